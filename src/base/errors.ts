@@ -1,0 +1,80 @@
+/**
+ * Errors by meaning. Anything thrown as a {@linkcode LockstepError} is shown to the user as its message
+ * alone (no stack trace unless `--verbose`) and ends the process with its exit code.
+ *
+ * @module
+ */
+
+/** Exit code of a run that failed while it was working. */
+export const EXIT_FAILED = 1;
+/** Exit code of wrong usage: an unknown flag, a config that cannot work, a missing input. */
+export const EXIT_USAGE = 2;
+/** Exit code of a run that was interrupted by SIGINT (Ctrl-C). */
+export const EXIT_INTERRUPTED = 130;
+/** Exit code of a run that was ended by SIGTERM. */
+export const EXIT_TERMINATED = 143;
+
+/**
+ * A failure whose message tells a person what is wrong, where, and how to mend it.
+ *
+ * Messages start with a capital and end without a period.
+ */
+export class LockstepError extends Error {
+  override name = "LockstepError";
+  /** The exit code of the process when nobody handles this error. */
+  readonly exitCode: number = EXIT_FAILED;
+}
+
+/** Wrong usage, config or input: found before any worker starts; exit code 2. */
+export class UsageError extends LockstepError {
+  override name = "UsageError";
+  override readonly exitCode: number = EXIT_USAGE;
+}
+
+/** The run was ended by a signal; exit code 130 (SIGINT) or 143 (SIGTERM). */
+export class InterruptedError extends LockstepError {
+  override name = "InterruptedError";
+  override readonly exitCode: number;
+
+  constructor(message: string, signal: "SIGINT" | "SIGTERM" = "SIGINT") {
+    super(message);
+    this.exitCode = signal === "SIGINT" ? EXIT_INTERRUPTED : EXIT_TERMINATED;
+  }
+}
+
+/** The message of whatever was thrown, for sentences that embed a cause. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+/**
+ * The name among `known` that a misspelt `name` most likely meant, or `undefined` when none is close.
+ *
+ * Distance is Levenshtein's; close means at most a third of the longer name's length, and at least 2.
+ */
+export function nearestName(name: string, known: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Infinity;
+  for (const candidate of known) {
+    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    const limit = Math.max(2, Math.floor(Math.max(name.length, candidate.length) / 3));
+    if (distance <= limit && distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const current = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = previous[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
+      current.push(Math.min(substitution, previous[j] + 1, current[j - 1] + 1));
+    }
+    previous = current;
+  }
+  return previous[b.length];
+}

@@ -1,0 +1,64 @@
+/**
+ * Where Lockstep keeps what it fetched, and how files are written so that none is ever half there.
+ *
+ * @module
+ */
+import { dirname, join } from "node:path";
+
+/**
+ * The cache folder: `LOCKSTEP_CACHE`, else the platform's cache folder + `lockstep`
+ * (`$XDG_CACHE_HOME` or `~/.cache` on Linux, `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows).
+ */
+export function cacheFolder(): string {
+  const own = Deno.env.get("LOCKSTEP_CACHE");
+  if (own) return own;
+  const home = Deno.env.get("HOME") ?? Deno.env.get("USERPROFILE") ?? ".";
+  if (Deno.build.os === "windows") {
+    return join(Deno.env.get("LOCALAPPDATA") ?? join(home, "AppData", "Local"), "lockstep");
+  }
+  if (Deno.build.os === "darwin") return join(home, "Library", "Caches", "lockstep");
+  return join(Deno.env.get("XDG_CACHE_HOME") || join(home, ".cache"), "lockstep");
+}
+
+/** Whether `path` exists (any kind of entry); other failures, such as no permission, are thrown. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+      return false;
+    }
+    throw error;
+  }
+}
+
+/**
+ * Writes a file atomically: to `<path>.<pid>.tmp`, flushed to disk, then renamed over `path`.
+ * A reader sees the old content or the new, never a part. The folder is made when missing.
+ */
+export async function writeFileAtomically(
+  path: string,
+  content: string | Uint8Array | Iterable<Uint8Array>,
+): Promise<void> {
+  await Deno.mkdir(dirname(path), { recursive: true });
+  const temporary = `${path}.${Deno.pid}.tmp`;
+  try {
+    using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
+    for (const part of partsOf(content)) await writeAll(file, part);
+    await file.sync();
+  } catch (error) {
+    await Deno.remove(temporary).catch(() => {}); // the error below is the one that matters
+    throw error;
+  }
+  await Deno.rename(temporary, path);
+}
+
+function partsOf(content: string | Uint8Array | Iterable<Uint8Array>): Iterable<Uint8Array> {
+  if (typeof content === "string") return [new TextEncoder().encode(content)];
+  return content instanceof Uint8Array ? [content] : content;
+}
+
+async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
+  for (let offset = 0; offset < bytes.length;) offset += await file.write(bytes.subarray(offset));
+}
