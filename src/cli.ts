@@ -1,0 +1,73 @@
+/**
+ * The command line: finds the command, runs it, and turns what it throws into one message and an exit code.
+ *
+ * Commands are imported when they run, so that `--help` answers without loading the engine.
+ *
+ * @module
+ */
+import { EXIT_FAILED, EXIT_USAGE, LockstepError, messageOf, nearestName } from "./base/errors.ts";
+import { LOCKSTEP_VERSION } from "./base/versions.ts";
+
+/** Runs a command with its arguments; resolves to the exit code. */
+type Command = (args: string[]) => Promise<number>;
+
+const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }> = {
+  train: {
+    summary: "Train, fine-tune or feature-extract an image classifier",
+    load: async () => (await import("./commands/train.ts")).runTrain,
+  },
+  setup: {
+    summary: "Fetch what training needs: libtensorflow, nats-server, photos, weights",
+    load: async () => (await import("./commands/setup.ts")).runSetup,
+  },
+  doctor: {
+    summary: "Check this machine, with a cure for each thing that is wrong",
+    load: async () => (await import("./commands/doctor.ts")).runDoctor,
+  },
+  bench: {
+    summary: "Measure the training step",
+    load: async () => (await import("./commands/bench.ts")).runBench,
+  },
+};
+
+function usage(): string {
+  const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length));
+  const rows = Object.entries(COMMANDS).map(([name, { summary }]) =>
+    `  ${name.padEnd(width)}  ${summary}`
+  );
+  return [
+    `Lockstep ${LOCKSTEP_VERSION}: distributed data-parallel training of image classifiers`,
+    "",
+    "Usage: deno task <command> [flags]",
+    "",
+    ...rows,
+    "",
+    "deno task <command> --help shows the flags of a command.",
+  ].join("\n");
+}
+
+/** Runs the command line and returns the exit code. */
+export async function main(args: string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+    console.log(usage());
+    return name === undefined ? EXIT_USAGE : 0;
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (!command) {
+    const nearest = nearestName(name, Object.keys(COMMANDS));
+    console.error(`error: Unknown command ${name}${nearest ? `: did you mean ${nearest}?` : ""}`);
+    console.error(usage());
+    return EXIT_USAGE;
+  }
+  try {
+    return await (await command.load())(rest);
+  } catch (error) {
+    const known = error instanceof LockstepError;
+    console.error(`error: ${messageOf(error)}`);
+    if (!known || rest.includes("--verbose")) console.error(error);
+    return known ? error.exitCode : EXIT_FAILED;
+  }
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

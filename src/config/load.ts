@@ -1,0 +1,179 @@
+/**
+ * From a YAML file and `--set` overrides to a validated config, with errors that name the line, the key,
+ * the value and the nearest known key.
+ *
+ * @module
+ */
+import { parse } from "@std/yaml";
+import { LineCounter, parseDocument } from "yaml";
+import { z } from "zod";
+import { messageOf, nearestName, UsageError } from "../base/errors.ts";
+import { checkConfig } from "./checks.ts";
+import { type Config, type ConfigInput, configSchema } from "./schema.ts";
+
+/** A JSON-like tree, before validation. */
+type Tree = Record<string, unknown>;
+
+/** One override of the command line: a dotted key and its value. */
+export interface Override {
+  key: string;
+  value: unknown;
+}
+
+/** Aliases that a YAML file may expand to: enough for people, too few for a "billion laughs" file. */
+const MAX_ALIASES = 100;
+
+/**
+ * Reads, overrides and validates a config file.
+ *
+ * @param path YAML file
+ * @param overrides Applied in order, over the file's values
+ * @throws {UsageError} when the file can't be read or parsed, or a key or value is wrong
+ */
+export async function loadConfig(path: string, overrides: Override[] = []): Promise<Config> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    throw new UsageError(
+      `Config file ${path} can't be read: ${messageOf(error)}; name an existing file with --config`,
+    );
+  }
+  return parseConfig(text, path, overrides);
+}
+
+/**
+ * Validates a config given as YAML text.
+ *
+ * @param text YAML
+ * @param source What error messages call the text
+ * @param overrides Applied in order
+ * @throws {UsageError} when the text can't be parsed, or a key or value is wrong
+ */
+export function parseConfig(text: string, source: string, overrides: Override[] = []): Config {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const [problem] = document.errors;
+  if (problem) {
+    const where = lines.linePos(problem.pos[0]);
+    throw new UsageError(
+      `${source}, line ${where.line}: not valid YAML: ${problem.message.split("\n")[0]}`,
+    );
+  }
+  let tree: unknown;
+  try {
+    tree = document.toJS({ maxAliasCount: MAX_ALIASES });
+  } catch (error) {
+    throw new UsageError(`${source}: not usable as a config: ${messageOf(error)}`);
+  }
+  if (!isTree(tree)) {
+    throw new UsageError(`${source}: a config is a mapping of keys to values, such as "seed: 1"`);
+  }
+  for (const override of overrides) setPath(tree, override);
+  const overridden = new Set(overrides.map(({ key }) => key));
+  return validateConfig(tree as ConfigInput, (path) => {
+    if (overridden.has(path.join("."))) return `--set ${path.join(".")}`;
+    const node = document.getIn(path, true) as { range?: [number, number, number] } | undefined;
+    return node?.range ? `${source}, line ${lines.linePos(node.range[0]).line}` : source;
+  });
+}
+
+/**
+ * Validates a config that is already a tree of values.
+ *
+ * @param input The config
+ * @param describe Where a key stands, for messages
+ * @throws {UsageError} listing every wrong key and value, one line each
+ */
+export function validateConfig(
+  input: ConfigInput,
+  describe: (path: (string | number)[]) => string = () => "Config",
+): Config {
+  const result = configSchema.safeParse(input);
+  if (!result.success) {
+    const problems = result.error.issues.flatMap((issue) => explain(issue, input, describe));
+    throw new UsageError([...new Set(problems)].join("\n"));
+  }
+  checkConfig(result.data);
+  return result.data;
+}
+
+/**
+ * Parses a `key=value` of the command line; the value is read as YAML.
+ *
+ * @throws {UsageError} when there is no `=`
+ */
+export function parseOverride(text: string): Override {
+  const at = text.indexOf("=");
+  if (at < 1) throw new UsageError(`--set ${text} is not key=value, such as --set train.lr=0.01`);
+  const raw = text.slice(at + 1);
+  try {
+    return { key: text.slice(0, at).trim(), value: raw === "" ? "" : parse(raw) };
+  } catch (error) {
+    throw new UsageError(`--set ${text}: the value is not valid YAML: ${messageOf(error)}`);
+  }
+}
+
+function setPath(tree: Tree, { key, value }: Override): void {
+  const steps = key.split(".");
+  const last = steps.pop()!;
+  let node: Tree = tree;
+  for (const step of steps) {
+    if (!isTree(node[step])) node[step] = {};
+    node = node[step] as Tree;
+  }
+  node[last] = value;
+}
+
+function explain(
+  issue: z.core.$ZodIssue,
+  input: unknown,
+  describe: (path: (string | number)[]) => string,
+): string[] {
+  const path = issue.path.map((step) => typeof step === "symbol" ? String(step) : step);
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => {
+      const known = knownKeys(path);
+      const full = [...path, key].join(".");
+      const nearest = nearestName(key, known);
+      const cure = nearest
+        ? `did you mean ${[...path, nearest].join(".")}?`
+        : `known keys are ${known.join(", ")}`;
+      return `${describe([...path, key])}: unknown key ${full}: ${cure}`;
+    });
+  }
+  const name = path.join(".") || "the config";
+  const value = path.reduce<unknown>(
+    (node, step) => isTree(node) || Array.isArray(node) ? (node as Tree)[step] : undefined,
+    input,
+  );
+  if (value === undefined) {
+    return [`${describe(path.slice(0, -1))}: ${name} is missing: ${issue.message}`];
+  }
+  const values = issue.code === "invalid_value" ? issue.values.map(String) : [];
+  const nearest = typeof value === "string" ? nearestName(value, values) : undefined;
+  const hint = nearest ? `: did you mean ${nearest}?` : "";
+  return [`${describe(path)}: ${name} is ${JSON.stringify(value)}: ${issue.message}${hint}`];
+}
+
+/** The keys that the schema allows at a path, read from its JSON Schema. */
+function knownKeys(path: (string | number)[]): string[] {
+  const root = z.toJSONSchema(configSchema, { io: "input", unrepresentable: "any" }) as Tree;
+  let nodes: Tree[] = [root];
+  for (const step of path) {
+    nodes = nodes.flatMap(alternatives).flatMap((node) => {
+      const next = typeof step === "number" ? node.items : (node.properties as Tree)?.[step];
+      return isTree(next) ? [next] : [];
+    });
+  }
+  return nodes.flatMap(alternatives).flatMap((node) => Object.keys(node.properties ?? {}));
+}
+
+function alternatives(node: Tree): Tree[] {
+  const branches = (node.anyOf ?? node.oneOf) as Tree[] | undefined;
+  return branches ? branches.flatMap(alternatives) : [node];
+}
+
+function isTree(value: unknown): value is Tree {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

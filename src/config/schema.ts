@@ -1,0 +1,65 @@
+/**
+ * The whole config: one schema, composed of the pieces that live beside their owners.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { dataSchema } from "../data/config.ts";
+import { modelSchema } from "../models/config.ts";
+import { optimizerShape } from "../optim/config.ts";
+
+const trainSchema = z.strictObject({
+  epochs: z.int().positive(),
+  /** Samples per step over all workers. */
+  batchSize: z.int().positive().optional(),
+  /** Samples per step of one worker: the alternative to `batchSize`. */
+  batchSizePerWorker: z.int().positive().optional(),
+  ...optimizerShape,
+});
+
+const engineSchema = z.strictObject({
+  /** Run each step as one TensorFlow function; `false` runs op by op (slower; the reference). */
+  capture: z.boolean().default(true),
+  /** Threads per worker; unless set, the cores divided by the workers. */
+  threadsPerWorker: z.int().positive().optional(),
+});
+
+const natsSchema = z.strictObject({
+  /** A running nats-server, such as `nats://host:4222`; unless set, the coordinator starts one. */
+  url: z.string().min(1).optional(),
+});
+
+const livenessSchema = z.strictObject({
+  /** Seconds that workers get to start, load their libraries and join. */
+  joinTimeout: z.number().positive().default(120),
+  /** Seconds without a sign of life after which a process counts as lost. */
+  lostAfter: z.number().positive().default(8),
+});
+
+/** The schema of a config file; keys that it doesn't know are errors. */
+export const configSchema = z.strictObject({
+  /** Name of the run, a part of its folder's name. */
+  name: z.string().regex(/^[\w.-]{1,80}$/, "use 1 to 80 letters, digits, '.', '-' and '_'").default(
+    "run",
+  ),
+  /** Seed of initial weights, shuffles, augmentation and dropout. */
+  seed: z.int().nonnegative().default(0),
+  /** Worker processes. */
+  workers: z.int().positive().default(2),
+  /** Folder that gets a folder per run. */
+  out: z.string().min(1).default("runs"),
+  model: modelSchema,
+  data: dataSchema,
+  train: trainSchema,
+  engine: engineSchema.prefault({}),
+  /** How gradients travel. */
+  exchange: z.enum(["auto", "nats"]).default("auto"),
+  nats: natsSchema.prefault({}),
+  liveness: livenessSchema.prefault({}),
+});
+
+/** A config as it may be written: keys with a default may be left out. */
+export type ConfigInput = z.input<typeof configSchema>;
+
+/** A validated config with every default filled in. */
+export type Config = z.output<typeof configSchema>;
