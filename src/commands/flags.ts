@@ -56,6 +56,12 @@ export class Flags {
     return this.#values[name] === true;
   }
 
+  /** Whether a flag is given at all. */
+  given(name: string): boolean {
+    const value = this.#values[name];
+    return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
+  }
+
   /** A flag's value, or `undefined`. */
   text(name: string): string | undefined {
     const value = this.#values[name];

@@ -1,0 +1,164 @@
+/**
+ * `deno task train`: from flags to a run.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { InterruptedError, UsageError } from "../base/errors.ts";
+import { exists } from "../base/paths.ts";
+import {
+  type CommandHelp,
+  type Flags,
+  HELP_FLAG,
+  helpText,
+  parseFlags,
+  VERBOSE_FLAG,
+} from "./flags.ts";
+import type { Config } from "../config/schema.ts";
+import type { Override } from "../config/load.ts";
+
+const DEFAULT_CONFIG = new URL("../../configs/default.yaml", import.meta.url);
+
+/** Flags of `train`; most are short for a key of the config. */
+export const TRAIN_HELP: CommandHelp = {
+  name: "train",
+  summary: "Train, fine-tune or feature-extract an image classifier on one or more workers.",
+  flags: [
+    {
+      name: "config",
+      short: "c",
+      value: "FILE",
+      help: "Recipe to run (default: configs/default.yaml)",
+    },
+    {
+      name: "set",
+      value: "KEY=VALUE",
+      many: true,
+      help: "Override a key of the config, such as train.lr=0.01; repeatable",
+    },
+    {
+      name: "workers",
+      short: "w",
+      value: "N",
+      help: "Worker processes, one per GPU (key: workers)",
+    },
+    {
+      name: "weights",
+      value: "W",
+      help: "pretrained, none or a .pth/.safetensors file (key: model.weights)",
+    },
+    { name: "seed", value: "S", help: "Seed of everything random (key: seed)" },
+    { name: "out", value: "DIR", help: "Folder that gets a folder per run (key: out)" },
+    {
+      name: "nats",
+      value: "URL",
+      help: "Use a running nats-server instead of starting one (key: nats.url)",
+    },
+    {
+      name: "resume",
+      value: "DIR",
+      help: "Go on with an interrupted run, from its checkpoints/last",
+    },
+    VERBOSE_FLAG,
+    HELP_FLAG,
+  ],
+  examples: [
+    "deno task train --workers 2",
+    "deno task train --set data.root=photos --set data.dataset=null --set train.epochs=20",
+    "deno task train --resume runs/latest",
+  ],
+};
+
+/** Runs `train` and returns the exit code. */
+export async function runTrain(args: string[]): Promise<number> {
+  const flags = parseFlags(TRAIN_HELP, args);
+  if (flags.on("help")) {
+    console.log(helpText(TRAIN_HELP));
+    return 0;
+  }
+  const resume = flags.text("resume");
+  const config = resume ? await resumedConfig(resume, flags) : await configFromFlags(flags);
+  const { train } = await import("../coordinator/run.ts");
+  const { terminalReporter } = await import("../reports/terminal_reporter.ts");
+  const verbose = flags.on("verbose");
+  const reporter = terminalReporter({ verbose });
+  using signals = interruptible(() =>
+    reporter.warn("Stopping after this step and saving a checkpoint; again to stop at once")
+  );
+  try {
+    await train(config, { reporter, resume, verbose, signal: signals.signal });
+    return 0;
+  } finally {
+    reporter.close();
+  }
+}
+
+/** Flags that stand for a config key, as overrides. */
+function overridesOf(flags: Flags): Override[] {
+  const overrides: Override[] = [];
+  const add = (key: string, value: unknown) => {
+    if (value !== undefined) overrides.push({ key, value });
+  };
+  add("workers", flags.integer("workers", 1));
+  add("seed", flags.integer("seed", 0));
+  add("model.weights", flags.text("weights"));
+  add("out", flags.text("out"));
+  add("nats.url", flags.text("nats"));
+  return overrides;
+}
+
+async function configFromFlags(flags: Flags): Promise<Config> {
+  const { loadConfig, parseOverride } = await import("../config/load.ts");
+  const path = flags.text("config") ?? relativeDefault();
+  return await loadConfig(path, [...flags.all("set").map(parseOverride), ...overridesOf(flags)]);
+}
+
+/** The config that a run folder holds; only what can't change the result may be overridden. */
+async function resumedConfig(folder: string, flags: Flags): Promise<Config> {
+  const changed = ["config", "set", "weights", "seed", "out"].filter((name) => flags.given(name));
+  if (changed.length > 0) {
+    throw new UsageError(
+      `--resume goes on with the run's own config, so --${
+        changed.join(", --")
+      } can't be given with it: ` +
+        "leave it out, or start a new run",
+    );
+  }
+  const path = join(folder, "config.yaml");
+  if (!await exists(path)) {
+    throw new UsageError(
+      `${folder} is not a run folder, it has no config.yaml: give --resume a folder such as runs/latest`,
+    );
+  }
+  const { loadConfig } = await import("../config/load.ts");
+  return await loadConfig(path, overridesOf(flags));
+}
+
+function relativeDefault(): string {
+  const url = DEFAULT_CONFIG;
+  return url.protocol === "file:" ? decodeURIComponent(url.pathname) : url.href;
+}
+
+/**
+ * Turns SIGINT and SIGTERM into an abort signal whose reason is an {@linkcode InterruptedError}.
+ * A second signal ends the process at once; worker processes end by themselves when it is gone.
+ */
+function interruptible(onFirst: () => void): Disposable & { signal: AbortSignal } {
+  const controller = new AbortController();
+  const handlers = (["SIGINT", "SIGTERM"] as const).map((name) => {
+    const handler = () => {
+      const error = new InterruptedError(`Interrupted by ${name}`, name);
+      if (controller.signal.aborted) Deno.exit(error.exitCode);
+      onFirst();
+      controller.abort(error);
+    };
+    Deno.addSignalListener(name, handler);
+    return { name, handler };
+  });
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]: () => {
+      for (const { name, handler } of handlers) Deno.removeSignalListener(name, handler);
+    },
+  };
+}
