@@ -53,9 +53,7 @@ export function sgdStep(
       const fresh = config.dampening === 0 ? direction : tf.mul(direction, undampened);
       const velocity = tf.add(tf.mul(momentum, config.momentum), fresh);
       momentum.assign(velocity);
-      direction = config.nesterov
-        ? tf.add(direction, tf.mul(velocity, config.momentum))
-        : velocity;
+      direction = config.nesterov ? tf.add(direction, tf.mul(velocity, config.momentum)) : velocity;
     }
     parameter.assign(tf.sub(parameter, tf.mul(direction, learningRate)));
   });
