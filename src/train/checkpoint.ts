@@ -1,0 +1,189 @@
+/**
+ * Checkpoints: a folder with tensors (safetensors) and a description (JSON), replaced as a whole.
+ *
+ * `checkpoints/last` is a symbolic link to a folder that is complete before the link is moved, so that a
+ * reader, or a run that is resumed after a crash, sees the old checkpoint or the new one, never a part.
+ * The one before stays as `checkpoints/last-1`.
+ *
+ * @module
+ */
+import { basename, dirname, join } from "node:path";
+import { z } from "zod";
+import { messageOf, UsageError } from "../base/errors.ts";
+import { exists, writeFileAtomically } from "../base/paths.ts";
+import { LOCKSTEP_VERSION } from "../base/versions.ts";
+import { decodeSafetensors, encodeSafetensors, type NamedTensors } from "../weights/safetensors.ts";
+
+const CHECKPOINT_VERSION = 1;
+
+const totalsSchema = z.strictObject({
+  lossSum: z.number(),
+  correct: z.int().nonnegative(),
+  count: z.int().nonnegative(),
+});
+
+const checkpointSchema = z.strictObject({
+  checkpointVersion: z.literal(CHECKPOINT_VERSION),
+  lockstep: z.string(),
+  /** Architecture, and what is needed to build it again. */
+  model: z.strictObject({ name: z.string(), numClasses: z.int(), inputSize: z.int() }),
+  classes: z.array(z.string()),
+  /** Epoch that the state stands in, counted from 1. */
+  epoch: z.int().nonnegative(),
+  /** Steps of that epoch that are done. */
+  step: z.int().nonnegative(),
+  /** Optimizer steps of the whole run. */
+  optimizerSteps: z.int().nonnegative(),
+  /** Training totals of the epoch so far. */
+  train: totalsSchema,
+  /** Seconds that the epoch has taken so far. */
+  seconds: z.number().nonnegative(),
+  /** Validation accuracy of this state, where it is known. */
+  accuracy: z.number().optional(),
+  /** Identity of the data that it was trained on. */
+  fingerprint: z.string(),
+  /** SHA-256 of each file of tensors, in hexadecimal. */
+  sha256: z.record(z.string(), z.string()),
+});
+
+/** The description of a checkpoint (`checkpoint.json`). */
+export type CheckpointInfo = z.output<typeof checkpointSchema>;
+
+/** What the writer knows of a checkpoint; versions and hashes are added. */
+export type CheckpointFacts = Omit<CheckpointInfo, "checkpointVersion" | "lockstep" | "sha256">;
+
+/** A checkpoint that was read and verified. */
+export interface Checkpoint {
+  readonly info: CheckpointInfo;
+  /** Parameters and buffers by torchvision's names, in PyTorch's layout. */
+  readonly model: NamedTensors;
+  /** Momentum buffers by the names of their parameters, in PyTorch's layout; only in `last`. */
+  readonly optimizer?: NamedTensors;
+}
+
+const MODEL_FILE = "model.safetensors";
+const OPTIMIZER_FILE = "optimizer.safetensors";
+const INFO_FILE = "checkpoint.json";
+
+/**
+ * Writes `<folder>/<name>` atomically; keeps the one before as `<name>-1` when `keepPrevious` is set.
+ *
+ * @param folder The run's `checkpoints` folder
+ * @param name `best` or `last`
+ */
+export async function writeCheckpoint(
+  folder: string,
+  name: string,
+  facts: CheckpointFacts,
+  tensors: { model: NamedTensors; optimizer?: NamedTensors },
+  { keepPrevious = false } = {},
+): Promise<void> {
+  const target = `${name}@epoch${facts.epoch}-step${facts.step}-${crypto.randomUUID().slice(0, 8)}`;
+  const path = join(folder, target);
+  const sha256: Record<string, string> = {};
+  const metadata = {
+    format: "pt",
+    model: facts.model.name,
+    classes: JSON.stringify(facts.classes),
+  };
+  const write = async (file: string, content: NamedTensors) => {
+    const bytes = encodeSafetensors(content, metadata);
+    sha256[file] = await sha256Of(bytes);
+    await writeFileAtomically(join(path, file), bytes);
+  };
+  try {
+    await write(MODEL_FILE, tensors.model);
+    if (tensors.optimizer) await write(OPTIMIZER_FILE, tensors.optimizer);
+    const info: CheckpointInfo = {
+      checkpointVersion: CHECKPOINT_VERSION,
+      lockstep: LOCKSTEP_VERSION,
+      ...facts,
+      sha256,
+    };
+    await writeFileAtomically(join(path, INFO_FILE), JSON.stringify(info, null, 2) + "\n");
+  } catch (error) {
+    await Deno.remove(path, { recursive: true }).catch(() => {}); // the write error matters more
+    throw error;
+  }
+  const link = join(folder, name);
+  const previous = await linkTarget(link);
+  if (keepPrevious && previous) await pointLink(join(folder, `${name}-1`), previous);
+  await pointLink(link, target);
+  await removeUnlinked(folder, name);
+}
+
+/**
+ * Reads and verifies a checkpoint.
+ *
+ * @param path Folder of the checkpoint, such as `runs/latest/checkpoints/best`
+ * @throws {UsageError} when it is missing, cut short, altered or of another format, naming the one before
+ * where there is one
+ */
+export async function readCheckpoint(path: string): Promise<Checkpoint> {
+  try {
+    const info = checkpointSchema.parse(JSON.parse(await Deno.readTextFile(join(path, INFO_FILE))));
+    const read = async (file: string) => {
+      const bytes = await Deno.readFile(join(path, file));
+      if (await sha256Of(bytes) !== info.sha256[file]) {
+        throw new Error(`${file} is cut short or altered (its SHA-256 differs from ${INFO_FILE})`);
+      }
+      return decodeSafetensors(bytes, join(path, file)).tensors;
+    };
+    const model = await read(MODEL_FILE);
+    return OPTIMIZER_FILE in info.sha256
+      ? { info, model, optimizer: await read(OPTIMIZER_FILE) }
+      : { info, model };
+  } catch (error) {
+    const before = `${path}-1`;
+    const offer = await exists(before)
+      ? `the one before it may be whole: ${before} (to go on from it, point the link ${
+        basename(path)
+      } at it)`
+      : "give another checkpoint or start a new run";
+    const reason = error instanceof z.ZodError
+      ? `${INFO_FILE} is not a Lockstep checkpoint: ${z.prettifyError(error)}`
+      : messageOf(error);
+    throw new UsageError(`Checkpoint ${path} can't be used: ${reason}; ${offer}`);
+  }
+}
+
+/** Removes what a crash may have left in a checkpoints folder: folders that no link names. */
+export async function cleanCheckpoints(folder: string): Promise<void> {
+  if (!await exists(folder)) return;
+  for (const name of ["best", "last"]) await removeUnlinked(folder, name);
+}
+
+async function removeUnlinked(folder: string, name: string): Promise<void> {
+  const linked = new Set<string | undefined>();
+  const entries = await Array.fromAsync(Deno.readDir(folder));
+  for (const entry of entries) {
+    if (entry.isSymlink) linked.add(await linkTarget(join(folder, entry.name)));
+  }
+  for (const entry of entries) {
+    if (!entry.name.startsWith(`${name}@`) || linked.has(entry.name)) continue;
+    await Deno.remove(join(folder, entry.name), { recursive: true });
+  }
+}
+
+async function linkTarget(link: string): Promise<string | undefined> {
+  try {
+    return await Deno.readLink(link);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+async function pointLink(link: string, target: string): Promise<void> {
+  const temporary = join(dirname(link), `.${basename(link)}.${Deno.pid}.tmp`);
+  await Deno.remove(temporary).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+  await Deno.symlink(target, temporary);
+  await Deno.rename(temporary, link);
+}
+
+async function sha256Of(bytes: Uint8Array): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
+  return new Uint8Array(digest).toHex();
+}
