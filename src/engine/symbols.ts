@@ -60,7 +60,6 @@ export const SYMBOLS = {
   TF_StringCopy: { parameters: [P, /* dst */ B, /* src */ "usize" /* size */], result: "void" },
   TF_StringGetDataPointer: { parameters: [P /* tstr */], result: P },
   TF_StringGetSize: { parameters: [P /* tstr */], result: "usize" },
-  TF_StringDealloc: { parameters: [P /* tstr */], result: "void" },
 
   // Handles
   TFE_NewTensorHandle: { parameters: [P, /* t */ P /* status */], result: P },

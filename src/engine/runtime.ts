@@ -1,0 +1,386 @@
+/**
+ * The native side of the engine: the library, its eager context, and the tensors that JavaScript holds.
+ *
+ * @module
+ */
+import { BinaryWriter } from "@bufbuild/protobuf/wire";
+import {
+  type Attribute,
+  type AttributeWriter,
+  cText,
+  DATA_TYPES,
+  eagerAttributes,
+} from "./attributes.ts";
+import { cString, EngineError, Status } from "./status.ts";
+import type { LibTensorflow } from "./symbols.ts";
+import type { Tracer } from "./tracer.ts";
+
+/** Number by which tfjs's backend knows a native tensor. */
+export type TensorId = number;
+
+/** An output of an op, as tfjs's backend expects it. */
+export interface TensorMetadata {
+  id: TensorId;
+  shape: number[];
+  dtype: number;
+}
+
+/** A device that TensorFlow may place ops on. */
+export interface Device {
+  /** Such as `/job:localhost/replica:0/task:0/device:GPU:0`. */
+  readonly name: string;
+  /** Such as `CPU` or `GPU`. */
+  readonly type: string;
+}
+
+/** Threads of TensorFlow's two pools; 0 lets TensorFlow choose. */
+export interface Threads {
+  /** Threads that share the work of one op. */
+  readonly intraOp: number;
+  /** Ops that run at the same time. */
+  readonly interOp: number;
+}
+
+/** Bytes of an element, by `TF_DataType`; strings have none. */
+const ELEMENT_BYTES: Record<number, number> = {
+  [DATA_TYPES.TF_FLOAT]: 4,
+  [DATA_TYPES.TF_INT32]: 4,
+  [DATA_TYPES.TF_UINT8]: 1,
+  [DATA_TYPES.TF_COMPLEX64]: 8,
+  [DATA_TYPES.TF_INT64]: 8,
+  [DATA_TYPES.TF_BOOL]: 1,
+};
+
+/** The most outputs that one call may have: an op, or a captured function of a deep network. */
+const MAX_OUTPUTS = 8192;
+
+/** `sizeof(TF_TString)`. */
+const STRING_BYTES = 24;
+
+/** An open library with its eager context. */
+export class Runtime {
+  readonly lib: LibTensorflow;
+  readonly context: Deno.PointerValue;
+  readonly version: string;
+  readonly devices: readonly Device[];
+  /** Records ops while a function is traced. */
+  tracer: Tracer | undefined;
+  readonly #status: Status;
+  readonly #handles = new Map<TensorId, Deno.PointerValue>();
+  readonly #writeAttributes: AttributeWriter;
+  readonly #outputs = new BigUint64Array(MAX_OUTPUTS);
+  readonly #outputCount = new Int32Array(1);
+  #nextId = 1;
+
+  constructor(lib: LibTensorflow, threads: Threads) {
+    this.lib = lib;
+    this.version = cString(lib.TF_Version());
+    this.#status = new Status(lib);
+    this.#writeAttributes = eagerAttributes(lib, this.#status);
+    this.context = this.#openContext(threads);
+    this.devices = this.#listDevices();
+  }
+
+  /** Native tensors that JavaScript holds. */
+  get tensorCount(): number {
+    return this.#handles.size;
+  }
+
+  /** The native handle of a tensor. */
+  handle(id: TensorId): Deno.PointerValue {
+    const handle = this.#handles.get(id);
+    if (handle === undefined) {
+      throw new EngineError("NOT_FOUND", "handle", `Tensor ${id} was released before its use`);
+    }
+    return handle;
+  }
+
+  /**
+   * Makes a native tensor from values (copied).
+   *
+   * @param values Typed array of the dtype's layout (int64: pairs of 32-bit words or `BigInt64Array`);
+   * for strings an array of byte arrays
+   */
+  createTensor(shape: readonly number[], dtype: number, values: unknown): TensorId {
+    if (dtype === DATA_TYPES.TF_STRING) return this.#createStrings(shape, values as Uint8Array[]);
+    const bytes = bytesOf(values as ArrayBufferView | number[], dtype);
+    const tensor = this.#allocate(shape, dtype, bytes.byteLength);
+    if (bytes.byteLength > 0) {
+      const data = this.lib.TF_TensorData(tensor)!;
+      new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(data, bytes.byteLength)).set(bytes);
+    }
+    return this.#adopt(tensor, dtype);
+  }
+
+  /**
+   * A scalar string tensor that looks at `bytes` without a copy: for one op that reads it at once. The
+   * caller keeps `bytes` alive until that op is done, and releases the tensor then.
+   */
+  createStringView(bytes: Uint8Array<ArrayBuffer>): TensorId {
+    return this.#stringTensor([], [bytes]);
+  }
+
+  /** Releases a tensor. */
+  deleteTensor(id: TensorId): void {
+    this.lib.TFE_DeleteTensorHandle(this.handle(id));
+    this.#handles.delete(id);
+  }
+
+  /** Another id for the same tensor, with a life of its own. */
+  shareTensor(id: TensorId): TensorId {
+    const copy = this.lib.TFE_TensorHandleCopySharingTensor(this.handle(id), this.#status.pointer);
+    this.#status.check("TFE_TensorHandleCopySharingTensor");
+    return this.#hold(copy);
+  }
+
+  /** Reads a tensor into a fresh array; strings as an array of byte arrays. */
+  read(id: TensorId): Float32Array | Int32Array | Uint8Array | BigInt64Array | Uint8Array[] {
+    const dtype = this.lib.TFE_TensorHandleDataType(this.handle(id));
+    return this.#resolved(id, (data, size) => {
+      if (dtype === DATA_TYPES.TF_STRING) return this.#readStrings(data, this.#elements(id));
+      const bytes = new Uint8Array(size);
+      if (size > 0) Deno.UnsafePointerView.copyInto(data!, bytes);
+      switch (dtype) {
+        case DATA_TYPES.TF_FLOAT:
+        case DATA_TYPES.TF_COMPLEX64:
+          return new Float32Array(bytes.buffer);
+        case DATA_TYPES.TF_INT32:
+          return new Int32Array(bytes.buffer);
+        case DATA_TYPES.TF_INT64:
+          return new BigInt64Array(bytes.buffer);
+        default:
+          return bytes;
+      }
+    });
+  }
+
+  /** Copies a tensor's bytes into memory that is already there. */
+  readInto(id: TensorId, destination: Uint8Array): void {
+    this.#resolved(id, (data, size) => {
+      if (size !== destination.byteLength) {
+        throw new RangeError(`Tensor has ${size} bytes, destination ${destination.byteLength}`);
+      }
+      if (size > 0) {
+        Deno.UnsafePointerView.copyInto(data!, destination as Uint8Array<ArrayBuffer>);
+      }
+    });
+  }
+
+  /**
+   * Runs an op and waits for it.
+   *
+   * @throws {EngineError} with the op's name and its inputs' shapes
+   */
+  execute(name: string, attributes: readonly Attribute[], inputs: readonly TensorId[]) {
+    const op = this.#newOp(name, attributes, inputs, this.#status);
+    try {
+      this.#outputCount[0] = MAX_OUTPUTS;
+      this.lib.TFE_Execute(op, this.#outputs, this.#outputCount, this.#status.pointer);
+      this.#status.check(name, () => this.#shapesOf(inputs));
+    } finally {
+      this.lib.TFE_DeleteOp(op);
+    }
+    const outputs = this.#take(this.#outputs, this.#outputCount[0]);
+    this.tracer?.recordOp(name, attributes, inputs, outputs);
+    return outputs;
+  }
+
+  /** Runs an op or a captured function on another thread; JavaScript goes on meanwhile. */
+  async executeAsync(
+    name: string,
+    attributes: readonly Attribute[],
+    inputs: readonly TensorId[],
+  ): Promise<TensorMetadata[]> {
+    using status = new Status(this.lib);
+    const op = this.#newOp(name, attributes, inputs, status);
+    const outputs = new BigUint64Array(MAX_OUTPUTS);
+    const count = Int32Array.of(MAX_OUTPUTS);
+    try {
+      await this.lib.TFE_Execute_nonblocking(op, outputs, count, status.pointer);
+      status.check(name, () => this.#shapesOf(inputs));
+    } finally {
+      this.lib.TFE_DeleteOp(op);
+    }
+    return this.#take(outputs, count[0]);
+  }
+
+  /** The native tensor behind an id, as `TF_Tensor`, for the length of `use`. */
+  withTensor<T>(id: TensorId, use: (tensor: Deno.PointerValue) => T): T {
+    const tensor = this.lib.TFE_TensorHandleResolve(this.handle(id), this.#status.pointer);
+    this.#status.check("TFE_TensorHandleResolve");
+    try {
+      return use(tensor);
+    } finally {
+      this.lib.TF_DeleteTensor(tensor);
+    }
+  }
+
+  #resolved<T>(id: TensorId, use: (data: Deno.PointerValue, size: number) => T): T {
+    this.tracer?.assertReadable(id);
+    return this.withTensor(id, (tensor) =>
+      use(this.lib.TF_TensorData(tensor), Number(this.lib.TF_TensorByteSize(tensor))));
+  }
+
+  #newOp(
+    name: string,
+    attributes: readonly Attribute[],
+    inputs: readonly TensorId[],
+    status: Status,
+  ): Deno.PointerValue {
+    const op = this.lib.TFE_NewOp(this.context, cText(name), status.pointer);
+    status.check(name);
+    try {
+      for (const id of inputs) {
+        this.lib.TFE_OpAddInput(op, this.handle(id), status.pointer);
+        status.check(name, () => this.#shapesOf(inputs));
+      }
+      this.#writeAttributes(op, attributes);
+    } catch (error) {
+      this.lib.TFE_DeleteOp(op);
+      throw error;
+    }
+    return op;
+  }
+
+  #take(outputs: BigUint64Array, count: number): TensorMetadata[] {
+    return Array.from({ length: count }, (_, index) => {
+      const id = this.#hold(Deno.UnsafePointer.create(outputs[index]));
+      return { id, ...this.describe(id) };
+    });
+  }
+
+  /** Shape and `TF_DataType` of a tensor. */
+  describe(id: TensorId): { shape: number[]; dtype: number } {
+    const handle = this.handle(id);
+    const status = this.#status.pointer;
+    const rank = this.lib.TFE_TensorHandleNumDims(handle, status);
+    const shape = Array.from(
+      { length: rank },
+      (_, axis) => Number(this.lib.TFE_TensorHandleDim(handle, axis, status)),
+    );
+    return { shape, dtype: this.lib.TFE_TensorHandleDataType(handle) };
+  }
+
+  #shapesOf(inputs: readonly TensorId[]): string {
+    const shapes = inputs.map((id) =>
+      this.#handles.has(id) ? `[${this.describe(id).shape}]` : "[released]"
+    );
+    return `on inputs of shapes ${shapes.join(", ") || "(none)"}`;
+  }
+
+  #elements(id: TensorId): number {
+    return this.describe(id).shape.reduce((product, size) => product * size, 1);
+  }
+
+  #hold(handle: Deno.PointerValue): TensorId {
+    this.#handles.set(this.#nextId, handle);
+    return this.#nextId++;
+  }
+
+  #allocate(shape: readonly number[], dtype: number, bytes: number): Deno.PointerValue {
+    const dims = BigInt64Array.from(shape, BigInt);
+    const tensor = this.lib.TF_AllocateTensor(dtype, dims, shape.length, BigInt(bytes));
+    if (tensor === null) {
+      throw new EngineError(
+        "RESOURCE_EXHAUSTED",
+        "TF_AllocateTensor",
+        `TensorFlow can't allocate ${bytes} bytes for a tensor of shape [${shape}]`,
+      );
+    }
+    return tensor;
+  }
+
+  /** Makes a handle of a `TF_Tensor`, and gives up the latter. */
+  #adopt(tensor: Deno.PointerValue, dtype: number): TensorId {
+    const handle = this.lib.TFE_NewTensorHandle(tensor, this.#status.pointer);
+    try {
+      this.#status.check("TFE_NewTensorHandle");
+      const id = this.#hold(handle);
+      this.tracer?.recordConstant(id, dtype, tensor);
+      return id;
+    } finally {
+      this.lib.TF_DeleteTensor(tensor);
+    }
+  }
+
+  /**
+   * String tensors own no memory that `TF_DeleteTensor` would release, so long strings in them would leak.
+   * Ops' outputs are managed: so a tensor of views goes through an op that copies.
+   */
+  #createStrings(shape: readonly number[], values: readonly Uint8Array[]): TensorId {
+    const view = this.#stringTensor(shape, values);
+    const [copy] = this.execute("StringJoin", [{ name: "N", type: 1, value: 1 }], [view]);
+    this.deleteTensor(view);
+    return copy.id;
+  }
+
+  #stringTensor(shape: readonly number[], values: readonly Uint8Array[]): TensorId {
+    const tensor = this.#allocate(shape, DATA_TYPES.TF_STRING, STRING_BYTES * values.length);
+    const data = this.lib.TF_TensorData(tensor);
+    values.forEach((value, index) => {
+      const element = Deno.UnsafePointer.offset(data!, index * STRING_BYTES);
+      this.lib.TF_StringInit(element);
+      const bytes = value as Uint8Array<ArrayBuffer>;
+      this.lib.TF_StringAssignView(element, bytes, BigInt(bytes.byteLength));
+    });
+    return this.#adopt(tensor, DATA_TYPES.TF_STRING);
+  }
+
+  #readStrings(data: Deno.PointerValue, count: number): Uint8Array[] {
+    return Array.from({ length: count }, (_, index) => {
+      const element = Deno.UnsafePointer.offset(data!, index * STRING_BYTES);
+      const bytes = new Uint8Array(Number(this.lib.TF_StringGetSize(element)));
+      const text = this.lib.TF_StringGetDataPointer(element);
+      if (text !== null && bytes.length > 0) Deno.UnsafePointerView.copyInto(text, bytes);
+      return bytes;
+    });
+  }
+
+  #openContext({ intraOp, interOp }: Threads): Deno.PointerValue {
+    // tensorflow.ConfigProto: intra_op_parallelism_threads = 2, inter_op_parallelism_threads = 5.
+    const config = new BinaryWriter().tag(2, 0).int32(intraOp).tag(5, 0).int32(interOp).finish();
+    const bytes = new Uint8Array(config);
+    const options = this.lib.TFE_NewContextOptions();
+    try {
+      const { pointer } = this.#status;
+      this.lib.TFE_ContextOptionsSetConfig(options, bytes, BigInt(bytes.length), pointer);
+      this.#status.check("TFE_ContextOptionsSetConfig");
+      const context = this.lib.TFE_NewContext(options, pointer);
+      this.#status.check("TFE_NewContext");
+      return context;
+    } finally {
+      this.lib.TFE_DeleteContextOptions(options);
+    }
+  }
+
+  #listDevices(): Device[] {
+    const { pointer } = this.#status;
+    const list = this.lib.TFE_ContextListDevices(this.context, pointer);
+    this.#status.check("TFE_ContextListDevices");
+    try {
+      return Array.from({ length: this.lib.TF_DeviceListCount(list) }, (_, index) => ({
+        name: cString(this.lib.TF_DeviceListName(list, index, pointer)),
+        type: cString(this.lib.TF_DeviceListType(list, index, pointer)),
+      }));
+    } finally {
+      this.lib.TF_DeleteDeviceList(list);
+    }
+  }
+}
+
+function bytesOf(values: ArrayBufferView | number[], dtype: number): Uint8Array {
+  if (ArrayBuffer.isView(values)) {
+    const fits = dtype !== DATA_TYPES.TF_FLOAT || values instanceof Float32Array ||
+      values instanceof Uint8Array && values.BYTES_PER_ELEMENT === 4;
+    if (fits || !(Symbol.iterator in values)) {
+      return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    }
+    return new Uint8Array(Float32Array.from(values as unknown as Iterable<number>).buffer);
+  }
+  const typed = dtype === DATA_TYPES.TF_FLOAT || dtype === DATA_TYPES.TF_COMPLEX64
+    ? Float32Array.from(values)
+    : ELEMENT_BYTES[dtype] === 1
+    ? Uint8Array.from(values)
+    : Int32Array.from(values);
+  return new Uint8Array(typed.buffer);
+}
