@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { dataSchema } from "../../src/data/config.ts";
+
+const GOOD = {
+  root: "photos",
+  train: [{ RandomResizedCrop: 32 }, "RandomHorizontalFlip"],
+  val: [{ Resize: 40 }, { CenterCrop: [32, 48] }],
+};
+
+function problemsOf(change: Record<string, unknown>): string[] {
+  const result = dataSchema.safeParse({ ...GOOD, ...change });
+  assert.ok(!result.success, "the config was accepted");
+  return result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+}
+
+Deno.test("dataSchema fills in torchvision's defaults and the long form", () => {
+  const config = dataSchema.parse(GOOD);
+  assert.deepEqual(config.train, [
+    { RandomResizedCrop: { size: [32, 32], scale: [0.08, 1], ratio: [3 / 4, 4 / 3] } },
+    { RandomHorizontalFlip: { p: 0.5 } },
+  ]);
+  assert.deepEqual(config.val, [{ Resize: { size: 40 } }, { CenterCrop: { size: [32, 48] } }]);
+  assert.equal(config.onError, "fail");
+  assert.equal(config.prefetch, 4);
+});
+
+Deno.test("dataSchema accepts its own output", () => {
+  const config = dataSchema.parse(GOOD);
+  assert.deepEqual(dataSchema.parse(config), config);
+  assert.deepEqual(dataSchema.parse(JSON.parse(JSON.stringify(config))), config);
+});
+
+Deno.test("dataSchema wants exactly one of dataset and root, and null counts as unset", () => {
+  assert.match(problemsOf({ root: undefined })[0], /^root: name a folder of pictures, or set data/);
+  assert.match(problemsOf({ dataset: "food-groups" })[0], /^root: data\.dataset is set too/);
+  assert.equal(dataSchema.parse({ ...GOOD, dataset: null }).root, "photos");
+  assert.equal(
+    dataSchema.parse({ ...GOOD, root: null, dataset: "food-groups" }).dataset,
+    "food-groups",
+  );
+});
+
+Deno.test("dataSchema names the nearest transform and argument", () => {
+  assert.deepEqual(problemsOf({ train: [{ RandomResizeCrop: 32 }] }), [
+    "train.0.RandomResizeCrop: unknown transform RandomResizeCrop: did you mean RandomResizedCrop?",
+  ]);
+  assert.deepEqual(problemsOf({ train: [...GOOD.train, "HorizontalFlip"] }), [
+    "train.2: unknown transform HorizontalFlip: did you mean RandomHorizontalFlip?",
+  ]);
+  assert.deepEqual(problemsOf({ train: [{ RandomResizedCrop: { size: 8, scales: [1, 1] } }] }), [
+    "train.0.RandomResizedCrop.scales: unknown argument scales of RandomResizedCrop: did you mean scale?",
+  ]);
+  assert.match(problemsOf({ train: ["toString"] })[0], /unknown transform toString/);
+});
+
+Deno.test("dataSchema points at a wrong argument", () => {
+  assert.match(
+    problemsOf({ val: [{ CenterCrop: "big" }] })[0],
+    /^val\.0\.CenterCrop: give one number/,
+  );
+  assert.match(
+    problemsOf({ train: [{ RandomResizedCrop: { size: 8, scale: [1, 0.5] } }] })[0],
+    /^train\.0\.RandomResizedCrop\.scale: the first number must not be above the second/,
+  );
+  assert.match(
+    problemsOf({ val: [{ CenterCrop: 8 }, "Normalize"] })[0],
+    /^val\.1: Normalize needs mean/,
+  );
+  assert.match(problemsOf({ val: [3] })[0], /^val\.0: give a transform's name/);
+});
+
+Deno.test("dataSchema refuses lists without a fixed size, and Normalize before the end", () => {
+  assert.match(problemsOf({ val: [{ Resize: 32 }] })[0], /^val: pictures of different sizes/);
+  assert.match(problemsOf({ train: [] })[0], /^train: pictures of different sizes/);
+  const normalize = { Normalize: { mean: [0, 0, 0], std: [1, 1, 1] } };
+  assert.match(problemsOf({ val: [normalize, { CenterCrop: 8 }] })[0], /^val\.0: Normalize works/);
+  dataSchema.parse({ ...GOOD, val: [{ CenterCrop: 8 }, { Resize: 16 }, normalize] });
+});
