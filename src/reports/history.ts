@@ -1,0 +1,123 @@
+/**
+ * The history of a run: loss and accuracy per epoch, as `history.json` and `history.csv`.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { z } from "zod";
+import { messageOf, UsageError } from "../base/errors.ts";
+import { writeFileAtomically } from "../base/paths.ts";
+
+/** Name of the history in a run folder. */
+export const HISTORY_FILE = "history.json";
+
+/** JSON has no NaN: a loss that left the numbers is written as `null` and read back as NaN. */
+const measured = z.number().nullable().transform((value) => value ?? NaN);
+const count = z.int().nonnegative();
+
+const epochSchema = z.object({
+  /** Counted from 1. */
+  epoch: z.int().positive(),
+  learningRate: z.number(),
+  /** Means over the epoch's samples, taken while the parameters moved; accuracy in 0 … 1. */
+  train: z.object({ loss: measured, accuracy: measured }),
+  /** Means over the whole validation set after the epoch, and its number of samples. */
+  validation: z.object({ loss: measured, accuracy: measured, count }),
+  /** Wall time of training and validation together. */
+  seconds: z.number().nonnegative(),
+  /** Training images over the seconds of training, all workers together. */
+  imagesPerSecond: z.number().nonnegative(),
+});
+
+const historySchema = z.object({
+  /** The resolved config of the run. */
+  config: z.record(z.string(), z.unknown()),
+  epochs: z.array(epochSchema),
+  best: z.object({
+    /** The epoch of the best validation accuracy; 0 while none is finished. */
+    epoch: z.int().nonnegative(),
+    accuracy: measured,
+    /** Class names in the order of the labels. */
+    classes: z.array(z.string()).optional(),
+    perClassAccuracy: z.array(z.object({ class: z.string(), accuracy: measured, count }))
+      .optional(),
+    /** Samples by true class (row) and predicted class (column). */
+    confusionMatrix: z.array(z.array(count)).optional(),
+  }),
+  workers: z.int().positive(),
+});
+
+/** What one epoch brought. */
+export type EpochRecord = z.output<typeof epochSchema>;
+
+/** What a run brought so far. */
+export type History = z.output<typeof historySchema>;
+
+const CSV_HEADER = [
+  "epoch",
+  "learning_rate",
+  "train_loss",
+  "train_accuracy",
+  "validation_loss",
+  "validation_accuracy",
+  "validation_count",
+  "seconds",
+  "images_per_second",
+];
+
+/**
+ * Writes `history.json` and `history.csv` into a run folder, each replaced as a whole.
+ *
+ * @param folder The run folder
+ */
+export async function writeHistory(folder: string, history: History): Promise<void> {
+  const text = JSON.stringify(history, undefined, 2);
+  await writeFileAtomically(join(folder, HISTORY_FILE), text + "\n");
+  await writeFileAtomically(join(folder, "history.csv"), historyAsCsv(history));
+}
+
+/** The epochs as comma-separated lines under one header line, for spreadsheets and pandas. */
+export function historyAsCsv(history: History): string {
+  const rows = history.epochs.map((record) => [
+    record.epoch,
+    record.learningRate,
+    record.train.loss,
+    record.train.accuracy,
+    record.validation.loss,
+    record.validation.accuracy,
+    record.validation.count,
+    record.seconds,
+    record.imagesPerSecond,
+  ]);
+  return [CSV_HEADER, ...rows].map((row) => row.join(",") + "\n").join("");
+}
+
+/**
+ * Reads and checks the history of a run folder.
+ *
+ * @param folder The run folder
+ * @throws {UsageError} when the file is missing, is not JSON, or is not a history
+ */
+export async function readHistory(folder: string): Promise<History> {
+  const path = join(folder, HISTORY_FILE);
+  const broken = (what: string) =>
+    new UsageError(`${path} ${what}: restore the file, or start a new run without --resume`);
+  let tree: unknown;
+  try {
+    tree = JSON.parse(await Deno.readTextFile(path));
+  } catch (error) {
+    const what = error instanceof SyntaxError ? "is not valid JSON" : "can't be read";
+    throw broken(`${what} (${messageOf(error)})`);
+  }
+  const result = historySchema.safeParse(tree);
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    throw broken(`is not a history, ${issue.path.join(".") || "the whole"}: ${issue.message}`);
+  }
+  const misplaced = result.data.epochs.findIndex(({ epoch }, index) => epoch !== index + 1);
+  if (misplaced >= 0) {
+    const { epoch } = result.data.epochs[misplaced];
+    throw broken(`has epoch ${epoch} where epoch ${misplaced + 1} belongs`);
+  }
+  return result.data;
+}

@@ -1,0 +1,86 @@
+/**
+ * What a run tells while it works: the trainer speaks to a {@linkcode Reporter}, never to the console.
+ *
+ * @module
+ */
+import type { EpochRecord } from "./history.ts";
+
+/** How far a download or another part of the set-up is. */
+export interface DownloadEvent {
+  /** What is fetched, such as `nats-server 2.15.1`. */
+  what: string;
+  bytes?: number;
+  totalBytes?: number;
+  /** What happens when no bytes flow, such as `unpacking`. */
+  note?: string;
+}
+
+/** A part of an epoch that begins. */
+export interface Phase {
+  name: "train" | "validate";
+  /** Counted from 1. */
+  epoch: number;
+  epochs: number;
+  /** Samples of the phase. */
+  total: number;
+  /** Samples already done, when a run is resumed within an epoch. */
+  done?: number;
+}
+
+/** How far the phase is. */
+export interface PhaseProgress {
+  /** Samples done since the phase began. */
+  done: number;
+  /** Mean loss so far, or of the last step. */
+  loss?: number;
+  /** All workers together; computed from `done` and the clock when left out. */
+  imagesPerSecond?: number;
+}
+
+/** How a run ended. */
+export interface Summary {
+  /** Wall time of the whole run. */
+  seconds: number;
+  bestAccuracy: number;
+  /** 0 when no epoch was finished. */
+  bestEpoch: number;
+  /** The run folder. */
+  folder: string;
+  interrupted?: boolean;
+}
+
+/** The listener of a run. */
+export interface Reporter {
+  /** A line of news. */
+  info(line: string): void;
+  /** Something that a person should look at; the run goes on. */
+  warn(line: string): void;
+  /** A line that a worker wrote: shown as `[rank 1] …` when verbose; the last 20 per rank are kept. */
+  workerLine(rank: number, line: string): void;
+  /** Shows the kept lines of a rank that failed, unless they have been shown. */
+  workerFailed(rank: number): void;
+  download(event: DownloadEvent): void;
+  phase(phase: Phase): void;
+  progress(progress: PhaseProgress): void;
+  epochDone(record: EpochRecord, epochs: number, best: boolean): void;
+  summary(summary: Summary): void;
+  /** Leaves the terminal clean; may be called more than once. */
+  close(): void;
+}
+
+/** A reporter that says nothing: the default of the API, and for tests. */
+export function silentReporter(): Reporter {
+  const nothing = () => {};
+  return {
+    info: nothing,
+    warn: nothing,
+    workerLine: nothing,
+    workerFailed: nothing,
+    download: nothing,
+    phase: nothing,
+    progress: nothing,
+    epochDone: nothing,
+    summary: nothing,
+    close: nothing,
+  };
+}

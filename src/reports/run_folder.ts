@@ -1,0 +1,77 @@
+/**
+ * The folder of a run, and `latest`, which points to the newest.
+ *
+ * @module
+ */
+import { basename, join } from "node:path";
+import { messageOf, UsageError } from "../base/errors.ts";
+
+/**
+ * Makes `<out>/<YYYYMMDD-HHMMSS>-<name>` (local time); a second run of the same second gets `-2`, and so on.
+ *
+ * @param out Folder of all runs, made when missing
+ * @param name The run's name
+ * @returns The path of the new, empty folder
+ * @throws {UsageError} when `out` can't be written
+ */
+export async function createRunFolder(
+  out: string,
+  name: string,
+  now: Date = new Date(),
+): Promise<string> {
+  const first = join(out, `${timeStamp(now)}-${name}`);
+  try {
+    await Deno.mkdir(out, { recursive: true });
+    for (let number = 1;; number++) {
+      const folder = number === 1 ? first : `${first}-${number}`;
+      if (await makeNew(folder)) return folder;
+    }
+  } catch (error) {
+    throw new UsageError(
+      `Output folder ${out} can't be written: ${messageOf(error)}; name another with --out`,
+    );
+  }
+}
+
+/**
+ * Lets the symbolic link `<out>/latest` point to a run folder, replacing an older link atomically.
+ *
+ * @returns Whether it points there now; `false` where links are not allowed (Windows without the right to
+ * make them) or where a real file or folder has the name
+ */
+export async function pointLatest(out: string, folder: string): Promise<boolean> {
+  const temporary = join(out, `.latest.${crypto.randomUUID()}.tmp`);
+  try {
+    // A relative target: the folder of all runs can be moved.
+    await Deno.symlink(basename(folder), temporary, { type: "dir" });
+    await removable(join(out, "latest"));
+    await Deno.rename(temporary, join(out, "latest"));
+    return true;
+  } catch {
+    await Deno.remove(temporary).catch(() => {}); // nothing depends on the link
+    return false;
+  }
+}
+
+/** Makes a folder; `false` when something has the name already. */
+async function makeNew(folder: string): Promise<boolean> {
+  try {
+    await Deno.mkdir(folder);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return false;
+    throw error;
+  }
+}
+
+/** Throws when `path` is something else than a symbolic link: a rename would replace a real file. */
+async function removable(path: string): Promise<void> {
+  const entry = await Deno.lstat(path).catch(() => undefined);
+  if (entry && !entry.isSymlink) throw new Error(`${path} is not a link`);
+}
+
+function timeStamp(now: Date): string {
+  const two = (value: number) => String(value).padStart(2, "0");
+  const day = `${now.getFullYear()}${two(now.getMonth() + 1)}${two(now.getDate())}`;
+  return `${day}-${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}`;
+}

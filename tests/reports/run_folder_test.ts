@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { UsageError } from "../../src/base/errors.ts";
+import { createRunFolder, pointLatest } from "../../src/reports/run_folder.ts";
+
+const NOW = new Date(2026, 2, 4, 5, 6, 7);
+
+async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await work(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("createRunFolder() names folders by time and name, each once", () =>
+  inFolder(async (folder) => {
+    const out = join(folder, "deep", "runs");
+    const made = await Promise.all([1, 2, 3].map(() => createRunFolder(out, "food", NOW)));
+    assert.deepEqual(made.sort(), [
+      join(out, "20260304-050607-food"),
+      join(out, "20260304-050607-food-2"),
+      join(out, "20260304-050607-food-3"),
+    ]);
+    assert.deepEqual(Array.from(Deno.readDirSync(out)).length, 3);
+  }));
+
+Deno.test("createRunFolder() names --out when the folder can't be written", () =>
+  inFolder(async (folder) => {
+    const file = join(folder, "file");
+    await Deno.writeTextFile(file, "");
+    for (const out of [file, join(file, "below")]) {
+      await assert.rejects(createRunFolder(out, "food", NOW), (error: Error) => {
+        assert.ok(error instanceof UsageError);
+        assert.ok(error.message.startsWith(`Output folder ${out} can't be written: `));
+        assert.match(error.message, /--out$/);
+        return true;
+      });
+    }
+  }));
+
+Deno.test("pointLatest() makes a link and moves it, and leaves no temporary one", () =>
+  inFolder(async (out) => {
+    const first = await createRunFolder(out, "a", NOW);
+    const second = await createRunFolder(out, "b", NOW);
+    assert.equal(await pointLatest(out, first), true);
+    assert.equal(await pointLatest(out, second), true);
+    assert.equal(await Deno.readLink(join(out, "latest")), "20260304-050607-b");
+    assert.equal(await Deno.realPath(join(out, "latest")), await Deno.realPath(second));
+    assert.equal(Array.from(Deno.readDirSync(out)).length, 3);
+  }));
+
+Deno.test("pointLatest() leaves a real file or folder named latest alone", () =>
+  inFolder(async (out) => {
+    const run = await createRunFolder(out, "a", NOW);
+    await Deno.mkdir(join(out, "latest"));
+    assert.equal(await pointLatest(out, run), false);
+    assert.ok((await Deno.lstat(join(out, "latest"))).isDirectory);
+    assert.equal(Array.from(Deno.readDirSync(out)).length, 2);
+  }));
