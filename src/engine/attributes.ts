@@ -70,8 +70,7 @@ export function eagerAttributes(lib: LibTensorflow, status: Status): AttributeWr
     float: lib.TFE_OpSetAttrFloat,
     bool: lib.TFE_OpSetAttrBool,
     type: lib.TFE_OpSetAttrType,
-    shape: (op, name, dims, rank) =>
-      lib.TFE_OpSetAttrShape(op, name, dims, rank, status.pointer),
+    shape: (op, name, dims, rank) => lib.TFE_OpSetAttrShape(op, name, dims, rank, status.pointer),
     ints: lib.TFE_OpSetAttrIntList,
     floats: lib.TFE_OpSetAttrFloatList,
     types: lib.TFE_OpSetAttrTypeList,

@@ -6,6 +6,7 @@
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
   type Attribute,
+  ATTRIBUTE_TYPES,
   type AttributeWriter,
   cText,
   DATA_TYPES,
@@ -53,6 +54,8 @@ const ELEMENT_BYTES: Record<number, number> = {
 
 /** The most outputs that one call may have: an op, or a captured function of a deep network. */
 const MAX_OUTPUTS = 8192;
+
+const encoder = new TextEncoder();
 
 /** `sizeof(TF_TString)`. */
 const STRING_BYTES = 24;
@@ -204,6 +207,16 @@ export class Runtime {
     return this.#take(outputs, count[0]);
   }
 
+  /** Forgets a function that was added to the context. */
+  removeFunction(name: string): void {
+    this.lib.TFE_ContextRemoveFunction(
+      this.context,
+      encoder.encode(name + "\0"),
+      this.#status.pointer,
+    );
+    this.#status.check(`TFE_ContextRemoveFunction ${name}`);
+  }
+
   /** The native tensor behind an id, as `TF_Tensor`, for the length of `use`. */
   withTensor<T>(id: TensorId, use: (tensor: Deno.PointerValue) => T): T {
     const tensor = this.lib.TFE_TensorHandleResolve(this.handle(id), this.#status.pointer);
@@ -217,8 +230,10 @@ export class Runtime {
 
   #resolved<T>(id: TensorId, use: (data: Deno.PointerValue, size: number) => T): T {
     this.tracer?.assertReadable(id);
-    return this.withTensor(id, (tensor) =>
-      use(this.lib.TF_TensorData(tensor), Number(this.lib.TF_TensorByteSize(tensor))));
+    return this.withTensor(
+      id,
+      (tensor) => use(this.lib.TF_TensorData(tensor), Number(this.lib.TF_TensorByteSize(tensor))),
+    );
   }
 
   #newOp(
@@ -309,7 +324,11 @@ export class Runtime {
    */
   #createStrings(shape: readonly number[], values: readonly Uint8Array[]): TensorId {
     const view = this.#stringTensor(shape, values);
-    const [copy] = this.execute("StringJoin", [{ name: "N", type: 1, value: 1 }], [view]);
+    const [copy] = this.execute("StringJoin", [{
+      name: "N",
+      type: ATTRIBUTE_TYPES.TF_ATTR_INT,
+      value: 1,
+    }], [view]);
     this.deleteTensor(view);
     return copy.id;
   }

@@ -57,7 +57,11 @@ export const SYMBOLS = {
   TF_TensorData: { parameters: [P /* tensor */], result: P },
   TF_TensorByteSize: { parameters: [P /* tensor */], result: "usize" },
   TF_StringInit: { parameters: [P /* t */], result: "void" },
-  TF_StringCopy: { parameters: [P, /* dst */ B, /* src */ "usize" /* size */], result: "void" },
+  /** Looks at the bytes without a copy. */
+  TF_StringAssignView: {
+    parameters: [P, /* dst */ B, /* src */ "usize" /* size */],
+    result: "void",
+  },
   TF_StringGetDataPointer: { parameters: [P /* tstr */], result: P },
   TF_StringGetSize: { parameters: [P /* tstr */], result: "usize" },
 

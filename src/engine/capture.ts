@@ -1,0 +1,161 @@
+/**
+ * Runs a computation as one TensorFlow function, traced from its first eager run.
+ *
+ * @module
+ */
+import { ATTRIBUTE_TYPES } from "./attributes.ts";
+import { type NativeBackend, nativeBackend } from "./backend.ts";
+import { randomTraceKey, randomVariables } from "./random_state.ts";
+import type { TensorId } from "./runtime.ts";
+import { EngineError } from "./status.ts";
+import { tf } from "./tf.ts";
+import { type TracedFunction, Tracer } from "./tracer.ts";
+
+/** What a captured function depends on. */
+export interface CaptureOptions {
+  /** All variables that the function reads or assigns, in an order that never changes. */
+  readonly variables: () => readonly tf.Variable[];
+  /** `false` runs the function op by op at every call: the reference that captures are tested against. */
+  readonly capture: boolean;
+}
+
+interface Trace extends TracedFunction {
+  /** Number of results of the function itself; new values of variables follow. */
+  readonly results: number;
+  /** Positions in the list of variables whose new values the trace returns. */
+  readonly assigned: readonly number[];
+}
+
+let functionCount = 0;
+
+/**
+ * A function of tensors and variables that is traced once per shapes of its inputs.
+ *
+ * The first call for a set of shapes runs op by op and is recorded; later ones are one native call on
+ * another thread, while JavaScript goes on. Inputs and variables are arguments of the trace and so are
+ * never frozen into it; reading a value back in JavaScript while tracing is an error.
+ */
+export class CapturedFunction {
+  readonly #name: string;
+  readonly #fn: (...inputs: tf.Tensor[]) => tf.Tensor[];
+  readonly #options: CaptureOptions;
+  readonly #traces = new Map<string, Trace>();
+
+  /**
+   * @param name For errors and profiles
+   * @param fn Synchronous and pure up to its assignments to the listed variables
+   */
+  constructor(
+    name: string,
+    fn: (...inputs: tf.Tensor[]) => tf.Tensor[],
+    options: CaptureOptions,
+  ) {
+    this.#name = name;
+    this.#fn = fn;
+    this.#options = options;
+  }
+
+  /** Traces made so far: one per set of input shapes. */
+  get traceCount(): number {
+    return this.#traces.size;
+  }
+
+  /**
+   * Calls the function. The caller disposes of inputs and results.
+   *
+   * @throws {EngineError} when an op fails, or when the function can't be captured
+   */
+  async call(inputs: readonly tf.Tensor[]): Promise<tf.Tensor[]> {
+    if (!this.#options.capture) return tf.tidy(() => this.#fn(...inputs));
+    const variables = [...this.#options.variables(), ...randomVariables()];
+    const key = [randomTraceKey(), ...inputs.map(({ dtype, shape }) => `${dtype}[${shape}]`)]
+      .join();
+    const trace = this.#traces.get(key);
+    if (!trace) return this.#trace(key, inputs, variables);
+
+    const backend = nativeBackend();
+    const ids = [...backend.getInputTensorIds([...inputs, ...variables]), ...trace.hidden];
+    const outputs = (await backend.runtime.executeAsync(trace.name, [], ids))
+      .map((metadata) => backend.createOutputTensor(metadata));
+    trace.assigned.forEach((position, index) => {
+      const value = outputs[trace.results + index];
+      variables[position].assign(value);
+      value.dispose();
+    });
+    return outputs.slice(0, trace.results);
+  }
+
+  /** Releases the traces. */
+  dispose(): void {
+    if (this.#traces.size === 0) return;
+    const { runtime } = nativeBackend();
+    for (const { name, hidden } of this.#traces.values()) {
+      runtime.removeFunction(name);
+      for (const id of hidden) runtime.deleteTensor(id);
+    }
+    this.#traces.clear();
+  }
+
+  /** Runs the function op by op, and records it. */
+  #trace(
+    key: string,
+    inputs: readonly tf.Tensor[],
+    variables: readonly tf.Variable[],
+  ): tf.Tensor[] {
+    const backend = nativeBackend();
+    const { runtime } = backend;
+    const before = ownIds(backend, variables);
+    using tracer = new Tracer(runtime, [...backend.getInputTensorIds(inputs), ...before]);
+    runtime.tracer = tracer;
+    try {
+      const results = tf.tidy(() => this.#fn(...inputs));
+      const after = backend.getInputTensorIds(variables);
+      const assigned = [...after.keys()].filter((position) => after[position] !== before[position]);
+      this.#checkVariables(tracer, variables);
+      const traced = tracer.finish(`lockstep_${this.#name}_${functionCount++}`, [
+        ...backend.getInputTensorIds(results),
+        ...assigned.map((position) => after[position]),
+      ]);
+      this.#traces.set(key, { ...traced, results: results.length, assigned });
+      return results;
+    } finally {
+      runtime.tracer = undefined;
+    }
+  }
+
+  /** A variable that is read but not listed would keep its present value for ever. */
+  #checkVariables(tracer: Tracer, listed: readonly tf.Variable[]): void {
+    const known = new Set(listed);
+    const backend = nativeBackend();
+    for (const variable of Object.values(tf.engine().registeredVariables)) {
+      if (known.has(variable) || !tracer.isFrozen(backend.getInputTensorIds([variable])[0])) {
+        continue;
+      }
+      throw new EngineError(
+        "FAILED_PRECONDITION",
+        this.#name,
+        `The captured function ${this.#name} reads the variable ${variable.name}, ` +
+          "which is not in its list of variables, so its value would be frozen",
+      );
+    }
+  }
+}
+
+/** Ids of the variables' values, each of its own: tfjs may share one native tensor among variables. */
+function ownIds(backend: NativeBackend, variables: readonly tf.Variable[]): TensorId[] {
+  const seen = new Set<TensorId>();
+  return variables.map((variable) => {
+    let [id] = backend.getInputTensorIds([variable]);
+    if (seen.has(id)) {
+      const dtype = backend.runtime.describe(id).dtype;
+      const own = backend.executeSingleOutput("Identity", [
+        { name: "T", type: ATTRIBUTE_TYPES.TF_ATTR_TYPE, value: dtype },
+      ], [variable]);
+      variable.assign(own);
+      own.dispose();
+      [id] = backend.getInputTensorIds([variable]);
+    }
+    seen.add(id);
+    return id;
+  });
+}

@@ -1,0 +1,111 @@
+/**
+ * Opens the engine: libtensorflow behind the backend and kernels of `@tensorflow/tfjs-node-gpu`.
+ *
+ * @module
+ */
+import util from "node:util";
+import { libtensorflowPath } from "../base/libtensorflow_path.ts";
+import { ATTRIBUTE_TYPES, DATA_TYPES } from "./attributes.ts";
+import { BACKEND } from "./backend.ts";
+import { registerNativeGradients } from "./gradients.ts";
+import { openLibrary } from "./library.ts";
+import { type Device, Runtime, type Threads } from "./runtime.ts";
+import { EngineError } from "./status.ts";
+import { tf } from "./tf.ts";
+
+/** Settings of the engine. */
+export interface EngineOptions {
+  /** Sizes of TensorFlow's thread pools; 0, the default, lets TensorFlow choose. */
+  readonly threads?: Partial<Threads>;
+  /** Let TensorFlow write its notices to stderr. */
+  readonly verbose?: boolean;
+  /** Another libtensorflow than `LOCKSTEP_LIBTENSORFLOW` or the cache's. */
+  readonly libraryPath?: string;
+}
+
+/** The open engine. */
+export interface Engine {
+  readonly runtime: Runtime;
+  /** Such as `2.21.0`. */
+  readonly tensorflowVersion: string;
+  readonly libraryPath: string;
+  readonly devices: readonly Device[];
+}
+
+const PACKAGE = "@tensorflow/tfjs-node-gpu";
+
+let opening: Promise<Engine> | undefined;
+
+/**
+ * Opens the engine and makes it tfjs's backend; later calls give the same engine.
+ *
+ * @throws {UsageError} when libtensorflow is missing or doesn't load
+ */
+export function openEngine(options: EngineOptions = {}): Promise<Engine> {
+  opening ??= open(options).catch((error) => {
+    opening = undefined;
+    throw error;
+  });
+  return opening;
+}
+
+async function open(options: EngineOptions): Promise<Engine> {
+  if (!options.verbose) silence();
+  const libraryPath = options.libraryPath ?? libtensorflowPath();
+  const threads = { intraOp: 0, interOp: 0, ...options.threads };
+  const runtime = new Runtime(openLibrary(libraryPath), threads);
+
+  // The package calls a helper that newer Nodes and Deno no longer have.
+  const helpers = util as unknown as Record<string, unknown>;
+  helpers.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
+  await import("@tensorflow/tfjs-node-gpu/dist/register_all_kernels.js");
+  const { NodeJSKernelBackend } = (await import(
+    "@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js"
+  )).default;
+
+  tf.registerBackend(BACKEND, () => {
+    // The binding's type also names two classes that exist only in the addon's declarations.
+    const binding = bindingOf(runtime) as unknown as ConstructorParameters<
+      typeof NodeJSKernelBackend
+    >[0];
+    const backend = new NodeJSKernelBackend(binding, PACKAGE);
+    return Object.assign(backend, { runtime });
+  });
+  await tf.setBackend(BACKEND);
+  registerNativeGradients();
+  const { version: tensorflowVersion, devices } = runtime;
+  return { runtime, tensorflowVersion, libraryPath, devices };
+}
+
+/** TensorFlow logs to stderr from C++; only its environment can tell it not to. */
+function silence(): void {
+  for (const [name, value] of [["TF_CPP_MIN_LOG_LEVEL", "3"], ["TF_CPP_MAX_VLOG_LEVEL", "0"]]) {
+    if (Deno.env.get(name) === undefined) Deno.env.set(name, value);
+  }
+}
+
+/** The `TFJSBinding` that the package's backend runs on. */
+function bindingOf(runtime: Runtime) {
+  const unsupported = (what: string) => () => {
+    throw new EngineError(
+      "UNIMPLEMENTED",
+      what,
+      `${what} is not bound: Lockstep doesn't use SavedModels`,
+    );
+  };
+  return {
+    ...DATA_TYPES,
+    ...ATTRIBUTE_TYPES,
+    TF_Version: runtime.version,
+    createTensor: runtime.createTensor.bind(runtime),
+    deleteTensor: runtime.deleteTensor.bind(runtime),
+    tensorDataSync: runtime.read.bind(runtime),
+    executeOp: runtime.execute.bind(runtime),
+    isUsingGpuDevice: () => runtime.devices.some(({ type }) => type === "GPU"),
+    getNumOfTensors: () => runtime.tensorCount,
+    getNumOfSavedModels: () => 0,
+    loadSavedModel: unsupported("loadSavedModel"),
+    deleteSavedModel: unsupported("deleteSavedModel"),
+    runSavedModel: unsupported("runSavedModel"),
+  };
+}

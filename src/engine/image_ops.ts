@@ -1,0 +1,75 @@
+/**
+ * TensorFlow's picture decoders, run on another thread.
+ *
+ * @module
+ */
+import { type Attribute, ATTRIBUTE_TYPES } from "./attributes.ts";
+import { nativeBackend } from "./backend.ts";
+
+/** Formats that TensorFlow decodes. */
+export type NativeImageFormat = "jpeg" | "png" | "gif" | "bmp" | "webp";
+
+/** A decoded picture. */
+export interface DecodedImage {
+  readonly width: number;
+  readonly height: number;
+  /** RGB, row by row, 8 bits each: `height × width × 3` bytes. */
+  readonly data: Uint8Array;
+}
+
+const CHANNELS: Attribute = { name: "channels", type: ATTRIBUTE_TYPES.TF_ATTR_INT, value: 3 };
+
+/** Ops and attributes; the JPEG ones make libjpeg-turbo decode as Pillow does. */
+const DECODERS: Record<NativeImageFormat, readonly [string, readonly Attribute[]]> = {
+  jpeg: ["DecodeJpeg", [
+    CHANNELS,
+    { name: "fancy_upscaling", type: ATTRIBUTE_TYPES.TF_ATTR_BOOL, value: true },
+    { name: "dct_method", type: ATTRIBUTE_TYPES.TF_ATTR_STRING, value: "INTEGER_ACCURATE" },
+  ]],
+  png: ["DecodePng", [CHANNELS]],
+  gif: ["DecodeGif", []],
+  bmp: ["DecodeBmp", []],
+  webp: ["DecodeWebP", [CHANNELS]],
+};
+
+/**
+ * Decodes a picture to RGB; of an animation the first frame.
+ *
+ * @param bytes The file
+ * @throws {EngineError} when the file is damaged or of another format
+ */
+export async function decodeImageNative(
+  bytes: Uint8Array<ArrayBuffer>,
+  format: NativeImageFormat,
+): Promise<DecodedImage> {
+  const { runtime } = nativeBackend();
+  const [op, attributes] = DECODERS[format];
+  const input = runtime.createStringView(bytes);
+  try {
+    const [output] = await runtime.executeAsync(op, attributes, [input]);
+    try {
+      const [height, width, channels] = output.shape.slice(-3);
+      const frame = height * width * channels;
+      const frames = new Uint8Array(output.shape.reduce((product, size) => product * size, 1));
+      runtime.readInto(output.id, frames);
+      return { width, height, data: toRgb(frames.subarray(0, frame), channels) };
+    } finally {
+      runtime.deleteTensor(output.id);
+    }
+  } finally {
+    runtime.deleteTensor(input);
+  }
+}
+
+/** DecodeBmp keeps the file's number of channels. */
+function toRgb(pixels: Uint8Array, channels: number): Uint8Array {
+  if (channels === 3) return pixels;
+  const count = pixels.length / channels;
+  const rgb = new Uint8Array(count * 3);
+  for (let pixel = 0; pixel < count; pixel++) {
+    for (let channel = 0; channel < 3; channel++) {
+      rgb[pixel * 3 + channel] = pixels[pixel * channels + (channels === 1 ? 0 : channel)];
+    }
+  }
+  return rgb;
+}

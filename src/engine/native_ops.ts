@@ -1,0 +1,161 @@
+/**
+ * Fused TensorFlow ops with their native gradients, for what tfjs composes of many.
+ *
+ * @module
+ */
+import { type Attribute, ATTRIBUTE_TYPES, DATA_TYPES } from "./attributes.ts";
+import { nativeBackend } from "./backend.ts";
+import { FLOAT_TYPE } from "./gradients.ts";
+import { randomState } from "./random_state.ts";
+import { tf } from "./tf.ts";
+
+/** Result of {@linkcode trainingBatchNorm}. */
+export interface BatchNormResult {
+  /** Normalized, scaled and shifted: the shape of the input. */
+  readonly y: tf.Tensor4D;
+  /** float32 [c]. */
+  readonly movingMean: tf.Tensor1D;
+  /** float32 [c]. */
+  readonly movingVariance: tf.Tensor1D;
+}
+
+/** What BatchNorm needs beside its input; all float32 [c]. */
+export interface BatchNormState {
+  readonly gamma: tf.Tensor1D;
+  readonly beta: tf.Tensor1D;
+  readonly movingMean: tf.Tensor1D;
+  readonly movingVariance: tf.Tensor1D;
+}
+
+const floatAttribute = (name: string, value: number): Attribute => ({
+  name,
+  type: ATTRIBUTE_TYPES.TF_ATTR_FLOAT,
+  value,
+});
+const typeAttribute = (name: string, value: number): Attribute => ({
+  name,
+  type: ATTRIBUTE_TYPES.TF_ATTR_TYPE,
+  value,
+});
+
+/**
+ * Batch normalization in training mode (Ioffe & Szegedy 2015, arXiv:1502.03167), with PyTorch's update of
+ * the running statistics: `running = (1 - momentum) · running + momentum · batch`, the variance unbiased.
+ *
+ * @param x float32 [n, h, w, c]
+ * @param momentum PyTorch's: weight of the batch
+ */
+export function trainingBatchNorm(
+  x: tf.Tensor4D,
+  { gamma, beta, movingMean, movingVariance }: BatchNormState,
+  momentum: number,
+  epsilon: number,
+): BatchNormResult {
+  const attributes: Attribute[] = [
+    FLOAT_TYPE,
+    typeAttribute("U", DATA_TYPES.TF_FLOAT),
+    floatAttribute("epsilon", epsilon),
+    { name: "data_format", type: ATTRIBUTE_TYPES.TF_ATTR_STRING, value: "NHWC" },
+    { name: "is_training", type: ATTRIBUTE_TYPES.TF_ATTR_BOOL, value: true },
+  ];
+  let statistics: tf.Tensor1D[] = [];
+  const normalize = tf.customGrad((...args) => {
+    const [input, scale, offset] = args as tf.Tensor[];
+    const save = args[3] as unknown as tf.GradSaveFunc;
+    const backend = nativeBackend();
+    const [y, mean, variance, ...reserved] = backend.executeMultipleOutputs(
+      "FusedBatchNormV3",
+      [...attributes, floatAttribute("exponential_avg_factor", momentum)],
+      [input, scale, offset, movingMean, movingVariance],
+      6,
+    );
+    // customGrad disposes of all but its one value: the statistics leave by this side door.
+    statistics = [tf.keep(mean) as tf.Tensor1D, tf.keep(variance) as tf.Tensor1D];
+    save([input, scale, ...reserved]);
+    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) =>
+      backend.executeMultipleOutputs("FusedBatchNormGradV3", attributes, [dy, ...saved], 5).slice(
+        0,
+        3,
+      );
+    return { value: y, gradFunc };
+  });
+  const y = normalize(x, gamma, beta) as tf.Tensor4D;
+  const [mean, variance] = statistics.map(adopt);
+  return { y, movingMean: mean, movingVariance: variance };
+}
+
+/** Hands a kept tensor over to the present scope. */
+function adopt<T extends tf.Tensor>(kept: T): T {
+  const tracked = tf.clone(kept);
+  kept.dispose();
+  return tracked;
+}
+
+/**
+ * Cross-entropy of each sample: `-log softmax(logits)[label]`.
+ *
+ * @param logits float32 [n, classes]
+ * @param labels int32 [n]
+ * @returns float32 [n]
+ */
+export function softmaxCrossEntropyPerSample(
+  logits: tf.Tensor2D,
+  labels: tf.Tensor1D,
+): tf.Tensor1D {
+  const crossEntropy = tf.customGrad((...args) => {
+    const [x] = args as tf.Tensor[];
+    const save = args[1] as unknown as tf.GradSaveFunc;
+    const [loss, gradient] = nativeBackend().executeMultipleOutputs(
+      "SparseSoftmaxCrossEntropyWithLogits",
+      [FLOAT_TYPE, typeAttribute("Tlabels", DATA_TYPES.TF_INT32)],
+      [x, labels],
+      2,
+    );
+    save([gradient]);
+    return {
+      value: loss,
+      gradFunc: (dy: tf.Tensor, [saved]: tf.Tensor[]) => [tf.mul(tf.expandDims(dy, -1), saved)],
+    };
+  });
+  return crossEntropy(logits) as tf.Tensor1D;
+}
+
+/**
+ * Zeroes a share of the units and scales the others by `1 / (1 - rate)` (Srivastava et al. 2014).
+ *
+ * The mask is a function of the step's seed (see `setStepSeed`), of `salt`, and of the row in the global
+ * batch; it doesn't depend on the number of workers.
+ *
+ * @param x float32 [n, …]: this rank's rows
+ * @param rate Share of zeroes, in [0, 1)
+ * @param salt Sets the layers of a model apart
+ * @param perSample Drop whole samples instead of units (stochastic depth)
+ */
+export function dropout(x: tf.Tensor, rate: number, salt: number, perSample = false): tf.Tensor {
+  if (rate === 0) return x;
+  const { seed, rowOffset, globalRows } = randomState();
+  const [rows, ...rest] = x.shape;
+  const unitShape = perSample ? rest.map(() => 1) : rest;
+  return tf.tidy(() => {
+    const backend = nativeBackend();
+    // A rank may run alone, outside a step: then its rows are the whole batch.
+    const drawnShape = [Math.max(globalRows, rows), ...unitShape];
+    const uniform = backend.executeSingleOutput(
+      "StatelessRandomUniform",
+      [
+        typeAttribute("dtype", DATA_TYPES.TF_FLOAT),
+        typeAttribute("T", DATA_TYPES.TF_INT32),
+        typeAttribute("Tseed", DATA_TYPES.TF_INT32),
+      ],
+      [tf.tensor1d(drawnShape, "int32"), tf.add(seed, tf.tensor1d([salt, 0], "int32"))],
+    );
+    const begin = tf.concat([tf.reshape(rowOffset, [1]), tf.zeros([unitShape.length], "int32")]);
+    const own = backend.executeSingleOutput(
+      "Slice",
+      [FLOAT_TYPE, typeAttribute("Index", DATA_TYPES.TF_INT32)],
+      [uniform, begin, tf.tensor1d([rows, ...unitShape], "int32")],
+    );
+    const mask = tf.cast(tf.greaterEqual(own, rate), "float32");
+    return tf.mul(x, tf.mul(mask, 1 / (1 - rate)));
+  });
+}

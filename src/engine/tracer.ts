@@ -1,0 +1,284 @@
+/**
+ * Records the ops of one eager run as nodes of a graph, and makes a TensorFlow function of them.
+ *
+ * @module
+ */
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { type Attribute, type AttributeWriter, cText, graphAttributes } from "./attributes.ts";
+import type { Runtime, TensorId, TensorMetadata } from "./runtime.ts";
+import { EngineError, Status } from "./status.ts";
+import type { LibTensorflow } from "./symbols.ts";
+
+/** `TF_Output`: a node and the number of one of its outputs. */
+interface Output {
+  readonly node: Deno.PointerValue;
+  readonly index: number;
+}
+
+/** `sizeof(TF_Output)`. */
+const OUTPUT_BYTES = 16;
+
+/** An input of an op as its definition declares it: one tensor, or a list whose length an attribute gives. */
+interface InputSpec {
+  /** Attribute with the length of a list of tensors of one type. */
+  readonly numberAttribute: string;
+  /** Attribute with the types of a list of tensors of several types. */
+  readonly typeListAttribute: string;
+}
+
+/** A TensorFlow function made of a trace. */
+export interface TracedFunction {
+  readonly name: string;
+  /** Tensors from outside that the trace used beside its arguments; passed after them at each call. */
+  readonly hidden: readonly TensorId[];
+  /** Nodes of the graph. */
+  readonly nodes: number;
+}
+
+/** Records what the runtime executes between its making and `finish()`. */
+export class Tracer implements Disposable {
+  readonly #runtime: Runtime;
+  readonly #lib: LibTensorflow;
+  readonly #status: Status;
+  readonly #graph: Deno.PointerValue;
+  readonly #writeAttributes: AttributeWriter;
+  readonly #outputs = new Map<TensorId, Output>();
+  readonly #arguments: Output[] = [];
+  readonly #hidden: TensorId[] = [];
+  readonly #outside = new Set<TensorId>();
+  /** Tensors that ops of the trace computed: their values change from call to call. */
+  readonly #computed = new Set<TensorId>();
+  #nodes = 0;
+
+  /**
+   * @param runtime Where the ops run
+   * @param args The arguments of the function to be, in order
+   */
+  constructor(runtime: Runtime, args: readonly TensorId[]) {
+    this.#runtime = runtime;
+    this.#lib = runtime.lib;
+    this.#status = new Status(this.#lib);
+    this.#graph = this.#lib.TF_NewGraph();
+    this.#writeAttributes = graphAttributes(this.#lib);
+    for (const id of args) {
+      if (this.#outputs.has(id)) throw new RangeError(`Tensor ${id} is an argument twice`);
+      this.#addArgument(id);
+      this.#computed.add(id);
+    }
+  }
+
+  /** Throws when the value of `id` differs between calls, so that reading it would freeze it. */
+  assertReadable(id: TensorId): void {
+    if (!this.#computed.has(id)) return;
+    throw new EngineError(
+      "FAILED_PRECONDITION",
+      "capture",
+      "A captured function reads a tensor's values in JavaScript, which would freeze them into the trace: " +
+        "keep the computation in tensors, or set engine.capture to false",
+    );
+  }
+
+  /** Whether the trace used `id` without having been given it: its value stays as it is now. */
+  isFrozen(id: TensorId): boolean {
+    return this.#outside.has(id);
+  }
+
+  /** Adds an executed op. */
+  recordOp(
+    name: string,
+    attributes: readonly Attribute[],
+    inputs: readonly TensorId[],
+    outputs: readonly TensorMetadata[],
+  ): void {
+    const desc = this.#newNode(name);
+    let next = 0;
+    for (const spec of this.#inputSpecs(name)) {
+      const length = listLength(spec, attributes, inputs.length);
+      if (length === undefined) this.#lib.TF_AddInput(desc, packed(this.#output(inputs[next++])));
+      else {
+        const list = inputs.slice(next, next += length).map((id) => this.#output(id));
+        this.#lib.TF_AddInputList(desc, packedList(list), length);
+      }
+    }
+    // The length of a list is known from the list itself; setting it twice is an error.
+    const lengths = new Set(this.#inputSpecs(name).map((spec) => spec.numberAttribute));
+    this.#writeAttributes(desc, attributes.filter((attribute) => !lengths.has(attribute.name)));
+    const node = this.#finishNode(desc, name);
+    outputs.forEach(({ id }, index) => {
+      this.#outputs.set(id, { node, index });
+      this.#computed.add(id);
+    });
+  }
+
+  /** Adds a tensor that JavaScript made during the trace. */
+  recordConstant(id: TensorId, dtype: number, tensor: Deno.PointerValue): void {
+    const desc = this.#newNode("Const");
+    this.#lib.TF_SetAttrTensor(desc, cText("value"), tensor, this.#status.pointer);
+    this.#status.check("Const");
+    this.#lib.TF_SetAttrType(desc, cText("dtype"), dtype);
+    this.#outputs.set(id, { node: this.#finishNode(desc, "Const"), index: 0 });
+  }
+
+  /**
+   * Makes the function and adds it to the runtime's context.
+   *
+   * @param name Unique in the process
+   * @param results The function's results, in order
+   */
+  finish(name: string, results: readonly TensorId[]): TracedFunction {
+    // A result that is an argument as it came still needs a node of its own.
+    const outputs = results.map((id) => this.#identity(this.#output(id), id));
+    const inputs = packedList(this.#arguments);
+    const fn = this.#lib.TF_GraphToFunction(
+      this.#graph,
+      cText(name),
+      0,
+      -1,
+      null,
+      this.#arguments.length,
+      inputs,
+      outputs.length,
+      packedList(outputs),
+      null,
+      null,
+      null,
+      this.#status.pointer,
+    );
+    this.#status.check("TF_GraphToFunction");
+    try {
+      this.#lib.TFE_ContextAddFunction(this.#runtime.context, fn, this.#status.pointer);
+      this.#status.check("TFE_ContextAddFunction");
+    } finally {
+      this.#lib.TF_DeleteFunction(fn);
+    }
+    const traced = { name, hidden: [...this.#hidden], nodes: this.#nodes };
+    this.#hidden.length = 0; // they belong to the function now
+    return traced;
+  }
+
+  /** Releases the graph, and the hidden arguments of a trace that was not finished. */
+  [Symbol.dispose](): void {
+    for (const id of this.#hidden) this.#runtime.deleteTensor(id);
+    this.#lib.TF_DeleteGraph(this.#graph);
+    this.#status[Symbol.dispose]();
+  }
+
+  #output(id: TensorId): Output {
+    const output = this.#outputs.get(id);
+    if (output) return output;
+    const hidden = this.#addArgument(id);
+    this.#outside.add(id);
+    this.#hidden.push(this.#runtime.shareTensor(id));
+    return hidden;
+  }
+
+  #addArgument(id: TensorId): Output {
+    const { dtype, shape } = this.#runtime.describe(id);
+    const desc = this.#newNode("Placeholder");
+    this.#lib.TF_SetAttrType(desc, cText("dtype"), dtype);
+    const dims = BigInt64Array.from(shape, BigInt);
+    this.#lib.TF_SetAttrShape(desc, cText("shape"), dims, shape.length);
+    const output = { node: this.#finishNode(desc, "Placeholder"), index: 0 };
+    this.#outputs.set(id, output);
+    this.#arguments.push(output);
+    return output;
+  }
+
+  #identity(output: Output, id: TensorId): Output {
+    const desc = this.#newNode("Identity");
+    this.#lib.TF_AddInput(desc, packed(output));
+    this.#lib.TF_SetAttrType(desc, cText("T"), this.#runtime.describe(id).dtype);
+    return { node: this.#finishNode(desc, "Identity"), index: 0 };
+  }
+
+  #newNode(type: string): Deno.PointerValue {
+    return this.#lib.TF_NewOperation(this.#graph, cText(type), encodeName(type, this.#nodes++));
+  }
+
+  #finishNode(desc: Deno.PointerValue, type: string): Deno.PointerValue {
+    const node = this.#lib.TF_FinishOperation(desc, this.#status.pointer);
+    this.#status.check(`${type} (capture)`);
+    return node;
+  }
+
+  #inputSpecs(op: string): readonly InputSpec[] {
+    const known = inputSpecs.get(op);
+    if (known) return known;
+    const buffer = this.#lib.TF_NewBuffer();
+    try {
+      this.#lib.TF_GraphGetOpDef(this.#graph, cText(op), buffer, this.#status.pointer);
+      this.#status.check(`${op} (definition)`);
+      // TF_Buffer { const void* data; size_t length; … }
+      const view = new Deno.UnsafePointerView(buffer!);
+      const bytes = new Uint8Array(Number(view.getBigUint64(8)));
+      Deno.UnsafePointerView.copyInto(Deno.UnsafePointer.create(view.getBigUint64(0))!, bytes);
+      const specs = parseInputSpecs(bytes);
+      inputSpecs.set(op, specs);
+      return specs;
+    } finally {
+      this.#lib.TF_DeleteBuffer(buffer);
+    }
+  }
+}
+
+const inputSpecs = new Map<string, readonly InputSpec[]>();
+
+/** Reads `input_arg` (field 2) of an `OpDef`, and of each the two list attributes (5 and 6). */
+function parseInputSpecs(bytes: Uint8Array): InputSpec[] {
+  const specs: InputSpec[] = [];
+  const reader = new BinaryReader(bytes);
+  while (reader.pos < reader.len) {
+    const [field, wire] = reader.tag();
+    if (field !== 2 || wire !== WireType.LengthDelimited) {
+      reader.skip(wire);
+      continue;
+    }
+    const spec = { numberAttribute: "", typeListAttribute: "" };
+    for (const end = reader.uint32() + reader.pos; reader.pos < end;) {
+      const [argField, argWire] = reader.tag();
+      if (argField === 5) spec.numberAttribute = reader.string();
+      else if (argField === 6) spec.typeListAttribute = reader.string();
+      else reader.skip(argWire);
+    }
+    specs.push(spec);
+  }
+  return specs;
+}
+
+function listLength(
+  { numberAttribute, typeListAttribute }: InputSpec,
+  attributes: readonly Attribute[],
+  most: number,
+): number | undefined {
+  const name = numberAttribute || typeListAttribute;
+  if (!name) return undefined;
+  const value = attributes.find((attribute) => attribute.name === name)?.value;
+  const length = Array.isArray(value) ? value.length : Number(value);
+  if (!(length >= 0 && length <= most)) {
+    throw new EngineError(
+      "INVALID_ARGUMENT",
+      name,
+      `An op with a list of inputs can't be captured: its attribute ${name} is ${value}`,
+    );
+  }
+  return length;
+}
+
+function packed(output: Output): Uint8Array<ArrayBuffer> {
+  return packedList([output]);
+}
+
+function packedList(outputs: readonly Output[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(OUTPUT_BYTES * outputs.length);
+  const view = new DataView(bytes.buffer);
+  outputs.forEach(({ node, index }, position) => {
+    view.setBigUint64(position * OUTPUT_BYTES, Deno.UnsafePointer.value(node), true);
+    view.setInt32(position * OUTPUT_BYTES + 8, index, true);
+  });
+  return bytes;
+}
+
+/** A node name; not cached as attribute names are, since each is used once. */
+function encodeName(type: string, number: number): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${type}_${number}\0`);
+}
