@@ -50,10 +50,9 @@ export function openEngine(options: EngineOptions = {}): Promise<Engine> {
 }
 
 async function open(options: EngineOptions): Promise<Engine> {
-  if (!options.verbose) silence();
   const libraryPath = options.libraryPath ?? libtensorflowPath();
   const threads = { intraOp: 0, interOp: 0, ...options.threads };
-  const runtime = new Runtime(openLibrary(libraryPath), threads);
+  const runtime = new Runtime(openLibrary(libraryPath, options.verbose), threads);
 
   // The package calls a helper that newer Nodes and Deno no longer have.
   const helpers = util as unknown as Record<string, unknown>;
@@ -75,13 +74,6 @@ async function open(options: EngineOptions): Promise<Engine> {
   registerNativeGradients();
   const { version: tensorflowVersion, devices } = runtime;
   return { runtime, tensorflowVersion, libraryPath, devices };
-}
-
-/** TensorFlow logs to stderr from C++; only its environment can tell it not to. */
-function silence(): void {
-  for (const [name, value] of [["TF_CPP_MIN_LOG_LEVEL", "3"], ["TF_CPP_MAX_VLOG_LEVEL", "0"]]) {
-    if (Deno.env.get(name) === undefined) Deno.env.set(name, value);
-  }
 }
 
 /** The `TFJSBinding` that the package's backend runs on. */

@@ -10,15 +10,19 @@ import {
   LIBTENSORFLOW_VARIABLE,
   libtensorflowPath,
 } from "../base/libtensorflow_path.ts";
-import { type LibTensorflow, SYMBOLS } from "./symbols.ts";
+import { type LibTensorflow, LOGGING_SYMBOLS, SYMBOLS } from "./symbols.ts";
+
+/** `absl::LogSeverityAtLeast::kError`. */
+const ERRORS_ONLY = 2;
 
 /**
  * Opens the library. The framework library comes first: the other one needs its symbols.
  *
  * @param path The library; unless given, `LOCKSTEP_LIBTENSORFLOW` or the cache's
+ * @param verbose Let TensorFlow write its notices to stderr
  * @throws {UsageError} when it is missing or can't be loaded
  */
-export function openLibrary(path: string = libtensorflowPath()): LibTensorflow {
+export function openLibrary(path: string = libtensorflowPath(), verbose = false): LibTensorflow {
   const cure = `run "deno task setup", or set ${LIBTENSORFLOW_VARIABLE} to the path of ` +
     LIBTENSORFLOW_FILES.main;
   try {
@@ -29,11 +33,62 @@ export function openLibrary(path: string = libtensorflowPath()): LibTensorflow {
   try {
     // The folder that the file really stands in: LOCKSTEP_LIBTENSORFLOW may name a link.
     const real = Deno.realPathSync(path);
-    Deno.dlopen(join(dirname(real), LIBTENSORFLOW_FILES.framework), {});
-    return Deno.dlopen(real, SYMBOLS).symbols;
+    const framework = join(dirname(real), LIBTENSORFLOW_FILES.framework);
+    const { symbols } = verbose
+      ? open(framework, real, true)
+      : quietly(() => open(framework, real, false));
+    pin([framework, real]);
+    return symbols;
   } catch (error) {
     throw new UsageError(
       `${path} can't be loaded as libtensorflow on this machine: ${messageOf(error)}; ${cure}`,
     );
   }
+}
+
+function open(framework: string, main: string, verbose: boolean) {
+  const { symbols: logging } = Deno.dlopen(framework, LOGGING_SYMBOLS);
+  if (!verbose) logging.SetMinLogLevel?.(ERRORS_ONLY);
+  return Deno.dlopen(main, SYMBOLS);
+}
+
+/**
+ * Runs `load` with file descriptor 2 turned away: TensorFlow logs while it is being loaded, before anybody
+ * could turn its logger down.
+ */
+function quietly<T>(load: () => T): T {
+  const libc = Deno.dlopen(Deno.build.os === "darwin" ? "libSystem.dylib" : "libc.so.6", {
+    dup: { parameters: ["i32" /* fd */], result: "i32" },
+    dup2: { parameters: ["i32", /* from */ "i32" /* to */], result: "i32" },
+    open: { parameters: ["buffer", /* path */ "i32" /* flags */], result: "i32" },
+    close: { parameters: ["i32" /* fd */], result: "i32" },
+  });
+  const stderr = 2;
+  const writeOnly = 1; // O_WRONLY
+  const saved = libc.symbols.dup(stderr);
+  const nowhere = libc.symbols.open(new TextEncoder().encode("/dev/null\0"), writeOnly);
+  try {
+    if (saved >= 0 && nowhere >= 0) libc.symbols.dup2(nowhere, stderr);
+    return load();
+  } finally {
+    if (saved >= 0) libc.symbols.dup2(saved, stderr);
+    for (const descriptor of [saved, nowhere]) if (descriptor >= 0) libc.symbols.close(descriptor);
+    libc.close();
+  }
+}
+
+/**
+ * Keeps the libraries loaded for good. Deno unloads what it opened when the process ends, while
+ * TensorFlow's threads still run in it: a segmentation fault after the work is done.
+ */
+function pin(paths: readonly string[]): void {
+  const darwin = Deno.build.os === "darwin";
+  const noDelete = darwin ? 0x80 : 0x1000; // RTLD_NODELETE
+  const lazy = 1; // RTLD_LAZY
+  const system = Deno.dlopen(darwin ? "libSystem.dylib" : "libdl.so.2", {
+    dlopen: { parameters: ["buffer", /* file */ "i32" /* mode */], result: "pointer" },
+  });
+  const encoder = new TextEncoder();
+  for (const path of paths) system.symbols.dlopen(encoder.encode(path + "\0"), lazy | noDelete);
+  system.close();
 }

@@ -180,5 +180,18 @@ export const SYMBOLS = {
   TF_DeleteFunction: { parameters: [P /* func */], result: "void" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
+/**
+ * Of the framework library: `absl::SetMinLogLevel`, under the name that the pinned release gives it. Another
+ * release may lack it, and then only says more on stderr.
+ */
+export const LOGGING_SYMBOLS = {
+  SetMinLogLevel: {
+    name: "_ZN4absl12lts_2025081414SetMinLogLevelENS0_18LogSeverityAtLeastE",
+    parameters: ["i32" /* severity */],
+    result: "void",
+    optional: true,
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
 /** The opened library's functions. */
 export type LibTensorflow = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
