@@ -1,0 +1,76 @@
+/**
+ * Where lines go: a terminal or a pipe, its width, its colours, and text made safe to print.
+ *
+ * @module
+ */
+import { stripVTControlCharacters, styleText } from "node:util";
+
+/** A place for text: standard output, standard error, or what a test gives. */
+export interface TerminalStream {
+  /** Whether a person watches: live bars and colours are allowed. */
+  readonly isTerminal: boolean;
+  /** Characters per line, asked anew at each drawing since windows are resized. */
+  readonly columns: number;
+  write(text: string): void;
+}
+
+/** What {@linkcode styled} can do to text. */
+export type Style = "bold" | "dim" | "green" | "yellow" | "red";
+
+const DEFAULT_COLUMNS = 80;
+/** How long a full pipe is waited for, in milliseconds, before text is dropped. */
+const PATIENCE_MS = 1000;
+
+/** The process's own standard output or standard error. */
+export function standardStream(name: "stdout" | "stderr"): TerminalStream {
+  const stream = Deno[name];
+  return {
+    isTerminal: stream.isTerminal() && Deno.env.get("TERM") !== "dumb",
+    get columns() {
+      return currentColumns();
+    },
+    write: (text) => writePatiently(stream, new TextEncoder().encode(text)),
+  };
+}
+
+/** `text` in a style where the stream is a terminal and `NO_COLOR` is not set; else as it is. */
+export function styled(stream: TerminalStream, style: Style, text: string): string {
+  if (!stream.isTerminal || Deno.env.get("NO_COLOR")) return text;
+  return styleText(style, text, { validateStream: false });
+}
+
+/**
+ * Text without escape sequences and control characters, line ends apart: what a worker, a file name or a
+ * server said must not move the cursor or change colours.
+ */
+export function printable(text: string): string {
+  return stripVTControlCharacters(text).replaceAll("\t", "  ")
+    // deno-lint-ignore no-control-regex -- control characters are what is removed
+    .replace(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/g, "");
+}
+
+function currentColumns(): number {
+  try {
+    return Deno.consoleSize().columns || DEFAULT_COLUMNS;
+  } catch {
+    return DEFAULT_COLUMNS; // no terminal at all
+  }
+}
+
+/**
+ * Writes all bytes. A reader that went away (`… | head`) must not end a run, so its error is ignored; a
+ * pipe that another process made non-blocking and that is full just now is waited for.
+ */
+function writePatiently(stream: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (let offset = 0; offset < bytes.length;) {
+    try {
+      offset += stream.writeSync(bytes.subarray(offset));
+    } catch (error) {
+      if (error instanceof Deno.errors.BrokenPipe) return;
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      if (performance.now() > deadline) return;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+}
