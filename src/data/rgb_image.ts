@@ -1,0 +1,71 @@
+/**
+ * A decoded picture, and what moves its pixels without changing them.
+ *
+ * @module
+ */
+
+/** A picture of 8-bit RGB pixels. */
+export interface RgbImage {
+  readonly width: number;
+  readonly height: number;
+  /** [height, width, 3], row by row. */
+  readonly data: Uint8Array;
+}
+
+/** A part of a picture, in pixels from its top left corner. */
+export interface Box {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A copy of a part of a picture; what lies outside of the picture is black. */
+export function cropRgb(image: RgbImage, box: Box): RgbImage {
+  const { left, top, width, height } = box;
+  const data = new Uint8Array(width * height * 3);
+  const from = Math.max(left, 0), to = Math.min(left + width, image.width);
+  const first = Math.max(top, 0), end = Math.min(top + height, image.height);
+  if (from < to) {
+    for (let y = first; y < end; y++) {
+      const row = y * image.width;
+      const source = image.data.subarray((row + from) * 3, (row + to) * 3);
+      data.set(source, ((y - top) * width + from - left) * 3);
+    }
+  }
+  return { width, height, data };
+}
+
+/** The picture mirrored left to right. */
+export function flipRgb(image: RgbImage): RgbImage {
+  return orientRgb(image, 2);
+}
+
+/**
+ * Turns a picture upright by its EXIF orientation (Exif 2.3, tag 0x0112): 2 mirrored, 3 upside down,
+ * 4 both, 5–8 lying on a side. Any other value leaves it as it is.
+ */
+export function orientRgb(image: RgbImage, orientation: number): RgbImage {
+  if (!(orientation >= 2 && orientation <= 8)) return image;
+  const { width, height, data: source } = image;
+  const turned = orientation >= 5;
+  const mirrorX = [2, 3, 7, 8].includes(orientation);
+  const mirrorY = [3, 4, 6, 7].includes(orientation);
+  const stepX = mirrorX ? -1 : 1;
+  const stepY = mirrorY ? -width : width;
+  const origin = (mirrorX ? width - 1 : 0) + (mirrorY ? (height - 1) * width : 0);
+  const perColumn = turned ? stepY : stepX;
+  const perRow = turned ? stepX : stepY;
+  const outWidth = turned ? height : width;
+  const outHeight = turned ? width : height;
+  const data = new Uint8Array(source.length);
+  for (let y = 0, at = 0; y < outHeight; y++) {
+    let from = (origin + y * perRow) * 3;
+    for (let x = 0; x < outWidth; x++, at += 3, from += perColumn * 3) {
+      data[at] = source[from];
+      data[at + 1] = source[from + 1];
+      data[at + 2] = source[from + 2];
+    }
+  }
+  return { width: outWidth, height: outHeight, data };
+}

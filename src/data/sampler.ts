@@ -1,0 +1,90 @@
+/**
+ * Which samples each rank takes in each step of an epoch: a pure function of (seed, epoch, rank, number of
+ * workers), so that nobody has to send indices around.
+ *
+ * @module
+ */
+import { randomPermutation, randomStream } from "../base/random.ts";
+
+/** What {@linkcode planEpoch} needs to know. */
+export interface EpochPlanOptions {
+  /** Samples of the data set. */
+  length: number;
+  /** Samples per step over all ranks; the last step takes what is left. */
+  globalBatch: number;
+  /** This worker, from 0. */
+  rank: number;
+  /** Number of workers. */
+  worldSize: number;
+  seed: number;
+  epoch: number;
+  /** A new order in each epoch; `false` keeps the data set's order. */
+  shuffle: boolean;
+  /** Steps before this one are left out: for going on in mid-epoch. */
+  startStep?: number;
+}
+
+/** One step of one rank. */
+export interface EpochStep {
+  /** Counts from 0 in each epoch. */
+  step: number;
+  /** This rank's samples: a contiguous share of the step's; empty when there are fewer than ranks. */
+  indices: Uint32Array;
+  /** Samples of this step over all ranks. */
+  globalRows: number;
+  /** Where this rank's share begins among the step's samples. */
+  rowOffset: number;
+}
+
+/**
+ * Plans an epoch for one rank. Over all ranks each sample comes exactly once, in an order that depends on
+ * seed and epoch but not on the number of ranks.
+ *
+ * @throws {RangeError} when a number is out of its range
+ */
+export function planEpoch(options: EpochPlanOptions): EpochStep[] {
+  const { length, globalBatch, rank, worldSize, seed, epoch, shuffle, startStep = 0 } = options;
+  requireInteger("length", length, 0);
+  requireInteger("globalBatch", globalBatch, 1);
+  requireInteger("worldSize", worldSize, 1);
+  requireInteger("rank", rank, 0, worldSize - 1);
+  requireInteger("startStep", startStep, 0);
+  const order = shuffle
+    ? randomPermutation(randomStream(seed, "shuffle", epoch), length)
+    : Uint32Array.from({ length }, (_, index) => index);
+  const plan: EpochStep[] = [];
+  for (let step = startStep; step * globalBatch < length; step++) {
+    const first = step * globalBatch;
+    const globalRows = Math.min(globalBatch, length - first);
+    const { rows, rowOffset } = shareOf(globalRows, rank, worldSize);
+    const indices = order.subarray(first + rowOffset, first + rowOffset + rows);
+    plan.push({ step, indices, globalRows, rowOffset });
+  }
+  return plan;
+}
+
+/** Steps of an epoch. */
+export function stepsPerEpoch(length: number, globalBatch: number): number {
+  return Math.ceil(length / globalBatch);
+}
+
+/** A rank's contiguous share of `globalRows` rows: when they don't divide, the first ranks get one more. */
+export function shareOf(
+  globalRows: number,
+  rank: number,
+  worldSize: number,
+): { rows: number; rowOffset: number } {
+  const least = Math.floor(globalRows / worldSize);
+  const larger = globalRows % worldSize;
+  return {
+    rows: least + (rank < larger ? 1 : 0),
+    rowOffset: rank * least + Math.min(rank, larger),
+  };
+}
+
+function requireInteger(name: string, value: number, least: number, most = Infinity): void {
+  if (!Number.isSafeInteger(value) || value < least || value > most) {
+    const limits = most === Infinity ? `of at least ${least}` : `from ${least} to ${most}`;
+    throw new RangeError(`${name} is ${value}, but must be a whole number ${limits}`);
+  }
+}
