@@ -1,0 +1,206 @@
+/**
+ * Checks that imports follow the layers of docs/design.md: strictly downward, never sideways between
+ * folders of one level, and never in a circle between files.
+ *
+ * Reads the module graph of `deno info --json`, so that static, type-only, dynamic and re-exporting
+ * imports all count.
+ *
+ * @module
+ */
+import { join, relative } from "node:path";
+import { pathToFileURL } from "node:url";
+import { fromFileUrl, PROJECT_ROOT, readText, sourceFiles } from "./files.ts";
+
+/** Folders of `src/`, lowest level first; entries (`workers/`, `mod.ts`, …) stand above them all. */
+export const LEVELS: readonly (readonly string[])[] = [
+  ["base"],
+  ["engine", "protocol", "provision"],
+  ["models", "weights", "data", "optim", "exchange", "metrics"],
+  ["config"],
+  ["train", "dashboard", "reports"],
+  ["coordinator", "worker"],
+  ["bench"],
+  ["commands"],
+  ["cli.ts"],
+];
+
+/** The level of the files outside `src/` that start things or are the public door. */
+const ENTRY_LEVEL = LEVELS.length;
+
+/** What is wrong with one import, in a sentence that names both files and the rule. */
+export type Violation = string;
+
+/** Local imports of each file, both as paths relative to the root with `/` between folders. */
+export type ImportGraph = Map<string, string[]>;
+
+interface ModuleInfo {
+  specifier: string;
+  error?: string;
+  dependencies?: {
+    specifier: string;
+    code?: { specifier?: string; error?: string };
+    type?: { specifier?: string; error?: string };
+  }[];
+}
+
+/**
+ * Checks the project at `root`: every `.ts` file of `src/` and `workers/`, and `mod.ts`.
+ *
+ * @returns what is wrong, sorted; empty when all is well
+ * @throws {Error} when `deno info` fails
+ */
+export async function checkLayers(root: string): Promise<Violation[]> {
+  const files = (await sourceFiles(root))
+    .filter((file) => /^(src|workers)\//.test(file) || file === "mod.ts");
+  const { graph, problems } = await readImportGraph(root, files);
+  return [
+    ...problems,
+    ...[...graph.keys()].flatMap((file) => unknownFolder(file)),
+    ...[...graph].flatMap(([file, targets]) =>
+      targets.flatMap((target) => brokenRule(file, target) ?? [])
+    ),
+    ...findCycles(graph).map((cycle) =>
+      `${[...cycle, cycle[0]].join(" → ")}: files import each other in a circle; ` +
+      "move what both need into a file of its own"
+    ),
+  ].sort();
+}
+
+/** The folder's name and level, or `undefined` for a folder that no level lists. */
+function placeOf(file: string): { folder: string; level: number } | undefined {
+  if (!file.startsWith("src/")) return { folder: file.split("/")[0], level: ENTRY_LEVEL };
+  const folder = file.split("/")[1];
+  const level = LEVELS.findIndex((folders) => folders.includes(folder));
+  return level < 0 ? undefined : { folder, level };
+}
+
+function unknownFolder(file: string): Violation[] {
+  if (placeOf(file)) return [];
+  return [`${file}: src/${file.split("/")[1]} has no level; add it to LEVELS in check_layers.ts`];
+}
+
+/** The rule that one import breaks, if any. */
+function brokenRule(file: string, target: string): Violation | undefined {
+  const from = placeOf(file);
+  const to = placeOf(target);
+  if (!from || !to) return undefined; // reported once per file
+  if (from.level === ENTRY_LEVEL && to.level === ENTRY_LEVEL) return undefined;
+  if (from.level > to.level || from.folder === to.folder) return undefined;
+  const names = `${file} → ${target}`;
+  if (from.level === to.level) {
+    return `${names}: ${from.folder} and ${to.folder} are both on level ${from.level}; ` +
+      "folders on one level never import each other";
+  }
+  return `${names}: ${from.folder} (level ${from.level}) imports ${to.folder} ` +
+    `(level ${to.level}); imports go strictly downward`;
+}
+
+/** Reads which local file imports which, and what `deno info` could not resolve. */
+async function readImportGraph(
+  root: string,
+  files: string[],
+): Promise<{ graph: ImportGraph; problems: Violation[] }> {
+  const modules = await moduleInfos(root, files);
+  const wanted = new Set(files);
+  const errors = new Map(modules.flatMap((m) => m.error ? [[m.specifier, m.error]] : []));
+  const graph: ImportGraph = new Map();
+  const problems: Violation[] = [];
+  for (const module of modules) {
+    const file = pathUnder(root, module.specifier);
+    if (file === undefined || !wanted.has(file)) continue;
+    if (module.error) problems.push(`${file}: ${module.error}`);
+    const targets = new Set<string>();
+    for (const { specifier, code, type } of module.dependencies ?? []) {
+      const resolved = code?.specifier ?? type?.specifier;
+      const failure = code?.error ?? type?.error ?? (resolved && errors.get(resolved));
+      if (failure) problems.push(`${file} → ${specifier}: ${failure}`);
+      const target = resolved && pathUnder(root, resolved);
+      if (target && !failure) targets.add(target);
+    }
+    graph.set(file, [...targets].sort());
+  }
+  return { graph, problems };
+}
+
+/** Runs `deno info --json` once over a file that imports all of `files`. */
+async function moduleInfos(root: string, files: string[]): Promise<ModuleInfo[]> {
+  const folder = await Deno.makeTempDir({ prefix: "lockstep-layers-" });
+  try {
+    const entry = join(folder, "entry.ts");
+    const base = await Deno.realPath(root);
+    const lines = files.map((file) =>
+      `import ${JSON.stringify(pathToFileURL(join(base, file)).href)};\n`
+    );
+    await Deno.writeTextFile(entry, lines.join(""));
+    const config = join(base, "deno.json");
+    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["info", "--json", "--no-lock", "--config", config, entry],
+      cwd: base,
+      env: { NO_COLOR: "1" },
+    }).output();
+    if (!success) throw new Error(`deno info failed: ${readText(stderr).trim()}`);
+    return JSON.parse(readText(stdout)).modules;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+function pathUnder(root: string, specifier: string): string | undefined {
+  if (!specifier.startsWith("file:")) return undefined;
+  const path = relative(Deno.realPathSync(root), fromFileUrl(specifier)).replaceAll("\\", "/");
+  return path.startsWith("../") ? undefined : path;
+}
+
+/**
+ * One circle for each group of files that reach each other (Tarjan's strongly connected components).
+ *
+ * @returns for each group, the files of its shortest circle through the group's first file
+ */
+export function findCycles(graph: ImportGraph): string[][] {
+  const index = new Map<string, number>();
+  const low = new Map<string, number>();
+  const stack: string[] = [];
+  const cycles: string[][] = [];
+  const visit = (file: string): void => {
+    index.set(file, index.size);
+    low.set(file, index.get(file)!);
+    stack.push(file);
+    for (const target of graph.get(file) ?? []) {
+      if (!graph.has(target)) continue;
+      if (!index.has(target)) visit(target);
+      if (stack.includes(target)) low.set(file, Math.min(low.get(file)!, low.get(target)!));
+    }
+    if (low.get(file) !== index.get(file)) return;
+    const group = stack.splice(stack.indexOf(file)).sort();
+    const circle = shortestCircle(graph, group);
+    if (circle) cycles.push(circle);
+  };
+  for (const file of graph.keys()) if (!index.has(file)) visit(file);
+  return cycles;
+}
+
+/** Breadth-first from the group's first file back to itself. */
+function shortestCircle(graph: ImportGraph, group: string[]): string[] | undefined {
+  const members = new Set(group);
+  const paths: string[][] = [[group[0]]];
+  const seen = new Set<string>();
+  for (let path = paths.shift(); path; path = paths.shift()) {
+    for (const target of graph.get(path.at(-1)!) ?? []) {
+      if (target === group[0]) return path;
+      if (!members.has(target) || seen.has(target)) continue;
+      seen.add(target);
+      paths.push([...path, target]);
+    }
+  }
+  return undefined;
+}
+
+if (import.meta.main) {
+  const violations = await checkLayers(PROJECT_ROOT);
+  for (const violation of violations) console.error(violation);
+  if (violations.length > 0) {
+    console.error(`error: ${violations.length} of the imports break the layers of docs/design.md`);
+    Deno.exit(1);
+  }
+  console.log("Layers: imports go strictly downward, without circles");
+}
