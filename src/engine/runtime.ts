@@ -107,6 +107,12 @@ export class Runtime {
   createTensor(shape: readonly number[], dtype: number, values: unknown): TensorId {
     if (dtype === DATA_TYPES.TF_STRING) return this.#createStrings(shape, values as Uint8Array[]);
     const bytes = bytesOf(values as ArrayBufferView | number[], dtype);
+    const expected = shape.reduce((product, size) => product * size, ELEMENT_BYTES[dtype]);
+    if (bytes.byteLength !== expected) {
+      throw new RangeError(
+        `A tensor of shape [${shape}] has ${expected} bytes, the values ${bytes.byteLength}`,
+      );
+    }
     const tensor = this.#allocate(shape, dtype, bytes.byteLength);
     if (bytes.byteLength > 0) {
       const data = this.lib.TF_TensorData(tensor)!;
@@ -387,16 +393,16 @@ export class Runtime {
   }
 }
 
+/** Elements as bytes. A `Uint8Array` is taken as bytes already, whatever the dtype. */
 function bytesOf(values: ArrayBufferView | number[], dtype: number): Uint8Array {
+  const isFloat = dtype === DATA_TYPES.TF_FLOAT || dtype === DATA_TYPES.TF_COMPLEX64;
   if (ArrayBuffer.isView(values)) {
-    const fits = dtype !== DATA_TYPES.TF_FLOAT || values instanceof Float32Array ||
-      values instanceof Uint8Array && values.BYTES_PER_ELEMENT === 4;
-    if (fits || !(Symbol.iterator in values)) {
-      return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    if (isFloat && !(values instanceof Float32Array) && !(values instanceof Uint8Array)) {
+      return bytesOf(Array.from(values as unknown as Iterable<number>), dtype);
     }
-    return new Uint8Array(Float32Array.from(values as unknown as Iterable<number>).buffer);
+    return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   }
-  const typed = dtype === DATA_TYPES.TF_FLOAT || dtype === DATA_TYPES.TF_COMPLEX64
+  const typed = isFloat
     ? Float32Array.from(values)
     : ELEMENT_BYTES[dtype] === 1
     ? Uint8Array.from(values)

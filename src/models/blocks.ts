@@ -1,0 +1,69 @@
+/**
+ * Building blocks that the architectures share: layers placed on a symbolic tensor, padded as PyTorch pads.
+ *
+ * @module
+ */
+import { tf } from "../engine/tf.ts";
+
+/** A symbolic [n, h, w, c] tensor of a functional model. */
+export type Node = tf.SymbolicTensor;
+
+/** Settings of {@linkcode conv}. */
+export interface ConvOptions {
+  readonly filters: number;
+  readonly kernel: number;
+  readonly stride?: number;
+  readonly bias?: boolean;
+  /**
+   * `torch`: `(kernel - 1) / 2` on all sides (the default); `tensorflow`: SAME, which for strides above 1
+   * pads less before than after.
+   */
+  readonly padding?: "torch" | "tensorflow";
+}
+
+/** Puts a layer on a node. */
+export function on(layer: tf.layers.Layer, input: Node | Node[]): Node {
+  return layer.apply(input) as Node;
+}
+
+/**
+ * A convolution. Where PyTorch's padding isn't TensorFlow's SAME, a layer of zeros goes before it: a `Conv2D`
+ * with EXPLICIT padding runs at half the speed on CPUs.
+ */
+export function conv(name: string, x: Node, options: ConvOptions): Node {
+  const { filters, kernel, stride = 1, bias = false, padding = "torch" } = options;
+  const same = padding === "tensorflow" || stride === 1;
+  const input = same || kernel === 1 ? x : zeroPad(`${name}.pad`, x, (kernel - 1) / 2);
+  return on(
+    tf.layers.conv2d({
+      name,
+      filters,
+      kernelSize: kernel,
+      strides: stride,
+      padding: same ? "same" : "valid",
+      useBias: bias,
+      kernelInitializer: "zeros",
+    }),
+    input,
+  );
+}
+
+/** Zeros on all four sides. */
+export function zeroPad(name: string, x: Node, size: number): Node {
+  return on(tf.layers.zeroPadding2d({ name, padding: size }), x);
+}
+
+/** ReLU. */
+export function relu(name: string, x: Node): Node {
+  return on(tf.layers.activation({ name, activation: "relu" }), x);
+}
+
+/** Global average pooling and a linear layer: logits [n, classes]. */
+export function linear(name: string, x: Node, classes: number): Node {
+  return on(tf.layers.dense({ name, units: classes, kernelInitializer: "zeros" }), x);
+}
+
+/** Mean over height and width: [n, h, w, c] → [n, c]. */
+export function averagePool(name: string, x: Node): Node {
+  return on(tf.layers.globalAveragePooling2d({ name }), x);
+}

@@ -1,0 +1,155 @@
+/**
+ * EfficientNet-Lite0: EfficientNet (Tan & Le 2019, arXiv:1905.11946) without squeeze-and-excitation and with
+ * ReLU6. Layer names follow torchvision's EfficientNet; epsilon and TensorFlow's SAME padding are those of the
+ * public weights.
+ *
+ * @module
+ */
+import { tf } from "../engine/tf.ts";
+import { averagePool, conv, linear, type Node, on } from "./blocks.ts";
+import { BatchNorm, Dropout, ReLU6 } from "./layers.ts";
+
+interface Stage {
+  readonly repeats: number;
+  readonly kernel: number;
+  readonly stride: number;
+  readonly expansion: number;
+  readonly channels: number;
+}
+
+const STAGES: readonly Stage[] = [
+  { repeats: 1, kernel: 3, stride: 1, expansion: 1, channels: 16 },
+  { repeats: 2, kernel: 3, stride: 2, expansion: 6, channels: 24 },
+  { repeats: 2, kernel: 5, stride: 2, expansion: 6, channels: 40 },
+  { repeats: 3, kernel: 3, stride: 2, expansion: 6, channels: 80 },
+  { repeats: 3, kernel: 5, stride: 1, expansion: 6, channels: 112 },
+  { repeats: 4, kernel: 5, stride: 2, expansion: 6, channels: 192 },
+  { repeats: 1, kernel: 3, stride: 1, expansion: 6, channels: 320 },
+];
+const BLOCKS = STAGES.reduce((sum, { repeats }) => sum + repeats, 0);
+const STEM_CHANNELS = 32;
+const HEAD_CHANNELS = 1280;
+const DROPOUT = 0.2;
+/** Probability of skipping the last block; earlier blocks proportionally less. */
+const STOCHASTIC_DEPTH = 0.2;
+
+/** The network's graph: [n, h, w, 3] → logits [n, classes]. */
+export function efficientnetLite0(input: Node, classes: number): Node {
+  const stem = { filters: STEM_CHANNELS, kernel: 3, stride: 2, padding: "tensorflow" } as const;
+  let x = relu6("features.0", batchNorm("features.0.1", conv("features.0.0", input, stem)));
+  let width = STEM_CHANNELS;
+  let block = 0;
+  STAGES.forEach((stage, index) => {
+    for (let repeat = 0; repeat < stage.repeats; repeat++) {
+      const place = {
+        name: `features.${index + 1}.${repeat}`,
+        width,
+        stride: repeat === 0 ? stage.stride : 1,
+        dropRate: STOCHASTIC_DEPTH * block / BLOCKS,
+        salt: block++,
+      };
+      x = mobileBlock(x, stage, place);
+      width = stage.channels;
+    }
+  });
+  const head = `features.${STAGES.length + 1}`;
+  x = conv(`${head}.0`, x, { filters: HEAD_CHANNELS, kernel: 1 });
+  x = averagePool("avgpool", relu6(head, batchNorm(`${head}.1`, x)));
+  x = on(new Dropout({ name: "classifier.0", rate: DROPOUT, salt: BLOCKS }), x);
+  return linear("classifier.1", x, classes);
+}
+
+interface Place {
+  readonly name: string;
+  /** Channels that come in. */
+  readonly width: number;
+  readonly stride: number;
+  readonly dropRate: number;
+  readonly salt: number;
+}
+
+/** Inverted residual (Sandler et al. 2018, arXiv:1801.04381). */
+function mobileBlock(x: Node, stage: Stage, { name, width, stride, dropRate, salt }: Place): Node {
+  const { kernel, expansion, channels } = stage;
+  let part = 0;
+  const next = () => `${name}.block.${part++}`;
+  let y = x;
+  if (expansion > 1) {
+    const expand = next();
+    y = conv(`${expand}.0`, y, { filters: width * expansion, kernel: 1 });
+    y = relu6(expand, batchNorm(`${expand}.1`, y));
+  }
+  const depthwise = next();
+  y = on(
+    tf.layers.depthwiseConv2d({
+      name: `${depthwise}.0`,
+      kernelSize: kernel,
+      strides: stride,
+      padding: "same",
+      useBias: false,
+      depthwiseInitializer: "zeros",
+    }),
+    y,
+  );
+  y = relu6(depthwise, batchNorm(`${depthwise}.1`, y));
+  const project = next();
+  y = batchNorm(`${project}.1`, conv(`${project}.0`, y, { filters: channels, kernel: 1 }));
+  if (stride !== 1 || width !== channels) return y;
+  y = on(new Dropout({ name: `${name}.drop`, rate: dropRate, salt, perSample: true }), y);
+  return on(tf.layers.add({ name: `${name}.add` }), [y, x]);
+}
+
+function relu6(name: string, x: Node): Node {
+  return on(new ReLU6({ name: `${name}.relu6` }), x);
+}
+
+function batchNorm(name: string, x: Node): Node {
+  return on(new BatchNorm({ name, epsilon: 1e-3, momentum: 0.01 }), x);
+}
+
+/**
+ * The name here of a parameter of the public PyTorch weights, such as `_blocks.0._depthwise_conv.weight`;
+ * names of other kinds come back as they are.
+ */
+export function publicWeightName(name: string): string {
+  const [, layer, suffix] = /^(.+)\.([^.]+)$/.exec(name) ?? ["", name, ""];
+  const outer: Record<string, string> = {
+    _conv_stem: "features.0.0",
+    _bn0: "features.0.1",
+    _conv_head: `features.${STAGES.length + 1}.0`,
+    _bn1: `features.${STAGES.length + 1}.1`,
+    _fc: "classifier.1",
+  };
+  if (outer[layer]) return `${outer[layer]}.${suffix}`;
+  const [, number, inner] = /^_blocks\.(\d+)\.(_.+)$/.exec(layer) ?? [];
+  const place = inner ? blockPlace(Number(number)) : undefined;
+  if (!place) return name;
+  const own = (place.expansion > 1 ? EXPANDED : UNEXPANDED)[inner];
+  return own ? `${place.name}.block.${own}.${suffix}` : name;
+}
+
+const EXPANDED: Record<string, string> = {
+  _expand_conv: "0.0",
+  _bn0: "0.1",
+  _depthwise_conv: "1.0",
+  _bn1: "1.1",
+  _project_conv: "2.0",
+  _bn2: "2.1",
+};
+const UNEXPANDED: Record<string, string> = {
+  _depthwise_conv: "0.0",
+  _bn1: "0.1",
+  _project_conv: "1.0",
+  _bn2: "1.1",
+};
+
+/** Stage and place in it of a block, by its number in the whole network. */
+function blockPlace(block: number): { name: string; expansion: number } | undefined {
+  let first = 0;
+  for (const [index, { repeats, expansion }] of STAGES.entries()) {
+    if (block < first + repeats) {
+      return { name: `features.${index + 1}.${block - first}`, expansion };
+    }
+    first += repeats;
+  }
+}
