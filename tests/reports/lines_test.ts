@@ -114,7 +114,7 @@ Deno.test("barLine() drops the last details first and fills by the share done", 
     barLine(state, 60),
     "train  ██████████░░░░░░░░░   50%  50/100  12.0 img/s  loss 1",
   );
-  assert.equal(barLine(state, 30), "train  ████░░░░   50%  50/100");
+  assert.equal(barLine(state, 30), "train  █████░░░░   50%  50/100");
   assert.equal(barLine({ ...state, done: 0, total: 0 }, 60), "train  50/100  12.0 img/s  loss 1");
 });
 

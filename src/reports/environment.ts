@@ -1,0 +1,77 @@
+/**
+ * Where a run took place: what someone needs who wants to repeat it, as `environment.json`.
+ *
+ * @module
+ */
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { LIBTENSORFLOW_VERSION, LOCKSTEP_VERSION } from "../base/versions.ts";
+import { writeFileAtomically } from "../base/paths.ts";
+import { gitCommit } from "./git_commit.ts";
+
+/** What only the caller knows. */
+export interface EnvironmentOptions {
+  workers: number;
+  threadsPerWorker: number;
+  /** One name per worker or device, such as `CPU:0`. */
+  devices: string[];
+  /** TensorFlow's version as the opened library tells it. */
+  tensorflow?: string;
+  /** Version of nats-server, or the URL of a running one. */
+  natsServer?: string;
+  /** The arguments of the program; this process's own unless given. */
+  commandLine?: string[];
+}
+
+/** The content of `environment.json`. */
+export interface Environment {
+  time: string;
+  lockstep: { version: string; commit?: string };
+  deno: string;
+  v8: string;
+  typescript: string;
+  tensorflow: string;
+  natsServer?: string;
+  os: { name: string; release: string; architecture: string };
+  cpu: { model: string; cores: number };
+  /** Bytes. */
+  memory: { total: number; available: number };
+  workers: number;
+  threadsPerWorker: number;
+  devices: string[];
+  commandLine: string[];
+}
+
+/** Gathers what describes this machine and this program; passwords in URLs are left out. */
+export async function describeEnvironment(options: EnvironmentOptions): Promise<Environment> {
+  const processors = cpus();
+  const memory = Deno.systemMemoryInfo();
+  const commit = import.meta.dirname ? await gitCommit(import.meta.dirname) : undefined;
+  return {
+    time: new Date().toISOString(),
+    lockstep: { version: LOCKSTEP_VERSION, ...(commit && { commit }) },
+    deno: Deno.version.deno,
+    v8: Deno.version.v8,
+    typescript: Deno.version.typescript,
+    tensorflow: options.tensorflow ?? LIBTENSORFLOW_VERSION,
+    ...(options.natsServer && { natsServer: withoutSecrets(options.natsServer) }),
+    os: { name: Deno.build.os, release: Deno.osRelease(), architecture: Deno.build.arch },
+    cpu: { model: processors[0]?.model.trim() ?? "unknown", cores: processors.length },
+    memory: { total: memory.total, available: memory.available },
+    workers: options.workers,
+    threadsPerWorker: options.threadsPerWorker,
+    devices: options.devices,
+    commandLine: (options.commandLine ?? Deno.args).map(withoutSecrets),
+  };
+}
+
+/** Writes `environment.json` into a run folder. */
+export async function writeEnvironment(folder: string, environment: Environment): Promise<void> {
+  const text = JSON.stringify(environment, undefined, 2) + "\n";
+  await writeFileAtomically(join(folder, "environment.json"), text);
+}
+
+/** `nats://user:password@host` becomes `nats://***@host`: run folders are passed on. */
+function withoutSecrets(text: string): string {
+  return text.replace(/(\w:\/\/)[^/\s]*@/g, "$1***@");
+}
