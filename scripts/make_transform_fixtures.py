@@ -1,0 +1,230 @@
+"""Makes tests/fixtures/data: pictures of every kind with Pillow's pixels, and torchvision's transforms.
+
+Run with a Python that has torchvision, Pillow and numpy:  python scripts/make_transform_fixtures.py
+All pictures are synthetic. The sources of the transform cases are noise that the tests make again by the
+same formula; of their results only hashes are kept.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import pathlib
+import random
+import struct
+import zlib
+
+import numpy as np
+import PIL
+import torch
+import torchvision
+import torchvision.transforms as T
+import torchvision.transforms.functional as F
+from PIL import Image, ImageOps
+
+OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "data"
+PICTURES = OUT / "pictures"
+
+
+def noise(width, height, seed):
+    """Bytes of a linear congruential generator, as tests/data/noise.ts makes them."""
+    state = seed
+    data = bytearray(width * height * 3)
+    for i in range(len(data)):
+        state = (state * 1664525 + 1013904223) % 2**32
+        data[i] = state >> 24
+    return Image.frombytes("RGB", (width, height), bytes(data))
+
+
+def scene(width=40, height=28):
+    """A smooth picture with an edge, different at each of its corners."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    red = 255 * x / max(width - 1, 1)
+    green = 255 * y / max(height - 1, 1)
+    blue = 128 + 90 * np.sin(x / 7) * np.cos(y / 5)
+    pixels = np.stack([red, green, blue], -1)
+    pixels[(x - width * 0.3) ** 2 + (y - height * 0.4) ** 2 < (height * 0.2) ** 2] = [230, 40, 30]
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8), "RGB")
+
+
+def png(width, height, depth, color_type, rows, extra=b""):
+    """A PNG with depths that Pillow doesn't write; rows are bytes without their filter byte."""
+
+    def chunk(kind, data):
+        crc = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
+    body = zlib.compress(b"".join(b"\0" + row for row in rows), 9)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", body)
+            + chunk(b"IEND", b""))
+
+
+def saved(image, format, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def exif(orientation):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags
+
+
+def without_adobe(jpeg):
+    """The same JPEG without its Adobe marker."""
+    at = jpeg.index(b"\xff\xee")
+    return jpeg[:at] + jpeg[at + 2 + int.from_bytes(jpeg[at + 2:at + 4], "big"):]
+
+
+def make_pictures():
+    image = scene()
+    rgb = np.asarray(image)
+    alpha = Image.fromarray(np.tile(np.linspace(0, 255, 40).astype(np.uint8), (28, 1)), "L")
+    rgba = image.copy()
+    rgba.putalpha(alpha)
+    gray = image.convert("L")
+    la = gray.copy()
+    la.putalpha(alpha)
+    palette = image.quantize(16)
+    palette_alpha = image.quantize(64)
+    frames = [image.quantize(32), ImageOps.invert(image).quantize(32), gray.quantize(32)]
+    cmyk = saved(image.convert("CMYK"), "JPEG", quality=95)
+    wide = np.frombuffer(noise(40, 28, 5).tobytes(), np.uint8).reshape(28, 40, 3)
+    rgb16 = (rgb.astype(np.uint16) << 8 | wide).astype(">u2")
+    gray16 = (np.asarray(gray).astype(np.uint16) << 8 | wide[..., 0]).astype(">u2")
+    files = {
+        "baseline.jpg": saved(image, "JPEG", quality=90),
+        "full_chroma.jpg": saved(image, "JPEG", quality=95, subsampling=0),
+        "progressive.jpg": saved(image, "JPEG", quality=90, progressive=True),
+        "rgb_colours.jpg": saved(image, "JPEG", quality=95, keep_rgb=True),
+        "gray.jpg": saved(gray, "JPEG", quality=90),
+        "cmyk_adobe.jpg": cmyk,
+        "cmyk_plain.jpg": without_adobe(cmyk),
+        "one_pixel.jpg": saved(scene(1, 1), "JPEG"),
+        "odd_size.jpg": saved(scene(17, 9), "JPEG", quality=90),
+        "long.png": saved(scene(2000, 3), "PNG", optimize=True),
+        "one_pixel.png": saved(scene(1, 1), "PNG"),
+        "rgb.png": saved(image, "PNG"),
+        "rgba.png": saved(rgba, "PNG"),
+        "gray.png": saved(gray, "PNG"),
+        "gray_alpha.png": saved(la, "PNG"),
+        "bilevel.png": saved(gray.convert("1"), "PNG"),
+        "gray_2bit.png": png(4, 2, 2, 0, [b"\x1b", b"\xe4"]),
+        "palette.png": saved(palette, "PNG", bits=4),
+        "palette_alpha.png": saved(palette_alpha, "PNG", transparency=bytes(range(0, 256, 4))),
+        "rgb_16bit.png": png(40, 28, 16, 2, [row.tobytes() for row in rgb16]),
+        "gray_16bit.png": png(40, 28, 16, 0, [row.tobytes() for row in gray16]),
+        "exif_6.png": saved(scene(24, 16), "PNG", exif=exif(6)),
+        "animated.gif": saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50),
+        "plain.gif": saved(frames[0], "GIF"),
+        "transparent.gif": saved(frames[0], "GIF", transparency=3),
+        "lossy.webp": saved(image, "WEBP", quality=80),
+        "lossless.webp": saved(image, "WEBP", lossless=True),
+        "alpha.webp": saved(rgba, "WEBP", lossless=True, exact=True),
+        "animated.webp": saved(image, "WEBP", save_all=True, append_images=[gray.convert("RGB")],
+                               lossless=True, duration=50),
+        "exif_8.webp": saved(scene(24, 16), "WEBP", lossless=True, exif=exif(8)),
+        "rgb.bmp": saved(image, "BMP"),
+        "rgba.bmp": saved(rgba, "BMP"),
+        "gray.bmp": saved(gray, "BMP"),
+        "palette.bmp": saved(palette, "BMP"),
+        "bilevel.bmp": saved(gray.convert("1"), "BMP"),
+    }
+    for orientation in range(1, 9):
+        files[f"exif_{orientation}.jpg"] = saved(
+            scene(24, 16), "JPEG", quality=95, subsampling=0, exif=exif(orientation))
+
+    pixels = {}
+    for name, data in files.items():
+        (PICTURES / name).write_bytes(data)
+        oracle = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+        packed = base64.b64encode(zlib.compress(oracle.tobytes(), 9)).decode()
+        pixels[name] = {"width": oracle.width, "height": oracle.height, "rgb": packed}
+    # Pillow's way from 16-bit gray to RGB has changed over time: the rule here is the high byte.
+    high = Image.fromarray((gray16.astype(np.uint16) >> 8).astype(np.uint8), "L").convert("RGB")
+    pixels["gray_16bit.png"]["rgb"] = base64.b64encode(zlib.compress(high.tobytes(), 9)).decode()
+    return pixels
+
+
+def digest(image):
+    return hashlib.sha256(image.tobytes()).hexdigest()
+
+
+def make_resizes():
+    chance = random.Random(7)
+    cases = []
+    shapes = [((1, 1), (5, 7)), ((2, 2), (1, 1)), ((2000, 3), (64, 64)), ((3, 500), (20, 9)),
+              ((100, 80), (100, 30)), ((100, 80), (30, 80)), ((40, 30), (40, 30)), ((33, 47), (1, 1)),
+              ((64, 48), (160, 160)), ((255, 254), (256, 255))]
+    for _ in range(30):
+        shapes.append(((chance.randint(1, 150), chance.randint(1, 150)),
+                       (chance.randint(1, 150), chance.randint(1, 150))))
+    for number, ((width, height), (to_width, to_height)) in enumerate(shapes):
+        box = None
+        if number % 2:
+            box_width, box_height = chance.randint(1, width), chance.randint(1, height)
+            box = [chance.randint(0, width - box_width), chance.randint(0, height - box_height),
+                   box_width, box_height]
+        image = noise(width, height, number)
+        left, top, box_width, box_height = box or [0, 0, width, height]
+        result = F.resized_crop(image, top, left, box_height, box_width, [to_height, to_width])
+        cases.append({"source": [width, height, number], "box": box, "to": [to_width, to_height],
+                      "sha256": digest(result)})
+    return cases
+
+
+def make_transforms():
+    cases = []
+
+    def case(width, height, seed, spec, transform):
+        result = transform(noise(width, height, seed))
+        cases.append({"source": [width, height, seed], "spec": spec, "width": result.width,
+                      "height": result.height, "sha256": digest(result)})
+
+    for width, height in [(61, 40), (40, 61), (50, 50), (7, 300), (333, 500)]:
+        for size in [17, 50, 64]:
+            case(width, height, size, {"Resize": size}, T.Resize(size))
+        case(width, height, 1, {"Resize": [20, 31]}, T.Resize([20, 31]))
+        for size in [[10, 10], [11, 10], [10, 11], [40, 60], [51, 51], [64, 300], [9, 400]]:
+            case(width, height, 2, {"CenterCrop": size}, T.CenterCrop(size))
+        case(width, height, 3, {"RandomHorizontalFlip": 1}, T.RandomHorizontalFlip(1))
+    return cases
+
+
+def make_fallbacks():
+    """RandomResizedCrop where no drawn box can fit: it takes the middle."""
+    cases = []
+    for width, height, ratio in [(1000, 10, [0.75, 4 / 3]), (10, 1000, [0.75, 4 / 3]), (1, 50, [0.75, 4 / 3]),
+                                 (31, 7, [0.75, 4 / 3]), (7, 31, [0.6, 0.7]), (50, 50, [3, 4]),
+                                 (50, 50, [0.2, 0.3])]:
+        top, left, crop_height, crop_width = T.RandomResizedCrop.get_params(
+            Image.new("RGB", (width, height)), [1.0, 1.0], ratio)
+        cases.append({"image": [width, height], "ratio": ratio,
+                      "box": {"left": left, "top": top, "width": crop_width, "height": crop_height}})
+    return cases
+
+
+def make_floats():
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    bytes_ = Image.fromarray(np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(16, 16, 3), "RGB")
+    plain = T.ToTensor()(bytes_)
+    normal = T.Normalize(mean, std)(plain)
+    return {"mean": mean, "std": std,
+            "plain": hashlib.sha256(plain.permute(1, 2, 0).contiguous().numpy().tobytes()).hexdigest(),
+            "normal": hashlib.sha256(normal.permute(1, 2, 0).contiguous().numpy().tobytes()).hexdigest()}
+
+
+def main():
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    versions = {"pillow": PIL.__version__, "torchvision": torchvision.__version__.split("+")[0]}
+    write = lambda name, value: (OUT / name).write_text(json.dumps(value, indent=1) + "\n")
+    write("pictures.json", {"versions": versions, "pictures": make_pictures()})
+    write("transforms.json", {"versions": versions, "resizes": make_resizes(),
+                              "transforms": make_transforms(), "fallbacks": make_fallbacks(),
+                              "floats": make_floats()})
+
+
+main()
