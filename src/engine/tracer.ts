@@ -45,6 +45,7 @@ export class Tracer implements Disposable {
   readonly #outputs = new Map<TensorId, Output>();
   readonly #arguments: Output[] = [];
   readonly #hidden: TensorId[] = [];
+  /** Tensors that no op of the trace computed, and that are not arguments. */
   readonly #outside = new Set<TensorId>();
   /** Tensors that ops of the trace computed: their values change from call to call. */
   readonly #computed = new Set<TensorId>();
@@ -117,6 +118,7 @@ export class Tracer implements Disposable {
     this.#status.check("Const");
     this.#lib.TF_SetAttrType(desc, cText("dtype"), dtype);
     this.#outputs.set(id, { node: this.#finishNode(desc, "Const"), index: 0 });
+    this.#outside.add(id);
   }
 
   /**

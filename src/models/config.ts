@@ -16,7 +16,9 @@ export const modelSchema = z.strictObject({
   name: z.enum(MODEL_NAMES),
   /** `pretrained` (ImageNet), `none` (from scratch), or the path of a `.pth` or `.safetensors` file. */
   weights: z.string().min(1).default("pretrained"),
-  /** Freeze everything but the new head. */
+  /** Start with a fresh last layer when the weights have another number of classes; unless set, for `pretrained` only. */
+  replaceHead: z.boolean().optional(),
+  /** Freeze everything but the last layer. */
   featureExtract: z.boolean().default(false),
   /** Run BatchNorm layers in eval mode during training; unless set, as `featureExtract`. */
   freezeBatchNorm: z.boolean().optional(),

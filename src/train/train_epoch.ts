@@ -1,0 +1,105 @@
+/**
+ * The training loop of one worker: what a rank does in an epoch, step by step.
+ *
+ * @module
+ */
+import { randomSeed } from "../base/random.ts";
+import type { Config } from "../config/schema.ts";
+import type { Batch, Loader, SkippedSample } from "../data/loader.ts";
+import { planEpoch } from "../data/sampler.ts";
+import type { GradientExchange } from "../exchange/gradient_exchange.ts";
+import { learningRateAt } from "../optim/schedule.ts";
+import type { Replica } from "./replica.ts";
+
+/** A worker's place among the workers of a run. */
+export interface Place {
+  readonly rank: number;
+  readonly worldSize: number;
+}
+
+/** From where to where an epoch goes. */
+export interface EpochSpan {
+  /** Counted from 1. */
+  readonly epoch: number;
+  /** Steps of it that are already done. */
+  readonly startStep: number;
+  /** Optimizer steps of the run before this epoch's first one here. */
+  readonly optimizerSteps: number;
+}
+
+/** What a worker trains with. */
+export interface TrainingParts {
+  readonly config: Config;
+  /** Samples per step over all ranks. */
+  readonly globalBatch: number;
+  readonly place: Place;
+  readonly replica: Replica;
+  readonly loader: Loader;
+  readonly exchange: GradientExchange;
+}
+
+/** What a rank did in an epoch. */
+export interface EpochOutcome {
+  /** Optimizer steps taken. */
+  readonly steps: number;
+  /** Pictures that couldn't be read and were left out. */
+  readonly skipped: readonly SkippedSample[];
+  /** The step at which gradients or loss left the numbers; no update was made. */
+  readonly notFinite?: number;
+}
+
+/**
+ * Trains an epoch, or what is left of it: for each step gradients of this rank's rows, all-reduce, update.
+ * All ranks end at the same step: when the plan does, when the coordinator says so, or before an update that
+ * isn't finite.
+ *
+ * @param onStep Called when a step begins, with its number
+ */
+export async function trainEpoch(
+  parts: TrainingParts,
+  { epoch, startStep, optimizerSteps }: EpochSpan,
+  onStep: (step: number) => void,
+  signal?: AbortSignal,
+): Promise<EpochOutcome> {
+  const { config, globalBatch, place, replica, loader, exchange } = parts;
+  const { seed, train } = config;
+  const learningRate = learningRateAt(train.schedule, train.lr, epoch);
+  const length = loader.length;
+  const plan = planEpoch({ length, globalBatch, ...place, seed, epoch, shuffle: true, startStep });
+  const skipped: SkippedSample[] = [];
+  let steps = 0;
+  let position = 0;
+
+  for await (const batch of loader.batches(plan, epoch, { seed, signal })) {
+    const { step, globalRows, rowOffset } = plan[position++];
+    onStep(step);
+    skipped.push(...batch.skipped);
+    const totals = await gradientsOf(replica, batch, {
+      seed: [randomSeed(seed, "step", epoch, step), randomSeed(seed, "step", step, epoch)],
+      globalRows,
+      rowOffset,
+    });
+    const reduced = await exchange.allReduce(
+      { epoch, step, samples: batch.labels.length, vector: replica.vector, ...totals },
+      signal,
+    );
+    if (!reduced.finite) return { steps, skipped, notFinite: step };
+    // A step whose pictures were all unreadable has no gradient.
+    if (reduced.samples > 0) {
+      await replica.applyUpdate(reduced.vector, learningRate, optimizerSteps + steps === 0);
+      steps++;
+    }
+    if (reduced.action === "stop") break;
+  }
+  return { steps, skipped };
+}
+
+/** A rank without rows brings nothing to a step. */
+async function gradientsOf(
+  replica: Replica,
+  batch: Batch,
+  place: Parameters<Replica["forwardBackward"]>[1],
+): Promise<{ lossSum: number; correct: number }> {
+  if (batch.labels.length === 0) return { lossSum: 0, correct: 0 };
+  return await replica.forwardBackward(batch, place);
+}

@@ -1,0 +1,58 @@
+/**
+ * Validation of one rank's share of the samples.
+ *
+ * @module
+ */
+import type { Loader, SkippedSample } from "../data/loader.ts";
+import { planEpoch } from "../data/sampler.ts";
+import type { Replica } from "./replica.ts";
+import type { Place } from "./train_epoch.ts";
+
+/** What a rank found in its share. */
+export interface ShardScores {
+  readonly lossSum: number;
+  /** Positions in the validation set. */
+  readonly indices: readonly number[];
+  /** Predicted classes, in the order of `indices`. */
+  readonly predictions: readonly number[];
+  readonly skipped: readonly SkippedSample[];
+}
+
+/**
+ * Scores this rank's share of the loader's samples in eval mode. Over all ranks each sample is scored exactly
+ * once: shares are disjoint, and none is padded.
+ *
+ * @param batchSize Samples per step over all ranks
+ */
+export async function validateShard(
+  { replica, loader, place, batchSize }: {
+    replica: Replica;
+    loader: Loader;
+    place: Place;
+    batchSize: number;
+  },
+  signal?: AbortSignal,
+): Promise<ShardScores> {
+  const { length } = loader;
+  const plan = planEpoch({
+    length,
+    globalBatch: batchSize,
+    ...place,
+    seed: 0,
+    epoch: 0,
+    shuffle: false,
+  });
+  let lossSum = 0;
+  const indices: number[] = [];
+  const predictions: number[] = [];
+  const skipped: SkippedSample[] = [];
+  for await (const batch of loader.batches(plan, 0, { seed: 0, signal })) {
+    skipped.push(...batch.skipped);
+    if (batch.labels.length === 0) continue;
+    const scores = await replica.evaluate(batch);
+    lossSum += scores.lossSum;
+    indices.push(...batch.indices);
+    predictions.push(...scores.predictions);
+  }
+  return { lossSum, indices, predictions, skipped };
+}
