@@ -1,0 +1,41 @@
+/**
+ * Waiting without hanging.
+ *
+ * @module
+ */
+
+/** Waits; ends early, with the signal's reason, when `signal` fires. */
+export function delay(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal!.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, milliseconds);
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/**
+ * The outcome of `promise`, or a failure with `makeError()` when it takes longer than `milliseconds`.
+ * The promise itself goes on: stop what it stands for.
+ */
+export async function within<T>(
+  promise: Promise<T>,
+  milliseconds: number,
+  makeError: () => Error,
+): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const deadline = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(makeError()), milliseconds);
+  });
+  try {
+    return await Promise.race([promise, deadline]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

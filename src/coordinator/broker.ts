@@ -1,0 +1,224 @@
+/**
+ * The coordinator's own nats-server, for the time of a run.
+ *
+ * @module
+ */
+import { randomUUID } from "node:crypto";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { delay } from "../base/async.ts";
+import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
+import { connectNats, type NatsAddress } from "../protocol/connection.ts";
+import { readLines } from "./lines.ts";
+
+/** Settings of a broker. */
+export interface BrokerOptions {
+  /** Path of the nats-server program. */
+  readonly executable: string;
+  /** Port to listen on; unless set, a free one is taken. */
+  readonly port?: number;
+  /** Address to listen on (127.0.0.1 unless set). */
+  readonly host?: string;
+  /** Called with each line that the server logs. */
+  readonly onLine?: (line: string) => void;
+}
+
+/** How the server ended. */
+export interface BrokerExit {
+  readonly code: number;
+  readonly signal: string | null;
+}
+
+const ATTEMPTS = 5;
+const READY_MS = 10_000;
+const STOP_MS = 1_500;
+const MAX_PAYLOAD = 8 * 1024 * 1024;
+const MAX_PENDING = 1024 * 1024 * 1024;
+const LINES_KEPT = 20;
+
+/**
+ * Becomes the server, beside a guard that ends the server when our end of its standard input closes: when this
+ * process is gone, even by SIGKILL.
+ */
+const GUARDED = `exec 3<&0
+(cat <&3 >/dev/null 2>&1; kill -TERM $$) >/dev/null 2>&1 &
+exec "$0" --config "$1" 3<&- </dev/null`;
+
+/**
+ * Starts a nats-server that only holders of its token may use, and waits until it answers.
+ *
+ * @throws {UsageError} When the port that was asked for is in use
+ * @throws {LockstepError} When the program does not start or does not get ready
+ */
+export async function startBroker(options: BrokerOptions): Promise<Broker> {
+  const host = options.host ?? "127.0.0.1";
+  if (options.port !== undefined && !await isFree(host, options.port)) {
+    throw portInUse(options.port);
+  }
+  for (let attempt = 1;; attempt++) {
+    // Another program may take a free port before the server does: then the next one is tried.
+    const port = options.port ?? await freePort(host);
+    const broker = await Broker.launch(options, host, port);
+    try {
+      await broker.ready();
+      return broker;
+    } catch (error) {
+      await broker.stop();
+      if (!broker.portTaken) throw error;
+      if (options.port !== undefined) throw portInUse(port);
+      if (attempt === ATTEMPTS) throw error;
+    }
+  }
+}
+
+/**
+ * Makes sure that a server which somebody else runs answers and lets us in.
+ *
+ * @throws {LockstepError} When it doesn't, within `timeoutMs` (3000 unless set)
+ * @throws {UsageError} When the URL is not a server's
+ */
+export async function checkServer(address: NatsAddress, timeoutMs = 3_000): Promise<void> {
+  const connection = await connectNats(address, { name: "lockstep check", timeoutMs });
+  await connection.close();
+}
+
+/** A running nats-server; ends with its scope. */
+export class Broker implements NatsAddress {
+  readonly url: string;
+  readonly token: string;
+  readonly pid: number;
+  /** Resolves when the server has ended, for whatever reason. */
+  readonly exited: Promise<BrokerExit>;
+  readonly #process: Deno.ChildProcess;
+  readonly #lines: string[] = [];
+  readonly #output: Promise<void>;
+  #ended = false;
+
+  private constructor(
+    process: Deno.ChildProcess,
+    url: string,
+    token: string,
+    folder: string,
+    onLine?: (line: string) => void,
+  ) {
+    this.#process = process;
+    this.url = url;
+    this.token = token;
+    this.pid = process.pid;
+    this.#output = this.#readLines(onLine);
+    this.exited = process.status.then(async ({ code, signal }) => {
+      this.#ended = true;
+      await process.stdin.close().catch(() => {}); // lets the guard go
+      await this.#output;
+      await Deno.remove(folder, { recursive: true }).catch(() => {}); // temporary: no harm if it stays
+      return { code, signal };
+    });
+  }
+
+  /** Starts the program without waiting until it is ready. */
+  static async launch(options: BrokerOptions, host: string, port: number): Promise<Broker> {
+    const folder = await Deno.makeTempDir({ prefix: "lockstep-nats-" });
+    const token = randomUUID().replaceAll("-", "");
+    const config = join(folder, "nats.conf");
+    // In a file that only this user can read: arguments are visible to everybody.
+    await Deno.writeTextFile(config, configText(host, port, token), { mode: 0o600 });
+    try {
+      const process = new Deno.Command("sh", {
+        args: ["-c", GUARDED, options.executable, config],
+        stdin: "piped",
+        stdout: "null",
+        stderr: "piped",
+        detached: true, // Ctrl-C must not end it before the run has said its last words
+      }).spawn();
+      return new Broker(process, `nats://${host}:${port}`, token, folder, options.onLine);
+    } catch (error) {
+      await Deno.remove(folder, { recursive: true });
+      throw new LockstepError(
+        `Cannot start nats-server ${options.executable} (${messageOf(error)}): ` +
+          `run "deno task setup", or name a running server with --nats`,
+        { cause: error },
+      );
+    }
+  }
+
+  /** Whether the server ended because another program has its port. */
+  get portTaken(): boolean {
+    return this.#lines.some((line) => /address already in use/i.test(line));
+  }
+
+  /** Waits until the server lets us in. */
+  async ready(): Promise<void> {
+    const deadline = performance.now() + READY_MS;
+    for (;;) {
+      try {
+        return await checkServer(this, 1_000);
+      } catch (error) {
+        if (this.#ended || performance.now() > deadline) {
+          await (this.#ended ? this.exited : undefined);
+          const last = this.#lines.at(-1) ?? messageOf(error);
+          throw new LockstepError(`The nats-server did not get ready: ${last}`, { cause: error });
+        }
+        await delay(20);
+      }
+    }
+  }
+
+  /** Ends the server and removes its files; within 2 s. */
+  async stop(): Promise<void> {
+    if (!this.#ended) {
+      this.#process.kill("SIGTERM");
+      const timer = setTimeout(() => !this.#ended && this.#process.kill("SIGKILL"), STOP_MS);
+      await this.exited;
+      clearTimeout(timer);
+    }
+    await this.exited;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #readLines(onLine?: (line: string) => void): Promise<void> {
+    for await (const line of readLines(this.#process.stderr)) {
+      this.#lines.push(line);
+      if (this.#lines.length > LINES_KEPT) this.#lines.shift();
+      onLine?.(line);
+    }
+  }
+}
+
+function configText(host: string, port: number, token: string): string {
+  return [
+    `host: "${host}"`,
+    `port: ${port}`,
+    `authorization { token: "${token}" }`,
+    `max_payload: ${MAX_PAYLOAD}`,
+    `max_pending: ${MAX_PENDING}`,
+    `write_deadline: "10s"`,
+    "",
+  ].join("\n");
+}
+
+function portInUse(port: number): UsageError {
+  return new UsageError(`Port ${port} is in use: choose another one, or leave it out`);
+}
+
+function isFree(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, host, () => server.close(() => resolve(true)));
+  });
+}
+
+function freePort(host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, host, () => {
+      const address = server.address();
+      const port = typeof address === "object" && address ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}

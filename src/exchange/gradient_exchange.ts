@@ -1,0 +1,69 @@
+/**
+ * What a training step sees of the other workers: one call that turns this rank's vector into everybody's.
+ *
+ * @module
+ */
+
+/** What one rank brings to a step. */
+export interface StepContribution {
+  readonly epoch: number;
+  readonly step: number;
+  /** Samples behind the vector; with 0 the vector is ignored. */
+  readonly samples: number;
+  /** Float32 values, little-endian; must stay as it is until the call returns. */
+  readonly vector: Uint8Array;
+  /** Sum of the samples' losses. */
+  readonly lossSum: number;
+  /** Samples that were classified rightly. */
+  readonly correct: number;
+}
+
+/** What all ranks made together; the same on every rank, bit for bit. */
+export interface StepResult {
+  /**
+   * Float32 values, little-endian: the sum over the ranks r, in their order, of (n_r / N) · vector_r, with n_r
+   * samples of N. Valid until the next call.
+   */
+  readonly vector: Uint8Array;
+  readonly samples: number;
+  readonly lossSum: number;
+  readonly correct: number;
+  /** `stop`: take this step, then stop training. */
+  readonly action: "continue" | "stop";
+  /** Whether the vector and the loss are free of NaN and infinity; if not, the step must not be taken. */
+  readonly finite: boolean;
+}
+
+/** An all-reduce over the workers of a run. */
+export interface GradientExchange {
+  /**
+   * Brings this rank's contribution and waits for everybody's. Calls follow each other, never overlap.
+   *
+   * @throws {LockstepError} When others keep silent for too long
+   * @throws The signal's reason when it fires
+   */
+  allReduce(contribution: StepContribution, signal?: AbortSignal): Promise<StepResult>;
+  close(): Promise<void>;
+}
+
+/** The totals of a step, as the coordinator sees them. */
+export interface StepTotals {
+  readonly samples: number;
+  readonly lossSum: number;
+  readonly correct: number;
+  readonly finite: boolean;
+  /** The first rank whose own loss or vector is not finite, when there is one. */
+  readonly worstRank?: number;
+  readonly action: "continue" | "stop";
+}
+
+/** A step's place in the run; later steps compare greater, epoch first. */
+export interface StepKey {
+  readonly epoch: number;
+  readonly step: number;
+}
+
+/** Negative, 0 or positive as `a` lies before, at or after `b`. */
+export function compareSteps(a: StepKey, b: StepKey): number {
+  return a.epoch - b.epoch || a.step - b.step;
+}

@@ -1,0 +1,264 @@
+/**
+ * The worker's end of the all-reduce over NATS.
+ *
+ * A step goes: contribution (samples, loss), then the rank's vector in chunks, while the reduced chunks come
+ * back; then the result. A rank is at most a window of chunks ahead of the reduced ones. Nothing is
+ * taken for granted: each side asks again for what it misses, and repeated messages change nothing.
+ *
+ * @module
+ */
+import type { Subscription } from "nats";
+import { LockstepError } from "../base/errors.ts";
+import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
+import type { Incoming, Link } from "../protocol/link.ts";
+import { type Header, toWireNumber } from "../protocol/messages.ts";
+import { chunkLength, type ChunkPlan, planChunks } from "./chunks.ts";
+import {
+  compareSteps,
+  type GradientExchange,
+  type StepContribution,
+  type StepResult,
+} from "./gradient_exchange.ts";
+import { Patience } from "./patience.ts";
+
+/** Settings of one rank's exchange. */
+export interface NatsExchangeOptions {
+  readonly rank: number;
+  readonly worldSize: number;
+  /** Length of every step's vector. */
+  readonly vectorBytes: number;
+  /** Milliseconds without any progress after which a step fails (180000 unless set). */
+  readonly timeoutMs?: number;
+}
+
+/** A step that this rank is in. */
+interface RunningStep {
+  readonly contribution: StepContribution;
+  readonly arrived: Uint8Array; // 1 for each reduced chunk that is here
+  arrivedCount: number;
+  /** Reduced chunks that are here without a gap. */
+  prefix: number;
+  sent: number;
+  result?: Omit<StepResult, "vector">;
+  readonly done: PromiseWithResolvers<StepResult>;
+  readonly patience: Patience;
+}
+
+/** All-reduce over NATS through the coordinator's `NatsReducer`. */
+export class NatsGradientExchange implements GradientExchange {
+  readonly #link: Link;
+  readonly #rank: number;
+  readonly #plan: ChunkPlan;
+  readonly #timeoutMs: number | undefined;
+  readonly #vector: Uint8Array<ArrayBuffer>;
+  readonly #frames: Uint8Array[] = [];
+  readonly #subscriptions: Subscription[] = [];
+  #step: RunningStep | undefined;
+
+  private constructor(link: Link, options: NatsExchangeOptions) {
+    this.#link = link;
+    this.#rank = options.rank;
+    this.#timeoutMs = options.timeoutMs;
+    this.#plan = planChunks(options.vectorBytes, options.worldSize, link.maxPayloadBytes);
+    this.#vector = new Uint8Array(options.vectorBytes);
+  }
+
+  /**
+   * Subscribes this rank; when the promise resolves, the coordinator may begin.
+   *
+   * @throws {LockstepError} When the connection is gone
+   */
+  static async open(link: Link, options: NatsExchangeOptions): Promise<NatsGradientExchange> {
+    const exchange = new NatsGradientExchange(link, options);
+    const { subjects } = link;
+    exchange.#subscriptions.push(
+      link.subscribe(subjects.reduced, {
+        reduced: (message) => exchange.#onReduced(message),
+        result: (message) => exchange.#onResult(message),
+      }, {
+        onCorrupt: (header, error) => exchange.#onCorrupt(header, error),
+      }),
+      link.subscribe(subjects.missing(options.rank), {
+        missing: (message) => exchange.#onMissing(message),
+      }),
+    );
+    await link.flush();
+    return exchange;
+  }
+
+  async allReduce(contribution: StepContribution, signal?: AbortSignal): Promise<StepResult> {
+    signal?.throwIfAborted();
+    const { bytes, count } = this.#plan;
+    if (this.#step) throw new TypeError("allReduce() was called while a step is still running");
+    if (contribution.vector.length !== bytes) {
+      throw new RangeError(
+        `A vector of ${contribution.vector.length} bytes; this exchange takes ${bytes}`,
+      );
+    }
+    const done = Promise.withResolvers<StepResult>();
+    const { epoch, step } = contribution;
+    const patience = new Patience({
+      timeoutMs: this.#timeoutMs,
+      askAgain: () => this.#askAgain(),
+      giveUp: (seconds) =>
+        done.reject(
+          new LockstepError(
+            `Rank ${this.#rank} got no answer from the coordinator for ${seconds} s ` +
+              `in epoch ${epoch}, step ${step}`,
+          ),
+        ),
+    });
+    const abort = () => done.reject(signal!.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#step = {
+      contribution,
+      arrived: new Uint8Array(count),
+      arrivedCount: 0,
+      prefix: 0,
+      sent: 0,
+      done,
+      patience,
+    };
+    try {
+      this.#publishContribution(contribution);
+      this.#sendWindow(this.#step);
+      return await done.promise;
+    } finally {
+      patience.end();
+      signal?.removeEventListener("abort", abort);
+      this.#step = undefined;
+    }
+  }
+
+  // deno-lint-ignore require-await -- the interface is asynchronous
+  async close(): Promise<void> {
+    for (const subscription of this.#subscriptions) subscription.unsubscribe();
+    this.#step?.done.reject(new LockstepError("The exchange was closed in the middle of a step"));
+  }
+
+  #publishContribution(contribution: StepContribution): void {
+    const { epoch, step, samples, lossSum, correct } = contribution;
+    const { bytes, chunkBytes } = this.#plan;
+    this.#link.publish(this.#link.subjects.gradient(this.#rank), "contribution", {
+      rank: this.#rank,
+      epoch,
+      step,
+      samples,
+      lossSum: toWireNumber(lossSum),
+      correct,
+      bytes,
+      chunkBytes,
+    });
+  }
+
+  /** Sends what the window allows; a rank without samples has nothing to send. */
+  #sendWindow(running: RunningStep): void {
+    if (running.contribution.samples === 0) return;
+    const limit = Math.min(this.#plan.count, running.prefix + this.#plan.window);
+    while (running.sent < limit) this.#sendChunk(running, running.sent++);
+  }
+
+  #sendChunk(running: RunningStep, chunk: number): void {
+    const { epoch, step, vector } = running.contribution;
+    const begin = chunk * this.#plan.chunkBytes;
+    const length = chunkLength(this.#plan, chunk);
+    const frame = this.#frameFor(chunk).subarray(0, FRAME_HEADER_BYTES + length);
+    frame.set(vector.subarray(begin, begin + length), FRAME_HEADER_BYTES);
+    const fields = { rank: this.#rank, epoch, step, chunk };
+    this.#link.publishInPlace(
+      this.#link.subjects.gradient(this.#rank),
+      "gradient",
+      fields,
+      frame,
+    );
+  }
+
+  /** The window guarantees that a frame's last message has long left when its turn comes again. */
+  #frameFor(chunk: number): Uint8Array {
+    const slot = chunk % this.#plan.window;
+    return this.#frames[slot] ??= new Uint8Array(FRAME_HEADER_BYTES + this.#plan.chunkBytes);
+  }
+
+  #runningAt(place: { epoch: number; step: number }): RunningStep | undefined {
+    const running = this.#step;
+    return running && compareSteps(place, running.contribution) === 0 ? running : undefined;
+  }
+
+  #onReduced({ header, payload }: Incoming<"reduced">): void {
+    const running = this.#runningAt(header);
+    const { chunk } = header;
+    if (!running || chunk >= this.#plan.count || running.arrived[chunk]) return;
+    if (payload.length !== chunkLength(this.#plan, chunk)) return;
+    this.#vector.set(payload, chunk * this.#plan.chunkBytes);
+    running.arrived[chunk] = 1;
+    running.arrivedCount++;
+    while (running.prefix < this.#plan.count && running.arrived[running.prefix]) running.prefix++;
+    running.patience.progress();
+    this.#sendWindow(running);
+    this.#finishIfComplete(running);
+  }
+
+  #onResult({ header }: Incoming<"result">): void {
+    const running = this.#runningAt(header);
+    if (!running || running.result) return;
+    const { samples, correct, action, finite } = header;
+    running.result = { samples, correct, action, finite, lossSum: Number(header.lossSum) };
+    running.patience.progress();
+    this.#finishIfComplete(running);
+  }
+
+  #finishIfComplete(running: RunningStep): void {
+    if (!running.result || running.arrivedCount < this.#plan.count) return;
+    running.done.resolve({ ...running.result, vector: this.#vector });
+  }
+
+  #onCorrupt(header: Header<"reduced" | "result">, error: Error): void {
+    const running = this.#runningAt(header);
+    if (!running || !("chunk" in header)) return;
+    if (running.patience.damaged()) running.done.reject(error);
+    else this.#requestMissing(running, [header.chunk], false);
+  }
+
+  /** The coordinator asks again for what it doesn't have. */
+  #onMissing({ header }: Incoming<"missing">): void {
+    const running = this.#runningAt(header);
+    if (!running) return;
+    if (header.totals) this.#publishContribution(running.contribution);
+    for (const chunk of header.chunks) {
+      if (chunk < running.sent) this.#resendChunk(running, chunk);
+    }
+  }
+
+  #resendChunk(running: RunningStep, chunk: number): void {
+    const { epoch, step, vector } = running.contribution;
+    const begin = chunk * this.#plan.chunkBytes;
+    this.#link.publish(
+      this.#link.subjects.gradient(this.#rank),
+      "gradient",
+      { rank: this.#rank, epoch, step, chunk },
+      vector.subarray(begin, begin + chunkLength(this.#plan, chunk)),
+    );
+  }
+
+  #askAgain(): void {
+    const running = this.#step;
+    if (!running) return;
+    const chunks: number[] = [];
+    const end = Math.min(this.#plan.count, running.prefix + this.#plan.window);
+    for (let chunk = running.prefix; chunk < end; chunk++) {
+      if (!running.arrived[chunk]) chunks.push(chunk);
+    }
+    this.#requestMissing(running, chunks, !running.result);
+  }
+
+  #requestMissing({ contribution }: RunningStep, chunks: number[], totals: boolean): void {
+    const { epoch, step } = contribution;
+    this.#link.publish(this.#link.subjects.missing("coordinator"), "missing", {
+      rank: this.#rank,
+      epoch,
+      step,
+      chunks,
+      totals,
+    });
+  }
+}

@@ -1,0 +1,304 @@
+/**
+ * The coordinator's end of the all-reduce over NATS: adds the ranks' chunks as soon as all are there, in rank
+ * order, and publishes each sum at once.
+ *
+ * @module
+ */
+import type { Subscription } from "nats";
+import { LockstepError } from "../base/errors.ts";
+import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
+import type { Incoming, Link } from "../protocol/link.ts";
+import { type Fields, type Header, toWireNumber } from "../protocol/messages.ts";
+import { chunkLength, type ChunkPlan, planChunks } from "./chunks.ts";
+import { compareSteps, type StepKey, type StepTotals } from "./gradient_exchange.ts";
+import { Patience } from "./patience.ts";
+import { RankInbox } from "./rank_inbox.ts";
+import { allFinite, weightedSum } from "./weighted_sum.ts";
+
+/** Settings of the reducer. */
+export interface NatsReducerOptions {
+  readonly worldSize: number;
+  /** Length of every step's vector. */
+  readonly vectorBytes: number;
+  /** Milliseconds without any progress after which a step fails (180000 unless set). */
+  readonly timeoutMs?: number;
+}
+
+/** The step that is being reduced, or the last one that was. */
+interface ReducingStep extends StepKey {
+  readonly decide: () => "continue" | "stop";
+  readonly done: PromiseWithResolvers<StepTotals>;
+  readonly patience: Patience;
+  /** Known as soon as every rank's contribution is here. */
+  totals?: { samples: number; lossSum: number; correct: number };
+  /** Chunks that are summed and published. */
+  published: number;
+  result?: Fields<"result">;
+  worstRank?: number;
+  finite: boolean;
+}
+
+/** Sums the workers' vectors, step by step. */
+export class NatsReducer {
+  readonly #link: Link;
+  readonly #plan: ChunkPlan;
+  readonly #timeoutMs: number | undefined;
+  readonly #ranks: RankInbox[];
+  // One frame per chunk: sums are made in place, and can be sent again until the next step begins.
+  readonly #frames: Uint8Array<ArrayBuffer>[];
+  readonly #subscriptions: Subscription[] = [];
+  #step: ReducingStep | undefined;
+  /** The step before, whose sums are still in the frames until all ranks have begun the current one. */
+  #previous: ReducingStep | undefined;
+
+  private constructor(link: Link, options: NatsReducerOptions) {
+    this.#link = link;
+    this.#timeoutMs = options.timeoutMs;
+    this.#plan = planChunks(options.vectorBytes, options.worldSize, link.maxPayloadBytes);
+    const plan = this.#plan;
+    this.#ranks = Array.from({ length: options.worldSize }, (_, rank) => new RankInbox(rank, plan));
+    this.#frames = Array.from(
+      { length: plan.count },
+      (_, chunk) => new Uint8Array(FRAME_HEADER_BYTES + chunkLength(plan, chunk)),
+    );
+  }
+
+  /**
+   * Subscribes to all ranks; when the promise resolves, the workers may begin.
+   *
+   * @throws {LockstepError} When the connection is gone
+   */
+  static async open(link: Link, options: NatsReducerOptions): Promise<NatsReducer> {
+    const reducer = new NatsReducer(link, options);
+    reducer.#subscriptions.push(
+      link.subscribe(link.subjects.gradient("*"), {
+        contribution: (message) => reducer.#onContribution(message),
+        gradient: (message) => reducer.#onGradient(message),
+      }, {
+        onCorrupt: (header, error) => reducer.#onCorrupt(header, error),
+      }),
+      link.subscribe(link.subjects.missing("coordinator"), {
+        missing: (message) => reducer.#onMissing(message),
+      }),
+    );
+    await link.flush();
+    return reducer;
+  }
+
+  /**
+   * Takes part in one step: waits for all ranks, publishes the sum, then the result with `decide()`'s action.
+   * Contributions that came before the call are used.
+   *
+   * @throws {LockstepError} When a rank keeps silent for too long, is in another step, or sends damaged data
+   *   again and again
+   * @throws The signal's reason when it fires
+   */
+  async reduce(
+    key: StepKey,
+    decide: () => "continue" | "stop",
+    signal?: AbortSignal,
+  ): Promise<StepTotals> {
+    signal?.throwIfAborted();
+    const done = Promise.withResolvers<StepTotals>();
+    const patience = new Patience({
+      timeoutMs: this.#timeoutMs,
+      askAgain: () => this.#askAgain(),
+      giveUp: (seconds) => done.reject(this.#silenceError(seconds)),
+    });
+    const abort = () => done.reject(signal!.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    const previous = this.#step;
+    this.#step = { ...key, decide, done, patience, published: 0, finite: true };
+    this.#previous = previous?.result ? previous : undefined;
+    try {
+      this.#advance(this.#step);
+      return await done.promise;
+    } finally {
+      patience.end();
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  // deno-lint-ignore require-await -- symmetrical with the exchange's
+  async close(): Promise<void> {
+    for (const subscription of this.#subscriptions) subscription.unsubscribe();
+    this.#step?.patience.end();
+    this.#step?.done.reject(new LockstepError("The reducer was closed in the middle of a step"));
+    this.#step?.done.promise.catch(() => {}); // nobody may be waiting any more
+  }
+
+  #onContribution({ header }: Incoming<"contribution">): void {
+    const inbox = this.#ranks[header.rank];
+    if (!inbox || this.#isOver(header)) return;
+    const { bytes, chunkBytes } = this.#plan;
+    if (header.bytes !== bytes || header.chunkBytes !== chunkBytes) {
+      return this.#step?.done.reject(
+        new LockstepError(
+          `Rank ${header.rank} exchanges ${header.bytes} bytes in chunks of ${header.chunkBytes}, ` +
+            `the coordinator ${bytes} in chunks of ${chunkBytes}: their models or servers differ`,
+        ),
+      );
+    }
+    if (inbox.begin(header)) this.#progress();
+  }
+
+  #onGradient({ header, payload }: Incoming<"gradient">): void {
+    const inbox = this.#ranks[header.rank];
+    if (!inbox || this.#isOver(header)) return;
+    if (inbox.add(header, header.chunk, payload)) this.#progress();
+  }
+
+  #onCorrupt(header: Header<"contribution" | "gradient">, error: LockstepError): void {
+    const reducing = this.#step;
+    const { rank } = header;
+    if (!reducing || this.#isOver(header) || !this.#ranks[rank] || !("chunk" in header)) return;
+    if (reducing.patience.damaged()) return reducing.done.reject(error);
+    this.#requestMissing(rank, header, [header.chunk], false);
+  }
+
+  /** Whether a message belongs to a step that is already reduced. */
+  #isOver(place: StepKey): boolean {
+    if (!this.#step) return false;
+    const order = compareSteps(place, this.#step);
+    return order < 0 || (order === 0 && this.#step.result !== undefined);
+  }
+
+  #progress(): void {
+    const reducing = this.#step;
+    if (!reducing || reducing.result) return;
+    reducing.patience.progress();
+    this.#advance(reducing);
+  }
+
+  /** Sums and publishes whatever can be. */
+  #advance(step: ReducingStep): void {
+    step.totals ??= this.#gatherTotals(step);
+    if (!step.totals) return;
+    const { samples } = step.totals;
+    const senders = this.#ranks.filter((inbox) => inbox.samples > 0);
+    const weights = senders.map((inbox) => inbox.samples / samples);
+    while (step.published < this.#plan.count) {
+      const chunk = step.published;
+      if (!senders.every((inbox) => inbox.has(chunk))) return;
+      this.#sumChunk(step, chunk, senders, weights);
+      const { epoch, step: number } = step;
+      const fields = { epoch, step: number, chunk };
+      this.#link.publishInPlace(
+        this.#link.subjects.reduced,
+        "reduced",
+        fields,
+        this.#frames[chunk],
+      );
+      step.published++;
+    }
+    this.#publishResult(step);
+  }
+
+  #gatherTotals(step: ReducingStep): ReducingStep["totals"] {
+    const ahead = this.#ranks.find((inbox) => inbox.place && compareSteps(inbox.place, step) > 0);
+    if (ahead) {
+      const { epoch, step: number } = ahead.place!;
+      step.done.reject(
+        new LockstepError(
+          `Rank ${ahead.rank} is in epoch ${epoch}, step ${number}, ` +
+            `the coordinator in epoch ${step.epoch}, step ${step.step}`,
+        ),
+      );
+      return undefined;
+    }
+    if (!this.#ranks.every((inbox) => inbox.hasBegun(step))) return undefined;
+    const totals = { samples: 0, lossSum: 0, correct: 0 };
+    for (const inbox of this.#ranks) {
+      totals.samples += inbox.samples;
+      totals.lossSum += inbox.lossSum;
+      totals.correct += inbox.correct;
+      if (!Number.isFinite(inbox.lossSum)) this.#notFinite(step, inbox.rank);
+    }
+    return totals;
+  }
+
+  #sumChunk(
+    step: ReducingStep,
+    chunk: number,
+    senders: readonly RankInbox[],
+    weights: readonly number[],
+  ): void {
+    const frame = this.#frames[chunk];
+    const length = chunkLength(this.#plan, chunk) / Float32Array.BYTES_PER_ELEMENT;
+    const target = new Float32Array(frame.buffer, FRAME_HEADER_BYTES, length);
+    const vectors = senders.map((inbox) => inbox.chunk(chunk));
+    weightedSum(target, vectors, weights);
+    if (!allFinite(target)) {
+      const worst = vectors.findIndex((vector) => !allFinite(vector));
+      this.#notFinite(step, worst < 0 ? undefined : senders[worst].rank);
+    }
+    for (const inbox of senders) inbox.release(chunk);
+  }
+
+  #notFinite(step: ReducingStep, rank: number | undefined): void {
+    step.finite = false;
+    step.worstRank ??= rank;
+  }
+
+  #publishResult(step: ReducingStep): void {
+    const totals = step.totals!;
+    const action = step.decide();
+    const { finite, worstRank } = step;
+    step.result = {
+      epoch: step.epoch,
+      step: step.step,
+      ...totals,
+      lossSum: toWireNumber(totals.lossSum),
+      action,
+      finite,
+    };
+    this.#link.publish(this.#link.subjects.reduced, "result", step.result);
+    step.done.resolve({ ...totals, finite, worstRank, action });
+  }
+
+  /** A rank asks again for sums; they stand in the frames until the next step's contributions are complete. */
+  #onMissing({ header }: Incoming<"missing">): void {
+    const step = [this.#step, this.#previous].find((known) =>
+      known !== undefined && compareSteps(known, header) === 0
+    );
+    if (!step || (step === this.#previous && this.#step?.totals)) return;
+    for (const chunk of header.chunks) {
+      if (chunk < step.published) {
+        this.#link.publishFrame(this.#link.subjects.reduced, this.#frames[chunk]);
+      }
+    }
+    if (header.totals && step.result) {
+      this.#link.publish(this.#link.subjects.reduced, "result", step.result);
+    }
+  }
+
+  #askAgain(): void {
+    const step = this.#step;
+    if (!step || step.result) return;
+    for (const inbox of this.#ranks) {
+      if (!inbox.hasBegun(step)) {
+        this.#requestMissing(inbox.rank, step, [], true);
+      } else if (inbox.samples > 0) {
+        const chunks = inbox.missing(step.published);
+        if (chunks.length > 0) this.#requestMissing(inbox.rank, step, chunks, false);
+      }
+    }
+  }
+
+  #requestMissing(rank: number, place: StepKey, chunks: number[], totals: boolean): void {
+    const { epoch, step } = place;
+    const fields = { rank, epoch, step, chunks, totals };
+    this.#link.publish(this.#link.subjects.missing(rank), "missing", fields);
+  }
+
+  #silenceError(seconds: number): LockstepError {
+    const step = this.#step!;
+    const silent = this.#ranks.filter((inbox) =>
+      !inbox.hasBegun(step) || (inbox.samples > 0 && !inbox.has(step.published))
+    ).map(({ rank }) => rank);
+    return new LockstepError(
+      `No gradients from rank ${silent.join(", ")} for ${seconds} s ` +
+        `in epoch ${step.epoch}, step ${step.step}`,
+    );
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * How long one side of the exchange waits before it asks again, and before it gives up.
+ *
+ * @module
+ */
+
+/** What to do when nothing comes. */
+export interface PatienceOptions {
+  /** Milliseconds without progress after which `giveUp` is called, once (180000 unless set). */
+  readonly timeoutMs?: number;
+  /** Called after 2 s without progress, and then at intervals that double up to 16 s. */
+  readonly askAgain: () => void;
+  readonly giveUp: (seconds: number) => void;
+}
+
+const DEFAULT_TIMEOUT_MS = 180_000;
+const FIRST_ASK_MS = 2_000;
+const LAST_ASK_MS = 16_000;
+const DAMAGED_LIMIT = 5;
+
+/** Watches one step for progress, by the monotonic clock. */
+export class Patience {
+  readonly #options: PatienceOptions;
+  readonly #timeoutMs: number;
+  #lastProgress = performance.now();
+  #interval = FIRST_ASK_MS;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #damaged = 0;
+
+  constructor(options: PatienceOptions) {
+    this.#options = options;
+    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.#arm();
+  }
+
+  /** Something that was waited for has come. */
+  progress(): void {
+    this.#lastProgress = performance.now();
+    this.#interval = FIRST_ASK_MS;
+  }
+
+  /** Counts a damaged message; returns whether there were so many that asking again is pointless. */
+  damaged(): boolean {
+    return ++this.#damaged > DAMAGED_LIMIT;
+  }
+
+  /** Stops watching. */
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #arm(): void {
+    const wait = Math.min(this.#interval, this.#timeoutMs);
+    this.#timer = setTimeout(() => this.#onTimer(), wait);
+  }
+
+  #onTimer(): void {
+    const silent = performance.now() - this.#lastProgress;
+    if (silent >= this.#timeoutMs) return this.#options.giveUp(Math.round(silent / 1000));
+    if (silent >= this.#interval) {
+      this.#options.askAgain();
+      this.#interval = Math.min(2 * this.#interval, LAST_ASK_MS);
+    }
+    this.#arm();
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * Connections to a nats-server, with every failure turned into one clear sentence.
+ *
+ * @module
+ */
+import { connect, type NatsConnection } from "nats";
+import { within } from "../base/async.ts";
+import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
+
+/** Where a server is, and how to be let in. */
+export interface NatsAddress {
+  /** `nats://[user:password@ | token@]host[:port]`, or `tls://…`. */
+  readonly url: string;
+  /** Token of the server, when the URL carries none. */
+  readonly token?: string;
+}
+
+/** Settings of a connection. */
+export interface ConnectOptions {
+  /** Shown in the server's list of clients. */
+  readonly name: string;
+  /** Milliseconds for the first connection (5000 unless set). */
+  readonly timeoutMs?: number;
+  /** Milliseconds for which a lost server is looked for (30000 unless set). */
+  readonly reconnectMs?: number;
+}
+
+const DEFAULT_PORT = "4222";
+const DEFAULT_TIMEOUT_MS = 5_000;
+const DEFAULT_RECONNECT_MS = 30_000;
+const RECONNECT_WAIT_MS = 250;
+
+/**
+ * Connects to a nats-server.
+ *
+ * A server that goes away later is looked for until `reconnectMs` is over; then the connection closes, which
+ * its `closed()` tells.
+ *
+ * @throws {UsageError} When the URL is not a server's
+ * @throws {LockstepError} When the server does not answer, or refuses the credentials
+ */
+export async function connectNats(
+  address: NatsAddress,
+  options: ConnectOptions,
+): Promise<NatsConnection> {
+  const { server, tls, credentials } = parseAddress(address);
+  const timeout = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  catchLateSocketErrors();
+  let attempt: Promise<NatsConnection> | undefined;
+  try {
+    attempt = connect({
+      servers: server,
+      name: options.name,
+      ...credentials,
+      ...(tls ? { tls: {} } : {}),
+      timeout,
+      reconnect: true,
+      reconnectTimeWait: RECONNECT_WAIT_MS,
+      reconnectJitter: 0,
+      maxReconnectAttempts: Math.ceil(
+        (options.reconnectMs ?? DEFAULT_RECONNECT_MS) / RECONNECT_WAIT_MS,
+      ),
+      // A run's messages are addressed to the run: other servers of a cluster may be out of reach.
+      ignoreClusterUpdates: true,
+    });
+    // The client's own timeout doesn't cover a server that accepts and then says nothing.
+    return await within(attempt, timeout + 500, () => new Error("timeout"));
+  } catch (error) {
+    attempt?.then((late) => late.close(), () => {}); // a connection made after all must not stay
+    throw new LockstepError(connectionFailure(server, error), { cause: error });
+  }
+}
+
+/** A server's URL without its credentials, for messages and logs. */
+export function withoutCredentials(url: string): string {
+  return url.replace(/\/\/[^@/]*@/, "//");
+}
+
+interface ParsedAddress {
+  server: string;
+  tls: boolean;
+  credentials: { token?: string; user?: string; pass?: string };
+}
+
+/**
+ * Reads an address.
+ *
+ * @throws {UsageError} When it is not a URL of NATS
+ */
+export function parseAddress({ url, token }: NatsAddress): ParsedAddress {
+  const withScheme = /^[a-z]+:\/\//i.test(url) ? url : `nats://${url}`;
+  const parsed = URL.parse(withScheme);
+  if (!parsed?.hostname || !["nats:", "tls:"].includes(parsed.protocol)) {
+    throw new UsageError(
+      `Not the URL of a nats-server: ${withoutCredentials(url)} (write nats://host:4222)`,
+    );
+  }
+  const user = decodeURIComponent(parsed.username);
+  const pass = decodeURIComponent(parsed.password);
+  const own = user && pass ? { user, pass } : user ? { token: user } : undefined;
+  return {
+    server: `${parsed.hostname}:${parsed.port || DEFAULT_PORT}`,
+    tls: parsed.protocol === "tls:",
+    credentials: own ?? (token ? { token } : {}),
+  };
+}
+
+function connectionFailure(server: string, error: unknown): string {
+  const reason = messageOf(error);
+  if (/authorization|authentication|credentials/i.test(reason)) {
+    return `The nats-server at ${server} refuses the credentials: ` +
+      `write nats://TOKEN@host:port or nats://user:password@host:port`;
+  }
+  return `No nats-server answers at ${server} (${reason || "no reason given"}): ` +
+    `check the address, or leave out --nats to let Lockstep start one`;
+}
+
+let catching = false;
+
+/**
+ * After a refused token the client drops its listeners from a socket that may still report ECONNRESET; that
+ * error then has no home and would end the process, although `connect()` has already told the failure.
+ */
+function catchLateSocketErrors(): void {
+  if (catching) return;
+  catching = true;
+  const isLate = (thrown: unknown) =>
+    thrown instanceof Error && "code" in thrown && "syscall" in thrown &&
+    ["ECONNRESET", "EPIPE"].includes(String(thrown.code));
+  globalThis.addEventListener("error", (event) => {
+    if (isLate(event.error)) event.preventDefault();
+  });
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    if (isLate(event.reason)) event.preventDefault();
+  });
+}

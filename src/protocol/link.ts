@@ -1,0 +1,213 @@
+/**
+ * One process's end of the protocol: publishes checked messages, and hands on only messages that carry the
+ * run's token, this version and an intact payload.
+ *
+ * @module
+ */
+import type { NatsConnection, Subscription } from "nats";
+import { within } from "../base/async.ts";
+import { LockstepError } from "../base/errors.ts";
+import {
+  checksum,
+  decodeFrame,
+  encodeFrame,
+  FRAME_HEADER_BYTES,
+  ProtocolError,
+  writeFrameHeader,
+} from "./codec.ts";
+import { connectNats, type ConnectOptions, type NatsAddress } from "./connection.ts";
+import {
+  type Envelope,
+  type Fields,
+  type Header,
+  type Kind,
+  makeHeader,
+  parseEnvelope,
+  parseHeader,
+  versionMismatch,
+} from "./messages.ts";
+import { type RunIdentity, Subjects } from "./subjects.ts";
+
+/** A message that passed all checks. */
+export interface Incoming<K extends Kind> {
+  readonly header: Header<K>;
+  /** View of the received bytes: copy what is to be kept. */
+  readonly payload: Uint8Array;
+}
+
+/** What to do with each kind of message. */
+export type Handlers<K extends Kind> = { readonly [P in K]: (message: Incoming<P>) => void };
+
+/** What to do with messages that are not handed on; unless set, they are only counted. */
+export interface Rejections<K extends Kind> {
+  /** The payload is not what its checksum says. */
+  readonly onCorrupt?: (header: Header<K>, error: ProtocolError) => void;
+  /** Another version of the protocol or of Lockstep; only the envelope can be trusted. */
+  readonly onOtherVersion?: (envelope: Envelope, reason: string, header: unknown) => void;
+}
+
+/** Messages that were not handed on, by reason. */
+export interface RefusedCounts {
+  /** Without the run's token: from a stranger. */
+  token: number;
+  /** Of another version. */
+  version: number;
+  /** Not a message of the kind that belongs on the subject. */
+  malformed: number;
+  /** Payload and checksum disagree. */
+  corrupt: number;
+}
+
+/** A connection to the server, speaking for one process of one run. */
+export class Link {
+  readonly connection: NatsConnection;
+  readonly subjects: Subjects;
+  /** What this process got and did not accept. */
+  readonly refused: RefusedCounts = { token: 0, version: 0, malformed: 0, corrupt: 0 };
+  /** This process's name in its messages: `coordinator`, `rank <n>` or `worker <instance>`. */
+  from: string;
+  readonly #token: string;
+
+  constructor(connection: NatsConnection, run: RunIdentity, from: string) {
+    this.connection = connection;
+    this.subjects = new Subjects(run.runId);
+    this.from = from;
+    this.#token = run.token;
+  }
+
+  /**
+   * Connects to the server and speaks for `from`.
+   *
+   * @throws {LockstepError} See {@linkcode connectNats}
+   */
+  static async open(
+    address: NatsAddress,
+    run: RunIdentity,
+    from: string,
+    options: Omit<ConnectOptions, "name"> = {},
+  ): Promise<Link> {
+    const name = `lockstep ${run.runId} ${from}`;
+    return new Link(await connectNats(address, { name, ...options }), run, from);
+  }
+
+  /** Bytes that fit into one message beside its header. */
+  get maxPayloadBytes(): number {
+    return (this.connection.info?.max_payload ?? 1024 * 1024) - FRAME_HEADER_BYTES;
+  }
+
+  /** Publishes one message. The payload may be changed once this returns. */
+  publish<K extends Kind>(
+    subject: string,
+    kind: K,
+    fields: Fields<K>,
+    payload?: Uint8Array,
+  ): void {
+    const crc = payload ? checksum(payload) : 0;
+    this.publishFrame(subject, encodeFrame(this.#header(kind, fields, crc), payload));
+  }
+
+  /**
+   * Publishes one message whose payload stands in `frame`, behind `FRAME_HEADER_BYTES` for the header, without
+   * another copy. The frame must stay as it is until the message has been answered.
+   */
+  publishInPlace<K extends Kind>(
+    subject: string,
+    kind: K,
+    fields: Fields<K>,
+    frame: Uint8Array,
+  ): void {
+    const crc = checksum(frame.subarray(FRAME_HEADER_BYTES));
+    writeFrameHeader(frame, this.#header(kind, fields, crc));
+    this.publishFrame(subject, frame);
+  }
+
+  /** Publishes an encoded frame; on a closed connection it is dropped, as on a broken wire. */
+  publishFrame(subject: string, frame: Uint8Array): void {
+    if (!this.connection.isClosed()) this.connection.publish(subject, frame);
+  }
+
+  /**
+   * Hands each good message on a subject to its kind's handler; other kinds are ignored. Handlers must not
+   * throw. Call {@linkcode flush} before another process may publish. One subscription per subject and
+   * process: the server sends a copy to each.
+   */
+  subscribe<K extends Kind>(
+    subject: string,
+    handlers: Handlers<K>,
+    rejections: Rejections<K> = {},
+  ): Subscription {
+    return this.connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error) return; // the subscription ended; whoever waits has a timeout and a signal
+        this.#receive(message.subject, message.data, handlers, rejections);
+      },
+    });
+  }
+
+  /**
+   * Waits until the server has seen everything published and subscribed so far.
+   *
+   * @throws {LockstepError} When the connection is gone
+   */
+  async flush(): Promise<void> {
+    try {
+      await this.connection.flush();
+    } catch (error) {
+      throw new LockstepError("The connection to the nats-server is gone", { cause: error });
+    }
+  }
+
+  /** Closes the connection; what was published before still leaves. */
+  async close(): Promise<void> {
+    if (this.connection.isClosed()) return;
+    // A flush on a connection that looks for its server would wait for that.
+    await within(this.connection.flush(), FLUSH_ON_CLOSE_MS, () => new Error()).catch(() => {});
+    await this.connection.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #header<K extends Kind>(kind: K, fields: Fields<K>, crc: number): Header<K> {
+    return makeHeader({ token: this.#token, from: this.from }, kind, fields, crc);
+  }
+
+  #receive<K extends Kind>(
+    subject: string,
+    data: Uint8Array,
+    handlers: Handlers<K>,
+    rejections: Rejections<K>,
+  ): void {
+    const frame = tryDecode(data);
+    const envelope = frame && parseEnvelope(frame.header);
+    if (!envelope) return void this.refused.malformed++;
+    if (envelope.token !== this.#token) return void this.refused.token++;
+    const mismatch = versionMismatch(envelope);
+    if (mismatch !== undefined) {
+      this.refused.version++;
+      return rejections.onOtherVersion?.(envelope, mismatch, frame.header);
+    }
+    const kind = envelope.kind as K; // a key of `handlers`, or there is no handler
+    const handler = Object.hasOwn(handlers, kind) ? handlers[kind] : undefined;
+    if (!handler) return;
+    const header = parseHeader(kind, frame.header);
+    if (typeof header === "string") return void this.refused.malformed++;
+    if (checksum(frame.payload) === header.crc) return handler({ header, payload: frame.payload });
+    this.refused.corrupt++;
+    const error = new ProtocolError(
+      `A message of ${header.from} on ${subject} arrived damaged: its checksum doesn't fit`,
+    );
+    rejections.onCorrupt?.(header, error);
+  }
+}
+
+const FLUSH_ON_CLOSE_MS = 500;
+
+function tryDecode(data: Uint8Array): { header: unknown; payload: Uint8Array } | undefined {
+  try {
+    return decodeFrame(data);
+  } catch {
+    return undefined; // not a frame: counted as malformed by the caller
+  }
+}

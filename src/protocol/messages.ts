@@ -1,0 +1,163 @@
+/**
+ * Every message of the protocol as a strict zod schema. A message is an envelope (versions, the run's token,
+ * the sender, the kind) plus the kind's own fields, followed by bytes for the kinds that carry any.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { LOCKSTEP_VERSION } from "../base/versions.ts";
+
+/** Version of the messages; raised whenever a message changes its meaning or its fields. */
+export const PROTOCOL_VERSION = 1;
+
+const count = z.int().nonnegative();
+
+/** A number that may be NaN or infinite, which JSON cannot hold: those travel as strings. */
+const wireNumber = z.union([z.number(), z.enum(["NaN", "Infinity", "-Infinity"])]);
+
+/** How {@linkcode wireNumber} fields are written. */
+export function toWireNumber(value: number): number | "NaN" | "Infinity" | "-Infinity" {
+  return Number.isFinite(value) ? value : String(value) as "NaN" | "Infinity" | "-Infinity";
+}
+
+const position = { epoch: count, step: count };
+
+const transferSchema = z.strictObject({
+  /** Name of the transfer, unique at its owner. */
+  id: z.string().min(1),
+  /** Process that offers it, as in {@linkcode Envelope.from}. */
+  owner: z.string().min(1),
+  bytes: count,
+  chunkBytes: z.int().positive(),
+});
+
+/** Describes bytes that a process offers for pulling. */
+export type Transfer = z.output<typeof transferSchema>;
+
+const totals = { samples: count, lossSum: wireNumber, correct: count };
+
+/** The kinds' own fields. */
+const KINDS = {
+  /** Worker → coordinator, repeated until it is answered. */
+  join: {
+    instance: z.uuid(),
+    /** Number that the coordinator gave to a worker that it started itself, else null. */
+    index: count.nullable(),
+    pid: count,
+    host: z.string(),
+  },
+  /** Coordinator → worker: may not join, and why. */
+  refusal: { reason: z.string() },
+  /** Coordinator → worker: its rank, and everything that it needs. */
+  welcome: {
+    rank: count,
+    worldSize: z.int().positive(),
+    config: z.json(),
+    payload: transferSchema.nullable(),
+  },
+  /** Coordinator and workers, each second. */
+  heartbeat: { ...position, activity: z.string() },
+  /** Worker → coordinator: what the chunks that follow belong to. */
+  contribution: { rank: count, ...position, ...totals, bytes: count, chunkBytes: count },
+  /** Worker → coordinator; payload: one chunk of the rank's vector. */
+  gradient: { rank: count, ...position, chunk: count },
+  /** Coordinator → workers; payload: one chunk of the reduced vector. */
+  reduced: { ...position, chunk: count },
+  /** Coordinator → workers: the step is decided; applies to the whole reduced vector. */
+  result: { ...position, ...totals, action: z.enum(["continue", "stop"]), finite: z.boolean() },
+  /** Either way: send these chunks (and the closing or opening message) of the step again. */
+  missing: { rank: count, ...position, chunks: z.array(count), totals: z.boolean() },
+  /** Coordinator → workers, repeated until every one has replied. */
+  command: { id: count, name: z.string(), args: z.json(), payload: transferSchema.nullable() },
+  /** Worker → coordinator: the outcome of a command. */
+  reply: {
+    id: count,
+    rank: count,
+    error: z.string().nullable(),
+    result: z.json(),
+    payload: transferSchema.nullable(),
+  },
+  /** Asks the owner of a transfer for one piece. */
+  pull: { id: z.string(), chunk: count },
+  /** Payload: one piece of a transfer. */
+  piece: { id: z.string(), owner: z.string(), chunk: count },
+} as const satisfies Record<string, z.ZodRawShape>;
+
+/** Name of a kind of message. */
+export type Kind = keyof typeof KINDS;
+/** The own fields of a kind of message. */
+export type Fields<K extends Kind> = z.output<z.ZodObject<(typeof KINDS)[K], z.core.$strict>>;
+
+const envelopeShape = {
+  protocol: z.int(),
+  lockstep: z.string().max(100),
+  token: z.string().max(200),
+  /** `coordinator`, `rank <n>`, or `worker <instance>` before it has a rank. */
+  from: z.string().min(1).max(100),
+  kind: z.string().max(100),
+  /** CRC-32 of the payload. */
+  crc: z.int().nonnegative(),
+};
+
+const envelopeSchema = z.looseObject(envelopeShape);
+
+/** What every message begins with, whatever its kind and version. */
+export type Envelope = z.output<z.ZodObject<typeof envelopeShape, z.core.$strict>>;
+
+/** A checked header: envelope and own fields. */
+export type Header<K extends Kind> = Envelope & Fields<K>;
+
+// Built once: making a schema costs more than using it.
+const SCHEMAS = Object.fromEntries(
+  Object.entries(KINDS).map(([kind, fields]) => [
+    kind,
+    z.strictObject({ ...envelopeShape, kind: z.literal(kind), ...fields }),
+  ]),
+) as unknown as Record<Kind, z.ZodType>;
+
+/** Fills in the envelope around a kind's fields. */
+export function makeHeader<K extends Kind>(
+  sender: { token: string; from: string },
+  kind: K,
+  fields: Fields<K>,
+  crc: number,
+): Header<K> {
+  const envelope = {
+    protocol: PROTOCOL_VERSION,
+    lockstep: LOCKSTEP_VERSION,
+    token: sender.token,
+    from: sender.from,
+    kind,
+    crc,
+  };
+  return { ...envelope, ...fields };
+}
+
+/** The envelope of a parsed header, or `undefined` when it has none. */
+export function parseEnvelope(json: unknown): Envelope | undefined {
+  return envelopeSchema.safeParse(json).data;
+}
+
+/**
+ * Checks a header of this protocol version against its kind.
+ *
+ * @returns The header, or a sentence saying what is wrong with it
+ */
+export function parseHeader<K extends Kind>(kind: K, json: unknown): Header<K> | string {
+  const parsed = SCHEMAS[kind].safeParse(json);
+  if (parsed.success) return parsed.data as Header<K>;
+  const { path, message } = parsed.error.issues[0];
+  return path.length === 0 ? message : `${path.join(".")}: ${message}`;
+}
+
+/** Why a message of another version is refused, or `undefined` when it is of this version. */
+export function versionMismatch(envelope: Envelope): string | undefined {
+  if (envelope.protocol !== PROTOCOL_VERSION) {
+    return `${envelope.from} speaks protocol ${envelope.protocol}, the coordinator ` +
+      `${PROTOCOL_VERSION}: install the same Lockstep on every machine`;
+  }
+  if (envelope.lockstep !== LOCKSTEP_VERSION) {
+    return `${envelope.from} is Lockstep ${envelope.lockstep}, the coordinator ` +
+      `${LOCKSTEP_VERSION}: install the same Lockstep on every machine`;
+  }
+}
