@@ -23,11 +23,11 @@ import { PROJECT_ROOT } from "./files.ts";
 const PERMISSIONS = [
   "--allow-read",
   "--allow-write",
-  "--allow-env",
   "--allow-net=127.0.0.1,localhost,[::1],0.0.0.0",
   "--allow-run",
-  "--allow-sys",
   "--allow-ffi",
+  "--allow-sys",
+  "--allow-env",
 ];
 
 /** Fetches what is missing; says so once for each thing that is being fetched. */
