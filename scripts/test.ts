@@ -2,7 +2,8 @@
  * `deno task test`: fetches what the tests need, then runs them.
  *
  * The tests work on the real thing: TensorFlow's library, a real nats-server, real photos, real weights.
- * Arguments go on to `deno test`; paths among them replace the default, which is all of `tests/`.
+ * Arguments go on to `deno test`; paths among them replace the default, which is all of `tests/`, and what
+ * follows `--` goes to the tests.
  *
  * ```sh
  * deno task test tests/engine --filter "openEngine()"
@@ -49,7 +50,7 @@ async function runTests(args: readonly string[]): Promise<number> {
   const chosen = await Promise.all(args.map((arg) => !arg.startsWith("-") && exists(arg)));
   const paths = chosen.includes(true) ? [] : ["tests"];
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", ...PERMISSIONS, ...args, ...paths],
+    args: ["test", ...PERMISSIONS, ...paths, ...args],
     cwd: PROJECT_ROOT,
     stdin: "null",
   }).spawn();

@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const FIXTURE = join(ROOT, "tests/fixtures/cli_help.txt");
+
+/**
+ * Runs the command line in a process of its own that may do nothing but read: no FFI, and no library to
+ * find, so that whatever answers did so without the engine.
+ */
+async function run(...args: string[]) {
+  const start = performance.now();
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", "--allow-read", "--ignore-env", "src/cli.ts", ...args],
+    cwd: ROOT,
+    env: { LOCKSTEP_LIBTENSORFLOW: "/nowhere", NO_COLOR: "1" },
+    stdin: "null",
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr), ms: performance.now() - start };
+}
+
+/** Names of the commands, as the help without a command lists them. */
+async function commandNames(): Promise<string[]> {
+  const { stdout } = await run("--help");
+  return [...stdout.matchAll(/^ {2}([a-z][\w-]*) {2,}\S/gm)].map(([, name]) => name);
+}
+
+Deno.test("main() answers --help of every command as tests/fixtures/cli_help.txt has it", async () => {
+  const names = await commandNames();
+  assert.ok(names.includes("train"), `the help lists ${names}`);
+  let help = (await run("--help")).stdout;
+  for (const name of names) {
+    const { code, stdout, stderr } = await run(name, "--help");
+    assert.equal(code, 0, stderr);
+    help += `\n$ ${name} --help\n${stdout}`;
+  }
+  // To accept a change: deno task test tests/cli_test.ts -- --update
+  if (Deno.args.includes("--update")) await Deno.writeTextFile(FIXTURE, help);
+  assert.equal(help, await Deno.readTextFile(FIXTURE));
+});
+
+Deno.test("main() answers --help at once", async () => {
+  await run("train", "--help"); // compiles what is new
+  const { ms } = await run("train", "--help");
+  assert.ok(ms < 1500, `took ${ms.toFixed(0)} ms`);
+});
+
+Deno.test("main() refuses an unknown command with exit code 2 and the nearest one", async () => {
+  const { code, stdout, stderr } = await run("trian");
+  assert.equal(code, 2);
+  assert.match(stderr, /^error: Unknown command trian: did you mean train\?$/m);
+  assert.equal(stdout, "");
+});
+
+Deno.test("main() without a command shows the commands and exits with 2", async () => {
+  const { code, stdout, stderr } = await run();
+  assert.equal(code, 2);
+  assert.match(stdout + stderr, /Usage: deno task <command>/);
+});
+
+Deno.test("main() refuses an unknown flag of every command with exit code 2 and the nearest one", async () => {
+  for (const name of await commandNames()) {
+    const { code, stderr } = await run(name, "--helpp");
+    assert.equal(code, 2, `${name}: ${stderr}`);
+    assert.match(
+      stderr,
+      new RegExp(`^error: Unknown flag --helpp of ${name}: did you mean --help\\?`),
+    );
+    assert.doesNotMatch(stderr, /\n\s+at /, "a usage error shows no stack trace");
+  }
+});
+
+const WRONG_USE: [string[], RegExp][] = [
+  [["--workers", "0"], /^error: --workers is 0: give a whole number of at least 1$/m],
+  [["--workers", "two"], /^error: --workers is two: give a whole number/m],
+  [["--workers"], /^error: --workers needs a value$/m],
+  [["--seed", "1", "--seed", "2"], /^error: --seed is given 2 times: once is enough$/m],
+  [["--set", "train.rl=1"], /train\.rl.*train\.lr/],
+  [["--config", "no/such.yaml"], /no\/such\.yaml/],
+  [["photos"], /photos/],
+];
+for (const [args, expected] of WRONG_USE) {
+  Deno.test(`main() refuses train ${args.join(" ")} with exit code 2`, async () => {
+    const { code, stderr } = await run("train", ...args);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, expected);
+    assert.match(stderr, /^error: [A-Z-]/);
+  });
+}
