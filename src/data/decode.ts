@@ -1,0 +1,104 @@
+/**
+ * From a picture file's bytes to upright RGB pixels.
+ *
+ * The pixels are Pillow's `ImageOps.exif_transpose(image).convert("RGB")`, with two rules of its own: of
+ * 16-bit channels the high byte counts, and an alpha channel is left out (the colours under it stay).
+ *
+ * @module
+ */
+import { messageOf } from "../base/errors.ts";
+import { decodeImageNative } from "../engine/image_ops.ts";
+import { decodeBmp } from "./bmp.ts";
+import { DataError } from "./data_error.ts";
+import { firstGifFrame } from "./gif_frame.ts";
+import { type ImageHeader, NAMES, readImageHeader } from "./image_header.ts";
+import { cropRgb, orientRgb, type RgbImage } from "./rgb_image.ts";
+import { firstWebpFrame } from "./webp_frame.ts";
+
+/** Pixels above which a picture is refused unless a config says otherwise. */
+export const DEFAULT_MAX_PIXELS = 100_000_000;
+
+/** What {@linkcode decodeImage} needs to know. */
+export interface DecodeOptions {
+  /** The file, for messages. */
+  path: string;
+  /** Larger pictures are refused before any memory is taken for them. */
+  maxPixels?: number;
+}
+
+/**
+ * Decodes JPEG, PNG, WebP, GIF (first frame) and BMP, told apart by their first bytes, and applies the EXIF
+ * orientation. The engine must be open; its decoders run on other threads.
+ *
+ * @param bytes The whole file
+ * @throws {DataError} naming the file and what is wrong with it
+ */
+export async function decodeImage(
+  bytes: Uint8Array<ArrayBuffer>,
+  { path, maxPixels = DEFAULT_MAX_PIXELS }: DecodeOptions,
+): Promise<RgbImage> {
+  let header: ImageHeader;
+  try {
+    header = readImageHeader(bytes);
+  } catch (error) {
+    throw new DataError(path, messageOf(error), { cause: error });
+  }
+  const { width, height } = header;
+  if (width * height > maxPixels) {
+    throw new DataError(
+      path,
+      `its ${width} × ${height} pixels are more than data.maxPixels (${maxPixels})`,
+    );
+  }
+  let image: RgbImage;
+  try {
+    image = await decodePixels(bytes, header);
+  } catch (error) {
+    throw new DataError(path, reasonOf(error, header), { cause: error });
+  }
+  return orientRgb(image, header.orientation);
+}
+
+async function decodePixels(
+  bytes: Uint8Array<ArrayBuffer>,
+  { format, width, height, bareCmyk }: ImageHeader,
+): Promise<RgbImage> {
+  switch (format) {
+    case "bmp":
+      return decodeBmp(bytes);
+    case "gif":
+      return await decodeImageNative(firstGifFrame(bytes), "gif");
+    case "jpeg":
+      return await decodeImageNative(bareCmyk ? withAdobeMarker(bytes) : bytes, "jpeg");
+    case "png":
+      return await decodeImageNative(bytes, "png");
+    case "webp": {
+      const frame = firstWebpFrame(bytes);
+      const image = await decodeImageNative(frame.bytes, "webp");
+      if (image.width === width && image.height === height) return image;
+      return cropRgb(image, { left: -frame.left, top: -frame.top, width, height });
+    }
+  }
+}
+
+/**
+ * The same JPEG with the marker that Adobe's programs write. Four colours are stored inverted by nearly
+ * every program; Pillow always reads them so, TensorFlow only where the marker is.
+ */
+function withAdobeMarker(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  // Marker, length, "Adobe", version 100, two words of flags, no colour transform.
+  const marker = [0xff, 0xee, 0, 14, 0x41, 0x64, 0x6f, 0x62, 0x65, 0, 100, 0, 0, 0, 0, 0];
+  const marked = new Uint8Array(bytes.length + marker.length);
+  marked.set(bytes.subarray(0, 2));
+  marked.set(marker, 2);
+  marked.set(bytes.subarray(2), 2 + marker.length);
+  return marked;
+}
+
+/** TensorFlow's messages are long and many-lined: the first line says it. */
+function reasonOf(error: unknown, { format }: ImageHeader): string {
+  const [message] = messageOf(error).split("\n");
+  if (error instanceof RangeError && format === "bmp") return message;
+  if (error instanceof RangeError) return `it is cut off or damaged (${NAMES[format]})`;
+  return `it is damaged or of a rare kind of ${NAMES[format]} (${message})`;
+}
