@@ -100,11 +100,10 @@ export function assignTorch(
  * @returns float32, row-major, little-endian
  */
 export function readTorch(variable: tf.Variable, kind: ParameterKind): Uint8Array {
-  return tf.tidy(() => {
-    const bytes = new Uint8Array(variable.size * 4);
-    readInto(toTorch(variable, kind), bytes);
-    return bytes;
-  });
+  const bytes = new Uint8Array(variable.size * 4);
+  // Not returned through tidy(), which would look for tensors among the elements, one by one.
+  tf.tidy(() => readInto(toTorch(variable, kind), bytes));
+  return bytes;
 }
 
 interface Misfits {
