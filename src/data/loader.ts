@@ -1,0 +1,272 @@
+/**
+ * From a plan of samples to batches of floats: reading, decoding and transforming some batches ahead, while
+ * the training step runs.
+ *
+ * @module
+ */
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { setImmediate } from "node:timers";
+import { LockstepError, messageOf } from "../base/errors.ts";
+import { randomStream } from "../base/random.ts";
+import { DataError } from "./data_error.ts";
+import { decodeImage } from "./decode.ts";
+import type { Sample } from "./image_folder.ts";
+import type { RgbImage } from "./rgb_image.ts";
+import type { EpochStep } from "./sampler.ts";
+import type { TransformPipeline } from "./transforms.ts";
+
+/** Bytes of pixels that a loader keeps, so that later epochs needn't decode them again. */
+const DEFAULT_CACHE_BYTES = 256 * 2 ** 20;
+
+/** What a {@linkcode Loader} is made of. */
+export interface LoaderOptions {
+  /** The folder that samples' paths are relative to. */
+  root: string;
+  /** What the plans' indices point into. */
+  samples: readonly Sample[];
+  pipeline: TransformPipeline;
+  /** Whether a picture that can't be used ends the iteration or is left out. */
+  onError: "fail" | "skip";
+  /** Batches to have ready or in the making. */
+  prefetch: number;
+  /** Larger pictures can't be used. */
+  maxPixels: number;
+  /** Bytes of pixels to keep between epochs; 0 keeps none. */
+  cacheBytes?: number;
+  /** Pictures to read and decode at a time. */
+  concurrency?: number;
+}
+
+/** A picture that was left out. */
+export interface SkippedSample {
+  readonly index: number;
+  /** Relative to the root. */
+  readonly path: string;
+  readonly reason: string;
+}
+
+/** The samples of one step of one rank, without those that were skipped: `n` may be 0. */
+export interface Batch {
+  readonly step: number;
+  /** [n, height, width, 3], as the pipeline's `Normalize` says, else 0–1. */
+  readonly images: Float32Array<ArrayBuffer>;
+  /** [n], positions in the list of classes. */
+  readonly labels: Int32Array<ArrayBuffer>;
+  /** [n], positions in the list of samples. */
+  readonly indices: Uint32Array<ArrayBuffer>;
+  readonly height: number;
+  readonly width: number;
+  readonly skipped: readonly SkippedSample[];
+}
+
+/** Where an epoch's randomness comes from, and how to stop it. */
+export interface EpochOptions {
+  seed: number;
+  /** Ends the iteration with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Makes batches of one list of samples, for any number of epochs.
+ *
+ * @example
+ * ```ts
+ * import { Loader, type LoaderOptions } from "./loader.ts";
+ * import { planEpoch } from "./sampler.ts";
+ * async function epoch(options: LoaderOptions) {
+ *   const plan = planEpoch({
+ *     length: options.samples.length, globalBatch: 8, rank: 0, worldSize: 1, seed: 0, epoch: 0, shuffle: true,
+ *   });
+ *   for await (const batch of new Loader(options).batches(plan, 0, { seed: 0 })) console.log(batch.labels);
+ * }
+ * ```
+ */
+export class Loader {
+  readonly #options: LoaderOptions;
+  readonly #concurrency: number;
+  readonly #cache = new Map<number, RgbImage>();
+  /** Bytes that the cache may still take. */
+  #room: number;
+
+  constructor(options: LoaderOptions) {
+    this.#options = options;
+    this.#room = options.cacheBytes ?? DEFAULT_CACHE_BYTES;
+    this.#concurrency = options.concurrency ?? Math.min(Math.max(availableParallelism(), 2), 8);
+  }
+
+  /**
+   * The batches of a plan, in order. Pixels are a function of (seed, epoch, sample index) alone.
+   *
+   * However the iteration ends, nothing is left running when it has ended. The engine must be open.
+   *
+   * @param plan Steps of this rank, as from `planEpoch`
+   * @param epoch Decides the augmentation, with the seed and each sample's index
+   * @throws {DataError} with `onError: "fail"`, naming the first picture of a batch that can't be used
+   */
+  async *batches(
+    plan: Iterable<EpochStep>,
+    epoch: number,
+    { seed, signal }: EpochOptions,
+  ): AsyncGenerator<Batch, void, undefined> {
+    const stop = new AbortController();
+    const signals = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+    const queue = new Slots(this.#concurrency);
+    const ahead: Promise<Batch>[] = [];
+    const steps = plan[Symbol.iterator]();
+    const startOne = () => {
+      const { value: step, done } = steps.next();
+      if (done) return;
+      const batch = this.#batch(step, epoch, seed, queue, signals);
+      batch.catch(() => {}); // whoever takes it from the queue sees the error
+      ahead.push(batch);
+    };
+    try {
+      signal?.throwIfAborted();
+      for (let i = 0; i < this.#options.prefetch; i++) startOne();
+      while (ahead.length > 0) {
+        const batch = await ahead[0];
+        ahead.shift();
+        startOne();
+        yield batch;
+        signal?.throwIfAborted();
+      }
+    } finally {
+      stop.abort();
+      await Promise.allSettled(ahead);
+    }
+  }
+
+  /**
+   * One sample's pixels after the transforms, before they become floats: for pictures of what a network
+   * sees.
+   *
+   * @throws {DataError} when the picture can't be used
+   */
+  async augmented(index: number, epoch: number, seed: number): Promise<RgbImage> {
+    const prepared = await this.#prepared(this.#options.samples[index]);
+    return this.#options.pipeline.augment(prepared, augmentation(seed, epoch, index));
+  }
+
+  async #batch(
+    { step, indices }: EpochStep,
+    epoch: number,
+    seed: number,
+    queue: Slots,
+    signal: AbortSignal,
+  ): Promise<Batch> {
+    const { samples, pipeline } = this.#options;
+    const images = new Float32Array(indices.length * pipeline.floats);
+    const rows = await Promise.allSettled(
+      Array.from(indices, (index, row) =>
+        queue.run(async () => {
+          signal.throwIfAborted();
+          const prepared = await this.#prepared(samples[index]);
+          // Transforms block: let messages and timers have their turn before each.
+          await new Promise((resolve) => setImmediate(resolve));
+          signal.throwIfAborted();
+          usable(samples[index], () => {
+            const random = augmentation(seed, epoch, index);
+            pipeline.apply(prepared, random, images, row * pipeline.floats);
+          });
+        })),
+    );
+    return this.#collate(step, indices, images, rows);
+  }
+
+  /** Closes the gaps of pictures that can't be used, or throws the first one's error. */
+  #collate(
+    step: number,
+    planned: Uint32Array,
+    images: Float32Array<ArrayBuffer>,
+    rows: PromiseSettledResult<void>[],
+  ): Batch {
+    const { samples, pipeline: { floats, size: [height, width] }, onError } = this.#options;
+    const skipped: SkippedSample[] = [];
+    const kept: number[] = [];
+    rows.forEach((result, row) => {
+      const index = planned[row];
+      if (result.status === "fulfilled") {
+        if (kept.length < row) {
+          images.copyWithin(kept.length * floats, row * floats, (row + 1) * floats);
+        }
+        kept.push(index);
+      } else if (onError === "skip" && result.reason instanceof DataError) {
+        skipped.push({ index, path: samples[index].path, reason: result.reason.reason });
+      } else {
+        throw result.reason;
+      }
+    });
+    return {
+      step,
+      images: images.subarray(0, kept.length * floats),
+      labels: Int32Array.from(kept, (index) => samples[index].label),
+      indices: Uint32Array.from(kept),
+      height,
+      width,
+      skipped,
+    };
+  }
+
+  /** A sample's picture after the transforms that are the same in each epoch. */
+  async #prepared(sample: Sample): Promise<RgbImage> {
+    const cached = this.#cache.get(sample.index);
+    if (cached) return cached;
+    const { root, maxPixels, pipeline } = this.#options;
+    const bytes = await readPicture(root, sample.path);
+    const image = await decodeImage(bytes, { path: sample.path, maxPixels });
+    const prepared = usable(sample, () => pipeline.prepare(image));
+    if (prepared.data.byteLength <= this.#room && !this.#cache.has(sample.index)) {
+      this.#room -= prepared.data.byteLength;
+      this.#cache.set(sample.index, prepared);
+    }
+    return prepared;
+  }
+}
+
+function augmentation(seed: number, epoch: number, index: number) {
+  return randomStream(seed, "augment", epoch, index);
+}
+
+async function readPicture(root: string, path: string): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return await Deno.readFile(join(root, path));
+  } catch (error) {
+    const reason = error instanceof Deno.errors.NotFound
+      ? "the file is missing"
+      : `the file can't be read: ${messageOf(error)}`;
+    throw new DataError(path, reason, { cause: error });
+  }
+}
+
+/** Runs a transform; what it has against the picture becomes a {@linkcode DataError}. */
+function usable<T>(sample: Sample, transform: () => T): T {
+  try {
+    return transform();
+  } catch (error) {
+    if (!(error instanceof LockstepError)) throw error;
+    throw new DataError(sample.path, error.message, { cause: error });
+  }
+}
+
+/** Lets a number of tasks run at a time, in the order in which they came. */
+class Slots {
+  readonly #waiting: (() => void)[] = [];
+  #free: number;
+
+  constructor(slots: number) {
+    this.#free = slots;
+  }
+
+  async run<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await task();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#free++;
+    }
+  }
+}
