@@ -101,6 +101,26 @@ Deno.test("terminalReporter() honours NO_COLOR in a pseudo-terminal, and shows w
   assert.ok(!lines.some((line) => line.startsWith("Last lines")), "they were shown already");
 });
 
+Deno.test("terminalReporter() leaves an empty line to the shell when the process exits at once", async () => {
+  const { code, lines } = await inPseudoTerminal(
+    [Deno.execPath(), "run", "--no-check", "--allow-all", PLAY, "20", "--exit"],
+  );
+  assert.equal(code, 130);
+  assert.equal(lines.at(-1), "Learning 2 of 213 parameters: classifier.weight, classifier.bias");
+});
+
+Deno.test("terminalReporter() goes on when nobody reads its output any more", async () => {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-check", "--allow-all", PLAY, "20", "--fail"],
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const errors = new Response(child.stderr).text();
+  await child.stdout.cancel();
+  assert.equal((await child.status).code, 0);
+  assert.match(await errors, /\[rank 1\] step 96 of epoch 3\n$/);
+});
+
 Deno.test("terminalReporter() in a pipe writes plain lines, progress at most each 10 s", () => {
   const { reporter, written, clock } = plainReporter();
   reporter.phase({ name: "train", epoch: 1, epochs: 5, total: 1000 });
