@@ -19,7 +19,7 @@ import {
   type StepContribution,
   type StepResult,
 } from "./gradient_exchange.ts";
-import { Patience } from "./patience.ts";
+import { Patience } from "../protocol/patience.ts";
 
 /** Settings of one rank's exchange. */
 export interface NatsExchangeOptions {

@@ -11,7 +11,7 @@ import type { Incoming, Link } from "../protocol/link.ts";
 import { type Fields, type Header, toWireNumber } from "../protocol/messages.ts";
 import { chunkLength, type ChunkPlan, planChunks } from "./chunks.ts";
 import { compareSteps, type StepKey, type StepTotals } from "./gradient_exchange.ts";
-import { Patience } from "./patience.ts";
+import { Patience } from "../protocol/patience.ts";
 import { RankInbox } from "./rank_inbox.ts";
 import { allFinite, weightedSum } from "./weighted_sum.ts";
 

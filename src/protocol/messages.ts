@@ -25,8 +25,8 @@ const position = { epoch: count, step: count };
 const transferSchema = z.strictObject({
   /** Name of the transfer, unique at its owner. */
   id: z.string().min(1),
-  /** Process that offers it, as in {@linkcode Envelope.from}. */
-  owner: z.string().min(1),
+  /** Name of the process's desk that offers it. */
+  owner: z.string().regex(/^[\w-]{1,80}$/),
   bytes: count,
   chunkBytes: z.int().positive(),
 });
@@ -78,7 +78,7 @@ const KINDS = {
     payload: transferSchema.nullable(),
   },
   /** Asks the owner of a transfer for one piece. */
-  pull: { id: z.string(), chunk: count },
+  pull: { id: z.string(), chunk: count, to: z.string().regex(/^[\w-]{1,80}$/) },
   /** Payload: one piece of a transfer. */
   piece: { id: z.string(), owner: z.string(), chunk: count },
 } as const satisfies Record<string, z.ZodRawShape>;

@@ -1,5 +1,5 @@
 /**
- * How long one side of the exchange waits before it asks again, and before it gives up.
+ * How long one side waits for the other before it asks again, and before it gives up.
  *
  * @module
  */
@@ -18,7 +18,7 @@ const FIRST_ASK_MS = 2_000;
 const LAST_ASK_MS = 16_000;
 const DAMAGED_LIMIT = 5;
 
-/** Watches one step for progress, by the monotonic clock. */
+/** Watches one undertaking for progress, by the monotonic clock. */
 export class Patience {
   readonly #options: PatienceOptions;
   readonly #timeoutMs: number;

@@ -1,0 +1,186 @@
+/**
+ * The beginning of a run: workers ask to join, and get a rank and everything they need.
+ *
+ * @module
+ */
+import type { Subscription } from "nats";
+import { LockstepError } from "../base/errors.ts";
+import type { Json } from "../protocol/commands.ts";
+import type { Incoming, Link } from "../protocol/link.ts";
+import type { Envelope, Fields, Transfer } from "../protocol/messages.ts";
+import { describeExit, withLastLines } from "./lost_worker.ts";
+import type { SpawnedWorker } from "./spawn.ts";
+
+/** Settings of a rendezvous. */
+export interface RendezvousOptions {
+  readonly worldSize: number;
+  /** Seconds that the workers get to join. */
+  readonly joinTimeout: number;
+  /** The workers that this coordinator started; may be empty when they are started elsewhere. */
+  readonly spawned: readonly SpawnedWorker[];
+  /** Called when a process is not let in. */
+  readonly onRefused?: (reason: string) => void;
+}
+
+/** A worker that takes part in the run. */
+export interface JoinedWorker {
+  readonly rank: number;
+  readonly pid: number;
+  readonly host: string;
+}
+
+/** What every worker gets. */
+export interface Welcome {
+  readonly config: Json;
+  /** Bytes to pull: initial weights, for one. */
+  readonly payload?: Transfer;
+}
+
+interface Member extends JoinedWorker {
+  readonly instance: string;
+}
+
+/**
+ * Gathers the workers. A worker's rank is its index among those that this coordinator started; workers started
+ * elsewhere take the ranks that are free, in the order of their coming.
+ *
+ * Stays open during the run: a welcome that was lost is sent again, and late comers are told that they are late.
+ */
+export class Rendezvous {
+  readonly #link: Link;
+  readonly #options: RendezvousOptions;
+  readonly #members: (Member | undefined)[];
+  readonly #subscription: Subscription;
+  readonly #complete = Promise.withResolvers<void>();
+  #welcome: Welcome | undefined;
+
+  private constructor(link: Link, options: RendezvousOptions) {
+    this.#link = link;
+    this.#options = options;
+    this.#members = new Array(options.worldSize).fill(undefined);
+    this.#subscription = link.subscribe(link.subjects.join, {
+      join: (message) => this.#onJoin(message),
+    }, {
+      onOtherVersion: (envelope, reason, header) => this.#onOtherVersion(envelope, reason, header),
+    });
+    this.#complete.promise.catch(() => {}); // gather() may not be waiting any more
+  }
+
+  /** Opens the door; do so before the workers are started. */
+  static async open(link: Link, options: RendezvousOptions): Promise<Rendezvous> {
+    const rendezvous = new Rendezvous(link, options);
+    await link.flush();
+    return rendezvous;
+  }
+
+  /**
+   * Waits until all workers have asked to join, and welcomes them.
+   *
+   * @returns The workers in the order of their ranks
+   * @throws {LockstepError} When one ends before it joins, or doesn't come in time; with its last lines
+   * @throws The signal's reason when it fires
+   */
+  async gather(welcome: Welcome, signal?: AbortSignal): Promise<JoinedWorker[]> {
+    signal?.throwIfAborted();
+    const { joinTimeout, spawned } = this.#options;
+    const abort = () => this.#complete.reject(signal!.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    const timer = setTimeout(
+      () => this.#complete.reject(this.#absenceError()),
+      1000 * joinTimeout,
+    );
+    for (const worker of spawned) {
+      worker.exited.then(() => this.#complete.reject(earlyExitError(worker)));
+    }
+    try {
+      this.#completeIfAllAreHere();
+      await this.#complete.promise;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+    }
+    this.#welcome = welcome;
+    const members = this.#members.map((member) => member!);
+    for (const member of members) this.#sendWelcome(member);
+    return members.map(({ rank, pid, host }) => ({ rank, pid, host }));
+  }
+
+  close(): void {
+    this.#subscription.unsubscribe();
+  }
+
+  #onJoin({ header }: Incoming<"join">): void {
+    const known = this.#members.find((member) => member?.instance === header.instance);
+    if (known) return this.#sendWelcome(known); // it asks until it is answered
+    const rank = this.#rankFor(header);
+    if (typeof rank === "string") return this.#refuse(header.instance, rank);
+    const { instance, pid, host } = header;
+    this.#members[rank] = { rank, instance, pid, host };
+    this.#completeIfAllAreHere();
+  }
+
+  #rankFor({ index, pid, host }: Fields<"join">): number | string {
+    const who = `the worker with pid ${pid} on ${host}`;
+    if (index === null) {
+      const reserved = this.#options.spawned.length;
+      const free = this.#members.findIndex((member, rank) => rank >= reserved && !member);
+      return free >= 0
+        ? free
+        : `This run has its ${this.#members.length} workers: no room for ${who}`;
+    }
+    if (index >= this.#members.length) {
+      return `This run has ${this.#members.length} workers: no rank ${index} for ${who}`;
+    }
+    const holder = this.#members[index];
+    if (!holder) return index;
+    return `Rank ${index} is taken by pid ${holder.pid} on ${holder.host}: refused ${who}`;
+  }
+
+  #onOtherVersion(_envelope: Envelope, reason: string, header: unknown): void {
+    // Of another version only this much is expected: an address to send the reason to.
+    const instance = (header as { instance?: unknown }).instance;
+    if (typeof instance === "string" && /^[\w-]{1,80}$/.test(instance)) {
+      this.#refuse(instance, capitalize(reason));
+    }
+  }
+
+  #refuse(instance: string, reason: string): void {
+    this.#link.publish(this.#link.subjects.welcome(instance), "refusal", { reason });
+    this.#options.onRefused?.(reason);
+  }
+
+  #completeIfAllAreHere(): void {
+    if (this.#members.every((member) => member !== undefined)) this.#complete.resolve();
+  }
+
+  #sendWelcome({ instance, rank }: Member): void {
+    if (!this.#welcome) return; // comes when all are here
+    this.#link.publish(this.#link.subjects.welcome(instance), "welcome", {
+      rank,
+      worldSize: this.#members.length,
+      config: this.#welcome.config,
+      payload: this.#welcome.payload ?? null,
+    });
+  }
+
+  #absenceError(): LockstepError {
+    const { joinTimeout, spawned } = this.#options;
+    const absent = this.#members.flatMap((member, rank) => member ? [] : [rank]);
+    const here = this.#members.length - absent.length;
+    const known = spawned.find(({ index }) => absent.includes(index));
+    const message = `Rank ${absent.join(", ")} did not join within ${joinTimeout} s ` +
+      `(${here} of ${this.#members.length} workers are here): ` +
+      `raise liveness.joinTimeout if this machine is slow`;
+    return new LockstepError(withLastLines(message, known?.lastLines ?? []));
+  }
+}
+
+function earlyExitError(worker: SpawnedWorker): LockstepError {
+  const message = `Rank ${worker.index} (pid ${worker.pid}) ${describeExit(worker.exit!)} ` +
+    `before it joined`;
+  return new LockstepError(withLastLines(message, worker.lastLines));
+}
+
+function capitalize(sentence: string): string {
+  return sentence[0].toUpperCase() + sentence.slice(1);
+}

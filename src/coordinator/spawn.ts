@@ -1,0 +1,185 @@
+/**
+ * Worker processes on this machine.
+ *
+ * @module
+ */
+import { delay } from "../base/async.ts";
+import type { NatsAddress } from "../protocol/connection.ts";
+import type { RunIdentity } from "../protocol/subjects.ts";
+import type { WorkerSettings } from "../protocol/worker_settings.ts";
+import { readLines } from "./lines.ts";
+
+/** How to start workers. */
+export interface SpawnOptions {
+  readonly count: number;
+  readonly run: RunIdentity;
+  readonly nats: NatsAddress;
+  /** Threads per worker. */
+  readonly threads: number;
+  /** Seconds without a sign of life of the coordinator after which a worker ends itself. */
+  readonly lostAfter: number;
+  /** More environment variables. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Program of the worker (`workers/train_worker.ts` unless set). */
+  readonly entry?: URL;
+  /** Called with each line that a worker prints. */
+  readonly onLine?: (index: number, line: string) => void;
+}
+
+/** How a worker process ended. */
+export interface WorkerExit {
+  readonly index: number;
+  readonly pid: number;
+  readonly code: number;
+  /** Such as `SIGKILL`; null when the process exited by itself. */
+  readonly signal: string | null;
+}
+
+/** A worker process that this coordinator started. */
+export interface SpawnedWorker {
+  readonly index: number;
+  readonly pid: number;
+  /** Resolves when the process has ended and its output is read. */
+  readonly exited: Promise<WorkerExit>;
+  /** How it ended; undefined while it runs. */
+  readonly exit: WorkerExit | undefined;
+  /** The last 50 lines that it printed, oldest first. */
+  readonly lastLines: readonly string[];
+}
+
+const LINES_KEPT = 50;
+const TERM_MS = 1_000;
+const ROOT = new URL("../../", import.meta.url);
+
+/** Starts workers; they end when this process does, when their scope does, or when `stop` is called. */
+export function spawnWorkers(options: SpawnOptions): WorkerGroup {
+  const indices = Array.from({ length: options.count }, (_, index) => index);
+  return new WorkerGroup(indices.map((index) => new WorkerProcess(options, index)));
+}
+
+/** The workers of a run on this machine. */
+export class WorkerGroup {
+  readonly workers: readonly SpawnedWorker[];
+  readonly #processes: readonly WorkerProcess[];
+
+  constructor(processes: readonly WorkerProcess[]) {
+    this.workers = this.#processes = processes;
+  }
+
+  /**
+   * Ends all workers: waits `graceMs` for them to end by themselves, then closes their standard input and sends
+   * SIGTERM, and a second later SIGKILL. Resolves when none is left.
+   */
+  async stop(graceMs: number): Promise<void> {
+    const ended = Promise.all(this.#processes.map(({ exited }) => exited));
+    await waitAtMost(graceMs, ended);
+    this.#processes.forEach((process) => process.end("SIGTERM"));
+    await waitAtMost(TERM_MS, ended);
+    this.#processes.forEach((process) => process.end("SIGKILL"));
+    await ended;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop(0);
+  }
+}
+
+class WorkerProcess implements SpawnedWorker {
+  readonly index: number;
+  readonly pid: number;
+  readonly exited: Promise<WorkerExit>;
+  readonly lastLines: string[] = [];
+  exit: WorkerExit | undefined;
+  readonly #process: Deno.ChildProcess;
+  readonly #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
+
+  constructor(options: SpawnOptions, index: number) {
+    this.index = index;
+    this.#process = new Deno.Command(Deno.execPath(), {
+      args: argumentsFor(options),
+      env: { ...threadVariables(options.threads), ...options.env },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.pid = this.#process.pid;
+    this.#stdin = this.#process.stdin.getWriter();
+    this.#sendSettings(options);
+    const output = [this.#process.stdout, this.#process.stderr].map((stream) =>
+      this.#keepLines(stream, options.onLine)
+    );
+    this.exited = this.#process.status.then(async ({ code, signal }) => {
+      this.exit = { index, pid: this.pid, code, signal };
+      await Promise.allSettled([...output, this.#stdin.close()]);
+      return this.exit;
+    });
+  }
+
+  /** Asks or forces the process to end; nothing when it has. */
+  end(signal: "SIGTERM" | "SIGKILL"): void {
+    if (this.exit) return;
+    this.#stdin.close().catch(() => {}); // the process may be ending already
+    try {
+      this.#process.kill(signal);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // TypeError: it has ended this very moment
+    }
+  }
+
+  /** The pipe stays open: its end tells the worker that this process is gone. */
+  #sendSettings({ run, nats, threads, lostAfter }: SpawnOptions): void {
+    const settings: WorkerSettings = {
+      runId: run.runId,
+      token: run.token,
+      nats: { url: nats.url, ...(nats.token ? { token: nats.token } : {}) },
+      index: this.index,
+      threads,
+      lostAfter,
+    };
+    const line = new TextEncoder().encode(JSON.stringify(settings) + "\n");
+    this.#stdin.write(line).catch(() => {}); // a worker that ends early is noticed by its exit
+  }
+
+  async #keepLines(
+    stream: ReadableStream<Uint8Array>,
+    onLine?: (index: number, line: string) => void,
+  ): Promise<void> {
+    for await (const line of readLines(stream)) {
+      this.lastLines.push(line);
+      if (this.lastLines.length > LINES_KEPT) this.lastLines.shift();
+      onLine?.(this.index, line);
+    }
+  }
+}
+
+function argumentsFor({ nats, entry }: SpawnOptions): string[] {
+  // A loopback address can be granted alone; a name is resolved to addresses that are not known here.
+  const local = /^nats:\/\/(?:[^@/]*@)?(127\.0\.0\.1:\d+)\/?$/.exec(nats.url)?.[1];
+  return [
+    "run",
+    "--quiet",
+    "--no-prompt",
+    ...(ROOT.protocol === "file:"
+      ? ["--config", decodeURIComponent(ROOT.pathname) + "deno.json"]
+      : []),
+    "--allow-ffi",
+    "--allow-read",
+    "--allow-write",
+    "--allow-env",
+    "--allow-sys",
+    local ? `--allow-net=${local}` : "--allow-net",
+    (entry ?? new URL("workers/train_worker.ts", ROOT)).href,
+  ];
+}
+
+/** TensorFlow and oneDNN read these as their libraries are loaded. */
+function threadVariables(threads: number): Record<string, string> {
+  return { OMP_NUM_THREADS: String(threads), TF_NUM_INTRAOP_THREADS: String(threads) };
+}
+
+async function waitAtMost(milliseconds: number, what: Promise<unknown>): Promise<void> {
+  const over = new AbortController();
+  const timer = delay(milliseconds, over.signal).catch(() => {}); // aborted below: nothing to report
+  await Promise.race([what, timer]);
+  over.abort();
+}

@@ -1,0 +1,207 @@
+/**
+ * Commands of the coordinator to all workers, and their replies. A command is repeated until every rank has
+ * replied; a worker runs it once, however often it comes.
+ *
+ * @module
+ */
+import type { Subscription } from "nats";
+import type { z } from "zod";
+import { LockstepError, messageOf } from "../base/errors.ts";
+import type { Incoming, Link } from "./link.ts";
+import type { Fields } from "./messages.ts";
+import type { Offer, TransferDesk } from "./transfers.ts";
+
+/** Anything that JSON can hold. */
+export type Json = z.core.util.JSONType;
+
+/** One rank's answer to a command. */
+export interface Reply {
+  readonly rank: number;
+  readonly result: Json;
+  /** Present when the worker sent bytes along. */
+  readonly payload?: Uint8Array<ArrayBuffer>;
+}
+
+/** What goes with a command. */
+export interface CallOptions {
+  /** Bytes that every worker gets; must stay as they are until the call is over. */
+  readonly payload?: Uint8Array;
+  readonly signal?: AbortSignal;
+}
+
+/** A worker failed to do what it was told. */
+export class WorkerFailedError extends LockstepError {
+  override name = "WorkerFailedError";
+  readonly rank: number;
+
+  constructor(rank: number, message: string) {
+    super(`Rank ${rank} failed: ${message}`);
+    this.rank = rank;
+  }
+}
+
+const REPEAT_MS = 2_000;
+
+interface Call {
+  readonly command: Fields<"command">;
+  readonly replies: Map<number, Reply>;
+  readonly pulling: Set<number>;
+  readonly done: PromiseWithResolvers<void>;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The coordinator's end: one command at a time to all ranks. */
+export class CommandClient {
+  readonly #link: Link;
+  readonly #desk: TransferDesk;
+  readonly #worldSize: number;
+  readonly #subscription: Subscription;
+  #lastId = 0;
+  #call: Call | undefined;
+
+  private constructor(link: Link, desk: TransferDesk, worldSize: number) {
+    this.#link = link;
+    this.#desk = desk;
+    this.#worldSize = worldSize;
+    this.#subscription = link.subscribe(link.subjects.reply, {
+      reply: (message) => this.#onReply(message),
+    });
+  }
+
+  /** Opens the channel to `worldSize` workers. */
+  static async open(link: Link, desk: TransferDesk, worldSize: number): Promise<CommandClient> {
+    const client = new CommandClient(link, desk, worldSize);
+    await link.flush();
+    return client;
+  }
+
+  /**
+   * Has every worker run a command, and waits for all replies: as long as it takes. What ends the waiting for a
+   * dead worker is the signal (see `Liveness`).
+   *
+   * @returns The replies in the order of the ranks
+   * @throws {WorkerFailedError} As soon as one worker's handler throws
+   * @throws The signal's reason when it fires
+   */
+  async callAll(name: string, args: Json = null, options: CallOptions = {}): Promise<Reply[]> {
+    const { payload, signal } = options;
+    signal?.throwIfAborted();
+    if (this.#call) throw new TypeError(`callAll("${name}") while a call is still running`);
+    const offer = payload && this.#desk.offer(payload);
+    const command = { id: ++this.#lastId, name, args, payload: offer?.transfer ?? null };
+    const done = Promise.withResolvers<void>();
+    const call: Call = { command, replies: new Map(), pulling: new Set(), done, signal };
+    this.#call = call;
+    const abort = () => done.reject(signal!.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    const publish = () => this.#link.publish(this.#link.subjects.command, "command", command);
+    const timer = setInterval(publish, REPEAT_MS);
+    try {
+      publish();
+      await done.promise;
+      return [...call.replies.values()].sort((a, b) => a.rank - b.rank);
+    } finally {
+      clearInterval(timer);
+      signal?.removeEventListener("abort", abort);
+      offer?.withdraw();
+      this.#call = undefined;
+    }
+  }
+
+  /** Ends a running call with an error. */
+  close(): void {
+    this.#subscription.unsubscribe();
+    this.#call?.done.reject(new LockstepError("The command channel was closed"));
+  }
+
+  #onReply({ header }: Incoming<"reply">): void {
+    const call = this.#call;
+    const { id, rank, error, result, payload } = header;
+    if (!call || id !== call.command.id || rank >= this.#worldSize) return;
+    if (call.replies.has(rank) || call.pulling.has(rank)) return; // repeated
+    if (error !== null) return call.done.reject(new WorkerFailedError(rank, error));
+    if (payload === null) return this.#settle(call, { rank, result });
+    call.pulling.add(rank);
+    this.#desk.pull(payload, call.signal).then(
+      (bytes) => this.#settle(call, { rank, result, payload: bytes }),
+      (failure) => call.done.reject(failure),
+    );
+  }
+
+  #settle(call: Call, reply: Reply): void {
+    call.replies.set(reply.rank, reply);
+    if (call.replies.size === this.#worldSize) call.done.resolve();
+  }
+}
+
+/** A command as a worker sees it. */
+export interface Command {
+  readonly name: string;
+  readonly args: Json;
+  /** Present when the coordinator sent bytes along. */
+  readonly payload?: Uint8Array<ArrayBuffer>;
+}
+
+/** What a worker answers; the payload must stay as it is until the next command comes. */
+export interface Outcome {
+  readonly result?: Json;
+  readonly payload?: Uint8Array;
+}
+
+/** Does what a command says; what it throws goes to the coordinator as the reply's error. */
+export type CommandHandler = (command: Command) => Promise<Outcome | void>;
+
+/** The worker's end, as made by {@linkcode serveCommands}. */
+export interface CommandServer {
+  close(): void;
+}
+
+/**
+ * Runs the coordinator's commands, one after the other.
+ *
+ * @param rank This worker's rank
+ * @param signal Ends the pulling of a command's payload
+ */
+export async function serveCommands(
+  link: Link,
+  desk: TransferDesk,
+  rank: number,
+  handler: CommandHandler,
+  signal?: AbortSignal,
+): Promise<CommandServer> {
+  let current = 0; // the command that is running or was run last
+  let reply: Fields<"reply"> | undefined; // undefined while it is running
+  let offer: Offer | undefined;
+  const send = () => reply && link.publish(link.subjects.reply, "reply", reply);
+
+  const run = async ({ id, name, args, payload }: Fields<"command">) => {
+    const answer = { id, rank, error: null, result: null, payload: null };
+    try {
+      const bytes = payload ? await desk.pull(payload, signal) : undefined;
+      const outcome = await handler({ name, args, ...(bytes ? { payload: bytes } : {}) });
+      offer = outcome?.payload && desk.offer(outcome.payload);
+      reply = { ...answer, result: outcome?.result ?? null, payload: offer?.transfer ?? null };
+    } catch (error) {
+      reply = { ...answer, error: messageOf(error) };
+    }
+    send();
+  };
+
+  const subscription = link.subscribe(link.subjects.command, {
+    command: ({ header }) => {
+      if (header.id === current) return void send(); // the reply may have been lost
+      if (header.id < current) return;
+      current = header.id;
+      reply = undefined;
+      offer?.withdraw();
+      void run(header);
+    },
+  });
+  await link.flush();
+  return {
+    close: () => {
+      subscription.unsubscribe();
+      offer?.withdraw();
+    },
+  };
+}

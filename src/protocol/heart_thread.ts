@@ -1,0 +1,27 @@
+/// <reference lib="deno.worker" />
+/**
+ * The thread behind {@linkcode Heart}.
+ *
+ * @module
+ */
+import type { HeartActivity, HeartStart } from "./heart.ts";
+import { Link } from "./link.ts";
+
+const BEAT_MS = 1_000;
+let activity = "starting";
+
+self.addEventListener("message", (event: MessageEvent<HeartStart | HeartActivity>) => {
+  if ("activity" in event.data) activity = event.data.activity;
+  else void start(event.data);
+});
+
+async function start({ address, run, from, subject, place }: HeartStart): Promise<void> {
+  const numbers = new Int32Array(place);
+  const link = await Link.open(address, run, from);
+  const beat = () => {
+    const [epoch, step] = [Atomics.load(numbers, 0), Atomics.load(numbers, 1)];
+    link.publish(subject, "heartbeat", { epoch, step, activity });
+  };
+  beat();
+  setInterval(beat, BEAT_MS);
+}

@@ -1,0 +1,36 @@
+/**
+ * How long a partner has been silent, as this process could have noticed.
+ *
+ * @module
+ */
+
+const TICK_MS = 250;
+// A tick that comes later than this means that this process itself stood still (a suspended laptop, a long
+// synchronous piece of work): time in which it could not have heard anybody.
+const LONGEST_TICK_MS = 1_000;
+
+/** Measures silence by the monotonic clock, leaving out the time in which this process was not listening. */
+export class SilenceWatch {
+  readonly #timer: ReturnType<typeof setInterval>;
+  #lastTick = performance.now();
+  #silentMs = 0;
+
+  /** @param onTick Called four times a second with the milliseconds of silence so far */
+  constructor(onTick: (silentMs: number) => void) {
+    this.#timer = setInterval(() => {
+      const now = performance.now();
+      this.#silentMs += Math.min(now - this.#lastTick, LONGEST_TICK_MS);
+      this.#lastTick = now;
+      onTick(this.#silentMs);
+    }, TICK_MS);
+  }
+
+  /** The partner was heard. */
+  heard(): void {
+    this.#silentMs = 0;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}

@@ -1,0 +1,42 @@
+/**
+ * What the coordinator tells a worker process as it starts it: one line of JSON on its standard input, where
+ * no other user can see the secrets.
+ *
+ * @module
+ */
+import { z } from "zod";
+
+const schema = z.strictObject({
+  runId: z.string(),
+  /** The run's secret. */
+  token: z.string(),
+  nats: z.strictObject({ url: z.string(), token: z.string().optional() }),
+  /** Number of the process among those that this coordinator started: becomes its rank. */
+  index: z.int().nonnegative().nullable(),
+  /** Threads that the worker may use. */
+  threads: z.int().positive(),
+  /** Seconds without a sign of life of the coordinator after which the worker ends. */
+  lostAfter: z.number().positive(),
+});
+
+/** Settings of a worker process. */
+export type WorkerSettings = z.output<typeof schema>;
+
+/**
+ * Reads the line that the coordinator wrote.
+ *
+ * @throws {TypeError} When it is something else
+ */
+export function parseWorkerSettings(line: string): WorkerSettings {
+  const parsed = schema.safeParse(tryParse(line));
+  if (!parsed.success) throw new TypeError(`Not a worker's settings: ${parsed.error.message}`);
+  return parsed.data;
+}
+
+function tryParse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * A worker's signs of life, and its eye on the coordinator's.
+ *
+ * @module
+ */
+import { LockstepError } from "../base/errors.ts";
+import { Heart } from "../protocol/heart.ts";
+import type { Link } from "../protocol/link.ts";
+import { SilenceWatch } from "../protocol/silence.ts";
+import type { WorkerSettings } from "../protocol/worker_settings.ts";
+
+/** The heartbeat of a worker in a run. */
+export interface Heartbeat {
+  /** Fires with a {@linkcode LockstepError} when the coordinator has been silent for too long. */
+  readonly coordinatorLost: AbortSignal;
+  /** Tells where this worker is. */
+  at(epoch: number, step: number): void;
+  /** Tells what this worker is doing. */
+  doing(activity: string): void;
+  stop(): void;
+}
+
+/** Begins to send signs of life and to watch the coordinator's. */
+export async function startHeartbeat(
+  link: Link,
+  settings: WorkerSettings,
+  rank: number,
+): Promise<Heartbeat> {
+  const lost = new AbortController();
+  const watch = new SilenceWatch((silentMs) => {
+    if (silentMs < 1000 * settings.lostAfter || lost.signal.aborted) return;
+    const seconds = Math.round(silentMs / 1000);
+    lost.abort(
+      new LockstepError(`Rank ${rank} has not heard from the coordinator for ${seconds} s`),
+    );
+  });
+  const subscription = link.subscribe(link.subjects.coordinatorHeartbeat, {
+    heartbeat: () => watch.heard(),
+  });
+  await link.flush();
+  const heart = new Heart({
+    address: settings.nats,
+    run: settings,
+    from: `rank ${rank}`,
+    subject: link.subjects.workerHeartbeat(rank),
+  });
+  return {
+    coordinatorLost: lost.signal,
+    at: (epoch, step) => heart.at(epoch, step),
+    doing: (activity) => heart.doing(activity),
+    stop: () => {
+      heart.stop();
+      watch.stop();
+      subscription.unsubscribe();
+    },
+  };
+}

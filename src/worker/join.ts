@@ -1,0 +1,88 @@
+/**
+ * How a worker becomes part of a run.
+ *
+ * @module
+ */
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { LockstepError } from "../base/errors.ts";
+import type { Json } from "../protocol/commands.ts";
+import { Link } from "../protocol/link.ts";
+import type { Header } from "../protocol/messages.ts";
+import { TransferDesk } from "../protocol/transfers.ts";
+import type { WorkerSettings } from "../protocol/worker_settings.ts";
+
+/** A worker's place in a run. */
+export interface Membership {
+  readonly link: Link;
+  readonly desk: TransferDesk;
+  readonly rank: number;
+  readonly worldSize: number;
+  /** What the coordinator tells all workers. */
+  readonly config: Json;
+  /** Bytes that came with it. */
+  readonly payload?: Uint8Array<ArrayBuffer>;
+}
+
+const REPEAT_MS = 1_000;
+
+/**
+ * Connects, asks to join until the coordinator answers, and takes over what it sends.
+ *
+ * @param joinTimeout Seconds to wait for the answer, which comes when all workers are here
+ * @throws {LockstepError} When the server does not answer, or the coordinator refuses or keeps silent
+ * @throws The signal's reason when it fires
+ */
+export async function joinRun(
+  settings: WorkerSettings,
+  joinTimeout: number,
+  signal?: AbortSignal,
+): Promise<Membership> {
+  const instance = randomUUID();
+  const link = await Link.open(settings.nats, settings, `worker ${instance}`);
+  try {
+    const welcome = await askToJoin(link, instance, settings.index, joinTimeout, signal);
+    link.from = `rank ${welcome.rank}`;
+    const desk = await TransferDesk.open(link, instance);
+    const payload = welcome.payload ? await desk.pull(welcome.payload, signal) : undefined;
+    const { rank, worldSize, config } = welcome;
+    return { link, desk, rank, worldSize, config, ...(payload ? { payload } : {}) };
+  } catch (error) {
+    await link.close();
+    throw error;
+  }
+}
+
+async function askToJoin(
+  link: Link,
+  instance: string,
+  index: number | null,
+  joinTimeout: number,
+  signal?: AbortSignal,
+): Promise<Header<"welcome">> {
+  signal?.throwIfAborted();
+  const answer = Promise.withResolvers<Header<"welcome">>();
+  const abort = () => answer.reject(signal!.reason);
+  signal?.addEventListener("abort", abort, { once: true });
+  const subscription = link.subscribe(link.subjects.welcome(instance), {
+    welcome: ({ header }) => answer.resolve(header),
+    refusal: ({ header }) => answer.reject(new LockstepError(header.reason)),
+  });
+  const fields = { instance, index, pid: Deno.pid, host: hostname() };
+  const ask = () => link.publish(link.subjects.join, "join", fields);
+  const repeat = setInterval(ask, REPEAT_MS);
+  const timeout = setTimeout(() => {
+    answer.reject(new LockstepError(`No welcome from the coordinator within ${joinTimeout} s`));
+  }, 1000 * joinTimeout);
+  answer.promise.catch(() => {}); // it may fail while flush() is awaited
+  try {
+    await link.flush();
+    ask();
+    return await answer.promise;
+  } finally {
+    clearInterval(repeat);
+    clearTimeout(timeout);
+    signal?.removeEventListener("abort", abort);
+    subscription.unsubscribe();
+  }
+}
