@@ -152,7 +152,7 @@ export async function projectFacts(): Promise<Facts> {
   };
 }
 
-/** Runs a `deno` command on the public module and the pages; returns its complaint when it fails. */
+/** Runs a `deno` command over the project; returns its complaint when it fails. */
 async function complaintOf(args: string[]): Promise<string[]> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args,
@@ -166,11 +166,10 @@ async function complaintOf(args: string[]): Promise<string[]> {
 if (import.meta.main) {
   const problems = await checkDocs(PROJECT_ROOT, await projectFacts());
   const pages = await markdownFiles(PROJECT_ROOT);
-  if (pages.length > 0) problems.push(...await complaintOf(["check", "--doc-only", ...pages]));
-  if (await exists(join(PROJECT_ROOT, "mod.ts"))) {
-    problems.push(...await complaintOf(["doc", "--lint", "mod.ts"]));
-    problems.push(...await complaintOf(["check", "--doc", "mod.ts"]));
-  }
+  const hasDoor = await exists(join(PROJECT_ROOT, "mod.ts"));
+  const door = hasDoor ? ["mod.ts"] : [];
+  problems.push(...await complaintOf(["check", "--doc-only", "src", ...door, ...pages]));
+  if (hasDoor) problems.push(...await complaintOf(["doc", "--lint", ...door]));
   for (const problem of problems) console.error(problem);
   if (problems.length > 0) {
     console.error(`error: ${problems.length} things that the docs say are not so`);
