@@ -78,6 +78,16 @@ def without_adobe(jpeg):
     return jpeg[:at] + jpeg[at + 2 + int.from_bytes(jpeg[at + 2:at + 4], "big"):]
 
 
+def on_larger_screen(gif):
+    """The same GIF with its frame a few pixels inside of a larger picture."""
+    gif = bytearray(gif)
+    gif[6:10] = struct.pack("<HH", 50, 40)
+    table = 13 + 3 * 2 ** ((gif[10] & 7) + 1)
+    at = gif.index(b"\x2c\0\0\0\0", table)
+    gif[at + 1:at + 5] = struct.pack("<HH", 3, 5)
+    return bytes(gif)
+
+
 def make_pictures():
     image = scene()
     rgb = np.asarray(image)
@@ -120,6 +130,8 @@ def make_pictures():
         "animated.gif": saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50),
         "plain.gif": saved(frames[0], "GIF"),
         "transparent.gif": saved(frames[0], "GIF", transparency=3),
+        "small_frame.gif": on_larger_screen(saved(frames[0], "GIF")),
+        "small_transparent_frame.gif": on_larger_screen(saved(frames[0], "GIF", transparency=3)),
         "lossy.webp": saved(image, "WEBP", quality=80),
         "lossless.webp": saved(image, "WEBP", lossless=True),
         "alpha.webp": saved(rgba, "WEBP", lossless=True, exact=True),

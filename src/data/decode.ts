@@ -61,24 +61,36 @@ export async function decodeImage(
 
 async function decodePixels(
   bytes: Uint8Array<ArrayBuffer>,
-  { format, width, height, bareCmyk }: ImageHeader,
+  header: ImageHeader,
 ): Promise<RgbImage> {
-  switch (format) {
+  switch (header.format) {
     case "bmp":
       return decodeBmp(bytes);
-    case "gif":
-      return await decodeImageNative(firstGifFrame(bytes), "gif");
+    case "gif": {
+      const frame = firstGifFrame(bytes);
+      const image = await decodeImageNative(frame.bytes, "gif");
+      return onCanvas(image, header, frame, frame.surroundings);
+    }
     case "jpeg":
-      return await decodeImageNative(bareCmyk ? withAdobeMarker(bytes) : bytes, "jpeg");
+      return await decodeImageNative(header.bareCmyk ? withAdobeMarker(bytes) : bytes, "jpeg");
     case "png":
       return await decodeImageNative(bytes, "png");
     case "webp": {
       const frame = firstWebpFrame(bytes);
-      const image = await decodeImageNative(frame.bytes, "webp");
-      if (image.width === width && image.height === height) return image;
-      return cropRgb(image, { left: -frame.left, top: -frame.top, width, height });
+      return onCanvas(await decodeImageNative(frame.bytes, "webp"), header, frame);
     }
   }
+}
+
+/** A frame at its place on the picture. */
+function onCanvas(
+  frame: RgbImage,
+  { width, height }: ImageHeader,
+  { left, top }: { left: number; top: number },
+  surroundings?: Uint8Array,
+): RgbImage {
+  if (left === 0 && top === 0 && frame.width === width && frame.height === height) return frame;
+  return cropRgb(frame, { left: -left, top: -top, width, height }, surroundings);
 }
 
 /**

@@ -8,25 +8,55 @@ const IMAGE = 0x2c;
 const EXTENSION = 0x21;
 const TRAILER = 0x3b;
 
+const GRAPHIC_CONTROL = 0xf9;
+
+/** A frame, and where it stands on the picture. */
+export interface GifFrame {
+  /** A GIF file of this frame alone, as large as the frame. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Pixels from the picture's top left corner. */
+  readonly left: number;
+  readonly top: number;
+  /** Red, green and blue around the frame. */
+  readonly surroundings: Uint8Array;
+}
+
 /**
- * Copies the header and the first frame. The other frames would only cost time and memory; without the
- * extensions no colour is transparent, which is how Pillow turns a GIF to RGB.
+ * Copies the header and the first frame. The other frames would only cost time and memory. Without the
+ * extensions no colour is transparent, which is how Pillow turns a GIF to RGB; around a small frame it
+ * shows the transparent colour, else the palette's first.
  *
  * @param bytes A whole GIF file (GIF89a, section 17 on)
  * @throws {RangeError} when the file is cut off before the frame's end, or has none
  */
-export function firstGifFrame(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+export function firstGifFrame(bytes: Uint8Array): GifFrame {
   const header = 13 + colorTableBytes(byteAt(bytes, 10));
   let at = header;
-  while (byteAt(bytes, at) === EXTENSION) at = skipSubBlocks(bytes, at + 2);
+  let transparent = 0;
+  while (byteAt(bytes, at) === EXTENSION) {
+    // Label, length 4, flags (the last bit: there is a transparent colour), two bytes of delay, the colour.
+    if (byteAt(bytes, at + 1) === GRAPHIC_CONTROL && byteAt(bytes, at + 3) & 1) {
+      transparent = byteAt(bytes, at + 6);
+    }
+    at = skipSubBlocks(bytes, at + 2);
+  }
   if (byteAt(bytes, at) !== IMAGE) throw new RangeError("no frame");
-  const data = at + 10 + colorTableBytes(byteAt(bytes, at + 9)) + 1;
-  const end = skipSubBlocks(bytes, data);
+  const localTable = colorTableBytes(byteAt(bytes, at + 9));
+  const end = skipSubBlocks(bytes, at + 10 + localTable + 1);
+
   const frame = new Uint8Array(header + end - at + 1);
   frame.set(bytes.subarray(0, header));
+  frame.set(bytes.subarray(at + 5, at + 9), 6); // the frame's size for the picture's
   frame.set(bytes.subarray(at, end), header);
+  frame.fill(0, header + 1, header + 5); // at its top left corner
   frame[frame.length - 1] = TRAILER;
-  return frame;
+  const color = (localTable ? at + 10 : 13) + 3 * transparent;
+  return {
+    bytes: frame,
+    left: bytes[at + 1] + 256 * bytes[at + 2],
+    top: bytes[at + 3] + 256 * bytes[at + 4],
+    surroundings: bytes.subarray(color, color + 3),
+  };
 }
 
 /** Bytes of the colour table that a packed field announces. */

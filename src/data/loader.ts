@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { setImmediate } from "node:timers";
 import { LockstepError, messageOf } from "../base/errors.ts";
@@ -92,7 +91,8 @@ export class Loader {
   constructor(options: LoaderOptions) {
     this.#options = options;
     this.#room = options.cacheBytes ?? DEFAULT_CACHE_BYTES;
-    this.#concurrency = options.concurrency ?? Math.min(Math.max(availableParallelism(), 2), 8);
+    this.#concurrency = options.concurrency ??
+      Math.min(Math.max(navigator.hardwareConcurrency, 2), 8);
   }
 
   /**

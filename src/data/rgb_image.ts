@@ -20,10 +20,15 @@ export interface Box {
   readonly height: number;
 }
 
-/** A copy of a part of a picture; what lies outside of the picture is black. */
-export function cropRgb(image: RgbImage, box: Box): RgbImage {
+/**
+ * A copy of a part of a picture.
+ *
+ * @param outside Red, green and blue of what lies outside of the picture; black unless given
+ */
+export function cropRgb(image: RgbImage, box: Box, outside?: Uint8Array): RgbImage {
   const { left, top, width, height } = box;
   const data = new Uint8Array(width * height * 3);
+  if (outside) { for (let at = 0; at < data.length; at += 3) data.set(outside, at); }
   const from = Math.max(left, 0), to = Math.min(left + width, image.width);
   const first = Math.max(top, 0), end = Math.min(top + height, image.height);
   if (from < to) {
