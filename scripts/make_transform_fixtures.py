@@ -78,6 +78,12 @@ def without_adobe(jpeg):
     return jpeg[:at] + jpeg[at + 2 + int.from_bytes(jpeg[at + 2:at + 4], "big"):]
 
 
+def as_ycck(jpeg):
+    """The same JPEG, its colours to be read as YCCK: other colours, but what Pillow shows counts."""
+    at = jpeg.index(b"\xff\xee")
+    return jpeg[:at + 15] + b"\2" + jpeg[at + 16:]
+
+
 def on_larger_screen(gif):
     """The same GIF with its frame a few pixels inside of a larger picture."""
     gif = bytearray(gif)
@@ -112,6 +118,7 @@ def make_pictures():
         "gray.jpg": saved(gray, "JPEG", quality=90),
         "cmyk_adobe.jpg": cmyk,
         "cmyk_plain.jpg": without_adobe(cmyk),
+        "ycck.jpg": as_ycck(cmyk),
         "one_pixel.jpg": saved(scene(1, 1), "JPEG"),
         "odd_size.jpg": saved(scene(17, 9), "JPEG", quality=90),
         "long.png": saved(scene(2000, 3), "PNG", optimize=True),
