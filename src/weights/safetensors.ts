@@ -104,6 +104,7 @@ export function decodeSafetensors(
   } catch (error) {
     throw new UsageError(
       `${path} is not a usable safetensors file: ${messageOf(error)}; get or write the file again`,
+      { cause: error },
     );
   }
 }

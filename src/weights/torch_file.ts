@@ -54,6 +54,7 @@ export async function decodeTorchFile(
     throw new UsageError(
       `Weights ${path} can't be used: ${messageOf(error)}. Give a whole file that was written by ` +
         "torch.save(model.state_dict(), PATH)",
+      { cause: error },
     );
   }
 }

@@ -12,12 +12,16 @@ const MAGIC_NUMBER = 0x1950a86a20f9469cfc6cn;
 const VERSION = 1001;
 const COUNT_BYTES = 8;
 
-/** What the pickle of the magic number starts with, in protocol 2. */
-const LEGACY_START = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8];
+/** The magic number as a pickle of any protocol writes it. */
+const MAGIC_BYTES = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+const PROTO = 0x80;
+/** Where it stands: after the protocol and, from protocol 4 on, a frame's length. */
+const MAGIC_POSITIONS = [2, 11];
 
 /** Whether a file starts like one in the legacy format. */
 export function isLegacy(bytes: Uint8Array): boolean {
-  return LEGACY_START.every((byte, i) => bytes[i] === byte);
+  return bytes[0] === PROTO &&
+    MAGIC_POSITIONS.some((start) => MAGIC_BYTES.every((byte, i) => bytes[start + i] === byte));
 }
 
 /**

@@ -1,0 +1,202 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import fc from "fast-check";
+import { UsageError } from "../../src/base/errors.ts";
+import { decodeTorchFile, readTorchFile } from "../../src/weights/torch_file.ts";
+import { toFloat32, type TorchTensor } from "../../src/weights/torch_tensor.ts";
+import { archive, bytesOf, floats, global, oneTensor, OP, pickle, text } from "./made_files.ts";
+
+const FIXTURES = join(import.meta.dirname!, "..", "fixtures", "weights");
+
+interface Expected {
+  dtype: string;
+  shape: number[];
+  sum: number;
+  values: number[];
+}
+
+const expected: Record<string, Record<string, Expected>> = JSON.parse(
+  await Deno.readTextFile(join(FIXTURES, "expected.json")),
+);
+
+function summaryOf(tensor: TorchTensor): Expected {
+  const values = toFloat32(tensor);
+  return {
+    dtype: tensor.dtype,
+    shape: [...tensor.shape],
+    sum: values.reduce((sum, value) => sum + value, 0),
+    values: [...values.slice(0, 12)],
+  };
+}
+
+for (const [file, tensors] of Object.entries(expected)) {
+  Deno.test(`readTorchFile() reads ${file} as PyTorch does`, async () => {
+    const read = await readTorchFile(join(FIXTURES, file));
+    assert.deepEqual([...read.keys()], Object.keys(tensors));
+    for (const [name, { sum, ...rest }] of Object.entries(tensors)) {
+      const { sum: ownSum, ...own } = summaryOf(read.get(name)!);
+      assert.deepEqual(own, rest, name);
+      assert.ok(Math.abs(ownSum - sum) <= 1e-12 * Math.abs(sum), `${name}: ${ownSum} and ${sum}`);
+    }
+  });
+}
+
+Deno.test("readTorchFile() keeps whole numbers beyond float32 exact", async () => {
+  const read = await readTorchFile(join(FIXTURES, "network.pth"));
+  const { data } = read.get("1.num_batches_tracked")!;
+  assert.equal(new DataView(data.buffer, data.byteOffset).getBigInt64(0, true), 2n ** 40n + 1n);
+});
+
+const refused: Record<string, RegExp> = {
+  "malicious.pth": /refers to posix\.system, which Lockstep never runs/,
+  "malicious_legacy.pth": /refers to posix\.system, which Lockstep never runs/,
+  "whole_model.pth": /refers to torch\.nn\.modules\.container\.Sequential, .*model\.state_dict\(\)/,
+  "list.pth": /holds a list, not a state dict/,
+  "not_a_state_dict.pth": /"note" is a string/,
+  "torchscript.pth": /TorchScript/,
+  "missing.pth": /can't be read/,
+};
+
+for (const [file, message] of Object.entries(refused)) {
+  Deno.test(`readTorchFile() refuses ${file}`, async () => {
+    const path = join(FIXTURES, file);
+    await assert.rejects(readTorchFile(path), (error: Error) => {
+      assert.ok(error instanceof UsageError);
+      assert.ok(error.message.includes(path), error.message);
+      assert.match(error.message, message);
+      return true;
+    });
+  });
+}
+
+/** Entries of a whole archive around a pickle. */
+function entries(data: Uint8Array, storage: Uint8Array = floats(1, 2, 3, 4)) {
+  return { "data.pkl": data, byteorder: new TextEncoder().encode("little"), "data/0": storage };
+}
+
+/** Decodes; anything but a UsageError for a reason that the reader means is a bug. */
+async function outcomeOf(bytes: Uint8Array): Promise<"read" | "refused"> {
+  try {
+    await decodeTorchFile(bytes, "fuzzed.pth");
+    return "read";
+  } catch (error) {
+    assert.ok(error instanceof UsageError, `${error}`);
+    const slip = [TypeError, RangeError, ReferenceError].some((kind) =>
+      error.cause instanceof kind
+    );
+    assert.ok(!slip, String((error.cause as Error).stack));
+    return "refused";
+  }
+}
+
+function refuses(bytes: Uint8Array, message: RegExp): Promise<void> {
+  return assert.rejects(decodeTorchFile(bytes, "some/file.pth"), (error: Error) => {
+    assert.ok(error instanceof UsageError, String(error.stack));
+    assert.match(error.message, /^Weights some\/file\.pth can't be used: /);
+    assert.match(error.message, message);
+    return true;
+  });
+}
+
+Deno.test("decodeTorchFile() reads zip64 archives", async () => {
+  const bytes = await archive(entries(oneTensor()), { zip64: true });
+  const read = await decodeTorchFile(bytes, "zip64.pth");
+  assert.deepEqual([...toFloat32(read.get("weight")!)], [1, 2, 3, 4]);
+});
+
+Deno.test("decodeTorchFile() refuses compressed entries, and so zip bombs", async () => {
+  const bomb = entries(oneTensor({ count: 2 ** 22, shape: [2 ** 22] }), new Uint8Array(2 ** 24));
+  const bytes = await archive(bomb, { level: 9 });
+  assert.ok(bytes.length < 2 ** 16);
+  await refuses(bytes, /compressed/);
+});
+
+Deno.test("decodeTorchFile() refuses sizes that lie", async () => {
+  const lies: [Parameters<typeof oneTensor>[0], RegExp][] = [
+    [{ count: 5 }, /storage 0 should have 20 bytes, and has 16/],
+    [{ count: 2 ** 50, shape: [2 ** 50] }, /should have/],
+    [{ shape: [5] }, /reaches element 4 of its storage 0, which has 4/],
+    [{ offset: 1 }, /reaches element 4/],
+    [{ strides: [2] }, /reaches element 6/],
+    [{ strides: [-1] }, /no natural numbers/],
+    [{ shape: [-4] }, /no natural numbers/],
+    [{ shape: [2 ** 30], strides: [0] }, /many times larger than their storages/],
+    [{ shape: [2 ** 52, 2 ** 52], strides: [0, 0] }, /shape/],
+    [{ shape: Array(65).fill(1), strides: Array(65).fill(1) }, /shape/],
+    [{ shape: [4], strides: [1, 1] }, /shape/],
+    [{ key: "../../x" }, /data\/\.\.\/\.\.\/x is missing/],
+  ];
+  for (const [options, message] of lies) {
+    await refuses(await archive(entries(oneTensor(options))), message);
+  }
+});
+
+Deno.test("decodeTorchFile() refuses archives of another kind", async () => {
+  const whole = entries(oneTensor());
+  await refuses(await archive({ "readme.txt": floats(1) }), /without the data\.pkl/);
+  await refuses(await archive({ ...whole, byteorder: text("big") }), /not little-endian/);
+  await refuses(await archive({ "data.pkl": oneTensor() }), /data\/0 is missing/);
+  await refuses(new Uint8Array(), /it is empty/);
+  await refuses(new TextEncoder().encode("<!doctype html>"), /looks like a web page/);
+  await refuses(new TextEncoder().encode("version https://git-lfs"), /Git LFS/);
+  await refuses(new Uint8Array([1, 2, 3]), /neither of PyTorch's formats/);
+});
+
+Deno.test("decodeTorchFile() notices an altered tensor", async () => {
+  const bytes = await archive(entries(oneTensor()));
+  const at = bytes.findIndex((_, i) => floats(3).every((byte, k) => bytes[i + k] === byte));
+  bytes[at] ^= 1;
+  await refuses(bytes, /data\/0 is altered \(the CRC-32 differs\)/);
+});
+
+Deno.test("decodeTorchFile() refuses a global or opcode by its name, and runs nothing", async () => {
+  const calls = pickle(global("os", "system"), text("exit 3"), OP.tuple1, OP.reduce);
+  await refuses(await archive(entries(calls)), /refers to os\.system, which Lockstep never runs/);
+  const viaStack = pickle(text("builtins"), text("eval"), OP.stackGlobal);
+  await refuses(await archive(entries(viaStack)), /refers to builtins\.eval/);
+  const object = pickle(global("collections", "OrderedDict"), OP.emptyTuple, OP.newObject);
+  await refuses(await archive(entries(object)), /opcode NEWOBJ/);
+  const escape = pickle(global("os\x1b[2J", "system"));
+  await refuses(await archive(entries(escape)), /refers to os\?\[2J\.system/);
+});
+
+Deno.test("decodeTorchFile() refuses any truncation and any altered byte with a UsageError", async () => {
+  const files = ["network.pth", "network_legacy.pth", "views_legacy.pth", "checkpoint.pth"];
+  const whole = await Promise.all(files.map((file) => Deno.readFile(join(FIXTURES, file))));
+  for (const bytes of whole) {
+    for (let length = 0; length < bytes.length; length += 7) {
+      const outcome = await outcomeOf(bytes.subarray(0, length));
+      assert.equal(outcome, "refused", `${length} of ${bytes.length} bytes`);
+    }
+  }
+  const flips = fc.array(fc.tuple(fc.nat(), fc.integer({ min: 1, max: 255 })), {
+    minLength: 1,
+    maxLength: 4,
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...whole), flips, async (original, changes) => {
+      const bytes = original.slice();
+      for (const [at, mask] of changes) bytes[at % bytes.length] ^= mask;
+      await outcomeOf(bytes);
+    }),
+    { numRuns: 3000 },
+  );
+});
+
+Deno.test("decodeTorchFile() survives any pickle in a whole archive", async () => {
+  const pickles = fc.array(
+    fc.oneof(
+      fc.constantFrom(...Object.values(OP)).map((code) => bytesOf(code)),
+      fc.uint8Array({ maxLength: 4 }),
+      fc.constantFrom(oneTensor(), text("weight"), global("torch", "Size")),
+      fc.constant(global("collections", "OrderedDict")),
+    ),
+    { maxLength: 30 },
+  );
+  await fc.assert(
+    fc.asyncProperty(pickles, async (parts) => {
+      await outcomeOf(await archive(entries(pickle(...parts))));
+    }),
+    { numRuns: 500 },
+  );
+});
