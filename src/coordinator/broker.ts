@@ -89,6 +89,7 @@ export class Broker implements NatsAddress {
   readonly pid: number;
   /** Resolves when the server has ended, for whatever reason. */
   readonly exited: Promise<BrokerExit>;
+  readonly #executable: string;
   readonly #process: Deno.ChildProcess;
   readonly #lines: string[] = [];
   readonly #output: Promise<void>;
@@ -99,8 +100,9 @@ export class Broker implements NatsAddress {
     url: string,
     token: string,
     folder: string,
-    onLine?: (line: string) => void,
+    { executable, onLine }: BrokerOptions,
   ) {
+    this.#executable = executable;
     this.#process = process;
     this.url = url;
     this.token = token;
@@ -130,7 +132,7 @@ export class Broker implements NatsAddress {
         stderr: "piped",
         detached: true, // Ctrl-C must not end it before the run has said its last words
       }).spawn();
-      return new Broker(process, `nats://${host}:${port}`, token, folder, options.onLine);
+      return new Broker(process, `nats://${host}:${port}`, token, folder, options);
     } catch (error) {
       await Deno.remove(folder, { recursive: true });
       throw new LockstepError(
@@ -153,11 +155,8 @@ export class Broker implements NatsAddress {
       try {
         return await checkServer(this, 1_000);
       } catch (error) {
-        if (this.#ended || performance.now() > deadline) {
-          await (this.#ended ? this.exited : undefined);
-          const last = this.#lines.at(-1) ?? messageOf(error);
-          throw new LockstepError(`The nats-server did not get ready: ${last}`, { cause: error });
-        }
+        if (this.#ended) throw await this.#earlyExitError();
+        if (performance.now() > deadline) throw error;
         await delay(20);
       }
     }
@@ -176,6 +175,17 @@ export class Broker implements NatsAddress {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+  }
+
+  async #earlyExitError(): Promise<LockstepError> {
+    const { code, signal } = await this.exited;
+    const how = signal === null ? `exited with code ${code}` : `was killed by ${signal}`;
+    const last = this.#lines.at(-1);
+    return new LockstepError(
+      `The nats-server ${this.#executable} ${how} before it answered` +
+        `${last === undefined ? "" : ` (${last})`}: ` +
+        `run "deno task setup", or name a running server with --nats`,
+    );
   }
 
   async #readLines(onLine?: (line: string) => void): Promise<void> {

@@ -40,7 +40,9 @@ export class WorkerFailedError extends LockstepError {
   }
 }
 
-const REPEAT_MS = 2_000;
+// A worker may not be listening yet when the first command leaves: short intervals that double.
+const FIRST_REPEAT_MS = 25;
+const LAST_REPEAT_MS = 2_000;
 
 interface Call {
   readonly command: Fields<"command">;
@@ -94,14 +96,14 @@ export class CommandClient {
     this.#call = call;
     const abort = () => done.reject(signal!.reason);
     signal?.addEventListener("abort", abort, { once: true });
-    const publish = () => this.#link.publish(this.#link.subjects.command, "command", command);
-    const timer = setInterval(publish, REPEAT_MS);
+    const stopRepeating = repeatWithBackoff(() =>
+      this.#link.publish(this.#link.subjects.command, "command", command)
+    );
     try {
-      publish();
       await done.promise;
       return [...call.replies.values()].sort((a, b) => a.rank - b.rank);
     } finally {
-      clearInterval(timer);
+      stopRepeating();
       signal?.removeEventListener("abort", abort);
       offer?.withdraw();
       this.#call = undefined;
@@ -132,6 +134,17 @@ export class CommandClient {
     call.replies.set(reply.rank, reply);
     if (call.replies.size === this.#worldSize) call.done.resolve();
   }
+}
+
+/** Does something now, and again and again, until the returned function is called. */
+function repeatWithBackoff(action: () => void): () => void {
+  let timer: ReturnType<typeof setTimeout>;
+  const round = (next: number) => {
+    action();
+    timer = setTimeout(round, next, Math.min(2 * next, LAST_REPEAT_MS));
+  };
+  round(FIRST_REPEAT_MS);
+  return () => clearTimeout(timer);
 }
 
 /** A command as a worker sees it. */

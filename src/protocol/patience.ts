@@ -24,6 +24,7 @@ export class Patience {
   readonly #timeoutMs: number;
   #lastProgress = performance.now();
   #interval = FIRST_ASK_MS;
+  #nextAsk = this.#lastProgress + FIRST_ASK_MS;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #damaged = 0;
 
@@ -37,6 +38,7 @@ export class Patience {
   progress(): void {
     this.#lastProgress = performance.now();
     this.#interval = FIRST_ASK_MS;
+    this.#nextAsk = this.#lastProgress + FIRST_ASK_MS;
   }
 
   /** Counts a damaged message; returns whether there were so many that asking again is pointless. */
@@ -50,16 +52,18 @@ export class Patience {
   }
 
   #arm(): void {
-    const wait = Math.min(this.#interval, this.#timeoutMs);
-    this.#timer = setTimeout(() => this.#onTimer(), wait);
+    const next = Math.min(this.#nextAsk, this.#lastProgress + this.#timeoutMs);
+    this.#timer = setTimeout(() => this.#onTimer(), Math.max(1, next - performance.now()));
   }
 
   #onTimer(): void {
-    const silent = performance.now() - this.#lastProgress;
+    const now = performance.now();
+    const silent = now - this.#lastProgress;
     if (silent >= this.#timeoutMs) return this.#options.giveUp(Math.round(silent / 1000));
-    if (silent >= this.#interval) {
+    if (now >= this.#nextAsk) {
       this.#options.askAgain();
       this.#interval = Math.min(2 * this.#interval, LAST_ASK_MS);
+      this.#nextAsk = now + this.#interval;
     }
     this.#arm();
   }
