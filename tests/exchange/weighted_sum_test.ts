@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { allFinite, weightedSum } from "../../src/exchange/weighted_sum.ts";
+import { randomStream } from "../../src/base/random.ts";
+
+const LENGTH = 40_000; // more than two blocks
+
+function vectorOf(seed: number): Float32Array {
+  const next = randomStream(seed, "weighted sum");
+  return Float32Array.from({ length: LENGTH }, () => (next() - 0.5) * 10 ** (10 * next() - 5));
+}
+
+Deno.test("weightedSum() adds float32 products in the order given", () => {
+  const vectors = [1, 2, 3].map(vectorOf);
+  const weights = [0.5, 0.3, 0.2];
+  const target = new Float32Array(LENGTH);
+  weightedSum(target, vectors, weights);
+  const expected = new Float32Array(LENGTH);
+  for (let i = 0; i < LENGTH; i++) {
+    let sum = Math.fround(Math.fround(weights[0]) * vectors[0][i]);
+    for (let r = 1; r < 3; r++) {
+      sum = Math.fround(sum + Math.fround(Math.fround(weights[r]) * vectors[r][i]));
+    }
+    expected[i] = sum;
+  }
+  assert.deepEqual(target, expected);
+  weightedSum(target, vectors.toReversed(), weights.toReversed());
+  assert.notDeepEqual(target, expected, "the order matters, or this test proves nothing");
+});
+
+Deno.test("weightedSum() keeps the bits of a single vector, also NaN's payload and -0", () => {
+  const bits = new Uint32Array([0x7fc12345, 0x80000000, 0x00000001, 0x3f800000]);
+  const target = new Float32Array(4);
+  weightedSum(target, [new Float32Array(bits.buffer)], [1]);
+  assert.deepEqual(new Uint32Array(target.buffer), bits);
+});
+
+Deno.test("weightedSum() of nothing is zero", () => {
+  const target = new Float32Array(3).fill(7);
+  weightedSum(target, [], []);
+  assert.deepEqual(target, new Float32Array(3));
+});
+
+Deno.test("allFinite() finds NaN and both infinities anywhere, and nothing else", () => {
+  const extremes = [0, -0, 3.4028234663852886e38, -3.4028234663852886e38, 1e-45, -1, 1];
+  assert.equal(allFinite(Float32Array.from(extremes)), true);
+  for (const bad of [NaN, Infinity, -Infinity]) {
+    for (let at = 0; at <= extremes.length; at++) {
+      assert.equal(allFinite(Float32Array.from(extremes.toSpliced(at, 0, bad))), false);
+    }
+  }
+});

@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import {
+  checksum,
+  decodeFrame,
+  encodeFrame,
+  FRAME_HEADER_BYTES,
+  writeFrameHeader,
+} from "../../src/protocol/codec.ts";
+
+Deno.test("encodeFrame() and decodeFrame() keep header and payload", () => {
+  fc.assert(
+    fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.uint8Array(), (header, payload) => {
+      const frame = encodeFrame(header, payload);
+      const decoded = decodeFrame(frame);
+      assert.deepEqual(decoded.header, JSON.parse(JSON.stringify(header)));
+      assert.deepEqual(decoded.payload, payload);
+      assert.equal((frame.length - payload.length) % 4, 0);
+    }),
+  );
+});
+
+Deno.test("writeFrameHeader() makes the same frame in place", () => {
+  const frame = new Uint8Array(FRAME_HEADER_BYTES + 8).fill(9);
+  writeFrameHeader(frame, { long: "x".repeat(300) });
+  writeFrameHeader(frame, { name: "ü" }); // leaves nothing of the longer one
+  const { header, payload } = decodeFrame(frame);
+  assert.deepEqual(header, { name: "ü" });
+  assert.deepEqual(payload, new Uint8Array(8).fill(9));
+  assert.throws(() => writeFrameHeader(frame, { long: "x".repeat(600) }), RangeError);
+});
+
+Deno.test("decodeFrame() refuses what is not a frame", () => {
+  const whole = encodeFrame({ a: 1 });
+  for (
+    const bytes of [
+      new Uint8Array(0),
+      whole.subarray(0, 3),
+      whole.subarray(0, whole.length - 2),
+      new Uint8Array([255, 255, 255, 255, 1, 2]),
+      new Uint8Array([4, 0, 0, 0, 0x7b, 0x7b, 0x7b, 0x7b]),
+      new Uint8Array([4, 0, 0, 0, 0xff, 0xfe, 0xff, 0xff]),
+    ]
+  ) {
+    assert.throws(() => decodeFrame(bytes), { name: "ProtocolError" });
+  }
+});
+
+Deno.test("checksum() is CRC-32 (its published check value) and sees every flipped bit", () => {
+  assert.equal(checksum(new TextEncoder().encode("123456789")), 0xcbf43926);
+  assert.equal(checksum(new Uint8Array(0)), 0);
+  const bytes = Uint8Array.from({ length: 300 }, (_, index) => index * 7);
+  const right = checksum(bytes);
+  for (let bit = 0; bit < 8 * bytes.length; bit++) {
+    bytes[bit >> 3] ^= 1 << (bit & 7);
+    assert.notEqual(checksum(bytes), right);
+    bytes[bit >> 3] ^= 1 << (bit & 7);
+  }
+});

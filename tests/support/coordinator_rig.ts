@@ -1,0 +1,84 @@
+/**
+ * A coordinator with real worker processes for tests.
+ *
+ * @module
+ */
+import { Liveness } from "../../src/coordinator/liveness.ts";
+import { Rendezvous } from "../../src/coordinator/rendezvous.ts";
+import { type SpawnedWorker, spawnWorkers, type WorkerGroup } from "../../src/coordinator/spawn.ts";
+import { CommandClient } from "../../src/protocol/commands.ts";
+import type { Link } from "../../src/protocol/link.ts";
+import { TransferDesk } from "../../src/protocol/transfers.ts";
+import { type Rig, startRig } from "./nats_server.ts";
+
+/** The worker program of the tests. */
+export const TEST_WORKER = new URL("./test_worker.ts", import.meta.url);
+
+/** Everything that a run's coordinator holds, up to the first command. */
+export interface CoordinatorRig extends AsyncDisposable {
+  readonly rig: Rig;
+  readonly link: Link;
+  readonly desk: TransferDesk;
+  readonly group: WorkerGroup;
+  readonly workers: readonly SpawnedWorker[];
+  readonly liveness: Liveness;
+  readonly commands: CommandClient;
+  readonly warnings: string[];
+}
+
+/** Settings of {@linkcode startCoordinator}. */
+export interface CoordinatorRigOptions {
+  readonly count: number;
+  readonly mode?: string;
+  readonly lostAfter?: number;
+  readonly joinTimeout?: number;
+  readonly payload?: Uint8Array;
+  readonly onWorkers?: (workers: readonly SpawnedWorker[]) => void;
+}
+
+/** Starts broker and workers, and gathers them. */
+export async function startCoordinator(options: CoordinatorRigOptions): Promise<CoordinatorRig> {
+  await using stack = new AsyncDisposableStack();
+  const rig = stack.use(await startRig());
+  const link = await rig.open("coordinator");
+  const desk = await TransferDesk.open(link, "coordinator");
+  const lostAfter = options.lostAfter ?? 6;
+  const group = stack.use(spawnWorkers({
+    count: options.count,
+    run: rig.run,
+    nats: rig.broker,
+    threads: 1,
+    lostAfter,
+    entry: TEST_WORKER,
+    env: options.mode ? { TEST_WORKER: options.mode } : {},
+  }));
+  const { workers } = group;
+  options.onWorkers?.(workers);
+  const rendezvous = await Rendezvous.open(link, {
+    worldSize: options.count,
+    joinTimeout: options.joinTimeout ?? 30,
+    spawned: workers,
+  });
+  const offer = options.payload && desk.offer(options.payload);
+  const welcome = { config: { greeting: "hello" }, ...(offer ? { payload: offer.transfer } : {}) };
+  const joined = await rendezvous.gather(welcome);
+  const warnings: string[] = [];
+  const liveness = await Liveness.open(link, rig.broker, rig.run, {
+    workers: joined,
+    spawned: workers,
+    lostAfter,
+    onStraggler: (message) => warnings.push(message),
+  });
+  const commands = await CommandClient.open(link, desk, options.count);
+  stack.defer(() => {
+    liveness.close();
+    commands.close();
+    rendezvous.close();
+    desk.close();
+  });
+  const cleanUp = stack.move();
+  return {
+    ...{ rig, link, desk, group, workers, liveness, commands, warnings },
+    [Symbol.asyncDispose]: () => cleanUp.disposeAsync(),
+  };
+}

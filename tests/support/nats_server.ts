@@ -1,0 +1,80 @@
+/**
+ * A real nats-server for tests.
+ *
+ * @module
+ */
+import { type Broker, startBroker } from "../../src/coordinator/broker.ts";
+import { Link } from "../../src/protocol/link.ts";
+import { makeRunIdentity, type RunIdentity } from "../../src/protocol/subjects.ts";
+import { delay } from "../../src/base/async.ts";
+
+/** The server's program: `LOCKSTEP_NATS_SERVER`, else what `deno task setup` fetches. */
+export async function natsServerProgram(): Promise<string> {
+  const named = Deno.env.get("LOCKSTEP_NATS_SERVER");
+  if (named) return named;
+  const provision = await import(import.meta.resolve("../../src/provision/nats_server.ts"));
+  return await provision.ensureNatsServer(() => {});
+}
+
+/** A broker and a run on it; everything ends with the scope. */
+export interface Rig extends AsyncDisposable {
+  readonly broker: Broker;
+  readonly run: RunIdentity;
+  /** A connection that is closed with the rig. */
+  open(from: string): Promise<Link>;
+}
+
+/** Starts a broker for one test. */
+export async function startRig(): Promise<Rig> {
+  const broker = await startBroker({ executable: await natsServerProgram() });
+  const run = makeRunIdentity("test");
+  const links: Link[] = [];
+  return {
+    broker,
+    run,
+    open: async (from) => {
+      const link = await Link.open(broker, run, from);
+      links.push(link);
+      return link;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(links.map((link) => link.close()));
+      await broker.stop();
+    },
+  };
+}
+
+/** Starts a server whose config the test writes itself; `text` must not name host and port. */
+export async function startPlainServer(text: string): Promise<{ url: string } & AsyncDisposable> {
+  const folder = await Deno.makeTempDir();
+  const ports = `${folder}/ports`;
+  await Deno.mkdir(ports);
+  await Deno.writeTextFile(
+    `${folder}/nats.conf`,
+    `host: "127.0.0.1"\nport: -1\nports_file_dir: "${ports}"\n${text}\n`,
+  );
+  const process = new Deno.Command(await natsServerProgram(), {
+    args: ["--config", `${folder}/nats.conf`],
+    stderr: "null",
+  }).spawn();
+  const url = await firstUrl(ports);
+  return {
+    url,
+    [Symbol.asyncDispose]: async () => {
+      process.kill("SIGKILL");
+      await process.status;
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
+
+async function firstUrl(folder: string): Promise<string> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    for await (const { name } of Deno.readDir(folder)) {
+      const text = await Deno.readTextFile(`${folder}/${name}`);
+      if (text.trim()) return (JSON.parse(text) as { nats: string[] }).nats[0];
+    }
+    await delay(25);
+  }
+  throw new Error("nats-server wrote no ports file within 5 s");
+}

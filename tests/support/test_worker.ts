@@ -1,0 +1,68 @@
+/**
+ * A worker process for tests of the coordinator: joins, beats, and does what the commands say. `TEST_WORKER`
+ * in its environment makes it misbehave.
+ *
+ * @module
+ */
+import { NatsGradientExchange } from "../../src/exchange/nats_exchange.ts";
+import type { Command, Outcome } from "../../src/protocol/commands.ts";
+import { serveCommands } from "../../src/protocol/commands.ts";
+import { startHeartbeat } from "../../src/worker/heartbeat.ts";
+import { joinRun, type Membership } from "../../src/worker/join.ts";
+import { readParent } from "../../src/worker/parent.ts";
+
+const mode = Deno.env.get("TEST_WORKER");
+const { settings, gone } = await readParent();
+gone.then(() => Deno.exit(3));
+if (mode === "exit early" && settings.index === 1) {
+  console.error("out of cheese");
+  Deno.exit(7);
+}
+if (mode === "never join" && settings.index === 1) {
+  console.log("still thinking");
+  await new Promise(() => setInterval(() => {}, 1_000));
+}
+const member = await joinRun(settings, 20);
+const { link, desk, rank } = member;
+const heartbeat = await startHeartbeat(link, settings, rank);
+heartbeat.coordinatorLost.addEventListener("abort", () => {
+  console.error(heartbeat.coordinatorLost.reason.message);
+  Deno.exit(4);
+});
+const left = Promise.withResolvers<void>();
+await serveCommands(link, desk, rank, (command) => obey(command, member));
+await left.promise;
+await link.close();
+Deno.exit(0);
+
+async function obey({ name, args, payload }: Command, { config }: Membership): Promise<Outcome> {
+  if (name === "leave") {
+    setTimeout(left.resolve, 50); // after the reply
+    return {};
+  }
+  if (name === "echo") {
+    const bytes = payload ?? member.payload;
+    return { result: { args, config, rank }, ...(bytes ? { payload: bytes } : {}) };
+  }
+  if (name === "fail" && rank === 1) throw new TypeError("No such file: x.jpg");
+  if (name === "at") heartbeat.at(3, 17);
+  if (name === "block") blockFor(Number(args));
+  if (name === "reduce") await reduce(args as { steps: number; vectorBytes: number });
+  return {};
+}
+
+function blockFor(milliseconds: number): void {
+  const end = performance.now() + milliseconds;
+  while (performance.now() < end);
+}
+
+async function reduce({ steps, vectorBytes }: { steps: number; vectorBytes: number }) {
+  const options = { rank, worldSize: member.worldSize, vectorBytes };
+  const exchange = await NatsGradientExchange.open(link, options);
+  const vector = new Uint8Array(new Float32Array(vectorBytes / 4).fill(rank + 1).buffer);
+  for (let step = 0; step < steps; step++) {
+    heartbeat.at(0, step);
+    await exchange.allReduce({ epoch: 0, step, samples: 1, vector, lossSum: 0, correct: 0 });
+  }
+  await exchange.close();
+}
