@@ -1,6 +1,6 @@
-"""Makes tests/fixtures/weights: files of torch.save in both formats, and what they hold.
+"""Makes tests/fixtures/weights: files of torch.save in both formats and of safetensors, and what they hold.
 
-Run by hand with a Python that has torch 2.x:  python scripts/make_weight_fixtures.py
+Run by hand with a Python that has torch 2.x and safetensors:  python scripts/make_weight_fixtures.py
 
 expected.json maps a file to its tensors: dtype, shape, the sum of all elements and the first elements, as
 float32 rounds them.
@@ -11,6 +11,7 @@ import json
 import pathlib
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "weights"
@@ -112,6 +113,9 @@ def main():
         tensors = make()
         save(f"{name}.pth", tensors, tensors)
         save(f"{name}_legacy.pth", tensors, tensors, **legacy)
+    contiguous = {key: tensor.clone() for key, tensor in dtypes().items()}
+    save_file(contiguous, OUT / "dtypes.safetensors", metadata={"format": "pt"})
+    expected["dtypes.safetensors"] = {key: describe(tensor) for key, tensor in contiguous.items()}
     parameters = collections.OrderedDict(network().named_parameters())
     save("parameters.pth", {"model": parameters}, parameters)
     saved = checkpoint()

@@ -8,6 +8,41 @@ import { floats } from "./made_files.ts";
 
 const FIXTURES = join(import.meta.dirname!, "..", "fixtures", "weights");
 
+interface Expected {
+  dtype: string;
+  shape: number[];
+  sum: number;
+  values: number[];
+}
+
+const expected: Record<string, Record<string, Expected>> = JSON.parse(
+  await Deno.readTextFile(join(FIXTURES, "expected.json")),
+);
+
+function summaryOf(tensor: TorchTensor): Expected {
+  const values = toFloat32(tensor);
+  return {
+    dtype: tensor.dtype,
+    shape: [...tensor.shape],
+    sum: values.reduce((sum, value) => sum + value, 0),
+    values: [...values.slice(0, 12)],
+  };
+}
+
+for (const [file, tensors] of Object.entries(expected)) {
+  Deno.test(`readWeights() reads ${file} as PyTorch does`, async () => {
+    const read = await readWeights(join(FIXTURES, file));
+    // PyTorch's order; the safetensors library has its own.
+    if (!file.endsWith(".safetensors")) assert.deepEqual([...read.keys()], Object.keys(tensors));
+    assert.equal(read.size, Object.keys(tensors).length);
+    for (const [name, { sum, ...rest }] of Object.entries(tensors)) {
+      const { sum: ownSum, ...own } = summaryOf(read.get(name)!);
+      assert.deepEqual(own, rest, name);
+      assert.ok(Math.abs(ownSum - sum) <= 1e-12 * Math.abs(sum), `${name}: ${ownSum} and ${sum}`);
+    }
+  });
+}
+
 Deno.test("readWeights() tells the format by content, whatever the name", async () => {
   const folder = await Deno.makeTempDir();
   try {

@@ -1,0 +1,201 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { UsageError } from "../../src/base/errors.ts";
+import {
+  type CheckpointFacts,
+  cleanCheckpoints,
+  readCheckpoint,
+  writeCheckpoint,
+} from "../../src/train/checkpoint.ts";
+import { toFloat32, type TorchTensor } from "../../src/weights/torch_tensor.ts";
+
+const FACTS: CheckpointFacts = {
+  model: { name: "resnet18", numClasses: 2, inputSize: 64 },
+  classes: ["ants", "bees"],
+  epoch: 1,
+  step: 5,
+  optimizerSteps: 5,
+  train: { lossSum: 3.25, correct: 4, count: 8 },
+  seconds: 1.5,
+  accuracy: 0.5,
+  fingerprint: "a1b2",
+};
+
+function stateOf(...values: number[]): Map<string, TorchTensor> {
+  const data = new Uint8Array(new Float32Array(values).buffer);
+  return new Map([["fc.weight", { dtype: "float32", shape: [values.length], data }]]);
+}
+
+/** A checkpoints folder that is gone after the test. */
+async function makeFolder(): Promise<AsyncDisposable & { path: string }> {
+  const root = await Deno.makeTempDir();
+  return {
+    path: join(root, "checkpoints"),
+    [Symbol.asyncDispose]: () => Deno.remove(root, { recursive: true }),
+  };
+}
+
+/** Writes `last` as the run does: with the optimizer's state, keeping the one before. */
+function writeLast(folder: string, step: number): Promise<void> {
+  const tensors = { model: stateOf(step, 2), optimizer: stateOf(-step) };
+  return writeCheckpoint(folder, "last", { ...FACTS, step }, tensors, { keepPrevious: true });
+}
+
+async function valuesOf(path: string): Promise<number[]> {
+  return [...toFloat32((await readCheckpoint(path)).model.get("fc.weight")!)];
+}
+
+async function entriesOf(folder: string): Promise<string[]> {
+  const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+  return names.map((name) => name.replace(/-[0-9a-f]{8}$/, "")).sort();
+}
+
+Deno.test("readCheckpoint() gives back what writeCheckpoint() wrote", async () => {
+  await using folder = await makeFolder();
+  await writeLast(folder.path, 5);
+  const { info, model, optimizer } = await readCheckpoint(join(folder.path, "last"));
+  const { checkpointVersion, lockstep, sha256, ...facts } = info;
+  assert.deepEqual(facts, FACTS);
+  assert.equal(checkpointVersion, 1);
+  assert.match(lockstep, /^\d+\.\d+\.\d+/);
+  assert.deepEqual(Object.keys(sha256).sort(), ["model.safetensors", "optimizer.safetensors"]);
+  assert.deepEqual([...toFloat32(model.get("fc.weight")!)], [5, 2]);
+  assert.deepEqual([...toFloat32(optimizer!.get("fc.weight")!)], [-5]);
+});
+
+Deno.test("writeCheckpoint() without an optimizer writes and reads none", async () => {
+  await using folder = await makeFolder();
+  await writeCheckpoint(folder.path, "best", FACTS, { model: stateOf(1) });
+  const { optimizer } = await readCheckpoint(join(folder.path, "best"));
+  assert.equal(optimizer, undefined);
+});
+
+Deno.test("writeCheckpoint() keeps one before, and removes the older ones", async () => {
+  await using folder = await makeFolder();
+  const last = join(folder.path, "last");
+  for (const step of [1, 2, 3]) await writeLast(folder.path, step);
+  await writeCheckpoint(folder.path, "best", FACTS, { model: stateOf(9) });
+  assert.deepEqual(await valuesOf(last), [3, 2]);
+  assert.deepEqual(await valuesOf(`${last}-1`), [2, 2]);
+  assert.deepEqual(await entriesOf(folder.path), [
+    "best",
+    "best@epoch1-step5",
+    "last",
+    "last-1",
+    "last@epoch1-step2",
+    "last@epoch1-step3",
+  ]);
+});
+
+Deno.test("writeCheckpoint() leaves the old checkpoint when it can't write the new one", async () => {
+  await using folder = await makeFolder();
+  await writeLast(folder.path, 1);
+  const broken: TorchTensor = { dtype: "float32", shape: [5], data: new Uint8Array(4) };
+  const tensors = { model: stateOf(2), optimizer: new Map([["fc.weight", broken]]) };
+  await assert.rejects(
+    writeCheckpoint(folder.path, "last", { ...FACTS, step: 2 }, tensors, { keepPrevious: true }),
+    RangeError,
+  );
+  assert.deepEqual(await valuesOf(join(folder.path, "last")), [1, 2]);
+  assert.deepEqual(await entriesOf(folder.path), ["last", "last@epoch1-step1"]);
+});
+
+Deno.test("writeCheckpoint() shows a reader the old or the new checkpoint, never a part", async () => {
+  await using folder = await makeFolder();
+  const last = join(folder.path, "last");
+  await writeLast(folder.path, 0);
+  const seen = new Set<number>();
+  let writing = true;
+  const reading = (async () => {
+    while (writing) {
+      const target = await Deno.realPath(last);
+      try {
+        const [step, constant] = await valuesOf(target);
+        assert.equal(constant, 2);
+        seen.add(step);
+      } catch (error) {
+        // Only a reader that two newer checkpoints overtook may find its own gone.
+        if (await Deno.realPath(last) === target) throw error;
+      }
+    }
+  })();
+  for (let step = 1; seen.size < 10 && step <= 200; step++) await writeLast(folder.path, step);
+  writing = false;
+  await reading;
+  assert.ok(seen.size >= 10, `only ${seen.size} checkpoints were seen`);
+});
+
+Deno.test("cleanCheckpoints() removes what a crash left, and nothing else", async () => {
+  await using folder = await makeFolder();
+  await cleanCheckpoints(folder.path); // not there yet
+  for (const step of [1, 2]) await writeLast(folder.path, step);
+  const before = await entriesOf(folder.path);
+  const left = join(folder.path, "last@epoch9-step9-00000000");
+  await Deno.mkdir(left);
+  await Deno.writeTextFile(join(left, "model.safetensors"), "half");
+  await Deno.writeTextFile(join(folder.path, "notes.txt"), "mine");
+  await cleanCheckpoints(folder.path);
+  assert.deepEqual(await entriesOf(folder.path), [...before, "notes.txt"].sort());
+  assert.deepEqual(await valuesOf(join(folder.path, "last")), [2, 2]);
+});
+
+const damages: [string, (folder: string) => Promise<void>, RegExp][] = [
+  [
+    "a model cut short",
+    (path) => Deno.truncate(join(path, "model.safetensors"), 40),
+    /model\.safetensors is cut short or altered/,
+  ],
+  [
+    "an altered optimizer",
+    async (path) => {
+      const file = join(path, "optimizer.safetensors");
+      const bytes = await Deno.readFile(file);
+      bytes[bytes.length - 1] ^= 1;
+      await Deno.writeFile(file, bytes);
+    },
+    /optimizer\.safetensors is cut short or altered/,
+  ],
+  [
+    "a missing model",
+    (path) => Deno.remove(join(path, "model.safetensors")),
+    /No such file|cannot find/i,
+  ],
+  [
+    "a description cut short",
+    (path) => Deno.truncate(join(path, "checkpoint.json"), 30),
+    /JSON/,
+  ],
+  [
+    "another version",
+    async (path) => {
+      const file = join(path, "checkpoint.json");
+      const info = JSON.parse(await Deno.readTextFile(file));
+      await Deno.writeTextFile(file, JSON.stringify({ ...info, checkpointVersion: 99 }));
+    },
+    /checkpoint\.json is not a Lockstep checkpoint: .*checkpointVersion/s,
+  ],
+];
+
+for (const [what, damage, message] of damages) {
+  Deno.test(`readCheckpoint() refuses ${what} and offers the one before`, async () => {
+    await using folder = await makeFolder();
+    const last = join(folder.path, "last");
+    for (const step of [1, 2]) await writeLast(folder.path, step);
+    await damage(last);
+    await assert.rejects(readCheckpoint(last), (error: Error) => {
+      assert.ok(error instanceof UsageError);
+      assert.ok(error.message.startsWith(`Checkpoint ${last} can't be used: `), error.message);
+      assert.match(error.message, message);
+      assert.ok(error.message.includes(`${last}-1`), error.message);
+      return true;
+    });
+    assert.deepEqual(await valuesOf(`${last}-1`), [1, 2]);
+  });
+}
+
+Deno.test("readCheckpoint() of a folder that isn't there offers no other", async () => {
+  await assert.rejects(readCheckpoint("no/such/checkpoint"), (error: Error) => {
+    return error instanceof UsageError && !error.message.includes("-1") &&
+      /give another checkpoint or start a new run/.test(error.message);
+  });
+});
