@@ -27,6 +27,8 @@ const engineSchema = z.strictObject({
 const natsSchema = z.strictObject({
   /** A running nats-server, such as `nats://host:4222`; unless set, the coordinator starts one. */
   url: z.string().min(1).optional(),
+  /** Port of the server that the coordinator starts; unless set, a free one. */
+  port: z.int().min(1).max(65535).optional(),
 });
 
 const livenessSchema = z.strictObject({

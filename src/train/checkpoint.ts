@@ -26,12 +26,14 @@ const checkpointSchema = z.strictObject({
   checkpointVersion: z.literal(CHECKPOINT_VERSION),
   lockstep: z.string(),
   /** Architecture, and what is needed to build it again. */
-  model: z.strictObject({ name: z.string(), numClasses: z.int(), inputSize: z.int() }),
+  model: z.strictObject({ name: z.string(), numClasses: z.int() }),
   classes: z.array(z.string()),
   /** Epoch that the state stands in, counted from 1. */
   epoch: z.int().nonnegative(),
   /** Steps of that epoch that are done. */
   step: z.int().nonnegative(),
+  /** Samples per step over all workers: what a step number means. */
+  globalBatch: z.int().positive(),
   /** Optimizer steps of the whole run. */
   optimizerSteps: z.int().nonnegative(),
   /** Training totals of the epoch so far. */

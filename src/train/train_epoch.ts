@@ -35,6 +35,8 @@ export interface TrainingParts {
   readonly place: Place;
   readonly replica: Replica;
   readonly loader: Loader;
+  /** Samples of the loader. */
+  readonly samples: number;
   readonly exchange: GradientExchange;
 }
 
@@ -61,10 +63,9 @@ export async function trainEpoch(
   onStep: (step: number) => void,
   signal?: AbortSignal,
 ): Promise<EpochOutcome> {
-  const { config, globalBatch, place, replica, loader, exchange } = parts;
+  const { config, globalBatch, place, replica, loader, samples: length, exchange } = parts;
   const { seed, train } = config;
   const learningRate = learningRateAt(train.schedule, train.lr, epoch);
-  const length = loader.length;
   const plan = planEpoch({ length, globalBatch, ...place, seed, epoch, shuffle: true, startStep });
   const skipped: SkippedSample[] = [];
   let steps = 0;

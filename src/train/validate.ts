@@ -25,15 +25,15 @@ export interface ShardScores {
  * @param batchSize Samples per step over all ranks
  */
 export async function validateShard(
-  { replica, loader, place, batchSize }: {
+  { replica, loader, samples: length, place, batchSize }: {
     replica: Replica;
     loader: Loader;
+    samples: number;
     place: Place;
     batchSize: number;
   },
   signal?: AbortSignal,
 ): Promise<ShardScores> {
-  const { length } = loader;
   const plan = planEpoch({
     length,
     globalBatch: batchSize,

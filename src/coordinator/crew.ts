@@ -1,0 +1,188 @@
+/**
+ * Broker, workers and channels of a run: everything that has to be started, and that must be gone at the end.
+ *
+ * @module
+ */
+import { availableParallelism } from "node:os";
+import { LockstepError } from "../base/errors.ts";
+import type { Config } from "../config/schema.ts";
+import { NatsReducer } from "../exchange/nats_reducer.ts";
+import { CommandClient, type Json, type Reply } from "../protocol/commands.ts";
+import type { NatsAddress } from "../protocol/connection.ts";
+import { Link } from "../protocol/link.ts";
+import { makeRunIdentity } from "../protocol/subjects.ts";
+import { TransferDesk } from "../protocol/transfers.ts";
+import type { Reporter } from "../reports/reporter.ts";
+import { COMMANDS } from "../train/commands.ts";
+import { type Job, threadsPerWorker } from "../train/job.ts";
+import { type Broker, startBroker } from "./broker.ts";
+import { Liveness } from "./liveness.ts";
+import { WorkerLostError } from "./lost_worker.ts";
+import { type JoinedWorker, Rendezvous } from "./rendezvous.ts";
+import { spawnWorkers, type WorkerGroup } from "./spawn.ts";
+
+/** What a crew is made of. */
+export interface CrewOptions {
+  readonly config: Config;
+  readonly job: Job;
+  /** Length of the vectors that the ranks exchange. */
+  readonly vectorBytes: number;
+  /** The nats-server program; not needed with `nats.url`. */
+  readonly natsServer?: string;
+  readonly reporter: Reporter;
+  /** Ends the wait for workers. */
+  readonly signal?: AbortSignal;
+}
+
+/** Milliseconds that workers get to answer, and then to leave by themselves. */
+const LEAVE_MS = 700;
+
+/** The workers of a run, joined and ready for commands. */
+export class Crew implements AsyncDisposable {
+  readonly workers: readonly JoinedWorker[];
+  readonly reducer: NatsReducer;
+  /** Fires when a worker or the broker is lost. */
+  readonly lost: AbortSignal;
+  readonly #commands: CommandClient;
+  readonly #stack: AsyncDisposableStack;
+  readonly #liveness: Liveness;
+  #call: Promise<unknown> = Promise.resolve();
+
+  private constructor(parts: {
+    workers: readonly JoinedWorker[];
+    reducer: NatsReducer;
+    commands: CommandClient;
+    liveness: Liveness;
+    lost: AbortSignal;
+    stack: AsyncDisposableStack;
+  }) {
+    this.workers = parts.workers;
+    this.reducer = parts.reducer;
+    this.lost = parts.lost;
+    this.#commands = parts.commands;
+    this.#liveness = parts.liveness;
+    this.#stack = parts.stack;
+  }
+
+  /**
+   * Starts the broker and the workers, and waits until all have joined. When something fails, nothing stays
+   * behind.
+   *
+   * @throws {LockstepError} when the server doesn't answer, or a worker doesn't join
+   * @throws the signal's reason when it fires
+   */
+  static async assemble(options: CrewOptions): Promise<Crew> {
+    await using stack = new AsyncDisposableStack();
+    const { config, reporter, signal } = options;
+    const run = makeRunIdentity(config.name);
+    const brokerLost = new AbortController();
+    const address = await openBroker(options, stack, brokerLost);
+    const link = await Link.open(address, run, "coordinator");
+    stack.defer(() => link.close());
+    const desk = await TransferDesk.open(link, "coordinator");
+    stack.defer(() => desk.close());
+    const worldSize = config.workers;
+    const reducer = await NatsReducer.open(link, { worldSize, vectorBytes: options.vectorBytes });
+    stack.defer(() => reducer.close());
+    const commands = await CommandClient.open(link, desk, worldSize);
+    stack.defer(() => commands.close());
+
+    const { joinTimeout, lostAfter } = config.liveness;
+    const spawned: WorkerGroup["workers"][number][] = [];
+    const rendezvous = await Rendezvous.open(link, {
+      worldSize,
+      joinTimeout,
+      spawned,
+      onRefused: (reason) => reporter.warn(reason),
+    });
+    stack.defer(() => rendezvous.close());
+    signal?.throwIfAborted();
+    const group = spawnWorkers({
+      count: worldSize,
+      run,
+      nats: address,
+      threads: threadsPerWorker(config, availableParallelism()),
+      lostAfter,
+      onLine: (rank, line) => reporter.workerLine(rank, line),
+    });
+    stack.defer(() => group.stop(LEAVE_MS));
+    spawned.push(...group.workers);
+    const workers = await rendezvous.gather({ config: options.job as unknown as Json }, signal);
+    const liveness = await Liveness.open(link, address, run, {
+      workers,
+      spawned,
+      lostAfter,
+      onStraggler: (message) => reporter.warn(message),
+    });
+    const lost = AbortSignal.any([liveness.signal, brokerLost.signal]);
+    return new Crew({ workers, reducer, commands, liveness, lost, stack: stack.move() });
+  }
+
+  /**
+   * Has every worker run a command.
+   *
+   * @returns The replies in the order of the ranks
+   * @throws {LockstepError} when a worker fails or is lost
+   */
+  async callAll(
+    name: string,
+    args: Json = null,
+    { payload, signal }: { payload?: Uint8Array; signal?: AbortSignal } = {},
+  ): Promise<Reply[]> {
+    const signals = signal ? AbortSignal.any([this.lost, signal]) : this.lost;
+    const call = this.#commands.callAll(name, args, {
+      signal: signals,
+      ...(payload ? { payload } : {}),
+    });
+    this.#call = call.catch(() => {}); // the caller sees the failure
+    return await call;
+  }
+
+  /** Ends the workers, orderly where they still listen, and everything else. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#liveness.close();
+    if (!this.lost.aborted) await this.#sayStop();
+    await this.#stack.disposeAsync();
+  }
+
+  async #sayStop(): Promise<void> {
+    await Promise.race([this.#call, new Promise((resolve) => setTimeout(resolve, LEAVE_MS))]);
+    const timeout = AbortSignal.timeout(LEAVE_MS);
+    // A worker that is busy or has failed doesn't answer: it is ended by signals.
+    await this.#commands.callAll(COMMANDS.stop, null, { signal: timeout }).catch(() => {});
+  }
+}
+
+/** The server that was asked for, or one of our own. */
+async function openBroker(
+  { config, natsServer, reporter }: CrewOptions,
+  stack: AsyncDisposableStack,
+  lost: AbortController,
+): Promise<NatsAddress> {
+  if (config.nats.url) return { url: config.nats.url };
+  if (!natsServer) throw new TypeError("Neither nats.url nor a nats-server program is given");
+  const broker: Broker = await startBroker({
+    executable: natsServer,
+    ...(config.nats.port === undefined ? {} : { port: config.nats.port }),
+  });
+  let expected = false;
+  stack.defer(async () => {
+    expected = true;
+    await broker.stop();
+  });
+  void broker.exited.then(({ code, signal }) => {
+    if (expected) return;
+    const how = signal ? `was killed by ${signal}` : `exited with code ${code}`;
+    const message = `nats-server (pid ${broker.pid}) ${how}: the run can't go on without it`;
+    reporter.warn(message);
+    lost.abort(new LockstepError(message));
+  });
+  return broker;
+}
+
+/** The rank that a failure is about, where it is about one. */
+export function failedRank(error: unknown): number | undefined {
+  if (error instanceof WorkerLostError) return error.rank;
+  const rank = (error as { rank?: unknown } | undefined)?.rank;
+  return typeof rank === "number" ? rank : undefined;
+}

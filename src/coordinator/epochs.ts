@@ -1,0 +1,190 @@
+/**
+ * The coordinator's side of an epoch: it rules each step, and puts the ranks' results together.
+ *
+ * @module
+ */
+import { LockstepError } from "../base/errors.ts";
+import { globalBatchSize } from "../config/checks.ts";
+import { planEpoch } from "../data/sampler.ts";
+import { confusionMatrix, overallAccuracy } from "../metrics/confusion.ts";
+import type { Reporter } from "../reports/reporter.ts";
+import { COMMANDS, epochOutcomeSchema, shardScoresSchema } from "../train/commands.ts";
+import type { EpochSpan } from "../train/train_epoch.ts";
+import type { Crew } from "./crew.ts";
+import type { PreparedRun } from "./prepare.ts";
+
+/** Sums over the samples of an epoch so far. */
+export interface Totals {
+  lossSum: number;
+  correct: number;
+  count: number;
+}
+
+/** A picture that couldn't be read. */
+export interface Skipped {
+  readonly path: string;
+  readonly reason: string;
+}
+
+/** How the training part of an epoch went. */
+export interface TrainedEpoch {
+  /** Steps of the epoch that are done, earlier ones of a resumed epoch included. */
+  readonly step: number;
+  /** Optimizer steps taken here. */
+  readonly optimizerSteps: number;
+  readonly totals: Totals;
+  /** Samples trained here, without those of a resumed epoch's first part. */
+  readonly samples: number;
+  readonly skipped: readonly Skipped[];
+  /** Whether it was asked to stop before its end. */
+  readonly stopped: boolean;
+}
+
+/** What the workers are, and who listens. */
+export interface EpochContext {
+  readonly run: PreparedRun;
+  readonly crew: Crew;
+  readonly reporter: Reporter;
+}
+
+/**
+ * Trains an epoch, or what is left of it.
+ *
+ * @param before Totals of the epoch's steps that are already done
+ * @param shouldStop Asked at each step; when true, the step is the last one
+ * @param signal Ends the epoch at once
+ * @throws {LockstepError} when a worker is lost, or loss or gradients leave the numbers
+ */
+export async function trainEpoch(
+  { run, crew, reporter }: EpochContext,
+  span: EpochSpan,
+  before: Totals,
+  shouldStop: () => boolean,
+  signal: AbortSignal,
+): Promise<TrainedEpoch> {
+  const { config, folder, stepsPerEpoch } = run;
+  const { epoch, startStep } = span;
+  const done = startStep * globalBatchSize(config);
+  const total = folder.train.length;
+  reporter.phase({ name: "train", epoch, epochs: config.train.epochs, total, done });
+  const totals = { ...before };
+  const failed = new AbortController();
+  const replies = crew.callAll(COMMANDS.trainEpoch, { ...span }, { signal });
+  replies.catch((error) => failed.abort(error));
+  const stepSignal = AbortSignal.any([failed.signal, signal]);
+
+  let step = startStep;
+  let stopped = false;
+  let samples = 0;
+  while (step < stepsPerEpoch && !stopped) {
+    const decide = () => shouldStop() ? "stop" : "continue";
+    const reduced = await crew.reducer.reduce({ epoch, step }, decide, stepSignal);
+    if (!reduced.finite) throw notFiniteError(run, epoch, step, reduced.worstRank);
+    totals.lossSum += reduced.lossSum;
+    totals.correct += reduced.correct;
+    totals.count += reduced.samples;
+    samples += reduced.samples;
+    stopped = reduced.action === "stop";
+    step++;
+    reporter.progress({ done: done + samples, loss: totals.lossSum / totals.count });
+  }
+  const outcomes = (await replies).map(({ result }) => epochOutcomeSchema.parse(result));
+  return {
+    step,
+    optimizerSteps: outcomes[0].steps,
+    totals,
+    samples,
+    skipped: outcomes.flatMap(({ skipped }) => skipped),
+    stopped: stopped && step < stepsPerEpoch,
+  };
+}
+
+/** What the validation of a state brought. */
+export interface Validated {
+  readonly loss: number;
+  readonly accuracy: number;
+  readonly count: number;
+  /** Samples by true class (row) and predicted class (column). */
+  readonly confusion: number[][];
+  /** Predicted class by position in the validation set; -1 where the picture couldn't be read. */
+  readonly predictions: Int32Array;
+  readonly skipped: readonly Skipped[];
+}
+
+/**
+ * Validates the workers' present state, each sample exactly once.
+ *
+ * @throws {LockstepError} when a sample is missing or scored twice
+ */
+export async function validate(
+  { run, crew, reporter }: EpochContext,
+  epoch: number,
+  signal: AbortSignal,
+): Promise<Validated> {
+  const { config, folder } = run;
+  const count = folder.val.length;
+  reporter.phase({ name: "validate", epoch, epochs: config.train.epochs, total: count });
+  const replies = await crew.callAll(COMMANDS.validate, { epoch }, { signal });
+  const shards = replies.map(({ result }) => shardScoresSchema.parse(result));
+  const predictions = new Int32Array(count).fill(-1);
+  for (const { indices, predictions: predicted } of shards) {
+    indices.forEach((index, position) => {
+      if (predictions[index] !== -1) throw miscounted(`sample ${index} was scored twice`);
+      predictions[index] = predicted[position];
+    });
+  }
+  const skipped = shards.flatMap((shard) => shard.skipped);
+  const scored = folder.val.filter(({ index }) => predictions[index] !== -1);
+  if (scored.length + skipped.length !== count) {
+    throw miscounted(`${scored.length} scored and ${skipped.length} skipped of ${count} samples`);
+  }
+  const confusion = confusionMatrix(
+    scored.map(({ label }) => label),
+    scored.map(({ index }) => predictions[index]),
+    folder.classes.length,
+  );
+  const lossSum = shards.reduce((sum, shard) => sum + (shard.lossSum ?? NaN), 0);
+  return {
+    loss: lossSum / scored.length,
+    accuracy: overallAccuracy(confusion),
+    count: scored.length,
+    confusion,
+    predictions,
+    skipped,
+  };
+}
+
+function miscounted(what: string): LockstepError {
+  return new LockstepError(`Validation doesn't add up: ${what}`);
+}
+
+/** Names the pictures behind the first bad rank: one of them may be what is wrong. */
+function notFiniteError(
+  { config, folder }: PreparedRun,
+  epoch: number,
+  step: number,
+  rank?: number,
+): LockstepError {
+  const where = `in epoch ${epoch}, step ${step}`;
+  const cure = `lower train.lr (${config.train.lr}) or look at the data`;
+  if (rank === undefined) {
+    return new LockstepError(
+      `The sum of the gradients became infinite ${where}, no update was made: ${cure}`,
+    );
+  }
+  const [plan] = planEpoch({
+    length: folder.train.length,
+    globalBatch: globalBatchSize(config),
+    rank,
+    worldSize: config.workers,
+    seed: config.seed,
+    epoch,
+    shuffle: true,
+    startStep: step,
+  });
+  const files = Array.from(plan.indices, (index) => folder.train[index].path).join(", ");
+  return new LockstepError(
+    `Loss or gradients became NaN or infinite on rank ${rank} ${where}, no update was made: ${cure}; ` +
+      `its pictures were ${files}`,
+  );
+}

@@ -1,0 +1,103 @@
+/**
+ * The picture grids of a run: what the network is shown, and what it makes of it.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { globalBatchSize } from "../config/checks.ts";
+import { DataError } from "../data/data_error.ts";
+import type { Loader } from "../data/loader.ts";
+import { planEpoch } from "../data/sampler.ts";
+import type { Tile } from "../reports/picture_grid.ts";
+import { makeLoaders } from "../train/job.ts";
+import type { PreparedRun } from "./prepare.ts";
+
+const MOST_BATCH_TILES = 16;
+const BATCH_COLUMNS = 4;
+const PREDICTIONS = 6;
+const PREDICTION_COLUMNS = 3;
+
+/** Writes `batch.png`: the first pictures of the first step of an epoch, as the network gets them. */
+export async function writeBatchPicture(
+  folder: string,
+  run: PreparedRun,
+  epoch: number,
+): Promise<void> {
+  const { config, folder: data } = run;
+  const [first] = planEpoch({
+    length: data.train.length,
+    globalBatch: globalBatchSize(config),
+    rank: 0,
+    worldSize: 1,
+    seed: config.seed,
+    epoch,
+    shuffle: true,
+  });
+  const { onError } = config.data;
+  const { train } = makeLoaders(data, config);
+  const tiles: Tile[] = [];
+  for (const index of first.indices.subarray(0, MOST_BATCH_TILES)) {
+    const title = data.classes[data.train[index].label];
+    const tile = await tileOf(train, index, { epoch, seed: config.seed, title, onError });
+    if (tile) tiles.push(tile);
+  }
+  if (tiles.length === 0) return;
+  const { writePictureGrid } = await import("../reports/picture_grid.ts");
+  const heading = `${config.name}: training batch, augmented (epoch ${epoch}, step 0)`;
+  await writePictureGrid(join(folder, "batch.png"), tiles, { columns: BATCH_COLUMNS, heading });
+}
+
+/**
+ * Writes `predictions.png`: six validation pictures, evenly spread, with predicted and true class.
+ *
+ * @param predictions Predicted class by position in the validation set, -1 where there is none
+ */
+export async function writePredictionsPicture(
+  folder: string,
+  run: PreparedRun,
+  epoch: number,
+  predictions: Int32Array,
+): Promise<void> {
+  const { config, folder: { val, classes } } = run;
+  const scored = val.filter(({ index }) => predictions[index] >= 0);
+  const count = Math.min(PREDICTIONS, scored.length);
+  const chosen = Array.from(
+    { length: count },
+    (_, position) => scored[Math.floor((position + 0.5) * scored.length / count)],
+  );
+  const { onError } = config.data;
+  const loader = makeLoaders(run.folder, config).val;
+  const tiles: Tile[] = [];
+  for (const { index, label } of chosen) {
+    const predicted = classes[predictions[index]];
+    const right = predictions[index] === label;
+    const title = right ? predicted : `${predicted} (true: ${classes[label]})`;
+    const tile = await tileOf(loader, index, { epoch: 0, seed: 0, title, onError });
+    if (tile) tiles.push({ ...tile, colour: right ? "good" : "bad" });
+  }
+  if (tiles.length === 0) return;
+  const { writePictureGrid } = await import("../reports/picture_grid.ts");
+  const heading = `${config.name}: predictions after epoch ${epoch}`;
+  const path = join(folder, "predictions.png");
+  await writePictureGrid(path, tiles, { columns: PREDICTION_COLUMNS, heading });
+}
+
+/** @returns Nothing for a picture that can't be read, where such are skipped */
+async function tileOf(
+  loader: Loader,
+  index: number,
+  { epoch, seed, title, onError }: {
+    epoch: number;
+    seed: number;
+    title: string;
+    onError: "fail" | "skip";
+  },
+): Promise<Tile | undefined> {
+  try {
+    const { width, height, data } = await loader.augmented(index, epoch, seed);
+    return { width, height, rgb: data, title };
+  } catch (error) {
+    if (error instanceof DataError && onError === "skip") return undefined;
+    throw error;
+  }
+}

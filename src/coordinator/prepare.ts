@@ -1,0 +1,104 @@
+/**
+ * Everything that can be known to be right or wrong before a worker starts: downloads, pictures, model, weights,
+ * checkpoint.
+ *
+ * @module
+ */
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { UsageError } from "../base/errors.ts";
+import { globalBatchSize } from "../config/checks.ts";
+import type { Config } from "../config/schema.ts";
+import type { ImageFolder } from "../data/image_folder.ts";
+import { stepsPerEpoch } from "../data/sampler.ts";
+import { type Engine, openEngine } from "../engine/engine.ts";
+import type { ModelName } from "../models/config.ts";
+import { ensureDataset } from "../provision/datasets.ts";
+import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
+import { ensureNatsServer } from "../provision/nats_server.ts";
+import { ensurePretrainedWeights } from "../provision/pretrained_weights.ts";
+import type { Reporter } from "../reports/reporter.ts";
+import { buildReplica } from "../train/build_replica.ts";
+import { type Job, scanData } from "../train/job.ts";
+import { loadTorchWeights } from "../train/load_weights.ts";
+import type { Replica } from "../train/replica.ts";
+import { checkServer } from "./broker.ts";
+
+/** A run that is ready to start. */
+export interface PreparedRun {
+  readonly config: Config;
+  readonly job: Job;
+  readonly folder: ImageFolder;
+  readonly engine: Engine;
+  /** The coordinator's copy of the model: never trained, only set and read. */
+  readonly replica: Replica;
+  readonly stepsPerEpoch: number;
+  /** The nats-server program, unless another server is used. */
+  readonly natsServer?: string;
+}
+
+/**
+ * Prepares a run: fetches what is missing, finds the pictures, builds the model with its initial weights.
+ *
+ * @throws {UsageError} naming what is wrong and the cure
+ */
+export async function prepareRun(
+  config: Config,
+  { reporter, verbose = false, signal }: {
+    reporter: Reporter;
+    verbose?: boolean;
+    signal?: AbortSignal;
+  },
+): Promise<PreparedRun> {
+  const progress = (event: Parameters<Reporter["download"]>[0]) => reporter.download(event);
+  const { data, model } = config;
+  const root = resolve(data.dataset ? await ensureDataset(data.dataset, progress) : data.root!);
+  signal?.throwIfAborted();
+  const folder = await scanData(root, config);
+  const weights = await weightsFile(config, progress);
+  const natsServer = config.nats.url ? undefined : await ensureNatsServer(progress);
+  if (config.nats.url) await checkServer({ url: config.nats.url });
+  const libraryPath = await ensureLibtensorflow(progress);
+  signal?.throwIfAborted();
+
+  const threads = { intraOp: availableParallelism(), interOp: 1 };
+  const engine = await openEngine({ libraryPath, threads, verbose });
+  const replica = buildReplica(config, folder.classes.length);
+  if (weights) {
+    const replaceHead = model.replaceHead ?? model.weights === "pretrained";
+    const report = await loadTorchWeights(replica.model, weights, { replaceHead });
+    const head = report.replacedHeadClasses === undefined
+      ? ""
+      : `; fresh last layer for ${folder.classes.length} classes instead of ${report.replacedHeadClasses}`;
+    reporter.info(`Weights: ${model.weights === "pretrained" ? "ImageNet" : weights}${head}`);
+  }
+  const { fingerprint } = folder;
+  return {
+    config,
+    job: { config, root, fingerprint, numClasses: folder.classes.length, verbose },
+    folder,
+    engine,
+    replica,
+    stepsPerEpoch: stepsPerEpoch(folder.train.length, globalBatchSize(config)),
+    ...(natsServer ? { natsServer } : {}),
+  };
+}
+
+/** Path of the initial weights, or nothing when the run starts from scratch. */
+async function weightsFile(
+  { model: { name, weights } }: Config,
+  progress: Parameters<typeof ensurePretrainedWeights>[1],
+): Promise<string | undefined> {
+  if (weights === "none") return undefined;
+  if (weights !== "pretrained") return weights;
+  if (!hasPretrainedWeights(name)) {
+    throw new UsageError(
+      `There are no pretrained weights for ${name}: set model.weights to none or to a file`,
+    );
+  }
+  return await ensurePretrainedWeights(name, progress);
+}
+
+function hasPretrainedWeights(name: ModelName): name is Exclude<ModelName, "plain_cnn"> {
+  return name !== "plain_cnn";
+}

@@ -1,0 +1,163 @@
+/**
+ * Where a run stands: what is written to its folder as it goes on, and read from there when it is resumed.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { UsageError } from "../base/errors.ts";
+import { exists } from "../base/paths.ts";
+import { globalBatchSize } from "../config/checks.ts";
+import { type History, HISTORY_FILE, readHistory } from "../reports/history.ts";
+import {
+  type Checkpoint,
+  type CheckpointFacts,
+  cleanCheckpoints,
+  readCheckpoint,
+  writeCheckpoint,
+} from "../train/checkpoint.ts";
+import { momentumOf, setMomentum, setState, stateOf } from "../train/load_weights.ts";
+import type { Totals } from "./epochs.ts";
+import type { PreparedRun } from "./prepare.ts";
+
+/** A place in a run. */
+export interface Position {
+  /** Counted from 1. */
+  epoch: number;
+  /** Steps of the epoch that are done. */
+  step: number;
+  /** Optimizer steps of the whole run. */
+  optimizerSteps: number;
+  /** Training totals of the epoch so far. */
+  totals: Totals;
+  /** Seconds that the epoch has taken so far. */
+  seconds: number;
+}
+
+const CHECKPOINTS = "checkpoints";
+
+/** The place before the first step. */
+export function startPosition(): Position {
+  return {
+    epoch: 1,
+    step: 0,
+    optimizerSteps: 0,
+    totals: { lossSum: 0, correct: 0, count: 0 },
+    seconds: 0,
+  };
+}
+
+/** Writes `checkpoints/last`: model and optimizer, as the coordinator's replica holds them. */
+export async function saveLast(
+  folder: string,
+  run: PreparedRun,
+  position: Position,
+): Promise<void> {
+  const { replica } = run;
+  const model = stateOf(replica.parameters);
+  const optimizer = momentumOf(replica.parameters, replica.momentum());
+  await writeCheckpoint(
+    join(folder, CHECKPOINTS),
+    "last",
+    factsOf(run, position),
+    { model, optimizer },
+    { keepPrevious: true },
+  );
+}
+
+/** Writes `checkpoints/best`: the model alone. */
+export async function saveBest(
+  folder: string,
+  run: PreparedRun,
+  position: Position,
+  accuracy: number,
+): Promise<void> {
+  const model = stateOf(run.replica.parameters);
+  const facts = { ...factsOf(run, position), accuracy };
+  await writeCheckpoint(join(folder, CHECKPOINTS), "best", facts, { model });
+}
+
+/** Path of the best checkpoint. */
+export function bestPath(folder: string): string {
+  return join(folder, CHECKPOINTS, "best");
+}
+
+/** What a resumed run begins with. */
+export interface Resumed {
+  readonly position: Position;
+  readonly history: History | undefined;
+}
+
+/**
+ * Takes over the state of a run's `checkpoints/last`.
+ *
+ * @throws {UsageError} when the checkpoint is damaged, or is of another model or other data
+ */
+export async function resume(folder: string, run: PreparedRun): Promise<Resumed> {
+  await cleanCheckpoints(join(folder, CHECKPOINTS));
+  const path = join(folder, CHECKPOINTS, "last");
+  const checkpoint = await readCheckpoint(path);
+  refuseOther(path, checkpoint, run);
+  const { replica, config } = run;
+  const { info, model, optimizer } = checkpoint;
+  setState(replica.model, model, path);
+  if (optimizer) setMomentum(replica.parameters, replica.momentum(), optimizer);
+  const position: Position = {
+    epoch: info.epoch,
+    step: info.step,
+    optimizerSteps: info.optimizerSteps,
+    totals: { ...info.train },
+    seconds: info.seconds,
+  };
+  const history = await exists(join(folder, HISTORY_FILE)) ? await readHistory(folder) : undefined;
+  const isOver = history?.epochs.some(({ epoch }) => epoch >= config.train.epochs);
+  if (isOver) {
+    throw new UsageError(
+      `The run ${folder} has finished its ${config.train.epochs} epochs: nothing is left to resume`,
+    );
+  }
+  if (history?.epochs.some(({ epoch }) => epoch === position.epoch)) {
+    Object.assign(position, {
+      ...startPosition(),
+      epoch: position.epoch + 1,
+      optimizerSteps: position.optimizerSteps,
+    });
+  }
+  return { position, history };
+}
+
+function factsOf({ config, folder, job }: PreparedRun, position: Position): CheckpointFacts {
+  const { epoch, step, optimizerSteps, totals, seconds } = position;
+  return {
+    model: { name: config.model.name, numClasses: folder.classes.length },
+    classes: folder.classes,
+    epoch,
+    step,
+    globalBatch: globalBatchSize(config),
+    optimizerSteps,
+    train: totals,
+    seconds,
+    fingerprint: job.fingerprint,
+  };
+}
+
+function refuseOther(path: string, { info, optimizer }: Checkpoint, run: PreparedRun): void {
+  const { config, folder, job } = run;
+  const differences = [
+    differs("model", info.model.name, config.model.name),
+    differs("classes", info.classes.join(", "), folder.classes.join(", ")),
+    differs("data fingerprint", info.fingerprint.slice(0, 12), job.fingerprint.slice(0, 12)),
+    differs("global batch", String(info.globalBatch), String(globalBatchSize(config))),
+    optimizer ? "" : "it has no optimizer state",
+  ].filter((difference) => difference !== "");
+  if (differences.length === 0) return;
+  throw new UsageError(
+    `${path} doesn't fit this run: ${
+      differences.join("; ")
+    }. Bring back what it was trained with, or ` +
+      "start a new run with its weights (--weights)",
+  );
+}
+
+function differs(what: string, saved: string, present: string): string {
+  return saved === present ? "" : `its ${what} is "${saved}", here it is "${present}"`;
+}

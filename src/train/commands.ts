@@ -1,0 +1,46 @@
+/**
+ * The commands that a coordinator gives and what workers answer: names and shapes of both.
+ *
+ * @module
+ */
+import { z } from "zod";
+
+const count = z.int().nonnegative();
+const skippedSchema = z.array(z.object({ index: count, path: z.string(), reason: z.string() }));
+
+/** Arguments of the command `trainEpoch`. */
+export const epochSpanSchema = z.strictObject({
+  epoch: z.int().positive(),
+  startStep: count,
+  optimizerSteps: count,
+});
+
+/** Answer to `trainEpoch`. */
+export const epochOutcomeSchema = z.strictObject({
+  steps: count,
+  skipped: skippedSchema,
+  notFinite: count.optional(),
+});
+
+/** Arguments of `validate`. */
+export const validateSchema = z.strictObject({ epoch: count });
+
+/** Answer to `validate`; a loss that left the numbers is `null`. */
+export const shardScoresSchema = z.strictObject({
+  lossSum: z.number().nullable(),
+  indices: z.array(count),
+  predictions: z.array(count),
+  skipped: skippedSchema,
+});
+
+/** Names of the commands. */
+export const COMMANDS = {
+  /** Takes over the state that comes as payload. */
+  loadState: "loadState",
+  trainEpoch: "trainEpoch",
+  validate: "validate",
+  /** Rank 0 answers with its state as payload. */
+  readState: "readState",
+  /** Ends the worker. */
+  stop: "stop",
+} as const;

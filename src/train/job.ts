@@ -1,0 +1,75 @@
+/**
+ * What all processes of a run must agree on, as the coordinator tells it to the workers.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { globalBatchSize } from "../config/checks.ts";
+import { type Config, configSchema } from "../config/schema.ts";
+import { type ImageFolder, scanImageFolder } from "../data/image_folder.ts";
+import { Loader } from "../data/loader.ts";
+import { TransformPipeline } from "../data/transforms.ts";
+
+const jobSchema = z.strictObject({
+  config: configSchema,
+  /** Folder of the pictures. */
+  root: z.string(),
+  /** Fingerprint of the pictures as the coordinator found them. */
+  fingerprint: z.string(),
+  numClasses: z.int().positive(),
+  /** Let TensorFlow write its notices. */
+  verbose: z.boolean(),
+});
+
+/** A run's common knowledge. */
+export type Job = z.output<typeof jobSchema>;
+
+/**
+ * Reads what {@linkcode Job} the coordinator sent.
+ *
+ * @throws {z.ZodError} when it is something else
+ */
+export function parseJob(json: unknown): Job {
+  return jobSchema.parse(json);
+}
+
+/** Global training batches per validation batch: without gradients there is room for more. */
+const VALIDATION_FACTOR = 4;
+
+/** Samples per validation step over all ranks. */
+export function validationBatchSize(config: Config): number {
+  return VALIDATION_FACTOR * globalBatchSize(config);
+}
+
+/** Finds a run's pictures. */
+export function scanData(root: string, { data, seed }: Config): Promise<ImageFolder> {
+  return scanImageFolder(root, { valFraction: data.valFraction, seed });
+}
+
+/** The loaders of a run's two sets of pictures. */
+export function makeLoaders(
+  folder: ImageFolder,
+  { data }: Config,
+  concurrency?: number,
+): { train: Loader; val: Loader } {
+  const { root } = folder;
+  const { onError, prefetch, maxPixels } = data;
+  const common = { root, onError, prefetch, maxPixels, concurrency };
+  return {
+    train: new Loader({
+      ...common,
+      samples: folder.train,
+      pipeline: new TransformPipeline(data.train),
+    }),
+    val: new Loader({
+      ...common,
+      samples: folder.val,
+      pipeline: new TransformPipeline(data.val),
+    }),
+  };
+}
+
+/** Threads of TensorFlow in each worker: unless configured, the cores divided by the workers. */
+export function threadsPerWorker({ engine, workers }: Config, cores: number): number {
+  return engine.threadsPerWorker ?? Math.max(1, Math.floor(cores / workers));
+}

@@ -1,0 +1,149 @@
+/**
+ * A worker's work: it carries out the coordinator's commands.
+ *
+ * @module
+ */
+import { LockstepError } from "../base/errors.ts";
+import { globalBatchSize } from "../config/checks.ts";
+import { openEngine } from "../engine/engine.ts";
+import { NatsGradientExchange } from "../exchange/nats_exchange.ts";
+import type { Command, Json, Outcome } from "../protocol/commands.ts";
+import type { Link } from "../protocol/link.ts";
+import { buildReplica } from "../train/build_replica.ts";
+import { COMMANDS, epochSpanSchema, validateSchema } from "../train/commands.ts";
+import { type Job, makeLoaders, scanData, validationBatchSize } from "../train/job.ts";
+import { type Place, trainEpoch, type TrainingParts } from "../train/train_epoch.ts";
+import { validateShard } from "../train/validate.ts";
+import type { Heartbeat } from "./heartbeat.ts";
+
+/** What a session is made of. */
+export interface SessionOptions {
+  readonly job: Job;
+  readonly place: Place;
+  readonly link: Link;
+  readonly heartbeat: Heartbeat;
+  /** Threads that TensorFlow may use. */
+  readonly threads: number;
+  /** Ends whatever is going on. */
+  readonly signal: AbortSignal;
+}
+
+type ValidationParts = Omit<Parameters<typeof validateShard>[0], "place">;
+
+/** Model, data and exchange of one worker. */
+export class Session {
+  readonly #options: SessionOptions;
+  readonly #parts: TrainingParts;
+  readonly #validation: ValidationParts;
+
+  private constructor(
+    options: SessionOptions,
+    parts: TrainingParts,
+    validation: ValidationParts,
+  ) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#validation = validation;
+  }
+
+  /**
+   * Opens the engine, finds the pictures and builds the model.
+   *
+   * @throws {LockstepError} when the pictures are not those that the coordinator found
+   */
+  static async open(options: SessionOptions): Promise<Session> {
+    const { job, place, link, threads } = options;
+    const { config } = job;
+    await openEngine({ threads: { intraOp: threads, interOp: threads }, verbose: job.verbose });
+    const folder = await scanData(job.root, config);
+    if (folder.fingerprint !== job.fingerprint) {
+      throw new LockstepError(
+        `The pictures in ${job.root} differ from those that the coordinator found (fingerprint ` +
+          `${folder.fingerprint.slice(0, 12)}, expected ${job.fingerprint.slice(0, 12)}): ` +
+          "give all machines the same files",
+      );
+    }
+    const loaders = makeLoaders(folder, config);
+    const replica = buildReplica(config, job.numClasses);
+    const exchange = await NatsGradientExchange.open(link, {
+      ...place,
+      vectorBytes: replica.vector.byteLength,
+    });
+    return new Session(
+      options,
+      {
+        config,
+        globalBatch: globalBatchSize(config),
+        place,
+        replica,
+        loader: loaders.train,
+        samples: folder.train.length,
+        exchange,
+      },
+      {
+        replica,
+        loader: loaders.val,
+        samples: folder.val.length,
+        batchSize: validationBatchSize(config),
+      },
+    );
+  }
+
+  /** Carries out one command. */
+  async run({ name, args, payload }: Command): Promise<Outcome> {
+    const { heartbeat } = this.#options;
+    heartbeat.doing(name);
+    try {
+      switch (name) {
+        case COMMANDS.loadState:
+          this.#parts.replica.importState(payload!);
+          return {};
+        case COMMANDS.trainEpoch:
+          return { result: await this.#trainEpoch(args) };
+        case COMMANDS.validate:
+          return { result: await this.#validate(args) };
+        case COMMANDS.readState:
+          return this.#readState();
+        default:
+          throw new LockstepError(`Unknown command "${name}"`);
+      }
+    } finally {
+      heartbeat.doing("waiting");
+    }
+  }
+
+  /** Gives up the exchange. */
+  async close(): Promise<void> {
+    await this.#parts.exchange.close();
+  }
+
+  async #trainEpoch(args: Json): Promise<Json> {
+    const { heartbeat, signal } = this.#options;
+    const span = epochSpanSchema.parse(args);
+    const onStep = (step: number) => heartbeat.at(span.epoch, step);
+    const { steps, skipped, notFinite } = await trainEpoch(this.#parts, span, onStep, signal);
+    return {
+      steps,
+      skipped: skipped.map((sample) => ({ ...sample })),
+      ...(notFinite === undefined ? {} : { notFinite }),
+    };
+  }
+
+  async #validate(args: Json): Promise<Json> {
+    validateSchema.parse(args);
+    const { place, signal } = this.#options;
+    const scores = await validateShard({ ...this.#validation, place }, signal);
+    return {
+      lossSum: Number.isFinite(scores.lossSum) ? scores.lossSum : null,
+      indices: [...scores.indices],
+      predictions: [...scores.predictions],
+      skipped: scores.skipped.map((sample) => ({ ...sample })),
+    };
+  }
+
+  /** All ranks hold the same state: one of them sends it. */
+  #readState(): Outcome {
+    if (this.#options.place.rank !== 0) return {};
+    return { payload: this.#parts.replica.exportState() };
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The life of a worker process: join, work, leave. It never outlives its coordinator.
+ *
+ * @module
+ */
+import { LockstepError, messageOf } from "../base/errors.ts";
+import { type CommandHandler, serveCommands } from "../protocol/commands.ts";
+import { COMMANDS } from "../train/commands.ts";
+import { parseJob } from "../train/job.ts";
+import { startHeartbeat } from "./heartbeat.ts";
+import { joinRun } from "./join.ts";
+import { type Parent, readParent } from "./parent.ts";
+import { Session } from "./session.ts";
+
+/** Seconds to wait for the welcome; the coordinator's own limit ends a run that doesn't get together. */
+const JOIN_TIMEOUT = 600;
+
+/**
+ * Runs a worker until the coordinator says stop or is gone.
+ *
+ * @returns The exit code
+ */
+export async function runWorker(): Promise<number> {
+  // Ctrl-C in a terminal reaches every process; the coordinator decides what it means.
+  Deno.addSignalListener("SIGINT", () => {});
+  try {
+    const parent = await readParent();
+    const orphaned = new AbortController();
+    parent.gone.then(() => orphaned.abort(new LockstepError("The coordinator is gone")));
+    await work(parent, orphaned.signal);
+    return 0;
+  } catch (error) {
+    console.error(error instanceof LockstepError ? messageOf(error) : error);
+    return 1;
+  }
+}
+
+async function work({ settings }: Parent, orphaned: AbortSignal): Promise<void> {
+  const { link, desk, rank, worldSize, config } = await joinRun(settings, JOIN_TIMEOUT, orphaned);
+  const heartbeat = await startHeartbeat(link, settings, rank);
+  const signal = AbortSignal.any([orphaned, heartbeat.coordinatorLost]);
+  const over = Promise.withResolvers<void>();
+  over.promise.catch(() => {}); // it may fail long before it is awaited
+  signal.addEventListener("abort", () => over.reject(signal.reason), { once: true });
+  try {
+    heartbeat.doing("preparing");
+    const { threads } = settings;
+    const place = { rank, worldSize };
+    const options = { job: parseJob(config), place, link, heartbeat, threads, signal };
+    const session = await Session.open(options);
+    const handle: CommandHandler = async (command) => {
+      if (command.name !== COMMANDS.stop) return await session.run(command);
+      // The reply goes out first.
+      setTimeout(over.resolve, 0);
+    };
+    const server = await serveCommands(link, desk, rank, handle, signal);
+    await over.promise;
+    await link.flush();
+    server.close();
+    await session.close();
+  } finally {
+    heartbeat.stop();
+    desk.close();
+    await link.close();
+  }
+}
