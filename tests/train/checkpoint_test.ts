@@ -10,7 +10,7 @@ import {
 import { toFloat32, type TorchTensor } from "../../src/weights/torch_tensor.ts";
 
 const FACTS: CheckpointFacts = {
-  model: { name: "resnet18", numClasses: 2, inputSize: 64 },
+  model: { name: "resnet18", numClasses: 2 },
   classes: ["ants", "bees"],
   epoch: 1,
   step: 5,
