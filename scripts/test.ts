@@ -16,8 +16,7 @@ import { exists } from "../src/base/paths.ts";
 import { ensureDataset } from "../src/provision/datasets.ts";
 import { ensureLibtensorflow } from "../src/provision/libtensorflow.ts";
 import { ensureNatsServer } from "../src/provision/nats_server.ts";
-import { ensurePretrainedWeights } from "../src/provision/weights.ts";
-import type { Progress } from "../src/provision/progress.ts";
+import { ensurePretrainedWeights } from "../src/provision/pretrained_weights.ts";
 import { PROJECT_ROOT } from "./files.ts";
 
 /** What the tests may do; docs/permissions.md says why. They reach no machine but this one. */
@@ -34,7 +33,7 @@ const PERMISSIONS = [
 /** Fetches what is missing; says so once for each thing that is being fetched. */
 async function setUp(): Promise<void> {
   const told = new Set<string>();
-  const progress: Progress = ({ what, bytes }) => {
+  const progress: Parameters<typeof ensureLibtensorflow>[0] = ({ what, bytes }) => {
     if (bytes === undefined || told.has(what)) return;
     told.add(what);
     console.error(`Fetching ${what}`);
