@@ -14,6 +14,7 @@ const FACTS: CheckpointFacts = {
   classes: ["ants", "bees"],
   epoch: 1,
   step: 5,
+  globalBatch: 8,
   optimizerSteps: 5,
   train: { lossSum: 3.25, correct: 4, count: 8 },
   seconds: 1.5,
