@@ -44,14 +44,17 @@ export async function startRig(): Promise<Rig> {
   };
 }
 
-/** Starts a server whose config the test writes itself; `text` must not name host and port. */
-export async function startPlainServer(text: string): Promise<{ url: string } & AsyncDisposable> {
+/** Starts a server, on a free port unless one is given, with more lines of config. */
+export async function startPlainServer(
+  text = "",
+  port = -1,
+): Promise<{ url: string } & AsyncDisposable> {
   const folder = await Deno.makeTempDir();
   const ports = `${folder}/ports`;
   await Deno.mkdir(ports);
   await Deno.writeTextFile(
     `${folder}/nats.conf`,
-    `host: "127.0.0.1"\nport: -1\nports_file_dir: "${ports}"\n${text}\n`,
+    `host: "127.0.0.1"\nport: ${port}\nports_file_dir: "${ports}"\n${text}\n`,
   );
   const process = new Deno.Command(await natsServerProgram(), {
     args: ["--config", `${folder}/nats.conf`],
