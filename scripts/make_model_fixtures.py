@@ -159,13 +159,13 @@ def worst(actual, expected):
 
 
 def resnet18(_):
-    # Of 70 inputs this one keeps the inputs of all ReLUs farthest from 0 over the 3 steps (2e-6 of their
+    # Of 70 inputs this one keeps the inputs of all ReLUs farthest from 0 over the 3 steps at 5 times this learning rate (2e-6 of their
     # root mean square): float32 then flips none, which alone would change gradients by 1e-3.
     spec = {
         "numClasses": 4,
         "input": {"name": "resnet18.input.2", "shape": [4, 3, 64, 64], "scale": 2},
         "labels": [0, 2, 1, 3],
-        "sgd": {"lr": 0.05, "momentum": 0.9, "weightDecay": 1e-4, "steps": 3},
+        "sgd": {"lr": 0.01, "momentum": 0.9, "weightDecay": 1e-4, "steps": 3},
     }
     exact = train_steps(torch.float64, spec)
     single = train_steps(torch.float32, spec)

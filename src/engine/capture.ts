@@ -87,12 +87,7 @@ export class CapturedFunction {
 
   /** Releases the traces. */
   dispose(): void {
-    if (this.#traces.size === 0) return;
-    const { runtime } = nativeBackend();
-    for (const { name, hidden } of this.#traces.values()) {
-      runtime.removeFunction(name);
-      for (const id of hidden) runtime.deleteTensor(id);
-    }
+    for (const trace of this.#traces.values()) release(trace);
     this.#traces.clear();
   }
 
@@ -111,12 +106,14 @@ export class CapturedFunction {
       const results = tf.tidy(() => this.#fn(...inputs));
       const after = backend.getInputTensorIds(variables);
       const assigned = [...after.keys()].filter((position) => after[position] !== before[position]);
-      this.#checkVariables(tracer, variables);
       const traced = tracer.finish(`lockstep_${this.#name}_${functionCount++}`, [
         ...backend.getInputTensorIds(results),
         ...assigned.map((position) => after[position]),
       ]);
-      this.#traces.set(key, { ...traced, results: results.length, assigned });
+      runtime.tracer = undefined;
+      const trace = { ...traced, results: results.length, assigned };
+      this.#checkVariables(tracer, variables, trace);
+      this.#traces.set(key, trace);
       return results;
     } finally {
       runtime.tracer = undefined;
@@ -124,13 +121,14 @@ export class CapturedFunction {
   }
 
   /** A variable that is read but not listed would keep its present value for ever. */
-  #checkVariables(tracer: Tracer, listed: readonly tf.Variable[]): void {
+  #checkVariables(tracer: Tracer, listed: readonly tf.Variable[], trace: Trace): void {
     const known = new Set(listed);
     const backend = nativeBackend();
     for (const variable of Object.values(tf.engine().registeredVariables)) {
       if (known.has(variable) || !tracer.isFrozen(backend.getInputTensorIds([variable])[0])) {
         continue;
       }
+      release(trace);
       throw new EngineError(
         "FAILED_PRECONDITION",
         this.#name,
@@ -139,6 +137,12 @@ export class CapturedFunction {
       );
     }
   }
+}
+
+function release({ name, hidden }: Trace): void {
+  const { runtime } = nativeBackend();
+  runtime.removeFunction(name);
+  for (const id of hidden) runtime.deleteTensor(id);
 }
 
 /** Ids of the variables' values, each of its own: tfjs may share one native tensor among variables. */

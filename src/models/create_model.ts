@@ -9,7 +9,7 @@ import { tf } from "../engine/tf.ts";
 import type { ModelName } from "./config.ts";
 import { BatchNorm, Dropout } from "./layers.ts";
 import { type Parameter, parametersOf } from "./parameters.ts";
-import { ARCHITECTURES, type Initializer } from "./registry.ts";
+import { type Architecture, ARCHITECTURES, type Initializer } from "./registry.ts";
 
 /** Settings of {@linkcode createModel}. */
 export interface ModelOptions {
@@ -17,6 +17,11 @@ export interface ModelOptions {
   readonly numClasses: number;
   /** Seed of the initial weights. */
   readonly seed?: number;
+  /**
+   * Draw the last layer as PyTorch draws a new `nn.Linear`, the way it is replaced in pretrained networks, and
+   * not as the architecture draws its own.
+   */
+  readonly newHead?: boolean;
   /** Freeze everything but the last layer. */
   readonly featureExtract?: boolean;
   /** Run BatchNorm in eval mode while training; unless given, as `featureExtract`. */
@@ -32,7 +37,7 @@ export interface ModelOptions {
  * @throws {RangeError} when `numClasses` is not a positive integer
  */
 export function createModel(name: ModelName, options: ModelOptions): tf.LayersModel {
-  const { numClasses, seed = 0, featureExtract = false } = options;
+  const { numClasses, seed = 0, newHead = false, featureExtract = false } = options;
   if (!Number.isInteger(numClasses) || numClasses < 1) {
     throw new RangeError(`numClasses must be a positive integer, not ${numClasses}`);
   }
@@ -45,7 +50,7 @@ export function createModel(name: ModelName, options: ModelOptions): tf.LayersMo
     if (layer instanceof BatchNorm) layer.frozen = freezeBatchNorm;
     if (layer instanceof Dropout) layer.frozen = featureExtract && isBeforeHead(layer);
   }
-  initialize(model, name, seed);
+  initialize(model, ARCHITECTURES[name], { seed, newHead });
   return model;
 }
 
@@ -54,15 +59,19 @@ function isBeforeHead(layer: Dropout): boolean {
   return layer.name.endsWith(".drop");
 }
 
-function initialize(model: tf.LayersModel, name: ModelName, seed: number): void {
-  const { initializers } = ARCHITECTURES[name];
+function initialize(
+  model: tf.LayersModel,
+  { initializers, head }: Architecture,
+  { seed, newHead }: { seed: number; newHead: boolean },
+): void {
   const parameters = parametersOf(model);
   const byName = new Map(parameters.map((parameter) => [parameter.name, parameter]));
   for (const parameter of parameters) {
     const layer = parameter.name.slice(0, parameter.name.lastIndexOf("."));
     const weight = byName.get(`${layer}.weight`);
     if (!weight || weight.kind === "vector") continue; // BatchNorm is right as it is made
-    const initializer = weight.kind === "linear" ? initializers.linear : initializers.conv;
+    const own = weight.kind === "linear" ? initializers.linear : initializers.conv;
+    const initializer = newHead && layer === head ? "torchDefault" : own;
     const value = draw(parameter, weight, initializer, randomSeed(seed, "init", parameter.name));
     parameter.variable.assign(value);
     value.dispose();

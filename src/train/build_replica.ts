@@ -13,10 +13,11 @@ import { Replica } from "./replica.ts";
  * @param numClasses Classes of the data
  */
 export function buildReplica(config: Config, numClasses: number): Replica {
-  const { model: { name, featureExtract, freezeBatchNorm }, train, engine, seed } = config;
+  const { model: { name, weights, featureExtract, freezeBatchNorm }, train, engine, seed } = config;
   const model = createModel(name, {
     numClasses,
     seed,
+    newHead: weights !== "none",
     featureExtract,
     ...(freezeBatchNorm === undefined ? {} : { freezeBatchNorm }),
   });

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { tf } from "../../src/engine/tf.ts";
+import type { Parameter } from "../../src/models/parameters.ts";
+import { loadStateDict, readTorch } from "../../src/models/state_dict.ts";
+import {
+  deterministicFill,
+  deterministicValues,
+  summarize,
+  type TensorSummary,
+} from "../support/deterministic_fill.ts";
+
+/** An input that the fixtures describe instead of holding it. */
+export interface FilledInput {
+  name: string;
+  /** NCHW. */
+  shape: [number, number, number, number];
+  scale: number;
+}
+
+/** Reads a fixture of `scripts/make_model_fixtures.py`. */
+export async function readFixture<T>(name: string): Promise<T> {
+  const url = new URL(`../fixtures/models/${name}.json`, import.meta.url);
+  return JSON.parse(await Deno.readTextFile(url));
+}
+
+/**
+ * Gives a model the parameters that the fixtures' networks have.
+ *
+ * @param names Names in the fixture's network, where they differ
+ */
+export function fill(
+  model: tf.LayersModel,
+  parameters: readonly Parameter[],
+  head: string,
+  names: ReadonlyMap<string, string> = new Map(),
+): void {
+  const state = new Map(
+    parameters.map(({ name, torchShape }) => [
+      name,
+      { shape: torchShape, values: deterministicFill(names.get(name) ?? name, torchShape) },
+    ]),
+  );
+  loadStateDict(model, state, { source: "the fixture", head, replaceHead: false });
+}
+
+/** The input in tfjs's layout: [n, h, w, c]. */
+export function inputImages({ name, shape: [n, c, h, w], scale }: FilledInput): Float32Array {
+  const nchw = deterministicValues(name, n * c * h * w, scale);
+  const nhwc = new Float32Array(nchw.length);
+  for (let image = 0; image < n; image++) {
+    for (let channel = 0; channel < c; channel++) {
+      for (let pixel = 0; pixel < h * w; pixel++) {
+        nhwc[(image * h * w + pixel) * c + channel] = nchw[(image * c + channel) * h * w + pixel];
+      }
+    }
+  }
+  return nhwc;
+}
+
+/** Holds values to expected ones within `tolerance` of the largest expected magnitude. */
+export function assertWithin(
+  actual: readonly number[],
+  expected: readonly number[],
+  tolerance: number,
+  what: string,
+): void {
+  assert.equal(actual.length, expected.length, what);
+  const scale = Math.max(...expected.map(Math.abs), 1e-12);
+  actual.forEach((value, index) => {
+    const error = Math.abs(value - expected[index]) / scale;
+    assert.ok(
+      error <= tolerance,
+      `${what}: element ${index} is ${value}, expected ${expected[index]} (${
+        error.toExponential(1)
+      })`,
+    );
+  });
+}
+
+/** Holds a variable to a summary of PyTorch's tensor, relative to the tensor's norm. */
+export function assertSummary(
+  { name, kind }: Parameter,
+  variable: tf.Variable,
+  expected: TensorSummary,
+  tolerance: number,
+): void {
+  const actual = summarize(new Float32Array(readTorch(variable, kind).buffer));
+  const elements = Math.sqrt(variable.size);
+  for (const key of ["norm", "sum", "projection"] as const) {
+    // A sum of n errors of the size of the norm's grows with the root of n.
+    const room = tolerance * expected.norm * (key === "norm" ? 1 : elements);
+    const error = Math.abs(actual[key] - expected[key]);
+    assert.ok(error <= room, `${name}: ${key} is ${actual[key]}, expected ${expected[key]}`);
+  }
+  const largest = Math.max(expected.norm / elements, ...expected.values.map(Math.abs));
+  actual.values.forEach((value, index) => {
+    const error = Math.abs(value - expected.values[index]) / largest;
+    assert.ok(
+      error <= tolerance,
+      `${name}: value ${index} is ${value}: off by ${error.toExponential(1)}`,
+    );
+  });
+}
