@@ -7,7 +7,6 @@
  *
  * @module
  */
-import type { Subscription } from "nats";
 import { LockstepError } from "../base/errors.ts";
 import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
@@ -52,14 +51,17 @@ export class NatsGradientExchange implements GradientExchange {
   readonly #timeoutMs: number | undefined;
   readonly #vector: Uint8Array<ArrayBuffer>;
   readonly #frames: Uint8Array[] = [];
-  readonly #subscriptions: Subscription[] = [];
+  readonly #subscriptions: { unsubscribe(): void }[] = [];
   #step: RunningStep | undefined;
+  /** Chunks that may be ahead of the reduced ones; shrinks when the server or the network loses some. */
+  #window: number;
 
   private constructor(link: Link, options: NatsExchangeOptions) {
     this.#link = link;
     this.#rank = options.rank;
     this.#timeoutMs = options.timeoutMs;
     this.#plan = planChunks(options.vectorBytes, options.worldSize, link.maxPayloadBytes);
+    this.#window = this.#plan.window;
     this.#vector = new Uint8Array(options.vectorBytes);
   }
 
@@ -81,6 +83,7 @@ export class NatsGradientExchange implements GradientExchange {
       link.subscribe(subjects.missing(options.rank), {
         missing: (message) => exchange.#onMissing(message),
       }),
+      link.onReconnect(() => exchange.#askAgain()),
     );
     await link.flush();
     return exchange;
@@ -122,7 +125,9 @@ export class NatsGradientExchange implements GradientExchange {
     try {
       this.#publishContribution(contribution);
       this.#sendWindow(this.#step);
-      return await done.promise;
+      const result = await done.promise;
+      this.#window = Math.min(this.#plan.window, this.#window + 1);
+      return result;
     } finally {
       patience.end();
       signal?.removeEventListener("abort", abort);
@@ -154,7 +159,7 @@ export class NatsGradientExchange implements GradientExchange {
   /** Sends what the window allows; a rank without samples has nothing to send. */
   #sendWindow(running: RunningStep): void {
     if (running.contribution.samples === 0) return;
-    const limit = Math.min(this.#plan.count, running.prefix + this.#plan.window);
+    const limit = Math.min(this.#plan.count, running.prefix + this.#window);
     while (running.sent < limit) this.#sendChunk(running, running.sent++);
   }
 
@@ -224,20 +229,12 @@ export class NatsGradientExchange implements GradientExchange {
     const running = this.#runningAt(header);
     if (!running) return;
     if (header.totals) this.#publishContribution(running.contribution);
-    for (const chunk of header.chunks) {
-      if (chunk < running.sent) this.#resendChunk(running, chunk);
-    }
-  }
-
-  #resendChunk(running: RunningStep, chunk: number): void {
-    const { epoch, step, vector } = running.contribution;
-    const begin = chunk * this.#plan.chunkBytes;
-    this.#link.publish(
-      this.#link.subjects.gradient(this.#rank),
-      "gradient",
-      { rank: this.#rank, epoch, step, chunk },
-      vector.subarray(begin, begin + chunkLength(this.#plan, chunk)),
-    );
+    const firstLost = Math.min(...header.chunks);
+    if (firstLost >= running.sent) return;
+    // Losses come from a reader that the server found too slow: another burst like the last would fare no better.
+    this.#window = Math.max(1, Math.floor(this.#window / 2));
+    running.sent = Math.max(running.prefix, firstLost);
+    this.#sendWindow(running);
   }
 
   #askAgain(): void {

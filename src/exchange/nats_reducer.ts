@@ -4,7 +4,6 @@
  *
  * @module
  */
-import type { Subscription } from "nats";
 import { LockstepError } from "../base/errors.ts";
 import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
@@ -46,7 +45,7 @@ export class NatsReducer {
   readonly #ranks: RankInbox[];
   // One frame per chunk: sums are made in place, and can be sent again until the next step begins.
   readonly #frames: Uint8Array<ArrayBuffer>[];
-  readonly #subscriptions: Subscription[] = [];
+  readonly #subscriptions: { unsubscribe(): void }[] = [];
   #step: ReducingStep | undefined;
   /** The step before, whose sums are still in the frames until all ranks have begun the current one. */
   #previous: ReducingStep | undefined;
@@ -80,6 +79,7 @@ export class NatsReducer {
       link.subscribe(link.subjects.missing("coordinator"), {
         missing: (message) => reducer.#onMissing(message),
       }),
+      link.onReconnect(() => reducer.#askAgain()),
     );
     await link.flush();
     return reducer;
@@ -276,12 +276,9 @@ export class NatsReducer {
     const step = this.#step;
     if (!step || step.result) return;
     for (const inbox of this.#ranks) {
-      if (!inbox.hasBegun(step)) {
-        this.#requestMissing(inbox.rank, step, [], true);
-      } else if (inbox.samples > 0) {
-        const chunks = inbox.missing(step.published);
-        if (chunks.length > 0) this.#requestMissing(inbox.rank, step, chunks, false);
-      }
+      const begun = inbox.hasBegun(step);
+      const chunks = begun && inbox.samples === 0 ? [] : inbox.missing(step.published);
+      if (!begun || chunks.length > 0) this.#requestMissing(inbox.rank, step, chunks, !begun);
     }
   }
 

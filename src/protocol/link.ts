@@ -67,12 +67,14 @@ export class Link {
   /** This process's name in its messages: `coordinator`, `rank <n>` or `worker <instance>`. */
   from: string;
   readonly #token: string;
+  readonly #reconnectListeners = new Set<() => void>();
 
   constructor(connection: NatsConnection, run: RunIdentity, from: string) {
     this.connection = connection;
     this.subjects = new Subjects(run.runId);
     this.from = from;
     this.#token = run.token;
+    void this.#watchConnection();
   }
 
   /**
@@ -144,6 +146,12 @@ export class Link {
     });
   }
 
+  /** Calls `listener` each time a lost connection is back: what was under way may be lost. */
+  onReconnect(listener: () => void): { unsubscribe(): void } {
+    this.#reconnectListeners.add(listener);
+    return { unsubscribe: () => void this.#reconnectListeners.delete(listener) };
+  }
+
   /**
    * Waits until the server has seen everything published and subscribed so far.
    *
@@ -167,6 +175,12 @@ export class Link {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #watchConnection(): Promise<void> {
+    for await (const { type } of this.connection.status()) {
+      if (type === "reconnect") this.#reconnectListeners.forEach((listener) => listener());
+    }
   }
 
   #header<K extends Kind>(kind: K, fields: Fields<K>, crc: number): Header<K> {

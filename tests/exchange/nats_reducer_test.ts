@@ -11,8 +11,9 @@ import { makeHeader } from "../../src/protocol/messages.ts";
 import { makeRunIdentity } from "../../src/protocol/subjects.ts";
 import { type Rig, startPlainServer, startRig } from "../support/nats_server.ts";
 
-const FLOATS = 1_300_001; // 5.2 MB: three chunks, the last one short
+const FLOATS = 1_300_001; // 5.2 MB: five chunks, the last one short
 const BYTES = 4 * FLOATS;
+const CHUNK_BYTES = 1024 * 1024;
 
 interface Bench extends AsyncDisposable {
   readonly reducer: NatsReducer;
@@ -173,7 +174,7 @@ Deno.test("NatsReducer ignores repeated, late and foreign messages", async () =>
   const forger = await rig.open("rank 1");
   const stranger = await Link.open(rig.broker, { ...rig.run, token: "guessed" }, "rank 1");
   const subject = forger.subjects.gradient(1);
-  const wrong = new Uint8Array(2 * 1024 * 1024).fill(1);
+  const wrong = new Uint8Array(CHUNK_BYTES).fill(1);
   const step0 = { rank: 1, epoch: 1, step: 0, chunk: 0 };
   forger.publish(subject, "gradient", step0, wrong); // late
   stranger.publish(subject, "gradient", { ...step0, step: 1 }, wrong);
@@ -237,10 +238,10 @@ Deno.test("a lost result is sent again, also when the coordinator waits for the 
   const mute = await rig.open("rank 0");
   const own = contribution(0, 0, 4);
   const { vector, ...totals } = own;
-  const chunkBytes = 2 * 1024 * 1024;
+  const chunkBytes = CHUNK_BYTES;
   const subject = mute.subjects.gradient(0);
   mute.publish(subject, "contribution", { rank: 0, ...totals, bytes: BYTES, chunkBytes });
-  for (let chunk = 0; chunk < 3; chunk++) {
+  for (let chunk = 0; chunk < 5; chunk++) {
     const part = vector.subarray(chunk * chunkBytes, (chunk + 1) * chunkBytes);
     mute.publish(subject, "gradient", { rank: 0, epoch: 1, step: 0, chunk }, part);
   }
@@ -311,21 +312,73 @@ Deno.test("reduce() fails when a rank is in a later step, or exchanges another m
   await differs;
 });
 
-Deno.test("the chunks adapt to a server with a small max_payload", async () => {
-  await using server = await startPlainServer("max_payload: 65536");
-  const run = makeRunIdentity("small");
+/** A server without a token, and links to it that are closed with it. */
+async function startPlainRig(config?: string) {
+  const server = await startPlainServer(config);
+  const run = makeRunIdentity("plain");
   const links: Link[] = [];
-  const open = async (from: string) => {
-    const link = await Link.open(server, run, from);
-    links.push(link);
-    return link;
+  const rig = {
+    server,
+    open: async (from: string) => {
+      const link = await Link.open(rig.server, run, from);
+      links.push(link);
+      return link;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(links.map((link) => link.close()));
+      await rig.server[Symbol.asyncDispose]();
+    },
   };
-  {
-    await using bench = await openBench({ open }, 2);
-    const contributions = [0, 1].map((rank) => contribution(rank, 0, 4));
-    const [, first, second] = await oneStep(bench, contributions);
-    assert.deepEqual(floatsOf(first.vector), reference(contributions));
-    assert.deepEqual(first.vector, second.vector);
+  return rig;
+}
+
+Deno.test("the chunks adapt to a server with a small max_payload", async () => {
+  await using rig = await startPlainRig("max_payload: 65536");
+  await using bench = await openBench(rig, 2);
+  const contributions = [0, 1].map((rank) => contribution(rank, 0, 4));
+  const [, first, second] = await oneStep(bench, contributions);
+  assert.deepEqual(floatsOf(first.vector), reference(contributions));
+  assert.deepEqual(first.vector, second.vector);
+});
+
+Deno.test("a server that drops slow readers early loses no chunk unnoticed", async () => {
+  await using rig = await startPlainRig("max_pending: 4194304");
+  await using bench = await openBench(rig, 2, 4 * 8_000_000);
+  const contributions = [0, 1].map((rank) => contribution(rank, 0, 4, 8_000_000));
+  const [, first, second] = await oneStep(bench, contributions);
+  assert.deepEqual(floatsOf(first.vector), reference(contributions));
+  assert.deepEqual(first.vector, second.vector);
+});
+
+Deno.test("steps go on when the server was killed and started again", async () => {
+  await using rig = await startPlainRig();
+  const port = Number(new URL(rig.server.url.replace("nats:", "http:")).port);
+  await using bench = await openBench(rig, 2);
+  const steps = 40;
+  const restart = (async () => {
+    await delay(300);
+    await rig.server[Symbol.asyncDispose]();
+    await delay(300);
+    return await startPlainServer("", port);
+  })();
+  const rank = async (own: number) => {
+    const sums: Uint8Array[] = [];
+    for (let step = 0; step < steps; step++) {
+      const { vector } = await bench.exchanges[own].allReduce(contribution(own, step, 4));
+      sums.push(vector.slice());
+    }
+    return sums;
+  };
+  const reduce = async () => {
+    for (let step = 0; step < steps; step++) {
+      await bench.reducer.reduce({ epoch: 1, step }, () => "continue");
+    }
+  };
+  const [first, second] = await Promise.all([rank(0), rank(1), reduce()]);
+  for (const step of first.keys()) {
+    const contributions = [0, 1].map((own) => contribution(own, step, 4));
+    assert.deepEqual(floatsOf(first[step]), reference(contributions));
+    assert.deepEqual(first[step], second[step]);
   }
-  for (const link of links) await link.close();
+  rig.server = await restart;
 });
