@@ -70,8 +70,20 @@ export function get(index: number): Uint8Array {
 
 /** A tensor of storage `key`, as torch.save describes it. */
 export function tensor(
-  { key = "0", type = "FloatStorage", count = 4, offset = 0, shape = [4], strides = [1] } = {},
+  {
+    key = "0",
+    type = "FloatStorage",
+    count = 4,
+    part = [] as number[],
+    offset = 0,
+    shape = [4],
+    strides = [1],
+  } = {},
 ): Uint8Array {
+  // What PyTorch before 0.4 wrote of a storage that is a part of another: a key, offset and size.
+  const view = part.length > 0
+    ? [bytesOf(OP.mark, text("part"), ...part.map(integer), OP.tuple)]
+    : [];
   const tuple = (values: readonly number[]) => bytesOf(OP.mark, ...values.map(integer), OP.tuple);
   return bytesOf(
     global("torch._utils", "_rebuild_tensor_v2"),
@@ -82,6 +94,7 @@ export function tensor(
     text(key),
     text("cpu"),
     integer(count),
+    ...view,
     OP.tuple,
     OP.persistentId,
     integer(offset),
@@ -104,6 +117,24 @@ export function littleEndian(value: number | bigint, length: number): Uint8Array
   const view = new DataView(new ArrayBuffer(8));
   view.setBigInt64(0, BigInt(value), true);
   return new Uint8Array(view.buffer, 0, length);
+}
+
+/** A file in the legacy format with one storage, called `0`, or nearly so. */
+export function legacyFile(
+  saved: Uint8Array,
+  storage: Uint8Array,
+  { count = storage.length / 4, version = 1001, littleEndianKey = "little_endian", key = "0" } = {},
+): Uint8Array<ArrayBuffer> {
+  const magic = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+  return bytesOf(
+    pickle(0x8a, 10, ...magic),
+    pickle(integer(version)),
+    pickle(OP.emptyDict, text(littleEndianKey), 0x88, OP.setItem),
+    saved,
+    pickle(OP.emptyList, text(key), OP.append),
+    littleEndian(count, 8),
+    storage,
+  );
 }
 
 /** A zip archive as torch.save writes it, or nearly so. */

@@ -109,6 +109,32 @@ Deno.test("decodeTorchFile() refuses archives of another kind", async () => {
   await refuses(new Uint8Array([1, 2, 3]), /neither of PyTorch's formats/);
 });
 
+Deno.test("decodeTorchFile() reads a legacy storage that is a part of another", async () => {
+  const storage = floats(1, 2, 3, 4);
+  const part = { part: [1, 3], offset: 1, shape: [2] };
+  const read = await decodeTorchFile(legacyFile(oneTensor(part), storage), "part.pth");
+  assert.deepEqual([...toFloat32(read.get("weight")!)], [3, 4]);
+  await refuses(legacyFile(oneTensor({ ...part, part: [2, 3] }), storage), /doesn't lie within it/);
+  await refuses(
+    legacyFile(oneTensor({ ...part, part: [-1, 3] }), storage),
+    /doesn't lie within it/,
+  );
+  await refuses(legacyFile(oneTensor({ ...part, shape: [3] }), storage), /reaches element 3/);
+});
+
+Deno.test("decodeTorchFile() refuses a legacy file that contradicts itself", async () => {
+  const storage = floats(1, 2, 3, 4);
+  const saved = oneTensor();
+  assert.equal((await decodeTorchFile(legacyFile(saved, storage), "whole.pth")).size, 1);
+  await refuses(legacyFile(saved, storage, { count: 3 }), /3 elements in one place and 4/);
+  await refuses(legacyFile(saved, storage, { count: -1 }), /-1 elements in one place and 4/);
+  await refuses(legacyFile(saved, storage, { key: "1" }), /one that nothing refers to/);
+  await refuses(legacyFile(saved, storage, { version: 1002 }), /version 1002, and 1001/);
+  await refuses(legacyFile(saved, storage, { littleEndianKey: "x" }), /not little-endian/);
+  await refuses(legacyFile(saved, floats(1, 2, 3), { count: 4 }), /cut short: storage 0/);
+  await refuses(legacyFile(oneTensor({ count: 2 ** 53 - 1 }), storage), /cut short: storage 0/);
+});
+
 Deno.test("decodeTorchFile() notices an altered tensor", async () => {
   const bytes = await archive(entries(oneTensor()));
   const at = bytes.findIndex((_, i) => floats(3).every((byte, k) => bytes[i + k] === byte));
