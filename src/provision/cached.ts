@@ -1,0 +1,85 @@
+/**
+ * Makes things in the cache: once, whole, and by one process at a time.
+ *
+ * @module
+ */
+import { dirname, join } from "node:path";
+import { messageOf, UsageError } from "../base/errors.ts";
+import { exists } from "../base/paths.ts";
+import type { Progress } from "./progress.ts";
+
+/** What to make. */
+export interface CachedThing {
+  /** For people, such as `nats-server 2.15.1`. */
+  readonly what: string;
+  /** File or folder that is there when it is done. */
+  readonly path: string;
+  /** Makes it at `target`, with room for temporary files in `scratch`. */
+  readonly make: (target: string, scratch: string) => Promise<void>;
+}
+
+/**
+ * Makes a thing unless it is there. It appears under its name only when it is complete; of two processes one
+ * makes it while the other waits, and a process that dies leaves nothing that would be taken for the thing.
+ *
+ * @returns The thing's path
+ * @throws {UsageError} when the cache can't be written
+ */
+export async function ensureCached(
+  { what, path, make }: CachedThing,
+  progress: Progress,
+): Promise<string> {
+  if (await exists(path)) return path;
+  const folder = dirname(path);
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+    using lock = await lockFor(`${path}.lock`, what, progress);
+    void lock;
+    if (await exists(path)) return path; // made by the process that we waited for
+    const scratch = await Deno.makeTempDir({ dir: folder, prefix: ".setup-" });
+    try {
+      const target = join(scratch, "result");
+      await make(target, scratch);
+      await Deno.rename(target, path);
+    } finally {
+      await Deno.remove(scratch, { recursive: true });
+    }
+    return path;
+  } catch (error) {
+    throw asUsageError(error, what, folder);
+  }
+}
+
+/** The lock is the operating system's: it is released when its holder ends, however that happens. */
+async function lockFor(path: string, what: string, progress: Progress): Promise<Deno.FsFile> {
+  const file = await Deno.open(path, { create: true, write: true });
+  const locked = file.lock(true);
+  const notice = setTimeout(
+    () => progress({ what, note: "waiting for another process that is fetching it" }),
+    500,
+  );
+  try {
+    await locked;
+    return file;
+  } finally {
+    clearTimeout(notice);
+  }
+}
+
+function asUsageError(error: unknown, what: string, folder: string): unknown {
+  const cure = "set LOCKSTEP_CACHE to a folder that can be written and has room";
+  if (error instanceof Deno.errors.PermissionDenied || isCode(error, "EROFS")) {
+    return new UsageError(`${what} can't be stored in ${folder}: ${messageOf(error)}; ${cure}`);
+  }
+  if (isCode(error, "ENOSPC") || isCode(error, "EDQUOT")) {
+    return new UsageError(`${what} can't be stored, the disk of ${folder} is full: ${cure}`);
+  }
+  if (error instanceof Deno.errors.NotADirectory || error instanceof Deno.errors.AlreadyExists) {
+    return new UsageError(`${what} can't be stored, ${folder} is not a folder: ${cure}`);
+  }
+  return error;
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return (error as { code?: string } | null)?.code === code;
+}

