@@ -47,6 +47,15 @@ export interface SpawnedWorker {
   readonly lastLines: readonly string[];
 }
 
+/** What a worker may do, beside reaching the broker; docs/permissions.md says why. */
+const WORKER_RIGHTS = [
+  "--allow-ffi",
+  "--allow-read",
+  "--allow-sys=hostname",
+  "--allow-env=LOCKSTEP_*,HOME,XDG_CACHE_HOME,USERPROFILE,LOCALAPPDATA",
+  "--ignore-env", // libraries that look at others find them unset
+];
+
 const LINES_KEPT = 50;
 const TERM_MS = 1_000;
 const ROOT = new URL("../../", import.meta.url);
@@ -162,11 +171,7 @@ function argumentsFor({ nats, entry }: SpawnOptions): string[] {
     ...(ROOT.protocol === "file:"
       ? ["--config", decodeURIComponent(ROOT.pathname) + "deno.json"]
       : []),
-    "--allow-ffi",
-    "--allow-read",
-    "--allow-write",
-    "--allow-env",
-    "--allow-sys",
+    ...WORKER_RIGHTS,
     local ? `--allow-net=${local}` : "--allow-net",
     (entry ?? new URL("workers/train_worker.ts", ROOT)).href,
   ];

@@ -3,15 +3,12 @@ import { connect } from "nats";
 import { exists } from "../../src/base/paths.ts";
 import { checkServer, startBroker } from "../../src/coordinator/broker.ts";
 import { natsServerProgram } from "../support/nats_server.ts";
+import { commandLineOf, isRunning } from "../support/processes.ts";
 
 const executable = await natsServerProgram();
 
 function portOf(url: string): number {
   return Number(url.split(":").at(-1));
-}
-
-async function isRunning(pid: number): Promise<boolean> {
-  return await exists(`/proc/${pid}`);
 }
 
 async function serverFolders(): Promise<string[]> {
@@ -36,7 +33,8 @@ Deno.test("startBroker() serves holders of its token, and leaves nothing behind"
     const client = await connect({ servers: `127.0.0.1:${port}`, token: broker.token });
     assert.ok((client.info?.max_payload ?? 0) >= 8 * 1024 * 1024);
     await client.close();
-    const commandLine = await Deno.readTextFile(`/proc/${pid}/cmdline`);
+    const commandLine = await commandLineOf(pid);
+    assert.match(commandLine, /nats\.conf/);
     assert.ok(!commandLine.includes(broker.token), "arguments are visible to other users");
   }
   assert.ok(!await isRunning(pid));

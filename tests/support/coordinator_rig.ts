@@ -50,7 +50,7 @@ export async function startCoordinator(options: CoordinatorRigOptions): Promise<
     threads: 1,
     lostAfter,
     entry: TEST_WORKER,
-    env: options.mode ? { TEST_WORKER: options.mode } : {},
+    env: options.mode ? { LOCKSTEP_TEST_WORKER: options.mode } : {},
   }));
   const { workers } = group;
   options.onWorkers?.(workers);

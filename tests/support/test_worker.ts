@@ -1,5 +1,5 @@
 /**
- * A worker process for tests of the coordinator: joins, beats, and does what the commands say. `TEST_WORKER`
+ * A worker process for tests of the coordinator: joins, beats, and does what the commands say. `LOCKSTEP_TEST_WORKER`
  * in its environment makes it misbehave.
  *
  * @module
@@ -11,7 +11,7 @@ import { startHeartbeat } from "../../src/worker/heartbeat.ts";
 import { joinRun, type Membership } from "../../src/worker/join.ts";
 import { readParent } from "../../src/worker/parent.ts";
 
-const mode = Deno.env.get("TEST_WORKER");
+const mode = Deno.env.get("LOCKSTEP_TEST_WORKER");
 const { settings, gone } = await readParent();
 gone.then(() => Deno.exit(3));
 if (mode === "exit early" && settings.index === 1) {

@@ -1,0 +1,19 @@
+/**
+ * Looks at other processes. Through a shell: Deno opens `/proc` only to programs that may do everything.
+ *
+ * @module
+ */
+
+async function shell(script: string, ...args: string[]) {
+  return await new Deno.Command("sh", { args: ["-c", script, "sh", ...args] }).output();
+}
+
+/** Whether a process is there, be it stopped or not yet reaped. */
+export async function isRunning(pid: number): Promise<boolean> {
+  return (await shell('kill -0 "$1"', String(pid))).success;
+}
+
+/** The command line of a process, its arguments separated by NUL. */
+export async function commandLineOf(pid: number): Promise<string> {
+  return new TextDecoder().decode((await shell('cat "/proc/$1/cmdline"', String(pid))).stdout);
+}
