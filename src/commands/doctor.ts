@@ -1,0 +1,156 @@
+/**
+ * `deno task doctor`: checks this machine, with a cure for each thing that is wrong.
+ *
+ * @module
+ */
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { messageOf } from "../base/errors.ts";
+import { LIBTENSORFLOW_VARIABLE, libtensorflowPath } from "../base/libtensorflow_path.ts";
+import { cacheFolder, exists } from "../base/paths.ts";
+import { LIBTENSORFLOW_VERSION, LOCKSTEP_VERSION } from "../base/versions.ts";
+import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+
+/** Flags of `doctor`. */
+export const DOCTOR_HELP: CommandHelp = {
+  name: "doctor",
+  summary: "Check what training needs on this machine: library, devices, broker, photos, weights.",
+  flags: [
+    { name: "nats", value: "URL", help: "Check this nats-server instead of starting one" },
+    HELP_FLAG,
+  ],
+  examples: ["deno task doctor", "deno task doctor --nats nats://host:4222"],
+};
+
+/** One thing that is looked at. */
+interface Check {
+  readonly name: string;
+  /** Says what is there; throws when something is wrong. */
+  readonly run: () => Promise<string>;
+  readonly cure: string;
+}
+
+/** Runs `doctor` and returns the exit code: 0 when every check passed. */
+export async function runDoctor(args: string[]): Promise<number> {
+  const flags = parseFlags(DOCTOR_HELP, args);
+  if (flags.on("help")) {
+    console.log(helpText(DOCTOR_HELP));
+    return 0;
+  }
+  console.log(`Lockstep ${LOCKSTEP_VERSION}, Deno ${Deno.version.deno}, V8 ${Deno.version.v8}`);
+  console.log(`Cache: ${cacheFolder()}`);
+  let failures = 0;
+  for (const check of checks(flags.text("nats"))) {
+    try {
+      console.log(`✓ ${check.name}: ${await check.run()}`);
+    } catch (error) {
+      failures++;
+      console.log(`✗ ${check.name}: ${messageOf(error)}`);
+      console.log(`  cure: ${check.cure}`);
+    }
+  }
+  console.log(failures === 0 ? "All is well" : `${failures} of the checks failed`);
+  return failures === 0 ? 0 : 1;
+}
+
+function checks(nats: string | undefined): Check[] {
+  const setup = 'run "deno task setup"';
+  return [
+    {
+      name: "libtensorflow",
+      run: checkEngine,
+      cure:
+        `${setup}, or set ${LIBTENSORFLOW_VARIABLE} to a libtensorflow ${LIBTENSORFLOW_VERSION}`,
+    },
+    { name: "one op on the engine", run: checkOp, cure: `mend libtensorflow first: ${setup}` },
+    nats
+      ? {
+        name: `nats-server at ${nats}`,
+        run: () => roundTrip({ url: nats }),
+        cure: "start that server",
+      }
+      : {
+        name: "nats-server",
+        run: checkBroker,
+        cure: `${setup}, or name a running server with --nats URL`,
+      },
+    { name: "photos of the default recipe", run: checkPhotos, cure: setup },
+    { name: "weights of the default recipe", run: checkWeights, cure: setup },
+    {
+      name: "folder for runs",
+      run: checkWritable,
+      cure: "choose a folder that can be written with --out DIR",
+    },
+  ];
+}
+
+async function checkEngine(): Promise<string> {
+  const path = libtensorflowPath();
+  const { openEngine } = await import("../engine/engine.ts");
+  const { tensorflowVersion, devices } = await openEngine();
+  const names = devices.map(({ name }) => name.replace(/^.*device:/, "")).join(", ");
+  return `TensorFlow ${tensorflowVersion} at ${path}; devices ${names}; ${availableParallelism()} threads`;
+}
+
+async function checkOp(): Promise<string> {
+  const { openEngine } = await import("../engine/engine.ts");
+  const { tf } = await import("../engine/tf.ts");
+  await openEngine();
+  const start = performance.now();
+  const sum = tf.tidy(() => tf.matMul(tf.ones([64, 64]), tf.ones([64, 64])).sum().arraySync());
+  if (sum !== 64 ** 3) {
+    throw new Error(`a product of matrices came out as ${sum}, expected ${64 ** 3}`);
+  }
+  return `a product of matrices is right (${(performance.now() - start).toFixed(1)} ms)`;
+}
+
+async function checkBroker(): Promise<string> {
+  const { findNatsServer, natsServerVersion } = await import("../provision/nats_server.ts");
+  const { startBroker } = await import("../coordinator/broker.ts");
+  const executable = await findNatsServer();
+  if (!executable) throw new Error("there is none on PATH and none in the cache");
+  const version = await natsServerVersion(executable);
+  await using broker = await startBroker({ executable });
+  return `${version} at ${executable}; ${await roundTrip(broker)}`;
+}
+
+async function roundTrip(address: { url: string; token?: string }): Promise<string> {
+  const { connectNats } = await import("../protocol/connection.ts");
+  const connection = await connectNats(address, { name: "lockstep doctor" });
+  try {
+    const subject = `lockstep.doctor.${crypto.randomUUID()}`;
+    connection.subscribe(subject, {
+      callback: (_, message) => void message.respond(message.data),
+    });
+    await connection.flush();
+    const start = performance.now();
+    const reply = await connection.request(subject, "ping", { timeout: 3_000 });
+    if (reply.string() !== "ping") throw new Error(`the server sent back "${reply.string()}"`);
+    return `a message went round in ${(performance.now() - start).toFixed(1)} ms`;
+  } finally {
+    await connection.close();
+  }
+}
+
+async function checkPhotos(): Promise<string> {
+  const path = join(cacheFolder(), "datasets", "food-groups");
+  if (!await exists(path)) throw new Error(`${path} is missing`);
+  const { scanImageFolder } = await import("../data/image_folder.ts");
+  const { classes, train, val } = await scanImageFolder(path);
+  return `${train.length} + ${val.length} pictures of ${classes.length} classes in ${path}`;
+}
+
+async function checkWeights(): Promise<string> {
+  const { weightsFolder } = await import("../provision/pretrained_weights.ts");
+  const path = join(weightsFolder(), "efficientnet-lite0-57934424.pth");
+  const { readWeights } = await import("../weights/weights_file.ts");
+  const tensors = await readWeights(path);
+  return `${tensors.size} tensors in ${path}`;
+}
+
+async function checkWritable(): Promise<string> {
+  const folder = Deno.cwd();
+  const file = await Deno.makeTempFile({ dir: folder, prefix: ".lockstep-doctor-" });
+  await Deno.remove(file);
+  return `${folder} can be written`;
+}
