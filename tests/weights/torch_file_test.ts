@@ -4,7 +4,17 @@ import fc from "fast-check";
 import { UsageError } from "../../src/base/errors.ts";
 import { decodeTorchFile, readTorchFile } from "../../src/weights/torch_file.ts";
 import { toFloat32 } from "../../src/weights/torch_tensor.ts";
-import { archive, bytesOf, floats, global, oneTensor, OP, pickle, text } from "./made_files.ts";
+import {
+  archive,
+  bytesOf,
+  floats,
+  global,
+  legacyFile,
+  oneTensor,
+  OP,
+  pickle,
+  text,
+} from "./made_files.ts";
 
 const FIXTURES = join(import.meta.dirname!, "..", "fixtures", "weights");
 
