@@ -30,13 +30,13 @@ const PERMISSIONS = [
   "--allow-env",
 ];
 
-/** Fetches what is missing; says so once for each thing that is being fetched. */
+/** Fetches what is missing; says so once for each thing. */
 async function setUp(): Promise<void> {
   const told = new Set<string>();
   const progress: Parameters<typeof ensureLibtensorflow>[0] = ({ what, bytes }) => {
     if (bytes === undefined || told.has(what)) return;
     told.add(what);
-    console.error(`Fetching ${what}`);
+    console.error(`Set-up: ${what}`);
   };
   await ensureLibtensorflow(progress);
   await ensureNatsServer(progress);
