@@ -14,7 +14,6 @@ import {
 } from "./attributes.ts";
 import { cString, EngineError, Status } from "./status.ts";
 import type { LibTensorflow } from "./symbols.ts";
-import type { Tracer } from "./tracer.ts";
 
 /** Number by which tfjs's backend knows a native tensor. */
 export type TensorId = number;
@@ -32,6 +31,21 @@ export interface Device {
   readonly name: string;
   /** Such as `CPU` or `GPU`. */
   readonly type: string;
+}
+
+/** Follows what runs, to record it. */
+export interface OpRecorder {
+  /** An op has run on these inputs and gave these outputs. */
+  recordOp(
+    name: string,
+    attributes: readonly Attribute[],
+    inputs: readonly TensorId[],
+    outputs: readonly TensorMetadata[],
+  ): void;
+  /** A tensor came from JavaScript's memory. */
+  recordConstant(id: TensorId, dtype: number, tensor: Deno.PointerValue): void;
+  /** @throws {EngineError} when the tensor's values must not be read now */
+  assertReadable(id: TensorId): void;
 }
 
 /** Threads of TensorFlow's two pools; 0 lets TensorFlow choose. */
@@ -67,7 +81,7 @@ export class Runtime {
   readonly version: string;
   readonly devices: readonly Device[];
   /** Records ops while a function is traced. */
-  tracer: Tracer | undefined;
+  tracer: OpRecorder | undefined;
   readonly #status: Status;
   readonly #handles = new Map<TensorId, Deno.PointerValue>();
   readonly #writeAttributes: AttributeWriter;

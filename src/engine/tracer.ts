@@ -5,7 +5,7 @@
  */
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { type Attribute, type AttributeWriter, cText, graphAttributes } from "./attributes.ts";
-import type { Runtime, TensorId, TensorMetadata } from "./runtime.ts";
+import type { OpRecorder, Runtime, TensorId, TensorMetadata } from "./runtime.ts";
 import { EngineError, Status } from "./status.ts";
 import type { LibTensorflow } from "./symbols.ts";
 
@@ -36,7 +36,7 @@ export interface TracedFunction {
 }
 
 /** Records what the runtime executes between its making and `finish()`. */
-export class Tracer implements Disposable {
+export class Tracer implements OpRecorder, Disposable {
   readonly #runtime: Runtime;
   readonly #lib: LibTensorflow;
   readonly #status: Status;
