@@ -20,6 +20,7 @@ export const EXIT_TERMINATED = 143;
  * Messages start with a capital and end without a period.
  */
 export class LockstepError extends Error {
+  /** For messages. */
   override name = "LockstepError";
   /** The exit code of the process when nobody handles this error. */
   readonly exitCode: number = EXIT_FAILED;
@@ -27,15 +28,20 @@ export class LockstepError extends Error {
 
 /** Wrong usage, config or input: found before any worker starts; exit code 2. */
 export class UsageError extends LockstepError {
+  /** For messages. */
   override name = "UsageError";
+  /** 2. */
   override readonly exitCode: number = EXIT_USAGE;
 }
 
 /** The run was ended by a signal; exit code 130 (SIGINT) or 143 (SIGTERM). */
 export class InterruptedError extends LockstepError {
+  /** For messages. */
   override name = "InterruptedError";
+  /** 130 or 143. */
   override readonly exitCode: number;
 
+  /** Makes the error of a run that `signal` ended. */
   constructor(message: string, signal: "SIGINT" | "SIGTERM" = "SIGINT") {
     super(message);
     this.exitCode = signal === "SIGINT" ? EXIT_INTERRUPTED : EXIT_TERMINATED;

@@ -16,7 +16,9 @@ type Tree = Record<string, unknown>;
 
 /** One override of the command line: a dotted key and its value. */
 export interface Override {
+  /** Dotted, such as `train.lr`. */
   key: string;
+  /** As YAML would give it. */
   value: unknown;
 }
 

@@ -43,6 +43,7 @@ export interface TrainOptions {
 export interface TrainResult {
   /** The run folder. */
   readonly folder: string;
+  /** Losses and accuracies per epoch, as in `history.json`. */
   readonly history: History;
 }
 

@@ -25,10 +25,13 @@ export interface EngineOptions {
 
 /** The open engine. */
 export interface Engine {
+  /** The native side: tensors and ops. */
   readonly runtime: Runtime;
   /** Such as `2.21.0`. */
   readonly tensorflowVersion: string;
+  /** The library that was opened. */
   readonly libraryPath: string;
+  /** What TensorFlow may place ops on. */
   readonly devices: readonly Device[];
 }
 

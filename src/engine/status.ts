@@ -32,12 +32,14 @@ export type StatusCode = (typeof CODES)[number];
 
 /** A failure inside TensorFlow, or a use of the engine that can't work. */
 export class EngineError extends LockstepError {
+  /** For messages. */
   override name = "EngineError";
   /** Name of the native status, such as `INVALID_ARGUMENT`. */
   readonly code: StatusCode;
   /** The op or call that failed, such as `MatMul` or `TFE_NewContext`. */
   readonly op: string;
 
+  /** Made by {@linkcode Status.check}, with a sentence that names the op and its shapes. */
   constructor(code: StatusCode, op: string, message: string) {
     super(message);
     this.code = code;

@@ -9,6 +9,7 @@ export type ConfusionMatrix = number[][];
 
 /** How well one class is recognized. */
 export interface ClassAccuracy {
+  /** Its name. */
   class: string;
   /** The share of the class's samples that were recognized, 0 … 1; NaN without samples. */
   accuracy: number;

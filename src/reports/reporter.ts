@@ -9,7 +9,9 @@ import type { EpochRecord } from "./history.ts";
 export interface DownloadEvent {
   /** What is fetched, such as `nats-server 2.15.1`. */
   what: string;
+  /** Bytes that are here. */
   bytes?: number;
+  /** Bytes that there will be, where it is known. */
   totalBytes?: number;
   /** What happens when no bytes flow, such as `unpacking`. */
   note?: string;
@@ -17,9 +19,11 @@ export interface DownloadEvent {
 
 /** A part of an epoch that begins. */
 export interface Phase {
+  /** Which part. */
   name: "train" | "validate";
   /** Counted from 1. */
   epoch: number;
+  /** Epochs of the run. */
   epochs: number;
   /** Samples of the phase. */
   total: number;
@@ -41,11 +45,13 @@ export interface PhaseProgress {
 export interface Summary {
   /** Wall time of the whole run. */
   seconds: number;
+  /** Of the validation, 0 … 1. */
   bestAccuracy: number;
   /** 0 when no epoch was finished. */
   bestEpoch: number;
   /** The run folder. */
   folder: string;
+  /** Whether it was ended by a signal. */
   interrupted?: boolean;
 }
 
@@ -59,10 +65,15 @@ export interface Reporter {
   workerLine(rank: number, line: string): void;
   /** Shows the kept lines of a rank that failed, unless they have been shown. */
   workerFailed(rank: number): void;
+  /** A part of the set-up goes on. */
   download(event: DownloadEvent): void;
+  /** A part of an epoch begins. */
   phase(phase: Phase): void;
+  /** The part of the epoch goes on. */
   progress(progress: PhaseProgress): void;
+  /** An epoch is trained, validated and on record. */
   epochDone(record: EpochRecord, epochs: number, best: boolean): void;
+  /** The run has ended. */
   summary(summary: Summary): void;
   /** Leaves the terminal clean; may be called more than once. */
   close(): void;

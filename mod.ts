@@ -1,0 +1,70 @@
+/**
+ * Lockstep: distributed data-parallel training of image classifiers on Deno and TensorFlow.
+ *
+ * This module is the only stable surface; everything under `src/` may change.
+ *
+ * @example
+ * ```ts
+ * import { train } from "./mod.ts";
+ *
+ * async function fineTune(pictures: string) {
+ *   const { folder, history } = await train({
+ *     name: "my-pictures",
+ *     workers: 2,
+ *     model: { name: "efficientnet_lite0", featureExtract: true },
+ *     data: {
+ *       root: pictures,
+ *       train: [{ RandomResizedCrop: 160 }, "RandomHorizontalFlip"],
+ *       val: [{ Resize: 176 }, { CenterCrop: 160 }],
+ *     },
+ *     train: { epochs: 5, batchSize: 12, lr: 0.01 },
+ *   });
+ *   console.log(folder, history.best.accuracy);
+ * }
+ * ```
+ *
+ * @module
+ */
+import { validateConfig } from "./src/config/load.ts";
+import type { ConfigInput } from "./src/config/schema.ts";
+import { train as run, type TrainOptions, type TrainResult } from "./src/coordinator/run.ts";
+
+export { InterruptedError, LockstepError, UsageError } from "./src/base/errors.ts";
+export { loadConfig, type Override, parseOverride } from "./src/config/load.ts";
+export type { Config, ConfigInput } from "./src/config/schema.ts";
+export type { TrainOptions, TrainResult } from "./src/coordinator/run.ts";
+export { type Engine, type EngineOptions, openEngine } from "./src/engine/engine.ts";
+export type { Device, Threads } from "./src/engine/runtime.ts";
+export { EngineError, type StatusCode } from "./src/engine/status.ts";
+export { MODEL_NAMES, type ModelName } from "./src/models/config.ts";
+export { createModel, type ModelOptions } from "./src/models/create_model.ts";
+export type { TransformInput } from "./src/data/transform_specs.ts";
+export type { ClassAccuracy } from "./src/metrics/confusion.ts";
+export type { LoadReport } from "./src/models/state_dict.ts";
+export type { EpochRecord, History } from "./src/reports/history.ts";
+export type {
+  DownloadEvent,
+  Phase,
+  PhaseProgress,
+  Reporter,
+  Summary,
+} from "./src/reports/reporter.ts";
+export { terminalReporter, type TerminalReporterOptions } from "./src/reports/terminal_reporter.ts";
+export type { CheckpointInfo } from "./src/train/checkpoint.ts";
+export { evaluate, type EvaluateOptions, type Evaluation } from "./src/train/evaluate.ts";
+export { loadCheckpoint, type LoadedCheckpoint } from "./src/train/load_checkpoint.ts";
+export { loadTorchWeights, type LoadWeightsOptions } from "./src/train/load_weights.ts";
+
+/**
+ * Trains by a config: fetches what is missing, starts broker and workers, trains and validates, and leaves a
+ * run folder with checkpoints, history and pictures.
+ *
+ * @param config As in a YAML file; keys with a default may be left out. {@linkcode loadConfig} reads a file
+ * @param options Reporter, resume, signal; nothing is printed unless a reporter is given
+ * @throws {UsageError} for what is wrong before the start: a key, the data, the weights
+ * @throws {LockstepError} for what goes wrong on the way; the last checkpoint stays whole
+ * @throws {InterruptedError} after an orderly stop by `options.signal`
+ */
+export async function train(config: ConfigInput, options: TrainOptions = {}): Promise<TrainResult> {
+  return await run(validateConfig(config), options);
+}

@@ -1,0 +1,146 @@
+/**
+ * Evaluation of a model on a folder of pictures, in this process.
+ *
+ * @module
+ */
+import { softmaxCrossEntropyPerSample } from "../engine/native_ops.ts";
+import { tf } from "../engine/tf.ts";
+import { tensorFrom } from "../engine/transfer.ts";
+import { UsageError } from "../base/errors.ts";
+import { scanImageFolder } from "../data/image_folder.ts";
+import { type Batch, Loader } from "../data/loader.ts";
+import { planEpoch } from "../data/sampler.ts";
+import { type TransformInput, transformsSchema } from "../data/transform_specs.ts";
+import { TransformPipeline } from "../data/transforms.ts";
+import { type ClassAccuracy, confusionMatrix, perClassAccuracy } from "../metrics/confusion.ts";
+
+/** What to evaluate on, and how. */
+export interface EvaluateOptions {
+  /** Part of the folder (default `val`). */
+  readonly split?: "train" | "val";
+  /** Share of a single folder's pictures that are the `val` part. */
+  readonly valFraction?: number;
+  /** Seed of that split. */
+  readonly seed?: number;
+  /** Transforms as in a config's `data.val` (default: torchvision's for ImageNet, 224 pixels). */
+  readonly transforms?: readonly TransformInput[];
+  /** Pictures per pass (default 32). */
+  readonly batchSize?: number;
+  /** What a picture that can't be read does (default `fail`). */
+  readonly onError?: "fail" | "skip";
+  /** Largest picture that is decoded, in pixels (default 100 million). */
+  readonly maxPixels?: number;
+}
+
+/** What came out. */
+export interface Evaluation {
+  /** Mean cross-entropy. */
+  readonly loss: number;
+  /** Share of the pictures whose class has the highest logit, 0 … 1. */
+  readonly accuracy: number;
+  /** Pictures that were scored: each of the part exactly once, but for those that were skipped. */
+  readonly count: number;
+  /** Accuracy and number of pictures of each class. */
+  readonly perClass: readonly ClassAccuracy[];
+  /** Pictures by true class (row) and predicted class (column). */
+  readonly confusion: readonly (readonly number[])[];
+  /** Pictures that couldn't be read. */
+  readonly skipped: readonly { readonly path: string; readonly reason: string }[];
+}
+
+const IMAGENET: readonly TransformInput[] = [
+  { Resize: 256 },
+  { CenterCrop: 224 },
+  { Normalize: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } },
+];
+
+/**
+ * Evaluates a model on an image folder. The engine must be open.
+ *
+ * @param model float32 [n, h, w, 3] → logits [n, classes], with the folder's classes in alphabetical order
+ * @param root Folder with `train/` and `val/`, or, with `valFraction`, one folder of classes
+ * @throws {UsageError} when the folder can't be used or has another number of classes than the model
+ * @throws {DataError} when a picture can't be read, unless such are skipped
+ *
+ * @example
+ * ```ts
+ * import { evaluate, loadCheckpoint, openEngine } from "../../mod.ts";
+ *
+ * async function check(run: string, pictures: string) {
+ *   await openEngine();
+ *   const { model } = await loadCheckpoint(`${run}/checkpoints/best`);
+ *   const { accuracy, count } = await evaluate(model, pictures);
+ *   console.log(`${accuracy.toFixed(3)} of ${count} pictures`);
+ * }
+ * ```
+ */
+export async function evaluate(
+  model: tf.LayersModel,
+  root: string,
+  options: EvaluateOptions = {},
+): Promise<Evaluation> {
+  const { split = "val", transforms = IMAGENET, batchSize = 32 } = options;
+  const folder = await scanImageFolder(root, options);
+  const samples = folder[split];
+  const { classes } = folder;
+  const outputs = model.outputShape.at(-1);
+  if (outputs !== classes.length) {
+    throw new UsageError(
+      `The model has ${outputs} classes, but ${root} has ${classes.length} (${classes.join(", ")})`,
+    );
+  }
+  const loader = new Loader({
+    root,
+    samples,
+    pipeline: new TransformPipeline(transformsSchema.parse(transforms)),
+    onError: options.onError ?? "fail",
+    prefetch: 2,
+    maxPixels: options.maxPixels ?? 100_000_000,
+    cacheBytes: 0,
+  });
+  const plan = planEpoch({
+    length: samples.length,
+    globalBatch: batchSize,
+    rank: 0,
+    worldSize: 1,
+    seed: 0,
+    epoch: 0,
+    shuffle: false,
+  });
+  let lossSum = 0;
+  const labels: number[] = [];
+  const predictions: number[] = [];
+  const skipped: { path: string; reason: string }[] = [];
+  for await (const batch of loader.batches(plan, 0, { seed: 0 })) {
+    skipped.push(...batch.skipped.map(({ path, reason }) => ({ path, reason })));
+    if (batch.labels.length === 0) continue;
+    const scores = score(model, batch);
+    lossSum += scores.lossSum;
+    labels.push(...batch.labels);
+    predictions.push(...scores.predictions);
+  }
+  const confusion = confusionMatrix(labels, predictions, classes.length);
+  const correct = labels.filter((label, index) => label === predictions[index]).length;
+  return {
+    loss: lossSum / labels.length,
+    accuracy: correct / labels.length,
+    count: labels.length,
+    perClass: perClassAccuracy(confusion, classes),
+    confusion,
+    skipped,
+  };
+}
+
+function score(model: tf.LayersModel, { images, labels, height, width }: Batch) {
+  const bytes = new Uint8Array(images.buffer, images.byteOffset, images.byteLength);
+  let lossSum = 0;
+  let predictions: number[] = [];
+  tf.tidy(() => {
+    const input = tensorFrom([labels.length, height, width, 3], "float32", bytes);
+    const logits = model.predict(input) as tf.Tensor2D;
+    const truth = tf.tensor1d(labels, "int32");
+    lossSum = tf.sum(softmaxCrossEntropyPerSample(logits, truth)).arraySync() as number;
+    predictions = tf.argMax(logits, 1).arraySync() as number[];
+  });
+  return { lossSum, predictions };
+}

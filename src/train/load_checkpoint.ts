@@ -1,0 +1,52 @@
+/**
+ * From a checkpoint back to a model.
+ *
+ * @module
+ */
+import { UsageError } from "../base/errors.ts";
+import type { tf } from "../engine/tf.ts";
+import { MODEL_NAMES } from "../models/config.ts";
+import { createModel } from "../models/create_model.ts";
+import { type CheckpointInfo, readCheckpoint } from "./checkpoint.ts";
+import { setState } from "./load_weights.ts";
+
+/** A model as a run left it. */
+export interface LoadedCheckpoint {
+  /** float32 [n, h, w, 3], normalized as in training → logits [n, classes]. */
+  readonly model: tf.LayersModel;
+  /** Names of the classes, in the order of the logits. */
+  readonly classes: readonly string[];
+  /** Epoch, step, accuracy and the like. */
+  readonly info: CheckpointInfo;
+}
+
+/**
+ * Loads the model of a checkpoint. The engine must be open.
+ *
+ * @param path Folder of the checkpoint, such as `runs/latest/checkpoints/best`
+ * @throws {UsageError} when the checkpoint is missing, damaged, or of an unknown architecture
+ *
+ * @example
+ * ```ts
+ * import { loadCheckpoint, openEngine } from "../../mod.ts";
+ *
+ * async function show(folder: string) {
+ *   await openEngine();
+ *   const { model, classes } = await loadCheckpoint(`${folder}/checkpoints/best`);
+ *   console.log(classes, model.countParams());
+ * }
+ * ```
+ */
+export async function loadCheckpoint(path: string): Promise<LoadedCheckpoint> {
+  const { info, model: tensors } = await readCheckpoint(path);
+  const name = MODEL_NAMES.find((known) => known === info.model.name);
+  if (!name) {
+    throw new UsageError(
+      `Checkpoint ${path} is of the model "${info.model.name}", which this Lockstep doesn't know ` +
+        `(known are ${MODEL_NAMES.join(", ")}): update Lockstep`,
+    );
+  }
+  const model = createModel(name, { numClasses: info.model.numClasses });
+  setState(model, tensors, path);
+  return { model, classes: info.classes, info };
+}
