@@ -1,15 +1,32 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { basename, join } from "node:path";
+import { randomStream } from "../../src/base/random.ts";
+import { decodeImage } from "../../src/data/decode.ts";
+import { scanImageFolder } from "../../src/data/image_folder.ts";
+import { transformsSchema } from "../../src/data/transform_specs.ts";
+import { TransformPipeline } from "../../src/data/transforms.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { tf } from "../../src/engine/tf.ts";
 import { tensorFrom } from "../../src/engine/transfer.ts";
 import { createModel } from "../../src/models/create_model.ts";
 import { publicWeightName } from "../../src/models/efficientnet_lite.ts";
 import { parametersOf } from "../../src/models/parameters.ts";
+import { ensureDataset } from "../../src/provision/datasets.ts";
+import { ensurePretrainedWeights } from "../../src/provision/pretrained_weights.ts";
+import { loadTorchWeights } from "../../src/train/load_weights.ts";
 import { assertWithin, fill, type FilledInput, inputImages, readFixture } from "./fixture_model.ts";
 
 await openEngine();
 
 interface Fixture {
+  photos: {
+    file: string;
+    decodedSha256: string;
+    preprocessedSha256: string;
+    logits: number[];
+  }[];
+  preprocess: { mean: number[]; std: number[] };
   filled: { input: FilledInput; logits: number[][] };
 }
 
@@ -54,3 +71,42 @@ Deno.test("publicWeightName() leaves other names as they are", () => {
     "features.2.0.block.1.0.weight",
   );
 });
+
+Deno.test("efficientnet_lite0 with its ImageNet weights sees what PyTorch sees in three photos", async () => {
+  const root = await ensureDataset("food-groups", () => {});
+  const files = await findPhotos(root, fixture.photos.map(({ file }) => basename(file)));
+  const model = createModel("efficientnet_lite0", { numClasses: 1000 });
+  await loadTorchWeights(model, await ensurePretrainedWeights("efficientnet_lite0", () => {}));
+  const { mean, std } = fixture.preprocess;
+  const transforms = [{ Resize: 256 }, { CenterCrop: 224 }, { Normalize: { mean, std } }];
+  const pipeline = new TransformPipeline(transformsSchema.parse(transforms));
+  for (const { file, decodedSha256, preprocessedSha256, logits } of fixture.photos) {
+    const path = files.get(basename(file))!;
+    const image = await decodeImage(await Deno.readFile(path), { path });
+    assert.equal(sha256(image.data), decodedSha256, `${file}: Pillow's pixels`);
+    const prepared = pipeline.prepare(image);
+    assert.equal(sha256(prepared.data), preprocessedSha256, `${file}: torchvision's pixels`);
+    const input = new Float32Array(pipeline.floats);
+    pipeline.apply(prepared, randomStream("unused"), input, 0);
+    const actual = tf.tidy(() =>
+      (model.predict(tf.tensor4d(input, [1, 224, 224, 3])) as tf.Tensor2D).arraySync()
+    );
+    assertWithin(actual[0], logits, 1e-4, file);
+  }
+  model.dispose();
+});
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** Paths of photos by name, wherever in a data set they stand. */
+async function findPhotos(root: string, names: readonly string[]): Promise<Map<string, string>> {
+  const { train, val } = await scanImageFolder(root);
+  const found = new Map(
+    [...train, ...val].map(({ path }) => [basename(path), join(root, path)] as const)
+      .filter(([name]) => names.includes(name)),
+  );
+  assert.equal(found.size, names.length);
+  return found;
+}
