@@ -2,8 +2,8 @@
  * `deno task test`: fetches what the tests need, then runs them.
  *
  * The tests work on the real thing: TensorFlow's library, a real nats-server, real photos, real weights.
- * Arguments go on to `deno test`; paths among them replace the default, which is all of `tests/`, and what
- * follows `--` goes to the tests.
+ * Arguments go on to `deno test`; paths among them replace the default, which is all of `tests/` and
+ * the examples in doc comments; what follows `--` goes to the tests.
  *
  * ```sh
  * deno task test tests/engine --filter "openEngine()"
@@ -30,6 +30,9 @@ const PERMISSIONS = [
   "--allow-env",
 ];
 
+/** The tests, and the modules whose documented examples run as tests. */
+const EVERYTHING = ["mod.ts", "src", "tests"];
+
 /** Fetches what is missing; says so once for each thing. */
 async function setUp(): Promise<void> {
   const told = new Set<string>();
@@ -47,7 +50,7 @@ async function setUp(): Promise<void> {
 /** Runs `deno test` and returns its exit code; a signal sent to this process goes on to it. */
 async function runTests(args: readonly string[]): Promise<number> {
   const chosen = await Promise.all(args.map((arg) => !arg.startsWith("-") && exists(arg)));
-  const paths = chosen.includes(true) ? [] : ["tests"];
+  const paths = chosen.includes(true) ? [] : ["--doc", ...EVERYTHING];
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", ...PERMISSIONS, ...paths, ...args],
     cwd: PROJECT_ROOT,
