@@ -118,6 +118,14 @@ export class Crew implements AsyncDisposable {
     return new Crew({ workers, reducer, commands, liveness, lost, stack: stack.move() });
   }
 
+  /** Steps that the workers have begun in what they are doing, as their last signs of life say. */
+  stepsBegun(command: string): number[] {
+    return this.workers.map(({ rank }) => {
+      const sign = this.#liveness.lastSign(rank);
+      return sign?.activity === command ? sign.step : 0;
+    });
+  }
+
   /**
    * Has every worker run a command.
    *

@@ -9,6 +9,7 @@ import { planEpoch } from "../data/sampler.ts";
 import { confusionMatrix, overallAccuracy } from "../metrics/confusion.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { COMMANDS, epochOutcomeSchema, shardScoresSchema } from "../train/commands.ts";
+import { validationBatchSize } from "../train/job.ts";
 import type { EpochSpan } from "../train/train_epoch.ts";
 import type { Crew } from "./crew.ts";
 import type { PreparedRun } from "./prepare.ts";
@@ -39,6 +40,9 @@ export interface TrainedEpoch {
   /** Whether it was asked to stop before its end. */
   readonly stopped: boolean;
 }
+
+/** Milliseconds between two looks at how far the workers' validation is. */
+const PROGRESS_MS = 500;
 
 /** What the workers are, and who listens. */
 export interface EpochContext {
@@ -124,7 +128,13 @@ export async function validate(
   const { config, folder } = run;
   const count = folder.val.length;
   reporter.phase({ name: "validate", epoch, epochs: config.train.epochs, total: count });
-  const replies = await crew.callAll(COMMANDS.validate, { epoch }, { signal });
+  const rows = validationBatchSize(config) / config.workers;
+  const ticker = setInterval(() => {
+    const steps = crew.stepsBegun(COMMANDS.validate).reduce((sum, step) => sum + step, 0);
+    reporter.progress({ done: Math.min(count, Math.round(steps * rows)) });
+  }, PROGRESS_MS);
+  const replies = await crew.callAll(COMMANDS.validate, { epoch }, { signal })
+    .finally(() => clearInterval(ticker));
   const shards = replies.map(({ result }) => shardScoresSchema.parse(result));
   const predictions = new Int32Array(count).fill(-1);
   for (const { indices, predictions: predicted } of shards) {

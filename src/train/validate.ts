@@ -23,6 +23,7 @@ export interface ShardScores {
  * once: shares are disjoint, and none is padded.
  *
  * @param batchSize Samples per step over all ranks
+ * @param onStep Called when a step begins, with its number
  */
 export async function validateShard(
   { replica, loader, samples: length, place, batchSize }: {
@@ -32,6 +33,7 @@ export async function validateShard(
     place: Place;
     batchSize: number;
   },
+  onStep: (step: number) => void,
   signal?: AbortSignal,
 ): Promise<ShardScores> {
   const plan = planEpoch({
@@ -47,6 +49,7 @@ export async function validateShard(
   const predictions: number[] = [];
   const skipped: SkippedSample[] = [];
   for await (const batch of loader.batches(plan, 0, { seed: 0, signal })) {
+    onStep(batch.step);
     skipped.push(...batch.skipped);
     if (batch.labels.length === 0) continue;
     const scores = await replica.evaluate(batch);

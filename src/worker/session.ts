@@ -130,9 +130,11 @@ export class Session {
   }
 
   async #validate(args: Json): Promise<Json> {
-    validateSchema.parse(args);
-    const { place, signal } = this.#options;
-    const scores = await validateShard({ ...this.#validation, place }, signal);
+    const { epoch } = validateSchema.parse(args);
+    const { place, signal, heartbeat } = this.#options;
+    const onStep = (step: number) => heartbeat.at(epoch, step);
+    onStep(0);
+    const scores = await validateShard({ ...this.#validation, place }, onStep, signal);
     return {
       lossSum: Number.isFinite(scores.lossSum) ? scores.lossSum : null,
       indices: [...scores.indices],
