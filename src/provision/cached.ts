@@ -3,10 +3,13 @@
  *
  * @module
  */
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import type { Progress } from "./progress.ts";
+
+/** How the folders end in which things are made. */
+const SCRATCH_SUFFIX = ".setup";
 
 /** What to make. */
 export interface CachedThing {
@@ -29,14 +32,16 @@ export async function ensureCached(
   { what, path, make }: CachedThing,
   progress: Progress,
 ): Promise<string> {
-  if (await exists(path)) return path;
   const folder = dirname(path);
   try {
+    if (await exists(path)) return path;
     await Deno.mkdir(folder, { recursive: true });
     using lock = await lockFor(`${path}.lock`, what, progress);
     void lock;
     if (await exists(path)) return path; // made by the process that we waited for
-    const scratch = await Deno.makeTempDir({ dir: folder, prefix: ".setup-" });
+    const prefix = `.${basename(path)}~`;
+    await removeLeftovers(folder, prefix);
+    const scratch = await Deno.makeTempDir({ dir: folder, prefix, suffix: SCRATCH_SUFFIX });
     try {
       const target = join(scratch, "result");
       await make(target, scratch);
@@ -47,6 +52,14 @@ export async function ensureCached(
     return path;
   } catch (error) {
     throw asUsageError(error, what, folder);
+  }
+}
+
+/** Removes what killed processes left, which may be hundreds of megabytes. Only for the holder of the lock. */
+async function removeLeftovers(folder: string, prefix: string): Promise<void> {
+  for await (const { name } of Deno.readDir(folder)) {
+    if (!name.startsWith(prefix) || !name.endsWith(SCRATCH_SUFFIX)) continue;
+    await Deno.remove(join(folder, name), { recursive: true });
   }
 }
 

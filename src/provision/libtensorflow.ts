@@ -31,7 +31,7 @@ const WHEELS: Record<string, Wheel> = {
     bytes: 274_000_871,
   },
   "linux-aarch64": {
-    name: "tensorflow-cpu",
+    name: "tensorflow", // tensorflow-cpu has no wheel for it
     version: LIBTENSORFLOW_VERSION,
     platform: "manylinux_2_27_aarch64",
   },

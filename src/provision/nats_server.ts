@@ -80,9 +80,9 @@ async function findInstalled(): Promise<string | undefined> {
   for (const folder of (Deno.env.get("PATH") ?? "").split(delimiter)) {
     const path = join(folder, PROGRAM);
     if (folder === "" || !await isFile(path)) continue;
-    const [major, minor] = await natsServerVersion(path).then((version) =>
-      version.split(".").map(Number)
-    );
+    // One that can't be run, such as a wrapper whose program is gone, is passed over.
+    const version = await natsServerVersion(path).catch(() => "0.0.0");
+    const [major, minor] = version.split(".").map(Number);
     if (major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])) return path;
   }
 }

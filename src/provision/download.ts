@@ -1,0 +1,87 @@
+/**
+ * Fetches one file over HTTP.
+ *
+ * @module
+ */
+import type { Progress } from "./progress.ts";
+
+/** How long a server may send nothing, in milliseconds. */
+const PATIENCE_MS = 30_000;
+
+/**
+ * Fetches a file; what an earlier attempt left at `path` is gone on with. Nothing is checked: whoever knows the
+ * file's hash has to.
+ *
+ * @param path File to write
+ * @param what For people
+ * @throws {Error} when the server can't be reached, refuses, stops in the middle, or sends nothing for 30 seconds
+ */
+export async function download(
+  url: string,
+  path: string,
+  what: string,
+  progress: Progress,
+  patienceMs = PATIENCE_MS,
+): Promise<void> {
+  using file = await Deno.open(path, { write: true, create: true });
+  let bytes = await file.seek(0, Deno.SeekMode.End);
+  const silence = new SilenceTimer(patienceMs);
+  try {
+    const headers: HeadersInit = bytes > 0 ? { range: `bytes=${bytes}-` } : {};
+    const response = await fetch(url, { headers, signal: silence.signal });
+    const rangeIsOver = response.status === 416;
+    if (rangeIsOver) return void await response.body?.cancel(); // all of it was here
+    if (!response.ok || !response.body) {
+      await response.body?.cancel();
+      throw new Error(`the server answered ${response.status}`);
+    }
+    if (response.status !== 206) {
+      await file.truncate(0);
+      bytes = await file.seek(0, Deno.SeekMode.Start);
+    }
+    const length = Number(response.headers.get("content-length"));
+    const total = length > 0 ? { totalBytes: bytes + length } : {};
+    for await (const part of response.body) {
+      silence.restart();
+      for (let offset = 0; offset < part.length;) offset += await file.write(part.subarray(offset));
+      bytes += part.length;
+      progress({ what, bytes, ...total });
+    }
+  } catch (error) {
+    throw silence.signal.aborted ? silence.signal.reason : withCause(error);
+  } finally {
+    silence.stop();
+  }
+}
+
+/** Aborts when it is not restarted in time. */
+class SilenceTimer {
+  readonly #controller = new AbortController();
+  readonly #patienceMs: number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(patienceMs: number) {
+    this.#patienceMs = patienceMs;
+    this.restart();
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  restart(): void {
+    clearTimeout(this.#timer);
+    const reason = new Error(`the server sent nothing for ${this.#patienceMs / 1000} s`);
+    this.#timer = setTimeout(() => this.#controller.abort(reason), this.#patienceMs);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+/** fetch() says little itself; its cause names the host or the network's error. */
+function withCause(error: unknown): unknown {
+  if (!(error instanceof Error) || !(error.cause instanceof Error)) return error;
+  return new Error(`${error.message}: ${error.cause.message}`, { cause: error });
+}

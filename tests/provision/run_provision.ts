@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import type { ProgressEvent } from "../../src/provision/progress.ts";
+
+/** What a call in another process came to. */
+export interface Outcome {
+  path?: string;
+  /** Name and message of the error. */
+  name?: string;
+  message?: string;
+  events: ProgressEvent[];
+}
+
+const CALLS = {
+  ensureNatsServer: ["nats_server", "ensureNatsServer", ""],
+  ensureLibtensorflow: ["libtensorflow", "ensureLibtensorflow", ""],
+  ensureFoodGroups: ["datasets", "ensureDataset", '"food-groups", '],
+  ensureResnet18: ["pretrained_weights", "ensurePretrainedWeights", '"resnet18", '],
+} as const;
+
+/** Fetches something in a process of its own, with an own cache, environment and rights. */
+export async function runProvision(
+  cache: string,
+  call: keyof typeof CALLS,
+  { env = {}, rights = ["--allow-all"] }: { env?: Record<string, string>; rights?: string[] } = {},
+): Promise<Outcome> {
+  const [module, name, first] = CALLS[call];
+  return await runScript(cache, module, `${name}(${first}(event) => events.push(event))`, {
+    env,
+    rights,
+  });
+}
+
+/** Evaluates `call`, which may use what a module of provision exports, and `events`. */
+export async function runScript(
+  cache: string,
+  module: string,
+  call: string,
+  { env = {}, rights = ["--allow-all"] }: { env?: Record<string, string>; rights?: string[] } = {},
+): Promise<Outcome> {
+  const url = new URL(`../../src/provision/${module}.ts`, import.meta.url).href;
+  const name = call.slice(0, call.indexOf("("));
+  const script = `
+    import { ${name} } from "${url}";
+    const events = [];
+    try {
+      const path = await ${call};
+      console.log(JSON.stringify({ path, events }));
+    } catch (error) {
+      console.log(JSON.stringify({ name: error.name, message: error.message, events }));
+    }`;
+  const config = new URL("../../deno.json", import.meta.url).pathname;
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  await Deno.writeTextFile(file, script);
+  try {
+    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "--no-check", "--no-prompt", ...rights, "--config", config, file],
+      env: { LOCKSTEP_CACHE: cache, LOCKSTEP_LIBTENSORFLOW: "", ...env },
+    }).output();
+    const text = new TextDecoder().decode(stdout);
+    assert.ok(text, new TextDecoder().decode(stderr));
+    return JSON.parse(text) as Outcome;
+  } finally {
+    await Deno.remove(file);
+  }
+}
