@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { delay, within } from "../../src/base/async.ts";
-import { exists } from "../../src/base/paths.ts";
 import { WorkerLostError } from "../../src/coordinator/lost_worker.ts";
 import type { Liveness } from "../../src/coordinator/liveness.ts";
 import { startCoordinator } from "../support/coordinator_rig.ts";
+import { isRunning } from "../support/processes.ts";
 
 async function lostWorker(liveness: Liveness, milliseconds: number): Promise<WorkerLostError> {
   const fired = new Promise<void>((resolve) => {
@@ -91,7 +91,7 @@ Deno.test("WorkerGroup.stop() leaves no process, whatever it takes", async () =>
   assert.ok(performance.now() - begin < 3_000);
   for (const { pid, exit } of run.workers) {
     assert.ok(exit);
-    assert.ok(!await exists(`/proc/${pid}`));
+    assert.ok(!await isRunning(pid));
   }
   assert.equal(run.workers[0].exit?.signal, "SIGKILL");
   await run[Symbol.asyncDispose]();
