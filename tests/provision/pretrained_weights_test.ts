@@ -20,7 +20,7 @@ Deno.test("ensurePretrainedWeights() says what to fetch by hand, and where to pu
     });
     assert.equal(name, "UsageError");
     assert.match(message!, /resnet18-f37072fd\.pth can't be fetched \(.+\): fetch https:/);
-    assert.ok(message!.includes(`by hand and put it at ${join(weights, FILE)}`), message);
+    assert.ok(message!.includes(`by hand and put it at ${join(weights, FILE)}`), message!);
     assert.match(message!, /--weights FILE or from scratch with --weights none$/);
   }));
 
