@@ -59,7 +59,8 @@ export async function ensureCached(
 async function removeLeftovers(folder: string, prefix: string): Promise<void> {
   for await (const { name } of Deno.readDir(folder)) {
     if (!name.startsWith(prefix) || !name.endsWith(SCRATCH_SUFFIX)) continue;
-    await Deno.remove(join(folder, name), { recursive: true });
+    // A pip that outlived its Lockstep may still be writing there: then it is left for the next time.
+    await Deno.remove(join(folder, name), { recursive: true }).catch(() => {});
   }
 }
 

