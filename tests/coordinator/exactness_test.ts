@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { train } from "../../mod.ts";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import { makePictures } from "../support/pictures.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { lastState, relativeDifference, tinyConfig } from "../support/tiny_run.ts";
+
+/** 21 pictures in batches of 8: two full batches and one of 5, which 2 and 4 workers share unevenly. */
+const EPOCHS = 7; // of 3 steps: 21 steps
+
+async function trained(root: string, changes: Parameters<typeof tinyConfig>[1]) {
+  const config: ConfigInput = tinyConfig(root, {
+    ...changes,
+    train: { epochs: EPOCHS, momentum: 0.9, weightDecay: 1e-3, nesterov: true, ...changes?.train },
+  });
+  const { folder, history } = await train(config);
+  return { ...await lastState(folder), history, folder };
+}
+
+Deno.test("1, 2 and 4 workers at the same global batch reach the same parameters", () =>
+  withTemporaryFolder(async (folder) => {
+    const root = join(folder, "pictures");
+    await makePictures(root);
+    const one = await trained(root, { workers: 1 });
+    for (const workers of [2, 4]) {
+      const several = await trained(root, { workers });
+      const difference = relativeDifference(several.model, one.model);
+      assert.ok(difference <= 1e-5, `${workers} workers differ by ${difference}`);
+      several.history.epochs.forEach(({ train, validation }, epoch) => {
+        const expected = one.history.epochs[epoch];
+        assert.ok(Math.abs(train.loss - expected.train.loss) < 1e-5);
+        assert.equal(train.accuracy, expected.train.accuracy);
+        assert.equal(validation.count, 9, "each sample once");
+      });
+      const scored = several.history.best.confusionMatrix!.flat().reduce((sum, n) => sum + n, 0);
+      assert.equal(scored, 9);
+    }
+    const perWorker = await trained(root, {
+      workers: 2,
+      train: { batchSize: undefined, batchSizePerWorker: 4 },
+    });
+    const difference = relativeDifference(perWorker.model, one.model);
+    assert.ok(difference <= 1e-5, `batchSizePerWorker differs by ${difference}`);
+    const first = one.history.epochs[0];
+    const last = one.history.epochs[EPOCHS - 1];
+    assert.ok(last.train.loss < first.train.loss, "it learns");
+  }));
+
+Deno.test("the same seed and number of workers give the same bits, another seed others", () =>
+  withTemporaryFolder(async (folder) => {
+    const root = join(folder, "pictures");
+    await makePictures(root);
+    const runs = [];
+    for (const seed of [3, 3, 4]) {
+      runs.push(await trained(root, { workers: 2, seed, train: { epochs: 2 } }));
+    }
+    assert.deepEqual(Object.keys(runs[0].sha256), ["model.safetensors", "optimizer.safetensors"]);
+    assert.deepEqual(runs[1].sha256, runs[0].sha256);
+    assert.notDeepEqual(runs[2].sha256, runs[0].sha256);
+  }));
+
+Deno.test("a run without capture gives the numbers of one with it", () =>
+  withTemporaryFolder(async (folder) => {
+    const root = join(folder, "pictures");
+    await makePictures(root);
+    const captured = await trained(root, { train: { epochs: 3 } });
+    const eager = await trained(root, { engine: { capture: false }, train: { epochs: 3 } });
+    const difference = relativeDifference(eager.model, captured.model);
+    assert.ok(difference <= 1e-5, `they differ by ${difference}`);
+  }));
+
+Deno.test("a network with BatchNorm gives the same bits on two workers twice, and finite ones", () =>
+  withTemporaryFolder(async (folder) => {
+    const root = join(folder, "pictures");
+    await makePictures(root, { classes: ["a", "b"], train: 4, val: 1, side: 32 });
+    const config = tinyConfig(root, {
+      model: { name: "resnet18", weights: "none" },
+      workers: 2,
+      train: { epochs: 1, batchSize: 8, lr: 0.01 },
+    });
+    const results = [await train(config), await train(config)];
+    const [first, second] = await Promise.all(results.map(({ folder }) => lastState(folder)));
+    assert.deepEqual(second.sha256, first.sha256);
+    assert.ok(first.model.every(Number.isFinite));
+    assert.equal(results[0].history.epochs[0].validation.count, 2);
+  }));

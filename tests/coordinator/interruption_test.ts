@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { train } from "../../mod.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { makePictures } from "../support/pictures.ts";
+import { commandLineOf, isRunning } from "../support/processes.ts";
+import {
+  lastState,
+  newestRun,
+  runCommand,
+  startTrain,
+  tinyConfig,
+  type TrainProcess,
+} from "../support/tiny_run.ts";
+
+const MANY_EPOCHS = 300;
+
+/** Pids of the processes that a process started, and theirs. */
+async function descendantsOf(pid: number): Promise<number[]> {
+  const { stdout } = await new Deno.Command("sh", {
+    args: ["-c", 'for f in /proc/[0-9]*/stat; do cat "$f" 2>/dev/null; done'],
+  }).output();
+  const parents = new Map<number, number>();
+  for (const line of new TextDecoder().decode(stdout).split("\n")) {
+    const [, child, parent] = /^(\d+) \(.*\) \S (\d+)/.exec(line) ?? [];
+    if (child) parents.set(Number(child), Number(parent));
+  }
+  const found: number[] = [];
+  const visit = (ancestor: number) => {
+    for (const [child, parent] of parents) {
+      if (parent !== ancestor || found.includes(child)) continue;
+      found.push(child);
+      visit(child);
+    }
+  };
+  visit(pid);
+  return found;
+}
+
+async function seconds(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return (performance.now() - start) / 1000;
+}
+
+/** Waits until none of the processes is left. */
+async function allGone(pids: readonly number[], withinSeconds: number): Promise<void> {
+  const deadline = performance.now() + withinSeconds * 1000;
+  for (const pid of pids) {
+    // One without a command line has ended, and waits for the system to take note.
+    while (await isRunning(pid) && await commandLineOf(pid) !== "") {
+      assert.ok(
+        performance.now() < deadline,
+        `still here after ${withinSeconds} s: ${await commandLineOf(pid)}`,
+      );
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
+
+/** Starts a long run of two workers and waits until it trains. */
+async function longRun(folder: string): Promise<TrainProcess> {
+  const root = join(folder, "pictures");
+  await makePictures(root);
+  const run = await startTrain(
+    folder,
+    tinyConfig(root, {
+      workers: 2,
+      train: { epochs: MANY_EPOCHS },
+    }),
+  );
+  await run.seen(/epoch +2\//);
+  return run;
+}
+
+for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+  Deno.test(`${signal} ends a run with code ${code}, a checkpoint and nothing left behind`, () =>
+    withTemporaryFolder(async (folder) => {
+      await using run = await longRun(folder);
+      const started = await descendantsOf(run.pid);
+      assert.ok(started.length >= 3, `two workers and a broker, found ${started.length}`);
+      let result;
+      const took = await seconds(async () => {
+        run.kill(signal);
+        result = await run.result;
+      });
+      assert.equal(result!.code, code, result!.stderr);
+      assert.ok(took < 8, `it took ${took} s`); // 5 s, and a busy machine
+      await allGone(started, 1);
+      const state = await lastState(await newestRun(join(folder, "runs")));
+      assert.ok(state.epoch >= 2);
+      assert.ok(state.model.every(Number.isFinite));
+    }));
+}
+
+Deno.test("a run that was interrupted and resumed ends with the bits of one that never was", () =>
+  withTemporaryFolder(async (folder) => {
+    const root = join(folder, "pictures");
+    await makePictures(root);
+    const config = tinyConfig(root, { workers: 2, train: { epochs: 40, batchSize: 4 } });
+    const whole = await train(config);
+    await using run = await startTrain(folder, { ...config, name: "cut" });
+    await run.seen(/epoch +3\//);
+    run.kill("SIGINT");
+    const { code } = await run.result;
+    assert.equal(code, 130);
+    const cut = await newestRun(join(folder, "runs"));
+    const { epoch, step } = await lastState(cut);
+    assert.ok(epoch < 40, `stopped in epoch ${epoch}, step ${step}`);
+    const resumed = await runCommand(["train", "--resume", cut], folder);
+    assert.equal(resumed.code, 0, resumed.stderr);
+    assert.deepEqual((await lastState(cut)).sha256, (await lastState(whole.folder)).sha256);
+    const history = JSON.parse(await Deno.readTextFile(join(cut, "history.json")));
+    assert.deepEqual(
+      history.epochs.map(({ epoch, train, validation }: typeof whole.history.epochs[0]) => ({
+        epoch,
+        train,
+        validation,
+      })),
+      whole.history.epochs.map(({ epoch, train, validation }) => ({ epoch, train, validation })),
+    );
+    const again = await runCommand(["train", "--resume", cut], folder);
+    assert.equal(again.code, 2);
+    assert.match(again.stderr, /has finished its 40 epochs: nothing is left to resume/);
+  }));
+
+Deno.test("a worker killed with SIGKILL ends the run with its rank, pid and signal, and leaves nothing", () =>
+  withTemporaryFolder(async (folder) => {
+    await using run = await longRun(folder);
+    const started = await descendantsOf(run.pid);
+    const workers: number[] = [];
+    for (const pid of started) {
+      if ((await commandLineOf(pid)).includes("train_worker.ts")) workers.push(pid);
+    }
+    assert.equal(workers.length, 2);
+    let result;
+    const took = await seconds(async () => {
+      Deno.kill(workers[1], "SIGKILL");
+      result = await run.result;
+    });
+    assert.equal(result!.code, 1);
+    assert.ok(took < 10, `it took ${took} s`);
+    assert.match(
+      result!.stderr,
+      new RegExp(`Rank [01] \\(pid ${workers[1]}\\) was killed by SIGKILL`),
+    );
+    await allGone(started, 1);
+    const state = await lastState(await newestRun(join(folder, "runs")));
+    assert.ok(state.model.every(Number.isFinite));
+  }));
+
+Deno.test("workers and broker end by themselves when the coordinator is killed", () =>
+  withTemporaryFolder(async (folder) => {
+    await using run = await longRun(folder);
+    const started = await descendantsOf(run.pid);
+    run.kill("SIGKILL");
+    await run.result;
+    await allGone(started, 10);
+  }));
