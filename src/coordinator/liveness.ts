@@ -5,6 +5,7 @@
  */
 import type { Subscription } from "nats";
 import type { NatsAddress } from "../protocol/connection.ts";
+import { LockstepError } from "../base/errors.ts";
 import { Heart } from "../protocol/heart.ts";
 import type { Link } from "../protocol/link.ts";
 import type { Fields } from "../protocol/messages.ts";
@@ -35,6 +36,7 @@ interface Watched extends JoinedWorker {
 
 /** Watches the workers of a run, until it is closed. */
 export class Liveness {
+  readonly #link: Link;
   readonly #options: LivenessOptions;
   readonly #lost = new AbortController();
   readonly #subscription: Subscription;
@@ -48,6 +50,7 @@ export class Liveness {
     run: RunIdentity,
     options: LivenessOptions,
   ) {
+    this.#link = link;
     this.#options = options;
     this.#watched = options.workers.map((worker) => {
       const watched: Watched = {
@@ -83,7 +86,10 @@ export class Liveness {
     return liveness;
   }
 
-  /** Fires with a {@linkcode WorkerLostError} as soon as a worker is lost. */
+  /**
+   * Fires with a {@linkcode WorkerLostError} as soon as a worker is lost, or with a {@linkcode LockstepError}
+   * when the server is.
+   */
   get signal(): AbortSignal {
     return this.#lost.signal;
   }
@@ -111,6 +117,7 @@ export class Liveness {
 
   #onSilence(watched: Watched, silentMs: number): void {
     if (this.#closed) return;
+    if (this.#link.serverGone) return this.#onServerGone(silentMs);
     const who = `Rank ${watched.rank} (pid ${watched.pid} on ${watched.host})`;
     if (silentMs >= 1000 * this.#options.lostAfter) {
       this.#report(
@@ -124,6 +131,15 @@ export class Liveness {
         `${who} has shown no sign of life for ${STRAGGLER_MS / 1000} s ${placeOf(watched)}`,
       );
     }
+  }
+
+  /** Nobody can be heard: that says nothing about the workers. */
+  #onServerGone(silentMs: number): void {
+    if (silentMs < 1000 * this.#options.lostAfter || this.#lost.signal.aborted) return;
+    const seconds = Math.round(silentMs / 1000);
+    this.#lost.abort(
+      new LockstepError(`The nats-server at ${this.#link.server} has been gone for ${seconds} s`),
+    );
   }
 
   #onExit(worker: SpawnedWorker, exit: WorkerExit): void {

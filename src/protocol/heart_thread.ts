@@ -12,9 +12,10 @@ let activity = "starting";
 
 self.addEventListener("message", (event: MessageEvent<HeartStart | HeartActivity>) => {
   if ("activity" in event.data) activity = event.data.activity;
-  else void start(event.data);
+  else start(event.data).catch(() => self.close());
 });
 
+/** Fails when the server is gone: the process learns that from its own connection, the partner from the silence. */
 async function start({ address, run, from, subject, place }: HeartStart): Promise<void> {
   const numbers = new Int32Array(place);
   const link = await Link.open(address, run, from);

@@ -68,6 +68,7 @@ export class Link {
   from: string;
   readonly #token: string;
   readonly #reconnectListeners = new Set<() => void>();
+  #serverGone = false;
 
   constructor(connection: NatsConnection, run: RunIdentity, from: string) {
     this.connection = connection;
@@ -95,6 +96,16 @@ export class Link {
   /** Bytes that fit into one message beside its header. */
   get maxPayloadBytes(): number {
     return (this.connection.info?.max_payload ?? 1024 * 1024) - FRAME_HEADER_BYTES;
+  }
+
+  /** Whether the connection is lost at the moment; it comes back by itself when the server does. */
+  get serverGone(): boolean {
+    return this.#serverGone || this.connection.isClosed();
+  }
+
+  /** The server's host and port. */
+  get server(): string {
+    return this.connection.getServer();
   }
 
   /** Publishes one message. The payload may be changed once this returns. */
@@ -155,13 +166,15 @@ export class Link {
   /**
    * Waits until the server has seen everything published and subscribed so far.
    *
-   * @throws {LockstepError} When the connection is gone
+   * @throws {LockstepError} When the connection is gone, or the server doesn't answer for 15 s
    */
   async flush(): Promise<void> {
     try {
-      await this.connection.flush();
+      await within(this.connection.flush(), FLUSH_MS, () => new Error("no answer"));
     } catch (error) {
-      throw new LockstepError("The connection to the nats-server is gone", { cause: error });
+      throw new LockstepError(`The connection to the nats-server at ${this.server} is gone`, {
+        cause: error,
+      });
     }
   }
 
@@ -179,7 +192,10 @@ export class Link {
 
   async #watchConnection(): Promise<void> {
     for await (const { type } of this.connection.status()) {
-      if (type === "reconnect") this.#reconnectListeners.forEach((listener) => listener());
+      if (type === "disconnect") this.#serverGone = true;
+      if (type !== "reconnect") continue;
+      this.#serverGone = false;
+      this.#reconnectListeners.forEach((listener) => listener());
     }
   }
 
@@ -216,6 +232,7 @@ export class Link {
   }
 }
 
+const FLUSH_MS = 15_000;
 const FLUSH_ON_CLOSE_MS = 500;
 
 function tryDecode(data: Uint8Array): { header: unknown; payload: Uint8Array } | undefined {

@@ -30,9 +30,10 @@ export async function startHeartbeat(
   const watch = new SilenceWatch((silentMs) => {
     if (silentMs < 1000 * settings.lostAfter || lost.signal.aborted) return;
     const seconds = Math.round(silentMs / 1000);
-    lost.abort(
-      new LockstepError(`Rank ${rank} has not heard from the coordinator for ${seconds} s`),
-    );
+    const what = link.serverGone
+      ? `The nats-server at ${link.server} has been gone for ${seconds} s`
+      : `Rank ${rank} has not heard from the coordinator for ${seconds} s`;
+    lost.abort(new LockstepError(what));
   });
   const subscription = link.subscribe(link.subjects.coordinatorHeartbeat, {
     heartbeat: () => watch.heard(),

@@ -107,3 +107,38 @@ Deno.test("WorkerGroup.stop() waits for workers that leave by themselves", async
     null,
   ]]);
 });
+
+Deno.test("Liveness tells when it is the server that is gone", async () => {
+  await using run = await startCoordinator({ count: 1, lostAfter: 2 });
+  await run.commands.callAll("echo"); // the worker is all ears now
+  Deno.kill(run.rig.broker.pid, "SIGKILL");
+  const { signal } = run.liveness;
+  const fired = new Promise((resolve) => signal.addEventListener("abort", resolve));
+  const exits = run.workers.map(({ exited }) => exited);
+  const limit = () => new Error("not noticed within 5 s");
+  await within(Promise.all([fired, ...exits]), 5_000, limit);
+  assert.match(
+    signal.reason.message,
+    /^The nats-server at 127\.0\.0\.1:\d+ has been gone for 2 s$/,
+  );
+  assert.equal(run.workers[0].exit?.code, 4);
+});
+
+Deno.test("nothing is left when the coordinator is killed", async () => {
+  const program = new URL("../support/coordinator_program.ts", import.meta.url).pathname;
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--allow-all", program],
+    stdout: "piped",
+  }).spawn();
+  const reader = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const pids = JSON.parse((await reader.read()).value!) as number[];
+  assert.equal(pids.length, 3);
+  for (const pid of pids) assert.ok(await isRunning(pid));
+  process.kill("SIGKILL");
+  await process.status;
+  await reader.cancel();
+  const gone = async () => {
+    for (const pid of pids) while (await isRunning(pid)) await delay(20);
+  };
+  await within(gone(), 5_000, () => new Error("a process is left"));
+});

@@ -1,0 +1,10 @@
+/**
+ * A coordinator process to be killed: prints the pids of its server and its two workers, and waits.
+ *
+ * @module
+ */
+import { startCoordinator } from "./coordinator_rig.ts";
+
+const run = await startCoordinator({ count: 2 });
+console.log(JSON.stringify([run.rig.broker.pid, ...run.workers.map(({ pid }) => pid)]));
+await run.commands.callAll("block", 60_000, { signal: run.liveness.signal });
