@@ -1,0 +1,201 @@
+/**
+ * Bad input gets one clear sentence and its exit code, and starts nothing.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { stringify } from "@std/yaml";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import { exists } from "../../src/base/paths.ts";
+import { makePictures, type PictureOptions } from "../support/pictures.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { type CommandResult, newestRun, runCommand, tinyConfig } from "../support/tiny_run.ts";
+
+/** Makes pictures, changes them and the config, and runs `train`. */
+async function trainWith(
+  folder: string,
+  { args = [], config = {}, pictures = {}, change }: {
+    args?: readonly string[];
+    config?: Parameters<typeof tinyConfig>[1];
+    pictures?: PictureOptions;
+    change?: (root: string) => Promise<void>;
+  },
+): Promise<CommandResult> {
+  const root = join(folder, "pictures");
+  await makePictures(root, { train: 3, val: 1, ...pictures });
+  await change?.(root);
+  const path = join(folder, "config.yaml");
+  const whole: ConfigInput = tinyConfig(root, {
+    ...config,
+    train: { epochs: 1, ...config?.train },
+  });
+  await Deno.writeTextFile(path, stringify(whole));
+  return await runCommand(["train", "--config", path, ...args], folder);
+}
+
+/** Holds a refusal to one `error:` line, its code, and no run folder with a history. */
+async function assertRefused(
+  folder: string,
+  { code, stderr }: CommandResult,
+  expected: { code: number; message: RegExp },
+): Promise<void> {
+  assert.equal(code, expected.code, stderr);
+  assert.match(stderr, expected.message);
+  assert.doesNotMatch(stderr, /^\s+at .*\.ts/m, "no stack trace");
+  assert.equal(await exists(join(folder, "runs", "latest", "history.json")), false);
+}
+
+const refused: Record<string, {
+  given: Parameters<typeof trainWith>[1];
+  code?: number;
+  message: RegExp;
+}> = {
+  "an unknown key": {
+    given: { args: ["--set", "train.epoch=3"] },
+    message: /train\.epoch.*did you mean.*epochs/s,
+  },
+  "a value of another type": {
+    given: { args: ["--set", "train.lr=fast"] },
+    message: /train\.lr.*number/s,
+  },
+  "a batch that the workers can't share": {
+    given: { args: ["--workers", "3"] },
+    message: /Batch size 8 is not divisible by 3 workers: set train\.batchSize to 6 or 9/,
+  },
+  "a missing folder": {
+    given: { args: ["--set", "data.root=nowhere"] },
+    message: /nowhere/,
+  },
+  "an empty class": {
+    given: { change: (root) => Deno.mkdir(join(root, "train", "void")) },
+    message: /void/,
+  },
+  "classes that differ between train and val": {
+    given: {
+      change: (root) => Deno.rename(join(root, "val", "light"), join(root, "val", "bright")),
+    },
+    message: /bright.*light|light.*bright/s,
+  },
+  "a weights file that isn't there": {
+    given: { args: ["--weights", "no.pth"] },
+    message: /no\.pth/,
+  },
+  "weights of another architecture": {
+    given: { args: ["--weights", fixture("network.pth")] },
+    message: /doesn't hold the weights of plain_cnn: missing: .*; unexpected: /,
+  },
+  "a server that doesn't answer": {
+    given: { args: ["--nats", "nats://127.0.0.1:1"] },
+    code: 1,
+    message: /127\.0\.0\.1:1/,
+  },
+  "pretrained weights of a model that has none": {
+    given: { args: ["--weights", "pretrained"] },
+    message:
+      /There are no pretrained weights for plain_cnn: set model\.weights to none or to a file/,
+  },
+  "a folder to resume that is no run": {
+    given: { args: ["--resume", "."] },
+    message: /--resume/,
+  },
+};
+
+function fixture(name: string): string {
+  return new URL(`../fixtures/weights/${name}`, import.meta.url).pathname;
+}
+
+for (const [what, { given, code = 2, message }] of Object.entries(refused)) {
+  Deno.test(`train refuses ${what}`, () =>
+    withTemporaryFolder(async (folder) => {
+      await assertRefused(folder, await trainWith(folder, given), { code, message });
+    }));
+}
+
+Deno.test("train refuses an output folder that can't be written", () =>
+  withTemporaryFolder(async (folder) => {
+    await Deno.writeTextFile(join(folder, "runs"), "a file in the way");
+    const { code, stderr } = await trainWith(folder, {});
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /Output folder .*runs can't be written: .*--out/);
+  }));
+
+Deno.test("train refuses a port that is in use", () =>
+  withTemporaryFolder(async (folder) => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr as Deno.NetAddr;
+    const result = await trainWith(folder, { args: ["--set", `nats.port=${port}`] });
+    await assertRefused(folder, result, { code: 2, message: new RegExp(`${port}.*in use`) });
+  }));
+
+Deno.test("train refuses weights of another number of classes, and truncated ones", () =>
+  withTemporaryFolder(async (folder) => {
+    const first = await trainWith(folder, { config: { workers: 1 } });
+    assert.equal(first.code, 0, first.stderr);
+    const weights = join(
+      await newestRun(join(folder, "runs")),
+      "checkpoints",
+      "best",
+      "model.safetensors",
+    );
+    const other = join(folder, "other");
+    await Deno.mkdir(other);
+    const two = { classes: ["dark", "light"] };
+    const mismatch = await trainWith(other, { pictures: two, args: ["--weights", weights] });
+    await assertRefused(other, mismatch, {
+      code: 2,
+      message: /is a network of 3 classes, and 2 are needed .*set model\.replaceHead to true/,
+    });
+    const replaced = await trainWith(other, {
+      pictures: two,
+      args: ["--weights", weights, "--set", "model.replaceHead=true"],
+    });
+    assert.equal(replaced.code, 0, replaced.stderr);
+    assert.match(replaced.stdout, /fresh last layer for 2 classes instead of 3/);
+
+    const cut = join(folder, "cut.pth");
+    const bytes = await Deno.readFile(fixture("network.pth"));
+    await Deno.writeFile(cut, bytes.subarray(0, bytes.length - 100));
+    const again = join(folder, "again");
+    await Deno.mkdir(again);
+    const truncated = await trainWith(again, { args: ["--weights", cut] });
+    await assertRefused(again, truncated, { code: 2, message: /cut\.pth/ });
+  }));
+
+Deno.test("train names a corrupt picture: fatal by default, counted and skipped when asked", () =>
+  withTemporaryFolder(async (folder) => {
+    const change = (root: string) =>
+      Deno.writeTextFile(join(root, "train", "dark", "1.jpg"), "not a picture");
+    const fatal = await trainWith(folder, { change, config: { train: { batchSize: 4 } } });
+    assert.equal(fatal.code, 1, fatal.stderr);
+    assert.match(fatal.stderr, /train\/dark\/1\.jpg/);
+    const args = ["--set", "data.onError=skip"];
+    const skipped = await trainWith(folder, { change, args, config: { workers: 2 } });
+    assert.equal(skipped.code, 0, skipped.stderr);
+    assert.match(skipped.stderr, /Skipped train\/dark\/1\.jpg: /);
+    const run = await newestRun(join(folder, "runs"));
+    const events = (await Deno.readTextFile(join(run, "events.jsonl"))).trim().split("\n");
+    const kinds = events.map((line) => JSON.parse(line).type);
+    assert.deepEqual(kinds.filter((type) => type === "skipped"), ["skipped"]);
+  }));
+
+Deno.test("train stops before an update that isn't finite, naming rank and pictures", () =>
+  withTemporaryFolder(async (folder) => {
+    const config = { workers: 2, train: { epochs: 4, batchSize: 4, lr: 1e30 } };
+    const { code, stderr } = await trainWith(folder, { config });
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /became NaN or infinite.*no update was made: lower train\.lr/);
+  }));
+
+Deno.test("train refuses to resume with other data", () =>
+  withTemporaryFolder(async (folder) => {
+    const first = await trainWith(folder, { config: { train: { epochs: 1 } } });
+    assert.equal(first.code, 0, first.stderr);
+    const run = await newestRun(join(folder, "runs"));
+    const before = await Deno.readTextFile(join(run, "history.json"));
+    await Deno.remove(join(folder, "pictures", "train", "dark", "0.jpg"));
+    const { code, stderr } = await runCommand(["train", "--resume", run], folder);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /doesn't fit this run: its data fingerprint is/);
+    assert.equal(await Deno.readTextFile(join(run, "history.json")), before);
+  }));
