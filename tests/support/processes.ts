@@ -8,9 +8,13 @@ async function shell(script: string, ...args: string[]) {
   return await new Deno.Command("sh", { args: ["-c", script, "sh", ...args] }).output();
 }
 
-/** Whether a process is there, be it stopped or not yet reaped. */
+/**
+ * Whether a process is there, be it stopped. One that has ended but that its parent has not taken note of (a
+ * zombie) is not: orphans may stay so for seconds.
+ */
 export async function isRunning(pid: number): Promise<boolean> {
-  return (await shell('kill -0 "$1"', String(pid))).success;
+  return (await shell('case "$(ps -o stat= -p "$1")" in ""|Z*) exit 1;; esac', String(pid)))
+    .success;
 }
 
 /** The command line of a process, its arguments separated by NUL. */
