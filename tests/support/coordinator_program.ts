@@ -7,4 +7,4 @@ import { startCoordinator } from "./coordinator_rig.ts";
 
 const run = await startCoordinator({ count: 2 });
 console.log(JSON.stringify([run.rig.broker.pid, ...run.workers.map(({ pid }) => pid)]));
-await run.commands.callAll("block", 60_000, { signal: run.liveness.signal });
+await new Promise(() => setInterval(() => {}, 1_000));
