@@ -12,6 +12,7 @@ export const BENCH_HELP: CommandHelp = {
   name: "bench",
   summary:
     "Measure a part of Lockstep: `step`, one worker's training step without data and exchange.",
+  positional: "step",
   flags: [
     { name: "model", value: "NAME", help: "Architecture (default: resnet18)" },
     { name: "image-size", value: "PIXELS", help: "Side of the pictures (default: 224)" },
@@ -31,14 +32,16 @@ export const BENCH_HELP: CommandHelp = {
 
 /** Runs `bench` and returns the exit code. */
 export async function runBench(args: string[]): Promise<number> {
-  const [what, ...rest] = args[0]?.startsWith("-") ? ["", ...args] : args;
-  const flags = parseFlags(BENCH_HELP, rest);
+  const flags = parseFlags(BENCH_HELP, args);
   if (flags.on("help") || args.length === 0) {
     console.log(helpText(BENCH_HELP));
     return 0;
   }
-  if (what !== "step") {
-    throw new UsageError(`Unknown benchmark "${what}": Lockstep measures "step"`);
+  const [what, ...more] = flags.positional;
+  if (what !== "step" || more.length > 0) {
+    throw new UsageError(
+      `Unknown benchmark "${flags.positional.join(" ")}": Lockstep measures "step"`,
+    );
   }
   const model = modelName(flags);
   const options = {
