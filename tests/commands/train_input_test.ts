@@ -10,7 +10,13 @@ import type { ConfigInput } from "../../src/config/schema.ts";
 import { exists } from "../../src/base/paths.ts";
 import { makePictures, type PictureOptions } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
-import { type CommandResult, newestRun, runCommand, tinyConfig } from "../support/tiny_run.ts";
+import {
+  type CommandResult,
+  lastState,
+  newestRun,
+  runCommand,
+  tinyConfig,
+} from "../support/tiny_run.ts";
 
 /** Makes pictures, changes them and the config, and runs `train`. */
 async function trainWith(
@@ -118,6 +124,9 @@ Deno.test("train refuses an output folder that can't be written", () =>
     const { code, stderr } = await trainWith(folder, {});
     assert.equal(code, 2, stderr);
     assert.match(stderr, /Output folder .*runs can't be written: .*--out/);
+    const readOnly = await trainWith(folder, { args: ["--out", "/sys/runs"] }); // for root too
+    assert.equal(readOnly.code, 2, readOnly.stderr);
+    assert.match(readOnly.stderr, /Output folder \/sys\/runs can't be written: .*--out/);
   }));
 
 Deno.test("train refuses a port that is in use", () =>
@@ -159,7 +168,10 @@ Deno.test("train refuses weights of another number of classes, and truncated one
     const again = join(folder, "again");
     await Deno.mkdir(again);
     const truncated = await trainWith(again, { args: ["--weights", cut] });
-    await assertRefused(again, truncated, { code: 2, message: /cut\.pth/ });
+    await assertRefused(again, truncated, {
+      code: 2,
+      message: /cut\.pth can't be used: .*whole file/,
+    });
   }));
 
 Deno.test("train names a corrupt picture: fatal by default, counted and skipped when asked", () =>
@@ -184,7 +196,10 @@ Deno.test("train stops before an update that isn't finite, naming rank and pictu
     const config = { workers: 2, train: { epochs: 4, batchSize: 4, lr: 1e30 } };
     const { code, stderr } = await trainWith(folder, { config });
     assert.equal(code, 1, stderr);
-    assert.match(stderr, /became NaN or infinite.*no update was made: lower train\.lr/);
+    assert.match(stderr, /became NaN or infinite on rank \d in epoch 1, step \d/);
+    assert.match(stderr, /no update was made: lower train\.lr .*its pictures were .*\d\.jpg/);
+    const { model } = await lastState(await newestRun(join(folder, "runs")));
+    assert.ok(model.length > 0 && model.every(Number.isFinite), "the last checkpoint is finite");
   }));
 
 Deno.test("train refuses to resume with other data", () =>

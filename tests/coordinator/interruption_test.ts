@@ -43,6 +43,29 @@ async function seconds(work: () => Promise<unknown>): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
+/** Those of the processes that are workers. */
+async function workersAmong(pids: readonly number[]): Promise<number[]> {
+  const lines = await Promise.all(pids.map(commandLineOf));
+  return pids.filter((_, index) => lines[index].includes("train_worker.ts"));
+}
+
+/** Ports of 127.0.0.1 that the nats-servers among the processes listen on. */
+async function portsOf(pids: readonly number[]): Promise<number[]> {
+  const ports: number[] = [];
+  for (const pid of pids) {
+    const path = /--config\0([^\0]*nats\.conf)/.exec(await commandLineOf(pid))?.[1];
+    if (path) ports.push(Number(/^port: (\d+)/m.exec(await Deno.readTextFile(path))![1]));
+  }
+  return ports;
+}
+
+async function assertRefusesConnections(port: number): Promise<void> {
+  await assert.rejects(
+    Deno.connect({ hostname: "127.0.0.1", port }),
+    Deno.errors.ConnectionRefused,
+  );
+}
+
 /** Waits until none of the processes is left. */
 async function allGone(pids: readonly number[], withinSeconds: number): Promise<void> {
   const deadline = performance.now() + withinSeconds * 1000;
@@ -78,6 +101,8 @@ for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
       await using run = await longRun(folder);
       const started = await descendantsOf(run.pid);
       assert.ok(started.length >= 3, `two workers and a broker, found ${started.length}`);
+      const [port] = await portsOf(started);
+      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
       let result;
       const took = await seconds(async () => {
         run.kill(signal);
@@ -86,11 +111,40 @@ for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
       assert.equal(result!.code, code, result!.stderr);
       assert.ok(took < 8, `it took ${took} s`); // 5 s, and a busy machine
       await allGone(started, 1);
+      await assertRefusesConnections(port);
       const state = await lastState(await newestRun(join(folder, "runs")));
       assert.ok(state.epoch >= 2);
       assert.ok(state.model.every(Number.isFinite));
     }));
 }
+
+Deno.test("a second SIGINT ends a run at once, and leaves nothing behind", () =>
+  withTemporaryFolder(async (folder) => {
+    await using run = await longRun(folder);
+    const started = await descendantsOf(run.pid);
+    const [port] = await portsOf(started);
+    const workers = await workersAmong(started);
+    // Workers that don't answer: the orderly end would take seconds.
+    for (const pid of workers) Deno.kill(pid, "SIGSTOP");
+    let result;
+    let took;
+    try {
+      run.kill("SIGINT");
+      await run.seen(/again to stop at once/);
+      took = await seconds(async () => {
+        run.kill("SIGINT");
+        result = await run.result;
+      });
+    } finally {
+      for (const pid of workers) Deno.kill(pid, "SIGCONT");
+    }
+    assert.equal(result!.code, 130);
+    assert.ok(took < 1, `it took ${took} s`);
+    await allGone(started, 10);
+    await assertRefusesConnections(port);
+    const state = await lastState(await newestRun(join(folder, "runs")));
+    assert.ok(state.model.every(Number.isFinite));
+  }));
 
 Deno.test("a run that was interrupted and resumed ends with the bits of one that never was", () =>
   withTemporaryFolder(async (folder) => {
@@ -127,10 +181,7 @@ Deno.test("a worker killed with SIGKILL ends the run with its rank, pid and sign
   withTemporaryFolder(async (folder) => {
     await using run = await longRun(folder);
     const started = await descendantsOf(run.pid);
-    const workers: number[] = [];
-    for (const pid of started) {
-      if ((await commandLineOf(pid)).includes("train_worker.ts")) workers.push(pid);
-    }
+    const workers = await workersAmong(started);
     assert.equal(workers.length, 2);
     let result;
     const took = await seconds(async () => {
@@ -152,7 +203,9 @@ Deno.test("workers and broker end by themselves when the coordinator is killed",
   withTemporaryFolder(async (folder) => {
     await using run = await longRun(folder);
     const started = await descendantsOf(run.pid);
+    const [port] = await portsOf(started);
     run.kill("SIGKILL");
     await run.result;
     await allGone(started, 10);
+    await assertRefusesConnections(port);
   }));
