@@ -68,6 +68,14 @@ Deno.test("a run without capture gives the numbers of one with it", () =>
     const eager = await trained(root, { engine: { capture: false }, train: { epochs: 3 } });
     const difference = relativeDifference(eager.model, captured.model);
     assert.ok(difference <= 1e-5, `they differ by ${difference}`);
+    assert.equal(eager.history.epochs.length, 3);
+    eager.history.epochs.forEach(({ train, validation }, index) => {
+      const expected = captured.history.epochs[index];
+      assert.ok(Math.abs(train.loss - expected.train.loss) < 1e-4);
+      assert.ok(Math.abs(validation.loss - expected.validation.loss) < 1e-4);
+      assert.equal(train.accuracy, expected.train.accuracy);
+      assert.equal(validation.accuracy, expected.validation.accuracy);
+    });
   }));
 
 Deno.test("a network with BatchNorm gives the same bits on two workers twice, and finite ones", () =>
