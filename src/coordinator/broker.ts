@@ -29,6 +29,7 @@ export interface BrokerExit {
   readonly signal: string | null;
 }
 
+const LOOPBACK = "127.0.0.1";
 const ATTEMPTS = 5;
 const READY_MS = 10_000;
 const STOP_MS = 1_500;
@@ -51,24 +52,37 @@ exec "$0" --config "$1" 3<&- </dev/null`;
  * @throws {LockstepError} When the program does not start or does not get ready
  */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const host = options.host ?? "127.0.0.1";
-  if (options.port !== undefined && !await isFree(host, options.port)) {
-    throw portInUse(options.port);
-  }
+  const host = options.host ?? LOOPBACK;
+  if (options.port !== undefined) await checkPort(options.port, host);
   for (let attempt = 1;; attempt++) {
     // Another program may take a free port before the server does: then the next one is tried.
     const port = options.port ?? await freePort(host);
-    const broker = await Broker.launch(options, host, port);
+    const folder = await Deno.makeTempDir({ prefix: "lockstep-nats-" });
     try {
-      await broker.ready();
-      return broker;
-    } catch (error) {
-      await broker.stop();
-      if (!broker.portTaken) throw error;
-      if (options.port !== undefined) throw portInUse(port);
-      if (attempt === ATTEMPTS) throw error;
+      const broker = await Broker.launch(options, { folder, host, port });
+      try {
+        await broker.ready();
+        return broker;
+      } catch (error) {
+        await broker.stop();
+        if (!broker.portTaken) throw error;
+        if (options.port !== undefined) throw portInUse(port);
+        if (attempt === ATTEMPTS) throw error;
+      }
+    } finally {
+      // A server that answers has read its settings: the secret needn't outlive this process, however it ends.
+      await Deno.remove(folder, { recursive: true });
     }
   }
+}
+
+/**
+ * Makes sure that a server can listen on a port.
+ *
+ * @throws {UsageError} When the port is in use
+ */
+export async function checkPort(port: number, host = LOOPBACK): Promise<void> {
+  if (!await isFree(host, port)) throw portInUse(port);
 }
 
 /**
@@ -99,7 +113,6 @@ export class Broker implements NatsAddress {
     process: Deno.ChildProcess,
     url: string,
     token: string,
-    folder: string,
     { executable, onLine }: BrokerOptions,
   ) {
     this.#executable = executable;
@@ -112,19 +125,18 @@ export class Broker implements NatsAddress {
       this.#ended = true;
       await process.stdin.close().catch(() => {}); // lets the guard go
       await this.#output;
-      await Deno.remove(folder, { recursive: true }).catch(() => {}); // temporary: no harm if it stays
       return { code, signal };
     });
   }
 
   /** Starts the program without waiting until it is ready. */
-  static async launch(options: BrokerOptions, host: string, port: number): Promise<Broker> {
-    const folder = await Deno.makeTempDir({ prefix: "lockstep-nats-" });
+  static async launch(
+    options: BrokerOptions,
+    { folder, host, port }: { folder: string; host: string; port: number },
+  ): Promise<Broker> {
     const token = randomUUID().replaceAll("-", "");
-    const config = join(folder, "nats.conf");
-    // In a file that only this user can read: arguments are visible to everybody.
-    await Deno.writeTextFile(config, configText(host, port, token), { mode: 0o600 });
     try {
+      const config = await writeServerConfig(folder, { host, port, token });
       const process = new Deno.Command("sh", {
         args: ["-c", GUARDED, options.executable, config],
         stdin: "piped",
@@ -132,9 +144,8 @@ export class Broker implements NatsAddress {
         stderr: "piped",
         detached: true, // Ctrl-C must not end it before the run has said its last words
       }).spawn();
-      return new Broker(process, `nats://${host}:${port}`, token, folder, options);
+      return new Broker(process, `nats://${host}:${port}`, token, options);
     } catch (error) {
-      await Deno.remove(folder, { recursive: true });
       throw new LockstepError(
         `Cannot start nats-server ${options.executable} (${messageOf(error)}): ` +
           `run "deno task setup", or name a running server with --nats`,
@@ -195,6 +206,20 @@ export class Broker implements NatsAddress {
       onLine?.(line);
     }
   }
+}
+
+/**
+ * Writes the server's settings, in a file that only this user can read: arguments are visible to everybody.
+ *
+ * @returns Path of the file
+ */
+export async function writeServerConfig(
+  folder: string,
+  { host, port, token }: { host: string; port: number; token: string },
+): Promise<string> {
+  const path = join(folder, "nats.conf");
+  await Deno.writeTextFile(path, configText(host, port, token), { mode: 0o600 });
+  return path;
 }
 
 function configText(host: string, port: number, token: string): string {

@@ -22,7 +22,7 @@ import { buildReplica } from "../train/build_replica.ts";
 import { type Job, scanData } from "../train/job.ts";
 import { loadTorchWeights } from "../train/load_weights.ts";
 import type { Replica } from "../train/replica.ts";
-import { checkServer } from "./broker.ts";
+import { checkPort, checkServer } from "./broker.ts";
 
 /** A run that is ready to start. */
 export interface PreparedRun {
@@ -58,6 +58,7 @@ export async function prepareRun(
   const weights = await weightsFile(config, progress);
   const natsServer = config.nats.url ? undefined : await ensureNatsServer(progress);
   if (config.nats.url) await checkServer({ url: config.nats.url });
+  else if (config.nats.port !== undefined) await checkPort(config.nats.port);
   const libraryPath = await ensureLibtensorflow(progress);
   signal?.throwIfAborted();
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { dirname } from "node:path";
 import { connect } from "nats";
 import { exists } from "../../src/base/paths.ts";
-import { checkServer, startBroker } from "../../src/coordinator/broker.ts";
+import { checkServer, startBroker, writeServerConfig } from "../../src/coordinator/broker.ts";
 import { natsServerProgram } from "../support/nats_server.ts";
 import { commandLineOf, isRunning } from "../support/processes.ts";
 
@@ -11,35 +12,31 @@ function portOf(url: string): number {
   return Number(url.split(":").at(-1));
 }
 
-async function serverFolders(): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { name } of Deno.readDir("/tmp")) {
-    if (name.startsWith("lockstep-nats-")) names.push(name);
-  }
-  return names;
-}
-
 Deno.test("startBroker() serves holders of its token, and leaves nothing behind", async () => {
-  let pid = 0, port = 0, folder: string | undefined;
-  const before = await serverFolders();
+  let pid = 0, port = 0;
   {
     await using broker = await startBroker({ executable });
     pid = broker.pid;
     port = portOf(broker.url);
     assert.ok(await isRunning(pid));
-    folder = (await serverFolders()).find((name) => !before.includes(name));
-    const { mode } = await Deno.stat(`/tmp/${folder}/nats.conf`);
-    assert.equal(mode! & 0o777, 0o600);
     const client = await connect({ servers: `127.0.0.1:${port}`, token: broker.token });
     assert.ok((client.info?.max_payload ?? 0) >= 8 * 1024 * 1024);
     await client.close();
     const commandLine = await commandLineOf(pid);
-    assert.match(commandLine, /nats\.conf/);
+    const config = /\0(\/[^\0]*nats\.conf)/.exec(commandLine)![1];
+    assert.ok(!await exists(dirname(config)), "the secret is gone from the disk");
     assert.ok(!commandLine.includes(broker.token), "arguments are visible to other users");
   }
   assert.ok(!await isRunning(pid));
-  assert.ok(!await exists(`/tmp/${folder}`));
   Deno.listen({ port, hostname: "127.0.0.1" }).close(); // the port is free again
+});
+
+Deno.test("writeServerConfig() writes what only this user can read", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = await writeServerConfig(folder, { host: "127.0.0.1", port: 4222, token: "secret" });
+  assert.match(await Deno.readTextFile(path), /secret/);
+  assert.equal((await Deno.stat(path)).mode! & 0o777, 0o600);
+  await Deno.remove(folder, { recursive: true });
 });
 
 Deno.test("startBroker() ends within 2 s, also when the server was stopped by a signal", async () => {
