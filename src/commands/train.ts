@@ -83,7 +83,7 @@ export async function runTrain(args: string[]): Promise<number> {
   const verbose = flags.on("verbose");
   const reporter = terminalReporter({ verbose });
   using signals = interruptible(() =>
-    reporter.warn("Stopping after this step and saving a checkpoint; again to stop at once")
+    reporter.warn("Stopping, with a checkpoint if training has begun; again to stop at once")
   );
   try {
     await train(config, { reporter, resume, verbose, signal: signals.signal });

@@ -63,14 +63,20 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   const { reporter = silentReporter(), verbose, signal } = options;
   const started = performance.now();
   checkConfig(config);
-  const run = await prepareRun(config, { reporter, verbose, signal });
+  const run = await orAborted(prepareRun(config, { reporter, verbose, signal }), signal);
   announce(run, reporter);
   const resumed = options.resume ? await resume(options.resume, run) : undefined;
   const folder = options.resume ?? await createRunFolder(config.out, config.name);
+  const history = resumed?.history ?? emptyHistory(config);
+  const summary = () => ({
+    seconds: (performance.now() - started) / 1000,
+    bestAccuracy: history.best.accuracy,
+    bestEpoch: history.best.epoch,
+    folder,
+  });
   using events = new EventLog(folder);
   try {
     const position = resumed?.position ?? startPosition();
-    const history = resumed?.history ?? emptyHistory(config);
     if (!resumed) await writeStart(folder, run);
     if (!options.resume) await pointLatest(config.out, folder);
     reporter.info(`Run folder: ${folder}`);
@@ -91,17 +97,34 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     await crew.callAll(COMMANDS.loadState, null, { payload: replica.exportState(), signal });
     await runEpochs({ run, crew, reporter, folder, history, events, signal }, position);
 
-    const { best } = history;
-    const seconds = (performance.now() - started) / 1000;
-    events.append("finished", { seconds, best: { epoch: best.epoch, accuracy: best.accuracy } });
-    reporter.summary({ seconds, bestAccuracy: best.accuracy, bestEpoch: best.epoch, folder });
+    const { seconds, bestEpoch: epoch, bestAccuracy: accuracy } = summary();
+    events.append("finished", { seconds, best: { epoch, accuracy } });
+    reporter.summary(summary());
     return { folder, history };
   } catch (error) {
     const rank = failedRank(error);
     if (rank !== undefined) reporter.workerFailed(rank);
+    if (error instanceof InterruptedError) reporter.summary({ ...summary(), interrupted: true });
     const message = error instanceof Error ? error.message : String(error);
     events.append(error instanceof InterruptedError ? "interrupted" : "failed", { message });
     throw error;
+  }
+}
+
+/**
+ * Waits for `work`, or stops waiting when the signal fires: a download or an unpacking isn't waited for. It
+ * goes on until the process ends, and leaves nothing that would be taken for whole.
+ */
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return await work;
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+    work.catch(() => {}); // nobody waits for it any more
   }
 }
 
