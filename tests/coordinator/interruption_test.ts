@@ -49,14 +49,10 @@ async function workersAmong(pids: readonly number[]): Promise<number[]> {
   return pids.filter((_, index) => lines[index].includes("train_worker.ts"));
 }
 
-/** Ports of 127.0.0.1 that the nats-servers among the processes listen on. */
-async function portsOf(pids: readonly number[]): Promise<number[]> {
-  const ports: number[] = [];
-  for (const pid of pids) {
-    const path = /--config\0([^\0]*nats\.conf)/.exec(await commandLineOf(pid))?.[1];
-    if (path) ports.push(Number(/^port: (\d+)/m.exec(await Deno.readTextFile(path))![1]));
-  }
-  return ports;
+/** A port of 127.0.0.1 that is free now. */
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return (listener.addr as Deno.NetAddr).port;
 }
 
 async function assertRefusesConnections(port: number): Promise<void> {
@@ -81,13 +77,14 @@ async function allGone(pids: readonly number[], withinSeconds: number): Promise<
 }
 
 /** Starts a long run of two workers and waits until it trains. */
-async function longRun(folder: string): Promise<TrainProcess> {
+async function longRun(folder: string, port = freePort()): Promise<TrainProcess> {
   const root = join(folder, "pictures");
   await makePictures(root);
   const run = await startTrain(
     folder,
     tinyConfig(root, {
       workers: 2,
+      nats: { port },
       train: { epochs: MANY_EPOCHS },
     }),
   );
@@ -98,10 +95,10 @@ async function longRun(folder: string): Promise<TrainProcess> {
 for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
   Deno.test(`${signal} ends a run with code ${code}, a checkpoint and nothing left behind`, () =>
     withTemporaryFolder(async (folder) => {
-      await using run = await longRun(folder);
+      const port = freePort();
+      await using run = await longRun(folder, port);
       const started = await descendantsOf(run.pid);
       assert.ok(started.length >= 3, `two workers and a broker, found ${started.length}`);
-      const [port] = await portsOf(started);
       (await Deno.connect({ hostname: "127.0.0.1", port })).close();
       let result;
       const took = await seconds(async () => {
@@ -120,9 +117,9 @@ for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
 
 Deno.test("a second SIGINT ends a run at once, and leaves nothing behind", () =>
   withTemporaryFolder(async (folder) => {
-    await using run = await longRun(folder);
+    const port = freePort();
+    await using run = await longRun(folder, port);
     const started = await descendantsOf(run.pid);
-    const [port] = await portsOf(started);
     const workers = await workersAmong(started);
     // Workers that don't answer: the orderly end would take seconds.
     for (const pid of workers) Deno.kill(pid, "SIGSTOP");
@@ -201,9 +198,9 @@ Deno.test("a worker killed with SIGKILL ends the run with its rank, pid and sign
 
 Deno.test("workers and broker end by themselves when the coordinator is killed", () =>
   withTemporaryFolder(async (folder) => {
-    await using run = await longRun(folder);
+    const port = freePort();
+    await using run = await longRun(folder, port);
     const started = await descendantsOf(run.pid);
-    const [port] = await portsOf(started);
     run.kill("SIGKILL");
     await run.result;
     await allGone(started, 10);
