@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { Image } from "imagescript";
 import {
   createModel,
   evaluate,
@@ -10,34 +9,18 @@ import {
   train,
   UsageError,
 } from "../mod.ts";
+import { makePictures, transformsFor } from "./support/pictures.ts";
+import { withTemporaryFolder } from "./support/temporary_folder.ts";
 
 const CLASSES = ["dark", "light"];
 const SIDE = 24;
 
-/** A folder of dark and light pictures: something that a small network learns at once. */
-async function makePictures(root: string): Promise<void> {
-  for (const [split, count] of [["train", 8], ["val", 3]] as const) {
-    for (const [label, name] of CLASSES.entries()) {
-      await Deno.mkdir(join(root, split, name), { recursive: true });
-      for (let index = 0; index < count; index++) {
-        const image = new Image(SIDE, SIDE);
-        const shade = label * 160 + 10 * index;
-        image.fill((x, y) => Image.rgbToColor(shade, (shade + x) % 256, (shade + y) % 256));
-        await Deno.writeFile(join(root, split, name, `${index}.jpg`), await image.encodeJPEG(90));
-      }
-    }
-  }
-}
+const TRANSFORMS = transformsFor(SIDE);
 
-const TRANSFORMS = [{ CenterCrop: SIDE }, {
-  Normalize: { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] },
-}];
-
-Deno.test("train(), loadCheckpoint() and evaluate() agree on what was learned", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
+Deno.test("train(), loadCheckpoint() and evaluate() agree on what was learned", () =>
+  withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makePictures(root, { classes: CLASSES, train: 8, val: 3, side: SIDE });
     const { folder: run, history } = await train({
       name: "api",
       out: join(folder, "runs"),
@@ -62,10 +45,7 @@ Deno.test("train(), loadCheckpoint() and evaluate() agree on what was learned", 
     await loadTorchWeights(model, join(run, "checkpoints", "best", "model.safetensors"));
     const again = await evaluate(model, root, { transforms: TRANSFORMS });
     assert.ok(Math.abs(again.loss - result.loss) < 1e-6);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
+  }));
 
 Deno.test("train() refuses a config with an unknown key before anything starts", async () => {
   const config = { model: { name: "plain_cnn" }, data: { rot: "x" }, train: { epochs: 1 } };
@@ -75,14 +55,10 @@ Deno.test("train() refuses a config with an unknown key before anything starts",
   );
 });
 
-Deno.test("evaluate() refuses a model with another number of classes", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
-    await makePictures(folder);
+Deno.test("evaluate() refuses a model with another number of classes", () =>
+  withTemporaryFolder(async (folder) => {
+    await makePictures(folder, { classes: CLASSES, side: SIDE });
     await openEngine();
     const model = createModel("plain_cnn", { numClasses: 5 });
     await assert.rejects(evaluate(model, folder), /The model has 5 classes, but .* has 2/);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
+  }));

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -15,24 +16,15 @@ async function lockstep(args: string[], env: Record<string, string>) {
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
-async function withCache(use: (cache: string) => Promise<void>): Promise<void> {
-  const cache = await Deno.makeTempDir();
-  try {
-    await use(cache);
-  } finally {
-    await Deno.remove(cache, { recursive: true });
-  }
-}
-
 Deno.test("runSetup() refuses an unknown part with exit code 2 and the nearest one", () =>
-  withCache(async (cache) => {
+  withTemporaryFolder(async (cache) => {
     const { code, stderr } = await lockstep(["setup", "nats-servr"], { LOCKSTEP_CACHE: cache });
     assert.equal(code, 2);
     assert.match(stderr, /^error: Unknown part "nats-servr": did you mean nats-server\?$/m);
   }));
 
 Deno.test("runSetup() lists what is there with its path", () =>
-  withCache(async (cache) => {
+  withTemporaryFolder(async (cache) => {
     const library = join(cache, "library");
     await Deno.writeTextFile(library, "");
     const { code, stdout } = await lockstep(["setup", "libtensorflow"], {
@@ -44,7 +36,7 @@ Deno.test("runSetup() lists what is there with its path", () =>
   }));
 
 Deno.test("runDoctor() names the cure of everything that is missing and exits with 1", () =>
-  withCache(async (cache) => {
+  withTemporaryFolder(async (cache) => {
     const { code, stdout } = await lockstep(["doctor"], {
       LOCKSTEP_CACHE: cache,
       LOCKSTEP_LIBTENSORFLOW: join(cache, "nothing"),

