@@ -47,6 +47,26 @@ Deno.test("train(), loadCheckpoint() and evaluate() agree on what was learned", 
     assert.ok(Math.abs(again.loss - result.loss) < 1e-6);
   }));
 
+Deno.test("train() leaves no tensor behind in the process that calls it", () =>
+  withTemporaryFolder(async (folder) => {
+    const root = join(folder, "pictures");
+    await makePictures(root, { classes: CLASSES, train: 2, val: 1, side: SIDE });
+    const { runtime } = await openEngine();
+    const counts: number[] = [];
+    for (let round = 0; round < 2; round++) {
+      await train({
+        name: "leak",
+        out: join(folder, "runs"),
+        workers: 1,
+        model: { name: "plain_cnn", weights: "none" },
+        data: { root, train: TRANSFORMS, val: TRANSFORMS },
+        train: { epochs: 1, batchSize: 4 },
+      });
+      counts.push(runtime.tensorCount);
+    }
+    assert.equal(counts[1], counts[0]);
+  }));
+
 Deno.test("train() refuses a config with an unknown key before anything starts", async () => {
   const config = { model: { name: "plain_cnn" }, data: { rot: "x" }, train: { epochs: 1 } };
   await assert.rejects(

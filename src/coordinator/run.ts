@@ -64,6 +64,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   const started = performance.now();
   checkConfig(config);
   const run = await orAborted(prepareRun(config, { reporter, verbose, signal }), signal);
+  using _model = run.replica;
   announce(run, reporter);
   const resumed = options.resume ? await resume(options.resume, run) : undefined;
   const folder = options.resume ?? await createRunFolder(config.out, config.name);

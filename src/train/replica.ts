@@ -53,7 +53,7 @@ const FLOAT_BYTES = 4;
  * statistics of the BatchNorm layers that are in training mode (so that every rank keeps the same ones:
  * the average over the ranks, weighted by samples), in the order of {@linkcode parametersOf}.
  */
-export class Replica {
+export class Replica implements Disposable {
   readonly model: tf.LayersModel;
   readonly parameters: readonly Parameter[];
   /** This rank's gradients and statistics, laid out as the exchange sends them. */
@@ -175,6 +175,12 @@ export class Replica {
   /** The momentum buffers by the names of their parameters. */
   momentum(): Map<string, tf.Variable> {
     return new Map(this.trainable.map(({ name }, index) => [name, this.#slots[index].momentum]));
+  }
+
+  /** Releases the traced functions, the momentum buffers and the model. */
+  [Symbol.dispose](): void {
+    this.dispose();
+    this.model.dispose();
   }
 
   /** Releases the traced functions and the momentum buffers; the model stays. */
