@@ -39,10 +39,10 @@ const LINES_KEPT = 20;
 
 /**
  * Becomes the server, beside a guard that ends the server when our end of its standard input closes: when this
- * process is gone, even by SIGKILL. The guard then also removes the folder with the server's config.
+ * process is gone, even by SIGKILL.
  */
 const GUARDED = `exec 3<&0
-(cat <&3; kill -TERM $$; rm -rf -- "\${1%/*}") >/dev/null 2>&1 &
+(cat <&3 >/dev/null 2>&1; kill -TERM $$) >/dev/null 2>&1 &
 exec "$0" --config "$1" 3<&- </dev/null`;
 
 /**

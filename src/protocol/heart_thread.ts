@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { delay } from "../base/async.ts";
 import type { HeartActivity, HeartStart } from "./heart.ts";
 import { Link } from "./link.ts";
 
@@ -18,23 +17,12 @@ self.addEventListener("message", (event: MessageEvent<HeartStart | HeartActivity
 
 /** Fails when the server is gone: the process learns that from its own connection, the partner from the silence. */
 async function start({ address, run, from, subject, place }: HeartStart): Promise<void> {
-  const link = await openPatiently(() => Link.open(address, run, from));
   const numbers = new Int32Array(place);
+  const link = await Link.open(address, run, from);
   const beat = () => {
     const [epoch, step] = [Atomics.load(numbers, 0), Atomics.load(numbers, 1)];
     link.publish(subject, "heartbeat", { epoch, step, activity });
   };
   beat();
   setInterval(beat, BEAT_MS);
-}
-
-/** Tries until it works: for how long silence is bearable is for those to decide who listen. */
-async function openPatiently(open: () => Promise<Link>): Promise<Link> {
-  for (;;) {
-    try {
-      return await open();
-    } catch {
-      await delay(BEAT_MS);
-    }
-  }
 }
