@@ -14,7 +14,7 @@ export interface ChunkPlan {
 }
 
 const FLOAT_BYTES = 4;
-// Measured for 44.7 MB with two workers on two cores: 0.5, 1 and 2 MiB about the same, 4 MiB 1.5 times as long.
+// For 44.7 MB with two workers on two cores 0.5, 1 and 2 MiB took about the same time, 4 MiB longer.
 const PREFERRED_CHUNK_BYTES = 1024 * 1024;
 // A server drops a client for which more than max_pending waits: 64 MiB unless configured.
 const IN_FLIGHT_BYTES = 32 * 1024 * 1024;

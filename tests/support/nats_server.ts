@@ -4,6 +4,7 @@
  * @module
  */
 import { type Broker, startBroker } from "../../src/coordinator/broker.ts";
+import { ensureNatsServer } from "../../src/provision/nats_server.ts";
 import { Link } from "../../src/protocol/link.ts";
 import { makeRunIdentity, type RunIdentity } from "../../src/protocol/subjects.ts";
 import { delay } from "../../src/base/async.ts";
@@ -12,8 +13,7 @@ import { delay } from "../../src/base/async.ts";
 export async function natsServerProgram(): Promise<string> {
   const named = Deno.env.get("LOCKSTEP_NATS_SERVER");
   if (named) return named;
-  const provision = await import(import.meta.resolve("../../src/provision/nats_server.ts"));
-  return await provision.ensureNatsServer(() => {});
+  return await ensureNatsServer(() => {});
 }
 
 /** A broker and a run on it; everything ends with the scope. */
