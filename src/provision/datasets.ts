@@ -58,12 +58,14 @@ async function fetchPackage(scratch: string, what: string): Promise<string> {
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["install", "--quiet"],
     cwd: scratch,
+    env: { RUST_BACKTRACE: "0", NO_COLOR: "1" }, // a stack would take the place of the error below
     stdin: "null",
     stdout: "null",
     stderr: "piped",
   }).output();
   if (!success) {
-    const said = new TextDecoder().decode(stderr).trim().split("\n").slice(-3).join("\n  | ");
+    const said = new TextDecoder().decode(stderr).split("\n").map((line) => line.trim())
+      .filter((line) => line !== "").slice(-3).join("\n  | ");
     throw new UsageError(
       `${what}: the npm package ${PACKAGE} ${VERSION} can't be fetched. Check the network, or ${MANUALLY}. ` +
         `Deno said:\n  | ${said}`,

@@ -87,7 +87,10 @@ async function runPip(
     );
   }
   if (output.success) return;
-  const text = new TextDecoder().decode(output.stderr) + new TextDecoder().decode(output.stdout);
+  const [errors, news] = [output.stderr, output.stdout].map((bytes) =>
+    new TextDecoder().decode(bytes).trim()
+  );
+  const text = `${errors}\n${news}`;
   if (text.includes("No module named pip")) {
     throw new UsageError(
       `${what} is fetched with pip, which this Python doesn't have: install it ` +
@@ -99,7 +102,10 @@ async function runPip(
       `${what} can't be stored, the disk of the cache is full: make room, or set LOCKSTEP_CACHE`,
     );
   }
-  const lines = text.trim().split("\n").slice(-LINES_SHOWN).map((line) => `  | ${line.trim()}`);
+  // What it tells about its progress would push the error out of the last lines.
+  const lines = (errors || news).split("\n").slice(-LINES_SHOWN).map((line) =>
+    `  | ${line.trim()}`
+  );
   throw new UsageError(
     `${what}: pip can't download ${name} ${version}. Check the network and pip's index, or ${manually}. ` +
       `pip said:\n${lines.join("\n")}`,

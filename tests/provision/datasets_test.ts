@@ -41,3 +41,27 @@ Deno.test("ensureDataset() sorts the photos of food groups into train and val, w
     await Deno.remove(cache, { recursive: true });
   }
 });
+
+Deno.test("ensureDataset() shows Deno's error and another way when npm can't be reached", async () => {
+  const cache = await Deno.makeTempDir();
+  try {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const closed = `http://127.0.0.1:${listener.addr.port}`;
+    listener.close();
+    const { name, message } = await runProvision(cache, "ensureFoodGroups", {
+      env: {
+        DENO_DIR: join(cache, "deno"), // else the package may be there
+        NPM_CONFIG_REGISTRY: closed,
+        RUST_BACKTRACE: "1",
+      },
+    });
+    assert.equal(name, "UsageError");
+    assert.match(message!, /Check the network, or set data\.root to a folder of pictures/);
+    assert.match(message!, /Deno said:\n(?: {2}\| .*\n)+ {2}\| error sending request .*$/);
+    const left = (await Array.fromAsync(Deno.readDir(join(cache, "datasets"))))
+      .map(({ name }) => name);
+    assert.deepEqual(left, ["food-groups.lock"], "nothing half made");
+  } finally {
+    await Deno.remove(cache, { recursive: true });
+  }
+});

