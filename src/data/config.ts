@@ -12,6 +12,9 @@ export const DATASET_NAMES = ["food-groups"] as const;
 /** Name of a data set that Lockstep fetches. */
 export type DatasetName = (typeof DATASET_NAMES)[number];
 
+/** Pixels above which a picture is refused, unless configured. */
+export const DEFAULT_MAX_PIXELS = 100_000_000;
+
 /** `data`: which pictures, and how they become batches. */
 export const dataSchema = z.strictObject({
   /** A data set that Lockstep fetches; `null` or nothing when `root` names a folder. */
@@ -30,7 +33,7 @@ export const dataSchema = z.strictObject({
   /** Batches that are decoded ahead of the training step. */
   prefetch: z.int().positive().max(1000).default(4),
   /** Pixels above which a picture is refused before it is decoded. */
-  maxPixels: z.int().positive().default(100_000_000),
+  maxPixels: z.int().positive().default(DEFAULT_MAX_PIXELS),
 }).superRefine(({ dataset, root, valFraction }, context) => {
   const report = (key: string, message: string) =>
     context.addIssue({ code: "custom", path: [key], message });

@@ -9,14 +9,12 @@
 import { messageOf } from "../base/errors.ts";
 import { decodeImageNative } from "../engine/image_ops.ts";
 import { decodeBmp } from "./bmp.ts";
+import { DEFAULT_MAX_PIXELS } from "./config.ts";
 import { DataError } from "./data_error.ts";
 import { firstGifFrame } from "./gif_frame.ts";
 import { type ImageHeader, NAMES, readImageHeader } from "./image_header.ts";
 import { cropRgb, orientRgb, type RgbImage } from "./rgb_image.ts";
 import { firstWebpFrame } from "./webp_frame.ts";
-
-/** Pixels above which a picture is refused unless a config says otherwise. */
-export const DEFAULT_MAX_PIXELS = 100_000_000;
 
 /** What {@linkcode decodeImage} needs to know. */
 export interface DecodeOptions {

@@ -3,16 +3,21 @@
  *
  * @module
  */
-import { softmaxCrossEntropyPerSample } from "../engine/native_ops.ts";
-import { tf } from "../engine/tf.ts";
-import { tensorFrom } from "../engine/transfer.ts";
 import { UsageError } from "../base/errors.ts";
+import { DEFAULT_MAX_PIXELS } from "../data/config.ts";
+import type { tf } from "../engine/tf.ts";
 import { scanImageFolder } from "../data/image_folder.ts";
-import { type Batch, Loader } from "../data/loader.ts";
-import { planEpoch } from "../data/sampler.ts";
+import { Loader } from "../data/loader.ts";
 import { type TransformInput, transformsSchema } from "../data/transform_specs.ts";
 import { TransformPipeline } from "../data/transforms.ts";
-import { type ClassAccuracy, confusionMatrix, perClassAccuracy } from "../metrics/confusion.ts";
+import {
+  type ClassAccuracy,
+  confusionMatrix,
+  overallAccuracy,
+  perClassAccuracy,
+} from "../metrics/confusion.ts";
+import { scoreOnce } from "./replica.ts";
+import { validateShard } from "./validate.ts";
 
 /** What to evaluate on, and how. */
 export interface EvaluateOptions {
@@ -95,52 +100,25 @@ export async function evaluate(
     pipeline: new TransformPipeline(transformsSchema.parse(transforms)),
     onError: options.onError ?? "fail",
     prefetch: 2,
-    maxPixels: options.maxPixels ?? 100_000_000,
+    maxPixels: options.maxPixels ?? DEFAULT_MAX_PIXELS,
     cacheBytes: 0,
   });
-  const plan = planEpoch({
-    length: samples.length,
-    globalBatch: batchSize,
-    rank: 0,
-    worldSize: 1,
-    seed: 0,
-    epoch: 0,
-    shuffle: false,
+  const scores = await validateShard({
+    scorer: { evaluate: (batch) => Promise.resolve(scoreOnce(model, batch)) },
+    loader,
+    samples: samples.length,
+    place: { rank: 0, worldSize: 1 },
+    batchSize,
   });
-  let lossSum = 0;
-  const labels: number[] = [];
-  const predictions: number[] = [];
-  const skipped: { path: string; reason: string }[] = [];
-  for await (const batch of loader.batches(plan, 0, { seed: 0 })) {
-    skipped.push(...batch.skipped.map(({ path, reason }) => ({ path, reason })));
-    if (batch.labels.length === 0) continue;
-    const scores = score(model, batch);
-    lossSum += scores.lossSum;
-    labels.push(...batch.labels);
-    predictions.push(...scores.predictions);
-  }
+  const { indices, predictions } = scores;
+  const labels = indices.map((index) => samples[index].label);
   const confusion = confusionMatrix(labels, predictions, classes.length);
-  const correct = labels.filter((label, index) => label === predictions[index]).length;
   return {
-    loss: lossSum / labels.length,
-    accuracy: correct / labels.length,
+    loss: scores.lossSum / labels.length,
+    accuracy: overallAccuracy(confusion),
     count: labels.length,
     perClass: perClassAccuracy(confusion, classes),
     confusion,
-    skipped,
+    skipped: scores.skipped.map(({ path, reason }) => ({ path, reason })),
   };
-}
-
-function score(model: tf.LayersModel, { images, labels, height, width }: Batch) {
-  const bytes = new Uint8Array(images.buffer, images.byteOffset, images.byteLength);
-  let lossSum = 0;
-  let predictions: number[] = [];
-  tf.tidy(() => {
-    const input = tensorFrom([labels.length, height, width, 3], "float32", bytes);
-    const logits = model.predict(input) as tf.Tensor2D;
-    const truth = tf.tensor1d(labels, "int32");
-    lossSum = tf.sum(softmaxCrossEntropyPerSample(logits, truth)).arraySync() as number;
-    predictions = tf.argMax(logits, 1).arraySync() as number[];
-  });
-  return { lossSum, predictions };
 }

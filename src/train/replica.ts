@@ -37,6 +37,14 @@ export interface LocalTotals {
   readonly correct: number;
 }
 
+/** What a model makes of some pictures in eval mode. */
+export interface Scores {
+  /** Sum of the samples' losses. */
+  readonly lossSum: number;
+  /** The class with the highest logit for each picture. */
+  readonly predictions: Int32Array;
+}
+
 /** Settings of a replica. */
 export interface ReplicaOptions {
   readonly sgd: SgdConfig;
@@ -89,7 +97,7 @@ export class Replica implements Disposable {
     );
     this.#evaluate = new CapturedFunction(
       "evaluate",
-      (images, labels) => this.#score(images, labels as tf.Tensor1D),
+      (images, labels) => score(model, images, labels as tf.Tensor1D),
       { variables: all, capture },
     );
   }
@@ -135,15 +143,11 @@ export class Replica implements Disposable {
    *
    * @returns The sum of the losses, and the class with the highest logit for each picture
    */
-  async evaluate(batch: LabelledImages): Promise<{ lossSum: number; predictions: Int32Array }> {
+  async evaluate(batch: LabelledImages): Promise<Scores> {
     const inputs = batchTensors(batch);
-    const [lossSum, predictions] = await this.#evaluate.call(inputs);
-    const result = {
-      lossSum: scalarOf(lossSum),
-      predictions: predictions.dataSync() as Int32Array,
-    };
-    tf.dispose([...inputs, lossSum, predictions]);
-    return result;
+    const scores = readScores(await this.#evaluate.call(inputs));
+    tf.dispose(inputs);
+    return scores;
   }
 
   /** Bytes of {@linkcode exportState}. */
@@ -228,11 +232,34 @@ export class Replica implements Disposable {
     );
     return [];
   }
+}
 
-  #score(images: tf.Tensor, labels: tf.Tensor1D): tf.Tensor[] {
-    const logits = this.model.apply(images, { training: false }) as tf.Tensor2D;
-    return [tf.sum(softmaxCrossEntropyPerSample(logits, labels)), tf.argMax(logits, 1)];
-  }
+/**
+ * Scores pictures with a model as it is, op by op: for a use or two, where tracing wouldn't pay.
+ *
+ * @returns As {@linkcode Replica.evaluate}
+ */
+export function scoreOnce(model: tf.LayersModel, batch: LabelledImages): Scores {
+  const inputs = batchTensors(batch);
+  const scores = readScores(tf.tidy(() => score(model, inputs[0], inputs[1] as tf.Tensor1D)));
+  tf.dispose(inputs);
+  return scores;
+}
+
+/** Sum of the losses, and the class with the highest logit for each picture. */
+function score(model: tf.LayersModel, images: tf.Tensor, labels: tf.Tensor1D): tf.Tensor[] {
+  const logits = model.apply(images, { training: false }) as tf.Tensor2D;
+  return [tf.sum(softmaxCrossEntropyPerSample(logits, labels)), tf.argMax(logits, 1)];
+}
+
+/** Reads what {@linkcode score} gave, and disposes of it. */
+function readScores([lossSum, predictions]: tf.Tensor[]): Scores {
+  const scores = {
+    lossSum: scalarOf(lossSum),
+    predictions: predictions.dataSync() as Int32Array,
+  };
+  tf.dispose([lossSum, predictions]);
+  return scores;
 }
 
 function countCorrect(logits: tf.Tensor2D, labels: tf.Tensor1D): tf.Tensor {

@@ -8,6 +8,9 @@ import { planEpoch } from "../data/sampler.ts";
 import type { Replica } from "./replica.ts";
 import type { Place } from "./train_epoch.ts";
 
+/** Scores batches in eval mode; a {@linkcode Replica} is one. */
+export type Scorer = Pick<Replica, "evaluate">;
+
 /** What a rank found in its share. */
 export interface ShardScores {
   readonly lossSum: number;
@@ -26,14 +29,14 @@ export interface ShardScores {
  * @param onStep Called when a step begins, with its number
  */
 export async function validateShard(
-  { replica, loader, samples: length, place, batchSize }: {
-    replica: Replica;
+  { scorer, loader, samples: length, place, batchSize }: {
+    scorer: Scorer;
     loader: Loader;
     samples: number;
     place: Place;
     batchSize: number;
   },
-  onStep: (step: number) => void,
+  onStep: (step: number) => void = () => {},
   signal?: AbortSignal,
 ): Promise<ShardScores> {
   const plan = planEpoch({
@@ -52,7 +55,7 @@ export async function validateShard(
     onStep(batch.step);
     skipped.push(...batch.skipped);
     if (batch.labels.length === 0) continue;
-    const scores = await replica.evaluate(batch);
+    const scores = await scorer.evaluate(batch);
     lossSum += scores.lossSum;
     indices.push(...batch.indices);
     predictions.push(...scores.predictions);

@@ -81,7 +81,7 @@ export class Session {
         exchange,
       },
       {
-        replica,
+        scorer: replica,
         loader: loaders.val,
         samples: folder.val.length,
         batchSize: validationBatchSize(config),
