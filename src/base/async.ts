@@ -39,3 +39,11 @@ export async function within<T>(
     clearTimeout(timer);
   }
 }
+
+/** Waits until `what` settles, or for so long. */
+export async function waitAtMost(milliseconds: number, what: Promise<unknown>): Promise<void> {
+  const over = new AbortController();
+  const timer = delay(milliseconds, over.signal).catch(() => {}); // aborted below: nothing to report
+  await Promise.race([what, timer]);
+  over.abort();
+}

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { delay } from "../base/async.ts";
 import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
 import { connectNats, type NatsAddress } from "../protocol/connection.ts";
-import { readLines } from "./lines.ts";
+import { exitWords, keepLines } from "./lines.ts";
 
 /** Settings of a broker. */
 export interface BrokerOptions {
@@ -120,7 +120,7 @@ export class Broker implements NatsAddress {
     this.url = url;
     this.token = token;
     this.pid = process.pid;
-    this.#output = this.#readLines(onLine);
+    this.#output = keepLines(process.stderr, this.#lines, LINES_KEPT, onLine);
     this.exited = process.status.then(async ({ code, signal }) => {
       this.#ended = true;
       await process.stdin.close().catch(() => {}); // lets the guard go
@@ -173,7 +173,7 @@ export class Broker implements NatsAddress {
     }
   }
 
-  /** Ends the server and removes its files; within 2 s. */
+  /** Ends the server, within 2 s. */
   async stop(): Promise<void> {
     if (!this.#ended) {
       this.#process.kill("SIGTERM");
@@ -181,7 +181,7 @@ export class Broker implements NatsAddress {
       await this.exited;
       clearTimeout(timer);
     }
-    await this.exited;
+    await this.exited; // it may be ending by itself
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -189,22 +189,13 @@ export class Broker implements NatsAddress {
   }
 
   async #earlyExitError(): Promise<LockstepError> {
-    const { code, signal } = await this.exited;
-    const how = signal === null ? `exited with code ${code}` : `was killed by ${signal}`;
+    const how = exitWords(await this.exited);
     const last = this.#lines.at(-1);
     return new LockstepError(
       `The nats-server ${this.#executable} ${how} before it answered` +
         `${last === undefined ? "" : ` (${last})`}: ` +
         `run "deno task setup", or name a running server with --nats`,
     );
-  }
-
-  async #readLines(onLine?: (line: string) => void): Promise<void> {
-    for await (const line of readLines(this.#process.stderr)) {
-      this.#lines.push(line);
-      if (this.#lines.length > LINES_KEPT) this.#lines.shift();
-      onLine?.(line);
-    }
   }
 }
 

@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { availableParallelism } from "node:os";
+import { waitAtMost } from "../base/async.ts";
 import { LockstepError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
 import { NatsReducer } from "../exchange/nats_reducer.ts";
-import { CommandClient, type Json, type Reply } from "../protocol/commands.ts";
+import { CommandClient, type Json, type Reply, WorkerFailedError } from "../protocol/commands.ts";
 import type { NatsAddress } from "../protocol/connection.ts";
 import { Link } from "../protocol/link.ts";
 import { makeRunIdentity } from "../protocol/subjects.ts";
@@ -16,6 +16,7 @@ import type { Reporter } from "../reports/reporter.ts";
 import { COMMANDS } from "../train/commands.ts";
 import { type Job, threadsPerWorker } from "../train/job.ts";
 import { type Broker, startBroker } from "./broker.ts";
+import { exitWords } from "./lines.ts";
 import { Liveness } from "./liveness.ts";
 import { WorkerLostError } from "./lost_worker.ts";
 import { type JoinedWorker, Rendezvous } from "./rendezvous.ts";
@@ -101,7 +102,7 @@ export class Crew implements AsyncDisposable {
       count: worldSize,
       run,
       nats: address,
-      threads: threadsPerWorker(config, availableParallelism()),
+      threads: threadsPerWorker(config),
       lostAfter,
       onLine: (rank, line) => reporter.workerLine(rank, line),
     });
@@ -154,7 +155,7 @@ export class Crew implements AsyncDisposable {
   }
 
   async #sayStop(): Promise<void> {
-    await Promise.race([this.#call, new Promise((resolve) => setTimeout(resolve, LEAVE_MS))]);
+    await waitAtMost(LEAVE_MS, this.#call);
     const timeout = AbortSignal.timeout(LEAVE_MS);
     // A worker that is busy or has failed doesn't answer: it is ended by signals.
     await this.#commands.callAll(COMMANDS.stop, null, { signal: timeout }).catch(() => {});
@@ -178,10 +179,11 @@ async function openBroker(
     expected = true;
     await broker.stop();
   });
-  void broker.exited.then(({ code, signal }) => {
+  void broker.exited.then((exit) => {
     if (expected) return;
-    const how = signal ? `was killed by ${signal}` : `exited with code ${code}`;
-    const message = `nats-server (pid ${broker.pid}) ${how}: the run can't go on without it`;
+    const message = `nats-server (pid ${broker.pid}) ${
+      exitWords(exit)
+    }: the run can't go on without it`;
     reporter.warn(message);
     lost.abort(new LockstepError(message));
   });
@@ -190,7 +192,6 @@ async function openBroker(
 
 /** The rank that a failure is about, where it is about one. */
 export function failedRank(error: unknown): number | undefined {
-  if (error instanceof WorkerLostError) return error.rank;
-  const rank = (error as { rank?: unknown } | undefined)?.rank;
-  return typeof rank === "number" ? rank : undefined;
+  const isOfRank = error instanceof WorkerLostError || error instanceof WorkerFailedError;
+  return isOfRank ? error.rank : undefined;
 }

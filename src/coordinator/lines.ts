@@ -1,5 +1,5 @@
 /**
- * A process's output, line by line.
+ * What a process says: its output line by line, and how it ended.
  *
  * @module
  */
@@ -20,4 +20,28 @@ export async function* readLines(stream: ReadableStream<Uint8Array>): AsyncGener
     }
   }
   if (rest) yield rest;
+}
+
+/**
+ * Reads a process's output to its end, and keeps the last lines.
+ *
+ * @param lines Gets the lines, at most `most` at a time
+ * @param onLine Called with each line
+ */
+export async function keepLines(
+  stream: ReadableStream<Uint8Array>,
+  lines: string[],
+  most: number,
+  onLine?: (line: string) => void,
+): Promise<void> {
+  for await (const line of readLines(stream)) {
+    lines.push(line);
+    if (lines.length > most) lines.shift();
+    onLine?.(line);
+  }
+}
+
+/** How a process ended, as the predicate of a sentence. */
+export function exitWords({ code, signal }: { code: number; signal: string | null }): string {
+  return signal === null ? `exited with code ${code}` : `was killed by ${signal}`;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
+import { exitWords } from "./lines.ts";
 import type { WorkerExit } from "./spawn.ts";
 
 const LINES_SHOWN = 10;
@@ -30,12 +31,10 @@ export class WorkerLostError extends LockstepError {
   }
 }
 
-/** How a process ended, as the predicate of a sentence. */
-export function describeExit({ signal, code }: Pick<WorkerExit, "signal" | "code">): string {
-  if (signal === "SIGKILL") {
-    return "was killed by SIGKILL (by the kernel, if memory ran out: then use a smaller batch)";
-  }
-  return signal === null ? `exited with code ${code}` : `was killed by ${signal}`;
+/** How a worker ended, as the predicate of a sentence. */
+export function describeExit(exit: Pick<WorkerExit, "signal" | "code">): string {
+  const hint = " (by the kernel, if memory ran out: then use a smaller batch)";
+  return exitWords(exit) + (exit.signal === "SIGKILL" ? hint : "");
 }
 
 /** A message followed by the last lines of a process, when there are any. */

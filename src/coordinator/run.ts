@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { InterruptedError } from "../base/errors.ts";
@@ -25,7 +24,14 @@ import { Crew, failedRank } from "./crew.ts";
 import { type EpochContext, type Skipped, trainEpoch, validate, type Validated } from "./epochs.ts";
 import { writeBatchPicture, writePredictionsPicture } from "./pictures.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
-import { type Position, resume, saveBest, saveLast, startPosition } from "./run_state.ts";
+import {
+  nextEpoch,
+  type Position,
+  resume,
+  saveBest,
+  saveLast,
+  startPosition,
+} from "./run_state.ts";
 
 /** How to run. */
 export interface TrainOptions {
@@ -140,10 +146,7 @@ async function runEpochs(context: RunContext, position: Position): Promise<void>
   const { run: { config }, signal } = context;
   for (let epoch = position.epoch; epoch <= config.train.epochs; epoch++) {
     if (epoch !== position.epoch) {
-      Object.assign(position, startPosition(), {
-        epoch,
-        optimizerSteps: position.optimizerSteps,
-      });
+      Object.assign(position, nextEpoch(position));
     }
     const start = performance.now();
     const imagesPerSecond = await trainPart(context, position);
@@ -253,7 +256,7 @@ async function writeStart(folder: string, run: PreparedRun): Promise<void> {
   await writeFileAtomically(join(folder, "config.yaml"), header + stringify(config));
   const environment = await describeEnvironment({
     workers: config.workers,
-    threadsPerWorker: threadsPerWorker(config, availableParallelism()),
+    threadsPerWorker: threadsPerWorker(config),
     devices: engine.devices.map(({ name }) => name.replace(/^.*device:/, "")),
     tensorflow: engine.tensorflowVersion,
     natsServer: natsServer ? NATS_SERVER_VERSION : config.nats.url,
@@ -266,7 +269,7 @@ async function writeStart(folder: string, run: PreparedRun): Promise<void> {
 /** Tells what is about to be trained. */
 function announce({ config, engine, folder, replica }: PreparedRun, reporter: Reporter): void {
   const { workers, model, train } = config;
-  const threads = threadsPerWorker(config, availableParallelism());
+  const threads = threadsPerWorker(config);
   const plural = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
   reporter.info(
     `Lockstep ${LOCKSTEP_VERSION}, TensorFlow ${engine.tensorflowVersion}: ` +

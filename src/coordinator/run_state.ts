@@ -46,6 +46,11 @@ export function startPosition(): Position {
   };
 }
 
+/** The place before the first step of the epoch after a place's. */
+export function nextEpoch({ epoch, optimizerSteps }: Position): Position {
+  return { ...startPosition(), epoch: epoch + 1, optimizerSteps };
+}
+
 /** Writes `checkpoints/last`: model and optimizer, as the coordinator's replica holds them. */
 export async function saveLast(
   folder: string,
@@ -116,11 +121,7 @@ export async function resume(folder: string, run: PreparedRun): Promise<Resumed>
     );
   }
   if (history?.epochs.some(({ epoch }) => epoch === position.epoch)) {
-    Object.assign(position, {
-      ...startPosition(),
-      epoch: position.epoch + 1,
-      optimizerSteps: position.optimizerSteps,
-    });
+    return { position: nextEpoch(position), history };
   }
   return { position, history };
 }

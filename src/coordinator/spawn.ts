@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { delay } from "../base/async.ts";
+import { waitAtMost } from "../base/async.ts";
 import type { NatsAddress } from "../protocol/connection.ts";
 import type { RunIdentity } from "../protocol/subjects.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
-import { readLines } from "./lines.ts";
+import { keepLines } from "./lines.ts";
 
 /** How to start workers. */
 export interface SpawnOptions {
@@ -115,7 +115,7 @@ class WorkerProcess implements SpawnedWorker {
     this.#stdin = this.#process.stdin.getWriter();
     this.#sendSettings(options);
     const output = [this.#process.stdout, this.#process.stderr].map((stream) =>
-      this.#keepLines(stream, options.onLine)
+      keepLines(stream, this.lastLines, LINES_KEPT, (line) => options.onLine?.(index, line))
     );
     this.exited = this.#process.status.then(async ({ code, signal }) => {
       this.exit = { index, pid: this.pid, code, signal };
@@ -148,17 +148,6 @@ class WorkerProcess implements SpawnedWorker {
     const line = new TextEncoder().encode(JSON.stringify(settings) + "\n");
     this.#stdin.write(line).catch(() => {}); // a worker that ends early is noticed by its exit
   }
-
-  async #keepLines(
-    stream: ReadableStream<Uint8Array>,
-    onLine?: (index: number, line: string) => void,
-  ): Promise<void> {
-    for await (const line of readLines(stream)) {
-      this.lastLines.push(line);
-      if (this.lastLines.length > LINES_KEPT) this.lastLines.shift();
-      onLine?.(this.index, line);
-    }
-  }
 }
 
 function argumentsFor({ nats, entry }: SpawnOptions): string[] {
@@ -180,11 +169,4 @@ function argumentsFor({ nats, entry }: SpawnOptions): string[] {
 /** TensorFlow and oneDNN read these as their libraries are loaded. */
 function threadVariables(threads: number): Record<string, string> {
   return { OMP_NUM_THREADS: String(threads), TF_NUM_INTRAOP_THREADS: String(threads) };
-}
-
-async function waitAtMost(milliseconds: number, what: Promise<unknown>): Promise<void> {
-  const over = new AbortController();
-  const timer = delay(milliseconds, over.signal).catch(() => {}); // aborted below: nothing to report
-  await Promise.race([what, timer]);
-  over.abort();
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { globalBatchSize } from "../config/checks.ts";
 import { type Config, configSchema } from "../config/schema.ts";
@@ -70,6 +71,6 @@ export function makeLoaders(
 }
 
 /** Threads of TensorFlow in each worker: unless configured, the cores divided by the workers. */
-export function threadsPerWorker({ engine, workers }: Config, cores: number): number {
-  return engine.threadsPerWorker ?? Math.max(1, Math.floor(cores / workers));
+export function threadsPerWorker({ engine, workers }: Config): number {
+  return engine.threadsPerWorker ?? Math.max(1, Math.floor(availableParallelism() / workers));
 }
