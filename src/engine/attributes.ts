@@ -36,6 +36,11 @@ export interface Attribute {
   readonly value: unknown;
 }
 
+/** An attribute that names a data type. */
+export function typeAttribute(name: string, value: number): Attribute {
+  return { name, type: ATTRIBUTE_TYPES.TF_ATTR_TYPE, value };
+}
+
 const encoder = new TextEncoder();
 const cStrings = new Map<string, Uint8Array<ArrayBuffer>>();
 

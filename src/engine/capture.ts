@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ATTRIBUTE_TYPES } from "./attributes.ts";
+import { typeAttribute } from "./attributes.ts";
 import { type NativeBackend, nativeBackend } from "./backend.ts";
 import { randomTraceKey, randomVariables } from "./random_state.ts";
 import type { TensorId } from "./runtime.ts";
@@ -152,9 +152,7 @@ function ownIds(backend: NativeBackend, variables: readonly tf.Variable[]): Tens
     let [id] = backend.getInputTensorIds([variable]);
     if (seen.has(id)) {
       const dtype = backend.runtime.describe(id).dtype;
-      const own = backend.executeSingleOutput("Identity", [
-        { name: "T", type: ATTRIBUTE_TYPES.TF_ATTR_TYPE, value: dtype },
-      ], [variable]);
+      const own = backend.executeSingleOutput("Identity", [typeAttribute("T", dtype)], [variable]);
       variable.assign(own);
       own.dispose();
       [id] = backend.getInputTensorIds([variable]);

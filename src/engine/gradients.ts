@@ -3,16 +3,12 @@
  *
  * @module
  */
-import { ATTRIBUTE_TYPES, DATA_TYPES } from "./attributes.ts";
+import { DATA_TYPES, typeAttribute } from "./attributes.ts";
 import { nativeBackend } from "./backend.ts";
 import { tf } from "./tf.ts";
 
 /** The attribute `T` of a float32 op. */
-export const FLOAT_TYPE = {
-  name: "T",
-  type: ATTRIBUTE_TYPES.TF_ATTR_TYPE,
-  value: DATA_TYPES.TF_FLOAT,
-};
+export const FLOAT_TYPE = typeAttribute("T", DATA_TYPES.TF_FLOAT);
 
 /** Swaps the gradients of the kernels for which TensorFlow has an op of its own. */
 export function registerNativeGradients(): void {

@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { type Attribute, ATTRIBUTE_TYPES, DATA_TYPES } from "./attributes.ts";
+import { type Attribute, ATTRIBUTE_TYPES, DATA_TYPES, typeAttribute } from "./attributes.ts";
 import { nativeBackend } from "./backend.ts";
 import { FLOAT_TYPE } from "./gradients.ts";
+import { drawStateless } from "./random_ops.ts";
 import { randomState } from "./random_state.ts";
 import { tf } from "./tf.ts";
 
@@ -30,11 +31,6 @@ export interface BatchNormState {
 const floatAttribute = (name: string, value: number): Attribute => ({
   name,
   type: ATTRIBUTE_TYPES.TF_ATTR_FLOAT,
-  value,
-});
-const typeAttribute = (name: string, value: number): Attribute => ({
-  name,
-  type: ATTRIBUTE_TYPES.TF_ATTR_TYPE,
   value,
 });
 
@@ -137,20 +133,12 @@ export function dropout(x: tf.Tensor, rate: number, salt: number, perSample = fa
   const [rows, ...rest] = x.shape;
   const unitShape = perSample ? rest.map(() => 1) : rest;
   return tf.tidy(() => {
-    const backend = nativeBackend();
     // A rank may run alone, outside a step: then its rows are the whole batch.
     const drawnShape = [Math.max(globalRows, rows), ...unitShape];
-    const uniform = backend.executeSingleOutput(
-      "StatelessRandomUniform",
-      [
-        typeAttribute("dtype", DATA_TYPES.TF_FLOAT),
-        typeAttribute("T", DATA_TYPES.TF_INT32),
-        typeAttribute("Tseed", DATA_TYPES.TF_INT32),
-      ],
-      [tf.tensor1d(drawnShape, "int32"), tf.add(seed, tf.tensor1d([salt, 0], "int32"))],
-    );
+    const saltedSeed = tf.add(seed, tf.tensor1d([salt, 0], "int32"));
+    const uniform = drawStateless("StatelessRandomUniform", drawnShape, saltedSeed);
     const begin = tf.concat([tf.reshape(rowOffset, [1]), tf.zeros([unitShape.length], "int32")]);
-    const own = backend.executeSingleOutput(
+    const own = nativeBackend().executeSingleOutput(
       "Slice",
       [FLOAT_TYPE, typeAttribute("Index", DATA_TYPES.TF_INT32)],
       [uniform, begin, tf.tensor1d([rows, ...unitShape], "int32")],

@@ -3,35 +3,47 @@
  *
  * @module
  */
-import { type Attribute, ATTRIBUTE_TYPES, DATA_TYPES } from "./attributes.ts";
+import { DATA_TYPES, typeAttribute } from "./attributes.ts";
 import { nativeBackend } from "./backend.ts";
 import { tf } from "./tf.ts";
 
-const type = (name: string, value: number): Attribute => ({
-  name,
-  type: ATTRIBUTE_TYPES.TF_ATTR_TYPE,
-  value,
-});
-
 const ATTRIBUTES = [
-  type("dtype", DATA_TYPES.TF_FLOAT),
-  type("T", DATA_TYPES.TF_INT32),
-  type("Tseed", DATA_TYPES.TF_INT32),
+  typeAttribute("dtype", DATA_TYPES.TF_FLOAT),
+  typeAttribute("T", DATA_TYPES.TF_INT32),
+  typeAttribute("Tseed", DATA_TYPES.TF_INT32),
 ];
 
 /** Normally distributed float32 values with mean 0 and the given standard deviation. */
 export function seededNormal(shape: number[], std: number, seed: number): tf.Tensor {
-  return tf.tidy(() => tf.mul(draw("StatelessRandomNormal", shape, seed), std));
+  return tf.tidy(() =>
+    tf.mul(drawStateless("StatelessRandomNormal", shape, seedTensor(seed)), std)
+  );
 }
 
 /** Uniformly distributed float32 values in [-bound, bound). */
 export function seededUniform(shape: number[], bound: number, seed: number): tf.Tensor {
   return tf.tidy(() =>
-    tf.sub(tf.mul(draw("StatelessRandomUniform", shape, seed), 2 * bound), bound)
+    tf.sub(
+      tf.mul(drawStateless("StatelessRandomUniform", shape, seedTensor(seed)), 2 * bound),
+      bound,
+    )
   );
 }
 
-function draw(op: string, shape: number[], seed: number): tf.Tensor {
-  const inputs = [tf.tensor1d(shape, "int32"), tf.tensor1d([seed | 0, 0], "int32")];
-  return nativeBackend().executeSingleOutput(op, ATTRIBUTES, inputs);
+/**
+ * Runs one of TensorFlow's stateless random ops.
+ *
+ * @param seed int32 [2]
+ * @returns float32
+ */
+export function drawStateless(
+  op: "StatelessRandomNormal" | "StatelessRandomUniform",
+  shape: number[],
+  seed: tf.Tensor,
+): tf.Tensor {
+  return nativeBackend().executeSingleOutput(op, ATTRIBUTES, [tf.tensor1d(shape, "int32"), seed]);
+}
+
+function seedTensor(seed: number): tf.Tensor {
+  return tf.tensor1d([seed | 0, 0], "int32");
 }
