@@ -4,7 +4,6 @@
  * @module
  */
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import { LIBTENSORFLOW_VARIABLE, libtensorflowPath } from "../base/libtensorflow_path.ts";
 import { cacheFolder, exists } from "../base/paths.ts";
@@ -133,7 +132,8 @@ async function roundTrip(address: { url: string; token?: string }): Promise<stri
 }
 
 async function checkPhotos(): Promise<string> {
-  const path = join(cacheFolder(), "datasets", "food-groups");
+  const { datasetFolder } = await import("../provision/datasets.ts");
+  const path = datasetFolder("food-groups");
   if (!await exists(path)) throw new Error(`${path} is missing`);
   const { scanImageFolder } = await import("../data/image_folder.ts");
   const { classes, train, val } = await scanImageFolder(path);
@@ -141,8 +141,8 @@ async function checkPhotos(): Promise<string> {
 }
 
 async function checkWeights(): Promise<string> {
-  const { weightsFolder } = await import("../provision/pretrained_weights.ts");
-  const path = join(weightsFolder(), "efficientnet-lite0-57934424.pth");
+  const { pretrainedWeightsPath } = await import("../provision/pretrained_weights.ts");
+  const path = pretrainedWeightsPath("efficientnet_lite0");
   const { readWeights } = await import("../weights/weights_file.ts");
   const tensors = await readWeights(path);
   return `${tensors.size} tensors in ${path}`;

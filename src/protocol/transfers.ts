@@ -35,7 +35,7 @@ interface Pulling {
 export class TransferDesk {
   readonly #link: Link;
   readonly #name: string;
-  readonly #offers = new Map<string, Uint8Array>();
+  readonly #offers = new Map<string, { bytes: Uint8Array; chunkBytes: number }>();
   readonly #pulls = new Map<string, Pulling>();
   readonly #subscriptions: Subscription[];
 
@@ -64,8 +64,8 @@ export class TransferDesk {
   /** Lets others pull `bytes`, which must stay as they are until the offer is withdrawn. */
   offer(bytes: Uint8Array): Offer {
     const id = randomUUID();
-    this.#offers.set(id, bytes);
     const chunkBytes = Math.min(PREFERRED_CHUNK_BYTES, this.#link.maxPayloadBytes);
+    this.#offers.set(id, { bytes, chunkBytes });
     return {
       transfer: { id, owner: this.#name, bytes: bytes.length, chunkBytes },
       withdraw: () => void this.#offers.delete(id),
@@ -142,10 +142,10 @@ export class TransferDesk {
   }
 
   #onPull({ header: { id, chunk, to } }: Incoming<"pull">): void {
-    const bytes = this.#offers.get(id);
-    if (!bytes) return; // withdrawn: who still asks has its own timeout
-    const size = Math.min(PREFERRED_CHUNK_BYTES, this.#link.maxPayloadBytes);
-    const piece = bytes.subarray(chunk * size, (chunk + 1) * size);
+    const offer = this.#offers.get(id);
+    if (!offer) return; // withdrawn: who still asks has its own timeout
+    const { bytes, chunkBytes } = offer;
+    const piece = bytes.subarray(chunk * chunkBytes, (chunk + 1) * chunkBytes);
     const fields = { id, owner: this.#name, chunk };
     this.#link.publish(this.#link.subjects.piece(to), "piece", fields, piece);
   }

