@@ -8,6 +8,28 @@ import { tf } from "../engine/tf.ts";
 /** A symbolic [n, h, w, c] tensor of a functional model. */
 export type Node = tf.SymbolicTensor;
 
+/** What an architecture's graph depends on beside its input. */
+export interface BuildOptions {
+  /** Number of classes: units of the last layer. */
+  readonly classes: number;
+  /** Puts the main head on features [n, features]: a linear layer of that name, or what stands in its place. */
+  readonly head: (name: string, features: Node) => Node;
+  /** Share of units that the architecture's own Dropout layers drop; unless given, as in its paper. */
+  readonly dropout?: number;
+  /** Greatest probability of skipping a block, where the architecture has stochastic depth. */
+  readonly stochasticDepth?: number;
+  /** Take pictures normalized for ImageNet to the range that Inception's weights were made for. */
+  readonly transformInput?: boolean;
+}
+
+/** What an architecture makes of its input. */
+export interface Network {
+  /** [n, classes]. */
+  readonly logits: Node;
+  /** [n, classes] of an auxiliary classifier, which counts in training only. */
+  readonly auxiliary?: Node;
+}
+
 /** Settings of {@linkcode conv}. */
 export interface ConvOptions {
   readonly filters: number;
@@ -58,9 +80,9 @@ export function relu(name: string, x: Node): Node {
   return on(tf.layers.activation({ name, activation: "relu" }), x);
 }
 
-/** Global average pooling and a linear layer: logits [n, classes]. */
-export function linear(name: string, x: Node, classes: number): Node {
-  return on(tf.layers.dense({ name, units: classes, kernelInitializer: "zeros" }), x);
+/** A linear layer: [n, in] → [n, units]. */
+export function linear(name: string, x: Node, units: number): Node {
+  return on(tf.layers.dense({ name, units, kernelInitializer: "zeros" }), x);
 }
 
 /** Mean over height and width: [n, h, w, c] → [n, c]. */

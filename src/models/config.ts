@@ -4,12 +4,28 @@
  * @module
  */
 import { z } from "zod";
+import { headSchema } from "./head_specs.ts";
 
 /** Architectures that `model.name` accepts. */
 export const MODEL_NAMES = ["efficientnet_lite0", "resnet18", "plain_cnn"] as const;
 
 /** Name of an architecture. */
 export type ModelName = (typeof MODEL_NAMES)[number];
+
+/** What of a network's shape is free: a checkpoint keeps it, so that the network can be built again. */
+export const architectureShape = {
+  /** Layers in the place of the architecture's last one. */
+  head: headSchema.optional(),
+  /** Share that the architecture's own Dropout layers drop; unless set, as in its paper. */
+  dropout: z.number().min(0).lt(1, "give a share below 1").optional(),
+  /** Greatest probability of skipping a block, where the architecture has stochastic depth. */
+  stochasticDepth: z.number().min(0).lt(1, "give a probability below 1").optional(),
+  /**
+   * Take pictures normalized for ImageNet to the range that Inception's weights were made for, as torchvision does;
+   * unless set, for `pretrained` only.
+   */
+  transformInput: z.boolean().optional(),
+};
 
 /** `model`: what is trained, and from which weights. */
 export const modelSchema = z.strictObject({
@@ -20,8 +36,14 @@ export const modelSchema = z.strictObject({
   replaceHead: z.boolean().optional(),
   /** Freeze everything but the last layer. */
   featureExtract: z.boolean().default(false),
-  /** Run BatchNorm layers in eval mode during training; unless set, as `featureExtract`. */
+  /** Patterns of the parameters that learn, such as `layer4.*`; all others are frozen. */
+  train: z.array(z.string().min(1), "give a list of patterns, such as [layer4.*, fc.*]").min(
+    1,
+    "give at least one pattern, such as fc.*",
+  ).optional(),
+  /** Run BatchNorm layers in eval mode during training; unless set, those whose own parameters are frozen. */
   freezeBatchNorm: z.boolean().optional(),
+  ...architectureShape,
 });
 
 /** The model section of a validated config. */

@@ -3,18 +3,35 @@
  *
  * @module
  */
-import { randomSeed } from "../base/random.ts";
-import { seededNormal, seededUniform } from "../engine/random_ops.ts";
+import { UsageError } from "../base/errors.ts";
+import { globTest, unmatchedPatterns } from "../base/glob.ts";
 import { tf } from "../engine/tf.ts";
+import { linear, type Node } from "./blocks.ts";
 import type { ModelName } from "./config.ts";
+import { buildHead } from "./head.ts";
+import { isPartOf } from "./heads.ts";
+import type { HeadLayer } from "./head_specs.ts";
+import { initialize } from "./initialize.ts";
 import { BatchNorm, Dropout } from "./layers.ts";
-import { type Parameter, parametersOf } from "./parameters.ts";
-import { type Architecture, ARCHITECTURES, type Initializer } from "./registry.ts";
+import { parametersOf } from "./parameters.ts";
+import { type Architecture, ARCHITECTURES } from "./registry.ts";
 
-/** Settings of {@linkcode createModel}. */
-export interface ModelOptions {
+/** What of a network's shape is free. */
+export interface ArchitectureOptions {
   /** Number of classes: units of the last layer. */
   readonly numClasses: number;
+  /** Layers in the place of the architecture's last one; the last Linear has `numClasses` units. */
+  readonly head?: readonly HeadLayer[];
+  /** Share that the architecture's own Dropout layers drop; unless given, as in its paper. */
+  readonly dropout?: number;
+  /** Greatest probability of skipping a block, where the architecture has stochastic depth. */
+  readonly stochasticDepth?: number;
+  /** Take pictures normalized for ImageNet to the range that Inception's weights were made for. */
+  readonly transformInput?: boolean;
+}
+
+/** Settings of {@linkcode createModel}. */
+export interface ModelOptions extends ArchitectureOptions {
   /** Seed of the initial weights. */
   readonly seed?: number;
   /**
@@ -24,7 +41,9 @@ export interface ModelOptions {
   readonly newHead?: boolean;
   /** Freeze everything but the last layer. */
   readonly featureExtract?: boolean;
-  /** Run BatchNorm in eval mode while training; unless given, as `featureExtract`. */
+  /** Patterns of the parameters that learn, such as `layer4.*`; all others are frozen. */
+  readonly train?: readonly string[];
+  /** Run BatchNorm in eval mode while training; unless given, where the layer's own parameters are frozen. */
   readonly freezeBatchNorm?: boolean;
 }
 
@@ -32,73 +51,85 @@ export interface ModelOptions {
  * Creates a model with freshly drawn weights: float32 [n, h, w, 3], normalized → logits [n, numClasses].
  *
  * The engine must be open (`openEngine()`). Layers are named so that `<layer>.weight` and so on are
- * torchvision's names, and the weights are drawn from torchvision's distributions.
+ * torchvision's names, and the weights are drawn from torchvision's distributions. A network with an
+ * auxiliary classifier (Inception) has that one's logits as a second output.
  *
  * @throws {RangeError} when `numClasses` is not a positive integer
+ * @throws {UsageError} when the head doesn't fit, or a pattern of `train` matches no parameter
  */
 export function createModel(name: ModelName, options: ModelOptions): tf.LayersModel {
-  const { numClasses, seed = 0, newHead = false, featureExtract = false } = options;
+  const { numClasses, seed = 0, newHead = false, head } = options;
   if (!Number.isInteger(numClasses) || numClasses < 1) {
     throw new RangeError(`numClasses must be a positive integer, not ${numClasses}`);
   }
-  const { build, head } = ARCHITECTURES[name];
-  const input = tf.input({ shape: [null, null, 3], name: "images" });
-  const model = tf.model({ name, inputs: input, outputs: build(input, numClasses) });
-  const freezeBatchNorm = options.freezeBatchNorm ?? featureExtract;
-  for (const layer of model.layers) {
-    layer.trainable = !featureExtract || layer.name === head;
-    if (layer instanceof BatchNorm) layer.frozen = freezeBatchNorm;
-    if (layer instanceof Dropout) layer.frozen = featureExtract && isBeforeHead(layer);
+  const architecture = ARCHITECTURES[name];
+  if (head && !architecture.linearHead) {
+    throw new UsageError(
+      `model.head is set, but the last layer of ${name}, ${
+        architecture.heads[0]
+      }, is a convolution, in whose place a list of layers can't stand: remove model.head`,
+    );
   }
-  initialize(model, ARCHITECTURES[name], { seed, newHead });
+  const model = buildModel(name, architecture, options);
+  chooseLearning(model, architecture, options);
+  const isHead = (layer: string) => isPartOf(layer, architecture.heads);
+  const isOwnHead = (layer: string) =>
+    head !== undefined && isPartOf(layer, [architecture.heads[0]]);
+  initialize(model, architecture, seed, (layer) => isOwnHead(layer) || (newHead && isHead(layer)));
   return model;
 }
 
-/** Stochastic depth stands in the body, dropout before the head learns with it. */
-function isBeforeHead(layer: Dropout): boolean {
+function buildModel(
+  name: ModelName,
+  { build }: Architecture,
+  { numClasses, head, dropout, stochasticDepth, transformInput = false }: ArchitectureOptions,
+): tf.LayersModel {
+  const input = tf.input({ shape: [null, null, 3], name: "images" });
+  const { logits, auxiliary } = build(input, {
+    classes: numClasses,
+    head: (layer: string, features: Node) =>
+      head ? buildHead(layer, features, head, numClasses) : linear(layer, features, numClasses),
+    ...(dropout === undefined ? {} : { dropout }),
+    ...(stochasticDepth === undefined ? {} : { stochasticDepth }),
+    transformInput,
+  });
+  return tf.model({ name, inputs: input, outputs: auxiliary ? [logits, auxiliary] : logits });
+}
+
+/** Freezes what doesn't learn. */
+function chooseLearning(
+  model: tf.LayersModel,
+  { heads }: Architecture,
+  { featureExtract = false, train, freezeBatchNorm }: ModelOptions,
+): void {
+  const names = parametersOf(model).filter(({ buffer }) => !buffer).map(({ name }) => name);
+  const [unmatched] = unmatchedPatterns(train ?? [], names);
+  if (unmatched !== undefined) {
+    throw new UsageError(
+      `model.train: the pattern "${unmatched}" matches no parameter of ${model.name}, whose layers are ` +
+        `${topLayers(names).map((layer) => `${layer}.*`).join(", ")}: mend or remove it`,
+    );
+  }
+  const tests = train?.map(globTest);
+  const learns = (name: string) =>
+    (!featureExtract || isPartOf(name, heads)) && (!tests || tests.some((test) => test(name)));
+  const learning = new Set(names.filter(learns));
+  for (const parameter of parametersOf(model)) {
+    if (!parameter.buffer) parameter.weight.trainable = learning.has(parameter.name);
+  }
+  for (const layer of model.layers) {
+    const isFrozen = !layer.weights.some((weight) => weight.trainable);
+    if (layer instanceof BatchNorm) layer.frozen = freezeBatchNorm ?? isFrozen;
+    if (layer instanceof Dropout) layer.frozen = featureExtract && isStochasticDepth(layer);
+  }
+}
+
+/** Stochastic depth stands in the body; dropout before the head learns with it. */
+function isStochasticDepth(layer: Dropout): boolean {
   return layer.name.endsWith(".drop");
 }
 
-function initialize(
-  model: tf.LayersModel,
-  { initializers, head }: Architecture,
-  { seed, newHead }: { seed: number; newHead: boolean },
-): void {
-  const parameters = parametersOf(model);
-  const byName = new Map(parameters.map((parameter) => [parameter.name, parameter]));
-  for (const parameter of parameters) {
-    const layer = parameter.name.slice(0, parameter.name.lastIndexOf("."));
-    const weight = byName.get(`${layer}.weight`);
-    if (!weight || weight.kind === "vector") continue; // BatchNorm is right as it is made
-    const own = weight.kind === "linear" ? initializers.linear : initializers.conv;
-    const initializer = newHead && layer === head ? "torchDefault" : own;
-    const value = draw(parameter, weight, initializer, randomSeed(seed, "init", parameter.name));
-    parameter.variable.assign(value);
-    value.dispose();
-  }
-}
-
-function draw(
-  { variable, kind }: Parameter,
-  weight: Parameter,
-  initializer: Initializer,
-  seed: number,
-): tf.Tensor {
-  const [out, ...rest] = weight.torchShape; // [out, in, h, w] or [out, in]
-  const fanIn = rest.reduce((product, size) => product * size, 1);
-  const isBias = kind === "vector";
-  switch (initializer) {
-    case "kaimingNormalFanOut": {
-      const fanOut = out * fanIn / rest[0];
-      return isBias
-        ? tf.zeros(variable.shape)
-        : seededNormal(variable.shape, Math.sqrt(2 / fanOut), seed);
-    }
-    case "torchDefault":
-      return seededUniform(variable.shape, 1 / Math.sqrt(fanIn), seed);
-    case "uniformFanOut":
-      return isBias
-        ? tf.zeros(variable.shape)
-        : seededUniform(variable.shape, 1 / Math.sqrt(out), seed);
-  }
+/** The first parts of names, such as `layer4`. */
+function topLayers(names: readonly string[]): string[] {
+  return [...new Set(names.map((name) => name.slice(0, name.indexOf("."))))];
 }

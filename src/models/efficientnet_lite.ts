@@ -6,7 +6,7 @@
  * @module
  */
 import { tf } from "../engine/tf.ts";
-import { averagePool, conv, linear, type Node, on } from "./blocks.ts";
+import { averagePool, type BuildOptions, conv, type Network, type Node, on } from "./blocks.ts";
 import { BatchNorm, Dropout, ReLU6 } from "./layers.ts";
 
 interface Stage {
@@ -33,8 +33,9 @@ const DROPOUT = 0.2;
 /** Probability of skipping the last block; earlier blocks proportionally less. */
 const STOCHASTIC_DEPTH = 0.2;
 
-/** The network's graph: [n, h, w, 3] → logits [n, classes]. */
-export function efficientnetLite0(input: Node, classes: number): Node {
+/** The network's graph on pictures [n, h, w, 3]. */
+export function efficientnetLite0(input: Node, options: BuildOptions): Network {
+  const { dropout = DROPOUT, stochasticDepth = STOCHASTIC_DEPTH } = options;
   const stem = { filters: STEM_CHANNELS, kernel: 3, stride: 2, padding: "tensorflow" } as const;
   let x = relu6("features.0", batchNorm("features.0.1", conv("features.0.0", input, stem)));
   let width = STEM_CHANNELS;
@@ -45,7 +46,7 @@ export function efficientnetLite0(input: Node, classes: number): Node {
         name: `features.${index + 1}.${repeat}`,
         width,
         stride: repeat === 0 ? stage.stride : 1,
-        dropRate: STOCHASTIC_DEPTH * block / BLOCKS,
+        dropRate: stochasticDepth * block / BLOCKS,
         salt: block++,
       };
       x = mobileBlock(x, stage, place);
@@ -55,8 +56,8 @@ export function efficientnetLite0(input: Node, classes: number): Node {
   const head = `features.${STAGES.length + 1}`;
   x = conv(`${head}.0`, x, { filters: HEAD_CHANNELS, kernel: 1 });
   x = averagePool("avgpool", relu6(head, batchNorm(`${head}.1`, x)));
-  x = on(new Dropout({ name: "classifier.0", rate: DROPOUT, salt: BLOCKS }), x);
-  return linear("classifier.1", x, classes);
+  x = on(new Dropout({ name: "classifier.0", rate: dropout, salt: BLOCKS }), x);
+  return { logits: options.head("classifier.1", x) };
 }
 
 interface Place {

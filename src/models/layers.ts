@@ -144,3 +144,21 @@ export class Dropout extends tf.layers.Layer {
     return { ...super.getConfig(), rate, ...noiseShape };
   }
 }
+
+/** The logarithm of softmax over the last axis, as `nn.LogSoftmax(dim=1)` on [n, classes]. */
+export class LogSoftmax extends tf.layers.Layer {
+  static readonly className = "LogSoftmax";
+
+  constructor(config: { name: string }) {
+    super(config);
+    this.supportsMasking = true;
+  }
+
+  override call(inputs: Inputs): tf.Tensor {
+    return tf.logSoftmax(one(inputs));
+  }
+
+  override computeOutputShape(inputShape: tf.Shape): tf.Shape {
+    return inputShape;
+  }
+}

@@ -14,6 +14,8 @@ export interface Parameter {
   /** PyTorch's, such as `layer1.0.conv1.weight`. */
   readonly name: string;
   readonly variable: tf.Variable;
+  /** tfjs's holder of the variable, which says whether it learns. */
+  readonly weight: tf.layers.Layer["weights"][0];
   readonly kind: ParameterKind;
   /** Shape in PyTorch's layout: convolutions OIHW, linear layers [out, in]. */
   readonly torchShape: readonly number[];
@@ -87,10 +89,11 @@ function parameterOf(layer: tf.layers.Layer, weight: tf.layers.Layer["weights"][
   return {
     name: `${layer.name}.${suffix}`,
     variable,
+    weight,
     kind,
     torchShape: TO_TORCH[kind].map((axis) => variable.shape[axis]),
     buffer,
-    trainable: layer.trainable && !(buffer && layer instanceof BatchNorm && layer.frozen),
+    trainable: buffer ? !(layer instanceof BatchNorm && layer.frozen) : weight.trainable,
   };
 }
 

@@ -4,12 +4,20 @@
  * @module
  */
 import { tf } from "../engine/tf.ts";
-import { averagePool, conv, linear, type Node, on, relu } from "./blocks.ts";
+import {
+  averagePool,
+  type BuildOptions,
+  conv,
+  type Network,
+  type Node,
+  on,
+  relu,
+} from "./blocks.ts";
 
 const CHANNELS = [16, 32, 64];
 
-/** The network's graph: [n, h, w, 3] → logits [n, classes]. */
-export function plainCnn(input: Node, classes: number): Node {
+/** The network's graph on pictures [n, h, w, 3]. */
+export function plainCnn(input: Node, options: BuildOptions): Network {
   let x = input;
   CHANNELS.forEach((filters, index) => {
     const number = index + 1;
@@ -17,5 +25,5 @@ export function plainCnn(input: Node, classes: number): Node {
     if (number === CHANNELS.length) return;
     x = on(tf.layers.maxPooling2d({ name: `pool${number}`, poolSize: 2, strides: 2 }), x);
   });
-  return linear("fc", averagePool("avgpool", x), classes);
+  return { logits: options.head("fc", averagePool("avgpool", x)) };
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Node } from "./blocks.ts";
+import type { BuildOptions, Network, Node } from "./blocks.ts";
 import type { ModelName } from "./config.ts";
 import { efficientnetLite0, publicWeightName } from "./efficientnet_lite.ts";
 import { plainCnn } from "./plain_cnn.ts";
@@ -21,10 +21,12 @@ export type Initializer =
 /** What Lockstep knows of an architecture. */
 export interface Architecture {
   /** Symbolic input [n, h, w, 3] → logits [n, classes]. */
-  readonly build: (input: Node, classes: number) => Node;
+  readonly build: (input: Node, options: BuildOptions) => Network;
   readonly initializers: { readonly conv: Initializer; readonly linear: Initializer };
-  /** Name of the last layer, which another number of classes replaces. */
-  readonly head: string;
+  /** Names of the last layers, the main one first, which another number of classes replaces. */
+  readonly heads: readonly [string, ...string[]];
+  /** Whether the main head is a linear layer on a vector of features, in whose place other layers can stand. */
+  readonly linearHead: boolean;
   /** Side of the pictures that the pretrained weights were made for, in pixels. */
   readonly inputSize: number;
   /** Turns the names of a public weights file into this model's. */
@@ -36,20 +38,23 @@ export const ARCHITECTURES: Record<ModelName, Architecture> = {
   efficientnet_lite0: {
     build: efficientnetLite0,
     initializers: { conv: "kaimingNormalFanOut", linear: "uniformFanOut" },
-    head: "classifier.1",
+    heads: ["classifier.1"],
+    linearHead: true,
     inputSize: 224,
     renameState: publicWeightName,
   },
   resnet18: {
     build: resnet18,
     initializers: { conv: "kaimingNormalFanOut", linear: "torchDefault" },
-    head: "fc",
+    heads: ["fc"],
+    linearHead: true,
     inputSize: 224,
   },
   plain_cnn: {
     build: plainCnn,
     initializers: { conv: "torchDefault", linear: "torchDefault" },
-    head: "fc",
+    heads: ["fc"],
+    linearHead: true,
     inputSize: 32,
   },
 };

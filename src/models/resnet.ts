@@ -4,7 +4,16 @@
  * @module
  */
 import { tf } from "../engine/tf.ts";
-import { averagePool, conv, linear, type Node, on, relu, zeroPad } from "./blocks.ts";
+import {
+  averagePool,
+  type BuildOptions,
+  conv,
+  type Network,
+  type Node,
+  on,
+  relu,
+  zeroPad,
+} from "./blocks.ts";
 import { BatchNorm } from "./layers.ts";
 
 const STAGES = [
@@ -15,8 +24,8 @@ const STAGES = [
 ];
 const BLOCKS_PER_STAGE = 2;
 
-/** The network's graph: [n, h, w, 3] → logits [n, classes]. */
-export function resnet18(input: Node, classes: number): Node {
+/** The network's graph on pictures [n, h, w, 3]. */
+export function resnet18(input: Node, options: BuildOptions): Network {
   let x = conv("conv1", input, { filters: 64, kernel: 7, stride: 2 });
   x = relu("relu", batchNorm("bn1", x));
   // PyTorch pads with -∞; behind a ReLU zeros can't win either.
@@ -30,7 +39,7 @@ export function resnet18(input: Node, classes: number): Node {
       width = channels;
     }
   });
-  return linear("fc", averagePool("avgpool", x), classes);
+  return { logits: options.head("fc", averagePool("avgpool", x)) };
 }
 
 function basicBlock(name: string, x: Node, width: number, channels: number, stride: number): Node {

@@ -6,6 +6,7 @@
 import { UsageError } from "../base/errors.ts";
 import { tf } from "../engine/tf.ts";
 import { readInto } from "../engine/transfer.ts";
+import { classesOf, isPartOf } from "./heads.ts";
 import {
   fromTorch,
   type Parameter,
@@ -26,9 +27,9 @@ export interface StateValues {
 export interface LoadOptions {
   /** Where the state comes from, for messages. */
   readonly source: string;
-  /** Name of the last layer. */
-  readonly head: string;
-  /** Leave the last layer as it was drawn when its number of classes differs. */
+  /** Names of the last layers, the main one first. */
+  readonly heads: readonly string[];
+  /** Leave the last layers as they were drawn when the state's own don't fit. */
   readonly replaceHead: boolean;
 }
 
@@ -36,7 +37,9 @@ export interface LoadOptions {
 export interface LoadReport {
   /** Parameters and buffers that were set. */
   readonly loaded: number;
-  /** Classes of the state's own head, where it was left out. */
+  /** The last layers that were left as they were drawn, because the state's own don't fit. */
+  readonly freshHeads?: readonly string[];
+  /** Classes of the state's own main head, where it was left out and is a single layer. */
   readonly replacedHeadClasses?: number;
 }
 
@@ -56,32 +59,44 @@ export function loadStateDict(
   state: ReadonlyMap<string, StateValues>,
   options: LoadOptions,
 ): LoadReport {
+  const { source, heads, replaceHead } = options;
   const parameters = parametersOf(model);
   const misfits = findMisfits(parameters, state);
-  const isHead = (name: string) => name.startsWith(`${options.head}.`);
-  const headWeight = state.get(`${options.head}.weight`);
-  const headOnly = misfits.misshaped.length > 0 && misfits.misshaped.every(isHead) &&
-    misfits.missing.length + misfits.unexpected.length === 0 && headWeight !== undefined;
-  if (headOnly && !options.replaceHead) {
-    const classes = model.outputShape.at(-1);
-    throw new UsageError(
-      `${options.source} is a network of ${
-        headWeight.shape[0]
-      } classes, and ${classes} are needed ` +
-        `(${options.head}.weight is [${headWeight.shape}]): set model.replaceHead to true to start ` +
-        "with a fresh last layer",
-    );
-  }
-  if (!headOnly) refuseMisfits(misfits, model.name, options.source);
+  const wrong = [...misfits.missing, ...misfits.unexpected, ...misfits.misshaped];
+  const freshHeads = heads.filter((head) => wrong.some((name) => isPartOf(name, [head])));
+  const headOnly = freshHeads.length > 0 && wrong.every((name) => isPartOf(name, heads));
+  const ownHead = state.get(`${heads[0]}.weight`);
+  if (headOnly && !replaceHead) refuseHead(misfits, model, source, ownHead);
+  if (!headOnly) refuseMisfits(misfits, model.name, source);
 
-  const fitting = parameters.filter(({ name }) => !headOnly || !isHead(name));
+  const fitting = parameters.filter(({ name }) => !headOnly || !isPartOf(name, freshHeads));
   for (const { name, variable, kind, torchShape } of fitting) {
     assignTorch(variable, state.get(name)!.values, torchShape, kind);
   }
   return {
     loaded: fitting.length,
-    ...(headOnly ? { replacedHeadClasses: headWeight.shape[0] } : {}),
+    ...(headOnly ? { freshHeads } : {}),
+    ...(headOnly && ownHead ? { replacedHeadClasses: ownHead.shape[0] } : {}),
   };
+}
+
+/** The body fits, the head doesn't, and nobody said that it may be replaced. */
+function refuseHead(
+  misfits: Misfits,
+  model: tf.LayersModel,
+  source: string,
+  ownHead: StateValues | undefined,
+): never {
+  const classes = classesOf(model);
+  const difference = ownHead && ownHead.shape[0] !== classes
+    ? `${source} is a network of ${ownHead.shape[0]} classes, and ${classes} are needed`
+    : `The last layers in ${source} are others than those of ${model.name} here`;
+  throw new UsageError(
+    `${difference} (${
+      describeMisfits(misfits)
+    }): set model.replaceHead to true to start with fresh last ` +
+      "layers",
+  );
 }
 
 /** Sets a variable from row-major values in PyTorch's layout. */
@@ -134,19 +149,23 @@ function findMisfits(
 }
 
 function refuseMisfits(misfits: Misfits, model: string, source: string): void {
+  const description = describeMisfits(misfits);
+  if (description === "") return;
+  throw new UsageError(
+    `${source} doesn't hold the weights of ${model}: ${description}. ` +
+      "Set model.name to the architecture that it was saved from, or give another file",
+  );
+}
+
+function describeMisfits(misfits: Misfits): string {
   const { missing, unexpected, misshaped, shapes } = misfits;
-  const parts = [
+  return [
     missing.length > 0 ? `missing: ${list(missing)}` : "",
     unexpected.length > 0 ? `unexpected: ${list(unexpected)}` : "",
     misshaped.length > 0
       ? `of another shape: ${list(misshaped.map((name) => shapes.get(name)!))}`
       : "",
-  ].filter((part) => part !== "");
-  if (parts.length === 0) return;
-  throw new UsageError(
-    `${source} doesn't hold the weights of ${model}: ${parts.join("; ")}. ` +
-      "Set model.name to the architecture that it was saved from, or give another file",
-  );
+  ].filter((part) => part !== "").join("; ");
 }
 
 function list(names: readonly string[]): string {

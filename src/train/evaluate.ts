@@ -16,6 +16,7 @@ import {
   overallAccuracy,
   perClassAccuracy,
 } from "../metrics/confusion.ts";
+import { classesOf } from "../models/heads.ts";
 import { scoreOnce } from "./replica.ts";
 import { validateShard } from "./validate.ts";
 
@@ -88,7 +89,7 @@ export async function evaluate(
   const folder = await scanImageFolder(root, options);
   const samples = folder[split];
   const { classes } = folder;
-  const outputs = model.outputShape.at(-1);
+  const outputs = classesOf(model);
   if (outputs !== classes.length) {
     throw new UsageError(
       `The model has ${outputs} classes, but ${root} has ${classes.length} (${classes.join(", ")})`,

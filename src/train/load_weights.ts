@@ -45,14 +45,14 @@ export function setState(
   source: string,
   replaceHead = false,
 ): LoadReport {
-  const { head, renameState = (name: string) => name } = ARCHITECTURES[model.name as ModelName];
+  const { heads, renameState = (name: string) => name } = ARCHITECTURES[model.name as ModelName];
   const state = new Map(
     [...tensors].map(([name, tensor]) => [
       renameState(name),
       { shape: tensor.shape, values: toFloat32(tensor) },
     ]),
   );
-  return loadStateDict(model, state, { source, head, replaceHead });
+  return loadStateDict(model, state, { source, heads, replaceHead });
 }
 
 /** A model's parameters and buffers (float32) under PyTorch's names and in PyTorch's layout. */

@@ -40,7 +40,7 @@ export function fill(
       { shape: torchShape, values: deterministicFill(names.get(name) ?? name, torchShape) },
     ]),
   );
-  loadStateDict(model, state, { source: "the fixture", head, replaceHead: false });
+  loadStateDict(model, state, { source: "the fixture", heads: [head], replaceHead: false });
 }
 
 /** The input in tfjs's layout: [n, h, w, c]. */

@@ -1,0 +1,76 @@
+/**
+ * Heads as a config writes them: a list of layers in the place of an architecture's last one.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { namedSpecSchema } from "../base/named_specs.ts";
+
+const features = z.int("give a whole number of features").positive("give at least 1 feature");
+
+const LAYERS = {
+  /** `nn.Linear`; `classes` stands for the number of classes. */
+  Linear: z.strictObject({
+    /** What comes in, to be checked; unless given, what the layer before gives. */
+    inFeatures: features.optional(),
+    outFeatures: z.union(
+      [features, z.literal("classes")],
+      "give a number of features or `classes`",
+    ),
+  }),
+  ReLU: z.strictObject({}),
+  /** `nn.Dropout`: drops a share `p` of the units in training. */
+  Dropout: z.strictObject({
+    p: z.number().min(0, "give a share from 0").lt(1, "give a share below 1").default(0.5),
+  }),
+  /** `nn.LogSoftmax(dim=1)`: log-probabilities, for `train.loss: nll`; the last layer only. */
+  LogSoftmax: z.strictObject({}),
+};
+
+const layerSchema = namedSpecSchema({
+  what: "layer",
+  example: "{ Linear: 500 }",
+  schemas: LAYERS,
+  shorthands: {
+    Linear: (value) =>
+      Array.isArray(value)
+        ? {
+          inFeatures: value[0],
+          outFeatures: value[1],
+          ...(value.length > 2 ? { more: value } : {}),
+        }
+        : { outFeatures: value },
+    Dropout: (value) => ({ p: value }),
+  },
+});
+
+/** `model.head`: layers from features [n, features] to [n, classes]. */
+export const headSchema = z.array(layerSchema, "give a list of layers").min(
+  1,
+  "give at least a Linear layer",
+).superRefine((layers, context) => {
+  const softmax = layers.findIndex((layer) => "LogSoftmax" in layer);
+  if (softmax >= 0 && softmax < layers.length - 1) {
+    context.addIssue({
+      code: "custom",
+      path: [softmax],
+      message:
+        "LogSoftmax makes log-probabilities of the last layer's outputs: write it last, and once",
+    });
+  }
+  if (!layers.some((layer) => "Linear" in layer)) {
+    context.addIssue({ code: "custom", message: "a head needs a Linear layer to the classes" });
+  }
+});
+
+/** One validated layer of a head. */
+export type HeadLayer = z.output<typeof layerSchema>;
+
+/** A head's layers as a config may write them. */
+export type HeadInput = z.input<typeof headSchema>;
+
+/** Whether a head gives log-probabilities. */
+export function endsInLogSoftmax(head: readonly HeadLayer[] | undefined): boolean {
+  const last = head?.at(-1);
+  return last !== undefined && "LogSoftmax" in last;
+}
