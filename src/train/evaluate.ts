@@ -115,7 +115,7 @@ export async function evaluate(
   const labels = indices.map((index) => samples[index].label);
   const confusion = confusionMatrix(labels, predictions, classes.length);
   return {
-    loss: scores.lossSum / labels.length,
+    loss: scores.lossSum / scores.weight,
     accuracy: overallAccuracy(confusion),
     count: labels.length,
     perClass: perClassAccuracy(confusion, classes),

@@ -18,6 +18,8 @@ const jobSchema = z.strictObject({
   /** Fingerprint of the pictures as the coordinator found them. */
   fingerprint: z.string(),
   numClasses: z.int().positive(),
+  /** Weight of each class in the loss; 1 unless given. */
+  classWeights: z.array(z.number().positive()).optional(),
   /** Let TensorFlow write its notices. */
   verbose: z.boolean(),
 });

@@ -64,7 +64,7 @@ export class Session {
       );
     }
     const loaders = makeLoaders(folder, config);
-    const replica = buildReplica(config, job.numClasses);
+    const replica = buildReplica(config, job);
     const exchange = await NatsGradientExchange.open(link, {
       ...place,
       vectorBytes: replica.vector.byteLength,
@@ -134,11 +134,15 @@ export class Session {
     const { place, signal, heartbeat } = this.#options;
     const onStep = (step: number) => heartbeat.at(epoch, step);
     onStep(0);
-    const scores = await validateShard({ ...this.#validation, place }, onStep, signal);
+    const scores = await this.#parts.replica.withAverages(() =>
+      validateShard({ ...this.#validation, place }, onStep, signal)
+    );
     return {
       lossSum: Number.isFinite(scores.lossSum) ? scores.lossSum : null,
+      weight: scores.weight,
       indices: [...scores.indices],
       predictions: [...scores.predictions],
+      confidences: scores.confidences.map((value) => Number.isFinite(value) ? value : null),
       skipped: scores.skipped.map((sample) => ({ ...sample })),
     };
   }
