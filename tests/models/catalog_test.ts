@@ -12,6 +12,7 @@ import { MODEL_NAMES } from "../../src/models/config.ts";
 import { createModel } from "../../src/models/create_model.ts";
 import { parametersOf } from "../../src/models/parameters.ts";
 import { ARCHITECTURES } from "../../src/models/registry.ts";
+import { isPretrainedModel, PUBLISHED_WEIGHTS } from "../../src/provision/pretrained_weights.ts";
 import { readFixture } from "./fixture_model.ts";
 
 await openEngine();
@@ -63,6 +64,26 @@ Deno.test("CATALOG has torchvision's metadata and names of last layers", () => {
     assert.equal((multiplyAdds / 1e9).toFixed(3), metadata._ops.toFixed(3), name);
     assert.equal(CATALOG[name].head.name, head, name);
   }
+});
+
+Deno.test("docs/models.md has the figures of CATALOG", async () => {
+  const page = await Deno.readTextFile(new URL("../../docs/models.md", import.meta.url));
+  const rows = page.split("\n").map((line) => line.split("|").map((cell) => cell.trim()))
+    .filter((cells) => cells.length === 10 && cells[1].startsWith("`"));
+  assert.deepEqual(rows.map(([, name]) => name), Object.keys(CATALOG).map((name) => `\`${name}\``));
+  Object.entries(CATALOG).forEach(([name, facts], index) => {
+    const { parameters, multiplyAdds, inputSize, head, paper }: ModelFacts = facts;
+    const weights = isPretrainedModel(name) ? PUBLISHED_WEIGHTS[name].v1 : undefined;
+    assert.deepEqual(rows[index].slice(2, -1), [
+      `${(parameters / 1e6).toFixed(1)} M`,
+      (multiplyAdds / 1e9).toFixed(3),
+      String(inputSize),
+      `\`${head.name}\``,
+      weights ? `\`${weights.file}\`` : "none",
+      weights ? `${weights.mebibytes.toFixed(1)} MiB` : "",
+      paper ? `[${paper.authors}](https://arxiv.org/abs/${paper.arxiv})` : "",
+    ], name);
+  });
 });
 
 for (const name of MODEL_NAMES) {
