@@ -24,6 +24,10 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "Check this machine, with a cure for each thing that is wrong",
     load: async () => (await import("./commands/doctor.ts")).runDoctor,
   },
+  models: {
+    summary: "List the architectures: size, cost and pretrained weights",
+    load: async () => (await import("./commands/models.ts")).runModels,
+  },
   bench: {
     summary: "Measure the training step",
     load: async () => (await import("./commands/bench.ts")).runBench,

@@ -232,7 +232,8 @@ export async function fetchEntries(
   await unpackEntries(archive, entries, about.what, about.progress);
 }
 
-function isDiskError(error: unknown): boolean {
+/** Whether the disk, and not the network, is what failed: no right to write, or no room. */
+export function isDiskError(error: unknown): boolean {
   const code = (error as { code?: string } | null)?.code ?? "";
   return ["EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT"].includes(code);
 }
