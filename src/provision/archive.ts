@@ -4,7 +4,7 @@
  * @module
  */
 import { basename, join } from "node:path";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { messageOf } from "../base/errors.ts";
 import { cacheFolder } from "../base/paths.ts";
 import { ensureCached } from "./cached.ts";
 import { hashOfFile } from "./file_hash.ts";
@@ -128,7 +128,7 @@ async function requireKind(archive: string): Promise<ArchiveKind> {
   const kind = await archiveKind(archive);
   if (kind) return kind;
   const { size } = await Deno.stat(archive);
-  throw new UsageError(
+  throw new ArchiveError(
     `The file ${archive} (${size} bytes) is no archive: give a folder, or a .tar.gz, .tgz, .tar or .zip file`,
   );
 }
