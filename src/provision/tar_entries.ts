@@ -84,6 +84,7 @@ async function feed(
 
 function toEntry({ header, body }: ParsedTarEntry): ArchiveEntry {
   const { name, type = "file", size, pax = {} } = header;
+  // GNU's older kind of sparse file can't be told apart here: it comes without its zeros.
   const sparse = Object.keys(pax).some((key) => key.startsWith("GNU.sparse."));
   return {
     name,
