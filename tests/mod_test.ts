@@ -92,7 +92,7 @@ Deno.test("evaluate() scores CIFAR-10's test batch and leaves no file open", () 
     const transforms = transformsFor(32);
     const result = await evaluate(model, root, { format: "cifar10", transforms, batchSize: 10 });
     assert.equal(result.count, 23);
-    assert.deepEqual(result.perClass.map(({ name }) => name), CIFAR_CLASSES);
+    assert.deepEqual(result.perClass.map((entry) => entry.class), CIFAR_CLASSES);
     const part = { format: "cifar10", split: "train", transforms } as const;
     assert.equal((await evaluate(model, root, part)).count, 5 * 23);
   }));
