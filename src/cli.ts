@@ -20,6 +20,10 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "Fetch what training needs: libtensorflow, nats-server, photos, weights",
     load: async () => (await import("./commands/setup.ts")).runSetup,
   },
+  data: {
+    summary: "Show the data sets that are known by name, or fetch some of them",
+    load: async () => (await import("./commands/data.ts")).runData,
+  },
   doctor: {
     summary: "Check this machine, with a cure for each thing that is wrong",
     load: async () => (await import("./commands/doctor.ts")).runDoctor,

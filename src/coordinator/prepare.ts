@@ -5,14 +5,13 @@
  * @module
  */
 import { availableParallelism } from "node:os";
-import { resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
-import type { ImageFolder } from "../data/image_folder.ts";
+import type { PictureSet } from "../data/picture_set.ts";
 import { stepsPerEpoch } from "../data/sampler.ts";
 import { type Engine, openEngine } from "../engine/engine.ts";
-import { ensureDataset } from "../provision/datasets.ts";
+import { ensureDataRoot } from "../provision/data_root.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { ensureNatsServer } from "../provision/nats_server.ts";
 import {
@@ -31,7 +30,7 @@ import { checkPort, checkServer } from "./broker.ts";
 export interface PreparedRun {
   readonly config: Config;
   readonly job: Job;
-  readonly folder: ImageFolder;
+  readonly folder: PictureSet;
   readonly engine: Engine;
   /** The coordinator's copy of the model: never trained, only set and read. */
   readonly replica: Replica;
@@ -55,7 +54,7 @@ export async function prepareRun(
 ): Promise<PreparedRun> {
   const progress = (event: Parameters<Reporter["download"]>[0]) => reporter.download(event);
   const { data, model } = config;
-  const root = resolve(data.dataset ? await ensureDataset(data.dataset, progress) : data.root!);
+  const root = await ensureDataRoot(data, progress);
   signal?.throwIfAborted();
   const folder = await scanData(root, config);
   const weights = await weightsFile(config, progress);

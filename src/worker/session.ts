@@ -35,15 +35,18 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #parts: TrainingParts;
   readonly #validation: ValidationParts;
+  readonly #pictures: Disposable;
 
   private constructor(
     options: SessionOptions,
     parts: TrainingParts,
     validation: ValidationParts,
+    pictures: Disposable,
   ) {
     this.#options = options;
     this.#parts = parts;
     this.#validation = validation;
+    this.#pictures = pictures;
   }
 
   /**
@@ -86,6 +89,7 @@ export class Session {
         samples: folder.val.length,
         batchSize: validationBatchSize(config),
       },
+      folder.source,
     );
   }
 
@@ -112,8 +116,9 @@ export class Session {
     }
   }
 
-  /** Gives up the exchange. */
+  /** Gives up the pictures and the exchange. */
   async close(): Promise<void> {
+    this.#pictures[Symbol.dispose]();
     await this.#parts.exchange.close();
   }
 

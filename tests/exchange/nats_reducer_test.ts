@@ -108,7 +108,7 @@ for (const worldSize of [1, 2, 3, 4]) {
       const { samples, lossSum, correct } = results[0];
       assert.deepEqual(totals, {
         samples,
-    weight: samples,
+        weight: samples,
         lossSum,
         correct,
         finite: true,
