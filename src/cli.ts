@@ -20,9 +20,17 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "Fetch what training needs: libtensorflow, nats-server, photos, weights",
     load: async () => (await import("./commands/setup.ts")).runSetup,
   },
+  data: {
+    summary: "Show the data sets that are known by name, or fetch some of them",
+    load: async () => (await import("./commands/data.ts")).runData,
+  },
   doctor: {
     summary: "Check this machine, with a cure for each thing that is wrong",
     load: async () => (await import("./commands/doctor.ts")).runDoctor,
+  },
+  models: {
+    summary: "List the architectures: size, cost and pretrained weights",
+    load: async () => (await import("./commands/models.ts")).runModels,
   },
   bench: {
     summary: "Measure the training step",

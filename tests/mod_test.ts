@@ -9,6 +9,7 @@ import {
   train,
   UsageError,
 } from "../mod.ts";
+import { CIFAR_CLASSES, makeCifar } from "./support/cifar.ts";
 import { makePictures, transformsFor } from "./support/pictures.ts";
 import { withTemporaryFolder } from "./support/temporary_folder.ts";
 
@@ -81,4 +82,17 @@ Deno.test("evaluate() refuses a model with another number of classes", () =>
     await openEngine();
     const model = createModel("plain_cnn", { numClasses: 5 });
     await assert.rejects(evaluate(model, folder), /The model has 5 classes, but .* has 2/);
+  }));
+
+Deno.test("evaluate() scores CIFAR-10's test batch and leaves no file open", () =>
+  withTemporaryFolder(async (folder) => {
+    const { root } = await makeCifar(folder, { perBatch: 23 });
+    await openEngine();
+    const model = createModel("plain_cnn", { numClasses: 10 });
+    const transforms = transformsFor(32);
+    const result = await evaluate(model, root, { format: "cifar10", transforms, batchSize: 10 });
+    assert.equal(result.count, 23);
+    assert.deepEqual(result.perClass.map((entry) => entry.class), CIFAR_CLASSES);
+    const part = { format: "cifar10", split: "train", transforms } as const;
+    assert.equal((await evaluate(model, root, part)).count, 5 * 23);
   }));

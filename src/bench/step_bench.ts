@@ -6,6 +6,7 @@
 import { openEngine } from "../engine/engine.ts";
 import type { ModelName } from "../models/config.ts";
 import { createModel } from "../models/create_model.ts";
+import { optimizerConfig } from "../optim/config.ts";
 import { Replica } from "../train/replica.ts";
 
 /** What to measure. */
@@ -36,7 +37,10 @@ export interface StepBenchResult {
 }
 
 const CLASSES = 10;
-const SGD = { momentum: 0.9, dampening: 0, weightDecay: 0, nesterov: false };
+const SGD = {
+  settings: optimizerConfig({ optimizer: "sgd" }),
+  lr: 0.001,
+};
 
 /**
  * Times training steps on made-up pictures.
@@ -46,7 +50,10 @@ const SGD = { momentum: 0.9, dampening: 0, weightDecay: 0, nesterov: false };
 export async function benchStep(options: StepBenchOptions): Promise<StepBenchResult> {
   const { model, imageSize, batch, steps, warmup, threads, capture } = options;
   await openEngine({ threads: { intraOp: threads, interOp: threads } });
-  const replica = new Replica(createModel(model, { numClasses: CLASSES }), { sgd: SGD, capture });
+  const replica = new Replica(createModel(model, { numClasses: CLASSES }), {
+    optimizer: SGD,
+    capture,
+  });
   const images = Float32Array.from(
     { length: batch * imageSize * imageSize * 3 },
     (_, index) => Math.sin(index * 12.9898),
@@ -61,7 +68,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
       { images, labels, height: imageSize, width: imageSize },
       place,
     );
-    await replica.applyUpdate(replica.vector, 0.001, step === 0);
+    await replica.applyUpdate(replica.vector, { rates: [SGD.lr], step: step + 1 });
     if (step >= warmup) times.push(performance.now() - start);
     loss = totals.lossSum / batch;
   }

@@ -45,7 +45,7 @@ export const TRAIN_HELP: CommandHelp = {
     {
       name: "weights",
       value: "W",
-      help: "pretrained, none or a .pth/.safetensors file (key: model.weights)",
+      help: "pretrained[-v2], none or a .pth/.safetensors file (key: model.weights)",
     },
     { name: "seed", value: "S", help: "Seed of everything random (key: seed)" },
     { name: "out", value: "DIR", help: "Folder that gets a folder per run (key: out)" },

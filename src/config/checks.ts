@@ -4,6 +4,7 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
+import { endsInLogSoftmax } from "../models/head_specs.ts";
 import type { Config } from "./schema.ts";
 
 /**
@@ -44,14 +45,46 @@ export function globalBatchSize(config: Config): number {
  */
 export function checkConfig(config: Config): void {
   globalBatchSize(config);
-  const { nesterov, momentum, dampening } = config.train;
-  if (nesterov && (momentum === 0 || dampening !== 0)) {
+  const { train } = config;
+  if (train.optimizer === "sgd" && train.nesterov) {
+    const { momentum, dampening } = train;
+    if (momentum === 0 || dampening !== 0) {
+      throw new UsageError(
+        `train.nesterov needs a momentum above 0 and dampening 0, but train.momentum is ${momentum} ` +
+          `and train.dampening is ${dampening}`,
+      );
+    }
+  }
+  checkLoss(config);
+  checkFrozen(config);
+}
+
+/** The loss must fit what the head gives. */
+function checkLoss({ model, train }: Config): void {
+  const isLog = endsInLogSoftmax(model.head);
+  if (train.loss === "nll" && !isLog) {
     throw new UsageError(
-      `train.nesterov needs a momentum above 0 and dampening 0, but train.momentum is ${momentum} ` +
-        `and train.dampening is ${dampening}`,
+      "train.loss is nll, which needs log-probabilities, but model.head doesn't end in LogSoftmax: " +
+        "set train.loss to crossEntropy, or add LogSoftmax as the head's last layer",
     );
   }
-  if (config.model.featureExtract && config.model.weights === "none") {
+  if (train.loss === "crossEntropy" && isLog) {
+    throw new UsageError(
+      "model.head ends in LogSoftmax, so it gives log-probabilities, but train.loss is crossEntropy, which " +
+        "takes logits: set train.loss to nll, or remove LogSoftmax",
+    );
+  }
+  if (train.loss === "nll" && train.labelSmoothing > 0) {
+    throw new UsageError(
+      `train.labelSmoothing is ${train.labelSmoothing}, but train.loss nll takes plain labels: ` +
+        "set train.loss to crossEntropy (and remove LogSoftmax), or train.labelSmoothing to 0",
+    );
+  }
+}
+
+/** What is frozen must have been trained before. */
+function checkFrozen({ model }: Config): void {
+  if (model.featureExtract && model.weights === "none") {
     throw new UsageError(
       "model.featureExtract freezes the body, but model.weights is none, so the body would stay random: " +
         "set model.weights to pretrained or to a file, or model.featureExtract to false",

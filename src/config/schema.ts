@@ -6,7 +6,8 @@
 import { z } from "zod";
 import { dataSchema } from "../data/config.ts";
 import { modelSchema } from "../models/config.ts";
-import { optimizerShape } from "../optim/config.ts";
+import { foreignKeys, optimizerConfig, optimizerShape, ownKeys } from "../optim/config.ts";
+import { lossShape } from "../optim/loss.ts";
 
 const trainSchema = z.strictObject({
   epochs: z.int().positive(),
@@ -14,7 +15,26 @@ const trainSchema = z.strictObject({
   batchSize: z.int().positive().optional(),
   /** Samples per step of one worker: the alternative to `batchSize`. */
   batchSizePerWorker: z.int().positive().optional(),
+  ...lossShape,
   ...optimizerShape,
+  /** Steps between two points of the training loss in `losses.csv` and `losses.png`; unless set, 20 points per epoch. */
+  logEverySteps: z.int().positive().optional(),
+}).superRefine((train, context) => {
+  for (const key of foreignKeys(train)) {
+    context.addIssue({
+      code: "custom",
+      path: [key],
+      message: `train.optimizer is ${train.optimizer}, which has no ${key}, only ` +
+        `${ownKeys(train.optimizer).join(", ")}: remove the key, or change train.optimizer`,
+    });
+  }
+}).transform((train) => ({ ...train, ...optimizerConfig(train) }));
+
+const validateSchema = z.strictObject({
+  /** Validate within an epoch too, each time so many of its steps are done. */
+  everySteps: z.int().positive().optional(),
+  /** Validate before the first step too: what the network can do untrained. */
+  atStart: z.boolean().default(false),
 });
 
 const engineSchema = z.strictObject({
@@ -53,6 +73,7 @@ export const configSchema = z.strictObject({
   model: modelSchema,
   data: dataSchema,
   train: trainSchema,
+  validate: validateSchema.prefault({}),
   engine: engineSchema.prefault({}),
   /** How gradients travel. */
   exchange: z.enum(["auto", "nats"]).default("auto"),

@@ -5,18 +5,20 @@
  * @module
  */
 import { availableParallelism } from "node:os";
-import { resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
-import type { ImageFolder } from "../data/image_folder.ts";
+import type { PictureSet } from "../data/picture_set.ts";
 import { stepsPerEpoch } from "../data/sampler.ts";
 import { type Engine, openEngine } from "../engine/engine.ts";
-import type { ModelName } from "../models/config.ts";
-import { ensureDataset } from "../provision/datasets.ts";
+import { ensureDataRoot } from "../provision/data_root.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { ensureNatsServer } from "../provision/nats_server.ts";
-import { ensurePretrainedWeights } from "../provision/pretrained_weights.ts";
+import {
+  ensurePretrainedWeights,
+  isPretrainedModel,
+  type WeightsVersion,
+} from "../provision/pretrained_weights.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { type Job, scanData } from "../train/job.ts";
@@ -28,7 +30,7 @@ import { checkPort, checkServer } from "./broker.ts";
 export interface PreparedRun {
   readonly config: Config;
   readonly job: Job;
-  readonly folder: ImageFolder;
+  readonly folder: PictureSet;
   readonly engine: Engine;
   /** The coordinator's copy of the model: never trained, only set and read. */
   readonly replica: Replica;
@@ -52,7 +54,7 @@ export async function prepareRun(
 ): Promise<PreparedRun> {
   const progress = (event: Parameters<Reporter["download"]>[0]) => reporter.download(event);
   const { data, model } = config;
-  const root = resolve(data.dataset ? await ensureDataset(data.dataset, progress) : data.root!);
+  const root = await ensureDataRoot(data, progress);
   signal?.throwIfAborted();
   const folder = await scanData(root, config);
   const weights = await weightsFile(config, progress);
@@ -66,12 +68,13 @@ export async function prepareRun(
   const engine = await openEngine({ libraryPath, threads, verbose });
   const replica = buildReplica(config, folder.classes.length);
   if (weights) {
-    const replaceHead = model.replaceHead ?? model.weights === "pretrained";
+    const isPublished = publishedVersion(model.weights) !== undefined;
+    const replaceHead = model.replaceHead ?? isPublished;
     const report = await loadTorchWeights(replica.model, weights, { replaceHead });
     const head = report.replacedHeadClasses === undefined
       ? ""
       : `; fresh last layer for ${folder.classes.length} classes instead of ${report.replacedHeadClasses}`;
-    reporter.info(`Weights: ${model.weights === "pretrained" ? "ImageNet" : weights}${head}`);
+    reporter.info(`Weights: ${isPublished ? "ImageNet" : weights}${head}`);
   }
   const { fingerprint } = folder;
   return {
@@ -91,15 +94,18 @@ async function weightsFile(
   progress: Parameters<typeof ensurePretrainedWeights>[1],
 ): Promise<string | undefined> {
   if (weights === "none") return undefined;
-  if (weights !== "pretrained") return weights;
-  if (!hasPretrainedWeights(name)) {
+  const version = publishedVersion(weights);
+  if (!version) return weights;
+  if (!isPretrainedModel(name)) {
     throw new UsageError(
       `There are no pretrained weights for ${name}: set model.weights to none or to a file`,
     );
   }
-  return await ensurePretrainedWeights(name, progress);
+  return await ensurePretrainedWeights(name, progress, { version });
 }
 
-function hasPretrainedWeights(name: ModelName): name is Exclude<ModelName, "plain_cnn"> {
-  return name !== "plain_cnn";
+/** Which of the published weights a value of `model.weights` means; `undefined` for files and `none`. */
+function publishedVersion(weights: string): WeightsVersion | undefined {
+  if (weights === "pretrained") return "v1";
+  return weights === "pretrained-v2" ? "v2" : undefined;
 }

@@ -71,6 +71,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   checkConfig(config);
   const run = await orAborted(prepareRun(config, { reporter, verbose, signal }), signal);
   using _model = run.replica;
+  using _pictures = run.folder.source;
   announce(run, reporter);
   const resumed = options.resume ? await resume(options.resume, run) : undefined;
   const folder = options.resume ?? await createRunFolder(config.out, config.name);

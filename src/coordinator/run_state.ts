@@ -15,7 +15,8 @@ import {
   readCheckpoint,
   writeCheckpoint,
 } from "../train/checkpoint.ts";
-import { momentumOf, setMomentum, setState, stateOf } from "../train/load_weights.ts";
+import { architectureOf } from "../train/build_replica.ts";
+import { optimizerStateOf, setOptimizerState, setState, stateOf } from "../train/load_weights.ts";
 import type { Totals } from "./epochs.ts";
 import type { PreparedRun } from "./prepare.ts";
 
@@ -41,7 +42,7 @@ export function startPosition(): Position {
     epoch: 1,
     step: 0,
     optimizerSteps: 0,
-    totals: { lossSum: 0, correct: 0, count: 0 },
+    totals: { lossSum: 0, weight: 0, correct: 0, count: 0 },
     seconds: 0,
   };
 }
@@ -59,24 +60,27 @@ export async function saveLast(
 ): Promise<void> {
   const { replica } = run;
   const model = stateOf(replica.parameters);
-  const optimizer = momentumOf(replica.parameters, replica.momentum());
+  const optimizer = optimizerStateOf(replica);
+  const averages = replica.hasAverages
+    ? await replica.withAverages(() => stateOf(replica.parameters))
+    : undefined;
   await writeCheckpoint(
     join(folder, CHECKPOINTS),
     "last",
     factsOf(run, position),
-    { model, optimizer },
+    { model, optimizer, ...(averages ? { averages } : {}) },
     { keepPrevious: true },
   );
 }
 
-/** Writes `checkpoints/best`: the model alone. */
+/** Writes `checkpoints/best`: the model alone, with averaged weights where the run has such. */
 export async function saveBest(
   folder: string,
   run: PreparedRun,
   position: Position,
   accuracy: number,
 ): Promise<void> {
-  const model = stateOf(run.replica.parameters);
+  const model = await run.replica.withAverages(() => stateOf(run.replica.parameters));
   const facts = { ...factsOf(run, position), accuracy };
   await writeCheckpoint(join(folder, CHECKPOINTS), "best", facts, { model });
 }
@@ -103,9 +107,12 @@ export async function resume(folder: string, run: PreparedRun): Promise<Resumed>
   const checkpoint = await readCheckpoint(path);
   refuseOther(path, checkpoint, run);
   const { replica, config } = run;
-  const { info, model, optimizer } = checkpoint;
+  const { info, model, optimizer, averages } = checkpoint;
   setState(replica.model, model, path);
-  if (optimizer) setMomentum(replica.parameters, replica.momentum(), optimizer);
+  if (optimizer) setOptimizerState(replica, optimizer);
+  if (averages) {
+    await replica.withAverages(() => void setState(replica.model, averages, path));
+  }
   const position: Position = {
     epoch: info.epoch,
     step: info.step,
@@ -129,7 +136,7 @@ export async function resume(folder: string, run: PreparedRun): Promise<Resumed>
 function factsOf({ config, folder, job }: PreparedRun, position: Position): CheckpointFacts {
   const { epoch, step, optimizerSteps, totals, seconds } = position;
   return {
-    model: { name: config.model.name, numClasses: folder.classes.length },
+    model: { name: config.model.name, numClasses: folder.classes.length, ...modelShape(config) },
     classes: folder.classes,
     epoch,
     step,
@@ -139,6 +146,12 @@ function factsOf({ config, folder, job }: PreparedRun, position: Position): Chec
     seconds,
     fingerprint: job.fingerprint,
   };
+}
+
+/** What of the network's shape the config leaves free, in the checkpoint's form. */
+function modelShape(config: PreparedRun["config"]): Partial<CheckpointFacts["model"]> {
+  const { head, ...shape } = architectureOf(config);
+  return { ...shape, ...(head ? { head: [...head] } : {}) };
 }
 
 function refuseOther(path: string, { info, optimizer }: Checkpoint, run: PreparedRun): void {

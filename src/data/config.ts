@@ -4,23 +4,39 @@
  * @module
  */
 import { z } from "zod";
+import {
+  type DataFormat,
+  DATASET_NAMES,
+  type DatasetName,
+  DATASETS,
+} from "../provision/dataset_catalogue.ts";
 import { transformsSchema } from "./transform_specs.ts";
-
-/** Data sets that `data.dataset` accepts: fetched by Lockstep itself. */
-export const DATASET_NAMES = ["food-groups"] as const;
-
-/** Name of a data set that Lockstep fetches. */
-export type DatasetName = (typeof DATASET_NAMES)[number];
 
 /** Pixels above which a picture is refused, unless configured. */
 export const DEFAULT_MAX_PIXELS = 100_000_000;
+
+const FORMATS = ["imageFolder", "cifar10"] as const satisfies readonly DataFormat[];
+
+const folderName = z.string().regex(
+  /^[^./\\][^/\\]*$/,
+  "give the name of a folder in data.root, without slashes and not beginning with a dot",
+);
 
 /** `data`: which pictures, and how they become batches. */
 export const dataSchema = z.strictObject({
   /** A data set that Lockstep fetches; `null` or nothing when `root` names a folder. */
   dataset: z.enum(DATASET_NAMES).nullish(),
-  /** A folder with `train/` and `val/`, or, with `valFraction`, one folder of classes. */
+  /**
+   * A folder with `train/` and `val/`, or, with `valFraction`, one folder of classes, or CIFAR-10's binary
+   * files; or an archive of one of these (`.tar.gz`, `.tgz`, `.tar`, `.zip`).
+   */
   root: z.string().min(1, "name a folder").nullish(),
+  /** How the pictures lie on the disk: `imageFolder` unless the data set has another. */
+  format: z.enum(FORMATS).optional(),
+  /** Folder of the training pictures below the root: `train` unless the data set has another. */
+  trainFolder: folderName.optional(),
+  /** Folder of the validation pictures below the root: `val` unless the data set has another. */
+  valFolder: folderName.optional(),
   /** Share of a single folder's pictures that validate; a hash of each path decides which. */
   valFraction: z.number().gt(0, "give a share above 0, such as 0.2")
     .lt(1, "give a share below 1, such as 0.2").nullish(),
@@ -34,28 +50,86 @@ export const dataSchema = z.strictObject({
   prefetch: z.int().positive().max(1000).default(4),
   /** Pixels above which a picture is refused before it is decoded. */
   maxPixels: z.int().positive().default(DEFAULT_MAX_PIXELS),
-}).superRefine(({ dataset, root, valFraction }, context) => {
-  const report = (key: string, message: string) =>
+}).superRefine((data, context) => {
+  for (const [key, message] of problemsOf(data)) {
     context.addIssue({ code: "custom", path: [key], message });
+  }
+}).transform((data) => ({ ...data, ...layoutOf(data) }));
+
+/** Keys that the data set, where one is named, decides. */
+interface Layout {
+  format: DataFormat;
+  trainFolder: string;
+  valFolder: string;
+}
+
+/** What {@linkcode problemsOf} looks at. */
+interface DataKeys extends Partial<Layout> {
+  dataset?: DatasetName | null;
+  root?: string | null;
+  valFraction?: number | null;
+}
+
+const ORDINARY: Layout = { format: "imageFolder", trainFolder: "train", valFolder: "val" };
+
+/** The layout of the data set, with what the config says over it. */
+function layoutOf(data: DataKeys): Layout {
+  const own = data.dataset ? DATASETS[data.dataset] : ORDINARY;
+  return {
+    format: data.format ?? own.format,
+    trainFolder: data.trainFolder ?? own.trainFolder,
+    valFolder: data.valFolder ?? own.valFolder,
+  };
+}
+
+/** Keys of the data that contradict each other, each with the cure. */
+function* problemsOf(data: DataKeys): Generator<[key: string, message: string]> {
+  const { dataset, root, valFraction } = data;
   if (!dataset && !root) {
-    report(
+    yield [
       "root",
       `name a folder of pictures, or set data.dataset to ${DATASET_NAMES.join(" or ")}`,
-    );
+    ];
   }
   if (dataset && root) {
-    report(
+    yield [
       "root",
       `data.dataset is set too (${dataset}): keep one of them, such as with --set data.dataset=null`,
-    );
+    ];
   }
   if (dataset && valFraction) {
-    report(
+    yield [
       "valFraction",
       `the data set ${dataset} has its own validation pictures: remove this key`,
-    );
+    ];
   }
-});
+  if (dataset) {
+    for (const key of ["format", "trainFolder", "valFolder"] as const) {
+      const own = DATASETS[dataset][key];
+      if (data[key] === undefined || data[key] === own) continue;
+      yield [key, `the data set ${dataset} has its own (${own}): remove this key`];
+    }
+    return;
+  }
+  const { format, trainFolder, valFolder } = layoutOf(data);
+  if (format === "cifar10") {
+    if (valFraction) {
+      yield [
+        "valFraction",
+        "CIFAR-10 has its own validation pictures (test_batch.bin): remove this key",
+      ];
+    }
+    for (const key of ["trainFolder", "valFolder"] as const) {
+      if ((data[key] ?? ORDINARY[key]) === ORDINARY[key]) continue; // as in a config with all defaults
+      yield [key, "CIFAR-10 has files instead of folders: remove this key"];
+    }
+  } else if (trainFolder === valFolder) {
+    yield [
+      "valFolder",
+      "it is data.trainFolder too: validate on other pictures than those of training",
+    ];
+  }
+}
 
 /** The data section of a validated config. */
 export type DataConfig = z.output<typeof dataSchema>;

@@ -1,6 +1,6 @@
 /**
  * Finds pictures in a folder whose subfolders are the classes, as torchvision's ImageFolder does:
- * `train/<class>/…` and `val/<class>/…`, or `<class>/…` with a part of the pictures set aside.
+ * `train/<class>/…` and `val/<class>/…` (or folders of other names), or `<class>/…` with a part of the pictures set aside.
  *
  * @module
  */
@@ -8,35 +8,31 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { listPictures, type PictureFile, subfolders } from "./picture_files.ts";
+import type { PictureSet, Sample } from "./picture_set.ts";
+import { PictureSource } from "./picture_source.ts";
 
-/** One picture and its class. */
-export interface Sample {
-  /** Relative to the root, with `/` between names. */
-  readonly path: string;
-  /** Position in {@linkcode ImageFolder.classes}. */
-  readonly label: number;
-  /** Position in its own list. */
-  readonly index: number;
-}
-
-/** The pictures of a folder, in an order that doesn't depend on the file system. */
-export interface ImageFolder {
-  readonly root: string;
-  /** Names of the classes, sorted by code point. */
-  readonly classes: string[];
-  readonly train: Sample[];
-  readonly val: Sample[];
-  /** SHA-256 of all relative paths and sizes, in hexadecimal: equal where the data are. */
-  readonly fingerprint: string;
-}
-
-/** How {@linkcode scanImageFolder} splits. */
+/** How {@linkcode scanImageFolder} reads a folder. */
 export interface ScanOptions {
+  /** Name of the folder of training pictures (default `train`). */
+  trainFolder?: string;
+  /** Name of the folder of validation pictures (default `val`). */
+  valFolder?: string;
   /** Share of a single folder's pictures that validate. */
   valFraction?: number | null;
   /** Another seed gives another split. */
   seed?: number;
+  /** Larger pictures can't be used (default 100 million pixels). */
+  maxPixels?: number;
 }
+
+/** The two folders of a pair. */
+interface Sides {
+  train: string;
+  val: string;
+}
+
+/** What a scan finds; it doesn't read. */
+type Found = Omit<PictureSet, "source">;
 
 /** A picture file whose class is known. */
 interface Labelled extends PictureFile {
@@ -56,45 +52,60 @@ interface Labelled extends PictureFile {
 export async function scanImageFolder(
   root: string,
   options: ScanOptions = {},
-): Promise<ImageFolder> {
-  const { valFraction, seed = 0 } = options;
+): Promise<PictureSet> {
+  const { trainFolder = "train", valFolder = "val", valFraction, seed = 0, maxPixels } = options;
+  const sides: Sides = { train: trainFolder, val: valFolder };
   const names = await subfolders(root, "");
-  const sides = ["train", "val"].filter((side) => names.includes(side));
+  const found = Object.values(sides).filter((side) => names.includes(side));
   const split = valFraction !== undefined && valFraction !== null;
-  if (sides.length === 2 && split) {
+  if (found.length === 2 && split) {
     throw new UsageError(
-      `${show(root)} holds train/ and val/ already: remove data.valFraction (${valFraction}), ` +
+      `${
+        show(root)
+      } holds ${sides.train}/ and ${sides.val}/ already: remove data.valFraction (${valFraction}), ` +
         "or name a single folder of classes as data.root",
     );
   }
-  if (sides.length !== 2 && !split) {
-    const missing = sides.length === 1
-      ? `has ${sides[0]}/ but no ${sides[0] === "train" ? "val" : "train"}/`
-      : "has no train/ and val/";
-    throw new UsageError(
-      `Folder ${show(root)} ${missing}: make both with a folder per class in each, ` +
-        "or set data.valFraction, such as to 0.2, to split one folder of classes",
-    );
-  }
-  return split ? await scanSingle(root, names, valFraction, seed) : await scanPair(root);
+  if (found.length !== 2 && !split) throw new UsageError(missingSides(root, sides, names));
+  const source = new PictureSource(root, maxPixels);
+  return split
+    ? { ...await scanSingle(root, names, valFraction, seed), source }
+    : { ...await scanPair(root, sides), source };
 }
 
-async function scanPair(root: string): Promise<ImageFolder> {
-  const classes = await subfolders(root, "train");
-  const valClasses = await subfolders(root, "val");
+/** Says which folders are not there, and how to name those that are. */
+function missingSides(root: string, sides: Sides, names: string[]): string {
+  const { train, val } = sides;
+  const [hasTrain, hasVal] = [train, val].map((side) => names.includes(side));
+  const missing = hasTrain || hasVal
+    ? `has ${hasTrain ? train : val}/ but no ${hasTrain ? val : train}/`
+    : `has no ${train}/ and ${val}/`;
+  const other = ["test", "val", "valid", "validation"].find((name) =>
+    name !== train && name !== val && names.includes(name)
+  );
+  const cure = hasTrain && other
+    ? `set the folder that validates with --set data.valFolder=${other}`
+    : "make both with a folder per class in each (data.trainFolder and data.valFolder name them), " +
+      "or set data.valFraction, such as to 0.2, to split one folder of classes";
+  return `Folder ${show(root)} ${missing}: ${cure}`;
+}
+
+async function scanPair(root: string, sides: Sides): Promise<Found> {
+  const [trainRoot, valRoot] = [join(root, sides.train), join(root, sides.val)];
+  const classes = await subfolders(root, sides.train);
+  const valClasses = await subfolders(root, sides.val);
   const onlyTrain = classes.filter((name) => !valClasses.includes(name));
   const onlyVal = valClasses.filter((name) => !classes.includes(name));
   if (onlyTrain.length > 0 || onlyVal.length > 0) {
     throw new UsageError(
-      `The classes of ${show(join(root, "train"))} and ${show(join(root, "val"))} differ: ` +
-        `only train/ has ${list(onlyTrain)}; only val/ has ${
-          list(onlyVal)
-        }; give both the same folders`,
+      `The classes of ${show(trainRoot)} and ${show(valRoot)} differ: ` +
+        `only ${sides.train}/ has ${list(onlyTrain)}; only ${sides.val}/ has ${list(onlyVal)}; ` +
+        "give both the same folders",
     );
   }
-  requireClasses(join(root, "train"), classes);
-  const train = await scanClasses(root, "train", classes);
-  const val = await scanClasses(root, "val", classes);
+  requireClasses(trainRoot, classes);
+  const train = await scanClasses(root, sides.train, classes);
+  const val = await scanClasses(root, sides.val, classes);
   return finish(root, classes, train, val);
 }
 
@@ -103,7 +114,7 @@ async function scanSingle(
   classes: string[],
   valFraction: number,
   seed: number,
-): Promise<ImageFolder> {
+): Promise<Found> {
   requireClasses(root, classes);
   const train: Labelled[] = [], val: Labelled[] = [];
   const files = await scanClasses(root, "", classes);
@@ -157,7 +168,7 @@ function requireClasses(folder: string, classes: string[]): void {
   );
 }
 
-function finish(root: string, classes: string[], train: Labelled[], val: Labelled[]): ImageFolder {
+function finish(root: string, classes: string[], train: Labelled[], val: Labelled[]): Found {
   const hash = createHash("sha256");
   for (const [side, files] of [["train", train], ["val", val]] as const) {
     for (const { path, bytes, label } of files) {

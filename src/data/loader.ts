@@ -4,13 +4,11 @@
  *
  * @module
  */
-import { join } from "node:path";
 import { setImmediate } from "node:timers";
-import { LockstepError, messageOf } from "../base/errors.ts";
+import { LockstepError } from "../base/errors.ts";
 import { randomStream } from "../base/random.ts";
 import { DataError } from "./data_error.ts";
-import { decodeImage } from "./decode.ts";
-import type { Sample } from "./image_folder.ts";
+import type { Sample, SampleSource } from "./picture_set.ts";
 import type { RgbImage } from "./rgb_image.ts";
 import type { EpochStep } from "./sampler.ts";
 import type { TransformPipeline } from "./transforms.ts";
@@ -20,8 +18,8 @@ const DEFAULT_CACHE_BYTES = 256 * 2 ** 20;
 
 /** What a {@linkcode Loader} is made of. */
 export interface LoaderOptions {
-  /** The folder that samples' paths are relative to. */
-  root: string;
+  /** Gives the samples' pictures. */
+  source: SampleSource;
   /** What the plans' indices point into. */
   samples: readonly Sample[];
   pipeline: TransformPipeline;
@@ -29,9 +27,7 @@ export interface LoaderOptions {
   onError: "fail" | "skip";
   /** Batches to have ready or in the making. */
   prefetch: number;
-  /** Larger pictures can't be used. */
-  maxPixels: number;
-  /** Bytes of pixels to keep between epochs; 0 keeps none. */
+  /** Bytes of pixels to keep between epochs; 0 keeps none, which is the default of a cheap source. */
   cacheBytes?: number;
   /** Pictures to read and decode at a time. */
   concurrency?: number;
@@ -90,7 +86,7 @@ export class Loader {
 
   constructor(options: LoaderOptions) {
     this.#options = options;
-    this.#room = options.cacheBytes ?? DEFAULT_CACHE_BYTES;
+    this.#room = options.cacheBytes ?? (options.source.cheap ? 0 : DEFAULT_CACHE_BYTES);
     this.#concurrency = options.concurrency ??
       Math.min(Math.max(navigator.hardwareConcurrency, 2), 8);
   }
@@ -212,9 +208,8 @@ export class Loader {
   async #prepared(sample: Sample): Promise<RgbImage> {
     const cached = this.#cache.get(sample.index);
     if (cached) return cached;
-    const { root, maxPixels, pipeline } = this.#options;
-    const bytes = await readPicture(root, sample.path);
-    const image = await decodeImage(bytes, { path: sample.path, maxPixels });
+    const { source, pipeline } = this.#options;
+    const image = await source.read(sample);
     const prepared = usable(sample, () => pipeline.prepare(image));
     if (prepared.data.byteLength <= this.#room && !this.#cache.has(sample.index)) {
       this.#room -= prepared.data.byteLength;
@@ -226,17 +221,6 @@ export class Loader {
 
 function augmentation(seed: number, epoch: number, index: number) {
   return randomStream(seed, "augment", epoch, index);
-}
-
-async function readPicture(root: string, path: string): Promise<Uint8Array<ArrayBuffer>> {
-  try {
-    return await Deno.readFile(join(root, path));
-  } catch (error) {
-    const reason = error instanceof Deno.errors.NotFound
-      ? "the file is missing"
-      : `the file can't be read: ${messageOf(error)}`;
-    throw new DataError(path, reason, { cause: error });
-  }
 }
 
 /** Runs a transform; what it has against the picture becomes a {@linkcode DataError}. */

@@ -88,23 +88,20 @@ function adopt<T extends tf.Tensor>(kept: T): T {
 }
 
 /**
- * Cross-entropy of each sample: `-log softmax(logits)[label]`.
+ * Cross-entropy of each sample: `Σ −target · log softmax(logits)`.
  *
  * @param logits float32 [n, classes]
- * @param labels int32 [n]
+ * @param targets float32 [n, classes]; each row adds up to 1
  * @returns float32 [n]
  */
-export function softmaxCrossEntropyPerSample(
-  logits: tf.Tensor2D,
-  labels: tf.Tensor1D,
-): tf.Tensor1D {
+export function softmaxCrossEntropy(logits: tf.Tensor2D, targets: tf.Tensor2D): tf.Tensor1D {
   const crossEntropy = tf.customGrad((...args) => {
     const [x] = args as tf.Tensor[];
     const save = args[1] as unknown as tf.GradSaveFunc;
     const [loss, gradient] = nativeBackend().executeMultipleOutputs(
-      "SparseSoftmaxCrossEntropyWithLogits",
-      [FLOAT_TYPE, typeAttribute("Tlabels", DATA_TYPES.TF_INT32)],
-      [x, labels],
+      "SoftmaxCrossEntropyWithLogits",
+      [FLOAT_TYPE],
+      [x, targets],
       2,
     );
     save([gradient]);

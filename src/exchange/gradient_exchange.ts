@@ -12,7 +12,9 @@ export interface StepContribution {
   readonly samples: number;
   /** Float32 values, little-endian; must stay as it is until the call returns. */
   readonly vector: Uint8Array;
-  /** Sum of the samples' losses. */
+  /** What this rank's vector counts among the others: the sum of its samples' weights. */
+  readonly weight: number;
+  /** Sum of the samples' losses, each times its weight. */
   readonly lossSum: number;
   /** Samples that were classified rightly. */
   readonly correct: number;
@@ -21,11 +23,12 @@ export interface StepContribution {
 /** What all ranks made together; the same on every rank, bit for bit. */
 export interface StepResult {
   /**
-   * Float32 values, little-endian: the sum over the ranks r, in their order, of (n_r / N) · vector_r, with n_r
-   * samples of N. Valid until the next call.
+   * Float32 values, little-endian: the sum over the ranks r, in their order, of (w_r / W) · vector_r, with
+   * weights w_r that add up to W. Valid until the next call.
    */
   readonly vector: Uint8Array;
   readonly samples: number;
+  readonly weight: number;
   readonly lossSum: number;
   readonly correct: number;
   /** `stop`: take this step, then stop training. */
@@ -49,6 +52,7 @@ export interface GradientExchange {
 /** The totals of a step, as the coordinator sees them. */
 export interface StepTotals {
   readonly samples: number;
+  readonly weight: number;
   readonly lossSum: number;
   readonly correct: number;
   readonly finite: boolean;

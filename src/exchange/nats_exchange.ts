@@ -142,13 +142,14 @@ export class NatsGradientExchange implements GradientExchange {
   }
 
   #publishContribution(contribution: StepContribution): void {
-    const { epoch, step, samples, lossSum, correct } = contribution;
+    const { epoch, step, samples, weight, lossSum, correct } = contribution;
     const { bytes, chunkBytes } = this.#plan;
     this.#link.publish(this.#link.subjects.gradient(this.#rank), "contribution", {
       rank: this.#rank,
       epoch,
       step,
       samples,
+      weight,
       lossSum: toWireNumber(lossSum),
       correct,
       bytes,
@@ -206,8 +207,8 @@ export class NatsGradientExchange implements GradientExchange {
   #onResult({ header }: Incoming<"result">): void {
     const running = this.#runningAt(header);
     if (!running || running.result) return;
-    const { samples, correct, action, finite } = header;
-    running.result = { samples, correct, action, finite, lossSum: Number(header.lossSum) };
+    const { samples, weight, correct, action, finite } = header;
+    running.result = { samples, weight, correct, action, finite, lossSum: Number(header.lossSum) };
     running.patience.progress();
     this.#finishIfComplete(running);
   }

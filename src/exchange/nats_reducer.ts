@@ -29,7 +29,7 @@ interface ReducingStep extends StepKey {
   readonly done: PromiseWithResolvers<StepTotals>;
   readonly patience: Patience;
   /** Known as soon as every rank's contribution is here. */
-  totals?: { samples: number; lossSum: number; correct: number };
+  totals?: { samples: number; weight: number; lossSum: number; correct: number };
   /** Chunks that are summed and published. */
   published: number;
   result?: Fields<"result">;
@@ -174,9 +174,9 @@ export class NatsReducer {
   #advance(step: ReducingStep): void {
     step.totals ??= this.#gatherTotals(step);
     if (!step.totals) return;
-    const { samples } = step.totals;
+    const { weight } = step.totals;
     const senders = this.#ranks.filter((inbox) => inbox.samples > 0);
-    const weights = senders.map((inbox) => inbox.samples / samples);
+    const weights = senders.map((inbox) => inbox.weight / weight);
     while (step.published < this.#plan.count) {
       const chunk = step.published;
       if (!senders.every((inbox) => inbox.has(chunk))) return;
@@ -207,9 +207,10 @@ export class NatsReducer {
       return undefined;
     }
     if (!this.#ranks.every((inbox) => inbox.hasBegun(step))) return undefined;
-    const totals = { samples: 0, lossSum: 0, correct: 0 };
+    const totals = { samples: 0, weight: 0, lossSum: 0, correct: 0 };
     for (const inbox of this.#ranks) {
       totals.samples += inbox.samples;
+      totals.weight += inbox.weight;
       totals.lossSum += inbox.lossSum;
       totals.correct += inbox.correct;
       if (!Number.isFinite(inbox.lossSum)) this.#notFinite(step, inbox.rank);

@@ -31,6 +31,9 @@ export class RankInbox {
   get samples(): number {
     return this.#contribution?.samples ?? 0;
   }
+  get weight(): number {
+    return this.#contribution?.weight ?? 0;
+  }
   get lossSum(): number {
     return Number(this.#contribution?.lossSum ?? 0);
   }

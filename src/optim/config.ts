@@ -5,38 +5,150 @@
  */
 import { z } from "zod";
 
-/** `train.schedule`: how the learning rate changes over the epochs. */
+/** Optimizers that `train.optimizer` accepts. */
+export const OPTIMIZER_NAMES = ["sgd", "adam", "adamw"] as const;
+
+/** Name of an optimizer. */
+export type OptimizerName = (typeof OPTIMIZER_NAMES)[number];
+
+const common = {
+  /** Whether the schedule's numbers count epochs or optimizer steps. */
+  per: z.enum(["epoch", "step"]).default("epoch"),
+  /** A linear rise to the learning rate before the schedule begins, as `torch.optim.lr_scheduler.LinearLR`. */
+  warmup: z.strictObject({
+    /** Epochs or steps, as `per` says. */
+    length: z.int().positive(),
+    /** Share of the learning rate at the start. */
+    startFactor: z.number().gt(0, "give a share above 0").max(1, "give a share up to 1").default(
+      1 / 3,
+    ),
+  }).optional(),
+};
+
+/** `train.schedule`: how the learning rate changes; names, keys and defaults are those of `torch.optim.lr_scheduler`. */
 export const scheduleSchema = z.discriminatedUnion("name", [
-  z.strictObject({ name: z.literal("constant") }),
+  z.strictObject({ name: z.literal("constant"), ...common }),
   z.strictObject({
     name: z.literal("StepLR"),
-    /** Epochs between two decays. */
+    ...common,
+    /** Epochs or steps between two decays. */
     stepSize: z.int().positive(),
     /** Factor of one decay. */
     gamma: z.number().positive().default(0.1),
   }),
+  z.strictObject({
+    name: z.literal("MultiStepLR"),
+    ...common,
+    /** Epochs or steps after which the rate decays. */
+    milestones: z.array(z.int().positive()).min(1, "give at least one milestone").refine(
+      (all) => all.every((milestone, index) => index === 0 || milestone > all[index - 1]),
+      "give milestones in rising order",
+    ),
+    gamma: z.number().positive().default(0.1),
+  }),
+  z.strictObject({
+    name: z.literal("ExponentialLR"),
+    ...common,
+    /** Factor of each epoch or step. */
+    gamma: z.number().positive(),
+  }),
+  z.strictObject({
+    name: z.literal("CosineAnnealingLR"),
+    ...common,
+    /** Epochs or steps from the full rate to `etaMin`; unless set, all that follow the warm-up. */
+    tMax: z.int().positive().optional(),
+    etaMin: z.number().nonnegative().default(0),
+  }),
 ]);
 
-/** Keys of the optimizer, as `train.*`; the names and defaults are those of `torch.optim.SGD`. */
+/** `train.groups`: parameters with settings of their own. */
+const groupSchema = z.strictObject({
+  /** Patterns of parameter names, such as `fc.*`; a parameter belongs to the first group that fits. */
+  match: z.array(z.string().min(1)).min(1, "give at least one pattern, such as fc.*"),
+  lr: z.number().nonnegative().optional(),
+  weightDecay: z.number().nonnegative().optional(),
+});
+
+/** Keys of the optimizer, as `train.*`; names are those of `torch.optim`, in camelCase. */
 export const optimizerShape = {
-  optimizer: z.enum(["sgd"]).default("sgd"),
+  optimizer: z.enum(OPTIMIZER_NAMES).default("sgd"),
   /** Learning rate before the schedule. */
   lr: z.number().nonnegative().default(0.001),
-  momentum: z.number().min(0).max(1).default(0.9),
-  dampening: z.number().min(0).max(1).default(0),
-  /** L2 penalty, added to the gradient as PyTorch does. */
-  weightDecay: z.number().nonnegative().default(0),
-  nesterov: z.boolean().default(false),
-  schedule: scheduleSchema.default({ name: "constant" }),
+  /** SGD's; 0.9 unless set. */
+  momentum: z.number().min(0).max(1).nullish(),
+  /** SGD's; 0 unless set. */
+  dampening: z.number().min(0).max(1).nullish(),
+  /** SGD's; false unless set. */
+  nesterov: z.boolean().nullish(),
+  /** Adam's and AdamW's decay of the two averages; [0.9, 0.999] unless set. */
+  betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]).nullish(),
+  /** Adam's and AdamW's, added to the denominator; 1e-8 unless set. */
+  eps: z.number().positive().nullish(),
+  /** SGD and Adam: L2 penalty, added to the gradient (0 unless set); AdamW: decoupled (0.01 unless set). */
+  weightDecay: z.number().nonnegative().nullish(),
+  groups: z.array(groupSchema).default([]),
+  schedule: scheduleSchema.default({ name: "constant", per: "epoch" }),
+  /** Scales the gradient down to this 2-norm over all parameters, as `clip_grad_norm_`. */
+  clipGradNorm: z.number().positive().optional(),
+  /** Limits each element of the gradient to ± this, as `clip_grad_value_`. */
+  clipGradValue: z.number().positive().optional(),
+  /** Parts in which each worker computes its share of a batch, one after the other: less memory, the same step. */
+  accumulationSteps: z.int().positive().default(1),
+  /** Exponential moving average of the weights, which then is what is validated and kept as best. */
+  ema: z.strictObject({
+    /** Share of the average that stays at each update. */
+    decay: z.number().gt(0).lt(1).default(0.999),
+    /** Optimizer steps between two updates. */
+    everySteps: z.int().positive().default(1),
+  }).optional(),
 };
+
+/** Keys that belong to some optimizers only, with their defaults. */
+const OWN_DEFAULTS = {
+  sgd: { momentum: 0.9, dampening: 0, nesterov: false, weightDecay: 0 },
+  adam: { betas: [0.9, 0.999] as [number, number], eps: 1e-8, weightDecay: 0 },
+  adamw: { betas: [0.9, 0.999] as [number, number], eps: 1e-8, weightDecay: 0.01 },
+} satisfies Record<OptimizerName, Record<string, unknown>>;
+
+const OWN_KEYS = ["momentum", "dampening", "nesterov", "betas", "eps", "weightDecay"] as const;
+
+type OwnKeys =
+  & { readonly optimizer: OptimizerName }
+  & {
+    readonly [Key in (typeof OWN_KEYS)[number]]?: unknown;
+  };
+
+/** The keys that are set but belong to other optimizers. */
+export function foreignKeys(train: OwnKeys): string[] {
+  const own = OWN_DEFAULTS[train.optimizer];
+  return OWN_KEYS.filter((key) => !(key in own) && train[key] !== undefined && train[key] !== null);
+}
+
+/** The keys that an optimizer has of its own. */
+export function ownKeys(optimizer: OptimizerName): string[] {
+  return Object.keys(OWN_DEFAULTS[optimizer]);
+}
+
+/** An optimizer with all its settings. */
+export type OptimizerConfig =
+  | ({ readonly optimizer: "sgd" } & (typeof OWN_DEFAULTS)["sgd"])
+  | ({ readonly optimizer: "adam" | "adamw" } & (typeof OWN_DEFAULTS)["adam"]);
+
+/** Fills in what is not set. */
+export function optimizerConfig(train: OwnKeys): OptimizerConfig {
+  const defaults: Record<string, unknown> = OWN_DEFAULTS[train.optimizer];
+  const settings = Object.entries(defaults).map(([key, value]) => [
+    key,
+    train[key as keyof OwnKeys] ?? value,
+  ]);
+  return { optimizer: train.optimizer, ...Object.fromEntries(settings) } as OptimizerConfig;
+}
 
 /** A learning-rate schedule as configured. */
 export type ScheduleConfig = z.output<typeof scheduleSchema>;
 
-/** Settings of SGD, as configured. */
-export interface SgdConfig {
-  momentum: number;
-  dampening: number;
-  weightDecay: number;
-  nesterov: boolean;
-}
+/** A group of parameters as configured. */
+export type GroupConfig = z.output<typeof groupSchema>;
+
+/** An average of the weights as configured. */
+export type EmaConfig = NonNullable<z.output<(typeof optimizerShape)["ema"]>>;

@@ -1,25 +1,95 @@
 /**
- * Learning-rate schedules, with the semantics of `torch.optim.lr_scheduler`.
+ * Learning-rate schedules, with the semantics of `torch.optim.lr_scheduler`: functions of the place in the run
+ * alone, so that a resumed run needs no scheduler state.
  *
  * @module
  */
+import { UsageError } from "../base/errors.ts";
 import type { ScheduleConfig } from "./config.ts";
 
+/** Where a step stands. */
+export interface SchedulePlace {
+  /** Counted from 1. */
+  readonly epoch: number;
+  /** Counted from 0 in each epoch. */
+  readonly step: number;
+}
+
+/** How long a run is. */
+export interface RunLength {
+  readonly epochs: number;
+  readonly stepsPerEpoch: number;
+}
+
 /**
- * The learning rate of an epoch.
- *
- * `StepLR` decays by `gamma` every `stepSize` epochs, as `torch.optim.lr_scheduler.StepLR` does when it
- * is stepped once per epoch: a function of the epoch alone, so that a resumed run needs no scheduler state.
+ * The learning rate of a step.
  *
  * @param config The schedule
- * @param baseRate `train.lr`
- * @param epoch Epoch, counted from 1
+ * @param baseRate Learning rate before the schedule, of the run or of a group
  */
-export function learningRateAt(config: ScheduleConfig, baseRate: number, epoch: number): number {
+export function learningRateAt(
+  config: ScheduleConfig,
+  baseRate: number,
+  { epoch, step }: SchedulePlace,
+  length: RunLength,
+): number {
+  const time = config.per === "epoch" ? epoch - 1 : (epoch - 1) * length.stepsPerEpoch + step;
+  const { warmup } = config;
+  if (warmup && time < warmup.length) {
+    const { startFactor } = warmup;
+    return baseRate * (startFactor + (1 - startFactor) * time / warmup.length);
+  }
+  return afterWarmup(config, baseRate, time - (warmup?.length ?? 0), timeLeft(config, length));
+}
+
+function afterWarmup(config: ScheduleConfig, rate: number, time: number, whole: number): number {
   switch (config.name) {
     case "constant":
-      return baseRate;
+      return rate;
     case "StepLR":
-      return baseRate * config.gamma ** Math.floor((epoch - 1) / config.stepSize);
+      return rate * config.gamma ** Math.floor(time / config.stepSize);
+    case "MultiStepLR":
+      return rate * config.gamma ** config.milestones.filter((at) => at <= time).length;
+    case "ExponentialLR":
+      return rate * config.gamma ** time;
+    case "CosineAnnealingLR": {
+      const { etaMin, tMax = whole } = config;
+      return etaMin + (rate - etaMin) * (1 + Math.cos(Math.PI * time / tMax)) / 2;
+    }
   }
+}
+
+/** Epochs or steps of the run, as the schedule counts. */
+function timeOf({ per }: ScheduleConfig, { epochs, stepsPerEpoch }: RunLength): number {
+  return per === "epoch" ? epochs : epochs * stepsPerEpoch;
+}
+
+/** Epochs or steps after the warm-up. */
+function timeLeft(config: ScheduleConfig, length: RunLength): number {
+  return Math.max(1, timeOf(config, length) - (config.warmup?.length ?? 0));
+}
+
+/**
+ * Refuses a schedule that doesn't fit into the run.
+ *
+ * @throws {UsageError} when a milestone, or the warm-up's end, lies past the last epoch or step
+ */
+export function checkSchedule(config: ScheduleConfig, length: RunLength): void {
+  const whole = timeOf(config, length);
+  const warmup = config.warmup?.length ?? 0;
+  const unit = `${config.per}s`;
+  if (warmup >= whole) {
+    throw new UsageError(
+      `train.schedule.warmup.length is ${warmup}, but the run has ${whole} ${unit}: ` +
+        "give a smaller one, or more epochs",
+    );
+  }
+  if (config.name !== "MultiStepLR") return;
+  const past = config.milestones.find((milestone) => milestone + warmup >= whole);
+  if (past === undefined) return;
+  const after = warmup > 0 ? ` (after ${warmup} of warm-up)` : "";
+  throw new UsageError(
+    `train.schedule.milestones: ${past}${after} would decay the rate past the end of the run, which has ` +
+      `${whole} ${unit}: remove it, or give more epochs`,
+  );
 }

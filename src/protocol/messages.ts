@@ -34,7 +34,12 @@ const transferSchema = z.strictObject({
 /** Describes bytes that a process offers for pulling. */
 export type Transfer = z.output<typeof transferSchema>;
 
-const totals = { samples: count, lossSum: wireNumber, correct: count };
+const totals = {
+  samples: count,
+  weight: z.number().nonnegative(),
+  lossSum: wireNumber,
+  correct: count,
+};
 
 /** The kinds' own fields. */
 const KINDS = {

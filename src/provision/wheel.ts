@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
+import { hashOfFile } from "./file_hash.ts";
 import type { Progress } from "./progress.ts";
 
 /** A wheel of a package. */
@@ -163,13 +163,7 @@ async function verify(path: string, { name, version, sha256 }: Wheel, what: stri
 
 /** SHA-256 of a file, in hexadecimal. */
 export async function sha256OfFile(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  using file = await Deno.open(path);
-  const buffer = new Uint8Array(1 << 20);
-  for (let count; (count = await file.read(buffer)) !== null;) {
-    hash.update(buffer.subarray(0, count));
-  }
-  return hash.digest("hex");
+  return await hashOfFile(path, "sha256");
 }
 
 /**
@@ -232,7 +226,8 @@ export async function fetchEntries(
   await unpackEntries(archive, entries, about.what, about.progress);
 }
 
-function isDiskError(error: unknown): boolean {
+/** Whether the disk, and not the network, is what failed: no right to write, or no room. */
+export function isDiskError(error: unknown): boolean {
   const code = (error as { code?: string } | null)?.code ?? "";
   return ["EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT"].includes(code);
 }

@@ -11,13 +11,15 @@ import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists, writeFileAtomically } from "../base/paths.ts";
+import { architectureShape } from "../models/config.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { decodeSafetensors, encodeSafetensors, type NamedTensors } from "../weights/safetensors.ts";
 
-const CHECKPOINT_VERSION = 1;
+const CHECKPOINT_VERSION = 2;
 
 const totalsSchema = z.strictObject({
   lossSum: z.number(),
+  weight: z.number().nonnegative(),
   correct: z.int().nonnegative(),
   count: z.int().nonnegative(),
 });
@@ -26,7 +28,7 @@ const checkpointSchema = z.strictObject({
   checkpointVersion: z.literal(CHECKPOINT_VERSION),
   lockstep: z.string(),
   /** Architecture, and what is needed to build it again. */
-  model: z.strictObject({ name: z.string(), numClasses: z.int() }),
+  model: z.strictObject({ name: z.string(), numClasses: z.int(), ...architectureShape }),
   classes: z.array(z.string()),
   /** Epoch that the state stands in, counted from 1. */
   epoch: z.int().nonnegative(),
@@ -59,12 +61,15 @@ export interface Checkpoint {
   readonly info: CheckpointInfo;
   /** Parameters and buffers by torchvision's names, in PyTorch's layout. */
   readonly model: NamedTensors;
-  /** Momentum buffers by the names of their parameters, in PyTorch's layout; only in `last`. */
+  /** The optimizer's state, named as `fc.weight.momentum_buffer`, in PyTorch's layout; only in `last`. */
   readonly optimizer?: NamedTensors;
+  /** Averaged weights, where the run keeps such; only in `last`. */
+  readonly averages?: NamedTensors;
 }
 
 const MODEL_FILE = "model.safetensors";
 const OPTIMIZER_FILE = "optimizer.safetensors";
+const AVERAGES_FILE = "averages.safetensors";
 const INFO_FILE = "checkpoint.json";
 
 /**
@@ -77,7 +82,7 @@ export async function writeCheckpoint(
   folder: string,
   name: string,
   facts: CheckpointFacts,
-  tensors: { model: NamedTensors; optimizer?: NamedTensors },
+  tensors: { model: NamedTensors; optimizer?: NamedTensors; averages?: NamedTensors },
   { keepPrevious = false } = {},
 ): Promise<void> {
   const target = `${name}@epoch${facts.epoch}-step${facts.step}-${crypto.randomUUID().slice(0, 8)}`;
@@ -96,6 +101,7 @@ export async function writeCheckpoint(
   try {
     await write(MODEL_FILE, tensors.model);
     if (tensors.optimizer) await write(OPTIMIZER_FILE, tensors.optimizer);
+    if (tensors.averages) await write(AVERAGES_FILE, tensors.averages);
     const info: CheckpointInfo = {
       checkpointVersion: CHECKPOINT_VERSION,
       lockstep: LOCKSTEP_VERSION,
@@ -132,9 +138,13 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
       return decodeSafetensors(bytes, join(path, file)).tensors;
     };
     const model = await read(MODEL_FILE);
-    return OPTIMIZER_FILE in info.sha256
-      ? { info, model, optimizer: await read(OPTIMIZER_FILE) }
-      : { info, model };
+    const has = (file: string) => file in info.sha256;
+    return {
+      info,
+      model,
+      ...(has(OPTIMIZER_FILE) ? { optimizer: await read(OPTIMIZER_FILE) } : {}),
+      ...(has(AVERAGES_FILE) ? { averages: await read(AVERAGES_FILE) } : {}),
+    };
   } catch (error) {
     const before = `${path}-1`;
     const offer = await exists(before)

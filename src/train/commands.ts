@@ -28,8 +28,10 @@ export const validateSchema = z.strictObject({ epoch: count });
 /** Answer to `validate`; a loss that left the numbers is `null`. */
 export const shardScoresSchema = z.strictObject({
   lossSum: z.number().nullable(),
+  weight: z.number(),
   indices: z.array(count),
   predictions: z.array(count),
+  confidences: z.array(z.number().nullable()),
   skipped: skippedSchema,
 });
 

@@ -4,10 +4,9 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
-import { DEFAULT_MAX_PIXELS } from "../data/config.ts";
 import type { tf } from "../engine/tf.ts";
-import { scanImageFolder } from "../data/image_folder.ts";
 import { Loader } from "../data/loader.ts";
+import { scanPictures } from "../data/scan_pictures.ts";
 import { type TransformInput, transformsSchema } from "../data/transform_specs.ts";
 import { TransformPipeline } from "../data/transforms.ts";
 import {
@@ -17,13 +16,20 @@ import {
   perClassAccuracy,
 } from "../metrics/confusion.ts";
 import { classesOf } from "../models/heads.ts";
+import type { DataFormat } from "../provision/dataset_catalogue.ts";
 import { scoreOnce } from "./replica.ts";
 import { validateShard } from "./validate.ts";
 
 /** What to evaluate on, and how. */
 export interface EvaluateOptions {
+  /** How the pictures lie on the disk (default `imageFolder`). */
+  readonly format?: DataFormat;
   /** Part of the folder (default `val`). */
   readonly split?: "train" | "val";
+  /** Name of the folder of training pictures (default `train`). */
+  readonly trainFolder?: string;
+  /** Name of the folder of validation pictures (default `val`). */
+  readonly valFolder?: string;
   /** Share of a single folder's pictures that are the `val` part. */
   readonly valFraction?: number;
   /** Seed of that split. */
@@ -63,8 +69,8 @@ const IMAGENET: readonly TransformInput[] = [
 /**
  * Evaluates a model on an image folder. The engine must be open.
  *
- * @param model float32 [n, h, w, 3] → logits [n, classes], with the folder's classes in alphabetical order
- * @param root Folder with `train/` and `val/`, or, with `valFraction`, one folder of classes
+ * @param model float32 [n, h, w, 3] → logits [n, classes], with the classes in the folder's order, which is alphabetical
+ * @param root Folder with `train/` and `val/`, or, with `valFraction`, one folder of classes, or CIFAR-10's files
  * @throws {UsageError} when the folder can't be used or has another number of classes than the model
  * @throws {DataError} when a picture can't be read, unless such are skipped
  *
@@ -86,7 +92,8 @@ export async function evaluate(
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const { split = "val", transforms = IMAGENET, batchSize = 32 } = options;
-  const folder = await scanImageFolder(root, options);
+  const folder = await scanPictures(root, options);
+  using source = folder.source;
   const samples = folder[split];
   const { classes } = folder;
   const outputs = classesOf(model);
@@ -96,12 +103,11 @@ export async function evaluate(
     );
   }
   const loader = new Loader({
-    root,
+    source,
     samples,
     pipeline: new TransformPipeline(transformsSchema.parse(transforms)),
     onError: options.onError ?? "fail",
     prefetch: 2,
-    maxPixels: options.maxPixels ?? DEFAULT_MAX_PIXELS,
     cacheBytes: 0,
   });
   const scores = await validateShard({
@@ -115,7 +121,7 @@ export async function evaluate(
   const labels = indices.map((index) => samples[index].label);
   const confusion = confusionMatrix(labels, predictions, classes.length);
   return {
-    loss: scores.lossSum / labels.length,
+    loss: scores.lossSum / scores.weight,
     accuracy: overallAccuracy(confusion),
     count: labels.length,
     perClass: perClassAccuracy(confusion, classes),

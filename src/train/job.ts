@@ -7,8 +7,9 @@ import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { globalBatchSize } from "../config/checks.ts";
 import { type Config, configSchema } from "../config/schema.ts";
-import { type ImageFolder, scanImageFolder } from "../data/image_folder.ts";
 import { Loader } from "../data/loader.ts";
+import type { PictureSet } from "../data/picture_set.ts";
+import { scanPictures } from "../data/scan_pictures.ts";
 import { TransformPipeline } from "../data/transforms.ts";
 
 const jobSchema = z.strictObject({
@@ -18,6 +19,8 @@ const jobSchema = z.strictObject({
   /** Fingerprint of the pictures as the coordinator found them. */
   fingerprint: z.string(),
   numClasses: z.int().positive(),
+  /** Weight of each class in the loss; 1 unless given. */
+  classWeights: z.array(z.number().positive()).optional(),
   /** Let TensorFlow write its notices. */
   verbose: z.boolean(),
 });
@@ -43,19 +46,20 @@ export function validationBatchSize(config: Config): number {
 }
 
 /** Finds a run's pictures. */
-export function scanData(root: string, { data, seed }: Config): Promise<ImageFolder> {
-  return scanImageFolder(root, { valFraction: data.valFraction, seed });
+export function scanData(root: string, { data, seed }: Config): Promise<PictureSet> {
+  const { format, trainFolder, valFolder, valFraction, maxPixels } = data;
+  return scanPictures(root, { format, trainFolder, valFolder, valFraction, maxPixels, seed });
 }
 
 /** The loaders of a run's two sets of pictures. */
 export function makeLoaders(
-  folder: ImageFolder,
+  folder: PictureSet,
   { data }: Config,
   concurrency?: number,
 ): { train: Loader; val: Loader } {
-  const { root } = folder;
-  const { onError, prefetch, maxPixels } = data;
-  const common = { root, onError, prefetch, maxPixels, concurrency };
+  const { source } = folder;
+  const { onError, prefetch } = data;
+  const common = { source, onError, prefetch, concurrency };
   return {
     train: new Loader({
       ...common,

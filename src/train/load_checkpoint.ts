@@ -6,7 +6,7 @@
 import { UsageError } from "../base/errors.ts";
 import type { tf } from "../engine/tf.ts";
 import { MODEL_NAMES } from "../models/config.ts";
-import { createModel } from "../models/create_model.ts";
+import { type ArchitectureOptions, createModel } from "../models/create_model.ts";
 import { type CheckpointInfo, readCheckpoint } from "./checkpoint.ts";
 import { setState } from "./load_weights.ts";
 
@@ -18,6 +18,14 @@ export interface LoadedCheckpoint {
   readonly classes: readonly string[];
   /** Epoch, step, accuracy and the like. */
   readonly info: CheckpointInfo;
+}
+
+/** The shape of a checkpoint's network. */
+function architectureIn({ model }: CheckpointInfo): ArchitectureOptions {
+  const { name: _, ...shape } = model;
+  return Object.fromEntries(
+    Object.entries(shape).filter(([, value]) => value !== undefined),
+  ) as unknown as ArchitectureOptions;
 }
 
 /**
@@ -46,7 +54,7 @@ export async function loadCheckpoint(path: string): Promise<LoadedCheckpoint> {
         `(known are ${MODEL_NAMES.join(", ")}): update Lockstep`,
     );
   }
-  const model = createModel(name, { numClasses: info.model.numClasses });
+  const model = createModel(name, architectureIn(info));
   setState(model, tensors, path);
   return { model, classes: info.classes, info };
 }

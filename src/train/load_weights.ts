@@ -8,6 +8,7 @@ import type { ModelName } from "../models/config.ts";
 import type { Parameter } from "../models/parameters.ts";
 import { ARCHITECTURES } from "../models/registry.ts";
 import { assignTorch, type LoadReport, loadStateDict, readTorch } from "../models/state_dict.ts";
+import type { Optimizer } from "../optim/optimizer.ts";
 import { type NamedTensors, toFloat32, type TorchTensor } from "../weights/torch_tensor.ts";
 import { readWeights } from "../weights/weights_file.ts";
 
@@ -65,40 +66,55 @@ export function stateOf(parameters: readonly Parameter[]): Map<string, TorchTens
   );
 }
 
-/** Momentum buffers under the names of their parameters, in PyTorch's layout. */
-export function momentumOf(
-  parameters: readonly Parameter[],
-  momentum: ReadonlyMap<string, tf.Variable>,
+/** An optimizer's state under names such as `fc.weight.momentum_buffer`, in PyTorch's layout. */
+export function optimizerStateOf(
+  { parameters, optimizer }: OptimizedModel,
 ): Map<string, TorchTensor> {
   return new Map(
-    parameters.filter(({ name }) => momentum.has(name)).map(({ name, kind, torchShape }) => [
+    slotsOf(parameters, optimizer).map(({ name, variable, kind, torchShape }) => [
       name,
-      { dtype: "float32", shape: torchShape, data: readTorch(momentum.get(name)!, kind) },
+      { dtype: "float32", shape: torchShape, data: readTorch(variable, kind) },
     ]),
   );
 }
 
 /**
- * Sets momentum buffers from what {@linkcode momentumOf} gave.
+ * Sets an optimizer's state from what {@linkcode optimizerStateOf} gave.
  *
- * @throws {RangeError} when a buffer is missing or has another size
+ * @throws {RangeError} when a tensor is missing or has another shape
  */
-export function setMomentum(
-  parameters: readonly Parameter[],
-  momentum: ReadonlyMap<string, tf.Variable>,
+export function setOptimizerState(
+  { parameters, optimizer }: OptimizedModel,
   tensors: NamedTensors,
 ): void {
-  for (const { name, kind, torchShape } of parameters) {
-    const variable = momentum.get(name);
-    if (!variable) continue;
+  for (const { name, variable, kind, torchShape } of slotsOf(parameters, optimizer)) {
     const tensor = tensors.get(name);
     if (tensor?.shape.join() !== torchShape.join()) {
       throw new RangeError(
-        `Momentum of ${name} is ${
+        `The optimizer's ${name} is ${
           tensor ? `[${tensor.shape}]` : "missing"
         }, expected [${torchShape}]`,
       );
     }
     assignTorch(variable, toFloat32(tensor), torchShape, kind);
   }
+}
+
+/** A model's parameters, and the optimizer of those that learn. */
+interface OptimizedModel {
+  readonly parameters: readonly Parameter[];
+  readonly optimizer: Optimizer;
+}
+
+/** The state's tensors, each with its parameter's layout. */
+function slotsOf(parameters: readonly Parameter[], optimizer: Optimizer) {
+  const state = optimizer.state();
+  return parameters.flatMap(({ name, kind, torchShape }) =>
+    [...state.get(name) ?? []].map(([slot, variable]) => ({
+      name: `${name}.${slot}`,
+      variable,
+      kind,
+      torchShape,
+    }))
+  );
 }

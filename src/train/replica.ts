@@ -4,14 +4,22 @@
  * @module
  */
 import { CapturedFunction } from "../engine/capture.ts";
-import { softmaxCrossEntropyPerSample } from "../engine/native_ops.ts";
 import { setStepSeed } from "../engine/random_state.ts";
 import { tf } from "../engine/tf.ts";
 import { readInto, tensorFrom } from "../engine/transfer.ts";
+import { applyModel, classesOf } from "../models/heads.ts";
 import type { Parameter } from "../models/parameters.ts";
 import { parametersOf } from "../models/parameters.ts";
-import type { SgdConfig } from "../optim/config.ts";
-import { makeSgdSlots, type SgdSlot, sgdStep } from "../optim/sgd.ts";
+import { WeightAverages } from "../optim/averages.ts";
+import type { EmaConfig } from "../optim/config.ts";
+import {
+  type LossName,
+  lossPerSample,
+  makeTargets,
+  type MixedLabels,
+  type Targets,
+} from "../optim/loss.ts";
+import { Optimizer, type OptimizerOptions } from "../optim/optimizer.ts";
 
 /** Pictures and labels, as the loader gives them. */
 export interface LabelledImages {
@@ -20,6 +28,8 @@ export interface LabelledImages {
   readonly labels: Int32Array;
   readonly height: number;
   readonly width: number;
+  /** Present when each picture is mixed with another. */
+  readonly mix?: MixedLabels;
 }
 
 /** Where a rank's rows stand in the step's global batch, and the step's seed: for dropout. */
@@ -31,73 +41,116 @@ export interface StepPlace {
 
 /** What a rank found in its share of a batch. */
 export interface LocalTotals {
-  /** Sum of the samples' losses. */
+  /** Sum of the samples' losses, each times its weight. */
   readonly lossSum: number;
+  /** Sum of the samples' weights: what the loss is a mean over. */
+  readonly weight: number;
   /** Samples whose highest logit is their label's. */
   readonly correct: number;
 }
 
 /** What a model makes of some pictures in eval mode. */
 export interface Scores {
-  /** Sum of the samples' losses. */
+  /** Sum of the samples' losses, each times its weight. */
   readonly lossSum: number;
+  /** Sum of the samples' weights. */
+  readonly weight: number;
   /** The class with the highest logit for each picture. */
   readonly predictions: Int32Array;
+  /** The probability that the model gives that class. */
+  readonly confidences: Float32Array;
+}
+
+/** What is minimized. */
+export interface LossOptions {
+  readonly loss: LossName;
+  readonly labelSmoothing: number;
+  /** Weight of each class; 1 unless given. */
+  readonly classWeights?: readonly number[];
 }
 
 /** Settings of a replica. */
 export interface ReplicaOptions {
-  readonly sgd: SgdConfig;
+  readonly optimizer: OptimizerOptions;
+  /** Plain cross-entropy unless given. */
+  readonly loss?: LossOptions;
+  /** Parts in which a batch is computed, one after the other (default 1). */
+  readonly accumulationSteps?: number;
+  /** Average the weights over the steps. */
+  readonly ema?: EmaConfig;
   /** Run each part of a step as one TensorFlow function. */
   readonly capture: boolean;
 }
 
+/** When a step is taken. */
+export interface UpdateTime {
+  /** Learning rates, one per group of parameters. */
+  readonly rates: readonly number[];
+  /** Optimizer step of the run, counted from 1. */
+  readonly step: number;
+}
+
+const PLAIN: LossOptions = { loss: "crossEntropy", labelSmoothing: 0 };
+
+/** What an auxiliary classifier's loss counts (Szegedy et al. 2015, arXiv:1512.00567; torchvision's references). */
+const AUXILIARY_WEIGHT = 0.4;
+
 const FLOAT_BYTES = 4;
 
 /**
- * A model, its momentum buffers, and the two halves of a training step between which the exchange stands.
+ * A model, its optimizer's state, and the two halves of a training step between which the exchange stands.
  *
  * All float32. The exchanged vector holds the gradients of the trainable parameters, then the running
  * statistics of the BatchNorm layers that are in training mode (so that every rank keeps the same ones:
- * the average over the ranks, weighted by samples), in the order of {@linkcode parametersOf}.
+ * the average over the ranks, weighted as the loss is), in the order of {@linkcode parametersOf}.
  */
 export class Replica implements Disposable {
   readonly model: tf.LayersModel;
   readonly parameters: readonly Parameter[];
+  readonly optimizer: Optimizer;
   /** This rank's gradients and statistics, laid out as the exchange sends them. */
   readonly vector: Uint8Array;
+  readonly #averages: WeightAverages | undefined;
   readonly #statistics: readonly tf.Variable[];
-  readonly #slots: readonly SgdSlot[];
-  readonly #sgd: SgdConfig;
+  readonly #loss: LossOptions;
+  readonly #parts: number;
   readonly #forwardBackward: CapturedFunction;
   readonly #update: CapturedFunction;
   readonly #evaluate: CapturedFunction;
 
+  /** @throws {UsageError} when a group of parameters matches none */
   constructor(model: tf.LayersModel, options: ReplicaOptions) {
     this.model = model;
     this.parameters = parametersOf(model);
-    this.#sgd = options.sgd;
-    this.#slots = makeSgdSlots(this.trainable.map(({ variable }) => variable));
+    this.#loss = options.loss ?? PLAIN;
+    this.#parts = options.accumulationSteps ?? 1;
+    this.optimizer = new Optimizer(this.trainable, options.optimizer);
     this.#statistics = this.parameters.filter(({ buffer, trainable }) => buffer && trainable)
       .map(({ variable }) => variable);
-    const exchanged = [...this.#slots.map(({ parameter }) => parameter), ...this.#statistics];
+    const exchanged = this.#exchanged;
+    this.#averages = options.ema && new WeightAverages(exchanged, options.ema);
     this.vector = new Uint8Array(FLOAT_BYTES * exchanged.reduce((n, { size }) => n + size, 0));
 
     const { capture } = options;
     const all = () => this.parameters.map(({ variable }) => variable);
+    const changing = () => [
+      ...this.#exchanged,
+      ...this.optimizer.slots,
+      ...(this.#averages?.averages ?? []),
+    ];
     this.#forwardBackward = new CapturedFunction(
       "forward_backward",
-      (images, labels) => this.#trace(images as tf.Tensor4D, labels as tf.Tensor1D),
+      (images, ...targets) => this.#trace(images, targets),
       { variables: all, capture },
     );
     this.#update = new CapturedFunction(
       "update",
-      (vector, rate, undampened) => this.#applyVector(vector as tf.Tensor1D, rate, undampened),
-      { variables: () => [...exchanged, ...this.#slots.map(({ momentum }) => momentum)], capture },
+      (vector, kept, ...scalars) => this.#applyVector(vector as tf.Tensor1D, kept, scalars),
+      { variables: changing, capture },
     );
     this.#evaluate = new CapturedFunction(
       "evaluate",
-      (images, labels) => score(model, images, labels as tf.Tensor1D),
+      (images, ...targets) => score(model, this.#loss.loss, images, targets),
       { variables: all, capture },
     );
   }
@@ -112,42 +165,67 @@ export class Replica implements Disposable {
    * and the new running statistics in {@linkcode vector}.
    */
   async forwardBackward(batch: LabelledImages, place: StepPlace): Promise<LocalTotals> {
-    setStepSeed([...place.seed], place.globalRows, place.rowOffset);
-    const inputs = batchTensors(batch);
-    const [lossSum, correct, ...gradients] = await this.#forwardBackward.call(inputs);
-    const totals = { lossSum: scalarOf(lossSum), correct: scalarOf(correct) };
+    const { weight } = this.#targetsOf(batch);
+    const sum = { lossSum: 0, weight, correct: 0 };
+    let gradients: tf.Tensor[] = [];
+    for (const { part, firstRow } of partsOf(batch, this.#parts)) {
+      setStepSeed([...place.seed], place.globalRows, place.rowOffset + firstRow);
+      const inputs = inputTensors(part, this.#targetsOf(part));
+      const inverseWeight = tf.scalar(1 / weight);
+      const results = await this.#forwardBackward.call([...inputs, inverseWeight]);
+      const [lossSum, correct, ...fresh] = results;
+      sum.lossSum += scalarOf(lossSum);
+      sum.correct += scalarOf(correct);
+      tf.dispose([...inputs, inverseWeight, lossSum, correct]);
+      gradients = addUp(gradients, fresh);
+    }
     this.#copyInto(this.vector, [...gradients, ...this.#statistics]);
-    tf.dispose([...inputs, lossSum, correct, ...gradients]);
-    return totals;
+    tf.dispose(gradients);
+    return sum;
   }
 
   /**
    * Takes the optimizer step with the reduced gradients, and takes over the reduced statistics.
    *
    * @param vector As {@linkcode vector}, after the all-reduce
-   * @param learningRate Learning rate of this step
-   * @param firstStep Whether the momentum buffers are still unset (matters with dampening only)
    */
-  async applyUpdate(vector: Uint8Array, learningRate: number, firstStep: boolean): Promise<void> {
+  async applyUpdate(vector: Uint8Array, { rates, step }: UpdateTime): Promise<void> {
     const inputs = [
       tensorFrom([vector.byteLength / FLOAT_BYTES], "float32", vector),
-      tf.scalar(learningRate),
-      tf.scalar(firstStep ? 1 : 1 - this.#sgd.dampening),
+      tf.scalar(this.#averages?.keptShare(step) ?? 1),
+      ...this.optimizer.scalars(rates, step).map((value) => tf.scalar(value)),
     ];
     tf.dispose(await this.#update.call(inputs));
     tf.dispose(inputs);
   }
 
-  /**
-   * Scores pictures in eval mode.
-   *
-   * @returns The sum of the losses, and the class with the highest logit for each picture
-   */
+  /** Scores pictures in eval mode. */
   async evaluate(batch: LabelledImages): Promise<Scores> {
-    const inputs = batchTensors(batch);
-    const scores = readScores(await this.#evaluate.call(inputs));
+    const targets = this.#targetsOf(batch);
+    const inputs = inputTensors(batch, targets);
+    const scores = readScores(await this.#evaluate.call(inputs), targets.weight);
     tf.dispose(inputs);
     return scores;
+  }
+
+  /** Whether the weights are averaged over the steps. */
+  get hasAverages(): boolean {
+    return this.#averages !== undefined;
+  }
+
+  /** Begins the averages anew with the present weights. */
+  resetAverages(): void {
+    this.#averages?.reset();
+  }
+
+  /** Does something with the averaged weights, where there are such, in the place of the present ones. */
+  async withAverages<T>(action: () => T | Promise<T>): Promise<T> {
+    this.#averages?.swap();
+    try {
+      return await action();
+    } finally {
+      this.#averages?.swap();
+    }
   }
 
   /** Bytes of {@linkcode exportState}. */
@@ -155,7 +233,7 @@ export class Replica implements Disposable {
     return FLOAT_BYTES * this.#stateVariables().reduce((n, { size }) => n + size, 0);
   }
 
-  /** All parameters, buffers and momentum buffers, float32, in order: what ranks must agree on. */
+  /** All parameters, buffers, averages and the optimizer's state, float32, in order: what ranks must agree on. */
   exportState(): Uint8Array {
     const bytes = new Uint8Array(this.stateBytes);
     this.#copyInto(bytes, this.#stateVariables());
@@ -176,30 +254,36 @@ export class Replica implements Disposable {
     }
   }
 
-  /** The momentum buffers by the names of their parameters. */
-  momentum(): Map<string, tf.Variable> {
-    return new Map(this.trainable.map(({ name }, index) => [name, this.#slots[index].momentum]));
-  }
-
-  /** Releases the traced functions, the momentum buffers and the model. */
+  /** Releases the traced functions, the optimizer's state and the model. */
   [Symbol.dispose](): void {
     this.dispose();
     this.model.dispose();
   }
 
-  /** Releases the traced functions and the momentum buffers; the model stays. */
+  /** Releases the traced functions and the optimizer's state; the model stays. */
   dispose(): void {
     this.#forwardBackward.dispose();
     this.#update.dispose();
     this.#evaluate.dispose();
-    for (const { momentum } of this.#slots) momentum.dispose();
+    this.optimizer[Symbol.dispose]();
+    this.#averages?.[Symbol.dispose]();
+  }
+
+  /** What the exchanged vector stands for. */
+  get #exchanged(): tf.Variable[] {
+    return [...this.optimizer.parameters, ...this.#statistics];
   }
 
   #stateVariables(): tf.Variable[] {
     return [
       ...this.parameters.map(({ variable }) => variable),
-      ...this.#slots.map(({ momentum }) => momentum),
+      ...this.optimizer.slots,
+      ...(this.#averages?.averages ?? []),
     ];
+  }
+
+  #targetsOf({ labels, mix }: LabelledImages): Targets {
+    return makeTargets(labels, { numClasses: classesOf(this.model), ...this.#loss }, mix);
   }
 
   #copyInto(bytes: Uint8Array, tensors: readonly tf.Tensor[]): void {
@@ -209,27 +293,37 @@ export class Replica implements Disposable {
     }
   }
 
-  #trace(images: tf.Tensor4D, labels: tf.Tensor1D): tf.Tensor[] {
-    const variables = this.#slots.map(({ parameter }) => parameter);
+  #trace(images: tf.Tensor, inputs: readonly tf.Tensor[]): tf.Tensor[] {
+    const [labels, distributions, scales, inverseWeight] = inputs;
+    const variables = this.optimizer.parameters;
     let totals: tf.Tensor[] = [];
     const { value, grads } = tf.variableGrads(() => {
-      const logits = this.model.apply(images, { training: true }) as tf.Tensor2D;
-      const losses = softmaxCrossEntropyPerSample(logits, labels);
-      totals = [tf.keep(tf.sum(losses)), tf.keep(countCorrect(logits, labels))];
-      return tf.mean(losses) as tf.Scalar;
+      const [logits, auxiliary] = applyModel(this.model, images, true);
+      const lossOf = (outputs: tf.Tensor2D) =>
+        tf.sum(lossPerSample(
+          this.#loss.loss,
+          outputs,
+          distributions as tf.Tensor2D,
+          scales as tf.Tensor1D,
+        ));
+      const loss = auxiliary
+        ? tf.add(lossOf(logits), tf.mul(lossOf(auxiliary), AUXILIARY_WEIGHT))
+        : lossOf(logits);
+      totals = [tf.keep(loss), tf.keep(countCorrect(logits, labels))];
+      return tf.mul(loss, inverseWeight) as tf.Scalar;
     }, variables);
     value.dispose();
     return [...totals, ...variables.map(({ name }) => grads[name])];
   }
 
-  #applyVector(vector: tf.Tensor1D, rate: tf.Tensor, undampened: tf.Tensor): tf.Tensor[] {
-    const targets = [...this.#slots.map(({ parameter }) => parameter), ...this.#statistics];
+  #applyVector(vector: tf.Tensor1D, kept: tf.Tensor, scalars: tf.Tensor[]): tf.Tensor[] {
+    const targets = this.#exchanged;
     const parts = tf.split(vector, targets.map(({ size }) => size))
       .map((part, index) => tf.reshape(part, targets[index].shape));
-    sgdStep(this.#slots, parts.slice(0, this.#slots.length), rate, undampened, this.#sgd);
-    this.#statistics.forEach((variable, index) =>
-      variable.assign(parts[this.#slots.length + index])
-    );
+    const learning = this.optimizer.parameters.length;
+    this.optimizer.update(parts.slice(0, learning), scalars);
+    this.#statistics.forEach((variable, index) => variable.assign(parts[learning + index]));
+    this.#averages?.update(kept);
     return [];
   }
 }
@@ -237,40 +331,95 @@ export class Replica implements Disposable {
 /**
  * Scores pictures with a model as it is, op by op: for a use or two, where tracing wouldn't pay.
  *
- * @returns As {@linkcode Replica.evaluate}
+ * @returns As {@linkcode Replica.evaluate}, with plain cross-entropy, which for a head that ends in LogSoftmax is
+ * the negative log-likelihood
  */
 export function scoreOnce(model: tf.LayersModel, batch: LabelledImages): Scores {
-  const inputs = batchTensors(batch);
-  const scores = readScores(tf.tidy(() => score(model, inputs[0], inputs[1] as tf.Tensor1D)));
-  tf.dispose(inputs);
-  return scores;
+  const targets = makeTargets(batch.labels, { numClasses: classesOf(model), labelSmoothing: 0 });
+  const [images, ...rest] = inputTensors(batch, targets);
+  const scored = tf.tidy(() => score(model, "crossEntropy", images, rest));
+  tf.dispose([images, ...rest]);
+  return readScores(scored, targets.weight);
 }
 
-/** Sum of the losses, and the class with the highest logit for each picture. */
-function score(model: tf.LayersModel, images: tf.Tensor, labels: tf.Tensor1D): tf.Tensor[] {
-  const logits = model.apply(images, { training: false }) as tf.Tensor2D;
-  return [tf.sum(softmaxCrossEntropyPerSample(logits, labels)), tf.argMax(logits, 1)];
+/** Sum of the losses, and for each picture the class with the highest logit and its probability. */
+function score(
+  model: tf.LayersModel,
+  loss: LossName,
+  images: tf.Tensor,
+  [, distributions, scales]: readonly tf.Tensor[],
+): tf.Tensor[] {
+  const [logits] = applyModel(model, images, false);
+  const losses = lossPerSample(
+    loss,
+    logits,
+    distributions as tf.Tensor2D,
+    scales as tf.Tensor1D,
+  );
+  return [tf.sum(losses), tf.argMax(logits, 1), tf.max(tf.softmax(logits), 1)];
 }
 
 /** Reads what {@linkcode score} gave, and disposes of it. */
-function readScores([lossSum, predictions]: tf.Tensor[]): Scores {
+function readScores([lossSum, predictions, confidences]: tf.Tensor[], weight: number): Scores {
   const scores = {
     lossSum: scalarOf(lossSum),
+    weight,
     predictions: predictions.dataSync() as Int32Array,
+    confidences: confidences.dataSync() as Float32Array,
   };
-  tf.dispose([lossSum, predictions]);
+  tf.dispose([lossSum, predictions, confidences]);
   return scores;
 }
 
-function countCorrect(logits: tf.Tensor2D, labels: tf.Tensor1D): tf.Tensor {
+function countCorrect(logits: tf.Tensor2D, labels: tf.Tensor): tf.Tensor {
   return tf.sum(tf.cast(tf.equal(tf.argMax(logits, 1), labels), "int32"));
 }
 
-function batchTensors({ images, labels, height, width }: LabelledImages): tf.Tensor[] {
+/** A batch in parts of like size, the last one maybe smaller. */
+function partsOf(
+  batch: LabelledImages,
+  parts: number,
+): { part: LabelledImages; firstRow: number }[] {
+  const { images, labels, mix } = batch;
+  const size = Math.ceil(labels.length / parts);
+  const floats = images.length / labels.length;
+  const count = Math.ceil(labels.length / size);
+  return Array.from({ length: count }, (_, index) => {
+    const begin = index * size;
+    const end = Math.min(begin + size, labels.length);
+    const partnerLabels = mix?.partnerLabels.subarray(begin, end);
+    return {
+      firstRow: begin,
+      part: {
+        ...batch,
+        images: images.subarray(begin * floats, end * floats),
+        labels: labels.subarray(begin, end),
+        ...(mix && partnerLabels ? { mix: { ...mix, partnerLabels } } : {}),
+      },
+    };
+  });
+}
+
+/** Adds tensors pairwise, and disposes of the summands; nothing and something is something. */
+function addUp(sums: tf.Tensor[], fresh: tf.Tensor[]): tf.Tensor[] {
+  if (sums.length === 0) return fresh;
+  const added = sums.map((sum, index) => tf.add(sum, fresh[index]));
+  tf.dispose([...sums, ...fresh]);
+  return added;
+}
+
+/** Pictures, labels, target distributions and scales. */
+function inputTensors(
+  { images, height, width }: LabelledImages,
+  { labels, distributions, scales }: Targets,
+): tf.Tensor[] {
   const count = labels.length;
+  const classes = distributions.length / count;
   return [
     tensorFrom([count, height, width, 3], "float32", bytesOf(images)),
     tensorFrom([count], "int32", bytesOf(labels)),
+    tensorFrom([count, classes], "float32", bytesOf(distributions)),
+    tensorFrom([count], "float32", bytesOf(scales)),
   ];
 }
 

@@ -6,10 +6,10 @@
 import { randomSeed } from "../base/random.ts";
 import type { Config } from "../config/schema.ts";
 import type { Batch, Loader, SkippedSample } from "../data/loader.ts";
-import { planEpoch } from "../data/sampler.ts";
+import { planEpoch, stepsPerEpoch } from "../data/sampler.ts";
 import type { GradientExchange } from "../exchange/gradient_exchange.ts";
 import { learningRateAt } from "../optim/schedule.ts";
-import type { Replica } from "./replica.ts";
+import type { LocalTotals, Replica } from "./replica.ts";
 
 /** A worker's place among the workers of a run. */
 export interface Place {
@@ -65,7 +65,7 @@ export async function trainEpoch(
 ): Promise<EpochOutcome> {
   const { config, globalBatch, place, replica, loader, samples: length, exchange } = parts;
   const { seed, train } = config;
-  const learningRate = learningRateAt(train.schedule, train.lr, epoch);
+  const runLength = { epochs: train.epochs, stepsPerEpoch: stepsPerEpoch(length, globalBatch) };
   const plan = planEpoch({ length, globalBatch, ...place, seed, epoch, shuffle: true, startStep });
   const skipped: SkippedSample[] = [];
   let steps = 0;
@@ -87,7 +87,10 @@ export async function trainEpoch(
     if (!reduced.finite) return { steps, skipped, notFinite: step };
     // A step whose pictures were all unreadable has no gradient.
     if (reduced.samples > 0) {
-      await replica.applyUpdate(reduced.vector, learningRate, optimizerSteps + steps === 0);
+      const rates = replica.optimizer.baseRates.map((rate) =>
+        learningRateAt(train.schedule, rate, { epoch, step }, runLength)
+      );
+      await replica.applyUpdate(reduced.vector, { rates, step: optimizerSteps + steps + 1 });
       steps++;
     }
     if (reduced.action === "stop") break;
@@ -100,7 +103,7 @@ async function gradientsOf(
   replica: Replica,
   batch: Batch,
   place: Parameters<Replica["forwardBackward"]>[1],
-): Promise<{ lossSum: number; correct: number }> {
-  if (batch.labels.length === 0) return { lossSum: 0, correct: 0 };
+): Promise<LocalTotals> {
+  if (batch.labels.length === 0) return { lossSum: 0, weight: 0, correct: 0 };
   return await replica.forwardBackward(batch, place);
 }

@@ -14,10 +14,14 @@ export type Scorer = Pick<Replica, "evaluate">;
 /** What a rank found in its share. */
 export interface ShardScores {
   readonly lossSum: number;
+  /** What the sum of the losses is divided by. */
+  readonly weight: number;
   /** Positions in the validation set. */
   readonly indices: readonly number[];
   /** Predicted classes, in the order of `indices`. */
   readonly predictions: readonly number[];
+  /** Probabilities of the predicted classes, in the order of `indices`. */
+  readonly confidences: readonly number[];
   readonly skipped: readonly SkippedSample[];
 }
 
@@ -48,8 +52,10 @@ export async function validateShard(
     shuffle: false,
   });
   let lossSum = 0;
+  let weight = 0;
   const indices: number[] = [];
   const predictions: number[] = [];
+  const confidences: number[] = [];
   const skipped: SkippedSample[] = [];
   for await (const batch of loader.batches(plan, 0, { seed: 0, signal })) {
     onStep(batch.step);
@@ -57,8 +63,10 @@ export async function validateShard(
     if (batch.labels.length === 0) continue;
     const scores = await scorer.evaluate(batch);
     lossSum += scores.lossSum;
+    weight += scores.weight;
     indices.push(...batch.indices);
     predictions.push(...scores.predictions);
+    confidences.push(...scores.confidences);
   }
-  return { lossSum, indices, predictions, skipped };
+  return { lossSum, weight, indices, predictions, confidences, skipped };
 }

@@ -35,15 +35,18 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #parts: TrainingParts;
   readonly #validation: ValidationParts;
+  readonly #pictures: Disposable;
 
   private constructor(
     options: SessionOptions,
     parts: TrainingParts,
     validation: ValidationParts,
+    pictures: Disposable,
   ) {
     this.#options = options;
     this.#parts = parts;
     this.#validation = validation;
+    this.#pictures = pictures;
   }
 
   /**
@@ -64,7 +67,7 @@ export class Session {
       );
     }
     const loaders = makeLoaders(folder, config);
-    const replica = buildReplica(config, job.numClasses);
+    const replica = buildReplica(config, job);
     const exchange = await NatsGradientExchange.open(link, {
       ...place,
       vectorBytes: replica.vector.byteLength,
@@ -86,6 +89,7 @@ export class Session {
         samples: folder.val.length,
         batchSize: validationBatchSize(config),
       },
+      folder.source,
     );
   }
 
@@ -112,8 +116,9 @@ export class Session {
     }
   }
 
-  /** Gives up the exchange. */
+  /** Gives up the pictures and the exchange. */
   async close(): Promise<void> {
+    this.#pictures[Symbol.dispose]();
     await this.#parts.exchange.close();
   }
 
@@ -134,11 +139,15 @@ export class Session {
     const { place, signal, heartbeat } = this.#options;
     const onStep = (step: number) => heartbeat.at(epoch, step);
     onStep(0);
-    const scores = await validateShard({ ...this.#validation, place }, onStep, signal);
+    const scores = await this.#parts.replica.withAverages(() =>
+      validateShard({ ...this.#validation, place }, onStep, signal)
+    );
     return {
       lossSum: Number.isFinite(scores.lossSum) ? scores.lossSum : null,
+      weight: scores.weight,
       indices: [...scores.indices],
       predictions: [...scores.predictions],
+      confidences: scores.confidences.map((value) => Number.isFinite(value) ? value : null),
       skipped: scores.skipped.map((sample) => ({ ...sample })),
     };
   }

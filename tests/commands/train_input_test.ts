@@ -101,6 +101,10 @@ const refused: Record<string, {
     message:
       /There are no pretrained weights for plain_cnn: set model\.weights to none or to a file/,
   },
+  "a second version of pretrained weights that have one": {
+    given: { args: ["--weights", "pretrained-v2", "--set", "model.name=resnet18"] },
+    message: /There is one version of the pretrained weights of resnet18 .*: set model\.weights to/,
+  },
   "a folder to resume that is no run": {
     given: { args: ["--resume", "."] },
     message: /--resume/,

@@ -76,3 +76,46 @@ Deno.test("dataSchema refuses lists without a fixed size, and Normalize before t
   assert.match(problemsOf({ val: [normalize, { CenterCrop: 8 }] })[0], /^val\.0: Normalize works/);
   dataSchema.parse({ ...GOOD, val: [{ CenterCrop: 8 }, { Resize: 16 }, normalize] });
 });
+
+Deno.test("dataSchema takes format and folders from the data set, and refuses others", () => {
+  const layoutOf = (change: Record<string, unknown>) => {
+    const { format, trainFolder, valFolder } = dataSchema.parse({ ...GOOD, ...change });
+    return [format, trainFolder, valFolder];
+  };
+  assert.deepEqual(layoutOf({}), ["imageFolder", "train", "val"]);
+  assert.deepEqual(layoutOf({ valFolder: "test" }), ["imageFolder", "train", "test"]);
+  assert.deepEqual(layoutOf({ format: "cifar10" }), ["cifar10", "train", "val"]);
+  const named = { root: null, dataset: "catdog" };
+  assert.deepEqual(layoutOf(named), ["imageFolder", "train", "test"]);
+  assert.deepEqual(layoutOf({ ...named, dataset: "cifar10" }), ["cifar10", "train", "val"]);
+  assert.deepEqual(layoutOf({ ...named, valFolder: "test" }), ["imageFolder", "train", "test"]);
+  assert.deepEqual(problemsOf({ ...named, valFolder: "val" }), [
+    "valFolder: the data set catdog has its own (test): remove this key",
+  ]);
+  assert.deepEqual(problemsOf({ ...named, format: "cifar10" }), [
+    "format: the data set catdog has its own (imageFolder): remove this key",
+  ]);
+  assert.deepEqual(problemsOf({ ...named, dataset: "cifar10", format: "imageFolder" }), [
+    "format: the data set cifar10 has its own (cifar10): remove this key",
+  ]);
+  for (const dataset of ["catdog", "cifar10"]) {
+    const config = dataSchema.parse({ ...GOOD, root: null, dataset });
+    assert.deepEqual(dataSchema.parse(config), config, "its own output");
+  }
+});
+
+Deno.test("dataSchema refuses keys that mean nothing to CIFAR-10, and folders that are no two names", () => {
+  assert.match(
+    problemsOf({ format: "cifar10", valFraction: 0.2 })[0],
+    /^valFraction: CIFAR-10 has its own validation pictures \(test_batch\.bin\)/,
+  );
+  assert.match(
+    problemsOf({ format: "cifar10", valFolder: "test" })[0],
+    /^valFolder: CIFAR-10 has files instead of folders/,
+  );
+  assert.match(problemsOf({ trainFolder: "val" })[0], /^valFolder: it is data\.trainFolder too/);
+  for (const name of ["../val", "a/b", "", ".hidden", "a\\b"]) {
+    assert.match(problemsOf({ valFolder: name })[0], /^valFolder: give the name of a folder/);
+  }
+  assert.match(problemsOf({ format: "cifar" })[0], /^format: /);
+});

@@ -204,3 +204,37 @@ Deno.test({
     assert.match(problem, /Folder ".*val\/dog" can't be read/);
   },
 });
+
+Deno.test("scanImageFolder() takes folders of other names, and says how to name them", async () => {
+  const paths = PAIR.map((path) => path.replace("val/", "test/"));
+  await using folder = await makeFolder(...paths);
+  const { train, val } = await scanImageFolder(folder.root, { valFolder: "test" });
+  assert.deepEqual(pathsOf(train), PAIR.slice(0, 2));
+  assert.deepEqual(pathsOf(val), ["test/cat/c.jpg", "test/dog/d.jpg"]);
+  assert.match(
+    await problemOf(folder.root),
+    /has train\/ but no val\/: set the folder that validates with --set data\.valFolder=test$/,
+  );
+  assert.match(
+    await problemOf(folder.root, { trainFolder: "learn", valFolder: "check" }),
+    /has no learn\/ and check\/: make both .*data\.trainFolder and data\.valFolder/,
+  );
+  assert.match(
+    await problemOf(folder.root, { valFolder: "test", valFraction: 0.2 }),
+    /holds train\/ and test\/ already/,
+  );
+  await using uneven = await makeFolder(...paths, "test/eel/a.jpg");
+  assert.match(
+    await problemOf(uneven.root, { valFolder: "test" }),
+    /"\/.*\/train" and "\/.*\/test" differ: only train\/ has none .*; only test\/ has "eel"/,
+  );
+});
+
+Deno.test("scanImageFolder()'s source refuses pictures above maxPixels", async () => {
+  await using folder = await makeFolder(...PAIR);
+  const picture = new URL("../fixtures/data/pictures/rgb.png", import.meta.url);
+  await Deno.copyFile(picture, join(folder.root, "train/cat/a.jpg"));
+  const { train, source } = await scanImageFolder(folder.root, { maxPixels: 10 });
+  using _source = source;
+  await assert.rejects(source.read(train[0]), /more than data\.maxPixels \(10\)/);
+});

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DataError } from "../../src/data/data_error.ts";
-import type { Sample } from "../../src/data/image_folder.ts";
 import { type Batch, Loader, type LoaderOptions } from "../../src/data/loader.ts";
+import type { Sample } from "../../src/data/picture_set.ts";
+import { PictureSource } from "../../src/data/picture_source.ts";
 import { planEpoch } from "../../src/data/sampler.ts";
 import { type TransformSpec } from "../../src/data/transform_specs.ts";
 import { TransformPipeline } from "../../src/data/transforms.ts";
@@ -34,12 +35,11 @@ async function setUp(options: Partial<LoaderOptions> = {}, broken: Record<string
     else await Deno.copyFile(new URL(name, PICTURES), join(root, name));
   }
   const loader = new Loader({
-    root,
+    source: new PictureSource(root, 1e6),
     samples,
     pipeline: new TransformPipeline(TRAIN),
     onError: "fail",
     prefetch: 2,
-    maxPixels: 1e6,
     ...options,
   });
   return { root, loader, [Symbol.asyncDispose]: () => Deno.remove(root, { recursive: true }) };

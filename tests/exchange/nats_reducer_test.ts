@@ -54,6 +54,7 @@ function contribution(rank: number, step: number, samples: number, floats = FLOA
     epoch: 1,
     step,
     samples,
+    weight: samples,
     vector: new Uint8Array(values.buffer),
     lossSum: 0.1 * (rank + 1),
     correct: rank,
@@ -107,6 +108,7 @@ for (const worldSize of [1, 2, 3, 4]) {
       const { samples, lossSum, correct } = results[0];
       assert.deepEqual(totals, {
         samples,
+        weight: samples,
         lossSum,
         correct,
         finite: true,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { PROJECT_ROOT } from "../../scripts/files.ts";
 
-Deno.test("no task of deno.json asks for all rights, and setup has no FFI", async () => {
+Deno.test("no task of deno.json asks for all rights, and setup and data have no FFI", async () => {
   const { tasks } = JSON.parse(await Deno.readTextFile(join(PROJECT_ROOT, "deno.json"))) as {
     tasks: Record<string, { description: string; command: string }>;
   };
@@ -11,4 +11,5 @@ Deno.test("no task of deno.json asks for all rights, and setup has no FFI", asyn
     assert.ok(description.length > 0, name);
   }
   assert.doesNotMatch(tasks.setup.command, /--allow-ffi/);
+  assert.equal(tasks.data.command, tasks.setup.command.replace(/setup$/, "data"));
 });

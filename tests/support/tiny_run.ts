@@ -88,7 +88,11 @@ export async function startTrain(
 }
 
 /** Starts the command line with the rights that the tests have. */
-export function startCommand(args: readonly string[], cwd: string): TrainProcess {
+export function startCommand(
+  args: readonly string[],
+  cwd: string,
+  env: Record<string, string> = {},
+): TrainProcess {
   const process = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
@@ -101,7 +105,7 @@ export function startCommand(args: readonly string[], cwd: string): TrainProcess
       ...args,
     ],
     cwd,
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...env },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -141,8 +145,12 @@ export function startCommand(args: readonly string[], cwd: string): TrainProcess
 }
 
 /** Runs a command to its end. */
-export async function runCommand(args: readonly string[], cwd: string): Promise<CommandResult> {
-  return await startCommand(args, cwd).result;
+export async function runCommand(
+  args: readonly string[],
+  cwd: string,
+  env?: Record<string, string>,
+): Promise<CommandResult> {
+  return await startCommand(args, cwd, env).result;
 }
 
 /** The newest run folder below `out`. */

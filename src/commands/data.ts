@@ -1,0 +1,100 @@
+/**
+ * `deno task data`: shows the data sets that Lockstep knows by name, and fetches them.
+ *
+ * @module
+ */
+import { nearestName, UsageError } from "../base/errors.ts";
+import { DATASET_NAMES, type DatasetName, DATASETS } from "../provision/dataset_catalogue.ts";
+import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+
+/** Flags of `data`. */
+export const DATA_HELP: CommandHelp = {
+  name: "data",
+  summary: "Show the data sets that data.dataset can name, or fetch some of them.",
+  positional: `[${DATASET_NAMES.join(" | ")}] ...`,
+  flags: [HELP_FLAG],
+  examples: ["deno task data", "deno task data hymenoptera cifar10"],
+};
+
+/** Runs `data` and returns the exit code. */
+export async function runData(args: string[]): Promise<number> {
+  const flags = parseFlags(DATA_HELP, args);
+  if (flags.on("help")) {
+    console.log(helpText(DATA_HELP));
+    return 0;
+  }
+  const names = flags.positional.map(datasetNamed);
+  if (names.length === 0) console.log(await table());
+  else await fetchAll(names);
+  return 0;
+}
+
+function datasetNamed(name: string): DatasetName {
+  const dataset = DATASET_NAMES.find((known) => known === name);
+  if (dataset) return dataset;
+  const nearest = nearestName(name, DATASET_NAMES);
+  throw new UsageError(
+    `Unknown data set "${name}"${
+      nearest ? `: did you mean ${nearest}?` : `: known are ${DATASET_NAMES.join(", ")}`
+    }`,
+  );
+}
+
+async function fetchAll(names: readonly DatasetName[]): Promise<void> {
+  const { ensureDataset } = await import("../provision/datasets.ts");
+  const { terminalReporter } = await import("../reports/terminal_reporter.ts");
+  const reporter = terminalReporter({ verbose: false });
+  const width = Math.max(...names.map(({ length }) => length));
+  const paths: string[] = [];
+  try {
+    for (const name of new Set(names)) {
+      const path = await ensureDataset(name, (event) => reporter.download(event));
+      paths.push(`${name.padEnd(width)}  ${path}`);
+    }
+  } finally {
+    reporter.close();
+  }
+  console.log(paths.join("\n"));
+}
+
+/** The data sets, a row each; then what doesn't fit into a row. */
+async function table(): Promise<string> {
+  const { formatBytes } = await import("../reports/lines.ts");
+  const rows = [["name", "state", "download", "train + val", "classes"]];
+  const details: string[] = [];
+  for (const name of DATASET_NAMES) {
+    const { bytes, train, val, classes, licence, source } = DATASETS[name];
+    const [state, path] = await stateOf(name);
+    const pictures = `${amount(train)} + ${amount(val)}`;
+    rows.push([name, state, formatBytes(bytes), pictures, String(classes.length)]);
+    details.push("", name, `  from   ${source}`, `  terms  ${licence}`);
+    if (path) details.push(`  here   ${path}`);
+  }
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  const lines = rows.map((row) =>
+    row.map((cell, column) => cell.padEnd(widths[column])).join("  ").trimEnd()
+  );
+  return [...lines, ...details].join("\n");
+}
+
+/** What the cache has of a data set, in a word or two, and where. */
+async function stateOf(name: DatasetName): Promise<[state: string, path?: string]> {
+  const { datasetState } = await import("../provision/datasets.ts");
+  const state = await datasetState(name);
+  switch (state.kind) {
+    case "ready":
+      return ["ready", state.path];
+    case "archive":
+      return ["to be unpacked", state.path];
+    case "part": {
+      const share = Math.floor(100 * state.bytes / DATASETS[name].bytes);
+      return [`${Math.min(share, 99)}% fetched`];
+    }
+    case "missing":
+      return ["not fetched"];
+  }
+}
+
+function amount(count: number): string {
+  return count.toLocaleString("en-US");
+}

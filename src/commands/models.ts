@@ -1,0 +1,60 @@
+/**
+ * `deno task models`: the architectures, what they cost, and where their weights are.
+ *
+ * @module
+ */
+import { nearestName, UsageError } from "../base/errors.ts";
+import { MODEL_NAMES, type ModelName } from "../models/config.ts";
+import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+
+/** Flags of `models`. */
+export const MODELS_HELP: CommandHelp = {
+  name: "models",
+  summary:
+    "List the architectures: size, cost and pretrained weights; or all that is known of one.",
+  positional: "[NAME]",
+  flags: [
+    { name: "json", help: "Print JSON" },
+    HELP_FLAG,
+  ],
+  examples: ["deno task models", "deno task models resnet50"],
+};
+
+/** Runs `models` and returns the exit code. */
+export async function runModels(args: string[]): Promise<number> {
+  const flags = parseFlags(MODELS_HELP, args);
+  if (flags.on("help")) {
+    console.log(helpText(MODELS_HELP));
+    return 0;
+  }
+  const [name, ...more] = flags.positional;
+  if (more.length > 0) {
+    throw new UsageError(`Unexpected argument "${more[0]}" of models: name one architecture`);
+  }
+  const { modelDetails, modelEntry, modelTable } = await import("../reports/model_listing.ts");
+  const { standardStream } = await import("../reports/terminal_stream.ts");
+  const chosen = name === undefined ? MODEL_NAMES : [modelNamed(name)];
+  const entries = await Promise.all(chosen.map(modelEntry));
+  if (flags.on("json")) {
+    console.log(JSON.stringify(name === undefined ? entries : entries[0], null, 2));
+    return 0;
+  }
+  const { isTerminal, columns } = standardStream("stdout");
+  const width = isTerminal ? columns : Infinity;
+  const lines = name === undefined
+    ? modelTable(entries, width)
+    : await modelDetails(entries[0], width);
+  console.log(lines.join("\n"));
+  return 0;
+}
+
+function modelNamed(name: string): ModelName {
+  const known = MODEL_NAMES.find((model) => model === name);
+  if (known) return known;
+  const nearest = nearestName(name, MODEL_NAMES);
+  throw new UsageError(
+    `Unknown model "${name}": ${
+      nearest ? `did you mean ${nearest}?` : `known are ${MODEL_NAMES.join(", ")}`
+    }`,
+  );
+}

@@ -1,0 +1,42 @@
+/**
+ * What a run's pictures are, however they lie on the disk.
+ *
+ * @module
+ */
+import type { RgbImage } from "./rgb_image.ts";
+
+/** One picture and its class. */
+export interface Sample {
+  /** Where it is, relative to the root: a file, with `/` between names, or `data_batch_1.bin#17`, a record. */
+  readonly path: string;
+  /** Position in {@linkcode PictureSet.classes}. */
+  readonly label: number;
+  /** Position in its own list. */
+  readonly index: number;
+}
+
+/** Reads pictures; any number at the same time. */
+export interface SampleSource extends Disposable {
+  /**
+   * Reads one picture.
+   *
+   * @returns Upright RGB pixels
+   * @throws {DataError} naming the picture and what is wrong with it
+   */
+  read(sample: Sample): Promise<RgbImage>;
+  /** Reading again costs no more than remembering would: a loader needn't keep such pictures. */
+  readonly cheap: boolean;
+}
+
+/** The pictures of a run, in an order that doesn't depend on the file system. */
+export interface PictureSet {
+  readonly root: string;
+  /** Names of the classes, by label. */
+  readonly classes: string[];
+  readonly train: Sample[];
+  readonly val: Sample[];
+  /** SHA-256 in hexadecimal: equal where the data are. */
+  readonly fingerprint: string;
+  /** Gives the pictures of `train` and `val`; whoever has it disposes of it. */
+  readonly source: SampleSource;
+}

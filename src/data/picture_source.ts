@@ -1,0 +1,46 @@
+/**
+ * Reads the picture files of a folder.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { messageOf } from "../base/errors.ts";
+import { DEFAULT_MAX_PIXELS } from "./config.ts";
+import { DataError } from "./data_error.ts";
+import { decodeImage } from "./decode.ts";
+import type { Sample, SampleSource } from "./picture_set.ts";
+import type { RgbImage } from "./rgb_image.ts";
+
+/** Pictures that are a file each. The engine must be open when one is read: it decodes. */
+export class PictureSource implements SampleSource {
+  readonly cheap = false;
+  readonly #root: string;
+  readonly #maxPixels: number;
+
+  /**
+   * @param root Folder that samples' paths are relative to
+   * @param maxPixels Larger pictures are refused
+   */
+  constructor(root: string, maxPixels: number = DEFAULT_MAX_PIXELS) {
+    this.#root = root;
+    this.#maxPixels = maxPixels;
+  }
+
+  async read({ path }: Sample): Promise<RgbImage> {
+    return await decodeImage(await this.#bytes(path), { path, maxPixels: this.#maxPixels });
+  }
+
+  async #bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+    try {
+      return await Deno.readFile(join(this.#root, path));
+    } catch (error) {
+      const reason = error instanceof Deno.errors.NotFound
+        ? "the file is missing"
+        : `the file can't be read: ${messageOf(error)}`;
+      throw new DataError(path, reason, { cause: error });
+    }
+  }
+
+  /** No file is left open between pictures. */
+  [Symbol.dispose](): void {}
+}

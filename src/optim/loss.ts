@@ -1,0 +1,122 @@
+/**
+ * The losses that training minimizes, with PyTorch's semantics.
+ *
+ * Every loss here is `scale · Σ −target · log p` per sample, with a target distribution that adds up to 1: labels,
+ * label smoothing, class weights and mixed pictures all become targets and scales.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { softmaxCrossEntropy } from "../engine/native_ops.ts";
+import { tf } from "../engine/tf.ts";
+
+/** Keys of the loss, as `train.*`. */
+export const lossShape = {
+  /** `crossEntropy` on logits; `nll` on log-probabilities, for a head that ends in LogSoftmax. */
+  loss: z.enum(["crossEntropy", "nll"]).default("crossEntropy"),
+  /** Share of the target that is spread evenly over all classes (Szegedy et al. 2015, arXiv:1512.00567). */
+  labelSmoothing: z.number().min(0).lt(1, "give a share below 1").default(0),
+  /** Weight of each class: by name, in the order of the classes, or `balanced`: the rarer, the heavier. */
+  classWeights: z.union([
+    z.literal("balanced"),
+    z.array(z.number().positive("give a weight above 0")),
+    z.record(z.string(), z.number().positive("give a weight above 0")),
+  ], "give a list, a mapping from class to weight, or `balanced`").optional(),
+};
+
+/** Which loss. */
+export type LossName = z.output<(typeof lossShape)["loss"]>;
+
+/** Settings of the targets. */
+export interface TargetOptions {
+  readonly numClasses: number;
+  readonly labelSmoothing: number;
+  /** Weight of each class; 1 unless given. */
+  readonly classWeights?: readonly number[];
+}
+
+/** What the loss compares a batch's outputs with. */
+export interface Targets {
+  /** [n, classes], each row adds up to 1. */
+  readonly distributions: Float32Array;
+  /** [n]: what a sample's cross-entropy is multiplied by. */
+  readonly scales: Float32Array;
+  /** [n]: the class with the largest share, for accuracies. */
+  readonly labels: Int32Array;
+  /** What the sum of the losses is divided by for PyTorch's mean. */
+  readonly weight: number;
+}
+
+/** Pictures that were mixed of two. */
+export interface MixedLabels {
+  /** [n]: the other picture's class. */
+  readonly partnerLabels: Int32Array;
+  /** Share of the own class. */
+  readonly share: number;
+}
+
+/**
+ * The targets of a batch: `(1 − ε) · y + ε / classes`, times the weight of each class.
+ *
+ * As in `torch.nn.CrossEntropyLoss`, the mean divides by the sum of the labels' weights, and for mixed labels by
+ * the number of samples.
+ *
+ * @param labels [n]
+ */
+export function makeTargets(
+  labels: Int32Array,
+  { numClasses, labelSmoothing, classWeights }: TargetOptions,
+  mix?: MixedLabels,
+): Targets {
+  const count = labels.length;
+  const distributions = new Float32Array(count * numClasses).fill(labelSmoothing / numClasses);
+  const scales = new Float32Array(count).fill(1);
+  const share = (1 - labelSmoothing) * (mix?.share ?? 1);
+  for (let row = 0; row < count; row++) {
+    const at = row * numClasses;
+    distributions[at + labels[row]] += share;
+    if (mix) distributions[at + mix.partnerLabels[row]] += 1 - labelSmoothing - share;
+    if (classWeights) {
+      scales[row] = weigh(distributions.subarray(at, at + numClasses), classWeights);
+    }
+  }
+  const weights = classWeights && !mix
+    ? labels.reduce((sum, label) => sum + classWeights[label], 0)
+    : count;
+  const own = !mix || mix.share >= 0.5;
+  return { distributions, scales, labels: own ? labels : mix.partnerLabels, weight: weights };
+}
+
+/** Multiplies a distribution by the weights and divides by the sum, which it returns. */
+function weigh(distribution: Float32Array, weights: readonly number[]): number {
+  let sum = 0;
+  distribution.forEach((value, index) => sum += distribution[index] = value * weights[index]);
+  distribution.forEach((value, index) => distribution[index] = value / sum);
+  return sum;
+}
+
+/** Classes' weights that make each class count alike: `samples / (classes · samples of the class)`. */
+export function balancedWeights(counts: readonly number[]): number[] {
+  const samples = counts.reduce((sum, count) => sum + count, 0);
+  return counts.map((count) => samples / (counts.length * count));
+}
+
+/**
+ * The loss of each sample.
+ *
+ * @param outputs float32 [n, classes]: logits, or log-probabilities for `nll`
+ * @param distributions float32 [n, classes]
+ * @param scales float32 [n]
+ * @returns float32 [n]
+ */
+export function lossPerSample(
+  loss: LossName,
+  outputs: tf.Tensor2D,
+  distributions: tf.Tensor2D,
+  scales: tf.Tensor1D,
+): tf.Tensor1D {
+  const crossEntropy = loss === "nll"
+    ? tf.neg(tf.sum(tf.mul(outputs, distributions), 1)) as tf.Tensor1D
+    : softmaxCrossEntropy(outputs, distributions);
+  return tf.mul(crossEntropy, scales);
+}
