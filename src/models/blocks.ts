@@ -4,6 +4,7 @@
  * @module
  */
 import { tf } from "../engine/tf.ts";
+import { BatchNorm, Dropout, ReLU6 } from "./layers.ts";
 
 /** A symbolic [n, h, w, c] tensor of a functional model. */
 export type Node = tf.SymbolicTensor;
@@ -30,17 +31,34 @@ export interface Network {
   readonly auxiliary?: Node;
 }
 
+/** How a convolution pads its input with zeros. */
+export type Padding =
+  /** `(kernel - 1) / 2` on all sides. */
+  | "torch"
+  /** SAME, which for strides above 1 pads less before than after. */
+  | "tensorflow"
+  /** So many on all sides. */
+  | number;
+
 /** Settings of {@linkcode conv}. */
 export interface ConvOptions {
   readonly filters: number;
-  readonly kernel: number;
+  /** Side, or height and width. */
+  readonly kernel: number | readonly [number, number];
   readonly stride?: number;
   readonly bias?: boolean;
-  /**
-   * `torch`: `(kernel - 1) / 2` on all sides (the default); `tensorflow`: SAME, which for strides above 1
-   * pads less before than after.
-   */
-  readonly padding?: "torch" | "tensorflow";
+  /** `torch` unless given. */
+  readonly padding?: Padding;
+}
+
+/** Settings of {@linkcode depthwiseConv}. */
+export type DepthwiseOptions = Pick<ConvOptions, "kernel" | "stride" | "padding">;
+
+/** Settings of {@linkcode batchNorm}; PyTorch's defaults unless given. */
+export interface BatchNormOptions {
+  readonly epsilon?: number;
+  /** Weight of the newest batch in the running statistics. */
+  readonly momentum?: number;
 }
 
 /** Puts a layer on a node. */
@@ -53,16 +71,15 @@ export function on(layer: tf.layers.Layer, input: Node | Node[]): Node {
  * with EXPLICIT padding runs at half the speed on CPUs.
  */
 export function conv(name: string, x: Node, options: ConvOptions): Node {
-  const { filters, kernel, stride = 1, bias = false, padding = "torch" } = options;
-  const same = padding === "tensorflow" || stride === 1;
-  const input = same || kernel === 1 ? x : zeroPad(`${name}.pad`, x, (kernel - 1) / 2);
+  const { filters, stride = 1, bias = false } = options;
+  const { input, padding } = padded(name, x, options);
   return on(
     tf.layers.conv2d({
       name,
       filters,
-      kernelSize: kernel,
+      kernelSize: sidesOf(options.kernel),
       strides: stride,
-      padding: same ? "same" : "valid",
+      padding,
       useBias: bias,
       kernelInitializer: "zeros",
     }),
@@ -70,14 +87,87 @@ export function conv(name: string, x: Node, options: ConvOptions): Node {
   );
 }
 
-/** Zeros on all four sides. */
-export function zeroPad(name: string, x: Node, size: number): Node {
-  return on(tf.layers.zeroPadding2d({ name, padding: size }), x);
+/** A convolution of each channel by itself (`groups` = channels), without bias. */
+export function depthwiseConv(name: string, x: Node, options: DepthwiseOptions): Node {
+  const { input, padding } = padded(name, x, options);
+  return on(
+    tf.layers.depthwiseConv2d({
+      name,
+      kernelSize: sidesOf(options.kernel),
+      strides: options.stride ?? 1,
+      padding,
+      useBias: false,
+      depthwiseInitializer: "zeros",
+    }),
+    input,
+  );
+}
+
+/** What a convolution takes, and whether it pads that itself. */
+function padded(
+  name: string,
+  x: Node,
+  { kernel, stride = 1, padding = "torch" }: DepthwiseOptions,
+): { input: Node; padding: "same" | "valid" } {
+  if (padding === "tensorflow") return { input: x, padding: "same" };
+  const half = sidesOf(kernel).map((side) => (side - 1) / 2);
+  const zeros = padding === "torch" ? half : half.map(() => padding);
+  if (zeros.every((size) => size === 0)) return { input: x, padding: "valid" };
+  if (stride === 1 && zeros.join() === half.join()) return { input: x, padding: "same" };
+  return { input: zeroPad(`${name}.pad`, x, zeros as [number, number]), padding: "valid" };
+}
+
+function sidesOf(kernel: ConvOptions["kernel"]): [number, number] {
+  return typeof kernel === "number" ? [kernel, kernel] : [...kernel];
+}
+
+/** Zeros on all four sides: as many above, below, left and right, or so many in height and in width. */
+export function zeroPad(name: string, x: Node, size: number | readonly [number, number]): Node {
+  const [height, width] = sidesOf(size);
+  const padding: [[number, number], [number, number]] = [[height, height], [width, width]];
+  return on(tf.layers.zeroPadding2d({ name, padding }), x);
+}
+
+/** BatchNorm over the channels. */
+export function batchNorm(name: string, x: Node, options: BatchNormOptions = {}): Node {
+  const { epsilon = 1e-5, momentum = 0.1 } = options;
+  return on(new BatchNorm({ name, epsilon, momentum }), x);
 }
 
 /** ReLU. */
 export function relu(name: string, x: Node): Node {
   return on(tf.layers.activation({ name, activation: "relu" }), x);
+}
+
+/** ReLU6: `min(max(x, 0), 6)`. */
+export function relu6(name: string, x: Node): Node {
+  return on(new ReLU6({ name }), x);
+}
+
+/**
+ * Dropout of single units.
+ *
+ * @param salt Sets the masks of a network's layers apart
+ */
+export function dropUnits(name: string, x: Node, rate: number, salt: number): Node {
+  return on(new Dropout({ name, rate, salt }), x);
+}
+
+/** Nodes side by side in their channels. */
+export function concat(name: string, nodes: Node[]): Node {
+  return on(tf.layers.concatenate({ name, axis: -1 }), nodes);
+}
+
+/** Maximum of each window that lies wholly in the input; a `stride` of 2 unless given. */
+export function maxPool(name: string, x: Node, size: number, stride = 2): Node {
+  const config = { name, poolSize: size, strides: stride, padding: "valid" } as const;
+  return on(tf.layers.maxPooling2d(config), x);
+}
+
+/** Mean of each window that lies wholly in the input. */
+export function windowMean(name: string, x: Node, size: number, stride: number): Node {
+  const config = { name, poolSize: size, strides: stride, padding: "valid" } as const;
+  return on(tf.layers.averagePooling2d(config), x);
 }
 
 /** A linear layer: [n, in] → [n, units]. */

@@ -7,7 +7,21 @@ import { z } from "zod";
 import { headSchema } from "./head_specs.ts";
 
 /** Architectures that `model.name` accepts. */
-export const MODEL_NAMES = ["efficientnet_lite0", "resnet18", "plain_cnn"] as const;
+export const MODEL_NAMES = [
+  "alexnet",
+  "densenet121",
+  "efficientnet_lite0",
+  "inception_v3",
+  "mobilenet_v2",
+  "resnet18",
+  "resnet34",
+  "resnet50",
+  "squeezenet1_0",
+  "squeezenet1_1",
+  "vgg11_bn",
+  "vgg16_bn",
+  "plain_cnn",
+] as const;
 
 /** Name of an architecture. */
 export type ModelName = (typeof MODEL_NAMES)[number];

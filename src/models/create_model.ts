@@ -6,6 +6,7 @@
 import { UsageError } from "../base/errors.ts";
 import { globTest, unmatchedPatterns } from "../base/glob.ts";
 import { tf } from "../engine/tf.ts";
+import type { Architecture } from "./architecture.ts";
 import { linear, type Node } from "./blocks.ts";
 import type { ModelName } from "./config.ts";
 import { buildHead } from "./head.ts";
@@ -14,7 +15,7 @@ import type { HeadLayer } from "./head_specs.ts";
 import { initialize } from "./initialize.ts";
 import { BatchNorm, Dropout } from "./layers.ts";
 import { parametersOf } from "./parameters.ts";
-import { type Architecture, ARCHITECTURES } from "./registry.ts";
+import { ARCHITECTURES } from "./registry.ts";
 
 /** What of a network's shape is free. */
 export interface ArchitectureOptions {

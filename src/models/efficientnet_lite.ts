@@ -6,8 +6,19 @@
  * @module
  */
 import { tf } from "../engine/tf.ts";
-import { averagePool, type BuildOptions, conv, type Network, type Node, on } from "./blocks.ts";
-import { BatchNorm, Dropout, ReLU6 } from "./layers.ts";
+import {
+  averagePool,
+  batchNorm,
+  type BuildOptions,
+  conv,
+  depthwiseConv,
+  dropUnits,
+  type Network,
+  type Node,
+  on,
+  relu6,
+} from "./blocks.ts";
+import { Dropout } from "./layers.ts";
 
 interface Stage {
   readonly repeats: number;
@@ -32,12 +43,13 @@ const HEAD_CHANNELS = 1280;
 const DROPOUT = 0.2;
 /** Probability of skipping the last block; earlier blocks proportionally less. */
 const STOCHASTIC_DEPTH = 0.2;
+const BATCH_NORM = { epsilon: 1e-3, momentum: 0.01 };
 
 /** The network's graph on pictures [n, h, w, 3]. */
 export function efficientnetLite0(input: Node, options: BuildOptions): Network {
   const { dropout = DROPOUT, stochasticDepth = STOCHASTIC_DEPTH } = options;
   const stem = { filters: STEM_CHANNELS, kernel: 3, stride: 2, padding: "tensorflow" } as const;
-  let x = relu6("features.0", batchNorm("features.0.1", conv("features.0.0", input, stem)));
+  let x = activated("features.0", conv("features.0.0", input, stem));
   let width = STEM_CHANNELS;
   let block = 0;
   STAGES.forEach((stage, index) => {
@@ -55,8 +67,8 @@ export function efficientnetLite0(input: Node, options: BuildOptions): Network {
   });
   const head = `features.${STAGES.length + 1}`;
   x = conv(`${head}.0`, x, { filters: HEAD_CHANNELS, kernel: 1 });
-  x = averagePool("avgpool", relu6(head, batchNorm(`${head}.1`, x)));
-  x = on(new Dropout({ name: "classifier.0", rate: dropout, salt: BLOCKS }), x);
+  x = averagePool("avgpool", activated(head, x));
+  x = dropUnits("classifier.0", x, dropout, BLOCKS);
   return { logits: options.head("classifier.1", x) };
 }
 
@@ -78,34 +90,22 @@ function mobileBlock(x: Node, stage: Stage, { name, width, stride, dropRate, sal
   if (expansion > 1) {
     const expand = next();
     y = conv(`${expand}.0`, y, { filters: width * expansion, kernel: 1 });
-    y = relu6(expand, batchNorm(`${expand}.1`, y));
+    y = activated(expand, y);
   }
   const depthwise = next();
-  y = on(
-    tf.layers.depthwiseConv2d({
-      name: `${depthwise}.0`,
-      kernelSize: kernel,
-      strides: stride,
-      padding: "same",
-      useBias: false,
-      depthwiseInitializer: "zeros",
-    }),
-    y,
-  );
-  y = relu6(depthwise, batchNorm(`${depthwise}.1`, y));
+  y = depthwiseConv(`${depthwise}.0`, y, { kernel, stride, padding: "tensorflow" });
+  y = activated(depthwise, y);
   const project = next();
-  y = batchNorm(`${project}.1`, conv(`${project}.0`, y, { filters: channels, kernel: 1 }));
+  y = conv(`${project}.0`, y, { filters: channels, kernel: 1 });
+  y = batchNorm(`${project}.1`, y, BATCH_NORM);
   if (stride !== 1 || width !== channels) return y;
   y = on(new Dropout({ name: `${name}.drop`, rate: dropRate, salt, perSample: true }), y);
   return on(tf.layers.add({ name: `${name}.add` }), [y, x]);
 }
 
-function relu6(name: string, x: Node): Node {
-  return on(new ReLU6({ name: `${name}.relu6` }), x);
-}
-
-function batchNorm(name: string, x: Node): Node {
-  return on(new BatchNorm({ name, epsilon: 1e-3, momentum: 0.01 }), x);
+/** BatchNorm and ReLU6 behind the convolution `<name>.0`. */
+function activated(name: string, x: Node): Node {
+  return relu6(`${name}.relu6`, batchNorm(`${name}.1`, x, BATCH_NORM));
 }
 
 /**

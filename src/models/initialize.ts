@@ -6,8 +6,11 @@
 import { randomSeed } from "../base/random.ts";
 import { seededNormal, seededUniform } from "../engine/random_ops.ts";
 import { tf } from "../engine/tf.ts";
+import type { Architecture, Distribution, Initializer } from "./architecture.ts";
 import { type Parameter, parametersOf } from "./parameters.ts";
-import type { Architecture, Initializer } from "./registry.ts";
+
+/** What PyTorch draws a new `nn.Linear` or `nn.Conv2d` from. */
+const TORCH_DEFAULT: Initializer = { weight: "torchDefault", bias: "torchDefault" };
 
 /**
  * Sets all weights of a model.
@@ -27,35 +30,37 @@ export function initialize(
     const layer = parameter.name.slice(0, parameter.name.lastIndexOf("."));
     const weight = byName.get(`${layer}.weight`);
     if (!weight || weight.kind === "vector") continue; // BatchNorm is right as it is made
-    const own = weight.kind === "linear" ? initializers.linear : initializers.conv;
-    const initializer = isNew(layer) ? "torchDefault" : own;
-    const value = draw(parameter, weight, initializer, randomSeed(seed, "init", parameter.name));
+    const ofKind = weight.kind === "linear" ? initializers.linear : initializers.conv;
+    const own = initializers.layers?.[layer] ?? ofKind;
+    const initializer = isNew(layer) ? TORCH_DEFAULT : own;
+    const distribution = initializer[parameter.kind === "vector" ? "bias" : "weight"];
+    const value = draw(parameter, weight, distribution, randomSeed(seed, "init", parameter.name));
     parameter.variable.assign(value);
     value.dispose();
   }
 }
 
 function draw(
-  { variable, kind }: Parameter,
+  { variable: { shape } }: Parameter,
   weight: Parameter,
-  initializer: Initializer,
+  distribution: Distribution | "zeros",
   seed: number,
 ): tf.Tensor {
+  if (distribution === "zeros") return tf.zeros(shape);
+  if (typeof distribution === "object") return seededNormal(shape, distribution.std, seed);
   const [out, ...rest] = weight.torchShape; // [out, in, h, w] or [out, in]
   const fanIn = rest.reduce((product, size) => product * size, 1);
-  const isBias = kind === "vector";
-  switch (initializer) {
-    case "kaimingNormalFanOut": {
-      const fanOut = out * fanIn / rest[0];
-      return isBias
-        ? tf.zeros(variable.shape)
-        : seededNormal(variable.shape, Math.sqrt(2 / fanOut), seed);
-    }
+  const fanOut = out * fanIn / rest[0];
+  switch (distribution) {
+    case "kaimingNormalFanOut":
+      return seededNormal(shape, Math.sqrt(2 / fanOut), seed);
+    case "kaimingNormalFanIn":
+      return seededNormal(shape, Math.sqrt(2 / fanIn), seed);
+    case "kaimingUniformFanIn":
+      return seededUniform(shape, Math.sqrt(6 / fanIn), seed);
     case "torchDefault":
-      return seededUniform(variable.shape, 1 / Math.sqrt(fanIn), seed);
+      return seededUniform(shape, 1 / Math.sqrt(fanIn), seed);
     case "uniformFanOut":
-      return isBias
-        ? tf.zeros(variable.shape)
-        : seededUniform(variable.shape, 1 / Math.sqrt(out), seed);
+      return seededUniform(shape, 1 / Math.sqrt(out), seed);
   }
 }

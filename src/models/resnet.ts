@@ -1,60 +1,103 @@
 /**
- * ResNet-18 as torchvision builds it (He et al. 2015, arXiv:1512.03385; stride in the 3×3 convolution).
+ * ResNet as torchvision builds it (He et al. 2015, arXiv:1512.03385); the stride of a bottleneck block stands in
+ * its 3×3 convolution, not in its first one (Goyal et al. 2017, arXiv:1706.02677).
  *
  * @module
  */
 import { tf } from "../engine/tf.ts";
 import {
   averagePool,
+  batchNorm,
   type BuildOptions,
   conv,
+  maxPool,
   type Network,
   type Node,
   on,
   relu,
   zeroPad,
 } from "./blocks.ts";
-import { BatchNorm } from "./layers.ts";
 
-const STAGES = [
-  { channels: 64, stride: 1 },
-  { channels: 128, stride: 2 },
-  { channels: 256, stride: 2 },
-  { channels: 512, stride: 2 },
-];
-const BLOCKS_PER_STAGE = 2;
+/** Channels of the four stages' 3×3 convolutions. */
+const CHANNELS = [64, 128, 256, 512];
+const STEM_CHANNELS = 64;
+/** A bottleneck block gives so many times the channels of its 3×3 convolution. */
+const EXPANSION = 4;
 
-/** The network's graph on pictures [n, h, w, 3]. */
+type Block = "basic" | "bottleneck";
+
+/** ResNet-18's graph on pictures [n, h, w, 3]. */
 export function resnet18(input: Node, options: BuildOptions): Network {
-  let x = conv("conv1", input, { filters: 64, kernel: 7, stride: 2 });
+  return resnet(input, options, "basic", [2, 2, 2, 2]);
+}
+
+/** ResNet-34's graph on pictures [n, h, w, 3]. */
+export function resnet34(input: Node, options: BuildOptions): Network {
+  return resnet(input, options, "basic", [3, 4, 6, 3]);
+}
+
+/** ResNet-50's graph on pictures [n, h, w, 3]. */
+export function resnet50(input: Node, options: BuildOptions): Network {
+  return resnet(input, options, "bottleneck", [3, 4, 6, 3]);
+}
+
+function resnet(
+  input: Node,
+  options: BuildOptions,
+  block: Block,
+  blocks: readonly number[],
+): Network {
+  let x = conv("conv1", input, { filters: STEM_CHANNELS, kernel: 7, stride: 2 });
   x = relu("relu", batchNorm("bn1", x));
   // PyTorch pads with -∞; behind a ReLU zeros can't win either.
-  x = zeroPad("maxpool.pad", x, 1);
-  x = on(tf.layers.maxPooling2d({ name: "maxpool", poolSize: 3, strides: 2, padding: "valid" }), x);
-  let width = 64;
-  STAGES.forEach(({ channels, stride }, stage) => {
-    for (let block = 0; block < BLOCKS_PER_STAGE; block++) {
-      const name = `layer${stage + 1}.${block}`;
-      x = basicBlock(name, x, width, channels, block === 0 ? stride : 1);
-      width = channels;
+  x = maxPool("maxpool", zeroPad("maxpool.pad", x, 1), 3);
+  let width = STEM_CHANNELS;
+  CHANNELS.forEach((channels, stage) => {
+    for (let index = 0; index < blocks[stage]; index++) {
+      const stride = stage > 0 && index === 0 ? 2 : 1;
+      const place = { name: `layer${stage + 1}.${index}`, width, channels, stride };
+      x = residual(x, block, place);
+      width = channels * (block === "bottleneck" ? EXPANSION : 1);
     }
   });
   return { logits: options.head("fc", averagePool("avgpool", x)) };
 }
 
-function basicBlock(name: string, x: Node, width: number, channels: number, stride: number): Node {
+interface Place {
+  readonly name: string;
+  /** Channels that come in. */
+  readonly width: number;
+  /** Channels of the 3×3 convolutions. */
+  readonly channels: number;
+  readonly stride: number;
+}
+
+function residual(x: Node, block: Block, place: Place): Node {
+  const { name, width, channels, stride } = place;
+  const isBasic = block === "basic";
+  const out = isBasic ? channels : channels * EXPANSION;
+  const y = isBasic ? basicBranch(x, place) : bottleneckBranch(x, place, out);
+  let identity = x;
+  if (stride !== 1 || width !== out) {
+    const projected = conv(`${name}.downsample.0`, x, { filters: out, kernel: 1, stride });
+    identity = batchNorm(`${name}.downsample.1`, projected);
+  }
+  const sum = on(tf.layers.add({ name: `${name}.add` }), [y, identity]);
+  return relu(`${name}.relu${isBasic ? 2 : 3}`, sum);
+}
+
+function basicBranch(x: Node, { name, channels, stride }: Place): Node {
   let y = conv(`${name}.conv1`, x, { filters: channels, kernel: 3, stride });
   y = relu(`${name}.relu1`, batchNorm(`${name}.bn1`, y));
   y = conv(`${name}.conv2`, y, { filters: channels, kernel: 3 });
-  y = batchNorm(`${name}.bn2`, y);
-  let identity = x;
-  if (stride !== 1 || width !== channels) {
-    const projected = conv(`${name}.downsample.0`, x, { filters: channels, kernel: 1, stride });
-    identity = batchNorm(`${name}.downsample.1`, projected);
-  }
-  return relu(`${name}.relu2`, on(tf.layers.add({ name: `${name}.add` }), [y, identity]));
+  return batchNorm(`${name}.bn2`, y);
 }
 
-function batchNorm(name: string, x: Node): Node {
-  return on(new BatchNorm({ name, epsilon: 1e-5, momentum: 0.1 }), x);
+function bottleneckBranch(x: Node, { name, channels, stride }: Place, out: number): Node {
+  let y = conv(`${name}.conv1`, x, { filters: channels, kernel: 1 });
+  y = relu(`${name}.relu1`, batchNorm(`${name}.bn1`, y));
+  y = conv(`${name}.conv2`, y, { filters: channels, kernel: 3, stride });
+  y = relu(`${name}.relu2`, batchNorm(`${name}.bn2`, y));
+  y = conv(`${name}.conv3`, y, { filters: out, kernel: 1 });
+  return batchNorm(`${name}.bn3`, y);
 }

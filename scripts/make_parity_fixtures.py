@@ -1,0 +1,339 @@
+"""Makes tests/fixtures/parity: how PyTorch's networks compute, learn and start.
+
+Run by hand, with a Python that has torch 2.x, torchvision and numpy:
+
+    python scripts/make_parity_fixtures.py resnet34 densenet121
+    python scripts/make_parity_fixtures.py --search 16 resnet34
+    python scripts/make_parity_fixtures.py --package DIR efficientnet_lite0
+
+--package is a folder that holds PyPI's efficientnet-lite-pytorch 0.1.0 unpacked.
+
+Parameters and inputs come from make_model_fixtures.py's generator. For each network a fixture holds: logits in eval
+mode; the losses of 3 steps by SGD and of 3 by Adam, each from the same start; the gradients of the first step; all
+parameters and buffers behind the third; and the size of each parameter as torchvision draws it. Nothing is dropped.
+
+A tensor is summarized as [norm, projection, a, b, c]: the norm of the whole, then of its rows 0, k, 2k … (k = the
+count by 2^22, rounded up: 1 for all but the largest) the dot product with the generator's stream "projection" and the
+elements at 1/6, 3/6 and 5/6. PyTorch computes in float64: its own rounding is nil.
+
+Which input is chosen matters: where a ReLU's input or the difference between two pixels of a max pool is about the
+size of float32's rounding, implementations go separate ways. --search tries so many inputs in float32 three times
+(with oneDNN, without it, channels last) and prints those whose results lie nearest to float64's.
+"""
+
+import argparse
+import collections
+import math
+import sys
+
+import torch
+import torchvision
+
+from make_model_fixtures import fill, listed, rounded, values, write
+
+LARGE = 2**22
+DIGITS = 6
+CLASSES = 4
+SGD = {"lr": 1e-3, "momentum": 0.9, "weightDecay": 1e-4}
+ADAM = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+STEPS = 3
+AUXILIARY_WEIGHT = 0.4
+SHAPE = [4, 3, 64, 72]
+LABELS = [0, 2, 1, 3]
+# Below this share of the gradient of all parameters a gradient is 0 but for rounding.
+NIL = 1e-12
+# Share of a tensor's own norm that counts with that of its change: float32 keeps no more of it.
+FLOOR = 1e-3
+# A deviation of PyTorch's float32 is written down from here on.
+NOTABLE = 1e-5
+
+# Number of the chosen input, by --search, and what differs from the above. `normBias` is added to the biases of
+# BatchNorm: the more, the fewer inputs of ReLUs are near 0.
+SPECS = {
+    "alexnet": {"input": 0},
+    "densenet121": {"input": 3},
+    "efficientnet_lite0": {"input": 1},
+    "inception_v3": {"input": 0, "shape": [4, 3, 299, 299], "normBias": 2},
+    "mobilenet_v2": {"input": 3},
+    "plain_cnn": {"input": 0, "shape": [4, 3, 16, 18]},
+    "resnet18": {"input": 1},
+    "resnet34": {"input": 0},
+    "resnet50": {"input": 2},
+    "squeezenet1_0": {"input": 0},
+    "squeezenet1_1": {"input": 0},
+    "vgg11_bn": {"input": 0},
+    "vgg16_bn": {"input": 0},
+}
+
+projection = values("projection", (LARGE + 2**16,))
+
+
+def plain_cnn():
+    layers = collections.OrderedDict()
+    channels = [3, 16, 32, 64]
+    for number in (1, 2, 3):
+        layers[f"conv{number}"] = torch.nn.Conv2d(channels[number - 1], channels[number], 3, padding=1)
+        layers[f"relu{number}"] = torch.nn.ReLU()
+        if number < 3:
+            layers[f"pool{number}"] = torch.nn.MaxPool2d(2)
+    layers |= {
+        "avgpool": torch.nn.AdaptiveAvgPool2d(1),
+        "flatten": torch.nn.Flatten(),
+        "fc": torch.nn.Linear(channels[-1], CLASSES),
+    }
+    return torch.nn.Sequential(layers)
+
+
+def efficientnet_lite0(shape):
+    from efficientnet_lite_pytorch import EfficientNet
+
+    return EfficientNet.from_name(
+        "efficientnet-lite0", num_classes=CLASSES, dropout_rate=0, drop_connect_rate=0, image_size=shape[2:]
+    )
+
+
+def build(name, shape):
+    """A network that drops nothing, as it is drawn."""
+    if name == "plain_cnn":
+        return plain_cnn()
+    if name == "efficientnet_lite0":
+        return efficientnet_lite0(shape)
+    options = {"init_weights": True} if name == "inception_v3" else {}
+    if not name.startswith(("resnet", "densenet")):
+        options["dropout"] = 0
+    return getattr(torchvision.models, name)(num_classes=CLASSES, **options)
+
+
+def summarize(tensor):
+    tensor = tensor.detach().double()
+    rows = tensor[:: math.ceil(tensor.numel() / LARGE)].reshape(-1)
+    count = len(rows)
+    parts = [tensor.norm(), rows @ projection[:count], *(rows[(2 * k + 1) * count // 6] for k in range(3))]
+    return [rounded(part, DIGITS) for part in parts]
+
+
+def error(actual, expected, count, before=0.0):
+    """How far a summary is off, as the tests see it."""
+    norm = max(expected[0] + FLOOR * before, 1e-300)
+    largest = max(norm / math.sqrt(count), *map(abs, expected[2:]))
+    whole = [abs(a - e) / norm for a, e in zip(actual[:2], expected[:2])]
+    return max(*whole, *(abs(a - e) / largest for a, e in zip(actual[2:], expected[2:])))
+
+
+def loss_of(outputs, labels):
+    cross_entropy = torch.nn.functional.cross_entropy
+    if isinstance(outputs, tuple):
+        return cross_entropy(outputs[0], labels) + AUXILIARY_WEIGHT * cross_entropy(outputs[1], labels)
+    return cross_entropy(outputs, labels)
+
+
+def learn(network, start, batch, labels, optimizer, steps):
+    """Losses, gradients of the first step, and what all steps change."""
+    network.train()
+    losses, gradients = [], {}
+    for step in range(steps):
+        loss = loss_of(network(batch), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        losses.append(loss.item())
+        if step == 0:
+            gradients = {name: summarize(p.grad) for name, p in network.named_parameters()}
+        optimizer.step()
+    changes = {n: summarize(v - start[n]) for n, v in network.state_dict().items() if "num_batches" not in n}
+    return losses, gradients, changes
+
+
+def compute(network, start, spec, dtype, steps=STEPS, channels_last=False):
+    """Everything that is compared, for one element type."""
+    batch = batch_of(spec).to(dtype)
+    labels = torch.tensor(spec["labels"])
+    network = network.to(dtype)
+    if channels_last:
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        network = network.to(memory_format=torch.channels_last)
+    network.load_state_dict(start)
+    network.eval()
+    with torch.no_grad():
+        result = {"evalLogits": network(batch)}
+        if hasattr(network, "transform_input"):
+            network.transform_input = True
+            result["transformedLogits"] = network(batch)
+            network.transform_input = False
+    sgd = torch.optim.SGD(
+        network.parameters(), lr=SGD["lr"], momentum=SGD["momentum"], weight_decay=SGD["weightDecay"]
+    )
+    result["sgdLosses"], result["gradients"], result["sgd"] = learn(network, start, batch, labels, sgd, steps)
+    del sgd
+    if steps == 1:
+        return result
+    network.load_state_dict(start)
+    adam = torch.optim.Adam(network.parameters(), lr=ADAM["lr"])
+    result["adamLosses"], _, result["adam"] = learn(network, start, batch, labels, adam, steps)
+    return result
+
+
+def is_nil(gradients, name):
+    if name not in gradients:
+        return False
+    total = math.sqrt(sum(summary[0] ** 2 for summary in gradients.values()))
+    return gradients[name][0] < NIL * total
+
+
+def deviations(actual, exact, counts, norms):
+    """How far each tensor is off, by group; and the losses and logits."""
+    found = {}
+    for group in ("gradients", "sgd", "adam"):
+        before = {} if group == "gradients" else norms
+        found[group] = {
+            name: error(actual[group][name], expected, counts[name], before.get(name, 0))
+            for name, expected in exact.get(group, {}).items()
+            if not is_nil(exact["gradients"], name)
+        }
+    found["losses"] = {
+        key: max(abs(a - e) for a, e in zip(actual[key], exact[key])) / max(exact[key])
+        for key in ("sgdLosses", "adamLosses")
+        if key in exact
+    }
+    logits = exact["evalLogits"]
+    found["logits"] = {"eval": float((actual["evalLogits"].double() - logits).abs().max() / logits.abs().max())}
+    return found
+
+
+def in_float32(network, start, spec, exact, counts, steps):
+    """The worst of three ways of computing in float32, for each tensor."""
+    norms = {name: value.double().norm().item() for name, value in start.items()}
+    worst = {}
+    for onednn, channels_last in ((True, False), (False, False), (True, True)):
+        with torch.backends.mkldnn.flags(enabled=onednn):
+            single = compute(network, start, spec, torch.float32, steps, channels_last)
+        network.to(memory_format=torch.contiguous_format)
+        for group, errors in deviations(single, exact, counts, norms).items():
+            into = worst.setdefault(group, {})
+            for name, value in errors.items():
+                into[name] = max(value, into.get(name, 0))
+    return worst
+
+
+def worst_of(found):
+    """The greatest and the median error of each group."""
+    ordered = {group: sorted(errors.values()) for group, errors in found.items() if errors}
+    return {group: [rounded(e[-1], 2), rounded(e[len(e) // 2], 2)] for group, e in ordered.items()}
+
+
+def spec_of(name, number):
+    own = SPECS[name]
+    return {
+        "numClasses": CLASSES,
+        "input": {
+            "name": f"{name}.input.{own['input'] if number is None else number}",
+            "shape": own.get("shape", SHAPE),
+            "scale": 2,
+        },
+        "labels": LABELS,
+        "normBias": own.get("normBias", 1),
+        "auxiliaryWeight": AUXILIARY_WEIGHT,
+        "steps": STEPS,
+        "sgd": SGD,
+        "adam": ADAM,
+    }
+
+
+def drawn(name, network):
+    """The root mean square and the largest magnitude of each parameter as torchvision draws it."""
+    parameters = dict(network.named_parameters())
+    if name == "efficientnet_lite0":
+        # torchvision has the network with squeeze-and-excitation only; its other parameters come in the same order.
+        b0 = torchvision.models.efficientnet_b0(num_classes=CLASSES)
+        same = [p for n, p in b0.named_parameters() if ".fc1." not in n and ".fc2." not in n]
+        assert [p.shape for p in same] == [p.shape for p in parameters.values()]
+        parameters = dict(zip(parameters, same))
+    return {
+        n: [rounded(p.detach().double().square().mean().sqrt(), 4), rounded(p.detach().abs().max(), 4)]
+        for n, p in parameters.items()
+    }
+
+
+def start_of(network, norm_bias):
+    """Parameters and buffers."""
+    start = {name: fill(name, tuple(value.shape)) for name, value in network.state_dict().items()}
+    for name in start:
+        layer, kind = name.rsplit(".", 1)
+        if kind == "bias" and f"{layer}.running_mean" in start:
+            start[name] += norm_bias
+    return {name: value.float() for name, value in start.items()}
+
+
+def batch_of(spec):
+    """Noise on 4 by 4 patches of colour, which tell the pictures apart even behind the last pooling."""
+    name, shape, scale = spec["input"].values()
+    patches = values(f"{name}.patches", [*shape[:2], 4, 4], scale)
+    return values(name, shape, scale) + torch.nn.functional.interpolate(patches, shape[2:], mode="nearest")
+
+
+def prepare(name):
+    torch.manual_seed(0)
+    network = build(name, SPECS[name].get("shape", SHAPE))
+    initial = drawn(name, network)
+    start = start_of(network, spec_of(name, None)["normBias"])
+    counts = {n: v.numel() for n, v in start.items()}
+    return network, start, counts, initial
+
+
+def search(name, tries):
+    """Ranks inputs by one step each, then the best three by all steps."""
+    network, start, counts, _ = prepare(name)
+
+    def worst(number, steps):
+        spec = spec_of(name, number)
+        exact = compute(network, start, spec, torch.float64, steps)
+        return worst_of(in_float32(network, start, spec, exact, counts, steps))
+
+    first = {number: worst(number, 1)["gradients"][0] for number in range(tries)}
+    order = sorted(first, key=first.get)
+    print(name, {number: first[number] for number in order}, flush=True)
+    for number in order[:3]:
+        print(name, number, worst(number, STEPS), flush=True)
+
+
+def make(name):
+    network, start, counts, initial = prepare(name)
+    spec = spec_of(name, None)
+    exact = compute(network, start, spec, torch.float64)
+    found = in_float32(network, start, spec, exact, counts, STEPS)
+
+    def entry(group, n):
+        if is_nil(exact["gradients"], n):
+            return exact[group][n] + [1]
+        own = found[group][n]
+        return exact[group][n] + ([rounded(own, 2)] if own > NOTABLE else [])
+
+    tensors = {}
+    for n in exact["sgd"]:
+        tensors[n] = {"shape": list(start[n].shape)}
+        if n in initial:
+            tensors[n] |= {"drawn": initial[n], "gradient": entry("gradients", n)}
+        tensors[n] |= {"sgd": entry("sgd", n), "adam": entry("adam", n)}
+    write(f"parity/{name}.json", {
+        "madeBy": f"torch {torch.__version__}, torchvision {torchvision.__version__}, float64",
+        **spec,
+        **{key: listed(exact[key], 7) for key in ("evalLogits", "transformedLogits") if key in exact},
+        **{key: [rounded(loss, 8) for loss in exact[key]] for key in ("sgdLosses", "adamLosses")},
+        "float32Deviation": worst_of(found),
+        "tensors": tensors,
+    })
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="+", choices=SPECS)
+    parser.add_argument("--package")
+    parser.add_argument("--search", type=int)
+    arguments = parser.parse_args()
+    if arguments.package:
+        sys.path.insert(0, arguments.package)
+    for name in arguments.models:
+        search(name, arguments.search) if arguments.search else make(name)
+
+
+if __name__ == "__main__":
+    main()
