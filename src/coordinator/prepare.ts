@@ -9,6 +9,8 @@ import { nearestName, UsageError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
 import type { PictureSet } from "../data/picture_set.ts";
+import { outputSize } from "../data/transform_specs.ts";
+import { ARCHITECTURES } from "../models/registry.ts";
 import { stepsPerEpoch } from "../data/sampler.ts";
 import { type Engine, openEngine } from "../engine/engine.ts";
 import type { LoadReport } from "../models/state_dict.ts";
@@ -57,6 +59,7 @@ export async function prepareRun(
 ): Promise<PreparedRun> {
   const progress = (event: Parameters<Reporter["download"]>[0]) => reporter.download(event);
   const { data, model } = config;
+  checkPictureSize(config);
   const root = await ensureDataRoot(data, progress);
   signal?.throwIfAborted();
   const folder = await scanData(root, config);
@@ -95,6 +98,26 @@ export async function prepareRun(
     stepsPerEpoch: steps,
     ...(natsServer ? { natsServer } : {}),
   };
+}
+
+/**
+ * Refuses pictures that a network has too many strides for.
+ *
+ * @throws {UsageError} naming the transforms' size and the least side
+ */
+function checkPictureSize({ model: { name }, data }: Config): void {
+  const { minSize, minTrainingSize = minSize, inputSize } = ARCHITECTURES[name];
+  for (const part of ["train", "val"] as const) {
+    const size = outputSize(data[part]);
+    const least = part === "train" ? minTrainingSize : minSize;
+    if (!size || Math.min(...size) >= least) continue;
+    throw new UsageError(
+      `data.${part} makes pictures of ${
+        size.join(" × ")
+      } pixels, but ${name} needs at least ${least} ` +
+        `(its weights were made for ${inputSize}): enlarge them with { Resize: [${inputSize}, ${inputSize}] }`,
+    );
+  }
 }
 
 /** What of the weights was left out, for people. */

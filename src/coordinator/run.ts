@@ -330,7 +330,7 @@ async function recordEpoch(
   }
   await writeHistory(folder, history);
   await writeCurves(folder, history);
-  await writeLossCurve(folder, history, config.train.loss);
+  await writeLossCurve(folder, history);
   events.append("epoch", { ...record });
   reporter.epochDone(record, config.train.epochs, isBest);
 }

@@ -9,27 +9,20 @@ import { COLOURS, PLOT_CONFIG, writePlot } from "./plot.ts";
 
 const SIZE = { width: 760, height: 420 };
 
-/** What the losses are called. */
-const TITLES = { crossEntropy: "cross-entropy loss", nll: "negative log likelihood loss" };
+/** Cross-entropy is one too, of the softmax. */
+const TITLE = "negative log likelihood loss";
 
 /**
  * Draws the training loss as a line and all validations as dots.
  *
  * @param folder The run folder
  */
-export async function writeLossCurve(
-  folder: string,
-  history: History,
-  loss: keyof typeof TITLES,
-): Promise<void> {
-  await writePlot(folder, "losses", lossCurveSpec(history, TITLES[loss]));
+export async function writeLossCurve(folder: string, history: History): Promise<void> {
+  await writePlot(folder, "losses", lossCurveSpec(history));
 }
 
 /** The plot as a Vega-Lite specification. */
-export function lossCurveSpec(
-  { config, losses, validations }: History,
-  title: string,
-): TopLevelSpec {
+export function lossCurveSpec({ config, losses, validations }: History): TopLevelSpec {
   const points = (part: string, all: readonly { examples: number; loss: number }[]) =>
     all.map(({ examples, loss }) => ({
       examples,
@@ -42,7 +35,7 @@ export function lossCurveSpec(
     title: "number of training examples seen",
     axis: { grid: false, tickCount: 8 },
   };
-  const y = { field: "loss", type: "quantitative" as const, title, scale: { zero: true } };
+  const y = { field: "loss", type: "quantitative" as const, title: TITLE, scale: { zero: true } };
   const color = {
     field: "part",
     type: "nominal" as const,
