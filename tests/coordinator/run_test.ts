@@ -36,6 +36,10 @@ Deno.test("train() leaves a run folder with everything in it", () =>
       "events.jsonl",
       "history.csv",
       "history.json",
+      "losses.csv",
+      "losses.png",
+      "losses.svg",
+      "predictions.csv",
       "predictions.png",
     ]);
     assert.match(basename(run), /^\d{8}-\d{6}-tiny$/);
