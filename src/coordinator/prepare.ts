@@ -5,12 +5,17 @@
  * @module
  */
 import { availableParallelism } from "node:os";
-import { UsageError } from "../base/errors.ts";
+import { nearestName, UsageError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
 import type { PictureSet } from "../data/picture_set.ts";
+import { outputSize } from "../data/transform_specs.ts";
+import { ARCHITECTURES } from "../models/registry.ts";
 import { stepsPerEpoch } from "../data/sampler.ts";
 import { type Engine, openEngine } from "../engine/engine.ts";
+import type { LoadReport } from "../models/state_dict.ts";
+import { balancedWeights } from "../optim/loss.ts";
+import { checkSchedule } from "../optim/schedule.ts";
 import { ensureDataRoot } from "../provision/data_root.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { ensureNatsServer } from "../provision/nats_server.ts";
@@ -54,6 +59,7 @@ export async function prepareRun(
 ): Promise<PreparedRun> {
   const progress = (event: Parameters<Reporter["download"]>[0]) => reporter.download(event);
   const { data, model } = config;
+  checkPictureSize(config);
   const root = await ensureDataRoot(data, progress);
   signal?.throwIfAborted();
   const folder = await scanData(root, config);
@@ -66,26 +72,97 @@ export async function prepareRun(
 
   const threads = { intraOp: availableParallelism(), interOp: 1 };
   const engine = await openEngine({ libraryPath, threads, verbose });
-  const replica = buildReplica(config, folder.classes.length);
+  const steps = stepsPerEpoch(folder.train.length, globalBatchSize(config));
+  checkSchedule(config.train.schedule, { epochs: config.train.epochs, stepsPerEpoch: steps });
+  const classWeights = resolveClassWeights(config.train.classWeights, folder);
+  const facts = { numClasses: folder.classes.length, ...(classWeights ? { classWeights } : {}) };
+  const replica = buildReplica(config, facts);
   if (weights) {
     const isPublished = publishedVersion(model.weights) !== undefined;
     const replaceHead = model.replaceHead ?? isPublished;
     const report = await loadTorchWeights(replica.model, weights, { replaceHead });
-    const head = report.replacedHeadClasses === undefined
-      ? ""
-      : `; fresh last layer for ${folder.classes.length} classes instead of ${report.replacedHeadClasses}`;
-    reporter.info(`Weights: ${isPublished ? "ImageNet" : weights}${head}`);
+    reporter.info(
+      `Weights: ${isPublished ? "ImageNet" : weights}${
+        describeFresh(report, folder.classes.length)
+      }`,
+    );
   }
+  replica.resetAverages();
   const { fingerprint } = folder;
   return {
     config,
-    job: { config, root, fingerprint, numClasses: folder.classes.length, verbose },
+    job: { config, root, fingerprint, ...facts, verbose },
     folder,
     engine,
     replica,
-    stepsPerEpoch: stepsPerEpoch(folder.train.length, globalBatchSize(config)),
+    stepsPerEpoch: steps,
     ...(natsServer ? { natsServer } : {}),
   };
+}
+
+/**
+ * Refuses pictures that a network has too many strides for.
+ *
+ * @throws {UsageError} naming the transforms' size and the least side
+ */
+function checkPictureSize({ model: { name }, data }: Config): void {
+  const { minSize, minTrainingSize = minSize, inputSize } = ARCHITECTURES[name];
+  for (const part of ["train", "val"] as const) {
+    const size = outputSize(data[part]);
+    const least = part === "train" ? minTrainingSize : minSize;
+    if (!size || Math.min(...size) >= least) continue;
+    throw new UsageError(
+      `data.${part} makes pictures of ${
+        size.join(" × ")
+      } pixels, but ${name} needs at least ${least} ` +
+        `(its weights were made for ${inputSize}): enlarge them with { Resize: [${inputSize}, ${inputSize}] }`,
+    );
+  }
+}
+
+/** What of the weights was left out, for people. */
+function describeFresh({ freshHeads, replacedHeadClasses }: LoadReport, classes: number): string {
+  if (!freshHeads) return "";
+  const instead = replacedHeadClasses === undefined || replacedHeadClasses === classes
+    ? ""
+    : ` for ${classes} classes instead of ${replacedHeadClasses}`;
+  return `; fresh last layer${freshHeads.length > 1 ? "s" : ""} (${
+    freshHeads.join(", ")
+  })${instead}`;
+}
+
+/**
+ * Each class's weight in the loss, in the order of the classes.
+ *
+ * @throws {UsageError} when weights are missing, too many, or for an unknown class
+ */
+function resolveClassWeights(
+  weights: Config["train"]["classWeights"],
+  { classes, train }: PictureSet,
+): number[] | undefined {
+  if (weights === undefined) return undefined;
+  if (weights === "balanced") {
+    const counts = classes.map((_, label) =>
+      train.filter((sample) => sample.label === label).length
+    );
+    return balancedWeights(counts);
+  }
+  if (Array.isArray(weights)) {
+    if (weights.length === classes.length) return weights;
+    throw new UsageError(
+      `train.classWeights has ${weights.length} weights, but there are ${classes.length} classes ` +
+        `(${classes.join(", ")}): give one for each`,
+    );
+  }
+  const unknown = Object.keys(weights).find((name) => !classes.includes(name));
+  if (unknown !== undefined) {
+    const nearest = nearestName(unknown, classes);
+    throw new UsageError(
+      `train.classWeights: there is no class "${unknown}": ` +
+        (nearest ? `did you mean ${nearest}?` : `the classes are ${classes.join(", ")}`),
+    );
+  }
+  return classes.map((name) => weights[name] ?? 1);
 }
 
 /** Path of the initial weights, or nothing when the run starts from scratch. */

@@ -121,6 +121,7 @@ export async function resume(folder: string, run: PreparedRun): Promise<Resumed>
     seconds: info.seconds,
   };
   const history = await exists(join(folder, HISTORY_FILE)) ? await readHistory(folder) : undefined;
+  if (history) dropLaterPoints(history, position);
   const isOver = history?.epochs.some(({ epoch }) => epoch >= config.train.epochs);
   if (isOver) {
     throw new UsageError(
@@ -131,6 +132,14 @@ export async function resume(folder: string, run: PreparedRun): Promise<Resumed>
     return { position: nextEpoch(position), history };
   }
   return { position, history };
+}
+
+/** A run that was killed may have put points on record that its last checkpoint doesn't know of. */
+function dropLaterPoints(history: History, { epoch, step }: Position): void {
+  const isKnown = (point: { epoch: number; step: number }) =>
+    point.epoch < epoch || (point.epoch === epoch && point.step <= step);
+  history.losses = history.losses.filter(isKnown);
+  history.validations = history.validations.filter(isKnown);
 }
 
 function factsOf({ config, folder, job }: PreparedRun, position: Position): CheckpointFacts {

@@ -3,23 +3,16 @@
  *
  * @module
  */
-import { join } from "node:path";
 import type { TopLevelSpec } from "vega-lite";
-import { writeFileAtomically } from "../base/paths.ts";
-import { FONT_FAMILY, fontFiles } from "./font.ts";
 import type { EpochRecord, History } from "./history.ts";
+import { COLOURS, PLOT_CONFIG, specAsSvg, writePlot } from "./plot.ts";
 
-/** Width of the PNG in pixels. */
-const PNG_WIDTH = 1200;
 /** Size of one panel's plot area, in pixels of the SVG. */
 const PANEL = { width: 480, height: 320 };
 /** Most labels on the epoch axis. */
 const MOST_TICKS = 10;
 /** Above this many epochs, single points would only be clutter. */
 const MOST_POINTS = 30;
-/** Two colours that colour-blind people can tell apart (Okabe and Ito, 2008). */
-const COLOURS = { train: "#0072b2", validation: "#d55e00", best: "#555555" };
-
 /** Room below the least accuracy, so that its point does not sit on the axis. */
 const FOOT_ROOM = 0.04;
 
@@ -31,23 +24,12 @@ type Measure = "loss" | "accuracy";
  * @param folder The run folder
  */
 export async function writeCurves(folder: string, history: History): Promise<void> {
-  const svg = await curvesAsSvg(history);
-  const { renderSvg } = await import("./svg_picture.ts");
-  const png = renderSvg(svg, await fontFiles(), PNG_WIDTH).render().asPng();
-  await writeFileAtomically(join(folder, "curves.svg"), svg);
-  await writeFileAtomically(join(folder, "curves.png"), png);
+  await writePlot(folder, "curves", curvesSpec(history));
 }
 
-/** The curves as an SVG document; the drawing library is loaded at the first call. */
+/** The curves as an SVG document. */
 export async function curvesAsSvg(history: History): Promise<string> {
-  const [vega, vegaLite] = await Promise.all([import("vega"), import("vega-lite")]);
-  const { spec } = vegaLite.compile(curvesSpec(history));
-  const view = new vega.View(vega.parse(spec), { renderer: "none" });
-  try {
-    return await view.toSVG();
-  } finally {
-    view.finalize();
-  }
+  return await specAsSvg(curvesSpec(history));
 }
 
 /** The curves as a Vega-Lite specification. */
@@ -70,30 +52,11 @@ export function curvesSpec(history: History): TopLevelSpec {
       fontSize: 20,
       subtitleFontSize: 15,
       subtitlePadding: 6,
-      subtitleColor: COLOURS.best,
+      subtitleColor: COLOURS.quiet,
     },
     hconcat: [panel("loss", epochs, best.epoch), panel("accuracy", epochs, best.epoch)],
     spacing: 40,
-    config: {
-      font: `${FONT_FAMILY}, Verdana, sans-serif`,
-      view: { stroke: "#cccccc" },
-      axis: {
-        labelFontSize: 14,
-        titleFontSize: 15,
-        titleFontWeight: "normal",
-        titlePadding: 10,
-        gridColor: "#e6e6e6",
-        domainColor: "#999999",
-        tickColor: "#999999",
-      },
-      legend: {
-        labelFontSize: 15,
-        symbolType: "stroke",
-        symbolSize: 300,
-        symbolStrokeWidth: 4,
-        labelLimit: 0,
-      },
-    },
+    config: PLOT_CONFIG,
   };
 }
 
@@ -133,7 +96,7 @@ function panel(measure: Measure, epochs: EpochRecord[], bestEpoch: number) {
     layer: [
       {
         data: { values: best },
-        mark: { type: "rule" as const, strokeDash: [5, 4], color: COLOURS.best },
+        mark: { type: "rule" as const, strokeDash: [5, 4], color: COLOURS.quiet },
         encoding: { x },
       },
       {

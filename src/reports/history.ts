@@ -29,10 +29,32 @@ const epochSchema = z.object({
   imagesPerSecond: z.number().nonnegative(),
 });
 
+/** Where a point stands. */
+const pointShape = {
+  /** Training pictures that were seen up to here, over all epochs. */
+  examples: count,
+  /** Counted from 1. */
+  epoch: count,
+  /** Steps of the epoch that are done. */
+  step: count,
+};
+
+const lossPointSchema = z.object({
+  ...pointShape,
+  /** Mean over the samples since the point before. */
+  loss: measured,
+});
+
+const validationPointSchema = z.object({ ...pointShape, loss: measured, accuracy: measured });
+
 const historySchema = z.object({
   /** The resolved config of the run. */
   config: z.record(z.string(), z.unknown()),
   epochs: z.array(epochSchema),
+  /** The training loss, point by point. */
+  losses: z.array(lossPointSchema).default([]),
+  /** All validations: before the first step, within epochs and after each. */
+  validations: z.array(validationPointSchema).default([]),
   best: z.object({
     /** The epoch of the best validation accuracy; 0 while none is finished. */
     epoch: z.int().nonnegative(),
@@ -49,6 +71,12 @@ const historySchema = z.object({
 
 /** What one epoch brought. */
 export type EpochRecord = z.output<typeof epochSchema>;
+
+/** A point of the training loss. */
+export type LossPoint = z.output<typeof lossPointSchema>;
+
+/** A validation. */
+export type ValidationPoint = z.output<typeof validationPointSchema>;
 
 /** What a run brought so far. */
 export type History = z.output<typeof historySchema>;
@@ -74,6 +102,7 @@ export async function writeHistory(folder: string, history: History): Promise<vo
   const text = JSON.stringify(history, undefined, 2);
   await writeFileAtomically(join(folder, HISTORY_FILE), text + "\n");
   await writeFileAtomically(join(folder, "history.csv"), historyAsCsv(history));
+  await writeFileAtomically(join(folder, "losses.csv"), lossesAsCsv(history));
 }
 
 /** The epochs as comma-separated lines under one header line, for spreadsheets and pandas. */
@@ -90,6 +119,18 @@ export function historyAsCsv(history: History): string {
     record.imagesPerSecond,
   ]);
   return [CSV_HEADER, ...rows].map((row) => row.join(",") + "\n").join("");
+}
+
+/** Losses against pictures seen, those of training and of validation, as comma-separated lines under a header. */
+export function lossesAsCsv({ losses, validations }: History): string {
+  const rows = [
+    ...losses.map((point) => ({ part: "train", accuracy: "", ...point })),
+    ...validations.map((point) => ({ part: "validation", ...point })),
+  ].sort((a, b) => a.examples - b.examples);
+  const lines = rows.map(({ examples, epoch, step, part, loss, accuracy }) =>
+    [examples, epoch, step, part, loss, accuracy].join(",") + "\n"
+  );
+  return ["examples,epoch,step,part,loss,accuracy\n", ...lines].join("");
 }
 
 /**

@@ -96,6 +96,31 @@ export function epochLine(
   return forms.find((form) => form.length <= width) ?? shorten(forms[forms.length - 1], width);
 }
 
+/** A validation before the first step or within an epoch. */
+export interface ValidationNews {
+  readonly epoch: number;
+  /** Steps of the epoch that are done, of how many. */
+  readonly step: number;
+  readonly steps: number;
+  /** Mean of the epoch so far; missing before the first step. */
+  readonly trainLoss?: number;
+  readonly loss: number;
+  readonly accuracy: number;
+  /** Since the validation before. */
+  readonly secondsPerStep?: number;
+}
+
+/** The line of such a validation. */
+export function validationLine(news: ValidationNews): string {
+  const { epoch, step, steps, trainLoss, loss, accuracy, secondsPerStep } = news;
+  return [
+    trainLoss === undefined ? "before training" : `epoch ${epoch}, step ${step}/${steps}`,
+    ...(trainLoss === undefined ? [] : [`train loss ${formatLoss(trainLoss)}`]),
+    `val loss ${formatLoss(loss)} acc ${accuracy.toFixed(3)}`,
+    ...(secondsPerStep === undefined ? [] : [`${secondsPerStep.toFixed(2)} s per step`]),
+  ].join("  ");
+}
+
 /** `epoch  3/40`, the numbers right-aligned. */
 export function epochLabel(epoch: number, epochs: number): string {
   const total = String(epochs);

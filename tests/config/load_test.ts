@@ -30,7 +30,7 @@ Deno.test("parseConfig() fills in every default", () => {
   const config = parseConfig(GOOD, "x.yaml");
   assert.equal(config.workers, 2);
   assert.equal(config.train.momentum, 0.9);
-  assert.deepEqual(config.train.schedule, { name: "constant" });
+  assert.deepEqual(config.train.schedule, { name: "constant", per: "epoch" });
   assert.equal(config.engine.capture, true);
 });
 

@@ -3,6 +3,7 @@ import { openEngine } from "../../src/engine/engine.ts";
 import { tf } from "../../src/engine/tf.ts";
 import { tensorFrom } from "../../src/engine/transfer.ts";
 import { createModel } from "../../src/models/create_model.ts";
+import { optimizerConfig } from "../../src/optim/config.ts";
 import { Replica } from "../../src/train/replica.ts";
 import type { TensorSummary } from "../support/deterministic_fill.ts";
 import {
@@ -34,7 +35,10 @@ const TOLERANCE = 1e-4;
 function makeReplica(capture: boolean): Replica {
   const model = createModel("resnet18", { numClasses: fixture.numClasses });
   const replica = new Replica(model, {
-    sgd: { ...fixture.sgd, dampening: 0, nesterov: false },
+    optimizer: {
+      settings: optimizerConfig({ optimizer: "sgd", ...fixture.sgd }),
+      lr: fixture.sgd.lr,
+    },
     capture,
   });
   fill(model, replica.parameters, "fc");
@@ -80,7 +84,7 @@ for (const capture of [true, false]) {
       const { lossSum } = await replica.forwardBackward(makeBatch(), place);
       assertWithin([lossSum / 4], [fixture.losses[step]], TOLERANCE, `loss of step ${step}`);
       if (step === 0) assertGradients(replica);
-      await replica.applyUpdate(replica.vector, fixture.sgd.lr, step === 0);
+      await replica.applyUpdate(replica.vector, { rates: [fixture.sgd.lr], step: step + 1 });
     }
     for (const parameter of replica.parameters) {
       const expected = (parameter.buffer ? fixture.buffersAfter : fixture.parametersAfter)[

@@ -1,13 +1,39 @@
 import assert from "node:assert/strict";
-import { learningRateAt } from "../../src/optim/schedule.ts";
+import fixture from "../fixtures/optim/schedules.json" with { type: "json" };
+import { scheduleSchema } from "../../src/optim/config.ts";
+import { checkSchedule, learningRateAt } from "../../src/optim/schedule.ts";
 
-Deno.test("learningRateAt() decays StepLR every stepSize epochs, counted from epoch 1", () => {
-  const schedule = { name: "StepLR", stepSize: 7, gamma: 0.1 } as const;
-  const rates = [1, 7, 8, 14, 15].map((epoch) => learningRateAt(schedule, 1e-3, epoch));
-  const expected = [1e-3, 1e-3, 1e-4, 1e-4, 1e-5];
-  rates.forEach((rate, index) => assert.ok(Math.abs(rate - expected[index]) < 1e-15));
-});
+for (const { schedule, lr, rates } of fixture.content) {
+  for (const per of ["epoch", "step"] as const) {
+    Deno.test(`learningRateAt() gives PyTorch's rates per ${per}, ${JSON.stringify(schedule)}`, () => {
+      const config = scheduleSchema.parse({ ...schedule, per });
+      rates.forEach((expected, time) => {
+        const [place, length] = per === "epoch"
+          ? [{ epoch: time + 1, step: 3 }, { epochs: 20, stepsPerEpoch: 7 }]
+          : [
+            { epoch: Math.floor(time / 5) + 1, step: time % 5 },
+            { epochs: 4, stepsPerEpoch: 5 },
+          ];
+        const rate = learningRateAt(config, lr, place, length);
+        assert.ok(Math.abs(rate - expected) < 1e-9, `at ${time}: ${rate}, expected ${expected}`);
+      });
+    });
+  }
+}
 
-Deno.test("learningRateAt() keeps a constant rate", () => {
-  assert.equal(learningRateAt({ name: "constant" }, 0.3, 100), 0.3);
+Deno.test("checkSchedule() refuses what lies past the end of the run", () => {
+  const length = { epochs: 10, stepsPerEpoch: 5 };
+  const check = (input: unknown) => checkSchedule(scheduleSchema.parse(input), length);
+  const steps = { name: "MultiStepLR", milestones: [3, 9] };
+  check(steps);
+  check({ ...steps, milestones: [30, 49], per: "step" });
+  assert.throws(
+    () => check({ ...steps, milestones: [3, 10] }),
+    /train\.schedule\.milestones: 10 would decay the rate past the end of the run, which has 10 epochs/,
+  );
+  assert.throws(() => check({ ...steps, warmup: { length: 1 } }), /9 \(after 1 of warm-up\)/);
+  assert.throws(
+    () => check({ name: "constant", warmup: { length: 50 }, per: "step" }),
+    /warmup\.length is 50, but the run has 50 steps/,
+  );
 });

@@ -14,6 +14,8 @@ const HISTORY: History = {
     seconds: 4.5,
     imagesPerSecond: 60.25,
   })),
+  losses: [],
+  validations: [],
   best: {
     epoch: 2,
     accuracy: 0.5,
@@ -33,14 +35,25 @@ Deno.test("writeHistory() and readHistory() keep every value, NaN included", () 
     await writeHistory(folder, HISTORY);
     assert.deepEqual(await readHistory(folder), HISTORY);
     const names = Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
-    assert.deepEqual(names, ["history.csv", "history.json"], "no temporary file stays");
+    assert.deepEqual(
+      names,
+      ["history.csv", "history.json", "losses.csv"],
+      "no temporary file stays",
+    );
   }));
 
 Deno.test("writeHistory() writes the documented keys", () =>
   withTemporaryFolder(async (folder) => {
     await writeHistory(folder, HISTORY);
     const tree = JSON.parse(await Deno.readTextFile(join(folder, "history.json")));
-    assert.deepEqual(Object.keys(tree), ["config", "epochs", "best", "workers"]);
+    assert.deepEqual(Object.keys(tree), [
+      "config",
+      "epochs",
+      "losses",
+      "validations",
+      "best",
+      "workers",
+    ]);
     assert.deepEqual(tree.epochs[0], {
       epoch: 1,
       learningRate: 0.01,

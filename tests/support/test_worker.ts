@@ -62,7 +62,15 @@ async function reduce({ steps, vectorBytes }: { steps: number; vectorBytes: numb
   const vector = new Uint8Array(new Float32Array(vectorBytes / 4).fill(rank + 1).buffer);
   for (let step = 0; step < steps; step++) {
     heartbeat.at(0, step);
-    await exchange.allReduce({ epoch: 0, step, samples: 1, vector, lossSum: 0, correct: 0 });
+    await exchange.allReduce({
+      epoch: 0,
+      step,
+      samples: 1,
+      weight: 1,
+      vector,
+      lossSum: 0,
+      correct: 0,
+    });
   }
   await exchange.close();
 }

@@ -16,7 +16,7 @@ const FACTS: CheckpointFacts = {
   step: 5,
   globalBatch: 8,
   optimizerSteps: 5,
-  train: { lossSum: 3.25, correct: 4, count: 8 },
+  train: { lossSum: 3.25, weight: 8, correct: 4, count: 8 },
   seconds: 1.5,
   accuracy: 0.5,
   fingerprint: "a1b2",
@@ -57,7 +57,7 @@ Deno.test("readCheckpoint() gives back what writeCheckpoint() wrote", async () =
   const { info, model, optimizer } = await readCheckpoint(join(folder.path, "last"));
   const { checkpointVersion, lockstep, sha256, ...facts } = info;
   assert.deepEqual(facts, FACTS);
-  assert.equal(checkpointVersion, 1);
+  assert.equal(checkpointVersion, 2);
   assert.match(lockstep, /^\d+\.\d+\.\d+/);
   assert.deepEqual(Object.keys(sha256).sort(), ["model.safetensors", "optimizer.safetensors"]);
   assert.deepEqual([...toFloat32(model.get("fc.weight")!)], [5, 2]);

@@ -5,15 +5,23 @@ import { tf } from "../../src/engine/tf.ts";
 import type { ModelName } from "../../src/models/config.ts";
 import { createModel } from "../../src/models/create_model.ts";
 import { Replica } from "../../src/train/replica.ts";
-import { momentumOf, setMomentum, setState, stateOf } from "../../src/train/load_weights.ts";
+import {
+  optimizerStateOf,
+  setOptimizerState,
+  setState,
+  stateOf,
+} from "../../src/train/load_weights.ts";
 
 const { runtime } = await openEngine();
 
-const SGD = { momentum: 0.9, dampening: 0, weightDecay: 1e-3, nesterov: true };
+const SGD = {
+  settings: { optimizer: "sgd", momentum: 0.9, dampening: 0, weightDecay: 1e-3, nesterov: true },
+  lr: 0.05,
+} as const;
 
 function makeReplica(name: ModelName, { capture = true, seed = 5, featureExtract = false } = {}) {
   const model = createModel(name, { numClasses: 3, seed, featureExtract });
-  return new Replica(model, { sgd: SGD, capture });
+  return new Replica(model, { optimizer: SGD, capture });
 }
 
 function makeBatch(rows: number, side: number, shift = 0) {
@@ -30,7 +38,7 @@ async function train(replica: Replica, steps: number, rows = 4, side = 16): Prom
   for (let step = 0; step < steps; step++) {
     const place = { seed: [9, step], globalRows: rows, rowOffset: 0 } as const;
     const { lossSum } = await replica.forwardBackward(makeBatch(rows, side, step), place);
-    await replica.applyUpdate(replica.vector, 0.05 / (1 + step), step === 0);
+    await replica.applyUpdate(replica.vector, { rates: [0.05 / (1 + step)], step: step + 1 });
     losses.push(lossSum / rows);
   }
   return losses;
@@ -108,11 +116,7 @@ Deno.test("Replica's state goes out under PyTorch's names and comes back bit for
   const target = makeReplica("resnet18", { seed: 6 });
   assert.notEqual(Buffer.compare(target.exportState(), source.exportState()), 0);
   setState(target.model, stateOf(source.parameters), "the test");
-  setMomentum(
-    target.parameters,
-    target.momentum(),
-    momentumOf(source.parameters, source.momentum()),
-  );
+  setOptimizerState(target, optimizerStateOf(source));
   assert.equal(Buffer.compare(target.exportState(), source.exportState()), 0);
   assert.throws(() => target.importState(new Uint8Array(4)), RangeError);
   const shapes = new Map([...stateOf(source.parameters)].map(([name, { shape }]) => [name, shape]));
