@@ -45,8 +45,6 @@ export interface Architecture {
   readonly inputSize: number;
   /** Least side of a picture of which anything is left behind the last pooling, in pixels. */
   readonly minSize: number;
-  /** The same for training, where an auxiliary classifier needs more. */
-  readonly minTrainingSize?: number;
   /** Least side in training, where that is more: an auxiliary classifier pools further. */
   readonly minTrainingSize?: number;
   /** Turns the names of a public weights file into this model's. */

@@ -89,7 +89,6 @@ export const ARCHITECTURES: Record<ModelName, Architecture> = {
     inputSize: 299,
     minSize: 75,
     minTrainingSize: 299,
-    minTrainingSize: 299,
   },
   mobilenet_v2: {
     build: mobilenetV2,
