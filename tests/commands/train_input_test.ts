@@ -164,7 +164,7 @@ Deno.test("train refuses weights of another number of classes, and truncated one
       args: ["--weights", weights, "--set", "model.replaceHead=true"],
     });
     assert.equal(replaced.code, 0, replaced.stderr);
-    assert.match(replaced.stdout, /fresh last layer for 2 classes instead of 3/);
+    assert.match(replaced.stdout, /fresh last layer \(fc\) for 2 classes instead of 3/);
 
     const cut = join(folder, "cut.pth");
     const bytes = await Deno.readFile(fixture("network.pth"));

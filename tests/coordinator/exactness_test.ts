@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { train } from "../../mod.ts";
+import { InterruptedError, train } from "../../mod.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
+import { silentReporter } from "../../src/reports/reporter.ts";
 import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, relativeDifference, tinyConfig } from "../support/tiny_run.ts";
@@ -92,4 +93,81 @@ Deno.test("a network with BatchNorm gives the same bits on two workers twice, an
     assert.deepEqual(second.sha256, first.sha256);
     assert.ok(first.model.every(Number.isFinite));
     assert.equal(results[0].history.epochs[0].validation.count, 2);
+  }));
+
+/** Everything that a step may do at once, in rates that rise and fall per step. */
+const RICH = {
+  optimizer: "adamw",
+  momentum: undefined,
+  nesterov: undefined,
+  weightDecay: 1e-3,
+  lr: 0.01,
+  classWeights: { dark: 2, light: 0.5 },
+  labelSmoothing: 0.1,
+  clipGradNorm: 1,
+  ema: { decay: 0.8, everySteps: 2 },
+  groups: [{ match: ["fc.*"], lr: 0.03, weightDecay: 0 }],
+  schedule: {
+    name: "CosineAnnealingLR",
+    per: "step",
+    warmup: { length: 4, startFactor: 0.1 },
+  },
+} satisfies Partial<ConfigInput["train"]>;
+
+Deno.test("workers and accumulation don't change what AdamW, weights, clipping and averages give", () =>
+  withTemporaryFolder(async (folder) => {
+    const root = join(folder, "pictures");
+    await makePictures(root);
+    const one = await trained(root, { train: RICH });
+    for (const [workers, accumulationSteps] of [[2, 1], [1, 3], [2, 2]]) {
+      const other = await trained(root, { workers, train: { ...RICH, accumulationSteps } });
+      const difference = relativeDifference(other.model, one.model);
+      assert.ok(
+        difference <= 1e-4,
+        `${workers} workers, ${accumulationSteps} parts: ${difference}`,
+      );
+      other.history.epochs.forEach(({ train, validation }, epoch) => {
+        const expected = one.history.epochs[epoch];
+        assert.ok(Math.abs(train.loss - expected.train.loss) < 1e-4);
+        assert.ok(Math.abs(validation.loss - expected.validation.loss) < 1e-4);
+      });
+    }
+    assert.deepEqual(Object.keys(one.sha256), [
+      "model.safetensors",
+      "optimizer.safetensors",
+      "averages.safetensors",
+    ]);
+    const [first, last] = [one.history.epochs[0], one.history.epochs[EPOCHS - 1]];
+    assert.ok(last.train.loss < first.train.loss, "it learns");
+  }));
+
+Deno.test("a run that stops within an epoch goes on to the same bits, averages and validations too", () =>
+  withTemporaryFolder(async (folder) => {
+    const root = join(folder, "pictures");
+    await makePictures(root);
+    const validate = { everySteps: 2, atStart: true };
+    const changes = { workers: 2, validate, train: { ...RICH, epochs: 3 } };
+    const whole = await trained(root, changes);
+    const stop = new AbortController();
+    const config = tinyConfig(root, changes);
+    let stopped = "";
+    const reporter = {
+      ...silentReporter(),
+      info: (line: string) => {
+        stopped = /^Run folder: (.*)/.exec(line)?.[1] ?? stopped;
+        if (line.startsWith("epoch 2, step 2/3")) {
+          stop.abort(new InterruptedError("Enough", "SIGINT"));
+        }
+      },
+    };
+    await assert.rejects(train(config, { reporter, signal: stop.signal }), /Enough/);
+    const between = await lastState(stopped);
+    assert.ok(between.epoch === 2 && between.step >= 2, "it stopped within the second epoch");
+    const { history } = await train(config, { resume: stopped });
+    assert.deepEqual((await lastState(stopped)).sha256, whole.sha256);
+    assert.deepEqual(history.validations, whole.history.validations);
+    assert.deepEqual(
+      history.losses.map(({ examples }) => examples),
+      whole.history.losses.map((point) => point.examples),
+    );
   }));

@@ -46,7 +46,14 @@ Deno.test("train() leaves a run folder with everything in it", () =>
     assert.equal(await Deno.realPath(join(folder, "runs", "latest")), await Deno.realPath(run));
 
     const saved = JSON.parse(await Deno.readTextFile(join(run, "history.json")));
-    assert.deepEqual(Object.keys(saved), ["config", "epochs", "best", "workers"]);
+    assert.deepEqual(Object.keys(saved), [
+      "config",
+      "epochs",
+      "losses",
+      "validations",
+      "best",
+      "workers",
+    ]);
     assert.deepEqual(saved.epochs, history.epochs);
     assert.deepEqual(Object.keys(saved.epochs[0]), [
       "epoch",
