@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { mixesSchema } from "./mix.ts";
 import { transformsSchema } from "./transform_specs.ts";
 
 /** Data sets that `data.dataset` accepts: fetched by Lockstep itself. */
@@ -28,6 +29,8 @@ export const dataSchema = z.strictObject({
   train: transformsSchema,
   /** Transforms of validation pictures, in order. */
   val: transformsSchema,
+  /** How training pictures are mixed with each other: in each step one of these; none unless given. */
+  mix: mixesSchema.default([]),
   /** What a picture that can't be read does: end the run, or be counted and left out. */
   onError: z.enum(["fail", "skip"]).default("fail"),
   /** Batches that are decoded ahead of the training step. */

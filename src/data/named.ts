@@ -1,0 +1,84 @@
+/**
+ * Things that a config names with their arguments: `"Name"`, `{ Name: arguments }` or `{ Name: 176 }`.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { nearestName } from "../base/errors.ts";
+
+/** A named thing as a config may write it. */
+export type NamedInput = string | { [name: string]: unknown };
+
+/** What a name stands for. */
+export interface Named {
+  /** Checks the arguments, and puts defaults in. */
+  readonly schema: z.ZodObject;
+  /** The argument that a bare number or list stands for. */
+  readonly shorthand?: string;
+}
+
+/**
+ * A schema of one named thing; the value that comes out has the long form, `{ Name: { all arguments } }`.
+ *
+ * @param what What the names name, such as "transform", for messages
+ * @param example One of them as a config writes it
+ * @param table All of them by name
+ */
+export function namedSchema<Spec>(
+  what: string,
+  example: string,
+  table: Readonly<Record<string, Named>>,
+) {
+  return z.custom<NamedInput>(isNamedInput, {
+    message: `give a ${what}'s name, or { Name: arguments }, such as ${example}`,
+  }).transform((input, context): Spec => {
+    const [name, given] = typeof input === "string" ? [input, {}] : Object.entries(input)[0];
+    const atName = typeof input === "string" ? [] : [name];
+    const report = (path: PropertyKey[], message: string): never => {
+      context.issues.push({ code: "custom", path, message, input: given });
+      return z.NEVER;
+    };
+    if (!Object.hasOwn(table, name)) {
+      return report(atName, unknownName(what, name, Object.keys(table)));
+    }
+    const { schema, shorthand: argument } = table[name];
+    const shorthand = isArguments(given) ? undefined : argument;
+    const result = schema.safeParse(shorthand ? { [shorthand]: given } : given ?? {});
+    if (result.success) return { [name]: result.data } as Spec;
+    for (const issue of result.error.issues) {
+      if (issue.code === "unrecognized_keys") {
+        for (const key of issue.keys) {
+          report([...atName, key], unknownArgument(name, key, Object.keys(schema.shape)));
+        }
+      } else if (typeof input === "string") {
+        report([], `${name} needs ${String(issue.path[0] ?? "arguments")}: ${issue.message}`);
+      } else {
+        report([...atName, ...issue.path.slice(shorthand ? 1 : 0)], issue.message);
+      }
+    }
+    return z.NEVER;
+  });
+}
+
+function unknownName(what: string, name: string, known: string[]): string {
+  const nearest = nearestName(name, known);
+  if (nearest) return `unknown ${what} ${name}: did you mean ${nearest}?`;
+  return `unknown ${what} ${name}: known ones are ${known.join(", ")}`;
+}
+
+function unknownArgument(name: string, key: string, known: string[]): string {
+  const nearest = nearestName(key, known);
+  const cure = nearest ? `did you mean ${nearest}?` : `it has ${known.join(", ")}`;
+  return `unknown argument ${key} of ${name}: ${cure}`;
+}
+
+function isArguments(value: unknown): boolean {
+  return value === null || value === undefined ||
+    (typeof value === "object" && !Array.isArray(value));
+}
+
+function isNamedInput(value: unknown): boolean {
+  if (typeof value === "string") return true;
+  return typeof value === "object" && value !== null && !Array.isArray(value) &&
+    Object.keys(value).length === 1;
+}
