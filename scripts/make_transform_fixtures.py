@@ -2,7 +2,7 @@
 
 Run with a Python that has torchvision, Pillow and numpy:  python scripts/make_transform_fixtures.py
 All pictures are synthetic. The sources of the transform cases are noise that the tests make again by the
-same formula; of their results only hashes are kept.
+same formula, or the picture rgb.png; of their results only hashes are kept.
 """
 
 import base64
@@ -20,6 +20,7 @@ import torch
 import torchvision
 import torchvision.transforms as T
 import torchvision.transforms.functional as F
+import torchvision.transforms.v2 as v2
 from PIL import Image, ImageOps
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "data"
@@ -235,6 +236,186 @@ def make_floats():
             "normal": hashlib.sha256(normal.permute(1, 2, 0).contiguous().numpy().tobytes()).hexdigest()}
 
 
+def short_digest(data):
+    """Enough of a SHA-256 to tell results apart."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def sources():
+    """The noise and the scene that the given parameters are tried on, by what a case calls them."""
+    shapes = [(61, 40), (40, 61), (50, 50), (9, 70), (1, 1)]
+    noises = {(width, height, 11): noise(width, height, 11) for width, height in shapes}
+    return {**noises, "rgb.png": scene()}
+
+
+def picture_case(source, arguments, result):
+    return {"source": source, **arguments, "width": result.width, "height": result.height,
+            "sha256": short_digest(result.tobytes())}
+
+
+def make_rotations():
+    modes = {"nearest": T.InterpolationMode.NEAREST, "bilinear": T.InterpolationMode.BILINEAR}
+    chance = random.Random(3)
+    cases = []
+
+    def case(source, image, degrees, interpolation, expand, center=None, fill=(0, 0, 0)):
+        result = F.rotate(image, degrees, modes[interpolation], expand, center, list(fill))
+        cases.append(picture_case(source, {
+            "degrees": degrees, "interpolation": interpolation, "expand": expand, "center": center,
+            "fill": fill}, result))
+
+    for source, image in sources().items():
+        for interpolation in modes:
+            for degrees in [0, 90, 180, -90, 360, 450, 45, 30, -179.99, chance.uniform(-30, 30)]:
+                case(source, image, degrees, interpolation, degrees in [90, 45])
+            case(source, image, chance.uniform(0, 360), interpolation, True, fill=[7, 130, 255])
+            case(source, image, 270, interpolation, True)
+            for degrees in [0, 180, 90, chance.uniform(-180, 180)]:
+                case(source, image, degrees, interpolation, degrees == 90, [12, 7.5], [255, 1, 2])
+            case(source, image, 1e-20, interpolation, False)
+    # Too long for Pillow's fixed-point numbers.
+    case([40000, 3, 5], noise(40000, 3, 5), 3, "nearest", False)
+    return cases
+
+
+def make_pads():
+    cases = []
+    for source, image in sources().items():
+        for padding in [[3, 3, 3, 3], [0, 4, 1, 0], [100, 0, 7, 130], [0, 0, 0, 0]]:
+            for mode in ["constant", "edge", "reflect", "symmetric"]:
+                result = F.pad(image, padding, (9, 8, 200), mode)
+                cases.append(picture_case(source, {"padding": padding, "fill": [9, 8, 200],
+                                                   "paddingMode": mode}, result))
+    return cases
+
+
+def make_crops():
+    """RandomCrop, its box found from the seed that torchvision draws it by."""
+    cases = []
+    for source, image in sources().items():
+        for size, padding, if_needed, mode in [
+            ([20, 30], None, True, "constant"), ([64, 64], None, True, "reflect"),
+            ([10, 100], [4, 4, 4, 4], True, "edge"), ([28, 20], [30, 30, 30, 30], False, "symmetric"),
+        ]:
+            crop = T.RandomCrop(size, padding, if_needed, (1, 2, 3), mode)
+            boxes = []
+            crop.get_params = lambda *args: boxes.append(T.RandomCrop.get_params(*args)) or boxes[0]
+            result = crop(image)
+            top, left, height, width = boxes[0]
+            cases.append(picture_case(source, {
+                "args": {"size": size, "padding": padding, "padIfNeeded": if_needed, "fill": [1, 2, 3],
+                         "paddingMode": mode},
+                "box": {"left": left, "top": top, "width": width, "height": height}}, result))
+    return cases
+
+
+def make_adjustments():
+    adjust = {"brightness": F.adjust_brightness, "contrast": F.adjust_contrast,
+              "saturation": F.adjust_saturation, "hue": F.adjust_hue}
+    chance = random.Random(4)
+    cases = []
+    for source, image in {**sources(), (256, 128, 1): noise(256, 128, 1)}.items():
+        for name, function in adjust.items():
+            amounts = [0, 1, 0.5, 1.5, 2.7, chance.uniform(0, 1), chance.uniform(1, 2)]
+            if name == "hue":
+                amounts = [0, -0.5, 0.5, 0.1, -0.003, chance.uniform(-0.5, 0.5)]
+            for amount in amounts:
+                cases.append(picture_case(source, {"steps": [[name, amount]]}, function(image, amount)))
+        steps = [["hue", 0.07], ["contrast", 1.3], ["brightness", 0.8], ["saturation", 1.4]]
+        result = image
+        for name, amount in steps:
+            result = adjust[name](result, amount)
+        cases.append(picture_case(source, {"steps": steps}, result))
+    return cases
+
+
+def make_flips():
+    """Transforms whose only draw is whether."""
+    cases = []
+    for source, image in sources().items():
+        for name, transform in {"RandomVerticalFlip": T.RandomVerticalFlip(1),
+                                "RandomGrayscale": T.RandomGrayscale(1)}.items():
+            cases.append(picture_case(source, {"spec": {name: 1}}, transform(image)))
+    return cases
+
+
+def channels_last(tensor):
+    return tensor.movedim(-3, -1).contiguous().numpy().tobytes()
+
+
+def make_erasings():
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    cases = []
+    for source, image in sources().items():
+        normal = T.Normalize(mean, std)(T.ToTensor()(image))
+        top, left, height, width = image.height // 3, image.width // 4, image.height // 2, image.width // 2
+        for value in [[0, 0, 0], [0.5, -1.25, 3]]:
+            result = F.erase(normal, top, left, height, width, torch.tensor(value)[:, None, None])
+            cases.append({"source": source, "value": value,
+                          "box": {"left": left, "top": top, "width": width, "height": height},
+                          "sha256": short_digest(channels_last(result))})
+    return {"mean": mean, "std": std, "cases": cases}
+
+
+def as_box(left, top, right, bottom):
+    return {"left": left, "top": top, "width": right - left, "height": bottom - top}
+
+
+def make_mixes():
+    """MixUp and CutMix of four noise pictures as 0–1, with what torchvision drew."""
+    cases = []
+    for width, height in [(12, 10), (7, 16)]:
+        batch = torch.stack([T.ToTensor()(noise(width, height, seed)) for seed in range(4)])
+        labels = torch.arange(4)
+        for seed in range(6):
+            torch.manual_seed(seed)
+            alpha = [1.0, 0.2, 2.5][seed % 3]
+            for name, mix in {"MixUp": v2.MixUp, "CutMix": v2.CutMix}.items():
+                transform = mix(alpha=alpha, num_classes=4)
+                drawn = []
+                make = transform.make_params
+                transform.make_params = lambda inputs: drawn.append(make(inputs)) or drawn[0]
+                beta = transform._dist.sample
+                lams = []
+                transform._dist.sample = lambda *args: lams.append(beta(*args)) or lams[0]
+                images, mixed = transform(batch, labels)
+                case = {"name": name, "width": width, "height": height, "share": float(lams[0]),
+                        "labels": mixed.tolist(), "sha256": short_digest(channels_last(images))}
+                if name == "CutMix":
+                    case["box"] = as_box(*drawn[0]["box"])
+                    case["ownShare"] = drawn[0]["lam_adjusted"]
+                cases.append(case)
+    return cases
+
+
+def make_cutmix_boxes():
+    """Boxes by the share and the point that they are drawn from."""
+    cases = []
+    for width, height in [(32, 32), (160, 100), (5, 1)]:
+        for seed in range(8):
+            torch.manual_seed(seed)
+            transform = v2.CutMix(alpha=1.0, num_classes=2)
+            lam = torch.rand(())
+            transform._dist.sample = lambda *args: lam
+            state = torch.get_rng_state()
+            x, y = int(torch.randint(width, size=(1,))), int(torch.randint(height, size=(1,)))
+            torch.set_rng_state(state)
+            params = transform.make_params([torch.zeros(2, 3, height, width)])
+            cases.append({"width": width, "height": height, "share": float(lam), "x": x, "y": y,
+                          "box": as_box(*params["box"]),
+                          "ownShare": params["lam_adjusted"]})
+    return cases
+
+
+def lines(value):
+    """JSON with each item of the topmost lists on a line of its own."""
+    if isinstance(value, list):
+        return "[\n" + ",\n".join("  " + json.dumps(item) for item in value) + "\n]"
+    if isinstance(value, dict):
+        return "{\n" + ",\n".join(f"{json.dumps(key)}: {lines(item)}" for key, item in value.items()) + "\n}"
+    return json.dumps(value)
+
+
 def main():
     PICTURES.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
@@ -244,6 +425,12 @@ def main():
     write("transforms.json", {"versions": versions, "resizes": make_resizes(),
                               "transforms": make_transforms(), "fallbacks": make_fallbacks(),
                               "floats": make_floats()})
+    (OUT / "augmentations.json").write_text(lines({
+        "versions": versions, "rotations": make_rotations(), "pads": make_pads(),
+        "crops": make_crops(), "adjustments": make_adjustments(), "flips": make_flips(),
+        "erasings": make_erasings()}) + "\n")
+    (OUT / "mixes.json").write_text(lines({
+        "versions": versions, "mixes": make_mixes(), "boxes": make_cutmix_boxes()}) + "\n")
 
 
 main()

@@ -1,79 +1,80 @@
 /**
- * Lists of named things with arguments, as a config writes them: `"ReLU"`, `{ Dropout: 0.2 }` or
- * `{ Linear: { outFeatures: 500 } }`.
- *
- * A validated entry always has the long form, so that a resolved config can be read again.
+ * Things that a config names with their arguments: `"Name"`, `{ Name: arguments }` or `{ Name: 176 }`.
  *
  * @module
  */
 import { z } from "zod";
 import { nearestName } from "./errors.ts";
 
-/** An entry as a config may write it. */
-export type NamedInput = string | { readonly [name: string]: unknown };
+/** A named thing as a config may write it. */
+export type NamedInput = string | { [name: string]: unknown };
 
-/** The arguments that each name takes. */
-type ArgumentSchemas = Record<string, z.ZodObject>;
-
-/** One validated entry: its name and all its arguments. */
-export type NamedSpec<Schemas extends ArgumentSchemas> = {
-  [Name in keyof Schemas]: { [Key in Name]: z.output<Schemas[Name]> };
-}[keyof Schemas];
-
-/** Turns what stands in the place of arguments, such as a bare number, into arguments. */
-export type Shorthand = (value: unknown) => Record<string, unknown>;
+/** What a name stands for. */
+export interface Named {
+  /** Checks the arguments, and puts defaults in. */
+  readonly schema: z.ZodObject;
+  /** The argument that a bare number or list stands for, or what makes arguments of it. */
+  readonly shorthand?: string | ((value: unknown) => Record<string, unknown>);
+}
 
 /**
- * The schema of one entry.
+ * A schema of one named thing; the value that comes out has the long form, `{ Name: { all arguments } }`.
  *
- * @param what What an entry is, for messages, such as `layer`
- * @param example A well-written entry, for messages
- * @param schemas Arguments by name
- * @param shorthands What a bare value stands for, by name
+ * @param what What the names name, such as "transform", for messages
+ * @param example One of them as a config writes it
+ * @param table All of them by name
  */
-export function namedSpecSchema<Schemas extends ArgumentSchemas>(
-  { what, example, schemas, shorthands }: {
-    what: string;
-    example: string;
-    schemas: Schemas;
-    shorthands: Partial<Record<keyof Schemas, Shorthand>>;
-  },
+export function namedSchema<Spec>(
+  what: string,
+  example: string,
+  table: Readonly<Record<string, Named>>,
 ) {
-  const names = Object.keys(schemas);
   return z.custom<NamedInput>(isNamedInput, {
     message: `give a ${what}'s name, or { Name: arguments }, such as ${example}`,
-  }).transform((input, context): NamedSpec<Schemas> => {
-    const isBare = typeof input === "string";
-    const [name, given] = isBare ? [input, {}] : Object.entries(input)[0];
-    const atName = isBare ? [] : [name];
+  }).transform((input, context): Spec => {
+    const [name, given] = typeof input === "string" ? [input, {}] : Object.entries(input)[0];
+    const atName = typeof input === "string" ? [] : [name];
     const report = (path: PropertyKey[], message: string): never => {
       context.issues.push({ code: "custom", path, message, input: given });
       return z.NEVER;
     };
-    if (!Object.hasOwn(schemas, name)) return report(atName, unknown(what, name, names));
-    const shorthand = isArguments(given) ? undefined : shorthands[name as keyof Schemas];
-    const result = schemas[name].safeParse(shorthand ? shorthand(given) : given ?? {});
-    if (result.success) return { [name]: result.data } as NamedSpec<Schemas>;
+    if (!Object.hasOwn(table, name)) {
+      return report(atName, unknownName(what, name, Object.keys(table)));
+    }
+    const { schema, shorthand: argument } = table[name];
+    const shorthand = isArguments(given) ? undefined : argument;
+    const result = schema.safeParse(expanded(given, shorthand));
+    if (result.success) return { [name]: result.data } as Spec;
     for (const issue of result.error.issues) {
       if (issue.code === "unrecognized_keys") {
-        const known = Object.keys(schemas[name].shape);
         for (const key of issue.keys) {
-          report([...atName, key], unknown("argument", `${key} of ${name}`, known, key));
+          report([...atName, key], unknownArgument(name, key, Object.keys(schema.shape)));
         }
-      } else if (isBare) {
+      } else if (typeof input === "string") {
         report([], `${name} needs ${String(issue.path[0] ?? "arguments")}: ${issue.message}`);
       } else {
-        report([...atName, ...(shorthand ? [] : issue.path)], issue.message);
+        report([...atName, ...issue.path.slice(shorthand ? 1 : 0)], issue.message);
       }
     }
     return z.NEVER;
   });
 }
 
-function unknown(what: string, shown: string, known: readonly string[], name = shown): string {
+function expanded(given: unknown, shorthand: Named["shorthand"]): unknown {
+  if (shorthand === undefined) return given ?? {};
+  return typeof shorthand === "function" ? shorthand(given) : { [shorthand]: given };
+}
+
+function unknownName(what: string, name: string, known: string[]): string {
   const nearest = nearestName(name, known);
-  const cure = nearest ? `did you mean ${nearest}?` : `known ones are ${known.join(", ")}`;
-  return `unknown ${what} ${shown}: ${cure}`;
+  if (nearest) return `unknown ${what} ${name}: did you mean ${nearest}?`;
+  return `unknown ${what} ${name}: known ones are ${known.join(", ")}`;
+}
+
+function unknownArgument(name: string, key: string, known: string[]): string {
+  const nearest = nearestName(key, known);
+  const cure = nearest ? `did you mean ${nearest}?` : `it has ${known.join(", ")}`;
+  return `unknown argument ${key} of ${name}: ${cure}`;
 }
 
 function isArguments(value: unknown): boolean {

@@ -10,6 +10,7 @@ import {
   type DatasetName,
   DATASETS,
 } from "../provision/dataset_catalogue.ts";
+import { mixesSchema } from "./mix.ts";
 import { transformsSchema } from "./transform_specs.ts";
 
 /** Pixels above which a picture is refused, unless configured. */
@@ -44,6 +45,8 @@ export const dataSchema = z.strictObject({
   train: transformsSchema,
   /** Transforms of validation pictures, in order. */
   val: transformsSchema,
+  /** How training pictures are mixed with each other: in each step one of these; none unless given. */
+  mix: mixesSchema.default([]),
   /** What a picture that can't be read does: end the run, or be counted and left out. */
   onError: z.enum(["fail", "skip"]).default("fail"),
   /** Batches that are decoded ahead of the training step. */

@@ -8,6 +8,7 @@ import { setImmediate } from "node:timers";
 import { LockstepError } from "../base/errors.ts";
 import { randomStream } from "../base/random.ts";
 import { DataError } from "./data_error.ts";
+import { type BatchMix, drawMix, type Mix, mixRows, type MixSpec } from "./mix.ts";
 import type { Sample, SampleSource } from "./picture_set.ts";
 import type { RgbImage } from "./rgb_image.ts";
 import type { EpochStep } from "./sampler.ts";
@@ -23,6 +24,8 @@ export interface LoaderOptions {
   /** What the plans' indices point into. */
   samples: readonly Sample[];
   pipeline: TransformPipeline;
+  /** How rows are mixed with each other; not at all when empty or missing. */
+  mix?: readonly MixSpec[];
   /** Whether a picture that can't be used ends the iteration or is left out. */
   onError: "fail" | "skip";
   /** Batches to have ready or in the making. */
@@ -53,6 +56,8 @@ export interface Batch {
   readonly height: number;
   readonly width: number;
   readonly skipped: readonly SkippedSample[];
+  /** How the images were mixed, when the loader mixes. */
+  readonly mix?: BatchMix;
 }
 
 /** Where an epoch's randomness comes from, and how to stop it. */
@@ -92,7 +97,8 @@ export class Loader {
   }
 
   /**
-   * The batches of a plan, in order. Pixels are a function of (seed, epoch, sample index) alone.
+   * The batches of a plan, in order. Pixels are a function of (seed, epoch, sample index) alone; when mixed,
+   * of (seed, epoch, step) and the step's samples over all ranks.
    *
    * However the iteration ends, nothing is left running when it has ended. The engine must be open.
    *
@@ -134,7 +140,7 @@ export class Loader {
   }
 
   /**
-   * One sample's pixels after the transforms, before they become floats: for pictures of what a network
+   * One sample's pixels after the transforms, as nearest bytes and not mixed: for pictures of what a network
    * sees.
    *
    * @throws {DataError} when the picture can't be used
@@ -145,16 +151,21 @@ export class Loader {
   }
 
   async #batch(
-    { step, indices }: EpochStep,
+    plan: EpochStep,
     epoch: number,
     seed: number,
     queue: Slots,
     signal: AbortSignal,
   ): Promise<Batch> {
-    const { samples, pipeline } = this.#options;
-    const images = new Float32Array(indices.length * pipeline.floats);
+    const { samples, pipeline, mix: mixes = [] } = this.#options;
+    const { step, indices, globalRows, partnerIndex } = plan;
+    const mix = drawMix(mixes, pipeline.size, randomStream(seed, "mix", epoch, step));
+    // Another rank's last row is the partner of this one's first: it stands behind this rank's own rows.
+    const fetchesPartner = mix && indices.length > 0 && indices.length < globalRows;
+    const wanted = fetchesPartner ? [...indices, partnerIndex] : [...indices];
+    const images = new Float32Array((indices.length + (mix ? 1 : 0)) * pipeline.floats);
     const rows = await Promise.allSettled(
-      Array.from(indices, (index, row) =>
+      wanted.map((index, row) =>
         queue.run(async () => {
           signal.throwIfAborted();
           const prepared = await this.#prepared(samples[index]);
@@ -165,42 +176,73 @@ export class Loader {
             const random = augmentation(seed, epoch, index);
             pipeline.apply(prepared, random, images, row * pipeline.floats);
           });
-        })),
+        })
+      ),
     );
-    return this.#collate(step, indices, images, rows);
+    for (const result of rows) {
+      if (result.status === "rejected" && !this.#maySkip(result.reason)) throw result.reason;
+    }
+    return this.#collate(plan, images, rows, mix && this.#mix(plan, images, rows, mix));
   }
 
-  /** Closes the gaps of pictures that can't be used, or throws the first one's error. */
-  #collate(
-    step: number,
-    planned: Uint32Array,
+  /** Whether a picture that failed like this is left out. */
+  #maySkip(error: unknown): error is DataError {
+    return this.#options.onError === "skip" && error instanceof DataError;
+  }
+
+  /** Mixes the planned rows in their places. */
+  #mix(
+    { indices, partnerIndex }: EpochStep,
     images: Float32Array<ArrayBuffer>,
     rows: PromiseSettledResult<void>[],
+    mix: Mix,
+  ): BatchMix {
+    const { samples, pipeline: { floats, size } } = this.#options;
+    const usable = rows.map(({ status }) => status === "fulfilled");
+    if (usable.length === indices.length) { // all of the step: the last row comes before the first one
+      usable.push(usable.at(-1) ?? false);
+      images.copyWithin(indices.length * floats, (indices.length - 1) * floats);
+    }
+    const mixed = mixRows(images, size, usable, mix);
+    const partnerLabels = Int32Array.from(indices, (own, row) => {
+      const partner = row === 0 ? partnerIndex : indices[row - 1];
+      return samples[mixed[row] ? partner : own].label;
+    });
+    return { partnerLabels, share: mix.share };
+  }
+
+  /** Closes the gaps of pictures that can't be used. */
+  #collate(
+    { step, indices: planned }: EpochStep,
+    images: Float32Array<ArrayBuffer>,
+    rows: PromiseSettledResult<void>[],
+    mix: BatchMix | undefined,
   ): Batch {
-    const { samples, pipeline: { floats, size: [height, width] }, onError } = this.#options;
+    const { samples, pipeline: { floats, size: [height, width] } } = this.#options;
     const skipped: SkippedSample[] = [];
     const kept: number[] = [];
-    rows.forEach((result, row) => {
-      const index = planned[row];
-      if (result.status === "fulfilled") {
-        if (kept.length < row) {
-          images.copyWithin(kept.length * floats, row * floats, (row + 1) * floats);
-        }
-        kept.push(index);
-      } else if (onError === "skip" && result.reason instanceof DataError) {
+    planned.forEach((index, row) => {
+      const result = rows[row];
+      if (result.status === "rejected") {
         skipped.push({ index, path: samples[index].path, reason: result.reason.reason });
-      } else {
-        throw result.reason;
+        return;
       }
+      if (kept.length < row) {
+        images.copyWithin(kept.length * floats, row * floats, (row + 1) * floats);
+      }
+      kept.push(row);
     });
     return {
       step,
       images: images.subarray(0, kept.length * floats),
-      labels: Int32Array.from(kept, (index) => samples[index].label),
-      indices: Uint32Array.from(kept),
+      labels: Int32Array.from(kept, (row) => samples[planned[row]].label),
+      indices: Uint32Array.from(kept, (row) => planned[row]),
       height,
       width,
       skipped,
+      ...(mix && {
+        mix: { ...mix, partnerLabels: Int32Array.from(kept, (row) => mix.partnerLabels[row]) },
+      }),
     };
   }
 

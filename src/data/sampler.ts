@@ -34,6 +34,11 @@ export interface EpochStep {
   globalRows: number;
   /** Where this rank's share begins among the step's samples. */
   rowOffset: number;
+  /**
+   * The sample before this rank's first one among the step's, whose last comes before its first: mixing
+   * takes each row's partner from the row before it.
+   */
+  partnerIndex: number;
 }
 
 /**
@@ -58,7 +63,8 @@ export function planEpoch(options: EpochPlanOptions): EpochStep[] {
     const globalRows = Math.min(globalBatch, length - first);
     const { rows, rowOffset } = shareOf(globalRows, rank, worldSize);
     const indices = order.subarray(first + rowOffset, first + rowOffset + rows);
-    plan.push({ step, indices, globalRows, rowOffset });
+    const partnerIndex = order[first + (rowOffset + globalRows - 1) % globalRows];
+    plan.push({ step, indices, globalRows, rowOffset, partnerIndex });
   }
   return plan;
 }

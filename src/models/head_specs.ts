@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from "zod";
-import { namedSpecSchema } from "../base/named_specs.ts";
+import { namedSchema } from "../base/named_specs.ts";
 
 const features = z.int("give a whole number of features").positive("give at least 1 feature");
 
@@ -27,21 +27,26 @@ const LAYERS = {
   LogSoftmax: z.strictObject({}),
 };
 
-const layerSchema = namedSpecSchema({
-  what: "layer",
-  example: "{ Linear: 500 }",
-  schemas: LAYERS,
-  shorthands: {
-    Linear: (value) =>
-      Array.isArray(value)
-        ? {
-          inFeatures: value[0],
-          outFeatures: value[1],
-          ...(value.length > 2 ? { more: value } : {}),
-        }
-        : { outFeatures: value },
-    Dropout: (value) => ({ p: value }),
+type Arguments = { [Name in keyof typeof LAYERS]: z.output<(typeof LAYERS)[Name]> };
+
+/** One validated layer of a head: its name and all its arguments. */
+export type HeadLayer = {
+  [Name in keyof Arguments]: { [Key in Name]: Arguments[Name] };
+}[keyof Arguments];
+
+const layerSchema = namedSchema<HeadLayer>("layer", "{ Linear: 500 }", {
+  Linear: {
+    schema: LAYERS.Linear,
+    // Two numbers as in nn.Linear(1024, 500); a third one is refused as an unknown argument.
+    shorthand: (value) => {
+      if (!Array.isArray(value)) return { outFeatures: value };
+      const [inFeatures, outFeatures, ...more] = value;
+      return { inFeatures, outFeatures, ...(more.length > 0 ? { third: more[0] } : {}) };
+    },
   },
+  ReLU: { schema: LAYERS.ReLU },
+  Dropout: { schema: LAYERS.Dropout, shorthand: "p" },
+  LogSoftmax: { schema: LAYERS.LogSoftmax },
 });
 
 /** `model.head`: layers from features [n, features] to [n, classes]. */
@@ -62,9 +67,6 @@ export const headSchema = z.array(layerSchema, "give a list of layers").min(
     context.addIssue({ code: "custom", message: "a head needs a Linear layer to the classes" });
   }
 });
-
-/** One validated layer of a head. */
-export type HeadLayer = z.output<typeof layerSchema>;
 
 /** A head's layers as a config may write them. */
 export type HeadInput = z.input<typeof headSchema>;

@@ -65,6 +65,7 @@ export function makeLoaders(
       ...common,
       samples: folder.train,
       pipeline: new TransformPipeline(data.train),
+      mix: data.mix,
     }),
     val: new Loader({
       ...common,

@@ -1,4 +1,7 @@
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
+import { inflateSync } from "node:zlib";
+import pictures from "../fixtures/data/pictures.json" with { type: "json" };
 import type { RgbImage } from "../../src/data/rgb_image.ts";
 
 /** The same noise as in scripts/make_transform_fixtures.py. */
@@ -12,7 +15,19 @@ export function noise(width: number, height: number, seed: number): RgbImage {
   return { width, height, data };
 }
 
+/** A fixture's picture: [width, height, seed] of noise, or the picture rgb.png. */
+export function sourceOf(source: number[] | string): RgbImage {
+  if (typeof source !== "string") return noise(source[0], source[1], source[2]);
+  const { width, height, rgb } = pictures.pictures["rgb.png"];
+  return { width, height, data: new Uint8Array(inflateSync(Buffer.from(rgb, "base64"))) };
+}
+
 /** SHA-256 of some bytes, in hexadecimal. */
 export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** What the fixtures keep of a result. */
+export function shortDigest({ buffer, byteOffset, byteLength }: Uint8Array | Float32Array): string {
+  return sha256(new Uint8Array(buffer, byteOffset, byteLength)).slice(0, 16);
 }

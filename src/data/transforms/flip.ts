@@ -1,0 +1,25 @@
+/**
+ * RandomHorizontalFlip and RandomVerticalFlip.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { flipRgb, orientRgb } from "../rgb_image.ts";
+import { probability } from "./arguments.ts";
+import { define } from "./transform.ts";
+
+/** Mirrored left to right with probability `p`. */
+export const RandomHorizontalFlip = define({
+  schema: z.strictObject({ p: probability.default(0.5) }),
+  shorthand: "p",
+  random: true,
+  onPicture: (image, { p }, random) => random() < p ? flipRgb(image) : image,
+});
+
+/** Mirrored top to bottom with probability `p`. */
+export const RandomVerticalFlip = define({
+  schema: z.strictObject({ p: probability.default(0.5) }),
+  shorthand: "p",
+  random: true,
+  onPicture: (image, { p }, random) => random() < p ? orientRgb(image, 4) : image,
+});

@@ -1,0 +1,63 @@
+/**
+ * The step from bytes to floats, with Normalize in it.
+ *
+ * @module
+ */
+import { z } from "zod";
+import type { RgbImage } from "../rgb_image.ts";
+import { channels } from "./arguments.ts";
+import { define, type FloatImage } from "./transform.ts";
+
+/** (x / 255 − mean) / std per channel: part of the {@linkcode FloatTable}, no step of its own. */
+export const Normalize = define({
+  schema: z.strictObject({
+    mean: channels("the mean", z.number()),
+    std: channels("the standard deviation", z.number().positive()),
+  }),
+  random: false,
+});
+
+/** Mean and standard deviation of each channel. */
+export type Normalization = z.output<typeof Normalize.schema>;
+
+/** The float of each byte: x / 255, which Normalize then moves and scales. */
+export class FloatTable {
+  /** 256 floats for red, then green, then blue. */
+  readonly #floats = new Float32Array(3 * 256);
+  readonly #normalize: Normalization | undefined;
+
+  /** Each step of the computation is rounded to 32 bits, as in PyTorch. */
+  constructor(normalize?: Normalization) {
+    this.#normalize = normalize;
+    for (let channel = 0; channel < 3; channel++) {
+      for (let byte = 0; byte < 256; byte++) {
+        let value = Math.fround(byte / 255);
+        if (normalize) {
+          const centered = Math.fround(value - Math.fround(normalize.mean[channel]));
+          value = centered / Math.fround(normalize.std[channel]);
+        }
+        this.#floats[channel * 256 + byte] = value;
+      }
+    }
+  }
+
+  /** Writes a picture's floats, [height, width, 3], from `offset` on. */
+  write({ data }: RgbImage, target: Float32Array, offset: number): void {
+    const floats = this.#floats;
+    for (let i = 0; i < data.length; i += 3) {
+      target[offset + i] = floats[data[i]];
+      target[offset + i + 1] = floats[256 + data[i + 1]];
+      target[offset + i + 2] = floats[512 + data[i + 2]];
+    }
+  }
+
+  /** The way back: the nearest byte to each float. */
+  bytesOf({ width, height, data }: FloatImage): RgbImage {
+    const { mean, std } = this.#normalize ?? { mean: [0, 0, 0], std: [1, 1, 1] };
+    const bytes = Uint8ClampedArray.from(
+      data,
+      (value, i) => (value * std[i % 3] + mean[i % 3]) * 255,
+    );
+    return { width, height, data: new Uint8Array(bytes.buffer) };
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * RandomRotation, with the pixels of Pillow's `rotate` to the bit.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { orientRgb, type RgbImage } from "../rgb_image.ts";
+import { fill, range, type Rgb } from "./arguments.ts";
+import { between } from "./draw.ts";
+import { requireRoom } from "./limits.ts";
+import { define } from "./transform.ts";
+
+const INTERPOLATIONS = ["nearest", "bilinear"] as const;
+
+/** How {@linkcode rotateRgb} turns a picture. */
+export interface RotateOptions {
+  /** The nearest pixel, or the weighted mean of the four around. */
+  readonly interpolation: (typeof INTERPOLATIONS)[number];
+  /** Whether the result is as large as the turned picture; else it has the picture's size. */
+  readonly expand: boolean;
+  /** What stays in its place, x and y in pixels from the top left corner; `null` is the middle. */
+  readonly center: readonly [x: number, y: number] | null;
+  /** Colour outside of the picture. */
+  readonly fill: Rgb;
+}
+
+const degrees = z.union(
+  [z.number().min(0), range("degrees", z.number())],
+  "give the most degrees either way (0 or more), or [low, high]",
+).transform((value): [number, number] => typeof value === "number" ? [0 - value, value] : value // 0 - 0 rather than -0
+);
+
+/** Turned by a random angle of so many degrees. */
+export const RandomRotation = define({
+  schema: z.strictObject({
+    degrees,
+    interpolation: z.enum(INTERPOLATIONS, `give ${INTERPOLATIONS.join(" or ")}`).default("nearest"),
+    expand: z.boolean("give true or false").default(false),
+    center: z.tuple([z.number(), z.number()], "give [x, y] in pixels").nullable().default(null),
+    fill,
+  }),
+  shorthand: "degrees",
+  random: true,
+  sizeAfter: ({ expand }, before) => expand ? undefined : before,
+  onPicture: (image, args, random) => rotateRgb(image, between(args.degrees, random), args),
+});
+
+/** Where a pixel (x, y) of the result comes from: a·x + b·y + c and d·x + e·y + f. */
+type Affine = [a: number, b: number, c: number, d: number, e: number, f: number];
+
+/**
+ * Turns a picture counterclockwise.
+ *
+ * @param degrees Any angle
+ * @throws {LockstepError} when the picture would become too large
+ */
+export function rotateRgb(image: RgbImage, degrees: number, options: RotateOptions): RgbImage {
+  const rest = degrees % 360;
+  const angle = rest < 0 ? rest + 360 : rest;
+  const orientation = options.center ? undefined : quarterTurn(image, angle, options.expand);
+  if (orientation !== undefined) return orientRgb(image, orientation);
+  const { matrix, width, height } = inverseRotation(image, angle, options);
+  requireRoom("RandomRotation", image, width, height);
+  const result = { width, height, data: new Uint8Array(width * height * 3) };
+  const { fill, interpolation } = options;
+  if (fill.some((value) => value !== 0)) {
+    for (let at = 0; at < result.data.length; at += 3) result.data.set(fill, at);
+  }
+  if (interpolation === "bilinear") sampleBilinear(image, matrix, result);
+  else if (fitsFixedPoint(matrix, result)) sampleFixedPoint(image, matrix, result);
+  else sampleNearest(image, matrix, result);
+  return result;
+}
+
+/** The EXIF orientation that turns as far, for angles at which no pixel needs to be computed. */
+function quarterTurn(image: RgbImage, angle: number, expand: boolean): number | undefined {
+  if (angle === 0) return 1;
+  if (angle === 180) return 3;
+  if (!expand && image.width !== image.height) return undefined;
+  return angle === 90 ? 8 : angle === 270 ? 6 : undefined;
+}
+
+/** The way back from the turned picture, and its size. */
+function inverseRotation(
+  image: RgbImage,
+  angle: number,
+  { expand, center }: RotateOptions,
+): { matrix: Affine; width: number; height: number } {
+  const { width, height } = image;
+  const [x, y] = center ?? [width / 2, height / 2];
+  const radians = -(angle * (Math.PI / 180));
+  const cos = rounded(Math.cos(radians)), sin = rounded(Math.sin(radians));
+  const matrix: Affine = [cos, sin, 0, rounded(-Math.sin(radians)), cos, 0];
+  const [left, top] = transformed(matrix, -x, -y);
+  matrix[2] = left + x;
+  matrix[5] = top + y;
+  if (!expand) return { matrix, width, height };
+  const corners = [[0, 0], [width, 0], [width, height], [0, height]]
+    .map(([cornerX, cornerY]) => transformed(matrix, cornerX, cornerY));
+  const extent = (axis: 0 | 1) => {
+    const along = corners.map((corner) => corner[axis]);
+    return Math.ceil(Math.max(...along)) - Math.floor(Math.min(...along));
+  };
+  const size = { width: extent(0), height: extent(1) };
+  [matrix[2], matrix[5]] = transformed(
+    matrix,
+    -(size.width - width) / 2,
+    -(size.height - height) / 2,
+  );
+  return { matrix, ...size };
+}
+
+function transformed([a, b, c, d, e, f]: Affine, x: number, y: number): [number, number] {
+  return [a * x + b * y + c, d * x + e * y + f];
+}
+
+/** 15 digits, so that a right angle has zeros. */
+function rounded(value: number): number {
+  return Number(value.toFixed(15));
+}
+
+/**
+ * Whether 16 bits are enough before the point. Without a turn (by 0 or 180 degrees around a given center)
+ * Pillow stays with floats.
+ */
+function fitsFixedPoint(matrix: Affine, { width, height }: RgbImage): boolean {
+  if (matrix[1] === 0 && matrix[3] === 0) return false;
+  return [[0, 0], [width, height], [0, height], [width, 0]].every(([x, y]) =>
+    transformed(matrix, x, y).every((value) => Math.abs(value) < 32768)
+  );
+}
+
+/** The nearest pixels, found by adding up numbers of 16 bits before and 16 behind the point. */
+function sampleFixedPoint(
+  { width, height, data: source }: RgbImage,
+  [a, b, c, d, e, f]: Affine,
+  result: RgbImage,
+): void {
+  const fixed = (value: number) => Math.floor(value * 65536 + 0.5) | 0;
+  const right = fixed(a), down = fixed(d);
+  let rowX = fixed(c + a * 0.5 + b * 0.5), rowY = fixed(f + d * 0.5 + e * 0.5);
+  for (let y = 0, at = 0; y < result.height; y++) {
+    let inX = rowX, inY = rowY;
+    for (let x = 0; x < result.width; x++, at += 3) {
+      const column = inX >> 16, row = inY >> 16;
+      if (column >= 0 && column < width && row >= 0 && row < height) {
+        const from = (row * width + column) * 3;
+        result.data[at] = source[from];
+        result.data[at + 1] = source[from + 1];
+        result.data[at + 2] = source[from + 2];
+      }
+      inX = (inX + right) | 0;
+      inY = (inY + down) | 0;
+    }
+    rowX = (rowX + fixed(b)) | 0;
+    rowY = (rowY + fixed(e)) | 0;
+  }
+}
+
+/** The nearest pixels, found by adding up 64-bit floats. */
+function sampleNearest(
+  { width, height, data: source }: RgbImage,
+  [a, b, c, d, e, f]: Affine,
+  result: RgbImage,
+): void {
+  let rowX = c + b * 0.5 + a * 0.5, rowY = f + e * 0.5 + d * 0.5;
+  for (let y = 0, at = 0; y < result.height; y++) {
+    let inX = rowX, inY = rowY;
+    for (let x = 0; x < result.width; x++, at += 3) {
+      if (inX >= 0 && inX < width && inY >= 0 && inY < height) {
+        const from = (Math.trunc(inY) * width + Math.trunc(inX)) * 3;
+        result.data[at] = source[from];
+        result.data[at + 1] = source[from + 1];
+        result.data[at + 2] = source[from + 2];
+      }
+      inX += a;
+      inY += d;
+    }
+    rowX += b;
+    rowY += e;
+  }
+}
+
+/** Means of the four pixels around each place; beyond the picture's edge the outermost pixels go on. */
+function sampleBilinear(
+  { width, height, data: source }: RgbImage,
+  [a, b, c, d, e, f]: Affine,
+  result: RgbImage,
+): void {
+  for (let y = 0, at = 0; y < result.height; y++) {
+    for (let x = 0; x < result.width; x++, at += 3) {
+      const inX = a * (x + 0.5) + b * (y + 0.5) + c;
+      const inY = d * (x + 0.5) + e * (y + 0.5) + f;
+      if (!(inX >= 0 && inX < width && inY >= 0 && inY < height)) continue;
+      const left = Math.floor(inX - 0.5), top = Math.floor(inY - 0.5);
+      const shareX = inX - 0.5 - left, shareY = inY - 0.5 - top;
+      const column = Math.max(left, 0) * 3, nextColumn = Math.min(left + 1, width - 1) * 3;
+      const row = Math.max(top, 0) * width * 3;
+      const nextRow = Math.min(top + 1, height - 1) * width * 3;
+      for (let channel = 0; channel < 3; channel++) {
+        const upper = source[row + column + channel];
+        const lower = source[nextRow + column + channel];
+        const above = upper + (source[row + nextColumn + channel] - upper) * shareX;
+        const below = lower + (source[nextRow + nextColumn + channel] - lower) * shareX;
+        result.data[at + channel] = Math.trunc(above + (below - above) * shareY);
+      }
+    }
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * All transforms by their names, which are torchvision's.
+ *
+ * @module
+ */
+import type { z } from "zod";
+import { ColorJitter, RandomGrayscale } from "./color.ts";
+import { CenterCrop, RandomCrop, RandomResizedCrop } from "./crop.ts";
+import { RandomErasing } from "./erase.ts";
+import { RandomHorizontalFlip, RandomVerticalFlip } from "./flip.ts";
+import { Normalize } from "./normalize.ts";
+import { Pad } from "./pad.ts";
+import { Resize } from "./resize.ts";
+import { RandomRotation } from "./rotate.ts";
+import type { Transform } from "./transform.ts";
+
+/** What a config may name. */
+export const TRANSFORMS = {
+  RandomResizedCrop,
+  RandomCrop,
+  RandomHorizontalFlip,
+  RandomVerticalFlip,
+  RandomRotation,
+  ColorJitter,
+  RandomGrayscale,
+  Resize,
+  CenterCrop,
+  Pad,
+  Normalize,
+  RandomErasing,
+};
+
+/** Name of a transform, as in torchvision. */
+export type TransformName = keyof typeof TRANSFORMS;
+
+/** One validated transform: its name and all its arguments. */
+export type TransformSpec = {
+  [Name in TransformName]: { [Key in Name]: z.output<(typeof TRANSFORMS)[Name]["schema"]> };
+}[TransformName];
+
+/** A spec's name, transform and arguments. */
+export function partsOf(
+  spec: TransformSpec,
+): { name: TransformName; transform: Transform<unknown>; args: unknown } {
+  const [[name, args]] = Object.entries(spec) as [[TransformName, unknown]];
+  return { name, transform: TRANSFORMS[name], args };
+}

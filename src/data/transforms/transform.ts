@@ -1,0 +1,57 @@
+/**
+ * What a transform is made of.
+ *
+ * @module
+ */
+import type { z } from "zod";
+import type { RandomStream } from "../../base/random.ts";
+import type { RgbImage } from "../rgb_image.ts";
+import type { Size } from "./arguments.ts";
+
+/** A picture after the step from bytes to floats. */
+export interface FloatImage {
+  readonly width: number;
+  readonly height: number;
+  /** [height, width, 3], normalized. */
+  readonly data: Float32Array;
+}
+
+/**
+ * One transform: the arguments it takes and what it does with them. Which of the last two functions it has
+ * decides where it may stand: those on bytes come before those on floats.
+ */
+export interface Transform<Arguments> {
+  /** Checks the arguments of a config, and puts defaults in. */
+  readonly schema: z.ZodObject;
+  /** The argument that a bare number or list stands for. */
+  readonly shorthand?: string;
+  /** Whether it draws random numbers: then its result is another in each epoch. */
+  readonly random: boolean;
+  /**
+   * The size of what comes out of a picture of the size `before`; without this function the size stays.
+   *
+   * @param before `undefined` when it depends on the picture, and so may the result
+   */
+  sizeAfter?(args: Arguments, before: Size | undefined): Size | undefined;
+  /**
+   * Why it can't work on pictures of this size, as a whole sentence with the cure.
+   *
+   * @returns Nothing when it can
+   */
+  problemWith?(args: Arguments, before: Size): string | undefined;
+  /**
+   * @param random Draws the parameters
+   * @returns A new picture, or the given one when there is nothing to do
+   * @throws {LockstepError} when this picture can't be used
+   */
+  onPicture?(image: RgbImage, args: Arguments, random: RandomStream): RgbImage;
+  /** Changes the floats in their place. */
+  onFloats?(image: FloatImage, args: Arguments, random: RandomStream): void;
+}
+
+/** Types a transform by the schema of its arguments. */
+export function define<Schema extends z.ZodObject>(
+  transform: Transform<z.output<Schema>> & { readonly schema: Schema },
+): Transform<z.output<Schema>> & { readonly schema: Schema } {
+  return transform;
+}
