@@ -1,7 +1,7 @@
 /**
  * Numbers that TypeScript and Python make alike, so that a network's parameters and inputs need no storing.
  *
- * `scripts/make_model_fixtures.py` holds the same generator for PyTorch; `fillCheck` in the fixtures ties both.
+ * `scripts/make_model_fixtures.py` holds the same generator for PyTorch; `fillCheck` in the parity fixtures ties both.
  *
  * @module
  */
@@ -28,7 +28,9 @@ export function unit(seed: number, index: number): number {
 /** `count` float32 values in [−scale, scale). */
 export function deterministicValues(name: string, count: number, scale = 1): Float32Array {
   const seed = seedOf(name);
-  return Float32Array.from({ length: count }, (_, index) => scale * unit(seed, index));
+  const values = new Float32Array(count);
+  for (let index = 0; index < count; index++) values[index] = scale * unit(seed, index);
+  return values;
 }
 
 /**
@@ -46,43 +48,28 @@ export function deterministicValues(name: string, count: number, scale = 1): Flo
 export function deterministicFill(name: string, shape: readonly number[]): Float32Array {
   const seed = seedOf(name);
   const count = shape.reduce((product, size) => product * size, 1);
-  const fanIn = shape.slice(1).reduce((product, size) => product * size, 1);
-  const value = valueOf(name, shape.length, fanIn);
-  return Float32Array.from({ length: count }, (_, index) => value(unit(seed, index)));
-}
-
-function valueOf(name: string, rank: number, fanIn: number): (u: number) => number {
-  if (name.endsWith("running_var")) return (u) => 1 + 0.5 * Math.abs(u);
-  if (name.endsWith("num_batches_tracked")) return () => 0;
-  if (!name.endsWith("weight")) return (u) => 0.1 * u;
-  if (rank === 1) return (u) => 1 + 0.1 * u;
-  const bound = Math.sqrt((rank === 2 ? 1 : 6) / fanIn);
-  return (u) => bound * u;
-}
-
-/** What the fixtures keep of a tensor. */
-export interface TensorSummary {
-  sum: number;
-  /** Square root of the sum of squares. */
-  norm: number;
-  /** Dot product with the values of `deterministicValues("projection", count)`: notices a permutation. */
-  projection: number;
-  /** Elements ⌊(2k + 1) · count / 16⌋ for k = 0 … 7. */
-  values: number[];
-}
-
-/** Summarizes a tensor in PyTorch's layout, row-major, in double precision. */
-export function summarize(tensor: ArrayLike<number>): TensorSummary {
-  const seed = seedOf("projection");
-  let sum = 0, squares = 0, projection = 0;
-  for (let i = 0; i < tensor.length; i++) {
-    sum += tensor[i];
-    squares += tensor[i] ** 2;
-    projection += tensor[i] * Math.fround(unit(seed, i));
+  const { offset, scale, absolute } = lawOf(name, shape);
+  const values = new Float32Array(count);
+  // A plain loop: the largest layers have 100 million elements.
+  for (let index = 0; index < count; index++) {
+    const u = unit(seed, index);
+    values[index] = offset + scale * (absolute ? Math.abs(u) : u);
   }
-  const values = Array.from(
-    { length: 8 },
-    (_, k) => tensor[Math.floor((2 * k + 1) * tensor.length / 16)],
-  );
-  return { sum, norm: Math.sqrt(squares), projection, values };
+  return values;
+}
+
+/** How a value follows from u: `offset + scale · u`, or from |u|. */
+interface Law {
+  readonly offset: number;
+  readonly scale: number;
+  readonly absolute?: boolean;
+}
+
+function lawOf(name: string, shape: readonly number[]): Law {
+  if (name.endsWith("running_var")) return { offset: 1, scale: 0.5, absolute: true };
+  if (name.endsWith("num_batches_tracked")) return { offset: 0, scale: 0 };
+  if (!name.endsWith("weight")) return { offset: 0, scale: 0.1 };
+  if (shape.length === 1) return { offset: 1, scale: 0.1 };
+  const fanIn = shape.slice(1).reduce((product, size) => product * size, 1);
+  return { offset: 0, scale: Math.sqrt((shape.length === 2 ? 1 : 6) / fanIn) };
 }

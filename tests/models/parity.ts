@@ -1,0 +1,305 @@
+/**
+ * Holds a network to what PyTorch's computes, from the fixtures of `scripts/make_parity_fixtures.py`.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { tf } from "../../src/engine/tf.ts";
+import { readInto, tensorFrom } from "../../src/engine/transfer.ts";
+import type { ModelName } from "../../src/models/config.ts";
+import { applyModel } from "../../src/models/heads.ts";
+import { type Parameter, parametersOf, toTorch } from "../../src/models/parameters.ts";
+import { ARCHITECTURES } from "../../src/models/registry.ts";
+import { assignTorch } from "../../src/models/state_dict.ts";
+import type { OptimizerConfig } from "../../src/optim/config.ts";
+import { Replica } from "../../src/train/replica.ts";
+import { deterministicFill, deterministicValues } from "../support/deterministic_fill.ts";
+import { rowStep, summarize, summaryError, type TensorSummary } from "../support/tensor_summary.ts";
+import { assertWithin, type FilledInput, inputImages } from "./fixture_model.ts";
+
+/** What PyTorch found for a parameter or buffer. */
+interface ParityTensor {
+  readonly shape: readonly number[];
+  /** Root mean square and largest magnitude as torchvision draws it. */
+  readonly drawn?: readonly [number, number];
+  readonly gradient?: TensorSummary;
+  /** What 3 steps by SGD change in it. */
+  readonly sgd: TensorSummary;
+  /** What 3 steps by Adam change in it. */
+  readonly adam: TensorSummary;
+  /** The gradient is 0 but for rounding: of a bias that BatchNorm takes away again. */
+  readonly nil?: boolean;
+}
+
+/** A fixture. */
+export interface ParityFixture {
+  readonly numClasses: number;
+  readonly input: FilledInput;
+  readonly labels: readonly number[];
+  readonly normBias: number;
+  readonly steps: number;
+  readonly sgd: { lr: number; momentum: number; weightDecay: number };
+  readonly adam: { lr: number; betas: [number, number]; eps: number };
+  readonly evalLogits: readonly (readonly number[])[];
+  /** With Inception's `transformInput`. */
+  readonly transformedLogits?: readonly (readonly number[])[];
+  readonly sgdLosses: readonly number[];
+  readonly adamLosses: readonly number[];
+  /** By PyTorch's names. */
+  readonly tensors: Readonly<Record<string, ParityTensor>>;
+}
+
+/** Share of the largest magnitude, or of the norm, that a result may be off. */
+const TOLERANCE = 1e-4;
+
+/**
+ * Where PyTorch's own float32 lies further from its float64 than an eighth of {@linkcode TOLERANCE} (a sum that
+ * nearly cancels, or in Adam a gradient near 0, whose sign alone counts), so many times that much is let pass.
+ */
+const OF_PYTORCHS_OWN = 8;
+
+/** Share of a tensor's own norm that counts with that of its change: float32 keeps no more of it. */
+const FLOOR = 1e-3;
+
+/** A parameter or buffer beside what is expected of it. */
+interface Held {
+  readonly parameter: Parameter;
+  readonly expected: ParityTensor;
+  /** PyTorch's name. */
+  readonly torchName: string;
+}
+
+/** Reads a network's fixture. */
+export async function readParity(name: ModelName): Promise<ParityFixture> {
+  const url = new URL(`../fixtures/parity/${name}.json`, import.meta.url);
+  return JSON.parse(await Deno.readTextFile(url));
+}
+
+/** A network beside what PyTorch found. */
+export class Parity {
+  readonly #model: tf.LayersModel;
+  readonly #fixture: ParityFixture;
+  readonly #held: readonly Held[];
+  /** What the network has before it learns, in the order of the parameters. */
+  #start: tf.Tensor[] = [];
+
+  /** @throws {AssertionError} when names or shapes aren't PyTorch's */
+  constructor(model: tf.LayersModel, name: ModelName, fixture: ParityFixture) {
+    const { renameState = (torchName: string) => torchName } = ARCHITECTURES[name];
+    const expected = new Map(
+      Object.entries(fixture.tensors).map(([torchName, tensor]) => [
+        renameState(torchName),
+        { torchName, expected: tensor },
+      ]),
+    );
+    const parameters = parametersOf(model);
+    const shapes = (entries: (readonly [string, readonly number[]])[]) =>
+      Object.fromEntries(entries.sort());
+    assert.deepEqual(
+      shapes(parameters.map((parameter) => [parameter.name, parameter.torchShape])),
+      shapes([...expected].map(([own, { expected: { shape } }]) => [own, shape])),
+    );
+    this.#model = model;
+    this.#fixture = fixture;
+    this.#held = parameters.map((parameter) => ({ parameter, ...expected.get(parameter.name)! }));
+  }
+
+  /** Holds the weights, as they are drawn, to the sizes of torchvision's. */
+  assertDrawn(): void {
+    for (const { parameter: { name, variable }, expected: { drawn } } of this.#held) {
+      if (!drawn) continue;
+      const [rms, largest] = drawn;
+      const own = tf.tidy(() =>
+        [tf.sqrt(tf.mean(tf.square(variable))), tf.max(tf.abs(variable))].map(scalarOf)
+      );
+      if (rms === largest) {
+        assert.deepEqual(own, [rms, largest], name);
+        continue;
+      }
+      // Six deviations of the difference of two samples.
+      const room = 6 / Math.sqrt(variable.size);
+      assert.ok(Math.abs(own[0] / rms - 1) <= room, `${name}: size ${own[0]}, expected ${rms}`);
+      if (variable.size < 1000) continue;
+      // √3 times the root mean square bounds a uniform distribution, and no normal one.
+      const isUniform = largest / rms < 1.8;
+      assert.equal(own[1] / own[0] < 1.8, isUniform, `${name}: uniform ${isUniform}`);
+    }
+  }
+
+  /** Gives the network the parameters and buffers that PyTorch's had. */
+  fill(): void {
+    const names = new Set(this.#held.map(({ torchName }) => torchName));
+    for (const { parameter: { variable, kind, torchShape }, torchName } of this.#held) {
+      const values = deterministicFill(torchName, torchShape);
+      if (names.has(torchName.replace(/bias$/, "running_mean")) && torchName.endsWith("bias")) {
+        for (let i = 0; i < values.length; i++) values[i] += this.#fixture.normBias;
+      }
+      assignTorch(variable, values, torchShape, kind);
+    }
+    this.#start = this.#held.map(({ parameter }) => tf.clone(parameter.variable));
+  }
+
+  /** Gives the network again what {@linkcode Parity.fill} gave it. */
+  reset(): void {
+    this.#held.forEach(({ parameter }, index) => parameter.variable.assign(this.#start[index]));
+  }
+
+  /** Holds the logits in eval mode to PyTorch's. */
+  assertLogits(expected: readonly (readonly number[])[], model = this.#model): void {
+    const { images, height, width } = this.#batch();
+    const logits = tf.tidy(() => {
+      const bytes = new Uint8Array(images.buffer);
+      const input = tensorFrom([images.length / height / width / 3, height, width, 3], "float32", bytes);
+      return applyModel(model, input, false).map((tensor) => tensor.arraySync());
+    });
+    assert.equal(logits.length, 1, "the auxiliary classifier counts in training only");
+    assertWithin(logits[0].flat(), expected.flat(), TOLERANCE, "logits");
+  }
+
+  /** Copies the parameters and buffers into another network of the same kind. */
+  copyInto(model: tf.LayersModel): void {
+    parametersOf(model).forEach(({ variable }, index) =>
+      variable.assign(this.#held[index].parameter.variable)
+    );
+  }
+
+  /** Trains, and holds losses, gradients of the first step and all changes to PyTorch's. */
+  async assertLearns(by: "sgd" | "adam", capture: boolean): Promise<void> {
+    const { steps, labels, [by]: { lr }, [`${by}Losses` as const]: losses } = this.#fixture;
+    const replica = new Replica(this.#model, {
+      optimizer: { settings: settingsOf(by, this.#fixture), lr },
+      capture,
+    });
+    try {
+      const place = { seed: [0, 0], globalRows: labels.length, rowOffset: 0 } as const;
+      const found: number[] = [];
+      for (let step = 1; step <= steps; step++) {
+        const { lossSum, weight } = await replica.forwardBackward(this.#batch(), place);
+        found.push(lossSum / weight);
+        if (step === 1) this.#assertGradients(replica);
+        await replica.applyUpdate(replica.vector, { rates: [lr], step });
+      }
+      assertWithin(found, losses, TOLERANCE, "losses");
+      this.#assertChanges(by);
+    } finally {
+      replica.dispose();
+    }
+  }
+
+  /** Releases what {@linkcode Parity.fill} kept; the network stays. */
+  dispose(): void {
+    tf.dispose(this.#start);
+    this.#start = [];
+  }
+
+  #batch() {
+    const { input, labels } = this.#fixture;
+    const [count, channels, height, width] = input.shape;
+    const images = inputImages(input);
+    const patches = deterministicValues(`${input.name}.patches`, count * channels * 16, input.scale);
+    for (let i = 0; i < images.length; i++) {
+      const channel = i % channels;
+      const x = Math.floor(i / channels) % width;
+      const y = Math.floor(i / channels / width) % height;
+      const image = Math.floor(i / channels / width / height);
+      const patch = 4 * Math.floor(y * 4 / height) + Math.floor(x * 4 / width);
+      images[i] += patches[(image * channels + channel) * 16 + patch];
+    }
+    return { images, labels: Int32Array.from(labels), height, width };
+  }
+
+  /** The gradients stand in the vector one after the other. */
+  #assertGradients({ vector }: Replica): void {
+    const learning = this.#held.filter(({ parameter }) => !parameter.buffer);
+    let offset = 0;
+    let weightNorm = 0;
+    for (const { parameter, expected } of learning) {
+      const { shape, size } = parameter.variable;
+      const part = vector.subarray(offset, offset += 4 * size);
+      const gradient = tensorFrom(shape, "float32", part);
+      const actual = summaryOf(gradient, parameter);
+      gradient.dispose();
+      if (expected.nil) {
+        // A bias comes right behind the weight of its layer.
+        assert.ok(actual[0] <= 1e-5 * weightNorm, `${parameter.name}: gradient ${actual[0]}`);
+      } else {
+        this.#assertNear(`gradient of ${parameter.name}`, actual, expected.gradient!, size);
+      }
+      weightNorm = actual[0];
+    }
+    assert.equal(learning.length, Object.values(this.#fixture.tensors).filter((t) => t.gradient).length);
+  }
+
+  #assertChanges(by: "sgd" | "adam"): void {
+    const { steps, adam } = this.#fixture;
+    this.#held.forEach(({ parameter, expected }, index) => {
+      const { variable, name } = parameter;
+      const before = tf.tidy(() => scalarOf(tf.norm(this.#start[index])));
+      const change = tf.tidy(() => tf.sub(variable, this.#start[index]));
+      if (expected.nil && by === "adam") {
+        // Adam makes steps of its rate out of any gradient, be it rounding errors.
+        const largest = tf.tidy(() => scalarOf(tf.max(tf.abs(change))));
+        assert.ok(largest <= 1.01 * steps * adam.lr, `${name}: ${largest} by adam`);
+      } else {
+        const actual = summaryOf(change, parameter);
+        this.#assertNear(`${name} by ${by}`, actual, expected[by], variable.size, FLOOR * before);
+      }
+      change.dispose();
+    });
+  }
+
+  #assertNear(
+    what: string,
+    actual: TensorSummary,
+    expected: TensorSummary,
+    count: number,
+    floor = 0,
+  ): void {
+    const [, , , , , deviation = 0] = expected;
+    const room = Math.max(TOLERANCE, OF_PYTORCHS_OWN * deviation);
+    const error = summaryError(actual, expected, count, floor);
+    if ((globalThis as any).DEBUG) return (globalThis as any).DEBUG.push([what, error, room]);
+    assert.ok(
+      error <= room,
+      `${what}: off by ${error.toExponential(1)}, may be by ${room.toExponential(1)}: ` +
+        `[${actual}], expected [${expected}]`,
+    );
+  }
+}
+
+function settingsOf(by: "sgd" | "adam", { sgd, adam }: ParityFixture): OptimizerConfig {
+  const { momentum, weightDecay } = sgd;
+  const { betas, eps } = adam;
+  return by === "sgd"
+    ? { optimizer: "sgd", momentum, weightDecay, dampening: 0, nesterov: false }
+    : { optimizer: "adam", betas, eps, weightDecay: 0 };
+}
+
+/** Summarizes a tensor in tfjs's layout. */
+function summaryOf(tensor: tf.Tensor, { kind }: Parameter): TensorSummary {
+  const step = rowStep(tensor.size);
+  let rows = new Float32Array(0);
+  let norm: number | undefined;
+  tf.tidy(() => {
+    if (step === 1) {
+      rows = elementsOf(toTorch(tensor, kind));
+      return;
+    }
+    assert.equal(kind, "linear", "PyTorch's first axis is the last one here");
+    const [inputs, units] = tensor.shape;
+    const some = tf.stridedSlice(tensor, [0, 0], [inputs, units], [1, step]);
+    rows = elementsOf(toTorch(some, kind));
+    norm = scalarOf(tf.norm(tensor));
+  });
+  return summarize(rows, norm);
+}
+
+function elementsOf(tensor: tf.Tensor): Float32Array {
+  const elements = new Float32Array(tensor.size);
+  readInto(tensor, new Uint8Array(elements.buffer));
+  return elements;
+}
+
+function scalarOf(tensor: tf.Tensor): number {
+  return tensor.dataSync()[0];
+}
