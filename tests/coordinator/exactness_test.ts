@@ -171,3 +171,17 @@ Deno.test("a run that stops within an epoch goes on to the same bits, averages a
       whole.history.losses.map((point) => point.examples),
     );
   }));
+
+Deno.test("mixed pictures and labels are the same for any number of workers", () =>
+  withTemporaryFolder(async (folder) => {
+    const root = join(folder, "pictures");
+    await makePictures(root);
+    const { data } = tinyConfig(root);
+    const plain = await trained(root, { train: { epochs: 3 } });
+    const mixed = { data: { ...data, mix: [{ MixUp: 1 }, "CutMix"] }, train: { epochs: 3 } };
+    const one = await trained(root, mixed);
+    assert.ok(relativeDifference(one.model, plain.model) > 1e-3, "mixing changes what is learnt");
+    const two = await trained(root, { ...mixed, workers: 2 });
+    const difference = relativeDifference(two.model, one.model);
+    assert.ok(difference <= 1e-5, `they differ by ${difference}`);
+  }));

@@ -149,7 +149,11 @@ export class Parity {
     const { images, height, width } = this.#batch();
     const logits = tf.tidy(() => {
       const bytes = new Uint8Array(images.buffer);
-      const input = tensorFrom([images.length / height / width / 3, height, width, 3], "float32", bytes);
+      const input = tensorFrom(
+        [images.length / height / width / 3, height, width, 3],
+        "float32",
+        bytes,
+      );
       return applyModel(model, input, false).map((tensor) => tensor.arraySync());
     });
     assert.equal(logits.length, 1, "the auxiliary classifier counts in training only");
@@ -196,7 +200,11 @@ export class Parity {
     const { input, labels } = this.#fixture;
     const [count, channels, height, width] = input.shape;
     const images = inputImages(input);
-    const patches = deterministicValues(`${input.name}.patches`, count * channels * 16, input.scale);
+    const patches = deterministicValues(
+      `${input.name}.patches`,
+      count * channels * 16,
+      input.scale,
+    );
     for (let i = 0; i < images.length; i++) {
       const channel = i % channels;
       const x = Math.floor(i / channels) % width;
@@ -227,7 +235,10 @@ export class Parity {
       }
       weightNorm = actual[0];
     }
-    assert.equal(learning.length, Object.values(this.#fixture.tensors).filter((t) => t.gradient).length);
+    assert.equal(
+      learning.length,
+      Object.values(this.#fixture.tensors).filter((t) => t.gradient).length,
+    );
   }
 
   #assertChanges(by: "sgd" | "adam"): void {
