@@ -53,16 +53,16 @@ NOTABLE = 1e-5
 # BatchNorm: the more, the fewer inputs of ReLUs are near 0.
 SPECS = {
     "alexnet": {"input": 0},
-    "densenet121": {"input": 3},
+    "densenet121": {"input": 0},
     "efficientnet_lite0": {"input": 1},
     "inception_v3": {"input": 0, "shape": [4, 3, 299, 299], "normBias": 2},
     "mobilenet_v2": {"input": 9},
     "plain_cnn": {"input": 3, "shape": [4, 3, 16, 18]},
     "resnet18": {"input": 2},
-    "resnet34": {"input": 0},
+    "resnet34": {"input": 6},
     "resnet50": {"input": 2},
-    "squeezenet1_0": {"input": 0},
-    "squeezenet1_1": {"input": 0},
+    "squeezenet1_0": {"input": 4},
+    "squeezenet1_1": {"input": 4},
     "vgg11_bn": {"input": 0},
     "vgg16_bn": {"input": 0},
 }
