@@ -1,0 +1,235 @@
+/**
+ * Training epoch by epoch: steps, validations, what is kept of them.
+ *
+ * @module
+ */
+import { perClassAccuracy } from "../metrics/confusion.ts";
+import { learningRateAt } from "../optim/schedule.ts";
+import { writeCurves } from "../reports/curves.ts";
+import type { EventLog } from "../reports/event_log.ts";
+import { type EpochRecord, type History, writeHistory } from "../reports/history.ts";
+import { validationLine } from "../reports/lines.ts";
+import { writeLossCurve } from "../reports/loss_curve.ts";
+import { type Prediction, writePredictions } from "../reports/predictions.ts";
+import { COMMANDS } from "../train/commands.ts";
+import {
+  type EpochContext,
+  type Skipped,
+  type Totals,
+  type TrainedEpoch,
+  trainEpoch,
+  validate,
+  type Validated,
+} from "./epochs.ts";
+import { writePredictionsPicture } from "./pictures.ts";
+import type { PreparedRun } from "./prepare.ts";
+import { nextEpoch, type Position, saveBest, saveLast } from "./run_state.ts";
+
+/** Milliseconds that a step may take to end after an interruption, before it is given up. */
+const STOP_MS = 2_500;
+
+/** Points of the training loss per epoch, unless `train.logEverySteps` says otherwise. */
+const LOSS_POINTS = 20;
+
+/** A run on its way. */
+export interface RunContext extends EpochContext {
+  readonly folder: string;
+  readonly history: History;
+  readonly events: EventLog;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Trains and validates from a position, which moves along, to the last epoch. */
+export async function runEpochs(context: RunContext, position: Position): Promise<void> {
+  const { run: { config, folder: { train } }, history, signal } = context;
+  if (config.validate.atStart && history.validations.length === 0) {
+    await validateWithin(context, position);
+  }
+  for (let epoch = position.epoch; epoch <= config.train.epochs; epoch++) {
+    if (epoch !== position.epoch) {
+      Object.assign(position, nextEpoch(position));
+    }
+    const start = performance.now();
+    const imagesPerSecond = await trainPart(context, position);
+    signal?.throwIfAborted();
+    const validated = await validate(context, epoch, signal ?? new AbortController().signal);
+    reportSkipped(context, validated.skipped);
+    const { totals } = position;
+    const { loss, accuracy, count } = validated;
+    history.validations.push({ ...pointAt(position, train.length), loss, accuracy });
+    await recordEpoch(context, position, validated, {
+      epoch,
+      learningRate: lastRate(context.run, epoch),
+      train: { loss: totals.lossSum / totals.weight, accuracy: totals.correct / totals.count },
+      validation: { loss, accuracy, count },
+      seconds: position.seconds + (performance.now() - start) / 1000,
+      imagesPerSecond,
+    });
+  }
+}
+
+/** Trains what is left of an epoch and saves where it stands; returns images per second. */
+async function trainPart(context: RunContext, position: Position): Promise<number> {
+  const { run, folder, signal } = context;
+  if (position.step >= run.stepsPerEpoch) return 0; // stopped between training and validation
+  const spent = { samples: 0, seconds: 0 };
+  const every = run.config.validate.everySteps ?? run.stepsPerEpoch;
+  for (;;) {
+    const until = Math.min(run.stepsPerEpoch, (Math.floor(position.step / every) + 1) * every);
+    const start = performance.now();
+    const trained = await trainSpan(context, position, until);
+    const seconds = (performance.now() - start) / 1000;
+    spent.seconds += seconds;
+    spent.samples += trained.samples;
+    reportSkipped(context, trained.skipped);
+    const secondsPerStep = seconds / (trained.step - position.step);
+    position.step = trained.step;
+    position.totals = trained.totals;
+    position.optimizerSteps += trained.optimizerSteps;
+    if (position.step >= run.stepsPerEpoch || signal?.aborted) break;
+    await validateWithin(context, position, secondsPerStep);
+  }
+  await readState(context);
+  await saveLast(folder, run, { ...position, seconds: position.seconds + spent.seconds });
+  if (signal?.aborted) await writeHistory(folder, context.history);
+  return spent.samples / spent.seconds;
+}
+
+/** Trains up to a number of steps of the epoch, and keeps points of the loss. */
+async function trainSpan(
+  context: RunContext,
+  { epoch, step: startStep, optimizerSteps, totals }: Position,
+  until: number,
+): Promise<TrainedEpoch> {
+  const { run, history, signal } = context;
+  const every = run.config.train.logEverySteps ?? Math.ceil(run.stepsPerEpoch / LOSS_POINTS);
+  const seen = { ...totals };
+  let recent = { lossSum: 0, weight: 0 };
+  const onStep = (step: number, sums: Totals) => {
+    seen.count += sums.count;
+    recent = { lossSum: recent.lossSum + sums.lossSum, weight: recent.weight + sums.weight };
+    if (recent.weight === 0 || (step % every !== 0 && step < until)) return;
+    const point = pointAt({ epoch, step, totals: seen }, run.folder.train.length);
+    history.losses.push({ ...point, loss: recent.lossSum / recent.weight });
+    recent = { lossSum: 0, weight: 0 };
+  };
+  const patience = impatient(signal);
+  const shouldStop = () => signal?.aborted ?? false;
+  return await trainEpoch(
+    context,
+    { epoch, startStep, optimizerSteps },
+    { before: totals, until, shouldStop, onStep },
+    patience.signal,
+  ).finally(() => patience.end());
+}
+
+/** Validates before the first step or within an epoch. */
+async function validateWithin(
+  context: RunContext,
+  position: Position,
+  secondsPerStep?: number,
+): Promise<void> {
+  const { run, history, reporter, events, signal } = context;
+  const { epoch, step, totals } = position;
+  const validated = await validate(context, epoch, signal ?? new AbortController().signal);
+  reportSkipped(context, validated.skipped);
+  const { loss, accuracy } = validated;
+  const point = { ...pointAt(position, run.folder.train.length), loss, accuracy };
+  history.validations.push(point);
+  events.append("validation", point);
+  reporter.info(validationLine({
+    epoch,
+    step,
+    steps: run.stepsPerEpoch,
+    loss,
+    accuracy,
+    ...(totals.weight > 0 ? { trainLoss: totals.lossSum / totals.weight } : {}),
+    ...(secondsPerStep === undefined ? {} : { secondsPerStep }),
+  }));
+}
+
+/** Where a position stands on the axis of pictures seen. */
+function pointAt(
+  { epoch, step, totals }: Pick<Position, "epoch" | "step" | "totals">,
+  samples: number,
+) {
+  return { examples: (epoch - 1) * samples + totals.count, epoch, step };
+}
+
+/** The learning rate of an epoch's last step. */
+function lastRate({ config, stepsPerEpoch }: PreparedRun, epoch: number): number {
+  const { schedule, lr, epochs } = config.train;
+  const place = { epoch, step: stepsPerEpoch - 1 };
+  return learningRateAt(schedule, lr, place, { epochs, stepsPerEpoch });
+}
+
+/** Brings the workers' state into the coordinator's replica. */
+async function readState({ run, crew }: RunContext): Promise<void> {
+  const [first] = await crew.callAll(COMMANDS.readState);
+  run.replica.importState(first.payload!);
+}
+
+/** A signal that fires some time after `signal`: when a step takes too long to wait for its end. */
+function impatient(signal: AbortSignal | undefined): { signal: AbortSignal; end: () => void } {
+  const controller = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const start = () => timer = setTimeout(() => controller.abort(signal!.reason), STOP_MS);
+  signal?.addEventListener("abort", start, { once: true });
+  return {
+    signal: controller.signal,
+    end: () => {
+      signal?.removeEventListener("abort", start);
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Puts an epoch on record: history, best checkpoint, plots. */
+async function recordEpoch(
+  { run, reporter, folder, history, events }: RunContext,
+  position: Position,
+  validated: Validated,
+  record: EpochRecord,
+): Promise<void> {
+  const { config, folder: { classes } } = run;
+  const { epoch, accuracy } = { epoch: record.epoch, accuracy: record.validation.accuracy };
+  history.epochs.push(record);
+  const isBest = history.best.epoch === 0 || accuracy > history.best.accuracy;
+  if (isBest) {
+    history.best = {
+      epoch,
+      accuracy,
+      classes,
+      perClassAccuracy: perClassAccuracy(validated.confusion, classes),
+      confusionMatrix: validated.confusion,
+    };
+    await saveBest(folder, run, position, accuracy);
+    await writePredictions(folder, predictionsOf(run, validated));
+    await writePredictionsPicture(folder, run, epoch, validated.predictions);
+  }
+  await writeHistory(folder, history);
+  await writeCurves(folder, history);
+  await writeLossCurve(folder, history);
+  events.append("epoch", { ...record });
+  reporter.epochDone(record, config.train.epochs, isBest);
+}
+
+/** What the model makes of each validation picture that could be read. */
+function predictionsOf(
+  { folder: { val, classes } }: PreparedRun,
+  { predictions, confidences }: Validated,
+): Prediction[] {
+  return val.filter(({ index }) => predictions[index] >= 0).map(({ index, label, path }) => ({
+    path,
+    trueClass: classes[label],
+    predictedClass: classes[predictions[index]],
+    confidence: confidences[index],
+  }));
+}
+
+function reportSkipped({ reporter, events }: RunContext, skipped: readonly Skipped[]): void {
+  for (const { path, reason } of skipped) {
+    reporter.warn(`Skipped ${path}: ${reason}`);
+    events.append("skipped", { path, reason });
+  }
+}
