@@ -8,8 +8,8 @@ import type { TopLevelSpec } from "vega-lite";
 import { writeFileAtomically } from "../base/paths.ts";
 import { FONT_FAMILY, fontFiles } from "./font.ts";
 
-/** Width of a PNG in pixels. */
-const PNG_WIDTH = 1200;
+/** Pixels of a PNG per unit of the plot: sharp on a dense screen. */
+const PNG_ZOOM = 2;
 
 /** Two colours that colour-blind people can tell apart (Okabe and Ito, 2008), and a quiet one. */
 export const COLOURS = { train: "#0072b2", validation: "#d55e00", quiet: "#555555" };
@@ -40,7 +40,7 @@ export const PLOT_CONFIG = {
 export async function writePlot(folder: string, name: string, spec: TopLevelSpec): Promise<void> {
   const svg = await specAsSvg(spec);
   const { renderSvg } = await import("./svg_picture.ts");
-  const png = renderSvg(svg, await fontFiles(), PNG_WIDTH).render().asPng();
+  const png = renderSvg(svg, await fontFiles(), PNG_ZOOM).render().asPng();
   await writeFileAtomically(join(folder, `${name}.svg`), svg);
   await writeFileAtomically(join(folder, `${name}.png`), png);
 }

@@ -6,8 +6,8 @@
 import { Resvg, type ResvgRenderOptions } from "@resvg/resvg-js";
 import { FONT_FAMILY, type FontFiles } from "./font.ts";
 
-/** Draws an SVG; `width` scales it to that many pixels. */
-export function renderSvg(svg: string, fonts: FontFiles, width?: number): Resvg {
+/** Draws an SVG; `zoom` pixels for each of its units. */
+export function renderSvg(svg: string, fonts: FontFiles, zoom = 1): Resvg {
   const options: ResvgRenderOptions = {
     font: {
       fontFiles: [fonts.regular, fonts.bold],
@@ -15,7 +15,7 @@ export function renderSvg(svg: string, fonts: FontFiles, width?: number): Resvg 
       defaultFontFamily: FONT_FAMILY,
       sansSerifFamily: FONT_FAMILY,
     },
-    ...(width && { fitTo: { mode: "width", value: width } }),
+    fitTo: { mode: "zoom", value: zoom },
   };
   return new Resvg(svg, options);
 }

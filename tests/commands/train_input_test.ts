@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { exists } from "../../src/base/paths.ts";
-import { makePictures, type PictureOptions } from "../support/pictures.ts";
+import { makeCifar } from "../support/cifar.ts";
+import { makePictures, type PictureOptions, transformsFor } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import {
   type CommandResult,
@@ -105,6 +106,37 @@ const refused: Record<string, {
     given: { args: ["--weights", "pretrained-v2", "--set", "model.name=resnet18"] },
     message: /There is one version of the pretrained weights of resnet18 .*: set model\.weights to/,
   },
+  "a head whose sizes don't fit": {
+    given: { args: ["--set", "model.head=[{Linear: [1024, 500]}, ReLU, {Linear: classes}]"] },
+    message: /model\.head.*1024.*64/s,
+  },
+  "a head that doesn't end in the classes": {
+    given: { args: ["--set", "model.head=[{Linear: 7}]"] },
+    message: /model\.head.*7.*3/s,
+  },
+  "an unknown layer in a head": {
+    given: { args: ["--set", "model.head=[{Linaer: classes}]"] },
+    message: /model\.head.*Linaer.*did you mean Linear/s,
+  },
+  "log-probabilities with another loss": {
+    given: { args: ["--set", "model.head=[{Linear: classes}, LogSoftmax]"] },
+    message: /LogSoftmax.*nll/s,
+  },
+  "a pattern that matches no parameter": {
+    given: { args: ["--set", 'model.train=["fc.*", "layer9.*"]'] },
+    message: /model\.train.*layer9\.\*/s,
+  },
+  "a milestone past the last epoch": {
+    given: {
+      args: [
+        "--set",
+        "train.schedule={name: MultiStepLR, milestones: [1, 30]}",
+        "--set",
+        "train.epochs=3",
+      ],
+    },
+    message: /train\.schedule\.milestones: 30.* past the end of the run, which has 3/,
+  },
   "a folder to resume that is no run": {
     given: { args: ["--resume", "."] },
     message: /--resume/,
@@ -121,6 +153,27 @@ for (const [what, { given, code = 2, message }] of Object.entries(refused)) {
       await assertRefused(folder, await trainWith(folder, given), { code, message });
     }));
 }
+
+Deno.test("train refuses a CIFAR-10 archive that is cut short, and files that are", () =>
+  withTemporaryFolder(async (folder) => {
+    const { root, archive } = await makeCifar(folder, { archive: true });
+    const config = async (data: string) => {
+      const path = join(folder, "config.yaml");
+      const transforms = transformsFor(32);
+      const whole = tinyConfig(data, {
+        data: { root: data, format: "cifar10", train: transforms, val: transforms },
+        out: join(folder, "runs"),
+      });
+      await Deno.writeTextFile(path, stringify(whole));
+      return await runCommand(["train", "--config", path], folder);
+    };
+    await Deno.truncate(archive, (await Deno.stat(archive)).size - 1000);
+    const message = /cifar-10-binary\.tar\.gz.*(cut short|damaged|whole)/s;
+    await assertRefused(folder, await config(archive), { code: 2, message });
+    await Deno.truncate(join(root, "data_batch_3.bin"), 10_000);
+    const short = { code: 2, message: /data_batch_3\.bin.*10.?000/s };
+    await assertRefused(folder, await config(root), short);
+  }));
 
 Deno.test("train refuses an output folder that can't be written", () =>
   withTemporaryFolder(async (folder) => {

@@ -58,8 +58,11 @@ const TOLERANCE = 1e-4;
  */
 const OF_PYTORCHS_OWN = 8;
 
-/** Share of a tensor's own norm that counts with that of its change: float32 keeps no more of it. */
-const FLOOR = 1e-3;
+/** Share of the norm of all gradients below which one is 0 but for rounding. */
+const NIL = 1e-6;
+
+/** What a step by float32 may lose of the value that it changes. */
+const HALF_ULP = 2 ** -24;
 
 /** A parameter or buffer beside what is expected of it. */
 interface Held {
@@ -221,7 +224,7 @@ export class Parity {
     const learning = this.#held.filter(({ parameter }) => !parameter.buffer);
     const problems: string[] = [];
     let offset = 0;
-    let weightNorm = 0;
+    const total = Math.hypot(...learning.map(({ expected: { gradient } }) => gradient![0]));
     for (const { parameter, expected } of learning) {
       const { shape, size } = parameter.variable;
       const part = vector.subarray(offset, offset += 4 * size);
@@ -229,14 +232,12 @@ export class Parity {
       const actual = summaryOf(gradient, parameter);
       gradient.dispose();
       if (expected.nil) {
-        // A bias comes right behind the weight of its layer.
-        assert.ok(actual[0] <= 1e-5 * weightNorm, `${parameter.name}: gradient ${actual[0]}`);
+        assert.ok(actual[0] <= NIL * total, `${parameter.name}: gradient ${actual[0]}`);
       } else {
         problems.push(
           ...deviation(`gradient of ${parameter.name}`, actual, expected.gradient!, size),
         );
       }
-      weightNorm = actual[0];
     }
     assert.deepEqual(problems, []);
     assert.equal(
@@ -253,12 +254,12 @@ export class Parity {
       const before = tf.tidy(() => scalarOf(tf.norm(this.#start[index])));
       const change = tf.tidy(() => tf.sub(variable, this.#start[index]));
       if (expected.nil && by === "adam") {
-        // Adam makes steps of its rate out of any gradient, be it rounding errors.
+        // Adam makes steps up to its rate out of rounding errors.
         const largest = tf.tidy(() => scalarOf(tf.max(tf.abs(change))));
         assert.ok(largest <= 1.01 * steps * adam.lr, `${name}: ${largest} by adam`);
       } else {
         const actual = summaryOf(change, parameter);
-        const floor = FLOOR * before;
+        const floor = before * steps * HALF_ULP / TOLERANCE;
         problems.push(
           ...deviation(`${name} by ${by}`, actual, expected[by], variable.size, floor),
         );

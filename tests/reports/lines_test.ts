@@ -9,6 +9,7 @@ import {
   formatLoss,
   formatTimeLeft,
   shorten,
+  validationLine,
 } from "../../src/reports/lines.ts";
 
 const RECORD: EpochRecord = {
@@ -101,6 +102,18 @@ Deno.test("epochLine() and barLine() never exceed the width", () => {
       assert.ok(barLine({ ...state, total: 0 }, width).length <= width);
     },
   ));
+});
+
+Deno.test("validationLine() tells where in the run, and leaves out what isn't known before it", () => {
+  const place = { epoch: 2, step: 10, steps: 25, loss: 0.5, accuracy: 0.8126 };
+  assert.equal(
+    validationLine({ ...place, trainLoss: 0.71, secondsPerStep: 1.234 }),
+    "epoch 2, step 10/25  train loss 0.7100  val loss 0.5000 acc 0.813  1.23 s per step",
+  );
+  assert.equal(
+    validationLine({ ...place, epoch: 1, step: 0 }),
+    "before training  val loss 0.5000 acc 0.813",
+  );
 });
 
 Deno.test("barLine() drops the last details first and fills by the share done", () => {

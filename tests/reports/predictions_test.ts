@@ -1,0 +1,21 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { writePredictions } from "../../src/reports/predictions.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
+
+Deno.test("writePredictions() writes one line per picture, and quotes what RFC 4180 asks to quote", () =>
+  withTemporaryFolder(async (folder) => {
+    const path = join(folder, "predictions.csv");
+    await Deno.writeTextFile(path, "what stood there before, and is longer than the header alone");
+    await writePredictions(folder, []);
+    const header = "path,true_class,predicted_class,confidence\r\n";
+    assert.equal(await Deno.readTextFile(path), header);
+    await writePredictions(folder, [
+      { path: "val/ant/1.jpg", trueClass: "ant", predictedClass: "bee", confidence: 0.12345678 },
+      { path: 'a, "b"\n.jpg', trueClass: "Käfer", predictedClass: "Käfer", confidence: 1 },
+    ]);
+    assert.equal(
+      await Deno.readTextFile(path),
+      `${header}val/ant/1.jpg,ant,bee,0.123457\r\n"a, ""b""\n.jpg",Käfer,Käfer,1.000000\r\n`,
+    );
+  }));
