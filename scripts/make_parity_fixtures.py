@@ -57,20 +57,22 @@ NOISE = 2**-21
 NOTABLE = 1e-5
 
 # Number of the chosen input, by --search, and what differs from the above. `normBias` is added to the biases of
-# BatchNorm: the more, the fewer inputs of ReLUs are near 0.
+# BatchNorm: the more, the fewer inputs of ReLUs are near 0. `anyFlips`: with tens of millions of inputs of ReLUs and
+# pools some are within rounding of the edge whatever the input, and in which layer is chance: what one tensor is off by
+# in PyTorch's float32, any may be.
 SPECS = {
     "alexnet": {"input": 0},
     "densenet121": {"input": 10, "normBias": 2},
     "efficientnet_lite0": {"input": 1},
-    "inception_v3": {"input": 3, "shape": [4, 3, 299, 299], "normBias": 2},
-    "mobilenet_v2": {"input": 9},
+    "inception_v3": {"input": 3, "shape": [4, 3, 299, 299], "normBias": 2, "anyFlips": True},
+    "mobilenet_v2": {"input": 7},
     "plain_cnn": {"input": 3, "shape": [4, 3, 16, 18]},
     "resnet18": {"input": 2},
-    "resnet34": {"input": 6},
+    "resnet34": {"input": 12},
     "resnet50": {"input": 2},
-    "squeezenet1_0": {"input": 4},
+    "squeezenet1_0": {"input": 5},
     "squeezenet1_1": {"input": 4},
-    "vgg11_bn": {"input": 0, "normBias": 2},
+    "vgg11_bn": {"input": 7, "normBias": 2},
     "vgg16_bn": {"input": 1, "normBias": 2},
 }
 
@@ -347,6 +349,7 @@ def make(name):
         **{key: listed(exact[key], 7) for key in ("evalLogits", "transformedLogits") if key in exact},
         **{key: [rounded(loss, 8) for loss in exact[key]] for key in ("sgdLosses", "adamLosses")},
         "float32Deviation": worst_of(found),
+        "anyFlips": SPECS[name].get("anyFlips", False),
         "tensors": tensors,
     })
 
