@@ -42,6 +42,7 @@ export type { TransformInput } from "./src/data/transform_specs.ts";
 export type { ClassAccuracy } from "./src/metrics/confusion.ts";
 export type { LoadReport } from "./src/models/state_dict.ts";
 export type { EpochRecord, History } from "./src/reports/history.ts";
+export type { Prediction } from "./src/reports/predictions.ts";
 export type {
   DownloadEvent,
   Phase,

@@ -13,6 +13,7 @@ import type { Config } from "../config/schema.ts";
 import { describeEnvironment, writeEnvironment } from "../reports/environment.ts";
 import { EventLog } from "../reports/event_log.ts";
 import type { History } from "../reports/history.ts";
+import { type Prediction, readPredictions } from "../reports/predictions.ts";
 import { type Reporter, silentReporter } from "../reports/reporter.ts";
 import { createRunFolder, pointLatest } from "../reports/run_folder.ts";
 import { COMMANDS } from "../train/commands.ts";
@@ -44,6 +45,8 @@ export interface TrainResult {
   readonly history: History;
   /** Loads the weights with the best validation accuracy; the caller disposes of the model. */
   readonly loadBest: () => Promise<LoadedCheckpoint>;
+  /** Reads what those weights make of each validation picture that could be read: `predictions.csv`. */
+  readonly loadPredictions: () => Promise<Prediction[]>;
 }
 
 /**
@@ -98,7 +101,12 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     const { seconds, bestEpoch: epoch, bestAccuracy: accuracy } = summary();
     events.append("finished", { seconds, best: { epoch, accuracy } });
     reporter.summary(summary());
-    return { folder, history, loadBest: () => loadCheckpoint(bestPath(folder)) };
+    return {
+      folder,
+      history,
+      loadBest: () => loadCheckpoint(bestPath(folder)),
+      loadPredictions: () => readPredictions(folder),
+    };
   } catch (error) {
     const rank = failedRank(error);
     if (rank !== undefined) reporter.workerFailed(rank);

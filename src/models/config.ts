@@ -44,7 +44,10 @@ export const architectureShape = {
 /** `model`: what is trained, and from which weights. */
 export const modelSchema = z.strictObject({
   name: z.enum(MODEL_NAMES),
-  /** `pretrained` (ImageNet), `none` (from scratch), or the path of a `.pth` or `.safetensors` file. */
+  /**
+   * `pretrained` (ImageNet), `pretrained-v2` (torchvision's newer ones, of resnet50 and mobilenet_v2), `none` (from
+   * scratch), or the path of a `.pth` or `.safetensors` file.
+   */
   weights: z.string().min(1).default("pretrained"),
   /** Start with a fresh last layer when the weights have another number of classes; unless set, for `pretrained` only. */
   replaceHead: z.boolean().optional(),

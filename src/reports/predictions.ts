@@ -4,6 +4,9 @@
  * @module
  */
 import { join } from "node:path";
+// @ts-types="@types/papaparse"
+import Papa from "papaparse";
+import { LockstepError } from "../base/errors.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 
 /** A picture and what the model makes of it. */
@@ -33,10 +36,33 @@ export async function writePredictions(
     predictedClass,
     confidence.toFixed(DIGITS),
   ]);
-  const text = [HEADER, ...rows].map((row) => row.map(quoted).join(",") + "\r\n").join("");
-  await writeFileAtomically(join(folder, FILE), text);
+  await writeFileAtomically(join(folder, FILE), `${Papa.unparse([HEADER, ...rows])}\r\n`);
 }
 
-function quoted(field: string): string {
-  return /[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field;
+/**
+ * Reads what {@linkcode writePredictions} wrote.
+ *
+ * @throws {LockstepError} when there is no such file, or it holds something else
+ */
+export async function readPredictions(folder: string): Promise<Prediction[]> {
+  const file = join(folder, FILE);
+  let text: string;
+  try {
+    text = await Deno.readTextFile(file);
+  } catch (error) {
+    throw new LockstepError(`${file} can't be read: ${(error as Error).message}`, { cause: error });
+  }
+  const { data: [header, ...rows], errors: [problem] } = Papa.parse<string[]>(text, {
+    skipEmptyLines: true,
+  });
+  if (problem || header?.join() !== HEADER.join()) {
+    const reason = problem?.message ?? `its first line isn't ${HEADER.join()}`;
+    throw new LockstepError(`${file} holds no predictions: ${reason}`);
+  }
+  return rows.map(([path, trueClass, predictedClass, confidence]) => ({
+    path,
+    trueClass,
+    predictedClass,
+    confidence: Number(confidence),
+  }));
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { writePredictions } from "../../src/reports/predictions.ts";
+import { LockstepError } from "../../src/base/errors.ts";
+import { readPredictions, writePredictions } from "../../src/reports/predictions.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 Deno.test("writePredictions() writes one line per picture, and quotes what RFC 4180 asks to quote", () =>
@@ -10,12 +11,26 @@ Deno.test("writePredictions() writes one line per picture, and quotes what RFC 4
     await writePredictions(folder, []);
     const header = "path,true_class,predicted_class,confidence\r\n";
     assert.equal(await Deno.readTextFile(path), header);
-    await writePredictions(folder, [
+    assert.deepEqual(await readPredictions(folder), []);
+    const predictions = [
       { path: "val/ant/1.jpg", trueClass: "ant", predictedClass: "bee", confidence: 0.12345678 },
       { path: 'a, "b"\n.jpg', trueClass: "Käfer", predictedClass: "Käfer", confidence: 1 },
-    ]);
+    ];
+    await writePredictions(folder, predictions);
     assert.equal(
       await Deno.readTextFile(path),
       `${header}val/ant/1.jpg,ant,bee,0.123457\r\n"a, ""b""\n.jpg",Käfer,Käfer,1.000000\r\n`,
     );
+    const [first, second] = predictions;
+    const rounded = { ...first, confidence: 0.123457 };
+    assert.deepEqual(await readPredictions(folder), [rounded, second]);
+  }));
+
+Deno.test("readPredictions() names a file that isn't there, and one that holds something else", () =>
+  withTemporaryFolder(async (folder) => {
+    const refusal = (message: RegExp) => (error: unknown) =>
+      error instanceof LockstepError && message.test(error.message);
+    await assert.rejects(readPredictions(folder), refusal(/predictions\.csv can't be read/));
+    await Deno.writeTextFile(join(folder, "predictions.csv"), "epoch,loss\n1,2\n");
+    await assert.rejects(readPredictions(folder), refusal(/predictions\.csv holds no predictions/));
   }));
