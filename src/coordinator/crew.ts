@@ -41,24 +41,27 @@ const LEAVE_MS = 700;
 /** The workers of a run, joined and ready for commands. */
 export class Crew implements AsyncDisposable {
   readonly workers: readonly JoinedWorker[];
-  readonly reducer: NatsReducer;
   /** Fires when a worker or the broker is lost. */
   readonly lost: AbortSignal;
+  readonly #link: Link;
   readonly #commands: CommandClient;
   readonly #stack: AsyncDisposableStack;
   readonly #liveness: Liveness;
+  readonly #current: { reducer: NatsReducer };
   #call: Promise<unknown> = Promise.resolve();
 
   private constructor(parts: {
     workers: readonly JoinedWorker[];
-    reducer: NatsReducer;
+    link: Link;
+    current: { reducer: NatsReducer };
     commands: CommandClient;
     liveness: Liveness;
     lost: AbortSignal;
     stack: AsyncDisposableStack;
   }) {
     this.workers = parts.workers;
-    this.reducer = parts.reducer;
+    this.#link = parts.link;
+    this.#current = parts.current;
     this.lost = parts.lost;
     this.#commands = parts.commands;
     this.#liveness = parts.liveness;
@@ -83,8 +86,9 @@ export class Crew implements AsyncDisposable {
     const desk = await TransferDesk.open(link, "coordinator");
     stack.defer(() => desk.close());
     const worldSize = config.workers;
-    const reducer = await NatsReducer.open(link, { worldSize, vectorBytes: options.vectorBytes });
-    stack.defer(() => reducer.close());
+    const { vectorBytes } = options;
+    const current = { reducer: await NatsReducer.open(link, { worldSize, vectorBytes }) };
+    stack.defer(() => current.reducer.close());
     const commands = await CommandClient.open(link, desk, worldSize);
     stack.defer(() => commands.close());
 
@@ -116,7 +120,21 @@ export class Crew implements AsyncDisposable {
       onStraggler: (message) => reporter.warn(message),
     });
     const lost = AbortSignal.any([liveness.signal, brokerLost.signal]);
-    return new Crew({ workers, reducer, commands, liveness, lost, stack: stack.move() });
+    return new Crew({ workers, link, current, commands, liveness, lost, stack: stack.move() });
+  }
+
+  /** The coordinator's end of the all-reduce. */
+  get reducer(): NatsReducer {
+    return this.#current.reducer;
+  }
+
+  /** Makes the crew ready for vectors of another length; no step may be running. */
+  async changeVector(vectorBytes: number): Promise<void> {
+    await this.reducer.close();
+    this.#current.reducer = await NatsReducer.open(this.#link, {
+      worldSize: this.workers.length,
+      vectorBytes,
+    });
   }
 
   /** Steps that the workers have begun in what they are doing, as their last signs of life say. */

@@ -43,6 +43,8 @@ export const COMMANDS = {
   validate: "validate",
   /** Rank 0 answers with its state as payload. */
   readState: "readState",
+  /** Measures; only workers of a job with `benchmark` know it (see bench_commands.ts). */
+  benchmark: "benchmark",
   /** Ends the worker. */
   stop: "stop",
 } as const;

@@ -11,6 +11,7 @@ import { Loader } from "../data/loader.ts";
 import type { PictureSet } from "../data/picture_set.ts";
 import { scanPictures } from "../data/scan_pictures.ts";
 import { TransformPipeline } from "../data/transforms.ts";
+import { benchmarkJobSchema } from "./bench_commands.ts";
 
 const jobSchema = z.strictObject({
   config: configSchema,
@@ -23,6 +24,8 @@ const jobSchema = z.strictObject({
   classWeights: z.array(z.number().positive()).optional(),
   /** Let TensorFlow write its notices. */
   verbose: z.boolean(),
+  /** The workers measure instead of training. */
+  benchmark: benchmarkJobSchema.optional(),
 });
 
 /** A run's common knowledge. */

@@ -8,6 +8,7 @@ import type { Config } from "../config/schema.ts";
 import type { Batch, Loader, SkippedSample } from "../data/loader.ts";
 import { planEpoch, stepsPerEpoch } from "../data/sampler.ts";
 import type { GradientExchange } from "../exchange/gradient_exchange.ts";
+import type { Optimizer } from "../optim/optimizer.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import type { LocalTotals, Replica } from "./replica.ts";
 
@@ -27,17 +28,31 @@ export interface EpochSpan {
   readonly optimizerSteps: number;
 }
 
-/** What a worker trains with. */
-export interface TrainingParts {
+/** What of a replica the loop needs. */
+export interface Trainee extends Pick<Replica, "vector" | "forwardBackward" | "applyUpdate"> {
+  readonly optimizer: Pick<Optimizer, "baseRates">;
+}
+
+/** What of a loader the loop needs. */
+export type BatchSource = Pick<Loader, "batches">;
+
+/** What the loop works with; `bench scaling` puts clocks around these. */
+export interface EpochParts {
   readonly config: Config;
   /** Samples per step over all ranks. */
   readonly globalBatch: number;
   readonly place: Place;
-  readonly replica: Replica;
-  readonly loader: Loader;
+  readonly replica: Trainee;
+  readonly loader: BatchSource;
   /** Samples of the loader. */
   readonly samples: number;
   readonly exchange: GradientExchange;
+}
+
+/** What a worker trains with. */
+export interface TrainingParts extends EpochParts {
+  readonly replica: Replica;
+  readonly loader: Loader;
 }
 
 /** What a rank did in an epoch. */
@@ -58,7 +73,7 @@ export interface EpochOutcome {
  * @param onStep Called when a step begins, with its number
  */
 export async function trainEpoch(
-  parts: TrainingParts,
+  parts: EpochParts,
   { epoch, startStep, optimizerSteps }: EpochSpan,
   onStep: (step: number) => void,
   signal?: AbortSignal,
@@ -100,7 +115,7 @@ export async function trainEpoch(
 
 /** A rank without rows brings nothing to a step. */
 async function gradientsOf(
-  replica: Replica,
+  replica: Trainee,
   batch: Batch,
   place: Parameters<Replica["forwardBackward"]>[1],
 ): Promise<LocalTotals> {

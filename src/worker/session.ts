@@ -6,7 +6,6 @@
 import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { openEngine } from "../engine/engine.ts";
-import { NatsGradientExchange } from "../exchange/nats_exchange.ts";
 import type { Command, Json, Outcome } from "../protocol/commands.ts";
 import type { Link } from "../protocol/link.ts";
 import { buildReplica } from "../train/build_replica.ts";
@@ -15,6 +14,7 @@ import { type Job, makeLoaders, scanData, validationBatchSize } from "../train/j
 import { type Place, trainEpoch, type TrainingParts } from "../train/train_epoch.ts";
 import { validateShard } from "../train/validate.ts";
 import type { Heartbeat } from "./heartbeat.ts";
+import { openExchange } from "./open_exchange.ts";
 
 /** What a session is made of. */
 export interface SessionOptions {
@@ -68,10 +68,7 @@ export class Session {
     }
     const loaders = makeLoaders(folder, config);
     const replica = buildReplica(config, job);
-    const exchange = await NatsGradientExchange.open(link, {
-      ...place,
-      vectorBytes: replica.vector.byteLength,
-    });
+    const { exchange } = await openExchange(link, place, replica.vector.byteLength);
     return new Session(
       options,
       {

@@ -10,7 +10,8 @@ import { parseJob } from "../train/job.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { joinRun } from "./join.ts";
 import { type Parent, readParent } from "./parent.ts";
-import { Session } from "./session.ts";
+import { BenchSession } from "./bench_session.ts";
+import { Session, type SessionOptions } from "./session.ts";
 
 /** Seconds to wait for the welcome; the coordinator's own limit ends a run that doesn't get together. */
 const JOIN_TIMEOUT = 600;
@@ -47,7 +48,7 @@ async function work({ settings }: Parent, orphaned: AbortSignal): Promise<void> 
     const { threads } = settings;
     const place = { rank, worldSize };
     const options = { job: parseJob(config), place, link, heartbeat, threads, signal };
-    const session = await Session.open(options);
+    const session = await openSession(options);
     const handle: CommandHandler = async (command) => {
       if (command.name !== COMMANDS.stop) return await session.run(command);
       // The reply goes out first.
@@ -63,4 +64,10 @@ async function work({ settings }: Parent, orphaned: AbortSignal): Promise<void> 
     desk.close();
     await link.close();
   }
+}
+
+/** What carries out the commands: training, or a benchmark. */
+async function openSession(options: SessionOptions): Promise<Session | BenchSession> {
+  const { benchmark } = options.job;
+  return benchmark ? new BenchSession(options, benchmark) : await Session.open(options);
 }

@@ -1,0 +1,141 @@
+/**
+ * `bench allreduce`: how long an all-reduce of a vector takes, and what that is in bytes per second.
+ *
+ * Bandwidths are those of nccl-tests (doc/PERFORMANCE.md there): the algorithm's is bytes / time; the bus's is that
+ * times 2(n − 1)/n, the least that each rank has to send and receive, so that it can be compared over n.
+ *
+ * @module
+ */
+import { UsageError } from "../base/errors.ts";
+import type { Reply } from "../protocol/commands.ts";
+import { allReduceCalls } from "../train/bench_all_reduce.ts";
+import { allReduceTimesSchema } from "../train/bench_commands.ts";
+import { assembleBench, benchConfig, cores, type CrewSettings, measure } from "./bench_crew.ts";
+import { sizeText } from "./sizes.ts";
+import { mean, median } from "./statistics.ts";
+
+/** What to measure. */
+export interface AllReduceOptions extends CrewSettings {
+  /** Numbers of workers, one after the other. */
+  readonly workers: readonly number[];
+  /** Bytes of the vectors. */
+  readonly sizes: readonly number[];
+  /** Calls that are timed. */
+  readonly steps: number;
+  /** Calls before them. */
+  readonly warmup: number;
+}
+
+/** One number of workers and one size. */
+export interface AllReducePoint {
+  readonly workers: number;
+  readonly bytes: number;
+  /** Of the median call, each the mean over the ranks. */
+  readonly milliseconds: number;
+  readonly minMilliseconds: number;
+  readonly maxMilliseconds: number;
+  /** 10⁹ bytes per second. */
+  readonly algorithmGBps: number;
+  readonly busGBps: number;
+  /** Copying as many bytes in one process while the others wait. */
+  readonly memcpyGBps: number;
+  /** The same per process while all copy. */
+  readonly memcpyTogetherGBps: number;
+  /** The time in copies of as many bytes by one process. */
+  readonly copies: number;
+  /** Greatest relative difference of a sum from the right one. */
+  readonly maxError: number;
+}
+
+/** All points of a measurement. */
+export interface AllReduceResult {
+  readonly kind: "allreduce";
+  /** Which implementation summed. */
+  readonly exchange: string;
+  /** Cores of the machine. */
+  readonly cores: number;
+  readonly steps: number;
+  readonly points: AllReducePoint[];
+}
+
+/** Buffers of this length that each worker holds: its vector, the sum, the copy; the coordinator holds the sum. */
+const BUFFERS = 3;
+
+/**
+ * Measures with real workers, and checks the sums.
+ *
+ * @throws {UsageError} when the vectors don't fit into memory
+ * @throws {LockstepError} when a sum is wrong
+ */
+export async function benchAllReduce(options: AllReduceOptions): Promise<AllReduceResult> {
+  const { workers: counts, sizes, steps, warmup, onNews } = options;
+  checkMemory(Math.max(...counts), Math.max(...sizes));
+  const points: AllReducePoint[] = [];
+  let exchange = "";
+  for (const workers of counts) {
+    onNews?.(`Starting ${workers} worker${workers === 1 ? "" : "s"}`);
+    await using crew = await assembleBench({
+      workers,
+      config: benchConfig(workers, options),
+      benchmark: { pictures: "made", imageSize: 1 },
+      vectorBytes: sizes[0],
+    }, options);
+    for (const [index, bytes] of sizes.entries()) {
+      if (index > 0) await crew.changeVector(bytes);
+      const lengths = { round: index + 1, warmup, steps };
+      const replies = await measure(
+        crew,
+        { kind: "allReduce", bytes, ...lengths },
+        allReduceCalls(lengths),
+      );
+      const point = pointOf(workers, bytes, replies);
+      points.push(point);
+      exchange = allReduceTimesSchema.parse(replies[0].result).exchange;
+      onNews?.(
+        `${workers} workers, ${sizeText(bytes)}: ${point.milliseconds.toFixed(2)} ms`,
+      );
+    }
+  }
+  return { kind: "allreduce", exchange, cores: cores(), steps, points };
+}
+
+/** nccl-tests' bus bandwidth of an all-reduce. */
+export function busBandwidth(algorithmBandwidth: number, workers: number): number {
+  return algorithmBandwidth * 2 * (workers - 1) / workers;
+}
+
+function pointOf(workers: number, bytes: number, replies: readonly Reply[]): AllReducePoint {
+  const ranks = replies.map(({ result }) => allReduceTimesSchema.parse(result));
+  const calls = ranks[0].milliseconds.map((_, call) =>
+    mean(ranks.map(({ milliseconds }) => milliseconds[call]))
+  );
+  const milliseconds = median(calls);
+  const alone = ranks[0].copyAlone!;
+  const gigabytesIn = (time: number) => bytes / (time * 1e6);
+  const algorithmGBps = gigabytesIn(milliseconds);
+  return {
+    workers,
+    bytes,
+    milliseconds,
+    minMilliseconds: Math.min(...calls),
+    maxMilliseconds: Math.max(...calls),
+    algorithmGBps,
+    busGBps: busBandwidth(algorithmGBps, workers),
+    memcpyGBps: gigabytesIn(alone),
+    memcpyTogetherGBps: gigabytesIn(mean(ranks.map(({ copyTogether }) => copyTogether))),
+    copies: milliseconds / alone,
+    maxError: Math.max(...ranks.map(({ maxError }) => maxError)),
+  };
+}
+
+function checkMemory(workers: number, bytes: number): void {
+  const needed = (workers * BUFFERS + 1) * bytes;
+  const { available } = Deno.systemMemoryInfo();
+  if (needed <= available) return;
+  throw new UsageError(
+    `${workers} workers with vectors of ${sizeText(bytes)} need about ${
+      sizeText(needed)
+    } of memory, but ` +
+      `${sizeText(available)} are free: give fewer --workers or smaller --sizes`,
+  );
+}

@@ -1,0 +1,223 @@
+/**
+ * `bench scaling`: how the training loop's speed grows with the workers, and where a step's time goes.
+ *
+ * The loop is that of real training, with clocks around its parts; see `src/train/bench_steps.ts`.
+ *
+ * @module
+ */
+import { UsageError } from "../base/errors.ts";
+import type { Config, ConfigInput } from "../config/schema.ts";
+import { openEngine } from "../engine/engine.ts";
+import type { ModelName } from "../models/config.ts";
+import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
+import { trainTimesSchema } from "../train/bench_commands.ts";
+import { buildReplica } from "../train/build_replica.ts";
+import { scanData } from "../train/job.ts";
+import {
+  assembleBench,
+  benchConfig,
+  type BenchJob,
+  cores,
+  type CrewSettings,
+  MADE_CLASSES,
+  measure,
+} from "./bench_crew.ts";
+import { type Breakdown, type ScalingPoint, summarize } from "./scaling_point.ts";
+
+/** `weak`: the batch per worker stays; `strong`: the batch of all workers together stays. */
+export type ScalingMode = "weak" | "strong";
+
+/** What to measure. */
+export interface ScalingOptions extends CrewSettings {
+  readonly workers: readonly number[];
+  readonly modes: readonly ScalingMode[];
+  readonly model: ModelName;
+  /** Side of the pictures in pixels. */
+  readonly imageSize: number;
+  /** Pictures per step: of one worker (weak), of all together (strong). */
+  readonly batch: number;
+  readonly steps: number;
+  readonly warmup: number;
+  /** Folder of pictures; made-up ones in memory unless given. */
+  readonly data?: string;
+  /** Milliseconds of a pause in the place of the model's work on a batch. */
+  readonly simulateCompute?: number;
+  /** Length of the exchanged vector with a pause; the model's unless given. */
+  readonly vectorBytes?: number;
+}
+
+/** A mode's points. */
+export interface ModePoint extends ScalingPoint {
+  readonly mode: ScalingMode;
+  /** Images per second and worker, over those of the smallest number of workers. */
+  readonly efficiency: number;
+}
+
+/** All points of a measurement. */
+export interface ScalingResult {
+  readonly kind: "scaling";
+  readonly model: ModelName;
+  readonly imageSize: number;
+  readonly batch: number;
+  readonly steps: number;
+  readonly threads: number;
+  readonly cores: number;
+  /** Which implementation summed the gradients. */
+  readonly exchange: string;
+  readonly vectorBytes: number;
+  /** Milliseconds of the pause, where the model's work was left out. */
+  readonly simulateCompute?: number;
+  readonly pictures: "made" | "folder";
+  readonly points: ModePoint[];
+}
+
+/** One kind of step: a number of workers at a batch over all of them. */
+type Measured = ScalingPoint & { exchange: string; vectorBytes: number };
+
+/**
+ * Measures with real workers: one crew per number of workers, both modes on it.
+ *
+ * @throws {UsageError} when a worker would have no pictures
+ */
+export async function benchScaling(options: ScalingOptions): Promise<ScalingResult> {
+  const { workers: counts, modes, batch } = options;
+  checkOptions(options);
+  const job = await prepare(options);
+  const points: Omit<ModePoint, "efficiency">[] = [];
+  let last: Measured | undefined;
+  for (const workers of counts) {
+    const batches = new Map(modes.map((mode) => [mode, mode === "weak" ? batch * workers : batch]));
+    const measured = await measureCrew(workers, new Set(batches.values()), job, options);
+    for (const [mode, globalBatch] of batches) {
+      last = measured.get(globalBatch)!;
+      const { exchange: _exchange, vectorBytes: _vectorBytes, ...point } = last;
+      points.push({ mode, ...point });
+    }
+  }
+  const { exchange, vectorBytes } = last!;
+  const { model, imageSize, steps, threads, simulateCompute } = options;
+  return {
+    kind: "scaling",
+    ...{ model, imageSize, batch, steps, threads, cores: cores(), exchange, vectorBytes },
+    ...(simulateCompute === undefined ? {} : { simulateCompute }),
+    pictures: job.benchmark.pictures,
+    points: withEfficiency(points),
+  };
+}
+
+/** What all numbers of workers have in common. */
+type CommonJob = Omit<BenchJob, "workers" | "config"> & {
+  configFor: (workers: number) => Config;
+};
+
+async function prepare(options: ScalingOptions): Promise<CommonJob> {
+  const { model, imageSize, batch, data, simulateCompute, onNews } = options;
+  const configFor = (workers: number) =>
+    benchConfig(workers, options, {
+      model: { name: model, weights: "none" },
+      ...(data ? { data: folderData(data, imageSize) } : {}),
+    });
+  const config = configFor(1);
+  const folder = data ? await scanData(data, config) : undefined;
+  using _source = folder?.source;
+  const pictures = folder && {
+    root: folder.root,
+    fingerprint: folder.fingerprint,
+    numClasses: folder.classes.length,
+  };
+  const numClasses = pictures?.numClasses ?? MADE_CLASSES;
+  const isReal = simulateCompute === undefined;
+  const vectorBytes = (isReal ? undefined : options.vectorBytes) ??
+    await modelBytes(config, numClasses, onNews);
+  const pause = isReal ? {} : {
+    pause: { milliseconds: simulateCompute, rows: batch, vectorBytes },
+  };
+  const benchmark = { pictures: data ? "folder" as const : "made" as const, imageSize, ...pause };
+  return { configFor, benchmark, vectorBytes, ...(pictures ? { pictures } : {}) };
+}
+
+/** The transforms of ImageNet's recipes. */
+function folderData(root: string, imageSize: number): ConfigInput["data"] {
+  const normalize = { Normalize: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } };
+  return {
+    root,
+    train: [{ RandomResizedCrop: imageSize }, "RandomHorizontalFlip", normalize],
+    val: [{ Resize: [imageSize, imageSize] }, normalize],
+  };
+}
+
+/** Length of the vector that replicas of the model exchange. */
+async function modelBytes(
+  config: Config,
+  numClasses: number,
+  onNews?: (line: string) => void,
+): Promise<number> {
+  onNews?.(`Building ${config.model.name}`);
+  const libraryPath = await ensureLibtensorflow(() => {});
+  await openEngine({ libraryPath, threads: { intraOp: 1, interOp: 1 } });
+  using replica = buildReplica(config, { numClasses });
+  return replica.vector.byteLength;
+}
+
+/** Measures one crew at each of some batches. */
+async function measureCrew(
+  workers: number,
+  globalBatches: ReadonlySet<number>,
+  { configFor, ...job }: CommonJob,
+  options: ScalingOptions,
+): Promise<Map<number, Measured>> {
+  const { onNews, warmup, steps } = options;
+  onNews?.(`Starting ${workers} worker${workers === 1 ? "" : "s"}`);
+  await using crew = await assembleBench({ workers, config: configFor(workers), ...job }, options);
+  const measured = new Map<number, Measured>();
+  for (const globalBatch of globalBatches) {
+    const round = measured.size + 1;
+    const replies = await measure(
+      crew,
+      { kind: "train", round, globalBatch, warmup, steps },
+      warmup + steps,
+    );
+    const ranks = replies.map(({ result }) => trainTimesSchema.parse(result));
+    const point = summarize(ranks, globalBatch);
+    const { exchange, vectorBytes } = ranks[0];
+    measured.set(globalBatch, { ...point, exchange, vectorBytes });
+    onNews?.(
+      `${workers} workers, batch ${globalBatch}: ${point.imagesPerSecond.toFixed(1)} images/s`,
+    );
+  }
+  return measured;
+}
+
+/** Adds each point's speed per worker over that of the mode's smallest number of workers. */
+export function withEfficiency(points: readonly Omit<ModePoint, "efficiency">[]): ModePoint[] {
+  const perWorker = (point: Omit<ModePoint, "efficiency">) => point.imagesPerSecond / point.workers;
+  return points.map((point) => {
+    const first = points.find(({ mode }) => mode === point.mode)!;
+    return { ...point, efficiency: perWorker(point) / perWorker(first) };
+  });
+}
+
+function checkOptions({ workers, modes, batch, simulateCompute, vectorBytes }: ScalingOptions) {
+  const most = Math.max(...workers);
+  if (modes.includes("strong") && batch < most) {
+    throw new UsageError(
+      `--batch ${batch} over ${most} workers leaves some without pictures: ` +
+        `give --batch ${most} or more, or --mode weak`,
+    );
+  }
+  if (vectorBytes !== undefined && simulateCompute === undefined) {
+    throw new UsageError(
+      "--vector-bytes needs --simulate-compute: a model's gradients have a length of their own",
+    );
+  }
+}
+
+/** Names of a step's parts, in order. */
+export const PARTS = [
+  "data",
+  "forwardBackward",
+  "exchange",
+  "idle",
+  "update",
+  "other",
+] as const satisfies readonly (keyof Breakdown)[];

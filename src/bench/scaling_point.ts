@@ -1,0 +1,88 @@
+/**
+ * From the times of all ranks to one line of `bench scaling`.
+ *
+ * @module
+ */
+import type { StepTimes, TrainTimes } from "../train/bench_commands.ts";
+import { mean, middleHalf } from "./statistics.ts";
+
+/** Milliseconds of a step's parts, means over the ranks; they add up to the step. */
+export interface Breakdown {
+  /** Waiting for pictures. */
+  readonly data: number;
+  readonly forwardBackward: number;
+  /** The all-reduce itself: the least time that a rank of the step spent in it. */
+  readonly exchange: number;
+  /** Waiting for slower ranks: what a rank spent in the exchange beyond that. */
+  readonly idle: number;
+  /** The optimizer's step. */
+  readonly update: number;
+  /** Everything else of the loop. */
+  readonly other: number;
+}
+
+/** What was measured at a number of workers and a batch. */
+export interface ScalingPoint {
+  readonly workers: number;
+  /** Pictures per step over all workers. */
+  readonly globalBatch: number;
+  /** All workers together. */
+  readonly imagesPerSecond: number;
+  /** Mean of the middle half of the steps. */
+  readonly stepMilliseconds: number;
+  readonly minMilliseconds: number;
+  readonly maxMilliseconds: number;
+  /** Of the same steps. */
+  readonly breakdown: Breakdown;
+  /** Mean loss of the last step; `null` when it left the numbers. */
+  readonly loss: number | null;
+  /** Resident memory of a worker, mean over the ranks. */
+  readonly residentBytes: number;
+  /** When the first step of the crew was done on all ranks: milliseconds since 1970. */
+  readonly firstStepAt: number;
+}
+
+/**
+ * Puts the ranks' times together: the mean of the steps without the fastest and the slowest quarter, which
+ * neighbours on a shared machine disturb.
+ *
+ * @param ranks Times of as many steps from each rank
+ */
+export function summarize(ranks: readonly TrainTimes[], globalBatch: number): ScalingPoint {
+  const steps = ranks[0].steps.map((_, step) => breakdownOf(ranks.map((rank) => rank.steps[step])));
+  const middle = middleHalf(steps, ({ total }) => total);
+  const meanOf = (part: keyof (Breakdown & { total: number })) =>
+    mean(middle.map((step) => step[part]));
+  const stepMilliseconds = meanOf("total");
+  const totals = steps.map(({ total }) => total);
+  return {
+    workers: ranks.length,
+    globalBatch,
+    imagesPerSecond: 1000 * globalBatch / stepMilliseconds,
+    stepMilliseconds,
+    minMilliseconds: Math.min(...totals),
+    maxMilliseconds: Math.max(...totals),
+    breakdown: {
+      data: meanOf("data"),
+      forwardBackward: meanOf("forwardBackward"),
+      exchange: meanOf("exchange"),
+      idle: meanOf("idle"),
+      update: meanOf("update"),
+      other: meanOf("other"),
+    },
+    loss: ranks[0].loss,
+    residentBytes: mean(ranks.map(({ residentBytes }) => residentBytes)),
+    firstStepAt: Math.max(...ranks.map(({ firstStepAt }) => firstStepAt)),
+  };
+}
+
+/** One step over all ranks. */
+function breakdownOf(ranks: readonly StepTimes[]): Breakdown & { total: number } {
+  const meanOf = (part: keyof StepTimes) => mean(ranks.map((times) => times[part]));
+  const [total, data, forwardBackward, inExchange, update] =
+    (["total", "data", "forwardBackward", "exchange", "update"] as const).map(meanOf);
+  const exchange = Math.min(...ranks.map((times) => times.exchange));
+  const idle = inExchange - exchange;
+  const other = total - data - forwardBackward - inExchange - update;
+  return { total, data, forwardBackward, exchange, idle, update, other };
+}

@@ -1,0 +1,104 @@
+/**
+ * One rank's part of `bench allreduce`: vectors whose sum is known, the calls, and copies to compare with.
+ *
+ * @module
+ */
+import { LockstepError } from "../base/errors.ts";
+import type { GradientExchange } from "../exchange/gradient_exchange.ts";
+import type { AllReduceTimes, Benchmark } from "./bench_commands.ts";
+import type { Place } from "./train_epoch.ts";
+
+/** Values before the pattern of a vector repeats: a prime, so that no chunk looks like the one before. */
+const PERIOD = 8191;
+/** Float32 sums of exact integers differ from the right mean by rounding alone. */
+const TOLERANCE = 1e-5;
+/** Copies are repeated for at least so many milliseconds. */
+const COPY_MS = 100;
+const LEAST_COPIES = 5;
+
+/** Calls of all-reduce of a benchmark: the last one is a barrier before the copies. */
+export function allReduceCalls({ warmup, steps }: Pick<Benchmark, "warmup" | "steps">): number {
+  return warmup + steps + 1;
+}
+
+/**
+ * Times all-reduces of a made-up vector, checks the last sum, and times copies of as many bytes.
+ *
+ * @throws {LockstepError} when the sum is wrong
+ */
+export async function timeAllReduce(
+  exchange: GradientExchange,
+  { rank, worldSize }: Place,
+  { bytes, round, warmup, steps }: Extract<Benchmark, { kind: "allReduce" }>,
+  onStep: (step: number) => void,
+  signal?: AbortSignal,
+): Promise<Omit<AllReduceTimes, "exchange">> {
+  const vector = rankVector(rank, bytes);
+  const milliseconds: number[] = [];
+  const reduce = async (step: number) => {
+    onStep(step);
+    const start = performance.now();
+    const { vector: sum } = await exchange.allReduce(
+      { epoch: round, step, samples: 1, vector, weight: 1, lossSum: 0, correct: 0 },
+      signal,
+    );
+    return { sum, elapsed: performance.now() - start };
+  };
+  let maxError = NaN;
+  for (let step = 0; step < warmup + steps; step++) {
+    const { sum, elapsed } = await reduce(step);
+    if (step >= warmup) milliseconds.push(elapsed);
+    if (step + 1 === warmup + steps) maxError = checkMean(sum, rank, worldSize);
+  }
+  const target = new Uint8Array(bytes);
+  const copyTogether = timeCopies(vector, target);
+  await reduce(warmup + steps);
+  const alone = rank === 0 ? { copyAlone: timeCopies(vector, target) } : {};
+  return { milliseconds, maxError, copyTogether, ...alone };
+}
+
+/** What a rank brings: small whole numbers that float32 holds exactly, times the rank + 1. */
+export function rankVector(rank: number, bytes: number): Uint8Array {
+  const values = new Float32Array(bytes / Float32Array.BYTES_PER_ELEMENT);
+  for (let index = 0; index < values.length; index++) {
+    values[index] = (rank + 1) * (1 + index % PERIOD);
+  }
+  return new Uint8Array(values.buffer);
+}
+
+/**
+ * Compares all values with the mean over the ranks of {@linkcode rankVector}.
+ *
+ * @returns The greatest relative difference
+ * @throws {LockstepError} naming the first value that is wrong
+ */
+export function checkMean(sum: Uint8Array, rank: number, worldSize: number): number {
+  const length = sum.byteLength / Float32Array.BYTES_PER_ELEMENT;
+  const values = new Float32Array(sum.buffer, sum.byteOffset, length);
+  let maxError = 0;
+  for (let index = 0; index < length; index++) {
+    const right = (worldSize + 1) / 2 * (1 + index % PERIOD);
+    const error = Math.abs(values[index] - right) / right;
+    if (!(error <= TOLERANCE)) {
+      throw new LockstepError(
+        `Rank ${rank} got a wrong sum: value ${index} of ${length} is ${
+          values[index]
+        }, not ${right}`,
+      );
+    }
+    maxError = Math.max(maxError, error);
+  }
+  return maxError;
+}
+
+/** Milliseconds of the median copy. */
+function timeCopies(source: Uint8Array, target: Uint8Array): number {
+  const times: number[] = [];
+  const begin = performance.now();
+  while (times.length < LEAST_COPIES || performance.now() - begin < COPY_MS) {
+    const start = performance.now();
+    target.set(source);
+    times.push(performance.now() - start);
+  }
+  return times.sort((a, b) => a - b)[times.length >> 1];
+}

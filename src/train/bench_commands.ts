@@ -1,0 +1,106 @@
+/**
+ * The command `benchmark`: what a worker is told to measure, and what it answers.
+ *
+ * @module
+ */
+import { z } from "zod";
+
+const count = z.int().nonnegative();
+const milliseconds = z.number().nonnegative();
+
+/** What the workers of a benchmark work on. */
+export const benchmarkJobSchema = z.strictObject({
+  /** `made`: pictures made up in memory; `folder`: those of the job's root. */
+  pictures: z.enum(["made", "folder"]),
+  /** Side of made-up pictures, in pixels. */
+  imageSize: z.int().positive(),
+  /** A pause instead of forward, backward and update. */
+  pause: z.strictObject({
+    /** For `rows` samples; other numbers of samples take their share. */
+    milliseconds,
+    rows: z.int().positive(),
+    /** Length of the exchanged vector. */
+    vectorBytes: z.int().positive(),
+  }).optional(),
+});
+
+/** What the workers of a benchmark work on. */
+export type BenchmarkJob = z.output<typeof benchmarkJobSchema>;
+
+const lengths = {
+  /** Counts the measurements of a crew from 1; stands in the place of the epoch. */
+  round: z.int().positive(),
+  /** Steps that are not timed. */
+  warmup: count,
+  /** Steps that are timed. */
+  steps: z.int().positive(),
+};
+
+/** Arguments of the command `benchmark`. */
+export const benchmarkSchema = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("allReduce"),
+    ...lengths,
+    /** Length of the vector. */
+    bytes: z.int().positive(),
+  }),
+  z.strictObject({
+    kind: z.literal("train"),
+    ...lengths,
+    /** Samples per step over all ranks. */
+    globalBatch: z.int().positive(),
+  }),
+]);
+
+/** What a worker is told to measure. */
+export type Benchmark = z.output<typeof benchmarkSchema>;
+
+/** Answer to an `allReduce` benchmark. */
+export const allReduceTimesSchema = z.strictObject({
+  /** Which implementation summed. */
+  exchange: z.string(),
+  /** Of each timed call. */
+  milliseconds: z.array(milliseconds),
+  /** Greatest relative difference of the last sum from the right one. */
+  maxError: z.number(),
+  /** Copying as many bytes while every rank does. */
+  copyTogether: milliseconds,
+  /** Copying as many bytes while the others wait; rank 0 only. */
+  copyAlone: milliseconds.optional(),
+});
+
+/** One rank's times of an all-reduce. */
+export type AllReduceTimes = z.output<typeof allReduceTimesSchema>;
+
+/** Milliseconds of one step of one rank. */
+export const stepTimesSchema = z.strictObject({
+  /** Waiting for the next batch. */
+  data: milliseconds,
+  forwardBackward: milliseconds,
+  exchange: milliseconds,
+  update: milliseconds,
+  /** From the wait for its batch to the wait for the next one. */
+  total: milliseconds,
+});
+
+/** Milliseconds of one step of one rank. */
+export type StepTimes = z.output<typeof stepTimesSchema>;
+
+/** Answer to a `train` benchmark. */
+export const trainTimesSchema = z.strictObject({
+  /** Which implementation summed the gradients. */
+  exchange: z.string(),
+  /** Of the timed steps. */
+  steps: z.array(stepTimesSchema),
+  /** Length of the exchanged vector. */
+  vectorBytes: count,
+  /** Mean loss of the last step over all ranks; `null` when it left the numbers. */
+  loss: z.number().nullable(),
+  /** Resident memory of the process after the last step. */
+  residentBytes: count,
+  /** When the first step of all was done: milliseconds since 1970. */
+  firstStepAt: milliseconds,
+});
+
+/** One rank's times of training steps. */
+export type TrainTimes = z.output<typeof trainTimesSchema>;

@@ -1,0 +1,127 @@
+/**
+ * A worker's work in a benchmark: it times all-reduces or training steps, with the parts of real training.
+ *
+ * @module
+ */
+import { LockstepError } from "../base/errors.ts";
+import { openEngine } from "../engine/engine.ts";
+import type { Command, Json, Outcome } from "../protocol/commands.ts";
+import { timeAllReduce } from "../train/bench_all_reduce.ts";
+import {
+  type AllReduceTimes,
+  type Benchmark,
+  type BenchmarkJob,
+  benchmarkSchema,
+  type TrainTimes,
+} from "../train/bench_commands.ts";
+import { timeEpoch } from "../train/bench_steps.ts";
+import { buildReplica } from "../train/build_replica.ts";
+import { COMMANDS } from "../train/commands.ts";
+import { makeLoaders, scanData } from "../train/job.ts";
+import { madePictures, pausingReplica } from "../train/made_up.ts";
+import type { BatchSource, Trainee } from "../train/train_epoch.ts";
+import { type OpenExchange, openExchange } from "./open_exchange.ts";
+import type { SessionOptions } from "./session.ts";
+
+/** What a worker of a benchmark holds; each part is opened when it is first needed. */
+export class BenchSession {
+  readonly #options: SessionOptions;
+  readonly #work: BenchmarkJob;
+  readonly #stack = new DisposableStack();
+  #replica: Trainee | undefined;
+  #exchange: OpenExchange & { bytes: number } | undefined;
+  #firstStepAt: number | undefined;
+
+  constructor(options: SessionOptions, work: BenchmarkJob) {
+    this.#options = options;
+    this.#work = work;
+  }
+
+  /** Carries out one command. */
+  async run({ name, args }: Command): Promise<Outcome> {
+    if (name !== COMMANDS.benchmark) {
+      throw new LockstepError(`A worker of a benchmark doesn't know the command "${name}"`);
+    }
+    const { heartbeat } = this.#options;
+    heartbeat.doing(name);
+    try {
+      const benchmark = benchmarkSchema.parse(args);
+      const result = benchmark.kind === "allReduce"
+        ? await this.#allReduce(benchmark)
+        : await this.#train(benchmark);
+      return { result: result as unknown as Json };
+    } finally {
+      heartbeat.doing("waiting");
+    }
+  }
+
+  /** Gives up pictures, model and exchange. */
+  async close(): Promise<void> {
+    this.#stack.dispose();
+    await this.#exchange?.exchange.close();
+  }
+
+  async #allReduce(benchmark: Extract<Benchmark, { kind: "allReduce" }>): Promise<AllReduceTimes> {
+    const { place, signal } = this.#options;
+    const { name, exchange } = await this.#exchangeOf(benchmark.bytes);
+    const onStep = this.#onStep(benchmark.round);
+    const times = await timeAllReduce(exchange, place, benchmark, onStep, signal);
+    return { exchange: name, ...times };
+  }
+
+  async #train(benchmark: Extract<Benchmark, { kind: "train" }>): Promise<TrainTimes> {
+    const { job: { config }, place, signal } = this.#options;
+    const { round, warmup, steps, globalBatch } = benchmark;
+    const replica = this.#replica ??= await this.#openReplica();
+    const samples = (warmup + steps) * globalBatch;
+    const loader = await this.#pictures(samples);
+    const vectorBytes = replica.vector.byteLength;
+    const { name, exchange } = await this.#exchangeOf(vectorBytes);
+    const span = { epoch: round, startStep: 0, optimizerSteps: 0 };
+    const parts = { config, globalBatch, place, replica, loader, samples, exchange };
+    const timed = await timeEpoch(parts, span, this.#onStep(round), signal);
+    return {
+      exchange: name,
+      steps: timed.steps.slice(warmup),
+      vectorBytes,
+      loss: Number.isFinite(timed.loss) ? timed.loss : null,
+      residentBytes: Deno.memoryUsage().rss,
+      firstStepAt: this.#firstStepAt ??= timed.firstStepAt,
+    };
+  }
+
+  #onStep(round: number): (step: number) => void {
+    return (step) => this.#options.heartbeat.at(round, step);
+  }
+
+  /** The exchange for vectors of a length; one is open at a time. */
+  async #exchangeOf(bytes: number): Promise<OpenExchange> {
+    if (this.#exchange?.bytes === bytes) return this.#exchange;
+    await this.#exchange?.exchange.close();
+    const { link, place } = this.#options;
+    this.#exchange = { bytes, ...await openExchange(link, place, bytes) };
+    return this.#exchange;
+  }
+
+  async #openReplica(): Promise<Trainee> {
+    const { job, threads } = this.#options;
+    if (this.#work.pause) return pausingReplica(this.#work.pause);
+    await openEngine({ threads: { intraOp: threads, interOp: threads }, verbose: job.verbose });
+    return this.#stack.use(buildReplica(job.config, job));
+  }
+
+  /** At least `samples` pictures; those of a folder come again and again. */
+  async #pictures(samples: number): Promise<BatchSource> {
+    const { job } = this.#options;
+    const { config } = job;
+    if (this.#work.pictures === "made") return madePictures(this.#work.imageSize, job.numClasses);
+    const folder = await scanData(job.root, config);
+    this.#stack.use(folder.source);
+    const { train } = folder;
+    const repeated = Array.from(
+      { length: samples },
+      (_, index) => ({ ...train[index % train.length], index }),
+    );
+    return makeLoaders({ ...folder, train: repeated }, config).train;
+  }
+}
