@@ -16,7 +16,6 @@ export function madePictures(imageSize: number, numClasses: number): BatchSource
     return { images, labels };
   };
   return {
-    // deno-lint-ignore require-await -- a loader's batches come asynchronously
     async *batches(plan) {
       for (const { step, indices } of plan) {
         const rows = indices.length;

@@ -1,0 +1,67 @@
+/**
+ * Reads what `bench allreduce` wrote.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { messageOf, UsageError } from "../base/errors.ts";
+import type { CostPoint } from "./cost_model.ts";
+
+const resultSchema = z.object({
+  kind: z.literal("allreduce"),
+  exchange: z.string(),
+  cores: z.int().positive(),
+  points: z.array(z.object({
+    workers: z.int().positive(),
+    bytes: z.int().positive(),
+    milliseconds: z.number().positive(),
+  })),
+});
+
+/** Measured points and where they come from. */
+export interface MeasuredPoints {
+  readonly exchange: string;
+  readonly cores: number;
+  readonly points: readonly CostPoint[];
+}
+
+/**
+ * Reads `result.json` files of `bench allreduce` as one measurement.
+ *
+ * @throws {UsageError} when a file is none, or the files are of different exchanges or machines
+ */
+export async function readPoints(paths: readonly string[]): Promise<MeasuredPoints> {
+  const all = await Promise.all(paths.map(readOne));
+  const [first] = all;
+  const other = all.findIndex(({ exchange, cores }) =>
+    exchange !== first.exchange || cores !== first.cores
+  );
+  if (other > 0) {
+    throw new UsageError(
+      `${paths[0]} (${first.exchange}, ${first.cores} cores) and ${paths[other]} (${
+        all[other].exchange
+      }, ${
+        all[other].cores
+      } cores) can't be fitted together: give files of one exchange and machine`,
+    );
+  }
+  return { ...first, points: all.flatMap(({ points }) => points) };
+}
+
+async function readOne(path: string): Promise<MeasuredPoints> {
+  const cure = "give a result.json that deno task bench allreduce --out DIR wrote";
+  let tree: unknown;
+  try {
+    tree = JSON.parse(await Deno.readTextFile(path));
+  } catch (error) {
+    throw new UsageError(`${path} can't be read (${messageOf(error)}): ${cure}`);
+  }
+  const parsed = resultSchema.safeParse(tree);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new UsageError(
+    `${path} is no measurement of all-reduce, ${
+      issue.path.join(".") || "the whole"
+    }: ${issue.message}: ${cure}`,
+  );
+}

@@ -1,0 +1,87 @@
+/**
+ * Flags that several benchmarks have.
+ *
+ * @module
+ */
+import { nearestName, UsageError } from "../base/errors.ts";
+import { MODEL_NAMES, type ModelName } from "../models/config.ts";
+import type { Flag, Flags } from "./flags.ts";
+
+/** Flags of the benchmarks that start workers. */
+export const CREW_FLAGS: readonly Flag[] = [
+  { name: "exchange", value: "NAME", help: "How vectors travel: a value of the key exchange" },
+  { name: "nats", value: "URL", help: "Use a running nats-server instead of starting one" },
+];
+
+/** Flags of the benchmarks that write files. */
+export const OUTPUT_FLAGS: readonly Flag[] = [
+  { name: "out", value: "DIR", help: "Write result.json, .csv, .svg and .png there" },
+  { name: "json", help: "Print one line of JSON instead of the table" },
+];
+
+/** Values of {@linkcode CREW_FLAGS}; news go to standard error. */
+export function crewSettings(flags: Flags) {
+  const exchange = flags.text("exchange");
+  const nats = flags.text("nats");
+  return {
+    ...(exchange === undefined ? {} : { exchange }),
+    ...(nats === undefined ? {} : { nats }),
+    onNews: (line: string) => console.error(line),
+  };
+}
+
+/**
+ * The architecture that `--model` names.
+ *
+ * @throws {UsageError} naming the nearest one
+ */
+export function modelFlag(flags: Flags): ModelName {
+  const given = flags.text("model") ?? "resnet18";
+  const known = MODEL_NAMES.find((name) => name === given);
+  if (known) return known;
+  const nearest = nearestName(given, MODEL_NAMES);
+  throw new UsageError(
+    `Unknown model "${given}": ${
+      nearest ? `did you mean ${nearest}?` : `known are ${MODEL_NAMES.join(", ")}`
+    }`,
+  );
+}
+
+/**
+ * A flag's value as a number above 0 (or at least 0).
+ *
+ * @throws {UsageError} when it is none
+ */
+export function numberFlag(flags: Flags, name: string, zero = false): number | undefined {
+  const text = flags.text(name);
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isFinite(value) && (value > 0 || (zero && value === 0))) {
+    return value;
+  }
+  throw new UsageError(`--${name} is ${text}: give a number ${zero ? "of at least" : "above"} 0`);
+}
+
+/**
+ * Refuses arguments that are not flags.
+ *
+ * @throws {UsageError} naming the first
+ */
+export function refusePositional(flags: Flags, command: string): void {
+  const [first] = flags.positional;
+  if (first === undefined) return;
+  throw new UsageError(`Unexpected argument "${first}" of ${command}: flags start with --`);
+}
+
+/** Prints a table that fits the terminal; a pipe gets all of it. */
+export async function printTable(
+  columns: readonly import("../reports/table.ts").Column[],
+  rows: readonly (readonly string[])[],
+): Promise<void> {
+  const { fitTable } = await import("../reports/table.ts");
+  const { standardStream } = await import("../reports/terminal_stream.ts");
+  const { isTerminal, columns: width } = standardStream("stdout");
+  const { lines, leftOut } = fitTable(columns, rows, isTerminal ? width : Infinity);
+  console.log(lines.join("\n"));
+  if (leftOut.length > 0) console.log(`Left out for want of room: ${leftOut.join(", ")}`);
+}

@@ -1,0 +1,175 @@
+/**
+ * `deno task bench scaling`: the training loop with different numbers of workers.
+ *
+ * @module
+ */
+import { availableParallelism } from "node:os";
+import { UsageError } from "../base/errors.ts";
+import type { ModePoint, ScalingMode, ScalingResult } from "../bench/scaling.ts";
+import {
+  CREW_FLAGS,
+  crewSettings,
+  modelFlag,
+  numberFlag,
+  OUTPUT_FLAGS,
+  printTable,
+} from "./bench_flags.ts";
+import { type CommandHelp, type Flags, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+
+/** Flags of `bench scaling`. */
+export const BENCH_SCALING_HELP: CommandHelp = {
+  name: "bench scaling",
+  summary:
+    "Measure the training loop with different numbers of workers, and where a step's time goes.",
+  flags: [
+    { name: "workers", value: "N[,N…]", help: "Worker processes (default: 1,2)" },
+    { name: "mode", value: "MODE", help: "weak, strong or both (default: both)" },
+    { name: "model", value: "NAME", help: "Architecture (default: resnet18)" },
+    { name: "image-size", value: "PIXELS", help: "Side of the pictures (default: 224)" },
+    {
+      name: "batch",
+      value: "N",
+      help: "Pictures per step: per worker (weak), of all together (strong) (default: 16)",
+    },
+    { name: "steps", value: "N", help: "Steps that are timed (default: 8)" },
+    { name: "warmup", value: "N", help: "Steps before them (default: 2)" },
+    {
+      name: "threads",
+      value: "N",
+      help: "Threads of TensorFlow per worker (default: the cores / the most workers)",
+    },
+    { name: "data", value: "DIR", help: "Read the pictures there (default: made up in memory)" },
+    {
+      name: "simulate-compute",
+      value: "MS",
+      help: "Pause so long per batch instead of computing, for more workers than cores",
+    },
+    {
+      name: "vector-bytes",
+      value: "SIZE",
+      help: "Length of the exchanged vector with a pause (default: the model's)",
+    },
+    ...CREW_FLAGS,
+    ...OUTPUT_FLAGS,
+    HELP_FLAG,
+  ],
+  examples: [
+    "deno task bench scaling --workers 1,2 --model resnet18",
+    "deno task bench scaling --workers 1,2,4,8,16 --mode weak --simulate-compute 500",
+  ],
+};
+
+/** Runs `bench scaling` and returns the exit code. */
+export async function runBenchScaling(args: string[]): Promise<number> {
+  const flags = parseFlags(BENCH_SCALING_HELP, args);
+  if (flags.on("help")) {
+    console.log(helpText(BENCH_SCALING_HELP));
+    return 0;
+  }
+  const options = await scalingOptions(flags);
+  const { benchScaling } = await import("../bench/scaling.ts");
+  const result = await benchScaling(options);
+  if (flags.on("json")) console.log(JSON.stringify(result));
+  else await print(result);
+  const out = flags.text("out");
+  if (out !== undefined) {
+    const { writeResult } = await import("../bench/write_result.ts");
+    const { scalingPlot } = await import("../bench/scaling_plot.ts");
+    await writeResult(out, {
+      result,
+      rows: result.points.map(({ breakdown, ...point }) => ({ ...point, ...breakdown })),
+      plot: scalingPlot(result),
+      workers: Math.max(...options.workers),
+      threads: options.threads,
+    });
+    console.error(`Written to ${out}`);
+  }
+  return 0;
+}
+
+async function scalingOptions(flags: Flags) {
+  const { parseCounts, parseSize } = await import("../bench/sizes.ts");
+  const workers = parseCounts("workers", flags.text("workers") ?? "1,2");
+  const data = flags.text("data");
+  const simulateCompute = numberFlag(flags, "simulate-compute", true);
+  const vectorBytes = flags.text("vector-bytes");
+  const most = Math.max(...workers);
+  const settings = crewSettings(flags);
+  const coreCount = availableParallelism();
+  if (simulateCompute === undefined && most > coreCount) {
+    settings.onNews(
+      `${most} workers share ${coreCount} cores: their speed says little about ${most} machines. ` +
+        "--simulate-compute MS measures the exchange without the computing",
+    );
+  }
+  return {
+    workers,
+    modes: modesOf(flags.text("mode") ?? "both"),
+    model: modelFlag(flags),
+    imageSize: flags.integer("image-size", 1) ?? 224,
+    batch: flags.integer("batch", 1) ?? 16,
+    steps: flags.integer("steps", 1) ?? 8,
+    warmup: flags.integer("warmup", 0) ?? 2,
+    threads: flags.integer("threads", 1) ?? Math.max(1, Math.floor(coreCount / most)),
+    ...(data === undefined ? {} : { data }),
+    ...(simulateCompute === undefined ? {} : { simulateCompute }),
+    ...(vectorBytes === undefined ? {} : { vectorBytes: parseSize(vectorBytes) }),
+    ...settings,
+  };
+}
+
+function modesOf(text: string): ScalingMode[] {
+  if (text === "both") return ["weak", "strong"];
+  if (text === "weak" || text === "strong") return [text];
+  throw new UsageError(`--mode is ${text}: give weak, strong or both`);
+}
+
+async function print(result: ScalingResult): Promise<void> {
+  const { sizeText } = await import("../bench/sizes.ts");
+  const { points, model, simulateCompute, threads } = result;
+  const work = simulateCompute === undefined
+    ? `${result.imageSize} px, ${threads} thread${threads === 1 ? "" : "s"} per worker`
+    : `a pause of ${simulateCompute} ms per ${result.batch} pictures instead of computing`;
+  console.log(
+    `${model}, ${work}; ${sizeText(result.vectorBytes)} exchanged, exchange: ${result.exchange}`,
+  );
+  for (const mode of ["weak", "strong"] as const) {
+    const own = points.filter((point) => point.mode === mode);
+    if (own.length === 0) continue;
+    const what = mode === "weak" ? "batch per worker fixed" : "batch of all workers fixed";
+    console.log(`\n${mode} scaling (${what})`);
+    await printTable(COLUMNS, own.map(rowOf));
+  }
+  const [first] = points;
+  console.log(
+    `\nEfficiency: images/s per worker over those with ${first.workers} worker${
+      first.workers === 1 ? "" : "s"
+    }. Parts of a step in ms, means over the\nranks; idle: waiting in the exchange for slower ranks.`,
+  );
+}
+
+const COLUMNS = [
+  { title: "workers", align: "right" },
+  { title: "batch", align: "right" },
+  { title: "images/s", align: "right" },
+  { title: "efficiency", align: "right" },
+  { title: "step ms", align: "right" },
+  { title: "data", align: "right" },
+  { title: "fwd+bwd", align: "right" },
+  { title: "exchange", align: "right" },
+  { title: "idle", align: "right" },
+  { title: "optimizer", align: "right" },
+  { title: "other", align: "right", givesWay: 1 },
+] as const;
+
+function rowOf({ breakdown, ...point }: ModePoint): string[] {
+  const { data, forwardBackward, exchange, idle, update, other } = breakdown;
+  return [
+    String(point.workers),
+    String(point.globalBatch),
+    point.imagesPerSecond.toFixed(1),
+    `${(100 * point.efficiency).toFixed(0)} %`,
+    point.stepMilliseconds.toFixed(1),
+    ...[data, forwardBackward, exchange, idle, update, other].map((time) => time.toFixed(1)),
+  ];
+}
