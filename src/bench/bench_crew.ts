@@ -66,7 +66,7 @@ export function benchConfig(
     workers,
     model: { name: "plain_cnn", weights: "none" },
     data: { root: "made-up", train: transforms, val: transforms },
-    train: { epochs: 1, batchSizePerWorker: 1, lr: 0.001 },
+    train: { epochs: 1, batchSizePerWorker: 1, optimizer: "sgd", lr: 0.001, momentum: 0.9 },
     engine: { threadsPerWorker: threads },
     exchange,
     nats: nats ? { url: nats } : {},
