@@ -18,7 +18,7 @@ import { type Located, type Page, parseMarkdown } from "./markdown.ts";
 export interface Facts {
   /** Tasks of deno.json. */
   readonly tasks: ReadonlySet<string>;
-  /** Commands whose flags are known, by task. */
+  /** Commands whose flags are known, by task, and by task and first argument where that has its own. */
   readonly commands: ReadonlyMap<string, CommandHelp>;
   /** Dotted keys of the config, sections included. */
   readonly configKeys: ReadonlySet<string>;
@@ -91,18 +91,24 @@ function* wrongCommands({ text }: Located, facts: Facts): Generator<string> {
       yield `deno.json has no task ${task}${nearest ? `; there is ${nearest}` : ""}`;
       continue;
     }
-    const command = facts.commands.get(task);
+    const command = commandOf(task, rest, facts);
     if (!command) continue;
     for (const [, dashes, flag] of rest.matchAll(/(?<=\s)(--?)([a-zA-Z][\w-]*)/g)) {
       const known = command.flags.some(({ name, short }) =>
         flag === (dashes === "-" ? short : name)
       );
-      if (!known) yield `deno task ${task} has no flag ${dashes}${flag}`;
+      if (!known) yield `deno task ${command.name} has no flag ${dashes}${flag}`;
     }
     for (const [, key] of rest.matchAll(/--set[ =]'?([\w.]+)=/g)) {
       if (!facts.configKeys.has(key)) yield `The config has no key ${key}`;
     }
   }
+}
+
+/** The command of a task: of `deno task bench step …` that of the benchmark. */
+function commandOf(task: string, rest: string, { commands }: Facts): CommandHelp | undefined {
+  const [first] = rest.trim().split(/\s+/);
+  return commands.get(`${task} ${first}`) ?? commands.get(task);
 }
 
 /** Endings that make `model.json` a file and not a key of the section `model`. */

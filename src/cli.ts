@@ -33,7 +33,7 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     load: async () => (await import("./commands/models.ts")).runModels,
   },
   bench: {
-    summary: "Measure the training step",
+    summary: "Measure the training step, the exchange, and how they scale",
     load: async () => (await import("./commands/bench.ts")).runBench,
   },
 };

@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { benchAllReduce, busBandwidth } from "../../src/bench/all_reduce.ts";
+import { checkMean, rankVector } from "../../src/train/bench_all_reduce.ts";
+
+/** The mean over the ranks, added here. */
+function meanVector(worldSize: number, bytes: number): Uint8Array {
+  const vectors = Array.from(
+    { length: worldSize },
+    (_, rank) => new Float32Array(rankVector(rank, bytes).buffer as ArrayBuffer),
+  );
+  const mean = vectors[0].map((_, index) =>
+    vectors.reduce((sum, vector) => sum + vector[index], 0) / worldSize
+  );
+  return new Uint8Array(mean.buffer);
+}
+
+Deno.test("checkMean() accepts the mean of the ranks' vectors", () => {
+  assert.equal(checkMean(meanVector(3, 80_000), 0, 3), 0);
+});
+
+Deno.test("checkMean() names the first value that is wrong", () => {
+  const sum = meanVector(2, 80_000);
+  new Float32Array(sum.buffer as ArrayBuffer)[12_345] *= 1.001;
+  assert.throws(() => checkMean(sum, 1, 2), /Rank 1 got a wrong sum: value 12345 of 20000 is/);
+  // What one rank brought is not what both together have.
+  assert.throws(() => checkMean(rankVector(0, 80_000), 0, 2), /wrong sum: value 0 /);
+  new Float32Array(sum.buffer as ArrayBuffer)[0] = NaN;
+  assert.throws(() => checkMean(sum, 0, 2), /value 0 of 20000 is NaN/);
+});
+
+Deno.test("benchAllReduce() sums 1 MB over 2 workers rightly and gives sane figures", async () => {
+  const { kind, exchange, points } = await benchAllReduce({
+    workers: [2],
+    sizes: [1e6, 40_000],
+    steps: 3,
+    warmup: 1,
+    threads: 1,
+  });
+  assert.equal(kind, "allreduce");
+  assert.notEqual(exchange, "");
+  assert.deepEqual(points.map(({ workers, bytes }) => [workers, bytes]), [[2, 1e6], [2, 40_000]]);
+  for (const point of points) {
+    const { bytes, workers, milliseconds, algorithmGBps, busGBps } = point;
+    assert.ok(milliseconds > 0);
+    assert.ok(point.minMilliseconds <= milliseconds && milliseconds <= point.maxMilliseconds);
+    assert.equal(algorithmGBps, bytes / (milliseconds * 1e6));
+    assert.equal(busGBps, algorithmGBps * 2 * (workers - 1) / workers);
+    assert.ok(point.memcpyGBps > 0 && point.memcpyTogetherGBps > 0 && point.copies > 0);
+    assert.ok(point.maxError < 1e-6, `the sums are off by ${point.maxError}`);
+  }
+});
+
+Deno.test("benchAllReduce() refuses vectors that don't fit into memory", async () => {
+  await assert.rejects(
+    benchAllReduce({ workers: [1000], sizes: [64e9], steps: 1, warmup: 0, threads: 1 }),
+    /1000 workers with vectors of 64 GB need about 192000 GB of memory/,
+  );
+});
+
+Deno.test("busBandwidth() is nccl-tests': 2(n − 1)/n of the algorithm's", () => {
+  assert.equal(busBandwidth(8, 1), 0);
+  assert.equal(busBandwidth(8, 2), 8);
+  assert.equal(busBandwidth(8, 4), 12);
+});

@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { benchScaling, type ModePoint, withEfficiency } from "../../src/bench/scaling.ts";
+import { summarize } from "../../src/bench/scaling_point.ts";
+import { makePictures } from "../support/pictures.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
+
+const COMMON = {
+  modes: ["weak", "strong"],
+  model: "plain_cnn",
+  imageSize: 32,
+  batch: 8,
+  steps: 4,
+  warmup: 1,
+  threads: 1,
+} as const;
+
+/** The parts of a step must be there and add up to it. */
+function checkBreakdown({ breakdown, stepMilliseconds }: ModePoint): void {
+  const parts = Object.values(breakdown);
+  assert.ok(parts.every((part) => part >= -1e-6), JSON.stringify(breakdown));
+  const sum = parts.reduce((total, part) => total + part, 0);
+  assert.ok(Math.abs(sum - stepMilliseconds) < 1e-6, `${sum} is not ${stepMilliseconds}`);
+}
+
+Deno.test("benchScaling() with a pause runs 4 workers, weak and strong", async () => {
+  const pause = 40;
+  const result = await benchScaling({
+    ...COMMON,
+    workers: [1, 4],
+    simulateCompute: pause,
+    vectorBytes: 100_000,
+  });
+  assert.equal(result.vectorBytes, 100_000);
+  assert.deepEqual(
+    result.points.map(({ mode, workers, globalBatch }) => [mode, workers, globalBatch]),
+    [["weak", 1, 8], ["strong", 1, 8], ["weak", 4, 32], ["strong", 4, 8]],
+  );
+  for (const point of result.points) {
+    const { mode, workers, globalBatch, stepMilliseconds } = point;
+    checkBreakdown(point);
+    assert.equal(point.imagesPerSecond, 1000 * globalBatch / stepMilliseconds);
+    // Timers may be late but not early; a quarter of the batch pauses a quarter of the time.
+    const least = mode === "weak" ? pause : pause / workers;
+    assert.ok(point.breakdown.forwardBackward > least - 1.5, JSON.stringify(point.breakdown));
+    assert.ok(point.breakdown.exchange > 0);
+    assert.equal(point.loss, 1); // each sample of a pause "loses" 1: all ranks' were added
+  }
+  assert.equal(result.points[0].efficiency, 1);
+  assert.equal(result.points[1].efficiency, 1);
+});
+
+Deno.test("benchScaling() trains a model on pictures of a folder", async () => {
+  await withTemporaryFolder(async (root) => {
+    await makePictures(root);
+    const { points, vectorBytes, pictures } = await benchScaling({
+      ...COMMON,
+      workers: [2],
+      modes: ["weak"],
+      imageSize: 20,
+      data: root,
+    });
+    assert.equal(pictures, "folder");
+    assert.equal(points.length, 1);
+    const [point] = points;
+    checkBreakdown(point);
+    assert.equal(point.globalBatch, 16);
+    assert.ok(point.breakdown.update > 0 && point.breakdown.forwardBackward > 0);
+    assert.ok(point.loss !== null && point.loss > 0 && point.loss < 10, `loss ${point.loss}`);
+    assert.ok(vectorBytes > 0 && point.residentBytes > vectorBytes);
+  });
+});
+
+Deno.test("benchScaling() refuses strong scaling with fewer pictures than workers", async () => {
+  await assert.rejects(
+    benchScaling({ ...COMMON, workers: [1, 16] }),
+    /--batch 8 over 16 workers leaves some without pictures: give --batch 16 or more/,
+  );
+});
+
+Deno.test("benchScaling() refuses a vector's length without a pause, and an unknown exchange", async () => {
+  await assert.rejects(
+    benchScaling({ ...COMMON, workers: [1], vectorBytes: 8 }),
+    /--vector-bytes needs --simulate-compute/,
+  );
+  await assert.rejects(
+    benchScaling({ ...COMMON, workers: [1], simulateCompute: 1, exchange: "pigeons" }),
+    /--exchange is pigeons: give auto or /,
+  );
+});
+
+Deno.test("summarize() counts as idle what a rank waits for slower ones", () => {
+  const step = (forwardBackward: number, exchange: number) => ({
+    data: 1,
+    forwardBackward,
+    exchange,
+    update: 2,
+    total: forwardBackward + exchange + 4,
+  });
+  const rank = (forwardBackward: number, exchange: number) => ({
+    exchange: "made",
+    steps: [step(forwardBackward, exchange)],
+    vectorBytes: 4,
+    loss: 0.5,
+    residentBytes: 100,
+    firstStepAt: 1000 + exchange,
+  });
+  // Rank 1 computes 20 ms longer, so rank 0 waits 20 ms in the exchange.
+  const point = summarize([rank(10, 25), rank(30, 5)], 16);
+  assert.equal(point.stepMilliseconds, 39);
+  assert.equal(point.imagesPerSecond, 16_000 / 39);
+  assert.deepEqual(point.breakdown, {
+    data: 1,
+    forwardBackward: 20,
+    exchange: 5,
+    idle: 10,
+    update: 2,
+    other: 1,
+  });
+  assert.equal(point.firstStepAt, 1025);
+});
+
+Deno.test("summarize() leaves out the fastest and the slowest quarter of the steps", () => {
+  const steps = [100, 1, 9, 11].map((total) => ({
+    data: total,
+    forwardBackward: 0,
+    exchange: 0,
+    update: 0,
+    total,
+  }));
+  const times = { exchange: "made", vectorBytes: 4, loss: 1, residentBytes: 1, firstStepAt: 1 };
+  const point = summarize([{ ...times, steps }], 1);
+  assert.equal(point.stepMilliseconds, 10);
+  assert.deepEqual([point.minMilliseconds, point.maxMilliseconds], [1, 100]);
+});
+
+Deno.test("withEfficiency() compares speeds per worker with those of the smallest number", () => {
+  const point = (mode: "weak" | "strong", workers: number, imagesPerSecond: number) =>
+    ({ mode, workers, imagesPerSecond }) as ModePoint;
+  const points = withEfficiency([
+    point("weak", 2, 20),
+    point("weak", 4, 30),
+    point("strong", 2, 10),
+    point("strong", 4, 10),
+  ]);
+  assert.deepEqual(points.map(({ efficiency }) => efficiency), [1, 0.75, 1, 0.5]);
+});

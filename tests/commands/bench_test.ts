@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { runCommand } from "../support/tiny_run.ts";
+
+const WRONG_USE: [string[], RegExp][] = [
+  [["scalling"], /^error: Unknown benchmark "scalling": did you mean scaling\?$/m],
+  [["all", "reduce"], /^error: Unknown benchmark "all": known are step, /m],
+  [["allreduce", "--sizes", "1MB..x"], /^error: "x" is not a size: write sizes such as 44\.7MB/m],
+  [["allreduce", "--workers", "0"], /^error: --workers is 0: give whole numbers of at least 1/m],
+  [["allreduce", "2"], /^error: Unexpected argument "2" of bench allreduce/m],
+  [["scaling", "--mode", "strange"], /^error: --mode is strange: give weak, strong or both$/m],
+  [["scaling", "--model", "resnet"], /^error: Unknown model "resnet": did you mean resnet\d+\?/m],
+  [["scaling", "--simulate-compute=-1"], /^error: --simulate-compute is -1: give a number of at/m],
+  [
+    ["scaling", "--step", "3"],
+    /^error: Unknown flag --step of bench scaling: did you mean --steps/m,
+  ],
+  [["predict", "--inter", "tree"], /^error: --inter is tree: give star or ring$/m],
+  [
+    ["predict", "no/such.json"],
+    /^error: no\/such\.json can't be read .*: give a result\.json that/m,
+  ],
+  [
+    ["predict", "x.json", "--sizes", "1MB"],
+    /--sizes says what to measure, but x\.json is measured/,
+  ],
+];
+for (const [args, expected] of WRONG_USE) {
+  Deno.test(`main() refuses bench ${args.join(" ")} with exit code 2`, async () => {
+    await withTemporaryFolder(async (folder) => {
+      const { code, stderr } = await runCommand(["bench", ...args], folder);
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, expected);
+      assert.doesNotMatch(stderr, /\n\s+at /, "a usage error shows no stack trace");
+    });
+  });
+}
+
+async function filesOf(folder: string): Promise<string[]> {
+  const names = await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
+  return names.sort();
+}
+
+const RESULT_FILES = ["result.csv", "result.json", "result.png", "result.svg"];
+
+Deno.test("bench allreduce writes files that bench predict fits and extrapolates", async () => {
+  await withTemporaryFolder(async (folder) => {
+    const measured = await runCommand(
+      ["bench", "allreduce", "--sizes", "20KB..160KB", "--steps", "3", "--out", "measured"],
+      folder,
+    );
+    assert.equal(measured.code, 0, measured.stderr);
+    assert.match(measured.stdout, /^workers +size +ms .*bus GB\/s/m);
+    assert.match(measured.stdout, /^ +2 +20 KB /m);
+    assert.deepEqual(await filesOf(join(folder, "measured")), RESULT_FILES);
+    const csv = await Deno.readTextFile(join(folder, "measured/result.csv"));
+    assert.match(csv, /^exchange,workers,bytes,milliseconds,/);
+    assert.equal(csv.trimEnd().split("\n").length, 5);
+
+    const predicted = await runCommand(
+      [
+        ...["bench", "predict", "measured/result.json", "--out", "predicted", "--json"],
+        ...["--gpus", "1,4", "--hosts", "1,2", "--compute", "40", "--bytes", "1MB"],
+        ...["--intra-latency", "0", "--intra-bandwidth", "1", "--inter", "ring"],
+        ...["--inter-latency", "1000", "--inter-bandwidth", "0.5"],
+      ],
+      folder,
+    );
+    assert.equal(predicted.code, 0, predicted.stderr);
+    assert.deepEqual(await filesOf(join(folder, "predicted")), RESULT_FILES);
+    const result = JSON.parse(predicted.stdout);
+    assert.equal(result.heldOut.length, 1);
+    assert.ok(result.measured.heldOutError >= 0);
+    assert.equal(result.used.inter.formula, "α·2(n − 1) + β·bytes·2(n − 1)/n");
+    const [last] = result.predictions.slice(-1);
+    assert.deepEqual([last.hosts, last.gpusPerHost, last.gpus], [2, 4, 8]);
+    // Ring of 2 hosts: 2 messages of 1 ms, and 1 MB · 1 at 0.5 GB/s.
+    assert.ok(Math.abs(last.interMilliseconds - 4) < 1e-9);
+    assert.ok(last.stepMilliseconds > 44 && last.efficiency < 40 / 44);
+  });
+});
+
+Deno.test("bench scaling with a pause shows both modes and writes files", async () => {
+  await withTemporaryFolder(async (folder) => {
+    const { code, stdout, stderr } = await runCommand(
+      [
+        ...["bench", "scaling", "--workers", "1,2", "--steps", "3", "--warmup", "1"],
+        ...["--simulate-compute", "20", "--vector-bytes", "40KB", "--out", "scaling"],
+      ],
+      folder,
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^weak scaling[\s\S]*^strong scaling/m);
+    assert.match(stdout, /^workers +batch +images\/s +efficiency .*exchange +idle +optimizer/m);
+    assert.equal(stdout.match(/^ +[12] +(16|32) +\d/gm)?.length, 4, stdout);
+    assert.deepEqual(await filesOf(join(folder, "scaling")), RESULT_FILES);
+    const result = JSON.parse(await Deno.readTextFile(join(folder, "scaling/result.json")));
+    assert.equal(result.points.length, 4);
+    assert.equal(result.environment.workers, 2);
+  });
+});
