@@ -5,15 +5,22 @@ import { parseMarkdown } from "../../scripts/markdown.ts";
 
 const FACTS: Facts = {
   tasks: new Set(["train", "test"]),
-  commands: new Map([["train", {
-    name: "train",
-    summary: "Train",
-    flags: [{ name: "workers", short: "w", value: "N", help: "" }, {
-      name: "set",
-      value: "K",
-      help: "",
+  commands: new Map([
+    ["train", {
+      name: "train",
+      summary: "Train",
+      flags: [{ name: "workers", short: "w", value: "N", help: "" }, {
+        name: "set",
+        value: "K",
+        help: "",
+      }],
     }],
-  }]]),
+    ["test step", {
+      name: "test step",
+      summary: "A part with flags of its own",
+      flags: [{ name: "batch", value: "N", help: "" }],
+    }],
+  ]),
   configKeys: new Set(["train", "train.lr", "model", "model.name"]),
 };
 
@@ -38,7 +45,8 @@ Deno.test("checkDocs() accepts pages whose links, commands and keys hold", async
         "# Top\n\nSee [a](docs/a.md#two-words), [here](#top), [web](https://x.example/y),\n" +
         '[file][1] and ![p](<docs/img/a b.png> "title").\n\n[1]: docs/a.md\n\n' +
         "```sh\ndeno task train --workers 2 \\\n  --set train.lr=0.1 # --nonsense\n```\n\n" +
-        "`deno task train -w 2`, `train.lr`, `model.json`, `history.what`, `deno task test --filter x`\n" +
+        "`deno task train -w 2`, `train.lr`, `model.json`, `history.what`, `deno task test --filter x`, " +
+        "`deno task test step --batch 2`\n" +
         "`[not](a-link.md)`\n",
       "docs/a.md": "## Two `words`!\n\n[up](../README.md)\n",
       "docs/img/a b.png": "",
@@ -60,6 +68,11 @@ const WRONG: [string, string, string][] = [
   ["a link out of the project", "[a](../secret.md)", "../secret.md leads out of the project"],
   ["a task that doesn't exist", "`deno task trian`", "deno.json has no task trian; there is train"],
   ["an unknown flag", "`deno task train --worker 2`", "deno task train has no flag --worker"],
+  [
+    "an unknown flag of a part",
+    "`deno task test step --workers 2`",
+    "deno task test step has no flag --workers",
+  ],
   ["an unknown letter", "`deno task train -x`", "deno task train has no flag -x"],
   ["a flag after a continued line", "```\ndeno task train \\\n  --gpu\n```", "has no flag --gpu"],
   [
@@ -98,6 +111,7 @@ Deno.test("projectFacts() reads tasks, flags and keys of Lockstep itself", async
   const { tasks, commands, configKeys } = await projectFacts();
   assert.ok(tasks.has("train"));
   assert.ok(commands.get("train")?.flags.some(({ name }) => name === "workers"));
+  assert.ok(commands.get("bench scaling")?.flags.some(({ name }) => name === "mode"));
   for (const key of ["train.lr", "train.schedule.gamma", "model", "nats.url"]) {
     assert.ok(configKeys.has(key), key);
   }
