@@ -25,7 +25,9 @@ const trainSchema = z.strictObject({
       code: "custom",
       path: [key],
       message: `train.optimizer is ${train.optimizer}, which has no ${key}, only ` +
-        `${ownKeys(train.optimizer).join(", ")}: remove the key, or change train.optimizer`,
+        `${
+          ownKeys(train.optimizer).join(", ")
+        }: remove the key (or --set train.${key}=null), or change train.optimizer`,
     });
   }
 }).transform((train) => ({ ...train, ...optimizerConfig(train) }));
