@@ -77,8 +77,11 @@ export const configSchema = z.strictObject({
   train: trainSchema,
   validate: validateSchema.prefault({}),
   engine: engineSchema.prefault({}),
-  /** How gradients travel. */
-  exchange: z.enum(["auto", "nats"]).default("auto"),
+  /**
+   * How gradients travel: `shared-memory` between the workers of one Linux machine, or through the broker with
+   * `nats`; `auto` takes shared memory where there is any.
+   */
+  exchange: z.enum(["auto", "shared-memory", "nats"]).default("auto"),
   nats: natsSchema.prefault({}),
   liveness: livenessSchema.prefault({}),
 });
