@@ -207,8 +207,7 @@ export class NatsReducer implements Reducer {
     const length = chunkLength(this.#plan, chunk) / Float32Array.BYTES_PER_ELEMENT;
     const target = new Float32Array(frame.buffer, FRAME_HEADER_BYTES, length);
     const vectors = senders.map((inbox) => inbox.chunk(chunk));
-    weightedSum(target, vectors, weights);
-    if (!allFinite(target)) {
+    if (!weightedSum(target, vectors, weights)) {
       const worst = vectors.findIndex((vector) => !allFinite(vector));
       this.#notFinite(step, worst < 0 ? undefined : senders[worst].rank);
     }

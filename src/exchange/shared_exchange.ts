@@ -169,8 +169,8 @@ export class SharedGradientExchange implements GradientExchange {
     const senders = [...weights.keys()].filter((rank) => weights[rank] !== null);
     const parts = senders.map((rank) => this.#vectors[rank].subarray(begin, end));
     const target = floatsOf(this.#sum).subarray(begin, end);
-    weightedSum(target, parts, senders.map((rank) => weights[rank]!));
-    if (allFinite(target)) return { finite: true, worstRank: null };
+    const finite = weightedSum(target, parts, senders.map((rank) => weights[rank]!));
+    if (finite) return { finite, worstRank: null };
     const worst = parts.findIndex((part) => !allFinite(part));
     return { finite: false, worstRank: worst < 0 ? null : senders[worst] };
   }
