@@ -7,6 +7,7 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
+import type { Crew } from "../coordinator/crew.ts";
 import type { Reply } from "../protocol/commands.ts";
 import { allReduceCalls } from "../train/bench_all_reduce.ts";
 import { allReduceTimesSchema } from "../train/bench_commands.ts";
@@ -58,6 +59,10 @@ export interface AllReduceResult {
   readonly points: AllReducePoint[];
 }
 
+/** Calls with short vectors before all others: JavaScript's compiler gets to know the code. */
+const WARM_CALLS = 40;
+const WARM_BYTES = 1e6;
+
 /** Buffers of this length that each worker holds: its vector, the sum, the copy; the coordinator holds the sum. */
 const BUFFERS = 3;
 
@@ -78,16 +83,15 @@ export async function benchAllReduce(options: AllReduceOptions): Promise<AllRedu
       workers,
       config: benchConfig(workers, options),
       benchmark: { pictures: "made", imageSize: 1 },
-      vectorBytes: sizes[0],
+      vectorBytes: Math.max(...sizes),
     }, options);
+    await callMany(crew, Math.min(WARM_BYTES, ...sizes), {
+      round: 1,
+      warmup: WARM_CALLS,
+      steps: 1,
+    });
     for (const [index, bytes] of sizes.entries()) {
-      if (index > 0) await crew.changeVector(bytes);
-      const lengths = { round: index + 1, warmup, steps };
-      const replies = await measure(
-        crew,
-        { kind: "allReduce", bytes, ...lengths },
-        allReduceCalls(lengths),
-      );
+      const replies = await callMany(crew, bytes, { round: index + 2, warmup, steps });
       const point = pointOf(workers, bytes, replies);
       points.push(point);
       exchange = allReduceTimesSchema.parse(replies[0].result).exchange;
@@ -97,6 +101,16 @@ export async function benchAllReduce(options: AllReduceOptions): Promise<AllRedu
     }
   }
   return { kind: "allreduce", exchange, cores: cores(), steps, points };
+}
+
+/** Has all ranks sum vectors of a length, again and again. */
+async function callMany(
+  crew: Crew,
+  bytes: number,
+  lengths: { round: number; warmup: number; steps: number },
+): Promise<Reply[]> {
+  await crew.changeVector(bytes);
+  return await measure(crew, { kind: "allReduce", bytes, ...lengths }, allReduceCalls(lengths));
 }
 
 /** nccl-tests' bus bandwidth of an all-reduce. */

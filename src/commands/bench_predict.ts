@@ -26,6 +26,11 @@ export const BENCH_PREDICT_HELP: CommandHelp = {
     { name: "bytes", value: "SIZE", help: "The model's gradients (default: 44.7MB, ResNet-18)" },
     { name: "gpus", value: "N[,N…]", help: "GPUs per host (default: 1,2,4,8)" },
     { name: "hosts", value: "N[,N…]", help: "Hosts (default: 1,2,4,8)" },
+    {
+      name: "host-cores",
+      value: "N",
+      help: "Cores of a host, for shared memory (default: those of the measured machine)",
+    },
     { name: "intra-latency", value: "US", help: "α within a host in µs (default: fitted)" },
     { name: "intra-bandwidth", value: "GBPS", help: "1/β within a host in GB/s (default: fitted)" },
     {
@@ -74,7 +79,7 @@ export async function runBenchPredict(args: string[]): Promise<number> {
   const measured = await measuredPoints(flags);
   const fit = fitCost(measured.points, formOf(measured.exchange, measured.cores));
   const intra: CostModel = {
-    form: fit.form,
+    form: formOf(measured.exchange, flags.integer("host-cores", 1) ?? measured.cores),
     alpha: intraLatency === undefined ? fit.alpha : intraLatency / 1000,
     beta: intraBandwidth === undefined ? fit.beta : betaOf(intraBandwidth),
   };

@@ -6,7 +6,8 @@
 import { waitAtMost } from "../base/async.ts";
 import { LockstepError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
-import { NatsReducer } from "../exchange/nats_reducer.ts";
+import type { Reducer } from "../exchange/gradient_exchange.ts";
+import { makeSegment, openReducer, type SegmentPlace } from "../exchange/open_exchange.ts";
 import { CommandClient, type Json, type Reply, WorkerFailedError } from "../protocol/commands.ts";
 import type { NatsAddress } from "../protocol/connection.ts";
 import { Link } from "../protocol/link.ts";
@@ -35,6 +36,13 @@ export interface CrewOptions {
   readonly signal?: AbortSignal;
 }
 
+/** The coordinator's end of the all-reduce, and what another one is opened with. */
+interface CrewExchange {
+  readonly link: Link;
+  readonly segment: SegmentPlace | undefined;
+  reducer: Reducer;
+}
+
 /** Milliseconds that workers get to answer, and then to leave by themselves. */
 const LEAVE_MS = 700;
 
@@ -43,25 +51,22 @@ export class Crew implements AsyncDisposable {
   readonly workers: readonly JoinedWorker[];
   /** Fires when a worker or the broker is lost. */
   readonly lost: AbortSignal;
-  readonly #link: Link;
+  readonly #exchange: CrewExchange;
   readonly #commands: CommandClient;
   readonly #stack: AsyncDisposableStack;
   readonly #liveness: Liveness;
-  readonly #current: { reducer: NatsReducer };
   #call: Promise<unknown> = Promise.resolve();
 
   private constructor(parts: {
     workers: readonly JoinedWorker[];
-    link: Link;
-    current: { reducer: NatsReducer };
+    exchange: CrewExchange;
     commands: CommandClient;
     liveness: Liveness;
     lost: AbortSignal;
     stack: AsyncDisposableStack;
   }) {
     this.workers = parts.workers;
-    this.#link = parts.link;
-    this.#current = parts.current;
+    this.#exchange = parts.exchange;
     this.lost = parts.lost;
     this.#commands = parts.commands;
     this.#liveness = parts.liveness;
@@ -86,9 +91,12 @@ export class Crew implements AsyncDisposable {
     const desk = await TransferDesk.open(link, "coordinator");
     stack.defer(() => desk.close());
     const worldSize = config.workers;
-    const { vectorBytes } = options;
-    const current = { reducer: await NatsReducer.open(link, { worldSize, vectorBytes }) };
-    stack.defer(() => current.reducer.close());
+    const shape = { worldSize, vectorBytes: options.vectorBytes };
+    // Workers share this machine: each is started here.
+    const segment = makeSegment(config.exchange, shape, (reason) => reporter.warn(reason));
+    if (segment) stack.use(segment);
+    const exchange = { link, segment, reducer: await openReducer(link, shape, segment) };
+    stack.defer(() => exchange.reducer.close());
     const commands = await CommandClient.open(link, desk, worldSize);
     stack.defer(() => commands.close());
 
@@ -112,7 +120,10 @@ export class Crew implements AsyncDisposable {
     });
     stack.defer(() => group.stop(LEAVE_MS));
     spawned.push(...group.workers);
-    const workers = await rendezvous.gather({ config: options.job as unknown as Json }, signal);
+    const job: Job = segment
+      ? { ...options.job, segment: { path: segment.path, bytes: segment.bytes } }
+      : options.job;
+    const workers = await rendezvous.gather({ config: job as unknown as Json }, signal);
     const liveness = await Liveness.open(link, address, run, {
       workers,
       spawned,
@@ -120,21 +131,23 @@ export class Crew implements AsyncDisposable {
       onStraggler: (message) => reporter.warn(message),
     });
     const lost = AbortSignal.any([liveness.signal, brokerLost.signal]);
-    return new Crew({ workers, link, current, commands, liveness, lost, stack: stack.move() });
+    return new Crew({ workers, exchange, commands, liveness, lost, stack: stack.move() });
   }
 
   /** The coordinator's end of the all-reduce. */
-  get reducer(): NatsReducer {
-    return this.#current.reducer;
+  get reducer(): Reducer {
+    return this.#exchange.reducer;
   }
 
-  /** Makes the crew ready for vectors of another length; no step may be running. */
+  /**
+   * Makes the coordinator's end ready for vectors of another length, at most as long as the first ones; no step
+   * may be running, and the workers have to open their ends anew.
+   */
   async changeVector(vectorBytes: number): Promise<void> {
-    await this.reducer.close();
-    this.#current.reducer = await NatsReducer.open(this.#link, {
-      worldSize: this.workers.length,
-      vectorBytes,
-    });
+    const { link, segment, reducer } = this.#exchange;
+    await reducer.close();
+    const shape = { worldSize: this.workers.length, vectorBytes };
+    this.#exchange.reducer = await openReducer(link, shape, segment);
   }
 
   /** Steps that the workers have begun in what they are doing, as their last signs of life say. */

@@ -33,7 +33,7 @@ export async function timeAllReduce(
   onStep: (step: number) => void,
   signal?: AbortSignal,
 ): Promise<Omit<AllReduceTimes, "exchange">> {
-  const vector = rankVector(rank, bytes);
+  const vector = fillRankVector(exchange.vector, rank);
   const milliseconds: number[] = [];
   const reduce = async (step: number) => {
     onStep(step);
@@ -57,24 +57,24 @@ export async function timeAllReduce(
   return { milliseconds, maxError, copyTogether, ...alone };
 }
 
-/** What a rank brings: small whole numbers that float32 holds exactly, times the rank + 1. */
-export function rankVector(rank: number, bytes: number): Uint8Array {
-  const values = new Float32Array(bytes / Float32Array.BYTES_PER_ELEMENT);
+/** Writes what a rank brings: small whole numbers that float32 holds exactly, times the rank + 1. */
+export function fillRankVector(vector: Uint8Array, rank: number): Uint8Array {
+  const values = floatsOf(vector);
   for (let index = 0; index < values.length; index++) {
     values[index] = (rank + 1) * (1 + index % PERIOD);
   }
-  return new Uint8Array(values.buffer);
+  return vector;
 }
 
 /**
- * Compares all values with the mean over the ranks of {@linkcode rankVector}.
+ * Compares all values with the mean over the ranks of {@linkcode fillRankVector}.
  *
  * @returns The greatest relative difference
  * @throws {LockstepError} naming the first value that is wrong
  */
 export function checkMean(sum: Uint8Array, rank: number, worldSize: number): number {
-  const length = sum.byteLength / Float32Array.BYTES_PER_ELEMENT;
-  const values = new Float32Array(sum.buffer, sum.byteOffset, length);
+  const values = floatsOf(sum);
+  const { length } = values;
   let maxError = 0;
   for (let index = 0; index < length; index++) {
     const right = (worldSize + 1) / 2 * (1 + index % PERIOD);
@@ -89,6 +89,11 @@ export function checkMean(sum: Uint8Array, rank: number, worldSize: number): num
     maxError = Math.max(maxError, error);
   }
   return maxError;
+}
+
+function floatsOf(vector: Uint8Array): Float32Array {
+  const { buffer, byteOffset, byteLength } = vector;
+  return new Float32Array(buffer, byteOffset, byteLength / Float32Array.BYTES_PER_ELEMENT);
 }
 
 /** Milliseconds of the median copy. */

@@ -52,6 +52,7 @@ export async function timeEpoch(
         loss = reduced.lossSum / reduced.weight;
         return reduced;
       },
+      vector: exchange.vector,
       close: () => exchange.close(),
     },
   };

@@ -24,6 +24,8 @@ const jobSchema = z.strictObject({
   classWeights: z.array(z.number().positive()).optional(),
   /** Let TensorFlow write its notices. */
   verbose: z.boolean(),
+  /** Memory in which the ranks exchange their vectors; without it they do so over NATS. */
+  segment: z.strictObject({ path: z.string(), bytes: z.int().nonnegative() }).optional(),
   /** The workers measure instead of training. */
   benchmark: benchmarkJobSchema.optional(),
 });

@@ -43,12 +43,18 @@ export interface Pause {
   readonly vectorBytes: number;
 }
 
+/** What a benchmark's worker needs of a replica. */
+export interface BenchReplica extends Trainee {
+  readonly vectorBytes: number;
+  /** May be set to the exchange's memory. */
+  vector: Uint8Array;
+}
+
 /** A replica that waits instead of computing: forward, backward and update together take the pause. */
-export function pausingReplica({ milliseconds, rows, vectorBytes }: Pause): Trainee {
-  const vector = new Uint8Array(vectorBytes);
-  new Float32Array(vector.buffer).fill(1);
+export function pausingReplica({ milliseconds, rows, vectorBytes }: Pause): BenchReplica {
   return {
-    vector,
+    vectorBytes,
+    vector: new Uint8Array(), // zeros, in the exchange's memory
     optimizer: { baseRates: [] },
     forwardBackward: async ({ labels }) => {
       const count = labels.length;

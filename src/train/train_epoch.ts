@@ -29,7 +29,8 @@ export interface EpochSpan {
 }
 
 /** What of a replica the loop needs. */
-export interface Trainee extends Pick<Replica, "vector" | "forwardBackward" | "applyUpdate"> {
+export interface Trainee extends Pick<Replica, "forwardBackward" | "applyUpdate"> {
+  readonly vector: Uint8Array;
   readonly optimizer: Pick<Optimizer, "baseRates">;
 }
 

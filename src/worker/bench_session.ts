@@ -5,6 +5,8 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { openEngine } from "../engine/engine.ts";
+import type { GradientExchange } from "../exchange/gradient_exchange.ts";
+import { openExchange } from "../exchange/open_exchange.ts";
 import type { Command, Json, Outcome } from "../protocol/commands.ts";
 import { timeAllReduce } from "../train/bench_all_reduce.ts";
 import {
@@ -18,9 +20,8 @@ import { timeEpoch } from "../train/bench_steps.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { COMMANDS } from "../train/commands.ts";
 import { makeLoaders, scanData } from "../train/job.ts";
-import { madePictures, pausingReplica } from "../train/made_up.ts";
-import type { BatchSource, Trainee } from "../train/train_epoch.ts";
-import { type OpenExchange, openExchange } from "./open_exchange.ts";
+import { type BenchReplica, madePictures, pausingReplica } from "../train/made_up.ts";
+import type { BatchSource } from "../train/train_epoch.ts";
 import type { SessionOptions } from "./session.ts";
 
 /** What a worker of a benchmark holds; each part is opened when it is first needed. */
@@ -28,8 +29,8 @@ export class BenchSession {
   readonly #options: SessionOptions;
   readonly #work: BenchmarkJob;
   readonly #stack = new DisposableStack();
-  #replica: Trainee | undefined;
-  #exchange: OpenExchange & { bytes: number } | undefined;
+  #replica: BenchReplica | undefined;
+  #exchange: GradientExchange | undefined;
   #firstStepAt: number | undefined;
 
   constructor(options: SessionOptions, work: BenchmarkJob) {
@@ -58,15 +59,15 @@ export class BenchSession {
   /** Gives up pictures, model and exchange. */
   async close(): Promise<void> {
     this.#stack.dispose();
-    await this.#exchange?.exchange.close();
+    await this.#exchange?.close();
   }
 
   async #allReduce(benchmark: Extract<Benchmark, { kind: "allReduce" }>): Promise<AllReduceTimes> {
     const { place, signal } = this.#options;
-    const { name, exchange } = await this.#exchangeOf(benchmark.bytes);
+    const exchange = await this.#exchangeOf(benchmark.bytes);
     const onStep = this.#onStep(benchmark.round);
     const times = await timeAllReduce(exchange, place, benchmark, onStep, signal);
-    return { exchange: name, ...times };
+    return { exchange: this.#exchangeName, ...times };
   }
 
   async #train(benchmark: Extract<Benchmark, { kind: "train" }>): Promise<TrainTimes> {
@@ -75,13 +76,14 @@ export class BenchSession {
     const replica = this.#replica ??= await this.#openReplica();
     const samples = (warmup + steps) * globalBatch;
     const loader = await this.#pictures(samples);
-    const vectorBytes = replica.vector.byteLength;
-    const { name, exchange } = await this.#exchangeOf(vectorBytes);
+    const { vectorBytes } = replica;
+    const exchange = await this.#exchangeOf(vectorBytes);
+    replica.vector = exchange.vector;
     const span = { epoch: round, startStep: 0, optimizerSteps: 0 };
     const parts = { config, globalBatch, place, replica, loader, samples, exchange };
     const timed = await timeEpoch(parts, span, this.#onStep(round), signal);
     return {
-      exchange: name,
+      exchange: this.#exchangeName,
       steps: timed.steps.slice(warmup),
       vectorBytes,
       loss: Number.isFinite(timed.loss) ? timed.loss : null,
@@ -95,15 +97,20 @@ export class BenchSession {
   }
 
   /** The exchange for vectors of a length; one is open at a time. */
-  async #exchangeOf(bytes: number): Promise<OpenExchange> {
-    if (this.#exchange?.bytes === bytes) return this.#exchange;
-    await this.#exchange?.exchange.close();
-    const { link, place } = this.#options;
-    this.#exchange = { bytes, ...await openExchange(link, place, bytes) };
+  async #exchangeOf(vectorBytes: number): Promise<GradientExchange> {
+    if (this.#exchange?.vector.byteLength === vectorBytes) return this.#exchange;
+    await this.#exchange?.close();
+    const { link, place, job } = this.#options;
+    this.#exchange = await openExchange(link, { ...place, vectorBytes }, job.segment);
     return this.#exchange;
   }
 
-  async #openReplica(): Promise<Trainee> {
+  /** As the config's key `exchange` calls it. */
+  get #exchangeName(): string {
+    return this.#options.job.segment ? "shared-memory" : "nats";
+  }
+
+  async #openReplica(): Promise<BenchReplica> {
     const { job, threads } = this.#options;
     if (this.#work.pause) return pausingReplica(this.#work.pause);
     await openEngine({ threads: { intraOp: threads, interOp: threads }, verbose: job.verbose });

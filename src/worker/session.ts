@@ -6,6 +6,7 @@
 import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { openEngine } from "../engine/engine.ts";
+import { openExchange } from "../exchange/open_exchange.ts";
 import type { Command, Json, Outcome } from "../protocol/commands.ts";
 import type { Link } from "../protocol/link.ts";
 import { buildReplica } from "../train/build_replica.ts";
@@ -14,7 +15,6 @@ import { type Job, makeLoaders, scanData, validationBatchSize } from "../train/j
 import { type Place, trainEpoch, type TrainingParts } from "../train/train_epoch.ts";
 import { validateShard } from "../train/validate.ts";
 import type { Heartbeat } from "./heartbeat.ts";
-import { openExchange } from "./open_exchange.ts";
 
 /** What a session is made of. */
 export interface SessionOptions {
@@ -68,7 +68,9 @@ export class Session {
     }
     const loaders = makeLoaders(folder, config);
     const replica = buildReplica(config, job);
-    const { exchange } = await openExchange(link, place, replica.vector.byteLength);
+    const shape = { ...place, vectorBytes: replica.vectorBytes };
+    const exchange = await openExchange(link, shape, job.segment);
+    replica.vector = exchange.vector;
     return new Session(
       options,
       {

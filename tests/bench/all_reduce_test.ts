@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { benchAllReduce, busBandwidth } from "../../src/bench/all_reduce.ts";
-import { checkMean, rankVector } from "../../src/train/bench_all_reduce.ts";
+import { checkMean, fillRankVector } from "../../src/train/bench_all_reduce.ts";
 
 /** The mean over the ranks, added here. */
 function meanVector(worldSize: number, bytes: number): Uint8Array {
   const vectors = Array.from(
     { length: worldSize },
-    (_, rank) => new Float32Array(rankVector(rank, bytes).buffer as ArrayBuffer),
+    (_, rank) =>
+      new Float32Array(fillRankVector(new Uint8Array(bytes), rank).buffer as ArrayBuffer),
   );
   const mean = vectors[0].map((_, index) =>
     vectors.reduce((sum, vector) => sum + vector[index], 0) / worldSize
@@ -23,7 +24,10 @@ Deno.test("checkMean() names the first value that is wrong", () => {
   new Float32Array(sum.buffer as ArrayBuffer)[12_345] *= 1.001;
   assert.throws(() => checkMean(sum, 1, 2), /Rank 1 got a wrong sum: value 12345 of 20000 is/);
   // What one rank brought is not what both together have.
-  assert.throws(() => checkMean(rankVector(0, 80_000), 0, 2), /wrong sum: value 0 /);
+  assert.throws(
+    () => checkMean(fillRankVector(new Uint8Array(80_000), 0), 0, 2),
+    /wrong sum: value 0 /,
+  );
   new Float32Array(sum.buffer as ArrayBuffer)[0] = NaN;
   assert.throws(() => checkMean(sum, 0, 2), /value 0 of 20000 is NaN/);
 });

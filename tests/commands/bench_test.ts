@@ -47,7 +47,18 @@ const RESULT_FILES = ["result.csv", "result.json", "result.png", "result.svg"];
 Deno.test("bench allreduce writes files that bench predict fits and extrapolates", async () => {
   await withTemporaryFolder(async (folder) => {
     const measured = await runCommand(
-      ["bench", "allreduce", "--sizes", "20KB..160KB", "--steps", "3", "--out", "measured"],
+      [
+        "bench",
+        "allreduce",
+        "--exchange",
+        "shared-memory",
+        "--sizes",
+        "20KB..160KB",
+        "--steps",
+        "3",
+        "--out",
+        "measured",
+      ],
       folder,
     );
     assert.equal(measured.code, 0, measured.stderr);
@@ -62,8 +73,8 @@ Deno.test("bench allreduce writes files that bench predict fits and extrapolates
       [
         ...["bench", "predict", "measured/result.json", "--out", "predicted", "--json"],
         ...["--gpus", "1,4", "--hosts", "1,2", "--compute", "40", "--bytes", "1MB"],
-        ...["--intra-latency", "0", "--intra-bandwidth", "1", "--inter", "ring"],
-        ...["--inter-latency", "1000", "--inter-bandwidth", "0.5"],
+        ...["--intra-latency", "0", "--intra-bandwidth", "1", "--host-cores", "64"],
+        ...["--inter", "ring", "--inter-latency", "1000", "--inter-bandwidth", "0.5"],
       ],
       folder,
     );
@@ -72,6 +83,7 @@ Deno.test("bench allreduce writes files that bench predict fits and extrapolates
     const result = JSON.parse(predicted.stdout);
     assert.equal(result.heldOut.length, 1);
     assert.ok(result.measured.heldOutError >= 0);
+    assert.match(result.used.intra.formula, /^α·\(n \+ 1\) \+ β·bytes·max\(1, n \/ 64 cores\)$/);
     assert.equal(result.used.inter.formula, "α·2(n − 1) + β·bytes·2(n − 1)/n");
     const [last] = result.predictions.slice(-1);
     assert.deepEqual([last.hosts, last.gpusPerHost, last.gpus], [2, 4, 8]);
