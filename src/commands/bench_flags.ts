@@ -5,6 +5,7 @@
  */
 import { nearestName, UsageError } from "../base/errors.ts";
 import { MODEL_NAMES, type ModelName } from "../models/config.ts";
+import type { Column } from "../reports/table.ts";
 import type { Flag, Flags } from "./flags.ts";
 
 /** Flags of the benchmarks that start workers. */
@@ -75,7 +76,7 @@ export function refusePositional(flags: Flags, command: string): void {
 
 /** Prints a table that fits the terminal; a pipe gets all of it. */
 export async function printTable(
-  columns: readonly import("../reports/table.ts").Column[],
+  columns: readonly Column[],
   rows: readonly (readonly string[])[],
 ): Promise<void> {
   const { fitTable } = await import("../reports/table.ts");
