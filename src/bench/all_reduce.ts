@@ -12,7 +12,7 @@ import type { Reply } from "../protocol/commands.ts";
 import { allReduceCalls } from "../train/bench_all_reduce.ts";
 import { allReduceTimesSchema } from "../train/bench_commands.ts";
 import { assembleBench, benchConfig, cores, type CrewSettings, measure } from "./bench_crew.ts";
-import { sizeText } from "./sizes.ts";
+import { sizeText, workersText } from "./sizes.ts";
 import { mean, median } from "./statistics.ts";
 
 /** What to measure. */
@@ -78,7 +78,7 @@ export async function benchAllReduce(options: AllReduceOptions): Promise<AllRedu
   const points: AllReducePoint[] = [];
   let exchange = "";
   for (const workers of counts) {
-    onNews?.(`Starting ${workers} worker${workers === 1 ? "" : "s"}`);
+    onNews?.(`Starting ${workersText(workers)}`);
     await using crew = await assembleBench({
       workers,
       config: benchConfig(workers, options),
@@ -96,7 +96,7 @@ export async function benchAllReduce(options: AllReduceOptions): Promise<AllRedu
       points.push(point);
       exchange = allReduceTimesSchema.parse(replies[0].result).exchange;
       onNews?.(
-        `${workers} workers, ${sizeText(bytes)}: ${point.milliseconds.toFixed(2)} ms`,
+        `${workersText(workers)}, ${sizeText(bytes)}: ${point.milliseconds.toFixed(2)} ms`,
       );
     }
   }

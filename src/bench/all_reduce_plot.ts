@@ -6,11 +6,12 @@
 import type { TopLevelSpec } from "vega-lite";
 import type { AllReduceResult } from "./all_reduce.ts";
 import { plotFrame, SERIES_COLOURS, TOP_LEGEND } from "./plots.ts";
+import { workersText } from "./sizes.ts";
 
 /** The plot as a Vega-Lite specification: one panel, logarithmic on both axes. */
 export function allReducePlot({ points, exchange }: AllReduceResult): TopLevelSpec {
   const counts = [...new Set(points.map(({ workers }) => workers))];
-  const busName = (workers: number) => `all-reduce, ${workers} workers`;
+  const busName = (workers: number) => `all-reduce, ${workersText(workers)}`;
   const copyName = "memcpy, one process";
   const most = counts[counts.length - 1];
   const togetherName = `memcpy, ${most} processes at once`;

@@ -22,6 +22,7 @@ import {
   MADE_CLASSES,
   measure,
 } from "./bench_crew.ts";
+import { workersText } from "./sizes.ts";
 import { type Breakdown, type ScalingPoint, summarize } from "./scaling_point.ts";
 
 /** `weak`: the batch per worker stays; `strong`: the batch of all workers together stays. */
@@ -167,7 +168,7 @@ async function measureCrew(
   options: ScalingOptions,
 ): Promise<Map<number, Measured>> {
   const { onNews, warmup, steps } = options;
-  onNews?.(`Starting ${workers} worker${workers === 1 ? "" : "s"}`);
+  onNews?.(`Starting ${workersText(workers)}`);
   await using crew = await assembleBench({ workers, config: configFor(workers), ...job }, options);
   const measured = new Map<number, Measured>();
   for (const globalBatch of globalBatches) {
@@ -182,7 +183,7 @@ async function measureCrew(
     const { exchange, vectorBytes } = ranks[0];
     measured.set(globalBatch, { ...point, exchange, vectorBytes });
     onNews?.(
-      `${workers} workers, batch ${globalBatch}: ${point.imagesPerSecond.toFixed(1)} images/s`,
+      `${workersText(workers)}, batch ${globalBatch}: ${point.imagesPerSecond.toFixed(1)} images/s`,
     );
   }
   return measured;

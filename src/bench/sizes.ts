@@ -1,5 +1,5 @@
 /**
- * Sizes of vectors as people write them: `44.7MB`, `1MB,4MB`, `1MB..256MB`.
+ * Sizes and counts as people write and read them: `44.7MB`, `1MB,4MB`, `1MB..256MB`.
  *
  * @module
  */
@@ -83,6 +83,11 @@ export function parseCounts(flag: string, text: string): number[] {
     return count;
   });
   return [...new Set(counts)].sort((a, b) => a - b);
+}
+
+/** `1 worker`, `2 workers`. */
+export function workersText(count: number): string {
+  return `${count} worker${count === 1 ? "" : "s"}`;
 }
 
 /** Bytes for people, in decimal units: `44.7 MB`. */

@@ -51,6 +51,7 @@ export async function timeAllReduce(
     if (step + 1 === warmup + steps) maxError = checkMean(sum, rank, worldSize);
   }
   const target = new Uint8Array(bytes);
+  target.set(vector); // touches the fresh memory
   const copyTogether = timeCopies(vector, target);
   await reduce(warmup + steps);
   const alone = rank === 0 ? { copyAlone: timeCopies(vector, target) } : {};
@@ -96,14 +97,12 @@ function floatsOf(vector: Uint8Array): Float32Array {
   return new Float32Array(buffer, byteOffset, byteLength / Float32Array.BYTES_PER_ELEMENT);
 }
 
-/** Milliseconds of the median copy. */
+/** Milliseconds of a copy, waits for a core included: the mean over some time. */
 function timeCopies(source: Uint8Array, target: Uint8Array): number {
-  const times: number[] = [];
   const begin = performance.now();
-  while (times.length < LEAST_COPIES || performance.now() - begin < COPY_MS) {
-    const start = performance.now();
+  for (let copies = 1;; copies++) {
     target.set(source);
-    times.push(performance.now() - start);
+    const elapsed = performance.now() - begin;
+    if (copies >= LEAST_COPIES && elapsed >= COPY_MS) return elapsed / copies;
   }
-  return times.sort((a, b) => a - b)[times.length >> 1];
 }
