@@ -19,21 +19,20 @@ export interface FloatRange {
 
 /** Bytes of the whole segment. */
 export function segmentBytes(worldSize: number, vectorBytes: number): number {
-  return (worldSize + 1) * slotBytes(vectorBytes);
+  return slotsOf(worldSize) * slotBytes(vectorBytes);
 }
 
-/** The ranks' vectors, in order, and their sum, in a mapped segment. */
+/** The ranks' vectors, in order, and their sum, in a mapped segment; the sum of one vector is that vector. */
 export function viewsOf(
   segment: Uint8Array<ArrayBuffer>,
   worldSize: number,
   vectorBytes: number,
 ): { vectors: Uint8Array<ArrayBuffer>[]; sum: Uint8Array<ArrayBuffer> } {
-  const views = Array.from({ length: worldSize + 1 }, (_, slot) => {
+  const views = Array.from({ length: slotsOf(worldSize) }, (_, slot) => {
     const begin = slot * slotBytes(vectorBytes);
     return segment.subarray(begin, begin + vectorBytes);
   });
-  const sum = views.pop()!;
-  return { vectors: views, sum };
+  return { vectors: views.slice(0, worldSize), sum: views.at(-1)! };
 }
 
 /** The part of the sum that a rank makes; the last ranks may have none of a short one. */
@@ -43,6 +42,10 @@ export function shardOf(rank: number, worldSize: number, vectorBytes: number): F
   const at = (index: number) =>
     Math.min(floats, Math.floor(index * lines / worldSize) * LINE_FLOATS);
   return { begin: at(rank), end: at(rank + 1) };
+}
+
+function slotsOf(worldSize: number): number {
+  return worldSize === 1 ? 1 : worldSize + 1;
 }
 
 function slotBytes(vectorBytes: number): number {

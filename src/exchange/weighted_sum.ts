@@ -44,7 +44,7 @@ export function weightedSum(
     return true;
   }
   const isCopy = vectors.length === 1 && weights[0] === 1;
-  if (isCopy) target.set(vectors[0]);
+  if (isCopy && !isSame(target, vectors[0])) target.set(vectors[0]);
   let bad = 0;
   for (let begin = 0; begin < target.length; begin += BLOCK) {
     const end = Math.min(begin + BLOCK, target.length);
@@ -67,6 +67,11 @@ export function allFinite(vector: Float32Array): boolean {
     if (passes.anyBad(bytes)) return false;
   }
   return true;
+}
+
+/** Whether two views begin at the same place of the same memory. */
+function isSame(a: Float32Array, b: Float32Array): boolean {
+  return a.buffer === b.buffer && a.byteOffset === b.byteOffset;
 }
 
 /** Brings a block into the passes' memory, filled up with zeros; returns its bytes there. */
