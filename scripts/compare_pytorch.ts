@@ -196,6 +196,19 @@ async function run(
   return JSON.parse(output.trim().split("\n").at(-1)!);
 }
 
+/** Ends the program where the Python that was named has no PyTorch. */
+async function checkPeer(): Promise<void> {
+  const args = ["-c", "import torch, torchvision"];
+  const found = await new Deno.Command(python, { args }).output().then(
+    ({ success }) => success,
+    (error: Error) => {
+      if (error instanceof Deno.errors.NotFound) return false;
+      throw error;
+    },
+  );
+  if (!found) fail(`${python} has no torch and torchvision: name a Python that has, with --python`);
+}
+
 function text(name: string, fallback: string): string {
   return String(flags[name] ?? fallback);
 }
@@ -252,6 +265,7 @@ if (flags.help) {
 const chosen = only.map((name) =>
   PARTS.find((part) => part === name) ?? fail(`--only ${name}: known are ${PARTS.join(", ")}`)
 );
+await checkPeer();
 const results: Record<string, Record<string, Figures[]>> = {};
 for (const part of chosen) {
   results[part] = await compare(COMPARISONS[part]);
