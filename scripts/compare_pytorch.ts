@@ -198,15 +198,15 @@ async function run(
 
 /** Ends the program where the Python that was named has no PyTorch. */
 async function checkPeer(): Promise<void> {
-  const args = ["-c", "import torch, torchvision"];
-  const found = await new Deno.Command(python, { args }).output().then(
-    ({ success }) => success,
-    (error: Error) => {
-      if (error instanceof Deno.errors.NotFound) return false;
-      throw error;
-    },
-  );
-  if (!found) fail(`${python} has no torch and torchvision: name a Python that has, with --python`);
+  const cure = "name a Python that has torch and torchvision with --python";
+  try {
+    const args = ["-c", "import torch, torchvision"];
+    const { success } = await new Deno.Command(python, { args }).output();
+    if (!success) fail(`${python} can't import torch and torchvision: ${cure}`);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    fail(`There is no ${python}: ${cure}`);
+  }
 }
 
 function text(name: string, fallback: string): string {
