@@ -27,11 +27,15 @@ export const BENCH_HELP: CommandHelp = {
   examples: [
     "deno task bench step",
     "deno task bench step --model efficientnet_lite0 --image-size 160",
+    "deno task bench loader --help",
   ],
 };
 
 /** Runs `bench` and returns the exit code. */
 export async function runBench(args: string[]): Promise<number> {
+  if (args[0] === "loader") {
+    return await (await import("./bench_loader.ts")).runBenchLoader(args.slice(1));
+  }
   const flags = parseFlags(BENCH_HELP, args);
   if (flags.on("help") || args.length === 0) {
     console.log(helpText(BENCH_HELP));
@@ -40,7 +44,7 @@ export async function runBench(args: string[]): Promise<number> {
   const [what, ...more] = flags.positional;
   if (what !== "step" || more.length > 0) {
     throw new UsageError(
-      `Unknown benchmark "${flags.positional.join(" ")}": Lockstep measures "step"`,
+      `Unknown benchmark "${flags.positional.join(" ")}": Lockstep measures "step" and "loader"`,
     );
   }
   const model = modelName(flags);

@@ -79,8 +79,22 @@ export class TransformPipeline {
    * @throws {LockstepError} when this picture can't be used
    */
   apply(prepared: RgbImage, random: RandomStream, target: Float32Array, offset: number): void {
-    const image = this.#random.reduce((current, step) => step(current, random), prepared);
+    this.write(this.transform(prepared, random), random, target, offset);
+  }
+
+  /**
+   * The first half of {@linkcode apply}: the transforms of 8-bit pixels.
+   *
+   * @throws {LockstepError} when this picture can't be used
+   */
+  transform(prepared: RgbImage, random: RandomStream): RgbImage {
+    return this.#random.reduce((current, step) => step(current, random), prepared);
+  }
+
+  /** The second half of {@linkcode apply}: to floats, and the transforms of those. */
+  write(image: RgbImage, random: RandomStream, target: Float32Array, offset: number): void {
     this.#table.write(image, target, offset);
+    if (this.#onFloats.length === 0) return;
     const [height, width] = this.size;
     const data = target.subarray(offset, offset + this.floats);
     for (const step of this.#onFloats) step({ width, height, data }, random);

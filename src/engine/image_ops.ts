@@ -1,9 +1,9 @@
 /**
- * TensorFlow's picture decoders, run on another thread.
+ * TensorFlow's picture decoders, run on another thread, and its JPEG encoder.
  *
  * @module
  */
-import { type Attribute, ATTRIBUTE_TYPES } from "./attributes.ts";
+import { type Attribute, ATTRIBUTE_TYPES, DATA_TYPES } from "./attributes.ts";
 import { nativeBackend } from "./backend.ts";
 
 /** Formats that TensorFlow decodes. */
@@ -53,6 +53,33 @@ export async function decodeImageNative(
       const frames = new Uint8Array(output.shape.reduce((product, size) => product * size, 1));
       runtime.readInto(output.id, frames);
       return { width, height, data: toRgb(frames.subarray(0, frame), channels) };
+    } finally {
+      runtime.deleteTensor(output.id);
+    }
+  } finally {
+    runtime.deleteTensor(input);
+  }
+}
+
+/**
+ * Encodes a picture as a JPEG with 4:2:0 chroma, as cameras and the web have them.
+ *
+ * @param quality 0–100
+ */
+export function encodeJpegNative(
+  { width, height, data }: DecodedImage,
+  quality: number,
+): Uint8Array<ArrayBuffer> {
+  const { runtime } = nativeBackend();
+  const input = runtime.createTensor([height, width, 3], DATA_TYPES.TF_UINT8, data);
+  try {
+    const [output] = runtime.execute("EncodeJpeg", [
+      { name: "quality", type: ATTRIBUTE_TYPES.TF_ATTR_INT, value: quality },
+      { name: "format", type: ATTRIBUTE_TYPES.TF_ATTR_STRING, value: "rgb" },
+    ], [input]);
+    try {
+      const [bytes] = runtime.read(output.id) as Uint8Array<ArrayBuffer>[];
+      return bytes;
     } finally {
       runtime.deleteTensor(output.id);
     }
