@@ -125,9 +125,12 @@ async function timeStages(
     const start = performance.now();
     const bytes = await Deno.readFile(join(root, path));
     const read = performance.now();
-    const image = await decodeImage(bytes, { path });
+    const image = await decodeImage(bytes, {
+      path,
+      part: (size) => pipeline.part(size, random),
+    });
     const decoded = performance.now();
-    const transformed = pipeline.transform(pipeline.prepare(image), random);
+    const transformed = pipeline.transform(image, random, true);
     const done = performance.now();
     pipeline.write(transformed, random, floats, 0);
     sums.read += read - start;

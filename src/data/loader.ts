@@ -6,7 +6,7 @@
  */
 import { setImmediate } from "node:timers";
 import { LockstepError } from "../base/errors.ts";
-import { randomStream } from "../base/random.ts";
+import { type RandomStream, randomStream } from "../base/random.ts";
 import { DataError } from "./data_error.ts";
 import { type BatchMix, drawMix, type Mix, mixRows, type MixSpec } from "./mix.ts";
 import type { Sample, SampleSource } from "./picture_set.ts";
@@ -168,13 +168,13 @@ export class Loader {
       wanted.map((index, row) =>
         queue.run(async () => {
           signal.throwIfAborted();
-          const prepared = await this.#prepared(samples[index]);
+          const random = augmentation(seed, epoch, index);
+          const { image, cut } = await this.#picture(samples[index], random);
           // Transforms block: let messages and timers have their turn before each.
           await new Promise((resolve) => setImmediate(resolve));
           signal.throwIfAborted();
           usable(samples[index], () => {
-            const random = augmentation(seed, epoch, index);
-            pipeline.apply(prepared, random, images, row * pipeline.floats);
+            pipeline.apply(image, random, images, row * pipeline.floats, cut);
           });
         })
       ),
@@ -246,6 +246,24 @@ export class Loader {
     };
   }
 
+  /** What {@linkcode #prepared} gives or, where the picture won't be kept, only the part that is needed. */
+  async #picture(
+    sample: Sample,
+    random: RandomStream,
+  ): Promise<{ image: RgbImage; cut: boolean }> {
+    const { source, pipeline } = this.#options;
+    if (!pipeline.cuts || this.#cache.has(sample.index)) {
+      return { image: await this.#prepared(sample), cut: false };
+    }
+    let cut = false;
+    const image = await source.read(sample, (size) => {
+      cut = size.width * size.height * 3 > this.#room;
+      return cut ? pipeline.part(size, random) : undefined;
+    });
+    if (!cut) this.#keep(sample, image); // nothing comes before the cut: it is prepared already
+    return { image, cut };
+  }
+
   /** A sample's picture after the transforms that are the same in each epoch. */
   async #prepared(sample: Sample): Promise<RgbImage> {
     const cached = this.#cache.get(sample.index);
@@ -253,11 +271,14 @@ export class Loader {
     const { source, pipeline } = this.#options;
     const image = await source.read(sample);
     const prepared = usable(sample, () => pipeline.prepare(image));
-    if (prepared.data.byteLength <= this.#room && !this.#cache.has(sample.index)) {
-      this.#room -= prepared.data.byteLength;
-      this.#cache.set(sample.index, prepared);
-    }
+    this.#keep(sample, prepared);
     return prepared;
+  }
+
+  #keep({ index }: Sample, prepared: RgbImage): void {
+    if (prepared.data.byteLength > this.#room || this.#cache.has(index)) return;
+    this.#room -= prepared.data.byteLength;
+    this.#cache.set(index, prepared);
   }
 }
 

@@ -17,6 +17,14 @@ export interface DecodedImage {
   readonly data: Uint8Array;
 }
 
+/** A part of a picture, in pixels from its top left corner. */
+export interface Part {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
 const CHANNELS: Attribute = { name: "channels", type: ATTRIBUTE_TYPES.TF_ATTR_INT, value: 3 };
 
 /** Ops and attributes; the JPEG ones make libjpeg-turbo decode as Pillow does. */
@@ -46,7 +54,7 @@ export async function decodeImageNative(
   const [op, attributes] = DECODERS[format];
   const input = runtime.createStringView(bytes);
   try {
-    const [output] = await runtime.executeAsync(op, attributes, [input]);
+    const [output] = await runtime.executeAsync(op, attributes, [input], 1);
     try {
       const [height, width, channels] = output.shape.slice(-3);
       const frame = height * width * channels;
@@ -58,6 +66,47 @@ export async function decodeImageNative(
     }
   } finally {
     runtime.deleteTensor(input);
+  }
+}
+
+/**
+ * Decodes a part of a JPEG to RGB.
+ *
+ * @param bytes The file
+ * @param part What to give
+ * @param decoded What to decode: `part` and some pixels around it
+ * @throws {EngineError} when the file is damaged (within the part or above it) or of another format
+ */
+export async function decodeJpegPartNative(
+  bytes: Uint8Array<ArrayBuffer>,
+  part: Part,
+  decoded: Part,
+): Promise<DecodedImage> {
+  const { runtime } = nativeBackend();
+  const window = Int32Array.of(decoded.top, decoded.left, decoded.height, decoded.width);
+  const inputs = [
+    runtime.createStringView(bytes),
+    runtime.createTensor([4], DATA_TYPES.TF_INT32, window),
+  ];
+  try {
+    const [, attributes] = DECODERS.jpeg;
+    const [output] = await runtime.executeAsync("DecodeAndCropJpeg", attributes, inputs, 1);
+    try {
+      const stride = decoded.width * 3, length = part.width * 3;
+      const first = (part.top - decoded.top) * stride + (part.left - decoded.left) * 3;
+      const data = new Uint8Array(part.height * length);
+      runtime.look(output.id, (pixels) => {
+        for (let y = 0; y < part.height; y++) {
+          const from = first + y * stride;
+          data.set(pixels.subarray(from, from + length), y * length);
+        }
+      });
+      return { width: part.width, height: part.height, data };
+    } finally {
+      runtime.deleteTensor(output.id);
+    }
+  } finally {
+    inputs.forEach((input) => runtime.deleteTensor(input));
   }
 }
 

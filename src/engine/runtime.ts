@@ -189,6 +189,13 @@ export class Runtime {
     });
   }
 
+  /** Shows a tensor's bytes where they lie, for the length of `use`. */
+  look(id: TensorId, use: (bytes: Uint8Array) => void): void {
+    this.#resolved(id, (data, size) => {
+      if (size > 0) use(new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(data!, size)));
+    });
+  }
+
   /**
    * Runs an op and waits for it.
    *
@@ -208,16 +215,21 @@ export class Runtime {
     return outputs;
   }
 
-  /** Runs an op or a captured function on another thread; JavaScript goes on meanwhile. */
+  /**
+   * Runs an op or a captured function on another thread; JavaScript goes on meanwhile.
+   *
+   * @param mostOutputs At least as many as there are
+   */
   async executeAsync(
     name: string,
     attributes: readonly Attribute[],
     inputs: readonly TensorId[],
+    mostOutputs = MAX_OUTPUTS,
   ): Promise<TensorMetadata[]> {
     using status = new Status(this.lib);
     const op = this.#newOp(name, attributes, inputs, status);
-    const outputs = new BigUint64Array(MAX_OUTPUTS);
-    const count = Int32Array.of(MAX_OUTPUTS);
+    const outputs = new BigUint64Array(mostOutputs);
+    const count = Int32Array.of(mostOutputs);
     try {
       await this.lib.TFE_Execute_nonblocking(op, outputs, count, status.pointer);
       status.check(name, () => this.#shapesOf(inputs));
