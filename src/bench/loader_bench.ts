@@ -91,7 +91,7 @@ export async function benchLoader(options: LoaderBenchOptions): Promise<LoaderBe
     const cpu = process.cpuUsage();
     const start = performance.now();
     let count = 0;
-    for await (const { indices } of loader.batches(plan, epoch, { seed: SEED })) {
+    for await (const { indices } of loader.batches(plan, epoch, { seed: SEED, reuse: true })) {
       count += indices.length;
     }
     const seconds = (performance.now() - start) / 1000;

@@ -65,6 +65,21 @@ export interface EpochOptions {
   seed: number;
   /** Ends the iteration with the signal's reason. */
   signal?: AbortSignal;
+  /**
+   * Whether each batch is done with when the next one is asked for: then the memory of its images becomes a
+   * later batch's. Fresh memory costs a tenth of the time that a picture takes.
+   */
+  reuse?: boolean;
+}
+
+/** What the batches of one iteration share. */
+interface Iteration {
+  readonly epoch: number;
+  readonly seed: number;
+  readonly queue: Slots;
+  readonly signal: AbortSignal;
+  /** Images of batches that are done with. */
+  readonly spare: Float32Array<ArrayBuffer>[];
 }
 
 /**
@@ -109,17 +124,18 @@ export class Loader {
   async *batches(
     plan: Iterable<EpochStep>,
     epoch: number,
-    { seed, signal }: EpochOptions,
+    { seed, signal, reuse = false }: EpochOptions,
   ): AsyncGenerator<Batch, void, undefined> {
     const stop = new AbortController();
     const signals = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
     const queue = new Slots(this.#concurrency);
+    const iteration: Iteration = { epoch, seed, queue, signal: signals, spare: [] };
     const ahead: Promise<Batch>[] = [];
     const steps = plan[Symbol.iterator]();
     const startOne = () => {
       const { value: step, done } = steps.next();
       if (done) return;
-      const batch = this.#batch(step, epoch, seed, queue, signals);
+      const batch = this.#batch(step, iteration);
       batch.catch(() => {}); // whoever takes it from the queue sees the error
       ahead.push(batch);
     };
@@ -131,6 +147,7 @@ export class Loader {
         ahead.shift();
         startOne();
         yield batch;
+        if (reuse) iteration.spare.push(new Float32Array(batch.images.buffer));
         signal?.throwIfAborted();
       }
     } finally {
@@ -152,10 +169,7 @@ export class Loader {
 
   async #batch(
     plan: EpochStep,
-    epoch: number,
-    seed: number,
-    queue: Slots,
-    signal: AbortSignal,
+    { epoch, seed, queue, signal, spare }: Iteration,
   ): Promise<Batch> {
     const { samples, pipeline, mix: mixes = [] } = this.#options;
     const { step, indices, globalRows, partnerIndex } = plan;
@@ -163,7 +177,9 @@ export class Loader {
     // Another rank's last row is the partner of this one's first: it stands behind this rank's own rows.
     const fetchesPartner = mix && indices.length > 0 && indices.length < globalRows;
     const wanted = fetchesPartner ? [...indices, partnerIndex] : [...indices];
-    const images = new Float32Array((indices.length + (mix ? 1 : 0)) * pipeline.floats);
+    const length = (indices.length + (mix ? 1 : 0)) * pipeline.floats;
+    const last = spare.pop();
+    const images = last?.length === length ? last : new Float32Array(length);
     const rows = await Promise.allSettled(
       wanted.map((index, row) =>
         queue.run(async () => {

@@ -93,14 +93,14 @@ export async function decodeJpegPartNative(
     const [output] = await runtime.executeAsync("DecodeAndCropJpeg", attributes, inputs, 1);
     try {
       const stride = decoded.width * 3, length = part.width * 3;
+      const pixels = scratchOf(decoded.height * stride);
+      runtime.readInto(output.id, pixels);
       const first = (part.top - decoded.top) * stride + (part.left - decoded.left) * 3;
       const data = new Uint8Array(part.height * length);
-      runtime.look(output.id, (pixels) => {
-        for (let y = 0; y < part.height; y++) {
-          const from = first + y * stride;
-          data.set(pixels.subarray(from, from + length), y * length);
-        }
-      });
+      for (let y = 0; y < part.height; y++) {
+        const from = first + y * stride;
+        data.set(pixels.subarray(from, from + length), y * length);
+      }
       return { width: part.width, height: part.height, data };
     } finally {
       runtime.deleteTensor(output.id);
@@ -108,6 +108,17 @@ export async function decodeJpegPartNative(
   } finally {
     inputs.forEach((input) => runtime.deleteTensor(input));
   }
+}
+
+/** The most memory that is kept from one picture to the next. */
+const SCRATCH_BYTES = 4 * 2 ** 20;
+let scratch = new Uint8Array(0);
+
+/** Memory for use before the next `await`: fresh memory for each picture would keep the collector busy. */
+function scratchOf(bytes: number): Uint8Array {
+  if (bytes > SCRATCH_BYTES) return new Uint8Array(bytes);
+  if (bytes > scratch.length) scratch = new Uint8Array(bytes);
+  return scratch.subarray(0, bytes);
 }
 
 /**

@@ -189,13 +189,6 @@ export class Runtime {
     });
   }
 
-  /** Shows a tensor's bytes where they lie, for the length of `use`. */
-  look(id: TensorId, use: (bytes: Uint8Array) => void): void {
-    this.#resolved(id, (data, size) => {
-      if (size > 0) use(new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(data!, size)));
-    });
-  }
-
   /**
    * Runs an op and waits for it.
    *
