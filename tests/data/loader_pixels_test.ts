@@ -38,7 +38,11 @@ const EXPECTED: [name: string, transforms: TransformInput[], sha256: string][] =
   ],
 ];
 
-async function hashOf(transforms: TransformInput[], options: Partial<LoaderOptions>) {
+async function hashOf(
+  transforms: TransformInput[],
+  options: Partial<LoaderOptions>,
+  reuse = false,
+) {
   const samples = ["jpegs", "pictures"].flatMap((folder) =>
     [...Deno.readDirSync(new URL(folder, FOLDER))].map(({ name }) => `${folder}/${name}`).sort()
   ).map((path, index) => ({ path, label: 0, index }));
@@ -57,7 +61,7 @@ async function hashOf(transforms: TransformInput[], options: Partial<LoaderOptio
   for (const epoch of [0, 1]) {
     const rank = { length: samples.length, globalBatch: 16, rank: 0, worldSize: 1 };
     const plan = planEpoch({ ...rank, seed: 3, epoch, shuffle: true });
-    for await (const { images } of loader.batches(plan, epoch, { seed: 3 })) {
+    for await (const { images } of loader.batches(plan, epoch, { seed: 3, reuse })) {
       hash.update(new Uint8Array(images.buffer, images.byteOffset, images.byteLength));
     }
   }
@@ -68,6 +72,7 @@ for (const [name, transforms, expected] of EXPECTED) {
   Deno.test(`Loader.batches() gives the pixels that it always gave: ${name}`, async () => {
     assert.equal(await hashOf(transforms, { cacheBytes: 0 }), expected, "decoded in each epoch");
     assert.equal(await hashOf(transforms, {}), expected, "kept in memory");
+    assert.equal(await hashOf(transforms, { cacheBytes: 0 }, true), expected, "memory used again");
     const some = { cacheBytes: 60_000, concurrency: 1 };
     assert.equal(await hashOf(transforms, some), expected, "some kept in memory");
   });
