@@ -1,32 +1,51 @@
 /**
- * Translates src/data/resize.wat into src/data/resize_code.ts. A test holds the two together.
+ * Translates the .wat files into modules that hold their code. A test holds the two together.
  *
  * Usage: deno task make:wasm
  *
  * @module
  */
 import { Buffer } from "node:buffer";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import wabt from "wabt";
 import { PROJECT_ROOT } from "./files.ts";
 
-/** The text of src/data/resize_code.ts, made anew. */
-export async function resizeCode(): Promise<string> {
+/** A .wat file, and the module that is made of it. */
+export interface WasmSource {
+  readonly source: string;
+  readonly target: string;
+  /** Name of the module's constant. */
+  readonly constant: string;
+}
+
+/** All of them. */
+export const WASM_SOURCES: readonly WasmSource[] = [
+  {
+    source: "src/data/resize.wat",
+    target: "src/data/resize_code.ts",
+    constant: "RESIZE_CODE",
+  },
+];
+
+/** The text of a module, made anew. */
+export async function wasmModule({ source, constant }: WasmSource): Promise<string> {
   const { parseWat } = await wabt();
-  const text = await Deno.readTextFile(join(PROJECT_ROOT, "src/data/resize.wat"));
-  const module = parseWat("resize.wat", text, { simd: true });
+  const name = basename(source);
+  const module = parseWat(name, await Deno.readTextFile(join(PROJECT_ROOT, source)), {
+    simd: true,
+  });
   try {
     module.validate();
     const code = Buffer.from(module.toBinary({}).buffer).toString("base64");
     const lines = code.match(/.{1,90}/g)!.map((line) => `  "${line}"`).join(" +\n");
     return `/**
- * resize.wat as WebAssembly, in Base64: made by \`deno task make:wasm\`.
+ * ${name} as WebAssembly, in Base64: made by \`deno task make:wasm\`.
  *
  * @module
  */
 
-/** See resize.wat for what it exports. */
-export const RESIZE_CODE =
+/** See ${name} for what it exports. */
+export const ${constant} =
 ${lines};
 `;
   } finally {
@@ -35,5 +54,7 @@ ${lines};
 }
 
 if (import.meta.main) {
-  await Deno.writeTextFile(join(PROJECT_ROOT, "src/data/resize_code.ts"), await resizeCode());
+  for (const source of WASM_SOURCES) {
+    await Deno.writeTextFile(join(PROJECT_ROOT, source.target), await wasmModule(source));
+  }
 }

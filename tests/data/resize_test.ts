@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import fixtures from "../fixtures/data/transforms.json" with { type: "json" };
-import { resizeCode } from "../../scripts/make_wasm.ts";
 import { resizeRgb } from "../../src/data/resize.ts";
 import { type Box, cropRgb, type RgbImage } from "../../src/data/rgb_image.ts";
 import { noise, sha256 } from "./noise.ts";
@@ -25,11 +24,6 @@ Deno.test("resizeRgb() keeps black black and white white at any size", () => {
       assert.ok(data.every((byte) => byte === value), `${value} at ${width} × ${height}`);
     }
   }
-});
-
-Deno.test("resize_code.ts is made of resize.wat as it is", async () => {
-  const made = await Deno.readTextFile(new URL("../../src/data/resize_code.ts", import.meta.url));
-  assert.equal(made, await resizeCode(), "run deno task make:wasm");
 });
 
 /** One axis after the other, as Pillow's Resample.c says it: slowly, with numbers that can't overflow. */
