@@ -25,6 +25,11 @@ export const WASM_SOURCES: readonly WasmSource[] = [
     target: "src/data/resize_code.ts",
     constant: "RESIZE_CODE",
   },
+  {
+    source: "src/exchange/weighted_sum.wat",
+    target: "src/exchange/weighted_sum_code.ts",
+    constant: "WEIGHTED_SUM_CODE",
+  },
 ];
 
 /** The text of a module, made anew. */

@@ -25,7 +25,9 @@ const trainSchema = z.strictObject({
       code: "custom",
       path: [key],
       message: `train.optimizer is ${train.optimizer}, which has no ${key}, only ` +
-        `${ownKeys(train.optimizer).join(", ")}: remove the key, or change train.optimizer`,
+        `${
+          ownKeys(train.optimizer).join(", ")
+        }: remove the key (or --set train.${key}=null), or change train.optimizer`,
     });
   }
 }).transform((train) => ({ ...train, ...optimizerConfig(train) }));
@@ -75,8 +77,11 @@ export const configSchema = z.strictObject({
   train: trainSchema,
   validate: validateSchema.prefault({}),
   engine: engineSchema.prefault({}),
-  /** How gradients travel. */
-  exchange: z.enum(["auto", "nats"]).default("auto"),
+  /**
+   * How gradients travel: `shared-memory` between the workers of one Linux machine, or through the broker with
+   * `nats`; `auto` takes shared memory where there is any.
+   */
+  exchange: z.enum(["auto", "shared-memory", "nats"]).default("auto"),
   nats: natsSchema.prefault({}),
   liveness: livenessSchema.prefault({}),
 });

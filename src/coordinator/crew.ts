@@ -6,7 +6,8 @@
 import { waitAtMost } from "../base/async.ts";
 import { LockstepError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
-import { NatsReducer } from "../exchange/nats_reducer.ts";
+import type { Reducer } from "../exchange/gradient_exchange.ts";
+import { makeSegment, openReducer } from "../exchange/open_exchange.ts";
 import { CommandClient, type Json, type Reply, WorkerFailedError } from "../protocol/commands.ts";
 import type { NatsAddress } from "../protocol/connection.ts";
 import { Link } from "../protocol/link.ts";
@@ -41,7 +42,7 @@ const LEAVE_MS = 700;
 /** The workers of a run, joined and ready for commands. */
 export class Crew implements AsyncDisposable {
   readonly workers: readonly JoinedWorker[];
-  readonly reducer: NatsReducer;
+  readonly reducer: Reducer;
   /** Fires when a worker or the broker is lost. */
   readonly lost: AbortSignal;
   readonly #commands: CommandClient;
@@ -51,7 +52,7 @@ export class Crew implements AsyncDisposable {
 
   private constructor(parts: {
     workers: readonly JoinedWorker[];
-    reducer: NatsReducer;
+    reducer: Reducer;
     commands: CommandClient;
     liveness: Liveness;
     lost: AbortSignal;
@@ -83,7 +84,11 @@ export class Crew implements AsyncDisposable {
     const desk = await TransferDesk.open(link, "coordinator");
     stack.defer(() => desk.close());
     const worldSize = config.workers;
-    const reducer = await NatsReducer.open(link, { worldSize, vectorBytes: options.vectorBytes });
+    const shape = { worldSize, vectorBytes: options.vectorBytes };
+    // Workers share this machine: each is started here.
+    const segment = makeSegment(config.exchange, shape, (reason) => reporter.warn(reason));
+    if (segment) stack.use(segment);
+    const reducer = await openReducer(link, shape, segment);
     stack.defer(() => reducer.close());
     const commands = await CommandClient.open(link, desk, worldSize);
     stack.defer(() => commands.close());
@@ -108,7 +113,10 @@ export class Crew implements AsyncDisposable {
     });
     stack.defer(() => group.stop(LEAVE_MS));
     spawned.push(...group.workers);
-    const workers = await rendezvous.gather({ config: options.job as unknown as Json }, signal);
+    const job: Job = segment
+      ? { ...options.job, segment: { path: segment.path, bytes: segment.bytes } }
+      : options.job;
+    const workers = await rendezvous.gather({ config: job as unknown as Json }, signal);
     const liveness = await Liveness.open(link, address, run, {
       workers,
       spawned,

@@ -85,7 +85,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     signal?.throwIfAborted();
 
     const { job, replica, natsServer } = run;
-    const vectorBytes = replica.vector.byteLength;
+    const vectorBytes = replica.vectorBytes;
     await using crew = await Crew.assemble({
       config,
       job,

@@ -39,6 +39,8 @@ export interface StepResult {
 
 /** An all-reduce over the workers of a run. */
 export interface GradientExchange {
+  /** Memory for this rank's vector: one that stands here isn't copied on its way. */
+  readonly vector: Uint8Array;
   /**
    * Brings this rank's contribution and waits for everybody's. Calls follow each other, never overlap.
    *
@@ -59,6 +61,24 @@ export interface StepTotals {
   /** The first rank whose own loss or vector is not finite, when there is one. */
   readonly worstRank?: number;
   readonly action: "continue" | "stop";
+}
+
+/** The coordinator's end of an all-reduce. */
+export interface Reducer {
+  /**
+   * Takes part in one step: waits for all ranks, has their vectors summed, then tells them the result with
+   * `decide()`'s action. Contributions that came before the call are used.
+   *
+   * @throws {LockstepError} When a rank keeps silent for too long, is in another step, or sends damaged data
+   *   again and again
+   * @throws The signal's reason when it fires
+   */
+  reduce(
+    key: StepKey,
+    decide: () => "continue" | "stop",
+    signal?: AbortSignal,
+  ): Promise<StepTotals>;
+  close(): Promise<void>;
 }
 
 /** A step's place in the run; later steps compare greater, epoch first. */

@@ -45,11 +45,12 @@ interface RunningStep {
 
 /** All-reduce over NATS through the coordinator's `NatsReducer`. */
 export class NatsGradientExchange implements GradientExchange {
+  readonly vector: Uint8Array;
   readonly #link: Link;
   readonly #rank: number;
   readonly #plan: ChunkPlan;
   readonly #timeoutMs: number | undefined;
-  readonly #vector: Uint8Array<ArrayBuffer>;
+  readonly #sum: Uint8Array<ArrayBuffer>;
   readonly #frames: Uint8Array[] = [];
   readonly #subscriptions: { unsubscribe(): void }[] = [];
   #step: RunningStep | undefined;
@@ -62,7 +63,8 @@ export class NatsGradientExchange implements GradientExchange {
     this.#timeoutMs = options.timeoutMs;
     this.#plan = planChunks(options.vectorBytes, options.worldSize, link.maxPayloadBytes);
     this.#window = this.#plan.window;
-    this.#vector = new Uint8Array(options.vectorBytes);
+    this.vector = new Uint8Array(options.vectorBytes);
+    this.#sum = new Uint8Array(options.vectorBytes);
   }
 
   /**
@@ -195,7 +197,7 @@ export class NatsGradientExchange implements GradientExchange {
     const { chunk } = header;
     if (!running || chunk >= this.#plan.count || running.arrived[chunk]) return;
     if (payload.length !== chunkLength(this.#plan, chunk)) return;
-    this.#vector.set(payload, chunk * this.#plan.chunkBytes);
+    this.#sum.set(payload, chunk * this.#plan.chunkBytes);
     running.arrived[chunk] = 1;
     running.arrivedCount++;
     while (running.prefix < this.#plan.count && running.arrived[running.prefix]) running.prefix++;
@@ -215,7 +217,7 @@ export class NatsGradientExchange implements GradientExchange {
 
   #finishIfComplete(running: RunningStep): void {
     if (!running.result || running.arrivedCount < this.#plan.count) return;
-    running.done.resolve({ ...running.result, vector: this.#vector });
+    running.done.resolve({ ...running.result, vector: this.#sum });
   }
 
   #onCorrupt(header: Header<"reduced" | "result">, error: Error): void {

@@ -9,9 +9,10 @@ import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Fields, type Header, toWireNumber } from "../protocol/messages.ts";
 import { chunkLength, type ChunkPlan, planChunks } from "./chunks.ts";
-import { compareSteps, type StepKey, type StepTotals } from "./gradient_exchange.ts";
+import { compareSteps, type Reducer, type StepKey, type StepTotals } from "./gradient_exchange.ts";
 import { Patience } from "../protocol/patience.ts";
 import { RankInbox } from "./rank_inbox.ts";
+import { gatherTotals, type Totals } from "./totals.ts";
 import { allFinite, weightedSum } from "./weighted_sum.ts";
 
 /** Settings of the reducer. */
@@ -29,7 +30,7 @@ interface ReducingStep extends StepKey {
   readonly done: PromiseWithResolvers<StepTotals>;
   readonly patience: Patience;
   /** Known as soon as every rank's contribution is here. */
-  totals?: { samples: number; weight: number; lossSum: number; correct: number };
+  totals?: Totals;
   /** Chunks that are summed and published. */
   published: number;
   result?: Fields<"result">;
@@ -38,7 +39,7 @@ interface ReducingStep extends StepKey {
 }
 
 /** Sums the workers' vectors, step by step. */
-export class NatsReducer {
+export class NatsReducer implements Reducer {
   readonly #link: Link;
   readonly #plan: ChunkPlan;
   readonly #timeoutMs: number | undefined;
@@ -85,14 +86,6 @@ export class NatsReducer {
     return reducer;
   }
 
-  /**
-   * Takes part in one step: waits for all ranks, publishes the sum, then the result with `decide()`'s action.
-   * Contributions that came before the call are used.
-   *
-   * @throws {LockstepError} When a rank keeps silent for too long, is in another step, or sends damaged data
-   *   again and again
-   * @throws The signal's reason when it fires
-   */
   async reduce(
     key: StepKey,
     decide: () => "continue" | "stop",
@@ -194,28 +187,14 @@ export class NatsReducer {
     this.#publishResult(step);
   }
 
-  #gatherTotals(step: ReducingStep): ReducingStep["totals"] {
-    const ahead = this.#ranks.find((inbox) => inbox.place && compareSteps(inbox.place, step) > 0);
-    if (ahead) {
-      const { epoch, step: number } = ahead.place!;
-      step.done.reject(
-        new LockstepError(
-          `Rank ${ahead.rank} is in epoch ${epoch}, step ${number}, ` +
-            `the coordinator in epoch ${step.epoch}, step ${step.step}`,
-        ),
-      );
-      return undefined;
+  #gatherTotals(step: ReducingStep): Totals | undefined {
+    try {
+      const gathered = gatherTotals(this.#ranks, step);
+      if (gathered?.worstRank !== undefined) this.#notFinite(step, gathered.worstRank);
+      return gathered?.totals;
+    } catch (error) {
+      step.done.reject(error);
     }
-    if (!this.#ranks.every((inbox) => inbox.hasBegun(step))) return undefined;
-    const totals = { samples: 0, weight: 0, lossSum: 0, correct: 0 };
-    for (const inbox of this.#ranks) {
-      totals.samples += inbox.samples;
-      totals.weight += inbox.weight;
-      totals.lossSum += inbox.lossSum;
-      totals.correct += inbox.correct;
-      if (!Number.isFinite(inbox.lossSum)) this.#notFinite(step, inbox.rank);
-    }
-    return totals;
   }
 
   #sumChunk(
@@ -228,8 +207,7 @@ export class NatsReducer {
     const length = chunkLength(this.#plan, chunk) / Float32Array.BYTES_PER_ELEMENT;
     const target = new Float32Array(frame.buffer, FRAME_HEADER_BYTES, length);
     const vectors = senders.map((inbox) => inbox.chunk(chunk));
-    weightedSum(target, vectors, weights);
-    if (!allFinite(target)) {
+    if (!weightedSum(target, vectors, weights)) {
       const worst = vectors.findIndex((vector) => !allFinite(vector));
       this.#notFinite(step, worst < 0 ? undefined : senders[worst].rank);
     }

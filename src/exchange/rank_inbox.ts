@@ -6,9 +6,10 @@
 import type { Fields } from "../protocol/messages.ts";
 import { chunkLength, type ChunkPlan } from "./chunks.ts";
 import { compareSteps, type StepKey } from "./gradient_exchange.ts";
+import type { RankCounts } from "./totals.ts";
 
 /** Keeps a rank's chunks until they are summed, in memory that is used again and again. */
-export class RankInbox {
+export class RankInbox implements RankCounts {
   readonly rank: number;
   readonly #plan: ChunkPlan;
   readonly #chunks: (Float32Array | undefined)[];

@@ -1,61 +1,83 @@
 /**
- * The arithmetic of the all-reduce.
+ * The arithmetic of the all-reduce, in WebAssembly SIMD (weighted_sum.wat).
  *
  * @module
  */
+import { WEIGHTED_SUM_CODE } from "./weighted_sum_code.ts";
 
-// 64 KiB of each vector at a time: the partial sums stay in the first-level caches.
-const BLOCK = 16 * 1024;
+/** What weighted_sum.wat exports. */
+interface Passes {
+  readonly memory: WebAssembly.Memory;
+  scale(source: number, bytes: number, weight: number): void;
+  add(source: number, bytes: number, weight: number): void;
+  anyBad(bytes: number): number;
+}
+
+/** Floats that are worked on at a time: sum and vector stay in the first caches. */
+const BLOCK = 4096;
+const FLOAT_BYTES = 4;
+/** Where a block of a vector stands in the passes' memory, behind that of the sum. */
+const SOURCE = BLOCK * FLOAT_BYTES;
+/** A block is worked on in pieces of so many bytes. */
+const PIECE_BYTES = 16;
+
+const code = Uint8Array.from(atob(WEIGHTED_SUM_CODE), (letter) => letter.charCodeAt(0));
+const passes = new WebAssembly.Instance(new WebAssembly.Module(code))
+  .exports as unknown as Passes;
+const sum = new Float32Array(passes.memory.buffer, 0, BLOCK);
+const source = new Float32Array(passes.memory.buffer, SOURCE, BLOCK);
 
 /**
  * `target = Σ_r weights[r] · vectors[r]`, added in the order given, every product and every sum rounded to
  * float32: the result depends on nothing but the inputs. A single vector with weight 1 is copied bit by bit.
+ *
+ * @param vectors As long as `target`, which may be one of them
+ * @returns Whether no value of the sum is NaN or infinite
  */
 export function weightedSum(
   target: Float32Array,
   vectors: readonly Float32Array[],
   weights: readonly number[],
-): void {
-  if (vectors.length === 0) return void target.fill(0);
-  if (vectors.length === 1 && weights[0] === 1) return target.set(vectors[0]);
+): boolean {
+  if (vectors.length === 0) {
+    target.fill(0);
+    return true;
+  }
+  const isCopy = vectors.length === 1 && weights[0] === 1;
+  if (isCopy && !isSame(target, vectors[0])) target.set(vectors[0]);
+  let bad = 0;
   for (let begin = 0; begin < target.length; begin += BLOCK) {
     const end = Math.min(begin + BLOCK, target.length);
-    scaleRange(target, vectors[0], Math.fround(weights[0]), begin, end);
+    const bytes = load(isCopy ? sum : source, vectors[0], begin, end);
+    if (!isCopy) passes.scale(SOURCE, bytes, weights[0]);
     for (let r = 1; r < vectors.length; r++) {
-      addRange(target, vectors[r], Math.fround(weights[r]), begin, end);
+      load(source, vectors[r], begin, end);
+      passes.add(SOURCE, bytes, weights[r]);
     }
+    bad |= passes.anyBad(bytes);
+    if (!isCopy) target.set(sum.subarray(0, end - begin), begin);
   }
+  return bad === 0;
 }
 
-function scaleRange(
-  target: Float32Array,
-  vector: Float32Array,
-  weight: number,
-  begin: number,
-  end: number,
-): void {
-  for (let i = begin; i < end; i++) target[i] = Math.fround(weight * vector[i]);
-}
-
-function addRange(
-  target: Float32Array,
-  vector: Float32Array,
-  weight: number,
-  begin: number,
-  end: number,
-): void {
-  for (let i = begin; i < end; i++) {
-    target[i] = Math.fround(target[i] + Math.fround(weight * vector[i]));
-  }
-}
-
-const EXPONENT = 0x7f800000;
-
-/** Whether no value is NaN or infinite: whether no exponent has all its bits set. */
+/** Whether no value is NaN or infinite. */
 export function allFinite(vector: Float32Array): boolean {
-  const bits = new Int32Array(vector.buffer, vector.byteOffset, vector.length);
-  // Adding the exponent's lowest bit to an exponent of all ones, and to no other, sets the sign bit.
-  let signs = 0;
-  for (let i = 0; i < bits.length; i++) signs |= (bits[i] & EXPONENT) + 0x00800000;
-  return signs >= 0;
+  for (let begin = 0; begin < vector.length; begin += BLOCK) {
+    const bytes = load(sum, vector, begin, Math.min(begin + BLOCK, vector.length));
+    if (passes.anyBad(bytes)) return false;
+  }
+  return true;
+}
+
+/** Whether two views begin at the same place of the same memory. */
+function isSame(a: Float32Array, b: Float32Array): boolean {
+  return a.buffer === b.buffer && a.byteOffset === b.byteOffset;
+}
+
+/** Brings a block into the passes' memory, filled up with zeros; returns its bytes there. */
+function load(into: Float32Array, vector: Float32Array, begin: number, end: number): number {
+  into.set(vector.subarray(begin, end));
+  const bytes = Math.ceil((end - begin) * FLOAT_BYTES / PIECE_BYTES) * PIECE_BYTES;
+  into.fill(0, end - begin, bytes / FLOAT_BYTES);
+  return bytes;
 }

@@ -62,8 +62,12 @@ const KINDS = {
   },
   /** Coordinator and workers, each second. */
   heartbeat: { ...position, activity: z.string() },
-  /** Worker → coordinator: what the chunks that follow belong to. */
+  /** Worker → coordinator: what the chunks that follow belong to; `chunkBytes` is 0 with shared memory. */
   contribution: { rank: count, ...position, ...totals, bytes: count, chunkBytes: count },
+  /** Coordinator → workers: add your shares of the vectors in shared memory, with these weights; null: without it. */
+  reduce: { ...position, weights: z.array(z.number().nonnegative().nullable()) },
+  /** Worker → coordinator: its share of the sum is made. */
+  shard: { rank: count, ...position, finite: z.boolean(), worstRank: count.nullable() },
   /** Worker → coordinator; payload: one chunk of the rank's vector. */
   gradient: { rank: count, ...position, chunk: count },
   /** Coordinator → workers; payload: one chunk of the reduced vector. */

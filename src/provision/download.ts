@@ -80,8 +80,9 @@ class SilenceTimer {
   }
 }
 
-/** fetch() says little itself; its cause names the host or the network's error. */
+/** fetch() says little itself; its cause has the network's error, behind the address that the caller knows. */
 function withCause(error: unknown): unknown {
   if (!(error instanceof Error) || !(error.cause instanceof Error)) return error;
-  return new Error(`${error.message}: ${error.cause.message}`, { cause: error });
+  const cause = error.cause.message.replace(/^error sending request for url \([^)]*\): /, "");
+  return new Error(`${error.message}: ${cause}`, { cause: error });
 }

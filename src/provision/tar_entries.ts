@@ -48,10 +48,16 @@ export async function* tarEntries(
     for (let next; !(next = await reader.read()).done;) yield toEntry(next.value);
     await feeding; // what follows the last entry must be sound too: gzip's checksum stands at the end
   } finally {
-    await reader.cancel("done").catch(() => {}); // it has failed or ended
-    file.destroy();
-    await feeding.catch(() => {});
+    // Neither is waited for: who stops early leaves a feeder that waits for a reader that is gone.
+    reader.cancel("done").catch(() => {}); // it has failed or ended
+    await closed(file);
   }
+}
+
+/** Closes a file, wherever its reader stands. */
+async function closed(file: Readable): Promise<void> {
+  file.destroy();
+  if (!file.closed) await new Promise((resolve) => file.once("close", resolve));
 }
 
 /** Sends the archive's bytes, inflated where they are gzipped, to the decoder. */

@@ -23,6 +23,8 @@ const jobSchema = z.strictObject({
   classWeights: z.array(z.number().positive()).optional(),
   /** Let TensorFlow write its notices. */
   verbose: z.boolean(),
+  /** Memory in which the ranks exchange their vectors; without it they do so over NATS. */
+  segment: z.strictObject({ path: z.string(), bytes: z.int().nonnegative() }).optional(),
 });
 
 /** A run's common knowledge. */

@@ -108,8 +108,9 @@ export class Replica implements Disposable {
   readonly model: tf.LayersModel;
   readonly parameters: readonly Parameter[];
   readonly optimizer: Optimizer;
-  /** This rank's gradients and statistics, laid out as the exchange sends them. */
-  readonly vector: Uint8Array;
+  /** Bytes of {@linkcode vector}. */
+  readonly vectorBytes: number;
+  #vector: Uint8Array | undefined;
   readonly #averages: WeightAverages | undefined;
   readonly #statistics: readonly tf.Variable[];
   readonly #loss: LossOptions;
@@ -129,7 +130,7 @@ export class Replica implements Disposable {
       .map(({ variable }) => variable);
     const exchanged = this.#exchanged;
     this.#averages = options.ema && new WeightAverages(exchanged, options.ema);
-    this.vector = new Uint8Array(FLOAT_BYTES * exchanged.reduce((n, { size }) => n + size, 0));
+    this.vectorBytes = FLOAT_BYTES * exchanged.reduce((n, { size }) => n + size, 0);
 
     const { capture } = options;
     const all = () => this.parameters.map(({ variable }) => variable);
@@ -153,6 +154,22 @@ export class Replica implements Disposable {
       (images, ...targets) => score(model, this.#loss.loss, images, targets),
       { variables: all, capture },
     );
+  }
+
+  /**
+   * This rank's gradients and statistics, laid out as the exchange takes them. In memory of its own, unless an
+   * exchange's has been set.
+   */
+  get vector(): Uint8Array {
+    return this.#vector ??= new Uint8Array(this.vectorBytes);
+  }
+
+  /** @throws {RangeError} when it hasn't {@linkcode vectorBytes} */
+  set vector(memory: Uint8Array) {
+    if (memory.byteLength !== this.vectorBytes) {
+      throw new RangeError(`${memory.byteLength} bytes for a vector of ${this.vectorBytes}`);
+    }
+    this.#vector = memory;
   }
 
   /** The parameters that the optimizer changes, in order. */

@@ -6,7 +6,7 @@
 import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { openEngine } from "../engine/engine.ts";
-import { NatsGradientExchange } from "../exchange/nats_exchange.ts";
+import { openExchange } from "../exchange/open_exchange.ts";
 import type { Command, Json, Outcome } from "../protocol/commands.ts";
 import type { Link } from "../protocol/link.ts";
 import { buildReplica } from "../train/build_replica.ts";
@@ -68,10 +68,9 @@ export class Session {
     }
     const loaders = makeLoaders(folder, config);
     const replica = buildReplica(config, job);
-    const exchange = await NatsGradientExchange.open(link, {
-      ...place,
-      vectorBytes: replica.vector.byteLength,
-    });
+    const shape = { ...place, vectorBytes: replica.vectorBytes };
+    const exchange = await openExchange(link, shape, job.segment);
+    replica.vector = exchange.vector;
     return new Session(
       options,
       {

@@ -61,6 +61,24 @@ Deno.test("the same seed and number of workers give the same bits, another seed 
     assert.notDeepEqual(runs[2].sha256, runs[0].sha256);
   }));
 
+Deno.test("gradients over NATS and through shared memory give the same bits", () =>
+  withTemporaryFolder(async (folder) => {
+    const root = join(folder, "pictures");
+    await makePictures(root);
+    for (const workers of [1, 3]) {
+      const [nats, shared] = [
+        await trained(root, { workers, exchange: "nats", train: { epochs: 2, batchSize: 6 } }),
+        await trained(root, {
+          workers,
+          exchange: "shared-memory",
+          train: { epochs: 2, batchSize: 6 },
+        }),
+      ];
+      assert.deepEqual(shared.sha256, nats.sha256);
+      assert.deepEqual(shared.history.losses, nats.history.losses);
+    }
+  }));
+
 Deno.test("a run without capture gives the numbers of one with it", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");

@@ -27,6 +27,28 @@ Deno.test("weightedSum() adds float32 products in the order given", () => {
   assert.notDeepEqual(target, expected, "the order matters, or this test proves nothing");
 });
 
+Deno.test("weightedSum() takes any length, and says whether the sum is finite", () => {
+  const vectors = [1, 2].map(vectorOf);
+  const weights = [0.25, 0.75];
+  const whole = new Float32Array(LENGTH);
+  assert.equal(weightedSum(whole, vectors, weights), true);
+  for (const length of [0, 1, 3, 4, 5, 4095, 4096, 4097, 12_289]) {
+    const parts = vectors.map((vector) => vector.slice(0, length));
+    const target = new Float32Array(length);
+    assert.equal(weightedSum(target, parts, weights), true);
+    assert.deepEqual(target, whole.subarray(0, length));
+    for (const at of [0, length - 1, length >> 1]) {
+      if (length === 0) continue;
+      const [clean, spoilt] = [parts[0], parts[1].with(at, NaN)];
+      assert.equal(weightedSum(target, [clean, spoilt], weights), false, `${at} of ${length}`);
+      assert.equal(weightedSum(target, [spoilt], [1]), false);
+      assert.equal(weightedSum(target, [clean], [1]), true, "nothing stays from the call before");
+    }
+  }
+  const large = new Float32Array(5).fill(3e38);
+  assert.equal(weightedSum(new Float32Array(5), [large, large], [1, 1]), false, "3e38 + 3e38");
+});
+
 Deno.test("weightedSum() keeps the bits of a single vector, also NaN's payload and -0", () => {
   const bits = new Uint32Array([0x7fc12345, 0x80000000, 0x00000001, 0x3f800000]);
   const target = new Float32Array(4);

@@ -81,3 +81,23 @@ async function firstUrl(folder: string): Promise<string> {
   }
   throw new Error("nats-server wrote no ports file within 5 s");
 }
+
+/** A server without a token, and links to it that are closed with it; `server` may be replaced. */
+export async function startPlainRig(config?: string) {
+  const server = await startPlainServer(config);
+  const run = makeRunIdentity("plain");
+  const links: Link[] = [];
+  const rig = {
+    server,
+    open: async (from: string) => {
+      const link = await Link.open(rig.server, run, from);
+      links.push(link);
+      return link;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(links.map((link) => link.close()));
+      await rig.server[Symbol.asyncDispose]();
+    },
+  };
+  return rig;
+}

@@ -97,7 +97,7 @@ Deno.test("Replica changes nothing but the head when features are extracted", as
     "classifier.1.weight",
     "classifier.1.bias",
   ]);
-  assert.equal(replica.vector.byteLength, 4 * (1280 * 3 + 3));
+  assert.equal(replica.vectorBytes, 4 * (1280 * 3 + 3));
   const before = stateOf(replica.parameters);
   await train(replica, 2, 4, 32);
   const changed = [...stateOf(replica.parameters)].filter(([name, { data }]) =>

@@ -1,0 +1,85 @@
+/**
+ * Chooses and opens a run's exchange, at either end.
+ *
+ * @module
+ */
+import { LockstepError, messageOf } from "../base/errors.ts";
+import {
+  canShareMemory,
+  createSharedSegment,
+  mapSharedSegment,
+  type SharedSegment,
+} from "../base/shared_memory.ts";
+import type { Link } from "../protocol/link.ts";
+import type { GradientExchange, Reducer } from "./gradient_exchange.ts";
+import { NatsGradientExchange } from "./nats_exchange.ts";
+import { NatsReducer } from "./nats_reducer.ts";
+import { SharedGradientExchange } from "./shared_exchange.ts";
+import { segmentBytes } from "./shared_layout.ts";
+import { SharedReducer } from "./shared_reducer.ts";
+
+/** How gradients may travel. */
+export type ExchangeKind = "auto" | "shared-memory" | "nats";
+
+/** A run's vectors and who exchanges them. */
+export interface ExchangeShape {
+  readonly worldSize: number;
+  /** Length of every step's vector. */
+  readonly vectorBytes: number;
+}
+
+/** Where workers find the shared memory of a run. */
+export type SegmentPlace = Pick<SharedSegment, "path" | "bytes">;
+
+/**
+ * Makes the memory that workers of this machine share.
+ *
+ * @param onFallback Told why `auto` goes over NATS where shared memory was expected to work
+ * @returns Nothing when the vectors go over NATS
+ * @throws {LockstepError} when shared memory was asked for and there is none
+ */
+export function makeSegment(
+  kind: ExchangeKind,
+  { worldSize, vectorBytes }: ExchangeShape,
+  onFallback: (reason: string) => void,
+): SharedSegment | undefined {
+  if (kind === "nats" || (kind === "auto" && !canShareMemory())) return undefined;
+  if (!canShareMemory()) {
+    throw new LockstepError(
+      "exchange is shared-memory, which works on Linux only: set exchange to auto or nats",
+    );
+  }
+  try {
+    return createSharedSegment("lockstep", segmentBytes(worldSize, vectorBytes));
+  } catch (error) {
+    if (kind !== "auto") {
+      throw new LockstepError(`${messageOf(error)}: free some, or set exchange to nats`);
+    }
+    onFallback(`${messageOf(error)}: gradients go over NATS`);
+    return undefined;
+  }
+}
+
+/** Opens the coordinator's end. */
+export function openReducer(
+  link: Link,
+  shape: ExchangeShape,
+  segment: SegmentPlace | undefined,
+): Promise<Reducer> {
+  return segment ? SharedReducer.open(link, shape) : NatsReducer.open(link, shape);
+}
+
+/**
+ * Opens a worker's end.
+ *
+ * @throws {LockstepError} when the memory can't be mapped
+ */
+export function openExchange(
+  link: Link,
+  shape: ExchangeShape & { readonly rank: number },
+  place: SegmentPlace | undefined,
+): Promise<GradientExchange> {
+  if (!place) return NatsGradientExchange.open(link, shape);
+  const segment = mapSharedSegment(place.path, place.bytes);
+  return SharedGradientExchange.open(link, { ...shape, segment });
+}

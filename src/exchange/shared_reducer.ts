@@ -1,0 +1,211 @@
+/**
+ * The coordinator's end of the all-reduce in shared memory: it touches no vector, and rules each step.
+ *
+ * @module
+ */
+import { LockstepError } from "../base/errors.ts";
+import type { Incoming, Link } from "../protocol/link.ts";
+import { type Fields, toWireNumber } from "../protocol/messages.ts";
+import { Patience } from "../protocol/patience.ts";
+import { planChunks } from "./chunks.ts";
+import { compareSteps, type Reducer, type StepKey, type StepTotals } from "./gradient_exchange.ts";
+import { RankInbox } from "./rank_inbox.ts";
+import { gatherTotals, type Totals } from "./totals.ts";
+
+/** Settings of the reducer. */
+export interface SharedReducerOptions {
+  readonly worldSize: number;
+  /** Length of every step's vector. */
+  readonly vectorBytes: number;
+  /** Milliseconds without any progress after which a step fails (180000 unless set). */
+  readonly timeoutMs?: number;
+}
+
+/** The step that is being reduced, or the last one that was. */
+interface ReducingStep extends StepKey {
+  readonly decide: () => "continue" | "stop";
+  readonly done: PromiseWithResolvers<StepTotals>;
+  readonly patience: Patience;
+  /** Known as soon as every rank's contribution is here. */
+  totals?: Totals;
+  reduce?: Fields<"reduce">;
+  /** Ranks whose share of the sum is made. */
+  readonly shards: Set<number>;
+  result?: Fields<"result">;
+  worstRank: number | undefined;
+  finite: boolean;
+}
+
+/** Has the workers sum their vectors, step by step. */
+export class SharedReducer implements Reducer {
+  readonly #link: Link;
+  readonly #vectorBytes: number;
+  readonly #timeoutMs: number | undefined;
+  readonly #ranks: RankInbox[];
+  readonly #subscriptions: { unsubscribe(): void }[] = [];
+  #step: ReducingStep | undefined;
+  /** The step before: a rank may still have to hear its result. */
+  #previous: ReducingStep | undefined;
+
+  private constructor(link: Link, { worldSize, vectorBytes, timeoutMs }: SharedReducerOptions) {
+    this.#link = link;
+    this.#vectorBytes = vectorBytes;
+    this.#timeoutMs = timeoutMs;
+    const nothing = planChunks(0, worldSize, link.maxPayloadBytes);
+    this.#ranks = Array.from({ length: worldSize }, (_, rank) => new RankInbox(rank, nothing));
+  }
+
+  /**
+   * Subscribes to all ranks; when the promise resolves, the workers may begin.
+   *
+   * @throws {LockstepError} When the connection is gone
+   */
+  static async open(link: Link, options: SharedReducerOptions): Promise<SharedReducer> {
+    const reducer = new SharedReducer(link, options);
+    reducer.#subscriptions.push(
+      link.subscribe(link.subjects.gradient("*"), {
+        contribution: (message) => reducer.#onContribution(message),
+        shard: (message) => reducer.#onShard(message),
+      }),
+      link.subscribe(link.subjects.missing("coordinator"), {
+        missing: (message) => reducer.#onMissing(message),
+      }),
+      link.onReconnect(() => reducer.#askAgain()),
+    );
+    await link.flush();
+    return reducer;
+  }
+
+  async reduce(
+    key: StepKey,
+    decide: () => "continue" | "stop",
+    signal?: AbortSignal,
+  ): Promise<StepTotals> {
+    signal?.throwIfAborted();
+    const done = Promise.withResolvers<StepTotals>();
+    const patience = new Patience({
+      timeoutMs: this.#timeoutMs,
+      askAgain: () => this.#askAgain(),
+      giveUp: (seconds) => done.reject(this.#silenceError(seconds)),
+    });
+    const abort = () => done.reject(signal!.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#previous = this.#step?.result ? this.#step : undefined;
+    const shards = new Set<number>();
+    const step = { ...key, decide, done, patience, shards, worstRank: undefined, finite: true };
+    this.#step = step;
+    try {
+      this.#gather(step);
+      return await done.promise;
+    } finally {
+      patience.end();
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  // deno-lint-ignore require-await -- the interface is asynchronous
+  async close(): Promise<void> {
+    for (const subscription of this.#subscriptions) subscription.unsubscribe();
+    this.#step?.patience.end();
+    this.#step?.done.reject(new LockstepError("The reducer was closed in the middle of a step"));
+    this.#step?.done.promise.catch(() => {}); // nobody may be waiting any more
+  }
+
+  #onContribution({ header }: Incoming<"contribution">): void {
+    const inbox = this.#ranks[header.rank];
+    if (!inbox) return;
+    if (header.bytes !== this.#vectorBytes || header.chunkBytes !== 0) {
+      return this.#step?.done.reject(
+        new LockstepError(
+          `Rank ${header.rank} exchanges ${header.bytes} bytes, ` +
+            `the coordinator ${this.#vectorBytes} in shared memory: their models differ`,
+        ),
+      );
+    }
+    const step = this.#step;
+    if (!inbox.begin(header) || !step || step.totals) return;
+    step.patience.progress();
+    this.#gather(step);
+  }
+
+  /** As soon as every rank's vector is there, the ranks may add them. */
+  #gather(step: ReducingStep): void {
+    try {
+      const gathered = gatherTotals(this.#ranks, step);
+      if (!gathered) return;
+      step.totals = gathered.totals;
+      if (gathered.worstRank !== undefined) this.#notFinite(step, gathered.worstRank);
+    } catch (error) {
+      return step.done.reject(error);
+    }
+    const { weight } = step.totals;
+    step.reduce = {
+      epoch: step.epoch,
+      step: step.step,
+      weights: this.#ranks.map((inbox) => inbox.samples > 0 ? inbox.weight / weight : null),
+    };
+    this.#link.publish(this.#link.subjects.reduced, "reduce", step.reduce);
+  }
+
+  #onShard({ header }: Incoming<"shard">): void {
+    const step = this.#step;
+    const isNews = step?.reduce && !step.result && compareSteps(header, step) === 0 &&
+      this.#ranks[header.rank] && !step.shards.has(header.rank);
+    if (!isNews) return;
+    step.patience.progress();
+    step.shards.add(header.rank);
+    if (!header.finite) this.#notFinite(step, header.worstRank ?? undefined);
+    if (step.shards.size === this.#ranks.length) this.#publishResult(step);
+  }
+
+  #notFinite(step: ReducingStep, rank: number | undefined): void {
+    step.finite = false;
+    if (rank !== undefined) step.worstRank = Math.min(rank, step.worstRank ?? rank);
+  }
+
+  #publishResult(step: ReducingStep): void {
+    const totals = step.totals!;
+    const action = step.decide();
+    const { finite, worstRank, epoch, step: number } = step;
+    const lossSum = toWireNumber(totals.lossSum);
+    step.result = { epoch, step: number, ...totals, lossSum, action, finite };
+    this.#link.publish(this.#link.subjects.reduced, "result", step.result);
+    step.done.resolve({ ...totals, finite, worstRank, action });
+  }
+
+  /** A rank asks again for the word that it waits for. */
+  #onMissing({ header }: Incoming<"missing">): void {
+    const step = [this.#step, this.#previous].find((known) =>
+      known !== undefined && compareSteps(known, header) === 0
+    );
+    const { reduced } = this.#link.subjects;
+    if (step?.result) this.#link.publish(reduced, "result", step.result);
+    else if (step?.reduce) this.#link.publish(reduced, "reduce", step.reduce);
+  }
+
+  #askAgain(): void {
+    const step = this.#step;
+    if (!step || step.result) return;
+    for (const rank of this.#awaited(step)) {
+      const fields = { rank, epoch: step.epoch, step: step.step, chunks: [], totals: true };
+      this.#link.publish(this.#link.subjects.missing(rank), "missing", fields);
+    }
+    if (step.reduce) this.#link.publish(this.#link.subjects.reduced, "reduce", step.reduce);
+  }
+
+  /** The ranks that the step waits for. */
+  #awaited(step: ReducingStep): number[] {
+    const isHere = (inbox: RankInbox) =>
+      step.totals ? step.shards.has(inbox.rank) : inbox.hasBegun(step);
+    return this.#ranks.filter((inbox) => !isHere(inbox)).map(({ rank }) => rank);
+  }
+
+  #silenceError(seconds: number): LockstepError {
+    const step = this.#step!;
+    const what = step.totals ? "share of the sum" : "gradients";
+    return new LockstepError(
+      `No ${what} from rank ${this.#awaited(step).join(", ")} for ${seconds} s ` +
+        `in epoch ${step.epoch}, step ${step.step}`,
+    );
+  }
+}

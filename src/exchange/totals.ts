@@ -1,0 +1,59 @@
+/**
+ * Puts the ranks' counts of a step together.
+ *
+ * @module
+ */
+import { LockstepError } from "../base/errors.ts";
+import { compareSteps, type StepKey } from "./gradient_exchange.ts";
+
+/** What one rank brings to the step that it is in, besides its vector. */
+export interface RankCounts {
+  readonly rank: number;
+  /** The step that the rank is in, as far as its messages tell. */
+  readonly place: StepKey | undefined;
+  readonly samples: number;
+  readonly weight: number;
+  readonly lossSum: number;
+  readonly correct: number;
+  /** Whether the rank's contribution to a step is here. */
+  hasBegun(step: StepKey): boolean;
+}
+
+/** Sums over the ranks. */
+export interface Totals {
+  readonly samples: number;
+  readonly weight: number;
+  readonly lossSum: number;
+  readonly correct: number;
+}
+
+/**
+ * Adds up what the ranks bring to a step, in their order.
+ *
+ * @returns The sums and the first rank whose loss is not finite, or nothing while a rank is missing
+ * @throws {LockstepError} When a rank is in a later step already
+ */
+export function gatherTotals(
+  ranks: readonly RankCounts[],
+  key: StepKey,
+): { totals: Totals; worstRank: number | undefined } | undefined {
+  const ahead = ranks.find(({ place }) => place && compareSteps(place, key) > 0);
+  if (ahead) {
+    const { epoch, step } = ahead.place!;
+    throw new LockstepError(
+      `Rank ${ahead.rank} is in epoch ${epoch}, step ${step}, ` +
+        `the coordinator in epoch ${key.epoch}, step ${key.step}`,
+    );
+  }
+  if (!ranks.every((rank) => rank.hasBegun(key))) return undefined;
+  const sum = (of: (rank: RankCounts) => number) => ranks.reduce((all, rank) => all + of(rank), 0);
+  return {
+    totals: {
+      samples: sum(({ samples }) => samples),
+      weight: sum(({ weight }) => weight),
+      lossSum: sum(({ lossSum }) => lossSum),
+      correct: sum(({ correct }) => correct),
+    },
+    worstRank: ranks.find(({ lossSum }) => !Number.isFinite(lossSum))?.rank,
+  };
+}

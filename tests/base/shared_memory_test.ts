@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { LockstepError } from "../../src/base/errors.ts";
+import { createSharedSegment, mapSharedSegment } from "../../src/base/shared_memory.ts";
+
+const MODULE = new URL("../../src/base/shared_memory.ts", import.meta.url).href;
+const BYTES = 3_000_000;
+const ignore = Deno.build.os !== "linux";
+
+async function inAnotherProcess(code: string): Promise<string> {
+  const source = `import * as memory from ${JSON.stringify(MODULE)};\n${code}`;
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-check", "--allow-ffi", "--allow-sys=systemMemoryInfo", "-"],
+    stdin: "piped",
+    stdout: "piped",
+  });
+  const process = command.spawn();
+  const writer = process.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(source));
+  await writer.close();
+  const { success, stdout } = await process.output();
+  assert.ok(success);
+  return new TextDecoder().decode(stdout).trim();
+}
+
+Deno.test({
+  name: "a segment of zeros is the same memory in two processes, and has no name",
+  ignore,
+  fn: async () => {
+    using segment = createSharedSegment("lockstep-test", BYTES);
+    const own = mapSharedSegment(segment.path, BYTES);
+    assert.ok(own.every((byte) => byte === 0));
+    own[BYTES - 1] = 7;
+    const seen = await inAnotherProcess(`
+      const bytes = memory.mapSharedSegment(${JSON.stringify(segment.path)}, ${BYTES});
+      console.log(bytes[${BYTES - 1}]);
+      bytes[4096] = 9;`);
+    assert.equal(seen, "7");
+    assert.equal(own[4096], 9);
+    const names = await Array.fromAsync(Deno.readDir("/dev/shm"));
+    assert.ok(names.every(({ name }) => !name.includes("lockstep-test")));
+    segment[Symbol.dispose]();
+    assert.equal(own[4096], 9, "who has it mapped keeps it");
+    assert.throws(() => mapSharedSegment(segment.path, BYTES), LockstepError);
+  },
+});
+
+Deno.test({
+  name: "a segment is gone with the process that made it",
+  ignore,
+  fn: async () => {
+    const path = await inAnotherProcess(
+      `console.log(memory.createSharedSegment("lockstep-test", ${BYTES}).path);`,
+    );
+    assert.throws(
+      () => mapSharedSegment(path, BYTES),
+      (error) =>
+        error instanceof LockstepError && error.message.startsWith(`Shared memory ${path} can't`),
+    );
+  },
+});
+
+Deno.test({
+  name: "createSharedSegment() refuses more than there is",
+  ignore,
+  fn: () => {
+    const { available } = Deno.systemMemoryInfo();
+    assert.throws(
+      () => createSharedSegment("lockstep-test", 2 * available),
+      (error) => error instanceof LockstepError && /more than the \d+/.test(error.message),
+    );
+    using nothing = createSharedSegment("lockstep-test", 0);
+    assert.equal(mapSharedSegment(nothing.path, 0).length, 0);
+  },
+});

@@ -1,0 +1,220 @@
+import assert from "node:assert/strict";
+import { delay } from "../../src/base/async.ts";
+import { makeSegment, openExchange, openReducer } from "../../src/exchange/open_exchange.ts";
+import { shardOf } from "../../src/exchange/shared_layout.ts";
+import type { StepContribution } from "../../src/exchange/gradient_exchange.ts";
+import {
+  BYTES,
+  contribution,
+  FLOATS,
+  floatsOf,
+  oneStep,
+  openBench,
+  reference,
+} from "../support/exchange_bench.ts";
+import { startPlainRig, startPlainServer, startRig } from "../support/nats_server.ts";
+
+for (const kind of ["nats", "shared-memory"] as const) {
+  for (const worldSize of [1, 2, 3, 4]) {
+    Deno.test(`reduce() gives ${worldSize} ranks the exact weighted sum, step after step (${kind})`, async () => {
+      await using rig = await startRig();
+      await using bench = await openBench(rig, kind, worldSize);
+      for (const step of [0, 1, 2]) {
+        const contributions = Array.from(
+          { length: worldSize },
+          (_, rank) => contribution(rank, step, 5 + 3 * rank),
+        );
+        const [totals, ...results] = await oneStep(bench, contributions);
+        const expected = reference(contributions);
+        const sum = (pick: (own: StepContribution) => number) =>
+          contributions.map(pick).reduce((a, b) => a + b, 0);
+        for (const result of results) {
+          assert.deepEqual(floatsOf(result.vector), expected);
+          assert.equal(result.samples, sum(({ samples }) => samples));
+          assert.equal(result.lossSum, sum(({ lossSum }) => lossSum));
+          assert.equal(result.correct, sum(({ correct }) => correct));
+          assert.deepEqual([result.action, result.finite], ["continue", true]);
+        }
+        const { samples, lossSum, correct } = results[0];
+        assert.deepEqual(totals, {
+          samples,
+          weight: samples,
+          lossSum,
+          correct,
+          finite: true,
+          worstRank: undefined,
+          action: "continue",
+        });
+      }
+    });
+  }
+
+  Deno.test(`reduce() leaves a rank without samples out, which gets the result (${kind})`, async () => {
+    await using rig = await startRig();
+    await using bench = await openBench(rig, kind, 2);
+    const idle = { ...contribution(1, 0, 0), lossSum: 0, correct: 0 };
+    new Float32Array(idle.vector.buffer).fill(NaN); // what an idle rank holds must not matter
+    const busy = contribution(0, 0, 7);
+    const [, first, second] = await oneStep(bench, [busy, idle]);
+    assert.deepEqual(first.vector, busy.vector);
+    assert.deepEqual(second.vector, busy.vector);
+    assert.equal(second.samples, 7);
+  });
+
+  Deno.test(`reduce() tells all ranks to stop, and works with an empty vector (${kind})`, async () => {
+    await using rig = await startRig();
+    await using bench = await openBench(rig, kind, 2, 0);
+    const contributions = [0, 1].map((rank) => contribution(rank, 0, 1, 0));
+    const [totals, ...results] = await Promise.all([
+      bench.reducer.reduce({ epoch: 1, step: 0 }, () => "stop"),
+      ...contributions.map((own, rank) => bench.exchanges[rank].allReduce(own)),
+    ]);
+    assert.equal(totals.action, "stop");
+    assert.deepEqual(results.map(({ action }) => action), ["stop", "stop"]);
+  });
+
+  Deno.test(`reduce() names the rank whose vector or loss is not finite (${kind})`, async () => {
+    await using rig = await startRig();
+    await using bench = await openBench(rig, kind, 2);
+    const poisoned = contribution(1, 0, 4);
+    new Float32Array(poisoned.vector.buffer)[FLOATS - 1] = Infinity;
+    const [totals, ...results] = await oneStep(bench, [contribution(0, 0, 4), poisoned]);
+    assert.deepEqual([totals.finite, totals.worstRank], [false, 1]);
+    assert.deepEqual(results.map(({ finite }) => finite), [false, false]);
+
+    const lossless = { ...contribution(0, 1, 4), lossSum: NaN };
+    const [next, ...after] = await oneStep(bench, [lossless, contribution(1, 1, 4)]);
+    assert.deepEqual([next.finite, next.worstRank], [false, 0]);
+    assert.ok(after.every((result) => !result.finite && Number.isNaN(result.lossSum)));
+  });
+
+  Deno.test(`reduce() uses contributions that come before the call (${kind})`, async () => {
+    await using rig = await startRig();
+    await using bench = await openBench(rig, kind, 1);
+    const own = contribution(0, 0, 4);
+    const early = bench.exchanges[0].allReduce(own);
+    await delay(200);
+    await bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue");
+    assert.deepEqual((await early).vector, own.vector);
+  });
+
+  Deno.test(`reduce() and allReduce() end with a clear error when the others keep silent (${kind})`, async () => {
+    await using rig = await startRig();
+    await using bench = await openBench(rig, kind, 2, BYTES, 1_000);
+    await Promise.all([
+      assert.rejects(bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue"), {
+        name: "LockstepError",
+        message: "No gradients from rank 1 for 1 s in epoch 1, step 0",
+      }),
+      assert.rejects(bench.exchanges[0].allReduce(contribution(0, 0, 4)), {
+        name: "LockstepError",
+        message: "Rank 0 got no answer from the coordinator for 1 s in epoch 1, step 0",
+      }),
+    ]);
+  });
+
+  Deno.test(`reduce() and allReduce() end at once with the signal's reason (${kind})`, async () => {
+    await using rig = await startRig();
+    await using bench = await openBench(rig, kind, 2);
+    const controller = new AbortController();
+    const { signal } = controller;
+    setTimeout(() => controller.abort(new Error("told to end")), 50);
+    const reason = { message: "told to end" };
+    await Promise.all([
+      assert.rejects(bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue", signal), reason),
+      assert.rejects(bench.exchanges[0].allReduce(contribution(0, 0, 4), signal), reason),
+    ]);
+  });
+
+  Deno.test(`steps go on when the server was killed and started again (${kind})`, async () => {
+    await using rig = await startPlainRig();
+    const port = Number(new URL(rig.server.url.replace("nats:", "http:")).port);
+    await using bench = await openBench(rig, kind, 2);
+    const steps = 40;
+    const restart = (async () => {
+      await delay(300);
+      await rig.server[Symbol.asyncDispose]();
+      await delay(300);
+      return await startPlainServer("", port);
+    })();
+    const rank = async (own: number) => {
+      const sums: Uint8Array[] = [];
+      for (let step = 0; step < steps; step++) {
+        const { vector } = await bench.exchanges[own].allReduce(contribution(own, step, 4));
+        sums.push(vector.slice());
+      }
+      return sums;
+    };
+    const reduce = async () => {
+      for (let step = 0; step < steps; step++) {
+        await bench.reducer.reduce({ epoch: 1, step }, () => "continue");
+      }
+    };
+    const [first, second] = await Promise.all([rank(0), rank(1), reduce()]);
+    for (const step of first.keys()) {
+      const contributions = [0, 1].map((own) => contribution(own, step, 4));
+      assert.deepEqual(floatsOf(first[step]), reference(contributions));
+      assert.deepEqual(first[step], second[step]);
+    }
+    rig.server = await restart;
+  });
+}
+
+Deno.test("SharedReducer says its last word again to a rank that missed it", async () => {
+  await using rig = await startRig();
+  const shape = { worldSize: 1, vectorBytes: BYTES, timeoutMs: 20_000 };
+  using segment = makeSegment("shared-memory", shape, assert.fail)!;
+  const reducer = await openReducer(await rig.open("coordinator"), shape, segment);
+  // A worker that hears nothing at first: it sends from a link of its own, and listens only later.
+  const mute = await rig.open("rank 0");
+  const own = contribution(0, 0, 4);
+  const { vector: _, ...totals } = own;
+  const subject = mute.subjects.gradient(0);
+  mute.publish(subject, "contribution", { rank: 0, ...totals, bytes: BYTES, chunkBytes: 0 });
+  const reduced = reducer.reduce({ epoch: 1, step: 0 }, () => "stop");
+  await delay(200); // the word to reduce goes out and is lost
+  const exchange = await openExchange(await rig.open("rank 0"), { rank: 0, ...shape }, segment);
+  const result = await exchange.allReduce(own); // asks again after 2 s of silence
+  assert.equal((await reduced).action, "stop");
+  assert.deepEqual(result.vector, own.vector);
+  await exchange.close();
+  await reducer.close();
+});
+
+Deno.test("SharedReducer ignores late and foreign messages, and names another model", async () => {
+  await using rig = await startRig();
+  await using bench = await openBench(rig, "shared-memory", 2);
+  const place = { rank: 1, epoch: 1, step: 1 };
+  const forger = await rig.open("rank 1");
+  const subject = forger.subjects.gradient(1);
+  const early = { ...place, finite: false, worstRank: 1 };
+  forger.publish(subject, "shard", early); // before there is anything to add
+  forger.publish(subject, "shard", { ...early, rank: 9 });
+  await forger.flush();
+  for (const step of [0, 1]) {
+    const contributions = [0, 1].map((rank) => contribution(rank, step, 4));
+    const [totals, first] = await oneStep(bench, contributions);
+    assert.ok(totals.finite);
+    assert.deepEqual(floatsOf(first.vector), reference(contributions));
+  }
+  const waiting = bench.reducer.reduce({ epoch: 2, step: 0 }, () => "continue");
+  const counts = { samples: 1, weight: 1, lossSum: 1, correct: 1 };
+  const other = { rank: 1, epoch: 2, step: 0, ...counts, bytes: 8, chunkBytes: 0 };
+  forger.publish(subject, "contribution", other);
+  await assert.rejects(waiting, { message: /^Rank 1 exchanges 8 bytes, the coordinator \d+ in/ });
+});
+
+Deno.test("shardOf() covers a vector once, in order, whatever its length and the number of ranks", () => {
+  for (const floats of [0, 1, 15, 16, 17, 1000, FLOATS]) {
+    for (const worldSize of [1, 2, 3, 7, 64]) {
+      let next = 0;
+      for (let rank = 0; rank < worldSize; rank++) {
+        const { begin, end } = shardOf(rank, worldSize, 4 * floats);
+        assert.equal(begin, next);
+        assert.ok(end >= begin && (end % 16 === 0 || end === floats));
+        next = end;
+      }
+      assert.equal(next, floats);
+    }
+  }
+});

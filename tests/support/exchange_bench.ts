@@ -1,0 +1,106 @@
+/**
+ * A coordinator's and the ranks' ends of an exchange, in this process, over a real server.
+ *
+ * @module
+ */
+import { randomStream } from "../../src/base/random.ts";
+import type {
+  GradientExchange,
+  Reducer,
+  StepContribution,
+} from "../../src/exchange/gradient_exchange.ts";
+import {
+  type ExchangeKind,
+  makeSegment,
+  openExchange,
+  openReducer,
+} from "../../src/exchange/open_exchange.ts";
+import { weightedSum } from "../../src/exchange/weighted_sum.ts";
+import type { Link } from "../../src/protocol/link.ts";
+import type { Rig } from "./nats_server.ts";
+
+/** Values of a vector: 5.2 MB, which go over NATS as five chunks, the last one short. */
+export const FLOATS = 1_300_001;
+/** Bytes of a vector. */
+export const BYTES = 4 * FLOATS;
+
+/** Both ends. */
+export interface Bench extends AsyncDisposable {
+  readonly reducer: Reducer;
+  readonly exchanges: readonly GradientExchange[];
+  readonly coordinator: Link;
+}
+
+/** Opens both ends. */
+export async function openBench(
+  rig: Pick<Rig, "open">,
+  kind: ExchangeKind,
+  worldSize: number,
+  vectorBytes = BYTES,
+  timeoutMs = 20_000,
+): Promise<Bench> {
+  const coordinator = await rig.open("coordinator");
+  const shape = { worldSize, vectorBytes, timeoutMs };
+  const segment = makeSegment(kind, shape, (reason) => {
+    throw new Error(reason);
+  });
+  const reducer = await openReducer(coordinator, shape, segment);
+  const exchanges: GradientExchange[] = [];
+  for (let rank = 0; rank < worldSize; rank++) {
+    const link = await rig.open(`rank ${rank}`);
+    exchanges.push(await openExchange(link, { rank, ...shape }, segment));
+  }
+  segment?.[Symbol.dispose]();
+  return {
+    reducer,
+    exchanges,
+    coordinator,
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(exchanges.map((exchange) => exchange.close()));
+      await reducer.close();
+    },
+  };
+}
+
+/** What a rank brings to a step: seeded values. */
+export function contribution(rank: number, step: number, samples: number, floats = FLOATS) {
+  const next = randomStream(rank, step, "contribution");
+  const values = new Float32Array(floats);
+  for (let i = 0; i < floats; i++) values[i] = next() - 0.5;
+  return {
+    epoch: 1,
+    step,
+    samples,
+    weight: samples,
+    vector: new Uint8Array(values.buffer),
+    lossSum: 0.1 * (rank + 1),
+    correct: rank,
+  } satisfies StepContribution;
+}
+
+/** A copy of a vector's values. */
+export function floatsOf(bytes: Uint8Array): Float32Array {
+  return new Float32Array(bytes.slice().buffer);
+}
+
+/** The sum that all ranks must get. */
+export function reference(contributions: readonly StepContribution[]): Float32Array {
+  const senders = contributions.filter(({ samples }) => samples > 0);
+  const total = senders.reduce((sum, { samples }) => sum + samples, 0);
+  const target = new Float32Array(contributions[0].vector.length / 4);
+  weightedSum(
+    target,
+    senders.map(({ vector }) => floatsOf(vector)),
+    senders.map(({ samples }) => samples / total),
+  );
+  return target;
+}
+
+/** Takes one step: the coordinator's totals, then the ranks' results. */
+export async function oneStep(bench: Bench, contributions: readonly StepContribution[]) {
+  const [{ epoch, step }] = contributions;
+  return await Promise.all([
+    bench.reducer.reduce({ epoch, step }, () => "continue"),
+    ...contributions.map((own, rank) => bench.exchanges[rank].allReduce(own)),
+  ]);
+}
