@@ -9,7 +9,8 @@ import { LockstepError } from "../base/errors.ts";
 import { type RandomStream, randomStream } from "../base/random.ts";
 import { DataError } from "./data_error.ts";
 import { type BatchMix, drawMix, type Mix, mixRows, type MixSpec } from "./mix.ts";
-import type { Sample, SampleSource } from "./picture_set.ts";
+import { LocalCache, type PictureCache } from "./picture_cache.ts";
+import type { PartOf, Sample, SampleSource } from "./picture_set.ts";
 import type { RgbImage } from "./rgb_image.ts";
 import type { EpochStep } from "./sampler.ts";
 import type { TransformPipeline } from "./transforms.ts";
@@ -32,6 +33,8 @@ export interface LoaderOptions {
   prefetch: number;
   /** Bytes of pixels to keep between epochs; 0 keeps none, which is the default of a cheap source. */
   cacheBytes?: number;
+  /** Where pictures are kept, rather than in this process alone. */
+  cache?: PictureCache;
   /** Pictures to read and decode at a time. */
   concurrency?: number;
 }
@@ -100,13 +103,13 @@ interface Iteration {
 export class Loader {
   readonly #options: LoaderOptions;
   readonly #concurrency: number;
-  readonly #cache = new Map<number, RgbImage>();
-  /** Bytes that the cache may still take. */
-  #room: number;
+  readonly #cache: PictureCache;
 
   constructor(options: LoaderOptions) {
     this.#options = options;
-    this.#room = options.cacheBytes ?? (options.source.cheap ? 0 : DEFAULT_CACHE_BYTES);
+    const { cheap } = options.source;
+    this.#cache = options.cache ??
+      new LocalCache(options.cacheBytes ?? (cheap ? 0 : DEFAULT_CACHE_BYTES));
     this.#concurrency = options.concurrency ??
       Math.min(Math.max(navigator.hardwareConcurrency, 2), 8);
   }
@@ -163,8 +166,9 @@ export class Loader {
    * @throws {DataError} when the picture can't be used
    */
   async augmented(index: number, epoch: number, seed: number): Promise<RgbImage> {
-    const prepared = await this.#prepared(this.#options.samples[index]);
-    return this.#options.pipeline.augment(prepared, augmentation(seed, epoch, index));
+    const random = augmentation(seed, epoch, index);
+    const { image, cut } = await this.#picture(this.#options.samples[index], random);
+    return this.#options.pipeline.augment(image, random, cut);
   }
 
   async #batch(
@@ -262,39 +266,29 @@ export class Loader {
     };
   }
 
-  /** What {@linkcode #prepared} gives or, where the picture won't be kept, only the part that is needed. */
+  /**
+   * A sample's picture after the transforms that are the same in each epoch, kept for other epochs; or, where
+   * it won't be kept, only the part that is needed.
+   *
+   * @param random Draws the part
+   */
   async #picture(
     sample: Sample,
     random: RandomStream,
   ): Promise<{ image: RgbImage; cut: boolean }> {
     const { source, pipeline } = this.#options;
-    if (!pipeline.cuts || this.#cache.has(sample.index)) {
-      return { image: await this.#prepared(sample), cut: false };
-    }
+    const kept = this.#cache.get(sample.index);
+    if (kept) return { image: kept, cut: false };
     let cut = false;
-    const image = await source.read(sample, (size) => {
-      cut = size.width * size.height * 3 > this.#room;
+    const partOf: PartOf = (size) => {
+      cut = !this.#cache.hasRoom(size.width * size.height * 3);
       return cut ? pipeline.part(size, random) : undefined;
-    });
-    if (!cut) this.#keep(sample, image); // nothing comes before the cut: it is prepared already
-    return { image, cut };
-  }
-
-  /** A sample's picture after the transforms that are the same in each epoch. */
-  async #prepared(sample: Sample): Promise<RgbImage> {
-    const cached = this.#cache.get(sample.index);
-    if (cached) return cached;
-    const { source, pipeline } = this.#options;
-    const image = await source.read(sample);
+    };
+    const image = await source.read(sample, pipeline.cuts ? partOf : undefined);
+    if (cut) return { image, cut };
     const prepared = usable(sample, () => pipeline.prepare(image));
-    this.#keep(sample, prepared);
-    return prepared;
-  }
-
-  #keep({ index }: Sample, prepared: RgbImage): void {
-    if (prepared.data.byteLength > this.#room || this.#cache.has(index)) return;
-    this.#room -= prepared.data.byteLength;
-    this.#cache.set(index, prepared);
+    this.#cache.put(sample.index, prepared);
+    return { image: prepared, cut };
   }
 }
 

@@ -137,11 +137,12 @@ export class TransformPipeline {
    * What {@linkcode apply} gives as a picture again, with the nearest colours: for people.
    *
    * @param random Draws the parameters: a stream of its own for each (seed, epoch, sample)
+   * @param cut Whether it is what {@linkcode part} has drawn rather than the whole
    * @throws {LockstepError} when this picture can't be used
    */
-  augment(prepared: RgbImage, random: RandomStream): RgbImage {
+  augment(prepared: RgbImage, random: RandomStream, cut = false): RgbImage {
     const data = new Float32Array(this.floats);
-    this.apply(prepared, random, data, 0);
+    this.apply(prepared, random, data, 0, cut);
     const [height, width] = this.size;
     return this.#table.bytesOf({ width, height, data });
   }
