@@ -28,6 +28,8 @@ export interface LoaderBenchOptions {
   readonly epochs: number;
   /** Pictures to read and decode at a time, each on a thread; 0: as in training. */
   readonly threads: number;
+  /** Keep the decoded pictures in memory: what is timed finds them there. */
+  readonly keep: boolean;
 }
 
 /** Milliseconds that one picture spends in each part of the loader, alone on the machine: means. */
@@ -63,7 +65,7 @@ const SEED = 0;
  * @throws {DataError} naming the picture that can't be used
  */
 export async function benchLoader(options: LoaderBenchOptions): Promise<LoaderBenchResult> {
-  const { data, imageSize, batch, epochs, threads } = options;
+  const { data, imageSize, batch, epochs, threads, keep } = options;
   const [root, folder] = [dirname(data), basename(data)];
   const files = await listPictures(root, folder);
   if (files.length === 0) throw new UsageError(`Folder ${JSON.stringify(data)} has no pictures`);
@@ -81,7 +83,7 @@ export async function benchLoader(options: LoaderBenchOptions): Promise<LoaderBe
     pipeline,
     onError: "fail",
     prefetch: 4,
-    cacheBytes: 0,
+    cacheBytes: keep ? Infinity : 0,
     concurrency: threads || undefined,
   });
   const speeds: number[] = [], coreSpeeds: number[] = [];

@@ -20,6 +20,7 @@ const HELP: CommandHelp = {
     { name: "batch", value: "N", help: "Pictures per batch (default: 16)" },
     { name: "epochs", value: "N", help: "Times that all are loaded and timed (default: 5)" },
     { name: "threads", value: "N", help: "Pictures decoded at a time (default: as in training)" },
+    { name: "keep", help: "Keep decoded pictures in memory, and time the later epochs" },
     { name: "json", help: "Print one line of JSON" },
     HELP_FLAG,
   ],
@@ -45,6 +46,7 @@ export async function runBenchLoader(args: string[]): Promise<number> {
     batch: flags.integer("batch", 1) ?? 16,
     epochs: flags.integer("epochs", 1) ?? 5,
     threads: flags.integer("threads", 0) ?? 0,
+    keep: flags.on("keep"),
   };
   const pictures = flags.integer("pictures", 1) ?? 256;
   const { benchLoader } = await import("../bench/loader_bench.ts");

@@ -20,11 +20,13 @@ const FORMATS = ["imageFolder", "cifar10"] as const satisfies readonly DataForma
 
 const UNITS: Record<string, number> = { kB: 1e3, MB: 1e6, GB: 1e9 };
 
+const SIZE = "give a number of bytes, or such as 500MB or 2GB";
+
 /** A number of bytes, or such as `500MB` or `2GB`; always the former when validated. */
-const size = z.union(
-  [z.int().positive(), z.string().regex(/^\d+(\.\d+)?\s*(kB|MB|GB)$/)],
-  "give a number of bytes, or such as 500MB or 2GB",
-).transform((value) => {
+const size = z.union([
+  z.int(SIZE).positive(SIZE),
+  z.string().regex(/^\d+(\.\d+)?\s*(kB|MB|GB)$/, SIZE),
+], SIZE).transform((value) => {
   if (typeof value === "number") return value;
   const unit = value.slice(-2);
   return Math.floor(Number(value.slice(0, -2)) * UNITS[unit]);

@@ -9,10 +9,14 @@ import { openEngine } from "../../src/engine/engine.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const JPEGS = fileURLToPath(new URL("../fixtures/data/jpegs", import.meta.url));
-const OPTIONS = { imageSize: 32, batch: 4, epochs: 2, threads: 1 };
+const OPTIONS = { imageSize: 32, batch: 4, epochs: 2, threads: 1, keep: false };
 
 Deno.test("benchLoader() loads every picture of a folder and times each part", async () => {
   const result = await benchLoader({ ...OPTIONS, data: JPEGS });
+  assert.equal(
+    (await benchLoader({ ...OPTIONS, data: JPEGS, keep: true })).pictures,
+    result.pictures,
+  );
   assert.equal(result.pictures, [...Deno.readDirSync(JPEGS)].length);
   const { imagesPerSecond, imagesPerCoreSecond, range, stages } = result;
   assert.deepEqual(Object.keys(stages), ["read", "decode", "transform", "collate"]);
