@@ -7,6 +7,7 @@
 import { setImmediate } from "node:timers";
 import { LockstepError } from "../base/errors.ts";
 import { type RandomStream, randomStream } from "../base/random.ts";
+import { Slots } from "../base/slots.ts";
 import { DataError } from "./data_error.ts";
 import { type BatchMix, drawMix, type Mix, mixRows, type MixSpec } from "./mix.ts";
 import { LocalCache, type PictureCache } from "./picture_cache.ts";
@@ -303,27 +304,5 @@ function usable<T>(sample: Sample, transform: () => T): T {
   } catch (error) {
     if (!(error instanceof LockstepError)) throw error;
     throw new DataError(sample.path, error.message, { cause: error });
-  }
-}
-
-/** Lets a number of tasks run at a time, in the order in which they came. */
-class Slots {
-  readonly #waiting: (() => void)[] = [];
-  #free: number;
-
-  constructor(slots: number) {
-    this.#free = slots;
-  }
-
-  async run<T>(task: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await task();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#free++;
-    }
   }
 }

@@ -8,11 +8,9 @@
  *
  * @module
  */
+import { type Axis, axisWeights } from "./resize_axis.ts";
 import { RESIZE_CODE } from "./resize_code.ts";
 import { type Box, cropRgb, type RgbImage } from "./rgb_image.ts";
-
-/** 32 bits less 8 for the pixel and 2 for sums that stray beyond it. */
-const WEIGHT_BITS = 22;
 
 /** The passes, in memory of their own (resize.wat). */
 interface Passes {
@@ -36,13 +34,6 @@ interface Passes {
     result: number,
     resultStride: number,
   ): void;
-}
-
-/** For each output position along one axis, in one record: first input position, count, weights. */
-interface Axis {
-  readonly records: Int32Array;
-  /** Bytes of a record. */
-  readonly record: number;
 }
 
 /** Rows of pixels in JavaScript's memory, `stride` bytes apart. */
@@ -219,46 +210,4 @@ function passesWith(bytes: number): Passes {
   const missing = bytes - passes.memory.buffer.byteLength;
   if (missing > 0) passes.memory.grow(Math.ceil(missing / PAGE_BYTES));
   return passes;
-}
-
-/** Random crops make many geometries; those of validation pictures come again and again. */
-const CACHED_AXES = 256;
-const cache = new Map<number, Axis>();
-
-function axisWeights(from: number, to: number): Axis {
-  const key = from * 0x1_0000_0000 + to;
-  let axis = cache.get(key);
-  if (axis === undefined) {
-    axis = computeAxis(from, to);
-    if (cache.size >= CACHED_AXES) cache.delete(cache.keys().next().value!);
-    cache.set(key, axis);
-  }
-  return axis;
-}
-
-function computeAxis(from: number, to: number): Axis {
-  const scale = from / to;
-  const support = Math.max(scale, 1);
-  const taps = Math.ceil(support) * 2 + 1;
-  const words = taps + 2;
-  const records = new Int32Array(to * words);
-  const triangle = new Float64Array(taps);
-  for (let position = 0, at = 0; position < to; position++, at += words) {
-    const center = (position + 0.5) * scale;
-    const begin = Math.max(Math.trunc(center - support + 0.5), 0);
-    const end = Math.min(Math.trunc(center + support + 0.5), from);
-    let sum = 0;
-    for (let i = begin; i < end; i++) {
-      // The product with 1 / support, rather than a quotient, decides the last bit.
-      const height = Math.max(1 - Math.abs((i - center + 0.5) * (1 / support)), 0);
-      triangle[i - begin] = height;
-      sum += height;
-    }
-    records[at] = begin;
-    records[at + 1] = end - begin;
-    for (let i = 0; i < end - begin; i++) {
-      records[at + 2 + i] = Math.trunc(0.5 + (triangle[i] / sum) * (1 << WEIGHT_BITS));
-    }
-  }
-  return { records, record: words * 4 };
 }
