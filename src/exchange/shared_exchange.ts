@@ -11,7 +11,6 @@
 import { LockstepError } from "../base/errors.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Header, toWireNumber } from "../protocol/messages.ts";
-import { Patience } from "../protocol/patience.ts";
 import {
   compareSteps,
   type GradientExchange,
@@ -19,6 +18,7 @@ import {
   type StepResult,
 } from "./gradient_exchange.ts";
 import { type FloatRange, shardOf, viewsOf } from "./shared_layout.ts";
+import { noAnswer, StepWait } from "./step_wait.ts";
 import { allFinite, weightedSum } from "./weighted_sum.ts";
 
 /** Settings of one rank's exchange. */
@@ -38,8 +38,7 @@ interface RunningStep {
   readonly contribution: StepContribution;
   /** What came of this rank's share, once it is made. */
   shard?: { finite: boolean; worstRank: number | null };
-  readonly done: PromiseWithResolvers<StepResult>;
-  readonly patience: Patience;
+  readonly wait: StepWait<StepResult>;
 }
 
 /** All-reduce in shared memory under the coordinator's `SharedReducer`. */
@@ -91,34 +90,23 @@ export class SharedGradientExchange implements GradientExchange {
   async allReduce(contribution: StepContribution, signal?: AbortSignal): Promise<StepResult> {
     signal?.throwIfAborted();
     if (this.#step) throw new TypeError("allReduce() was called while a step is still running");
-    const { epoch, step, vector } = contribution;
+    const { vector } = contribution;
     if (vector.length !== this.vector.length) {
       throw new RangeError(
         `A vector of ${vector.length} bytes; this exchange takes ${this.vector.length}`,
       );
     }
     if (vector !== this.vector) this.vector.set(vector);
-    const done = Promise.withResolvers<StepResult>();
-    const patience = new Patience({
+    const wait = new StepWait<StepResult>({
       timeoutMs: this.#timeoutMs,
       askAgain: () => this.#askAgain(),
-      giveUp: (seconds) =>
-        done.reject(
-          new LockstepError(
-            `Rank ${this.#rank} got no answer from the coordinator for ${seconds} s ` +
-              `in epoch ${epoch}, step ${step}`,
-          ),
-        ),
+      silence: (seconds) => noAnswer(this.#rank, contribution, seconds),
     });
-    const abort = () => done.reject(signal!.reason);
-    signal?.addEventListener("abort", abort, { once: true });
-    this.#step = { contribution, done, patience };
+    this.#step = { contribution, wait };
     try {
       this.#publishContribution(contribution);
-      return await done.promise;
+      return await wait.result(signal);
     } finally {
-      patience.end();
-      signal?.removeEventListener("abort", abort);
       this.#step = undefined;
     }
   }
@@ -126,7 +114,7 @@ export class SharedGradientExchange implements GradientExchange {
   // deno-lint-ignore require-await -- the interface is asynchronous
   async close(): Promise<void> {
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
-    this.#step?.done.reject(new LockstepError("The exchange was closed in the middle of a step"));
+    this.#step?.wait.fail(new LockstepError("The exchange was closed in the middle of a step"));
   }
 
   #publishContribution(contribution: StepContribution): void {
@@ -158,7 +146,7 @@ export class SharedGradientExchange implements GradientExchange {
   #onReduce({ header }: Incoming<"reduce">): void {
     const running = this.#runningAt(header);
     if (!running) return;
-    running.patience.progress();
+    running.wait.progress();
     running.shard ??= this.#reduceShard(header);
     this.#publishShard(running);
   }
@@ -181,7 +169,7 @@ export class SharedGradientExchange implements GradientExchange {
     const { samples, weight, correct, action, finite } = header;
     const lossSum = Number(header.lossSum);
     const vector = this.#sum;
-    running.done.resolve({ samples, weight, correct, action, finite, lossSum, vector });
+    running.wait.finish({ samples, weight, correct, action, finite, lossSum, vector });
   }
 
   /** The coordinator asks again for what it doesn't have. */

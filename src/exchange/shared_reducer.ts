@@ -6,10 +6,10 @@
 import { LockstepError } from "../base/errors.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Fields, toWireNumber } from "../protocol/messages.ts";
-import { Patience } from "../protocol/patience.ts";
 import { planChunks } from "./chunks.ts";
 import { compareSteps, type Reducer, type StepKey, type StepTotals } from "./gradient_exchange.ts";
 import { RankInbox } from "./rank_inbox.ts";
+import { StepWait } from "./step_wait.ts";
 import { gatherTotals, type Totals } from "./totals.ts";
 
 /** Settings of the reducer. */
@@ -24,8 +24,7 @@ export interface SharedReducerOptions {
 /** The step that is being reduced, or the last one that was. */
 interface ReducingStep extends StepKey {
   readonly decide: () => "continue" | "stop";
-  readonly done: PromiseWithResolvers<StepTotals>;
-  readonly patience: Patience;
+  readonly wait: StepWait<StepTotals>;
   /** Known as soon as every rank's contribution is here. */
   totals?: Totals;
   reduce?: Fields<"reduce">;
@@ -82,40 +81,31 @@ export class SharedReducer implements Reducer {
     signal?: AbortSignal,
   ): Promise<StepTotals> {
     signal?.throwIfAborted();
-    const done = Promise.withResolvers<StepTotals>();
-    const patience = new Patience({
+    const wait = new StepWait<StepTotals>({
       timeoutMs: this.#timeoutMs,
       askAgain: () => this.#askAgain(),
-      giveUp: (seconds) => done.reject(this.#silenceError(seconds)),
+      silence: (seconds) => this.#silenceError(seconds),
     });
-    const abort = () => done.reject(signal!.reason);
-    signal?.addEventListener("abort", abort, { once: true });
     this.#previous = this.#step?.result ? this.#step : undefined;
     const shards = new Set<number>();
-    const step = { ...key, decide, done, patience, shards, worstRank: undefined, finite: true };
+    const step = { ...key, decide, wait, shards, worstRank: undefined, finite: true };
     this.#step = step;
-    try {
-      this.#gather(step);
-      return await done.promise;
-    } finally {
-      patience.end();
-      signal?.removeEventListener("abort", abort);
-    }
+    this.#gather(step);
+    return await wait.result(signal);
   }
 
   // deno-lint-ignore require-await -- the interface is asynchronous
   async close(): Promise<void> {
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
-    this.#step?.patience.end();
-    this.#step?.done.reject(new LockstepError("The reducer was closed in the middle of a step"));
-    this.#step?.done.promise.catch(() => {}); // nobody may be waiting any more
+    this.#step?.wait.end();
+    this.#step?.wait.fail(new LockstepError("The reducer was closed in the middle of a step"));
   }
 
   #onContribution({ header }: Incoming<"contribution">): void {
     const inbox = this.#ranks[header.rank];
     if (!inbox) return;
     if (header.bytes !== this.#vectorBytes || header.chunkBytes !== 0) {
-      return this.#step?.done.reject(
+      return this.#step?.wait.fail(
         new LockstepError(
           `Rank ${header.rank} exchanges ${header.bytes} bytes, ` +
             `the coordinator ${this.#vectorBytes} in shared memory: their models differ`,
@@ -124,7 +114,7 @@ export class SharedReducer implements Reducer {
     }
     const step = this.#step;
     if (!inbox.begin(header) || !step || step.totals) return;
-    step.patience.progress();
+    step.wait.progress();
     this.#gather(step);
   }
 
@@ -136,7 +126,7 @@ export class SharedReducer implements Reducer {
       step.totals = gathered.totals;
       if (gathered.worstRank !== undefined) this.#notFinite(step, gathered.worstRank);
     } catch (error) {
-      return step.done.reject(error);
+      return step.wait.fail(error);
     }
     const { weight } = step.totals;
     step.reduce = {
@@ -152,7 +142,7 @@ export class SharedReducer implements Reducer {
     const isNews = step?.reduce && !step.result && compareSteps(header, step) === 0 &&
       this.#ranks[header.rank] && !step.shards.has(header.rank);
     if (!isNews) return;
-    step.patience.progress();
+    step.wait.progress();
     step.shards.add(header.rank);
     if (!header.finite) this.#notFinite(step, header.worstRank ?? undefined);
     if (step.shards.size === this.#ranks.length) this.#publishResult(step);
@@ -170,7 +160,7 @@ export class SharedReducer implements Reducer {
     const lossSum = toWireNumber(totals.lossSum);
     step.result = { epoch, step: number, ...totals, lossSum, action, finite };
     this.#link.publish(this.#link.subjects.reduced, "result", step.result);
-    step.done.resolve({ ...totals, finite, worstRank, action });
+    step.wait.finish({ ...totals, finite, worstRank, action });
   }
 
   /** A rank asks again for the word that it waits for. */

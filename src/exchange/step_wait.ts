@@ -1,0 +1,80 @@
+/**
+ * One side's wait for the end of a step.
+ *
+ * @module
+ */
+import { LockstepError } from "../base/errors.ts";
+import { Patience } from "../protocol/patience.ts";
+import type { StepKey } from "./gradient_exchange.ts";
+
+/** What to do when nothing comes. */
+export interface StepWaitOptions {
+  /** Milliseconds without any progress after which the step fails (180000 unless set). */
+  readonly timeoutMs: number | undefined;
+  /** Asks the others again for what is missing. */
+  readonly askAgain: () => void;
+  /** The step's failure when the others keep silent. */
+  readonly silence: (seconds: number) => LockstepError;
+}
+
+/** Ends with a result, with a failure, after too long a silence, or by a signal: whatever comes first. */
+export class StepWait<T> {
+  readonly #done = Promise.withResolvers<T>();
+  readonly #patience: Patience;
+
+  constructor({ timeoutMs, askAgain, silence }: StepWaitOptions) {
+    this.#patience = new Patience({
+      timeoutMs,
+      askAgain,
+      giveUp: (seconds) => this.fail(silence(seconds)),
+    });
+    this.#done.promise.catch(() => {}); // it may fail before anybody waits, or when nobody does any more
+  }
+
+  /** Something that was waited for has come. */
+  progress(): void {
+    this.#patience.progress();
+  }
+
+  /** Counts a damaged message; returns whether there were so many that asking again is pointless. */
+  damaged(): boolean {
+    return this.#patience.damaged();
+  }
+
+  finish(result: T): void {
+    this.#done.resolve(result);
+  }
+
+  fail(error: unknown): void {
+    this.#done.reject(error);
+  }
+
+  /** Stops asking and watching. */
+  end(): void {
+    this.#patience.end();
+  }
+
+  /**
+   * Waits for the end.
+   *
+   * @throws What {@linkcode StepWait.fail} was given
+   * @throws The signal's reason when it fires
+   */
+  async result(signal?: AbortSignal): Promise<T> {
+    const abort = () => this.fail(signal!.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      return await this.#done.promise;
+    } finally {
+      this.end();
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+}
+
+/** A rank's failure when the coordinator keeps silent. */
+export function noAnswer(rank: number, { epoch, step }: StepKey, seconds: number): LockstepError {
+  return new LockstepError(
+    `Rank ${rank} got no answer from the coordinator for ${seconds} s in epoch ${epoch}, step ${step}`,
+  );
+}
