@@ -6,6 +6,7 @@
 import { resolve } from "node:path";
 import type { LoaderBenchResult } from "../bench/loader_bench.ts";
 import { UsageError } from "../base/errors.ts";
+import { exists } from "../base/paths.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 /** Flags of `bench loader`. */
@@ -14,7 +15,11 @@ const HELP: CommandHelp = {
   summary: "Measure the data loader alone: pictures on the disk to batches of floats.",
   flags: [
     { name: "data", value: "DIR", help: "Folder of pictures (default: made of food-groups)" },
-    { name: "make", value: "DIR", help: "Write the made pictures to a new folder, to use again" },
+    {
+      name: "make",
+      value: "DIR",
+      help: "Write the made pictures to a new or empty folder, to use again",
+    },
     { name: "pictures", value: "N", help: "How many to make (default: 256)" },
     { name: "image-size", value: "PIXELS", help: "Side of the crops (default: 224)" },
     { name: "batch", value: "N", help: "Pictures per batch (default: 16)" },
@@ -54,9 +59,16 @@ export async function runBenchLoader(args: string[]): Promise<number> {
     const result = await benchLoader({ ...options, data: resolve(folder) });
     console.log(flags.on("json") ? JSON.stringify({ ...options, ...result }) : lines(result));
   };
-  if (data) await measure(data);
-  else if (make) {
+  if (data) {
+    if (!await exists(data)) throw new UsageError(`--data: there is no folder "${data}"`);
+    await measure(data);
+  } else if (make) {
     await Deno.mkdir(make, { recursive: true });
+    if ((await Array.fromAsync(Deno.readDir(make))).length > 0) {
+      throw new UsageError(
+        `--make: "${make}" isn't empty: name a new folder, or use it with --data`,
+      );
+    }
     await makePictures(make, pictures);
     await measure(make);
   } else {
