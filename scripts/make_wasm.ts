@@ -21,6 +21,11 @@ export interface WasmSource {
 /** All of them. */
 export const WASM_SOURCES: readonly WasmSource[] = [
   {
+    source: "src/data/resize.wat",
+    target: "src/data/resize_code.ts",
+    constant: "RESIZE_CODE",
+  },
+  {
     source: "src/exchange/weighted_sum.wat",
     target: "src/exchange/weighted_sum_code.ts",
     constant: "WEIGHTED_SUM_CODE",

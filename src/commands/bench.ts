@@ -14,6 +14,10 @@ const BENCHMARKS: Record<string, { summary: string; load: () => Promise<Benchmar
     summary: "One worker's training step, without data and exchange",
     load: async () => (await import("./bench_step.ts")).runBenchStep,
   },
+  loader: {
+    summary: "Reading, decoding and transforming pictures into batches",
+    load: async () => (await import("./bench_loader.ts")).runBenchLoader,
+  },
   scaling: {
     summary: "The training loop with 1, 2, 4 … workers, and where a step's time goes",
     load: async () => (await import("./bench_scaling.ts")).runBenchScaling,

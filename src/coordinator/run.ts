@@ -22,6 +22,7 @@ import { threadsPerWorker } from "../train/job.ts";
 import { Crew, failedRank } from "./crew.ts";
 import { writeBatchPicture } from "./pictures.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
+import { openRunCache } from "./run_cache.ts";
 import { bestPath, resume, saveLast, startPosition } from "./run_state.ts";
 import { runEpochs } from "./training.ts";
 
@@ -84,7 +85,9 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     events.append(resumed ? "resumed" : "started", { epoch: position.epoch, step: position.step });
     signal?.throwIfAborted();
 
-    const { job, replica, natsServer } = run;
+    const { replica, natsServer } = run;
+    using cache = openRunCache(config, run.folder, reporter);
+    const job = cache ? { ...run.job, cache: cache.place } : run.job;
     const vectorBytes = replica.vectorBytes;
     await using crew = await Crew.assemble({
       config,
@@ -98,6 +101,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     await crew.callAll(COMMANDS.loadState, null, { payload: replica.exportState(), signal });
     await runEpochs({ run, crew, reporter, folder, history, events, signal }, position);
 
+    if (cache) reporter.info(cache.report());
     const { seconds, bestEpoch: epoch, bestAccuracy: accuracy } = summary();
     events.append("finished", { seconds, best: { epoch, accuracy } });
     reporter.summary(summary());

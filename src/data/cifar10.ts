@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { DataError } from "./data_error.ts";
-import type { PictureSet, Sample, SampleSource } from "./picture_set.ts";
-import type { RgbImage } from "./rgb_image.ts";
+import type { PartOf, PictureSet, Sample, SampleSource } from "./picture_set.ts";
+import { cropRgb, type RgbImage } from "./rgb_image.ts";
 
 /** Width and height of a picture, in pixels. */
 const SIDE = 32;
@@ -177,8 +177,12 @@ class CifarSource implements SampleSource {
     this.#folder = folder;
   }
 
-  read({ path, label }: Sample): Promise<RgbImage> {
-    return new Promise((resolve) => resolve(this.#read(path, label)));
+  read({ path, label }: Sample, part?: PartOf): Promise<RgbImage> {
+    return new Promise((resolve) => {
+      const image = this.#read(path, label);
+      const box = part?.(image);
+      resolve(box ? cropRgb(image, box) : image);
+    });
   }
 
   #read(path: string, label: number): RgbImage {

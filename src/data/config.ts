@@ -18,6 +18,20 @@ export const DEFAULT_MAX_PIXELS = 100_000_000;
 
 const FORMATS = ["imageFolder", "cifar10"] as const satisfies readonly DataFormat[];
 
+const UNITS: Record<string, number> = { kB: 1e3, MB: 1e6, GB: 1e9 };
+
+const SIZE = "give a number of bytes, or such as 500MB or 2GB";
+
+/** A number of bytes, or such as `500MB` or `2GB`; always the former when validated. */
+const size = z.union([
+  z.int(SIZE).positive(SIZE),
+  z.string().regex(/^\d+(\.\d+)?\s*(kB|MB|GB)$/, SIZE),
+], SIZE).transform((value) => {
+  if (typeof value === "number") return value;
+  const unit = value.slice(-2);
+  return Math.floor(Number(value.slice(0, -2)) * UNITS[unit]);
+});
+
 const folderName = z.string().regex(
   /^[^./\\][^/\\]*$/,
   "give the name of a folder in data.root, without slashes and not beginning with a dot",
@@ -51,6 +65,8 @@ export const dataSchema = z.strictObject({
   onError: z.enum(["fail", "skip"]).default("fail"),
   /** Batches that are decoded ahead of the training step. */
   prefetch: z.int().positive().max(1000).default(4),
+  /** Memory that all workers share for decoded pictures; `null`: each worker keeps some by itself. */
+  cache: size.nullish(),
   /** Pixels above which a picture is refused before it is decoded. */
   maxPixels: z.int().positive().default(DEFAULT_MAX_PIXELS),
 }).superRefine((data, context) => {

@@ -7,13 +7,15 @@
  * @module
  */
 import { messageOf } from "../base/errors.ts";
-import { decodeImageNative } from "../engine/image_ops.ts";
+import { decodeImageNative, decodeJpegPartNative } from "../engine/image_ops.ts";
 import { decodeBmp } from "./bmp.ts";
 import { DEFAULT_MAX_PIXELS } from "./config.ts";
 import { DataError } from "./data_error.ts";
 import { firstGifFrame } from "./gif_frame.ts";
 import { type ImageHeader, NAMES, readImageHeader } from "./image_header.ts";
-import { cropRgb, orientRgb, type RgbImage } from "./rgb_image.ts";
+import { canDecodePart } from "./jpeg_part.ts";
+import type { PartOf } from "./picture_set.ts";
+import { type Box, cropRgb, orientRgb, type RgbImage } from "./rgb_image.ts";
 import { firstWebpFrame } from "./webp_frame.ts";
 
 /** What {@linkcode decodeImage} needs to know. */
@@ -22,7 +24,16 @@ export interface DecodeOptions {
   path: string;
   /** Larger pictures are refused before any memory is taken for them. */
   maxPixels?: number;
+  /** Which part to give, as if it were cut from the whole; everything unless given. */
+  part?: PartOf;
 }
+
+/**
+ * Pixels around a part that are decoded with it. Where chroma has half the resolution, a pixel's colour
+ * depends on the pixels beside it.
+ */
+const MARGIN = 8;
+const UPRIGHT = 1;
 
 /**
  * Decodes JPEG, PNG, WebP, GIF (first frame) and BMP, told apart by their first bytes, and applies the EXIF
@@ -33,7 +44,7 @@ export interface DecodeOptions {
  */
 export async function decodeImage(
   bytes: Uint8Array<ArrayBuffer>,
-  { path, maxPixels = DEFAULT_MAX_PIXELS }: DecodeOptions,
+  { path, maxPixels = DEFAULT_MAX_PIXELS, part }: DecodeOptions,
 ): Promise<RgbImage> {
   let header: ImageHeader;
   try {
@@ -48,13 +59,32 @@ export async function decodeImage(
       `its ${width} × ${height} pixels are more than data.maxPixels (${maxPixels})`,
     );
   }
-  let image: RgbImage;
+  const turned = header.orientation >= 5;
+  const box = part?.(turned ? { width: height, height: width } : { width, height });
   try {
-    image = await decodePixels(bytes, header);
+    if (box && header.orientation === UPRIGHT && isPartial(bytes, header)) {
+      return await decodeJpegPartNative(bytes, box, around(box, header));
+    }
+    const image = orientRgb(await decodePixels(bytes, header), header.orientation);
+    return box ? cropRgb(image, box) : image;
   } catch (error) {
     throw new DataError(path, reasonOf(error, header), { cause: error });
   }
-  return orientRgb(image, header.orientation);
+}
+
+function isPartial(bytes: Uint8Array, { format, frame }: ImageHeader): boolean {
+  return format === "jpeg" && frame !== undefined && canDecodePart(bytes, frame);
+}
+
+/** A box with the {@linkcode MARGIN} around it, as far as the picture goes. */
+function around({ left, top, width, height }: Box, picture: ImageHeader): Box {
+  const x = Math.max(left - MARGIN, 0), y = Math.max(top - MARGIN, 0);
+  return {
+    left: x,
+    top: y,
+    width: Math.min(left + width + MARGIN, picture.width) - x,
+    height: Math.min(top + height + MARGIN, picture.height) - y,
+  };
 }
 
 async function decodePixels(

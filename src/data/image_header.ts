@@ -18,6 +18,8 @@ export interface ImageHeader {
   readonly orientation: number;
   /** A JPEG of four colours without Adobe's marker, which says how to read them. */
   readonly bareCmyk?: boolean;
+  /** Where a JPEG's start of frame stands. */
+  readonly frame?: number;
 }
 
 /** A picture's header is damaged or of a format that isn't supported; the message is the reason. */
@@ -138,6 +140,7 @@ function readJpeg(view: DataView, bytes: Uint8Array) {
         height: view.getUint16(at + 5),
         orientation: orientation ?? 1,
         bareCmyk: view.getUint8(at + 9) === 4 && !adobe,
+        frame: at,
       };
     }
     at += 2 + length;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { RgbImage } from "./rgb_image.ts";
+import type { Box, RgbImage } from "./rgb_image.ts";
 
 /** One picture and its class. */
 export interface Sample {
@@ -15,15 +15,24 @@ export interface Sample {
   readonly index: number;
 }
 
+/**
+ * Chooses the part of an upright picture that is wanted, inside of it; nothing for all of it.
+ *
+ * @param size Width and height in pixels
+ */
+export type PartOf = (size: { width: number; height: number }) => Box | undefined;
+
 /** Reads pictures; any number at the same time. */
 export interface SampleSource extends Disposable {
   /**
    * Reads one picture.
    *
+   * @param part Which part to give: decoding less takes less time; everything unless given. It is called
+   * once, unless the picture can't be used
    * @returns Upright RGB pixels
    * @throws {DataError} naming the picture and what is wrong with it
    */
-  read(sample: Sample): Promise<RgbImage>;
+  read(sample: Sample, part?: PartOf): Promise<RgbImage>;
   /** Reading again costs no more than remembering would: a loader needn't keep such pictures. */
   readonly cheap: boolean;
 }

@@ -8,7 +8,7 @@ import { messageOf } from "../base/errors.ts";
 import { DEFAULT_MAX_PIXELS } from "./config.ts";
 import { DataError } from "./data_error.ts";
 import { decodeImage } from "./decode.ts";
-import type { Sample, SampleSource } from "./picture_set.ts";
+import type { PartOf, Sample, SampleSource } from "./picture_set.ts";
 import type { RgbImage } from "./rgb_image.ts";
 
 /** Pictures that are a file each. The engine must be open when one is read: it decodes. */
@@ -26,8 +26,8 @@ export class PictureSource implements SampleSource {
     this.#maxPixels = maxPixels;
   }
 
-  async read({ path }: Sample): Promise<RgbImage> {
-    return await decodeImage(await this.#bytes(path), { path, maxPixels: this.#maxPixels });
+  async read({ path }: Sample, part?: PartOf): Promise<RgbImage> {
+    return await decodeImage(await this.#bytes(path), { path, maxPixels: this.#maxPixels, part });
   }
 
   async #bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {

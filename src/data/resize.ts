@@ -8,22 +8,49 @@
  *
  * @module
  */
-import type { Box, RgbImage } from "./rgb_image.ts";
+import { type Axis, axisWeights } from "./resize_axis.ts";
+import { RESIZE_CODE } from "./resize_code.ts";
+import { type Box, cropRgb, type RgbImage } from "./rgb_image.ts";
 
-/** 32 bits less 8 for the pixel and 2 for sums that stray beyond it. */
-const WEIGHT_BITS = 22;
-const HALF = 1 << (WEIGHT_BITS - 1);
-
-/** For each output position along one axis: which input positions count, and by how much. */
-interface AxisWeights {
-  /** First input position of each output position. */
-  first: Int32Array;
-  /** How many input positions count. */
-  count: Int32Array;
-  /** `taps` weights per output position, of which `count` are used. */
-  weights: Int32Array;
-  taps: number;
+/** The passes, in memory of their own (resize.wat). */
+interface Passes {
+  readonly memory: WebAssembly.Memory;
+  alongX(
+    source: number,
+    stride: number,
+    rows: number,
+    axis: number,
+    record: number,
+    width: number,
+    result: number,
+  ): void;
+  alongY(
+    source: number,
+    stride: number,
+    bytes: number,
+    axis: number,
+    record: number,
+    height: number,
+    result: number,
+    resultStride: number,
+  ): void;
 }
+
+/** Rows of pixels in JavaScript's memory, `stride` bytes apart. */
+interface Rows {
+  readonly data: Uint8Array;
+  readonly stride: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Bytes of a source that are in the passes' memory at a time. */
+const BAND_BYTES = 2 ** 20;
+/** Bytes of the passes' memory that are kept for the next picture; a larger one gets memory of its own. */
+const KEPT_BYTES = 32 * 2 ** 20;
+const PAGE_BYTES = 65536;
+/** What the passes read and write behind a row. */
+const SLACK_BYTES = 16;
 
 /**
  * Resizes a picture, or a part of it as if it were cropped before.
@@ -47,18 +74,17 @@ export function resizeRgb(
     width: box.width,
     height: box.height,
   };
-  const { data } = columnsFirst(part, width, height)
-    ? resizeX(resizeY(part, height), width)
-    : resizeY(resizeX(part, width), height);
-  return { width, height, data: data.length === width * height * 3 ? data : packed(part) };
-}
-
-/** Rows of pixels, `stride` bytes apart. */
-interface Rows {
-  data: Uint8Array;
-  stride: number;
-  width: number;
-  height: number;
+  if (width !== part.width || height !== part.height) {
+    return {
+      width,
+      height,
+      data: columnsFirst(part, width, height)
+        ? resizeYThenX(part, width, height)
+        : resizeXThenY(part, width, height),
+    };
+  }
+  const whole = part.data.length === width * height * 3;
+  return whole ? { width, height, data: part.data } : cropRgb(image, box);
 }
 
 /**
@@ -69,121 +95,119 @@ function columnsFirst(part: Rows, width: number, height: number): boolean {
   return height < part.height && part.height - height > 2 * (part.width - width);
 }
 
-function resizeX(rows: Rows, width: number): Rows {
-  if (width === rows.width) return rows;
-  const data = resizeRows(rows.data, rows.stride, rows.height, axisWeights(rows.width, width));
-  return { data, stride: width * 3, width, height: rows.height };
-}
-
-function resizeY(rows: Rows, height: number): Rows {
-  if (height === rows.height) return rows;
-  const stride = rows.width * 3;
-  const data = resizeColumns(rows.data, rows.stride, stride, axisWeights(rows.height, height));
-  return { data, stride, width: rows.width, height };
-}
-
-/** Resizes along x: `rows` rows of `stride` bytes each become rows of as many pixels as there are weights. */
-function resizeRows(
-  source: Uint8Array,
-  stride: number,
-  rows: number,
-  { first, count, weights, taps }: AxisWeights,
-): Uint8Array {
-  const width = first.length;
-  const output = new Uint8Array(rows * width * 3);
-  for (let y = 0, at = 0; y < rows; y++) {
-    const row = y * stride;
-    for (let x = 0; x < width; x++, at += 3) {
-      let red = HALF, green = HALF, blue = HALF;
-      let from = row + first[x] * 3;
-      const last = x * taps + count[x];
-      for (let tap = x * taps; tap < last; tap++, from += 3) {
-        const weight = weights[tap];
-        red = (red + Math.imul(weight, source[from])) | 0;
-        green = (green + Math.imul(weight, source[from + 1])) | 0;
-        blue = (blue + Math.imul(weight, source[from + 2])) | 0;
-      }
-      // The weights of one position add up to 1 within rounding, so sums stay within 0–255.
-      output[at] = red >> WEIGHT_BITS;
-      output[at + 1] = green >> WEIGHT_BITS;
-      output[at + 2] = blue >> WEIGHT_BITS;
-    }
-  }
-  return output;
-}
-
-/** Resizes along y: rows of `bytes` bytes, `stride` apart. */
-function resizeColumns(
-  source: Uint8Array,
-  stride: number,
-  bytes: number,
-  { first, count, weights, taps }: AxisWeights,
-): Uint8Array {
-  const height = first.length;
-  const output = new Uint8Array(height * bytes);
-  const sums = new Int32Array(bytes);
-  for (let y = 0; y < height; y++) {
-    sums.fill(HALF);
-    for (let tap = 0; tap < count[y]; tap++) {
-      const weight = weights[y * taps + tap];
-      const from = (first[y] + tap) * stride;
-      for (let i = 0; i < bytes; i++) {
-        sums[i] = (sums[i] + Math.imul(weight, source[from + i])) | 0;
-      }
-    }
-    const at = y * bytes;
-    for (let i = 0; i < bytes; i++) output[at + i] = sums[i] >> WEIGHT_BITS;
-  }
-  return output;
-}
-
-function packed({ data, stride, width, height }: Rows): Uint8Array {
+/** A band of source rows after the other along x, then all of the result along y. */
+function resizeXThenY(part: Rows, width: number, height: number): Uint8Array {
   const bytes = width * 3;
-  const output = new Uint8Array(height * bytes);
-  for (let y = 0; y < height; y++) {
-    output.set(data.subarray(y * stride, y * stride + bytes), y * bytes);
+  const axisX = axisWeights(part.width, width), axisY = axisWeights(part.height, height);
+  const bandRows = Math.max(Math.floor(BAND_BYTES / (part.width * 3)), 1);
+  const [x, y, band, between, result] = places(
+    axisX.records.byteLength,
+    axisY.records.byteLength,
+    Math.min(bandRows, part.height) * part.width * 3,
+    part.height * bytes,
+    height * bytes,
+  );
+  const passes = passesWith(result.end);
+  const memory = new Uint8Array(passes.memory.buffer);
+  memory.set(bytesOf(axisX), x.at);
+  memory.set(bytesOf(axisY), y.at);
+  for (let top = 0; top < part.height; top += bandRows) {
+    const rows = Math.min(bandRows, part.height - top);
+    const at = between.at + top * bytes;
+    if (width === part.width) {
+      copyBlock(part, { top, left: 0, rows, bytes }, memory, at);
+      continue;
+    }
+    copyBlock(part, { top, left: 0, rows, bytes: part.width * 3 }, memory, band.at);
+    passes.alongX(band.at, part.width * 3, rows, x.at, axisX.record, width, at);
   }
-  return output;
+  if (height === part.height) return memory.slice(between.at, between.at + height * bytes);
+  passes.alongY(between.at, bytes, bytes, y.at, axisY.record, height, result.at, bytes);
+  return memory.slice(result.at, result.at + height * bytes);
 }
 
-/** Random crops make many geometries; those of validation pictures come again and again. */
-const CACHED_AXES = 256;
-const cache = new Map<number, AxisWeights>();
-
-function axisWeights(from: number, to: number): AxisWeights {
-  const key = from * 0x1_0000_0000 + to;
-  let axis = cache.get(key);
-  if (axis === undefined) {
-    axis = computeAxis(from, to);
-    if (cache.size >= CACHED_AXES) cache.delete(cache.keys().next().value!);
-    cache.set(key, axis);
+/** A strip of source columns after the other along y, then all of the result along x. */
+function resizeYThenX(part: Rows, width: number, height: number): Uint8Array {
+  const bytes = part.width * 3;
+  const stride = roundUp(bytes, SLACK_BYTES);
+  const axisX = axisWeights(part.width, width), axisY = axisWeights(part.height, height);
+  const stripBytes = Math.max(
+    roundUp(Math.floor(BAND_BYTES / part.height), SLACK_BYTES),
+    SLACK_BYTES,
+  );
+  const [x, y, strip, between, result] = places(
+    axisX.records.byteLength,
+    axisY.records.byteLength,
+    Math.min(stripBytes, bytes) * part.height,
+    height * stride,
+    height * width * 3,
+  );
+  const passes = passesWith(result.end);
+  const memory = new Uint8Array(passes.memory.buffer);
+  memory.set(bytesOf(axisX), x.at);
+  memory.set(bytesOf(axisY), y.at);
+  for (let left = 0; left < bytes; left += stripBytes) {
+    const some = Math.min(stripBytes, bytes - left);
+    copyBlock(part, { top: 0, left, rows: part.height, bytes: some }, memory, strip.at);
+    passes.alongY(strip.at, some, some, y.at, axisY.record, height, between.at + left, stride);
   }
-  return axis;
+  if (width !== part.width) {
+    passes.alongX(between.at, stride, height, x.at, axisX.record, width, result.at);
+    return memory.slice(result.at, result.at + height * width * 3);
+  }
+  const data = new Uint8Array(height * bytes);
+  const rows = { data: memory.subarray(between.at), stride, width, height };
+  copyBlock(rows, { top: 0, left: 0, rows: height, bytes }, data, 0);
+  return data;
 }
 
-function computeAxis(from: number, to: number): AxisWeights {
-  const scale = from / to;
-  const support = Math.max(scale, 1);
-  const taps = Math.ceil(support) * 2 + 1;
-  const first = new Int32Array(to), count = new Int32Array(to);
-  const weights = new Int32Array(to * taps);
-  const triangle = new Float64Array(taps);
-  for (let position = 0; position < to; position++) {
-    const center = (position + 0.5) * scale;
-    const begin = Math.max(Math.trunc(center - support + 0.5), 0);
-    const end = Math.min(Math.trunc(center + support + 0.5), from);
-    let sum = 0;
-    for (let i = begin; i < end; i++) {
-      // The product with 1 / support, rather than a quotient, decides the last bit.
-      const height = Math.max(1 - Math.abs((i - center + 0.5) * (1 / support)), 0);
-      triangle[i - begin] = height;
-      sum += height;
-    }
-    first[position] = begin;
-    count[position] = end - begin;
-    for (let i = 0; i < end - begin; i++) {
-      weights[position * taps + i] = Math.trunc(0.5 + (triangle[i] / sum) * (1 << WEIGHT_BITS));
-    }
+/** Copies a block out of some rows, its own rows packed. */
+function copyBlock(
+  { data, stride }: Rows,
+  { top, left, rows, bytes }: { top: number; left: number; rows: number; bytes: number },
+  target: Uint8Array,
+  at: number,
+): void {
+  const first = top * stride + left;
+  if (bytes === stride) {
+    target.set(data.subarray(first, first + rows * stride), at);
+    return;
   }
-  return { first, count, weights, taps };
+  for (let row = 0; row < rows; row++) {
+    const from = first + row * stride;
+    target.set(data.subarray(from, from + bytes), at + row * bytes);
+  }
+}
+
+/** Puts blocks of so many bytes one after the other, with some slack behind each. */
+function places(...sizes: number[]): { at: number; end: number }[] {
+  let end = 0;
+  return sizes.map((size) => {
+    const at = end;
+    end = roundUp(at + size + SLACK_BYTES, SLACK_BYTES);
+    return { at, end };
+  });
+}
+
+function roundUp(value: number, step: number): number {
+  return Math.ceil(value / step) * step;
+}
+
+function bytesOf({ records }: Axis): Uint8Array {
+  return new Uint8Array(records.buffer);
+}
+
+let code: WebAssembly.Module | undefined;
+let kept: Passes | undefined;
+
+/** The passes with at least so much memory. */
+function passesWith(bytes: number): Passes {
+  code ??= new WebAssembly.Module(
+    Uint8Array.from(atob(RESIZE_CODE), (letter) => letter.charCodeAt(0)),
+  );
+  const fresh = () => new WebAssembly.Instance(code!).exports as unknown as Passes;
+  const passes = bytes > KEPT_BYTES ? fresh() : kept ??= fresh();
+  const missing = bytes - passes.memory.buffer.byteLength;
+  if (missing > 0) passes.memory.grow(Math.ceil(missing / PAGE_BYTES));
+  return passes;
 }

@@ -7,12 +7,12 @@
  * @module
  */
 import type { RandomStream } from "../base/random.ts";
-import type { RgbImage } from "./rgb_image.ts";
+import type { Box, RgbImage } from "./rgb_image.ts";
 import { outputSize } from "./transform_specs.ts";
 import type { Size } from "./transforms/arguments.ts";
 import { FloatTable } from "./transforms/normalize.ts";
 import { partsOf, type TransformSpec } from "./transforms/table.ts";
-import type { FloatImage } from "./transforms/transform.ts";
+import type { FloatImage, Transform } from "./transforms/transform.ts";
 
 /** A transform of pictures, ready to run. */
 type PictureStep = (image: RgbImage, random: RandomStream) => RgbImage;
@@ -42,6 +42,8 @@ export class TransformPipeline {
   /** What is the same in each epoch. */
   readonly #fixed: PictureStep[];
   readonly #random: PictureStep[];
+  /** The first transform, when all that it needs of a picture is a part that it draws. */
+  readonly #cut: { transform: Transform<unknown>; args: unknown } | undefined;
   readonly #table: FloatTable;
   readonly #onFloats: FloatStep[];
 
@@ -55,6 +57,8 @@ export class TransformPipeline {
     const split = firstRandom < 0 ? specs.length : firstRandom;
     this.#fixed = specs.slice(0, split).flatMap(pictureStepOf);
     this.#random = specs.slice(split).flatMap(pictureStepOf);
+    const first = partsOf(specs[0]);
+    this.#cut = first.transform.part ? first : undefined;
     this.#table = new FloatTable(
       specs.map((spec) => "Normalize" in spec ? spec.Normalize : undefined).find(Boolean),
     );
@@ -70,17 +74,60 @@ export class TransformPipeline {
     return this.#fixed.reduce((current, step) => step(current, notRandom), image);
   }
 
+  /** Whether {@linkcode part} says all that is needed of a picture. */
+  get cuts(): boolean {
+    return this.#cut !== undefined;
+  }
+
+  /**
+   * Draws the part of a picture that the first transform takes: a picture's stream goes on from here.
+   *
+   * @param size Of the whole, upright picture
+   * @returns Nothing when more than a part is needed
+   */
+  part(size: { width: number; height: number }, random: RandomStream): Box | undefined {
+    if (!this.#cut) return undefined;
+    const { transform, args } = this.#cut;
+    return transform.part!(size, args, random);
+  }
+
   /**
    * Runs the other transforms and writes the picture as floats, [height, width, 3].
    *
    * @param random Draws the parameters: a stream of its own for each (seed, epoch, sample)
    * @param target A batch
    * @param offset Where the picture's {@linkcode floats} begin in it
+   * @param cut Whether it is what {@linkcode part} has drawn rather than the whole
    * @throws {LockstepError} when this picture can't be used
    */
-  apply(prepared: RgbImage, random: RandomStream, target: Float32Array, offset: number): void {
-    const image = this.#random.reduce((current, step) => step(current, random), prepared);
+  apply(
+    prepared: RgbImage,
+    random: RandomStream,
+    target: Float32Array,
+    offset: number,
+    cut = false,
+  ): void {
+    this.write(this.transform(prepared, random, cut), random, target, offset);
+  }
+
+  /**
+   * The first half of {@linkcode apply}: the transforms of 8-bit pixels.
+   *
+   * @throws {LockstepError} when this picture can't be used
+   */
+  transform(prepared: RgbImage, random: RandomStream, cut = false): RgbImage {
+    let image = prepared;
+    for (const [index, step] of this.#random.entries()) {
+      const begun = cut && index === 0 && this.#cut;
+      image = begun ? begun.transform.onPart!(image, begun.args) : step(image, random);
+    }
+    return image;
+  }
+
+  /** The second half of {@linkcode apply}: to floats, and the transforms of those. */
+  write(image: RgbImage, random: RandomStream, target: Float32Array, offset: number): void {
     this.#table.write(image, target, offset);
+    if (this.#onFloats.length === 0) return;
     const [height, width] = this.size;
     const data = target.subarray(offset, offset + this.floats);
     for (const step of this.#onFloats) step({ width, height, data }, random);
@@ -90,11 +137,12 @@ export class TransformPipeline {
    * What {@linkcode apply} gives as a picture again, with the nearest colours: for people.
    *
    * @param random Draws the parameters: a stream of its own for each (seed, epoch, sample)
+   * @param cut Whether it is what {@linkcode part} has drawn rather than the whole
    * @throws {LockstepError} when this picture can't be used
    */
-  augment(prepared: RgbImage, random: RandomStream): RgbImage {
+  augment(prepared: RgbImage, random: RandomStream, cut = false): RgbImage {
     const data = new Float32Array(this.floats);
-    this.apply(prepared, random, data, 0);
+    this.apply(prepared, random, data, 0, cut);
     const [height, width] = this.size;
     return this.#table.bytesOf({ width, height, data });
   }

@@ -208,16 +208,21 @@ export class Runtime {
     return outputs;
   }
 
-  /** Runs an op or a captured function on another thread; JavaScript goes on meanwhile. */
+  /**
+   * Runs an op or a captured function on another thread; JavaScript goes on meanwhile.
+   *
+   * @param mostOutputs At least as many as there are
+   */
   async executeAsync(
     name: string,
     attributes: readonly Attribute[],
     inputs: readonly TensorId[],
+    mostOutputs = MAX_OUTPUTS,
   ): Promise<TensorMetadata[]> {
     using status = new Status(this.lib);
     const op = this.#newOp(name, attributes, inputs, status);
-    const outputs = new BigUint64Array(MAX_OUTPUTS);
-    const count = Int32Array.of(MAX_OUTPUTS);
+    const outputs = new BigUint64Array(mostOutputs);
+    const count = Int32Array.of(mostOutputs);
     try {
       await this.lib.TFE_Execute_nonblocking(op, outputs, count, status.pointer);
       status.check(name, () => this.#shapesOf(inputs));

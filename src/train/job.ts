@@ -8,6 +8,7 @@ import { z } from "zod";
 import { globalBatchSize } from "../config/checks.ts";
 import { type Config, configSchema } from "../config/schema.ts";
 import { Loader } from "../data/loader.ts";
+import type { SharedPictures } from "../data/shared_pictures.ts";
 import type { PictureSet } from "../data/picture_set.ts";
 import { scanPictures } from "../data/scan_pictures.ts";
 import { TransformPipeline } from "../data/transforms.ts";
@@ -28,6 +29,8 @@ const jobSchema = z.strictObject({
   segment: z.strictObject({ path: z.string(), bytes: z.int().nonnegative() }).optional(),
   /** The workers measure instead of training. */
   benchmark: benchmarkJobSchema.optional(),
+  /** Where the workers share decoded pictures, when they do. */
+  cache: z.strictObject({ path: z.string(), bytes: z.int().nonnegative() }).optional(),
 });
 
 /** A run's common knowledge. */
@@ -59,22 +62,26 @@ export function scanData(root: string, { data, seed }: Config): Promise<PictureS
 /** The loaders of a run's two sets of pictures. */
 export function makeLoaders(
   folder: PictureSet,
-  { data }: Config,
-  concurrency?: number,
+  { data, workers }: Config,
+  shared?: SharedPictures,
 ): { train: Loader; val: Loader } {
   const { source } = folder;
   const { onError, prefetch } = data;
-  const common = { source, onError, prefetch, concurrency };
+  // Where memory can't be shared, each loader of each worker keeps its share.
+  const own = data.cache && !source.cheap ? { cacheBytes: data.cache / workers / 2 } : {};
+  const common = { source, onError, prefetch, ...own };
   return {
     train: new Loader({
       ...common,
       samples: folder.train,
       pipeline: new TransformPipeline(data.train),
       mix: data.mix,
+      cache: shared?.listFrom(0),
     }),
     val: new Loader({
       ...common,
       samples: folder.val,
+      cache: shared?.listFrom(folder.train.length),
       pipeline: new TransformPipeline(data.val),
     }),
   };

@@ -87,7 +87,7 @@ export async function trainEpoch(
   let steps = 0;
   let position = 0;
 
-  for await (const batch of loader.batches(plan, epoch, { seed, signal })) {
+  for await (const batch of loader.batches(plan, epoch, { seed, signal, reuse: true })) {
     const { step, globalRows, rowOffset } = plan[position++];
     onStep(step);
     skipped.push(...batch.skipped);

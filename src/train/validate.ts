@@ -57,7 +57,7 @@ export async function validateShard(
   const predictions: number[] = [];
   const confidences: number[] = [];
   const skipped: SkippedSample[] = [];
-  for await (const batch of loader.batches(plan, 0, { seed: 0, signal })) {
+  for await (const batch of loader.batches(plan, 0, { seed: 0, signal, reuse: true })) {
     onStep(batch.step);
     skipped.push(...batch.skipped);
     if (batch.labels.length === 0) continue;

@@ -5,6 +5,8 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
+import type { PictureSet } from "../data/picture_set.ts";
+import { SharedPictures } from "../data/shared_pictures.ts";
 import { openEngine } from "../engine/engine.ts";
 import { openExchange } from "../exchange/open_exchange.ts";
 import type { Command, Json, Outcome } from "../protocol/commands.ts";
@@ -29,6 +31,17 @@ export interface SessionOptions {
 }
 
 type ValidationParts = Omit<Parameters<typeof validateShard>[0], "place">;
+
+/** The memory that workers share for decoded pictures, when they do. */
+function sharedPictures(
+  { cache }: Job,
+  { rank, worldSize }: Place,
+  { train, val }: PictureSet,
+): SharedPictures | undefined {
+  if (!cache) return undefined;
+  const shape = { bytes: cache.bytes, worldSize, samples: train.length + val.length };
+  return new SharedPictures(cache.path, shape, rank);
+}
 
 /** Model, data and exchange of one worker. */
 export class Session {
@@ -66,7 +79,7 @@ export class Session {
           "give all machines the same files",
       );
     }
-    const loaders = makeLoaders(folder, config);
+    const loaders = makeLoaders(folder, config, sharedPictures(job, place, folder));
     const replica = buildReplica(config, job);
     const shape = { ...place, vectorBytes: replica.vectorBytes };
     const exchange = await openExchange(link, shape, job.segment);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
 import { scanCifar10 } from "../../src/data/cifar10.ts";
+import { cropRgb } from "../../src/data/rgb_image.ts";
 import { DataError } from "../../src/data/data_error.ts";
 import { Loader } from "../../src/data/loader.ts";
 import { planEpoch } from "../../src/data/sampler.ts";
@@ -61,6 +62,12 @@ Deno.test("scanCifar10()'s source gives each record's planes as pixels, many at 
       const bytes = await Deno.readFile(join(root, name));
       const planes = bytes.subarray(Number(record) * RECORD + 1, (Number(record) + 1) * RECORD);
       assert.deepEqual([width, height, data.length], [32, 32, 3072]);
+      const box = { left: 5, top: 7, width: 9, height: 4 };
+      const part = await source.read(samples[at], (size) => {
+        assert.deepEqual([size.width, size.height], [32, 32]);
+        return box;
+      });
+      assert.deepEqual(part, cropRgb({ width, height, data }, box));
       for (const pixel of [0, 1, 31, 32, 1023]) {
         const expected = [planes[pixel], planes[1024 + pixel], planes[2048 + pixel]];
         assert.deepEqual([...data.subarray(3 * pixel, 3 * pixel + 3)], expected, samples[at].path);

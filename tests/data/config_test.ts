@@ -30,6 +30,26 @@ Deno.test("dataSchema accepts its own output", () => {
   assert.deepEqual(dataSchema.parse(JSON.parse(JSON.stringify(config))), config);
 });
 
+Deno.test("dataSchema takes the cache's size in bytes or with a unit", () => {
+  for (
+    const [given, bytes] of [["2GB", 2e9], ["1.5 MB", 1.5e6], ["64kB", 64000], [
+      12345,
+      12345,
+    ]] as const
+  ) {
+    assert.equal(dataSchema.parse({ ...GOOD, cache: given }).cache, bytes);
+  }
+  for (const none of [null, undefined]) {
+    assert.equal(dataSchema.parse({ ...GOOD, cache: none }).cache, none);
+  }
+  for (const wrong of ["2", "2 TB", "much", 0, -1, 1.5, {}]) {
+    assert.match(
+      problemsOf({ cache: wrong })[0],
+      /^cache: give a number of bytes, or such as 500MB/,
+    );
+  }
+});
+
 Deno.test("dataSchema wants exactly one of dataset and root, and null counts as unset", () => {
   assert.match(problemsOf({ root: undefined })[0], /^root: name a folder of pictures, or set data/);
   assert.match(problemsOf({ dataset: "food-groups" })[0], /^root: data\.dataset is set too/);

@@ -163,6 +163,18 @@ Deno.test("Loader.batches() names a picture that a transform refuses", async () 
   assert.match(batch.skipped[0].reason, /Resize would make/);
 });
 
+Deno.test("Loader.batches() uses memory again when told to, and only then", async () => {
+  await using rig = await setUp({ prefetch: 1 });
+  for (const reuse of [true, false]) {
+    const buffers: ArrayBuffer[] = [];
+    const plan = planOf({ globalBatch: 1 });
+    for await (const { images } of rig.loader.batches(plan, 0, { seed: 1, reuse })) {
+      buffers.push(images.buffer);
+    }
+    assert.equal(new Set(buffers).size < buffers.length, reuse);
+  }
+});
+
 // Deno's test runner fails these when a file is left open or a promise unsettled.
 Deno.test("Loader.batches() leaves nothing running after an early end", async () => {
   await using rig = await setUp({ prefetch: 3, cacheBytes: 0 });

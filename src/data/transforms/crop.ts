@@ -29,6 +29,8 @@ export const RandomResizedCrop = define({
   onPicture(image, { size: [height, width], scale, ratio }, random) {
     return resizeRgb(image, width, height, randomResizedCropBox(image, scale, ratio, random));
   },
+  part: (image, { scale, ratio }, random) => randomResizedCropBox(image, scale, ratio, random),
+  onPart: (part, { size: [height, width] }) => resizeRgb(part, width, height),
 });
 
 /** A part of the picture at a random place, the picture padded before. */

@@ -5,7 +5,7 @@
  */
 import type { z } from "zod";
 import type { RandomStream } from "../../base/random.ts";
-import type { RgbImage } from "../rgb_image.ts";
+import type { Box, RgbImage } from "../rgb_image.ts";
 import type { Size } from "./arguments.ts";
 
 /** A picture after the step from bytes to floats. */
@@ -39,6 +39,13 @@ export interface Transform<Arguments> {
    * @returns Nothing when it can
    */
   problemWith?(args: Arguments, before: Size): string | undefined;
+  /**
+   * The part of a picture that it takes, drawn at random, for those that need nothing else of it: then
+   * `onPart` does the rest of the work.
+   */
+  part?(size: { width: number; height: number }, args: Arguments, random: RandomStream): Box;
+  /** What `onPicture` does with the picture after `part` was cut from it. */
+  onPart?(part: RgbImage, args: Arguments): RgbImage;
   /**
    * @param random Draws the parameters
    * @returns A new picture, or the given one when there is nothing to do

@@ -1,0 +1,61 @@
+"""The pictures of `deno task bench loader` through torchvision's PIL pipeline, to measure side by side.
+
+Needs torch and torchvision, installed by hand; Lockstep itself never uses them.
+Prints one line of JSON: images per second of one process on one thread.
+"""
+
+import argparse
+import json
+import pathlib
+import time
+
+import PIL
+import torch
+import torchvision
+from PIL import Image
+from torchvision import transforms
+
+
+def load(path: pathlib.Path, transform: transforms.Compose) -> torch.Tensor:
+    """One picture, read as torchvision's ImageFolder does."""
+    with open(path, "rb") as file:
+        return transform(Image.open(file).convert("RGB"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=pathlib.Path, required=True)
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=5)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    transform = transforms.Compose([
+        transforms.RandomResizedCrop(args.image_size),
+        transforms.RandomHorizontalFlip(),
+        transforms.ToTensor(),
+        transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    ])
+    paths = sorted(path for path in args.data.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    speeds, core_speeds = [], []
+    for epoch in range(args.epochs + 1):
+        start, cpu = time.perf_counter(), time.process_time()
+        for first in range(0, len(paths), args.batch):
+            torch.stack([load(path, transform) for path in paths[first : first + args.batch]])
+        if epoch > 0:
+            speeds.append(len(paths) / (time.perf_counter() - start))
+            core_speeds.append(len(paths) / (time.process_time() - cpu))
+    speeds.sort()
+    core_speeds.sort()
+    print(json.dumps({
+        "torchvision": torchvision.__version__,
+        "pillow": PIL.__version__,
+        "pictures": len(paths),
+        "imagesPerSecond": speeds[len(speeds) // 2],
+        "imagesPerCoreSecond": core_speeds[len(core_speeds) // 2],
+    }))
+
+
+if __name__ == "__main__":
+    main()

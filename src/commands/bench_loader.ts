@@ -1,0 +1,106 @@
+/**
+ * `deno task bench loader`: measures the data loader on this machine.
+ *
+ * @module
+ */
+import { resolve } from "node:path";
+import type { LoaderBenchResult } from "../bench/loader_bench.ts";
+import { UsageError } from "../base/errors.ts";
+import { exists } from "../base/paths.ts";
+import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+
+/** Flags of `bench loader`. */
+const HELP: CommandHelp = {
+  name: "bench loader",
+  summary: "Measure the data loader alone: pictures on the disk to batches of floats.",
+  flags: [
+    { name: "data", value: "DIR", help: "Folder of pictures (default: made of food-groups)" },
+    {
+      name: "make",
+      value: "DIR",
+      help: "Write the made pictures to a new or empty folder, to use again",
+    },
+    { name: "pictures", value: "N", help: "How many to make (default: 256)" },
+    { name: "image-size", value: "PIXELS", help: "Side of the crops (default: 224)" },
+    { name: "batch", value: "N", help: "Pictures per batch (default: 16)" },
+    { name: "epochs", value: "N", help: "Times that all are loaded and timed (default: 5)" },
+    { name: "threads", value: "N", help: "Pictures decoded at a time (default: as in training)" },
+    { name: "keep", help: "Keep decoded pictures in memory, and time the later epochs" },
+    { name: "json", help: "Print one line of JSON" },
+    HELP_FLAG,
+  ],
+  examples: [
+    "deno task bench loader",
+    "deno task bench loader --data photos/train --threads 1",
+  ],
+};
+
+/** Runs `bench loader` and returns the exit code. */
+export async function runBenchLoader(args: string[]): Promise<number> {
+  const flags = parseFlags(HELP, args);
+  if (flags.on("help")) {
+    console.log(helpText(HELP));
+    return 0;
+  }
+  const { data, make } = { data: flags.text("data"), make: flags.text("make") };
+  if (data && make) {
+    throw new UsageError("--data and --make exclude each other: pictures are there, or are made");
+  }
+  const options = {
+    imageSize: flags.integer("image-size", 1) ?? 224,
+    batch: flags.integer("batch", 1) ?? 16,
+    epochs: flags.integer("epochs", 1) ?? 5,
+    threads: flags.integer("threads", 0) ?? 0,
+    keep: flags.on("keep"),
+  };
+  const pictures = flags.integer("pictures", 1) ?? 256;
+  const { benchLoader } = await import("../bench/loader_bench.ts");
+  const measure = async (folder: string) => {
+    const result = await benchLoader({ ...options, data: resolve(folder) });
+    console.log(flags.on("json") ? JSON.stringify({ ...options, ...result }) : lines(result));
+  };
+  if (data) {
+    if (!await exists(data)) throw new UsageError(`--data: there is no folder "${data}"`);
+    await measure(data);
+  } else if (make) {
+    await Deno.mkdir(make, { recursive: true });
+    if ((await Array.fromAsync(Deno.readDir(make))).length > 0) {
+      throw new UsageError(
+        `--make: "${make}" isn't empty: name a new folder, or use it with --data`,
+      );
+    }
+    await makePictures(make, pictures);
+    await measure(make);
+  } else {
+    const folder = await Deno.makeTempDir({ prefix: "lockstep-bench-" });
+    try {
+      await makePictures(folder, pictures);
+      await measure(folder);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  }
+  return 0;
+}
+
+async function makePictures(folder: string, count: number): Promise<void> {
+  const { openEngine } = await import("../engine/engine.ts");
+  const { ensureDataset } = await import("../provision/datasets.ts");
+  const { makeBenchPictures } = await import("../bench/bench_pictures.ts");
+  const photos = await ensureDataset("food-groups", ({ what, note }) => {
+    if (note) console.error(`${what}: ${note}`);
+  });
+  await openEngine({ threads: { intraOp: 1, interOp: 1 } });
+  await makeBenchPictures(photos, folder, count);
+}
+
+function lines(result: LoaderBenchResult): string {
+  const [slowest, fastest] = result.range.map((speed) => speed.toFixed(0));
+  const stages = Object.entries(result.stages).map(([name, ms]) => `${name} ${ms.toFixed(2)}`);
+  return [
+    `${result.pictures} pictures of ${result.kilobytes.toFixed(0)} kB: ` +
+    `${result.imagesPerSecond.toFixed(0)} images/s (${slowest} to ${fastest})`,
+    `per second of one core's time: ${result.imagesPerCoreSecond.toFixed(0)} images`,
+    `milliseconds per picture, one at a time: ${stages.join(", ")}`,
+  ].join("\n");
+}

@@ -1,0 +1,71 @@
+/**
+ * The memory in which a run's workers share decoded pictures.
+ *
+ * @module
+ */
+import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
+import { canShareMemory, type SharedSegment } from "../base/shared_memory.ts";
+import type { Config } from "../config/schema.ts";
+import type { PictureSet } from "../data/picture_set.ts";
+import { createSharedPictures, leastSharedBytes, SharedPictures } from "../data/shared_pictures.ts";
+import type { Reporter } from "../reports/reporter.ts";
+
+/** A run's cache of decoded pictures. The workers find it as long as it isn't disposed of. */
+export interface RunCache extends Disposable {
+  readonly place: Pick<SharedSegment, "path" | "bytes">;
+  /** What it has been good for so far, for people. */
+  report(): string;
+}
+
+/**
+ * Makes the cache that `data.cache` asks for.
+ *
+ * @returns Nothing when none is asked for, or it would be of no use
+ * @throws {UsageError} when it is too small for anything
+ * @throws {LockstepError} when there isn't that much memory
+ */
+export function openRunCache(
+  { data: { cache: bytes }, workers }: Config,
+  { train, val, source }: PictureSet,
+  reporter: Reporter,
+): RunCache | undefined {
+  if (!bytes) return undefined;
+  if (source.cheap) {
+    reporter.warn("data.cache is not used: these pictures are read as fast as they are kept");
+    return undefined;
+  }
+  if (!canShareMemory()) {
+    reporter.warn("data.cache can't be shared on this system: each worker keeps its share of it");
+    return undefined;
+  }
+  const shape = { bytes, worldSize: workers, samples: train.length + val.length };
+  const least = leastSharedBytes(shape);
+  if (bytes < least) {
+    throw new UsageError(
+      `data.cache is ${bytes} bytes, but the list of ${shape.samples} pictures alone takes ` +
+        `${least}: give more, such as 500MB`,
+    );
+  }
+  let segment: SharedSegment;
+  try {
+    segment = createSharedPictures(bytes);
+  } catch (error) {
+    throw new LockstepError(`data.cache: ${messageOf(error)}: set it lower`, { cause: error });
+  }
+  const { path } = segment;
+  const pictures = new SharedPictures(path, shape);
+  return {
+    place: { path, bytes },
+    report: () => {
+      const { pictures: count, bytes: taken, hits, misses } = pictures.use;
+      const share = hits + misses > 0 ? 100 * hits / (hits + misses) : 0;
+      return `Cache: ${count} pictures in ${megabytes(taken)} of ${megabytes(bytes)} MB; ` +
+        `${share.toFixed(0)}% of ${hits + misses} were there when asked for`;
+    },
+    [Symbol.dispose]: () => segment[Symbol.dispose](),
+  };
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(1);
+}
