@@ -1,5 +1,5 @@
 /**
- * Runs a computation as one TensorFlow function, traced from its first eager run.
+ * Runs a computation as one TensorFlow function, traced at its first call.
  *
  * @module
  */
@@ -31,7 +31,7 @@ let functionCount = 0;
 /**
  * A function of tensors and variables that is traced once per shapes of its inputs.
  *
- * The first call for a set of shapes runs op by op and is recorded; later ones are one native call on
+ * The first call for a set of shapes takes down its ops, without running them; each call is one native call on
  * another thread, while JavaScript goes on. Inputs and variables are arguments of the trace and so are
  * never frozen into it; reading a value back in JavaScript while tracing is an error.
  */
@@ -70,8 +70,8 @@ export class CapturedFunction {
     const variables = [...this.#options.variables(), ...randomVariables()];
     const key = [randomTraceKey(), ...inputs.map(({ dtype, shape }) => `${dtype}[${shape}]`)]
       .join();
-    const trace = this.#traces.get(key);
-    if (!trace) return this.#trace(key, inputs, variables);
+    let trace = this.#traces.get(key);
+    if (!trace) this.#traces.set(key, trace = this.#trace(inputs, variables));
 
     const backend = nativeBackend();
     const ids = [...backend.getInputTensorIds([...inputs, ...variables]), ...trace.hidden];
@@ -91,32 +91,30 @@ export class CapturedFunction {
     this.#traces.clear();
   }
 
-  /** Runs the function op by op, and records it. */
-  #trace(
-    key: string,
-    inputs: readonly tf.Tensor[],
-    variables: readonly tf.Variable[],
-  ): tf.Tensor[] {
+  /** Takes down the function's ops. What it assigns to variables meanwhile is taken back. */
+  #trace(inputs: readonly tf.Tensor[], variables: readonly tf.Variable[]): Trace {
     const backend = nativeBackend();
     const { runtime } = backend;
     const before = ownIds(backend, variables);
+    const values = variables.map((variable) => tf.clone(variable));
     using tracer = new Tracer(runtime, [...backend.getInputTensorIds(inputs), ...before]);
     runtime.tracer = tracer;
+    let results: tf.Tensor[] = [];
     try {
-      const results = tf.tidy(() => this.#fn(...inputs));
+      results = tf.tidy(() => this.#fn(...inputs));
       const after = backend.getInputTensorIds(variables);
       const assigned = [...after.keys()].filter((position) => after[position] !== before[position]);
       const traced = tracer.finish(`lockstep_${this.#name}_${functionCount++}`, [
         ...backend.getInputTensorIds(results),
         ...assigned.map((position) => after[position]),
       ]);
-      runtime.tracer = undefined;
       const trace = { ...traced, results: results.length, assigned };
       this.#checkVariables(tracer, variables, trace);
-      this.#traces.set(key, trace);
-      return results;
+      return trace;
     } finally {
       runtime.tracer = undefined;
+      variables.forEach((variable, position) => variable.assign(values[position]));
+      tf.dispose([...values, ...results]);
     }
   }
 

@@ -33,17 +33,19 @@ export interface Device {
   readonly type: string;
 }
 
-/** Follows what runs, to record it. */
+/** Type and shape of a tensor. */
+export type TensorDescription = Omit<TensorMetadata, "id">;
+
+/** Takes down ops instead of running them. */
 export interface OpRecorder {
-  /** An op has run on these inputs and gave these outputs. */
-  recordOp(
+  /** Adds an op; its outputs are symbols. */
+  addOp(
     name: string,
     attributes: readonly Attribute[],
     inputs: readonly TensorId[],
-    outputs: readonly TensorMetadata[],
-  ): void;
+  ): TensorMetadata[];
   /** A tensor came from JavaScript's memory. */
-  recordConstant(id: TensorId, dtype: number, tensor: Deno.PointerValue): void;
+  addConstant(id: TensorId, dtype: number, tensor: Deno.PointerValue): void;
   /** @throws {EngineError} when the tensor's values must not be read now */
   assertReadable(id: TensorId): void;
 }
@@ -80,10 +82,12 @@ export class Runtime {
   readonly context: Deno.PointerValue;
   readonly version: string;
   readonly devices: readonly Device[];
-  /** Records ops while a function is traced. */
+  /** Takes down ops, which then don't run, while a function is traced. */
   tracer: OpRecorder | undefined;
   readonly #status: Status;
   readonly #handles = new Map<TensorId, Deno.PointerValue>();
+  /** Tensors of a trace: type and shape, and no values. */
+  readonly #symbols = new Map<TensorId, TensorDescription>();
   readonly #writeAttributes: AttributeWriter;
   readonly #outputs = new BigUint64Array(MAX_OUTPUTS);
   readonly #outputCount = new Int32Array(1);
@@ -106,6 +110,13 @@ export class Runtime {
   /** The native handle of a tensor. */
   handle(id: TensorId): Deno.PointerValue {
     const handle = this.#handles.get(id);
+    if (handle === undefined && this.#symbols.has(id)) {
+      throw new EngineError(
+        "FAILED_PRECONDITION",
+        "capture",
+        `Tensor ${id} has no values: it belongs to a trace, and was used outside of it`,
+      );
+    }
     if (handle === undefined) {
       throw new EngineError("NOT_FOUND", "handle", `Tensor ${id} was released before its use`);
     }
@@ -143,8 +154,15 @@ export class Runtime {
     return this.#stringTensor([], [bytes]);
   }
 
+  /** An id for a tensor that has a type and a shape only, until it is released. */
+  createSymbol(description: TensorDescription): TensorId {
+    this.#symbols.set(this.#nextId, description);
+    return this.#nextId++;
+  }
+
   /** Releases a tensor. */
   deleteTensor(id: TensorId): void {
+    if (this.#symbols.delete(id)) return;
     this.lib.TFE_DeleteTensorHandle(this.handle(id));
     this.#handles.delete(id);
   }
@@ -158,7 +176,7 @@ export class Runtime {
 
   /** Reads a tensor into a fresh array; strings as an array of byte arrays. */
   read(id: TensorId): Float32Array | Int32Array | Uint8Array | BigInt64Array | Uint8Array[] {
-    const dtype = this.lib.TFE_TensorHandleDataType(this.handle(id));
+    const { dtype } = this.describe(id);
     return this.#resolved(id, (data, size) => {
       if (dtype === DATA_TYPES.TF_STRING) return this.#readStrings(data, this.#elements(id));
       const bytes = new Uint8Array(size);
@@ -194,7 +212,12 @@ export class Runtime {
    *
    * @throws {EngineError} with the op's name and its inputs' shapes
    */
-  execute(name: string, attributes: readonly Attribute[], inputs: readonly TensorId[]) {
+  execute(
+    name: string,
+    attributes: readonly Attribute[],
+    inputs: readonly TensorId[],
+  ): TensorMetadata[] {
+    if (this.tracer) return this.tracer.addOp(name, attributes, inputs);
     const op = this.#newOp(name, attributes, inputs, this.#status);
     try {
       this.#outputCount[0] = MAX_OUTPUTS;
@@ -203,9 +226,7 @@ export class Runtime {
     } finally {
       this.lib.TFE_DeleteOp(op);
     }
-    const outputs = this.#take(this.#outputs, this.#outputCount[0]);
-    this.tracer?.recordOp(name, attributes, inputs, outputs);
-    return outputs;
+    return this.#take(this.#outputs, this.#outputCount[0]);
   }
 
   /**
@@ -290,7 +311,9 @@ export class Runtime {
   }
 
   /** Shape and `TF_DataType` of a tensor. */
-  describe(id: TensorId): { shape: number[]; dtype: number } {
+  describe(id: TensorId): TensorDescription {
+    const symbol = this.#symbols.get(id);
+    if (symbol) return symbol;
     const handle = this.handle(id);
     const status = this.#status.pointer;
     const rank = this.lib.TFE_TensorHandleNumDims(handle, status);
@@ -303,7 +326,7 @@ export class Runtime {
 
   #shapesOf(inputs: readonly TensorId[]): string {
     const shapes = inputs.map((id) =>
-      this.#handles.has(id) ? `[${this.describe(id).shape}]` : "[released]"
+      this.#handles.has(id) || this.#symbols.has(id) ? `[${this.describe(id).shape}]` : "[released]"
     );
     return `on inputs of shapes ${shapes.join(", ") || "(none)"}`;
   }
@@ -336,7 +359,7 @@ export class Runtime {
     try {
       this.#status.check("TFE_NewTensorHandle");
       const id = this.#hold(handle);
-      this.tracer?.recordConstant(id, dtype, tensor);
+      this.tracer?.addConstant(id, dtype, tensor);
       return id;
     } finally {
       this.lib.TF_DeleteTensor(tensor);

@@ -159,6 +159,22 @@ export const SYMBOLS = {
     parameters: [P, /* desc */ B, /* attr_name */ B, /* values */ "i32" /* num_values */],
     result: "void",
   },
+  TF_OperationNumOutputs: { parameters: [P /* oper */], result: "i32" },
+  TF_OperationOutputType: { parameters: [OUTPUT /* oper_out */], result: "i32" },
+  TF_GraphGetTensorNumDims: {
+    parameters: [P, /* graph */ OUTPUT, /* output */ P /* status */],
+    result: "i32",
+  },
+  TF_GraphGetTensorShape: {
+    parameters: [
+      P, /* graph */
+      OUTPUT, /* output */
+      B, /* dims */
+      "i32", /* num_dims */
+      P, /* status */
+    ],
+    result: "void",
+  },
   TF_GraphToFunction: {
     parameters: [
       P, /* fn_body */

@@ -1,5 +1,6 @@
 /**
- * Records the ops of one eager run as nodes of a graph, and makes a TensorFlow function of them.
+ * Takes down ops as nodes of a graph, and makes a TensorFlow function of them. Nothing runs meanwhile: the graph
+ * knows the types and shapes of what its nodes give, and that is all that JavaScript may ask for.
  *
  * @module
  */
@@ -35,7 +36,13 @@ export interface TracedFunction {
   readonly nodes: number;
 }
 
-/** Records what the runtime executes between its making and `finish()`. */
+/**
+ * Ops that give a tensor of unknown shape, which only the op that is its gradient takes: what cuDNN keeps from the
+ * forward pass for the backward one.
+ */
+const TAKES_UNKNOWN = "FusedBatchNormGradV3";
+
+/** Takes down what the runtime is told to execute between its making and `finish()`. */
 export class Tracer implements OpRecorder, Disposable {
   readonly #runtime: Runtime;
   readonly #lib: LibTensorflow;
@@ -49,6 +56,8 @@ export class Tracer implements OpRecorder, Disposable {
   readonly #outside = new Set<TensorId>();
   /** Tensors that ops of the trace computed: their values change from call to call. */
   readonly #computed = new Set<TensorId>();
+  /** Those of them whose shapes the graph doesn't know. */
+  readonly #shapeless = new Set<TensorId>();
   #nodes = 0;
 
   /**
@@ -84,13 +93,17 @@ export class Tracer implements OpRecorder, Disposable {
     return this.#outside.has(id);
   }
 
-  /** Adds an executed op. */
-  recordOp(
+  /**
+   * Adds an op.
+   *
+   * @throws {EngineError} when the op doesn't take these inputs, or needs a shape that isn't known before it runs
+   */
+  addOp(
     name: string,
     attributes: readonly Attribute[],
     inputs: readonly TensorId[],
-    outputs: readonly TensorMetadata[],
-  ): void {
+  ): TensorMetadata[] {
+    if (name !== TAKES_UNKNOWN) this.#requireShapes(name, inputs);
     const desc = this.#newNode(name);
     let next = 0;
     for (const spec of this.#inputSpecs(name)) {
@@ -105,14 +118,12 @@ export class Tracer implements OpRecorder, Disposable {
     const lengths = new Set(this.#inputSpecs(name).map((spec) => spec.numberAttribute));
     this.#writeAttributes(desc, attributes.filter((attribute) => !lengths.has(attribute.name)));
     const node = this.#finishNode(desc, name);
-    outputs.forEach(({ id }, index) => {
-      this.#outputs.set(id, { node, index });
-      this.#computed.add(id);
-    });
+    const count = this.#lib.TF_OperationNumOutputs(node);
+    return Array.from({ length: count }, (_, index) => this.#addSymbol({ node, index }));
   }
 
   /** Adds a tensor that JavaScript made during the trace. */
-  recordConstant(id: TensorId, dtype: number, tensor: Deno.PointerValue): void {
+  addConstant(id: TensorId, dtype: number, tensor: Deno.PointerValue): void {
     const desc = this.#newNode("Const");
     this.#lib.TF_SetAttrTensor(desc, cText("value"), tensor, this.#status.pointer);
     this.#status.check("Const");
@@ -163,6 +174,36 @@ export class Tracer implements OpRecorder, Disposable {
     for (const id of this.#hidden) this.#runtime.deleteTensor(id);
     this.#lib.TF_DeleteGraph(this.#graph);
     this.#status[Symbol.dispose]();
+  }
+
+  /** A tensor for an output of a node. */
+  #addSymbol(output: Output): TensorMetadata {
+    const bytes = packed(output);
+    const dtype = this.#lib.TF_OperationOutputType(bytes);
+    const rank = this.#lib.TF_GraphGetTensorNumDims(this.#graph, bytes, this.#status.pointer);
+    this.#status.check("TF_GraphGetTensorNumDims");
+    const dims = new BigInt64Array(Math.max(0, rank));
+    if (rank > 0) {
+      const { pointer } = this.#status;
+      this.#lib.TF_GraphGetTensorShape(this.#graph, bytes, dims, rank, pointer);
+      this.#status.check("TF_GraphGetTensorShape");
+    }
+    const shape = Array.from(dims, Number);
+    const id = this.#runtime.createSymbol({ shape, dtype });
+    if (rank < 0 || shape.some((side) => side < 0)) this.#shapeless.add(id);
+    this.#outputs.set(id, output);
+    this.#computed.add(id);
+    return { id, shape, dtype };
+  }
+
+  #requireShapes(name: string, inputs: readonly TensorId[]): void {
+    if (!inputs.some((id) => this.#shapeless.has(id))) return;
+    throw new EngineError(
+      "FAILED_PRECONDITION",
+      name,
+      `A captured function gives ${name} a tensor whose shape depends on values: ` +
+        "set engine.capture to false",
+    );
   }
 
   #output(id: TensorId): Output {
