@@ -34,6 +34,8 @@ export interface LoaderOptions {
   cacheBytes?: number;
   /** Pictures to read and decode at a time. */
   concurrency?: number;
+  /** Samples that needn't be read any more: their rows are zeros. */
+  known?: { has(index: number): boolean };
 }
 
 /** A picture that was left out. */
@@ -157,7 +159,7 @@ export class Loader {
     queue: Slots,
     signal: AbortSignal,
   ): Promise<Batch> {
-    const { samples, pipeline, mix: mixes = [] } = this.#options;
+    const { samples, pipeline, mix: mixes = [], known } = this.#options;
     const { step, indices, globalRows, partnerIndex } = plan;
     const mix = drawMix(mixes, pipeline.size, randomStream(seed, "mix", epoch, step));
     // Another rank's last row is the partner of this one's first: it stands behind this rank's own rows.
@@ -168,6 +170,7 @@ export class Loader {
       wanted.map((index, row) =>
         queue.run(async () => {
           signal.throwIfAborted();
+          if (known?.has(index)) return;
           const prepared = await this.#prepared(samples[index]);
           // Transforms block: let messages and timers have their turn before each.
           await new Promise((resolve) => setImmediate(resolve));

@@ -11,6 +11,7 @@ import { Loader } from "../data/loader.ts";
 import type { PictureSet } from "../data/picture_set.ts";
 import { scanPictures } from "../data/scan_pictures.ts";
 import { TransformPipeline } from "../data/transforms.ts";
+import type { FeatureCaches } from "./feature_cache.ts";
 
 const jobSchema = z.strictObject({
   config: configSchema,
@@ -53,11 +54,16 @@ export function scanData(root: string, { data, seed }: Config): Promise<PictureS
   return scanPictures(root, { format, trainFolder, valFolder, valFraction, maxPixels, seed });
 }
 
-/** The loaders of a run's two sets of pictures. */
+/**
+ * The loaders of a run's two sets of pictures.
+ *
+ * @param known Samples whose pictures aren't needed any more
+ */
 export function makeLoaders(
   folder: PictureSet,
   { data }: Config,
   concurrency?: number,
+  known?: Pick<FeatureCaches, "train" | "val">,
 ): { train: Loader; val: Loader } {
   const { source } = folder;
   const { onError, prefetch } = data;
@@ -68,11 +74,13 @@ export function makeLoaders(
       samples: folder.train,
       pipeline: new TransformPipeline(data.train),
       mix: data.mix,
+      known: known?.train,
     }),
     val: new Loader({
       ...common,
       samples: folder.val,
       pipeline: new TransformPipeline(data.val),
+      known: known?.val,
     }),
   };
 }
