@@ -49,7 +49,7 @@ export function findFrozenBody(model: tf.LayersModel): FrozenBody | Obstacle {
   const { name } = cut;
   return {
     name: cut.sourceLayer.name,
-    body: (images) => model.execute(images, [name]) as unknown as tf.Tensor,
+    body: (images) => model.execute(images, name) as tf.Tensor,
     head: (features, training) =>
       head.reduce((x, layer) => layer.apply(x, { training }) as tf.Tensor, features) as tf.Tensor2D,
   };
