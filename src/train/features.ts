@@ -40,7 +40,10 @@ export class Features implements Disposable {
 
   constructor({ body, head }: FrozenBody, options: CaptureOptions) {
     this.head = head;
-    this.#body = new CapturedFunction("features", (images) => [body(images)], options);
+    this.#body = new CapturedFunction("features", (images) => [body(images)], {
+      ...options,
+      random: false,
+    });
   }
 
   /**
