@@ -10,7 +10,7 @@ import { foreignKeys, optimizerConfig, optimizerShape, ownKeys } from "../optim/
 import { lossShape } from "../optim/loss.ts";
 
 /** Bytes of features that a worker keeps, unless configured. */
-const DEFAULT_FEATURE_BYTES = 512 * 2 ** 20;
+const DEFAULT_FEATURE_BYTES = 500_000_000;
 
 const trainSchema = z.strictObject({
   epochs: z.int().positive(),

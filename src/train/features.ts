@@ -15,11 +15,14 @@ import { tensorFrom } from "../engine/transfer.ts";
 import type { FrozenBody } from "../models/frozen_body.ts";
 import type { FeatureCache, FeatureCaches } from "./feature_cache.ts";
 
-/** Rows that are computed at a time when most of a batch is known already. */
-const CHUNK = 4;
+/** Numbers of rows that are computed at a time when much of a batch is known: few, as each is a trace. */
+const CHUNKS = { large: 4, small: 2 };
 
 /** Least number of rows that run together. */
 const LEAST = 2;
+
+/** Share of a batch that must be missing for all of it to be computed. */
+const MOST = 0.75;
 
 /** Pictures of a batch, some of which may be zeros because their features are known. */
 export interface Pictures {
@@ -37,6 +40,8 @@ export class Features implements Disposable {
   caches: FeatureCaches | undefined;
   readonly head: FrozenBody["head"];
   readonly #body: CapturedFunction;
+  /** One picture's shape of features, once some were computed. */
+  #shape: readonly number[] | undefined;
 
   constructor({ body, head }: FrozenBody, options: CaptureOptions) {
     this.head = head;
@@ -55,13 +60,14 @@ export class Features implements Disposable {
     const { indices } = pictures;
     if (!cache || !indices) return await this.#compute(pictures);
     const missing = [...indices.keys()].filter((row) => !cache.has(indices[row]));
-    if (missing.length > indices.length / 2) {
-      return await this.#merge(await this.#compute(pictures), indices, cache);
+    if (missing.length > MOST * indices.length) {
+      return this.#merge(await this.#compute(pictures), indices, cache);
     }
     const rows: Float32Array[] = Array.from(indices, (index) => cache.get(index)!);
-    for (let first = 0; first < missing.length; first += CHUNK) {
-      const chunk = missing.slice(first, first + CHUNK);
-      const computed = await this.#chunk(pictures, chunk);
+    while (missing.length > 0) {
+      const size = missing.length > CHUNKS.small ? CHUNKS.large : CHUNKS.small;
+      const chunk = missing.splice(0, size);
+      const computed = await this.#chunk(pictures, chunk, size);
       chunk.forEach((row, position) => {
         rows[row] = computed[position];
         cache.keep(indices[row], computed[position]);
@@ -89,15 +95,17 @@ export class Features implements Disposable {
       const pictures = { images: all.subarray(0, count * floats), height, width };
       const together = await this.#rowsOf(pictures); // op by op
       const again = await this.#rowsOf(pictures); // captured
-      const some = Array.from({ length: CHUNK }, (_, part) => Math.floor(part * count / CHUNK));
-      const chosen = [...new Set(some)].reverse();
-      const apart = await this.#chunk(pictures, chosen);
-      const same = together.every((row, at) => equal(row, again[at])) &&
-        chosen.every((row, at) => equal(together[row], apart[at]));
+      let same = together.every((row, at) => equal(row, again[at]));
+      for (const size of Object.values(CHUNKS)) {
+        const some = Array.from({ length: size }, (_, part) => Math.floor(part * count / size));
+        const chosen = [...new Set(some)].reverse();
+        const apart = await this.#chunk(pictures, chosen, size);
+        same &&= chosen.every((row, at) => equal(together[row], apart[at]));
+      }
       if (same) continue;
       throw new LockstepError(
-        `The features of a picture depend on the batch here: ${count} rows give other bits than ${CHUNK}, so ` +
-          "that kept features would change the run: remove train.featureCache",
+        `The features of a picture depend on the batch here: a batch of ${count} gives other bits than parts of ` +
+          "it, so that kept features would change the run: remove train.featureCache",
       );
     }
   }
@@ -106,9 +114,6 @@ export class Features implements Disposable {
   [Symbol.dispose](): void {
     this.#body.dispose();
   }
-
-  /** One picture's shape of features, once some were computed. */
-  #shape: readonly number[] | undefined;
 
   async #compute({ images, height, width }: Pictures): Promise<tf.Tensor> {
     const floats = height * width * 3;
@@ -126,13 +131,14 @@ export class Features implements Disposable {
     return used;
   }
 
-  /** Features of some rows, computed in a batch of {@linkcode CHUNK}. */
+  /** Features of some rows, computed in a batch of `size`. */
   async #chunk(
     { images, height, width }: Pictures,
     rows: readonly number[],
+    size: number,
   ): Promise<Float32Array[]> {
     const floats = height * width * 3;
-    const chosen = new Float32Array(CHUNK * floats);
+    const chosen = new Float32Array(size * floats);
     rows.forEach((row, position) =>
       chosen.set(images.subarray(row * floats, (row + 1) * floats), position * floats)
     );

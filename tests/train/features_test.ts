@@ -137,7 +137,8 @@ Deno.test("known features are taken from the cache: their pictures aren't looked
   const caches = new FeatureCaches(1e9);
   const samples = [0, 1, 2, 3, 4, 5];
   const reference = await featuresOf(replica, samples, caches);
-  for (const fresh of [[], [8], [8, 9], [6, 7, 8, 9]]) { // few are computed apart, many in the batch
+  const many = Array.from({ length: 20 }, (_, position) => 6 + position);
+  for (const fresh of [[], [8], [8, 9], [6, 7, 8, 9], many]) { // few are computed apart, many in the batch
     const wanted = [...samples, ...fresh];
     const batch = batchOf(wanted);
     batch.images.fill(NaN, 0, samples.length * FLOATS);
@@ -165,7 +166,8 @@ Deno.test("Features.verify() refuses a network whose features depend on the batc
   await assert.rejects(
     features.verify([6], [4, 4]),
     (error: Error) =>
-      error instanceof LockstepError && /6 rows .* remove train\.featureCache/.test(error.message),
+      error instanceof LockstepError &&
+      /a batch of 6 .* remove train\.featureCache/.test(error.message),
   );
 });
 
