@@ -132,8 +132,8 @@ export function featuresLine(
   limit: number,
 ): string {
   const who = workers === 1 ? "1 worker keeps" : `${workers} workers keep`;
-  const each = workers === 1 ? "" : " each";
-  return `${who} the features of ${train} training and ${val} validation pictures: ` +
+  const [own, each] = workers === 1 ? ["", ""] : [" (each of those that it saw)", " each"];
+  return `${who} the features of ${train} training and ${val} validation pictures${own}: ` +
     `${formatBytes(bytes)}, of at most ${formatBytes(limit)}${each}`;
 }
 

@@ -125,7 +125,7 @@ Deno.test("featuresLine() tells how much is kept, and how much may be", () => {
   );
   assert.match(
     featuresLine(kept, 2, 5e8),
-    /^2 workers keep the features of .*, of at most 500 MB each$/,
+    /^2 workers keep the features of .* \(each of those that it saw\): .* 500 MB each$/,
   );
 });
 
