@@ -34,7 +34,7 @@ export interface LoaderOptions {
   cacheBytes?: number;
   /** Pictures to read and decode at a time. */
   concurrency?: number;
-  /** Samples that needn't be read any more: their rows are zeros. */
+  /** Samples that needn't be read any more: their rows hold nothing of use. */
   known?: { has(index: number): boolean };
 }
 

@@ -24,7 +24,7 @@ const LEAST = 2;
 /** Share of a batch that must be missing for all of it to be computed. */
 const MOST = 0.75;
 
-/** Pictures of a batch, some of which may be zeros because their features are known. */
+/** Pictures of a batch, some of which may be anything because their features are known. */
 export interface Pictures {
   /** NHWC, normalized. */
   readonly images: Float32Array;
@@ -93,8 +93,8 @@ export class Features implements Disposable {
     const all = Float32Array.from({ length: Math.max(...counts) * floats }, () => 4 * random() - 2);
     for (const count of counts) {
       const pictures = { images: all.subarray(0, count * floats), height, width };
-      const together = await this.#rowsOf(pictures); // op by op
-      const again = await this.#rowsOf(pictures); // captured
+      const together = await this.#rowsOf(pictures); // the first call traces
+      const again = await this.#rowsOf(pictures);
       let same = together.every((row, at) => equal(row, again[at]));
       for (const size of Object.values(CHUNKS)) {
         const some = Array.from({ length: size }, (_, part) => Math.floor(part * count / size));
