@@ -70,7 +70,7 @@ export class CapturedFunction {
   async call(inputs: readonly tf.Tensor[]): Promise<tf.Tensor[]> {
     const { capture, random = true } = this.#options;
     if (!capture) return tf.tidy(() => this.#fn(...inputs));
-    const variables = [...this.#options.variables(), ...(random ? randomVariables() : [])];
+    const variables = [...this.#options.variables(), ...randomVariables()];
     const key = [
       random ? randomTraceKey() : "",
       ...inputs.map(({ dtype, shape }) => `${dtype}[${shape}]`),
