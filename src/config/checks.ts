@@ -4,8 +4,9 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
+import { partsOf } from "../data/transforms/table.ts";
 import { endsInLogSoftmax } from "../models/head_specs.ts";
-import type { Config } from "./schema.ts";
+import { type Config, featureCacheBytes } from "./schema.ts";
 
 /**
  * The samples of one step over all workers.
@@ -57,6 +58,7 @@ export function checkConfig(config: Config): void {
   }
   checkLoss(config);
   checkFrozen(config);
+  checkFeatureCache(config);
 }
 
 /** The loss must fit what the head gives. */
@@ -88,6 +90,25 @@ function checkFrozen({ model }: Config): void {
     throw new UsageError(
       "model.featureExtract freezes the body, but model.weights is none, so the body would stay random: " +
         "set model.weights to pretrained or to a file, or model.featureExtract to false",
+    );
+  }
+}
+
+/** Features can be kept only of pictures that are the same in each epoch. */
+function checkFeatureCache(config: Config): void {
+  if (featureCacheBytes(config) === 0) return;
+  const { train, mix } = config.data;
+  const random = train.map(partsOf).find(({ transform }) => transform.random);
+  if (random) {
+    throw new UsageError(
+      `train.featureCache keeps what a picture gave before, but data.train has ${random.name}, which makes another ` +
+        "picture in each epoch: use transforms such as Resize and CenterCrop, or remove train.featureCache",
+    );
+  }
+  if (mix.length > 0) {
+    throw new UsageError(
+      "train.featureCache keeps what a picture gave before, but data.mix mixes it with another in each epoch: " +
+        "remove data.mix or train.featureCache",
     );
   }
 }

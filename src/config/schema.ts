@@ -9,6 +9,9 @@ import { modelSchema } from "../models/config.ts";
 import { foreignKeys, optimizerConfig, optimizerShape, ownKeys } from "../optim/config.ts";
 import { lossShape } from "../optim/loss.ts";
 
+/** Bytes of features that a worker keeps, unless configured. */
+const DEFAULT_FEATURE_BYTES = 500_000_000;
+
 const trainSchema = z.strictObject({
   epochs: z.int().positive(),
   /** Samples per step over all workers. */
@@ -17,6 +20,14 @@ const trainSchema = z.strictObject({
   batchSizePerWorker: z.int().positive().optional(),
   ...lossShape,
   ...optimizerShape,
+  /**
+   * Compute the features of each picture once and keep them, where the body is frozen and no transform of the
+   * training pictures is random. `true`, or how many bytes each worker may keep.
+   */
+  featureCache: z.union([
+    z.boolean(),
+    z.strictObject({ maxBytes: z.int().positive().default(DEFAULT_FEATURE_BYTES) }),
+  ], "give true, false or { maxBytes: … }").default(false),
   /** Steps between two points of the training loss in `losses.csv` and `losses.png`; unless set, 20 points per epoch. */
   logEverySteps: z.int().positive().optional(),
 }).superRefine((train, context) => {
@@ -91,3 +102,9 @@ export type ConfigInput = z.input<typeof configSchema>;
 
 /** A validated config with every default filled in. */
 export type Config = z.output<typeof configSchema>;
+
+/** Bytes of features that each worker keeps; 0 keeps none. */
+export function featureCacheBytes({ train: { featureCache } }: Config): number {
+  if (typeof featureCache === "boolean") return featureCache ? DEFAULT_FEATURE_BYTES : 0;
+  return featureCache.maxBytes;
+}

@@ -9,6 +9,7 @@ import { planEpoch } from "../data/sampler.ts";
 import { confusionMatrix, overallAccuracy } from "../metrics/confusion.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { COMMANDS, epochOutcomeSchema, shardScoresSchema } from "../train/commands.ts";
+import type { KeptFeatures } from "../train/feature_cache.ts";
 import { validationBatchSize } from "../train/job.ts";
 import type { EpochSpan } from "../train/train_epoch.ts";
 import type { Crew } from "./crew.ts";
@@ -127,6 +128,8 @@ export interface Validated {
   /** Probability of the predicted class by position in the validation set. */
   readonly confidences: Float32Array;
   readonly skipped: readonly Skipped[];
+  /** What all workers keep of the features, when they do. */
+  readonly features?: KeptFeatures;
 }
 
 /**
@@ -178,7 +181,15 @@ export async function validate(
     predictions,
     confidences,
     skipped,
+    ...addUp(shards.flatMap(({ features }) => features ?? [])),
   };
+}
+
+/** What several workers keep, together. */
+function addUp(parts: readonly KeptFeatures[]): { features?: KeptFeatures } {
+  if (parts.length === 0) return {};
+  const sum = (key: keyof KeptFeatures) => parts.reduce((total, part) => total + part[key], 0);
+  return { features: { train: sum("train"), val: sum("val"), bytes: sum("bytes") } };
 }
 
 function miscounted(what: string): LockstepError {

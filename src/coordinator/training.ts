@@ -4,14 +4,16 @@
  * @module
  */
 import { perClassAccuracy } from "../metrics/confusion.ts";
+import { featureCacheBytes } from "../config/schema.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import { writeCurves } from "../reports/curves.ts";
 import type { EventLog } from "../reports/event_log.ts";
 import { type EpochRecord, type History, writeHistory } from "../reports/history.ts";
-import { validationLine } from "../reports/lines.ts";
+import { featuresLine, validationLine } from "../reports/lines.ts";
 import { writeLossCurve } from "../reports/loss_curve.ts";
 import { type Prediction, writePredictions } from "../reports/predictions.ts";
 import { COMMANDS } from "../train/commands.ts";
+import type { KeptFeatures } from "../train/feature_cache.ts";
 import {
   type EpochContext,
   type Skipped,
@@ -45,6 +47,7 @@ export async function runEpochs(context: RunContext, position: Position): Promis
   if (config.validate.atStart && history.validations.length === 0) {
     await validateWithin(context, position);
   }
+  let kept: KeptFeatures | undefined;
   for (let epoch = position.epoch; epoch <= config.train.epochs; epoch++) {
     if (epoch !== position.epoch) {
       Object.assign(position, nextEpoch(position));
@@ -54,6 +57,8 @@ export async function runEpochs(context: RunContext, position: Position): Promis
     signal?.throwIfAborted();
     const validated = await validate(context, epoch, signal ?? new AbortController().signal);
     reportSkipped(context, validated.skipped);
+    reportFeatures(context, epoch, validated.features, kept);
+    kept = validated.features;
     const { totals } = position;
     const { loss, accuracy, count } = validated;
     history.validations.push({ ...pointAt(position, train.length), loss, accuracy });
@@ -225,6 +230,18 @@ function predictionsOf(
     predictedClass: classes[predictions[index]],
     confidence: confidences[index],
   }));
+}
+
+/** Says how much the workers keep, when it is something else than before. */
+function reportFeatures(
+  { reporter, run: { config }, events }: RunContext,
+  epoch: number,
+  features: KeptFeatures | undefined,
+  before: KeptFeatures | undefined,
+): void {
+  if (!features || features.bytes === before?.bytes) return;
+  events.append("features", { epoch, ...features });
+  reporter.info(featuresLine(features, config.workers, featureCacheBytes(config)));
 }
 
 function reportSkipped({ reporter, events }: RunContext, skipped: readonly Skipped[]): void {

@@ -38,6 +38,8 @@ export interface LoaderOptions {
   cache?: PictureCache;
   /** Pictures to read and decode at a time. */
   concurrency?: number;
+  /** Samples that needn't be read any more: their rows hold nothing of use. */
+  known?: { has(index: number): boolean };
 }
 
 /** A picture that was left out. */
@@ -176,7 +178,7 @@ export class Loader {
     plan: EpochStep,
     { epoch, seed, queue, signal, spare }: Iteration,
   ): Promise<Batch> {
-    const { samples, pipeline, mix: mixes = [] } = this.#options;
+    const { samples, pipeline, mix: mixes = [], known } = this.#options;
     const { step, indices, globalRows, partnerIndex } = plan;
     const mix = drawMix(mixes, pipeline.size, randomStream(seed, "mix", epoch, step));
     // Another rank's last row is the partner of this one's first: it stands behind this rank's own rows.
@@ -189,6 +191,7 @@ export class Loader {
       wanted.map((index, row) =>
         queue.run(async () => {
           signal.throwIfAborted();
+          if (known?.has(index)) return;
           const random = augmentation(seed, epoch, index);
           const { image, cut } = await this.#picture(samples[index], random);
           // Transforms block: let messages and timers have their turn before each.

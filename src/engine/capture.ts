@@ -17,6 +17,8 @@ export interface CaptureOptions {
   readonly variables: () => readonly tf.Variable[];
   /** `false` runs the function op by op at every call: the reference that captures are tested against. */
   readonly capture: boolean;
+  /** `false` when the function draws nothing at random: then it is traced once whatever the step's batch. */
+  readonly random?: boolean;
 }
 
 interface Trace extends TracedFunction {
@@ -66,9 +68,13 @@ export class CapturedFunction {
    * @throws {EngineError} when an op fails, or when the function can't be captured
    */
   async call(inputs: readonly tf.Tensor[]): Promise<tf.Tensor[]> {
-    if (!this.#options.capture) return tf.tidy(() => this.#fn(...inputs));
+    const { capture, random = true } = this.#options;
+    if (!capture) return tf.tidy(() => this.#fn(...inputs));
     const variables = [...this.#options.variables(), ...randomVariables()];
-    const key = [randomTraceKey(), ...inputs.map(({ dtype, shape }) => `${dtype}[${shape}]`)]
+    const key = [
+      random ? randomTraceKey() : "",
+      ...inputs.map(({ dtype, shape }) => `${dtype}[${shape}]`),
+    ]
       .join();
     let trace = this.#traces.get(key);
     if (!trace) this.#traces.set(key, trace = this.#trace(inputs, variables));
@@ -109,6 +115,7 @@ export class CapturedFunction {
         ...assigned.map((position) => after[position]),
       ]);
       const trace = { ...traced, results: results.length, assigned };
+      runtime.tracer = undefined; // looking at a variable may bring its value to TensorFlow
       this.#checkVariables(tracer, variables, trace);
       return trace;
     } finally {

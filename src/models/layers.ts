@@ -130,6 +130,11 @@ export class Dropout extends tf.layers.Layer {
     this.#config = config;
   }
 
+  /** Whether anything is dropped while training. */
+  get drops(): boolean {
+    return !this.frozen && this.#config.rate > 0;
+  }
+
   override call(inputs: Inputs, { training }: Call): tf.Tensor {
     const x = one(inputs);
     const { rate, salt, perSample } = this.#config;

@@ -121,6 +121,22 @@ export function validationLine(news: ValidationNews): string {
   ].join("  ");
 }
 
+/**
+ * How many pictures' features workers keep.
+ *
+ * @param limit Bytes that each may keep
+ */
+export function featuresLine(
+  { train, val, bytes }: { train: number; val: number; bytes: number },
+  workers: number,
+  limit: number,
+): string {
+  const who = workers === 1 ? "1 worker keeps" : `${workers} workers keep`;
+  const [own, each] = workers === 1 ? ["", ""] : [" (each of those that it saw)", " each"];
+  return `${who} the features of ${train} training and ${val} validation pictures${own}: ` +
+    `${formatBytes(bytes)}, of at most ${formatBytes(limit)}${each}`;
+}
+
 /** `epoch  3/40`, the numbers right-aligned. */
 export function epochLabel(epoch: number, epochs: number): string {
   const total = String(epochs);

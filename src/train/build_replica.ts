@@ -3,8 +3,10 @@
  *
  * @module
  */
-import type { Config } from "../config/schema.ts";
+import { UsageError } from "../base/errors.ts";
+import { type Config, featureCacheBytes } from "../config/schema.ts";
 import { type ArchitectureOptions, createModel } from "../models/create_model.ts";
+import { findFrozenBody } from "../models/frozen_body.ts";
 import { optimizerConfig } from "../optim/config.ts";
 import { Replica } from "./replica.ts";
 
@@ -18,7 +20,8 @@ export interface DataFacts {
 /**
  * Builds the model with its seeded initial weights, and its optimizer state.
  *
- * @throws {UsageError} when the head doesn't fit the classes, or a pattern matches no parameter
+ * @throws {UsageError} when the head doesn't fit the classes, a pattern matches no parameter, or features are to
+ * be kept but change
  */
 export function buildReplica(config: Config, { numClasses, classWeights }: DataFacts): Replica {
   const { model, train, engine, seed } = config;
@@ -31,6 +34,12 @@ export function buildReplica(config: Config, { numClasses, classWeights }: DataF
     ...(model.train ? { train: model.train } : {}),
     ...(model.freezeBatchNorm === undefined ? {} : { freezeBatchNorm: model.freezeBatchNorm }),
   });
+  const frozen = featureCacheBytes(config) > 0 && findFrozenBody(network);
+  if (frozen && "obstacle" in frozen) {
+    throw new UsageError(
+      `train.featureCache needs a frozen body, but ${frozen.obstacle}; or remove train.featureCache`,
+    );
+  }
   const { lr, groups, clipGradNorm, clipGradValue, loss, labelSmoothing, ema } = train;
   return new Replica(network, {
     optimizer: {

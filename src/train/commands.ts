@@ -32,6 +32,8 @@ export const shardScoresSchema = z.strictObject({
   indices: z.array(count),
   predictions: z.array(count),
   confidences: z.array(z.number().nullable()),
+  /** What the worker keeps of the features so far, when it does. */
+  features: z.strictObject({ train: count, val: count, bytes: count }).optional(),
   skipped: skippedSchema,
 });
 

@@ -13,6 +13,7 @@ import type { PictureSet } from "../data/picture_set.ts";
 import { scanPictures } from "../data/scan_pictures.ts";
 import { TransformPipeline } from "../data/transforms.ts";
 import { benchmarkJobSchema } from "./bench_commands.ts";
+import type { FeatureCaches } from "./feature_cache.ts";
 
 const jobSchema = z.strictObject({
   config: configSchema,
@@ -59,11 +60,16 @@ export function scanData(root: string, { data, seed }: Config): Promise<PictureS
   return scanPictures(root, { format, trainFolder, valFolder, valFraction, maxPixels, seed });
 }
 
-/** The loaders of a run's two sets of pictures. */
+/**
+ * The loaders of a run's two sets of pictures.
+ *
+ * @param known Samples whose pictures aren't needed any more
+ */
 export function makeLoaders(
   folder: PictureSet,
   { data, workers }: Config,
   shared?: SharedPictures,
+  known?: Pick<FeatureCaches, "train" | "val">,
 ): { train: Loader; val: Loader } {
   const { source } = folder;
   const { onError, prefetch } = data;
@@ -76,6 +82,7 @@ export function makeLoaders(
       samples: folder.train,
       pipeline: new TransformPipeline(data.train),
       mix: data.mix,
+      known: known?.train,
       cache: shared?.listFrom(0),
     }),
     val: new Loader({
@@ -83,6 +90,7 @@ export function makeLoaders(
       samples: folder.val,
       cache: shared?.listFrom(folder.train.length),
       pipeline: new TransformPipeline(data.val),
+      known: known?.val,
     }),
   };
 }

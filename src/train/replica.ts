@@ -7,6 +7,7 @@ import { CapturedFunction } from "../engine/capture.ts";
 import { setStepSeed } from "../engine/random_state.ts";
 import { tf } from "../engine/tf.ts";
 import { readInto, tensorFrom } from "../engine/transfer.ts";
+import { findFrozenBody } from "../models/frozen_body.ts";
 import { applyModel, classesOf } from "../models/heads.ts";
 import type { Parameter } from "../models/parameters.ts";
 import { parametersOf } from "../models/parameters.ts";
@@ -20,6 +21,8 @@ import {
   type Targets,
 } from "../optim/loss.ts";
 import { Optimizer, type OptimizerOptions } from "../optim/optimizer.ts";
+import type { FeatureCache } from "./feature_cache.ts";
+import { Features } from "./features.ts";
 
 /** Pictures and labels, as the loader gives them. */
 export interface LabelledImages {
@@ -28,6 +31,8 @@ export interface LabelledImages {
   readonly labels: Int32Array;
   readonly height: number;
   readonly width: number;
+  /** [n], positions in the list of samples: needed where features are kept. */
+  readonly indices?: Uint32Array;
   /** Present when each picture is mixed with another. */
   readonly mix?: MixedLabels;
 }
@@ -108,6 +113,8 @@ export class Replica implements Disposable {
   readonly model: tf.LayersModel;
   readonly parameters: readonly Parameter[];
   readonly optimizer: Optimizer;
+  /** The frozen body, where there is one: then only the head is a part of the step. */
+  readonly features: Features | undefined;
   /** Bytes of {@linkcode vector}. */
   readonly vectorBytes: number;
   #vector: Uint8Array | undefined;
@@ -134,6 +141,10 @@ export class Replica implements Disposable {
 
     const { capture } = options;
     const all = () => this.parameters.map(({ variable }) => variable);
+    const frozen = findFrozenBody(model);
+    this.features = "obstacle" in frozen
+      ? undefined
+      : new Features(frozen, { variables: all, capture });
     const changing = () => [
       ...this.#exchanged,
       ...this.optimizer.slots,
@@ -141,7 +152,7 @@ export class Replica implements Disposable {
     ];
     this.#forwardBackward = new CapturedFunction(
       "forward_backward",
-      (images, ...targets) => this.#trace(images, targets),
+      (start, ...targets) => this.#trace(start, targets),
       { variables: all, capture },
     );
     this.#update = new CapturedFunction(
@@ -151,7 +162,7 @@ export class Replica implements Disposable {
     );
     this.#evaluate = new CapturedFunction(
       "evaluate",
-      (images, ...targets) => score(model, this.#loss.loss, images, targets),
+      (start, ...targets) => score(this.#outputs(start, false)[0], this.#loss.loss, targets),
       { variables: all, capture },
     );
   }
@@ -187,7 +198,7 @@ export class Replica implements Disposable {
     let gradients: tf.Tensor[] = [];
     for (const { part, firstRow } of partsOf(batch, this.#parts)) {
       setStepSeed([...place.seed], place.globalRows, place.rowOffset + firstRow);
-      const inputs = inputTensors(part, this.#targetsOf(part));
+      const inputs = await this.#inputs(part, this.#targetsOf(part), this.features?.caches?.train);
       const inverseWeight = tf.scalar(1 / weight);
       const results = await this.#forwardBackward.call([...inputs, inverseWeight]);
       const [lossSum, correct, ...fresh] = results;
@@ -219,7 +230,7 @@ export class Replica implements Disposable {
   /** Scores pictures in eval mode. */
   async evaluate(batch: LabelledImages): Promise<Scores> {
     const targets = this.#targetsOf(batch);
-    const inputs = inputTensors(batch, targets);
+    const inputs = await this.#inputs(batch, targets, this.features?.caches?.val);
     const scores = readScores(await this.#evaluate.call(inputs), targets.weight);
     tf.dispose(inputs);
     return scores;
@@ -282,6 +293,7 @@ export class Replica implements Disposable {
     this.#forwardBackward.dispose();
     this.#update.dispose();
     this.#evaluate.dispose();
+    this.features?.[Symbol.dispose]();
     this.optimizer[Symbol.dispose]();
     this.#averages?.[Symbol.dispose]();
   }
@@ -310,12 +322,28 @@ export class Replica implements Disposable {
     }
   }
 
-  #trace(images: tf.Tensor, inputs: readonly tf.Tensor[]): tf.Tensor[] {
+  /** Where a step starts, which is at the features or at the pictures, and its targets. */
+  async #inputs(
+    batch: LabelledImages,
+    targets: Targets,
+    cache: FeatureCache | undefined,
+  ): Promise<tf.Tensor[]> {
+    const start = this.features ? await this.features.of(batch, cache) : imagesTensor(batch);
+    return [start, ...targetTensors(targets)];
+  }
+
+  #outputs(start: tf.Tensor, training: boolean): tf.Tensor2D[] {
+    return this.features
+      ? [this.features.head(start, training)]
+      : applyModel(this.model, start, training);
+  }
+
+  #trace(start: tf.Tensor, inputs: readonly tf.Tensor[]): tf.Tensor[] {
     const [labels, distributions, scales, inverseWeight] = inputs;
     const variables = this.optimizer.parameters;
     let totals: tf.Tensor[] = [];
     const { value, grads } = tf.variableGrads(() => {
-      const [logits, auxiliary] = applyModel(this.model, images, true);
+      const [logits, auxiliary] = this.#outputs(start, true);
       const lossOf = (outputs: tf.Tensor2D) =>
         tf.sum(lossPerSample(
           this.#loss.loss,
@@ -353,20 +381,18 @@ export class Replica implements Disposable {
  */
 export function scoreOnce(model: tf.LayersModel, batch: LabelledImages): Scores {
   const targets = makeTargets(batch.labels, { numClasses: classesOf(model), labelSmoothing: 0 });
-  const [images, ...rest] = inputTensors(batch, targets);
-  const scored = tf.tidy(() => score(model, "crossEntropy", images, rest));
+  const [images, ...rest] = [imagesTensor(batch), ...targetTensors(targets)];
+  const scored = tf.tidy(() => score(applyModel(model, images, false)[0], "crossEntropy", rest));
   tf.dispose([images, ...rest]);
   return readScores(scored, targets.weight);
 }
 
 /** Sum of the losses, and for each picture the class with the highest logit and its probability. */
 function score(
-  model: tf.LayersModel,
+  logits: tf.Tensor2D,
   loss: LossName,
-  images: tf.Tensor,
   [, distributions, scales]: readonly tf.Tensor[],
 ): tf.Tensor[] {
-  const [logits] = applyModel(model, images, false);
   const losses = lossPerSample(
     loss,
     logits,
@@ -397,7 +423,7 @@ function partsOf(
   batch: LabelledImages,
   parts: number,
 ): { part: LabelledImages; firstRow: number }[] {
-  const { images, labels, mix } = batch;
+  const { images, labels, indices, mix } = batch;
   const size = Math.ceil(labels.length / parts);
   const floats = images.length / labels.length;
   const count = Math.ceil(labels.length / size);
@@ -411,6 +437,7 @@ function partsOf(
         ...batch,
         images: images.subarray(begin * floats, end * floats),
         labels: labels.subarray(begin, end),
+        ...(indices ? { indices: indices.subarray(begin, end) } : {}),
         ...(mix && partnerLabels ? { mix: { ...mix, partnerLabels } } : {}),
       },
     };
@@ -425,15 +452,15 @@ function addUp(sums: tf.Tensor[], fresh: tf.Tensor[]): tf.Tensor[] {
   return added;
 }
 
-/** Pictures, labels, target distributions and scales. */
-function inputTensors(
-  { images, height, width }: LabelledImages,
-  { labels, distributions, scales }: Targets,
-): tf.Tensor[] {
+function imagesTensor({ images, labels, height, width }: LabelledImages): tf.Tensor {
+  return tensorFrom([labels.length, height, width, 3], "float32", bytesOf(images));
+}
+
+/** Labels, target distributions and scales. */
+function targetTensors({ labels, distributions, scales }: Targets): tf.Tensor[] {
   const count = labels.length;
   const classes = distributions.length / count;
   return [
-    tensorFrom([count, height, width, 3], "float32", bytesOf(images)),
     tensorFrom([count], "int32", bytesOf(labels)),
     tensorFrom([count, classes], "float32", bytesOf(distributions)),
     tensorFrom([count], "float32", bytesOf(scales)),

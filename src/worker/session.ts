@@ -11,11 +11,14 @@ import { openEngine } from "../engine/engine.ts";
 import { openExchange } from "../exchange/open_exchange.ts";
 import type { Command, Json, Outcome } from "../protocol/commands.ts";
 import type { Link } from "../protocol/link.ts";
+import { featureCacheBytes } from "../config/schema.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { COMMANDS, epochSpanSchema, validateSchema } from "../train/commands.ts";
+import { FeatureCaches } from "../train/feature_cache.ts";
 import { type Job, makeLoaders, scanData, validationBatchSize } from "../train/job.ts";
 import { type Place, trainEpoch, type TrainingParts } from "../train/train_epoch.ts";
 import { validateShard } from "../train/validate.ts";
+import { verifyFeatures } from "../train/verify_features.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 
 /** What a session is made of. */
@@ -79,8 +82,11 @@ export class Session {
           "give all machines the same files",
       );
     }
-    const loaders = makeLoaders(folder, config, sharedPictures(job, place, folder));
     const replica = buildReplica(config, job);
+    const maxBytes = featureCacheBytes(config);
+    const caches = maxBytes > 0 ? new FeatureCaches(maxBytes) : undefined;
+    if (replica.features) replica.features.caches = caches;
+    const loaders = makeLoaders(folder, config, sharedPictures(job, place, folder), caches);
     const shape = { ...place, vectorBytes: replica.vectorBytes };
     const exchange = await openExchange(link, shape, job.segment);
     replica.vector = exchange.vector;
@@ -112,7 +118,7 @@ export class Session {
     try {
       switch (name) {
         case COMMANDS.loadState:
-          this.#parts.replica.importState(payload!);
+          await this.#loadState(payload!);
           return {};
         case COMMANDS.trainEpoch:
           return { result: await this.#trainEpoch(args) };
@@ -154,6 +160,7 @@ export class Session {
     const scores = await this.#parts.replica.withAverages(() =>
       validateShard({ ...this.#validation, place }, onStep, signal)
     );
+    const caches = this.#parts.replica.features?.caches;
     return {
       lossSum: Number.isFinite(scores.lossSum) ? scores.lossSum : null,
       weight: scores.weight,
@@ -161,7 +168,19 @@ export class Session {
       predictions: [...scores.predictions],
       confidences: scores.confidences.map((value) => Number.isFinite(value) ? value : null),
       skipped: scores.skipped.map((sample) => ({ ...sample })),
+      ...(caches ? { features: { ...caches.kept } } : {}),
     };
+  }
+
+  /** Takes over a state, of which features that are kept would know nothing. */
+  async #loadState(state: Uint8Array<ArrayBuffer>): Promise<void> {
+    const { config, replica, place, samples } = this.#parts;
+    replica.importState(state);
+    const { features } = replica;
+    if (!features?.caches) return;
+    features.caches.clear();
+    const counts = { train: samples, val: this.#validation.samples };
+    await verifyFeatures(features, config, place, counts);
   }
 
   /** All ranks hold the same state: one of them sends it. */

@@ -108,6 +108,28 @@ Deno.test("Loader.augmented() is what a batch holds, before it becomes floats", 
   assert.equal(Float32Array.from(data, (byte) => byte / 255).join(), expected.get(3));
 });
 
+Deno.test("Loader.batches() doesn't read known samples, and gives the others as ever", async () => {
+  const reads: string[] = [];
+  await using rig = await setUp();
+  const source = new PictureSource(rig.root, 1e6);
+  const counting = {
+    cheap: false,
+    read: (sample: Sample) => {
+      reads.push(sample.path);
+      return source.read(sample);
+    },
+    [Symbol.dispose]: () => {},
+  };
+  await using known = await setUp({ source: counting, known: new Set([0, 3, 5]) });
+  const pixels = pixelsOf(await all(known.loader.batches(planOf(), 0, { seed: 1 })));
+  assert.deepEqual(reads.sort(), [1, 2, 4, 6].map((index) => NAMES[index]).sort());
+  const reference = pixelsOf(await all(rig.loader.batches(planOf(), 0, { seed: 1 })));
+  assert.deepEqual([...pixels.keys()], [...reference.keys()]);
+  for (const index of [1, 2, 4, 6]) {
+    assert.equal(pixels.get(index), reference.get(index), NAMES[index]);
+  }
+});
+
 Deno.test("Loader.batches() gives ranks without rows empty batches", async () => {
   await using rig = await setUp();
   const plan = planOf({ rank: 2, worldSize: 3, globalBatch: 2 });

@@ -4,6 +4,7 @@ import type { EpochRecord } from "../../src/reports/history.ts";
 import {
   barLine,
   epochLine,
+  featuresLine,
   formatBytes,
   formatDuration,
   formatLoss,
@@ -113,6 +114,18 @@ Deno.test("validationLine() tells where in the run, and leaves out what isn't kn
   assert.equal(
     validationLine({ ...place, epoch: 1, step: 0 }),
     "before training  val loss 0.5000 acc 0.813",
+  );
+});
+
+Deno.test("featuresLine() tells how much is kept, and how much may be", () => {
+  const kept = { train: 211, val: 60, bytes: 1_387_520 };
+  assert.equal(
+    featuresLine(kept, 1, 5e8),
+    "1 worker keeps the features of 211 training and 60 validation pictures: 1.4 MB, of at most 500 MB",
+  );
+  assert.match(
+    featuresLine(kept, 2, 5e8),
+    /^2 workers keep the features of .* \(each of those that it saw\): .* 500 MB each$/,
   );
 });
 

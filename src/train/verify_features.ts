@@ -1,0 +1,43 @@
+/**
+ * Tries out, on the machine itself, that features which are kept are those that would be computed.
+ *
+ * @module
+ */
+import { globalBatchSize } from "../config/checks.ts";
+import type { Config } from "../config/schema.ts";
+import { planEpoch } from "../data/sampler.ts";
+import { outputSize } from "../data/transform_specs.ts";
+import type { Features } from "./features.ts";
+import { validationBatchSize } from "./job.ts";
+import type { Place } from "./train_epoch.ts";
+
+/**
+ * Computes features of made pictures for all numbers of rows that a rank's steps will have, and for a few of the
+ * same pictures apart.
+ *
+ * @param samples Pictures of the two sets
+ * @throws {LockstepError} when the bits differ
+ */
+export async function verifyFeatures(
+  features: Features,
+  config: Config,
+  place: Place,
+  samples: { readonly train: number; readonly val: number },
+): Promise<void> {
+  const { data, train: { accumulationSteps } } = config;
+  const rowsOf = (length: number, globalBatch: number, parts: number) => {
+    const plan = planEpoch({ length, globalBatch, ...place, seed: 0, epoch: 0, shuffle: false });
+    return [...new Set(plan.flatMap(({ indices }) => partSizes(indices.length, parts)))];
+  };
+  const train = rowsOf(samples.train, globalBatchSize(config), accumulationSteps);
+  await features.verify(train, outputSize(data.train)!);
+  await features.verify(rowsOf(samples.val, validationBatchSize(config), 1), outputSize(data.val)!);
+}
+
+/** Rows of the parts in which a replica computes a share of a batch. */
+function partSizes(rows: number, parts: number): number[] {
+  if (rows === 0) return [];
+  const size = Math.ceil(rows / parts);
+  const last = rows % size;
+  return last === 0 ? [size] : rows > size ? [size, last] : [last];
+}
