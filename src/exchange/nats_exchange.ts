@@ -18,7 +18,7 @@ import {
   type StepContribution,
   type StepResult,
 } from "./gradient_exchange.ts";
-import { Patience } from "../protocol/patience.ts";
+import { noAnswer, StepWait } from "./step_wait.ts";
 
 /** Settings of one rank's exchange. */
 export interface NatsExchangeOptions {
@@ -39,8 +39,7 @@ interface RunningStep {
   prefix: number;
   sent: number;
   result?: Omit<StepResult, "vector">;
-  readonly done: PromiseWithResolvers<StepResult>;
-  readonly patience: Patience;
+  readonly wait: StepWait<StepResult>;
 }
 
 /** All-reduce over NATS through the coordinator's `NatsReducer`. */
@@ -100,39 +99,26 @@ export class NatsGradientExchange implements GradientExchange {
         `A vector of ${contribution.vector.length} bytes; this exchange takes ${bytes}`,
       );
     }
-    const done = Promise.withResolvers<StepResult>();
-    const { epoch, step } = contribution;
-    const patience = new Patience({
+    const wait = new StepWait<StepResult>({
       timeoutMs: this.#timeoutMs,
       askAgain: () => this.#askAgain(),
-      giveUp: (seconds) =>
-        done.reject(
-          new LockstepError(
-            `Rank ${this.#rank} got no answer from the coordinator for ${seconds} s ` +
-              `in epoch ${epoch}, step ${step}`,
-          ),
-        ),
+      silence: (seconds) => noAnswer(this.#rank, contribution, seconds),
     });
-    const abort = () => done.reject(signal!.reason);
-    signal?.addEventListener("abort", abort, { once: true });
     this.#step = {
       contribution,
       arrived: new Uint8Array(count),
       arrivedCount: 0,
       prefix: 0,
       sent: 0,
-      done,
-      patience,
+      wait,
     };
     try {
       this.#publishContribution(contribution);
       this.#sendWindow(this.#step);
-      const result = await done.promise;
+      const result = await wait.result(signal);
       this.#window = Math.min(this.#plan.window, this.#window + 1);
       return result;
     } finally {
-      patience.end();
-      signal?.removeEventListener("abort", abort);
       this.#step = undefined;
     }
   }
@@ -140,7 +126,7 @@ export class NatsGradientExchange implements GradientExchange {
   // deno-lint-ignore require-await -- the interface is asynchronous
   async close(): Promise<void> {
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
-    this.#step?.done.reject(new LockstepError("The exchange was closed in the middle of a step"));
+    this.#step?.wait.fail(new LockstepError("The exchange was closed in the middle of a step"));
   }
 
   #publishContribution(contribution: StepContribution): void {
@@ -201,7 +187,7 @@ export class NatsGradientExchange implements GradientExchange {
     running.arrived[chunk] = 1;
     running.arrivedCount++;
     while (running.prefix < this.#plan.count && running.arrived[running.prefix]) running.prefix++;
-    running.patience.progress();
+    running.wait.progress();
     this.#sendWindow(running);
     this.#finishIfComplete(running);
   }
@@ -211,19 +197,19 @@ export class NatsGradientExchange implements GradientExchange {
     if (!running || running.result) return;
     const { samples, weight, correct, action, finite } = header;
     running.result = { samples, weight, correct, action, finite, lossSum: Number(header.lossSum) };
-    running.patience.progress();
+    running.wait.progress();
     this.#finishIfComplete(running);
   }
 
   #finishIfComplete(running: RunningStep): void {
     if (!running.result || running.arrivedCount < this.#plan.count) return;
-    running.done.resolve({ ...running.result, vector: this.#sum });
+    running.wait.finish({ ...running.result, vector: this.#sum });
   }
 
   #onCorrupt(header: Header<"reduced" | "result">, error: Error): void {
     const running = this.#runningAt(header);
     if (!running || !("chunk" in header)) return;
-    if (running.patience.damaged()) running.done.reject(error);
+    if (running.wait.damaged()) running.wait.fail(error);
     else this.#requestMissing(running, [header.chunk], false);
   }
 

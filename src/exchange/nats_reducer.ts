@@ -10,8 +10,8 @@ import type { Incoming, Link } from "../protocol/link.ts";
 import { type Fields, type Header, toWireNumber } from "../protocol/messages.ts";
 import { chunkLength, type ChunkPlan, planChunks } from "./chunks.ts";
 import { compareSteps, type Reducer, type StepKey, type StepTotals } from "./gradient_exchange.ts";
-import { Patience } from "../protocol/patience.ts";
 import { RankInbox } from "./rank_inbox.ts";
+import { StepWait } from "./step_wait.ts";
 import { gatherTotals, type Totals } from "./totals.ts";
 import { allFinite, weightedSum } from "./weighted_sum.ts";
 
@@ -27,8 +27,7 @@ export interface NatsReducerOptions {
 /** The step that is being reduced, or the last one that was. */
 interface ReducingStep extends StepKey {
   readonly decide: () => "continue" | "stop";
-  readonly done: PromiseWithResolvers<StepTotals>;
-  readonly patience: Patience;
+  readonly wait: StepWait<StepTotals>;
   /** Known as soon as every rank's contribution is here. */
   totals?: Totals;
   /** Chunks that are summed and published. */
@@ -92,32 +91,23 @@ export class NatsReducer implements Reducer {
     signal?: AbortSignal,
   ): Promise<StepTotals> {
     signal?.throwIfAborted();
-    const done = Promise.withResolvers<StepTotals>();
-    const patience = new Patience({
+    const wait = new StepWait<StepTotals>({
       timeoutMs: this.#timeoutMs,
       askAgain: () => this.#askAgain(),
-      giveUp: (seconds) => done.reject(this.#silenceError(seconds)),
+      silence: (seconds) => this.#silenceError(seconds),
     });
-    const abort = () => done.reject(signal!.reason);
-    signal?.addEventListener("abort", abort, { once: true });
     const previous = this.#step;
-    this.#step = { ...key, decide, done, patience, published: 0, finite: true };
+    this.#step = { ...key, decide, wait, published: 0, finite: true };
     this.#previous = previous?.result ? previous : undefined;
-    try {
-      this.#advance(this.#step);
-      return await done.promise;
-    } finally {
-      patience.end();
-      signal?.removeEventListener("abort", abort);
-    }
+    this.#advance(this.#step);
+    return await wait.result(signal);
   }
 
   // deno-lint-ignore require-await -- symmetrical with the exchange's
   async close(): Promise<void> {
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
-    this.#step?.patience.end();
-    this.#step?.done.reject(new LockstepError("The reducer was closed in the middle of a step"));
-    this.#step?.done.promise.catch(() => {}); // nobody may be waiting any more
+    this.#step?.wait.end();
+    this.#step?.wait.fail(new LockstepError("The reducer was closed in the middle of a step"));
   }
 
   #onContribution({ header }: Incoming<"contribution">): void {
@@ -125,7 +115,7 @@ export class NatsReducer implements Reducer {
     if (!inbox || this.#isOver(header)) return;
     const { bytes, chunkBytes } = this.#plan;
     if (header.bytes !== bytes || header.chunkBytes !== chunkBytes) {
-      return this.#step?.done.reject(
+      return this.#step?.wait.fail(
         new LockstepError(
           `Rank ${header.rank} exchanges ${header.bytes} bytes in chunks of ${header.chunkBytes}, ` +
             `the coordinator ${bytes} in chunks of ${chunkBytes}: their models or servers differ`,
@@ -145,7 +135,7 @@ export class NatsReducer implements Reducer {
     const reducing = this.#step;
     const { rank } = header;
     if (!reducing || this.#isOver(header) || !this.#ranks[rank] || !("chunk" in header)) return;
-    if (reducing.patience.damaged()) return reducing.done.reject(error);
+    if (reducing.wait.damaged()) return reducing.wait.fail(error);
     this.#requestMissing(rank, header, [header.chunk], false);
   }
 
@@ -159,7 +149,7 @@ export class NatsReducer implements Reducer {
   #progress(): void {
     const reducing = this.#step;
     if (!reducing || reducing.result) return;
-    reducing.patience.progress();
+    reducing.wait.progress();
     this.#advance(reducing);
   }
 
@@ -193,7 +183,7 @@ export class NatsReducer implements Reducer {
       if (gathered?.worstRank !== undefined) this.#notFinite(step, gathered.worstRank);
       return gathered?.totals;
     } catch (error) {
-      step.done.reject(error);
+      step.wait.fail(error);
     }
   }
 
@@ -232,7 +222,7 @@ export class NatsReducer implements Reducer {
       finite,
     };
     this.#link.publish(this.#link.subjects.reduced, "result", step.result);
-    step.done.resolve({ ...totals, finite, worstRank, action });
+    step.wait.finish({ ...totals, finite, worstRank, action });
   }
 
   /** A rank asks again for sums; they stand in the frames until the next step's contributions are complete. */

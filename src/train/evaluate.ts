@@ -17,7 +17,7 @@ import {
 } from "../metrics/confusion.ts";
 import { classesOf } from "../models/heads.ts";
 import type { DataFormat } from "../provision/dataset_catalogue.ts";
-import { scoreOnce } from "./replica.ts";
+import { scoreOnce } from "./scores.ts";
 import { validateShard } from "./validate.ts";
 
 /** What to evaluate on, and how. */

@@ -13,29 +13,12 @@ import type { Parameter } from "../models/parameters.ts";
 import { parametersOf } from "../models/parameters.ts";
 import { WeightAverages } from "../optim/averages.ts";
 import type { EmaConfig } from "../optim/config.ts";
-import {
-  type LossName,
-  lossPerSample,
-  makeTargets,
-  type MixedLabels,
-  type Targets,
-} from "../optim/loss.ts";
+import { type LossName, lossPerSample, makeTargets, type Targets } from "../optim/loss.ts";
 import { Optimizer, type OptimizerOptions } from "../optim/optimizer.ts";
 import type { FeatureCache } from "./feature_cache.ts";
 import { Features } from "./features.ts";
-
-/** Pictures and labels, as the loader gives them. */
-export interface LabelledImages {
-  /** NHWC, normalized. */
-  readonly images: Float32Array;
-  readonly labels: Int32Array;
-  readonly height: number;
-  readonly width: number;
-  /** [n], positions in the list of samples: needed where features are kept. */
-  readonly indices?: Uint32Array;
-  /** Present when each picture is mixed with another. */
-  readonly mix?: MixedLabels;
-}
+import { imagesTensor, type LabelledImages, partsOf, targetTensors } from "./labelled_images.ts";
+import { readScores, score, type Scores } from "./scores.ts";
 
 /** Where a rank's rows stand in the step's global batch, and the step's seed: for dropout. */
 export interface StepPlace {
@@ -52,18 +35,6 @@ export interface LocalTotals {
   readonly weight: number;
   /** Samples whose highest logit is their label's. */
   readonly correct: number;
-}
-
-/** What a model makes of some pictures in eval mode. */
-export interface Scores {
-  /** Sum of the samples' losses, each times its weight. */
-  readonly lossSum: number;
-  /** Sum of the samples' weights. */
-  readonly weight: number;
-  /** The class with the highest logit for each picture. */
-  readonly predictions: Int32Array;
-  /** The probability that the model gives that class. */
-  readonly confidences: Float32Array;
 }
 
 /** What is minimized. */
@@ -373,75 +344,8 @@ export class Replica implements Disposable {
   }
 }
 
-/**
- * Scores pictures with a model as it is, op by op: for a use or two, where tracing wouldn't pay.
- *
- * @returns As {@linkcode Replica.evaluate}, with plain cross-entropy, which for a head that ends in LogSoftmax is
- * the negative log-likelihood
- */
-export function scoreOnce(model: tf.LayersModel, batch: LabelledImages): Scores {
-  const targets = makeTargets(batch.labels, { numClasses: classesOf(model), labelSmoothing: 0 });
-  const [images, ...rest] = [imagesTensor(batch), ...targetTensors(targets)];
-  const scored = tf.tidy(() => score(applyModel(model, images, false)[0], "crossEntropy", rest));
-  tf.dispose([images, ...rest]);
-  return readScores(scored, targets.weight);
-}
-
-/** Sum of the losses, and for each picture the class with the highest logit and its probability. */
-function score(
-  logits: tf.Tensor2D,
-  loss: LossName,
-  [, distributions, scales]: readonly tf.Tensor[],
-): tf.Tensor[] {
-  const losses = lossPerSample(
-    loss,
-    logits,
-    distributions as tf.Tensor2D,
-    scales as tf.Tensor1D,
-  );
-  return [tf.sum(losses), tf.argMax(logits, 1), tf.max(tf.softmax(logits), 1)];
-}
-
-/** Reads what {@linkcode score} gave, and disposes of it. */
-function readScores([lossSum, predictions, confidences]: tf.Tensor[], weight: number): Scores {
-  const scores = {
-    lossSum: scalarOf(lossSum),
-    weight,
-    predictions: predictions.dataSync() as Int32Array,
-    confidences: confidences.dataSync() as Float32Array,
-  };
-  tf.dispose([lossSum, predictions, confidences]);
-  return scores;
-}
-
 function countCorrect(logits: tf.Tensor2D, labels: tf.Tensor): tf.Tensor {
   return tf.sum(tf.cast(tf.equal(tf.argMax(logits, 1), labels), "int32"));
-}
-
-/** A batch in parts of like size, the last one maybe smaller. */
-function partsOf(
-  batch: LabelledImages,
-  parts: number,
-): { part: LabelledImages; firstRow: number }[] {
-  const { images, labels, indices, mix } = batch;
-  const size = Math.ceil(labels.length / parts);
-  const floats = images.length / labels.length;
-  const count = Math.ceil(labels.length / size);
-  return Array.from({ length: count }, (_, index) => {
-    const begin = index * size;
-    const end = Math.min(begin + size, labels.length);
-    const partnerLabels = mix?.partnerLabels.subarray(begin, end);
-    return {
-      firstRow: begin,
-      part: {
-        ...batch,
-        images: images.subarray(begin * floats, end * floats),
-        labels: labels.subarray(begin, end),
-        ...(indices ? { indices: indices.subarray(begin, end) } : {}),
-        ...(mix && partnerLabels ? { mix: { ...mix, partnerLabels } } : {}),
-      },
-    };
-  });
 }
 
 /** Adds tensors pairwise, and disposes of the summands; nothing and something is something. */
@@ -450,25 +354,6 @@ function addUp(sums: tf.Tensor[], fresh: tf.Tensor[]): tf.Tensor[] {
   const added = sums.map((sum, index) => tf.add(sum, fresh[index]));
   tf.dispose([...sums, ...fresh]);
   return added;
-}
-
-function imagesTensor({ images, labels, height, width }: LabelledImages): tf.Tensor {
-  return tensorFrom([labels.length, height, width, 3], "float32", bytesOf(images));
-}
-
-/** Labels, target distributions and scales. */
-function targetTensors({ labels, distributions, scales }: Targets): tf.Tensor[] {
-  const count = labels.length;
-  const classes = distributions.length / count;
-  return [
-    tensorFrom([count], "int32", bytesOf(labels)),
-    tensorFrom([count, classes], "float32", bytesOf(distributions)),
-    tensorFrom([count], "float32", bytesOf(scales)),
-  ];
-}
-
-function bytesOf(array: Float32Array | Int32Array): Uint8Array {
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 
 function scalarOf(tensor: tf.Tensor): number {

@@ -1,0 +1,67 @@
+/**
+ * Batches on their way into the model.
+ *
+ * @module
+ */
+import type { tf } from "../engine/tf.ts";
+import { tensorFrom } from "../engine/transfer.ts";
+import type { MixedLabels, Targets } from "../optim/loss.ts";
+
+/** Pictures and labels, as the loader gives them. */
+export interface LabelledImages {
+  /** NHWC, normalized. */
+  readonly images: Float32Array;
+  readonly labels: Int32Array;
+  readonly height: number;
+  readonly width: number;
+  /** [n], positions in the list of samples: needed where features are kept. */
+  readonly indices?: Uint32Array;
+  /** Present when each picture is mixed with another. */
+  readonly mix?: MixedLabels;
+}
+
+/** A batch in parts of like size, the last one maybe smaller. */
+export function partsOf(
+  batch: LabelledImages,
+  parts: number,
+): { part: LabelledImages; firstRow: number }[] {
+  const { images, labels, indices, mix } = batch;
+  const size = Math.ceil(labels.length / parts);
+  const floats = images.length / labels.length;
+  const count = Math.ceil(labels.length / size);
+  return Array.from({ length: count }, (_, index) => {
+    const begin = index * size;
+    const end = Math.min(begin + size, labels.length);
+    const partnerLabels = mix?.partnerLabels.subarray(begin, end);
+    return {
+      firstRow: begin,
+      part: {
+        ...batch,
+        images: images.subarray(begin * floats, end * floats),
+        labels: labels.subarray(begin, end),
+        ...(indices ? { indices: indices.subarray(begin, end) } : {}),
+        ...(mix && partnerLabels ? { mix: { ...mix, partnerLabels } } : {}),
+      },
+    };
+  });
+}
+
+/** float32 [n, h, w, 3]. */
+export function imagesTensor({ images, labels, height, width }: LabelledImages): tf.Tensor {
+  return tensorFrom([labels.length, height, width, 3], "float32", bytesOf(images));
+}
+
+/** Labels int32 [n], target distributions float32 [n, classes] and scales float32 [n]. */
+export function targetTensors({ labels, distributions, scales }: Targets): tf.Tensor[] {
+  const count = labels.length;
+  const classes = distributions.length / count;
+  return [
+    tensorFrom([count], "int32", bytesOf(labels)),
+    tensorFrom([count, classes], "float32", bytesOf(distributions)),
+    tensorFrom([count], "float32", bytesOf(scales)),
+  ];
+}
+
+function bytesOf(array: Float32Array | Int32Array): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}
