@@ -220,5 +220,4 @@ export const PARTS = [
   "exchange",
   "idle",
   "update",
-  "other",
 ] as const satisfies readonly (keyof Breakdown)[];

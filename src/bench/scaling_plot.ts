@@ -17,7 +17,6 @@ const PART_NAMES: Record<(typeof PARTS)[number], string> = {
   exchange: "exchange",
   idle: "idle",
   update: "optimizer",
-  other: "other",
 };
 
 /** The plot as a Vega-Lite specification: speeds on top, a panel of bars per mode below. */

@@ -17,8 +17,6 @@ export interface Breakdown {
   readonly idle: number;
   /** The optimizer's step. */
   readonly update: number;
-  /** Everything else of the loop. */
-  readonly other: number;
 }
 
 /** What was measured at a number of workers and a batch. */
@@ -68,7 +66,6 @@ export function summarize(ranks: readonly TrainTimes[], globalBatch: number): Sc
       exchange: meanOf("exchange"),
       idle: meanOf("idle"),
       update: meanOf("update"),
-      other: meanOf("other"),
     },
     loss: ranks[0].loss,
     residentBytes: mean(ranks.map(({ residentBytes }) => residentBytes)),
@@ -79,10 +76,10 @@ export function summarize(ranks: readonly TrainTimes[], globalBatch: number): Sc
 /** One step over all ranks. */
 function breakdownOf(ranks: readonly StepTimes[]): Breakdown & { total: number } {
   const meanOf = (part: keyof StepTimes) => mean(ranks.map((times) => times[part]));
-  const [total, data, forwardBackward, inExchange, update] =
-    (["total", "data", "forwardBackward", "exchange", "update"] as const).map(meanOf);
+  const [data, forwardBackward, inExchange, update] =
+    (["data", "forwardBackward", "exchange", "update"] as const).map(meanOf);
+  const total = data + forwardBackward + inExchange + update;
   const exchange = Math.min(...ranks.map((times) => times.exchange));
   const idle = inExchange - exchange;
-  const other = total - data - forwardBackward - inExchange - update;
-  return { total, data, forwardBackward, exchange, idle, update, other };
+  return { total, data, forwardBackward, exchange, idle, update };
 }

@@ -159,17 +159,16 @@ const COLUMNS = [
   { title: "exchange", align: "right" },
   { title: "idle", align: "right" },
   { title: "optimizer", align: "right" },
-  { title: "other", align: "right", givesWay: 1 },
 ] as const;
 
 function rowOf({ breakdown, ...point }: ModePoint): string[] {
-  const { data, forwardBackward, exchange, idle, update, other } = breakdown;
+  const { data, forwardBackward, exchange, idle, update } = breakdown;
   return [
     String(point.workers),
     String(point.globalBatch),
     point.imagesPerSecond.toFixed(1),
     `${(100 * point.efficiency).toFixed(0)} %`,
     point.stepMilliseconds.toFixed(1),
-    ...[data, forwardBackward, exchange, idle, update, other].map((time) => time.toFixed(1)),
+    ...[data, forwardBackward, exchange, idle, update].map((time) => time.toFixed(1)),
   ];
 }

@@ -4,6 +4,16 @@
  * @module
  */
 
+/** Milliseconds of the parts of one rank's step; they add up to the step. */
+export interface RankTimes {
+  /** Waiting for the next batch. */
+  readonly data: number;
+  readonly forwardBackward: number;
+  /** The all-reduce, waiting for slower ranks included. */
+  readonly exchange: number;
+  readonly update: number;
+}
+
 /** What one rank brings to a step. */
 export interface StepContribution {
   readonly epoch: number;
@@ -18,6 +28,8 @@ export interface StepContribution {
   readonly lossSum: number;
   /** Samples that were classified rightly. */
   readonly correct: number;
+  /** How long the step has taken so far; `exchange` and `update` are those of the step before. */
+  readonly times?: RankTimes;
 }
 
 /** What all ranks made together; the same on every rank, bit for bit. */
@@ -61,6 +73,15 @@ export interface StepTotals {
   /** The first rank whose own loss or vector is not finite, when there is one. */
   readonly worstRank?: number;
   readonly action: "continue" | "stop";
+  /** What each rank said of itself, in order. */
+  readonly ranks: readonly RankReport[];
+}
+
+/** One rank's part of a step, for people who watch. */
+export interface RankReport {
+  readonly samples: number;
+  /** As in {@linkcode StepContribution}. */
+  readonly times: RankTimes | undefined;
 }
 
 /** The coordinator's end of an all-reduce. */

@@ -130,7 +130,7 @@ export class NatsGradientExchange implements GradientExchange {
   }
 
   #publishContribution(contribution: StepContribution): void {
-    const { epoch, step, samples, weight, lossSum, correct } = contribution;
+    const { epoch, step, samples, weight, lossSum, correct, times = null } = contribution;
     const { bytes, chunkBytes } = this.#plan;
     this.#link.publish(this.#link.subjects.gradient(this.#rank), "contribution", {
       rank: this.#rank,
@@ -140,6 +140,7 @@ export class NatsGradientExchange implements GradientExchange {
       weight,
       lossSum: toWireNumber(lossSum),
       correct,
+      times,
       bytes,
       chunkBytes,
     });

@@ -9,7 +9,13 @@ import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Fields, type Header, toWireNumber } from "../protocol/messages.ts";
 import { chunkLength, type ChunkPlan, planChunks } from "./chunks.ts";
-import { compareSteps, type Reducer, type StepKey, type StepTotals } from "./gradient_exchange.ts";
+import {
+  compareSteps,
+  type RankReport,
+  type Reducer,
+  type StepKey,
+  type StepTotals,
+} from "./gradient_exchange.ts";
 import { RankInbox } from "./rank_inbox.ts";
 import { StepWait } from "./step_wait.ts";
 import { gatherTotals, type Totals } from "./totals.ts";
@@ -30,6 +36,8 @@ interface ReducingStep extends StepKey {
   readonly wait: StepWait<StepTotals>;
   /** Known as soon as every rank's contribution is here. */
   totals?: Totals;
+  /** Known with the totals. */
+  ranks: readonly RankReport[];
   /** Chunks that are summed and published. */
   published: number;
   result?: Fields<"result">;
@@ -97,7 +105,7 @@ export class NatsReducer implements Reducer {
       silence: (seconds) => this.#silenceError(seconds),
     });
     const previous = this.#step;
-    this.#step = { ...key, decide, wait, published: 0, finite: true };
+    this.#step = { ...key, decide, wait, ranks: [], published: 0, finite: true };
     this.#previous = previous?.result ? previous : undefined;
     this.#advance(this.#step);
     return await wait.result(signal);
@@ -180,6 +188,7 @@ export class NatsReducer implements Reducer {
   #gatherTotals(step: ReducingStep): Totals | undefined {
     try {
       const gathered = gatherTotals(this.#ranks, step);
+      if (gathered) step.ranks = gathered.ranks;
       if (gathered?.worstRank !== undefined) this.#notFinite(step, gathered.worstRank);
       return gathered?.totals;
     } catch (error) {
@@ -212,7 +221,7 @@ export class NatsReducer implements Reducer {
   #publishResult(step: ReducingStep): void {
     const totals = step.totals!;
     const action = step.decide();
-    const { finite, worstRank } = step;
+    const { finite, worstRank, ranks } = step;
     step.result = {
       epoch: step.epoch,
       step: step.step,
@@ -222,7 +231,7 @@ export class NatsReducer implements Reducer {
       finite,
     };
     this.#link.publish(this.#link.subjects.reduced, "result", step.result);
-    step.wait.finish({ ...totals, finite, worstRank, action });
+    step.wait.finish({ ...totals, finite, worstRank, action, ranks });
   }
 
   /** A rank asks again for sums; they stand in the frames until the next step's contributions are complete. */

@@ -5,7 +5,7 @@
  */
 import type { Fields } from "../protocol/messages.ts";
 import { chunkLength, type ChunkPlan } from "./chunks.ts";
-import { compareSteps, type StepKey } from "./gradient_exchange.ts";
+import { compareSteps, type RankTimes, type StepKey } from "./gradient_exchange.ts";
 import type { RankCounts } from "./totals.ts";
 
 /** Keeps a rank's chunks until they are summed, in memory that is used again and again. */
@@ -40,6 +40,9 @@ export class RankInbox implements RankCounts {
   }
   get correct(): number {
     return this.#contribution?.correct ?? 0;
+  }
+  get times(): RankTimes | undefined {
+    return this.#contribution?.times ?? undefined;
   }
 
   /** Whether the rank's contribution to this step is here. */

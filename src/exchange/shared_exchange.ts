@@ -118,7 +118,7 @@ export class SharedGradientExchange implements GradientExchange {
   }
 
   #publishContribution(contribution: StepContribution): void {
-    const { epoch, step, samples, weight, lossSum, correct } = contribution;
+    const { epoch, step, samples, weight, lossSum, correct, times = null } = contribution;
     this.#link.publish(this.#link.subjects.gradient(this.#rank), "contribution", {
       rank: this.#rank,
       epoch,
@@ -127,6 +127,7 @@ export class SharedGradientExchange implements GradientExchange {
       weight,
       lossSum: toWireNumber(lossSum),
       correct,
+      times,
       bytes: this.vector.length,
       chunkBytes: 0,
     });

@@ -7,7 +7,13 @@ import { LockstepError } from "../base/errors.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Fields, toWireNumber } from "../protocol/messages.ts";
 import { planChunks } from "./chunks.ts";
-import { compareSteps, type Reducer, type StepKey, type StepTotals } from "./gradient_exchange.ts";
+import {
+  compareSteps,
+  type RankReport,
+  type Reducer,
+  type StepKey,
+  type StepTotals,
+} from "./gradient_exchange.ts";
 import { RankInbox } from "./rank_inbox.ts";
 import { StepWait } from "./step_wait.ts";
 import { gatherTotals, type Totals } from "./totals.ts";
@@ -27,6 +33,8 @@ interface ReducingStep extends StepKey {
   readonly wait: StepWait<StepTotals>;
   /** Known as soon as every rank's contribution is here. */
   totals?: Totals;
+  /** Known with the totals. */
+  ranks: readonly RankReport[];
   reduce?: Fields<"reduce">;
   /** Ranks whose share of the sum is made. */
   readonly shards: Set<number>;
@@ -88,7 +96,7 @@ export class SharedReducer implements Reducer {
     });
     this.#previous = this.#step?.result ? this.#step : undefined;
     const shards = new Set<number>();
-    const step = { ...key, decide, wait, shards, worstRank: undefined, finite: true };
+    const step = { ...key, decide, wait, ranks: [], shards, worstRank: undefined, finite: true };
     this.#step = step;
     this.#gather(step);
     return await wait.result(signal);
@@ -124,6 +132,7 @@ export class SharedReducer implements Reducer {
       const gathered = gatherTotals(this.#ranks, step);
       if (!gathered) return;
       step.totals = gathered.totals;
+      step.ranks = gathered.ranks;
       if (gathered.worstRank !== undefined) this.#notFinite(step, gathered.worstRank);
     } catch (error) {
       return step.wait.fail(error);
@@ -156,11 +165,11 @@ export class SharedReducer implements Reducer {
   #publishResult(step: ReducingStep): void {
     const totals = step.totals!;
     const action = step.decide();
-    const { finite, worstRank, epoch, step: number } = step;
+    const { finite, worstRank, ranks, epoch, step: number } = step;
     const lossSum = toWireNumber(totals.lossSum);
     step.result = { epoch, step: number, ...totals, lossSum, action, finite };
     this.#link.publish(this.#link.subjects.reduced, "result", step.result);
-    step.wait.finish({ ...totals, finite, worstRank, action });
+    step.wait.finish({ ...totals, finite, worstRank, action, ranks });
   }
 
   /** A rank asks again for the word that it waits for. */

@@ -4,14 +4,13 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
-import { compareSteps, type StepKey } from "./gradient_exchange.ts";
+import { compareSteps, type RankReport, type StepKey } from "./gradient_exchange.ts";
 
 /** What one rank brings to the step that it is in, besides its vector. */
-export interface RankCounts {
+export interface RankCounts extends RankReport {
   readonly rank: number;
   /** The step that the rank is in, as far as its messages tell. */
   readonly place: StepKey | undefined;
-  readonly samples: number;
   readonly weight: number;
   readonly lossSum: number;
   readonly correct: number;
@@ -36,7 +35,7 @@ export interface Totals {
 export function gatherTotals(
   ranks: readonly RankCounts[],
   key: StepKey,
-): { totals: Totals; worstRank: number | undefined } | undefined {
+): { totals: Totals; ranks: RankReport[]; worstRank: number | undefined } | undefined {
   const ahead = ranks.find(({ place }) => place && compareSteps(place, key) > 0);
   if (ahead) {
     const { epoch, step } = ahead.place!;
@@ -54,6 +53,7 @@ export function gatherTotals(
       lossSum: sum(({ lossSum }) => lossSum),
       correct: sum(({ correct }) => correct),
     },
+    ranks: ranks.map(({ samples, times }) => ({ samples, times })),
     worstRank: ranks.find(({ lossSum }) => !Number.isFinite(lossSum))?.rank,
   };
 }

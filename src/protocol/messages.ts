@@ -8,7 +8,7 @@ import { z } from "zod";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 
 /** Version of the messages; raised whenever a message changes its meaning or its fields. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 const count = z.int().nonnegative();
 
@@ -41,6 +41,16 @@ const totals = {
   correct: count,
 };
 
+const milliseconds = z.number().nonnegative();
+
+/** Milliseconds of the parts of a rank's step. */
+const timesSchema = z.strictObject({
+  data: milliseconds,
+  forwardBackward: milliseconds,
+  exchange: milliseconds,
+  update: milliseconds,
+});
+
 /** The kinds' own fields. */
 const KINDS = {
   /** Worker → coordinator, repeated until it is answered. */
@@ -63,7 +73,15 @@ const KINDS = {
   /** Coordinator and workers, each second. */
   heartbeat: { ...position, activity: z.string() },
   /** Worker → coordinator: what the chunks that follow belong to; `chunkBytes` is 0 with shared memory. */
-  contribution: { rank: count, ...position, ...totals, bytes: count, chunkBytes: count },
+  contribution: {
+    rank: count,
+    ...position,
+    ...totals,
+    /** Of this step up to here, `exchange` and `update` of the one before; null when not measured. */
+    times: timesSchema.nullable(),
+    bytes: count,
+    chunkBytes: count,
+  },
   /** Coordinator → workers: add your shares of the vectors in shared memory, with these weights; null: without it. */
   reduce: { ...position, weights: z.array(z.number().nonnegative().nullable()) },
   /** Worker → coordinator: its share of the sum is made. */

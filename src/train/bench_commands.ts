@@ -72,15 +72,13 @@ export const allReduceTimesSchema = z.strictObject({
 /** One rank's times of an all-reduce. */
 export type AllReduceTimes = z.output<typeof allReduceTimesSchema>;
 
-/** Milliseconds of one step of one rank. */
+/** Milliseconds of one step of one rank; the parts add up to the step. */
 export const stepTimesSchema = z.strictObject({
   /** Waiting for the next batch. */
   data: milliseconds,
   forwardBackward: milliseconds,
   exchange: milliseconds,
   update: milliseconds,
-  /** From the wait for its batch to the wait for the next one. */
-  total: milliseconds,
 });
 
 /** Milliseconds of one step of one rank. */

@@ -7,10 +7,11 @@ import { randomSeed } from "../base/random.ts";
 import type { Config } from "../config/schema.ts";
 import type { Batch, Loader, SkippedSample } from "../data/loader.ts";
 import { planEpoch, stepsPerEpoch } from "../data/sampler.ts";
-import type { GradientExchange } from "../exchange/gradient_exchange.ts";
+import type { GradientExchange, RankTimes, StepResult } from "../exchange/gradient_exchange.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import type { LocalTotals, Replica } from "./replica.ts";
+import { StepClock } from "./step_clock.ts";
 
 /** A worker's place among the workers of a run. */
 export interface Place {
@@ -56,6 +57,14 @@ export interface TrainingParts extends EpochParts {
   readonly loader: Loader;
 }
 
+/** Who looks on while a rank trains. */
+export interface StepObserver {
+  /** A step begins: its batch is here. */
+  onBegin(step: number): void;
+  /** A step has ended. */
+  onEnd?(step: number, times: RankTimes, result: StepResult): void;
+}
+
 /** What a rank did in an epoch. */
 export interface EpochOutcome {
   /** Optimizer steps taken. */
@@ -70,13 +79,11 @@ export interface EpochOutcome {
  * Trains an epoch, or what is left of it: for each step gradients of this rank's rows, all-reduce, update.
  * All ranks end at the same step: when the plan does, when the coordinator says so, or before an update that
  * isn't finite.
- *
- * @param onStep Called when a step begins, with its number
  */
 export async function trainEpoch(
   parts: EpochParts,
   { epoch, startStep, optimizerSteps }: EpochSpan,
-  onStep: (step: number) => void,
+  observer: StepObserver,
   signal?: AbortSignal,
 ): Promise<EpochOutcome> {
   const { config, globalBatch, place, replica, loader, samples: length, exchange } = parts;
@@ -86,20 +93,26 @@ export async function trainEpoch(
   const skipped: SkippedSample[] = [];
   let steps = 0;
   let position = 0;
+  const clock = new StepClock();
 
   for await (const batch of loader.batches(plan, epoch, { seed, signal, reuse: true })) {
     const { step, globalRows, rowOffset } = plan[position++];
-    onStep(step);
+    clock.lap("data");
+    observer.onBegin(step);
     skipped.push(...batch.skipped);
     const totals = await gradientsOf(replica, batch, {
       seed: [randomSeed(seed, "step", epoch, step), randomSeed(seed, "step", step, epoch)],
       globalRows,
       rowOffset,
     });
+    clock.lap("forwardBackward");
+    const samples = batch.labels.length;
+    const { vector } = replica;
     const reduced = await exchange.allReduce(
-      { epoch, step, samples: batch.labels.length, vector: replica.vector, ...totals },
+      { epoch, step, samples, vector, ...totals, times: clock.known },
       signal,
     );
+    clock.lap("exchange");
     if (!reduced.finite) return { steps, skipped, notFinite: step };
     // A step whose pictures were all unreadable has no gradient.
     if (reduced.samples > 0) {
@@ -109,6 +122,8 @@ export async function trainEpoch(
       await replica.applyUpdate(reduced.vector, { rates, step: optimizerSteps + steps + 1 });
       steps++;
     }
+    clock.lap("update");
+    observer.onEnd?.(step, clock.next(), reduced);
     if (reduced.action === "stop") break;
   }
   return { steps, skipped };

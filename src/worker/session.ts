@@ -143,8 +143,8 @@ export class Session {
   async #trainEpoch(args: Json): Promise<Json> {
     const { heartbeat, signal } = this.#options;
     const span = epochSpanSchema.parse(args);
-    const onStep = (step: number) => heartbeat.at(span.epoch, step);
-    const { steps, skipped, notFinite } = await trainEpoch(this.#parts, span, onStep, signal);
+    const observer = { onBegin: (step: number) => heartbeat.at(span.epoch, step) };
+    const { steps, skipped, notFinite } = await trainEpoch(this.#parts, span, observer, signal);
     return {
       steps,
       skipped: skipped.map((sample) => ({ ...sample })),

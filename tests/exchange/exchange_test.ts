@@ -44,6 +44,7 @@ for (const kind of ["nats", "shared-memory"] as const) {
           finite: true,
           worstRank: undefined,
           action: "continue",
+          ranks: contributions.map(({ samples, times }) => ({ samples, times })),
         });
       }
     });
@@ -168,7 +169,7 @@ Deno.test("SharedReducer says its last word again to a rank that missed it", asy
   // A worker that hears nothing at first: it sends from a link of its own, and listens only later.
   const mute = await rig.open("rank 0");
   const own = contribution(0, 0, 4);
-  const { vector: _, ...totals } = own;
+  const { vector: _, ...totals } = { ...own, times: null };
   const subject = mute.subjects.gradient(0);
   mute.publish(subject, "contribution", { rank: 0, ...totals, bytes: BYTES, chunkBytes: 0 });
   const reduced = reducer.reduce({ epoch: 1, step: 0 }, () => "stop");
@@ -198,7 +199,7 @@ Deno.test("SharedReducer ignores late and foreign messages, and names another mo
     assert.deepEqual(floatsOf(first.vector), reference(contributions));
   }
   const waiting = bench.reducer.reduce({ epoch: 2, step: 0 }, () => "continue");
-  const counts = { samples: 1, weight: 1, lossSum: 1, correct: 1 };
+  const counts = { samples: 1, weight: 1, lossSum: 1, correct: 1, times: null };
   const other = { rank: 1, epoch: 2, step: 0, ...counts, bytes: 8, chunkBytes: 0 };
   forger.publish(subject, "contribution", other);
   await assert.rejects(waiting, { message: /^Rank 1 exchanges 8 bytes, the coordinator \d+ in/ });

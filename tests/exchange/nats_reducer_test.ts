@@ -129,7 +129,7 @@ Deno.test("reduce() fails when a rank is in a later step, or exchanges another m
   const reduced = bench.reducer.reduce({ epoch: 2, step: 0 }, () => "continue");
   const differs = assert.rejects(reduced, { message: /^Rank 0 exchanges 8 bytes in chunks of / });
   link.publish(link.subjects.gradient(0), "contribution", {
-    ...{ rank: 0, epoch: 2, step: 0, samples: 1, weight: 1, lossSum: 1, correct: 1 },
+    ...{ rank: 0, epoch: 2, step: 0, samples: 1, weight: 1, lossSum: 1, correct: 1, times: null },
     ...{ bytes: 8, chunkBytes: 8 },
   });
   await differs;

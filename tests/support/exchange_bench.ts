@@ -75,6 +75,7 @@ export function contribution(rank: number, step: number, samples: number, floats
     vector: new Uint8Array(values.buffer),
     lossSum: 0.1 * (rank + 1),
     correct: rank,
+    times: { data: rank, forwardBackward: 2.5, exchange: step, update: 0.5 },
   } satisfies StepContribution;
 }
 
