@@ -41,7 +41,7 @@ export { createModel, type ModelOptions } from "./src/models/create_model.ts";
 export type { TransformInput } from "./src/data/transform_specs.ts";
 export type { ClassAccuracy } from "./src/metrics/confusion.ts";
 export type { LoadReport } from "./src/models/state_dict.ts";
-export type { EpochRecord, History } from "./src/reports/history.ts";
+export type { EpochRecord, History } from "./src/records/history.ts";
 export type { Prediction } from "./src/reports/predictions.ts";
 export type {
   DownloadEvent,

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { globalBatchSize } from "../config/checks.ts";
-import { type History, HISTORY_FILE, readHistory } from "../reports/history.ts";
+import { type History, HISTORY_FILE, readHistory } from "../records/history.ts";
 import {
   type Checkpoint,
   type CheckpointFacts,

@@ -4,7 +4,7 @@
  * @module
  */
 import type { TopLevelSpec } from "vega-lite";
-import type { EpochRecord, History } from "./history.ts";
+import type { EpochRecord, History } from "../records/history.ts";
 import { COLOURS, PLOT_CONFIG, specAsSvg, writePlot } from "./plot.ts";
 
 /** Size of one panel's plot area, in pixels of the SVG. */

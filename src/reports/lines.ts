@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { EpochRecord } from "./history.ts";
+import type { EpochRecord } from "../records/history.ts";
 
 /** Narrowest and widest bar, in characters. */
 const BAR_WIDTHS = { least: 6, most: 40 };

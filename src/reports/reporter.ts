@@ -4,7 +4,7 @@
  * @module
  */
 import type { ProgressEvent } from "../provision/progress.ts";
-import type { EpochRecord } from "./history.ts";
+import type { EpochRecord } from "../records/history.ts";
 
 /** How far a download or another part of the set-up is. */
 export type DownloadEvent = ProgressEvent;

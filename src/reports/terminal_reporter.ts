@@ -15,7 +15,7 @@ import {
   formatTimeLeft,
 } from "./lines.ts";
 import type { DownloadEvent, Phase, PhaseProgress, Reporter, Summary } from "./reporter.ts";
-import type { EpochRecord } from "./history.ts";
+import type { EpochRecord } from "../records/history.ts";
 import { printable, standardStream, styled, type TerminalStream } from "./terminal_stream.ts";
 
 /** Lines of a worker that are kept for the case that it fails. */

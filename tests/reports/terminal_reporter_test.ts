@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import type { EpochRecord } from "../../src/reports/history.ts";
+import type { EpochRecord } from "../../src/records/history.ts";
 import { terminalReporter } from "../../src/reports/terminal_reporter.ts";
 import { printable, type TerminalStream } from "../../src/reports/terminal_stream.ts";
 import { inPseudoTerminal, screenLines } from "./pseudo_terminal.ts";
