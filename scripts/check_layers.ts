@@ -17,7 +17,7 @@ export const LEVELS: readonly (readonly string[])[] = [
   ["engine", "protocol", "provision", "records"],
   ["models", "weights", "data", "optim", "exchange", "metrics"],
   ["config"],
-  ["train", "dashboard", "reports"],
+  ["train", "dashboard", "loggers", "reports"],
   ["coordinator", "worker"],
   ["bench"],
   ["commands"],

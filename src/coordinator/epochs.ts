@@ -7,6 +7,7 @@ import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { planEpoch } from "../data/sampler.ts";
 import { confusionMatrix, overallAccuracy } from "../metrics/confusion.ts";
+import type { RankReport } from "../exchange/gradient_exchange.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { COMMANDS, epochOutcomeSchema, shardScoresSchema } from "../train/commands.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
@@ -61,8 +62,8 @@ export interface SpanOptions {
   readonly until: number;
   /** Asked at each step; when true, the step is the last one. */
   readonly shouldStop: () => boolean;
-  /** Called after each step with its own sums. */
-  readonly onStep: (step: number, sums: Totals) => void;
+  /** Called after each step with its own sums, and what each rank says of it. */
+  readonly onStep: (step: number, sums: Totals, ranks: readonly RankReport[]) => void;
 }
 
 /**
@@ -103,7 +104,7 @@ export async function trainEpoch(
     samples += count;
     stopped = reduced.action === "stop";
     step++;
-    onStep(step, { lossSum, weight, correct, count });
+    onStep(step, { lossSum, weight, correct, count }, reduced.ranks);
     reporter.progress({ done: done + samples, loss: totals.lossSum / totals.weight });
   }
   const outcomes = (await replies).map(({ result }) => epochOutcomeSchema.parse(result));

@@ -27,6 +27,15 @@ export interface LivenessOptions {
 
 const STRAGGLER_MS = 5_000;
 
+/** Where a worker said it was, and how long ago. */
+export interface SignOfLife extends Fields<"heartbeat"> {
+  readonly rank: number;
+  readonly pid: number;
+  readonly host: string;
+  /** Milliseconds since it was heard. */
+  readonly silentMs: number;
+}
+
 /** What is known of one worker. */
 interface Watched extends JoinedWorker {
   readonly watch: SilenceWatch;
@@ -99,6 +108,13 @@ export class Liveness {
     return this.#watched[rank]?.last;
   }
 
+  /** The last sign of life of each worker that gave one. */
+  signs(): SignOfLife[] {
+    return this.#watched.flatMap(({ rank, pid, host, last, watch }) =>
+      last ? [{ ...last, rank, pid, host, silentMs: watch.silentMs }] : []
+    );
+  }
+
   /** Stops watching: call it before the workers are told to leave. */
   close(): void {
     this.#closed = true;
@@ -107,12 +123,15 @@ export class Liveness {
     for (const { watch } of this.#watched) watch.stop();
   }
 
-  #onHeartbeat(from: string, { epoch, step, activity }: Fields<"heartbeat">): void {
+  #onHeartbeat(
+    from: string,
+    { epoch, step, activity, residentBytes }: Fields<"heartbeat">,
+  ): void {
     const watched = this.#watched.find(({ rank }) => from === `rank ${rank}`);
     if (!watched) return;
     watched.watch.heard();
     watched.warned = false;
-    watched.last = { epoch, step, activity };
+    watched.last = { epoch, step, activity, residentBytes };
   }
 
   #onSilence(watched: Watched, silentMs: number): void {

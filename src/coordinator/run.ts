@@ -5,11 +5,12 @@
  */
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
-import { InterruptedError } from "../base/errors.ts";
+import { InterruptedError, messageOf } from "../base/errors.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 import { LOCKSTEP_VERSION, NATS_SERVER_VERSION } from "../base/versions.ts";
 import { checkConfig } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
+import type { LoggerStart } from "../loggers/logger.ts";
 import { describeEnvironment, writeEnvironment } from "../reports/environment.ts";
 import { EventLog } from "../records/event_log.ts";
 import type { History } from "../records/history.ts";
@@ -23,7 +24,8 @@ import { Crew, failedRank } from "./crew.ts";
 import { writeBatchPicture } from "./pictures.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { openRunCache } from "./run_cache.ts";
-import { bestPath, resume, saveLast, startPosition } from "./run_state.ts";
+import { bestPath, type Position, resume, saveLast, startPosition } from "./run_state.ts";
+import { RunWatch } from "./run_watch.ts";
 import { runEpochs } from "./training.ts";
 
 /** How to run. */
@@ -60,7 +62,9 @@ export interface TrainResult {
  * @throws {InterruptedError} (or the signal's other reason) after an orderly stop
  */
 export async function train(config: Config, options: TrainOptions = {}): Promise<TrainResult> {
-  const { reporter = silentReporter(), verbose, signal } = options;
+  const { verbose, signal } = options;
+  const watch = new RunWatch(options.reporter ?? silentReporter(), config.workers);
+  const { reporter } = watch;
   const started = performance.now();
   checkConfig(config);
   const run = await orAborted(prepareRun(config, { reporter, verbose, signal }), signal);
@@ -77,8 +81,10 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     folder,
   });
   using events = new EventLog(folder);
+  await using _watch = watch;
   try {
     const position = resumed?.position ?? startPosition();
+    await watch.open(loggerStart(folder, run, position));
     if (!resumed) await writeStart(folder, run);
     if (!options.resume) await pointLatest(config.out, folder);
     reporter.info(`Run folder: ${folder}`);
@@ -98,8 +104,9 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
       ...(natsServer ? { natsServer } : {}),
     });
     events.append("joined", { workers: crew.workers });
+    watch.listenTo(() => crew.signsOfLife());
     await crew.callAll(COMMANDS.loadState, null, { payload: replica.exportState(), signal });
-    await runEpochs({ run, crew, reporter, folder, history, events, signal }, position);
+    await runEpochs({ run, crew, reporter, folder, history, events, watch, signal }, position);
 
     if (cache) reporter.info(cache.report());
     const { seconds, bestEpoch: epoch, bestAccuracy: accuracy } = summary();
@@ -115,7 +122,8 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     const rank = failedRank(error);
     if (rank !== undefined) reporter.workerFailed(rank);
     if (error instanceof InterruptedError) reporter.summary({ ...summary(), interrupted: true });
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
+    watch.failed(error);
     events.append(error instanceof InterruptedError ? "interrupted" : "failed", { message });
     throw error;
   }
@@ -147,6 +155,13 @@ function emptyHistory(config: Config): History {
     best: { epoch: 0, accuracy: NaN },
     workers: config.workers,
   };
+}
+
+/** What the loggers are told at the beginning. */
+function loggerStart(folder: string, run: PreparedRun, position: Position): LoggerStart {
+  const { config, folder: { classes }, stepsPerEpoch } = run;
+  const step = (position.epoch - 1) * stepsPerEpoch + position.step;
+  return { folder, config, classes, stepsPerEpoch, step };
 }
 
 /** What a run folder holds before the first step. */

@@ -5,6 +5,7 @@
  */
 import { perClassAccuracy } from "../metrics/confusion.ts";
 import { featureCacheBytes } from "../config/schema.ts";
+import type { RankReport } from "../exchange/gradient_exchange.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import { writeCurves } from "../reports/curves.ts";
 import type { EventLog } from "../records/event_log.ts";
@@ -25,6 +26,7 @@ import {
 } from "./epochs.ts";
 import { writePredictionsPicture } from "./pictures.ts";
 import type { PreparedRun } from "./prepare.ts";
+import type { RunWatch } from "./run_watch.ts";
 import { nextEpoch, type Position, saveBest, saveLast } from "./run_state.ts";
 
 /** Milliseconds that a step may take to end after an interruption, before it is given up. */
@@ -38,6 +40,7 @@ export interface RunContext extends EpochContext {
   readonly folder: string;
   readonly history: History;
   readonly events: EventLog;
+  readonly watch: RunWatch;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -61,10 +64,12 @@ export async function runEpochs(context: RunContext, position: Position): Promis
     kept = validated.features;
     const { totals } = position;
     const { loss, accuracy, count } = validated;
-    history.validations.push({ ...pointAt(position, train.length), loss, accuracy });
+    const point = { ...pointAt(position, train.length), loss, accuracy };
+    history.validations.push(point);
+    context.watch.loggers.validation(point);
     await recordEpoch(context, position, validated, {
       epoch,
-      learningRate: lastRate(context.run, epoch),
+      learningRate: rateAt(context.run, epoch, context.run.stepsPerEpoch - 1),
       train: { loss: totals.lossSum / totals.weight, accuracy: totals.correct / totals.count },
       validation: { loss, accuracy, count },
       seconds: position.seconds + (performance.now() - start) / 1000,
@@ -106,18 +111,21 @@ async function trainSpan(
   { epoch, step: startStep, optimizerSteps, totals }: Position,
   until: number,
 ): Promise<TrainedEpoch> {
-  const { run, history, signal } = context;
+  const { run, history, watch, signal } = context;
   const every = run.config.train.logEverySteps ?? Math.ceil(run.stepsPerEpoch / LOSS_POINTS);
   const seen = { ...totals };
   let recent = { lossSum: 0, weight: 0 };
-  const onStep = (step: number, sums: Totals) => {
+  const onStep = (step: number, sums: Totals, ranks: readonly RankReport[]) => {
+    watch.step(sums, ranks);
     seen.count += sums.count;
     recent = { lossSum: recent.lossSum + sums.lossSum, weight: recent.weight + sums.weight };
     if (recent.weight === 0 || (step % every !== 0 && step < until)) return;
     const point = pointAt({ epoch, step, totals: seen }, run.folder.train.length);
     history.losses.push({ ...point, loss: recent.lossSum / recent.weight });
+    watch.point({ ...point, learningRate: rateAt(run, epoch, step - 1) });
     recent = { lossSum: 0, weight: 0 };
   };
+  watch.begin();
   const patience = impatient(signal);
   const shouldStop = () => signal?.aborted ?? false;
   return await trainEpoch(
@@ -134,7 +142,7 @@ async function validateWithin(
   position: Position,
   secondsPerStep?: number,
 ): Promise<void> {
-  const { run, history, reporter, events, signal } = context;
+  const { run, history, reporter, events, watch, signal } = context;
   const { epoch, step, totals } = position;
   const validated = await validate(context, epoch, signal ?? new AbortController().signal);
   reportSkipped(context, validated.skipped);
@@ -142,6 +150,7 @@ async function validateWithin(
   const point = { ...pointAt(position, run.folder.train.length), loss, accuracy };
   history.validations.push(point);
   events.append("validation", point);
+  watch.loggers.validation(point);
   reporter.info(validationLine({
     epoch,
     step,
@@ -161,11 +170,10 @@ function pointAt(
   return { examples: (epoch - 1) * samples + totals.count, epoch, step };
 }
 
-/** The learning rate of an epoch's last step. */
-function lastRate({ config, stepsPerEpoch }: PreparedRun, epoch: number): number {
+/** The learning rate of a step, counted from 0. */
+function rateAt({ config, stepsPerEpoch }: PreparedRun, epoch: number, step: number): number {
   const { schedule, lr, epochs } = config.train;
-  const place = { epoch, step: stepsPerEpoch - 1 };
-  return learningRateAt(schedule, lr, place, { epochs, stepsPerEpoch });
+  return learningRateAt(schedule, lr, { epoch, step }, { epochs, stepsPerEpoch });
 }
 
 /** Brings the workers' state into the coordinator's replica. */
@@ -191,7 +199,7 @@ function impatient(signal: AbortSignal | undefined): { signal: AbortSignal; end:
 
 /** Puts an epoch on record: history, best checkpoint, plots. */
 async function recordEpoch(
-  { run, reporter, folder, history, events }: RunContext,
+  { run, reporter, folder, history, events, watch }: RunContext,
   position: Position,
   validated: Validated,
   record: EpochRecord,
@@ -216,6 +224,7 @@ async function recordEpoch(
   await writeCurves(folder, history);
   await writeLossCurve(folder, history);
   events.append("epoch", { ...record });
+  watch.loggers.epoch(record);
   reporter.epochDone(record, config.train.epochs, isBest);
 }
 

@@ -25,6 +25,11 @@ export class SilenceWatch {
     }, TICK_MS);
   }
 
+  /** Milliseconds of silence so far. */
+  get silentMs(): number {
+    return this.#silentMs;
+  }
+
   /** The partner was heard. */
   heard(): void {
     this.#silentMs = 0;

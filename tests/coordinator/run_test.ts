@@ -39,8 +39,11 @@ Deno.test("train() leaves a run folder with everything in it", () =>
       "losses.csv",
       "losses.png",
       "losses.svg",
+      "metrics.csv",
+      "metrics.jsonl",
       "predictions.csv",
       "predictions.png",
+      "run.log",
     ]);
     assert.match(basename(run), /^\d{8}-\d{6}-tiny$/);
     assert.equal(await Deno.realPath(join(folder, "runs", "latest")), await Deno.realPath(run));
