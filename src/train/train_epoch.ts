@@ -123,7 +123,8 @@ export async function trainEpoch(
       steps++;
     }
     clock.lap("update");
-    observer.onEnd?.(step, clock.next(), reduced);
+    const times = clock.next(); // also when nobody asks for them: the clock must go on
+    observer.onEnd?.(step, times, reduced);
     if (reduced.action === "stop") break;
   }
   return { steps, skipped };
