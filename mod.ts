@@ -39,9 +39,11 @@ export { EngineError, type StatusCode } from "./src/engine/status.ts";
 export { MODEL_NAMES, type ModelName } from "./src/models/config.ts";
 export { createModel, type ModelOptions } from "./src/models/create_model.ts";
 export type { TransformInput } from "./src/data/transform_specs.ts";
+export type { LoggerStart, OpenLogger, RunLogger } from "./src/loggers/logger.ts";
 export type { ClassAccuracy } from "./src/metrics/confusion.ts";
 export type { LoadReport } from "./src/models/state_dict.ts";
-export type { EpochRecord, History } from "./src/records/history.ts";
+export type { EpochRecord, History, ValidationPoint } from "./src/records/history.ts";
+export type { MetricsPoint, RankMetrics } from "./src/records/metrics_log.ts";
 export type { Prediction } from "./src/reports/predictions.ts";
 export type {
   DownloadEvent,

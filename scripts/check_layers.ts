@@ -15,9 +15,9 @@ import { fromFileUrl, PROJECT_ROOT, readText, sourceFiles } from "./files.ts";
 export const LEVELS: readonly (readonly string[])[] = [
   ["base"],
   ["engine", "protocol", "provision", "records"],
-  ["models", "weights", "data", "optim", "exchange", "metrics"],
+  ["models", "weights", "data", "optim", "exchange", "metrics", "loggers"],
   ["config"],
-  ["train", "dashboard", "loggers", "reports"],
+  ["train", "dashboard", "reports"],
   ["coordinator", "worker"],
   ["bench"],
   ["commands"],

@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { dataSchema } from "../data/config.ts";
+import { loggersSchema } from "../loggers/config.ts";
 import { modelSchema } from "../models/config.ts";
 import { foreignKeys, optimizerConfig, optimizerShape, ownKeys } from "../optim/config.ts";
 import { lossShape } from "../optim/loss.ts";
@@ -95,6 +96,7 @@ export const configSchema = z.strictObject({
   exchange: z.enum(["auto", "shared-memory", "nats"]).default("auto"),
   nats: natsSchema.prefault({}),
   liveness: livenessSchema.prefault({}),
+  loggers: loggersSchema.prefault({}),
 });
 
 /** A config as it may be written: keys with a default may be left out. */

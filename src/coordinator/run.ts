@@ -10,7 +10,8 @@ import { writeFileAtomically } from "../base/paths.ts";
 import { LOCKSTEP_VERSION, NATS_SERVER_VERSION } from "../base/versions.ts";
 import { checkConfig } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
-import type { LoggerStart } from "../loggers/logger.ts";
+import type { LoggerStart, OpenLogger } from "../loggers/logger.ts";
+import type { NamedLogger } from "../loggers/logger_set.ts";
 import { describeEnvironment, writeEnvironment } from "../reports/environment.ts";
 import { EventLog } from "../records/event_log.ts";
 import type { History } from "../records/history.ts";
@@ -34,6 +35,8 @@ export interface TrainOptions {
   readonly reporter?: Reporter;
   /** Folder of a run to go on with, from its `checkpoints/last`. */
   readonly resume?: string;
+  /** Take the run's numbers, beside the loggers of the config. */
+  readonly loggers?: readonly OpenLogger[];
   /** Let TensorFlow write its notices. */
   readonly verbose?: boolean;
   /** Ends the run at the next step, with a checkpoint. */
@@ -84,8 +87,11 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   await using _watch = watch;
   try {
     const position = resumed?.position ?? startPosition();
-    await watch.open(loggerStart(folder, run, position));
-    if (!resumed) await writeStart(folder, run);
+    await watch.open(loggerStart(folder, run, position), await loggersOf(config, options));
+    if (!resumed) {
+      await writeStart(folder, run);
+      await watch.picture("batch", 0);
+    }
     if (!options.resume) await pointLatest(config.out, folder);
     reporter.info(`Run folder: ${folder}`);
     events.append(resumed ? "resumed" : "started", { epoch: position.epoch, step: position.step });
@@ -155,6 +161,17 @@ function emptyHistory(config: Config): History {
     best: { epoch: 0, accuracy: NaN },
     workers: config.workers,
   };
+}
+
+/** The loggers of the config, and those that the caller brings. */
+async function loggersOf(
+  { loggers }: Config,
+  { loggers: more = [] }: TrainOptions,
+): Promise<NamedLogger[]> {
+  const own = more.map((open, index) => ({ name: open.name || `${index + 1}th`, open }));
+  if (!loggers.tensorboard) return own;
+  const { openTensorBoard } = await import("../loggers/tensorboard.ts");
+  return [{ name: "TensorBoard", open: openTensorBoard }, ...own];
 }
 
 /** What the loggers are told at the beginning. */

@@ -4,7 +4,9 @@
  *
  * @module
  */
+import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
+import { exists } from "../base/paths.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
 import type { LoggerStart } from "../loggers/logger.ts";
 import { LoggerSet, type NamedLogger } from "../loggers/logger_set.ts";
@@ -33,6 +35,7 @@ export class RunWatch implements AsyncDisposable {
   readonly #meter: StepMeter;
   readonly #stack = new AsyncDisposableStack();
   readonly #since = new Date().toISOString();
+  #folder: string | undefined;
   #signs: SignsOfLife = () => [];
   #gpus: GpuWatch | undefined;
   #phase: Phase | undefined;
@@ -55,6 +58,7 @@ export class RunWatch implements AsyncDisposable {
     this.#log.open(folder);
     this.#stack.use(this.#log);
     this.#gpus = this.#stack.use(await GpuWatch.start());
+    this.#folder = folder;
     const own = { name: "metrics", open: openMetricsLogger };
     await this.loggers.open([own, ...loggers], start);
     this.#stack.defer(() => this.loggers.close());
@@ -95,6 +99,13 @@ export class RunWatch implements AsyncDisposable {
       return residentBytes === undefined ? own : { ...own, residentBytes };
     });
     this.loggers.metrics({ ...point, ranks });
+  }
+
+  /** A picture of the run folder, `<name>.png`, is new. */
+  async picture(name: string, step: number): Promise<void> {
+    const path = join(this.#folder!, `${name}.png`);
+    if (!await exists(path)) return; // none of its pictures could be read
+    this.loggers.picture(name, await Deno.readFile(path), step);
   }
 
   /** The run has failed. */

@@ -26,10 +26,15 @@ class Mean {
   }
 
   take(): number {
-    if (this.#count > 0) this.#last = this.#sum / this.#count;
+    if (this.#count > 0) this.#last = rounded(this.#sum / this.#count);
     this.#sum = this.#count = 0;
     return this.#last;
   }
+}
+
+/** Clocks aren't better than this, and lines stay short. */
+function rounded(value: number): number {
+  return Math.round(value * 1000) / 1000;
 }
 
 const partMeans = () => ({
@@ -87,7 +92,7 @@ export class StepMeter {
     const seconds = Math.max(1e-6, (this.#now() - this.#since) / 1000);
     const ranks = this.#ranks.map((own, rank) => rankPoint(own, rank, seconds));
     const meanOf = (part: keyof RankTimes) =>
-      ranks.reduce((sum, { ms }) => sum + ms[part], 0) / ranks.length;
+      rounded(ranks.reduce((sum, { ms }) => sum + ms[part], 0) / ranks.length);
     const ms = {
       data: meanOf("data"),
       forwardBackward: meanOf("forwardBackward"),
@@ -102,8 +107,8 @@ export class StepMeter {
       ...place,
       loss: lossSum / weight,
       accuracy: count > 0 ? correct / count : NaN,
-      imagesPerSecond: count / seconds,
-      ms: { ...ms, total: Object.values(ms).reduce((sum, part) => sum + part, 0) },
+      imagesPerSecond: rounded(count / seconds),
+      ms: { ...ms, total: rounded(Object.values(ms).reduce((sum, part) => sum + part, 0)) },
       ranks,
       ...more,
     };
@@ -130,7 +135,7 @@ function rankPoint(
   return {
     rank,
     samples,
-    imagesPerSecond: samples / seconds,
+    imagesPerSecond: rounded(samples / seconds),
     ms: {
       data: ms.data.take(),
       forwardBackward: ms.forwardBackward.take(),

@@ -219,6 +219,9 @@ async function recordEpoch(
     await saveBest(folder, run, position, accuracy);
     await writePredictions(folder, predictionsOf(run, validated));
     await writePredictionsPicture(folder, run, epoch, validated.predictions);
+    const step = epoch * run.stepsPerEpoch;
+    await watch.picture("predictions", step);
+    watch.loggers.picture("confusion", await drawConfusion(validated.confusion, run, epoch), step);
   }
   await writeHistory(folder, history);
   await writeCurves(folder, history);
@@ -226,6 +229,16 @@ async function recordEpoch(
   events.append("epoch", { ...record });
   watch.loggers.epoch(record);
   reporter.epochDone(record, config.train.epochs, isBest);
+}
+
+/** The confusion matrix of an epoch, for loggers that show pictures. */
+async function drawConfusion(
+  matrix: number[][],
+  { config, folder: { classes } }: PreparedRun,
+  epoch: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const { confusionPng } = await import("../reports/confusion_picture.ts");
+  return await confusionPng(matrix, classes, `${config.name}: validation after epoch ${epoch}`);
 }
 
 /** What the model makes of each validation picture that could be read. */

@@ -44,6 +44,7 @@ Deno.test("train() leaves a run folder with everything in it", () =>
       "predictions.csv",
       "predictions.png",
       "run.log",
+      "tensorboard",
     ]);
     assert.match(basename(run), /^\d{8}-\d{6}-tiny$/);
     assert.equal(await Deno.realPath(join(folder, "runs", "latest")), await Deno.realPath(run));
