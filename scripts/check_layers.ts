@@ -14,7 +14,7 @@ import { fromFileUrl, PROJECT_ROOT, readText, sourceFiles } from "./files.ts";
 /** Folders of `src/`, lowest level first; entries (`workers/`, `mod.ts`, …) stand above them all. */
 export const LEVELS: readonly (readonly string[])[] = [
   ["base"],
-  ["engine", "protocol", "provision", "records"],
+  ["engine", "protocol", "provision", "records", "web"],
   ["models", "weights", "data", "optim", "exchange", "metrics", "loggers"],
   ["config"],
   ["train", "dashboard", "reports"],
