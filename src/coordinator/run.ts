@@ -26,6 +26,7 @@ import { writeBatchPicture } from "./pictures.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { openRunCache } from "./run_cache.ts";
 import { bestPath, type Position, resume, saveLast, startPosition } from "./run_state.ts";
+import { openDashboard } from "./run_dashboard.ts";
 import { RunWatch } from "./run_watch.ts";
 import { runEpochs } from "./training.ts";
 
@@ -83,6 +84,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     bestEpoch: history.best.epoch,
     folder,
   });
+  await using _dashboard = await openDashboard(config, folder, reporter);
   using events = new EventLog(folder);
   await using _watch = watch;
   try {
