@@ -84,7 +84,12 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     bestEpoch: history.best.epoch,
     folder,
   });
-  await using _dashboard = await openDashboard(config, folder, reporter);
+  await using _dashboard = await openDashboard(
+    config,
+    folder,
+    reporter,
+    (line) => options.reporter?.info(line),
+  );
   using events = new EventLog(folder);
   await using _watch = watch;
   try {

@@ -11,6 +11,7 @@ import type { Reporter } from "../reports/reporter.ts";
 /**
  * Serves the runs beside `folder`, that run first, and says where.
  *
+ * @param say Shows the address, which may hold the token: to people, not to the run's log
  * @returns Nothing where the config doesn't ask for it
  * @throws {UsageError} when the port that was asked for is taken
  */
@@ -18,6 +19,7 @@ export async function openDashboard(
   { dashboard }: Config,
   folder: string,
   reporter: Reporter,
+  say: (line: string) => void,
 ): Promise<AsyncDisposable | undefined> {
   if (dashboard === false) return undefined;
   const { Dashboard } = await import("../dashboard/server.ts");
@@ -28,6 +30,6 @@ export async function openDashboard(
     ...(dashboard === true ? {} : dashboard),
     onError: (error) => reporter.warn(`The dashboard failed to answer: ${messageOf(error)}`),
   });
-  reporter.info(`Dashboard: ${server.url}`);
+  say(`Dashboard: ${server.url}`);
   return server;
 }

@@ -61,7 +61,7 @@ export async function runPage(summary: RunSummary, config: string): Promise<stri
         <section aria-labelledby="progress-title">
           <h2 id="progress-title" class="visually-hidden">Progress</h2>
           <div class="card bars">
-          ${progressBar("epoch", "This epoch")}
+          ${progressBar("epoch", "Now")}
           ${progressBar("run", "The whole run")}
         </div>
           <dl class="tiles" id="tiles">${TILES.map(([key, label]) =>
@@ -76,7 +76,7 @@ export async function runPage(summary: RunSummary, config: string): Promise<stri
         </section>
         <section aria-labelledby="curves-title">
           <h2 id="curves-title">Curves</h2>
-          <div class="grid">
+          <div class="grid wide">
           ${figure("loss", "Loss", "Training and validation loss against the pictures seen.")}
           ${figure(
             "accuracy",
@@ -143,7 +143,7 @@ export async function runPage(summary: RunSummary, config: string): Promise<stri
         </section>
         <section aria-labelledby="epochs-title">
           <h2 id="epochs-title">Epochs</h2>
-          <div class="card scroll" tabindex="0" role="region" aria-label="Epochs">
+          <div class="card scroll tall" tabindex="0" role="region" aria-label="Epochs">
             <table id="epochs">
               <thead>
                 <tr>
@@ -371,7 +371,7 @@ function progressBar(id: string, label: string): Html {
 function picture(address: string, label: string): Html {
   return html`
     <figure class="card"><figcaption class="note">${label}</figcaption>
-      <img data-picture="${address}" src="${address}" alt="${label}" loading="lazy"></figure>
+      <img data-picture="${address}" src="${address}" alt="${label}"></figure>
   `;
 }
 

@@ -6,6 +6,8 @@ globalThis.lockstepFeed = (() => {
   /** Points that are kept of a run: of more, every second one of the older half goes. */
   const MOST_POINTS = 4000;
   const MOST_LINES = 400;
+  /** Last points whose ranks are kept. */
+  const RECENT = 5;
   const RETRY_MS = 3000;
 
   /** How the states are called and coloured; pages.ts has the same. */
@@ -33,6 +35,7 @@ globalThis.lockstepFeed = (() => {
       this.validations = [];
       this.log = [];
       this.latest = null;
+      this.recent = [];
       this.state = this.summary.state;
       this.status = null;
       this.message = null;
@@ -73,7 +76,11 @@ globalThis.lockstepFeed = (() => {
         if (!last || isLater(point, last)) this.points.push(point);
       }
       const latest = points.findLast(({ ranks }) => ranks);
-      if (latest) this.latest = latest;
+      if (latest) {
+        this.latest = latest;
+        const alike = this.recent.filter(({ ranks }) => ranks.length === latest.ranks.length);
+        this.recent = [...alike, latest].slice(-RECENT);
+      }
       if (this.points.length > MOST_POINTS) {
         const half = this.points.length >> 1;
         this.points = this.points.filter((_, index) => index >= half || index % 2 === 0);

@@ -35,6 +35,15 @@
 
   const places = { label: "Training pictures seen", format: "integer" };
 
+  /** The first steps trace the network, which would leave no room for all others: the axis ends below them. */
+  const capped = (points) => {
+    const totals = points.map(({ ms }) => ms.total).sort((a, b) => a - b);
+    const high = totals[Math.floor(0.95 * (totals.length - 1))];
+    if (totals.length < 10 || totals.at(-1) < 3 * high) return {};
+    const power = 10 ** Math.floor(Math.log10(high * 1.5));
+    return { max: [2, 5, 10, 20].find((digit) => digit * power >= high * 1.5) * power };
+  };
+
   const drawCurves = () => {
     const { points, validationPoints } = run;
     const x = { ...places, values: points.map(({ examples }) => examples) };
@@ -85,7 +94,7 @@
     show("parts", {
       kind: "stack",
       x,
-      y: { label: "Milliseconds per step", format: "ms", min: 0 },
+      y: { label: "Milliseconds per step", format: "ms", min: 0, ...capped(points) },
       series: PARTS.map(([key, label, colour]) => ({
         label,
         colour,
@@ -212,7 +221,14 @@
   const drawRanks = () => {
     const { latest } = run;
     if (!latest) return;
-    const own = latest.ranks.map(({ ms }) => ms.data + ms.forwardBackward);
+    // A mean over some points: a rank that is slow once isn't a slow rank.
+    const own = latest.ranks.map((_, rank) =>
+      run.recent.reduce(
+        (sum, { ranks }) => sum + ranks[rank].ms.data + ranks[rank].ms.forwardBackward,
+        0,
+      ) /
+      run.recent.length
+    );
     const middle = [...own].sort((a, b) => a - b)[(own.length - 1) >> 1];
     const least = Math.min(...latest.ranks.map(({ ms }) => ms.exchange));
     const rows = latest.ranks.map(({ rank, imagesPerSecond, samples, ms }, index) => {
@@ -260,7 +276,7 @@
     } else {
       const rows = status.workers.map((worker) => {
         const isSilent = worker.silentMs >= STRAGGLER_MS;
-        const sign = `${FORMATS.number(worker.silentMs / 1000)} s ago`;
+        const sign = `${(worker.silentMs / 1000).toFixed(1)} s ago`;
         const doing = worker.activity === "trainEpoch" ? "training" : worker.activity;
         return make(
           "tr",
