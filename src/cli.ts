@@ -16,6 +16,10 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "Train, fine-tune or feature-extract an image classifier",
     load: async () => (await import("./commands/train.ts")).runTrain,
   },
+  report: {
+    summary: "Write the report of runs anew, from their files",
+    load: async () => (await import("./commands/report.ts")).runReport,
+  },
   setup: {
     summary: "Fetch what training needs: libtensorflow, nats-server, photos, weights",
     load: async () => (await import("./commands/setup.ts")).runSetup,

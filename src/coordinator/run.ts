@@ -24,11 +24,13 @@ import { threadsPerWorker } from "../train/job.ts";
 import { Crew, failedRank } from "./crew.ts";
 import { writeBatchPicture } from "./pictures.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
+import { ReportWriter } from "./report_writer.ts";
 import { openRunCache } from "./run_cache.ts";
 import { bestPath, type Position, resume, saveLast, startPosition } from "./run_state.ts";
 import { openDashboard } from "./run_dashboard.ts";
 import { RunWatch } from "./run_watch.ts";
 import { runEpochs } from "./training.ts";
+import { warningReporter } from "./warning_reporter.ts";
 
 /** How to run. */
 export interface TrainOptions {
@@ -92,6 +94,9 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   );
   using events = new EventLog(folder);
   await using _watch = watch;
+  const reports = new ReportWriter({ run, folder, history, reporter });
+  // Pictures that are left out have events of their own: what else is warned of comes from these two.
+  const watched = warningReporter(reporter, (message) => events.append("warning", { message }));
   try {
     const position = resumed?.position ?? startPosition();
     await watch.open(loggerStart(folder, run, position), await loggersOf(config, options));
@@ -105,26 +110,28 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     signal?.throwIfAborted();
 
     const { replica, natsServer } = run;
-    using cache = openRunCache(config, run.folder, reporter);
+    using cache = openRunCache(config, run.folder, watched);
     const job = cache ? { ...run.job, cache: cache.place } : run.job;
     const vectorBytes = replica.vectorBytes;
     await using crew = await Crew.assemble({
       config,
       job,
       vectorBytes,
-      reporter,
+      reporter: watched,
       signal,
       ...(natsServer ? { natsServer } : {}),
     });
     events.append("joined", { workers: crew.workers });
     watch.listenTo(() => crew.signsOfLife());
     await crew.callAll(COMMANDS.loadState, null, { payload: replica.exportState(), signal });
-    await runEpochs({ run, crew, reporter, folder, history, events, watch, signal }, position);
+    const context = { run, crew, reporter, folder, history, events, watch, reports, signal };
+    await runEpochs(context, position);
 
     if (cache) reporter.info(cache.report());
     const { seconds, bestEpoch: epoch, bestAccuracy: accuracy } = summary();
     events.append("finished", { seconds, best: { epoch, accuracy } });
-    reporter.summary(summary());
+    const report = await reports.atEnd({ pictures: true });
+    reporter.summary({ ...summary(), ...(report ? { report } : {}) });
     return {
       folder,
       history,
@@ -134,10 +141,13 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   } catch (error) {
     const rank = failedRank(error);
     if (rank !== undefined) reporter.workerFailed(rank);
-    if (error instanceof InterruptedError) reporter.summary({ ...summary(), interrupted: true });
     const message = messageOf(error);
     watch.failed(error);
-    events.append(error instanceof InterruptedError ? "interrupted" : "failed", { message });
+    const interrupted = error instanceof InterruptedError;
+    events.append(interrupted ? "interrupted" : "failed", { message });
+    const report = await reports.atEnd({ pictures: false });
+    if (interrupted) reporter.summary({ ...summary(), interrupted, ...(report ? { report } : {}) });
+    else if (report) reporter.info(`Report: ${report}`);
     throw error;
   }
 }

@@ -26,6 +26,7 @@ import {
 } from "./epochs.ts";
 import { writePredictionsPicture } from "./pictures.ts";
 import type { PreparedRun } from "./prepare.ts";
+import type { ReportWriter } from "./report_writer.ts";
 import type { RunWatch } from "./run_watch.ts";
 import { nextEpoch, type Position, saveBest, saveLast } from "./run_state.ts";
 
@@ -41,6 +42,7 @@ export interface RunContext extends EpochContext {
   readonly history: History;
   readonly events: EventLog;
   readonly watch: RunWatch;
+  readonly reports: ReportWriter;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -199,7 +201,7 @@ function impatient(signal: AbortSignal | undefined): { signal: AbortSignal; end:
 
 /** Puts an epoch on record: history, best checkpoint, plots. */
 async function recordEpoch(
-  { run, reporter, folder, history, events, watch }: RunContext,
+  { run, reporter, folder, history, events, watch, reports }: RunContext,
   position: Position,
   validated: Validated,
   record: EpochRecord,
@@ -229,6 +231,7 @@ async function recordEpoch(
   events.append("epoch", { ...record });
   watch.loggers.epoch(record);
   reporter.epochDone(record, config.train.epochs, isBest);
+  await reports.afterEpoch();
 }
 
 /** The confusion matrix of an epoch, for loggers that show pictures. */

@@ -43,6 +43,8 @@ export interface Summary {
   bestEpoch: number;
   /** The run folder. */
   folder: string;
+  /** Path of its report, where that was written. */
+  report?: string;
   /** Whether it was ended by a signal. */
   interrupted?: boolean;
 }

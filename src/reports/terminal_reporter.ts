@@ -147,7 +147,7 @@ class TerminalReporter implements Reporter {
 
   summary(summary: Summary): void {
     this.#endLive();
-    const { interrupted, bestEpoch, folder } = summary;
+    const { interrupted, bestEpoch, folder, report } = summary;
     const time = formatDuration(summary.seconds);
     const result = bestEpoch > 0
       ? `best validation accuracy ${
@@ -156,6 +156,7 @@ class TerminalReporter implements Reporter {
       : "no epoch was finished";
     this.#print(this.#out, `${interrupted ? "Interrupted after" : "Done in"} ${time}: ${result}`);
     this.info(`Run folder: ${folder}`);
+    if (report) this.info(`Report: ${report}`);
     if (interrupted) this.info(`Go on with: deno task train --resume ${folder}`);
   }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Html, html } from "./html.ts";
+import { type Html, html, type HtmlValue } from "./html.ts";
 
 /** How values are written: a share as percent, milliseconds, pictures per second, … */
 export type ValueFormat =
@@ -44,6 +44,8 @@ export interface ChartSeries {
   readonly colour: SeriesColour;
   /** A line in dashes: told apart without its colour. */
   readonly dash?: boolean;
+  /** A thin, pale line: the values behind a mean. */
+  readonly faint?: boolean;
   /** Dots at the values; unless set, where there is room for them. */
   readonly points?: boolean;
   /** Dots alone, without a line. */
@@ -90,7 +92,7 @@ export interface ChartFigure {
   readonly title: string;
   /** What to see, in a sentence: read out in place of the picture. */
   readonly summary: string;
-  readonly note?: Html | string;
+  readonly note?: HtmlValue;
 }
 
 /** The markup of a chart. */

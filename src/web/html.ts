@@ -39,6 +39,7 @@ const ENTITIES: Record<string, string> = {
 /** Where escaping would not be enough: an attribute without quotes, a handler, a style, a tag's name, a script. */
 const UNSAFE_PLACE =
   /<[a-z][^<>]*=\s*$|<[a-z][^<>]*\s(?:on\w+|style)\s*=\s*(?:"[^"]*|'[^']*)$|<\/?$|<(script|style)\b(?:(?!<\/\1).)*$/is;
+const IN_QUOTES = /<[a-z][^<>]*=\s*(?:"[^"]*|'[^']*)$/i;
 const URL_PLACE = /\s(?:href|src|action|formaction|poster)\s*=\s*["']$/i;
 const SAFE_URL = /^(?:https?:|data:image\/|#|\.{0,2}\/|[^:]*$)/i;
 
@@ -63,6 +64,9 @@ export function html(strings: TemplateStringsArray, ...values: HtmlValue[]): Htm
     literal += strings[index];
     if (UNSAFE_PLACE.test(literal)) {
       throw new TypeError(`No value may stand after ${JSON.stringify(literal.slice(-40))}`);
+    }
+    if (value instanceof Html && IN_QUOTES.test(literal)) {
+      throw new TypeError(`No tags may stand after ${JSON.stringify(literal.slice(-40))}`);
     }
     if (URL_PLACE.test(literal)) checkAddress(String(value));
     text += render(value) + strings[index + 1];

@@ -79,6 +79,12 @@ globalThis.lockstepCharts = (() => {
     return element;
   };
 
+  /** Classes of the small square that stands for a series. */
+  const swatchOf = ({ pointsOnly, dash, faint, colour }) => {
+    const shape = pointsOnly ? "dot" : dash ? "dashed" : faint ? "faint" : "";
+    return `swatch ${shape} back-${colour}`;
+  };
+
   /** All values over one axis: [x, values of the first series, …], with null where there is nothing. */
   const aligned = (spec) => {
     if (spec.series.every(({ x }) => !x)) {
@@ -116,16 +122,19 @@ globalThis.lockstepCharts = (() => {
   /** uPlot's options of one series. */
   const seriesOptions = (
     spec,
-    { label, colour: name, dash, points, pointsOnly, values },
+    { label, colour: name, dash, faint, points, pointsOnly, values },
     isShown,
   ) => {
     const stack = spec.kind === "stack";
-    const stroke = () => isShown() ? seriesColour(name) : "transparent";
+    const stroke = () => {
+      if (!isShown()) return "transparent";
+      return faint ? withAlpha(seriesColour(name), 0.4) : seriesColour(name);
+    };
     const count = values.filter((value) => value !== null).length;
     return {
       label,
       stroke,
-      width: pointsOnly ? 0 : stack ? 1 : 2,
+      width: pointsOnly ? 0 : stack || faint ? 1 : 2,
       ...(pointsOnly ? { paths: () => null } : {}),
       ...(dash ? { dash: [6, 4] } : {}),
       ...(stack ? { fill: () => withAlpha(seriesColour(name), 0.75) } : {}),
@@ -322,8 +331,7 @@ globalThis.lockstepCharts = (() => {
         const button = make("button", "legend-item");
         button.type = "button";
         button.setAttribute("aria-pressed", "true");
-        const swatch = make("span", `swatch ${series.dash ? "dashed" : ""} back-${series.colour}`);
-        if (series.pointsOnly) swatch.classList.add("dot");
+        const swatch = make("span", swatchOf(series));
         swatch.setAttribute("aria-hidden", "true");
         button.append(swatch, make("bdi", "", series.label));
         button.addEventListener("click", () => this.toggle(index, button));
@@ -342,14 +350,14 @@ globalThis.lockstepCharts = (() => {
     /** Name and value of each series that has one at a place. */
     valuesAt(index) {
       const write = FORMATS[this.spec.y.format];
-      const values = this.spec.series.flatMap(({ label, colour }, series) => {
-        const value = this.raw[series + 1][index];
-        if (!this.shown[series] || value === null || value === undefined) return [];
-        return [{ label, colour, text: write(value), value }];
+      const values = this.spec.series.flatMap((series, layer) => {
+        const value = this.raw[layer + 1][index];
+        if (!this.shown[layer] || value === null || value === undefined) return [];
+        return [{ label: series.label, swatch: swatchOf(series), text: write(value), value }];
       });
       if (this.spec.kind !== "stack" || values.length < 2) return values;
       const total = values.reduce((sum, { value }) => sum + value, 0);
-      return [...values.reverse(), { label: "Total", text: write(total) }];
+      return [...values.reverse(), { label: "Total", swatch: "swatch", text: write(total) }];
     }
 
     /** The place in words: "Epoch 3". */
@@ -363,10 +371,10 @@ globalThis.lockstepCharts = (() => {
       const hidden = idx === null || idx === undefined || left < 0 || this.empty;
       this.tip.hidden = hidden;
       if (hidden) return;
-      const rows = this.valuesAt(idx).map(({ label, colour, text }) => {
+      const rows = this.valuesAt(idx).map(({ label, swatch, text }) => {
         const row = make("div", "tip-row");
         row.append(
-          make("span", colour === undefined ? "swatch" : `swatch back-${colour}`),
+          make("span", swatch),
           make("bdi", "", label),
           make("strong", "", text),
         );
