@@ -54,7 +54,8 @@ export async function runPage(summary: RunSummary, config: string): Promise<stri
             <h1>${foreignName(name)}</h1>
             <p class="note">${foreignName(model)} · <span class="name">${id}</span></p>
           </div>
-          <p class="states">${stateBadge(summary.state)}
+          <p class="states"><a class="button" id="report" href="${address}/report.html" hidden>Report</a>
+          ${stateBadge(summary.state)}
           <span class="badge" id="connection" hidden>Not connected</span></p>
         </div>
         <div class="callout bad" id="message" role="status" hidden></div>
@@ -167,12 +168,13 @@ export async function runPage(summary: RunSummary, config: string): Promise<stri
         </section>
         <section aria-labelledby="pictures-title">
           <h2 id="pictures-title">Pictures</h2>
+          <p class="note" id="no-pictures">None yet.</p>
           <div class="grid pictures">
           ${picture(
-            `${address}/predictions.png`,
+            "predictions.png",
             "Validation pictures with predicted and true class, as of the best epoch",
           )}
-          ${picture(`${address}/batch.png`, "The first training batch, augmented and labelled")}
+          ${picture("batch.png", "The first training batch, augmented and labelled")}
         </div>
         </section>
         <section aria-labelledby="log-title">
@@ -368,10 +370,12 @@ function progressBar(id: string, label: string): Html {
   `;
 }
 
-function picture(address: string, label: string): Html {
+function picture(name: string, label: string): Html {
   return html`
-    <figure class="card"><figcaption class="note">${label}</figcaption>
-      <img data-picture="${address}" src="${address}" alt="${label}"></figure>
+    <figure class="card" hidden>
+      <figcaption class="note">${label}</figcaption>
+      <img data-picture="${name}" alt="${label}">
+    </figure>
   `;
 }
 

@@ -18,6 +18,13 @@ export interface News {
   readonly data: unknown;
 }
 
+/** Pictures of a run folder that the dashboard shows. */
+export const PICTURES = ["batch.png", "predictions.png"];
+/** The report of a run, which it opens. */
+export const REPORT = "report.html";
+
+const SHOWN_FILES = [...PICTURES, REPORT];
+
 /** Bytes that are read at a time: what waits for a slow reader is no more. */
 const PIECE = 256 * 1024;
 /** Bytes of the log that a new reader gets. */
@@ -156,10 +163,20 @@ export class RunFeed {
     else if (lines.length > 0) news.push({ type: "log", data: lines });
     const status = await readLiveStatus(this.#path);
     const state: RunState = stateOf(this.#events, status);
-    const live = JSON.stringify({ state, status: status ?? null });
-    if (live !== this.#live) news.push({ type: "live", data: { state, status: status ?? null } });
+    const data = { state, status: status ?? null, files: await this.#files() };
+    const live = JSON.stringify(data);
+    if (live !== this.#live) news.push({ type: "live", data });
     this.#live = live;
     return news;
+  }
+
+  /** When each of the files that can be looked at was made, in milliseconds since 1970. */
+  async #files(): Promise<Record<string, number>> {
+    const entries = await Promise.all(SHOWN_FILES.map(async (name) => {
+      const stat = await Deno.lstat(join(this.#path, name)).catch(() => undefined);
+      return stat?.isFile ? [[name, stat.mtime?.getTime() ?? 0]] : [];
+    }));
+    return Object.fromEntries(entries.flat());
   }
 
   /** Events that an earlier reader had: the state of the run depends on them. */

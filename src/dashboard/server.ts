@@ -13,7 +13,7 @@ import { encodeMessage, KEEP_ALIVE, streamBody } from "./event_stream.ts";
 import { Guard, isLoopback } from "./guard.ts";
 import { comparePage, missingPage, policyOf, runPage, runsPage } from "./pages.ts";
 import { PROMETHEUS_TYPE, prometheusText, type ScrapedRun } from "./prometheus.ts";
-import { RunFeed } from "./run_feed.ts";
+import { PICTURES, REPORT, RunFeed } from "./run_feed.ts";
 import { readConfig, RunList, type RunSummary } from "./run_list.ts";
 
 /** Where the dashboard listens unless told otherwise. */
@@ -50,8 +50,15 @@ const MOST_COMPARED = 8;
 /** Milliseconds that readers get for the last news. */
 const LAST_NEWS_MS = 1_000;
 
-/** Pictures of a run folder that are shown; nothing else of it is. */
-const PICTURES = ["batch.png", "predictions.png"];
+/** Headers of the files of a run folder that are shown; no others are. */
+const PICTURE = { "Content-Type": "image/png" };
+/** Whatever the file holds, it is a stranger to the dashboard: it can't read runs with the reader's rights. */
+const PAGE_ALONE = {
+  "Content-Type": "text/html; charset=utf-8",
+  "Content-Security-Policy":
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; " +
+    "img-src data:; frame-ancestors 'none'",
+};
 
 /** A running dashboard. */
 export class Dashboard implements AsyncDisposable {
@@ -133,7 +140,8 @@ export class Dashboard implements AsyncDisposable {
       const summary = await this.#runs.summary(id);
       if (summary) return page(await runPage(summary, await configText(this.#runs, id)));
     }
-    if (kind === "files" && PICTURES.includes(file)) return await this.#picture(id, file);
+    if (kind === "files" && PICTURES.includes(file)) return await this.#file(id, file, PICTURE);
+    if (kind === "files" && file === REPORT) return await this.#file(id, file, PAGE_ALONE);
     return await notFound(path);
   }
 
@@ -146,12 +154,12 @@ export class Dashboard implements AsyncDisposable {
     return page(await comparePage(chosen.flat()));
   }
 
-  async #picture(id: string, file: string): Promise<Response> {
-    const path = await this.#runs.pathOf(id);
-    const picture = path && join(path, file);
-    const stat = picture && await Deno.lstat(picture).catch(() => undefined);
-    if (!picture || !stat || !stat.isFile) return text(404, "There is no such picture");
-    return new Response(await Deno.readFile(picture), { headers: { "Content-Type": "image/png" } });
+  async #file(id: string, name: string, headers: Record<string, string>): Promise<Response> {
+    const folder = await this.#runs.pathOf(id);
+    const path = folder && join(folder, name);
+    const stat = path && await Deno.lstat(path).catch(() => undefined);
+    if (!path || !stat || !stat.isFile) return text(404, "There is no such file");
+    return new Response(await Deno.readFile(path), { headers });
   }
 
   /** What is new in some runs, from where the reader was. */

@@ -38,6 +38,7 @@ globalThis.lockstepFeed = (() => {
       this.recent = [];
       this.state = this.summary.state;
       this.status = null;
+      this.files = {};
       this.message = null;
       this.started = null;
       this.ended = null;

@@ -326,7 +326,23 @@
     );
   };
 
-  /* Epochs, pictures, log */
+  /* Files, epochs, log */
+
+  const shownFiles = {};
+  const showFiles = () => {
+    const link = byId("report");
+    link.hidden = run.state === "running" || run.files["report.html"] === undefined;
+    for (const image of document.querySelectorAll("img[data-picture]")) {
+      const name = image.dataset.picture;
+      const version = run.files[name];
+      image.closest("figure").hidden = version === undefined;
+      if (version === undefined || shownFiles[name] === version) continue;
+      shownFiles[name] = version;
+      // New pictures have old addresses.
+      image.src = `/files/${encodeURIComponent(summary.id)}/${name}?of=${version}`;
+    }
+    byId("no-pictures").hidden = document.querySelector(".pictures figure:not([hidden])") !== null;
+  };
 
   let shownEpochs = "";
   const drawEpochs = () => {
@@ -355,18 +371,7 @@
     byId("epochs").tBodies[0].replaceChildren(
       ...rows.length > 0 ? rows : [emptyRow(8, "No epoch is done yet.")],
     );
-    for (const image of document.querySelectorAll("img[data-picture]")) {
-      // New pictures have old addresses.
-      image.src = `${image.dataset.picture}?after=${best?.epoch ?? 0}`;
-    }
   };
-
-  for (const image of document.querySelectorAll("img[data-picture]")) {
-    const show = () => image.closest("figure").hidden = image.complete && image.naturalWidth === 0;
-    image.addEventListener("load", show);
-    image.addEventListener("error", show);
-    show();
-  }
 
   let shownLog;
   const drawLog = () => {
@@ -388,6 +393,7 @@
 
   const draw = () => {
     drawProgress();
+    showFiles();
     drawCurves();
     drawRanks();
     drawProcesses();
