@@ -88,17 +88,20 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     const { replica, natsServer } = run;
     using cache = openRunCache(config, run.folder, reporter);
     const job = cache ? { ...run.job, cache: cache.place } : run.job;
-    const vectorBytes = replica.vectorBytes;
+    const { vectorBytes, regions } = replica.state;
     await using crew = await Crew.assemble({
       config,
       job,
-      vectorBytes,
+      vectors: { vectorBytes, regions },
       reporter,
       signal,
       ...(natsServer ? { natsServer } : {}),
     });
     events.append("joined", { workers: crew.workers });
-    await crew.callAll(COMMANDS.loadState, null, { payload: replica.exportState(), signal });
+    await crew.callAll(COMMANDS.loadState, null, {
+      payload: replica.state.exportState().bytes,
+      signal,
+    });
     await runEpochs({ run, crew, reporter, folder, history, events, signal }, position);
 
     if (cache) reporter.info(cache.report());
@@ -186,7 +189,7 @@ function announce({ config, engine, folder, replica }: PreparedRun, reporter: Re
       `${folder.val.length} for validation, ${folder.classes.length} classes ` +
       `(${folder.classes.join(", ")})`,
   );
-  const { trainable } = replica;
+  const { trainable } = replica.state;
   const learned = trainable.reduce((sum, { variable }) => sum + variable.size, 0);
   const names = trainable.map(({ name, torchShape }) => `  ${name} [${torchShape.join(", ")}]`);
   reporter.info(
