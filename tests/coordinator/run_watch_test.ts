@@ -33,7 +33,11 @@ Deno.test("train() tells loggers what metrics.jsonl holds: losses of the history
       close: () => void seen.push("closed"),
     };
     const started = performance.now();
-    const config = tinyConfig(root, { workers: 2, train: { epochs: 3, batchSize: 4 } });
+    const config = tinyConfig(root, {
+      workers: 2,
+      liveness: { lostAfter: 60 },
+      train: { epochs: 3, batchSize: 4 },
+    });
     const { folder: run, history } = await train(config, { loggers: [() => logger] });
     const elapsed = performance.now() - started;
     assert.deepEqual(await readMetrics(run), points);
@@ -77,7 +81,11 @@ Deno.test("metrics.jsonl, metrics.csv and TensorBoard's files know no step twice
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
     await makePictures(root);
-    const config = tinyConfig(root, { workers: 1, train: { epochs: 20, batchSize: 4 } });
+    const config = tinyConfig(root, {
+      workers: 1,
+      liveness: { lostAfter: 60 },
+      train: { epochs: 20, batchSize: 4 },
+    });
     const run = await (async () => {
       await using killed = await startTrain(folder, config);
       await killed.seen(/epoch +2\//);

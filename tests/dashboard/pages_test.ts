@@ -27,6 +27,18 @@ async function seeText(page: Page, selector: string, pattern: RegExp): Promise<v
   assert.fail(`${selector} doesn't show ${pattern}, but: ${text}`);
 }
 
+/** Waits until so many epochs are in the table. */
+async function seeEpochs(page: Page, count: number): Promise<void> {
+  const deadline = performance.now() + 120_000;
+  let text: string | null = null;
+  while (performance.now() < deadline) {
+    text = await page.textContent("#epochs tbody th, #epochs tbody td");
+    if (parseInt(text ?? "") >= count) return;
+    await delay(50);
+  }
+  assert.fail(`The table of epochs doesn't reach ${count}, but: ${text}`);
+}
+
 const tile = (key: string) => `[data-tile="${key}"]`;
 
 browserTest(
@@ -214,19 +226,37 @@ for (const colorScheme of ["light", "dark"] as const) {
 }
 
 browserTest(
+  "an address that leads nowhere gets a page that says so",
+  () =>
+    withTemporaryFolder(async (folder) => {
+      await using dashboard = new Dashboard({ folder, port: 0 });
+      await withPage({ allowErrors: true }, async (page) => {
+        const response = await page.goto(`${dashboard.url}runs/${encodeURIComponent(EVIL)}`);
+        assert.equal(response?.status(), 404);
+        await seeText(page, "main", /<img src=x onerror=alert\(1\)> leads nowhere/);
+        await assertAccessible(page, "nowhere");
+      });
+    }),
+);
+
+browserTest(
   "train --dashboard shows a real run while it trains, after a reload, and when it is resumed",
   () =>
     withTemporaryFolder(async (folder) => {
       const root = join(folder, "pictures");
       await makePictures(root, { classes: ["dark", EVIL.replaceAll("/", "")] });
       const port = freePort();
-      const config = tinyConfig(root, { workers: 2, train: { epochs: 300, batchSize: 4 } });
+      const config = tinyConfig(root, {
+        workers: 2,
+        train: { epochs: 300, batchSize: 4 },
+        liveness: { lostAfter: 60 }, // a browser and three processes on a busy machine
+      });
       await using training = await startTrain(folder, config, ["--dashboard", String(port)]);
       await training.seen(new RegExp(`Dashboard: http://127\\.0\\.0\\.1:${port}/`));
       await withPage({ allowErrors: true }, async (page) => {
         await page.goto(`http://127.0.0.1:${port}/`);
         await seeText(page, "#state", /^Running$/);
-        await seeText(page, "#epochs tbody", /^[2-9]/);
+        await seeEpochs(page, 2);
         await seeText(page, "#workers tbody", /Rank 1/);
         await seeText(page, "#log", /onerror=alert/);
         await page.reload();
@@ -238,9 +268,9 @@ browserTest(
         const run = await newestRun(join(folder, "runs"));
         const epochs = await page.locator("#epochs tbody tr").count();
         await using resumed = startCommand(["train", "--resume", run], folder);
-        await resumed.seen(/Dashboard: /);
+        await resumed.seen(/epoch +\d+\//);
         await seeText(page, "#state", /^Running$/);
-        await seeText(page, "#epochs tbody", new RegExp(`^${epochs + 1}`));
+        await seeEpochs(page, epochs + 1);
         assert.equal(await page.locator("img[src=x]").count(), 0);
       });
     }),
