@@ -67,6 +67,7 @@ export async function startCoordinator(options: CoordinatorRigOptions): Promise<
     workers: joined,
     spawned: workers,
     lostAfter,
+    joinTimeout: 60,
     onStraggler: (message) => warnings.push(message),
   });
   const commands = await CommandClient.open(link, desk, options.count);
