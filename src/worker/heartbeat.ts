@@ -31,7 +31,9 @@ export async function startHeartbeat(
 ): Promise<Heartbeat> {
   const lost = new AbortController();
   const watch = new SilenceWatch((silentMs) => {
-    const limit = watch.everHeard ? settings.lostAfter : Math.max(settings.lostAfter, FIRST_SIGN);
+    const limit = watch.everHeard || link.serverGone
+      ? settings.lostAfter
+      : Math.max(settings.lostAfter, FIRST_SIGN);
     if (silentMs < 1000 * limit || lost.signal.aborted) return;
     const seconds = Math.round(silentMs / 1000);
     const what = link.serverGone
