@@ -40,7 +40,9 @@ export async function scanClassFolders(
   }
   if (val.length === 0) {
     throw new UsageError(
-      `Folder ${where} has no pictures of ${list(classes)}: name a folder with a folder of pictures for each class`,
+      `Folder ${where} has no pictures of ${
+        list(classes)
+      }: name a folder with a folder of pictures for each class`,
     );
   }
   return {

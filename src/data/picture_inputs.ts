@@ -6,7 +6,7 @@
 import { glob } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
-import { fetchPicture, type FetchLimits, shownUrl } from "../provision/remote_picture.ts";
+import { type FetchLimits, fetchPicture, shownUrl } from "../provision/remote_picture.ts";
 import { DEFAULT_MAX_PIXELS } from "./config.ts";
 import { DataError } from "./data_error.ts";
 import { decodeImage } from "./decode.ts";

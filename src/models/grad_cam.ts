@@ -44,7 +44,9 @@ export function lastFeatureMap(model: tf.LayersModel): FeatureMap {
     [node] = node.inputs;
   }
   if (node.inputs.length === 0) {
-    throw new UsageError(`Grad-CAM needs convolutions, but ${model.name} has none: leave --explain out`);
+    throw new UsageError(
+      `Grad-CAM needs convolutions, but ${model.name} has none: leave --explain out`,
+    );
   }
   const { name } = node;
   return {

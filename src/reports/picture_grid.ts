@@ -9,7 +9,7 @@
 import { Image } from "imagescript";
 import { writeFileAtomically } from "../base/paths.ts";
 import { FONT_FAMILY, type FontFiles, fontFiles } from "./font.ts";
-import { escapeXml, renderSvg } from "./svg_picture.ts";
+import { escapeXml, renderSvg, textWidth } from "./svg_picture.ts";
 
 /** One picture of a grid. */
 export interface Tile {
@@ -168,7 +168,8 @@ function unmultiplied(pixels: Uint8Array): Uint8ClampedArray {
 
 /** One line, or two broken before a parenthesis, between words or after a hyphen, each no wider than `width`. */
 function breakTitle(text: string, width: number, size: number, fonts: FontFiles): string[] {
-  const fits = (line: string) => textWidth(line, size, fonts) <= width;
+  const weight = weightOf(size);
+  const fits = (line: string) => textWidth(line, size, fonts, weight) <= width;
   const title = text.trim();
   if (title === "") return [];
   if (fits(title)) return [title];
@@ -194,13 +195,6 @@ function ellipsis(text: string, fits: (line: string) => boolean): string {
   return cut(least);
 }
 
-/** Width of the text's ink in pixels. */
-function textWidth(text: string, size: number, fonts: FontFiles): number {
-  const svg = svgOf(1, 1, textElement(text, 0, 0, size, "#000000"));
-  const box = renderSvg(svg, fonts).getBBox();
-  return box ? box.x + box.width : 0;
-}
-
 function textElement(
   text: string,
   x: number,
@@ -209,9 +203,13 @@ function textElement(
   colour: string,
   anchor: "start" | "middle" = "start",
 ): string {
-  const weight = size === HEADING.size ? "bold" : "normal";
+  const weight = weightOf(size);
   return `<text x="${x}" y="${y}" font-family="${FONT_FAMILY}" font-size="${size}" ` +
     `font-weight="${weight}" fill="${colour}" text-anchor="${anchor}">${escapeXml(text)}</text>`;
+}
+
+function weightOf(size: number): "bold" | "normal" {
+  return size === HEADING.size ? "bold" : "normal";
 }
 
 function svgOf(width: number, height: number, content: string): string {

@@ -162,7 +162,9 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
 }
 
 /** A checkpoint of another version is whole, but not for this program. */
-function refuseOtherVersion(json: { checkpointVersion?: unknown; lockstep?: unknown } | null): void {
+function refuseOtherVersion(
+  json: { checkpointVersion?: unknown; lockstep?: unknown } | null,
+): void {
   const version = json?.checkpointVersion;
   if (typeof version !== "number" || version === CHECKPOINT_VERSION) return;
   throw new Error(

@@ -47,7 +47,11 @@ export type DetailedPrediction =
     /** The picture as the network saw it. */
     readonly view: RgbImage;
     /** Where the network sees the first class, when asked for. */
-    readonly map?: { readonly height: number; readonly width: number; readonly values: Float32Array };
+    readonly map?: {
+      readonly height: number;
+      readonly width: number;
+      readonly values: Float32Array;
+    };
   };
 
 /** How to predict. */

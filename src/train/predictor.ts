@@ -9,7 +9,7 @@ import { tensorFrom } from "../engine/transfer.ts";
 import { type FeatureMap, gradCam, lastFeatureMap } from "../models/grad_cam.ts";
 import { applyModel, classesOf } from "../models/heads.ts";
 import { parametersOf } from "../models/parameters.ts";
-import { type Ranking, rank, readRanking } from "./scores.ts";
+import { rank, type Ranking, readRanking } from "./scores.ts";
 
 /** Pictures [n, height, width, 3], normalized. */
 export interface PictureBatch {
@@ -81,8 +81,10 @@ export class Predictor implements Disposable {
     const values = result.dataSync() as Float32Array;
     tf.dispose([images, chosen, result]);
     const size = height * width;
-    const maps = Array.from({ length: count }, (_, row) =>
-      values.slice(row * size, (row + 1) * size));
+    const maps = Array.from(
+      { length: count },
+      (_, row) => values.slice(row * size, (row + 1) * size),
+    );
     return { height, width, maps };
   }
 

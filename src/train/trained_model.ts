@@ -136,7 +136,12 @@ async function fromFile(path: string, run: string | undefined): Promise<Found> {
   if (run !== undefined) {
     const { info } = await readCheckpoint(await bestOf(run));
     const { model, classes } = info;
-    return { checkpoint: path, info: { model, classes }, tensors: await readWeights(path), notes: [] };
+    return {
+      checkpoint: path,
+      info: { model, classes },
+      tensors: await readWeights(path),
+      notes: [],
+    };
   }
   const undescribed = new UsageError(
     `${path} doesn't say of which model and classes it is: name the run that it belongs to with --run too, ` +
@@ -212,7 +217,8 @@ function withPreset(found: Found): TrainedModel {
     { CenterCrop: inputSize },
     { Normalize: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } },
   ]);
-  const note = `No run's config lies by ${found.checkpoint}: pictures are prepared by the evaluation preset ` +
+  const note =
+    `No run's config lies by ${found.checkpoint}: pictures are prepared by the evaluation preset ` +
     `of ${name} (Resize ${resize}, CenterCrop ${inputSize}, ImageNet's mean and deviation)`;
   return { ...found, transforms, notes: [...found.notes, note] };
 }
