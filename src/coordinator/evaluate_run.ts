@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { basename, join, resolve } from "node:path";
+import { basename, join } from "node:path";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { classificationReport } from "../metrics/report.ts";
 import {
@@ -66,7 +66,8 @@ export async function evaluateRun(
   const seconds = (performance.now() - start) / 1000;
   for (const { path, reason } of validated.skipped) reporter.warn(`Skipped ${path}: ${reason}`);
   const pictures = picturesOf(prepared, validated);
-  const record = recordOf(prepared, validated, pictures, seconds);
+  const run = prepared.trained.run && basename(await Deno.realPath(prepared.trained.run));
+  const record = recordOf(prepared, validated, pictures, { run, seconds });
   const folder = options.out ?? join(prepared.trained.run ?? ".", EVALUATION_FOLDER);
   await writeEvaluationFolder(folder, record, pictures, prepared);
   return { folder, record };
@@ -110,7 +111,7 @@ function recordOf(
   { trained, config, job, folder, split }: PreparedEvaluation,
   { samples, loss, skipped }: Validated,
   pictures: readonly ScoredPicture[],
-  seconds: number,
+  { run, seconds }: { run: string | undefined; seconds: number },
 ): EvaluationRecord {
   const { classes, val } = folder;
   const scored = val.flatMap(({ index, label }) => {
@@ -128,7 +129,7 @@ function recordOf(
   return completeRecord({
     model: {
       name: trained.info.model.name,
-      ...(trained.run === undefined ? {} : { run: basename(resolve(trained.run)) }),
+      ...(run === undefined ? {} : { run }),
       checkpoint: trained.checkpoint,
       ...(epoch === undefined ? {} : { epoch }),
     },

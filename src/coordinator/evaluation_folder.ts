@@ -17,6 +17,8 @@ import { tileOf } from "./pictures.ts";
 import type { PreparedEvaluation } from "./prepare_evaluation.ts";
 
 const COLUMNS = 4;
+/** Wide enough for two names. */
+const LEAST_SIDE = 200;
 const MISTAKES = "mistakes.png";
 
 /**
@@ -53,7 +55,8 @@ async function writeMistakes(
   const { onError } = config.data;
   const tiles: Tile[] = [];
   for (const { path: picture, predictedClass, trueClass, probability } of mistakes) {
-    const title = `${predictedClass} ${percent(probability)} (true: ${trueClass})`;
+    // The probability first: a long name may be cut.
+    const title = `${percent(probability)} ${predictedClass} (true: ${trueClass})`;
     const place = { epoch: 0, seed: 0, title, onError };
     const tile = await tileOf(val, indices.get(picture)!, place);
     if (tile) tiles.push({ ...tile, colour: "bad" });
@@ -64,7 +67,7 @@ async function writeMistakes(
   const { writePictureGrid } = await import("../reports/picture_grid.ts");
   const which = tiles.length === 1 ? "the mistake" : `${tiles.length} mistakes, the surest first`;
   const heading = `${model.run ?? model.name}: ${which} (${count} pictures)`;
-  await writePictureGrid(path, tiles, { columns: COLUMNS, heading });
+  await writePictureGrid(path, tiles, { columns: COLUMNS, heading, leastSide: LEAST_SIDE });
 }
 
 async function removeFile(path: string): Promise<void> {

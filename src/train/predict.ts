@@ -15,7 +15,6 @@ import {
 import type { RgbImage } from "../data/rgb_image.ts";
 import { planEpoch } from "../data/sampler.ts";
 import { TransformPipeline } from "../data/transforms.ts";
-import type { TransformSpec } from "../data/transform_specs.ts";
 import type { tf } from "../engine/tf.ts";
 import { type Maps, Predictor } from "./predictor.ts";
 import type { Ranking } from "./scores.ts";
