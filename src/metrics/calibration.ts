@@ -32,6 +32,7 @@ export interface Calibration {
   mce: number;
   /** Mean probability of the predicted classes. */
   confidence: number;
+  /** From the lowest confidences to the highest, of equal width. */
   bins: ReliabilityBin[];
 }
 

@@ -37,6 +37,7 @@ export interface ClassificationReport {
   accuracy: number;
   /** Share of the samples whose true class is among the five most probable ones; only with more than five classes. */
   top5?: number;
+  /** In the order of the labels. */
   perClass: ClassScores[];
   /** Plain mean over the classes that have samples. */
   macro: MeanScores;
@@ -44,6 +45,7 @@ export interface ClassificationReport {
   weighted: MeanScores;
   /** Samples by true class (row) and predicted class (column). */
   confusionMatrix: ConfusionMatrix;
+  /** Whether the model is right as often as it says. */
   calibration: Calibration;
 }
 

@@ -22,6 +22,7 @@ import { buildTrainedModel, findTrainedModel, type TrainedModel } from "./traine
 
 /** A class and how probable the model finds it. */
 export interface ClassProbability {
+  /** Its name. */
   readonly class: string;
   /** 0 … 1. */
   readonly probability: number;
