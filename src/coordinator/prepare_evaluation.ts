@@ -23,6 +23,7 @@ import { type EvaluationPictures, type Job, scanData, scanJob } from "../train/j
 import { setState } from "../train/load_weights.ts";
 import type { Replica } from "../train/replica.ts";
 import { findTrainedModel, type ModelPlace, type TrainedModel } from "../train/trained_model.ts";
+import { checkServer } from "./broker.ts";
 import { resolveClassWeights } from "./prepare.ts";
 
 /** What to evaluate, and on what. */
@@ -76,6 +77,7 @@ export async function prepareEvaluation(
   const { classes } = trained.info;
   const evaluation = await picturesToEvaluate(root, config, request, classes);
   const natsServer = config.nats.url ? undefined : await ensureNatsServer(progress);
+  if (config.nats.url) await checkServer({ url: config.nats.url });
   const libraryPath = await ensureLibtensorflow(progress);
   signal?.throwIfAborted();
 
@@ -116,6 +118,8 @@ function evaluationConfig(trained: TrainedModel, request: EvaluationRequest): Co
   return {
     ...base,
     workers,
+    // A port of its own: the run may be going on.
+    nats: base.nats.url === undefined ? {} : { url: base.nats.url },
     data: {
       ...data,
       ...(request.data === undefined ? {} : { ...own, format: data.format }),

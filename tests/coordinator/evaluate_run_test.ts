@@ -17,11 +17,15 @@ import { runCommand, tinyConfig } from "../support/tiny_run.ts";
 const CLASSES = ['<b>&"bold"', "dark", "light", "middle", "other", "pale", "shady"];
 const PNG = [0x89, 0x50, 0x4e, 0x47];
 
+/** A machine that does other things too may be slow. */
+const PATIENT = { lostAfter: 60 };
+
 /** A run on made pictures that is far from perfect. */
 async function makeRun(folder: string): Promise<{ root: string; run: string }> {
   const root = join(folder, "pictures");
   await makePictures(root, { classes: CLASSES, train: 4, val: 3 });
   const { folder: run } = await train(tinyConfig(root, {
+    liveness: PATIENT,
     workers: 2,
     train: {
       epochs: 2,
@@ -236,6 +240,7 @@ Deno.test("evaluateRun() names and counts pictures that can't be read, as data.o
     await makePictures(root, { train: 2, val: 3 });
     const transforms = transformsFor(20);
     const config = tinyConfig(root, {
+      liveness: PATIENT,
       data: { root, train: transforms, val: transforms, onError: "skip" },
       train: { epochs: 1, batchSize: 4, lr: 0.02 },
     });
@@ -262,7 +267,9 @@ Deno.test("evaluateRun() says what is wrong before it starts", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
     await makePictures(root, { train: 2, val: 1 });
-    const { folder: run } = await train(tinyConfig(root, { train: { epochs: 1 } }));
+    const { folder: run } = await train(
+      tinyConfig(root, { liveness: PATIENT, train: { epochs: 1 } }),
+    );
     const refuses = (request: Parameters<typeof evaluateRun>[0], message: RegExp) =>
       assert.rejects(evaluateRun(request), (error: Error) => {
         assert.ok(error instanceof UsageError, String(error.stack));
@@ -312,7 +319,9 @@ Deno.test("evaluate on the command line: tables, JSON, and exit codes", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
     await makePictures(root, { train: 2, val: 2 });
-    const { folder: run } = await train(tinyConfig(root, { train: { epochs: 1 } }));
+    const { folder: run } = await train(
+      tinyConfig(root, { liveness: PATIENT, train: { epochs: 1 } }),
+    );
     const table = await runCommand(["evaluate", "--run", join(folder, "runs", "latest")], folder);
     assert.equal(table.code, 0, table.stderr);
     assert.match(table.stdout, /^6 validation pictures of .*pictures$/m);

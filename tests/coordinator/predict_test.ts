@@ -8,10 +8,15 @@ import { makePictures, transformsFor } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { runCommand, startCommand, tinyConfig } from "../support/tiny_run.ts";
 
+/** A machine that does other things too may be slow. */
+const PATIENT = { lostAfter: 60 };
+
 async function makeRun(folder: string): Promise<{ root: string; run: string }> {
   const root = join(folder, "pictures");
   await makePictures(root, { train: 4, val: 4 });
-  const { folder: run } = await train(tinyConfig(root, { train: { epochs: 1 } }));
+  const { folder: run } = await train(
+    tinyConfig(root, { liveness: PATIENT, train: { epochs: 1 } }),
+  );
   return { root, run };
 }
 
