@@ -77,16 +77,17 @@ async function scoreOverWorkers(
   { config, job, folder, replica, natsServer }: PreparedEvaluation,
   { reporter, signal }: { reporter: Reporter; signal?: AbortSignal },
 ): Promise<Validated> {
+  const { state } = replica;
   try {
     await using crew = await Crew.assemble({
       config,
       job,
-      vectorBytes: replica.vectorBytes,
+      vectors: { vectorBytes: state.vectorBytes, regions: state.regions },
       reporter,
       ...(signal ? { signal } : {}),
       ...(natsServer ? { natsServer } : {}),
     });
-    await crew.callAll(COMMANDS.loadState, null, { payload: replica.exportState(), signal });
+    await crew.callAll(COMMANDS.loadState, null, { payload: state.exportState().bytes, signal });
     const run = { config, folder, job };
     return await validate({ run, crew, reporter }, 1, signal ?? new AbortController().signal);
   } catch (error) {
