@@ -153,7 +153,7 @@ function relativeDefault(): string {
  * Turns SIGINT and SIGTERM into an abort signal whose reason is an {@linkcode InterruptedError}.
  * A second signal ends the process at once; worker processes end by themselves when it is gone.
  */
-function interruptible(onFirst: () => void): Disposable & { signal: AbortSignal } {
+export function interruptible(onFirst: () => void): Disposable & { signal: AbortSignal } {
   const controller = new AbortController();
   const handlers = (["SIGINT", "SIGTERM"] as const).map((name) => {
     const handler = () => {

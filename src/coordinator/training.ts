@@ -224,7 +224,7 @@ async function recordEpoch(
     await writePredictionsPicture(folder, run, epoch, validated.predictions);
     const step = epoch * run.stepsPerEpoch;
     await watch.picture("predictions", step);
-    watch.loggers.picture("confusion", await drawConfusion(validated.confusion, run, epoch), step);
+    watch.loggers.picture("confusion", await drawConfusion(validated, run, epoch), step);
   }
   await writeHistory(folder, history);
   await writeCurves(folder, history);
@@ -237,25 +237,30 @@ async function recordEpoch(
 
 /** The confusion matrix of an epoch, for loggers that show pictures. */
 async function drawConfusion(
-  matrix: number[][],
+  { confusion: confusionMatrix, accuracy, count }: Validated,
   { config, folder: { classes } }: PreparedRun,
   epoch: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const { confusionPng } = await import("../reports/confusion_picture.ts");
-  return await confusionPng(matrix, classes, `${config.name}: validation after epoch ${epoch}`);
+  const { confusionAsPng } = await import("../reports/confusion_plot.ts");
+  const model = { name: config.model.name, run: `${config.name} after epoch ${epoch}` };
+  return await confusionAsPng({ model, classes, confusionMatrix, accuracy, count });
 }
 
 /** What the model makes of each validation picture that could be read. */
 function predictionsOf(
   { folder: { val, classes } }: PreparedRun,
-  { predictions, confidences }: Validated,
+  { samples }: Validated,
 ): Prediction[] {
-  return val.filter(({ index }) => predictions[index] >= 0).map(({ index, label, path }) => ({
-    path,
-    trueClass: classes[label],
-    predictedClass: classes[predictions[index]],
-    confidence: confidences[index],
-  }));
+  return val.flatMap(({ index, label, path }) => {
+    const scores = samples[index];
+    if (!scores) return [];
+    return {
+      path,
+      trueClass: classes[label],
+      predictedClass: classes[scores.ranked[0]],
+      confidence: scores.probabilities[0],
+    };
+  });
 }
 
 /** Says how much the workers keep, when it is something else than before. */

@@ -27,8 +27,11 @@ export interface ClassScores {
 
 /** Means over the classes. */
 export interface MeanScores {
+  /** Of the classes' precisions. */
   precision: number;
+  /** Of their recalls. */
   recall: number;
+  /** Of their F1. */
   f1: number;
 }
 

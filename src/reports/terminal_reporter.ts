@@ -203,7 +203,9 @@ class TerminalReporter implements Reporter {
     if (left !== undefined && done < total) details.push(formatTimeLeft(left));
     if (loss !== undefined) details.push(`loss ${formatLoss(loss)}`);
     return {
-      label: `${epochLabel(phase.epoch, phase.epochs)} ${phase.name}`,
+      label: phase.name === "evaluate"
+        ? phase.name
+        : `${epochLabel(phase.epoch, phase.epochs)} ${phase.name}`,
       done,
       total,
       details,
