@@ -115,7 +115,12 @@ async function writeMetrics(folder: string, epochs: number, ranks: number): Prom
         rank,
         samples: BATCH / ranks,
         imagesPerSecond: 40,
-        ms: { data: 4, forwardBackward: 40 + 40 * rank, exchange: 45 - 40 * rank, update: 2 },
+        ms: {
+          data: 4,
+          forwardBackward: 40 + 40 * rank,
+          exchange: Math.max(5, 45 - 40 * rank),
+          update: 2,
+        },
         residentBytes: 4e8,
       })),
     });

@@ -106,7 +106,7 @@ function pairsCard(classes: readonly string[], matrix: readonly number[][]): Htm
   return html`<div class="card"><h3>Most frequent confusions</h3>
     <div class="scroll" tabindex="0" role="region" aria-label="Pairs of confused classes">
     <table><thead><tr><th scope="col">true</th><th scope="col">taken for</th>
-      <th scope="col" class="number">pictures</th><th scope="col" class="number">of the class</th>
+      <th scope="col" class="number">pictures</th><th scope="col" class="number">share</th>
       </tr></thead><tbody>${rows}</tbody></table></div>
     ${more > 0 && html`<p class="note">and ${whole(more)} more</p>`}</div>`;
 }
