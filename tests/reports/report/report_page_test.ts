@@ -3,7 +3,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Page } from "playwright-core";
 import { writeReport } from "../../../src/reports/report/report.ts";
 import { browserTest, type PageOptions, withPage } from "../../support/browser.ts";
-import { type MadeRun, makeRun } from "../../support/made_run.ts";
+import { type FinishedRun, makeFinishedRun } from "../../support/finished_run.ts";
 import { withTemporaryFolder } from "../../support/temporary_folder.ts";
 
 /** Names that a careless page would take for something else. */
@@ -19,12 +19,12 @@ const ODD_NAMES = [
 
 /** Makes a report of a made run and opens it as a double-click would. */
 async function withReport(
-  run: MadeRun,
+  run: FinishedRun,
   options: PageOptions,
   use: (page: Page, requests: string[]) => Promise<void>,
 ): Promise<void> {
   await withTemporaryFolder(async (folder) => {
-    await makeRun(folder, run);
+    await makeFinishedRun(folder, run);
     const path = await writeReport(folder);
     await withPage(options, async (page) => {
       const requests: string[] = [];

@@ -5,7 +5,7 @@ import { configEntries } from "../../../src/reports/report/changed_keys.ts";
 import { readRunFiles } from "../../../src/reports/report/run_files.ts";
 import { renderReport, writeReport } from "../../../src/reports/report/report.ts";
 import { resumeCommand, runStatus } from "../../../src/reports/report/run_status.ts";
-import { makeRun } from "../../support/made_run.ts";
+import { makeFinishedRun } from "../../support/finished_run.ts";
 import { withTemporaryFolder } from "../../support/temporary_folder.ts";
 
 /** The text of a page without its tags, scripts and styles. */
@@ -17,7 +17,7 @@ function textOf(page: string): string {
 Deno.test("writeReport() shows every part of a run, in one file of bounded size", () =>
   withTemporaryFolder(async (folder) => {
     const run = join(folder, "20261123-165456-tiny");
-    await makeRun(run);
+    await makeFinishedRun(run);
     const path = await writeReport(run);
     assert.equal(path, join(run, "report.html"));
     const page = await Deno.readTextFile(path);
@@ -49,7 +49,7 @@ Deno.test("writeReport() shows every part of a run, in one file of bounded size"
 
 Deno.test("writeReport() makes do with what there is", () =>
   withTemporaryFolder(async (folder) => {
-    await makeRun(folder);
+    await makeFinishedRun(folder);
     const files = [
       "events.jsonl",
       "metrics.jsonl",
@@ -71,7 +71,7 @@ Deno.test("writeReport() makes do with what there is", () =>
 
 Deno.test("writeReport() tells of files that hold something else", () =>
   withTemporaryFolder(async (folder) => {
-    await makeRun(folder);
+    await makeFinishedRun(folder);
     for (
       const file of [
         "config.yaml",
@@ -99,7 +99,7 @@ Deno.test("writeReport() tells of files that hold something else", () =>
 
 Deno.test("a picture that isn't one doesn't get into the page", () =>
   withTemporaryFolder(async (folder) => {
-    await makeRun(folder);
+    await makeFinishedRun(folder);
     const path = join(folder, "report_pictures.json");
     const pictures = JSON.parse(await Deno.readTextFile(path));
     pictures.samples[0].image = 'data:image/svg+xml,<svg onload="alert(1)">';
@@ -112,11 +112,11 @@ Deno.test("a picture that isn't one doesn't get into the page", () =>
 Deno.test("a report of 100 classes has the whole matrix; of more, the most frequent confusions", () =>
   withTemporaryFolder(async (folder) => {
     const names = (count: number) => Array.from({ length: count }, (_, index) => `class ${index}`);
-    await makeRun(folder, { classes: names(100) });
+    await makeFinishedRun(folder, { classes: names(100) });
     const whole = await renderReport(await readRunFiles(folder));
     assert.equal(whole.match(/<th scope="row" title="class \d+">/g)?.length, 100);
     assert.ok(whole.length < 3_000_000, `${whole.length} bytes`);
-    await makeRun(folder, { classes: names(101), perClass: 2 });
+    await makeFinishedRun(folder, { classes: names(101), perClass: 2 });
     const some = await renderReport(await readRunFiles(folder));
     assert.doesNotMatch(some, /class="matrix/);
     assert.match(textOf(some), /With 101 classes, only the most frequent confusions are shown/);
@@ -146,7 +146,7 @@ Deno.test("runStatus() follows a run over its sessions", () =>
     assert.deepEqual([runStatus(done).state, runStatus(done).seconds], ["finished", 51]);
     assert.equal(runStatus([]).state, "unknown");
 
-    await makeRun(folder);
+    await makeFinishedRun(folder);
     using log = new EventLog(folder);
     log.append("resumed");
     log.append("failed", { message: "Rank 1 <died>\nwith a trace" });
@@ -163,7 +163,7 @@ Deno.test("resumeCommand() quotes what a shell would take apart", () => {
 
 Deno.test("configEntries() marks what differs from the defaults", () =>
   withTemporaryFolder(async (folder) => {
-    const { config } = await makeRun(folder);
+    const { config } = await makeFinishedRun(folder);
     const entries = new Map(configEntries(config).map(({ key, ...entry }) => [key, entry]));
     assert.deepEqual(entries.get("train.lr"), { value: 0.05, changed: true });
     assert.deepEqual(entries.get("train.momentum"), { value: 0.9, changed: false });

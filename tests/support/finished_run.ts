@@ -1,5 +1,5 @@
 /**
- * Run folders made up without training, by the writers that runs use.
+ * Folders of finished runs, made up without training, by the writers that runs use.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { thumbnail } from "../../src/reports/report/thumbnail.ts";
 import { tinyConfig } from "./tiny_run.ts";
 
 /** What the run was. */
-export interface MadeRun {
+export interface FinishedRun {
   readonly classes?: readonly string[];
   readonly epochs?: number;
   readonly ranks?: number;
@@ -30,7 +30,7 @@ const START = Date.parse("2026-11-23T16:54:56Z");
 const SIDE = 120;
 
 /** Fills a run folder; the second rank is slow, the third epoch the best. */
-export async function makeRun(folder: string, options: MadeRun = {}): Promise<History> {
+export async function makeFinishedRun(folder: string, options: FinishedRun = {}): Promise<History> {
   const { classes = ["ant", "bee", "crab"], epochs = 4, ranks = 2, perClass = 7 } = options;
   await Deno.mkdir(folder, { recursive: true });
   const config = validateConfig(
