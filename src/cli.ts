@@ -28,6 +28,10 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "Show the data sets that are known by name, or fetch some of them",
     load: async () => (await import("./commands/data.ts")).runData,
   },
+  dashboard: {
+    summary: "Show runs in the browser, live where they go on, and compare them",
+    load: async () => (await import("./commands/dashboard.ts")).runDashboard,
+  },
   doctor: {
     summary: "Check this machine, with a cure for each thing that is wrong",
     load: async () => (await import("./commands/doctor.ts")).runDoctor,

@@ -59,12 +59,19 @@ export const TRAIN_HELP: CommandHelp = {
       value: "DIR",
       help: "Go on with an interrupted run, from its checkpoints/last",
     },
+    {
+      name: "dashboard",
+      value: "PORT",
+      optional: true,
+      help: "Show the run in the browser while it goes on (key: dashboard)",
+    },
     VERBOSE_FLAG,
     HELP_FLAG,
   ],
   examples: [
     "deno task train --workers 2",
     "deno task train --set data.root=photos --set data.dataset=null --set train.epochs=20",
+    "deno task train --dashboard",
     "deno task train --resume runs/latest",
   ],
 };
@@ -104,6 +111,9 @@ function overridesOf(flags: Flags): Override[] {
   add("model.weights", flags.text("weights"));
   add("out", flags.text("out"));
   add("nats.url", flags.text("nats"));
+  const port = flags.optionalInteger("dashboard", 1, true);
+  if (typeof port === "number") add("dashboard.port", port);
+  else add("dashboard", port);
   return overrides;
 }
 

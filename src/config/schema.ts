@@ -65,6 +65,13 @@ const natsSchema = z.strictObject({
   port: z.int().min(1).max(65535).optional(),
 });
 
+const dashboardSchema = z.strictObject({
+  /** Port; unless set, 8470 or the next one that is free. */
+  port: z.int().min(1).max(65535).optional(),
+  /** Address to listen at; another one than this machine's own makes the page ask for a token. */
+  host: z.string().min(1).default("127.0.0.1"),
+});
+
 const livenessSchema = z.strictObject({
   /** Seconds that workers get to start, load their libraries and join. */
   joinTimeout: z.number().positive().default(120),
@@ -96,6 +103,9 @@ export const configSchema = z.strictObject({
   exchange: z.enum(["auto", "shared-memory", "nats"]).default("auto"),
   nats: natsSchema.prefault({}),
   liveness: livenessSchema.prefault({}),
+  /** Show the run in the browser while it goes on; `true` for the defaults. */
+  dashboard: z.union([z.boolean(), dashboardSchema], "give true, false or { port: …, host: … }")
+    .default(false),
   loggers: loggersSchema.prefault({}),
 });
 

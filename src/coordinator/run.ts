@@ -27,6 +27,7 @@ import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { ReportWriter } from "./report_writer.ts";
 import { openRunCache } from "./run_cache.ts";
 import { bestPath, type Position, resume, saveLast, startPosition } from "./run_state.ts";
+import { openDashboard } from "./run_dashboard.ts";
 import { RunWatch } from "./run_watch.ts";
 import { runEpochs } from "./training.ts";
 import { warningReporter } from "./warning_reporter.ts";
@@ -85,6 +86,12 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     bestEpoch: history.best.epoch,
     folder,
   });
+  await using _dashboard = await openDashboard(
+    config,
+    folder,
+    reporter,
+    (line) => options.reporter?.info(line),
+  );
   using events = new EventLog(folder);
   await using _watch = watch;
   const reports = new ReportWriter({ run, folder, history, reporter });
