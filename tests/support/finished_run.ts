@@ -22,6 +22,8 @@ export interface FinishedRun {
   readonly ranks?: number;
   /** Validation pictures per class. */
   readonly perClass?: number;
+  /** It failed instead. */
+  readonly failed?: boolean;
 }
 
 const STEPS = 10;
@@ -86,7 +88,11 @@ export async function makeFinishedRun(folder: string, options: FinishedRun = {})
   events.append("warning", { message: "Rank 1 is slow" });
   events.append("skipped", { path: "train/ant/broken.jpg", reason: "it is cut short" });
   for (const record of history.epochs) events.append("epoch", { ...record });
-  events.append("finished", { seconds: 75, best: { epoch: 3, accuracy: history.best.accuracy } });
+  if (options.failed) events.append("failed", { message: "Rank 1 is lost" });
+  else {
+    const best = { epoch: 3, accuracy: history.best.accuracy };
+    events.append("finished", { seconds: 75, best });
+  }
   return history;
 }
 

@@ -10,7 +10,10 @@ import { withTemporaryFolder } from "../../support/temporary_folder.ts";
 
 /** The text of a page without its tags, scripts and styles. */
 function textOf(page: string): string {
-  return page.replace(/<(script|style)\b.*?<\/\1>/gs, "").replace(/<[^>]*>/g, " ")
+  return page.replaceAll("<wbr>", "").replace(/<(script|style)\b.*?<\/\1>/gs, "").replace(
+    /<[^>]*>/g,
+    " ",
+  )
     .replace(/\s+/g, " ").replaceAll("&#39;", "'");
 }
 
