@@ -21,6 +21,8 @@ def measure(args: argparse.Namespace, channels_last: bool) -> dict:
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
         images = images.to(memory_format=torch.channels_last)
+    if args.compile:
+        model = torch.compile(model)
     labels = torch.arange(args.batch) % 10
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
     loss_of = torch.nn.CrossEntropyLoss()
@@ -47,6 +49,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--format", choices=["default", "channels_last"], default="default")
+    parser.add_argument("--compile", action="store_true", help="by torch.compile")
     args = parser.parse_args()
     result = measure(args, args.format == "channels_last")
     print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), **result}))

@@ -84,7 +84,7 @@ export async function assembleBench(job: BenchJob, { onNews }: CrewSettings): Pr
   return await Crew.assemble({
     config,
     job: common,
-    vectorBytes,
+    vectors: { vectorBytes, regions: 1 },
     reporter: { ...silentReporter(), warn: (line) => onNews?.(line) },
     ...(natsServer ? { natsServer } : {}),
   });

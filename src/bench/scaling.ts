@@ -157,7 +157,7 @@ async function modelBytes(
   const libraryPath = await ensureLibtensorflow(() => {});
   await openEngine({ libraryPath, threads: { intraOp: 1, interOp: 1 } });
   using replica = buildReplica(config, { numClasses });
-  return replica.vectorBytes;
+  return replica.state.vectorBytes;
 }
 
 /** Measures one crew at each of some batches. */

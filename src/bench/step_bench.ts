@@ -68,7 +68,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
       { images, labels, height: imageSize, width: imageSize },
       place,
     );
-    await replica.applyUpdate(replica.vector, { rates: [SGD.lr], step: step + 1 });
+    await replica.update({ rates: [SGD.lr], step: step + 1 });
     if (step >= warmup) times.push(performance.now() - start);
     loss = totals.lossSum / batch;
   }

@@ -7,7 +7,12 @@ import { waitAtMost } from "../base/async.ts";
 import { LockstepError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
 import type { Reducer } from "../exchange/gradient_exchange.ts";
-import { makeSegment, openReducer, type SegmentPlace } from "../exchange/open_exchange.ts";
+import {
+  type ExchangeShape,
+  makeSegment,
+  openReducer,
+  type SegmentPlace,
+} from "../exchange/open_exchange.ts";
 import { CommandClient, type Json, type Reply, WorkerFailedError } from "../protocol/commands.ts";
 import type { NatsAddress } from "../protocol/connection.ts";
 import { Link } from "../protocol/link.ts";
@@ -27,8 +32,8 @@ import { spawnWorkers, type WorkerGroup } from "./spawn.ts";
 export interface CrewOptions {
   readonly config: Config;
   readonly job: Job;
-  /** Length of the vectors that the ranks exchange. */
-  readonly vectorBytes: number;
+  /** The vectors that the ranks exchange, and those that they have in common. */
+  readonly vectors: Omit<ExchangeShape, "worldSize">;
   /** The nats-server program; not needed with `nats.url`. */
   readonly natsServer?: string;
   readonly reporter: Reporter;
@@ -91,7 +96,7 @@ export class Crew implements AsyncDisposable {
     const desk = await TransferDesk.open(link, "coordinator");
     stack.defer(() => desk.close());
     const worldSize = config.workers;
-    const shape = { worldSize, vectorBytes: options.vectorBytes };
+    const shape = { worldSize, ...options.vectors };
     // Workers share this machine: each is started here.
     const segment = makeSegment(config.exchange, shape, (reason) => reporter.warn(reason));
     if (segment) stack.use(segment);
@@ -146,7 +151,7 @@ export class Crew implements AsyncDisposable {
   async changeVector(vectorBytes: number): Promise<void> {
     const { link, segment, reducer } = this.#exchange;
     await reducer.close();
-    const shape = { worldSize: this.workers.length, vectorBytes };
+    const shape = { worldSize: this.workers.length, vectorBytes, regions: 1 };
     this.#exchange.reducer = await openReducer(link, shape, segment);
   }
 

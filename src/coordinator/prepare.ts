@@ -87,7 +87,7 @@ export async function prepareRun(
       }`,
     );
   }
-  replica.resetAverages();
+  replica.state.resetAverages();
   const { fingerprint } = folder;
   return {
     config,

@@ -27,7 +27,7 @@ import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { ReportWriter } from "./report_writer.ts";
 import { openRunCache } from "./run_cache.ts";
 import { bestPath, type Position, resume, saveLast, startPosition } from "./run_state.ts";
-import { openDashboard } from "./run_dashboard.ts";
+import { checkDashboard, openDashboard } from "./run_dashboard.ts";
 import { RunWatch } from "./run_watch.ts";
 import { runEpochs } from "./training.ts";
 import { warningReporter } from "./warning_reporter.ts";
@@ -73,6 +73,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   const { reporter } = watch;
   const started = performance.now();
   checkConfig(config);
+  await checkDashboard(config);
   const run = await orAborted(prepareRun(config, { reporter, verbose, signal }), signal);
   using _model = run.replica;
   using _pictures = run.folder.source;
@@ -112,18 +113,21 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     const { replica, natsServer } = run;
     using cache = openRunCache(config, run.folder, watched);
     const job = cache ? { ...run.job, cache: cache.place } : run.job;
-    const vectorBytes = replica.vectorBytes;
+    const { vectorBytes, regions } = replica.state;
     await using crew = await Crew.assemble({
       config,
       job,
-      vectorBytes,
+      vectors: { vectorBytes, regions },
       reporter: watched,
       signal,
       ...(natsServer ? { natsServer } : {}),
     });
     events.append("joined", { workers: crew.workers });
     watch.listenTo(() => crew.signsOfLife());
-    await crew.callAll(COMMANDS.loadState, null, { payload: replica.exportState(), signal });
+    await crew.callAll(COMMANDS.loadState, null, {
+      payload: replica.state.exportState().bytes,
+      signal,
+    });
     const context = { run, crew, reporter, folder, history, events, watch, reports, signal };
     await runEpochs(context, position);
 
@@ -235,7 +239,7 @@ function announce({ config, engine, folder, replica }: PreparedRun, reporter: Re
       `${folder.val.length} for validation, ${folder.classes.length} classes ` +
       `(${folder.classes.join(", ")})`,
   );
-  const { trainable } = replica;
+  const { trainable } = replica.state;
   const learned = trainable.reduce((sum, { variable }) => sum + variable.size, 0);
   const names = trainable.map(({ name, torchShape }) => `  ${name} [${torchShape.join(", ")}]`);
   reporter.info(

@@ -9,6 +9,17 @@ import type { Config } from "../config/schema.ts";
 import type { Reporter } from "../reports/reporter.ts";
 
 /**
+ * Tries the port that was asked for, before anything is fetched or made.
+ *
+ * @throws {UsageError} when it is taken, or the address isn't one of this machine
+ */
+export async function checkDashboard({ dashboard, out }: Config): Promise<void> {
+  if (typeof dashboard === "boolean") return;
+  const { Dashboard } = await import("../dashboard/server.ts");
+  await new Dashboard({ folder: out, ...dashboard })[Symbol.asyncDispose]();
+}
+
+/**
  * Serves the runs beside `folder`, that run first, and says where.
  *
  * @param say Shows the address, which may hold the token: to people, not to the run's log

@@ -58,11 +58,11 @@ export async function saveLast(
   run: PreparedRun,
   position: Position,
 ): Promise<void> {
-  const { replica } = run;
-  const model = stateOf(replica.parameters);
-  const optimizer = optimizerStateOf(replica);
-  const averages = replica.hasAverages
-    ? await replica.withAverages(() => stateOf(replica.parameters))
+  const { state } = run.replica;
+  const model = stateOf(state.parameters);
+  const optimizer = optimizerStateOf(state);
+  const averages = state.hasAverages
+    ? await state.withAverages(() => stateOf(state.parameters))
     : undefined;
   await writeCheckpoint(
     join(folder, CHECKPOINTS),
@@ -80,7 +80,8 @@ export async function saveBest(
   position: Position,
   accuracy: number,
 ): Promise<void> {
-  const model = await run.replica.withAverages(() => stateOf(run.replica.parameters));
+  const { state } = run.replica;
+  const model = await state.withAverages(() => stateOf(state.parameters));
   const facts = { ...factsOf(run, position), accuracy };
   await writeCheckpoint(join(folder, CHECKPOINTS), "best", facts, { model });
 }
@@ -109,9 +110,9 @@ export async function resume(folder: string, run: PreparedRun): Promise<Resumed>
   const { replica, config } = run;
   const { info, model, optimizer, averages } = checkpoint;
   setState(replica.model, model, path);
-  if (optimizer) setOptimizerState(replica, optimizer);
+  if (optimizer) setOptimizerState(replica.state, optimizer);
   if (averages) {
-    await replica.withAverages(() => void setState(replica.model, averages, path));
+    await replica.state.withAverages(() => void setState(replica.model, averages, path));
   }
   const position: Position = {
     epoch: info.epoch,

@@ -13,7 +13,7 @@ import { type EpochRecord, type History, writeHistory } from "../records/history
 import { featuresLine, validationLine } from "../reports/lines.ts";
 import { writeLossCurve } from "../reports/loss_curve.ts";
 import { type Prediction, writePredictions } from "../reports/predictions.ts";
-import { COMMANDS } from "../train/commands.ts";
+import { COMMANDS, statePartSchema } from "../train/commands.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
 import {
   type EpochContext,
@@ -178,10 +178,11 @@ function rateAt({ config, stepsPerEpoch }: PreparedRun, epoch: number, step: num
   return learningRateAt(schedule, lr, { epoch, step }, { epochs, stepsPerEpoch });
 }
 
-/** Brings the workers' state into the coordinator's replica. */
+/** Brings the workers' state into the coordinator's replica, part by part. */
 async function readState({ run, crew }: RunContext): Promise<void> {
-  const [first] = await crew.callAll(COMMANDS.readState);
-  run.replica.importState(first.payload!);
+  for (const { result, payload } of await crew.callAll(COMMANDS.readState)) {
+    if (payload) run.replica.state.importState(payload, statePartSchema.parse(result));
+  }
 }
 
 /** A signal that fires some time after `signal`: when a step takes too long to wait for its end. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
+import { addressOf, ALIGNMENT_BYTES } from "../base/aligned_memory.ts";
 import {
   type Attribute,
   ATTRIBUTE_TYPES,
@@ -88,6 +89,8 @@ export class Runtime {
   readonly #handles = new Map<TensorId, Deno.PointerValue>();
   /** Tensors of a trace: type and shape, and no values. */
   readonly #symbols = new Map<TensorId, TensorDescription>();
+  /** Memory that tensors look at: it must stay as long as they do. */
+  readonly #viewed = new Map<TensorId, Uint8Array>();
   readonly #writeAttributes: AttributeWriter;
   readonly #outputs = new BigUint64Array(MAX_OUTPUTS);
   readonly #outputCount = new Int32Array(1);
@@ -147,6 +150,35 @@ export class Runtime {
   }
 
   /**
+   * A tensor that looks at memory without a copy: what is written there later, the tensor has. Whoever holds the
+   * tensor must not write while an op reads it.
+   *
+   * @throws {RangeError} when the memory isn't aligned to 64 bytes, or has another size
+   */
+  createView(shape: readonly number[], dtype: number, memory: Uint8Array<ArrayBuffer>): TensorId {
+    const { byteLength } = memory;
+    const expected = shape.reduce((product, size) => product * size, ELEMENT_BYTES[dtype]);
+    if (byteLength !== expected || addressOf(memory) % BigInt(ALIGNMENT_BYTES) !== 0n) {
+      throw new RangeError(
+        `A tensor of shape [${shape}] can't look at ${byteLength} bytes at ${addressOf(memory)}: ` +
+          `it needs ${expected}, at a multiple of ${ALIGNMENT_BYTES}`,
+      );
+    }
+    const tensor = this.lib.TF_NewTensor(
+      dtype,
+      BigInt64Array.from(shape, BigInt),
+      shape.length,
+      memory,
+      BigInt(byteLength),
+      this.lib.doNothing,
+      null,
+    );
+    const id = this.#adopt(tensor, dtype);
+    this.#viewed.set(id, memory);
+    return id;
+  }
+
+  /**
    * A scalar string tensor that looks at `bytes` without a copy: for one op that reads it at once. The
    * caller keeps `bytes` alive until that op is done, and releases the tensor then.
    */
@@ -165,6 +197,7 @@ export class Runtime {
     if (this.#symbols.delete(id)) return;
     this.lib.TFE_DeleteTensorHandle(this.handle(id));
     this.#handles.delete(id);
+    this.#viewed.delete(id);
   }
 
   /** Another id for the same tensor, with a life of its own. */
@@ -218,7 +251,20 @@ export class Runtime {
     inputs: readonly TensorId[],
   ): TensorMetadata[] {
     if (this.tracer) return this.tracer.addOp(name, attributes, inputs);
-    const op = this.#newOp(name, attributes, inputs, this.#status);
+    return this.#execute(this.#newOp(name, attributes, inputs, this.#status), name, inputs);
+  }
+
+  /** Runs an op on the CPU, whatever other devices there are: one that works on memory of ours. */
+  executeOnHost(
+    name: string,
+    attributes: readonly Attribute[],
+    inputs: readonly TensorId[],
+  ): TensorMetadata[] {
+    const op = this.#placedOnHost(this.#newOp(name, attributes, inputs, this.#status));
+    return this.#execute(op, name, inputs);
+  }
+
+  #execute(op: Deno.PointerValue, name: string, inputs: readonly TensorId[]): TensorMetadata[] {
     try {
       this.#outputCount[0] = MAX_OUTPUTS;
       this.lib.TFE_Execute(op, this.#outputs, this.#outputCount, this.#status.pointer);
@@ -242,6 +288,27 @@ export class Runtime {
   ): Promise<TensorMetadata[]> {
     using status = new Status(this.lib);
     const op = this.#newOp(name, attributes, inputs, status);
+    return await this.#executeAsync(op, status, name, inputs, mostOutputs);
+  }
+
+  /** As {@linkcode executeOnHost}, on another thread; for ops without outputs. */
+  async executeOnHostAsync(
+    name: string,
+    attributes: readonly Attribute[],
+    inputs: readonly TensorId[],
+  ): Promise<void> {
+    using status = new Status(this.lib);
+    const op = this.#placedOnHost(this.#newOp(name, attributes, inputs, status));
+    await this.#executeAsync(op, status, name, inputs, 1);
+  }
+
+  async #executeAsync(
+    op: Deno.PointerValue,
+    status: Status,
+    name: string,
+    inputs: readonly TensorId[],
+    mostOutputs: number,
+  ): Promise<TensorMetadata[]> {
     const outputs = new BigUint64Array(mostOutputs);
     const count = Int32Array.of(mostOutputs);
     try {
@@ -300,6 +367,13 @@ export class Runtime {
       this.lib.TFE_DeleteOp(op);
       throw error;
     }
+    return op;
+  }
+
+  #placedOnHost(op: Deno.PointerValue): Deno.PointerValue {
+    const { name } = this.devices.find(({ type }) => type === "CPU")!;
+    this.lib.TFE_OpSetDevice(op, cText(name), this.#status.pointer);
+    this.#status.check("TFE_OpSetDevice");
     return op;
   }
 

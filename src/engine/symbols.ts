@@ -15,6 +15,8 @@ const OUTPUT = { struct: ["pointer", "i32"] } as const;
 /** Symbols of libtensorflow, with the C names of their parameters. */
 export const SYMBOLS = {
   TF_Version: { parameters: [], result: P },
+  /** The address of a function that may be called with any arguments and changes nothing. */
+  doNothing: { name: "TF_Version", type: "pointer" },
 
   // TF_Status
   TF_NewStatus: { parameters: [], result: P },
@@ -53,6 +55,19 @@ export const SYMBOLS = {
     parameters: ["i32", /* dtype */ B, /* dims */ "i32", /* num_dims */ "usize" /* len */],
     result: P,
   },
+  /** A tensor in memory that is there already; copied when it isn't aligned to 64 bytes. */
+  TF_NewTensor: {
+    parameters: [
+      "i32", /* dtype */
+      B, /* dims */
+      "i32", /* num_dims */
+      B, /* data */
+      "usize", /* len */
+      P, /* deallocator */
+      P, /* deallocator_arg */
+    ],
+    result: P,
+  },
   TF_DeleteTensor: { parameters: [P /* tensor */], result: "void" },
   TF_TensorData: { parameters: [P /* tensor */], result: P },
   TF_TensorByteSize: { parameters: [P /* tensor */], result: "usize" },
@@ -81,6 +96,10 @@ export const SYMBOLS = {
   TFE_NewOp: { parameters: [P, /* ctx */ B, /* op_or_function_name */ P /* status */], result: P },
   TFE_DeleteOp: { parameters: [P /* op */], result: "void" },
   TFE_OpAddInput: { parameters: [P, /* op */ P, /* input */ P /* status */], result: "void" },
+  TFE_OpSetDevice: {
+    parameters: [P, /* op */ B, /* device_name */ P /* status */],
+    result: "void",
+  },
   TFE_Execute: {
     parameters: [P, /* op */ B, /* retvals */ B, /* num_retvals */ P /* status */],
     result: "void",

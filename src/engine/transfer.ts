@@ -33,3 +33,15 @@ export function tensorFrom(
   const id = backend.runtime.createTensor(shape, TYPES[dtype], bytes);
   return backend.createOutputTensor({ id, shape: [...shape], dtype: TYPES[dtype] });
 }
+
+/**
+ * A float32 tensor that looks at memory without a copy: what is written there later, it has.
+ *
+ * @param memory Aligned to 64 bytes; must not be written to while an op reads it
+ * @throws {RangeError} when it isn't aligned, or has another size
+ */
+export function viewOf(shape: readonly number[], memory: Uint8Array<ArrayBuffer>): tf.Tensor {
+  const backend = nativeBackend();
+  const id = backend.runtime.createView(shape, TYPES.float32, memory);
+  return backend.createOutputTensor({ id, shape: [...shape], dtype: TYPES.float32 });
+}

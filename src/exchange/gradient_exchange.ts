@@ -1,8 +1,10 @@
 /**
- * What a training step sees of the other workers: one call that turns this rank's vector into everybody's.
+ * What a training step sees of the other workers: their vectors are added, each rank works on its part of the sum,
+ * and all get what everybody made of theirs.
  *
  * @module
  */
+import type { FloatRange } from "../base/float_range.ts";
 
 /** Milliseconds of the parts of one rank's step; they add up to the step. */
 export interface RankTimes {
@@ -28,17 +30,17 @@ export interface StepContribution {
   readonly lossSum: number;
   /** Samples that were classified rightly. */
   readonly correct: number;
+  /**
+   * Called with each rank's range of the sum, in the order of the ranks, wherever its sum is at hand; its numbers are
+   * added up over all ranges, and may change the sum.
+   */
+  readonly measure?: (range: FloatRange) => number;
   /** How long the step has taken so far; `exchange` and `update` are those of the step before. */
   readonly times?: RankTimes;
 }
 
 /** What all ranks made together; the same on every rank, bit for bit. */
 export interface StepResult {
-  /**
-   * Float32 values, little-endian: the sum over the ranks r, in their order, of (w_r / W) · vector_r, with
-   * weights w_r that add up to W. Valid until the next call.
-   */
-  readonly vector: Uint8Array;
   readonly samples: number;
   readonly weight: number;
   readonly lossSum: number;
@@ -47,19 +49,39 @@ export interface StepResult {
   readonly action: "continue" | "stop";
   /** Whether the vector and the loss are free of NaN and infinity; if not, the step must not be taken. */
   readonly finite: boolean;
+  /** Sum over the ranks' ranges, in order, of what `measure` gave; 0 without it. */
+  readonly measure: number;
 }
 
-/** An all-reduce over the workers of a run. */
+/** An all-reduce over the workers of a run, in its two halves. */
 export interface GradientExchange {
   /** Memory for this rank's vector: one that stands here isn't copied on its way. */
   readonly vector: Uint8Array;
   /**
-   * Brings this rank's contribution and waits for everybody's. Calls follow each other, never overlap.
+   * After {@linkcode reduceScatter}: float32 values, little-endian, the sum over the ranks r, in their order, of
+   * (w_r / W) · vector_r, with weights w_r that add up to W; as far as {@linkcode shard} goes. This rank's own
+   * until the next call; may be the memory of its vector.
+   */
+  readonly reduced: Uint8Array<ArrayBuffer>;
+  /** The part of the sum that this rank gets: all of it where every rank gets it. */
+  readonly shard: FloatRange;
+  /** Vectors for what the ranks make of the sums: each writes its shard, and sees everybody's after {@linkcode allGather}. */
+  readonly regions: readonly Uint8Array<ArrayBuffer>[];
+  /**
+   * Brings this rank's contribution and waits for the sum. Calls follow each other, never overlap.
    *
    * @throws {LockstepError} When others keep silent for too long
    * @throws The signal's reason when it fires
    */
-  allReduce(contribution: StepContribution, signal?: AbortSignal): Promise<StepResult>;
+  reduceScatter(contribution: StepContribution, signal?: AbortSignal): Promise<StepResult>;
+  /**
+   * Says that this rank has written its shard of the regions, and waits until all have. To be called by all ranks
+   * or by none, after a {@linkcode reduceScatter} that was finite.
+   *
+   * @throws {LockstepError} When others keep silent for too long
+   * @throws The signal's reason when it fires
+   */
+  allGather(signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 

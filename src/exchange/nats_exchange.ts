@@ -7,7 +7,9 @@
  *
  * @module
  */
+import { alignedBytes } from "../base/aligned_memory.ts";
 import { LockstepError } from "../base/errors.ts";
+import { type FloatRange, shardOf } from "../base/float_range.ts";
 import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Header, toWireNumber } from "../protocol/messages.ts";
@@ -26,6 +28,8 @@ export interface NatsExchangeOptions {
   readonly worldSize: number;
   /** Length of every step's vector. */
   readonly vectorBytes: number;
+  /** Vectors that stand beside it. */
+  readonly regions: number;
   /** Milliseconds without any progress after which a step fails (180000 unless set). */
   readonly timeoutMs?: number;
 }
@@ -38,18 +42,21 @@ interface RunningStep {
   /** Reduced chunks that are here without a gap. */
   prefix: number;
   sent: number;
-  result?: Omit<StepResult, "vector">;
+  result?: StepResult;
   readonly wait: StepWait<StepResult>;
 }
 
 /** All-reduce over NATS through the coordinator's `NatsReducer`. */
 export class NatsGradientExchange implements GradientExchange {
   readonly vector: Uint8Array;
+  readonly reduced: Uint8Array<ArrayBuffer>;
+  readonly shard: FloatRange;
+  readonly regions: readonly Uint8Array<ArrayBuffer>[];
   readonly #link: Link;
   readonly #rank: number;
+  readonly #worldSize: number;
   readonly #plan: ChunkPlan;
   readonly #timeoutMs: number | undefined;
-  readonly #sum: Uint8Array<ArrayBuffer>;
   readonly #frames: Uint8Array[] = [];
   readonly #subscriptions: { unsubscribe(): void }[] = [];
   #step: RunningStep | undefined;
@@ -59,11 +66,17 @@ export class NatsGradientExchange implements GradientExchange {
   private constructor(link: Link, options: NatsExchangeOptions) {
     this.#link = link;
     this.#rank = options.rank;
+    this.#worldSize = options.worldSize;
     this.#timeoutMs = options.timeoutMs;
     this.#plan = planChunks(options.vectorBytes, options.worldSize, link.maxPayloadBytes);
     this.#window = this.#plan.window;
     this.vector = new Uint8Array(options.vectorBytes);
-    this.#sum = new Uint8Array(options.vectorBytes);
+    this.reduced = alignedBytes(options.vectorBytes);
+    this.shard = shardOf(0, 1, options.vectorBytes);
+    this.regions = Array.from(
+      { length: options.regions },
+      () => alignedBytes(options.vectorBytes),
+    );
   }
 
   /**
@@ -90,10 +103,10 @@ export class NatsGradientExchange implements GradientExchange {
     return exchange;
   }
 
-  async allReduce(contribution: StepContribution, signal?: AbortSignal): Promise<StepResult> {
+  async reduceScatter(contribution: StepContribution, signal?: AbortSignal): Promise<StepResult> {
     signal?.throwIfAborted();
     const { bytes, count } = this.#plan;
-    if (this.#step) throw new TypeError("allReduce() was called while a step is still running");
+    if (this.#step) throw new TypeError("reduceScatter() was called while a step is still running");
     if (contribution.vector.length !== bytes) {
       throw new RangeError(
         `A vector of ${contribution.vector.length} bytes; this exchange takes ${bytes}`,
@@ -117,10 +130,23 @@ export class NatsGradientExchange implements GradientExchange {
       this.#sendWindow(this.#step);
       const result = await wait.result(signal);
       this.#window = Math.min(this.#plan.window, this.#window + 1);
-      return result;
+      return { ...result, measure: this.#measure(contribution) };
     } finally {
       this.#step = undefined;
     }
+  }
+
+  /** Every rank has the whole sum, and makes the same of it. */
+  async allGather(): Promise<void> {}
+
+  /** Added up share by share, as it is where each rank has one. */
+  #measure({ measure }: StepContribution): number {
+    if (!measure) return 0;
+    let sum = 0;
+    for (let rank = 0; rank < this.#worldSize; rank++) {
+      sum += measure(shardOf(rank, this.#worldSize, this.#plan.bytes));
+    }
+    return sum;
   }
 
   // deno-lint-ignore require-await -- the interface is asynchronous
@@ -184,7 +210,7 @@ export class NatsGradientExchange implements GradientExchange {
     const { chunk } = header;
     if (!running || chunk >= this.#plan.count || running.arrived[chunk]) return;
     if (payload.length !== chunkLength(this.#plan, chunk)) return;
-    this.#sum.set(payload, chunk * this.#plan.chunkBytes);
+    this.reduced.set(payload, chunk * this.#plan.chunkBytes);
     running.arrived[chunk] = 1;
     running.arrivedCount++;
     while (running.prefix < this.#plan.count && running.arrived[running.prefix]) running.prefix++;
@@ -197,14 +223,15 @@ export class NatsGradientExchange implements GradientExchange {
     const running = this.#runningAt(header);
     if (!running || running.result) return;
     const { samples, weight, correct, action, finite } = header;
-    running.result = { samples, weight, correct, action, finite, lossSum: Number(header.lossSum) };
+    const lossSum = Number(header.lossSum);
+    running.result = { samples, weight, correct, action, finite, lossSum, measure: 0 };
     running.wait.progress();
     this.#finishIfComplete(running);
   }
 
   #finishIfComplete(running: RunningStep): void {
     if (!running.result || running.arrivedCount < this.#plan.count) return;
-    running.wait.finish({ ...running.result, vector: this.#sum });
+    running.wait.finish(running.result);
   }
 
   #onCorrupt(header: Header<"reduced" | "result">, error: Error): void {

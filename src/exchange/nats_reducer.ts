@@ -229,6 +229,7 @@ export class NatsReducer implements Reducer {
       lossSum: toWireNumber(totals.lossSum),
       action,
       finite,
+      measure: 0,
     };
     this.#link.publish(this.#link.subjects.reduced, "result", step.result);
     step.wait.finish({ ...totals, finite, worstRank, action, ranks });

@@ -15,18 +15,14 @@ import type { GradientExchange, Reducer } from "./gradient_exchange.ts";
 import { NatsGradientExchange } from "./nats_exchange.ts";
 import { NatsReducer } from "./nats_reducer.ts";
 import { SharedGradientExchange } from "./shared_exchange.ts";
-import { segmentBytes } from "./shared_layout.ts";
+import { segmentBytes, type SegmentShape } from "./shared_layout.ts";
 import { SharedReducer } from "./shared_reducer.ts";
 
 /** How gradients may travel. */
 export type ExchangeKind = "auto" | "shared-memory" | "nats";
 
 /** A run's vectors and who exchanges them. */
-export interface ExchangeShape {
-  readonly worldSize: number;
-  /** Length of every step's vector. */
-  readonly vectorBytes: number;
-}
+export type ExchangeShape = SegmentShape;
 
 /** Where workers find the shared memory of a run. */
 export type SegmentPlace = Pick<SharedSegment, "path" | "bytes">;
@@ -40,7 +36,7 @@ export type SegmentPlace = Pick<SharedSegment, "path" | "bytes">;
  */
 export function makeSegment(
   kind: ExchangeKind,
-  { worldSize, vectorBytes }: ExchangeShape,
+  shape: ExchangeShape,
   onFallback: (reason: string) => void,
 ): SharedSegment | undefined {
   if (kind === "nats" || (kind === "auto" && !canShareMemory())) return undefined;
@@ -50,7 +46,7 @@ export function makeSegment(
     );
   }
   try {
-    return createSharedSegment("lockstep", segmentBytes(worldSize, vectorBytes));
+    return createSharedSegment("lockstep", segmentBytes(shape));
   } catch (error) {
     if (kind !== "auto") {
       throw new LockstepError(`${messageOf(error)}: free some, or set exchange to nats`);

@@ -2,31 +2,31 @@
  * The worker's end of the all-reduce in memory that all ranks of a machine share.
  *
  * A step goes: the rank's vector stands in its slot, its contribution (samples, loss) goes to the coordinator;
- * on the coordinator's `reduce` the rank adds its share of all vectors, in rank order, and says so; on
- * `result` the whole sum is there. Nobody waits on memory: every wait is for a message, and who misses one
- * asks again.
+ * on the coordinator's `reduce` the rank adds its share of all vectors, in rank order and into its own slot, where
+ * nobody else reads that share, and says so; on `result` it may work on it. What it makes of it goes into its
+ * share of the regions; when all have said so, `gathered` tells everybody. Nobody waits on memory: every wait is for
+ * a message, and who misses one asks again.
  *
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
+import { type FloatRange, floatsOf, shardOf } from "../base/float_range.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Header, toWireNumber } from "../protocol/messages.ts";
 import {
   compareSteps,
   type GradientExchange,
   type StepContribution,
+  type StepKey,
   type StepResult,
 } from "./gradient_exchange.ts";
-import { type FloatRange, shardOf, viewsOf } from "./shared_layout.ts";
+import { type SegmentShape, viewsOf } from "./shared_layout.ts";
 import { noAnswer, StepWait } from "./step_wait.ts";
 import { allFinite, weightedSum } from "./weighted_sum.ts";
 
 /** Settings of one rank's exchange. */
-export interface SharedExchangeOptions {
+export interface SharedExchangeOptions extends SegmentShape {
   readonly rank: number;
-  readonly worldSize: number;
-  /** Length of every step's vector. */
-  readonly vectorBytes: number;
   /** The mapped memory, of `segmentBytes` (see `shared_layout.ts`). */
   readonly segment: Uint8Array<ArrayBuffer>;
   /** Milliseconds without any progress after which a step fails (180000 unless set). */
@@ -37,32 +37,42 @@ export interface SharedExchangeOptions {
 interface RunningStep {
   readonly contribution: StepContribution;
   /** What came of this rank's share, once it is made. */
-  shard?: { finite: boolean; worstRank: number | null };
+  shard?: Pick<Header<"shard">, "finite" | "worstRank" | "measure">;
   readonly wait: StepWait<StepResult>;
+}
+
+/** A step whose results this rank has written, and waits for the others'. */
+interface GatheringStep {
+  readonly place: StepKey;
+  readonly wait: StepWait<void>;
 }
 
 /** All-reduce in shared memory under the coordinator's `SharedReducer`. */
 export class SharedGradientExchange implements GradientExchange {
   readonly vector: Uint8Array;
+  readonly reduced: Uint8Array<ArrayBuffer>;
+  readonly shard: FloatRange;
+  readonly regions: readonly Uint8Array<ArrayBuffer>[];
   readonly #link: Link;
   readonly #rank: number;
   readonly #timeoutMs: number | undefined;
   readonly #vectors: readonly Float32Array[];
-  readonly #sum: Uint8Array;
-  readonly #shard: FloatRange;
   readonly #subscriptions: { unsubscribe(): void }[] = [];
   #step: RunningStep | undefined;
+  #gathering: GatheringStep | undefined;
+  /** Place of the step whose sum this rank has. */
+  #last: StepKey | undefined;
 
   private constructor(link: Link, options: SharedExchangeOptions) {
     const { rank, worldSize, vectorBytes, segment, timeoutMs } = options;
     this.#link = link;
     this.#rank = rank;
     this.#timeoutMs = timeoutMs;
-    const { vectors, sum } = viewsOf(segment, worldSize, vectorBytes);
-    this.vector = vectors[rank];
+    const { vectors, regions } = viewsOf(segment, options);
+    this.vector = this.reduced = vectors[rank];
+    this.regions = regions;
     this.#vectors = vectors.map(floatsOf);
-    this.#sum = sum;
-    this.#shard = shardOf(rank, worldSize, vectorBytes);
+    this.shard = shardOf(rank, worldSize, vectorBytes);
   }
 
   /**
@@ -77,6 +87,7 @@ export class SharedGradientExchange implements GradientExchange {
       link.subscribe(subjects.reduced, {
         reduce: (message) => exchange.#onReduce(message),
         result: (message) => exchange.#onResult(message),
+        gathered: (message) => exchange.#onGathered(message),
       }),
       link.subscribe(subjects.missing(options.rank), {
         missing: (message) => exchange.#onMissing(message),
@@ -87,9 +98,11 @@ export class SharedGradientExchange implements GradientExchange {
     return exchange;
   }
 
-  async allReduce(contribution: StepContribution, signal?: AbortSignal): Promise<StepResult> {
+  async reduceScatter(contribution: StepContribution, signal?: AbortSignal): Promise<StepResult> {
     signal?.throwIfAborted();
-    if (this.#step) throw new TypeError("allReduce() was called while a step is still running");
+    if (this.#step || this.#gathering) {
+      throw new TypeError("reduceScatter() was called while a step is still running");
+    }
     const { vector } = contribution;
     if (vector.length !== this.vector.length) {
       throw new RangeError(
@@ -105,16 +118,40 @@ export class SharedGradientExchange implements GradientExchange {
     this.#step = { contribution, wait };
     try {
       this.#publishContribution(contribution);
-      return await wait.result(signal);
+      const result = await wait.result(signal);
+      const { epoch, step } = contribution;
+      this.#last = { epoch, step };
+      return result;
     } finally {
       this.#step = undefined;
+    }
+  }
+
+  async allGather(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    const place = this.#last;
+    if (!place || this.#gathering) throw new TypeError("allGather() was called without a sum");
+    const wait = new StepWait<void>({
+      timeoutMs: this.#timeoutMs,
+      askAgain: () => this.#askAgain(),
+      silence: (seconds) => noAnswer(this.#rank, place, seconds),
+    });
+    this.#gathering = { place, wait };
+    try {
+      this.#publishWritten(place);
+      await wait.result(signal);
+      this.#last = undefined;
+    } finally {
+      this.#gathering = undefined;
     }
   }
 
   // deno-lint-ignore require-await -- the interface is asynchronous
   async close(): Promise<void> {
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
-    this.#step?.wait.fail(new LockstepError("The exchange was closed in the middle of a step"));
+    const closed = new LockstepError("The exchange was closed in the middle of a step");
+    this.#step?.wait.fail(closed);
+    this.#gathering?.wait.fail(closed);
   }
 
   #publishContribution(contribution: StepContribution): void {
@@ -139,6 +176,11 @@ export class SharedGradientExchange implements GradientExchange {
     this.#link.publish(this.#link.subjects.gradient(this.#rank), "shard", fields);
   }
 
+  #publishWritten({ epoch, step }: StepKey): void {
+    const fields = { rank: this.#rank, epoch, step };
+    this.#link.publish(this.#link.subjects.gradient(this.#rank), "written", fields);
+  }
+
   #runningAt(place: { epoch: number; step: number }): RunningStep | undefined {
     const running = this.#step;
     return running && compareSteps(place, running.contribution) === 0 ? running : undefined;
@@ -148,20 +190,27 @@ export class SharedGradientExchange implements GradientExchange {
     const running = this.#runningAt(header);
     if (!running) return;
     running.wait.progress();
-    running.shard ??= this.#reduceShard(header);
+    running.shard ??= this.#reduceShard(header, running.contribution);
     this.#publishShard(running);
   }
 
   /** Adds this rank's share of the vectors, in rank order. */
-  #reduceShard({ weights }: Header<"reduce">): { finite: boolean; worstRank: number | null } {
-    const { begin, end } = this.#shard;
+  #reduceShard(
+    { weights }: Header<"reduce">,
+    { measure }: StepContribution,
+  ): RunningStep["shard"] {
+    const { begin, end } = this.shard;
     const senders = [...weights.keys()].filter((rank) => weights[rank] !== null);
     const parts = senders.map((rank) => this.#vectors[rank].subarray(begin, end));
-    const target = floatsOf(this.#sum).subarray(begin, end);
+    const target = this.#vectors[this.#rank].subarray(begin, end);
     const finite = weightedSum(target, parts, senders.map((rank) => weights[rank]!));
-    if (finite) return { finite, worstRank: null };
-    const worst = parts.findIndex((part) => !allFinite(part));
-    return { finite: false, worstRank: worst < 0 ? null : senders[worst] };
+    if (!finite) {
+      const bad = senders.find((rank, index) =>
+        rank === this.#rank ? isOwnBad(target, parts, index) : !allFinite(parts[index])
+      );
+      return { finite, worstRank: bad ?? null, measure: 0 };
+    }
+    return { finite, worstRank: null, measure: toWireNumber(measure?.(this.shard) ?? 0) };
   }
 
   #onResult({ header }: Incoming<"result">): void {
@@ -169,12 +218,18 @@ export class SharedGradientExchange implements GradientExchange {
     if (!running) return;
     const { samples, weight, correct, action, finite } = header;
     const lossSum = Number(header.lossSum);
-    const vector = this.#sum;
-    running.wait.finish({ samples, weight, correct, action, finite, lossSum, vector });
+    const measure = Number(header.measure);
+    running.wait.finish({ samples, weight, correct, action, finite, lossSum, measure });
+  }
+
+  #onGathered({ header }: Incoming<"gathered">): void {
+    const gathering = this.#gathering;
+    if (gathering && compareSteps(header, gathering.place) === 0) gathering.wait.finish();
   }
 
   /** The coordinator asks again for what it doesn't have. */
   #onMissing({ header }: Incoming<"missing">): void {
+    if (this.#gathering) return this.#publishWritten(this.#gathering.place);
     const running = this.#runningAt(header);
     if (!running) return;
     this.#publishContribution(running.contribution);
@@ -182,13 +237,18 @@ export class SharedGradientExchange implements GradientExchange {
   }
 
   #askAgain(): void {
-    if (!this.#step) return;
-    const { epoch, step } = this.#step.contribution;
+    const place = this.#step?.contribution ?? this.#gathering?.place;
+    if (!place) return;
+    const { epoch, step } = place;
     const fields = { rank: this.#rank, epoch, step, chunks: [], totals: true };
     this.#link.publish(this.#link.subjects.missing("coordinator"), "missing", fields);
   }
 }
 
-function floatsOf(bytes: Uint8Array): Float32Array {
-  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+/** Whether this rank's part, in whose place the sum stands by now, was not finite where all the others were. */
+function isOwnBad(sum: Float32Array, parts: readonly Float32Array[], own: number): boolean {
+  return sum.some((value, at) =>
+    !Number.isFinite(value) &&
+    parts.every((part, index) => index === own || Number.isFinite(part[at]))
+  );
 }

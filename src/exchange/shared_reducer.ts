@@ -36,8 +36,10 @@ interface ReducingStep extends StepKey {
   /** Known with the totals. */
   ranks: readonly RankReport[];
   reduce?: Fields<"reduce">;
-  /** Ranks whose share of the sum is made. */
-  readonly shards: Set<number>;
+  /** What the ranks measured of their shares of the sum, once these are made. */
+  readonly shards: Map<number, number>;
+  /** Ranks whose share of what comes of the sum is written. */
+  readonly written: Set<number>;
   result?: Fields<"result">;
   worstRank: number | undefined;
   finite: boolean;
@@ -73,6 +75,7 @@ export class SharedReducer implements Reducer {
       link.subscribe(link.subjects.gradient("*"), {
         contribution: (message) => reducer.#onContribution(message),
         shard: (message) => reducer.#onShard(message),
+        written: (message) => reducer.#onWritten(message),
       }),
       link.subscribe(link.subjects.missing("coordinator"), {
         missing: (message) => reducer.#onMissing(message),
@@ -95,8 +98,16 @@ export class SharedReducer implements Reducer {
       silence: (seconds) => this.#silenceError(seconds),
     });
     this.#previous = this.#step?.result ? this.#step : undefined;
-    const shards = new Set<number>();
-    const step = { ...key, decide, wait, ranks: [], shards, worstRank: undefined, finite: true };
+    const step = {
+      ...key,
+      decide,
+      wait,
+      ranks: [],
+      shards: new Map<number, number>(),
+      written: new Set<number>(),
+      worstRank: undefined,
+      finite: true,
+    };
     this.#step = step;
     this.#gather(step);
     return await wait.result(signal);
@@ -152,7 +163,7 @@ export class SharedReducer implements Reducer {
       this.#ranks[header.rank] && !step.shards.has(header.rank);
     if (!isNews) return;
     step.wait.progress();
-    step.shards.add(header.rank);
+    step.shards.set(header.rank, Number(header.measure));
     if (!header.finite) this.#notFinite(step, header.worstRank ?? undefined);
     if (step.shards.size === this.#ranks.length) this.#publishResult(step);
   }
@@ -167,28 +178,58 @@ export class SharedReducer implements Reducer {
     const action = step.decide();
     const { finite, worstRank, ranks, epoch, step: number } = step;
     const lossSum = toWireNumber(totals.lossSum);
-    step.result = { epoch, step: number, ...totals, lossSum, action, finite };
+    const measure = this.#ranks.reduce((sum, { rank }) => sum + step.shards.get(rank)!, 0);
+    step.result = {
+      ...{ epoch, step: number, ...totals, lossSum, action, finite },
+      measure: toWireNumber(measure),
+    };
     this.#link.publish(this.#link.subjects.reduced, "result", step.result);
     step.wait.finish({ ...totals, finite, worstRank, action, ranks });
   }
 
-  /** A rank asks again for the word that it waits for. */
-  #onMissing({ header }: Incoming<"missing">): void {
-    const step = [this.#step, this.#previous].find((known) =>
-      known !== undefined && compareSteps(known, header) === 0
+  /** A rank's share of what comes of the sum is written: of the last step that was decided. */
+  #onWritten({ header }: Incoming<"written">): void {
+    const step = this.#stepAt(header);
+    if (!step?.result || !this.#ranks[header.rank]) return;
+    step.written.add(header.rank);
+    if (this.#isGathered(step)) this.#publishGathered(step);
+  }
+
+  #isGathered({ written }: ReducingStep): boolean {
+    return written.size === this.#ranks.length;
+  }
+
+  #publishGathered({ epoch, step }: StepKey): void {
+    this.#link.publish(this.#link.subjects.reduced, "gathered", { epoch, step });
+  }
+
+  #stepAt(place: StepKey): ReducingStep | undefined {
+    return [this.#step, this.#previous].find((known) =>
+      known !== undefined && compareSteps(known, place) === 0
     );
+  }
+
+  /** A rank asks again for the word that it waits for; others may have to be asked first. */
+  #onMissing({ header }: Incoming<"missing">): void {
+    const step = this.#stepAt(header);
+    if (!step) return;
     const { reduced } = this.#link.subjects;
-    if (step?.result) this.#link.publish(reduced, "result", step.result);
-    else if (step?.reduce) this.#link.publish(reduced, "reduce", step.reduce);
+    if (step.result) this.#link.publish(reduced, "result", step.result);
+    else if (step.reduce) this.#link.publish(reduced, "reduce", step.reduce);
+    if (this.#isGathered(step)) return this.#publishGathered(step);
+    if (step.written.size === 0) return;
+    for (const { rank } of this.#ranks) if (!step.written.has(rank)) this.#ask(rank, step);
+  }
+
+  #ask(rank: number, { epoch, step }: StepKey): void {
+    const fields = { rank, epoch, step, chunks: [], totals: true };
+    this.#link.publish(this.#link.subjects.missing(rank), "missing", fields);
   }
 
   #askAgain(): void {
     const step = this.#step;
     if (!step || step.result) return;
-    for (const rank of this.#awaited(step)) {
-      const fields = { rank, epoch: step.epoch, step: step.step, chunks: [], totals: true };
-      this.#link.publish(this.#link.subjects.missing(rank), "missing", fields);
-    }
+    for (const rank of this.#awaited(step)) this.#ask(rank, step);
     if (step.reduce) this.#link.publish(this.#link.subjects.reduced, "reduce", step.reduce);
   }
 

@@ -14,6 +14,7 @@ export interface LoggerStart {
   readonly config: Readonly<Record<string, unknown>>;
   /** Class names in the order of the labels. */
   readonly classes: readonly string[];
+  /** Steps that an epoch has. */
   readonly stepsPerEpoch: number;
   /** Steps of the whole run that are done; above 0 the run goes on, and later steps are made again. */
   readonly step: number;

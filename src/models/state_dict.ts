@@ -110,14 +110,14 @@ export function assignTorch(
 }
 
 /**
- * A variable's values in PyTorch's layout.
+ * Values of a parameter in PyTorch's layout.
  *
  * @returns float32, row-major, little-endian
  */
-export function readTorch(variable: tf.Variable, kind: ParameterKind): Uint8Array {
-  const bytes = new Uint8Array(variable.size * 4);
+export function readTorch(values: tf.Tensor, kind: ParameterKind): Uint8Array {
+  const bytes = new Uint8Array(values.size * 4);
   // Not returned through tidy(), which would look for tensors among the elements, one by one.
-  tf.tidy(() => readInto(toTorch(variable, kind), bytes));
+  tf.tidy(() => readInto(toTorch(values, kind), bytes));
   return bytes;
 }
 

@@ -5,60 +5,64 @@
  *
  * @module
  */
-import { tf } from "../engine/tf.ts";
+import { bytesIn, type FloatRange } from "../base/float_range.ts";
+import { addScaled, NativeVector, VectorView } from "../engine/native_vector.ts";
 import type { EmaConfig } from "./config.ts";
 
-/** The averages of some variables: parameters and running statistics. */
-export class WeightAverages implements Disposable {
-  readonly #variables: readonly tf.Variable[];
-  readonly #config: EmaConfig;
-  /** In the order of the variables; float32. */
-  readonly averages: readonly tf.Variable[];
+/** Vectors of one layout, float32, aligned to 64 bytes. */
+export interface AverageMemory {
+  /** Parameters and running statistics. */
+  readonly values: Uint8Array<ArrayBuffer>;
+  readonly averages: Uint8Array<ArrayBuffer>;
+  /** What of them is updated here. */
+  readonly range: FloatRange;
+}
 
-  /** Begins with the variables' present values. */
-  constructor(variables: readonly tf.Variable[], config: EmaConfig) {
-    this.#variables = variables;
+/** The averages of a part of some values. */
+export class WeightAverages implements Disposable {
+  readonly #config: EmaConfig;
+  readonly #values: Uint8Array<ArrayBuffer>;
+  readonly #averages: Uint8Array<ArrayBuffer>;
+  readonly #average: NativeVector;
+  readonly #views: { readonly values: VectorView; readonly averages: VectorView };
+
+  constructor({ values, averages, range }: AverageMemory, config: EmaConfig) {
     this.#config = config;
-    this.averages = variables.map((variable) =>
-      tf.tidy(() => tf.variable(tf.clone(variable), false))
-    );
+    this.#values = bytesIn(values, range);
+    this.#averages = bytesIn(averages, range);
+    this.#average = new NativeVector(this.#averages);
+    this.#views = {
+      values: new VectorView(this.#values),
+      averages: new VectorView(this.#averages),
+    };
   }
 
   /**
-   * How much of the averages stays at a step: nothing at the first one, everything between two updates.
+   * Takes the present values in: `average = kept · average + (1 − kept) · value`.
    *
    * @param step Optimizer step of the run, counted from 1
    */
-  keptShare(step: number): number {
-    if (step === 1) return 0;
-    return (step - 1) % this.#config.everySteps === 0 ? this.#config.decay : 1;
-  }
-
-  /** Takes the present values in: `average = kept · average + (1 − kept) · value`. */
-  update(kept: tf.Tensor): void {
-    const fresh = tf.sub(1, kept);
-    this.averages.forEach((average, index) =>
-      average.assign(tf.add(tf.mul(average, kept), tf.mul(this.#variables[index], fresh)))
-    );
+  async update(step: number): Promise<void> {
+    const { decay, everySteps } = this.#config;
+    if (step === 1) return this.reset();
+    if ((step - 1) % everySteps !== 0) return;
+    await addScaled(this.#average, decay - 1, this.#views.averages);
+    await addScaled(this.#average, 1 - decay, this.#views.values);
+    this.#average.readInto(this.#averages);
   }
 
   /** Begins anew with the present values. */
   reset(): void {
-    this.averages.forEach((average, index) => average.assign(this.#variables[index]));
+    this.#averages.set(this.#values);
+    this.reload();
   }
 
-  /** Exchanges the averages and the variables; again, and all is as before. */
-  swap(): void {
-    this.averages.forEach((average, index) => {
-      const variable = this.#variables[index];
-      const own = tf.clone(variable);
-      variable.assign(average);
-      average.assign(own);
-      own.dispose();
-    });
+  /** The averages were changed by somebody else. */
+  reload(): void {
+    this.#average.assign(this.#averages);
   }
 
   [Symbol.dispose](): void {
-    tf.dispose([...this.averages]);
+    for (const held of [this.#average, ...Object.values(this.#views)]) held[Symbol.dispose]();
   }
 }

@@ -1,9 +1,8 @@
 /**
- * Gradient clipping, as `torch.nn.utils.clip_grad_norm_` and `clip_grad_value_` do it.
+ * Gradient clipping, as `torch.nn.utils.clip_grad_norm_` and `clip_grad_value_` do it, in place.
  *
  * @module
  */
-import { tf } from "../engine/tf.ts";
 
 /** Limits; what is not set is not clipped. */
 export interface ClipConfig {
@@ -16,17 +15,27 @@ export interface ClipConfig {
 /** PyTorch adds it to the norm before it divides. */
 const EPSILON = 1e-6;
 
-/** The gradients within their limits. */
-export function clipGradients(
-  gradients: readonly tf.Tensor[],
-  { clipGradNorm, clipGradValue }: ClipConfig,
-): tf.Tensor[] {
-  const limited = clipGradValue === undefined
-    ? [...gradients]
-    : gradients.map((gradient) => tf.clipByValue(gradient, -clipGradValue, clipGradValue));
-  if (clipGradNorm === undefined) return limited;
-  const squares = limited.map((gradient) => tf.sum(tf.square(gradient)));
-  const norm = tf.sqrt(tf.addN(squares));
-  const scale = tf.minimum(tf.div(clipGradNorm, tf.add(norm, EPSILON)), 1);
-  return limited.map((gradient) => tf.mul(gradient, scale));
+/** Brings each value into [-limit, limit]. */
+export function clipValues(values: Float32Array, limit: number): void {
+  for (let index = 0; index < values.length; index++) {
+    if (values[index] > limit) values[index] = limit;
+    else if (values[index] < -limit) values[index] = -limit;
+  }
+}
+
+/** Sum of the squares, in double precision. */
+export function sumOfSquares(values: Float32Array): number {
+  let sum = 0;
+  for (let index = 0; index < values.length; index++) sum += values[index] * values[index];
+  return sum;
+}
+
+/** What gradients with this sum of squares are multiplied with, at most 1. */
+export function clipFactor(squares: number, limit: number): number {
+  return Math.min(1, limit / (Math.sqrt(squares) + EPSILON));
+}
+
+/** Multiplies each value. */
+export function scaleValues(values: Float32Array, factor: number): void {
+  for (let index = 0; index < values.length; index++) values[index] *= factor;
 }

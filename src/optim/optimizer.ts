@@ -1,14 +1,16 @@
 /**
- * The optimizer of a run: its state for every parameter, and the step that changes all of them.
+ * The optimizer of a run: the step on a part of the flat vector of parameters, and the state for that part.
+ *
+ * Sharding the state over the ranks is ZeRO's first stage (Rajbhandari et al. 2019, arXiv:1910.02054).
  *
  * @module
  */
-import { UsageError } from "../base/errors.ts";
-import { globTest, unmatchedPatterns } from "../base/glob.ts";
-import { tf } from "../engine/tf.ts";
-import { type ClipConfig, clipGradients } from "./clip.ts";
+import { bytesIn, type FloatRange, floatsOf, overlap } from "../base/float_range.ts";
+import { NativeVector, VectorView } from "../engine/native_vector.ts";
+import { type ClipConfig, clipFactor, clipValues, scaleValues, sumOfSquares } from "./clip.ts";
 import type { GroupConfig, OptimizerConfig } from "./config.ts";
-import { type ParameterState, type UpdateRule, updateRule } from "./rules.ts";
+import { type Group, groupsOf, runsOf } from "./groups.ts";
+import { type RunState, type UpdateRule, updateRule } from "./rules.ts";
 
 /** Settings of {@linkcode Optimizer}. */
 export interface OptimizerOptions extends ClipConfig {
@@ -18,54 +20,66 @@ export interface OptimizerOptions extends ClipConfig {
   readonly groups?: readonly GroupConfig[];
 }
 
-/** A parameter that learns. */
-export interface NamedVariable {
+/** A parameter that learns, and where it stands in the flat vector. */
+export interface PlacedParameter {
   readonly name: string;
-  readonly variable: tf.Variable;
+  readonly place: FloatRange;
 }
 
-/** A group with its parameters. */
-interface Group {
-  readonly lr: number;
-  readonly weightDecay: number;
-  readonly members: readonly number[];
+/** Where the optimizer works: float32 vectors of one layout, aligned to 64 bytes. */
+export interface OptimizerMemory {
+  /** The parameters. */
+  readonly values: Uint8Array<ArrayBuffer>;
+  /** Their gradients; may be changed by a step. */
+  readonly gradients: Uint8Array<ArrayBuffer>;
+  /** What of them this optimizer updates. */
+  readonly range: FloatRange;
 }
 
-/** State and update of all parameters that learn. All float32. */
+/** When a step is taken, and how large the gradients are. */
+export interface StepTime {
+  /** Learning rates, one per group. */
+  readonly rates: readonly number[];
+  /** Optimizer step of the run, counted from 1. */
+  readonly step: number;
+  /** Sum over all parts of what {@linkcode Optimizer.measure} gave. */
+  readonly squares: number;
+}
+
+/** A run of parameters of one group, within the optimizer's part. */
+interface Run extends RunState {
+  readonly range: FloatRange;
+  readonly group: number;
+}
+
+/** Update of a part of all parameters that learn, and the state for it. */
 export class Optimizer implements Disposable {
   readonly #rule: UpdateRule;
   readonly #clip: ClipConfig;
   readonly #groups: readonly Group[];
-  readonly #states: readonly ParameterState[];
-  readonly #names: readonly string[];
+  readonly #parameters: readonly PlacedParameter[];
+  /** All that learns, padding included. */
+  readonly #learning: FloatRange;
+  #memory: OptimizerMemory | undefined;
+  #runs: Run[] = [];
 
-  /**
-   * Makes the state (zeros).
-   *
-   * @throws {UsageError} when a pattern of a group matches no parameter
-   */
+  /** @throws {UsageError} when a pattern of a group matches no parameter */
   constructor(
-    parameters: readonly NamedVariable[],
+    parameters: readonly PlacedParameter[],
     { settings, lr, groups = [], ...clip }: OptimizerOptions,
+    floats: number,
   ) {
     this.#rule = updateRule(settings);
     this.#clip = clip;
-    this.#names = parameters.map(({ name }) => name);
-    this.#groups = groupsOf(this.#names, { lr, weightDecay: settings.weightDecay }, groups);
-    this.#states = parameters.map(({ variable }) => ({
-      parameter: variable,
-      slots: this.#rule.slots.map(() => tf.tidy(() => tf.variable(tf.zerosLike(variable), false))),
-    }));
+    this.#parameters = parameters;
+    this.#learning = { begin: 0, end: floats };
+    const names = parameters.map(({ name }) => name);
+    this.#groups = groupsOf(names, { lr, weightDecay: settings.weightDecay }, groups);
   }
 
-  /** The parameters, in order. */
-  get parameters(): tf.Variable[] {
-    return this.#states.map(({ parameter }) => parameter);
-  }
-
-  /** All state tensors, in order. */
-  get slots(): tf.Variable[] {
-    return this.#states.flatMap(({ slots }) => slots);
+  /** Names of the state's tensors, as in PyTorch's `state_dict()`. */
+  get slots(): readonly string[] {
+    return this.#rule.slots;
   }
 
   /** The learning rates before the schedule, group by group: the parameters that no group names come first. */
@@ -73,79 +87,83 @@ export class Optimizer implements Disposable {
     return this.#groups.map(({ lr }) => lr);
   }
 
-  /** State tensors by parameter and slot, such as `fc.weight` → `momentum_buffer`. */
-  state(): Map<string, Map<string, tf.Variable>> {
-    const slotsOf = ({ slots }: ParameterState) =>
-      new Map(this.#rule.slots.map((slot, index) => [slot, slots[index]]));
-    return new Map(this.#names.map((name, index) => [name, slotsOf(this.#states[index])]));
+  /** Begins to work on memory, with a state of zeros. */
+  attach(memory: OptimizerMemory): void {
+    this.#release();
+    this.#memory = memory;
+    const places = this.#parameters.map(({ place }) => place);
+    for (const { group, ...run } of runsOf(this.#groups, places, this.#learning.end)) {
+      const range = overlap(run, memory.range);
+      if (range.end === range.begin) continue;
+      const values = bytesIn(memory.values, range);
+      this.#runs.push({
+        range,
+        group,
+        parameter: new NativeVector(values),
+        before: new VectorView(values),
+        gradient: new VectorView(bytesIn(memory.gradients, range)),
+        slots: this.#rule.slots.map(() => new NativeVector(new Uint8Array(values.byteLength))),
+      });
+    }
   }
 
   /**
-   * The numbers that a step depends on, as arguments of {@linkcode update}.
+   * Clips the gradients of a range by their values, where that is set.
    *
-   * @param rates Learning rates, one per group
-   * @param step Optimizer step of the run, counted from 1
+   * @returns The sum of their squares, where the step needs it, else 0
    */
-  scalars(rates: readonly number[], step: number): number[] {
-    return rates.flatMap((rate) => this.#rule.scalars(rate, step));
+  measure(range: FloatRange): number {
+    const { clipGradNorm, clipGradValue } = this.#clip;
+    if (clipGradNorm === undefined && clipGradValue === undefined) return 0;
+    const own = overlap(range, this.#learning);
+    const gradients = floatsOf(bytesIn(this.#memory!.gradients, own));
+    if (clipGradValue !== undefined) clipValues(gradients, clipGradValue);
+    return clipGradNorm === undefined ? 0 : sumOfSquares(gradients);
+  }
+
+  /** Takes the step on this optimizer's part, with gradients that were measured. */
+  async step({ rates, step, squares }: StepTime): Promise<void> {
+    const { values, gradients } = this.#memory!;
+    const { clipGradNorm } = this.#clip;
+    const factor = clipGradNorm === undefined ? 1 : clipFactor(squares, clipGradNorm);
+    for (const { range, group, ...state } of this.#runs) {
+      if (factor < 1) scaleValues(floatsOf(bytesIn(gradients, range)), factor);
+      const { weightDecay } = this.#groups[group];
+      await this.#rule.apply(state, { rate: rates[group], step, weightDecay });
+      state.parameter.readInto(bytesIn(values, range));
+    }
+  }
+
+  /** The parameters were changed by somebody else. */
+  reload(): void {
+    const { values } = this.#memory!;
+    for (const { range, parameter } of this.#runs) parameter.assign(bytesIn(values, range));
   }
 
   /**
-   * Clips the gradients and takes the step, in place.
+   * Copies a slot's values of this optimizer's part to their places.
    *
-   * @param gradients In the order of {@linkcode parameters}, of their shapes
-   * @param scalars What {@linkcode scalars} gave, each a scalar tensor
+   * @param slot Position in {@linkcode slots}
+   * @param vector Of the whole layout
    */
-  update(gradients: readonly tf.Tensor[], scalars: readonly tf.Tensor[]): void {
-    const clipped = clipGradients(gradients, this.#clip);
-    const perGroup = scalars.length / this.#groups.length;
-    this.#groups.forEach(({ members, weightDecay }, group) => {
-      const own = scalars.slice(group * perGroup, (group + 1) * perGroup);
-      for (const index of members) {
-        this.#rule.apply(this.#states[index], clipped[index], own, { weightDecay });
-      }
-    });
+  readSlot(slot: number, vector: Uint8Array): void {
+    for (const { range, slots } of this.#runs) slots[slot].readInto(bytesIn(vector, range));
+  }
+
+  /** Sets a slot's values of this optimizer's part from those of the whole layout. */
+  writeSlot(slot: number, vector: Uint8Array): void {
+    for (const { range, slots } of this.#runs) slots[slot].assign(bytesIn(vector, range));
+  }
+
+  #release(): void {
+    for (const { parameter, before, gradient, slots } of this.#runs) {
+      for (const held of [parameter, before, gradient, ...slots]) held[Symbol.dispose]();
+    }
+    this.#runs = [];
   }
 
   /** Releases the state; the parameters stay. */
   [Symbol.dispose](): void {
-    tf.dispose(this.slots);
+    this.#release();
   }
-}
-
-/** Puts each parameter into the first group that fits, or into the one that stands first here. */
-function groupsOf(
-  names: readonly string[],
-  defaults: { lr: number; weightDecay: number },
-  configs: readonly GroupConfig[],
-): Group[] {
-  const tests = configs.map(({ match }) => match.map(globTest));
-  const groupOf = names.map((name) => tests.findIndex((group) => group.some((test) => test(name))));
-  const membersOf = (group: number) =>
-    [...names.keys()].filter((index) => groupOf[index] === group);
-  configs.forEach(({ match }, group) => {
-    const [unmatched] = unmatchedPatterns(match, names);
-    const taken = membersOf(group).length === 0;
-    if (unmatched === undefined && !taken) return;
-    const problem = unmatched === undefined
-      ? "takes no parameter that an earlier group has left"
-      : `has the pattern "${unmatched}", which matches no parameter that learns`;
-    throw new UsageError(
-      `train.groups[${group}] ${problem}: mend or remove it. Parameters that learn: ${
-        shown(names)
-      }`,
-    );
-  });
-  return [{ ...defaults, members: membersOf(-1) }].concat(configs.map((config, group) => ({
-    lr: config.lr ?? defaults.lr,
-    weightDecay: config.weightDecay ?? defaults.weightDecay,
-    members: membersOf(group),
-  })));
-}
-
-const SHOWN = 6;
-
-function shown(names: readonly string[]): string {
-  const more = names.length - SHOWN;
-  return names.slice(0, SHOWN).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }

@@ -90,13 +90,31 @@ const KINDS = {
   /** Coordinator → workers: add your shares of the vectors in shared memory, with these weights; null: without it. */
   reduce: { ...position, weights: z.array(z.number().nonnegative().nullable()) },
   /** Worker → coordinator: its share of the sum is made. */
-  shard: { rank: count, ...position, finite: z.boolean(), worstRank: count.nullable() },
+  shard: {
+    rank: count,
+    ...position,
+    finite: z.boolean(),
+    worstRank: count.nullable(),
+    /** What the workers asked to be added up over the shares. */
+    measure: wireNumber,
+  },
+  /** Worker → coordinator: its share of what comes of the sum stands in shared memory. */
+  written: { rank: count, ...position },
+  /** Coordinator → workers: all shares of it stand there. */
+  gathered: { ...position },
   /** Worker → coordinator; payload: one chunk of the rank's vector. */
   gradient: { rank: count, ...position, chunk: count },
   /** Coordinator → workers; payload: one chunk of the reduced vector. */
   reduced: { ...position, chunk: count },
   /** Coordinator → workers: the step is decided; applies to the whole reduced vector. */
-  result: { ...position, ...totals, action: z.enum(["continue", "stop"]), finite: z.boolean() },
+  result: {
+    ...position,
+    ...totals,
+    action: z.enum(["continue", "stop"]),
+    finite: z.boolean(),
+    /** Sum over the shares in shared memory; 0 over NATS, where each worker has the whole sum. */
+    measure: wireNumber,
+  },
   /** Either way: send these chunks (and the closing or opening message) of the step again. */
   missing: { rank: count, ...position, chunks: z.array(count), totals: z.boolean() },
   /** Coordinator → workers, repeated until every one has replied. */

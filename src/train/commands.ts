@@ -37,13 +37,19 @@ export const shardScoresSchema = z.strictObject({
   skipped: skippedSchema,
 });
 
+/** Answer to `readState`, beside the bytes: what they are. */
+export const statePartSchema = z.strictObject({
+  model: z.boolean(),
+  shard: z.strictObject({ begin: count, end: count }),
+});
+
 /** Names of the commands. */
 export const COMMANDS = {
   /** Takes over the state that comes as payload. */
   loadState: "loadState",
   trainEpoch: "trainEpoch",
   validate: "validate",
-  /** Rank 0 answers with its state as payload. */
+  /** Each rank answers with what it alone has of the state as payload. */
   readState: "readState",
   /** Measures; only workers of a job with `benchmark` know it (see bench_commands.ts). */
   benchmark: "benchmark",

@@ -3,14 +3,16 @@
  *
  * @module
  */
-import type { tf } from "../engine/tf.ts";
+import { bytesIn } from "../base/float_range.ts";
+import { tf } from "../engine/tf.ts";
+import { readInto, tensorFrom } from "../engine/transfer.ts";
 import type { ModelName } from "../models/config.ts";
-import type { Parameter } from "../models/parameters.ts";
+import { fromTorch, type Parameter } from "../models/parameters.ts";
 import { ARCHITECTURES } from "../models/registry.ts";
-import { assignTorch, type LoadReport, loadStateDict, readTorch } from "../models/state_dict.ts";
-import type { Optimizer } from "../optim/optimizer.ts";
+import { type LoadReport, loadStateDict, readTorch } from "../models/state_dict.ts";
 import { type NamedTensors, toFloat32, type TorchTensor } from "../weights/torch_tensor.ts";
 import { readWeights } from "../weights/weights_file.ts";
+import type { ReplicaState } from "./replica_state.ts";
 
 /** Settings of {@linkcode loadTorchWeights}. */
 export interface LoadWeightsOptions {
@@ -67,14 +69,22 @@ export function stateOf(parameters: readonly Parameter[]): Map<string, TorchTens
 }
 
 /** An optimizer's state under names such as `fc.weight.momentum_buffer`, in PyTorch's layout. */
-export function optimizerStateOf(
-  { parameters, optimizer }: OptimizedModel,
-): Map<string, TorchTensor> {
+export function optimizerStateOf(state: ReplicaState): Map<string, TorchTensor> {
+  const { optimizer: { slots }, trainable, layout: { places } } = state;
+  const vectors = slots.map((_, slot) => state.slotVector(slot));
   return new Map(
-    slotsOf(parameters, optimizer).map(({ name, variable, kind, torchShape }) => [
-      name,
-      { dtype: "float32", shape: torchShape, data: readTorch(variable, kind) },
-    ]),
+    trainable.flatMap(({ name, variable, kind, torchShape }, index) =>
+      slots.map((slot, position): [string, TorchTensor] => {
+        const own = tensorFrom(
+          variable.shape,
+          "float32",
+          bytesIn(vectors[position], places[index]),
+        );
+        const data = readTorch(own, kind);
+        own.dispose();
+        return [`${name}.${slot}`, { dtype: "float32", shape: torchShape, data }];
+      })
+    ),
   );
 }
 
@@ -83,38 +93,23 @@ export function optimizerStateOf(
  *
  * @throws {RangeError} when a tensor is missing or has another shape
  */
-export function setOptimizerState(
-  { parameters, optimizer }: OptimizedModel,
-  tensors: NamedTensors,
-): void {
-  for (const { name, variable, kind, torchShape } of slotsOf(parameters, optimizer)) {
-    const tensor = tensors.get(name);
-    if (tensor?.shape.join() !== torchShape.join()) {
-      throw new RangeError(
-        `The optimizer's ${name} is ${
-          tensor ? `[${tensor.shape}]` : "missing"
-        }, expected [${torchShape}]`,
+export function setOptimizerState(state: ReplicaState, tensors: NamedTensors): void {
+  const { optimizer, trainable, layout: { places } } = state;
+  optimizer.slots.forEach((slot, position) => {
+    const vector = state.slotVector(position);
+    trainable.forEach(({ name, kind, torchShape }, index) => {
+      const tensor = tensors.get(`${name}.${slot}`);
+      if (tensor?.shape.join() !== torchShape.join()) {
+        const found = tensor ? `[${tensor.shape}]` : "missing";
+        throw new RangeError(
+          `The optimizer's ${name}.${slot} is ${found}, expected [${torchShape}]`,
+        );
+      }
+      const target = bytesIn(vector, places[index]);
+      tf.tidy(() =>
+        readInto(fromTorch(tf.tensor(toFloat32(tensor), [...torchShape]), kind), target)
       );
-    }
-    assignTorch(variable, toFloat32(tensor), torchShape, kind);
-  }
-}
-
-/** A model's parameters, and the optimizer of those that learn. */
-interface OptimizedModel {
-  readonly parameters: readonly Parameter[];
-  readonly optimizer: Optimizer;
-}
-
-/** The state's tensors, each with its parameter's layout. */
-function slotsOf(parameters: readonly Parameter[], optimizer: Optimizer) {
-  const state = optimizer.state();
-  return parameters.flatMap(({ name, kind, torchShape }) =>
-    [...state.get(name) ?? []].map(([slot, variable]) => ({
-      name: `${name}.${slot}`,
-      variable,
-      kind,
-      torchShape,
-    }))
-  );
+    });
+    optimizer.writeSlot(position, vector);
+  });
 }

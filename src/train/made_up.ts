@@ -4,6 +4,7 @@
  * @module
  */
 import type { Batch } from "../data/loader.ts";
+import type { ReplicaState } from "./replica_state.ts";
 import type { BatchSource, Trainee } from "./train_epoch.ts";
 
 /** Batches of made-up pictures that are there at once. */
@@ -45,22 +46,23 @@ export interface Pause {
 
 /** What a benchmark's worker needs of a replica. */
 export interface BenchReplica extends Trainee {
-  readonly vectorBytes: number;
-  /** May be set to the exchange's memory. */
-  vector: Uint8Array;
+  readonly state: Trainee["state"] & Pick<ReplicaState, "vectorBytes" | "regions" | "attach">;
 }
 
 /** A replica that waits instead of computing: forward, backward and update together take the pause. */
 export function pausingReplica({ milliseconds, rows, vectorBytes }: Pause): BenchReplica {
   return {
-    vectorBytes,
-    vector: new Uint8Array(), // zeros, in the exchange's memory
-    optimizer: { baseRates: [] },
+    state: {
+      optimizer: { baseRates: [], measure: () => 0 },
+      vectorBytes,
+      regions: 1,
+      attach: () => {},
+    },
     forwardBackward: async ({ labels }) => {
       const count = labels.length;
       await new Promise((resolve) => setTimeout(resolve, milliseconds * count / rows));
       return { lossSum: count, weight: count, correct: 0 };
     },
-    applyUpdate: async () => {},
+    update: async () => {},
   };
 }

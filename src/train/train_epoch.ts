@@ -4,6 +4,7 @@
  * @module
  */
 import { randomSeed } from "../base/random.ts";
+import type { FloatRange } from "../base/float_range.ts";
 import type { Config } from "../config/schema.ts";
 import type { Batch, Loader, SkippedSample } from "../data/loader.ts";
 import { planEpoch, stepsPerEpoch } from "../data/sampler.ts";
@@ -30,9 +31,8 @@ export interface EpochSpan {
 }
 
 /** What of a replica the loop needs. */
-export interface Trainee extends Pick<Replica, "forwardBackward" | "applyUpdate"> {
-  readonly vector: Uint8Array;
-  readonly optimizer: Pick<Optimizer, "baseRates">;
+export interface Trainee extends Pick<Replica, "forwardBackward" | "update"> {
+  readonly state: { readonly optimizer: Pick<Optimizer, "baseRates" | "measure"> };
 }
 
 /** What of a loader the loop needs. */
@@ -76,7 +76,8 @@ export interface EpochOutcome {
 }
 
 /**
- * Trains an epoch, or what is left of it: for each step gradients of this rank's rows, all-reduce, update.
+ * Trains an epoch, or what is left of it: for each step gradients of this rank's rows, their sum over the ranks, the
+ * update of this rank's part of the parameters, and the others' parts.
  * All ranks end at the same step: when the plan does, when the coordinator says so, or before an update that
  * isn't finite.
  */
@@ -93,6 +94,8 @@ export async function trainEpoch(
   const skipped: SkippedSample[] = [];
   let steps = 0;
   let position = 0;
+  const { optimizer } = replica.state;
+  const measure = (range: FloatRange) => optimizer.measure(range);
   const clock = new StepClock();
 
   for await (const batch of loader.batches(plan, epoch, { seed, signal, reuse: true })) {
@@ -107,22 +110,26 @@ export async function trainEpoch(
     });
     clock.lap("forwardBackward");
     const samples = batch.labels.length;
-    const { vector } = replica;
-    const reduced = await exchange.allReduce(
-      { epoch, step, samples, vector, ...totals, times: clock.known },
+    const { vector } = exchange;
+    const reduced = await exchange.reduceScatter(
+      { epoch, step, samples, vector, ...totals, measure, times: clock.known },
       signal,
     );
     clock.lap("exchange");
     if (!reduced.finite) return { steps, skipped, notFinite: step };
     // A step whose pictures were all unreadable has no gradient.
     if (reduced.samples > 0) {
-      const rates = replica.optimizer.baseRates.map((rate) =>
+      const rates = optimizer.baseRates.map((rate) =>
         learningRateAt(train.schedule, rate, { epoch, step }, runLength)
       );
-      await replica.applyUpdate(reduced.vector, { rates, step: optimizerSteps + steps + 1 });
+      const time = { rates, step: optimizerSteps + steps + 1, squares: reduced.measure };
+      await replica.update(time);
+      clock.lap("update");
+      await exchange.allGather(signal);
+      clock.lap("exchange");
       steps++;
     }
-    clock.lap("update");
+    clock.lap("update"); // what is left of the step where none was taken
     const times = clock.next(); // also when nobody asks for them: the clock must go on
     observer.onEnd?.(step, times, reduced);
     if (reduced.action === "stop") break;

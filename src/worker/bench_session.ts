@@ -76,9 +76,9 @@ export class BenchSession {
     const replica = this.#replica ??= await this.#openReplica();
     const samples = (warmup + steps) * globalBatch;
     const loader = await this.#pictures(samples);
-    const { vectorBytes } = replica;
-    const exchange = await this.#exchangeOf(vectorBytes);
-    replica.vector = exchange.vector;
+    const { vectorBytes, regions } = replica.state;
+    const exchange = await this.#exchangeOf(vectorBytes, regions);
+    replica.state.attach(exchange);
     const span = { epoch: round, startStep: 0, optimizerSteps: 0 };
     const parts = { config, globalBatch, place, replica, loader, samples, exchange };
     const timed = await timeEpoch(parts, span, this.#onStep(round), signal);
@@ -97,11 +97,11 @@ export class BenchSession {
   }
 
   /** The exchange for vectors of a length; one is open at a time. */
-  async #exchangeOf(vectorBytes: number): Promise<GradientExchange> {
+  async #exchangeOf(vectorBytes: number, regions = 1): Promise<GradientExchange> {
     if (this.#exchange?.vector.byteLength === vectorBytes) return this.#exchange;
     await this.#exchange?.close();
     const { link, place, job } = this.#options;
-    this.#exchange = await openExchange(link, { ...place, vectorBytes }, job.segment);
+    this.#exchange = await openExchange(link, { ...place, vectorBytes, regions }, job.segment);
     return this.#exchange;
   }
 

@@ -87,9 +87,9 @@ export class Session {
     const caches = maxBytes > 0 ? new FeatureCaches(maxBytes) : undefined;
     if (replica.features) replica.features.caches = caches;
     const loaders = makeLoaders(folder, config, sharedPictures(job, place, folder), caches);
-    const shape = { ...place, vectorBytes: replica.vectorBytes };
-    const exchange = await openExchange(link, shape, job.segment);
-    replica.vector = exchange.vector;
+    const { vectorBytes, regions } = replica.state;
+    const exchange = await openExchange(link, { ...place, vectorBytes, regions }, job.segment);
+    replica.state.attach(exchange);
     return new Session(
       options,
       {
@@ -157,7 +157,7 @@ export class Session {
     const { place, signal, heartbeat } = this.#options;
     const onStep = (step: number) => heartbeat.at(epoch, step);
     onStep(0);
-    const scores = await this.#parts.replica.withAverages(() =>
+    const scores = await this.#parts.replica.state.withAverages(() =>
       validateShard({ ...this.#validation, place }, onStep, signal)
     );
     const caches = this.#parts.replica.features?.caches;
@@ -175,7 +175,7 @@ export class Session {
   /** Takes over a state, of which features that are kept would know nothing. */
   async #loadState(state: Uint8Array<ArrayBuffer>): Promise<void> {
     const { config, replica, place, samples } = this.#parts;
-    replica.importState(state);
+    replica.state.importState(state);
     const { features } = replica;
     if (!features?.caches) return;
     features.caches.clear();
@@ -183,9 +183,14 @@ export class Session {
     await verifyFeatures(features, config, place, counts);
   }
 
-  /** All ranks hold the same state: one of them sends it. */
+  /** All ranks hold the same model, which one of them sends; of the optimizer's state, each what it has alone. */
   #readState(): Outcome {
-    if (this.#options.place.rank !== 0) return {};
-    return { payload: this.#parts.replica.exportState() };
+    const { rank } = this.#options.place;
+    const { state } = this.#parts.replica;
+    const { begin, end } = state.memory.shard;
+    const hasAll = begin === 0 && end === state.layout.floats;
+    if (rank !== 0 && hasAll) return {};
+    const { bytes, part } = state.exportState(rank === 0);
+    return { result: { model: part.model, shard: { ...part.shard } }, payload: bytes };
   }
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { delay } from "../../src/base/async.ts";
 import { UsageError } from "../../src/base/errors.ts";
 import { Dashboard, type DashboardOptions } from "../../src/dashboard/server.ts";
+import type { RunSummary } from "../../src/dashboard/run_list.ts";
 import { EventLog } from "../../src/records/event_log.ts";
 import { MetricsLog } from "../../src/records/metrics_log.ts";
 import { madeEpoch, madePoint, makeRun } from "../support/made_run.ts";
@@ -90,10 +91,9 @@ Deno.test("Dashboard lists runs with their state, best accuracy and epochs", () 
     await Deno.mkdir(join(runs, "not-a-run"));
     await Deno.symlink("first", join(runs, "latest"));
     const listed = await (await fetch(`${url}api/runs`)).json();
-    // deno-lint-ignore no-explicit-any -- JSON
     const short = listed.map((
-      { id, state, epochs, best, message }: any,
-    ) => [id, state, epochs, best.accuracy, message]);
+      { id, state, epochs, best, message }: RunSummary,
+    ) => [id, state, epochs, best?.accuracy, message]);
     assert.deepEqual(short, [
       ["third", "failed", 1, 0.5, "Rank 1 was killed"],
       ["second", "running", 3, 1 - 0.5 / 3, null],

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { delay } from "../../src/base/async.ts";
 import { makeSegment, openExchange, openReducer } from "../../src/exchange/open_exchange.ts";
-import { shardOf } from "../../src/exchange/shared_layout.ts";
+import { type FloatRange, floatsOf as wordsOf, shardOf } from "../../src/base/float_range.ts";
 import type { StepContribution } from "../../src/exchange/gradient_exchange.ts";
 import {
   BYTES,
@@ -11,6 +11,7 @@ import {
   oneStep,
   openBench,
   reference,
+  takeStep,
 } from "../support/exchange_bench.ts";
 import { startPlainRig, startPlainServer, startRig } from "../support/nats_server.ts";
 
@@ -68,7 +69,7 @@ for (const kind of ["nats", "shared-memory"] as const) {
     const contributions = [0, 1].map((rank) => contribution(rank, 0, 1, 0));
     const [totals, ...results] = await Promise.all([
       bench.reducer.reduce({ epoch: 1, step: 0 }, () => "stop"),
-      ...contributions.map((own, rank) => bench.exchanges[rank].allReduce(own)),
+      ...contributions.map((own, rank) => bench.exchanges[rank].reduceScatter(own)),
     ]);
     assert.equal(totals.action, "stop");
     assert.deepEqual(results.map(({ action }) => action), ["stop", "stop"]);
@@ -93,13 +94,13 @@ for (const kind of ["nats", "shared-memory"] as const) {
     await using rig = await startRig();
     await using bench = await openBench(rig, kind, 1);
     const own = contribution(0, 0, 4);
-    const early = bench.exchanges[0].allReduce(own);
+    const early = takeStep(bench.exchanges[0], own);
     await delay(200);
     await bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue");
     assert.deepEqual((await early).vector, own.vector);
   });
 
-  Deno.test(`reduce() and allReduce() end with a clear error when the others keep silent (${kind})`, async () => {
+  Deno.test(`reduce() and reduceScatter() end with a clear error when the others keep silent (${kind})`, async () => {
     await using rig = await startRig();
     await using bench = await openBench(rig, kind, 2, BYTES, 1_000);
     await Promise.all([
@@ -107,14 +108,14 @@ for (const kind of ["nats", "shared-memory"] as const) {
         name: "LockstepError",
         message: "No gradients from rank 1 for 1 s in epoch 1, step 0",
       }),
-      assert.rejects(bench.exchanges[0].allReduce(contribution(0, 0, 4)), {
+      assert.rejects(bench.exchanges[0].reduceScatter(contribution(0, 0, 4)), {
         name: "LockstepError",
         message: "Rank 0 got no answer from the coordinator for 1 s in epoch 1, step 0",
       }),
     ]);
   });
 
-  Deno.test(`reduce() and allReduce() end at once with the signal's reason (${kind})`, async () => {
+  Deno.test(`reduce() and reduceScatter() end at once with the signal's reason (${kind})`, async () => {
     await using rig = await startRig();
     await using bench = await openBench(rig, kind, 2);
     const controller = new AbortController();
@@ -123,7 +124,7 @@ for (const kind of ["nats", "shared-memory"] as const) {
     const reason = { message: "told to end" };
     await Promise.all([
       assert.rejects(bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue", signal), reason),
-      assert.rejects(bench.exchanges[0].allReduce(contribution(0, 0, 4), signal), reason),
+      assert.rejects(bench.exchanges[0].reduceScatter(contribution(0, 0, 4), signal), reason),
     ]);
   });
 
@@ -141,8 +142,8 @@ for (const kind of ["nats", "shared-memory"] as const) {
     const rank = async (own: number) => {
       const sums: Uint8Array[] = [];
       for (let step = 0; step < steps; step++) {
-        const { vector } = await bench.exchanges[own].allReduce(contribution(own, step, 4));
-        sums.push(vector.slice());
+        const { vector } = await takeStep(bench.exchanges[own], contribution(own, step, 4));
+        sums.push(vector);
       }
       return sums;
     };
@@ -163,7 +164,7 @@ for (const kind of ["nats", "shared-memory"] as const) {
 
 Deno.test("SharedReducer says its last word again to a rank that missed it", async () => {
   await using rig = await startRig();
-  const shape = { worldSize: 1, vectorBytes: BYTES, timeoutMs: 20_000 };
+  const shape = { worldSize: 1, vectorBytes: BYTES, regions: 1, timeoutMs: 20_000 };
   using segment = makeSegment("shared-memory", shape, assert.fail)!;
   const reducer = await openReducer(await rig.open("coordinator"), shape, segment);
   // A worker that hears nothing at first: it sends from a link of its own, and listens only later.
@@ -175,7 +176,7 @@ Deno.test("SharedReducer says its last word again to a rank that missed it", asy
   const reduced = reducer.reduce({ epoch: 1, step: 0 }, () => "stop");
   await delay(200); // the word to reduce goes out and is lost
   const exchange = await openExchange(await rig.open("rank 0"), { rank: 0, ...shape }, segment);
-  const result = await exchange.allReduce(own); // asks again after 2 s of silence
+  const result = await takeStep(exchange, own); // asks again after 2 s of silence
   assert.equal((await reduced).action, "stop");
   assert.deepEqual(result.vector, own.vector);
   await exchange.close();
@@ -188,7 +189,7 @@ Deno.test("SharedReducer ignores late and foreign messages, and names another mo
   const place = { rank: 1, epoch: 1, step: 1 };
   const forger = await rig.open("rank 1");
   const subject = forger.subjects.gradient(1);
-  const early = { ...place, finite: false, worstRank: 1 };
+  const early = { ...place, finite: false, worstRank: 1, measure: 0 };
   forger.publish(subject, "shard", early); // before there is anything to add
   forger.publish(subject, "shard", { ...early, rank: 9 });
   await forger.flush();
@@ -203,6 +204,71 @@ Deno.test("SharedReducer ignores late and foreign messages, and names another mo
   const other = { rank: 1, epoch: 2, step: 0, ...counts, bytes: 8, chunkBytes: 0 };
   forger.publish(subject, "contribution", other);
   await assert.rejects(waiting, { message: /^Rank 1 exchanges 8 bytes, the coordinator \d+ in/ });
+});
+
+for (const kind of ["nats", "shared-memory"] as const) {
+  Deno.test(`measure() sees each share of the sum once, and its numbers are added up (${kind})`, async () => {
+    await using rig = await startRig();
+    await using bench = await openBench(rig, kind, 3);
+    const contributions = [0, 1, 2].map((rank) => contribution(rank, 0, 4));
+    const squares = (values: Float32Array, { begin, end }: FloatRange) => {
+      let sum = 0;
+      for (let index = begin; index < end; index++) sum += values[index] ** 2;
+      return sum;
+    };
+    const measured = contributions.map((own, rank) => ({
+      ...own,
+      measure: (range: FloatRange) => squares(wordsOf(bench.exchanges[rank].reduced), range),
+    }));
+    const [, ...results] = await oneStep(bench, measured);
+    const sum = reference(contributions);
+    const shards = [0, 1, 2].map((rank) => squares(sum, shardOf(rank, 3, BYTES)));
+    for (const { measure } of results) {
+      assert.equal(measure, shards.reduce((all, own) => all + own, 0), "the same bits");
+    }
+  });
+}
+
+Deno.test("allGather() waits for all shares, and goes on when its messages were lost", async () => {
+  await using rig = await startPlainRig();
+  const port = Number(new URL(rig.server.url.replace("nats:", "http:")).port);
+  await using bench = await openBench(rig, "shared-memory", 2);
+  const { exchanges } = bench;
+  await Promise.all([
+    bench.reducer.reduce({ epoch: 1, step: 0 }, () => "stop"),
+    ...exchanges.map((exchange, rank) => exchange.reduceScatter(contribution(rank, 0, 4))),
+  ]);
+  const [first, second] = exchanges;
+  const words = exchanges.map(({ regions: [region] }) => wordsOf(region));
+  words[0][0] = 7;
+  let gathered = false;
+  const early = first.allGather().then(() => gathered = true);
+  await delay(150);
+  assert.ok(!gathered, "rank 1 has not written yet");
+  await rig.server[Symbol.asyncDispose]();
+  words[1][second.shard.begin] = 8;
+  const late = second.allGather(); // its word is lost with the server
+  await delay(150);
+  rig.server = await startPlainServer("", port);
+  await Promise.all([early, late]);
+  assert.deepEqual([words[1][0], words[0][second.shard.begin]], [7, 8]);
+});
+
+Deno.test("allGather() ends with a clear error when another rank keeps silent, and by its signal", async () => {
+  await using rig = await startRig();
+  await using bench = await openBench(rig, "shared-memory", 2, BYTES, 1_000);
+  const [exchange] = bench.exchanges;
+  await assert.rejects(exchange.allGather(), { message: "allGather() was called without a sum" });
+  await Promise.all([
+    bench.reducer.reduce({ epoch: 1, step: 0 }, () => "stop"),
+    ...bench.exchanges.map((own, rank) => own.reduceScatter(contribution(rank, 0, 4))),
+  ]);
+  await assert.rejects(exchange.allGather(), {
+    message: "Rank 0 got no answer from the coordinator for 1 s in epoch 1, step 0",
+  });
+  await assert.rejects(exchange.allGather(AbortSignal.abort(new Error("told to end"))), {
+    message: "told to end",
+  });
 });
 
 Deno.test("shardOf() covers a vector once, in order, whatever its length and the number of ranks", () => {

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import type { StepResult } from "../../src/exchange/gradient_exchange.ts";
 import { NatsGradientExchange } from "../../src/exchange/nats_exchange.ts";
 import { NatsReducer } from "../../src/exchange/nats_reducer.ts";
 import { encodeFrame } from "../../src/protocol/codec.ts";
@@ -12,6 +11,7 @@ import {
   oneStep,
   openBench,
   reference,
+  takeStep,
 } from "../support/exchange_bench.ts";
 import { startPlainRig, startRig } from "../support/nats_server.ts";
 
@@ -57,7 +57,7 @@ Deno.test("NatsReducer asks again for a damaged chunk, and both sides for lost o
   await forger.flush();
   forger.publishFrame(forger.subjects.gradient(0), damaged.subarray(0, 4 * 1024 * 1024));
   await forger.flush();
-  const result = await bench.exchanges[0].allReduce(own);
+  const result = await takeStep(bench.exchanges[0], own);
   await reduced;
   assert.deepEqual(result.vector, own.vector);
   assert.equal(bench.coordinator.refused.corrupt, 1);
@@ -83,7 +83,7 @@ Deno.test("NatsReducer.reduce() gives up on a sender whose chunks are always dam
 Deno.test("a lost result is sent again, also when the coordinator waits for the next step", async () => {
   await using rig = await startRig();
   const coordinator = await rig.open("coordinator");
-  const options = { worldSize: 1, vectorBytes: BYTES, timeoutMs: 20_000 };
+  const options = { worldSize: 1, vectorBytes: BYTES, regions: 1, timeoutMs: 20_000 };
   const reducer = await NatsReducer.open(coordinator, options);
   // A worker that hears nothing at first: it sends from a link of its own, and listens only later.
   const mute = await rig.open("rank 0");
@@ -105,7 +105,7 @@ Deno.test("a lost result is sent again, also when the coordinator waits for the 
     rank: 0,
     ...options,
   });
-  const result: StepResult = await exchange.allReduce(own); // asks again after 2 s of silence
+  const result = await takeStep(exchange, own); // asks again after 2 s of silence
   assert.deepEqual(result.vector, own.vector);
   assert.equal(result.action, "stop");
   next.abort(new Error("test over"));
@@ -117,7 +117,7 @@ Deno.test("a lost result is sent again, also when the coordinator waits for the 
 Deno.test("reduce() fails when a rank is in a later step, or exchanges another model", async () => {
   await using rig = await startRig();
   await using bench = await openBench(rig, "nats", 2);
-  const ahead = bench.exchanges[1].allReduce(contribution(1, 3, 4));
+  const ahead = bench.exchanges[1].reduceScatter(contribution(1, 3, 4));
   const aheadFails = assert.rejects(ahead);
   await assert.rejects(bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue"), {
     message: "Rank 1 is in epoch 1, step 3, the coordinator in epoch 1, step 0",

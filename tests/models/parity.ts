@@ -4,6 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { bytesIn } from "../../src/base/float_range.ts";
 import { tf } from "../../src/engine/tf.ts";
 import { readInto, tensorFrom } from "../../src/engine/transfer.ts";
 import type { ModelName } from "../../src/models/config.ts";
@@ -191,7 +192,7 @@ export class Parity {
         const { lossSum, weight } = await replica.forwardBackward(this.#batch(), place);
         found.push(lossSum / weight);
         if (step === 1) this.#assertGradients(replica);
-        await replica.applyUpdate(replica.vector, { rates: [lr], step });
+        await replica.update({ rates: [lr], step });
       }
       assertWithin(found, losses, TOLERANCE, "losses");
       this.#assertChanges(by);
@@ -226,15 +227,13 @@ export class Parity {
     return { images, labels: Int32Array.from(labels), height, width };
   }
 
-  /** The gradients stand in the vector one after the other. */
-  #assertGradients({ vector }: Replica): void {
+  #assertGradients({ state: { memory: { vector }, layout } }: Replica): void {
     const learning = this.#held.filter(({ parameter }) => !parameter.buffer);
     const problems: string[] = [];
-    let offset = 0;
     const total = Math.hypot(...learning.map(({ expected: { gradient } }) => gradient![0]));
-    for (const { parameter, expected } of learning) {
+    for (const [index, { parameter, expected }] of learning.entries()) {
       const { shape, size } = parameter.variable;
-      const part = vector.subarray(offset, offset += 4 * size);
+      const part = bytesIn(vector, layout.places[index]);
       const gradient = tensorFrom(shape, "float32", part);
       const actual = summaryOf(gradient, parameter);
       gradient.dispose();

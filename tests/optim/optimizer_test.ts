@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fixture from "../fixtures/optim/trajectories.json" with { type: "json" };
+import { alignedBytes } from "../../src/base/aligned_memory.ts";
+import { bytesIn, floatsOf, shardOf } from "../../src/base/float_range.ts";
 import { openEngine } from "../../src/engine/engine.ts";
-import { tf } from "../../src/engine/tf.ts";
 import { WeightAverages } from "../../src/optim/averages.ts";
 import {
   type EmaConfig,
@@ -9,7 +10,8 @@ import {
   type OptimizerName,
   scheduleSchema,
 } from "../../src/optim/config.ts";
-import { type NamedVariable, Optimizer } from "../../src/optim/optimizer.ts";
+import { layOut } from "../../src/optim/flat_layout.ts";
+import { Optimizer } from "../../src/optim/optimizer.ts";
 import { learningRateAt } from "../../src/optim/schedule.ts";
 import { assertWithin } from "../models/fixture_model.ts";
 
@@ -30,68 +32,90 @@ interface Case {
 const { start, gradients, cases } = fixture.content;
 const TOLERANCE = 1e-5;
 
-function makeParameters(): NamedVariable[] {
-  return Object.entries(start).map(([name, values]) => ({
-    name,
-    variable: tf.variable(tf.tensor1d(values)) as unknown as tf.Variable,
-  }));
+const names = Object.keys(start) as (keyof typeof start)[];
+const layout = layOut(names.map((name) => start[name].length));
+const parameters = names.map((name, index) => ({ name, place: layout.places[index] }));
+const BYTES = 4 * layout.floats;
+
+/** Vectors with values of the parameters in their places. */
+function vectorOf(values: (name: (typeof names)[number]) => readonly number[]) {
+  const vector = alignedBytes(BYTES);
+  const floats = floatsOf(vector);
+  names.forEach((name, index) => floats.set(values(name), layout.places[index].begin));
+  return vector;
 }
 
-for (const entry of cases as Case[]) {
-  Deno.test(`Optimizer follows PyTorch's ${entry.optimizer} for 50 steps, ${entry.name}`, () => {
-    const { settings: { lr, weight_decay, ...settings }, group, clipGradNorm, clipGradValue } =
-      entry;
-    const parameters = makeParameters();
-    const variables = parameters.map(({ variable }) => variable);
-    using optimizer = new Optimizer(parameters, {
-      settings: optimizerConfig({
-        optimizer: entry.optimizer as OptimizerName,
-        ...settings,
-        weightDecay: weight_decay,
-      }),
-      lr,
-      groups: group ? [{ match: ["head.*"], lr: group.lr, weightDecay: group.weight_decay }] : [],
-      clipGradNorm,
-      clipGradValue,
-    });
-    using averages = entry.ema ? new WeightAverages(variables, entry.ema) : undefined;
-    const schedule = scheduleSchema.parse(
-      entry.schedule
-        ? {
-          name: "CosineAnnealingLR",
-          etaMin: 0.01,
-          per: "step",
-          warmup: { length: 10, startFactor: 0.1 },
-        }
-        : { name: "constant" },
-    );
-    entry.trajectory.forEach((expected, step) => {
-      const actual = tf.tidy(() => {
-        const rates = optimizer.baseRates.map((rate) =>
-          learningRateAt(schedule, rate, { epoch: 1, step }, { epochs: 1, stepsPerEpoch: 50 })
-        );
-        const scalars = optimizer.scalars(rates, step + 1).map((value) => tf.scalar(value));
-        const grads = parameters.map(({ name }) =>
-          tf.tensor1d(gradients[name as keyof typeof gradients][step])
-        );
-        optimizer.update(grads, scalars);
-        averages?.update(tf.scalar(averages.keptShare(step + 1)));
-        return (averages?.averages ?? variables).flatMap((tensor) => [...tensor.dataSync()]);
+function valuesIn(vector: Uint8Array): number[] {
+  return layout.places.flatMap((place) => [...floatsOf(bytesIn(vector, place))]);
+}
+
+/** The ranks of a step that shares the work: one, or two that split the vector. */
+for (const worldSize of [1, 2]) {
+  for (const entry of cases as Case[]) {
+    Deno.test(`Optimizer follows PyTorch's ${entry.optimizer} for 50 steps, ${entry.name}, in ${worldSize} parts`, async () => {
+      const { settings: { lr, weight_decay, ...settings }, group, clipGradNorm, clipGradValue } =
+        entry;
+      const options = {
+        settings: optimizerConfig({
+          optimizer: entry.optimizer as OptimizerName,
+          ...settings,
+          weightDecay: weight_decay,
+        }),
+        lr,
+        groups: group ? [{ match: ["head.*"], lr: group.lr, weightDecay: group.weight_decay }] : [],
+        clipGradNorm,
+        clipGradValue,
+      };
+      const values = vectorOf((name) => start[name]);
+      const gradient = alignedBytes(BYTES);
+      const averaged = alignedBytes(BYTES);
+      using stack = new DisposableStack();
+      const shards = Array.from(
+        { length: worldSize },
+        (_, rank) => shardOf(rank, worldSize, BYTES),
+      );
+      const ranks = shards.map((range) => {
+        const optimizer = stack.use(new Optimizer(parameters, options, layout.floats));
+        optimizer.attach({ values, gradients: gradient, range });
+        const averages = entry.ema &&
+          stack.use(new WeightAverages({ values, averages: averaged, range }, entry.ema));
+        return { range, optimizer, averages };
       });
-      assertWithin(actual, expected, TOLERANCE, `parameters after step ${step + 1}`);
+      const schedule = scheduleSchema.parse(
+        entry.schedule
+          ? {
+            name: "CosineAnnealingLR",
+            etaMin: 0.01,
+            per: "step",
+            warmup: { length: 10, startFactor: 0.1 },
+          }
+          : { name: "constant" },
+      );
+      for (const [step, expected] of entry.trajectory.entries()) {
+        gradient.set(vectorOf((name) => gradients[name][step]));
+        let squares = 0;
+        for (const { range, optimizer } of ranks) squares += optimizer.measure(range);
+        for (const { optimizer, averages } of ranks) {
+          const rates = optimizer.baseRates.map((rate) =>
+            learningRateAt(schedule, rate, { epoch: 1, step }, { epochs: 1, stepsPerEpoch: 50 })
+          );
+          await optimizer.step({ rates, step: step + 1, squares });
+          await averages?.update(step + 1);
+        }
+        const actual = valuesIn(entry.ema ? averaged : values);
+        assertWithin(actual, expected, TOLERANCE, `parameters after step ${step + 1}`);
+      }
     });
-    tf.dispose(variables);
-  });
+  }
 }
 
 Deno.test("Optimizer refuses groups that match nothing, and says what learns", () => {
-  const parameters = makeParameters();
   const make = (...match: string[]) =>
     new Optimizer(parameters, {
       settings: optimizerConfig({ optimizer: "sgd" }),
       lr: 0.1,
       groups: match.map((pattern) => ({ match: [pattern] })),
-    });
+    }, layout.floats);
   assert.throws(
     () => make("fc.*"),
     /train\.groups\[0\] has the pattern "fc\.\*", which matches no parameter that learns.*body\.weight, head\.weight/,
@@ -102,15 +126,29 @@ Deno.test("Optimizer refuses groups that match nothing, and says what learns", (
   );
 });
 
-Deno.test("WeightAverages.swap() exchanges values, and twice leaves all as it was", () => {
-  const [{ variable }] = makeParameters();
-  using averages = new WeightAverages([variable], { decay: 0.5, everySteps: 1 });
-  const before = [...variable.dataSync()];
-  const five = tf.fill(variable.shape, 5);
-  variable.assign(five);
-  averages.swap();
-  assert.deepEqual([...variable.dataSync()], before);
-  averages.swap();
-  assert.deepEqual([...variable.dataSync()], [5, 5, 5, 5, 5]);
-  assert.deepEqual([...averages.averages[0].dataSync()], before);
+Deno.test("Optimizer gives its state by place, and takes it back", async () => {
+  const settings = optimizerConfig({ optimizer: "adam" });
+  using optimizer = new Optimizer(parameters, { settings, lr: 0.1 }, layout.floats);
+  assert.deepEqual(optimizer.slots, ["exp_avg", "exp_avg_sq"]);
+  const values = vectorOf((name) => start[name]);
+  const memory = { values, gradients: vectorOf((name) => gradients[name][0]) };
+  const attach = () => optimizer.attach({ ...memory, range: shardOf(1, 2, BYTES) });
+  attach();
+  await optimizer.step({ rates: [0.1], step: 1, squares: 0 });
+  const slots = optimizer.slots.map((_, slot) => {
+    const vector = new Uint8Array(BYTES);
+    optimizer.readSlot(slot, vector);
+    return vector;
+  });
+  const { begin } = shardOf(1, 2, BYTES);
+  for (const slot of slots) {
+    const floats = floatsOf(slot);
+    assert.ok(floats.subarray(0, begin).every((value) => value === 0), "not its part");
+    assert.ok(floats.subarray(begin).some((value) => value !== 0));
+  }
+  attach();
+  slots.forEach((vector, slot) => optimizer.writeSlot(slot, vector));
+  const again = new Uint8Array(BYTES);
+  optimizer.readSlot(1, again);
+  assert.deepEqual(again, slots[1]);
 });

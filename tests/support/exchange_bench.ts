@@ -3,11 +3,13 @@
  *
  * @module
  */
+import { bytesIn } from "../../src/base/float_range.ts";
 import { randomStream } from "../../src/base/random.ts";
 import type {
   GradientExchange,
   Reducer,
   StepContribution,
+  StepResult,
 } from "../../src/exchange/gradient_exchange.ts";
 import {
   type ExchangeKind,
@@ -40,7 +42,7 @@ export async function openBench(
   timeoutMs = 20_000,
 ): Promise<Bench> {
   const coordinator = await rig.open("coordinator");
-  const shape = { worldSize, vectorBytes, timeoutMs };
+  const shape = { worldSize, vectorBytes, regions: 1, timeoutMs };
   const segment = makeSegment(kind, shape, (reason) => {
     throw new Error(reason);
   });
@@ -97,11 +99,25 @@ export function reference(contributions: readonly StepContribution[]): Float32Ar
   return target;
 }
 
+/** A rank's step: the sum, which all ranks put into their common region. */
+export async function takeStep(
+  exchange: GradientExchange,
+  own: StepContribution,
+): Promise<StepResult & { vector: Uint8Array }> {
+  const result = await exchange.reduceScatter(own);
+  const { shard, reduced, regions: [region] } = exchange;
+  if (result.finite) {
+    bytesIn(region, shard).set(bytesIn(reduced, shard));
+    await exchange.allGather();
+  }
+  return { ...result, vector: region.slice() };
+}
+
 /** Takes one step: the coordinator's totals, then the ranks' results. */
 export async function oneStep(bench: Bench, contributions: readonly StepContribution[]) {
   const [{ epoch, step }] = contributions;
   return await Promise.all([
     bench.reducer.reduce({ epoch, step }, () => "continue"),
-    ...contributions.map((own, rank) => bench.exchanges[rank].allReduce(own)),
+    ...contributions.map((own, rank) => takeStep(bench.exchanges[rank], own)),
   ]);
 }

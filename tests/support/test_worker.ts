@@ -57,12 +57,12 @@ function blockFor(milliseconds: number): void {
 }
 
 async function reduce({ steps, vectorBytes }: { steps: number; vectorBytes: number }) {
-  const options = { rank, worldSize: member.worldSize, vectorBytes };
+  const options = { rank, worldSize: member.worldSize, vectorBytes, regions: 0 };
   const exchange = await NatsGradientExchange.open(link, options);
   const vector = new Uint8Array(new Float32Array(vectorBytes / 4).fill(rank + 1).buffer);
   for (let step = 0; step < steps; step++) {
     heartbeat.at(0, step);
-    await exchange.allReduce({
+    await exchange.reduceScatter({
       epoch: 0,
       step,
       samples: 1,

@@ -38,7 +38,7 @@ async function train(replica: Replica, steps: number, rows = 4, side = 16): Prom
   for (let step = 0; step < steps; step++) {
     const place = { seed: [9, step], globalRows: rows, rowOffset: 0 } as const;
     const { lossSum } = await replica.forwardBackward(makeBatch(rows, side, step), place);
-    await replica.applyUpdate(replica.vector, { rates: [0.05 / (1 + step)], step: step + 1 });
+    await replica.update({ rates: [0.05 / (1 + step)], step: step + 1 });
     losses.push(lossSum / rows);
   }
   return losses;
@@ -61,7 +61,11 @@ for (const name of ["plain_cnn", "resnet18", "efficientnet_lite0"] as const) {
   Deno.test(`Replica trains ${name} to the same numbers captured and eager`, async () => {
     const captured = makeReplica(name);
     const eager = makeReplica(name, { capture: false });
-    assert.deepEqual(captured.exportState(), eager.exportState(), "the same seed");
+    assert.deepEqual(
+      captured.state.exportState().bytes,
+      eager.state.exportState().bytes,
+      "the same seed",
+    );
     const losses = [await train(captured, 4, 4, side), await train(eager, 4, 4, side)];
     losses[0].forEach((loss, step) =>
       assert.ok(
@@ -69,7 +73,10 @@ for (const name of ["plain_cnn", "resnet18", "efficientnet_lite0"] as const) {
         `step ${step}`,
       )
     );
-    assert.ok(relativeDifference(captured.exportState(), eager.exportState()) < 1e-4);
+    assert.ok(
+      relativeDifference(captured.state.exportState().bytes, eager.state.exportState().bytes) <
+        1e-4,
+    );
     const batch = makeBatch(3, side);
     const scores = [await captured.evaluate(batch), await captured.evaluate(batch)];
     assert.deepEqual(scores[1], scores[0], "traced and called");
@@ -85,7 +92,7 @@ Deno.test("Replica gives the same bits for the same seed", async () => {
   for (let run = 0; run < 2; run++) {
     const replica = makeReplica("efficientnet_lite0");
     await train(replica, 3, 4, 32);
-    states.push(replica.exportState());
+    states.push(replica.state.exportState().bytes);
     replica.dispose();
   }
   assert.deepEqual(states[1], states[0]);
@@ -93,19 +100,19 @@ Deno.test("Replica gives the same bits for the same seed", async () => {
 
 Deno.test("Replica changes nothing but the head when features are extracted", async () => {
   const replica = makeReplica("efficientnet_lite0", { featureExtract: true });
-  assert.deepEqual(replica.trainable.map(({ name }) => name), [
+  assert.deepEqual(replica.state.trainable.map(({ name }) => name), [
     "classifier.1.weight",
     "classifier.1.bias",
   ]);
-  assert.equal(replica.vectorBytes, 4 * (1280 * 3 + 3));
-  const before = stateOf(replica.parameters);
+  assert.equal(replica.state.vectorBytes, 4 * (1280 * 3 + 16));
+  const before = stateOf(replica.state.parameters);
   await train(replica, 2, 4, 32);
-  const changed = [...stateOf(replica.parameters)].filter(([name, { data }]) =>
+  const changed = [...stateOf(replica.state.parameters)].filter(([name, { data }]) =>
     Buffer.compare(data, before.get(name)!.data) !== 0
   );
   assert.deepEqual(
     changed.map(([name]) => name).sort(),
-    replica.trainable.map((p) => p.name).sort(),
+    replica.state.trainable.map((p) => p.name).sort(),
   );
   replica.dispose();
 });
@@ -114,12 +121,20 @@ Deno.test("Replica's state goes out under PyTorch's names and comes back bit for
   const source = makeReplica("resnet18");
   await train(source, 2, 2, 32);
   const target = makeReplica("resnet18", { seed: 6 });
-  assert.notEqual(Buffer.compare(target.exportState(), source.exportState()), 0);
-  setState(target.model, stateOf(source.parameters), "the test");
-  setOptimizerState(target, optimizerStateOf(source));
-  assert.equal(Buffer.compare(target.exportState(), source.exportState()), 0);
-  assert.throws(() => target.importState(new Uint8Array(4)), RangeError);
-  const shapes = new Map([...stateOf(source.parameters)].map(([name, { shape }]) => [name, shape]));
+  assert.notEqual(
+    Buffer.compare(target.state.exportState().bytes, source.state.exportState().bytes),
+    0,
+  );
+  setState(target.model, stateOf(source.state.parameters), "the test");
+  setOptimizerState(target.state, optimizerStateOf(source.state));
+  assert.equal(
+    Buffer.compare(target.state.exportState().bytes, source.state.exportState().bytes),
+    0,
+  );
+  assert.throws(() => target.state.importState(new Uint8Array(4)), RangeError);
+  const shapes = new Map(
+    [...stateOf(source.state.parameters)].map(([name, { shape }]) => [name, shape]),
+  );
   assert.deepEqual(shapes.get("conv1.weight"), [64, 3, 7, 7]);
   assert.deepEqual(shapes.get("layer2.0.downsample.0.weight"), [128, 64, 1, 1]);
   assert.deepEqual(shapes.get("fc.weight"), [3, 512]);

@@ -1,0 +1,73 @@
+/**
+ * Where a replica's vectors stand, and the model's variables that look at them.
+ *
+ * @module
+ */
+import { alignedBytes } from "../base/aligned_memory.ts";
+import { bytesIn, type FloatRange } from "../base/float_range.ts";
+import { tf } from "../engine/tf.ts";
+import { readInto, viewOf } from "../engine/transfer.ts";
+import type { FlatLayout } from "../optim/flat_layout.ts";
+
+/** Vectors of one layout, float32; a `GradientExchange` has them. */
+export interface ReplicaMemory {
+  /** This rank's gradients and statistics. */
+  readonly vector: Uint8Array;
+  /** Their sum over the ranks, as far as {@linkcode shard} goes; may be the same memory. */
+  readonly reduced: Uint8Array<ArrayBuffer>;
+  /** What all ranks have in common: the values, then their averages where such are kept. */
+  readonly regions: readonly Uint8Array<ArrayBuffer>[];
+  /** What of the values this rank updates. */
+  readonly shard: FloatRange;
+}
+
+/** Memory of a replica that is alone. */
+export function privateMemory(vectorBytes: number, regions: number): ReplicaMemory {
+  const vector = alignedBytes(vectorBytes);
+  return {
+    vector,
+    reduced: vector,
+    regions: Array.from({ length: regions }, () => alignedBytes(vectorBytes)),
+    shard: { begin: 0, end: vectorBytes / Float32Array.BYTES_PER_ELEMENT },
+  };
+}
+
+/** Variables that look at a region: what is written there, they have. */
+export class BoundVariables implements Disposable {
+  readonly #variables: readonly tf.Variable[];
+  readonly #parts: readonly Uint8Array<ArrayBuffer>[];
+  readonly #views: readonly tf.Tensor[];
+
+  constructor(
+    variables: readonly tf.Variable[],
+    { places }: FlatLayout,
+    region: Uint8Array<ArrayBuffer>,
+  ) {
+    this.#variables = variables;
+    this.#parts = places.map((place) => bytesIn(region, place));
+    this.#views = variables.map(({ shape }, index) => viewOf(shape, this.#parts[index]));
+  }
+
+  /** Has the variables look at the region, whose values they take. */
+  bind(): void {
+    this.#variables.forEach((variable, index) => variable.assign(this.#views[index]));
+  }
+
+  /** Writes what the variables were given meanwhile into the region, and binds them again; returns whether any was. */
+  collect(): boolean {
+    let any = false;
+    this.#variables.forEach((variable, index) => {
+      const view = this.#views[index];
+      if (variable.dataId === view.dataId) return;
+      readInto(variable, this.#parts[index]);
+      variable.assign(view);
+      any = true;
+    });
+    return any;
+  }
+
+  /** Releases the views; variables that are bound go on looking at the region. */
+  [Symbol.dispose](): void {
+    tf.dispose([...this.#views]);
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * What a replica keeps: parameters, running statistics, averages and the optimizer's state, in memory that it may
+ * share with other ranks.
+ *
+ * @module
+ */
+import { bytesIn, type FloatRange, overlap } from "../base/float_range.ts";
+import type { tf } from "../engine/tf.ts";
+import { readInto, tensorFrom } from "../engine/transfer.ts";
+import { type Parameter, parametersOf } from "../models/parameters.ts";
+import { WeightAverages } from "../optim/averages.ts";
+import type { EmaConfig } from "../optim/config.ts";
+import { type FlatLayout, layOut } from "../optim/flat_layout.ts";
+import { Optimizer, type OptimizerOptions } from "../optim/optimizer.ts";
+import { BoundVariables, privateMemory, type ReplicaMemory } from "./replica_memory.ts";
+
+/** When a step is taken. */
+export interface UpdateTime {
+  /** Learning rates, one per group of parameters. */
+  readonly rates: readonly number[];
+  /** Optimizer step of the run, counted from 1. */
+  readonly step: number;
+  /** Sum over the ranks of what {@linkcode Optimizer.measure} gave; this rank's alone unless given. */
+  readonly squares?: number;
+}
+
+/** A part of a state: {@linkcode ReplicaState.exportState}. */
+export interface StatePart {
+  /** Whether parameters, statistics and averages are in it. */
+  readonly model: boolean;
+  /** What of the optimizer's state is in it. */
+  readonly shard: FloatRange;
+}
+
+const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
+
+/** Memory as a replica works on it, and the parts that look at it. */
+interface Attached {
+  readonly memory: ReplicaMemory;
+  readonly values: BoundVariables;
+  readonly averages?: { readonly bound: BoundVariables; readonly update: WeightAverages };
+}
+
+/**
+ * The state of a replica. The flat vector holds the parameters that learn, then the running statistics of the
+ * BatchNorm layers that are training, each at a cache line; gradients, averages and the optimizer's tensors have the
+ * same layout.
+ */
+export class ReplicaState implements Disposable {
+  readonly parameters: readonly Parameter[];
+  readonly optimizer: Optimizer;
+  /** What the vector stands for: parameters that learn, then statistics. */
+  readonly exchanged: readonly tf.Variable[];
+  /** The first ones of them, which have gradients. */
+  readonly learning: readonly tf.Variable[];
+  readonly layout: FlatLayout;
+  readonly #ema: EmaConfig | undefined;
+  #attached: Attached | undefined;
+
+  /** @throws {UsageError} when a group of parameters matches none */
+  constructor(model: tf.LayersModel, options: OptimizerOptions, ema: EmaConfig | undefined) {
+    this.parameters = parametersOf(model);
+    this.#ema = ema;
+    const { trainable } = this;
+    const statistics = this.parameters.filter(({ buffer, trainable }) => buffer && trainable);
+    this.learning = trainable.map(({ variable }) => variable);
+    this.exchanged = [...this.learning, ...statistics.map(({ variable }) => variable)];
+    const sizes = this.exchanged.map(({ size }) => size);
+    this.layout = layOut(sizes);
+    const placed = trainable.map(({ name }, index) => ({ name, place: this.layout.places[index] }));
+    this.optimizer = new Optimizer(placed, options, layOut(sizes.slice(0, placed.length)).floats);
+  }
+
+  /** The parameters that the optimizer changes, in order. */
+  get trainable(): Parameter[] {
+    return this.parameters.filter(({ buffer, trainable }) => !buffer && trainable);
+  }
+
+  get vectorBytes(): number {
+    return FLOAT_BYTES * this.layout.floats;
+  }
+
+  /** Vectors that all ranks have in common: the values, and their averages where such are kept. */
+  get regions(): number {
+    return this.#ema ? 2 : 1;
+  }
+
+  /** Where the vectors stand: memory of its own, unless other was attached. */
+  get memory(): ReplicaMemory {
+    return this.#parts.memory;
+  }
+
+  /**
+   * Moves into other memory, with the present values; the optimizer's state begins anew.
+   *
+   * @throws {RangeError} when it is too small
+   */
+  attach(memory: ReplicaMemory): void {
+    const { vectorBytes, exchanged, layout } = this;
+    const given = [memory.vector, memory.reduced, ...memory.regions];
+    if (memory.regions.length < this.regions || given.some((v) => v.length !== vectorBytes)) {
+      throw new RangeError(
+        `${memory.regions.length} vectors of ${memory.vector.length} bytes for ${this.regions} of ${vectorBytes}`,
+      );
+    }
+    const [region, averaged] = memory.regions;
+    const values = new BoundVariables(exchanged, layout, region);
+    values.collect();
+    this.#release();
+    const range = memory.shard;
+    this.optimizer.attach({ values: region, gradients: memory.reduced, range });
+    let averages: Attached["averages"];
+    if (this.#ema) {
+      const update = new WeightAverages({ values: region, averages: averaged, range }, this.#ema);
+      update.reset();
+      averages = { bound: new BoundVariables(exchanged, layout, averaged), update };
+    }
+    this.#attached = { memory, values, ...(averages ? { averages } : {}) };
+  }
+
+  /** The values in memory are those of the variables, whoever has set these. */
+  collect(): void {
+    if (this.#parts.values.collect()) this.optimizer.reload();
+  }
+
+  /** The variables have the values in memory, whatever they were given since. */
+  restore(): void {
+    this.#parts.values.bind();
+  }
+
+  /** Takes the optimizer's step and takes over the reduced statistics, as far as this rank's shard goes. */
+  async update({ rates, step, squares }: UpdateTime): Promise<void> {
+    const { memory: { shard, reduced, regions: [values] }, averages } = this.#parts;
+    squares ??= this.optimizer.measure(shard);
+    await this.optimizer.step({ rates, step, squares });
+    const learning = this.layout.places[this.learning.length]?.begin ?? this.layout.floats;
+    const statistics = overlap(shard, { begin: learning, end: this.layout.floats });
+    bytesIn(values, statistics).set(bytesIn(reduced, statistics));
+    await averages?.update.update(step);
+  }
+
+  /** Whether the weights are averaged over the steps. */
+  get hasAverages(): boolean {
+    return this.#ema !== undefined;
+  }
+
+  /** Begins the averages anew with the present weights. */
+  resetAverages(): void {
+    this.collect();
+    this.#parts.averages?.update.reset();
+  }
+
+  /** Does something with the averaged weights, where there are such, in the place of the present ones. */
+  async withAverages<T>(action: () => T | Promise<T>): Promise<T> {
+    const { values, averages } = this.#parts;
+    if (!averages) return await action();
+    this.collect();
+    averages.bound.bind();
+    try {
+      return await action();
+    } finally {
+      if (averages.bound.collect()) averages.update.reload();
+      values.bind();
+    }
+  }
+
+  /** Bytes of a whole state. */
+  get stateBytes(): number {
+    const all = { begin: 0, end: this.layout.floats };
+    return this.#bytesOf({ model: true, shard: all });
+  }
+
+  /**
+   * What of the state this rank has: with `model` all parameters, buffers and averages, then its shard of the
+   * optimizer's tensors. All float32.
+   */
+  exportState(model = true): { bytes: Uint8Array<ArrayBuffer>; part: StatePart } {
+    this.collect();
+    const { shard, regions } = this.memory;
+    const part = { model, shard };
+    const bytes = new Uint8Array(this.#bytesOf(part));
+    let offset = 0;
+    const next = (length: number) => bytes.subarray(offset, offset += length);
+    if (model) {
+      for (const { variable } of this.parameters) {
+        readInto(variable, next(FLOAT_BYTES * variable.size));
+      }
+      if (this.#ema) next(this.vectorBytes).set(regions[1]);
+    }
+    this.optimizer.slots.forEach((_, slot) =>
+      next(bytesIn(regions[0], shard).length).set(bytesIn(this.slotVector(slot), shard))
+    );
+    return { bytes, part };
+  }
+
+  /**
+   * Takes over a part of a state that {@linkcode exportState} of an equal replica gave; the whole unless `part` says
+   * what it is.
+   *
+   * @throws {RangeError} when it has another size
+   */
+  importState(bytes: Uint8Array, part?: StatePart): void {
+    const { memory: { regions }, averages } = this.#parts;
+    const { model, shard } = part ?? { model: true, shard: { begin: 0, end: this.layout.floats } };
+    const expected = this.#bytesOf({ model, shard });
+    if (bytes.byteLength !== expected) {
+      throw new RangeError(`State has ${bytes.byteLength} bytes, expected ${expected}`);
+    }
+    let offset = 0;
+    const next = (length: number) => bytes.subarray(offset, offset += length);
+    if (model) {
+      for (const { variable } of this.parameters) {
+        const value = tensorFrom(variable.shape, "float32", next(FLOAT_BYTES * variable.size));
+        variable.assign(value);
+        value.dispose();
+      }
+      this.collect();
+      if (averages) {
+        regions[1].set(next(this.vectorBytes));
+        averages.update.reload();
+      }
+    }
+    this.optimizer.slots.forEach((_, slot) => {
+      const vector = part ? this.slotVector(slot) : new Uint8Array(this.vectorBytes);
+      const target = bytesIn(vector, shard);
+      target.set(next(target.length));
+      this.optimizer.writeSlot(slot, vector);
+    });
+  }
+
+  /** A copy of one of the optimizer's tensors in the vector's layout, as far as this rank's shard goes. */
+  slotVector(slot: number): Uint8Array<ArrayBuffer> {
+    const vector = new Uint8Array(this.vectorBytes);
+    this.optimizer.readSlot(slot, vector);
+    return vector;
+  }
+
+  #bytesOf({ model, shard: { begin, end } }: StatePart): number {
+    const sizes = this.parameters.reduce((sum, { variable }) => sum + variable.size, 0);
+    const averages = this.#ema ? this.vectorBytes : 0;
+    const slots = this.optimizer.slots.length * FLOAT_BYTES * (end - begin);
+    return slots + (model ? FLOAT_BYTES * sizes + averages : 0);
+  }
+
+  get #parts(): Attached {
+    if (!this.#attached) this.attach(privateMemory(this.vectorBytes, this.regions));
+    return this.#attached!;
+  }
+
+  #release(): void {
+    const { values, averages } = this.#attached ?? {};
+    for (const held of [values, averages?.bound, averages?.update]) held?.[Symbol.dispose]();
+    this.#attached = undefined;
+  }
+
+  /** Releases the optimizer's state; the model stays as it is. */
+  [Symbol.dispose](): void {
+    this.#release();
+    this.optimizer[Symbol.dispose]();
+  }
+}
