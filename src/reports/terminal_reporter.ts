@@ -138,9 +138,7 @@ class TerminalReporter implements Reporter {
 
   epochDone(record: EpochRecord, epochs: number, best: boolean): void {
     this.#endLive();
-    const width = this.#out.isTerminal
-      ? this.#out.columns - 1 - this.#label.length
-      : Infinity;
+    const width = this.#out.isTerminal ? this.#out.columns - 1 - this.#label.length : Infinity;
     const line = epochLine(record, epochs, best, width);
     const head = epochLabel(record.epoch, epochs);
     const tail = best && line.endsWith("best") ? "best" : "";
@@ -176,7 +174,7 @@ class TerminalReporter implements Reporter {
   }
 
   #print(stream: TerminalStream, text: string): void {
-    const label = styled(stream, "dim", this.#label);
+    const label = this.#label && styled(stream, "dim", this.#label);
     const lines = label ? text.split("\n").map((line) => label + line).join("\n") : text;
     const print = () => stream.write(lines + "\n");
     if (this.#bar) this.#bar.above(print);
