@@ -4,7 +4,7 @@
  * @module
  */
 import { EXIT_FAILED, UsageError } from "../base/errors.ts";
-import type { CompareOptions, CompareResult, RunOptions } from "../compare/compare.ts";
+import type { CompareOptions, CompareResult, CompareRunOptions } from "../compare/compare.ts";
 import type { Override } from "../config/load.ts";
 import { defaultConfigPath } from "./default_config.ts";
 import {
@@ -99,7 +99,7 @@ export async function runCompare(args: string[]): Promise<number> {
 }
 
 /** Begins, or goes on with, a comparison. */
-type Work = (options: RunOptions) => Promise<CompareResult>;
+type Work = (options: CompareRunOptions) => Promise<CompareResult>;
 
 function resumed(flags: Flags): Work {
   const changed = COMPARE_HELP.flags.filter(({ name }) =>

@@ -33,7 +33,7 @@ import { runMemberProcess } from "./member_process.ts";
 import { differencesOf, slug, type Variant } from "./variants.ts";
 
 /** How to go about a comparison. */
-export interface RunOptions {
+export interface CompareRunOptions {
   /** Runs that go on at the same time; 1 unless given. */
   readonly parallel?: number;
   /** Listens; silent unless given. */
@@ -45,7 +45,7 @@ export interface RunOptions {
 }
 
 /** How to compare. */
-export interface CompareOptions extends RunOptions {
+export interface CompareOptions extends CompareRunOptions {
   /** Part of the folder's name; that of the first variant's config unless given. */
   readonly name?: string;
   /** Folder that gets the comparison's folder; that of the first variant's config unless given. */
@@ -80,6 +80,9 @@ export async function compareVariants(
   const [first] = variants;
   if (!first) throw new UsageError("There is nothing to compare: give at least one variant");
   const { name = first.config.name, out = first.config.out, repeats = 1 } = options;
+  if (!Number.isSafeInteger(repeats) || repeats < 1) {
+    throw new UsageError(`repeats is ${repeats}: give a whole number of at least 1`);
+  }
   checkParallel(variants.map(({ config }) => config), options.parallel);
   const folder = await createRunFolder(out, `compare-${slug(name)}`);
   const differences = differencesOf(variants.map(({ config }) => config));
@@ -109,7 +112,7 @@ export async function compareVariants(
  */
 export async function resumeComparison(
   folder: string,
-  options: RunOptions = {},
+  options: CompareRunOptions = {},
 ): Promise<CompareResult> {
   const comparison = await readComparison(folder);
   checkParallel(comparison.variants.map(({ config }) => config), options.parallel);
@@ -125,6 +128,9 @@ function plannedRun(id: string, config: Config, repeat: number, repeats: number)
 /** Brokers of several runs can't have the same port. */
 function checkParallel(configs: readonly Config[], parallel = 1): void {
   const port = configs.find(({ nats }) => nats.port !== undefined)?.nats.port;
+  if (!Number.isSafeInteger(parallel) || parallel < 1) {
+    throw new UsageError(`parallel is ${parallel}: give a whole number of at least 1`);
+  }
   if (parallel === 1 || port === undefined) return;
   throw new UsageError(
     `nats.port is ${port}, but ${parallel} runs are to go on at the same time, each with a broker of its own: ` +
@@ -141,7 +147,7 @@ interface Member {
 
 async function runAll(
   { folder, comparison }: CompareResult,
-  { parallel = 1, reporter = silentCompareReporter(), verbose = false, signal }: RunOptions,
+  { parallel = 1, reporter = silentCompareReporter(), verbose = false, signal }: CompareRunOptions,
 ): Promise<CompareResult> {
   using _lock = await lockComparison(folder);
   const members = membersOf(comparison);
@@ -200,7 +206,9 @@ async function runOne(
   folder: string,
   { variant, run, place }: Member,
   record: () => Promise<void>,
-  { reporter, verbose, signal }: Required<Pick<RunOptions, "reporter" | "verbose">> & RunOptions,
+  { reporter, verbose, signal }:
+    & Required<Pick<CompareRunOptions, "reporter" | "verbose">>
+    & CompareRunOptions,
 ): Promise<void> {
   const path = join(folder, run.folder);
   const resume = await exists(join(path, "checkpoints", "last"));

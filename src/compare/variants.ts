@@ -5,8 +5,8 @@
  */
 import { parse } from "node:path";
 import { messageOf, nearestName, UsageError } from "../base/errors.ts";
-import { loadConfig, type Override, parseOverride } from "../config/load.ts";
-import type { Config } from "../config/schema.ts";
+import { loadConfig, type Override, parseOverride, validateConfig } from "../config/load.ts";
+import type { Config, ConfigInput } from "../config/schema.ts";
 
 /** One side of a comparison. */
 export interface Variant {
@@ -146,11 +146,29 @@ export function slug(text: string): string {
 
 /** Names that are made different from each other by numbers. */
 export function distinct(names: readonly string[]): string[] {
-  const seen = new Map<string, number>();
+  const taken = new Set<string>();
   return names.map((name) => {
-    const count = (seen.get(name) ?? 0) + 1;
-    seen.set(name, count);
-    return count === 1 ? name : `${name}-${count}`;
+    let own = name;
+    for (let number = 2; taken.has(own); number++) own = `${name}-${number}`;
+    taken.add(own);
+    return own;
+  });
+}
+
+/**
+ * Makes variants of configs by what they are called.
+ *
+ * @throws {UsageError} for what is wrong in a config
+ */
+export function variantsOf(configs: Readonly<Record<string, ConfigInput>>): Variant[] {
+  const labels = Object.keys(configs);
+  const ids = distinct(labels.map(slug));
+  return labels.map((label, index) => {
+    try {
+      return { id: ids[index], label, config: validateConfig(configs[label]) };
+    } catch (error) {
+      throw error instanceof UsageError ? new UsageError(`${label}: ${messageOf(error)}`) : error;
+    }
   });
 }
 

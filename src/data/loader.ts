@@ -174,6 +174,16 @@ export class Loader {
     return this.#options.pipeline.augment(image, random, cut);
   }
 
+  /** The pictures of a batch, mixed where it is, as nearest bytes: for pictures of what a network sees. */
+  picturesOf({ images, labels }: Batch): RgbImage[] {
+    const { floats } = this.#options.pipeline;
+    return Array.from(
+      labels,
+      (_, row) =>
+        this.#options.pipeline.pictureOf(images.subarray(row * floats, (row + 1) * floats)),
+    );
+  }
+
   async #batch(
     plan: EpochStep,
     { epoch, seed, queue, signal, spare }: Iteration,

@@ -143,6 +143,15 @@ export class TransformPipeline {
   augment(prepared: RgbImage, random: RandomStream, cut = false): RgbImage {
     const data = new Float32Array(this.floats);
     this.apply(prepared, random, data, 0, cut);
+    return this.pictureOf(data);
+  }
+
+  /**
+   * A picture's floats as a picture again, with the nearest colours: for people.
+   *
+   * @param data [height, width, 3], as {@linkcode apply} writes them
+   */
+  pictureOf(data: Float32Array): RgbImage {
     const [height, width] = this.size;
     return this.#table.bytesOf({ width, height, data });
   }
