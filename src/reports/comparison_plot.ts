@@ -13,11 +13,13 @@ import { spreadOf } from "./spread.ts";
 const SIZE = { width: 720, height: 420 };
 /** Above this many epochs, single points would only be clutter. */
 const MOST_POINTS = 30;
-/** Longest name in the legend, in characters: it fits the plot's width, with the accuracy behind it. */
-const LONGEST_NAME = 56;
-/** Width of a character of the legend, and of what stands around an entry, in pixels. */
-const CHARACTER = 9;
-const ENTRY = 60;
+/**
+ * Width of a character of the legend, as Vega guesses it without a browser, and of what stands around an entry, in
+ * pixels: longer entries would widen the picture.
+ */
+const CHARACTER = 12;
+const ENTRY = 36;
+const LONGEST_ENTRY = Math.floor((SIZE.width - ENTRY) / CHARACTER);
 
 /** Colours that colour-blind people can tell apart (Okabe and Ito, 2008); they come again with another dash. */
 const SERIES_COLOURS = [
@@ -62,7 +64,14 @@ export function comparisonSpec({ name, variants }: Comparison): TopLevelSpec {
     1,
     Math.floor(SIZE.width / (Math.max(...names.map(({ length }) => length)) * CHARACTER + ENTRY)),
   );
-  const legend = { orient: "bottom" as const, title: null, columns, offset: 12, rowPadding: 6 };
+  const legend = {
+    orient: "bottom" as const,
+    title: null,
+    columns,
+    offset: 12,
+    rowPadding: 6,
+    symbolOpacity: 1,
+  };
   const color = {
     field: "variant",
     type: "nominal" as const,
@@ -127,15 +136,26 @@ function subtitleOf(name: string, repeats: number): string {
 
 /** Names with the best accuracies; all different, since they are what tells the lines apart. */
 function legendNames(variants: readonly ComparedVariant[]): string[] {
-  const labels = variants.map(({ label }) => shorten(label, LONGEST_NAME));
-  return variants.map((variant, index) => {
+  const results = variants.map((variant) => {
     const { bestAccuracy: { mean, deviation }, runs, finished } = summarizeVariant(variant);
+    if (!Number.isFinite(mean)) return "no result";
     const spread = runs > 1 ? ` ± ${deviation.toFixed(3)}` : "";
-    const best = Number.isFinite(mean) ? `best ${mean.toFixed(3)}${spread}` : "no result";
-    const state = finished < runs && Number.isFinite(mean) ? ", unfinished" : "";
-    const twin = labels.indexOf(labels[index]) < index ? ` #${index + 1}` : "";
-    return `${labels[index]}${twin} (${best}${state})`;
+    return `best ${mean.toFixed(3)}${spread}${finished < runs ? ", unfinished" : ""}`;
   });
+  const longest = Math.max(...results.map(({ length }) => length));
+  const room = LONGEST_ENTRY - longest - " #99 ()".length;
+  const labels = variants.map(({ label }) => cutInside(label, room));
+  return labels.map((label, index) => {
+    const twin = labels.indexOf(label) < index ? ` #${index + 1}` : "";
+    return `${label}${twin} (${results[index]})`;
+  });
+}
+
+/** Text without its middle, where names of variants say least. */
+function cutInside(text: string, length: number): string {
+  if (text.length <= length) return text;
+  const end = Math.floor((length - 1) / 2);
+  return `${text.slice(0, length - 1 - end).trimEnd()}…${text.slice(-end).trimStart()}`;
 }
 
 /** Mean, lowest and highest accuracy per epoch; null is a gap in the line: there training left the numbers. */
