@@ -151,7 +151,9 @@ async function runAll(
 ): Promise<CompareResult> {
   using _lock = await lockComparison(folder);
   const members = membersOf(comparison);
-  for (const { run, variant } of members) await refresh(folder, run, variant.config);
+  for (const { run, variant } of members) {
+    if (run.status !== "finished") await refresh(folder, run, variant.config);
+  }
   reporter.info(`Comparison folder: ${folder}`);
   const record = recorder(folder, comparison);
   const slots = new Slots(parallel);
@@ -250,7 +252,6 @@ function memberConfig({ config, id }: ComparedVariant, { seed }: ComparedRun, ou
 
 /** Takes over what a run's own folder says: it may know of more than was put on record here. */
 async function refresh(folder: string, run: ComparedRun, config: Config): Promise<void> {
-  if (run.status === "finished" && run.epochs.length > 0) return;
   const path = join(folder, run.folder);
   if (await exists(join(path, HISTORY_FILE))) {
     try {

@@ -11,9 +11,11 @@ import { printable, standardStream, styled, type TerminalStream } from "./termin
 export interface RunPlace {
   /** Of the variant, for people. */
   readonly label: string;
+  /** Of its config. */
   readonly seed: number;
-  /** Counted from 1, of how many. */
+  /** Counted from 1. */
   readonly number: number;
+  /** Runs of the comparison. */
   readonly of: number;
   /** Whether several seeds are compared. */
   readonly repeated: boolean;
