@@ -58,7 +58,7 @@ Deno.test("show-batch shows other pictures in another epoch and for another seed
       assert.equal(stdout.trim(), out);
       // Not the file's bytes: it ends in the time of its making.
       const { bitmap } = await Image.decode(await Deno.readFile(out)) as Image;
-      shown.push(bitmap.toBase64());
+      shown.push(new Uint8Array(bitmap).toBase64());
     }
     assert.equal(shown[0], shown[1]);
     assert.equal(new Set(shown).size, 4);
