@@ -47,7 +47,10 @@ export { EngineError, type StatusCode } from "./src/engine/status.ts";
 export { MODEL_NAMES, type ModelName } from "./src/models/config.ts";
 export { createModel, type ModelOptions } from "./src/models/create_model.ts";
 export type { TransformInput } from "./src/data/transform_specs.ts";
-export type { ClassAccuracy } from "./src/metrics/confusion.ts";
+export type { Calibration, ReliabilityBin } from "./src/metrics/calibration.ts";
+export type { ClassAccuracy, ConfusionMatrix } from "./src/metrics/confusion.ts";
+export type { ClassScores, MeanScores } from "./src/metrics/per_class.ts";
+export type { ClassificationReport } from "./src/metrics/report.ts";
 export type { LoadReport } from "./src/models/state_dict.ts";
 export {
   type CompareReporter,
@@ -68,6 +71,12 @@ export type {
 export { terminalReporter, type TerminalReporterOptions } from "./src/reports/terminal_reporter.ts";
 export type { CheckpointInfo } from "./src/train/checkpoint.ts";
 export { evaluate, type EvaluateOptions, type Evaluation } from "./src/train/evaluate.ts";
+export {
+  type ClassProbability,
+  type PicturePrediction,
+  predict,
+  type PredictOptions,
+} from "./src/train/predict.ts";
 export { loadCheckpoint, type LoadedCheckpoint } from "./src/train/load_checkpoint.ts";
 export { loadTorchWeights, type LoadWeightsOptions } from "./src/train/load_weights.ts";
 

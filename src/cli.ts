@@ -36,6 +36,14 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "Check this machine, with a cure for each thing that is wrong",
     load: async () => (await import("./commands/doctor.ts")).runDoctor,
   },
+  evaluate: {
+    summary: "Measure a trained model: accuracy, per class, calibration, mistakes",
+    load: async () => (await import("./commands/evaluate.ts")).runEvaluate,
+  },
+  predict: {
+    summary: "Classify pictures: files, folders, patterns or addresses",
+    load: async () => (await import("./commands/predict.ts")).runPredict,
+  },
   models: {
     summary: "List the architectures: size, cost and pretrained weights",
     load: async () => (await import("./commands/models.ts")).runModels,

@@ -65,7 +65,7 @@ const natsSchema = z.strictObject({
 });
 
 const livenessSchema = z.strictObject({
-  /** Seconds that workers get to start, load their libraries and join. */
+  /** Seconds that workers get to start, load their libraries and join, and then for a first sign of life. */
   joinTimeout: z.number().positive().default(120),
   /** Seconds without a sign of life after which a process counts as lost. */
   lostAfter: z.number().positive().default(8),

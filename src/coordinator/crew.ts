@@ -133,6 +133,7 @@ export class Crew implements AsyncDisposable {
       workers,
       spawned,
       lostAfter,
+      joinTimeout,
       onStraggler: (message) => reporter.warn(message),
     });
     const lost = AbortSignal.any([liveness.signal, brokerLost.signal]);

@@ -7,10 +7,12 @@ import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { planEpoch } from "../data/sampler.ts";
 import { confusionMatrix, overallAccuracy } from "../metrics/confusion.ts";
+import type { Reply } from "../protocol/commands.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { COMMANDS, epochOutcomeSchema, shardScoresSchema } from "../train/commands.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
 import { validationBatchSize } from "../train/job.ts";
+import { unpackScores } from "../train/score_bytes.ts";
 import type { EpochSpan } from "../train/train_epoch.ts";
 import type { Crew } from "./crew.ts";
 import type { PreparedRun } from "./prepare.ts";
@@ -51,6 +53,11 @@ export interface EpochContext {
   readonly run: PreparedRun;
   readonly crew: Crew;
   readonly reporter: Reporter;
+}
+
+/** What of it a validation needs. */
+export interface ValidationContext extends Omit<EpochContext, "run"> {
+  readonly run: Pick<PreparedRun, "config" | "folder" | "job">;
 }
 
 /** How far to train, and who looks on. */
@@ -116,6 +123,16 @@ export async function trainEpoch(
   };
 }
 
+/** What the workers make of one sample. */
+export interface SampleScores {
+  /** Times the sample's weight. */
+  readonly loss: number;
+  /** Classes, the most probable one first. */
+  readonly ranked: readonly number[];
+  /** Their probabilities. */
+  readonly probabilities: readonly number[];
+}
+
 /** What the validation of a state brought. */
 export interface Validated {
   readonly loss: number;
@@ -123,10 +140,10 @@ export interface Validated {
   readonly count: number;
   /** Samples by true class (row) and predicted class (column). */
   readonly confusion: number[][];
+  /** By position in the validation set; nothing where the picture couldn't be read. */
+  readonly samples: readonly (SampleScores | undefined)[];
   /** Predicted class by position in the validation set; -1 where the picture couldn't be read. */
   readonly predictions: Int32Array;
-  /** Probability of the predicted class by position in the validation set. */
-  readonly confidences: Float32Array;
   readonly skipped: readonly Skipped[];
   /** What all workers keep of the features, when they do. */
   readonly features?: KeptFeatures;
@@ -138,13 +155,14 @@ export interface Validated {
  * @throws {LockstepError} when a sample is missing or scored twice
  */
 export async function validate(
-  { run, crew, reporter }: EpochContext,
+  { run, crew, reporter }: ValidationContext,
   epoch: number,
   signal: AbortSignal,
 ): Promise<Validated> {
-  const { config, folder } = run;
+  const { config, folder, job } = run;
   const count = folder.val.length;
-  reporter.phase({ name: "validate", epoch, epochs: config.train.epochs, total: count });
+  const name = job.evaluation ? "evaluate" : "validate";
+  reporter.phase({ name, epoch, epochs: config.train.epochs, total: count });
   const rows = validationBatchSize(config) / config.workers;
   const ticker = setInterval(() => {
     const steps = crew.stepsBegun(COMMANDS.validate).reduce((sum, step) => sum + step, 0);
@@ -153,17 +171,10 @@ export async function validate(
   const replies = await crew.callAll(COMMANDS.validate, { epoch }, { signal })
     .finally(() => clearInterval(ticker));
   const shards = replies.map(({ result }) => shardScoresSchema.parse(result));
-  const predictions = new Int32Array(count).fill(-1);
-  const confidences = new Float32Array(count);
-  for (const { indices, predictions: predicted, confidences: sure } of shards) {
-    indices.forEach((index, position) => {
-      if (predictions[index] !== -1) throw miscounted(`sample ${index} was scored twice`);
-      predictions[index] = predicted[position];
-      confidences[index] = sure[position] ?? NaN;
-    });
-  }
+  const samples = gather(replies, count);
+  const predictions = Int32Array.from(samples, (sample) => sample?.ranked[0] ?? -1);
   const skipped = shards.flatMap((shard) => shard.skipped);
-  const scored = folder.val.filter(({ index }) => predictions[index] !== -1);
+  const scored = folder.val.filter(({ index }) => samples[index]);
   if (scored.length + skipped.length !== count) {
     throw miscounted(`${scored.length} scored and ${skipped.length} skipped of ${count} samples`);
   }
@@ -172,17 +183,43 @@ export async function validate(
     scored.map(({ index }) => predictions[index]),
     folder.classes.length,
   );
-  const lossSum = shards.reduce((sum, shard) => sum + (shard.lossSum ?? NaN), 0);
+  // In the order of the samples, whoever scored them: the sum doesn't depend on the number of workers.
+  const lossSum = samples.reduce((sum, sample) => sum + (sample?.loss ?? 0), 0);
   return {
     loss: lossSum / shards.reduce((sum, shard) => sum + shard.weight, 0),
     accuracy: overallAccuracy(confusion),
     count: scored.length,
     confusion,
+    samples,
     predictions,
-    confidences,
     skipped,
     ...addUp(shards.flatMap(({ features }) => features ?? [])),
   };
+}
+
+/**
+ * Puts the ranks' scores in the order of the samples.
+ *
+ * @throws {LockstepError} when a sample is scored twice, or is none
+ */
+function gather(replies: readonly Reply[], count: number): (SampleScores | undefined)[] {
+  const samples = new Array<SampleScores | undefined>(count).fill(undefined);
+  for (const { result, payload } of replies) {
+    const shape = shardScoresSchema.parse(result);
+    const { width } = shape;
+    const { indices, losses, ranked, probabilities } = unpackScores(payload!, shape);
+    indices.forEach((index, position) => {
+      if (index >= count) throw miscounted(`sample ${index} was scored, of ${count}`);
+      if (samples[index]) throw miscounted(`sample ${index} was scored twice`);
+      const at = position * width;
+      samples[index] = {
+        loss: losses[position],
+        ranked: ranked.slice(at, at + width),
+        probabilities: probabilities.slice(at, at + width),
+      };
+    });
+  }
+  return samples;
 }
 
 /** What several workers keep, together. */

@@ -21,6 +21,8 @@ export interface LivenessOptions {
   readonly spawned: readonly SpawnedWorker[];
   /** Seconds without a sign of life after which a worker counts as lost. */
   readonly lostAfter: number;
+  /** The same for a worker that has joined and not yet shown its first one. */
+  readonly joinTimeout: number;
   /** Called once when a worker has been silent for 5 s, and again after it was heard in between. */
   readonly onStraggler?: (message: string) => void;
 }
@@ -119,7 +121,9 @@ export class Liveness {
     if (this.#closed) return;
     if (this.#link.serverGone) return this.#onServerGone(silentMs);
     const who = `Rank ${watched.rank} (pid ${watched.pid} on ${watched.host})`;
-    if (silentMs >= 1000 * this.#options.lostAfter) {
+    const { lostAfter, joinTimeout } = this.#options;
+    const limit = watched.watch.everHeard ? lostAfter : Math.max(lostAfter, joinTimeout);
+    if (silentMs >= 1000 * limit) {
       this.#report(
         watched,
         `${who} has shown no sign of life for ${Math.round(silentMs / 1000)} s ` +

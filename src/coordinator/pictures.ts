@@ -67,7 +67,7 @@ export async function writePredictionsPicture(
 }
 
 /** @returns Nothing for a picture that can't be read, where such are skipped */
-async function tileOf(
+export async function tileOf(
   loader: Loader,
   index: number,
   { epoch, seed, title, onError }: {

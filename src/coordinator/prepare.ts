@@ -136,9 +136,9 @@ function describeFresh({ freshHeads, replacedHeadClasses }: LoadReport, classes:
  *
  * @throws {UsageError} when weights are missing, too many, or for an unknown class
  */
-function resolveClassWeights(
+export function resolveClassWeights(
   weights: Config["train"]["classWeights"],
-  { classes, train }: PictureSet,
+  { classes, train }: Pick<PictureSet, "classes" | "train">,
 ): number[] | undefined {
   if (weights === undefined) return undefined;
   if (weights === "balanced") {

@@ -223,14 +223,18 @@ async function recordEpoch(
 /** What the model makes of each validation picture that could be read. */
 function predictionsOf(
   { folder: { val, classes } }: PreparedRun,
-  { predictions, confidences }: Validated,
+  { samples }: Validated,
 ): Prediction[] {
-  return val.filter(({ index }) => predictions[index] >= 0).map(({ index, label, path }) => ({
-    path,
-    trueClass: classes[label],
-    predictedClass: classes[predictions[index]],
-    confidence: confidences[index],
-  }));
+  return val.flatMap(({ index, label, path }) => {
+    const scores = samples[index];
+    if (!scores) return [];
+    return {
+      path,
+      trueClass: classes[label],
+      predictedClass: classes[scores.ranked[0]],
+      confidence: scores.probabilities[0],
+    };
+  });
 }
 
 /** Says how much the workers keep, when it is something else than before. */

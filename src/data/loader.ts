@@ -176,12 +176,8 @@ export class Loader {
 
   /** The pictures of a batch, mixed where it is, as nearest bytes: for pictures of what a network sees. */
   picturesOf({ images, labels }: Batch): RgbImage[] {
-    const { floats } = this.#options.pipeline;
-    return Array.from(
-      labels,
-      (_, row) =>
-        this.#options.pipeline.pictureOf(images.subarray(row * floats, (row + 1) * floats)),
-    );
+    const { pipeline } = this.#options;
+    return Array.from(labels, (_, row) => pipeline.pictureAt(images, row * pipeline.floats));
   }
 
   async #batch(

@@ -12,7 +12,7 @@ export type DownloadEvent = ProgressEvent;
 /** A part of an epoch that begins. */
 export interface Phase {
   /** Which part. */
-  name: "train" | "validate";
+  name: "train" | "validate" | "evaluate";
   /** Counted from 1. */
   epoch: number;
   /** Epochs of the run. */

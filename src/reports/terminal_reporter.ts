@@ -208,7 +208,10 @@ class TerminalReporter implements Reporter {
     if (left !== undefined && done < total) details.push(formatTimeLeft(left));
     if (loss !== undefined) details.push(`loss ${formatLoss(loss)}`);
     return {
-      label: `${this.#label}${epochLabel(phase.epoch, phase.epochs)} ${phase.name}`,
+      label: this.#label +
+        (phase.name === "evaluate"
+          ? phase.name
+          : `${epochLabel(phase.epoch, phase.epochs)} ${phase.name}`),
       done,
       total,
       details,

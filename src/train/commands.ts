@@ -25,13 +25,13 @@ export const epochOutcomeSchema = z.strictObject({
 /** Arguments of `validate`. */
 export const validateSchema = z.strictObject({ epoch: count });
 
-/** Answer to `validate`; a loss that left the numbers is `null`. */
+/** Answer to `validate`; the payload has the scores of each sample (see score_bytes.ts). */
 export const shardScoresSchema = z.strictObject({
-  lossSum: z.number().nullable(),
   weight: z.number(),
-  indices: z.array(count),
-  predictions: z.array(count),
-  confidences: z.array(z.number().nullable()),
+  /** Samples that were scored. */
+  count,
+  /** Classes per sample that are put in order. */
+  width: count,
   /** What the worker keeps of the features so far, when it does. */
   features: z.strictObject({ train: count, val: count, bytes: count }).optional(),
   skipped: skippedSchema,

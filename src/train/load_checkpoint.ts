@@ -5,7 +5,7 @@
  */
 import { UsageError } from "../base/errors.ts";
 import type { tf } from "../engine/tf.ts";
-import { MODEL_NAMES } from "../models/config.ts";
+import { MODEL_NAMES, type ModelName } from "../models/config.ts";
 import { type ArchitectureOptions, createModel } from "../models/create_model.ts";
 import { type CheckpointInfo, readCheckpoint } from "./checkpoint.ts";
 import { setState } from "./load_weights.ts";
@@ -21,7 +21,7 @@ export interface LoadedCheckpoint {
 }
 
 /** The shape of a checkpoint's network. */
-function architectureIn({ model }: CheckpointInfo): ArchitectureOptions {
+export function architectureIn({ model }: Pick<CheckpointInfo, "model">): ArchitectureOptions {
   const { name: _, ...shape } = model;
   return Object.fromEntries(
     Object.entries(shape).filter(([, value]) => value !== undefined),
@@ -47,14 +47,21 @@ function architectureIn({ model }: CheckpointInfo): ArchitectureOptions {
  */
 export async function loadCheckpoint(path: string): Promise<LoadedCheckpoint> {
   const { info, model: tensors } = await readCheckpoint(path);
-  const name = MODEL_NAMES.find((known) => known === info.model.name);
-  if (!name) {
-    throw new UsageError(
-      `Checkpoint ${path} is of the model "${info.model.name}", which this Lockstep doesn't know ` +
-        `(known are ${MODEL_NAMES.join(", ")}): update Lockstep`,
-    );
-  }
-  const model = createModel(name, architectureIn(info));
+  const model = createModel(modelNameIn(info, path), architectureIn(info));
   setState(model, tensors, path);
   return { model, classes: info.classes, info };
+}
+
+/**
+ * The architecture of a checkpoint.
+ *
+ * @throws {UsageError} when this Lockstep doesn't know it
+ */
+export function modelNameIn({ model }: Pick<CheckpointInfo, "model">, path: string): ModelName {
+  const name = MODEL_NAMES.find((known) => known === model.name);
+  if (name) return name;
+  throw new UsageError(
+    `Checkpoint ${path} is of the model "${model.name}", which this Lockstep doesn't know ` +
+      `(known are ${MODEL_NAMES.join(", ")}): update Lockstep`,
+  );
 }

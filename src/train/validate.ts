@@ -13,15 +13,18 @@ export type Scorer = Pick<Replica, "evaluate">;
 
 /** What a rank found in its share. */
 export interface ShardScores {
-  readonly lossSum: number;
   /** What the sum of the losses is divided by. */
   readonly weight: number;
-  /** Positions in the validation set. */
+  /** [n], positions in the validation set. */
   readonly indices: readonly number[];
-  /** Predicted classes, in the order of `indices`. */
-  readonly predictions: readonly number[];
-  /** Probabilities of the predicted classes, in the order of `indices`. */
-  readonly confidences: readonly number[];
+  /** [n], each sample's loss times its weight. */
+  readonly losses: readonly number[];
+  /** Classes per sample that are put in order; 0 without samples. */
+  readonly width: number;
+  /** [n, width], the most probable class first. */
+  readonly ranked: readonly number[];
+  /** [n, width], the probabilities of these classes. */
+  readonly probabilities: readonly number[];
   readonly skipped: readonly SkippedSample[];
 }
 
@@ -51,22 +54,24 @@ export async function validateShard(
     epoch: 0,
     shuffle: false,
   });
-  let lossSum = 0;
   let weight = 0;
+  let width = 0;
   const indices: number[] = [];
-  const predictions: number[] = [];
-  const confidences: number[] = [];
+  const losses: number[] = [];
+  const ranked: number[] = [];
+  const probabilities: number[] = [];
   const skipped: SkippedSample[] = [];
   for await (const batch of loader.batches(plan, 0, { seed: 0, signal, reuse: true })) {
     onStep(batch.step);
     skipped.push(...batch.skipped);
     if (batch.labels.length === 0) continue;
     const scores = await scorer.evaluate(batch);
-    lossSum += scores.lossSum;
     weight += scores.weight;
+    width = scores.width;
     indices.push(...batch.indices);
-    predictions.push(...scores.predictions);
-    confidences.push(...scores.confidences);
+    losses.push(...scores.losses);
+    ranked.push(...scores.ranked);
+    probabilities.push(...scores.probabilities);
   }
-  return { lossSum, weight, indices, predictions, confidences, skipped };
+  return { weight, indices, losses, width, ranked, probabilities, skipped };
 }

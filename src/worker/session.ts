@@ -15,7 +15,8 @@ import { featureCacheBytes } from "../config/schema.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { COMMANDS, epochSpanSchema, validateSchema } from "../train/commands.ts";
 import { FeatureCaches } from "../train/feature_cache.ts";
-import { type Job, makeLoaders, scanData, validationBatchSize } from "../train/job.ts";
+import { type Job, makeLoaders, scanJob, validationBatchSize } from "../train/job.ts";
+import { packScores } from "../train/score_bytes.ts";
 import { type Place, trainEpoch, type TrainingParts } from "../train/train_epoch.ts";
 import { validateShard } from "../train/validate.ts";
 import { verifyFeatures } from "../train/verify_features.ts";
@@ -74,7 +75,7 @@ export class Session {
     const { job, place, link, threads } = options;
     const { config } = job;
     await openEngine({ threads: { intraOp: threads, interOp: threads }, verbose: job.verbose });
-    const folder = await scanData(job.root, config);
+    const folder = await scanJob(job);
     if (folder.fingerprint !== job.fingerprint) {
       throw new LockstepError(
         `The pictures in ${job.root} differ from those that the coordinator found (fingerprint ` +
@@ -123,7 +124,7 @@ export class Session {
         case COMMANDS.trainEpoch:
           return { result: await this.#trainEpoch(args) };
         case COMMANDS.validate:
-          return { result: await this.#validate(args) };
+          return await this.#validate(args);
         case COMMANDS.readState:
           return this.#readState();
         default:
@@ -152,7 +153,7 @@ export class Session {
     };
   }
 
-  async #validate(args: Json): Promise<Json> {
+  async #validate(args: Json): Promise<Outcome> {
     const { epoch } = validateSchema.parse(args);
     const { place, signal, heartbeat } = this.#options;
     const onStep = (step: number) => heartbeat.at(epoch, step);
@@ -161,15 +162,14 @@ export class Session {
       validateShard({ ...this.#validation, place }, onStep, signal)
     );
     const caches = this.#parts.replica.features?.caches;
-    return {
-      lossSum: Number.isFinite(scores.lossSum) ? scores.lossSum : null,
+    const result = {
       weight: scores.weight,
-      indices: [...scores.indices],
-      predictions: [...scores.predictions],
-      confidences: scores.confidences.map((value) => Number.isFinite(value) ? value : null),
+      count: scores.indices.length,
+      width: scores.width,
       skipped: scores.skipped.map((sample) => ({ ...sample })),
       ...(caches ? { features: { ...caches.kept } } : {}),
     };
+    return { result, payload: packScores(scores) };
   }
 
   /** Takes over a state, of which features that are kept would know nothing. */
