@@ -19,7 +19,7 @@ export const LEVELS: readonly (readonly string[])[] = [
   ["config"],
   ["train", "dashboard", "reports"],
   ["coordinator", "worker"],
-  ["bench"],
+  ["bench", "compare"],
   ["commands"],
   ["cli.ts"],
 ];

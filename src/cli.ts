@@ -16,6 +16,14 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "Train, fine-tune or feature-extract an image classifier",
     load: async () => (await import("./commands/train.ts")).runTrain,
   },
+  compare: {
+    summary: "Train variants of a recipe, such as pretrained and from scratch, and compare them",
+    load: async () => (await import("./commands/compare.ts")).runCompare,
+  },
+  "show-batch": {
+    summary: "Show as a picture what the augmentation makes of the data",
+    load: async () => (await import("./commands/show_batch.ts")).runShowBatch,
+  },
   report: {
     summary: "Write the report of runs anew, from their files",
     load: async () => (await import("./commands/report.ts")).runReport,
