@@ -64,7 +64,7 @@ function fold(norm: GraphNode, { node, bias }: Convolution): GraphNode | undefin
     return value / Math.sqrt(variance.values[channel] + epsilon);
   });
   const shift = Float32Array.from(beta.values, (value, channel) => {
-    const before = bias?.constant!.values[channel] ?? 0;
+    const before = bias?.constant?.values[channel] ?? 0;
     return value + (before - mean.values[channel]) * scale[channel];
   });
   // Channels are the last axis, or for depthwise ones the last two: either way the fastest index.
