@@ -28,7 +28,6 @@ export async function demoFiles(model: GraphModel, facts: ModelFacts): Promise<E
   const count = shardCount(model);
   const shards = Array.from({ length: count }, (_, index) => `weights-${index + 1}of${count}.js`);
   const page = {
-    name: facts.run,
     facts,
     shards,
     description: { ...model.description, userDefinedMetadata: undefined },

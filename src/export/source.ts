@@ -19,6 +19,8 @@ import type { NamedTensors } from "../weights/torch_tensor.ts";
 export interface ModelFacts {
   /** Version of Lockstep. */
   readonly lockstep: string;
+  /** Name of the run, as its config has it. */
+  readonly name: string;
   /** Name of the run's folder. */
   readonly run: string;
   /** Architecture, and what of its shape isn't as in its paper. */
@@ -64,7 +66,7 @@ export async function readSource(run: string, checkpoint: string): Promise<Expor
       `${run} is not a run folder, it has no config.yaml: give --run a folder such as runs/latest`,
     );
   }
-  const { data } = await loadConfig(configPath);
+  const { name, data } = await loadConfig(configPath);
   const path = await checkpointPath(run, checkpoint);
   const read = await readCheckpoint(path);
   // Averages are what a run with such validates by, and what its best checkpoint holds.
@@ -78,6 +80,7 @@ export async function readSource(run: string, checkpoint: string): Promise<Expor
     size,
     facts: {
       lockstep: LOCKSTEP_VERSION,
+      name,
       run: basename(await Deno.realPath(resolve(run))),
       architecture: info.model,
       classes: info.classes,

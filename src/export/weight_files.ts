@@ -41,10 +41,11 @@ export function torchvisionState(state: NamedTensors): Map<string, TorchTensor> 
 
 /** Strings for a safetensors header; what isn't a string is JSON. */
 function metadataOf(facts: ModelFacts): Record<string, string> {
-  const { lockstep, run, architecture, classes, preprocessing, checkpoint } = facts;
+  const { lockstep, name, run, architecture, classes, preprocessing, checkpoint } = facts;
   return {
     format: "pt",
     lockstep,
+    name,
     run,
     model: architecture.name,
     architecture: JSON.stringify(architecture),

@@ -14,8 +14,8 @@ const SHOWN = 8;
 globalThis.lockstepShards = [];
 
 const element = (id) => document.getElementById(id);
-const { name, facts, shards } = lockstepModel;
-const { classes, preprocessing } = facts;
+const { facts, shards } = lockstepModel;
+const { name, classes, preprocessing } = facts;
 const preprocess = lockstepPreprocessor.makePreprocessor(preprocessing.transforms);
 let model;
 let shownPhoto;
@@ -78,6 +78,12 @@ async function loadModel() {
   const { description, weightSpecs } = lockstepModel;
   const handler = tf.io.fromMemory({ ...description, weightSpecs, weightData: weightData.buffer });
   model = await tf.loadGraphModel(handler);
+  // A graphics card's programs are made at the first run: not when somebody waits for an answer.
+  const { height, width } = preprocessing;
+  const blank = tf.zeros([1, height, width, 3]);
+  const output = model.execute(blank, "probabilities");
+  await output.data();
+  tf.dispose([blank, output]);
 }
 
 /** A photo's pixels, upright, without a conversion of its colours: as in training. */
