@@ -16,10 +16,8 @@ const PAGE_FILES = ["index.html", "style.css", "page.js"];
 /** Weights above this are more than a page gets by with: it holds them twice while it loads. */
 export const MAX_DEMO_BYTES = 2 ** 29;
 
-/**
- * In a page nobody checks a config: whatever is asked of zod, there is more of the same.
- */
-const STAND_INS = {
+/** In a page nobody checks a config: whatever is asked of zod, there is more of the same. */
+export const PAGE_STAND_INS = {
   zod: "(() => { const z = new Proxy(() => z, { get: () => z }); return { z }; })()",
 };
 
@@ -39,7 +37,7 @@ export async function demoFiles(model: GraphModel, facts: ModelFacts): Promise<E
     "tf.min.js": () => Deno.readFile(bundle),
     "tf.LICENSE.txt": () => Deno.readFile(new URL("../../LICENSE", HERE)),
     "preprocessor.js": () =>
-      linkModules(new URL("preprocessor.ts", HERE), "lockstepPreprocessor", STAND_INS),
+      linkModules(new URL("preprocessor.ts", HERE), "lockstepPreprocessor", PAGE_STAND_INS),
     ...Object.fromEntries(
       shards.map((name, index) => [
         name,

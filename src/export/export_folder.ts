@@ -12,6 +12,9 @@ import { LOCKSTEP_VERSION } from "../base/versions.ts";
 /** Lists the files of all exports in the folder. */
 export const LIST_FILE = "export.json";
 
+/** In the list: files of earlier exports that are to be removed when the present one is written. */
+const STALE = "stale";
+
 /** A file to be written, or one that is made only when its turn comes. */
 export interface ExportFile {
   /** Relative to the folder, with slashes. */
@@ -51,15 +54,16 @@ export async function writeExport(
       } is in the way, and no earlier export's: move it, or name another folder with --out`,
     );
   }
+  const { [STALE]: _, ...kept } = earlier;
   const later: Formats = {
-    ...earlier,
+    ...kept,
     ...Object.fromEntries([...formats].map(([name, own]) => [name, own.map(({ path }) => path)])),
   };
   const stale = [...owned.difference(new Set(Object.values(later).flat()))];
   const sizes = new Map<string, number>();
   try {
     // Until all is written, both lists: what a crash leaves behind is known to be ours.
-    await writeList(folder, { ...later, ...(stale.length > 0 ? { stale } : {}) });
+    await writeList(folder, { ...later, [STALE]: stale });
     for (const { path, content } of files) {
       const bytes = encoded(await content());
       await writeFileAtomically(join(folder, path), bytes);

@@ -204,7 +204,7 @@ browserTest(
       await using server = serveFolder(join(folder, "export"));
       await withPage({}, async (page) => {
         await page.goto(`${server.url}/demo/index.html`);
-          const { logits, metadata } = await page.evaluate(`(async () => {
+        const { logits, metadata } = await page.evaluate(`(async () => {
         const model = await tf.loadGraphModel("${server.url}/tfjs/model.json");
         const images = tf.tensor(${JSON.stringify(pixels)}, [2, 24, 24, 3]);
         const logits = await model.execute(images, "logits").array();
