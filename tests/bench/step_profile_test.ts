@@ -67,7 +67,8 @@ Deno.test("profileStep() shows the kernels of a step and of an evaluation", asyn
     "evaluate",
   ]);
   for (const part of profile.parts) {
-    assert.ok(part.nodes > 3 && part.callMilliseconds > 0, JSON.stringify(part));
+    assert.ok(part.nodes > (part.part === "update" ? 0 : 3), JSON.stringify(part));
+    assert.ok(part.callMilliseconds > 0, JSON.stringify(part));
     // One thread: the nodes run one after the other, within the call.
     assert.ok(part.nodeMilliseconds > 0 && part.nodeMilliseconds < part.wallMilliseconds * 1.5);
   }

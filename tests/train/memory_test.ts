@@ -24,7 +24,7 @@ Deno.test("200 steps leave memory and native tensors as they were after 50", asy
   const seen: { bytes: number; tensors: number }[] = [];
   for (let step = 1; step <= 250; step++) {
     await replica.forwardBackward(batch, { seed: [1, step], globalRows: rows, rowOffset: 0 });
-    await replica.applyUpdate(replica.vector, { rates: [0.01], step });
+    await replica.update({ rates: [0.01], step });
     if (step === 50 || step === 250) {
       seen.push({ bytes: Deno.memoryUsage().rss, tensors: runtime.tensorCount });
     }
