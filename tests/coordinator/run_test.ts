@@ -43,6 +43,8 @@ Deno.test("train() leaves a run folder with everything in it", () =>
       "metrics.jsonl",
       "predictions.csv",
       "predictions.png",
+      "report.html",
+      "report_pictures.json",
       "run.log",
       "tensorboard",
     ]);
