@@ -89,9 +89,13 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"'\0]/g, (character) => ENTITIES[character]);
 }
 
+/** Longer names may be cut where they are shown. */
+const LONG_NAME = 40;
+
 /** A name from outside, such as a class: its direction doesn't reach the text around it. */
 export function foreignName(text: string): Html {
-  return html`<bdi class="name">${text}</bdi>`;
+  if (text.length <= LONG_NAME) return html`<bdi class="name">${text}</bdi>`;
+  return html`<bdi class="name" title="${text}">${text}</bdi>`;
 }
 
 /** The address of a file below the page's folder, whatever characters its name has. */

@@ -181,12 +181,14 @@ Deno.test("terminalReporter() says how to go on when interrupted", () => {
     bestAccuracy: NaN,
     bestEpoch: 0,
     folder: "runs/a",
+    report: "runs/a/report.html",
     interrupted: true,
   });
   reporter.close();
   assert.deepEqual(written.out.split("\n"), [
     "Interrupted after 3.0 s: no epoch was finished",
     "Run folder: runs/a",
+    "Report: runs/a/report.html",
     "Go on with: deno task train --resume runs/a",
     "",
   ]);

@@ -53,7 +53,7 @@ function matrixCard(classes: readonly string[], matrix: readonly number[][]): Ht
   });
   return html`<div class="card">
     ${!roomy && html`<label class="switch"><input type="checkbox" id="shares"> Show shares</label>`}
-    <div class="scroll matrix-scroll" tabindex="0" role="region" aria-label="Confusion matrix">
+    <div class="scroll matrix-scroll" tabindex="0" role="region" aria-label="Matrix of true and predicted classes">
       <table class="${roomy ? "matrix roomy" : "matrix"}">
         <caption class="visually-hidden">True classes in rows, predicted classes in columns</caption>
         <thead><tr><th scope="col" class="corner">true ↓ predicted →</th>${heads}
@@ -104,9 +104,9 @@ function pairsCard(classes: readonly string[], matrix: readonly number[][]): Htm
   );
   const more = pairs.length - MOST_PAIRS;
   return html`<div class="card"><h3>Most frequent confusions</h3>
-    <div class="scroll" tabindex="0" role="region" aria-label="Most frequent confusions">
+    <div class="scroll" tabindex="0" role="region" aria-label="Pairs of confused classes">
     <table><thead><tr><th scope="col">true</th><th scope="col">taken for</th>
-      <th scope="col" class="number">pictures</th><th scope="col" class="number">of the class</th>
+      <th scope="col" class="number">pictures</th><th scope="col" class="number">share</th>
       </tr></thead><tbody>${rows}</tbody></table></div>
     ${more > 0 && html`<p class="note">and ${whole(more)} more</p>`}</div>`;
 }

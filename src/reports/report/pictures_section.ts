@@ -86,7 +86,7 @@ function image(
 ): Html {
   const pixelated = Math.max(width, height) < PIXELATED_BELOW;
   return html`
-    <img src="${image}" width="${width}" height="${height}" alt="${text}" loading="lazy"
+    <img src="${image}" width="${width}" height="${height}" alt="${text}" decoding="async"
       ${pixelated && html`
         class="pixelated"
       `}>

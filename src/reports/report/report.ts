@@ -15,6 +15,7 @@ import { confusionSection } from "./confusion_section.ts";
 import { curvesSection } from "./curves_section.ts";
 import { filesSection } from "./files_section.ts";
 import { reportHeader, runTitle } from "./header.ts";
+import { logSection } from "./log_section.ts";
 import { picturesSection } from "./pictures_section.ts";
 import { readRunFiles, type RunFiles } from "./run_files.ts";
 import { runStatus } from "./run_status.ts";
@@ -58,6 +59,7 @@ export async function renderReport(files: RunFiles, now: Date = new Date()): Pro
     picturesSection(files),
     throughputSection(files.metrics),
     warningsSection(files.events),
+    logSection(files),
     configSection(files),
     environmentSection(files),
     filesSection(files),

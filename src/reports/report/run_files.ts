@@ -10,6 +10,7 @@ import { EVENTS_FILE, readEvents, type RunEvent } from "../../records/event_log.
 import { type History, HISTORY_FILE, readHistory } from "../../records/history.ts";
 import { METRICS_FILE, type MetricsPoint, readMetrics } from "../../records/metrics_log.ts";
 import { LIVE_FILE } from "../../records/live_status.ts";
+import { RUN_LOG_FILE } from "../../records/run_log.ts";
 import { type Prediction, readPredictions } from "../predictions.ts";
 import {
   readReportPictures,
@@ -39,6 +40,8 @@ export interface RunFiles {
   readonly events: readonly RunEvent[];
   readonly metrics: readonly MetricsPoint[];
   readonly environment?: Tree;
+  /** The end of `run.log`. */
+  readonly log?: string;
   readonly predictions?: readonly Prediction[];
   readonly pictures?: ReportPictures;
   /** Pictures of older runs as addresses of data, in place of `pictures`. */
@@ -53,6 +56,9 @@ const PASSING = new Set(["report.html", LIVE_FILE]);
 
 /** Larger pictures aren't put into the report. */
 const MOST_GRID_BYTES = 1_000_000;
+
+/** So much of the log's end is read. */
+const MOST_LOG_BYTES = 64_000;
 
 /** Reads a run folder; `history` is that of the run in progress, newer than the file. */
 export async function readRunFiles(folder: string, history?: History): Promise<RunFiles> {
@@ -101,6 +107,7 @@ export async function readRunFiles(folder: string, history?: History): Promise<R
     events,
     metrics,
     environment: isTree(environment) ? environment : undefined,
+    log: await attempt(RUN_LOG_FILE, () => endOf(join(folder, RUN_LOG_FILE)), false),
     predictions,
     pictures,
     grids: { batch: await grid("batch.png"), predictions: await grid("predictions.png") },
@@ -123,6 +130,16 @@ function treeOf(yaml: string | undefined): Tree | undefined {
     throw new LockstepError(`it is not valid YAML (${(error as Error).message.split("\n")[0]})`);
   }
   throw new LockstepError("it holds no keys");
+}
+
+/** The end of a text, from a line's beginning on. */
+async function endOf(path: string): Promise<string> {
+  using file = await Deno.open(path);
+  const { size } = await file.stat();
+  const start = Math.max(0, size - MOST_LOG_BYTES);
+  await file.seek(start, Deno.SeekMode.Start);
+  const text = await new Response(file.readable).text();
+  return start === 0 ? text : text.slice(text.indexOf("\n") + 1);
 }
 
 /** A PNG as an address of data, unless it is large. */

@@ -29,7 +29,7 @@ export function configSection({ config, configText }: RunFiles): Section | undef
           class="switch"><input type="checkbox" id="only-changed"> Only what differs from the defaults</label>
       `
     }
-      <div class="scroll" tabindex="0" role="region" aria-label="Config">
+      <div class="scroll" tabindex="0" role="region" aria-label="Keys and values">
       <table class="wide config"><thead><tr><th scope="col">Key</th><th scope="col">Value</th></tr></thead>
       <tbody>${entries.map(configRow)}</tbody></table></div>
       ${
@@ -123,7 +123,7 @@ export function environmentSection({ environment }: RunFiles): Section | undefin
     id: "environment",
     title: "Environment",
     body: html`
-      <div class="card scroll" tabindex="0" role="region" aria-label="Environment">
+      <div class="card scroll" tabindex="0" role="region" aria-label="Programs and machine">
         <table class="wide">
           <tbody>${rows}</tbody>
         </table>

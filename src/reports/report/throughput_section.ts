@@ -143,14 +143,15 @@ function ranksCard(ranks: readonly RankTimes[]): Html {
   return html`
     <div class="card">
       <h3>Workers</h3>
-      <p class="note">A rank's exchange includes its wait for slower ones.</p>
+      <p
+        class="note">Compute is forward and backward; a rank's exchange includes its wait for slower ones.</p>
       <div class="scroll" tabindex="0" role="region" aria-label="Workers">
         <table class="wide" data-sortable>
           <thead>
             <tr><th scope="col">Rank</th>
           <th scope="col" class="number">Pictures</th><th scope="col" class="number">img/s</th>
-          <th scope="col" data-fixed class="bar-column">Step</th>${RANK_PARTS.map(({ label }) =>
-            html`<th scope="col" class="number">${label}</th>`
+          <th scope="col" data-fixed class="bar-column">Step</th>${RANK_PARTS.map(({ brief }) =>
+            html`<th scope="col" class="number">${brief}</th>`
           )}<th scope="col" class="number">most memory</th></tr>
           </thead>
           <tbody>${rows}</tbody>

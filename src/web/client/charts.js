@@ -136,7 +136,7 @@ globalThis.lockstepCharts = (() => {
       stroke,
       width: pointsOnly ? 0 : stack || faint ? 1 : 2,
       ...(pointsOnly ? { paths: () => null } : {}),
-      ...(dash ? { dash: [6, 4] } : {}),
+      ...(dash ? { dash: [6 * devicePixelRatio, 4 * devicePixelRatio] } : {}),
       ...(stack ? { fill: () => withAlpha(seriesColour(name), 0.75) } : {}),
       spanGaps: true,
       points: {
