@@ -25,11 +25,19 @@
  *
  * @module
  */
+import { type CompareOptions, type CompareResult, compareVariants } from "./src/compare/compare.ts";
+import { variantsOf } from "./src/compare/variants.ts";
 import { validateConfig } from "./src/config/load.ts";
 import type { ConfigInput } from "./src/config/schema.ts";
 import { train as run, type TrainOptions, type TrainResult } from "./src/coordinator/run.ts";
 
 export { InterruptedError, LockstepError, UsageError } from "./src/base/errors.ts";
+export {
+  type CompareOptions,
+  type CompareResult,
+  type CompareRunOptions,
+  resumeComparison,
+} from "./src/compare/compare.ts";
 export { loadConfig, type Override, parseOverride } from "./src/config/load.ts";
 export type { Config, ConfigInput } from "./src/config/schema.ts";
 export type { TrainOptions, TrainResult } from "./src/coordinator/run.ts";
@@ -45,6 +53,13 @@ export type { ClassAccuracy, ConfusionMatrix } from "./src/metrics/confusion.ts"
 export type { ClassScores, MeanScores } from "./src/metrics/per_class.ts";
 export type { ClassificationReport } from "./src/metrics/report.ts";
 export type { LoadReport } from "./src/models/state_dict.ts";
+export {
+  type CompareReporter,
+  type RunPlace,
+  type TerminalCompareOptions,
+  terminalCompareReporter,
+} from "./src/reports/compare_reporter.ts";
+export type { ComparedRun, ComparedVariant, Comparison } from "./src/reports/comparison.ts";
 export type { EpochRecord, History, ValidationPoint } from "./src/records/history.ts";
 export type { MetricsPoint, RankMetrics } from "./src/records/metrics_log.ts";
 export type { Prediction } from "./src/reports/predictions.ts";
@@ -79,4 +94,34 @@ export { loadTorchWeights, type LoadWeightsOptions } from "./src/train/load_weig
  */
 export async function train(config: ConfigInput, options: TrainOptions = {}): Promise<TrainResult> {
   return await run(validateConfig(config), options);
+}
+
+/**
+ * Trains several configs, each in processes of its own, and leaves a folder with their validation accuracies as a
+ * table and as a picture. A run that fails doesn't keep the others from finishing: see its `status`.
+ *
+ * @example
+ * ```ts
+ * import { compare, type ConfigInput } from "./mod.ts";
+ *
+ * async function pretrainedOrNot(config: ConfigInput) {
+ *   const { model } = config;
+ *   const { folder, comparison } = await compare({
+ *     Pretrained: { ...config, model: { ...model, weights: "pretrained" } },
+ *     Scratch: { ...config, model: { ...model, weights: "none", featureExtract: false } },
+ *   }, { repeats: 3 });
+ *   console.log(`${folder}/comparison.png`, comparison.variants[0].runs[0].epochs);
+ * }
+ * ```
+ *
+ * @param variants Configs by what they are called in the legend
+ * @param options Seeds, runs at a time, reporter, signal
+ * @throws {UsageError} for what is wrong before the start; {@linkcode resumeComparison} goes on after an interruption
+ * @throws {InterruptedError} after an orderly stop by `options.signal`
+ */
+export async function compare(
+  variants: Readonly<Record<string, ConfigInput>>,
+  options: CompareOptions = {},
+): Promise<CompareResult> {
+  return await compareVariants(variantsOf(variants), options);
 }

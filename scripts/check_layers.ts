@@ -18,8 +18,8 @@ export const LEVELS: readonly (readonly string[])[] = [
   ["models", "weights", "data", "optim", "exchange", "metrics", "loggers"],
   ["config"],
   ["train", "dashboard", "reports"],
-  ["coordinator", "worker"],
-  ["bench"],
+  ["coordinator", "worker", "export"],
+  ["bench", "compare"],
   ["commands"],
   ["cli.ts"],
 ];

@@ -16,6 +16,14 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "Train, fine-tune or feature-extract an image classifier",
     load: async () => (await import("./commands/train.ts")).runTrain,
   },
+  compare: {
+    summary: "Train variants of a recipe, such as pretrained and from scratch, and compare them",
+    load: async () => (await import("./commands/compare.ts")).runCompare,
+  },
+  "show-batch": {
+    summary: "Show as a picture what the augmentation makes of the data",
+    load: async () => (await import("./commands/show_batch.ts")).runShowBatch,
+  },
   report: {
     summary: "Write the report of runs anew, from their files",
     load: async () => (await import("./commands/report.ts")).runReport,
@@ -47,6 +55,10 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
   models: {
     summary: "List the architectures: size, cost and pretrained weights",
     load: async () => (await import("./commands/models.ts")).runModels,
+  },
+  export: {
+    summary: "Export a run's model: safetensors, torchvision, tfjs with a demo page",
+    load: async () => (await import("./commands/export.ts")).runExport,
   },
   bench: {
     summary: "Measure the training step, the exchange, and how they scale",

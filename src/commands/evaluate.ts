@@ -12,7 +12,7 @@ import {
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
-import { interruptible } from "./train.ts";
+import { interruptible } from "./interruptible.ts";
 
 /** Flags of `evaluate`. */
 export const EVALUATE_HELP: CommandHelp = {

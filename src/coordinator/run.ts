@@ -17,7 +17,7 @@ import { EventLog } from "../records/event_log.ts";
 import type { History } from "../records/history.ts";
 import { type Prediction, readPredictions } from "../reports/predictions.ts";
 import { type Reporter, silentReporter } from "../reports/reporter.ts";
-import { createRunFolder, pointLatest } from "../reports/run_folder.ts";
+import { createRunFolder, ensureRunFolder, pointLatest } from "../reports/run_folder.ts";
 import { COMMANDS } from "../train/commands.ts";
 import { loadCheckpoint, type LoadedCheckpoint } from "../train/load_checkpoint.ts";
 import { threadsPerWorker } from "../train/job.ts";
@@ -40,6 +40,8 @@ export interface TrainOptions {
   readonly resume?: string;
   /** Take the run's numbers, beside the loggers of the config. */
   readonly loggers?: readonly OpenLogger[];
+  /** The folder of a new run, made when missing; unless given, one below `out` that no other run has. */
+  readonly folder?: string;
   /** Let TensorFlow write its notices. */
   readonly verbose?: boolean;
   /** Ends the run at the next step, with a checkpoint. */
@@ -79,7 +81,10 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   using _pictures = run.folder.source;
   announce(run, reporter);
   const resumed = options.resume ? await resume(options.resume, run) : undefined;
-  const folder = options.resume ?? await createRunFolder(config.out, config.name);
+  const named = options.resume ?? options.folder;
+  const folder = named === undefined
+    ? await createRunFolder(config.out, config.name)
+    : await ensureRunFolder(named);
   const history = resumed?.history ?? emptyHistory(config);
   const summary = () => ({
     seconds: (performance.now() - started) / 1000,
@@ -106,6 +111,8 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
       await watch.picture("batch", 0);
     }
     if (!options.resume) await pointLatest(config.out, folder);
+    if (!resumed) await writeStart(folder, run);
+    if (named === undefined) await pointLatest(config.out, folder);
     reporter.info(`Run folder: ${folder}`);
     events.append(resumed ? "resumed" : "started", { epoch: position.epoch, step: position.step });
     signal?.throwIfAborted();

@@ -15,7 +15,8 @@ export const HISTORY_FILE = "history.json";
 const measured = z.number().nullable().transform((value) => value ?? NaN);
 const count = z.int().nonnegative();
 
-const epochSchema = z.object({
+/** One epoch of a history, as it is written. */
+export const epochSchema = z.object({
   /** Counted from 1. */
   epoch: z.int().positive(),
   learningRate: z.number(),

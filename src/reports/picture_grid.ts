@@ -18,6 +18,7 @@ export interface Tile {
   height: number;
   /** `[height, width, 3]`, 8 bits per channel. */
   rgb: Uint8Array;
+  /** Line breaks stay. */
   title: string;
   /** Colour of frame and title: green, red, or none; `plain` unless given. */
   colour?: "good" | "bad" | "plain";
@@ -27,6 +28,8 @@ export interface Tile {
 export interface GridOptions {
   columns: number;
   heading: string;
+  /** How wide a column may become for the sake of its titles, in pixels; as its pictures unless given. */
+  roomForTitles?: number;
   /** Smaller pictures are enlarged by a whole factor until they are this wide (default 144 pixels). */
   leastSide?: number;
 }
@@ -71,12 +74,17 @@ export async function writePictureGrid(
 /** The pictures of {@linkcode writePictureGrid}, not yet encoded. */
 export async function drawPictureGrid(
   tiles: readonly Tile[],
-  { columns, heading, leastSide = LEAST_SIDE }: GridOptions,
+  { columns, heading, leastSide = LEAST_SIDE, roomForTitles = 0 }: GridOptions,
 ): Promise<Image> {
   if (tiles.length === 0) throw new RangeError("A picture grid needs a picture, but there is none");
   const fonts = await fontFiles();
   const images = tiles.map((tile) => imageOf(tile, leastSide));
-  const cell = Math.max(...images.map((image) => image.width));
+  const widest = Math.max(...images.map((image) => image.width));
+  const wanted = roomForTitles > widest
+    ? tiles.flatMap(({ title }) => title.split("\n"))
+      .map((line) => Math.ceil(textWidth(line, TITLE.size, fonts)))
+    : [];
+  const cell = Math.max(widest, Math.min(roomForTitles, Math.max(0, ...wanted)));
   const used = Math.min(columns, tiles.length);
   const width = 2 * MARGIN + used * cell + (used - 1) * GAP;
   const headingLines = breakTitle(heading, width - 2 * MARGIN, HEADING.size, fonts);
@@ -96,7 +104,9 @@ export async function drawPictureGrid(
     y += tallest + lines * TITLE.lineHeight + GAP;
   }
   const grid = new Image(width, y - GAP + MARGIN).fill(0xffffffff);
-  for (const { image, x, y } of placed) grid.composite(image, x, y);
+  for (const { image, x, y } of placed) {
+    grid.composite(image, x + Math.floor((cell - image.width) / 2), y);
+  }
   grid.composite(textLayer(grid, headingLines, placed, cell, fonts), 0, 0);
   return grid;
 }
@@ -174,6 +184,7 @@ function breakTitle(text: string, width: number, size: number, fonts: FontFiles)
   const fits = (line: string) => textWidth(line, size, fonts, weight) <= width;
   const title = text.trim();
   if (title === "") return [];
+  if (title.includes("\n")) return title.split("\n").map((line) => ellipsis(line, fits));
   if (fits(title)) return [title];
   const bracket = title.indexOf(" (");
   const breaks = Array.from(title.matchAll(/\s+|(?<=[-_/])\b/g), ({ index }) => index);

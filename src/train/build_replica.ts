@@ -53,6 +53,7 @@ export function buildReplica(config: Config, { numClasses, classWeights }: DataF
     accumulationSteps: train.accumulationSteps,
     ...(ema ? { ema } : {}),
     capture: engine.capture,
+    call: { precision: engine.precision, xla: engine.xla },
   });
 }
 

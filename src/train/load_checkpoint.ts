@@ -7,7 +7,7 @@ import { UsageError } from "../base/errors.ts";
 import type { tf } from "../engine/tf.ts";
 import { MODEL_NAMES, type ModelName } from "../models/config.ts";
 import { type ArchitectureOptions, createModel } from "../models/create_model.ts";
-import { type CheckpointInfo, readCheckpoint } from "./checkpoint.ts";
+import { type Checkpoint, type CheckpointInfo, readCheckpoint } from "./checkpoint.ts";
 import { setState } from "./load_weights.ts";
 
 /** A model as a run left it. */
@@ -46,7 +46,17 @@ export function architectureIn({ model }: Pick<CheckpointInfo, "model">): Archit
  * ```
  */
 export async function loadCheckpoint(path: string): Promise<LoadedCheckpoint> {
-  const { info, model: tensors } = await readCheckpoint(path);
+  return modelFrom(await readCheckpoint(path), path);
+}
+
+/**
+ * Builds the model of a checkpoint that was read. The engine must be open.
+ *
+ * @param path Where it was read from, for messages
+ * @throws {UsageError} when it is of an unknown architecture
+ */
+export function modelFrom(checkpoint: Checkpoint, path: string): LoadedCheckpoint {
+  const { info, model: tensors } = checkpoint;
   const model = createModel(modelNameIn(info, path), architectureIn(info));
   setState(model, tensors, path);
   return { model, classes: info.classes, info };
