@@ -12,6 +12,7 @@ import {
 import type { NatsConnection } from "nats";
 import { within } from "../base/async.ts";
 import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
+import { OutgoingBuffer, SendMemory } from "./send_memory.ts";
 import { DenoTransport } from "./transport.ts";
 
 /** Where a server is, and how to be let in. */
@@ -37,9 +38,11 @@ const DEFAULT_TIMEOUT_MS = 5_000;
 const DEFAULT_RECONNECT_MS = 30_000;
 const RECONNECT_WAIT_MS = 250;
 
+const sendMemory = new SendMemory();
+
 /** How the client gets to a server. */
 const TRANSPORT: TransportFactory = {
-  factory: () => new DenoTransport(),
+  factory: () => new DenoTransport(sendMemory),
   dnsResolveFn: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
 };
 
@@ -77,11 +80,20 @@ export async function connectNats(
       ignoreClusterUpdates: true,
     });
     // The client's own timeout doesn't cover a server that accepts and then says nothing.
-    return await within(attempt, timeout + 500, () => new Error("timeout"));
+    const connection = await within(attempt, timeout + 500, () => new Error("timeout"));
+    sendFromLentMemory(connection as NatsConnectionImpl);
+    return connection;
   } catch (error) {
     attempt?.then((late) => late.close(), () => {}); // a connection made after all must not stay
     throw new LockstepError(connectionFailure(server, error), { cause: error });
   }
+}
+
+/** Has the client join what it sends in memory that is used again. */
+function sendFromLentMemory({ protocol }: NatsConnectionImpl): void {
+  const outgoing = new OutgoingBuffer(sendMemory);
+  for (const part of protocol.outbound.buffers) outgoing.fill(part);
+  protocol.outbound = outgoing;
 }
 
 /** A server's URL without its credentials, for messages and logs. */

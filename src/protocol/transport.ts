@@ -18,6 +18,7 @@ import {
 } from "@nats-io/nats-core/internal";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { ProtocolReader } from "./protocol_reader.ts";
+import type { SendMemory } from "./send_memory.ts";
 
 /** One connection to a server; the client makes a new transport whenever it connects. */
 export class DenoTransport implements Transport {
@@ -33,6 +34,12 @@ export class DenoTransport implements Transport {
   readonly #reader = new ProtocolReader();
   readonly #outgoing: Uint8Array[] = [];
   #sending: Promise<void> | undefined;
+  readonly #memory: SendMemory;
+
+  /** @param memory Where frames that have left go back to, if they are of it */
+  constructor(memory: SendMemory) {
+    this.#memory = memory;
+  }
 
   get isClosed(): boolean {
     return this.#isClosed;
@@ -141,6 +148,7 @@ export class DenoTransport implements Transport {
         for (let sent = 0; sent < frame.length;) {
           sent += await this.#connection!.write(frame.subarray(sent));
         }
+        this.#memory.give(frame);
       }
     } catch {
       this.#outgoing.length = 0; // the reading side finds the connection broken too, and tells
