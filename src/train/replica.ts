@@ -200,11 +200,6 @@ export class Replica implements Disposable {
   }
 }
 
-/** Values of variables together. */
-function sizeOf(variables: readonly tf.Variable[]): number {
-  return variables.reduce((sum, { size }) => sum + size, 0);
-}
-
 function countCorrect(logits: tf.Tensor2D, labels: tf.Tensor): tf.Tensor {
   return tf.sum(tf.cast(tf.equal(tf.argMax(logits, 1), labels), "int32"));
 }

@@ -43,7 +43,7 @@ Deno.test("running statistics travel as float32 whatever the gradients do", () =
     const root = join(folder, "pictures");
     await makePictures(root, { classes: ["a", "b"], train: 4, val: 1, side: 32 });
     const states = [];
-    for (const gradientDtype of DTYPES) {
+    for (const gradientDtype of ["float32", "bfloat16"] as const) {
       const { folder } = await train(tinyConfig(root, {
         model: { name: "resnet18", weights: "none" },
         workers: 2,
@@ -54,15 +54,16 @@ Deno.test("running statistics travel as float32 whatever the gradients do", () =
       const { model } = await readCheckpoint(join(folder, "checkpoints", "last"));
       states.push(new Map([...model].map(([name, { data }]) => [name, data.slice()])));
     }
-    const [exact, ...narrow] = states;
-    for (const state of narrow) {
-      let changed = 0;
-      for (const [name, data] of state) {
-        if (/\.running_(mean|var)$/.test(name)) assert.deepEqual(data, exact.get(name), name);
-        else if (!exact.get(name)!.every((byte, index) => byte === data[index])) changed++;
-      }
-      assert.ok(changed > 40, `only ${changed} parameters differ from float32's`);
+    const [exact, narrow] = states;
+    let [statistics, changed] = [0, 0];
+    for (const [name, data] of narrow) {
+      if (/\.running_(mean|var)$/.test(name)) {
+        assert.deepEqual(data, exact.get(name), name);
+        statistics++;
+      } else if (!exact.get(name)!.every((byte, index) => byte === data[index])) changed++;
     }
+    assert.equal(statistics, 40);
+    assert.ok(changed > 40, `only ${changed} parameters differ from float32's`);
   }));
 
 Deno.test("a gradient too large for float16 ends the run, naming rank, step and cure", () =>
@@ -105,7 +106,8 @@ Deno.test("a narrow dtype that shared memory doesn't use is told", {
       train: { epochs: 1 },
     });
     await train(config, { reporter });
-    assert.deepEqual(warnings, [
+    const told = warnings.filter((line) => line.includes("gradientDtype"));
+    assert.deepEqual(told, [
       "nats.gradientDtype is bfloat16, but gradients go through shared memory as float32: " +
       "set exchange to nats to send them as it says",
     ]);
