@@ -32,14 +32,36 @@ import { train as run, type TrainOptions, type TrainResult } from "./src/coordin
 export { InterruptedError, LockstepError, UsageError } from "./src/base/errors.ts";
 export { loadConfig, type Override, parseOverride } from "./src/config/load.ts";
 export type { Config, ConfigInput } from "./src/config/schema.ts";
+export type { Callbacks, Decision, StepInfo } from "./src/coordinator/callbacks.ts";
 export type { TrainOptions, TrainResult } from "./src/coordinator/run.ts";
 export { type Engine, type EngineOptions, openEngine } from "./src/engine/engine.ts";
 export type { Device, Threads } from "./src/engine/runtime.ts";
+export type { LayersModel, Tensor, Tensor1D, Tensor2D, TensorFlow } from "./src/engine/tf.ts";
 export { EngineError, type StatusCode } from "./src/engine/status.ts";
 export { MODEL_NAMES, type ModelName } from "./src/models/config.ts";
-export { createModel, type ModelOptions } from "./src/models/create_model.ts";
+export {
+  type ArchitectureOptions,
+  createModel,
+  type LearningOptions,
+  type ModelOptions,
+} from "./src/models/create_model.ts";
+export type { CreateUserModel, UserModelOptions } from "./src/models/user_model.ts";
 export type { TransformInput } from "./src/data/transform_specs.ts";
+export type {
+  CreateDataset,
+  Dataset,
+  DatasetOptions,
+  DatasetSample,
+  IndexedSamples,
+  SampleContext,
+  Split,
+  StreamContext,
+  StreamedSamples,
+} from "./src/data/user_dataset.ts";
+export type { PixelImage } from "./src/data/user_picture.ts";
 export type { ClassAccuracy } from "./src/metrics/confusion.ts";
+export type { MetricInputs, SumAndCount, UserMetric } from "./src/metrics/user_metrics.ts";
+export type { LossTargets, UserLoss } from "./src/optim/user_loss.ts";
 export type { LoadReport } from "./src/models/state_dict.ts";
 export type { EpochRecord, History } from "./src/reports/history.ts";
 export type { Prediction } from "./src/reports/predictions.ts";
@@ -53,7 +75,11 @@ export type {
 export { terminalReporter, type TerminalReporterOptions } from "./src/reports/terminal_reporter.ts";
 export type { CheckpointInfo } from "./src/train/checkpoint.ts";
 export { evaluate, type EvaluateOptions, type Evaluation } from "./src/train/evaluate.ts";
-export { loadCheckpoint, type LoadedCheckpoint } from "./src/train/load_checkpoint.ts";
+export {
+  loadCheckpoint,
+  type LoadCheckpointOptions,
+  type LoadedCheckpoint,
+} from "./src/train/load_checkpoint.ts";
 export { loadTorchWeights, type LoadWeightsOptions } from "./src/train/load_weights.ts";
 
 /**

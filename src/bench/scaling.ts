@@ -156,7 +156,7 @@ async function modelBytes(
   onNews?.(`Building ${config.model.name}`);
   const libraryPath = await ensureLibtensorflow(() => {});
   await openEngine({ libraryPath, threads: { intraOp: 1, interOp: 1 } });
-  using replica = buildReplica(config, { numClasses });
+  using replica = await buildReplica(config, { numClasses });
   return replica.state.vectorBytes;
 }
 

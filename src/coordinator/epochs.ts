@@ -7,11 +7,13 @@ import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { planEpoch } from "../data/sampler.ts";
 import { confusionMatrix, overallAccuracy } from "../metrics/confusion.ts";
+import { meanOf } from "../metrics/metric_parts.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { COMMANDS, epochOutcomeSchema, shardScoresSchema } from "../train/commands.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
 import { validationBatchSize } from "../train/job.ts";
 import type { EpochSpan } from "../train/train_epoch.ts";
+import type { ShardScores } from "../train/validate.ts";
 import type { Crew } from "./crew.ts";
 import type { PreparedRun } from "./prepare.ts";
 
@@ -62,7 +64,7 @@ export interface SpanOptions {
   /** Asked at each step; when true, the step is the last one. */
   readonly shouldStop: () => boolean;
   /** Called after each step with its own sums. */
-  readonly onStep: (step: number, sums: Totals) => void;
+  readonly onStep: (step: number, sums: Totals) => Promise<void>;
 }
 
 /**
@@ -103,7 +105,7 @@ export async function trainEpoch(
     samples += count;
     stopped = reduced.action === "stop";
     step++;
-    onStep(step, { lossSum, weight, correct, count });
+    await onStep(step, { lossSum, weight, correct, count });
     reporter.progress({ done: done + samples, loss: totals.lossSum / totals.weight });
   }
   const outcomes = (await replies).map(({ result }) => epochOutcomeSchema.parse(result));
@@ -127,6 +129,8 @@ export interface Validated {
   readonly predictions: Int32Array;
   /** Probability of the predicted class by position in the validation set. */
   readonly confidences: Float32Array;
+  /** Metrics of the user's own by name. */
+  readonly metrics?: Readonly<Record<string, number>>;
   readonly skipped: readonly Skipped[];
   /** What all workers keep of the features, when they do. */
   readonly features?: KeptFeatures;
@@ -155,8 +159,9 @@ export async function validate(
   const shards = replies.map(({ result }) => shardScoresSchema.parse(result));
   const predictions = new Int32Array(count).fill(-1);
   const confidences = new Float32Array(count);
-  for (const { indices, predictions: predicted, confidences: sure } of shards) {
+  for (const { indices, labels, predictions: predicted, confidences: sure } of shards) {
     indices.forEach((index, position) => {
+      folder.learnLabel?.("val", index, labels[position]);
       if (predictions[index] !== -1) throw miscounted(`sample ${index} was scored twice`);
       predictions[index] = predicted[position];
       confidences[index] = sure[position] ?? NaN;
@@ -181,8 +186,23 @@ export async function validate(
     predictions,
     confidences,
     skipped,
+    ...metricsOf(run.metrics, shards),
     ...addUp(shards.flatMap(({ features }) => features ?? [])),
   };
+}
+
+/** The user's own metrics over all samples. */
+function metricsOf(
+  names: readonly string[],
+  shards: readonly Pick<ShardScores, "metrics" | "indices">[],
+): { metrics?: Record<string, number> } {
+  if (names.length === 0) return {};
+  const scored = shards.filter(({ metrics }) => metrics.length > 0);
+  const indices = scored.map((shard) => shard.indices);
+  const values = names.map((name, at) =>
+    [name, meanOf(scored.map(({ metrics }) => metrics[at]), indices)] as const
+  );
+  return { metrics: Object.fromEntries(values) };
 }
 
 /** What several workers keep, together. */
@@ -217,7 +237,7 @@ function notFiniteError(
     worldSize: config.workers,
     seed: config.seed,
     epoch,
-    shuffle: true,
+    shuffle: !folder.inOrder,
     startStep: step,
   });
   const files = Array.from(plan.indices, (index) => folder.train[index].path).join(", ");

@@ -31,13 +31,14 @@ export async function writeBatchPicture(
     worldSize: 1,
     seed: config.seed,
     epoch,
-    shuffle: true,
+    shuffle: !data.inOrder,
   });
   const { onError } = config.data;
   const { train } = makeLoaders(data, config);
   const tiles: Tile[] = [];
   for (const index of first.indices.subarray(0, MOST_BATCH_TILES)) {
-    const title = data.classes[data.train[index].label];
+    // A data module's label may be known only when the picture is.
+    const title = () => data.classes[data.train[index].label];
     const tile = await tileOf(train, index, { epoch, seed: config.seed, title, onError });
     if (tile) tiles.push(tile);
   }
@@ -71,7 +72,7 @@ export async function writePredictionsPicture(
   for (const { index, label } of chosen) {
     const predicted = classes[predictions[index]];
     const right = predictions[index] === label;
-    const title = right ? predicted : `${predicted} (true: ${classes[label]})`;
+    const title = () => right ? predicted : `${predicted} (true: ${classes[label]})`;
     const tile = await tileOf(loader, index, { epoch: 0, seed: 0, title, onError });
     if (tile) tiles.push({ ...tile, colour: right ? "good" : "bad" });
   }
@@ -89,13 +90,13 @@ async function tileOf(
   { epoch, seed, title, onError }: {
     epoch: number;
     seed: number;
-    title: string;
+    title: () => string;
     onError: "fail" | "skip";
   },
 ): Promise<Tile | undefined> {
   try {
     const { width, height, data } = await loader.augmented(index, epoch, seed);
-    return { width, height, rgb: data, title };
+    return { width, height, rgb: data, title: title() };
   } catch (error) {
     if (error instanceof DataError && onError === "skip") return undefined;
     throw error;

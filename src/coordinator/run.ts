@@ -19,6 +19,7 @@ import { createRunFolder, pointLatest } from "../reports/run_folder.ts";
 import { COMMANDS } from "../train/commands.ts";
 import { loadCheckpoint, type LoadedCheckpoint } from "../train/load_checkpoint.ts";
 import { threadsPerWorker } from "../train/job.ts";
+import { CallbackDesk, type Callbacks } from "./callbacks.ts";
 import { Crew, failedRank } from "./crew.ts";
 import { writeBatchPicture } from "./pictures.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
@@ -27,7 +28,7 @@ import { bestPath, resume, saveLast, startPosition } from "./run_state.ts";
 import { runEpochs } from "./training.ts";
 
 /** How to run. */
-export interface TrainOptions {
+export interface TrainOptions extends Callbacks {
   /** Listens to the run; silent unless given. */
   readonly reporter?: Reporter;
   /** Folder of a run to go on with, from its `checkpoints/last`. */
@@ -102,7 +103,8 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
       payload: replica.state.exportState().bytes,
       signal,
     });
-    await runEpochs({ run, crew, reporter, folder, history, events, signal }, position);
+    const callbacks = new CallbackDesk(options);
+    await runEpochs({ run, crew, reporter, folder, history, events, callbacks, signal }, position);
 
     if (cache) reporter.info(cache.report());
     const { seconds, bestEpoch: epoch, bestAccuracy: accuracy } = summary();
@@ -111,7 +113,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     return {
       folder,
       history,
-      loadBest: () => loadCheckpoint(bestPath(folder)),
+      loadBest: () => loadCheckpoint(bestPath(folder), config.model),
       loadPredictions: () => readPredictions(folder),
     };
   } catch (error) {
@@ -193,7 +195,9 @@ function announce({ config, engine, folder, replica }: PreparedRun, reporter: Re
   const learned = trainable.reduce((sum, { variable }) => sum + variable.size, 0);
   const names = trainable.map(({ name, torchShape }) => `  ${name} [${torchShape.join(", ")}]`);
   reporter.info(
-    `Model: ${model.name}, ${train.optimizer} with learning rate ${train.lr}; ` +
+    `Model: ${model.name}${
+      model.module ? ` (${model.module})` : ""
+    }, ${train.optimizer} with learning rate ${train.lr}; ` +
       `${plural(trainable.length, "parameter")} to learn (${learned.toLocaleString("en")} values):`,
   );
   reporter.info(names.join("\n"));

@@ -15,6 +15,9 @@ export const HISTORY_FILE = "history.json";
 const measured = z.number().nullable().transform((value) => value ?? NaN);
 const count = z.int().nonnegative();
 
+/** Metrics of the user's own by name. */
+const metrics = z.record(z.string(), measured).optional();
+
 const epochSchema = z.object({
   /** Counted from 1. */
   epoch: z.int().positive(),
@@ -23,6 +26,8 @@ const epochSchema = z.object({
   train: z.object({ loss: measured, accuracy: measured }),
   /** Means over the whole validation set after the epoch, and its number of samples. */
   validation: z.object({ loss: measured, accuracy: measured, count }),
+  /** Metrics of the user's own over the validation set, by name. */
+  metrics,
   /** Wall time of training and validation together. */
   seconds: z.number().nonnegative(),
   /** Training images over the seconds of training, all workers together. */
@@ -45,7 +50,12 @@ const lossPointSchema = z.object({
   loss: measured,
 });
 
-const validationPointSchema = z.object({ ...pointShape, loss: measured, accuracy: measured });
+const validationPointSchema = z.object({
+  ...pointShape,
+  loss: measured,
+  accuracy: measured,
+  metrics,
+});
 
 const historySchema = z.object({
   /** The resolved config of the run. */
@@ -67,6 +77,8 @@ const historySchema = z.object({
     confusionMatrix: z.array(z.array(count)).optional(),
   }),
   workers: z.int().positive(),
+  /** Where and why training ended before its last epoch, when it did by early stopping or at a program's word. */
+  stopped: z.object({ epoch: count, step: count, reason: z.string() }).optional(),
 });
 
 /** What one epoch brought. */
@@ -107,6 +119,7 @@ export async function writeHistory(folder: string, history: History): Promise<vo
 
 /** The epochs as comma-separated lines under one header line, for spreadsheets and pandas. */
 export function historyAsCsv(history: History): string {
+  const names = Object.keys(history.epochs[0]?.metrics ?? {});
   const rows = history.epochs.map((record) => [
     record.epoch,
     record.learningRate,
@@ -117,8 +130,10 @@ export function historyAsCsv(history: History): string {
     record.validation.count,
     record.seconds,
     record.imagesPerSecond,
+    ...names.map((name) => record.metrics?.[name] ?? NaN),
   ]);
-  return [CSV_HEADER, ...rows].map((row) => row.join(",") + "\n").join("");
+  const header = [...CSV_HEADER, ...names.map((name) => `validation_${name}`)];
+  return [header, ...rows].map((row) => row.join(",") + "\n").join("");
 }
 
 /** Losses against pictures seen, those of training and of validation, as comma-separated lines under a header. */

@@ -28,7 +28,16 @@ const checkpointSchema = z.strictObject({
   checkpointVersion: z.literal(CHECKPOINT_VERSION),
   lockstep: z.string(),
   /** Architecture, and what is needed to build it again. */
-  model: z.strictObject({ name: z.string(), numClasses: z.int(), ...architectureShape }),
+  model: z.strictObject({
+    name: z.string(),
+    numClasses: z.int(),
+    ...architectureShape,
+    /** Of a network of the user's own: URL and SHA-256 of the module that makes it. */
+    module: z.string().optional(),
+    moduleSha256: z.string().optional(),
+    /** Height and width that such a module was told. */
+    inputSize: z.tuple([z.int().nullable(), z.int().nullable()]).optional(),
+  }),
   classes: z.array(z.string()),
   /** Epoch that the state stands in, counted from 1. */
   epoch: z.int().nonnegative(),
@@ -46,6 +55,8 @@ const checkpointSchema = z.strictObject({
   accuracy: z.number().optional(),
   /** Identity of the data that it was trained on. */
   fingerprint: z.string(),
+  /** SHA-256 of each module of the user's own, by the config key that names it. */
+  modules: z.record(z.string(), z.string()).optional(),
   /** SHA-256 of each file of tensors, in hexadecimal. */
   sha256: z.record(z.string(), z.string()),
 });
@@ -162,7 +173,25 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
 /** Removes what a crash may have left in a checkpoints folder: folders that no link names. */
 export async function cleanCheckpoints(folder: string): Promise<void> {
   if (!await exists(folder)) return;
-  for (const name of ["best", "last"]) await removeUnlinked(folder, name);
+  const names = (await Array.fromAsync(Deno.readDir(folder)))
+    .filter(({ name }) => name.includes("@")).map(({ name }) => name.slice(0, name.indexOf("@")));
+  for (const name of new Set(names)) await removeUnlinked(folder, name);
+}
+
+/** Removes the checkpoints `<name>-<number>` with the lowest numbers, so that `keep` of them stay. */
+export async function pruneCheckpoints(folder: string, name: string, keep: number): Promise<void> {
+  const numbers = (await Array.fromAsync(Deno.readDir(folder)))
+    .flatMap((entry) => {
+      const number = entry.name.startsWith(`${name}-`) && entry.isSymlink
+        ? /^\d+$/.exec(entry.name.slice(name.length + 1))?.[0]
+        : undefined;
+      return number === undefined ? [] : [Number(number)];
+    })
+    .sort((a, b) => b - a);
+  for (const number of numbers.slice(keep)) {
+    await Deno.remove(join(folder, `${name}-${number}`));
+    await removeUnlinked(folder, `${name}-${number}`);
+  }
 }
 
 async function removeUnlinked(folder: string, name: string): Promise<void> {

@@ -6,6 +6,8 @@
 import { z } from "zod";
 
 const count = z.int().nonnegative();
+/** A number that left the numbers is `null`. */
+const measured = z.number().nullable().transform((value) => value ?? NaN);
 const skippedSchema = z.array(z.object({ index: count, path: z.string(), reason: z.string() }));
 
 /** Arguments of the command `trainEpoch`. */
@@ -30,8 +32,15 @@ export const shardScoresSchema = z.strictObject({
   lossSum: z.number().nullable(),
   weight: z.number(),
   indices: z.array(count),
+  labels: z.array(count),
   predictions: z.array(count),
   confidences: z.array(z.number().nullable()),
+  /** Metrics of the user's own; none where the worker has scored nothing. */
+  metrics: z.array(z.strictObject({
+    values: z.array(measured),
+    sum: measured,
+    count: measured,
+  })),
   /** What the worker keeps of the features so far, when it does. */
   features: z.strictObject({ train: count, val: count, bytes: count }).optional(),
   skipped: skippedSchema,

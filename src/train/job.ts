@@ -10,6 +10,7 @@ import { type Config, configSchema } from "../config/schema.ts";
 import { Loader } from "../data/loader.ts";
 import type { SharedPictures } from "../data/shared_pictures.ts";
 import type { PictureSet } from "../data/picture_set.ts";
+import { scanModule } from "../data/scan_module.ts";
 import { scanPictures } from "../data/scan_pictures.ts";
 import { TransformPipeline } from "../data/transforms.ts";
 import { benchmarkJobSchema } from "./bench_commands.ts";
@@ -17,11 +18,13 @@ import type { FeatureCaches } from "./feature_cache.ts";
 
 const jobSchema = z.strictObject({
   config: configSchema,
-  /** Folder of the pictures. */
+  /** Folder of the pictures, or URL of the module that makes them. */
   root: z.string(),
   /** Fingerprint of the pictures as the coordinator found them. */
   fingerprint: z.string(),
   numClasses: z.int().positive(),
+  /** SHA-256 of each module of the user's own, by the config key that names it. */
+  modules: z.record(z.string(), z.string()).optional(),
   /** Weight of each class in the loss; 1 unless given. */
   classWeights: z.array(z.number().positive()).optional(),
   /** Let TensorFlow write its notices. */
@@ -56,7 +59,8 @@ export function validationBatchSize(config: Config): number {
 
 /** Finds a run's pictures. */
 export function scanData(root: string, { data, seed }: Config): Promise<PictureSet> {
-  const { format, trainFolder, valFolder, valFraction, maxPixels } = data;
+  const { module, format, trainFolder, valFolder, valFraction, maxPixels } = data;
+  if (module) return scanModule(module, { seed, maxPixels });
   return scanPictures(root, { format, trainFolder, valFolder, valFraction, maxPixels, seed });
 }
 

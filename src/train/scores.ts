@@ -5,7 +5,9 @@
  */
 import { tf } from "../engine/tf.ts";
 import { applyModel, classesOf } from "../models/heads.ts";
-import { type LossName, lossPerSample, makeTargets } from "../optim/loss.ts";
+import type { MetricPart } from "../metrics/metric_parts.ts";
+import type { Metric } from "../metrics/user_metrics.ts";
+import { type LossFunction, type LossName, lossPerSample, makeTargets } from "../optim/loss.ts";
 import { imagesTensor, type LabelledImages, targetTensors } from "./labelled_images.ts";
 
 /** What a model makes of some pictures in eval mode. */
@@ -18,6 +20,8 @@ export interface Scores {
   readonly predictions: Int32Array;
   /** The probability that the model gives that class. */
   readonly confidences: Float32Array;
+  /** Metrics of the user's own, in their order. */
+  readonly metrics?: readonly MetricPart[];
 }
 
 /**
@@ -34,24 +38,34 @@ export function scoreOnce(model: tf.LayersModel, batch: LabelledImages): Scores 
   return readScores(scored, targets.weight);
 }
 
-/** Sum of the losses, and for each picture the class with the highest logit and its probability. */
+/**
+ * Sum of the losses, and for each picture the class with the highest logit and its probability; then what metrics of
+ * the user's own give.
+ */
 export function score(
   logits: tf.Tensor2D,
-  loss: LossName,
-  [, distributions, scales]: readonly tf.Tensor[],
+  loss: LossName | LossFunction,
+  [labels, distributions, scales]: readonly tf.Tensor[],
+  metrics: readonly Metric[] = [],
 ): tf.Tensor[] {
   const losses = lossPerSample(
     loss,
     logits,
     distributions as tf.Tensor2D,
     scales as tf.Tensor1D,
+    labels as tf.Tensor1D,
   );
-  return [tf.sum(losses), tf.argMax(logits, 1), tf.max(tf.softmax(logits), 1)];
+  return [
+    tf.sum(losses),
+    tf.argMax(logits, 1),
+    tf.max(tf.softmax(logits), 1),
+    ...metrics.map(({ values }) => values(logits, labels as tf.Tensor1D)),
+  ];
 }
 
 /** Reads what {@linkcode score} gave, and disposes of it. */
 export function readScores(
-  [lossSum, predictions, confidences]: tf.Tensor[],
+  [lossSum, predictions, confidences, ...metrics]: tf.Tensor[],
   weight: number,
 ): Scores {
   const scores = {
@@ -59,7 +73,16 @@ export function readScores(
     weight,
     predictions: predictions.dataSync() as Int32Array,
     confidences: confidences.dataSync() as Float32Array,
+    ...(metrics.length > 0 ? { metrics: metrics.map(partOf) } : {}),
   };
-  tf.dispose([lossSum, predictions, confidences]);
+  tf.dispose([lossSum, predictions, confidences, ...metrics]);
   return scores;
+}
+
+/** Values [n], or sum and count [1, 2]. */
+function partOf(tensor: tf.Tensor): MetricPart {
+  const values = Array.from(tensor.dataSync());
+  if (tensor.rank === 1) return { values, sum: 0, count: 0 };
+  const [sum, count] = values;
+  return { values: [], sum, count };
 }

@@ -5,6 +5,7 @@
  */
 import type { Loader, SkippedSample } from "../data/loader.ts";
 import { planEpoch } from "../data/sampler.ts";
+import { addParts, type MetricPart, type MetricTotal } from "../metrics/metric_parts.ts";
 import type { Replica } from "./replica.ts";
 import type { Place } from "./train_epoch.ts";
 
@@ -18,10 +19,14 @@ export interface ShardScores {
   readonly weight: number;
   /** Positions in the validation set. */
   readonly indices: readonly number[];
+  /** True classes, in the order of `indices`. */
+  readonly labels: readonly number[];
   /** Predicted classes, in the order of `indices`. */
   readonly predictions: readonly number[];
   /** Probabilities of the predicted classes, in the order of `indices`. */
   readonly confidences: readonly number[];
+  /** Metrics of the user's own, in their order. */
+  readonly metrics: readonly MetricPart[];
   readonly skipped: readonly SkippedSample[];
 }
 
@@ -54,9 +59,11 @@ export async function validateShard(
   let lossSum = 0;
   let weight = 0;
   const indices: number[] = [];
+  const labels: number[] = [];
   const predictions: number[] = [];
   const confidences: number[] = [];
   const skipped: SkippedSample[] = [];
+  const metrics: MetricTotal[] = [];
   for await (const batch of loader.batches(plan, 0, { seed: 0, signal, reuse: true })) {
     onStep(batch.step);
     skipped.push(...batch.skipped);
@@ -65,8 +72,10 @@ export async function validateShard(
     lossSum += scores.lossSum;
     weight += scores.weight;
     indices.push(...batch.indices);
+    labels.push(...batch.labels);
     predictions.push(...scores.predictions);
     confidences.push(...scores.confidences);
+    addParts(metrics, scores.metrics ?? []);
   }
-  return { lossSum, weight, indices, predictions, confidences, skipped };
+  return { lossSum, weight, indices, labels, predictions, confidences, metrics, skipped };
 }

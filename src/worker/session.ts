@@ -16,6 +16,7 @@ import { buildReplica } from "../train/build_replica.ts";
 import { COMMANDS, epochSpanSchema, validateSchema } from "../train/commands.ts";
 import { FeatureCaches } from "../train/feature_cache.ts";
 import { type Job, makeLoaders, scanData, validationBatchSize } from "../train/job.ts";
+import { checkModules } from "../train/modules.ts";
 import { type Place, trainEpoch, type TrainingParts } from "../train/train_epoch.ts";
 import { validateShard } from "../train/validate.ts";
 import { verifyFeatures } from "../train/verify_features.ts";
@@ -82,7 +83,8 @@ export class Session {
           "give all machines the same files",
       );
     }
-    const replica = buildReplica(config, job);
+    await checkModules(job);
+    const replica = await buildReplica(config, job);
     const maxBytes = featureCacheBytes(config);
     const caches = maxBytes > 0 ? new FeatureCaches(maxBytes) : undefined;
     if (replica.features) replica.features.caches = caches;
@@ -99,6 +101,7 @@ export class Session {
         replica,
         loader: loaders.train,
         samples: folder.train.length,
+        ...(folder.inOrder ? { inOrder: true } : {}),
         exchange,
       },
       {
@@ -162,11 +165,17 @@ export class Session {
     );
     const caches = this.#parts.replica.features?.caches;
     return {
-      lossSum: Number.isFinite(scores.lossSum) ? scores.lossSum : null,
+      lossSum: finiteOrNull(scores.lossSum),
       weight: scores.weight,
       indices: [...scores.indices],
+      labels: [...scores.labels],
       predictions: [...scores.predictions],
-      confidences: scores.confidences.map((value) => Number.isFinite(value) ? value : null),
+      confidences: scores.confidences.map(finiteOrNull),
+      metrics: scores.metrics.map(({ values, sum, count }) => ({
+        values: values.map(finiteOrNull),
+        sum: finiteOrNull(sum),
+        count: finiteOrNull(count),
+      })),
       skipped: scores.skipped.map((sample) => ({ ...sample })),
       ...(caches ? { features: { ...caches.kept } } : {}),
     };
@@ -193,4 +202,9 @@ export class Session {
     const { bytes, part } = state.exportState(rank === 0);
     return { result: { model: part.model, shard: { ...part.shard } }, payload: bytes };
   }
+}
+
+/** JSON has no NaN and no infinity. */
+function finiteOrNull(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
 }
