@@ -26,15 +26,23 @@
  * @module
  */
 import { validateConfig } from "./src/config/load.ts";
-import type { ConfigInput } from "./src/config/schema.ts";
+import { loadConfig as load, type Override } from "./src/config/load.ts";
+import type { ConfigInput } from "./src/config/input.ts";
+import { type Engine, type EngineOptions, openEngine as open } from "./src/engine/engine.ts";
 import { train as run, type TrainOptions, type TrainResult } from "./src/coordinator/run.ts";
 
 export { InterruptedError, LockstepError, UsageError } from "./src/base/errors.ts";
-export { loadConfig, type Override, parseOverride } from "./src/config/load.ts";
-export type { Config, ConfigInput } from "./src/config/schema.ts";
+export type * from "./src/config/input.ts";
+export { type Override, parseOverride } from "./src/config/load.ts";
+export {
+  type DataFormat,
+  DATASET_NAMES,
+  type DatasetName,
+} from "./src/provision/dataset_catalogue.ts";
 export type { Callbacks, Decision, StepInfo } from "./src/coordinator/callbacks.ts";
 export type { TrainOptions, TrainResult } from "./src/coordinator/run.ts";
-export { type Engine, type EngineOptions, openEngine } from "./src/engine/engine.ts";
+export type { Engine, EngineOptions } from "./src/engine/engine.ts";
+export type { HeadLayer } from "./src/models/head_specs.ts";
 export type { Device, Threads } from "./src/engine/runtime.ts";
 export type { LayersModel, Tensor, Tensor1D, Tensor2D, TensorFlow } from "./src/engine/tf.ts";
 export { EngineError, type StatusCode } from "./src/engine/status.ts";
@@ -63,7 +71,13 @@ export type { ClassAccuracy } from "./src/metrics/confusion.ts";
 export type { MetricInputs, SumAndCount, UserMetric } from "./src/metrics/user_metrics.ts";
 export type { LossTargets, UserLoss } from "./src/optim/user_loss.ts";
 export type { LoadReport } from "./src/models/state_dict.ts";
-export type { EpochRecord, History } from "./src/reports/history.ts";
+export type {
+  BestEpoch,
+  EpochRecord,
+  History,
+  LossPoint,
+  ValidationPoint,
+} from "./src/reports/history.ts";
 export type { Prediction } from "./src/reports/predictions.ts";
 export type {
   DownloadEvent,
@@ -73,7 +87,8 @@ export type {
   Summary,
 } from "./src/reports/reporter.ts";
 export { terminalReporter, type TerminalReporterOptions } from "./src/reports/terminal_reporter.ts";
-export type { CheckpointInfo } from "./src/train/checkpoint.ts";
+export type { TerminalStream } from "./src/reports/terminal_stream.ts";
+export type { CheckpointInfo, CheckpointModel, TrainTotals } from "./src/train/checkpoint.ts";
 export { evaluate, type EvaluateOptions, type Evaluation } from "./src/train/evaluate.ts";
 export {
   loadCheckpoint,
@@ -94,4 +109,26 @@ export { loadTorchWeights, type LoadWeightsOptions } from "./src/train/load_weig
  */
 export async function train(config: ConfigInput, options: TrainOptions = {}): Promise<TrainResult> {
   return await run(validateConfig(config), options);
+}
+
+/**
+ * Reads a config file, puts overrides over it and checks it.
+ *
+ * @param path YAML file; paths of modules in it count from its folder
+ * @param overrides Applied in order, over the file's values
+ * @returns The config with every default filled in
+ * @throws {UsageError} when the file can't be read or parsed, or a key or value is wrong
+ */
+export async function loadConfig(path: string, overrides: Override[] = []): Promise<ConfigInput> {
+  return await load(path, overrides);
+}
+
+/**
+ * Opens TensorFlow behind the API of TensorFlow.js; later calls give the same engine. Models can be made and run only
+ * after that.
+ *
+ * @throws {UsageError} when libtensorflow is missing or doesn't load
+ */
+export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
+  return await open(options);
 }

@@ -19,17 +19,16 @@ const { folder, history, loadBest } = await train({
     batchSize: 16,
     lr: 0.05,
     lossModule: import.meta.resolve("./loss.ts"),
-    earlyStopping: { metric: "loss", patience: 3 },
+    earlyStopping: { metric: "loss", patience: 4 },
   },
   validate: { metricsModule: import.meta.resolve("./metrics.ts") },
-  checkpoint: { monitor: "certainty", everyEpochs: 2, keep: 2 },
+  checkpoint: { monitor: "certainty", everyEpochs: 2, keep: 3 },
 }, {
   reporter: terminalReporter({ verbose: false }),
   onStep: ({ epoch, step, loss }) => {
     if (loss > 10) throw new Error(`The loss of epoch ${epoch}, step ${step} is ${loss}`);
   },
-  onEpoch: ({ metrics }) =>
-    metrics!.squareRecall === 1 && metrics!.certainty > 0.6 ? "stop" : undefined,
+  onEpoch: ({ validation }) => validation.accuracy === 1 ? "stop" : undefined,
 });
 
 const { model, classes } = await loadBest();

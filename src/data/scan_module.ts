@@ -19,6 +19,15 @@ import {
 } from "./user_dataset.ts";
 import { userPicture } from "./user_picture.ts";
 
+/** How a data module's samples are made. */
+export interface ModuleDataOptions {
+  readonly seed: number;
+  /** Larger pictures are refused. */
+  readonly maxPixels: number;
+  /** Called with what the user's code throws, before it becomes a {@linkcode DataError}. */
+  readonly onThrown?: (thrown: unknown) => void;
+}
+
 /** What a label is before its sample was read. */
 const UNKNOWN = -1;
 
@@ -32,11 +41,11 @@ const SPLITS: readonly Split[] = ["train", "val"];
  */
 export async function scanModule(
   url: string,
-  { seed, maxPixels }: { seed: number; maxPixels: number },
+  options: ModuleDataOptions,
 ): Promise<PictureSet> {
   const module = await importModule("data.module", url);
-  const dataset = await createDataset(module, { seed });
-  const source = new ModuleSource(module, dataset, { seed, maxPixels });
+  const dataset = await createDataset(module, { seed: options.seed });
+  const source = new ModuleSource(module, dataset, options);
   return {
     root: url,
     classes: [...dataset.classes],
@@ -69,14 +78,14 @@ class ModuleSource implements SampleSource {
   readonly labelsAreKnown: boolean;
   readonly #module: UserModule;
   readonly #dataset: Dataset;
-  readonly #options: { seed: number; maxPixels: number };
+  readonly #options: ModuleDataOptions;
   readonly #labels: Record<Split, Int32Array>;
   readonly #streams: Partial<Record<Split, SampleStream>> = {};
 
   constructor(
     module: UserModule,
     dataset: Dataset,
-    options: { seed: number; maxPixels: number },
+    options: ModuleDataOptions,
   ) {
     this.#module = module;
     this.#dataset = dataset;
@@ -132,7 +141,7 @@ class ModuleSource implements SampleSource {
     try {
       return await samples.sample(index, { split, seed: this.#options.seed });
     } catch (error) {
-      console.error(error); // with its stack: the coordinator keeps a worker's last lines
+      this.#options.onThrown?.(error);
       const message = thrownMessage(this.#module, `sample(${index})`, error);
       throw new DataError(path, message, { cause: error });
     }

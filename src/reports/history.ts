@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { writeFileAtomically } from "../base/paths.ts";
+import type { ClassAccuracy } from "../metrics/confusion.ts";
 
 /** Name of the history in a run folder. */
 export const HISTORY_FILE = "history.json";
@@ -82,16 +83,74 @@ const historySchema = z.object({
 });
 
 /** What one epoch brought. */
-export type EpochRecord = z.output<typeof epochSchema>;
+export interface EpochRecord {
+  /** Counted from 1. */
+  epoch: number;
+  /** Of the epoch's last step. */
+  learningRate: number;
+  /** Means over the epoch's samples, taken while the parameters moved; accuracy in 0 … 1. */
+  train: { loss: number; accuracy: number };
+  /** Means over the whole validation set after the epoch, and its number of samples. */
+  validation: { loss: number; accuracy: number; count: number };
+  /** Metrics of the user's own over the validation set, by name. */
+  metrics?: Record<string, number>;
+  /** Wall time of training and validation together. */
+  seconds: number;
+  /** Training images over the seconds of training, all workers together. */
+  imagesPerSecond: number;
+}
 
 /** A point of the training loss. */
-export type LossPoint = z.output<typeof lossPointSchema>;
+export interface LossPoint {
+  /** Training pictures that were seen up to here, over all epochs. */
+  examples: number;
+  /** Counted from 1. */
+  epoch: number;
+  /** Steps of the epoch that are done. */
+  step: number;
+  /** Mean over the samples since the point before. */
+  loss: number;
+}
 
 /** A validation. */
-export type ValidationPoint = z.output<typeof validationPointSchema>;
+export interface ValidationPoint extends LossPoint {
+  /** Share of the samples whose class has the highest logit, 0 … 1. */
+  accuracy: number;
+  /** Metrics of the user's own, by name. */
+  metrics?: Record<string, number>;
+}
+
+/** What the best epoch so far brought. */
+export interface BestEpoch {
+  /** 0 while none is finished. */
+  epoch: number;
+  /** Of its validation, 0 … 1. */
+  accuracy: number;
+  /** Class names in the order of the labels. */
+  classes?: string[];
+  /** Accuracy and number of samples of each class. */
+  perClassAccuracy?: ClassAccuracy[];
+  /** Samples by true class (row) and predicted class (column). */
+  confusionMatrix?: number[][];
+}
 
 /** What a run brought so far. */
-export type History = z.output<typeof historySchema>;
+export interface History {
+  /** The resolved config of the run. */
+  config: Record<string, unknown>;
+  /** Epoch by epoch. */
+  epochs: EpochRecord[];
+  /** The training loss, point by point. */
+  losses: LossPoint[];
+  /** All validations: before the first step, within epochs and after each. */
+  validations: ValidationPoint[];
+  /** The best epoch, by `checkpoint.monitor`. */
+  best: BestEpoch;
+  /** Worker processes. */
+  workers: number;
+  /** Where and why training ended before its last epoch, when it did. */
+  stopped?: { epoch: number; step: number; reason: string };
+}
 
 const CSV_HEADER = [
   "epoch",

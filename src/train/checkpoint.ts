@@ -12,6 +12,7 @@ import { z } from "zod";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists, writeFileAtomically } from "../base/paths.ts";
 import { architectureShape } from "../models/config.ts";
+import type { HeadLayer } from "../models/head_specs.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { decodeSafetensors, encodeSafetensors, type NamedTensors } from "../weights/safetensors.ts";
 
@@ -61,8 +62,71 @@ const checkpointSchema = z.strictObject({
   sha256: z.record(z.string(), z.string()),
 });
 
+/** The network of a checkpoint: what is needed to build it again. */
+export interface CheckpointModel {
+  /** An architecture, or `custom`. */
+  name: string;
+  /** Units of the last layer. */
+  numClasses: number;
+  /** Layers in the place of the architecture's last one. */
+  head?: HeadLayer[];
+  /** Share that the architecture's own Dropout layers drop. */
+  dropout?: number;
+  /** Greatest probability of skipping a block. */
+  stochasticDepth?: number;
+  /** Whether it takes pictures normalized for ImageNet to Inception's range. */
+  transformInput?: boolean;
+  /** URL of the module that makes a network of the user's own. */
+  module?: string;
+  /** SHA-256 of that module. */
+  moduleSha256?: string;
+  /** Height and width that it was told; `null` where those of training and validation differ. */
+  inputSize?: [height: number | null, width: number | null];
+}
+
+/** Sums over the samples of an epoch so far. */
+export interface TrainTotals {
+  /** Each sample's loss times its weight. */
+  lossSum: number;
+  /** What the sum is divided by for the mean loss. */
+  weight: number;
+  /** Samples whose highest logit was their label's. */
+  correct: number;
+  /** Samples. */
+  count: number;
+}
+
 /** The description of a checkpoint (`checkpoint.json`). */
-export type CheckpointInfo = z.output<typeof checkpointSchema>;
+export interface CheckpointInfo {
+  /** Of the format. */
+  checkpointVersion: 2;
+  /** Version of the program that wrote it. */
+  lockstep: string;
+  /** What is needed to build the network again. */
+  model: CheckpointModel;
+  /** Names in the order of the outputs. */
+  classes: string[];
+  /** Epoch that the state stands in, counted from 1. */
+  epoch: number;
+  /** Steps of that epoch that are done. */
+  step: number;
+  /** Samples per step over all workers: what a step number means. */
+  globalBatch: number;
+  /** Optimizer steps of the whole run. */
+  optimizerSteps: number;
+  /** Training totals of the epoch so far. */
+  train: TrainTotals;
+  /** Seconds that the epoch has taken so far. */
+  seconds: number;
+  /** Validation accuracy of this state, where it is known. */
+  accuracy?: number;
+  /** Identity of the data that it was trained on. */
+  fingerprint: string;
+  /** SHA-256 of each module of the user's own, by the config key that names it. */
+  modules?: Record<string, string>;
+  /** SHA-256 of each file of tensors, in hexadecimal. */
+  sha256: Record<string, string>;
+}
 
 /** What the writer knows of a checkpoint; versions and hashes are added. */
 export type CheckpointFacts = Omit<CheckpointInfo, "checkpointVersion" | "lockstep" | "sha256">;
@@ -140,7 +204,9 @@ export async function writeCheckpoint(
  */
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   try {
-    const info = checkpointSchema.parse(JSON.parse(await Deno.readTextFile(join(path, INFO_FILE))));
+    const info: CheckpointInfo = checkpointSchema.parse(
+      JSON.parse(await Deno.readTextFile(join(path, INFO_FILE))),
+    );
     const read = async (file: string) => {
       const bytes = await Deno.readFile(join(path, file));
       if (await sha256Of(bytes) !== info.sha256[file]) {

@@ -57,10 +57,18 @@ export function validationBatchSize(config: Config): number {
   return VALIDATION_FACTOR * globalBatchSize(config);
 }
 
-/** Finds a run's pictures. */
-export function scanData(root: string, { data, seed }: Config): Promise<PictureSet> {
+/**
+ * Finds a run's pictures.
+ *
+ * @param onThrown Called with what a data module's code throws while it makes a sample
+ */
+export function scanData(
+  root: string,
+  { data, seed }: Config,
+  onThrown?: (thrown: unknown) => void,
+): Promise<PictureSet> {
   const { module, format, trainFolder, valFolder, valFraction, maxPixels } = data;
-  if (module) return scanModule(module, { seed, maxPixels });
+  if (module) return scanModule(module, { seed, maxPixels, onThrown });
   return scanPictures(root, { format, trainFolder, valFolder, valFraction, maxPixels, seed });
 }
 

@@ -75,7 +75,8 @@ export class Session {
     const { job, place, link, threads } = options;
     const { config } = job;
     await openEngine({ threads: { intraOp: threads, interOp: threads }, verbose: job.verbose });
-    const folder = await scanData(job.root, config);
+    // With its stack: the coordinator keeps a worker's last lines.
+    const folder = await scanData(job.root, config, (thrown) => console.error(thrown));
     if (folder.fingerprint !== job.fingerprint) {
       throw new LockstepError(
         `The pictures in ${job.root} differ from those that the coordinator found (fingerprint ` +
