@@ -129,7 +129,7 @@ export function chooseLearning(
     if (!parameter.buffer) parameter.weight.trainable &&= learning.has(parameter.name);
   }
   for (const { layer } of namedLayers(model)) {
-    const isFrozen = !layer.weights.some((weight) => weight.trainable);
+    const isFrozen = !layer.trainable || !layer.weights.some((weight) => weight.trainable);
     if (isBatchNorm(layer)) layer.frozen = freezeBatchNorm ?? isFrozen;
     if (layer instanceof Dropout) layer.frozen = featureExtract && isStochasticDepth(layer);
   }

@@ -96,7 +96,7 @@ export function layerParameters({ name: layerName, layer }: NamedLayer): Paramet
         ? variable.shape
         : TO_TORCH[kind].map((axis) => variable.shape[axis]),
       buffer: buffer ?? false,
-      trainable: buffer ? !isFrozenLayer(layer) : weight.trainable,
+      trainable: buffer ? !isFrozenLayer(layer) : layer.trainable && weight.trainable,
     };
   });
 }

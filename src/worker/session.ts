@@ -75,6 +75,7 @@ export class Session {
     const { job, place, link, threads } = options;
     const { config } = job;
     await openEngine({ threads: { intraOp: threads, interOp: threads }, verbose: job.verbose });
+    await checkModules(job);
     // With its stack: the coordinator keeps a worker's last lines.
     const folder = await scanData(job.root, config, (thrown) => console.error(thrown));
     if (folder.fingerprint !== job.fingerprint) {
@@ -84,7 +85,6 @@ export class Session {
           "give all machines the same files",
       );
     }
-    await checkModules(job);
     const replica = await buildReplica(config, job);
     const maxBytes = featureCacheBytes(config);
     const caches = maxBytes > 0 ? new FeatureCaches(maxBytes) : undefined;
