@@ -96,7 +96,8 @@ export async function saveEpoch(
   position: Position,
   accuracy: number,
 ): Promise<void> {
-  const model = await run.replica.withAverages(() => stateOf(run.replica.parameters));
+  const { state } = run.replica;
+  const model = await state.withAverages(() => stateOf(state.parameters));
   const facts = { ...factsOf(run, position), accuracy };
   const checkpoints = join(folder, CHECKPOINTS);
   await writeCheckpoint(checkpoints, `epoch-${position.epoch}`, facts, { model });

@@ -22,15 +22,12 @@ const TOLERANCE = 1e-3;
  */
 export async function tryOut(replica: Replica, { data, model, train, validate }: Config) {
   if (!model.module && !train.lossModule && !validate.metricsModule) return;
-  const state = replica.exportState();
   const place = { seed: [1, 2], globalRows: ROWS, rowOffset: 0 } as const;
   const batch = madeBatch(outputSize(data.train)!, classesOf(replica.model));
   await replica.forwardBackward(batch, place);
-  const first = floatsOf(replica.vector).slice();
-  replica.importState(state);
-  await replica.forwardBackward(batch, place);
-  const difference = relativeDifference(first, floatsOf(replica.vector));
-  replica.importState(state);
+  const first = floatsOf(replica.state.memory.vector).slice();
+  await replica.forwardBackward(batch, place); // statistics are as they were
+  const difference = relativeDifference(first, floatsOf(replica.state.memory.vector));
   if (difference > TOLERANCE) {
     const what = model.module ?? train.lossModule;
     throw new UsageError(

@@ -103,11 +103,11 @@ Deno.test("a user's model trains as well traced as op by op, and its state goes 
         const place = { seed: [step, 2], globalRows: 6, rowOffset: 0 } as const;
         const { lossSum } = await replica.forwardBackward(makeBatch(step, 6), place);
         losses.push(lossSum);
-        await replica.applyUpdate(replica.vector, { rates: [0.05], step });
+        await replica.update({ rates: [0.05], step });
       }
-      vectors.push(new Float32Array(replica.exportState().slice().buffer));
+      vectors.push(new Float32Array(replica.state.exportState().bytes.buffer));
       const copy = await make();
-      setState(copy, stateOf(replica.parameters), "a copy");
+      setState(copy, stateOf(replica.state.parameters), "a copy");
       const images = tf.tensor4d(makeBatch(0, 2).images, [2, SIDE, SIDE, 3]);
       const [a, b] = [model, copy].map((each) => (each.predict(images) as tf.Tensor).dataSync());
       assert.deepEqual(a, b);
@@ -153,7 +153,7 @@ Deno.test("stock dropout drops the same for a batch and for its parts, and needs
       rowOffset: 0,
     });
     assert.notEqual(other.lossSum, whole.lossSum);
-    assert.deepEqual(replica.trainable.map(({ name }) => name), ["head.weight", "head.bias"]);
+    assert.deepEqual(replica.state.trainable.map(({ name }) => name), ["head.weight", "head.bias"]);
   }));
 
 Deno.test("patterns, the last layer and BatchNorm of a user's model can be chosen and frozen", () =>
@@ -174,10 +174,14 @@ Deno.test("patterns, the last layer and BatchNorm of a user's model can be chose
       optimizer: SGD,
       capture: true,
     });
-    const before = replica.exportState().slice();
+    const before = replica.state.exportState().bytes;
     const place = { seed: [1, 1], globalRows: 4, rowOffset: 0 } as const;
     await replica.forwardBackward(makeBatch(0, 4), place);
-    assert.deepEqual(replica.exportState(), before, "frozen BatchNorm keeps its statistics");
+    assert.deepEqual(
+      replica.state.exportState().bytes,
+      before,
+      "frozen BatchNorm keeps its statistics",
+    );
   }));
 
 Deno.test("a file of weights fits a user's model, with another last layer where that is allowed", () =>
