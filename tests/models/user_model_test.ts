@@ -170,18 +170,19 @@ Deno.test("patterns, the last layer and BatchNorm of a user's model can be chose
       make({ train: ["conv1.*"] }),
       /the pattern "conv1\.\*" matches no parameter/,
     );
-    using replica = new Replica(await make({ featureExtract: true }), {
-      optimizer: SGD,
-      capture: true,
-    });
-    const before = replica.state.exportState().bytes;
-    const place = { seed: [1, 1], globalRows: 4, rowOffset: 0 } as const;
-    await replica.forwardBackward(makeBatch(0, 4), place);
-    assert.deepEqual(
-      replica.state.exportState().bytes,
-      before,
-      "frozen BatchNorm keeps its statistics",
-    );
+    for (const freezeBatchNorm of [true, false]) {
+      const model = await make({ train: ["scale.*"], freezeBatchNorm });
+      using replica = new Replica(model, { optimizer: SGD, capture: true });
+      const statistics = () =>
+        replica.state.parameters.filter(({ buffer }) => buffer)
+          .map(({ variable }) => Array.from(variable.dataSync()));
+      const before = statistics();
+      const place = { seed: [1, 1], globalRows: 4, rowOffset: 0 } as const;
+      await replica.forwardBackward(makeBatch(0, 4), place);
+      await replica.update({ rates: [0.05], step: 1 });
+      const check = freezeBatchNorm ? assert.deepEqual : assert.notDeepEqual;
+      check(statistics(), before);
+    }
   }));
 
 Deno.test("a file of weights fits a user's model, with another last layer where that is allowed", () =>
