@@ -6,7 +6,7 @@ const transforms = [
 ];
 
 const { folder, history, loadBest } = await train({
-  name: "shapes",
+  name: "bars",
   workers: 2,
   model: { module: import.meta.resolve("./model.ts") },
   data: {
@@ -15,9 +15,9 @@ const { folder, history, loadBest } = await train({
     val: transforms,
   },
   train: {
-    epochs: 12,
+    epochs: 8,
     batchSize: 16,
-    lr: 0.05,
+    lr: 0.02,
     lossModule: import.meta.resolve("./loss.ts"),
     earlyStopping: { metric: "loss", patience: 4 },
   },
@@ -28,7 +28,7 @@ const { folder, history, loadBest } = await train({
   onStep: ({ epoch, step, loss }) => {
     if (loss > 10) throw new Error(`The loss of epoch ${epoch}, step ${step} is ${loss}`);
   },
-  onEpoch: ({ validation }) => validation.accuracy === 1 ? "stop" : undefined,
+  onEpoch: ({ metrics }) => metrics!.certainty > 0.9 ? "stop" : undefined,
 });
 
 const { model, classes } = await loadBest();
