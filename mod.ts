@@ -25,6 +25,8 @@
  *
  * @module
  */
+import { type CompareOptions, type CompareResult, compareVariants } from "./src/compare/compare.ts";
+import { variantsOf } from "./src/compare/variants.ts";
 import { validateConfig } from "./src/config/load.ts";
 import { loadConfig as load, type Override } from "./src/config/load.ts";
 import type { ConfigInput } from "./src/config/input.ts";
@@ -40,6 +42,12 @@ export {
   type DatasetName,
 } from "./src/provision/dataset_catalogue.ts";
 export type { Callbacks, Decision, StepInfo } from "./src/coordinator/callbacks.ts";
+export {
+  type CompareOptions,
+  type CompareResult,
+  type CompareRunOptions,
+  resumeComparison,
+} from "./src/compare/compare.ts";
 export type { TrainOptions, TrainResult } from "./src/coordinator/run.ts";
 export type { Engine, EngineOptions } from "./src/engine/engine.ts";
 export type { HeadLayer } from "./src/models/head_specs.ts";
@@ -67,17 +75,29 @@ export type {
   StreamedSamples,
 } from "./src/data/user_dataset.ts";
 export type { PixelImage } from "./src/data/user_picture.ts";
-export type { ClassAccuracy } from "./src/metrics/confusion.ts";
 export type { MetricInputs, SumAndCount, UserMetric } from "./src/metrics/user_metrics.ts";
 export type { LossTargets, UserLoss } from "./src/optim/user_loss.ts";
+export type { LoggerStart, OpenLogger, RunLogger } from "./src/loggers/logger.ts";
+export type { Calibration, ReliabilityBin } from "./src/metrics/calibration.ts";
+export type { ClassAccuracy, ConfusionMatrix } from "./src/metrics/confusion.ts";
+export type { ClassScores, MeanScores } from "./src/metrics/per_class.ts";
+export type { ClassificationReport } from "./src/metrics/report.ts";
 export type { LoadReport } from "./src/models/state_dict.ts";
+export {
+  type CompareReporter,
+  type RunPlace,
+  type TerminalCompareOptions,
+  terminalCompareReporter,
+} from "./src/reports/compare_reporter.ts";
+export type { ComparedRun, ComparedVariant, Comparison } from "./src/reports/comparison.ts";
 export type {
   BestEpoch,
   EpochRecord,
   History,
   LossPoint,
   ValidationPoint,
-} from "./src/reports/history.ts";
+} from "./src/records/history.ts";
+export type { MetricsPoint, RankMetrics } from "./src/records/metrics_log.ts";
 export type { Prediction } from "./src/reports/predictions.ts";
 export type {
   DownloadEvent,
@@ -90,6 +110,12 @@ export { terminalReporter, type TerminalReporterOptions } from "./src/reports/te
 export type { TerminalStream } from "./src/reports/terminal_stream.ts";
 export type { CheckpointInfo, CheckpointModel, TrainTotals } from "./src/train/checkpoint.ts";
 export { evaluate, type EvaluateOptions, type Evaluation } from "./src/train/evaluate.ts";
+export {
+  type ClassProbability,
+  type PicturePrediction,
+  predict,
+  type PredictOptions,
+} from "./src/train/predict.ts";
 export {
   loadCheckpoint,
   type LoadCheckpointOptions,
@@ -131,4 +157,34 @@ export async function loadConfig(path: string, overrides: Override[] = []): Prom
  */
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   return await open(options);
+}
+
+/**
+ * Trains several configs, each in processes of its own, and leaves a folder with their validation accuracies as a
+ * table and as a picture. A run that fails doesn't keep the others from finishing: see its `status`.
+ *
+ * @example
+ * ```ts
+ * import { compare, type ConfigInput } from "./mod.ts";
+ *
+ * async function pretrainedOrNot(config: ConfigInput) {
+ *   const { model } = config;
+ *   const { folder, comparison } = await compare({
+ *     Pretrained: { ...config, model: { ...model, weights: "pretrained" } },
+ *     Scratch: { ...config, model: { ...model, weights: "none", featureExtract: false } },
+ *   }, { repeats: 3 });
+ *   console.log(`${folder}/comparison.png`, comparison.variants[0].runs[0].epochs);
+ * }
+ * ```
+ *
+ * @param variants Configs by what they are called in the legend
+ * @param options Seeds, runs at a time, reporter, signal
+ * @throws {UsageError} for what is wrong before the start; {@linkcode resumeComparison} goes on after an interruption
+ * @throws {InterruptedError} after an orderly stop by `options.signal`
+ */
+export async function compare(
+  variants: Readonly<Record<string, ConfigInput>>,
+  options: CompareOptions = {},
+): Promise<CompareResult> {
+  return await compareVariants(variantsOf(variants), options);
 }

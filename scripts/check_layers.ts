@@ -14,12 +14,12 @@ import { fromFileUrl, PROJECT_ROOT, readText, sourceFiles } from "./files.ts";
 /** Folders of `src/`, lowest level first; entries (`workers/`, `mod.ts`, …) stand above them all. */
 export const LEVELS: readonly (readonly string[])[] = [
   ["base"],
-  ["engine", "protocol", "provision"],
-  ["models", "weights", "data", "optim", "exchange", "metrics"],
+  ["engine", "protocol", "provision", "records", "web"],
+  ["models", "weights", "data", "optim", "exchange", "metrics", "loggers"],
   ["config"],
   ["train", "dashboard", "reports"],
   ["coordinator", "worker"],
-  ["bench"],
+  ["bench", "compare"],
   ["commands"],
   ["cli.ts"],
 ];

@@ -100,9 +100,9 @@ const COMPARISONS: Record<(typeof PARTS)[number], Part> = {
       },
       "pytorch default": () => singleStep("default"),
       "pytorch channels_last": () => singleStep("channels_last"),
-      ...flags.compile && {
-        "pytorch compiled": () => singleStep("channels_last", "--compile"),
-      },
+      ...(flags.compile
+        ? { "pytorch compiled": () => singleStep("channels_last", "--compile") }
+        : {}),
     },
   },
   allreduce: {

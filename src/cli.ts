@@ -16,6 +16,18 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "Train, fine-tune or feature-extract an image classifier",
     load: async () => (await import("./commands/train.ts")).runTrain,
   },
+  compare: {
+    summary: "Train variants of a recipe, such as pretrained and from scratch, and compare them",
+    load: async () => (await import("./commands/compare.ts")).runCompare,
+  },
+  "show-batch": {
+    summary: "Show as a picture what the augmentation makes of the data",
+    load: async () => (await import("./commands/show_batch.ts")).runShowBatch,
+  },
+  report: {
+    summary: "Write the report of runs anew, from their files",
+    load: async () => (await import("./commands/report.ts")).runReport,
+  },
   setup: {
     summary: "Fetch what training needs: libtensorflow, nats-server, photos, weights",
     load: async () => (await import("./commands/setup.ts")).runSetup,
@@ -24,9 +36,21 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "Show the data sets that are known by name, or fetch some of them",
     load: async () => (await import("./commands/data.ts")).runData,
   },
+  dashboard: {
+    summary: "Show runs in the browser, live where they go on, and compare them",
+    load: async () => (await import("./commands/dashboard.ts")).runDashboard,
+  },
   doctor: {
     summary: "Check this machine, with a cure for each thing that is wrong",
     load: async () => (await import("./commands/doctor.ts")).runDoctor,
+  },
+  evaluate: {
+    summary: "Measure a trained model: accuracy, per class, calibration, mistakes",
+    load: async () => (await import("./commands/evaluate.ts")).runEvaluate,
+  },
+  predict: {
+    summary: "Classify pictures: files, folders, patterns or addresses",
+    load: async () => (await import("./commands/predict.ts")).runPredict,
   },
   models: {
     summary: "List the architectures: size, cost and pretrained weights",

@@ -11,6 +11,8 @@ export interface Flag {
   readonly name: string;
   /** Placeholder of its value in the help text; a flag without one is a switch. */
   readonly value?: string;
+  /** The flag may stand without its value. */
+  readonly optional?: boolean;
   /** One letter. */
   readonly short?: string;
   /** May be given several times. */
@@ -72,6 +74,11 @@ export class Flags {
     return value as string | undefined;
   }
 
+  /** A flag's value as a whole number of at least `minimum`, or `fallback` where it stands without one. */
+  optionalInteger<T>(name: string, minimum: number, fallback: T): number | T | undefined {
+    return this.#values[name] === "" ? fallback : this.integer(name, minimum);
+  }
+
   /** All values of a repeatable flag. */
   all(name: string): string[] {
     return (this.#values[name] ?? []) as string[];
@@ -122,8 +129,10 @@ export function parseFlags(command: CommandHelp, args: readonly string[]): Flags
 
 /** The help text of a command. */
 export function helpText(command: CommandHelp): string {
-  const heads = command.flags.map(({ name, short, value }) =>
-    `${short ? `-${short}, ` : "    "}--${name}${value ? ` ${value}` : ""}`
+  const valueOf = ({ value, optional }: Flag) =>
+    optional ? ` [${value}]` : value ? ` ${value}` : "";
+  const heads = command.flags.map((flag) =>
+    `${flag.short ? `-${flag.short}, ` : "    "}--${flag.name}${valueOf(flag)}`
   );
   const width = Math.max(...heads.map((head) => head.length));
   const rows = command.flags.map(({ help }, index) => `  ${heads[index].padEnd(width)}  ${help}`);

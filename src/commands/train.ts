@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { InterruptedError, UsageError } from "../base/errors.ts";
+import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import {
   type CommandHelp,
@@ -14,10 +14,10 @@ import {
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
+import { defaultConfigPath } from "./default_config.ts";
+import { interruptible } from "./interruptible.ts";
 import type { Config } from "../config/schema.ts";
 import type { Override } from "../config/load.ts";
-
-const DEFAULT_CONFIG = new URL("../../configs/default.yaml", import.meta.url);
 
 /** Flags of `train`; most are short for a key of the config. */
 export const TRAIN_HELP: CommandHelp = {
@@ -59,12 +59,19 @@ export const TRAIN_HELP: CommandHelp = {
       value: "DIR",
       help: "Go on with an interrupted run, from its checkpoints/last",
     },
+    {
+      name: "dashboard",
+      value: "PORT",
+      optional: true,
+      help: "Show the run in the browser while it goes on (key: dashboard)",
+    },
     VERBOSE_FLAG,
     HELP_FLAG,
   ],
   examples: [
     "deno task train --workers 2",
     "deno task train --set data.root=photos --set data.dataset=null --set train.epochs=20",
+    "deno task train --dashboard",
     "deno task train --resume runs/latest",
   ],
 };
@@ -104,12 +111,15 @@ function overridesOf(flags: Flags): Override[] {
   add("model.weights", flags.text("weights"));
   add("out", flags.text("out"));
   add("nats.url", flags.text("nats"));
+  const port = flags.optionalInteger("dashboard", 1, true);
+  if (typeof port === "number") add("dashboard.port", port);
+  else add("dashboard", port);
   return overrides;
 }
 
 async function configFromFlags(flags: Flags): Promise<Config> {
   const { loadConfig, parseOverride } = await import("../config/load.ts");
-  const path = flags.text("config") ?? relativeDefault();
+  const path = flags.text("config") ?? defaultConfigPath();
   return await loadConfig(path, [...flags.all("set").map(parseOverride), ...overridesOf(flags)]);
 }
 
@@ -132,33 +142,4 @@ async function resumedConfig(folder: string, flags: Flags): Promise<Config> {
   }
   const { loadConfig } = await import("../config/load.ts");
   return await loadConfig(path, overridesOf(flags));
-}
-
-function relativeDefault(): string {
-  const url = DEFAULT_CONFIG;
-  return url.protocol === "file:" ? decodeURIComponent(url.pathname) : url.href;
-}
-
-/**
- * Turns SIGINT and SIGTERM into an abort signal whose reason is an {@linkcode InterruptedError}.
- * A second signal ends the process at once; worker processes end by themselves when it is gone.
- */
-function interruptible(onFirst: () => void): Disposable & { signal: AbortSignal } {
-  const controller = new AbortController();
-  const handlers = (["SIGINT", "SIGTERM"] as const).map((name) => {
-    const handler = () => {
-      const error = new InterruptedError(`Interrupted by ${name}`, name);
-      if (controller.signal.aborted) Deno.exit(error.exitCode);
-      onFirst();
-      controller.abort(error);
-    };
-    Deno.addSignalListener(name, handler);
-    return { name, handler };
-  });
-  return {
-    signal: controller.signal,
-    [Symbol.dispose]: () => {
-      for (const { name, handler } of handlers) Deno.removeSignalListener(name, handler);
-    },
-  };
 }

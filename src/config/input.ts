@@ -36,6 +36,10 @@ export interface ConfigInput {
   nats?: NatsInput;
   /** How long processes wait for each other. */
   liveness?: LivenessInput;
+  /** Show the run in the browser while it goes on (default false). */
+  dashboard?: boolean | DashboardInput;
+  /** Who else keeps the run's numbers. */
+  loggers?: LoggersInput;
 }
 
 /** `model`: what is trained, and from which weights. */
@@ -257,4 +261,18 @@ export interface LivenessInput {
   joinTimeout?: number;
   /** Seconds without a sign of life after which a process counts as lost (default 8). */
   lostAfter?: number;
+}
+
+/** `dashboard`: where the run is shown. */
+export interface DashboardInput {
+  /** Unless set, 8470 or the next one that is free. */
+  port?: number;
+  /** Address to listen at (default `127.0.0.1`); with another one the page asks for a token. */
+  host?: string;
+}
+
+/** `loggers`: who else keeps the run's numbers. */
+export interface LoggersInput {
+  /** Write TensorBoard's event files (default true). */
+  tensorboard?: boolean;
 }

@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { moduleSchema } from "../base/user_module.ts";
 import { dataSchema } from "../data/config.ts";
+import { loggersSchema } from "../loggers/config.ts";
 import { checkpointPolicySchema, earlyStoppingSchema } from "../metrics/monitor.ts";
 import { modelSchema } from "../models/config.ts";
 import { foreignKeys, optimizerConfig, optimizerShape, ownKeys } from "../optim/config.ts";
@@ -70,8 +71,15 @@ const natsSchema = z.strictObject({
   port: z.int().min(1).max(65535).optional(),
 });
 
+const dashboardSchema = z.strictObject({
+  /** Port; unless set, 8470 or the next one that is free. */
+  port: z.int().min(1).max(65535).optional(),
+  /** Address to listen at; another one than this machine's own makes the page ask for a token. */
+  host: z.string().min(1).default("127.0.0.1"),
+});
+
 const livenessSchema = z.strictObject({
-  /** Seconds that workers get to start, load their libraries and join. */
+  /** Seconds that workers get to start, load their libraries and join, and then for a first sign of life. */
   joinTimeout: z.number().positive().default(120),
   /** Seconds without a sign of life after which a process counts as lost. */
   lostAfter: z.number().positive().default(8),
@@ -102,6 +110,10 @@ export const configSchema = z.strictObject({
   exchange: z.enum(["auto", "shared-memory", "nats"]).default("auto"),
   nats: natsSchema.prefault({}),
   liveness: livenessSchema.prefault({}),
+  /** Show the run in the browser while it goes on; `true` for the defaults. */
+  dashboard: z.union([z.boolean(), dashboardSchema], "give true, false or { port: …, host: … }")
+    .default(false),
+  loggers: loggersSchema.prefault({}),
 });
 
 /** A config as it may be written: keys with a default may be left out. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { EpochRecord } from "../reports/history.ts";
+import type { EpochRecord } from "../records/history.ts";
 
 /** A training step that was taken. */
 export interface StepInfo {

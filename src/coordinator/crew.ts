@@ -23,7 +23,7 @@ import { COMMANDS } from "../train/commands.ts";
 import { type Job, threadsPerWorker } from "../train/job.ts";
 import { type Broker, startBroker } from "./broker.ts";
 import { exitWords } from "./lines.ts";
-import { Liveness } from "./liveness.ts";
+import { Liveness, type SignOfLife } from "./liveness.ts";
 import { WorkerLostError } from "./lost_worker.ts";
 import { type JoinedWorker, Rendezvous } from "./rendezvous.ts";
 import { spawnWorkers, type WorkerGroup } from "./spawn.ts";
@@ -133,6 +133,7 @@ export class Crew implements AsyncDisposable {
       workers,
       spawned,
       lostAfter,
+      joinTimeout,
       onStraggler: (message) => reporter.warn(message),
     });
     const lost = AbortSignal.any([liveness.signal, brokerLost.signal]);
@@ -161,6 +162,11 @@ export class Crew implements AsyncDisposable {
       const sign = this.#liveness.lastSign(rank);
       return sign?.activity === command ? sign.step : 0;
     });
+  }
+
+  /** Where the workers said they were. */
+  signsOfLife(): SignOfLife[] {
+    return this.#liveness.signs();
   }
 
   /**

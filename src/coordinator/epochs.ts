@@ -5,15 +5,18 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
+import type { PictureSet } from "../data/picture_set.ts";
 import { planEpoch } from "../data/sampler.ts";
 import { confusionMatrix, overallAccuracy } from "../metrics/confusion.ts";
-import { meanOf } from "../metrics/metric_parts.ts";
+import type { RankReport } from "../exchange/gradient_exchange.ts";
+import type { Reply } from "../protocol/commands.ts";
+import { meanOf, type MetricPart } from "../metrics/metric_parts.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { COMMANDS, epochOutcomeSchema, shardScoresSchema } from "../train/commands.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
 import { validationBatchSize } from "../train/job.ts";
+import { unpackScores } from "../train/score_bytes.ts";
 import type { EpochSpan } from "../train/train_epoch.ts";
-import type { ShardScores } from "../train/validate.ts";
 import type { Crew } from "./crew.ts";
 import type { PreparedRun } from "./prepare.ts";
 
@@ -55,6 +58,13 @@ export interface EpochContext {
   readonly reporter: Reporter;
 }
 
+/** What of it a validation needs. */
+export interface ValidationContext extends Omit<EpochContext, "run"> {
+  readonly run:
+    & Pick<PreparedRun, "config" | "folder" | "job">
+    & Partial<Pick<PreparedRun, "metrics">>;
+}
+
 /** How far to train, and who looks on. */
 export interface SpanOptions {
   /** Totals of the epoch's steps that are already done. */
@@ -63,8 +73,12 @@ export interface SpanOptions {
   readonly until: number;
   /** Asked at each step; when true, the step is the last one. */
   readonly shouldStop: () => boolean;
-  /** Called after each step with its own sums. */
-  readonly onStep: (step: number, sums: Totals) => Promise<void>;
+  /** Called after each step with its own sums, and what each rank says of it. */
+  readonly onStep: (
+    step: number,
+    sums: Totals,
+    ranks: readonly RankReport[],
+  ) => void | Promise<void>;
 }
 
 /**
@@ -105,7 +119,7 @@ export async function trainEpoch(
     samples += count;
     stopped = reduced.action === "stop";
     step++;
-    await onStep(step, { lossSum, weight, correct, count });
+    await onStep(step, { lossSum, weight, correct, count }, reduced.ranks);
     reporter.progress({ done: done + samples, loss: totals.lossSum / totals.weight });
   }
   const outcomes = (await replies).map(({ result }) => epochOutcomeSchema.parse(result));
@@ -118,6 +132,16 @@ export async function trainEpoch(
   };
 }
 
+/** What the workers make of one sample. */
+export interface SampleScores {
+  /** Times the sample's weight. */
+  readonly loss: number;
+  /** Classes, the most probable one first. */
+  readonly ranked: readonly number[];
+  /** Their probabilities. */
+  readonly probabilities: readonly number[];
+}
+
 /** What the validation of a state brought. */
 export interface Validated {
   readonly loss: number;
@@ -125,10 +149,10 @@ export interface Validated {
   readonly count: number;
   /** Samples by true class (row) and predicted class (column). */
   readonly confusion: number[][];
+  /** By position in the validation set; nothing where the picture couldn't be read. */
+  readonly samples: readonly (SampleScores | undefined)[];
   /** Predicted class by position in the validation set; -1 where the picture couldn't be read. */
   readonly predictions: Int32Array;
-  /** Probability of the predicted class by position in the validation set. */
-  readonly confidences: Float32Array;
   /** Metrics of the user's own by name. */
   readonly metrics?: Readonly<Record<string, number>>;
   readonly skipped: readonly Skipped[];
@@ -142,13 +166,14 @@ export interface Validated {
  * @throws {LockstepError} when a sample is missing or scored twice
  */
 export async function validate(
-  { run, crew, reporter }: EpochContext,
+  { run, crew, reporter }: ValidationContext,
   epoch: number,
   signal: AbortSignal,
 ): Promise<Validated> {
-  const { config, folder } = run;
+  const { config, folder, job } = run;
   const count = folder.val.length;
-  reporter.phase({ name: "validate", epoch, epochs: config.train.epochs, total: count });
+  const name = job.evaluation ? "evaluate" : "validate";
+  reporter.phase({ name, epoch, epochs: config.train.epochs, total: count });
   const rows = validationBatchSize(config) / config.workers;
   const ticker = setInterval(() => {
     const steps = crew.stepsBegun(COMMANDS.validate).reduce((sum, step) => sum + step, 0);
@@ -157,18 +182,10 @@ export async function validate(
   const replies = await crew.callAll(COMMANDS.validate, { epoch }, { signal })
     .finally(() => clearInterval(ticker));
   const shards = replies.map(({ result }) => shardScoresSchema.parse(result));
-  const predictions = new Int32Array(count).fill(-1);
-  const confidences = new Float32Array(count);
-  for (const { indices, labels, predictions: predicted, confidences: sure } of shards) {
-    indices.forEach((index, position) => {
-      folder.learnLabel?.("val", index, labels[position]);
-      if (predictions[index] !== -1) throw miscounted(`sample ${index} was scored twice`);
-      predictions[index] = predicted[position];
-      confidences[index] = sure[position] ?? NaN;
-    });
-  }
+  const { samples, parts } = gather(replies, folder);
+  const predictions = Int32Array.from(samples, (sample) => sample?.ranked[0] ?? -1);
   const skipped = shards.flatMap((shard) => shard.skipped);
-  const scored = folder.val.filter(({ index }) => predictions[index] !== -1);
+  const scored = folder.val.filter(({ index }) => samples[index]);
   if (scored.length + skipped.length !== count) {
     throw miscounted(`${scored.length} scored and ${skipped.length} skipped of ${count} samples`);
   }
@@ -177,32 +194,78 @@ export async function validate(
     scored.map(({ index }) => predictions[index]),
     folder.classes.length,
   );
-  const lossSum = shards.reduce((sum, shard) => sum + (shard.lossSum ?? NaN), 0);
+  // In the order of the samples, whoever scored them: the sum doesn't depend on the number of workers.
+  const lossSum = samples.reduce((sum, sample) => sum + (sample?.loss ?? 0), 0);
   return {
     loss: lossSum / shards.reduce((sum, shard) => sum + shard.weight, 0),
     accuracy: overallAccuracy(confusion),
     count: scored.length,
     confusion,
+    samples,
     predictions,
-    confidences,
     skipped,
-    ...metricsOf(run.metrics, shards),
+    ...metricsOf(run.metrics ?? [], parts),
     ...addUp(shards.flatMap(({ features }) => features ?? [])),
   };
+}
+
+/** What one rank gives of the user's own metrics. */
+interface MetricShard {
+  readonly indices: readonly number[];
+  readonly metrics: readonly MetricPart[];
 }
 
 /** The user's own metrics over all samples. */
 function metricsOf(
   names: readonly string[],
-  shards: readonly Pick<ShardScores, "metrics" | "indices">[],
+  parts: readonly MetricShard[],
 ): { metrics?: Record<string, number> } {
   if (names.length === 0) return {};
-  const scored = shards.filter(({ metrics }) => metrics.length > 0);
-  const indices = scored.map((shard) => shard.indices);
+  const scored = parts.filter(({ metrics }) => metrics.length > 0);
+  const indices = scored.map((part) => part.indices);
   const values = names.map((name, at) =>
     [name, meanOf(scored.map(({ metrics }) => metrics[at]), indices)] as const
   );
   return { metrics: Object.fromEntries(values) };
+}
+
+/**
+ * Puts the ranks' scores in the order of the samples.
+ *
+ * @throws {LockstepError} when a sample is scored twice, or is none
+ */
+function gather(
+  replies: readonly Reply[],
+  folder: PictureSet,
+): { samples: (SampleScores | undefined)[]; parts: MetricShard[] } {
+  const count = folder.val.length;
+  const samples = new Array<SampleScores | undefined>(count).fill(undefined);
+  const parts = replies.map(({ result, payload }) => {
+    const { metrics, ...shape } = shardScoresSchema.parse(result);
+    const { width } = shape;
+    const valued = metrics.filter((metric) => metric.valued).length;
+    const scores = unpackScores(payload!, { ...shape, valued });
+    const { indices, labels, losses, ranked, probabilities, values } = scores;
+    indices.forEach((index, position) => {
+      if (index >= count) throw miscounted(`sample ${index} was scored, of ${count}`);
+      if (samples[index]) throw miscounted(`sample ${index} was scored twice`);
+      folder.learnLabel?.("val", index, labels[position]);
+      const at = position * width;
+      samples[index] = {
+        loss: losses[position],
+        ranked: ranked.slice(at, at + width),
+        probabilities: probabilities.slice(at, at + width),
+      };
+    });
+    let next = 0;
+    const own = metrics.map(({ valued, sum, count }) => ({
+      values: valued ? values[next++] : [],
+      sum,
+      count,
+    }));
+    return { indices, metrics: own };
+  });
+  return { samples, parts };
 }
 
 /** What several workers keep, together. */

@@ -6,15 +6,22 @@
 
 const LONGEST_LINE = 16 * 1024;
 
-/** The lines of a byte stream as UTF-8 text; a line that never ends is cut at 16 KiB. */
-export async function* readLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+/**
+ * The lines of a byte stream as UTF-8 text.
+ *
+ * @param longest Characters at which a line that never ends is cut
+ */
+export async function* readLines(
+  stream: ReadableStream<Uint8Array>,
+  longest: number = LONGEST_LINE,
+): AsyncGenerator<string> {
   let rest = "";
   const decoder = new TextDecoder();
   for await (const bytes of stream) {
     const parts = (rest + decoder.decode(bytes, { stream: true })).split(/\r?\n/);
     rest = parts.pop()!;
     yield* parts;
-    if (rest.length > LONGEST_LINE) {
+    if (rest.length > longest) {
       yield rest;
       rest = "";
     }

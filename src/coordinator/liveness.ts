@@ -21,11 +21,22 @@ export interface LivenessOptions {
   readonly spawned: readonly SpawnedWorker[];
   /** Seconds without a sign of life after which a worker counts as lost. */
   readonly lostAfter: number;
+  /** The same for a worker that has joined and not yet shown its first one. */
+  readonly joinTimeout: number;
   /** Called once when a worker has been silent for 5 s, and again after it was heard in between. */
   readonly onStraggler?: (message: string) => void;
 }
 
 const STRAGGLER_MS = 5_000;
+
+/** Where a worker said it was, and how long ago. */
+export interface SignOfLife extends Fields<"heartbeat"> {
+  readonly rank: number;
+  readonly pid: number;
+  readonly host: string;
+  /** Milliseconds since it was heard. */
+  readonly silentMs: number;
+}
 
 /** What is known of one worker. */
 interface Watched extends JoinedWorker {
@@ -99,6 +110,13 @@ export class Liveness {
     return this.#watched[rank]?.last;
   }
 
+  /** The last sign of life of each worker that gave one. */
+  signs(): SignOfLife[] {
+    return this.#watched.flatMap(({ rank, pid, host, last, watch }) =>
+      last ? [{ ...last, rank, pid, host, silentMs: watch.silentMs }] : []
+    );
+  }
+
   /** Stops watching: call it before the workers are told to leave. */
   close(): void {
     this.#closed = true;
@@ -107,19 +125,24 @@ export class Liveness {
     for (const { watch } of this.#watched) watch.stop();
   }
 
-  #onHeartbeat(from: string, { epoch, step, activity }: Fields<"heartbeat">): void {
+  #onHeartbeat(
+    from: string,
+    { epoch, step, activity, residentBytes }: Fields<"heartbeat">,
+  ): void {
     const watched = this.#watched.find(({ rank }) => from === `rank ${rank}`);
     if (!watched) return;
     watched.watch.heard();
     watched.warned = false;
-    watched.last = { epoch, step, activity };
+    watched.last = { epoch, step, activity, residentBytes };
   }
 
   #onSilence(watched: Watched, silentMs: number): void {
     if (this.#closed) return;
     if (this.#link.serverGone) return this.#onServerGone(silentMs);
     const who = `Rank ${watched.rank} (pid ${watched.pid} on ${watched.host})`;
-    if (silentMs >= 1000 * this.#options.lostAfter) {
+    const { lostAfter, joinTimeout } = this.#options;
+    const limit = watched.watch.everHeard ? lostAfter : Math.max(lostAfter, joinTimeout);
+    if (silentMs >= 1000 * limit) {
       this.#report(
         watched,
         `${who} has shown no sign of life for ${Math.round(silentMs / 1000)} s ` +

@@ -4,13 +4,12 @@
  * @module
  */
 import { join } from "node:path";
-import { globalBatchSize } from "../config/checks.ts";
 import { DataError } from "../data/data_error.ts";
 import type { Loader } from "../data/loader.ts";
-import { planEpoch } from "../data/sampler.ts";
 import type { Tile } from "../reports/picture_grid.ts";
 import { makeLoaders } from "../train/job.ts";
 import type { PreparedRun } from "./prepare.ts";
+import { type ShownData, tilesOf, trainingRows } from "./training_pictures.ts";
 
 const MOST_BATCH_TILES = 16;
 const BATCH_COLUMNS = 4;
@@ -20,31 +19,15 @@ const PREDICTION_COLUMNS = 3;
 /** Writes `batch.png`: the first pictures of the first step of an epoch, as the network gets them. */
 export async function writeBatchPicture(
   folder: string,
-  run: PreparedRun,
+  run: ShownData,
   epoch: number,
 ): Promise<void> {
-  const { config, folder: data } = run;
-  const [first] = planEpoch({
-    length: data.train.length,
-    globalBatch: globalBatchSize(config),
-    rank: 0,
-    worldSize: 1,
-    seed: config.seed,
-    epoch,
-    shuffle: !data.inOrder,
-  });
-  const { onError } = config.data;
-  const { train } = makeLoaders(data, config);
-  const tiles: Tile[] = [];
-  for (const index of first.indices.subarray(0, MOST_BATCH_TILES)) {
-    // A data module's label may be known only when the picture is.
-    const title = () => data.classes[data.train[index].label];
-    const tile = await tileOf(train, index, { epoch, seed: config.seed, title, onError });
-    if (tile) tiles.push(tile);
-  }
+  const rows = trainingRows(run, epoch).filter(({ step }) => step === 0);
+  const shown = await tilesOf(run, "train", epoch, rows.slice(0, MOST_BATCH_TILES));
+  const tiles = shown.filter((tile) => tile !== undefined);
   if (tiles.length === 0) return;
   const { writePictureGrid } = await import("../reports/picture_grid.ts");
-  const heading = `${config.name}: training batch, augmented (epoch ${epoch}, step 0)`;
+  const heading = `${run.config.name}: training batch, augmented (epoch ${epoch}, step 0)`;
   await writePictureGrid(join(folder, "batch.png"), tiles, { columns: BATCH_COLUMNS, heading });
 }
 
@@ -72,7 +55,7 @@ export async function writePredictionsPicture(
   for (const { index, label } of chosen) {
     const predicted = classes[predictions[index]];
     const right = predictions[index] === label;
-    const title = () => right ? predicted : `${predicted} (true: ${classes[label]})`;
+    const title = right ? predicted : `${predicted} (true: ${classes[label]})`;
     const tile = await tileOf(loader, index, { epoch: 0, seed: 0, title, onError });
     if (tile) tiles.push({ ...tile, colour: right ? "good" : "bad" });
   }
@@ -84,19 +67,19 @@ export async function writePredictionsPicture(
 }
 
 /** @returns Nothing for a picture that can't be read, where such are skipped */
-async function tileOf(
+export async function tileOf(
   loader: Loader,
   index: number,
   { epoch, seed, title, onError }: {
     epoch: number;
     seed: number;
-    title: () => string;
+    title: string;
     onError: "fail" | "skip";
   },
 ): Promise<Tile | undefined> {
   try {
     const { width, height, data } = await loader.augmented(index, epoch, seed);
-    return { width, height, rgb: data, title: title() };
+    return { width, height, rgb: data, title };
   } catch (error) {
     if (error instanceof DataError && onError === "skip") return undefined;
     throw error;

@@ -69,7 +69,7 @@ export async function prepareRun(
   const { data, model } = config;
   checkPictureSize(config);
   const modules = await hashModules(config);
-  const root = data.module ?? await ensureDataRoot(data, progress);
+  const root = await ensureDataRoot(data, progress);
   signal?.throwIfAborted();
   const folder = await scanData(root, config);
   checkSamples(config, folder);
@@ -187,9 +187,9 @@ function describeFresh({ freshHeads, replacedHeadClasses }: LoadReport, classes:
  *
  * @throws {UsageError} when weights are missing, too many, or for an unknown class
  */
-function resolveClassWeights(
+export function resolveClassWeights(
   weights: Config["train"]["classWeights"],
-  { classes, train }: PictureSet,
+  { classes, train }: Pick<PictureSet, "classes" | "train">,
 ): number[] | undefined {
   if (weights === undefined) return undefined;
   if (weights === "balanced") {

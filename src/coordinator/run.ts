@@ -5,17 +5,19 @@
  */
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
-import { InterruptedError } from "../base/errors.ts";
+import { InterruptedError, messageOf } from "../base/errors.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 import { LOCKSTEP_VERSION, NATS_SERVER_VERSION } from "../base/versions.ts";
 import { checkConfig } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
+import type { LoggerStart, OpenLogger } from "../loggers/logger.ts";
+import type { NamedLogger } from "../loggers/logger_set.ts";
 import { describeEnvironment, writeEnvironment } from "../reports/environment.ts";
-import { EventLog } from "../reports/event_log.ts";
-import type { History } from "../reports/history.ts";
+import { EventLog } from "../records/event_log.ts";
+import type { History } from "../records/history.ts";
 import { type Prediction, readPredictions } from "../reports/predictions.ts";
 import { type Reporter, silentReporter } from "../reports/reporter.ts";
-import { createRunFolder, pointLatest } from "../reports/run_folder.ts";
+import { createRunFolder, ensureRunFolder, pointLatest } from "../reports/run_folder.ts";
 import { COMMANDS } from "../train/commands.ts";
 import { loadCheckpoint, type LoadedCheckpoint } from "../train/load_checkpoint.ts";
 import { threadsPerWorker } from "../train/job.ts";
@@ -23,9 +25,13 @@ import { CallbackDesk, type Callbacks } from "./callbacks.ts";
 import { Crew, failedRank } from "./crew.ts";
 import { writeBatchPicture } from "./pictures.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
+import { ReportWriter } from "./report_writer.ts";
 import { openRunCache } from "./run_cache.ts";
-import { bestPath, resume, saveLast, startPosition } from "./run_state.ts";
+import { bestPath, type Position, resume, saveLast, startPosition } from "./run_state.ts";
+import { checkDashboard, openDashboard } from "./run_dashboard.ts";
+import { RunWatch } from "./run_watch.ts";
 import { runEpochs } from "./training.ts";
+import { warningReporter } from "./warning_reporter.ts";
 
 /** How to run. */
 export interface TrainOptions extends Callbacks {
@@ -33,6 +39,10 @@ export interface TrainOptions extends Callbacks {
   readonly reporter?: Reporter;
   /** Folder of a run to go on with, from its `checkpoints/last`. */
   readonly resume?: string;
+  /** Take the run's numbers, beside the loggers of the config. */
+  readonly loggers?: readonly OpenLogger[];
+  /** The folder of a new run, made when missing; unless given, one below `out` that no other run has. */
+  readonly folder?: string;
   /** Let TensorFlow write its notices. */
   readonly verbose?: boolean;
   /** Ends the run at the next step, with a checkpoint. */
@@ -61,15 +71,21 @@ export interface TrainResult {
  * @throws {InterruptedError} (or the signal's other reason) after an orderly stop
  */
 export async function train(config: Config, options: TrainOptions = {}): Promise<TrainResult> {
-  const { reporter = silentReporter(), verbose, signal } = options;
+  const { verbose, signal } = options;
+  const watch = new RunWatch(options.reporter ?? silentReporter(), config.workers);
+  const { reporter } = watch;
   const started = performance.now();
   checkConfig(config);
+  await checkDashboard(config);
   const run = await orAborted(prepareRun(config, { reporter, verbose, signal }), signal);
   using _model = run.replica;
   using _pictures = run.folder.source;
   announce(run, reporter);
   const resumed = options.resume ? await resume(options.resume, run) : undefined;
-  const folder = options.resume ?? await createRunFolder(config.out, config.name);
+  const named = options.resume ?? options.folder;
+  const folder = named === undefined
+    ? await createRunFolder(config.out, config.name)
+    : await ensureRunFolder(named);
   const history = resumed?.history ?? emptyHistory(config);
   const summary = () => ({
     seconds: (performance.now() - started) / 1000,
@@ -77,39 +93,69 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     bestEpoch: history.best.epoch,
     folder,
   });
+  await using _dashboard = await openDashboard(
+    config,
+    folder,
+    reporter,
+    (line) => options.reporter?.info(line),
+  );
   using events = new EventLog(folder);
+  await using _watch = watch;
+  const reports = new ReportWriter({ run, folder, history, reporter });
+  // Pictures that are left out have events of their own: what else is warned of comes from these two.
+  const watched = warningReporter(reporter, (message) => events.append("warning", { message }));
   try {
     const position = resumed?.position ?? startPosition();
-    if (!resumed) await writeStart(folder, run);
+    await watch.open(loggerStart(folder, run, position), await loggersOf(config, options));
+    if (!resumed) {
+      await writeStart(folder, run);
+      await watch.picture("batch", 0);
+    }
     if (!options.resume) await pointLatest(config.out, folder);
+    if (!resumed) await writeStart(folder, run);
+    if (named === undefined) await pointLatest(config.out, folder);
     reporter.info(`Run folder: ${folder}`);
     events.append(resumed ? "resumed" : "started", { epoch: position.epoch, step: position.step });
     signal?.throwIfAborted();
 
     const { replica, natsServer } = run;
-    using cache = openRunCache(config, run.folder, reporter);
+    using cache = openRunCache(config, run.folder, watched);
     const job = cache ? { ...run.job, cache: cache.place } : run.job;
     const { vectorBytes, regions } = replica.state;
     await using crew = await Crew.assemble({
       config,
       job,
       vectors: { vectorBytes, regions },
-      reporter,
+      reporter: watched,
       signal,
       ...(natsServer ? { natsServer } : {}),
     });
     events.append("joined", { workers: crew.workers });
+    watch.listenTo(() => crew.signsOfLife());
     await crew.callAll(COMMANDS.loadState, null, {
       payload: replica.state.exportState().bytes,
       signal,
     });
     const callbacks = new CallbackDesk(options);
-    await runEpochs({ run, crew, reporter, folder, history, events, callbacks, signal }, position);
+    const context = {
+      run,
+      crew,
+      reporter,
+      folder,
+      history,
+      events,
+      watch,
+      reports,
+      callbacks,
+      signal,
+    };
+    await runEpochs(context, position);
 
     if (cache) reporter.info(cache.report());
     const { seconds, bestEpoch: epoch, bestAccuracy: accuracy } = summary();
     events.append("finished", { seconds, best: { epoch, accuracy } });
-    reporter.summary(summary());
+    const report = await reports.atEnd({ pictures: true });
+    reporter.summary({ ...summary(), ...(report ? { report } : {}) });
     return {
       folder,
       history,
@@ -119,9 +165,13 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   } catch (error) {
     const rank = failedRank(error);
     if (rank !== undefined) reporter.workerFailed(rank);
-    if (error instanceof InterruptedError) reporter.summary({ ...summary(), interrupted: true });
-    const message = error instanceof Error ? error.message : String(error);
-    events.append(error instanceof InterruptedError ? "interrupted" : "failed", { message });
+    const message = messageOf(error);
+    watch.failed(error);
+    const interrupted = error instanceof InterruptedError;
+    events.append(interrupted ? "interrupted" : "failed", { message });
+    const report = await reports.atEnd({ pictures: false });
+    if (interrupted) reporter.summary({ ...summary(), interrupted, ...(report ? { report } : {}) });
+    else if (report) reporter.info(`Report: ${report}`);
     throw error;
   }
 }
@@ -152,6 +202,24 @@ function emptyHistory(config: Config): History {
     best: { epoch: 0, accuracy: NaN },
     workers: config.workers,
   };
+}
+
+/** The loggers of the config, and those that the caller brings. */
+async function loggersOf(
+  { loggers }: Config,
+  { loggers: more = [] }: TrainOptions,
+): Promise<NamedLogger[]> {
+  const own = more.map((open, index) => ({ name: open.name || `${index + 1}th`, open }));
+  if (!loggers.tensorboard) return own;
+  const { openTensorBoard } = await import("../loggers/tensorboard.ts");
+  return [{ name: "TensorBoard", open: openTensorBoard }, ...own];
+}
+
+/** What the loggers are told at the beginning. */
+function loggerStart(folder: string, run: PreparedRun, position: Position): LoggerStart {
+  const { config, folder: { classes }, stepsPerEpoch } = run;
+  const step = (position.epoch - 1) * stepsPerEpoch + position.step;
+  return { folder, config, classes, stepsPerEpoch, step };
 }
 
 /** What a run folder holds before the first step. */

@@ -8,7 +8,7 @@ import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { earlyStopReason } from "../metrics/monitor.ts";
-import { type History, HISTORY_FILE, readHistory } from "../reports/history.ts";
+import { type History, HISTORY_FILE, readHistory } from "../records/history.ts";
 import {
   type Checkpoint,
   type CheckpointFacts,

@@ -6,10 +6,11 @@
 import { perClassAccuracy } from "../metrics/confusion.ts";
 import { featureCacheBytes } from "../config/schema.ts";
 import { earlyStopReason, isBetter, type Monitor, monitored } from "../metrics/monitor.ts";
+import type { RankReport } from "../exchange/gradient_exchange.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import { writeCurves } from "../reports/curves.ts";
-import type { EventLog } from "../reports/event_log.ts";
-import { type EpochRecord, type History, writeHistory } from "../reports/history.ts";
+import type { EventLog } from "../records/event_log.ts";
+import { type EpochRecord, type History, writeHistory } from "../records/history.ts";
 import { featuresLine, validationLine } from "../reports/lines.ts";
 import { writeLossCurve } from "../reports/loss_curve.ts";
 import { type Prediction, writePredictions } from "../reports/predictions.ts";
@@ -27,6 +28,8 @@ import {
 import type { CallbackDesk } from "./callbacks.ts";
 import { writePredictionsPicture } from "./pictures.ts";
 import type { PreparedRun } from "./prepare.ts";
+import type { ReportWriter } from "./report_writer.ts";
+import type { RunWatch } from "./run_watch.ts";
 import { nextEpoch, type Position, saveBest, saveEpoch, saveLast } from "./run_state.ts";
 
 /** Milliseconds that a step may take to end after an interruption, before it is given up. */
@@ -41,6 +44,8 @@ export interface RunContext extends EpochContext {
   readonly history: History;
   readonly events: EventLog;
   readonly callbacks: CallbackDesk;
+  readonly watch: RunWatch;
+  readonly reports: ReportWriter;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -70,10 +75,12 @@ export async function runEpochs(context: RunContext, position: Position): Promis
     const { totals } = position;
     const { loss, accuracy, count, metrics } = validated;
     const own = metrics ? { metrics } : {};
-    history.validations.push({ ...pointAt(position, train.length), loss, accuracy, ...own });
+    const point = { ...pointAt(position, train.length), loss, accuracy, ...own };
+    history.validations.push(point);
+    context.watch.loggers.validation(point);
     const record: EpochRecord = {
       epoch,
-      learningRate: lastRate(context.run, epoch),
+      learningRate: rateAt(context.run, epoch, context.run.stepsPerEpoch - 1),
       train: { loss: totals.lossSum / totals.weight, accuracy: totals.correct / totals.count },
       validation: { loss, accuracy, count },
       ...own,
@@ -155,20 +162,23 @@ async function trainSpan(
   { epoch, step: startStep, optimizerSteps, totals }: Position,
   until: number,
 ): Promise<TrainedEpoch> {
-  const { run, history, callbacks, signal } = context;
+  const { run, history, watch, callbacks, signal } = context;
   const every = run.config.train.logEverySteps ?? Math.ceil(run.stepsPerEpoch / LOSS_POINTS);
   const seen = { ...totals };
   let recent = { lossSum: 0, weight: 0 };
   const tell = stepTeller(context, epoch);
-  const onStep = async (step: number, sums: Totals) => {
+  const onStep = async (step: number, sums: Totals, ranks: readonly RankReport[]) => {
+    watch.step(sums, ranks);
     await tell(step, sums);
     seen.count += sums.count;
     recent = { lossSum: recent.lossSum + sums.lossSum, weight: recent.weight + sums.weight };
     if (recent.weight === 0 || (step % every !== 0 && step < until)) return;
     const point = pointAt({ epoch, step, totals: seen }, run.folder.train.length);
     history.losses.push({ ...point, loss: recent.lossSum / recent.weight });
+    watch.point({ ...point, learningRate: rateAt(run, epoch, step - 1) });
     recent = { lossSum: 0, weight: 0 };
   };
+  watch.begin();
   const patience = impatient(signal);
   const shouldStop = () => callbacks.wantsEnd || (signal?.aborted ?? false);
   return await trainEpoch(
@@ -211,7 +221,7 @@ async function validateWithin(
   position: Position,
   secondsPerStep?: number,
 ): Promise<void> {
-  const { run, history, reporter, events, signal } = context;
+  const { run, history, reporter, events, watch, signal } = context;
   const { epoch, step, totals } = position;
   const validated = await validate(context, epoch, signal ?? new AbortController().signal);
   reportSkipped(context, validated.skipped);
@@ -224,6 +234,7 @@ async function validateWithin(
   };
   history.validations.push(point);
   events.append("validation", point);
+  watch.loggers.validation(point);
   reporter.info(validationLine({
     epoch,
     step,
@@ -243,11 +254,10 @@ function pointAt(
   return { examples: (epoch - 1) * samples + totals.count, epoch, step };
 }
 
-/** The learning rate of an epoch's last step. */
-function lastRate({ config, stepsPerEpoch }: PreparedRun, epoch: number): number {
+/** The learning rate of a step, counted from 0. */
+function rateAt({ config, stepsPerEpoch }: PreparedRun, epoch: number, step: number): number {
   const { schedule, lr, epochs } = config.train;
-  const place = { epoch, step: stepsPerEpoch - 1 };
-  return learningRateAt(schedule, lr, place, { epochs, stepsPerEpoch });
+  return learningRateAt(schedule, lr, { epoch, step }, { epochs, stepsPerEpoch });
 }
 
 /** Brings the workers' state into the coordinator's replica, part by part. */
@@ -274,7 +284,7 @@ function impatient(signal: AbortSignal | undefined): { signal: AbortSignal; end:
 
 /** Puts an epoch on record: history, best checkpoint, plots. */
 async function recordEpoch(
-  { run, reporter, folder, history, events }: RunContext,
+  { run, reporter, folder, history, events, watch, reports }: RunContext,
   position: Position,
   validated: Validated,
   record: EpochRecord,
@@ -295,13 +305,29 @@ async function recordEpoch(
     await saveBest(folder, run, position, accuracy);
     await writePredictions(folder, predictionsOf(run, validated));
     await writePredictionsPicture(folder, run, epoch, validated.predictions);
+    const step = epoch * run.stepsPerEpoch;
+    await watch.picture("predictions", step);
+    watch.loggers.picture("confusion", await drawConfusion(validated, run, epoch), step);
   }
   if (isMultiple(epoch, everyEpochs)) await saveEpoch(folder, run, position, accuracy);
   await writeHistory(folder, history);
   await writeCurves(folder, history);
   await writeLossCurve(folder, history);
   events.append("epoch", { ...record });
+  watch.loggers.epoch(record);
   reporter.epochDone(record, config.train.epochs, isBest);
+  await reports.afterEpoch();
+}
+
+/** The confusion matrix of an epoch, for loggers that show pictures. */
+async function drawConfusion(
+  { confusion: confusionMatrix, accuracy, count }: Validated,
+  { config, folder: { classes } }: PreparedRun,
+  epoch: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const { confusionAsPng } = await import("../reports/confusion_plot.ts");
+  const model = { name: config.model.name, run: `${config.name} after epoch ${epoch}` };
+  return await confusionAsPng({ model, classes, confusionMatrix, accuracy, count });
 }
 
 /** Whether an epoch is better than the best before; the first one always is. */
@@ -313,14 +339,18 @@ function isBestEpoch(monitor: Monitor, { best, epochs }: History, record: EpochR
 /** What the model makes of each validation picture that could be read. */
 function predictionsOf(
   { folder: { val, classes } }: PreparedRun,
-  { predictions, confidences }: Validated,
+  { samples }: Validated,
 ): Prediction[] {
-  return val.filter(({ index }) => predictions[index] >= 0).map(({ index, label, path }) => ({
-    path,
-    trueClass: classes[label],
-    predictedClass: classes[predictions[index]],
-    confidence: confidences[index],
-  }));
+  return val.flatMap(({ index, label, path }) => {
+    const scores = samples[index];
+    if (!scores) return [];
+    return {
+      path,
+      trueClass: classes[label],
+      predictedClass: classes[scores.ranked[0]],
+      confidence: scores.probabilities[0],
+    };
+  });
 }
 
 /** Says how much the workers keep, when it is something else than before. */

@@ -174,6 +174,12 @@ export class Loader {
     return this.#options.pipeline.augment(image, random, cut);
   }
 
+  /** The pictures of a batch, mixed where it is, as nearest bytes: for pictures of what a network sees. */
+  picturesOf({ images, labels }: Batch): RgbImage[] {
+    const { pipeline } = this.#options;
+    return Array.from(labels, (_, row) => pipeline.pictureAt(images, row * pipeline.floats));
+  }
+
   async #batch(
     plan: EpochStep,
     { epoch, seed, queue, signal, spare }: Iteration,

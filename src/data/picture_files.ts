@@ -47,7 +47,7 @@ export async function subfolders(root: string, folder: string): Promise<string[]
  * Picture files in a folder and all folders below: those of a folder before those of its subfolders.
  *
  * @param root The folder that paths are relative to
- * @param folder Relative to the root
+ * @param folder Relative to the root; the root itself when empty
  * @throws {UsageError} when a folder can't be read or links lead in a circle
  */
 export async function listPictures(root: string, folder: string): Promise<PictureFile[]> {
@@ -73,12 +73,17 @@ async function walk(root: string, folder: string, above: string[], paths: string
   }
   const { folders, files } = await readFolder(root, folder);
   for (const name of files) {
-    const dot = name.lastIndexOf(".");
-    if (dot > 0 && PICTURE_ENDINGS.includes(name.slice(dot).toLowerCase())) {
-      paths.push(`${folder}/${name}`);
-    }
+    if (isPictureName(name)) paths.push(folder ? `${folder}/${name}` : name);
   }
-  for (const name of folders) await walk(root, `${folder}/${name}`, [...above, real], paths);
+  for (const name of folders) {
+    await walk(root, folder ? `${folder}/${name}` : name, [...above, real], paths);
+  }
+}
+
+/** Whether a file is a picture by its name. */
+export function isPictureName(name: string): boolean {
+  const dot = name.lastIndexOf(".");
+  return dot > 0 && PICTURE_ENDINGS.includes(name.slice(dot).toLowerCase());
 }
 
 async function readFolder(
@@ -137,7 +142,7 @@ function refuse(root: string, folder: string, error: unknown): never {
 }
 
 /** The order of Python's `sorted`; JavaScript's own differs beyond U+FFFF. */
-function byCodePoint(a: string, b: string): number {
+export function byCodePoint(a: string, b: string): number {
   const left = Array.from(a, (letter) => letter.codePointAt(0)!);
   const right = Array.from(b, (letter) => letter.codePointAt(0)!);
   const length = Math.min(left.length, right.length);

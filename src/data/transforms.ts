@@ -146,7 +146,18 @@ export class TransformPipeline {
   augment(prepared: RgbImage, random: RandomStream, cut = false): RgbImage {
     const data = new Float32Array(this.floats);
     this.apply(prepared, random, data, 0, cut);
+    return this.pictureAt(data, 0);
+  }
+
+  /**
+   * A picture of a batch as a picture again, with the nearest colours: for people.
+   *
+   * @param batch As {@linkcode apply} writes it
+   * @param offset Where the picture's {@linkcode floats} begin in it
+   */
+  pictureAt(batch: Float32Array, offset: number): RgbImage {
     const [height, width] = this.size;
+    const data = batch.subarray(offset, offset + this.floats);
     return this.#table.bytesOf({ width, height, data });
   }
 

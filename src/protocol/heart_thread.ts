@@ -21,7 +21,8 @@ async function start({ address, run, from, subject, place }: HeartStart): Promis
   const link = await Link.open(address, run, from);
   const beat = () => {
     const [epoch, step] = [Atomics.load(numbers, 0), Atomics.load(numbers, 1)];
-    link.publish(subject, "heartbeat", { epoch, step, activity });
+    const { rss: residentBytes } = Deno.memoryUsage(); // of the whole process
+    link.publish(subject, "heartbeat", { epoch, step, activity, residentBytes });
   };
   beat();
   setInterval(beat, BEAT_MS);

@@ -71,7 +71,12 @@ const KINDS = {
     payload: transferSchema.nullable(),
   },
   /** Coordinator and workers, each second. */
-  heartbeat: { ...position, activity: z.string() },
+  heartbeat: {
+    ...position,
+    activity: z.string(),
+    /** Memory of the process that is in RAM. */
+    residentBytes: count,
+  },
   /** Worker → coordinator: what the chunks that follow belong to; `chunkBytes` is 0 with shared memory. */
   contribution: {
     rank: count,

@@ -14,6 +14,7 @@ export class SilenceWatch {
   readonly #timer: ReturnType<typeof setInterval>;
   #lastTick = performance.now();
   #silentMs = 0;
+  #everHeard = false;
 
   /** @param onTick Called four times a second with the milliseconds of silence so far */
   constructor(onTick: (silentMs: number) => void) {
@@ -25,9 +26,20 @@ export class SilenceWatch {
     }, TICK_MS);
   }
 
+  /** Milliseconds of silence so far. */
+  get silentMs(): number {
+    return this.#silentMs;
+  }
+
   /** The partner was heard. */
   heard(): void {
     this.#silentMs = 0;
+    this.#everHeard = true;
+  }
+
+  /** Whether the partner was ever heard: on a busy machine its first sign of life takes its time. */
+  get everHeard(): boolean {
+    return this.#everHeard;
   }
 
   stop(): void {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { EpochRecord } from "./history.ts";
+import type { EpochRecord } from "../records/history.ts";
 
 /** Narrowest and widest bar, in characters. */
 const BAR_WIDTHS = { least: 6, most: 40 };
@@ -62,7 +62,7 @@ export function formatRate(imagesPerSecond: number): string {
 }
 
 /**
- * The line that closes an epoch, in the fullest of three forms that fits.
+ * The line that closes an epoch, in the fullest form that fits.
  *
  * @param width Most characters; `Infinity` where lines may be long
  */
@@ -96,6 +96,7 @@ export function epochLine(
     [...long, time, ...end],
     [...long, ...end],
     [...short, ...end],
+    [head, short[2], ...end],
   ].map((parts) => parts.join("  "));
   return forms.find((form) => form.length <= width) ?? shorten(forms[forms.length - 1], width);
 }

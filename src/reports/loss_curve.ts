@@ -4,7 +4,7 @@
  * @module
  */
 import type { TopLevelSpec } from "vega-lite";
-import type { History } from "./history.ts";
+import type { History } from "../records/history.ts";
 import { COLOURS, PLOT_CONFIG, writePlot } from "./plot.ts";
 
 const SIZE = { width: 760, height: 420 };

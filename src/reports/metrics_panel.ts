@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { EpochRecord } from "./history.ts";
+import type { EpochRecord } from "../records/history.ts";
 
 /** Colours that the colour-blind can tell apart (Okabe and Ito, 2008), other than those of loss and accuracy. */
 const METRIC_COLOURS = ["#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];

@@ -9,7 +9,7 @@
 import { Image } from "imagescript";
 import { writeFileAtomically } from "../base/paths.ts";
 import { FONT_FAMILY, type FontFiles, fontFiles } from "./font.ts";
-import { escapeXml, renderSvg } from "./svg_picture.ts";
+import { escapeXml, renderSvg, textWidth } from "./svg_picture.ts";
 
 /** One picture of a grid. */
 export interface Tile {
@@ -18,6 +18,7 @@ export interface Tile {
   height: number;
   /** `[height, width, 3]`, 8 bits per channel. */
   rgb: Uint8Array;
+  /** Line breaks stay. */
   title: string;
   /** Colour of frame and title: green, red, or none; `plain` unless given. */
   colour?: "good" | "bad" | "plain";
@@ -27,13 +28,17 @@ export interface Tile {
 export interface GridOptions {
   columns: number;
   heading: string;
+  /** How wide a column may become for the sake of its titles, in pixels; as its pictures unless given. */
+  roomForTitles?: number;
+  /** Smaller pictures are enlarged by a whole factor until they are this wide (default 144 pixels). */
+  leastSide?: number;
 }
 
 const MARGIN = 16;
 const GAP = 14;
 /** Width of a coloured frame around a picture. */
 const FRAME = 4;
-/** Pictures are enlarged by a whole factor until they are this wide, and reduced to at most the other. */
+/** Unless told otherwise, pictures are enlarged until they are this wide; they are reduced to at most the other. */
 const LEAST_SIDE = 144;
 const MOST_SIDE = 400;
 const HEADING = { size: 20, lineHeight: 27, below: 13 };
@@ -69,12 +74,17 @@ export async function writePictureGrid(
 /** The pictures of {@linkcode writePictureGrid}, not yet encoded. */
 export async function drawPictureGrid(
   tiles: readonly Tile[],
-  { columns, heading }: GridOptions,
+  { columns, heading, leastSide = LEAST_SIDE, roomForTitles = 0 }: GridOptions,
 ): Promise<Image> {
   if (tiles.length === 0) throw new RangeError("A picture grid needs a picture, but there is none");
   const fonts = await fontFiles();
-  const images = tiles.map(imageOf);
-  const cell = Math.max(...images.map((image) => image.width));
+  const images = tiles.map((tile) => imageOf(tile, leastSide));
+  const widest = Math.max(...images.map((image) => image.width));
+  const wanted = roomForTitles > widest
+    ? tiles.flatMap(({ title }) => title.split("\n"))
+      .map((line) => Math.ceil(textWidth(line, TITLE.size, fonts)))
+    : [];
+  const cell = Math.max(widest, Math.min(roomForTitles, Math.max(0, ...wanted)));
   const used = Math.min(columns, tiles.length);
   const width = 2 * MARGIN + used * cell + (used - 1) * GAP;
   const headingLines = breakTitle(heading, width - 2 * MARGIN, HEADING.size, fonts);
@@ -94,13 +104,15 @@ export async function drawPictureGrid(
     y += tallest + lines * TITLE.lineHeight + GAP;
   }
   const grid = new Image(width, y - GAP + MARGIN).fill(0xffffffff);
-  for (const { image, x, y } of placed) grid.composite(image, x, y);
+  for (const { image, x, y } of placed) {
+    grid.composite(image, x + Math.floor((cell - image.width) / 2), y);
+  }
   grid.composite(textLayer(grid, headingLines, placed, cell, fonts), 0, 0);
   return grid;
 }
 
 /** The picture in its shown size, with its frame. */
-function imageOf({ width, height, rgb, colour = "plain" }: Tile): Image {
+function imageOf({ width, height, rgb, colour = "plain" }: Tile, leastSide: number): Image {
   if (rgb.length !== width * height * 3) {
     throw new RangeError(
       `A picture of ${width}×${height} has ${
@@ -113,7 +125,7 @@ function imageOf({ width, height, rgb, colour = "plain" }: Tile): Image {
     image.bitmap.set(rgb.subarray(pixel * 3, pixel * 3 + 3), pixel * 4);
     image.bitmap[pixel * 4 + 3] = 255;
   }
-  const enlarge = Math.ceil(LEAST_SIDE / width);
+  const enlarge = Math.ceil(leastSide / width);
   const factor = enlarge > 1 ? enlarge : Math.min(1, MOST_SIDE / Math.max(width, height));
   image.resize(Math.max(1, Math.round(width * factor)), Math.max(1, Math.round(height * factor)));
   if (colour === "plain") return image;
@@ -168,9 +180,11 @@ function unmultiplied(pixels: Uint8Array): Uint8ClampedArray {
 
 /** One line, or two broken before a parenthesis, between words or after a hyphen, each no wider than `width`. */
 function breakTitle(text: string, width: number, size: number, fonts: FontFiles): string[] {
-  const fits = (line: string) => textWidth(line, size, fonts) <= width;
+  const weight = weightOf(size);
+  const fits = (line: string) => textWidth(line, size, fonts, weight) <= width;
   const title = text.trim();
   if (title === "") return [];
+  if (title.includes("\n")) return title.split("\n").map((line) => ellipsis(line, fits));
   if (fits(title)) return [title];
   const bracket = title.indexOf(" (");
   const breaks = Array.from(title.matchAll(/\s+|(?<=[-_/])\b/g), ({ index }) => index);
@@ -194,13 +208,6 @@ function ellipsis(text: string, fits: (line: string) => boolean): string {
   return cut(least);
 }
 
-/** Width of the text's ink in pixels. */
-function textWidth(text: string, size: number, fonts: FontFiles): number {
-  const svg = svgOf(1, 1, textElement(text, 0, 0, size, "#000000"));
-  const box = renderSvg(svg, fonts).getBBox();
-  return box ? box.x + box.width : 0;
-}
-
 function textElement(
   text: string,
   x: number,
@@ -209,9 +216,13 @@ function textElement(
   colour: string,
   anchor: "start" | "middle" = "start",
 ): string {
-  const weight = size === HEADING.size ? "bold" : "normal";
+  const weight = weightOf(size);
   return `<text x="${x}" y="${y}" font-family="${FONT_FAMILY}" font-size="${size}" ` +
     `font-weight="${weight}" fill="${colour}" text-anchor="${anchor}">${escapeXml(text)}</text>`;
+}
+
+function weightOf(size: number): "bold" | "normal" {
+  return size === HEADING.size ? "bold" : "normal";
 }
 
 function svgOf(width: number, height: number, content: string): string {

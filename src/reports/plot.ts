@@ -9,7 +9,7 @@ import { writeFileAtomically } from "../base/paths.ts";
 import { FONT_FAMILY, fontFiles } from "./font.ts";
 
 /** Pixels of a PNG per unit of the plot: sharp on a dense screen. */
-const PNG_ZOOM = 2;
+export const PNG_ZOOM = 2;
 
 /** Two colours that colour-blind people can tell apart (Okabe and Ito, 2008), and a quiet one. */
 export const COLOURS = { train: "#0072b2", validation: "#d55e00", quiet: "#555555" };

@@ -21,7 +21,9 @@ export interface Prediction {
   readonly confidence: number;
 }
 
-const FILE = "predictions.csv";
+/** Name of the file in a run folder. */
+export const PREDICTIONS_FILE = "predictions.csv";
+
 const HEADER = ["path", "true_class", "predicted_class", "confidence"];
 const DIGITS = 6;
 
@@ -36,7 +38,10 @@ export async function writePredictions(
     predictedClass,
     confidence.toFixed(DIGITS),
   ]);
-  await writeFileAtomically(join(folder, FILE), `${Papa.unparse([HEADER, ...rows])}\r\n`);
+  await writeFileAtomically(
+    join(folder, PREDICTIONS_FILE),
+    `${Papa.unparse([HEADER, ...rows])}\r\n`,
+  );
 }
 
 /**
@@ -45,7 +50,7 @@ export async function writePredictions(
  * @throws {LockstepError} when there is no such file, or it holds something else
  */
 export async function readPredictions(folder: string): Promise<Prediction[]> {
-  const file = join(folder, FILE);
+  const file = join(folder, PREDICTIONS_FILE);
   let text: string;
   try {
     text = await Deno.readTextFile(file);

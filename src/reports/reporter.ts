@@ -4,7 +4,7 @@
  * @module
  */
 import type { ProgressEvent } from "../provision/progress.ts";
-import type { EpochRecord } from "./history.ts";
+import type { EpochRecord } from "../records/history.ts";
 
 /** How far a download or another part of the set-up is. */
 export type DownloadEvent = ProgressEvent;
@@ -12,7 +12,7 @@ export type DownloadEvent = ProgressEvent;
 /** A part of an epoch that begins. */
 export interface Phase {
   /** Which part. */
-  name: "train" | "validate";
+  name: "train" | "validate" | "evaluate";
   /** Counted from 1. */
   epoch: number;
   /** Epochs of the run. */
@@ -43,6 +43,8 @@ export interface Summary {
   bestEpoch: number;
   /** The run folder. */
   folder: string;
+  /** Path of its report, where that was written. */
+  report?: string;
   /** Whether it was ended by a signal. */
   interrupted?: boolean;
 }

@@ -34,18 +34,38 @@ export async function createRunFolder(
 }
 
 /**
+ * Makes a run folder whose path is given, unless it is there.
+ *
+ * @returns Its path
+ * @throws {UsageError} when it can't be made
+ */
+export async function ensureRunFolder(folder: string): Promise<string> {
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+    return folder;
+  } catch (error) {
+    throw new UsageError(`Run folder ${folder} can't be made: ${messageOf(error)}; name another`);
+  }
+}
+
+/**
  * Lets the symbolic link `<out>/latest` point to a run folder, replacing an older link atomically.
  *
+ * @param name Of the link
  * @returns Whether it points there now; `false` where links are not allowed (Windows without the right to
  * make them) or where a real file or folder has the name
  */
-export async function pointLatest(out: string, folder: string): Promise<boolean> {
-  const temporary = join(out, `.latest.${crypto.randomUUID()}.tmp`);
+export async function pointLatest(
+  out: string,
+  folder: string,
+  name: string = "latest",
+): Promise<boolean> {
+  const temporary = join(out, `.${name}.${crypto.randomUUID()}.tmp`);
   try {
     // A relative target: the folder of all runs can be moved.
     await Deno.symlink(basename(folder), temporary, { type: "dir" });
-    await removable(join(out, "latest"));
-    await Deno.rename(temporary, join(out, "latest"));
+    await removable(join(out, name));
+    await Deno.rename(temporary, join(out, name));
     return true;
   } catch {
     await Deno.remove(temporary).catch(() => {}); // nothing depends on the link

@@ -70,7 +70,7 @@ function pad(text: string, width: number, { align }: Column): string {
 }
 
 /** Cuts text in its middle, where file names say least. */
-function shorten(text: string, width: number): string {
+export function shorten(text: string, width: number): string {
   if (text.length <= width) return text;
   const end = Math.floor((width - 1) / 2);
   return `${text.slice(0, width - 1 - end)}…${end > 0 ? text.slice(-end) : ""}`;

@@ -15,7 +15,7 @@ import {
   formatTimeLeft,
 } from "./lines.ts";
 import type { DownloadEvent, Phase, PhaseProgress, Reporter, Summary } from "./reporter.ts";
-import type { EpochRecord } from "./history.ts";
+import type { EpochRecord } from "../records/history.ts";
 import { printable, standardStream, styled, type TerminalStream } from "./terminal_stream.ts";
 
 /** Lines of a worker that are kept for the case that it fails. */
@@ -29,6 +29,8 @@ const PLAIN_INTERVAL_MS = 10_000;
 export interface TerminalReporterOptions {
   /** Show the workers' lines as they come. */
   verbose: boolean;
+  /** What each line and bar begins with, such as the name of one of several runs. */
+  label?: string;
   /** Where news and progress go; standard output unless given. */
   stream?: TerminalStream;
   /** Where warnings go; standard error unless given. */
@@ -44,6 +46,7 @@ export function terminalReporter(options: TerminalReporterOptions): Reporter {
 
 class TerminalReporter implements Reporter {
   readonly #verbose: boolean;
+  readonly #label: string;
   readonly #out: TerminalStream;
   readonly #error: TerminalStream;
   readonly #now: () => number;
@@ -57,8 +60,9 @@ class TerminalReporter implements Reporter {
   #downloadStart = 0;
   readonly #erase = () => this.#eraseBar();
 
-  constructor({ verbose, stream, errorStream, now }: TerminalReporterOptions) {
+  constructor({ verbose, label, stream, errorStream, now }: TerminalReporterOptions) {
     this.#verbose = verbose;
+    this.#label = label === undefined ? "" : `${printable(label)}  `;
     this.#out = stream ?? standardStream("stdout");
     this.#error = errorStream ?? standardStream("stderr");
     this.#now = now ?? (() => performance.now());
@@ -129,12 +133,12 @@ class TerminalReporter implements Reporter {
     if (this.#out.isTerminal || !this.#plainLineIsDue()) return;
     const { label, details } = this.#phaseState(phase, progress.done, phase.total, undefined);
     const left = (phase.total - progress.done) / this.#rate();
-    this.info([label, ...details, formatTimeLeft(left)].join("  "));
+    this.info([label.slice(this.#label.length), ...details, formatTimeLeft(left)].join("  "));
   }
 
   epochDone(record: EpochRecord, epochs: number, best: boolean): void {
     this.#endLive();
-    const width = this.#out.isTerminal ? this.#out.columns - 1 : Infinity;
+    const width = this.#out.isTerminal ? this.#out.columns - 1 - this.#label.length : Infinity;
     const line = epochLine(record, epochs, best, width);
     const head = epochLabel(record.epoch, epochs);
     const tail = best && line.endsWith("best") ? "best" : "";
@@ -147,7 +151,7 @@ class TerminalReporter implements Reporter {
 
   summary(summary: Summary): void {
     this.#endLive();
-    const { interrupted, bestEpoch, folder } = summary;
+    const { interrupted, bestEpoch, folder, report } = summary;
     const time = formatDuration(summary.seconds);
     const result = bestEpoch > 0
       ? `best validation accuracy ${
@@ -156,6 +160,7 @@ class TerminalReporter implements Reporter {
       : "no epoch was finished";
     this.#print(this.#out, `${interrupted ? "Interrupted after" : "Done in"} ${time}: ${result}`);
     this.info(`Run folder: ${folder}`);
+    if (report) this.info(`Report: ${report}`);
     if (interrupted) this.info(`Go on with: deno task train --resume ${folder}`);
   }
 
@@ -170,7 +175,9 @@ class TerminalReporter implements Reporter {
   }
 
   #print(stream: TerminalStream, text: string): void {
-    const print = () => stream.write(text + "\n");
+    const label = this.#label && styled(stream, "dim", this.#label);
+    const lines = label ? text.split("\n").map((line) => label + line).join("\n") : text;
+    const print = () => stream.write(lines + "\n");
     if (this.#bar) this.#bar.above(print);
     else print();
   }
@@ -202,7 +209,10 @@ class TerminalReporter implements Reporter {
     if (left !== undefined && done < total) details.push(formatTimeLeft(left));
     if (loss !== undefined) details.push(`loss ${formatLoss(loss)}`);
     return {
-      label: `${epochLabel(phase.epoch, phase.epochs)} ${phase.name}`,
+      label: this.#label +
+        (phase.name === "evaluate"
+          ? phase.name
+          : `${epochLabel(phase.epoch, phase.epochs)} ${phase.name}`),
       done,
       total,
       details,
@@ -224,7 +234,7 @@ class TerminalReporter implements Reporter {
         const seconds = (this.#now() - this.#downloadStart) / 1000;
         if (seconds > 0.5) details.push(`${formatBytes(done / seconds)}/s`);
         if (left !== undefined && done < total) details.push(formatTimeLeft(left));
-        return { label: printable(event.what), done, total, details };
+        return { label: this.#label + printable(event.what), done, total, details };
       },
     );
   }

@@ -204,9 +204,9 @@ export async function writeCheckpoint(
  */
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   try {
-    const info: CheckpointInfo = checkpointSchema.parse(
-      JSON.parse(await Deno.readTextFile(join(path, INFO_FILE))),
-    );
+    const json = JSON.parse(await Deno.readTextFile(join(path, INFO_FILE)));
+    refuseOtherVersion(json);
+    const info: CheckpointInfo = checkpointSchema.parse(json);
     const read = async (file: string) => {
       const bytes = await Deno.readFile(join(path, file));
       if (await sha256Of(bytes) !== info.sha256[file]) {
@@ -234,6 +234,18 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
       : messageOf(error);
     throw new UsageError(`Checkpoint ${path} can't be used: ${reason}; ${offer}`);
   }
+}
+
+/** A checkpoint of another version is whole, but not for this program. */
+function refuseOtherVersion(
+  json: { checkpointVersion?: unknown; lockstep?: unknown } | null,
+): void {
+  const version = json?.checkpointVersion;
+  if (typeof version !== "number" || version === CHECKPOINT_VERSION) return;
+  throw new Error(
+    `it is of version ${version}, written by Lockstep ${json?.lockstep}, and this Lockstep ` +
+      `(${LOCKSTEP_VERSION}) reads version ${CHECKPOINT_VERSION}: use the Lockstep that wrote it`,
+  );
 }
 
 /** Removes what a crash may have left in a checkpoints folder: folders that no link names. */

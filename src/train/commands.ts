@@ -27,17 +27,17 @@ export const epochOutcomeSchema = z.strictObject({
 /** Arguments of `validate`. */
 export const validateSchema = z.strictObject({ epoch: count });
 
-/** Answer to `validate`; a loss that left the numbers is `null`. */
+/** Answer to `validate`; the payload has the scores of each sample (see score_bytes.ts). */
 export const shardScoresSchema = z.strictObject({
-  lossSum: z.number().nullable(),
   weight: z.number(),
-  indices: z.array(count),
-  labels: z.array(count),
-  predictions: z.array(count),
-  confidences: z.array(z.number().nullable()),
+  /** Samples that were scored. */
+  count,
+  /** Classes per sample that are put in order. */
+  width: count,
   /** Metrics of the user's own; none where the worker has scored nothing. */
   metrics: z.array(z.strictObject({
-    values: z.array(measured),
+    /** Whether the payload has a value for each sample. */
+    valued: z.boolean(),
     sum: measured,
     count: measured,
   })),

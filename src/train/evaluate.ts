@@ -9,12 +9,8 @@ import { Loader } from "../data/loader.ts";
 import { scanPictures } from "../data/scan_pictures.ts";
 import { type TransformInput, transformsSchema } from "../data/transform_specs.ts";
 import { TransformPipeline } from "../data/transforms.ts";
-import {
-  type ClassAccuracy,
-  confusionMatrix,
-  overallAccuracy,
-  perClassAccuracy,
-} from "../metrics/confusion.ts";
+import { type ClassAccuracy, perClassAccuracy } from "../metrics/confusion.ts";
+import { type ClassificationReport, classificationReport } from "../metrics/report.ts";
 import { classesOf } from "../models/heads.ts";
 import type { DataFormat } from "../provision/dataset_catalogue.ts";
 import { scoreOnce } from "./scores.ts";
@@ -56,6 +52,8 @@ export interface Evaluation {
   readonly perClass: readonly ClassAccuracy[];
   /** Pictures by true class (row) and predicted class (column). */
   readonly confusion: readonly (readonly number[])[];
+  /** Precision, recall and F1 of each class and their means, top-5 accuracy, calibration. */
+  readonly report: ClassificationReport;
   /** Pictures that couldn't be read. */
   readonly skipped: readonly { readonly path: string; readonly reason: string }[];
 }
@@ -117,15 +115,16 @@ export async function evaluate(
     place: { rank: 0, worldSize: 1 },
     batchSize,
   });
-  const { indices, predictions } = scores;
-  const labels = indices.map((index) => samples[index].label);
-  const confusion = confusionMatrix(labels, predictions, classes.length);
+  const labels = scores.indices.map((index) => samples[index].label);
+  const report = classificationReport({ ...scores, labels }, classes);
+  const { accuracy, count, confusionMatrix: confusion } = report;
   return {
-    loss: scores.lossSum / scores.weight,
-    accuracy: overallAccuracy(confusion),
-    count: labels.length,
+    loss: scores.losses.reduce((sum, loss) => sum + loss, 0) / scores.weight,
+    accuracy,
+    count,
     perClass: perClassAccuracy(confusion, classes),
     confusion,
+    report,
     skipped: scores.skipped.map(({ path, reason }) => ({ path, reason })),
   };
 }

@@ -10,11 +10,24 @@ import { type Config, configSchema } from "../config/schema.ts";
 import { Loader } from "../data/loader.ts";
 import type { SharedPictures } from "../data/shared_pictures.ts";
 import type { PictureSet } from "../data/picture_set.ts";
+import { chooseSplit, scanClassFolders } from "../data/class_folders.ts";
 import { scanModule } from "../data/scan_module.ts";
 import { scanPictures } from "../data/scan_pictures.ts";
 import { TransformPipeline } from "../data/transforms.ts";
 import { benchmarkJobSchema } from "./bench_commands.ts";
 import type { FeatureCaches } from "./feature_cache.ts";
+
+const evaluationSchema = z.strictObject({
+  /** Which of the run's two sets. */
+  split: z.enum(["train", "val"]),
+  /** Names of the classes in the order of the model's outputs: labels are given by name. */
+  classes: z.array(z.string()),
+  /** A folder of classes below the root, in the place of the run's layout; the root itself when empty. */
+  folder: z.string().optional(),
+});
+
+/** Which pictures to evaluate. */
+export type EvaluationPictures = z.output<typeof evaluationSchema>;
 
 const jobSchema = z.strictObject({
   config: configSchema,
@@ -33,6 +46,8 @@ const jobSchema = z.strictObject({
   segment: z.strictObject({ path: z.string(), bytes: z.int().nonnegative() }).optional(),
   /** The workers measure instead of training. */
   benchmark: benchmarkJobSchema.optional(),
+  /** The pictures to evaluate, in a run that doesn't train. */
+  evaluation: evaluationSchema.optional(),
   /** Where the workers share decoded pictures, when they do. */
   cache: z.strictObject({ path: z.string(), bytes: z.int().nonnegative() }).optional(),
 });
@@ -70,6 +85,22 @@ export function scanData(
   const { module, format, trainFolder, valFolder, valFraction, maxPixels } = data;
   if (module) return scanModule(module, { seed, maxPixels, onThrown });
   return scanPictures(root, { format, trainFolder, valFolder, valFraction, maxPixels, seed });
+}
+
+/**
+ * Finds a job's pictures: those of its run, or those to evaluate in the place of the validation pictures.
+ *
+ * @param onThrown Called with what a data module's code throws while it makes a sample
+ */
+export async function scanJob(
+  { root, config, evaluation }: Job,
+  onThrown?: (thrown: unknown) => void,
+): Promise<PictureSet> {
+  if (!evaluation) return await scanData(root, config, onThrown);
+  const { folder, ...wanted } = evaluation;
+  return folder === undefined
+    ? chooseSplit(await scanData(root, config, onThrown), wanted)
+    : await scanClassFolders(root, folder, wanted.classes, config.data.maxPixels);
 }
 
 /**

@@ -6,7 +6,7 @@
 import { UsageError } from "../base/errors.ts";
 import { hashModule } from "../base/user_module.ts";
 import type { LayersModel, tf } from "../engine/tf.ts";
-import { MODEL_NAMES } from "../models/config.ts";
+import { MODEL_NAMES, type ModelName } from "../models/config.ts";
 import { type ArchitectureOptions, createModel } from "../models/create_model.ts";
 import { type CheckpointInfo, readCheckpoint } from "./checkpoint.ts";
 import { createUserModel } from "../models/user_model.ts";
@@ -32,7 +32,7 @@ export interface LoadCheckpointOptions {
 }
 
 /** The shape of a checkpoint's network. */
-function architectureIn({ model }: CheckpointInfo): ArchitectureOptions {
+export function architectureIn({ model }: Pick<CheckpointInfo, "model">): ArchitectureOptions {
   const { name: _, module: _module, moduleSha256: _sha256, inputSize: _size, ...shape } = model;
   return Object.fromEntries(
     Object.entries(shape).filter(([, value]) => value !== undefined),
@@ -62,43 +62,68 @@ export async function loadCheckpoint(
   { module }: LoadCheckpointOptions = {},
 ): Promise<LoadedCheckpoint> {
   const { info, model: tensors } = await readCheckpoint(path);
-  const model = info.model.module !== undefined
-    ? await userModelOf(path, info, module)
-    : namedModelOf(path, info);
+  const model = await buildModelOf(path, info, module);
   setState(model, tensors, path);
   return { model, classes: info.classes, info };
 }
 
-function namedModelOf(path: string, info: CheckpointInfo): tf.LayersModel {
-  const name = MODEL_NAMES.find((known) => known === info.model.name);
-  if (!name) {
-    throw new UsageError(
-      `Checkpoint ${path} is of the model "${info.model.name}", which this Lockstep doesn't know ` +
-        `(known are ${MODEL_NAMES.join(", ")}): update Lockstep`,
-    );
-  }
-  return createModel(name, architectureIn(info));
-}
-
-async function userModelOf(
+/**
+ * Builds the network of a checkpoint, with fresh weights.
+ *
+ * @param path The checkpoint, for messages
+ * @param module The module that makes it, where it is one of the user's own
+ * @throws {UsageError} when this Lockstep doesn't know it, or the module isn't the one that it was made with
+ */
+export async function buildModelOf(
   path: string,
-  { model }: CheckpointInfo,
+  info: Pick<CheckpointInfo, "model">,
   module: string | undefined,
 ): Promise<tf.LayersModel> {
+  const { model } = info;
+  if (model.module === undefined) {
+    return createModel(modelNameIn(info, path), architectureIn(info));
+  }
   if (module === undefined) {
     throw new UsageError(
       `Checkpoint ${path} is of a network that ${model.module} makes: if you trust that module, give its URL as ` +
         "loadCheckpoint's option module, which runs it",
     );
   }
-  const present = await hashModule("module", module);
-  if (present !== model.moduleSha256) {
-    throw new UsageError(
-      `Checkpoint ${path} was made with another version of ${module} (SHA-256 ${
-        model.moduleSha256?.slice(0, 12)
-      }, here it is ${present.slice(0, 12)}): bring back the file that it was trained with`,
-    );
-  }
+  checkModelModule(path, info, await hashModule("module", module));
   const { numClasses, inputSize = [null, null] } = model;
   return await createUserModel(module, { numClasses, inputSize, seed: 0 });
+}
+
+/**
+ * Makes sure that a network's module is the one that a checkpoint was made with.
+ *
+ * @param path The checkpoint, for messages
+ * @param sha256 Hash of the module that is here; nothing for a named architecture
+ * @throws {UsageError} naming both hashes
+ */
+export function checkModelModule(
+  path: string,
+  { model: { module, moduleSha256 } }: Pick<CheckpointInfo, "model">,
+  sha256: string | undefined,
+): void {
+  if (sha256 === moduleSha256) return;
+  const [saved, present] = [moduleSha256, sha256].map((hash) => hash?.slice(0, 12) ?? "of none");
+  throw new UsageError(
+    `Checkpoint ${path} was made with another version of ${module} (SHA-256 ${saved}, here it is ${present}): ` +
+      "bring back the file that it was trained with",
+  );
+}
+
+/**
+ * The architecture of a checkpoint.
+ *
+ * @throws {UsageError} when this Lockstep doesn't know it
+ */
+export function modelNameIn({ model }: Pick<CheckpointInfo, "model">, path: string): ModelName {
+  const name = MODEL_NAMES.find((known) => known === model.name);
+  if (name) return name;
+  throw new UsageError(
+    `Checkpoint ${path} is of the model "${model.name}", which this Lockstep doesn't know ` +
+      `(known are ${MODEL_NAMES.join(", ")}): update Lockstep`,
+  );
 }

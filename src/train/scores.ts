@@ -10,18 +10,32 @@ import type { Metric } from "../metrics/user_metrics.ts";
 import { type LossFunction, type LossName, lossPerSample, makeTargets } from "../optim/loss.ts";
 import { imagesTensor, type LabelledImages, targetTensors } from "./labelled_images.ts";
 
+/** Classes per picture that are put in order, where there are so many. */
+const MOST_RANKED = 5;
+
+/** The first classes of some pictures. */
+export interface Ranking {
+  /** Classes per picture. */
+  readonly width: number;
+  /** [n, width], the class with the highest logit first. */
+  readonly ranked: Int32Array;
+  /** [n, width], the probabilities that the model gives them. */
+  readonly probabilities: Float32Array;
+}
+
 /** What a model makes of some pictures in eval mode. */
-export interface Scores {
-  /** Sum of the samples' losses, each times its weight. */
-  readonly lossSum: number;
-  /** Sum of the samples' weights. */
+export interface Scores extends Ranking {
+  /** [n], each picture's loss times its weight. */
+  readonly losses: Float32Array;
+  /** Sum of the pictures' weights. */
   readonly weight: number;
-  /** The class with the highest logit for each picture. */
-  readonly predictions: Int32Array;
-  /** The probability that the model gives that class. */
-  readonly confidences: Float32Array;
   /** Metrics of the user's own, in their order. */
   readonly metrics?: readonly MetricPart[];
+}
+
+/** How many classes of each picture {@linkcode score} puts in order. */
+export function rankedOf(classes: number): number {
+  return Math.min(MOST_RANKED, classes);
 }
 
 /**
@@ -38,10 +52,7 @@ export function scoreOnce(model: tf.LayersModel, batch: LabelledImages): Scores 
   return readScores(scored, targets.weight);
 }
 
-/**
- * Sum of the losses, and for each picture the class with the highest logit and its probability; then what metrics of
- * the user's own give.
- */
+/** Each picture's loss, and its first classes with their probabilities; then what metrics of the user's own give. */
 export function score(
   logits: tf.Tensor2D,
   loss: LossName | LossFunction,
@@ -56,27 +67,51 @@ export function score(
     labels as tf.Tensor1D,
   );
   return [
-    tf.sum(losses),
-    tf.argMax(logits, 1),
-    tf.max(tf.softmax(logits), 1),
+    losses,
+    ...rank(logits, rankedOf(logits.shape[1])),
     ...metrics.map(({ values }) => values(logits, labels as tf.Tensor1D)),
   ];
 }
 
+/**
+ * The first classes of each row, by their logits (of equal ones the first), and their probabilities.
+ *
+ * @param logits float32 [n, classes], or log-probabilities
+ * @returns int32 [n, width] and float32 [n, width]
+ */
+export function rank(logits: tf.Tensor2D, width: number): [tf.Tensor2D, tf.Tensor2D] {
+  // Comparisons with NaN lead a sort astray.
+  const numbers = tf.where(tf.isNaN(logits), tf.fill(logits.shape, -Infinity), logits);
+  const { indices, values } = tf.topk(numbers as tf.Tensor2D, width);
+  // Not the first of the softmax: where it comes to 0, the order is lost.
+  const shares = tf.exp(tf.sub(values, tf.logSumExp(logits, 1, true)));
+  return [indices as tf.Tensor2D, tf.minimum(shares, 1) as tf.Tensor2D];
+}
+
 /** Reads what {@linkcode score} gave, and disposes of it. */
 export function readScores(
-  [lossSum, predictions, confidences, ...metrics]: tf.Tensor[],
+  [losses, ranked, probabilities, ...metrics]: tf.Tensor[],
   weight: number,
 ): Scores {
   const scores = {
-    lossSum: lossSum.dataSync()[0],
+    losses: losses.dataSync() as Float32Array,
     weight,
-    predictions: predictions.dataSync() as Int32Array,
-    confidences: confidences.dataSync() as Float32Array,
+    ...readRanking([ranked, probabilities]),
     ...(metrics.length > 0 ? { metrics: metrics.map(partOf) } : {}),
   };
-  tf.dispose([lossSum, predictions, confidences, ...metrics]);
+  tf.dispose([losses, ...metrics]);
   return scores;
+}
+
+/** Reads what {@linkcode rank} gave, and disposes of it. */
+export function readRanking([ranked, probabilities]: tf.Tensor[]): Ranking {
+  const ranking = {
+    width: ranked.shape[1]!,
+    ranked: ranked.dataSync() as Int32Array,
+    probabilities: probabilities.dataSync() as Float32Array,
+  };
+  tf.dispose([ranked, probabilities]);
+  return ranking;
 }
 
 /** Values [n], or sum and count [1, 2]. */

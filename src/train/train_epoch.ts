@@ -132,7 +132,9 @@ export async function trainEpoch(
       clock.lap("exchange");
       steps++;
     }
-    observer.onEnd?.(step, clock.next(), reduced);
+    clock.lap("update"); // what is left of the step where none was taken
+    const times = clock.next(); // also when nobody asks for them: the clock must go on
+    observer.onEnd?.(step, times, reduced);
     if (reduced.action === "stop") break;
   }
   return { steps, skipped };

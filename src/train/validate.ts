@@ -14,17 +14,20 @@ export type Scorer = Pick<Replica, "evaluate">;
 
 /** What a rank found in its share. */
 export interface ShardScores {
-  readonly lossSum: number;
   /** What the sum of the losses is divided by. */
   readonly weight: number;
-  /** Positions in the validation set. */
+  /** [n], positions in the validation set. */
   readonly indices: readonly number[];
-  /** True classes, in the order of `indices`. */
+  /** [n], true classes. */
   readonly labels: readonly number[];
-  /** Predicted classes, in the order of `indices`. */
-  readonly predictions: readonly number[];
-  /** Probabilities of the predicted classes, in the order of `indices`. */
-  readonly confidences: readonly number[];
+  /** [n], each sample's loss times its weight. */
+  readonly losses: readonly number[];
+  /** Classes per sample that are put in order; 0 without samples. */
+  readonly width: number;
+  /** [n, width], the most probable class first. */
+  readonly ranked: readonly number[];
+  /** [n, width], the probabilities of these classes. */
+  readonly probabilities: readonly number[];
   /** Metrics of the user's own, in their order. */
   readonly metrics: readonly MetricPart[];
   readonly skipped: readonly SkippedSample[];
@@ -56,12 +59,13 @@ export async function validateShard(
     epoch: 0,
     shuffle: false,
   });
-  let lossSum = 0;
   let weight = 0;
+  let width = 0;
   const indices: number[] = [];
   const labels: number[] = [];
-  const predictions: number[] = [];
-  const confidences: number[] = [];
+  const losses: number[] = [];
+  const ranked: number[] = [];
+  const probabilities: number[] = [];
   const skipped: SkippedSample[] = [];
   const metrics: MetricTotal[] = [];
   for await (const batch of loader.batches(plan, 0, { seed: 0, signal, reuse: true })) {
@@ -69,13 +73,14 @@ export async function validateShard(
     skipped.push(...batch.skipped);
     if (batch.labels.length === 0) continue;
     const scores = await scorer.evaluate(batch);
-    lossSum += scores.lossSum;
     weight += scores.weight;
+    width = scores.width;
     indices.push(...batch.indices);
     labels.push(...batch.labels);
-    predictions.push(...scores.predictions);
-    confidences.push(...scores.confidences);
+    losses.push(...scores.losses);
+    ranked.push(...scores.ranked);
+    probabilities.push(...scores.probabilities);
     addParts(metrics, scores.metrics ?? []);
   }
-  return { lossSum, weight, indices, labels, predictions, confidences, metrics, skipped };
+  return { weight, indices, labels, losses, width, ranked, probabilities, metrics, skipped };
 }

@@ -20,6 +20,9 @@ export interface Heartbeat {
   stop(): void;
 }
 
+/** Seconds that the coordinator's first sign of life may take: its process is watched by other means, too. */
+const FIRST_SIGN = 120;
+
 /** Begins to send signs of life and to watch the coordinator's. */
 export async function startHeartbeat(
   link: Link,
@@ -28,7 +31,10 @@ export async function startHeartbeat(
 ): Promise<Heartbeat> {
   const lost = new AbortController();
   const watch = new SilenceWatch((silentMs) => {
-    if (silentMs < 1000 * settings.lostAfter || lost.signal.aborted) return;
+    const limit = watch.everHeard || link.serverGone
+      ? settings.lostAfter
+      : Math.max(settings.lostAfter, FIRST_SIGN);
+    if (silentMs < 1000 * limit || lost.signal.aborted) return;
     const seconds = Math.round(silentMs / 1000);
     const what = link.serverGone
       ? `The nats-server at ${link.server} has been gone for ${seconds} s`

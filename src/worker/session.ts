@@ -10,13 +10,15 @@ import { SharedPictures } from "../data/shared_pictures.ts";
 import { openEngine } from "../engine/engine.ts";
 import { openExchange } from "../exchange/open_exchange.ts";
 import type { Command, Json, Outcome } from "../protocol/commands.ts";
+import type { MetricPart } from "../metrics/metric_parts.ts";
 import type { Link } from "../protocol/link.ts";
 import { featureCacheBytes } from "../config/schema.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { COMMANDS, epochSpanSchema, validateSchema } from "../train/commands.ts";
 import { FeatureCaches } from "../train/feature_cache.ts";
-import { type Job, makeLoaders, scanData, validationBatchSize } from "../train/job.ts";
+import { type Job, makeLoaders, scanJob, validationBatchSize } from "../train/job.ts";
 import { checkModules } from "../train/modules.ts";
+import { packScores } from "../train/score_bytes.ts";
 import { type Place, trainEpoch, type TrainingParts } from "../train/train_epoch.ts";
 import { validateShard } from "../train/validate.ts";
 import { verifyFeatures } from "../train/verify_features.ts";
@@ -77,7 +79,7 @@ export class Session {
     await openEngine({ threads: { intraOp: threads, interOp: threads }, verbose: job.verbose });
     await checkModules(job);
     // With its stack: the coordinator keeps a worker's last lines.
-    const folder = await scanData(job.root, config, (thrown) => console.error(thrown));
+    const folder = await scanJob(job, (thrown) => console.error(thrown));
     if (folder.fingerprint !== job.fingerprint) {
       throw new LockstepError(
         `The pictures in ${job.root} differ from those that the coordinator found (fingerprint ` +
@@ -127,7 +129,7 @@ export class Session {
         case COMMANDS.trainEpoch:
           return { result: await this.#trainEpoch(args) };
         case COMMANDS.validate:
-          return { result: await this.#validate(args) };
+          return await this.#validate(args);
         case COMMANDS.readState:
           return this.#readState();
         default:
@@ -156,7 +158,7 @@ export class Session {
     };
   }
 
-  async #validate(args: Json): Promise<Json> {
+  async #validate(args: Json): Promise<Outcome> {
     const { epoch } = validateSchema.parse(args);
     const { place, signal, heartbeat } = this.#options;
     const onStep = (step: number) => heartbeat.at(epoch, step);
@@ -165,21 +167,19 @@ export class Session {
       validateShard({ ...this.#validation, place }, onStep, signal)
     );
     const caches = this.#parts.replica.features?.caches;
-    return {
-      lossSum: finiteOrNull(scores.lossSum),
+    const result = {
       weight: scores.weight,
-      indices: [...scores.indices],
-      labels: [...scores.labels],
-      predictions: [...scores.predictions],
-      confidences: scores.confidences.map(finiteOrNull),
+      count: scores.indices.length,
+      width: scores.width,
       metrics: scores.metrics.map(({ values, sum, count }) => ({
-        values: values.map(finiteOrNull),
+        valued: values.length > 0,
         sum: finiteOrNull(sum),
         count: finiteOrNull(count),
       })),
       skipped: scores.skipped.map((sample) => ({ ...sample })),
       ...(caches ? { features: { ...caches.kept } } : {}),
     };
+    return { result, payload: packScores({ ...scores, values: valuesOf(scores.metrics) }) };
   }
 
   /** Takes over a state, of which features that are kept would know nothing. */
@@ -203,6 +203,11 @@ export class Session {
     const { bytes, part } = state.exportState(rank === 0);
     return { result: { model: part.model, shard: { ...part.shard } }, payload: bytes };
   }
+}
+
+/** What metrics of the user's own give for each sample. */
+function valuesOf(metrics: readonly MetricPart[]): (readonly number[])[] {
+  return metrics.map(({ values }) => values).filter((values) => values.length > 0);
 }
 
 /** JSON has no NaN and no infinity. */

@@ -38,6 +38,8 @@ Deno.test("ConfigInput has the keys and types of the schema", () => {
     exchange: true,
     nats: true,
     liveness: true,
+    dashboard: true,
+    loggers: true,
   };
   type Nested<Key extends "earlyStopping" | "ema" | "schedule" | "groups"> = Same<
     NonNullable<Sections["train"][Key]>,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { train } from "../../mod.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { makePictures } from "../support/pictures.ts";
-import { commandLineOf, isRunning } from "../support/processes.ts";
+import { commandLineOf, descendantsOf, isRunning } from "../support/processes.ts";
 import {
   lastState,
   newestRun,
@@ -14,28 +14,6 @@ import {
 } from "../support/tiny_run.ts";
 
 const MANY_EPOCHS = 300;
-
-/** Pids of the processes that a process started, and theirs. */
-async function descendantsOf(pid: number): Promise<number[]> {
-  const { stdout } = await new Deno.Command("sh", {
-    args: ["-c", 'for f in /proc/[0-9]*/stat; do cat "$f" 2>/dev/null; done'],
-  }).output();
-  const parents = new Map<number, number>();
-  for (const line of new TextDecoder().decode(stdout).split("\n")) {
-    const [, child, parent] = /^(\d+) \(.*\) \S (\d+)/.exec(line) ?? [];
-    if (child) parents.set(Number(child), Number(parent));
-  }
-  const found: number[] = [];
-  const visit = (ancestor: number) => {
-    for (const [child, parent] of parents) {
-      if (parent !== ancestor || found.includes(child)) continue;
-      found.push(child);
-      visit(child);
-    }
-  };
-  visit(pid);
-  return found;
-}
 
 async function seconds(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { train } from "../../mod.ts";
-import { readHistory } from "../../src/reports/history.ts";
+import { readHistory } from "../../src/records/history.ts";
 import { newestRun } from "../support/tiny_run.ts";
 import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { PROJECT_ROOT } from "../../scripts/files.ts";
-import { readHistory } from "../../src/reports/history.ts";
+import { readHistory } from "../../src/records/history.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand } from "../support/tiny_run.ts";
 

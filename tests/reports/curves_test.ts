@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Image } from "imagescript";
 import { curvesAsSvg, epochTicks, writeCurves } from "../../src/reports/curves.ts";
-import type { History } from "../../src/reports/history.ts";
+import type { History } from "../../src/records/history.ts";
 
 /** A history whose best epoch is `best`, with a training loss of NaN in epoch 3. */
 function historyOf(epochs: number, best: number): History {

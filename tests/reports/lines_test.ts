@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { EpochRecord } from "../../src/reports/history.ts";
+import type { EpochRecord } from "../../src/records/history.ts";
 import {
   barLine,
   epochLine,

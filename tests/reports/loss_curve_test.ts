@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Image } from "imagescript";
-import type { History } from "../../src/reports/history.ts";
+import type { History } from "../../src/records/history.ts";
 import { writeLossCurve } from "../../src/reports/loss_curve.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 

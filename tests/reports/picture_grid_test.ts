@@ -112,3 +112,22 @@ Deno.test("drawPictureGrid() refuses no pictures and bytes of another size", asy
   const broken = { ...tile(4, [0, 0, 0], ""), width: 5 };
   await assert.rejects(drawPictureGrid([broken], options), /5×4 has 60 bytes of RGB, but 48 came/);
 });
+
+Deno.test("drawPictureGrid() keeps line breaks of titles, and widens columns for them as far as it may", async () => {
+  const blue = [10, 20, 250];
+  const tiles = [tile(160, blue, "85% green-leafy-vegetables\n15% fruits"), tile(160, blue, "a")];
+  const heightOf = async (roomForTitles?: number) => {
+    const options = { columns: 1, heading: "", ...(roomForTitles ? { roomForTitles } : {}) };
+    const { width, height } = await drawPictureGrid(tiles, options);
+    return { width, height };
+  };
+  const narrow = await heightOf();
+  assert.equal(narrow.width, 160 + 32);
+  const wide = await heightOf(260);
+  assert.ok(wide.width > 200 && wide.width < 260 + 32, `width ${wide.width}`);
+  assert.equal(wide.height, narrow.height, "two lines of title either way");
+  assert.equal((await heightOf(170)).width, 170 + 32);
+  const image = await drawPictureGrid(tiles, { columns: 1, heading: "", roomForTitles: 260 });
+  const { left, right } = boxOf(image, same(blue));
+  assert.equal(left, image.width - 1 - right, "in the middle of the column");
+});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import type { EpochRecord } from "../../src/reports/history.ts";
+import type { EpochRecord } from "../../src/records/history.ts";
 import { terminalReporter } from "../../src/reports/terminal_reporter.ts";
 import { printable, type TerminalStream } from "../../src/reports/terminal_stream.ts";
 import { inPseudoTerminal, screenLines } from "./pseudo_terminal.ts";
@@ -181,12 +181,14 @@ Deno.test("terminalReporter() says how to go on when interrupted", () => {
     bestAccuracy: NaN,
     bestEpoch: 0,
     folder: "runs/a",
+    report: "runs/a/report.html",
     interrupted: true,
   });
   reporter.close();
   assert.deepEqual(written.out.split("\n"), [
     "Interrupted after 3.0 s: no epoch was finished",
     "Run folder: runs/a",
+    "Report: runs/a/report.html",
     "Go on with: deno task train --resume runs/a",
     "",
   ]);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { delay } from "../../src/base/async.ts";
 import { Liveness } from "../../src/coordinator/liveness.ts";
 import { Rendezvous } from "../../src/coordinator/rendezvous.ts";
 import { type SpawnedWorker, spawnWorkers, type WorkerGroup } from "../../src/coordinator/spawn.ts";
@@ -63,12 +64,17 @@ export async function startCoordinator(options: CoordinatorRigOptions): Promise<
   const welcome = { config: { greeting: "hello" }, ...(offer ? { payload: offer.transfer } : {}) };
   const joined = await rendezvous.gather(welcome);
   const warnings: string[] = [];
+  let heard = false;
+  link.subscribe(link.subjects.coordinatorHeartbeat, { heartbeat: () => heard = true });
   const liveness = await Liveness.open(link, rig.broker, rig.run, {
     workers: joined,
     spawned: workers,
     lostAfter,
+    joinTimeout: 60,
     onStraggler: (message) => warnings.push(message),
   });
+  // From here on everybody has heard everybody: what counts is how long ago.
+  while (!heard || joined.some(({ rank }) => !liveness.lastSign(rank))) await delay(20);
   const commands = await CommandClient.open(link, desk, options.count);
   stack.defer(() => {
     liveness.close();

@@ -21,3 +21,23 @@ export async function isRunning(pid: number): Promise<boolean> {
 export async function commandLineOf(pid: number): Promise<string> {
   return new TextDecoder().decode((await shell('cat "/proc/$1/cmdline"', String(pid))).stdout);
 }
+
+/** Pids of the processes that a process started, and theirs. */
+export async function descendantsOf(pid: number): Promise<number[]> {
+  const { stdout } = await shell('for f in /proc/[0-9]*/stat; do cat "$f" 2>/dev/null; done');
+  const parents = new Map<number, number>();
+  for (const line of new TextDecoder().decode(stdout).split("\n")) {
+    const [, child, parent] = /^(\d+) \(.*\) \S (\d+)/.exec(line) ?? [];
+    if (child) parents.set(Number(child), Number(parent));
+  }
+  const found: number[] = [];
+  const visit = (ancestor: number) => {
+    for (const [child, parent] of parents) {
+      if (parent !== ancestor || found.includes(child)) continue;
+      found.push(child);
+      visit(child);
+    }
+  };
+  visit(pid);
+  return found;
+}

@@ -173,7 +173,7 @@ const damages: [string, (folder: string) => Promise<void>, RegExp][] = [
       const info = JSON.parse(await Deno.readTextFile(file));
       await Deno.writeTextFile(file, JSON.stringify({ ...info, checkpointVersion: 99 }));
     },
-    /checkpoint\.json is not a Lockstep checkpoint: .*checkpointVersion/s,
+    /it is of version 99, written by Lockstep .* reads version 2: use the Lockstep that wrote it/s,
   ],
 ];
 

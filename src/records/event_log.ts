@@ -4,6 +4,8 @@
  * @module
  */
 import { join } from "node:path";
+import { z } from "zod";
+import { LineFile, linesOf, parseLine } from "./jsonl_file.ts";
 
 /** Name of the log in a run folder. */
 export const EVENTS_FILE = "events.jsonl";
@@ -13,12 +15,11 @@ export const EVENTS_FILE = "events.jsonl";
  * and a resumed run goes on in the same file.
  */
 export class EventLog implements Disposable {
-  readonly #file: Deno.FsFile;
-  #open = true;
+  readonly #file: LineFile;
 
   /** @param folder The run folder; its log is made when missing */
   constructor(folder: string) {
-    this.#file = Deno.openSync(join(folder, EVENTS_FILE), { append: true, create: true });
+    this.#file = new LineFile(join(folder, EVENTS_FILE));
   }
 
   /**
@@ -28,21 +29,31 @@ export class EventLog implements Disposable {
    * @param fields More about it; must be JSON-like and without the keys `time` and `type`
    */
   append(type: string, fields: Record<string, unknown> = {}): void {
-    if (!this.#open) return;
-    const line = JSON.stringify({ time: new Date().toISOString(), type, ...fields });
-    const bytes = new TextEncoder().encode(line + "\n");
-    for (let offset = 0; offset < bytes.length;) {
-      offset += this.#file.writeSync(bytes.subarray(offset));
-    }
+    this.#file.append(JSON.stringify({ time: new Date().toISOString(), type, ...fields }));
   }
 
   /** Closes the file; may be called more than once. */
   close(): void {
-    if (this.#open) this.#file.close();
-    this.#open = false;
+    this.#file.close();
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+const eventSchema = z.looseObject({ time: z.iso.datetime(), type: z.string() });
+
+/** A line of `events.jsonl`; its other fields are those of its type. */
+export type RunEvent = z.output<typeof eventSchema>;
+
+/** The event of a line, or `undefined` where it holds none. */
+export function parseEvent(line: string): RunEvent | undefined {
+  return eventSchema.safeParse(parseLine(line)).data;
+}
+
+/** The events of a run folder, oldest first; lines that hold none are left out. */
+export async function readEvents(folder: string): Promise<RunEvent[]> {
+  const bytes = await Deno.readFile(join(folder, EVENTS_FILE));
+  return [...linesOf(bytes)].flatMap(({ text }) => parseEvent(text) ?? []);
 }

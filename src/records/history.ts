@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { z } from "zod";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { writeFileAtomically } from "../base/paths.ts";
-import type { ClassAccuracy } from "../metrics/confusion.ts";
 
 /** Name of the history in a run folder. */
 export const HISTORY_FILE = "history.json";
@@ -19,7 +18,8 @@ const count = z.int().nonnegative();
 /** Metrics of the user's own by name. */
 const metrics = z.record(z.string(), measured).optional();
 
-const epochSchema = z.object({
+/** One epoch of a history, as it is written. */
+export const epochSchema = z.object({
   /** Counted from 1. */
   epoch: z.int().positive(),
   learningRate: z.number(),
@@ -129,7 +129,7 @@ export interface BestEpoch {
   /** Class names in the order of the labels. */
   classes?: string[];
   /** Accuracy and number of samples of each class. */
-  perClassAccuracy?: ClassAccuracy[];
+  perClassAccuracy?: { class: string; accuracy: number; count: number }[];
   /** Samples by true class (row) and predicted class (column). */
   confusionMatrix?: number[][];
 }

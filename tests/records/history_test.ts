@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
-import { type History, readHistory, writeHistory } from "../../src/reports/history.ts";
+import { type History, readHistory, writeHistory } from "../../src/records/history.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const HISTORY: History = {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { EventLog } from "../../src/reports/event_log.ts";
+import { EventLog } from "../../src/records/event_log.ts";
 
 Deno.test("EventLog appends one JSON object per line, also after it was opened again", async () => {
   const folder = await Deno.makeTempDir();

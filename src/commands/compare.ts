@@ -1,0 +1,171 @@
+/**
+ * `deno task compare`: the same recipe in several variants, and their accuracies in one picture.
+ *
+ * @module
+ */
+import { EXIT_FAILED, UsageError } from "../base/errors.ts";
+import type { CompareOptions, CompareResult, CompareRunOptions } from "../compare/compare.ts";
+import type { Override } from "../config/load.ts";
+import { defaultConfigPath } from "./default_config.ts";
+import {
+  type CommandHelp,
+  type Flags,
+  HELP_FLAG,
+  helpText,
+  parseFlags,
+  VERBOSE_FLAG,
+} from "./flags.ts";
+import { interruptible } from "./interruptible.ts";
+
+/** Flags of `compare`. */
+export const COMPARE_HELP: CommandHelp = {
+  name: "compare",
+  summary: "Train variants of a recipe, such as pretrained and from scratch, and compare them.",
+  flags: [
+    {
+      name: "config",
+      short: "c",
+      value: "FILE",
+      many: true,
+      help: "Recipe (default: configs/default.yaml); several are compared with each other",
+    },
+    {
+      name: "variants",
+      value: "V[,V…]",
+      help: "Of pretrained, finetune, extract and scratch (default: pretrained,scratch)",
+    },
+    {
+      name: "workers",
+      short: "w",
+      value: "N[,N…]",
+      help: "Worker processes of each run; several numbers are compared",
+    },
+    {
+      name: "set",
+      value: "[V:]KEY=VALUE",
+      many: true,
+      help: "Override a key of all variants, or of one: scratch:train.lr=0.05; repeatable",
+    },
+    { name: "repeats", value: "K", help: "Seeds per variant, for mean and spread (default: 1)" },
+    { name: "parallel", value: "N", help: "Runs that go on at the same time (default: 1)" },
+    {
+      name: "weights",
+      value: "W",
+      help: "pretrained[-v2] or a .pth/.safetensors file, for all but scratch",
+    },
+    { name: "seed", value: "S", help: "First seed (key: seed)" },
+    { name: "name", value: "NAME", help: "Part of the folder's name (default: the recipe's)" },
+    { name: "out", value: "DIR", help: "Folder that gets the comparison's folder (key: out)" },
+    {
+      name: "nats",
+      value: "URL",
+      help: "Use a running nats-server instead of starting one (key: nats.url)",
+    },
+    { name: "resume", value: "DIR", help: "Go on with a comparison that was interrupted" },
+    VERBOSE_FLAG,
+    HELP_FLAG,
+  ],
+  examples: [
+    "deno task compare --workers 2",
+    "deno task compare --variants finetune,extract,scratch --repeats 3",
+    "deno task compare --config configs/finetune-resnet18.yaml --config configs/finetune-alexnet.yaml",
+    "deno task compare --resume runs/latest-compare",
+  ],
+};
+
+/** Flags that may be given with `--resume`: they don't change what comes out. */
+const WITH_RESUME = ["resume", "parallel", "verbose"];
+
+/** Runs `compare` and returns the exit code: 1 when a variant failed. */
+export async function runCompare(args: string[]): Promise<number> {
+  const flags = parseFlags(COMPARE_HELP, args);
+  if (flags.on("help")) {
+    console.log(helpText(COMPARE_HELP));
+    return 0;
+  }
+  const parallel = flags.integer("parallel", 1) ?? 1;
+  const verbose = flags.on("verbose");
+  const work = flags.given("resume") ? resumed(flags) : await fresh(flags);
+  const { terminalCompareReporter } = await import("../reports/compare_reporter.ts");
+  const reporter = terminalCompareReporter({ verbose, parallel: parallel > 1 });
+  using signals = interruptible(() =>
+    reporter.warn("Stopping, with checkpoints where training has begun; again to stop at once")
+  );
+  const result = await work({ parallel, verbose, reporter, signal: signals.signal });
+  await print(result);
+  const { variants } = result.comparison;
+  const failed = variants.some(({ runs }) => runs.some(({ status }) => status !== "finished"));
+  return failed ? EXIT_FAILED : 0;
+}
+
+/** Begins, or goes on with, a comparison. */
+type Work = (options: CompareRunOptions) => Promise<CompareResult>;
+
+function resumed(flags: Flags): Work {
+  const changed = COMPARE_HELP.flags.filter(({ name }) =>
+    !WITH_RESUME.includes(name) && flags.given(name)
+  );
+  if (changed.length > 0) {
+    throw new UsageError(
+      `--resume goes on with the comparison's own settings, so --${
+        changed.map(({ name }) => name).join(", --")
+      } can't be given with it: leave it out, or start a new comparison`,
+    );
+  }
+  const folder = flags.text("resume")!;
+  return async (options) => {
+    const { resumeComparison } = await import("../compare/compare.ts");
+    return await resumeComparison(folder, options);
+  };
+}
+
+async function fresh(flags: Flags): Promise<Work> {
+  const { planVariants } = await import("../compare/variants.ts");
+  const { parseCounts } = await import("../bench/sizes.ts");
+  const given = flags.all("config");
+  const text = flags.text("workers");
+  const workers = text === undefined ? [] : parseCounts("workers", text);
+  const presets = flags.text("variants")?.split(",").map((name) => name.trim());
+  const variants = await planVariants({
+    configs: given.length > 0 ? given : [defaultConfigPath()],
+    ...(presets ? { presets } : {}),
+    workers: workers.length > 1 ? workers : [],
+    sets: flags.all("set"),
+    overrides: overridesOf(flags, workers),
+  });
+  const repeats = flags.integer("repeats", 1) ?? 1;
+  const name = flags.text("name");
+  const own: CompareOptions = { repeats, ...(name === undefined ? {} : { name }) };
+  return async (options) => {
+    const { compareVariants } = await import("../compare/compare.ts");
+    return await compareVariants(variants, { ...options, ...own });
+  };
+}
+
+/** Flags that stand for a config key of all variants. */
+function overridesOf(flags: Flags, workers: readonly number[]): Override[] {
+  const overrides: Override[] = [];
+  const add = (key: string, value: unknown) => {
+    if (value !== undefined) overrides.push({ key, value });
+  };
+  if (workers.length === 1) add("workers", workers[0]);
+  add("seed", flags.integer("seed", 0));
+  add("model.weights", flags.text("weights"));
+  add("out", flags.text("out"));
+  add("nats.url", flags.text("nats"));
+  return overrides;
+}
+
+async function print({ folder, comparison }: CompareResult): Promise<void> {
+  const { comparisonLines } = await import("../reports/comparison_table.ts");
+  const { printable, standardStream } = await import("../reports/terminal_stream.ts");
+  const { isTerminal, columns } = standardStream("stdout");
+  const lines = comparisonLines(comparison, isTerminal ? columns : Infinity);
+  console.log(["", ...lines, `Picture: ${folder}/comparison.png`].map(printable).join("\n"));
+  for (const { label, runs } of comparison.variants) {
+    for (const { seed, status, message } of runs) {
+      if (status === "finished") continue;
+      console.error(printable(`error: ${label}, seed ${seed}: ${message ?? status}`));
+    }
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * `deno task dashboard`: shows the runs of a folder in the browser, those that go on live.
+ *
+ * @module
+ */
+import { UsageError } from "../base/errors.ts";
+import { exists } from "../base/paths.ts";
+import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+
+/** Flags of `dashboard`. */
+export const DASHBOARD_HELP: CommandHelp = {
+  name: "dashboard",
+  summary: "Show runs in the browser, live where they go on, and compare them.",
+  flags: [
+    { name: "runs", value: "DIR", help: "Folder of the runs (default: runs)" },
+    {
+      name: "port",
+      short: "p",
+      value: "P",
+      help: "Port (default: 8470, or the next one that is free)",
+    },
+    {
+      name: "host",
+      value: "H",
+      help: "Address to listen at (default: 127.0.0.1); another one asks for a token",
+    },
+    HELP_FLAG,
+  ],
+  examples: ["deno task dashboard", "deno task dashboard --runs /data/runs --port 9000"],
+};
+
+/** Runs `dashboard` until it is interrupted, and returns the exit code. */
+export async function runDashboard(args: string[]): Promise<number> {
+  const flags = parseFlags(DASHBOARD_HELP, args);
+  if (flags.on("help")) {
+    console.log(helpText(DASHBOARD_HELP));
+    return 0;
+  }
+  const folder = flags.text("runs") ?? "runs";
+  if (!await exists(folder)) {
+    throw new UsageError(
+      `There is no folder ${folder}: train something first, or name the folder of your runs with --runs`,
+    );
+  }
+  const port = flags.integer("port", 0);
+  const host = flags.text("host");
+  const { Dashboard } = await import("../dashboard/server.ts");
+  const stopped = Promise.withResolvers<void>();
+  const stop = () => stopped.resolve();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, stop);
+  await using dashboard = new Dashboard({
+    folder,
+    ...(host === undefined ? {} : { host }),
+    ...(port === undefined ? {} : { port }),
+    onError: (error) => console.error(error),
+  });
+  console.log(`Dashboard of ${folder}: ${dashboard.url} (Ctrl-C ends it)`);
+  await Promise.race([stopped.promise, dashboard.finished]);
+  return 0;
+}

@@ -1,0 +1,115 @@
+/**
+ * `deno task evaluate`: measures a trained model on all pictures of a set.
+ *
+ * @module
+ */
+import { UsageError } from "../base/errors.ts";
+import {
+  type CommandHelp,
+  type Flags,
+  HELP_FLAG,
+  helpText,
+  parseFlags,
+  VERBOSE_FLAG,
+} from "./flags.ts";
+import { interruptible } from "./interruptible.ts";
+
+/** Flags of `evaluate`. */
+export const EVALUATE_HELP: CommandHelp = {
+  name: "evaluate",
+  summary:
+    "Measure a trained model on all pictures of a set, over one or more workers: loss, accuracy, precision and\n" +
+    "recall per class, confusion matrix, calibration, and the worst mistakes as a picture.",
+  flags: [
+    {
+      name: "run",
+      short: "r",
+      value: "DIR",
+      help: "The run, such as runs/latest: its best weights",
+    },
+    {
+      name: "checkpoint",
+      value: "PATH",
+      help:
+        "Another checkpoint's folder, or a file of weights (of --run, when it doesn't describe itself)",
+    },
+    {
+      name: "data",
+      value: "DIR",
+      help: "Other pictures than the run's: folders named as its classes",
+    },
+    { name: "split", value: "val|train", help: "Which of the two sets (default: val)" },
+    { name: "workers", short: "w", value: "N", help: "Worker processes (default: as the run had)" },
+    {
+      name: "out",
+      value: "DIR",
+      help: "Folder for the files (default: evaluation in the run's folder)",
+    },
+    { name: "json", help: "Print evaluation.json instead of tables" },
+    VERBOSE_FLAG,
+    HELP_FLAG,
+  ],
+  examples: [
+    "deno task evaluate --run runs/latest",
+    "deno task evaluate --run runs/latest --data photos/test --workers 4",
+    "deno task evaluate --run runs/latest --checkpoint runs/latest/checkpoints/last --split train",
+  ],
+};
+
+/** Runs `evaluate` and returns the exit code. */
+export async function runEvaluate(args: string[]): Promise<number> {
+  const flags = parseFlags(EVALUATE_HELP, args);
+  if (flags.on("help")) {
+    console.log(helpText(EVALUATE_HELP));
+    return 0;
+  }
+  const request = {
+    ...given("run", flags.text("run")),
+    ...given("checkpoint", flags.text("checkpoint")),
+    ...given("data", flags.text("data")),
+    ...given("split", splitOf(flags)),
+    ...given("workers", flags.integer("workers", 1)),
+  };
+  const { evaluateRun } = await import("../coordinator/evaluate_run.ts");
+  const { evaluationAsJson } = await import("../reports/evaluation_file.ts");
+  const { evaluationLines } = await import("../reports/evaluation_lines.ts");
+  const { terminalReporter } = await import("../reports/terminal_reporter.ts");
+  const { standardStream } = await import("../reports/terminal_stream.ts");
+  const verbose = flags.on("verbose");
+  const json = flags.on("json");
+  const out = standardStream("stdout");
+  const stream = json ? standardStream("stderr") : out;
+  const reporter = terminalReporter({ verbose, stream });
+  using signals = interruptible(() => reporter.warn("Stopping; again to stop at once"));
+  try {
+    const { folder, record } = await evaluateRun(request, {
+      ...given("out", flags.text("out")),
+      reporter,
+      verbose,
+      signal: signals.signal,
+    });
+    reporter.close();
+    if (json) {
+      out.write(evaluationAsJson(record) + "\n");
+      return 0;
+    }
+    const lines = evaluationLines(record, out.isTerminal ? out.columns : Infinity);
+    out.write([...lines, "", `Evaluation: ${folder}`].join("\n") + "\n");
+    return 0;
+  } finally {
+    reporter.close();
+  }
+}
+
+function splitOf(flags: Flags): "val" | "train" | undefined {
+  const split = flags.text("split");
+  if (split === undefined || split === "val" || split === "train") return split;
+  throw new UsageError(
+    `--split is ${split}: give val or train; another folder of pictures is named with --data`,
+  );
+}
+
+/** A property that is left out when it has no value. */
+function given<Key extends string, Value>(key: Key, value: Value | undefined) {
+  return (value === undefined ? {} : { [key]: value }) as { [K in Key]?: Value };
+}

@@ -1,0 +1,110 @@
+/**
+ * `deno task predict`: what a trained model makes of pictures.
+ *
+ * @module
+ */
+import { EXIT_FAILED, UsageError } from "../base/errors.ts";
+import {
+  type CommandHelp,
+  type Flags,
+  HELP_FLAG,
+  helpText,
+  parseFlags,
+  VERBOSE_FLAG,
+} from "./flags.ts";
+import { interruptible } from "./interruptible.ts";
+
+const DEFAULT_TOP = 5;
+
+/** Flags of `predict`. */
+export const PREDICT_HELP: CommandHelp = {
+  name: "predict",
+  summary: "Classify pictures with a trained model, one after the other as they are read.",
+  positional: "FILE|FOLDER|PATTERN|URL|- ...",
+  flags: [
+    {
+      name: "run",
+      short: "r",
+      value: "DIR",
+      help: "The run, such as runs/latest: its best weights",
+    },
+    {
+      name: "checkpoint",
+      value: "PATH",
+      help:
+        "Another checkpoint's folder, or a file of weights (of --run, when it doesn't describe itself)",
+    },
+    { name: "top", short: "k", value: "K", help: `Classes per picture (default: ${DEFAULT_TOP})` },
+    { name: "json", help: "Print a JSON object per line instead of a table" },
+    { name: "csv", help: "Print CSV instead of a table" },
+    { name: "grid", value: "FILE", help: "Draw the pictures with their classes as one PNG" },
+    {
+      name: "explain",
+      value: "DIR",
+      help: "Draw for each picture where the model sees its class (Grad-CAM), a PNG each in DIR",
+    },
+    {
+      name: "timeout",
+      value: "SECONDS",
+      help: "Longest time for fetching a picture (default: 30)",
+    },
+    { name: "max-size", value: "MB", help: "Largest picture that is fetched (default: 50)" },
+    VERBOSE_FLAG,
+    HELP_FLAG,
+  ],
+  examples: [
+    "deno task predict --run runs/latest photo.jpg",
+    "deno task predict --run runs/latest 'photos/**/*.jpg' --top 3 --csv > predictions.csv",
+    "deno task predict --run runs/latest photos --explain maps --grid grid.png",
+  ],
+};
+
+/** Runs `predict` and returns the exit code: 1 when a picture couldn't be read. */
+export async function runPredict(args: string[]): Promise<number> {
+  const flags = parseFlags(PREDICT_HELP, args);
+  if (flags.on("help")) {
+    console.log(helpText(PREDICT_HELP));
+    return 0;
+  }
+  const format = formatOf(flags);
+  const [run, checkpoint] = [flags.text("run"), flags.text("checkpoint")];
+  const [grid, explain] = [flags.text("grid"), flags.text("explain")];
+  const [seconds, megabytes] = [flags.integer("timeout", 1), flags.integer("max-size", 1)];
+  const top = flags.integer("top", 1) ?? DEFAULT_TOP;
+  const { predictPictures } = await import("../coordinator/predict_pictures.ts");
+  const { terminalReporter } = await import("../reports/terminal_reporter.ts");
+  const { standardStream } = await import("../reports/terminal_stream.ts");
+  const verbose = flags.on("verbose");
+  const out = standardStream("stdout");
+  const reporter = terminalReporter({ verbose, stream: standardStream("stderr") });
+  using signals = interruptible(() => reporter.warn("Stopping; again to stop at once"));
+  try {
+    const { unread } = await predictPictures({
+      pictures: flags.positional,
+      top,
+      format,
+      width: out.isTerminal ? out.columns : Infinity,
+      ...(run === undefined ? {} : { run }),
+      ...(checkpoint === undefined ? {} : { checkpoint }),
+      ...(grid === undefined ? {} : { grid }),
+      ...(explain === undefined ? {} : { explain }),
+      ...(seconds === undefined ? {} : { timeoutMs: 1000 * seconds }),
+      ...(megabytes === undefined ? {} : { maxBytes: 1e6 * megabytes }),
+    }, {
+      print: (line) => out.write(line + "\n"),
+      reporter,
+      verbose,
+      signal: signals.signal,
+    });
+    return unread > 0 ? EXIT_FAILED : 0;
+  } finally {
+    reporter.close();
+  }
+}
+
+function formatOf(flags: Flags): "table" | "json" | "csv" {
+  const [json, csv] = [flags.on("json"), flags.on("csv")];
+  if (json && csv) throw new UsageError("--json and --csv exclude each other: give one of them");
+  if (json) return "json";
+  return csv ? "csv" : "table";
+}

@@ -1,0 +1,50 @@
+/**
+ * `deno task report`: makes the reports of runs again, from their files.
+ *
+ * @module
+ */
+import { dirname, join } from "node:path";
+import { UsageError } from "../base/errors.ts";
+import { exists } from "../base/paths.ts";
+import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+
+const NEWEST = "runs/latest";
+
+/** Flags of `report`. */
+export const REPORT_HELP: CommandHelp = {
+  name: "report",
+  summary:
+    "Write report.html anew into run folders, from their files; the newest run's unless named.",
+  positional: "[RUN…]",
+  flags: [HELP_FLAG],
+  examples: ["deno task report", "deno task report runs/20261123-165456-food-groups"],
+};
+
+/** Runs `report` and returns the exit code. */
+export async function runReport(args: string[]): Promise<number> {
+  const flags = parseFlags(REPORT_HELP, args);
+  if (flags.on("help")) {
+    console.log(helpText(REPORT_HELP));
+    return 0;
+  }
+  const named = flags.positional.length > 0 ? flags.positional : [NEWEST];
+  const folders: string[] = [];
+  for (const folder of named) folders.push(await runFolder(folder));
+  const { writeReport } = await import("../reports/report/report.ts");
+  for (const folder of folders) console.log(`Report: ${await writeReport(folder)}`);
+  return 0;
+}
+
+/** The folder of a run; `runs/latest` becomes the run's own. */
+async function runFolder(folder: string): Promise<string> {
+  const isRun = await exists(join(folder, "config.yaml")) ||
+    await exists(join(folder, "history.json"));
+  if (!isRun) {
+    throw new UsageError(
+      `${folder} is not a run folder, it has neither config.yaml nor history.json: ` +
+        `name one such as ${NEWEST}`,
+    );
+  }
+  const { isSymlink } = await Deno.lstat(folder);
+  return isSymlink ? join(dirname(folder), await Deno.readLink(folder)) : folder;
+}

@@ -1,0 +1,122 @@
+/**
+ * `deno task show-batch`: what the augmentation makes of the data, as a picture.
+ *
+ * @module
+ */
+import { join, resolve } from "node:path";
+import { UsageError } from "../base/errors.ts";
+import type { Override } from "../config/load.ts";
+import { defaultConfigPath } from "./default_config.ts";
+import {
+  type CommandHelp,
+  type Flags,
+  HELP_FLAG,
+  helpText,
+  parseFlags,
+  VERBOSE_FLAG,
+} from "./flags.ts";
+
+/** Flags of `show-batch`. */
+export const SHOW_BATCH_HELP: CommandHelp = {
+  name: "show-batch",
+  summary: "Show as a picture what the augmentation makes of the data: what training would get.",
+  flags: [
+    {
+      name: "config",
+      short: "c",
+      value: "FILE",
+      help: "Recipe whose data to show (default: configs/default.yaml)",
+    },
+    { name: "set", value: "KEY=VALUE", many: true, help: "Override a key; repeatable" },
+    { name: "seed", value: "S", help: "Seed of everything random (key: seed)" },
+    { name: "epoch", value: "E", help: "Epoch of the pictures (default: 1)" },
+    { name: "count", value: "N", help: "Pictures (default: 16; with --compare-epochs 4)" },
+    { name: "columns", value: "C", help: "Pictures per row (default: 4, or a square)" },
+    {
+      name: "compare-epochs",
+      value: "K",
+      help: "Show each picture as it is, then as K epochs get it",
+    },
+    { name: "val", help: "Show validation pictures" },
+    { name: "out", value: "FILE", help: "PNG file (default: show-batch.png in the key out)" },
+    VERBOSE_FLAG,
+    HELP_FLAG,
+  ],
+  examples: [
+    "deno task show-batch",
+    "deno task show-batch --compare-epochs 5 --count 3",
+    "deno task show-batch --set 'data.mix=[{CutMix: 1}]' --out mixed.png",
+  ],
+};
+
+/** More pictures would make a file that few programs open. */
+const MOST = 400;
+const COUNT = 16;
+const COMPARED_COUNT = 4;
+
+/** Runs `show-batch` and returns the exit code. */
+export async function runShowBatch(args: string[]): Promise<number> {
+  const flags = parseFlags(SHOW_BATCH_HELP, args);
+  if (flags.on("help")) {
+    console.log(helpText(SHOW_BATCH_HELP));
+    return 0;
+  }
+  const shown = shownBy(flags);
+  const { loadConfig, parseOverride } = await import("../config/load.ts");
+  const seed = flags.integer("seed", 0);
+  const overrides: Override[] = [
+    ...flags.all("set").map(parseOverride),
+    ...(seed === undefined ? [] : [{ key: "seed", value: seed }]),
+  ];
+  const config = await loadConfig(flags.text("config") ?? defaultConfigPath(), overrides);
+  const path = resolve(pngPath(flags) ?? join(config.out, "show-batch.png"));
+  const { showBatch } = await import("../coordinator/show_batch.ts");
+  const { terminalReporter } = await import("../reports/terminal_reporter.ts");
+  const verbose = flags.on("verbose");
+  const reporter = terminalReporter({ verbose });
+  try {
+    await showBatch(config, path, { ...shown, reporter, verbose });
+  } finally {
+    reporter.close();
+  }
+  console.log(path);
+  return 0;
+}
+
+/** @throws {UsageError} for flags that contradict each other, or ask for too much */
+function shownBy(flags: Flags) {
+  const compareEpochs = flags.integer("compare-epochs", 1);
+  const columns = flags.integer("columns", 1);
+  const val = flags.on("val");
+  const inVain = ["epoch", "compare-epochs"].find((name) => val && flags.given(name));
+  if (inVain) {
+    throw new UsageError(
+      `--${inVain} is given with --val, but validation pictures are the same in each epoch: leave one out`,
+    );
+  }
+  if (compareEpochs !== undefined && columns !== undefined) {
+    throw new UsageError(
+      "--columns is given with --compare-epochs, which has a column for each epoch: leave one out",
+    );
+  }
+  const count = flags.integer("count", 1) ??
+    (compareEpochs === undefined ? COUNT : COMPARED_COUNT);
+  const tiles = count * (compareEpochs === undefined ? 1 : compareEpochs + 1);
+  if (tiles > MOST) {
+    throw new UsageError(`${tiles} pictures are asked for, but at most ${MOST} can be shown`);
+  }
+  return {
+    epoch: flags.integer("epoch", 1) ?? 1,
+    count,
+    val,
+    ...(columns === undefined ? {} : { columns }),
+    ...(compareEpochs === undefined ? {} : { compareEpochs }),
+  };
+}
+
+/** @throws {UsageError} when the file would have the name of something else than a PNG */
+function pngPath(flags: Flags): string | undefined {
+  const path = flags.text("out");
+  if (path === undefined || path.toLowerCase().endsWith(".png")) return path;
+  throw new UsageError(`--out is ${path}: name a file that ends in .png`);
+}

@@ -1,0 +1,305 @@
+/**
+ * The life of a comparison: a plan of runs, each trained in a process of its own, and what they brought.
+ *
+ * The folder's `comparison.json` is the plan and the result at the same time; what a run has reached is read from
+ * the run's own folder, so that a comparison goes on wherever it stopped.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { UsageError } from "../base/errors.ts";
+import { exists } from "../base/paths.ts";
+import { Slots } from "../base/slots.ts";
+import type { Config } from "../config/schema.ts";
+import {
+  type ComparedRun,
+  type ComparedVariant,
+  type Comparison,
+  readComparison,
+  summarizeRun,
+  writeComparison,
+} from "../reports/comparison.ts";
+import { writeComparisonPlot } from "../reports/comparison_plot.ts";
+import {
+  type CompareReporter,
+  runLabel,
+  type RunPlace,
+  silentCompareReporter,
+} from "../reports/compare_reporter.ts";
+import { HISTORY_FILE, readHistory } from "../records/history.ts";
+import { formatDuration } from "../reports/lines.ts";
+import { createRunFolder, pointLatest } from "../reports/run_folder.ts";
+import { runMemberProcess } from "./member_process.ts";
+import { differencesOf, slug, type Variant } from "./variants.ts";
+
+/** How to go about a comparison. */
+export interface CompareRunOptions {
+  /** Runs that go on at the same time; 1 unless given. */
+  readonly parallel?: number;
+  /** Listens; silent unless given. */
+  readonly reporter?: CompareReporter;
+  /** Pass on all that the runs say. */
+  readonly verbose?: boolean;
+  /** Ends the runs at their next step, with checkpoints. */
+  readonly signal?: AbortSignal;
+}
+
+/** How to compare. */
+export interface CompareOptions extends CompareRunOptions {
+  /** Part of the folder's name; that of the first variant's config unless given. */
+  readonly name?: string;
+  /** Folder that gets the comparison's folder; that of the first variant's config unless given. */
+  readonly out?: string;
+  /** Seeds per variant, from that of its config on; 1 unless given. */
+  readonly repeats?: number;
+}
+
+/** What a comparison leaves. */
+export interface CompareResult {
+  /** The comparison's folder. */
+  readonly folder: string;
+  /** What the variants brought, as in `comparison.json`. Runs may have failed: see their `status`. */
+  readonly comparison: Comparison;
+}
+
+/** Name of the link to the newest comparison. */
+const LATEST = "latest-compare";
+/** Longest name of a run. */
+const LONGEST_NAME = 80;
+
+/**
+ * Trains all variants with all seeds, one after the other or some at the same time.
+ *
+ * @throws {UsageError} when there is nothing to compare, or the folder can't be made
+ * @throws {InterruptedError} (or the signal's other reason) after an orderly stop; {@linkcode resumeComparison} goes on
+ */
+export async function compareVariants(
+  variants: readonly Variant[],
+  options: CompareOptions = {},
+): Promise<CompareResult> {
+  const [first] = variants;
+  if (!first) throw new UsageError("There is nothing to compare: give at least one variant");
+  const { name = first.config.name, out = first.config.out, repeats = 1 } = options;
+  if (!Number.isSafeInteger(repeats) || repeats < 1) {
+    throw new UsageError(`repeats is ${repeats}: give a whole number of at least 1`);
+  }
+  checkParallel(variants.map(({ config }) => config), options.parallel);
+  const folder = await createRunFolder(out, `compare-${slug(name)}`);
+  const differences = differencesOf(variants.map(({ config }) => config));
+  const comparison: Comparison = {
+    comparisonVersion: 1,
+    name,
+    created: new Date().toISOString(),
+    variants: variants.map(({ id, label, config }, index) => ({
+      id,
+      label,
+      config,
+      differences: differences[index],
+      runs: Array.from({ length: repeats }, (_, repeat) => plannedRun(id, config, repeat, repeats)),
+    })),
+  };
+  await writeComparison(folder, comparison);
+  await pointLatest(out, folder, LATEST);
+  return await runAll({ folder, comparison }, options);
+}
+
+/**
+ * Goes on with a comparison: what is finished stays, what was begun goes on from its last checkpoint, and what failed
+ * is tried again.
+ *
+ * @param folder The comparison's folder
+ * @throws {UsageError} when it is none, or another process is at work on it
+ */
+export async function resumeComparison(
+  folder: string,
+  options: CompareRunOptions = {},
+): Promise<CompareResult> {
+  const comparison = await readComparison(folder);
+  checkParallel(comparison.variants.map(({ config }) => config), options.parallel);
+  return await runAll({ folder, comparison }, options);
+}
+
+function plannedRun(id: string, config: Config, repeat: number, repeats: number): ComparedRun {
+  const seed = config.seed + repeat;
+  const folder = repeats > 1 ? `${id}-seed-${seed}` : id;
+  return { seed, folder, status: "waiting", epochs: [] };
+}
+
+/** Brokers of several runs can't have the same port. */
+function checkParallel(configs: readonly Config[], parallel = 1): void {
+  const port = configs.find(({ nats }) => nats.port !== undefined)?.nats.port;
+  if (!Number.isSafeInteger(parallel) || parallel < 1) {
+    throw new UsageError(`parallel is ${parallel}: give a whole number of at least 1`);
+  }
+  if (parallel === 1 || port === undefined) return;
+  throw new UsageError(
+    `nats.port is ${port}, but ${parallel} runs are to go on at the same time, each with a broker of its own: ` +
+      "leave nats.port unset, or the runs one after the other",
+  );
+}
+
+/** A run and where it stands. */
+interface Member {
+  readonly variant: ComparedVariant;
+  readonly run: ComparedRun;
+  readonly place: RunPlace;
+}
+
+async function runAll(
+  { folder, comparison }: CompareResult,
+  { parallel = 1, reporter = silentCompareReporter(), verbose = false, signal }: CompareRunOptions,
+): Promise<CompareResult> {
+  using _lock = await lockComparison(folder);
+  const members = membersOf(comparison);
+  for (const { run, variant } of members) {
+    if (run.status !== "finished") await refresh(folder, run, variant.config);
+  }
+  reporter.info(`Comparison folder: ${folder}`);
+  const record = recorder(folder, comparison);
+  const slots = new Slots(parallel);
+  const open = members.filter(({ run }) => run.status !== "finished");
+  const results = await Promise.allSettled(
+    open.map((member) =>
+      slots.run(async () => {
+        if (signal?.aborted) return;
+        await runOne(folder, member, record, { reporter, verbose, signal });
+      })
+    ),
+  );
+  await record();
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+  const unfinished = members.filter(({ run }) => run.status !== "finished").length;
+  if (unfinished > 0) {
+    reporter.info(
+      `${unfinished} of ${members.length} runs are not finished; go on with: ` +
+        `deno task compare --resume ${folder}`,
+    );
+    signal?.throwIfAborted();
+  }
+  warnOfOtherData(comparison, reporter);
+  return { folder, comparison };
+}
+
+/** All runs in their order: each seed's variants together, so that there is something to compare early. */
+function membersOf({ variants }: Comparison): Member[] {
+  const repeats = Math.max(...variants.map(({ runs }) => runs.length));
+  const all = Array.from(
+    { length: repeats },
+    (_, repeat) =>
+      variants.flatMap((variant) =>
+        variant.runs[repeat] ? [{ variant, run: variant.runs[repeat] }] : []
+      ),
+  ).flat();
+  return all.map(({ variant, run }, index) => ({
+    variant,
+    run,
+    place: {
+      label: variant.label,
+      seed: run.seed,
+      number: index + 1,
+      of: all.length,
+      repeated: repeats > 1,
+    },
+  }));
+}
+
+/** Trains a run, or what is left of it. */
+async function runOne(
+  folder: string,
+  { variant, run, place }: Member,
+  record: () => Promise<void>,
+  { reporter, verbose, signal }:
+    & Required<Pick<CompareRunOptions, "reporter" | "verbose">>
+    & CompareRunOptions,
+): Promise<void> {
+  const path = join(folder, run.folder);
+  const resume = await exists(join(path, "checkpoints", "last"));
+  const { epochs } = variant.config.train;
+  const name = runLabel(place);
+  reporter.info(resume ? `${name}: goes on after epoch ${run.epochs.length} of ${epochs}` : name);
+  run.status = "running";
+  delete run.message;
+  await record();
+  const told = reporter.run(place);
+  try {
+    const config = memberConfig(variant, run, folder);
+    const { status, message } = await runMemberProcess(
+      { config, folder: path, resume, verbose },
+      told,
+      signal,
+    );
+    run.status = status === "interrupted" && !signal?.aborted ? "failed" : status;
+    if (message !== undefined) run.message = message;
+  } finally {
+    told.close();
+  }
+  const { status, message } = run;
+  await refresh(folder, run, variant.config);
+  await record();
+  const { bestAccuracy, bestEpoch, seconds } = summarizeRun(run);
+  if (status === "failed") reporter.warn(`${name} failed: ${message}`);
+  else if (run.status === "finished") {
+    reporter.info(
+      `${name}: best validation accuracy ${bestAccuracy.toFixed(3)} in epoch ${bestEpoch}, ` +
+        formatDuration(seconds),
+    );
+  }
+}
+
+function memberConfig({ config, id }: ComparedVariant, { seed }: ComparedRun, out: string): Config {
+  return { ...config, seed, out, name: `${config.name}-${id}`.slice(0, LONGEST_NAME) };
+}
+
+/** Takes over what a run's own folder says: it may know of more than was put on record here. */
+async function refresh(folder: string, run: ComparedRun, config: Config): Promise<void> {
+  const path = join(folder, run.folder);
+  if (await exists(join(path, HISTORY_FILE))) {
+    try {
+      run.epochs = (await readHistory(path)).epochs;
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error; // going on with the run will name what is wrong
+    }
+  }
+  if (run.epochs.length >= config.train.epochs) {
+    run.status = "finished";
+    delete run.message;
+  } else if (run.status === "running") run.status = "interrupted";
+}
+
+/** Writes all files of the comparison; calls wait for each other, since runs may end at the same time. */
+function recorder(folder: string, comparison: Comparison): () => Promise<void> {
+  let last = Promise.resolve();
+  return () =>
+    last = last.then(async () => {
+      await writeComparison(folder, comparison);
+      await writeComparisonPlot(folder, comparison);
+    });
+}
+
+/**
+ * Sees to it that only one process works on a comparison.
+ *
+ * @throws {UsageError} when another one does
+ */
+async function lockComparison(folder: string): Promise<Disposable> {
+  const file = await Deno.open(join(folder, ".lock"), { write: true, create: true });
+  if (await file.tryLock(true)) return file;
+  file.close();
+  throw new UsageError(`Another process works on ${folder}: let it finish, or end it first`);
+}
+
+/** Accuracies can be compared only on the same pictures. */
+function warnOfOtherData({ variants }: Comparison, reporter: CompareReporter): void {
+  const counts = variants.flatMap(({ label, runs }) => {
+    const count = runs[0].epochs[0]?.validation.count;
+    return count === undefined ? [] : [{ label, count }];
+  });
+  const other = counts.find(({ count }) => count !== counts[0].count);
+  if (!other) return;
+  reporter.warn(
+    `${counts[0].label} was validated on ${
+      counts[0].count
+    } pictures, ${other.label} on ${other.count}: ` +
+      "their accuracies are not of the same pictures",
+  );
+}

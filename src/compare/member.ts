@@ -1,0 +1,111 @@
+/**
+ * One run of a comparison, inside of its own process: trains, and tells on standard output how it goes.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { delay } from "../base/async.ts";
+import { EXIT_INTERRUPTED, InterruptedError, LockstepError, messageOf } from "../base/errors.ts";
+import { readLines } from "../coordinator/lines.ts";
+import { train } from "../coordinator/run.ts";
+import { ensureRunFolder } from "../reports/run_folder.ts";
+import type { Reporter } from "../reports/reporter.ts";
+import { standardStream } from "../reports/terminal_stream.ts";
+import {
+  encodeMessage,
+  type MemberMessage,
+  memberSettingsSchema,
+  type Outcome,
+  STOP,
+} from "./member_messages.ts";
+
+/** Longest line of settings, in characters. */
+const LONGEST = 16 * 2 ** 20;
+/** Milliseconds between two tidings of progress. */
+const PROGRESS_MS = 100;
+/** Milliseconds to wait for a process that still ends its part of the same run. */
+const PATIENCE_MS = 20_000;
+
+/** Runs the process to its end. */
+export async function runMember(): Promise<number> {
+  const controller = new AbortController();
+  const interrupt = (name: "SIGINT" | "SIGTERM") =>
+    controller.abort(new InterruptedError(`Interrupted by ${name}`, name));
+  // Ctrl-C reaches all processes of a terminal: the comparison decides what it means.
+  Deno.addSignalListener("SIGINT", () => {});
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => interrupt("SIGTERM"));
+  const lines = readLines(Deno.stdin.readable, LONGEST);
+  const first = await lines.next();
+  const settings = memberSettingsSchema.parse(JSON.parse(first.value ?? "null"));
+  obey(lines, controller.signal, () => interrupt("SIGINT"));
+  say({ end: await outcomeOf(settings, controller.signal) });
+  return 0;
+}
+
+/** Stops when it is said so, or when nobody is left to say it; at once when that comes after the former. */
+async function obey(
+  lines: AsyncGenerator<string>,
+  signal: AbortSignal,
+  stop: () => void,
+): Promise<void> {
+  for await (const line of lines) if (line === STOP) stop();
+  if (signal.aborted) Deno.exit(EXIT_INTERRUPTED);
+  stop();
+}
+
+async function outcomeOf(
+  { config, folder, resume, verbose }: ReturnType<typeof memberSettingsSchema.parse>,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  try {
+    using _lock = await lockFolder(folder, signal);
+    const place = resume ? { resume: folder } : { folder };
+    await train(config, { ...place, verbose, signal, reporter: speakingReporter() });
+    return { status: "finished" };
+  } catch (error) {
+    if (error instanceof InterruptedError) {
+      return { status: "interrupted", message: error.message };
+    }
+    if (!(error instanceof LockstepError)) console.error(error);
+    return { status: "failed", message: messageOf(error) };
+  }
+}
+
+/**
+ * Keeps other processes out of a run's folder: a comparison that was killed leaves runs behind that take some
+ * seconds to write their checkpoints.
+ *
+ * @throws {LockstepError} when another process doesn't leave it
+ */
+async function lockFolder(folder: string, signal: AbortSignal): Promise<Deno.FsFile> {
+  await ensureRunFolder(folder);
+  const file = await Deno.open(join(folder, ".lock"), { write: true, create: true });
+  for (const deadline = performance.now() + PATIENCE_MS; !await file.tryLock(true);) {
+    if (performance.now() > deadline) {
+      file.close();
+      throw new LockstepError(`Another process trains in ${folder}: end it first`);
+    }
+    await delay(200, signal);
+  }
+  return file;
+}
+
+/** A reporter whose every call is a line on standard output. */
+function speakingReporter(): Reporter {
+  let last = -Infinity;
+  return new Proxy({} as Reporter, {
+    get: (_, name) => (...args: unknown[]) => {
+      if (name === "progress") {
+        if (performance.now() - last < PROGRESS_MS) return;
+        last = performance.now();
+      }
+      say({ call: String(name), args });
+    },
+  });
+}
+
+const out = standardStream("stdout");
+
+function say(message: MemberMessage): void {
+  out.write(encodeMessage(message) + "\n");
+}

@@ -1,0 +1,98 @@
+/**
+ * Starts a run of a comparison in a process of its own: whatever happens to it, the others go on.
+ *
+ * @module
+ */
+import { exitWords, keepLines, readLines } from "../coordinator/lines.ts";
+import type { Reporter } from "../reports/reporter.ts";
+import { decodeMessage, type MemberSettings, type Outcome, STOP } from "./member_messages.ts";
+
+/** What the process may do: the rights of `deno task train`, for the reasons that docs/permissions.md gives. */
+export const MEMBER_RIGHTS: readonly string[] = [
+  "--allow-read",
+  "--allow-write",
+  "--allow-net",
+  "--allow-run",
+  "--allow-ffi",
+  "--allow-sys=cpus,hostname,networkInterfaces,osRelease,systemMemoryInfo",
+  "--allow-env=LOCKSTEP_*,HOME,XDG_CACHE_HOME,USERPROFILE,LOCALAPPDATA,PATH,TERM,NO_COLOR,FORCE_COLOR",
+  "--ignore-env",
+];
+
+const ROOT = new URL("../../", import.meta.url);
+const LONGEST_MESSAGE = 2 ** 20;
+const LINES_KEPT = 20;
+
+/**
+ * Runs one training to its end.
+ *
+ * @param reporter Told what the run's own reporter is told
+ * @param signal Ends the run at its next step, with a checkpoint
+ * @returns How it ended; never throws for what the process does
+ */
+export async function runMemberProcess(
+  settings: MemberSettings,
+  reporter: Reporter,
+  signal?: AbortSignal,
+): Promise<Outcome> {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: memberArguments(),
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const stdin = process.stdin.getWriter();
+  const tell = (line: string) => stdin.write(new TextEncoder().encode(line + "\n")).catch(() => {}); // its end says more
+  tell(JSON.stringify(settings));
+  const stop = () => void tell(STOP);
+  if (signal?.aborted) stop();
+  signal?.addEventListener("abort", stop, { once: true });
+  const errors: string[] = [];
+  const loud = settings.verbose ? (line: string) => reporter.info(line) : undefined;
+  try {
+    const [outcome] = await Promise.all([
+      listen(process.stdout, reporter, loud),
+      keepLines(process.stderr, errors, LINES_KEPT, loud),
+    ]);
+    const status = await process.status;
+    return outcome ?? {
+      status: "failed",
+      message: [`The run's process ${exitWords(status)}`, ...errors].join("\n"),
+    };
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    await stdin.close().catch(() => {}); // the process is gone, and its pipe with it
+  }
+}
+
+/** Passes on what the process tells, up to how it ended. */
+async function listen(
+  stdout: ReadableStream<Uint8Array>,
+  reporter: Reporter,
+  loud?: (line: string) => void,
+): Promise<Outcome | undefined> {
+  let outcome: Outcome | undefined;
+  for await (const line of readLines(stdout, LONGEST_MESSAGE)) {
+    const message = decodeMessage(line);
+    if (!message) loud?.(line);
+    else if ("end" in message) outcome = message.end;
+    else {
+      const method = Reflect.get(reporter, message.call);
+      if (typeof method === "function") method.apply(reporter, message.args);
+    }
+  }
+  return outcome;
+}
+
+function memberArguments(): string[] {
+  return [
+    "run",
+    "--quiet",
+    "--no-prompt",
+    ...(ROOT.protocol === "file:"
+      ? ["--config", decodeURIComponent(ROOT.pathname) + "deno.json"]
+      : []),
+    ...MEMBER_RIGHTS,
+    new URL("workers/compare_run.ts", ROOT).href,
+  ];
+}

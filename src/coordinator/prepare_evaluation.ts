@@ -1,0 +1,243 @@
+/**
+ * Everything that an evaluation needs before a worker starts: the trained model, the pictures, the programs.
+ *
+ * @module
+ */
+import { availableParallelism } from "node:os";
+import { basename } from "node:path";
+import { UsageError } from "../base/errors.ts";
+import { globalBatchSize } from "../config/checks.ts";
+import { validateConfig } from "../config/load.ts";
+import type { Config } from "../config/schema.ts";
+import { holdsCifar10 } from "../data/cifar10.ts";
+import type { PictureSet } from "../data/picture_set.ts";
+import { subfolders } from "../data/picture_files.ts";
+import { openEngine } from "../engine/engine.ts";
+import { endsInLogSoftmax } from "../models/head_specs.ts";
+import { ensureDataRoot } from "../provision/data_root.ts";
+import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
+import { ensureNatsServer } from "../provision/nats_server.ts";
+import type { Reporter } from "../reports/reporter.ts";
+import { buildReplica } from "../train/build_replica.ts";
+import { type EvaluationPictures, type Job, scanData, scanJob } from "../train/job.ts";
+import { checkModelModule } from "../train/load_checkpoint.ts";
+import { setState } from "../train/load_weights.ts";
+import { hashModules } from "../train/modules.ts";
+import type { Replica } from "../train/replica.ts";
+import { findTrainedModel, type ModelPlace, type TrainedModel } from "../train/trained_model.ts";
+import { checkServer } from "./broker.ts";
+import { resolveClassWeights } from "./prepare.ts";
+
+/** What to evaluate, and on what. */
+export interface EvaluationRequest extends ModelPlace {
+  /** Another folder than the run's, with the same classes. */
+  readonly data?: string;
+  /** Which of the two sets (default `val`). */
+  readonly split?: "train" | "val";
+  /** Worker processes; as many as the run had unless given. */
+  readonly workers?: number;
+}
+
+/** An evaluation that is ready to start. */
+export interface PreparedEvaluation {
+  readonly trained: TrainedModel;
+  readonly config: Config;
+  readonly job: Job;
+  /** The pictures to evaluate are those that validate. */
+  readonly folder: PictureSet;
+  readonly split: "train" | "val";
+  readonly replica: Replica;
+  /** The nats-server program, unless another server is used. */
+  readonly natsServer?: string;
+}
+
+/** Workers for a checkpoint without a run. */
+const WORKERS = 2;
+/** Pictures per worker and pass for a checkpoint without a run. */
+const BATCH_PER_WORKER = 8;
+
+/**
+ * Prepares an evaluation.
+ *
+ * @throws {UsageError} naming what is wrong and the cure
+ */
+export async function prepareEvaluation(
+  request: EvaluationRequest,
+  { reporter, verbose = false, signal }: {
+    reporter: Reporter;
+    verbose?: boolean;
+    signal?: AbortSignal;
+  },
+): Promise<PreparedEvaluation> {
+  const trained = await findTrainedModel(request);
+  for (const note of trained.notes) reporter.info(note);
+  const { split = "val" } = request;
+  const config = evaluationConfig(trained, request);
+  const progress = (event: Parameters<Reporter["download"]>[0]) => reporter.download(event);
+  const root = await ensureDataRoot(config.data, progress);
+  signal?.throwIfAborted();
+  const { classes } = trained.info;
+  const evaluation = await picturesToEvaluate(root, config, request, classes);
+  const natsServer = config.nats.url ? undefined : await ensureNatsServer(progress);
+  if (config.nats.url) await checkServer({ url: config.nats.url });
+  const libraryPath = await ensureLibtensorflow(progress);
+  signal?.throwIfAborted();
+
+  const classWeights = await weightsOf(root, config, request, classes, reporter);
+  const draft: Job = {
+    config,
+    root,
+    fingerprint: "",
+    numClasses: classes.length,
+    modules: await hashModules(config),
+    ...(classWeights ? { classWeights } : {}),
+    verbose,
+    evaluation,
+  };
+  const folder = await scanJob(draft);
+  reportMissing(folder, reporter);
+  await openEngine({
+    libraryPath,
+    threads: { intraOp: availableParallelism(), interOp: 1 },
+    verbose,
+  });
+  checkModelModule(trained.checkpoint, trained.info, draft.modules?.["model.module"]);
+  const replica = await buildReplica(config, draft);
+  setState(replica.model, trained.tensors, trained.checkpoint);
+  const job = { ...draft, fingerprint: folder.fingerprint };
+  const server = natsServer ? { natsServer } : {};
+  return { trained, config, job, folder, split, replica, ...server };
+}
+
+/**
+ * The run's config, or one for a bare checkpoint, in the form that evaluating needs: other pictures, other workers
+ * with as many rows each as before, no optimizer state, nothing kept from one pass to the next.
+ */
+function evaluationConfig(trained: TrainedModel, request: EvaluationRequest): Config {
+  const base = trained.config ?? bareConfig(trained, request.data);
+  const workers = request.workers ?? base.workers;
+  const rows = Math.ceil(globalBatchSize(base) / base.workers);
+  const { train, data } = base;
+  const own = {
+    dataset: null,
+    root: request.data,
+    module: null,
+    format: undefined,
+    valFraction: null,
+  } as const;
+  return {
+    ...base,
+    workers,
+    // A port of its own: the run may be going on.
+    nats: base.nats.url === undefined ? {} : { url: base.nats.url },
+    data: {
+      ...data,
+      ...(request.data === undefined ? {} : { ...own, format: data.format }),
+      cache: null,
+    },
+    train: {
+      ...train,
+      batchSize: undefined,
+      batchSizePerWorker: rows,
+      featureCache: false,
+      ema: undefined,
+    },
+  };
+}
+
+function bareConfig({ checkpoint, info, transforms }: TrainedModel, data?: string): Config {
+  if (data === undefined) {
+    throw new UsageError(
+      `Checkpoint ${checkpoint} lies in no run folder, so its pictures are unknown: name a folder of them with --data`,
+    );
+  }
+  const { name, numClasses: _, ...shape } = info.model;
+  const preset = [...transforms] as never[];
+  return validateConfig({
+    name: basename(checkpoint).replaceAll(/[^\w.-]/g, "-").slice(0, 80),
+    workers: WORKERS,
+    model: { name: name as Config["model"]["name"], ...shape, weights: "none" },
+    data: { root: data, train: preset, val: preset },
+    train: {
+      epochs: 1,
+      batchSizePerWorker: BATCH_PER_WORKER,
+      loss: endsInLogSoftmax(shape.head) ? "nll" : "crossEntropy",
+    },
+  });
+}
+
+/** How the workers find the pictures. */
+async function picturesToEvaluate(
+  root: string,
+  { data }: Config,
+  request: EvaluationRequest,
+  classes: readonly string[],
+): Promise<EvaluationPictures> {
+  const { split = "val" } = request;
+  const wanted = { split, classes: [...classes] };
+  if (request.data === undefined || data.format !== "imageFolder") return wanted;
+  if (await holdsCifar10(root)) {
+    throw new UsageError(
+      `Folder ${
+        JSON.stringify(root)
+      } holds the files of CIFAR-10, but the run was trained on folders of pictures: ` +
+        "name a folder of classes with --data",
+    );
+  }
+  const side = split === "val" ? data.valFolder : data.trainFolder;
+  const names = await subfolders(root, "");
+  if (names.includes(side) && !classes.includes(side)) return { ...wanted, folder: side };
+  if (request.split !== undefined && !names.some((name) => classes.includes(name))) {
+    throw new UsageError(
+      `Folder ${
+        JSON.stringify(root)
+      } has no ${side}/: name one that has, or a folder of classes, with --data`,
+    );
+  }
+  if (request.split !== undefined) {
+    throw new UsageError(
+      `Folder ${
+        JSON.stringify(root)
+      } holds classes and no ${side}/, so all of its pictures are evaluated: ` +
+        "leave --split out",
+    );
+  }
+  return { ...wanted, folder: "" };
+}
+
+/** The loss weighs the classes as in the run, where their weights are known. */
+async function weightsOf(
+  root: string,
+  config: Config,
+  { data }: EvaluationRequest,
+  classes: readonly string[],
+  reporter: Reporter,
+): Promise<number[] | undefined> {
+  const { classWeights } = config.train;
+  if (classWeights !== "balanced") {
+    return resolveClassWeights(classWeights, { classes: [...classes], train: [] });
+  }
+  if (data !== undefined) {
+    reporter.warn(
+      "train.classWeights is balanced, by the run's training pictures, which --data replaces: " +
+        "the loss counts all classes alike",
+    );
+    return undefined;
+  }
+  const set = await scanData(root, config);
+  using _source = set.source;
+  return resolveClassWeights(classWeights, set);
+}
+
+/** Says which classes have no pictures: their scores will be missing. */
+function reportMissing({ classes, val, learnLabel }: PictureSet, reporter: Reporter): void {
+  if (learnLabel) return; // labels are known when the pictures were read
+  const present = new Set(val.map(({ label }) => label));
+  const missing = classes.filter((_, label) => !present.has(label));
+  if (missing.length === 0) return;
+  reporter.warn(
+    `There are no pictures of ${missing.length} of the ${classes.length} classes: ${
+      missing.join(", ")
+    }`,
+  );
+}

@@ -1,0 +1,152 @@
+/**
+ * Everything that a run tells while it goes on, beside the terminal: points to the loggers, lines to `run.log`,
+ * and where it is to `live.json`.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { messageOf } from "../base/errors.ts";
+import { exists } from "../base/paths.ts";
+import type { RankReport } from "../exchange/gradient_exchange.ts";
+import type { LoggerStart } from "../loggers/logger.ts";
+import { LoggerSet, type NamedLogger } from "../loggers/logger_set.ts";
+import { openMetricsLogger } from "../loggers/metrics_logger.ts";
+import { type LiveStatus, removeLiveStatus, writeLiveStatus } from "../records/live_status.ts";
+import { RunLog } from "../records/run_log.ts";
+import type { Phase, PhaseProgress, Reporter } from "../reports/reporter.ts";
+import type { Totals } from "./epochs.ts";
+import { GpuWatch } from "./gpu_use.ts";
+import type { SignOfLife } from "./liveness.ts";
+import { recordingReporter } from "./recording_reporter.ts";
+import { type PointPlace, StepMeter } from "./step_meter.ts";
+
+const LIVE_MS = 1_000;
+
+/** Where the workers said they were. */
+export type SignsOfLife = () => readonly SignOfLife[];
+
+/** Watches a run from its beginning to its end. */
+export class RunWatch implements AsyncDisposable {
+  /** Passes on to the reporter that was given. */
+  readonly reporter: Reporter;
+  /** Who keeps the numbers. */
+  readonly loggers: LoggerSet;
+  readonly #log = new RunLog();
+  readonly #meter: StepMeter;
+  readonly #stack = new AsyncDisposableStack();
+  readonly #since = new Date().toISOString();
+  #folder: string | undefined;
+  #signs: SignsOfLife = () => [];
+  #gpus: GpuWatch | undefined;
+  #phase: Phase | undefined;
+  #phaseStart = 0;
+  #done = 0;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(reporter: Reporter, workers: number) {
+    this.reporter = recordingReporter(reporter, this.#log, {
+      onPhase: (phase) => this.#onPhase(phase),
+      onProgress: (progress) => this.#onProgress(progress),
+    });
+    this.loggers = new LoggerSet((line) => this.reporter.warn(line));
+    this.#meter = new StepMeter(workers);
+  }
+
+  /** The run has a folder: what is told goes there from now on. */
+  async open(start: LoggerStart, loggers: readonly NamedLogger[] = []): Promise<void> {
+    const { folder, config, stepsPerEpoch } = start;
+    this.#log.open(folder);
+    this.#stack.use(this.#log);
+    this.#gpus = this.#stack.use(await GpuWatch.start());
+    this.#folder = folder;
+    const own = { name: "metrics", open: openMetricsLogger };
+    await this.loggers.open([own, ...loggers], start);
+    this.#stack.defer(() => this.loggers.close());
+    const { epochs } = config.train as { epochs: number };
+    const tick = () => this.#writeLive(folder, { epochs, stepsPerEpoch });
+    tick();
+    const timer = setInterval(tick, LIVE_MS);
+    this.#stack.defer(async () => {
+      clearInterval(timer);
+      await this.#writing;
+      await removeLiveStatus(folder);
+    });
+  }
+
+  /** The workers are there. */
+  listenTo(signs: SignsOfLife): void {
+    this.#signs = signs;
+  }
+
+  /** Training begins, or goes on after a validation. */
+  begin(): void {
+    this.#meter.begin();
+  }
+
+  /** A step was made. */
+  step(sums: Totals, ranks: readonly RankReport[]): void {
+    this.#meter.add(sums, ranks);
+  }
+
+  /** The steps since the last point make a point. */
+  point(place: PointPlace): void {
+    const gpus = this.#gpus?.use ?? [];
+    const point = this.#meter.take(place, gpus.length > 0 ? { gpus } : {});
+    if (!point) return;
+    const memory = new Map(this.#signs().map(({ rank, residentBytes }) => [rank, residentBytes]));
+    const ranks = point.ranks.map((own) => {
+      const residentBytes = memory.get(own.rank);
+      return residentBytes === undefined ? own : { ...own, residentBytes };
+    });
+    this.loggers.metrics({ ...point, ranks });
+  }
+
+  /** A picture of the run folder, `<name>.png`, is new. */
+  async picture(name: string, step: number): Promise<void> {
+    const path = join(this.#folder!, `${name}.png`);
+    if (!await exists(path)) return; // none of its pictures could be read
+    this.loggers.picture(name, await Deno.readFile(path), step);
+  }
+
+  /** The run has failed. */
+  failed(error: unknown): void {
+    this.#log.append("error", messageOf(error));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+
+  #onPhase(phase: Phase): void {
+    this.#phase = phase;
+    this.#phaseStart = performance.now();
+    this.#done = phase.done ?? 0;
+  }
+
+  #onProgress({ done }: PhaseProgress): void {
+    this.#done = done;
+  }
+
+  #writeLive(folder: string, { epochs, stepsPerEpoch }: { epochs: number; stepsPerEpoch: number }) {
+    const phase = this.#phase;
+    const seconds = (performance.now() - this.#phaseStart) / 1000;
+    const made = this.#done - (phase?.done ?? 0);
+    const status: LiveStatus = {
+      time: new Date().toISOString(),
+      pid: Deno.pid,
+      residentBytes: Deno.memoryUsage().rss,
+      since: this.#since,
+      phase: phase?.name ?? "starting",
+      epoch: phase?.epoch ?? 0,
+      epochs,
+      stepsPerEpoch,
+      total: phase?.total ?? 0,
+      done: this.#done,
+      ...(made > 0 && seconds > 0 ? { imagesPerSecond: made / seconds } : {}),
+      workers: this.#signs().map((sign) => ({ ...sign })),
+      gpus: this.#gpus?.use ?? [],
+    };
+    // A disk that is full for a moment is no reason to end a run, nor to warn each second.
+    this.#writing = this.#writing.then(() => writeLiveStatus(folder, status)).catch(() => {});
+  }
+}

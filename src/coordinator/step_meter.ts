@@ -1,0 +1,146 @@
+/**
+ * From the steps of training to a point of `metrics.jsonl`: means since the point before.
+ *
+ * @module
+ */
+import type { RankReport, RankTimes } from "../exchange/gradient_exchange.ts";
+import type { MetricsPoint, RankMetrics } from "../records/metrics_log.ts";
+import type { Totals } from "./epochs.ts";
+
+/** Where a point stands, and what isn't a mean over its steps. */
+export type PointPlace = Pick<MetricsPoint, "epoch" | "step" | "examples" | "learningRate">;
+
+/** The parts of a step that its contribution tells of the step before. */
+const LATE = ["exchange", "update"] as const;
+
+/** Sums over steps, by how many steps each is of. */
+class Mean {
+  #sum = 0;
+  #count = 0;
+  /** The last mean, for points without any step that tells: the only step of an epoch, say. */
+  #last = 0;
+
+  add(value: number): void {
+    this.#sum += value;
+    this.#count++;
+  }
+
+  take(): number {
+    if (this.#count > 0) this.#last = rounded(this.#sum / this.#count);
+    this.#sum = this.#count = 0;
+    return this.#last;
+  }
+}
+
+/** Clocks aren't better than this, and lines stay short. */
+function rounded(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}
+
+const partMeans = () => ({
+  data: new Mean(),
+  forwardBackward: new Mean(),
+  exchange: new Mean(),
+  update: new Mean(),
+});
+
+/** Adds up what the ranks say of each step. */
+export class StepMeter {
+  readonly #ranks: { samples: number; ms: ReturnType<typeof partMeans> }[];
+  readonly #exchange = new Mean();
+  readonly #idle = new Mean();
+  readonly #now: () => number;
+  #sums: Totals = nothing();
+  #since = 0;
+  #isFirst = true;
+
+  /** @param now A clock in milliseconds */
+  constructor(worldSize: number, now: () => number = () => performance.now()) {
+    this.#ranks = Array.from({ length: worldSize }, () => ({ samples: 0, ms: partMeans() }));
+    this.#now = now;
+  }
+
+  /** Steps begin after a pause: a validation, or the start of the run. */
+  begin(): void {
+    this.#since = this.#now();
+    this.#isFirst = true;
+  }
+
+  /** A step was made. */
+  add(sums: Totals, reports: readonly RankReport[]): void {
+    for (const key of ["lossSum", "weight", "correct", "count"] as const) {
+      this.#sums[key] += sums[key];
+    }
+    reports.forEach(({ samples, times }, rank) => {
+      const own = this.#ranks[rank];
+      own.samples += samples;
+      if (!times) return;
+      own.ms.data.add(times.data);
+      own.ms.forwardBackward.add(times.forwardBackward);
+      // The first step after a pause has none before it.
+      if (!this.#isFirst) { for (const part of LATE) own.ms[part].add(times[part]); }
+    });
+    const waits = reports.flatMap(({ times }) => times?.exchange ?? []);
+    if (!this.#isFirst && waits.length > 0) this.#addWaits(waits);
+    this.#isFirst = false;
+  }
+
+  /** The point of the steps since the last one; nothing when they had no samples. */
+  take(place: PointPlace, more: Pick<MetricsPoint, "gpus"> = {}): MetricsPoint | undefined {
+    const { lossSum, weight, correct, count } = this.#sums;
+    if (weight === 0) return undefined;
+    const seconds = Math.max(1e-6, (this.#now() - this.#since) / 1000);
+    const ranks = this.#ranks.map((own, rank) => rankPoint(own, rank, seconds));
+    const meanOf = (part: keyof RankTimes) =>
+      rounded(ranks.reduce((sum, { ms }) => sum + ms[part], 0) / ranks.length);
+    const ms = {
+      data: meanOf("data"),
+      forwardBackward: meanOf("forwardBackward"),
+      exchange: this.#exchange.take(),
+      idle: this.#idle.take(),
+      update: meanOf("update"),
+    };
+    this.#sums = nothing();
+    this.#since = this.#now();
+    return {
+      time: new Date().toISOString(),
+      ...place,
+      loss: lossSum / weight,
+      accuracy: count > 0 ? correct / count : NaN,
+      imagesPerSecond: rounded(count / seconds),
+      ms: { ...ms, total: rounded(Object.values(ms).reduce((sum, part) => sum + part, 0)) },
+      ranks,
+      ...more,
+    };
+  }
+
+  #addWaits(waits: readonly number[]): void {
+    const least = Math.min(...waits);
+    this.#exchange.add(least);
+    this.#idle.add(waits.reduce((sum, wait) => sum + wait, 0) / waits.length - least);
+  }
+}
+
+function nothing(): Totals {
+  return { lossSum: 0, weight: 0, correct: 0, count: 0 };
+}
+
+function rankPoint(
+  own: { samples: number; ms: ReturnType<typeof partMeans> },
+  rank: number,
+  seconds: number,
+): RankMetrics {
+  const { samples, ms } = own;
+  own.samples = 0;
+  return {
+    rank,
+    samples,
+    imagesPerSecond: rounded(samples / seconds),
+    ms: {
+      data: ms.data.take(),
+      forwardBackward: ms.forwardBackward.take(),
+      exchange: ms.exchange.take(),
+      update: ms.update.take(),
+    },
+  };
+}

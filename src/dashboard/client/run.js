@@ -1,0 +1,406 @@
+/*
+ * The page of one run.
+ */
+(() => {
+  const { Run, follow, duration, written, make, cell, number, STATES } = globalThis.lockstepFeed;
+  const { mount, bar, FORMATS } = globalThis.lockstepCharts;
+  const byId = (id) => document.getElementById(id);
+  const summary = JSON.parse(byId("run").textContent);
+  const run = new Run(summary);
+
+  /** A rank is called slow when its own work takes so much longer than the middle one's. */
+  const SLOW = 1.2;
+  const STRAGGLER_MS = 5000;
+
+  const PARTS = [
+    ["data", "Waiting for pictures", "data"],
+    ["forwardBackward", "Forward and backward", "compute"],
+    ["exchange", "Exchange", "exchange"],
+    ["idle", "Waiting for slower ranks", "idle"],
+    ["update", "Update", "update"],
+  ];
+
+  const setText = (element, text) => {
+    if (element.textContent !== text) element.textContent = text;
+  };
+
+  /* Curves */
+
+  const charts = new Map();
+  const show = (id, spec) => {
+    const chart = charts.get(id);
+    if (chart) chart.update(spec);
+    else charts.set(id, mount(byId(`chart-${id}`), spec));
+  };
+
+  const places = { label: "Training pictures seen", format: "integer" };
+
+  /** The first steps trace the network, which would leave no room for all others: the axis ends below them. */
+  const capped = (points) => {
+    const totals = points.map(({ ms }) => ms.total).sort((a, b) => a - b);
+    const high = totals[Math.floor(0.95 * (totals.length - 1))];
+    if (totals.length < 10 || totals.at(-1) < 3 * high) return {};
+    const power = 10 ** Math.floor(Math.log10(high * 1.5));
+    return { max: [2, 5, 10, 20].find((digit) => digit * power >= high * 1.5) * power };
+  };
+
+  const drawCurves = () => {
+    const { points, validationPoints } = run;
+    const x = { ...places, values: points.map(({ examples }) => examples) };
+    const validationX = validationPoints.map(({ examples }) => examples);
+    const pair = (measure) => [
+      { label: "Training", colour: "train", values: points.map((point) => point[measure]) },
+      {
+        label: "Validation",
+        colour: "validation",
+        x: validationX,
+        values: validationPoints.map((point) => point[measure]),
+        points: true,
+      },
+    ];
+    const sync = "run";
+    show("loss", {
+      kind: "line",
+      x,
+      y: { label: "Loss", format: "loss", min: 0 },
+      series: pair("loss"),
+      sync,
+    });
+    show("accuracy", {
+      kind: "line",
+      x,
+      y: { label: "Accuracy", format: "percent", max: 1 },
+      series: pair("accuracy"),
+      sync,
+    });
+    show("speed", {
+      kind: "line",
+      x,
+      y: { label: "Images per second", format: "rate", min: 0 },
+      series: [{
+        label: "All workers",
+        colour: "train",
+        values: points.map((p) => p.imagesPerSecond),
+      }],
+      sync,
+    });
+    show("rate", {
+      kind: "line",
+      x,
+      y: { label: "Learning rate", format: "rate-of-learning", min: 0 },
+      series: [{ label: "Learning rate", colour: 3, values: points.map((p) => p.learningRate) }],
+      sync,
+    });
+    show("parts", {
+      kind: "stack",
+      x,
+      y: { label: "Milliseconds per step", format: "ms", min: 0, ...capped(points) },
+      series: PARTS.map(([key, label, colour]) => ({
+        label,
+        colour,
+        values: points.map(({ ms }) => ms[key]),
+      })),
+      sync,
+    });
+  };
+
+  /* Progress */
+
+  const setProgress = (id, share, text) => {
+    const percent = Math.max(0, Math.min(100, 100 * share));
+    const track = byId(`${id}-progress`);
+    track.setAttribute("aria-valuenow", percent.toFixed(0));
+    track.setAttribute("aria-valuetext", text);
+    track.firstElementChild.style.width = `${percent}%`;
+    setText(byId(`${id}-text`), text);
+  };
+
+  const setTile = (key, text, detail = "") => {
+    setText(document.querySelector(`[data-tile="${key}"]`), text);
+    setText(document.querySelector(`[data-detail="${key}"]`), detail);
+  };
+
+  /** Epochs that are done, with what is done of the one that goes on. */
+  const epochsDone = () => {
+    const { status, epochs, points } = run;
+    const whole = Math.max(0, ...epochs.map(({ epoch }) => epoch));
+    if (status?.phase === "train" && status.total) {
+      return Math.max(whole, status.epoch - 1 + status.done / status.total);
+    }
+    const last = points.at(-1);
+    return last ? Math.max(whole, run.epochOf(last)) : whole;
+  };
+
+  /** Seconds until the end, by the last epochs or, before one is done, by the speed. */
+  const secondsLeft = (ofEpochs) => {
+    const { epochs, status } = run;
+    const left = ofEpochs - epochsDone();
+    const recent = epochs.slice(-5);
+    if (recent.length > 0) {
+      return left * recent.reduce((sum, { seconds }) => sum + seconds, 0) / recent.length;
+    }
+    const samples = run.samplesPerEpoch;
+    const speed = status?.imagesPerSecond ?? run.points.at(-1)?.imagesPerSecond;
+    return samples && speed ? left * samples / speed : NaN;
+  };
+
+  const PHASES = {
+    train: "training",
+    validate: "validating",
+    starting: "starting",
+    evaluate: "evaluating",
+  };
+
+  const drawProgress = () => {
+    const { status, state, epochs } = run;
+    const ofEpochs = summary.ofEpochs ?? status?.epochs ?? epochs.length;
+    const isRunning = state === "running";
+    const done = epochsDone();
+    const [name, look] = STATES[state] ?? [state, ""];
+    const badge = byId("state");
+    setText(badge, name);
+    badge.className = `badge ${look}`;
+    const message = byId("message");
+    message.hidden = !run.message;
+    message.className = `callout ${state === "failed" ? "bad" : "warn"}`;
+    setText(message, run.message ?? "");
+
+    if (isRunning && status) {
+      const phase = PHASES[status.phase] ?? status.phase;
+      setProgress(
+        "epoch",
+        status.total ? status.done / status.total : 0,
+        status.total
+          ? `${phase}: ${FORMATS.integer(status.done)} of ${FORMATS.integer(status.total)} pictures`
+          : phase,
+      );
+    } else {
+      const share = done - Math.floor(done);
+      setProgress(
+        "epoch",
+        share === 0 && done > 0 ? 1 : share,
+        isRunning ? "–" : name.toLowerCase(),
+      );
+    }
+    const left = isRunning ? secondsLeft(ofEpochs) : NaN;
+    setProgress(
+      "run",
+      ofEpochs ? done / ofEpochs : 0,
+      `${Math.min(100, Math.round(100 * done / (ofEpochs || 1)))}% of ${ofEpochs} epochs`,
+    );
+    const epoch = isRunning && status?.epoch ? status.epoch : Math.min(ofEpochs, Math.ceil(done));
+    const step = run.latest && isRunning ? `step ${run.latest.step} of ${run.stepsPerEpoch}` : "";
+    setTile("epoch", `${epoch} / ${ofEpochs}`, step);
+    const spent = epochs.reduce((sum, { seconds }) => sum + seconds, 0);
+    setTile("eta", isRunning ? duration(left) : "–", spent ? `${duration(spent)} so far` : "");
+    const last = run.points.at(-1);
+    setTile(
+      "speed",
+      written(last?.imagesPerSecond, "rate"),
+      last ? `${FORMATS.ms(last.ms.total)} per step` : "",
+    );
+    setTile(
+      "loss",
+      written(last?.loss, "loss"),
+      last ? `accuracy ${written(last.accuracy, "percent")}` : "",
+    );
+    const validation = run.lastValidation;
+    setTile(
+      "validation",
+      written(validation?.accuracy, "percent"),
+      validation ? `loss ${written(validation.loss, "loss")}` : "",
+    );
+    const { best } = run;
+    setTile("best", written(best?.accuracy, "percent"), best ? `in epoch ${best.epoch}` : "");
+    const percent = isRunning ? `${Math.round(100 * done / (ofEpochs || 1))}% · ` : "";
+    document.title = `${percent}${summary.name} · Lockstep`;
+  };
+
+  /* Workers */
+
+  const drawRanks = () => {
+    const { latest } = run;
+    if (!latest) return;
+    // A mean over some points: a rank that is slow once isn't a slow rank.
+    const own = latest.ranks.map((_, rank) =>
+      run.recent.reduce(
+        (sum, { ranks }) => sum + ranks[rank].ms.data + ranks[rank].ms.forwardBackward,
+        0,
+      ) /
+      run.recent.length
+    );
+    const middle = [...own].sort((a, b) => a - b)[(own.length - 1) >> 1];
+    const least = Math.min(...latest.ranks.map(({ ms }) => ms.exchange));
+    const rows = latest.ranks.map(({ rank, imagesPerSecond, samples, ms }, index) => {
+      const parts = PARTS.map(([key, label, colour]) => {
+        const value = key === "idle" ? ms.exchange - least : key === "exchange" ? least : ms[key];
+        return { label: `${label}: ${FORMATS.ms(value)}`, value, colour };
+      });
+      const total = parts.reduce((sum, { value }) => sum + value, 0);
+      const isSlow = own.length > 1 && own[index] > SLOW * middle && own[index] - middle > 1;
+      const host = make("div");
+      bar(host, parts, `Rank ${rank}: ${parts.map(({ label }) => label).join(", ")}`);
+      return make(
+        "div",
+        { className: "rank" },
+        make(
+          "div",
+          { className: "rank-text" },
+          make(
+            "span",
+            {},
+            `Rank ${rank}`,
+            isSlow ? make("span", { className: "badge warn" }, "the others wait for it") : null,
+          ),
+          make(
+            "span",
+            { className: "note" },
+            `${FORMATS.rate(imagesPerSecond)} · ${
+              FORMATS.ms(total)
+            } per step · ${samples} pictures`,
+          ),
+        ),
+        host,
+      );
+    });
+    byId("ranks").replaceChildren(...rows);
+  };
+
+  const emptyRow = (columns, text) => make("tr", {}, cell(text, { colspan: String(columns) }));
+
+  const drawProcesses = () => {
+    const { status, state } = run;
+    const body = byId("workers").tBodies[0];
+    if (state !== "running" || !status) {
+      body.replaceChildren(emptyRow(7, "No process says anything now."));
+    } else {
+      const rows = status.workers.map((worker) => {
+        const isSilent = worker.silentMs >= STRAGGLER_MS;
+        const sign = `${(worker.silentMs / 1000).toFixed(1)} s ago`;
+        const doing = worker.activity === "trainEpoch" ? "training" : worker.activity;
+        return make(
+          "tr",
+          {},
+          make("th", { scope: "row" }, `Rank ${worker.rank}`),
+          cell(`${worker.host}, pid ${worker.pid}`),
+          cell(doing),
+          number(worker.epoch),
+          number(worker.step),
+          number(FORMATS.bytes(worker.residentBytes)),
+          isSilent
+            ? number(make("span", { className: "badge bad" }, `silent, ${sign}`))
+            : number(sign),
+        );
+      });
+      rows.unshift(make(
+        "tr",
+        {},
+        make("th", { scope: "row" }, "Coordinator"),
+        cell(`pid ${status.pid}`),
+        cell(PHASES[status.phase] ?? status.phase),
+        number(status.epoch),
+        number(""),
+        number(FORMATS.bytes(status.residentBytes)),
+        number(""),
+      ));
+      body.replaceChildren(...rows);
+    }
+    const gpus = status?.gpus?.length ? status.gpus : run.latest?.gpus ?? [];
+    byId("gpus").tBodies[0].replaceChildren(
+      ...gpus.length === 0 ? [emptyRow(4, "no GPU")] : gpus.map((gpu) =>
+        make(
+          "tr",
+          {},
+          make("th", { scope: "row" }, `${gpu.index}: ${gpu.name}`),
+          number(written(gpu.utilization, "percent")),
+          number(
+            gpu.memoryUsedBytes === undefined
+              ? "–"
+              : `${FORMATS.bytes(gpu.memoryUsedBytes)} of ${
+                written(gpu.memoryTotalBytes, "bytes")
+              }`,
+          ),
+          number(gpu.temperature === undefined ? "–" : `${gpu.temperature} °C`),
+        )
+      ),
+    );
+  };
+
+  /* Files, epochs, log */
+
+  const shownFiles = {};
+  const showFiles = () => {
+    const link = byId("report");
+    link.hidden = run.state === "running" || run.files["report.html"] === undefined;
+    for (const image of document.querySelectorAll("img[data-picture]")) {
+      const name = image.dataset.picture;
+      const version = run.files[name];
+      image.closest("figure").hidden = version === undefined;
+      if (version === undefined || shownFiles[name] === version) continue;
+      shownFiles[name] = version;
+      // New pictures have old addresses.
+      image.src = `/files/${encodeURIComponent(summary.id)}/${name}?of=${version}`;
+    }
+    byId("no-pictures").hidden = document.querySelector(".pictures figure:not([hidden])") !== null;
+  };
+
+  let shownEpochs = "";
+  const drawEpochs = () => {
+    const { epochs, best } = run;
+    const version = epochs.map(({ epoch, time }) => `${epoch}@${time}`).join();
+    if (version === shownEpochs) return;
+    shownEpochs = version;
+    const rows = epochs.toReversed().map((epoch) =>
+      make(
+        "tr",
+        epoch.epoch === best?.epoch ? { className: "best" } : {},
+        make(
+          "th",
+          { scope: "row" },
+          epoch.epoch === best?.epoch ? `${epoch.epoch} (best)` : `${epoch.epoch}`,
+        ),
+        number(written(epoch.train.loss, "loss")),
+        number(written(epoch.train.accuracy, "percent")),
+        number(written(epoch.validation.loss, "loss")),
+        number(written(epoch.validation.accuracy, "percent")),
+        number(written(epoch.learningRate, "rate-of-learning")),
+        number(written(epoch.imagesPerSecond, "rate")),
+        number(duration(epoch.seconds)),
+      )
+    );
+    byId("epochs").tBodies[0].replaceChildren(
+      ...rows.length > 0 ? rows : [emptyRow(8, "No epoch is done yet.")],
+    );
+  };
+
+  let shownLog;
+  const drawLog = () => {
+    if (run.log === shownLog) return;
+    shownLog = run.log;
+    const log = byId("log");
+    const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+    log.replaceChildren(...run.log.flatMap((line) => {
+      const [, time, level, text] = /^(\S+Z) (info|warning|error) (.*)$/s.exec(line) ?? [];
+      if (time === undefined) return [`${line}\n`];
+      const clock = new Date(time).toLocaleTimeString(undefined, { hour12: false });
+      return [
+        make("time", { datetime: time }, clock),
+        make("span", { className: level }, ` ${text}\n`),
+      ];
+    }));
+    if (isAtEnd) log.scrollTop = log.scrollHeight;
+  };
+
+  const draw = () => {
+    drawProgress();
+    showFiles();
+    drawCurves();
+    drawRanks();
+    drawProcesses();
+    drawEpochs();
+    drawLog();
+  };
+
+  draw();
+  follow(new Map([[summary.id, run]]), draw, (isOpen) => byId("connection").hidden = isOpen);
+})();

@@ -1,0 +1,410 @@
+/**
+ * The dashboard's pages: what stands in them before the scripts fill them.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import { barLegend, type BarPart } from "../web/bars.ts";
+import { chartFigure } from "../web/chart.ts";
+import { foreignName, type Html, html } from "../web/html.ts";
+import { renderPage, themeToggle } from "../web/page.ts";
+import { configDifferences } from "./config_differences.ts";
+import type { RunState, RunSummary } from "./run_list.ts";
+
+/** Scripts of the pages, in `client/`. */
+type Script = "feed" | "run" | "runs" | "compare";
+
+/** How the states are called and coloured; `client/feed.js` has the same. */
+const STATES: Record<RunState, { name: string; look: string }> = {
+  running: { name: "Running", look: "good" },
+  finished: { name: "Finished", look: "" },
+  interrupted: { name: "Interrupted", look: "warn" },
+  failed: { name: "Failed", look: "bad" },
+  lost: { name: "Ended without a word", look: "warn" },
+};
+
+const PARTS = [
+  { label: "Waiting for pictures", colour: "data" },
+  { label: "Forward and backward", colour: "compute" },
+  { label: "Exchange", colour: "exchange" },
+  { label: "Waiting for slower ranks", colour: "idle" },
+  { label: "Update", colour: "update" },
+] satisfies Omit<BarPart, "value">[];
+
+/** The policy that a page made by `renderPage` carries, for the header that says the same. */
+export function policyOf(document: string): string {
+  const content = /http-equiv="Content-Security-Policy" content="([^"]*)"/.exec(document)?.[1];
+  if (content === undefined) throw new TypeError("The page has no policy");
+  return content.replaceAll("&#39;", "'").replaceAll("&amp;", "&");
+}
+
+/** A run: progress, curves, workers, log and config. */
+export async function runPage(summary: RunSummary, config: string): Promise<string> {
+  const { id, name, model } = summary;
+  const address = `/files/${encodeURIComponent(id)}`;
+  return await document(
+    `${name} · Lockstep`,
+    ["feed", "run"],
+    { run: summary },
+    html`
+      ${header(html`<a href="/runs">All runs</a>`)}
+      <main id="main">
+        <div class="headline">
+          <div>
+            <h1>${foreignName(name)}</h1>
+            <p class="note">${foreignName(model)} · <span class="name">${id}</span></p>
+          </div>
+          <p class="states"><a class="button" id="report" href="${address}/report.html" hidden>Report</a>
+          ${stateBadge(summary.state)}
+          <span class="badge" id="connection" hidden>Not connected</span></p>
+        </div>
+        <div class="callout bad" id="message" role="status" hidden></div>
+        <section aria-labelledby="progress-title">
+          <h2 id="progress-title" class="visually-hidden">Progress</h2>
+          <div class="card bars">
+          ${progressBar("epoch", "Now")}
+          ${progressBar("run", "The whole run")}
+        </div>
+          <dl class="tiles" id="tiles">${TILES.map(([key, label]) =>
+            html`
+              <div class="tile">
+                <dt>${label}</dt>
+                <dd data-tile="${key}">–</dd>
+                <dd class="detail" data-detail="${key}"></dd>
+              </div>
+            `
+          )}</dl>
+        </section>
+        <section aria-labelledby="curves-title">
+          <h2 id="curves-title">Curves</h2>
+          <div class="grid wide">
+          ${figure("loss", "Loss", "Training and validation loss against the pictures seen.")}
+          ${figure(
+            "accuracy",
+            "Accuracy",
+            "Training and validation accuracy against the pictures seen.",
+          )}
+          ${figure("speed", "Speed", "Training pictures per second, all workers together.")}
+          ${figure("rate", "Learning rate", "Learning rate against the pictures seen.")}
+        </div>
+        </section>
+        <section aria-labelledby="workers-title">
+          <h2 id="workers-title">Workers</h2>
+          <div class="grid wide">
+          <div class="card">
+            <h3>Where a step's time goes, by rank</h3>
+            ${barLegend(PARTS)}
+            <div id="ranks" class="ranks"><p class="note">No steps yet.</p></div>
+          </div>
+          ${figure(
+            "parts",
+            "A step over time",
+            "Milliseconds of a step's parts, means over the ranks.",
+          )}
+        </div>
+          <div class="card scroll" tabindex="0" role="region" aria-label="Processes">
+            <table id="workers">
+              <caption>Processes, as of their last sign of life</caption>
+              <thead>
+                <tr>
+                  <th scope="col">Process</th>
+                  <th scope="col">Where</th>
+                  <th scope="col">Doing</th>
+                  <th scope="col" class="number">Epoch</th>
+                  <th scope="col" class="number">Step</th>
+                  <th scope="col" class="number">Memory</th>
+                  <th scope="col" class="number">Last sign</th>
+                </tr>
+              </thead>
+              <tbody>
+                <tr>
+                  <td colspan="7">No process says anything now.</td>
+                </tr>
+              </tbody>
+            </table>
+          </div>
+          <div class="card scroll" tabindex="0" role="region" aria-label="GPUs">
+            <table id="gpus">
+              <caption>GPUs of the machine</caption>
+              <thead>
+                <tr>
+                  <th scope="col">GPU</th>
+                  <th scope="col" class="number">Use</th>
+                  <th scope="col" class="number">Memory</th>
+                  <th scope="col" class="number">Temperature</th>
+                </tr>
+              </thead>
+              <tbody>
+                <tr>
+                  <td colspan="4">no GPU</td>
+                </tr>
+              </tbody>
+            </table>
+          </div>
+        </section>
+        <section aria-labelledby="epochs-title">
+          <h2 id="epochs-title">Epochs</h2>
+          <div class="card scroll tall" tabindex="0" role="region" aria-label="Epochs">
+            <table id="epochs">
+              <thead>
+                <tr>
+                  <th scope="col">Epoch</th>
+                  <th scope="col" class="number">Train loss</th>
+                  <th scope="col" class="number">Train accuracy</th>
+                  <th scope="col" class="number">Validation loss</th>
+                  <th scope="col" class="number">Validation accuracy</th>
+                  <th scope="col" class="number">Learning rate</th>
+                  <th scope="col" class="number">Images/s</th>
+                  <th scope="col" class="number">Time</th>
+                </tr>
+              </thead>
+              <tbody>
+                <tr>
+                  <td colspan="8">No epoch is done yet.</td>
+                </tr>
+              </tbody>
+            </table>
+          </div>
+        </section>
+        <section aria-labelledby="pictures-title">
+          <h2 id="pictures-title">Pictures</h2>
+          <p class="note" id="no-pictures">None yet.</p>
+          <div class="grid pictures">
+          ${picture(
+            "predictions.png",
+            "Validation pictures with predicted and true class, as of the best epoch",
+          )}
+          ${picture("batch.png", "The first training batch, augmented and labelled")}
+        </div>
+        </section>
+        <section aria-labelledby="log-title">
+          <h2 id="log-title">Log</h2>
+          <div class="card">
+            <pre id="log" class="log" tabindex="0" role="log" aria-live="off"
+              aria-label="The last lines of the log"></pre>
+          </div>
+        </section>
+        <section aria-labelledby="config-title">
+          <h2 id="config-title">Config</h2>
+          <details class="card">
+            <summary>Every setting, defaults filled in</summary>
+            <pre class="config" tabindex="0" role="region" aria-label="config.yaml">${config}</pre>
+          </details>
+        </section>
+      </main>
+    `,
+  );
+}
+
+/** All runs of a folder. */
+export async function runsPage(runs: readonly RunSummary[], folder: string): Promise<string> {
+  return await document(
+    "Runs · Lockstep",
+    ["feed", "runs"],
+    { "runs-data": runs },
+    html`
+      ${header()}
+      <main id="main">
+        <div class="headline">
+          <div>
+            <h1>Runs</h1>
+            <p class="note">in <span class="name">${folder}</span></p>
+          </div>
+          <p
+            class="states"><a class="button" id="compare" href="/compare" aria-disabled="true">Compare</a></p>
+        </div>
+        <p class="note" id="hint">Tick two or more runs to compare them.</p>
+        <div class="card scroll" tabindex="0" role="region" aria-label="Runs">
+          <table id="runs" data-sortable>
+            <caption class="visually-hidden">Runs, the newest first</caption>
+            <thead>
+              <tr>
+                <th scope="col" data-fixed><span class="visually-hidden">Compare</span></th>
+                <th scope="col">Run</th>
+                <th scope="col">State</th>
+                <th scope="col">Model</th>
+                <th scope="col" class="number">Workers</th>
+                <th scope="col" class="number">Epochs</th>
+                <th scope="col" class="number">Best accuracy</th>
+                <th scope="col" class="number">Time</th>
+                <th scope="col">Started</th>
+              </tr>
+            </thead>
+            <tbody></tbody>
+          </table>
+          <p class="note" id="empty" hidden>No runs yet: start one with <code>deno task train</code>.</p>
+        </div>
+      </main>
+    `,
+  );
+}
+
+/** What {@linkcode comparePage} knows of a run. */
+export interface ComparedRun {
+  readonly summary: RunSummary;
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+/** Some runs over each other. */
+export async function comparePage(runs: readonly ComparedRun[]): Promise<string> {
+  const summaries = runs.map(({ summary }) => summary);
+  const differences = configDifferences(runs.map(({ config }) => config));
+  const body = runs.length === 0
+    ? html`<p>Tick runs in the <a href="/runs">list</a> to compare them.</p>`
+    : html`
+      <div class="card scroll" tabindex="0" role="region" aria-label="Results">
+        <table id="results">
+          <caption>Results</caption>
+          <thead>
+            <tr>
+              <th scope="col">Run</th>
+              <th scope="col">State</th>
+              <th scope="col">Model</th>
+              <th scope="col" class="number">Workers</th>
+              <th scope="col" class="number">Epochs</th>
+              <th scope="col" class="number">Best accuracy</th>
+              <th scope="col" class="number">in epoch</th>
+              <th scope="col" class="number">Time</th>
+            </tr>
+          </thead>
+          <tbody></tbody>
+        </table>
+      </div>
+      <div class="grid wide">
+        ${figure(
+          "accuracy",
+          "Validation accuracy",
+          "Validation accuracy of each run against the epochs.",
+        )}
+        ${figure("loss", "Training loss", "Training loss of each run against the epochs.")}
+        ${figure(
+          "validation",
+          "Validation loss",
+          "Validation loss of each run against the epochs.",
+        )}
+        ${figure("speed", "Speed", "Training pictures per second of each run against the epochs.")}
+      </div>
+      <section aria-labelledby="differences-title">
+        <h2 id="differences-title">Settings that differ</h2>
+        <div class="card scroll" tabindex="0" role="region" aria-label="Settings that differ">
+          ${differencesTable(summaries, differences)}
+        </div>
+      </section>
+    `;
+  return await document(
+    "Compare · Lockstep",
+    ["feed", "compare"],
+    { runs: summaries },
+    html`
+      ${header(html`<a href="/runs">All runs</a>`)}
+      <main id="main">
+      <div class="headline"><h1>Compare</h1>
+        <p class="states"><span class="badge" id="connection" hidden>Not connected</span></p></div>
+      ${body}
+      </main>
+    `,
+  );
+}
+
+/** A page for addresses that lead nowhere. */
+export async function missingPage(path: string): Promise<string> {
+  return await document(
+    "Not found · Lockstep",
+    [],
+    {},
+    html`
+      ${header()}
+      <main id="main">
+        <h1>There is no such page</h1>
+        <p><span class="name">${path}</span> leads nowhere. <a href="/runs">All runs</a></p>
+      </main>
+    `,
+  );
+}
+
+const TILES: readonly (readonly [key: string, label: string])[] = [
+  ["epoch", "Epoch"],
+  ["eta", "Time left"],
+  ["speed", "Speed"],
+  ["loss", "Training loss"],
+  ["validation", "Validation accuracy"],
+  ["best", "Best accuracy"],
+];
+
+function differencesTable(
+  runs: readonly RunSummary[],
+  differences: readonly { key: string; values: readonly string[] }[],
+): Html {
+  if (differences.length === 0) return html`<p class="note">None: the configs are equal.</p>`;
+  return html`
+    <table>
+      <caption class="visually-hidden">Settings that differ, by run</caption>
+      <thead>
+        <tr><th scope="col">Setting</th>${runs.map(({ id }) =>
+          html`<th scope="col">${foreignName(id)}</th>`
+        )}</tr>
+      </thead>
+      <tbody>${differences.map(({ key, values }) =>
+        html`<tr><th scope="row"><code>${key}</code></th>${
+          values.map((value) => html`<td><code>${value}</code></td>`)
+        }</tr>`
+      )}</tbody>
+    </table>
+  `;
+}
+
+function figure(id: string, title: string, summary: string): Html {
+  return chartFigure({ id, title, summary });
+}
+
+function progressBar(id: string, label: string): Html {
+  return html`
+    <div class="progress">
+      <div class="progress-text"><span id="${id}-label">${label}</span>
+        <span id="${id}-text" class="note">–</span></div>
+      <div class="track" role="progressbar" aria-labelledby="${id}-label" aria-valuemin="0"
+        aria-valuemax="100" aria-valuenow="0" id="${id}-progress">
+        <div class="fill"></div>
+      </div>
+    </div>
+  `;
+}
+
+function picture(name: string, label: string): Html {
+  return html`
+    <figure class="card" hidden>
+      <figcaption class="note">${label}</figcaption>
+      <img data-picture="${name}" alt="${label}">
+    </figure>
+  `;
+}
+
+function stateBadge(state: RunState): Html {
+  const { name, look } = STATES[state];
+  return html`<span class="${`badge ${look}`}" id="state">${name}</span>`;
+}
+
+function header(link?: Html): Html {
+  return html`
+    <header class="top"><a class="brand" href="/runs">Lockstep</a>
+      <nav aria-label="Pages">${link}</nav>${themeToggle()}</header>
+  `;
+}
+
+async function document(
+  title: string,
+  scripts: readonly Script[],
+  data: Readonly<Record<string, unknown>>,
+  body: Html,
+): Promise<string> {
+  const read = (name: string) =>
+    Deno.readTextFile(fileURLToPath(new URL(`./client/${name}`, import.meta.url)));
+  return await renderPage({
+    title,
+    body,
+    data,
+    connect: true,
+    styles: [await read("dashboard.css")],
+    scripts: await Promise.all(scripts.map((name) => read(`${name}.js`))),
+  });
+}

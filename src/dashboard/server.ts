@@ -1,0 +1,331 @@
+/**
+ * The dashboard's server: pages, data and events of the runs in a folder.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { UsageError } from "../base/errors.ts";
+import { delay } from "../base/async.ts";
+import { readEvents } from "../records/event_log.ts";
+import { readLiveStatus } from "../records/live_status.ts";
+import { readMetrics } from "../records/metrics_log.ts";
+import { encodeMessage, KEEP_ALIVE, streamBody } from "./event_stream.ts";
+import { Guard, isLoopback } from "./guard.ts";
+import { comparePage, missingPage, policyOf, runPage, runsPage } from "./pages.ts";
+import { PROMETHEUS_TYPE, prometheusText, type ScrapedRun } from "./prometheus.ts";
+import { PICTURES, REPORT, RunFeed } from "./run_feed.ts";
+import { readConfig, RunList, type RunSummary } from "./run_list.ts";
+
+/** Where the dashboard listens unless told otherwise. */
+export const DEFAULT_PORT = 8470;
+/** Ports after the default one that are tried when it is taken. */
+const MORE_PORTS = 20;
+
+/** Settings of the server. */
+export interface DashboardOptions {
+  /** Folder of all runs. */
+  readonly folder: string;
+  /** Name of the folder of the run that `/` shows; unless given, `/` lists them all. */
+  readonly home?: string;
+  /** Loopback unless given; another address needs a token, which is made up and part of the URL. */
+  readonly host?: string;
+  /** This very port; unless given, the first free one from {@linkcode DEFAULT_PORT} on. 0: any. */
+  readonly port?: number;
+  /** Event streams at a time. */
+  readonly mostStreams?: number;
+  /** Milliseconds between two looks at the files. */
+  readonly pollMs?: number;
+  /** Milliseconds after which a reader that takes nothing is dropped. */
+  readonly stallMs?: number;
+  /** Tells of a request that failed. */
+  readonly onError?: (error: unknown) => void;
+}
+
+const MOST_STREAMS = 64;
+const POLL_MS = 500;
+const STALL_MS = 30_000;
+const KEEP_ALIVE_MS = 15_000;
+/** Runs of one stream. */
+const MOST_COMPARED = 8;
+/** Milliseconds that readers get for the last news. */
+const LAST_NEWS_MS = 1_000;
+
+/** Headers of the files of a run folder that are shown; no others are. */
+const PICTURE = { "Content-Type": "image/png" };
+/** Whatever the file holds, it is a stranger to the dashboard: it can't read runs with the reader's rights. */
+const PAGE_ALONE = {
+  "Content-Type": "text/html; charset=utf-8",
+  "Content-Security-Policy":
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; " +
+    "img-src data:; frame-ancestors 'none'",
+};
+
+/** A running dashboard. */
+export class Dashboard implements AsyncDisposable {
+  /** Where to look; with the token where one is needed. */
+  readonly url: string;
+  readonly #options: DashboardOptions;
+  readonly #runs: RunList;
+  readonly #guard: Guard;
+  readonly #server: Deno.HttpServer<Deno.NetAddr>;
+  readonly #closing = new AbortController();
+  #streams = 0;
+
+  /**
+   * Begins to listen.
+   *
+   * @throws {UsageError} when the port that was asked for is taken, or the address isn't one of this machine
+   */
+  constructor(options: DashboardOptions) {
+    const { host = "127.0.0.1", folder } = options;
+    const token = isLoopback(host) ? undefined : crypto.randomUUID().replaceAll("-", "");
+    this.#options = options;
+    this.#runs = new RunList(folder);
+    this.#guard = new Guard(token ? { token } : {});
+    this.#server = listen(host, options.port, (request) => this.#answer(request));
+    const { port } = this.#server.addr;
+    const name = host.includes(":") ? `[${host}]` : host;
+    this.url = `http://${name}:${port}/${token ? `?token=${token}` : ""}`;
+  }
+
+  /** The port that it listens at. */
+  get port(): number {
+    return this.#server.addr.port;
+  }
+
+  /** Event streams that are open. */
+  get streams(): number {
+    return this.#streams;
+  }
+
+  /** Sends the last news, then ends everything. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort();
+    const deadline = performance.now() + LAST_NEWS_MS;
+    while (this.#streams > 0 && performance.now() < deadline) await delay(20);
+    const hard = setTimeout(() => this.#server.unref(), LAST_NEWS_MS);
+    await Promise.race([this.#server.shutdown(), delay(LAST_NEWS_MS)]);
+    clearTimeout(hard);
+  }
+
+  /** Waits until the server ends. */
+  get finished(): Promise<void> {
+    return this.#server.finished;
+  }
+
+  async #answer(request: Request): Promise<Response> {
+    const url = new URL(request.url);
+    let response = this.#guard.check(request, url);
+    try {
+      response ??= await this.#route(request, url);
+    } catch (error) {
+      this.#options.onError?.(error);
+      response = text(500, "The dashboard failed to answer; its terminal says why");
+    }
+    return secured(response);
+  }
+
+  async #route(request: Request, url: URL): Promise<Response> {
+    const { home } = this.#options;
+    const path = decoded(url.pathname);
+    if (path === undefined) return await notFound(url.pathname);
+    if (path === "/") return redirect(home ? `/runs/${encodeURIComponent(home)}` : "/runs");
+    if (path === "/runs") return page(await runsPage(await this.#runs.all(), this.#runs.folder));
+    if (path === "/compare") return await this.#compare(url);
+    if (path === "/metrics") return await this.#metrics();
+    if (path === "/api/runs") return json(await this.#runs.all());
+    if (path === "/api/events") return await this.#events(request, url);
+    const [, kind, id, file] = /^\/(runs|files)\/([^/]+)(?:\/([^/]+))?$/.exec(path) ?? [];
+    if (kind === "runs" && file === undefined) {
+      const summary = await this.#runs.summary(id);
+      if (summary) return page(await runPage(summary, await configText(this.#runs, id)));
+    }
+    if (kind === "files" && PICTURES.includes(file)) return await this.#file(id, file, PICTURE);
+    if (kind === "files" && file === REPORT) return await this.#file(id, file, PAGE_ALONE);
+    return await notFound(path);
+  }
+
+  async #compare(url: URL): Promise<Response> {
+    const ids = [...new Set(url.searchParams.getAll("run"))].slice(0, MOST_COMPARED);
+    const chosen = await Promise.all(ids.map(async (id) => {
+      const [path, summary] = [await this.#runs.pathOf(id), await this.#runs.summary(id)];
+      return path && summary ? [{ summary, config: await readConfig(path) }] : [];
+    }));
+    return page(await comparePage(chosen.flat()));
+  }
+
+  async #file(id: string, name: string, headers: Record<string, string>): Promise<Response> {
+    const folder = await this.#runs.pathOf(id);
+    const path = folder && join(folder, name);
+    const stat = path && await Deno.lstat(path).catch(() => undefined);
+    if (!path || !stat || !stat.isFile) return text(404, "There is no such file");
+    return new Response(await Deno.readFile(path), { headers });
+  }
+
+  /** What is new in some runs, from where the reader was. */
+  async #events(request: Request, url: URL): Promise<Response> {
+    const ids = [...new Set(url.searchParams.getAll("run"))].slice(0, MOST_COMPARED);
+    const paths = await Promise.all(ids.map((id) => this.#runs.pathOf(id)));
+    if (ids.length === 0 || paths.includes(undefined)) return text(404, "There is no such run");
+    if (this.#streams >= (this.#options.mostStreams ?? MOST_STREAMS)) {
+      return text(503, "Too many readers: close another page of the dashboard", {
+        "Retry-After": "5",
+      });
+    }
+    this.#streams++;
+    const cursors = request.headers.get("last-event-id")?.split("~");
+    const known = cursors?.length === ids.length ? cursors : undefined;
+    const texts = this.#news(ids, paths as string[], known);
+    const body = streamBody(texts, {
+      stallMs: this.#options.stallMs ?? STALL_MS,
+      onEnd: () => this.#streams--,
+    });
+    return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+  }
+
+  async *#news(
+    ids: readonly string[],
+    paths: readonly string[],
+    cursors: readonly string[] | undefined,
+  ): AsyncGenerator<string, void, void> {
+    const { pollMs = POLL_MS } = this.#options;
+    const feeds = await Promise.all(
+      paths.map((path, index) => RunFeed.open(path, cursors?.[index])),
+    );
+    const id = () => feeds.map(({ cursor }) => cursor).join("~");
+    let lastText = performance.now();
+    for (;;) {
+      const isLast = this.#closing.signal.aborted;
+      let any = false;
+      for (const [index, feed] of feeds.entries()) {
+        const news = await feed.news();
+        any ||= news.length > 0;
+        for (const { type, data } of news) {
+          yield encodeMessage({ event: type, data: { run: ids[index], data }, id: id() });
+        }
+      }
+      if (isLast && !any) return;
+      if (any) {
+        lastText = performance.now();
+        continue; // there may be more than one piece
+      }
+      if (performance.now() - lastText > KEEP_ALIVE_MS) {
+        lastText = performance.now();
+        yield KEEP_ALIVE;
+      }
+      await delay(pollMs, this.#closing.signal).catch(() => {}); // closing: once more for the last news
+    }
+  }
+
+  async #metrics(): Promise<Response> {
+    const runs = await this.#runs.all();
+    const going = runs.filter(({ state, id }) => state === "running" || id === this.#options.home);
+    const scraped = await Promise.all(going.map((summary) => this.#scrape(summary)));
+    return new Response(prometheusText(scraped), { headers: { "Content-Type": PROMETHEUS_TYPE } });
+  }
+
+  async #scrape(summary: RunSummary): Promise<ScrapedRun> {
+    const path = (await this.#runs.pathOf(summary.id))!;
+    const [live, points, events] = await Promise.all([
+      readLiveStatus(path),
+      readMetrics(path),
+      readEvents(path),
+    ]);
+    const last = events.findLast(({ type }) => type === "epoch" || type === "validation");
+    const measured = last?.type === "epoch" ? last.validation : last;
+    return {
+      summary,
+      live,
+      point: points.at(-1),
+      validation: measured as ScrapedRun["validation"],
+    };
+  }
+}
+
+/** Listens at a port, or at the first that is free. */
+function listen(
+  hostname: string,
+  port: number | undefined,
+  handler: (request: Request) => Promise<Response>,
+): Deno.HttpServer<Deno.NetAddr> {
+  const ports = port !== undefined
+    ? [port]
+    : [...Array.from({ length: MORE_PORTS }, (_, index) => DEFAULT_PORT + index), 0];
+  for (const candidate of ports) {
+    try {
+      return Deno.serve({ hostname, port: candidate, onListen: () => {} }, handler);
+    } catch (error) {
+      if (error instanceof Deno.errors.AddrInUse) continue;
+      if (error instanceof Deno.errors.AddrNotAvailable || error instanceof TypeError) {
+        throw new UsageError(
+          `dashboard.host ${hostname} is no address of this machine: leave it out for 127.0.0.1`,
+        );
+      }
+      throw error;
+    }
+  }
+  throw new UsageError(
+    `Port ${port} of ${hostname} is taken: name another with --dashboard PORT, or leave the number out`,
+  );
+}
+
+async function configText(runs: RunList, id: string): Promise<string> {
+  const path = await runs.pathOf(id);
+  return path ? await Deno.readTextFile(join(path, "config.yaml")) : "";
+}
+
+/** A path without its percent signs; `undefined` for one that no page has. */
+function decoded(path: string): string | undefined {
+  try {
+    // What is a separator only when decoded is none of ours.
+    if (/%2f|%5c|%00/i.test(path)) return undefined;
+    const text = decodeURIComponent(path);
+    return text.length > 1 ? text.replace(/\/$/, "") : text;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What every answer says to the browser. */
+function secured(response: Response): Response {
+  const { headers } = response;
+  if (!headers.has("Content-Security-Policy")) {
+    headers.set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+  }
+  headers.set("X-Content-Type-Options", "nosniff");
+  headers.set("X-Frame-Options", "DENY");
+  headers.set("Referrer-Policy", "no-referrer");
+  headers.set("Cross-Origin-Resource-Policy", "same-origin");
+  headers.set("Cross-Origin-Opener-Policy", "same-origin");
+  headers.set("Cache-Control", "no-store");
+  return response;
+}
+
+function page(document: string, status = 200): Response {
+  return new Response(document, {
+    status,
+    headers: {
+      "Content-Type": "text/html; charset=utf-8",
+      "Content-Security-Policy": `${policyOf(document)}; frame-ancestors 'none'`,
+    },
+  });
+}
+
+async function notFound(path: string): Promise<Response> {
+  return page(await missingPage(path), 404);
+}
+
+function json(value: unknown): Response {
+  return new Response(JSON.stringify(value), { headers: { "Content-Type": "application/json" } });
+}
+
+function text(status: number, message: string, headers: Record<string, string> = {}): Response {
+  return new Response(message + "\n", {
+    status,
+    headers: { "Content-Type": "text/plain; charset=utf-8", ...headers },
+  });
+}
+
+function redirect(location: string): Response {
+  return new Response(null, { status: 303, headers: { Location: location } });
+}

@@ -1,0 +1,108 @@
+/**
+ * Pictures for a model whose classes are known: what a folder holds is matched to them by name.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { nearestName, UsageError } from "../base/errors.ts";
+import { listPictures, subfolders } from "./picture_files.ts";
+import type { PictureSet, Sample } from "./picture_set.ts";
+import { PictureSource } from "./picture_source.ts";
+
+/**
+ * Lists a folder of classes; classes without a folder or pictures have no samples.
+ *
+ * @param root The folder that paths are relative to
+ * @param folder Relative to the root, with a folder for each class; the root itself when empty
+ * @param classes Names of the classes in the order of the model's outputs
+ * @param maxPixels Larger pictures can't be used
+ * @returns The pictures as those that validate; there are none to train on
+ * @throws {UsageError} when the folder can't be read, has a folder that is no class, or has no pictures
+ */
+export async function scanClassFolders(
+  root: string,
+  folder: string,
+  classes: readonly string[],
+  maxPixels?: number,
+): Promise<PictureSet> {
+  const where = JSON.stringify(join(root, folder));
+  const names = await subfolders(root, folder);
+  refuseUnknown(names, classes, `Folder ${where}`);
+  const hash = createHash("sha256");
+  const val: Sample[] = [];
+  for (const [label, name] of classes.entries()) {
+    if (!names.includes(name)) continue;
+    for (const { path, bytes } of await listPictures(root, folder ? `${folder}/${name}` : name)) {
+      hash.update(`val\0${label}\0${path}\0${bytes}\n`);
+      val.push({ path, label, index: val.length });
+    }
+  }
+  if (val.length === 0) {
+    throw new UsageError(
+      `Folder ${where} has no pictures of ${
+        list(classes)
+      }: name a folder with a folder of pictures for each class`,
+    );
+  }
+  return {
+    root,
+    classes: [...classes],
+    train: [],
+    val,
+    fingerprint: hash.digest("hex"),
+    source: new PictureSource(root, maxPixels),
+  };
+}
+
+/**
+ * One side of a run's pictures, for a model whose classes may stand in another order.
+ *
+ * @returns Those pictures as the ones that validate; there are none to train on
+ * @throws {UsageError} when the pictures have a class that the model doesn't know
+ */
+export function chooseSplit(
+  set: PictureSet,
+  { split, classes }: { split: "train" | "val"; classes: readonly string[] },
+): PictureSet {
+  refuseUnknown(set.classes, classes, JSON.stringify(set.root));
+  const labels = set.classes.map((name) => classes.indexOf(name));
+  const val = set[split].map((sample, index) => ({
+    path: sample.path,
+    index,
+    get label() { // of a data module's sample maybe known only later
+      return labels[sample.label] ?? sample.label;
+    },
+  }));
+  const { learnLabel } = set;
+  const learn: PictureSet["learnLabel"] = learnLabel &&
+    ((_, index, label) => learnLabel(split, index, set.classes.indexOf(classes[label])));
+  return {
+    ...set,
+    classes: [...classes],
+    train: [],
+    val,
+    ...(learn ? { learnLabel: learn } : {}),
+  };
+}
+
+function refuseUnknown(names: readonly string[], classes: readonly string[], where: string): void {
+  const unknown = names.filter((name) => !classes.includes(name));
+  if (unknown.length === 0) return;
+  const [first] = unknown;
+  const nearest = nearestName(first, classes);
+  throw new UsageError(
+    `${where} has classes that the model doesn't know, ${list(unknown)}: ` +
+      (nearest ? `did you mean ${JSON.stringify(nearest)}? It` : "it") +
+      ` knows ${list(classes)}; rename or move what is something else`,
+  );
+}
+
+const MOST_LISTED = 12;
+
+/** Names in quotes, as many as a message can hold. */
+function list(names: readonly string[]): string {
+  const shown = names.slice(0, MOST_LISTED).map((name) => JSON.stringify(name)).join(", ");
+  const rest = names.length - MOST_LISTED;
+  return rest > 0 ? `${shown} and ${rest} more` : shown;
+}

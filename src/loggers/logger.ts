@@ -1,0 +1,47 @@
+/**
+ * What a run tells to whoever keeps its numbers: TensorBoard, or a logger of your own.
+ *
+ * @module
+ */
+import type { EpochRecord, ValidationPoint } from "../records/history.ts";
+import type { MetricsPoint } from "../records/metrics_log.ts";
+
+/** What a logger knows when the run begins, or goes on. */
+export interface LoggerStart {
+  /** The run folder. */
+  readonly folder: string;
+  /** The resolved config. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Class names in the order of the labels. */
+  readonly classes: readonly string[];
+  /** Steps that an epoch has. */
+  readonly stepsPerEpoch: number;
+  /** Steps of the whole run that are done; above 0 the run goes on, and later steps are made again. */
+  readonly step: number;
+}
+
+/**
+ * Takes a run's numbers. All methods are optional; they are called in order, between steps, so they must be quick.
+ * A logger that throws is reported once and left out from then on; the run goes on.
+ */
+export interface RunLogger {
+  /** A point of training: each `train.logEverySteps` steps. */
+  metrics?(point: MetricsPoint): void;
+  /** A validation: before the first step, within an epoch or after it. */
+  validation?(point: ValidationPoint): void;
+  /** An epoch is on record. */
+  epoch?(record: EpochRecord): void;
+  /**
+   * A picture of the run was made.
+   *
+   * @param name Such as `predictions`
+   * @param png The file
+   * @param step Steps of the whole run
+   */
+  picture?(name: string, png: Uint8Array<ArrayBuffer>, step: number): void;
+  /** The run has ended, however. */
+  close?(): void;
+}
+
+/** Opens a logger for a run. */
+export type OpenLogger = (start: LoggerStart) => RunLogger | Promise<RunLogger>;

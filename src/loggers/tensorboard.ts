@@ -1,0 +1,85 @@
+/**
+ * A run for TensorBoard: scalars, pictures and the config, in `<run>/tensorboard/`.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { stringify } from "@std/yaml";
+import type { EpochRecord } from "../records/history.ts";
+import type { MetricsPoint } from "../records/metrics_log.ts";
+import { EventFile, type SummaryValue } from "./event_file.ts";
+import type { LoggerStart, RunLogger } from "./logger.ts";
+
+/** Folder of the event files in a run folder. */
+export const TENSORBOARD_FOLDER = "tensorboard";
+
+/** Begins a new event file; a run that goes on takes back the steps that it makes again. */
+export function openTensorBoard(start: LoggerStart): RunLogger {
+  const { folder, config, stepsPerEpoch, step } = start;
+  const file = new EventFile(join(folder, TENSORBOARD_FOLDER));
+  const stepOf = (place: { epoch: number; step: number }) =>
+    (place.epoch - 1) * stepsPerEpoch + place.step;
+  if (step > 0) file.restart(step);
+  else file.summary(0, [{ tag: "config", text: "```yaml\n" + stringify(config) + "```" }]);
+  return {
+    metrics: (point) => file.summary(stepOf(point), pointValues(point)),
+    validation: (point) => {
+      file.summary(stepOf(point), [
+        { tag: "loss/validation", scalar: point.loss },
+        { tag: "accuracy/validation", scalar: point.accuracy },
+      ]);
+    },
+    epoch: (record) => file.summary(record.epoch * stepsPerEpoch, epochValues(record)),
+    picture: (name, png, at) => {
+      file.summary(at, [{ tag: name, image: { ...pngSize(png), png } }]);
+    },
+    close: () => file.close(),
+  };
+}
+
+/** The scalars of a point. */
+function pointValues(point: MetricsPoint): SummaryValue[] {
+  const { ms, ranks, gpus = [] } = point;
+  const bytes = ranks.flatMap(({ rank, residentBytes }) =>
+    residentBytes === undefined ? [] : [{ tag: `memory_bytes/rank_${rank}`, scalar: residentBytes }]
+  );
+  return [
+    { tag: "loss/train", scalar: point.loss },
+    { tag: "accuracy/train", scalar: point.accuracy },
+    { tag: "learning_rate", scalar: point.learningRate },
+    { tag: "images_per_second/all", scalar: point.imagesPerSecond },
+    ...ranks.map(({ rank, imagesPerSecond }) => ({
+      tag: `images_per_second/rank_${rank}`,
+      scalar: imagesPerSecond,
+    })),
+    { tag: "step_ms/data", scalar: ms.data },
+    { tag: "step_ms/forward_backward", scalar: ms.forwardBackward },
+    { tag: "step_ms/exchange", scalar: ms.exchange },
+    { tag: "step_ms/idle", scalar: ms.idle },
+    { tag: "step_ms/update", scalar: ms.update },
+    { tag: "step_ms/total", scalar: ms.total },
+    ...bytes,
+    ...gpus.flatMap(({ index, utilization, memoryUsedBytes }) => [
+      ...utilization === undefined
+        ? []
+        : [{ tag: `gpu_utilization/gpu_${index}`, scalar: utilization }],
+      ...memoryUsedBytes === undefined
+        ? []
+        : [{ tag: `memory_bytes/gpu_${index}`, scalar: memoryUsedBytes }],
+    ]),
+  ];
+}
+
+function epochValues({ train, seconds }: EpochRecord): SummaryValue[] {
+  return [
+    { tag: "epoch/train_loss", scalar: train.loss },
+    { tag: "epoch/train_accuracy", scalar: train.accuracy },
+    { tag: "epoch/seconds", scalar: seconds },
+  ];
+}
+
+/** Width and height as a PNG's first chunk has them. */
+function pngSize(png: Uint8Array<ArrayBuffer>): { width: number; height: number } {
+  const view = new DataView(png.buffer, png.byteOffset, png.byteLength);
+  return { width: view.getUint32(16), height: view.getUint32(20) };
+}

@@ -1,0 +1,87 @@
+/**
+ * Precision, recall and F1 of each class, and their means.
+ *
+ * Definitions as in scikit-learn's `precision_recall_fscore_support` with `zero_division=0` over the classes that
+ * have samples (van Rijsbergen 1979, "Information Retrieval"; Sokolova and Lapalme 2009, "A systematic analysis of
+ * performance measures for classification tasks").
+ *
+ * @module
+ */
+import type { ConfusionMatrix } from "./confusion.ts";
+
+/** How well one class is told from the others. */
+export interface ClassScores {
+  /** Its name. */
+  class: string;
+  /** Right among those that were taken for it: TP / (TP + FP); 0 when none was. */
+  precision: number;
+  /** Recognized among those of the class: TP / (TP + FN); NaN when it has no samples. */
+  recall: number;
+  /** Harmonic mean of both: 2 TP / (2 TP + FP + FN); NaN when it has no samples. */
+  f1: number;
+  /** Samples of the class. */
+  support: number;
+  /** Samples that were taken for it. */
+  predicted: number;
+}
+
+/** Means over the classes. */
+export interface MeanScores {
+  /** Of the classes' precisions. */
+  precision: number;
+  /** Of their recalls. */
+  recall: number;
+  /** Of their F1. */
+  f1: number;
+}
+
+/**
+ * The scores of each class.
+ *
+ * @param names Class names in the order of the matrix
+ * @throws {RangeError} when there is not one name per class
+ */
+export function perClassScores(
+  matrix: ConfusionMatrix,
+  names: readonly string[],
+): ClassScores[] {
+  if (matrix.length !== names.length) {
+    throw new RangeError(
+      `The matrix has ${matrix.length} classes but ${names.length} names: give one per class`,
+    );
+  }
+  return matrix.map((row, label) => {
+    const support = row.reduce((sum, value) => sum + value, 0);
+    const predicted = matrix.reduce((sum, other) => sum + other[label], 0);
+    const right = row[label];
+    return {
+      class: names[label],
+      precision: predicted > 0 ? right / predicted : 0,
+      recall: support > 0 ? right / support : NaN,
+      f1: support > 0 ? 2 * right / (support + predicted) : NaN,
+      support,
+      predicted,
+    };
+  });
+}
+
+/** The plain mean over the classes that have samples; NaN when none has. */
+export function macroMean(scores: readonly ClassScores[]): MeanScores {
+  return meanBy(scores, () => 1);
+}
+
+/** The mean over the classes, each counted by its samples; NaN without samples. */
+export function weightedMean(scores: readonly ClassScores[]): MeanScores {
+  return meanBy(scores, ({ support }) => support);
+}
+
+function meanBy(
+  scores: readonly ClassScores[],
+  weightOf: (scores: ClassScores) => number,
+): MeanScores {
+  const present = scores.filter(({ support }) => support > 0);
+  const total = present.reduce((sum, entry) => sum + weightOf(entry), 0);
+  const mean = (key: keyof MeanScores) =>
+    present.reduce((sum, entry) => sum + weightOf(entry) * entry[key], 0) / total;
+  return { precision: mean("precision"), recall: mean("recall"), f1: mean("f1") };
+}

@@ -1,0 +1,78 @@
+/**
+ * All measures of a set of predictions together.
+ *
+ * @module
+ */
+import { type Calibration, calibration } from "./calibration.ts";
+import { type ConfusionMatrix, confusionMatrix, overallAccuracy } from "./confusion.ts";
+import {
+  type ClassScores,
+  macroMean,
+  type MeanScores,
+  perClassScores,
+  weightedMean,
+} from "./per_class.ts";
+import { topKAccuracy } from "./top_k.ts";
+
+/** From how many classes on top-5 accuracy says something: of five, all are among the first five. */
+const LEAST_FOR_TOP_5 = 6;
+
+/** What a model makes of some samples. */
+export interface RankedPredictions {
+  /** [n], true classes. */
+  readonly labels: ArrayLike<number>;
+  /** Classes that are given per sample. */
+  readonly width: number;
+  /** [n, width], the most probable class first. */
+  readonly ranked: ArrayLike<number>;
+  /** [n, width], their probabilities. */
+  readonly probabilities: ArrayLike<number>;
+}
+
+/** The measures. */
+export interface ClassificationReport {
+  /** Samples. */
+  count: number;
+  /** Share of the samples whose most probable class is the true one; NaN without samples. */
+  accuracy: number;
+  /** Share of the samples whose true class is among the five most probable ones; only with more than five classes. */
+  top5?: number;
+  /** In the order of the labels. */
+  perClass: ClassScores[];
+  /** Plain mean over the classes that have samples. */
+  macro: MeanScores;
+  /** Mean over the classes, each counted by its samples. */
+  weighted: MeanScores;
+  /** Samples by true class (row) and predicted class (column). */
+  confusionMatrix: ConfusionMatrix;
+  /** Whether the model is right as often as it says. */
+  calibration: Calibration;
+}
+
+/**
+ * Measures predictions.
+ *
+ * @param names Class names in the order of the labels
+ * @throws {RangeError} when lengths differ or a value is no class
+ */
+export function classificationReport(
+  { labels, width, ranked, probabilities }: RankedPredictions,
+  names: readonly string[],
+): ClassificationReport {
+  const count = labels.length;
+  const first = Array.from({ length: count }, (_, row) => ranked[row * width]);
+  const confidences = Array.from({ length: count }, (_, row) => probabilities[row * width]);
+  const matrix = confusionMatrix(labels, first, names.length);
+  const perClass = perClassScores(matrix, names);
+  const hasTop5 = names.length >= LEAST_FOR_TOP_5 && width >= 5;
+  return {
+    count,
+    accuracy: overallAccuracy(matrix),
+    ...(hasTop5 ? { top5: topKAccuracy(labels, ranked, { k: 5, width }) } : {}),
+    perClass,
+    macro: macroMean(perClass),
+    weighted: weightedMean(perClass),
+    confusionMatrix: matrix,
+    calibration: calibration(confidences, first.map((predicted, row) => predicted === labels[row])),
+  };
+}

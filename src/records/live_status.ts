@@ -1,0 +1,90 @@
+/**
+ * Where a run is at this moment, as `live.json`: written each second while it goes on, gone when it has ended.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { z } from "zod";
+import { parseLine } from "./jsonl_file.ts";
+import { gpuUseSchema } from "./metrics_log.ts";
+
+/** Name of the file in a run folder. */
+export const LIVE_FILE = "live.json";
+
+/** Milliseconds after which a `live.json` that isn't renewed means that the run was killed. */
+const STALE_MS = 15_000;
+
+const count = z.int().nonnegative();
+
+const statusSchema = z.object({
+  time: z.iso.datetime(),
+  /** The coordinator's process, and the memory of it that is in RAM. */
+  pid: count,
+  residentBytes: count,
+  /** When this process began with the run. */
+  since: z.iso.datetime(),
+  /** What goes on: `starting`, `train`, `validate`, …. */
+  phase: z.string(),
+  /** Counted from 1; 0 before the first. */
+  epoch: count,
+  epochs: count,
+  stepsPerEpoch: count,
+  /** Samples of the phase, and how many of them are done. */
+  total: count,
+  done: count,
+  /** All workers together, since the phase began. */
+  imagesPerSecond: z.number().nonnegative().optional(),
+  workers: z.array(z.object({
+    rank: count,
+    pid: count,
+    host: z.string(),
+    /** What it is doing, where. */
+    activity: z.string(),
+    epoch: count,
+    step: count,
+    residentBytes: count,
+    /** Milliseconds since its last sign of life. */
+    silentMs: z.number().nonnegative(),
+  })),
+  /** None where the machine has none, or its driver says nothing. */
+  gpus: z.array(gpuUseSchema),
+});
+
+/** The content of `live.json`. */
+export type LiveStatus = z.output<typeof statusSchema>;
+
+/** Replaces `live.json` as a whole; it isn't flushed to disk, since it is of no use after a crash. */
+export async function writeLiveStatus(folder: string, status: LiveStatus): Promise<void> {
+  const path = join(folder, LIVE_FILE);
+  const temporary = `${path}.${Deno.pid}.tmp`;
+  await Deno.writeTextFile(temporary, JSON.stringify(status));
+  await Deno.rename(temporary, path);
+}
+
+/** The run has ended. */
+export async function removeLiveStatus(folder: string): Promise<void> {
+  await Deno.remove(join(folder, LIVE_FILE)).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+}
+
+/**
+ * Where a run is, by its `live.json`.
+ *
+ * @returns Nothing when there is none, or when it is so old that the run must have been killed
+ */
+export async function readLiveStatus(
+  folder: string,
+  now: number = Date.now(),
+): Promise<LiveStatus | undefined> {
+  try {
+    const status = statusSchema.safeParse(
+      parseLine(await Deno.readTextFile(join(folder, LIVE_FILE))),
+    );
+    const isFresh = status.success && Math.abs(now - Date.parse(status.data.time)) < STALE_MS;
+    return isFresh ? status.data : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}

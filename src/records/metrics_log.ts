@@ -1,0 +1,206 @@
+/**
+ * How training went, point by point: `metrics.jsonl` for programs, `metrics.csv` for spreadsheets.
+ *
+ * Both only ever grow, but for one moment: a run that is resumed after it was killed takes back the points that
+ * its checkpoint doesn't know of, since it makes them again.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { z } from "zod";
+import { LineFile, linesOf, parseLine } from "./jsonl_file.ts";
+
+/** Name of the log in a run folder. */
+export const METRICS_FILE = "metrics.jsonl";
+/** The same for spreadsheets. */
+export const METRICS_CSV = "metrics.csv";
+
+/** JSON has no NaN: a loss that left the numbers is written as `null` and read back as NaN. */
+const measured = z.number().nullable().transform((value) => value ?? NaN);
+const count = z.int().nonnegative();
+const milliseconds = z.number().nonnegative();
+
+const rankSchema = z.object({
+  rank: count,
+  /** Samples that it trained on since the point before. */
+  samples: count,
+  imagesPerSecond: z.number().nonnegative(),
+  /** Milliseconds of its step, means since the point before; `exchange` includes waiting for slower ranks. */
+  ms: z.object({
+    data: milliseconds,
+    forwardBackward: milliseconds,
+    exchange: milliseconds,
+    update: milliseconds,
+  }),
+  /** Memory of its process, as of its last sign of life. */
+  residentBytes: count.optional(),
+});
+
+const gpuSchema = z.object({
+  index: count,
+  name: z.string(),
+  /** Share of the time that it worked, 0 … 1. */
+  utilization: z.number().optional(),
+  memoryUsedBytes: count.optional(),
+  memoryTotalBytes: count.optional(),
+  /** Degrees Celsius. */
+  temperature: z.number().optional(),
+});
+
+const pointSchema = z.object({
+  time: z.iso.datetime(),
+  /** Counted from 1. */
+  epoch: z.int().positive(),
+  /** Steps of the epoch that are done. */
+  step: count,
+  /** Training pictures that were seen up to here, over all epochs. */
+  examples: count,
+  /** Means over the samples since the point before. */
+  loss: measured,
+  accuracy: measured,
+  /** Of the last step. */
+  learningRate: z.number(),
+  /** Since the point before, all workers together. */
+  imagesPerSecond: z.number().nonnegative(),
+  /** Milliseconds of a step's parts, means over steps and ranks since the point before; they add up to `total`. */
+  ms: z.object({
+    data: milliseconds,
+    forwardBackward: milliseconds,
+    /** The all-reduce itself: the least time that a rank of the step spent in it. */
+    exchange: milliseconds,
+    /** Waiting for slower ranks: what a rank spent in the exchange beyond that. */
+    idle: milliseconds,
+    update: milliseconds,
+    total: milliseconds,
+  }),
+  ranks: z.array(rankSchema),
+  /** The machine's GPUs, where it has any. */
+  gpus: z.array(gpuSchema).optional(),
+});
+
+/** A line of `metrics.jsonl`. */
+export type MetricsPoint = z.output<typeof pointSchema>;
+/** One rank's part of it. */
+export type RankMetrics = z.output<typeof rankSchema>;
+/** What a GPU does. */
+export type GpuUse = z.output<typeof gpuSchema>;
+
+/** A GPU's use; for other files that tell of it. */
+export const gpuUseSchema = gpuSchema;
+
+const CSV_COLUMNS = {
+  time: ({ time }) => time,
+  epoch: ({ epoch }) => epoch,
+  step: ({ step }) => step,
+  examples: ({ examples }) => examples,
+  loss: ({ loss }) => loss,
+  accuracy: ({ accuracy }) => accuracy,
+  learning_rate: ({ learningRate }) => learningRate,
+  images_per_second: ({ imagesPerSecond }) => imagesPerSecond,
+  data_ms: ({ ms }) => ms.data,
+  forward_backward_ms: ({ ms }) => ms.forwardBackward,
+  exchange_ms: ({ ms }) => ms.exchange,
+  idle_ms: ({ ms }) => ms.idle,
+  update_ms: ({ ms }) => ms.update,
+  step_ms: ({ ms }) => ms.total,
+  slowest_rank: ({ ranks }) => slowestRank(ranks),
+  resident_bytes: ({ ranks }) =>
+    ranks.reduce((sum, { residentBytes = 0 }) => sum + residentBytes, 0) || "",
+} satisfies Record<string, (point: MetricsPoint) => string | number>;
+
+/** The rank that the others wait for: it needs most time before the exchange; empty where there is none. */
+export function slowestRank(ranks: readonly RankMetrics[]): number | "" {
+  const own = ({ ms }: RankMetrics) => ms.data + ms.forwardBackward;
+  if (ranks.length < 2) return "";
+  return ranks.reduce((slowest, rank) => own(rank) > own(slowest) ? rank : slowest).rank;
+}
+
+/** Where training goes on. */
+export interface MetricsStart {
+  readonly epoch: number;
+  /** Steps of it that are done. */
+  readonly step: number;
+}
+
+/** Appends to `metrics.jsonl` and `metrics.csv` of a run folder. */
+export class MetricsLog implements Disposable {
+  readonly #lines: LineFile;
+  readonly #rows: LineFile;
+
+  private constructor(folder: string) {
+    this.#lines = new LineFile(join(folder, METRICS_FILE));
+    this.#rows = new LineFile(join(folder, METRICS_CSV));
+  }
+
+  /**
+   * Opens both files; points later than `start`, which are made again, are taken back.
+   *
+   * @param folder The run folder; the files are made when missing
+   */
+  static async open(folder: string, start: MetricsStart): Promise<MetricsLog> {
+    const kept = await cutAfter(join(folder, METRICS_FILE), start);
+    await Deno.writeTextFile(
+      join(folder, METRICS_CSV),
+      [Object.keys(CSV_COLUMNS).join(","), ...kept.map(csvRow)].join("\n") + "\n",
+    );
+    return new MetricsLog(folder);
+  }
+
+  append(point: MetricsPoint): void {
+    this.#lines.append(JSON.stringify(point));
+    this.#rows.append(csvRow(point));
+  }
+
+  /** Closes the files; may be called more than once. */
+  close(): void {
+    this.#lines.close();
+    this.#rows.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function csvRow(point: MetricsPoint): string {
+  return Object.values(CSV_COLUMNS).map((value) => value(point)).join(",");
+}
+
+/** The point of a line, or `undefined` where it holds none. */
+export function parseMetrics(line: string): MetricsPoint | undefined {
+  return pointSchema.safeParse(parseLine(line)).data;
+}
+
+/**
+ * The points of a run folder, oldest first; lines that hold none are left out.
+ *
+ * @returns No points where the file is missing: runs of earlier versions have none
+ */
+export async function readMetrics(folder: string): Promise<MetricsPoint[]> {
+  const bytes = await readIfThere(join(folder, METRICS_FILE));
+  return [...linesOf(bytes)].flatMap(({ text }) => parseMetrics(text) ?? []);
+}
+
+/** Cuts a log off behind its last point up to `start`; returns the points that stay. */
+async function cutAfter(path: string, { epoch, step }: MetricsStart): Promise<MetricsPoint[]> {
+  const bytes = await readIfThere(path);
+  const kept: MetricsPoint[] = [];
+  let length = 0;
+  for (const { text, end } of linesOf(bytes)) {
+    const point = parseMetrics(text);
+    if (point && (point.epoch > epoch || (point.epoch === epoch && point.step > step))) break;
+    if (point) kept.push(point);
+    length = end;
+  }
+  if (length < bytes.length) await Deno.truncate(path, length);
+  return kept;
+}
+
+async function readIfThere(path: string): Promise<Uint8Array> {
+  try {
+    return await Deno.readFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return new Uint8Array();
+    throw error;
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * What a run said, as `run.log`: the lines of the terminal with their times, and those of the workers.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { LineFile } from "./jsonl_file.ts";
+
+/** Name of the log in a run folder. */
+export const RUN_LOG_FILE = "run.log";
+
+/** How much a line matters. */
+export type Level = "info" | "warning" | "error";
+
+/** Longest line, in characters. */
+const LONGEST = 4_000;
+/** Lines that are kept until the run has a folder. */
+const KEPT = 500;
+
+/** Appends lines to `run.log`; those from before the run had a folder are written when it has one. */
+export class RunLog implements Disposable {
+  #kept: string[] = [];
+  #file: LineFile | undefined;
+
+  /** Appends a line, or several: `2026-11-25T22:50:12.123Z info Data: 211 training pictures`. */
+  append(level: Level, text: string, now: Date = new Date()): void {
+    for (const line of text.trimEnd().split("\n")) {
+      // deno-lint-ignore no-control-regex -- colours and cursor movements of programs
+      const plain = line.replace(/\x1b\[[\d;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]/g, "");
+      this.#write(`${now.toISOString()} ${level} ${plain.slice(0, LONGEST)}`);
+    }
+  }
+
+  /** Goes on in a run folder. */
+  open(folder: string): void {
+    this.#file = new LineFile(join(folder, RUN_LOG_FILE));
+    for (const line of this.#kept.splice(0)) this.#append(line);
+  }
+
+  /** Closes the file; may be called more than once. */
+  close(): void {
+    this.#file?.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** A line that finds the disk full is lost: what it says was shown, and the run goes on. */
+  #append(line: string): void {
+    try {
+      this.#file?.append(line);
+    } catch (error) {
+      if (!(error instanceof Error && /ENOSPC|os error 28/.test(error.message))) throw error;
+    }
+  }
+
+  #write(line: string): void {
+    if (this.#file) this.#append(line);
+    else if (this.#kept.length < KEPT) this.#kept.push(line);
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * What a comparison of several variants brought: `comparison.json` and `comparison.csv`.
+ *
+ * @module
+ */
+import { join } from "node:path";
+// @ts-types="@types/papaparse"
+import Papa from "papaparse";
+import { z } from "zod";
+import { messageOf, UsageError } from "../base/errors.ts";
+import { writeFileAtomically } from "../base/paths.ts";
+import { configSchema } from "../config/schema.ts";
+import { epochSchema } from "../records/history.ts";
+import { type Spread, spreadOf } from "./spread.ts";
+
+/** Name of the result in a comparison's folder. */
+export const COMPARISON_FILE = "comparison.json";
+
+const runSchema = z.object({
+  seed: z.int().nonnegative(),
+  /** The run's folder, below the comparison's. */
+  folder: z.string().regex(/^[\w.-]+$/, "a folder's name"),
+  status: z.enum(["waiting", "running", "interrupted", "failed", "finished"]),
+  /** What went wrong. */
+  message: z.string().optional(),
+  /** As in the run's own `history.json`. */
+  epochs: z.array(epochSchema),
+});
+
+const variantSchema = z.object({
+  /** Names its folders. */
+  id: z.string().regex(/^[\w.-]+$/),
+  /** For people. */
+  label: z.string().min(1),
+  /** Resolved; its seed is the first run's. */
+  config: configSchema,
+  /** Values of the keys in which the variants differ. */
+  differences: z.record(z.string(), z.unknown()),
+  /** One for each seed. */
+  runs: z.array(runSchema).min(1),
+});
+
+const comparisonSchema = z.object({
+  comparisonVersion: z.literal(1),
+  /** Part of the folder's name. */
+  name: z.string(),
+  /** ISO 8601, UTC. */
+  created: z.string(),
+  variants: z.array(variantSchema).min(1),
+});
+
+/** One training of a comparison. */
+export type ComparedRun = z.output<typeof runSchema>;
+
+/** One side of a comparison, with its runs. */
+export type ComparedVariant = z.output<typeof variantSchema>;
+
+/** A comparison as it stands. */
+export type Comparison = z.output<typeof comparisonSchema>;
+
+/** What one run brought so far. */
+export interface RunSummary {
+  /** Best validation accuracy, NaN while there is none. */
+  readonly bestAccuracy: number;
+  /** Its epoch; 0 while there is none. */
+  readonly bestEpoch: number;
+  /** Training and validation of all epochs, without the start of the processes. */
+  readonly seconds: number;
+  /** The median of the epochs, so that the first one with its warm-up counts little. */
+  readonly imagesPerSecond: number;
+}
+
+/** What a variant's runs brought, over its seeds. */
+export interface VariantSummary {
+  /** Runs that are finished, and all of them. */
+  readonly finished: number;
+  readonly runs: number;
+  readonly bestAccuracy: Spread;
+  readonly seconds: Spread;
+  readonly imagesPerSecond: Spread;
+}
+
+/** Sums a run up. */
+export function summarizeRun({ epochs }: ComparedRun): RunSummary {
+  const best = epochs.reduce<(typeof epochs)[number] | undefined>(
+    (best, record) =>
+      record.validation.accuracy > (best?.validation.accuracy ?? -1) ? record : best,
+    undefined,
+  );
+  const rates = epochs.map(({ imagesPerSecond }) => imagesPerSecond).filter((rate) => rate > 0);
+  return {
+    bestAccuracy: best?.validation.accuracy ?? NaN,
+    bestEpoch: best?.epoch ?? 0,
+    seconds: epochs.reduce((sum, { seconds }) => sum + seconds, 0),
+    imagesPerSecond: spreadOf(rates).median,
+  };
+}
+
+/** Sums a variant up, over its runs that have an epoch to show. */
+export function summarizeVariant({ runs }: ComparedVariant): VariantSummary {
+  const shown = runs.filter(({ epochs }) => epochs.length > 0).map(summarizeRun);
+  const over = (key: keyof RunSummary) => spreadOf(shown.map((summary) => summary[key]));
+  return {
+    finished: runs.filter(({ status }) => status === "finished").length,
+    runs: runs.length,
+    bestAccuracy: over("bestAccuracy"),
+    seconds: over("seconds"),
+    imagesPerSecond: over("imagesPerSecond"),
+  };
+}
+
+/** The variant with the highest best accuracy, on average over its runs. */
+export function bestVariant({ variants }: Comparison): ComparedVariant | undefined {
+  const accuracy = (variant: ComparedVariant) => summarizeVariant(variant).bestAccuracy.mean;
+  return variants.filter((variant) => Number.isFinite(accuracy(variant)))
+    .toSorted((a, b) => accuracy(b) - accuracy(a))[0];
+}
+
+/** Writes `comparison.json` and `comparison.csv`, each replaced as a whole. */
+export async function writeComparison(folder: string, comparison: Comparison): Promise<void> {
+  const variants = comparison.variants.map(({ runs, ...variant }) => ({
+    ...variant,
+    summary: summarizeVariant({ ...variant, runs }),
+    runs: runs.map(({ epochs, ...run }) => ({
+      ...run,
+      ...summarizeRun({ ...run, epochs }),
+      epochs,
+    })),
+  }));
+  const text = JSON.stringify({ ...comparison, variants }, undefined, 2) + "\n";
+  await writeFileAtomically(join(folder, COMPARISON_FILE), text);
+  await writeFileAtomically(join(folder, "comparison.csv"), comparisonAsCsv(comparison));
+}
+
+/** All epochs of all runs as comma-separated lines (RFC 4180) under one header line. */
+export function comparisonAsCsv({ variants }: Comparison): string {
+  const rows = variants.flatMap(({ id, label, runs }) =>
+    runs.flatMap(({ seed, epochs }) =>
+      epochs.map(({ epoch, learningRate, train, validation, seconds, imagesPerSecond }) => ({
+        variant: id,
+        label,
+        seed,
+        epoch,
+        learning_rate: learningRate,
+        train_loss: train.loss,
+        train_accuracy: train.accuracy,
+        validation_loss: validation.loss,
+        validation_accuracy: validation.accuracy,
+        validation_count: validation.count,
+        seconds,
+        images_per_second: imagesPerSecond,
+      }))
+    )
+  );
+  const fields = [
+    ...["variant", "label", "seed", "epoch", "learning_rate", "train_loss", "train_accuracy"],
+    ...["validation_loss", "validation_accuracy", "validation_count", "seconds"],
+    "images_per_second",
+  ];
+  const data = rows.map((row) => fields.map((field) => row[field as keyof typeof row]));
+  return `${Papa.unparse({ fields, data }, { escapeFormulae: true })}\r\n`;
+}
+
+/**
+ * Reads and checks the result in a comparison's folder.
+ *
+ * @throws {UsageError} when the file is missing, is not JSON, or is not a comparison
+ */
+export async function readComparison(folder: string): Promise<Comparison> {
+  const path = join(folder, COMPARISON_FILE);
+  let tree: unknown;
+  try {
+    tree = JSON.parse(await Deno.readTextFile(path));
+  } catch (error) {
+    if (error instanceof SyntaxError) {
+      throw new UsageError(
+        `${path} is not valid JSON (${messageOf(error)}): restore it, or start anew`,
+      );
+    }
+    throw new UsageError(
+      `${folder} is not a comparison, its ${COMPARISON_FILE} can't be read (${
+        messageOf(error)
+      }): give ` +
+        "a folder that deno task compare made, such as runs/latest-compare",
+    );
+  }
+  const result = comparisonSchema.safeParse(tree);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new UsageError(
+    `${path} is not a comparison, ${
+      issue.path.join(".") || "the whole"
+    }: ${issue.message}: restore the file, ` +
+      "or start a new comparison",
+  );
+}

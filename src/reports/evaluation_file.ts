@@ -1,0 +1,197 @@
+/**
+ * What an evaluation found, as `evaluation.json`, and what it made of each picture, as `predictions.csv`.
+ *
+ * @module
+ */
+import { join } from "node:path";
+// @ts-types="@types/papaparse"
+import Papa from "papaparse";
+import { z } from "zod";
+import { messageOf, UsageError } from "../base/errors.ts";
+import { writeFileAtomically } from "../base/paths.ts";
+
+/** Folder of an evaluation in a run folder. */
+export const EVALUATION_FOLDER = "evaluation";
+/** Name of the description in it. */
+export const EVALUATION_FILE = "evaluation.json";
+
+const VERSION = 1;
+
+/** JSON has no NaN: what isn't known is written as `null` and read back as NaN. */
+const measured = z.number().nullable().transform((value) => value ?? NaN);
+const count = z.int().nonnegative();
+const means = z.object({ precision: measured, recall: measured, f1: measured });
+
+const evaluationSchema = z.object({
+  evaluationVersion: z.literal(VERSION),
+  /** Version of the program. */
+  lockstep: z.string(),
+  /** ISO 8601, UTC. */
+  time: z.string(),
+  /** What was evaluated. */
+  model: z.object({
+    /** The architecture. */
+    name: z.string(),
+    /** Name of the run, where there is one. */
+    run: z.string().optional(),
+    /** The checkpoint's folder or the file of weights, as it was named. */
+    checkpoint: z.string(),
+    /** The epoch that its state stands in, where it is known. */
+    epoch: count.optional(),
+  }),
+  /** On which pictures. */
+  data: z.object({
+    root: z.string(),
+    split: z.enum(["train", "val"]),
+    /** Pictures that were found. */
+    pictures: count,
+    fingerprint: z.string(),
+  }),
+  workers: z.int().positive(),
+  seconds: z.number().nonnegative(),
+  /** Names in the order of the model's outputs. */
+  classes: z.array(z.string()),
+  /** Pictures that were scored. */
+  count,
+  /** Mean over them, as the run's validation computes it. */
+  loss: measured,
+  /** Shares from 0 to 1. */
+  accuracy: measured,
+  /** Only with more than five classes. */
+  top5: measured.optional(),
+  perClass: z.array(z.object({
+    class: z.string(),
+    precision: measured,
+    recall: measured,
+    f1: measured,
+    /** Pictures of the class. */
+    support: count,
+    /** Pictures that were taken for it. */
+    predicted: count,
+  })),
+  /** Plain means over the classes that have pictures. */
+  macro: means,
+  /** Means over the classes, each counted by its pictures. */
+  weighted: means,
+  /** Pictures by true class (row) and predicted class (column). */
+  confusionMatrix: z.array(z.array(count)),
+  calibration: z.object({
+    /** Expected and maximum calibration error. */
+    ece: measured,
+    mce: measured,
+    /** Mean probability of the predicted classes. */
+    confidence: measured,
+    bins: z.array(z.object({
+      from: z.number(),
+      to: z.number(),
+      count,
+      confidence: measured,
+      accuracy: measured,
+    })),
+  }),
+  /** The wrong predictions that the model was surest of, the surest first. */
+  mistakes: z.array(z.object({
+    path: z.string(),
+    trueClass: z.string(),
+    predictedClass: z.string(),
+    probability: measured,
+    loss: measured,
+  })),
+  /** Pictures that couldn't be read. */
+  skipped: z.array(z.object({ path: z.string(), reason: z.string() })),
+});
+
+/** What an evaluation found. */
+export type EvaluationRecord = z.output<typeof evaluationSchema>;
+
+/** What the writer knows; versions and the time are added. */
+export type EvaluationFacts = Omit<EvaluationRecord, "evaluationVersion" | "lockstep" | "time">;
+
+/** One picture's part of `predictions.csv`. */
+export interface ScoredPicture {
+  /** Relative to the data's folder. */
+  readonly path: string;
+  readonly trueClass: string;
+  /** Times the class's weight, where the run has such. */
+  readonly loss: number;
+  /** Names of the most probable classes, the first one first. */
+  readonly ranked: readonly string[];
+  /** Their probabilities. */
+  readonly probabilities: readonly number[];
+}
+
+/** Adds the versions and the time to what an evaluation found. */
+export function completeRecord(
+  facts: EvaluationFacts,
+  lockstep: string,
+  time: Date = new Date(),
+): EvaluationRecord {
+  return { evaluationVersion: VERSION, lockstep, time: time.toISOString(), ...facts };
+}
+
+/** Writes `evaluation.json`, replaced as a whole. */
+export async function writeEvaluation(folder: string, record: EvaluationRecord): Promise<void> {
+  await writeFileAtomically(join(folder, EVALUATION_FILE), evaluationAsJson(record) + "\n");
+}
+
+/** The record as indented JSON. */
+export function evaluationAsJson(record: EvaluationRecord): string {
+  return JSON.stringify(record, undefined, 2);
+}
+
+/**
+ * Reads and checks `evaluation.json`.
+ *
+ * @param folder As `runs/latest/evaluation`
+ * @returns Nothing when there is no such file
+ * @throws {UsageError} when it is something else than an evaluation of this version
+ */
+export async function readEvaluation(folder: string): Promise<EvaluationRecord | undefined> {
+  const path = join(folder, EVALUATION_FILE);
+  const broken = (what: string) =>
+    new UsageError(`${path} ${what}: make it anew with deno task evaluate`);
+  let tree: unknown;
+  try {
+    tree = JSON.parse(await Deno.readTextFile(path));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw broken(`is not valid JSON (${messageOf(error)})`);
+  }
+  const result = evaluationSchema.safeParse(tree);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw broken(`is not an evaluation, ${issue.path.join(".") || "the whole"}: ${issue.message}`);
+}
+
+/** Digits of a probability or loss. */
+const DIGITS = 6;
+
+/**
+ * Writes `predictions.csv` (RFC 4180), replaced as a whole: `path`, `true_class`, `predicted_class`, `probability`,
+ * `loss`, then `class_2`, `probability_2` and so on for the ranks behind the first.
+ */
+export async function writeScoredPictures(
+  folder: string,
+  pictures: readonly ScoredPicture[],
+): Promise<void> {
+  const width = pictures[0]?.ranked.length ?? 1;
+  const ranks = Array.from({ length: width - 1 }, (_, index) => index + 2);
+  const header = [
+    "path",
+    "true_class",
+    "predicted_class",
+    "probability",
+    "loss",
+    ...ranks.flatMap((rank) => [`class_${rank}`, `probability_${rank}`]),
+  ];
+  const rows = pictures.map(({ path, trueClass, loss, ranked, probabilities }) => [
+    path,
+    trueClass,
+    ranked[0],
+    probabilities[0].toFixed(DIGITS),
+    loss.toFixed(DIGITS),
+    ...ranks.flatMap((rank) => [ranked[rank - 1], probabilities[rank - 1].toFixed(DIGITS)]),
+  ]);
+  const text = `${Papa.unparse([header, ...rows])}\r\n`;
+  await writeFileAtomically(join(folder, "predictions.csv"), text);
+}

@@ -1,0 +1,117 @@
+/**
+ * Predictions as text, a picture at a time: a table, JSON lines or CSV.
+ *
+ * @module
+ */
+// @ts-types="@types/papaparse"
+import Papa from "papaparse";
+import { shorten } from "./table.ts";
+import { printable } from "./terminal_stream.ts";
+
+/** A picture's classes, the most probable one first. */
+export interface RankedPicture {
+  readonly path: string;
+  readonly predictions: readonly { readonly class: string; readonly probability: number }[];
+  /** Picture that explains the first class. */
+  readonly explanation?: string;
+}
+
+/** A picture that couldn't be read. */
+export interface UnreadPicture {
+  readonly path: string;
+  readonly error: string;
+}
+
+/** How predictions are written. */
+export type PredictionFormat = "table" | "json" | "csv";
+
+/** What is known before the first prediction. */
+export interface PredictionFacts {
+  readonly paths: readonly string[];
+  readonly classes: readonly string[];
+  /** Classes per picture. */
+  readonly top: number;
+  /** Characters per line of a table. */
+  readonly width: number;
+}
+
+/** Writes predictions line by line. */
+export interface PredictionLines {
+  /** Lines before the first one. */
+  readonly head: readonly string[];
+  /** Lines of a picture. */
+  of(picture: RankedPicture): string[];
+  /** Lines of a picture that couldn't be read; where there are none, only the warning says so. */
+  ofUnread(picture: UnreadPicture): string[];
+}
+
+/** The lines of a format. */
+export function predictionLines(format: PredictionFormat, facts: PredictionFacts): PredictionLines {
+  switch (format) {
+    case "json":
+      return {
+        head: [],
+        of: (picture) => [JSON.stringify(picture)],
+        ofUnread: (picture) => [JSON.stringify(picture)],
+      };
+    case "csv":
+      return csvLines(facts);
+    case "table":
+      return tableLines(facts);
+  }
+}
+
+const DIGITS = 6;
+
+function csvLines({ top }: PredictionFacts): PredictionLines {
+  const line = (cells: readonly string[]) => Papa.unparse([[...cells]]) + "\r";
+  const ranks = Array.from({ length: top - 1 }, (_, index) => index + 2);
+  const more = ranks.flatMap((rank) => [`class_${rank}`, `probability_${rank}`]);
+  return {
+    head: [line(["path", "predicted_class", "probability", ...more])],
+    of: ({ path, predictions }) => {
+      const cells = predictions.flatMap((entry) => [
+        entry.class,
+        entry.probability.toFixed(DIGITS),
+      ]);
+      return [line([path, ...cells])];
+    },
+    ofUnread: () => [],
+  };
+}
+
+/** Columns of the table, in characters. */
+const PATH = { least: 8, share: 0.4 };
+const CLASS = { least: 5, most: 32 };
+const GAP = "  ";
+const PERCENT = "100.0%".length;
+
+function tableLines({ paths, classes, top, width }: PredictionFacts): PredictionLines {
+  const longest = (names: readonly string[]) =>
+    names.reduce((most, name) => Math.max(most, printable(name).length), 0);
+  const most = Number.isFinite(width) ? Math.floor(PATH.share * width) : Infinity;
+  const pathWidth = Math.max(PATH.least, Math.min(longest(paths), most));
+  const classWidth = Math.max(CLASS.least, Math.min(longest(classes), CLASS.most));
+  const row = (path: string, name: string, share: string, others: string) => {
+    const line = [
+      shorten(path, pathWidth).padEnd(pathWidth),
+      shorten(name, classWidth).padEnd(classWidth),
+      share.padStart(PERCENT),
+      others,
+    ].join(GAP).trimEnd();
+    return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
+  };
+  return {
+    head: [row("picture", "class", "", top > 1 ? "then" : "")],
+    of: ({ path, predictions: [first, ...others] }) => {
+      const rest = others.map((entry) => `${printable(entry.class)} ${share(entry.probability)}`);
+      const [name, percent] = [printable(first.class), share(first.probability)];
+      return [row(printable(path), name, percent, rest.join(", "))];
+    },
+    ofUnread: () => [],
+  };
+}
+
+function share(probability: number): string {
+  return `${(100 * probability).toFixed(1)}%`;
+}

@@ -1,0 +1,112 @@
+/**
+ * Which classes are taken for which, as a table with heat.
+ *
+ * @module
+ */
+import type { History } from "../../records/history.ts";
+import { foreignName, type Html, html } from "../../web/html.ts";
+import type { Section } from "./section.ts";
+import { percent, whole } from "./words.ts";
+
+/** More classes than this: the most frequent confusions only. */
+const MOST_CLASSES = 100;
+/** Up to so many classes each cell has room for its share. */
+const ROOMY = 12;
+/** Rows of the list of confusions. */
+const MOST_PAIRS = 15;
+/** Shades of a cell. */
+const SHADES = 10;
+
+/** The confusion matrix of the best epoch; nothing while there is none. */
+export function confusionSection({ best }: History): Section | undefined {
+  const { classes, confusionMatrix: matrix, epoch } = best;
+  if (!classes || !matrix || classes.length !== matrix.length) return undefined;
+  const small = classes.length <= MOST_CLASSES;
+  return {
+    id: "confusion",
+    title: "Confusion matrix",
+    note:
+      html`Validation pictures by true class (row) and predicted class (column), as of epoch ${epoch}.
+      The share is that of the row. ${
+        !small &&
+        html`With ${
+          whole(classes.length)
+        } classes, only the most frequent confusions are shown; <code>history.json</code> has the matrix.`
+      }`,
+    body: html`<div class="confusion">
+      ${small && matrixCard(classes, matrix)}
+      ${pairsCard(classes, matrix)}
+    </div>`,
+  };
+}
+
+function matrixCard(classes: readonly string[], matrix: readonly number[][]): Html {
+  const roomy = classes.length <= ROOMY;
+  const heads = classes.map((name) =>
+    html`<th scope="col"><span class="column-name" title="${name}">${foreignName(name)}</span></th>`
+  );
+  const rows = matrix.map((counts, row) => {
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    return html`<tr><th scope="row" title="${classes[row]}">${foreignName(classes[row])}</th>${
+      counts.map((count, column) => cell(count, total, row === column))
+    }<td class="number total">${whole(total)}</td></tr>`;
+  });
+  return html`<div class="card">
+    ${!roomy && html`<label class="switch"><input type="checkbox" id="shares"> Show shares</label>`}
+    <div class="scroll matrix-scroll" tabindex="0" role="region" aria-label="Matrix of true and predicted classes">
+      <table class="${roomy ? "matrix roomy" : "matrix"}">
+        <caption class="visually-hidden">True classes in rows, predicted classes in columns</caption>
+        <thead><tr><th scope="col" class="corner">true ↓ predicted →</th>${heads}
+          <th scope="col" class="number">pictures</th></tr></thead>
+        <tbody>${rows}</tbody>
+      </table>
+    </div></div>`;
+}
+
+function cell(count: number, total: number, right: boolean): Html {
+  if (count === 0) return html`<td class="zero">0</td>`;
+  // The root spreads the small shares, which are those of the mistakes.
+  const shade = Math.max(1, Math.round(Math.sqrt(count / total) * SHADES));
+  return html`
+    <td
+      class="${`${right ? "right" : "wrong"}-${shade}`}"><span class="count">${whole(
+        count,
+      )}</span> <span class="share">${percent(count / total)}</span></td>
+  `;
+}
+
+/** The mistakes that are made most often. */
+function pairsCard(classes: readonly string[], matrix: readonly number[][]): Html {
+  const pairs = matrix.flatMap((counts, row) => {
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    return counts.flatMap((count, column) =>
+      count > 0 && row !== column ? [{ row, column, count, share: count / total }] : []
+    );
+  }).sort((a, b) => b.count - a.count || b.share - a.share);
+  if (pairs.length === 0) {
+    return html`
+      <div class="card">
+        <h3>Most frequent confusions</h3>
+        <p class="note">None: every picture
+            was recognized.</p>
+      </div>
+    `;
+  }
+  const rows = pairs.slice(0, MOST_PAIRS).map(({ row, column, count, share }) =>
+    html`
+      <tr>
+        <td>${foreignName(classes[row])}</td>
+        <td>${foreignName(classes[column])}</td>
+        <td class="number">${whole(count)}</td>
+        <td class="number">${percent(share)}</td>
+      </tr>
+    `
+  );
+  const more = pairs.length - MOST_PAIRS;
+  return html`<div class="card"><h3>Most frequent confusions</h3>
+    <div class="scroll" tabindex="0" role="region" aria-label="Pairs of confused classes">
+    <table><thead><tr><th scope="col">true</th><th scope="col">taken for</th>
+      <th scope="col" class="number">pictures</th><th scope="col" class="number">share</th>
+      </tr></thead><tbody>${rows}</tbody></table></div>
+    ${more > 0 && html`<p class="note">and ${whole(more)} more</p>`}</div>`;
+}

@@ -1,0 +1,233 @@
+/**
+ * Finds what was trained: weights, classes, and how pictures are prepared for them.
+ *
+ * @module
+ */
+import { basename, dirname, join } from "node:path";
+import { messageOf, UsageError } from "../base/errors.ts";
+import { exists } from "../base/paths.ts";
+import { LOCKSTEP_VERSION } from "../base/versions.ts";
+import { loadConfig } from "../config/load.ts";
+import type { Config } from "../config/schema.ts";
+import { type TransformSpec, transformsSchema } from "../data/transform_specs.ts";
+import type { tf } from "../engine/tf.ts";
+import { ARCHITECTURES } from "../models/registry.ts";
+import { decodeSafetensors, type NamedTensors } from "../weights/safetensors.ts";
+import { readWeights } from "../weights/weights_file.ts";
+import { type CheckpointInfo, readCheckpoint } from "./checkpoint.ts";
+import { buildModelOf, modelNameIn } from "./load_checkpoint.ts";
+import { setState } from "./load_weights.ts";
+
+/** Where to look; one of the two at least. */
+export interface ModelPlace {
+  /** A run folder. */
+  readonly run?: string;
+  /** A checkpoint's folder, or a file of weights; the run's best checkpoint unless given. */
+  readonly checkpoint?: string;
+}
+
+/** What of a checkpoint's description says what the model is. */
+export type ModelInfo =
+  & Pick<CheckpointInfo, "model" | "classes">
+  & Partial<Pick<CheckpointInfo, "epoch" | "step" | "accuracy" | "fingerprint">>;
+
+/** A model that was trained, not yet built. */
+export interface TrainedModel {
+  /** The run folder, where there is one. */
+  readonly run?: string;
+  /** The checkpoint's folder or the file of weights. */
+  readonly checkpoint: string;
+  /** The run's config, where there is one. */
+  readonly config?: Config;
+  readonly info: ModelInfo;
+  readonly tensors: NamedTensors;
+  /** How a picture is prepared: the run's validation transforms, else the architecture's own. */
+  readonly transforms: readonly TransformSpec[];
+  /** What a person should know about all this. */
+  readonly notes: readonly string[];
+}
+
+const CONFIG_FILE = "config.yaml";
+const INFO_FILE = "checkpoint.json";
+const HOW = "such as --run runs/latest, or a checkpoint with --checkpoint";
+
+/**
+ * Finds a trained model. The engine needn't be open.
+ *
+ * @throws {UsageError} when the run or the checkpoint is missing, damaged, or of another version
+ */
+export async function findTrainedModel(place: ModelPlace): Promise<TrainedModel> {
+  const { run, checkpoint } = place;
+  if (run === undefined && checkpoint === undefined) {
+    throw new UsageError(`Name a run with --run, ${HOW}`);
+  }
+  if (run !== undefined) await requireRun(run);
+  const path = checkpoint ?? await bestOf(run!);
+  const folder = await checkpointFolder(path);
+  const found = folder === undefined ? await fromFile(path, run) : await fromFolder(folder);
+  const isOwn = found.info.model.module !== undefined;
+  if (!isOwn) modelNameIn(found.info, found.checkpoint);
+  const { classes, model } = found.info;
+  if (classes.length !== model.numClasses) {
+    throw new UsageError(
+      `Checkpoint ${found.checkpoint} names ${classes.length} classes, but its model has ${model.numClasses}: ` +
+        "give another checkpoint",
+    );
+  }
+  const home = run ?? (folder && await runAround(folder));
+  if (home === undefined && isOwn) {
+    throw new UsageError(
+      `Checkpoint ${found.checkpoint} is of a network that ${found.info.model.module} makes, which only its run may ` +
+        "start: name that with --run",
+    );
+  }
+  if (home === undefined) return withPreset(found);
+  const config = await runConfig(home);
+  requireSameModel(found, config, home);
+  return { ...found, run: home, config, transforms: config.data.val };
+}
+
+/** Builds a found model with its weights, in eval mode's shape: nothing is frozen. The engine must be open. */
+export async function buildTrainedModel(
+  { info, tensors, checkpoint, config }: Pick<
+    TrainedModel,
+    "info" | "tensors" | "checkpoint" | "config"
+  >,
+): Promise<tf.LayersModel> {
+  const model = await buildModelOf(checkpoint, info, config?.model.module);
+  setState(model, tensors, checkpoint);
+  return model;
+}
+
+/** What is found without looking at a run. */
+type Found = Omit<TrainedModel, "run" | "config" | "transforms">;
+
+async function requireRun(run: string): Promise<void> {
+  if (await exists(join(run, CONFIG_FILE))) return;
+  const what = await exists(run) ? "is not a run folder, it has no config.yaml" : "is missing";
+  throw new UsageError(
+    `Run ${run} ${what}: name a folder that deno task train made, ${HOW}`,
+  );
+}
+
+async function bestOf(run: string): Promise<string> {
+  const best = join(run, "checkpoints", "best");
+  if (await exists(best)) return best;
+  throw new UsageError(
+    `Run ${run} has no best checkpoint, which comes with its first finished epoch: wait for it, or take the ` +
+      `newest state with --checkpoint ${join(run, "checkpoints", "last")}`,
+  );
+}
+
+/** The folder of a checkpoint that a path means, or nothing when it is a file of weights alone. */
+async function checkpointFolder(path: string): Promise<string | undefined> {
+  let isFile: boolean;
+  try {
+    isFile = (await Deno.stat(path)).isFile;
+  } catch (error) {
+    const reason = error instanceof Deno.errors.NotFound ? "is missing" : messageOf(error);
+    throw new UsageError(`Checkpoint ${path} ${reason}: name an existing one with --checkpoint`);
+  }
+  if (!isFile) return path;
+  const isDescribed = basename(path) === INFO_FILE ||
+    (basename(path) === "model.safetensors" && await exists(join(dirname(path), INFO_FILE)));
+  return isDescribed ? dirname(path) : undefined;
+}
+
+async function fromFolder(folder: string): Promise<Found> {
+  const { info, model, averages } = await readCheckpoint(folder);
+  const notes = averages ? [`Checkpoint ${folder}: its averaged weights are used`] : [];
+  return { checkpoint: folder, info, tensors: averages ?? model, notes };
+}
+
+/** A file of weights is described by the run that it is said to belong to, else by its own header. */
+async function fromFile(path: string, run: string | undefined): Promise<Found> {
+  if (run !== undefined) {
+    const { info } = await readCheckpoint(await bestOf(run));
+    const { model, classes } = info;
+    return {
+      checkpoint: path,
+      info: { model, classes },
+      tensors: await readWeights(path),
+      notes: [],
+    };
+  }
+  const undescribed = new UsageError(
+    `${path} doesn't say of which model and classes it is: name the run that it belongs to with --run too, ` +
+      "or a checkpoint's folder",
+  );
+  if (!path.endsWith(".safetensors")) throw undescribed;
+  const { tensors, metadata } = decodeSafetensors(await Deno.readFile(path), path);
+  const classes = namesIn(metadata.classes);
+  if (!metadata.model || !classes) throw undescribed;
+  const model = { name: metadata.model, numClasses: classes.length };
+  return { checkpoint: path, info: { model, classes }, tensors, notes: [] };
+}
+
+/** A list of names in JSON, or nothing. */
+function namesIn(json: string | undefined): string[] | undefined {
+  try {
+    const list: unknown = JSON.parse(json ?? "");
+    const isList = Array.isArray(list) && list.every((name) => typeof name === "string");
+    return isList ? list : undefined;
+  } catch {
+    return undefined; // the caller says what is missing
+  }
+}
+
+/** The run folder that a checkpoint lies in, if it does. */
+async function runAround(folder: string): Promise<string | undefined> {
+  const real = await Deno.realPath(folder);
+  const run = dirname(dirname(real));
+  const isRun = basename(dirname(real)) === "checkpoints" && await exists(join(run, CONFIG_FILE));
+  return isRun ? run : undefined;
+}
+
+async function runConfig(run: string): Promise<Config> {
+  try {
+    return await loadConfig(join(run, CONFIG_FILE));
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    const version = await versionOf(run);
+    if (version === undefined || version === LOCKSTEP_VERSION) throw error;
+    throw new UsageError(
+      `Run ${run} was made by Lockstep ${version}, and this is ${LOCKSTEP_VERSION}, which can't read its config: ` +
+        `${error.message}; name its checkpoint alone, copied elsewhere, with --checkpoint`,
+    );
+  }
+}
+
+/** The version that made a run, as far as its folder says. */
+async function versionOf(run: string): Promise<string | undefined> {
+  try {
+    const { lockstep } = JSON.parse(await Deno.readTextFile(join(run, "environment.json")));
+    const version = typeof lockstep === "string" ? lockstep : lockstep?.version;
+    return typeof version === "string" ? version : undefined;
+  } catch {
+    return undefined; // only a part of a message
+  }
+}
+
+function requireSameModel({ info, checkpoint }: Found, { model }: Config, run: string): void {
+  if (info.model.name === model.name) return;
+  throw new UsageError(
+    `Checkpoint ${checkpoint} is of the model ${info.model.name}, but the run ${run} trains ${model.name}: ` +
+      "give them one by one",
+  );
+}
+
+/** Prepares pictures as the architecture's authors did for their validation. */
+function withPreset(found: Found): TrainedModel {
+  const name = modelNameIn(found.info, found.checkpoint);
+  const { inputSize } = ARCHITECTURES[name];
+  const resize = Math.round(inputSize * 256 / 224);
+  const transforms = transformsSchema.parse([
+    { Resize: resize },
+    { CenterCrop: inputSize },
+    { Normalize: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } },
+  ]);
+  const note =
+    `No run's config lies by ${found.checkpoint}: pictures are prepared by the evaluation preset ` +
+    `of ${name} (Resize ${resize}, CenterCrop ${inputSize}, ImageNet's mean and deviation)`;
+  return { ...found, transforms, notes: [...found.notes, note] };
+}

@@ -1,0 +1,276 @@
+/**
+ * Comparisons as a user starts them: real processes on small pictures.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { stringify } from "@std/yaml";
+import { compare, resumeComparison, train } from "../../mod.ts";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import { exists } from "../../src/base/paths.ts";
+import { type Comparison, readComparison } from "../../src/reports/comparison.ts";
+import { makePictures } from "../support/pictures.ts";
+import { commandLineOf, descendantsOf, isRunning } from "../support/processes.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { runCommand, startCommand, tinyConfig } from "../support/tiny_run.ts";
+
+/** Makes pictures and a recipe; returns the recipe's path. */
+async function recipe(folder: string, changes: Parameters<typeof tinyConfig>[1] = {}) {
+  const root = join(folder, "pictures");
+  await makePictures(root);
+  const config: ConfigInput = {
+    ...tinyConfig(root, changes),
+    out: join(folder, "runs"),
+    liveness: { lostAfter: 60, joinTimeout: 300 }, // a busy machine is no failure
+  };
+  const path = join(folder, "recipe.yaml");
+  await Deno.writeTextFile(path, stringify(config));
+  return { path, config };
+}
+
+/** The newest comparison of a folder of runs. */
+async function newest(folder: string): Promise<string> {
+  return await Deno.realPath(join(folder, "runs", "latest-compare"));
+}
+
+/** What must be equal however often a comparison was interrupted: everything but times. */
+function results({ variants }: Comparison) {
+  return variants.map(({ id, label, differences, runs }) => ({
+    ...{ id, label, differences },
+    runs: runs.map(({ seed, folder, status, epochs }) => ({
+      ...{ seed, folder, status },
+      epochs: epochs.map(({ seconds: _, imagesPerSecond: __, ...record }) => record),
+    })),
+  }));
+}
+
+/** Waits until none of the processes is left. */
+async function allGone(pids: readonly number[], seconds: number): Promise<void> {
+  const deadline = performance.now() + 1000 * seconds;
+  for (const pid of pids) {
+    while (await isRunning(pid)) {
+      assert.ok(performance.now() < deadline, `still here: ${await commandLineOf(pid)}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
+
+Deno.test("compare trains named variants, and leaves their runs, a table and a picture", () =>
+  withTemporaryFolder(async (folder) => {
+    const { path, config } = await recipe(folder);
+    const { folder: before } = await train({ ...config, seed: 7, out: join(folder, "before") });
+    const weights = join(before, "checkpoints", "best", "model.safetensors");
+    const { code, stdout, stderr } = await runCommand([
+      ...["compare", "--config", path, "--variants", "extract,scratch"],
+      ...["--weights", weights, "--repeats", "2", "--set", "scratch:train.lr=0.01"],
+    ], folder);
+    assert.equal(code, 0, stderr);
+    const made = await newest(folder);
+    const entries = (await Array.fromAsync(Deno.readDir(made))).map(({ name }) => name).sort();
+    assert.deepEqual(entries.filter((name) => !name.startsWith(".")), [
+      "comparison.csv",
+      "comparison.json",
+      "comparison.png",
+      "comparison.svg",
+      ...["extract-seed-0", "extract-seed-1", "scratch-seed-0", "scratch-seed-1"],
+    ]);
+    assert.match(made, /\d{8}-\d{6}-compare-tiny$/);
+
+    const { variants } = await readComparison(made);
+    assert.deepEqual(variants.map(({ label }) => label), [
+      "Feature extraction",
+      "Scratch",
+    ]);
+    assert.deepEqual(variants[1].differences, {
+      "model.weights": "none",
+      "model.featureExtract": false,
+      "train.lr": 0.01,
+    });
+    for (const { id, runs } of variants) {
+      for (const { seed, status, epochs, folder: name } of runs) {
+        assert.equal(status, "finished");
+        const own = JSON.parse(await Deno.readTextFile(join(made, name, "history.json")));
+        assert.deepEqual(own.epochs, epochs);
+        assert.equal(own.config.seed, seed);
+        assert.equal(own.config.name, `tiny-${id}`);
+      }
+      const [first, second] = runs.map(({ epochs }) => epochs.at(-1)!.train.loss);
+      assert.notEqual(first, second, "another seed");
+    }
+    const csv = (await Deno.readTextFile(join(made, "comparison.csv"))).trim().split("\r\n");
+    assert.equal(csv.length, 1 + 2 * 2 * 2);
+    assert.match(
+      await Deno.readTextFile(join(made, "comparison.svg")),
+      /Scratch \(best 0\.\d{3} ± 0\.\d{3}\)/,
+    );
+
+    assert.match(stdout, /^\[1\/4\] Feature extraction, seed 0 {2}epoch 1\/2 {2}train loss/m);
+    assert.match(
+      stdout,
+      /^\[4\/4\] Scratch, seed 1: best validation accuracy \d\.\d{3} in epoch \d/m,
+    );
+    assert.match(stdout, /^Scratch +\d\.\d{3} ± \d\.\d{3} +\d\.\d{3} to \d\.\d{3} .* img\/s/m);
+    assert.match(stdout, /^differs in +Feature extraction +Scratch$/m);
+    assert.match(stdout, /^Picture: .*comparison\.png$/m);
+    assert.equal(stdout.match(/← best/g)?.length, 1);
+    assert.doesNotMatch(stdout, /parameters to learn|deno task train --resume/);
+    assert.doesNotMatch(stderr, /error:/);
+
+    const again = await runCommand(["compare", "--resume", made], folder);
+    assert.equal(again.code, 0, again.stderr);
+    assert.doesNotMatch(again.stdout, /epoch 1\/2/, "nothing is trained again");
+    assert.deepEqual(await readComparison(made), { ...await readComparison(made), variants });
+  }));
+
+Deno.test("a comparison that was interrupted, then killed, goes on to the result of one that never was", () =>
+  withTemporaryFolder(async (folder) => {
+    const changes = { workers: 2, train: { epochs: 12, batchSize: 4 } };
+    const { path, config } = await recipe(folder, changes);
+    const whole = await compare(
+      { "1 worker": { ...config, workers: 1 }, "2 workers": config },
+      { out: join(folder, "whole") },
+    );
+    const command = ["compare", "--config", path, "--workers", "1,2"];
+    await using first = startCommand(command, folder);
+    await first.seen(/^\[1\/2\] 1 worker {2}epoch +3\//m);
+    const started = await descendantsOf(first.pid);
+    first.kill("SIGINT");
+    const { code, stdout, stderr } = await first.result;
+    assert.equal(code, 130, stderr);
+    assert.match(stderr, /Stopping, with checkpoints .*again to stop at once/);
+    assert.match(stdout, /2 of 2 runs are not finished; go on with: deno task compare --resume /);
+    await allGone(started, 3);
+    const made = await newest(folder);
+    const statuses = async () =>
+      (await readComparison(made)).variants.map(({ runs }) => runs[0].status);
+    assert.deepEqual(await statuses(), ["interrupted", "waiting"]);
+
+    await using second = startCommand(["compare", "--resume", made], folder);
+    await second.seen(/^\[1\/2\] 1 worker: goes on after epoch \d+ of 12/m);
+    await second.seen(/^\[2\/2\] 2 workers {2}epoch +4\//m);
+    const killed = await descendantsOf(second.pid);
+    second.kill("SIGKILL");
+    await second.result;
+    assert.deepEqual(await statuses(), ["finished", "running"]);
+    // At once: the killed comparison's run is still writing its checkpoint, and is waited for.
+    const third = await runCommand(["compare", "--resume", made], folder);
+    assert.equal(third.code, 0, third.stderr);
+    assert.doesNotMatch(third.stdout, /1 worker {2}epoch/);
+    assert.match(third.stdout, /^\[2\/2\] 2 workers: goes on after epoch \d+ of 12/m);
+    await allGone(killed, 3);
+    const ended = await readComparison(made);
+    const expected = results(whole.comparison);
+    assert.deepEqual(
+      results(ended).map(({ runs }) => runs[0].epochs),
+      expected.map(({ runs }) => runs[0].epochs),
+    );
+    assert.deepEqual(await statuses(), ["finished", "finished"]);
+  }));
+
+Deno.test("a second SIGINT ends a comparison at once, and leaves nothing behind", () =>
+  withTemporaryFolder(async (folder) => {
+    const { path } = await recipe(folder, { train: { epochs: 300 } });
+    await using run = startCommand(["compare", "-c", path, "--workers", "1,2"], folder);
+    await run.seen(/epoch +2\//);
+    const started = await descendantsOf(run.pid);
+    assert.ok(started.length >= 3, `a run, a worker and a broker, found ${started.length}`);
+    const workers = (await Promise.all(started.map(commandLineOf)))
+      .flatMap((line, index) => line.includes("train_worker.ts") ? [started[index]] : []);
+    for (const pid of workers) Deno.kill(pid, "SIGSTOP"); // the orderly end would take seconds
+    try {
+      run.kill("SIGINT");
+      await run.seen(/again to stop at once/);
+      const start = performance.now();
+      run.kill("SIGINT");
+      assert.equal((await run.result).code, 130);
+      assert.ok(performance.now() - start < 1500);
+    } finally {
+      for (const pid of workers) if (await isRunning(pid)) Deno.kill(pid, "SIGCONT");
+    }
+    await allGone(started, 10);
+  }));
+
+Deno.test("a variant that fails is told at the end, and the others finish; --resume tries it again", () =>
+  withTemporaryFolder(async (folder) => {
+    const { path } = await recipe(folder);
+    const { code, stdout, stderr } = await runCommand([
+      ...["compare", "--config", path, "--workers", "1,2", "--set", "workers-1:train.lr=1e30"],
+      ...["--parallel", "2"],
+    ], folder);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /^Warning: \[1\/2\] 1 worker failed: .*(NaN|infinite)/m);
+    assert.match(stderr, /^error: 1 worker, seed 0: .*(NaN|infinite).*train\.lr/m);
+    assert.match(stdout, /^1 worker .*failed$/m);
+    assert.match(stdout, /^2 workers +\d\.\d{3}.*← best$/m);
+    assert.match(stdout, /1 of 2 runs are not finished; go on with/);
+    const made = await newest(folder);
+    const { variants } = await readComparison(made);
+    assert.deepEqual(variants.map(({ runs }) => runs[0].status), ["failed", "finished"]);
+    assert.match(variants[0].runs[0].message!, /train\.lr/);
+
+    // What was wrong is mended, such as a disk that was full.
+    const file = join(made, "comparison.json");
+    const tree = JSON.parse(await Deno.readTextFile(file));
+    tree.variants[0].config.train.lr = 0.02;
+    await Deno.writeTextFile(file, JSON.stringify(tree));
+    const { comparison } = await resumeComparison(made);
+    assert.deepEqual(comparison.variants.map(({ runs }) => runs[0].status), [
+      "finished",
+      "finished",
+    ]);
+    assert.equal(comparison.variants[0].runs[0].message, undefined);
+  }));
+
+Deno.test("a run whose process is killed counts as failed, with what killed it", () =>
+  withTemporaryFolder(async (folder) => {
+    const { path } = await recipe(folder, { train: { epochs: 12 } });
+    await using run = startCommand(["compare", "-c", path, "--workers", "1,2"], folder);
+    await run.seen(/1 worker {2}epoch +2\//);
+    const started = await descendantsOf(run.pid);
+    const lines = await Promise.all(started.map(commandLineOf));
+    const victim = started[lines.findIndex((line) => line.includes("compare_run.ts"))];
+    Deno.kill(victim, "SIGKILL");
+    const { code, stderr } = await run.result;
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /error: 1 worker, seed 0: The run's process was killed by SIGKILL/);
+    await allGone(started, 10);
+    const { variants } = await readComparison(await newest(folder));
+    assert.deepEqual(variants.map(({ runs }) => runs[0].status), ["failed", "finished"]);
+    assert.ok(variants[0].runs[0].epochs.length >= 1, "what it had reached is kept");
+  }));
+
+Deno.test("only one process works on a comparison", () =>
+  withTemporaryFolder(async (folder) => {
+    const { path } = await recipe(folder, { train: { epochs: 300 } });
+    await using run = startCommand(["compare", "-c", path, "--workers", "1,2"], folder);
+    await run.seen(/epoch +1\//);
+    const other = await runCommand(["compare", "--resume", await newest(folder)], folder);
+    assert.equal(other.code, 2);
+    assert.match(other.stderr, /^error: Another process works on .*: let it finish/m);
+    run.kill("SIGTERM");
+    assert.equal((await run.result).code, 143);
+  }));
+
+const WRONG_USE: [string[], RegExp][] = [
+  [["--variants", "pretrained,scrach"], /Unknown variant "scrach": did you mean scratch\?/],
+  [["--repeats", "0"], /--repeats is 0: give a whole number of at least 1/],
+  [["--parallel", "none"], /--parallel is none/],
+  [["--workers", "1,0"], /workers/],
+  [["--set", "scratch:train.rl=1"], /Scratch: .*train\.rl: did you mean train\.lr\?/],
+  [["--resume", "nowhere"], /nowhere is not a comparison/],
+  [["--resume", "nowhere", "--repeats", "2", "--seed", "1"], /so --repeats, --seed can't be given/],
+  [["--set", "nats.port=4222", "--parallel", "2"], /nats\.port is 4222, but 2 runs/],
+];
+for (const [args, message] of WRONG_USE) {
+  Deno.test(`compare refuses ${args.join(" ")} with exit code 2 before anything starts`, () =>
+    withTemporaryFolder(async (folder) => {
+      const { code, stdout, stderr } = await runCommand(["compare", ...args], folder);
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, message);
+      assert.match(stderr, /^error: \S/);
+      assert.doesNotMatch(stderr, /\n\s+at /, "no stack trace");
+      assert.equal(stdout, "");
+      assert.equal(await exists(join(folder, "runs")), false);
+    }));
+}

@@ -1,0 +1,282 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import type { Page } from "playwright-core";
+import { delay } from "../../src/base/async.ts";
+import { Dashboard } from "../../src/dashboard/server.ts";
+import { EventLog } from "../../src/records/event_log.ts";
+import { writeLiveStatus } from "../../src/records/live_status.ts";
+import { MetricsLog } from "../../src/records/metrics_log.ts";
+import { assertAccessible } from "../support/accessibility.ts";
+import { browserTest, withPage } from "../support/browser.ts";
+import { madeEpoch, madePoint, madeStatus, makeRun } from "../support/made_run.ts";
+import { makePictures } from "../support/pictures.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { newestRun, startCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
+
+const EVIL = "<img src=x onerror=alert(1)>";
+
+/** Waits until an element's text fits. */
+async function seeText(page: Page, selector: string, pattern: RegExp): Promise<void> {
+  const deadline = performance.now() + 120_000;
+  let text: string | null = null;
+  while (performance.now() < deadline) {
+    text = await page.textContent(selector);
+    if (pattern.test(text ?? "")) return;
+    await delay(50);
+  }
+  assert.fail(`${selector} doesn't show ${pattern}, but: ${text}`);
+}
+
+/** Waits until so many epochs are in the table. */
+async function seeEpochs(page: Page, count: number): Promise<void> {
+  const deadline = performance.now() + 120_000;
+  let text: string | null = null;
+  while (performance.now() < deadline) {
+    text = await page.textContent("#epochs tbody th, #epochs tbody td");
+    if (parseInt(text ?? "") >= count) return;
+    await delay(50);
+  }
+  assert.fail(`The table of epochs doesn't reach ${count}, but: ${text}`);
+}
+
+const tile = (key: string) => `[data-tile="${key}"]`;
+
+browserTest(
+  "the run page shows what is there, and what comes, without a reload",
+  () =>
+    withTemporaryFolder(async (folder) => {
+      const run = await makeRun(folder, "second", { end: "running" });
+      await using dashboard = new Dashboard({ folder, home: "second", port: 0, pollMs: 50 });
+      await withPage({}, async (page) => {
+        await page.goto(dashboard.url);
+        assert.match(page.url(), /\/runs\/second$/);
+        await seeText(page, "#state", /^Running$/);
+        await seeText(page, tile("epoch"), /^3 \/ 5$/);
+        await seeText(page, tile("best"), /^75\.0%$/);
+        await seeText(page, "#epoch-text", /training: 20 of 40 pictures/);
+        await seeText(page, "#run-text", /^50% of 5 epochs$/);
+        await seeText(page, tile("eta"), /^8\.8 s$/); // 2.5 epochs of 3.5 s
+        await seeText(page, "#ranks", /Rank 1.*the others wait for it/);
+        await seeText(
+          page,
+          "#workers tbody",
+          /Rank 0somewhere, pid 2000training35400 MB0\.4 s ago/,
+        );
+        await seeText(page, "#gpus tbody", /no GPU/);
+        await seeText(page, "#log", /Data: 40 training pictures/);
+        assert.equal(await page.locator("#epochs tbody tr").count(), 2);
+
+        using metrics = await MetricsLog.open(run, { epoch: 2, step: 10 });
+        using events = new EventLog(run);
+        metrics.append({ ...madePoint(3, 10), loss: 0.1234 });
+        events.append("epoch", madeEpoch(3, 0.9));
+        const gpu = {
+          index: 0,
+          name: "Big One",
+          utilization: 0.87,
+          memoryUsedBytes: 1e10,
+          memoryTotalBytes: 4e10,
+        };
+        await writeLiveStatus(run, madeStatus({ epoch: 4, done: 0, gpus: [gpu] }));
+        await seeText(page, tile("loss"), /^0\.1234$/);
+        await seeText(page, tile("best"), /^90\.0%$/);
+        await seeText(page, "#epochs tbody", /^3 \(best\)/);
+        await seeText(page, "#gpus tbody", /0: Big One87\.0%10\.0 GB of 40\.0 GB/);
+
+        events.append("failed", { message: `Rank 1 was killed ${EVIL}` });
+        await seeText(page, "#state", /^Failed$/);
+        await seeText(page, "#message", /Rank 1 was killed <img/);
+        await seeText(page, tile("eta"), /^–$/);
+      });
+    }),
+);
+
+browserTest(
+  "the run page goes on by itself when the server was gone for a while",
+  () =>
+    withTemporaryFolder(async (folder) => {
+      const run = await makeRun(folder, "second", { end: "killed" });
+      const first = new Dashboard({ folder, port: 0, pollMs: 50 });
+      const { port } = first;
+      await withPage({ allowErrors: true }, async (page) => {
+        await page.goto(`${first.url}runs/second`);
+        await seeText(page, "#state", /^Ended without a word$/);
+        await first[Symbol.asyncDispose]();
+        await page.waitForSelector("#connection:not([hidden])", { timeout: 10_000 });
+        // The run is resumed within epoch 2: what it has of that epoch from step 4 on is made again.
+        using metrics = await MetricsLog.open(run, { epoch: 2, step: 4 });
+        using events = new EventLog(run);
+        events.append("resumed", { epoch: 2, step: 4 });
+        metrics.append({ ...madePoint(2, 6), loss: 0.7777 });
+        await writeLiveStatus(run, madeStatus({ epoch: 2 }));
+        await using second = new Dashboard({ folder, port, pollMs: 50 });
+        await page.waitForSelector("#connection[hidden]", { state: "attached", timeout: 20_000 });
+        await seeText(page, "#state", /^Running$/);
+        await seeText(page, tile("loss"), /^0\.7777$/);
+        await seeText(page, "#epochs tbody", /^1 \(best\)/);
+        assert.equal(await page.locator("#epochs tbody tr").count(), 1);
+        assert.equal(second.streams, 1);
+      });
+    }),
+);
+
+browserTest(
+  "names from outside are text on every page",
+  () =>
+    withTemporaryFolder(async (folder) => {
+      const id = `${EVIL.replaceAll(" ", "_")}'"`;
+      await makeRun(folder, id, {
+        name: EVIL,
+        end: "failed",
+        message: `No file ${EVIL}`,
+        log: [`classes (${EVIL}, </script><script>alert(2)</script>)`],
+        config: { model: { name: EVIL }, data: { root: `${EVIL}</pre><script>alert(3)</script>` } },
+      });
+      await makeRun(folder, "plain", { config: { data: { root: "photos" } } });
+      await using dashboard = new Dashboard({ folder, port: 0, pollMs: 50 });
+      await withPage({}, async (page) => {
+        let dialogs = 0;
+        page.on("dialog", async (dialog) => {
+          dialogs++;
+          await dialog.dismiss();
+        });
+        const address = encodeURIComponent(id);
+        await page.goto(`${dashboard.url}runs/${address}`);
+        await seeText(page, "h1", /^<img src=x onerror=alert\(1\)>$/);
+        await seeText(page, "#message", /No file <img src=x/);
+        await seeText(page, "#log", /<\/script><script>alert\(2\)/);
+        await page.goto(`${dashboard.url}runs`);
+        await seeText(page, "#runs tbody", /onerror=alert/);
+        await page.goto(`${dashboard.url}compare?run=${address}&run=plain`);
+        await seeText(page, "#results tbody", /onerror=alert/);
+        await seeText(page, "main", /data\.root.*photos/s);
+        assert.equal(await page.locator("img[src=x]").count(), 0);
+        assert.equal(dialogs, 0);
+      });
+    }),
+);
+
+browserTest(
+  "the list goes on by itself, and leads to a comparison",
+  () =>
+    withTemporaryFolder(async (folder) => {
+      await makeRun(folder, "first", { config: { train: { epochs: 5, lr: 0.1 } } });
+      await makeRun(folder, "second", { end: "running", epochs: 1 });
+      await using dashboard = new Dashboard({ folder, port: 0, pollMs: 50 });
+      await withPage({}, async (page) => {
+        await page.goto(dashboard.url);
+        await seeText(page, "#runs tbody", /secondRunningplain_cnn21 \/ 550\.0%/);
+        await page.check("input[aria-label='Compare first']");
+        const compare = page.locator("#compare");
+        assert.equal(await compare.getAttribute("aria-disabled"), "true");
+        await makeRun(folder, "third", { epochs: 4 });
+        await seeText(page, "#runs tbody", /thirdFinished/);
+        assert.ok(
+          await page.isChecked("input[aria-label='Compare first']"),
+          "what was ticked stays so",
+        );
+        await page.check("input[aria-label='Compare second']");
+        assert.equal(await compare.getAttribute("aria-disabled"), "false");
+        await compare.click();
+        await page.waitForURL(/\/compare\?run=first&run=second$/);
+        await seeText(page, "#results tbody", /firstFinished.*75\.0%2/);
+        await seeText(page, "main", /train\.lr\s*0\.1\s*0\.01/);
+        assert.equal(await page.locator("#chart-accuracy canvas").count(), 1);
+        const run = join(folder, "second");
+        using events = new EventLog(run);
+        events.append("epoch", madeEpoch(2, 0.99));
+        await seeText(page, "#results tbody", /secondRunning.*99\.0%2/);
+      });
+    }),
+);
+
+for (const colorScheme of ["light", "dark"] as const) {
+  for (const width of [360, 1600]) {
+    browserTest(
+      `the pages are accessible and fit ${width} px, ${colorScheme}`,
+      () =>
+        withTemporaryFolder(async (folder) => {
+          await makeRun(folder, "20261124-101112-food-groups-with-a-long-name", { end: "running" });
+          await makeRun(folder, "20261124-091112-other", {
+            end: "failed",
+            message: "Rank 1 was killed",
+          });
+          await using dashboard = new Dashboard({ folder, port: 0, pollMs: 50 });
+          await withPage({ width, colorScheme }, async (page) => {
+            const runs = ["20261124-101112-food-groups-with-a-long-name", "20261124-091112-other"];
+            const paths = [
+              "runs",
+              ...runs.map((id) => `runs/${id}`),
+              `compare?run=${runs.join("&run=")}`,
+            ];
+            for (const path of paths) {
+              await page.goto(dashboard.url + path);
+              if (path.startsWith("runs/")) await seeText(page, tile("best"), /%$/);
+              else if (path.startsWith("compare")) await seeText(page, "#results tbody", /%/);
+              assert.ok(
+                await page.evaluate("document.documentElement.scrollWidth <= innerWidth"),
+                `${path} is wider than ${width} px`,
+              );
+              await assertAccessible(page, path);
+            }
+          });
+        }),
+    );
+  }
+}
+
+browserTest(
+  "an address that leads nowhere gets a page that says so",
+  () =>
+    withTemporaryFolder(async (folder) => {
+      await using dashboard = new Dashboard({ folder, port: 0 });
+      await withPage({ allowErrors: true }, async (page) => {
+        const response = await page.goto(`${dashboard.url}runs/${encodeURIComponent(EVIL)}`);
+        assert.equal(response?.status(), 404);
+        await seeText(page, "main", /<img src=x onerror=alert\(1\)> leads nowhere/);
+        await assertAccessible(page, "nowhere");
+      });
+    }),
+);
+
+browserTest(
+  "train --dashboard shows a real run while it trains, after a reload, and when it is resumed",
+  () =>
+    withTemporaryFolder(async (folder) => {
+      const root = join(folder, "pictures");
+      await makePictures(root, { classes: ["dark", EVIL.replaceAll("/", "")] });
+      const port = freePort();
+      const config = tinyConfig(root, {
+        workers: 2,
+        train: { epochs: 300, batchSize: 4 },
+        liveness: { lostAfter: 60 }, // a browser and three processes on a busy machine
+      });
+      await using training = await startTrain(folder, config, ["--dashboard", String(port)]);
+      await training.seen(new RegExp(`Dashboard: http://127\\.0\\.0\\.1:${port}/`));
+      await withPage({ allowErrors: true }, async (page) => {
+        await page.goto(`http://127.0.0.1:${port}/`);
+        await seeText(page, "#state", /^Running$/);
+        await seeEpochs(page, 2);
+        await seeText(page, "#workers tbody", /Rank 1/);
+        await seeText(page, "#log", /onerror=alert/);
+        await page.reload();
+        await seeText(page, tile("loss"), /^\d\.\d{4}$/);
+        await seeText(page, tile("speed"), /img\/s/);
+        training.kill("SIGINT");
+        assert.equal((await training.result).code, 130);
+        await seeText(page, "#state", /^Interrupted$/);
+        const run = await newestRun(join(folder, "runs"));
+        const epochs = await page.locator("#epochs tbody tr").count();
+        await using resumed = startCommand(["train", "--resume", run], folder);
+        await resumed.seen(/epoch +\d+\//);
+        await seeText(page, "#state", /^Running$/);
+        await seeEpochs(page, epochs + 1);
+        assert.equal(await page.locator("img[src=x]").count(), 0);
+      });
+    }),
+);
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return (listener.addr as Deno.NetAddr).port;
+}
