@@ -97,7 +97,7 @@ export type {
   LossPoint,
   ValidationPoint,
 } from "./src/records/history.ts";
-export type { MetricsPoint, RankMetrics } from "./src/records/metrics_log.ts";
+export type { GpuUse, MetricsPoint, RankMetrics } from "./src/records/metrics_log.ts";
 export type { Prediction } from "./src/reports/predictions.ts";
 export type {
   DownloadEvent,

@@ -18,7 +18,7 @@ export const LEVELS: readonly (readonly string[])[] = [
   ["models", "weights", "data", "optim", "exchange", "metrics", "loggers"],
   ["config"],
   ["train", "dashboard", "reports"],
-  ["coordinator", "worker"],
+  ["coordinator", "worker", "export"],
   ["bench", "compare"],
   ["commands"],
   ["cli.ts"],

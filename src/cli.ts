@@ -56,6 +56,10 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     summary: "List the architectures: size, cost and pretrained weights",
     load: async () => (await import("./commands/models.ts")).runModels,
   },
+  export: {
+    summary: "Export a run's model: safetensors, torchvision, tfjs with a demo page",
+    load: async () => (await import("./commands/export.ts")).runExport,
+  },
   bench: {
     summary: "Measure the training step, the exchange, and how they scale",
     load: async () => (await import("./commands/bench.ts")).runBench,

@@ -7,6 +7,8 @@
  */
 import { UsageError } from "../base/errors.ts";
 import type { Config, ConfigInput } from "../config/schema.ts";
+import { checkBf16 } from "../engine/bf16.ts";
+import type { CallOptions } from "../engine/call_options.ts";
 import { openEngine } from "../engine/engine.ts";
 import type { ModelName } from "../models/config.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
@@ -45,6 +47,8 @@ export interface ScalingOptions extends CrewSettings {
   readonly simulateCompute?: number;
   /** Length of the exchanged vector with a pause; the model's unless given. */
   readonly vectorBytes?: number;
+  /** How steps are compiled. */
+  readonly call?: CallOptions;
 }
 
 /** A mode's points. */
@@ -116,6 +120,7 @@ async function prepare(options: ScalingOptions): Promise<CommonJob> {
   const configFor = (workers: number) =>
     benchConfig(workers, options, {
       model: { name: model, weights: "none" },
+      engine: { threadsPerWorker: options.threads, ...options.call },
       ...(data ? { data: folderData(data, imageSize) } : {}),
     });
   const config = configFor(1);
@@ -155,7 +160,9 @@ async function modelBytes(
 ): Promise<number> {
   onNews?.(`Building ${config.model.name}`);
   const libraryPath = await ensureLibtensorflow(() => {});
-  await openEngine({ libraryPath, threads: { intraOp: 1, interOp: 1 } });
+  const { hasGpu } = await openEngine({ libraryPath, threads: { intraOp: 1, interOp: 1 } });
+  const warning = config.engine.precision === "bf16" ? checkBf16(hasGpu) : undefined;
+  if (warning) onNews?.(warning);
   using replica = await buildReplica(config, { numClasses });
   return replica.state.vectorBytes;
 }

@@ -3,11 +3,15 @@
  *
  * @module
  */
+import { checkBf16 } from "../engine/bf16.ts";
+import type { CallOptions } from "../engine/call_options.ts";
 import { openEngine } from "../engine/engine.ts";
+import { tf } from "../engine/tf.ts";
 import type { ModelName } from "../models/config.ts";
 import { createModel } from "../models/create_model.ts";
 import { optimizerConfig } from "../optim/config.ts";
-import { Replica } from "../train/replica.ts";
+import { Replica, type StepPlace } from "../train/replica.ts";
+import { type PartRuns, type StepProfile, summarizeProfile, wholePart } from "./step_profile.ts";
 
 /** What to measure. */
 export interface StepBenchOptions {
@@ -23,6 +27,8 @@ export interface StepBenchOptions {
   readonly threads: number;
   /** Run each half of the step as one TensorFlow function. */
   readonly capture: boolean;
+  /** How these functions are compiled. */
+  readonly call?: CallOptions;
 }
 
 /** What was measured. */
@@ -42,37 +48,30 @@ const SGD = {
   lr: 0.001,
 };
 
+/** Nodes that a profile lists one by one. */
+const SLOWEST = 20;
+
+/** Runs that a profile leaves out: TensorFlow allocates and oneDNN compiles. */
+const PROFILE_WARMUP = 2;
+
 /**
  * Times training steps on made-up pictures.
  *
  * @throws {UsageError} when libtensorflow is missing
  */
 export async function benchStep(options: StepBenchOptions): Promise<StepBenchResult> {
-  const { model, imageSize, batch, steps, warmup, threads, capture } = options;
-  await openEngine({ threads: { intraOp: threads, interOp: threads } });
-  const replica = new Replica(createModel(model, { numClasses: CLASSES }), {
-    optimizer: SGD,
-    capture,
-  });
-  const images = Float32Array.from(
-    { length: batch * imageSize * imageSize * 3 },
-    (_, index) => Math.sin(index * 12.9898),
-  );
-  const labels = Int32Array.from({ length: batch }, (_, index) => index % CLASSES);
+  using replica = await openReplica(options);
+  const { batch, steps, warmup } = options;
+  const pictures = madePictures(options);
   const times: number[] = [];
   let loss = NaN;
   for (let step = 0; step < warmup + steps; step++) {
-    const place = { seed: [0, step], globalRows: batch, rowOffset: 0 } as const;
     const start = performance.now();
-    const totals = await replica.forwardBackward(
-      { images, labels, height: imageSize, width: imageSize },
-      place,
-    );
+    const totals = await replica.forwardBackward(pictures, placeOf(options, step));
     await replica.update({ rates: [SGD.lr], step: step + 1 });
     if (step >= warmup) times.push(performance.now() - start);
     loss = totals.lossSum / batch;
   }
-  replica.dispose();
   times.sort((a, b) => a - b);
   const median = times[times.length >> 1];
   return {
@@ -81,4 +80,66 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
     rangeMilliseconds: [times[0], times[times.length - 1]],
     loss,
   };
+}
+
+/**
+ * Times the nodes of a training step's functions, and of evaluation, on made-up pictures.
+ *
+ * @throws {UsageError} when libtensorflow is missing
+ */
+export async function profileStep(options: StepBenchOptions): Promise<StepProfile> {
+  using replica = await openReplica(options);
+  const { steps } = options;
+  const pictures = madePictures(options);
+  await replica.forwardBackward(pictures, placeOf(options, 0));
+  const measured: PartRuns[] = [];
+  for (const { fn, inputs } of await replica.calls(pictures, placeOf(options, 0))) {
+    const callMilliseconds = await timed(options, async () => tf.dispose(await fn.call(inputs)));
+    const runs = await fn.profile(inputs, PROFILE_WARMUP + steps);
+    measured.push({ part: fn.name, runs: runs.slice(PROFILE_WARMUP), callMilliseconds });
+    tf.dispose([...inputs]);
+  }
+  const times = await timed(options, (step) => replica.update({ rates: [SGD.lr], step: step + 1 }));
+  measured.splice(1, 0, wholePart("update", times));
+  return summarizeProfile(measured, SLOWEST);
+}
+
+/** Milliseconds of each call after the warm-up. */
+async function timed(
+  { warmup, steps }: StepBenchOptions,
+  work: (call: number) => Promise<void>,
+): Promise<number[]> {
+  const times: number[] = [];
+  for (let call = 0; call < warmup + steps; call++) {
+    const start = performance.now();
+    await work(call);
+    if (call >= warmup) times.push(performance.now() - start);
+  }
+  return times;
+}
+
+async function openReplica(
+  { model, threads, capture, call = {} }: StepBenchOptions,
+): Promise<Replica> {
+  const { hasGpu } = await openEngine({ threads: { intraOp: threads, interOp: threads } });
+  const warning = call.precision === "bf16" ? checkBf16(hasGpu) : undefined;
+  if (warning) console.error(warning);
+  return new Replica(createModel(model, { numClasses: CLASSES }), {
+    optimizer: SGD,
+    capture,
+    call,
+  });
+}
+
+function madePictures({ batch, imageSize }: StepBenchOptions) {
+  const images = Float32Array.from(
+    { length: batch * imageSize * imageSize * 3 },
+    (_, index) => Math.sin(index * 12.9898),
+  );
+  const labels = Int32Array.from({ length: batch }, (_, index) => index % CLASSES);
+  return { images, labels, height: imageSize, width: imageSize };
+}
+
+function placeOf({ batch }: StepBenchOptions, step: number): StepPlace {
+  return { seed: [0, step], globalRows: batch, rowOffset: 0 };
 }

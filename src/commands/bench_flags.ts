@@ -4,6 +4,7 @@
  * @module
  */
 import { nearestName, UsageError } from "../base/errors.ts";
+import type { CallOptions } from "../engine/call_options.ts";
 import { MODEL_NAMES, type ModelName } from "../models/config.ts";
 import type { Column } from "../reports/table.ts";
 import type { Flag, Flags } from "./flags.ts";
@@ -13,6 +14,29 @@ export const CREW_FLAGS: readonly Flag[] = [
   { name: "exchange", value: "NAME", help: "How vectors travel: a value of the key exchange" },
   { name: "nats", value: "URL", help: "Use a running nats-server instead of starting one" },
 ];
+
+/** Flags of the benchmarks that compute steps. */
+export const ENGINE_FLAGS: readonly Flag[] = [
+  {
+    name: "precision",
+    value: "NAME",
+    help: "float32 or bf16, as engine.precision (default: float32)",
+  },
+  { name: "xla", help: "Compile the step with XLA, as engine.xla" },
+];
+
+/**
+ * Values of {@linkcode ENGINE_FLAGS}.
+ *
+ * @throws {UsageError} for an unknown precision
+ */
+export function engineSettings(flags: Flags): CallOptions {
+  const precision = flags.text("precision") ?? "float32";
+  if (precision !== "float32" && precision !== "bf16") {
+    throw new UsageError(`--precision is ${precision}: give float32 or bf16`);
+  }
+  return { precision, xla: flags.on("xla") };
+}
 
 /** Flags of the benchmarks that write files. */
 export const OUTPUT_FLAGS: readonly Flag[] = [

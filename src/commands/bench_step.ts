@@ -3,8 +3,10 @@
  *
  * @module
  */
-import { modelFlag } from "./bench_flags.ts";
-import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+import { UsageError } from "../base/errors.ts";
+import type { StepProfile } from "../bench/step_profile.ts";
+import { ENGINE_FLAGS, engineSettings, modelFlag, printTable } from "./bench_flags.ts";
+import { type CommandHelp, type Flags, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 /** Flags of `bench step`. */
 export const BENCH_STEP_HELP: CommandHelp = {
@@ -18,12 +20,20 @@ export const BENCH_STEP_HELP: CommandHelp = {
     { name: "warmup", value: "N", help: "Steps before them (default: 3)" },
     { name: "threads", value: "N", help: "Threads of TensorFlow (default: it chooses)" },
     { name: "eager", help: "Run op by op instead of as one TensorFlow function" },
+    ...ENGINE_FLAGS,
+    { name: "profile", help: "Show where the time goes, op by op, instead of timing whole steps" },
+    {
+      name: "out",
+      value: "DIR",
+      help: "With --profile: write result.json, ops.csv, nodes.csv there",
+    },
     { name: "json", help: "Print one line of JSON" },
     HELP_FLAG,
   ],
   examples: [
     "deno task bench step",
     "deno task bench step --model efficientnet_lite0 --image-size 160",
+    "deno task bench step --profile --threads 1 --steps 3 --out bench/profile",
   ],
 };
 
@@ -34,26 +44,142 @@ export async function runBenchStep(args: string[]): Promise<number> {
     console.log(helpText(BENCH_STEP_HELP));
     return 0;
   }
-  const model = modelFlag(flags);
   const options = {
-    model,
+    model: modelFlag(flags),
     imageSize: flags.integer("image-size", 1) ?? 224,
     batch: flags.integer("batch", 1) ?? 16,
     steps: flags.integer("steps", 1) ?? 12,
     warmup: flags.integer("warmup", 0) ?? 3,
     threads: flags.integer("threads", 0) ?? 0,
     capture: !flags.on("eager"),
+    call: engineSettings(flags),
   };
+  const rewritten = options.call.xla ? "--xla" : `--precision ${options.call.precision}`;
+  if (!options.capture && rewritten !== "--precision float32") {
+    throw new UsageError(
+      `${rewritten} compiles captured functions, which --eager has none of: leave one of both out`,
+    );
+  }
+  if (flags.on("profile")) return await profile(flags, options);
+  if (flags.given("out")) throw new UsageError("--out needs --profile: whole steps have no files");
   const { benchStep } = await import("../bench/step_bench.ts");
   const result = await benchStep(options);
   if (flags.on("json")) console.log(JSON.stringify({ ...options, ...result }));
   else {
     const [least, most] = result.rangeMilliseconds.map((time) => time.toFixed(0));
     console.log(
-      `${model}, ${options.imageSize} px, batch ${options.batch}, 1 worker: ` +
+      `${options.model}, ${options.imageSize} px, batch ${options.batch}, 1 worker: ` +
         `${result.imagesPerSecond.toFixed(1)} images/s ` +
         `(median step ${result.medianMilliseconds.toFixed(0)} ms, ${least} to ${most})`,
     );
   }
   return 0;
 }
+
+/** Options as `benchStep` takes them. */
+type Options = Parameters<typeof import("../bench/step_bench.ts").benchStep>[0];
+
+async function profile(flags: Flags, options: Options): Promise<number> {
+  if (!options.capture) {
+    throw new UsageError(
+      "--profile shows the nodes of captured functions, which --eager has none of: leave one out",
+    );
+  }
+  if (options.call?.xla) {
+    throw new UsageError(
+      "--profile shows TensorFlow's nodes, of which --xla leaves one: leave one of both out",
+    );
+  }
+  const { profileStep } = await import("../bench/step_bench.ts");
+  const result = await profileStep(options);
+  if (flags.on("json")) console.log(JSON.stringify({ ...options, ...result }));
+  else await print(options, result);
+  const out = flags.text("out");
+  if (out !== undefined) {
+    const { writeProfile } = await import("../bench/write_profile.ts");
+    await writeProfile(out, options, result);
+    console.error(`Written to ${out}`);
+  }
+  return 0;
+}
+
+async function print(options: Options, { parts, ops, slowest }: StepProfile): Promise<void> {
+  const { model, imageSize, batch, threads } = options;
+  console.log(
+    `${model}, ${imageSize} px, batch ${batch}, ${
+      threads === 0
+        ? "as many threads as TensorFlow likes"
+        : `${threads} thread${threads === 1 ? "" : "s"}`
+    }\n`,
+  );
+  await printTable(
+    PART_COLUMNS,
+    parts.map((part) => [
+      part.part,
+      String(part.nodes),
+      part.callMilliseconds.toFixed(1),
+      part.wallMilliseconds.toFixed(1),
+      part.nodeMilliseconds.toFixed(1),
+    ]),
+  );
+  console.log("\nBy type of op:");
+  const shown = ops.filter(({ share }) => share >= LEAST_SHARE);
+  await printTable(
+    OP_COLUMNS,
+    shown.map(({ part, op, count, milliseconds, share, bytes }) => [
+      part,
+      op,
+      String(count),
+      milliseconds.toFixed(2),
+      `${(100 * share).toFixed(1)} %`,
+      (bytes / 1e6).toFixed(1),
+    ]),
+  );
+  if (ops.length > shown.length) {
+    const rest = ops.slice(shown.length).reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+    console.log(`… and ${ops.length - shown.length} more, ${rest.toFixed(2)} ms together`);
+  }
+  console.log("\nThe slowest nodes:");
+  await printTable(
+    NODE_COLUMNS,
+    slowest.map(({ part, node, op, shapes, milliseconds }) => [
+      part,
+      node,
+      op,
+      shapes.join(", "),
+      milliseconds.toFixed(2),
+    ]),
+  );
+  console.log(
+    "\nA node's time is the median over the steps; share: of the step, forward_backward and update.\n" +
+      "call ms: the function as training calls it; wall ms: the same while its nodes are timed.",
+  );
+}
+
+/** Ops with a smaller share of the step are summed up in a line. */
+const LEAST_SHARE = 0.0005;
+
+const PART_COLUMNS = [
+  { title: "function" },
+  { title: "nodes", align: "right" },
+  { title: "call ms", align: "right" },
+  { title: "wall ms", align: "right" },
+  { title: "sum of nodes", align: "right" },
+] as const;
+
+const OP_COLUMNS = [
+  { title: "function", givesWay: 1, leastWidth: 8 },
+  { title: "op" },
+  { title: "count", align: "right" },
+  { title: "ms", align: "right" },
+  { title: "share", align: "right" },
+  { title: "MB out", align: "right", givesWay: 2 },
+] as const;
+
+const NODE_COLUMNS = [
+  { title: "function", givesWay: 2, leastWidth: 8 },
+  { title: "node", givesWay: 1, leastWidth: 12 },
+  { title: "op", givesWay: 3, leastWidth: 20 },
+  { title: "shape" },
+  { title: "ms", align: "right" },
+] as const;

@@ -59,6 +59,29 @@ export function checkConfig(config: Config): void {
   checkLoss(config);
   checkFrozen(config);
   checkFeatureCache(config);
+  checkEngine(config);
+}
+
+/** XLA compiles what was captured, and as it was captured. */
+function checkEngine({ engine: { capture, precision, xla } }: Config): void {
+  if (xla && !capture) {
+    throw new UsageError(
+      "engine.xla compiles captured steps, but engine.capture is false: set engine.capture to true, or engine.xla " +
+        "to false",
+    );
+  }
+  if (precision === "bf16" && !capture) {
+    throw new UsageError(
+      "engine.precision bf16 rewrites captured steps, but engine.capture is false: set engine.capture to true, or " +
+        "engine.precision to float32",
+    );
+  }
+  if (xla && precision === "bf16") {
+    throw new UsageError(
+      "engine.xla compiles a step as it was captured, without the rewrite that engine.precision bf16 asks for: " +
+        "set engine.precision to float32, or engine.xla to false",
+    );
+  }
 }
 
 /** The loss must fit what the head gives. */

@@ -243,8 +243,12 @@ export interface CheckpointInput {
 export interface EngineInput {
   /** Run each step as one TensorFlow function (default true); `false` runs op by op. */
   capture?: boolean;
+  /** What convolutions and matrix products multiply (default `float32`); parameters and sums stay float32. */
+  precision?: "float32" | "bf16";
   /** Threads per worker; unless set, the cores divided by the workers. */
   threadsPerWorker?: number;
+  /** Compile each step with XLA: for GPUs (default false). */
+  xla?: boolean;
 }
 
 /** `nats`: which message broker. */

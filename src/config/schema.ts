@@ -60,8 +60,15 @@ const validateSchema = z.strictObject({
 const engineSchema = z.strictObject({
   /** Run each step as one TensorFlow function; `false` runs op by op (slower; the reference). */
   capture: z.boolean().default(true),
+  /**
+   * What convolutions and matrix products multiply: `bf16` rounds their factors to bfloat16, where the CPU has AMX or
+   * AVX512-BF16 faster than `float32`. Parameters, sums and the optimizer stay float32.
+   */
+  precision: z.enum(["float32", "bf16"]).default("float32"),
   /** Threads per worker; unless set, the cores divided by the workers. */
   threadsPerWorker: z.int().positive().optional(),
+  /** Compile each step with XLA: for GPUs, where it fuses; on CPUs it is slower, and slow to start. */
+  xla: z.boolean().default(false),
 });
 
 const natsSchema = z.strictObject({

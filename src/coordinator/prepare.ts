@@ -16,6 +16,7 @@ import { importMetrics } from "../metrics/user_metrics.ts";
 import { USER_MODEL } from "../models/config.ts";
 import { ARCHITECTURES } from "../models/registry.ts";
 import { stepsPerEpoch } from "../data/sampler.ts";
+import { checkBf16 } from "../engine/bf16.ts";
 import { type Engine, openEngine } from "../engine/engine.ts";
 import type { LoadReport } from "../models/state_dict.ts";
 import { balancedWeights } from "../optim/loss.ts";
@@ -83,6 +84,10 @@ export async function prepareRun(
 
   const threads = { intraOp: availableParallelism(), interOp: 1 };
   const engine = await openEngine({ libraryPath, threads, verbose });
+  if (config.engine.precision === "bf16") {
+    const warning = checkBf16(engine.hasGpu);
+    if (warning) reporter.warn(warning);
+  }
   const steps = stepsPerEpoch(folder.train.length, globalBatchSize(config));
   checkSchedule(config.train.schedule, { epochs: config.train.epochs, stepsPerEpoch: steps });
   const classWeights = resolveClassWeights(config.train.classWeights, folder);

@@ -18,6 +18,28 @@ export const DATA_TYPES = {
   TF_RESOURCE: 20,
 } as const;
 
+/** `DT_BFLOAT16`, which tfjs doesn't know. */
+const BFLOAT16 = 14;
+
+/** Bytes of an element, by `TF_DataType`; 0 for what has no such size. */
+export function dtypeBytes(dtype: number): number {
+  switch (dtype) {
+    case DATA_TYPES.TF_FLOAT:
+    case DATA_TYPES.TF_INT32:
+      return 4;
+    case DATA_TYPES.TF_COMPLEX64:
+    case DATA_TYPES.TF_INT64:
+      return 8;
+    case DATA_TYPES.TF_UINT8:
+    case DATA_TYPES.TF_BOOL:
+      return 1;
+    case BFLOAT16:
+      return 2;
+    default:
+      return 0;
+  }
+}
+
 /** Kinds of attributes, numbered as tfjs-node's own binding does (`TF_AttrType`). */
 export const ATTRIBUTE_TYPES = {
   TF_ATTR_STRING: 0,
@@ -103,7 +125,9 @@ function writer(set: Setters): AttributeWriter {
       const key = cText(name);
       switch (type) {
         case ATTRIBUTE_TYPES.TF_ATTR_STRING: {
-          const bytes = encoder.encode(value as string);
+          const bytes = value instanceof Uint8Array
+            ? value as Uint8Array<ArrayBuffer>
+            : encoder.encode(value as string);
           set.string(op, key, bytes, BigInt(bytes.length));
           break;
         }

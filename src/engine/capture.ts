@@ -3,8 +3,10 @@
  *
  * @module
  */
-import { typeAttribute } from "./attributes.ts";
+import { type Attribute, typeAttribute } from "./attributes.ts";
 import { type NativeBackend, nativeBackend } from "./backend.ts";
+import { callAttributes, type CallOptions } from "./call_options.ts";
+import { type GraphRun, GraphSession } from "./graph_session.ts";
 import { randomTraceKey, randomVariables } from "./random_state.ts";
 import type { TensorId } from "./runtime.ts";
 import { EngineError } from "./status.ts";
@@ -12,7 +14,7 @@ import { tf } from "./tf.ts";
 import { type TracedFunction, Tracer } from "./tracer.ts";
 
 /** What a captured function depends on. */
-export interface CaptureOptions {
+export interface CaptureOptions extends CallOptions {
   /** All variables that the function reads or assigns, in an order that never changes. */
   readonly variables: () => readonly tf.Variable[];
   /** `false` runs the function op by op at every call: the reference that captures are tested against. */
@@ -41,6 +43,7 @@ export class CapturedFunction {
   readonly #name: string;
   readonly #fn: (...inputs: tf.Tensor[]) => tf.Tensor[];
   readonly #options: CaptureOptions;
+  readonly #attributes: readonly Attribute[];
   readonly #traces = new Map<string, Trace>();
 
   /**
@@ -55,6 +58,12 @@ export class CapturedFunction {
     this.#name = name;
     this.#fn = fn;
     this.#options = options;
+    this.#attributes = callAttributes(options);
+  }
+
+  /** For errors and profiles. */
+  get name(): string {
+    return this.#name;
   }
 
   /** Traces made so far: one per set of input shapes. */
@@ -70,7 +79,7 @@ export class CapturedFunction {
   async call(inputs: readonly tf.Tensor[]): Promise<tf.Tensor[]> {
     const { capture, random = true } = this.#options;
     if (!capture) return tf.tidy(() => this.#fn(...inputs));
-    const variables = [...this.#options.variables(), ...randomVariables()];
+    const variables = this.#variables();
     const key = [
       random ? randomTraceKey() : "",
       ...inputs.map(({ dtype, shape }) => `${dtype}[${shape}]`),
@@ -81,7 +90,7 @@ export class CapturedFunction {
 
     const backend = nativeBackend();
     const ids = [...backend.getInputTensorIds([...inputs, ...variables]), ...trace.hidden];
-    const outputs = (await backend.runtime.executeAsync(trace.name, [], ids))
+    const outputs = (await backend.runtime.executeAsync(trace.name, this.#attributes, ids))
       .map((metadata) => backend.createOutputTensor(metadata));
     trace.assigned.forEach((position, index) => {
       const value = outputs[trace.results + index];
@@ -91,33 +100,78 @@ export class CapturedFunction {
     return outputs.slice(0, trace.results);
   }
 
+  /**
+   * Traces the function anew and runs it some times in a session, which times each node. Nothing is assigned.
+   *
+   * @param runs How often; the first run of all allocates and compiles, so leave it out of what is shown
+   */
+  async profile(inputs: readonly tf.Tensor[], runs: number): Promise<GraphRun[]> {
+    const backend = nativeBackend();
+    const variables = this.#variables();
+    using tracer = this.#tracer(inputs, variables);
+    const { value: ends } = this.#record(tracer, inputs, variables, (ids) => tracer.ends(ids));
+    const ids = [...backend.getInputTensorIds([...inputs, ...variables]), ...tracer.hidden];
+    using session = new GraphSession(backend.runtime, ends, this.#options.precision);
+    const done: GraphRun[] = [];
+    while (done.length < runs) done.push(await session.run(ids));
+    return done;
+  }
+
   /** Releases the traces. */
   dispose(): void {
     for (const trace of this.#traces.values()) release(trace);
     this.#traces.clear();
   }
 
-  /** Takes down the function's ops. What it assigns to variables meanwhile is taken back. */
+  #variables(): tf.Variable[] {
+    return [...this.#options.variables(), ...randomVariables()];
+  }
+
+  #tracer(inputs: readonly tf.Tensor[], variables: readonly tf.Variable[]): Tracer {
+    const backend = nativeBackend();
+    const args = [...backend.getInputTensorIds(inputs), ...ownIds(backend, variables)];
+    return new Tracer(backend.runtime, args, this.#options.xla);
+  }
+
   #trace(inputs: readonly tf.Tensor[], variables: readonly tf.Variable[]): Trace {
+    using tracer = this.#tracer(inputs, variables);
+    const { value: traced, ...rest } = this.#record(
+      tracer,
+      inputs,
+      variables,
+      (ids) => tracer.finish(`lockstep_${this.#name}_${functionCount++}`, ids),
+    );
+    const trace = { ...traced, ...rest };
+    this.#checkVariables(tracer, variables, trace);
+    return trace;
+  }
+
+  /**
+   * Takes down the function's ops. What it assigns to variables meanwhile is taken back.
+   *
+   * @param finish Is given the results and the variables' new values
+   */
+  #record<T>(
+    tracer: Tracer,
+    inputs: readonly tf.Tensor[],
+    variables: readonly tf.Variable[],
+    finish: (ids: TensorId[]) => T,
+  ): { value: T; results: number; assigned: number[] } {
     const backend = nativeBackend();
     const { runtime } = backend;
-    const before = ownIds(backend, variables);
+    const before = backend.getInputTensorIds(variables);
     const values = variables.map((variable) => tf.clone(variable));
-    using tracer = new Tracer(runtime, [...backend.getInputTensorIds(inputs), ...before]);
     runtime.tracer = tracer;
     let results: tf.Tensor[] = [];
     try {
       results = tf.tidy(() => this.#fn(...inputs));
       const after = backend.getInputTensorIds(variables);
       const assigned = [...after.keys()].filter((position) => after[position] !== before[position]);
-      const traced = tracer.finish(`lockstep_${this.#name}_${functionCount++}`, [
+      const value = finish([
         ...backend.getInputTensorIds(results),
         ...assigned.map((position) => after[position]),
       ]);
-      const trace = { ...traced, results: results.length, assigned };
-      runtime.tracer = undefined; // looking at a variable may bring its value to TensorFlow
-      this.#checkVariables(tracer, variables, trace);
-      return trace;
+      return { value, results: results.length, assigned };
     } finally {
       runtime.tracer = undefined;
       variables.forEach((variable, position) => variable.assign(values[position]));

@@ -31,6 +31,8 @@ export interface Engine {
   readonly libraryPath: string;
   /** What TensorFlow may place ops on. */
   readonly devices: readonly Device[];
+  /** Whether one of them is a GPU. */
+  readonly hasGpu: boolean;
 }
 
 /** The open engine, as Lockstep itself uses it. */
@@ -80,7 +82,11 @@ async function open(options: EngineOptions): Promise<NativeEngine> {
   await tf.setBackend(BACKEND);
   registerNativeGradients();
   const { version: tensorflowVersion, devices } = runtime;
-  return { runtime, tensorflowVersion, libraryPath, devices };
+  return { runtime, tensorflowVersion, libraryPath, devices, hasGpu: hasGpu(runtime) };
+}
+
+function hasGpu({ devices }: Runtime): boolean {
+  return devices.some(({ type }) => type === "GPU");
 }
 
 /** The `TFJSBinding` that the package's backend runs on. */
@@ -100,7 +106,7 @@ function bindingOf(runtime: Runtime) {
     deleteTensor: runtime.deleteTensor.bind(runtime),
     tensorDataSync: runtime.read.bind(runtime),
     executeOp: runtime.execute.bind(runtime),
-    isUsingGpuDevice: () => runtime.devices.some(({ type }) => type === "GPU"),
+    isUsingGpuDevice: () => hasGpu(runtime),
     getNumOfTensors: () => runtime.tensorCount,
     getNumOfSavedModels: () => 0,
     loadSavedModel: unsupported("loadSavedModel"),

@@ -10,10 +10,19 @@ import {
   LIBTENSORFLOW_VARIABLE,
   libtensorflowPath,
 } from "../base/libtensorflow_path.ts";
+import { LIBC, setNativeVariables } from "./native_environment.ts";
 import { type LibTensorflow, LOGGING_SYMBOLS, SYMBOLS } from "./symbols.ts";
 
 /** `absl::LogSeverityAtLeast::kError`. */
 const ERRORS_ONLY = 2;
+
+/**
+ * TensorFlow takes oneDNN's kernels by itself only on CPUs with AVX-512 and newer extensions. On older ones it falls
+ * back to Eigen's, which take more than twice the time, and whose results for a picture depend on the pictures beside
+ * it, in the last bits: then features could not be kept, and runs would differ between machines by more than they
+ * need. Who sets the variable has the last word.
+ */
+const ONEDNN = { TF_ENABLE_ONEDNN_OPTS: "1" };
 
 /**
  * Opens the library. The framework library comes first: the other one needs its symbols.
@@ -34,7 +43,7 @@ export function openLibrary(path: string = libtensorflowPath(), verbose = false)
     // The folder that the file really stands in: LOCKSTEP_LIBTENSORFLOW may name a link.
     const real = Deno.realPathSync(path);
     const framework = join(dirname(real), LIBTENSORFLOW_FILES.framework);
-    setUnlessSet("TF_ENABLE_ONEDNN_OPTS", "1");
+    setNativeVariables(ONEDNN, false);
     const { symbols } = verbose
       ? open(framework, real, true)
       : quietly(() => open(framework, real, false));
@@ -54,34 +63,11 @@ function open(framework: string, main: string, verbose: boolean) {
 }
 
 /**
- * Sets a variable that TensorFlow reads when it is loaded, unless it is set.
- *
- * TensorFlow takes oneDNN's kernels by itself only on CPUs with AVX-512 and newer extensions. On older ones it falls
- * back to Eigen's, whose results for a picture depend on the pictures beside it, in the last bits: then features could
- * not be kept, and runs would differ between machines by more than they need.
- */
-function setUnlessSet(name: string, value: string): void {
-  const libc = Deno.dlopen(libcName(), {
-    setenv: {
-      parameters: ["buffer", /* name */ "buffer", /* value */ "i32" /* overwrite */],
-      result: "i32",
-    },
-  });
-  const [key, text] = [name, value].map((part) => new TextEncoder().encode(`${part}\0`));
-  libc.symbols.setenv(key, text, 0);
-  libc.close();
-}
-
-function libcName(): string {
-  return Deno.build.os === "darwin" ? "libSystem.dylib" : "libc.so.6";
-}
-
-/**
  * Runs `load` with file descriptor 2 turned away: TensorFlow logs while it is being loaded, before anybody
  * could turn its logger down.
  */
 function quietly<T>(load: () => T): T {
-  const libc = Deno.dlopen(libcName(), {
+  const libc = Deno.dlopen(LIBC, {
     dup: { parameters: ["i32" /* fd */], result: "i32" },
     dup2: { parameters: ["i32", /* from */ "i32" /* to */], result: "i32" },
     open: { parameters: ["buffer", /* path */ "i32" /* flags */], result: "i32" },

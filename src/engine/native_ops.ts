@@ -59,15 +59,17 @@ export function trainingBatchNorm(
     const [input, scale, offset] = args as tf.Tensor[];
     const save = args[3] as unknown as tf.GradSaveFunc;
     const backend = nativeBackend();
+    const { shifted, center } = centered(input as tf.Tensor4D);
     const [y, mean, variance, ...reserved] = backend.executeMultipleOutputs(
       "FusedBatchNormV3",
       [...attributes, floatAttribute("exponential_avg_factor", momentum)],
-      [input, scale, offset, movingMean, movingVariance],
+      [shifted, scale, offset, center ? tf.sub(movingMean, center) : movingMean, movingVariance],
       6,
     );
     // customGrad disposes of all but its one value: the statistics leave by this side door.
-    statistics = [tf.keep(mean) as tf.Tensor1D, tf.keep(variance) as tf.Tensor1D];
-    save([input, scale, ...reserved]);
+    const newMean = center ? tf.add(mean, center) : mean;
+    statistics = [tf.keep(newMean) as tf.Tensor1D, tf.keep(variance) as tf.Tensor1D];
+    save([shifted, scale, ...reserved]);
     const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) =>
       backend.executeMultipleOutputs("FusedBatchNormGradV3", attributes, [dy, ...saved], 5).slice(
         0,
@@ -78,6 +80,16 @@ export function trainingBatchNorm(
   const y = normalize(x, gamma, beta) as tf.Tensor4D;
   const [mean, variance] = statistics.map(adopt);
   return { y, movingMean: mean, movingVariance: variance };
+}
+
+/**
+ * What BatchNorm takes in the place of `x`. XLA computes the variance as E[x²] − E[x]², which loses the digits that a
+ * mean far from 0 takes up; around its mean, `x` loses none. TensorFlow's own kernels subtract the mean first.
+ */
+function centered(x: tf.Tensor4D): { shifted: tf.Tensor4D; center?: tf.Tensor1D } {
+  if (!nativeBackend().runtime.tracer?.xla) return { shifted: x };
+  const center = tf.mean(x, [0, 1, 2]) as tf.Tensor1D;
+  return { shifted: tf.sub(x, center), center };
 }
 
 /** Hands a kept tensor over to the present scope. */

@@ -39,6 +39,8 @@ export type TensorDescription = Omit<TensorMetadata, "id">;
 
 /** Takes down ops instead of running them. */
 export interface OpRecorder {
+  /** Whether XLA will compile what is taken down. */
+  readonly xla: boolean;
   /** Adds an op; its outputs are symbols. */
   addOp(
     name: string,
@@ -83,6 +85,8 @@ export class Runtime {
   readonly context: Deno.PointerValue;
   readonly version: string;
   readonly devices: readonly Device[];
+  /** The settings that it was opened with: a `tensorflow.ConfigProto`. */
+  readonly config: Uint8Array<ArrayBuffer>;
   /** Takes down ops, which then don't run, while a function is traced. */
   tracer: OpRecorder | undefined;
   readonly #status: Status;
@@ -101,7 +105,8 @@ export class Runtime {
     this.version = cString(lib.TF_Version());
     this.#status = new Status(lib);
     this.#writeAttributes = eagerAttributes(lib, this.#status);
-    this.context = this.#openContext(threads);
+    this.config = configFor(threads);
+    this.context = this.#openContext();
     this.devices = this.#listDevices();
   }
 
@@ -341,6 +346,34 @@ export class Runtime {
     }
   }
 
+  /** The native tensors behind some ids, as `TF_Tensor` pointers, until they are disposed of. */
+  tensors(ids: readonly TensorId[]): Disposable & { pointers: BigUint64Array<ArrayBuffer> } {
+    const held: Deno.PointerValue[] = [];
+    const dispose = () => held.forEach((tensor) => this.lib.TF_DeleteTensor(tensor));
+    try {
+      for (const id of ids) {
+        held.push(this.lib.TFE_TensorHandleResolve(this.handle(id), this.#status.pointer));
+        this.#status.check("TFE_TensorHandleResolve");
+      }
+    } catch (error) {
+      dispose();
+      throw error;
+    }
+    return {
+      pointers: BigUint64Array.from(held, (tensor) => Deno.UnsafePointer.value(tensor)),
+      [Symbol.dispose]: dispose,
+    };
+  }
+
+  /** A copy of what a `TF_Buffer { const void* data; size_t length; … }` holds. */
+  bufferBytes(buffer: Deno.PointerValue): Uint8Array<ArrayBuffer> {
+    const view = new Deno.UnsafePointerView(buffer!);
+    const bytes = new Uint8Array(Number(view.getBigUint64(8)));
+    const data = Deno.UnsafePointer.create(view.getBigUint64(0));
+    if (data !== null && bytes.length > 0) Deno.UnsafePointerView.copyInto(data, bytes);
+    return bytes;
+  }
+
   #resolved<T>(id: TensorId, use: (data: Deno.PointerValue, size: number) => T): T {
     this.tracer?.assertReadable(id);
     return this.withTensor(
@@ -477,10 +510,8 @@ export class Runtime {
     });
   }
 
-  #openContext({ intraOp, interOp }: Threads): Deno.PointerValue {
-    // tensorflow.ConfigProto: intra_op_parallelism_threads = 2, inter_op_parallelism_threads = 5.
-    const config = new BinaryWriter().tag(2, 0).int32(intraOp).tag(5, 0).int32(interOp).finish();
-    const bytes = new Uint8Array(config);
+  #openContext(): Deno.PointerValue {
+    const bytes = this.config;
     const options = this.lib.TFE_NewContextOptions();
     try {
       const { pointer } = this.#status;
@@ -507,6 +538,13 @@ export class Runtime {
       this.lib.TF_DeleteDeviceList(list);
     }
   }
+}
+
+/** `tensorflow.ConfigProto` with intra_op_parallelism_threads (2) and inter_op_parallelism_threads (5). */
+function configFor({ intraOp, interOp }: Threads): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(
+    new BinaryWriter().tag(2, 0).int32(intraOp).tag(5, 0).int32(interOp).finish(),
+  );
 }
 
 /** Elements as bytes. A `Uint8Array` is taken as bytes already, whatever the dtype. */

@@ -26,6 +26,7 @@ export const SYMBOLS = {
 
   // TF_Buffer
   TF_NewBuffer: { parameters: [], result: P },
+  TF_NewBufferFromString: { parameters: [B, /* proto */ "usize" /* proto_len */], result: P },
   TF_DeleteBuffer: { parameters: [P /* buffer */], result: "void" },
 
   // Context and devices
@@ -213,6 +214,37 @@ export const SYMBOLS = {
     result: P,
   },
   TF_DeleteFunction: { parameters: [P /* func */], result: "void" },
+
+  // Sessions
+  TF_NewSessionOptions: { parameters: [], result: P },
+  TF_DeleteSessionOptions: { parameters: [P /* opts */], result: "void" },
+  TF_SetConfig: {
+    parameters: [P, /* options */ B, /* proto */ "usize", /* proto_len */ P /* status */],
+    result: "void",
+  },
+  TF_NewSession: { parameters: [P, /* graph */ P, /* opts */ P /* status */], result: P },
+  TF_CloseSession: { parameters: [P, /* session */ P /* status */], result: "void" },
+  TF_DeleteSession: { parameters: [P, /* session */ P /* status */], result: "void" },
+  /** Always on another thread. */
+  TF_SessionRun_nonblocking: {
+    name: "TF_SessionRun",
+    parameters: [
+      P, /* session */
+      P, /* run_options */
+      B, /* inputs */
+      B, /* input_values */
+      "i32", /* ninputs */
+      B, /* outputs */
+      B, /* output_values */
+      "i32", /* noutputs */
+      P, /* target_opers */
+      "i32", /* ntargets */
+      P, /* run_metadata */
+      P, /* status */
+    ],
+    result: "void",
+    nonblocking: true,
+  },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /**

@@ -6,6 +6,7 @@
  */
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { type Attribute, type AttributeWriter, cText, graphAttributes } from "./attributes.ts";
+import type { GraphEnds } from "./graph_session.ts";
 import type { OpRecorder, Runtime, TensorId, TensorMetadata } from "./runtime.ts";
 import { EngineError, Status } from "./status.ts";
 import type { LibTensorflow } from "./symbols.ts";
@@ -44,6 +45,7 @@ const TAKES_UNKNOWN = "FusedBatchNormGradV3";
 
 /** Takes down what the runtime is told to execute between its making and `finish()`. */
 export class Tracer implements OpRecorder, Disposable {
+  readonly xla: boolean;
   readonly #runtime: Runtime;
   readonly #lib: LibTensorflow;
   readonly #status: Status;
@@ -63,8 +65,10 @@ export class Tracer implements OpRecorder, Disposable {
   /**
    * @param runtime Where the ops run
    * @param args The arguments of the function to be, in order
+   * @param xla Whether XLA will compile the function
    */
-  constructor(runtime: Runtime, args: readonly TensorId[]) {
+  constructor(runtime: Runtime, args: readonly TensorId[], xla = false) {
+    this.xla = xla;
     this.#runtime = runtime;
     this.#lib = runtime.lib;
     this.#status = new Status(this.#lib);
@@ -132,6 +136,24 @@ export class Tracer implements OpRecorder, Disposable {
     this.#outside.add(id);
   }
 
+  /** The graph from the arguments to some results, for a session; this tracer must outlive it. */
+  ends(results: readonly TensorId[]): GraphEnds {
+    // A result that is an argument as it came still needs a node of its own.
+    const outputs = results.map((id) => this.#identity(this.#output(id), id));
+    return {
+      graph: this.#graph,
+      inputs: packedList(this.#arguments),
+      inputCount: this.#arguments.length,
+      outputs: packedList(outputs),
+      outputCount: outputs.length,
+    };
+  }
+
+  /** Tensors from outside that the trace used beside its arguments: the inputs behind them. */
+  get hidden(): readonly TensorId[] {
+    return this.#hidden;
+  }
+
   /**
    * Makes the function and adds it to the runtime's context.
    *
@@ -139,19 +161,17 @@ export class Tracer implements OpRecorder, Disposable {
    * @param results The function's results, in order
    */
   finish(name: string, results: readonly TensorId[]): TracedFunction {
-    // A result that is an argument as it came still needs a node of its own.
-    const outputs = results.map((id) => this.#identity(this.#output(id), id));
-    const inputs = packedList(this.#arguments);
+    const { inputs, inputCount, outputs, outputCount } = this.ends(results);
     const fn = this.#lib.TF_GraphToFunction(
       this.#graph,
       cText(name),
       0,
       -1,
       null,
-      this.#arguments.length,
+      inputCount,
       inputs,
-      outputs.length,
-      packedList(outputs),
+      outputCount,
+      outputs,
       null,
       null,
       null,
@@ -251,11 +271,7 @@ export class Tracer implements OpRecorder, Disposable {
     try {
       this.#lib.TF_GraphGetOpDef(this.#graph, cText(op), buffer, this.#status.pointer);
       this.#status.check(`${op} (definition)`);
-      // TF_Buffer { const void* data; size_t length; … }
-      const view = new Deno.UnsafePointerView(buffer!);
-      const bytes = new Uint8Array(Number(view.getBigUint64(8)));
-      Deno.UnsafePointerView.copyInto(Deno.UnsafePointer.create(view.getBigUint64(0))!, bytes);
-      const specs = parseInputSpecs(bytes);
+      const specs = parseInputSpecs(this.#runtime.bufferBytes(buffer));
       inputSpecs.set(op, specs);
       return specs;
     } finally {

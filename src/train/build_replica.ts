@@ -57,6 +57,7 @@ export async function buildReplica(
     accumulationSteps: train.accumulationSteps,
     ...(ema ? { ema } : {}),
     capture: engine.capture,
+    call: { precision: engine.precision, xla: engine.xla },
   });
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { bytesIn } from "../base/float_range.ts";
+import type { CallOptions } from "../engine/call_options.ts";
 import { CapturedFunction } from "../engine/capture.ts";
 import { setStepSeed } from "../engine/random_state.ts";
 import { tf } from "../engine/tf.ts";
@@ -43,6 +44,12 @@ export interface LocalTotals {
   readonly correct: number;
 }
 
+/** A captured function of a replica, and inputs that it could be called with; the caller disposes of those. */
+export interface ReplicaCall {
+  readonly fn: CapturedFunction;
+  readonly inputs: readonly tf.Tensor[];
+}
+
 /** What is minimized. */
 export interface LossOptions {
   readonly loss: LossName | LossFunction;
@@ -64,6 +71,8 @@ export interface ReplicaOptions {
   readonly ema?: EmaConfig;
   /** Run each part of a step as one TensorFlow function. */
   readonly capture: boolean;
+  /** How these functions are compiled. */
+  readonly call?: CallOptions;
 }
 
 const PLAIN: LossOptions = { loss: "crossEntropy", labelSmoothing: 0 };
@@ -91,20 +100,22 @@ export class Replica implements Disposable {
     this.#loss = options.loss ?? PLAIN;
     this.#parts = options.accumulationSteps ?? 1;
 
-    const { capture } = options;
+    const compile = { capture: options.capture, ...options.call };
     const variables = () => this.state.parameters.map(({ variable }) => variable);
     const frozen = findFrozenBody(model);
-    this.features = "obstacle" in frozen ? undefined : new Features(frozen, { variables, capture });
+    this.features = "obstacle" in frozen
+      ? undefined
+      : new Features(frozen, { variables, ...compile });
     this.#forwardBackward = new CapturedFunction(
       "forward_backward",
       (start, ...targets) => this.#trace(start, targets),
-      { variables, capture },
+      { variables, ...compile },
     );
     this.#evaluate = new CapturedFunction(
       "evaluate",
       (start, ...targets) =>
         score(this.#outputs(start, false)[0], this.#loss.loss, targets, options.metrics),
-      { variables, capture },
+      { variables, ...compile },
     );
   }
 
@@ -150,6 +161,17 @@ export class Replica implements Disposable {
     const scores = readScores(await this.#evaluate.call(inputs), targets.weight);
     tf.dispose(inputs);
     return scores;
+  }
+
+  /** The captured functions of a step and of an evaluation on a batch, for a profile. */
+  async calls(batch: LabelledImages, place: StepPlace): Promise<ReplicaCall[]> {
+    const targets = this.#targetsOf(batch);
+    setStepSeed([...place.seed], place.globalRows, place.rowOffset);
+    const start = () => this.#inputs(batch, targets, undefined);
+    return [
+      { fn: this.#forwardBackward, inputs: [...await start(), tf.scalar(1 / targets.weight)] },
+      { fn: this.#evaluate, inputs: await start() },
+    ];
   }
 
   /** Releases the traced functions, the optimizer's state and the model. */

@@ -16,6 +16,11 @@ const WRONG_USE: [string[], RegExp][] = [
     ["scaling", "--step", "3"],
     /^error: Unknown flag --step of bench scaling: did you mean --steps/m,
   ],
+  [["step", "--precision", "fp16"], /^error: --precision is fp16: give float32 or bf16$/m],
+  [["step", "--profile", "--eager"], /^error: --profile shows the nodes of captured functions, /m],
+  [["step", "--profile", "--xla"], /^error: --profile shows TensorFlow's nodes, of which --xla/m],
+  [["step", "--eager", "--xla"], /^error: --xla compiles captured functions, which --eager has/m],
+  [["step", "--out", "x"], /^error: --out needs --profile/m],
   [["predict", "--inter", "tree"], /^error: --inter is tree: give star or ring$/m],
   [
     ["predict", "no/such.json"],
@@ -110,5 +115,38 @@ Deno.test("bench scaling with a pause shows both modes and writes files", async 
     const result = JSON.parse(await Deno.readTextFile(join(folder, "scaling/result.json")));
     assert.equal(result.points.length, 4);
     assert.equal(result.environment.workers, 2);
+  });
+});
+
+Deno.test("bench step --profile prints ops and nodes, and writes them", async () => {
+  await withTemporaryFolder(async (folder) => {
+    const { code, stdout, stderr } = await runCommand(
+      [
+        ...["bench", "step", "--profile", "--model", "plain_cnn", "--image-size", "32"],
+        ...["--batch", "4", "--steps", "2", "--threads", "1", "--out", "profile"],
+      ],
+      folder,
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^plain_cnn, 32 px, batch 4, 1 thread$/m);
+    assert.match(stdout, /^function +nodes +call ms +wall ms +sum of nodes$/m);
+    assert.match(stdout, /^forward_backward +\S*Conv2DBackpropFilter +3 +[\d.]+ +[\d.]+ % /m);
+    assert.match(stdout, /^The slowest nodes:$/m);
+    assert.deepEqual(await filesOf(join(folder, "profile")), [
+      "nodes.csv",
+      "ops.csv",
+      "result.json",
+    ]);
+    const csv = await Deno.readTextFile(join(folder, "profile/ops.csv"));
+    assert.match(
+      csv,
+      /^part,op,count,milliseconds,share,bytes\n(forward_backward|update|evaluate),/,
+    );
+    const nodes = await Deno.readTextFile(join(folder, "profile/nodes.csv"));
+    assert.match(nodes, /^part,node,op,milliseconds,bytes,shapes\n/);
+    assert.match(nodes, /float32 \[4×32×32×16\]/);
+    const result = JSON.parse(await Deno.readTextFile(join(folder, "profile/result.json")));
+    assert.equal(result.parts.length, 3);
+    assert.equal(result.environment.workers, 1);
   });
 });

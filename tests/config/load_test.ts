@@ -31,7 +31,7 @@ Deno.test("parseConfig() fills in every default", () => {
   assert.equal(config.workers, 2);
   assert.equal(config.train.momentum, 0.9);
   assert.deepEqual(config.train.schedule, { name: "constant", per: "epoch" });
-  assert.equal(config.engine.capture, true);
+  assert.deepEqual(config.engine, { capture: true, precision: "float32", xla: false });
 });
 
 Deno.test("parseConfig() names an unknown key, its line and the nearest known key", () => {
@@ -80,6 +80,19 @@ Deno.test("parseConfig() refuses Nesterov without momentum and extraction from r
     /train\.nesterov needs/,
   );
   assert.match(problemOf(GOOD, ["model.featureExtract=true"]), /model\.weights is none/);
+});
+
+Deno.test("parseConfig() refuses XLA and bf16 for steps that aren't captured, and both together", () => {
+  assert.match(
+    problemOf(GOOD, ["engine.xla=true", "engine.capture=false"]),
+    /engine\.xla compiles captured steps, but engine\.capture is false: set engine\.capture to true/,
+  );
+  assert.match(
+    problemOf(GOOD, ["engine.precision=bf16", "engine.capture=false"]),
+    /engine\.precision bf16 rewrites captured steps, but engine\.capture is false/,
+  );
+  assert.match(problemOf(GOOD, ["engine.precision=bf16", "engine.xla=true"]), /or engine\.xla to/);
+  assert.match(problemOf(GOOD, ["engine.precision=fp16"]), /engine\.precision is "fp16"/);
 });
 
 Deno.test("parseConfig() refuses broken YAML with its line, duplicate keys, tabs and alias bombs", () => {

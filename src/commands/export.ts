@@ -1,0 +1,103 @@
+/**
+ * `deno task export`: a run's model for other programs, and for browsers.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { nearestName, UsageError } from "../base/errors.ts";
+import type { ExportFormat } from "../export/export_run.ts";
+import {
+  type CommandHelp,
+  type Flags,
+  HELP_FLAG,
+  helpText,
+  parseFlags,
+  VERBOSE_FLAG,
+} from "./flags.ts";
+
+/** As in `export/export_run.ts`, which loads TensorFlow's bindings. */
+const FORMATS: readonly ExportFormat[] = ["safetensors", "torchvision", "tfjs"];
+
+/** Flags of `export`. */
+export const EXPORT_HELP: CommandHelp = {
+  name: "export",
+  summary:
+    "Export a run's model: as safetensors, as a state dict of torchvision's model, and for tfjs with a demo page.",
+  flags: [
+    { name: "run", value: "DIR", help: "Folder of the run, such as runs/latest" },
+    {
+      name: "checkpoint",
+      value: "C",
+      help: "best, last, or the folder of a checkpoint (default: best)",
+    },
+    {
+      name: "format",
+      short: "f",
+      value: "F[,F…]",
+      many: true,
+      help: `${FORMATS.join(", ")}; repeatable (default: all)`,
+    },
+    { name: "out", value: "DIR", help: "Folder to write to (default: export in the run's folder)" },
+    VERBOSE_FLAG,
+    HELP_FLAG,
+  ],
+  examples: [
+    "deno task export --run runs/latest",
+    "deno task export --run runs/latest --checkpoint last --format torchvision --out exported",
+  ],
+};
+
+/** Runs `export` and returns the exit code. */
+export async function runExport(args: string[]): Promise<number> {
+  const flags = parseFlags(EXPORT_HELP, args);
+  if (flags.on("help")) {
+    console.log(helpText(EXPORT_HELP));
+    return 0;
+  }
+  const run = flags.text("run");
+  if (run === undefined) {
+    throw new UsageError("Nothing to export: name a run with --run, such as --run runs/latest");
+  }
+  const formats = formatsOf(flags);
+  const out = flags.text("out") ?? join(run, "export");
+  const checkpoint = flags.text("checkpoint") ?? "best";
+  const { exportRun } = await import("../export/export_run.ts");
+  const verbose = flags.on("verbose");
+  const report = await exportRun({ run, checkpoint, formats, out, verbose });
+  const { model, classes, origin, files, notes } = report;
+  console.log(`Exported ${model}, ${classes} classes, ${origin}, to ${out}`);
+  for (const [name, bytes] of summed(files)) {
+    console.log(`  ${name.padEnd(26)} ${(bytes / 1e6).toFixed(1).padStart(8)} MB`);
+  }
+  for (const note of notes) console.log(note);
+  return 0;
+}
+
+/** The formats that are asked for, each once. */
+function formatsOf(flags: Flags): readonly ExportFormat[] {
+  const names = flags.all("format").flatMap((list) => list.split(",")).map((name) => name.trim());
+  if (names.length === 0) return FORMATS;
+  return [
+    ...new Set(names.map((name) => {
+      const known = FORMATS.find((format) => format === name);
+      if (known) return known;
+      const nearest = nearestName(name, FORMATS);
+      throw new UsageError(
+        `Unknown format "${name}": ${
+          nearest ? `did you mean ${nearest}?` : `known are ${FORMATS.join(", ")}`
+        }`,
+      );
+    })),
+  ];
+}
+
+/** Bytes of each file, and of each folder in one. */
+function summed(files: ReadonlyMap<string, number>): Map<string, number> {
+  const sums = new Map<string, number>();
+  for (const [path, bytes] of files) {
+    const [top, ...below] = path.split("/");
+    const name = below.length > 0 ? `${top}/` : top;
+    sums.set(name, (sums.get(name) ?? 0) + bytes);
+  }
+  return sums;
+}

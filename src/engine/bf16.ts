@@ -1,0 +1,94 @@
+/**
+ * Whether a machine computes with bfloat16.
+ *
+ * @module
+ */
+import { LIBC, nativeVariable } from "./native_environment.ts";
+import { UsageError } from "../base/errors.ts";
+
+/** Flags of `/proc/cpuinfo` with which oneDNN has products of bfloat16 in hardware (x86, then ARM). */
+const IN_HARDWARE = ["amx_bf16", "avx512_bf16", "bf16"];
+
+/** What a CPU says of itself. */
+export interface CpuFacts {
+  readonly model: string;
+  readonly flags: ReadonlySet<string>;
+}
+
+/** Reads the text of Linux's `/proc/cpuinfo`: the first processor stands for all. */
+export function parseCpuInfo(text: string): CpuFacts {
+  const value = (...names: string[]) => {
+    const line = text.split("\n").find((line) => names.includes(line.split(":")[0].trim()));
+    return line?.slice(line.indexOf(":") + 1).trim() ?? "";
+  };
+  const flags = value("flags", "Features").split(/\s+/).filter((flag) => flag !== "");
+  return { model: value("model name") || "unknown CPU", flags: new Set(flags) };
+}
+
+/** The processor of this machine; nothing where the system doesn't tell. */
+export function readCpu(): CpuFacts | undefined {
+  if (Deno.build.os !== "linux") return undefined;
+  const text = readNative("/proc/cpuinfo");
+  return text === undefined ? undefined : parseCpuInfo(text);
+}
+
+/** Whether products of bfloat16 are in the CPU's hardware. */
+export function hasBf16({ flags }: CpuFacts): boolean {
+  return IN_HARDWARE.some((flag) => flags.has(flag));
+}
+
+/**
+ * What there is to say about bfloat16 on a machine before it is used.
+ *
+ * @param gpu Whether TensorFlow places ops on a GPU
+ * @returns A warning where the numbers are right but slow to come by; nothing where the hardware has them
+ * @throws {UsageError} where TensorFlow would go on with float32 without a word
+ */
+export function checkBf16(gpu: boolean, cpu: CpuFacts | undefined = readCpu()): string | undefined {
+  const cure = "set engine.precision to float32";
+  if (gpu) {
+    throw new UsageError(
+      "engine.precision is bf16, but TensorFlow sees a GPU, and its rewrite to bfloat16 is for CPUs only: " +
+        `${cure} (recent GPUs multiply float32 as TF32 anyway), or hide the GPU with CUDA_VISIBLE_DEVICES=-1`,
+    );
+  }
+  if (nativeVariable("TF_ENABLE_ONEDNN_OPTS") === "0") {
+    throw new UsageError(
+      "engine.precision is bf16, but TF_ENABLE_ONEDNN_OPTS is 0, and without oneDNN TensorFlow keeps float32: " +
+        `unset the variable, or ${cure}`,
+    );
+  }
+  if (cpu && hasBf16(cpu)) return undefined;
+  return `engine.precision is bf16, but ${
+    cpu?.model ?? "this CPU"
+  } has neither AMX nor AVX512-BF16: the numbers are ` +
+    `bfloat16's, the steps take several times longer than with float32. To train faster, ${cure}`;
+}
+
+/** Reads a file by the C library: Deno opens files in `/proc` only for programs that may do everything. */
+function readNative(path: string): string | undefined {
+  const libc = Deno.dlopen(LIBC, {
+    open: { parameters: ["buffer", /* path */ "i32" /* flags */], result: "i32" },
+    read: {
+      parameters: ["i32", /* fd */ "buffer", /* buf */ "usize" /* count */],
+      result: "isize",
+    },
+    close: { parameters: ["i32" /* fd */], result: "i32" },
+  });
+  try {
+    const descriptor = libc.symbols.open(new TextEncoder().encode(path + "\0"), 0);
+    if (descriptor < 0) return undefined;
+    const chunk = new Uint8Array(65_536);
+    const decoder = new TextDecoder();
+    let text = "";
+    for (;;) {
+      const count = Number(libc.symbols.read(descriptor, chunk, BigInt(chunk.length)));
+      if (count <= 0) break;
+      text += decoder.decode(chunk.subarray(0, count), { stream: true });
+    }
+    libc.symbols.close(descriptor);
+    return text;
+  } finally {
+    libc.close();
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * Environment variables for TensorFlow, which reads some settings from nowhere else.
+ *
+ * They are set through the C library: no right to Deno's environment is needed, and whoever opens the engine
+ * (a worker, a benchmark, a program that uses Lockstep as a library) gets the same settings.
+ *
+ * @module
+ */
+
+/** The C library of this system. */
+export const LIBC = Deno.build.os === "darwin" ? "libSystem.dylib" : "libc.so.6";
+
+const encoder = new TextEncoder();
+
+/**
+ * Sets variables of this process for native code; must come before the library that reads them is opened.
+ *
+ * @param overwrite Whether a value that is there already gives way
+ */
+export function setNativeVariables(
+  variables: Readonly<Record<string, string>>,
+  overwrite: boolean,
+): void {
+  const libc = Deno.dlopen(LIBC, {
+    setenv: { parameters: ["buffer", /* name */ "buffer", /* value */ "i32"], result: "i32" },
+  });
+  for (const [name, value] of Object.entries(variables)) {
+    const [nameText, valueText] = [name, value].map((text) => encoder.encode(text + "\0"));
+    libc.symbols.setenv(nameText, valueText, overwrite ? 1 : 0);
+  }
+  libc.close();
+}
+
+/** Reads a variable of this process as native code sees it. */
+export function nativeVariable(name: string): string | undefined {
+  const libc = Deno.dlopen(LIBC, {
+    getenv: { parameters: ["buffer" /* name */], result: "pointer" },
+  });
+  const value = libc.symbols.getenv(encoder.encode(name + "\0"));
+  const text = value === null ? undefined : new Deno.UnsafePointerView(value).getCString();
+  libc.close();
+  return text;
+}

@@ -1,0 +1,122 @@
+/**
+ * Exports a run's model: reads it, turns it into the formats that are asked for, writes the files.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { openEngine } from "../engine/engine.ts";
+import { checkGraphModel } from "./check_graph_model.ts";
+import { demoFiles, MAX_DEMO_BYTES } from "./demo_files.ts";
+import { type ExportFile, writeExport } from "./export_folder.ts";
+import { makeGraphModel, weightBytes } from "./graph_model.ts";
+import { shardAt, shardCount } from "./shards.ts";
+import { type ExportSource, readSource } from "./source.ts";
+import { isInTorchvision, lockstepFile, pythonModel, torchvisionFile } from "./weight_files.ts";
+
+/** Formats by name. */
+export const FORMATS = ["safetensors", "torchvision", "tfjs"] as const;
+
+/** Name of a format. */
+export type ExportFormat = (typeof FORMATS)[number];
+
+/** Settings of {@linkcode exportRun}. */
+export interface ExportOptions {
+  /** The run's folder. */
+  readonly run: string;
+  /** `best`, `last`, or the path of a checkpoint's folder. */
+  readonly checkpoint: string;
+  readonly formats: readonly ExportFormat[];
+  /** Folder to write to. */
+  readonly out: string;
+  readonly verbose: boolean;
+}
+
+/** What was written. */
+export interface ExportReport {
+  readonly model: string;
+  readonly classes: number;
+  /** Where the weights come from, such as `epoch 3, validation accuracy 0.947`. */
+  readonly origin: string;
+  /** Bytes by path, relative to the folder. */
+  readonly files: ReadonlyMap<string, number>;
+  /** What a user should know beside. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Exports a run's model.
+ *
+ * @throws {UsageError} when the run or the checkpoint can't be used, or the folder can't be written
+ * @throws {LockstepError} when the model can't be turned into a format
+ */
+export async function exportRun(options: ExportOptions): Promise<ExportReport> {
+  const { run, checkpoint, formats, out, verbose } = options;
+  await openEngine({ verbose });
+  const source = await readSource(run, checkpoint);
+  const notes: string[] = [];
+  const files = new Map<ExportFormat, readonly ExportFile[]>();
+  for (const format of FORMATS) {
+    if (formats.includes(format)) files.set(format, await FILES_OF[format](source, notes));
+  }
+  const { epoch, accuracy } = source.facts.checkpoint;
+  return {
+    model: source.facts.architecture.name,
+    classes: source.facts.classes.length,
+    origin: `epoch ${epoch}` +
+      (accuracy === undefined ? "" : `, validation accuracy ${accuracy.toFixed(3)}`),
+    files: await writeExport(out, files),
+    notes,
+  };
+}
+
+/** Makes the files of a format, and notes what a user should know. */
+type FormatFiles = (source: ExportSource, notes: string[]) => Promise<ExportFile[]>;
+
+const FILES_OF: Record<ExportFormat, FormatFiles> = {
+  safetensors: (source) =>
+    Promise.resolve([{ path: "model.safetensors", content: () => lockstepFile(source) }]),
+  torchvision: (source, notes) => {
+    const { facts, state } = source;
+    const path = "torchvision.safetensors";
+    notes.push(
+      isInTorchvision(facts)
+        ? `In Python: ${pythonModel(facts, state).replace("\n", "; ")}; ` +
+          `model.load_state_dict(safetensors.torch.load_file("${path}"))`
+        : `torchvision has no ${facts.architecture.name}: the names in ${path} are those that its ` +
+          "own models give such layers",
+    );
+    return Promise.resolve([{ path, content: () => torchvisionFile(source) }]);
+  },
+  tfjs: browserFiles,
+};
+
+/** `tfjs/` and `demo/`, of a graph model that was loaded back and compared. */
+async function browserFiles(source: ExportSource, notes: string[]): Promise<ExportFile[]> {
+  const { model, size, facts } = source;
+  const graphModel = makeGraphModel(model, size, { ...facts });
+  const difference = await checkGraphModel(graphModel, model, size);
+  notes.push(`tfjs: loaded back, the logits differ by at most ${difference.toExponential(1)}`);
+  const count = shardCount(graphModel);
+  const paths = Array.from({ length: count }, (_, i) => `group1-shard${i + 1}of${count}.bin`);
+  const { description, weightSpecs } = graphModel;
+  const weightsManifest = [{ paths, weights: weightSpecs }];
+  const files: ExportFile[] = [
+    ...paths.map((path, i) => ({ path: `tfjs/${path}`, content: () => shardAt(graphModel, i) })),
+    {
+      path: "tfjs/model.json",
+      content: () => JSON.stringify({ ...description, weightsManifest }) + "\n",
+    },
+  ];
+  const bytes = weightBytes(graphModel);
+  if (bytes > MAX_DEMO_BYTES) {
+    notes.push(
+      `There is no demo: ${
+        (bytes / 1e6).toFixed(0)
+      } MB of weights are more than a page gets by with ` +
+        `(${(MAX_DEMO_BYTES / 1e6).toFixed(0)} MB)`,
+    );
+    return files;
+  }
+  notes.push(`Demo: open ${join("demo", "index.html")} in a browser, and drop a photo on it`);
+  return [...files, ...await demoFiles(graphModel, facts)];
+}

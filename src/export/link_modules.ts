@@ -1,0 +1,81 @@
+/**
+ * Joins TypeScript modules into one plain script for a page, which may be opened without a server: there, browsers
+ * load no modules.
+ *
+ * What a page runs is so the very code that trains. It understands what the modules concerned do (named imports and
+ * exports of declarations) and refuses everything else.
+ *
+ * @module
+ */
+import { stripTypeScriptTypes } from "node:module";
+
+/** What stands in the place of a package. */
+export type StandIns = Readonly<Record<string, string>>;
+
+const IMPORT = /^import\s*\{([^}]*)\}\s*from\s*"([^"]+)";?[ \t]*$/gm;
+const EXPORT = /^export\s+(?=(?:async\s+)?(?:const|function\*?|class)\s+([\w$]+))/gm;
+
+interface Module {
+  /** The variable that holds its exports. */
+  readonly name: string;
+  /** JavaScript of a function's body that returns the exports. */
+  readonly body: string;
+}
+
+/**
+ * Links a module and all that it imports.
+ *
+ * @param entry URL of the module
+ * @param global Name of the global variable that gets its exports
+ * @param standIns JavaScript expressions with the exports of packages, by specifier
+ * @returns A classic script
+ * @throws {SyntaxError} when a module does what can't be linked
+ */
+export async function linkModules(
+  entry: URL,
+  global: string,
+  standIns: StandIns = {},
+): Promise<string> {
+  const modules = new Map<string, Module>();
+  for (const [specifier, expression] of Object.entries(standIns)) {
+    modules.set(specifier, { name: `package${modules.size}`, body: `return ${expression};` });
+  }
+  const visit = async (url: URL): Promise<Module> => {
+    const known = modules.get(url.href);
+    if (known) return known;
+    const code = stripTypeScriptTypes(await Deno.readTextFile(url));
+    const imports: string[] = [];
+    for (const [, names, specifier] of code.matchAll(IMPORT)) {
+      const bare = !/^\.{1,2}\//.test(specifier);
+      if (bare && !modules.has(specifier)) {
+        throw new SyntaxError(`${url} imports ${specifier}, which a page has not`);
+      }
+      const bindings = names.split(",").map((name) => name.trim().replace(/\s+as\s+/, ": "))
+        .filter(Boolean);
+      if (bindings.length === 0) continue; // types only
+      const module = bare ? modules.get(specifier)! : await visit(new URL(specifier, url));
+      imports.push(`const { ${bindings.join(", ")} } = ${module.name};`);
+    }
+    const exported = [...code.matchAll(EXPORT)].map(([, name]) => name);
+    const plain = code.replace(IMPORT, "").replace(EXPORT, "");
+    const left = /^(?:import|export)\b.*|\bimport\s*[.(].*/m.exec(withoutComments(plain));
+    if (left) throw new SyntaxError(`${url} can't be linked into a script: ${left[0]}`);
+    const module = {
+      name: `module${modules.size}`,
+      body: `${imports.join("\n")}\n${plain.trim()}\nreturn { ${exported.join(", ")} };`,
+    };
+    modules.set(url.href, module);
+    return module;
+  };
+  const last = await visit(entry);
+  const parts = [...modules.values()].map(({ name, body }) =>
+    `const ${name} = (() => {\n${body}\n})();`
+  );
+  return `"use strict";\nconst ${global} = (() => {\n${
+    parts.join("\n")
+  }\nreturn ${last.name};\n})();\n`;
+}
+
+function withoutComments(code: string): string {
+  return code.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "");
+}

@@ -1,0 +1,103 @@
+import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Script } from "node:vm";
+import { randomStream } from "../../src/base/random.ts";
+import { transformsSchema } from "../../src/data/transform_specs.ts";
+import { PAGE_STAND_INS } from "../../src/export/demo_files.ts";
+import { linkModules } from "../../src/export/link_modules.ts";
+import { makePreprocessor } from "../../src/export/preprocessor.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
+
+/** Runs a script as a page would, and gives its global variable. */
+function run(script: string, name: string): unknown {
+  return new Script(`${script}\n${name}`).runInThisContext();
+}
+
+Deno.test("linkModules() makes a script of the preprocessing whose pixels are those of training, to the bit", async () => {
+  const entry = new URL("../../src/export/preprocessor.ts", import.meta.url);
+  const script = await linkModules(entry, "linked", PAGE_STAND_INS);
+  const linked = run(script, "linked") as { makePreprocessor: typeof makePreprocessor };
+  const random = randomStream("linked");
+  const picture = (width: number, height: number) => ({
+    width,
+    height,
+    data: Uint8Array.from({ length: width * height * 3 }, () => 256 * random()),
+  });
+  const normalize = { Normalize: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } };
+  const lists = [
+    [{ Resize: 40 }, { CenterCrop: 32 }, normalize],
+    [{ Resize: [24, 33] }],
+    [{ Pad: { padding: [3, 1], fill: 9, paddingMode: "reflect" } }, { CenterCrop: 50 }, normalize],
+    [{ RandomResizedCrop: 24 }, "RandomHorizontalFlip", "ColorJitter"],
+  ];
+  for (const list of lists) {
+    const transforms = transformsSchema.parse(list);
+    for (const image of [picture(61, 47), picture(33, 90)]) {
+      const expected = makePreprocessor(transforms)(image);
+      const actual = linked.makePreprocessor(transforms)(image);
+      deepEqual(actual.pixels, expected.pixels);
+      deepEqual(actual.seen, expected.seen);
+    }
+  }
+});
+
+async function linked(files: Record<string, string>): Promise<unknown> {
+  let result: unknown;
+  await withTemporaryFolder(async (folder) => {
+    for (const [name, text] of Object.entries(files)) {
+      await Deno.writeTextFile(join(folder, name), text);
+    }
+    const entry = pathToFileURL(join(folder, "a.ts"));
+    result = run(await linkModules(entry, "result", { known: "{ five: 5 }" }), "result");
+  });
+  return result;
+}
+
+Deno.test("linkModules() runs each module once, after what it imports, with names of its own", async () => {
+  const exports = await linked({
+    "a.ts": `import { log, type Log as Other } from "./c.ts";
+import {
+  double as twice,
+} from "./b.ts";
+import { five } from "known";
+import type { Nothing } from "nowhere";
+const hidden: number = twice(five);
+export const answer: Other = hidden;
+export function all(): string[] { return log; }
+export class Box { value = 1; }
+log.push("a");
+`,
+    "b.ts": `import { log } from "./c.ts";
+const hidden = 2;
+log.push("b");
+export const double = (x: number): number => hidden * x;
+`,
+    "c.ts": `/** import x from "y"; */
+export type Log = number;
+export const log: string[] = ["c"];
+`,
+  }) as { answer: number; all: () => string[]; Box: new () => { value: number } };
+  equal(exports.answer, 10);
+  deepEqual(exports.all(), ["c", "b", "a"]);
+  equal(new exports.Box().value, 1);
+});
+
+Deno.test("linkModules() refuses what it doesn't understand", async () => {
+  const refused: Record<string, RegExp> = {
+    'import { x } from "strange";': /imports strange, which a page has not/,
+    'import y from "./b.ts";': /can't be linked into a script: import y/,
+    'export * from "./b.ts";': /can't be linked into a script: export \*/,
+    "export default 5;": /can't be linked into a script: export default/,
+    "export let a = 1;": /can't be linked into a script: export let/,
+    'const b = await import("./b.ts");': /can't be linked into a script: import\(/,
+    "const here = import.meta.url;": /can't be linked into a script: import\.meta/,
+  };
+  for (const [text, message] of Object.entries(refused)) {
+    await rejects(linked({ "a.ts": text, "b.ts": "" }), (error: Error) => {
+      match(error.message, message);
+      ok(error instanceof SyntaxError);
+      return true;
+    });
+  }
+});
