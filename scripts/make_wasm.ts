@@ -26,6 +26,11 @@ export const WASM_SOURCES: readonly WasmSource[] = [
     constant: "RESIZE_CODE",
   },
   {
+    source: "src/exchange/narrow.wat",
+    target: "src/exchange/narrow_code.ts",
+    constant: "NARROW_CODE",
+  },
+  {
     source: "src/exchange/weighted_sum.wat",
     target: "src/exchange/weighted_sum_code.ts",
     constant: "WEIGHTED_SUM_CODE",

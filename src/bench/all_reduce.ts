@@ -9,8 +9,9 @@
 import { UsageError } from "../base/errors.ts";
 import type { Crew } from "../coordinator/crew.ts";
 import type { Reply } from "../protocol/commands.ts";
+import type { GradientDtype } from "../protocol/messages.ts";
 import { allReduceCalls } from "../train/bench_all_reduce.ts";
-import { allReduceTimesSchema } from "../train/bench_commands.ts";
+import { type AllReduceTimes, allReduceTimesSchema } from "../train/bench_commands.ts";
 import { assembleBench, benchConfig, cores, type CrewSettings, measure } from "./bench_crew.ts";
 import { sizeText, workersText } from "./sizes.ts";
 import { mean, median } from "./statistics.ts";
@@ -53,6 +54,8 @@ export interface AllReduceResult {
   readonly kind: "allreduce";
   /** Which implementation summed. */
   readonly exchange: string;
+  /** How the values travelled. */
+  readonly dtype: GradientDtype;
   /** Cores of the machine. */
   readonly cores: number;
   readonly steps: number;
@@ -76,7 +79,7 @@ export async function benchAllReduce(options: AllReduceOptions): Promise<AllRedu
   const { workers: counts, sizes, steps, warmup, onNews } = options;
   checkMemory(Math.max(...counts), Math.max(...sizes));
   const points: AllReducePoint[] = [];
-  let exchange = "";
+  let how: Pick<AllReduceTimes, "exchange" | "dtype"> | undefined;
   for (const workers of counts) {
     onNews?.(`Starting ${workersText(workers)}`);
     await using crew = await assembleBench({
@@ -94,13 +97,14 @@ export async function benchAllReduce(options: AllReduceOptions): Promise<AllRedu
       const replies = await callMany(crew, bytes, { round: index + 2, warmup, steps });
       const point = pointOf(workers, bytes, replies);
       points.push(point);
-      exchange = allReduceTimesSchema.parse(replies[0].result).exchange;
+      how = allReduceTimesSchema.parse(replies[0].result);
       onNews?.(
         `${workersText(workers)}, ${sizeText(bytes)}: ${point.milliseconds.toFixed(2)} ms`,
       );
     }
   }
-  return { kind: "allreduce", exchange, cores: cores(), steps, points };
+  const { exchange, dtype } = how!;
+  return { kind: "allreduce", exchange, dtype, cores: cores(), steps, points };
 }
 
 /** Has all ranks sum vectors of a length, again and again. */

@@ -9,7 +9,7 @@ import { plotFrame, SERIES_COLOURS, TOP_LEGEND } from "./plots.ts";
 import { workersText } from "./sizes.ts";
 
 /** The plot as a Vega-Lite specification: one panel, logarithmic on both axes. */
-export function allReducePlot({ points, exchange }: AllReduceResult): TopLevelSpec {
+export function allReducePlot({ points, exchange, dtype }: AllReduceResult): TopLevelSpec {
   const counts = [...new Set(points.map(({ workers }) => workers))];
   const busName = (workers: number) => `all-reduce, ${workersText(workers)}`;
   const copyName = "memcpy, one process";
@@ -29,7 +29,7 @@ export function allReducePlot({ points, exchange }: AllReduceResult): TopLevelSp
   const series = [...new Set(values.map((value) => value.series))];
   return {
     ...plotFrame("All-reduce", [
-      `bus bandwidth as nccl-tests defines it; exchange: ${exchange}`,
+      `bus bandwidth as nccl-tests defines it, of float32 vectors; exchange: ${exchange}, values as ${dtype}`,
     ]),
     width: 760,
     height: 420,

@@ -8,6 +8,7 @@ import { UsageError } from "../base/errors.ts";
 import { type Config, type ConfigInput, configSchema } from "../config/schema.ts";
 import { Crew } from "../coordinator/crew.ts";
 import type { Reply } from "../protocol/commands.ts";
+import type { GradientDtype } from "../protocol/messages.ts";
 import { ensureNatsServer } from "../provision/nats_server.ts";
 import { silentReporter } from "../reports/reporter.ts";
 import type { Benchmark, BenchmarkJob } from "../train/bench_commands.ts";
@@ -20,6 +21,8 @@ export interface CrewSettings {
   readonly threads: number;
   /** How gradients travel: a value of the config's `exchange`. */
   readonly exchange?: string;
+  /** How gradients travel over NATS: a value of the config's `nats.gradientDtype`. */
+  readonly dtype?: GradientDtype;
   /** A running nats-server. */
   readonly nats?: string;
   /** Told what goes on. */
@@ -50,7 +53,7 @@ const PATIENT = { joinTimeout: 300, lostAfter: 60 };
  */
 export function benchConfig(
   workers: number,
-  { threads, exchange = "auto", nats }: CrewSettings,
+  { threads, exchange = "auto", dtype, nats }: CrewSettings,
   changes: Partial<ConfigInput> = {},
 ): Config {
   const known: readonly string[] = configSchema.shape.exchange.unwrap().options;
@@ -69,7 +72,7 @@ export function benchConfig(
     train: { epochs: 1, batchSizePerWorker: 1, optimizer: "sgd", lr: 0.001, momentum: 0.9 },
     engine: { threadsPerWorker: threads },
     exchange,
-    nats: nats ? { url: nats } : {},
+    nats: { url: nats, gradientDtype: dtype },
     liveness: PATIENT,
     ...changes,
   });
@@ -85,6 +88,7 @@ export async function assembleBench(job: BenchJob, { onNews }: CrewSettings): Pr
     config,
     job: common,
     vectors: { vectorBytes, regions: 1 },
+    gradientBytes: vectorBytes,
     reporter: { ...silentReporter(), warn: (line) => onNews?.(line) },
     ...(natsServer ? { natsServer } : {}),
   });

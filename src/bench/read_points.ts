@@ -5,11 +5,13 @@
  */
 import { z } from "zod";
 import { messageOf, UsageError } from "../base/errors.ts";
+import { GRADIENT_DTYPES, type GradientDtype } from "../protocol/messages.ts";
 import type { CostPoint } from "./cost_model.ts";
 
 const resultSchema = z.object({
   kind: z.literal("allreduce"),
   exchange: z.string(),
+  dtype: z.enum(GRADIENT_DTYPES).default("float32"),
   cores: z.int().positive(),
   points: z.array(z.object({
     workers: z.int().positive(),
@@ -21,6 +23,8 @@ const resultSchema = z.object({
 /** Measured points and where they come from. */
 export interface MeasuredPoints {
   readonly exchange: string;
+  /** How the values travelled. */
+  readonly dtype: GradientDtype;
   readonly cores: number;
   readonly points: readonly CostPoint[];
 }
@@ -28,21 +32,20 @@ export interface MeasuredPoints {
 /**
  * Reads `result.json` files of `bench allreduce` as one measurement.
  *
- * @throws {UsageError} when a file is none, or the files are of different exchanges or machines
+ * @throws {UsageError} when a file is none, or the files are of different exchanges, dtypes or machines
  */
 export async function readPoints(paths: readonly string[]): Promise<MeasuredPoints> {
   const all = await Promise.all(paths.map(readOne));
   const [first] = all;
-  const other = all.findIndex(({ exchange, cores }) =>
-    exchange !== first.exchange || cores !== first.cores
-  );
+  const how = ({ exchange, dtype, cores }: MeasuredPoints) =>
+    `${exchange}, ${dtype}, ${cores} cores`;
+  const other = all.findIndex((points) => how(points) !== how(first));
   if (other > 0) {
     throw new UsageError(
-      `${paths[0]} (${first.exchange}, ${first.cores} cores) and ${paths[other]} (${
-        all[other].exchange
-      }, ${
-        all[other].cores
-      } cores) can't be fitted together: give files of one exchange and machine`,
+      `${paths[0]} (${how(first)}) and ${paths[other]} (${
+        how(all[other])
+      }) can't be fitted together: ` +
+        "give files of one exchange, dtype and machine",
     );
   }
   return { ...first, points: all.flatMap(({ points }) => points) };

@@ -16,7 +16,7 @@ export interface OpRow {
   readonly count: number;
   /** Milliseconds of all of them together, in a run. */
   readonly milliseconds: number;
-  /** Of the time of all nodes of all functions but evaluation, which is no part of a step. */
+  /** Of the time of all nodes of the step; of an evaluation's, those of the evaluation. */
   readonly share: number;
   /** Bytes of what they give. */
   readonly bytes: number;
@@ -62,7 +62,7 @@ export interface PartRuns {
 }
 
 /** The function that isn't a part of a training step. */
-export const EVALUATION = "evaluate";
+const EVALUATION = "evaluate";
 
 /** Nodes that only begin or end a graph. */
 const FRAME = new Set(["_Arg", "_Retval", "NoOp", "_Send", "_Recv", "_HostSend", "_HostRecv"]);
@@ -91,12 +91,12 @@ export function summarizeProfile(measured: readonly PartRuns[], slowest: number)
       callMilliseconds: median(callMilliseconds),
     };
   });
-  const ofStep = sum(
-    nodes.filter(({ part }) => part !== EVALUATION).map(({ milliseconds }) => milliseconds),
+  const [evaluation, step] = [true, false].map((isEvaluation) =>
+    nodes.filter(({ part }) => (part === EVALUATION) === isEvaluation)
   );
   return {
     parts,
-    ops: opsOf(nodes, ofStep),
+    ops: [...opsOf(step), ...opsOf(evaluation)],
     slowest: [...nodes].sort((a, b) => b.milliseconds - a.milliseconds).slice(0, slowest),
   };
 }
@@ -142,13 +142,15 @@ function nodesOf(part: string, runs: readonly GraphRun[]): NodeRow[] {
   }));
 }
 
-function opsOf(nodes: readonly NodeRow[], ofStep: number): OpRow[] {
+/** The types of some nodes with their shares, the greatest first. */
+function opsOf(nodes: readonly NodeRow[]): OpRow[] {
+  const all = sum(nodes.map(({ milliseconds }) => milliseconds));
   const groups = Map.groupBy(nodes, ({ part, op }) => `${part} ${op}`);
   return [...groups.values()].map((group) => {
     const { part, op } = group[0];
     const milliseconds = sum(group.map((node) => node.milliseconds));
     const bytes = sum(group.map((node) => node.bytes));
-    return { part, op, count: group.length, milliseconds, share: milliseconds / ofStep, bytes };
+    return { part, op, count: group.length, milliseconds, share: milliseconds / all, bytes };
   }).sort((a, b) => b.milliseconds - a.milliseconds);
 }
 

@@ -3,7 +3,9 @@
  *
  * @module
  */
+import { UsageError } from "../base/errors.ts";
 import type { AllReducePoint } from "../bench/all_reduce.ts";
+import { GRADIENT_DTYPES, type GradientDtype } from "../protocol/messages.ts";
 import { CREW_FLAGS, crewSettings, OUTPUT_FLAGS, printTable } from "./bench_flags.ts";
 import { type CommandHelp, type Flags, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
@@ -17,6 +19,11 @@ export const ALL_REDUCE_FLAGS = [
   },
   { name: "steps", value: "N", help: "Calls that are timed per size (default: 10)" },
   { name: "warmup", value: "N", help: "Calls before them (default: 3)" },
+  {
+    name: "dtype",
+    value: "NAME",
+    help: "How values travel over NATS: float32, float16 or bfloat16 (default: float32)",
+  },
   ...CREW_FLAGS,
 ];
 
@@ -28,6 +35,7 @@ export const BENCH_ALLREDUCE_HELP: CommandHelp = {
   examples: [
     "deno task bench allreduce --sizes 1MB..256MB --workers 2",
     "deno task bench allreduce --sizes 44.7MB --workers 2,4,8 --out bench/allreduce",
+    "deno task bench allreduce --sizes 44.7MB --exchange nats --dtype bfloat16",
   ],
 };
 
@@ -44,7 +52,9 @@ export async function runBenchAllReduce(args: string[]): Promise<number> {
   const { points } = result;
   if (flags.on("json")) console.log(JSON.stringify(result));
   else {
-    console.log(`All-reduce of float32 vectors; exchange: ${result.exchange}`);
+    console.log(
+      `All-reduce of float32 vectors; exchange: ${result.exchange}, values as ${result.dtype}`,
+    );
     await printTable(COLUMNS, await rowsOf(points));
     console.log(
       "GB = 10⁹ bytes. alg: bytes / time; bus: alg × 2(n − 1)/n (nccl-tests). memcpy: bytes copied / time,\n" +
@@ -57,7 +67,7 @@ export async function runBenchAllReduce(args: string[]): Promise<number> {
     const { allReducePlot } = await import("../bench/all_reduce_plot.ts");
     await writeResult(out, {
       result,
-      rows: points.map((point) => ({ exchange: result.exchange, ...point })),
+      rows: points.map((point) => ({ exchange: result.exchange, dtype: result.dtype, ...point })),
       plot: allReducePlot(result),
       workers: Math.max(...options.workers),
       threads: options.threads,
@@ -76,8 +86,23 @@ export async function allReduceOptions(flags: Flags) {
     steps: flags.integer("steps", 1) ?? 10,
     warmup: flags.integer("warmup", 0) ?? 3,
     threads: 1,
+    ...dtypeFlag(flags),
     ...crewSettings(flags),
   };
+}
+
+/** What `--dtype` asks for; it is about what goes through the broker. */
+function dtypeFlag(flags: Flags): { dtype?: GradientDtype } {
+  const given = flags.text("dtype");
+  if (given === undefined) return {};
+  const dtype = GRADIENT_DTYPES.find((known) => known === given);
+  if (!dtype) throw new UsageError(`--dtype is ${given}: give ${GRADIENT_DTYPES.join(" or ")}`);
+  if (dtype !== "float32" && flags.text("exchange") !== "nats") {
+    throw new UsageError(
+      `--dtype is ${dtype}, but only vectors that go over NATS are narrowed: add --exchange nats`,
+    );
+  }
+  return { dtype };
 }
 
 const COLUMNS = [

@@ -136,7 +136,8 @@ async function print(options: Options, { parts, ops, slowest }: StepProfile): Pr
     ]),
   );
   if (ops.length > shown.length) {
-    const rest = ops.slice(shown.length).reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+    const rest = ops.filter(({ share }) => share < LEAST_SHARE)
+      .reduce((sum, { milliseconds }) => sum + milliseconds, 0);
     console.log(`… and ${ops.length - shown.length} more, ${rest.toFixed(2)} ms together`);
   }
   console.log("\nThe slowest nodes:");
@@ -151,7 +152,7 @@ async function print(options: Options, { parts, ops, slowest }: StepProfile): Pr
     ]),
   );
   console.log(
-    "\nA node's time is the median over the steps; share: of the step, forward_backward and update.\n" +
+    "\nA node's time is the median over the steps; share: of the step (forward_backward and update), or of evaluate.\n" +
       "call ms: the function as training calls it; wall ms: the same while its nodes are timed.",
   );
 }

@@ -7,6 +7,8 @@ import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
+const MOST_PORT = 65535;
+
 /** Flags of `dashboard`. */
 export const DASHBOARD_HELP: CommandHelp = {
   name: "dashboard",
@@ -43,6 +45,9 @@ export async function runDashboard(args: string[]): Promise<number> {
     );
   }
   const port = flags.integer("port", 0);
+  if (port !== undefined && port > MOST_PORT) {
+    throw new UsageError(`--port is ${port}: give a port up to ${MOST_PORT}`);
+  }
   const host = flags.text("host");
   const { Dashboard } = await import("../dashboard/server.ts");
   const stopped = Promise.withResolvers<void>();

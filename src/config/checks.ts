@@ -59,6 +59,7 @@ export function checkConfig(config: Config): void {
   checkLoss(config);
   checkFrozen(config);
   checkFeatureCache(config);
+  checkGradientDtype(config);
   checkEngine(config);
 }
 
@@ -141,4 +142,13 @@ function checkFeatureCache(config: Config): void {
         "remove data.mix or train.featureCache",
     );
   }
+}
+
+/** Only what goes through the broker can be narrowed. */
+function checkGradientDtype({ exchange, nats: { gradientDtype } }: Config): void {
+  if (gradientDtype === "float32" || exchange !== "shared-memory") return;
+  throw new UsageError(
+    `nats.gradientDtype is ${gradientDtype}, but exchange is shared-memory, where gradients stay float32: ` +
+      "set exchange to nats, or nats.gradientDtype to float32",
+  );
 }

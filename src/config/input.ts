@@ -257,6 +257,8 @@ export interface NatsInput {
   url?: string;
   /** Port of the server that is started; unless set, a free one. */
   port?: number;
+  /** How gradients travel over NATS (default `float32`). */
+  gradientDtype?: "float32" | "float16" | "bfloat16";
 }
 
 /** `liveness`: how long processes wait for each other. */

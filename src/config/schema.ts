@@ -11,6 +11,7 @@ import { checkpointPolicySchema, earlyStoppingSchema } from "../metrics/monitor.
 import { modelSchema } from "../models/config.ts";
 import { foreignKeys, optimizerConfig, optimizerShape, ownKeys } from "../optim/config.ts";
 import { lossShape } from "../optim/loss.ts";
+import { GRADIENT_DTYPES } from "../protocol/messages.ts";
 
 /** Bytes of features that a worker keeps, unless configured. */
 const DEFAULT_FEATURE_BYTES = 500_000_000;
@@ -76,6 +77,12 @@ const natsSchema = z.strictObject({
   url: z.string().min(1).optional(),
   /** Port of the server that the coordinator starts; unless set, a free one. */
   port: z.int().min(1).max(65535).optional(),
+  /**
+   * How the values of gradients travel through the broker: with 16 bits they take half of the bytes and lose
+   * digits. `bfloat16` reaches as far as float32; `float16` keeps more digits, but values from 65520 on become
+   * infinite, which ends the run. Sums are made in float32, and running statistics travel as float32, whatever is set.
+   */
+  gradientDtype: z.enum(GRADIENT_DTYPES).default("float32"),
 });
 
 const dashboardSchema = z.strictObject({

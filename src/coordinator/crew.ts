@@ -16,6 +16,7 @@ import {
 import { CommandClient, type Json, type Reply, WorkerFailedError } from "../protocol/commands.ts";
 import type { NatsAddress } from "../protocol/connection.ts";
 import { Link } from "../protocol/link.ts";
+import type { GradientDtype } from "../protocol/messages.ts";
 import { makeRunIdentity } from "../protocol/subjects.ts";
 import { TransferDesk } from "../protocol/transfers.ts";
 import type { Reporter } from "../reports/reporter.ts";
@@ -33,7 +34,9 @@ export interface CrewOptions {
   readonly config: Config;
   readonly job: Job;
   /** The vectors that the ranks exchange, and those that they have in common. */
-  readonly vectors: Omit<ExchangeShape, "worldSize">;
+  readonly vectors: Omit<ExchangeShape, "worldSize" | "wire">;
+  /** Bytes of an exchanged vector that hold gradients, at its beginning. */
+  readonly gradientBytes: number;
   /** The nats-server program; not needed with `nats.url`. */
   readonly natsServer?: string;
   readonly reporter: Reporter;
@@ -44,6 +47,7 @@ export interface CrewOptions {
 /** The coordinator's end of the all-reduce, and what another one is opened with. */
 interface CrewExchange {
   readonly link: Link;
+  readonly dtype: GradientDtype;
   readonly segment: SegmentPlace | undefined;
   reducer: Reducer;
 }
@@ -96,11 +100,19 @@ export class Crew implements AsyncDisposable {
     const desk = await TransferDesk.open(link, "coordinator");
     stack.defer(() => desk.close());
     const worldSize = config.workers;
-    const shape = { worldSize, ...options.vectors };
+    const dtype = config.nats.gradientDtype;
+    const wire = { dtype, gradientBytes: options.gradientBytes };
+    const shape = { worldSize, ...options.vectors, wire };
     // Workers share this machine: each is started here.
     const segment = makeSegment(config.exchange, shape, (reason) => reporter.warn(reason));
     if (segment) stack.use(segment);
-    const exchange = { link, segment, reducer: await openReducer(link, shape, segment) };
+    if (segment && dtype !== "float32") {
+      reporter.warn(
+        `nats.gradientDtype is ${dtype}, but gradients go through shared memory as float32: ` +
+          "set exchange to nats to send them as it says",
+      );
+    }
+    const exchange = { link, dtype, segment, reducer: await openReducer(link, shape, segment) };
     stack.defer(() => exchange.reducer.close());
     const commands = await CommandClient.open(link, desk, worldSize);
     stack.defer(() => commands.close());
@@ -146,13 +158,14 @@ export class Crew implements AsyncDisposable {
   }
 
   /**
-   * Makes the coordinator's end ready for vectors of another length, at most as long as the first ones; no step
-   * may be running, and the workers have to open their ends anew.
+   * Makes the coordinator's end ready for vectors of another length, at most as long as the first ones, that hold
+   * nothing but gradients; no step may be running, and the workers have to open their ends anew.
    */
   async changeVector(vectorBytes: number): Promise<void> {
-    const { link, segment, reducer } = this.#exchange;
+    const { link, dtype, segment, reducer } = this.#exchange;
     await reducer.close();
-    const shape = { worldSize: this.workers.length, vectorBytes, regions: 1 };
+    const wire = { dtype, gradientBytes: vectorBytes };
+    const shape = { worldSize: this.workers.length, vectorBytes, regions: 1, wire };
     this.#exchange.reducer = await openReducer(link, shape, segment);
   }
 

@@ -6,7 +6,10 @@
 import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import type { PictureSet } from "../data/picture_set.ts";
+import type { Config } from "../config/schema.ts";
 import { planEpoch } from "../data/sampler.ts";
+import type { StepKey, StepTotals } from "../exchange/gradient_exchange.ts";
+import { type NarrowDtype, ROUNDING } from "../exchange/narrow.ts";
 import { confusionMatrix, overallAccuracy } from "../metrics/confusion.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
 import type { Reply } from "../protocol/commands.ts";
@@ -110,7 +113,7 @@ export async function trainEpoch(
   while (step < stepsPerEpoch && !stopped) {
     const decide = () => shouldStop() || step + 1 >= until ? "stop" : "continue";
     const reduced = await crew.reducer.reduce({ epoch, step }, decide, stepSignal);
-    if (!reduced.finite) throw notFiniteError(run, epoch, step, reduced.worstRank);
+    if (!reduced.finite) throw notFiniteError(run, { epoch, step }, reduced);
     const { lossSum, weight, correct, samples: count } = reduced;
     totals.lossSum += lossSum;
     totals.weight += weight;
@@ -282,11 +285,13 @@ function miscounted(what: string): LockstepError {
 /** Names the pictures behind the first bad rank: one of them may be what is wrong. */
 function notFiniteError(
   { config, folder }: PreparedRun,
-  epoch: number,
-  step: number,
-  rank?: number,
+  { epoch, step }: StepKey,
+  { worstRank: rank, tooLargeFor }: StepTotals,
 ): LockstepError {
   const where = `in epoch ${epoch}, step ${step}`;
+  if (tooLargeFor) {
+    return new LockstepError(tooLargeWords(tooLargeFor, rank, where, config));
+  }
   const cure = `lower train.lr (${config.train.lr}) or look at the data`;
   if (rank === undefined) {
     return new LockstepError(
@@ -308,4 +313,21 @@ function notFiniteError(
     `Loss or gradients became NaN or infinite on rank ${rank} ${where}, no update was made: ${cure}; ` +
       `its pictures were ${files}`,
   );
+}
+
+/** A gradient that is finite, but not in the dtype in which it should have travelled. */
+function tooLargeWords(
+  dtype: NarrowDtype,
+  rank: number | undefined,
+  where: string,
+  { train }: Config,
+): string {
+  const whose = rank === undefined
+    ? "The sum of the gradients has"
+    : `Gradients of rank ${rank} have`;
+  const wider = dtype === "float16" ? "bfloat16 or float32" : "float32";
+  return `${whose} values too large for ${dtype} (at most ${
+    ROUNDING[dtype].largest
+  }) ${where}, no update was made: ` +
+    `set nats.gradientDtype to ${wider}, or lower train.lr (${train.lr})`;
 }

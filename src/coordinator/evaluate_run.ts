@@ -83,6 +83,7 @@ async function scoreOverWorkers(
       config,
       job,
       vectors: { vectorBytes: state.vectorBytes, regions: state.regions },
+      gradientBytes: state.gradientBytes,
       reporter,
       ...(signal ? { signal } : {}),
       ...(natsServer ? { natsServer } : {}),

@@ -129,7 +129,7 @@ function evaluationConfig(trained: TrainedModel, request: EvaluationRequest): Co
     ...base,
     workers,
     // A port of its own: the run may be going on.
-    nats: base.nats.url === undefined ? {} : { url: base.nats.url },
+    nats: { url: base.nats.url, gradientDtype: "float32" },
     data: {
       ...data,
       ...(request.data === undefined ? {} : { ...own, format: data.format }),

@@ -121,11 +121,12 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     const { replica, natsServer } = run;
     using cache = openRunCache(config, run.folder, watched);
     const job = cache ? { ...run.job, cache: cache.place } : run.job;
-    const { vectorBytes, regions } = replica.state;
+    const { vectorBytes, regions, gradientBytes } = replica.state;
     await using crew = await Crew.assemble({
       config,
       job,
       vectors: { vectorBytes, regions },
+      gradientBytes,
       reporter: watched,
       signal,
       ...(natsServer ? { natsServer } : {}),

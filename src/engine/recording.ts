@@ -75,6 +75,7 @@ export function recordOps(
 
 /** Lets a tracer find types and shapes, and keeps what it is told. */
 class Recorder implements OpRecorder {
+  readonly xla = false;
   readonly ops: RecordedOp[] = [];
   readonly computed = new Map<TensorId, TensorDescription>();
   readonly variables = new Map<TensorId, number>();

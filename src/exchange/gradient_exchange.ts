@@ -6,6 +6,8 @@
  */
 import type { FloatRange } from "../base/float_range.ts";
 
+import type { NarrowDtype } from "./narrow.ts";
+
 /** Milliseconds of the parts of one rank's step; they add up to the step. */
 export interface RankTimes {
   /** Waiting for the next batch. */
@@ -94,6 +96,8 @@ export interface StepTotals {
   readonly finite: boolean;
   /** The first rank whose own loss or vector is not finite, when there is one. */
   readonly worstRank?: number;
+  /** That rank's vector was finite, but has values that are too large for this dtype, in which it travelled. */
+  readonly tooLargeFor?: NarrowDtype;
   readonly action: "continue" | "stop";
   /** What each rank said of itself, in order. */
   readonly ranks: readonly RankReport[];

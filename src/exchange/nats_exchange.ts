@@ -9,17 +9,18 @@
  */
 import { alignedBytes } from "../base/aligned_memory.ts";
 import { LockstepError } from "../base/errors.ts";
-import { type FloatRange, shardOf } from "../base/float_range.ts";
+import { bytesIn, type FloatRange, floatsOf, shardOf } from "../base/float_range.ts";
 import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Header, toWireNumber } from "../protocol/messages.ts";
-import { chunkLength, type ChunkPlan, planChunks } from "./chunks.ts";
+import { type ChunkPlan, planChunks, type WireFormat } from "./chunks.ts";
 import {
   compareSteps,
   type GradientExchange,
   type StepContribution,
   type StepResult,
 } from "./gradient_exchange.ts";
+import { narrow, widen } from "./narrow.ts";
 import { noAnswer, StepWait } from "./step_wait.ts";
 
 /** Settings of one rank's exchange. */
@@ -30,9 +31,13 @@ export interface NatsExchangeOptions {
   readonly vectorBytes: number;
   /** Vectors that stand beside it. */
   readonly regions: number;
+  /** How the gradients travel; as float32 unless given. */
+  readonly wire?: WireFormat;
   /** Milliseconds without any progress after which a step fails (180000 unless set). */
   readonly timeoutMs?: number;
 }
+
+const FLOAT_BYTES = 4;
 
 /** A step that this rank is in. */
 interface RunningStep {
@@ -68,15 +73,13 @@ export class NatsGradientExchange implements GradientExchange {
     this.#rank = options.rank;
     this.#worldSize = options.worldSize;
     this.#timeoutMs = options.timeoutMs;
-    this.#plan = planChunks(options.vectorBytes, options.worldSize, link.maxPayloadBytes);
+    const { vectorBytes, worldSize, wire } = options;
+    this.#plan = planChunks(vectorBytes, worldSize, link.maxPayloadBytes, wire);
     this.#window = this.#plan.window;
-    this.vector = new Uint8Array(options.vectorBytes);
-    this.reduced = alignedBytes(options.vectorBytes);
-    this.shard = shardOf(0, 1, options.vectorBytes);
-    this.regions = Array.from(
-      { length: options.regions },
-      () => alignedBytes(options.vectorBytes),
-    );
+    this.vector = new Uint8Array(vectorBytes);
+    this.reduced = alignedBytes(vectorBytes);
+    this.shard = shardOf(0, 1, vectorBytes);
+    this.regions = Array.from({ length: options.regions }, () => alignedBytes(vectorBytes));
   }
 
   /**
@@ -105,7 +108,7 @@ export class NatsGradientExchange implements GradientExchange {
 
   async reduceScatter(contribution: StepContribution, signal?: AbortSignal): Promise<StepResult> {
     signal?.throwIfAborted();
-    const { bytes, count } = this.#plan;
+    const { bytes, chunks } = this.#plan;
     if (this.#step) throw new TypeError("reduceScatter() was called while a step is still running");
     if (contribution.vector.length !== bytes) {
       throw new RangeError(
@@ -119,7 +122,7 @@ export class NatsGradientExchange implements GradientExchange {
     });
     this.#step = {
       contribution,
-      arrived: new Uint8Array(count),
+      arrived: new Uint8Array(chunks.length),
       arrivedCount: 0,
       prefix: 0,
       sent: 0,
@@ -157,7 +160,7 @@ export class NatsGradientExchange implements GradientExchange {
 
   #publishContribution(contribution: StepContribution): void {
     const { epoch, step, samples, weight, lossSum, correct, times = null } = contribution;
-    const { bytes, chunkBytes } = this.#plan;
+    const { bytes, chunkBytes, dtype, narrowBytes } = this.#plan;
     this.#link.publish(this.#link.subjects.gradient(this.#rank), "contribution", {
       rank: this.#rank,
       epoch,
@@ -169,23 +172,31 @@ export class NatsGradientExchange implements GradientExchange {
       times,
       bytes,
       chunkBytes,
+      dtype,
+      narrowBytes,
     });
   }
 
   /** Sends what the window allows; a rank without samples has nothing to send. */
   #sendWindow(running: RunningStep): void {
     if (running.contribution.samples === 0) return;
-    const limit = Math.min(this.#plan.count, running.prefix + this.#window);
+    const limit = Math.min(this.#plan.chunks.length, running.prefix + this.#window);
     while (running.sent < limit) this.#sendChunk(running, running.sent++);
   }
 
   #sendChunk(running: RunningStep, chunk: number): void {
     const { epoch, step, vector } = running.contribution;
-    const begin = chunk * this.#plan.chunkBytes;
-    const length = chunkLength(this.#plan, chunk);
-    const frame = this.#frameFor(chunk).subarray(0, FRAME_HEADER_BYTES + length);
-    frame.set(vector.subarray(begin, begin + length), FRAME_HEADER_BYTES);
-    const fields = { rank: this.#rank, epoch, step, chunk };
+    const { begin, floats, dtype, bytes } = this.#plan.chunks[chunk];
+    const frame = this.#frameFor(chunk).subarray(0, FRAME_HEADER_BYTES + bytes);
+    const offset = vector.byteOffset + begin * FLOAT_BYTES;
+    let tooLarge = false;
+    if (dtype === "float32") {
+      frame.set(new Uint8Array(vector.buffer, offset, bytes), FRAME_HEADER_BYTES);
+    } else {
+      const values = new Float32Array(vector.buffer, offset, floats);
+      tooLarge = narrow(frame.subarray(FRAME_HEADER_BYTES), values, dtype);
+    }
+    const fields = { rank: this.#rank, epoch, step, chunk, tooLarge };
     this.#link.publishInPlace(
       this.#link.subjects.gradient(this.#rank),
       "gradient",
@@ -208,12 +219,17 @@ export class NatsGradientExchange implements GradientExchange {
   #onReduced({ header, payload }: Incoming<"reduced">): void {
     const running = this.#runningAt(header);
     const { chunk } = header;
-    if (!running || chunk >= this.#plan.count || running.arrived[chunk]) return;
-    if (payload.length !== chunkLength(this.#plan, chunk)) return;
-    this.reduced.set(payload, chunk * this.#plan.chunkBytes);
+    const planned = this.#plan.chunks[chunk];
+    if (!running || payload.length !== planned?.bytes || running.arrived[chunk]) return;
+    const part = bytesIn(this.reduced, {
+      begin: planned.begin,
+      end: planned.begin + planned.floats,
+    });
+    if (planned.dtype === "float32") part.set(payload);
+    else widen(floatsOf(part), payload, planned.dtype);
     running.arrived[chunk] = 1;
     running.arrivedCount++;
-    while (running.prefix < this.#plan.count && running.arrived[running.prefix]) running.prefix++;
+    while (running.arrived[running.prefix]) running.prefix++;
     running.wait.progress();
     this.#sendWindow(running);
     this.#finishIfComplete(running);
@@ -230,7 +246,7 @@ export class NatsGradientExchange implements GradientExchange {
   }
 
   #finishIfComplete(running: RunningStep): void {
-    if (!running.result || running.arrivedCount < this.#plan.count) return;
+    if (!running.result || running.arrivedCount < this.#plan.chunks.length) return;
     running.wait.finish(running.result);
   }
 
@@ -258,7 +274,7 @@ export class NatsGradientExchange implements GradientExchange {
     const running = this.#step;
     if (!running) return;
     const chunks: number[] = [];
-    const end = Math.min(this.#plan.count, running.prefix + this.#plan.window);
+    const end = Math.min(this.#plan.chunks.length, running.prefix + this.#plan.window);
     for (let chunk = running.prefix; chunk < end; chunk++) {
       if (!running.arrived[chunk]) chunks.push(chunk);
     }

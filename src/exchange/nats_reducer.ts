@@ -8,7 +8,7 @@ import { LockstepError } from "../base/errors.ts";
 import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Fields, type Header, toWireNumber } from "../protocol/messages.ts";
-import { chunkLength, type ChunkPlan, planChunks } from "./chunks.ts";
+import { type ChunkPlan, planChunks, type WireFormat } from "./chunks.ts";
 import {
   compareSteps,
   type RankReport,
@@ -16,6 +16,7 @@ import {
   type StepKey,
   type StepTotals,
 } from "./gradient_exchange.ts";
+import { narrow, type NarrowDtype } from "./narrow.ts";
 import { RankInbox } from "./rank_inbox.ts";
 import { StepWait } from "./step_wait.ts";
 import { gatherTotals, type Totals } from "./totals.ts";
@@ -26,9 +27,13 @@ export interface NatsReducerOptions {
   readonly worldSize: number;
   /** Length of every step's vector. */
   readonly vectorBytes: number;
+  /** How the gradients travel; as float32 unless given. */
+  readonly wire?: WireFormat;
   /** Milliseconds without any progress after which a step fails (180000 unless set). */
   readonly timeoutMs?: number;
 }
+
+const FLOAT_BYTES = 4;
 
 /** The step that is being reduced, or the last one that was. */
 interface ReducingStep extends StepKey {
@@ -42,6 +47,7 @@ interface ReducingStep extends StepKey {
   published: number;
   result?: Fields<"result">;
   worstRank?: number;
+  tooLargeFor?: NarrowDtype;
   finite: boolean;
 }
 
@@ -53,6 +59,8 @@ export class NatsReducer implements Reducer {
   readonly #ranks: RankInbox[];
   // One frame per chunk: sums are made in place, and can be sent again until the next step begins.
   readonly #frames: Uint8Array<ArrayBuffer>[];
+  /** A sum before it is narrowed. */
+  readonly #wideSum: Float32Array<ArrayBuffer>;
   readonly #subscriptions: { unsubscribe(): void }[] = [];
   #step: ReducingStep | undefined;
   /** The step before, whose sums are still in the frames until all ranks have begun the current one. */
@@ -61,13 +69,12 @@ export class NatsReducer implements Reducer {
   private constructor(link: Link, options: NatsReducerOptions) {
     this.#link = link;
     this.#timeoutMs = options.timeoutMs;
-    this.#plan = planChunks(options.vectorBytes, options.worldSize, link.maxPayloadBytes);
-    const plan = this.#plan;
-    this.#ranks = Array.from({ length: options.worldSize }, (_, rank) => new RankInbox(rank, plan));
-    this.#frames = Array.from(
-      { length: plan.count },
-      (_, chunk) => new Uint8Array(FRAME_HEADER_BYTES + chunkLength(plan, chunk)),
-    );
+    const { vectorBytes, worldSize, wire } = options;
+    const plan = planChunks(vectorBytes, worldSize, link.maxPayloadBytes, wire);
+    this.#plan = plan;
+    this.#ranks = Array.from({ length: worldSize }, (_, rank) => new RankInbox(rank, plan));
+    this.#frames = plan.chunks.map(({ bytes }) => new Uint8Array(FRAME_HEADER_BYTES + bytes));
+    this.#wideSum = new Float32Array(plan.narrowBytes > 0 ? plan.floatBytes / FLOAT_BYTES : 0);
   }
 
   /**
@@ -121,22 +128,15 @@ export class NatsReducer implements Reducer {
   #onContribution({ header }: Incoming<"contribution">): void {
     const inbox = this.#ranks[header.rank];
     if (!inbox || this.#isOver(header)) return;
-    const { bytes, chunkBytes } = this.#plan;
-    if (header.bytes !== bytes || header.chunkBytes !== chunkBytes) {
-      return this.#step?.wait.fail(
-        new LockstepError(
-          `Rank ${header.rank} exchanges ${header.bytes} bytes in chunks of ${header.chunkBytes}, ` +
-            `the coordinator ${bytes} in chunks of ${chunkBytes}: their models or servers differ`,
-        ),
-      );
-    }
+    const mismatch = mismatchOf(header, this.#plan);
+    if (mismatch !== undefined) return this.#step?.wait.fail(new LockstepError(mismatch));
     if (inbox.begin(header)) this.#progress();
   }
 
   #onGradient({ header, payload }: Incoming<"gradient">): void {
     const inbox = this.#ranks[header.rank];
     if (!inbox || this.#isOver(header)) return;
-    if (inbox.add(header, header.chunk, payload)) this.#progress();
+    if (inbox.add(header, payload)) this.#progress();
   }
 
   #onCorrupt(header: Header<"contribution" | "gradient">, error: LockstepError): void {
@@ -168,7 +168,7 @@ export class NatsReducer implements Reducer {
     const { weight } = step.totals;
     const senders = this.#ranks.filter((inbox) => inbox.samples > 0);
     const weights = senders.map((inbox) => inbox.weight / weight);
-    while (step.published < this.#plan.count) {
+    while (step.published < this.#plan.chunks.length) {
       const chunk = step.published;
       if (!senders.every((inbox) => inbox.has(chunk))) return;
       this.#sumChunk(step, chunk, senders, weights);
@@ -203,25 +203,35 @@ export class NatsReducer implements Reducer {
     weights: readonly number[],
   ): void {
     const frame = this.#frames[chunk];
-    const length = chunkLength(this.#plan, chunk) / Float32Array.BYTES_PER_ELEMENT;
-    const target = new Float32Array(frame.buffer, FRAME_HEADER_BYTES, length);
-    const vectors = senders.map((inbox) => inbox.chunk(chunk));
-    if (!weightedSum(target, vectors, weights)) {
-      const worst = vectors.findIndex((vector) => !allFinite(vector));
-      this.#notFinite(step, worst < 0 ? undefined : senders[worst].rank);
+    const { floats, dtype } = this.#plan.chunks[chunk];
+    const isNarrow = dtype !== "float32";
+    const target = isNarrow
+      ? this.#wideSum.subarray(0, floats)
+      : new Float32Array(frame.buffer, FRAME_HEADER_BYTES, floats);
+    const received = senders.map((inbox) => inbox.chunk(chunk));
+    if (!weightedSum(target, received.map(({ values }) => values), weights)) {
+      const worst = received.findIndex(({ values }) => !allFinite(values));
+      const tooLargeFor = isNarrow && received[worst]?.tooLarge ? dtype : undefined;
+      this.#notFinite(step, senders[worst]?.rank, tooLargeFor);
+    }
+    if (isNarrow && narrow(frame.subarray(FRAME_HEADER_BYTES), target, dtype)) {
+      this.#notFinite(step, undefined, dtype);
     }
     for (const inbox of senders) inbox.release(chunk);
   }
 
-  #notFinite(step: ReducingStep, rank: number | undefined): void {
+  /** Notes what was found first. */
+  #notFinite(step: ReducingStep, rank: number | undefined, tooLargeFor?: NarrowDtype): void {
+    if (!step.finite) return;
     step.finite = false;
-    step.worstRank ??= rank;
+    step.worstRank = rank;
+    step.tooLargeFor = tooLargeFor;
   }
 
   #publishResult(step: ReducingStep): void {
     const totals = step.totals!;
     const action = step.decide();
-    const { finite, worstRank, ranks } = step;
+    const { finite, worstRank, tooLargeFor, ranks } = step;
     step.result = {
       epoch: step.epoch,
       step: step.step,
@@ -232,7 +242,14 @@ export class NatsReducer implements Reducer {
       measure: 0,
     };
     this.#link.publish(this.#link.subjects.reduced, "result", step.result);
-    step.wait.finish({ ...totals, finite, worstRank, action, ranks });
+    step.wait.finish({
+      ...totals,
+      finite,
+      worstRank,
+      action,
+      ranks,
+      ...(tooLargeFor ? { tooLargeFor } : {}),
+    });
   }
 
   /** A rank asks again for sums; they stand in the frames until the next step's contributions are complete. */
@@ -276,5 +293,21 @@ export class NatsReducer implements Reducer {
       `No gradients from rank ${silent.join(", ")} for ${seconds} s ` +
         `in epoch ${step.epoch}, step ${step.step}`,
     );
+  }
+}
+
+/** How a rank cuts its vectors otherwise than the coordinator expects, with both values; nothing when it doesn't. */
+function mismatchOf(rank: Fields<"contribution">, plan: ChunkPlan): string | undefined {
+  if (rank.dtype !== plan.dtype) {
+    return `Rank ${rank.rank} sends its gradients as ${rank.dtype}, the coordinator expects ${plan.dtype}: ` +
+      "their configs differ in nats.gradientDtype";
+  }
+  if (rank.bytes !== plan.bytes || rank.chunkBytes !== plan.chunkBytes) {
+    return `Rank ${rank.rank} exchanges ${rank.bytes} bytes in chunks of ${rank.chunkBytes}, ` +
+      `the coordinator ${plan.bytes} in chunks of ${plan.chunkBytes}: their models or servers differ`;
+  }
+  if (rank.narrowBytes !== plan.narrowBytes) {
+    return `Rank ${rank.rank} sends ${rank.narrowBytes} bytes of its vector as ${rank.dtype}, ` +
+      `the coordinator expects ${plan.narrowBytes}: their models differ`;
   }
 }

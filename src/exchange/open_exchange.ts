@@ -11,6 +11,7 @@ import {
   type SharedSegment,
 } from "../base/shared_memory.ts";
 import type { Link } from "../protocol/link.ts";
+import type { WireFormat } from "./chunks.ts";
 import type { GradientExchange, Reducer } from "./gradient_exchange.ts";
 import { NatsGradientExchange } from "./nats_exchange.ts";
 import { NatsReducer } from "./nats_reducer.ts";
@@ -22,7 +23,10 @@ import { SharedReducer } from "./shared_reducer.ts";
 export type ExchangeKind = "auto" | "shared-memory" | "nats";
 
 /** A run's vectors and who exchanges them. */
-export type ExchangeShape = SegmentShape;
+export interface ExchangeShape extends SegmentShape {
+  /** How the gradients travel over NATS; as float32 unless given. */
+  readonly wire?: WireFormat;
+}
 
 /** Where workers find the shared memory of a run. */
 export type SegmentPlace = Pick<SharedSegment, "path" | "bytes">;

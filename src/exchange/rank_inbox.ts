@@ -4,25 +4,34 @@
  * @module
  */
 import type { Fields } from "../protocol/messages.ts";
-import { chunkLength, type ChunkPlan } from "./chunks.ts";
+import type { ChunkPlan } from "./chunks.ts";
 import { compareSteps, type RankTimes, type StepKey } from "./gradient_exchange.ts";
+import { widen } from "./narrow.ts";
 import type { RankCounts } from "./totals.ts";
+
+/** A chunk as float32 values. */
+interface ReceivedChunk {
+  readonly values: Float32Array<ArrayBuffer>;
+  /** A finite value of it became infinite on its way. */
+  readonly tooLarge: boolean;
+}
 
 /** Keeps a rank's chunks until they are summed, in memory that is used again and again. */
 export class RankInbox implements RankCounts {
   readonly rank: number;
   readonly #plan: ChunkPlan;
-  readonly #chunks: (Float32Array | undefined)[];
+  readonly #chunks: (ReceivedChunk | undefined)[];
   readonly #taken: Uint8Array; // 1 for each chunk that is summed already
-  readonly #free: Uint8Array<ArrayBuffer>[] = [];
+  readonly #free: ArrayBuffer[] = [];
   #place: StepKey | undefined;
   #contribution: Fields<"contribution"> | undefined;
 
   constructor(rank: number, plan: ChunkPlan) {
     this.rank = rank;
     this.#plan = plan;
-    this.#chunks = new Array(plan.count).fill(undefined);
-    this.#taken = new Uint8Array(plan.count);
+    const { length } = plan.chunks;
+    this.#chunks = new Array(length).fill(undefined);
+    this.#taken = new Uint8Array(length);
   }
 
   /** The step that the rank is in, as far as its messages tell. */
@@ -57,15 +66,19 @@ export class RankInbox implements RankCounts {
     return true;
   }
 
-  /** Copies a chunk; returns whether it is news. */
-  add(place: StepKey, chunk: number, payload: Uint8Array): boolean {
-    if (chunk >= this.#plan.count || payload.length !== chunkLength(this.#plan, chunk)) {
-      return false;
-    }
+  /** Copies a chunk, as float32 values; returns whether it is news. */
+  add(
+    { chunk, tooLarge, ...place }: StepKey & { chunk: number; tooLarge: boolean },
+    payload: Uint8Array,
+  ): boolean {
+    const planned = this.#plan.chunks[chunk];
+    if (payload.length !== planned?.bytes) return false;
     if (!this.#moveTo(place) || this.#chunks[chunk] || this.#taken[chunk]) return false;
-    const memory = this.#free.pop() ?? new Uint8Array(this.#plan.chunkBytes);
-    memory.set(payload);
-    this.#chunks[chunk] = new Float32Array(memory.buffer, 0, payload.length / 4);
+    const memory = this.#free.pop() ?? new ArrayBuffer(this.#plan.floatBytes);
+    const values = new Float32Array(memory, 0, planned.floats);
+    if (planned.dtype === "float32") new Uint8Array(memory).set(payload);
+    else widen(values, payload, planned.dtype);
+    this.#chunks[chunk] = { values, tooLarge };
     return true;
   }
 
@@ -74,14 +87,14 @@ export class RankInbox implements RankCounts {
     return this.#chunks[chunk] !== undefined;
   }
 
-  /** A chunk's values; valid until its release. */
-  chunk(chunk: number): Float32Array {
+  /** A chunk that is here; valid until its release. */
+  chunk(chunk: number): ReceivedChunk {
     return this.#chunks[chunk]!;
   }
 
   /** The chunks that the rank may have sent and that are not here. */
   missing(summed: number): number[] {
-    const end = Math.min(this.#plan.count, summed + this.#plan.window);
+    const end = Math.min(this.#plan.chunks.length, summed + this.#plan.window);
     const chunks: number[] = [];
     for (let chunk = summed; chunk < end; chunk++) if (!this.has(chunk)) chunks.push(chunk);
     return chunks;
@@ -89,8 +102,8 @@ export class RankInbox implements RankCounts {
 
   /** Gives a chunk's memory back once it is summed. */
   release(chunk: number): void {
-    const values = this.#chunks[chunk];
-    if (values) this.#free.push(new Uint8Array(values.buffer as ArrayBuffer));
+    const received = this.#chunks[chunk];
+    if (received) this.#free.push(received.values.buffer);
     this.#chunks[chunk] = undefined;
     this.#taken[chunk] = 1;
   }
@@ -101,7 +114,7 @@ export class RankInbox implements RankCounts {
     if (order <= 0) return order === 0;
     this.#place = { epoch, step };
     this.#contribution = undefined;
-    for (let chunk = 0; chunk < this.#plan.count; chunk++) this.release(chunk);
+    this.#chunks.forEach((_, chunk) => this.release(chunk));
     this.#taken.fill(0);
     return true;
   }

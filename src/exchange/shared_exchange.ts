@@ -167,6 +167,8 @@ export class SharedGradientExchange implements GradientExchange {
       times,
       bytes: this.vector.length,
       chunkBytes: 0,
+      dtype: "float32",
+      narrowBytes: 0,
     });
   }
 

@@ -3,9 +3,17 @@
  *
  * @module
  */
-import { connect, type NatsConnection } from "nats";
+import { lookup } from "node:dns/promises";
+import {
+  NatsConnectionImpl,
+  setTransportFactory,
+  type TransportFactory,
+} from "@nats-io/nats-core/internal";
+import type { NatsConnection } from "nats";
 import { within } from "../base/async.ts";
 import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
+import { OutgoingBuffer, SendMemory } from "./send_memory.ts";
+import { DenoTransport } from "./transport.ts";
 
 /** Where a server is, and how to be let in. */
 export interface NatsAddress {
@@ -30,11 +38,19 @@ const DEFAULT_TIMEOUT_MS = 5_000;
 const DEFAULT_RECONNECT_MS = 30_000;
 const RECONNECT_WAIT_MS = 250;
 
+const sendMemory = new SendMemory();
+
+/** How the client gets to a server. */
+const TRANSPORT: TransportFactory = {
+  factory: () => new DenoTransport(sendMemory),
+  dnsResolveFn: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
+};
+
 /**
  * Connects to a nats-server.
  *
  * A server that goes away later is looked for until `reconnectMs` is over; then the connection closes, which
- * its `closed()` tells.
+ * its `closed()` tells. What a subscription's callback gets is valid until it returns: copy what is to be kept.
  *
  * @throws {UsageError} When the URL is not a server's
  * @throws {LockstepError} When the server does not answer, or refuses the credentials
@@ -45,10 +61,10 @@ export async function connectNats(
 ): Promise<NatsConnection> {
   const { server, tls, credentials } = parseAddress(address);
   const timeout = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-  catchLateSocketErrors();
+  setTransportFactory(TRANSPORT); // each time: the client's own connect() sets another
   let attempt: Promise<NatsConnection> | undefined;
   try {
-    attempt = connect({
+    attempt = NatsConnectionImpl.connect({
       servers: server,
       name: options.name,
       ...credentials,
@@ -64,11 +80,20 @@ export async function connectNats(
       ignoreClusterUpdates: true,
     });
     // The client's own timeout doesn't cover a server that accepts and then says nothing.
-    return await within(attempt, timeout + 500, () => new Error("timeout"));
+    const connection = await within(attempt, timeout + 500, () => new Error("timeout"));
+    sendFromLentMemory(connection as NatsConnectionImpl);
+    return connection;
   } catch (error) {
     attempt?.then((late) => late.close(), () => {}); // a connection made after all must not stay
     throw new LockstepError(connectionFailure(server, error), { cause: error });
   }
+}
+
+/** Has the client join what it sends in memory that is used again. */
+function sendFromLentMemory({ protocol }: NatsConnectionImpl): void {
+  const outgoing = new OutgoingBuffer(sendMemory);
+  for (const part of protocol.outbound.buffers) outgoing.fill(part);
+  protocol.outbound = outgoing;
 }
 
 /** A server's URL without its credentials, for messages and logs. */
@@ -113,24 +138,4 @@ function connectionFailure(server: string, error: unknown): string {
   }
   return `No nats-server answers at ${server} (${reason || "no reason given"}): ` +
     `check the address, or leave out --nats to let Lockstep start one`;
-}
-
-let catching = false;
-
-/**
- * After a refused token the client drops its listeners from a socket that may still report ECONNRESET; that
- * error then has no home and would end the process, although `connect()` has already told the failure.
- */
-function catchLateSocketErrors(): void {
-  if (catching) return;
-  catching = true;
-  const isLate = (thrown: unknown) =>
-    thrown instanceof Error && "code" in thrown && "syscall" in thrown &&
-    ["ECONNRESET", "EPIPE"].includes(String(thrown.code));
-  globalThis.addEventListener("error", (event) => {
-    if (isLate(event.error)) event.preventDefault();
-  });
-  globalThis.addEventListener("unhandledrejection", (event) => {
-    if (isLate(event.reason)) event.preventDefault();
-  });
 }

@@ -10,6 +10,11 @@ import { LOCKSTEP_VERSION } from "../base/versions.ts";
 /** Version of the messages; raised whenever a message changes its meaning or its fields. */
 export const PROTOCOL_VERSION = 2;
 
+/** How the values of gradients may travel; all other values are float32. */
+export const GRADIENT_DTYPES = ["float32", "float16", "bfloat16"] as const;
+/** How the values of gradients travel. */
+export type GradientDtype = (typeof GRADIENT_DTYPES)[number];
+
 const count = z.int().nonnegative();
 
 /** A number that may be NaN or infinite, which JSON cannot hold: those travel as strings. */
@@ -77,7 +82,11 @@ const KINDS = {
     /** Memory of the process that is in RAM. */
     residentBytes: count,
   },
-  /** Worker → coordinator: what the chunks that follow belong to; `chunkBytes` is 0 with shared memory. */
+  /**
+   * Worker → coordinator: what the chunks that follow belong to. `bytes` is the length of the vector, of which the
+   * first `narrowBytes` travel as `dtype` and the rest as float32; with shared memory all is float32, and
+   * `chunkBytes` is 0.
+   */
   contribution: {
     rank: count,
     ...position,
@@ -86,6 +95,8 @@ const KINDS = {
     times: timesSchema.nullable(),
     bytes: count,
     chunkBytes: count,
+    dtype: z.enum(GRADIENT_DTYPES),
+    narrowBytes: count,
   },
   /** Coordinator → workers: add your shares of the vectors in shared memory, with these weights; null: without it. */
   reduce: { ...position, weights: z.array(z.number().nonnegative().nullable()) },
@@ -102,8 +113,11 @@ const KINDS = {
   written: { rank: count, ...position },
   /** Coordinator → workers: all shares of it stand there. */
   gathered: { ...position },
-  /** Worker → coordinator; payload: one chunk of the rank's vector. */
-  gradient: { rank: count, ...position, chunk: count },
+  /**
+   * Worker → coordinator; payload: one chunk of the rank's vector. `tooLarge`: a finite value of it became infinite
+   * in the dtype that it travels in.
+   */
+  gradient: { rank: count, ...position, chunk: count, tooLarge: z.boolean() },
   /** Coordinator → workers; payload: one chunk of the reduced vector. */
   reduced: { ...position, chunk: count },
   /** Coordinator → workers: the step is decided; applies to the whole reduced vector. */

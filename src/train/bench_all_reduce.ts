@@ -6,12 +6,16 @@
 import { LockstepError } from "../base/errors.ts";
 import { bytesIn, floatsOf } from "../base/float_range.ts";
 import type { GradientExchange } from "../exchange/gradient_exchange.ts";
+import { narrowingBound } from "../exchange/narrow.ts";
+import type { GradientDtype } from "../protocol/messages.ts";
 import type { AllReduceTimes, Benchmark } from "./bench_commands.ts";
 import type { Place } from "./train_epoch.ts";
 
 /** Values before the pattern of a vector repeats: a prime, so that no chunk looks like the one before. */
 const PERIOD = 8191;
-/** Float32 sums of exact integers differ from the right mean by rounding alone. */
+/** Brings the pattern to what float16 holds for any number of ranks; a power of 2 keeps it exact in float32. */
+const SCALE = 2 ** -13;
+/** Float32 sums of exact values differ from the right mean by rounding alone. */
 const TOLERANCE = 1e-5;
 /** Copies are repeated for at least so many milliseconds. */
 const COPY_MS = 100;
@@ -28,12 +32,12 @@ export function allReduceCalls({ warmup, steps }: Pick<Benchmark, "warmup" | "st
  * @throws {LockstepError} when the sum is wrong
  */
 export async function timeAllReduce(
-  exchange: GradientExchange,
+  { exchange, dtype }: { exchange: GradientExchange; dtype: GradientDtype },
   { rank, worldSize }: Place,
   { bytes, round, warmup, steps }: Extract<Benchmark, { kind: "allReduce" }>,
   onStep: (step: number) => void,
   signal?: AbortSignal,
-): Promise<Omit<AllReduceTimes, "exchange">> {
+): Promise<Omit<AllReduceTimes, "exchange" | "dtype">> {
   const vector = fillRankVector(exchange.vector, rank);
   const [sum] = exchange.regions;
   const milliseconds: number[] = [];
@@ -53,7 +57,7 @@ export async function timeAllReduce(
   for (let step = 0; step < warmup + steps; step++) {
     const elapsed = await reduce(step);
     if (step >= warmup) milliseconds.push(elapsed);
-    if (step + 1 === warmup + steps) maxError = checkMean(sum, rank, worldSize);
+    if (step + 1 === warmup + steps) maxError = checkMean(sum, rank, worldSize, dtype);
   }
   const target = new Uint8Array(bytes);
   target.set(vector); // touches the fresh memory
@@ -63,11 +67,11 @@ export async function timeAllReduce(
   return { milliseconds, maxError, copyTogether, ...alone };
 }
 
-/** Writes what a rank brings: small whole numbers that float32 holds exactly, times the rank + 1. */
+/** Writes what a rank brings: small numbers that float32 holds exactly, times the rank + 1. */
 export function fillRankVector(vector: Uint8Array, rank: number): Uint8Array {
   const values = floatsOf(vector);
   for (let index = 0; index < values.length; index++) {
-    values[index] = (rank + 1) * (1 + index % PERIOD);
+    values[index] = (rank + 1) * (1 + index % PERIOD) * SCALE;
   }
   return vector;
 }
@@ -75,17 +79,24 @@ export function fillRankVector(vector: Uint8Array, rank: number): Uint8Array {
 /**
  * Compares all values with the mean over the ranks of {@linkcode fillRankVector}.
  *
+ * @param dtype In which the values travelled
  * @returns The greatest relative difference
  * @throws {LockstepError} naming the first value that is wrong
  */
-export function checkMean(sum: Uint8Array, rank: number, worldSize: number): number {
+export function checkMean(
+  sum: Uint8Array,
+  rank: number,
+  worldSize: number,
+  dtype: GradientDtype = "float32",
+): number {
   const values = floatsOf(sum);
   const { length } = values;
+  const tolerance = TOLERANCE + narrowingBound(dtype, 1);
   let maxError = 0;
   for (let index = 0; index < length; index++) {
-    const right = (worldSize + 1) / 2 * (1 + index % PERIOD);
+    const right = (worldSize + 1) / 2 * (1 + index % PERIOD) * SCALE;
     const error = Math.abs(values[index] - right) / right;
-    if (!(error <= TOLERANCE)) {
+    if (!(error <= tolerance)) {
       throw new LockstepError(
         `Rank ${rank} got a wrong sum: value ${index} of ${length} is ${
           values[index]

@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { GRADIENT_DTYPES } from "../protocol/messages.ts";
 
 const count = z.int().nonnegative();
 const milliseconds = z.number().nonnegative();
@@ -59,6 +60,8 @@ export type Benchmark = z.output<typeof benchmarkSchema>;
 export const allReduceTimesSchema = z.strictObject({
   /** Which implementation summed. */
   exchange: z.string(),
+  /** How the values travelled. */
+  dtype: z.enum(GRADIENT_DTYPES),
   /** Of each timed call. */
   milliseconds: z.array(milliseconds),
   /** Greatest relative difference of the last sum from the right one. */

@@ -80,6 +80,11 @@ export class ReplicaState implements Disposable {
     return FLOAT_BYTES * this.layout.floats;
   }
 
+  /** Bytes of an exchanged vector that hold gradients; running statistics follow them. */
+  get gradientBytes(): number {
+    return FLOAT_BYTES * (this.layout.places[this.learning.length]?.begin ?? this.layout.floats);
+  }
+
   /** Vectors that all ranks have in common: the values, and their averages where such are kept. */
   get regions(): number {
     return this.#ema ? 2 : 1;

@@ -8,6 +8,7 @@ import { openEngine } from "../engine/engine.ts";
 import type { GradientExchange } from "../exchange/gradient_exchange.ts";
 import { openExchange } from "../exchange/open_exchange.ts";
 import type { Command, Json, Outcome } from "../protocol/commands.ts";
+import type { GradientDtype } from "../protocol/messages.ts";
 import { timeAllReduce } from "../train/bench_all_reduce.ts";
 import {
   type AllReduceTimes,
@@ -66,8 +67,9 @@ export class BenchSession {
     const { place, signal } = this.#options;
     const exchange = await this.#exchangeOf(benchmark.bytes);
     const onStep = this.#onStep(benchmark.round);
-    const times = await timeAllReduce(exchange, place, benchmark, onStep, signal);
-    return { exchange: this.#exchangeName, ...times };
+    const dtype = this.#dtype;
+    const times = await timeAllReduce({ exchange, dtype }, place, benchmark, onStep, signal);
+    return { exchange: this.#exchangeName, dtype, ...times };
   }
 
   async #train(benchmark: Extract<Benchmark, { kind: "train" }>): Promise<TrainTimes> {
@@ -96,13 +98,21 @@ export class BenchSession {
     return (step) => this.#options.heartbeat.at(round, step);
   }
 
-  /** The exchange for vectors of a length; one is open at a time. */
+  /** The exchange for vectors of a length, that hold nothing but gradients; one is open at a time. */
   async #exchangeOf(vectorBytes: number, regions = 1): Promise<GradientExchange> {
     if (this.#exchange?.vector.byteLength === vectorBytes) return this.#exchange;
     await this.#exchange?.close();
     const { link, place, job } = this.#options;
-    this.#exchange = await openExchange(link, { ...place, vectorBytes, regions }, job.segment);
+    const wire = { dtype: this.#dtype, gradientBytes: vectorBytes };
+    const shape = { ...place, vectorBytes, regions, wire };
+    this.#exchange = await openExchange(link, shape, job.segment);
     return this.#exchange;
+  }
+
+  /** How gradients travel. */
+  get #dtype(): GradientDtype {
+    const { segment, config } = this.#options.job;
+    return segment ? "float32" : config.nats.gradientDtype;
   }
 
   /** As the config's key `exchange` calls it. */

@@ -92,8 +92,10 @@ export class Session {
     const caches = maxBytes > 0 ? new FeatureCaches(maxBytes) : undefined;
     if (replica.features) replica.features.caches = caches;
     const loaders = makeLoaders(folder, config, sharedPictures(job, place, folder), caches);
-    const { vectorBytes, regions } = replica.state;
-    const exchange = await openExchange(link, { ...place, vectorBytes, regions }, job.segment);
+    const { vectorBytes, regions, gradientBytes } = replica.state;
+    const wire = { dtype: config.nats.gradientDtype, gradientBytes };
+    const shape = { ...place, vectorBytes, regions, wire };
+    const exchange = await openExchange(link, shape, job.segment);
     replica.state.attach(exchange);
     return new Session(
       options,

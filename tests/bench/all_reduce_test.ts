@@ -32,8 +32,26 @@ Deno.test("checkMean() names the first value that is wrong", () => {
   assert.throws(() => checkMean(sum, 0, 2), /value 0 of 20000 is NaN/);
 });
 
-for (const exchange of ["shared-memory", "nats"]) {
-  Deno.test(`benchAllReduce() sums 1 MB over 2 workers rightly with ${exchange}`, async () => {
+Deno.test("checkMean() lets through what the dtype rounds, and no more", () => {
+  for (const [dtype, off] of [["float16", 9e-4], ["bfloat16", 7e-3]] as const) {
+    const sum = meanVector(2, 80_000);
+    const values = new Float32Array(sum.buffer as ArrayBuffer);
+    values[19_999] *= 1 + off;
+    assert.ok(checkMean(sum, 0, 2, dtype) > 0.9 * off);
+    assert.throws(() => checkMean(sum, 0, 2), /wrong sum: value 19999 /);
+    values[19_999] *= 1.01;
+    assert.throws(() => checkMean(sum, 0, 2, dtype), /wrong sum: value 19999 /);
+  }
+});
+
+const KINDS = [
+  { exchange: "shared-memory", dtype: "float32", least: 0, most: 1e-6 },
+  { exchange: "nats", dtype: "float32", least: 0, most: 1e-6 },
+  { exchange: "nats", dtype: "float16", least: 1e-4, most: 2 ** -10 },
+  { exchange: "nats", dtype: "bfloat16", least: 1e-3, most: 2 ** -7 },
+] as const;
+for (const { exchange, dtype, least, most } of KINDS) {
+  Deno.test(`benchAllReduce() sums 1 MB over 2 workers rightly with ${exchange}, ${dtype}`, async () => {
     const result = await benchAllReduce({
       workers: [2],
       sizes: [40_000, 1e6, 80_000],
@@ -41,9 +59,10 @@ for (const exchange of ["shared-memory", "nats"]) {
       warmup: 1,
       threads: 1,
       exchange,
+      dtype,
     });
     assert.equal(result.kind, "allreduce");
-    assert.equal(result.exchange, exchange);
+    assert.deepEqual([result.exchange, result.dtype], [exchange, dtype]);
     assert.deepEqual(
       result.points.map(({ workers, bytes }) => [workers, bytes]),
       [[2, 40_000], [2, 1e6], [2, 80_000]],
@@ -56,7 +75,8 @@ for (const exchange of ["shared-memory", "nats"]) {
       assert.equal(busGBps, algorithmGBps * 2 * (workers - 1) / workers);
       assert.ok(point.memcpyGBps > 0 && point.memcpyTogetherGBps > 0 && point.copies > 0);
       // The ranks compared each value with the mean themselves; more than rounding would have thrown.
-      assert.ok(point.maxError < 1e-6, `the sums are off by ${point.maxError}`);
+      const { maxError } = point;
+      assert.ok(maxError >= least && maxError <= most, `the sums are off by ${maxError}`);
     }
   });
 }

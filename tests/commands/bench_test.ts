@@ -8,6 +8,14 @@ const WRONG_USE: [string[], RegExp][] = [
   [["all", "reduce"], /^error: Unknown benchmark "all": known are step, /m],
   [["allreduce", "--sizes", "1MB..x"], /^error: "x" is not a size: write sizes such as 44\.7MB/m],
   [["allreduce", "--workers", "0"], /^error: --workers is 0: give whole numbers of at least 1/m],
+  [
+    ["allreduce", "--dtype", "half"],
+    /^error: --dtype is half: give float32 or float16 or bfloat16$/m,
+  ],
+  [
+    ["allreduce", "--dtype", "float16"],
+    /^error: --dtype is float16, but .*: add --exchange nats$/m,
+  ],
   [["allreduce", "2"], /^error: Unexpected argument "2" of bench allreduce/m],
   [["scaling", "--mode", "strange"], /^error: --mode is strange: give weak, strong or both$/m],
   [["scaling", "--model", "resnet"], /^error: Unknown model "resnet": did you mean resnet\d+\?/m],

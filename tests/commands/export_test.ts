@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { openEngine } from "../../src/engine/engine.ts";
 import { decodeSafetensors } from "../../src/weights/safetensors.ts";
-import { filledModel, madeConfig, writeRun } from "../support/made_run.ts";
+import { filledModel, madeConfig, writeRun } from "../support/filled_run.ts";
 import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, tinyConfig } from "../support/tiny_run.ts";

@@ -95,6 +95,20 @@ Deno.test("parseConfig() refuses XLA and bf16 for steps that aren't captured, an
   assert.match(problemOf(GOOD, ["engine.precision=fp16"]), /engine\.precision is "fp16"/);
 });
 
+Deno.test("parseConfig() refuses narrow gradients in shared memory, naming both keys and the cure", () => {
+  assert.equal(parseConfig(GOOD, "x.yaml").nats.gradientDtype, "float32");
+  assert.equal(
+    problemOf(GOOD, ["nats.gradientDtype=bfloat16", "exchange=shared-memory"]),
+    "nats.gradientDtype is bfloat16, but exchange is shared-memory, where gradients stay float32: " +
+      "set exchange to nats, or nats.gradientDtype to float32",
+  );
+  for (const exchange of ["auto", "nats"]) {
+    const overrides = ["nats.gradientDtype=float16", `exchange=${exchange}`].map(parseOverride);
+    assert.equal(parseConfig(GOOD, "x.yaml", overrides).nats.gradientDtype, "float16");
+  }
+  assert.match(problemOf(GOOD, ["nats.gradientDtype=bfloat"]), /did you mean bfloat16\?/);
+});
+
 Deno.test("parseConfig() refuses broken YAML with its line, duplicate keys, tabs and alias bombs", () => {
   assert.match(problemOf("a: [1\nb: 2"), /x\.yaml, line \d+: not valid YAML/);
   assert.match(

@@ -15,6 +15,9 @@ import {
 } from "../support/exchange_bench.ts";
 import { startPlainRig, startPlainServer, startRig } from "../support/nats_server.ts";
 
+/** How a contribution says that its vector stands in shared memory. */
+const SHARED = { chunkBytes: 0, dtype: "float32", narrowBytes: 0 } as const;
+
 for (const kind of ["nats", "shared-memory"] as const) {
   for (const worldSize of [1, 2, 3, 4]) {
     Deno.test(`reduce() gives ${worldSize} ranks the exact weighted sum, step after step (${kind})`, async () => {
@@ -172,7 +175,7 @@ Deno.test("SharedReducer says its last word again to a rank that missed it", asy
   const own = contribution(0, 0, 4);
   const { vector: _, ...totals } = { ...own, times: null };
   const subject = mute.subjects.gradient(0);
-  mute.publish(subject, "contribution", { rank: 0, ...totals, bytes: BYTES, chunkBytes: 0 });
+  mute.publish(subject, "contribution", { rank: 0, ...totals, bytes: BYTES, ...SHARED });
   const reduced = reducer.reduce({ epoch: 1, step: 0 }, () => "stop");
   await delay(200); // the word to reduce goes out and is lost
   const exchange = await openExchange(await rig.open("rank 0"), { rank: 0, ...shape }, segment);
@@ -201,7 +204,7 @@ Deno.test("SharedReducer ignores late and foreign messages, and names another mo
   }
   const waiting = bench.reducer.reduce({ epoch: 2, step: 0 }, () => "continue");
   const counts = { samples: 1, weight: 1, lossSum: 1, correct: 1, times: null };
-  const other = { rank: 1, epoch: 2, step: 0, ...counts, bytes: 8, chunkBytes: 0 };
+  const other = { rank: 1, epoch: 2, step: 0, ...counts, bytes: 8, ...SHARED };
   forger.publish(subject, "contribution", other);
   await assert.rejects(waiting, { message: /^Rank 1 exchanges 8 bytes, the coordinator \d+ in/ });
 });

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { NatsGradientExchange } from "../../src/exchange/nats_exchange.ts";
 import { NatsReducer } from "../../src/exchange/nats_reducer.ts";
+import { narrow } from "../../src/exchange/narrow.ts";
 import { encodeFrame } from "../../src/protocol/codec.ts";
 import { Link } from "../../src/protocol/link.ts";
-import { makeHeader } from "../../src/protocol/messages.ts";
+import { type GradientDtype, makeHeader } from "../../src/protocol/messages.ts";
 import {
   BYTES,
   contribution,
@@ -12,63 +13,89 @@ import {
   openBench,
   reference,
   takeStep,
+  wireOf,
 } from "../support/exchange_bench.ts";
 import { startPlainRig, startRig } from "../support/nats_server.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
+/** How a contribution says that nothing of it is narrowed. */
+const FLOAT32 = { dtype: "float32", narrowBytes: 0 } as const;
 
-Deno.test("NatsReducer ignores repeated, late and foreign messages", async () => {
-  await using rig = await startRig();
-  await using bench = await openBench(rig, "nats", 2);
-  await oneStep(bench, [0, 1].map((rank) => contribution(rank, 0, 4)));
+for (const dtype of ["float32", "bfloat16"] as const) {
+  const wire = wireOf(dtype);
 
-  const forger = await rig.open("rank 1");
-  const stranger = await Link.open(rig.broker, { ...rig.run, token: "guessed" }, "rank 1");
-  const subject = forger.subjects.gradient(1);
-  const wrong = new Uint8Array(CHUNK_BYTES).fill(1);
-  const step0 = { rank: 1, epoch: 1, step: 0, chunk: 0 };
-  forger.publish(subject, "gradient", step0, wrong); // late
-  stranger.publish(subject, "gradient", { ...step0, step: 1 }, wrong);
-  forger.publishFrame(subject, new TextEncoder().encode("not a frame"));
-  await Promise.all([forger.flush(), stranger.flush()]);
+  Deno.test(`NatsReducer ignores repeated, late and foreign messages (${dtype})`, async () => {
+    await using rig = await startRig();
+    await using bench = await openBench(rig, "nats", 2, BYTES, 20_000, wire);
+    await oneStep(bench, [0, 1].map((rank) => contribution(rank, 0, 4)));
 
-  const contributions = [0, 1].map((rank) => contribution(rank, 1, 4));
-  const real = contributions[1].vector.subarray(0, wrong.length);
-  forger.publish(subject, "gradient", { ...step0, step: 1 }, real); // will come a second time
-  const [, ...results] = await oneStep(bench, contributions);
-  assert.deepEqual(floatsOf(results[0].vector), reference(contributions));
-  assert.equal(bench.coordinator.refused.token, 1);
-  assert.equal(bench.coordinator.refused.malformed, 1);
-  await stranger.close();
-});
+    const forger = await rig.open("rank 1");
+    const stranger = await Link.open(rig.broker, { ...rig.run, token: "guessed" }, "rank 1");
+    const subject = forger.subjects.gradient(1);
+    const wrong = new Uint8Array(CHUNK_BYTES).fill(1);
+    const step0 = { rank: 1, epoch: 1, step: 0, chunk: 0, tooLarge: false };
+    forger.publish(subject, "gradient", step0, wrong); // late
+    stranger.publish(subject, "gradient", { ...step0, step: 1 }, wrong);
+    forger.publishFrame(subject, new TextEncoder().encode("not a frame"));
+    await Promise.all([forger.flush(), stranger.flush()]);
 
-Deno.test("NatsReducer asks again for a damaged chunk, and both sides for lost ones", async () => {
-  await using rig = await startRig();
-  await using bench = await openBench(rig, "nats", 1);
-  const own = contribution(0, 0, 4);
-  const forger = await rig.open("rank 0");
-  const fields = { rank: 0, epoch: 1, step: 0, chunk: 1 };
-  const sender = { token: rig.run.token, from: "rank 0" };
-  const damaged = encodeFrame(makeHeader(sender, "gradient", fields, 12345), own.vector);
+    const contributions = [0, 1].map((rank) => contribution(rank, 1, 4));
+    const real = firstChunk(contributions[1].vector, dtype);
+    forger.publish(subject, "gradient", { ...step0, step: 1 }, real); // will come a second time
+    const [, ...results] = await oneStep(bench, contributions);
+    assert.deepEqual(floatsOf(results[0].vector), reference(contributions, wire));
+    assert.equal(bench.coordinator.refused.token, 1);
+    assert.equal(bench.coordinator.refused.malformed, 1);
+    await stranger.close();
+  });
 
-  const reduced = bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue");
-  let asked = 0;
-  forger.subscribe(forger.subjects.missing(0), { missing: () => asked++ });
-  await forger.flush();
-  forger.publishFrame(forger.subjects.gradient(0), damaged.subarray(0, 4 * 1024 * 1024));
-  await forger.flush();
-  const result = await takeStep(bench.exchanges[0], own);
-  await reduced;
-  assert.deepEqual(result.vector, own.vector);
-  assert.equal(bench.coordinator.refused.corrupt, 1);
-  assert.equal(asked, 1);
-});
+  Deno.test(`NatsReducer asks again for a damaged chunk, and both sides for lost ones (${dtype})`, async () => {
+    await using rig = await startRig();
+    await using bench = await openBench(rig, "nats", 1, BYTES, 20_000, wire);
+    const own = contribution(0, 0, 4);
+    const forger = await rig.open("rank 0");
+    const fields = { rank: 0, epoch: 1, step: 0, chunk: 1, tooLarge: false };
+    const sender = { token: rig.run.token, from: "rank 0" };
+    const damaged = encodeFrame(makeHeader(sender, "gradient", fields, 12345), own.vector);
+
+    const reduced = bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue");
+    let asked = 0;
+    forger.subscribe(forger.subjects.missing(0), { missing: () => asked++ });
+    await forger.flush();
+    forger.publishFrame(forger.subjects.gradient(0), damaged.subarray(0, 4 * 1024 * 1024));
+    await forger.flush();
+    const result = await takeStep(bench.exchanges[0], own);
+    await reduced;
+    assert.deepEqual(floatsOf(result.vector), reference([own], wire));
+    assert.equal(bench.coordinator.refused.corrupt, 1);
+    assert.equal(asked, 1);
+  });
+
+  Deno.test(`the chunks adapt to a server with a small max_payload (${dtype})`, async () => {
+    await using rig = await startPlainRig("max_payload: 65536");
+    await using bench = await openBench(rig, "nats", 2, BYTES, 20_000, wire);
+    const contributions = [0, 1].map((rank) => contribution(rank, 0, 4));
+    const [, first, second] = await oneStep(bench, contributions);
+    assert.deepEqual(floatsOf(first.vector), reference(contributions, wire));
+    assert.deepEqual(first.vector, second.vector);
+  });
+
+  Deno.test(`a server that drops slow readers early loses no chunk unnoticed (${dtype})`, async () => {
+    await using rig = await startPlainRig("max_pending: 4194304");
+    const large = wireOf(dtype, 4 * 8_000_000);
+    await using bench = await openBench(rig, "nats", 2, 4 * 8_000_000, 20_000, large);
+    const contributions = [0, 1].map((rank) => contribution(rank, 0, 4, 8_000_000));
+    const [, first, second] = await oneStep(bench, contributions);
+    assert.deepEqual(floatsOf(first.vector), reference(contributions, large));
+    assert.deepEqual(first.vector, second.vector);
+  });
+}
 
 Deno.test("NatsReducer.reduce() gives up on a sender whose chunks are always damaged, naming it", async () => {
   await using rig = await startRig();
   await using bench = await openBench(rig, "nats", 1);
   const forger = await rig.open("rank 0");
-  const fields = { rank: 0, epoch: 1, step: 0, chunk: 0 };
+  const fields = { rank: 0, epoch: 1, step: 0, chunk: 0, tooLarge: false };
   const header = makeHeader({ token: rig.run.token, from: "rank 0" }, "gradient", fields, 1);
   const frame = encodeFrame(header, new Uint8Array(64));
   const reduced = bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue");
@@ -91,10 +118,12 @@ Deno.test("a lost result is sent again, also when the coordinator waits for the 
   const { vector, ...totals } = own;
   const chunkBytes = CHUNK_BYTES;
   const subject = mute.subjects.gradient(0);
-  mute.publish(subject, "contribution", { rank: 0, ...totals, bytes: BYTES, chunkBytes });
+  const format = { bytes: BYTES, chunkBytes, ...FLOAT32 };
+  mute.publish(subject, "contribution", { rank: 0, ...totals, ...format });
   for (let chunk = 0; chunk < 5; chunk++) {
     const part = vector.subarray(chunk * chunkBytes, (chunk + 1) * chunkBytes);
-    mute.publish(subject, "gradient", { rank: 0, epoch: 1, step: 0, chunk }, part);
+    const fields = { rank: 0, epoch: 1, step: 0, chunk, tooLarge: false };
+    mute.publish(subject, "gradient", fields, part);
   }
   await reducer.reduce({ epoch: 1, step: 0 }, () => "stop");
   const next = new AbortController();
@@ -130,25 +159,15 @@ Deno.test("reduce() fails when a rank is in a later step, or exchanges another m
   const differs = assert.rejects(reduced, { message: /^Rank 0 exchanges 8 bytes in chunks of / });
   link.publish(link.subjects.gradient(0), "contribution", {
     ...{ rank: 0, epoch: 2, step: 0, samples: 1, weight: 1, lossSum: 1, correct: 1, times: null },
-    ...{ bytes: 8, chunkBytes: 8 },
+    ...{ bytes: 8, chunkBytes: 8, ...FLOAT32 },
   });
   await differs;
 });
 
-Deno.test("the chunks adapt to a server with a small max_payload", async () => {
-  await using rig = await startPlainRig("max_payload: 65536");
-  await using bench = await openBench(rig, "nats", 2);
-  const contributions = [0, 1].map((rank) => contribution(rank, 0, 4));
-  const [, first, second] = await oneStep(bench, contributions);
-  assert.deepEqual(floatsOf(first.vector), reference(contributions));
-  assert.deepEqual(first.vector, second.vector);
-});
-
-Deno.test("a server that drops slow readers early loses no chunk unnoticed", async () => {
-  await using rig = await startPlainRig("max_pending: 4194304");
-  await using bench = await openBench(rig, "nats", 2, 4 * 8_000_000);
-  const contributions = [0, 1].map((rank) => contribution(rank, 0, 4, 8_000_000));
-  const [, first, second] = await oneStep(bench, contributions);
-  assert.deepEqual(floatsOf(first.vector), reference(contributions));
-  assert.deepEqual(first.vector, second.vector);
-});
+/** The first message's payload. */
+function firstChunk(vector: Uint8Array, dtype: GradientDtype): Uint8Array {
+  if (dtype === "float32") return vector.slice(0, CHUNK_BYTES);
+  const narrowed = new Uint8Array(CHUNK_BYTES);
+  narrow(narrowed, floatsOf(vector).subarray(0, CHUNK_BYTES / 2), dtype);
+  return narrowed;
+}

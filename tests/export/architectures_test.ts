@@ -10,7 +10,7 @@ import { parametersOf } from "../../src/models/parameters.ts";
 import { ARCHITECTURES } from "../../src/models/registry.ts";
 import type { TorchTensor } from "../../src/weights/torch_tensor.ts";
 import { deterministicValues } from "../support/deterministic_fill.ts";
-import { filledModel } from "../support/made_run.ts";
+import { filledModel } from "../support/filled_run.ts";
 
 await openEngine();
 

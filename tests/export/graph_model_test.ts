@@ -4,7 +4,7 @@ import { tf } from "../../src/engine/tf.ts";
 import { checkGraphModel } from "../../src/export/check_graph_model.ts";
 import { type GraphModel, makeGraphModel, weightBytes } from "../../src/export/graph_model.ts";
 import { SHARD_BYTES, shardAt, shardCount } from "../../src/export/shards.ts";
-import { filledModel } from "../support/made_run.ts";
+import { filledModel } from "../support/filled_run.ts";
 
 await openEngine();
 

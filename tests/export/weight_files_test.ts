@@ -6,7 +6,7 @@ import { type HeadInput, headSchema } from "../../src/models/head_specs.ts";
 import { parametersOf } from "../../src/models/parameters.ts";
 import { decodeSafetensors } from "../../src/weights/safetensors.ts";
 import type { NamedTensors, TorchTensor } from "../../src/weights/torch_tensor.ts";
-import { filledModel } from "../support/made_run.ts";
+import { filledModel } from "../support/filled_run.ts";
 import { stateOf } from "../../src/train/load_weights.ts";
 
 await openEngine();

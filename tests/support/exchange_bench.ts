@@ -5,6 +5,7 @@
  */
 import { bytesIn } from "../../src/base/float_range.ts";
 import { randomStream } from "../../src/base/random.ts";
+import type { WireFormat } from "../../src/exchange/chunks.ts";
 import type {
   GradientExchange,
   Reducer,
@@ -17,8 +18,10 @@ import {
   openExchange,
   openReducer,
 } from "../../src/exchange/open_exchange.ts";
+import { narrow, widen } from "../../src/exchange/narrow.ts";
 import { weightedSum } from "../../src/exchange/weighted_sum.ts";
 import type { Link } from "../../src/protocol/link.ts";
+import type { GradientDtype } from "../../src/protocol/messages.ts";
 import type { Rig } from "./nats_server.ts";
 
 /** Values of a vector: 5.2 MB, which go over NATS as five chunks, the last one short. */
@@ -40,9 +43,10 @@ export async function openBench(
   worldSize: number,
   vectorBytes = BYTES,
   timeoutMs = 20_000,
+  wire?: WireFormat,
 ): Promise<Bench> {
   const coordinator = await rig.open("coordinator");
-  const shape = { worldSize, vectorBytes, regions: 1, timeoutMs };
+  const shape = { worldSize, vectorBytes, regions: 1, timeoutMs, ...(wire ? { wire } : {}) };
   const segment = makeSegment(kind, shape, (reason) => {
     throw new Error(reason);
   });
@@ -86,17 +90,35 @@ export function floatsOf(bytes: Uint8Array): Float32Array {
   return new Float32Array(bytes.slice().buffer);
 }
 
-/** The sum that all ranks must get. */
-export function reference(contributions: readonly StepContribution[]): Float32Array {
+/** Gradients of that dtype in front of a vector, whose last 40,001 values travel as float32. */
+export function wireOf(dtype: GradientDtype, vectorBytes = BYTES): WireFormat {
+  return { dtype, gradientBytes: vectorBytes - 4 * 40_001 };
+}
+
+/** The sum that all ranks must get: each rank's gradients narrowed, added in float32, and the sum narrowed. */
+export function reference(
+  contributions: readonly StepContribution[],
+  wire?: WireFormat,
+): Float32Array {
   const senders = contributions.filter(({ samples }) => samples > 0);
   const total = senders.reduce((sum, { samples }) => sum + samples, 0);
   const target = new Float32Array(contributions[0].vector.length / 4);
   weightedSum(
     target,
-    senders.map(({ vector }) => floatsOf(vector)),
+    senders.map(({ vector }) => rounded(floatsOf(vector), wire)),
     senders.map(({ samples }) => samples / total),
   );
-  return target;
+  return rounded(target, wire);
+}
+
+/** What is left of a vector on its way. */
+function rounded(values: Float32Array, wire?: WireFormat): Float32Array {
+  if (!wire || wire.dtype === "float32") return values;
+  const gradients = values.subarray(0, wire.gradientBytes / 4);
+  const narrowed = new Uint8Array(2 * gradients.length);
+  narrow(narrowed, gradients, wire.dtype);
+  widen(gradients, narrowed, wire.dtype);
+  return values;
 }
 
 /** A rank's step: the sum, which all ranks put into their common region. */
