@@ -28,25 +28,55 @@
 import { type CompareOptions, type CompareResult, compareVariants } from "./src/compare/compare.ts";
 import { variantsOf } from "./src/compare/variants.ts";
 import { validateConfig } from "./src/config/load.ts";
-import type { ConfigInput } from "./src/config/schema.ts";
+import { loadConfig as load, type Override } from "./src/config/load.ts";
+import type { ConfigInput } from "./src/config/input.ts";
+import { type Engine, type EngineOptions, openEngine as open } from "./src/engine/engine.ts";
 import { train as run, type TrainOptions, type TrainResult } from "./src/coordinator/run.ts";
 
 export { InterruptedError, LockstepError, UsageError } from "./src/base/errors.ts";
+export type * from "./src/config/input.ts";
+export { type Override, parseOverride } from "./src/config/load.ts";
+export {
+  type DataFormat,
+  DATASET_NAMES,
+  type DatasetName,
+} from "./src/provision/dataset_catalogue.ts";
+export type { Callbacks, Decision, StepInfo } from "./src/coordinator/callbacks.ts";
 export {
   type CompareOptions,
   type CompareResult,
   type CompareRunOptions,
   resumeComparison,
 } from "./src/compare/compare.ts";
-export { loadConfig, type Override, parseOverride } from "./src/config/load.ts";
-export type { Config, ConfigInput } from "./src/config/schema.ts";
 export type { TrainOptions, TrainResult } from "./src/coordinator/run.ts";
-export { type Engine, type EngineOptions, openEngine } from "./src/engine/engine.ts";
+export type { Engine, EngineOptions } from "./src/engine/engine.ts";
+export type { HeadLayer } from "./src/models/head_specs.ts";
 export type { Device, Threads } from "./src/engine/runtime.ts";
+export type { LayersModel, Tensor, Tensor1D, Tensor2D, TensorFlow } from "./src/engine/tf.ts";
 export { EngineError, type StatusCode } from "./src/engine/status.ts";
 export { MODEL_NAMES, type ModelName } from "./src/models/config.ts";
-export { createModel, type ModelOptions } from "./src/models/create_model.ts";
+export {
+  type ArchitectureOptions,
+  createModel,
+  type LearningOptions,
+  type ModelOptions,
+} from "./src/models/create_model.ts";
+export type { CreateUserModel, UserModelOptions } from "./src/models/user_model.ts";
 export type { TransformInput } from "./src/data/transform_specs.ts";
+export type {
+  CreateDataset,
+  Dataset,
+  DatasetOptions,
+  DatasetSample,
+  IndexedSamples,
+  SampleContext,
+  Split,
+  StreamContext,
+  StreamedSamples,
+} from "./src/data/user_dataset.ts";
+export type { PixelImage } from "./src/data/user_picture.ts";
+export type { MetricInputs, SumAndCount, UserMetric } from "./src/metrics/user_metrics.ts";
+export type { LossTargets, UserLoss } from "./src/optim/user_loss.ts";
 export type { LoggerStart, OpenLogger, RunLogger } from "./src/loggers/logger.ts";
 export type { Calibration, ReliabilityBin } from "./src/metrics/calibration.ts";
 export type { ClassAccuracy, ConfusionMatrix } from "./src/metrics/confusion.ts";
@@ -60,8 +90,14 @@ export {
   terminalCompareReporter,
 } from "./src/reports/compare_reporter.ts";
 export type { ComparedRun, ComparedVariant, Comparison } from "./src/reports/comparison.ts";
-export type { EpochRecord, History, ValidationPoint } from "./src/records/history.ts";
-export type { MetricsPoint, RankMetrics } from "./src/records/metrics_log.ts";
+export type {
+  BestEpoch,
+  EpochRecord,
+  History,
+  LossPoint,
+  ValidationPoint,
+} from "./src/records/history.ts";
+export type { GpuUse, MetricsPoint, RankMetrics } from "./src/records/metrics_log.ts";
 export type { Prediction } from "./src/reports/predictions.ts";
 export type {
   DownloadEvent,
@@ -71,7 +107,8 @@ export type {
   Summary,
 } from "./src/reports/reporter.ts";
 export { terminalReporter, type TerminalReporterOptions } from "./src/reports/terminal_reporter.ts";
-export type { CheckpointInfo } from "./src/train/checkpoint.ts";
+export type { TerminalStream } from "./src/reports/terminal_stream.ts";
+export type { CheckpointInfo, CheckpointModel, TrainTotals } from "./src/train/checkpoint.ts";
 export { evaluate, type EvaluateOptions, type Evaluation } from "./src/train/evaluate.ts";
 export {
   type ClassProbability,
@@ -79,7 +116,11 @@ export {
   predict,
   type PredictOptions,
 } from "./src/train/predict.ts";
-export { loadCheckpoint, type LoadedCheckpoint } from "./src/train/load_checkpoint.ts";
+export {
+  loadCheckpoint,
+  type LoadCheckpointOptions,
+  type LoadedCheckpoint,
+} from "./src/train/load_checkpoint.ts";
 export { loadTorchWeights, type LoadWeightsOptions } from "./src/train/load_weights.ts";
 
 /**
@@ -94,6 +135,28 @@ export { loadTorchWeights, type LoadWeightsOptions } from "./src/train/load_weig
  */
 export async function train(config: ConfigInput, options: TrainOptions = {}): Promise<TrainResult> {
   return await run(validateConfig(config), options);
+}
+
+/**
+ * Reads a config file, puts overrides over it and checks it.
+ *
+ * @param path YAML file; paths of modules in it count from its folder
+ * @param overrides Applied in order, over the file's values
+ * @returns The config with every default filled in
+ * @throws {UsageError} when the file can't be read or parsed, or a key or value is wrong
+ */
+export async function loadConfig(path: string, overrides: Override[] = []): Promise<ConfigInput> {
+  return await load(path, overrides);
+}
+
+/**
+ * Opens TensorFlow behind the API of TensorFlow.js; later calls give the same engine. Models can be made and run only
+ * after that.
+ *
+ * @throws {UsageError} when libtensorflow is missing or doesn't load
+ */
+export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
+  return await open(options);
 }
 
 /**

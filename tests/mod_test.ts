@@ -5,10 +5,10 @@ import {
   evaluate,
   loadCheckpoint,
   loadTorchWeights,
-  openEngine,
   train,
   UsageError,
 } from "../mod.ts";
+import { openEngine } from "../src/engine/engine.ts";
 import { CIFAR_CLASSES, makeCifar } from "./support/cifar.ts";
 import { makePictures, transformsFor } from "./support/pictures.ts";
 import { withTemporaryFolder } from "./support/temporary_folder.ts";

@@ -163,7 +163,7 @@ async function modelBytes(
   const { hasGpu } = await openEngine({ libraryPath, threads: { intraOp: 1, interOp: 1 } });
   const warning = config.engine.precision === "bf16" ? checkBf16(hasGpu) : undefined;
   if (warning) onNews?.(warning);
-  using replica = buildReplica(config, { numClasses });
+  using replica = await buildReplica(config, { numClasses });
   return replica.state.vectorBytes;
 }
 

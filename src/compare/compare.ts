@@ -86,7 +86,7 @@ export async function compareVariants(
   checkParallel(variants.map(({ config }) => config), options.parallel);
   const folder = await createRunFolder(out, `compare-${slug(name)}`);
   const differences = differencesOf(variants.map(({ config }) => config));
-  const comparison: Comparison = {
+  const comparison: Comparison<Config> = {
     comparisonVersion: 1,
     name,
     created: new Date().toISOString(),
@@ -147,13 +147,13 @@ function checkParallel(configs: readonly Config[], parallel = 1): void {
 
 /** A run and where it stands. */
 interface Member {
-  readonly variant: ComparedVariant;
+  readonly variant: ComparedVariant<Config>;
   readonly run: ComparedRun;
   readonly place: RunPlace;
 }
 
 async function runAll(
-  { folder, comparison }: CompareResult,
+  { folder, comparison }: { folder: string; comparison: Comparison<Config> },
   { parallel = 1, reporter = silentCompareReporter(), verbose = false, signal }: CompareRunOptions,
 ): Promise<CompareResult> {
   using _lock = await lockComparison(folder);
@@ -188,7 +188,7 @@ async function runAll(
 }
 
 /** All runs in their order: each seed's variants together, so that there is something to compare early. */
-function membersOf({ variants }: Comparison): Member[] {
+function membersOf({ variants }: Comparison<Config>): Member[] {
   const repeats = Math.max(...variants.map(({ runs }) => runs.length));
   const all = Array.from(
     { length: repeats },
@@ -253,7 +253,11 @@ async function runOne(
   }
 }
 
-function memberConfig({ config, id }: ComparedVariant, { seed }: ComparedRun, out: string): Config {
+function memberConfig(
+  { config, id }: ComparedVariant<Config>,
+  { seed }: ComparedRun,
+  out: string,
+): Config {
   return { ...config, seed, out, name: `${config.name}-${id}`.slice(0, LONGEST_NAME) };
 }
 

@@ -87,6 +87,12 @@ function checkEngine({ engine: { capture, precision, xla } }: Config): void {
 
 /** The loss must fit what the head gives. */
 function checkLoss({ model, train }: Config): void {
+  if (train.lossModule) {
+    if (train.loss === "crossEntropy") return;
+    throw new UsageError(
+      `Both train.loss (${train.loss}) and train.lossModule (${train.lossModule}) are set: keep one of them`,
+    );
+  }
   const isLog = endsInLogSoftmax(model.head);
   if (train.loss === "nll" && !isLog) {
     throw new UsageError(
@@ -110,7 +116,8 @@ function checkLoss({ model, train }: Config): void {
 
 /** What is frozen must have been trained before. */
 function checkFrozen({ model }: Config): void {
-  if (model.featureExtract && model.weights === "none") {
+  // A module of the user's own may have loaded weights itself.
+  if (model.featureExtract && model.weights === "none" && !model.module) {
     throw new UsageError(
       "model.featureExtract freezes the body, but model.weights is none, so the body would stay random: " +
         "set model.weights to pretrained or to a file, or model.featureExtract to false",

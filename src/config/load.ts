@@ -4,10 +4,12 @@
  *
  * @module
  */
+import { dirname } from "node:path";
 import { parse } from "@std/yaml";
 import { LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
 import { messageOf, nearestName, UsageError } from "../base/errors.ts";
+import { moduleUrl } from "../base/user_module.ts";
 import { checkConfig } from "./checks.ts";
 import { type Config, type ConfigInput, configSchema } from "./schema.ts";
 
@@ -21,6 +23,14 @@ export interface Override {
   /** As YAML would give it. */
   value: unknown;
 }
+
+/** Keys that name a module of the user's own. */
+const MODULE_KEYS = [
+  ["model", "module"],
+  ["data", "module"],
+  ["train", "lossModule"],
+  ["validate", "metricsModule"],
+] as const;
 
 /** Aliases that a YAML file may expand to: enough for people, too few for a "billion laughs" file. */
 const MAX_ALIASES = 100;
@@ -71,6 +81,7 @@ export function parseConfig(text: string, source: string, overrides: Override[] 
   if (!isTree(tree)) {
     throw new UsageError(`${source}: a config is a mapping of keys to values, such as "seed: 1"`);
   }
+  for (const key of MODULE_KEYS) placeModule(tree, key, dirname(source));
   for (const override of overrides) setPath(tree, override);
   const overridden = new Set(overrides.map(({ key }) => key));
   return validateConfig(tree as ConfigInput, (path) => {
@@ -114,6 +125,14 @@ export function parseOverride(text: string): Override {
   } catch (error) {
     throw new UsageError(`--set ${text}: the value is not valid YAML: ${messageOf(error)}`);
   }
+}
+
+/** Lets a module's path in a file count from the file's folder; on the command line it counts from the present one. */
+function placeModule(tree: Tree, [section, key]: readonly [string, string], folder: string): void {
+  const keys = tree[section];
+  if (!isTree(keys)) return;
+  const path = keys[key];
+  if (typeof path === "string" && path !== "") keys[key] = moduleUrl(path, folder);
 }
 
 function setPath(tree: Tree, { key, value }: Override): void {

@@ -4,8 +4,10 @@
  * @module
  */
 import { z } from "zod";
+import { moduleSchema } from "../base/user_module.ts";
 import { dataSchema } from "../data/config.ts";
 import { loggersSchema } from "../loggers/config.ts";
+import { checkpointPolicySchema, earlyStoppingSchema } from "../metrics/monitor.ts";
 import { modelSchema } from "../models/config.ts";
 import { foreignKeys, optimizerConfig, optimizerShape, ownKeys } from "../optim/config.ts";
 import { lossShape } from "../optim/loss.ts";
@@ -22,6 +24,8 @@ const trainSchema = z.strictObject({
   batchSizePerWorker: z.int().positive().optional(),
   ...lossShape,
   ...optimizerShape,
+  /** End when an epoch's validation gets no better any more. */
+  earlyStopping: earlyStoppingSchema.optional(),
   /**
    * Compute the features of each picture once and keep them, where the body is frozen and no transform of the
    * training pictures is random. `true`, or how many bytes each worker may keep.
@@ -50,6 +54,8 @@ const validateSchema = z.strictObject({
   everySteps: z.int().positive().optional(),
   /** Validate before the first step too: what the network can do untrained. */
   atStart: z.boolean().default(false),
+  /** A module of your own whose exported functions are metrics (docs/library.md). */
+  metricsModule: moduleSchema.optional(),
 });
 
 const engineSchema = z.strictObject({
@@ -109,6 +115,7 @@ export const configSchema = z.strictObject({
   data: dataSchema,
   train: trainSchema,
   validate: validateSchema.prefault({}),
+  checkpoint: checkpointPolicySchema.prefault({}),
   engine: engineSchema.prefault({}),
   /**
    * How gradients travel: `shared-memory` between the workers of one Linux machine, or through the broker with

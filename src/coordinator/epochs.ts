@@ -5,6 +5,7 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
+import type { PictureSet } from "../data/picture_set.ts";
 import type { Config } from "../config/schema.ts";
 import { planEpoch } from "../data/sampler.ts";
 import type { StepKey, StepTotals } from "../exchange/gradient_exchange.ts";
@@ -12,6 +13,7 @@ import { type NarrowDtype, ROUNDING } from "../exchange/narrow.ts";
 import { confusionMatrix, overallAccuracy } from "../metrics/confusion.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
 import type { Reply } from "../protocol/commands.ts";
+import { meanOf, type MetricPart } from "../metrics/metric_parts.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { COMMANDS, epochOutcomeSchema, shardScoresSchema } from "../train/commands.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
@@ -61,7 +63,9 @@ export interface EpochContext {
 
 /** What of it a validation needs. */
 export interface ValidationContext extends Omit<EpochContext, "run"> {
-  readonly run: Pick<PreparedRun, "config" | "folder" | "job">;
+  readonly run:
+    & Pick<PreparedRun, "config" | "folder" | "job">
+    & Partial<Pick<PreparedRun, "metrics">>;
 }
 
 /** How far to train, and who looks on. */
@@ -73,7 +77,11 @@ export interface SpanOptions {
   /** Asked at each step; when true, the step is the last one. */
   readonly shouldStop: () => boolean;
   /** Called after each step with its own sums, and what each rank says of it. */
-  readonly onStep: (step: number, sums: Totals, ranks: readonly RankReport[]) => void;
+  readonly onStep: (
+    step: number,
+    sums: Totals,
+    ranks: readonly RankReport[],
+  ) => void | Promise<void>;
 }
 
 /**
@@ -114,7 +122,7 @@ export async function trainEpoch(
     samples += count;
     stopped = reduced.action === "stop";
     step++;
-    onStep(step, { lossSum, weight, correct, count }, reduced.ranks);
+    await onStep(step, { lossSum, weight, correct, count }, reduced.ranks);
     reporter.progress({ done: done + samples, loss: totals.lossSum / totals.weight });
   }
   const outcomes = (await replies).map(({ result }) => epochOutcomeSchema.parse(result));
@@ -148,6 +156,8 @@ export interface Validated {
   readonly samples: readonly (SampleScores | undefined)[];
   /** Predicted class by position in the validation set; -1 where the picture couldn't be read. */
   readonly predictions: Int32Array;
+  /** Metrics of the user's own by name. */
+  readonly metrics?: Readonly<Record<string, number>>;
   readonly skipped: readonly Skipped[];
   /** What all workers keep of the features, when they do. */
   readonly features?: KeptFeatures;
@@ -175,7 +185,7 @@ export async function validate(
   const replies = await crew.callAll(COMMANDS.validate, { epoch }, { signal })
     .finally(() => clearInterval(ticker));
   const shards = replies.map(({ result }) => shardScoresSchema.parse(result));
-  const samples = gather(replies, count);
+  const { samples, parts } = gather(replies, folder);
   const predictions = Int32Array.from(samples, (sample) => sample?.ranked[0] ?? -1);
   const skipped = shards.flatMap((shard) => shard.skipped);
   const scored = folder.val.filter(({ index }) => samples[index]);
@@ -197,8 +207,29 @@ export async function validate(
     samples,
     predictions,
     skipped,
+    ...metricsOf(run.metrics ?? [], parts),
     ...addUp(shards.flatMap(({ features }) => features ?? [])),
   };
+}
+
+/** What one rank gives of the user's own metrics. */
+interface MetricShard {
+  readonly indices: readonly number[];
+  readonly metrics: readonly MetricPart[];
+}
+
+/** The user's own metrics over all samples. */
+function metricsOf(
+  names: readonly string[],
+  parts: readonly MetricShard[],
+): { metrics?: Record<string, number> } {
+  if (names.length === 0) return {};
+  const scored = parts.filter(({ metrics }) => metrics.length > 0);
+  const indices = scored.map((part) => part.indices);
+  const values = names.map((name, at) =>
+    [name, meanOf(scored.map(({ metrics }) => metrics[at]), indices)] as const
+  );
+  return { metrics: Object.fromEntries(values) };
 }
 
 /**
@@ -206,15 +237,22 @@ export async function validate(
  *
  * @throws {LockstepError} when a sample is scored twice, or is none
  */
-function gather(replies: readonly Reply[], count: number): (SampleScores | undefined)[] {
+function gather(
+  replies: readonly Reply[],
+  folder: PictureSet,
+): { samples: (SampleScores | undefined)[]; parts: MetricShard[] } {
+  const count = folder.val.length;
   const samples = new Array<SampleScores | undefined>(count).fill(undefined);
-  for (const { result, payload } of replies) {
-    const shape = shardScoresSchema.parse(result);
+  const parts = replies.map(({ result, payload }) => {
+    const { metrics, ...shape } = shardScoresSchema.parse(result);
     const { width } = shape;
-    const { indices, losses, ranked, probabilities } = unpackScores(payload!, shape);
+    const valued = metrics.filter((metric) => metric.valued).length;
+    const scores = unpackScores(payload!, { ...shape, valued });
+    const { indices, labels, losses, ranked, probabilities, values } = scores;
     indices.forEach((index, position) => {
       if (index >= count) throw miscounted(`sample ${index} was scored, of ${count}`);
       if (samples[index]) throw miscounted(`sample ${index} was scored twice`);
+      folder.learnLabel?.("val", index, labels[position]);
       const at = position * width;
       samples[index] = {
         loss: losses[position],
@@ -222,8 +260,15 @@ function gather(replies: readonly Reply[], count: number): (SampleScores | undef
         probabilities: probabilities.slice(at, at + width),
       };
     });
-  }
-  return samples;
+    let next = 0;
+    const own = metrics.map(({ valued, sum, count }) => ({
+      values: valued ? values[next++] : [],
+      sum,
+      count,
+    }));
+    return { indices, metrics: own };
+  });
+  return { samples, parts };
 }
 
 /** What several workers keep, together. */
@@ -260,7 +305,7 @@ function notFiniteError(
     worldSize: config.workers,
     seed: config.seed,
     epoch,
-    shuffle: true,
+    shuffle: !folder.inOrder,
     startStep: step,
   });
   const files = Array.from(plan.indices, (index) => folder.train[index].path).join(", ");

@@ -101,7 +101,7 @@ export async function predictPictures(
     threads: { intraOp: availableParallelism(), interOp: 1 },
     verbose,
   });
-  const model = buildTrainedModel(trained);
+  const model = await buildTrainedModel(trained);
   const tiles: Tile[] = [];
   try {
     const options = { ...optionsOf(request), explain: explain !== undefined, signal };

@@ -6,10 +6,14 @@
  */
 import { availableParallelism } from "node:os";
 import { nearestName, UsageError } from "../base/errors.ts";
+import { featureCacheBytes } from "../config/schema.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
 import type { PictureSet } from "../data/picture_set.ts";
 import { outputSize } from "../data/transform_specs.ts";
+import { checkMonitor } from "../metrics/monitor.ts";
+import { importMetrics } from "../metrics/user_metrics.ts";
+import { USER_MODEL } from "../models/config.ts";
 import { ARCHITECTURES } from "../models/registry.ts";
 import { stepsPerEpoch } from "../data/sampler.ts";
 import { checkBf16 } from "../engine/bf16.ts";
@@ -29,7 +33,9 @@ import type { Reporter } from "../reports/reporter.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { type Job, scanData } from "../train/job.ts";
 import { loadTorchWeights } from "../train/load_weights.ts";
+import { hashModules } from "../train/modules.ts";
 import type { Replica } from "../train/replica.ts";
+import { tryOut } from "../train/try_out.ts";
 import { checkPort, checkServer } from "./broker.ts";
 
 /** A run that is ready to start. */
@@ -41,6 +47,8 @@ export interface PreparedRun {
   /** The coordinator's copy of the model: never trained, only set and read. */
   readonly replica: Replica;
   readonly stepsPerEpoch: number;
+  /** Names of the user's own metrics. */
+  readonly metrics: readonly string[];
   /** The nats-server program, unless another server is used. */
   readonly natsServer?: string;
 }
@@ -61,9 +69,12 @@ export async function prepareRun(
   const progress = (event: Parameters<Reporter["download"]>[0]) => reporter.download(event);
   const { data, model } = config;
   checkPictureSize(config);
+  const modules = await hashModules(config);
   const root = await ensureDataRoot(data, progress);
   signal?.throwIfAborted();
   const folder = await scanData(root, config);
+  checkSamples(config, folder);
+  const metrics = await metricNames(config);
   const weights = await weightsFile(config, progress);
   const natsServer = config.nats.url ? undefined : await ensureNatsServer(progress);
   if (config.nats.url) await checkServer({ url: config.nats.url });
@@ -81,7 +92,7 @@ export async function prepareRun(
   checkSchedule(config.train.schedule, { epochs: config.train.epochs, stepsPerEpoch: steps });
   const classWeights = resolveClassWeights(config.train.classWeights, folder);
   const facts = { numClasses: folder.classes.length, ...(classWeights ? { classWeights } : {}) };
-  const replica = buildReplica(config, facts);
+  const replica = await buildReplica(config, facts);
   if (weights) {
     const isPublished = publishedVersion(model.weights) !== undefined;
     const replaceHead = model.replaceHead ?? isPublished;
@@ -92,15 +103,17 @@ export async function prepareRun(
       }`,
     );
   }
+  await tryOut(replica, config);
   replica.state.resetAverages();
   const { fingerprint } = folder;
   return {
     config,
-    job: { config, root, fingerprint, ...facts, verbose },
+    job: { config, root, fingerprint, ...facts, modules, verbose },
     folder,
     engine,
     replica,
     stepsPerEpoch: steps,
+    metrics,
     ...(natsServer ? { natsServer } : {}),
   };
 }
@@ -111,6 +124,7 @@ export async function prepareRun(
  * @throws {UsageError} naming the transforms' size and the least side
  */
 function checkPictureSize({ model: { name }, data }: Config): void {
+  if (name === USER_MODEL) return; // its module is told the size
   const { minSize, minTrainingSize = minSize, inputSize } = ARCHITECTURES[name];
   for (const part of ["train", "val"] as const) {
     const size = outputSize(data[part]);
@@ -121,6 +135,43 @@ function checkPictureSize({ model: { name }, data }: Config): void {
         size.join(" × ")
       } pixels, but ${name} needs at least ${least} ` +
         `(its weights were made for ${inputSize}): enlarge them with { Resize: [${inputSize}, ${inputSize}] }`,
+    );
+  }
+}
+
+/**
+ * Names of the user's own metrics.
+ *
+ * @throws {UsageError} when another metric is to be monitored
+ */
+async function metricNames({ validate, train, checkpoint }: Config): Promise<string[]> {
+  const { metricsModule } = validate;
+  const names = metricsModule ? (await importMetrics(metricsModule)).map(({ name }) => name) : [];
+  checkMonitor({ metric: checkpoint.monitor }, "checkpoint.monitor", names);
+  const { earlyStopping } = train;
+  if (earlyStopping) checkMonitor(earlyStopping, "train.earlyStopping.metric", names);
+  return names;
+}
+
+/** Refuses what a data module's samples can't be used for. */
+function checkSamples(config: Config, { inOrder, train }: PictureSet): void {
+  const { data, train: { classWeights } } = config;
+  if (inOrder && data.mix.length > 0) {
+    throw new UsageError(
+      `data.mix needs pictures in any order, but ${data.module} gives a stream: remove data.mix, or give ` +
+        "samples by index",
+    );
+  }
+  if (inOrder && featureCacheBytes(config) > 0) {
+    throw new UsageError(
+      `train.featureCache needs a sample to be the same in each epoch, but ${data.module} gives a stream: ` +
+        "remove train.featureCache, or give samples by index",
+    );
+  }
+  if (classWeights === "balanced" && train.some(({ label }) => label < 0)) {
+    throw new UsageError(
+      `train.classWeights is balanced, but ${data.module} doesn't say the labels of its training samples at the ` +
+        "start: give train.labels there, or weights by class here",
     );
   }
 }

@@ -20,7 +20,9 @@ import { ensureNatsServer } from "../provision/nats_server.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { type EvaluationPictures, type Job, scanData, scanJob } from "../train/job.ts";
+import { checkModelModule } from "../train/load_checkpoint.ts";
 import { setState } from "../train/load_weights.ts";
+import { hashModules } from "../train/modules.ts";
 import type { Replica } from "../train/replica.ts";
 import { findTrainedModel, type ModelPlace, type TrainedModel } from "../train/trained_model.ts";
 import { checkServer } from "./broker.ts";
@@ -87,6 +89,7 @@ export async function prepareEvaluation(
     root,
     fingerprint: "",
     numClasses: classes.length,
+    modules: await hashModules(config),
     ...(classWeights ? { classWeights } : {}),
     verbose,
     evaluation,
@@ -98,7 +101,8 @@ export async function prepareEvaluation(
     threads: { intraOp: availableParallelism(), interOp: 1 },
     verbose,
   });
-  const replica = buildReplica(config, draft);
+  checkModelModule(trained.checkpoint, trained.info, draft.modules?.["model.module"]);
+  const replica = await buildReplica(config, draft);
   setState(replica.model, trained.tensors, trained.checkpoint);
   const job = { ...draft, fingerprint: folder.fingerprint };
   const server = natsServer ? { natsServer } : {};
@@ -114,7 +118,13 @@ function evaluationConfig(trained: TrainedModel, request: EvaluationRequest): Co
   const workers = request.workers ?? base.workers;
   const rows = Math.ceil(globalBatchSize(base) / base.workers);
   const { train, data } = base;
-  const own = { dataset: null, root: request.data, format: undefined, valFraction: null } as const;
+  const own = {
+    dataset: null,
+    root: request.data,
+    module: null,
+    format: undefined,
+    valFraction: null,
+  } as const;
   return {
     ...base,
     workers,
@@ -220,7 +230,8 @@ async function weightsOf(
 }
 
 /** Says which classes have no pictures: their scores will be missing. */
-function reportMissing({ classes, val }: PictureSet, reporter: Reporter): void {
+function reportMissing({ classes, val, learnLabel }: PictureSet, reporter: Reporter): void {
+  if (learnLabel) return; // labels are known when the pictures were read
   const present = new Set(val.map(({ label }) => label));
   const missing = classes.filter((_, label) => !present.has(label));
   if (missing.length === 0) return;

@@ -21,6 +21,7 @@ import { createRunFolder, ensureRunFolder, pointLatest } from "../reports/run_fo
 import { COMMANDS } from "../train/commands.ts";
 import { loadCheckpoint, type LoadedCheckpoint } from "../train/load_checkpoint.ts";
 import { threadsPerWorker } from "../train/job.ts";
+import { CallbackDesk, type Callbacks } from "./callbacks.ts";
 import { Crew, failedRank } from "./crew.ts";
 import { writeBatchPicture } from "./pictures.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
@@ -33,7 +34,7 @@ import { runEpochs } from "./training.ts";
 import { warningReporter } from "./warning_reporter.ts";
 
 /** How to run. */
-export interface TrainOptions {
+export interface TrainOptions extends Callbacks {
   /** Listens to the run; silent unless given. */
   readonly reporter?: Reporter;
   /** Folder of a run to go on with, from its `checkpoints/last`. */
@@ -134,7 +135,19 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
       payload: replica.state.exportState().bytes,
       signal,
     });
-    const context = { run, crew, reporter, folder, history, events, watch, reports, signal };
+    const callbacks = new CallbackDesk(options);
+    const context = {
+      run,
+      crew,
+      reporter,
+      folder,
+      history,
+      events,
+      watch,
+      reports,
+      callbacks,
+      signal,
+    };
     await runEpochs(context, position);
 
     if (cache) reporter.info(cache.report());
@@ -145,7 +158,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     return {
       folder,
       history,
-      loadBest: () => loadCheckpoint(bestPath(folder)),
+      loadBest: () => loadCheckpoint(bestPath(folder), config.model),
       loadPredictions: () => readPredictions(folder),
     };
   } catch (error) {
@@ -249,7 +262,9 @@ function announce({ config, engine, folder, replica }: PreparedRun, reporter: Re
   const learned = trainable.reduce((sum, { variable }) => sum + variable.size, 0);
   const names = trainable.map(({ name, torchShape }) => `  ${name} [${torchShape.join(", ")}]`);
   reporter.info(
-    `Model: ${model.name}, ${train.optimizer} with learning rate ${train.lr}; ` +
+    `Model: ${model.name}${
+      model.module ? ` (${model.module})` : ""
+    }, ${train.optimizer} with learning rate ${train.lr}; ` +
       `${plural(trainable.length, "parameter")} to learn (${learned.toLocaleString("en")} values):`,
   );
   reporter.info(names.join("\n"));

@@ -34,6 +34,12 @@ export function openRunCache(
     reporter.warn("data.cache is not used: these pictures are read as fast as they are kept");
     return undefined;
   }
+  if (source.ownOnly) {
+    reporter.warn(
+      "data.cache is not used: the data module doesn't say the labels of all samples at the start",
+    );
+    return undefined;
+  }
   if (!canShareMemory()) {
     reporter.warn("data.cache can't be shared on this system: each worker keeps its share of it");
     return undefined;

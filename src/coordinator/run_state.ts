@@ -7,16 +7,19 @@ import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { globalBatchSize } from "../config/checks.ts";
+import { earlyStopReason } from "../metrics/monitor.ts";
 import { type History, HISTORY_FILE, readHistory } from "../records/history.ts";
 import {
   type Checkpoint,
   type CheckpointFacts,
   cleanCheckpoints,
+  pruneCheckpoints,
   readCheckpoint,
   writeCheckpoint,
 } from "../train/checkpoint.ts";
-import { architectureOf } from "../train/build_replica.ts";
+import { architectureOf, inputSizeOf } from "../train/build_replica.ts";
 import { optimizerStateOf, setOptimizerState, setState, stateOf } from "../train/load_weights.ts";
+import { differentModules } from "../train/modules.ts";
 import type { Totals } from "./epochs.ts";
 import type { PreparedRun } from "./prepare.ts";
 
@@ -86,6 +89,22 @@ export async function saveBest(
   await writeCheckpoint(join(folder, CHECKPOINTS), "best", facts, { model });
 }
 
+/** Writes `checkpoints/epoch-<number>` as {@linkcode saveBest} does, and removes the oldest of those. */
+export async function saveEpoch(
+  folder: string,
+  run: PreparedRun,
+  position: Position,
+  accuracy: number,
+): Promise<void> {
+  const { state } = run.replica;
+  const model = await state.withAverages(() => stateOf(state.parameters));
+  const facts = { ...factsOf(run, position), accuracy };
+  const checkpoints = join(folder, CHECKPOINTS);
+  await writeCheckpoint(checkpoints, `epoch-${position.epoch}`, facts, { model });
+  const { keep } = run.config.checkpoint;
+  if (keep !== undefined) await pruneCheckpoints(checkpoints, "epoch", keep);
+}
+
 /** Path of the best checkpoint. */
 export function bestPath(folder: string): string {
   return join(folder, CHECKPOINTS, "best");
@@ -129,6 +148,15 @@ export async function resume(folder: string, run: PreparedRun): Promise<Resumed>
       `The run ${folder} has finished its ${config.train.epochs} epochs: nothing is left to resume`,
     );
   }
+  const { earlyStopping } = config.train;
+  const stopped = history && earlyStopping && earlyStopReason(earlyStopping, history.epochs);
+  if (stopped) {
+    throw new UsageError(
+      `The run ${folder} has stopped early, as ${stopped}: nothing is left to resume; to train on from its weights, ` +
+        "start a new run with --weights",
+    );
+  }
+  delete history?.stopped; // a program may have said stop, and now says go on
   if (history?.epochs.some(({ epoch }) => epoch === position.epoch)) {
     return { position: nextEpoch(position), history };
   }
@@ -146,7 +174,12 @@ function dropLaterPoints(history: History, { epoch, step }: Position): void {
 function factsOf({ config, folder, job }: PreparedRun, position: Position): CheckpointFacts {
   const { epoch, step, optimizerSteps, totals, seconds } = position;
   return {
-    model: { name: config.model.name, numClasses: folder.classes.length, ...modelShape(config) },
+    model: {
+      name: config.model.name,
+      numClasses: folder.classes.length,
+      ...modelShape(config),
+      ...userModel(config, job),
+    },
     classes: folder.classes,
     epoch,
     step,
@@ -155,7 +188,18 @@ function factsOf({ config, folder, job }: PreparedRun, position: Position): Chec
     train: totals,
     seconds,
     fingerprint: job.fingerprint,
+    ...(Object.keys(job.modules ?? {}).length > 0 ? { modules: job.modules } : {}),
   };
+}
+
+/** What a checkpoint keeps of a network of the user's own. */
+function userModel(
+  config: PreparedRun["config"],
+  { modules }: PreparedRun["job"],
+): Partial<CheckpointFacts["model"]> {
+  const { module } = config.model;
+  if (!module) return {};
+  return { module, moduleSha256: modules?.["model.module"], inputSize: inputSizeOf(config) };
 }
 
 /** What of the network's shape the config leaves free, in the checkpoint's form. */
@@ -172,6 +216,7 @@ function refuseOther(path: string, { info, optimizer }: Checkpoint, run: Prepare
     differs("data fingerprint", info.fingerprint.slice(0, 12), job.fingerprint.slice(0, 12)),
     differs("global batch", String(info.globalBatch), String(globalBatchSize(config))),
     optimizer ? "" : "it has no optimizer state",
+    ...differentModules(info.modules ?? {}, job.modules ?? {}),
   ].filter((difference) => difference !== "");
   if (differences.length === 0) return;
   throw new UsageError(

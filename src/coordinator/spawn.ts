@@ -158,7 +158,7 @@ function argumentsFor({ nats, entry }: SpawnOptions): string[] {
     "--quiet",
     "--no-prompt",
     ...(ROOT.protocol === "file:"
-      ? ["--config", decodeURIComponent(ROOT.pathname) + "deno.json"]
+      ? ["--config", decodeURIComponent(ROOT.pathname) + "deno.json", "--deny-import"]
       : []),
     ...WORKER_RIGHTS,
     local ? `--allow-net=${local}` : "--allow-net",

@@ -5,6 +5,7 @@
  */
 import { perClassAccuracy } from "../metrics/confusion.ts";
 import { featureCacheBytes } from "../config/schema.ts";
+import { earlyStopReason, isBetter, type Monitor, monitored } from "../metrics/monitor.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import { writeCurves } from "../reports/curves.ts";
@@ -24,11 +25,12 @@ import {
   validate,
   type Validated,
 } from "./epochs.ts";
+import type { CallbackDesk } from "./callbacks.ts";
 import { writePredictionsPicture } from "./pictures.ts";
 import type { PreparedRun } from "./prepare.ts";
 import type { ReportWriter } from "./report_writer.ts";
 import type { RunWatch } from "./run_watch.ts";
-import { nextEpoch, type Position, saveBest, saveLast } from "./run_state.ts";
+import { nextEpoch, type Position, saveBest, saveEpoch, saveLast } from "./run_state.ts";
 
 /** Milliseconds that a step may take to end after an interruption, before it is given up. */
 const STOP_MS = 2_500;
@@ -41,14 +43,18 @@ export interface RunContext extends EpochContext {
   readonly folder: string;
   readonly history: History;
   readonly events: EventLog;
+  readonly callbacks: CallbackDesk;
   readonly watch: RunWatch;
   readonly reports: ReportWriter;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Trains and validates from a position, which moves along, to the last epoch. */
+/**
+ * Trains and validates from a position, which moves along, to the last epoch or to where early stopping or the
+ * program says stop.
+ */
 export async function runEpochs(context: RunContext, position: Position): Promise<void> {
-  const { run: { config, folder: { train } }, history, signal } = context;
+  const { run: { config, folder: { train } }, history, callbacks, signal } = context;
   if (config.validate.atStart && history.validations.length === 0) {
     await validateWithin(context, position);
   }
@@ -60,34 +66,62 @@ export async function runEpochs(context: RunContext, position: Position): Promis
     const start = performance.now();
     const imagesPerSecond = await trainPart(context, position);
     signal?.throwIfAborted();
+    callbacks.throwFailure();
+    if (callbacks.stoppedBy) return await stopEarly(context, position, "onStep said stop");
     const validated = await validate(context, epoch, signal ?? new AbortController().signal);
     reportSkipped(context, validated.skipped);
     reportFeatures(context, epoch, validated.features, kept);
     kept = validated.features;
     const { totals } = position;
-    const { loss, accuracy, count } = validated;
-    const point = { ...pointAt(position, train.length), loss, accuracy };
+    const { loss, accuracy, count, metrics } = validated;
+    const own = metrics ? { metrics } : {};
+    const point = { ...pointAt(position, train.length), loss, accuracy, ...own };
     history.validations.push(point);
     context.watch.loggers.validation(point);
-    await recordEpoch(context, position, validated, {
+    const record: EpochRecord = {
       epoch,
       learningRate: rateAt(context.run, epoch, context.run.stepsPerEpoch - 1),
       train: { loss: totals.lossSum / totals.weight, accuracy: totals.correct / totals.count },
       validation: { loss, accuracy, count },
+      ...own,
       seconds: position.seconds + (performance.now() - start) / 1000,
       imagesPerSecond,
-    });
+    };
+    await recordEpoch(context, position, validated, record);
+    await callbacks.epoch(record);
+    const { earlyStopping } = config.train;
+    const reason = (earlyStopping && earlyStopReason(earlyStopping, history.epochs)) ??
+      (callbacks.stoppedBy && "onEpoch said stop");
+    if (reason && epoch < config.train.epochs) return await stopEarly(context, position, reason);
   }
+}
+
+/** Puts on record why training ends here. */
+async function stopEarly(
+  { history, folder, reporter, events }: RunContext,
+  { epoch, step }: Position,
+  reason: string,
+): Promise<void> {
+  history.stopped = { epoch, step, reason };
+  await writeHistory(folder, history);
+  events.append("stopped", history.stopped);
+  reporter.info(`Stopped in epoch ${epoch}: ${reason}`);
 }
 
 /** Trains what is left of an epoch and saves where it stands; returns images per second. */
 async function trainPart(context: RunContext, position: Position): Promise<number> {
-  const { run, folder, signal } = context;
+  const { run, folder, callbacks, signal } = context;
   if (position.step >= run.stepsPerEpoch) return 0; // stopped between training and validation
   const spent = { samples: 0, seconds: 0 };
-  const every = run.config.validate.everySteps ?? run.stepsPerEpoch;
+  const { validate: { everySteps: validateEvery }, checkpoint: { everySteps: saveEvery } } =
+    run.config;
+  const secondsSoFar = () => position.seconds + spent.seconds;
   for (;;) {
-    const until = Math.min(run.stepsPerEpoch, (Math.floor(position.step / every) + 1) * every);
+    const until = Math.min(
+      run.stepsPerEpoch,
+      nextMultiple(position.step, validateEvery),
+      nextMultiple(position.step, saveEvery),
+    );
     const start = performance.now();
     const trained = await trainSpan(context, position, until);
     const seconds = (performance.now() - start) / 1000;
@@ -98,13 +132,28 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
     position.step = trained.step;
     position.totals = trained.totals;
     position.optimizerSteps += trained.optimizerSteps;
-    if (position.step >= run.stepsPerEpoch || signal?.aborted) break;
-    await validateWithin(context, position, secondsPerStep);
+    if (position.step >= run.stepsPerEpoch || signal?.aborted || callbacks.wantsEnd) break;
+    if (isMultiple(position.step, validateEvery)) {
+      await validateWithin(context, position, secondsPerStep);
+    }
+    if (isMultiple(position.step, saveEvery)) {
+      await readState(context);
+      await saveLast(folder, run, { ...position, seconds: secondsSoFar() });
+      await writeHistory(folder, context.history);
+    }
   }
   await readState(context);
-  await saveLast(folder, run, { ...position, seconds: position.seconds + spent.seconds });
-  if (signal?.aborted) await writeHistory(folder, context.history);
+  await saveLast(folder, run, { ...position, seconds: secondsSoFar() });
+  if (signal?.aborted || callbacks.wantsEnd) await writeHistory(folder, context.history);
   return spent.samples / spent.seconds;
+}
+
+function nextMultiple(step: number, every = Infinity): number {
+  return every === Infinity ? Infinity : (Math.floor(step / every) + 1) * every;
+}
+
+function isMultiple(step: number, every: number | undefined): boolean {
+  return every !== undefined && step % every === 0;
 }
 
 /** Trains up to a number of steps of the epoch, and keeps points of the loss. */
@@ -113,12 +162,14 @@ async function trainSpan(
   { epoch, step: startStep, optimizerSteps, totals }: Position,
   until: number,
 ): Promise<TrainedEpoch> {
-  const { run, history, watch, signal } = context;
+  const { run, history, watch, callbacks, signal } = context;
   const every = run.config.train.logEverySteps ?? Math.ceil(run.stepsPerEpoch / LOSS_POINTS);
   const seen = { ...totals };
   let recent = { lossSum: 0, weight: 0 };
-  const onStep = (step: number, sums: Totals, ranks: readonly RankReport[]) => {
+  const tell = stepTeller(context, epoch);
+  const onStep = async (step: number, sums: Totals, ranks: readonly RankReport[]) => {
     watch.step(sums, ranks);
+    await tell(step, sums);
     seen.count += sums.count;
     recent = { lossSum: recent.lossSum + sums.lossSum, weight: recent.weight + sums.weight };
     if (recent.weight === 0 || (step % every !== 0 && step < until)) return;
@@ -129,13 +180,39 @@ async function trainSpan(
   };
   watch.begin();
   const patience = impatient(signal);
-  const shouldStop = () => signal?.aborted ?? false;
+  const shouldStop = () => callbacks.wantsEnd || (signal?.aborted ?? false);
   return await trainEpoch(
     context,
     { epoch, startStep, optimizerSteps },
     { before: totals, until, shouldStop, onStep },
     patience.signal,
   ).finally(() => patience.end());
+}
+
+/** Tells the program of each step of an epoch. */
+function stepTeller(
+  { run: { config: { train }, stepsPerEpoch }, callbacks }: RunContext,
+  epoch: number,
+): (step: number, sums: Totals) => Promise<void> {
+  let before = performance.now();
+  return async (step, { lossSum, weight, correct, count }) => {
+    if (!callbacks.hearsSteps) return;
+    const now = performance.now();
+    const place = { epoch, step: step - 1 };
+    await callbacks.step({
+      epoch,
+      step,
+      steps: stepsPerEpoch,
+      loss: lossSum / weight,
+      accuracy: correct / count,
+      learningRate: learningRateAt(train.schedule, train.lr, place, {
+        epochs: train.epochs,
+        stepsPerEpoch,
+      }),
+      imagesPerSecond: 1000 * count / (now - before),
+    });
+    before = performance.now();
+  };
 }
 
 /** Validates before the first step or within an epoch. */
@@ -148,8 +225,13 @@ async function validateWithin(
   const { epoch, step, totals } = position;
   const validated = await validate(context, epoch, signal ?? new AbortController().signal);
   reportSkipped(context, validated.skipped);
-  const { loss, accuracy } = validated;
-  const point = { ...pointAt(position, run.folder.train.length), loss, accuracy };
+  const { loss, accuracy, metrics } = validated;
+  const point = {
+    ...pointAt(position, run.folder.train.length),
+    loss,
+    accuracy,
+    ...(metrics ? { metrics } : {}),
+  };
   history.validations.push(point);
   events.append("validation", point);
   watch.loggers.validation(point);
@@ -210,7 +292,8 @@ async function recordEpoch(
   const { config, folder: { classes } } = run;
   const { epoch, accuracy } = { epoch: record.epoch, accuracy: record.validation.accuracy };
   history.epochs.push(record);
-  const isBest = history.best.epoch === 0 || accuracy > history.best.accuracy;
+  const { monitor, mode, everyEpochs } = config.checkpoint;
+  const isBest = isBestEpoch({ metric: monitor, ...(mode ? { mode } : {}) }, history, record);
   if (isBest) {
     history.best = {
       epoch,
@@ -226,6 +309,7 @@ async function recordEpoch(
     await watch.picture("predictions", step);
     watch.loggers.picture("confusion", await drawConfusion(validated, run, epoch), step);
   }
+  if (isMultiple(epoch, everyEpochs)) await saveEpoch(folder, run, position, accuracy);
   await writeHistory(folder, history);
   await writeCurves(folder, history);
   await writeLossCurve(folder, history);
@@ -244,6 +328,12 @@ async function drawConfusion(
   const { confusionAsPng } = await import("../reports/confusion_plot.ts");
   const model = { name: config.model.name, run: `${config.name} after epoch ${epoch}` };
   return await confusionAsPng({ model, classes, confusionMatrix, accuracy, count });
+}
+
+/** Whether an epoch is better than the best before; the first one always is. */
+function isBestEpoch(monitor: Monitor, { best, epochs }: History, record: EpochRecord): boolean {
+  const before = epochs.find(({ epoch }) => epoch === best.epoch);
+  return !before || isBetter(monitor, monitored(monitor, record), monitored(monitor, before));
 }
 
 /** What the model makes of each validation picture that could be read. */

@@ -13,7 +13,10 @@ import type { PreparedRun } from "./prepare.ts";
 export type ShownData = Pick<PreparedRun, "config" | "folder">;
 
 /** The training pictures of an epoch in the order in which they come, each as a step's share of one row. */
-export function trainingRows({ config, folder: { train } }: ShownData, epoch: number): EpochStep[] {
+export function trainingRows(
+  { config, folder: { train, inOrder } }: ShownData,
+  epoch: number,
+): EpochStep[] {
   return rowsOf(planEpoch({
     length: train.length,
     globalBatch: globalBatchSize(config),
@@ -21,7 +24,7 @@ export function trainingRows({ config, folder: { train } }: ShownData, epoch: nu
     worldSize: 1,
     seed: config.seed,
     epoch,
-    shuffle: true,
+    shuffle: !inOrder,
   }));
 }
 

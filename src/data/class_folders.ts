@@ -67,8 +67,23 @@ export function chooseSplit(
 ): PictureSet {
   refuseUnknown(set.classes, classes, JSON.stringify(set.root));
   const labels = set.classes.map((name) => classes.indexOf(name));
-  const val = set[split].map(({ path, label }, index) => ({ path, index, label: labels[label] }));
-  return { ...set, classes: [...classes], train: [], val };
+  const val = set[split].map((sample, index) => ({
+    path: sample.path,
+    index,
+    get label() { // of a data module's sample maybe known only later
+      return labels[sample.label] ?? sample.label;
+    },
+  }));
+  const { learnLabel } = set;
+  const learn: PictureSet["learnLabel"] = learnLabel &&
+    ((_, index, label) => learnLabel(split, index, set.classes.indexOf(classes[label])));
+  return {
+    ...set,
+    classes: [...classes],
+    train: [],
+    val,
+    ...(learn ? { learnLabel: learn } : {}),
+  };
 }
 
 function refuseUnknown(names: readonly string[], classes: readonly string[], where: string): void {

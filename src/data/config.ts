@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { moduleSchema } from "../base/user_module.ts";
 import {
   type DataFormat,
   DATASET_NAMES,
@@ -46,6 +47,8 @@ export const dataSchema = z.strictObject({
    * files; or an archive of one of these (`.tar.gz`, `.tgz`, `.tar`, `.zip`).
    */
   root: z.string().min(1, "name a folder").nullish(),
+  /** A module of your own that exports `createDataset`, instead of pictures on the disk (docs/library.md). */
+  module: moduleSchema.nullish(),
   /** How the pictures lie on the disk: `imageFolder` unless the data set has another. */
   format: z.enum(FORMATS).optional(),
   /** Folder of the training pictures below the root: `train` unless the data set has another. */
@@ -86,6 +89,7 @@ interface Layout {
 interface DataKeys extends Partial<Layout> {
   dataset?: DatasetName | null;
   root?: string | null;
+  module?: string | null;
   valFraction?: number | null;
 }
 
@@ -103,11 +107,33 @@ function layoutOf(data: DataKeys): Layout {
 
 /** Keys of the data that contradict each other, each with the cure. */
 function* problemsOf(data: DataKeys): Generator<[key: string, message: string]> {
-  const { dataset, root, valFraction } = data;
+  const { dataset, root, module, valFraction } = data;
+  if (module) {
+    const others = [
+      "dataset",
+      "root",
+      "format",
+      "trainFolder",
+      "valFolder",
+      "valFraction",
+    ] as const;
+    for (const key of others) {
+      if (!data[key] || data[key] === ORDINARY[key as keyof Layout]) continue;
+      yield [
+        key,
+        "data.module gives the pictures: keep one of them, such as with " +
+        `--set data.${key}=null`,
+      ];
+    }
+    return;
+  }
   if (!dataset && !root) {
     yield [
       "root",
-      `name a folder of pictures, or set data.dataset to ${DATASET_NAMES.join(" or ")}`,
+      `name a folder of pictures, or set data.dataset to ${
+        DATASET_NAMES.join(" or ")
+      }, or data.module to a ` +
+      "module of your own",
     ];
   }
   if (dataset && root) {

@@ -170,7 +170,7 @@ export class Loader {
    */
   async augmented(index: number, epoch: number, seed: number): Promise<RgbImage> {
     const random = augmentation(seed, epoch, index);
-    const { image, cut } = await this.#picture(this.#options.samples[index], random);
+    const { image, cut } = await this.#picture(this.#options.samples[index], random, epoch);
     return this.#options.pipeline.augment(image, random, cut);
   }
 
@@ -199,7 +199,7 @@ export class Loader {
           signal.throwIfAborted();
           if (known?.has(index)) return;
           const random = augmentation(seed, epoch, index);
-          const { image, cut } = await this.#picture(samples[index], random);
+          const { image, cut } = await this.#picture(samples[index], random, epoch);
           // Transforms block: let messages and timers have their turn before each.
           await new Promise((resolve) => setImmediate(resolve));
           signal.throwIfAborted();
@@ -285,6 +285,7 @@ export class Loader {
   async #picture(
     sample: Sample,
     random: RandomStream,
+    epoch: number,
   ): Promise<{ image: RgbImage; cut: boolean }> {
     const { source, pipeline } = this.#options;
     const kept = this.#cache.get(sample.index);
@@ -294,7 +295,7 @@ export class Loader {
       cut = !this.#cache.hasRoom(size.width * size.height * 3);
       return cut ? pipeline.part(size, random) : undefined;
     };
-    const image = await source.read(sample, pipeline.cuts ? partOf : undefined);
+    const image = await source.read(sample, pipeline.cuts ? partOf : undefined, epoch);
     if (cut) return { image, cut };
     const prepared = usable(sample, () => pipeline.prepare(image));
     this.#cache.put(sample.index, prepared);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { RgbImage } from "./rgb_image.ts";
+import { bytesIn, type RgbImage } from "./rgb_image.ts";
 
 /** Pictures of one list of samples, by their positions in it. Nobody writes into a kept picture. */
 export interface PictureCache {
@@ -34,8 +34,8 @@ export class LocalCache implements PictureCache {
   }
 
   put(index: number, image: RgbImage): void {
-    if (!this.hasRoom(image.data.byteLength) || this.#pictures.has(index)) return;
-    this.#room -= image.data.byteLength;
+    if (!this.hasRoom(bytesIn(image)) || this.#pictures.has(index)) return;
+    this.#room -= bytesIn(image);
     this.#pictures.set(index, image);
   }
 }

@@ -9,7 +9,7 @@ import type { Box, RgbImage } from "./rgb_image.ts";
 export interface Sample {
   /** Where it is, relative to the root: a file, with `/` between names, or `data_batch_1.bin#17`, a record. */
   readonly path: string;
-  /** Position in {@linkcode PictureSet.classes}. */
+  /** Position in {@linkcode PictureSet.classes}; of a data module's sample maybe −1 until it was read. */
   readonly label: number;
   /** Position in its own list. */
   readonly index: number;
@@ -29,12 +29,15 @@ export interface SampleSource extends Disposable {
    *
    * @param part Which part to give: decoding less takes less time; everything unless given. It is called
    * once, unless the picture can't be used
+   * @param epoch Where samples come as a stream: which one
    * @returns Upright RGB pixels
    * @throws {DataError} naming the picture and what is wrong with it
    */
-  read(sample: Sample, part?: PartOf): Promise<RgbImage>;
+  read(sample: Sample, part?: PartOf, epoch?: number): Promise<RgbImage>;
   /** Reading again costs no more than remembering would: a loader needn't keep such pictures. */
   readonly cheap: boolean;
+  /** A picture that another process has read is of no use, as its label is known only there. */
+  readonly ownOnly?: boolean;
 }
 
 /** The pictures of a run, in an order that doesn't depend on the file system. */
@@ -48,4 +51,8 @@ export interface PictureSet {
   readonly fingerprint: string;
   /** Gives the pictures of `train` and `val`; whoever has it disposes of it. */
   readonly source: SampleSource;
+  /** The training pictures are a stream: they come in their own order, not shuffled. */
+  readonly inOrder?: boolean;
+  /** Present where labels are known only to whoever has read a sample: takes over what another process has found. */
+  readonly learnLabel?: (split: "train" | "val", index: number, label: number) => void;
 }

@@ -10,6 +10,13 @@ export interface RgbImage {
   readonly height: number;
   /** [height, width, 3], row by row. */
   readonly data: Uint8Array;
+  /** The same as floats that are ready for the network, as a data module may give them; then there are no bytes. */
+  readonly ready?: Float32Array;
+}
+
+/** What a picture takes in memory. */
+export function bytesIn({ data, ready }: RgbImage): number {
+  return (ready ?? data).byteLength;
 }
 
 /** A part of a picture, in pixels from its top left corner. */

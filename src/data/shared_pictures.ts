@@ -129,7 +129,8 @@ export class SharedPictures {
     return this.#next + UNIT + bytes <= this.#end;
   }
 
-  #put(sample: number, { width, height, data }: RgbImage): void {
+  #put(sample: number, { width, height, data, ready }: RgbImage): void {
+    if (ready) return; // it has no bytes
     if (!this.#hasRoom(data.byteLength) || Atomics.load(this.#places, sample) !== 0) return;
     const at = this.#next, place = at / UNIT;
     this.#words.set([width, height], at / 4);

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { LockstepError } from "../base/errors.ts";
 import type { RandomStream } from "../base/random.ts";
 import type { Box, RgbImage } from "./rgb_image.ts";
 import { outputSize } from "./transform_specs.ts";
@@ -71,6 +72,7 @@ export class TransformPipeline {
    * @throws {LockstepError} when this picture can't be used
    */
   prepare(image: RgbImage): RgbImage {
+    if (image.ready) return image;
     return this.#fixed.reduce((current, step) => step(current, notRandom), image);
   }
 
@@ -107,6 +109,7 @@ export class TransformPipeline {
     offset: number,
     cut = false,
   ): void {
+    if (prepared.ready) return this.#take(prepared, prepared.ready, target, offset);
     this.write(this.transform(prepared, random, cut), random, target, offset);
   }
 
@@ -156,6 +159,18 @@ export class TransformPipeline {
     const [height, width] = this.size;
     const data = batch.subarray(offset, offset + this.floats);
     return this.#table.bytesOf({ width, height, data });
+  }
+
+  /** Takes a picture that is ready as it is. */
+  #take({ width, height }: RgbImage, ready: Float32Array, target: Float32Array, offset: number) {
+    if (height !== this.size[0] || width !== this.size[1]) {
+      throw new LockstepError(
+        `its ${height} × ${width} floats are taken as they are, but the transforms make ${
+          this.size.join(" × ")
+        } (height × width): give that size, or bytes for the transforms to work on`,
+      );
+    }
+    target.set(ready, offset);
   }
 }
 

@@ -25,8 +25,6 @@ export interface EngineOptions {
 
 /** The open engine. */
 export interface Engine {
-  /** The native side: tensors and ops. */
-  readonly runtime: Runtime;
   /** Such as `2.21.0`. */
   readonly tensorflowVersion: string;
   /** The library that was opened. */
@@ -37,16 +35,22 @@ export interface Engine {
   readonly hasGpu: boolean;
 }
 
+/** The open engine, as Lockstep itself uses it. */
+export interface NativeEngine extends Engine {
+  /** The native side: tensors and ops. */
+  readonly runtime: Runtime;
+}
+
 const PACKAGE = "@tensorflow/tfjs-node-gpu";
 
-let opening: Promise<Engine> | undefined;
+let opening: Promise<NativeEngine> | undefined;
 
 /**
  * Opens the engine and makes it tfjs's backend; later calls give the same engine.
  *
  * @throws {UsageError} when libtensorflow is missing or doesn't load
  */
-export function openEngine(options: EngineOptions = {}): Promise<Engine> {
+export function openEngine(options: EngineOptions = {}): Promise<NativeEngine> {
   opening ??= open(options).catch((error) => {
     opening = undefined;
     throw error;
@@ -54,7 +58,7 @@ export function openEngine(options: EngineOptions = {}): Promise<Engine> {
   return opening;
 }
 
-async function open(options: EngineOptions): Promise<Engine> {
+async function open(options: EngineOptions): Promise<NativeEngine> {
   const libraryPath = options.libraryPath ?? libtensorflowPath();
   const threads = { intraOp: 0, interOp: 0, ...options.threads };
   const runtime = new Runtime(openLibrary(libraryPath, options.verbose), threads);

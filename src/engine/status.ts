@@ -25,10 +25,27 @@ const CODES = [
   "UNAVAILABLE",
   "DATA_LOSS",
   "UNAUTHENTICATED",
-] as const;
+] as const satisfies readonly StatusCode[];
 
 /** Name of a native status. */
-export type StatusCode = (typeof CODES)[number];
+export type StatusCode =
+  | "OK"
+  | "CANCELLED"
+  | "UNKNOWN"
+  | "INVALID_ARGUMENT"
+  | "DEADLINE_EXCEEDED"
+  | "NOT_FOUND"
+  | "ALREADY_EXISTS"
+  | "PERMISSION_DENIED"
+  | "RESOURCE_EXHAUSTED"
+  | "FAILED_PRECONDITION"
+  | "ABORTED"
+  | "OUT_OF_RANGE"
+  | "UNIMPLEMENTED"
+  | "INTERNAL"
+  | "UNAVAILABLE"
+  | "DATA_LOSS"
+  | "UNAUTHENTICATED";
 
 /** A failure inside TensorFlow, or a use of the engine that can't work. */
 export class EngineError extends LockstepError {

@@ -66,12 +66,12 @@ export async function readSource(run: string, checkpoint: string): Promise<Expor
       `${run} is not a run folder, it has no config.yaml: give --run a folder such as runs/latest`,
     );
   }
-  const { name, data } = await loadConfig(configPath);
+  const { name, data, model: { module } } = await loadConfig(configPath);
   const path = await checkpointPath(run, checkpoint);
   const read = await readCheckpoint(path);
   // Averages are what a run with such validates by, and what its best checkpoint holds.
   const state = read.averages ?? read.model;
-  const { model, info } = modelFrom({ ...read, model: state }, path);
+  const { model, info } = await modelFrom({ ...read, model: state }, path, module);
   const size = outputSize(data.val)!; // the config's schema sees to it
   const { epoch, step, accuracy } = info;
   return {

@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { moduleSchema } from "../base/user_module.ts";
 import { headSchema } from "./head_specs.ts";
 
 /** Architectures that `model.name` accepts. */
@@ -26,6 +27,9 @@ export const MODEL_NAMES = [
 /** Name of an architecture. */
 export type ModelName = (typeof MODEL_NAMES)[number];
 
+/** What `model.name` is when the network comes from a module of the user's own. */
+export const USER_MODEL = "custom";
+
 /** What of a network's shape is free: a checkpoint keeps it, so that the network can be built again. */
 export const architectureShape = {
   /** Layers in the place of the architecture's last one. */
@@ -43,12 +47,15 @@ export const architectureShape = {
 
 /** `model`: what is trained, and from which weights. */
 export const modelSchema = z.strictObject({
-  name: z.enum(MODEL_NAMES),
+  /** An architecture; `custom`, or nothing, with `module`. */
+  name: z.enum([...MODEL_NAMES, USER_MODEL]).optional(),
+  /** A module of your own that exports `createModel`, instead of a named architecture (docs/library.md). */
+  module: moduleSchema.optional(),
   /**
    * `pretrained` (ImageNet), `pretrained-v2` (torchvision's newer ones, of resnet50 and mobilenet_v2), `none` (from
-   * scratch), or the path of a `.pth` or `.safetensors` file.
+   * scratch), or the path of a `.pth` or `.safetensors` file. Unless set, `pretrained`, and `none` with `module`.
    */
-  weights: z.string().min(1).default("pretrained"),
+  weights: z.string().min(1).optional(),
   /** Start with a fresh last layer when the weights have another number of classes; unless set, for `pretrained` only. */
   replaceHead: z.boolean().optional(),
   /** Freeze everything but the last layer. */
@@ -61,7 +68,45 @@ export const modelSchema = z.strictObject({
   /** Run BatchNorm layers in eval mode during training; unless set, those whose own parameters are frozen. */
   freezeBatchNorm: z.boolean().optional(),
   ...architectureShape,
-});
+}).superRefine((model, context) => {
+  for (const [key, message] of problemsOf(model)) {
+    context.addIssue({ code: "custom", path: [key], message });
+  }
+}).transform(({ name, weights, ...rest }) => ({
+  name: name ?? USER_MODEL,
+  ...rest,
+  weights: weights ?? (rest.module ? "none" : "pretrained"),
+}));
+
+/** What {@linkcode problemsOf} looks at. */
+interface ModelKeys {
+  name?: string;
+  module?: string;
+  weights?: string;
+  [key: string]: unknown;
+}
+
+/** Keys that contradict each other, each with the cure. */
+function* problemsOf(model: ModelKeys): Generator<[key: string, message: string]> {
+  const { name, module, weights } = model;
+  if (!module) {
+    const names = MODEL_NAMES.join(", ");
+    if (name === undefined) {
+      yield ["name", `name one of ${names}, or a module of your own with model.module`];
+    } else if (name === USER_MODEL) yield ["module", "name the module that makes the network"];
+    return;
+  }
+  if (name !== undefined && name !== USER_MODEL) {
+    yield ["name", `model.module makes the network: remove one of the two keys`];
+  }
+  if (weights?.startsWith("pretrained")) {
+    yield ["weights", "there are none for model.module: set it to none or to a file"];
+  }
+  for (const key of Object.keys(architectureShape)) {
+    if (model[key] === undefined) continue;
+    yield [key, "the shape of the network is up to model.module: remove this key"];
+  }
+}
 
 /** The model section of a validated config. */
 export type ModelConfig = z.output<typeof modelSchema>;

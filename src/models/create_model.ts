@@ -5,7 +5,7 @@
  */
 import { UsageError } from "../base/errors.ts";
 import { globTest, unmatchedPatterns } from "../base/glob.ts";
-import { tf } from "../engine/tf.ts";
+import { type LayersModel, tf } from "../engine/tf.ts";
 import type { Architecture } from "./architecture.ts";
 import { linear, type Node } from "./blocks.ts";
 import type { ModelName } from "./config.ts";
@@ -13,7 +13,8 @@ import { buildHead } from "./head.ts";
 import { isPartOf } from "./heads.ts";
 import type { HeadLayer } from "./head_specs.ts";
 import { initialize } from "./initialize.ts";
-import { BatchNorm, Dropout } from "./layers.ts";
+import { Dropout, isBatchNorm } from "./layers.ts";
+import { namedLayers } from "./named_layers.ts";
 import { parametersOf } from "./parameters.ts";
 import { ARCHITECTURES } from "./registry.ts";
 
@@ -31,8 +32,18 @@ export interface ArchitectureOptions {
   readonly transformInput?: boolean;
 }
 
+/** What of a network learns. */
+export interface LearningOptions {
+  /** Freeze everything but the last layer. */
+  readonly featureExtract?: boolean;
+  /** Patterns of the parameters that learn, such as `layer4.*`; all others are frozen. */
+  readonly train?: readonly string[];
+  /** Run BatchNorm in eval mode while training; unless given, where the layer's own parameters are frozen. */
+  readonly freezeBatchNorm?: boolean;
+}
+
 /** Settings of {@linkcode createModel}. */
-export interface ModelOptions extends ArchitectureOptions {
+export interface ModelOptions extends ArchitectureOptions, LearningOptions {
   /** Seed of the initial weights. */
   readonly seed?: number;
   /**
@@ -40,12 +51,6 @@ export interface ModelOptions extends ArchitectureOptions {
    * not as the architecture draws its own.
    */
   readonly newHead?: boolean;
-  /** Freeze everything but the last layer. */
-  readonly featureExtract?: boolean;
-  /** Patterns of the parameters that learn, such as `layer4.*`; all others are frozen. */
-  readonly train?: readonly string[];
-  /** Run BatchNorm in eval mode while training; unless given, where the layer's own parameters are frozen. */
-  readonly freezeBatchNorm?: boolean;
 }
 
 /**
@@ -58,7 +63,7 @@ export interface ModelOptions extends ArchitectureOptions {
  * @throws {RangeError} when `numClasses` is not a positive integer
  * @throws {UsageError} when the head doesn't fit, or a pattern of `train` matches no parameter
  */
-export function createModel(name: ModelName, options: ModelOptions): tf.LayersModel {
+export function createModel(name: ModelName, options: ModelOptions): LayersModel {
   const { numClasses, seed = 0, newHead = false, head } = options;
   if (!Number.isInteger(numClasses) || numClasses < 1) {
     throw new RangeError(`numClasses must be a positive integer, not ${numClasses}`);
@@ -72,7 +77,7 @@ export function createModel(name: ModelName, options: ModelOptions): tf.LayersMo
     );
   }
   const model = buildModel(name, architecture, options);
-  chooseLearning(model, architecture, options);
+  chooseLearning(model, architecture.heads, options);
   const isHead = (layer: string) => isPartOf(layer, architecture.heads);
   const isOwnHead = (layer: string) =>
     head !== undefined && isPartOf(layer, [architecture.heads[0]]);
@@ -97,11 +102,16 @@ function buildModel(
   return tf.model({ name, inputs: input, outputs: auxiliary ? [logits, auxiliary] : logits });
 }
 
-/** Freezes what doesn't learn. */
-function chooseLearning(
+/**
+ * Freezes what doesn't learn, beside what is frozen already.
+ *
+ * @param heads Names of the last layers
+ * @throws {UsageError} when a pattern of `train` matches no parameter
+ */
+export function chooseLearning(
   model: tf.LayersModel,
-  { heads }: Architecture,
-  { featureExtract = false, train, freezeBatchNorm }: ModelOptions,
+  heads: readonly string[],
+  { featureExtract = false, train, freezeBatchNorm }: LearningOptions,
 ): void {
   const names = parametersOf(model).filter(({ buffer }) => !buffer).map(({ name }) => name);
   const [unmatched] = unmatchedPatterns(train ?? [], names);
@@ -116,11 +126,11 @@ function chooseLearning(
     (!featureExtract || isPartOf(name, heads)) && (!tests || tests.some((test) => test(name)));
   const learning = new Set(names.filter(learns));
   for (const parameter of parametersOf(model)) {
-    if (!parameter.buffer) parameter.weight.trainable = learning.has(parameter.name);
+    if (!parameter.buffer) parameter.weight.trainable &&= learning.has(parameter.name);
   }
-  for (const layer of model.layers) {
-    const isFrozen = !layer.weights.some((weight) => weight.trainable);
-    if (layer instanceof BatchNorm) layer.frozen = freezeBatchNorm ?? isFrozen;
+  for (const { layer } of namedLayers(model)) {
+    const isFrozen = !layer.trainable || !layer.weights.some((weight) => weight.trainable);
+    if (isBatchNorm(layer)) layer.frozen = freezeBatchNorm ?? isFrozen;
     if (layer instanceof Dropout) layer.frozen = featureExtract && isStochasticDepth(layer);
   }
 }

@@ -5,8 +5,9 @@
  * @module
  */
 import type { tf } from "../engine/tf.ts";
-import { Dropout } from "./layers.ts";
-import { parametersOf } from "./parameters.ts";
+import { dropsAtRandom } from "./layers.ts";
+import { type NamedLayer, namedLayers } from "./named_layers.ts";
+import { layerParameters } from "./parameters.ts";
 
 /** A network cut in two behind its frozen part. */
 export interface FrozenBody {
@@ -55,29 +56,26 @@ export function findFrozenBody(model: tf.LayersModel): FrozenBody | Obstacle {
   };
 }
 
-/** What each layer does in training that a frozen one doesn't, by the layers' names, in the network's order. */
+/** What each layer does in training that a frozen one doesn't, by the layers' own names, in the network's order. */
 function activities(model: tf.LayersModel): Map<string, string> {
   const found = new Map<string, string>();
-  for (const { name, buffer, trainable } of parametersOf(model)) {
-    if (!trainable) continue;
-    const layer = name.slice(0, name.lastIndexOf("."));
-    if (found.has(layer)) continue;
-    found.set(
-      layer,
-      buffer
-        ? `the BatchNorm layer ${layer} runs in training mode: set model.freezeBatchNorm to true`
-        : `the parameter ${name} learns: set model.featureExtract to true, or leave it out of model.train`,
-    );
-  }
-  for (const layer of model.layers) {
-    if (!(layer instanceof Dropout) || !layer.drops) continue;
-    found.set(
-      layer.name,
-      `the layer ${layer.name} drops at random: set model.stochasticDepth and model.dropout to 0, or ` +
-        "model.featureExtract to true",
-    );
+  for (const named of namedLayers(model)) {
+    const activity = found.has(named.top.name) ? undefined : activityOf(named);
+    if (activity !== undefined) found.set(named.top.name, activity);
   }
   return found;
+}
+
+function activityOf(named: NamedLayer): string | undefined {
+  const active = layerParameters(named).find(({ trainable }) => trainable);
+  if (active) {
+    return active.buffer
+      ? `the BatchNorm layer ${active.layer} runs in training mode: set model.freezeBatchNorm to true`
+      : `the parameter ${active.name} learns: set model.featureExtract to true, or leave it out of model.train`;
+  }
+  if (!dropsAtRandom(named.layer)) return undefined;
+  return `the layer ${named.name} drops at random: set model.stochasticDepth and model.dropout to 0, or ` +
+    "model.featureExtract to true";
 }
 
 /** The first layer in the network's order is the one that stands in the way. */

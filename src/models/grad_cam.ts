@@ -10,6 +10,7 @@ import { isPartOf } from "./heads.ts";
 import { Dropout } from "./layers.ts";
 import { CeilMaxPool } from "./pooling.ts";
 import { ARCHITECTURES } from "./registry.ts";
+import { userModelHeads } from "./user_model.ts";
 
 /** A network cut in two behind its last convolutional features. */
 export interface FeatureMap {
@@ -90,6 +91,8 @@ function onlyMoves(layer: tf.layers.Layer): boolean {
 }
 
 function headsOf(model: tf.LayersModel): readonly string[] {
+  const own = userModelHeads(model);
+  if (own) return own;
   return Object.hasOwn(ARCHITECTURES, model.name)
     ? [ARCHITECTURES[model.name as keyof typeof ARCHITECTURES].heads[0]]
     : [];

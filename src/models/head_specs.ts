@@ -27,12 +27,12 @@ const LAYERS = {
   LogSoftmax: z.strictObject({}),
 };
 
-type Arguments = { [Name in keyof typeof LAYERS]: z.output<(typeof LAYERS)[Name]> };
-
 /** One validated layer of a head: its name and all its arguments. */
-export type HeadLayer = {
-  [Name in keyof Arguments]: { [Key in Name]: Arguments[Name] };
-}[keyof Arguments];
+export type HeadLayer =
+  | { Linear: { inFeatures?: number; outFeatures: number | "classes" } }
+  | { ReLU: Record<string, never> }
+  | { Dropout: { p: number } }
+  | { LogSoftmax: Record<string, never> };
 
 const layerSchema = namedSchema<HeadLayer>("layer", "{ Linear: 500 }", {
   Linear: {

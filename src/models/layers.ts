@@ -10,6 +10,31 @@ import { tf } from "../engine/tf.ts";
 type Call = { training?: boolean };
 type Inputs = tf.Tensor | tf.Tensor[];
 
+/** What a layer does in training beside learning, and may be kept from. */
+interface Freezable {
+  /** Run in eval mode even while training. */
+  frozen?: boolean;
+  /** Whether anything is dropped at random while training. */
+  readonly drops?: boolean;
+}
+
+/** Whether a layer runs in eval mode even while training. */
+export function isFrozenLayer(layer: tf.layers.Layer): boolean {
+  return (layer as Freezable).frozen ?? false;
+}
+
+/** Whether a layer drops at random while training. */
+export function dropsAtRandom(layer: tf.layers.Layer): boolean {
+  return (layer as Freezable).drops ?? false;
+}
+
+/** Whether a layer keeps running statistics: BatchNorm, ours or the stock layer. */
+export function isBatchNorm(
+  layer: tf.layers.Layer,
+): layer is tf.layers.Layer & { frozen: boolean } {
+  return layer.getClassName() === BatchNorm.className;
+}
+
 function one(inputs: Inputs): tf.Tensor {
   return Array.isArray(inputs) ? inputs[0] : inputs;
 }

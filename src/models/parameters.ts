@@ -4,15 +4,18 @@
  * @module
  */
 import { tf } from "../engine/tf.ts";
-import { BatchNorm } from "./layers.ts";
+import { isFrozenLayer } from "./layers.ts";
+import { type NamedLayer, namedLayers } from "./named_layers.ts";
 
-/** Kind of a parameter, which decides its layout. */
-export type ParameterKind = "conv" | "depthwise" | "linear" | "vector";
+/** Kind of a parameter, which decides its layout; `asIs` is TensorFlow.js's own, of layers that PyTorch hasn't. */
+export type ParameterKind = "conv" | "depthwise" | "linear" | "vector" | "asIs";
 
 /** A parameter or buffer of a model. */
 export interface Parameter {
   /** PyTorch's, such as `layer1.0.conv1.weight`. */
   readonly name: string;
+  /** Its layer's name, such as `layer1.0.conv1`. */
+  readonly layer: string;
   readonly variable: tf.Variable;
   /** tfjs's holder of the variable, which says whether it learns. */
   readonly weight: tf.layers.Layer["weights"][0];
@@ -54,7 +57,7 @@ const WEIGHTS: Record<string, Record<string, WeightNames>> = {
 };
 
 /** Position in PyTorch's layout of each axis of tfjs's. */
-const FROM_TORCH: Record<ParameterKind, readonly number[]> = {
+const FROM_TORCH: Record<Exclude<ParameterKind, "asIs">, readonly number[]> = {
   conv: [2, 3, 1, 0], // OIHW → HWIO
   depthwise: [2, 3, 0, 1], // C1HW → HWC1
   linear: [1, 0],
@@ -62,7 +65,7 @@ const FROM_TORCH: Record<ParameterKind, readonly number[]> = {
 };
 
 /** The inverse of {@linkcode FROM_TORCH}. */
-const TO_TORCH: Record<ParameterKind, readonly number[]> = {
+const TO_TORCH: Record<Exclude<ParameterKind, "asIs">, readonly number[]> = {
   conv: [3, 2, 0, 1],
   depthwise: [2, 3, 0, 1],
   linear: [1, 0],
@@ -71,38 +74,62 @@ const TO_TORCH: Record<ParameterKind, readonly number[]> = {
 
 /** Parameters and buffers in an order that depends on the architecture alone. */
 export function parametersOf(model: tf.LayersModel): Parameter[] {
-  return model.layers.flatMap((layer) => layer.weights.map((weight) => parameterOf(layer, weight)));
+  return namedLayers(model).flatMap(layerParameters);
 }
 
-function parameterOf(layer: tf.layers.Layer, weight: tf.layers.Layer["weights"][0]): Parameter {
-  const className = layer.getClassName();
-  // The name ends in the weight's own, and in "_1" and so on when a model was built before.
-  const own = weight.originalName.slice(weight.originalName.lastIndexOf("/") + 1);
-  const names = WEIGHTS[className]?.[own];
-  if (!names) {
-    throw new TypeError(
-      `Weight ${weight.originalName} of a ${className} layer has no PyTorch name`,
-    );
-  }
-  const variable = weight.read() as tf.Variable;
-  const { suffix, kind, buffer = false } = names;
+/** Parameters and buffers of one layer. */
+export function layerParameters({ name: layerName, layer }: NamedLayer): Parameter[] {
+  const known = WEIGHTS[layer.getClassName()];
+  const seen = new Map<string, number>();
+  return layer.weights.map((weight) => {
+    // The name ends in the weight's own, and in "_1" and so on when a model was built before.
+    const own = weight.originalName.slice(weight.originalName.lastIndexOf("/") + 1);
+    const variable = weight.read() as tf.Variable;
+    const { suffix, kind, buffer } = known?.[own] ?? unknownWeight(layer, weight, own, seen);
+    return {
+      name: `${layerName}.${suffix}`,
+      layer: layerName,
+      variable,
+      weight,
+      kind,
+      torchShape: kind === "asIs"
+        ? variable.shape
+        : TO_TORCH[kind].map((axis) => variable.shape[axis]),
+      buffer: buffer ?? false,
+      trainable: buffer ? !isFrozenLayer(layer) : layer.trainable && weight.trainable,
+    };
+  });
+}
+
+/** A weight of a layer that PyTorch has no like of: its name and layout are TensorFlow.js's. */
+function unknownWeight(
+  layer: tf.layers.Layer,
+  weight: Parameter["weight"],
+  own: string,
+  seen: Map<string, number>,
+): WeightNames {
+  const count = (seen.get(own) ?? 0) + 1;
+  seen.set(own, count);
+  // Which weights never learn is known only inside of the class: `trainable` says what learns at present.
+  const fixed = Reflect.get(layer, "_nonTrainableWeights") as unknown[] | undefined;
   return {
-    name: `${layer.name}.${suffix}`,
-    variable,
-    weight,
-    kind,
-    torchShape: TO_TORCH[kind].map((axis) => variable.shape[axis]),
-    buffer,
-    trainable: buffer ? !(layer instanceof BatchNorm && layer.frozen) : weight.trainable,
+    suffix: count === 1 ? own : `${own}_${count}`,
+    kind: "asIs",
+    buffer: fixed?.includes(weight) ?? false,
   };
 }
 
 /** Turns values in PyTorch's layout into tfjs's. */
 export function fromTorch(values: tf.Tensor, kind: ParameterKind): tf.Tensor {
-  return kind === "vector" ? tf.clone(values) : tf.transpose(values, [...FROM_TORCH[kind]]);
+  return isSame(kind) ? tf.clone(values) : tf.transpose(values, [...FROM_TORCH[kind]]);
 }
 
 /** Turns values in tfjs's layout into PyTorch's. */
 export function toTorch(values: tf.Tensor, kind: ParameterKind): tf.Tensor {
-  return kind === "vector" ? tf.clone(values) : tf.transpose(values, [...TO_TORCH[kind]]);
+  return isSame(kind) ? tf.clone(values) : tf.transpose(values, [...TO_TORCH[kind]]);
+}
+
+/** Whether both layouts are one. */
+function isSame(kind: ParameterKind): kind is "vector" | "asIs" {
+  return kind === "vector" || kind === "asIs";
 }

@@ -7,6 +7,7 @@
  * @module
  */
 import { z } from "zod";
+import { moduleSchema } from "../base/user_module.ts";
 import { softmaxCrossEntropy } from "../engine/native_ops.ts";
 import { tf } from "../engine/tf.ts";
 
@@ -14,6 +15,8 @@ import { tf } from "../engine/tf.ts";
 export const lossShape = {
   /** `crossEntropy` on logits; `nll` on log-probabilities, for a head that ends in LogSoftmax. */
   loss: z.enum(["crossEntropy", "nll"]).default("crossEntropy"),
+  /** A module of your own that exports `lossPerSample`, instead of `loss` (docs/library.md). */
+  lossModule: moduleSchema.optional(),
   /** Share of the target that is spread evenly over all classes (Szegedy et al. 2015, arXiv:1512.00567). */
   labelSmoothing: z.number().min(0).lt(1, "give a share below 1").default(0),
   /** Weight of each class: by name, in the order of the classes, or `balanced`: the rarer, the heavier. */
@@ -26,6 +29,17 @@ export const lossShape = {
 
 /** Which loss. */
 export type LossName = z.output<(typeof lossShape)["loss"]>;
+
+/**
+ * A loss of the user's own.
+ *
+ * @returns float32 [n]
+ */
+export type LossFunction = (
+  logits: tf.Tensor2D,
+  labels: tf.Tensor1D,
+  distributions: tf.Tensor2D,
+) => tf.Tensor1D;
 
 /** Settings of the targets. */
 export interface TargetOptions {
@@ -107,14 +121,17 @@ export function balancedWeights(counts: readonly number[]): number[] {
  * @param outputs float32 [n, classes]: logits, or log-probabilities for `nll`
  * @param distributions float32 [n, classes]
  * @param scales float32 [n]
+ * @param labels int32 [n]: needed by a loss of the user's own
  * @returns float32 [n]
  */
 export function lossPerSample(
-  loss: LossName,
+  loss: LossName | LossFunction,
   outputs: tf.Tensor2D,
   distributions: tf.Tensor2D,
   scales: tf.Tensor1D,
+  labels?: tf.Tensor1D,
 ): tf.Tensor1D {
+  if (typeof loss === "function") return tf.mul(loss(outputs, labels!, distributions), scales);
   const crossEntropy = loss === "nll"
     ? tf.neg(tf.sum(tf.mul(outputs, distributions), 1)) as tf.Tensor1D
     : softmaxCrossEntropy(outputs, distributions);

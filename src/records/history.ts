@@ -15,6 +15,9 @@ export const HISTORY_FILE = "history.json";
 const measured = z.number().nullable().transform((value) => value ?? NaN);
 const count = z.int().nonnegative();
 
+/** Metrics of the user's own by name. */
+const metrics = z.record(z.string(), measured).optional();
+
 /** One epoch of a history, as it is written. */
 export const epochSchema = z.object({
   /** Counted from 1. */
@@ -24,6 +27,8 @@ export const epochSchema = z.object({
   train: z.object({ loss: measured, accuracy: measured }),
   /** Means over the whole validation set after the epoch, and its number of samples. */
   validation: z.object({ loss: measured, accuracy: measured, count }),
+  /** Metrics of the user's own over the validation set, by name. */
+  metrics,
   /** Wall time of training and validation together. */
   seconds: z.number().nonnegative(),
   /** Training images over the seconds of training, all workers together. */
@@ -46,7 +51,12 @@ const lossPointSchema = z.object({
   loss: measured,
 });
 
-const validationPointSchema = z.object({ ...pointShape, loss: measured, accuracy: measured });
+const validationPointSchema = z.object({
+  ...pointShape,
+  loss: measured,
+  accuracy: measured,
+  metrics,
+});
 
 const historySchema = z.object({
   /** The resolved config of the run. */
@@ -68,19 +78,79 @@ const historySchema = z.object({
     confusionMatrix: z.array(z.array(count)).optional(),
   }),
   workers: z.int().positive(),
+  /** Where and why training ended before its last epoch, when it did by early stopping or at a program's word. */
+  stopped: z.object({ epoch: count, step: count, reason: z.string() }).optional(),
 });
 
 /** What one epoch brought. */
-export type EpochRecord = z.output<typeof epochSchema>;
+export interface EpochRecord {
+  /** Counted from 1. */
+  epoch: number;
+  /** Of the epoch's last step. */
+  learningRate: number;
+  /** Means over the epoch's samples, taken while the parameters moved; accuracy in 0 … 1. */
+  train: { loss: number; accuracy: number };
+  /** Means over the whole validation set after the epoch, and its number of samples. */
+  validation: { loss: number; accuracy: number; count: number };
+  /** Metrics of the user's own over the validation set, by name. */
+  metrics?: Record<string, number>;
+  /** Wall time of training and validation together. */
+  seconds: number;
+  /** Training images over the seconds of training, all workers together. */
+  imagesPerSecond: number;
+}
 
 /** A point of the training loss. */
-export type LossPoint = z.output<typeof lossPointSchema>;
+export interface LossPoint {
+  /** Training pictures that were seen up to here, over all epochs. */
+  examples: number;
+  /** Counted from 1. */
+  epoch: number;
+  /** Steps of the epoch that are done. */
+  step: number;
+  /** Mean over the samples since the point before. */
+  loss: number;
+}
 
 /** A validation. */
-export type ValidationPoint = z.output<typeof validationPointSchema>;
+export interface ValidationPoint extends LossPoint {
+  /** Share of the samples whose class has the highest logit, 0 … 1. */
+  accuracy: number;
+  /** Metrics of the user's own, by name. */
+  metrics?: Record<string, number>;
+}
+
+/** What the best epoch so far brought. */
+export interface BestEpoch {
+  /** 0 while none is finished. */
+  epoch: number;
+  /** Of its validation, 0 … 1. */
+  accuracy: number;
+  /** Class names in the order of the labels. */
+  classes?: string[];
+  /** Accuracy and number of samples of each class. */
+  perClassAccuracy?: { class: string; accuracy: number; count: number }[];
+  /** Samples by true class (row) and predicted class (column). */
+  confusionMatrix?: number[][];
+}
 
 /** What a run brought so far. */
-export type History = z.output<typeof historySchema>;
+export interface History {
+  /** The resolved config of the run. */
+  config: Record<string, unknown>;
+  /** Epoch by epoch. */
+  epochs: EpochRecord[];
+  /** The training loss, point by point. */
+  losses: LossPoint[];
+  /** All validations: before the first step, within epochs and after each. */
+  validations: ValidationPoint[];
+  /** The best epoch, by `checkpoint.monitor`. */
+  best: BestEpoch;
+  /** Worker processes. */
+  workers: number;
+  /** Where and why training ended before its last epoch, when it did. */
+  stopped?: { epoch: number; step: number; reason: string };
+}
 
 const CSV_HEADER = [
   "epoch",
@@ -108,6 +178,7 @@ export async function writeHistory(folder: string, history: History): Promise<vo
 
 /** The epochs as comma-separated lines under one header line, for spreadsheets and pandas. */
 export function historyAsCsv(history: History): string {
+  const names = Object.keys(history.epochs[0]?.metrics ?? {});
   const rows = history.epochs.map((record) => [
     record.epoch,
     record.learningRate,
@@ -118,8 +189,10 @@ export function historyAsCsv(history: History): string {
     record.validation.count,
     record.seconds,
     record.imagesPerSecond,
+    ...names.map((name) => record.metrics?.[name] ?? NaN),
   ]);
-  return [CSV_HEADER, ...rows].map((row) => row.join(",") + "\n").join("");
+  const header = [...CSV_HEADER, ...names.map((name) => `validation_${name}`)];
+  return [header, ...rows].map((row) => row.join(",") + "\n").join("");
 }
 
 /** Losses against pictures seen, those of training and of validation, as comma-separated lines under a header. */

@@ -78,12 +78,71 @@ const pointSchema = z.object({
   gpus: z.array(gpuSchema).optional(),
 });
 
-/** A line of `metrics.jsonl`. */
-export type MetricsPoint = z.output<typeof pointSchema>;
-/** One rank's part of it. */
-export type RankMetrics = z.output<typeof rankSchema>;
+/** One rank's part of a {@linkcode MetricsPoint}. */
+export interface RankMetrics {
+  /** Counted from 0. */
+  rank: number;
+  /** Samples that it trained on since the point before. */
+  samples: number;
+  /** Of this rank. */
+  imagesPerSecond: number;
+  /** Milliseconds of its step, means since the point before; `exchange` includes waiting for slower ranks. */
+  ms: { data: number; forwardBackward: number; exchange: number; update: number };
+  /** Memory of its process, as of its last sign of life. */
+  residentBytes?: number;
+}
+
 /** What a GPU does. */
-export type GpuUse = z.output<typeof gpuSchema>;
+export interface GpuUse {
+  /** As the driver counts. */
+  index: number;
+  /** As the driver calls it. */
+  name: string;
+  /** Share of the time that it worked, 0 … 1. */
+  utilization?: number;
+  /** Of all processes. */
+  memoryUsedBytes?: number;
+  /** What there is. */
+  memoryTotalBytes?: number;
+  /** Degrees Celsius. */
+  temperature?: number;
+}
+
+/** A line of `metrics.jsonl`. */
+export interface MetricsPoint {
+  /** ISO 8601, UTC. */
+  time: string;
+  /** Counted from 1. */
+  epoch: number;
+  /** Steps of the epoch that are done. */
+  step: number;
+  /** Training pictures that were seen up to here, over all epochs. */
+  examples: number;
+  /** Mean over the samples since the point before. */
+  loss: number;
+  /** Mean over the samples since the point before. */
+  accuracy: number;
+  /** Of the last step. */
+  learningRate: number;
+  /** Since the point before, all workers together. */
+  imagesPerSecond: number;
+  /**
+   * Milliseconds of a step's parts, means over steps and ranks since the point before; they add up to `total`.
+   * `exchange` is the all-reduce itself, `idle` the waiting for slower ranks.
+   */
+  ms: {
+    data: number;
+    forwardBackward: number;
+    exchange: number;
+    idle: number;
+    update: number;
+    total: number;
+  };
+  /** Rank by rank. */
+  ranks: RankMetrics[];
+  /** The machine's GPUs, where it has any. */
+  gpus?: GpuUse[];
+}
 
 /** A GPU's use; for other files that tell of it. */
 export const gpuUseSchema = gpuSchema;

@@ -9,8 +9,9 @@ import Papa from "papaparse";
 import { z } from "zod";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { writeFileAtomically } from "../base/paths.ts";
-import { configSchema } from "../config/schema.ts";
-import { epochSchema } from "../records/history.ts";
+import type { ConfigInput } from "../config/input.ts";
+import { type Config, configSchema } from "../config/schema.ts";
+import { type EpochRecord, epochSchema } from "../records/history.ts";
 import { type Spread, spreadOf } from "./spread.ts";
 
 /** Name of the result in a comparison's folder. */
@@ -50,13 +51,44 @@ const comparisonSchema = z.object({
 });
 
 /** One training of a comparison. */
-export type ComparedRun = z.output<typeof runSchema>;
+export interface ComparedRun {
+  /** Its config's seed. */
+  seed: number;
+  /** The run's folder, below the comparison's. */
+  folder: string;
+  /** How far it is. */
+  status: "waiting" | "running" | "interrupted" | "failed" | "finished";
+  /** What went wrong. */
+  message?: string;
+  /** As in the run's own `history.json`. */
+  epochs: EpochRecord[];
+}
 
 /** One side of a comparison, with its runs. */
-export type ComparedVariant = z.output<typeof variantSchema>;
+export interface ComparedVariant<ItsConfig = ConfigInput> {
+  /** Names its folders. */
+  id: string;
+  /** For people. */
+  label: string;
+  /** Resolved; its seed is the first run's. */
+  config: ItsConfig;
+  /** Values of the keys in which the variants differ. */
+  differences: Record<string, unknown>;
+  /** One for each seed. */
+  runs: ComparedRun[];
+}
 
 /** A comparison as it stands. */
-export type Comparison = z.output<typeof comparisonSchema>;
+export interface Comparison<ItsConfig = ConfigInput> {
+  /** Of the format. */
+  comparisonVersion: 1;
+  /** Part of the folder's name. */
+  name: string;
+  /** ISO 8601, UTC. */
+  created: string;
+  /** What is compared. */
+  variants: ComparedVariant<ItsConfig>[];
+}
 
 /** What one run brought so far. */
 export interface RunSummary {
@@ -166,7 +198,7 @@ export function comparisonAsCsv({ variants }: Comparison): string {
  *
  * @throws {UsageError} when the file is missing, is not JSON, or is not a comparison
  */
-export async function readComparison(folder: string): Promise<Comparison> {
+export async function readComparison(folder: string): Promise<Comparison<Config>> {
   const path = join(folder, COMPARISON_FILE);
   let tree: unknown;
   try {

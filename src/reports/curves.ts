@@ -5,10 +5,13 @@
  */
 import type { TopLevelSpec } from "vega-lite";
 import type { EpochRecord, History } from "../records/history.ts";
+import { metricsPanels } from "./metrics_panel.ts";
 import { COLOURS, PLOT_CONFIG, specAsSvg, writePlot } from "./plot.ts";
 
 /** Size of one panel's plot area, in pixels of the SVG. */
 const PANEL = { width: 480, height: 320 };
+/** Between two panels. */
+const SPACING = 40;
 /** Most labels on the epoch axis. */
 const MOST_TICKS = 10;
 /** Above this many epochs, single points would only be clutter. */
@@ -54,9 +57,21 @@ export function curvesSpec(history: History): TopLevelSpec {
       subtitlePadding: 6,
       subtitleColor: COLOURS.quiet,
     },
-    hconcat: [panel("loss", epochs, best.epoch), panel("accuracy", epochs, best.epoch)],
-    spacing: 40,
+    ...panels(epochs, best.epoch),
+    spacing: SPACING,
     config: PLOT_CONFIG,
+  };
+}
+
+/** The panels beside each other; those of loss and accuracy share their colours, the metrics have their own. */
+function panels(epochs: EpochRecord[], bestEpoch: number) {
+  const both = [panel("loss", epochs, bestEpoch), panel("accuracy", epochs, bestEpoch)];
+  const own = metricsPanels(epochs, PANEL, epochAxis(epochs), epochs.length <= MOST_POINTS);
+  if (own.length === 0) return { hconcat: both };
+  const apart = { color: "independent" as const, strokeDash: "independent" as const };
+  return {
+    hconcat: [{ hconcat: both, spacing: SPACING }, ...own],
+    resolve: { scale: apart, legend: apart },
   };
 }
 
@@ -70,13 +85,7 @@ function panel(measure: Measure, epochs: EpochRecord[], bestEpoch: number) {
     })
   );
   const best = rows.filter(({ epoch, part }) => epoch === bestEpoch && part === "validation");
-  const x = {
-    field: "epoch",
-    type: "quantitative" as const,
-    title: "epoch",
-    scale: { domain: epochDomain(epochs.length), nice: false, padding: 14 },
-    axis: { values: epochTicks(epochs.length), format: "d", grid: false },
-  };
+  const x = epochAxis(epochs);
   const y = {
     field: "value",
     type: "quantitative" as const,
@@ -109,6 +118,17 @@ function panel(measure: Measure, epochs: EpochRecord[], bestEpoch: number) {
       },
       ...bestMark(measure, best, epochs.length, x, y),
     ],
+  };
+}
+
+/** The axis of epochs. */
+function epochAxis({ length }: EpochRecord[]) {
+  return {
+    field: "epoch",
+    type: "quantitative" as const,
+    title: "epoch",
+    scale: { domain: epochDomain(length), nice: false, padding: 14 },
+    axis: { values: epochTicks(length), format: "d", grid: false },
   };
 }
 

@@ -80,6 +80,9 @@ export function epochLine(
     `train loss ${formatLoss(train.loss)} acc ${accuracy(train.accuracy)}`,
     `val loss ${formatLoss(validation.loss)} acc ${accuracy(validation.accuracy)}`,
   ];
+  const own = Object.entries(record.metrics ?? {}).map(([name, value]) =>
+    `${name} ${formatLoss(value)}`
+  );
   const short = [
     head,
     `train ${formatLoss(train.loss)} / ${accuracy(train.accuracy)}`,
@@ -88,6 +91,7 @@ export function epochLine(
   const time = formatDuration(record.seconds);
   const end = best ? ["best"] : [];
   const forms = [
+    [...long, ...own, formatRate(record.imagesPerSecond), time, ...end],
     [...long, formatRate(record.imagesPerSecond), time, ...end],
     [...long, time, ...end],
     [...long, ...end],

@@ -11,6 +11,7 @@ export interface TerminalStream {
   readonly isTerminal: boolean;
   /** Characters per line, asked anew at each drawing since windows are resized. */
   readonly columns: number;
+  /** Writes all of it. */
   write(text: string): void;
 }
 

@@ -5,9 +5,15 @@
  */
 import { UsageError } from "../base/errors.ts";
 import { type Config, featureCacheBytes } from "../config/schema.ts";
+import { outputSize } from "../data/transform_specs.ts";
+import type { tf } from "../engine/tf.ts";
+import { importMetrics } from "../metrics/user_metrics.ts";
+import { USER_MODEL } from "../models/config.ts";
 import { type ArchitectureOptions, createModel } from "../models/create_model.ts";
 import { findFrozenBody } from "../models/frozen_body.ts";
+import { createUserModel } from "../models/user_model.ts";
 import { optimizerConfig } from "../optim/config.ts";
+import { importLoss } from "../optim/user_loss.ts";
 import { Replica } from "./replica.ts";
 
 /** What of a run's data the model and its loss depend on. */
@@ -20,27 +26,24 @@ export interface DataFacts {
 /**
  * Builds the model with its seeded initial weights, and its optimizer state.
  *
- * @throws {UsageError} when the head doesn't fit the classes, a pattern matches no parameter, or features are to
- * be kept but change
+ * @throws {UsageError} when the head doesn't fit the classes, a pattern matches no parameter, features are to be
+ * kept but change, or a module of the user's own isn't what it should be
  */
-export function buildReplica(config: Config, { numClasses, classWeights }: DataFacts): Replica {
-  const { model, train, engine, seed } = config;
-  const network = createModel(model.name, {
-    ...architectureOf(config),
-    numClasses,
-    seed,
-    newHead: model.weights !== "none",
-    featureExtract: model.featureExtract,
-    ...(model.train ? { train: model.train } : {}),
-    ...(model.freezeBatchNorm === undefined ? {} : { freezeBatchNorm: model.freezeBatchNorm }),
-  });
+export async function buildReplica(
+  config: Config,
+  { numClasses, classWeights }: DataFacts,
+): Promise<Replica> {
+  const { train, validate, engine } = config;
+  const loss = train.lossModule ? await importLoss(train.lossModule) : train.loss;
+  const metrics = validate.metricsModule ? await importMetrics(validate.metricsModule) : [];
+  const network = await buildModel(config, numClasses);
   const frozen = featureCacheBytes(config) > 0 && findFrozenBody(network);
   if (frozen && "obstacle" in frozen) {
     throw new UsageError(
       `train.featureCache needs a frozen body, but ${frozen.obstacle}; or remove train.featureCache`,
     );
   }
-  const { lr, groups, clipGradNorm, clipGradValue, loss, labelSmoothing, ema } = train;
+  const { lr, groups, clipGradNorm, clipGradValue, labelSmoothing, ema } = train;
   return new Replica(network, {
     optimizer: {
       settings: optimizerConfig(train),
@@ -50,11 +53,40 @@ export function buildReplica(config: Config, { numClasses, classWeights }: DataF
       ...(clipGradValue === undefined ? {} : { clipGradValue }),
     },
     loss: { loss, labelSmoothing, ...(classWeights ? { classWeights } : {}) },
+    metrics,
     accumulationSteps: train.accumulationSteps,
     ...(ema ? { ema } : {}),
     capture: engine.capture,
     call: { precision: engine.precision, xla: engine.xla },
   });
+}
+
+/** The network: a named architecture, or what a module of the user's own makes. */
+async function buildModel(config: Config, numClasses: number): Promise<tf.LayersModel> {
+  const { model: { name, module, weights, featureExtract, train, freezeBatchNorm }, seed } = config;
+  const learning = {
+    featureExtract,
+    ...(train ? { train } : {}),
+    ...(freezeBatchNorm === undefined ? {} : { freezeBatchNorm }),
+  };
+  if (module) {
+    const inputSize = inputSizeOf(config);
+    return await createUserModel(module, { numClasses, inputSize, seed, ...learning });
+  }
+  if (name === USER_MODEL) throw new TypeError("model.name is custom without model.module");
+  return createModel(name, {
+    ...architectureOf(config),
+    numClasses,
+    seed,
+    newHead: weights !== "none",
+    ...learning,
+  });
+}
+
+/** Height and width of the pictures; `null` where those of training and validation differ. */
+export function inputSizeOf({ data }: Config): [height: number | null, width: number | null] {
+  const [train, val] = [outputSize(data.train)!, outputSize(data.val)!];
+  return [train[0] === val[0] ? train[0] : null, train[1] === val[1] ? train[1] : null];
 }
 
 /** What of the network's shape the config leaves free, as a checkpoint keeps it. */

@@ -12,6 +12,7 @@ import { z } from "zod";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists, writeFileAtomically } from "../base/paths.ts";
 import { architectureShape } from "../models/config.ts";
+import type { HeadLayer } from "../models/head_specs.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { decodeSafetensors, encodeSafetensors, type NamedTensors } from "../weights/safetensors.ts";
 
@@ -28,7 +29,16 @@ const checkpointSchema = z.strictObject({
   checkpointVersion: z.literal(CHECKPOINT_VERSION),
   lockstep: z.string(),
   /** Architecture, and what is needed to build it again. */
-  model: z.strictObject({ name: z.string(), numClasses: z.int(), ...architectureShape }),
+  model: z.strictObject({
+    name: z.string(),
+    numClasses: z.int(),
+    ...architectureShape,
+    /** Of a network of the user's own: URL and SHA-256 of the module that makes it. */
+    module: z.string().optional(),
+    moduleSha256: z.string().optional(),
+    /** Height and width that such a module was told. */
+    inputSize: z.tuple([z.int().nullable(), z.int().nullable()]).optional(),
+  }),
   classes: z.array(z.string()),
   /** Epoch that the state stands in, counted from 1. */
   epoch: z.int().nonnegative(),
@@ -46,12 +56,77 @@ const checkpointSchema = z.strictObject({
   accuracy: z.number().optional(),
   /** Identity of the data that it was trained on. */
   fingerprint: z.string(),
+  /** SHA-256 of each module of the user's own, by the config key that names it. */
+  modules: z.record(z.string(), z.string()).optional(),
   /** SHA-256 of each file of tensors, in hexadecimal. */
   sha256: z.record(z.string(), z.string()),
 });
 
+/** The network of a checkpoint: what is needed to build it again. */
+export interface CheckpointModel {
+  /** An architecture, or `custom`. */
+  name: string;
+  /** Units of the last layer. */
+  numClasses: number;
+  /** Layers in the place of the architecture's last one. */
+  head?: HeadLayer[];
+  /** Share that the architecture's own Dropout layers drop. */
+  dropout?: number;
+  /** Greatest probability of skipping a block. */
+  stochasticDepth?: number;
+  /** Whether it takes pictures normalized for ImageNet to Inception's range. */
+  transformInput?: boolean;
+  /** URL of the module that makes a network of the user's own. */
+  module?: string;
+  /** SHA-256 of that module. */
+  moduleSha256?: string;
+  /** Height and width that it was told; `null` where those of training and validation differ. */
+  inputSize?: [height: number | null, width: number | null];
+}
+
+/** Sums over the samples of an epoch so far. */
+export interface TrainTotals {
+  /** Each sample's loss times its weight. */
+  lossSum: number;
+  /** What the sum is divided by for the mean loss. */
+  weight: number;
+  /** Samples whose highest logit was their label's. */
+  correct: number;
+  /** Samples. */
+  count: number;
+}
+
 /** The description of a checkpoint (`checkpoint.json`). */
-export type CheckpointInfo = z.output<typeof checkpointSchema>;
+export interface CheckpointInfo {
+  /** Of the format. */
+  checkpointVersion: 2;
+  /** Version of the program that wrote it. */
+  lockstep: string;
+  /** What is needed to build the network again. */
+  model: CheckpointModel;
+  /** Names in the order of the outputs. */
+  classes: string[];
+  /** Epoch that the state stands in, counted from 1. */
+  epoch: number;
+  /** Steps of that epoch that are done. */
+  step: number;
+  /** Samples per step over all workers: what a step number means. */
+  globalBatch: number;
+  /** Optimizer steps of the whole run. */
+  optimizerSteps: number;
+  /** Training totals of the epoch so far. */
+  train: TrainTotals;
+  /** Seconds that the epoch has taken so far. */
+  seconds: number;
+  /** Validation accuracy of this state, where it is known. */
+  accuracy?: number;
+  /** Identity of the data that it was trained on. */
+  fingerprint: string;
+  /** SHA-256 of each module of the user's own, by the config key that names it. */
+  modules?: Record<string, string>;
+  /** SHA-256 of each file of tensors, in hexadecimal. */
+  sha256: Record<string, string>;
+}
 
 /** What the writer knows of a checkpoint; versions and hashes are added. */
 export type CheckpointFacts = Omit<CheckpointInfo, "checkpointVersion" | "lockstep" | "sha256">;
@@ -131,7 +206,7 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
   try {
     const json = JSON.parse(await Deno.readTextFile(join(path, INFO_FILE)));
     refuseOtherVersion(json);
-    const info = checkpointSchema.parse(json);
+    const info: CheckpointInfo = checkpointSchema.parse(json);
     const read = async (file: string) => {
       const bytes = await Deno.readFile(join(path, file));
       if (await sha256Of(bytes) !== info.sha256[file]) {
@@ -176,7 +251,25 @@ function refuseOtherVersion(
 /** Removes what a crash may have left in a checkpoints folder: folders that no link names. */
 export async function cleanCheckpoints(folder: string): Promise<void> {
   if (!await exists(folder)) return;
-  for (const name of ["best", "last"]) await removeUnlinked(folder, name);
+  const names = (await Array.fromAsync(Deno.readDir(folder)))
+    .filter(({ name }) => name.includes("@")).map(({ name }) => name.slice(0, name.indexOf("@")));
+  for (const name of new Set(names)) await removeUnlinked(folder, name);
+}
+
+/** Removes the checkpoints `<name>-<number>` with the lowest numbers, so that `keep` of them stay. */
+export async function pruneCheckpoints(folder: string, name: string, keep: number): Promise<void> {
+  const numbers = (await Array.fromAsync(Deno.readDir(folder)))
+    .flatMap((entry) => {
+      const number = entry.name.startsWith(`${name}-`) && entry.isSymlink
+        ? /^\d+$/.exec(entry.name.slice(name.length + 1))?.[0]
+        : undefined;
+      return number === undefined ? [] : [Number(number)];
+    })
+    .sort((a, b) => b - a);
+  for (const number of numbers.slice(keep)) {
+    await Deno.remove(join(folder, `${name}-${number}`));
+    await removeUnlinked(folder, `${name}-${number}`);
+  }
 }
 
 async function removeUnlinked(folder: string, name: string): Promise<void> {

@@ -6,6 +6,8 @@
 import { z } from "zod";
 
 const count = z.int().nonnegative();
+/** A number that left the numbers is `null`. */
+const measured = z.number().nullable().transform((value) => value ?? NaN);
 const skippedSchema = z.array(z.object({ index: count, path: z.string(), reason: z.string() }));
 
 /** Arguments of the command `trainEpoch`. */
@@ -32,6 +34,13 @@ export const shardScoresSchema = z.strictObject({
   count,
   /** Classes per sample that are put in order. */
   width: count,
+  /** Metrics of the user's own; none where the worker has scored nothing. */
+  metrics: z.array(z.strictObject({
+    /** Whether the payload has a value for each sample. */
+    valued: z.boolean(),
+    sum: measured,
+    count: measured,
+  })),
   /** What the worker keeps of the features so far, when it does. */
   features: z.strictObject({ train: count, val: count, bytes: count }).optional(),
   skipped: skippedSchema,

@@ -4,7 +4,7 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
-import type { tf } from "../engine/tf.ts";
+import type { LayersModel } from "../engine/tf.ts";
 import { Loader } from "../data/loader.ts";
 import { scanPictures } from "../data/scan_pictures.ts";
 import { type TransformInput, transformsSchema } from "../data/transform_specs.ts";
@@ -85,7 +85,7 @@ const IMAGENET: readonly TransformInput[] = [
  * ```
  */
 export async function evaluate(
-  model: tf.LayersModel,
+  model: LayersModel,
   root: string,
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {

@@ -11,6 +11,7 @@ import { Loader } from "../data/loader.ts";
 import type { SharedPictures } from "../data/shared_pictures.ts";
 import type { PictureSet } from "../data/picture_set.ts";
 import { chooseSplit, scanClassFolders } from "../data/class_folders.ts";
+import { scanModule } from "../data/scan_module.ts";
 import { scanPictures } from "../data/scan_pictures.ts";
 import { TransformPipeline } from "../data/transforms.ts";
 import { benchmarkJobSchema } from "./bench_commands.ts";
@@ -30,11 +31,13 @@ export type EvaluationPictures = z.output<typeof evaluationSchema>;
 
 const jobSchema = z.strictObject({
   config: configSchema,
-  /** Folder of the pictures. */
+  /** Folder of the pictures, or URL of the module that makes them. */
   root: z.string(),
   /** Fingerprint of the pictures as the coordinator found them. */
   fingerprint: z.string(),
   numClasses: z.int().positive(),
+  /** SHA-256 of each module of the user's own, by the config key that names it. */
+  modules: z.record(z.string(), z.string()).optional(),
   /** Weight of each class in the loss; 1 unless given. */
   classWeights: z.array(z.number().positive()).optional(),
   /** Let TensorFlow write its notices. */
@@ -69,18 +72,34 @@ export function validationBatchSize(config: Config): number {
   return VALIDATION_FACTOR * globalBatchSize(config);
 }
 
-/** Finds a run's pictures. */
-export function scanData(root: string, { data, seed }: Config): Promise<PictureSet> {
-  const { format, trainFolder, valFolder, valFraction, maxPixels } = data;
+/**
+ * Finds a run's pictures.
+ *
+ * @param onThrown Called with what a data module's code throws while it makes a sample
+ */
+export function scanData(
+  root: string,
+  { data, seed }: Config,
+  onThrown?: (thrown: unknown) => void,
+): Promise<PictureSet> {
+  const { module, format, trainFolder, valFolder, valFraction, maxPixels } = data;
+  if (module) return scanModule(module, { seed, maxPixels, onThrown });
   return scanPictures(root, { format, trainFolder, valFolder, valFraction, maxPixels, seed });
 }
 
-/** Finds a job's pictures: those of its run, or those to evaluate in the place of the validation pictures. */
-export async function scanJob({ root, config, evaluation }: Job): Promise<PictureSet> {
-  if (!evaluation) return await scanData(root, config);
+/**
+ * Finds a job's pictures: those of its run, or those to evaluate in the place of the validation pictures.
+ *
+ * @param onThrown Called with what a data module's code throws while it makes a sample
+ */
+export async function scanJob(
+  { root, config, evaluation }: Job,
+  onThrown?: (thrown: unknown) => void,
+): Promise<PictureSet> {
+  if (!evaluation) return await scanData(root, config, onThrown);
   const { folder, ...wanted } = evaluation;
   return folder === undefined
-    ? chooseSplit(await scanData(root, config), wanted)
+    ? chooseSplit(await scanData(root, config, onThrown), wanted)
     : await scanClassFolders(root, folder, wanted.classes, config.data.maxPixels);
 }
 

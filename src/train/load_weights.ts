@@ -4,11 +4,12 @@
  * @module
  */
 import { bytesIn } from "../base/float_range.ts";
-import { tf } from "../engine/tf.ts";
+import { type LayersModel, tf } from "../engine/tf.ts";
 import { readInto, tensorFrom } from "../engine/transfer.ts";
 import type { ModelName } from "../models/config.ts";
 import { fromTorch, type Parameter } from "../models/parameters.ts";
 import { ARCHITECTURES } from "../models/registry.ts";
+import { userModelHeads } from "../models/user_model.ts";
 import { type LoadReport, loadStateDict, readTorch } from "../models/state_dict.ts";
 import { type NamedTensors, toFloat32, type TorchTensor } from "../weights/torch_tensor.ts";
 import { readWeights } from "../weights/weights_file.ts";
@@ -24,12 +25,12 @@ export interface LoadWeightsOptions {
  * Sets a model's parameters and buffers from a `.pth` (zip or legacy format) or `.safetensors` file with
  * torchvision's names. Nothing is changed when the file doesn't fit.
  *
- * @param model Made by `createModel`
+ * @param model Made by `createModel`, or of a checkpoint
  * @throws {UsageError} when the file can't be read, holds anything but tensors and plain containers, or is of
  * another architecture or number of classes
  */
 export async function loadTorchWeights(
-  model: tf.LayersModel,
+  model: LayersModel,
   path: string,
   { replaceHead = false }: LoadWeightsOptions = {},
 ): Promise<LoadReport> {
@@ -48,7 +49,7 @@ export function setState(
   source: string,
   replaceHead = false,
 ): LoadReport {
-  const { heads, renameState = (name: string) => name } = ARCHITECTURES[model.name as ModelName];
+  const { heads, renameState } = originOf(model);
   const state = new Map(
     [...tensors].map(([name, tensor]) => [
       renameState(name),
@@ -56,6 +57,17 @@ export function setState(
     ]),
   );
   return loadStateDict(model, state, { source, heads, replaceHead });
+}
+
+/** The last layers of a model, and how names in files are made its own. */
+function originOf(
+  model: tf.LayersModel,
+): { heads: readonly string[]; renameState: (name: string) => string } {
+  const same = (name: string) => name;
+  const own = userModelHeads(model);
+  if (own) return { heads: own, renameState: same };
+  const { heads, renameState = same } = ARCHITECTURES[model.name as ModelName];
+  return { heads, renameState };
 }
 
 /** A model's parameters and buffers (float32) under PyTorch's names and in PyTorch's layout. */

@@ -105,7 +105,7 @@ export async function* predict(
 ): AsyncGenerator<PicturePrediction, void, undefined> {
   const isRun = await exists(join(source, "config.yaml"));
   const found = await findTrainedModel(isRun ? { run: source } : { checkpoint: source });
-  const model = buildTrainedModel(found);
+  const model = await buildTrainedModel(found);
   try {
     const inputs = await findInputs(pictures);
     for (const { name, reason } of inputs.problems) yield { path: name, error: reason };

@@ -12,7 +12,14 @@ import { readInto } from "../engine/transfer.ts";
 import { findFrozenBody } from "../models/frozen_body.ts";
 import { applyModel, classesOf } from "../models/heads.ts";
 import type { EmaConfig } from "../optim/config.ts";
-import { type LossName, lossPerSample, makeTargets, type Targets } from "../optim/loss.ts";
+import type { Metric } from "../metrics/user_metrics.ts";
+import {
+  type LossFunction,
+  type LossName,
+  lossPerSample,
+  makeTargets,
+  type Targets,
+} from "../optim/loss.ts";
 import type { OptimizerOptions } from "../optim/optimizer.ts";
 import type { FeatureCache } from "./feature_cache.ts";
 import { Features } from "./features.ts";
@@ -45,7 +52,7 @@ export interface ReplicaCall {
 
 /** What is minimized. */
 export interface LossOptions {
-  readonly loss: LossName;
+  readonly loss: LossName | LossFunction;
   readonly labelSmoothing: number;
   /** Weight of each class; 1 unless given. */
   readonly classWeights?: readonly number[];
@@ -56,6 +63,8 @@ export interface ReplicaOptions {
   readonly optimizer: OptimizerOptions;
   /** Plain cross-entropy unless given. */
   readonly loss?: LossOptions;
+  /** Metrics of the user's own, which {@linkcode Replica.evaluate} takes. */
+  readonly metrics?: readonly Metric[];
   /** Parts in which a batch is computed, one after the other (default 1). */
   readonly accumulationSteps?: number;
   /** Average the weights over the steps. */
@@ -104,7 +113,8 @@ export class Replica implements Disposable {
     );
     this.#evaluate = new CapturedFunction(
       "evaluate",
-      (start, ...targets) => score(this.#outputs(start, false)[0], this.#loss.loss, targets),
+      (start, ...targets) =>
+        score(this.#outputs(start, false)[0], this.#loss.loss, targets, options.metrics),
       { variables, ...compile },
     );
   }
@@ -210,6 +220,7 @@ export class Replica implements Disposable {
           outputs,
           distributions as tf.Tensor2D,
           scales as tf.Tensor1D,
+          labels as tf.Tensor1D,
         ));
       const loss = auxiliary
         ? tf.add(lossOf(logits), tf.mul(lossOf(auxiliary), AUXILIARY_WEIGHT))

@@ -7,7 +7,11 @@
 import type { ShardScores } from "./validate.ts";
 
 /** What stands in the bytes. */
-export type PackedScores = Pick<ShardScores, "indices" | "losses" | "ranked" | "probabilities">;
+export interface PackedScores
+  extends Pick<ShardScores, "indices" | "labels" | "losses" | "ranked" | "probabilities"> {
+  /** Of each metric of the user's own that gives values: [n]. */
+  readonly values: readonly (readonly number[])[];
+}
 
 /** What the reader has to know beside the bytes. */
 export interface ScoreShape {
@@ -15,17 +19,26 @@ export interface ScoreShape {
   readonly count: number;
   /** Classes per sample. */
   readonly width: number;
+  /** Metrics that give a value for each sample. */
+  readonly valued: number;
 }
 
 const WORD = 4;
 
-/** Little-endian: indices uint32 [n], losses float32 [n], ranked int32 [n, width], probabilities float32 [n, width]. */
-export function packScores({ indices, losses, ranked, probabilities }: PackedScores): Uint8Array {
+/**
+ * Little-endian: indices uint32 [n], labels int32 [n], losses float32 [n], ranked int32 [n, width], probabilities
+ * float32 [n, width], values float32 [valued, n].
+ */
+export function packScores(
+  { indices, labels, losses, ranked, probabilities, values }: PackedScores,
+): Uint8Array {
   const parts = [
     Uint32Array.from(indices),
+    Int32Array.from(labels),
     Float32Array.from(losses),
     Int32Array.from(ranked),
     Float32Array.from(probabilities),
+    Float32Array.from(values.flat()),
   ];
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
   let offset = 0;
@@ -41,17 +54,27 @@ export function packScores({ indices, losses, ranked, probabilities }: PackedSco
  *
  * @throws {RangeError} when there are more or fewer bytes than the shape says
  */
-export function unpackScores(bytes: Uint8Array, { count, width }: ScoreShape): PackedScores {
-  if (bytes.byteLength !== WORD * count * (2 + 2 * width)) {
+export function unpackScores(
+  bytes: Uint8Array,
+  { count, width, valued }: ScoreShape,
+): PackedScores {
+  if (bytes.byteLength !== WORD * count * (3 + 2 * width + valued)) {
     throw new RangeError(
-      `${bytes.byteLength} bytes are not the scores of ${count} samples with ${width} classes each`,
+      `${bytes.byteLength} bytes are not the scores of ${count} samples with ${width} classes and ${valued} values each`,
     );
   }
   const { buffer } = bytes.slice();
+  let offset = 0;
+  const next = <T>(
+    Numbers: new (buffer: ArrayBuffer, offset: number, length: number) => Iterable<T>,
+    length: number,
+  ): T[] => [...new Numbers(buffer, (offset += WORD * length) - WORD * length, length)];
   return {
-    indices: [...new Uint32Array(buffer, 0, count)],
-    losses: [...new Float32Array(buffer, WORD * count, count)],
-    ranked: [...new Int32Array(buffer, 2 * WORD * count, count * width)],
-    probabilities: [...new Float32Array(buffer, WORD * count * (2 + width), count * width)],
+    indices: next(Uint32Array, count),
+    labels: next(Int32Array, count),
+    losses: next(Float32Array, count),
+    ranked: next(Int32Array, count * width),
+    probabilities: next(Float32Array, count * width),
+    values: Array.from({ length: valued }, () => next(Float32Array, count)),
   };
 }

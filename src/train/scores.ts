@@ -5,7 +5,9 @@
  */
 import { tf } from "../engine/tf.ts";
 import { applyModel, classesOf } from "../models/heads.ts";
-import { type LossName, lossPerSample, makeTargets } from "../optim/loss.ts";
+import type { MetricPart } from "../metrics/metric_parts.ts";
+import type { Metric } from "../metrics/user_metrics.ts";
+import { type LossFunction, type LossName, lossPerSample, makeTargets } from "../optim/loss.ts";
 import { imagesTensor, type LabelledImages, targetTensors } from "./labelled_images.ts";
 
 /** Classes per picture that are put in order, where there are so many. */
@@ -27,6 +29,8 @@ export interface Scores extends Ranking {
   readonly losses: Float32Array;
   /** Sum of the pictures' weights. */
   readonly weight: number;
+  /** Metrics of the user's own, in their order. */
+  readonly metrics?: readonly MetricPart[];
 }
 
 /** How many classes of each picture {@linkcode score} puts in order. */
@@ -48,19 +52,25 @@ export function scoreOnce(model: tf.LayersModel, batch: LabelledImages): Scores 
   return readScores(scored, targets.weight);
 }
 
-/** Each picture's loss, and its first classes with their probabilities. */
+/** Each picture's loss, and its first classes with their probabilities; then what metrics of the user's own give. */
 export function score(
   logits: tf.Tensor2D,
-  loss: LossName,
-  [, distributions, scales]: readonly tf.Tensor[],
+  loss: LossName | LossFunction,
+  [labels, distributions, scales]: readonly tf.Tensor[],
+  metrics: readonly Metric[] = [],
 ): tf.Tensor[] {
   const losses = lossPerSample(
     loss,
     logits,
     distributions as tf.Tensor2D,
     scales as tf.Tensor1D,
+    labels as tf.Tensor1D,
   );
-  return [losses, ...rank(logits, rankedOf(logits.shape[1]))];
+  return [
+    losses,
+    ...rank(logits, rankedOf(logits.shape[1])),
+    ...metrics.map(({ values }) => values(logits, labels as tf.Tensor1D)),
+  ];
 }
 
 /**
@@ -79,13 +89,17 @@ export function rank(logits: tf.Tensor2D, width: number): [tf.Tensor2D, tf.Tenso
 }
 
 /** Reads what {@linkcode score} gave, and disposes of it. */
-export function readScores([losses, ...ranking]: tf.Tensor[], weight: number): Scores {
+export function readScores(
+  [losses, ranked, probabilities, ...metrics]: tf.Tensor[],
+  weight: number,
+): Scores {
   const scores = {
     losses: losses.dataSync() as Float32Array,
     weight,
-    ...readRanking(ranking),
+    ...readRanking([ranked, probabilities]),
+    ...(metrics.length > 0 ? { metrics: metrics.map(partOf) } : {}),
   };
-  losses.dispose();
+  tf.dispose([losses, ...metrics]);
   return scores;
 }
 
@@ -98,4 +112,12 @@ export function readRanking([ranked, probabilities]: tf.Tensor[]): Ranking {
   };
   tf.dispose([ranked, probabilities]);
   return ranking;
+}
+
+/** Values [n], or sum and count [1, 2]. */
+function partOf(tensor: tf.Tensor): MetricPart {
+  const values = Array.from(tensor.dataSync());
+  if (tensor.rank === 1) return { values, sum: 0, count: 0 };
+  const [sum, count] = values;
+  return { values: [], sum, count };
 }

@@ -48,6 +48,8 @@ export interface EpochParts {
   readonly loader: BatchSource;
   /** Samples of the loader. */
   readonly samples: number;
+  /** The samples keep their order instead of being shuffled. */
+  readonly inOrder?: boolean;
   readonly exchange: GradientExchange;
 }
 
@@ -90,7 +92,8 @@ export async function trainEpoch(
   const { config, globalBatch, place, replica, loader, samples: length, exchange } = parts;
   const { seed, train } = config;
   const runLength = { epochs: train.epochs, stepsPerEpoch: stepsPerEpoch(length, globalBatch) };
-  const plan = planEpoch({ length, globalBatch, ...place, seed, epoch, shuffle: true, startStep });
+  const shuffle = !parts.inOrder;
+  const plan = planEpoch({ length, globalBatch, ...place, seed, epoch, shuffle, startStep });
   const skipped: SkippedSample[] = [];
   let steps = 0;
   let position = 0;

@@ -11,12 +11,11 @@ import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { type TransformSpec, transformsSchema } from "../data/transform_specs.ts";
 import type { tf } from "../engine/tf.ts";
-import { createModel } from "../models/create_model.ts";
 import { ARCHITECTURES } from "../models/registry.ts";
 import { decodeSafetensors, type NamedTensors } from "../weights/safetensors.ts";
 import { readWeights } from "../weights/weights_file.ts";
 import { type CheckpointInfo, readCheckpoint } from "./checkpoint.ts";
-import { architectureIn, modelNameIn } from "./load_checkpoint.ts";
+import { buildModelOf, modelNameIn } from "./load_checkpoint.ts";
 import { setState } from "./load_weights.ts";
 
 /** Where to look; one of the two at least. */
@@ -66,7 +65,8 @@ export async function findTrainedModel(place: ModelPlace): Promise<TrainedModel>
   const path = checkpoint ?? await bestOf(run!);
   const folder = await checkpointFolder(path);
   const found = folder === undefined ? await fromFile(path, run) : await fromFolder(folder);
-  modelNameIn(found.info, found.checkpoint);
+  const isOwn = found.info.model.module !== undefined;
+  if (!isOwn) modelNameIn(found.info, found.checkpoint);
   const { classes, model } = found.info;
   if (classes.length !== model.numClasses) {
     throw new UsageError(
@@ -75,6 +75,12 @@ export async function findTrainedModel(place: ModelPlace): Promise<TrainedModel>
     );
   }
   const home = run ?? (folder && await runAround(folder));
+  if (home === undefined && isOwn) {
+    throw new UsageError(
+      `Checkpoint ${found.checkpoint} is of a network that ${found.info.model.module} makes, which only its run may ` +
+        "start: name that with --run",
+    );
+  }
   if (home === undefined) return withPreset(found);
   const config = await runConfig(home);
   requireSameModel(found, config, home);
@@ -82,10 +88,13 @@ export async function findTrainedModel(place: ModelPlace): Promise<TrainedModel>
 }
 
 /** Builds a found model with its weights, in eval mode's shape: nothing is frozen. The engine must be open. */
-export function buildTrainedModel(
-  { info, tensors, checkpoint }: Pick<TrainedModel, "info" | "tensors" | "checkpoint">,
-): tf.LayersModel {
-  const model = createModel(modelNameIn(info, checkpoint), architectureIn(info));
+export async function buildTrainedModel(
+  { info, tensors, checkpoint, config }: Pick<
+    TrainedModel,
+    "info" | "tensors" | "checkpoint" | "config"
+  >,
+): Promise<tf.LayersModel> {
+  const model = await buildModelOf(checkpoint, info, config?.model.module);
   setState(model, tensors, checkpoint);
   return model;
 }

@@ -5,6 +5,7 @@
  */
 import type { Loader, SkippedSample } from "../data/loader.ts";
 import { planEpoch } from "../data/sampler.ts";
+import { addParts, type MetricPart, type MetricTotal } from "../metrics/metric_parts.ts";
 import type { Replica } from "./replica.ts";
 import type { Place } from "./train_epoch.ts";
 
@@ -17,6 +18,8 @@ export interface ShardScores {
   readonly weight: number;
   /** [n], positions in the validation set. */
   readonly indices: readonly number[];
+  /** [n], true classes. */
+  readonly labels: readonly number[];
   /** [n], each sample's loss times its weight. */
   readonly losses: readonly number[];
   /** Classes per sample that are put in order; 0 without samples. */
@@ -25,6 +28,8 @@ export interface ShardScores {
   readonly ranked: readonly number[];
   /** [n, width], the probabilities of these classes. */
   readonly probabilities: readonly number[];
+  /** Metrics of the user's own, in their order. */
+  readonly metrics: readonly MetricPart[];
   readonly skipped: readonly SkippedSample[];
 }
 
@@ -57,10 +62,12 @@ export async function validateShard(
   let weight = 0;
   let width = 0;
   const indices: number[] = [];
+  const labels: number[] = [];
   const losses: number[] = [];
   const ranked: number[] = [];
   const probabilities: number[] = [];
   const skipped: SkippedSample[] = [];
+  const metrics: MetricTotal[] = [];
   for await (const batch of loader.batches(plan, 0, { seed: 0, signal, reuse: true })) {
     onStep(batch.step);
     skipped.push(...batch.skipped);
@@ -69,9 +76,11 @@ export async function validateShard(
     weight += scores.weight;
     width = scores.width;
     indices.push(...batch.indices);
+    labels.push(...batch.labels);
     losses.push(...scores.losses);
     ranked.push(...scores.ranked);
     probabilities.push(...scores.probabilities);
+    addParts(metrics, scores.metrics ?? []);
   }
-  return { weight, indices, losses, width, ranked, probabilities, skipped };
+  return { weight, indices, labels, losses, width, ranked, probabilities, metrics, skipped };
 }

@@ -124,7 +124,7 @@ export class BenchSession {
     const { job, threads } = this.#options;
     if (this.#work.pause) return pausingReplica(this.#work.pause);
     await openEngine({ threads: { intraOp: threads, interOp: threads }, verbose: job.verbose });
-    return this.#stack.use(buildReplica(job.config, job));
+    return this.#stack.use(await buildReplica(job.config, job));
   }
 
   /** At least `samples` pictures; those of a folder come again and again. */

@@ -10,12 +10,14 @@ import { SharedPictures } from "../data/shared_pictures.ts";
 import { openEngine } from "../engine/engine.ts";
 import { openExchange } from "../exchange/open_exchange.ts";
 import type { Command, Json, Outcome } from "../protocol/commands.ts";
+import type { MetricPart } from "../metrics/metric_parts.ts";
 import type { Link } from "../protocol/link.ts";
 import { featureCacheBytes } from "../config/schema.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { COMMANDS, epochSpanSchema, validateSchema } from "../train/commands.ts";
 import { FeatureCaches } from "../train/feature_cache.ts";
 import { type Job, makeLoaders, scanJob, validationBatchSize } from "../train/job.ts";
+import { checkModules } from "../train/modules.ts";
 import { packScores } from "../train/score_bytes.ts";
 import { type Place, trainEpoch, type TrainingParts } from "../train/train_epoch.ts";
 import { validateShard } from "../train/validate.ts";
@@ -75,7 +77,9 @@ export class Session {
     const { job, place, link, threads } = options;
     const { config } = job;
     await openEngine({ threads: { intraOp: threads, interOp: threads }, verbose: job.verbose });
-    const folder = await scanJob(job);
+    await checkModules(job);
+    // With its stack: the coordinator keeps a worker's last lines.
+    const folder = await scanJob(job, (thrown) => console.error(thrown));
     if (folder.fingerprint !== job.fingerprint) {
       throw new LockstepError(
         `The pictures in ${job.root} differ from those that the coordinator found (fingerprint ` +
@@ -83,7 +87,7 @@ export class Session {
           "give all machines the same files",
       );
     }
-    const replica = buildReplica(config, job);
+    const replica = await buildReplica(config, job);
     const maxBytes = featureCacheBytes(config);
     const caches = maxBytes > 0 ? new FeatureCaches(maxBytes) : undefined;
     if (replica.features) replica.features.caches = caches;
@@ -102,6 +106,7 @@ export class Session {
         replica,
         loader: loaders.train,
         samples: folder.train.length,
+        ...(folder.inOrder ? { inOrder: true } : {}),
         exchange,
       },
       {
@@ -168,10 +173,15 @@ export class Session {
       weight: scores.weight,
       count: scores.indices.length,
       width: scores.width,
+      metrics: scores.metrics.map(({ values, sum, count }) => ({
+        valued: values.length > 0,
+        sum: finiteOrNull(sum),
+        count: finiteOrNull(count),
+      })),
       skipped: scores.skipped.map((sample) => ({ ...sample })),
       ...(caches ? { features: { ...caches.kept } } : {}),
     };
-    return { result, payload: packScores(scores) };
+    return { result, payload: packScores({ ...scores, values: valuesOf(scores.metrics) }) };
   }
 
   /** Takes over a state, of which features that are kept would know nothing. */
@@ -195,4 +205,14 @@ export class Session {
     const { bytes, part } = state.exportState(rank === 0);
     return { result: { model: part.model, shard: { ...part.shard } }, payload: bytes };
   }
+}
+
+/** What metrics of the user's own give for each sample. */
+function valuesOf(metrics: readonly MetricPart[]): (readonly number[])[] {
+  return metrics.map(({ values }) => values).filter((values) => values.length > 0);
+}
+
+/** JSON has no NaN and no infinity. */
+function finiteOrNull(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
 }

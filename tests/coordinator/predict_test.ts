@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 // @ts-types="@types/papaparse"
 import Papa from "papaparse";
-import { evaluate, loadCheckpoint, openEngine, predict, train } from "../../mod.ts";
+import { evaluate, loadCheckpoint, predict, train } from "../../mod.ts";
+import { openEngine } from "../../src/engine/engine.ts";
 import { readPredictions } from "../../src/reports/predictions.ts";
 import { makePictures, transformsFor } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";

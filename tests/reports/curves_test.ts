@@ -49,6 +49,18 @@ function darkPixels(
   return count;
 }
 
+Deno.test("curvesAsSvg() has a panel for metrics of the user's own, where there are such", async () => {
+  const history = historyOf(5, 4);
+  assert.ok(!textsOf(await curvesAsSvg(history)).includes("metrics"));
+  history.epochs.forEach((record) => {
+    record.metrics = { "top<2>": record.epoch / 8, surety: record.epoch === 2 ? NaN : 0.5 };
+  });
+  const texts = textsOf(await curvesAsSvg(history));
+  for (const expected of ["metrics", "top&lt;2&gt;", "surety"]) {
+    assert.ok(texts.includes(expected), `${expected} is shown`);
+  }
+});
+
 Deno.test("curvesAsSvg() names run, best epoch, axes and lines", async () => {
   const texts = textsOf(await curvesAsSvg(historyOf(5, 4)));
   for (

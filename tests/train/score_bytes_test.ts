@@ -7,25 +7,27 @@ import { rank, readRanking } from "../../src/train/scores.ts";
 Deno.test("unpackScores() reads what packScores() wrote, NaN and infinity included", () => {
   const scores = {
     indices: [7, 4_000_000_000, 0],
+    labels: [1, -1, 0],
     losses: [0.5, NaN, Infinity],
     ranked: [1, 0, 0, 1, 1, 0],
     probabilities: [0.75, 0.25, NaN, NaN, 1, 0],
+    values: [[1, 2, NaN], [0, 0.5, -1]],
   };
   const bytes = packScores(scores);
-  assert.equal(bytes.byteLength, 3 * 4 * (2 + 2 * 2));
+  assert.equal(bytes.byteLength, 3 * 4 * (3 + 2 * 2 + 2));
   const shifted = new Uint8Array(bytes.length + 3); // an offset that no number likes
   shifted.set(bytes, 3);
-  assert.deepEqual(unpackScores(shifted.subarray(3), { count: 3, width: 2 }), scores);
+  assert.deepEqual(unpackScores(shifted.subarray(3), { count: 3, width: 2, valued: 2 }), scores);
   assert.throws(
-    () => unpackScores(bytes, { count: 3, width: 1 }),
+    () => unpackScores(bytes, { count: 3, width: 1, valued: 2 }),
     /are not the scores of 3 samples/,
   );
 });
 
 Deno.test("packScores() of no samples is no bytes", () => {
-  const none = { indices: [], losses: [], ranked: [], probabilities: [] };
+  const none = { indices: [], labels: [], losses: [], ranked: [], probabilities: [], values: [] };
   assert.equal(packScores(none).byteLength, 0);
-  assert.deepEqual(unpackScores(new Uint8Array(0), { count: 0, width: 0 }), none);
+  assert.deepEqual(unpackScores(new Uint8Array(0), { count: 0, width: 0, valued: 0 }), none);
 });
 
 Deno.test("rank() orders by logits, also where probabilities vanish, and survives NaN", async () => {

@@ -1,0 +1,118 @@
+/**
+ * Which number of an epoch decides what is the best, and when training has gone on for long enough.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { UsageError } from "../base/errors.ts";
+
+const metric = z.string().min(1, "give accuracy, loss or the name of a metric of your own");
+
+/** Which way is better: `min` for the loss, `max` for everything else, unless set. */
+const mode = z.enum(["max", "min"]).optional();
+
+/** `train.earlyStopping`: ends training when an epoch's validation gets no better any more. */
+export const earlyStoppingSchema = z.strictObject({
+  /** `accuracy`, `loss`, or a metric of your own. */
+  metric: metric.default("accuracy"),
+  mode,
+  /** Epochs without improvement after which training ends. */
+  patience: z.int().positive(),
+  /** What counts as an improvement: more than this. */
+  minDelta: z.number().nonnegative().default(0),
+});
+
+/** `checkpoint`: what is kept of a run beside `last`. */
+export const checkpointPolicySchema = z.strictObject({
+  /** Which metric decides what `best` is: `accuracy`, `loss`, or one of your own. */
+  monitor: metric.default("accuracy"),
+  mode,
+  /** Save `last` within an epoch too, each time so many of its steps are done. */
+  everySteps: z.int().positive().optional(),
+  /** Keep the model after every so many epochs, as `checkpoints/epoch-5`; none unless set. */
+  everyEpochs: z.int().positive().optional(),
+  /** How many of those stay, the newest; all unless set. */
+  keep: z.int().positive().optional(),
+});
+
+/** `train.earlyStopping` of a validated config. */
+export type EarlyStopping = z.output<typeof earlyStoppingSchema>;
+
+/** A metric and which way it is better. */
+export interface Monitor {
+  readonly metric: string;
+  readonly mode?: "max" | "min";
+}
+
+/** What of an epoch can be monitored. */
+export interface MonitoredEpoch {
+  readonly epoch: number;
+  readonly validation: { readonly loss: number; readonly accuracy: number };
+  /** Metrics of the user's own by name. */
+  readonly metrics?: Readonly<Record<string, number>>;
+}
+
+/**
+ * Makes sure that there is a metric of that name.
+ *
+ * @param key The config key that names it
+ * @param own Names of the user's own metrics
+ * @throws {UsageError} naming those that there are
+ */
+export function checkMonitor({ metric }: Monitor, key: string, own: readonly string[]): void {
+  const known = ["accuracy", "loss", ...own];
+  if (known.includes(metric)) return;
+  throw new UsageError(
+    `${key} is ${JSON.stringify(metric)}, but there is no such metric: give ${
+      known.join(", ")
+    }, or write one ` +
+      "in validate.metricsModule",
+  );
+}
+
+/** The monitored number of an epoch. */
+export function monitored({ metric }: Monitor, { validation, metrics }: MonitoredEpoch): number {
+  if (metric === "accuracy" || metric === "loss") return validation[metric];
+  return metrics?.[metric] ?? NaN;
+}
+
+/** Whether a value is better than the best one before by more than `minDelta`; NaN never is. */
+export function isBetter(
+  { metric, mode = metric === "loss" ? "min" : "max" }: Monitor,
+  value: number,
+  best: number,
+  minDelta = 0,
+): boolean {
+  if (Number.isNaN(best)) return !Number.isNaN(value);
+  return mode === "max" ? value > best + minDelta : value < best - minDelta;
+}
+
+/**
+ * Why training is over: a function of the epochs on record and of nothing else, so that a resumed run stops where it
+ * would have stopped.
+ *
+ * @returns Nothing as long as it isn't
+ */
+export function earlyStopReason(
+  stopping: EarlyStopping,
+  epochs: readonly MonitoredEpoch[],
+): string | undefined {
+  let best = { value: NaN, epoch: 0 };
+  for (const each of epochs) {
+    const value = monitored(stopping, each);
+    if (isBetter(stopping, value, best.value, stopping.minDelta)) {
+      best = { value, epoch: each.epoch };
+    } else if (each.epoch - best.epoch >= stopping.patience) {
+      return best.epoch === 0
+        ? `the ${stopping.metric} was no number in ${stopping.patience} epochs`
+        : `the ${stopping.metric} was no better in ${stopping.patience} ` +
+          `${stopping.patience === 1 ? "epoch" : "epochs"} than ${
+            format(best.value)
+          } in epoch ${best.epoch}`;
+    }
+  }
+}
+
+function format(value: number): string {
+  return String(Number(value.toPrecision(4)));
+}

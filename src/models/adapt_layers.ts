@@ -1,0 +1,98 @@
+/**
+ * Makes TensorFlow.js's stock layers in a model of the user's own fit for training on several workers.
+ *
+ * @module
+ */
+import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
+import { dropout } from "../engine/native_ops.ts";
+import { tf } from "../engine/tf.ts";
+import { BatchNorm, Dropout, isFrozenLayer } from "./layers.ts";
+import { type NamedLayer, namedLayers } from "./named_layers.ts";
+
+/** What a layer does with a batch. */
+type Call = (
+  inputs: tf.Tensor | tf.Tensor[],
+  kwargs: { training?: boolean },
+) => tf.Tensor | tf.Tensor[];
+
+/** Classes that draw in JavaScript, each step anew: no two workers would draw the same. */
+const DRAWING = [
+  "SpatialDropout1D",
+  "GaussianNoise",
+  "GaussianDropout",
+  "AlphaDropout",
+  "RandomWidth",
+];
+
+/**
+ * Lets stock Dropout draw from the step's seed and stock BatchNorm be frozen, and has every layer say its name
+ * when it fails.
+ *
+ * @param url Where the model comes from, for messages
+ * @throws {UsageError} for a layer that can't be trained so
+ */
+export function adaptLayers(model: tf.LayersModel, url: string): void {
+  namedLayers(model).forEach((named, index) => {
+    refuse(named, url);
+    const { name, layer } = named;
+    const own = layer.getClassName();
+    if (own === Dropout.className && !(layer instanceof Dropout)) adaptDropout(named, index, url);
+    if (own === BatchNorm.className && !(layer instanceof BatchNorm)) adaptBatchNorm(layer);
+    const call = layer.call.bind(layer) as Call;
+    layer.call = ((inputs, kwargs) => {
+      try {
+        return call(inputs, kwargs);
+      } catch (error) {
+        throw new LayerError(`Layer ${name} (${own}) of ${url} fails: ${messageOf(error)}`, {
+          cause: error,
+        });
+      }
+    }) as Call;
+  });
+}
+
+/** A layer of a user's own can't do its work. */
+class LayerError extends LockstepError {
+  override name = "LayerError";
+}
+
+function refuse({ name, layer }: NamedLayer, url: string): void {
+  const own = layer.getClassName();
+  const about = `Layer ${name} (${own}) of ${url}`;
+  if (DRAWING.includes(own)) {
+    throw new UsageError(
+      `${about} draws random numbers that differ from worker to worker: use tf.layers.dropout, or leave it out`,
+    );
+  }
+  if (layer.losses.length > 0) {
+    throw new UsageError(
+      `${about} has a regularizer, which training here knows nothing of: remove it and set train.weightDecay`,
+    );
+  }
+  if (layer.weights.some((weight) => weight.constraint)) {
+    throw new UsageError(
+      `${about} has a constraint on its weights, which is not supported: remove it`,
+    );
+  }
+}
+
+/** The stock layer draws in JavaScript, where a captured step would freeze what is drawn. */
+function adaptDropout({ name, layer }: NamedLayer, salt: number, url: string): void {
+  const { rate, noiseShape } = layer.getConfig() as { rate: number; noiseShape?: unknown };
+  if (noiseShape !== undefined && noiseShape !== null) {
+    throw new UsageError(`Layer ${name} (Dropout) of ${url} has a noiseShape: leave it out`);
+  }
+  const call: Call = (inputs, { training }) => {
+    const x = Array.isArray(inputs) ? inputs[0] : inputs;
+    return training && !isFrozenLayer(layer) && rate > 0 ? dropout(x, rate, salt) : tf.clone(x);
+  };
+  Object.assign(layer, { call, frozen: false });
+  Object.defineProperty(layer, "drops", { get: () => !isFrozenLayer(layer) && rate > 0 });
+}
+
+function adaptBatchNorm(layer: tf.layers.Layer): void {
+  const stock = layer.call.bind(layer) as Call;
+  const call: Call = (inputs, kwargs) =>
+    stock(inputs, isFrozenLayer(layer) ? { ...kwargs, training: false } : kwargs);
+  Object.assign(layer, { call, frozen: false });
+}
