@@ -100,7 +100,7 @@ function webpTraits(bytes: Uint8Array): PictureTrait[] {
   ];
 }
 
-/** Frames and transparent colours, block by block (GIF89a, sections 20 to 27). */
+/** Number of frames, and whether the first has a transparent colour, block by block (GIF89a, sections 20 to 27). */
 function gifTraits(bytes: Uint8Array): PictureTrait[] {
   let frames = 0;
   let transparent = false;
@@ -108,7 +108,7 @@ function gifTraits(bytes: Uint8Array): PictureTrait[] {
   let at = 13 + table(bytes[10]);
   while (at < bytes.length && frames < 2) {
     if (bytes[at] === 0x21) {
-      if (bytes[at + 1] === 0xf9) transparent ||= (bytes[at + 3] & 1) === 1;
+      if (frames === 0 && bytes[at + 1] === 0xf9) transparent = (bytes[at + 3] & 1) === 1;
       at = endOfBlocks(bytes, at + 2);
     } else if (bytes[at] === 0x2c) {
       frames++;

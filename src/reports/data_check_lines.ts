@@ -7,7 +7,7 @@ import type { DataCheckRecord } from "../data_check/record.ts";
 import { percent } from "./evaluation_lines.ts";
 import { type Column, fitTable, shorten, wrapText } from "./table.ts";
 import { styled, type TerminalStream } from "./terminal_stream.ts";
-import { visible } from "./visible_name.ts";
+import { visible, visiblePath } from "./visible_name.ts";
 
 /** Examples of a kind. */
 const MOST_EXAMPLES = 3;
@@ -85,7 +85,7 @@ function kindTable(record: DataCheckRecord, stream: TerminalStream, width: numbe
 
 function exampleOf({ findings }: DataCheckRecord, kind: string): string {
   const first = findings.find((finding) => finding.kind === kind);
-  return first?.files[0] === undefined ? "" : visible(first.files[0]);
+  return first?.files[0] === undefined ? "" : visiblePath(first.files[0]);
 }
 
 function examples(
@@ -119,7 +119,7 @@ function label(stream: TerminalStream, severity: Severity): string {
 }
 
 function describe({ files, detail }: DataCheckRecord["findings"][number]): string {
-  const names = files.slice(0, MOST_FILES).map(visible).join(" = ");
+  const names = files.slice(0, MOST_FILES).map(visiblePath).join(" = ");
   const rest = files.length > MOST_FILES ? ` = … (${files.length} in all)` : "";
   return [names + rest, visible(detail)].filter((part) => part !== "").join(": ");
 }
@@ -146,7 +146,7 @@ function classTable(record: DataCheckRecord, width: number): string[] {
   const sorted = [...classes].sort((a, b) => b.train - a.train);
   const half = Math.floor(MOST_CLASSES / 2);
   const named = (some: typeof classes) =>
-    some.map((one) => row(shorten(visible(one.name), NAME_WIDTH), one));
+    some.map((one) => row(shorten(visiblePath(one.name), NAME_WIDTH), one));
   const between = `… ${classes.length - 2 * half} more`;
   const rows = classes.length <= MOST_CLASSES ? named(classes) : [
     ...named(sorted.slice(0, half)),

@@ -13,7 +13,7 @@ import { FONT_FAMILY, type FontFiles } from "./font.ts";
 import { COLOURS, PNG_ZOOM } from "./plot.ts";
 import { escapeXml, renderSvg, textWidth } from "./svg_picture.ts";
 import { shorten } from "./table.ts";
-import { visible } from "./visible_name.ts";
+import { visible, visiblePath } from "./visible_name.ts";
 
 /** What of a record the picture shows. */
 export type PaintedRecord = Pick<DataCheckRecord, "data" | "sides" | "classes" | "counts">;
@@ -89,7 +89,13 @@ function headPart(
   const pictures = classes.reduce((sum, { train, val }) => sum + train + val, 0);
   const found = (["error", "warning", "note"] as const)
     .map((severity) => `${counts[severity]} ${severity}${counts[severity] === 1 ? "" : "s"}`);
-  const title = fitted(`Data check of ${visible(data)}`, WIDTH - 2 * MARGIN, TITLE.size, fonts);
+  const title = fitted(
+    `Data check of ${visible(data)}`,
+    WIDTH - 2 * MARGIN,
+    TITLE.size,
+    fonts,
+    "bold",
+  );
   const subtitle = `${pictures} pictures of ${classes.length} classes: ${found.join(", ")}`;
   return {
     elements: [
@@ -123,7 +129,7 @@ function balancePart(
     ];
   const { shown, heading } = chosenClasses(classes);
   const { height, text, number } = ROWS.find(({ most }) => shown.length <= most)!;
-  const names = shown.map(({ name }) => fitted(visible(name), NAME_WIDTH, text, fonts));
+  const names = shown.map(({ name }) => fitted(visiblePath(name), NAME_WIDTH, text, fonts));
   const nameWidth = Math.max(0, ...names.map((name) => textWidth(name, text, fonts)));
   const left = MARGIN + nameWidth + 10;
   const room = WIDTH - MARGIN - NUMBER_WIDTH - left;
@@ -241,7 +247,7 @@ async function pairElements(
 
 /** The folder and the file, each on a line. */
 function nameLines(path: string, fonts: FontFiles): string[] {
-  const name = visible(path);
+  const name = visiblePath(path);
   const slash = name.lastIndexOf("/") + 1;
   return [name.slice(0, slash), name.slice(slash)].filter((line) => line !== "")
     .map((line) => fitted(line, BOX_WIDTH, PAIR.text, fonts));
@@ -259,12 +265,18 @@ async function pngOf(
 }
 
 /** A text that is cut in its middle until it is no wider than `room`. */
-function fitted(text: string, room: number, size: number, fonts: FontFiles): string {
+function fitted(
+  text: string,
+  room: number,
+  size: number,
+  fonts: FontFiles,
+  weight: "bold" | "normal" = "normal",
+): string {
   let shown = text;
-  for (let width = textWidth(shown, size, fonts); width > room && shown.length > 1;) {
+  for (let width = textWidth(shown, size, fonts, weight); width > room && shown.length > 1;) {
     const length = Math.min(shown.length - 1, Math.floor(shown.length * room / width));
     shown = shorten(text, Math.max(1, length));
-    width = textWidth(shown, size, fonts);
+    width = textWidth(shown, size, fonts, weight);
   }
   return shown;
 }

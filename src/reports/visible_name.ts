@@ -21,3 +21,9 @@ export function visible(text: string): string {
       (code.length <= 2 ? `\\x${code.padStart(2, "0")}` : `\\u${code.padStart(4, "0")}`);
   });
 }
+
+/** A path as {@linkcode visible} text, in quotes where a name begins or ends with a space, which nobody would see. */
+export function visiblePath(path: string): string {
+  const shown = visible(path);
+  return /(^|\/)\s|\s(\/|$)/.test(shown) ? `"${shown}"` : shown;
+}
