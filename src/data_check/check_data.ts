@@ -10,7 +10,6 @@ import { holdsCifar10, scanCifar10 } from "../data/cifar10.ts";
 import { DEFAULT_MAX_PIXELS } from "../data/config.ts";
 import type { PictureSet } from "../data/picture_set.ts";
 import type { RgbImage } from "../data/rgb_image.ts";
-import type { DataFormat } from "../provision/dataset_catalogue.ts";
 import { CheckerPool } from "./checker_pool.ts";
 import type { Thumbnail } from "./checker.ts";
 import { balanceOf, type ClassCounts, findImbalance } from "./class_balance.ts";
