@@ -8,7 +8,7 @@ import { EXIT_FAILED, UsageError } from "../base/errors.ts";
 import { DATASET_NAMES, type DatasetName, DATASETS } from "../provision/dataset_catalogue.ts";
 import type { Progress } from "../provision/progress.ts";
 import { type CommandHelp, type Flags, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
-import { interruptible } from "./train.ts";
+import { interruptible } from "./interruptible.ts";
 
 /** Folder that gets a folder per check, unless `--out` names one. */
 const OUT = "data-check";

@@ -47,21 +47,20 @@ export function findNearPairs(
   const pairs: NearPair[] = [];
   const lastSeen = new Int32Array(hashes.length).fill(-1);
   for (let a = 0; a < hashes.length; a++) {
-    const first = pairs.length;
+    const own: NearPair[] = [];
     for (let part = 0; part < PARTS; part++) {
       for (const mask of masks) {
         for (let b = index.firstOf(part, a, mask); b > a; b = index.nextOf(part, b)) {
           if (lastSeen[b] === a) continue;
           lastSeen[b] = a;
           const bits = index.distance(a, b);
-          if (bits > distance) continue;
-          if (pairs.length === most) return { pairs, more: true };
-          pairs.push({ a, b, distance: bits });
+          if (bits <= distance) own.push({ a, b, distance: bits });
         }
       }
     }
-    if (pairs.length - first > 1) {
-      pairs.push(...pairs.splice(first).sort((one, other) => one.b - other.b));
+    for (const pair of own.sort((one, other) => one.b - other.b)) {
+      if (pairs.length === most) return { pairs, more: true };
+      pairs.push(pair);
     }
   }
   return { pairs, more: false };
