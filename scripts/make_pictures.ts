@@ -130,7 +130,9 @@ async function make(out: string): Promise<void> {
 }
 
 if (!browserPath()) throw new Error("There is no chromium on PATH");
-const out = flags.keep ? String(flags.keep) : await Deno.makeTempDir({ prefix: "lockstep-pictures-" });
+const out = flags.keep
+  ? String(flags.keep)
+  : await Deno.makeTempDir({ prefix: "lockstep-pictures-" });
 try {
   await make(out);
 } finally {
