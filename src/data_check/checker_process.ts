@@ -22,8 +22,8 @@ const RIGHTS = [
 
 const ROOT = new URL("../../", import.meta.url);
 
-/** Lines that TensorFlow's own log writes. */
-const LOG_LINE = /^[IWEF]\d{4} |^WARNING: All log messages/;
+/** What libjpeg prints about pixels that are wrong; it also warns of what does no harm. */
+const DAMAGE = /^(Corrupt JPEG data|Premature end of JPEG|Inconsistent progression)/;
 /** Longest text that is kept about a picture. */
 const MOST_SAID = 300;
 
@@ -84,7 +84,7 @@ export class CheckerProcess implements AsyncDisposable {
     return await this.#next();
   }
 
-  /** Ends the process; gives what its libraries printed, by the pictures' indices. */
+  /** Ends the process; gives what libjpeg printed of damage, by the pictures' indices. */
   async end(): Promise<Map<number, string>> {
     await this.#stdin.close().catch(() => {}); // it has ended already
     await this.#process.status;
@@ -122,7 +122,7 @@ async function saidByPicture(stream: ReadableStream<Uint8Array>): Promise<Map<nu
     const text = line.trim();
     if (text.startsWith(PICTURE_MARK)) {
       index = Number(text.slice(PICTURE_MARK.length));
-    } else if (text !== "" && !LOG_LINE.test(text)) {
+    } else if (index === NOTHING ? text !== "" : DAMAGE.test(text)) {
       const before = said.get(index);
       said.set(index, (before ? `${before}; ${text}` : text).slice(0, MOST_SAID));
     }

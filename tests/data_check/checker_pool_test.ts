@@ -57,6 +57,26 @@ Deno.test("CheckerPool gives the pictures' facts in order, and small pictures", 
     assert.equal((await checkers()).length, 0);
   }));
 
+Deno.test("CheckerPool knows of which picture libjpeg says that it is damaged", () =>
+  withTemporaryFolder(async (folder) => {
+    const paths = await made(folder);
+    const odd = await Deno.readFile(paths[1]);
+    odd[11] = 9; // a revision of JFIF that doesn't exist, of which libjpeg warns, too
+    await Deno.writeFile(paths[1], odd);
+    const broken = await Deno.readFile(
+      new URL("../fixtures/data/jpegs/restarts.jpg", import.meta.url),
+    );
+    const middle = Math.floor(0.6 * broken.length);
+    broken.fill(0, middle, middle + 20);
+    await Deno.writeFile(paths[2], broken);
+    await using pool = new CheckerPool({ maxPixels: 1e6, processes: 1 });
+    const facts = await pool.inspect(paths, () => {});
+    assert.ok(facts.every(({ problem }) => problem === undefined));
+    const said = [...await pool.end()];
+    assert.deepEqual(said.map(([index]) => index), [2]);
+    assert.match(said[0][1], /^Corrupt JPEG data/);
+  }));
+
 Deno.test("CheckerPool ends with the reason of its signal, and leaves no process", () =>
   withTemporaryFolder(async (folder) => {
     const paths = await made(folder);
