@@ -16,7 +16,7 @@ export const LEVELS: readonly (readonly string[])[] = [
   ["base"],
   ["engine", "protocol", "provision", "records", "web"],
   ["models", "weights", "data", "optim", "exchange", "metrics", "loggers"],
-  ["config"],
+  ["config", "data_check"],
   ["train", "dashboard", "reports"],
   ["coordinator", "worker", "export"],
   ["bench", "compare"],

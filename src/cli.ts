@@ -33,7 +33,7 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     load: async () => (await import("./commands/setup.ts")).runSetup,
   },
   data: {
-    summary: "Show the data sets that are known by name, or fetch some of them",
+    summary: "Show the data sets that are known by name, fetch some of them, or check one",
     load: async () => (await import("./commands/data.ts")).runData,
   },
   dashboard: {

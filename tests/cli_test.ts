@@ -31,7 +31,7 @@ Deno.test("main() answers --help of every command as tests/fixtures/cli_help.txt
   const names = await commandNames();
   assert.ok(names.includes("train"), `the help lists ${names}`);
   let help = (await run("--help")).stdout;
-  const queue = names.map((name) => [name]);
+  const queue = [...names.map((name) => [name]), ["data", "check"]];
   for (const command of queue) {
     const { code, stdout, stderr } = await run(...command, "--help");
     assert.equal(code, 0, stderr);

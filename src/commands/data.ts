@@ -1,5 +1,5 @@
 /**
- * `deno task data`: shows the data sets that Lockstep knows by name, and fetches them.
+ * `deno task data`: shows the data sets that Lockstep knows by name, fetches them, and checks any.
  *
  * @module
  */
@@ -10,14 +10,24 @@ import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 /** Flags of `data`. */
 export const DATA_HELP: CommandHelp = {
   name: "data",
-  summary: "Show the data sets that data.dataset can name, or fetch some of them.",
-  positional: `[${DATASET_NAMES.join(" | ")}] ...`,
+  summary:
+    "Show the data sets that data.dataset can name, or fetch some of them; or check one (data check --help).",
+  positional: `[check DIR | ${DATASET_NAMES.join(" | ")}] ...`,
   flags: [HELP_FLAG],
-  examples: ["deno task data", "deno task data hymenoptera cifar10"],
+  examples: [
+    "deno task data",
+    "deno task data hymenoptera cifar10",
+    "deno task data check photos",
+    "deno task data check --help",
+  ],
 };
 
 /** Runs `data` and returns the exit code. */
 export async function runData(args: string[]): Promise<number> {
+  if (args[0] === "check") {
+    const { runDataCheck } = await import("./data_check.ts");
+    return await runDataCheck(args.slice(1));
+  }
   const flags = parseFlags(DATA_HELP, args);
   if (flags.on("help")) {
     console.log(helpText(DATA_HELP));

@@ -125,16 +125,23 @@ function plannedRun(id: string, config: Config, repeat: number, repeats: number)
   return { seed, folder, status: "waiting", epochs: [] };
 }
 
-/** Brokers of several runs can't have the same port. */
+/** Ports that a config asks for, by their keys. */
+function portsOf({ nats, dashboard }: Config): [key: string, port: number | undefined][] {
+  const board = typeof dashboard === "object" ? dashboard.port : undefined;
+  return [["nats.port", nats.port], ["dashboard.port", board]];
+}
+
+/** Runs that go on at the same time can't have the same port. */
 function checkParallel(configs: readonly Config[], parallel = 1): void {
-  const port = configs.find(({ nats }) => nats.port !== undefined)?.nats.port;
   if (!Number.isSafeInteger(parallel) || parallel < 1) {
     throw new UsageError(`parallel is ${parallel}: give a whole number of at least 1`);
   }
-  if (parallel === 1 || port === undefined) return;
+  const fixed = configs.flatMap(portsOf).find(([, port]) => port !== undefined);
+  if (parallel === 1 || !fixed) return;
+  const [key, port] = fixed;
   throw new UsageError(
-    `nats.port is ${port}, but ${parallel} runs are to go on at the same time, each with a broker of its own: ` +
-      "leave nats.port unset, or the runs one after the other",
+    `${key} is ${port}, but ${parallel} runs are to go on at the same time, each with a port of its own: ` +
+      `leave ${key} unset, or let the runs go on one after the other`,
   );
 }
 

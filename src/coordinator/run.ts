@@ -111,8 +111,6 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
       await writeStart(folder, run);
       await watch.picture("batch", 0);
     }
-    if (!options.resume) await pointLatest(config.out, folder);
-    if (!resumed) await writeStart(folder, run);
     if (named === undefined) await pointLatest(config.out, folder);
     reporter.info(`Run folder: ${folder}`);
     events.append(resumed ? "resumed" : "started", { epoch: position.epoch, step: position.step });

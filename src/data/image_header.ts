@@ -47,6 +47,16 @@ export function readImageHeader(bytes: Uint8Array): ImageHeader {
   return { format, ...header };
 }
 
+/** The format of a file that begins so, complete or not; nothing when it is none that Lockstep decodes. */
+export function sniffFormat(bytes: Uint8Array): ImageFormat | undefined {
+  try {
+    return formatOf(bytes);
+  } catch (error) {
+    if (error instanceof HeaderError) return undefined;
+    throw error;
+  }
+}
+
 /** How people write the formats' names. */
 export const NAMES: Record<ImageFormat, string> = {
   jpeg: "JPEG",

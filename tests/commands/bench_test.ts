@@ -79,7 +79,7 @@ Deno.test("bench allreduce writes files that bench predict fits and extrapolates
     assert.match(measured.stdout, /^ +2 +20 KB /m);
     assert.deepEqual(await filesOf(join(folder, "measured")), RESULT_FILES);
     const csv = await Deno.readTextFile(join(folder, "measured/result.csv"));
-    assert.match(csv, /^exchange,workers,bytes,milliseconds,/);
+    assert.match(csv, /^exchange,dtype,workers,bytes,milliseconds,/);
     assert.equal(csv.trimEnd().split("\n").length, 5);
 
     const predicted = await runCommand(

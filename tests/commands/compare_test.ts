@@ -261,6 +261,7 @@ const WRONG_USE: [string[], RegExp][] = [
   [["--resume", "nowhere"], /nowhere is not a comparison/],
   [["--resume", "nowhere", "--repeats", "2", "--seed", "1"], /so --repeats, --seed can't be given/],
   [["--set", "nats.port=4222", "--parallel", "2"], /nats\.port is 4222, but 2 runs/],
+  [["--set", "dashboard={port: 4000}", "--parallel", "3"], /dashboard\.port is 4000, but 3 runs/],
 ];
 for (const [args, message] of WRONG_USE) {
   Deno.test(`compare refuses ${args.join(" ")} with exit code 2 before anything starts`, () =>

@@ -1,0 +1,168 @@
+/**
+ * `deno task data check`: what is wrong with a data set.
+ *
+ * @module
+ */
+import { basename, join, resolve } from "node:path";
+import { EXIT_FAILED, UsageError } from "../base/errors.ts";
+import { DATASET_NAMES, type DatasetName, DATASETS } from "../provision/dataset_catalogue.ts";
+import type { Progress } from "../provision/progress.ts";
+import { type CommandHelp, type Flags, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+import { interruptible } from "./interruptible.ts";
+
+/** Folder that gets a folder per check, unless `--out` names one. */
+const OUT = "data-check";
+
+/** Flags of `data check`. */
+export const DATA_CHECK_HELP: CommandHelp = {
+  name: "data check",
+  summary:
+    "Check a data set before training on it: files that can't be read or decoded, wrong endings, exact and near\n" +
+    "duplicates (also between train and val), odd sizes, balance of the classes. Ends with exit code 1 when there\n" +
+    "are errors.",
+  positional: `DIR | ARCHIVE | ${DATASET_NAMES.join(" | ")}`,
+  flags: [
+    {
+      name: "train-folder",
+      value: "NAME",
+      help: "Folder of the training pictures in DIR (default: train)",
+    },
+    {
+      name: "val-folder",
+      value: "NAME",
+      help: "Folder of the validation pictures in DIR (default: val)",
+    },
+    {
+      name: "near-distance",
+      value: "N",
+      help: "Bits of 64 in which the hashes of near-duplicates may differ, 0 to 16 (default: 6)",
+    },
+    {
+      name: "max-pixels",
+      value: "N",
+      help: "Larger pictures are errors, as with data.maxPixels (default: 100000000)",
+    },
+    { name: "out", value: "DIR", help: `Folder for the files (default: ${OUT}/<name of DIR>)` },
+    { name: "json", help: "Print report.json instead of tables" },
+    HELP_FLAG,
+  ],
+  examples: [
+    "deno task data check photos",
+    "deno task data check photos --val-folder test --near-distance 10",
+    "deno task data check food-groups --json",
+  ],
+};
+
+/** Runs `data check` and returns the exit code: 1 when there are errors. */
+export async function runDataCheck(args: string[]): Promise<number> {
+  const flags = parseFlags(DATA_CHECK_HELP, args);
+  if (flags.on("help")) {
+    console.log(helpText(DATA_CHECK_HELP));
+    return 0;
+  }
+  const data = dataNamed(flags);
+  const options = await optionsOf(flags);
+  const { checkData } = await import("../data_check/check_data.ts");
+  const { CheckProgress } = await import("../reports/check_progress.ts");
+  const { terminalReporter } = await import("../reports/terminal_reporter.ts");
+  const { standardStream } = await import("../reports/terminal_stream.ts");
+  const json = flags.on("json");
+  const out = standardStream("stdout");
+  const stream = json ? standardStream("stderr") : out;
+  const reporter = terminalReporter({ verbose: false, stream });
+  const progress = new CheckProgress(stream);
+  using signals = interruptible(() => reporter.warn("Stopping; again to stop at once"));
+  try {
+    const place = await placeOf(data, flags, (event) => reporter.download(event));
+    const check = await checkData({
+      data,
+      ...place,
+      ...options,
+      signal: signals.signal,
+      onStart: (total) => progress.start(total),
+      onProgress: (done) => progress.update(done),
+    });
+    progress.close();
+    const folder = flags.text("out") ?? join(OUT, nameOf(data));
+    const record = await writeFiles(folder, check);
+    if (json) {
+      const { dataCheckAsJson } = await import("../data_check/record.ts");
+      out.write(dataCheckAsJson(record) + "\n");
+    } else {
+      const { dataCheckLines } = await import("../reports/data_check_lines.ts");
+      const lines = dataCheckLines(record, out, out.isTerminal ? out.columns : Infinity);
+      out.write([...lines, "", `Report: ${folder}`].join("\n") + "\n");
+    }
+    return record.counts.error > 0 ? EXIT_FAILED : 0;
+  } finally {
+    progress.close();
+    reporter.close();
+  }
+}
+
+function dataNamed(flags: Flags): string {
+  const [data, ...more] = flags.positional;
+  if (data === undefined) {
+    throw new UsageError(
+      "data check needs a folder, an archive or the name of a data set: deno task data check photos",
+    );
+  }
+  if (more.length === 0) return data;
+  throw new UsageError(
+    `Unexpected argument "${more[0]}" of data check: check one data set at a time`,
+  );
+}
+
+async function optionsOf(flags: Flags) {
+  const { DEFAULT_NEAR_DISTANCE } = await import("../data_check/check_data.ts");
+  const { MOST_DISTANCE } = await import("../data_check/near_duplicates.ts");
+  const nearDistance = flags.integer("near-distance", 0) ?? DEFAULT_NEAR_DISTANCE;
+  if (nearDistance > MOST_DISTANCE) {
+    throw new UsageError(
+      `--near-distance is ${nearDistance}: give at most ${MOST_DISTANCE}, since different pictures come as near`,
+    );
+  }
+  const maxPixels = flags.integer("max-pixels", 1);
+  return { nearDistance, ...(maxPixels === undefined ? {} : { maxPixels }) };
+}
+
+/** The folder of the pictures, fetched or unpacked where it isn't there, and the names of the folders in it. */
+async function placeOf(data: string, flags: Flags, progress: Progress) {
+  const { ensureDataRoot } = await import("../provision/data_root.ts");
+  const dataset = DATASET_NAMES.find((name): name is DatasetName => name === data);
+  const known = dataset ? DATASETS[dataset] : { trainFolder: "train", valFolder: "val" };
+  const root = await ensureDataRoot(dataset ? { dataset } : { root: data }, progress);
+  const folder = async (flag: string, usual: string) => {
+    const name = flags.text(flag);
+    if (name === undefined) return usual;
+    const there = await Deno.stat(join(root, name)).then((info) => info.isDirectory, () => false);
+    if (!there) throw new UsageError(`--${flag} is ${name}: there is no such folder in ${root}`);
+    return name;
+  };
+  return {
+    root,
+    trainFolder: await folder("train-folder", known.trainFolder),
+    valFolder: await folder("val-folder", known.valFolder),
+  };
+}
+
+async function writeFiles(
+  folder: string,
+  { facts, pairs }: Awaited<
+    ReturnType<typeof import("../data_check/check_data.ts").checkData>
+  >,
+) {
+  const { LOCKSTEP_VERSION } = await import("../base/versions.ts");
+  const { completeDataCheck, writeDataCheck } = await import("../data_check/record.ts");
+  const { writeDataCheckPicture } = await import("../reports/data_check_painter.ts");
+  const record = completeDataCheck(facts, LOCKSTEP_VERSION);
+  await writeDataCheck(folder, record);
+  await writeDataCheckPicture(folder, record, pairs);
+  return record;
+}
+
+/** Name of a check's folder: of the folder or archive, without what file names shouldn't have. */
+function nameOf(data: string): string {
+  const name = basename(resolve(data)).replace(/[^\p{L}\p{N}._-]+/gu, "_");
+  return name === "" ? "root" : name;
+}

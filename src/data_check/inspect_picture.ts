@@ -1,0 +1,120 @@
+/**
+ * All that is to be known of one picture file: whether it decodes, what it is, and by what it is compared.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { messageOf } from "../base/errors.ts";
+import { decodeImage } from "../data/decode.ts";
+import {
+  type ImageFormat,
+  type ImageHeader,
+  NAMES,
+  readImageHeader,
+  sniffFormat,
+} from "../data/image_header.ts";
+import type { RgbImage } from "../data/rgb_image.ts";
+import type { FindingKind } from "./kinds.ts";
+import { type PerceptualHash, perceptualHash } from "./perceptual_hash.ts";
+import { isCutOff, type PictureTrait, pictureTraits, rareJpegKind } from "./picture_traits.ts";
+
+/** What one picture is. */
+export interface PictureFacts {
+  /** SHA-256 of the file, in hexadecimal; missing when it couldn't be read. */
+  readonly sha256?: string;
+  /** What the content is. */
+  readonly format?: ImageFormat;
+  /** Pixels, upright. */
+  readonly width?: number;
+  readonly height?: number;
+  readonly traits: readonly PictureTrait[];
+  /** Only of a picture that decodes. */
+  readonly hash?: PerceptualHash;
+  /** Why it can't be used. */
+  readonly problem?: { readonly kind: FindingKind; readonly detail: string };
+}
+
+/** The largest file that is read; no camera makes such. */
+export const MOST_BYTES = 2 ** 30;
+
+/** Reads a picture and decodes all of it with the loader's decoder; the engine must be open. */
+export async function inspectPicture(path: string, maxPixels: number): Promise<PictureFacts> {
+  let bytes: Uint8Array<ArrayBuffer>;
+  try {
+    const { size } = await Deno.stat(path);
+    if (size > MOST_BYTES) {
+      return { traits: [], problem: { kind: "unreadable", detail: `it has ${size} bytes` } };
+    }
+    bytes = await Deno.readFile(path);
+  } catch (error) {
+    return { traits: [], problem: { kind: "unreadable", detail: readingFailed(error) } };
+  }
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  return { sha256, ...await inspectBytes(bytes, maxPixels) };
+}
+
+async function inspectBytes(
+  bytes: Uint8Array<ArrayBuffer>,
+  maxPixels: number,
+): Promise<PictureFacts> {
+  if (bytes.length === 0) return { traits: [], problem: { kind: "empty", detail: "" } };
+  const format = sniffFormat(bytes);
+  let header: ImageHeader;
+  try {
+    header = readImageHeader(bytes);
+  } catch (error) {
+    const detail = messageOf(error);
+    const kind = format
+      ? "damaged"
+      : detail.includes("not supported")
+      ? "unsupported"
+      : "notPicture";
+    return { ...(format ? { format } : {}), traits: [], problem: { kind, detail } };
+  }
+  const turned = header.orientation >= 5;
+  const [width, height] = turned ? [header.height, header.width] : [header.width, header.height];
+  const known = { format: header.format, width, height, traits: [] };
+  if (width * height > maxPixels) {
+    const detail = `${width} × ${height} pixels, more than ${maxPixels}`;
+    return { ...known, problem: { kind: "tooManyPixels", detail } };
+  }
+  const rare = rareJpegKind(bytes, header);
+  if (rare) return { ...known, problem: { kind: "unsupported", detail: rare } };
+  try {
+    const image = await decodeImage(bytes, { path: "", maxPixels });
+    return { ...known, traits: pictureTraits(bytes, header), hash: perceptualHash(image) };
+  } catch (error) {
+    return { ...known, problem: decodingFailed(error, bytes, header) };
+  }
+}
+
+/** What is known of a picture that is there as pixels and has no file of its own. */
+export function inspectPixels(image: RgbImage): PictureFacts {
+  const { width, height, data } = image;
+  const sha256 = createHash("sha256").update(data).digest("hex");
+  return { sha256, width, height, traits: [], hash: perceptualHash(image) };
+}
+
+function readingFailed(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) {
+    return "it is a link to nothing, vanished, or its name isn't UTF-8";
+  }
+  if (error instanceof Deno.errors.PermissionDenied) return "no permission";
+  return messageOf(error);
+}
+
+/** Names the kind by the file's structure; the decoder's own words say little. */
+function decodingFailed(
+  error: unknown,
+  bytes: Uint8Array,
+  header: ImageHeader,
+): { kind: FindingKind; detail: string } {
+  const name = NAMES[header.format];
+  if (isCutOff(bytes, header)) return { kind: "damaged", detail: `cut off (${name})` };
+  const reason = (error as { reason?: string }).reason ?? messageOf(error);
+  if (reason.includes("not supported")) return { kind: "unsupported", detail: reason };
+  if (/cut off/.test(reason) && header.format === "bmp") {
+    return { kind: "damaged", detail: `cut off (${name})` };
+  }
+  return { kind: "damaged", detail: `damaged (${name})` };
+}
