@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { loadCheckpoint, openEngine, train } from "../../mod.ts";
 import { readCheckpoint } from "../../src/train/checkpoint.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
-import { lastState, relativeDifference } from "../support/tiny_run.ts";
+import { lastState, relativeDifference, runCommand } from "../support/tiny_run.ts";
 import { moduleConfig, moduleIn, writeModules } from "../support/user_modules.ts";
 
 /** The samples of the usual data module, one after the other. */
@@ -149,4 +149,27 @@ Deno.test("the same seed gives the same bits though nothing in the model is seed
     }
     assert.equal(hashes[1], hashes[0]);
     assert.notEqual(hashes[2], hashes[0]);
+  }));
+
+Deno.test("deno task evaluate scores a run with modules of one's own, and refuses a changed model", () =>
+  withTemporaryFolder(async (folder) => {
+    await writeModules(folder);
+    const run = await train(moduleConfig(folder, { train: { epochs: 2 } }));
+    const evaluate = async () =>
+      await runCommand(["evaluate", "--run", run.folder, "--workers", "2"], folder);
+    const { code, stdout, stderr } = await evaluate();
+    assert.equal(code, 0, stdout + stderr);
+    const record = JSON.parse(
+      await Deno.readTextFile(join(run.folder, "evaluation", "evaluation.json")),
+    );
+    const { validation } = run.history.epochs[run.history.best.epoch - 1];
+    assert.equal(record.accuracy, validation.accuracy);
+    assert.ok(Math.abs(record.loss - validation.loss) < 1e-5, "with the loss of the run");
+    await Deno.writeTextFile(join(folder, "model.ts"), "// later\n", { append: true });
+    const changed = await evaluate();
+    assert.equal(changed.code, 2, changed.stdout);
+    assert.match(
+      changed.stderr,
+      /was made with another version of file:.*SHA-256 \w{12}, here it is/,
+    );
   }));
