@@ -167,7 +167,7 @@ async function makePictures(out: string): Promise<void> {
     .reverse();
   await keep(join(maps, map), "grad_cam.png");
   await task("export", "--run", run, "--format", "tfjs");
-  await shoot("demo", { width: 860, height: 640, allowErrors: true }, async (page) => {
+  await shoot("demo", { width: 860, height: 800, allowErrors: true }, async (page) => {
     await page.goto(`file://${run}/export/demo/index.html`);
     await page.evaluate("lockstepDemo.ready");
     await page.setInputFiles("#file", asked[2]);
