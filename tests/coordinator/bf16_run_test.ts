@@ -13,7 +13,7 @@ Deno.test("the default recipe with bf16 is as accurate as with float32", async (
     const results = [];
     for (const precision of ["float32", "bf16"]) {
       const out = join(folder, precision);
-      const settings = [`engine.precision=${precision}`, "train.epochs=2", "liveness.lostAfter=60"];
+      const settings = [`engine.precision=${precision}`, "train.epochs=1", "liveness.lostAfter=60"];
       const { code, stdout, stderr } = await runCommand(
         [
           ...["train", "--config", DEFAULT, "--workers", "1", "--out", out],
