@@ -72,7 +72,7 @@ SPECS = {
     "resnet50": {"input": 2, "normBias": 3},
     "squeezenet1_0": {"input": 5},
     "squeezenet1_1": {"input": 4},
-    "vgg11_bn": {"input": 7, "normBias": 2},
+    "vgg11_bn": {"input": 7, "normBias": 3},
     "vgg16_bn": {"input": 1, "normBias": 2},
 }
 
