@@ -259,6 +259,8 @@ export interface NatsInput {
   port?: number;
   /** How gradients travel over NATS (default `float32`). */
   gradientDtype?: "float32" | "float16" | "bfloat16";
+  /** Bytes, or such as `8MB`, of gradients that leave the backward pass together; 0: all at its end (default 8MB). */
+  bucketSize?: number | string;
 }
 
 /** `liveness`: how long processes wait for each other. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { sizeSchema } from "../base/size_schema.ts";
 import { moduleSchema } from "../base/user_module.ts";
 import { dataSchema } from "../data/config.ts";
 import { loggersSchema } from "../loggers/config.ts";
@@ -15,6 +16,9 @@ import { GRADIENT_DTYPES } from "../protocol/messages.ts";
 
 /** Bytes of features that a worker keeps, unless configured. */
 const DEFAULT_FEATURE_BYTES = 500_000_000;
+
+/** Bytes of a bucket of gradients, unless configured. */
+const DEFAULT_BUCKET_BYTES = 8_000_000;
 
 const trainSchema = z.strictObject({
   epochs: z.int().positive(),
@@ -83,6 +87,11 @@ const natsSchema = z.strictObject({
    * infinite, which ends the run. Sums are made in float32, and running statistics travel as float32, whatever is set.
    */
   gradientDtype: z.enum(GRADIENT_DTYPES).default("float32"),
+  /**
+   * Gradients go to the broker in buckets of at least this size, while the backward pass makes those of the layers
+   * before; 0 sends all when it has ended. Makes no difference to the result.
+   */
+  bucketSize: z.union([z.literal(0), sizeSchema]).default(DEFAULT_BUCKET_BYTES),
 });
 
 const dashboardSchema = z.strictObject({

@@ -129,7 +129,7 @@ function evaluationConfig(trained: TrainedModel, request: EvaluationRequest): Co
     ...base,
     workers,
     // A port of its own: the run may be going on.
-    nats: { url: base.nats.url, gradientDtype: "float32" },
+    nats: { ...base.nats, port: undefined },
     data: {
       ...data,
       ...(request.data === undefined ? {} : { ...own, format: data.format }),

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { sizeSchema } from "../base/size_schema.ts";
 import { z } from "zod";
 import { moduleSchema } from "../base/user_module.ts";
 import {
@@ -18,20 +19,6 @@ import { transformsSchema } from "./transform_specs.ts";
 export const DEFAULT_MAX_PIXELS = 100_000_000;
 
 const FORMATS = ["imageFolder", "cifar10"] as const satisfies readonly DataFormat[];
-
-const UNITS: Record<string, number> = { kB: 1e3, MB: 1e6, GB: 1e9 };
-
-const SIZE = "give a number of bytes, or such as 500MB or 2GB";
-
-/** A number of bytes, or such as `500MB` or `2GB`; always the former when validated. */
-const size = z.union([
-  z.int(SIZE).positive(SIZE),
-  z.string().regex(/^\d+(\.\d+)?\s*(kB|MB|GB)$/, SIZE),
-], SIZE).transform((value) => {
-  if (typeof value === "number") return value;
-  const unit = value.slice(-2);
-  return Math.floor(Number(value.slice(0, -2)) * UNITS[unit]);
-});
 
 const folderName = z.string().regex(
   /^[^./\\][^/\\]*$/,
@@ -69,7 +56,7 @@ export const dataSchema = z.strictObject({
   /** Batches that are decoded ahead of the training step. */
   prefetch: z.int().positive().max(1000).default(4),
   /** Memory that all workers share for decoded pictures; `null`: each worker keeps some by itself. */
-  cache: size.nullish(),
+  cache: sizeSchema.nullish(),
   /** Pixels above which a picture is refused before it is decoded. */
   maxPixels: z.int().positive().default(DEFAULT_MAX_PIXELS),
 }).superRefine((data, context) => {

@@ -8,10 +8,10 @@ import { type NativeBackend, nativeBackend } from "./backend.ts";
 import { callAttributes, type CallOptions } from "./call_options.ts";
 import { type GraphRun, GraphSession } from "./graph_session.ts";
 import { randomTraceKey, randomVariables } from "./random_state.ts";
-import type { TensorId } from "./runtime.ts";
+import type { TensorId, TensorMetadata } from "./runtime.ts";
 import { EngineError } from "./status.ts";
 import { tf } from "./tf.ts";
-import { type TracedFunction, Tracer } from "./tracer.ts";
+import { type TracedFunction, type TracedPart, Tracer } from "./tracer.ts";
 
 /** What a captured function depends on. */
 export interface CaptureOptions extends CallOptions {
@@ -23,12 +23,36 @@ export interface CaptureOptions extends CallOptions {
   readonly random?: boolean;
 }
 
+/** A result of a captured function as a cut sees it. */
+export interface ResultPlace {
+  /** When the op was taken down that gives it: ops are counted from 0. */
+  readonly position: number;
+  /** Values. */
+  readonly size: number;
+}
+
+/** A captured function in parts. */
+export interface PartsOptions {
+  /**
+   * Where to cut: positions of ops after which a part ends, rising. A cut before a variable's new value is left out, so
+   * that the first part gives them all. Must give the same for the same results.
+   */
+  readonly cuts: (results: readonly ResultPlace[]) => readonly number[];
+  /**
+   * Takes what a part gave, by number of the result, while the next part runs already; owns the tensors. Variables have
+   * their new values.
+   */
+  readonly onResults: (results: ReadonlyMap<number, tf.Tensor>) => void;
+}
+
 interface Trace extends TracedFunction {
   /** Number of results of the function itself; new values of variables follow. */
   readonly results: number;
   /** Positions in the list of variables whose new values the trace returns. */
   readonly assigned: readonly number[];
 }
+
+type Cuts = PartsOptions["cuts"];
 
 let functionCount = 0;
 
@@ -77,27 +101,60 @@ export class CapturedFunction {
    * @throws {EngineError} when an op fails, or when the function can't be captured
    */
   async call(inputs: readonly tf.Tensor[]): Promise<tf.Tensor[]> {
+    const results: tf.Tensor[] = [];
+    await this.#run(inputs, undefined, (some) => {
+      for (const [index, tensor] of some) results[index] = tensor;
+    });
+    return results;
+  }
+
+  /**
+   * Calls the function as several ones that run one after the other, and hands on what each gives as soon as it does.
+   * Without capture, or where TensorFlow compiles the function as a whole, all results come at once.
+   *
+   * @throws {EngineError} when an op fails, or when the function can't be captured
+   * @throws What `onResults` throws
+   */
+  async callInParts(
+    inputs: readonly tf.Tensor[],
+    { cuts, onResults }: PartsOptions,
+  ): Promise<void> {
+    const { xla, precision = "float32" } = this.#options;
+    const isWhole = xla || precision !== "float32";
+    await this.#run(inputs, isWhole ? undefined : cuts, onResults);
+  }
+
+  async #run(
+    inputs: readonly tf.Tensor[],
+    cuts: Cuts | undefined,
+    onResults: PartsOptions["onResults"],
+  ): Promise<void> {
     const { capture, random = true } = this.#options;
-    if (!capture) return tf.tidy(() => this.#fn(...inputs));
+    if (!capture) return onResults(new Map(tf.tidy(() => this.#fn(...inputs)).entries()));
     const variables = this.#variables();
     const key = [
+      cuts ? "parts" : "",
       random ? randomTraceKey() : "",
       ...inputs.map(({ dtype, shape }) => `${dtype}[${shape}]`),
     ]
       .join();
     let trace = this.#traces.get(key);
-    if (!trace) this.#traces.set(key, trace = this.#trace(inputs, variables));
+    if (!trace) this.#traces.set(key, trace = this.#trace(inputs, variables, cuts));
 
     const backend = nativeBackend();
     const ids = [...backend.getInputTensorIds([...inputs, ...variables]), ...trace.hidden];
-    const outputs = (await backend.runtime.executeAsync(trace.name, this.#attributes, ids))
-      .map((metadata) => backend.createOutputTensor(metadata));
-    trace.assigned.forEach((position, index) => {
-      const value = outputs[trace.results + index];
-      variables[position].assign(value);
-      value.dispose();
-    });
-    return outputs.slice(0, trace.results);
+    for await (const some of new PartCalls(trace, this.#attributes, ids)) {
+      const results = new Map<number, tf.Tensor>();
+      for (const [index, metadata] of some) {
+        const tensor = backend.createOutputTensor(metadata);
+        if (index < trace.results) results.set(index, tensor);
+        else {
+          variables[trace.assigned[index - trace.results]].assign(tensor);
+          tensor.dispose();
+        }
+      }
+      onResults(results);
+    }
   }
 
   /**
@@ -133,13 +190,18 @@ export class CapturedFunction {
     return new Tracer(backend.runtime, args, this.#options.xla);
   }
 
-  #trace(inputs: readonly tf.Tensor[], variables: readonly tf.Variable[]): Trace {
+  #trace(
+    inputs: readonly tf.Tensor[],
+    variables: readonly tf.Variable[],
+    cuts: Cuts | undefined,
+  ): Trace {
     using tracer = this.#tracer(inputs, variables);
+    const name = `lockstep_${this.#name}_${functionCount++}`;
     const { value: traced, ...rest } = this.#record(
       tracer,
       inputs,
       variables,
-      (ids) => tracer.finish(`lockstep_${this.#name}_${functionCount++}`, ids),
+      (ids, results) => tracer.finish(name, ids, cuts && chooseCuts(cuts, tracer, ids, results)),
     );
     const trace = { ...traced, ...rest };
     this.#checkVariables(tracer, variables, trace);
@@ -149,13 +211,13 @@ export class CapturedFunction {
   /**
    * Takes down the function's ops. What it assigns to variables meanwhile is taken back.
    *
-   * @param finish Is given the results and the variables' new values
+   * @param finish Is given the results, the variables' new values after them, and the results' number
    */
   #record<T>(
     tracer: Tracer,
     inputs: readonly tf.Tensor[],
     variables: readonly tf.Variable[],
-    finish: (ids: TensorId[]) => T,
+    finish: (ids: TensorId[], results: number) => T,
   ): { value: T; results: number; assigned: number[] } {
     const backend = nativeBackend();
     const { runtime } = backend;
@@ -170,7 +232,7 @@ export class CapturedFunction {
       const value = finish([
         ...backend.getInputTensorIds(results),
         ...assigned.map((position) => after[position]),
-      ]);
+      ], results.length);
       return { value, results: results.length, assigned };
     } finally {
       runtime.tracer = undefined;
@@ -198,9 +260,82 @@ export class CapturedFunction {
   }
 }
 
-function release({ name, hidden }: Trace): void {
+/** One call of a trace: gives each part's results, by number, while the next part runs. */
+class PartCalls {
+  readonly #trace: Trace;
+  readonly #attributes: readonly Attribute[];
+  /** Tensors by number: what the trace was called with, then what its parts hand on. */
+  readonly #known: Map<number, TensorId>;
+  readonly #handedOn = new Set<TensorId>();
+
+  constructor(trace: Trace, attributes: readonly Attribute[], ids: readonly TensorId[]) {
+    this.#trace = trace;
+    this.#attributes = attributes;
+    this.#known = new Map(ids.entries());
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Map<number, TensorMetadata>, void> {
+    const { parts } = this.#trace;
+    if (parts.length === 0) return;
+    let running = this.#start(parts[0]);
+    let isGiven = false; // what `running` gives has an owner
+    try {
+      for (const [index, part] of parts.entries()) {
+        const outputs = await running;
+        isGiven = true;
+        part.handsOn.forEach((number, at) => {
+          const { id } = outputs[part.results.length + at];
+          this.#known.set(number, id);
+          this.#handedOn.add(id);
+        });
+        if (index + 1 < parts.length) {
+          running = this.#start(parts[index + 1]);
+          isGiven = false;
+        }
+        yield new Map(part.results.map((result, at) => [result, outputs[at]]));
+      }
+    } finally {
+      // Who takes the results may have failed while the next part ran.
+      const lost = isGiven ? [] : await running.catch(() => []);
+      for (const { id } of lost) this.#handedOn.add(id);
+      for (const id of this.#handedOn) nativeBackend().runtime.deleteTensor(id);
+    }
+  }
+
+  #start({ name, takes, done }: TracedPart): Promise<TensorMetadata[]> {
+    const { runtime } = nativeBackend();
+    const inputs = takes.map((number) => this.#known.get(number)!);
+    const running = runtime.executeAsync(name, this.#attributes, inputs);
+    running.catch(() => {}); // it may fail before anybody waits
+    // The call holds what it takes; nobody else needs these any more.
+    for (const number of done) {
+      const id = this.#known.get(number)!;
+      this.#handedOn.delete(id);
+      runtime.deleteTensor(id);
+    }
+    return running;
+  }
+}
+
+/** The wanted cuts but for those before a variable's new value. */
+function chooseCuts(
+  cuts: Cuts,
+  tracer: Tracer,
+  ids: readonly TensorId[],
+  results: number,
+): number[] {
   const { runtime } = nativeBackend();
-  runtime.removeFunction(name);
+  const places = ids.slice(0, results).map((id) => ({
+    position: tracer.positionOf(id),
+    size: runtime.describe(id).shape.reduce((product, side) => product * side, 1),
+  }));
+  const lastValue = Math.max(-1, ...ids.slice(results).map((id) => tracer.positionOf(id)));
+  return cuts(places).filter((cut) => cut >= lastValue);
+}
+
+function release({ parts, hidden }: Trace): void {
+  const { runtime } = nativeBackend();
+  for (const { name } of parts) runtime.removeFunction(name);
   for (const id of hidden) runtime.deleteTensor(id);
 }
 

@@ -201,7 +201,7 @@ export const SYMBOLS = {
       B, /* fn_name */
       "u8", /* append_hash_to_fn_name */
       "i32", /* num_opers, -1: all */
-      P, /* opers */
+      B, /* opers */
       "i32", /* ninputs */
       B, /* inputs */
       "i32", /* noutputs */

@@ -6,16 +6,11 @@
  */
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { type Attribute, type AttributeWriter, cText, graphAttributes } from "./attributes.ts";
+import { cutGraph, type GraphNode, type GraphOutput, type GraphPart } from "./graph_parts.ts";
 import type { GraphEnds } from "./graph_session.ts";
 import type { OpRecorder, Runtime, TensorId, TensorMetadata } from "./runtime.ts";
 import { EngineError, Status } from "./status.ts";
 import type { LibTensorflow } from "./symbols.ts";
-
-/** `TF_Output`: a node and the number of one of its outputs. */
-interface Output {
-  readonly node: Deno.PointerValue;
-  readonly index: number;
-}
 
 /** `sizeof(TF_Output)`. */
 const OUTPUT_BYTES = 16;
@@ -28,13 +23,26 @@ interface InputSpec {
   readonly typeListAttribute: string;
 }
 
-/** A TensorFlow function made of a trace. */
-export interface TracedFunction {
+/**
+ * A TensorFlow function made of a trace or of a part of one. What a part takes and what it gives to later parts
+ * are known by number: the trace's arguments come first, then what parts gave.
+ */
+export interface TracedPart {
   readonly name: string;
-  /** Tensors from outside that the trace used beside its arguments; passed after them at each call. */
+  readonly takes: readonly number[];
+  /** Positions among the trace's results of the part's first outputs. */
+  readonly results: readonly number[];
+  /** Numbers of the outputs that follow, for later parts. */
+  readonly handsOn: readonly number[];
+  /** Numbers of what earlier parts gave that no part after this one takes. */
+  readonly done: readonly number[];
+}
+
+/** A trace as TensorFlow functions that are called one after the other. */
+export interface TracedFunction {
+  readonly parts: readonly TracedPart[];
+  /** Tensors from outside that the trace used beside its arguments: they follow them. */
   readonly hidden: readonly TensorId[];
-  /** Nodes of the graph. */
-  readonly nodes: number;
 }
 
 /**
@@ -51,8 +59,8 @@ export class Tracer implements OpRecorder, Disposable {
   readonly #status: Status;
   readonly #graph: Deno.PointerValue;
   readonly #writeAttributes: AttributeWriter;
-  readonly #outputs = new Map<TensorId, Output>();
-  readonly #arguments: Output[] = [];
+  readonly #outputs = new Map<TensorId, GraphOutput>();
+  readonly #arguments: GraphOutput[] = [];
   readonly #hidden: TensorId[] = [];
   /** Tensors that no op of the trace computed, and that are not arguments. */
   readonly #outside = new Set<TensorId>();
@@ -108,21 +116,21 @@ export class Tracer implements OpRecorder, Disposable {
     inputs: readonly TensorId[],
   ): TensorMetadata[] {
     if (name !== TAKES_UNKNOWN) this.#requireShapes(name, inputs);
+    const takes = inputs.map((id) => this.#output(id));
     const desc = this.#newNode(name);
     let next = 0;
     for (const spec of this.#inputSpecs(name)) {
       const length = listLength(spec, attributes, inputs.length);
-      if (length === undefined) this.#lib.TF_AddInput(desc, packed(this.#output(inputs[next++])));
+      if (length === undefined) this.#lib.TF_AddInput(desc, packed(takes[next++]));
       else {
-        const list = inputs.slice(next, next += length).map((id) => this.#output(id));
-        this.#lib.TF_AddInputList(desc, packedList(list), length);
+        this.#lib.TF_AddInputList(desc, packedList(takes.slice(next, next += length)), length);
       }
     }
     // The length of a list is known from the list itself; setting it twice is an error.
     const lengths = new Set(this.#inputSpecs(name).map((spec) => spec.numberAttribute));
     this.#writeAttributes(desc, attributes.filter((attribute) => !lengths.has(attribute.name)));
-    const node = this.#finishNode(desc, name);
-    const count = this.#lib.TF_OperationNumOutputs(node);
+    const node = this.#finishNode(desc, name, takes);
+    const count = this.#lib.TF_OperationNumOutputs(node.pointer);
     return Array.from({ length: count }, (_, index) => this.#addSymbol({ node, index }));
   }
 
@@ -132,7 +140,7 @@ export class Tracer implements OpRecorder, Disposable {
     this.#lib.TF_SetAttrTensor(desc, cText("value"), tensor, this.#status.pointer);
     this.#status.check("Const");
     this.#lib.TF_SetAttrType(desc, cText("dtype"), dtype);
-    this.#outputs.set(id, { node: this.#finishNode(desc, "Const"), index: 0 });
+    this.#outputs.set(id, { node: this.#finishNode(desc, "Const", []), index: 0 });
     this.#outside.add(id);
   }
 
@@ -154,24 +162,68 @@ export class Tracer implements OpRecorder, Disposable {
     return this.#hidden;
   }
 
+  /** When the op was taken down that gives a tensor; ops are counted from 0. */
+  positionOf(id: TensorId): number {
+    return this.#output(id).node.position;
+  }
+
   /**
-   * Makes the function and adds it to the runtime's context.
+   * Makes functions and adds them to the runtime's context.
    *
    * @param name Unique in the process
-   * @param results The function's results, in order
+   * @param results What they give together, in order
+   * @param cuts Positions of ops after which one function ends and the next begins, rising; none for a single one
    */
-  finish(name: string, results: readonly TensorId[]): TracedFunction {
-    const { inputs, inputCount, outputs, outputCount } = this.ends(results);
+  finish(name: string, results: readonly TensorId[], cuts: readonly number[] = []): TracedFunction {
+    const all = results.map((id) => {
+      const source = this.#output(id);
+      // A result that is an argument as it came still needs a node of its own.
+      return { source, output: this.#identity(source, id) };
+    });
+    const parts = cutGraph(all, cuts);
+    const numbers = new Map<GraphOutput, number>();
+    for (const output of [...this.#arguments, ...parts.flatMap(({ handsOn }) => handsOn)]) {
+      numbers.set(output, numbers.size);
+    }
+    const numbersOf = (list: readonly GraphOutput[]) => list.map((output) => numbers.get(output)!);
+    const made: TracedPart[] = [];
+    try {
+      for (const part of parts) {
+        const partName = `${name}_${made.length}`;
+        this.#addFunction(partName, part, all.map(({ output }) => output));
+        made.push({
+          name: partName,
+          takes: numbersOf(part.takes),
+          results: part.results,
+          handsOn: numbersOf(part.handsOn),
+          done: numbersOf(part.done),
+        });
+      }
+    } catch (error) {
+      for (const part of made) this.#runtime.removeFunction(part.name);
+      throw error;
+    }
+    const traced = { parts: made, hidden: [...this.#hidden] };
+    this.#hidden.length = 0; // they belong to the functions now
+    return traced;
+  }
+
+  #addFunction(
+    name: string,
+    { nodes, takes, results, handsOn }: GraphPart,
+    outputs: readonly GraphOutput[],
+  ): void {
+    const given = [...results.map((index) => outputs[index]), ...handsOn];
     const fn = this.#lib.TF_GraphToFunction(
       this.#graph,
       cText(name),
       0,
-      -1,
-      null,
-      inputCount,
-      inputs,
-      outputCount,
-      outputs,
+      nodes.length,
+      BigUint64Array.from(nodes, ({ pointer }) => Deno.UnsafePointer.value(pointer)),
+      takes.length,
+      packedList(takes),
+      given.length,
+      packedList(given),
       null,
       null,
       null,
@@ -184,9 +236,6 @@ export class Tracer implements OpRecorder, Disposable {
     } finally {
       this.#lib.TF_DeleteFunction(fn);
     }
-    const traced = { name, hidden: [...this.#hidden], nodes: this.#nodes };
-    this.#hidden.length = 0; // they belong to the function now
-    return traced;
   }
 
   /** Releases the graph, and the hidden arguments of a trace that was not finished. */
@@ -197,7 +246,7 @@ export class Tracer implements OpRecorder, Disposable {
   }
 
   /** A tensor for an output of a node. */
-  #addSymbol(output: Output): TensorMetadata {
+  #addSymbol(output: GraphOutput): TensorMetadata {
     const bytes = packed(output);
     const dtype = this.#lib.TF_OperationOutputType(bytes);
     const rank = this.#lib.TF_GraphGetTensorNumDims(this.#graph, bytes, this.#status.pointer);
@@ -226,7 +275,7 @@ export class Tracer implements OpRecorder, Disposable {
     );
   }
 
-  #output(id: TensorId): Output {
+  #output(id: TensorId): GraphOutput {
     const output = this.#outputs.get(id);
     if (output) return output;
     const hidden = this.#addArgument(id);
@@ -235,33 +284,34 @@ export class Tracer implements OpRecorder, Disposable {
     return hidden;
   }
 
-  #addArgument(id: TensorId): Output {
+  #addArgument(id: TensorId): GraphOutput {
     const { dtype, shape } = this.#runtime.describe(id);
     const desc = this.#newNode("Placeholder");
     this.#lib.TF_SetAttrType(desc, cText("dtype"), dtype);
     const dims = BigInt64Array.from(shape, BigInt);
     this.#lib.TF_SetAttrShape(desc, cText("shape"), dims, shape.length);
-    const output = { node: this.#finishNode(desc, "Placeholder"), index: 0 };
+    const output = { node: this.#finishNode(desc, "Placeholder", []), index: 0 };
     this.#outputs.set(id, output);
     this.#arguments.push(output);
     return output;
   }
 
-  #identity(output: Output, id: TensorId): Output {
+  #identity(output: GraphOutput, id: TensorId): GraphOutput {
     const desc = this.#newNode("Identity");
     this.#lib.TF_AddInput(desc, packed(output));
     this.#lib.TF_SetAttrType(desc, cText("T"), this.#runtime.describe(id).dtype);
-    return { node: this.#finishNode(desc, "Identity"), index: 0 };
+    return { node: this.#finishNode(desc, "Identity", [output]), index: 0 };
   }
 
   #newNode(type: string): Deno.PointerValue {
-    return this.#lib.TF_NewOperation(this.#graph, cText(type), encodeName(type, this.#nodes++));
+    return this.#lib.TF_NewOperation(this.#graph, cText(type), encodeName(type, this.#nodes));
   }
 
-  #finishNode(desc: Deno.PointerValue, type: string): Deno.PointerValue {
-    const node = this.#lib.TF_FinishOperation(desc, this.#status.pointer);
+  #finishNode(desc: Deno.PointerValue, type: string, takes: readonly GraphOutput[]): GraphNode {
+    const pointer = this.#lib.TF_FinishOperation(desc, this.#status.pointer);
     this.#status.check(`${type} (capture)`);
-    return node;
+    const kind = type === "Placeholder" ? "argument" : type === "Const" ? "constant" : "op";
+    return { pointer, position: this.#nodes++, takes, kind };
   }
 
   #inputSpecs(op: string): readonly InputSpec[] {
@@ -323,15 +373,15 @@ function listLength(
   return length;
 }
 
-function packed(output: Output): Uint8Array<ArrayBuffer> {
+function packed(output: GraphOutput): Uint8Array<ArrayBuffer> {
   return packedList([output]);
 }
 
-function packedList(outputs: readonly Output[]): Uint8Array<ArrayBuffer> {
+function packedList(outputs: readonly GraphOutput[]): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(OUTPUT_BYTES * outputs.length);
   const view = new DataView(bytes.buffer);
   outputs.forEach(({ node, index }, position) => {
-    view.setBigUint64(position * OUTPUT_BYTES, Deno.UnsafePointer.value(node), true);
+    view.setBigUint64(position * OUTPUT_BYTES, Deno.UnsafePointer.value(node.pointer), true);
     view.setInt32(position * OUTPUT_BYTES + 8, index, true);
   });
   return bytes;

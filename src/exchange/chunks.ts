@@ -23,7 +23,10 @@ export interface Chunk {
   readonly bytes: number;
 }
 
-/** A vector cut into chunks of one dtype each, of equal size but for the last ones. */
+/**
+ * A vector cut into chunks of one dtype each, of equal size but for the last ones. They travel from the end of the
+ * vector to its beginning, as the backward pass makes the gradients.
+ */
 export interface ChunkPlan {
   /** Length of the vector. */
   readonly bytes: number;
@@ -34,6 +37,7 @@ export interface ChunkPlan {
   readonly chunkBytes: number;
   /** The most bytes that a chunk's values take as float32. */
   readonly floatBytes: number;
+  /** In the order in which they travel. */
   readonly chunks: readonly Chunk[];
   /** Chunks that a rank may be ahead of the reduced ones: bounds what waits in the server and in memory. */
   readonly window: number;
@@ -90,7 +94,7 @@ export function planChunks(
     chunks: [
       ...cut(0, narrowFloats, dtype, chunkBytes),
       ...cut(narrowFloats, bytes / FLOAT_BYTES, "float32", chunkBytes),
-    ],
+    ].reverse(),
     window: Math.max(2, Math.floor(inFlight / chunkBytes)),
   };
 }

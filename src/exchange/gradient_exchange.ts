@@ -37,7 +37,7 @@ export interface StepContribution {
    * added up over all ranges, and may change the sum.
    */
   readonly measure?: (range: FloatRange) => number;
-  /** How long the step has taken so far; `exchange` and `update` are those of the step before. */
+  /** How long the step has taken so far; what it has not come to yet is that of the step before. */
   readonly times?: RankTimes;
 }
 
@@ -69,6 +69,12 @@ export interface GradientExchange {
   readonly shard: FloatRange;
   /** Vectors for what the ranks make of the sums: each writes its shard, and sees everybody's after {@linkcode allGather}. */
   readonly regions: readonly Uint8Array<ArrayBuffer>[];
+  /**
+   * Says that a part of this rank's next contribution is final, so that it may travel while the rest is computed: the
+   * vector from float `begin` on, and all that isn't in the vector. Any number of times with a falling `begin`, then
+   * {@linkcode reduceScatter} follows, which throws what goes wrong meanwhile. Missing where nothing would come of it.
+   */
+  offer?(contribution: StepContribution, begin: number): void;
   /**
    * Brings this rank's contribution and waits for the sum. Calls follow each other, never overlap.
    *

@@ -1,8 +1,8 @@
 /**
  * The worker's end of the all-reduce over NATS.
  *
- * A step goes: contribution (samples, loss), then the rank's vector in chunks, while the reduced chunks come
- * back; then the result. A rank is at most a window of chunks ahead of the reduced ones. Nothing is
+ * A step goes: contribution (samples, loss), then the rank's vector in chunks, the last first, while the reduced
+ * chunks come back; then the result. Chunks go out as soon as they are final. A rank is at most a window of chunks ahead of the reduced ones. Nothing is
  * taken for granted: each side asks again for what it misses, and repeated messages change nothing.
  *
  * @module
@@ -42,6 +42,10 @@ const FLOAT_BYTES = 4;
 /** A step that this rank is in. */
 interface RunningStep {
   readonly contribution: StepContribution;
+  /** The vector is final from this float on. */
+  ready: number;
+  /** The whole contribution is here, and its sum is waited for. */
+  isWhole: boolean;
   readonly arrived: Uint8Array; // 1 for each reduced chunk that is here
   arrivedCount: number;
   /** Reduced chunks that are here without a gap. */
@@ -106,10 +110,34 @@ export class NatsGradientExchange implements GradientExchange {
     return exchange;
   }
 
+  offer(contribution: StepContribution, begin: number): void {
+    const running = this.#step ?? this.#begin(contribution);
+    running.ready = begin;
+    running.wait.progress();
+    this.#sendWindow(running);
+  }
+
   async reduceScatter(contribution: StepContribution, signal?: AbortSignal): Promise<StepResult> {
     signal?.throwIfAborted();
+    const running = this.#step ?? this.#begin(contribution);
+    if (running.isWhole || compareSteps(contribution, running.contribution) !== 0) {
+      throw new TypeError("reduceScatter() was called while a step is still running");
+    }
+    running.isWhole = true;
+    running.ready = 0;
+    running.wait.progress();
+    try {
+      this.#sendWindow(running);
+      const result = await running.wait.result(signal);
+      this.#window = Math.min(this.#plan.window, this.#window + 1);
+      return { ...result, measure: this.#measure(contribution) };
+    } finally {
+      this.#step = undefined;
+    }
+  }
+
+  #begin(contribution: StepContribution): RunningStep {
     const { bytes, chunks } = this.#plan;
-    if (this.#step) throw new TypeError("reduceScatter() was called while a step is still running");
     if (contribution.vector.length !== bytes) {
       throw new RangeError(
         `A vector of ${contribution.vector.length} bytes; this exchange takes ${bytes}`,
@@ -122,21 +150,16 @@ export class NatsGradientExchange implements GradientExchange {
     });
     this.#step = {
       contribution,
+      ready: bytes / FLOAT_BYTES,
+      isWhole: false,
       arrived: new Uint8Array(chunks.length),
       arrivedCount: 0,
       prefix: 0,
       sent: 0,
       wait,
     };
-    try {
-      this.#publishContribution(contribution);
-      this.#sendWindow(this.#step);
-      const result = await wait.result(signal);
-      this.#window = Math.min(this.#plan.window, this.#window + 1);
-      return { ...result, measure: this.#measure(contribution) };
-    } finally {
-      this.#step = undefined;
-    }
+    this.#publishContribution(contribution);
+    return this.#step;
   }
 
   /** Every rank has the whole sum, and makes the same of it. */
@@ -155,6 +178,7 @@ export class NatsGradientExchange implements GradientExchange {
   // deno-lint-ignore require-await -- the interface is asynchronous
   async close(): Promise<void> {
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
+    this.#step?.wait.end();
     this.#step?.wait.fail(new LockstepError("The exchange was closed in the middle of a step"));
   }
 
@@ -177,11 +201,14 @@ export class NatsGradientExchange implements GradientExchange {
     });
   }
 
-  /** Sends what the window allows; a rank without samples has nothing to send. */
+  /** Sends what is ready and the window allows; a rank without samples has nothing to send. */
   #sendWindow(running: RunningStep): void {
+    const { chunks } = this.#plan;
     if (running.contribution.samples === 0) return;
-    const limit = Math.min(this.#plan.chunks.length, running.prefix + this.#window);
-    while (running.sent < limit) this.#sendChunk(running, running.sent++);
+    const limit = Math.min(chunks.length, running.prefix + this.#window);
+    while (running.sent < limit && chunks[running.sent].begin >= running.ready) {
+      this.#sendChunk(running, running.sent++);
+    }
   }
 
   #sendChunk(running: RunningStep, chunk: number): void {
@@ -273,6 +300,7 @@ export class NatsGradientExchange implements GradientExchange {
   #askAgain(): void {
     const running = this.#step;
     if (!running) return;
+    if (!running.isWhole) running.wait.progress(); // it is this rank that the others wait for
     const chunks: number[] = [];
     const end = Math.min(this.#plan.chunks.length, running.prefix + this.#plan.window);
     for (let chunk = running.prefix; chunk < end; chunk++) {

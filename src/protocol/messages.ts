@@ -8,7 +8,7 @@ import { z } from "zod";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 
 /** Version of the messages; raised whenever a message changes its meaning or its fields. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** How the values of gradients may travel; all other values are float32. */
 export const GRADIENT_DTYPES = ["float32", "float16", "bfloat16"] as const;

@@ -3,12 +3,10 @@
  *
  * @module
  */
-import { bytesIn } from "../base/float_range.ts";
 import type { CallOptions } from "../engine/call_options.ts";
 import { CapturedFunction } from "../engine/capture.ts";
 import { setStepSeed } from "../engine/random_state.ts";
 import { tf } from "../engine/tf.ts";
-import { readInto } from "../engine/transfer.ts";
 import { findFrozenBody } from "../models/frozen_body.ts";
 import { applyModel, classesOf } from "../models/heads.ts";
 import type { EmaConfig } from "../optim/config.ts";
@@ -21,11 +19,13 @@ import {
   type Targets,
 } from "../optim/loss.ts";
 import type { OptimizerOptions } from "../optim/optimizer.ts";
+import { bucketCuts } from "./buckets.ts";
 import type { FeatureCache } from "./feature_cache.ts";
 import { Features } from "./features.ts";
 import { imagesTensor, type LabelledImages, partsOf, targetTensors } from "./labelled_images.ts";
 import { ReplicaState, type UpdateTime } from "./replica_state.ts";
 import { readScores, score, type Scores } from "./scores.ts";
+import { type LocalTotals, RESULTS, StepSums } from "./step_sums.ts";
 
 /** Where a rank's rows stand in the step's global batch, and the step's seed: for dropout. */
 export interface StepPlace {
@@ -34,14 +34,15 @@ export interface StepPlace {
   readonly rowOffset: number;
 }
 
-/** What a rank found in its share of a batch. */
-export interface LocalTotals {
-  /** Sum of the samples' losses, each times its weight. */
-  readonly lossSum: number;
-  /** Sum of the samples' weights: what the loss is a mean over. */
-  readonly weight: number;
-  /** Samples whose highest logit is their label's. */
-  readonly correct: number;
+/** Gradients that leave a step before it has ended. */
+export interface EarlyGradients {
+  /** Bytes of gradients that are worth to be handed on. */
+  readonly bucketBytes: number;
+  /**
+   * The vector is final from float `begin` on, and so are the totals. Called with a falling `begin`; not for the last
+   * gradients of all.
+   */
+  readonly onReady: (totals: LocalTotals, begin: number) => void;
 }
 
 /** A captured function of a replica, and inputs that it could be called with; the caller disposes of those. */
@@ -122,31 +123,47 @@ export class Replica implements Disposable {
   /**
    * Runs forward and backward on this rank's share of a batch, and leaves the gradients of the mean loss and the new
    * running statistics in the state's vector. The statistics themselves stay as they were until {@linkcode update}.
+   *
+   * @param early Wants the last layers' gradients while those of the first ones are still computed
    */
-  async forwardBackward(batch: LabelledImages, place: StepPlace): Promise<LocalTotals> {
+  async forwardBackward(
+    batch: LabelledImages,
+    place: StepPlace,
+    early?: EarlyGradients,
+  ): Promise<LocalTotals> {
     const { state } = this;
     state.collect();
     const { weight } = this.#targetsOf(batch);
-    const sum = { lossSum: 0, weight, correct: 0 };
-    let gradients: tf.Tensor[] = [];
-    for (const { part, firstRow } of partsOf(batch, this.#parts)) {
+    using sums = new StepSums(state, weight);
+    const parts = partsOf(batch, this.#parts);
+    for (const [index, { part, firstRow }] of parts.entries()) {
       setStepSeed([...place.seed], place.globalRows, place.rowOffset + firstRow);
       const inputs = await this.#inputs(part, this.#targetsOf(part), this.features?.caches?.train);
-      const inverseWeight = tf.scalar(1 / weight);
-      const results = await this.#forwardBackward.call([...inputs, inverseWeight]);
-      const [lossSum, correct, ...fresh] = results;
-      sum.lossSum += scalarOf(lossSum);
-      sum.correct += scalarOf(correct);
-      tf.dispose([...inputs, inverseWeight, lossSum, correct]);
-      gradients = addUp(gradients, fresh);
+      inputs.push(tf.scalar(1 / weight));
+      const isLast = index === parts.length - 1;
+      try {
+        if (isLast && early) await this.#callInBuckets(inputs, sums, early);
+        else sums.add(new Map((await this.#forwardBackward.call(inputs)).entries()), isLast);
+      } finally {
+        tf.dispose(inputs);
+      }
     }
-    const { memory: { vector }, layout: { places }, learning, exchanged } = state;
-    [...gradients, ...exchanged.slice(learning.length)].forEach((tensor, index) =>
-      readInto(tensor, bytesIn(vector, places[index]))
-    );
-    tf.dispose(gradients);
     state.restore();
-    return sum;
+    return sums.totals;
+  }
+
+  async #callInBuckets(
+    inputs: readonly tf.Tensor[],
+    sums: StepSums,
+    { bucketBytes, onReady }: EarlyGradients,
+  ): Promise<void> {
+    await this.#forwardBackward.callInParts(inputs, {
+      cuts: (results) => bucketCuts(results.slice(RESULTS.gradients), bucketBytes),
+      onResults: (results) => {
+        sums.add(results, true);
+        if (sums.begin > 0) onReady(sums.totals, sums.begin);
+      },
+    });
   }
 
   /** Takes the optimizer's step with the reduced gradients, and takes over the reduced statistics. */
@@ -235,16 +252,4 @@ export class Replica implements Disposable {
 
 function countCorrect(logits: tf.Tensor2D, labels: tf.Tensor): tf.Tensor {
   return tf.sum(tf.cast(tf.equal(tf.argMax(logits, 1), labels), "int32"));
-}
-
-/** Adds tensors pairwise, and disposes of the summands; nothing and something is something. */
-function addUp(sums: tf.Tensor[], fresh: tf.Tensor[]): tf.Tensor[] {
-  if (sums.length === 0) return fresh;
-  const added = sums.map((sum, index) => tf.add(sum, fresh[index]));
-  tf.dispose([...sums, ...fresh]);
-  return added;
-}
-
-function scalarOf(tensor: tf.Tensor): number {
-  return tensor.dataSync()[0];
 }

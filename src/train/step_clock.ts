@@ -19,27 +19,25 @@ const nothing = (): Record<StepPart, number> => ({
 export class StepClock {
   #last = performance.now();
   #times = nothing();
-  #exchange = 0;
-  #update = 0;
+  readonly #known = nothing();
 
   /** A part ends now; it began where the one before ended. */
   lap(part: StepPart): void {
     const now = performance.now();
     this.#times[part] += now - this.#last;
+    this.#known[part] = this.#times[part];
     this.#last = now;
   }
 
-  /** What is known before the exchange: of this step, and of the one before what comes after it. */
+  /** What is known by now: of the parts that the step has not come to, the times of the step before. */
   get known(): RankTimes {
-    return { ...this.#times, exchange: this.#exchange, update: this.#update };
+    return { ...this.#known };
   }
 
   /** The step has ended; returns its times. */
   next(): RankTimes {
     const times = this.#times;
     this.#times = nothing();
-    this.#exchange = times.exchange;
-    this.#update = times.update;
     return times;
   }
 }

@@ -8,11 +8,17 @@ import type { FloatRange } from "../base/float_range.ts";
 import type { Config } from "../config/schema.ts";
 import type { Batch, Loader, SkippedSample } from "../data/loader.ts";
 import { planEpoch, stepsPerEpoch } from "../data/sampler.ts";
-import type { GradientExchange, RankTimes, StepResult } from "../exchange/gradient_exchange.ts";
+import type {
+  GradientExchange,
+  RankTimes,
+  StepContribution,
+  StepResult,
+} from "../exchange/gradient_exchange.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import { learningRateAt } from "../optim/schedule.ts";
-import type { LocalTotals, Replica } from "./replica.ts";
+import type { EarlyGradients, Replica } from "./replica.ts";
 import { StepClock } from "./step_clock.ts";
+import type { LocalTotals } from "./step_sums.ts";
 
 /** A worker's place among the workers of a run. */
 export interface Place {
@@ -100,24 +106,29 @@ export async function trainEpoch(
   const { optimizer } = replica.state;
   const measure = (range: FloatRange) => optimizer.measure(range);
   const clock = new StepClock();
+  const bucketBytes = config.nats.bucketSize;
 
   for await (const batch of loader.batches(plan, epoch, { seed, signal, reuse: true })) {
     const { step, globalRows, rowOffset } = plan[position++];
     clock.lap("data");
     observer.onBegin(step);
     skipped.push(...batch.skipped);
-    const totals = await gradientsOf(replica, batch, {
-      seed: [randomSeed(seed, "step", epoch, step), randomSeed(seed, "step", step, epoch)],
-      globalRows,
-      rowOffset,
-    });
-    clock.lap("forwardBackward");
     const samples = batch.labels.length;
     const { vector } = exchange;
-    const reduced = await exchange.reduceScatter(
-      { epoch, step, samples, vector, ...totals, measure, times: clock.known },
-      signal,
+    const contribution = (totals: LocalTotals): StepContribution => (
+      { epoch, step, samples, vector, ...totals, measure, times: clock.known }
     );
+    const early: EarlyGradients | undefined = bucketBytes > 0 && exchange.offer
+      ? {
+        bucketBytes,
+        onReady: (totals, begin) => exchange.offer!(contribution(totals), begin),
+      }
+      : undefined;
+    const seeds = [randomSeed(seed, "step", epoch, step), randomSeed(seed, "step", step, epoch)];
+    const stepPlace = { seed: [seeds[0], seeds[1]] as const, globalRows, rowOffset };
+    const totals = await gradientsOf(replica, batch, stepPlace, early);
+    clock.lap("forwardBackward");
+    const reduced = await exchange.reduceScatter(contribution(totals), signal);
     clock.lap("exchange");
     if (!reduced.finite) return { steps, skipped, notFinite: step };
     // A step whose pictures were all unreadable has no gradient.
@@ -145,7 +156,8 @@ async function gradientsOf(
   replica: Trainee,
   batch: Batch,
   place: Parameters<Replica["forwardBackward"]>[1],
+  early: EarlyGradients | undefined,
 ): Promise<LocalTotals> {
   if (batch.labels.length === 0) return { lossSum: 0, weight: 0, correct: 0 };
-  return await replica.forwardBackward(batch, place);
+  return await replica.forwardBackward(batch, place, early);
 }

@@ -97,19 +97,29 @@ Deno.test("a run without capture gives the numbers of one with it", () =>
     });
   }));
 
-Deno.test("a network with BatchNorm gives the same bits on two workers twice, and finite ones", () =>
+Deno.test("a network with BatchNorm gives the same bits in buckets over NATS as through shared memory", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
     await makePictures(root, { classes: ["a", "b"], train: 4, val: 1, side: 32 });
-    const config = tinyConfig(root, {
-      model: { name: "resnet18", weights: "none" },
-      workers: 2,
-      train: { epochs: 1, batchSize: 8, lr: 0.01 },
-    });
-    const results = [await train(config), await train(config)];
-    const [first, second] = await Promise.all(results.map(({ folder }) => lastState(folder)));
-    assert.deepEqual(second.sha256, first.sha256);
-    assert.ok(first.model.every(Number.isFinite));
+    const travels = [
+      { exchange: "shared-memory" },
+      { exchange: "nats", nats: { bucketSize: "4MB" } },
+      { exchange: "nats", nats: { bucketSize: 0 } },
+    ] as const;
+    const results = [];
+    for (const travel of travels) {
+      results.push(
+        await train(tinyConfig(root, {
+          model: { name: "resnet18", weights: "none" },
+          workers: 2,
+          train: { epochs: 1, batchSize: 8, lr: 0.01, accumulationSteps: 2 },
+          ...travel,
+        })),
+      );
+    }
+    const states = await Promise.all(results.map(({ folder }) => lastState(folder)));
+    for (const { sha256 } of states) assert.deepEqual(sha256, states[0].sha256);
+    assert.ok(states[0].model.every(Number.isFinite));
     assert.equal(results[0].history.epochs[0].validation.count, 2);
   }));
 

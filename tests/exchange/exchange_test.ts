@@ -232,6 +232,63 @@ for (const kind of ["nats", "shared-memory"] as const) {
   });
 }
 
+Deno.test("what offer() hands on is summed before the rest is there, and its sum has the same bits", async () => {
+  await using rig = await startRig();
+  await using bench = await openBench(rig, "nats", 2);
+  const watcher = await rig.open("rank 0");
+  const sums: number[] = [];
+  watcher.subscribe(watcher.subjects.reduced, {
+    reduced: ({ header }) => void sums.push(header.chunk),
+  });
+  await watcher.flush();
+  for (const step of [0, 1, 2]) {
+    const contributions = [0, 1].map((rank) => contribution(rank, step, 4 + rank));
+    const values = contributions.map(({ vector }) => wordsOf(vector));
+    const unfinished = values.map((all) => all.slice(0, FLOATS / 2));
+    values.forEach((all) => all.fill(NaN, 0, FLOATS / 2)); // the backward pass has not come there
+    sums.length = 0;
+    const reduced = bench.reducer.reduce({ epoch: 1, step }, () => "continue");
+    contributions.forEach((own, rank) => {
+      bench.exchanges[rank].offer!(own, FLOATS - 10);
+      bench.exchanges[rank].offer!(own, Math.ceil(FLOATS / 2));
+    });
+    for (let wait = 0; wait < 500 && sums.length < 2; wait++) await delay(10);
+    await delay(50); // and no more
+    assert.deepEqual(sums, [0, 1], "two whole chunks of five");
+    values.forEach((all, rank) => all.set(unfinished[rank]));
+    const results = await Promise.all(
+      contributions.map((own, rank) => takeStep(bench.exchanges[rank], own)),
+    );
+    assert.ok((await reduced).finite);
+    for (const { vector } of results) assert.deepEqual(floatsOf(vector), reference(contributions));
+  }
+});
+
+Deno.test("a rank that takes long for its first layers is waited for, and what fails meanwhile is thrown", async () => {
+  await using rig = await startRig();
+  await using bench = await openBench(rig, "nats", 1, BYTES, 3_000);
+  const [exchange] = bench.exchanges;
+  const own = contribution(0, 0, 4);
+  exchange.offer!(own, FLOATS / 2);
+  await delay(4_500); // longer than the others may keep silent
+  const result = takeStep(exchange, own);
+  await bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue");
+  assert.deepEqual((await result).vector, own.vector);
+
+  const next = contribution(0, 1, 4);
+  exchange.offer!(next, FLOATS / 2);
+  await assert.rejects(exchange.reduceScatter(contribution(0, 2, 4)), /a step is still running/);
+  const closed = exchange.reduceScatter(next);
+  await exchange.close();
+  await assert.rejects(closed, /closed in the middle of a step/);
+});
+
+Deno.test("an exchange that is closed after offer() leaves nothing running", async () => {
+  await using rig = await startRig();
+  await using bench = await openBench(rig, "nats", 1);
+  bench.exchanges[0].offer!(contribution(0, 0, 4), FLOATS / 2);
+});
+
 Deno.test("allGather() waits for all shares, and goes on when its messages were lost", async () => {
   await using rig = await startPlainRig();
   const port = Number(new URL(rig.server.url.replace("nats:", "http:")).port);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { planChunks } from "../../src/exchange/chunks.ts";
 import { NatsGradientExchange } from "../../src/exchange/nats_exchange.ts";
 import { NatsReducer } from "../../src/exchange/nats_reducer.ts";
 import { narrow } from "../../src/exchange/narrow.ts";
@@ -120,8 +121,9 @@ Deno.test("a lost result is sent again, also when the coordinator waits for the 
   const subject = mute.subjects.gradient(0);
   const format = { bytes: BYTES, chunkBytes, ...FLOAT32 };
   mute.publish(subject, "contribution", { rank: 0, ...totals, ...format });
-  for (let chunk = 0; chunk < 5; chunk++) {
-    const part = vector.subarray(chunk * chunkBytes, (chunk + 1) * chunkBytes);
+  const { chunks } = planChunks(BYTES, 1, mute.maxPayloadBytes);
+  for (const [chunk, { begin, bytes }] of chunks.entries()) {
+    const part = vector.subarray(4 * begin, 4 * begin + bytes);
     const fields = { rank: 0, epoch: 1, step: 0, chunk, tooLarge: false };
     mute.publish(subject, "gradient", fields, part);
   }
