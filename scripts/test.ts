@@ -3,7 +3,8 @@
  *
  * The tests work on the real thing: TensorFlow's library, a real nats-server, real photos, real weights.
  * Arguments go on to `deno test`; paths among them replace the default, which is all of `tests/` and
- * the examples in doc comments; what follows `--` goes to the tests.
+ * the examples in doc comments; what follows `--` goes to the tests. Everything runs in two processes side by side:
+ * many tests wait for other processes more than they compute.
  *
  * ```sh
  * deno task test tests/engine --filter "openEngine()"
@@ -11,6 +12,9 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
+import { stripVTControlCharacters } from "node:util";
+import { join } from "node:path";
 import { messageOf } from "../src/base/errors.ts";
 import { exists } from "../src/base/paths.ts";
 import { ensureDataset } from "../src/provision/datasets.ts";
@@ -30,8 +34,17 @@ const PERMISSIONS = [
   "--allow-env",
 ];
 
-/** The tests, and the modules whose documented examples run as tests. */
-const EVERYTHING = ["mod.ts", "src", "tests"];
+/** About half of the time that everything takes; a process of its own runs these folders of `tests/`. */
+const BESIDE = ["compare", "coordinator", "dashboard", "exchange"];
+
+/** The tests, and the modules whose documented examples run as tests, in two halves. */
+async function everything(): Promise<string[][]> {
+  const names = (await Array.fromAsync(Deno.readDir(join(PROJECT_ROOT, "tests"))))
+    .map(({ name }) => name).sort();
+  const pathsOf = (some: string[]) => some.map((name) => `tests/${name}`);
+  const others = names.filter((name) => !BESIDE.includes(name));
+  return [["--doc", "mod.ts", "src", ...pathsOf(others)], pathsOf(BESIDE)];
+}
 
 /** Fetches what is missing; says so once for each thing. */
 async function setUp(): Promise<void> {
@@ -47,14 +60,14 @@ async function setUp(): Promise<void> {
   await ensurePretrainedWeights("efficientnet_lite0", progress);
 }
 
-/** Runs `deno test` and returns its exit code; a signal sent to this process goes on to it. */
-async function runTests(args: readonly string[]): Promise<number> {
-  const chosen = await Promise.all(args.map((arg) => !arg.startsWith("-") && exists(arg)));
-  const paths = chosen.includes(true) ? [] : ["--doc", ...EVERYTHING];
+/** Starts `deno test`; signals to this process go on to it. */
+function startTests(args: readonly string[], output: "inherit" | "piped"): Deno.ChildProcess {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", ...PERMISSIONS, ...paths, ...args],
+    args: ["test", ...PERMISSIONS, ...args],
     cwd: PROJECT_ROOT,
     stdin: "null",
+    stdout: output,
+    stderr: output,
   }).spawn();
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {
@@ -65,7 +78,66 @@ async function runTests(args: readonly string[]): Promise<number> {
       }
     });
   }
-  return (await child.status).code;
+  return child;
+}
+
+/** Shows what a process prints, from `turn` on, and returns it as text without colours. */
+async function show(child: Deno.ChildProcess, turn: Promise<unknown>): Promise<string> {
+  const kept: Uint8Array[] = [];
+  let shown: number | undefined;
+  const showKept = () => {
+    while (shown !== undefined && shown < kept.length) write(kept[shown++]);
+  };
+  const begun = turn.then(() => {
+    shown = 0;
+    showKept();
+  });
+  await Promise.all([child.stdout, child.stderr].map(async (stream) => {
+    for await (const bytes of stream) {
+      kept.push(bytes);
+      showKept();
+    }
+  }));
+  await begun;
+  return stripVTControlCharacters(Buffer.concat(kept).toString());
+}
+
+function write(bytes: Uint8Array): void {
+  for (let rest = bytes; rest.length > 0;) rest = rest.subarray(Deno.stdout.writeSync(rest));
+}
+
+/** The runner's own counts, from its last line: `ok | 12 passed (3 steps) | 0 failed | 1 ignored (1s)`. */
+function countsIn(output: string): Map<string, number> {
+  const line = output.match(/^(?:ok|FAILED) \| \d+ passed.*$/gm)?.at(-1) ?? "";
+  return new Map([...line.matchAll(/\| (\d+) ([a-z ]+[a-z])/g)].map((
+    [, count, what],
+  ) => [what, Number(count)]));
+}
+
+/** Runs everything in two processes, shows one's output after the other's, and adds up their counts. */
+async function runSideBySide(args: readonly string[]): Promise<number> {
+  const start = performance.now();
+  const halves = await everything();
+  const children = halves.map((paths) => startTests([...args, ...paths], "piped"));
+  const first = show(children[0], Promise.resolve());
+  const outputs = [await first, await show(children[1], first)];
+  const codes = await Promise.all(children.map(async (child) => (await child.status).code));
+  const code = codes.find((code) => code !== 0) ?? 0;
+  const sums = new Map([["passed", 0], ["failed", 0]]);
+  for (const [what, count] of outputs.flatMap((output) => [...countsIn(output)])) {
+    sums.set(what, (sums.get(what) ?? 0) + count);
+  }
+  const counts = [...sums].map(([what, count]) => `${count} ${what}`).join(" | ");
+  const seconds = Math.round((performance.now() - start) / 1000);
+  console.log(`Both together:\n${code === 0 ? "ok" : "FAILED"} | ${counts} (${seconds}s)`);
+  return code;
+}
+
+/** Runs what the arguments choose and returns the exit code. */
+async function runTests(args: readonly string[]): Promise<number> {
+  const chosen = await Promise.all(args.map((arg) => !arg.startsWith("-") && exists(arg)));
+  if (!chosen.includes(true)) return await runSideBySide(args);
+  return (await startTests(args, "inherit").status).code;
 }
 
 if (import.meta.main) {

@@ -23,6 +23,8 @@ export interface CrewSettings {
   readonly exchange?: string;
   /** How gradients travel over NATS: a value of the config's `nats.gradientDtype`. */
   readonly dtype?: GradientDtype;
+  /** Bytes of a bucket of gradients: a value of the config's `nats.bucketSize`. */
+  readonly bucketBytes?: number;
   /** A running nats-server. */
   readonly nats?: string;
   /** Told what goes on. */
@@ -53,7 +55,7 @@ const PATIENT = { joinTimeout: 300, lostAfter: 60 };
  */
 export function benchConfig(
   workers: number,
-  { threads, exchange = "auto", dtype, nats }: CrewSettings,
+  { threads, exchange = "auto", dtype, bucketBytes, nats }: CrewSettings,
   changes: Partial<ConfigInput> = {},
 ): Config {
   const known: readonly string[] = configSchema.shape.exchange.unwrap().options;
@@ -72,7 +74,7 @@ export function benchConfig(
     train: { epochs: 1, batchSizePerWorker: 1, optimizer: "sgd", lr: 0.001, momentum: 0.9 },
     engine: { threadsPerWorker: threads },
     exchange,
-    nats: { url: nats, gradientDtype: dtype },
+    nats: { url: nats, gradientDtype: dtype, bucketSize: bucketBytes },
     liveness: PATIENT,
     ...changes,
   });

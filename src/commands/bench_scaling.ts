@@ -51,6 +51,11 @@ export const BENCH_SCALING_HELP: CommandHelp = {
       value: "SIZE",
       help: "Length of the exchanged vector with a pause (default: the model's)",
     },
+    {
+      name: "bucket-size",
+      value: "SIZE",
+      help: "Gradients that leave over NATS together, 0 for all (default: as nats.bucketSize)",
+    },
     ...ENGINE_FLAGS,
     ...CREW_FLAGS,
     ...OUTPUT_FLAGS,
@@ -96,6 +101,7 @@ async function scalingOptions(flags: Flags) {
   const data = flags.text("data");
   const simulateCompute = numberFlag(flags, "simulate-compute", true);
   const vectorBytes = flags.text("vector-bytes");
+  const bucketSize = flags.text("bucket-size");
   const most = Math.max(...workers);
   const settings = crewSettings(flags);
   const coreCount = availableParallelism();
@@ -118,6 +124,9 @@ async function scalingOptions(flags: Flags) {
     ...(data === undefined ? {} : { data }),
     ...(simulateCompute === undefined ? {} : { simulateCompute }),
     ...(vectorBytes === undefined ? {} : { vectorBytes: parseSize(vectorBytes) }),
+    ...(bucketSize === undefined
+      ? {}
+      : { bucketBytes: bucketSize === "0" ? 0 : parseSize(bucketSize) }),
     ...settings,
   };
 }

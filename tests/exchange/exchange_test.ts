@@ -236,9 +236,9 @@ Deno.test("what offer() hands on is summed before the rest is there, and its sum
   await using rig = await startRig();
   await using bench = await openBench(rig, "nats", 2);
   const watcher = await rig.open("rank 0");
-  const sums: number[] = [];
+  const sums: number[][] = [[], [], []];
   watcher.subscribe(watcher.subjects.reduced, {
-    reduced: ({ header }) => void sums.push(header.chunk),
+    reduced: ({ header }) => void sums[header.step].push(header.chunk),
   });
   await watcher.flush();
   for (const step of [0, 1, 2]) {
@@ -246,15 +246,14 @@ Deno.test("what offer() hands on is summed before the rest is there, and its sum
     const values = contributions.map(({ vector }) => wordsOf(vector));
     const unfinished = values.map((all) => all.slice(0, FLOATS / 2));
     values.forEach((all) => all.fill(NaN, 0, FLOATS / 2)); // the backward pass has not come there
-    sums.length = 0;
     const reduced = bench.reducer.reduce({ epoch: 1, step }, () => "continue");
     contributions.forEach((own, rank) => {
       bench.exchanges[rank].offer!(own, FLOATS - 10);
       bench.exchanges[rank].offer!(own, Math.ceil(FLOATS / 2));
     });
-    for (let wait = 0; wait < 500 && sums.length < 2; wait++) await delay(10);
+    for (let wait = 0; wait < 500 && sums[step].length < 2; wait++) await delay(10);
     await delay(50); // and no more
-    assert.deepEqual(sums, [0, 1], "two whole chunks of five");
+    assert.deepEqual(sums[step], [0, 1], "two whole chunks of five");
     values.forEach((all, rank) => all.set(unfinished[rank]));
     const results = await Promise.all(
       contributions.map((own, rank) => takeStep(bench.exchanges[rank], own)),
