@@ -2,8 +2,9 @@
  * Runs Lockstep and PyTorch in turn, some rounds long, and prints the ratios of each round and their spread.
  * Taking turns matters: on a shared machine only ratios within the same minutes mean anything.
  *
- * Usage: scripts/compare_pytorch.sh [--python PATH] [--rounds N] [--steps N] [--only train,step,allreduce]
- *   [--compile] [--workers N] [--batch N] [--image-size PIXELS] [--model NAME] [--exchange NAME] [--out FILE]
+ * Usage: scripts/compare_pytorch.sh [--python PATH] [--rounds N] [--steps N]
+ *   [--only train,step,allreduce,independent] [--compile] [--precision float32|bf16] [--workers N] [--batch N]
+ *   [--image-size PIXELS] [--model NAME] [--exchange NAME] [--out FILE]
  *
  * @module
  */
@@ -14,7 +15,7 @@ const ROOT = new URL("..", import.meta.url).pathname;
 const LONGEST_MS = 420_000;
 /** Gradients and running statistics of ResNet-18 with 10 classes are about as long. */
 const ALL_REDUCE_BYTES = 44_700_000;
-const PARTS = ["train", "step", "allreduce"] as const;
+const PARTS = ["train", "step", "allreduce", "independent"] as const;
 
 const NAMES = [
   "python",
@@ -25,6 +26,7 @@ const NAMES = [
   "batch",
   "image-size",
   "model",
+  "precision",
   "exchange",
   "out",
 ];
@@ -44,6 +46,7 @@ const size = [
   ["--image-size", String(count("image-size", 224))],
   ["--batch", String(count("batch", 16))],
 ].flat();
+const precision = ["--precision", text("precision", "float32")];
 const steps = ["--steps", String(count("steps", 8)), "--warmup", "2"];
 const exchange = ["--exchange", text("exchange", "auto")];
 
@@ -95,7 +98,7 @@ const COMPARISONS: Record<(typeof PARTS)[number], Part> = {
     title: "1 worker, all cores: training step",
     runs: {
       "lockstep": async () => {
-        const { imagesPerSecond } = await bench(["step", ...size, ...steps]);
+        const { imagesPerSecond } = await bench(["step", ...size, ...precision, ...steps]);
         return { imagesPerSecond: imagesPerSecond as number };
       },
       "pytorch default": () => singleStep("default"),
@@ -128,6 +131,21 @@ const COMPARISONS: Record<(typeof PARTS)[number], Part> = {
       },
     },
   },
+  independent: {
+    title: `${workers} workers, 1 thread each, and as many steps that know nothing of each other`,
+    runs: {
+      "lockstep": async () => {
+        const { imagesPerSecond } = await lockstepTraining();
+        return { imagesPerSecond };
+      },
+      "independent steps": async () => {
+        const step = ["step", "--threads", "1", ...size, ...precision, ...steps];
+        const all = await Promise.all(Array.from({ length: workers }, () => bench(step)));
+        const sum = all.reduce((sum, { imagesPerSecond }) => sum + (imagesPerSecond as number), 0);
+        return { imagesPerSecond: sum };
+      },
+    },
+  },
 };
 
 async function lockstepTraining(): Promise<Figures> {
@@ -141,6 +159,7 @@ async function lockstepTraining(): Promise<Figures> {
     "--threads",
     "1",
     ...size,
+    ...precision,
     ...steps,
     ...exchange,
   ]);
@@ -151,14 +170,14 @@ async function lockstepTraining(): Promise<Figures> {
 async function ddpTraining(format: string): Promise<Figures> {
   const start = Date.now();
   const { imagesPerSecond, residentBytes, firstStepAt } = await ddp(
-    ["--format", format, ...size, ...steps],
+    ["--format", format, ...size, ...precision, ...steps],
   ) as Figures;
   return { imagesPerSecond, residentBytes, startSeconds: (firstStepAt - start) / 1000 };
 }
 
 async function singleStep(format: string, ...others: string[]): Promise<Figures> {
-  const args = ["scripts/pytorch_peer.py", "--format", format, ...others, ...size, ...steps];
-  const { imagesPerSecond } = await run(python, args);
+  const settings = ["--format", format, ...others, ...size, ...precision, ...steps];
+  const { imagesPerSecond } = await run(python, ["scripts/pytorch_peer.py", ...settings]);
   return { imagesPerSecond: imagesPerSecond as number };
 }
 

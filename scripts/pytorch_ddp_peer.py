@@ -48,7 +48,8 @@ def train(args: argparse.Namespace) -> dict:
     for step in range(args.warmup + args.steps):
         start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(replica(images), labels)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.precision == "bf16"):
+            loss = loss_of(replica(images), labels)
         loss.backward()
         optimizer.step()
         loss.item()
@@ -91,6 +92,7 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--bytes", type=int, default=44_700_000)
     parser.add_argument("--format", choices=["default", "channels_last"], default="default")
+    parser.add_argument("--precision", choices=["float32", "bf16"], default="float32", help="bf16: by autocast")
     args = parser.parse_args()
     dist.init_process_group("gloo")
     result = train(args) if args.measure == "train" else all_reduce(args)

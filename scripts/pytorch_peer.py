@@ -30,7 +30,8 @@ def measure(args: argparse.Namespace, channels_last: bool) -> dict:
     for step in range(args.warmup + args.steps):
         start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(model(images), labels)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.precision == "bf16"):
+            loss = loss_of(model(images), labels)
         loss.backward()
         optimizer.step()
         loss.item()
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--format", choices=["default", "channels_last"], default="default")
+    parser.add_argument("--precision", choices=["float32", "bf16"], default="float32", help="bf16: by autocast")
     parser.add_argument("--compile", action="store_true", help="by torch.compile")
     args = parser.parse_args()
     result = measure(args, args.format == "channels_last")
