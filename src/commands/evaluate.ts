@@ -9,6 +9,7 @@ import {
   type Flags,
   HELP_FLAG,
   helpText,
+  MODEL_FLAGS,
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
@@ -21,18 +22,7 @@ export const EVALUATE_HELP: CommandHelp = {
     "Measure a trained model on all pictures of a set, over one or more workers: loss, accuracy, precision and\n" +
     "recall per class, confusion matrix, calibration, and the worst mistakes as a picture.",
   flags: [
-    {
-      name: "run",
-      short: "r",
-      value: "DIR",
-      help: "The run, such as runs/latest: its best weights",
-    },
-    {
-      name: "checkpoint",
-      value: "PATH",
-      help:
-        "Another checkpoint's folder, or a file of weights (of --run, when it doesn't describe itself)",
-    },
+    ...MODEL_FLAGS,
     {
       name: "data",
       value: "DIR",
@@ -52,7 +42,7 @@ export const EVALUATE_HELP: CommandHelp = {
   examples: [
     "deno task evaluate --run runs/latest",
     "deno task evaluate --run runs/latest --data photos/test --workers 4",
-    "deno task evaluate --run runs/latest --checkpoint runs/latest/checkpoints/last --split train",
+    "deno task evaluate --run runs/latest --checkpoint last --split train",
   ],
 };
 

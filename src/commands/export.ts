@@ -11,6 +11,7 @@ import {
   type Flags,
   HELP_FLAG,
   helpText,
+  MODEL_FLAGS,
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
@@ -24,12 +25,7 @@ export const EXPORT_HELP: CommandHelp = {
   summary:
     "Export a run's model: as safetensors, as a state dict of torchvision's model, and for tfjs with a demo page.",
   flags: [
-    { name: "run", value: "DIR", help: "Folder of the run, such as runs/latest" },
-    {
-      name: "checkpoint",
-      value: "C",
-      help: "best, last, or the folder of a checkpoint (default: best)",
-    },
+    ...MODEL_FLAGS,
     {
       name: "format",
       short: "f",

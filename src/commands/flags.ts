@@ -40,6 +40,17 @@ export const VERBOSE_FLAG: Flag = {
   help: "Show worker logs, TensorFlow's messages and stack traces",
 };
 
+/** The flags of commands that work with a trained model. */
+export const MODEL_FLAGS: readonly Flag[] = [
+  { name: "run", short: "r", value: "DIR", help: "The run, such as runs/latest: its best weights" },
+  {
+    name: "checkpoint",
+    value: "C",
+    help:
+      "The run's best or last, another checkpoint's folder, or a file of weights (of --run, when it doesn't describe itself)",
+  },
+];
+
 /** Parsed flags, with typed access. */
 export class Flags {
   readonly #values: Args;

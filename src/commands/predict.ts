@@ -9,6 +9,7 @@ import {
   type Flags,
   HELP_FLAG,
   helpText,
+  MODEL_FLAGS,
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
@@ -22,18 +23,7 @@ export const PREDICT_HELP: CommandHelp = {
   summary: "Classify pictures with a trained model, one after the other as they are read.",
   positional: "FILE|FOLDER|PATTERN|URL|- ...",
   flags: [
-    {
-      name: "run",
-      short: "r",
-      value: "DIR",
-      help: "The run, such as runs/latest: its best weights",
-    },
-    {
-      name: "checkpoint",
-      value: "PATH",
-      help:
-        "Another checkpoint's folder, or a file of weights (of --run, when it doesn't describe itself)",
-    },
+    ...MODEL_FLAGS,
     { name: "top", short: "k", value: "K", help: `Classes per picture (default: ${DEFAULT_TOP})` },
     { name: "json", help: "Print a JSON object per line instead of a table" },
     { name: "csv", help: "Print CSV instead of a table" },

@@ -8,7 +8,7 @@ import { hashModule } from "../base/user_module.ts";
 import type { LayersModel, tf } from "../engine/tf.ts";
 import { MODEL_NAMES, type ModelName } from "../models/config.ts";
 import { type ArchitectureOptions, createModel } from "../models/create_model.ts";
-import { type Checkpoint, type CheckpointInfo, readCheckpoint } from "./checkpoint.ts";
+import { type CheckpointInfo, readCheckpoint } from "./checkpoint.ts";
 import { createUserModel } from "../models/user_model.ts";
 import { setState } from "./load_weights.ts";
 
@@ -61,22 +61,7 @@ export async function loadCheckpoint(
   path: string,
   { module }: LoadCheckpointOptions = {},
 ): Promise<LoadedCheckpoint> {
-  return await modelFrom(await readCheckpoint(path), path, module);
-}
-
-/**
- * Builds the model of a checkpoint that was read. The engine must be open.
- *
- * @param path Where it was read from, for messages
- * @param module The module that makes it, where it is one of the user's own
- * @throws {UsageError} when it is of an unknown architecture, or the module isn't the one that it was made with
- */
-export async function modelFrom(
-  checkpoint: Checkpoint,
-  path: string,
-  module?: string,
-): Promise<LoadedCheckpoint> {
-  const { info, model: tensors } = checkpoint;
+  const { info, model: tensors } = await readCheckpoint(path);
   const model = await buildModelOf(path, info, module);
   setState(model, tensors, path);
   return { model, classes: info.classes, info };

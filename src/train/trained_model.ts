@@ -22,7 +22,7 @@ import { setState } from "./load_weights.ts";
 export interface ModelPlace {
   /** A run folder. */
   readonly run?: string;
-  /** A checkpoint's folder, or a file of weights; the run's best checkpoint unless given. */
+  /** The run's `best` (default) or `last`, a checkpoint's folder, or a file of weights. */
   readonly checkpoint?: string;
 }
 
@@ -49,6 +49,8 @@ export interface TrainedModel {
 
 const CONFIG_FILE = "config.yaml";
 const INFO_FILE = "checkpoint.json";
+/** Names of a run's checkpoints. */
+const NAMED = ["best", "last"] as const;
 const HOW = "such as --run runs/latest, or a checkpoint with --checkpoint";
 
 /**
@@ -62,7 +64,8 @@ export async function findTrainedModel(place: ModelPlace): Promise<TrainedModel>
     throw new UsageError(`Name a run with --run, ${HOW}`);
   }
   if (run !== undefined) await requireRun(run);
-  const path = checkpoint ?? await bestOf(run!);
+  const name = NAMED.find((name) => name === (checkpoint ?? NAMED[0]));
+  const path = name && run !== undefined ? await namedOf(run, name) : checkpoint!;
   const folder = await checkpointFolder(path);
   const found = folder === undefined ? await fromFile(path, run) : await fromFolder(folder);
   const isOwn = found.info.model.module !== undefined;
@@ -110,12 +113,20 @@ async function requireRun(run: string): Promise<void> {
   );
 }
 
-async function bestOf(run: string): Promise<string> {
-  const best = join(run, "checkpoints", "best");
-  if (await exists(best)) return best;
+/** The folder behind one of a run's names for checkpoints. */
+async function namedOf(run: string, name: (typeof NAMED)[number]): Promise<string> {
+  const paths = NAMED.map((name) => join(run, "checkpoints", name));
+  const [wanted, other] = name === "best" ? paths : paths.toReversed();
+  if (await exists(wanted)) return wanted;
+  const what = name === "best"
+    ? "no best checkpoint, which comes with its first finished epoch"
+    : "no newest checkpoint";
   throw new UsageError(
-    `Run ${run} has no best checkpoint, which comes with its first finished epoch: wait for it, or take the ` +
-      `newest state with --checkpoint ${join(run, "checkpoints", "last")}`,
+    `Run ${run} has ${what}: ${
+      await exists(other)
+        ? `take the other one with --checkpoint ${basename(other)}`
+        : "wait for it"
+    }`,
   );
 }
 
@@ -143,7 +154,7 @@ async function fromFolder(folder: string): Promise<Found> {
 /** A file of weights is described by the run that it is said to belong to, else by its own header. */
 async function fromFile(path: string, run: string | undefined): Promise<Found> {
   if (run !== undefined) {
-    const { info } = await readCheckpoint(await bestOf(run));
+    const { info } = await readCheckpoint(await namedOf(run, "best"));
     const { model, classes } = info;
     return {
       checkpoint: path,

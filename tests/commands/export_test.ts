@@ -82,17 +82,20 @@ Deno.test("export says what is wrong, and where the cure is", async () => {
       equal(code, 2);
     };
     await fails([], /name a run with --run/);
-    await fails(["--run", run], /is not a run folder, .* runs\/latest/);
+    await fails(["--run", run], /Run .* is missing: .* runs\/latest/);
     await fails(["--run", run, "--format", "tjfs"], /Unknown format "tjfs": did you mean tfjs\?/);
     await fails(["--run", run, "--format", "tfjs,onnx"], /"onnx": known are safetensors, torch/);
 
     const model = filledModel("plain_cnn", { numClasses: 2 });
     await writeRun(run, madeConfig({ name: "plain_cnn" }, 20), model, ["x", "y"], "last");
     model.dispose();
-    await fails(["--run", run], /has no checkpoint "best" yet: give --checkpoint last/);
+    await fails(
+      ["--run", run],
+      /has no best checkpoint, .*: take the other one with --checkpoint last/,
+    );
     await fails(
       ["--run", run, "--checkpoint", "5"],
-      /no checkpoint 5: give --checkpoint best, last or/,
+      /Checkpoint 5 is missing: name an existing one with --checkpoint/,
     );
 
     const out = join(folder, "out");
