@@ -42,12 +42,11 @@ export const VERBOSE_FLAG: Flag = {
 
 /** The flags of commands that work with a trained model. */
 export const MODEL_FLAGS: readonly Flag[] = [
-  { name: "run", short: "r", value: "DIR", help: "The run, such as runs/latest: its best weights" },
+  { name: "run", short: "r", value: "DIR", help: "The run, such as runs/latest" },
   {
     name: "checkpoint",
     value: "C",
-    help:
-      "The run's best or last, another checkpoint's folder, or a file of weights (of --run, when it doesn't describe itself)",
+    help: "The run's best or last, a checkpoint's folder, or a file of weights (default: best)",
   },
 ];
 
