@@ -189,7 +189,7 @@ export class Tracer implements OpRecorder, Disposable {
     const made: TracedPart[] = [];
     try {
       for (const part of parts) {
-        const partName = `${name}_${made.length}`;
+        const partName = parts.length === 1 ? name : `${name}_${made.length}`;
         this.#addFunction(partName, part, all.map(({ output }) => output));
         made.push({
           name: partName,
