@@ -63,9 +63,9 @@ NOTABLE = 1e-5
 SPECS = {
     "alexnet": {"input": 0},
     "densenet121": {"input": 10, "normBias": 2},
-    "efficientnet_lite0": {"input": 1},
+    "efficientnet_lite0": {"input": 3, "normBias": 3},
     "inception_v3": {"input": 3, "shape": [4, 3, 299, 299], "normBias": 2, "anyFlips": True},
-    "mobilenet_v2": {"input": 7},
+    "mobilenet_v2": {"input": 5, "normBias": 3},
     "plain_cnn": {"input": 3, "shape": [4, 3, 16, 18]},
     "resnet18": {"input": 2, "normBias": 3},
     "resnet34": {"input": 12, "normBias": 3},
