@@ -23,9 +23,12 @@ interface Cut {
   readonly set?: readonly Override[];
 }
 
-const few: readonly Override[] = [{ key: "model.train", value: ["classifier.6.*"] }];
+const few: readonly Override[] = [
+  { key: "model.train", value: ["classifier.6.*"] },
+  { key: "workers", value: 1 },
+];
 
-/** Every recipe in configs/. The two largest networks learn in their last layer only: time. */
+/** Every recipe in configs/. The two largest networks learn in their last layer and on one worker only: time. */
 const RECIPES: Record<string, Cut> = {
   "default": { weights: "own", data: "own" },
   "hymenoptera-finetune": { weights: "made", data: "photos" },
