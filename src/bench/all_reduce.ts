@@ -45,6 +45,8 @@ export interface AllReducePoint {
   readonly memcpyTogetherGBps: number;
   /** The time in copies of as many bytes by one process. */
   readonly copies: number;
+  /** The time over what memory needs for the bytes that must move: see {@linkcode boundMilliseconds}. */
+  readonly timesBound: number;
   /** Greatest relative difference of a sum from the right one. */
   readonly maxError: number;
 }
@@ -122,6 +124,16 @@ export function busBandwidth(algorithmBandwidth: number, workers: number): numbe
   return algorithmBandwidth * 2 * (workers - 1) / workers;
 }
 
+/**
+ * What an all-reduce in memory takes at least: each rank reads its nth part of the n vectors and writes its nth part of
+ * the sum, while the others do the same, as fast as memory moves the bytes of copies (each is read and written).
+ *
+ * @param copyTogether Milliseconds of copying a vector in each of the ranks at once
+ */
+export function boundMilliseconds(copyTogether: number, workers: number): number {
+  return copyTogether * (1 + 1 / workers) / 2;
+}
+
 function pointOf(workers: number, bytes: number, replies: readonly Reply[]): AllReducePoint {
   const ranks = replies.map(({ result }) => allReduceTimesSchema.parse(result));
   const calls = ranks[0].milliseconds.map((_, call) =>
@@ -129,6 +141,7 @@ function pointOf(workers: number, bytes: number, replies: readonly Reply[]): All
   );
   const milliseconds = median(calls);
   const alone = ranks[0].copyAlone!;
+  const together = mean(ranks.map(({ copyTogether }) => copyTogether));
   const gigabytesIn = (time: number) => bytes / (time * 1e6);
   const algorithmGBps = gigabytesIn(milliseconds);
   return {
@@ -140,8 +153,9 @@ function pointOf(workers: number, bytes: number, replies: readonly Reply[]): All
     algorithmGBps,
     busGBps: busBandwidth(algorithmGBps, workers),
     memcpyGBps: gigabytesIn(alone),
-    memcpyTogetherGBps: gigabytesIn(mean(ranks.map(({ copyTogether }) => copyTogether))),
+    memcpyTogetherGBps: gigabytesIn(together),
     copies: milliseconds / alone,
+    timesBound: milliseconds / boundMilliseconds(together, workers),
     maxError: Math.max(...ranks.map(({ maxError }) => maxError)),
   };
 }

@@ -58,7 +58,8 @@ export async function runBenchAllReduce(args: string[]): Promise<number> {
     await printTable(COLUMNS, await rowsOf(points));
     console.log(
       "GB = 10⁹ bytes. alg: bytes / time; bus: alg × 2(n − 1)/n (nccl-tests). memcpy: bytes copied / time,\n" +
-        "by one process, and per process while all copy; copies: the time in such copies by one process.",
+        "by one process, and per process while all copy; copies: the time in such copies by one process;\n" +
+        "× bound: the time over that of the bytes that must move, (1 + 1/n) per rank and byte, when all copy.",
     );
   }
   const out = flags.text("out");
@@ -116,6 +117,7 @@ const COLUMNS = [
   { title: "memcpy GB/s", align: "right" },
   { title: "all at once", align: "right", givesWay: 1 },
   { title: "copies", align: "right", givesWay: 3 },
+  { title: "× bound", align: "right", givesWay: 4 },
 ] as const;
 
 async function rowsOf(points: readonly AllReducePoint[]): Promise<string[][]> {
@@ -130,6 +132,7 @@ async function rowsOf(points: readonly AllReducePoint[]): Promise<string[][]> {
     point.busGBps.toFixed(3),
     point.memcpyGBps.toFixed(1),
     point.memcpyTogetherGBps.toFixed(1),
-    point.copies.toFixed(0),
+    point.copies.toFixed(1),
+    point.timesBound.toFixed(1),
   ]);
 }

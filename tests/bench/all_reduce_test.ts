@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { benchAllReduce, busBandwidth } from "../../src/bench/all_reduce.ts";
+import { benchAllReduce, boundMilliseconds, busBandwidth } from "../../src/bench/all_reduce.ts";
 import { checkMean, fillRankVector } from "../../src/train/bench_all_reduce.ts";
 
 /** The mean over the ranks, added here. */
@@ -74,6 +74,9 @@ for (const { exchange, dtype, least, most } of KINDS) {
       assert.equal(algorithmGBps, bytes / (milliseconds * 1e6));
       assert.equal(busGBps, algorithmGBps * 2 * (workers - 1) / workers);
       assert.ok(point.memcpyGBps > 0 && point.memcpyTogetherGBps > 0 && point.copies > 0);
+      const copyTogether = bytes / (point.memcpyTogetherGBps * 1e6);
+      const bound = boundMilliseconds(copyTogether, workers);
+      assert.ok(Math.abs(point.timesBound * bound / milliseconds - 1) < 1e-9);
       // The ranks compared each value with the mean themselves; more than rounding would have thrown.
       const { maxError } = point;
       assert.ok(maxError >= least && maxError <= most, `the sums are off by ${maxError}`);
@@ -92,4 +95,10 @@ Deno.test("busBandwidth() is nccl-tests': 2(n − 1)/n of the algorithm's", () =
   assert.equal(busBandwidth(8, 1), 0);
   assert.equal(busBandwidth(8, 2), 8);
   assert.equal(busBandwidth(8, 4), 12);
+});
+
+Deno.test("boundMilliseconds() counts what each rank reads and writes: of two, 1.5 of a copy's 2 bytes", () => {
+  assert.equal(boundMilliseconds(8, 1), 8);
+  assert.equal(boundMilliseconds(8, 2), 6);
+  assert.equal(boundMilliseconds(8, 4), 5);
 });
