@@ -17,6 +17,9 @@ import {
 } from "./flags.ts";
 import { interruptible } from "./interruptible.ts";
 
+/** Epochs of the default recipe when it is compared: enough to see a network learn that starts from scratch. */
+const DEFAULT_EPOCHS = 15;
+
 /** Flags of `compare`. */
 export const COMPARE_HELP: CommandHelp = {
   name: "compare",
@@ -27,7 +30,7 @@ export const COMPARE_HELP: CommandHelp = {
       short: "c",
       value: "FILE",
       many: true,
-      help: "Recipe (default: configs/default.yaml); several are compared with each other",
+      help: `Recipe (default: configs/default.yaml, ${DEFAULT_EPOCHS} epochs), or several`,
     },
     {
       name: "variants",
@@ -125,12 +128,15 @@ async function fresh(flags: Flags): Promise<Work> {
   const given = flags.all("config");
   const text = flags.text("workers");
   const workers = text === undefined ? [] : parseCounts("workers", text);
+  const sets = flags.all("set");
   const presets = flags.text("variants")?.split(",").map((name) => name.trim());
   const variants = await planVariants({
-    configs: given.length > 0 ? given : [defaultConfigPath()],
+    ...(given.length > 0 ? { configs: given, sets } : {
+      configs: [defaultConfigPath()],
+      sets: [`train.epochs=${DEFAULT_EPOCHS}`, ...sets],
+    }),
     ...(presets ? { presets } : {}),
     workers: workers.length > 1 ? workers : [],
-    sets: flags.all("set"),
     overrides: overridesOf(flags, workers),
   });
   const repeats = flags.integer("repeats", 1) ?? 1;

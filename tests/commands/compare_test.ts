@@ -252,6 +252,20 @@ Deno.test("only one process works on a comparison", () =>
     assert.equal((await run.result).code, 143);
   }));
 
+Deno.test("compare without a recipe takes the default one for 15 epochs, unless --set says otherwise", () =>
+  withTemporaryFolder(async (folder) => {
+    const extract = ["compare", "--variants", "extract,finetune", "--out", join(folder, "runs")];
+    await using run = startCommand([...extract, "--set", "finetune:train.epochs=2"], folder);
+    await run.seen(/epoch +1\//);
+    run.kill("SIGINT");
+    assert.equal((await run.result).code, 130);
+    const { variants } = await readComparison(await newest(folder));
+    assert.deepEqual(
+      variants.map(({ differences }) => differences["train.epochs"]),
+      [15, 2],
+    );
+  }));
+
 const WRONG_USE: [string[], RegExp][] = [
   [["--variants", "pretrained,scrach"], /Unknown variant "scrach": did you mean scratch\?/],
   [["--repeats", "0"], /--repeats is 0: give a whole number of at least 1/],
