@@ -146,7 +146,7 @@ function ranksCard(ranks: readonly RankTimes[]): Html {
       <p
         class="note">Compute is forward and backward; a rank's exchange includes its wait for slower ones.</p>
       <div class="scroll" tabindex="0" role="region" aria-label="Workers">
-        <table class="wide" data-sortable>
+        <table class="wide dense" data-sortable>
           <thead>
             <tr><th scope="col">Rank</th>
           <th scope="col" class="number">Pictures</th><th scope="col" class="number">img/s</th>

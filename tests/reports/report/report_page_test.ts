@@ -203,6 +203,20 @@ browserTest("the report fits narrow and wide windows", async () => {
   }
 });
 
+browserTest(
+  "a window of 1100 pixels shows all columns of a report of few classes",
+  () =>
+    withReport({}, { width: 1100 }, async (page) => {
+      assert.ok(await page.locator(".confusion .matrix").isVisible());
+      const cut = await page.evaluate(
+        "[...document.querySelectorAll('.scroll')]" +
+          ".filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)" +
+          ".map((each) => each.ariaLabel)",
+      );
+      assert.deepEqual(cut, []);
+    }),
+);
+
 browserTest("axe finds nothing serious in the report, in light and in dark", async () => {
   const cases: [PageOptions, boolean][] = [
     [{ colorScheme: "light", width: 360 }, false],
