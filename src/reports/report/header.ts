@@ -81,11 +81,20 @@ function tiles(files: RunFiles, status: RunStatus): Html[] {
     tile(
       "Workers",
       String(workers ?? "–"),
-      [device, typeof config?.exchange === "string" ? `exchange: ${config.exchange}` : undefined]
+      [device, ofEach(environment?.threadsPerWorker), ofChoice(config?.exchange)]
         .filter(Boolean).join(", "),
     ),
     ...(best?.classes ? [dataTile(files)] : []),
   ];
+}
+
+function ofEach(threads: unknown): string | undefined {
+  return typeof threads === "number" ? `${counted(threads, "thread")} each` : undefined;
+}
+
+/** The exchange that the recipe asks for, where it asks for one. */
+function ofChoice(exchange: unknown): string | undefined {
+  return typeof exchange === "string" && exchange !== "auto" ? `exchange: ${exchange}` : undefined;
 }
 
 function dataTile({ history }: RunFiles): Html {
