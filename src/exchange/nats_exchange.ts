@@ -2,8 +2,9 @@
  * The worker's end of the all-reduce over NATS.
  *
  * A step goes: contribution (samples, loss), then the rank's vector in chunks, the last first, while the reduced
- * chunks come back; then the result. Chunks go out as soon as they are final. A rank is at most a window of chunks ahead of the reduced ones. Nothing is
- * taken for granted: each side asks again for what it misses, and repeated messages change nothing.
+ * chunks come back; then the result. Chunks go out as soon as they are final. A rank is at most a window of chunks
+ * ahead of the reduced ones. Nothing is taken for granted: each side asks again for what it misses, and repeated
+ * messages change nothing.
  *
  * @module
  */
