@@ -35,7 +35,7 @@ const PERMISSIONS = [
 ];
 
 /** About half of the time that everything takes; a process of its own runs these folders of `tests/`. */
-const BESIDE = ["compare", "coordinator", "dashboard", "exchange"];
+const BESIDE = ["compare", "coordinator", "dashboard", "exchange", "reports"];
 
 /** The tests, and the modules whose documented examples run as tests, in two halves. */
 async function everything(): Promise<string[][]> {
