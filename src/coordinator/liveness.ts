@@ -23,11 +23,15 @@ export interface LivenessOptions {
   readonly lostAfter: number;
   /** The same for a worker that has joined and not yet shown its first one. */
   readonly joinTimeout: number;
-  /** Called once when a worker has been silent for 5 s, and again after it was heard in between. */
+  /**
+   * Called once when a worker has been silent for 5 s (15 s where nothing was heard of it yet: many that start at
+   * once keep the machine busy), and again after it was heard in between.
+   */
   readonly onStraggler?: (message: string) => void;
 }
 
 const STRAGGLER_MS = 5_000;
+const STRAGGLER_AT_START_MS = 15_000;
 
 /** Where a worker said it was, and how long ago. */
 export interface SignOfLife extends Fields<"heartbeat"> {
@@ -141,17 +145,19 @@ export class Liveness {
     if (this.#link.serverGone) return this.#onServerGone(silentMs);
     const who = `Rank ${watched.rank} (pid ${watched.pid} on ${watched.host})`;
     const { lostAfter, joinTimeout } = this.#options;
-    const limit = watched.watch.everHeard ? lostAfter : Math.max(lostAfter, joinTimeout);
+    const { everHeard } = watched.watch;
+    const limit = everHeard ? lostAfter : Math.max(lostAfter, joinTimeout);
+    const stragglerMs = everHeard ? STRAGGLER_MS : STRAGGLER_AT_START_MS;
     if (silentMs >= 1000 * limit) {
       this.#report(
         watched,
         `${who} has shown no sign of life for ${Math.round(silentMs / 1000)} s ` +
           `${placeOf(watched)}: it counts as lost`,
       );
-    } else if (silentMs >= STRAGGLER_MS && !watched.warned) {
+    } else if (silentMs >= stragglerMs && !watched.warned) {
       watched.warned = true;
       this.#options.onStraggler?.(
-        `${who} has shown no sign of life for ${STRAGGLER_MS / 1000} s ${placeOf(watched)}`,
+        `${who} has shown no sign of life for ${stragglerMs / 1000} s ${placeOf(watched)}`,
       );
     }
   }

@@ -36,6 +36,7 @@ Deno.test("Liveness names rank, pid, signal and step of a killed worker, at once
 Deno.test("Liveness warns of a stopped worker, and lets it go on", async () => {
   await using run = await startCoordinator({ count: 2, lostAfter: 8 });
   const { pid } = run.workers[0];
+  while (!run.liveness.lastSign(0)) await delay(50);
   Deno.kill(pid, "SIGSTOP");
   while (run.warnings.length === 0) await delay(50);
   assert.match(
