@@ -128,15 +128,15 @@ async function fresh(flags: Flags): Promise<Work> {
   const given = flags.all("config");
   const text = flags.text("workers");
   const workers = text === undefined ? [] : parseCounts("workers", text);
-  const sets = flags.all("set");
   const presets = flags.text("variants")?.split(",").map((name) => name.trim());
   const variants = await planVariants({
-    ...(given.length > 0 ? { configs: given, sets } : {
-      configs: [defaultConfigPath()],
-      sets: [`train.epochs=${DEFAULT_EPOCHS}`, ...sets],
-    }),
+    configs: given.length > 0 ? given : [defaultConfigPath()],
     ...(presets ? { presets } : {}),
     workers: workers.length > 1 ? workers : [],
+    sets: [
+      ...(given.length > 0 ? [] : [`train.epochs=${DEFAULT_EPOCHS}`]),
+      ...flags.all("set"),
+    ],
     overrides: overridesOf(flags, workers),
   });
   const repeats = flags.integer("repeats", 1) ?? 1;
