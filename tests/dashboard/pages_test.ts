@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import { delay } from "../../src/base/async.ts";
 import { Dashboard } from "../../src/dashboard/server.ts";
 import { EventLog } from "../../src/records/event_log.ts";
 import { writeLiveStatus } from "../../src/records/live_status.ts";
 import { MetricsLog } from "../../src/records/metrics_log.ts";
 import { assertAccessible } from "../support/accessibility.ts";
 import { browserTest, withPage } from "../support/browser.ts";
+import { eventually } from "../support/eventually.ts";
 import { madeEpoch, madePoint, madeStatus, makeRun } from "../support/made_run.ts";
 import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
@@ -15,29 +15,26 @@ import { newestRun, startCommand, startTrain, tinyConfig } from "../support/tiny
 
 const EVIL = "<img src=x onerror=alert(1)>";
 
+/** Long enough for what trains behind a page, on a busy machine. */
+const PATIENT = { seconds: 120 };
+
 /** Waits until an element's text fits. */
-async function seeText(page: Page, selector: string, pattern: RegExp): Promise<void> {
-  const deadline = performance.now() + 120_000;
-  let text: string | null = null;
-  while (performance.now() < deadline) {
-    text = await page.textContent(selector);
-    if (pattern.test(text ?? "")) return;
-    await delay(50);
-  }
-  assert.fail(`${selector} doesn't show ${pattern}, but: ${text}`);
-}
+const seeText = (page: Page, selector: string, pattern: RegExp) =>
+  eventually(async () => {
+    const text = await page.textContent(selector) ?? "";
+    assert.match(text, pattern, `${selector} doesn't show ${pattern}, but: ${text}`);
+  }, PATIENT);
+
+/** Waits until so many elements are there. */
+const seeCount = (page: Page, selector: string, count: number) =>
+  eventually(async () => assert.equal(await page.locator(selector).count(), count), PATIENT);
 
 /** Waits until so many epochs are in the table. */
-async function seeEpochs(page: Page, count: number): Promise<void> {
-  const deadline = performance.now() + 120_000;
-  let text: string | null = null;
-  while (performance.now() < deadline) {
-    text = await page.textContent("#epochs tbody th, #epochs tbody td");
-    if (parseInt(text ?? "") >= count) return;
-    await delay(50);
-  }
-  assert.fail(`The table of epochs doesn't reach ${count}, but: ${text}`);
-}
+const seeEpochs = (page: Page, count: number) =>
+  eventually(async () => {
+    const text = await page.textContent("#epochs tbody th, #epochs tbody td");
+    assert.ok(parseInt(text ?? "") >= count, `no ${count} epochs in the table, but: ${text}`);
+  }, PATIENT);
 
 const tile = (key: string) => `[data-tile="${key}"]`;
 
@@ -64,7 +61,7 @@ browserTest(
         );
         await seeText(page, "#gpus tbody", /no GPU/);
         await seeText(page, "#log", /Data: 40 training pictures/);
-        assert.equal(await page.locator("#epochs tbody tr").count(), 2);
+        await seeCount(page, "#epochs tbody tr", 2);
 
         using metrics = await MetricsLog.open(run, { epoch: 2, step: 10 });
         using events = new EventLog(run);
@@ -114,8 +111,8 @@ browserTest(
         await seeText(page, "#state", /^Running$/);
         await seeText(page, tile("loss"), /^0\.7777$/);
         await seeText(page, "#epochs tbody", /^1 \(best\)/);
-        assert.equal(await page.locator("#epochs tbody tr").count(), 1);
-        assert.equal(second.streams, 1);
+        await seeCount(page, "#epochs tbody tr", 1);
+        await eventually(() => assert.equal(second.streams, 1));
       });
     }),
 );
@@ -168,7 +165,9 @@ browserTest(
         await seeText(page, "#runs tbody", /secondRunningplain_cnn21 \/ 550\.0%/);
         await page.check("input[aria-label='Compare first']");
         const compare = page.locator("#compare");
-        assert.equal(await compare.getAttribute("aria-disabled"), "true");
+        const seeDisabled = (value: string) =>
+          eventually(async () => assert.equal(await compare.getAttribute("aria-disabled"), value));
+        await seeDisabled("true");
         await makeRun(folder, "third", { epochs: 4 });
         await seeText(page, "#runs tbody", /thirdFinished/);
         assert.ok(
@@ -176,12 +175,12 @@ browserTest(
           "what was ticked stays so",
         );
         await page.check("input[aria-label='Compare second']");
-        assert.equal(await compare.getAttribute("aria-disabled"), "false");
+        await seeDisabled("false");
         await compare.click();
         await page.waitForURL(/\/compare\?run=first&run=second$/);
         await seeText(page, "#results tbody", /firstFinished.*75\.0%2/);
         await seeText(page, "main", /train\.lr\s*0\.1\s*0\.01/);
-        assert.equal(await page.locator("#chart-accuracy canvas").count(), 1);
+        await seeCount(page, "#chart-accuracy canvas", 1);
         const run = join(folder, "second");
         using events = new EventLog(run);
         events.append("epoch", madeEpoch(2, 0.99));

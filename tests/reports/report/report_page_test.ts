@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
-import type { Page } from "playwright-core";
+import type { Locator, Page } from "playwright-core";
 import { writeReport } from "../../../src/reports/report/report.ts";
 import { assertAccessible } from "../../support/accessibility.ts";
 import { browserTest, type PageOptions, withPage } from "../../support/browser.ts";
+import { eventually } from "../../support/eventually.ts";
 import { type FinishedRun, makeFinishedRun } from "../../support/finished_run.ts";
 import { withTemporaryFolder } from "../../support/temporary_folder.ts";
 
@@ -37,6 +38,14 @@ async function withReport(
   });
 }
 
+/** Waits until an element's text fits. */
+const seeText = (element: Locator, pattern: RegExp) =>
+  eventually(async () => assert.match((await element.textContent())!, pattern));
+
+/** Waits until an element's attribute is so; `null`: it has none. */
+const seeAttribute = (element: Locator, name: string, value: string | null) =>
+  eventually(async () => assert.equal(await element.getAttribute(name), value));
+
 const count = (page: Page, selector: string) => page.locator(selector).count();
 
 browserTest(
@@ -47,12 +56,10 @@ browserTest(
       assert.deepEqual(requests.filter((url) => !url.startsWith("data:")), [page.url()]);
       const broken = "[...document.images].filter((image) => !image.naturalWidth).length";
       assert.equal(await page.evaluate(broken), 0);
-      const painted = await page.evaluate(
-        `[...document.querySelectorAll(".chart-plot canvas")].every(
-      (canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
-        .some((value) => value > 0))`,
-      );
-      assert.equal(painted, true);
+      const painted = `[...document.querySelectorAll(".chart-plot canvas")].every(
+        (canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+          .some((value) => value > 0))`;
+      await eventually(async () => assert.equal(await page.evaluate(painted), true));
     }),
 );
 
@@ -65,37 +72,34 @@ browserTest(
       await over.scrollIntoViewIfNeeded();
       const box = (await over.boundingBox())!;
       await page.mouse.move(box.x + 2, box.y + box.height / 2);
-      assert.match(
-        (await chart.locator(".chart-tip").textContent())!,
-        /Epoch 1training1\.0000validation1\.2000/,
-      );
+      const tip = chart.locator(".chart-tip");
+      await seeText(tip, /Epoch 1training1\.0000validation1\.2000/);
       await page.mouse.move(box.x + box.width - 2, box.y + box.height / 2);
-      assert.match(
-        (await chart.locator(".chart-tip").textContent())!,
-        /Epoch 4training0\.2500validation0\.3000/,
-      );
-      const other = page.locator("#chart-accuracy .chart-tip");
-      assert.match((await other.textContent())!, /Epoch 4/, "charts of epochs move together");
+      await seeText(tip, /Epoch 4training0\.2500validation0\.3000/);
+      // Charts of epochs move together.
+      await seeText(page.locator("#chart-accuracy .chart-tip"), /Epoch 4/);
 
       await chart.locator(".chart-plot").focus();
       for (const key of ["Home", "ArrowRight", "ArrowRight", "ArrowLeft"]) {
         await page.keyboard.press(key);
       }
       const said = chart.locator("[data-chart-said]");
-      assert.equal(await said.textContent(), "Epoch 2: training 0.5000, validation 0.6000");
+      await seeText(said, /^Epoch 2: training 0\.5000, validation 0\.6000$/);
       await page.keyboard.press("Escape");
-      assert.equal(await chart.locator(".chart-tip").isVisible(), false);
+      await tip.waitFor({ state: "hidden" });
 
       await chart.getByText("Values as a table").click();
-      const rows = await chart.locator("tbody tr").allTextContents();
-      assert.deepEqual(rows.slice(0, 2), ["11.00001.2000", "20.50000.6000"]);
+      await eventually(async () => {
+        const rows = await chart.locator("tbody tr").allTextContents();
+        assert.deepEqual(rows.slice(0, 2), ["11.00001.2000", "20.50000.6000"]);
+      });
 
       const button = chart.getByRole("button", { name: "training" });
       await button.click();
-      assert.equal(await button.getAttribute("aria-pressed"), "false");
+      await seeAttribute(button, "aria-pressed", "false");
       await chart.locator(".chart-plot").focus();
       await page.keyboard.press("End");
-      assert.equal(await said.textContent(), "Epoch 4: validation 0.3000");
+      await seeText(said, /^Epoch 4: validation 0\.3000$/);
     }),
 );
 
@@ -107,15 +111,17 @@ browserTest(
       await chart.locator(".chart-plot").focus();
       await page.keyboard.press("End");
       const said = chart.locator("[data-chart-said]");
-      assert.equal(
-        await said.textContent(),
-        "Step 40: update 2.0 ms, waiting for slower workers 20.0 ms, exchange 5.0 ms, " +
-          "waiting for data 4.0 ms, forward and backward 60.0 ms, Total 91.0 ms",
+      await seeText(
+        said,
+        new RegExp(
+          "^Step 40: update 2\\.0 ms, waiting for slower workers 20\\.0 ms, exchange 5\\.0 ms, " +
+            "waiting for data 4\\.0 ms, forward and backward 60\\.0 ms, Total 91\\.0 ms$",
+        ),
       );
       await chart.getByRole("button", { name: "forward and backward" }).click();
       await chart.locator(".chart-plot").focus();
       await page.keyboard.press("Home");
-      assert.match((await said.textContent())!, /^Step 1: .*, Total 31\.0 ms$/);
+      await seeText(said, /^Step 1: .*, Total 31\.0 ms$/);
     }),
 );
 
@@ -126,16 +132,18 @@ browserTest(
       const table = page.locator("#classes table");
       const names = () => table.locator("tbody th").allTextContents();
       const head = table.getByRole("columnheader", { name: "F1", exact: true });
-      assert.deepEqual(await names(), ["ant", "bee", "crab"]);
+      const seeNames = (...expected: string[]) =>
+        eventually(async () => assert.deepEqual(await names(), expected));
+      await seeNames("ant", "bee", "crab");
       await head.getByRole("button").click();
-      assert.equal(await head.getAttribute("aria-sort"), "descending");
-      assert.deepEqual(await names(), ["bee", "crab", "ant"]);
+      await seeAttribute(head, "aria-sort", "descending");
+      await seeNames("bee", "crab", "ant");
       await head.getByRole("button").click();
-      assert.equal(await head.getAttribute("aria-sort"), "ascending");
-      assert.deepEqual(await names(), ["ant", "crab", "bee"]);
+      await seeAttribute(head, "aria-sort", "ascending");
+      await seeNames("ant", "crab", "bee");
       await table.getByRole("button", { name: "Class" }).click();
-      assert.deepEqual(await names(), ["ant", "bee", "crab"]);
-      assert.equal(await head.getAttribute("aria-sort"), null);
+      await seeAttribute(head, "aria-sort", null);
+      await seeNames("ant", "bee", "crab");
     }),
 );
 
@@ -152,19 +160,22 @@ browserTest(
         for (let at = 0; at < data.length; at += 4) if (data[at + 3] === 255) seen.add(data.slice(at, at + 3).join());
         return [seen.has("86,180,233"), seen.has("0,114,178")].join();
       })()`);
-      assert.equal(await background(), "rgb(14, 18, 23)");
-      assert.equal(await pixel(), "true,false");
+      const see = (colour: string, drawn: string) =>
+        eventually(async () => {
+          assert.equal(await background(), colour);
+          assert.equal(await pixel(), drawn, "charts are drawn in the theme's colours");
+        });
+      const [light, dark] = ["rgb(245, 246, 248)", "rgb(14, 18, 23)"];
+      await see(dark, "true,false");
       const toggle = page.locator("[data-theme-toggle]");
       await toggle.click();
-      await page.waitForTimeout(50);
-      assert.equal(await background(), "rgb(245, 246, 248)");
-      assert.equal(await pixel(), "false,true", "charts are drawn anew");
+      await see(light, "false,true");
       await page.reload();
-      assert.equal(await background(), "rgb(245, 246, 248)");
+      await see(light, "false,true");
       assert.match((await toggle.getAttribute("aria-label"))!, /^Theme: Light/);
       await toggle.click();
       await toggle.click();
-      assert.equal(await background(), "rgb(14, 18, 23)");
+      await see(dark, "true,false");
     }),
 );
 
