@@ -37,6 +37,11 @@ export interface StepContribution {
    * added up over all ranges, and may change the sum.
    */
   readonly measure?: (range: FloatRange) => number;
+  /**
+   * Where this rank's part of the sum goes in place of {@linkcode GradientExchange.reduced}: memory as long as the
+   * vector, such as a region, which spares who wants the sum itself a copy.
+   */
+  readonly target?: Uint8Array<ArrayBuffer>;
   /** How long the step has taken so far; what it has not come to yet is that of the step before. */
   readonly times?: RankTimes;
 }

@@ -249,7 +249,7 @@ export class NatsGradientExchange implements GradientExchange {
     const { chunk } = header;
     const planned = this.#plan.chunks[chunk];
     if (!running || payload.length !== planned?.bytes || running.arrived[chunk]) return;
-    const part = bytesIn(this.reduced, {
+    const part = bytesIn(running.contribution.target ?? this.reduced, {
       begin: planned.begin,
       end: planned.begin + planned.floats,
     });

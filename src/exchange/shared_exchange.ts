@@ -3,7 +3,7 @@
  *
  * A step goes: the rank's vector stands in its slot, its contribution (samples, loss) goes to the coordinator;
  * on the coordinator's `reduce` the rank adds its share of all vectors, in rank order and into its own slot, where
- * nobody else reads that share, and says so; on `result` it may work on it. What it makes of it goes into its
+ * nobody else reads that share (or into a region), and says so; on `result` it may work on it. What it makes of it goes into its
  * share of the regions; when all have said so, `gathered` tells everybody. Nobody waits on memory: every wait is for
  * a message, and who misses one asks again.
  *
@@ -199,16 +199,18 @@ export class SharedGradientExchange implements GradientExchange {
   /** Adds this rank's share of the vectors, in rank order. */
   #reduceShard(
     { weights }: Header<"reduce">,
-    { measure }: StepContribution,
+    { measure, target = this.reduced }: StepContribution,
   ): RunningStep["shard"] {
     const { begin, end } = this.shard;
     const senders = [...weights.keys()].filter((rank) => weights[rank] !== null);
     const parts = senders.map((rank) => this.#vectors[rank].subarray(begin, end));
-    const target = this.#vectors[this.#rank].subarray(begin, end);
-    const finite = weightedSum(target, parts, senders.map((rank) => weights[rank]!));
+    const sum = floatsOf(target).subarray(begin, end);
+    const finite = weightedSum(sum, parts, senders.map((rank) => weights[rank]!));
     if (!finite) {
       const bad = senders.find((rank, index) =>
-        rank === this.#rank ? isOwnBad(target, parts, index) : !allFinite(parts[index])
+        rank === this.#rank && target === this.vector
+          ? isOwnBad(sum, parts, index)
+          : !allFinite(parts[index])
       );
       return { finite, worstRank: bad ?? null, measure: 0 };
     }

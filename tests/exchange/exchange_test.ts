@@ -232,6 +232,36 @@ for (const kind of ["nats", "shared-memory"] as const) {
   });
 }
 
+for (const kind of ["nats", "shared-memory"] as const) {
+  Deno.test(`a sum goes where it is asked to, and the vectors stay as they are (${kind})`, async () => {
+    await using rig = await startRig();
+    await using bench = await openBench(rig, kind, 3);
+    const reduce = (contributions: readonly StepContribution[], step: number) =>
+      Promise.all([
+        bench.reducer.reduce({ epoch: 1, step }, () => "continue"),
+        ...bench.exchanges.map(async (exchange, rank) => {
+          const { vector, regions: [target] } = exchange;
+          vector.set(contributions[rank].vector);
+          const result = await exchange.reduceScatter({ ...contributions[rank], vector, target });
+          if (result.finite) await exchange.allGather();
+          return result;
+        }),
+      ]);
+    const contributions = [0, 1, 2].map((rank) => contribution(rank, 0, 4));
+    await reduce(contributions, 0);
+    for (const [rank, { vector, regions: [sum] }] of bench.exchanges.entries()) {
+      assert.deepEqual(floatsOf(sum.slice()), reference(contributions));
+      assert.deepEqual(floatsOf(vector), floatsOf(contributions[rank].vector));
+    }
+    for (const bad of [0, 1, 2]) {
+      const broken = [0, 1, 2].map((rank) => contribution(rank, 1 + bad, 4));
+      for (const at of [0, FLOATS - 1]) wordsOf(broken[bad].vector)[at] = NaN;
+      const [totals] = await reduce(broken, 1 + bad);
+      assert.deepEqual([totals.finite, totals.worstRank], [false, bad]);
+    }
+  });
+}
+
 Deno.test("what offer() hands on is summed before the rest is there, and its sum has the same bits", async () => {
   await using rig = await startRig();
   await using bench = await openBench(rig, "nats", 2);
