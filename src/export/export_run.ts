@@ -4,13 +4,14 @@
  * @module
  */
 import { join } from "node:path";
+import { UsageError } from "../base/errors.ts";
 import { openEngine } from "../engine/engine.ts";
 import { checkGraphModel } from "./check_graph_model.ts";
 import { demoFiles, MAX_DEMO_BYTES } from "./demo_files.ts";
 import { type ExportFile, writeExport } from "./export_folder.ts";
 import { makeGraphModel, weightBytes } from "./graph_model.ts";
 import { shardAt, shardCount } from "./shards.ts";
-import { type ExportSource, readSource } from "./source.ts";
+import { type ExportSource, type ModelFacts, readSource } from "./source.ts";
 import { isInTorchvision, lockstepFile, pythonModel, torchvisionFile } from "./weight_files.ts";
 
 /** Formats by name. */
@@ -46,13 +47,15 @@ export interface ExportReport {
 /**
  * Exports a run's model.
  *
- * @throws {UsageError} when the run or the checkpoint can't be used, or the folder can't be written
+ * @throws {UsageError} when the run or the checkpoint can't be used, torchvision's format alone is asked for of a
+ *   network that a user's module makes, or the folder can't be written
  * @throws {LockstepError} when the model can't be turned into a format
  */
 export async function exportRun(options: ExportOptions): Promise<ExportReport> {
   const { run, checkpoint, formats, out, verbose } = options;
   await openEngine({ verbose });
   const source = await readSource(run, checkpoint);
+  checkFormats(source.facts, formats);
   const notes: string[] = [];
   const files = new Map<ExportFormat, readonly ExportFile[]>();
   for (const format of FORMATS) {
@@ -69,6 +72,15 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
   };
 }
 
+/** @throws {UsageError} when nothing can be written */
+function checkFormats({ architecture: { module } }: ModelFacts, formats: readonly string[]): void {
+  if (module === undefined || formats.some((format) => format !== "torchvision")) return;
+  throw new UsageError(
+    `torchvision has no model of ${module}, which makes this network: ` +
+      "--format safetensors gives its weights in PyTorch's layout",
+  );
+}
+
 /** Makes the files of a format, and notes what a user should know. */
 type FormatFiles = (source: ExportSource, notes: string[]) => Promise<ExportFile[]>;
 
@@ -78,11 +90,19 @@ const FILES_OF: Record<ExportFormat, FormatFiles> = {
   torchvision: (source, notes) => {
     const { facts, state } = source;
     const path = "torchvision.safetensors";
+    const { name, module } = facts.architecture;
+    if (module !== undefined) {
+      notes.push(
+        `torchvision has no model of ${module}, so there is no ${path}: ` +
+          "model.safetensors has the weights in PyTorch's layout",
+      );
+      return Promise.resolve([]);
+    }
     notes.push(
       isInTorchvision(facts)
         ? `In Python: ${pythonModel(facts, state).replace("\n", "; ")}; ` +
           `model.load_state_dict(safetensors.torch.load_file("${path}"))`
-        : `torchvision has no ${facts.architecture.name}: the names in ${path} are those that its ` +
+        : `torchvision has no ${name}: the names in ${path} are those that its ` +
           "own models give such layers",
     );
     return Promise.resolve([{ path, content: () => torchvisionFile(source) }]);

@@ -20,7 +20,12 @@ export interface ModelFacts {
   /** Name of the run's folder. */
   readonly run: string;
   /** Architecture, and what of its shape isn't as in its paper. */
-  readonly architecture: { readonly name: string; readonly numClasses: number };
+  readonly architecture: {
+    readonly name: string;
+    readonly numClasses: number;
+    /** Name of the user's module that makes the network, where one does; its folder is nobody's business. */
+    readonly module?: string;
+  };
   /** In the order of the logits. */
   readonly classes: readonly string[];
   /** What makes the model's input of a picture: RGB, row by row, [height, width, 3]. */
@@ -57,7 +62,8 @@ export interface ExportSource {
  */
 export async function readSource(run: string, checkpoint: string): Promise<ExportSource> {
   const found = await findTrainedModel({ run, checkpoint });
-  const { info: { classes, model: architecture, epoch, step, accuracy }, transforms } = found;
+  const { info: { classes, model: { module, ...shape }, epoch, step, accuracy }, transforms } =
+    found;
   const size = outputSize(transforms)!; // the config's schema sees to it
   return {
     model: await buildTrainedModel(found),
@@ -67,7 +73,9 @@ export async function readSource(run: string, checkpoint: string): Promise<Expor
       lockstep: LOCKSTEP_VERSION,
       name: found.config!.name,
       run: basename(await Deno.realPath(resolve(run))),
-      architecture,
+      architecture: module === undefined
+        ? shape
+        : { ...shape, module: basename(decodeURIComponent(module)) },
       classes,
       preprocessing: { height: size[0], width: size[1], transforms },
       checkpoint: {

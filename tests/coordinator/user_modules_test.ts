@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { stringify } from "@std/yaml";
 import { loadCheckpoint, openEngine, train } from "../../mod.ts";
+import { decodeImage } from "../../src/data/decode.ts";
+import { transformsSchema } from "../../src/data/transform_specs.ts";
+import { tf } from "../../src/engine/tf.ts";
+import { makePreprocessor } from "../../src/export/preprocessor.ts";
+import { applyModel } from "../../src/models/heads.ts";
 import { readCheckpoint } from "../../src/train/checkpoint.ts";
+import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, relativeDifference, runCommand } from "../support/tiny_run.ts";
 import { moduleConfig, moduleIn, writeModules } from "../support/user_modules.ts";
@@ -149,6 +156,64 @@ Deno.test("the same seed gives the same bits though nothing in the model is seed
     }
     assert.equal(hashes[1], hashes[0]);
     assert.notEqual(hashes[2], hashes[0]);
+  }));
+
+Deno.test("predict, export and show-batch take a run with modules of one's own", () =>
+  withTemporaryFolder(async (folder) => {
+    await writeModules(folder);
+    const config = moduleConfig(folder, { train: { epochs: 2 } });
+    const { folder: run, loadBest } = await train(config);
+    const photos = join(folder, "photos");
+    await makePictures(photos, { side: 20 });
+    const runs = async (...args: string[]) => {
+      const { code, stdout, stderr } = await runCommand(args, folder);
+      assert.equal(code, 0, stderr);
+      return stdout;
+    };
+
+    const maps = join(folder, "maps");
+    const lines = await runs(
+      ...["predict", "--run", run, "--json", "--explain", maps, join(photos, "val")],
+    );
+    const rows = lines.trim().split("\n").map((line) => JSON.parse(line));
+    const { model } = await loadBest();
+    const preprocess = makePreprocessor(transformsSchema.parse(config.data.val));
+    for (const { path, predictions: [{ probability }] } of rows) {
+      const { pixels } = preprocess(await decodeImage(await Deno.readFile(path), { path }));
+      const expected = tf.tidy(() =>
+        tf.softmax(applyModel(model, tf.tensor4d(pixels, [1, 12, 12, 3]), false)[0]).dataSync()
+      );
+      assert.ok(Math.abs(probability - Math.max(...expected)) < 1e-6, `${path}: ${expected}`);
+    }
+    assert.equal(rows.length, 9);
+    const drawn = await Array.fromAsync(Deno.readDir(maps));
+    assert.equal(drawn.length, 9);
+
+    const said = await runs("export", "--run", run);
+    assert.match(said, /^Exported custom, 3 classes, epoch \d/);
+    assert.match(
+      said,
+      /torchvision has no model of model\.ts, so there is no torchvision\.safetens/,
+    );
+    const out = join(run, "export");
+    const names = (await Array.fromAsync(Deno.readDir(out))).map(({ name }) => name).sort();
+    assert.deepEqual(names, ["demo", "export.json", "model.safetensors", "tfjs"]);
+    for (const file of ["tfjs/model.json", "demo/model.js", "model.safetensors"]) {
+      const text = await Deno.readTextFile(join(out, file));
+      assert.ok(!text.includes(folder), `${file} tells where the module stands here`);
+      assert.match(text, /\\?"module\\?":\\?"model\.ts\\?"/);
+    }
+    const only = ["export", "--run", run, "--format", "torchvision"];
+    const refused = await runCommand(only, folder);
+    assert.equal(refused.code, 2);
+    assert.match(refused.stderr, /torchvision has no model of model\.ts.*--format safetensors/);
+
+    const file = join(folder, "own.yaml");
+    await Deno.writeTextFile(file, stringify(config));
+    const grid = join(folder, "grid.png");
+    assert.equal(await runs("show-batch", "--config", file, "--out", grid), `${grid}\n`);
+    const { width, height } = await decodeImage(await Deno.readFile(grid), { path: grid });
+    assert.ok(width > 400 && height > 400, `${width} x ${height}`);
   }));
 
 Deno.test("deno task evaluate scores a run with modules of one's own, and refuses a changed model", () =>
