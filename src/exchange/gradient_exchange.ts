@@ -39,7 +39,7 @@ export interface StepContribution {
   readonly measure?: (range: FloatRange) => number;
   /**
    * Where this rank's part of the sum goes in place of {@linkcode GradientExchange.reduced}: memory as long as the
-   * vector, such as a region, which spares who wants the sum itself a copy.
+   * vector. A region has the whole sum when the call returns, and there is nothing left to gather.
    */
   readonly target?: Uint8Array<ArrayBuffer>;
   /** How long the step has taken so far; what it has not come to yet is that of the step before. */

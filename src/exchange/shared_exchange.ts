@@ -119,8 +119,8 @@ export class SharedGradientExchange implements GradientExchange {
     try {
       this.#publishContribution(contribution);
       const result = await wait.result(signal);
-      const { epoch, step } = contribution;
-      this.#last = { epoch, step };
+      const { epoch, step, target } = contribution;
+      this.#last = target ? undefined : { epoch, step };
       return result;
     } finally {
       this.#step = undefined;

@@ -242,21 +242,22 @@ for (const kind of ["nats", "shared-memory"] as const) {
         ...bench.exchanges.map(async (exchange, rank) => {
           const { vector, regions: [target] } = exchange;
           vector.set(contributions[rank].vector);
-          const result = await exchange.reduceScatter({ ...contributions[rank], vector, target });
-          if (result.finite) await exchange.allGather();
-          return result;
+          await exchange.reduceScatter({ ...contributions[rank], vector, target });
+          return target.slice();
         }),
       ]);
-    const contributions = [0, 1, 2].map((rank) => contribution(rank, 0, 4));
-    await reduce(contributions, 0);
-    for (const [rank, { vector, regions: [sum] }] of bench.exchanges.entries()) {
-      assert.deepEqual(floatsOf(sum.slice()), reference(contributions));
-      assert.deepEqual(floatsOf(vector), floatsOf(contributions[rank].vector));
+    for (const step of [0, 1, 2]) {
+      const contributions = [0, 1, 2].map((rank) => contribution(rank, step, 4 + rank));
+      const [, ...sums] = await reduce(contributions, step);
+      for (const [rank, { vector }] of bench.exchanges.entries()) {
+        assert.deepEqual(floatsOf(sums[rank]), reference(contributions));
+        assert.deepEqual(floatsOf(vector), floatsOf(contributions[rank].vector));
+      }
     }
     for (const bad of [0, 1, 2]) {
-      const broken = [0, 1, 2].map((rank) => contribution(rank, 1 + bad, 4));
+      const broken = [0, 1, 2].map((rank) => contribution(rank, 3 + bad, 4));
       for (const at of [0, FLOATS - 1]) wordsOf(broken[bad].vector)[at] = NaN;
-      const [totals] = await reduce(broken, 1 + bad);
+      const [totals] = await reduce(broken, 3 + bad);
       assert.deepEqual([totals.finite, totals.worstRank], [false, bad]);
     }
   });
