@@ -20,6 +20,8 @@ export interface CostForm {
   readonly f: (n: number) => number;
   /** Vectors that pass the narrowest place. */
   readonly g: (n: number) => number;
+  /** Messages of a training step over those of a plain all-reduce; as many unless given. */
+  readonly stepMessages?: number;
   /** f and g for people. */
   readonly formula: string;
 }
@@ -69,13 +71,15 @@ export const RING: CostForm = {
 
 /**
  * Ranks that add each its own part of vectors in shared memory: the bytes per rank stay the same, but ranks beyond
- * the cores wait for one another. The coordinator hears each and tells each.
+ * the cores wait for one another. The coordinator hears each and tells each: twice for a sum, a third time when a
+ * training step has made new parameters of it.
  */
 export function sharedMemoryForm(cores: number): CostForm {
   return {
     name: "shared-memory",
     f: (n) => n + 1,
     g: (n) => Math.max(1, n / cores),
+    stepMessages: 3 / 2,
     formula: `α·(n + 1) + β·bytes·max(1, n / ${cores} cores)`,
   };
 }
@@ -169,8 +173,8 @@ export interface Prediction {
 }
 
 /**
- * Extrapolates a step: computing, then the sum within each host, then one stream per host between them, one after
- * the other.
+ * Extrapolates a training step: computing, then the exchange within each host, then one stream per host between them,
+ * one after the other.
  *
  * @param compute Milliseconds of a GPU's work per step
  */
@@ -183,7 +187,8 @@ export function predictStep(
   },
   { hosts, gpusPerHost }: { hosts: number; gpusPerHost: number },
 ): Prediction {
-  const costAmong = (model: CostModel, n: number) => n > 1 ? costOf(model, n, bytes) : 0;
+  const costAmong = ({ form, alpha, beta }: CostModel, n: number) =>
+    n > 1 ? costOf({ form, alpha: alpha * (form.stepMessages ?? 1), beta }, n, bytes) : 0;
   const intraMilliseconds = costAmong(intra, gpusPerHost);
   const interMilliseconds = costAmong(inter, hosts);
   const stepMilliseconds = compute + intraMilliseconds + interMilliseconds;

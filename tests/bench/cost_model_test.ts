@@ -79,6 +79,17 @@ Deno.test("formOf() knows the exchanges, and no others", () => {
   assert.throws(() => formOf("pigeons", 2), /no cost model for the exchange "pigeons"/);
 });
 
+Deno.test("predictStep() counts the third round of a training step's messages in shared memory", () => {
+  const parts = { alpha: 0.5, beta: 1e-6 };
+  const inter = { form: STAR, ...parts };
+  const host = { hosts: 1, gpusPerHost: 4 };
+  const stepOf = (form: CostForm) =>
+    predictStep({ intra: { form, ...parts }, inter, compute: 100, bytes: 1e6 }, host);
+  // 4 of 2 cores: α · 5 · 3/2 + β · 10⁶ · 2.
+  assert.equal(stepOf(sharedMemoryForm(2)).intraMilliseconds, 0.5 * 5 * 1.5 + 2);
+  assert.equal(stepOf(STAR).intraMilliseconds, 0.5 * 5 + 5);
+});
+
 Deno.test("predictStep() adds computing, the hosts' own sums and the sum between hosts", () => {
   const intra = { form: RING, alpha: 0.5, beta: 1e-6 };
   const inter = { form: STAR, alpha: 0.25, beta: 2e-6 };
