@@ -3,9 +3,9 @@
  *
  * A step goes: the rank's vector stands in its slot, its contribution (samples, loss) goes to the coordinator;
  * on the coordinator's `reduce` the rank adds its share of all vectors, in rank order and into its own slot, where
- * nobody else reads that share (or into a region), and says so; on `result` it may work on it. What it makes of it goes into its
- * share of the regions; when all have said so, `gathered` tells everybody. Nobody waits on memory: every wait is for
- * a message, and who misses one asks again.
+ * nobody else reads that share (or into a region), and says so; on `result` it may work on it. What it makes of it
+ * goes into its share of the regions; when all have said so, `gathered` tells everybody. Nobody waits on memory: every
+ * wait is for a message, and who misses one asks again.
  *
  * @module
  */

@@ -11,7 +11,7 @@ import { demoFiles, MAX_DEMO_BYTES } from "./demo_files.ts";
 import { type ExportFile, writeExport } from "./export_folder.ts";
 import { makeGraphModel, weightBytes } from "./graph_model.ts";
 import { shardAt, shardCount } from "./shards.ts";
-import { type ExportSource, type ModelFacts, readSource } from "./source.ts";
+import { type ExportSource, readSource } from "./source.ts";
 import { isInTorchvision, lockstepFile, pythonModel, torchvisionFile } from "./weight_files.ts";
 
 /** Formats by name. */
@@ -55,12 +55,12 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
   const { run, checkpoint, formats, out, verbose } = options;
   await openEngine({ verbose });
   const source = await readSource(run, checkpoint);
-  checkFormats(source.facts, formats);
   const notes: string[] = [];
   const files = new Map<ExportFormat, readonly ExportFile[]>();
   for (const format of FORMATS) {
     if (formats.includes(format)) files.set(format, await FILES_OF[format](source, notes));
   }
+  if ([...files.values()].flat().length === 0) throw new UsageError(notes.join("; "));
   const { epoch, accuracy } = source.facts.checkpoint;
   return {
     model: source.facts.architecture.name,
@@ -70,15 +70,6 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
     files: await writeExport(out, files),
     notes,
   };
-}
-
-/** @throws {UsageError} when nothing can be written */
-function checkFormats({ architecture: { module } }: ModelFacts, formats: readonly string[]): void {
-  if (module === undefined || formats.some((format) => format !== "torchvision")) return;
-  throw new UsageError(
-    `torchvision has no model of ${module}, which makes this network: ` +
-      "--format safetensors gives its weights in PyTorch's layout",
-  );
 }
 
 /** Makes the files of a format, and notes what a user should know. */
@@ -94,7 +85,7 @@ const FILES_OF: Record<ExportFormat, FormatFiles> = {
     if (module !== undefined) {
       notes.push(
         `torchvision has no model of ${module}, so there is no ${path}: ` +
-          "model.safetensors has the weights in PyTorch's layout",
+          "--format safetensors gives the weights in PyTorch's layout",
       );
       return Promise.resolve([]);
     }

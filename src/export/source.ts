@@ -4,6 +4,7 @@
  * @module
  */
 import { basename, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { outputSize, type TransformSpec } from "../data/transform_specs.ts";
 import type { Size } from "../data/transforms/arguments.ts";
@@ -75,7 +76,7 @@ export async function readSource(run: string, checkpoint: string): Promise<Expor
       run: basename(await Deno.realPath(resolve(run))),
       architecture: module === undefined
         ? shape
-        : { ...shape, module: basename(decodeURIComponent(module)) },
+        : { ...shape, module: basename(fileURLToPath(module)) },
       classes,
       preprocessing: { height: size[0], width: size[1], transforms },
       checkpoint: {

@@ -60,7 +60,7 @@ const NOT_IN_TORCHVISION = new Set(["efficientnet_lite0", "plain_cnn"]);
 
 /** Whether torchvision has a model that takes the state dict. */
 export function isInTorchvision({ architecture }: ModelFacts): boolean {
-  return !NOT_IN_TORCHVISION.has(architecture.name);
+  return architecture.module === undefined && !NOT_IN_TORCHVISION.has(architecture.name);
 }
 
 interface ArchitectureFacts {

@@ -11,7 +11,7 @@ import type { ConfigInput } from "../../src/config/schema.ts";
 import { exists } from "../../src/base/paths.ts";
 import { type Comparison, readComparison } from "../../src/reports/comparison.ts";
 import { makePictures } from "../support/pictures.ts";
-import { commandLineOf, descendantsOf, isRunning } from "../support/processes.ts";
+import { allGone, commandLineOf, descendantsOf, isRunning } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { runCommand, startCommand, tinyConfig } from "../support/tiny_run.ts";
 
@@ -43,17 +43,6 @@ function results({ variants }: Comparison) {
       epochs: epochs.map(({ seconds: _, imagesPerSecond: __, ...record }) => record),
     })),
   }));
-}
-
-/** Waits until none of the processes is left. */
-async function allGone(pids: readonly number[], seconds: number): Promise<void> {
-  const deadline = performance.now() + 1000 * seconds;
-  for (const pid of pids) {
-    while (await isRunning(pid)) {
-      assert.ok(performance.now() < deadline, `still here: ${await commandLineOf(pid)}`);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
 }
 
 Deno.test("compare trains named variants, and leaves their runs, a table and a picture", () =>

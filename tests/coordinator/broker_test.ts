@@ -4,7 +4,7 @@ import { connect } from "nats";
 import { exists } from "../../src/base/paths.ts";
 import { checkServer, startBroker, writeServerConfig } from "../../src/coordinator/broker.ts";
 import { natsServerProgram } from "../support/nats_server.ts";
-import { commandLineOf, isRunning } from "../support/processes.ts";
+import { allGone, commandLineOf, isRunning } from "../support/processes.ts";
 
 const executable = await natsServerProgram();
 
@@ -76,11 +76,7 @@ Deno.test("startBroker() ends its server when its own process is killed", async 
   process.kill("SIGKILL");
   await process.status;
   await reader.cancel();
-  const deadline = performance.now() + 5_000;
-  while (await isRunning(pid) && performance.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  assert.ok(!await isRunning(pid));
+  await allGone([pid], 5);
   await Deno.remove(folder, { recursive: true });
 });
 

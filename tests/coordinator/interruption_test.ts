@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { train } from "../../mod.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { makePictures } from "../support/pictures.ts";
-import { commandLineOf, descendantsOf, isRunning } from "../support/processes.ts";
+import { allGone, commandLineOf, descendantsOf, isRunning } from "../support/processes.ts";
 import {
   lastState,
   newestRun,
@@ -38,20 +38,6 @@ async function assertRefusesConnections(port: number): Promise<void> {
     Deno.connect({ hostname: "127.0.0.1", port }),
     Deno.errors.ConnectionRefused,
   );
-}
-
-/** Waits until none of the processes is left. */
-async function allGone(pids: readonly number[], withinSeconds: number): Promise<void> {
-  const deadline = performance.now() + withinSeconds * 1000;
-  for (const pid of pids) {
-    while (await isRunning(pid)) {
-      assert.ok(
-        performance.now() < deadline,
-        `still here after ${withinSeconds} s: ${await commandLineOf(pid)}`,
-      );
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
 }
 
 /** Starts a long run of two workers and waits until it trains. */

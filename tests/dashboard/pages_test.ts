@@ -112,7 +112,7 @@ browserTest(
         await seeText(page, tile("loss"), /^0\.7777$/);
         await seeText(page, "#epochs tbody", /^1 \(best\)/);
         await seeCount(page, "#epochs tbody tr", 1);
-        await eventually(() => assert.equal(second.streams, 1));
+        assert.equal(second.streams, 1);
       });
     }),
 );

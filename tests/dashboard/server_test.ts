@@ -6,6 +6,7 @@ import { Dashboard, type DashboardOptions } from "../../src/dashboard/server.ts"
 import type { RunSummary } from "../../src/dashboard/run_list.ts";
 import { EventLog } from "../../src/records/event_log.ts";
 import { MetricsLog } from "../../src/records/metrics_log.ts";
+import { eventually } from "../support/eventually.ts";
 import { madeEpoch, madePoint, makeRun } from "../support/made_run.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
@@ -305,9 +306,7 @@ Deno.test("Dashboard refuses more readers than it may have, and takes new ones w
     assert.equal(third.headers.get("retry-after"), "5");
     await third.body?.cancel();
     for (const abort of aborts) abort.abort();
-    const deadline = performance.now() + 5_000;
-    while (dashboard.streams > 0 && performance.now() < deadline) await delay(20);
-    assert.equal(dashboard.streams, 0);
+    await eventually(() => assert.equal(dashboard.streams, 0), { seconds: 5 });
     const again = await fetch(address);
     assert.equal(again.status, 200);
     await again.body?.cancel();

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import assert from "node:assert/strict";
+import { eventually } from "./eventually.ts";
 
 async function shell(script: string, ...args: string[]) {
   return await new Deno.Command("sh", { args: ["-c", script, "sh", ...args] }).output();
@@ -16,6 +18,15 @@ export async function isRunning(pid: number): Promise<boolean> {
   return (await shell('case "$(ps -o stat= -p "$1")" in ""|Z*) exit 1;; esac', String(pid)))
     .success;
 }
+
+/** Waits until none of the processes is left. */
+export const allGone = (pids: readonly number[], seconds: number): Promise<void> =>
+  eventually(async () => {
+    for (const pid of pids) {
+      if (!await isRunning(pid)) continue;
+      assert.fail(`still here after ${seconds} s: ${await commandLineOf(pid)}`);
+    }
+  }, { seconds });
 
 /** The command line of a process, its arguments separated by NUL. */
 export async function commandLineOf(pid: number): Promise<string> {
