@@ -1,0 +1,23 @@
+/**
+ * Walks the table of cases: inputs that once went wrong, each with what must happen.
+ *
+ * Each area has a file beside this one that exports `CASES`; add it to `AREAS`. Inputs are in
+ * `tests/fixtures/cases`, or made by the case where they are large.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import type { Case } from "./case.ts";
+
+const AREAS: Record<string, readonly Case[]> = {};
+
+Deno.test("cases have names of their own", () => {
+  const names = Object.values(AREAS).flat().map(({ name }) => name);
+  assert.deepEqual(names, [...new Set(names)]);
+});
+
+for (const [area, cases] of Object.entries(AREAS)) {
+  for (const { name, must, run } of cases) {
+    Deno.test(`${area}: ${name}: ${must}`, async () => await run());
+  }
+}
