@@ -11,12 +11,12 @@ import { decodeImageNative, decodeJpegPartNative } from "../engine/image_ops.ts"
 import { decodeBmp } from "./bmp.ts";
 import { DEFAULT_MAX_PIXELS } from "./config.ts";
 import { DataError } from "./data_error.ts";
-import { firstGifFrame } from "./gif_frame.ts";
+import { firstGifFrame, gifOfFrame } from "./gif_frame.ts";
 import { type ImageHeader, NAMES, readImageHeader } from "./image_header.ts";
 import { canDecodePart } from "./jpeg_part.ts";
 import type { PartOf } from "./picture_set.ts";
 import { type Box, cropRgb, orientRgb, type RgbImage } from "./rgb_image.ts";
-import { firstWebpFrame } from "./webp_frame.ts";
+import { firstWebpFrame, webpOfFrame } from "./webp_frame.ts";
 
 /** What {@linkcode decodeImage} needs to know. */
 export interface DecodeOptions {
@@ -96,7 +96,7 @@ async function decodePixels(
       return decodeBmp(bytes);
     case "gif": {
       const frame = firstGifFrame(bytes);
-      const image = await decodeImageNative(frame.bytes, "gif");
+      const image = await decodeImageNative(gifOfFrame(bytes, frame), "gif");
       return onCanvas(image, header, frame, frame.surroundings);
     }
     case "jpeg":
@@ -105,7 +105,11 @@ async function decodePixels(
       return await decodeImageNative(bytes, "png");
     case "webp": {
       const frame = firstWebpFrame(bytes);
-      return onCanvas(await decodeImageNative(frame.bytes, "webp"), header, frame);
+      return onCanvas(
+        await decodeImageNative(webpOfFrame(bytes, frame), "webp"),
+        header,
+        frame,
+      );
     }
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The first frame of a GIF as a GIF of its own.
+ * The first frame of a GIF, and a GIF of its own with it.
  *
  * @module
  */
@@ -12,8 +12,12 @@ const GRAPHIC_CONTROL = 0xf9;
 
 /** A frame, and where it stands on the picture. */
 export interface GifFrame {
-  /** A GIF file of this frame alone, as large as the frame. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Where the frame begins in the whole file. */
+  readonly at: number;
+  /** Bytes of the file's header with the colour table. */
+  readonly header: number;
+  readonly width: number;
+  readonly height: number;
   /** Pixels from the picture's top left corner. */
   readonly left: number;
   readonly top: number;
@@ -22,12 +26,11 @@ export interface GifFrame {
 }
 
 /**
- * Copies the header and the first frame. The other frames would only cost time and memory. Without the
- * extensions no colour is transparent, which is how Pillow turns a GIF to RGB; around a small frame it
- * shows the transparent colour, else the palette's first.
+ * Finds the first frame. Around a small frame Pillow shows the transparent colour, else the palette's
+ * first.
  *
- * @param bytes A whole GIF file (GIF89a, section 17 on)
- * @throws {RangeError} when the file is cut off before the frame's end, or has none
+ * @param bytes A GIF file, at least up to the frame's own header (GIF89a, section 17 on)
+ * @throws {RangeError} when the file is cut off before, or has no frame
  */
 export function firstGifFrame(bytes: Uint8Array): GifFrame {
   const header = 13 + colorTableBytes(byteAt(bytes, 10));
@@ -42,21 +45,40 @@ export function firstGifFrame(bytes: Uint8Array): GifFrame {
   }
   if (byteAt(bytes, at) !== IMAGE) throw new RangeError("no frame");
   const localTable = colorTableBytes(byteAt(bytes, at + 9));
-  const end = skipSubBlocks(bytes, at + 10 + localTable + 1);
+  const color = (localTable ? at + 10 : 13) + 3 * transparent;
+  const word = (place: number) => byteAt(bytes, place) + 256 * byteAt(bytes, place + 1);
+  return {
+    at,
+    header,
+    left: word(at + 1),
+    top: word(at + 3),
+    width: word(at + 5),
+    height: word(at + 7),
+    surroundings: bytes.subarray(color, color + 3),
+  };
+}
 
+/**
+ * Copies the header and a frame. The other frames would only cost time and memory. Without the extensions no
+ * colour is transparent, which is how Pillow turns a GIF to RGB.
+ *
+ * @param bytes A whole GIF file
+ * @returns A GIF file of the frame alone, as large as the frame
+ * @throws {RangeError} when the file is cut off before the frame's end
+ */
+export function gifOfFrame(
+  bytes: Uint8Array,
+  { at, header }: GifFrame,
+): Uint8Array<ArrayBuffer> {
+  const localTable = colorTableBytes(byteAt(bytes, at + 9));
+  const end = skipSubBlocks(bytes, at + 10 + localTable + 1);
   const frame = new Uint8Array(header + end - at + 1);
   frame.set(bytes.subarray(0, header));
   frame.set(bytes.subarray(at + 5, at + 9), 6); // the frame's size for the picture's
   frame.set(bytes.subarray(at, end), header);
   frame.fill(0, header + 1, header + 5); // at its top left corner
   frame[frame.length - 1] = TRAILER;
-  const color = (localTable ? at + 10 : 13) + 3 * transparent;
-  return {
-    bytes: frame,
-    left: bytes[at + 1] + 256 * bytes[at + 2],
-    top: bytes[at + 3] + 256 * bytes[at + 4],
-    surroundings: bytes.subarray(color, color + 3),
-  };
+  return frame;
 }
 
 /** Bytes of the colour table that a packed field announces. */

@@ -3,7 +3,12 @@
  *
  * @module
  */
-import { exifOrientation, withoutExifMark } from "./exif.ts";
+import { readBmpHeader } from "./bmp_header.ts";
+import { firstGifFrame } from "./gif_frame.ts";
+import { HeaderError } from "./header_error.ts";
+import { readJpegHeader } from "./jpeg_header.ts";
+import { readPngHeader } from "./png_header.ts";
+import { readWebpHeader } from "./webp_header.ts";
 
 /** Formats that Lockstep decodes. */
 export type ImageFormat = "jpeg" | "png" | "gif" | "bmp" | "webp";
@@ -11,7 +16,7 @@ export type ImageFormat = "jpeg" | "png" | "gif" | "bmp" | "webp";
 /** What is known before decoding. */
 export interface ImageHeader {
   readonly format: ImageFormat;
-  /** As stored: before the orientation is applied. */
+  /** As stored: before the orientation is applied. No frame that is decoded is larger. */
   readonly width: number;
   readonly height: number;
   /** EXIF orientation, 1–8. */
@@ -21,9 +26,6 @@ export interface ImageHeader {
   /** Where a JPEG's start of frame stands. */
   readonly frame?: number;
 }
-
-/** A picture's header is damaged or of a format that isn't supported; the message is the reason. */
-export class HeaderError extends Error {}
 
 /**
  * Reads a picture's header. The first bytes decide the format; the file's name doesn't.
@@ -97,109 +99,25 @@ const KNOWN_STARTS: [string, number, string][] = [
 type Reader = (view: DataView, bytes: Uint8Array) => Omit<ImageHeader, "format">;
 
 const READERS: Record<ImageFormat, Reader> = {
-  jpeg: readJpeg,
-  png: readPng,
-  webp: readWebp,
-  gif: (view) => ({
-    width: view.getUint16(6, true),
-    height: view.getUint16(8, true),
-    orientation: 1,
-  }),
-  bmp: (view) => {
-    const old = view.getUint32(14, true) === 12;
-    return {
-      width: old ? view.getUint16(18, true) : view.getInt32(18, true),
-      // Negative when the first row is the upper one.
-      height: Math.abs(old ? view.getUint16(20, true) : view.getInt32(22, true)),
-      orientation: 1,
-    };
+  jpeg: readJpegHeader,
+  png: readPngHeader,
+  webp: readWebpHeader,
+  gif: readGif,
+  bmp: (_, bytes) => {
+    const { width, height } = readBmpHeader(bytes);
+    return { width, height, orientation: 1 };
   },
 };
 
-/** Walks over a JPEG's segments (ITU-T T.81, B.1.1) up to the pixels. */
-function readJpeg(view: DataView, bytes: Uint8Array) {
-  let orientation: number | undefined;
-  let adobe = false;
-  for (let at = 2;;) {
-    if (view.getUint8(at) !== 0xff) {
-      throw new HeaderError("it is damaged: a JPEG marker is missing");
-    }
-    const marker = view.getUint8(at + 1);
-    if (marker === 0xff) { // padding
-      at++;
-      continue;
-    }
-    if (marker === 0x01 || (marker >= 0xd0 && marker <= 0xd7)) { // markers without a length
-      at += 2;
-      continue;
-    }
-    if (marker === 0xd9 || marker === 0xda) {
-      throw new HeaderError("it is damaged: a JPEG file without a size");
-    }
-    const length = view.getUint16(at + 2);
-    if (marker === 0xe1 && orientation === undefined) {
-      const segment = bytes.subarray(at + 4, at + 2 + length);
-      const tiff = withoutExifMark(segment);
-      if (tiff !== segment) orientation = exifOrientation(tiff);
-    }
-    if (marker === 0xee && text(bytes, at + 4) === "Adob") adobe = true;
-    // Start of frame: C0–CF but for C4 (Huffman tables), C8 (reserved) and CC (arithmetic conditioning).
-    if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
-      return {
-        width: view.getUint16(at + 7),
-        height: view.getUint16(at + 5),
-        orientation: orientation ?? 1,
-        bareCmyk: view.getUint8(at + 9) === 4 && !adobe,
-        frame: at,
-      };
-    }
-    at += 2 + length;
+/** The canvas; where the first frame is larger, as large as needed, as in Pillow. */
+function readGif(view: DataView, bytes: Uint8Array) {
+  const { left, top, width, height } = firstGifFrame(bytes);
+  if (width < 1 || height < 1) {
+    throw new HeaderError(`it is damaged: its first frame has ${width} × ${height} pixels`);
   }
-}
-
-/** The first chunk has the size; an `eXIf` chunk may follow anywhere (PNG 1.5 extensions). */
-function readPng(view: DataView, bytes: Uint8Array) {
-  const width = view.getUint32(16), height = view.getUint32(20);
-  let orientation = 1;
-  for (let at = 8; at + 12 <= bytes.length; at += 12 + view.getUint32(at)) {
-    const kind = text(bytes, at + 4);
-    if (kind === "IEND") break;
-    if (kind === "eXIf") {
-      orientation = exifOrientation(bytes.subarray(at + 8, at + 8 + view.getUint32(at)));
-    }
-  }
-  return { width, height, orientation };
-}
-
-/** The first chunk has the size, in one of three ways (RFC 9649); `EXIF` may follow. */
-function readWebp(view: DataView, bytes: Uint8Array) {
-  const kind = text(bytes, 12);
-  const data = 20;
-  let width: number, height: number;
-  if (kind === "VP8X") {
-    width = 1 + (view.getUint32(data + 4, true) & 0xffffff);
-    height = 1 + (view.getUint32(data + 6, true) >>> 8);
-  } else if (kind === "VP8L") {
-    const bits = view.getUint32(data + 1, true);
-    width = 1 + (bits & 0x3fff);
-    height = 1 + ((bits >>> 14) & 0x3fff);
-  } else if (kind === "VP8 ") {
-    width = view.getUint16(data + 6, true) & 0x3fff;
-    height = view.getUint16(data + 8, true) & 0x3fff;
-  } else {
-    throw new HeaderError("it is damaged: a WebP file without a picture");
-  }
-  let orientation = 1;
-  for (let at = 12; at + 8 <= bytes.length;) {
-    const length = view.getUint32(at + 4, true);
-    if (text(bytes, at) === "EXIF") {
-      orientation = exifOrientation(withoutExifMark(bytes.subarray(at + 8, at + 8 + length)));
-    }
-    at += 8 + length + length % 2;
-  }
-  return { width, height, orientation };
-}
-
-function text(bytes: Uint8Array, at: number): string {
-  return String.fromCharCode(...bytes.subarray(at, at + 4));
+  return {
+    width: Math.max(view.getUint16(6, true), left + width),
+    height: Math.max(view.getUint16(8, true), top + height),
+    orientation: 1,
+  };
 }

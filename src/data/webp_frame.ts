@@ -1,16 +1,20 @@
 /**
- * The first frame of a WebP file as the simplest WebP file that holds it.
+ * The first frame of a WebP file, and the simplest WebP file that holds it.
  *
  * @module
  */
 
 /** A frame, and where it stands on the picture. */
 export interface WebpFrame {
-  /** A WebP file without alpha, animation or metadata. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Where the chunk with the pixels begins in the whole file. */
+  readonly at: number;
+  /** Its length with the chunk's header, without padding. */
+  readonly length: number;
   /** Pixels from the picture's top left corner. */
   readonly left: number;
   readonly top: number;
+  /** Of an animation: the size that is announced before the frame's chunks. */
+  readonly said?: { readonly width: number; readonly height: number };
 }
 
 /** Bytes of a chunk's name and length. */
@@ -21,15 +25,15 @@ const FRAME_HEADER = 16;
 const ALPHA_BIT = 0x10;
 
 /**
- * Copies the first frame's pixels (RFC 9649). TensorFlow's decoder wants the number of channels to be the
- * file's own and decodes all frames at once: without alpha and other frames that is settled.
+ * Finds the first frame's pixels (RFC 9649).
  *
  * @param bytes A whole WebP file
- * @throws {RangeError} when the file is cut off before the frame's end, or has none
+ * @throws {RangeError} when the file is cut off before the frame, or has none
  */
 export function firstWebpFrame(bytes: Uint8Array): WebpFrame {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let left = 0, top = 0;
+  let said: WebpFrame["said"];
   for (let at = 12;;) {
     const name = String.fromCharCode(...bytes.subarray(at, at + 4));
     const length = view.getUint32(at + 4, true);
@@ -37,25 +41,37 @@ export function firstWebpFrame(bytes: Uint8Array): WebpFrame {
       // Offsets are 24 bits and count in steps of two pixels.
       left = 2 * (view.getUint32(at + CHUNK_HEADER, true) & 0xffffff);
       top = 2 * (view.getUint32(at + CHUNK_HEADER + 2, true) >>> 8);
+      said = {
+        width: 1 + (view.getUint32(at + CHUNK_HEADER + 6, true) & 0xffffff),
+        height: 1 + (view.getUint32(at + CHUNK_HEADER + 8, true) >>> 8),
+      };
       at += CHUNK_HEADER + FRAME_HEADER;
       continue;
     }
-    const end = at + CHUNK_HEADER + length + length % 2;
     if (name === "VP8 " || name === "VP8L") {
-      // The last chunk's padding byte is sometimes missing.
-      if (end - length % 2 > bytes.length) throw new RangeError("cut off");
-      const file = alone(bytes.subarray(at, end), end - at);
-      if (name === "VP8L") file[12 + CHUNK_HEADER + 4] &= ~ALPHA_BIT;
-      return { bytes: file, left, top };
+      return { at, length: CHUNK_HEADER + length, left, top, ...(said ? { said } : {}) };
     }
-    at = end;
+    at += CHUNK_HEADER + length + length % 2;
   }
 }
 
-function alone(chunk: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
-  const file = new Uint8Array(12 + length);
+/**
+ * Copies a frame's pixels. TensorFlow's decoder wants the number of channels to be the file's own and
+ * decodes all frames at once: without alpha and other frames that is settled.
+ *
+ * @returns A WebP file without alpha, animation or metadata
+ * @throws {RangeError} when the file is cut off before the frame's end
+ */
+export function webpOfFrame(
+  bytes: Uint8Array,
+  { at, length }: WebpFrame,
+): Uint8Array<ArrayBuffer> {
+  // The last chunk's padding byte is sometimes missing.
+  if (at + length > bytes.length) throw new RangeError("cut off");
+  const file = new Uint8Array(12 + length + length % 2);
   file.set(new TextEncoder().encode("RIFF....WEBP"));
-  new DataView(file.buffer).setUint32(4, 4 + length, true);
-  file.set(chunk, 12);
+  new DataView(file.buffer).setUint32(4, file.length - 8, true);
+  file.set(bytes.subarray(at, at + length), 12);
+  if (file[15] === 0x4c) file[12 + CHUNK_HEADER + 4] &= ~ALPHA_BIT; // VP8L
   return file;
 }

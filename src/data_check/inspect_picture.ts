@@ -64,10 +64,10 @@ async function inspectBytes(
     header = readImageHeader(bytes);
   } catch (error) {
     const detail = messageOf(error);
-    const kind = format
-      ? "damaged"
-      : detail.includes("not supported")
+    const kind = detail.includes("not supported")
       ? "unsupported"
+      : format
+      ? "damaged"
       : "notPicture";
     return { ...(format ? { format } : {}), traits: [], problem: { kind, detail } };
   }

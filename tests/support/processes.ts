@@ -52,3 +52,14 @@ export async function descendantsOf(pid: number): Promise<number[]> {
   visit(pid);
   return found;
 }
+
+/** Makes the kernel forget how much memory this process had at its peak. */
+export async function resetPeakMemory(): Promise<void> {
+  await shell('echo 5 > "/proc/$1/clear_refs"', String(Deno.pid));
+}
+
+/** MiB that this process had at its peak since {@linkcode resetPeakMemory}, or since it began. */
+export async function peakMemory(): Promise<number> {
+  const { stdout } = await shell('grep VmHWM "/proc/$1/status"', String(Deno.pid));
+  return Number(/\d+/.exec(new TextDecoder().decode(stdout))?.[0]) / 1024;
+}
