@@ -79,7 +79,7 @@ export type { MetricInputs, SumAndCount, UserMetric } from "./src/metrics/user_m
 export type { LossTargets, UserLoss } from "./src/optim/user_loss.ts";
 export type { LoggerStart, OpenLogger, RunLogger } from "./src/loggers/logger.ts";
 export type { Calibration, ReliabilityBin } from "./src/metrics/calibration.ts";
-export type { ClassAccuracy, ConfusionMatrix } from "./src/metrics/confusion.ts";
+export type { ClassAccuracy, ConfusionRecord } from "./src/metrics/confusion.ts";
 export type { ClassScores, MeanScores } from "./src/metrics/per_class.ts";
 export type { ClassificationReport } from "./src/metrics/report.ts";
 export type { LoadReport } from "./src/models/state_dict.ts";

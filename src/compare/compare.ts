@@ -19,6 +19,7 @@ import {
   summarizeRun,
   writeComparison,
 } from "../reports/comparison.ts";
+import { BestEffort } from "../reports/best_effort.ts";
 import { writeComparisonPlot } from "../reports/comparison_plot.ts";
 import {
   type CompareReporter,
@@ -162,7 +163,7 @@ async function runAll(
     if (run.status !== "finished") await refresh(folder, run, variant.config);
   }
   reporter.info(`Comparison folder: ${folder}`);
-  const record = recorder(folder, comparison);
+  const record = recorder(folder, comparison, new BestEffort((line) => reporter.warn(line)));
   const slots = new Slots(parallel);
   const open = members.filter(({ run }) => run.status !== "finished");
   const results = await Promise.allSettled(
@@ -278,12 +279,16 @@ async function refresh(folder: string, run: ComparedRun, config: Config): Promis
 }
 
 /** Writes all files of the comparison; calls wait for each other, since runs may end at the same time. */
-function recorder(folder: string, comparison: Comparison): () => Promise<void> {
+function recorder(
+  folder: string,
+  comparison: Comparison,
+  effort: BestEffort,
+): () => Promise<void> {
   let last = Promise.resolve();
   return () =>
     last = last.then(async () => {
       await writeComparison(folder, comparison);
-      await writeComparisonPlot(folder, comparison);
+      await effort.attempt("comparison.svg", () => writeComparisonPlot(folder, comparison));
     });
 }
 

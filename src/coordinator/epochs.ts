@@ -10,7 +10,7 @@ import type { Config } from "../config/schema.ts";
 import { planEpoch } from "../data/sampler.ts";
 import type { StepKey, StepTotals } from "../exchange/gradient_exchange.ts";
 import { type NarrowDtype, ROUNDING } from "../exchange/narrow.ts";
-import { confusionMatrix, overallAccuracy } from "../metrics/confusion.ts";
+import { type ConfusionCounts, countConfusions, overallAccuracy } from "../metrics/confusion.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
 import type { Reply } from "../protocol/commands.ts";
 import { meanOf, type MetricPart } from "../metrics/metric_parts.ts";
@@ -151,7 +151,7 @@ export interface Validated {
   readonly accuracy: number;
   readonly count: number;
   /** Samples by true class (row) and predicted class (column). */
-  readonly confusion: number[][];
+  readonly confusion: ConfusionCounts;
   /** By position in the validation set; nothing where the picture couldn't be read. */
   readonly samples: readonly (SampleScores | undefined)[];
   /** Predicted class by position in the validation set; -1 where the picture couldn't be read. */
@@ -192,7 +192,7 @@ export async function validate(
   if (scored.length + skipped.length !== count) {
     throw miscounted(`${scored.length} scored and ${skipped.length} skipped of ${count} samples`);
   }
-  const confusion = confusionMatrix(
+  const confusion = countConfusions(
     scored.map(({ label }) => label),
     scored.map(({ index }) => predictions[index]),
     folder.classes.length,

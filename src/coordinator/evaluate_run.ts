@@ -6,6 +6,7 @@
 import { basename, join } from "node:path";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { classificationReport } from "../metrics/report.ts";
+import { BestEffort } from "../reports/best_effort.ts";
 import {
   completeRecord,
   EVALUATION_FOLDER,
@@ -69,7 +70,8 @@ export async function evaluateRun(
   const run = prepared.trained.run && basename(await Deno.realPath(prepared.trained.run));
   const record = recordOf(prepared, validated, pictures, { run, seconds });
   const folder = options.out ?? join(prepared.trained.run ?? ".", EVALUATION_FOLDER);
-  await writeEvaluationFolder(folder, record, pictures, prepared);
+  const effort = new BestEffort((line) => reporter.warn(line));
+  await writeEvaluationFolder(folder, record, pictures, prepared, effort);
   return { folder, record };
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { join } from "node:path";
+import type { BestEffort } from "../reports/best_effort.ts";
 import type { EvaluationRecord, ScoredPicture } from "../reports/evaluation_file.ts";
 import {
   EVALUATION_FILE,
@@ -31,15 +32,21 @@ export async function writeEvaluationFolder(
   record: EvaluationRecord,
   pictures: readonly (ScoredPicture & { readonly index: number })[],
   prepared: PreparedEvaluation,
+  effort: BestEffort,
 ): Promise<void> {
   const { writeConfusionPlot } = await import("../reports/confusion_plot.ts");
   const { writeReliabilityPlot } = await import("../reports/reliability_plot.ts");
   await removeFile(join(folder, EVALUATION_FILE)); // until the other files are of this evaluation
   await writeScoredPictures(folder, pictures);
-  await writeConfusionPlot(folder, record);
-  await writeReliabilityPlot(folder, record);
+  const again = "the measures are in evaluation.json";
+  await effort.attempt("confusion.svg", () => writeConfusionPlot(folder, record), again);
+  await effort.attempt("reliability.svg", () => writeReliabilityPlot(folder, record), again);
   const indices = new Map(pictures.map(({ path, index }) => [path, index]));
-  await writeMistakes(folder, record, indices, prepared);
+  await effort.attempt(
+    MISTAKES,
+    () => writeMistakes(folder, record, indices, prepared),
+    again,
+  );
   await writeEvaluation(folder, record);
 }
 

@@ -16,19 +16,25 @@ const BATCH_COLUMNS = 4;
 const PREDICTIONS = 6;
 const PREDICTION_COLUMNS = 3;
 
-/** Writes `batch.png`: the first pictures of the first step of an epoch, as the network gets them. */
-export async function writeBatchPicture(
-  folder: string,
+/**
+ * Reads the first images of the first step of an epoch, as the network gets them.
+ *
+ * @returns Writes them as `batch.png` into a folder
+ * @throws {DataError} for an image that can't be read, unless such are skipped: training would end with it too
+ */
+export async function readBatch(
   run: ShownData,
   epoch: number,
-): Promise<void> {
+): Promise<(folder: string) => Promise<void>> {
   const rows = trainingRows(run, epoch).filter(({ step }) => step === 0);
   const shown = await tilesOf(run, "train", epoch, rows.slice(0, MOST_BATCH_TILES));
   const tiles = shown.filter((tile) => tile !== undefined);
-  if (tiles.length === 0) return;
-  const { writePictureGrid } = await import("../reports/picture_grid.ts");
   const heading = `${run.config.name}: training batch, augmented (epoch ${epoch}, step 0)`;
-  await writePictureGrid(join(folder, "batch.png"), tiles, { columns: BATCH_COLUMNS, heading });
+  return async (folder) => {
+    if (tiles.length === 0) return;
+    const { writePictureGrid } = await import("../reports/picture_grid.ts");
+    await writePictureGrid(join(folder, "batch.png"), tiles, { columns: BATCH_COLUMNS, heading });
+  };
 }
 
 /**

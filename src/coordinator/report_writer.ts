@@ -5,14 +5,13 @@
  */
 import { join } from "node:path";
 import { globalBatchSize } from "../config/checks.ts";
-import { messageOf } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { DataError } from "../data/data_error.ts";
 import type { Loader } from "../data/loader.ts";
 import { planEpoch } from "../data/sampler.ts";
 import type { History } from "../records/history.ts";
 import { type Prediction, PREDICTIONS_FILE, readPredictions } from "../reports/predictions.ts";
-import type { Reporter } from "../reports/reporter.ts";
+import type { BestEffort } from "../reports/best_effort.ts";
 import {
   MOST_PICTURES,
   type PredictedPicture,
@@ -32,22 +31,22 @@ export class ReportWriter {
   readonly #run: PreparedRun;
   readonly #folder: string;
   readonly #history: History;
-  readonly #reporter: Reporter;
+  readonly #effort: BestEffort;
   #spent = 0;
   #begun = performance.now();
 
   constructor(
-    { run, folder, history, reporter }: {
+    { run, folder, history, effort }: {
       run: PreparedRun;
       folder: string;
       history: History;
-      reporter: Reporter;
+      effort: BestEffort;
     },
   ) {
     this.#run = run;
     this.#folder = folder;
     this.#history = history;
-    this.#reporter = reporter;
+    this.#effort = effort;
   }
 
   /** Writes the report as it stands, unless reports have taken more than their share of the time. */
@@ -69,16 +68,11 @@ export class ReportWriter {
   }
 
   async #write(pictures = false): Promise<string | undefined> {
-    try {
+    return await this.#effort.attempt("The report", async () => {
       if (pictures) await makePictures(this.#folder, this.#run, this.#history);
       const { writeReport } = await import("../reports/report/report.ts");
       return await writeReport(this.#folder, { history: this.#history });
-    } catch (error) {
-      this.#reporter.warn(
-        `The report couldn't be written: ${messageOf(error)}; ` +
-          `try again with deno task report ${this.#folder}`,
-      );
-    }
+    }, `try again with deno task report ${this.#folder}`);
   }
 }
 

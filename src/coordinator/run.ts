@@ -15,6 +15,8 @@ import type { NamedLogger } from "../loggers/logger_set.ts";
 import { describeEnvironment, writeEnvironment } from "../reports/environment.ts";
 import { EventLog } from "../records/event_log.ts";
 import type { History } from "../records/history.ts";
+import { BestEffort } from "../reports/best_effort.ts";
+import { HistoryWriter } from "../records/history_writer.ts";
 import { type Prediction, readPredictions } from "../reports/predictions.ts";
 import { type Reporter, silentReporter } from "../reports/reporter.ts";
 import { createRunFolder, ensureRunFolder, pointLatest } from "../reports/run_folder.ts";
@@ -23,7 +25,7 @@ import { loadCheckpoint, type LoadedCheckpoint } from "../train/load_checkpoint.
 import { threadsPerWorker } from "../train/job.ts";
 import { CallbackDesk, type Callbacks } from "./callbacks.ts";
 import { Crew, failedRank } from "./crew.ts";
-import { writeBatchPicture } from "./pictures.ts";
+import { readBatch } from "./pictures.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { ReportWriter } from "./report_writer.ts";
 import { openRunCache } from "./run_cache.ts";
@@ -99,16 +101,18 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     reporter,
     (line) => options.reporter?.info(line),
   );
-  using events = new EventLog(folder);
+  const effort = new BestEffort((line) => reporter.warn(line));
+  using events = new EventLog(folder, (append) => effort.attemptNow("events.jsonl", append));
   await using _watch = watch;
-  const reports = new ReportWriter({ run, folder, history, reporter });
+  using record = new HistoryWriter(folder, (what, action) => effort.attempt(what, action));
+  const reports = new ReportWriter({ run, folder, history, effort });
   // Pictures that are left out have events of their own: what else is warned of comes from these two.
   const watched = warningReporter(reporter, (message) => events.append("warning", { message }));
   try {
     const position = resumed?.position ?? startPosition();
     await watch.open(loggerStart(folder, run, position), await loggersOf(config, options));
     if (!resumed) {
-      await writeStart(folder, run);
+      await writeStart(folder, run, effort);
       await watch.picture("batch", 0);
     }
     if (named === undefined) await pointLatest(config.out, folder);
@@ -142,9 +146,11 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
       reporter,
       folder,
       history,
+      record,
       events,
       watch,
       reports,
+      effort,
       callbacks,
       signal,
     };
@@ -152,6 +158,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
 
     if (cache) reporter.info(cache.report());
     const { seconds, bestEpoch: epoch, bestAccuracy: accuracy } = summary();
+    await record.finish(history);
     events.append("finished", { seconds, best: { epoch, accuracy } });
     const report = await reports.atEnd({ pictures: true });
     reporter.summary({ ...summary(), ...(report ? { report } : {}) });
@@ -165,6 +172,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     const rank = failedRank(error);
     if (rank !== undefined) reporter.workerFailed(rank);
     const message = messageOf(error);
+    await effort.attempt("history.json", () => record.finish(history));
     watch.failed(error);
     const interrupted = error instanceof InterruptedError;
     events.append(interrupted ? "interrupted" : "failed", { message });
@@ -222,7 +230,7 @@ function loggerStart(folder: string, run: PreparedRun, position: Position): Logg
 }
 
 /** What a run folder holds before the first step. */
-async function writeStart(folder: string, run: PreparedRun): Promise<void> {
+async function writeStart(folder: string, run: PreparedRun, effort: BestEffort): Promise<void> {
   const { config, engine, natsServer } = run;
   const header =
     `# The config of this run with every default filled in (Lockstep ${LOCKSTEP_VERSION}).\n`;
@@ -234,8 +242,9 @@ async function writeStart(folder: string, run: PreparedRun): Promise<void> {
     tensorflow: engine.tensorflowVersion,
     natsServer: natsServer ? NATS_SERVER_VERSION : config.nats.url,
   });
-  await writeEnvironment(folder, environment);
-  await writeBatchPicture(folder, run, 1);
+  await effort.attempt("environment.json", () => writeEnvironment(folder, environment));
+  const drawBatch = await readBatch(run, 1);
+  await effort.attempt("batch.png", () => drawBatch(folder));
   await saveLast(folder, run, startPosition());
 }
 

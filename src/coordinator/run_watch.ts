@@ -13,6 +13,7 @@ import { LoggerSet, type NamedLogger } from "../loggers/logger_set.ts";
 import { openMetricsLogger } from "../loggers/metrics_logger.ts";
 import { type LiveStatus, removeLiveStatus, writeLiveStatus } from "../records/live_status.ts";
 import { RunLog } from "../records/run_log.ts";
+import { BestEffort } from "../reports/best_effort.ts";
 import type { Phase, PhaseProgress, Reporter } from "../reports/reporter.ts";
 import type { Totals } from "./epochs.ts";
 import { GpuWatch } from "./gpu_use.ts";
@@ -32,6 +33,7 @@ export class RunWatch implements AsyncDisposable {
   /** Who keeps the numbers. */
   readonly loggers: LoggerSet;
   readonly #log = new RunLog();
+  readonly #effort = new BestEffort((line) => this.reporter.warn(line));
   readonly #meter: StepMeter;
   readonly #stack = new AsyncDisposableStack();
   readonly #since = new Date().toISOString();
@@ -55,7 +57,7 @@ export class RunWatch implements AsyncDisposable {
   /** The run has a folder: what is told goes there from now on. */
   async open(start: LoggerStart, loggers: readonly NamedLogger[] = []): Promise<void> {
     const { folder, config, stepsPerEpoch } = start;
-    this.#log.open(folder);
+    this.#effort.attemptNow("run.log", () => this.#log.open(folder));
     this.#stack.use(this.#log);
     this.#gpus = this.#stack.use(await GpuWatch.start());
     this.#folder = folder;
@@ -103,6 +105,7 @@ export class RunWatch implements AsyncDisposable {
 
   /** A picture of the run folder, `<name>.png`, is new. */
   async picture(name: string, step: number): Promise<void> {
+    if (!this.loggers.takesPictures) return;
     const path = join(this.#folder!, `${name}.png`);
     if (!await exists(path)) return; // none of its pictures could be read
     this.loggers.picture(name, await Deno.readFile(path), step);

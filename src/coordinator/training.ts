@@ -3,14 +3,16 @@
  *
  * @module
  */
-import { perClassAccuracy } from "../metrics/confusion.ts";
+import { confusionRecord, perClassAccuracy } from "../metrics/confusion.ts";
 import { featureCacheBytes } from "../config/schema.ts";
 import { earlyStopReason, isBetter, type Monitor, monitored } from "../metrics/monitor.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
 import { learningRateAt } from "../optim/schedule.ts";
+import type { BestEffort } from "../reports/best_effort.ts";
 import { writeCurves } from "../reports/curves.ts";
 import type { EventLog } from "../records/event_log.ts";
-import { type EpochRecord, type History, writeHistory } from "../records/history.ts";
+import { type EpochRecord, type History } from "../records/history.ts";
+import type { HistoryWriter } from "../records/history_writer.ts";
 import { featuresLine, validationLine } from "../reports/lines.ts";
 import { writeLossCurve } from "../reports/loss_curve.ts";
 import { type Prediction, writePredictions } from "../reports/predictions.ts";
@@ -42,10 +44,12 @@ const LOSS_POINTS = 20;
 export interface RunContext extends EpochContext {
   readonly folder: string;
   readonly history: History;
+  readonly record: HistoryWriter;
   readonly events: EventLog;
   readonly callbacks: CallbackDesk;
   readonly watch: RunWatch;
   readonly reports: ReportWriter;
+  readonly effort: BestEffort;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -98,12 +102,12 @@ export async function runEpochs(context: RunContext, position: Position): Promis
 
 /** Puts on record why training ends here. */
 async function stopEarly(
-  { history, folder, reporter, events }: RunContext,
+  { history, record, reporter, events }: RunContext,
   { epoch, step }: Position,
   reason: string,
 ): Promise<void> {
   history.stopped = { epoch, step, reason };
-  await writeHistory(folder, history);
+  await record.save(history);
   events.append("stopped", history.stopped);
   reporter.info(`Stopped in epoch ${epoch}: ${reason}`);
 }
@@ -139,12 +143,12 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
     if (isMultiple(position.step, saveEvery)) {
       await readState(context);
       await saveLast(folder, run, { ...position, seconds: secondsSoFar() });
-      await writeHistory(folder, context.history);
+      await context.record.save(context.history);
     }
   }
   await readState(context);
   await saveLast(folder, run, { ...position, seconds: secondsSoFar() });
-  if (signal?.aborted || callbacks.wantsEnd) await writeHistory(folder, context.history);
+  if (signal?.aborted || callbacks.wantsEnd) await context.record.save(context.history);
   return spent.samples / spent.seconds;
 }
 
@@ -284,11 +288,12 @@ function impatient(signal: AbortSignal | undefined): { signal: AbortSignal; end:
 
 /** Puts an epoch on record: history, best checkpoint, plots. */
 async function recordEpoch(
-  { run, reporter, folder, history, events, watch, reports }: RunContext,
+  context: RunContext,
   position: Position,
   validated: Validated,
   record: EpochRecord,
 ): Promise<void> {
+  const { run, reporter, folder, history, events, watch, reports, effort } = context;
   const { config, folder: { classes } } = run;
   const { epoch, accuracy } = { epoch: record.epoch, accuracy: record.validation.accuracy };
   history.epochs.push(record);
@@ -300,34 +305,51 @@ async function recordEpoch(
       accuracy,
       classes,
       perClassAccuracy: perClassAccuracy(validated.confusion, classes),
-      confusionMatrix: validated.confusion,
+      ...confusionRecord(validated.confusion),
     };
     await saveBest(folder, run, position, accuracy);
-    await writePredictions(folder, predictionsOf(run, validated));
-    await writePredictionsPicture(folder, run, epoch, validated.predictions);
-    const step = epoch * run.stepsPerEpoch;
-    await watch.picture("predictions", step);
-    watch.loggers.picture("confusion", await drawConfusion(validated, run, epoch), step);
+    await showBest(context, validated, epoch);
   }
   if (isMultiple(epoch, everyEpochs)) await saveEpoch(folder, run, position, accuracy);
-  await writeHistory(folder, history);
-  await writeCurves(folder, history);
-  await writeLossCurve(folder, history);
+  await context.record.save(history);
+  await effort.attempt("curves.svg", () => writeCurves(folder, history));
+  await effort.attempt("losses.svg", () => writeLossCurve(folder, history));
   events.append("epoch", { ...record });
   watch.loggers.epoch(record);
   reporter.epochDone(record, config.train.epochs, isBest);
   await reports.afterEpoch();
 }
 
+/** Writes and draws what the best weights make of the validation set. */
+async function showBest(
+  { run, folder, watch, effort }: RunContext,
+  validated: Validated,
+  epoch: number,
+): Promise<void> {
+  await effort.attempt(
+    "predictions.csv",
+    () => writePredictions(folder, predictionsOf(run, validated)),
+  );
+  const step = epoch * run.stepsPerEpoch;
+  await effort.attempt("predictions.png", async () => {
+    await writePredictionsPicture(folder, run, epoch, validated.predictions);
+    await watch.picture("predictions", step);
+  });
+  if (!watch.loggers.takesPictures) return;
+  await effort.attempt("The picture of the confusion matrix", async () => {
+    watch.loggers.picture("confusion", await drawConfusion(validated, run, epoch), step);
+  });
+}
+
 /** The confusion matrix of an epoch, for loggers that show pictures. */
 async function drawConfusion(
-  { confusion: confusionMatrix, accuracy, count }: Validated,
+  { confusion, accuracy, count }: Validated,
   { config, folder: { classes } }: PreparedRun,
   epoch: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { confusionAsPng } = await import("../reports/confusion_plot.ts");
   const model = { name: config.model.name, run: `${config.name} after epoch ${epoch}` };
-  return await confusionAsPng({ model, classes, confusionMatrix, accuracy, count });
+  return await confusionAsPng({ model, classes, ...confusionRecord(confusion), accuracy, count });
 }
 
 /** Whether an epoch is better than the best before; the first one always is. */

@@ -33,6 +33,11 @@ export class LoggerSet implements Required<RunLogger> {
     }
   }
 
+  /** Whether one of them takes pictures: if not, none needs to be drawn for them. */
+  get takesPictures(): boolean {
+    return this.#loggers.some(({ logger }) => logger.picture !== undefined);
+  }
+
   metrics(...args: Parameters<Required<RunLogger>["metrics"]>): void {
     this.#tell((logger) => logger.metrics?.(...args));
   }

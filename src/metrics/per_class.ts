@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { ConfusionMatrix } from "./confusion.ts";
+import { type ConfusionCounts, predictedOf, recognizedOf, supportsOf } from "./confusion.ts";
 
 /** How well one class is told from the others. */
 export interface ClassScores {
@@ -42,20 +42,21 @@ export interface MeanScores {
  * @throws {RangeError} when there is not one name per class
  */
 export function perClassScores(
-  matrix: ConfusionMatrix,
+  confusion: ConfusionCounts,
   names: readonly string[],
 ): ClassScores[] {
-  if (matrix.length !== names.length) {
+  if (confusion.classes !== names.length) {
     throw new RangeError(
-      `The matrix has ${matrix.length} classes but ${names.length} names: give one per class`,
+      `The matrix has ${confusion.classes} classes but ${names.length} names: give one per class`,
     );
   }
-  return matrix.map((row, label) => {
-    const support = row.reduce((sum, value) => sum + value, 0);
-    const predicted = matrix.reduce((sum, other) => sum + other[label], 0);
-    const right = row[label];
+  const [supports, takenFor] = [supportsOf(confusion), predictedOf(confusion)];
+  const recognized = recognizedOf(confusion);
+  return names.map((name, label) => {
+    const [support, predicted] = [supports[label], takenFor[label]];
+    const right = recognized[label];
     return {
-      class: names[label],
+      class: name,
       precision: predicted > 0 ? right / predicted : 0,
       recall: support > 0 ? right / support : NaN,
       f1: support > 0 ? 2 * right / (support + predicted) : NaN,

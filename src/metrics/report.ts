@@ -4,7 +4,12 @@
  * @module
  */
 import { type Calibration, calibration } from "./calibration.ts";
-import { type ConfusionMatrix, confusionMatrix, overallAccuracy } from "./confusion.ts";
+import {
+  type ConfusionRecord,
+  confusionRecord,
+  countConfusions,
+  overallAccuracy,
+} from "./confusion.ts";
 import {
   type ClassScores,
   macroMean,
@@ -30,7 +35,7 @@ export interface RankedPredictions {
 }
 
 /** The measures. */
-export interface ClassificationReport {
+export interface ClassificationReport extends ConfusionRecord {
   /** Samples. */
   count: number;
   /** Share of the samples whose most probable class is the true one; NaN without samples. */
@@ -43,8 +48,6 @@ export interface ClassificationReport {
   macro: MeanScores;
   /** Mean over the classes, each counted by its samples. */
   weighted: MeanScores;
-  /** Samples by true class (row) and predicted class (column). */
-  confusionMatrix: ConfusionMatrix;
   /** Whether the model is right as often as it says. */
   calibration: Calibration;
 }
@@ -62,17 +65,17 @@ export function classificationReport(
   const count = labels.length;
   const first = Array.from({ length: count }, (_, row) => ranked[row * width]);
   const confidences = Array.from({ length: count }, (_, row) => probabilities[row * width]);
-  const matrix = confusionMatrix(labels, first, names.length);
-  const perClass = perClassScores(matrix, names);
+  const confusion = countConfusions(labels, first, names.length);
+  const perClass = perClassScores(confusion, names);
   const hasTop5 = names.length >= LEAST_FOR_TOP_5 && width >= 5;
   return {
     count,
-    accuracy: overallAccuracy(matrix),
+    accuracy: overallAccuracy(confusion),
     ...(hasTop5 ? { top5: topKAccuracy(labels, ranked, { k: 5, width }) } : {}),
     perClass,
     macro: macroMean(perClass),
     weighted: weightedMean(perClass),
-    confusionMatrix: matrix,
+    ...confusionRecord(confusion),
     calibration: calibration(confidences, first.map((predicted, row) => predicted === labels[row])),
   };
 }

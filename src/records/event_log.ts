@@ -10,16 +10,24 @@ import { LineFile, linesOf, parseLine } from "./jsonl_file.ts";
 /** Name of the log in a run folder. */
 export const EVENTS_FILE = "events.jsonl";
 
+/** Runs an action whose errors it may keep to itself. */
+export type Guard = (action: () => void) => void;
+
 /**
  * Appends events to `events.jsonl`. Each event is one write, so that a killed process leaves whole lines,
  * and a resumed run goes on in the same file.
  */
 export class EventLog implements Disposable {
-  readonly #file: LineFile;
+  #file: LineFile | undefined;
+  readonly #guard: Guard;
 
-  /** @param folder The run folder; its log is made when missing */
-  constructor(folder: string) {
-    this.#file = new LineFile(join(folder, EVENTS_FILE));
+  /**
+   * @param folder The run folder; its log is made when missing
+   * @param guard Runs what opens the log and appends lines, and may keep its errors from the caller
+   */
+  constructor(folder: string, guard: Guard = (append) => append()) {
+    this.#guard = guard;
+    guard(() => this.#file = new LineFile(join(folder, EVENTS_FILE)));
   }
 
   /**
@@ -29,12 +37,13 @@ export class EventLog implements Disposable {
    * @param fields More about it; must be JSON-like and without the keys `time` and `type`
    */
   append(type: string, fields: Record<string, unknown> = {}): void {
-    this.#file.append(JSON.stringify({ time: new Date().toISOString(), type, ...fields }));
+    const line = JSON.stringify({ time: new Date().toISOString(), type, ...fields });
+    this.#guard(() => this.#file?.append(line));
   }
 
   /** Closes the file; may be called more than once. */
   close(): void {
-    this.#file.close();
+    this.#file?.close();
   }
 
   [Symbol.dispose](): void {

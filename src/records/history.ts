@@ -6,10 +6,16 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { messageOf, UsageError } from "../base/errors.ts";
+import { jsonPieces } from "../base/json_pieces.ts";
 import { writeFileAtomically } from "../base/paths.ts";
+import { linesOf, parseLine } from "./jsonl_file.ts";
 
 /** Name of the history in a run folder. */
 export const HISTORY_FILE = "history.json";
+/** What the history has gained since `history.json` was written; absent in short runs. */
+export const HISTORY_LOG_FILE = "history.jsonl";
+
+const HISTORY_VERSION = 2;
 
 /** JSON has no NaN: a loss that left the numbers is written as `null` and read back as NaN. */
 const measured = z.number().nullable().transform((value) => value ?? NaN);
@@ -58,7 +64,27 @@ const validationPointSchema = z.object({
   metrics,
 });
 
+const bestSchema = z.object({
+  /** The epoch of the best validation accuracy; 0 while none is finished. */
+  epoch: z.int().nonnegative(),
+  accuracy: measured,
+  /** Class names in the order of the labels. */
+  classes: z.array(z.string()).optional(),
+  perClassAccuracy: z.array(z.object({ class: z.string(), accuracy: measured, count }))
+    .optional(),
+  /** Samples by true class (row) and predicted class (column). */
+  confusionMatrix: z.array(z.array(count)).optional(),
+  /** With more than 256 classes: true class, predicted class and samples of each cell that is not 0. */
+  confusions: z.array(z.tuple([count, count, count])).optional(),
+});
+
+const stoppedSchema = z.object({ epoch: count, step: count, reason: z.string() });
+
 const historySchema = z.object({
+  /** Version of the file; 1, which had none, knew only the dense matrix. */
+  historyVersion: z.literal(HISTORY_VERSION).optional(),
+  /** Of a long history in progress: the first line of the `history.jsonl` that goes on from here. */
+  log: z.string().optional(),
   /** The resolved config of the run. */
   config: z.record(z.string(), z.unknown()),
   epochs: z.array(epochSchema),
@@ -66,20 +92,19 @@ const historySchema = z.object({
   losses: z.array(lossPointSchema).default([]),
   /** All validations: before the first step, within epochs and after each. */
   validations: z.array(validationPointSchema).default([]),
-  best: z.object({
-    /** The epoch of the best validation accuracy; 0 while none is finished. */
-    epoch: z.int().nonnegative(),
-    accuracy: measured,
-    /** Class names in the order of the labels. */
-    classes: z.array(z.string()).optional(),
-    perClassAccuracy: z.array(z.object({ class: z.string(), accuracy: measured, count }))
-      .optional(),
-    /** Samples by true class (row) and predicted class (column). */
-    confusionMatrix: z.array(z.array(count)).optional(),
-  }),
+  best: bestSchema,
   workers: z.int().positive(),
   /** Where and why training ended before its last epoch, when it did by early stopping or at a program's word. */
-  stopped: z.object({ epoch: count, step: count, reason: z.string() }).optional(),
+  stopped: stoppedSchema.optional(),
+});
+
+/** A line of `history.jsonl`: what a history has gained since the line before. */
+const historyGainSchema = z.object({
+  epochs: z.array(epochSchema),
+  losses: z.array(lossPointSchema),
+  validations: z.array(validationPointSchema),
+  best: bestSchema.optional(),
+  stopped: stoppedSchema.optional(),
 });
 
 /** What one epoch brought. */
@@ -132,6 +157,8 @@ export interface BestEpoch {
   perClassAccuracy?: { class: string; accuracy: number; count: number }[];
   /** Samples by true class (row) and predicted class (column). */
   confusionMatrix?: number[][];
+  /** With more than 256 classes: true class, predicted class and samples of each cell that is not 0. */
+  confusions?: [label: number, predicted: number, count: number][];
 }
 
 /** What a run brought so far. */
@@ -165,14 +192,22 @@ const CSV_HEADER = [
 ];
 
 /**
- * Writes `history.json` and `history.csv` into a run folder, each replaced as a whole.
+ * Writes `history.json` into a run folder, replaced as a whole.
  *
- * @param folder The run folder
+ * @param log First line of the `history.jsonl` in which the history will go on; unless given, it has none
  */
-export async function writeHistory(folder: string, history: History): Promise<void> {
-  const text = JSON.stringify(history, undefined, 2);
-  await writeFileAtomically(join(folder, HISTORY_FILE), text + "\n");
+export async function writeHistory(folder: string, history: History, log?: string): Promise<void> {
+  const tree = { historyVersion: HISTORY_VERSION, ...(log ? { log } : {}), ...history };
+  await writeFileAtomically(join(folder, HISTORY_FILE), jsonPieces(tree));
+}
+
+/** Writes `history.csv` into a run folder, replaced as a whole. */
+export async function writeHistoryTable(folder: string, history: History): Promise<void> {
   await writeFileAtomically(join(folder, "history.csv"), historyAsCsv(history));
+}
+
+/** Writes `losses.csv` into a run folder, replaced as a whole. */
+export async function writeLossTable(folder: string, history: History): Promise<void> {
   await writeFileAtomically(join(folder, "losses.csv"), lossesAsCsv(history));
 }
 
@@ -224,15 +259,46 @@ export async function readHistory(folder: string): Promise<History> {
     const what = error instanceof SyntaxError ? "is not valid JSON" : "can't be read";
     throw broken(`${what} (${messageOf(error)})`);
   }
+  const version = (tree as { historyVersion?: unknown } | null)?.historyVersion ?? 1;
+  if (version !== 1 && version !== HISTORY_VERSION) {
+    throw broken(`is a history of version ${version}, of another Lockstep`);
+  }
   const result = historySchema.safeParse(tree);
   if (!result.success) {
     const [issue] = result.error.issues;
     throw broken(`is not a history, ${issue.path.join(".") || "the whole"}: ${issue.message}`);
   }
-  const misplaced = result.data.epochs.findIndex(({ epoch }, index) => epoch !== index + 1);
+  const { historyVersion: _version, log, ...history } = result.data;
+  if (log !== undefined) await addGains(folder, log, history);
+  const misplaced = history.epochs.findIndex(({ epoch }, index) => epoch !== index + 1);
   if (misplaced >= 0) {
-    const { epoch } = result.data.epochs[misplaced];
+    const { epoch } = history.epochs[misplaced];
     throw broken(`has epoch ${epoch} where epoch ${misplaced + 1} belongs`);
   }
-  return result.data;
+  return history;
+}
+
+/**
+ * Adds what `history.jsonl` knows beyond `history.json`: its lines, if the first names the file that they follow. A
+ * half line of a killed process is left out.
+ */
+async function addGains(folder: string, id: string, history: History): Promise<void> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await Deno.readFile(join(folder, HISTORY_LOG_FILE));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw error;
+  }
+  const [head, ...lines] = linesOf(bytes);
+  if (!head || z.object({ log: z.literal(id) }).safeParse(parseLine(head.text)).error) return;
+  for (const { text } of lines) {
+    const gain = historyGainSchema.safeParse(parseLine(text)).data;
+    if (!gain) return;
+    history.epochs.push(...gain.epochs);
+    history.losses.push(...gain.losses);
+    history.validations.push(...gain.validations);
+    if (gain.best) history.best = gain.best;
+    if (gain.stopped) history.stopped = gain.stopped;
+  }
 }

@@ -34,6 +34,11 @@ export class LineFile implements Disposable {
     }
   }
 
+  /** Waits until the lines are on the disk. */
+  sync(): void {
+    if (this.#open) this.#file.syncDataSync();
+  }
+
   /** Closes the file; may be called more than once. */
   close(): void {
     if (this.#open) this.#file.close();

@@ -7,17 +7,14 @@
  */
 import { join } from "node:path";
 import { writeFileAtomically } from "../base/paths.ts";
-import type { EvaluationRecord } from "./evaluation_file.ts";
+import { confusionOf, denseConfusion } from "../metrics/confusion.ts";
+import { MAX_CELL_CLASSES, shadeOf } from "./confusion_bitmap.ts";
+import type { ConfusionFacts } from "./confusion_facts.ts";
 import { FONT_FAMILY, type FontFiles, fontFiles } from "./font.ts";
+import { largeConfusionAsSvg } from "./large_confusion.ts";
 import { COLOURS, PNG_ZOOM } from "./plot.ts";
 import { escapeXml, renderSvg, textWidth } from "./svg_picture.ts";
 import { shorten } from "./table.ts";
-
-/** What of an evaluation the plot shows. */
-export interface ConfusionFacts
-  extends Pick<EvaluationRecord, "classes" | "confusionMatrix" | "accuracy" | "count"> {
-  readonly model: Pick<EvaluationRecord["model"], "name" | "run">;
-}
 
 /** Side of a cell in pixels, size of its texts and of the classes' names, by the number of classes. */
 const SIZES = [
@@ -25,7 +22,7 @@ const SIZES = [
   { most: 12, cell: 64, text: 15, name: 14 },
   { most: 25, cell: 46, text: 12, name: 13 },
   { most: 50, cell: 36, text: 10, name: 12 },
-  { most: Infinity, cell: 30, text: 8.5, name: 11 },
+  { most: MAX_CELL_CLASSES, cell: 30, text: 8.5, name: 11 },
 ];
 const MARGIN = 20;
 const TITLE = { size: 20, room: 30 };
@@ -38,20 +35,19 @@ const NAME_LENGTH = 28;
 /** Angle of names that don't fit above their columns. */
 const SLANT = 55;
 const INK = "#222222";
-/** White to dark blue, as the share of a row grows: light enough to dark enough for texts on either side. */
-const SHADES = [[255, 255, 255], [198, 219, 239], [107, 174, 214], [33, 113, 181], [8, 48, 107]];
 /** From this share on, white text has the better contrast. */
 const DARK = 0.5;
 
 /**
- * Draws the matrix: each cell's count and its share of the row, which is its colour too.
+ * Draws the matrix: each cell's count and its share of the row, which is its colour too; of more than 60 classes a
+ * bitmap, with the most frequent confusions as a table.
  *
  * @param folder The evaluation's folder
  */
 export async function writeConfusionPlot(folder: string, record: ConfusionFacts): Promise<void> {
   const fonts = await fontFiles();
-  const svg = confusionAsSvg(record, fonts);
-  const png = renderSvg(svg, fonts, PNG_ZOOM).render().asPng();
+  const svg = await confusionAsSvg(record, fonts);
+  const png = renderSvg(svg, fonts, zoomOf(record)).render().asPng();
   await writeFileAtomically(join(folder, "confusion.svg"), svg);
   await writeFileAtomically(join(folder, "confusion.png"), png);
 }
@@ -59,7 +55,13 @@ export async function writeConfusionPlot(folder: string, record: ConfusionFacts)
 /** The matrix as a PNG. */
 export async function confusionAsPng(record: ConfusionFacts): Promise<Uint8Array<ArrayBuffer>> {
   const fonts = await fontFiles();
-  return renderSvg(confusionAsSvg(record, fonts), fonts, PNG_ZOOM).render().asPng().slice();
+  return renderSvg(await confusionAsSvg(record, fonts), fonts, zoomOf(record)).render().asPng()
+    .slice();
+}
+
+/** A bitmap is drawn dot by dot. */
+function zoomOf({ classes }: ConfusionFacts): number {
+  return classes.length > MAX_CELL_CLASSES ? 1 : PNG_ZOOM;
 }
 
 /** Places of everything. */
@@ -77,8 +79,23 @@ interface Layout {
   readonly height: number;
 }
 
-/** The matrix as an SVG document. */
-export function confusionAsSvg(record: ConfusionFacts, fonts: FontFiles): string {
+/**
+ * The matrix as an SVG document.
+ *
+ * @throws {RangeError} when the record has no matrix of its classes
+ */
+export async function confusionAsSvg(record: ConfusionFacts, fonts: FontFiles): Promise<string> {
+  const { classes } = record;
+  const confusion = confusionOf(record, classes.length);
+  if (!confusion) throw new RangeError(`There is no confusion matrix of ${classes.length} classes`);
+  if (classes.length > MAX_CELL_CLASSES) return await largeConfusionAsSvg(record, confusion);
+  return smallConfusionAsSvg({ ...record, confusionMatrix: denseConfusion(confusion) }, fonts);
+}
+
+/** A record whose matrix has rows. */
+type SmallFacts = ConfusionFacts & { readonly confusionMatrix: readonly (readonly number[])[] };
+
+function smallConfusionAsSvg(record: SmallFacts, fonts: FontFiles): string {
   const { model, classes, confusionMatrix, accuracy, count } = record;
   const title = model.run ?? model.name;
   const subtitle = `accuracy ${
@@ -115,7 +132,7 @@ export function confusionAsSvg(record: ConfusionFacts, fonts: FontFiles): string
 }
 
 function layOut(
-  { classes, confusionMatrix }: ConfusionFacts,
+  { classes, confusionMatrix }: SmallFacts,
   headings: readonly (readonly [string, number])[],
   fonts: FontFiles,
 ): Layout {
@@ -205,12 +222,7 @@ function textElement(
     `${escapeXml(text)}</text>`;
 }
 
-/** The colour of a share, between the two nearest shades. */
+/** The colour of a share. */
 function shade(share: number): string {
-  const place = Math.min(1, share) * (SHADES.length - 1);
-  const low = Math.min(SHADES.length - 2, Math.floor(place));
-  const mixed = SHADES[low].map((value, channel) =>
-    Math.round(value + (place - low) * (SHADES[low + 1][channel] - value))
-  );
-  return `#${mixed.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
+  return `#${shadeOf(share).map((value) => value.toString(16).padStart(2, "0")).join("")}`;
 }

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import Papa from "papaparse";
 import { z } from "zod";
 import { messageOf, UsageError } from "../base/errors.ts";
+import { jsonPieces, jsonText } from "../base/json_pieces.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 
 /** Folder of an evaluation in a run folder. */
@@ -15,7 +16,7 @@ export const EVALUATION_FOLDER = "evaluation";
 /** Name of the description in it. */
 export const EVALUATION_FILE = "evaluation.json";
 
-const VERSION = 1;
+const VERSION = 2;
 
 /** JSON has no NaN: what isn't known is written as `null` and read back as NaN. */
 const measured = z.number().nullable().transform((value) => value ?? NaN);
@@ -23,7 +24,8 @@ const count = z.int().nonnegative();
 const means = z.object({ precision: measured, recall: measured, f1: measured });
 
 const evaluationSchema = z.object({
-  evaluationVersion: z.literal(VERSION),
+  /** 1 had the matrix as rows whatever the number of classes. */
+  evaluationVersion: z.literal([1, VERSION]),
   /** Version of the program. */
   lockstep: z.string(),
   /** ISO 8601, UTC. */
@@ -73,8 +75,10 @@ const evaluationSchema = z.object({
   macro: means,
   /** Means over the classes, each counted by its pictures. */
   weighted: means,
-  /** Pictures by true class (row) and predicted class (column). */
-  confusionMatrix: z.array(z.array(count)),
+  /** Images by true class (row) and predicted class (column); only with up to 256 classes. */
+  confusionMatrix: z.array(z.array(count)).optional(),
+  /** With more classes: true class, predicted class and images of each cell that is not 0. */
+  confusions: z.array(z.tuple([count, count, count])).optional(),
   calibration: z.object({
     /** Expected and maximum calibration error. */
     ece: measured,
@@ -131,12 +135,12 @@ export function completeRecord(
 
 /** Writes `evaluation.json`, replaced as a whole. */
 export async function writeEvaluation(folder: string, record: EvaluationRecord): Promise<void> {
-  await writeFileAtomically(join(folder, EVALUATION_FILE), evaluationAsJson(record) + "\n");
+  await writeFileAtomically(join(folder, EVALUATION_FILE), jsonPieces(record));
 }
 
-/** The record as indented JSON. */
+/** The record as JSON. */
 export function evaluationAsJson(record: EvaluationRecord): string {
-  return JSON.stringify(record, undefined, 2);
+  return jsonText(record);
 }
 
 /**

@@ -3,7 +3,13 @@
  *
  * @module
  */
-import type { EvaluationRecord } from "./evaluation_file.ts";
+import {
+  type ConfusionCounts,
+  confusionOf,
+  denseConfusion,
+  worstConfusions,
+} from "../metrics/confusion.ts";
+import { EVALUATION_FILE, type EvaluationRecord } from "./evaluation_file.ts";
 import { formatLoss } from "./lines.ts";
 import { type Column, fitTable, shorten } from "./table.ts";
 import { printable } from "./terminal_stream.ts";
@@ -12,8 +18,14 @@ import { printable } from "./terminal_stream.ts";
 const NAME_WIDTH = 28;
 /** Narrowest column of the confusion matrix. */
 const LEAST_CELL = 4;
+/** Classes up to which each has a row of its own; of more, those that are recognized worst. */
+const MAX_CLASS_ROWS = 100;
+/** Rows of the table where there are more classes. */
+const WORST_CLASS_ROWS = 30;
 /** Classes up to which the matrix is printed where lines may be long. */
 const MOST_CLASSES = 30;
+/** Classes up to which the matrix is printed at all. */
+const MAX_MATRIX_CLASSES = 60;
 /** Confusions that are listed where the matrix doesn't fit. */
 const MOST_CONFUSIONS = 10;
 
@@ -71,17 +83,35 @@ function classTable({ perClass, macro, weighted }: EvaluationRecord, width: numb
     support,
   ];
   const total = perClass.reduce((sum, { support }) => sum + support, 0);
+  const shown = perClass.length <= MAX_CLASS_ROWS ? perClass : worstClasses(perClass);
   const rows = [
-    ...perClass.map((scores) => row(scores.class, scores, String(scores.support))),
+    ...shown.map((scores) => row(scores.class, scores, String(scores.support))),
     row("mean", macro, String(total)),
     row("weighted mean", weighted, String(total)),
   ];
-  return fitTable(columns, rows, width).lines;
+  const { lines } = fitTable(columns, rows, width);
+  if (shown === perClass) return lines;
+  const note = `The ${shown.length} classes with the lowest F1 of ${perClass.length}: ` +
+    `${EVALUATION_FILE} has all`;
+  return [note, "", ...lines];
+}
+
+/** The classes with the lowest F1; those without images last. */
+function worstClasses(perClass: EvaluationRecord["perClass"]): EvaluationRecord["perClass"] {
+  const place = (f1: number) => Number.isFinite(f1) ? f1 : Infinity;
+  return perClass.toSorted((a, b) =>
+    place(a.f1) < place(b.f1) ? -1 : place(a.f1) > place(b.f1) ? 1 : 0
+  )
+    .slice(0, WORST_CLASS_ROWS);
 }
 
 /** The matrix where it fits, else the most frequent confusions. */
 function confusionLines(record: EvaluationRecord, width: number): string[] {
-  const { classes, confusionMatrix } = record;
+  const { classes } = record;
+  const confusion = confusionOf(record, classes.length);
+  if (!confusion) return [];
+  if (classes.length > MAX_MATRIX_CLASSES) return confusions(classes, confusion);
+  const confusionMatrix = denseConfusion(confusion);
   const names = classes.map(printable);
   const first = Math.min(NAME_WIDTH, Math.max(...names.map(({ length }) => length), 4));
   const digits = Math.max(...confusionMatrix.flat().map((count) => String(count).length));
@@ -90,7 +120,7 @@ function confusionLines(record: EvaluationRecord, width: number): string[] {
     : classes.length > MOST_CLASSES
     ? 0
     : NAME_WIDTH;
-  if (room < Math.max(LEAST_CELL, digits)) return confusions(record);
+  if (room < Math.max(LEAST_CELL, digits)) return confusions(classes, confusion);
   const columns: Column[] = [
     { title: "true" },
     ...names.map((name) => ({ title: shorten(name, room), align: "right" as const })),
@@ -102,17 +132,12 @@ function confusionLines(record: EvaluationRecord, width: number): string[] {
   return ["Taken for:", ...fitTable(columns, rows, Infinity).lines];
 }
 
-function confusions({ classes, confusionMatrix }: EvaluationRecord): string[] {
-  const found = confusionMatrix.flatMap((row, label) => {
-    const support = row.reduce((sum, count) => sum + count, 0);
-    return row.flatMap((count, predicted) =>
-      count > 0 && predicted !== label ? [{ count, support, label, predicted }] : []
-    );
-  }).sort((a, b) => b.count - a.count || b.count / b.support - a.count / a.support);
-  if (found.length === 0) return ["No class is taken for another one"];
-  const lines = found.slice(0, MOST_CONFUSIONS).map(({ count, support, label, predicted }) =>
-    `  ${printable(classes[label])} → ${printable(classes[predicted])}: ${count} of ${support} ` +
-    `(${percent(count / support)})`
+function confusions(classes: readonly string[], confusion: ConfusionCounts): string[] {
+  const { pairs } = worstConfusions(confusion, MOST_CONFUSIONS);
+  if (pairs.length === 0) return ["No class is taken for another one"];
+  const lines = pairs.map(({ label, predicted, count, share }) =>
+    `  ${printable(classes[label])} → ${printable(classes[predicted])}: ${count} of ` +
+    `${Math.round(count / share)} (${percent(share)})`
   );
   return ["Most frequent confusions:", ...lines];
 }

@@ -9,7 +9,7 @@ import { Loader } from "../data/loader.ts";
 import { scanPictures } from "../data/scan_pictures.ts";
 import { type TransformInput, transformsSchema } from "../data/transform_specs.ts";
 import { TransformPipeline } from "../data/transforms.ts";
-import { type ClassAccuracy, perClassAccuracy } from "../metrics/confusion.ts";
+import { type ClassAccuracy, confusionOf, perClassAccuracy } from "../metrics/confusion.ts";
 import { type ClassificationReport, classificationReport } from "../metrics/report.ts";
 import { classesOf } from "../models/heads.ts";
 import type { DataFormat } from "../provision/dataset_catalogue.ts";
@@ -50,8 +50,11 @@ export interface Evaluation {
   readonly count: number;
   /** Accuracy and number of pictures of each class. */
   readonly perClass: readonly ClassAccuracy[];
-  /** Pictures by true class (row) and predicted class (column). */
-  readonly confusion: readonly (readonly number[])[];
+  /**
+   * Images by true class (row) and predicted class (column), up to 256 classes; of more, `report.confusions` has the
+   * cells that are not 0.
+   */
+  readonly confusion?: readonly (readonly number[])[];
   /** Precision, recall and F1 of each class and their means, top-5 accuracy, calibration. */
   readonly report: ClassificationReport;
   /** Pictures that couldn't be read. */
@@ -122,8 +125,8 @@ export async function evaluate(
     loss: scores.losses.reduce((sum, loss) => sum + loss, 0) / scores.weight,
     accuracy,
     count,
-    perClass: perClassAccuracy(confusion, classes),
-    confusion,
+    perClass: perClassAccuracy(confusionOf(report, classes.length)!, classes),
+    ...(confusion ? { confusion } : {}),
     report,
     skipped: scores.skipped.map(({ path, reason }) => ({ path, reason })),
   };

@@ -156,9 +156,9 @@ async function assertFiles(folder: string, run: string, record: EvaluationRecord
   assert.match(svg, /&lt;b&gt;&amp;&quot;bold&quot;/);
   assert.doesNotMatch(svg, /<b>/);
   const texts = Array.from(svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g), ([, text]) => text);
-  const counts = record.confusionMatrix.flat().filter((count) => count > 0).map(String);
+  const counts = record.confusionMatrix!.flat().filter((count) => count > 0).map(String);
   assert.deepEqual(texts.filter((text) => /^\d+$/.test(text)), counts);
-  const percents = record.confusionMatrix.flat().filter((count) => count > 0)
+  const percents = record.confusionMatrix!.flat().filter((count) => count > 0)
     .map((count) => `${Math.round(100 * count / 3)}%`);
   assert.deepEqual(texts.filter((text) => /%$/.test(text)), percents);
   const reliability = await Deno.readTextFile(join(folder, "reliability.svg"));
@@ -193,7 +193,7 @@ Deno.test("evaluateRun() on other pictures, parts and checkpoints", () =>
     );
     some.forEach((name) => {
       const label = CLASSES.indexOf(name);
-      assert.deepEqual(part.confusionMatrix[label], whole.confusionMatrix[label], name);
+      assert.deepEqual(part.confusionMatrix![label], whole.confusionMatrix![label], name);
     });
     assert.ok(Number.isNaN(part.perClass[0].recall));
     assert.deepEqual(await readEvaluation(out), part);

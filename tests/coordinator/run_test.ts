@@ -53,6 +53,7 @@ Deno.test("train() leaves a run folder with everything in it", () =>
 
     const saved = JSON.parse(await Deno.readTextFile(join(run, "history.json")));
     assert.deepEqual(Object.keys(saved), [
+      "historyVersion",
       "config",
       "epochs",
       "losses",

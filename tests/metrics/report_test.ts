@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { calibration } from "../../src/metrics/calibration.ts";
 import { classificationReport } from "../../src/metrics/report.ts";
+import { fromDense } from "../../src/metrics/confusion.ts";
 import { macroMean, perClassScores, weightedMean } from "../../src/metrics/per_class.ts";
 import { topKAccuracy } from "../../src/metrics/top_k.ts";
 import { deterministicValues } from "../support/deterministic_fill.ts";
@@ -109,13 +110,13 @@ Deno.test("calibration() without samples or with NaN is not a number; no probabi
 });
 
 Deno.test("a class that is never predicted has precision 0, one without samples doesn't count", () => {
-  const scores = perClassScores([[0, 3, 0], [0, 4, 1], [0, 0, 0]], ["a", "b", "c"]);
+  const scores = perClassScores(fromDense([[0, 3, 0], [0, 4, 1], [0, 0, 0]]), ["a", "b", "c"]);
   assert.deepEqual(scores.map(({ precision }) => precision), [0, 4 / 7, 0]);
   assert.deepEqual(scores.map(({ recall }) => recall), [0, 0.8, NaN]);
   assertNear(macroMean(scores).recall, 0.4, "macro");
   assertNear(weightedMean(scores).recall, 0.5, "weighted");
   assert.ok(Number.isNaN(macroMean([]).f1));
-  assert.throws(() => perClassScores([[1]], []), /1 classes but 0 names/);
+  assert.throws(() => perClassScores(fromDense([[1]]), []), /1 classes but 0 names/);
 });
 
 Deno.test("topKAccuracy() counts a label among the first k", () => {

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
-import { type History, readHistory, writeHistory } from "../../src/records/history.ts";
+import {
+  type History,
+  readHistory,
+  writeHistory,
+  writeHistoryTable,
+} from "../../src/records/history.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const HISTORY: History = {
@@ -35,11 +40,7 @@ Deno.test("writeHistory() and readHistory() keep every value, NaN included", () 
     await writeHistory(folder, HISTORY);
     assert.deepEqual(await readHistory(folder), HISTORY);
     const names = Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
-    assert.deepEqual(
-      names,
-      ["history.csv", "history.json", "losses.csv"],
-      "no temporary file stays",
-    );
+    assert.deepEqual(names, ["history.json"], "no temporary file stays");
   }));
 
 Deno.test("writeHistory() writes the documented keys", () =>
@@ -47,6 +48,7 @@ Deno.test("writeHistory() writes the documented keys", () =>
     await writeHistory(folder, HISTORY);
     const tree = JSON.parse(await Deno.readTextFile(join(folder, "history.json")));
     assert.deepEqual(Object.keys(tree), [
+      "historyVersion",
       "config",
       "epochs",
       "losses",
@@ -65,9 +67,9 @@ Deno.test("writeHistory() writes the documented keys", () =>
     assert.equal(tree.epochs[1].validation.loss, null);
   }));
 
-Deno.test("writeHistory() writes one CSV line per epoch under a header", () =>
+Deno.test("writeHistoryTable() writes one CSV line per epoch under a header", () =>
   withTemporaryFolder(async (folder) => {
-    await writeHistory(folder, HISTORY);
+    await writeHistoryTable(folder, HISTORY);
     const lines = (await Deno.readTextFile(join(folder, "history.csv"))).split("\n");
     assert.deepEqual(lines, [
       "epoch,learning_rate,train_loss,train_accuracy,validation_loss,validation_accuracy," +
@@ -84,6 +86,7 @@ Deno.test("readHistory() names the file and what is wrong with it", () =>
     const valid = JSON.stringify(HISTORY);
     const cases: [string | undefined, RegExp][] = [
       [undefined, /history\.json can't be read .*--resume/],
+      [valid.replace("{", '{"historyVersion":9,'), /history of version 9, of another Lockstep/],
       [valid.slice(0, -9), /history\.json is not valid JSON/],
       [valid.replace('"workers":2', '"workers":0'), /history\.json is not a history, workers: /],
       [valid.replace('"count":57', '"count":"57"'), /epochs\.0\.validation\.count: .*string/],

@@ -6,9 +6,19 @@
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { validateConfig } from "../../src/config/load.ts";
-import { confusionMatrix, overallAccuracy, perClassAccuracy } from "../../src/metrics/confusion.ts";
+import {
+  confusionRecord,
+  countConfusions,
+  overallAccuracy,
+  perClassAccuracy,
+} from "../../src/metrics/confusion.ts";
 import { EventLog } from "../../src/records/event_log.ts";
-import { type History, writeHistory } from "../../src/records/history.ts";
+import {
+  type History,
+  writeHistory,
+  writeHistoryTable,
+  writeLossTable,
+} from "../../src/records/history.ts";
 import { MetricsLog } from "../../src/records/metrics_log.ts";
 import { writePredictions } from "../../src/reports/predictions.ts";
 import { saveReportPictures } from "../../src/reports/report/report_pictures.ts";
@@ -43,7 +53,7 @@ export async function makeFinishedRun(folder: string, options: FinishedRun = {})
   const guesses = labels.map((label, index) =>
     index % 5 === 0 ? (label + 1) % classes.length : label
   );
-  const matrix = confusionMatrix(labels, guesses, classes.length);
+  const matrix = countConfusions(labels, guesses, classes.length);
   const history: History = {
     config: { ...config },
     epochs: Array.from({ length: epochs }, (_, index) => ({
@@ -76,11 +86,13 @@ export async function makeFinishedRun(folder: string, options: FinishedRun = {})
       accuracy: overallAccuracy(matrix),
       classes: [...classes],
       perClassAccuracy: perClassAccuracy(matrix, classes),
-      confusionMatrix: matrix,
+      ...confusionRecord(matrix),
     },
     workers: ranks,
   };
   await writeHistory(folder, history);
+  await writeHistoryTable(folder, history);
+  await writeLossTable(folder, history);
   await writeMetrics(folder, epochs, ranks);
   await writePictures(folder, classes, labels, guesses);
   using events = new EventLog(folder);

@@ -3,13 +3,19 @@
  *
  * @module
  */
+import {
+  type ConfusionCounts,
+  confusionOf,
+  denseConfusion,
+  supportsOf,
+  worstConfusions,
+} from "../../metrics/confusion.ts";
 import type { History } from "../../records/history.ts";
+import { MAX_CELL_CLASSES } from "../confusion_bitmap.ts";
 import { foreignName, type Html, html } from "../../web/html.ts";
 import type { Section } from "./section.ts";
 import { percent, whole } from "./words.ts";
 
-/** More classes than this: the most frequent confusions only. */
-const MOST_CLASSES = 100;
 /** Up to so many classes each cell has room for its share. */
 const ROOMY = 12;
 /** Rows of the list of confusions. */
@@ -18,10 +24,11 @@ const MOST_PAIRS = 15;
 const SHADES = 10;
 
 /** The confusion matrix of the best epoch; nothing while there is none. */
-export function confusionSection({ best }: History): Section | undefined {
-  const { classes, confusionMatrix: matrix, epoch } = best;
-  if (!classes || !matrix || classes.length !== matrix.length) return undefined;
-  const small = classes.length <= MOST_CLASSES;
+export async function confusionSection({ best }: History): Promise<Section | undefined> {
+  const { classes, epoch } = best;
+  const confusion = classes && confusionOf(best, classes.length);
+  if (!confusion) return undefined;
+  const small = classes.length <= MAX_CELL_CLASSES;
   return {
     id: "confusion",
     title: "Confusion matrix",
@@ -31,22 +38,37 @@ export function confusionSection({ best }: History): Section | undefined {
         !small &&
         html`With ${
           whole(classes.length)
-        } classes, only the most frequent confusions are shown; <code>history.json</code> has the matrix.`
+        } classes, a cell is a dot; <code>history.json</code> has the counts.`
       }`,
     body: html`<div class="confusion">
-      ${small && matrixCard(classes, matrix)}
-      ${pairsCard(classes, matrix)}
+      ${small ? matrixCard(classes, confusion) : await bitmapCard(classes, confusion)}
+      ${pairsCard(classes, confusion)}
     </div>`,
   };
 }
 
-function matrixCard(classes: readonly string[], matrix: readonly number[][]): Html {
+/** The matrix as a picture of bounded size. */
+async function bitmapCard(classes: readonly string[], confusion: ConfusionCounts): Promise<Html> {
+  const { drawConfusionBitmap } = await import("../confusion_bitmap.ts");
+  const { side, png } = await drawConfusionBitmap(confusion);
+  const [first, last] = [classes[0], classes[classes.length - 1]];
+  return html`<figure class="card"><img class="pixelated" width="${side}" height="${side}"
+    src="${`data:image/png;base64,${png.toBase64()}`}"
+    alt="Matrix of true classes (from top to bottom) and predicted classes (from left to right)">
+    <figcaption class="note">True classes from top to bottom, predicted ones from left to right, from
+      ${foreignName(first)} to ${foreignName(last)}. The darker a dot, the larger its share of the
+      row.</figcaption></figure>`;
+}
+
+function matrixCard(classes: readonly string[], confusion: ConfusionCounts): Html {
+  const matrix = denseConfusion(confusion);
+  const supports = supportsOf(confusion);
   const roomy = classes.length <= ROOMY;
   const heads = classes.map((name) =>
     html`<th scope="col"><span class="column-name" title="${name}">${foreignName(name)}</span></th>`
   );
   const rows = matrix.map((counts, row) => {
-    const total = counts.reduce((sum, count) => sum + count, 0);
+    const total = supports[row];
     return html`<tr><th scope="row" title="${classes[row]}">${foreignName(classes[row])}</th>${
       counts.map((count, column) => cell(count, total, row === column))
     }<td class="number total">${whole(total)}</td></tr>`;
@@ -76,13 +98,8 @@ function cell(count: number, total: number, right: boolean): Html {
 }
 
 /** The mistakes that are made most often. */
-function pairsCard(classes: readonly string[], matrix: readonly number[][]): Html {
-  const pairs = matrix.flatMap((counts, row) => {
-    const total = counts.reduce((sum, count) => sum + count, 0);
-    return counts.flatMap((count, column) =>
-      count > 0 && row !== column ? [{ row, column, count, share: count / total }] : []
-    );
-  }).sort((a, b) => b.count - a.count || b.share - a.share);
+function pairsCard(classes: readonly string[], confusion: ConfusionCounts): Html {
+  const { pairs, total } = worstConfusions(confusion, MOST_PAIRS);
   if (pairs.length === 0) {
     return html`
       <div class="card">
@@ -92,17 +109,17 @@ function pairsCard(classes: readonly string[], matrix: readonly number[][]): Htm
       </div>
     `;
   }
-  const rows = pairs.slice(0, MOST_PAIRS).map(({ row, column, count, share }) =>
+  const rows = pairs.map(({ label, predicted, count, share }) =>
     html`
       <tr>
-        <td>${foreignName(classes[row])}</td>
-        <td>${foreignName(classes[column])}</td>
+        <td>${foreignName(classes[label])}</td>
+        <td>${foreignName(classes[predicted])}</td>
         <td class="number">${whole(count)}</td>
         <td class="number">${percent(share)}</td>
       </tr>
     `
   );
-  const more = pairs.length - MOST_PAIRS;
+  const more = total - pairs.length;
   return html`<div class="card"><h3>Most frequent confusions</h3>
     <div class="scroll" tabindex="0" role="region" aria-label="Pairs of confused classes">
     <table><thead><tr><th scope="col">true</th><th scope="col">taken for</th>

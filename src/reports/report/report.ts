@@ -54,7 +54,7 @@ export async function renderReport(files: RunFiles, now: Date = new Date()): Pro
   const { history } = files;
   const sections = [
     history && curvesSection(history),
-    history && confusionSection(history),
+    history && await confusionSection(history),
     history && classesSection(history),
     picturesSection(files),
     throughputSection(files.metrics),

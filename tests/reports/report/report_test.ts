@@ -112,18 +112,26 @@ Deno.test("a picture that isn't one doesn't get into the page", () =>
     assert.match(notes.join(), /report_pictures\.json can't be used: .* holds no pictures/);
   }));
 
-Deno.test("a report of 100 classes has the whole matrix; of more, the most frequent confusions", () =>
+Deno.test("a report of 60 classes has the whole matrix; of more, a picture of bounded size", () =>
   withTemporaryFolder(async (folder) => {
     const names = (count: number) => Array.from({ length: count }, (_, index) => `class ${index}`);
-    await makeFinishedRun(folder, { classes: names(100) });
+    await makeFinishedRun(folder, { classes: names(60) });
     const whole = await renderReport(await readRunFiles(folder));
-    assert.equal(whole.match(/<th scope="row" title="class \d+">/g)?.length, 100);
+    assert.equal(whole.match(/<th scope="row" title="class \d+">/g)?.length, 60);
     assert.ok(whole.length < 3_000_000, `${whole.length} bytes`);
-    await makeFinishedRun(folder, { classes: names(101), perClass: 2 });
-    const some = await renderReport(await readRunFiles(folder));
-    assert.doesNotMatch(some, /class="matrix/);
-    assert.match(textOf(some), /With 101 classes, only the most frequent confusions are shown/);
-    assert.match(textOf(some), /class 0 class 1 1 50\.0%/);
+    for (const count of [61, 1000]) {
+      await makeFinishedRun(folder, { classes: names(count), perClass: 2 });
+      const some = await renderReport(await readRunFiles(folder));
+      assert.doesNotMatch(some, /class="matrix/);
+      assert.match(textOf(some), /With (61|1,000) classes, a cell is a dot/);
+      assert.match(textOf(some), /class 0 class 1 1 50\.0%/);
+      const [, side, png] =
+        /<img class="pixelated" width="(\d+)"[^>]*src="data:image\/png;base64,([^"]+)"/
+          .exec(some)!;
+      assert.ok(Number(side) <= 960);
+      const pixels = new DataView(Uint8Array.fromBase64(png).buffer);
+      assert.deepEqual([pixels.getUint32(16), pixels.getUint32(20)], [Number(side), Number(side)]);
+    }
   }));
 
 Deno.test("runStatus() follows a run over its sessions", () =>
