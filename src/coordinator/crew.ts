@@ -13,7 +13,8 @@ import {
   openReducer,
   type SegmentPlace,
 } from "../exchange/open_exchange.ts";
-import { CommandClient, type Json, type Reply, WorkerFailedError } from "../protocol/commands.ts";
+import { CommandClient, type Reply, WorkerFailedError } from "../protocol/commands.ts";
+import { type Json, packJson } from "../protocol/large_json.ts";
 import type { NatsAddress } from "../protocol/connection.ts";
 import { Link } from "../protocol/link.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
@@ -140,7 +141,16 @@ export class Crew implements AsyncDisposable {
     const job: Job = segment
       ? { ...options.job, segment: { path: segment.path, bytes: segment.bytes } }
       : options.job;
-    const workers = await rendezvous.gather({ config: job as unknown as Json }, signal);
+    const { value, jsonBytes, payload } = packJson(
+      job as unknown as Json,
+      undefined,
+      link.maxPayloadBytes,
+    );
+    const welcome = { config: value, configBytes: jsonBytes };
+    const workers = await rendezvous.gather(
+      payload ? { ...welcome, payload: desk.offer(payload).transfer } : welcome,
+      signal,
+    );
     const liveness = await Liveness.open(link, address, run, {
       workers,
       spawned,

@@ -18,6 +18,7 @@ import { COMMANDS } from "../train/commands.ts";
 import { rankedOf } from "../train/scores.ts";
 import { Crew, failedRank } from "./crew.ts";
 import { validate, type Validated } from "./epochs.ts";
+import { SkippedImages } from "./skipped_images.ts";
 import { writeEvaluationFolder } from "./evaluation_folder.ts";
 import {
   type EvaluationRequest,
@@ -65,7 +66,7 @@ export async function evaluateRun(
   const start = performance.now();
   const validated = await scoreOverWorkers(prepared, { reporter, signal });
   const seconds = (performance.now() - start) / 1000;
-  for (const { path, reason } of validated.skipped) reporter.warn(`Skipped ${path}: ${reason}`);
+  new SkippedImages(reporter).report(validated.skipped);
   const pictures = picturesOf(prepared, validated);
   const run = prepared.trained.run && basename(await Deno.realPath(prepared.trained.run));
   const record = recordOf(prepared, validated, pictures, { run, seconds });

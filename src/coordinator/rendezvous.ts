@@ -5,7 +5,7 @@
  */
 import type { Subscription } from "nats";
 import { LockstepError } from "../base/errors.ts";
-import type { Json } from "../protocol/commands.ts";
+import type { Json } from "../protocol/large_json.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import type { Envelope, Fields, Transfer } from "../protocol/messages.ts";
 import { describeExit, withLastLines } from "./lost_worker.ts";
@@ -32,6 +32,8 @@ export interface JoinedWorker {
 /** What every worker gets. */
 export interface Welcome {
   readonly config: Json;
+  /** Bytes at the payload's end that are the config, as JSON; 0 unless given. */
+  readonly configBytes?: number;
   /** Bytes to pull: initial weights, for one. */
   readonly payload?: Transfer;
 }
@@ -159,6 +161,7 @@ export class Rendezvous {
       rank,
       worldSize: this.#members.length,
       config: this.#welcome.config,
+      configBytes: this.#welcome.configBytes ?? 0,
       payload: this.#welcome.payload ?? null,
     });
   }

@@ -32,6 +32,7 @@ import { openRunCache } from "./run_cache.ts";
 import { bestPath, type Position, resume, saveLast, startPosition } from "./run_state.ts";
 import { checkDashboard, openDashboard } from "./run_dashboard.ts";
 import { RunWatch } from "./run_watch.ts";
+import { SkippedImages } from "./skipped_images.ts";
 import { runEpochs } from "./training.ts";
 import { warningReporter } from "./warning_reporter.ts";
 
@@ -151,6 +152,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
       watch,
       reports,
       effort,
+      skipped: new SkippedImages(reporter, events),
       callbacks,
       signal,
     };

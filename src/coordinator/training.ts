@@ -20,7 +20,6 @@ import { COMMANDS, statePartSchema } from "../train/commands.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
 import {
   type EpochContext,
-  type Skipped,
   type Totals,
   type TrainedEpoch,
   trainEpoch,
@@ -31,6 +30,7 @@ import type { CallbackDesk } from "./callbacks.ts";
 import { writePredictionsPicture } from "./pictures.ts";
 import type { PreparedRun } from "./prepare.ts";
 import type { ReportWriter } from "./report_writer.ts";
+import type { SkippedImages } from "./skipped_images.ts";
 import type { RunWatch } from "./run_watch.ts";
 import { nextEpoch, type Position, saveBest, saveEpoch, saveLast } from "./run_state.ts";
 
@@ -50,6 +50,7 @@ export interface RunContext extends EpochContext {
   readonly watch: RunWatch;
   readonly reports: ReportWriter;
   readonly effort: BestEffort;
+  readonly skipped: SkippedImages;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -73,7 +74,7 @@ export async function runEpochs(context: RunContext, position: Position): Promis
     callbacks.throwFailure();
     if (callbacks.stoppedBy) return await stopEarly(context, position, "onStep said stop");
     const validated = await validate(context, epoch, signal ?? new AbortController().signal);
-    reportSkipped(context, validated.skipped);
+    context.skipped.report(validated.skipped);
     reportFeatures(context, epoch, validated.features, kept);
     kept = validated.features;
     const { totals } = position;
@@ -131,7 +132,7 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
     const seconds = (performance.now() - start) / 1000;
     spent.seconds += seconds;
     spent.samples += trained.samples;
-    reportSkipped(context, trained.skipped);
+    context.skipped.report(trained.skipped);
     const secondsPerStep = seconds / (trained.step - position.step);
     position.step = trained.step;
     position.totals = trained.totals;
@@ -228,7 +229,7 @@ async function validateWithin(
   const { run, history, reporter, events, watch, signal } = context;
   const { epoch, step, totals } = position;
   const validated = await validate(context, epoch, signal ?? new AbortController().signal);
-  reportSkipped(context, validated.skipped);
+  context.skipped.report(validated.skipped);
   const { loss, accuracy, metrics } = validated;
   const point = {
     ...pointAt(position, run.folder.train.length),
@@ -385,11 +386,4 @@ function reportFeatures(
   if (!features || features.bytes === before?.bytes) return;
   events.append("features", { epoch, ...features });
   reporter.info(featuresLine(features, config.workers, featureCacheBytes(config)));
-}
-
-function reportSkipped({ reporter, events }: RunContext, skipped: readonly Skipped[]): void {
-  for (const { path, reason } of skipped) {
-    reporter.warn(`Skipped ${path}: ${reason}`);
-    events.append("skipped", { path, reason });
-  }
 }

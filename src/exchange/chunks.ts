@@ -43,6 +43,9 @@ export interface ChunkPlan {
   readonly window: number;
 }
 
+/** Chunks that one message asks for again; what else is missing is asked for later. */
+export const MAX_REQUESTED = 256;
+
 const FLOAT_BYTES = 4;
 const VALUE_BYTES: Readonly<Record<GradientDtype, number>> = {
   float32: FLOAT_BYTES,

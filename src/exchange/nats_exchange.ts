@@ -14,7 +14,7 @@ import { bytesIn, type FloatRange, floatsOf, shardOf } from "../base/float_range
 import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Header, toWireNumber } from "../protocol/messages.ts";
-import { type ChunkPlan, planChunks, type WireFormat } from "./chunks.ts";
+import { type ChunkPlan, MAX_REQUESTED, planChunks, type WireFormat } from "./chunks.ts";
 import {
   compareSteps,
   type GradientExchange,
@@ -316,7 +316,7 @@ export class NatsGradientExchange implements GradientExchange {
       rank: this.#rank,
       epoch,
       step,
-      chunks,
+      chunks: chunks.slice(0, MAX_REQUESTED),
       totals,
     });
   }

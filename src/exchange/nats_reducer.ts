@@ -8,7 +8,7 @@ import { LockstepError } from "../base/errors.ts";
 import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Fields, type Header, toWireNumber } from "../protocol/messages.ts";
-import { type ChunkPlan, planChunks, type WireFormat } from "./chunks.ts";
+import { type ChunkPlan, MAX_REQUESTED, planChunks, type WireFormat } from "./chunks.ts";
 import {
   compareSteps,
   type RankReport,
@@ -280,7 +280,7 @@ export class NatsReducer implements Reducer {
 
   #requestMissing(rank: number, place: StepKey, chunks: number[], totals: boolean): void {
     const { epoch, step } = place;
-    const fields = { rank, epoch, step, chunks, totals };
+    const fields = { rank, epoch, step, chunks: chunks.slice(0, MAX_REQUESTED), totals };
     this.#link.publish(this.#link.subjects.missing(rank), "missing", fields);
   }
 

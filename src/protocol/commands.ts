@@ -5,14 +5,11 @@
  * @module
  */
 import type { Subscription } from "nats";
-import type { z } from "zod";
 import { LockstepError, messageOf } from "../base/errors.ts";
 import type { Incoming, Link } from "./link.ts";
 import type { Fields } from "./messages.ts";
+import { type Json, packJson, unpackJson } from "./large_json.ts";
 import type { Offer, TransferDesk } from "./transfers.ts";
-
-/** Anything that JSON can hold. */
-export type Json = z.core.util.JSONType;
 
 /** One rank's answer to a command. */
 export interface Reply {
@@ -43,6 +40,8 @@ export class WorkerFailedError extends LockstepError {
 // A worker may not be listening yet when the first command leaves: short intervals that double.
 const FIRST_REPEAT_MS = 25;
 const LAST_REPEAT_MS = 2_000;
+/** Characters of an error's message. */
+const MAX_ERROR = 2_000;
 
 interface Call {
   readonly command: Fields<"command">;
@@ -118,16 +117,18 @@ export class CommandClient {
 
   #onReply({ header }: Incoming<"reply">): void {
     const call = this.#call;
-    const { id, rank, error, result, payload } = header;
+    const { id, rank, error, payload } = header;
     if (!call || id !== call.command.id || rank >= this.#worldSize) return;
     if (call.replies.has(rank) || call.pulling.has(rank)) return; // repeated
     if (error !== null) return call.done.reject(new WorkerFailedError(rank, error));
-    if (payload === null) return this.#settle(call, { rank, result });
+    if (payload === null) return this.#settle(call, { rank, result: header.result });
     call.pulling.add(rank);
     this.#desk.pull(payload, call.signal).then(
-      (bytes) => this.#settle(call, { rank, result, payload: bytes }),
-      (failure) => call.done.reject(failure),
-    );
+      (bytes) => {
+        const { value: result, payload } = unpackJson(header.result, header.resultBytes, bytes);
+        this.#settle(call, { rank, result, ...(payload ? { payload } : {}) });
+      },
+    ).catch((failure) => call.done.reject(failure));
   }
 
   #settle(call: Call, reply: Reply): void {
@@ -145,6 +146,11 @@ function repeatWithBackoff(action: () => void): () => void {
   };
   round(FIRST_REPEAT_MS);
   return () => clearTimeout(timer);
+}
+
+/** An error's message of bounded length: it may name thousands of files. */
+function shortened(message: string): string {
+  return message.length <= MAX_ERROR ? message : message.slice(0, MAX_ERROR) + " …";
 }
 
 /** A command as a worker sees it. */
@@ -188,14 +194,16 @@ export async function serveCommands(
   const send = () => reply && link.publish(link.subjects.reply, "reply", reply);
 
   const run = async ({ id, name, args, payload }: Fields<"command">) => {
-    const answer = { id, rank, error: null, result: null, payload: null };
+    const answer = { id, rank, error: null, result: null, resultBytes: 0, payload: null };
     try {
       const bytes = payload ? await desk.pull(payload, signal) : undefined;
       const outcome = await handler({ name, args, ...(bytes ? { payload: bytes } : {}) });
-      offer = outcome?.payload && desk.offer(outcome.payload);
-      reply = { ...answer, result: outcome?.result ?? null, payload: offer?.transfer ?? null };
+      const packed = packJson(outcome?.result ?? null, outcome?.payload, link.maxPayloadBytes);
+      offer = packed.payload && desk.offer(packed.payload);
+      const { value: result, jsonBytes: resultBytes } = packed;
+      reply = { ...answer, result, resultBytes, payload: offer?.transfer ?? null };
     } catch (error) {
-      reply = { ...answer, error: messageOf(error) };
+      reply = { ...answer, error: shortened(messageOf(error)) };
     }
     send();
   };

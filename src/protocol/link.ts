@@ -81,7 +81,7 @@ export class Link {
   /**
    * Connects to the server and speaks for `from`.
    *
-   * @throws {LockstepError} See {@linkcode connectNats}
+   * @throws {LockstepError} See {@linkcode connectNats}; also when the server's messages are too small
    */
   static async open(
     address: NatsAddress,
@@ -90,7 +90,16 @@ export class Link {
     options: Omit<ConnectOptions, "name"> = {},
   ): Promise<Link> {
     const name = `lockstep ${run.runId} ${from}`;
-    return new Link(await connectNats(address, { name, ...options }), run, from);
+    const connection = await connectNats(address, { name, ...options });
+    const most = connection.info?.max_payload ?? LEAST_MAX_PAYLOAD;
+    if (most < LEAST_MAX_PAYLOAD) {
+      await connection.close();
+      throw new LockstepError(
+        `The nats-server at ${connection.getServer()} lets messages of ${most} bytes through: ` +
+          `set its max_payload to at least ${LEAST_MAX_PAYLOAD}`,
+      );
+    }
+    return new Link(connection, run, from);
   }
 
   /** Bytes that fit into one message beside its header. */
@@ -232,6 +241,8 @@ export class Link {
   }
 }
 
+/** Smallest `max_payload` of a server in which each message without a payload finds room. */
+const LEAST_MAX_PAYLOAD = 16 * 1024;
 const FLUSH_MS = 15_000;
 const FLUSH_ON_CLOSE_MS = 500;
 

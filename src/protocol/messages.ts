@@ -8,7 +8,7 @@ import { z } from "zod";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 
 /** Version of the messages; raised whenever a message changes its meaning or its fields. */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 /** How the values of gradients may travel; all other values are float32. */
 export const GRADIENT_DTYPES = ["float32", "float16", "bfloat16"] as const;
@@ -73,6 +73,8 @@ const KINDS = {
     rank: count,
     worldSize: z.int().positive(),
     config: z.json(),
+    /** Bytes at the payload's end that are the config, as JSON; 0 when it stands here. */
+    configBytes: count,
     payload: transferSchema.nullable(),
   },
   /** Coordinator and workers, each second. */
@@ -139,6 +141,8 @@ const KINDS = {
     rank: count,
     error: z.string().nullable(),
     result: z.json(),
+    /** Bytes at the payload's end that are the result, as JSON; 0 when it stands here. */
+    resultBytes: count,
     payload: transferSchema.nullable(),
   },
   /** Asks the owner of a transfer for one piece. */

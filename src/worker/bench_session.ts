@@ -7,7 +7,8 @@ import { LockstepError } from "../base/errors.ts";
 import { openEngine } from "../engine/engine.ts";
 import type { GradientExchange } from "../exchange/gradient_exchange.ts";
 import { openExchange } from "../exchange/open_exchange.ts";
-import type { Command, Json, Outcome } from "../protocol/commands.ts";
+import type { Command, Outcome } from "../protocol/commands.ts";
+import type { Json } from "../protocol/large_json.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
 import { timeAllReduce } from "../train/bench_all_reduce.ts";
 import {

@@ -6,9 +6,10 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { LockstepError } from "../base/errors.ts";
-import type { Json } from "../protocol/commands.ts";
+import type { Json } from "../protocol/large_json.ts";
 import { Link } from "../protocol/link.ts";
 import type { Header } from "../protocol/messages.ts";
+import { unpackJson } from "../protocol/large_json.ts";
 import { TransferDesk } from "../protocol/transfers.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
 
@@ -44,8 +45,9 @@ export async function joinRun(
     const welcome = await askToJoin(link, instance, settings.index, joinTimeout, signal);
     link.from = `rank ${welcome.rank}`;
     const desk = await TransferDesk.open(link, instance);
-    const payload = welcome.payload ? await desk.pull(welcome.payload, signal) : undefined;
-    const { rank, worldSize, config } = welcome;
+    const bytes = welcome.payload ? await desk.pull(welcome.payload, signal) : undefined;
+    const { rank, worldSize, configBytes } = welcome;
+    const { value: config, payload } = unpackJson(welcome.config, configBytes, bytes);
     return { link, desk, rank, worldSize, config, ...(payload ? { payload } : {}) };
   } catch (error) {
     await link.close();
