@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { nearestName, UsageError } from "../base/errors.ts";
+import { followPointers } from "../base/pointer.ts";
 import type { ExportFormat } from "../export/export_run.ts";
 import {
   type CommandHelp,
@@ -55,7 +56,7 @@ export async function runExport(args: string[]): Promise<number> {
     throw new UsageError("Nothing to export: name a run with --run, such as --run runs/latest");
   }
   const formats = formatsOf(flags);
-  const out = flags.text("out") ?? join(run, "export");
+  const out = flags.text("out") ?? join(await followPointers(run), "export");
   const checkpoint = flags.text("checkpoint") ?? "best";
   const { exportRun } = await import("../export/export_run.ts");
   const verbose = flags.on("verbose");

@@ -6,6 +6,7 @@
 import { dirname, join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import { followPointers } from "../base/pointer.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 const NEWEST = "runs/latest";
@@ -36,7 +37,8 @@ export async function runReport(args: string[]): Promise<number> {
 }
 
 /** The folder of a run; `runs/latest` becomes the run's own. */
-async function runFolder(folder: string): Promise<string> {
+async function runFolder(named: string): Promise<string> {
+  const folder = await followPointers(named);
   const isRun = await exists(join(folder, "config.yaml")) ||
     await exists(join(folder, "history.json"));
   if (!isRun) {

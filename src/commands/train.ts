@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import { followPointers } from "../base/pointer.ts";
 import {
   type CommandHelp,
   type Flags,
@@ -83,8 +84,11 @@ export async function runTrain(args: string[]): Promise<number> {
     console.log(helpText(TRAIN_HELP));
     return 0;
   }
-  const resume = flags.text("resume");
-  const config = resume ? await resumedConfig(resume, flags) : await configFromFlags(flags);
+  const named = flags.text("resume");
+  const resume = named === undefined ? undefined : await followPointers(named);
+  const config = resume !== undefined
+    ? await resumedConfig(resume, flags)
+    : await configFromFlags(flags);
   const { train } = await import("../coordinator/run.ts");
   const { terminalReporter } = await import("../reports/terminal_reporter.ts");
   const verbose = flags.on("verbose");

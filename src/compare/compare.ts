@@ -9,6 +9,7 @@
 import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import { followPointers } from "../base/pointer.ts";
 import { Slots } from "../base/slots.ts";
 import type { Config } from "../config/schema.ts";
 import {
@@ -108,13 +109,14 @@ export async function compareVariants(
  * Goes on with a comparison: what is finished stays, what was begun goes on from its last checkpoint, and what failed
  * is tried again.
  *
- * @param folder The comparison's folder
+ * @param named The comparison's folder
  * @throws {UsageError} when it is none, or another process is at work on it
  */
 export async function resumeComparison(
-  folder: string,
+  named: string,
   options: CompareRunOptions = {},
 ): Promise<CompareResult> {
+  const folder = await followPointers(named);
   const comparison = await readComparison(folder);
   checkParallel(comparison.variants.map(({ config }) => config), options.parallel);
   return await runAll({ folder, comparison }, options);

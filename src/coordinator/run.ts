@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { InterruptedError, messageOf } from "../base/errors.ts";
 import { writeFileAtomically } from "../base/paths.ts";
+import { followPointers } from "../base/pointer.ts";
 import { LOCKSTEP_VERSION, NATS_SERVER_VERSION } from "../base/versions.ts";
 import { checkConfig } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
@@ -84,8 +85,9 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   using _model = run.replica;
   using _pictures = run.folder.source;
   announce(run, reporter);
-  const resumed = options.resume ? await resume(options.resume, run) : undefined;
-  const named = options.resume ?? options.folder;
+  const going = options.resume === undefined ? undefined : await followPointers(options.resume);
+  const resumed = going === undefined ? undefined : await resume(going, run);
+  const named = going ?? options.folder;
   const folder = named === undefined
     ? await createRunFolder(config.out, config.name)
     : await ensureRunFolder(named);

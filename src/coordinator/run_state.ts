@@ -12,11 +12,10 @@ import { type History, HISTORY_FILE, readHistory } from "../records/history.ts";
 import {
   type Checkpoint,
   type CheckpointFacts,
-  cleanCheckpoints,
-  pruneCheckpoints,
   readCheckpoint,
   writeCheckpoint,
 } from "../train/checkpoint.ts";
+import { cleanCheckpoints, pruneCheckpoints } from "../train/checkpoint_names.ts";
 import { architectureOf, inputSizeOf } from "../train/build_replica.ts";
 import { optimizerStateOf, setOptimizerState, setState, stateOf } from "../train/load_weights.ts";
 import { differentModules } from "../train/modules.ts";
@@ -122,10 +121,10 @@ export interface Resumed {
  * @throws {UsageError} when the checkpoint is damaged, or is of another model or other data
  */
 export async function resume(folder: string, run: PreparedRun): Promise<Resumed> {
-  await cleanCheckpoints(join(folder, CHECKPOINTS));
   const path = join(folder, CHECKPOINTS, "last");
   const checkpoint = await readCheckpoint(path);
   refuseOther(path, checkpoint, run);
+  await cleanCheckpoints(join(folder, CHECKPOINTS));
   const { replica, config } = run;
   const { info, model, optimizer, averages } = checkpoint;
   setState(replica.model, model, path);

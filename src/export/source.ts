@@ -6,6 +6,7 @@
 import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
+import { followPointers } from "../base/pointer.ts";
 import { outputSize, type TransformSpec } from "../data/transform_specs.ts";
 import type { Size } from "../data/transforms/arguments.ts";
 import type { tf } from "../engine/tf.ts";
@@ -73,7 +74,7 @@ export async function readSource(run: string, checkpoint: string): Promise<Expor
     facts: {
       lockstep: LOCKSTEP_VERSION,
       name: found.config!.name,
-      run: basename(await Deno.realPath(resolve(run))),
+      run: basename(await Deno.realPath(resolve(await followPointers(run)))),
       architecture: module === undefined
         ? shape
         : { ...shape, module: basename(fileURLToPath(module)) },

@@ -5,6 +5,7 @@
  */
 import { basename, join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
+import { lstat, targetOf, writePointer } from "../base/pointer.ts";
 
 /**
  * Makes `<out>/<YYYYMMDD-HHMMSS>-<name>` (local time); a second run of the same second gets `-2`, and so on.
@@ -49,11 +50,11 @@ export async function ensureRunFolder(folder: string): Promise<string> {
 }
 
 /**
- * Lets the symbolic link `<out>/latest` point to a run folder, replacing an older link atomically.
+ * Lets `<out>/latest` stand for a run folder, replacing an older link atomically: a symbolic link, or a file with the
+ * folder's name where there are no links.
  *
  * @param name Of the link
- * @returns Whether it points there now; `false` where links are not allowed (Windows without the right to
- * make them) or where a real file or folder has the name
+ * @returns Whether it stands for it now; `false` where a real file or folder has the name
  */
 export async function pointLatest(
   out: string,
@@ -63,7 +64,7 @@ export async function pointLatest(
   const temporary = join(out, `.${name}.${crypto.randomUUID()}.tmp`);
   try {
     // A relative target: the folder of all runs can be moved.
-    await Deno.symlink(basename(folder), temporary, { type: "dir" });
+    await writePointer(temporary, basename(folder));
     await removable(join(out, name));
     await Deno.rename(temporary, join(out, name));
     return true;
@@ -84,10 +85,11 @@ async function makeNew(folder: string): Promise<boolean> {
   }
 }
 
-/** Throws when `path` is something else than a symbolic link: a rename would replace a real file. */
+/** Throws when `path` is something else than a link: a rename would replace a real file. */
 async function removable(path: string): Promise<void> {
-  const entry = await Deno.lstat(path).catch(() => undefined);
-  if (entry && !entry.isSymlink) throw new Error(`${path} is not a link`);
+  if (await lstat(path) && await targetOf(path) === undefined) {
+    throw new Error(`${path} is not a link`);
+  }
 }
 
 function timeStamp(now: Date): string {

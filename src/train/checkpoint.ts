@@ -1,22 +1,32 @@
 /**
  * Checkpoints: a folder with tensors (safetensors) and a description (JSON), replaced as a whole.
  *
- * `checkpoints/last` is a symbolic link to a folder that is complete before the link is moved, so that a
- * reader, or a run that is resumed after a crash, sees the old checkpoint or the new one, never a part.
+ * `checkpoints/last` is a name for a folder (see `checkpoint_names.ts`) that is complete before the name moves, so that
+ * a reader, or a run that is resumed after a crash, sees the old checkpoint or the new one, never a part.
  * The one before stays as `checkpoints/last-1`.
  *
  * @module
  */
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { z } from "zod";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists, writeFileAtomically } from "../base/paths.ts";
 import { architectureShape } from "../models/config.ts";
 import type { HeadLayer } from "../models/head_specs.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
+import { decodeWithDigest, encodeWithDigest } from "./checkpoint_digest.ts";
+import {
+  folderOf,
+  INFO_FILE,
+  newFolderName,
+  pointName,
+  removeUnnamed,
+} from "./checkpoint_names.ts";
 import { decodeSafetensors, encodeSafetensors, type NamedTensors } from "../weights/safetensors.ts";
 
-const CHECKPOINT_VERSION = 2;
+const CHECKPOINT_VERSION = 3;
+/** The format before: without a digest and without the config. */
+const VERSION_BEFORE = 2;
 
 const totalsSchema = z.strictObject({
   lossSum: z.number(),
@@ -26,7 +36,7 @@ const totalsSchema = z.strictObject({
 });
 
 const checkpointSchema = z.strictObject({
-  checkpointVersion: z.literal(CHECKPOINT_VERSION),
+  checkpointVersion: z.literal([VERSION_BEFORE, CHECKPOINT_VERSION]),
   lockstep: z.string(),
   /** Architecture, and what is needed to build it again. */
   model: z.strictObject({
@@ -58,6 +68,8 @@ const checkpointSchema = z.strictObject({
   fingerprint: z.string(),
   /** SHA-256 of each module of the user's own, by the config key that names it. */
   modules: z.record(z.string(), z.string()).optional(),
+  /** The resolved config of the run; not in version 2. */
+  config: z.record(z.string(), z.unknown()).optional(),
   /** SHA-256 of each file of tensors, in hexadecimal. */
   sha256: z.record(z.string(), z.string()),
 });
@@ -99,7 +111,7 @@ export interface TrainTotals {
 /** The description of a checkpoint (`checkpoint.json`). */
 export interface CheckpointInfo {
   /** Of the format. */
-  checkpointVersion: 2;
+  checkpointVersion: 2 | 3;
   /** Version of the program that wrote it. */
   lockstep: string;
   /** What is needed to build the network again. */
@@ -124,6 +136,8 @@ export interface CheckpointInfo {
   fingerprint: string;
   /** SHA-256 of each module of the user's own, by the config key that names it. */
   modules?: Record<string, string>;
+  /** The resolved config of the run; not in version 2. */
+  config?: Record<string, unknown>;
   /** SHA-256 of each file of tensors, in hexadecimal. */
   sha256: Record<string, string>;
 }
@@ -145,7 +159,6 @@ export interface Checkpoint {
 const MODEL_FILE = "model.safetensors";
 const OPTIMIZER_FILE = "optimizer.safetensors";
 const AVERAGES_FILE = "averages.safetensors";
-const INFO_FILE = "checkpoint.json";
 
 /**
  * Writes `<folder>/<name>` atomically; keeps the one before as `<name>-1` when `keepPrevious` is set.
@@ -160,7 +173,7 @@ export async function writeCheckpoint(
   tensors: { model: NamedTensors; optimizer?: NamedTensors; averages?: NamedTensors },
   { keepPrevious = false } = {},
 ): Promise<void> {
-  const target = `${name}@epoch${facts.epoch}-step${facts.step}-${crypto.randomUUID().slice(0, 8)}`;
+  const target = newFolderName(name, facts);
   const path = join(folder, target);
   const sha256: Record<string, string> = {};
   const metadata = {
@@ -183,16 +196,13 @@ export async function writeCheckpoint(
       ...facts,
       sha256,
     };
-    await writeFileAtomically(join(path, INFO_FILE), JSON.stringify(info, null, 2) + "\n");
+    await writeFileAtomically(join(path, INFO_FILE), encodeWithDigest(info));
   } catch (error) {
     await Deno.remove(path, { recursive: true }).catch(() => {}); // the write error matters more
     throw error;
   }
-  const link = join(folder, name);
-  const previous = await linkTarget(link);
-  if (keepPrevious && previous) await pointLink(join(folder, `${name}-1`), previous);
-  await pointLink(link, target);
-  await removeUnlinked(folder, name);
+  await pointName(folder, name, target, { keepPrevious });
+  await removeUnnamed(folder, name);
 }
 
 /**
@@ -204,11 +214,10 @@ export async function writeCheckpoint(
  */
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   try {
-    const json = JSON.parse(await Deno.readTextFile(join(path, INFO_FILE)));
-    refuseOtherVersion(json);
-    const info: CheckpointInfo = checkpointSchema.parse(json);
+    const folder = await folderOf(path);
+    const info = parseInfo(await Deno.readFile(join(folder, INFO_FILE)));
     const read = async (file: string) => {
-      const bytes = await Deno.readFile(join(path, file));
+      const bytes = await Deno.readFile(join(folder, file));
       if (await sha256Of(bytes) !== info.sha256[file]) {
         throw new Error(`${file} is cut short or altered (its SHA-256 differs from ${INFO_FILE})`);
       }
@@ -236,70 +245,33 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
   }
 }
 
+/**
+ * Parses a checkpoint's description.
+ *
+ * @throws {Error} when it is altered, or of another version
+ * @throws {z.ZodError} when it is something else
+ */
+function parseInfo(bytes: Uint8Array): CheckpointInfo {
+  const { json, hasDigest } = decodeWithDigest(bytes);
+  refuseOtherVersion(json as Partial<CheckpointInfo> | null);
+  const info = checkpointSchema.parse(json);
+  if (hasDigest !== (info.checkpointVersion === CHECKPOINT_VERSION)) {
+    throw new Error(`${INFO_FILE} is cut short or altered (its digest is missing)`);
+  }
+  return info;
+}
+
 /** A checkpoint of another version is whole, but not for this program. */
 function refuseOtherVersion(
   json: { checkpointVersion?: unknown; lockstep?: unknown } | null,
 ): void {
   const version = json?.checkpointVersion;
-  if (typeof version !== "number" || version === CHECKPOINT_VERSION) return;
+  if (typeof version !== "number") return;
+  if (version === CHECKPOINT_VERSION || version === VERSION_BEFORE) return;
   throw new Error(
     `it is of version ${version}, written by Lockstep ${json?.lockstep}, and this Lockstep ` +
-      `(${LOCKSTEP_VERSION}) reads version ${CHECKPOINT_VERSION}: use the Lockstep that wrote it`,
+      `(${LOCKSTEP_VERSION}) reads versions ${VERSION_BEFORE} and ${CHECKPOINT_VERSION}: use the Lockstep that wrote it`,
   );
-}
-
-/** Removes what a crash may have left in a checkpoints folder: folders that no link names. */
-export async function cleanCheckpoints(folder: string): Promise<void> {
-  if (!await exists(folder)) return;
-  const names = (await Array.fromAsync(Deno.readDir(folder)))
-    .filter(({ name }) => name.includes("@")).map(({ name }) => name.slice(0, name.indexOf("@")));
-  for (const name of new Set(names)) await removeUnlinked(folder, name);
-}
-
-/** Removes the checkpoints `<name>-<number>` with the lowest numbers, so that `keep` of them stay. */
-export async function pruneCheckpoints(folder: string, name: string, keep: number): Promise<void> {
-  const numbers = (await Array.fromAsync(Deno.readDir(folder)))
-    .flatMap((entry) => {
-      const number = entry.name.startsWith(`${name}-`) && entry.isSymlink
-        ? /^\d+$/.exec(entry.name.slice(name.length + 1))?.[0]
-        : undefined;
-      return number === undefined ? [] : [Number(number)];
-    })
-    .sort((a, b) => b - a);
-  for (const number of numbers.slice(keep)) {
-    await Deno.remove(join(folder, `${name}-${number}`));
-    await removeUnlinked(folder, `${name}-${number}`);
-  }
-}
-
-async function removeUnlinked(folder: string, name: string): Promise<void> {
-  const linked = new Set<string | undefined>();
-  const entries = await Array.fromAsync(Deno.readDir(folder));
-  for (const entry of entries) {
-    if (entry.isSymlink) linked.add(await linkTarget(join(folder, entry.name)));
-  }
-  for (const entry of entries) {
-    if (!entry.name.startsWith(`${name}@`) || linked.has(entry.name)) continue;
-    await Deno.remove(join(folder, entry.name), { recursive: true });
-  }
-}
-
-async function linkTarget(link: string): Promise<string | undefined> {
-  try {
-    return await Deno.readLink(link);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-}
-
-async function pointLink(link: string, target: string): Promise<void> {
-  const temporary = join(dirname(link), `.${basename(link)}.${Deno.pid}.tmp`);
-  await Deno.remove(temporary).catch((error) => {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  });
-  await Deno.symlink(target, temporary);
-  await Deno.rename(temporary, link);
 }
 
 async function sha256Of(bytes: Uint8Array): Promise<string> {

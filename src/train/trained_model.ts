@@ -6,6 +6,7 @@
 import { basename, dirname, join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import { followPointers } from "../base/pointer.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
@@ -59,7 +60,7 @@ const HOW = "such as --run runs/latest, or a checkpoint with --checkpoint";
  * @throws {UsageError} when the run or the checkpoint is missing, damaged, or of another version
  */
 export async function findTrainedModel(place: ModelPlace): Promise<TrainedModel> {
-  const { run, checkpoint } = place;
+  const [run, checkpoint] = await Promise.all([place.run, place.checkpoint].map(followed));
   if (run === undefined && checkpoint === undefined) {
     throw new UsageError(`Name a run with --run, ${HOW}`);
   }
@@ -102,6 +103,11 @@ export async function buildTrainedModel(
   return model;
 }
 
+/** A path without files that stand for folders. */
+async function followed(path: string | undefined): Promise<string | undefined> {
+  return path === undefined ? undefined : await followPointers(path);
+}
+
 /** What is found without looking at a run. */
 type Found = Omit<TrainedModel, "run" | "config" | "transforms">;
 
@@ -117,7 +123,7 @@ async function requireRun(run: string): Promise<void> {
 async function namedOf(run: string, name: (typeof NAMED)[number]): Promise<string> {
   const paths = NAMED.map((name) => join(run, "checkpoints", name));
   const [wanted, other] = name === "best" ? paths : paths.toReversed();
-  if (await exists(wanted)) return wanted;
+  if (await exists(wanted)) return await followPointers(wanted);
   const what = name === "best"
     ? "no best checkpoint, which comes with its first finished epoch"
     : "no newest checkpoint";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
+import { followPointers } from "../../src/base/pointer.ts";
 import { createRunFolder, pointLatest } from "../../src/reports/run_folder.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
@@ -50,4 +51,22 @@ Deno.test("pointLatest() leaves a real file or folder named latest alone", () =>
     assert.equal(await pointLatest(out, run), false);
     assert.ok((await Deno.lstat(join(out, "latest"))).isDirectory);
     assert.equal(Array.from(Deno.readDirSync(out)).length, 2);
+  }));
+
+Deno.test("followPointers() takes a file with a folder's name for a link, wherever in the path", () =>
+  withTemporaryFolder(async (out) => {
+    const deep = join(out, "run-1", "checkpoints", "best@1");
+    await Deno.mkdir(deep, { recursive: true });
+    await Deno.writeTextFile(join(out, "latest"), "run-1\n");
+    await Deno.writeTextFile(join(out, "run-1", "checkpoints", "best"), "best@1");
+    const best = join(out, "latest", "checkpoints", "best");
+    assert.equal(await followPointers(best), deep);
+    assert.equal(await followPointers(`${join(out, "latest")}/`), join(out, "run-1"));
+    assert.equal(await followPointers(join(out, "latest", "none")), join(out, "run-1", "none"));
+    for (const text of ["nowhere", "../run-1", "", ".", "run-1\nrun-1"]) {
+      await Deno.writeTextFile(join(out, "latest"), text);
+      assert.equal(await followPointers(best), best, text);
+    }
+    const moved = await pointLatest(out, join(out, "run-1"));
+    assert.equal(moved, false, "somebody's own file stays");
   }));

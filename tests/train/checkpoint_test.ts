@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
 import {
   type CheckpointFacts,
-  cleanCheckpoints,
   readCheckpoint,
   writeCheckpoint,
 } from "../../src/train/checkpoint.ts";
+import { cleanCheckpoints } from "../../src/train/checkpoint_names.ts";
 import { toFloat32, type TorchTensor } from "../../src/weights/torch_tensor.ts";
 
 const FACTS: CheckpointFacts = {
@@ -57,7 +57,7 @@ Deno.test("readCheckpoint() gives back what writeCheckpoint() wrote", async () =
   const { info, model, optimizer } = await readCheckpoint(join(folder.path, "last"));
   const { checkpointVersion, lockstep, sha256, ...facts } = info;
   assert.deepEqual(facts, FACTS);
-  assert.equal(checkpointVersion, 2);
+  assert.equal(checkpointVersion, 3);
   assert.match(lockstep, /^\d+\.\d+\.\d+/);
   assert.deepEqual(Object.keys(sha256).sort(), ["model.safetensors", "optimizer.safetensors"]);
   assert.deepEqual([...toFloat32(model.get("fc.weight")!)], [5, 2]);
@@ -170,10 +170,10 @@ const damages: [string, (folder: string) => Promise<void>, RegExp][] = [
     "another version",
     async (path) => {
       const file = join(path, "checkpoint.json");
-      const info = JSON.parse(await Deno.readTextFile(file));
+      const { digest: _, ...info } = JSON.parse(await Deno.readTextFile(file));
       await Deno.writeTextFile(file, JSON.stringify({ ...info, checkpointVersion: 99 }));
     },
-    /it is of version 99, written by Lockstep .* reads version 2: use the Lockstep that wrote it/s,
+    /it is of version 99, written by Lockstep .* reads versions 2 and 3: use the Lockstep that wrote it/s,
   ],
 ];
 
@@ -199,4 +199,98 @@ Deno.test("readCheckpoint() of a folder that isn't there offers no other", async
     return error instanceof UsageError && !error.message.includes("-1") &&
       /give another checkpoint or start a new run/.test(error.message);
   });
+});
+
+/** Makes `last` of version 2, as the Lockstep before wrote it. */
+async function writeVersion2(folder: string): Promise<void> {
+  await writeLast(folder, 5);
+  const file = join(folder, "last", "checkpoint.json");
+  const { digest: _, ...info } = JSON.parse(await Deno.readTextFile(file));
+  const json = JSON.stringify({ ...info, checkpointVersion: 2 }, null, 2) + "\n";
+  await Deno.writeTextFile(file, json);
+}
+
+Deno.test("readCheckpoint() reads version 2, which has no digest and no config", async () => {
+  await using folder = await makeFolder();
+  await writeVersion2(folder.path);
+  const { info } = await readCheckpoint(join(folder.path, "last"));
+  assert.equal(info.checkpointVersion, 2);
+  assert.equal(info.config, undefined);
+});
+
+Deno.test("readCheckpoint() notices a flip of any bit of checkpoint.json", async () => {
+  await using folder = await makeFolder();
+  const facts = { ...FACTS, config: { train: { lr: 0.1 } } };
+  await writeCheckpoint(folder.path, "last", facts, { model: stateOf(1) });
+  const last = join(folder.path, "last");
+  const file = join(last, "checkpoint.json");
+  const bytes = await Deno.readFile(file);
+  const unnoticed: number[] = [];
+  for (let bit = 0; bit < 8 * bytes.length; bit++) {
+    const flipped = bytes.slice();
+    flipped[bit >> 3] ^= 1 << (bit & 7);
+    await Deno.writeFile(file, flipped);
+    try {
+      await readCheckpoint(last);
+      unnoticed.push(bit);
+    } catch (error) {
+      assert.ok(error instanceof UsageError, String(error));
+    }
+  }
+  assert.ok(bytes.length > 600);
+  assert.deepEqual(unnoticed, []);
+  await Deno.writeFile(file, bytes);
+  assert.deepEqual((await readCheckpoint(last)).info.config, facts.config);
+});
+
+Deno.test("cleanCheckpoints() leaves a folder of the user's own, and finishes a name's move", async () => {
+  await using folder = await makeFolder();
+  for (const step of [1, 2]) await writeLast(folder.path, step);
+  const own = [
+    "best@keep",
+    "last@epoch1-step1-mine",
+    "last@epoch1-step1-0000000g",
+    "mine@epoch1-step1-00000000",
+  ];
+  for (const name of own) await Deno.mkdir(join(folder.path, name));
+  await Deno.rename(join(folder.path, "last"), join(folder.path, ".last.next"));
+  assert.deepEqual(await valuesOf(join(folder.path, "last")), [2, 2]); // killed between two renames
+  await cleanCheckpoints(folder.path);
+  assert.deepEqual(await valuesOf(join(folder.path, "last")), [2, 2]);
+  const names = Array.from(Deno.readDirSync(folder.path), ({ name }) => name);
+  for (const name of own) assert.ok(names.includes(name), name);
+});
+
+/** Copies a folder as `cp -L` does: what a link leads to is copied in its place. */
+async function copyWithoutLinks(from: string, to: string): Promise<void> {
+  const { success } = await new Deno.Command("cp", { args: ["-rL", from, to] }).output();
+  assert.ok(success);
+}
+
+Deno.test("checkpoints go on in a copy without links", async () => {
+  await using folder = await makeFolder();
+  for (const step of [1, 2]) await writeLast(folder.path, step);
+  await writeCheckpoint(folder.path, "best", FACTS, { model: stateOf(9) });
+  const copy = `${folder.path}-copy`;
+  await copyWithoutLinks(folder.path, copy);
+  const last = join(copy, "last");
+  assert.deepEqual(await valuesOf(last), [2, 2]);
+  assert.deepEqual(await valuesOf(`${last}-1`), [1, 2]);
+  await cleanCheckpoints(copy);
+  assert.deepEqual(await valuesOf(last), [2, 2]);
+  await writeLast(copy, 3);
+  await writeCheckpoint(copy, "best", FACTS, { model: stateOf(8) });
+  assert.deepEqual(await valuesOf(last), [3, 2]);
+  assert.deepEqual(await valuesOf(`${last}-1`), [2, 2]);
+  assert.deepEqual(await valuesOf(join(copy, "best")), [8]);
+  await writeLast(copy, 4);
+  assert.deepEqual(await valuesOf(`${last}-1`), [3, 2]);
+  assert.deepEqual(await entriesOf(copy), [
+    "best",
+    "best@epoch1-step5",
+    "last",
+    "last-1",
+    "last@epoch1-step3",
+    "last@epoch1-step4",
+  ]);
 });
