@@ -9,6 +9,7 @@ import { nearestName, UsageError } from "../base/errors.ts";
 import { featureCacheBytes } from "../config/schema.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
+import { checkFiles } from "../data/check_files.ts";
 import type { PictureSet } from "../data/picture_set.ts";
 import { outputSize } from "../data/transform_specs.ts";
 import { checkMonitor } from "../metrics/monitor.ts";
@@ -73,6 +74,8 @@ export async function prepareRun(
   const root = await ensureDataRoot(data, progress);
   signal?.throwIfAborted();
   const folder = await scanData(root, config);
+  const leftOut = await checkFiles(folder, { onError: data.onError, signal });
+  if (leftOut) reporter.warn(leftOut);
   checkSamples(config, folder);
   const metrics = await metricNames(config);
   const weights = await weightsFile(config, progress);

@@ -10,6 +10,7 @@ import { globalBatchSize } from "../config/checks.ts";
 import { validateConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { holdsCifar10 } from "../data/cifar10.ts";
+import { checkFiles } from "../data/check_files.ts";
 import type { PictureSet } from "../data/picture_set.ts";
 import { subfolders } from "../data/picture_files.ts";
 import { openEngine } from "../engine/engine.ts";
@@ -95,6 +96,8 @@ export async function prepareEvaluation(
     evaluation,
   };
   const folder = await scanJob(draft);
+  const leftOut = await checkFiles(folder, { onError: config.data.onError, signal });
+  if (leftOut) reporter.warn(leftOut);
   reportMissing(folder, reporter);
   await openEngine({
     libraryPath,

@@ -33,9 +33,8 @@ export interface ImageHeader {
  * @throws {HeaderError} with the reason, as the end of a sentence
  */
 export function readImageHeader(bytes: Uint8Array): ImageHeader {
-  if (bytes.length === 0) throw new HeaderError("it is empty");
+  const format = requireFormat(bytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const format = formatOf(bytes);
   let header: Omit<ImageHeader, "format">;
   try {
     header = READERS[format](view, bytes);
@@ -57,6 +56,17 @@ export function sniffFormat(bytes: Uint8Array): ImageFormat | undefined {
     if (error instanceof HeaderError) return undefined;
     throw error;
   }
+}
+
+/**
+ * The format of a file that begins so, complete or not.
+ *
+ * @param bytes The first 16 bytes or more
+ * @throws {HeaderError} with the reason when it is empty, or of none that Lockstep decodes
+ */
+export function requireFormat(bytes: Uint8Array): ImageFormat {
+  if (bytes.length === 0) throw new HeaderError("it is empty");
+  return formatOf(bytes);
 }
 
 /** How people write the formats' names. */

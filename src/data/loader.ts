@@ -210,9 +210,23 @@ export class Loader {
       ),
     );
     for (const result of rows) {
-      if (result.status === "rejected" && !this.#maySkip(result.reason)) throw result.reason;
+      if (result.status === "rejected" && !this.#maySkip(result.reason)) {
+        throw this.#withCure(result.reason);
+      }
     }
     return this.#collate(plan, images, rows, mix && this.#mix(plan, images, rows, mix));
+  }
+
+  /** An error that ends the iteration, with what can be done about it. */
+  #withCure(error: unknown): unknown {
+    if (!(error instanceof DataError)) return error;
+    const { path, reason } = error;
+    const others = this.#options.source.ofFiles ? "; `deno task data check` names all of them" : "";
+    return new DataError(
+      path,
+      `${reason}; mend or remove it, or leave such images out with data.onError: skip${others}`,
+      { cause: error },
+    );
   }
 
   /** Whether a picture that failed like this is left out. */

@@ -14,6 +14,7 @@ import type { RgbImage } from "./rgb_image.ts";
 /** Pictures that are a file each. The engine must be open when one is read: it decodes. */
 export class PictureSource implements SampleSource {
   readonly cheap = false;
+  readonly ofFiles = true;
   readonly #root: string;
   readonly #maxPixels: number;
 

@@ -1,14 +1,15 @@
 /**
- * Antialiased bilinear resizing of 8-bit pictures, equal to Pillow 13's to the bit: torchvision's models
- * were trained on this filter.
+ * Antialiased resizing of 8-bit pictures, equal to Pillow 13's to the bit: torchvision's models were trained
+ * on its bilinear filter.
  *
- * Each output pixel is a weighted mean of the input pixels under a triangle, which is as wide as an output
- * pixel when the picture shrinks and as an input pixel when it grows. Both axes are done one after the
+ * Each output pixel is a weighted mean of the input pixels under a filter (resize_filter.ts), which is
+ * stretched to output pixels when the picture shrinks and to input pixels when it grows. Both axes are done one after the
  * other; between them pixels are rounded to 8 bits. Weights are fixed-point numbers of 22 bits.
  *
  * @module
  */
 import { type Axis, axisWeights } from "./resize_axis.ts";
+import { type FilterName, type Interpolation, NEAREST } from "./resize_filter.ts";
 import { RESIZE_CODE } from "./resize_code.ts";
 import { type Box, cropRgb, type RgbImage } from "./rgb_image.ts";
 
@@ -58,6 +59,7 @@ const SLACK_BYTES = 16;
  * @param width Output width in pixels
  * @param height Output height in pixels
  * @param box The part to resize, inside of the picture; everything unless given
+ * @param interpolation The filter, or `nearest`
  * @returns The picture; its pixels are the given ones when there is nothing to do
  */
 export function resizeRgb(
@@ -65,6 +67,7 @@ export function resizeRgb(
   width: number,
   height: number,
   box: Box = { left: 0, top: 0, width: image.width, height: image.height },
+  interpolation: Interpolation = "bilinear",
 ): RgbImage {
   const offset = (box.top * image.width + box.left) * 3;
   const stride = image.width * 3;
@@ -75,16 +78,50 @@ export function resizeRgb(
     height: box.height,
   };
   if (width !== part.width || height !== part.height) {
+    if (isNearest(interpolation)) {
+      return { width, height, data: resizeNearest(part, width, height) };
+    }
     return {
       width,
       height,
       data: columnsFirst(part, width, height)
-        ? resizeYThenX(part, width, height)
-        : resizeXThenY(part, width, height),
+        ? resizeYThenX(part, width, height, interpolation)
+        : resizeXThenY(part, width, height, interpolation),
     };
   }
   const whole = part.data.length === width * height * 3;
   return whole ? { width, height, data: part.data } : cropRgb(image, box);
+}
+
+function isNearest(name: Interpolation): name is (typeof NEAREST)[number] {
+  return (NEAREST as readonly string[]).includes(name);
+}
+
+/** Takes the input pixel at each output pixel's middle. */
+function resizeNearest({ data, stride, ...part }: Rows, width: number, height: number): Uint8Array {
+  const columns = nearestPlaces(part.width, width).map((column) => column * 3);
+  const rows = nearestPlaces(part.height, height);
+  const result = new Uint8Array(width * height * 3);
+  let to = 0;
+  for (const row of rows) {
+    for (const column of columns) {
+      const from = row * stride + column;
+      result[to++] = data[from];
+      result[to++] = data[from + 1];
+      result[to++] = data[from + 2];
+    }
+  }
+  return result;
+}
+
+/** Added up step by step, as Pillow does: products would differ in the last bit. */
+function nearestPlaces(from: number, to: number): Int32Array {
+  const step = from / to;
+  const found = new Int32Array(to);
+  for (let position = 0, at = step * 0.5; position < to; position++, at += step) {
+    found[position] = Math.min(Math.trunc(at), from - 1);
+  }
+  return found;
 }
 
 /**
@@ -96,9 +133,15 @@ function columnsFirst(part: Rows, width: number, height: number): boolean {
 }
 
 /** A band of source rows after the other along x, then all of the result along y. */
-function resizeXThenY(part: Rows, width: number, height: number): Uint8Array {
+function resizeXThenY(
+  part: Rows,
+  width: number,
+  height: number,
+  filter: FilterName,
+): Uint8Array {
   const bytes = width * 3;
-  const axisX = axisWeights(part.width, width), axisY = axisWeights(part.height, height);
+  const axisX = axisWeights(part.width, width, filter);
+  const axisY = axisWeights(part.height, height, filter);
   const bandRows = Math.max(Math.floor(BAND_BYTES / (part.width * 3)), 1);
   const [x, y, band, between, result] = places(
     axisX.records.byteLength,
@@ -127,10 +170,16 @@ function resizeXThenY(part: Rows, width: number, height: number): Uint8Array {
 }
 
 /** A strip of source columns after the other along y, then all of the result along x. */
-function resizeYThenX(part: Rows, width: number, height: number): Uint8Array {
+function resizeYThenX(
+  part: Rows,
+  width: number,
+  height: number,
+  filter: FilterName,
+): Uint8Array {
   const bytes = part.width * 3;
   const stride = roundUp(bytes, SLACK_BYTES);
-  const axisX = axisWeights(part.width, width), axisY = axisWeights(part.height, height);
+  const axisX = axisWeights(part.width, width, filter);
+  const axisY = axisWeights(part.height, height, filter);
   const stripBytes = Math.max(
     roundUp(Math.floor(BAND_BYTES / part.height), SLACK_BYTES),
     SLACK_BYTES,

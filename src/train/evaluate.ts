@@ -5,6 +5,7 @@
  */
 import { UsageError } from "../base/errors.ts";
 import type { LayersModel } from "../engine/tf.ts";
+import { checkFiles } from "../data/check_files.ts";
 import { Loader } from "../data/loader.ts";
 import { scanPictures } from "../data/scan_pictures.ts";
 import { type TransformInput, transformsSchema } from "../data/transform_specs.ts";
@@ -72,7 +73,7 @@ const IMAGENET: readonly TransformInput[] = [
  *
  * @param model float32 [n, h, w, 3] → logits [n, classes], with the classes in the folder's order, which is alphabetical
  * @param root Folder with `train/` and `val/`, or, with `valFraction`, one folder of classes, or CIFAR-10's files
- * @throws {UsageError} when the folder can't be used or has another number of classes than the model
+ * @throws {UsageError} when the folder can't be used, has files that can't (unless such are skipped), or another number of classes than the model
  * @throws {DataError} when a picture can't be read, unless such are skipped
  *
  * @example
@@ -95,7 +96,9 @@ export async function evaluate(
   const { split = "val", transforms = IMAGENET, batchSize = 32 } = options;
   const folder = await scanPictures(root, options);
   using source = folder.source;
+  const onError = options.onError ?? "fail";
   const samples = folder[split];
+  await checkFiles({ ...folder, train: [], val: samples }, { onError });
   const { classes } = folder;
   const outputs = classesOf(model);
   if (outputs !== classes.length) {
@@ -107,7 +110,7 @@ export async function evaluate(
     source,
     samples,
     pipeline: new TransformPipeline(transformsSchema.parse(transforms)),
-    onError: options.onError ?? "fail",
+    onError,
     prefetch: 2,
     cacheBytes: 0,
   });

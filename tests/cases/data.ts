@@ -5,10 +5,15 @@
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { checkFiles } from "../../src/data/check_files.ts";
 import { DataError } from "../../src/data/data_error.ts";
 import { decodeImage } from "../../src/data/decode.ts";
+import { scanImageFolder } from "../../src/data/image_folder.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { peakMemory, resetPeakMemory } from "../support/processes.ts";
+import { makePictures } from "../support/pictures.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import type { Case } from "./case.ts";
 
 const FIXTURES = new URL("../fixtures/cases/", import.meta.url);
@@ -147,4 +152,17 @@ export const CASES: readonly Case[] = [
   bomb("GIF, frame of a pixel", gif(30000, 1), /30000 × 30000 pixels are more than/),
   bomb("BMP of run lengths", bmp(50000, 1), /50000 × 50000 pixels are more than/),
   bomb("BMP that is cut off", bmp(9000, 0), /cut off/),
+  {
+    name: "bad_validation_file",
+    must: "an error before the start, with the file, data.onError and data check",
+    run: () =>
+      withTemporaryFolder(async (root) => {
+        await makePictures(root, { train: 2, val: 2 });
+        await Deno.writeTextFile(join(root, "val", "light", "1.jpg"), "");
+        await assert.rejects(
+          checkFiles(await scanImageFolder(root), { onError: "fail" }),
+          /"val\/light\/1\.jpg" \(it is empty\).*--set data\.onError=skip.*deno task data check/,
+        );
+      }),
+  },
 ];

@@ -70,6 +70,11 @@ const refused: Record<string, {
     given: { args: ["--workers", "3"] },
     message: /Batch size 8 is not divisible by 3 workers: set train\.batchSize to 6 or 9/,
   },
+  "an empty file that validates": {
+    given: { change: (root) => Deno.writeTextFile(join(root, "val", "dark", "0.jpg"), "") },
+    message:
+      /1 of 12 images of .* can't be used: "val\/dark\/0\.jpg" \(it is empty\).*data\.onError=skip.*data check/,
+  },
   "a missing folder": {
     given: { args: ["--set", "data.root=nowhere"] },
     message: /nowhere/,
@@ -233,11 +238,10 @@ Deno.test("train refuses weights of another number of classes, and truncated one
 
 Deno.test("train names a corrupt picture: fatal by default, counted and skipped when asked", () =>
   withTemporaryFolder(async (folder) => {
-    const change = (root: string) =>
-      Deno.writeTextFile(join(root, "train", "dark", "1.jpg"), "not a picture");
+    const change = (root: string) => Deno.truncate(join(root, "train", "dark", "1.jpg"), 300);
     const fatal = await trainWith(folder, { change, config: { train: { batchSize: 4 } } });
     assert.equal(fatal.code, 1, fatal.stderr);
-    assert.match(fatal.stderr, /train\/dark\/1\.jpg/);
+    assert.match(fatal.stderr, /train\/dark\/1\.jpg.*data\.onError: skip; `deno task data check`/);
     const args = ["--set", "data.onError=skip"];
     const skipped = await trainWith(folder, { change, args, config: { workers: 2 } });
     assert.equal(skipped.code, 0, skipped.stderr);

@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { INTERPOLATIONS } from "../resize_filter.ts";
 
 /** Height and width in pixels. */
 export type Size = [height: number, width: number];
@@ -23,6 +24,16 @@ export const heightAndWidth = z.tuple([pixels, pixels], "give one number or [hei
 /** A square's side or [height, width]; always the latter when validated. */
 export const size = z.union([pixels, heightAndWidth], "give one number or [height, width]")
   .transform((value): Size => typeof value === "number" ? [value, value] : value);
+
+/** How pixels are made when a picture is resized, by torchvision's names; bilinear unless given. */
+export const interpolation = z.enum(INTERPOLATIONS, `give one of ${INTERPOLATIONS.join(", ")}`)
+  .optional();
+
+/** torchvision's switch, which has no effect on PIL images: they are always resized with antialiasing. */
+export const antialias = z.literal(
+  true,
+  "give true or leave it out: images are always resized with antialiasing, as torchvision does with PIL images",
+).nullish();
 
 /** How often, 0 … 1. */
 export const probability = z.number().min(0, "give a probability from 0 to 1")

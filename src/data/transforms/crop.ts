@@ -8,7 +8,7 @@ import { LockstepError } from "../../base/errors.ts";
 import { randomInt, type RandomStream } from "../../base/random.ts";
 import { resizeRgb } from "../resize.ts";
 import { type Box, cropRgb, type RgbImage } from "../rgb_image.ts";
-import { fill, range, type Rgb, type Size, size } from "./arguments.ts";
+import { antialias, fill, interpolation, range, type Rgb, type Size, size } from "./arguments.ts";
 import { between, betweenLog, roundHalfEven } from "./draw.ts";
 import { paddedSize, type Padding, padding, type PaddingMode, paddingMode, padRgb } from "./pad.ts";
 import { define } from "./transform.ts";
@@ -22,15 +22,19 @@ export const RandomResizedCrop = define({
     size,
     scale: range("area").default([0.08, 1]),
     ratio: range("width divided by the height").default([3 / 4, 4 / 3]),
+    interpolation,
+    antialias,
   }),
   shorthand: "size",
   random: true,
   sizeAfter: ({ size }) => size,
-  onPicture(image, { size: [height, width], scale, ratio }, random) {
-    return resizeRgb(image, width, height, randomResizedCropBox(image, scale, ratio, random));
+  onPicture(image, { size: [height, width], scale, ratio, interpolation }, random) {
+    const box = randomResizedCropBox(image, scale, ratio, random);
+    return resizeRgb(image, width, height, box, interpolation);
   },
   part: (image, { scale, ratio }, random) => randomResizedCropBox(image, scale, ratio, random),
-  onPart: (part, { size: [height, width] }) => resizeRgb(part, width, height),
+  onPart: (part, { size: [height, width], interpolation }) =>
+    resizeRgb(part, width, height, undefined, interpolation),
 });
 
 /** A part of the picture at a random place, the picture padded before. */

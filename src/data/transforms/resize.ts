@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { resizeRgb } from "../resize.ts";
-import { heightAndWidth, pixels, type Size } from "./arguments.ts";
+import { antialias, heightAndWidth, interpolation, pixels, type Size } from "./arguments.ts";
 import { requireRoom } from "./limits.ts";
 import { define } from "./transform.ts";
 
@@ -13,26 +13,47 @@ import { define } from "./transform.ts";
 export const Resize = define({
   schema: z.strictObject({
     size: z.union([pixels, heightAndWidth], "give the shorter side or [height, width]"),
+    interpolation,
+    /** The most that the longer side may have. */
+    maxSize: pixels.nullish(),
+    antialias,
+  }).superRefine(({ size, maxSize }, context) => {
+    if (typeof maxSize !== "number") return;
+    const message = typeof size !== "number"
+      ? "it needs one number as size: [height, width] leave nothing to bound"
+      : maxSize <= size
+      ? `it bounds the longer side: give more than the shorter one (${size})`
+      : undefined;
+    if (message) context.addIssue({ code: "custom", path: ["maxSize"], message });
   }),
   shorthand: "size",
   random: false,
-  sizeAfter: ({ size }, before) =>
-    typeof size !== "number" ? size : before && resizedSize(before, size),
-  onPicture(image, { size }) {
+  sizeAfter: ({ size, maxSize }, before) =>
+    typeof size !== "number" ? size : before && resizedSize(before, size, maxSize),
+  onPicture(image, { size, maxSize, interpolation }) {
     const [height, width] = typeof size === "number"
-      ? resizedSize([image.height, image.width], size)
+      ? resizedSize([image.height, image.width], size, maxSize)
       : size;
     requireRoom("Resize", image, width, height);
-    return resizeRgb(image, width, height);
+    return resizeRgb(image, width, height, undefined, interpolation);
   },
 });
 
 /**
  * The size of a picture after `Resize: shorterSide`, as torchvision computes it: the longer side is
+ * rounded down; where it would be longer than `maxSize`, it gets that length and the shorter side is
  * rounded down.
  */
-export function resizedSize([height, width]: Size, shorterSide: number): Size {
+export function resizedSize(
+  [height, width]: Size,
+  shorterSide: number,
+  maxSize?: number | null,
+): Size {
   const [short, long] = height <= width ? [height, width] : [width, height];
-  const longer = Math.floor((shorterSide * long) / short);
-  return height <= width ? [shorterSide, longer] : [longer, shorterSide];
+  let shorter = shorterSide, longer = Math.floor((shorterSide * long) / short);
+  if (typeof maxSize === "number" && longer > maxSize) {
+    shorter = Math.max(Math.floor((maxSize * shorter) / longer), 1);
+    longer = maxSize;
+  }
+  return height <= width ? [shorter, longer] : [longer, shorter];
 }

@@ -10,11 +10,11 @@ import { between } from "./draw.ts";
 import { requireRoom } from "./limits.ts";
 import { define } from "./transform.ts";
 
-const INTERPOLATIONS = ["nearest", "bilinear"] as const;
+const INTERPOLATIONS = ["nearest", "bilinear", "bicubic"] as const;
 
 /** How {@linkcode rotateRgb} turns a picture. */
 export interface RotateOptions {
-  /** The nearest pixel, or the weighted mean of the four around. */
+  /** The nearest pixel, or the weighted mean of the 4 or 16 around. */
   readonly interpolation: (typeof INTERPOLATIONS)[number];
   /** Whether the result is as large as the turned picture; else it has the picture's size. */
   readonly expand: boolean;
@@ -34,7 +34,9 @@ const degrees = z.union(
 export const RandomRotation = define({
   schema: z.strictObject({
     degrees,
-    interpolation: z.enum(INTERPOLATIONS, `give ${INTERPOLATIONS.join(" or ")}`).default("nearest"),
+    interpolation: z.enum(INTERPOLATIONS, `give one of ${INTERPOLATIONS.join(", ")}`).default(
+      "nearest",
+    ),
     expand: z.boolean("give true or false").default(false),
     center: z.tuple([z.number(), z.number()], "give [x, y] in pixels").nullable().default(null),
     fill,
@@ -67,6 +69,7 @@ export function rotateRgb(image: RgbImage, degrees: number, options: RotateOptio
     for (let at = 0; at < result.data.length; at += 3) result.data.set(fill, at);
   }
   if (interpolation === "bilinear") sampleBilinear(image, matrix, result);
+  else if (interpolation === "bicubic") sampleBicubic(image, matrix, result);
   else if (fitsFixedPoint(matrix, result)) sampleFixedPoint(image, matrix, result);
   else sampleNearest(image, matrix, result);
   return result;
@@ -206,4 +209,51 @@ function sampleBilinear(
       }
     }
   }
+}
+
+/**
+ * Cubic means of the 16 pixels around each place; beyond the picture's edge the outermost pixels go on, and
+ * rows beyond it are what the row before them gave.
+ */
+function sampleBicubic(
+  { width, height, data: source }: RgbImage,
+  [a, b, c, d, e, f]: Affine,
+  result: RgbImage,
+): void {
+  const columns = new Int32Array(4), means = new Float64Array(4);
+  for (let y = 0, at = 0; y < result.height; y++) {
+    for (let x = 0; x < result.width; x++, at += 3) {
+      const inX = a * (x + 0.5) + b * (y + 0.5) + c;
+      const inY = d * (x + 0.5) + e * (y + 0.5) + f;
+      if (!(inX >= 0 && inX < width && inY >= 0 && inY < height)) continue;
+      const left = Math.floor(inX - 0.5), top = Math.floor(inY - 0.5);
+      const shareX = inX - 0.5 - left, shareY = inY - 0.5 - top;
+      for (let i = 0; i < 4; i++) columns[i] = Math.min(Math.max(left - 1 + i, 0), width - 1) * 3;
+      for (let channel = 0; channel < 3; channel++) {
+        for (let i = 0; i < 4; i++) {
+          const row = i === 0 ? Math.max(top - 1, 0) : top - 1 + i;
+          if (i > 0 && (row < 0 || row >= height)) {
+            means[i] = means[i - 1];
+            continue;
+          }
+          const from = row * width * 3 + channel;
+          means[i] = cubic(
+            source[from + columns[0]],
+            source[from + columns[1]],
+            source[from + columns[2]],
+            source[from + columns[3]],
+            shareX,
+          );
+        }
+        const value = cubic(means[0], means[1], means[2], means[3], shareY);
+        result.data[at + channel] = Math.min(Math.max(Math.trunc(value), 0), 255);
+      }
+    }
+  }
+}
+
+/** The cubic through the second and third value, at a share of the way between them. */
+function cubic(v1: number, v2: number, v3: number, v4: number, share: number): number {
+  const p2 = -v1 + v3, p3 = 2 * (v1 - v2) + v3 - v4, p4 = -v1 + v2 - v3 + v4;
+  return v2 + share * (p2 + share * (p3 + share * p4));
 }

@@ -1,0 +1,132 @@
+/**
+ * Finds picture files that can't be used, without decoding them: before a run starts, rather than in its
+ * middle.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { messageOf, UsageError } from "../base/errors.ts";
+import { HeaderError } from "./header_error.ts";
+import { requireFormat } from "./image_header.ts";
+import type { PictureSet, Sample } from "./picture_set.ts";
+
+/** A file that can't be used. */
+export interface FileProblem {
+  readonly sample: Sample;
+  /** As the end of a sentence. */
+  readonly reason: string;
+}
+
+/** Files that are read at a time. */
+const AT_ONCE = 32;
+/** Enough for all formats' first bytes; no picture's file is as short as half of it. */
+const HEAD_BYTES = 64;
+/** Bytes of the shortest file that can be a picture (a GIF of one pixel has 26 and more). */
+const MIN_BYTES = 26;
+/** Files that a message names. */
+const MAX_NAMED = 5;
+
+/**
+ * Looks at the first bytes of files.
+ *
+ * @param root Folder that the samples' paths are relative to
+ * @returns Those that are missing, unreadable, empty or of a format that isn't decoded, in the samples' order
+ */
+export async function findUnusableFiles(
+  root: string,
+  samples: readonly Sample[],
+  signal?: AbortSignal,
+): Promise<FileProblem[]> {
+  const found: (FileProblem | undefined)[] = new Array(samples.length);
+  let next = 0;
+  const work = async () => {
+    const head = new Uint8Array(HEAD_BYTES);
+    while (next < samples.length) {
+      signal?.throwIfAborted();
+      const position = next++, sample = samples[position];
+      const reason = await problemOf(join(root, sample.path), head);
+      if (reason !== undefined) found[position] = { sample, reason };
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return found.filter((problem) => problem !== undefined);
+}
+
+async function problemOf(path: string, head: Uint8Array): Promise<string | undefined> {
+  try {
+    using file = await Deno.open(path);
+    const length = await file.read(head) ?? 0;
+    requireFormat(head.subarray(0, length));
+    return length < MIN_BYTES ? `it is cut off after ${length} bytes` : undefined;
+  } catch (error) {
+    if (error instanceof HeaderError) return error.message;
+    if (error instanceof Deno.errors.NotFound) return "the file is missing";
+    return `the file can't be read: ${messageOf(error)}`;
+  }
+}
+
+/** How {@linkcode checkFiles} goes about it. */
+export interface FileCheckOptions {
+  /** As `data.onError`. */
+  readonly onError: "fail" | "skip";
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Checks all files of a set of pictures, if its samples are files.
+ *
+ * @returns With `skip`: a warning that names what will be left out, if there is something
+ * @throws {UsageError} with `fail`, when a file can't be used; with `skip`, when a class has none left
+ */
+export async function checkFiles(
+  set: PictureSet,
+  { onError, signal }: FileCheckOptions,
+): Promise<string | undefined> {
+  if (!set.source.ofFiles) return undefined;
+  const train = await findUnusableFiles(set.root, set.train, signal);
+  const val = await findUnusableFiles(set.root, set.val, signal);
+  const problems = [...train, ...val];
+  if (problems.length === 0) return undefined;
+  const total = set.train.length + set.val.length;
+  const what =
+    `${problems.length} of ${total} images of ${JSON.stringify(set.root)} can't be used: ` +
+    shown(problems);
+  const check = `\`deno task data check ${set.root}\` lists all that is wrong`;
+  if (onError === "fail") {
+    throw new UsageError(
+      `${what}; mend or remove them, or leave them out with --set data.onError=skip (${check})`,
+    );
+  }
+  for (const [side, bad] of [["train", train], ["val", val]] as const) {
+    const emptied = emptiedClass(set, side, bad);
+    if (emptied === undefined) continue;
+    const purpose = side === "train" ? "train" : "validate";
+    throw new UsageError(
+      `${what}; class ${
+        JSON.stringify(emptied)
+      } has none left to ${purpose}: mend or remove them (${check})`,
+    );
+  }
+  return `${what}; they are left out, since data.onError is skip (${check})`;
+}
+
+function shown(problems: readonly FileProblem[]): string {
+  const named = problems.slice(0, MAX_NAMED)
+    .map(({ sample, reason }) => `${JSON.stringify(sample.path)} (${reason})`).join(", ");
+  const rest = problems.length - MAX_NAMED;
+  return rest > 0 ? `${named} and ${rest} more` : named;
+}
+
+/** The first class of which no file is left. */
+function emptiedClass(
+  set: PictureSet,
+  side: "train" | "val",
+  bad: readonly FileProblem[],
+): string | undefined {
+  if (bad.length === 0) return undefined;
+  const left = new Int32Array(set.classes.length);
+  for (const { label } of set[side]) left[label]++;
+  for (const { sample } of bad) left[sample.label]--;
+  const emptied = bad.find(({ sample }) => left[sample.label] === 0);
+  return emptied && set.classes[emptied.sample.label];
+}
