@@ -9,7 +9,9 @@ import { within } from "../base/async.ts";
 import { LockstepError } from "../base/errors.ts";
 import {
   checksum,
+  DamagedHeaderError,
   decodeFrame,
+  decodeOldHeader,
   encodeFrame,
   FRAME_HEADER_BYTES,
   ProtocolError,
@@ -54,7 +56,7 @@ export interface RefusedCounts {
   version: number;
   /** Not a message of the kind that belongs on the subject. */
   malformed: number;
-  /** Payload and checksum disagree. */
+  /** Payload and checksum disagree; or the header and its own, which makes the message as good as lost. */
   corrupt: number;
 }
 
@@ -218,8 +220,9 @@ export class Link {
     handlers: Handlers<K>,
     rejections: Rejections<K>,
   ): void {
-    const frame = tryDecode(data);
-    const envelope = frame && parseEnvelope(frame.header);
+    const frame = this.#decode(data, rejections);
+    if (!frame) return;
+    const envelope = parseEnvelope(frame.header);
     if (!envelope) return void this.refused.malformed++;
     if (envelope.token !== this.#token) return void this.refused.token++;
     const mismatch = versionMismatch(envelope);
@@ -239,17 +242,28 @@ export class Link {
     );
     rejections.onCorrupt?.(header, error);
   }
+
+  /** A frame's parts, or nothing when its header can't be trusted: then it is counted, and as good as lost. */
+  #decode<K extends Kind>(
+    data: Uint8Array,
+    rejections: Rejections<K>,
+  ): ReturnType<typeof decodeFrame> | undefined {
+    try {
+      return decodeFrame(data);
+    } catch (error) {
+      const header = decodeOldHeader(data);
+      const envelope = parseEnvelope(header);
+      if (envelope?.token === this.#token) {
+        this.refused.version++;
+        rejections.onOtherVersion?.(envelope, versionMismatch(envelope)!, header);
+      } else if (envelope) this.refused.token++;
+      else if (error instanceof DamagedHeaderError) this.refused.corrupt++;
+      else this.refused.malformed++;
+    }
+  }
 }
 
 /** Smallest `max_payload` of a server in which each message without a payload finds room. */
 const LEAST_MAX_PAYLOAD = 16 * 1024;
 const FLUSH_MS = 15_000;
 const FLUSH_ON_CLOSE_MS = 500;
-
-function tryDecode(data: Uint8Array): { header: unknown; payload: Uint8Array } | undefined {
-  try {
-    return decodeFrame(data);
-  } catch {
-    return undefined; // not a frame: counted as malformed by the caller
-  }
-}

@@ -73,6 +73,7 @@ Deno.test("Rendezvous refuses other versions with both values, and ignores wrong
   send({ protocol: PROTOCOL_VERSION + 1, newField: 1 });
   send({ lockstep: "0.0.9" });
   send({ token: "guessed" });
+  old.publishFrame(old.subjects.join, frameOfProtocol3({ ...header, protocol: 3 }));
   send({ pid: "one" });
   for (let time = 0; time < 3; time++) await Promise.all([old.flush(), link.flush()]);
   const cure = "install the same Lockstep on every machine";
@@ -81,9 +82,10 @@ Deno.test("Rendezvous refuses other versions with both values, and ignores wrong
       PROTOCOL_VERSION + 1
     }, the coordinator ${PROTOCOL_VERSION}: ${cure}`,
     `Worker old is Lockstep 0.0.9, the coordinator ${LOCKSTEP_VERSION}: ${cure}`,
+    `Worker old speaks protocol 3, the coordinator ${PROTOCOL_VERSION}: ${cure}`,
   ]);
   assert.deepEqual(refusals, answers);
-  assert.deepEqual(link.refused, { token: 1, version: 2, malformed: 1, corrupt: 0 });
+  assert.deepEqual(link.refused, { token: 1, version: 3, malformed: 1, corrupt: 0 });
   rendezvous.close();
 });
 
@@ -121,3 +123,12 @@ Deno.test("Rendezvous.gather() names who did not join in time", async () => {
   });
   for (const pid of pids) assert.ok(!await isRunning(pid));
 });
+
+/** A message as protocol 3 made it: without a checksum of the header. */
+function frameOfProtocol3(header: object): Uint8Array {
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const frame = new Uint8Array(4 + json.length);
+  new DataView(frame.buffer).setUint32(0, json.length, true);
+  frame.set(json, 4);
+  return frame;
+}
