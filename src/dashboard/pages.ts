@@ -9,7 +9,8 @@ import { chartFigure } from "../web/chart.ts";
 import { foreignName, type Html, html } from "../web/html.ts";
 import { renderPage, themeToggle } from "../web/page.ts";
 import { configDifferences } from "./config_differences.ts";
-import type { RunState, RunSummary } from "./run_list.ts";
+import type { RunState } from "./run_digest.ts";
+import type { RunSummary } from "./run_list.ts";
 
 /** Scripts of the pages, in `client/`. */
 type Script = "feed" | "run" | "runs" | "compare";

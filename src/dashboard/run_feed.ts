@@ -6,11 +6,11 @@
  */
 import { join } from "node:path";
 import { EVENTS_FILE, parseEvent, type RunEvent } from "../records/event_log.ts";
-import { linesOf } from "../records/jsonl_file.ts";
+import { LineTail } from "../records/line_tail.ts";
 import { readLiveStatus } from "../records/live_status.ts";
 import { METRICS_FILE, parseMetrics } from "../records/metrics_log.ts";
 import { RUN_LOG_FILE } from "../records/run_log.ts";
-import { type RunState, stateOf } from "./run_list.ts";
+import { isTurn, type RunState, stateAfter } from "./run_digest.ts";
 
 /** A piece of news, JSON-like. */
 export interface News {
@@ -25,84 +25,16 @@ export const REPORT = "report.html";
 
 const SHOWN_FILES = [...PICTURES, REPORT];
 
-/** Bytes that are read at a time: what waits for a slow reader is no more. */
-const PIECE = 256 * 1024;
 /** Bytes of the log that a new reader gets. */
 const LOG_TAIL = 32 * 1024;
-
-/** A file that is read as it grows, line by line. */
-class Tail {
-  readonly #path: string;
-  /** Bytes that are read. */
-  offset: number;
-
-  constructor(path: string, offset: number) {
-    this.#path = path;
-    this.offset = offset;
-  }
-
-  /** Begins near the end of the file, with a whole line. */
-  async skipTo(bytesBeforeEnd: number): Promise<void> {
-    const size = await this.#size();
-    if (size > bytesBeforeEnd) this.offset = size - bytesBeforeEnd;
-  }
-
-  /**
-   * The next lines, as far as one piece of the file goes.
-   *
-   * @returns `undefined` when the file isn't the one that was read before: it was cut off
-   */
-  async next(): Promise<string[] | undefined> {
-    const size = await this.#size();
-    if (size < this.offset) return undefined;
-    if (size === this.offset) return [];
-    using file = await Deno.open(this.#path);
-    if (this.offset > 0 && !await startsAtLine(file, this.offset)) return undefined;
-    const bytes = new Uint8Array(Math.min(PIECE, size - this.offset));
-    await file.seek(this.offset, Deno.SeekMode.Start);
-    const count = await file.read(bytes) ?? 0;
-    const lines = [...linesOf(bytes.subarray(0, count))];
-    const end = lines.at(-1)?.end ?? 0;
-    // A line longer than a piece is none of ours.
-    this.offset += end === 0 && count === PIECE ? count : end;
-    return lines.map(({ text }) => text);
-  }
-
-  /** Moves to the beginning of a line. */
-  async alignToLine(): Promise<void> {
-    if (this.offset === 0) return;
-    using file = await Deno.open(this.#path);
-    await file.seek(this.offset, Deno.SeekMode.Start);
-    const bytes = new Uint8Array(8192);
-    const count = await file.read(bytes) ?? 0;
-    const end = bytes.subarray(0, count).indexOf(0x0a);
-    this.offset += end < 0 ? count : end + 1;
-  }
-
-  async #size(): Promise<number> {
-    try {
-      return (await Deno.stat(this.#path)).size;
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return 0;
-      throw error;
-    }
-  }
-}
-
-/** Whether the byte before an offset is a line break. */
-async function startsAtLine(file: Deno.FsFile, offset: number): Promise<boolean> {
-  const byte = new Uint8Array(1);
-  await file.seek(offset - 1, Deno.SeekMode.Start);
-  await file.read(byte);
-  return byte[0] === 0x0a;
-}
 
 /** Follows one run for one reader. */
 export class RunFeed {
   readonly #path: string;
-  readonly #tails: { events: Tail; metrics: Tail; log: Tail };
+  readonly #tails: { events: LineTail; metrics: LineTail; log: LineTail };
   readonly #isNew: boolean;
-  #events: RunEvent[] = [];
+  /** Type of the last event that says how the run stands. */
+  #turn: string | undefined;
   #live = "";
 
   private constructor(path: string, offsets: readonly number[] | undefined) {
@@ -110,9 +42,9 @@ export class RunFeed {
     const [events, metrics, log] = offsets ?? [0, 0, 0];
     this.#isNew = offsets === undefined;
     this.#tails = {
-      events: new Tail(join(path, EVENTS_FILE), events),
-      metrics: new Tail(join(path, METRICS_FILE), metrics),
-      log: new Tail(join(path, RUN_LOG_FILE), log),
+      events: new LineTail(join(path, EVENTS_FILE), events),
+      metrics: new LineTail(join(path, METRICS_FILE), metrics),
+      log: new LineTail(join(path, RUN_LOG_FILE), log),
     };
   }
 
@@ -150,11 +82,11 @@ export class RunFeed {
     const newPoints = await metrics.next();
     if (newEvents === undefined || newPoints === undefined) {
       events.offset = metrics.offset = 0;
-      this.#events = [];
+      this.#turn = undefined;
       return [{ type: "reset", data: null }];
     }
     const parsed = newEvents.flatMap((line) => parseEvent(line) ?? []);
-    this.#events.push(...parsed.filter(({ type }) => type !== "epoch" && type !== "skipped"));
+    this.#remember(parsed);
     if (parsed.length > 0) news.push({ type: "events", data: parsed });
     const points = newPoints.flatMap((line) => parseMetrics(line) ?? []);
     if (points.length > 0) news.push({ type: "metrics", data: withoutOldRanks(points) });
@@ -162,7 +94,7 @@ export class RunFeed {
     if (lines === undefined) log.offset = 0;
     else if (lines.length > 0) news.push({ type: "log", data: lines });
     const status = await readLiveStatus(this.#path);
-    const state: RunState = stateOf(this.#events, status);
+    const state: RunState = stateAfter(this.#turn, status);
     const data = { state, status: status ?? null, files: await this.#files() };
     const live = JSON.stringify(data);
     if (live !== this.#live) news.push({ type: "live", data });
@@ -182,12 +114,16 @@ export class RunFeed {
   /** Events that an earlier reader had: the state of the run depends on them. */
   async #rememberEvents(): Promise<void> {
     const until = this.#tails.events.offset;
-    const before = new Tail(join(this.#path, EVENTS_FILE), 0);
+    const before = new LineTail(join(this.#path, EVENTS_FILE), 0);
     while (before.offset < until) {
       const lines = await before.next();
       if (!lines || lines.length === 0) break;
-      this.#events.push(...lines.flatMap((line) => parseEvent(line) ?? []));
+      this.#remember(lines.flatMap((line) => parseEvent(line) ?? []));
     }
+  }
+
+  #remember(events: readonly RunEvent[]): void {
+    this.#turn = events.findLast(isTurn)?.type ?? this.#turn;
   }
 }
 

@@ -5,12 +5,9 @@
  */
 import { join } from "node:path";
 import { parse } from "@std/yaml";
-import { readEvents, type RunEvent } from "../records/event_log.ts";
+import { EVENTS_FILE } from "../records/event_log.ts";
 import { LIVE_FILE, readLiveStatus } from "../records/live_status.ts";
-import type { LiveStatus } from "../records/live_status.ts";
-
-/** How a run stands; `lost` means that it ended without a word: killed, or its machine went off. */
-export type RunState = "running" | "finished" | "interrupted" | "failed" | "lost";
+import { RunDigest, type RunProgress, type RunState, stateAfter } from "./run_digest.ts";
 
 /** A run in a line. */
 export interface RunSummary {
@@ -49,16 +46,19 @@ interface ConfigFacts {
   readonly ofEpochs: number | null;
 }
 
-interface Cached {
-  readonly version: string;
-  readonly summary: RunSummary;
+/** What is kept of a run, so that nothing that hasn't changed is read again. */
+interface Known {
+  readonly digest: RunDigest;
+  /** Sizes and times of the files that the rest was read from. */
+  config?: { readonly version: string; readonly facts: ConfigFacts };
+  whole?: { readonly version: string; readonly summary: RunSummary };
 }
 
 /** Looks at a folder of runs; what hasn't changed isn't read again. */
 export class RunList {
   /** The folder. */
   readonly folder: string;
-  readonly #cached = new Map<string, Cached>();
+  readonly #known = new Map<string, Known>();
 
   constructor(folder: string) {
     this.folder = folder;
@@ -83,6 +83,8 @@ export class RunList {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
     ids.sort().reverse();
+    const there = new Set(ids);
+    for (const id of this.#known.keys()) if (!there.has(id)) this.#known.delete(id);
     const runs: RunSummary[] = [];
     for (const id of ids.slice(0, MOST_RUNS)) {
       const summary = await this.summary(id);
@@ -94,53 +96,38 @@ export class RunList {
   /** One run in a line; nothing where there is no such run. */
   async summary(id: string): Promise<RunSummary | undefined> {
     const path = await this.pathOf(id);
-    if (!path) return undefined;
-    const version = await versionOf(path);
-    const cached = this.#cached.get(id);
+    if (!path) {
+      this.#known.delete(id);
+      return undefined;
+    }
+    const known = this.#knownOf(id, path);
+    const configVersion = await versionOf(path, [CONFIG_FILE]);
+    const version = `${configVersion} ${await versionOf(path, [EVENTS_FILE, LIVE_FILE])}`;
+    const { whole } = known;
     // A run that goes on may stop doing so without a change of its files.
-    if (cached?.version === version && cached.summary.state !== "running") return cached.summary;
-    const [facts, events, live] = await Promise.all([
-      configFacts(path),
-      readEvents(path).catch(() => []), // one that is just being made has none
-      readLiveStatus(path),
-    ]);
-    const summary = { id, ...facts, ...progressOf(events), state: stateOf(events, live) };
-    this.#cached.set(id, { version, summary });
+    if (whole?.version === version && whole.summary.state !== "running") return whole.summary;
+    if (known.config?.version !== configVersion) {
+      known.config = { version: configVersion, facts: await configFacts(path) };
+    }
+    const { facts } = known.config;
+    const [progress, live] = await Promise.all([known.digest.progress(), readLiveStatus(path)]);
+    const { turn, validation: _validation, ...rest } = progress;
+    const summary = { id, ...facts, ...rest, state: stateAfter(turn, live) };
+    known.whole = { version, summary };
     return summary;
   }
-}
 
-/** How a run stands, by what it wrote last. */
-export function stateOf(events: readonly RunEvent[], live: LiveStatus | undefined): RunState {
-  const types = ["started", "resumed", "finished", "interrupted", "failed"];
-  const last = events.findLast(({ type }) => types.includes(type))?.type;
-  if (last === "finished" || last === "interrupted" || last === "failed") return last;
-  return live ? "running" : "lost";
-}
-
-function progressOf(events: readonly RunEvent[]) {
-  let epochs = 0;
-  let seconds = 0;
-  let best: RunSummary["best"] = null;
-  for (const { type, epoch, validation, seconds: took } of events) {
-    if (type !== "epoch" || typeof epoch !== "number") continue;
-    epochs = Math.max(epochs, epoch);
-    if (typeof took === "number") seconds += took;
-    const accuracy = (validation as { accuracy?: unknown } | undefined)?.accuracy;
-    if (typeof accuracy === "number" && accuracy > (best?.accuracy ?? -1)) {
-      best = { accuracy, epoch };
-    }
+  /** What the events of a run come to; nothing where there is no such run. */
+  async progress(id: string): Promise<RunProgress | undefined> {
+    const path = await this.pathOf(id);
+    return path ? await this.#knownOf(id, path).digest.progress() : undefined;
   }
-  const last = events.at(-1);
-  const ended = last?.type === "failed" || last?.type === "interrupted";
-  return {
-    epochs,
-    seconds,
-    best,
-    started: events[0]?.time ?? null,
-    updated: last?.time ?? null,
-    message: ended && typeof last.message === "string" ? last.message : null,
-  };
+
+  #knownOf(id: string, path: string): Known {
+    const known = this.#known.get(id) ?? { digest: new RunDigest(path) };
+    this.#known.set(id, known);
+    return known;
+  }
 }
 
 /** What can be had of a config, whatever version of Lockstep wrote it. */
@@ -167,11 +154,9 @@ export async function readConfig(path: string): Promise<Record<string, unknown>>
   }
 }
 
-/** Changes whenever one of the files changes that a summary is made of. */
-async function versionOf(path: string): Promise<string> {
-  const stats = await Promise.all(
-    [CONFIG_FILE, "events.jsonl", LIVE_FILE].map((name) => lstat(join(path, name))),
-  );
+/** Changes whenever one of the files changes. */
+async function versionOf(path: string, names: readonly string[]): Promise<string> {
+  const stats = await Promise.all(names.map((name) => lstat(join(path, name))));
   return stats.map((stat) => stat ? `${stat.size}@${stat.mtime?.getTime()}` : "-").join(" ");
 }
 

@@ -6,9 +6,9 @@
 import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { delay } from "../base/async.ts";
-import { readEvents } from "../records/event_log.ts";
+import { lastLine } from "../records/line_tail.ts";
 import { readLiveStatus } from "../records/live_status.ts";
-import { readMetrics } from "../records/metrics_log.ts";
+import { METRICS_FILE, parseMetrics } from "../records/metrics_log.ts";
 import { encodeMessage, KEEP_ALIVE, streamBody } from "./event_stream.ts";
 import { Guard, isLoopback } from "./guard.ts";
 import { comparePage, missingPage, policyOf, runPage, runsPage } from "./pages.ts";
@@ -226,19 +226,13 @@ export class Dashboard implements AsyncDisposable {
 
   async #scrape(summary: RunSummary): Promise<ScrapedRun> {
     const path = (await this.#runs.pathOf(summary.id))!;
-    const [live, points, events] = await Promise.all([
+    const [live, line, progress] = await Promise.all([
       readLiveStatus(path),
-      readMetrics(path),
-      readEvents(path),
+      lastLine(join(path, METRICS_FILE)),
+      this.#runs.progress(summary.id),
     ]);
-    const last = events.findLast(({ type }) => type === "epoch" || type === "validation");
-    const measured = last?.type === "epoch" ? last.validation : last;
-    return {
-      summary,
-      live,
-      point: points.at(-1),
-      validation: measured as ScrapedRun["validation"],
-    };
+    const point = line === undefined ? undefined : parseMetrics(line);
+    return { summary, live, point, validation: progress?.validation };
   }
 }
 

@@ -1,0 +1,127 @@
+/**
+ * A run as its events tell it, read as they come: each byte of `events.jsonl` once.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { EVENTS_FILE, parseEvent, type RunEvent } from "../records/event_log.ts";
+import { LineTail } from "../records/line_tail.ts";
+import type { LiveStatus } from "../records/live_status.ts";
+
+/** How a run stands; `lost` means that it ended without a word: killed, or its machine went off. */
+export type RunState = "running" | "finished" | "interrupted" | "failed" | "lost";
+
+const TURNS = ["started", "resumed", "finished", "interrupted", "failed"];
+
+/** Whether an event says how the run stands from then on. */
+export function isTurn({ type }: Pick<RunEvent, "type">): boolean {
+  return TURNS.includes(type);
+}
+
+/** How a run stands, by the type of its last turn and whether it lives. */
+export function stateAfter(turn: string | undefined, live: LiveStatus | undefined): RunState {
+  if (turn === "finished" || turn === "interrupted" || turn === "failed") return turn;
+  return live ? "running" : "lost";
+}
+
+/** What the events of a run come to. */
+export interface RunProgress {
+  /** Epochs that are on record. */
+  readonly epochs: number;
+  /** Of all epochs. */
+  readonly seconds: number;
+  /** Best validation accuracy and its epoch. */
+  readonly best: { readonly accuracy: number; readonly epoch: number } | null;
+  /** When it began, and when it last said something; ISO 8601. */
+  readonly started: string | null;
+  readonly updated: string | null;
+  /** Why it ended, where it did before its end. */
+  readonly message: string | null;
+  /** Type of the last event that says how it stands. */
+  readonly turn: string | undefined;
+  /** The last validation. */
+  readonly validation: { readonly loss: number; readonly accuracy: number } | undefined;
+}
+
+const NOTHING: RunProgress = {
+  epochs: 0,
+  seconds: 0,
+  best: null,
+  started: null,
+  updated: null,
+  message: null,
+  turn: undefined,
+  validation: undefined,
+};
+
+/** Follows the events of one run. */
+export class RunDigest {
+  readonly #path: string;
+  #tail: LineTail;
+  #progress = NOTHING;
+  #reading: Promise<unknown> = Promise.resolve();
+
+  /** @param folder The run folder */
+  constructor(folder: string) {
+    this.#path = join(folder, EVENTS_FILE);
+    this.#tail = new LineTail(this.#path, 0);
+  }
+
+  /** What the events come to by now; reads those that are new. */
+  async progress(): Promise<RunProgress> {
+    const own = this.#reading.then(() => this.#read());
+    this.#reading = own.catch(() => {});
+    await own;
+    return this.#progress;
+  }
+
+  async #read(): Promise<void> {
+    for (;;) {
+      const before = this.#tail.offset;
+      const lines = await this.#tail.next();
+      if (lines === undefined) { // another file than before
+        this.#tail = new LineTail(this.#path, 0);
+        this.#progress = NOTHING;
+        continue;
+      }
+      for (const line of lines) {
+        const event = parseEvent(line);
+        if (event) this.#progress = after(this.#progress, event);
+      }
+      if (this.#tail.offset === before) return;
+    }
+  }
+}
+
+function after(before: RunProgress, event: RunEvent): RunProgress {
+  const { type, time } = event;
+  const ended = type === "failed" || type === "interrupted";
+  const progress = {
+    ...before,
+    started: before.started ?? time,
+    updated: time,
+    message: ended && typeof event.message === "string" ? event.message : null,
+    ...(isTurn(event) ? { turn: type } : {}),
+  };
+  if (type === "validation") return { ...progress, validation: measuresOf(event) };
+  if (type !== "epoch" || typeof event.epoch !== "number") return progress;
+  const { epoch, seconds } = event;
+  const validation = measuresOf(event.validation);
+  const better = validation && Number.isFinite(validation.accuracy) &&
+    validation.accuracy > (before.best?.accuracy ?? -1);
+  return {
+    ...progress,
+    epochs: Math.max(before.epochs, epoch),
+    seconds: before.seconds + (typeof seconds === "number" ? seconds : 0),
+    validation,
+    ...(better ? { best: { accuracy: validation.accuracy, epoch } } : {}),
+  };
+}
+
+/** Loss and accuracy of a validation; a number that JSON has as `null` isn't one. */
+function measuresOf(value: unknown): RunProgress["validation"] {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { loss, accuracy } = value as Record<string, unknown>;
+  const number = (each: unknown) => typeof each === "number" ? each : NaN;
+  return { loss: number(loss), accuracy: number(accuracy) };
+}

@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { RunDigest } from "../../src/dashboard/run_digest.ts";
+import { RunList } from "../../src/dashboard/run_list.ts";
+import { EventLog } from "../../src/records/event_log.ts";
+import { lastLine } from "../../src/records/line_tail.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
+
+/** Bytes that this process has read from files so far, by the kernel's count. */
+async function bytesRead(): Promise<number> {
+  return Number(/rchar: (\d+)/.exec(await Deno.readTextFile("/proc/self/io"))![1]);
+}
+
+function epoch(number: number) {
+  const accuracy = number / 20_000;
+  return { epoch: number, seconds: 2, validation: { loss: 1 / number, accuracy, count: 5 } };
+}
+
+Deno.test("the list of runs and /metrics read what is new, not a long log again and again", () =>
+  withTemporaryFolder(async (folder) => {
+    const run = join(folder, "long");
+    await Deno.mkdir(run);
+    await Deno.writeTextFile(join(run, "config.yaml"), "name: long\ntrain: { epochs: 20000 }\n");
+    const line = (type: string, fields: object) =>
+      JSON.stringify({ time: "2026-11-28T12:00:00.000Z", type, ...fields }) + "\n";
+    const lines = [
+      line("started", { epoch: 1 }),
+      ...Array.from({ length: 20_000 }, (_, index) => line("skipped", { path: `${index}.jpg` })),
+      ...Array.from({ length: 10_000 }, (_, index) => line("epoch", epoch(index + 1))),
+    ];
+    const path = join(run, "events.jsonl");
+    await Deno.writeTextFile(path, lines.join(""));
+    const { size } = await Deno.stat(path);
+    assert.ok(size > 2_000_000);
+    const list = new RunList(folder);
+    const [first] = await list.all();
+    assert.deepEqual([first.epochs, first.ofEpochs, first.seconds], [10_000, 20_000, 20_000]);
+    assert.deepEqual(first.best, { accuracy: 0.5, epoch: 10_000 });
+    const before = await bytesRead();
+    for (let turn = 1; turn <= 20; turn++) {
+      using events = new EventLog(run);
+      events.append("epoch", epoch(10_000 + turn));
+      const [next] = await list.all();
+      assert.equal(next.epochs, 10_000 + turn);
+      assert.equal((await list.progress("long"))!.validation!.loss, 1 / (10_000 + turn));
+    }
+    const read = await bytesRead() - before;
+    assert.ok(read < size / 10, `${read} bytes for 20 lines, the log has ${size}`);
+    assert.ok((await lastLine(path))!.includes('"epoch":10020'));
+    assert.equal(await lastLine(join(run, "none.jsonl")), undefined);
+  }));
+
+Deno.test("RunDigest begins anew when the log is another one, and asks at the same time agree", () =>
+  withTemporaryFolder(async (folder) => {
+    const digest = new RunDigest(folder);
+    assert.equal((await digest.progress()).turn, undefined);
+    {
+      using events = new EventLog(folder);
+      events.append("started", {});
+      events.append("epoch", epoch(1));
+      events.append("epoch", epoch(2));
+      events.append("failed", { message: "no memory" });
+    }
+    const both = await Promise.all([digest.progress(), digest.progress()]);
+    assert.deepEqual(both[0], both[1]);
+    assert.deepEqual(
+      [both[0].epochs, both[0].seconds, both[0].message, both[0].turn],
+      [2, 4, "no memory", "failed"],
+    );
+    await Deno.remove(join(folder, "events.jsonl"));
+    {
+      using events = new EventLog(folder);
+      events.append("started", {});
+    }
+    const anew = await digest.progress();
+    assert.deepEqual([anew.epochs, anew.message, anew.turn], [0, null, "started"]);
+  }));
