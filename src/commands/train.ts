@@ -144,6 +144,6 @@ async function resumedConfig(folder: string, flags: Flags): Promise<Config> {
       `${folder} is not a run folder, it has no config.yaml: give --resume a folder such as runs/latest`,
     );
   }
-  const { loadConfig } = await import("../config/load.ts");
-  return await loadConfig(path, overridesOf(flags));
+  const { loadRunConfig } = await import("../config/load.ts");
+  return await loadRunConfig(path, overridesOf(flags));
 }

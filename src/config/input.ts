@@ -87,6 +87,8 @@ export interface DataInput {
   valFolder?: string;
   /** Share of a single folder's pictures that validate. */
   valFraction?: number | null;
+  /** Another number gives another split; `seed` doesn't change it. */
+  splitSeed?: number;
   /** Transforms of training pictures, in order. */
   train: TransformInput[];
   /** Transforms of validation pictures, in order. */

@@ -43,15 +43,34 @@ const MAX_ALIASES = 100;
  * @throws {UsageError} when the file can't be read or parsed, or a key or value is wrong
  */
 export async function loadConfig(path: string, overrides: Override[] = []): Promise<Config> {
-  let text: string;
+  return parseConfig(await readConfig(path), path, overrides);
+}
+
+/**
+ * Reads the config that a run folder holds, with the meaning that it had when the run was made: before there
+ * was `data.splitSeed`, the run's `seed` decided the split by `data.valFraction`.
+ *
+ * @param path The run's `config.yaml`
+ * @param overrides Applied in order, over the file's values
+ * @throws {UsageError} when the file can't be read or parsed, or a key or value is wrong
+ */
+export async function loadRunConfig(path: string, overrides: Override[] = []): Promise<Config> {
+  return parseConfig(await readConfig(path), path, overrides, keepSplit);
+}
+
+function keepSplit({ seed, data }: Tree): void {
+  if (!isTree(data) || !data.valFraction || data.splitSeed !== undefined) return;
+  if (seed !== undefined) data.splitSeed = seed;
+}
+
+async function readConfig(path: string): Promise<string> {
   try {
-    text = await Deno.readTextFile(path);
+    return await Deno.readTextFile(path);
   } catch (error) {
     throw new UsageError(
       `Config file ${path} can't be read: ${messageOf(error)}; name an existing file with --config`,
     );
   }
-  return parseConfig(text, path, overrides);
 }
 
 /**
@@ -60,9 +79,15 @@ export async function loadConfig(path: string, overrides: Override[] = []): Prom
  * @param text YAML
  * @param source What error messages call the text
  * @param overrides Applied in order
+ * @param prepare Changes the tree before anything else does
  * @throws {UsageError} when the text can't be parsed, or a key or value is wrong
  */
-export function parseConfig(text: string, source: string, overrides: Override[] = []): Config {
+export function parseConfig(
+  text: string,
+  source: string,
+  overrides: Override[] = [],
+  prepare?: (tree: Record<string, unknown>) => void,
+): Config {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
   const [problem] = document.errors;
@@ -81,6 +106,7 @@ export function parseConfig(text: string, source: string, overrides: Override[] 
   if (!isTree(tree)) {
     throw new UsageError(`${source}: a config is a mapping of keys to values, such as "seed: 1"`);
   }
+  prepare?.(tree);
   for (const key of MODULE_KEYS) placeModule(tree, key, dirname(source));
   for (const override of overrides) setPath(tree, override);
   const overridden = new Set(overrides.map(({ key }) => key));

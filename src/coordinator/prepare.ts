@@ -74,6 +74,7 @@ export async function prepareRun(
   const root = await ensureDataRoot(data, progress);
   signal?.throwIfAborted();
   const folder = await scanData(root, config);
+  folder.warnings?.forEach((warning) => reporter.warn(warning));
   const leftOut = await checkFiles(folder, { onError: data.onError, signal });
   if (leftOut) reporter.warn(leftOut);
   checkSamples(config, folder);

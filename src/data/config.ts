@@ -45,6 +45,8 @@ export const dataSchema = z.strictObject({
   /** Share of a single folder's pictures that validate; a hash of each path decides which. */
   valFraction: z.number().gt(0, "give a share above 0, such as 0.2")
     .lt(1, "give a share below 1, such as 0.2").nullish(),
+  /** Another number gives another split by `valFraction`; the run's `seed` doesn't change it. */
+  splitSeed: z.int().nonnegative().default(0),
   /** Transforms of training pictures, in order. */
   train: transformsSchema,
   /** Transforms of validation pictures, in order. */

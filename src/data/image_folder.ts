@@ -19,8 +19,8 @@ export interface ScanOptions {
   valFolder?: string;
   /** Share of a single folder's pictures that validate. */
   valFraction?: number | null;
-  /** Another seed gives another split. */
-  seed?: number;
+  /** Another number gives another split (default 0). */
+  splitSeed?: number;
   /** Larger pictures can't be used (default 100 million pixels). */
   maxPixels?: number;
 }
@@ -44,7 +44,8 @@ interface Labelled extends PictureFile {
  * followed.
  *
  * A single folder is split by a hash of each relative path: no picture changes sides when others come or
- * go, but each class with two pictures or more keeps at least one on either side.
+ * go, but each class with two pictures or more keeps at least one on either side. The picture of a class
+ * with one trains; a warning names such classes.
  *
  * @param root A folder with `train/` and `val/`, or one of classes
  * @throws {UsageError} when the folder can't be read, or can't be trained on
@@ -53,7 +54,8 @@ export async function scanImageFolder(
   root: string,
   options: ScanOptions = {},
 ): Promise<PictureSet> {
-  const { trainFolder = "train", valFolder = "val", valFraction, seed = 0, maxPixels } = options;
+  const { trainFolder = "train", valFolder = "val", valFraction, splitSeed = 0, maxPixels } =
+    options;
   const sides: Sides = { train: trainFolder, val: valFolder };
   const names = await subfolders(root, "");
   const found = Object.values(sides).filter((side) => names.includes(side));
@@ -69,7 +71,7 @@ export async function scanImageFolder(
   if (found.length !== 2 && !split) throw new UsageError(missingSides(root, sides, names));
   const source = new PictureSource(root, maxPixels);
   return split
-    ? { ...await scanSingle(root, names, valFraction, seed), source }
+    ? { ...await scanSingle(root, names, valFraction, splitSeed), source }
     : { ...await scanPair(root, sides), source };
 }
 
@@ -113,14 +115,14 @@ async function scanSingle(
   root: string,
   classes: string[],
   valFraction: number,
-  seed: number,
+  splitSeed: number,
 ): Promise<Found> {
   requireClasses(root, classes);
   const train: Labelled[] = [], val: Labelled[] = [];
   const files = await scanClasses(root, "", classes);
   for (let label = 0; label < classes.length; label++) {
     const ofClass = files.filter((file) => file.label === label)
-      .map((file) => ({ file, draw: drawOf(file.path, seed) }))
+      .map((file) => ({ file, draw: drawOf(file.path, splitSeed) }))
       .sort((a, b) => a.draw - b.draw);
     const hashed = ofClass.filter(({ draw }) => draw < valFraction).length;
     const count = Math.max(Math.min(hashed, ofClass.length - 1), ofClass.length > 1 ? 1 : 0);
@@ -134,12 +136,29 @@ async function scanSingle(
       `No class of ${show(root)} has a second picture, so none is left to validate: add pictures`,
     );
   }
-  return finish(root, classes, train, val);
+  const validated = new Set(val.map(({ label }) => label));
+  const untested = classes.filter((_, label) => !validated.has(label));
+  const found = finish(root, classes, train, val);
+  return untested.length === 0 ? found : { ...found, warnings: [untestedClasses(root, untested)] };
 }
 
-/** A number in [0, 1) that depends on the path and the seed alone. */
-function drawOf(path: string, seed: number): number {
-  const hash = createHash("sha256").update(`${seed}\0${path}`).digest();
+const MAX_NAMED = 12;
+
+function untestedClasses(root: string, untested: readonly string[]): string {
+  const rest = untested.length - MAX_NAMED;
+  const one = untested.length === 1;
+  return `${one ? "A class" : `${untested.length} classes`} of ${show(root)} ${
+    one ? "has" : "have"
+  } one image only, which trains: none is left to validate ${
+    untested.slice(0, MAX_NAMED).map(show).join(", ")
+  }${rest > 0 ? ` and ${rest} more` : ""}; add images, or remove ${
+    one ? "the class" : "the classes"
+  }`;
+}
+
+/** A number in [0, 1) that depends on the path and the split's seed alone. */
+function drawOf(path: string, splitSeed: number): number {
+  const hash = createHash("sha256").update(`${splitSeed}\0${path}`).digest();
   return hash.readUIntBE(0, 6) / 2 ** 48;
 }
 

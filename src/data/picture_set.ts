@@ -51,6 +51,8 @@ export interface PictureSet {
   readonly val: Sample[];
   /** SHA-256 in hexadecimal: equal where the data are. */
   readonly fingerprint: string;
+  /** What a person should know of the pictures before they are used. */
+  readonly warnings?: readonly string[];
   /** Gives the pictures of `train` and `val`; whoever has it disposes of it. */
   readonly source: SampleSource;
   /** The training pictures are a stream: they come in their own order, not shuffled. */

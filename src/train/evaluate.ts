@@ -29,8 +29,8 @@ export interface EvaluateOptions {
   readonly valFolder?: string;
   /** Share of a single folder's pictures that are the `val` part. */
   readonly valFraction?: number;
-  /** Seed of that split. */
-  readonly seed?: number;
+  /** As the run's `data.splitSeed` (default 0). */
+  readonly splitSeed?: number;
   /** Transforms as in a config's `data.val` (default: torchvision's for ImageNet, 224 pixels). */
   readonly transforms?: readonly TransformInput[];
   /** Pictures per pass (default 32). */

@@ -82,9 +82,10 @@ export function scanData(
   { data, seed }: Config,
   onThrown?: (thrown: unknown) => void,
 ): Promise<PictureSet> {
-  const { module, format, trainFolder, valFolder, valFraction, maxPixels } = data;
+  const { module, format, trainFolder, valFolder, valFraction, splitSeed, maxPixels } = data;
   if (module) return scanModule(module, { seed, maxPixels, onThrown });
-  return scanPictures(root, { format, trainFolder, valFolder, valFraction, maxPixels, seed });
+  const split = { valFraction, splitSeed };
+  return scanPictures(root, { format, trainFolder, valFolder, maxPixels, ...split });
 }
 
 /**

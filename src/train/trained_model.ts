@@ -8,7 +8,7 @@ import { messageOf, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
-import { loadConfig } from "../config/load.ts";
+import { loadRunConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { type TransformSpec, transformsSchema } from "../data/transform_specs.ts";
 import type { tf } from "../engine/tf.ts";
@@ -202,7 +202,7 @@ async function runAround(folder: string): Promise<string | undefined> {
 
 async function runConfig(run: string): Promise<Config> {
   try {
-    return await loadConfig(join(run, CONFIG_FILE));
+    return await loadRunConfig(join(run, CONFIG_FILE));
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     const version = await versionOf(run);

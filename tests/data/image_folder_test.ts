@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
+import { loadConfig, loadRunConfig } from "../../src/config/load.ts";
+import type { Config } from "../../src/config/schema.ts";
+import { scanData } from "../../src/train/job.ts";
 import { UsageError } from "../../src/base/errors.ts";
 import { scanImageFolder, type ScanOptions } from "../../src/data/image_folder.ts";
 
@@ -92,8 +95,31 @@ Deno.test("scanImageFolder() splits one folder by hash: about the fraction, disj
   assert.ok(val.length > 55 && val.length < 105, String(val.length));
   assert.deepEqual([...pathsOf(train), ...pathsOf(val)].sort(), MANY.toSorted());
   assert.deepEqual(train.map(({ index }) => index), train.map((_, i) => i));
-  const other = await scanImageFolder(folder.root, { valFraction: 0.2, seed: 1 });
+  const other = await scanImageFolder(folder.root, { valFraction: 0.2, splitSeed: 1 });
   assert.notDeepEqual(pathsOf(other.val), pathsOf(val));
+});
+
+Deno.test("scanData() splits by data.splitSeed, whatever the run's seed is; an old run keeps its split", async () => {
+  await using folder = await makeFolder(...MANY);
+  const path = join(folder.root, "config.yaml");
+  const write = (seed: number, data: string) =>
+    Deno.writeTextFile(
+      path,
+      `{ name: a, seed: ${seed}, data: { root: ${
+        JSON.stringify(folder.root)
+      }, valFraction: 0.2, ${data}
+        train: [{ Resize: [32, 32] }], val: [{ Resize: [32, 32] }] }, model: { name: plain_cnn }, train: { epochs: 1, batchSize: 8, lr: 0.1 } }`,
+    );
+  const valOf = async (config: Config) => pathsOf((await scanData(folder.root, config)).val);
+  await write(0, "");
+  const expected = await valOf(await loadConfig(path));
+  assert.deepEqual(await valOf(await loadConfig(path, [{ key: "seed", value: 7 }])), expected);
+  const other = await valOf(await loadConfig(path, [{ key: "data.splitSeed", value: 7 }]));
+  assert.notDeepEqual(other, expected);
+  await write(7, ""); // as runs were made before there was data.splitSeed
+  assert.deepEqual(await valOf(await loadRunConfig(path)), other);
+  await write(7, "splitSeed: 0,");
+  assert.deepEqual(await valOf(await loadRunConfig(path)), expected);
 });
 
 Deno.test("scanImageFolder() keeps every picture on its side when others go", async () => {
@@ -113,9 +139,10 @@ Deno.test("scanImageFolder() leaves each class of a split a picture on both side
     "eel/1.jpg",
   );
   for (const valFraction of [0.001, 0.999]) {
-    const { train, val } = await scanImageFolder(folder.root, { valFraction });
+    const { train, val, warnings } = await scanImageFolder(folder.root, { valFraction });
     assert.deepEqual(train.map(({ label }) => label), [0, 1, 2]);
     assert.deepEqual(val.map(({ label }) => label), [0, 1]);
+    assert.match(String(warnings), /^A class of .* one image only, which trains: .* "eel"; add/);
   }
 });
 
