@@ -5,4 +5,5 @@
  */
 import { runWorker } from "../src/worker/worker.ts";
 
-Deno.exit(await runWorker());
+const { exit } = Deno; // what runs in a worker may not end it
+exit(await runWorker());

@@ -7,19 +7,33 @@
  *
  * @module
  */
+import { getSystemErrorName } from "node:util";
 import { LockstepError } from "./errors.ts";
 
-/** A segment that this process has made. */
-export interface SharedSegment extends Disposable {
-  /** Where processes of the same user find it, as long as this process lives and hasn't disposed of it. */
+/** Where other processes find a segment, and how they know that it is the right one. */
+export interface SegmentAddress {
+  /** Path for processes of the same user and pid namespace, as long as its maker lives and hasn't disposed of it. */
   readonly path: string;
+  /** Length without the mark. */
   readonly bytes: number;
+  /** Random text that stands behind the segment's bytes: another process may have the pid of the maker. */
+  readonly mark: string;
+}
+
+/** A segment that this process has made. */
+export interface SharedSegment extends SegmentAddress, Disposable {
+  /** Path for the maker itself, whatever /proc shows. */
+  readonly ownPath: string;
 }
 
 const CLOSE_ON_EXEC = 1; // MFD_CLOEXEC
 const READ_WRITE = 2; // O_RDWR
 const PROTECTION = 3; // PROT_READ | PROT_WRITE
 const SHARED = 1; // MAP_SHARED
+const FROM_END = 2; // SEEK_END
+
+/** Length of a segment's mark: a UUID without its hyphens. */
+const MARK_BYTES = 32;
 
 /** What `mmap` returns when it fails. */
 const MAP_FAILED = 2n ** 64n - 1n;
@@ -33,6 +47,10 @@ const openLibc = () =>
     },
     open: { parameters: ["buffer", /* path */ "i32" /* flags */], result: "i32" },
     close: { parameters: ["i32" /* fd */], result: "i32" },
+    lseek: {
+      parameters: ["i32", /* fd */ "i64", /* offset */ "i32" /* from where */],
+      result: "i64",
+    },
     mmap: {
       parameters: [
         "pointer", /* address */
@@ -44,6 +62,7 @@ const openLibc = () =>
       ],
       result: "pointer",
     },
+    munmap: { parameters: ["pointer", /* address */ "usize" /* length */], result: "i32" },
     __errno_location: { parameters: [], result: "pointer" },
   });
 
@@ -74,15 +93,29 @@ export function createSharedSegment(name: string, bytes: number): SharedSegment 
   const libc = opened ??= openLibc().symbols;
   const fd = libc.memfd_create(encoder.encode(`${name}\0`), CLOSE_ON_EXEC);
   if (fd < 0) throw failure(libc, "memfd_create failed");
-  const error = bytes > 0 ? libc.posix_fallocate(fd, 0n, BigInt(bytes)) : 0;
+  const error = libc.posix_fallocate(fd, 0n, BigInt(bytes + MARK_BYTES));
   if (error !== 0) {
     libc.close(fd);
-    throw new LockstepError(`${bytes} bytes of shared memory can't be reserved: errno ${error}`);
+    throw new LockstepError(
+      `${bytes} bytes of shared memory can't be reserved: ${errnoName(error)}`,
+    );
+  }
+  const ownPath = `/proc/self/fd/${fd}`;
+  const mark = crypto.randomUUID().replaceAll("-", "");
+  try {
+    const address = map(libc, ownPath, bytes + MARK_BYTES);
+    viewAt(address, bytes + MARK_BYTES).set(encoder.encode(mark), bytes);
+    libc.munmap(address, BigInt(bytes + MARK_BYTES));
+  } catch (error) {
+    libc.close(fd);
+    throw error;
   }
   let closed = false;
   return {
     path: `/proc/${Deno.pid}/fd/${fd}`,
+    ownPath,
     bytes,
+    mark,
     [Symbol.dispose]: () => {
       if (!closed) libc.close(fd);
       closed = true;
@@ -98,19 +131,55 @@ export function createSharedSegment(name: string, bytes: number): SharedSegment 
  */
 export function mapSharedSegment(path: string, bytes: number): Uint8Array<ArrayBuffer> {
   if (bytes === 0) return new Uint8Array(0);
+  return viewAt(map(opened ??= openLibc().symbols, path, bytes), bytes);
+}
+
+/**
+ * Maps a segment for a moment and looks for its mark.
+ *
+ * @throws {LockstepError} when it can't be mapped, or is another one: its maker lives in another pid namespace
+ */
+export function trySharedSegment({ path, bytes, mark }: SegmentAddress): void {
   const libc = opened ??= openLibc().symbols;
+  const length = bytes + MARK_BYTES;
+  const address = map(libc, path, length);
+  const found = new TextDecoder().decode(viewAt(address, length).slice(bytes));
+  libc.munmap(address, BigInt(length));
+  if (found !== mark) throw foreign(path);
+}
+
+function foreign(path: string): LockstepError {
+  return new LockstepError(`${path} is not the shared memory of this run, but another process's`);
+}
+
+function viewAt(address: Deno.PointerObject, bytes: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(address, bytes));
+}
+
+/** Maps the first bytes of a file; returns where they stand. */
+function map(libc: Libc, path: string, bytes: number): Deno.PointerObject {
   const fd = libc.open(encoder.encode(`${path}\0`), READ_WRITE);
   if (fd < 0) throw failure(libc, `Shared memory ${path} can't be opened`);
+  // Touching a page behind the end of a shorter file would end this process.
+  if (libc.lseek(fd, 0n, FROM_END) < BigInt(bytes)) {
+    libc.close(fd);
+    throw foreign(path);
+  }
   const address = libc.mmap(null, BigInt(bytes), PROTECTION, SHARED, fd, 0n);
   const problem = Deno.UnsafePointer.value(address) === MAP_FAILED
     ? failure(libc, `${bytes} bytes of shared memory can't be mapped`)
     : undefined;
   libc.close(fd); // the map stays
   if (problem) throw problem;
-  return new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(address!, bytes));
+  return address!;
+}
+
+/** Name of an error of the C library, such as `ENOENT`. */
+function errnoName(errno: number): string {
+  return getSystemErrorName(-errno);
 }
 
 function failure(libc: Libc, what: string): LockstepError {
   const errno = new Deno.UnsafePointerView(libc.__errno_location()!).getInt32();
-  return new LockstepError(`${what}: errno ${errno}`);
+  return new LockstepError(`${what}: ${errnoName(errno)}`);
 }

@@ -5,9 +5,11 @@
  */
 import { waitAtMost } from "../base/async.ts";
 import { LockstepError } from "../base/errors.ts";
+import type { SegmentAddress, SharedSegment } from "../base/shared_memory.ts";
 import type { Config } from "../config/schema.ts";
-import type { Reducer } from "../exchange/gradient_exchange.ts";
+import type { Reducer, StepKey } from "../exchange/gradient_exchange.ts";
 import {
+  agreeOnSegment,
   type ExchangeShape,
   makeSegment,
   openReducer,
@@ -43,6 +45,8 @@ export interface CrewOptions {
   readonly reporter: Reporter;
   /** Ends the wait for workers. */
   readonly signal?: AbortSignal;
+  /** Memory in which the workers share decoded images. */
+  readonly cache?: SegmentAddress;
 }
 
 /** The coordinator's end of the all-reduce, and what another one is opened with. */
@@ -51,6 +55,8 @@ interface CrewExchange {
   readonly dtype: GradientDtype;
   readonly segment: SegmentPlace | undefined;
   reducer: Reducer;
+  /** A rank and what it last did, for messages. */
+  readonly describe: (rank: number) => string | undefined;
 }
 
 /** Milliseconds that workers get to answer, and then to leave by themselves. */
@@ -107,14 +113,6 @@ export class Crew implements AsyncDisposable {
     // Workers share this machine: each is started here.
     const segment = makeSegment(config.exchange, shape, (reason) => reporter.warn(reason));
     if (segment) stack.use(segment);
-    if (segment && dtype !== "float32") {
-      reporter.warn(
-        `nats.gradientDtype is ${dtype}, but gradients go through shared memory as float32: ` +
-          "set exchange to nats to send them as it says",
-      );
-    }
-    const exchange = { link, dtype, segment, reducer: await openReducer(link, shape, segment) };
-    stack.defer(() => exchange.reducer.close());
     const commands = await CommandClient.open(link, desk, worldSize);
     stack.defer(() => commands.close());
 
@@ -134,24 +132,26 @@ export class Crew implements AsyncDisposable {
       nats: address,
       threads: threadsPerWorker(config),
       lostAfter,
+      segments: [segment, options.cache].filter((each) => each !== undefined),
       onLine: (rank, line) => reporter.workerLine(rank, line),
     });
     stack.defer(() => group.stop(LEAVE_MS));
     spawned.push(...group.workers);
-    const job: Job = segment
-      ? { ...options.job, segment: { path: segment.path, bytes: segment.bytes } }
-      : options.job;
-    const { value, jsonBytes, payload } = packJson(
-      job as unknown as Json,
-      undefined,
-      link.maxPayloadBytes,
-    );
-    const welcome = { config: value, configBytes: jsonBytes };
-    const workers = await rendezvous.gather(
-      payload ? { ...welcome, payload: desk.offer(payload).transfer } : welcome,
-      signal,
-    );
-    const liveness = await Liveness.open(link, address, run, {
+    let exchange: CrewExchange | undefined;
+    const known: { liveness?: Liveness } = {};
+    const describe = (rank: number) => known.liveness?.describe(rank);
+    const workers = await rendezvous.gather(async (joined) => {
+      const shared = agreeOnMemory(options, segment, joined);
+      const reducer = await openReducer(link, shape, shared.segment, describe);
+      exchange = { link, dtype, segment: shared.segment, reducer, describe };
+      const job = { ...options.job, ...shared } as unknown as Json;
+      const { value, jsonBytes, payload } = packJson(job, undefined, link.maxPayloadBytes);
+      const welcome = { config: value, configBytes: jsonBytes };
+      return payload ? { ...welcome, payload: desk.offer(payload).transfer } : welcome;
+    }, signal);
+    const { reducer } = exchange!;
+    stack.defer(() => reducer.close());
+    const liveness = known.liveness = await Liveness.open(link, address, run, {
       workers,
       spawned,
       lostAfter,
@@ -159,7 +159,14 @@ export class Crew implements AsyncDisposable {
       onStraggler: (message) => reporter.warn(message),
     });
     const lost = AbortSignal.any([liveness.signal, brokerLost.signal]);
-    return new Crew({ workers, exchange, commands, liveness, lost, stack: stack.move() });
+    return new Crew({
+      workers,
+      exchange: exchange!,
+      commands,
+      liveness,
+      lost,
+      stack: stack.move(),
+    });
   }
 
   /** The coordinator's end of the all-reduce. */
@@ -172,11 +179,21 @@ export class Crew implements AsyncDisposable {
    * nothing but gradients; no step may be running, and the workers have to open their ends anew.
    */
   async changeVector(vectorBytes: number): Promise<void> {
-    const { link, dtype, segment, reducer } = this.#exchange;
+    const { link, dtype, segment, reducer, describe } = this.#exchange;
     await reducer.close();
     const wire = { dtype, gradientBytes: vectorBytes };
     const shape = { worldSize: this.workers.length, vectorBytes, regions: 1, wire };
-    this.#exchange.reducer = await openReducer(link, shape, segment);
+    this.#exchange.reducer = await openReducer(link, shape, segment, describe);
+  }
+
+  /** Takes note of the step that all ranks are in, for messages. */
+  inStep(step: StepKey): void {
+    this.#liveness.inStep(step);
+  }
+
+  /** Takes note that all ranks validate, for messages. */
+  inValidation(epoch: number): void {
+    this.#liveness.inValidation(epoch);
   }
 
   /** Steps that the workers have begun in what they are doing, as their last signs of life say. */
@@ -225,6 +242,31 @@ export class Crew implements AsyncDisposable {
     // A worker that is busy or has failed doesn't answer: it is ended by signals.
     await this.#commands.callAll(COMMANDS.stop, null, { signal: timeout }).catch(() => {});
   }
+}
+
+/** The memory that the workers share, as far as each of them has tried it with success. */
+function agreeOnMemory(
+  { config, reporter, cache }: CrewOptions,
+  segment: SharedSegment | undefined,
+  workers: readonly JoinedWorker[],
+): Pick<Job, "segment" | "cache"> {
+  const problems = workers.map(({ segmentProblem }) => segmentProblem);
+  const usable = problems.every((problem) => problem === null);
+  if (cache && !usable) {
+    reporter.warn("data.cache can't be shared by these workers: each keeps its own share of it");
+  }
+  const place = ({ path, bytes }: SegmentPlace) => ({ path, bytes });
+  const shared = usable && cache ? { cache: place(cache) } : {};
+  const warn = (reason: string) => reporter.warn(reason);
+  if (!segment || !agreeOnSegment(config.exchange, problems, warn)) return shared;
+  const { gradientDtype } = config.nats;
+  if (gradientDtype !== "float32") {
+    reporter.warn(
+      `nats.gradientDtype is ${gradientDtype}, but gradients go through shared memory as float32: ` +
+        "set exchange to nats to send them as it says",
+    );
+  }
+  return { ...shared, segment: place(segment) };
 }
 
 /** The server that was asked for, or one of our own. */

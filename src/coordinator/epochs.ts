@@ -111,6 +111,7 @@ export async function trainEpoch(
   let stopped = false;
   let samples = 0;
   while (step < stepsPerEpoch && !stopped) {
+    crew.inStep({ epoch, step });
     const decide = () => shouldStop() || step + 1 >= until ? "stop" : "continue";
     const reduced = await crew.reducer.reduce({ epoch, step }, decide, stepSignal);
     if (!reduced.finite) throw notFiniteError(run, { epoch, step }, reduced);
@@ -177,6 +178,7 @@ export async function validate(
   const count = folder.val.length;
   const name = job.evaluation ? "evaluate" : "validate";
   reporter.phase({ name, epoch, epochs: config.train.epochs, total: count });
+  crew.inValidation(epoch);
   const rows = validationBatchSize(config) / config.workers;
   const ticker = setInterval(() => {
     const steps = crew.stepsBegun(COMMANDS.validate).reduce((sum, step) => sum + step, 0);

@@ -23,10 +23,8 @@ export interface RendezvousOptions {
 }
 
 /** A worker that takes part in the run. */
-export interface JoinedWorker {
+export interface JoinedWorker extends Pick<Fields<"join">, "pid" | "host" | "segmentProblem"> {
   readonly rank: number;
-  readonly pid: number;
-  readonly host: string;
 }
 
 /** What every worker gets. */
@@ -78,11 +76,15 @@ export class Rendezvous {
   /**
    * Waits until all workers have asked to join, and welcomes them.
    *
+   * @param welcome Makes what every worker gets, when all have asked
    * @returns The workers in the order of their ranks
    * @throws {LockstepError} When one ends before it joins, or doesn't come in time; with its last lines
    * @throws The signal's reason when it fires
    */
-  async gather(welcome: Welcome, signal?: AbortSignal): Promise<JoinedWorker[]> {
+  async gather(
+    welcome: (workers: readonly JoinedWorker[]) => Welcome | Promise<Welcome>,
+    signal?: AbortSignal,
+  ): Promise<JoinedWorker[]> {
     signal?.throwIfAborted();
     const { joinTimeout, spawned } = this.#options;
     const abort = () => this.#complete.reject(signal!.reason);
@@ -101,10 +103,11 @@ export class Rendezvous {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
     }
-    this.#welcome = welcome;
     const members = this.#members.map((member) => member!);
+    const workers = members.map(({ instance: _, ...worker }) => worker);
+    this.#welcome = await welcome(workers);
     for (const member of members) this.#sendWelcome(member);
-    return members.map(({ rank, pid, host }) => ({ rank, pid, host }));
+    return workers;
   }
 
   close(): void {
@@ -116,8 +119,8 @@ export class Rendezvous {
     if (known) return this.#sendWelcome(known); // it asks until it is answered
     const rank = this.#rankFor(header);
     if (typeof rank === "string") return this.#refuse(header.instance, rank);
-    const { instance, pid, host } = header;
-    this.#members[rank] = { rank, instance, pid, host };
+    const { instance, pid, host, segmentProblem } = header;
+    this.#members[rank] = { rank, instance, pid, host, segmentProblem };
     this.#completeIfAllAreHere();
   }
 

@@ -125,11 +125,11 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
 
     const { replica, natsServer } = run;
     using cache = openRunCache(config, run.folder, watched);
-    const job = cache ? { ...run.job, cache: cache.place } : run.job;
     const { vectorBytes, regions, gradientBytes } = replica.state;
     await using crew = await Crew.assemble({
       config,
-      job,
+      job: run.job,
+      ...(cache ? { cache: cache.address } : {}),
       vectors: { vectorBytes, regions },
       gradientBytes,
       reporter: watched,

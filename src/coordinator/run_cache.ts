@@ -4,7 +4,7 @@
  * @module
  */
 import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
-import { canShareMemory, type SharedSegment } from "../base/shared_memory.ts";
+import { canShareMemory, type SegmentAddress, type SharedSegment } from "../base/shared_memory.ts";
 import type { Config } from "../config/schema.ts";
 import type { PictureSet } from "../data/picture_set.ts";
 import { createSharedPictures, leastSharedBytes, SharedPictures } from "../data/shared_pictures.ts";
@@ -12,7 +12,7 @@ import type { Reporter } from "../reports/reporter.ts";
 
 /** A run's cache of decoded pictures. The workers find it as long as it isn't disposed of. */
 export interface RunCache extends Disposable {
-  readonly place: Pick<SharedSegment, "path" | "bytes">;
+  readonly address: SegmentAddress;
   /** What it has been good for so far, for people. */
   report(): string;
 }
@@ -58,10 +58,9 @@ export function openRunCache(
   } catch (error) {
     throw new LockstepError(`data.cache: ${messageOf(error)}: set it lower`, { cause: error });
   }
-  const { path } = segment;
-  const pictures = new SharedPictures(path, shape);
+  const pictures = new SharedPictures(segment.ownPath, shape);
   return {
-    place: { path, bytes },
+    address: segment,
     report: () => {
       const { pictures: count, bytes: taken, hits, misses } = pictures.use;
       const share = hits + misses > 0 ? 100 * hits / (hits + misses) : 0;

@@ -4,6 +4,7 @@
  * @module
  */
 import { waitAtMost } from "../base/async.ts";
+import type { SegmentAddress } from "../base/shared_memory.ts";
 import type { NatsAddress } from "../protocol/connection.ts";
 import type { RunIdentity } from "../protocol/subjects.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
@@ -18,6 +19,8 @@ export interface SpawnOptions {
   readonly threads: number;
   /** Seconds without a sign of life of the coordinator after which a worker ends itself. */
   readonly lostAfter: number;
+  /** Shared memory that each worker tries before it joins. */
+  readonly segments?: readonly SegmentAddress[];
   /** More environment variables. */
   readonly env?: Readonly<Record<string, string>>;
   /** Program of the worker (`workers/train_worker.ts` unless set). */
@@ -136,7 +139,7 @@ class WorkerProcess implements SpawnedWorker {
   }
 
   /** The pipe stays open: its end tells the worker that this process is gone. */
-  #sendSettings({ run, nats, threads, lostAfter }: SpawnOptions): void {
+  #sendSettings({ run, nats, threads, lostAfter, segments = [] }: SpawnOptions): void {
     const settings: WorkerSettings = {
       runId: run.runId,
       token: run.token,
@@ -144,6 +147,7 @@ class WorkerProcess implements SpawnedWorker {
       index: this.index,
       threads,
       lostAfter,
+      segments: segments.map(({ path, bytes, mark }) => ({ path, bytes, mark })),
     };
     const line = new TextEncoder().encode(JSON.stringify(settings) + "\n");
     this.#stdin.write(line).catch(() => {}); // a worker that ends early is noticed by its exit

@@ -19,13 +19,19 @@ import {
 } from "./user_dataset.ts";
 import { userPicture } from "./user_picture.ts";
 
+/** Who looks on while a data module makes samples. */
+export interface ModuleHooks {
+  /** Called with what the user's code throws, before it becomes a {@linkcode DataError}. */
+  readonly onThrown?: (thrown: unknown) => void;
+  /** Called with the index of the sample that has been in the making for the longest time, or with nothing. */
+  readonly onMaking?: (index: number | undefined) => void;
+}
+
 /** How a data module's samples are made. */
-export interface ModuleDataOptions {
+export interface ModuleDataOptions extends ModuleHooks {
   readonly seed: number;
   /** Larger pictures are refused. */
   readonly maxPixels: number;
-  /** Called with what the user's code throws, before it becomes a {@linkcode DataError}. */
-  readonly onThrown?: (thrown: unknown) => void;
 }
 
 /** What a label is before its sample was read. */
@@ -81,6 +87,8 @@ class ModuleSource implements SampleSource {
   readonly #options: ModuleDataOptions;
   readonly #labels: Record<Split, Int32Array>;
   readonly #streams: Partial<Record<Split, SampleStream>> = {};
+  /** Indices of the samples in the making, the oldest first. */
+  readonly #making = new Map<symbol, number>();
 
   constructor(
     module: UserModule,
@@ -135,15 +143,34 @@ class ModuleSource implements SampleSource {
 
   async #make(split: Split, index: number, epoch: number, path: string): Promise<DatasetSample> {
     const stream = this.#streams[split];
-    if (stream) return await stream.at(index, epoch);
+    if (stream) return await this.#watched(index, () => stream.at(index, epoch));
     const samples = this.#dataset[split];
     if (isStream(samples)) throw new TypeError(`No stream for ${split}`);
+    const context = { split, seed: this.#options.seed };
     try {
-      return await samples.sample(index, { split, seed: this.#options.seed });
+      return await this.#watched(index, () => samples.sample(index, context));
     } catch (error) {
       this.#options.onThrown?.(error);
       const message = thrownMessage(this.#module, `sample(${index})`, error);
       throw new DataError(path, message, { cause: error });
+    }
+  }
+
+  /** Runs a user's code, which may block this thread or never end, in sight of `onMaking`. */
+  async #watched<T>(index: number, make: () => T | Promise<T>): Promise<T> {
+    const { onMaking } = this.#options;
+    if (!onMaking) return await make();
+    const key = Symbol();
+    const [oldest = index] = this.#making.values();
+    this.#making.set(key, index);
+    try {
+      onMaking(index); // while the code holds this thread, it is this one
+      const made = make();
+      onMaking(oldest);
+      return await made;
+    } finally {
+      this.#making.delete(key);
+      onMaking(this.#making.values().next().value);
     }
   }
 
@@ -162,9 +189,9 @@ class ModuleSource implements SampleSource {
       const choice = classes.slice(0, 5).map((name) => JSON.stringify(name)).join(", ");
       throw new DataError(
         path,
-        `its label is ${JSON.stringify(given)}, which is neither 0 to ${
-          classes.length - 1
-        } nor one of the ` +
+        `its label is ${
+          typeof given === "number" ? given : JSON.stringify(given)
+        }, which is neither 0 to ${classes.length - 1} nor one of the ` +
           `classes (${choice}${classes.length > 5 ? ", …" : ""})`,
       );
     }

@@ -22,7 +22,7 @@ import {
   type StepResult,
 } from "./gradient_exchange.ts";
 import { narrow, widen } from "./narrow.ts";
-import { noAnswer, StepWait } from "./step_wait.ts";
+import { noAnswer, RANK_TIMEOUT_MS, StepWait } from "./step_wait.ts";
 
 /** Settings of one rank's exchange. */
 export interface NatsExchangeOptions {
@@ -34,7 +34,7 @@ export interface NatsExchangeOptions {
   readonly regions: number;
   /** How the gradients travel; as float32 unless given. */
   readonly wire?: WireFormat;
-  /** Milliseconds without any progress after which a step fails (180000 unless set). */
+  /** Milliseconds without any progress after which a step fails (210000 unless set). */
   readonly timeoutMs?: number;
 }
 
@@ -145,7 +145,7 @@ export class NatsGradientExchange implements GradientExchange {
       );
     }
     const wait = new StepWait<StepResult>({
-      timeoutMs: this.#timeoutMs,
+      timeoutMs: this.#timeoutMs ?? RANK_TIMEOUT_MS,
       askAgain: () => this.#askAgain(),
       silence: (seconds) => noAnswer(this.#rank, contribution, seconds),
     });

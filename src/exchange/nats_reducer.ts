@@ -18,7 +18,7 @@ import {
 } from "./gradient_exchange.ts";
 import { narrow, type NarrowDtype } from "./narrow.ts";
 import { RankInbox } from "./rank_inbox.ts";
-import { StepWait } from "./step_wait.ts";
+import { noAnswerFrom, StepWait } from "./step_wait.ts";
 import { gatherTotals, type Totals } from "./totals.ts";
 import { allFinite, weightedSum } from "./weighted_sum.ts";
 
@@ -31,6 +31,8 @@ export interface NatsReducerOptions {
   readonly wire?: WireFormat;
   /** Milliseconds without any progress after which a step fails (180000 unless set). */
   readonly timeoutMs?: number;
+  /** A rank and what it last did, as a sentence, for the error when it keeps silent. */
+  readonly describe?: (rank: number) => string | undefined;
 }
 
 const FLOAT_BYTES = 4;
@@ -56,6 +58,7 @@ export class NatsReducer implements Reducer {
   readonly #link: Link;
   readonly #plan: ChunkPlan;
   readonly #timeoutMs: number | undefined;
+  readonly #describe: NatsReducerOptions["describe"];
   readonly #ranks: RankInbox[];
   // One frame per chunk: sums are made in place, and can be sent again until the next step begins.
   readonly #frames: Uint8Array<ArrayBuffer>[];
@@ -69,6 +72,7 @@ export class NatsReducer implements Reducer {
   private constructor(link: Link, options: NatsReducerOptions) {
     this.#link = link;
     this.#timeoutMs = options.timeoutMs;
+    this.#describe = options.describe;
     const { vectorBytes, worldSize, wire } = options;
     const plan = planChunks(vectorBytes, worldSize, link.maxPayloadBytes, wire);
     this.#plan = plan;
@@ -289,10 +293,7 @@ export class NatsReducer implements Reducer {
     const silent = this.#ranks.filter((inbox) =>
       !inbox.hasBegun(step) || (inbox.samples > 0 && !inbox.has(step.published))
     ).map(({ rank }) => rank);
-    return new LockstepError(
-      `No gradients from rank ${silent.join(", ")} for ${seconds} s ` +
-        `in epoch ${step.epoch}, step ${step.step}`,
-    );
+    return noAnswerFrom(silent, "gradients", step, seconds, this.#describe);
   }
 }
 

@@ -32,6 +32,30 @@ export interface ExchangeShape extends SegmentShape {
 export type SegmentPlace = Pick<SharedSegment, "path" | "bytes">;
 
 /**
+ * Decides whether the ranks exchange through a segment that all of them have tried.
+ *
+ * @param problems By rank: why it can't use the segment, or null
+ * @returns Whether they do; when not, `onFallback` was told why
+ * @throws {LockstepError} when shared memory was asked for and a rank can't have it
+ */
+export function agreeOnSegment(
+  kind: ExchangeKind,
+  problems: readonly (string | null)[],
+  onFallback: (reason: string) => void,
+): boolean {
+  const rank = problems.findIndex((problem) => problem !== null);
+  if (rank < 0) return true;
+  const problem = `Rank ${rank} can't use the run's shared memory (${problems[rank]})`;
+  if (kind !== "auto") {
+    throw new LockstepError(
+      `${problem}: set exchange to auto or nats, or start everything in one container`,
+    );
+  }
+  onFallback(`${problem}: gradients go over NATS`);
+  return false;
+}
+
+/**
  * Makes the memory that workers of this machine share.
  *
  * @param onFallback Told why `auto` goes over NATS where shared memory was expected to work
@@ -60,13 +84,19 @@ export function makeSegment(
   }
 }
 
-/** Opens the coordinator's end. */
+/**
+ * Opens the coordinator's end.
+ *
+ * @param describe A rank and what it last did, as a sentence, for the error when it keeps silent
+ */
 export function openReducer(
   link: Link,
   shape: ExchangeShape,
   segment: SegmentPlace | undefined,
+  describe: (rank: number) => string | undefined = () => undefined,
 ): Promise<Reducer> {
-  return segment ? SharedReducer.open(link, shape) : NatsReducer.open(link, shape);
+  const options = { ...shape, describe };
+  return segment ? SharedReducer.open(link, options) : NatsReducer.open(link, options);
 }
 
 /**

@@ -21,7 +21,7 @@ import {
   type StepResult,
 } from "./gradient_exchange.ts";
 import { type SegmentShape, viewsOf } from "./shared_layout.ts";
-import { noAnswer, StepWait } from "./step_wait.ts";
+import { noAnswer, RANK_TIMEOUT_MS, StepWait } from "./step_wait.ts";
 import { allFinite, weightedSum } from "./weighted_sum.ts";
 
 /** Settings of one rank's exchange. */
@@ -29,7 +29,7 @@ export interface SharedExchangeOptions extends SegmentShape {
   readonly rank: number;
   /** The mapped memory, of `segmentBytes` (see `shared_layout.ts`). */
   readonly segment: Uint8Array<ArrayBuffer>;
-  /** Milliseconds without any progress after which a step fails (180000 unless set). */
+  /** Milliseconds without any progress after which a step fails (210000 unless set). */
   readonly timeoutMs?: number;
 }
 
@@ -111,7 +111,7 @@ export class SharedGradientExchange implements GradientExchange {
     }
     if (vector !== this.vector) this.vector.set(vector);
     const wait = new StepWait<StepResult>({
-      timeoutMs: this.#timeoutMs,
+      timeoutMs: this.#timeoutMs ?? RANK_TIMEOUT_MS,
       askAgain: () => this.#askAgain(),
       silence: (seconds) => noAnswer(this.#rank, contribution, seconds),
     });
@@ -132,7 +132,7 @@ export class SharedGradientExchange implements GradientExchange {
     const place = this.#last;
     if (!place || this.#gathering) throw new TypeError("allGather() was called without a sum");
     const wait = new StepWait<void>({
-      timeoutMs: this.#timeoutMs,
+      timeoutMs: this.#timeoutMs ?? RANK_TIMEOUT_MS,
       askAgain: () => this.#askAgain(),
       silence: (seconds) => noAnswer(this.#rank, place, seconds),
     });

@@ -15,7 +15,7 @@ import {
   type StepTotals,
 } from "./gradient_exchange.ts";
 import { RankInbox } from "./rank_inbox.ts";
-import { StepWait } from "./step_wait.ts";
+import { noAnswerFrom, StepWait } from "./step_wait.ts";
 import { gatherTotals, type Totals } from "./totals.ts";
 
 /** Settings of the reducer. */
@@ -25,6 +25,8 @@ export interface SharedReducerOptions {
   readonly vectorBytes: number;
   /** Milliseconds without any progress after which a step fails (180000 unless set). */
   readonly timeoutMs?: number;
+  /** A rank and what it last did, as a sentence, for the error when it keeps silent. */
+  readonly describe?: (rank: number) => string | undefined;
 }
 
 /** The step that is being reduced, or the last one that was. */
@@ -50,13 +52,16 @@ export class SharedReducer implements Reducer {
   readonly #link: Link;
   readonly #vectorBytes: number;
   readonly #timeoutMs: number | undefined;
+  readonly #describe: SharedReducerOptions["describe"];
   readonly #ranks: RankInbox[];
   readonly #subscriptions: { unsubscribe(): void }[] = [];
   #step: ReducingStep | undefined;
   /** The step before: a rank may still have to hear its result. */
   #previous: ReducingStep | undefined;
 
-  private constructor(link: Link, { worldSize, vectorBytes, timeoutMs }: SharedReducerOptions) {
+  private constructor(link: Link, options: SharedReducerOptions) {
+    const { worldSize, vectorBytes, timeoutMs, describe } = options;
+    this.#describe = describe;
     this.#link = link;
     this.#vectorBytes = vectorBytes;
     this.#timeoutMs = timeoutMs;
@@ -243,9 +248,6 @@ export class SharedReducer implements Reducer {
   #silenceError(seconds: number): LockstepError {
     const step = this.#step!;
     const what = step.totals ? "share of the sum" : "gradients";
-    return new LockstepError(
-      `No ${what} from rank ${this.#awaited(step).join(", ")} for ${seconds} s ` +
-        `in epoch ${step.epoch}, step ${step.step}`,
-    );
+    return noAnswerFrom(this.#awaited(step), what, step, seconds, this.#describe);
   }
 }

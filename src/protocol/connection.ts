@@ -23,6 +23,11 @@ export interface NatsAddress {
   readonly token?: string;
 }
 
+/** A server refuses the credentials: trying again is pointless. */
+export class CredentialsError extends LockstepError {
+  override name = "CredentialsError";
+}
+
 /** Settings of a connection. */
 export interface ConnectOptions {
   /** Shown in the server's list of clients. */
@@ -85,7 +90,7 @@ export async function connectNats(
     return connection;
   } catch (error) {
     attempt?.then((late) => late.close(), () => {}); // a connection made after all must not stay
-    throw new LockstepError(connectionFailure(server, error), { cause: error });
+    throw connectionFailure(server, error);
   }
 }
 
@@ -130,12 +135,18 @@ export function parseAddress({ url, token }: NatsAddress): ParsedAddress {
   };
 }
 
-function connectionFailure(server: string, error: unknown): string {
-  const reason = messageOf(error);
+function connectionFailure(server: string, cause: unknown): LockstepError {
+  const reason = messageOf(cause);
   if (/authorization|authentication|credentials/i.test(reason)) {
-    return `The nats-server at ${server} refuses the credentials: ` +
-      `write nats://TOKEN@host:port or nats://user:password@host:port`;
+    return new CredentialsError(
+      `The nats-server at ${server} refuses the credentials: ` +
+        `write nats://TOKEN@host:port or nats://user:password@host:port`,
+      { cause },
+    );
   }
-  return `No nats-server answers at ${server} (${reason || "no reason given"}): ` +
-    `check the address, or leave out --nats to let Lockstep start one`;
+  return new LockstepError(
+    `No nats-server answers at ${server} (${reason || "no reason given"}): ` +
+      `check the address, or leave out --nats to let Lockstep start one`,
+    { cause },
+  );
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import type { NatsAddress } from "./connection.ts";
+import { STEP_PHASES, type StepPhase } from "./step_phases.ts";
 import type { RunIdentity } from "./subjects.ts";
 
 /** What the thread needs to speak for its process. */
@@ -16,9 +17,12 @@ export interface HeartSettings {
   readonly subject: string;
 }
 
+/** Positions in the numbers that a process shares with its heartbeat thread. */
+export const PLACE = { epoch: 0, step: 1, phase: 2, sample: 3 } as const;
+
 /** First message to the thread. */
 export interface HeartStart extends HeartSettings {
-  /** Two int32: epoch and step. */
+  /** Int32 values at the positions of {@linkcode PLACE}; the sample counts from 1, 0 is none. */
   readonly place: SharedArrayBuffer;
 }
 
@@ -33,7 +37,8 @@ export class Heart {
   readonly #place: Int32Array;
 
   constructor(settings: HeartSettings) {
-    this.#place = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
+    const { length } = Object.keys(PLACE);
+    this.#place = new Int32Array(new SharedArrayBuffer(length * Int32Array.BYTES_PER_ELEMENT));
     this.#thread = new Worker(import.meta.resolve("./heart_thread.ts"), { type: "module" });
     // The thread failing means silence, which the partner notices and names; here it must not end the process.
     this.#thread.addEventListener("error", (event) => event.preventDefault());
@@ -45,9 +50,15 @@ export class Heart {
   }
 
   /** Where the process is; goes out with the next beat. */
-  at(epoch: number, step: number): void {
-    Atomics.store(this.#place, 0, epoch);
-    Atomics.store(this.#place, 1, step);
+  at(epoch: number, step: number, phase: StepPhase = "none"): void {
+    Atomics.store(this.#place, PLACE.epoch, epoch);
+    Atomics.store(this.#place, PLACE.step, step);
+    Atomics.store(this.#place, PLACE.phase, STEP_PHASES.indexOf(phase));
+  }
+
+  /** Sets the sample that a data module has been making for the longest time; nothing when it makes none. */
+  making(sample: number | undefined): void {
+    Atomics.store(this.#place, PLACE.sample, sample === undefined ? 0 : sample + 1);
   }
 
   /** What the process is doing, for people. */

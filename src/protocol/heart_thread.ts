@@ -4,8 +4,9 @@
  *
  * @module
  */
-import type { HeartActivity, HeartStart } from "./heart.ts";
+import { type HeartActivity, type HeartStart, PLACE } from "./heart.ts";
 import { Link } from "./link.ts";
+import { STEP_PHASES } from "./step_phases.ts";
 
 const BEAT_MS = 1_000;
 let activity = "starting";
@@ -18,11 +19,13 @@ self.addEventListener("message", (event: MessageEvent<HeartStart | HeartActivity
 /** Fails when the server is gone: the process learns that from its own connection, the partner from the silence. */
 async function start({ address, run, from, subject, place }: HeartStart): Promise<void> {
   const numbers = new Int32Array(place);
-  const link = await Link.open(address, run, from);
+  const link = await Link.openPatiently(address, run, from);
   const beat = () => {
-    const [epoch, step] = [Atomics.load(numbers, 0), Atomics.load(numbers, 1)];
+    const at = (key: keyof typeof PLACE) => Atomics.load(numbers, PLACE[key]);
+    const [epoch, step, phase] = [at("epoch"), at("step"), STEP_PHASES[at("phase")]];
+    const sample = at("sample") > 0 ? at("sample") - 1 : null;
     const { rss: residentBytes } = Deno.memoryUsage(); // of the whole process
-    link.publish(subject, "heartbeat", { epoch, step, activity, residentBytes });
+    link.publish(subject, "heartbeat", { epoch, step, phase, sample, activity, residentBytes });
   };
   beat();
   setInterval(beat, BEAT_MS);

@@ -5,8 +5,8 @@
  * @module
  */
 import type { NatsConnection, Subscription } from "nats";
-import { within } from "../base/async.ts";
-import { LockstepError } from "../base/errors.ts";
+import { delay, within } from "../base/async.ts";
+import { LockstepError, UsageError } from "../base/errors.ts";
 import {
   checksum,
   DamagedHeaderError,
@@ -17,7 +17,12 @@ import {
   ProtocolError,
   writeFrameHeader,
 } from "./codec.ts";
-import { connectNats, type ConnectOptions, type NatsAddress } from "./connection.ts";
+import {
+  connectNats,
+  type ConnectOptions,
+  CredentialsError,
+  type NatsAddress,
+} from "./connection.ts";
 import {
   type Envelope,
   type Fields,
@@ -102,6 +107,32 @@ export class Link {
       );
     }
     return new Link(connection, run, from);
+  }
+
+  /**
+   * Connects like {@linkcode Link.open}, and tries again for a while: a server may be starting anew at this moment.
+   *
+   * @param patienceMs Milliseconds in which another attempt may begin
+   * @throws {LockstepError} When the server still doesn't answer then, or refuses the credentials
+   * @throws The signal's reason when it fires
+   */
+  static async openPatiently(
+    address: NatsAddress,
+    run: RunIdentity,
+    from: string,
+    { patienceMs = PATIENCE_MS, signal }: { patienceMs?: number; signal?: AbortSignal } = {},
+  ): Promise<Link> {
+    const deadline = performance.now() + patienceMs;
+    for (;;) {
+      signal?.throwIfAborted();
+      try {
+        return await Link.open(address, run, from);
+      } catch (error) {
+        const isFinal = error instanceof CredentialsError || error instanceof UsageError;
+        if (isFinal || performance.now() > deadline) throw error;
+        await delay(RETRY_MS);
+      }
+    }
   }
 
   /** Bytes that fit into one message beside its header. */
@@ -189,6 +220,16 @@ export class Link {
     }
   }
 
+  /** Whether the server answers within `ms` milliseconds. */
+  async answers(ms: number): Promise<boolean> {
+    try {
+      await within(this.connection.flush(), ms, () => new Error("no answer"));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** Closes the connection; what was published before still leaves. */
   async close(): Promise<void> {
     if (this.connection.isClosed()) return;
@@ -266,4 +307,7 @@ export class Link {
 /** Smallest `max_payload` of a server in which each message without a payload finds room. */
 const LEAST_MAX_PAYLOAD = 16 * 1024;
 const FLUSH_MS = 15_000;
+/** A connection that is lost is looked for as long. */
+const PATIENCE_MS = 30_000;
+const RETRY_MS = 250;
 const FLUSH_ON_CLOSE_MS = 500;

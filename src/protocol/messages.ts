@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
+import { STEP_PHASES } from "./step_phases.ts";
 
 /** Version of the messages; raised whenever a message changes its meaning or its fields. */
 export const PROTOCOL_VERSION = 4;
@@ -65,6 +66,8 @@ const KINDS = {
     index: count.nullable(),
     pid: count,
     host: z.string(),
+    /** Why the worker can't use the shared memory that it was told of; null when it can, or was told of none. */
+    segmentProblem: z.string().max(1000).nullable(),
   },
   /** Coordinator → worker: may not join, and why. */
   refusal: { reason: z.string() },
@@ -81,6 +84,10 @@ const KINDS = {
   heartbeat: {
     ...position,
     activity: z.string(),
+    /** Part of the step or batch. */
+    phase: z.enum(STEP_PHASES),
+    /** Sample that the data module has been making for the longest time; null when it makes none. */
+    sample: count.nullable(),
     /** Memory of the process that is in RAM. */
     residentBytes: count,
   },

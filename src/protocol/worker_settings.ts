@@ -17,6 +17,10 @@ const schema = z.strictObject({
   threads: z.int().positive(),
   /** Seconds without a sign of life of the coordinator after which the worker ends. */
   lostAfter: z.number().positive(),
+  /** Shared memory of the run, for the worker to try before it joins. */
+  segments: z.array(
+    z.strictObject({ path: z.string(), bytes: z.int().nonnegative(), mark: z.string() }),
+  ),
 });
 
 /** Settings of a worker process. */

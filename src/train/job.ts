@@ -11,7 +11,7 @@ import { Loader } from "../data/loader.ts";
 import type { SharedPictures } from "../data/shared_pictures.ts";
 import type { PictureSet } from "../data/picture_set.ts";
 import { chooseSplit, scanClassFolders } from "../data/class_folders.ts";
-import { scanModule } from "../data/scan_module.ts";
+import { type ModuleHooks, scanModule } from "../data/scan_module.ts";
 import { scanPictures } from "../data/scan_pictures.ts";
 import { TransformPipeline } from "../data/transforms.ts";
 import { benchmarkJobSchema } from "./bench_commands.ts";
@@ -75,15 +75,15 @@ export function validationBatchSize(config: Config): number {
 /**
  * Finds a run's pictures.
  *
- * @param onThrown Called with what a data module's code throws while it makes a sample
+ * @param hooks Look on while a data module makes samples
  */
 export function scanData(
   root: string,
   { data, seed }: Config,
-  onThrown?: (thrown: unknown) => void,
+  hooks: ModuleHooks = {},
 ): Promise<PictureSet> {
   const { module, format, trainFolder, valFolder, valFraction, splitSeed, maxPixels } = data;
-  if (module) return scanModule(module, { seed, maxPixels, onThrown });
+  if (module) return scanModule(module, { seed, maxPixels, ...hooks });
   const split = { valFraction, splitSeed };
   return scanPictures(root, { format, trainFolder, valFolder, maxPixels, ...split });
 }
@@ -91,16 +91,16 @@ export function scanData(
 /**
  * Finds a job's pictures: those of its run, or those to evaluate in the place of the validation pictures.
  *
- * @param onThrown Called with what a data module's code throws while it makes a sample
+ * @param hooks Look on while a data module makes samples
  */
 export async function scanJob(
   { root, config, evaluation }: Job,
-  onThrown?: (thrown: unknown) => void,
+  hooks: ModuleHooks = {},
 ): Promise<PictureSet> {
-  if (!evaluation) return await scanData(root, config, onThrown);
+  if (!evaluation) return await scanData(root, config, hooks);
   const { folder, ...wanted } = evaluation;
   return folder === undefined
-    ? chooseSplit(await scanData(root, config, onThrown), wanted)
+    ? chooseSplit(await scanData(root, config, hooks), wanted)
     : await scanClassFolders(root, folder, wanted.classes, config.data.maxPixels);
 }
 

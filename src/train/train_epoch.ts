@@ -14,6 +14,7 @@ import type {
   StepContribution,
   StepResult,
 } from "../exchange/gradient_exchange.ts";
+import type { StepPhase } from "../protocol/step_phases.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import type { EarlyGradients, Replica } from "./replica.ts";
@@ -68,7 +69,9 @@ export interface TrainingParts extends EpochParts {
 /** Who looks on while a rank trains. */
 export interface StepObserver {
   /** A step begins: its batch is here. */
-  onBegin(step: number): void;
+  onBegin?(step: number): void;
+  /** A part of a step begins. */
+  onPhase?(step: number, phase: StepPhase): void;
   /** A step has ended. */
   onEnd?(step: number, times: RankTimes, result: StepResult): void;
 }
@@ -107,11 +110,17 @@ export async function trainEpoch(
   const measure = (range: FloatRange) => optimizer.measure(range);
   const clock = new StepClock();
   const bucketBytes = config.nats.bucketSize;
+  const enter = (phase: StepPhase) => {
+    const at = Math.min(position, plan.length - 1);
+    observer.onPhase?.(plan[at]?.step ?? startStep, phase);
+  };
 
+  enter("waiting for its batch");
   for await (const batch of loader.batches(plan, epoch, { seed, signal, reuse: true })) {
-    const { step, globalRows, rowOffset } = plan[position++];
+    const { step, globalRows, rowOffset } = plan[position];
     clock.lap("data");
-    observer.onBegin(step);
+    observer.onBegin?.(step);
+    enter("computing");
     skipped.push(...batch.skipped);
     const samples = batch.labels.length;
     const { vector } = exchange;
@@ -128,6 +137,7 @@ export async function trainEpoch(
     const stepPlace = { seed: [seeds[0], seeds[1]] as const, globalRows, rowOffset };
     const totals = await gradientsOf(replica, batch, stepPlace, early);
     clock.lap("forwardBackward");
+    enter("waiting for the other ranks");
     const reduced = await exchange.reduceScatter(contribution(totals), signal);
     clock.lap("exchange");
     if (!reduced.finite) return { steps, skipped, notFinite: step };
@@ -137,8 +147,10 @@ export async function trainEpoch(
         learningRateAt(train.schedule, rate, { epoch, step }, runLength)
       );
       const time = { rates, step: optimizerSteps + steps + 1, squares: reduced.measure };
+      enter("updating its parameters");
       await replica.update(time);
       clock.lap("update");
+      enter("waiting for the other ranks");
       await exchange.allGather(signal);
       clock.lap("exchange");
       steps++;
@@ -147,6 +159,8 @@ export async function trainEpoch(
     const times = clock.next(); // also when nobody asks for them: the clock must go on
     observer.onEnd?.(step, times, reduced);
     if (reduced.action === "stop") break;
+    position++;
+    enter("waiting for its batch");
   }
   return { steps, skipped };
 }

@@ -6,6 +6,7 @@
 import type { Loader, SkippedSample } from "../data/loader.ts";
 import { planEpoch } from "../data/sampler.ts";
 import { addParts, type MetricPart, type MetricTotal } from "../metrics/metric_parts.ts";
+import type { StepPhase } from "../protocol/step_phases.ts";
 import type { Replica } from "./replica.ts";
 import type { Place } from "./train_epoch.ts";
 
@@ -38,7 +39,7 @@ export interface ShardScores {
  * once: shares are disjoint, and none is padded.
  *
  * @param batchSize Samples per step over all ranks
- * @param onStep Called when a step begins, with its number
+ * @param onPhase Called when a part of a step begins, with the number of the step
  */
 export async function validateShard(
   { scorer, loader, samples: length, place, batchSize }: {
@@ -48,7 +49,7 @@ export async function validateShard(
     place: Place;
     batchSize: number;
   },
-  onStep: (step: number) => void = () => {},
+  onPhase: (step: number, phase: StepPhase) => void = () => {},
   signal?: AbortSignal,
 ): Promise<ShardScores> {
   const plan = planEpoch({
@@ -68,11 +69,13 @@ export async function validateShard(
   const probabilities: number[] = [];
   const skipped: SkippedSample[] = [];
   const metrics: MetricTotal[] = [];
+  onPhase(0, "waiting for its batch");
   for await (const batch of loader.batches(plan, 0, { seed: 0, signal, reuse: true })) {
-    onStep(batch.step);
+    onPhase(batch.step, "computing");
     skipped.push(...batch.skipped);
-    if (batch.labels.length === 0) continue;
-    const scores = await scorer.evaluate(batch);
+    const scores = batch.labels.length > 0 ? await scorer.evaluate(batch) : undefined;
+    onPhase(batch.step + 1, "waiting for its batch");
+    if (!scores) continue;
     weight += scores.weight;
     width = scores.width;
     indices.push(...batch.indices);

@@ -6,7 +6,9 @@
 import { LockstepError } from "../base/errors.ts";
 import { Heart } from "../protocol/heart.ts";
 import type { Link } from "../protocol/link.ts";
+import { ServerWatch } from "../protocol/server_watch.ts";
 import { SilenceWatch } from "../protocol/silence.ts";
+import type { StepPhase } from "../protocol/step_phases.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
 
 /** The heartbeat of a worker in a run. */
@@ -14,7 +16,9 @@ export interface Heartbeat {
   /** Fires with a {@linkcode LockstepError} when the coordinator has been silent for too long. */
   readonly coordinatorLost: AbortSignal;
   /** Tells where this worker is. */
-  at(epoch: number, step: number): void;
+  at(epoch: number, step: number, phase?: StepPhase): void;
+  /** Tells which sample the data module has been making for the longest time. */
+  making(sample: number | undefined): void;
   /** Tells what this worker is doing. */
   doing(activity: string): void;
   stop(): void;
@@ -30,7 +34,9 @@ export async function startHeartbeat(
   rank: number,
 ): Promise<Heartbeat> {
   const lost = new AbortController();
+  const server = new ServerWatch(link);
   const watch = new SilenceWatch((silentMs) => {
+    if (silentMs >= 1000) server.ask();
     const limit = watch.everHeard || link.serverGone
       ? settings.lostAfter
       : Math.max(settings.lostAfter, FIRST_SIGN);
@@ -38,11 +44,16 @@ export async function startHeartbeat(
     const seconds = Math.round(silentMs / 1000);
     const what = link.serverGone
       ? `The nats-server at ${link.server} has been gone for ${seconds} s`
+      : server.ask() === false
+      ? `The nats-server at ${link.server} has stood still for ${seconds} s`
       : `Rank ${rank} has not heard from the coordinator for ${seconds} s`;
     lost.abort(new LockstepError(what));
   });
   const subscription = link.subscribe(link.subjects.coordinatorHeartbeat, {
-    heartbeat: () => watch.heard(),
+    heartbeat: () => {
+      watch.heard();
+      server.heard();
+    },
   });
   await link.flush();
   const heart = new Heart({
@@ -53,7 +64,8 @@ export async function startHeartbeat(
   });
   return {
     coordinatorLost: lost.signal,
-    at: (epoch, step) => heart.at(epoch, step),
+    at: (epoch, step, phase) => heart.at(epoch, step, phase),
+    making: (sample) => heart.making(sample),
     doing: (activity) => heart.doing(activity),
     stop: () => {
       heart.stop();

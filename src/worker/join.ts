@@ -5,10 +5,11 @@
  */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { LockstepError } from "../base/errors.ts";
+import { LockstepError, messageOf } from "../base/errors.ts";
+import { trySharedSegment } from "../base/shared_memory.ts";
 import type { Json } from "../protocol/large_json.ts";
 import { Link } from "../protocol/link.ts";
-import type { Header } from "../protocol/messages.ts";
+import type { Fields, Header } from "../protocol/messages.ts";
 import { unpackJson } from "../protocol/large_json.ts";
 import { TransferDesk } from "../protocol/transfers.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
@@ -40,9 +41,18 @@ export async function joinRun(
   signal?: AbortSignal,
 ): Promise<Membership> {
   const instance = randomUUID();
-  const link = await Link.open(settings.nats, settings, `worker ${instance}`);
+  const link = await Link.openPatiently(settings.nats, settings, `worker ${instance}`, {
+    ...(signal ? { signal } : {}),
+  });
   try {
-    const welcome = await askToJoin(link, instance, settings.index, joinTimeout, signal);
+    const fields = {
+      instance,
+      index: settings.index,
+      pid: Deno.pid,
+      host: hostname(),
+      segmentProblem: problemWithSegment(settings),
+    };
+    const welcome = await askToJoin(link, fields, joinTimeout, signal);
     link.from = `rank ${welcome.rank}`;
     const desk = await TransferDesk.open(link, instance);
     const bytes = welcome.payload ? await desk.pull(welcome.payload, signal) : undefined;
@@ -55,10 +65,19 @@ export async function joinRun(
   }
 }
 
+/** Why this process can't use the run's shared memory; null when it can, or there is none. */
+function problemWithSegment({ segments }: WorkerSettings): string | null {
+  try {
+    segments.forEach(trySharedSegment);
+    return null;
+  } catch (error) {
+    return messageOf(error).slice(0, 1_000);
+  }
+}
+
 async function askToJoin(
   link: Link,
-  instance: string,
-  index: number | null,
+  fields: Fields<"join">,
   joinTimeout: number,
   signal?: AbortSignal,
 ): Promise<Header<"welcome">> {
@@ -66,11 +85,10 @@ async function askToJoin(
   const answer = Promise.withResolvers<Header<"welcome">>();
   const abort = () => answer.reject(signal!.reason);
   signal?.addEventListener("abort", abort, { once: true });
-  const subscription = link.subscribe(link.subjects.welcome(instance), {
+  const subscription = link.subscribe(link.subjects.welcome(fields.instance), {
     welcome: ({ header }) => answer.resolve(header),
     refusal: ({ header }) => answer.reject(new LockstepError(header.reason)),
   });
-  const fields = { instance, index, pid: Deno.pid, host: hostname() };
   const ask = () => link.publish(link.subjects.join, "join", fields);
   const repeat = setInterval(ask, REPEAT_MS);
   const timeout = setTimeout(() => {

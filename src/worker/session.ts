@@ -20,9 +20,15 @@ import { FeatureCaches } from "../train/feature_cache.ts";
 import { type Job, makeLoaders, scanJob, validationBatchSize } from "../train/job.ts";
 import { checkModules } from "../train/modules.ts";
 import { packScores } from "../train/score_bytes.ts";
-import { type Place, trainEpoch, type TrainingParts } from "../train/train_epoch.ts";
+import {
+  type Place,
+  type StepObserver,
+  trainEpoch,
+  type TrainingParts,
+} from "../train/train_epoch.ts";
 import { validateShard } from "../train/validate.ts";
 import { verifyFeatures } from "../train/verify_features.ts";
+import type { StepPhase } from "../protocol/step_phases.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 
 /** What a session is made of. */
@@ -80,7 +86,10 @@ export class Session {
     await openEngine({ threads: { intraOp: threads, interOp: threads }, verbose: job.verbose });
     await checkModules(job);
     // With its stack: the coordinator keeps a worker's last lines.
-    const folder = await scanJob(job, (thrown) => console.error(thrown));
+    const folder = await scanJob(job, {
+      onThrown: (thrown) => console.error(thrown),
+      onMaking: (sample) => options.heartbeat.making(sample),
+    });
     if (folder.fingerprint !== job.fingerprint) {
       throw new LockstepError(
         `The pictures in ${job.root} differ from those that the coordinator found (fingerprint ` +
@@ -152,7 +161,9 @@ export class Session {
   async #trainEpoch(args: Json): Promise<Json> {
     const { heartbeat, signal } = this.#options;
     const span = epochSpanSchema.parse(args);
-    const observer = { onBegin: (step: number) => heartbeat.at(span.epoch, step) };
+    const observer: StepObserver = {
+      onPhase: (step, phase) => heartbeat.at(span.epoch, step, phase),
+    };
     const { steps, skipped, notFinite } = await trainEpoch(this.#parts, span, observer, signal);
     return {
       steps,
@@ -164,10 +175,9 @@ export class Session {
   async #validate(args: Json): Promise<Outcome> {
     const { epoch } = validateSchema.parse(args);
     const { place, signal, heartbeat } = this.#options;
-    const onStep = (step: number) => heartbeat.at(epoch, step);
-    onStep(0);
+    const onPhase = (step: number, phase: StepPhase) => heartbeat.at(epoch, step, phase);
     const scores = await this.#parts.replica.state.withAverages(() =>
-      validateShard({ ...this.#validation, place }, onStep, signal)
+      validateShard({ ...this.#validation, place }, onPhase, signal)
     );
     const caches = this.#parts.replica.features?.caches;
     const result = {

@@ -24,6 +24,7 @@ const JOIN_TIMEOUT = 600;
 export async function runWorker(): Promise<number> {
   // Ctrl-C in a terminal reaches every process; the coordinator decides what it means.
   Deno.addSignalListener("SIGINT", () => {});
+  forbidExit();
   try {
     const parent = await readParent();
     const orphaned = new AbortController();
@@ -34,6 +35,13 @@ export async function runWorker(): Promise<number> {
     console.error(error instanceof LockstepError ? messageOf(error) : error);
     return 1;
   }
+}
+
+/** Turns a module's call of `Deno.exit()` or `process.exit()` into an error that names the module. */
+function forbidExit(): void {
+  Deno.exit = (code = 0): never => {
+    throw new LockstepError(`Deno.exit(${code}) was called: a module must not end its worker`);
+  };
 }
 
 async function work({ settings }: Parent, orphaned: AbortSignal): Promise<void> {

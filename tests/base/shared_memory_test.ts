@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { LockstepError } from "../../src/base/errors.ts";
-import { createSharedSegment, mapSharedSegment } from "../../src/base/shared_memory.ts";
+import {
+  createSharedSegment,
+  mapSharedSegment,
+  trySharedSegment,
+} from "../../src/base/shared_memory.ts";
 
 const MODULE = new URL("../../src/base/shared_memory.ts", import.meta.url).href;
 const BYTES = 3_000_000;
@@ -55,6 +59,29 @@ Deno.test({
       (error) =>
         error instanceof LockstepError && error.message.startsWith(`Shared memory ${path} can't`),
     );
+  },
+});
+
+Deno.test({
+  name: "trySharedSegment() knows a segment by its mark, in any process",
+  ignore,
+  fn: async () => {
+    using segment = createSharedSegment("lockstep-test", BYTES);
+    using other = createSharedSegment("lockstep-test", BYTES);
+    using shorter = createSharedSegment("lockstep-test", 100);
+    const { path, mark } = segment;
+    const address = JSON.stringify({ path, bytes: BYTES, mark });
+    const seen = await inAnotherProcess(`memory.trySharedSegment(${address}); console.log("fine")`);
+    assert.equal(seen, "fine");
+    assert.ok(mapSharedSegment(path, BYTES).every((byte) => byte === 0), "it was only looked at");
+    for (const foreign of [other, shorter]) {
+      assert.throws(
+        () => trySharedSegment({ path: foreign.path, bytes: BYTES, mark }),
+        {
+          message: `${foreign.path} is not the shared memory of this run, but another process's`,
+        },
+      );
+    }
   },
 });
 

@@ -9,8 +9,12 @@
 import assert from "node:assert/strict";
 import type { Case } from "./case.ts";
 import { CASES as data } from "./data.ts";
+import { CASES as dataModules } from "./user_modules.ts";
 
-const AREAS: Record<string, readonly Case[]> = { data };
+const AREAS: Record<string, readonly Case[]> = {
+  data,
+  "data modules": dataModules,
+};
 
 Deno.test("cases have names of their own", () => {
   const names = Object.values(AREAS).flat().map(({ name }) => name);

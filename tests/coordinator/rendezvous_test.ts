@@ -11,7 +11,7 @@ import { isRunning } from "../support/processes.ts";
 
 function settingsFor(rig: Rig, index: number | null) {
   const nats = { url: rig.broker.url, token: rig.broker.token };
-  return { ...rig.run, nats, index, threads: 1, lostAfter: 5 };
+  return { ...rig.run, nats, index, threads: 1, lostAfter: 5, segments: [] };
 }
 
 Deno.test("Rendezvous.gather() gives ranks by index, and free ones to workers without", async () => {
@@ -24,7 +24,7 @@ Deno.test("Rendezvous.gather() gives ranks by index, and free ones to workers wi
     spawned: [],
     onRefused: (reason) => refusals.push(reason),
   });
-  const gathered = rendezvous.gather({ config: { lr: 0.1 } });
+  const gathered = rendezvous.gather(() => ({ config: { lr: 0.1 } }));
   const numbered = [2, 0].map((index) => joinRun(settingsFor(rig, index), 10));
   await delay(300); // so that both have asked
   const members = await Promise.all([...numbered, joinRun(settingsFor(rig, null), 10)]);
@@ -66,7 +66,7 @@ Deno.test("Rendezvous refuses other versions with both values, and ignores wrong
     refusal: ({ header }) => answers.push(header.reason),
     welcome: () => answers.push("welcome"),
   });
-  const fields = { instance, index: 0, pid: 1, host: "x" };
+  const fields = { instance, index: 0, pid: 1, host: "x", segmentProblem: null };
   const header = makeHeader({ token: rig.run.token, from: "worker old" }, "join", fields, 0);
   const send = (altered: object) =>
     old.publishFrame(old.subjects.join, encodeFrame({ ...header, ...altered }));

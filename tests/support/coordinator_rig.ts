@@ -62,7 +62,7 @@ export async function startCoordinator(options: CoordinatorRigOptions): Promise<
   });
   const offer = options.payload && desk.offer(options.payload);
   const welcome = { config: { greeting: "hello" }, ...(offer ? { payload: offer.transfer } : {}) };
-  const joined = await rendezvous.gather(welcome);
+  const joined = await rendezvous.gather(() => welcome);
   const warnings: string[] = [];
   let heard = false;
   link.subscribe(link.subjects.coordinatorHeartbeat, { heartbeat: () => heard = true });

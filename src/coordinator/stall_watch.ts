@@ -1,0 +1,91 @@
+/**
+ * Notices a rank that stands still while its heartbeat goes on: a hanging module, a stuck file system.
+ *
+ * @module
+ */
+import type { Fields } from "../protocol/messages.ts";
+import { COMMANDS } from "../train/commands.ts";
+
+/** Milliseconds without progress after which a rank is reported. */
+const REPORT_MS = 10_000;
+/** A rank that still stands still is reported again after these multiples of the first report's time. */
+const REPORT_MULTIPLES = [1, 6, 15];
+/** The first computation of a rank traces and compiles its step: it is reported later. */
+const FIRST_COMPUTATION_MS = 30_000;
+/** A rank is reported no earlier than after this many times the longest that the same part has taken before. */
+const TIMES_LONGEST = 3;
+/** Two heartbeats lie a second apart: a longer gap is time in which nothing was heard. */
+const MAX_GAP_MS = 2_000;
+
+/** The parts of a heartbeat that tell whether its rank gets on. */
+export type Progress = Pick<
+  Fields<"heartbeat">,
+  "epoch" | "step" | "phase" | "sample" | "activity"
+>;
+
+/** One rank's progress, as its heartbeats tell. */
+export class StallWatch {
+  readonly #longest = new Map<string, number>();
+  #last: Progress | undefined;
+  #lastHeard = 0;
+  #stalledMs = 0;
+  #reports = 0;
+
+  /**
+   * Takes over a heartbeat.
+   *
+   * @param now Milliseconds of a monotonic clock
+   * @returns What the rank has been doing for too long, as the predicate of a sentence, once per report
+   */
+  heard(progress: Progress, now: number): string | undefined {
+    const last = this.#last;
+    this.#last = progress;
+    const gap = Math.min(now - this.#lastHeard, MAX_GAP_MS);
+    this.#lastHeard = now;
+    if (!last || !isSamePlace(last, progress)) {
+      if (last) this.#keepLongest(last.phase);
+      this.#stalledMs = 0;
+      this.#reports = 0;
+      return undefined;
+    }
+    this.#stalledMs += gap;
+    if (!canStall(progress) || this.#stalledMs < this.#limit(progress)) return undefined;
+    this.#reports++;
+    return `has made no progress for ${Math.round(this.#stalledMs / 1000)} s: it is ${
+      describeProgress(progress)
+    }`;
+  }
+
+  #keepLongest(phase: string): void {
+    this.#longest.set(phase, Math.max(this.#stalledMs, this.#longest.get(phase) ?? 0));
+  }
+
+  #limit({ phase, sample }: Progress): number {
+    const longest = this.#longest.get(phase);
+    const isFirst = phase === "computing" && longest === undefined && sample === null;
+    const first = isFirst ? FIRST_COMPUTATION_MS : 0;
+    const multiple = REPORT_MULTIPLES[this.#reports] ?? Infinity;
+    return multiple * Math.max(REPORT_MS, first, TIMES_LONGEST * (longest ?? 0));
+  }
+}
+
+/** A rank's place as the end of a sentence, such as `computing in epoch 1, step 4 of training`. */
+export function describeProgress({ epoch, step, phase, sample, activity }: Progress): string {
+  const where = activity === COMMANDS.validate
+    ? `batch ${step} of the validation in epoch ${epoch}`
+    : `epoch ${epoch}, step ${step}`;
+  const what = phase === "none" ? activity : phase;
+  return sample === null ? `${what} in ${where}` : `${what} in ${where}, and its data module is ` +
+    `making sample ${sample}`;
+}
+
+function isSamePlace(a: Progress, b: Progress): boolean {
+  return a.activity === b.activity && a.epoch === b.epoch && a.step === b.step &&
+    a.phase === b.phase;
+}
+
+/** Whether a rank in this part of a step is waited for by the others, not waiting itself. */
+function canStall({ activity, phase }: Progress): boolean {
+  return (activity === COMMANDS.trainEpoch || activity === COMMANDS.validate) &&
+    phase !== "none" && phase !== "waiting for the other ranks";
+}
