@@ -25,8 +25,9 @@ const train = {
   length: 64,
   sample: (i) => { if (i === 37) { ${odd} } return { image: image(i), label: i % 2 }; },
 };
+const { sample } = train;
 ${change}
-export const createDataset = () => ({ classes: ["standing", "lying"], train, val: { length: 4, sample: train.sample } });
+export const createDataset = () => ({ classes: ["standing", "lying"], train, val: { length: 4, sample } });
 `;
 
 const stream = (body: string) =>
