@@ -18,10 +18,22 @@ const totals = { samples: 8, weight: 12.5, lossSum: 3.25, correct: 4 };
 
 /** A message of each kind, as a run sends it. */
 const FIELDS: { readonly [K in Kind]: Fields<K> } = {
-  join: { instance: crypto.randomUUID(), index: 1, pid: 77, host: "machine" },
+  join: {
+    instance: crypto.randomUUID(),
+    index: 1,
+    pid: 77,
+    host: "machine",
+    segmentProblem: "ENOENT",
+  },
   refusal: { reason: "The run has started" },
   welcome: { rank: 1, worldSize: 2, config: { lr: 0.125 }, configBytes: 0, payload: transfer },
-  heartbeat: { ...position, activity: "training", residentBytes: 123_456 },
+  heartbeat: {
+    ...position,
+    activity: "training",
+    phase: "computing",
+    sample: 37,
+    residentBytes: 123_456,
+  },
   contribution: {
     rank: 1,
     ...position,
