@@ -5,7 +5,15 @@
  *
  * @module
  */
-import { EXIT_FAILED, EXIT_USAGE, LockstepError, messageOf, nearestName } from "./base/errors.ts";
+import {
+  EXIT_FAILED,
+  EXIT_USAGE,
+  InterruptedError,
+  LockstepError,
+  messageOf,
+  nearestName,
+} from "./base/errors.ts";
+import { exitCleanly, listenForStop, stopRequested } from "./base/signals.ts";
 import { LOCKSTEP_VERSION } from "./base/versions.ts";
 
 /** Runs a command with its arguments; resolves to the exit code. */
@@ -98,12 +106,28 @@ export async function main(args: string[]): Promise<number> {
   }
   try {
     return await (await command.load())(rest);
-  } catch (error) {
+  } catch (thrown) {
+    const error = asInterruption(thrown);
     const known = error instanceof LockstepError;
-    console.error(`error: ${messageOf(error)}`);
-    if (!known || rest.includes("--verbose")) console.error(error);
+    // Not by console.error, which fails where the terminal was closed: the exit code must not be lost for that.
+    const { standardStream } = await import("./reports/terminal_stream.ts");
+    const stream = standardStream("stderr");
+    stream.write(`error: ${messageOf(error)}\n`);
+    if (!known || rest.includes("--verbose")) stream.write(`${Deno.inspect(error)}\n`);
     return known ? error.exitCode : EXIT_FAILED;
   }
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+/** What fails after a signal asked the command to stop, such as a process that it reached as well, is no failure. */
+function asInterruption(error: unknown): unknown {
+  const signal = stopRequested();
+  if (!signal || error instanceof InterruptedError || !(error instanceof LockstepError)) {
+    return error;
+  }
+  return new InterruptedError(`Interrupted by ${signal}`, signal);
+}
+
+if (import.meta.main) {
+  listenForStop();
+  exitCleanly(await main(Deno.args));
+}

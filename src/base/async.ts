@@ -40,6 +40,27 @@ export async function within<T>(
   }
 }
 
+/**
+ * The outcome of `work`, or the signal's reason as soon as it fires. The work isn't stopped: use it for what leaves
+ * nothing half-made that would be taken for whole when the process ends, such as a download.
+ */
+export async function orAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  if (!signal) return await work;
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  if (signal.aborted) abort();
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([aborted.promise, work]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+    work.catch(() => {}); // nobody waits for it any more
+  }
+}
+
 /** Waits until `what` settles, or for so long. */
 export async function waitAtMost(milliseconds: number, what: Promise<unknown>): Promise<void> {
   const over = new AbortController();

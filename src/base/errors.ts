@@ -13,6 +13,17 @@ export const EXIT_USAGE = 2;
 export const EXIT_INTERRUPTED = 130;
 /** Exit code of a run that was ended by SIGTERM. */
 export const EXIT_TERMINATED = 143;
+/** Exit code of a run that was ended by SIGHUP: its terminal was closed. */
+export const EXIT_HUNG_UP = 129;
+
+/** A signal that asks a program to stop. */
+export type StopSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
+
+/** Returns the exit code of a program that a signal ended: 128 plus the signal's number. */
+export function exitCodeOf(signal: StopSignal): number {
+  if (signal === "SIGINT") return EXIT_INTERRUPTED;
+  return signal === "SIGTERM" ? EXIT_TERMINATED : EXIT_HUNG_UP;
+}
 
 /**
  * A failure whose message tells a person what is wrong, where, and how to mend it.
@@ -34,17 +45,17 @@ export class UsageError extends LockstepError {
   override readonly exitCode: number = EXIT_USAGE;
 }
 
-/** The run was ended by a signal; exit code 130 (SIGINT) or 143 (SIGTERM). */
+/** The run was ended by a signal; exit code 130 (SIGINT), 143 (SIGTERM) or 129 (SIGHUP). */
 export class InterruptedError extends LockstepError {
   /** For messages. */
   override name = "InterruptedError";
-  /** 130 or 143. */
+  /** 130, 143 or 129. */
   override readonly exitCode: number;
 
   /** Makes the error of a run that `signal` ended. */
-  constructor(message: string, signal: "SIGINT" | "SIGTERM" = "SIGINT") {
+  constructor(message: string, signal: StopSignal = "SIGINT") {
     super(message);
-    this.exitCode = signal === "SIGINT" ? EXIT_INTERRUPTED : EXIT_TERMINATED;
+    this.exitCode = exitCodeOf(signal);
   }
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { dirname, join } from "node:path";
+import { removeAtStop } from "./signals.ts";
 
 /**
  * The cache folder: `LOCKSTEP_CACHE`, else the platform's cache folder + `lockstep`
@@ -43,6 +44,7 @@ export async function writeFileAtomically(
 ): Promise<void> {
   await Deno.mkdir(dirname(path), { recursive: true });
   const temporary = `${path}.${Deno.pid}.tmp`;
+  using _temporary = removeAtStop(temporary);
   try {
     using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
     for (const part of partsOf(content)) await writeAll(file, part);

@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import type { LoaderBenchResult } from "../bench/loader_bench.ts";
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import { removeAtStop } from "../base/signals.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 /** Flags of `bench loader`. */
@@ -72,7 +73,8 @@ export async function runBenchLoader(args: string[]): Promise<number> {
     await makePictures(make, pictures);
     await measure(make);
   } else {
-    const folder = await Deno.makeTempDir({ prefix: "lockstep-bench-" });
+    const folder = Deno.makeTempDirSync({ prefix: "lockstep-bench-" });
+    using _folder = removeAtStop(folder);
     try {
       await makePictures(folder, pictures);
       await measure(folder);

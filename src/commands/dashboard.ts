@@ -5,6 +5,7 @@
  */
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import { takeStopRequests } from "../base/signals.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 const MOST_PORT = 65535;
@@ -51,8 +52,7 @@ export async function runDashboard(args: string[]): Promise<number> {
   const host = flags.text("host");
   const { Dashboard } = await import("../dashboard/server.ts");
   const stopped = Promise.withResolvers<void>();
-  const stop = () => stopped.resolve();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, stop);
+  using _requests = takeStopRequests(() => stopped.resolve());
   await using dashboard = new Dashboard({
     folder,
     ...(host === undefined ? {} : { host }),

@@ -4,6 +4,7 @@
  * @module
  */
 import { basename, join, resolve } from "node:path";
+import { orAborted } from "../base/async.ts";
 import { EXIT_FAILED, UsageError } from "../base/errors.ts";
 import { DATASET_NAMES, type DatasetName, DATASETS } from "../provision/dataset_catalogue.ts";
 import type { Progress } from "../provision/progress.ts";
@@ -73,18 +74,23 @@ export async function runDataCheck(args: string[]): Promise<number> {
   const progress = new CheckProgress(stream);
   using signals = interruptible(() => reporter.warn("Stopping; again to stop at once"));
   try {
-    const place = await placeOf(data, flags, (event) => reporter.download(event));
+    const { signal } = signals;
+    const place = await orAborted(
+      placeOf(data, flags, (event) => reporter.download(event)),
+      signal,
+    );
     const check = await checkData({
       data,
       ...place,
       ...options,
-      signal: signals.signal,
+      signal,
       onStart: (total) => progress.start(total),
       onProgress: (done) => progress.update(done),
     });
     progress.close();
+    signal.throwIfAborted();
     const folder = flags.text("out") ?? join(OUT, nameOf(data));
-    const record = await writeFiles(folder, check);
+    const record = await orAborted(writeFiles(folder, check), signal);
     if (json) {
       const { dataCheckAsJson } = await import("../data_check/record.ts");
       out.write(dataCheckAsJson(record) + "\n");

@@ -7,6 +7,7 @@ import { availableParallelism } from "node:os";
 import { messageOf } from "../base/errors.ts";
 import { LIBTENSORFLOW_VARIABLE, libtensorflowPath } from "../base/libtensorflow_path.ts";
 import { cacheFolder, exists } from "../base/paths.ts";
+import { removeAtStop } from "../base/signals.ts";
 import { LIBTENSORFLOW_VERSION, LOCKSTEP_VERSION } from "../base/versions.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
@@ -150,7 +151,8 @@ async function checkWeights(): Promise<string> {
 
 async function checkWritable(): Promise<string> {
   const folder = Deno.cwd();
-  const file = await Deno.makeTempFile({ dir: folder, prefix: ".lockstep-doctor-" });
+  const file = Deno.makeTempFileSync({ dir: folder, prefix: ".lockstep-doctor-" });
+  using _file = removeAtStop(file);
   await Deno.remove(file);
   return `${folder} can be written`;
 }

@@ -5,7 +5,14 @@
  */
 import { join } from "node:path";
 import { delay } from "../base/async.ts";
-import { EXIT_INTERRUPTED, InterruptedError, LockstepError, messageOf } from "../base/errors.ts";
+import {
+  EXIT_INTERRUPTED,
+  InterruptedError,
+  LockstepError,
+  messageOf,
+  type StopSignal,
+} from "../base/errors.ts";
+import { ignoreStopSignals } from "../base/signals.ts";
 import { readLines } from "../coordinator/lines.ts";
 import { train } from "../coordinator/run.ts";
 import { ensureRunFolder } from "../reports/run_folder.ts";
@@ -29,10 +36,10 @@ const PATIENCE_MS = 20_000;
 /** Runs the process to its end. */
 export async function runMember(): Promise<number> {
   const controller = new AbortController();
-  const interrupt = (name: "SIGINT" | "SIGTERM") =>
+  // A signal to the group reaches all processes: the comparison decides what it means.
+  ignoreStopSignals();
+  const interrupt = (name: StopSignal) =>
     controller.abort(new InterruptedError(`Interrupted by ${name}`, name));
-  // Ctrl-C reaches all processes of a terminal: the comparison decides what it means.
-  Deno.addSignalListener("SIGINT", () => {});
   if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => interrupt("SIGTERM"));
   const lines = readLines(Deno.stdin.readable, LONGEST);
   const first = await lines.next();

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { shieldedCommand } from "../base/signals.ts";
 import { exitWords, keepLines, readLines } from "../coordinator/lines.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { decodeMessage, type MemberSettings, type Outcome, STOP } from "./member_messages.ts";
@@ -35,7 +36,7 @@ export async function runMemberProcess(
   reporter: Reporter,
   signal?: AbortSignal,
 ): Promise<Outcome> {
-  const process = new Deno.Command(Deno.execPath(), {
+  const process = shieldedCommand(Deno.execPath(), {
     args: memberArguments(),
     stdin: "piped",
     stdout: "piped",

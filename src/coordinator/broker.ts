@@ -8,6 +8,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { delay } from "../base/async.ts";
 import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
+import { removeAtStop } from "../base/signals.ts";
 import { connectNats, type NatsAddress } from "../protocol/connection.ts";
 import { exitWords, keepLines } from "./lines.ts";
 
@@ -17,6 +18,8 @@ export interface BrokerOptions {
   readonly executable: string;
   /** Port to listen on; unless set, a free one is taken. */
   readonly port?: number;
+  /** Secret of its users; unless set, a new one is made. */
+  readonly token?: string;
   /** Address to listen on (127.0.0.1 unless set). */
   readonly host?: string;
   /** Called with each line that the server logs. */
@@ -42,7 +45,7 @@ const LINES_KEPT = 20;
  * process is gone, even by SIGKILL.
  */
 const GUARDED = `exec 3<&0
-(cat <&3 >/dev/null 2>&1; kill -TERM $$) >/dev/null 2>&1 &
+(trap '' HUP INT TERM; cat <&3 >/dev/null 2>&1; kill -TERM $$) >/dev/null 2>&1 &
 exec "$0" --config "$1" 3<&- </dev/null`;
 
 /**
@@ -57,7 +60,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   for (let attempt = 1;; attempt++) {
     // Another program may take a free port before the server does: then the next one is tried.
     const port = options.port ?? await freePort(host);
-    const folder = await Deno.makeTempDir({ prefix: "lockstep-nats-" });
+    const folder = Deno.makeTempDirSync({ prefix: "lockstep-nats-" });
+    using _folder = removeAtStop(folder);
     try {
       const broker = await Broker.launch(options, { folder, host, port });
       try {
@@ -134,7 +138,7 @@ export class Broker implements NatsAddress {
     options: BrokerOptions,
     { folder, host, port }: { folder: string; host: string; port: number },
   ): Promise<Broker> {
-    const token = randomUUID().replaceAll("-", "");
+    const token = options.token ?? randomUUID().replaceAll("-", "");
     try {
       const config = await writeServerConfig(folder, { host, port, token });
       const process = new Deno.Command("sh", {

@@ -277,24 +277,38 @@ async function openBroker(
 ): Promise<NatsAddress> {
   if (config.nats.url) return { url: config.nats.url };
   if (!natsServer) throw new TypeError("Neither nats.url nor a nats-server program is given");
-  const broker: Broker = await startBroker({
-    executable: natsServer,
+  const executable = natsServer;
+  let broker: Broker = await startBroker({
+    executable,
     ...(config.nats.port === undefined ? {} : { port: config.nats.port }),
   });
+  const { url, token } = broker;
   let expected = false;
+  let restart = Promise.resolve();
   stack.defer(async () => {
     expected = true;
+    await restart;
     await broker.stop();
   });
-  void broker.exited.then((exit) => {
+  const watch = async () => {
+    const exit = await broker.exited;
     if (expected) return;
+    // The server takes SIGTERM for an order of its own. When all processes got it (Slurm, systemd), the run still
+    // needs it, for the last checkpoint.
+    if (exit.code === 0) {
+      const port = Number(new URL(url).port);
+      restart = startBroker({ executable, port, token }).then((next) => void (broker = next));
+      if (await restart.then(() => true, () => false)) return void watch();
+      restart = Promise.resolve();
+    }
     const message = `nats-server (pid ${broker.pid}) ${
       exitWords(exit)
     }: the run can't go on without it`;
     reporter.warn(message);
     lost.abort(new LockstepError(message));
-  });
-  return broker;
+  };
+  void watch();
+  return { url, token };
 }
 
 /** The rank that a failure is about, where it is about one. */

@@ -5,7 +5,8 @@
  */
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
-import { InterruptedError, messageOf } from "../base/errors.ts";
+import { orAborted } from "../base/async.ts";
+import { InterruptedError, LockstepError, messageOf } from "../base/errors.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
 import { LOCKSTEP_VERSION, NATS_SERVER_VERSION } from "../base/versions.ts";
@@ -172,7 +173,10 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
       loadBest: () => loadCheckpoint(bestPath(folder), config.model),
       loadPredictions: () => readPredictions(folder),
     };
-  } catch (error) {
+  } catch (thrown) {
+    // A worker or a server that the signal reached as well is no failure.
+    const isLoss = thrown instanceof LockstepError && signal?.aborted;
+    const error = isLoss ? signal.reason : thrown;
     const rank = failedRank(error);
     if (rank !== undefined) reporter.workerFailed(rank);
     const message = messageOf(error);
@@ -184,23 +188,6 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     if (interrupted) reporter.summary({ ...summary(), interrupted, ...(report ? { report } : {}) });
     else if (report) reporter.info(`Report: ${report}`);
     throw error;
-  }
-}
-
-/**
- * Waits for `work`, or stops waiting when the signal fires: a download or an unpacking isn't waited for. It
- * goes on until the process ends, and leaves nothing that would be taken for whole.
- */
-async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return await work;
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([work, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-    work.catch(() => {}); // nobody waits for it any more
   }
 }
 

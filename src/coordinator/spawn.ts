@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { waitAtMost } from "../base/async.ts";
+import { delay, waitAtMost } from "../base/async.ts";
 import type { SegmentAddress } from "../base/shared_memory.ts";
+import { isStopSignal, shieldedCommand } from "../base/signals.ts";
 import type { NatsAddress } from "../protocol/connection.ts";
 import type { RunIdentity } from "../protocol/subjects.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
@@ -60,7 +61,9 @@ const WORKER_RIGHTS = [
 ];
 
 const LINES_KEPT = 50;
-const TERM_MS = 1_000;
+const CLOSE_MS = 500;
+/** Milliseconds in which a signal that ended a worker reaches this process, too. */
+const SIGNAL_MS = 500;
 const ROOT = new URL("../../", import.meta.url);
 
 /** Starts workers; they end when this process does, when their scope does, or when `stop` is called. */
@@ -79,15 +82,15 @@ export class WorkerGroup {
   }
 
   /**
-   * Ends all workers: waits `graceMs` for them to end by themselves, then closes their standard input and sends
-   * SIGTERM, and a second later SIGKILL. Resolves when none is left.
+   * Ends all workers: waits `graceMs` for them to end by themselves, then closes their standard input, and half a
+   * second later sends SIGKILL. Resolves when none is left.
    */
   async stop(graceMs: number): Promise<void> {
     const ended = Promise.all(this.#processes.map(({ exited }) => exited));
     await waitAtMost(graceMs, ended);
-    this.#processes.forEach((process) => process.end("SIGTERM"));
-    await waitAtMost(TERM_MS, ended);
-    this.#processes.forEach((process) => process.end("SIGKILL"));
+    this.#processes.forEach((process) => process.askToEnd());
+    await waitAtMost(CLOSE_MS, ended);
+    this.#processes.forEach((process) => process.kill());
     await ended;
   }
 
@@ -107,7 +110,7 @@ class WorkerProcess implements SpawnedWorker {
 
   constructor(options: SpawnOptions, index: number) {
     this.index = index;
-    this.#process = new Deno.Command(Deno.execPath(), {
+    this.#process = shieldedCommand(Deno.execPath(), {
       args: argumentsFor(options),
       env: { ...threadVariables(options.threads), ...options.env },
       stdin: "piped",
@@ -123,16 +126,22 @@ class WorkerProcess implements SpawnedWorker {
     this.exited = this.#process.status.then(async ({ code, signal }) => {
       this.exit = { index, pid: this.pid, code, signal };
       await Promise.allSettled([...output, this.#stdin.close()]);
+      // What asks the whole group to stop is heard of here first, lest it look like the loss of a worker.
+      if (isStopSignal(signal)) await delay(SIGNAL_MS);
       return this.exit;
     });
   }
 
-  /** Asks or forces the process to end; nothing when it has. */
-  end(signal: "SIGTERM" | "SIGKILL"): void {
+  /** Closes the pipe whose end asks the process to end. */
+  askToEnd(): void {
+    if (!this.exit) this.#stdin.close().catch(() => {}); // the process may be ending already
+  }
+
+  /** Ends the process; nothing when it has ended. Workers write no files. */
+  kill(): void {
     if (this.exit) return;
-    this.#stdin.close().catch(() => {}); // the process may be ending already
     try {
-      this.#process.kill(signal);
+      this.#process.kill("SIGKILL");
     } catch (error) {
       if (!(error instanceof TypeError)) throw error; // TypeError: it has ended this very moment
     }

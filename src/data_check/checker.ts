@@ -13,6 +13,7 @@ import { Buffer } from "node:buffer";
 import { createInterface } from "node:readline";
 import process from "node:process";
 import { LockstepError, messageOf } from "../base/errors.ts";
+import { ignoreStopSignals } from "../base/signals.ts";
 import { decodeImage } from "../data/decode.ts";
 import { resizeRgb } from "../data/resize.ts";
 import { openEngine } from "../engine/engine.ts";
@@ -49,6 +50,8 @@ export type CheckAnswer =
 
 /** Answers until standard input ends. */
 export async function runChecker(): Promise<number> {
+  // A signal to the group reaches this process as well; it ends when its standard input does.
+  ignoreStopSignals();
   try {
     await openEngine({ threads: { intraOp: 1, interOp: 1 } });
   } catch (error) {

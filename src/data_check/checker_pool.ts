@@ -101,7 +101,7 @@ export class CheckerPool implements AsyncDisposable {
             take(index, await checker.ask(request));
           } catch (error) {
             if (!(error instanceof CheckerLostError)) throw error;
-            signal?.throwIfAborted(); // Ctrl-C ends the processes of a terminal, too
+            signal?.throwIfAborted();
             take(index, undefined);
             await this.#keepSaid(checker);
             checker = await CheckerProcess.start();

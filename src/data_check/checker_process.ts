@@ -4,6 +4,7 @@
  * @module
  */
 import { LockstepError, UsageError } from "../base/errors.ts";
+import { shieldedCommand } from "../base/signals.ts";
 import { type CheckAnswer, type CheckRequest, PICTURE_MARK } from "./checker.ts";
 
 /** The process has ended; the picture that it was asked about may be the reason. */
@@ -35,7 +36,7 @@ export class CheckerProcess implements AsyncDisposable {
   readonly #said: Promise<Map<number, string>>;
 
   private constructor() {
-    this.#process = new Deno.Command(Deno.execPath(), {
+    this.#process = shieldedCommand(Deno.execPath(), {
       args: [
         "run",
         "--quiet",

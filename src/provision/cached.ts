@@ -6,6 +6,7 @@
 import { basename, dirname, join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import { removeAtStop } from "../base/signals.ts";
 import type { Progress } from "./progress.ts";
 
 /** How the folders end in which things are made. */
@@ -41,7 +42,8 @@ export async function ensureCached(
     if (await exists(path)) return path; // made by the process that we waited for
     const prefix = `.${basename(path)}~`;
     await removeLeftovers(folder, prefix);
-    const scratch = await Deno.makeTempDir({ dir: folder, prefix, suffix: SCRATCH_SUFFIX });
+    const scratch = Deno.makeTempDirSync({ dir: folder, prefix, suffix: SCRATCH_SUFFIX });
+    using _scratch = removeAtStop(scratch);
     try {
       const target = join(scratch, "result");
       await make(target, scratch);

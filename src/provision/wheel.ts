@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { hashOfFile } from "./file_hash.ts";
+import { endAtStop } from "../base/signals.ts";
 import type { Progress } from "./progress.ts";
 
 /** A wheel of a package. */
@@ -73,13 +74,15 @@ async function runPip(
   let output: Deno.CommandOutput;
   try {
     // pip writes to its temporary folder first: it is watched, and goes away with ours.
-    output = await new Deno.Command("python3", {
+    const pip = new Deno.Command("python3", {
       args,
       env: { TMPDIR: temporary, PYTHONUNBUFFERED: "1" },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
-    }).output();
+    }).spawn();
+    using _pip = endAtStop(pip);
+    output = await pip.output();
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new UsageError(

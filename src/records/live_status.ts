@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { z } from "zod";
+import { removeAtStop } from "../base/signals.ts";
 import { parseLine } from "./jsonl_file.ts";
 import { gpuUseSchema } from "./metrics_log.ts";
 
@@ -57,6 +58,7 @@ export type LiveStatus = z.output<typeof statusSchema>;
 export async function writeLiveStatus(folder: string, status: LiveStatus): Promise<void> {
   const path = join(folder, LIVE_FILE);
   const temporary = `${path}.${Deno.pid}.tmp`;
+  using _temporary = removeAtStop(temporary);
   await Deno.writeTextFile(temporary, JSON.stringify(status));
   await Deno.rename(temporary, path);
 }

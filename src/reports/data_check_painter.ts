@@ -7,6 +7,7 @@
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { LockstepError } from "../base/errors.ts";
+import { ignoreStopSignals, shieldedCommand } from "../base/signals.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 import type { ShownPair } from "../data_check/check_data.ts";
 import type { PaintedRecord } from "./data_check_picture.ts";
@@ -55,7 +56,7 @@ export async function writeDataCheckPicture(
       })),
     })),
   };
-  const process = new Deno.Command(Deno.execPath(), {
+  const process = shieldedCommand(Deno.execPath(), {
     args: [
       "run",
       "--quiet",
@@ -84,6 +85,7 @@ export async function writeDataCheckPicture(
 
 /** The painter: an order on standard input, a PNG on standard output. */
 export async function runPainter(): Promise<number> {
+  ignoreStopSignals();
   const order: Order = JSON.parse(await new Response(Deno.stdin.readable).text());
   const pairs = order.pairs.map(({ finding, images }): ShownPair => {
     const [a, b] = images.map(({ width, height, data }) => ({

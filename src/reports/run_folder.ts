@@ -6,6 +6,7 @@
 import { basename, join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { lstat, targetOf, writePointer } from "../base/pointer.ts";
+import { removeAtStop } from "../base/signals.ts";
 
 /**
  * Makes `<out>/<YYYYMMDD-HHMMSS>-<name>` (local time); a second run of the same second gets `-2`, and so on.
@@ -62,6 +63,7 @@ export async function pointLatest(
   name: string = "latest",
 ): Promise<boolean> {
   const temporary = join(out, `.${name}.${crypto.randomUUID()}.tmp`);
+  using _temporary = removeAtStop(temporary);
   try {
     // A relative target: the folder of all runs can be moved.
     await writePointer(temporary, basename(folder));

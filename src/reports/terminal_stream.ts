@@ -58,9 +58,14 @@ function currentColumns(): number {
   }
 }
 
+/** Whether a terminal was closed (`EIO`). */
+function isGone(error: unknown): boolean {
+  return (error as { code?: string } | null)?.code === "EIO";
+}
+
 /**
- * Writes all bytes. A reader that went away (`… | head`) must not end a run, so its error is ignored; a
- * pipe that another process made non-blocking and that is full just now is waited for.
+ * Writes all bytes. A reader that went away (`… | head`) or a terminal that was closed must not end a run, so
+ * its error is ignored; a pipe that another process made non-blocking and that is full just now is waited for.
  */
 function writePatiently(stream: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
   const deadline = performance.now() + PATIENCE_MS;
@@ -68,7 +73,7 @@ function writePatiently(stream: { writeSync(bytes: Uint8Array): number }, bytes:
     try {
       offset += stream.writeSync(bytes.subarray(offset));
     } catch (error) {
-      if (error instanceof Deno.errors.BrokenPipe) return;
+      if (error instanceof Deno.errors.BrokenPipe || isGone(error)) return;
       if (!(error instanceof Deno.errors.WouldBlock)) throw error;
       if (performance.now() > deadline) return;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);

@@ -11,6 +11,7 @@ import { basename, join } from "node:path";
 import { z } from "zod";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists, writeFileAtomically } from "../base/paths.ts";
+import { removeAtStop } from "../base/signals.ts";
 import { architectureShape } from "../models/config.ts";
 import type { HeadLayer } from "../models/head_specs.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
@@ -186,6 +187,8 @@ export async function writeCheckpoint(
     sha256[file] = await sha256Of(bytes);
     await writeFileAtomically(join(path, file), bytes);
   };
+  // Until a link names it, it is a temporary folder.
+  using unnamed = removeAtStop(path);
   try {
     await write(MODEL_FILE, tensors.model);
     if (tensors.optimizer) await write(OPTIMIZER_FILE, tensors.optimizer);
@@ -201,6 +204,7 @@ export async function writeCheckpoint(
     await Deno.remove(path, { recursive: true }).catch(() => {}); // the write error matters more
     throw error;
   }
+  unnamed[Symbol.dispose]();
   await pointName(folder, name, target, { keepPrevious });
   await removeUnnamed(folder, name);
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { LockstepError, messageOf } from "../base/errors.ts";
+import { ignoreStopSignals } from "../base/signals.ts";
 import { type CommandHandler, serveCommands } from "../protocol/commands.ts";
 import { COMMANDS } from "../train/commands.ts";
 import { parseJob } from "../train/job.ts";
@@ -22,8 +23,8 @@ const JOIN_TIMEOUT = 600;
  * @returns The exit code
  */
 export async function runWorker(): Promise<number> {
-  // Ctrl-C in a terminal reaches every process; the coordinator decides what it means.
-  Deno.addSignalListener("SIGINT", () => {});
+  // A signal to the group reaches every process; the coordinator decides what it means.
+  ignoreStopSignals();
   forbidExit();
   try {
     const parent = await readParent();

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { delay } from "../../src/base/async.ts";
 import { train } from "../../mod.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { makePictures } from "../support/pictures.ts";
@@ -56,7 +57,7 @@ async function longRun(folder: string, port = freePort()): Promise<TrainProcess>
   return run;
 }
 
-for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
   Deno.test(`${signal} ends a run with code ${code}, a checkpoint and nothing left behind`, () =>
     withTemporaryFolder(async (folder) => {
       const port = freePort();
@@ -92,6 +93,7 @@ Deno.test("a second SIGINT ends a run at once, and leaves nothing behind", () =>
     try {
       run.kill("SIGINT");
       await run.seen(/again to stop at once/);
+      await delay(1100); // until then it would be the same request
       took = await seconds(async () => {
         run.kill("SIGINT");
         result = await run.result;

@@ -74,6 +74,10 @@ export interface TrainProcess extends AsyncDisposable {
   /** Resolves when a line of the output matches; rejects when the process ends before. */
   seen(pattern: RegExp): Promise<void>;
   kill(signal: Deno.Signal): void;
+  /** What it has printed so far. */
+  output(): string;
+  /** Writes to its standard input, where that is a pipe. */
+  send(text: string): Promise<void>;
 }
 
 /** Writes a config and starts `train` with it, as a user would. */
@@ -93,20 +97,28 @@ export function startCommand(
   cwd: string,
   env: Record<string, string> = {},
 ): TrainProcess {
-  const process = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--quiet",
-      "--no-check",
-      "--allow-all",
-      "--config",
-      join(PROJECT, "deno.json"),
-      join(PROJECT, "src/cli.ts"),
-      ...args,
-    ],
-    cwd,
+  return startProcess(commandLine(args), { cwd, env });
+}
+
+/** The program and the arguments with which {@linkcode startCommand} starts the command line. */
+export function commandLine(args: readonly string[]): string[] {
+  const options = ["--quiet", "--no-check", "--allow-all", "--config", join(PROJECT, "deno.json")];
+  return [Deno.execPath(), "run", ...options, join(PROJECT, "src/cli.ts"), ...args];
+}
+
+/** Starts any program. */
+export function startProcess(
+  [program, ...args]: readonly string[],
+  { env = {}, stdin = "null", ...options }: Pick<
+    Deno.CommandOptions,
+    "cwd" | "env" | "stdin" | "detached"
+  >,
+): TrainProcess {
+  const process = new Deno.Command(program, {
+    ...options,
+    args,
     env: { NO_COLOR: "1", ...env },
-    stdin: "null",
+    stdin,
     stdout: "piped",
     stderr: "piped",
   }).spawn();
@@ -133,6 +145,12 @@ export function startCommand(
       return promise;
     },
     kill: (signal) => process.kill(signal),
+    output: () => output.stdout + output.stderr,
+    send: async (text) => {
+      const writer = process.stdin.getWriter();
+      await writer.write(new TextEncoder().encode(text));
+      writer.releaseLock();
+    },
     [Symbol.asyncDispose]: async () => {
       try {
         process.kill("SIGKILL");
