@@ -11,6 +11,7 @@ import { validateConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { holdsCifar10 } from "../data/cifar10.ts";
 import { checkFiles } from "../data/check_files.ts";
+import { actualName } from "../data/image_folder.ts";
 import type { PictureSet } from "../data/picture_set.ts";
 import { subfolders } from "../data/picture_files.ts";
 import { openEngine } from "../engine/engine.ts";
@@ -187,8 +188,9 @@ async function picturesToEvaluate(
         "name a folder of classes with --data",
     );
   }
-  const side = split === "val" ? data.valFolder : data.trainFolder;
+  const wantedSide = split === "val" ? data.valFolder : data.trainFolder;
   const names = await subfolders(root, "");
+  const side = actualName(wantedSide, names);
   if (names.includes(side) && !classes.includes(side)) return { ...wanted, folder: side };
   if (request.split !== undefined && !names.some((name) => classes.includes(name))) {
     throw new UsageError(

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { HeaderError } from "./header_error.ts";
 import { requireFormat } from "./image_header.ts";
+import { NOT_UTF8 } from "./picture_files.ts";
 import type { PictureSet, Sample } from "./picture_set.ts";
 
 /** A file that can't be used. */
@@ -60,7 +61,11 @@ async function problemOf(path: string, head: Uint8Array): Promise<string | undef
     return length < MIN_BYTES ? `it is cut off after ${length} bytes` : undefined;
   } catch (error) {
     if (error instanceof HeaderError) return error.message;
-    if (error instanceof Deno.errors.NotFound) return "the file is missing";
+    if (error instanceof Deno.errors.NotFound) {
+      return path.includes(NOT_UTF8)
+        ? "its name isn't UTF-8: rename it, such as with convmv -r -f latin1 -t utf8 --notest"
+        : "the file is missing";
+    }
     return `the file can't be read: ${messageOf(error)}`;
   }
 }

@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { nearestName, UsageError } from "../base/errors.ts";
+import { sameName } from "./image_folder.ts";
 import { listPictures, subfolders } from "./picture_files.ts";
 import type { PictureSet, Sample } from "./picture_set.ts";
 import { PictureSource } from "./picture_source.ts";
@@ -27,13 +28,15 @@ export async function scanClassFolders(
   maxPixels?: number,
 ): Promise<PictureSet> {
   const where = JSON.stringify(join(root, folder));
-  const names = await subfolders(root, folder);
+  const folders = await subfolders(root, folder);
+  const names = folders.map((name) => sameName(name, classes));
   refuseUnknown(names, classes, `Folder ${where}`);
   const hash = createHash("sha256");
   const val: Sample[] = [];
   for (const [label, name] of classes.entries()) {
     if (!names.includes(name)) continue;
-    for (const { path, bytes } of await listPictures(root, folder ? `${folder}/${name}` : name)) {
+    const own = folders[names.indexOf(name)];
+    for (const { path, bytes } of await listPictures(root, folder ? `${folder}/${own}` : own)) {
       hash.update(`val\0${label}\0${path}\0${bytes}\n`);
       val.push({ path, label, index: val.length });
     }

@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
-import { listPictures, type PictureFile, subfolders } from "./picture_files.ts";
+import { LeftOut, listPictures, type PictureFile, subfolders } from "./picture_files.ts";
 import type { PictureSet, Sample } from "./picture_set.ts";
 import { PictureSource } from "./picture_source.ts";
 
@@ -56,8 +56,9 @@ export async function scanImageFolder(
 ): Promise<PictureSet> {
   const { trainFolder = "train", valFolder = "val", valFraction, splitSeed = 0, maxPixels } =
     options;
-  const sides: Sides = { train: trainFolder, val: valFolder };
-  const names = await subfolders(root, "");
+  const leftOut = new LeftOut();
+  const names = await subfolders(root, "", leftOut);
+  const sides: Sides = { train: actualName(trainFolder, names), val: actualName(valFolder, names) };
   const found = Object.values(sides).filter((side) => names.includes(side));
   const split = valFraction !== undefined && valFraction !== null;
   if (found.length === 2 && split) {
@@ -70,10 +71,23 @@ export async function scanImageFolder(
   }
   if (found.length !== 2 && !split) throw new UsageError(missingSides(root, sides, names));
   const source = new PictureSource(root, maxPixels);
-  return split
-    ? { ...await scanSingle(root, names, valFraction, splitSeed), source }
-    : { ...await scanPair(root, sides), source };
+  const scanned = split
+    ? await scanSingle(root, { classes: names, valFraction, splitSeed, leftOut })
+    : await scanPair(root, sides, leftOut);
+  const others = leftOut.describe(root);
+  const warnings = [...scanned.warnings ?? [], ...others ? [others] : []];
+  return { ...scanned, source, ...warnings.length > 0 ? { warnings } : {} };
 }
+
+/** A folder as it is called, in upper or lower case, if there is but one such. */
+export function actualName(wanted: string, names: readonly string[]): string {
+  if (names.includes(wanted)) return wanted;
+  const similar = names.filter((name) => name.toLowerCase() === wanted.toLowerCase());
+  return similar.length === 1 ? similar[0] : wanted;
+}
+
+/** Names that people give to the folder that validates. */
+const VALIDATION_NAMES = ["val", "valid", "validation", "dev"];
 
 /** Says which folders are not there, and how to name those that are. */
 function missingSides(root: string, sides: Sides, names: string[]): string {
@@ -82,20 +96,26 @@ function missingSides(root: string, sides: Sides, names: string[]): string {
   const missing = hasTrain || hasVal
     ? `has ${hasTrain ? train : val}/ but no ${hasTrain ? val : train}/`
     : `has no ${train}/ and ${val}/`;
-  const other = ["test", "val", "valid", "validation"].find((name) =>
-    name !== train && name !== val && names.includes(name)
+  const other = names.find((name) =>
+    name !== train && name !== val && VALIDATION_NAMES.includes(name.toLowerCase())
   );
   const cure = hasTrain && other
     ? `set the folder that validates with --set data.valFolder=${other}`
+    : hasTrain && names.some((name) => name.toLowerCase() === "test")
+    ? `split ${train}/ with --set data.root=${
+      join(root, train)
+    } --set data.valFraction=0.2, and keep test/ ` +
+      "for deno task evaluate: a test set that chooses weights tests nothing (--set data.valFolder=test does so)"
     : "make both with a folder per class in each (data.trainFolder and data.valFolder name them), " +
       "or set data.valFraction, such as to 0.2, to split one folder of classes";
   return `Folder ${show(root)} ${missing}: ${cure}`;
 }
 
-async function scanPair(root: string, sides: Sides): Promise<Found> {
+async function scanPair(root: string, sides: Sides, leftOut: LeftOut): Promise<Found> {
   const [trainRoot, valRoot] = [join(root, sides.train), join(root, sides.val)];
-  const classes = await subfolders(root, sides.train);
-  const valClasses = await subfolders(root, sides.val);
+  const classes = await subfolders(root, sides.train, leftOut);
+  const valFolders = await subfolders(root, sides.val, leftOut);
+  const valClasses = valFolders.map((name) => sameName(name, classes));
   const onlyTrain = classes.filter((name) => !valClasses.includes(name));
   const onlyVal = valClasses.filter((name) => !classes.includes(name));
   if (onlyTrain.length > 0 || onlyVal.length > 0) {
@@ -106,20 +126,33 @@ async function scanPair(root: string, sides: Sides): Promise<Found> {
     );
   }
   requireClasses(trainRoot, classes);
-  const train = await scanClasses(root, sides.train, classes);
-  const val = await scanClasses(root, sides.val, classes);
+  const folderOf = (name: string) => valFolders[valClasses.indexOf(name)];
+  const train = await scanClasses(root, sides.train, classes, leftOut);
+  const val = await scanClasses(root, sides.val, classes.map(folderOf), leftOut);
   return finish(root, classes, train, val);
+}
+
+/**
+ * The name of the class that a folder stands for. macOS writes accents as letters of their own (NFD), other
+ * systems as one with its letter (NFC).
+ */
+export function sameName(name: string, classes: readonly string[]): string {
+  if (classes.includes(name)) return name;
+  return classes.find((other) => other.normalize() === name.normalize()) ?? name;
 }
 
 async function scanSingle(
   root: string,
-  classes: string[],
-  valFraction: number,
-  splitSeed: number,
+  { classes, valFraction, splitSeed, leftOut }: {
+    classes: string[];
+    valFraction: number;
+    splitSeed: number;
+    leftOut: LeftOut;
+  },
 ): Promise<Found> {
   requireClasses(root, classes);
   const train: Labelled[] = [], val: Labelled[] = [];
-  const files = await scanClasses(root, "", classes);
+  const files = await scanClasses(root, "", classes, leftOut);
   for (let label = 0; label < classes.length; label++) {
     const ofClass = files.filter((file) => file.label === label)
       .map((file) => ({ file, draw: drawOf(file.path, splitSeed) }))
@@ -162,11 +195,17 @@ function drawOf(path: string, splitSeed: number): number {
   return hash.readUIntBE(0, 6) / 2 ** 48;
 }
 
-async function scanClasses(root: string, side: string, classes: string[]): Promise<Labelled[]> {
+/** @param folders The classes' folders, by label */
+async function scanClasses(
+  root: string,
+  side: string,
+  folders: readonly string[],
+  leftOut: LeftOut,
+): Promise<Labelled[]> {
   const found: Labelled[] = [];
-  for (const [label, name] of classes.entries()) {
+  for (const [label, name] of folders.entries()) {
     const folder = side === "" ? name : `${side}/${name}`;
-    const files = await listPictures(root, folder);
+    const files = await listPictures(root, folder, leftOut);
     if (files.length === 0) {
       throw new UsageError(
         `Class folder ${show(join(root, folder))} has no pictures: add some, or remove the folder`,

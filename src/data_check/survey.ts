@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { NAMES, sniffFormat } from "../data/image_header.ts";
+import { actualName, sameName } from "../data/image_folder.ts";
 import { byCodePoint, isPictureName } from "../data/picture_files.ts";
 import type { Finding, FindingKind } from "./kinds.ts";
 
@@ -66,7 +67,10 @@ class Surveyor {
   async survey({ trainFolder, valFolder }: SurveyOptions): Promise<Survey> {
     const entries = await this.#read("", true);
     const folders = entries!.filter(({ kind }) => kind === "folder").map(({ name }) => name);
-    const found = [["train", trainFolder], ["val", valFolder]] as const;
+    const found = [
+      ["train", actualName(trainFolder, folders)],
+      ["val", actualName(valFolder, folders)],
+    ] as const;
     const there = found.filter(([, folder]) => folders.includes(folder));
     for (const [side, folder] of there.length === 0 ? [] : found) {
       if (folders.includes(folder)) continue;
@@ -78,7 +82,9 @@ class Surveyor {
       : [{ side: "all" as const, folder: "" }];
     await this.#strays("", entries!);
     const names = new Map<Side, string[]>();
-    for (const { side, folder } of bySide) names.set(side, await this.#classesOf(side, folder));
+    for (const { side, folder } of bySide) {
+      names.set(side, await this.#classesOf(side, folder, names.get("train") ?? []));
+    }
     const classes = [...new Set([...names.values()].flat())].sort(byCodePoint);
     this.#compareSides(names, found);
     this.#compareNames(classes);
@@ -94,8 +100,8 @@ class Surveyor {
     };
   }
 
-  /** Walks the class folders of a side; gives their names. */
-  async #classesOf(side: Side, folder: string): Promise<string[]> {
+  /** Walks the class folders of a side; gives the names of the classes, as far as they are known by those. */
+  async #classesOf(side: Side, folder: string, known: readonly string[]): Promise<string[]> {
     const entries = await this.#read(folder) ?? [];
     if (folder !== "") await this.#strays(folder, entries);
     const names = entries.filter(({ kind }) => kind === "folder").map(({ name }) => name);
@@ -103,14 +109,14 @@ class Surveyor {
     for (const name of names) {
       const before = this.#pictures.length;
       const path = joined(folder, name);
-      await this.#walk(path, [real], { side, name });
+      await this.#walk(path, [real], { side, name: sameName(name, known) });
       if (this.#pictures.length === before) this.#find("emptyClass", [path], "");
     }
     if (names.length < 2) {
       const found = names.length === 0 ? "no class folders" : `only ${JSON.stringify(names[0])}`;
       this.#find("tooFewClasses", [folder || "."], found);
     }
-    return names;
+    return names.map((name) => sameName(name, known));
   }
 
   async #walk(
@@ -172,7 +178,7 @@ class Surveyor {
     const entries: Entry[] = [];
     try {
       for await (const entry of Deno.readDir(path)) {
-        if (entry.name.startsWith(".")) continue;
+        if (entry.name.startsWith(".") || entry.name === "__MACOSX") continue;
         entries.push({ name: entry.name, kind: await kindOf(join(path, entry.name)) });
       }
     } catch (error) {

@@ -117,11 +117,36 @@ export async function archiveKind(path: string): Promise<ArchiveKind | undefined
   return magic === "ustar" || (filled === TAR_BLOCK && isOldTar(head)) ? "tar" : undefined;
 }
 
-/** The folder's only folder, when there is nothing beside it but names that begin with a dot; else the folder. */
+/** Endings of files that say something about an archive beside its only folder. */
+const NOTES =
+  /^(?!\.).*\.(txt|md|rst|pdf|html?|json|csv|ya?ml|xml|ini|db|url)$|^(readme|licen[cs]e|copying|notice)$/i;
+/** Folders that are a side of the data, not one around them. */
+const SIDES = /^(train(ing)?|val(id(ation)?)?|dev|test)$/i;
+
+/**
+ * The folder that holds the data: the only folder in a folder, when there is nothing beside it but notes and
+ * names that begin with a dot, and again the only folder in that, if it holds folders itself; else the folder.
+ */
 export async function onlyFolder(folder: string): Promise<string> {
+  const inner = await onlyChild(folder);
+  if (inner === undefined) return folder;
+  for (let found = inner;;) {
+    const next = await onlyChild(found);
+    if (next === undefined || SIDES.test(basename(next)) || !await hasFolders(next)) return found;
+    found = next;
+  }
+}
+
+async function onlyChild(folder: string): Promise<string | undefined> {
   const entries = (await Array.fromAsync(Deno.readDir(folder)))
-    .filter(({ name }) => !name.startsWith("."));
-  return entries.length === 1 && entries[0].isDirectory ? join(folder, entries[0].name) : folder;
+    .filter(({ name, isFile }) => !name.startsWith(".") && !(isFile && NOTES.test(name)));
+  const [only] = entries;
+  return entries.length === 1 && only.isDirectory ? join(folder, only.name) : undefined;
+}
+
+async function hasFolders(folder: string): Promise<boolean> {
+  for await (const { isDirectory } of Deno.readDir(folder)) if (isDirectory) return true;
+  return false;
 }
 
 async function requireKind(archive: string): Promise<ArchiveKind> {

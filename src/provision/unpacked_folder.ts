@@ -86,7 +86,7 @@ export class UnpackedFolder {
       );
     }
     const parts = this.#safeParts(name);
-    if (parts[0] === MAC_EXTRAS) return;
+    if (parts.includes(MAC_EXTRAS)) return;
     if (this.#bytes + bytes > maxBytes) this.#refuseBytes(name);
     const path = join(this.#folder, ...parts);
     try {

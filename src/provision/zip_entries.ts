@@ -34,15 +34,22 @@ export async function* zipEntries(
 }
 
 function toEntry(entry: Entry): ArchiveEntry {
+  const name = withSlashes(entry.filename);
+  const kind = kindOf(entry);
   return {
-    name: entry.filename,
-    kind: kindOf(entry),
+    name,
+    kind: kind === "file" && name.endsWith("/") ? "folder" : kind,
     bytes: entry.uncompressedSize,
     copy: async (write) => {
       if (entry.directory) return;
       await entry.getData(new WritableStream<Uint8Array>({ write }), { checkSignature: true });
     },
   };
+}
+
+/** Some Windows programs write `\\` between names, where the format wants `/` (APPNOTE 4.4.17.1). */
+function withSlashes(name: string): string {
+  return name.includes("/") ? name : name.replaceAll("\\", "/");
 }
 
 function kindOf({ directory, encrypted, symlink, unixMode }: Entry): EntryKind {

@@ -6,11 +6,13 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { checkFiles } from "../../src/data/check_files.ts";
 import { DataError } from "../../src/data/data_error.ts";
 import { decodeImage } from "../../src/data/decode.ts";
 import { scanImageFolder } from "../../src/data/image_folder.ts";
 import { openEngine } from "../../src/engine/engine.ts";
+import { onlyFolder, unpackArchive } from "../../src/provision/archive.ts";
 import { peakMemory, resetPeakMemory } from "../support/processes.ts";
 import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
@@ -152,6 +154,18 @@ export const CASES: readonly Case[] = [
   bomb("GIF, frame of a pixel", gif(30000, 1), /30000 × 30000 pixels are more than/),
   bomb("BMP of run lengths", bmp(50000, 1), /50000 × 50000 pixels are more than/),
   bomb("BMP that is cut off", bmp(9000, 0), /cut off/),
+  ...["mac_in.zip", "backslash.zip", "stray.zip"].map((name): Case => ({
+    name: `archives/${name}`,
+    must: "its classes and pictures, wherever they are in it",
+    run: () =>
+      withTemporaryFolder(async (folder) => {
+        const target = join(folder, "unpacked");
+        await unpackArchive(fileURLToPath(new URL(`archives/${name}`, FIXTURES)), target, () => {});
+        const { classes, train, val } = await scanImageFolder(await onlyFolder(target));
+        assert.deepEqual(classes, ["a", "b"]);
+        assert.deepEqual([train.length, val.length], [4, 4]);
+      }),
+  })),
   {
     name: "bad_validation_file",
     must: "an error before the start, with the file, data.onError and data check",

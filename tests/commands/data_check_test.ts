@@ -71,7 +71,7 @@ Deno.test("runDataCheck() finds every kind of fault, and ends with exit code 1",
       reasons["train/cat/bomb.png"],
       /^2147483647 × 2147483647 pixels, more than 100000000$/,
     );
-    assert.equal(reasons["train/dog/photo.jfif"], "its content is JPEG");
+    assert.equal(reasons["train/dog/photo.jpg_large"], "its content is JPEG");
 
     // What the terminal gets has no escape sequence and no line that a name broke.
     // deno-lint-ignore no-control-regex -- control characters are what is looked for

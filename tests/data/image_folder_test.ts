@@ -232,6 +232,65 @@ Deno.test({
   },
 });
 
+Deno.test("scanImageFolder() takes Train/ for train/, NFC for NFD, and JPEGs by all their endings", async () => {
+  const composed = "caf\u00e9", decomposed = "cafe\u0301";
+  await using folder = await makeFolder(
+    `Train/${composed}/a.jfif`,
+    `Train/${composed}/b.JPE`,
+    "Train/dog/c.pjpeg",
+    `VAL/${decomposed}/d.jpg`,
+    "VAL/dog/e.jpg",
+    "VAL/__MACOSX/._e.jpg",
+  );
+  const { classes, train, val, warnings } = await scanImageFolder(folder.root);
+  assert.deepEqual(classes, [composed, "dog"]);
+  assert.deepEqual(train.map(({ path, label }) => [path, label]), [
+    [`Train/${composed}/a.jfif`, 0],
+    [`Train/${composed}/b.JPE`, 0],
+    ["Train/dog/c.pjpeg", 1],
+  ]);
+  assert.deepEqual(val.map(({ path, label }) => [path, label]), [
+    [`VAL/${decomposed}/d.jpg`, 0],
+    ["VAL/dog/e.jpg", 1],
+  ]);
+  assert.equal(warnings, undefined);
+  await using both = await makeFolder(...PAIR, "Train/cat/a.jpg");
+  assert.deepEqual(pathsOf((await scanImageFolder(both.root)).train), PAIR.slice(0, 2));
+});
+
+Deno.test("scanImageFolder() says what it leaves out, with counts", async () => {
+  await using folder = await makeFolder(
+    ...PAIR,
+    ...["1.heic", "2.HEIC", "notes.txt", "Thumbs.db", ".hidden.jpg"].map((name) =>
+      `train/cat/${name}`
+    ),
+    "val/stray.jpg",
+    "about.json",
+  );
+  const { warnings } = await scanImageFolder(folder.root);
+  assert.deepEqual(warnings, [
+    `Left out of ${JSON.stringify(folder.root)}: 1 file outside of the class folders, ` +
+    "3 files with names that no image has that is read (2 .heic, 1 .txt); " +
+    "convert .heic files to JPEG or PNG to use them",
+  ]);
+});
+
+Deno.test("scanImageFolder() names a folder whose name isn't UTF-8, with the cure", async () => {
+  await using folder = await makeFolder(...PAIR);
+  const script = "mkdir \"$1/train/$(printf 'caf\\351')\" \"$1/val/$(printf 'caf\\351')\"";
+  const made = await new Deno.Command("sh", { args: ["-c", script, "sh", folder.root] }).output();
+  assert.ok(made.success);
+  assert.match(await problemOf(folder.root), /caf\ufffd" has a name that isn't UTF-8.*convmv/);
+});
+
+Deno.test("scanImageFolder() proposes the folder that validates, never the test set", async () => {
+  await using folder = await makeFolder(
+    ...PAIR.map((path) => path.replace("val/", "test/")),
+    ...["Valid/cat/c.jpg", "Valid/dog/d.jpg"],
+  );
+  assert.match(await problemOf(folder.root), /--set data\.valFolder=Valid$/);
+});
+
 Deno.test("scanImageFolder() takes folders of other names, and says how to name them", async () => {
   const paths = PAIR.map((path) => path.replace("val/", "test/"));
   await using folder = await makeFolder(...paths);
@@ -240,7 +299,7 @@ Deno.test("scanImageFolder() takes folders of other names, and says how to name 
   assert.deepEqual(pathsOf(val), ["test/cat/c.jpg", "test/dog/d.jpg"]);
   assert.match(
     await problemOf(folder.root),
-    /has train\/ but no val\/: set the folder that validates with --set data\.valFolder=test$/,
+    /has train\/ but no val\/: split train\/ with --set data\.root=.*\/train .*keep test\/ for deno task/,
   );
   assert.match(
     await problemOf(folder.root, { trainFolder: "learn", valFolder: "check" }),
