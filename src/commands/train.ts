@@ -61,6 +61,12 @@ export const TRAIN_HELP: CommandHelp = {
       help: "Go on with an interrupted run, from its checkpoints/last",
     },
     {
+      name: "override",
+      value: "KEY=VALUE",
+      many: true,
+      help: "With --resume: change a key that --set may not, on record; repeatable",
+    },
+    {
       name: "dashboard",
       value: "PORT",
       optional: true,
@@ -85,6 +91,9 @@ export async function runTrain(args: string[]): Promise<number> {
     return 0;
   }
   const named = flags.text("resume");
+  if (named === undefined && flags.given("override")) {
+    throw new UsageError("--override changes a run that is resumed: give --resume too, or --set");
+  }
   const resume = named === undefined ? undefined : await followPointers(named);
   const config = resume !== undefined
     ? await resumedConfig(resume, flags)
@@ -97,11 +106,17 @@ export async function runTrain(args: string[]): Promise<number> {
     reporter.warn("Stopping, with a checkpoint if training has begun; again to stop at once")
   );
   try {
-    await train(config, { reporter, resume, verbose, signal: signals.signal });
+    const overridden = keysOf(flags.all("override"));
+    await train(config, { reporter, resume, overridden, verbose, signal: signals.signal });
     return 0;
   } finally {
     reporter.close();
   }
+}
+
+/** Keys of `key=value`s. */
+function keysOf(overrides: readonly string[]): string[] {
+  return overrides.map((text) => text.slice(0, text.indexOf("=")).trim());
 }
 
 /** Flags that stand for a config key, as overrides. */
@@ -127,15 +142,16 @@ async function configFromFlags(flags: Flags): Promise<Config> {
   return await loadConfig(path, [...flags.all("set").map(parseOverride), ...overridesOf(flags)]);
 }
 
-/** The config that a run folder holds; only what can't change the result may be overridden. */
+/** The config that a run folder holds, with what is to change; `train` says what of that may. */
 async function resumedConfig(folder: string, flags: Flags): Promise<Config> {
-  const changed = ["config", "set", "weights", "seed", "out"].filter((name) => flags.given(name));
+  const changed = ["config", "weights", "seed", "out"].filter((name) => flags.given(name));
   if (changed.length > 0) {
     throw new UsageError(
       `--resume goes on with the run's own config, so --${
         changed.join(", --")
       } can't be given with it: ` +
-        "leave it out, or start a new run",
+        "leave it out, change what may change with --set (workers, data.root, train.epochs and the like) or " +
+        "anything else with --override, or start a new run",
     );
   }
   const path = join(folder, "config.yaml");
@@ -144,6 +160,7 @@ async function resumedConfig(folder: string, flags: Flags): Promise<Config> {
       `${folder} is not a run folder, it has no config.yaml: give --resume a folder such as runs/latest`,
     );
   }
-  const { loadRunConfig } = await import("../config/load.ts");
-  return await loadRunConfig(path, overridesOf(flags));
+  const { loadRunConfig, parseOverride } = await import("../config/load.ts");
+  const texts = [...flags.all("set"), ...flags.all("override")];
+  return await loadRunConfig(path, [...texts.map(parseOverride), ...overridesOf(flags)]);
 }

@@ -31,11 +31,17 @@ import { readBatch } from "./pictures.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { ReportWriter } from "./report_writer.ts";
 import { openRunCache } from "./run_cache.ts";
-import { bestPath, type Position, resume, saveLast, startPosition } from "./run_state.ts";
+import { bestPath, lastPath, type Position, resume, saveLast, startPosition } from "./run_state.ts";
+import {
+  checkResumedConfig,
+  recordChanges,
+  type ResumedConfig,
+  resumeNotes,
+} from "./resumed_config.ts";
 import { checkDashboard, openDashboard } from "./run_dashboard.ts";
 import { RunWatch } from "./run_watch.ts";
 import { SkippedImages } from "./skipped_images.ts";
-import { runEpochs } from "./training.ts";
+import { type RunContext, runEpochs } from "./training.ts";
 import { warningReporter } from "./warning_reporter.ts";
 
 /** How to run. */
@@ -44,6 +50,11 @@ export interface TrainOptions extends Callbacks {
   readonly reporter?: Reporter;
   /** Folder of a run to go on with, from its `checkpoints/last`. */
   readonly resume?: string;
+  /**
+   * Keys of the config, such as `train.lr`, that may differ from the resumed run's so far. Where it runs and who watches
+   * may always differ (`workers`, `data.root`, `dashboard` and the like), and `train.epochs` may grow.
+   */
+  readonly overridden?: readonly string[];
   /** Take the run's numbers, beside the loggers of the config. */
   readonly loggers?: readonly OpenLogger[];
   /** The folder of a new run, made when missing; unless given, one below `out` that no other run has. */
@@ -82,11 +93,14 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   const started = performance.now();
   checkConfig(config);
   await checkDashboard(config);
+  const going = options.resume === undefined ? undefined : await followPointers(options.resume);
+  const changed = going === undefined
+    ? undefined
+    : await checkResumedConfig(lastPath(going), config, options.overridden);
   const run = await orAborted(prepareRun(config, { reporter, verbose, signal }), signal);
   using _model = run.replica;
   using _pictures = run.folder.source;
   announce(run, reporter);
-  const going = options.resume === undefined ? undefined : await followPointers(options.resume);
   const resumed = going === undefined ? undefined : await resume(going, run);
   const named = going ?? options.folder;
   const folder = named === undefined
@@ -121,7 +135,12 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     }
     if (named === undefined) await pointLatest(config.out, folder);
     reporter.info(`Run folder: ${folder}`);
-    events.append(resumed ? "resumed" : "started", { epoch: position.epoch, step: position.step });
+    events.append(resumed ? "resumed" : "started", {
+      epoch: position.epoch,
+      step: position.step,
+      ...(changed && changed.changes.length > 0 ? { changes: changed.changes } : {}),
+    });
+    if (changed) await followChanges({ run, reporter, folder, history, record }, changed, position);
     signal?.throwIfAborted();
 
     const { replica, natsServer } = run;
@@ -213,6 +232,31 @@ async function loggersOf(
   return [{ name: "TensorBoard", open: openTensorBoard }, ...own];
 }
 
+/** Lets checkpoint, `config.yaml` and history of a resumed run follow its changed config. */
+async function followChanges(
+  { run, reporter, folder, history, record }: Pick<
+    RunContext,
+    "run" | "reporter" | "folder" | "history" | "record"
+  >,
+  changed: ResumedConfig,
+  position: Position,
+): Promise<void> {
+  const { config, stepsPerEpoch } = run;
+  for (const note of resumeNotes(changed, config, stepsPerEpoch)) reporter.info(note);
+  recordChanges(history, changed, config, position);
+  if (changed.changes.length === 0) return;
+  await saveLast(folder, run, position, { keepPrevious: false });
+  await writeConfig(folder, config);
+  await record.save(history);
+}
+
+/** Writes `config.yaml`, which a run can't be resumed without. */
+async function writeConfig(folder: string, config: Config): Promise<void> {
+  const header =
+    `# The config of this run with every default filled in (Lockstep ${LOCKSTEP_VERSION}).\n`;
+  await writeFileAtomically(join(folder, "config.yaml"), header + stringify(config));
+}
+
 /** What the loggers are told at the beginning. */
 function loggerStart(folder: string, run: PreparedRun, position: Position): LoggerStart {
   const { config, folder: { classes }, stepsPerEpoch } = run;
@@ -223,9 +267,7 @@ function loggerStart(folder: string, run: PreparedRun, position: Position): Logg
 /** What a run folder holds before the first step. */
 async function writeStart(folder: string, run: PreparedRun, effort: BestEffort): Promise<void> {
   const { config, engine, natsServer } = run;
-  const header =
-    `# The config of this run with every default filled in (Lockstep ${LOCKSTEP_VERSION}).\n`;
-  await writeFileAtomically(join(folder, "config.yaml"), header + stringify(config));
+  await writeConfig(folder, config);
   const environment = await describeEnvironment({
     workers: config.workers,
     threadsPerWorker: threadsPerWorker(config),

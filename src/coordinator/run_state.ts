@@ -59,6 +59,7 @@ export async function saveLast(
   folder: string,
   run: PreparedRun,
   position: Position,
+  { keepPrevious = true } = {},
 ): Promise<void> {
   const { state } = run.replica;
   const model = stateOf(state.parameters);
@@ -71,7 +72,7 @@ export async function saveLast(
     "last",
     factsOf(run, position),
     { model, optimizer, ...(averages ? { averages } : {}) },
-    { keepPrevious: true },
+    { keepPrevious },
   );
 }
 
@@ -102,6 +103,11 @@ export async function saveEpoch(
   await writeCheckpoint(checkpoints, `epoch-${position.epoch}`, facts, { model });
   const { keep } = run.config.checkpoint;
   if (keep !== undefined) await pruneCheckpoints(checkpoints, "epoch", keep);
+}
+
+/** Path of the newest checkpoint. */
+export function lastPath(folder: string): string {
+  return join(folder, CHECKPOINTS, "last");
 }
 
 /** Path of the best checkpoint. */
@@ -187,6 +193,7 @@ function factsOf({ config, folder, job }: PreparedRun, position: Position): Chec
     train: totals,
     seconds,
     fingerprint: job.fingerprint,
+    config,
     ...(Object.keys(job.modules ?? {}).length > 0 ? { modules: job.modules } : {}),
   };
 }

@@ -78,6 +78,16 @@ const bestSchema = z.object({
   confusions: z.array(z.tuple([count, count, count])).optional(),
 });
 
+/** A key of the config that changed when the run was resumed. */
+const changeSchema = z.object({
+  /** Where the run stood. */
+  epoch: count,
+  step: count,
+  key: z.string(),
+  before: z.unknown(),
+  after: z.unknown(),
+});
+
 const stoppedSchema = z.object({ epoch: count, step: count, reason: z.string() });
 
 const historySchema = z.object({
@@ -94,6 +104,7 @@ const historySchema = z.object({
   validations: z.array(validationPointSchema).default([]),
   best: bestSchema,
   workers: z.int().positive(),
+  changes: z.array(changeSchema).optional(),
   /** Where and why training ended before its last epoch, when it did by early stopping or at a program's word. */
   stopped: stoppedSchema.optional(),
 });
@@ -175,6 +186,8 @@ export interface History {
   best: BestEpoch;
   /** Worker processes. */
   workers: number;
+  /** Keys of the config that changed when the run was resumed, and where it stood then. */
+  changes?: { epoch: number; step: number; key: string; before: unknown; after: unknown }[];
   /** Where and why training ended before its last epoch, when it did. */
   stopped?: { epoch: number; step: number; reason: string };
 }

@@ -236,16 +236,35 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
       ...(has(AVERAGES_FILE) ? { averages: await read(AVERAGES_FILE) } : {}),
     };
   } catch (error) {
-    const before = `${path}-1`;
-    const offer = await exists(before)
-      ? `the one before it may be whole: ${before} (to go on from it, point the link ${
-        basename(path)
-      } at it)`
-      : "give another checkpoint or start a new run";
-    const reason = error instanceof z.ZodError
-      ? `${INFO_FILE} is not a Lockstep checkpoint: ${z.prettifyError(error)}`
-      : messageOf(error);
-    throw new UsageError(`Checkpoint ${path} can't be used: ${reason}; ${offer}`);
+    throw await unusable(path, error);
+  }
+}
+
+/** Says why a checkpoint can't be used, and names the one before where there is one. */
+async function unusable(path: string, error: unknown): Promise<UsageError> {
+  const before = `${path}-1`;
+  const offer = await exists(before)
+    ? `the one before it may be whole: ${before} (to go on from it, point the link ${
+      basename(path)
+    } at it)`
+    : "give another checkpoint or start a new run";
+  const reason = error instanceof z.ZodError
+    ? `${INFO_FILE} is not a Lockstep checkpoint: ${z.prettifyError(error)}`
+    : messageOf(error);
+  return new UsageError(`Checkpoint ${path} can't be used: ${reason}; ${offer}`);
+}
+
+/**
+ * Reads a checkpoint's description alone.
+ *
+ * @param path Folder of the checkpoint
+ * @throws {UsageError} as {@linkcode readCheckpoint} does
+ */
+export async function readCheckpointInfo(path: string): Promise<CheckpointInfo> {
+  try {
+    return parseInfo(await Deno.readFile(join(await folderOf(path), INFO_FILE)));
+  } catch (error) {
+    throw await unusable(path, error);
   }
 }
 

@@ -1,0 +1,109 @@
+/**
+ * A resumed run's config: what of it may differ from the run so far, what is said about that, and what is kept of it.
+ *
+ * @module
+ */
+import {
+  type ConfigChange,
+  configChanges,
+  describeChange,
+  refuseChanges,
+} from "../config/changes.ts";
+import type { Config } from "../config/schema.ts";
+import type { History } from "../records/history.ts";
+import { learningRateAt } from "../optim/schedule.ts";
+import { readCheckpointInfo } from "../train/checkpoint.ts";
+
+/** What {@linkcode checkResumedConfig} finds. */
+export interface ResumedConfig {
+  /** The config of the run so far; nothing where its checkpoint keeps none (version 2). */
+  readonly before?: Config;
+  readonly changes: readonly ConfigChange[];
+  /** Epoch that the run stands in, counted from 1. */
+  readonly epoch: number;
+}
+
+/**
+ * Compares a config with that of a run's checkpoint. Reads no tensors.
+ *
+ * @param path The checkpoint
+ * @param overridden Keys that may differ, see `--override`
+ * @throws {UsageError} when another key differs, or the checkpoint can't be used
+ */
+export async function checkResumedConfig(
+  path: string,
+  config: Config,
+  overridden: readonly string[] = [],
+): Promise<ResumedConfig> {
+  const { config: before, epoch } = await readCheckpointInfo(path);
+  if (!before) return { changes: [], epoch };
+  const changes = configChanges(before, config);
+  refuseChanges(changes, before, config, { overridden, where: path });
+  return { before: before as Config, changes, epoch };
+}
+
+/** Says where a resumed run differs from one that had its config from the start. */
+export function resumeNotes(
+  { before, changes, epoch }: ResumedConfig,
+  config: Config,
+  stepsPerEpoch: number,
+): string[] {
+  if (!before) {
+    return [
+      "The checkpoint is of version 2, which keeps no config: it isn't compared with config.yaml",
+    ];
+  }
+  const notes = changes.map((change) => `Changed at resume: ${describeChange(change)}`);
+  if (before.workers !== config.workers) {
+    notes.push(
+      `${config.workers} workers in the place of ${before.workers}: the global batch is the same, but sums are made in ` +
+        "another order, so the last bits may differ from a run with as many workers throughout",
+    );
+  }
+  const [was, is] = [before, config].map(({ train }) => train.epochs);
+  if (was === is) return notes;
+  const other = lastOtherRate(before, config, { epoch, stepsPerEpoch });
+  notes.push(
+    other === 0
+      ? `${is} epochs in the place of ${was}: the learning rates so far are those of a run of ${is} epochs`
+      : `${is} epochs in the place of ${was}: train.schedule (${config.train.schedule.name}) depends on the number of ` +
+        `epochs, so learning rates up to epoch ${other} were others than in a run of ${is} epochs`,
+  );
+  const { ema } = config.train;
+  if (ema && "rule" in ema && ema.rule === "torchvision") {
+    notes.push("The decay of train.ema depends on the number of epochs, too");
+  }
+  return notes;
+}
+
+/** The last epoch begun whose learning rate depends on which of two configs a run has; 0 where none does. */
+function lastOtherRate(
+  before: Config,
+  config: Config,
+  { epoch, stepsPerEpoch }: { epoch: number; stepsPerEpoch: number },
+): number {
+  const rate = ({ train: { schedule, lr, epochs } }: Config, epoch: number, step: number) =>
+    learningRateAt(schedule, lr, { epoch, step }, { epochs, stepsPerEpoch });
+  for (let each = epoch; each >= 1; each--) {
+    for (const step of [0, stepsPerEpoch - 1]) {
+      if (rate(before, each, step) !== rate(config, each, step)) return each;
+    }
+  }
+  return 0;
+}
+
+/** Lets a history follow a changed config. */
+export function recordChanges(
+  history: History,
+  { changes }: ResumedConfig,
+  config: Config,
+  { epoch, step }: { epoch: number; step: number },
+): void {
+  history.config = config;
+  history.workers = config.workers;
+  if (changes.length === 0) return;
+  history.changes = [
+    ...(history.changes ?? []),
+    ...changes.map((change) => ({ epoch, step, ...change })),
+  ];
+}
