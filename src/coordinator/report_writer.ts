@@ -10,6 +10,8 @@ import { DataError } from "../data/data_error.ts";
 import type { Loader } from "../data/loader.ts";
 import { planEpoch } from "../data/sampler.ts";
 import type { History } from "../records/history.ts";
+import { writeCurves } from "../reports/curves.ts";
+import { writeLossCurve } from "../reports/loss_curve.ts";
 import { type Prediction, PREDICTIONS_FILE, readPredictions } from "../reports/predictions.ts";
 import type { BestEffort } from "../reports/best_effort.ts";
 import {
@@ -22,18 +24,23 @@ import {
 import type { Thumbnail } from "../reports/report/thumbnail.ts";
 import { makeLoaders } from "../train/job.ts";
 import type { PreparedRun } from "./prepare.ts";
+import { TimeShare } from "./time_share.ts";
 
-/** Part of the run's time that reports before the last may take. */
-const MOST_SHARE = 0.02;
+/** Share of the run's time that reports before the last may take. */
+const REPORT_SHARE = 0.02;
+/** Share that curves may take: in a long run they aren't drawn after each epoch. */
+const CURVES_SHARE = 0.05;
 
-/** Writes `report.html`. What it can't do is a warning: a run doesn't fail for its report. */
+/** Draws the curves and writes `report.html`. What can't be written is a warning: a run doesn't fail for it. */
 export class ReportWriter {
   readonly #run: PreparedRun;
   readonly #folder: string;
   readonly #history: History;
   readonly #effort: BestEffort;
-  #spent = 0;
-  #begun = performance.now();
+  readonly #reportTime = new TimeShare(REPORT_SHARE);
+  readonly #curvesTime = new TimeShare(CURVES_SHARE);
+  /** Epochs and points that the curves show. */
+  #drawn = "";
 
   constructor(
     { run, folder, history, effort }: {
@@ -49,22 +56,31 @@ export class ReportWriter {
     this.#effort = effort;
   }
 
-  /** Writes the report as it stands, unless reports have taken more than their share of the time. */
+  /** Draws and writes what stands, each unless it has taken more than its share of the time. */
   async afterEpoch(): Promise<void> {
-    const start = performance.now();
-    if (this.#spent > MOST_SHARE * (start - this.#begun)) return;
-    await this.#write();
-    this.#spent += performance.now() - start;
+    await this.#curvesTime.spend(() => this.#drawCurves());
+    await this.#reportTime.spend(() => this.#write());
   }
 
   /**
-   * Writes the last report of this session.
+   * Draws the last curves and writes the last report of this session.
    *
    * @param pictures Make the small pictures too, where those there are of other weights
    * @returns Its path, or nothing when it couldn't be written
    */
   async atEnd({ pictures }: { pictures: boolean }): Promise<string | undefined> {
+    await this.#drawCurves();
     return await this.#write(pictures);
+  }
+
+  /** Draws the curves, unless they show everything already. */
+  async #drawCurves(): Promise<void> {
+    const { epochs, losses, validations } = this.#history;
+    const state = [epochs.length, losses.length, validations.length].join(" ");
+    if (epochs.length === 0 || state === this.#drawn) return;
+    this.#drawn = state;
+    await this.#effort.attempt("curves.svg", () => writeCurves(this.#folder, this.#history));
+    await this.#effort.attempt("losses.svg", () => writeLossCurve(this.#folder, this.#history));
   }
 
   async #write(pictures = false): Promise<string | undefined> {

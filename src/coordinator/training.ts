@@ -9,12 +9,10 @@ import { earlyStopReason, isBetter, type Monitor, monitored } from "../metrics/m
 import type { RankReport } from "../exchange/gradient_exchange.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import type { BestEffort } from "../reports/best_effort.ts";
-import { writeCurves } from "../reports/curves.ts";
 import type { EventLog } from "../records/event_log.ts";
 import { type EpochRecord, type History } from "../records/history.ts";
 import type { HistoryWriter } from "../records/history_writer.ts";
 import { featuresLine, validationLine } from "../reports/lines.ts";
-import { writeLossCurve } from "../reports/loss_curve.ts";
 import { type Prediction, writePredictions } from "../reports/predictions.ts";
 import { COMMANDS, statePartSchema } from "../train/commands.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
@@ -294,7 +292,7 @@ async function recordEpoch(
   validated: Validated,
   record: EpochRecord,
 ): Promise<void> {
-  const { run, reporter, folder, history, events, watch, reports, effort } = context;
+  const { run, reporter, folder, history, events, watch, reports } = context;
   const { config, folder: { classes } } = run;
   const { epoch, accuracy } = { epoch: record.epoch, accuracy: record.validation.accuracy };
   history.epochs.push(record);
@@ -313,8 +311,6 @@ async function recordEpoch(
   }
   if (isMultiple(epoch, everyEpochs)) await saveEpoch(folder, run, position, accuracy);
   await context.record.save(history);
-  await effort.attempt("curves.svg", () => writeCurves(folder, history));
-  await effort.attempt("losses.svg", () => writeLossCurve(folder, history));
   events.append("epoch", { ...record });
   watch.loggers.epoch(record);
   reporter.epochDone(record, config.train.epochs, isBest);

@@ -7,6 +7,7 @@ import type { TopLevelSpec } from "vega-lite";
 import type { EpochRecord, History } from "../records/history.ts";
 import { metricsPanels } from "./metrics_panel.ts";
 import { COLOURS, PLOT_CONFIG, specAsSvg, writePlot } from "./plot.ts";
+import { thinEpochs } from "./thin.ts";
 
 /** Size of one panel's plot area, in pixels of the SVG. */
 const PANEL = { width: 480, height: 320 };
@@ -57,16 +58,16 @@ export function curvesSpec(history: History): TopLevelSpec {
       subtitlePadding: 6,
       subtitleColor: COLOURS.quiet,
     },
-    ...panels(epochs, best.epoch),
+    ...panels(thinEpochs(epochs, best.epoch), best.epoch, epochs.length),
     spacing: SPACING,
     config: PLOT_CONFIG,
   };
 }
 
 /** The panels beside each other; those of loss and accuracy share their colours, the metrics have their own. */
-function panels(epochs: EpochRecord[], bestEpoch: number) {
-  const both = [panel("loss", epochs, bestEpoch), panel("accuracy", epochs, bestEpoch)];
-  const own = metricsPanels(epochs, PANEL, epochAxis(epochs), epochs.length <= MOST_POINTS);
+function panels(epochs: EpochRecord[], bestEpoch: number, last: number) {
+  const both = [panel("loss", epochs, bestEpoch, last), panel("accuracy", epochs, bestEpoch, last)];
+  const own = metricsPanels(epochs, PANEL, epochAxis(last), epochs.length <= MOST_POINTS);
   if (own.length === 0) return { hconcat: both };
   const apart = { color: "independent" as const, strokeDash: "independent" as const };
   return {
@@ -76,7 +77,7 @@ function panels(epochs: EpochRecord[], bestEpoch: number) {
 }
 
 /** One panel: a line for training, one for validation, and the mark of the best epoch. */
-function panel(measure: Measure, epochs: EpochRecord[], bestEpoch: number) {
+function panel(measure: Measure, epochs: EpochRecord[], bestEpoch: number, last: number) {
   const rows = epochs.flatMap((record) =>
     (["train", "validation"] as const).map((part) => {
       const value = record[part][measure];
@@ -85,7 +86,7 @@ function panel(measure: Measure, epochs: EpochRecord[], bestEpoch: number) {
     })
   );
   const best = rows.filter(({ epoch, part }) => epoch === bestEpoch && part === "validation");
-  const x = epochAxis(epochs);
+  const x = epochAxis(last);
   const y = {
     field: "value",
     type: "quantitative" as const,
@@ -116,13 +117,13 @@ function panel(measure: Measure, epochs: EpochRecord[], bestEpoch: number) {
         },
         encoding: { x, y, color },
       },
-      ...bestMark(measure, best, epochs.length, x, y),
+      ...bestMark(measure, best, last, x, y),
     ],
   };
 }
 
-/** The axis of epochs. */
-function epochAxis({ length }: EpochRecord[]) {
+/** The axis of epochs, from the first to the last. */
+function epochAxis(length: number) {
   return {
     field: "epoch",
     type: "quantitative" as const,

@@ -6,6 +6,7 @@
 import type { TopLevelSpec } from "vega-lite";
 import type { History } from "../records/history.ts";
 import { COLOURS, PLOT_CONFIG, writePlot } from "./plot.ts";
+import { thinLosses } from "./thin.ts";
 
 const SIZE = { width: 760, height: 420 };
 
@@ -55,12 +56,12 @@ export function lossCurveSpec({ config, losses, validations }: History): TopLeve
     ...SIZE,
     layer: [
       {
-        data: { values: points("train", losses) },
+        data: { values: points("train", thinLosses(losses)) },
         mark: { type: "line", strokeWidth: 2 },
         encoding: { x, y, color },
       },
       {
-        data: { values: points("validation", validations) },
+        data: { values: points("validation", thinLosses(validations)) },
         mark: { type: "point", size: 90, filled: true, opacity: 1 },
         encoding: { x, y, color },
       },

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Image } from "imagescript";
-import { curvesAsSvg, epochTicks, writeCurves } from "../../src/reports/curves.ts";
+import { curvesAsSvg, curvesSpec, epochTicks, writeCurves } from "../../src/reports/curves.ts";
+import { lossCurveSpec } from "../../src/reports/loss_curve.ts";
+import { curvesSection } from "../../src/reports/report/curves_section.ts";
+import { MAX_POINTS, thinEpochs, thinLosses } from "../../src/reports/thin.ts";
 import type { History } from "../../src/records/history.ts";
 
 /** A history whose best epoch is `best`, with a training loss of NaN in epoch 3. */
@@ -129,4 +132,35 @@ Deno.test("epochTicks() are whole, evenly spaced and at most ten", () => {
     assert.ok(ticks.length >= 1 && ticks.length <= 10, `${epochs}: ${ticks}`);
     assert.ok(ticks.every(Number.isInteger) && ticks.at(-1)! <= epochs, `${epochs}: ${ticks}`);
   }
+});
+
+Deno.test("curves of 10,000 epochs and 200,000 losses are drawn from a bounded number of points", () => {
+  const history = historyOf(10_000, 6667);
+  history.losses = Array.from({ length: 200_000 }, (_, index) => ({
+    examples: index + 1,
+    epoch: Math.floor(index / 20) + 1,
+    step: index % 20 + 1,
+    loss: index % 200,
+  }));
+  history.validations = history.epochs.map(({ epoch }) => ({
+    examples: 20 * epoch,
+    epoch,
+    step: 20,
+    loss: 1,
+    accuracy: 0.5,
+  }));
+  const thin = thinEpochs(history.epochs, 6667);
+  assert.ok(thin.length <= MAX_POINTS + 2, `${thin.length}`);
+  for (const epoch of [1, 6667, 10_000]) assert.ok(thin.some((own) => own.epoch === epoch));
+  const losses = thinLosses(history.losses);
+  assert.equal(losses.length, 1000);
+  assert.deepEqual(losses.at(-1), { examples: 200_000, loss: 99.5 });
+  for (const spec of [curvesSpec(history), lossCurveSpec(history)]) {
+    const text = JSON.stringify(spec);
+    assert.ok(text.length < 600_000, `${text.length} characters`);
+  }
+  assert.match(JSON.stringify(curvesSpec(history)), /epoch 6667: 0\.912/);
+  const { charts } = curvesSection(history)!;
+  assert.ok(JSON.stringify(charts).length < 200_000, `${JSON.stringify(charts).length}`);
+  assert.deepEqual(thinEpochs(historyOf(1000, 3).epochs, 3).length, 1000, "all of them");
 });

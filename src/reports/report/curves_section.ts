@@ -6,6 +6,7 @@
 import type { EpochRecord, History, LossPoint } from "../../records/history.ts";
 import { chartFigure, type ChartSpec } from "../../web/chart.ts";
 import { html } from "../../web/html.ts";
+import { MAX_POINTS, thinEpochs, thinLosses } from "../thin.ts";
 import { formatLoss } from "../lines.ts";
 import type { Section } from "./section.ts";
 import { counted, inWindows, mean, percent, short } from "./words.ts";
@@ -19,8 +20,17 @@ type Part = "train" | "validation";
 type Measure = "loss" | "accuracy";
 
 /** The curves; nothing while there is no epoch and no point. */
-export function curvesSection(history: History): Section | undefined {
+export function curvesSection(all: History): Section | undefined {
+  const history = {
+    ...all,
+    epochs: thinEpochs(all.epochs, all.best.epoch),
+  };
   const { epochs, losses, validations } = history;
+  const skips = all.epochs.length > epochs.length
+    ? ` Of ${counted(all.epochs.length, "epoch")}, every ${
+      Math.ceil(all.epochs.length / MAX_POINTS)
+    }th is drawn.`
+    : "";
   if (epochs.length === 0 && losses.length === 0) return undefined;
   const charts: Record<string, ChartSpec> = {};
   const figures = [];
@@ -28,7 +38,7 @@ export function curvesSection(history: History): Section | undefined {
     for (const measure of ["loss", "accuracy"] as const) {
       charts[measure] = epochChart(history, measure);
       const title = measure === "loss" ? "Loss" : "Accuracy";
-      figures.push(chartFigure({ id: measure, title, summary: inWords(history, measure) }));
+      figures.push(chartFigure({ id: measure, title, summary: inWords(all, measure) }));
     }
   }
   if (losses.length + validations.length > 1) {
@@ -54,7 +64,7 @@ export function curvesSection(history: History): Section | undefined {
     title: "Curves",
     note:
       "Values appear on hover or with the arrow keys; drag across a chart to enlarge a part, double-click " +
-      "to go back.",
+      `to go back.${skips}`,
     body: html`<div class="grid">${figures}</div>`,
     charts,
   };
@@ -97,6 +107,7 @@ function inWords({ epochs }: History, measure: Measure): string {
 function lossChart({ losses, validations }: History): ChartSpec {
   const windows: LossPoint[][] = inWindows(losses, MOST_POINTS);
   const values = windows.map((window) => mean(window.map(({ loss }) => loss)));
+  const dots = thinLosses(validations);
   const line = {
     label: "training",
     x: windows.map((window) => window[window.length - 1].examples),
@@ -116,8 +127,8 @@ function lossChart({ losses, validations }: History): ChartSpec {
       ...smooth,
       {
         label: "validation",
-        x: validations.map(({ examples }) => examples),
-        values: validations.map(({ loss }) => short(loss)),
+        x: dots.map(({ examples }) => examples),
+        values: dots.map(({ loss }) => short(loss)),
         colour: "validation",
         pointsOnly: true,
       },

@@ -8,7 +8,8 @@ import { parse } from "@std/yaml";
 import { LockstepError } from "../../base/errors.ts";
 import { EVENTS_FILE, readEvents, type RunEvent } from "../../records/event_log.ts";
 import { type History, HISTORY_FILE, readHistory } from "../../records/history.ts";
-import { METRICS_FILE, type MetricsPoint, readMetrics } from "../../records/metrics_log.ts";
+import { METRICS_FILE, type MetricsPoint } from "../../records/metrics_log.ts";
+import { readThinMetrics } from "../../records/thin_metrics.ts";
 import { LIVE_FILE } from "../../records/live_status.ts";
 import { RUN_LOG_FILE } from "../../records/run_log.ts";
 import { type Prediction, readPredictions } from "../predictions.ts";
@@ -57,6 +58,9 @@ const PASSING = new Set(["report.html", LIVE_FILE]);
 /** Larger pictures aren't put into the report. */
 const MOST_GRID_BYTES = 1_000_000;
 
+/** Points of the metrics, of which several become one in a long run. */
+const MOST_METRICS = 4000;
+
 /** So much of the log's end is read. */
 const MOST_LOG_BYTES = 64_000;
 
@@ -84,7 +88,7 @@ export async function readRunFiles(folder: string, history?: History): Promise<R
     notes.push(`${HISTORY_FILE} is missing: no epoch was finished`);
   } else history ??= await attempt(HISTORY_FILE, () => readHistory(folder));
   const events = await attempt(EVENTS_FILE, () => readEvents(folder)) ?? [];
-  const metrics = await attempt(METRICS_FILE, () => readMetrics(folder)) ?? [];
+  const metrics = await attempt(METRICS_FILE, () => readThinMetrics(folder, MOST_METRICS)) ?? [];
   if (metrics.length === 0) {
     notes.push(`${METRICS_FILE} has no points: the page can't say where time went`);
   }
