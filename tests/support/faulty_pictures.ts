@@ -36,7 +36,7 @@ export async function makeFaultyPictures(root: string): Promise<Expected> {
   await new Deno.Command("mkfifo", { args: [join(root, "train/cat/pipe.jpg")] }).output();
 
   await put(root, "train/dog/really_png.jpg", await scene(5).encode());
-  await put(root, "train/dog/photo.jfif", await sceneJpeg(6));
+  await put(root, "train/dog/photo.jpg_large", await sceneJpeg(6));
   await put(root, "train/dog/notes.txt", "nothing to see");
   await put(root, "train/dog/.hidden.jpg", "");
   await put(root, "train/stray.jpg", await sceneJpeg(7));
@@ -76,7 +76,7 @@ export async function makeFaultyPictures(root: string): Promise<Expected> {
     nearAcrossClasses: [["train/cat/near_dog.png", "train/dog/near.jpg"]],
     copyInClass: [["train/dog/twice_a.jpg", "train/dog/twice_b.jpg"]],
     wrongEnding: [["train/dog/really_png.jpg"]],
-    overlooked: [["train/dog/photo.jfif"]],
+    overlooked: [["train/dog/photo.jpg_large"]],
     stray: [["train/stray.jpg"]],
     similarNames: [["Dog ", "dog"]],
     oddName: [[`train/dog/${ODD_NAME}`]],
