@@ -59,7 +59,7 @@ export class RunWatch implements AsyncDisposable {
     const { folder, config, stepsPerEpoch } = start;
     this.#effort.attemptNow("run.log", () => this.#log.open(folder));
     this.#stack.use(this.#log);
-    this.#gpus = this.#stack.use(await GpuWatch.start());
+    this.#gpus = this.#stack.use(GpuWatch.start());
     this.#folder = folder;
     const own = { name: "metrics", open: openMetricsLogger };
     await this.loggers.open([own, ...loggers], start);

@@ -22,6 +22,9 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
+/** What of a request decides. */
+type AskedOf = Pick<Request, "method" | "headers">;
+
 /** Decides about requests. */
 export class Guard {
   readonly #token: string | undefined;
@@ -31,7 +34,7 @@ export class Guard {
   }
 
   /** The answer to a request that may not pass, or one that takes the token out of the address. */
-  check(request: Request, url: URL): Response | undefined {
+  check(request: AskedOf, url: URL): Response | undefined {
     if (request.method !== "GET" && request.method !== "HEAD") {
       return refusal(405, "The dashboard only shows: nothing can be changed", {
         Allow: "GET, HEAD",
@@ -55,7 +58,7 @@ export class Guard {
     return this.#checkToken(request, url, this.#token);
   }
 
-  #checkToken(request: Request, url: URL, token: string): Response | undefined {
+  #checkToken(request: AskedOf, url: URL, token: string): Response | undefined {
     const given = url.searchParams.get("token");
     const cookie = cookieName(url);
     if (given !== null && equal(given, token)) {
@@ -87,7 +90,7 @@ function cookieName(url: URL): string {
 }
 
 /** A person opens a page; browsers don't say `Sec-Fetch-Mode` to addresses without TLS. */
-function isNavigation(request: Request): boolean {
+function isNavigation(request: AskedOf): boolean {
   const mode = request.headers.get("sec-fetch-mode");
   return mode === null
     ? (request.headers.get("accept") ?? "").includes("text/html")

@@ -43,7 +43,8 @@ export interface RunProgress {
   readonly validation: { readonly loss: number; readonly accuracy: number } | undefined;
 }
 
-const NOTHING: RunProgress = {
+/** Of a run without events. */
+export const NO_PROGRESS: RunProgress = {
   epochs: 0,
   seconds: 0,
   best: null,
@@ -58,7 +59,7 @@ const NOTHING: RunProgress = {
 export class RunDigest {
   readonly #path: string;
   #tail: LineTail;
-  #progress = NOTHING;
+  #progress = NO_PROGRESS;
   #reading: Promise<unknown> = Promise.resolve();
 
   /** @param folder The run folder */
@@ -81,7 +82,7 @@ export class RunDigest {
       const lines = await this.#tail.next();
       if (lines === undefined) { // another file than before
         this.#tail = new LineTail(this.#path, 0);
-        this.#progress = NOTHING;
+        this.#progress = NO_PROGRESS;
         continue;
       }
       for (const line of lines) {

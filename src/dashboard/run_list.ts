@@ -5,9 +5,16 @@
  */
 import { join } from "node:path";
 import { parse } from "@std/yaml";
+import { messageOf } from "../base/errors.ts";
 import { EVENTS_FILE } from "../records/event_log.ts";
 import { LIVE_FILE, readLiveStatus } from "../records/live_status.ts";
-import { RunDigest, type RunProgress, type RunState, stateAfter } from "./run_digest.ts";
+import {
+  NO_PROGRESS,
+  RunDigest,
+  type RunProgress,
+  type RunState,
+  stateAfter,
+} from "./run_digest.ts";
 
 /** A run in a line. */
 export interface RunSummary {
@@ -110,7 +117,10 @@ export class RunList {
       known.config = { version: configVersion, facts: await configFacts(path) };
     }
     const { facts } = known.config;
-    const [progress, live] = await Promise.all([known.digest.progress(), readLiveStatus(path)]);
+    const [progress, live] = await Promise.all([
+      known.digest.progress().catch(unreadable),
+      readLiveStatus(path).catch(() => undefined), // the same for the reader as one that isn't there
+    ]);
     const { turn, validation: _validation, ...rest } = progress;
     const summary = { id, ...facts, ...rest, state: stateAfter(turn, live) };
     known.whole = { version, summary };
@@ -128,6 +138,11 @@ export class RunList {
     this.#known.set(id, known);
     return known;
   }
+}
+
+/** A run whose events can't be read stands in the list with the reason, and takes nothing from the others. */
+function unreadable(error: unknown): RunProgress {
+  return { ...NO_PROGRESS, message: `${EVENTS_FILE} can't be read: ${messageOf(error)}` };
 }
 
 /** What can be had of a config, whatever version of Lockstep wrote it. */
@@ -164,9 +179,10 @@ async function lstat(path: string): Promise<Deno.FileInfo | undefined> {
   try {
     return await Deno.lstat(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      return undefined;
+    const { NotFound, NotADirectory, PermissionDenied } = Deno.errors;
+    if (![NotFound, NotADirectory, PermissionDenied].some((kind) => error instanceof kind)) {
+      throw error;
     }
-    throw error;
+    return undefined;
   }
 }

@@ -4,13 +4,14 @@
  * @module
  */
 import { join } from "node:path";
-import { UsageError } from "../base/errors.ts";
+import { messageOf, UsageError } from "../base/errors.ts";
 import { delay } from "../base/async.ts";
 import { lastLine } from "../records/line_tail.ts";
 import { readLiveStatus } from "../records/live_status.ts";
 import { METRICS_FILE, parseMetrics } from "../records/metrics_log.ts";
 import { encodeMessage, KEEP_ALIVE, streamBody } from "./event_stream.ts";
 import { Guard, isLoopback } from "./guard.ts";
+import { type HttpRequest, HttpServer, type HttpServerOptions } from "./http_server.ts";
 import { comparePage, missingPage, policyOf, runPage, runsPage } from "./pages.ts";
 import { PROMETHEUS_TYPE, prometheusText, type ScrapedRun } from "./prometheus.ts";
 import { PICTURES, REPORT, RunFeed } from "./run_feed.ts";
@@ -37,6 +38,10 @@ export interface DashboardOptions {
   readonly pollMs?: number;
   /** Milliseconds after which a reader that takes nothing is dropped. */
   readonly stallMs?: number;
+  /** Connections at a time. */
+  readonly maxConnections?: number;
+  /** Milliseconds in which a request has to be complete. */
+  readonly requestMs?: number;
   /** Tells of a request that failed. */
   readonly onError?: (error: unknown) => void;
 }
@@ -67,7 +72,7 @@ export class Dashboard implements AsyncDisposable {
   readonly #options: DashboardOptions;
   readonly #runs: RunList;
   readonly #guard: Guard;
-  readonly #server: Deno.HttpServer<Deno.NetAddr>;
+  readonly #server: HttpServer;
   readonly #closing = new AbortController();
   #streams = 0;
 
@@ -82,15 +87,20 @@ export class Dashboard implements AsyncDisposable {
     this.#options = options;
     this.#runs = new RunList(folder);
     this.#guard = new Guard(token ? { token } : {});
-    this.#server = listen(host, options.port, (request) => this.#answer(request));
-    const { port } = this.#server.addr;
+    this.#server = listen(options, host, (request) => this.#answer(request));
+    const { port } = this.#server;
     const name = host.includes(":") ? `[${host}]` : host;
     this.url = `http://${name}:${port}/${token ? `?token=${token}` : ""}`;
   }
 
   /** The port that it listens at. */
   get port(): number {
-    return this.#server.addr.port;
+    return this.#server.port;
+  }
+
+  /** Connections that are open. */
+  get connections(): number {
+    return this.#server.connections;
   }
 
   /** Event streams that are open. */
@@ -103,9 +113,7 @@ export class Dashboard implements AsyncDisposable {
     this.#closing.abort();
     const deadline = performance.now() + LAST_NEWS_MS;
     while (this.#streams > 0 && performance.now() < deadline) await delay(20);
-    const hard = setTimeout(() => this.#server.unref(), LAST_NEWS_MS);
-    await Promise.race([this.#server.shutdown(), delay(LAST_NEWS_MS)]);
-    clearTimeout(hard);
+    await this.#server.close(LAST_NEWS_MS);
   }
 
   /** Waits until the server ends. */
@@ -113,8 +121,8 @@ export class Dashboard implements AsyncDisposable {
     return this.#server.finished;
   }
 
-  async #answer(request: Request): Promise<Response> {
-    const url = new URL(request.url);
+  async #answer(request: HttpRequest): Promise<Response> {
+    const { url } = request;
     let response = this.#guard.check(request, url);
     try {
       response ??= await this.#route(request, url);
@@ -125,7 +133,7 @@ export class Dashboard implements AsyncDisposable {
     return secured(response);
   }
 
-  async #route(request: Request, url: URL): Promise<Response> {
+  async #route(request: HttpRequest, url: URL): Promise<Response> {
     const { home } = this.#options;
     const path = decoded(url.pathname);
     if (path === undefined) return await notFound(url.pathname);
@@ -163,7 +171,7 @@ export class Dashboard implements AsyncDisposable {
   }
 
   /** What is new in some runs, from where the reader was. */
-  async #events(request: Request, url: URL): Promise<Response> {
+  async #events(request: HttpRequest, url: URL): Promise<Response> {
     const ids = [...new Set(url.searchParams.getAll("run"))].slice(0, MOST_COMPARED);
     const paths = await Promise.all(ids.map((id) => this.#runs.pathOf(id)));
     if (ids.length === 0 || paths.includes(undefined)) return text(404, "There is no such run");
@@ -238,19 +246,19 @@ export class Dashboard implements AsyncDisposable {
 
 /** Listens at a port, or at the first that is free. */
 function listen(
+  { port, ...limits }: DashboardOptions,
   hostname: string,
-  port: number | undefined,
-  handler: (request: Request) => Promise<Response>,
-): Deno.HttpServer<Deno.NetAddr> {
+  handler: HttpServerOptions["handler"],
+): HttpServer {
   const ports = port !== undefined
     ? [port]
     : [...Array.from({ length: MORE_PORTS }, (_, index) => DEFAULT_PORT + index), 0];
   for (const candidate of ports) {
     try {
-      return Deno.serve({ hostname, port: candidate, onListen: () => {} }, handler);
+      return new HttpServer({ ...limits, hostname, port: candidate, handler });
     } catch (error) {
       if (error instanceof Deno.errors.AddrInUse) continue;
-      if (error instanceof Deno.errors.AddrNotAvailable || error instanceof TypeError) {
+      if (!(error instanceof Deno.errors.PermissionDenied)) {
         throw new UsageError(
           `dashboard.host ${hostname} is no address of this machine: leave it out for 127.0.0.1`,
         );
@@ -265,7 +273,9 @@ function listen(
 
 async function configText(runs: RunList, id: string): Promise<string> {
   const path = await runs.pathOf(id);
-  return path ? await Deno.readTextFile(join(path, "config.yaml")) : "";
+  if (!path) return "";
+  // One that can't be read takes nothing else of the page away.
+  return await Deno.readTextFile(join(path, "config.yaml")).catch(messageOf);
 }
 
 /** A path without its percent signs; `undefined` for one that no page has. */

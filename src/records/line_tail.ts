@@ -59,7 +59,8 @@ export class LineTail {
 
   async #size(): Promise<number> {
     try {
-      return (await Deno.stat(this.#path)).size;
+      const { isFile, size } = await Deno.stat(this.#path);
+      return isFile ? size : 0; // opening a pipe would wait for its other end
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return 0;
       throw error;
@@ -80,6 +81,7 @@ async function startsAtLine(file: Deno.FsFile, offset: number): Promise<boolean>
  */
 export async function lastLine(path: string): Promise<string | undefined> {
   try {
+    if (!(await Deno.stat(path)).isFile) return undefined; // opening a pipe would wait for its other end
     using file = await Deno.open(path);
     const { size } = await file.stat();
     const start = Math.max(0, size - PIECE);

@@ -80,9 +80,9 @@ export async function readLiveStatus(
   now: number = Date.now(),
 ): Promise<LiveStatus | undefined> {
   try {
-    const status = statusSchema.safeParse(
-      parseLine(await Deno.readTextFile(join(folder, LIVE_FILE))),
-    );
+    const path = join(folder, LIVE_FILE);
+    if (!(await Deno.stat(path)).isFile) return undefined; // opening a pipe would wait for its other end
+    const status = statusSchema.safeParse(parseLine(await Deno.readTextFile(path)));
     const isFresh = status.success && Math.abs(now - Date.parse(status.data.time)) < STALE_MS;
     return isFresh ? status.data : undefined;
   } catch (error) {

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { parseGpuUse, readGpuUse } from "../../src/coordinator/gpu_use.ts";
+import { stringify } from "@std/yaml";
+import { GpuWatch, parseGpuUse, readGpuUse } from "../../src/coordinator/gpu_use.ts";
+import { eventually } from "../support/eventually.ts";
+import { makePictures } from "../support/pictures.ts";
+import { allGone } from "../support/processes.ts";
+import { runCommand, tinyConfig } from "../support/tiny_run.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 // As `nvidia-smi --query-gpu=… --format=csv,noheader,nounits` prints it.
@@ -35,14 +40,14 @@ Deno.test("parseGpuUse() leaves out what the driver doesn't know, and lines that
   assert.deepEqual(parseGpuUse(""), []);
 });
 
-Deno.test("readGpuUse() asks the program on PATH for what it reads, and takes none or a broken one for no GPU", () =>
+Deno.test("readGpuUse() asks the program on PATH for what it reads, and takes a broken one for no GPU", () =>
   withTemporaryFolder(async (folder) => {
     const program = join(folder, "nvidia-smi");
     const script = (body: string) =>
       Deno.writeTextFile(program, `#!/bin/sh\n${body}\n`, { mode: 0o755 });
-    assert.deepEqual(await readGpuUse(program), []);
+    assert.deepEqual(await readGpuUse({ program }), undefined);
     await script(`echo "$@" > '${folder}/asked'\ncat <<'END'\n${TWO}END`);
-    assert.equal((await readGpuUse(program)).length, 2);
+    assert.equal((await readGpuUse({ program }))?.length, 2);
     assert.equal(
       (await Deno.readTextFile(join(folder, "asked"))).trim(),
       "--query-gpu=index,name,utilization.gpu,memory.used,memory.total,temperature.gpu " +
@@ -51,5 +56,77 @@ Deno.test("readGpuUse() asks the program on PATH for what it reads, and takes no
     await script(
       "echo 'NVIDIA-SMI has failed because it could not communicate with the driver'; exit 9",
     );
-    assert.deepEqual(await readGpuUse(program), []);
+    assert.deepEqual(await readGpuUse({ program }), []);
+  }));
+
+Deno.test("parseGpuUse() leaves out what can't be: control characters, impossible numbers, endless lists", () => {
+  const row = (index: string, name: string) => `${index}, ${name}, 900, 1e400, 5, 99999`;
+  assert.deepEqual(parseGpuUse(row("0", "\x1b[31mH\u0000100\u009b")), [
+    { index: 0, name: "[31mH100", memoryTotalBytes: 5 * 2 ** 20 },
+  ]);
+  assert.deepEqual(parseGpuUse(row("99999999999999999999", "H100")), []);
+  assert.deepEqual(parseGpuUse('"0, \n\0\xff;;;"\n\t'), []);
+  const many = Array.from({ length: 1000 }, (_, index) => row(String(index), "x".repeat(5000)));
+  const parsed = parseGpuUse(many.join("\n"));
+  assert.deepEqual([parsed.length, parsed[0].name.length], [256, 100]);
+});
+
+const BAD_PROGRAMS: Record<string, string> = {
+  "hangs and ignores SIGTERM":
+    "trap '' TERM HUP INT\nsleep 300 & echo $! $$ > pids; wait; sleep 300",
+  "ends, but leaves a child that holds the pipe": "sleep 300 & echo $! > pids; exit 0",
+  "floods": "echo $$ > pids; while :; do echo 'garbage, garbage, garbage'; done",
+  "prints zeros without end": "echo $$ > pids; exec cat /dev/zero",
+};
+for (const [what, body] of Object.entries(BAD_PROGRAMS)) {
+  Deno.test(`readGpuUse() waits no longer than its limit for a program that ${what}`, () =>
+    withTemporaryFolder(async (folder) => {
+      const program = join(folder, "nvidia-smi");
+      await Deno.writeTextFile(program, `#!/bin/sh\ncd '${folder}'\n${body}\n`, { mode: 0o755 });
+      const start = performance.now();
+      assert.deepEqual(await readGpuUse({ program, timeoutMs: 1000 }), []);
+      assert.ok(performance.now() - start < 3000, "it was waited for");
+      const pids = (await Deno.readTextFile(join(folder, "pids"))).trim().split(/\s+/).map(Number);
+      await allGone(pids, 3);
+    }));
+}
+
+Deno.test("GpuWatch begins and ends at once whatever nvidia-smi does, and takes its process along", () =>
+  withTemporaryFolder(async (folder) => {
+    const program = join(folder, "nvidia-smi");
+    const pids = join(folder, "pids");
+    const body = `trap '' TERM\necho $$ > '${pids}'\nsleep 300`;
+    await Deno.writeTextFile(program, `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+    const start = performance.now();
+    using watch = GpuWatch.start({ program });
+    assert.deepEqual(watch.use, []);
+    assert.ok(performance.now() - start < 500, "the start was held");
+    let pid = NaN;
+    await eventually(async () => {
+      pid = parseInt(await Deno.readTextFile(pids).catch(() => ""));
+      assert.ok(pid > 0);
+    });
+    const end = performance.now();
+    watch[Symbol.dispose]();
+    assert.ok(performance.now() - end < 500, "the end was held");
+    await allGone([pid], 3);
+  }));
+
+Deno.test("a run neither waits nor fails for an nvidia-smi that hangs", () =>
+  withTemporaryFolder(async (folder) => {
+    const root = join(folder, "pictures");
+    await makePictures(root);
+    const bin = join(folder, "bin");
+    const pids = join(folder, "pids");
+    await Deno.mkdir(bin);
+    const body = `#!/bin/sh\ntrap '' TERM INT HUP\necho $$ >> '${pids}'\nsleep 300\n`;
+    await Deno.writeTextFile(join(bin, "nvidia-smi"), body, { mode: 0o755 });
+    const recipe = join(folder, "config.yaml");
+    await Deno.writeTextFile(recipe, stringify(tinyConfig(root, { train: { epochs: 1 } })));
+    const env = { PATH: `${bin}:${Deno.env.get("PATH")}` };
+    const { code, stdout, stderr } = await runCommand(["train", "-c", recipe], folder, env);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout + stderr, /epoch +1\/1/);
+    const asked = (await Deno.readTextFile(pids)).trim().split("\n").map(Number);
+    await allGone(asked, 3);
   }));

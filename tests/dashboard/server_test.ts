@@ -8,6 +8,7 @@ import { EventLog } from "../../src/records/event_log.ts";
 import { MetricsLog } from "../../src/records/metrics_log.ts";
 import { eventually } from "../support/eventually.ts";
 import { madeEpoch, madePoint, makeRun } from "../support/made_run.ts";
+import { startProcess } from "../support/tiny_run.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 /** A dashboard of a folder with some runs, for one test. */
@@ -385,4 +386,122 @@ Deno.test("Dashboard writes metrics of the runs that go on in Prometheus' format
       samples.get('lockstep_resident_memory_bytes{process="worker",rank="0",run="second"}'),
       4e8,
     );
+  }));
+
+/** Opens a connection and sends some bytes. */
+async function half(port: number, text: string): Promise<Deno.TcpConn> {
+  const connection = await Deno.connect({ hostname: "127.0.0.1", port });
+  await connection.write(new TextEncoder().encode(text));
+  return connection;
+}
+
+Deno.test("Dashboard holds so many connections at most, ends those without a request, and answers all along", () =>
+  withDashboard({ maxConnections: 20, requestMs: 1500 }, async (dashboard) => {
+    const { port } = dashboard;
+    const open: Deno.TcpConn[] = [];
+    for (let index = 0; index < 200; index++) {
+      open.push(await half(port, "GET /runs HTTP/1.1\r\nHo"));
+    }
+    assert.equal((await raw(port, "/api/runs")).status, 200, "the oldest ones make room");
+    assert.ok(dashboard.connections <= 20, `${dashboard.connections} connections`);
+    await eventually(() => assert.equal(dashboard.connections, 0), { seconds: 5 });
+    for (const connection of open) connection.close();
+    const head = await half(port, `GET / HTTP/1.1\r\nX: ${"x".repeat(40_000)}\r\n\r\n`);
+    const answer = new Uint8Array(100);
+    const count = await head.read(answer).catch(() => 0);
+    assert.doesNotMatch(new TextDecoder().decode(answer.subarray(0, count ?? 0)), / 200 /);
+    head.close();
+    assert.equal((await raw(port, "/api/runs")).status, 200);
+  }));
+
+Deno.test("Dashboard answers a malformed Host or target with 400", () =>
+  withDashboard({}, async ({ port }) => {
+    const hosts = [
+      "a b",
+      "[]:x",
+      "[::1",
+      "%%%",
+      "127.0.0.1:99999",
+      "localhost:port",
+      "user@localhost",
+      "\u00ff",
+    ];
+    for (const host of [...hosts, "127.0.0.1/x", "[gg::]"]) {
+      assert.equal((await raw(port, "/runs", { Host: host })).status, 400, host);
+    }
+    for (
+      const request of [
+        "GET /runs HTTP/1.1\r\n",
+        "GET /runs HTTP/1.1\r\nHost: localhost\r\nHost: b\r\n",
+        "garbage\r\n",
+      ]
+    ) {
+      using connection = await half(port, `${request}\r\n`);
+      const answer = new Uint8Array(100);
+      const count = await connection.read(answer) ?? 0;
+      assert.match(
+        new TextDecoder().decode(answer.subarray(0, count)),
+        /^HTTP\/1\.1 400 /,
+        request,
+      );
+    }
+    assert.equal((await raw(port, "//evil.example/runs")).status, 404);
+  }));
+
+Deno.test("Dashboard lists the other runs beside broken ones: pipes, folders, garbage, dangling links", () =>
+  withDashboard({}, async ({ port }, runs) => {
+    for (const name of ["pipes", "folders", "garbage", "links"]) {
+      const run = await makeRun(runs, name, { end: "killed" });
+      for (const file of ["events.jsonl", "live.json", "metrics.jsonl", "run.log", "report.html"]) {
+        const path = join(run, file);
+        await Deno.remove(path).catch(() => {});
+        if (name === "pipes") await new Deno.Command("mkfifo", { args: [path] }).output();
+        if (name === "folders") await Deno.mkdir(path);
+        if (name === "garbage") await Deno.writeFile(path, new Uint8Array(5000).fill(0xfe));
+        if (name === "links") await Deno.symlink(join(runs, "nowhere"), path);
+      }
+    }
+    const pipe = join(runs, "no-config");
+    await Deno.mkdir(pipe);
+    await new Deno.Command("mkfifo", { args: [join(pipe, "config.yaml")] }).output();
+    const { status, body } = await raw(port, "/api/runs");
+    assert.equal(status, 200);
+    const ids =
+      (JSON.parse(body.slice(body.indexOf("["), body.lastIndexOf("]") + 1)) as RunSummary[])
+        .map(({ id }) => id);
+    assert.deepEqual(ids.sort(), ["first", "folders", "garbage", "links", "pipes", "second"]);
+    for (
+      const path of [
+        "/runs",
+        "/metrics",
+        "/compare?run=pipes&run=first",
+        "/runs/pipes",
+        "/runs/garbage",
+      ]
+    ) {
+      assert.equal((await raw(port, path)).status, 200, path);
+    }
+  }));
+
+Deno.test("Dashboard answers again after file descriptors had run out", () =>
+  withTemporaryFolder(async (folder) => {
+    await makeRun(folder, "first");
+    const cli = new URL("../../src/cli.ts", import.meta.url).pathname;
+    const command =
+      `ulimit -n 60; exec "$0" run -A --no-check '${cli}' dashboard --port 0 --runs '${folder}'`;
+    await using dashboard = startProcess(["sh", "-c", command, Deno.execPath()], { cwd: folder });
+    await dashboard.seen(/127\.0\.0\.1:\d+/);
+    const port = Number(/127\.0\.0\.1:(\d+)/.exec(dashboard.output())![1]);
+    const open: Deno.TcpConn[] = [];
+    for (let index = 0; index < 120; index++) {
+      open.push(await half(port, "GET /runs HTTP/1.1\r\nHo"));
+    }
+    await delay(500);
+    for (const connection of open) connection.close();
+    await eventually(async () => {
+      const answer = await raw(port, "/api/runs").catch(() => undefined);
+      assert.equal(answer?.status, 200);
+    }, { seconds: 10 });
+    dashboard.kill("SIGTERM");
+    assert.equal((await dashboard.result).code, 0);
   }));
