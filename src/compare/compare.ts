@@ -16,6 +16,8 @@ import {
   type ComparedRun,
   type ComparedVariant,
   type Comparison,
+  COMPARISON_FILE,
+  isMeasured,
   readComparison,
   summarizeRun,
   writeComparison,
@@ -187,6 +189,7 @@ async function runAll(
     signal?.throwIfAborted();
   }
   warnOfOtherData(comparison, reporter);
+  warnOfNonFinite(members, reporter);
   return { folder, comparison };
 }
 
@@ -304,6 +307,28 @@ async function lockComparison(folder: string): Promise<Disposable> {
   if (await file.tryLock(true)) return file;
   file.close();
   throw new UsageError(`Another process works on ${folder}: let it finish, or end it first`);
+}
+
+/** Says where numbers that are not finite stand as `null` in the files. */
+function warnOfNonFinite(members: readonly Member[], reporter: CompareReporter): void {
+  for (const { run: { epochs }, place } of members) {
+    const bad = epochs.filter((record) =>
+      !isMeasured(record) ||
+      Object.values(record.metrics ?? {}).some((value) => !Number.isFinite(value))
+    );
+    if (bad.length === 0) continue;
+    const never = bad.every(isMeasured)
+      ? ""
+      : "; an epoch with such a loss or accuracy is never the best";
+    reporter.warn(
+      `${
+        runLabel(place)
+      }: ${bad.length} of ${epochs.length} epochs have losses, accuracies or metrics that are NaN or ` +
+        `infinite (epoch ${
+          bad.map(({ epoch }) => epoch).join(", ")
+        }): they stand as null in ${COMPARISON_FILE}${never}`,
+    );
+  }
 }
 
 /** Accuracies can be compared only on the same pictures. */

@@ -200,7 +200,16 @@ function explain(
   const values = issue.code === "invalid_value" ? issue.values.map(String) : [];
   const nearest = typeof value === "string" ? nearestName(value, values) : undefined;
   const hint = nearest ? `: did you mean ${nearest}?` : "";
-  return [`${describe(path)}: ${name} is ${JSON.stringify(value)}: ${issue.message}${hint}`];
+  return [`${describe(path)}: ${name} is ${shown(value)}: ${issue.message}${hint}`];
+}
+
+/** A value as JSON, where NaN and infinities keep their names. */
+function shown(value: unknown): string {
+  if (typeof value === "number") return String(value);
+  return JSON.stringify(
+    value,
+    (_, part) => typeof part === "number" && !Number.isFinite(part) ? String(part) : part,
+  );
 }
 
 /** The keys that the schema allows at a path, read from its JSON Schema. */

@@ -15,6 +15,7 @@ import type { RankReport } from "../exchange/gradient_exchange.ts";
 import type { Reply } from "../protocol/commands.ts";
 import { meanOf, type MetricPart } from "../metrics/metric_parts.ts";
 import type { Reporter } from "../reports/reporter.ts";
+import { type LeftOut, requireFiniteOutputs, requireUsable } from "../train/check_scores.ts";
 import { COMMANDS, epochOutcomeSchema, shardScoresSchema } from "../train/commands.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
 import { validationBatchSize } from "../train/job.ts";
@@ -48,7 +49,7 @@ export interface TrainedEpoch {
   readonly totals: Totals;
   /** Samples trained here, without those of a resumed epoch's first part. */
   readonly samples: number;
-  readonly skipped: readonly Skipped[];
+  readonly skipped: readonly LeftOut[];
 }
 
 /** Milliseconds between two looks at how far the workers' validation is. */
@@ -124,7 +125,8 @@ export async function trainEpoch(
     stopped = reduced.action === "stop";
     step++;
     await onStep(step, { lossSum, weight, correct, count }, reduced.ranks);
-    reporter.progress({ done: done + samples, loss: totals.lossSum / totals.weight });
+    const loss = totals.weight > 0 ? { loss: totals.lossSum / totals.weight } : {};
+    reporter.progress({ done: done + samples, ...loss });
   }
   const outcomes = (await replies).map(({ result }) => epochOutcomeSchema.parse(result));
   return {
@@ -140,7 +142,7 @@ export async function trainEpoch(
 export interface SampleScores {
   /** Times the sample's weight. */
   readonly loss: number;
-  /** Classes, the most probable one first. */
+  /** Classes, the most probable one first; all of them -1 where the output isn't finite. */
   readonly ranked: readonly number[];
   /** Their probabilities. */
   readonly probabilities: readonly number[];
@@ -157,9 +159,9 @@ export interface Validated {
   readonly samples: readonly (SampleScores | undefined)[];
   /** Predicted class by position in the validation set; -1 where the picture couldn't be read. */
   readonly predictions: Int32Array;
-  /** Metrics of the user's own by name. */
+  /** Metrics of the user's own by name; NaN where one is NaN or infinite. */
   readonly metrics?: Readonly<Record<string, number>>;
-  readonly skipped: readonly Skipped[];
+  readonly skipped: readonly LeftOut[];
   /** What all workers keep of the features, when they do. */
   readonly features?: KeptFeatures;
 }
@@ -167,7 +169,8 @@ export interface Validated {
 /**
  * Validates the workers' present state, each sample exactly once.
  *
- * @throws {LockstepError} when a sample is missing or scored twice
+ * @throws {LockstepError} when a sample is missing or scored twice, no image of the set or of a class could be used, or
+ * the output for an image is not finite
  */
 export async function validate(
   { run, crew, reporter }: ValidationContext,
@@ -194,6 +197,8 @@ export async function validate(
   if (scored.length + skipped.length !== count) {
     throw miscounted(`${scored.length} scored and ${skipped.length} skipped of ${count} samples`);
   }
+  const weight = shards.reduce((sum, shard) => sum + shard.weight, 0);
+  checkValidated(run, samples, { weight, skipped });
   const confusion = countConfusions(
     scored.map(({ label }) => label),
     scored.map(({ index }) => predictions[index]),
@@ -202,7 +207,7 @@ export async function validate(
   // In the order of the samples, whoever scored them: the sum doesn't depend on the number of workers.
   const lossSum = samples.reduce((sum, sample) => sum + (sample?.loss ?? 0), 0);
   return {
-    loss: lossSum / shards.reduce((sum, shard) => sum + shard.weight, 0),
+    loss: lossSum / weight,
     accuracy: overallAccuracy(confusion),
     count: scored.length,
     confusion,
@@ -212,6 +217,29 @@ export async function validate(
     ...metricsOf(run.metrics ?? [], parts),
     ...addUp(shards.flatMap(({ features }) => features ?? [])),
   };
+}
+
+/** Refuses a validation that says nothing: without images, or with outputs that are not finite. */
+function checkValidated(
+  { config, folder: { val: samples, classes }, job }: ValidationContext["run"],
+  scores: readonly (SampleScores | undefined)[],
+  { weight, skipped }: { weight: number; skipped: readonly LeftOut[] },
+): void {
+  const what = job.evaluation?.split === "train" ? "training" : "validation";
+  requireUsable({ what, samples, classes, skipped });
+  const outcomeOf = (index: number) => {
+    const own = scores[index];
+    return own && { loss: own.loss, first: own.ranked[0] };
+  };
+  const cure = job.evaluation
+    ? "nothing was written; evaluate another checkpoint"
+    : `lower train.lr (${config.train.lr}) or look at train.schedule; this state is not kept as best`;
+  requireFiniteOutputs({ what, samples }, outcomeOf, cure);
+  if (weight > 0) return;
+  throw new LockstepError(
+    `All ${what} images belong to classes whose weight in train.classWeights is 0, so there is no loss: ` +
+      "give a class that has images a weight above 0",
+  );
 }
 
 /** What one rank gives of the user's own metrics. */
@@ -228,9 +256,11 @@ function metricsOf(
   if (names.length === 0) return {};
   const scored = parts.filter(({ metrics }) => metrics.length > 0);
   const indices = scored.map((part) => part.indices);
-  const values = names.map((name, at) =>
-    [name, meanOf(scored.map(({ metrics }) => metrics[at]), indices)] as const
-  );
+  const values = names.map((name, at) => {
+    const mean = meanOf(scored.map(({ metrics }) => metrics[at]), indices);
+    // Records have one form for what isn't finite, so that a resumed run sees what the first one saw.
+    return [name, Number.isFinite(mean) ? mean : NaN] as const;
+  });
   return { metrics: Object.fromEntries(values) };
 }
 

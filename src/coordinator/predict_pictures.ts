@@ -14,6 +14,7 @@ import { overlayHeat } from "../reports/heat_overlay.ts";
 import type { Tile } from "../reports/picture_grid.ts";
 import { type PredictionFormat, predictionLines } from "../reports/prediction_lines.ts";
 import type { Reporter } from "../reports/reporter.ts";
+import { NonFiniteOutputError } from "../train/check_scores.ts";
 import { type DetailedPrediction, predictInputs, type PredictOptions } from "../train/predict.ts";
 import { buildTrainedModel, findTrainedModel, type ModelPlace } from "../train/trained_model.ts";
 
@@ -63,6 +64,7 @@ const NAME_LENGTH = 60;
  *
  * @throws {UsageError} when the model can't be used, or nothing is named; pictures that can't be read are named by
  * warnings, and counted
+ * @throws {LockstepError} at the end, when the network's output was NaN or infinite for some
  */
 export async function predictPictures(
   request: PredictRequest,
@@ -103,6 +105,7 @@ export async function predictPictures(
   });
   const model = await buildTrainedModel(trained);
   const tiles: Tile[] = [];
+  let failure: NonFiniteOutputError | undefined;
   try {
     const options = { ...optionsOf(request), explain: explain !== undefined, signal };
     lines.head.forEach(print);
@@ -119,12 +122,16 @@ export async function predictPictures(
       lines.of({ path, predictions, ...explanation }).forEach(print);
       if (grid !== undefined && tiles.length < MOST_TILES) tiles.push(tileOf(result));
     }
+  } catch (error) {
+    if (!(error instanceof NonFiniteOutputError)) throw error;
+    failure = error; // after the grid of those that went well
   } finally {
     model.dispose();
   }
   if (grid !== undefined) {
     await writeGrid(grid, tiles, counts.predicted, trained.info.model.name, reporter);
   }
+  if (failure) throw failure;
   return counts;
 }
 

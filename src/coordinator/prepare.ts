@@ -21,7 +21,7 @@ import { checkBf16 } from "../engine/bf16.ts";
 import { type Engine, openEngine } from "../engine/engine.ts";
 import type { LoadReport } from "../models/state_dict.ts";
 import { balancedWeights } from "../optim/loss.ts";
-import { checkSchedule } from "../optim/schedule.ts";
+import { checkRates, checkSchedule } from "../optim/schedule.ts";
 import { ensureDataRoot } from "../provision/data_root.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { ensureNatsServer } from "../provision/nats_server.ts";
@@ -93,7 +93,10 @@ export async function prepareRun(
     if (warning) reporter.warn(warning);
   }
   const steps = stepsPerEpoch(folder.train.length, globalBatchSize(config));
-  checkSchedule(config.train.schedule, { epochs: config.train.epochs, stepsPerEpoch: steps });
+  const { schedule, epochs, lr, groups } = config.train;
+  const length = { epochs, stepsPerEpoch: steps };
+  checkSchedule(schedule, length);
+  checkRates(schedule, [lr, ...groups.flatMap((group) => group.lr ?? [])], length);
   const classWeights = resolveClassWeights(config.train.classWeights, folder);
   const facts = { numClasses: folder.classes.length, ...(classWeights ? { classWeights } : {}) };
   const replica = await buildReplica(config, facts);

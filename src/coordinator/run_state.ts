@@ -134,7 +134,7 @@ export async function resume(folder: string, run: PreparedRun): Promise<Resumed>
   const { replica, config } = run;
   const { info, model, optimizer, averages } = checkpoint;
   setState(replica.model, model, path);
-  if (optimizer) setOptimizerState(replica.state, optimizer);
+  if (optimizer) setOptimizerState(replica.state, optimizer, path);
   if (averages) {
     await replica.state.withAverages(() => void setState(replica.model, averages, path));
   }

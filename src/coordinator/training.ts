@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LockstepError } from "../base/errors.ts";
 import { confusionRecord, perClassAccuracy } from "../metrics/confusion.ts";
 import { featureCacheBytes } from "../config/schema.ts";
 import { earlyStopReason, isBetter, type Monitor, monitored } from "../metrics/monitor.ts";
@@ -14,6 +15,7 @@ import { type EpochRecord, type History } from "../records/history.ts";
 import type { HistoryWriter } from "../records/history_writer.ts";
 import { featuresLine, validationLine } from "../reports/lines.ts";
 import { type Prediction, writePredictions } from "../reports/predictions.ts";
+import { type LeftOut, requireUsable } from "../train/check_scores.ts";
 import { COMMANDS, statePartSchema } from "../train/commands.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
 import {
@@ -73,6 +75,7 @@ export async function runEpochs(context: RunContext, position: Position): Promis
     if (callbacks.stoppedBy) return await stopEarly(context, position, "onStep said stop");
     const validated = await validate(context, epoch, signal ?? new AbortController().signal);
     context.skipped.report(validated.skipped);
+    reportMetrics(context, `epoch ${epoch}`, validated.metrics);
     reportFeatures(context, epoch, validated.features, kept);
     kept = validated.features;
     const { totals } = position;
@@ -95,8 +98,22 @@ export async function runEpochs(context: RunContext, position: Position): Promis
     const { earlyStopping } = config.train;
     const reason = (earlyStopping && earlyStopReason(earlyStopping, history.epochs)) ??
       (callbacks.stoppedBy && "onEpoch said stop");
-    if (reason && epoch < config.train.epochs) return await stopEarly(context, position, reason);
+    if (reason && epoch < config.train.epochs) {
+      await stopEarly(context, position, reason);
+      break;
+    }
   }
+  requireBest(context);
+}
+
+/** Refuses to end well without a best checkpoint, which needs one epoch whose monitored metric is finite. */
+function requireBest({ run: { config: { checkpoint } }, history }: RunContext): void {
+  if (history.best.epoch > 0 || history.epochs.length === 0) return;
+  throw new LockstepError(
+    `checkpoint.monitor is ${checkpoint.monitor}, which was NaN or infinite after each of ${history.epochs.length} ` +
+      "epochs, so there is no best checkpoint; checkpoints/last holds the newest state: mend the metric, or monitor " +
+      "another one",
+  );
 }
 
 /** Puts on record why training ends here. */
@@ -111,7 +128,11 @@ async function stopEarly(
   reporter.info(`Stopped in epoch ${epoch}: ${reason}`);
 }
 
-/** Trains what is left of an epoch and saves where it stands; returns images per second. */
+/**
+ * Trains what is left of an epoch and saves where it stands; returns images per second.
+ *
+ * @throws {LockstepError} when no image of the epoch, or of a class, could be used; nothing is saved then
+ */
 async function trainPart(context: RunContext, position: Position): Promise<number> {
   const { run, folder, callbacks, signal } = context;
   if (position.step >= run.stepsPerEpoch) return 0; // stopped between training and validation
@@ -119,6 +140,7 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
   const { validate: { everySteps: validateEvery }, checkpoint: { everySteps: saveEvery } } =
     run.config;
   const secondsSoFar = () => position.seconds + spent.seconds;
+  const skipped: LeftOut[] = [];
   for (;;) {
     const until = Math.min(
       run.stepsPerEpoch,
@@ -131,6 +153,7 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
     spent.seconds += seconds;
     spent.samples += trained.samples;
     context.skipped.report(trained.skipped);
+    skipped.push(...trained.skipped);
     const secondsPerStep = seconds / (trained.step - position.step);
     position.step = trained.step;
     position.totals = trained.totals;
@@ -145,10 +168,28 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
       await context.record.save(context.history);
     }
   }
+  if (position.step >= run.stepsPerEpoch) checkTrained(run, position, skipped);
   await readState(context);
   await saveLast(folder, run, { ...position, seconds: secondsSoFar() });
   if (signal?.aborted || callbacks.wantsEnd) await context.record.save(context.history);
   return spent.samples / spent.seconds;
+}
+
+/** Refuses an epoch in which nothing, or nothing of a class, could be learned. */
+function checkTrained(
+  { folder: { train: samples, classes } }: PreparedRun,
+  { epoch, totals }: Position,
+  skipped: readonly LeftOut[],
+): void {
+  requireUsable({ what: "training", samples, classes, skipped });
+  if (totals.weight > 0) return;
+  throw new LockstepError(
+    `No image of epoch ${epoch} counts in the loss: ${
+      totals.count === 0
+        ? "none could be used"
+        : "all belong to classes whose weight in train.classWeights is 0"
+    }`,
+  );
 }
 
 function nextMultiple(step: number, every = Infinity): number {
@@ -228,6 +269,7 @@ async function validateWithin(
   const { epoch, step, totals } = position;
   const validated = await validate(context, epoch, signal ?? new AbortController().signal);
   context.skipped.report(validated.skipped);
+  reportMetrics(context, `epoch ${epoch}, step ${step}`, validated.metrics);
   const { loss, accuracy, metrics } = validated;
   const point = {
     ...pointAt(position, run.folder.train.length),
@@ -349,10 +391,10 @@ async function drawConfusion(
   return await confusionAsPng({ model, classes, ...confusionRecord(confusion), accuracy, count });
 }
 
-/** Whether an epoch is better than the best before; the first one always is. */
+/** Whether an epoch is better than the best before; the first one is, if what is monitored is finite. */
 function isBestEpoch(monitor: Monitor, { best, epochs }: History, record: EpochRecord): boolean {
   const before = epochs.find(({ epoch }) => epoch === best.epoch);
-  return !before || isBetter(monitor, monitored(monitor, record), monitored(monitor, before));
+  return isBetter(monitor, monitored(monitor, record), before ? monitored(monitor, before) : NaN);
 }
 
 /** What the model makes of each validation picture that could be read. */
@@ -382,4 +424,19 @@ function reportFeatures(
   if (!features || features.bytes === before?.bytes) return;
   events.append("features", { epoch, ...features });
   reporter.info(featuresLine(features, config.workers, featureCacheBytes(config)));
+}
+
+/** Warns of metrics that are NaN or infinite: records show them as `null`, and they are never best. */
+function reportMetrics(
+  { reporter, events, run: { config: { validate } } }: RunContext,
+  where: string,
+  metrics: Readonly<Record<string, number>> = {},
+): void {
+  const names = Object.keys(metrics).filter((name) => !Number.isFinite(metrics[name]));
+  if (names.length === 0) return;
+  const message = `${names.join(", ")} of ${validate.metricsModule} ${
+    names.length === 1 ? "is" : "are"
+  } NaN or infinite in ${where}: null in the records, and never best`;
+  reporter.warn(message);
+  events.append("warning", { message });
 }

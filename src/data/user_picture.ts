@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { findNonFinite } from "../base/float32.ts";
 import { DataError } from "./data_error.ts";
 import { decodeImage, type DecodeOptions } from "./decode.ts";
 import { cropRgb, type RgbImage } from "./rgb_image.ts";
@@ -25,7 +26,7 @@ export interface PixelImage {
  * Makes a picture of what a data module gave.
  *
  * @param image Pixels, or the bytes of a picture file
- * @throws {DataError} when it is neither, or can't be decoded
+ * @throws {DataError} when it is neither, can't be decoded, or has floats that are not finite
  */
 export async function userPicture(
   image: PixelImage | Uint8Array,
@@ -46,6 +47,7 @@ export async function userPicture(
     );
   }
   if (data instanceof Float32Array) {
+    requireFinite(image as FloatPixels, channels, path);
     // The module may use its memory again: what is kept must be a copy.
     const ready = channels === 3 ? data.slice() : spread(data, new Float32Array(data.length * 3));
     return { width, height, data: new Uint8Array(), ready };
@@ -53,6 +55,22 @@ export async function userPicture(
   const rgb = { width, height, data: rgbOf(data, channels) };
   const box = part?.({ width, height });
   return box ? cropRgb(rgb, box) : rgb;
+}
+
+/** A picture of floats. */
+type FloatPixels = PixelImage & { readonly data: Float32Array };
+
+/** A network may hide what isn't finite: a ReLU makes 0 of NaN. */
+function requireFinite({ width, data }: FloatPixels, channels: number, path: string): void {
+  const at = findNonFinite(data);
+  if (at < 0) return;
+  const pixel = Math.floor(at / channels);
+  throw new DataError(
+    path,
+    `its value at row ${Math.floor(pixel / width)}, column ${pixel % width}, channel ${
+      at % channels
+    } is ${data[at]}: give finite floats`,
+  );
 }
 
 /** What a user's code gives may be anything. */

@@ -76,14 +76,15 @@ export function monitored({ metric }: Monitor, { validation, metrics }: Monitore
   return metrics?.[metric] ?? NaN;
 }
 
-/** Whether a value is better than the best one before by more than `minDelta`; NaN never is. */
+/** Whether a value is better than the best one before by more than `minDelta`; NaN and infinities never are. */
 export function isBetter(
   { metric, mode = metric === "loss" ? "min" : "max" }: Monitor,
   value: number,
   best: number,
   minDelta = 0,
 ): boolean {
-  if (Number.isNaN(best)) return !Number.isNaN(value);
+  if (!Number.isFinite(value)) return false;
+  if (!Number.isFinite(best)) return true;
   return mode === "max" ? value > best + minDelta : value < best - minDelta;
 }
 

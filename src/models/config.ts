@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { shareBelow1 } from "../base/float32.ts";
 import { moduleSchema } from "../base/user_module.ts";
 import { headSchema } from "./head_specs.ts";
 
@@ -35,9 +36,9 @@ export const architectureShape = {
   /** Layers in the place of the architecture's last one. */
   head: headSchema.optional(),
   /** Share that the architecture's own Dropout layers drop; unless set, as in its paper. */
-  dropout: z.number().min(0).lt(1, "give a share below 1").optional(),
+  dropout: shareBelow1().optional(),
   /** Greatest probability of skipping a block, where the architecture has stochastic depth. */
-  stochasticDepth: z.number().min(0).lt(1, "give a probability below 1").optional(),
+  stochasticDepth: shareBelow1("give a probability below 1").optional(),
   /**
    * Take pictures normalized for ImageNet to the range that Inception's weights were made for, as torchvision does;
    * unless set, for `pretrained` only.

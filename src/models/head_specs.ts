@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { shareBelow1 } from "../base/float32.ts";
 import { namedSchema } from "../base/named_specs.ts";
 
 const features = z.int("give a whole number of features").positive("give at least 1 feature");
@@ -21,7 +22,7 @@ const LAYERS = {
   ReLU: z.strictObject({}),
   /** `nn.Dropout`: drops a share `p` of the units in training. */
   Dropout: z.strictObject({
-    p: z.number().min(0, "give a share from 0").lt(1, "give a share below 1").default(0.5),
+    p: shareBelow1().default(0.5),
   }),
   /** `nn.LogSoftmax(dim=1)`: log-probabilities, for `train.loss: nll`; the last layer only. */
   LogSoftmax: z.strictObject({}),

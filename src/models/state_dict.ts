@@ -19,8 +19,12 @@ import {
 export interface StateValues {
   /** PyTorch's shape. */
   readonly shape: readonly number[];
-  /** Row-major. */
-  readonly values: Float32Array;
+  /**
+   * Reads the values, row-major.
+   *
+   * @throws {UsageError} when they can't be those of a parameter or buffer
+   */
+  readonly read: () => Float32Array;
 }
 
 /** Settings of {@linkcode loadStateDict}. */
@@ -52,7 +56,7 @@ const LISTED = 5;
 /**
  * Sets a model's parameters and buffers; all of them or, when the state doesn't fit, none.
  *
- * @throws {UsageError} listing missing, unexpected and mis-shaped names
+ * @throws {UsageError} listing missing, unexpected and mis-shaped names, or naming a tensor whose values can't be used
  */
 export function loadStateDict(
   model: tf.LayersModel,
@@ -70,9 +74,10 @@ export function loadStateDict(
   if (!headOnly) refuseMisfits(misfits, model.name, source);
 
   const fitting = parameters.filter(({ name }) => !headOnly || !isPartOf(name, freshHeads));
-  for (const { name, variable, kind, torchShape } of fitting) {
-    assignTorch(variable, state.get(name)!.values, torchShape, kind);
-  }
+  const values = fitting.map(({ name }) => state.get(name)!.read()); // all of them before the first is set
+  fitting.forEach(({ variable, kind, torchShape }, index) =>
+    assignTorch(variable, values[index], torchShape, kind)
+  );
   return {
     loaded: fitting.length,
     ...(headOnly ? { freshHeads } : {}),

@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { float32, shareBelow1 } from "../base/float32.ts";
 
 /** Optimizers that `train.optimizer` accepts. */
 export const OPTIMIZER_NAMES = ["sgd", "adam", "adamw"] as const;
@@ -65,33 +66,33 @@ export const scheduleSchema = z.discriminatedUnion("name", [
 const groupSchema = z.strictObject({
   /** Patterns of parameter names, such as `fc.*`; a parameter belongs to the first group that fits. */
   match: z.array(z.string().min(1)).min(1, "give at least one pattern, such as fc.*"),
-  lr: z.number().nonnegative().optional(),
-  weightDecay: z.number().nonnegative().optional(),
+  lr: float32().nonnegative().optional(),
+  weightDecay: float32().nonnegative().optional(),
 });
 
 /** Keys of the optimizer, as `train.*`; names are those of `torch.optim`, in camelCase. */
 export const optimizerShape = {
   optimizer: z.enum(OPTIMIZER_NAMES).default("sgd"),
   /** Learning rate before the schedule. */
-  lr: z.number().nonnegative().default(0.001),
+  lr: float32().nonnegative().default(0.001),
   /** SGD's; 0.9 unless set. */
-  momentum: z.number().min(0).max(1).nullish(),
+  momentum: float32().min(0).max(1).nullish(),
   /** SGD's; 0 unless set. */
-  dampening: z.number().min(0).max(1).nullish(),
+  dampening: float32().min(0).max(1).nullish(),
   /** SGD's; false unless set. */
   nesterov: z.boolean().nullish(),
   /** Adam's and AdamW's decay of the two averages; [0.9, 0.999] unless set. */
-  betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]).nullish(),
+  betas: z.tuple([shareBelow1(), shareBelow1()]).nullish(),
   /** Adam's and AdamW's, added to the denominator; 1e-8 unless set. */
-  eps: z.number().positive().nullish(),
+  eps: float32().positive().nullish(),
   /** SGD and Adam: L2 penalty, added to the gradient (0 unless set); AdamW: decoupled (0.01 unless set). */
-  weightDecay: z.number().nonnegative().nullish(),
+  weightDecay: float32().nonnegative().nullish(),
   groups: z.array(groupSchema).default([]),
   schedule: scheduleSchema.default({ name: "constant", per: "epoch" }),
   /** Scales the gradient down to this 2-norm over all parameters, as `clip_grad_norm_`. */
-  clipGradNorm: z.number().positive().optional(),
+  clipGradNorm: float32().positive().optional(),
   /** Limits each element of the gradient to ± this, as `clip_grad_value_`. */
-  clipGradValue: z.number().positive().optional(),
+  clipGradValue: float32().positive().optional(),
   /** Parts in which each worker computes its share of a batch, one after the other: less memory, the same step. */
   accumulationSteps: z.int().positive().default(1),
   /** Exponential moving average of the weights, which then is what is validated and kept as best. */

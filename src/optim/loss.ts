@@ -7,6 +7,7 @@
  * @module
  */
 import { z } from "zod";
+import { float32 } from "../base/float32.ts";
 import { moduleSchema } from "../base/user_module.ts";
 import { softmaxCrossEntropy } from "../engine/native_ops.ts";
 import { tf } from "../engine/tf.ts";
@@ -22,8 +23,8 @@ export const lossShape = {
   /** Weight of each class: by name, in the order of the classes, or `balanced`: the rarer, the heavier. */
   classWeights: z.union([
     z.literal("balanced"),
-    z.array(z.number().positive("give a weight above 0")),
-    z.record(z.string(), z.number().positive("give a weight above 0")),
+    z.array(float32().positive("give a weight above 0")),
+    z.record(z.string(), float32().positive("give a weight above 0")),
   ], "give a list, a mapping from class to weight, or `balanced`").optional(),
 };
 

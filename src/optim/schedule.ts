@@ -5,6 +5,7 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
+import { float32Problem } from "../base/float32.ts";
 import type { ScheduleConfig } from "./config.ts";
 
 /** Where a step stands. */
@@ -67,6 +68,49 @@ function timeOf({ per }: ScheduleConfig, { epochs, stepsPerEpoch }: RunLength): 
 /** Epochs or steps after the warm-up. */
 function timeLeft(config: ScheduleConfig, length: RunLength): number {
   return Math.max(1, timeOf(config, length) - (config.warmup?.length ?? 0));
+}
+
+/** Learning rates of a run that are looked at: all of them, unless a run has more steps than this. */
+const MAX_CHECKED_RATES = 1_000_000;
+
+/**
+ * Refuses a schedule that makes a learning rate of the run NaN or, in float32, infinite.
+ *
+ * @param baseRates Learning rates before the schedule, of the run and of its groups
+ * @throws {UsageError} naming the first epoch and step with such a rate
+ */
+export function checkRates(
+  config: ScheduleConfig,
+  baseRates: readonly number[],
+  length: RunLength,
+): void {
+  const { epochs, stepsPerEpoch } = length;
+  const steps = config.per === "epoch" ? 1 : stepsPerEpoch;
+  const count = epochs * steps;
+  const problemAt = (baseRate: number, at: number) => {
+    const place = { epoch: Math.floor(at / steps) + 1, step: at % steps };
+    const rate = learningRateAt(config, baseRate, place, length);
+    return Number.isFinite(Math.fround(rate)) ? undefined : { rate, place };
+  };
+  const stride = Math.ceil(count / MAX_CHECKED_RATES);
+  for (const baseRate of new Set(baseRates)) {
+    for (let next = 0; next < count + stride - 1; next += stride) {
+      const last = Math.min(next, count - 1); // the last rate is looked at, whatever the stride
+      if (!problemAt(baseRate, last)) continue;
+      let first = last;
+      while (first > 0 && problemAt(baseRate, first - 1)) first--;
+      const { rate, place: { epoch, step } } = problemAt(baseRate, first)!;
+      const where = config.per === "epoch" ? `epoch ${epoch}` : `epoch ${epoch}, step ${step}`;
+      const problem = float32Problem(rate)!.replace(/:.*/, "");
+      throw new UsageError(
+        `train.schedule (${config.name}) brings the learning rate ${baseRate} to ${rate} in ${where}, which is ` +
+          `${problem}: ${
+            config.name === "CosineAnnealingLR" ? "mend etaMin" : "give a smaller gamma"
+          }, a smaller ` +
+          "train.lr or fewer epochs",
+      );
+    }
+  }
 }
 
 /**

@@ -116,7 +116,9 @@ export interface VariantSummary {
 export function summarizeRun({ epochs }: ComparedRun): RunSummary {
   const best = epochs.reduce<(typeof epochs)[number] | undefined>(
     (best, record) =>
-      record.validation.accuracy > (best?.validation.accuracy ?? -1) ? record : best,
+      isMeasured(record) && record.validation.accuracy > (best?.validation.accuracy ?? -1)
+        ? record
+        : best,
     undefined,
   );
   const rates = epochs.map(({ imagesPerSecond }) => imagesPerSecond).filter((rate) => rate > 0);
@@ -126,6 +128,12 @@ export function summarizeRun({ epochs }: ComparedRun): RunSummary {
     seconds: epochs.reduce((sum, { seconds }) => sum + seconds, 0),
     imagesPerSecond: spreadOf(rates).median,
   };
+}
+
+/** Whether an epoch's losses and accuracies are all finite; otherwise it is never the best. */
+export function isMeasured({ train, validation }: EpochRecord): boolean {
+  const { loss, accuracy } = validation;
+  return [train.loss, train.accuracy, loss, accuracy].every(Number.isFinite);
 }
 
 /** Sums a variant up, over its runs that have an epoch to show. */

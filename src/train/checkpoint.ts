@@ -15,6 +15,7 @@ import { removeAtStop } from "../base/signals.ts";
 import { architectureShape } from "../models/config.ts";
 import type { HeadLayer } from "../models/head_specs.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
+import { requireFinite } from "../weights/float_values.ts";
 import { decodeWithDigest, encodeWithDigest } from "./checkpoint_digest.ts";
 import {
   folderOf,
@@ -166,6 +167,7 @@ const AVERAGES_FILE = "averages.safetensors";
  *
  * @param folder The run's `checkpoints` folder
  * @param name `best` or `last`
+ * @throws {LockstepError} when a tensor holds NaN or infinity; what is there stays as it is
  */
 export async function writeCheckpoint(
   folder: string,
@@ -174,6 +176,9 @@ export async function writeCheckpoint(
   tensors: { model: NamedTensors; optimizer?: NamedTensors; averages?: NamedTensors },
   { keepPrevious = false } = {},
 ): Promise<void> {
+  for (const part of Object.values(tensors)) {
+    requireFinite(part, `Checkpoint ${name} after epoch ${facts.epoch}, step ${facts.step}`);
+  }
   const target = newFolderName(name, facts);
   const path = join(folder, target);
   const sha256: Record<string, string> = {};

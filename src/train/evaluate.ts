@@ -14,6 +14,7 @@ import { type ClassAccuracy, confusionOf, perClassAccuracy } from "../metrics/co
 import { type ClassificationReport, classificationReport } from "../metrics/report.ts";
 import { classesOf } from "../models/heads.ts";
 import type { DataFormat } from "../provision/dataset_catalogue.ts";
+import { requireFiniteOutputs, requireUsable } from "./check_scores.ts";
 import { scoreOnce } from "./scores.ts";
 import { validateShard } from "./validate.ts";
 
@@ -75,6 +76,7 @@ const IMAGENET: readonly TransformInput[] = [
  * @param root Folder with `train/` and `val/`, or, with `valFraction`, one folder of classes, or CIFAR-10's files
  * @throws {UsageError} when the folder can't be used, has files that can't (unless such are skipped), or another number of classes than the model
  * @throws {DataError} when a picture can't be read, unless such are skipped
+ * @throws {LockstepError} when no image of the set or of a class could be used, or an output is NaN or infinite
  *
  * @example
  * ```ts
@@ -121,6 +123,15 @@ export async function evaluate(
     place: { rank: 0, worldSize: 1 },
     batchSize,
   });
+  const seen = { what: split === "val" ? "validation" : "training", samples, classes };
+  requireUsable({ ...seen, skipped: scores.skipped });
+  const rows = new Map(scores.indices.map((index, row) => [index, row]));
+  requireFiniteOutputs(seen, (index) => {
+    const row = rows.get(index);
+    return row === undefined
+      ? undefined
+      : { loss: scores.losses[row], first: scores.ranked[row * scores.width] };
+  }, "these weights can't be measured");
   const labels = scores.indices.map((index) => samples[index].label);
   const report = classificationReport({ ...scores, labels }, classes);
   const { accuracy, count, confusionMatrix: confusion } = report;

@@ -11,7 +11,8 @@ import { fromTorch, type Parameter } from "../models/parameters.ts";
 import { ARCHITECTURES } from "../models/registry.ts";
 import { userModelHeads } from "../models/user_model.ts";
 import { type LoadReport, loadStateDict, readTorch } from "../models/state_dict.ts";
-import { type NamedTensors, toFloat32, type TorchTensor } from "../weights/torch_tensor.ts";
+import { floatValues } from "../weights/float_values.ts";
+import type { NamedTensors, TorchTensor } from "../weights/torch_tensor.ts";
 import { readWeights } from "../weights/weights_file.ts";
 import type { ReplicaState } from "./replica_state.ts";
 
@@ -26,8 +27,8 @@ export interface LoadWeightsOptions {
  * torchvision's names. Nothing is changed when the file doesn't fit.
  *
  * @param model Made by `createModel`, or of a checkpoint
- * @throws {UsageError} when the file can't be read, holds anything but tensors and plain containers, or is of
- * another architecture or number of classes
+ * @throws {UsageError} when the file can't be read, holds anything but tensors and plain containers, is of another
+ * architecture or number of classes, or has values that are no finite floats
  */
 export async function loadTorchWeights(
   model: LayersModel,
@@ -41,7 +42,7 @@ export async function loadTorchWeights(
  * Sets a model's parameters and buffers from tensors under torchvision's names.
  *
  * @param source Where the tensors come from, for messages
- * @throws {UsageError} when they don't fit
+ * @throws {UsageError} when they don't fit, are no floats, or hold values that are not finite
  */
 export function setState(
   model: tf.LayersModel,
@@ -53,7 +54,7 @@ export function setState(
   const state = new Map(
     [...tensors].map(([name, tensor]) => [
       renameState(name),
-      { shape: tensor.shape, values: toFloat32(tensor) },
+      { shape: tensor.shape, read: () => floatValues(name, tensor, source) },
     ]),
   );
   return loadStateDict(model, state, { source, heads, replaceHead });
@@ -103,9 +104,15 @@ export function optimizerStateOf(state: ReplicaState): Map<string, TorchTensor> 
 /**
  * Sets an optimizer's state from what {@linkcode optimizerStateOf} gave.
  *
+ * @param source Where the tensors come from, for messages
  * @throws {RangeError} when a tensor is missing or has another shape
+ * @throws {UsageError} when a value is not finite
  */
-export function setOptimizerState(state: ReplicaState, tensors: NamedTensors): void {
+export function setOptimizerState(
+  state: ReplicaState,
+  tensors: NamedTensors,
+  source = "The optimizer's state",
+): void {
   const { optimizer, trainable, layout: { places } } = state;
   optimizer.slots.forEach((slot, position) => {
     const vector = state.slotVector(position);
@@ -117,10 +124,9 @@ export function setOptimizerState(state: ReplicaState, tensors: NamedTensors): v
           `The optimizer's ${name}.${slot} is ${found}, expected [${torchShape}]`,
         );
       }
+      const values = floatValues(`${name}.${slot}`, tensor, source);
       const target = bytesIn(vector, places[index]);
-      tf.tidy(() =>
-        readInto(fromTorch(tf.tensor(toFloat32(tensor), [...torchShape]), kind), target)
-      );
+      tf.tidy(() => readInto(fromTorch(tf.tensor(values, [...torchShape]), kind), target));
     });
     optimizer.writeSlot(position, vector);
   });

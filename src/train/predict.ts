@@ -16,6 +16,7 @@ import type { RgbImage } from "../data/rgb_image.ts";
 import { planEpoch } from "../data/sampler.ts";
 import { TransformPipeline } from "../data/transforms.ts";
 import type { tf } from "../engine/tf.ts";
+import { requireFiniteOutputs } from "./check_scores.ts";
 import { type Maps, Predictor } from "./predictor.ts";
 import type { Ranking } from "./scores.ts";
 import { buildTrainedModel, findTrainedModel, type TrainedModel } from "./trained_model.ts";
@@ -28,7 +29,7 @@ export interface ClassProbability {
   readonly probability: number;
 }
 
-/** What a model makes of one picture, or why it couldn't be read. */
+/** What a model makes of one picture, or why it couldn't be read or its output means nothing. */
 export type PicturePrediction =
   | {
     /** The picture's path or URL. */
@@ -74,6 +75,8 @@ const TOP = 5;
 const BATCH = 8;
 /** Batches that are decoded ahead. */
 const PREFETCH = 2;
+/** Why a picture has no classes although it could be read. */
+const NOT_FINITE = "the network's output is NaN or infinite";
 
 /**
  * Predicts the classes of pictures, in their order, while later ones are still being read. The engine must be open.
@@ -84,6 +87,8 @@ const PREFETCH = 2;
  * @param pictures Files, folders (with all below them), patterns such as `photos/*.jpg`, http and https addresses
  * @throws {UsageError} when the run or the checkpoint can't be used; a picture that can't be read is no error, but a
  * result that says why
+ * @throws {LockstepError} after the last picture, when the network's output was NaN or infinite for some: the results of
+ * those have this as their error
  *
  * @example
  * ```ts
@@ -123,7 +128,11 @@ type Prepared = Pick<TrainedModel, "transforms"> & {
   readonly info: Pick<TrainedModel["info"], "classes">;
 };
 
-/** Predicts found pictures; their problems are for the caller to report. */
+/**
+ * Predicts found pictures; their problems are for the caller to report.
+ *
+ * @throws {NonFiniteOutputError} after the last one, when an output is NaN or infinite
+ */
 export async function* predictInputs(
   model: tf.LayersModel,
   { transforms, info }: Prepared,
@@ -152,18 +161,29 @@ export async function* predictInputs(
     epoch: 0,
     shuffle: false,
   });
+  const firsts = new Map<number, number>();
   for await (const batch of loader.batches(plan, 0, { seed: 0, signal, reuse: true })) {
     const count = batch.labels.length;
     const pictures = { ...batch, count };
     const ranking = count > 0 ? await predictor.rank(pictures) : undefined;
     const maps = explain && ranking ? predictor.explain(pictures, firstOf(ranking)) : undefined;
-    yield* inOrder(batch, (row) => ({
-      path: samples[batch.indices[row]].path,
-      predictions: namedRow(ranking!, row, info.classes),
-      view: pipeline.pictureAt(batch.images, row * pipeline.floats),
-      ...(maps ? { map: mapOf(maps, row) } : {}),
-    }));
+    yield* inOrder(batch, (row) => {
+      const { path, index } = samples[batch.indices[row]];
+      const first = ranking!.ranked[row * ranking!.width];
+      firsts.set(index, first);
+      if (first < 0) return { path, error: NOT_FINITE };
+      return {
+        path,
+        predictions: namedRow(ranking!, row, info.classes),
+        view: pipeline.pictureAt(batch.images, row * pipeline.floats),
+        ...(maps ? { map: mapOf(maps, row) } : {}),
+      };
+    });
   }
+  requireFiniteOutputs({ what: "predicted", samples }, (index) => {
+    const first = firsts.get(index);
+    return first === undefined ? undefined : { first, loss: 0 };
+  }, "these weights can't be used");
 }
 
 function sourceOptions(options: PredictOptions): InputSourceOptions {
@@ -191,8 +211,9 @@ function* inOrder(
   for (const { result } of places) yield result();
 }
 
+/** The classes to explain; that of a row without one is never shown. */
 function firstOf({ ranked, width }: Ranking): Int32Array {
-  return ranked.filter((_, at) => at % width === 0);
+  return ranked.filter((_, at) => at % width === 0).map((first) => Math.max(first, 0));
 }
 
 function namedRow(

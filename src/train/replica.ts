@@ -250,6 +250,8 @@ export class Replica implements Disposable {
   }
 }
 
+/** A row with a logit that isn't finite is never right. */
 function countCorrect(logits: tf.Tensor2D, labels: tf.Tensor): tf.Tensor {
-  return tf.sum(tf.cast(tf.equal(tf.argMax(logits, 1), labels), "int32"));
+  const right = tf.equal(tf.argMax(logits, 1), labels);
+  return tf.sum(tf.cast(tf.logicalAnd(right, tf.all(tf.isFinite(logits), 1)), "int32"));
 }

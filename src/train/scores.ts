@@ -17,7 +17,7 @@ const MOST_RANKED = 5;
 export interface Ranking {
   /** Classes per picture. */
   readonly width: number;
-  /** [n, width], the class with the highest logit first. */
+  /** [n, width], the class with the highest logit first; -1 in all places of a row whose logits are not finite. */
   readonly ranked: Int32Array;
   /** [n, width], the probabilities that the model gives them. */
   readonly probabilities: Float32Array;
@@ -74,18 +74,21 @@ export function score(
 }
 
 /**
- * The first classes of each row, by their logits (of equal ones the first), and their probabilities.
+ * The first classes of each row, by their logits (of equal ones the first), and their probabilities. A row with a
+ * logit that is NaN or infinite belongs to no class: its classes are all -1.
  *
  * @param logits float32 [n, classes], or log-probabilities
  * @returns int32 [n, width] and float32 [n, width]
  */
 export function rank(logits: tf.Tensor2D, width: number): [tf.Tensor2D, tf.Tensor2D] {
+  const finite = tf.cast(tf.all(tf.isFinite(logits), 1, true), "int32");
   // Comparisons with NaN lead a sort astray.
   const numbers = tf.where(tf.isNaN(logits), tf.fill(logits.shape, -Infinity), logits);
   const { indices, values } = tf.topk(numbers as tf.Tensor2D, width);
   // Not the first of the softmax: where it comes to 0, the order is lost.
   const shares = tf.exp(tf.sub(values, tf.logSumExp(logits, 1, true)));
-  return [indices as tf.Tensor2D, tf.minimum(shares, 1) as tf.Tensor2D];
+  const classes = tf.sub(tf.mul(tf.add(tf.cast(indices, "int32"), 1), finite), 1);
+  return [classes as tf.Tensor2D, tf.minimum(shares, 1) as tf.Tensor2D];
 }
 
 /** Reads what {@linkcode score} gave, and disposes of it. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
+import { findNonFinite } from "../base/float32.ts";
 import type { Config } from "../config/schema.ts";
 import { outputSize } from "../data/transform_specs.ts";
 import { classesOf } from "../models/heads.ts";
@@ -18,10 +19,12 @@ const TOLERANCE = 1e-3;
  * Takes half a training step twice and scores once, with the run's picture sizes; the replica's state stays as it is.
  *
  * @throws {LockstepError} when something fails, naming the layer or function
- * @throws {UsageError} when the same step doesn't give the same gradients: then something draws random numbers
+ * @throws {UsageError} when the same step doesn't give the same gradients: then something draws random numbers; when
+ * the network begins with parameters that are not finite, or gives outputs or losses that aren't
  */
 export async function tryOut(replica: Replica, { data, model, train, validate }: Config) {
   if (!model.module && !train.lossModule && !validate.metricsModule) return;
+  requireFiniteStart(replica, model.module);
   const place = { seed: [1, 2], globalRows: ROWS, rowOffset: 0 } as const;
   const batch = madeBatch(outputSize(data.train)!, classesOf(replica.model));
   await replica.forwardBackward(batch, place);
@@ -35,7 +38,39 @@ export async function tryOut(replica: Replica, { data, model, train, validate }:
         "that workers would differ; use tf.layers.dropout, which draws from the run's seed",
     );
   }
-  await replica.evaluate(madeBatch(outputSize(data.val)!, classesOf(replica.model)));
+  const { ranked, losses } = await replica.evaluate(
+    madeBatch(outputSize(data.val)!, classesOf(replica.model)),
+  );
+  if (ranked.some((first) => first < 0)) {
+    throw new UsageError(
+      `The network of ${
+        model.module ?? model.name
+      } gives NaN or infinite outputs for images before it has learned ` +
+        "anything: mend it, or its weights",
+    );
+  }
+  if (findNonFinite(losses) >= 0) {
+    throw new UsageError(
+      `The loss ${
+        train.lossModule ?? train.loss
+      } is NaN or infinite for finite outputs of the untrained network: ` +
+        "mend it, such as with a small number added in logarithms and roots",
+    );
+  }
+}
+
+/** A module of the user's own may set any values. */
+function requireFiniteStart({ state }: Replica, module: string | undefined): void {
+  if (!module) return;
+  for (const { name, variable } of state.parameters) {
+    const at = findNonFinite(variable.dataSync() as Float32Array);
+    if (at < 0) continue;
+    throw new UsageError(
+      `model.module: the network of ${module} begins with ${
+        variable.dataSync()[at]
+      } in ${name}: give it initial values that are finite`,
+    );
+  }
 }
 
 function madeBatch(

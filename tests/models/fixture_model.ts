@@ -32,7 +32,7 @@ export function fill(
   const state = new Map(
     parameters.map(({ name, torchShape }) => [
       name,
-      { shape: torchShape, values: deterministicFill(names.get(name) ?? name, torchShape) },
+      { shape: torchShape, read: () => deterministicFill(names.get(name) ?? name, torchShape) },
     ]),
   );
   loadStateDict(model, state, { source: "the fixture", heads: [head], replaceHead: false });

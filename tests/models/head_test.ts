@@ -110,7 +110,7 @@ Deno.test("loadStateDict() leaves another head as it was drawn, if it may, and s
     const state = new Map(
       parametersOf(published).map(({ name, torchShape, variable }) => [
         name,
-        { shape: torchShape, values: new Float32Array(variable.size).fill(0.5) },
+        { shape: torchShape, read: () => new Float32Array(variable.size).fill(0.5) },
       ]),
     );
     withModel({ numClasses: 3, head: CATDOG }, (model) => {

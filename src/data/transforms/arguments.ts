@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { float32 } from "../../base/float32.ts";
 import { INTERPOLATIONS } from "../resize_filter.ts";
 
 /** Height and width in pixels. */
@@ -40,7 +41,7 @@ export const probability = z.number().min(0, "give a probability from 0 to 1")
   .max(1, "give a probability from 0 to 1");
 
 /** [low, high] of `what`, by default of positive numbers. */
-export function range(what: string, number: z.ZodNumber = z.number().positive()) {
+export function range(what: string, number: z.ZodNumber = float32().positive()) {
   return z.tuple([number, number], `give [low, high] of the ${what}`).refine(
     ([low, high]) => low <= high,
     "the first number must not be above the second",

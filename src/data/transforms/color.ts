@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { float32 } from "../../base/float32.ts";
 import { randomPermutation, type RandomStream } from "../../base/random.ts";
 import type { RgbImage } from "../rgb_image.ts";
 import { adjustBrightness, adjustContrast, adjustSaturation, greyRgb } from "./adjust.ts";
@@ -13,7 +14,7 @@ import { adjustHue } from "./hue.ts";
 import { define } from "./transform.ts";
 
 const factor = z.union(
-  [z.number().min(0), range("factors", z.number().min(0))],
+  [float32().min(0), range("factors", float32().min(0))],
   "give how far the factor may be from 1 (0 or more), or its [low, high]",
 ).transform((value): [number, number] =>
   typeof value === "number" ? [Math.max(0, 1 - value), 1 + value] : value

@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { float32 } from "../../base/float32.ts";
 import { randomNormal, type RandomStream } from "../../base/random.ts";
 import type { Box } from "../rgb_image.ts";
 import { probability, range, type Rgb } from "./arguments.ts";
@@ -18,7 +19,7 @@ const ERASE_TRIES = 10;
 export type ErasingValue = Rgb | "random";
 
 const value = z.union(
-  [z.number(), z.tuple([z.number(), z.number(), z.number()]), z.literal("random")],
+  [float32(), z.tuple([float32(), float32(), float32()]), z.literal("random")],
   'give one number, [red, green, blue] or "random"',
 ).transform((given): ErasingValue => typeof given === "number" ? [given, given, given] : given)
   .prefault(0);

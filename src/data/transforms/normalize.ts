@@ -4,21 +4,29 @@
  * @module
  */
 import { z } from "zod";
+import { float32 } from "../../base/float32.ts";
 import type { RgbImage } from "../rgb_image.ts";
 import { channels } from "./arguments.ts";
 import { define, type FloatImage } from "./transform.ts";
 
+/** Mean and standard deviation of each channel. */
+export interface Normalization {
+  readonly mean: readonly [red: number, green: number, blue: number];
+  readonly std: readonly [red: number, green: number, blue: number];
+}
+
 /** (x / 255 − mean) / std per channel: part of the {@linkcode FloatTable}, no step of its own. */
 export const Normalize = define({
   schema: z.strictObject({
-    mean: channels("the mean", z.number()),
-    std: channels("the standard deviation", z.number().positive()),
+    mean: channels("the mean", float32()),
+    std: channels("the standard deviation", float32().positive()),
+  }).refine((args: Normalization): boolean => new FloatTable(args).isFinite, {
+    path: ["std"],
+    error:
+      "pixels become infinite in float32: give the standard deviation of values from 0 to 1, such as 0.225",
   }),
   random: false,
 });
-
-/** Mean and standard deviation of each channel. */
-export type Normalization = z.output<typeof Normalize.schema>;
 
 /** The float of each byte: x / 255, which Normalize then moves and scales. */
 export class FloatTable {
@@ -39,6 +47,11 @@ export class FloatTable {
         this.#floats[channel * 256 + byte] = value;
       }
     }
+  }
+
+  /** Whether no pixel becomes infinite. */
+  get isFinite(): boolean {
+    return this.#floats.every(Number.isFinite);
   }
 
   /** Writes a picture's floats, [height, width, 3], from `offset` on. */
