@@ -55,10 +55,8 @@ async function blownUpRun(): Promise<void> {
     assert.match(message, /NaN or infinite for 8 of 8 validation images|left the finite numbers/);
     const run = await newestRun(join(folder, "runs"));
     const history = await readHistory(run);
-    assert.deepEqual([history.epochs.length, history.best.epoch, history.losses.length], [1, 1, 2]);
+    assert.deepEqual([history.epochs.length, history.best.epoch], [1, 1]);
     assert.equal((await readCheckpoint(join(run, "checkpoints", "best"))).info.epoch, 1);
-    const wild = tinyConfig(root, { train: { epochs: 1, batchSize: 12, lr: 1e30 } });
-    assert.match(await failureOf(wild), /NaN or infinite for 8 of 8|left the finite numbers/);
     const steep = { name: "ExponentialLR", gamma: 1e60 } as const;
     assert.match(
       await failureOf(tinyConfig(root, { train: { epochs: 3, batchSize: 12, schedule: steep } })),
