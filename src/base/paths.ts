@@ -54,6 +54,32 @@ export async function writeFileAtomically(
     throw error;
   }
   await Deno.rename(temporary, path);
+  await syncFolder(dirname(path));
+}
+
+/**
+ * Flushes a folder's entries to the disk: until then a renamed file may have its old name after a power failure.
+ */
+export async function syncFolder(folder: string): Promise<void> {
+  if (Deno.build.os === "windows") return; // folders can't be opened there
+  try {
+    using handle = await Deno.open(folder);
+    await handle.sync();
+  } catch {
+    // A file system that can't flush folders does what it can.
+  }
+}
+
+/**
+ * Removes the temporary files that {@linkcode writeFileAtomically} left in a folder and those below it when its process
+ * was killed. Call it only where no other process writes there.
+ */
+export async function removeTemporaries(folder: string): Promise<void> {
+  for await (const { name, isDirectory, isFile } of Deno.readDir(folder)) {
+    const path = join(folder, name);
+    if (isDirectory) await removeTemporaries(path);
+    else if (isFile && /\.\d+\.tmp$/.test(name)) await Deno.remove(path);
+  }
 }
 
 function partsOf(content: string | Uint8Array | Iterable<Uint8Array>): Iterable<Uint8Array> {

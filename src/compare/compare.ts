@@ -32,6 +32,7 @@ import {
 } from "../reports/compare_reporter.ts";
 import { HISTORY_FILE, readHistory } from "../records/history.ts";
 import { formatDuration } from "../reports/lines.ts";
+import { lockFolder } from "../base/folder_lock.ts";
 import { createRunFolder, pointLatest } from "../reports/run_folder.ts";
 import { runMemberProcess } from "./member_process.ts";
 import { differencesOf, slug, type Variant } from "./variants.ts";
@@ -161,7 +162,11 @@ async function runAll(
   { folder, comparison }: { folder: string; comparison: Comparison<Config> },
   { parallel = 1, reporter = silentCompareReporter(), verbose = false, signal }: CompareRunOptions,
 ): Promise<CompareResult> {
-  using _lock = await lockComparison(folder);
+  using _lock = await lockFolder(folder, {
+    what: "Comparison",
+    cure: "stop it with Ctrl-C",
+    onWarning: (message) => reporter.warn(message),
+  });
   const members = membersOf(comparison);
   for (const { run, variant } of members) {
     if (run.status !== "finished") await refresh(folder, run, variant.config);
@@ -295,18 +300,6 @@ function recorder(
       await writeComparison(folder, comparison);
       await effort.attempt("comparison.svg", () => writeComparisonPlot(folder, comparison));
     });
-}
-
-/**
- * Sees to it that only one process works on a comparison.
- *
- * @throws {UsageError} when another one does
- */
-async function lockComparison(folder: string): Promise<Disposable> {
-  const file = await Deno.open(join(folder, ".lock"), { write: true, create: true });
-  if (await file.tryLock(true)) return file;
-  file.close();
-  throw new UsageError(`Another process works on ${folder}: let it finish, or end it first`);
 }
 
 /** Says where numbers that are not finite stand as `null` in the files. */

@@ -4,6 +4,8 @@
  * @module
  */
 import { basename, join } from "node:path";
+import { messageOf, UsageError } from "../base/errors.ts";
+import { lockFolder } from "../base/folder_lock.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { classificationReport } from "../metrics/report.ts";
 import { BestEffort } from "../reports/best_effort.ts";
@@ -63,6 +65,15 @@ export async function evaluateRun(
   const prepared = await prepareEvaluation(request, { reporter, verbose, signal });
   using _model = prepared.replica;
   using _pictures = prepared.folder.source;
+  const folder = options.out ?? join(prepared.trained.run ?? ".", EVALUATION_FOLDER);
+  await Deno.mkdir(folder, { recursive: true }).catch((error) => {
+    throw new UsageError(`${folder} can't be made: ${messageOf(error)}; name another with --out`);
+  });
+  using _lock = await lockFolder(folder, {
+    what: "The evaluation folder",
+    cure: "name another folder with --out",
+    onWarning: (message) => reporter.warn(message),
+  });
   const start = performance.now();
   const validated = await scoreOverWorkers(prepared, { reporter, signal });
   const seconds = (performance.now() - start) / 1000;
@@ -70,7 +81,6 @@ export async function evaluateRun(
   const pictures = picturesOf(prepared, validated);
   const run = prepared.trained.run && basename(await Deno.realPath(prepared.trained.run));
   const record = recordOf(prepared, validated, pictures, { run, seconds });
-  const folder = options.out ?? join(prepared.trained.run ?? ".", EVALUATION_FOLDER);
   const effort = new BestEffort((line) => reporter.warn(line));
   await writeEvaluationFolder(folder, record, pictures, prepared, effort);
   return { folder, record };

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { orAborted } from "../base/async.ts";
 import { InterruptedError, LockstepError, messageOf } from "../base/errors.ts";
-import { writeFileAtomically } from "../base/paths.ts";
+import { lockFolder } from "../base/folder_lock.ts";
+import { removeTemporaries, writeFileAtomically } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
 import { LOCKSTEP_VERSION, NATS_SERVER_VERSION } from "../base/versions.ts";
 import { checkConfig } from "../config/checks.ts";
@@ -77,6 +78,15 @@ export interface TrainResult {
   readonly loadPredictions: () => Promise<Prediction[]>;
 }
 
+/** Keeps other processes from working on a run's folder. */
+async function lockRun(folder: string, reporter: Reporter): Promise<Disposable> {
+  return await lockFolder(folder, {
+    what: "Run",
+    cure: "stop it with Ctrl-C",
+    onWarning: (message) => reporter.warn(message),
+  });
+}
+
 /**
  * Trains by a config: prepares, starts broker and workers, trains and validates epoch by epoch, and leaves a
  * folder with checkpoints, history and pictures.
@@ -93,7 +103,13 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   const started = performance.now();
   checkConfig(config);
   await checkDashboard(config);
+  using locks = new DisposableStack();
   const going = options.resume === undefined ? undefined : await followPointers(options.resume);
+  const lock = async (folder: string) => locks.use(await lockRun(folder, reporter));
+  if (going !== undefined) {
+    await lock(going);
+    await removeTemporaries(going);
+  }
   const changed = going === undefined
     ? undefined
     : await checkResumedConfig(lastPath(going), config, options.overridden);
@@ -106,6 +122,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   const folder = named === undefined
     ? await createRunFolder(config.out, config.name)
     : await ensureRunFolder(named);
+  if (going === undefined) await lock(folder);
   const history = resumed?.history ?? emptyHistory(config);
   const summary = () => ({
     seconds: (performance.now() - started) / 1000,

@@ -7,7 +7,7 @@
  * @module
  */
 import { basename, join } from "node:path";
-import { exists } from "../base/paths.ts";
+import { exists, syncFolder } from "../base/paths.ts";
 import { followPointers, lstat, targetOf, writePointer } from "../base/pointer.ts";
 
 /** Exactly the names of folders that {@linkcode newFolderName} makes: nothing else is ever removed. */
@@ -45,6 +45,7 @@ export async function pointName(
   }
   if (keepPrevious && previous !== undefined) await pointName(folder, `${name}-1`, previous);
   await Deno.rename(next, path);
+  await syncFolder(folder);
 }
 
 /** Returns the path of the folder that a checkpoint's path stands for. */

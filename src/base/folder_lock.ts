@@ -1,0 +1,119 @@
+/**
+ * A lock on a folder that one process works on; the kernel lets it go when the process ends, however it does.
+ *
+ * @module
+ */
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { messageOf, UsageError } from "./errors.ts";
+
+/** Name of the file in a locked folder. */
+export const LOCK_FILE = ".lock";
+
+/** A longer file is none of ours. */
+const MAX_BYTES = 4096;
+
+/** Settings of {@linkcode lockFolder}. */
+export interface LockOptions {
+  /** The folder's role in the message to a second process, such as `Run`. */
+  readonly what: string;
+  /** End of that message: what to do besides waiting. */
+  readonly cure: string;
+  /** Told when the file system knows no locks. */
+  readonly onWarning: (message: string) => void;
+}
+
+/**
+ * Locks a folder until the result is disposed of, or this process ends.
+ *
+ * The lock is an advisory one (`flock`) on a file `.lock`, which names this process for others. Where the file system
+ * has no locks, the folder stays unlocked with a warning.
+ *
+ * @throws {UsageError} when another process has the lock, naming it, or the file can't be written
+ */
+export async function lockFolder(folder: string, options: LockOptions): Promise<Disposable> {
+  const path = join(folder, LOCK_FILE);
+  for (;;) {
+    const file = await open(path);
+    const locked = await tryLock(file, folder, options);
+    if (locked === undefined) return file;
+    if (!locked) {
+      const holder = await describeHolder(file);
+      file.close();
+      throw new UsageError(
+        `${options.what} ${folder} is in use by ${holder}: wait for its end, or ${options.cure}`,
+      );
+    }
+    // A holder removes the file as it ends: the lock counts only on the file that has the name now.
+    if (await isStillThere(file, path)) return await hold(file, path);
+    file.close();
+  }
+}
+
+async function open(path: string): Promise<Deno.FsFile> {
+  try {
+    return await Deno.open(path, { read: true, write: true, create: true });
+  } catch (error) {
+    throw new UsageError(`${path} can't be written: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Whether this process has the lock now; `undefined` where there are no locks. */
+async function tryLock(
+  file: Deno.FsFile,
+  folder: string,
+  { onWarning }: LockOptions,
+): Promise<boolean | undefined> {
+  try {
+    return await file.tryLock(true);
+  } catch (error) {
+    onWarning(
+      `The file system of ${folder} has no locks (${messageOf(error)}): ` +
+        "see to it that no other process works on it at the same time",
+    );
+    return undefined;
+  }
+}
+
+/** Names this process in the file, and removes it in the end. */
+async function hold(file: Deno.FsFile, path: string): Promise<Disposable> {
+  const holder = { pid: Deno.pid, host: hostname(), since: new Date().toISOString() };
+  await file.truncate();
+  await file.write(new TextEncoder().encode(JSON.stringify(holder) + "\n"));
+  return {
+    [Symbol.dispose]: () => {
+      try {
+        Deno.removeSync(path); // while the lock is held: nobody else's file is removed
+      } catch {
+        // The folder is gone or read-only by now: an unlocked file says nothing.
+      }
+      file.close();
+    },
+  };
+}
+
+async function isStillThere(file: Deno.FsFile, path: string): Promise<boolean> {
+  try {
+    const [own, there] = await Promise.all([file.stat(), Deno.stat(path)]);
+    return own.ino === there.ino && own.dev === there.dev;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+async function describeHolder(file: Deno.FsFile): Promise<string> {
+  try {
+    const bytes = new Uint8Array(MAX_BYTES);
+    const length = await file.read(bytes) ?? 0;
+    const { pid, host, since } = JSON.parse(new TextDecoder().decode(bytes.subarray(0, length)));
+    if (!Number.isInteger(pid)) return "another process";
+    return `the process with pid ${pid} on ${visible(host)} since ${visible(since)}`;
+  } catch {
+    return "another process"; // one that has just taken it
+  }
+}
+
+function visible(text: unknown): string {
+  return String(text).replace(/[^\w.:+-]/g, "?").slice(0, 80);
+}
