@@ -28,14 +28,15 @@
 import { type CompareOptions, type CompareResult, compareVariants } from "./src/compare/compare.ts";
 import { variantsOf } from "./src/compare/variants.ts";
 import { validateConfig } from "./src/config/load.ts";
-import { loadConfig as load, type Override } from "./src/config/load.ts";
+import { loadConfig as load } from "./src/config/load.ts";
+import type { Override } from "./src/config/override.ts";
 import type { ConfigInput } from "./src/config/input.ts";
 import { type Engine, type EngineOptions, openEngine as open } from "./src/engine/engine.ts";
 import { train as run, type TrainOptions, type TrainResult } from "./src/coordinator/run.ts";
 
 export { InterruptedError, LockstepError, UsageError } from "./src/base/errors.ts";
 export type * from "./src/config/input.ts";
-export { type Override, parseOverride } from "./src/config/load.ts";
+export { type Override, parseOverride } from "./src/config/override.ts";
 export {
   type DataFormat,
   DATASET_NAMES,

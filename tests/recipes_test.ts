@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { loadConfig, type Override } from "../src/config/load.ts";
+import { loadConfig } from "../src/config/load.ts";
+import type { Override } from "../src/config/override.ts";
 import { train } from "../src/coordinator/run.ts";
 import { openEngine } from "../src/engine/engine.ts";
 import { tf } from "../src/engine/tf.ts";

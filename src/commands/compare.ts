@@ -5,7 +5,7 @@
  */
 import { EXIT_FAILED, UsageError } from "../base/errors.ts";
 import type { CompareOptions, CompareResult, CompareRunOptions } from "../compare/compare.ts";
-import type { Override } from "../config/load.ts";
+import type { Override } from "../config/override.ts";
 import { defaultConfigPath } from "./default_config.ts";
 import {
   type CommandHelp,

@@ -5,7 +5,7 @@
  */
 import { join, resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
-import type { Override } from "../config/load.ts";
+import type { Override } from "../config/override.ts";
 import { defaultConfigPath } from "./default_config.ts";
 import {
   type CommandHelp,
@@ -62,7 +62,8 @@ export async function runShowBatch(args: string[]): Promise<number> {
     return 0;
   }
   const shown = shownBy(flags);
-  const { loadConfig, parseOverride } = await import("../config/load.ts");
+  const { loadConfig } = await import("../config/load.ts");
+  const { parseOverride } = await import("../config/override.ts");
   const seed = flags.integer("seed", 0);
   const overrides: Override[] = [
     ...flags.all("set").map(parseOverride),

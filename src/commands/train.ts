@@ -18,7 +18,7 @@ import {
 import { defaultConfigPath } from "./default_config.ts";
 import { interruptible } from "./interruptible.ts";
 import type { Config } from "../config/schema.ts";
-import type { Override } from "../config/load.ts";
+import type { Override } from "../config/override.ts";
 
 /** Flags of `train`; most are short for a key of the config. */
 export const TRAIN_HELP: CommandHelp = {
@@ -137,7 +137,8 @@ function overridesOf(flags: Flags): Override[] {
 }
 
 async function configFromFlags(flags: Flags): Promise<Config> {
-  const { loadConfig, parseOverride } = await import("../config/load.ts");
+  const { loadConfig } = await import("../config/load.ts");
+  const { parseOverride } = await import("../config/override.ts");
   const path = flags.text("config") ?? defaultConfigPath();
   return await loadConfig(path, [...flags.all("set").map(parseOverride), ...overridesOf(flags)]);
 }
@@ -160,7 +161,8 @@ async function resumedConfig(folder: string, flags: Flags): Promise<Config> {
       `${folder} is not a run folder, it has no config.yaml: give --resume a folder such as runs/latest`,
     );
   }
-  const { loadRunConfig, parseOverride } = await import("../config/load.ts");
+  const { loadRunConfig } = await import("../config/load.ts");
+  const { parseOverride } = await import("../config/override.ts");
   const texts = [...flags.all("set"), ...flags.all("override")];
   return await loadRunConfig(path, [...texts.map(parseOverride), ...overridesOf(flags)]);
 }

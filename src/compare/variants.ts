@@ -5,7 +5,8 @@
  */
 import { parse } from "node:path";
 import { messageOf, nearestName, UsageError } from "../base/errors.ts";
-import { loadConfig, type Override, parseOverride, validateConfig } from "../config/load.ts";
+import { loadConfig, validateConfig } from "../config/load.ts";
+import { type Override, parseOverride } from "../config/override.ts";
 import type { Config, ConfigInput } from "../config/schema.ts";
 
 /** One side of a comparison. */

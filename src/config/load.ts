@@ -5,24 +5,16 @@
  * @module
  */
 import { dirname } from "node:path";
-import { parse } from "@std/yaml";
-import { LineCounter, parseDocument } from "yaml";
-import { z } from "zod";
+import { type Document, LineCounter } from "yaml";
+import type { z } from "zod";
 import { messageOf, nearestName, UsageError } from "../base/errors.ts";
 import { moduleUrl } from "../base/user_module.ts";
 import { checkConfig } from "./checks.ts";
+import { applyOverride, type Override, stepsOf } from "./override.ts";
 import { type Config, type ConfigInput, configSchema } from "./schema.ts";
-
-/** A JSON-like tree, before validation. */
-type Tree = Record<string, unknown>;
-
-/** One override of the command line: a dotted key and its value. */
-export interface Override {
-  /** Dotted, such as `train.lr`. */
-  key: string;
-  /** As YAML would give it. */
-  value: unknown;
-}
+import { keysOf, nodesAt, rootNodes, takesNames } from "./schema_paths.ts";
+import { isTree, type Tree } from "./tree.ts";
+import { parseYaml, yamlValues } from "./yaml_tree.ts";
 
 /** Keys that name a module of the user's own. */
 const MODULE_KEYS = [
@@ -31,9 +23,6 @@ const MODULE_KEYS = [
   ["train", "lossModule"],
   ["validate", "metricsModule"],
 ] as const;
-
-/** Aliases that a YAML file may expand to: enough for people, too few for a "billion laughs" file. */
-const MAX_ALIASES = 100;
 
 /**
  * Reads, overrides and validates a config file.
@@ -89,7 +78,7 @@ export function parseConfig(
   prepare?: (tree: Record<string, unknown>) => void,
 ): Config {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const document = parseYaml(text, lines);
   const [problem] = document.errors;
   if (problem) {
     const where = lines.linePos(problem.pos[0]);
@@ -99,7 +88,7 @@ export function parseConfig(
   }
   let tree: unknown;
   try {
-    tree = document.toJS({ maxAliasCount: MAX_ALIASES });
+    tree = yamlValues(document, rootNodes());
   } catch (error) {
     throw new UsageError(`${source}: not usable as a config: ${messageOf(error)}`);
   }
@@ -108,13 +97,25 @@ export function parseConfig(
   }
   prepare?.(tree);
   for (const key of MODULE_KEYS) placeModule(tree, key, dirname(source));
-  for (const override of overrides) setPath(tree, override);
-  const overridden = new Set(overrides.map(({ key }) => key));
+  for (const override of overrides) applyOverride(tree, override);
   return validateConfig(tree as ConfigInput, (path) => {
-    if (overridden.has(path.join("."))) return `--set ${path.join(".")}`;
-    const node = document.getIn(path, true) as { range?: [number, number, number] } | undefined;
+    const override = overrides.findLast(({ key }) => concerns(stepsOf(key), path));
+    if (override) return `--set ${override.key}`;
+    const node = nodeAt(document, path);
     return node?.range ? `${source}, line ${lines.linePos(node.range[0]).line}` : source;
   });
+}
+
+/** Whether an override is to blame for a key: it set the key, what holds it, or a name in it. */
+function concerns(steps: readonly string[], path: readonly (string | number)[]): boolean {
+  const length = Math.min(steps.length, path.length);
+  if (steps.slice(0, length).some((step, at) => step !== String(path[at]))) return false;
+  return steps.length <= path.length || (length > 0 && takesNames(nodesAt(path)));
+}
+
+/** The node of a key in the file, where it has one. */
+function nodeAt(document: Document.Parsed, path: (string | number)[]) {
+  return document.getIn(path, true) as { range?: [number, number, number] } | undefined;
 }
 
 /**
@@ -137,39 +138,12 @@ export function validateConfig(
   return result.data;
 }
 
-/**
- * Parses a `key=value` of the command line; the value is read as YAML.
- *
- * @throws {UsageError} when there is no `=`
- */
-export function parseOverride(text: string): Override {
-  const at = text.indexOf("=");
-  if (at < 1) throw new UsageError(`--set ${text} is not key=value, such as --set train.lr=0.01`);
-  const raw = text.slice(at + 1);
-  try {
-    return { key: text.slice(0, at).trim(), value: raw === "" ? "" : parse(raw) };
-  } catch (error) {
-    throw new UsageError(`--set ${text}: the value is not valid YAML: ${messageOf(error)}`);
-  }
-}
-
 /** Lets a module's path in a file count from the file's folder; on the command line it counts from the present one. */
 function placeModule(tree: Tree, [section, key]: readonly [string, string], folder: string): void {
   const keys = tree[section];
   if (!isTree(keys)) return;
   const path = keys[key];
   if (typeof path === "string" && path !== "") keys[key] = moduleUrl(path, folder);
-}
-
-function setPath(tree: Tree, { key, value }: Override): void {
-  const steps = key.split(".");
-  const last = steps.pop()!;
-  let node: Tree = tree;
-  for (const step of steps) {
-    if (!isTree(node[step])) node[step] = {};
-    node = node[step] as Tree;
-  }
-  node[last] = value;
 }
 
 function explain(
@@ -180,7 +154,7 @@ function explain(
   const path = issue.path.map((step) => typeof step === "symbol" ? String(step) : step);
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => {
-      const known = knownKeys(path);
+      const known = keysOf(nodesAt(path));
       const full = [...path, key].join(".");
       const nearest = nearestName(key, known);
       const cure = nearest
@@ -191,7 +165,10 @@ function explain(
   }
   const name = path.join(".") || "the config";
   const value = path.reduce<unknown>(
-    (node, step) => isTree(node) || Array.isArray(node) ? (node as Tree)[step] : undefined,
+    (node, step) =>
+      (isTree(node) || Array.isArray(node)) && Object.hasOwn(node, step)
+        ? (node as Tree)[step]
+        : undefined,
     input,
   );
   if (value === undefined) {
@@ -210,26 +187,4 @@ function shown(value: unknown): string {
     value,
     (_, part) => typeof part === "number" && !Number.isFinite(part) ? String(part) : part,
   );
-}
-
-/** The keys that the schema allows at a path, read from its JSON Schema. */
-function knownKeys(path: (string | number)[]): string[] {
-  const root = z.toJSONSchema(configSchema, { io: "input", unrepresentable: "any" }) as Tree;
-  let nodes: Tree[] = [root];
-  for (const step of path) {
-    nodes = nodes.flatMap(alternatives).flatMap((node) => {
-      const next = typeof step === "number" ? node.items : (node.properties as Tree)?.[step];
-      return isTree(next) ? [next] : [];
-    });
-  }
-  return nodes.flatMap(alternatives).flatMap((node) => Object.keys(node.properties ?? {}));
-}
-
-function alternatives(node: Tree): Tree[] {
-  const branches = (node.anyOf ?? node.oneOf) as Tree[] | undefined;
-  return branches ? branches.flatMap(alternatives) : [node];
-}
-
-function isTree(value: unknown): value is Tree {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -225,7 +225,7 @@ export function resolveClassWeights(
         (nearest ? `did you mean ${nearest}?` : `the classes are ${classes.join(", ")}`),
     );
   }
-  return classes.map((name) => weights[name] ?? 1);
+  return classes.map((name) => Object.hasOwn(weights, name) ? weights[name] : 1);
 }
 
 /** Path of the initial weights, or nothing when the run starts from scratch. */

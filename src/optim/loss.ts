@@ -8,6 +8,7 @@
  */
 import { z } from "zod";
 import { float32 } from "../base/float32.ts";
+import { recordOf } from "../base/record_schema.ts";
 import { moduleSchema } from "../base/user_module.ts";
 import { softmaxCrossEntropy } from "../engine/native_ops.ts";
 import { tf } from "../engine/tf.ts";
@@ -24,7 +25,7 @@ export const lossShape = {
   classWeights: z.union([
     z.literal("balanced"),
     z.array(float32().positive("give a weight above 0")),
-    z.record(z.string(), float32().positive("give a weight above 0")),
+    recordOf(float32().positive("give a weight above 0")),
   ], "give a list, a mapping from class to weight, or `balanced`").optional(),
 };
 

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { stringify } from "yaml";
+import { resolveClassWeights } from "../../src/coordinator/prepare.ts";
 import { UsageError } from "../../src/base/errors.ts";
-import { loadConfig, parseConfig, parseOverride } from "../../src/config/load.ts";
+import { loadConfig, parseConfig } from "../../src/config/load.ts";
+import { parseOverride } from "../../src/config/override.ts";
 
 const GOOD = `
 model:
@@ -130,6 +133,148 @@ Deno.test("parseOverride() reads the value as YAML and needs an equals sign", ()
     stepSize: 3,
   });
   assert.throws(() => parseOverride("train.lr"), /not key=value/);
+});
+
+Deno.test("--set takes text as it stands, where a key takes text", () => {
+  const texts = [
+    "/x/my photos #1",
+    "/x/a: b",
+    "/x/[a] {b}",
+    "  blanks  ",
+    String.raw`C:\new\Users\"`,
+    "2024",
+    "1e3",
+    "0x10",
+    "true",
+    "~",
+    "Null",
+    "a=b=c",
+    "&x *y !z |",
+    "- a",
+    "café/図",
+    "it's",
+    "'",
+    "",
+  ];
+  for (const text of texts) {
+    for (const key of ["data.root", "out", "nats.url", "model.weights", "train.lossModule"]) {
+      assert.deepEqual(parseOverride(`${key}=${text}`), { key, value: text });
+    }
+  }
+  const root = (text: string) => parseOverride(`data.root=${text}`).value;
+  assert.equal(root(`"/x/my photos #1"`), "/x/my photos #1");
+  assert.equal(root(`'/x/my photos #1'`), "/x/my photos #1");
+  assert.equal(root(`""a""`), `"a"`);
+  assert.equal(root(`"null"`), "null");
+  assert.equal(root("null"), null);
+  assert.equal(root(String.raw`"C:\new"`), String.raw`C:\new`);
+  const set = (text: string) => parseConfig(GOOD, "x.yaml", [parseOverride(text)]);
+  assert.equal(set("name=2024").name, "2024");
+  assert.equal(set("data.root=/x/my photos #1").data.root, "/x/my photos #1");
+  assert.equal(set("data.valFolder=1e3").data.valFolder, "1e3");
+  assert.equal(set("train.lr=1e-3").train.lr, 0.001); // other keys are YAML
+});
+
+Deno.test("null takes every optional key away, and is refused for the others", () => {
+  const text = GOOD + "  clipGradNorm: 1\nname: mine\nout: there\nnats: { url: nats://x:1 }\n";
+  const overrides = ["train.clipGradNorm", "name", "out", "nats.url", "data.cache", "nats"];
+  for (let count = 1; count <= overrides.length; count++) {
+    const sets = overrides.slice(0, count).map((key) => parseOverride(`${key}=null`));
+    const config = parseConfig(text, "x.yaml", sets);
+    assert.equal(config.train.clipGradNorm, undefined);
+    assert.equal(config.name, count > 1 ? "run" : "mine");
+    assert.equal(config.nats.url, count > 3 ? undefined : "nats://x:1");
+  }
+  assert.match(
+    problemOf(GOOD, ["train.epochs=null"]),
+    /^--set train\.epochs: train\.epochs is null/,
+  );
+});
+
+Deno.test("text in a YAML file is what is written, where a key takes text", () => {
+  const read = (text: string) => parseConfig(GOOD + text, "x.yaml");
+  assert.equal(read("name: 2024").name, "2024");
+  assert.equal(read("name: 1e3\nout: 0x10").out, "0x10");
+  assert.equal(read("out: true").out, "true");
+  assert.equal(read("out: '007'").out, "007");
+  assert.equal(parseConfig(GOOD.replace("photos", "007"), "x.yaml").data.root, "007");
+  assert.match(problemOf(GOOD.replace("photos", "~")), /name a folder of pictures/);
+  assert.match(problemOf(GOOD + "seed: '1'"), /seed is "1"/);
+});
+
+/** Names of classes that YAML or JavaScript give another meaning. */
+const NAMES = [
+  "01",
+  "1",
+  "10",
+  "1e3",
+  "1000",
+  "yes",
+  "null",
+  "~",
+  "true",
+  "0x10",
+  "16",
+  "1.0",
+  "2001-01-01",
+  "constructor",
+  "__proto__",
+  "toString",
+  "hasOwnProperty",
+  "a.b",
+  "café",
+  "two words",
+  "a=b",
+];
+
+Deno.test("names of classes stay as they are written, in files, in --set and in a run's own config", () => {
+  const weights = NAMES.map((_, index) => index + 1);
+  const block = NAMES.map((name, index) => `    ${name}: ${weights[index]}\n`).join("");
+  const flow = NAMES.map((name, index) => `${name}: ${weights[index]}`).join(", ");
+  const one = NAMES.map((name, index) => `train.classWeights.${name}=${weights[index]}`);
+  const configs = [
+    parseConfig(`${GOOD}  classWeights:\n${block}`, "x.yaml"),
+    parseConfig(GOOD, "x.yaml", [parseOverride(`train.classWeights={ ${flow} }`)]),
+    parseConfig(GOOD, "x.yaml", one.map(parseOverride)),
+  ];
+  configs.push(parseConfig(stringify(configs[0]), "x.yaml")); // as config.yaml holds it
+  for (const config of configs) {
+    const given = config.train.classWeights as Record<string, number>;
+    assert.deepEqual(
+      Object.entries(given).toSorted(),
+      NAMES.map((name, at) => [name, at + 1]).toSorted(),
+    );
+    const classes = [...NAMES, "other"].toSorted();
+    assert.deepEqual(
+      resolveClassWeights(given, { classes, train: [] }),
+      classes.map((name) => name === "other" ? 1 : NAMES.indexOf(name) + 1),
+    );
+  }
+  assert.equal(({} as { polluted?: unknown }).polluted, undefined);
+  const classes = ["__proto__", "constructor", "toString"];
+  assert.deepEqual(resolveClassWeights({}, { classes, train: [] }), [1, 1, 1]);
+});
+
+Deno.test("names of classes given twice, and wrong weights, are refused by name", () => {
+  assert.match(problemOf(`${GOOD}  classWeights: { 01: 2, 01: 3 }`), /Map keys must be unique/);
+  assert.match(problemOf(GOOD, ["train.classWeights={ 01: 2, '01': 3 }"]), /keys must be unique/);
+  for (const text of ["train.classWeights.__proto__=-1", "train.classWeights={ constructor: x }"]) {
+    assert.match(problemOf(GOOD, [text]), /^--set train\.classWeights/);
+  }
+  assert.match(problemOf(GOOD, ["__proto__.polluted=1"]), /unknown key __proto__/);
+  assert.match(problemOf(GOOD, ["train.__proto__.polluted=1"]), /unknown key train\.__proto__/);
+  assert.equal(({} as { polluted?: unknown }).polluted, undefined);
+});
+
+Deno.test("--set reaches into lists, and is blamed for what it sets below a key", () => {
+  const set = (text: string) => parseConfig(GOOD, "x.yaml", [parseOverride(text)]);
+  assert.deepEqual(set("data.val.1.CenterCrop=24").data.val[1], { CenterCrop: { size: [24, 24] } });
+  assert.match(problemOf(GOOD, ["data.val.2.CenterCrop=24"]), /2 is no position in a list of 2/);
+  assert.match(problemOf(GOOD, ["data.val.x=24"]), /--set data\.val\.x: x is no position/);
+  assert.match(
+    problemOf(GOOD, ["train.schedule={ name: StepLR, stepSize: 0 }"]),
+    /^--set train\.schedule: train\.schedule\.stepSize is 0/,
+  );
 });
 
 Deno.test("loadConfig() accepts the default recipe and names a missing file", async () => {

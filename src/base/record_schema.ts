@@ -1,0 +1,29 @@
+/**
+ * Mappings in a config whose keys are names that anybody chose, such as those of classes.
+ *
+ * @module
+ */
+import { z } from "zod";
+
+/**
+ * A schema of a mapping from any names to values of one kind. `z.record` drops the name `__proto__`; here it is a name
+ * like others.
+ */
+export function recordOf<Value>(value: z.ZodType<Value>) {
+  return z.custom<Record<string, Value>>(isMapping)
+    .meta({ type: "object", additionalProperties: { type: "number" } })
+    .transform((input, context): Record<string, Value> => {
+      const entries = Object.entries(input).map(([name, given]) => {
+        const result = value.safeParse(given);
+        for (const { message, path } of result.error?.issues ?? []) {
+          context.issues.push({ code: "custom", message, path: [name, ...path], input: given });
+        }
+        return [name, result.data];
+      });
+      return Object.fromEntries(entries);
+    });
+}
+
+function isMapping(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,123 @@
+/**
+ * Overrides of the command line, `--set key=value`, and how they change a config.
+ *
+ * @module
+ */
+import { messageOf, UsageError } from "../base/errors.ts";
+import {
+  childNodes,
+  isOptional,
+  nodesAt,
+  rootNodes,
+  takesNames,
+  takesNull,
+  takesText,
+} from "./schema_paths.ts";
+import { isTree, setOwn, type Tree } from "./tree.ts";
+import { parseYaml, yamlValues } from "./yaml_tree.ts";
+
+/** One override of the command line: a dotted key and its value. */
+export interface Override {
+  /** Dotted, such as `train.lr`; a number is a position in a list, such as `data.train.0`. */
+  key: string;
+  /** As YAML would give it. */
+  value: unknown;
+}
+
+/**
+ * Parses a `key=value` of the command line. A key that takes text gets it as it stands, without one pair of quotes
+ * around it; every other value is read as YAML. `null` takes an optional key away.
+ *
+ * @throws {UsageError} when there is no `=`
+ */
+export function parseOverride(text: string): Override {
+  const at = equalsSign(text);
+  if (at < 1) throw new UsageError(`--set ${text} is not key=value, such as --set train.lr=0.01`);
+  const key = text.slice(0, at).trim();
+  const raw = text.slice(at + 1);
+  const path = stepsOf(key);
+  const schema = nodesAt(path);
+  if (takesText(schema)) {
+    const isNull = raw === "null" && (isOptional(path) || takesNull(schema));
+    return { key, value: isNull ? null : unquoted(raw) };
+  }
+  if (raw === "") return { key, value: "" };
+  const document = parseYaml(raw);
+  const [problem] = document.errors;
+  try {
+    if (problem) throw problem;
+    return { key, value: yamlValues(document, schema) };
+  } catch (error) {
+    throw new UsageError(
+      `--set ${text}: the value is not valid YAML: ${messageOf(error).split("\n")[0]}`,
+    );
+  }
+}
+
+/**
+ * Changes a tree as an override says.
+ *
+ * @throws {UsageError} when a list has no such position
+ */
+export function applyOverride(tree: Tree, { key, value }: Override): void {
+  const steps = stepsOf(key);
+  const last = steps.pop()!;
+  let node: Tree | unknown[] = tree;
+  for (const step of steps) node = childOf(node, step, key);
+  if (Array.isArray(node)) {
+    node[positionIn(node, last, key)] = value;
+  } else if (
+    value === null && isOptional([...steps, last]) && !takesNull(nodesAt([...steps, last]))
+  ) {
+    delete node[last];
+  } else {
+    setOwn(node, last, value);
+  }
+}
+
+/** The path of a dotted key. What follows a key whose value is a mapping of names is one name, dots included. */
+export function stepsOf(key: string): string[] {
+  const parts = key.split(".");
+  let schema = rootNodes();
+  for (let at = 0; at < parts.length; at++) {
+    if (takesNames(schema) && at > 0) return [...parts.slice(0, at), parts.slice(at).join(".")];
+    schema = childNodes(schema, parts[at]);
+  }
+  return parts;
+}
+
+/** The `=` between key and value: the first one, but the last one behind a name, which may hold some itself. */
+function equalsSign(text: string): number {
+  const first = text.indexOf("=");
+  const holder = text.slice(0, first).split(".");
+  for (let length = 1; length < holder.length; length++) {
+    if (takesNames(nodesAt(holder.slice(0, length)))) return text.lastIndexOf("=");
+  }
+  return first;
+}
+
+/** Text without one pair of quotes around it; nothing else is changed. */
+function unquoted(text: string): string {
+  const [, , inner] = /^(["'])(.*)\1$/s.exec(text) ?? [];
+  return inner ?? text;
+}
+
+function childOf(node: Tree | unknown[], step: string, key: string): Tree | unknown[] {
+  if (Array.isArray(node)) {
+    const position = positionIn(node, step, key);
+    const child = node[position];
+    return isTree(child) || Array.isArray(child) ? child : (node[position] = {}) as Tree;
+  }
+  const child = Object.hasOwn(node, step) ? node[step] : undefined;
+  if (isTree(child) || Array.isArray(child)) return child;
+  return setOwn(node, step, {}) as Tree;
+}
+
+function positionIn(list: readonly unknown[], step: string, key: string): number {
+  const position = Number(step);
+  if (/^\d+$/.test(step) && position < list.length) return position;
+  throw new UsageError(
+    `--set ${key}: ${step} is no position in a list of ${list.length}: ` +
+      (list.length > 0 ? `give 0 to ${list.length - 1}` : "set the whole list"),
+  );
+}

@@ -1,0 +1,78 @@
+/**
+ * What the schema says about a key, read from its JSON Schema.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { configSchema } from "./schema.ts";
+
+/** A node of the JSON Schema: one alternative of what a key takes. */
+export type SchemaNode = Record<string, unknown>;
+
+let root: SchemaNode | undefined;
+
+/** The alternatives for the whole config. */
+export function rootNodes(): SchemaNode[] {
+  root ??= z.toJSONSchema(configSchema, { io: "input", unrepresentable: "any" }) as SchemaNode;
+  return [root];
+}
+
+/** The alternatives for a key or a position in a list, below the alternatives `nodes`. */
+export function childNodes(nodes: readonly SchemaNode[], step: string | number): SchemaNode[] {
+  return nodes.flatMap((node) => {
+    const isPosition = /^\d+$/.test(String(step));
+    const next = isPosition && isNode(node.items) ? node.items : propertyOf(node, String(step));
+    return isNode(next) ? alternatives(next) : [];
+  });
+}
+
+/** The alternatives for a path; none where the schema has no such key. */
+export function nodesAt(path: readonly (string | number)[]): SchemaNode[] {
+  return path.reduce<SchemaNode[]>((nodes, step) => childNodes(nodes, step), rootNodes());
+}
+
+/** The names of the keys below some alternatives. */
+export function keysOf(nodes: readonly SchemaNode[]): string[] {
+  return [...new Set(nodes.flatMap((node) => Object.keys(node.properties ?? {})))];
+}
+
+/** Whether a key takes free text and nothing else, but for `null`. */
+export function takesText(nodes: readonly SchemaNode[]): boolean {
+  const values = nodes.filter(({ type }) => type !== "null");
+  return values.length > 0 &&
+    values.every(({ type, enum: names, const: only }) =>
+      type === "string" && names === undefined && only === undefined
+    );
+}
+
+/** Whether a key's value is a mapping whose keys are names that the schema doesn't know, such as those of classes. */
+export function takesNames(nodes: readonly SchemaNode[]): boolean {
+  return nodes.some(({ additionalProperties }) => isNode(additionalProperties));
+}
+
+/** Whether a key may be left out. */
+export function isOptional(path: readonly (string | number)[]): boolean {
+  const last = path.at(-1);
+  if (typeof last !== "string") return false;
+  const holders = nodesAt(path.slice(0, -1)).filter((node) => propertyOf(node, last) !== undefined);
+  return holders.some(({ required }) => !((required ?? []) as string[]).includes(last));
+}
+
+/** Whether `null` is a value of its own for a key. */
+export function takesNull(nodes: readonly SchemaNode[]): boolean {
+  return nodes.some(({ type }) => type === "null");
+}
+
+function propertyOf({ properties, additionalProperties }: SchemaNode, name: string): unknown {
+  if (isNode(properties) && Object.hasOwn(properties, name)) return properties[name];
+  return isNode(additionalProperties) ? additionalProperties : undefined;
+}
+
+function alternatives(node: SchemaNode): SchemaNode[] {
+  const branches = (node.anyOf ?? node.oneOf) as SchemaNode[] | undefined;
+  return branches ? branches.flatMap(alternatives) : [node];
+}
+
+function isNode(value: unknown): value is SchemaNode {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
