@@ -67,6 +67,10 @@ export const TRAIN_HELP: CommandHelp = {
       help: "With --resume: change a key that --set may not, on record; repeatable",
     },
     {
+      name: "accept-data",
+      help: "With --resume: go on with pictures that were changed, added or removed",
+    },
+    {
       name: "dashboard",
       value: "PORT",
       optional: true,
@@ -107,7 +111,15 @@ export async function runTrain(args: string[]): Promise<number> {
   );
   try {
     const overridden = keysOf(flags.all("override"));
-    await train(config, { reporter, resume, overridden, verbose, signal: signals.signal });
+    const acceptData = flags.on("accept-data");
+    await train(config, {
+      reporter,
+      resume,
+      overridden,
+      acceptData,
+      verbose,
+      signal: signals.signal,
+    });
     return 0;
   } finally {
     reporter.close();

@@ -13,6 +13,7 @@ import { followPointers } from "../base/pointer.ts";
 import { LOCKSTEP_VERSION, NATS_SERVER_VERSION } from "../base/versions.ts";
 import { checkConfig } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
+import { FILE_RECORD, type FileChanges, writeFileRecord } from "../data/file_record.ts";
 import type { LoggerStart, OpenLogger } from "../loggers/logger.ts";
 import type { NamedLogger } from "../loggers/logger_set.ts";
 import { describeEnvironment, writeEnvironment } from "../reports/environment.ts";
@@ -33,6 +34,12 @@ import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { ReportWriter } from "./report_writer.ts";
 import { openRunCache } from "./run_cache.ts";
 import { bestPath, lastPath, type Position, resume, saveLast, startPosition } from "./run_state.ts";
+import {
+  checkResumedData,
+  describeFileChanges,
+  hasOtherPictures,
+  recordOfFileChanges,
+} from "./resumed_data.ts";
 import {
   checkResumedConfig,
   recordChanges,
@@ -56,6 +63,8 @@ export interface TrainOptions extends Callbacks {
    * may always differ (`workers`, `data.root`, `dashboard` and the like), and `train.epochs` may grow.
    */
   readonly overridden?: readonly string[];
+  /** Let a resumed run go on with pictures that were changed, added or removed. */
+  readonly acceptData?: boolean;
   /** Take the run's numbers, beside the loggers of the config. */
   readonly loggers?: readonly OpenLogger[];
   /** The folder of a new run, made when missing; unless given, one below `out` that no other run has. */
@@ -117,7 +126,9 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   using _model = run.replica;
   using _pictures = run.folder.source;
   announce(run, reporter);
-  const resumed = going === undefined ? undefined : await resume(going, run);
+  const { acceptData } = options;
+  const pictures = going && await checkResumedData(going, run.folder, acceptData);
+  const resumed = going === undefined ? undefined : await resume(going, run, { acceptData });
   const named = going ?? options.folder;
   const folder = named === undefined
     ? await createRunFolder(config.out, config.name)
@@ -156,7 +167,9 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
       epoch: position.epoch,
       step: position.step,
       ...(changed && changed.changes.length > 0 ? { changes: changed.changes } : {}),
+      ...(pictures && hasOtherPictures(pictures) ? { data: recordOfFileChanges(pictures) } : {}),
     });
+    if (pictures) await followPictures({ run, reporter, folder }, pictures, position);
     if (changed) await followChanges({ run, reporter, folder, history, record }, changed, position);
     signal?.throwIfAborted();
 
@@ -249,6 +262,26 @@ async function loggersOf(
   return [{ name: "TensorBoard", open: openTensorBoard }, ...own];
 }
 
+/** Puts on record which pictures a resumed run goes on with. */
+async function followPictures(
+  { run, reporter, folder }: Pick<RunContext, "run" | "reporter" | "folder">,
+  changes: FileChanges,
+  position: Position,
+): Promise<void> {
+  const { root, files } = run.folder;
+  const isOther = hasOtherPictures(changes);
+  if (isOther) {
+    reporter.warn(
+      `The run goes on with other pictures, as was accepted: ${
+        describeFileChanges(changes)
+      }. In an epoch that was ` +
+        "begun before, some may be seen twice or not at all",
+    );
+    await saveLast(folder, run, position, { keepPrevious: false });
+  }
+  if (files && (isOther || changes.touched > 0)) await writeFileRecord(folder, root, files);
+}
+
 /** Lets checkpoint, `config.yaml` and history of a resumed run follow its changed config. */
 async function followChanges(
   { run, reporter, folder, history, record }: Pick<
@@ -295,6 +328,8 @@ async function writeStart(folder: string, run: PreparedRun, effort: BestEffort):
   await effort.attempt("environment.json", () => writeEnvironment(folder, environment));
   const drawBatch = await readBatch(run, 1);
   await effort.attempt("batch.png", () => drawBatch(folder));
+  const { root, files } = run.folder;
+  if (files) await effort.attempt(FILE_RECORD, () => writeFileRecord(folder, root, files));
   await saveLast(folder, run, startPosition());
 }
 

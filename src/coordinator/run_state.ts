@@ -126,10 +126,14 @@ export interface Resumed {
  *
  * @throws {UsageError} when the checkpoint is damaged, or is of another model or other data
  */
-export async function resume(folder: string, run: PreparedRun): Promise<Resumed> {
+export async function resume(
+  folder: string,
+  run: PreparedRun,
+  { acceptData = false } = {},
+): Promise<Resumed> {
   const path = join(folder, CHECKPOINTS, "last");
   const checkpoint = await readCheckpoint(path);
-  refuseOther(path, checkpoint, run);
+  refuseOther(path, checkpoint, run, acceptData);
   await cleanCheckpoints(join(folder, CHECKPOINTS));
   const { replica, config } = run;
   const { info, model, optimizer, averages } = checkpoint;
@@ -214,12 +218,19 @@ function modelShape(config: PreparedRun["config"]): Partial<CheckpointFacts["mod
   return { ...shape, ...(head ? { head: [...head] } : {}) };
 }
 
-function refuseOther(path: string, { info, optimizer }: Checkpoint, run: PreparedRun): void {
+function refuseOther(
+  path: string,
+  { info, optimizer }: Checkpoint,
+  run: PreparedRun,
+  acceptData: boolean,
+): void {
   const { config, folder, job } = run;
   const differences = [
     differs("model", info.model.name, config.model.name),
     differs("classes", info.classes.join(", "), folder.classes.join(", ")),
-    differs("data fingerprint", info.fingerprint.slice(0, 12), job.fingerprint.slice(0, 12)),
+    acceptData
+      ? ""
+      : differs("data fingerprint", info.fingerprint.slice(0, 12), job.fingerprint.slice(0, 12)),
     differs("global batch", String(info.globalBatch), String(globalBatchSize(config))),
     optimizer ? "" : "it has no optimizer state",
     ...differentModules(info.modules ?? {}, job.modules ?? {}),

@@ -240,8 +240,17 @@ function finish(root: string, classes: string[], train: Labelled[], val: Labelle
     train: train.map(toSample),
     val: val.map(toSample),
     fingerprint: hash.digest("hex"),
+    files: [...train.map(factsOf("train")), ...val.map(factsOf("val"))],
   };
 }
+
+const factsOf = (side: "train" | "val") => ({ path, label, bytes, modified }: Labelled) => ({
+  side,
+  label,
+  path,
+  bytes,
+  modified,
+});
 
 function list(names: string[]): string {
   return names.length === 0 ? "none of its own" : names.map(show).join(", ");

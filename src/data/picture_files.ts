@@ -30,6 +30,8 @@ export interface PictureFile {
   path: string;
   /** Size of the file; −1 when it can't be opened, such as a link to nothing. */
   bytes: number;
+  /** When it was changed, in milliseconds since 1970; 0 where that isn't known. */
+  modified: number;
 }
 
 /** The folder that macOS puts into archives, with files that look like pictures and are none. */
@@ -192,7 +194,7 @@ async function pictureFile(root: string, path: string): Promise<PictureFile> {
     info = await Deno.stat(join(root, path));
   } catch {
     // Reading it will fail too, and data.onError says what happens then.
-    return { path, bytes: -1 };
+    return { path, bytes: -1, modified: 0 };
   }
   if (!info.isFile) {
     throw new UsageError(
@@ -201,7 +203,7 @@ async function pictureFile(root: string, path: string): Promise<PictureFile> {
       } is named like a picture but is a pipe or a device: remove it`,
     );
   }
-  return { path, bytes: info.size };
+  return { path, bytes: info.size, modified: info.mtime?.getTime() ?? 0 };
 }
 
 async function isFolder(path: string): Promise<boolean> {

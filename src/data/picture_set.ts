@@ -22,6 +22,19 @@ export interface Sample {
  */
 export type PartOf = (size: { width: number; height: number }) => Box | undefined;
 
+/** A picture's file. */
+export interface FileFacts {
+  readonly side: "train" | "val";
+  /** Position in {@linkcode PictureSet.classes}. */
+  readonly label: number;
+  /** Relative to the root, with `/` between names. */
+  readonly path: string;
+  /** Size; −1 when it can't be opened. */
+  readonly bytes: number;
+  /** When it was changed, in milliseconds since 1970; 0 where that isn't known. */
+  readonly modified: number;
+}
+
 /** Reads pictures; any number at the same time. */
 export interface SampleSource extends Disposable {
   /**
@@ -51,6 +64,8 @@ export interface PictureSet {
   readonly val: Sample[];
   /** SHA-256 in hexadecimal: equal where the data are. */
   readonly fingerprint: string;
+  /** The pictures' files, where each picture has one; no part of the fingerprint but for paths, labels and sizes. */
+  readonly files?: readonly FileFacts[];
   /** What a person should know of the pictures before they are used. */
   readonly warnings?: readonly string[];
   /** Gives the pictures of `train` and `val`; whoever has it disposes of it. */

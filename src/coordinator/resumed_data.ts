@@ -1,0 +1,67 @@
+/**
+ * A resumed run's pictures: whether they are those of the run so far.
+ *
+ * @module
+ */
+import { UsageError } from "../base/errors.ts";
+import { compareFiles, type FileChanges, readFileRecord } from "../data/file_record.ts";
+import type { PictureSet } from "../data/picture_set.ts";
+
+/** Files that a message names of each kind. */
+const MAX_NAMED = 5;
+
+/**
+ * Compares a run's pictures with those that it was trained on so far.
+ *
+ * @param folder The run folder
+ * @param accepted Let other pictures pass
+ * @returns What differs; nothing for a run without a record of its files
+ * @throws {UsageError} naming the files that differ, and the cure
+ */
+export async function checkResumedData(
+  folder: string,
+  { root, files }: PictureSet,
+  accepted = false,
+): Promise<FileChanges | undefined> {
+  const recorded = files && await readFileRecord(folder);
+  if (!recorded) return undefined;
+  const changes = await compareFiles(recorded, root, files);
+  if (!hasOtherPictures(changes) || accepted) return changes;
+  throw new UsageError(
+    `The pictures in ${root} aren't those that ${folder} was trained on: ${
+      describeFileChanges(changes)
+    }; bring them back, or go on with them as they are with --accept-data`,
+  );
+}
+
+/** Whether there are other pictures than before, as far as can be told. */
+export function hasOtherPictures({ changed, unsure, added, removed }: FileChanges): boolean {
+  return changed.length + unsure.length + added.length + removed.length > 0;
+}
+
+/** Says what differs, in words, with the first names of each kind. */
+export function describeFileChanges({ changed, unsure, added, removed }: FileChanges): string {
+  const kinds: [readonly string[], string][] = [
+    [changed, "changed"],
+    [removed, "removed"],
+    [added, "added"],
+    [unsure, "may have changed (another time, and too much data to have a hash)"],
+  ];
+  return kinds.filter(([paths]) => paths.length > 0).map(([paths, what]) => {
+    const rest = paths.length - MAX_NAMED;
+    const names = paths.slice(0, MAX_NAMED).map((path) => JSON.stringify(path)).join(", ");
+    return `${paths.length} ${what}: ${names}${rest > 0 ? ` and ${rest} more` : ""}`;
+  }).join("; ");
+}
+
+/** What the record of a run keeps of such changes. */
+export function recordOfFileChanges(changes: FileChanges) {
+  const { changed, unsure, added, removed } = changes;
+  const counts = { changed, unsure, added, removed };
+  return Object.fromEntries(
+    Object.entries(counts).map(([kind, paths]) => [kind, {
+      count: paths.length,
+      first: paths.slice(0, MAX_NAMED),
+    }]),
+  );
+}
