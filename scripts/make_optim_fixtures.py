@@ -112,6 +112,38 @@ def schedules():
     return result
 
 
+# A class that contributes nothing to the loss.
+ZERO_WEIGHT = [0.0, 1.5, 2.0, 1.0]
+
+
+def averages():
+    """Averages by the rule of torchvision's reference training, after each step."""
+    cases = [
+        {"ema": {"decay": 0.98, "everySteps": 3}, "globalBatch": 4, "epochs": 5, "stepsPerEpoch": 7},
+        {"ema": {"decay": 0.98, "everySteps": 2}, "globalBatch": 8, "epochs": 4, "stepsPerEpoch": 5, "warmup": 2},
+        {"ema": {"decay": 0.9, "everySteps": 4}, "globalBatch": 16, "epochs": 2, "stepsPerEpoch": 9},
+    ]
+    for case in cases:
+        ema, epochs = case["ema"], case["epochs"]
+        share = min(1.0, (1 - ema["decay"]) * case["globalBatch"] * ema["everySteps"] / epochs)
+        model = torch.nn.Linear(1, 1, bias=False)
+        averaged = torch.optim.swa_utils.AveragedModel(
+            model, avg_fn=lambda old, new, count: (1 - share) * old + share * new)
+        case["values"], case["averages"] = [], []
+        weights = values("averages", (epochs * case["stepsPerEpoch"],))
+        for epoch in range(epochs):
+            for step in range(case["stepsPerEpoch"]):
+                with torch.no_grad():
+                    model.weight.fill_(weights[epoch * case["stepsPerEpoch"] + step])
+                if step % ema["everySteps"] == 0:
+                    averaged.update_parameters(model)
+                    if epoch < case.get("warmup", 0):
+                        averaged.n_averaged.fill_(0)
+                case["values"].append(rounded(model.weight))
+                case["averages"].append(rounded(averaged.module.weight))
+    return cases
+
+
 def losses():
     logits = values("loss.logits", (6, 4), 3)
     labels = [0, 3, 1, 1, 2, 0]
@@ -122,7 +154,11 @@ def losses():
              {"loss": "crossEntropy", "classWeights": weights, "labelSmoothing": 0.2},
              {"loss": "crossEntropy", "share": 0.3},
              {"loss": "crossEntropy", "share": 0.7, "classWeights": weights, "labelSmoothing": 0.1},
-             {"loss": "nll"}, {"loss": "nll", "classWeights": weights}]
+             {"loss": "nll"}, {"loss": "nll", "classWeights": weights},
+             {"loss": "crossEntropy", "classWeights": ZERO_WEIGHT},
+             {"loss": "crossEntropy", "classWeights": ZERO_WEIGHT, "labelSmoothing": 0.2},
+             {"loss": "crossEntropy", "share": 0.3, "classWeights": ZERO_WEIGHT},
+             {"loss": "nll", "classWeights": ZERO_WEIGHT}]
     for case in cases:
         x = logits.clone().requires_grad_()
         weight = torch.tensor(case["classWeights"]).double() if "classWeights" in case else None
@@ -143,7 +179,8 @@ def losses():
 
 def main():
     warnings.filterwarnings("ignore", category=UserWarning)
-    for name, content in [("trajectories", trajectories()), ("schedules", schedules()), ("losses", losses())]:
+    made = [("trajectories", trajectories()), ("schedules", schedules()), ("losses", losses()), ("averages", averages())]
+    for name, content in made:
         path = FIXTURES / "optim" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         made = {"madeBy": f"torch {torch.__version__}, float64", "content": content}

@@ -113,13 +113,15 @@ export interface TrainInput {
   batchSize?: number;
   /** Samples per step of one worker: the alternative to `batchSize`. */
   batchSizePerWorker?: number;
+  /** Leave out the last step of an epoch where it is smaller than the others (default false). */
+  dropLast?: boolean;
   /** `crossEntropy` (the default) on logits; `nll` on log-probabilities. */
   loss?: "crossEntropy" | "nll";
   /** A module of your own that exports `lossPerSample`: a `file:` URL or a path. */
   lossModule?: string;
   /** Share of the target that is spread evenly over all classes (default 0). */
   labelSmoothing?: number;
-  /** Weight of each class: by name, in the order of the classes, or `balanced`. */
+  /** Weight of each class, 0 or more: by name, in the order of the classes, or `balanced`. */
   classWeights?: "balanced" | number[] | Record<string, number>;
   /** Default `sgd`. */
   optimizer?: "sgd" | "adam" | "adamw";
@@ -193,9 +195,11 @@ export type ScheduleInput =
 
 /** An average of the weights. */
 export interface EmaInput {
-  /** Share of the average that stays at each update (default 0.999). */
+  /** When the averages are updated, and by how much: `steps` (the default), or torchvision's reference training's. */
+  rule?: "steps" | "torchvision";
+  /** Share of the average that stays at each update (default 0.999; 0.99998 for `torchvision`). */
   decay?: number;
-  /** Optimizer steps between two updates (default 1). */
+  /** Steps between two updates (default 1; 32 for `torchvision`). */
   everySteps?: number;
 }
 

@@ -26,6 +26,8 @@ const trainSchema = z.strictObject({
   batchSize: z.int().positive().optional(),
   /** Samples per step of one worker: the alternative to `batchSize`. */
   batchSizePerWorker: z.int().positive().optional(),
+  /** Leave out the last step of an epoch where it is smaller than the others, as `drop_last` of PyTorch's DataLoader. */
+  dropLast: z.boolean().default(false),
   ...lossShape,
   ...optimizerShape,
   /** End when an epoch's validation gets no better any more. */

@@ -13,7 +13,7 @@ export interface StepInfo {
   readonly step: number;
   /** Steps of an epoch. */
   readonly steps: number;
-  /** Mean over the step's samples. */
+  /** Mean over the step's samples; NaN where their classes all have weight 0, or none could be read. */
   readonly loss: number;
   /** Share of the step's samples whose highest logit is their label's, 0 … 1. */
   readonly accuracy: number;

@@ -7,7 +7,7 @@ import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import type { PictureSet } from "../data/picture_set.ts";
 import type { Config } from "../config/schema.ts";
-import { planEpoch } from "../data/sampler.ts";
+import { planEpoch, samplesPerEpoch } from "../data/sampler.ts";
 import type { StepKey, StepTotals } from "../exchange/gradient_exchange.ts";
 import { type NarrowDtype, ROUNDING } from "../exchange/narrow.ts";
 import { type ConfusionCounts, countConfusions, overallAccuracy } from "../metrics/confusion.ts";
@@ -50,6 +50,16 @@ export interface TrainedEpoch {
   /** Samples trained here, without those of a resumed epoch's first part. */
   readonly samples: number;
   readonly skipped: readonly LeftOut[];
+  /** Forward passes of a rank whose statistics count in BatchNorm's running ones. */
+  readonly trackedBatches: number;
+  /** Steps and samples that were left out of the running statistics: see `Replica.forwardBackward`. */
+  readonly leftOut: OutOfStatistics;
+}
+
+/** What was left out of the running statistics. */
+export interface OutOfStatistics {
+  readonly steps: number;
+  readonly samples: number;
 }
 
 /** Milliseconds between two looks at how far the workers' validation is. */
@@ -100,7 +110,11 @@ export async function trainEpoch(
   const { config, folder, stepsPerEpoch } = run;
   const { epoch, startStep } = span;
   const done = startStep * globalBatchSize(config);
-  const total = folder.train.length;
+  const total = samplesPerEpoch(
+    folder.train.length,
+    globalBatchSize(config),
+    config.train.dropLast,
+  );
   reporter.phase({ name: "train", epoch, epochs: config.train.epochs, total, done });
   const totals = { ...before };
   const failed = new AbortController();
@@ -111,6 +125,8 @@ export async function trainEpoch(
   let step = startStep;
   let stopped = false;
   let samples = 0;
+  let trackedBatches = 0;
+  const leftOut = { steps: 0, samples: 0 };
   while (step < stepsPerEpoch && !stopped) {
     crew.inStep({ epoch, step });
     const decide = () => shouldStop() || step + 1 >= until ? "stop" : "continue";
@@ -122,6 +138,9 @@ export async function trainEpoch(
     totals.correct += correct;
     totals.count += count;
     samples += count;
+    trackedBatches += reduced.trackedBatches;
+    leftOut.samples += count - reduced.statisticsRows;
+    if (count > reduced.statisticsRows) leftOut.steps++;
     stopped = reduced.action === "stop";
     step++;
     await onStep(step, { lossSum, weight, correct, count }, reduced.ranks);
@@ -135,6 +154,8 @@ export async function trainEpoch(
     totals,
     samples,
     skipped: outcomes.flatMap(({ skipped }) => skipped),
+    trackedBatches,
+    leftOut,
   };
 }
 
@@ -333,6 +354,7 @@ function notFiniteError(
   const [plan] = planEpoch({
     length: folder.train.length,
     globalBatch: globalBatchSize(config),
+    dropLast: config.train.dropLast,
     rank,
     worldSize: config.workers,
     seed: config.seed,

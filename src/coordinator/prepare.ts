@@ -38,6 +38,7 @@ import { hashModules } from "../train/modules.ts";
 import type { Replica } from "../train/replica.ts";
 import { tryOut } from "../train/try_out.ts";
 import { checkPort, checkServer } from "./broker.ts";
+import { checkSingleValues } from "./check_single_values.ts";
 
 /** A run that is ready to start. */
 export interface PreparedRun {
@@ -61,10 +62,12 @@ export interface PreparedRun {
  */
 export async function prepareRun(
   config: Config,
-  { reporter, verbose = false, signal }: {
+  { reporter, verbose = false, signal, resuming = false }: {
     reporter: Reporter;
     verbose?: boolean;
     signal?: AbortSignal;
+    /** The run goes on with a state of its own: what it was allowed to begin with stands. */
+    resuming?: boolean;
   },
 ): Promise<PreparedRun> {
   const progress = (event: Parameters<Reporter["download"]>[0]) => reporter.download(event);
@@ -92,7 +95,7 @@ export async function prepareRun(
     const warning = checkBf16(engine.hasGpu);
     if (warning) reporter.warn(warning);
   }
-  const steps = stepsPerEpoch(folder.train.length, globalBatchSize(config));
+  const steps = stepsOf(config, folder);
   const { schedule, epochs, lr, groups } = config.train;
   const length = { epochs, stepsPerEpoch: steps };
   checkSchedule(schedule, length);
@@ -111,6 +114,7 @@ export async function prepareRun(
     );
   }
   await tryOut(replica, config);
+  if (!resuming) checkSingleValues(config, replica.model, folder.train.length);
   replica.state.resetAverages();
   const { fingerprint } = folder;
   return {
@@ -195,11 +199,48 @@ function describeFresh({ freshHeads, replacedHeadClasses }: LoadReport, classes:
 }
 
 /**
+ * Steps of an epoch.
+ *
+ * @throws {UsageError} when `train.dropLast` leaves none
+ */
+function stepsOf(config: Config, { train: { length } }: PictureSet): number {
+  const globalBatch = globalBatchSize(config);
+  const { dropLast } = config.train;
+  const steps = stepsPerEpoch(length, globalBatch, dropLast);
+  if (steps > 0 || length === 0) return steps;
+  throw new UsageError(
+    `train.dropLast leaves out the last batch where it is smaller, which here is the only one: there are ${length} ` +
+      `training images for a batch size of ${globalBatch}; set train.dropLast to false, or a smaller batch size`,
+  );
+}
+
+/**
  * Each class's weight in the loss, in the order of the classes.
  *
  * @throws {UsageError} when weights are missing, too many, or for an unknown class
  */
 export function resolveClassWeights(
+  weights: Config["train"]["classWeights"],
+  folder: Pick<PictureSet, "classes" | "train"> & Partial<Pick<PictureSet, "val">>,
+): number[] | undefined {
+  const resolved = weightsByClass(weights, folder);
+  if (!resolved) return undefined;
+  for (const part of ["train", "val"] as const) {
+    const samples = folder[part] ?? [];
+    // A label below 0 is not known before its sample is made.
+    if (samples.length === 0 || samples.some(({ label }) => label < 0 || resolved[label] > 0)) {
+      continue;
+    }
+    const what = part === "train" ? "training" : "validation";
+    throw new UsageError(
+      `train.classWeights is 0 for every class that has ${what} samples, so there is no ${what} loss: give a weight ` +
+        "above 0 to one of them",
+    );
+  }
+  return resolved;
+}
+
+function weightsByClass(
   weights: Config["train"]["classWeights"],
   { classes, train }: Pick<PictureSet, "classes" | "train">,
 ): number[] | undefined {
@@ -208,6 +249,15 @@ export function resolveClassWeights(
     const counts = classes.map((_, label) =>
       train.filter((sample) => sample.label === label).length
     );
+    const empty = classes.filter((_, label) => counts[label] === 0);
+    if (empty.length > 0) {
+      throw new UsageError(
+        `train.classWeights is balanced, but ${
+          empty.join(", ")
+        } has no training samples to be balanced by: give ` +
+          "weights by class",
+      );
+    }
     return balancedWeights(counts);
   }
   if (Array.isArray(weights)) {

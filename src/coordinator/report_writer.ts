@@ -136,6 +136,7 @@ async function batchPictures({ config, folder }: PreparedRun): Promise<ReportPic
   const [first] = planEpoch({
     length: folder.train.length,
     globalBatch: globalBatchSize(config),
+    dropLast: config.train.dropLast,
     rank: 0,
     worldSize: 1,
     seed,

@@ -122,7 +122,8 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   const changed = going === undefined
     ? undefined
     : await checkResumedConfig(lastPath(going), config, options.overridden);
-  const run = await orAborted(prepareRun(config, { reporter, verbose, signal }), signal);
+  const resuming = going !== undefined;
+  const run = await orAborted(prepareRun(config, { reporter, verbose, signal, resuming }), signal);
   using _model = run.replica;
   using _pictures = run.folder.source;
   announce(run, reporter);

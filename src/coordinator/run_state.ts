@@ -16,6 +16,7 @@ import {
   writeCheckpoint,
 } from "../train/checkpoint.ts";
 import { cleanCheckpoints, pruneCheckpoints } from "../train/checkpoint_names.ts";
+import { batchCountsOf } from "../models/batch_counts.ts";
 import { architectureOf, inputSizeOf } from "../train/build_replica.ts";
 import { optimizerStateOf, setOptimizerState, setState, stateOf } from "../train/load_weights.ts";
 import { differentModules } from "../train/modules.ts";
@@ -62,11 +63,9 @@ export async function saveLast(
   { keepPrevious = true } = {},
 ): Promise<void> {
   const { state } = run.replica;
-  const model = stateOf(state.parameters);
+  const model = modelState(run);
   const optimizer = optimizerStateOf(state);
-  const averages = state.hasAverages
-    ? await state.withAverages(() => stateOf(state.parameters))
-    : undefined;
+  const averages = state.hasAverages ? await state.withAverages(() => modelState(run)) : undefined;
   await writeCheckpoint(
     join(folder, CHECKPOINTS),
     "last",
@@ -74,6 +73,11 @@ export async function saveLast(
     { model, optimizer, ...(averages ? { averages } : {}) },
     { keepPrevious },
   );
+}
+
+/** The present weights, with the batches that BatchNorm was trained on. */
+function modelState({ replica: { model, state } }: PreparedRun) {
+  return stateOf(state.parameters, batchCountsOf(model));
 }
 
 /** Writes `checkpoints/best`: the model alone, with averaged weights where the run has such. */
@@ -84,7 +88,7 @@ export async function saveBest(
   accuracy: number,
 ): Promise<void> {
   const { state } = run.replica;
-  const model = await state.withAverages(() => stateOf(state.parameters));
+  const model = await state.withAverages(() => modelState(run));
   const facts = { ...factsOf(run, position), accuracy };
   await writeCheckpoint(join(folder, CHECKPOINTS), "best", facts, { model });
 }
@@ -97,7 +101,7 @@ export async function saveEpoch(
   accuracy: number,
 ): Promise<void> {
   const { state } = run.replica;
-  const model = await state.withAverages(() => stateOf(state.parameters));
+  const model = await state.withAverages(() => modelState(run));
   const facts = { ...factsOf(run, position), accuracy };
   const checkpoints = join(folder, CHECKPOINTS);
   await writeCheckpoint(checkpoints, `epoch-${position.epoch}`, facts, { model });

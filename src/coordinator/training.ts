@@ -5,9 +5,12 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { confusionRecord, perClassAccuracy } from "../metrics/confusion.ts";
+import { globalBatchSize } from "../config/checks.ts";
 import { featureCacheBytes } from "../config/schema.ts";
+import { samplesPerEpoch } from "../data/sampler.ts";
 import { earlyStopReason, isBetter, type Monitor, monitored } from "../metrics/monitor.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
+import { countBatches } from "../models/batch_counts.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import type { BestEffort } from "../reports/best_effort.ts";
 import type { EventLog } from "../records/event_log.ts";
@@ -20,6 +23,7 @@ import { COMMANDS, statePartSchema } from "../train/commands.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
 import {
   type EpochContext,
+  type OutOfStatistics,
   type Totals,
   type TrainedEpoch,
   trainEpoch,
@@ -59,7 +63,7 @@ export interface RunContext extends EpochContext {
  * program says stop.
  */
 export async function runEpochs(context: RunContext, position: Position): Promise<void> {
-  const { run: { config, folder: { train } }, history, callbacks, signal } = context;
+  const { run: { config }, history, callbacks, signal } = context;
   if (config.validate.atStart && history.validations.length === 0) {
     await validateWithin(context, position);
   }
@@ -81,7 +85,7 @@ export async function runEpochs(context: RunContext, position: Position): Promis
     const { totals } = position;
     const { loss, accuracy, count, metrics } = validated;
     const own = metrics ? { metrics } : {};
-    const point = { ...pointAt(position, train.length), loss, accuracy, ...own };
+    const point = { ...pointAt(position, context.run), loss, accuracy, ...own };
     history.validations.push(point);
     context.watch.loggers.validation(point);
     const record: EpochRecord = {
@@ -154,6 +158,8 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
     spent.samples += trained.samples;
     context.skipped.report(trained.skipped);
     skipped.push(...trained.skipped);
+    countBatches(run.replica.model, trained.trackedBatches);
+    reportLeftOut(context, position.epoch, trained.leftOut);
     const secondsPerStep = seconds / (trained.step - position.step);
     position.step = trained.step;
     position.totals = trained.totals;
@@ -217,7 +223,7 @@ async function trainSpan(
     seen.count += sums.count;
     recent = { lossSum: recent.lossSum + sums.lossSum, weight: recent.weight + sums.weight };
     if (recent.weight === 0 || (step % every !== 0 && step < until)) return;
-    const point = pointAt({ epoch, step, totals: seen }, run.folder.train.length);
+    const point = pointAt({ epoch, step, totals: seen }, run);
     history.losses.push({ ...point, loss: recent.lossSum / recent.weight });
     watch.point({ ...point, learningRate: rateAt(run, epoch, step - 1) });
     recent = { lossSum: 0, weight: 0 };
@@ -272,7 +278,7 @@ async function validateWithin(
   reportMetrics(context, `epoch ${epoch}, step ${step}`, validated.metrics);
   const { loss, accuracy, metrics } = validated;
   const point = {
-    ...pointAt(position, run.folder.train.length),
+    ...pointAt(position, run),
     loss,
     accuracy,
     ...(metrics ? { metrics } : {}),
@@ -294,8 +300,9 @@ async function validateWithin(
 /** Where a position stands on the axis of pictures seen. */
 function pointAt(
   { epoch, step, totals }: Pick<Position, "epoch" | "step" | "totals">,
-  samples: number,
+  { config, folder: { train } }: Pick<PreparedRun, "config" | "folder">,
 ) {
+  const samples = samplesPerEpoch(train.length, globalBatchSize(config), config.train.dropLast);
   return { examples: (epoch - 1) * samples + totals.count, epoch, step };
 }
 
@@ -439,4 +446,19 @@ function reportMetrics(
   } NaN or infinite in ${where}: null in the records, and never best`;
   reporter.warn(message);
   events.append("warning", { message });
+}
+
+/** Says what BatchNorm could take no variance from. */
+function reportLeftOut(
+  { reporter, events }: RunContext,
+  epoch: number,
+  { steps, samples }: OutOfStatistics,
+): void {
+  if (samples === 0) return;
+  const plural = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
+  reporter.warn(
+    `BatchNorm had one value per channel in ${plural(steps, "step")} of epoch ${epoch}: ` +
+      `${plural(samples, "image")}, each computed by itself, left out of the running statistics`,
+  );
+  events.append("statisticsLeftOut", { epoch, steps, samples });
 }

@@ -20,6 +20,7 @@ export function trainingRows(
   return rowsOf(planEpoch({
     length: train.length,
     globalBatch: globalBatchSize(config),
+    dropLast: config.train.dropLast,
     rank: 0,
     worldSize: 1,
     seed: config.seed,

@@ -10,7 +10,7 @@ import { randomPermutation, randomStream } from "../base/random.ts";
 export interface EpochPlanOptions {
   /** Samples of the data set. */
   length: number;
-  /** Samples per step over all ranks; the last step takes what is left. */
+  /** Samples per step over all ranks; the last step takes what is left, unless `dropLast` is set. */
   globalBatch: number;
   /** This worker, from 0. */
   rank: number;
@@ -20,6 +20,8 @@ export interface EpochPlanOptions {
   epoch: number;
   /** A new order in each epoch; `false` keeps the data set's order. */
   shuffle: boolean;
+  /** Leave out the last step where it would be smaller than the others, as PyTorch's `drop_last` (default false). */
+  dropLast?: boolean;
   /** Steps before this one are left out: for going on in mid-epoch. */
   startStep?: number;
 }
@@ -43,12 +45,13 @@ export interface EpochStep {
 
 /**
  * Plans an epoch for one rank. Over all ranks each sample comes exactly once, in an order that depends on
- * seed and epoch but not on the number of ranks.
+ * seed and epoch but not on the number of ranks; with `dropLast` those of the last, smaller step don't come.
  *
  * @throws {RangeError} when a number is out of its range
  */
 export function planEpoch(options: EpochPlanOptions): EpochStep[] {
-  const { length, globalBatch, rank, worldSize, seed, epoch, shuffle, startStep = 0 } = options;
+  const { length, globalBatch, rank, worldSize, seed, epoch, shuffle } = options;
+  const { dropLast = false, startStep = 0 } = options;
   requireInteger("length", length, 0);
   requireInteger("globalBatch", globalBatch, 1);
   requireInteger("worldSize", worldSize, 1);
@@ -58,7 +61,8 @@ export function planEpoch(options: EpochPlanOptions): EpochStep[] {
     ? randomPermutation(randomStream(seed, "shuffle", epoch), length)
     : Uint32Array.from({ length }, (_, index) => index);
   const plan: EpochStep[] = [];
-  for (let step = startStep; step * globalBatch < length; step++) {
+  const steps = stepsPerEpoch(length, globalBatch, dropLast);
+  for (let step = startStep; step < steps; step++) {
     const first = step * globalBatch;
     const globalRows = Math.min(globalBatch, length - first);
     const { rows, rowOffset } = shareOf(globalRows, rank, worldSize);
@@ -70,8 +74,13 @@ export function planEpoch(options: EpochPlanOptions): EpochStep[] {
 }
 
 /** Steps of an epoch. */
-export function stepsPerEpoch(length: number, globalBatch: number): number {
-  return Math.ceil(length / globalBatch);
+export function stepsPerEpoch(length: number, globalBatch: number, dropLast = false): number {
+  return dropLast ? Math.floor(length / globalBatch) : Math.ceil(length / globalBatch);
+}
+
+/** Samples of an epoch's steps. */
+export function samplesPerEpoch(length: number, globalBatch: number, dropLast = false): number {
+  return dropLast ? length - length % globalBatch : length;
 }
 
 /** A rank's contiguous share of `globalRows` rows: when they don't divide, the first ranks get one more. */

@@ -26,12 +26,19 @@ export interface StepContribution {
   readonly samples: number;
   /** Float32 values, little-endian; must stay as it is until the call returns. */
   readonly vector: Uint8Array;
-  /** What this rank's vector counts among the others: the sum of its samples' weights. */
+  /** What this rank's gradients count among the others': the sum of its samples' weights. */
   readonly weight: number;
   /** Sum of the samples' losses, each times its weight. */
   readonly lossSum: number;
   /** Samples that were classified rightly. */
   readonly correct: number;
+  /**
+   * Samples that count in the running statistics, which stand at the end of the vector; all unless given. With 0 this
+   * rank's statistics are ignored.
+   */
+  readonly statisticsRows?: number;
+  /** Forward passes whose statistics count (default 0). */
+  readonly trackedBatches?: number;
   /**
    * Called with each rank's range of the sum, in the order of the ranks, wherever its sum is at hand; its numbers are
    * added up over all ranges, and may change the sum.
@@ -49,9 +56,12 @@ export interface StepContribution {
 /** What all ranks made together; the same on every rank, bit for bit. */
 export interface StepResult {
   readonly samples: number;
+  /** With 0 there is nothing to learn from: the gradients are 0. */
   readonly weight: number;
   readonly lossSum: number;
   readonly correct: number;
+  /** Samples behind the running statistics; with 0 those in the sum mean nothing. */
+  readonly statisticsRows: number;
   /** `stop`: take this step, then stop training. */
   readonly action: "continue" | "stop";
   /** Whether the vector and the loss are free of NaN and infinity; if not, the step must not be taken. */
@@ -66,7 +76,8 @@ export interface GradientExchange {
   readonly vector: Uint8Array;
   /**
    * After {@linkcode reduceScatter}: float32 values, little-endian, the sum over the ranks r, in their order, of
-   * (w_r / W) · vector_r, with weights w_r that add up to W; as far as {@linkcode shard} goes. This rank's own
+   * (w_r / W) · vector_r, with weights w_r that add up to W: the samples' weights for gradients (all 0 where W is 0),
+   * the rows that count for the running statistics behind them; as far as {@linkcode shard} goes. This rank's own
    * until the next call; may be the memory of its vector.
    */
   readonly reduced: Uint8Array<ArrayBuffer>;
@@ -104,6 +115,10 @@ export interface StepTotals {
   readonly weight: number;
   readonly lossSum: number;
   readonly correct: number;
+  /** Samples behind the running statistics. */
+  readonly statisticsRows: number;
+  /** Forward passes whose statistics count, of the rank that has most. */
+  readonly trackedBatches: number;
   readonly finite: boolean;
   /** The first rank whose own loss or vector is not finite, when there is one. */
   readonly worstRank?: number;

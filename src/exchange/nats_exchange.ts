@@ -185,6 +185,7 @@ export class NatsGradientExchange implements GradientExchange {
 
   #publishContribution(contribution: StepContribution): void {
     const { epoch, step, samples, weight, lossSum, correct, times = null } = contribution;
+    const { statisticsRows = samples, trackedBatches = 0 } = contribution;
     const { bytes, chunkBytes, dtype, narrowBytes } = this.#plan;
     this.#link.publish(this.#link.subjects.gradient(this.#rank), "contribution", {
       rank: this.#rank,
@@ -194,6 +195,8 @@ export class NatsGradientExchange implements GradientExchange {
       weight,
       lossSum: toWireNumber(lossSum),
       correct,
+      statisticsRows,
+      trackedBatches,
       times,
       bytes,
       chunkBytes,
@@ -266,9 +269,10 @@ export class NatsGradientExchange implements GradientExchange {
   #onResult({ header }: Incoming<"result">): void {
     const running = this.#runningAt(header);
     if (!running || running.result) return;
-    const { samples, weight, correct, action, finite } = header;
+    const { samples, weight, correct, statisticsRows, action, finite } = header;
     const lossSum = Number(header.lossSum);
-    running.result = { samples, weight, correct, action, finite, lossSum, measure: 0 };
+    const counts = { samples, weight, lossSum, correct, statisticsRows };
+    running.result = { ...counts, action, finite, measure: 0 };
     running.wait.progress();
     this.#finishIfComplete(running);
   }

@@ -19,7 +19,7 @@ import {
 import { narrow, type NarrowDtype } from "./narrow.ts";
 import { RankInbox } from "./rank_inbox.ts";
 import { noAnswerFrom, StepWait } from "./step_wait.ts";
-import { gatherTotals, type Totals } from "./totals.ts";
+import { gatherTotals, type SumWeights, sumWeights, type Totals } from "./totals.ts";
 import { allFinite, weightedSum } from "./weighted_sum.ts";
 
 /** Settings of the reducer. */
@@ -59,6 +59,8 @@ export class NatsReducer implements Reducer {
   readonly #plan: ChunkPlan;
   readonly #timeoutMs: number | undefined;
   readonly #describe: NatsReducerOptions["describe"];
+  /** Floats of a vector that are gradients; running statistics follow. */
+  readonly #gradientFloats: number;
   readonly #ranks: RankInbox[];
   // One frame per chunk: sums are made in place, and can be sent again until the next step begins.
   readonly #frames: Uint8Array<ArrayBuffer>[];
@@ -76,6 +78,7 @@ export class NatsReducer implements Reducer {
     const { vectorBytes, worldSize, wire } = options;
     const plan = planChunks(vectorBytes, worldSize, link.maxPayloadBytes, wire);
     this.#plan = plan;
+    this.#gradientFloats = (wire?.gradientBytes ?? vectorBytes) / FLOAT_BYTES;
     this.#ranks = Array.from({ length: worldSize }, (_, rank) => new RankInbox(rank, plan));
     this.#frames = plan.chunks.map(({ bytes }) => new Uint8Array(FRAME_HEADER_BYTES + bytes));
     this.#wideSum = new Float32Array(plan.narrowBytes > 0 ? plan.floatBytes / FLOAT_BYTES : 0);
@@ -169,9 +172,8 @@ export class NatsReducer implements Reducer {
   #advance(step: ReducingStep): void {
     step.totals ??= this.#gatherTotals(step);
     if (!step.totals) return;
-    const { weight } = step.totals;
     const senders = this.#ranks.filter((inbox) => inbox.samples > 0);
-    const weights = senders.map((inbox) => inbox.weight / weight);
+    const weights = sumWeights(senders, step.totals);
     while (step.published < this.#plan.chunks.length) {
       const chunk = step.published;
       if (!senders.every((inbox) => inbox.has(chunk))) return;
@@ -204,16 +206,22 @@ export class NatsReducer implements Reducer {
     step: ReducingStep,
     chunk: number,
     senders: readonly RankInbox[],
-    weights: readonly number[],
+    weights: SumWeights,
   ): void {
     const frame = this.#frames[chunk];
-    const { floats, dtype } = this.#plan.chunks[chunk];
+    const { begin, floats, dtype } = this.#plan.chunks[chunk];
     const isNarrow = dtype !== "float32";
     const target = isNarrow
       ? this.#wideSum.subarray(0, floats)
       : new Float32Array(frame.buffer, FRAME_HEADER_BYTES, floats);
     const received = senders.map((inbox) => inbox.chunk(chunk));
-    if (!weightedSum(target, received.map(({ values }) => values), weights)) {
+    const border = Math.min(floats, Math.max(0, this.#gradientFloats - begin));
+    const values = received.map(({ values }) => values);
+    const isFinite = [
+      sumCounted(target, values, weights.gradients, 0, border),
+      sumCounted(target, values, weights.statistics, border, floats),
+    ].every((finite) => finite);
+    if (!isFinite) {
       const worst = received.findIndex(({ values }) => !allFinite(values));
       const tooLargeFor = isNarrow && received[worst]?.tooLarge ? dtype : undefined;
       this.#notFinite(step, senders[worst]?.rank, tooLargeFor);
@@ -295,6 +303,28 @@ export class NatsReducer implements Reducer {
     ).map(({ rank }) => rank);
     return noAnswerFrom(silent, "gradients", step, seconds, this.#describe);
   }
+}
+
+/**
+ * Adds the vectors that count, as far as a range goes.
+ *
+ * @param weights One for each vector; null for one that doesn't count
+ * @returns Whether the sum is finite
+ */
+function sumCounted(
+  target: Float32Array,
+  vectors: readonly Float32Array[],
+  weights: readonly (number | null)[],
+  begin: number,
+  end: number,
+): boolean {
+  if (begin >= end) return true;
+  const counted = vectors.filter((_, index) => weights[index] !== null);
+  return weightedSum(
+    target.subarray(begin, end),
+    counted.map((vector) => vector.subarray(begin, end)),
+    weights.filter((weight) => weight !== null),
+  );
 }
 
 /** How a rank cuts its vectors otherwise than the coordinator expects, with both values; nothing when it doesn't. */

@@ -50,6 +50,12 @@ export class RankInbox implements RankCounts {
   get correct(): number {
     return this.#contribution?.correct ?? 0;
   }
+  get statisticsRows(): number {
+    return this.#contribution?.statisticsRows ?? 0;
+  }
+  get trackedBatches(): number {
+    return this.#contribution?.trackedBatches ?? 0;
+  }
   get times(): RankTimes | undefined {
     return this.#contribution?.times ?? undefined;
   }

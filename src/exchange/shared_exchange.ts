@@ -10,7 +10,7 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
-import { type FloatRange, floatsOf, shardOf } from "../base/float_range.ts";
+import { type FloatRange, floatsOf, overlap, shardOf } from "../base/float_range.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Header, toWireNumber } from "../protocol/messages.ts";
 import {
@@ -20,6 +20,7 @@ import {
   type StepKey,
   type StepResult,
 } from "./gradient_exchange.ts";
+import type { WireFormat } from "./chunks.ts";
 import { type SegmentShape, viewsOf } from "./shared_layout.ts";
 import { noAnswer, RANK_TIMEOUT_MS, StepWait } from "./step_wait.ts";
 import { allFinite, weightedSum } from "./weighted_sum.ts";
@@ -29,9 +30,13 @@ export interface SharedExchangeOptions extends SegmentShape {
   readonly rank: number;
   /** The mapped memory, of `segmentBytes` (see `shared_layout.ts`). */
   readonly segment: Uint8Array<ArrayBuffer>;
+  /** Where the gradients end in a vector: at its end unless given. */
+  readonly wire?: Pick<WireFormat, "gradientBytes">;
   /** Milliseconds without any progress after which a step fails (210000 unless set). */
   readonly timeoutMs?: number;
 }
+
+const FLOAT_BYTES = 4;
 
 /** A step that this rank is in. */
 interface RunningStep {
@@ -57,6 +62,8 @@ export class SharedGradientExchange implements GradientExchange {
   readonly #rank: number;
   readonly #timeoutMs: number | undefined;
   readonly #vectors: readonly Float32Array[];
+  /** Floats of a vector that are gradients; running statistics follow. */
+  readonly #gradientFloats: number;
   readonly #subscriptions: { unsubscribe(): void }[] = [];
   #step: RunningStep | undefined;
   #gathering: GatheringStep | undefined;
@@ -72,6 +79,7 @@ export class SharedGradientExchange implements GradientExchange {
     this.vector = this.reduced = vectors[rank];
     this.regions = regions;
     this.#vectors = vectors.map(floatsOf);
+    this.#gradientFloats = (options.wire?.gradientBytes ?? vectorBytes) / FLOAT_BYTES;
     this.shard = shardOf(rank, worldSize, vectorBytes);
   }
 
@@ -156,6 +164,7 @@ export class SharedGradientExchange implements GradientExchange {
 
   #publishContribution(contribution: StepContribution): void {
     const { epoch, step, samples, weight, lossSum, correct, times = null } = contribution;
+    const { statisticsRows = samples, trackedBatches = 0 } = contribution;
     this.#link.publish(this.#link.subjects.gradient(this.#rank), "contribution", {
       rank: this.#rank,
       epoch,
@@ -164,6 +173,8 @@ export class SharedGradientExchange implements GradientExchange {
       weight,
       lossSum: toWireNumber(lossSum),
       correct,
+      statisticsRows,
+      trackedBatches,
       times,
       bytes: this.vector.length,
       chunkBytes: 0,
@@ -198,32 +209,52 @@ export class SharedGradientExchange implements GradientExchange {
 
   /** Adds this rank's share of the vectors, in rank order. */
   #reduceShard(
-    { weights }: Header<"reduce">,
+    { weights, statisticsWeights }: Header<"reduce">,
     { measure, target = this.reduced }: StepContribution,
   ): RunningStep["shard"] {
     const { begin, end } = this.shard;
+    const border = this.#gradientFloats;
+    const ranges = isSame(weights, statisticsWeights) ? [{ range: this.shard, weights }] : [
+      { range: overlap(this.shard, { begin, end: border }), weights },
+      { range: overlap(this.shard, { begin: border, end }), weights: statisticsWeights },
+    ];
+    const bad = ranges.flatMap(({ range, weights }) =>
+      this.#reduceRange(range, weights, target) ?? []
+    );
+    if (bad.length > 0) {
+      const ranks = bad.flatMap(({ rank }) => rank ?? []);
+      return { finite: false, worstRank: ranks.length > 0 ? Math.min(...ranks) : null, measure: 0 };
+    }
+    return { finite: true, worstRank: null, measure: toWireNumber(measure?.(this.shard) ?? 0) };
+  }
+
+  /** @returns Nothing when the sum is finite, else the first rank whose own values are not, if any */
+  #reduceRange(
+    { begin, end }: FloatRange,
+    weights: readonly (number | null)[],
+    target: Uint8Array<ArrayBuffer>,
+  ): { rank: number | undefined } | undefined {
+    if (begin >= end) return undefined;
     const senders = [...weights.keys()].filter((rank) => weights[rank] !== null);
     const parts = senders.map((rank) => this.#vectors[rank].subarray(begin, end));
     const sum = floatsOf(target).subarray(begin, end);
-    const finite = weightedSum(sum, parts, senders.map((rank) => weights[rank]!));
-    if (!finite) {
-      const bad = senders.find((rank, index) =>
-        rank === this.#rank && target === this.vector
-          ? isOwnBad(sum, parts, index)
-          : !allFinite(parts[index])
-      );
-      return { finite, worstRank: bad ?? null, measure: 0 };
-    }
-    return { finite, worstRank: null, measure: toWireNumber(measure?.(this.shard) ?? 0) };
+    if (weightedSum(sum, parts, senders.map((rank) => weights[rank]!))) return undefined;
+    const rank = senders.find((rank, index) =>
+      rank === this.#rank && target === this.vector
+        ? isOwnBad(sum, parts, index)
+        : !allFinite(parts[index])
+    );
+    return { rank };
   }
 
   #onResult({ header }: Incoming<"result">): void {
     const running = this.#runningAt(header);
     if (!running) return;
-    const { samples, weight, correct, action, finite } = header;
+    const { samples, weight, correct, statisticsRows, action, finite } = header;
     const lossSum = Number(header.lossSum);
     const measure = Number(header.measure);
-    running.wait.finish({ samples, weight, correct, action, finite, lossSum, measure });
+    const counts = { samples, weight, lossSum, correct, statisticsRows };
+    running.wait.finish({ ...counts, action, finite, measure });
   }
 
   #onGathered({ header }: Incoming<"gathered">): void {
@@ -247,6 +278,10 @@ export class SharedGradientExchange implements GradientExchange {
     const fields = { rank: this.#rank, epoch, step, chunks: [], totals: true };
     this.#link.publish(this.#link.subjects.missing("coordinator"), "missing", fields);
   }
+}
+
+function isSame(a: readonly (number | null)[], b: readonly (number | null)[]): boolean {
+  return a.every((value, index) => value === b[index]);
 }
 
 /** Whether this rank's part, in whose place the sum stands by now, was not finite where all the others were. */

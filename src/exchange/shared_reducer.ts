@@ -16,7 +16,7 @@ import {
 } from "./gradient_exchange.ts";
 import { RankInbox } from "./rank_inbox.ts";
 import { noAnswerFrom, StepWait } from "./step_wait.ts";
-import { gatherTotals, type Totals } from "./totals.ts";
+import { gatherTotals, sumWeights, type Totals } from "./totals.ts";
 
 /** Settings of the reducer. */
 export interface SharedReducerOptions {
@@ -153,11 +153,12 @@ export class SharedReducer implements Reducer {
     } catch (error) {
       return step.wait.fail(error);
     }
-    const { weight } = step.totals;
+    const { gradients, statistics } = sumWeights(this.#ranks, step.totals);
     step.reduce = {
       epoch: step.epoch,
       step: step.step,
-      weights: this.#ranks.map((inbox) => inbox.samples > 0 ? inbox.weight / weight : null),
+      weights: [...gradients],
+      statisticsWeights: [...statistics],
     };
     this.#link.publish(this.#link.subjects.reduced, "reduce", step.reduce);
   }

@@ -14,6 +14,8 @@ export interface RankCounts extends RankReport {
   readonly weight: number;
   readonly lossSum: number;
   readonly correct: number;
+  readonly statisticsRows: number;
+  readonly trackedBatches: number;
   /** Whether the rank's contribution to a step is here. */
   hasBegun(step: StepKey): boolean;
 }
@@ -24,6 +26,31 @@ export interface Totals {
   readonly weight: number;
   readonly lossSum: number;
   readonly correct: number;
+  readonly statisticsRows: number;
+  /** The most of any rank. */
+  readonly trackedBatches: number;
+}
+
+/** What each rank's values are multiplied by before they are added; null where they don't count. */
+export interface SumWeights {
+  readonly gradients: readonly (number | null)[];
+  /** Of the running statistics: a mean over rows, whatever a sample's loss weighs. */
+  readonly statistics: readonly (number | null)[];
+}
+
+/** The weights of the ranks' vectors in a step's sum. */
+export function sumWeights(
+  ranks: readonly Pick<RankCounts, "samples" | "weight" | "statisticsRows">[],
+  { weight, statisticsRows }: Pick<Totals, "weight" | "statisticsRows">,
+): SumWeights {
+  return {
+    gradients: ranks.map((rank) =>
+      rank.samples === 0 ? null : weight === 0 ? 0 : rank.weight / weight
+    ),
+    statistics: ranks.map((rank) =>
+      rank.statisticsRows === 0 ? null : rank.statisticsRows / statisticsRows
+    ),
+  };
 }
 
 /**
@@ -52,6 +79,8 @@ export function gatherTotals(
       weight: sum(({ weight }) => weight),
       lossSum: sum(({ lossSum }) => lossSum),
       correct: sum(({ correct }) => correct),
+      statisticsRows: sum(({ statisticsRows }) => statisticsRows),
+      trackedBatches: Math.max(...ranks.map(({ trackedBatches }) => trackedBatches)),
     },
     ranks: ranks.map(({ samples, times }) => ({ samples, times })),
     worstRank: ranks.find(({ lossSum }) => !Number.isFinite(lossSum))?.rank,

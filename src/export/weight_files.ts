@@ -6,6 +6,7 @@
 import type { ModelName } from "../models/config.ts";
 import type { HeadLayer } from "../models/head_specs.ts";
 import { ARCHITECTURES } from "../models/registry.ts";
+import { countTensor } from "../train/load_weights.ts";
 import { encodeSafetensors } from "../weights/safetensors.ts";
 import type { NamedTensors, TorchTensor } from "../weights/torch_tensor.ts";
 import type { ExportSource, ModelFacts } from "./source.ts";
@@ -17,7 +18,7 @@ export function lockstepFile({ state, facts }: ExportSource): Uint8Array {
 
 /**
  * A state dict that the model of {@linkcode pythonModel} loads with `strict=True`: Lockstep's names are torchvision's,
- * and each BatchNorm counts its batches there, which nothing reads and Lockstep doesn't count.
+ * and each BatchNorm has the number of its batches, 0 where a checkpoint of an older Lockstep doesn't say it.
  */
 export function torchvisionFile({ state, facts }: ExportSource): Uint8Array {
   return encodeSafetensors(torchvisionState(state), {
@@ -28,13 +29,13 @@ export function torchvisionFile({ state, facts }: ExportSource): Uint8Array {
 
 /** What {@linkcode torchvisionFile} writes. */
 export function torchvisionState(state: NamedTensors): Map<string, TorchTensor> {
-  const zero: TorchTensor = { dtype: "int64", shape: [], data: new Uint8Array(8) };
   return new Map(
     [...state].flatMap(([name, tensor]): [string, TorchTensor][] => {
       const layer = /^(.*)\.running_var$/.exec(name)?.[1];
-      return layer === undefined
+      const count = `${layer}.num_batches_tracked`;
+      return layer === undefined || state.has(count)
         ? [[name, tensor]]
-        : [[name, tensor], [`${layer}.num_batches_tracked`, zero]];
+        : [[name, tensor], [count, countTensor(0)]];
     }),
   );
 }

@@ -47,7 +47,7 @@ export interface LoadReport {
   readonly replacedHeadClasses?: number;
 }
 
-/** PyTorch counts batches in BatchNorm; nothing reads the count. */
+/** PyTorch counts batches in BatchNorm, which is no parameter: see `batch_counts.ts`. */
 const IGNORED = /\.num_batches_tracked$/;
 
 /** Names listed in a message before it says how many more there are. */

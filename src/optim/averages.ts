@@ -1,13 +1,67 @@
 /**
  * An exponential moving average of a model's weights.
  *
- * Source: `torch.optim.swa_utils.AveragedModel` with `use_buffers`, as torchvision's reference training uses it.
+ * Source: `torch.optim.swa_utils.AveragedModel` with `use_buffers`; for the rule `torchvision`
+ * `references/classification/train.py` of torchvision.
  *
  * @module
  */
 import { bytesIn, type FloatRange } from "../base/float_range.ts";
 import { addScaled, NativeVector, VectorView } from "../engine/native_vector.ts";
 import type { EmaConfig } from "./config.ts";
+import { isWarmingUp, type RunLength, type SchedulePlace, type WarmupConfig } from "./schedule.ts";
+
+/** What the averages of a run depend on beside the step. */
+export interface AveragesOfRun extends RunLength {
+  readonly ema: EmaConfig;
+  /** Samples per step over all workers. */
+  readonly globalBatch: number;
+  /** The learning rate's schedule, for its warm-up. */
+  readonly schedule: WarmupConfig;
+}
+
+/**
+ * The share of the new values in the averages of a step: 0 leaves the averages as they are, 1 begins them anew.
+ *
+ * The rule `torchvision` counts the steps of each epoch anew and scales the share of new values by
+ * `globalBatch · everySteps / epochs`. It copies the weights until the warm-up has ended, and at the first update after.
+ *
+ * @param place Of the step in the run; counted from 0 within its epoch
+ * @param optimizerStep The step's number in the run, counted from 1
+ */
+export function newShareAt(
+  { ema, globalBatch, schedule, ...length }: AveragesOfRun,
+  place: SchedulePlace,
+  optimizerStep: number,
+): number {
+  if (ema.rule === "steps") return newShareOfSteps(ema, optimizerStep);
+  const { decay, everySteps } = ema;
+  if (place.step % everySteps !== 0) return 0;
+  const before = updateBefore(place, everySteps, length.stepsPerEpoch);
+  const isFirst = !before || isWarmingUp(schedule, before, length);
+  if (isFirst || isWarmingUp(schedule, place, length)) return 1;
+  return Math.min(1, (1 - decay) * globalBatch * everySteps / length.epochs);
+}
+
+/** The rule `steps`, which counts the optimizer's steps through the run: the first one begins the averages. */
+export function newShareOfSteps(
+  { decay, everySteps }: Pick<EmaConfig, "decay" | "everySteps">,
+  optimizerStep: number,
+): number {
+  if (optimizerStep === 1) return 1;
+  return (optimizerStep - 1) % everySteps === 0 ? 1 - decay : 0;
+}
+
+/** Where the averages were updated before; nothing at the first update. */
+function updateBefore(
+  { epoch, step }: SchedulePlace,
+  everySteps: number,
+  stepsPerEpoch: number,
+): SchedulePlace | undefined {
+  if (step >= everySteps) return { epoch, step: step - everySteps };
+  if (epoch === 1) return undefined;
+  return { epoch: epoch - 1, step: Math.floor((stepsPerEpoch - 1) / everySteps) * everySteps };
+}
 
 /** Vectors of one layout, float32, aligned to 64 bytes. */
 export interface AverageMemory {
@@ -20,14 +74,12 @@ export interface AverageMemory {
 
 /** The averages of a part of some values. */
 export class WeightAverages implements Disposable {
-  readonly #config: EmaConfig;
   readonly #values: Uint8Array<ArrayBuffer>;
   readonly #averages: Uint8Array<ArrayBuffer>;
   readonly #average: NativeVector;
   readonly #views: { readonly values: VectorView; readonly averages: VectorView };
 
-  constructor({ values, averages, range }: AverageMemory, config: EmaConfig) {
-    this.#config = config;
+  constructor({ values, averages, range }: AverageMemory) {
     this.#values = bytesIn(values, range);
     this.#averages = bytesIn(averages, range);
     this.#average = new NativeVector(this.#averages);
@@ -38,16 +90,15 @@ export class WeightAverages implements Disposable {
   }
 
   /**
-   * Takes the present values in: `average = kept · average + (1 − kept) · value`.
+   * Takes the present values in: `average = (1 − share) · average + share · value`.
    *
-   * @param step Optimizer step of the run, counted from 1
+   * @param share As from {@linkcode newShareAt}; with 1 the values are copied bit by bit
    */
-  async update(step: number): Promise<void> {
-    const { decay, everySteps } = this.#config;
-    if (step === 1) return this.reset();
-    if ((step - 1) % everySteps !== 0) return;
-    await addScaled(this.#average, decay - 1, this.#views.averages);
-    await addScaled(this.#average, 1 - decay, this.#views.values);
+  async update(share: number): Promise<void> {
+    if (share === 1) return this.reset();
+    if (share === 0) return;
+    await addScaled(this.#average, -share, this.#views.averages);
+    await addScaled(this.#average, share, this.#views.values);
     this.#average.readInto(this.#averages);
   }
 

@@ -9,6 +9,24 @@ import { float32, shareBelow1 } from "../base/float32.ts";
 /** Optimizers that `train.optimizer` accepts. */
 export const OPTIMIZER_NAMES = ["sgd", "adam", "adamw"] as const;
 
+/** Rules that `train.ema.rule` accepts. */
+export const EMA_RULES = ["steps", "torchvision"] as const;
+
+/** Averages' own defaults depend on the rule: those of `torchvision` are the reference's `--model-ema-*` flags. */
+function emaDefaults(
+  { rule, decay, everySteps }: {
+    rule: (typeof EMA_RULES)[number];
+    decay?: number | undefined;
+    everySteps?: number | undefined;
+  },
+): { decay: number; everySteps: number } {
+  const isReference = rule === "torchvision";
+  return {
+    decay: decay ?? (isReference ? 0.99998 : 0.999),
+    everySteps: everySteps ?? (isReference ? 32 : 1),
+  };
+}
+
 /** Name of an optimizer. */
 export type OptimizerName = (typeof OPTIMIZER_NAMES)[number];
 
@@ -97,11 +115,17 @@ export const optimizerShape = {
   accumulationSteps: z.int().positive().default(1),
   /** Exponential moving average of the weights, which then is what is validated and kept as best. */
   ema: z.strictObject({
-    /** Share of the average that stays at each update. */
-    decay: z.number().gt(0).lt(1).default(0.999),
-    /** Optimizer steps between two updates. */
-    everySteps: z.int().positive().default(1),
-  }).optional(),
+    /**
+     * When the averages are updated, and by how much. `steps` counts the optimizer's steps through the run;
+     * `torchvision` is the rule of torchvision's reference training: each epoch counts anew, the weights are copied
+     * during warm-up, and the decay is scaled by batch size, `everySteps` and epochs.
+     */
+    rule: z.enum(EMA_RULES).default("steps"),
+    /** Share of the averages that stays at each update: 0.999 unless set, 0.99998 for `torchvision`. */
+    decay: z.number().gt(0).lt(1).optional(),
+    /** Steps between two updates: 1 unless set, 32 for `torchvision`. */
+    everySteps: z.int().positive().optional(),
+  }).transform((ema) => ({ ...ema, ...emaDefaults(ema) })).optional(),
 };
 
 /** Keys that belong to some optimizers only, with their defaults. */

@@ -21,11 +21,14 @@ export const lossShape = {
   lossModule: moduleSchema.optional(),
   /** Share of the target that is spread evenly over all classes (Szegedy et al. 2015, arXiv:1512.00567). */
   labelSmoothing: z.number().min(0).lt(1, "give a share below 1").default(0),
-  /** Weight of each class: by name, in the order of the classes, or `balanced`: the rarer, the heavier. */
+  /**
+   * Weight of each class: by name, in the order of the classes, or `balanced`: the rarer, the heavier. With 0 a class
+   * contributes nothing to the loss.
+   */
   classWeights: z.union([
     z.literal("balanced"),
-    z.array(float32().positive("give a weight above 0")),
-    recordOf(float32().positive("give a weight above 0")),
+    z.array(float32().nonnegative("give a weight of at least 0")),
+    recordOf(float32().nonnegative("give a weight of at least 0")),
   ], "give a list, a mapping from class to weight, or `balanced`").optional(),
 };
 
@@ -59,7 +62,7 @@ export interface Targets {
   readonly scales: Float32Array;
   /** [n]: the class with the largest share, for accuracies. */
   readonly labels: Int32Array;
-  /** What the sum of the losses is divided by for PyTorch's mean. */
+  /** What the sum of the losses is divided by for PyTorch's mean; 0 where all samples' classes have weight 0. */
   readonly weight: number;
 }
 
@@ -103,10 +106,11 @@ export function makeTargets(
   return { distributions, scales, labels: own ? labels : mix.partnerLabels, weight: weights };
 }
 
-/** Multiplies a distribution by the weights and divides by the sum, which it returns. */
+/** Multiplies a distribution by the weights and divides by the sum, which it returns; as it is where that is 0. */
 function weigh(distribution: Float32Array, weights: readonly number[]): number {
-  let sum = 0;
-  distribution.forEach((value, index) => sum += distribution[index] = value * weights[index]);
+  const sum = distribution.reduce((all, value, index) => all + value * weights[index], 0);
+  if (sum === 0) return 0;
+  distribution.forEach((value, index) => distribution[index] = value * weights[index]);
   distribution.forEach((value, index) => distribution[index] = value / sum);
   return sum;
 }

@@ -22,6 +22,27 @@ export interface RunLength {
   readonly stepsPerEpoch: number;
 }
 
+/** What of a schedule its warm-up depends on. */
+export type WarmupConfig = Pick<ScheduleConfig, "per" | "warmup">;
+
+/** Whether the learning rate is still rising to its first value. */
+export function isWarmingUp(
+  config: WarmupConfig,
+  place: SchedulePlace,
+  length: RunLength,
+): boolean {
+  return config.warmup !== undefined && timeAt(config, place, length) < config.warmup.length;
+}
+
+/** Epochs or steps before a step, as the schedule counts. */
+function timeAt(
+  { per }: WarmupConfig,
+  { epoch, step }: SchedulePlace,
+  { stepsPerEpoch }: RunLength,
+): number {
+  return per === "epoch" ? epoch - 1 : (epoch - 1) * stepsPerEpoch + step;
+}
+
 /**
  * The learning rate of a step.
  *
@@ -31,12 +52,12 @@ export interface RunLength {
 export function learningRateAt(
   config: ScheduleConfig,
   baseRate: number,
-  { epoch, step }: SchedulePlace,
+  place: SchedulePlace,
   length: RunLength,
 ): number {
-  const time = config.per === "epoch" ? epoch - 1 : (epoch - 1) * length.stepsPerEpoch + step;
+  const time = timeAt(config, place, length);
   const { warmup } = config;
-  if (warmup && time < warmup.length) {
+  if (warmup && isWarmingUp(config, place, length)) {
     const { startFactor } = warmup;
     return baseRate * (startFactor + (1 - startFactor) * time / warmup.length);
   }

@@ -45,7 +45,14 @@ const totals = {
   weight: z.number().nonnegative(),
   lossSum: wireNumber,
   correct: count,
+  /** Samples that count in the running statistics of BatchNorm. */
+  statisticsRows: count,
+  /** Forward passes whose statistics count: of a rank, or the most of any rank. */
+  trackedBatches: count,
 };
+
+/** A weight per rank; null for a rank whose values don't count. */
+const rankWeights = z.array(z.number().nonnegative().nullable());
 
 const milliseconds = z.number().nonnegative();
 
@@ -107,8 +114,11 @@ const KINDS = {
     dtype: z.enum(GRADIENT_DTYPES),
     narrowBytes: count,
   },
-  /** Coordinator → workers: add your shares of the vectors in shared memory, with these weights; null: without it. */
-  reduce: { ...position, weights: z.array(z.number().nonnegative().nullable()) },
+  /**
+   * Coordinator → workers: add your shares of the vectors in shared memory, gradients with `weights`, running
+   * statistics with `statisticsWeights`; null: without that rank's.
+   */
+  reduce: { ...position, weights: rankWeights, statisticsWeights: rankWeights },
   /** Worker → coordinator: its share of the sum is made. */
   shard: {
     rank: count,

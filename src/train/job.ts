@@ -39,7 +39,7 @@ const jobSchema = z.strictObject({
   /** SHA-256 of each module of the user's own, by the config key that names it. */
   modules: z.record(z.string(), z.string()).optional(),
   /** Weight of each class in the loss; 1 unless given. */
-  classWeights: z.array(z.number().positive()).optional(),
+  classWeights: z.array(z.number().nonnegative()).optional(),
   /** Let TensorFlow write its notices. */
   verbose: z.boolean(),
   /** Memory in which the ranks exchange their vectors; without it they do so over NATS. */

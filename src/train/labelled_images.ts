@@ -20,18 +20,24 @@ export interface LabelledImages {
   readonly mix?: MixedLabels;
 }
 
-/** A batch in parts of like size, the last one maybe smaller. */
+/** Rows of the parts in which a replica computes a share of a batch: of like size, the last one maybe smaller. */
+export function partSizes(rows: number, parts: number): number[] {
+  const size = Math.ceil(rows / parts);
+  const count = rows === 0 ? 0 : Math.ceil(rows / size);
+  return Array.from({ length: count }, (_, index) => Math.min(size, rows - index * size));
+}
+
+/** A batch in parts of {@linkcode partSizes}. */
 export function partsOf(
   batch: LabelledImages,
   parts: number,
 ): { part: LabelledImages; firstRow: number }[] {
   const { images, labels, indices, mix } = batch;
-  const size = Math.ceil(labels.length / parts);
   const floats = images.length / labels.length;
-  const count = Math.ceil(labels.length / size);
-  return Array.from({ length: count }, (_, index) => {
-    const begin = index * size;
-    const end = Math.min(begin + size, labels.length);
+  let next = 0;
+  return partSizes(labels.length, parts).map((rows) => {
+    const begin = next;
+    const end = next += rows;
     const partnerLabels = mix?.partnerLabels.subarray(begin, end);
     return {
       firstRow: begin,

@@ -6,6 +6,7 @@
 import { bytesIn } from "../base/float_range.ts";
 import { type LayersModel, tf } from "../engine/tf.ts";
 import { readInto, tensorFrom } from "../engine/transfer.ts";
+import { setBatchCounts } from "../models/batch_counts.ts";
 import type { ModelName } from "../models/config.ts";
 import { fromTorch, type Parameter } from "../models/parameters.ts";
 import { ARCHITECTURES } from "../models/registry.ts";
@@ -57,7 +58,26 @@ export function setState(
       { shape: tensor.shape, read: () => floatValues(name, tensor, source) },
     ]),
   );
-  return loadStateDict(model, state, { source, heads, replaceHead });
+  const report = loadStateDict(model, state, { source, heads, replaceHead });
+  setBatchCounts(model, countsIn(tensors, renameState));
+  return report;
+}
+
+const COUNT = /^(.*)\.num_batches_tracked$/;
+
+/** The batches that each BatchNorm layer was trained on, as far as tensors say. */
+function countsIn(
+  tensors: NamedTensors,
+  renameState: (name: string) => string,
+): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const [name, { dtype, data }] of tensors) {
+    const layer = COUNT.exec(renameState(name))?.[1];
+    if (layer === undefined || dtype !== "int64" || data.byteLength !== 8) continue;
+    const count = Number(new DataView(data.buffer, data.byteOffset).getBigInt64(0, true));
+    if (Number.isSafeInteger(count) && count > 0) counts.set(layer, count);
+  }
+  return counts;
 }
 
 /** The last layers of a model, and how names in files are made its own. */
@@ -71,14 +91,31 @@ function originOf(
   return { heads, renameState };
 }
 
-/** A model's parameters and buffers (float32) under PyTorch's names and in PyTorch's layout. */
-export function stateOf(parameters: readonly Parameter[]): Map<string, TorchTensor> {
+/**
+ * A model's parameters and buffers (float32) under PyTorch's names and in PyTorch's layout.
+ *
+ * @param counts Batches that BatchNorm layers were trained on, which follow their running variances as int64
+ */
+export function stateOf(
+  parameters: readonly Parameter[],
+  counts: ReadonlyMap<string, number> = new Map(),
+): Map<string, TorchTensor> {
   return new Map(
-    parameters.map(({ name, variable, kind, torchShape }) => [
-      name,
-      { dtype: "float32", shape: torchShape, data: readTorch(variable, kind) },
-    ]),
+    parameters.flatMap(({ name, layer, variable, kind, torchShape }): [string, TorchTensor][] => {
+      const data = readTorch(variable, kind);
+      const own: [string, TorchTensor] = [name, { dtype: "float32", shape: torchShape, data }];
+      const count = counts.get(layer);
+      if (count === undefined || !name.endsWith(".running_var")) return [own];
+      return [own, [`${layer}.num_batches_tracked`, countTensor(count)]];
+    }),
   );
+}
+
+/** A count as PyTorch keeps it: an int64 scalar. */
+export function countTensor(count: number): TorchTensor {
+  const data = new Uint8Array(8);
+  new DataView(data.buffer).setBigInt64(0, BigInt(count), true);
+  return { dtype: "int64", shape: [], data };
 }
 
 /** An optimizer's state under names such as `fc.weight.momentum_buffer`, in PyTorch's layout. */

@@ -5,6 +5,7 @@
  */
 import type { Batch } from "../data/loader.ts";
 import type { ReplicaState } from "./replica_state.ts";
+import { NO_TOTALS } from "./step_sums.ts";
 import type { BatchSource, Trainee } from "./train_epoch.ts";
 
 /** Batches of made-up pictures that are there at once. */
@@ -61,7 +62,7 @@ export function pausingReplica({ milliseconds, rows, vectorBytes }: Pause): Benc
     forwardBackward: async ({ labels }) => {
       const count = labels.length;
       await new Promise((resolve) => setTimeout(resolve, milliseconds * count / rows));
-      return { lossSum: count, weight: count, correct: 0 };
+      return { ...NO_TOTALS, lossSum: count, weight: count, statisticsRows: count };
     },
     update: async () => {},
   };

@@ -9,6 +9,7 @@ import { setStepSeed } from "../engine/random_state.ts";
 import { tf } from "../engine/tf.ts";
 import { findFrozenBody } from "../models/frozen_body.ts";
 import { applyModel, classesOf } from "../models/heads.ts";
+import { findSingleValue } from "../models/single_value.ts";
 import type { EmaConfig } from "../optim/config.ts";
 import type { Metric } from "../metrics/user_metrics.ts";
 import {
@@ -93,6 +94,8 @@ export class Replica implements Disposable {
   readonly #parts: number;
   readonly #forwardBackward: CapturedFunction;
   readonly #evaluate: CapturedFunction;
+  /** Whether one image is a single value per channel somewhere, by the images' size. */
+  readonly #singleValues = new Map<string, boolean>();
 
   /** @throws {UsageError} when a group of parameters matches none */
   constructor(model: tf.LayersModel, options: ReplicaOptions) {
@@ -123,6 +126,8 @@ export class Replica implements Disposable {
   /**
    * Runs forward and backward on this rank's share of a batch, and leaves the gradients of the mean loss and the new
    * running statistics in the state's vector. The statistics themselves stay as they were until {@linkcode update}.
+   * Parts in which a BatchNorm layer has one value per channel are left out of the statistics: such a value has no
+   * variance. Where all samples' classes have weight 0, the gradients are 0.
    *
    * @param early Wants the last layers' gradients while those of the first ones are still computed
    */
@@ -134,22 +139,53 @@ export class Replica implements Disposable {
     const { state } = this;
     state.collect();
     const { weight } = this.#targetsOf(batch);
-    using sums = new StepSums(state, weight);
     const parts = partsOf(batch, this.#parts);
+    const counted = parts.filter(({ part }) => !this.#hasSingleValue(part));
+    const statisticsRows = counted.reduce((sum, { part }) => sum + part.labels.length, 0);
+    using sums = new StepSums(state, { weight, statisticsRows, trackedBatches: counted.length });
     for (const [index, { part, firstRow }] of parts.entries()) {
       setStepSeed([...place.seed], place.globalRows, place.rowOffset + firstRow);
       const inputs = await this.#inputs(part, this.#targetsOf(part), this.features?.caches?.train);
-      inputs.push(tf.scalar(1 / weight));
+      inputs.push(tf.scalar(weight === 0 ? 0 : 1 / weight));
       const isLast = index === parts.length - 1;
       try {
-        if (isLast && early) await this.#callInBuckets(inputs, sums, early);
-        else sums.add(new Map((await this.#forwardBackward.call(inputs)).entries()), isLast);
+        if (this.#hasSingleValue(part)) {
+          sums.add(await this.#callWithoutStatistics(inputs), isLast);
+        } else if (isLast && early) await this.#callInBuckets(inputs, sums, early);
+        else sums.add(await this.#call(inputs), isLast);
       } finally {
         tf.dispose(inputs);
       }
     }
     state.restore();
     return sums.totals;
+  }
+
+  async #call(inputs: readonly tf.Tensor[]): Promise<Map<number, tf.Tensor>> {
+    return new Map((await this.#forwardBackward.call(inputs)).entries());
+  }
+
+  /** The running statistics are afterwards what they were before. */
+  async #callWithoutStatistics(inputs: readonly tf.Tensor[]): Promise<Map<number, tf.Tensor>> {
+    const { exchanged, learning } = this.state;
+    const statistics = exchanged.slice(learning.length);
+    const before = statistics.map((variable) => tf.clone(variable));
+    try {
+      return await this.#call(inputs);
+    } finally {
+      statistics.forEach((variable, index) => variable.assign(before[index]));
+      tf.dispose(before);
+    }
+  }
+
+  /** Whether a BatchNorm layer that trains has one value per channel in a part of a batch. */
+  #hasSingleValue({ labels, height, width }: LabelledImages): boolean {
+    if (labels.length !== 1) return false;
+    const size = `${height} × ${width}`;
+    const known = this.#singleValues.get(size) ??
+      findSingleValue(this.model, [height, width]) !== undefined;
+    this.#singleValues.set(size, known);
+    return known;
   }
 
   async #callInBuckets(

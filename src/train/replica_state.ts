@@ -8,7 +8,7 @@ import { bytesIn, type FloatRange, overlap } from "../base/float_range.ts";
 import type { tf } from "../engine/tf.ts";
 import { readInto, tensorFrom } from "../engine/transfer.ts";
 import { type Parameter, parametersOf } from "../models/parameters.ts";
-import { WeightAverages } from "../optim/averages.ts";
+import { newShareOfSteps, WeightAverages } from "../optim/averages.ts";
 import type { EmaConfig } from "../optim/config.ts";
 import { type FlatLayout, layOut } from "../optim/flat_layout.ts";
 import { Optimizer, type OptimizerOptions } from "../optim/optimizer.ts";
@@ -22,6 +22,12 @@ export interface UpdateTime {
   readonly step: number;
   /** Sum over the ranks of what {@linkcode Optimizer.measure} gave; this rank's alone unless given. */
   readonly squares?: number;
+  /** Whether there are gradients to learn from (default true): not where all samples' classes have weight 0. */
+  readonly learns?: boolean;
+  /** Whether there are new running statistics (default true): not where no sample counts in them. */
+  readonly hasStatistics?: boolean;
+  /** Share of the new values in the averages; by the rule `steps` unless given. */
+  readonly newShare?: number;
 }
 
 /** A part of a state: {@linkcode ReplicaState.exportState}. */
@@ -116,7 +122,7 @@ export class ReplicaState implements Disposable {
     this.optimizer.attach({ values: region, gradients: memory.reduced, range });
     let averages: Attached["averages"];
     if (this.#ema) {
-      const update = new WeightAverages({ values: region, averages: averaged, range }, this.#ema);
+      const update = new WeightAverages({ values: region, averages: averaged, range });
       update.reset();
       averages = { bound: new BoundVariables(exchanged, layout, averaged), update };
     }
@@ -134,14 +140,20 @@ export class ReplicaState implements Disposable {
   }
 
   /** Takes the optimizer's step and takes over the reduced statistics, as far as this rank's shard goes. */
-  async update({ rates, step, squares }: UpdateTime): Promise<void> {
+  async update(time: UpdateTime): Promise<void> {
     const { memory: { shard, reduced, regions: [values] }, averages } = this.#parts;
-    squares ??= this.optimizer.measure(shard);
-    await this.optimizer.step({ rates, step, squares });
-    const learning = this.layout.places[this.learning.length]?.begin ?? this.layout.floats;
-    const statistics = overlap(shard, { begin: learning, end: this.layout.floats });
-    bytesIn(values, statistics).set(bytesIn(reduced, statistics));
-    await averages?.update.update(step);
+    const { rates, step, learns = true, hasStatistics = true } = time;
+    if (learns) {
+      const squares = time.squares ?? this.optimizer.measure(shard);
+      await this.optimizer.step({ rates, step, squares });
+    }
+    if (hasStatistics) {
+      const learning = this.layout.places[this.learning.length]?.begin ?? this.layout.floats;
+      const statistics = overlap(shard, { begin: learning, end: this.layout.floats });
+      bytesIn(values, statistics).set(bytesIn(reduced, statistics));
+    }
+    if (!learns || !averages) return;
+    await averages.update.update(time.newShare ?? newShareOfSteps(this.#ema!, step));
   }
 
   /** Whether the weights are averaged over the steps. */

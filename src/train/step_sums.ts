@@ -16,7 +16,20 @@ export interface LocalTotals {
   readonly weight: number;
   /** Samples whose highest logit is their label's. */
   readonly correct: number;
+  /** Samples that count in the running statistics of BatchNorm. */
+  readonly statisticsRows: number;
+  /** Forward passes whose statistics count: one for each part of the batch. */
+  readonly trackedBatches: number;
 }
+
+/** What a rank without samples brings to a step. */
+export const NO_TOTALS: LocalTotals = {
+  lossSum: 0,
+  weight: 0,
+  correct: 0,
+  statisticsRows: 0,
+  trackedBatches: 0,
+};
 
 /** What of a state the sums need. */
 export type SumState = Pick<ReplicaState, "learning" | "exchanged" | "layout" | "memory">;
@@ -27,16 +40,20 @@ export const RESULTS = { lossSum: 0, correct: 1, gradients: 2 };
 /** The sums of one step. */
 export class StepSums implements Disposable {
   readonly #state: SumState;
-  readonly #totals: { lossSum: number; weight: number; correct: number };
+  readonly #totals: { -readonly [Key in keyof LocalTotals]: number };
   /** Sums that are not in the vector yet. */
   readonly #gradients: (tf.Tensor | undefined)[] = [];
   readonly #written: boolean[];
   #begin: number;
   #hasStatistics = false;
 
-  constructor(state: SumState, weight: number) {
+  /** @param known Totals that are known before anything is computed */
+  constructor(
+    state: SumState,
+    known: Pick<LocalTotals, "weight" | "statisticsRows" | "trackedBatches">,
+  ) {
     this.#state = state;
-    this.#totals = { lossSum: 0, weight, correct: 0 };
+    this.#totals = { ...NO_TOTALS, ...known };
     this.#begin = state.learning.length;
     this.#written = new Array(this.#begin).fill(false);
   }

@@ -16,10 +16,11 @@ import type {
 } from "../exchange/gradient_exchange.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
+import { newShareAt } from "../optim/averages.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import type { EarlyGradients, Replica } from "./replica.ts";
 import { StepClock } from "./step_clock.ts";
-import type { LocalTotals } from "./step_sums.ts";
+import { type LocalTotals, NO_TOTALS } from "./step_sums.ts";
 
 /** A worker's place among the workers of a run. */
 export interface Place {
@@ -100,9 +101,13 @@ export async function trainEpoch(
 ): Promise<EpochOutcome> {
   const { config, globalBatch, place, replica, loader, samples: length, exchange } = parts;
   const { seed, train } = config;
-  const runLength = { epochs: train.epochs, stepsPerEpoch: stepsPerEpoch(length, globalBatch) };
-  const shuffle = !parts.inOrder;
-  const plan = planEpoch({ length, globalBatch, ...place, seed, epoch, shuffle, startStep });
+  const { dropLast } = train;
+  const runLength = {
+    epochs: train.epochs,
+    stepsPerEpoch: stepsPerEpoch(length, globalBatch, dropLast),
+  };
+  const order = { seed, epoch, shuffle: !parts.inOrder, startStep };
+  const plan = planEpoch({ length, globalBatch, dropLast, ...place, ...order });
   const skipped: SkippedSample[] = [];
   let steps = 0;
   let position = 0;
@@ -141,19 +146,28 @@ export async function trainEpoch(
     const reduced = await exchange.reduceScatter(contribution(totals), signal);
     clock.lap("exchange");
     if (!reduced.finite) return { steps, skipped, notFinite: step };
-    // A step whose pictures were all unreadable has no gradient.
-    if (reduced.samples > 0) {
+    // Nothing to learn from: all samples were unreadable, or their classes have weight 0. These have statistics.
+    const learns = reduced.weight > 0;
+    const hasStatistics = reduced.statisticsRows > 0;
+    if (learns || hasStatistics) {
+      const at = { epoch, step };
       const rates = optimizer.baseRates.map((rate) =>
-        learningRateAt(train.schedule, rate, { epoch, step }, runLength)
+        learningRateAt(train.schedule, rate, at, runLength)
       );
-      const time = { rates, step: optimizerSteps + steps + 1, squares: reduced.measure };
+      const optimizerStep = optimizerSteps + steps + 1;
+      const { ema, schedule } = train;
+      const newShare = ema &&
+        newShareAt({ ema, schedule, globalBatch, ...runLength }, at, optimizerStep);
       enter("updating its parameters");
-      await replica.update(time);
+      await replica.update({
+        ...{ rates, step: optimizerStep, squares: reduced.measure, learns, hasStatistics },
+        ...(newShare === undefined ? {} : { newShare }),
+      });
       clock.lap("update");
       enter("waiting for the other ranks");
       await exchange.allGather(signal);
       clock.lap("exchange");
-      steps++;
+      if (learns) steps++;
     }
     clock.lap("update"); // what is left of the step where none was taken
     const times = clock.next(); // also when nobody asks for them: the clock must go on
@@ -172,6 +186,6 @@ async function gradientsOf(
   place: Parameters<Replica["forwardBackward"]>[1],
   early: EarlyGradients | undefined,
 ): Promise<LocalTotals> {
-  if (batch.labels.length === 0) return { lossSum: 0, weight: 0, correct: 0 };
+  if (batch.labels.length === 0) return NO_TOTALS;
   return await replica.forwardBackward(batch, place, early);
 }

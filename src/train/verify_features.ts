@@ -9,6 +9,7 @@ import { planEpoch } from "../data/sampler.ts";
 import { outputSize } from "../data/transform_specs.ts";
 import type { Features } from "./features.ts";
 import { validationBatchSize } from "./job.ts";
+import { partSizes } from "./labelled_images.ts";
 import type { Place } from "./train_epoch.ts";
 
 /**
@@ -24,20 +25,13 @@ export async function verifyFeatures(
   place: Place,
   samples: { readonly train: number; readonly val: number },
 ): Promise<void> {
-  const { data, train: { accumulationSteps } } = config;
-  const rowsOf = (length: number, globalBatch: number, parts: number) => {
-    const plan = planEpoch({ length, globalBatch, ...place, seed: 0, epoch: 0, shuffle: false });
+  const { data, train: { accumulationSteps, dropLast } } = config;
+  const rowsOf = (length: number, globalBatch: number, parts: number, dropLast = false) => {
+    const order = { seed: 0, epoch: 0, shuffle: false };
+    const plan = planEpoch({ length, globalBatch, ...place, ...order, dropLast });
     return [...new Set(plan.flatMap(({ indices }) => partSizes(indices.length, parts)))];
   };
-  const train = rowsOf(samples.train, globalBatchSize(config), accumulationSteps);
+  const train = rowsOf(samples.train, globalBatchSize(config), accumulationSteps, dropLast);
   await features.verify(train, outputSize(data.train)!);
   await features.verify(rowsOf(samples.val, validationBatchSize(config), 1), outputSize(data.val)!);
-}
-
-/** Rows of the parts in which a replica computes a share of a batch. */
-function partSizes(rows: number, parts: number): number[] {
-  if (rows === 0) return [];
-  const size = Math.ceil(rows / parts);
-  const last = rows % size;
-  return last === 0 ? [size] : rows > size ? [size, last] : [last];
 }

@@ -8,12 +8,14 @@
  */
 import assert from "node:assert/strict";
 import type { Case } from "./case.ts";
+import { CASES as batchnorm } from "./batchnorm.ts";
 import { CASES as config } from "./config.ts";
 import { CASES as data } from "./data.ts";
 import { CASES as finite } from "./finite.ts";
 import { CASES as dataModules } from "./user_modules.ts";
 
 const AREAS: Record<string, readonly Case[]> = {
+  batchnorm,
   config,
   data,
   "data modules": dataModules,

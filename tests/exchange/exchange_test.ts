@@ -45,6 +45,8 @@ for (const kind of ["nats", "shared-memory"] as const) {
           weight: samples,
           lossSum,
           correct,
+          statisticsRows: samples,
+          trackedBatches: 0,
           finite: true,
           worstRank: undefined,
           action: "continue",
@@ -173,7 +175,8 @@ Deno.test("SharedReducer says its last word again to a rank that missed it", asy
   // A worker that hears nothing at first: it sends from a link of its own, and listens only later.
   const mute = await rig.open("rank 0");
   const own = contribution(0, 0, 4);
-  const { vector: _, ...totals } = { ...own, times: null };
+  const statistics = { statisticsRows: own.samples, trackedBatches: 1 };
+  const { vector: _, ...totals } = { ...own, ...statistics, times: null };
   const subject = mute.subjects.gradient(0);
   mute.publish(subject, "contribution", { rank: 0, ...totals, bytes: BYTES, ...SHARED });
   const reduced = reducer.reduce({ epoch: 1, step: 0 }, () => "stop");
@@ -203,7 +206,8 @@ Deno.test("SharedReducer ignores late and foreign messages, and names another mo
     assert.deepEqual(floatsOf(first.vector), reference(contributions));
   }
   const waiting = bench.reducer.reduce({ epoch: 2, step: 0 }, () => "continue");
-  const counts = { samples: 1, weight: 1, lossSum: 1, correct: 1, times: null };
+  const statistics = { statisticsRows: 1, trackedBatches: 1 };
+  const counts = { samples: 1, weight: 1, lossSum: 1, correct: 1, ...statistics, times: null };
   const other = { rank: 1, epoch: 2, step: 0, ...counts, bytes: 8, ...SHARED };
   forger.publish(subject, "contribution", other);
   await assert.rejects(waiting, { message: /^Rank 1 exchanges 8 bytes, the coordinator \d+ in/ });
@@ -229,6 +233,67 @@ for (const kind of ["nats", "shared-memory"] as const) {
     for (const { measure } of results) {
       assert.equal(measure, shards.reduce((all, own) => all + own, 0), "the same bits");
     }
+  });
+}
+
+/** Running statistics in the tests' vectors. */
+const STATISTICS = 40_001;
+
+for (const kind of ["nats", "shared-memory"] as const) {
+  Deno.test(`running statistics are a mean over rows, gradients one over class weights (${kind})`, async () => {
+    await using rig = await startRig();
+    const border = FLOATS - STATISTICS;
+    const wire = { dtype: "float32", gradientBytes: 4 * border } as const;
+    await using bench = await openBench(rig, kind, 3, BYTES, 20_000, wire);
+    const cases = [
+      { weights: [0.6, 9, 3], rows: [3, 3, 3], tracked: [1, 1, 1] },
+      // A rank whose samples' classes have weight 0; a rank that had one value per channel.
+      { weights: [0, 2, 1], rows: [4, 2, 0], tracked: [2, 1, 0] },
+      // Nothing to learn from, but rows for the statistics.
+      { weights: [0, 0, 0], rows: [3, 2, 2], tracked: [1, 1, 1] },
+      // And the other way round: rows of single values alone.
+      { weights: [1, 1, 1], rows: [0, 0, 0], tracked: [0, 0, 0] },
+    ];
+    for (const [step, { weights, rows, tracked }] of cases.entries()) {
+      const contributions = weights.map((weight, rank) => ({
+        ...contribution(rank, step, Math.max(1, rows[rank])),
+        weight,
+        statisticsRows: rows[rank],
+        trackedBatches: tracked[rank],
+      }));
+      // Statistics that don't count must not matter, whatever they are.
+      contributions.forEach(({ vector }, rank) => {
+        if (rows[rank] === 0) wordsOf(vector).fill(NaN, border);
+      });
+      const [totals, ...results] = await oneStep(bench, contributions);
+      const vectors = contributions.map(({ vector }) => floatsOf(vector));
+      const expected = new Float32Array(FLOATS);
+      meanOf(expected.subarray(0, border), vectors.map((v) => v.subarray(0, border)), weights);
+      meanOf(expected.subarray(border), vectors.map((v) => v.subarray(border)), rows);
+      const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);
+      assert.equal(totals.statisticsRows, sum(rows));
+      assert.equal(totals.trackedBatches, Math.max(...tracked));
+      for (const { vector, finite, weight, statisticsRows } of results) {
+        assert.deepEqual([finite, weight, statisticsRows], [true, sum(weights), sum(rows)]);
+        // -0 counts as 0; a difference of whole vectors would take minutes to print.
+        const at = floatsOf(vector).findIndex((value, index) => value !== expected[index]);
+        assert.equal(at, -1, `step ${step}`);
+      }
+    }
+  });
+}
+
+/** Σ (w / W) · vector over vectors with a weight above 0, rounded to float32 at each step; 0 without such. */
+function meanOf(
+  target: Float32Array,
+  vectors: readonly Float32Array[],
+  weights: readonly number[],
+): void {
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  vectors.forEach((vector, rank) => {
+    if (weights[rank] === 0) return;
+    const share = Math.fround(weights[rank] / total);
+    vector.forEach((value, at) => target[at] += Math.fround(share * value));
   });
 }
 

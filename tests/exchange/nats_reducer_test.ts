@@ -116,7 +116,7 @@ Deno.test("a lost result is sent again, also when the coordinator waits for the 
   // A worker that hears nothing at first: it sends from a link of its own, and listens only later.
   const mute = await rig.open("rank 0");
   const own = contribution(0, 0, 4);
-  const { vector, ...totals } = own;
+  const { vector, ...totals } = { ...own, statisticsRows: own.samples, trackedBatches: 1 };
   const chunkBytes = CHUNK_BYTES;
   const subject = mute.subjects.gradient(0);
   const format = { bytes: BYTES, chunkBytes, ...FLOAT32 };
@@ -161,6 +161,7 @@ Deno.test("reduce() fails when a rank is in a later step, or exchanges another m
   const differs = assert.rejects(reduced, { message: /^Rank 0 exchanges 8 bytes in chunks of / });
   link.publish(link.subjects.gradient(0), "contribution", {
     ...{ rank: 0, epoch: 2, step: 0, samples: 1, weight: 1, lossSum: 1, correct: 1, times: null },
+    ...{ statisticsRows: 1, trackedBatches: 1 },
     ...{ bytes: 8, chunkBytes: 8, ...FLOAT32 },
   });
   await differs;

@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
+import { z } from "zod";
 import fixture from "../fixtures/optim/trajectories.json" with { type: "json" };
 import { alignedBytes } from "../../src/base/aligned_memory.ts";
+import averagesFixture from "../fixtures/optim/averages.json" with { type: "json" };
 import { bytesIn, floatsOf, shardOf } from "../../src/base/float_range.ts";
 import { openEngine } from "../../src/engine/engine.ts";
-import { WeightAverages } from "../../src/optim/averages.ts";
+import { newShareAt, newShareOfSteps, WeightAverages } from "../../src/optim/averages.ts";
 import {
   type EmaConfig,
   optimizerConfig,
   type OptimizerName,
+  optimizerShape,
   scheduleSchema,
 } from "../../src/optim/config.ts";
 import { layOut } from "../../src/optim/flat_layout.ts";
@@ -25,7 +28,7 @@ interface Case {
   clipGradValue?: number;
   group?: { lr: number; weight_decay?: number };
   schedule?: boolean;
-  ema?: EmaConfig;
+  ema?: Omit<EmaConfig, "rule">;
   trajectory: number[][];
 }
 
@@ -78,7 +81,7 @@ for (const worldSize of [1, 2]) {
         const optimizer = stack.use(new Optimizer(parameters, options, layout.floats));
         optimizer.attach({ values, gradients: gradient, range });
         const averages = entry.ema &&
-          stack.use(new WeightAverages({ values, averages: averaged, range }, entry.ema));
+          stack.use(new WeightAverages({ values, averages: averaged, range }));
         return { range, optimizer, averages };
       });
       const schedule = scheduleSchema.parse(
@@ -100,7 +103,7 @@ for (const worldSize of [1, 2]) {
             learningRateAt(schedule, rate, { epoch: 1, step }, { epochs: 1, stepsPerEpoch: 50 })
           );
           await optimizer.step({ rates, step: step + 1, squares });
-          await averages?.update(step + 1);
+          if (entry.ema) await averages?.update(newShareOfSteps(entry.ema, step + 1));
         }
         const actual = valuesIn(entry.ema ? averaged : values);
         assertWithin(actual, expected, TOLERANCE, `parameters after step ${step + 1}`);
@@ -108,6 +111,41 @@ for (const worldSize of [1, 2]) {
     });
   }
 }
+
+Deno.test("newShareAt() follows torchvision's reference training: counts anew each epoch, copies in warm-up", () => {
+  for (const { ema, warmup, values, averages, globalBatch, ...length } of averagesFixture.content) {
+    const schedule = {
+      per: "epoch" as const,
+      ...(warmup === undefined ? {} : { warmup: { length: warmup, startFactor: 0.1 } }),
+    };
+    const rule = { rule: "torchvision", ...ema } as const;
+    let average = NaN;
+    const actual = values.map((value, index) => {
+      const place = {
+        epoch: 1 + Math.floor(index / length.stepsPerEpoch),
+        step: index % length.stepsPerEpoch,
+      };
+      const share = newShareAt({ ema: rule, schedule, globalBatch, ...length }, place, index + 1);
+      if (share > 0) average = share === 1 ? value : (1 - share) * average + share * value;
+      return average;
+    });
+    assertWithin(actual, averages, 1e-6, `averages with ${JSON.stringify(ema)}`);
+  }
+});
+
+Deno.test("the rule of the averages has torchvision's defaults, and copies in a warm-up that counts steps", () => {
+  const { ema } = z.object({ ema: optimizerShape.ema }).parse({ ema: { rule: "torchvision" } });
+  assert.deepEqual(ema, { rule: "torchvision", decay: 0.99998, everySteps: 32 });
+  assert.deepEqual(optimizerShape.ema.parse({}), { rule: "steps", decay: 0.999, everySteps: 1 });
+  const rule = { rule: "torchvision", decay: 0.9, everySteps: 2 } as const;
+  const schedule = { per: "step" as const, warmup: { length: 3, startFactor: 0.1 } };
+  const run = { ema: rule, schedule, globalBatch: 1, epochs: 1, stepsPerEpoch: 9 };
+  const shares = Array.from(
+    { length: 9 },
+    (_, step) => newShareAt(run, { epoch: 1, step }, step + 1),
+  );
+  assertWithin(shares, [1, 0, 1, 0, 1, 0, 0.2, 0, 0.2], 1e-9, "shares");
+});
 
 Deno.test("Optimizer refuses groups that match nothing, and says what learns", () => {
   const make = (...match: string[]) =>

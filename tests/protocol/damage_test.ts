@@ -14,7 +14,14 @@ import { startRig } from "../support/nats_server.ts";
 
 const transfer = { id: "a", owner: "rank-0", bytes: 12, chunkBytes: 4 };
 const position = { epoch: 1, step: 2 };
-const totals = { samples: 8, weight: 12.5, lossSum: 3.25, correct: 4 };
+const totals = {
+  samples: 8,
+  weight: 12.5,
+  lossSum: 3.25,
+  correct: 4,
+  statisticsRows: 3,
+  trackedBatches: 1,
+};
 
 /** A message of each kind, as a run sends it. */
 const FIELDS: { readonly [K in Kind]: Fields<K> } = {
@@ -44,7 +51,11 @@ const FIELDS: { readonly [K in Kind]: Fields<K> } = {
     dtype: "float32",
     narrowBytes: 0,
   },
-  reduce: { ...position, weights: [0.25, null, 0.75] },
+  reduce: {
+    ...position,
+    weights: [0.25, null, 0.75],
+    statisticsWeights: [0.5, null, 0.5],
+  },
   shard: { rank: 1, ...position, finite: true, worstRank: null, measure: 0.5 },
   written: { rank: 1, ...position },
   gathered: position,

@@ -1,0 +1,123 @@
+/**
+ * Refuses a run whose steps would leave BatchNorm one value per channel, which has no variance.
+ *
+ * @module
+ */
+import { UsageError } from "../base/errors.ts";
+import { globalBatchSize } from "../config/checks.ts";
+import type { Config } from "../config/schema.ts";
+import { shareOf, stepsPerEpoch } from "../data/sampler.ts";
+import { outputSize } from "../data/transform_specs.ts";
+import type { tf } from "../engine/tf.ts";
+import { findSingleValue } from "../models/single_value.ts";
+import { partSizes } from "../train/labelled_images.ts";
+
+/** How an epoch's samples are divided. */
+interface Division {
+  readonly length: number;
+  readonly globalBatch: number;
+  readonly workers: number;
+  /** Parts in which a worker computes its share. */
+  readonly parts: number;
+  readonly dropLast: boolean;
+}
+
+/** Batch sizes that are tried as a cure, above and below. */
+const MAX_TRIED = 64;
+
+/**
+ * Refuses a division of the samples in which a worker computes one image by itself, where a BatchNorm layer that trains
+ * has a map of 1 × 1 for it.
+ *
+ * @param samples Training samples
+ * @throws {UsageError} naming the layer, the numbers and what helps
+ */
+export function checkSingleValues(config: Config, model: tf.LayersModel, samples: number): void {
+  const { train: { accumulationSteps, dropLast }, workers } = config;
+  const division: Division = {
+    length: samples,
+    globalBatch: globalBatchSize(config),
+    workers,
+    parts: accumulationSteps,
+    dropLast,
+  };
+  const single = findSingle(division);
+  if (!single) return;
+  const layer = findSingleValue(model, outputSize(config.data.train)!);
+  if (layer === undefined) return;
+  const { globalBatch, length } = division;
+  const { rows, share } = single;
+  const step = rows < globalBatch
+    ? `the last step of an epoch has ${
+      plural(rows, "image")
+    } (${length} images, batch size ${globalBatch})`
+    : `a step has ${plural(rows, "image")}`;
+  const numbers = [
+    ...(workers > 1 ? [`a share of ${plural(share, "image")} for one of ${workers} workers`] : []),
+    ...(accumulationSteps > 1
+      ? [`computed in parts, as train.accumulationSteps is ${accumulationSteps}`]
+      : []),
+  ];
+  throw new UsageError(
+    `BatchNorm layer ${layer} would have one value per channel, which has no variance: its map is 1 × 1 and ` +
+      `${[step, ...numbers].join(", ")}, so that one image is computed by itself. Set ${
+        list(curesOf(config, division))
+      }`,
+  );
+}
+
+/** Whether some part of some rank's share of some step is a single row; the step's rows, and that share's. */
+function findSingle(
+  { length, globalBatch, workers, parts, dropLast }: Division,
+): { rows: number; share: number } | undefined {
+  const steps = [globalBatch, dropLast ? 0 : length % globalBatch]
+    .filter((rows) => rows > 0 && rows <= length);
+  for (const rows of steps) {
+    // Shares differ by one row at most: the first rank has the largest, the last one the smallest.
+    for (const rank of [0, workers - 1]) {
+      const { rows: share } = shareOf(rows, rank, workers);
+      if (partSizes(share, parts).includes(1)) return { rows, share };
+    }
+  }
+  return undefined;
+}
+
+/** Settings that leave no image by itself, each as `key to value`. */
+function curesOf(config: Config, division: Division): string[] {
+  const { globalBatch, workers, parts, length } = division;
+  const works = (change: Partial<Division>) => {
+    const changed = { ...division, ...change };
+    return stepsPerEpoch(length, changed.globalBatch, changed.dropLast) > 0 && !findSingle(changed);
+  };
+  const key = config.train.batchSize === undefined ? "batchSizePerWorker" : "batchSize";
+  const isGlobal = key === "batchSize";
+  const unit = isGlobal ? 1 : workers;
+  const sizes = (direction: 1 | -1) =>
+    Array.from({ length: MAX_TRIED }, (_, index) => globalBatch + direction * workers * (index + 1))
+      .find((size) => size > 0 && works({ globalBatch: size }));
+  const batches = [sizes(-1), sizes(1)].flatMap((size) => size === undefined ? [] : size / unit);
+  const batchOf = (count: number) => isGlobal ? globalBatch : globalBatch / workers * count;
+  const others = Array.from({ length: workers }, (_, index) => workers - index).find((count) =>
+    count < workers && batchOf(count) % count === 0 &&
+    works({ workers: count, globalBatch: batchOf(count) })
+  );
+  const { rows: share } = shareOf(globalBatch, 0, workers);
+  const fewer = Array.from({ length: parts }, (_, index) => parts - index).find((count) =>
+    count < parts && partSizes(share, count).length === count && works({ parts: count })
+  );
+  return [
+    ...(works({ dropLast: true }) ? ["train.dropLast to true"] : []),
+    ...(fewer === undefined ? [] : [`train.accumulationSteps to ${fewer}`]),
+    ...(batches.length > 0 ? [`train.${key} to ${batches.join(" or ")}`] : []),
+    ...(others === undefined ? [] : [`workers to ${others}`]),
+    "model.freezeBatchNorm to true",
+  ];
+}
+
+function plural(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
+function list(items: readonly string[]): string {
+  return items.length === 1 ? items[0] : `${items.slice(0, -1).join(", ")}, or ${items.at(-1)}`;
+}
