@@ -40,7 +40,13 @@ export function decodeWithDigest(bytes: Uint8Array): Described {
   const text = new TextDecoder();
   const at = bytes.length - TAIL_BYTES;
   const saved = at > 0 ? TAIL.exec(text.decode(bytes.subarray(at)))?.[1] : undefined;
-  if (saved === undefined) return { json: JSON.parse(text.decode(bytes)), hasDigest: false };
+  if (saved === undefined) {
+    const json = JSON.parse(text.decode(bytes));
+    if (Object.hasOwn(json ?? {}, "digest")) {
+      throw new Error("checkpoint.json is altered (its last line is not the digest any more)");
+    }
+    return { json, hasDigest: false };
+  }
   if (sha256(bytes.subarray(0, at)) !== saved) {
     throw new Error("checkpoint.json is cut short or altered (its digest differs)");
   }

@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import Papa from "papaparse";
 import { train } from "../../mod.ts";
 import { UsageError } from "../../src/base/errors.ts";
+import { encodeWithDigest } from "../../src/train/checkpoint_digest.ts";
 import { evaluateRun } from "../../src/coordinator/evaluate_run.ts";
 import { type EvaluationRecord, readEvaluation } from "../../src/reports/evaluation_file.ts";
 import { readHistory } from "../../src/records/history.ts";
@@ -297,13 +298,15 @@ Deno.test("evaluateRun() says what is wrong before it starts", () =>
     const best = join(run, "checkpoints", "best");
     const info = join(best, "checkpoint.json");
     const text = await Deno.readTextFile(info);
-    const json = JSON.parse(text);
+    const { digest: _, ...json } = JSON.parse(text);
     await Deno.writeTextFile(info, JSON.stringify({ ...json, checkpointVersion: 1 }));
     await refuses(
       { run },
       /it is of version 1, written by Lockstep .*use the Lockstep that wrote it/,
     );
-    await Deno.writeTextFile(info, JSON.stringify({ ...json, classes: ["dark", "light"] }));
+    await Deno.writeTextFile(info, text.replace(/\n {2}/g, "\n "));
+    await refuses({ run }, /checkpoint\.json is altered/);
+    await Deno.writeFile(info, encodeWithDigest({ ...json, classes: ["dark", "light"] }));
     await refuses({ run }, /names 2 classes, but its model has 3/);
     await Deno.writeTextFile(info, text);
     await Deno.truncate(join(best, "model.safetensors"), 1000);
