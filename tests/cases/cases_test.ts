@@ -13,10 +13,12 @@ import { CASES as config } from "./config.ts";
 import { CASES as data } from "./data.ts";
 import { CASES as finite } from "./finite.ts";
 import { CASES as dataModules } from "./user_modules.ts";
+import { CASES as resume } from "./resume.ts";
 
 const AREAS: Record<string, readonly Case[]> = {
   batchnorm,
   config,
+  resume,
   data,
   "data modules": dataModules,
   finite,
