@@ -9,11 +9,8 @@ import { UsageError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { validateConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
-import { holdsCifar10 } from "../data/cifar10.ts";
 import { checkFiles } from "../data/check_files.ts";
-import { actualName } from "../data/image_folder.ts";
 import type { PictureSet } from "../data/picture_set.ts";
-import { subfolders } from "../data/picture_files.ts";
 import { openEngine } from "../engine/engine.ts";
 import { endsInLogSoftmax } from "../models/head_specs.ts";
 import { ensureDataRoot } from "../provision/data_root.ts";
@@ -21,7 +18,8 @@ import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { ensureNatsServer } from "../provision/nats_server.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { buildReplica } from "../train/build_replica.ts";
-import { type EvaluationPictures, type Job, scanData, scanJob } from "../train/job.ts";
+import { picturesToEvaluate } from "../train/evaluation_pictures.ts";
+import { type Job, scanData, scanJob } from "../train/job.ts";
 import { checkModelModule } from "../train/load_checkpoint.ts";
 import { setState } from "../train/load_weights.ts";
 import { hashModules } from "../train/modules.ts";
@@ -79,7 +77,7 @@ export async function prepareEvaluation(
   const root = await ensureDataRoot(config.data, progress);
   signal?.throwIfAborted();
   const { classes } = trained.info;
-  const evaluation = await picturesToEvaluate(root, config, request, classes);
+  const evaluation = await picturesToEvaluate(root, config.data, { ...request, classes });
   const natsServer = config.nats.url ? undefined : await ensureNatsServer(progress);
   if (config.nats.url) await checkServer({ url: config.nats.url });
   const libraryPath = await ensureLibtensorflow(progress);
@@ -168,46 +166,6 @@ function bareConfig({ checkpoint, info, transforms }: TrainedModel, data?: strin
       loss: endsInLogSoftmax(shape.head) ? "nll" : "crossEntropy",
     },
   });
-}
-
-/** How the workers find the pictures. */
-async function picturesToEvaluate(
-  root: string,
-  { data }: Config,
-  request: EvaluationRequest,
-  classes: readonly string[],
-): Promise<EvaluationPictures> {
-  const { split = "val" } = request;
-  const wanted = { split, classes: [...classes] };
-  if (request.data === undefined || data.format !== "imageFolder") return wanted;
-  if (await holdsCifar10(root)) {
-    throw new UsageError(
-      `Folder ${
-        JSON.stringify(root)
-      } holds the files of CIFAR-10, but the run was trained on folders of pictures: ` +
-        "name a folder of classes with --data",
-    );
-  }
-  const wantedSide = split === "val" ? data.valFolder : data.trainFolder;
-  const names = await subfolders(root, "");
-  const side = actualName(wantedSide, names);
-  if (names.includes(side) && !classes.includes(side)) return { ...wanted, folder: side };
-  if (request.split !== undefined && !names.some((name) => classes.includes(name))) {
-    throw new UsageError(
-      `Folder ${
-        JSON.stringify(root)
-      } has no ${side}/: name one that has, or a folder of classes, with --data`,
-    );
-  }
-  if (request.split !== undefined) {
-    throw new UsageError(
-      `Folder ${
-        JSON.stringify(root)
-      } holds classes and no ${side}/, so all of its pictures are evaluated: ` +
-        "leave --split out",
-    );
-  }
-  return { ...wanted, folder: "" };
 }
 
 /** The loss weighs the classes as in the run, where their weights are known. */

@@ -3,10 +3,14 @@
  *
  * @module
  */
+import { resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
+import type { Config } from "../config/schema.ts";
 import type { LayersModel } from "../engine/tf.ts";
 import { checkFiles } from "../data/check_files.ts";
 import { Loader } from "../data/loader.ts";
+import { chooseSplit, scanClassFolders } from "../data/class_folders.ts";
+import type { PictureSet } from "../data/picture_set.ts";
 import { scanPictures } from "../data/scan_pictures.ts";
 import { type TransformInput, transformsSchema } from "../data/transform_specs.ts";
 import { TransformPipeline } from "../data/transforms.ts";
@@ -15,12 +19,14 @@ import { type ClassificationReport, classificationReport } from "../metrics/repo
 import { classesOf } from "../models/heads.ts";
 import type { DataFormat } from "../provision/dataset_catalogue.ts";
 import { requireFiniteOutputs, requireUsable } from "./check_scores.ts";
+import { descriptionOf, type ModelDescription } from "./checkpoint_config.ts";
+import { picturesToEvaluate } from "./evaluation_pictures.ts";
 import { scoreOnce } from "./scores.ts";
 import { validateShard } from "./validate.ts";
 
 /** What to evaluate on, and how. */
 export interface EvaluateOptions {
-  /** How the pictures lie on the disk (default `imageFolder`). */
+  /** How the pictures lie on the disk (default `imageFolder`; of the run's own data, as there). */
   readonly format?: DataFormat;
   /** Part of the folder (default `val`). */
   readonly split?: "train" | "val";
@@ -32,7 +38,9 @@ export interface EvaluateOptions {
   readonly valFraction?: number;
   /** As the run's `data.splitSeed` (default 0). */
   readonly splitSeed?: number;
-  /** Transforms as in a config's `data.val` (default: torchvision's for ImageNet, 224 pixels). */
+  /** Names of the classes, in the order of the model's outputs (default: the checkpoint's, else the folder's). */
+  readonly classes?: readonly string[];
+  /** Transforms as in a config's `data.val` (default: the checkpoint's, else torchvision's for ImageNet, 224 pixels). */
   readonly transforms?: readonly TransformInput[];
   /** Pictures per pass (default 32). */
   readonly batchSize?: number;
@@ -72,9 +80,15 @@ const IMAGENET: readonly TransformInput[] = [
 /**
  * Evaluates a model on an image folder. The engine must be open.
  *
- * @param model float32 [n, h, w, 3] → logits [n, classes], with the classes in the folder's order, which is alphabetical
- * @param root Folder with `train/` and `val/`, or, with `valFraction`, one folder of classes, or CIFAR-10's files
- * @throws {UsageError} when the folder can't be used, has files that can't (unless such are skipped), or another number of classes than the model
+ * A model from {@linkcode loadCheckpoint} is evaluated as it was validated: with the transforms of its checkpoint, with
+ * classes matched by name, and, where `root` is its run's own data, on that run's validation images. In another folder
+ * of classes all images are taken. Options that are given come first.
+ *
+ * @param model float32 [n, h, w, 3] → logits [n, classes]
+ * @param root Folder with `train/` and `val/`, or one folder of classes, or CIFAR-10's files. For a model without a
+ * checkpoint, a single folder needs `valFraction`, and the classes' order is the alphabetical one
+ * @throws {UsageError} when the folder can't be used, has files that can't (unless such are skipped), or other classes
+ * than the model
  * @throws {DataError} when a picture can't be read, unless such are skipped
  * @throws {LockstepError} when no image of the set or of a class could be used, or an output is NaN or infinite
  *
@@ -95,14 +109,14 @@ export async function evaluate(
   root: string,
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
-  const { split = "val", transforms = IMAGENET, batchSize = 32 } = options;
-  const folder = await scanPictures(root, options);
-  using source = folder.source;
-  const onError = options.onError ?? "fail";
-  const samples = folder[split];
-  await checkFiles({ ...folder, train: [], val: samples }, { onError });
-  const { classes } = folder;
+  const known = descriptionOf(model);
+  const { split = "val", transforms = known?.transforms ?? IMAGENET, batchSize = 32 } = options;
   const outputs = classesOf(model);
+  const folder = await findImages(root, options, known);
+  using source = folder.source;
+  const onError = options.onError ?? known?.config?.data.onError ?? "fail";
+  const { classes, val: samples } = folder;
+  await checkFiles(folder, { onError });
   if (outputs !== classes.length) {
     throw new UsageError(
       `The model has ${outputs} classes, but ${root} has ${classes.length} (${classes.join(", ")})`,
@@ -111,7 +125,7 @@ export async function evaluate(
   const loader = new Loader({
     source,
     samples,
-    pipeline: new TransformPipeline(transformsSchema.parse(transforms)),
+    pipeline: new TransformPipeline(transformsSchema.parse([...transforms])),
     onError,
     prefetch: 2,
     cacheBytes: 0,
@@ -145,3 +159,45 @@ export async function evaluate(
     skipped: scores.skipped.map(({ path, reason }) => ({ path, reason })),
   };
 }
+
+/** Options that say how a folder is laid out: they come before what is known of the model. */
+const LAYOUT = ["format", "trainFolder", "valFolder", "valFraction", "splitSeed"] as const;
+
+/** The images to evaluate, as those that validate; their labels are those of the model's classes. */
+async function findImages(
+  root: string,
+  options: EvaluateOptions,
+  known: ModelDescription | undefined,
+): Promise<PictureSet> {
+  const { split = "val" } = options;
+  const data = known?.config?.data;
+  const maxPixels = options.maxPixels ?? data?.maxPixels;
+  const size = maxPixels === undefined ? {} : { maxPixels };
+  const classes = options.classes ?? known?.classes;
+  if (classes === undefined) {
+    const set = await scanPictures(root, { ...options, ...size });
+    return { ...set, train: [], val: set[split] };
+  }
+  const isOwn = typeof data?.root === "string" && resolve(data.root) === resolve(root);
+  const { trainFolder = "train", valFolder = "val", format = "imageFolder" } = {
+    ...data,
+    ...options,
+  };
+  if (isOwn || format !== "imageFolder" || LAYOUT.some((key) => options[key] !== undefined)) {
+    const own = isOwn ? layoutOf(data) : {};
+    return chooseSplit(await scanPictures(root, { ...own, ...options, ...size }), {
+      split,
+      classes,
+    });
+  }
+  const layout = { format, trainFolder, valFolder };
+  const wanted = { data: root, classes, ...(options.split ? { split: options.split } : {}) };
+  const { folder = "" } = await picturesToEvaluate(root, layout, wanted);
+  return await scanClassFolders(root, folder, classes, maxPixels);
+}
+
+function layoutOf({ format, trainFolder, valFolder, valFraction, splitSeed }: Layout): Layout {
+  return { format, trainFolder, valFolder, valFraction, splitSeed };
+}
+
+type Layout = Pick<Config["data"], (typeof LAYOUT)[number]>;

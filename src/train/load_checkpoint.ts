@@ -9,6 +9,7 @@ import type { LayersModel, tf } from "../engine/tf.ts";
 import { MODEL_NAMES, type ModelName } from "../models/config.ts";
 import { type ArchitectureOptions, createModel } from "../models/create_model.ts";
 import { type CheckpointInfo, readCheckpoint } from "./checkpoint.ts";
+import { describeCheckpoint, describeModel } from "./checkpoint_config.ts";
 import { createUserModel } from "../models/user_model.ts";
 import { setState } from "./load_weights.ts";
 
@@ -40,7 +41,8 @@ export function architectureIn({ model }: Pick<CheckpointInfo, "model">): Archit
 }
 
 /**
- * Loads the model of a checkpoint. The engine must be open.
+ * Loads the model of a checkpoint, with its averaged weights where it has such. The engine must be open. `evaluate()`
+ * knows what such a model was validated with.
  *
  * @param path Folder of the checkpoint, such as `runs/latest/checkpoints/best`
  * @throws {UsageError} when the checkpoint is missing, damaged, or of an unknown architecture, or the module isn't the
@@ -61,9 +63,10 @@ export async function loadCheckpoint(
   path: string,
   { module }: LoadCheckpointOptions = {},
 ): Promise<LoadedCheckpoint> {
-  const { info, model: tensors } = await readCheckpoint(path);
+  const { info, model: tensors, averages } = await readCheckpoint(path);
   const model = await buildModelOf(path, info, module);
-  setState(model, tensors, path);
+  setState(model, averages ?? tensors, path);
+  describeModel(model, await describeCheckpoint(path, info));
   return { model, classes: info.classes, info };
 }
 

@@ -7,15 +7,21 @@ import { basename, dirname, join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
-import { LOCKSTEP_VERSION } from "../base/versions.ts";
-import { loadRunConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
-import { type TransformSpec, transformsSchema } from "../data/transform_specs.ts";
+import type { TransformSpec } from "../data/transform_specs.ts";
 import type { tf } from "../engine/tf.ts";
-import { ARCHITECTURES } from "../models/registry.ts";
 import { decodeSafetensors, type NamedTensors } from "../weights/safetensors.ts";
 import { readWeights } from "../weights/weights_file.ts";
 import { type CheckpointInfo, readCheckpoint } from "./checkpoint.ts";
+import {
+  configIn,
+  describeModel,
+  presetSizes,
+  presetTransforms,
+  runAround,
+  runConfig,
+  withFreeKeys,
+} from "./checkpoint_config.ts";
 import { buildModelOf, modelNameIn } from "./load_checkpoint.ts";
 import { setState } from "./load_weights.ts";
 
@@ -30,7 +36,9 @@ export interface ModelPlace {
 /** What of a checkpoint's description says what the model is. */
 export type ModelInfo =
   & Pick<CheckpointInfo, "model" | "classes">
-  & Partial<Pick<CheckpointInfo, "epoch" | "step" | "accuracy" | "fingerprint">>;
+  & Partial<
+    Pick<CheckpointInfo, "epoch" | "step" | "accuracy" | "fingerprint" | "config" | "lockstep">
+  >;
 
 /** A model that was trained, not yet built. */
 export interface TrainedModel {
@@ -38,11 +46,11 @@ export interface TrainedModel {
   readonly run?: string;
   /** The checkpoint's folder or the file of weights. */
   readonly checkpoint: string;
-  /** The run's config, where there is one. */
+  /** The checkpoint's config, or that of the run around it, where there is one. */
   readonly config?: Config;
   readonly info: ModelInfo;
   readonly tensors: NamedTensors;
-  /** How a picture is prepared: the run's validation transforms, else the architecture's own. */
+  /** How an image is prepared: as it was validated, else as the architecture's authors do. */
   readonly transforms: readonly TransformSpec[];
   /** What a person should know about all this. */
   readonly notes: readonly string[];
@@ -85,21 +93,31 @@ export async function findTrainedModel(place: ModelPlace): Promise<TrainedModel>
         "start: name that with --run",
     );
   }
-  if (home === undefined) return withPreset(found);
-  const config = await runConfig(home);
-  requireSameModel(found, config, home);
+  const own = configIn({ lockstep: "", ...found.info }, found.checkpoint);
+  if (home === undefined) {
+    return own ? { ...found, config: own, transforms: own.data.val } : withPreset(found);
+  }
+  const present = await runConfig(home);
+  requireSameModel(found, present, home);
+  const config = own ? withFreeKeys(own, present) : present;
   return { ...found, run: home, config, transforms: config.data.val };
 }
 
 /** Builds a found model with its weights, in eval mode's shape: nothing is frozen. The engine must be open. */
 export async function buildTrainedModel(
-  { info, tensors, checkpoint, config }: Pick<
+  { info, tensors, checkpoint, config, transforms }: Pick<
     TrainedModel,
-    "info" | "tensors" | "checkpoint" | "config"
+    "info" | "tensors" | "checkpoint" | "config" | "transforms"
   >,
 ): Promise<tf.LayersModel> {
   const model = await buildModelOf(checkpoint, info, config?.model.module);
   setState(model, tensors, checkpoint);
+  describeModel(model, {
+    checkpoint,
+    classes: info.classes,
+    transforms,
+    ...(config ? { config } : {}),
+  });
   return model;
 }
 
@@ -161,10 +179,10 @@ async function fromFolder(folder: string): Promise<Found> {
 async function fromFile(path: string, run: string | undefined): Promise<Found> {
   if (run !== undefined) {
     const { info } = await readCheckpoint(await namedOf(run, "best"));
-    const { model, classes } = info;
+    const { model, classes, config, lockstep } = info;
     return {
       checkpoint: path,
-      info: { model, classes },
+      info: { model, classes, lockstep, ...(config ? { config } : {}) },
       tensors: await readWeights(path),
       notes: [],
     };
@@ -192,39 +210,6 @@ function namesIn(json: string | undefined): string[] | undefined {
   }
 }
 
-/** The run folder that a checkpoint lies in, if it does. */
-async function runAround(folder: string): Promise<string | undefined> {
-  const real = await Deno.realPath(folder);
-  const run = dirname(dirname(real));
-  const isRun = basename(dirname(real)) === "checkpoints" && await exists(join(run, CONFIG_FILE));
-  return isRun ? run : undefined;
-}
-
-async function runConfig(run: string): Promise<Config> {
-  try {
-    return await loadRunConfig(join(run, CONFIG_FILE));
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    const version = await versionOf(run);
-    if (version === undefined || version === LOCKSTEP_VERSION) throw error;
-    throw new UsageError(
-      `Run ${run} was made by Lockstep ${version}, and this is ${LOCKSTEP_VERSION}, which can't read its config: ` +
-        `${error.message}; name its checkpoint alone, copied elsewhere, with --checkpoint`,
-    );
-  }
-}
-
-/** The version that made a run, as far as its folder says. */
-async function versionOf(run: string): Promise<string | undefined> {
-  try {
-    const { lockstep } = JSON.parse(await Deno.readTextFile(join(run, "environment.json")));
-    const version = typeof lockstep === "string" ? lockstep : lockstep?.version;
-    return typeof version === "string" ? version : undefined;
-  } catch {
-    return undefined; // only a part of a message
-  }
-}
-
 function requireSameModel({ info, checkpoint }: Found, { model }: Config, run: string): void {
   if (info.model.name === model.name) return;
   throw new UsageError(
@@ -236,15 +221,10 @@ function requireSameModel({ info, checkpoint }: Found, { model }: Config, run: s
 /** Prepares pictures as the architecture's authors did for their validation. */
 function withPreset(found: Found): TrainedModel {
   const name = modelNameIn(found.info, found.checkpoint);
-  const { inputSize } = ARCHITECTURES[name];
-  const resize = Math.round(inputSize * 256 / 224);
-  const transforms = transformsSchema.parse([
-    { Resize: resize },
-    { CenterCrop: inputSize },
-    { Normalize: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } },
-  ]);
+  const transforms = presetTransforms(name);
+  const [resize, crop] = presetSizes(name);
   const note =
     `No run's config lies by ${found.checkpoint}: pictures are prepared by the evaluation preset ` +
-    `of ${name} (Resize ${resize}, CenterCrop ${inputSize}, ImageNet's mean and deviation)`;
+    `of ${name} (Resize ${resize}, CenterCrop ${crop}, ImageNet's mean and deviation)`;
   return { ...found, transforms, notes: [...found.notes, note] };
 }

@@ -1,0 +1,63 @@
+/**
+ * Which images an evaluation takes.
+ *
+ * @module
+ */
+import { UsageError } from "../base/errors.ts";
+import type { Config } from "../config/schema.ts";
+import { holdsCifar10 } from "../data/cifar10.ts";
+import { actualName } from "../data/image_folder.ts";
+import { subfolders } from "../data/picture_files.ts";
+import type { EvaluationPictures } from "./job.ts";
+
+/** What is asked for. */
+interface Wanted {
+  /** Another folder than the run's. */
+  readonly data?: string;
+  /** Which of the two sides (default `val`). */
+  readonly split?: "train" | "val";
+  /** Names of the classes, in the order of the model's outputs. */
+  readonly classes: readonly string[];
+}
+
+/**
+ * Says which images are evaluated. Another folder than the run's holds the classes, or the run's two sides.
+ *
+ * @throws {UsageError} when the folder is of another kind
+ */
+export async function picturesToEvaluate(
+  root: string,
+  data: Pick<Config["data"], "format" | "trainFolder" | "valFolder">,
+  request: Wanted,
+): Promise<EvaluationPictures> {
+  const { split = "val", classes } = request;
+  const wanted = { split, classes: [...classes] };
+  if (request.data === undefined || data.format !== "imageFolder") return wanted;
+  if (await holdsCifar10(root)) {
+    throw new UsageError(
+      `Folder ${
+        JSON.stringify(root)
+      } holds the files of CIFAR-10, but the run was trained on folders of pictures: ` +
+        "name a folder of classes with --data",
+    );
+  }
+  const names = await subfolders(root, "");
+  const side = actualName(split === "val" ? data.valFolder : data.trainFolder, names);
+  if (names.includes(side) && !classes.includes(side)) return { ...wanted, folder: side };
+  if (request.split !== undefined && !names.some((name) => classes.includes(name))) {
+    throw new UsageError(
+      `Folder ${
+        JSON.stringify(root)
+      } has no ${side}/: name one that has, or a folder of classes, with --data`,
+    );
+  }
+  if (request.split !== undefined) {
+    throw new UsageError(
+      `Folder ${
+        JSON.stringify(root)
+      } holds classes and no ${side}/, so all of its pictures are evaluated: ` +
+        "leave --split out",
+    );
+  }
+  return { ...wanted, folder: "" };
+}
