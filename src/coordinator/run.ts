@@ -52,6 +52,9 @@ import { SkippedImages } from "./skipped_images.ts";
 import { type RunContext, runEpochs } from "./training.ts";
 import { warningReporter } from "./warning_reporter.ts";
 
+/** Classes that the first lines of a run name. */
+const MAX_NAMES = 50;
+
 /** How to run. */
 export interface TrainOptions extends Callbacks {
   /** Listens to the run; silent unless given. */
@@ -339,6 +342,12 @@ function deviceOf({ devices }: PreparedRun["engine"]): string {
   return devices.some(({ name }) => name.includes("GPU")) ? "GPU" : "CPU";
 }
 
+/** Class names in a line of bounded length. */
+function someOf(names: readonly string[]): string {
+  const shown = names.slice(0, MAX_NAMES).join(", ");
+  return names.length > MAX_NAMES ? `${shown} and ${names.length - MAX_NAMES} more` : shown;
+}
+
 /** Tells what is about to be trained. */
 function announce({ config, engine, folder, replica }: PreparedRun, reporter: Reporter): void {
   const { workers, model, train } = config;
@@ -351,7 +360,7 @@ function announce({ config, engine, folder, replica }: PreparedRun, reporter: Re
   reporter.info(
     `Data: ${plural(folder.train.length, "training picture")}, ` +
       `${folder.val.length} for validation, ${folder.classes.length} classes ` +
-      `(${folder.classes.join(", ")})`,
+      `(${someOf(folder.classes)})`,
   );
   const { trainable } = replica.state;
   const learned = trainable.reduce((sum, { variable }) => sum + variable.size, 0);

@@ -10,6 +10,7 @@ import assert from "node:assert/strict";
 import type { Case } from "./case.ts";
 import { CASES as batchnorm } from "./batchnorm.ts";
 import { CASES as config } from "./config.ts";
+import { CASES as costs } from "./costs.ts";
 import { CASES as data } from "./data.ts";
 import { CASES as finite } from "./finite.ts";
 import { CASES as dataModules } from "./user_modules.ts";
@@ -19,6 +20,7 @@ const AREAS: Record<string, readonly Case[]> = {
   batchnorm,
   config,
   resume,
+  costs,
   data,
   "data modules": dataModules,
   finite,

@@ -1,0 +1,270 @@
+/**
+ * Time and peak memory of what a run draws, logs and writes, with many classes, epochs and skipped images:
+ * `deno run -A scripts/bench_limits.ts [PART…]`. Each part is a process of its own.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { SkippedImages } from "../src/coordinator/skipped_images.ts";
+import { RunList } from "../src/dashboard/run_list.ts";
+import { openTensorBoard } from "../src/loggers/tensorboard.ts";
+import { confusionRecord, countConfusions, overallAccuracy } from "../src/metrics/confusion.ts";
+import { classificationReport } from "../src/metrics/report.ts";
+import { EventLog } from "../src/records/event_log.ts";
+import { type History, readHistory, writeHistory } from "../src/records/history.ts";
+import { HistoryWriter } from "../src/records/history_writer.ts";
+import { MetricsLog } from "../src/records/metrics_log.ts";
+import { confusionAsPng, writeConfusionPlot } from "../src/reports/confusion_plot.ts";
+import { writeCurves } from "../src/reports/curves.ts";
+import { completeRecord, writeEvaluation } from "../src/reports/evaluation_file.ts";
+import { evaluationLines } from "../src/reports/evaluation_lines.ts";
+import { writeLossCurve } from "../src/reports/loss_curve.ts";
+import { writePredictions } from "../src/reports/predictions.ts";
+import { writeReport } from "../src/reports/report/report.ts";
+
+const EPOCHS = 10_000;
+const POINTS = 20;
+const SAMPLES = 100_000;
+const SKIPPED = 100_000;
+
+const namesOf = (classes: number) =>
+  Array.from({ length: classes }, (_, index) => `class_${index}`);
+
+/** Labels and guesses of which 7 in 10 are right, the same each time. */
+function guessesOf(classes: number) {
+  const labels = Int32Array.from({ length: SAMPLES }, (_, index) => index % classes);
+  const guesses = labels.map((label, index) =>
+    index * 7919 % 10 < 7 ? label : (label + index * 104_729) % classes
+  );
+  return { labels, guesses };
+}
+
+function evaluationOf(classes: number) {
+  const { labels, guesses } = guessesOf(classes);
+  const names = namesOf(classes);
+  const report = classificationReport({
+    labels,
+    width: 1,
+    ranked: guesses,
+    probabilities: new Float32Array(SAMPLES).fill(0.5),
+  }, names);
+  const { count, ...measures } = report;
+  return completeRecord({
+    model: { name: "resnet18", run: "limits", checkpoint: "runs/limits/checkpoints/best" },
+    data: { root: "images", split: "val", pictures: count, fingerprint: "0" },
+    workers: 1,
+    seconds: 1,
+    classes: names,
+    count,
+    loss: 1,
+    ...measures,
+    mistakes: [],
+    skipped: Array.from(
+      { length: SKIPPED },
+      (_, index) => ({ path: `${index}.jpg`, reason: "empty" }),
+    ),
+  }, "0.0.0");
+}
+
+function addEpoch(history: History): void {
+  const epoch = history.epochs.length + 1;
+  const accuracy = epoch / (2 * EPOCHS);
+  for (let step = 1; step <= POINTS; step++) {
+    history.losses.push({ examples: 100 * (epoch - 1) + 5 * step, epoch, step, loss: 1 / epoch });
+  }
+  history.validations.push({
+    examples: 100 * epoch,
+    epoch,
+    step: POINTS,
+    loss: 1 / epoch,
+    accuracy,
+  });
+  history.epochs.push({
+    epoch,
+    learningRate: 0.01,
+    train: { loss: 1 / epoch, accuracy },
+    validation: { loss: 1 / epoch, accuracy, count: SAMPLES },
+    seconds: 1,
+    imagesPerSecond: 100,
+  });
+}
+
+function historyOf(classes: number, epochs: number): History {
+  const { labels, guesses } = guessesOf(classes);
+  const confusion = countConfusions(labels, guesses, classes);
+  const accuracy = overallAccuracy(confusion);
+  const history: History = {
+    config: { name: "limits" },
+    epochs: [],
+    losses: [],
+    validations: [],
+    best: { epoch: 1, accuracy, classes: namesOf(classes), ...confusionRecord(confusion) },
+    workers: 2,
+  };
+  for (let epoch = 1; epoch <= epochs; epoch++) addEpoch(history);
+  return history;
+}
+
+/** The logs of a run of 10,000 epochs in which 100,000 images were skipped. */
+async function writeLogs(folder: string): Promise<void> {
+  await Deno.writeTextFile(join(folder, "config.yaml"), "name: limits\n");
+  using events = new EventLog(folder);
+  events.append("started", { epoch: 1, step: 0 });
+  for (let index = 0; index < SKIPPED; index++) {
+    events.append("skipped", {
+      path: `train/${index}.jpg`,
+      reason: "no picture: the file is empty",
+    });
+  }
+  using metrics = await MetricsLog.open(folder, { epoch: 1, step: 0 });
+  const ms = { data: 1, forwardBackward: 5, exchange: 1, update: 1 };
+  for (let epoch = 1; epoch <= EPOCHS; epoch++) {
+    events.append("epoch", { epoch, seconds: 1, validation: { loss: 1, accuracy: 0.5, count: 9 } });
+    for (let step = 1; step <= POINTS; step++) {
+      metrics.append({
+        time: new Date().toISOString(),
+        epoch,
+        step,
+        examples: 100 * epoch,
+        loss: 1,
+        accuracy: 0.5,
+        learningRate: 0.1,
+        imagesPerSecond: 100,
+        ms: { ...ms, idle: 0, total: 8 },
+        ranks: [0, 1].map((rank) => ({ rank, samples: 5, imagesPerSecond: 50, ms })),
+      });
+    }
+  }
+}
+
+/** Prepares, and returns what is measured. */
+type Part = (folder: string) => Promise<() => Promise<unknown>> | (() => Promise<unknown>);
+
+const perClasses = (make: (classes: number) => Part, what: string): Record<string, Part> =>
+  Object.fromEntries(
+    [1000, 21_000].map((
+      classes,
+    ) => [`${what}, ${classes.toLocaleString("en")} classes`, make(classes)]),
+  );
+
+const PARTS: Record<string, Part> = {
+  ...perClasses((classes) => (folder) => {
+    const record = evaluationOf(classes);
+    return () => writeConfusionPlot(folder, record);
+  }, "confusion.svg and .png"),
+  ...perClasses((classes) => (folder) => {
+    const record = evaluationOf(classes);
+    const { labels, guesses } = guessesOf(classes);
+    return async () => {
+      const measured = countConfusions(labels, guesses, classes);
+      const start = { folder, config: {}, classes: record.classes, stepsPerEpoch: 1, step: 0 };
+      const logger = await openTensorBoard(start);
+      logger.picture?.(
+        "confusion",
+        await confusionAsPng({ ...record, ...confusionRecord(measured) }),
+        1,
+      );
+      logger.close?.();
+    };
+  }, "matrix counted and drawn for TensorBoard"),
+  ...perClasses((classes) => (folder) => {
+    const history = historyOf(classes, 1);
+    return async () => {
+      await writeHistory(folder, history);
+      await readHistory(folder);
+    };
+  }, "history.json written and read"),
+  ...perClasses((classes) => (folder) => {
+    const record = evaluationOf(classes);
+    return async () => {
+      await writeEvaluation(folder, record);
+      return evaluationLines(record, 100);
+    };
+  }, "evaluation.json and its tables"),
+  ...perClasses((classes) => async (folder) => {
+    await writeLogs(folder);
+    const history = historyOf(classes, EPOCHS);
+    return () => writeReport(folder, { history });
+  }, "report.html of 10,000 epochs, 100,000 skipped"),
+  "history of 10,000 epochs, saved after each": (folder) => async () => {
+    const history = historyOf(10, 0);
+    using writer = new HistoryWriter(folder, async (_, action) => await action());
+    for (let epoch = 1; epoch <= EPOCHS; epoch++) {
+      addEpoch(history);
+      await writer.save(history);
+    }
+    await writer.finish(history);
+  },
+  "curves and losses of 10,000 epochs": (folder) => {
+    const history = historyOf(10, EPOCHS);
+    return async () => {
+      await writeCurves(folder, history);
+      await writeLossCurve(folder, history);
+    };
+  },
+  "predictions.csv of 100,000 images": (folder) => {
+    const predictions = Array.from({ length: SAMPLES }, (_, index) => ({
+      path: `val/${index}.jpg`,
+      trueClass: "a",
+      predictedClass: "b",
+      confidence: 0.5,
+    }));
+    return () => writePredictions(folder, predictions);
+  },
+  "100,000 skipped images in each of 10 epochs": (folder) => {
+    const skipped = Array.from(
+      { length: SKIPPED },
+      (_, index) => ({ path: `${index}`, reason: "empty" }),
+    );
+    return () => {
+      using events = new EventLog(folder);
+      const images = new SkippedImages({ warn: () => {} }, events);
+      for (let epoch = 0; epoch < 10; epoch++) images.report(skipped);
+      return Promise.resolve();
+    };
+  },
+  "list of runs, 100 times, 10,000 epochs": async (folder) => {
+    const run = join(folder, "run");
+    await Deno.mkdir(run);
+    await writeLogs(run);
+    const list = new RunList(folder);
+    return async () => {
+      for (let turn = 0; turn < 100; turn++) await list.all();
+    };
+  },
+};
+
+async function runPart(name: string): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    const action = await PARTS[name](folder);
+    const before = Deno.memoryUsage().rss;
+    const start = performance.now();
+    await action();
+    const seconds = (performance.now() - start) / 1000;
+    const status = await Deno.readTextFile("/proc/self/status");
+    const peak = Number(/VmHWM:\s+(\d+)/.exec(status)![1]) * 1024;
+    let bytes = 0;
+    for await (const { name, isFile } of Deno.readDir(folder)) {
+      if (isFile) bytes = Math.max(bytes, (await Deno.stat(join(folder, name))).size);
+    }
+    const mb = (count: number) => (count / 1e6).toFixed(count < 1e7 ? 1 : 0);
+    console.log(`| ${name} | ${seconds.toFixed(2)} | ${mb(before)} | ${mb(peak)} | ${mb(bytes)} |`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const [first, second] = Deno.args;
+if (first === "--part") await runPart(second);
+else {
+  console.log("| part | seconds | MB before | MB at most | largest file, MB |");
+  console.log("| --- | --- | --- | --- | --- |");
+  for (const name of Object.keys(PARTS)) {
+    if (Deno.args.length > 0 && !Deno.args.some((word) => name.includes(word))) continue;
+    const { success } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", import.meta.filename!, "--part", name],
+    }).spawn().status;
+    if (!success) console.log(`| ${name} | failed | | | |`);
+  }
+}
