@@ -5,6 +5,7 @@
  * @module
  */
 import { join } from "node:path";
+import { randomStream } from "../src/base/random.ts";
 import { SkippedImages } from "../src/coordinator/skipped_images.ts";
 import { RunList } from "../src/dashboard/run_list.ts";
 import { openTensorBoard } from "../src/loggers/tensorboard.ts";
@@ -30,12 +31,11 @@ const SKIPPED = 100_000;
 const namesOf = (classes: number) =>
   Array.from({ length: classes }, (_, index) => `class_${index}`);
 
-/** Labels and guesses of which 7 in 10 are right, the same each time. */
+/** Labels and guesses of which 7 in 10 are right and the others anything, the same each time. */
 function guessesOf(classes: number) {
+  const random = randomStream("limits", classes);
   const labels = Int32Array.from({ length: SAMPLES }, (_, index) => index % classes);
-  const guesses = labels.map((label, index) =>
-    index * 7919 % 10 < 7 ? label : (label + index * 104_729) % classes
-  );
+  const guesses = labels.map((label) => random() < 0.7 ? label : Math.floor(random() * classes));
   return { labels, guesses };
 }
 
