@@ -55,9 +55,9 @@ export class HistoryWriter implements Disposable {
     await this.#saveWhole(history, this.#wholeBytes >= SMALL_BYTES);
   }
 
-  /** Writes the history whole for the last time: what is in the log goes into the file. */
+  /** Writes the history whole for the last time, if something is new or in the log: a failed epoch's losses are. */
   async finish(history: History): Promise<void> {
-    if (this.#log) await this.#saveWhole(history, false);
+    if (this.#log || this.#isBeyondFile(history)) await this.#saveWhole(history, false);
   }
 
   /** Closes the log. */
@@ -86,6 +86,12 @@ export class HistoryWriter implements Disposable {
     }
     await this.#attempt("history.csv", () => writeHistoryTable(this.#folder, history));
     await this.#attempt("losses.csv", () => writeLossTable(this.#folder, history));
+  }
+
+  /** Whether the lists are other than those that were written last; empty ones need no file. */
+  #isBeyondFile(history: History): boolean {
+    const at = this.#written?.at ?? [0, 0, 0];
+    return lengthsOf(history).some((length, list) => length !== at[list]);
   }
 
   #hasOnlyGrown(history: History): boolean {

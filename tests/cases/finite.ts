@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { evaluate, openEngine, predict, train } from "../../mod.ts";
+import { exists } from "../../src/base/paths.ts";
 import { validateConfig } from "../../src/config/load.ts";
 import { createModel } from "../../src/models/create_model.ts";
 import { parametersOf } from "../../src/models/parameters.ts";
@@ -52,16 +53,42 @@ async function blownUpRun(): Promise<void> {
     await makePictures(root, { classes: ["a", "b"], train: 6, val: 4 });
     const config = tinyConfig(root, { train: { epochs: 3, batchSize: 12, ...BLOW_UP } });
     const message = await failureOf(config);
-    assert.match(message, /NaN or infinite for 8 of 8 validation images|left the finite numbers/);
+    assert.match(message, /NaN or infinite for 8 of 8 validation images/);
     const run = await newestRun(join(folder, "runs"));
     const history = await readHistory(run);
     assert.deepEqual([history.epochs.length, history.best.epoch], [1, 1]);
+    // The loss of the epoch that failed in its validation is on record, in the table too.
+    assert.deepEqual(history.losses.map(({ epoch, step }) => [epoch, step]), [[1, 1], [2, 1]]);
+    assert.ok(history.losses.every(({ loss }) => Number.isFinite(loss)));
+    const table = await Deno.readTextFile(join(run, "losses.csv"));
+    assert.deepEqual(table.match(/^\d+,\d+,\d+,train/gm), ["12,1,1,train", "24,2,1,train"]);
     assert.equal((await readCheckpoint(join(run, "checkpoints", "best"))).info.epoch, 1);
     const steep = { name: "ExponentialLR", gamma: 1e60 } as const;
     assert.match(
       await failureOf(tinyConfig(root, { train: { epochs: 3, batchSize: 12, schedule: steep } })),
       /train\.schedule \(ExponentialLR\) brings the learning rate 0\.02 to 2e\+58 in epoch 2, which is infinite in float32/,
     );
+  });
+}
+
+async function blownUpEpoch(): Promise<void> {
+  await withTemporaryFolder(async (folder) => {
+    const root = join(folder, "pictures");
+    await makePictures(root, { classes: ["a", "b"], train: 4, val: 2 });
+    const config = tinyConfig(root, {
+      model: { name: "squeezenet1_1", weights: "none" },
+      train: { epochs: 1, batchSize: 8, lr: 1e30, momentum: 0 },
+    });
+    assert.match(
+      await failureOf(config),
+      /output is NaN or infinite for 4 of 4 validation images \(val\/a\/0\.jpg.*: lower train\.lr \(1e\+30\)/,
+    );
+    const run = await newestRun(join(folder, "runs"));
+    const { epochs, validations, losses, best } = await readHistory(run);
+    assert.deepEqual([epochs, validations, best.epoch], [[], [], 0]);
+    assert.deepEqual(losses.map(({ step }) => step), [1]);
+    assert.equal(await exists(join(run, "predictions.csv")), false);
+    assert.equal(await exists(join(run, "checkpoints", "best")), false);
   });
 }
 
@@ -216,6 +243,7 @@ function wildConfigs(): void {
 /** The rows of this area. */
 export const CASES: Case[] = [
   { name: "nan_becomes_best", must: "fails, and the good epoch stays best", run: blownUpRun },
+  { name: "one epoch at lr 1e30", must: "fails, and leaves no best", run: blownUpEpoch },
   { name: "weights that are no finite floats", must: "are refused by tensor", run: wildWeights },
   { name: "outputs that are not finite", must: "are counted, and fail", run: wildOutputs },
   { name: "onError: skip with nothing usable", must: "names set and class", run: nothingUsable },

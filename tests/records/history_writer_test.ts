@@ -74,6 +74,23 @@ Deno.test("HistoryWriter writes a small multiple of what a long run leaves, and 
     assert.equal((await Deno.readTextFile(join(folder, "history.csv"))).split("\n").length, 1502);
   }));
 
+Deno.test("HistoryWriter.finish() writes what a failed run has not saved, and no file of nothing", () =>
+  withTemporaryFolder(async (folder) => {
+    using writer = new HistoryWriter(folder, attempt);
+    const history = emptyHistory();
+    await writer.finish(history);
+    assert.equal(await exists(join(folder, "history.json")), false);
+    addEpoch(history);
+    await writer.save(history);
+    const { ino } = await Deno.stat(join(folder, "history.json"));
+    await writer.finish(history);
+    assert.equal((await Deno.stat(join(folder, "history.json"))).ino, ino, "nothing was new");
+    history.losses.push({ examples: 105, epoch: 2, step: 1, loss: 0.5 });
+    await writer.finish(history);
+    assert.deepEqual(await readHistory(folder), history);
+    assert.match(await Deno.readTextFile(join(folder, "losses.csv")), /^105,2,1,train,0\.5,$/m);
+  }));
+
 Deno.test("HistoryWriter takes back what a history has lost, and an older log doesn't count", () =>
   withTemporaryFolder(async (folder) => {
     const history = emptyHistory();
