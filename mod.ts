@@ -109,7 +109,12 @@ export type {
 } from "./src/reports/reporter.ts";
 export { terminalReporter, type TerminalReporterOptions } from "./src/reports/terminal_reporter.ts";
 export type { TerminalStream } from "./src/reports/terminal_stream.ts";
-export type { CheckpointInfo, CheckpointModel, TrainTotals } from "./src/train/checkpoint.ts";
+export type {
+  CheckpointInfo,
+  CheckpointModel,
+  PendingSums,
+  TrainTotals,
+} from "./src/train/checkpoint.ts";
 export { evaluate, type EvaluateOptions, type Evaluation } from "./src/train/evaluate.ts";
 export {
   type ClassProbability,

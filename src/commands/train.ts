@@ -61,6 +61,11 @@ export const TRAIN_HELP: CommandHelp = {
       help: "Go on with an interrupted run, from its checkpoints/last",
     },
     {
+      name: "from",
+      value: "NAME",
+      help: "With --resume: go back to another of its checkpoints, such as last-1",
+    },
+    {
       name: "override",
       value: "KEY=VALUE",
       many: true,
@@ -94,9 +99,13 @@ export async function runTrain(args: string[]): Promise<number> {
     console.log(helpText(TRAIN_HELP));
     return 0;
   }
+  const from = flags.text("from");
   const named = flags.text("resume");
   if (named === undefined && flags.given("override")) {
     throw new UsageError("--override changes a run that is resumed: give --resume too, or --set");
+  }
+  if (from !== undefined && named === undefined) {
+    throw new UsageError("--from names a checkpoint of a run to go on with: give --resume, too");
   }
   const resume = named === undefined ? undefined : await followPointers(named);
   const config = resume !== undefined
@@ -115,6 +124,7 @@ export async function runTrain(args: string[]): Promise<number> {
     await train(config, {
       reporter,
       resume,
+      from,
       overridden,
       acceptData,
       verbose,

@@ -30,6 +30,8 @@ import {
   type RunPlace,
   silentCompareReporter,
 } from "../reports/compare_reporter.ts";
+import { isComplete } from "../coordinator/resume_point.ts";
+import { earlyStopReason } from "../metrics/monitor.ts";
 import { HISTORY_FILE, readHistory } from "../records/history.ts";
 import { formatDuration } from "../reports/lines.ts";
 import { lockFolder } from "../base/folder_lock.ts";
@@ -282,10 +284,17 @@ async function refresh(folder: string, run: ComparedRun, config: Config): Promis
       if (!(error instanceof UsageError)) throw error; // going on with the run will name what is wrong
     }
   }
-  if (run.epochs.length >= config.train.epochs) {
+  if (isOver(run, config) && await isComplete(path)) {
     run.status = "finished";
     delete run.message;
   } else if (run.status === "running") run.status = "interrupted";
+}
+
+/** Whether no epoch is left to train. */
+function isOver({ epochs }: ComparedRun, { train }: Config): boolean {
+  const { earlyStopping } = train;
+  return epochs.length >= train.epochs ||
+    (earlyStopping !== undefined && earlyStopReason(earlyStopping, epochs) !== undefined);
 }
 
 /** Writes all files of the comparison; calls wait for each other, since runs may end at the same time. */

@@ -14,6 +14,7 @@ import {
 } from "../base/errors.ts";
 import { ignoreStopSignals } from "../base/signals.ts";
 import { readLines } from "../coordinator/lines.ts";
+import { RunCompleteError } from "../coordinator/resume_point.ts";
 import { train } from "../coordinator/run.ts";
 import { ensureRunFolder } from "../reports/run_folder.ts";
 import type { Reporter } from "../reports/reporter.ts";
@@ -70,6 +71,7 @@ async function outcomeOf(
     await train(config, { ...place, verbose, signal, reporter: speakingReporter() });
     return { status: "finished" };
   } catch (error) {
+    if (error instanceof RunCompleteError) return { status: "finished" };
     if (error instanceof InterruptedError) {
       return { status: "interrupted", message: error.message };
     }

@@ -66,7 +66,7 @@ export async function prepareRun(
     reporter: Reporter;
     verbose?: boolean;
     signal?: AbortSignal;
-    /** The run goes on with a state of its own: what it was allowed to begin with stands. */
+    /** The run goes on with a state of its own: what it was allowed to begin with stands, and no initial weights are loaded. */
     resuming?: boolean;
   },
 ): Promise<PreparedRun> {
@@ -82,7 +82,7 @@ export async function prepareRun(
   if (leftOut) reporter.warn(leftOut);
   checkSamples(config, folder);
   const metrics = await metricNames(config);
-  const weights = await weightsFile(config, progress);
+  const weights = resuming ? undefined : await weightsFile(config, progress);
   const natsServer = config.nats.url ? undefined : await ensureNatsServer(progress);
   if (config.nats.url) await checkServer({ url: config.nats.url });
   else if (config.nats.port !== undefined) await checkPort(config.nats.port);

@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { orAborted } from "../base/async.ts";
-import { InterruptedError, LockstepError, messageOf } from "../base/errors.ts";
+import { InterruptedError, LockstepError, messageOf, UsageError } from "../base/errors.ts";
 import { lockFolder } from "../base/folder_lock.ts";
 import { removeTemporaries, writeFileAtomically } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
@@ -17,7 +17,8 @@ import { FILE_RECORD, type FileChanges, writeFileRecord } from "../data/file_rec
 import type { LoggerStart, OpenLogger } from "../loggers/logger.ts";
 import type { NamedLogger } from "../loggers/logger_set.ts";
 import { describeEnvironment, writeEnvironment } from "../reports/environment.ts";
-import { EventLog } from "../records/event_log.ts";
+import { earlyStopReason } from "../metrics/monitor.ts";
+import { EventLog, readEvents, standingEvents } from "../records/event_log.ts";
 import type { History } from "../records/history.ts";
 import { BestEffort } from "../reports/best_effort.ts";
 import { HistoryWriter } from "../records/history_writer.ts";
@@ -33,7 +34,16 @@ import { readBatch } from "./pictures.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { ReportWriter } from "./report_writer.ts";
 import { openRunCache } from "./run_cache.ts";
-import { bestPath, lastPath, type Position, resume, saveLast, startPosition } from "./run_state.ts";
+import { resumePoint } from "./resume_point.ts";
+import {
+  bestPath,
+  checkpointPath,
+  type Position,
+  resume,
+  type Resumed,
+  saveLast,
+  startPosition,
+} from "./run_state.ts";
 import {
   checkResumedData,
   describeFileChanges,
@@ -49,7 +59,7 @@ import {
 import { checkDashboard, openDashboard } from "./run_dashboard.ts";
 import { RunWatch } from "./run_watch.ts";
 import { SkippedImages } from "./skipped_images.ts";
-import { type RunContext, runEpochs } from "./training.ts";
+import { requireBest, type RunContext, runEpochs } from "./training.ts";
 import { warningReporter } from "./warning_reporter.ts";
 
 /** Classes that the first lines of a run name. */
@@ -59,8 +69,13 @@ const MAX_NAMES = 50;
 export interface TrainOptions extends Callbacks {
   /** Listens to the run; silent unless given. */
   readonly reporter?: Reporter;
-  /** Folder of a run to go on with, from its `checkpoints/last`. */
+  /**
+   * Folder of a run to go on with, from its `checkpoints/last`. One that ended before its first checkpoint starts over;
+   * of one that was killed after its last epoch, the end is completed.
+   */
   readonly resume?: string;
+  /** Another checkpoint of that run, such as `last-1`: all that the run knows beyond it is taken back. */
+  readonly from?: string;
   /**
    * Keys of the config, such as `train.lr`, that may differ from the resumed run's so far. Where it runs and who watches
    * may always differ (`workers`, `data.root`, `dashboard` and the like), and `train.epochs` may grow.
@@ -122,22 +137,26 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     await lock(going);
     await removeTemporaries(going);
   }
-  const changed = going === undefined
+  const from = await resumePointOf(going, options.from);
+  const changed = from === undefined
     ? undefined
-    : await checkResumedConfig(lastPath(going), config, options.overridden);
-  const resuming = going !== undefined;
+    : await checkResumedConfig(checkpointPath(going!, from), config, options.overridden);
+  const resuming = from !== undefined;
   const run = await orAborted(prepareRun(config, { reporter, verbose, signal, resuming }), signal);
   using _model = run.replica;
   using _pictures = run.folder.source;
   announce(run, reporter);
   const { acceptData } = options;
-  const pictures = going && await checkResumedData(going, run.folder, acceptData);
-  const resumed = going === undefined ? undefined : await resume(going, run, { acceptData });
+  const pictures = from === undefined
+    ? undefined
+    : await checkResumedData(going!, run.folder, acceptData);
+  const resumed = from === undefined ? undefined : await resume(going!, run, from, { acceptData });
   const named = going ?? options.folder;
   const folder = named === undefined
     ? await createRunFolder(config.out, config.name)
     : await ensureRunFolder(named);
   if (going === undefined) await lock(folder);
+  if (!resumed) await writeConfig(folder, config);
   const history = resumed?.history ?? emptyHistory(config);
   const summary = () => ({
     seconds: (performance.now() - started) / 1000,
@@ -160,46 +179,32 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   const watched = warningReporter(reporter, (message) => events.append("warning", { message }));
   try {
     const position = resumed?.position ?? startPosition();
-    await watch.open(loggerStart(folder, run, position), await loggersOf(config, options));
+    const start = loggerStart(folder, run, position, resumed && history);
+    await watch.open(start, await loggersOf(config, options));
     if (!resumed) {
-      await writeStart(folder, run, effort);
-      await watch.picture("batch", 0);
+      if (options.resume) {
+        reporter.info("The run ended before its first checkpoint: it starts over");
+      }
+      await writeStart({ folder, run, history, record, watch, effort });
     }
     if (named === undefined) await pointLatest(config.out, folder);
     reporter.info(`Run folder: ${folder}`);
     events.append(resumed ? "resumed" : "started", {
       epoch: position.epoch,
       step: position.step,
+      ...(from === undefined || from === "last" ? {} : { from }),
       ...(changed && changed.changes.length > 0 ? { changes: changed.changes } : {}),
       ...(pictures && hasOtherPictures(pictures) ? { data: recordOfFileChanges(pictures) } : {}),
     });
     if (pictures) await followPictures({ run, reporter, folder }, pictures, position);
     if (changed) await followChanges({ run, reporter, folder, history, record }, changed, position);
+    if (position.pending) watch.restore(position.pending);
+    delete position.pending; // the watch has it now
     signal?.throwIfAborted();
-
-    const { replica, natsServer } = run;
-    using cache = openRunCache(config, run.folder, watched);
-    const { vectorBytes, regions, gradientBytes } = replica.state;
-    await using crew = await Crew.assemble({
-      config,
-      job: run.job,
-      ...(cache ? { cache: cache.address } : {}),
-      vectors: { vectorBytes, regions },
-      gradientBytes,
-      reporter: watched,
-      signal,
-      ...(natsServer ? { natsServer } : {}),
-    });
-    events.append("joined", { workers: crew.workers });
-    watch.listenTo(() => crew.signsOfLife());
-    await crew.callAll(COMMANDS.loadState, null, {
-      payload: replica.state.exportState().bytes,
-      signal,
-    });
     const callbacks = new CallbackDesk(options);
-    const context = {
+    const skipped = new SkippedImages(reporter, events);
+    const parts = {
       run,
-      crew,
       reporter,
       folder,
       history,
@@ -208,17 +213,18 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
       watch,
       reports,
       effort,
-      skipped: new SkippedImages(reporter, events),
-      callbacks,
-      signal,
+      skipped,
     };
-    await runEpochs(context, position);
-
-    if (cache) reporter.info(cache.report());
+    if (resumed) await catchUp(parts, resumed);
+    if (resumed?.isOver) {
+      requireBest(parts);
+      reporter.info("All epochs are on record: the end of the run is completed");
+    } else await trainWithWorkers({ ...parts, callbacks, signal }, position, watched);
     const { seconds, bestEpoch: epoch, bestAccuracy: accuracy } = summary();
     await record.finish(history);
     events.append("finished", { seconds, best: { epoch, accuracy } });
     const report = await reports.atEnd({ pictures: true });
+    if (report) events.append("report");
     reporter.summary({ ...summary(), ...(report ? { report } : {}) });
     return {
       folder,
@@ -242,6 +248,72 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     else if (report) reporter.info(`Report: ${report}`);
     throw error;
   }
+}
+
+/** Where a run is to go on; nothing where it begins. */
+async function resumePointOf(
+  resume: string | undefined,
+  from: string | undefined,
+): Promise<string | undefined> {
+  if (resume !== undefined) return await resumePoint(resume, from);
+  if (from === undefined) return undefined;
+  throw new UsageError(`from is "${from}", a checkpoint of a run to resume: name the run, too`);
+}
+
+/** Trains with workers of its own from a position on, which moves along. */
+async function trainWithWorkers(
+  parts: Omit<RunContext, "crew">,
+  position: Position,
+  watched: Reporter,
+): Promise<void> {
+  const { run, events, watch, reporter, signal } = parts;
+  const { config, replica, natsServer } = run;
+  using cache = openRunCache(config, run.folder, watched);
+  const { vectorBytes, regions, gradientBytes } = replica.state;
+  await using crew = await Crew.assemble({
+    config,
+    job: run.job,
+    ...(cache ? { cache: cache.address } : {}),
+    vectors: { vectorBytes, regions },
+    gradientBytes,
+    reporter: watched,
+    signal,
+    ...(natsServer ? { natsServer } : {}),
+  });
+  events.append("joined", { workers: crew.workers });
+  watch.listenTo(() => crew.signsOfLife());
+  await crew.callAll(COMMANDS.loadState, null, {
+    payload: replica.state.exportState().bytes,
+    signal,
+  });
+  await runEpochs({ ...parts, crew }, position);
+  if (cache) reporter.info(cache.report());
+}
+
+/** Does what a killed run may not have come to after its last epoch was on record. */
+async function catchUp(
+  { run: { config }, folder, history, record, events }: Omit<
+    RunContext,
+    "crew" | "callbacks" | "signal"
+  >,
+  { isOver }: Resumed,
+): Promise<void> {
+  const { earlyStopping, epochs } = config.train;
+  const last = history.epochs.at(-1);
+  if (isOver && last && last.epoch < epochs) {
+    const reason = earlyStopping && earlyStopReason(earlyStopping, history.epochs);
+    const step = history.validations.at(-1)?.step ?? 0;
+    if (reason) history.stopped = { epoch: last.epoch, step, reason };
+  }
+  await record.save(history);
+  if (!last) return;
+  const known = standingEvents(await readEvents(folder));
+  const told = new Set(known.map(({ type, epoch }) => `${type} ${epoch}`));
+  for (const each of history.epochs) {
+    if (!told.has(`epoch ${each.epoch}`)) events.append("epoch", { ...each });
+  }
+  const { stopped } = history;
+  if (stopped && !told.has(`stopped ${stopped.epoch}`)) events.append("stopped", stopped);
 }
 
 function emptyHistory(config: Config): History {
@@ -312,16 +384,30 @@ async function writeConfig(folder: string, config: Config): Promise<void> {
 }
 
 /** What the loggers are told at the beginning. */
-function loggerStart(folder: string, run: PreparedRun, position: Position): LoggerStart {
+function loggerStart(
+  folder: string,
+  run: PreparedRun,
+  position: Position,
+  history: History | undefined,
+): LoggerStart {
   const { config, folder: { classes }, stepsPerEpoch } = run;
-  const step = (position.epoch - 1) * stepsPerEpoch + position.step;
-  return { folder, config, classes, stepsPerEpoch, step };
+  const steps = ({ epoch, step }: { epoch: number; step: number }) =>
+    (epoch - 1) * stepsPerEpoch + step;
+  const step = steps(position);
+  const begin = { folder, config, classes, stepsPerEpoch, step };
+  if (!history) return begin;
+  const validated = history.validations.some((point) => steps(point) === step);
+  return { ...begin, resumed: { epochs: history.epochs.length, validated } };
 }
 
-/** What a run folder holds before the first step. */
-async function writeStart(folder: string, run: PreparedRun, effort: BestEffort): Promise<void> {
+/** What a run folder holds before the first step; the checkpoint comes last, as with it the run has begun. */
+async function writeStart(
+  { folder, run, history, record, watch, effort }: Pick<
+    RunContext,
+    "folder" | "run" | "history" | "record" | "watch" | "effort"
+  >,
+): Promise<void> {
   const { config, engine, natsServer } = run;
-  await writeConfig(folder, config);
   const environment = await describeEnvironment({
     workers: config.workers,
     threadsPerWorker: threadsPerWorker(config),
@@ -332,8 +418,10 @@ async function writeStart(folder: string, run: PreparedRun, effort: BestEffort):
   await effort.attempt("environment.json", () => writeEnvironment(folder, environment));
   const drawBatch = await readBatch(run, 1);
   await effort.attempt("batch.png", () => drawBatch(folder));
+  await watch.picture("batch", 0);
   const { root, files } = run.folder;
   if (files) await effort.attempt(FILE_RECORD, () => writeFileRecord(folder, root, files));
+  await record.save(history);
   await saveLast(folder, run, startPosition());
 }
 

@@ -12,6 +12,7 @@ import { type History, HISTORY_FILE, readHistory } from "../records/history.ts";
 import {
   type Checkpoint,
   type CheckpointFacts,
+  type PendingSums,
   readCheckpoint,
   writeCheckpoint,
 } from "../train/checkpoint.ts";
@@ -20,8 +21,10 @@ import { batchCountsOf } from "../models/batch_counts.ts";
 import { architectureOf, inputSizeOf } from "../train/build_replica.ts";
 import { optimizerStateOf, setOptimizerState, setState, stateOf } from "../train/load_weights.ts";
 import { differentModules } from "../train/modules.ts";
+import { cutHistory } from "./cut_history.ts";
 import type { Totals } from "./epochs.ts";
 import type { PreparedRun } from "./prepare.ts";
+import { CHECKPOINTS, isComplete, RunCompleteError } from "./resume_point.ts";
 
 /** A place in a run. */
 export interface Position {
@@ -35,9 +38,9 @@ export interface Position {
   totals: Totals;
   /** Seconds that the epoch has taken so far. */
   seconds: number;
+  /** Sums of the steps since the last point of the training loss, where there are any. */
+  pending?: PendingSums;
 }
-
-const CHECKPOINTS = "checkpoints";
 
 /** The place before the first step. */
 export function startPosition(): Position {
@@ -51,11 +54,16 @@ export function startPosition(): Position {
 }
 
 /** The place before the first step of the epoch after a place's. */
-export function nextEpoch({ epoch, optimizerSteps }: Position): Position {
-  return { ...startPosition(), epoch: epoch + 1, optimizerSteps };
+export function nextEpoch({ epoch, optimizerSteps, pending }: Position): Position {
+  const sums = pending ? { pending } : {};
+  return { ...startPosition(), epoch: epoch + 1, optimizerSteps, ...sums };
 }
 
-/** Writes `checkpoints/last`: model and optimizer, as the coordinator's replica holds them. */
+/**
+ * Writes `checkpoints/last`: model and optimizer, as the coordinator's replica holds them.
+ *
+ * @param keepPrevious Let the one before stay as `last-1`
+ */
 export async function saveLast(
   folder: string,
   run: PreparedRun,
@@ -109,9 +117,9 @@ export async function saveEpoch(
   if (keep !== undefined) await pruneCheckpoints(checkpoints, "epoch", keep);
 }
 
-/** Path of the newest checkpoint. */
-export function lastPath(folder: string): string {
-  return join(folder, CHECKPOINTS, "last");
+/** Path of a checkpoint. */
+export function checkpointPath(folder: string, name: string): string {
+  return join(folder, CHECKPOINTS, name);
 }
 
 /** Path of the best checkpoint. */
@@ -123,69 +131,105 @@ export function bestPath(folder: string): string {
 export interface Resumed {
   readonly position: Position;
   readonly history: History | undefined;
+  /** Whether all epochs are on record, so that only what comes after the last one is left to do. */
+  readonly isOver: boolean;
 }
 
 /**
- * Takes over the state of a run's `checkpoints/last`.
+ * Takes over the state of a checkpoint of a run, and its history up to there.
  *
+ * A checkpoint other than `last` becomes `last`, before anything of the run's record is taken back: a process that is
+ * killed in between leaves a run that can be resumed.
+ *
+ * @param name Of the checkpoint, see `resumePoint`
  * @throws {UsageError} when the checkpoint is damaged, or is of another model or other data
+ * @throws {RunCompleteError} when nothing is left to do
  */
 export async function resume(
   folder: string,
   run: PreparedRun,
+  name: string,
   { acceptData = false } = {},
 ): Promise<Resumed> {
-  const path = join(folder, CHECKPOINTS, "last");
+  const path = checkpointPath(folder, name);
   const checkpoint = await readCheckpoint(path);
   refuseOther(path, checkpoint, run, acceptData);
-  await cleanCheckpoints(join(folder, CHECKPOINTS));
-  const { replica, config } = run;
-  const { info, model, optimizer, averages } = checkpoint;
-  setState(replica.model, model, path);
-  if (optimizer) setOptimizerState(replica.state, optimizer, path);
-  if (averages) {
-    await replica.state.withAverages(() => void setState(replica.model, averages, path));
-  }
+  const { info } = checkpoint;
   const position: Position = {
     epoch: info.epoch,
     step: info.step,
     optimizerSteps: info.optimizerSteps,
     totals: { ...info.train },
     seconds: info.seconds,
+    ...(info.pending ? { pending: info.pending } : {}),
   };
-  const history = await exists(join(folder, HISTORY_FILE)) ? await readHistory(folder) : undefined;
-  if (history) dropLaterPoints(history, position);
-  const isOver = history?.epochs.some(({ epoch }) => epoch >= config.train.epochs);
-  if (isOver) {
-    throw new UsageError(
-      `The run ${folder} has finished its ${config.train.epochs} epochs: nothing is left to resume`,
-    );
+  const history = await historyUpTo(folder, run, position);
+  const over = history && overReason(history, run.config);
+  if (over && await isComplete(folder)) {
+    throw new RunCompleteError(`The run ${folder} has ${over}`);
   }
-  const { earlyStopping } = config.train;
-  const stopped = history && earlyStopping && earlyStopReason(earlyStopping, history.epochs);
-  if (stopped) {
-    throw new UsageError(
-      `The run ${folder} has stopped early, as ${stopped}: nothing is left to resume; to train on from its weights, ` +
-        "start a new run with --weights",
-    );
-  }
-  delete history?.stopped; // a program may have said stop, and now says go on
-  if (history?.epochs.some(({ epoch }) => epoch === position.epoch)) {
-    return { position: nextEpoch(position), history };
-  }
-  return { position, history };
+  await takeOver(checkpoint, path, run);
+  await cleanCheckpoints(join(folder, CHECKPOINTS));
+  if (name !== "last") await saveLast(folder, run, position, { keepPrevious: false });
+  const isRecorded = history?.epochs.some(({ epoch }) => epoch === position.epoch);
+  return {
+    position: isRecorded ? nextEpoch(position) : position,
+    history,
+    isOver: over !== undefined,
+  };
 }
 
-/** A run that was killed may have put points on record that its last checkpoint doesn't know of. */
-function dropLaterPoints(history: History, { epoch, step }: Position): void {
-  const isKnown = (point: { epoch: number; step: number }) =>
-    point.epoch < epoch || (point.epoch === epoch && point.step <= step);
-  history.losses = history.losses.filter(isKnown);
-  history.validations = history.validations.filter(isKnown);
+/** Sets the replica's parameters, optimizer state and averages. */
+async function takeOver(
+  { model, optimizer, averages }: Checkpoint,
+  path: string,
+  { replica }: PreparedRun,
+): Promise<void> {
+  setState(replica.model, model, path);
+  if (optimizer) setOptimizerState(replica.state, optimizer, path);
+  if (averages) {
+    await replica.state.withAverages(() => void setState(replica.model, averages, path));
+  }
+}
+
+/**
+ * Reads the history of a run and takes it back to a checkpoint.
+ *
+ * @returns Nothing where none was written yet, which can only be in the first epoch
+ */
+export async function historyUpTo(
+  folder: string,
+  { config, stepsPerEpoch }: Pick<PreparedRun, "config" | "stepsPerEpoch">,
+  { epoch, step }: Pick<Position, "epoch" | "step">,
+): Promise<History | undefined> {
+  if (!await exists(join(folder, HISTORY_FILE))) {
+    if (epoch === 1) return undefined;
+    throw new UsageError(
+      `The run ${folder} has no ${HISTORY_FILE}, but its checkpoint stands in epoch ${epoch}: restore the file, or ` +
+        "start a new run with the checkpoint's weights (--weights)",
+    );
+  }
+  const history = await readHistory(folder);
+  const { monitor: metric, mode } = config.checkpoint;
+  const monitor = { metric, ...(mode ? { mode } : {}) };
+  cutHistory(history, { epoch, step, stepsPerEpoch, monitor });
+  delete history.stopped; // a program may have said stop, and now says go on
+  return history;
+}
+
+/** Why no epoch is left to train, in words that follow "The run has". */
+function overReason({ epochs }: History, { train }: PreparedRun["config"]): string | undefined {
+  if (epochs.length >= train.epochs) {
+    return `finished its ${train.epochs} epochs: nothing is left to resume`;
+  }
+  const stopped = train.earlyStopping && earlyStopReason(train.earlyStopping, epochs);
+  return stopped &&
+    `stopped early, as ${stopped}: nothing is left to resume; to train on from its weights, ` +
+      "start a new run with --weights";
 }
 
 function factsOf({ config, folder, job }: PreparedRun, position: Position): CheckpointFacts {
-  const { epoch, step, optimizerSteps, totals, seconds } = position;
+  const { epoch, step, optimizerSteps, totals, seconds, pending } = position;
   return {
     model: {
       name: config.model.name,
@@ -200,6 +244,7 @@ function factsOf({ config, folder, job }: PreparedRun, position: Position): Chec
     optimizerSteps,
     train: totals,
     seconds,
+    ...(pending ? { pending } : {}),
     fingerprint: job.fingerprint,
     config,
     ...(Object.keys(job.modules ?? {}).length > 0 ? { modules: job.modules } : {}),

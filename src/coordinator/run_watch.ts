@@ -15,6 +15,7 @@ import { type LiveStatus, removeLiveStatus, writeLiveStatus } from "../records/l
 import { RunLog } from "../records/run_log.ts";
 import { BestEffort } from "../reports/best_effort.ts";
 import type { Phase, PhaseProgress, Reporter } from "../reports/reporter.ts";
+import type { PendingSums } from "../train/checkpoint.ts";
 import type { Totals } from "./epochs.ts";
 import { GpuWatch } from "./gpu_use.ts";
 import type { SignOfLife } from "./liveness.ts";
@@ -83,6 +84,16 @@ export class RunWatch implements AsyncDisposable {
   /** Training begins, or goes on after a validation. */
   begin(): void {
     this.#meter.begin();
+  }
+
+  /** Sums since the last point, for a checkpoint; nothing when there are none. */
+  get pending(): PendingSums | undefined {
+    return this.#meter.pending;
+  }
+
+  /** The run goes on from a checkpoint. */
+  restore(pending: PendingSums): void {
+    this.#meter.restore(pending);
   }
 
   /** A step was made. */

@@ -5,6 +5,7 @@
  */
 import type { RankReport, RankTimes } from "../exchange/gradient_exchange.ts";
 import type { MetricsPoint, RankMetrics } from "../records/metrics_log.ts";
+import type { PendingSums } from "../train/checkpoint.ts";
 import type { Totals } from "./epochs.ts";
 
 /** Where a point stands, and what isn't a mean over its steps. */
@@ -52,12 +53,29 @@ export class StepMeter {
   readonly #now: () => number;
   #sums: Totals = nothing();
   #since = 0;
+  /** Seconds before `#since` that the present sums took. */
+  #earlier = 0;
   #isFirst = true;
 
   /** @param now A clock in milliseconds */
   constructor(worldSize: number, now: () => number = () => performance.now()) {
     this.#ranks = Array.from({ length: worldSize }, () => ({ samples: 0, ms: partMeans() }));
     this.#now = now;
+  }
+
+  /** Sums since the last point, for a checkpoint; nothing when there are none. */
+  get pending(): PendingSums | undefined {
+    if (this.#sums.count === 0) return undefined;
+    const ranks = this.#ranks.map(({ samples }) => samples);
+    return { ...this.#sums, ranks, seconds: this.#seconds() };
+  }
+
+  /** Goes on from the sums of a checkpoint. Ranks of another number of workers begin at 0. */
+  restore({ ranks, seconds, ...sums }: PendingSums): void {
+    this.#sums = { ...sums };
+    this.#earlier = seconds;
+    if (ranks.length !== this.#ranks.length) return;
+    ranks.forEach((samples, rank) => this.#ranks[rank].samples = samples);
   }
 
   /** Steps begin after a pause: a validation, or the start of the run. */
@@ -89,7 +107,7 @@ export class StepMeter {
   take(place: PointPlace, more: Pick<MetricsPoint, "gpus"> = {}): MetricsPoint | undefined {
     const { lossSum, weight, correct, count } = this.#sums;
     if (weight === 0) return undefined;
-    const seconds = Math.max(1e-6, (this.#now() - this.#since) / 1000);
+    const seconds = Math.max(1e-6, this.#seconds());
     const ranks = this.#ranks.map((own, rank) => rankPoint(own, rank, seconds));
     const meanOf = (part: keyof RankTimes) =>
       rounded(ranks.reduce((sum, { ms }) => sum + ms[part], 0) / ranks.length);
@@ -102,6 +120,7 @@ export class StepMeter {
     };
     this.#sums = nothing();
     this.#since = this.#now();
+    this.#earlier = 0;
     return {
       time: new Date().toISOString(),
       ...place,
@@ -112,6 +131,10 @@ export class StepMeter {
       ranks,
       ...more,
     };
+  }
+
+  #seconds(): number {
+    return this.#earlier + (this.#now() - this.#since) / 1000;
   }
 
   #addWaits(waits: readonly number[]): void {

@@ -64,7 +64,8 @@ export interface RunContext extends EpochContext {
  */
 export async function runEpochs(context: RunContext, position: Position): Promise<void> {
   const { run: { config }, history, callbacks, signal } = context;
-  if (config.validate.atStart && history.validations.length === 0) {
+  const isStart = position.epoch === 1 && position.step === 0;
+  if (config.validate.atStart && isStart && history.validations.length === 0) {
     await validateWithin(context, position);
   }
   let kept: KeptFeatures | undefined;
@@ -111,7 +112,9 @@ export async function runEpochs(context: RunContext, position: Position): Promis
 }
 
 /** Refuses to end well without a best checkpoint, which needs one epoch whose monitored metric is finite. */
-function requireBest({ run: { config: { checkpoint } }, history }: RunContext): void {
+export function requireBest(
+  { run: { config: { checkpoint } }, history }: Pick<RunContext, "run" | "history">,
+): void {
   if (history.best.epoch > 0 || history.epochs.length === 0) return;
   throw new LockstepError(
     `checkpoint.monitor is ${checkpoint.monitor}, which was NaN or infinite after each of ${history.epochs.length} ` +
@@ -138,13 +141,19 @@ async function stopEarly(
  * @throws {LockstepError} when no image of the epoch, or of a class, could be used; nothing is saved then
  */
 async function trainPart(context: RunContext, position: Position): Promise<number> {
-  const { run, folder, callbacks, signal } = context;
-  if (position.step >= run.stepsPerEpoch) return 0; // stopped between training and validation
+  const { run, callbacks, signal } = context;
+  if (position.step >= run.stepsPerEpoch) { // stopped between training and validation
+    return position.totals.count / Math.max(1e-6, position.seconds);
+  }
   const spent = { samples: 0, seconds: 0 };
   const { validate: { everySteps: validateEvery }, checkpoint: { everySteps: saveEvery } } =
     run.config;
-  const secondsSoFar = () => position.seconds + spent.seconds;
   const skipped: LeftOut[] = [];
+  const save = () => saveState(context, { ...position, seconds: position.seconds + spent.seconds });
+  // A run that was interrupted at this step has not been validated there yet.
+  if (isMultiple(position.step, validateEvery) && !isValidated(context.history, position)) {
+    await validateWithin(context, position);
+  }
   for (;;) {
     const until = Math.min(
       run.stepsPerEpoch,
@@ -168,16 +177,10 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
     if (isMultiple(position.step, validateEvery)) {
       await validateWithin(context, position, secondsPerStep);
     }
-    if (isMultiple(position.step, saveEvery)) {
-      await readState(context);
-      await saveLast(folder, run, { ...position, seconds: secondsSoFar() });
-      await context.record.save(context.history);
-    }
+    if (isMultiple(position.step, saveEvery)) await save();
   }
   if (position.step >= run.stepsPerEpoch) checkTrained(run, position, skipped);
-  await readState(context);
-  await saveLast(folder, run, { ...position, seconds: secondsSoFar() });
-  if (signal?.aborted || callbacks.wantsEnd) await context.record.save(context.history);
+  await save();
   return spent.samples / spent.seconds;
 }
 
@@ -198,6 +201,22 @@ function checkTrained(
   );
 }
 
+/**
+ * Saves where training stands. The history goes first: what it has beyond the checkpoint is cut off when the run is
+ * resumed, whereas points that only the checkpoint knew of would be lost.
+ */
+async function saveState(context: RunContext, position: Position): Promise<void> {
+  const { folder, run, history, record, watch: { pending } } = context;
+  await readState(context);
+  await record.save(history);
+  await saveLast(folder, run, { ...position, ...(pending ? { pending } : {}) });
+}
+
+/** Whether the validation within an epoch that belongs to a place is on record; there is none before the first step. */
+function isValidated({ validations }: History, { epoch, step }: Position): boolean {
+  return step === 0 || validations.some((point) => point.epoch === epoch && point.step === step);
+}
+
 function nextMultiple(step: number, every = Infinity): number {
   return every === Infinity ? Infinity : (Math.floor(step / every) + 1) * every;
 }
@@ -215,7 +234,7 @@ async function trainSpan(
   const { run, history, watch, callbacks, signal } = context;
   const every = run.config.train.logEverySteps ?? Math.ceil(run.stepsPerEpoch / LOSS_POINTS);
   const seen = { ...totals };
-  let recent = { lossSum: 0, weight: 0 };
+  let recent: Pick<Totals, "lossSum" | "weight"> = watch.pending ?? { lossSum: 0, weight: 0 };
   const tell = stepTeller(context, epoch);
   const onStep = async (step: number, sums: Totals, ranks: readonly RankReport[]) => {
     watch.step(sums, ranks);
@@ -359,9 +378,10 @@ async function recordEpoch(
     await showBest(context, validated, epoch);
   }
   if (isMultiple(epoch, everyEpochs)) await saveEpoch(folder, run, position, accuracy);
+  // Loggers go first: what they have beyond the history is taken back when the run is resumed.
+  watch.loggers.epoch(record);
   await context.record.save(history);
   events.append("epoch", { ...record });
-  watch.loggers.epoch(record);
   reporter.epochDone(record, config.train.epochs, isBest);
   await reports.afterEpoch();
 }

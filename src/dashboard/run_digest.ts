@@ -43,6 +43,13 @@ export interface RunProgress {
   readonly validation: { readonly loss: number; readonly accuracy: number } | undefined;
 }
 
+/** What counts of an epoch in a summary. */
+interface EpochFacts {
+  readonly epoch: number;
+  readonly seconds: number;
+  readonly accuracy: number;
+}
+
 /** Of a run without events. */
 export const NO_PROGRESS: RunProgress = {
   epochs: 0,
@@ -60,6 +67,7 @@ export class RunDigest {
   readonly #path: string;
   #tail: LineTail;
   #progress = NO_PROGRESS;
+  #epochs: EpochFacts[] = [];
   #reading: Promise<unknown> = Promise.resolve();
 
   /** @param folder The run folder */
@@ -83,40 +91,56 @@ export class RunDigest {
       if (lines === undefined) { // another file than before
         this.#tail = new LineTail(this.#path, 0);
         this.#progress = NO_PROGRESS;
+        this.#epochs = [];
         continue;
       }
       for (const line of lines) {
         const event = parseEvent(line);
-        if (event) this.#progress = after(this.#progress, event);
+        if (event) this.#take(event);
       }
-      if (this.#tail.offset === before) return;
+      if (this.#tail.offset === before) break;
     }
+    this.#progress = { ...this.#progress, ...summaryOf(this.#epochs) };
+  }
+
+  /** Takes an event; a run that goes on makes the epochs from there on again. */
+  #take(event: RunEvent): void {
+    const { type, epoch, seconds } = event;
+    this.#progress = after(this.#progress, event);
+    if (typeof epoch !== "number" || !["started", "resumed", "epoch"].includes(type)) return;
+    while ((this.#epochs.at(-1)?.epoch ?? 0) >= epoch) this.#epochs.pop();
+    if (type !== "epoch") return;
+    const { accuracy = NaN } = measuresOf(event.validation) ?? {};
+    this.#epochs.push({ epoch, accuracy, seconds: typeof seconds === "number" ? seconds : 0 });
   }
 }
 
+/** What an event says of a run besides its epochs. */
 function after(before: RunProgress, event: RunEvent): RunProgress {
   const { type, time } = event;
   const ended = type === "failed" || type === "interrupted";
-  const progress = {
+  return {
     ...before,
     started: before.started ?? time,
     updated: time,
     message: ended && typeof event.message === "string" ? event.message : null,
     ...(isTurn(event) ? { turn: type } : {}),
+    ...(type === "validation" ? { validation: measuresOf(event) } : {}),
+    ...(type === "epoch" ? { validation: measuresOf(event.validation) } : {}),
   };
-  if (type === "validation") return { ...progress, validation: measuresOf(event) };
-  if (type !== "epoch" || typeof event.epoch !== "number") return progress;
-  const { epoch, seconds } = event;
-  const validation = measuresOf(event.validation);
-  const better = validation && Number.isFinite(validation.accuracy) &&
-    validation.accuracy > (before.best?.accuracy ?? -1);
-  return {
-    ...progress,
-    epochs: Math.max(before.epochs, epoch),
-    seconds: before.seconds + (typeof seconds === "number" ? seconds : 0),
-    validation,
-    ...(better ? { best: { accuracy: validation.accuracy, epoch } } : {}),
-  };
+}
+
+/** What the epochs of a run come to. */
+function summaryOf(
+  epochs: readonly EpochFacts[],
+): Pick<RunProgress, "epochs" | "seconds" | "best"> {
+  let best: RunProgress["best"] = null;
+  let seconds = 0;
+  for (const { epoch, accuracy, seconds: took } of epochs) {
+    seconds += took;
+    if (Number.isFinite(accuracy) && accuracy > (best?.accuracy ?? -1)) best = { accuracy, epoch };
+  }
+  return { epochs: epochs.at(-1)?.epoch ?? 0, seconds, best };
 }
 
 /** Loss and accuracy of a validation; a number that JSON has as `null` isn't one. */

@@ -16,8 +16,15 @@ export interface LoggerStart {
   readonly classes: readonly string[];
   /** Steps that an epoch has. */
   readonly stepsPerEpoch: number;
-  /** Steps of the whole run that are done; above 0 the run goes on, and later steps are made again. */
+  /** Steps of the whole run that are done; of a run that goes on, later steps are made again. */
   readonly step: number;
+  /** What is on record of a run that goes on; nothing when it begins. */
+  readonly resumed?: {
+    /** Epochs. */
+    readonly epochs: number;
+    /** Whether the state after those steps was validated. */
+    readonly validated: boolean;
+  };
 }
 
 /**

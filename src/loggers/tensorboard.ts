@@ -7,19 +7,25 @@ import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import type { EpochRecord } from "../records/history.ts";
 import type { MetricsPoint } from "../records/metrics_log.ts";
+import { cutEventFiles, type SummaryPlace } from "./cut_event_files.ts";
 import { EventFile, type SummaryValue } from "./event_file.ts";
 import type { LoggerStart, RunLogger } from "./logger.ts";
 
 /** Folder of the event files in a run folder. */
 export const TENSORBOARD_FOLDER = "tensorboard";
 
-/** Begins a new event file; a run that goes on takes back the steps that it makes again. */
+/** Pictures that come with an epoch. */
+const EPOCH_PICTURES = ["predictions", "confusion"];
+
+/** Begins a new event file; a run that goes on takes what it makes again out of the old ones. */
 export function openTensorBoard(start: LoggerStart): RunLogger {
-  const { folder, config, stepsPerEpoch, step } = start;
-  const file = new EventFile(join(folder, TENSORBOARD_FOLDER));
+  const { folder, config, stepsPerEpoch, step, resumed } = start;
+  const events = join(folder, TENSORBOARD_FOLDER);
+  cutEventFiles(events, (event) => !resumed || isUndone(event, { ...start, resumed }));
+  const file = new EventFile(events);
   const stepOf = (place: { epoch: number; step: number }) =>
     (place.epoch - 1) * stepsPerEpoch + place.step;
-  if (step > 0) file.restart(step);
+  if (resumed) file.restart(step); // for a TensorBoard that has read the old files already
   else file.summary(0, [{ tag: "config", text: "```yaml\n" + stringify(config) + "```" }]);
   return {
     metrics: (point) => file.summary(stepOf(point), pointValues(point)),
@@ -35,6 +41,17 @@ export function openTensorBoard(start: LoggerStart): RunLogger {
     },
     close: () => file.close(),
   };
+}
+
+/** Whether a resumed run makes an event again: one of a later step, or of a validation or epoch not on record. */
+function isUndone(
+  { step: at, tags }: SummaryPlace,
+  { step, stepsPerEpoch, resumed }: LoggerStart & Required<Pick<LoggerStart, "resumed">>,
+): boolean {
+  if (at !== step) return at > step;
+  if (tags.some((tag) => tag.endsWith("/validation"))) return !resumed.validated;
+  const isOfEpoch = tags.some((tag) => tag.startsWith("epoch/") || EPOCH_PICTURES.includes(tag));
+  return isOfEpoch && resumed.epochs * stepsPerEpoch < step;
 }
 
 /** The scalars of a point. */

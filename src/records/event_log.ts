@@ -61,6 +61,25 @@ export function parseEvent(line: string): RunEvent | undefined {
   return eventSchema.safeParse(parseLine(line)).data;
 }
 
+/** The events that still count: without the epochs, validations and stops that a resumed run makes again. */
+export function standingEvents(events: readonly RunEvent[]): RunEvent[] {
+  let standing: RunEvent[] = [];
+  for (const event of events) {
+    const begins = event.type === "started" || event.type === "resumed";
+    if (begins) standing = standing.filter((earlier) => !isMadeAgain(earlier, event));
+    standing.push(event);
+  }
+  return standing;
+}
+
+function isMadeAgain(event: RunEvent, begin: RunEvent): boolean {
+  const epoch = Number(event.epoch) - Number(begin.epoch);
+  const step = Number(event.step) - Number(begin.step);
+  if (event.type === "epoch") return epoch >= 0;
+  if (event.type === "validation") return epoch > 0 || (epoch === 0 && step > 0);
+  return event.type === "stopped" && (epoch > 0 || (epoch === 0 && step >= 0));
+}
+
 /** The events of a run folder, oldest first; lines that hold none are left out. */
 export async function readEvents(folder: string): Promise<RunEvent[]> {
   const bytes = await Deno.readFile(join(folder, EVENTS_FILE));

@@ -76,6 +76,8 @@ const bestSchema = z.object({
   confusionMatrix: z.array(z.array(count)).optional(),
   /** With more than 256 classes: true class, predicted class and samples of each cell that is not 0. */
   confusions: z.array(z.tuple([count, count, count])).optional(),
+  /** What `checkpoints/best` still holds: an epoch that is made again. */
+  kept: z.object({ epoch: count, accuracy: measured }).optional(),
 });
 
 /** A key of the config that changed when the run was resumed. */
@@ -170,6 +172,11 @@ export interface BestEpoch {
   confusionMatrix?: number[][];
   /** With more than 256 classes: true class, predicted class and samples of each cell that is not 0. */
   confusions?: [label: number, predicted: number, count: number][];
+  /**
+   * What `checkpoints/best` and `predictions.csv` still hold after the run went on from before that epoch: it is made
+   * again, and until an epoch is the best anew, those files are of the epoch as it was.
+   */
+  kept?: { epoch: number; accuracy: number };
 }
 
 /** What a run brought so far. */

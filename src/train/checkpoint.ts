@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists, writeFileAtomically } from "../base/paths.ts";
@@ -37,6 +37,12 @@ const totalsSchema = z.strictObject({
   count: z.int().nonnegative(),
 });
 
+const pendingSchema = z.strictObject({
+  ...totalsSchema.shape,
+  ranks: z.array(z.int().nonnegative()),
+  seconds: z.number().nonnegative(),
+});
+
 const checkpointSchema = z.strictObject({
   checkpointVersion: z.literal([VERSION_BEFORE, CHECKPOINT_VERSION]),
   lockstep: z.string(),
@@ -64,6 +70,8 @@ const checkpointSchema = z.strictObject({
   train: totalsSchema,
   /** Seconds that the epoch has taken so far. */
   seconds: z.number().nonnegative(),
+  /** Sums of the steps since the last point of the training loss, where there are any. */
+  pending: pendingSchema.optional(),
   /** Validation accuracy of this state, where it is known. */
   accuracy: z.number().optional(),
   /** Identity of the data that it was trained on. */
@@ -110,6 +118,14 @@ export interface TrainTotals {
   count: number;
 }
 
+/** Sums over the steps since the last point of the training loss: an interrupted run's next point begins with them. */
+export interface PendingSums extends TrainTotals {
+  /** Samples of each rank. */
+  ranks: number[];
+  /** Time of those steps. */
+  seconds: number;
+}
+
 /** The description of a checkpoint (`checkpoint.json`). */
 export interface CheckpointInfo {
   /** Of the format. */
@@ -132,6 +148,8 @@ export interface CheckpointInfo {
   train: TrainTotals;
   /** Seconds that the epoch has taken so far. */
   seconds: number;
+  /** Sums of the steps since the last point of the training loss, where there are any. */
+  pending?: PendingSums;
   /** Validation accuracy of this state, where it is known. */
   accuracy?: number;
   /** Identity of the data that it was trained on. */
@@ -249,9 +267,9 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
 async function unusable(path: string, error: unknown): Promise<UsageError> {
   const before = `${path}-1`;
   const offer = await exists(before)
-    ? `the one before it may be whole: ${before} (to go on from it, point the link ${
-      basename(path)
-    } at it)`
+    ? `the one before it may be whole: ${before} (to go on from it: ${
+      resumeFrom(path, `${basename(path)}-1`)
+    })`
     : "give another checkpoint or start a new run";
   const reason = error instanceof z.ZodError
     ? `${INFO_FILE} is not a Lockstep checkpoint: ${z.prettifyError(error)}`
@@ -287,6 +305,11 @@ function parseInfo(bytes: Uint8Array): CheckpointInfo {
     throw new Error(`${INFO_FILE} is cut short or altered (its digest is missing)`);
   }
   return info;
+}
+
+/** The command that goes on with a run from one of its checkpoints. */
+function resumeFrom(path: string, name: string): string {
+  return `deno task train --resume ${dirname(dirname(path))} --from ${name}`;
 }
 
 /** A checkpoint of another version is whole, but not for this program. */

@@ -86,7 +86,15 @@ Deno.test("train() leaves a run folder with everything in it", () =>
     const events = (await Deno.readTextFile(join(run, "events.jsonl"))).trim().split("\n")
       .map((line) => JSON.parse(line).type)
       .filter((type) => type !== "warning"); // a busy machine's workers may be silent for a while
-    assert.deepEqual(events, ["started", "joined", "epoch", "epoch", "epoch", "finished"]);
+    assert.deepEqual(events, [
+      "started",
+      "joined",
+      "epoch",
+      "epoch",
+      "epoch",
+      "finished",
+      "report",
+    ]);
     for (const picture of ["batch.png", "curves.png", "predictions.png"]) {
       const [width, height] = await pngSize(join(run, picture));
       assert.ok(width >= 300 && width <= 2400 && height >= 200, `${picture}: ${width} × ${height}`);

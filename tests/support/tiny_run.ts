@@ -91,18 +91,28 @@ export async function startTrain(
   return startCommand(["train", "--config", path, ...args], folder);
 }
 
+/** How to start a command, beside its arguments. */
+export interface CommandOptions {
+  /** A module that runs before the program. */
+  readonly preload?: string;
+  /** Give the process a session and a process group of its own. */
+  readonly ownGroup?: boolean;
+}
+
 /** Starts the command line with the rights that the tests have. */
 export function startCommand(
   args: readonly string[],
   cwd: string,
   env: Record<string, string> = {},
+  { preload, ownGroup = false }: CommandOptions = {},
 ): TrainProcess {
-  return startProcess(commandLine(args), { cwd, env });
+  return startProcess(commandLine(args, preload), { cwd, env, detached: ownGroup });
 }
 
 /** The program and the arguments with which {@linkcode startCommand} starts the command line. */
-export function commandLine(args: readonly string[]): string[] {
+export function commandLine(args: readonly string[], preload?: string): string[] {
   const options = ["--quiet", "--no-check", "--allow-all", "--config", join(PROJECT, "deno.json")];
+  if (preload) options.push("--preload", preload);
   return [Deno.execPath(), "run", ...options, join(PROJECT, "src/cli.ts"), ...args];
 }
 

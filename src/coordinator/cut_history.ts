@@ -1,0 +1,69 @@
+/**
+ * Takes a history back to a checkpoint.
+ *
+ * @module
+ */
+import { UsageError } from "../base/errors.ts";
+import { isBetter, type Monitor, monitored } from "../metrics/monitor.ts";
+import type { EpochRecord, History } from "../records/history.ts";
+
+/** A place in a run, and what is needed to tell what comes after it. */
+export interface CutPlace {
+  /** Epoch that a checkpoint's state stands in, counted from 1. */
+  readonly epoch: number;
+  /** Steps of that epoch that are done. */
+  readonly step: number;
+  readonly stepsPerEpoch: number;
+  /** Decides which of the epochs that stay is the best. */
+  readonly monitor: Monitor;
+}
+
+/**
+ * Removes all that a history knows beyond a checkpoint, which the run makes again. A best epoch that is removed stays
+ * on record as `best.kept`, since its weights are all that is left in `checkpoints/best`.
+ *
+ * @throws {UsageError} when the history lacks epochs that are before the checkpoint
+ */
+export function cutHistory(history: History, place: CutPlace): void {
+  const { epoch, step, stepsPerEpoch } = place;
+  if (history.epochs.length < epoch - 1) {
+    throw new UsageError(
+      `history.json ends after epoch ${history.epochs.length}, but the checkpoint stands in epoch ${epoch}: ` +
+        "restore the history.json of this run, or start a new run with the checkpoint's weights (--weights)",
+    );
+  }
+  const isDone = step >= stepsPerEpoch;
+  history.epochs = history.epochs.filter((each) =>
+    each.epoch < epoch || (each.epoch === epoch && isDone)
+  );
+  const recorded = history.epochs.length;
+  const isKnown = (point: { epoch: number; step: number }) =>
+    point.epoch < epoch || (point.epoch === epoch && point.step <= step);
+  history.losses = history.losses.filter(isKnown);
+  // The validation after an epoch goes on record together with the epoch.
+  history.validations = history.validations.filter((point) =>
+    isKnown(point) && (point.step < stepsPerEpoch || point.epoch <= recorded)
+  );
+  if (history.stopped && !isKnown(history.stopped)) delete history.stopped;
+  if (history.best.epoch > recorded) cutBest(history, place.monitor);
+}
+
+function cutBest(history: History, monitor: Monitor): void {
+  const { epoch, accuracy, kept = { epoch, accuracy } } = history.best;
+  const best = bestOf(history.epochs, monitor);
+  history.best = {
+    epoch: best?.epoch ?? 0,
+    accuracy: best?.validation.accuracy ?? NaN,
+    kept,
+  };
+}
+
+/** The epoch that was the best after the last one, by the rule of a run in progress. */
+function bestOf(epochs: readonly EpochRecord[], monitor: Monitor): EpochRecord | undefined {
+  let best: EpochRecord | undefined;
+  for (const record of epochs) {
+    const before = best ? monitored(monitor, best) : NaN;
+    if (isBetter(monitor, monitored(monitor, record), before)) best = record;
+  }
+  return best;
+}
