@@ -12,6 +12,8 @@ import {
   messageOf,
   type StopSignal,
 } from "../base/errors.ts";
+import { LOCK_FILE } from "../base/folder_lock.ts";
+import { exists } from "../base/paths.ts";
 import { ignoreStopSignals } from "../base/signals.ts";
 import { readLines } from "../coordinator/lines.ts";
 import { RunCompleteError } from "../coordinator/resume_point.ts";
@@ -66,7 +68,7 @@ async function outcomeOf(
   signal: AbortSignal,
 ): Promise<Outcome> {
   try {
-    using _lock = await lockFolder(folder, signal);
+    await waitForOthers(folder, signal);
     const place = resume ? { resume: folder } : { folder };
     await train(config, { ...place, verbose, signal, reporter: speakingReporter() });
     return { status: "finished" };
@@ -81,22 +83,31 @@ async function outcomeOf(
 }
 
 /**
- * Keeps other processes out of a run's folder: a comparison that was killed leaves runs behind that take some
- * seconds to write their checkpoints.
+ * Waits until no other process holds the lock of a run's folder, which the run then takes: a comparison that was killed
+ * leaves runs behind that take some seconds to write their checkpoints.
  *
  * @throws {LockstepError} when another process doesn't leave it
  */
-async function lockFolder(folder: string, signal: AbortSignal): Promise<Deno.FsFile> {
+async function waitForOthers(folder: string, signal: AbortSignal): Promise<void> {
   await ensureRunFolder(folder);
-  const file = await Deno.open(join(folder, ".lock"), { write: true, create: true });
-  for (const deadline = performance.now() + PATIENCE_MS; !await file.tryLock(true);) {
+  const deadline = performance.now() + PATIENCE_MS;
+  const path = join(folder, LOCK_FILE);
+  while (await exists(path) && await isLocked(path)) {
     if (performance.now() > deadline) {
-      file.close();
       throw new LockstepError(`Another process trains in ${folder}: end it first`);
     }
     await delay(200, signal);
   }
-  return file;
+}
+
+/** Whether another process has a lock on a file; none has where the file system knows no locks, or the file is gone. */
+async function isLocked(path: string): Promise<boolean> {
+  try {
+    using file = await Deno.open(path, { read: true, write: true });
+    return !await file.tryLock(true);
+  } catch {
+    return false; // the run itself tries again, and says what is wrong
+  }
 }
 
 /** A reporter whose every call is a line on standard output. */

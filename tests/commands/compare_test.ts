@@ -278,3 +278,38 @@ for (const [args, message] of WRONG_USE) {
       assert.equal(await exists(join(folder, "runs")), false);
     }));
 }
+
+Deno.test("resumeComparison() completes a run that stopped early and was killed before it said so", () =>
+  withTemporaryFolder(async (folder) => {
+    // No epoch is better than the first by so much: training ends after the second of five.
+    const earlyStopping = { patience: 1, minDelta: 10 };
+    const { config } = await recipe(folder, { train: { epochs: 5, earlyStopping } });
+    const { folder: made, comparison } = await compare({ only: config });
+    const [first] = comparison.variants[0].runs;
+    assert.equal(first.status, "finished", `${first.message}`);
+    const run = join(made, comparison.variants[0].runs[0].folder);
+    // What a kill after the second epoch's history leaves: neither stop nor end nor report.
+    const events = join(run, "events.jsonl");
+    const lines = (await Deno.readTextFile(events)).trimEnd().split("\n");
+    const cut = lines.slice(0, lines.findLastIndex((line) => line.includes('"epoch"')) + 1)
+      .filter((line) => !line.includes('"stopped"'));
+    await Deno.writeTextFile(events, cut.join("\n") + "\n");
+    const history = JSON.parse(await Deno.readTextFile(join(run, "history.json")));
+    const { stopped, ...rest } = history;
+    await Deno.writeTextFile(join(run, "history.json"), JSON.stringify(rest));
+    await Deno.remove(join(run, "report.html"));
+    const file = join(made, "comparison.json");
+    const tree = JSON.parse(await Deno.readTextFile(file));
+    tree.variants[0].runs[0].status = "running";
+    await Deno.writeTextFile(file, JSON.stringify(tree));
+
+    const again = await resumeComparison(made);
+    const [result] = again.comparison.variants[0].runs;
+    assert.deepEqual([result.status, result.epochs.length], ["finished", 2], `${result.message}`);
+    const now = JSON.parse(await Deno.readTextFile(join(run, "history.json")));
+    assert.deepEqual([now.stopped, now.epochs], [stopped, rest.epochs]);
+    assert.ok(await exists(join(run, "report.html")));
+    const ends = (await Deno.readTextFile(events)).trimEnd().split("\n").slice(-3)
+      .map((line) => JSON.parse(line).type);
+    assert.deepEqual(ends, ["stopped", "finished", "report"]);
+  }));

@@ -32,6 +32,7 @@ Deno.test("train() leaves a run folder with everything in it", () =>
       "config.yaml",
       "curves.png",
       "curves.svg",
+      "data-files.jsonl.gz",
       "environment.json",
       "events.jsonl",
       "history.csv",
