@@ -16,7 +16,9 @@ export function recordOf<Value>(value: z.ZodType<Value>) {
       const entries = Object.entries(input).map(([name, given]) => {
         const result = value.safeParse(given);
         for (const { message, path } of result.error?.issues ?? []) {
-          context.issues.push({ code: "custom", message, path: [name, ...path], input: given });
+          // An issue that ends parsing would make a union say only what it takes.
+          const issue = { code: "custom" as const, message, path: [name, ...path], input: given };
+          context.issues.push({ ...issue, continue: true });
         }
         return [name, result.data];
       });

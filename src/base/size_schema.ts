@@ -17,4 +17,4 @@ export const sizeSchema = z.union([
   if (typeof value === "number") return value;
   const unit = value.slice(-2);
   return Math.floor(Number(value.slice(0, -2)) * UNITS[unit]);
-});
+}).pipe(z.int(HINT).positive(HINT));

@@ -94,13 +94,16 @@ export class Flags {
     return (this.#values[name] ?? []) as string[];
   }
 
-  /** A flag's value as a whole number of at least `minimum`. */
-  integer(name: string, minimum: number): number | undefined {
+  /** A flag's value as a whole number from `minimum` to `maximum`. */
+  integer(name: string, minimum: number, maximum = Infinity): number | undefined {
     const text = this.text(name);
     if (text === undefined) return undefined;
     const value = Number(text);
     if (!Number.isSafeInteger(value) || value < minimum || !/^\d+$/.test(text)) {
       throw new UsageError(`--${name} is ${text}: give a whole number of at least ${minimum}`);
+    }
+    if (value > maximum) {
+      throw new UsageError(`--${name} is ${text}: give a whole number of at most ${maximum}`);
     }
     return value;
   }

@@ -16,6 +16,8 @@ import {
 import { interruptible } from "./interruptible.ts";
 
 const DEFAULT_TOP = 5;
+/** Longest `--timeout`: a day. */
+const MAX_SECONDS = 86_400;
 
 /** Flags of `predict`. */
 export const PREDICT_HELP: CommandHelp = {
@@ -59,7 +61,10 @@ export async function runPredict(args: string[]): Promise<number> {
   const format = formatOf(flags);
   const [run, checkpoint] = [flags.text("run"), flags.text("checkpoint")];
   const [grid, explain] = [flags.text("grid"), flags.text("explain")];
-  const [seconds, megabytes] = [flags.integer("timeout", 1), flags.integer("max-size", 1)];
+  const [seconds, megabytes] = [
+    flags.integer("timeout", 1, MAX_SECONDS),
+    flags.integer("max-size", 1),
+  ];
   const top = flags.integer("top", 1) ?? DEFAULT_TOP;
   const { predictPictures } = await import("../coordinator/predict_pictures.ts");
   const { terminalReporter } = await import("../reports/terminal_reporter.ts");

@@ -271,9 +271,9 @@ export interface NatsInput {
 
 /** `liveness`: how long processes wait for each other. */
 export interface LivenessInput {
-  /** Seconds that workers get to start, load their libraries and join (default 120). */
+  /** Seconds that workers get to start, load their libraries and join: 1 to 86400 (default 120). */
   joinTimeout?: number;
-  /** Seconds without a sign of life after which a process counts as lost (default 8). */
+  /** Seconds without a sign of life after which a process counts as lost: 1 to 86400 (default 8). */
   lostAfter?: number;
 }
 

@@ -20,12 +20,33 @@ const DEFAULT_FEATURE_BYTES = 500_000_000;
 /** Bytes of a bucket of gradients, unless configured. */
 const DEFAULT_BUCKET_BYTES = 8_000_000;
 
+/** Epochs, and samples per step: more are a slip of the pen, and counts of steps must stay exact. */
+const MAX_COUNT = 1_000_000;
+
+/** Workers, and threads of each. */
+const MAX_PARALLEL = 1024;
+
+/** Seconds that something may take: a day. Timers take no more than 24 days. */
+const MAX_SECONDS = 86_400;
+
+/** A whole number from 1 to a limit. */
+function countUpTo(limit: number): z.ZodInt {
+  const hint = `give a whole number from 1 to ${limit}`;
+  return z.int(hint).min(1, hint).max(limit, hint);
+}
+
+/** Seconds to wait. */
+function seconds(): z.ZodNumber {
+  const hint = `give 1 to ${MAX_SECONDS} seconds`;
+  return z.number(hint).min(1, hint).max(MAX_SECONDS, hint);
+}
+
 const trainSchema = z.strictObject({
-  epochs: z.int().positive(),
+  epochs: countUpTo(MAX_COUNT),
   /** Samples per step over all workers. */
-  batchSize: z.int().positive().optional(),
+  batchSize: countUpTo(MAX_COUNT).optional(),
   /** Samples per step of one worker: the alternative to `batchSize`. */
-  batchSizePerWorker: z.int().positive().optional(),
+  batchSizePerWorker: countUpTo(MAX_COUNT).optional(),
   /** Leave out the last step of an epoch where it is smaller than the others, as `drop_last` of PyTorch's DataLoader. */
   dropLast: z.boolean().default(false),
   ...lossShape,
@@ -73,7 +94,7 @@ const engineSchema = z.strictObject({
    */
   precision: z.enum(["float32", "bf16"]).default("float32"),
   /** Threads per worker; unless set, the cores divided by the workers. */
-  threadsPerWorker: z.int().positive().optional(),
+  threadsPerWorker: countUpTo(MAX_PARALLEL).optional(),
   /** Compile each step with XLA: for GPUs, where it fuses; on CPUs it is slower, and slow to start. */
   xla: z.boolean().default(false),
 });
@@ -105,9 +126,9 @@ const dashboardSchema = z.strictObject({
 
 const livenessSchema = z.strictObject({
   /** Seconds that workers get to start, load their libraries and join, and then for a first sign of life. */
-  joinTimeout: z.number().positive().default(120),
+  joinTimeout: seconds().default(120),
   /** Seconds without a sign of life after which a process counts as lost. */
-  lostAfter: z.number().positive().default(8),
+  lostAfter: seconds().default(8),
 });
 
 /** The schema of a config file; keys that it doesn't know are errors. */
@@ -119,7 +140,7 @@ export const configSchema = z.strictObject({
   /** Seed of initial weights, shuffles, augmentation and dropout. */
   seed: z.int().nonnegative().default(0),
   /** Worker processes. */
-  workers: z.int().positive().default(2),
+  workers: countUpTo(MAX_PARALLEL).default(2),
   /** Folder that gets a folder per run. */
   out: z.string().min(1).default("runs"),
   model: modelSchema,

@@ -12,6 +12,7 @@ import type { StepKey, StepTotals } from "../exchange/gradient_exchange.ts";
 import { type NarrowDtype, ROUNDING } from "../exchange/narrow.ts";
 import { type ConfusionCounts, countConfusions, overallAccuracy } from "../metrics/confusion.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
+import { lossCure } from "../optim/loss.ts";
 import type { Reply } from "../protocol/commands.ts";
 import { meanOf, type MetricPart } from "../metrics/metric_parts.ts";
 import type { Reporter } from "../reports/reporter.ts";
@@ -254,7 +255,7 @@ function checkValidated(
   };
   const cure = job.evaluation
     ? "nothing was written; evaluate another checkpoint"
-    : `lower train.lr (${config.train.lr}) or look at train.schedule; this state is not kept as best`;
+    : `${lossCure(config.train, "train.schedule")}; this state is not kept as best`;
   requireFiniteOutputs({ what, samples }, outcomeOf, cure);
   if (weight > 0) return;
   throw new LockstepError(
@@ -345,7 +346,7 @@ function notFiniteError(
   if (tooLargeFor) {
     return new LockstepError(tooLargeWords(tooLargeFor, rank, where, config));
   }
-  const cure = `lower train.lr (${config.train.lr}) or look at the data`;
+  const cure = lossCure(config.train, "the data");
   if (rank === undefined) {
     return new LockstepError(
       `The sum of the gradients became infinite ${where}, no update was made: ${cure}`,
@@ -383,5 +384,5 @@ function tooLargeWords(
   return `${whose} values too large for ${dtype} (at most ${
     ROUNDING[dtype].largest
   }) ${where}, no update was made: ` +
-    `set nats.gradientDtype to ${wider}, or lower train.lr (${train.lr})`;
+    `set nats.gradientDtype to ${wider}, or ${lossCure(train)}`;
 }

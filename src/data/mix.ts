@@ -8,12 +8,13 @@
  * @module
  */
 import { z } from "zod";
+import { float32 } from "../base/float32.ts";
 import { randomInt, randomNormal, type RandomStream } from "../base/random.ts";
 import { namedSchema } from "../base/named_specs.ts";
 import type { Box } from "./rgb_image.ts";
 import type { Size } from "./transforms/arguments.ts";
 
-const alpha = z.number().positive("give a number above 0, such as 0.2").default(1);
+const alpha = float32().positive("give a number above 0, such as 0.2").default(1);
 const schema = z.strictObject({ alpha });
 
 /** What a config may name. */

@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { UsageError } from "../base/errors.ts";
+import { float32 } from "../base/float32.ts";
 
 const metric = z.string().min(1, "give accuracy, loss or the name of a metric of your own");
 
@@ -19,7 +20,7 @@ export const earlyStoppingSchema = z.strictObject({
   /** Epochs without improvement after which training ends. */
   patience: z.int().positive(),
   /** What counts as an improvement: more than this. */
-  minDelta: z.number().nonnegative().default(0),
+  minDelta: float32().nonnegative().default(0),
 });
 
 /** `checkpoint`: what is kept of a run beside `last`. */

@@ -38,7 +38,7 @@ const common = {
     /** Epochs or steps, as `per` says. */
     length: z.int().positive(),
     /** Share of the learning rate at the start. */
-    startFactor: z.number().gt(0, "give a share above 0").max(1, "give a share up to 1").default(
+    startFactor: float32().gt(0, "give a share above 0").max(1, "give a share up to 1").default(
       1 / 3,
     ),
   }).optional(),
@@ -53,7 +53,7 @@ export const scheduleSchema = z.discriminatedUnion("name", [
     /** Epochs or steps between two decays. */
     stepSize: z.int().positive(),
     /** Factor of one decay. */
-    gamma: z.number().positive().default(0.1),
+    gamma: float32().positive().default(0.1),
   }),
   z.strictObject({
     name: z.literal("MultiStepLR"),
@@ -63,20 +63,20 @@ export const scheduleSchema = z.discriminatedUnion("name", [
       (all) => all.every((milestone, index) => index === 0 || milestone > all[index - 1]),
       "give milestones in rising order",
     ),
-    gamma: z.number().positive().default(0.1),
+    gamma: float32().positive().default(0.1),
   }),
   z.strictObject({
     name: z.literal("ExponentialLR"),
     ...common,
     /** Factor of each epoch or step. */
-    gamma: z.number().positive(),
+    gamma: float32().positive(),
   }),
   z.strictObject({
     name: z.literal("CosineAnnealingLR"),
     ...common,
     /** Epochs or steps from the full rate to `etaMin`; unless set, all that follow the warm-up. */
     tMax: z.int().positive().optional(),
-    etaMin: z.number().nonnegative().default(0),
+    etaMin: float32().nonnegative().default(0),
   }),
 ]);
 

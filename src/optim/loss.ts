@@ -7,11 +7,19 @@
  * @module
  */
 import { z } from "zod";
-import { float32 } from "../base/float32.ts";
+import { shareBelow1 } from "../base/float32.ts";
 import { recordOf } from "../base/record_schema.ts";
 import { moduleSchema } from "../base/user_module.ts";
 import { softmaxCrossEntropy } from "../engine/native_ops.ts";
 import { tf } from "../engine/tf.ts";
+
+/** Limits of a class weight above 0: within them no sum of losses overflows or vanishes in float32. */
+const [MIN_CLASS_WEIGHT, MAX_CLASS_WEIGHT] = [1e-12, 1e12];
+
+const classWeight = z.number().refine(
+  (weight) => weight === 0 || (weight >= MIN_CLASS_WEIGHT && weight <= MAX_CLASS_WEIGHT),
+  `give 0, or a weight from ${MIN_CLASS_WEIGHT} to ${MAX_CLASS_WEIGHT}`,
+);
 
 /** Keys of the loss, as `train.*`. */
 export const lossShape = {
@@ -20,15 +28,15 @@ export const lossShape = {
   /** A module of your own that exports `lossPerSample`, instead of `loss` (docs/library.md). */
   lossModule: moduleSchema.optional(),
   /** Share of the target that is spread evenly over all classes (Szegedy et al. 2015, arXiv:1512.00567). */
-  labelSmoothing: z.number().min(0).lt(1, "give a share below 1").default(0),
+  labelSmoothing: shareBelow1("give a share below 1").default(0),
   /**
    * Weight of each class: by name, in the order of the classes, or `balanced`: the rarer, the heavier. With 0 a class
    * contributes nothing to the loss.
    */
   classWeights: z.union([
     z.literal("balanced"),
-    z.array(float32().nonnegative("give a weight of at least 0")),
-    recordOf(float32().nonnegative("give a weight of at least 0")),
+    z.array(classWeight),
+    recordOf(classWeight),
   ], "give a list, a mapping from class to weight, or `balanced`").optional(),
 };
 
@@ -45,6 +53,26 @@ export type LossFunction = (
   labels: tf.Tensor1D,
   distributions: tf.Tensor2D,
 ) => tf.Tensor1D;
+
+/** A class weight above which a loss that isn't finite may be the weights' doing. */
+const LARGE_CLASS_WEIGHT = 1000;
+
+/**
+ * What helps against a loss or gradients that are not finite, as the end of a sentence.
+ *
+ * @param other What else to look at, such as `the data`
+ */
+export function lossCure(
+  { lr, classWeights = {} }: { lr: number; classWeights?: z.output<typeof lossShape.classWeights> },
+  other?: string,
+): string {
+  const weights = classWeights === "balanced" ? [] : Object.values(classWeights);
+  const largest = Math.max(...weights, 0);
+  const smaller = largest > LARGE_CLASS_WEIGHT
+    ? `, give smaller train.classWeights (the largest is ${largest})`
+    : "";
+  return `lower train.lr (${lr})${smaller}${other === undefined ? "" : ` or look at ${other}`}`;
+}
 
 /** Settings of the targets. */
 export interface TargetOptions {

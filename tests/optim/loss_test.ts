@@ -4,6 +4,7 @@ import { openEngine } from "../../src/engine/engine.ts";
 import { tf } from "../../src/engine/tf.ts";
 import {
   balancedWeights,
+  lossCure,
   type LossName,
   lossPerSample,
   makeTargets,
@@ -60,4 +61,14 @@ Deno.test("makeTargets() counts a mixed picture for the class with the larger sh
 Deno.test("balancedWeights() makes each class count alike", () => {
   const weights = balancedWeights([10, 30, 20]);
   assert.deepEqual(weights, [2, 60 / 90, 1]);
+});
+
+Deno.test("lossCure() names class weights that may make the loss infinite", () => {
+  assert.equal(lossCure({ lr: 0.1 }, "the data"), "lower train.lr (0.1) or look at the data");
+  assert.equal(lossCure({ lr: 0.1, classWeights: { a: 1000, b: 1 } }), "lower train.lr (0.1)");
+  assert.equal(lossCure({ lr: 0.1, classWeights: "balanced" }), "lower train.lr (0.1)");
+  assert.equal(
+    lossCure({ lr: 0.1, classWeights: [1, 1e5] }, "the data"),
+    "lower train.lr (0.1), give smaller train.classWeights (the largest is 100000) or look at the data",
+  );
 });

@@ -24,8 +24,11 @@ export interface RotateOptions {
   readonly fill: Rgb;
 }
 
+/** Degrees, and pixels from a corner: beyond these a number is a slip of the pen. */
+const reach = z.number().min(-1e6, "give at least -1000000").max(1e6, "give at most 1000000");
+
 const degrees = z.union(
-  [z.number().min(0), range("degrees", z.number())],
+  [reach.min(0), range("degrees", reach)],
   "give the most degrees either way (0 or more), or [low, high]",
 ).transform((value): [number, number] => typeof value === "number" ? [0 - value, value] : value // 0 - 0 rather than -0
 );
@@ -38,7 +41,7 @@ export const RandomRotation = define({
       "nearest",
     ),
     expand: z.boolean("give true or false").default(false),
-    center: z.tuple([z.number(), z.number()], "give [x, y] in pixels").nullable().default(null),
+    center: z.tuple([reach, reach], "give [x, y] in pixels").nullable().default(null),
     fill,
   }),
   shorthand: "degrees",
