@@ -17,6 +17,29 @@ export interface Named {
   readonly shorthand?: string | ((value: unknown) => Record<string, unknown>);
 }
 
+/** What each kind of named thing knows, by `what` of its schema. */
+const tables = new Map<string, Readonly<Record<string, Named>>>();
+
+/**
+ * The arguments that stand behind a name in a config, in their long form.
+ *
+ * @param what As {@linkcode namedSchema} was given it
+ * @returns Nothing where the name is unknown, or takes no bare value
+ */
+export function longForm(
+  what: string,
+  name: string,
+  given: unknown,
+): Record<string, unknown> | undefined {
+  const table = tables.get(what);
+  if (!table || !Object.hasOwn(table, name)) return undefined;
+  if (isArguments(given)) return { ...given as Record<string, unknown> | null | undefined };
+  const { shorthand } = table[name];
+  return shorthand === undefined
+    ? undefined
+    : expanded(given, shorthand) as Record<string, unknown>;
+}
+
 /**
  * A schema of one named thing; the value that comes out has the long form, `{ Name: { all arguments } }`.
  *
@@ -29,9 +52,10 @@ export function namedSchema<Spec>(
   example: string,
   table: Readonly<Record<string, Named>>,
 ) {
+  tables.set(what, table);
   return z.custom<NamedInput>(isNamedInput, {
     message: `give a ${what}'s name, or { Name: arguments }, such as ${example}`,
-  }).transform((input, context): Spec => {
+  }).meta({ named: what }).transform((input, context): Spec => {
     const [name, given] = typeof input === "string" ? [input, {}] : Object.entries(input)[0];
     const atName = typeof input === "string" ? [] : [name];
     const report = (path: PropertyKey[], message: string): never => {

@@ -4,11 +4,14 @@
  * @module
  */
 import { messageOf, UsageError } from "../base/errors.ts";
+import { longForm } from "../base/named_specs.ts";
 import {
   childNodes,
   isOptional,
+  kindOfNamed,
   nodesAt,
   rootNodes,
+  type SchemaNode,
   takesNames,
   takesNull,
   takesText,
@@ -60,10 +63,16 @@ export function parseOverride(text: string): Override {
  * @throws {UsageError} when a list has no such position
  */
 export function applyOverride(tree: Tree, { key, value }: Override): void {
-  const steps = stepsOf(key);
-  const last = steps.pop()!;
+  const path = stepsOf(key);
+  const steps = path.slice(0, -1);
+  const last = path.at(-1)!;
   let node: Tree | unknown[] = tree;
-  for (const step of steps) node = childOf(node, step, key);
+  steps.forEach((step, at) => {
+    const schema = nodesAt(path.slice(0, at));
+    requireName(node, schema, path, at, key);
+    node = childOf(node, step, key, (value) => holderOf(value, schema, path, at, key));
+  });
+  requireName(node, nodesAt(steps), path, steps.length, key);
   if (Array.isArray(node)) {
     node[positionIn(node, last, key)] = value;
   } else if (
@@ -102,15 +111,68 @@ function unquoted(text: string): string {
   return inner ?? text;
 }
 
-function childOf(node: Tree | unknown[], step: string, key: string): Tree | unknown[] {
+function childOf(
+  node: Tree | unknown[],
+  step: string,
+  key: string,
+  holderOf: (value: unknown) => Tree | unknown[],
+): Tree | unknown[] {
   if (Array.isArray(node)) {
     const position = positionIn(node, step, key);
-    const child = node[position];
-    return isTree(child) || Array.isArray(child) ? child : (node[position] = {}) as Tree;
+    return node[position] = holderOf(node[position]);
   }
-  const child = Object.hasOwn(node, step) ? node[step] : undefined;
-  if (isTree(child) || Array.isArray(child)) return child;
-  return setOwn(node, step, {}) as Tree;
+  const holder = holderOf(Object.hasOwn(node, step) ? node[step] : undefined);
+  return setOwn(node, step, holder) as Tree | unknown[];
+}
+
+/**
+ * What an override's next step is set in, with all that the value says: the short form of a named thing gets its long
+ * one.
+ *
+ * @param value What stands at step `at` of the path
+ * @param schema Of what holds it
+ * @throws {UsageError} where the value would be lost
+ */
+function holderOf(
+  value: unknown,
+  schema: readonly SchemaNode[],
+  path: readonly string[],
+  at: number,
+  key: string,
+): Tree | unknown[] {
+  const next = path[at + 1];
+  if (isTree(value) || (Array.isArray(value) && /^\d+$/.test(next))) return value;
+  const kind = kindOfNamed(schema);
+  const long = kind && longForm(kind, path[at], value);
+  if (long) return long;
+  if (typeof value === "string" && kindOfNamed(nodesAt(path.slice(0, at + 1)))) {
+    return { [value]: {} };
+  }
+  if (Array.isArray(value)) return value;
+  if (value === undefined || value === null || typeof value === "boolean") return {};
+  const whole = path.slice(0, at + 1).join(".");
+  throw new UsageError(
+    `--set ${key}: ${whole} is ${JSON.stringify(value)}, which has no ${next}: ` +
+      `set the whole of it with --set ${whole}=…`,
+  );
+}
+
+/** Refuses a name of a named thing where another one stands, which would be lost. */
+function requireName(
+  node: Tree | unknown[],
+  schema: readonly SchemaNode[],
+  path: readonly string[],
+  at: number,
+  key: string,
+): void {
+  if (Array.isArray(node) || !kindOfNamed(schema)) return;
+  const [present] = Object.keys(node);
+  if (present === undefined || present === path[at]) return;
+  const whole = path.slice(0, at).join(".");
+  throw new UsageError(
+    `--set ${key}: ${whole} is ${present}, not ${path[at]}: ` +
+      `to replace it, set the whole of it with --set '${whole}={${path[at]}: …}'`,
+  );
 }
 
 function positionIn(list: readonly unknown[], step: string, key: string): number {

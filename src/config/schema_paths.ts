@@ -50,6 +50,12 @@ export function takesNames(nodes: readonly SchemaNode[]): boolean {
   return nodes.some(({ additionalProperties }) => isNode(additionalProperties));
 }
 
+/** What a value is a named thing of (`{ Name: arguments }`), such as `transform`; nothing for all others. */
+export function kindOfNamed(nodes: readonly SchemaNode[]): string | undefined {
+  const [kind] = nodes.flatMap(({ named }) => typeof named === "string" ? [named] : []);
+  return kind;
+}
+
 /** Whether a key may be left out. */
 export function isOptional(path: readonly (string | number)[]): boolean {
   const last = path.at(-1);

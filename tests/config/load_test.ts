@@ -277,6 +277,69 @@ Deno.test("--set reaches into lists, and is blamed for what it sets below a key"
   );
 });
 
+Deno.test("--set below a short form keeps what it says, and refuses to lose another value", () => {
+  const text = GOOD.replace(
+    "[{ RandomResizedCrop: 32 }]",
+    `
+    - RandomHorizontalFlip
+    - ColorJitter: { brightness: 0.2 }
+    - RandomRotation: [-5, 10]
+    - RandomResizedCrop: 32
+    - Normalize: { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] }
+  mix: [MixUp, { CutMix: 0.3 }]`,
+  ) + "  classWeights: balanced\n";
+  const set = (...texts: string[]) => parseConfig(text, "x.yaml", texts.map(parseOverride));
+  const { data: { train, mix } } = set(
+    "data.train.3.RandomResizedCrop.scale=[0.5,1]",
+    "data.train.0.RandomHorizontalFlip.p=0.25",
+    "data.train.1.ColorJitter.hue=0.1",
+    "data.train.2.RandomRotation.interpolation=bilinear",
+    "data.mix.0.MixUp.alpha=0.4",
+  );
+  assert.deepEqual(train[0], { RandomHorizontalFlip: { p: 0.25 } });
+  const [, jitter, rotation, crop] = train as Record<string, Record<string, unknown>>[];
+  assert.deepEqual([jitter.ColorJitter.brightness, jitter.ColorJitter.hue], [[0.8, 1.2], [
+    ...[-0.1, 0.1],
+  ]]);
+  assert.deepEqual(rotation.RandomRotation.degrees, [-5, 10]);
+  assert.equal(rotation.RandomRotation.interpolation, "bilinear");
+  assert.deepEqual(crop.RandomResizedCrop.size, [32, 32], "the file's");
+  assert.deepEqual(crop.RandomResizedCrop.scale, [0.5, 1]);
+  assert.deepEqual(mix, [{ MixUp: { alpha: 0.4 } }, { CutMix: { alpha: 0.3 } }]);
+  assert.deepEqual(
+    parseConfig(
+      GOOD,
+      "x.yaml",
+      [
+        "data.val.0.Resize=[40, 44]",
+        "data.val.0.Resize.1=48",
+        "data.val.0.Resize.interpolation=bicubic",
+      ].map(parseOverride),
+    ).data.val[0],
+    parseConfig(GOOD, "x.yaml", [
+      parseOverride("data.val.0.Resize={ size: [40, 48], interpolation: bicubic }"),
+    ]).data.val[0],
+  );
+  assert.deepEqual(
+    set("model.head=[{ Linear: 9 }, ReLU, { Linear: classes }]", "model.head.0.Linear.inFeatures=4")
+      .model.head![0],
+    { Linear: { inFeatures: 4, outFeatures: 9 } },
+  );
+  const problem = (override: string) => problemOf(text, [override]);
+  assert.equal(
+    problem("train.classWeights.a=2"),
+    '--set train.classWeights.a: train.classWeights is "balanced", which has no a: ' +
+      "set the whole of it with --set train.classWeights=…",
+  );
+  assert.equal(
+    problem("data.train.0.RandomErasing.p=0.1"),
+    "--set data.train.0.RandomErasing.p: data.train.0 is RandomHorizontalFlip, not RandomErasing: " +
+      "to replace it, set the whole of it with --set 'data.train.0={RandomErasing: …}'",
+  );
+  assert.match(problem("data.train.3.CenterCrop=24"), /data\.train\.3 is RandomResizedCrop, not/);
+  assert.match(problem("data.train.3.RandomResizedCrop.scael=1"), /did you mean scale\?/);
+});
+
 Deno.test("loadConfig() accepts the default recipe and names a missing file", async () => {
   const path = new URL("../../configs/default.yaml", import.meta.url).pathname;
   assert.equal((await loadConfig(path)).model.name, "efficientnet_lite0");
