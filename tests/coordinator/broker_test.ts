@@ -113,7 +113,7 @@ Deno.test("checkServer() refuses a wrong token in a sentence, and the process li
   await using broker = await startBroker({ executable });
   for (let time = 0; time < 5; time++) {
     await assert.rejects(checkServer({ url: broker.url, token: "wrong" }), {
-      name: "LockstepError",
+      name: "CredentialsError",
       message: /^The nats-server at 127\.0\.0\.1:\d+ refuses the credentials/,
     });
   }
