@@ -184,7 +184,14 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
   return spent.samples / spent.seconds;
 }
 
-/** Refuses an epoch in which nothing, or nothing of a class, could be learned. */
+/**
+ * Refuses an epoch in which nothing, or nothing of a class, could be learned.
+ *
+ * After a resume within the epoch, the images left out before are unknown, so that a class without a usable image is
+ * found only at the end of the next epoch. An epoch without any usable image is always found.
+ *
+ * @param skipped Images left out since the epoch's start, or since the resume
+ */
 function checkTrained(
   { folder: { train: samples, classes } }: PreparedRun,
   { epoch, totals }: Position,

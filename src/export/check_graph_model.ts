@@ -7,6 +7,7 @@ import { LockstepError, messageOf } from "../base/errors.ts";
 import { randomStream } from "../base/random.ts";
 import { tf } from "../engine/tf.ts";
 import { applyModel } from "../models/heads.ts";
+import { NonFiniteOutputError } from "../train/check_scores.ts";
 import { type GraphModel, weightBytes } from "./graph_model.ts";
 import { RESULT_NAMES } from "./record_graph.ts";
 
@@ -36,6 +37,7 @@ export async function loadGraphModel(model: GraphModel): Promise<tf.GraphModel> 
  * Runs both on the same made-up pictures.
  *
  * @returns The greatest difference of two logits
+ * @throws {NonFiniteOutputError} when the model's own logits are NaN or infinite
  * @throws {LockstepError} when tfjs can't load or run the graph model, or the logits differ
  */
 export async function checkGraphModel(
@@ -56,6 +58,11 @@ export async function checkGraphModel(
     const actual = tf.tidy(() =>
       (loaded!.execute(images, RESULT_NAMES[0]) as tf.Tensor).dataSync()
     );
+    if (!expected.every(Number.isFinite)) {
+      throw new NonFiniteOutputError(
+        "The network's output is NaN or infinite for a made image: these weights can't be exported for browsers",
+      );
+    }
     let difference = 0;
     let greatest = 0;
     expected.forEach((value, index) => {
@@ -65,6 +72,7 @@ export async function checkGraphModel(
     if (difference <= TOLERANCE * greatest + LEAST) return difference;
     throw new LockstepError(`its logits differ by ${difference}`);
   } catch (error) {
+    if (error instanceof NonFiniteOutputError) throw error;
     throw new LockstepError(
       `The graph model for browsers doesn't do what ${model.name} does: ${messageOf(error)}: ` +
         "export other formats with --format, and please report this",

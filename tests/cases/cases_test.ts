@@ -13,6 +13,7 @@ import { CASES as config } from "./config.ts";
 import { CASES as costs } from "./costs.ts";
 import { CASES as data } from "./data.ts";
 import { CASES as finite } from "./finite.ts";
+import { CASES as finiteCommands } from "./finite_commands.ts";
 import { CASES as history } from "./history.ts";
 import { CASES as dataModules } from "./user_modules.ts";
 import { CASES as resume } from "./resume.ts";
@@ -26,6 +27,7 @@ const AREAS: Record<string, readonly Case[]> = {
   history,
   "data modules": dataModules,
   finite,
+  "finite values in commands": finiteCommands,
 };
 
 Deno.test("cases have names of their own", () => {

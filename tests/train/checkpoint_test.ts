@@ -51,6 +51,20 @@ async function entriesOf(folder: string): Promise<string[]> {
   return names.map((name) => name.replace(/-[0-9a-f]{8}$/, "")).sort();
 }
 
+Deno.test("writeCheckpoint() refuses averages or optimizer state that overflowed; the one before stays", async () => {
+  await using folder = await makeFolder();
+  await writeLast(folder.path, 5);
+  for (const part of ["averages", "optimizer"] as const) {
+    const tensors = { model: stateOf(7), [part]: stateOf(1, -Infinity) };
+    await assert.rejects(
+      writeCheckpoint(folder.path, "last", { ...FACTS, step: 6 }, tensors),
+      /Checkpoint last after epoch 1, step 6 is not written.*tensor fc\.weight holds -Infinity at \[1\]/,
+    );
+  }
+  assert.deepEqual(await valuesOf(join(folder.path, "last")), [5, 2]);
+  assert.deepEqual(await entriesOf(folder.path), ["last", "last@epoch1-step5"]);
+});
+
 Deno.test("readCheckpoint() gives back what writeCheckpoint() wrote", async () => {
   await using folder = await makeFolder();
   await writeLast(folder.path, 5);
