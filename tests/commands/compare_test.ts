@@ -4,6 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { delay } from "../../src/base/async.ts";
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { compare, resumeComparison, train } from "../../mod.ts";
@@ -170,6 +171,7 @@ Deno.test("a second SIGINT ends a comparison at once, and leaves nothing behind"
     try {
       run.kill("SIGINT");
       await run.seen(/again to stop at once/);
+      await delay(1_100); // until then it would be the same request
       const start = performance.now();
       run.kill("SIGINT");
       assert.equal((await run.result).code, 130);
@@ -198,11 +200,17 @@ Deno.test("a variant that fails is told at the end, and the others finish; --res
     assert.deepEqual(variants.map(({ runs }) => runs[0].status), ["failed", "finished"]);
     assert.match(variants[0].runs[0].message!, /train\.lr/);
 
-    // What was wrong is mended, such as a disk that was full.
+    // Another config is another run: its checkpoint refuses it, until the run begins anew.
     const file = join(made, "comparison.json");
     const tree = JSON.parse(await Deno.readTextFile(file));
     tree.variants[0].config.train.lr = 0.02;
     await Deno.writeTextFile(file, JSON.stringify(tree));
+    const refused = await resumeComparison(made);
+    assert.match(
+      refused.comparison.variants[0].runs[0].message!,
+      /train\.lr is 0\.02, was 1e\+30: set it back/,
+    );
+    await Deno.remove(join(made, variants[0].runs[0].folder), { recursive: true });
     const { comparison } = await resumeComparison(made);
     assert.deepEqual(comparison.variants.map(({ runs }) => runs[0].status), [
       "finished",
@@ -236,7 +244,10 @@ Deno.test("only one process works on a comparison", () =>
     await run.seen(/epoch +1\//);
     const other = await runCommand(["compare", "--resume", await newest(folder)], folder);
     assert.equal(other.code, 2);
-    assert.match(other.stderr, /^error: Another process works on .*: let it finish/m);
+    assert.match(
+      other.stderr,
+      /^error: Comparison .* is in use by the process with pid \d+ on .*: wait for its end/m,
+    );
     run.kill("SIGTERM");
     assert.equal((await run.result).code, 143);
   }));
