@@ -6,12 +6,14 @@
  * @module
  */
 import {
+  asLockstepError,
   EXIT_FAILED,
   EXIT_USAGE,
   InterruptedError,
   LockstepError,
   messageOf,
   nearestName,
+  SystemError,
 } from "./base/errors.ts";
 import { exitCleanly, listenForStop, stopRequested } from "./base/signals.ts";
 import { LOCKSTEP_VERSION } from "./base/versions.ts";
@@ -107,27 +109,34 @@ export async function main(args: string[]): Promise<number> {
   try {
     return await (await command.load())(rest);
   } catch (thrown) {
-    const error = asInterruption(thrown);
+    const error = asInterruption(asLockstepError(thrown));
     const known = error instanceof LockstepError;
-    // Not by console.error, which fails where the terminal was closed: the exit code must not be lost for that.
-    const { standardStream } = await import("./reports/terminal_stream.ts");
-    const stream = standardStream("stderr");
-    stream.write(`error: ${messageOf(error)}\n`);
-    if (!known || rest.includes("--verbose")) stream.write(`${Deno.inspect(error)}\n`);
+    console.error(`error: ${messageOf(error)}`);
+    if (!known || rest.includes("--verbose")) console.error(Deno.inspect(error));
     return known ? error.exitCode : EXIT_FAILED;
   }
+}
+
+/** Runs the command line as a process: with output that may fail, and its exit code. */
+async function runProcess(args: string[]): Promise<number> {
+  const { guardConsole, outputFailure } = await import("./reports/terminal_stream.ts");
+  guardConsole();
+  const code = await main(args);
+  const failure = outputFailure();
+  if (failure === undefined) return code;
+  console.error(`error: Standard output can't be written: ${failure}`);
+  return code === 0 ? EXIT_FAILED : code;
 }
 
 /** What fails after a signal asked the command to stop, such as a process that it reached as well, is no failure. */
 function asInterruption(error: unknown): unknown {
   const signal = stopRequested();
-  if (!signal || error instanceof InterruptedError || !(error instanceof LockstepError)) {
-    return error;
-  }
+  const isOwn = error instanceof InterruptedError || error instanceof SystemError;
+  if (!signal || isOwn || !(error instanceof LockstepError)) return error;
   return new InterruptedError(`Interrupted by ${signal}`, signal);
 }
 
 if (import.meta.main) {
   listenForStop();
-  exitCleanly(await main(Deno.args));
+  exitCleanly(await runProcess(Deno.args));
 }

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { describeSystemError, withoutDisposal } from "./system_words.ts";
+
 /** Exit code of a run that failed while it was working. */
 export const EXIT_FAILED = 1;
 /** Exit code of wrong usage: an unknown flag, a config that cannot work, a missing input. */
@@ -59,9 +61,43 @@ export class InterruptedError extends LockstepError {
   }
 }
 
+/** A file or folder can't be used, for a reason of the operating system's, such as a full disk. */
+export class SystemError extends LockstepError {
+  /** For messages. */
+  override name = "SystemError";
+  /** Of the operating system, such as `ENOSPC`. */
+  readonly code: string;
+
+  /** Makes the error of a code. */
+  constructor(message: string, code: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/**
+ * Returns an error of the operating system as one sentence with path and cure; any other error as it is, without the
+ * `SuppressedError` around it.
+ *
+ * @param path Of the file, where the error itself may not name it
+ */
+export function asLockstepError(thrown: unknown, path?: string): unknown {
+  const error = withoutDisposal(thrown);
+  if (error instanceof LockstepError) return error;
+  const trouble = describeSystemError(error);
+  if (!trouble) return error;
+  const { code, reason, cure, verb } = trouble;
+  const where = path ?? trouble.path;
+  const sentence = where === undefined
+    ? reason.charAt(0).toUpperCase() + reason.slice(1)
+    : `${where} can't be ${path === undefined ? verb : "written"}: ${reason}`;
+  return new SystemError(`${sentence}; ${cure}`, code, { cause: error });
+}
+
 /** The message of whatever was thrown, for sentences that embed a cause. */
 export function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
+  const error = withoutDisposal(thrown);
+  return error instanceof Error ? error.message : String(error);
 }
 
 /**

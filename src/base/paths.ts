@@ -4,21 +4,34 @@
  * @module
  */
 import { dirname, join } from "node:path";
+import { asLockstepError, UsageError } from "./errors.ts";
 import { removeAtStop } from "./signals.ts";
 
 /**
  * The cache folder: `LOCKSTEP_CACHE`, else the platform's cache folder + `lockstep`
  * (`$XDG_CACHE_HOME` or `~/.cache` on Linux, `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows).
+ *
+ * @throws {UsageError} where no variable names a folder
  */
 export function cacheFolder(): string {
   const own = Deno.env.get("LOCKSTEP_CACHE");
   if (own) return own;
-  const home = Deno.env.get("HOME") ?? Deno.env.get("USERPROFILE") ?? ".";
-  if (Deno.build.os === "windows") {
-    return join(Deno.env.get("LOCALAPPDATA") ?? join(home, "AppData", "Local"), "lockstep");
+  const platform = Deno.build.os === "windows"
+    ? Deno.env.get("LOCALAPPDATA")
+    : Deno.build.os === "darwin"
+    ? undefined
+    : Deno.env.get("XDG_CACHE_HOME");
+  if (platform) return join(platform, "lockstep");
+  const home = Deno.env.get("HOME") || Deno.env.get("USERPROFILE");
+  if (!home) {
+    throw new UsageError(
+      "There is no folder for Lockstep's cache, as HOME is not set: set HOME, or LOCKSTEP_CACHE to a folder that " +
+        "can be written and has room",
+    );
   }
+  if (Deno.build.os === "windows") return join(home, "AppData", "Local", "lockstep");
   if (Deno.build.os === "darwin") return join(home, "Library", "Caches", "lockstep");
-  return join(Deno.env.get("XDG_CACHE_HOME") || join(home, ".cache"), "lockstep");
+  return join(home, ".cache", "lockstep");
 }
 
 /** Whether `path` exists (any kind of entry); other failures, such as no permission, are thrown. */
@@ -37,23 +50,27 @@ export async function exists(path: string): Promise<boolean> {
 /**
  * Writes a file atomically: to `<path>.<pid>.tmp`, flushed to disk, then renamed over `path`.
  * A reader sees the old content or the new, never a part. The folder is made when missing.
+ *
+ * @throws {SystemError} naming `path`, when it can't be written; the old content stays, and no temporary file
  */
 export async function writeFileAtomically(
   path: string,
   content: string | Uint8Array | Iterable<Uint8Array>,
 ): Promise<void> {
-  await Deno.mkdir(dirname(path), { recursive: true });
   const temporary = `${path}.${Deno.pid}.tmp`;
   using _temporary = removeAtStop(temporary);
   try {
-    using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
-    for (const part of partsOf(content)) await writeAll(file, part);
-    await file.sync();
+    await Deno.mkdir(dirname(path), { recursive: true });
+    {
+      using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
+      for (const part of partsOf(content)) await writeAll(file, part);
+      await file.sync();
+    }
+    await Deno.rename(temporary, path);
   } catch (error) {
     await Deno.remove(temporary).catch(() => {}); // the error below is the one that matters
-    throw error;
+    throw asLockstepError(error, path);
   }
-  await Deno.rename(temporary, path);
   await syncFolder(dirname(path));
 }
 

@@ -43,6 +43,7 @@ export function listenForStop(): void {
   desk = { requested: undefined, isSettling: false, onRequest: undefined };
   // A listener for any of the signals makes Deno take over all of them: this must be asked before.
   const survivesHangup = hangupIsIgnored();
+  surviveFileLimit();
   for (const signal of stopSignals()) {
     const isIgnored = signal === "SIGHUP" && survivesHangup;
     Deno.addSignalListener(signal, isIgnored ? () => {} : () => onSignal(signal));
@@ -89,6 +90,14 @@ export function removeAtStop(path: string): Disposable {
 /** Registers a process that must not outlive this one when it is ended at once. */
 export function endAtStop(child: Deno.ChildProcess): Disposable {
   return cleanUpAtStop(() => child.kill("SIGTERM"));
+}
+
+/**
+ * Lets a write beyond the limit for files (`ulimit -f`) fail with an error that can be told, in place of the SIGXFSZ
+ * that kills the process.
+ */
+export function surviveFileLimit(): void {
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGXFSZ", () => {});
 }
 
 /** Ignores the signals: for processes that their parent ends, by the end of their standard input. */

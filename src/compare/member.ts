@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { delay } from "../base/async.ts";
 import {
+  asLockstepError,
   EXIT_INTERRUPTED,
   InterruptedError,
   LockstepError,
@@ -14,7 +15,7 @@ import {
 } from "../base/errors.ts";
 import { LOCK_FILE } from "../base/folder_lock.ts";
 import { exists } from "../base/paths.ts";
-import { ignoreStopSignals } from "../base/signals.ts";
+import { ignoreStopSignals, surviveFileLimit } from "../base/signals.ts";
 import { readLines } from "../coordinator/lines.ts";
 import { RunCompleteError } from "../coordinator/resume_point.ts";
 import { train } from "../coordinator/run.ts";
@@ -41,6 +42,7 @@ export async function runMember(): Promise<number> {
   const controller = new AbortController();
   // A signal to the group reaches all processes: the comparison decides what it means.
   ignoreStopSignals();
+  surviveFileLimit();
   const interrupt = (name: StopSignal) =>
     controller.abort(new InterruptedError(`Interrupted by ${name}`, name));
   if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => interrupt("SIGTERM"));
@@ -72,7 +74,8 @@ async function outcomeOf(
     const place = resume ? { resume: folder } : { folder };
     await train(config, { ...place, verbose, signal, reporter: speakingReporter() });
     return { status: "finished" };
-  } catch (error) {
+  } catch (thrown) {
+    const error = asLockstepError(thrown);
     if (error instanceof RunCompleteError) return { status: "finished" };
     if (error instanceof InterruptedError) {
       return { status: "interrupted", message: error.message };

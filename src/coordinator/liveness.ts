@@ -224,9 +224,9 @@ export class Liveness {
   #onExit(worker: SpawnedWorker, exit: WorkerExit): void {
     const watched = this.#watched[worker.index];
     if (this.#closed || !watched) return;
-    const message = `Rank ${worker.index} (pid ${worker.pid}) ${describeExit(exit)} ${
-      this.#placeOf(watched)
-    }`;
+    const message = `Rank ${worker.index} (pid ${worker.pid}) ${
+      describeExit(exit, worker.lastLines)
+    } ${this.#placeOf(watched)}`;
     // Of a process killed from outside the last lines say nothing.
     this.#report(watched, withLastLines(message, exit.signal ? [] : worker.lastLines), exit);
   }

@@ -31,14 +31,31 @@ export class WorkerLostError extends LockstepError {
   }
 }
 
+/** What libraries and V8 print when memory can't be had, by `ulimit -v` or a cgroup, too. */
+const OUT_OF_MEMORY =
+  /out of memory|bad_alloc|(memory|buffer) allocation( of \d+ bytes)? failed|cannot allocate memory|\bOOM\b|ENOMEM/i;
+
+/** Lines of a stack trace, of JavaScript and of native code, and the frame around V8's. */
+const TRACE =
+  /^\s*(at (async )?(.* \(.+\)|\S+:\d+:\d+)$|#\d*\s*(0x.*|$)|=+ C stack trace|\S+\(\+0x[0-9a-f]+\) \[0x)/;
+
 /** How a worker ended, as the predicate of a sentence. */
-export function describeExit(exit: Pick<WorkerExit, "signal" | "code">): string {
+export function describeExit(
+  exit: Pick<WorkerExit, "signal" | "code">,
+  lines: readonly string[] = [],
+): string {
+  if (lines.some((line) => OUT_OF_MEMORY.test(line))) {
+    return `${
+      exitWords(exit)
+    } (memory ran out: use a smaller batch or fewer workers, or raise the limit)`;
+  }
   const hint = " (by the kernel, if memory ran out: then use a smaller batch)";
   return exitWords(exit) + (exit.signal === "SIGKILL" ? hint : "");
 }
 
-/** A message followed by the last lines of a process, when there are any. */
+/** A message followed by the last lines of a process, when there are any; without the lines of native stack traces. */
 export function withLastLines(message: string, lines: readonly string[]): string {
-  const shown = lines.slice(-LINES_SHOWN).map((line) => `  | ${line}`);
+  const told = lines.filter((line) => line.trim() !== "" && !TRACE.test(line));
+  const shown = told.slice(-LINES_SHOWN).map((line) => `  | ${line}`);
   return shown.length === 0 ? message : `${message}; its last lines:\n${shown.join("\n")}`;
 }

@@ -182,7 +182,8 @@ export class Rendezvous {
 }
 
 function earlyExitError(worker: SpawnedWorker): LockstepError {
-  const message = `Rank ${worker.index} (pid ${worker.pid}) ${describeExit(worker.exit!)} ` +
+  const message =
+    `Rank ${worker.index} (pid ${worker.pid}) ${describeExit(worker.exit!, worker.lastLines)} ` +
     `before it joined`;
   return new LockstepError(withLastLines(message, worker.lastLines));
 }

@@ -6,7 +6,14 @@
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { orAborted } from "../base/async.ts";
-import { InterruptedError, LockstepError, messageOf, UsageError } from "../base/errors.ts";
+import {
+  asLockstepError,
+  InterruptedError,
+  LockstepError,
+  messageOf,
+  SystemError,
+  UsageError,
+} from "../base/errors.ts";
 import { lockFolder } from "../base/folder_lock.ts";
 import { removeTemporaries, writeFileAtomically } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
@@ -19,7 +26,7 @@ import type { NamedLogger } from "../loggers/logger_set.ts";
 import { describeEnvironment, writeEnvironment } from "../reports/environment.ts";
 import { earlyStopReason } from "../metrics/monitor.ts";
 import { EventLog, readEvents, standingEvents } from "../records/event_log.ts";
-import type { History } from "../records/history.ts";
+import { type History, HISTORY_FILE } from "../records/history.ts";
 import { BestEffort } from "../reports/best_effort.ts";
 import { HistoryWriter } from "../records/history_writer.ts";
 import { type Prediction, readPredictions } from "../reports/predictions.ts";
@@ -58,6 +65,7 @@ import {
 } from "./resumed_config.ts";
 import { checkDashboard, openDashboard } from "./run_dashboard.ts";
 import { RunWatch } from "./run_watch.ts";
+import { SavedState } from "./saved_state.ts";
 import { SkippedImages } from "./skipped_images.ts";
 import { requireBest, type RunContext, runEpochs } from "./training.ts";
 import { warningReporter } from "./warning_reporter.ts";
@@ -176,6 +184,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   using record = new HistoryWriter(folder, (what, action) => effort.attempt(what, action));
   const reports = new ReportWriter({ run, folder, history, effort });
   // Pictures that are left out have events of their own: what else is warned of comes from these two.
+  const saved = new SavedState({ folder, reporter, events });
   const watched = warningReporter(reporter, (message) => events.append("warning", { message }));
   try {
     const position = resumed?.position ?? startPosition();
@@ -214,6 +223,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
       reports,
       effort,
       skipped,
+      saved,
     };
     if (resumed) await catchUp(parts, resumed);
     if (resumed?.isOver) {
@@ -221,7 +231,8 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
       reporter.info("All epochs are on record: the end of the run is completed");
     } else await trainWithWorkers({ ...parts, callbacks, signal }, position, watched);
     const { seconds, bestEpoch: epoch, bestAccuracy: accuracy } = summary();
-    await record.finish(history);
+    await saved.attempt(HISTORY_FILE, "the end", () => record.finish(history));
+    saved.requireAll();
     events.append("finished", { seconds, best: { epoch, accuracy } });
     const report = await reports.atEnd({ pictures: true });
     if (report) events.append("report");
@@ -234,14 +245,16 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     };
   } catch (thrown) {
     // A worker or a server that the signal reached as well is no failure.
-    const isLoss = thrown instanceof LockstepError && signal?.aborted;
-    const error = isLoss ? signal.reason : thrown;
+    const sentence = asLockstepError(thrown);
+    const isLoss = sentence instanceof LockstepError && !(sentence instanceof SystemError);
+    const error = isLoss && signal?.aborted ? signal.reason : sentence;
     const rank = failedRank(error);
     if (rank !== undefined) reporter.workerFailed(rank);
     const message = messageOf(error);
     await effort.attempt("history.json", () => record.finish(history));
     watch.failed(error);
     const interrupted = error instanceof InterruptedError;
+    if (interrupted) saved.tell();
     events.append(interrupted ? "interrupted" : "failed", { message });
     const report = await reports.atEnd({ pictures: false });
     if (interrupted) reporter.summary({ ...summary(), interrupted, ...(report ? { report } : {}) });

@@ -14,7 +14,7 @@ import { countBatches } from "../models/batch_counts.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import type { BestEffort } from "../reports/best_effort.ts";
 import type { EventLog } from "../records/event_log.ts";
-import { type EpochRecord, type History } from "../records/history.ts";
+import { type EpochRecord, type History, HISTORY_FILE } from "../records/history.ts";
 import type { HistoryWriter } from "../records/history_writer.ts";
 import { featuresLine, validationLine } from "../reports/lines.ts";
 import { type Prediction, writePredictions } from "../reports/predictions.ts";
@@ -36,10 +36,14 @@ import type { PreparedRun } from "./prepare.ts";
 import type { ReportWriter } from "./report_writer.ts";
 import type { SkippedImages } from "./skipped_images.ts";
 import type { RunWatch } from "./run_watch.ts";
+import type { SavedState } from "./saved_state.ts";
 import { nextEpoch, type Position, saveBest, saveEpoch, saveLast } from "./run_state.ts";
 
 /** Milliseconds that a step may take to end after an interruption, before it is given up. */
 const STOP_MS = 2_500;
+
+/** The newest state, in a run folder. */
+const LAST = "checkpoints/last";
 
 /** Points of the training loss per epoch, unless `train.logEverySteps` says otherwise. */
 const LOSS_POINTS = 20;
@@ -55,6 +59,7 @@ export interface RunContext extends EpochContext {
   readonly reports: ReportWriter;
   readonly effort: BestEffort;
   readonly skipped: SkippedImages;
+  readonly saved: SavedState;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -108,14 +113,19 @@ export async function runEpochs(context: RunContext, position: Position): Promis
       break;
     }
   }
+  if (context.saved.isMissing(LAST)) await saveState(context, position);
   requireBest(context);
 }
 
 /** Refuses to end well without a best checkpoint, which needs one epoch whose monitored metric is finite. */
 export function requireBest(
-  { run: { config: { checkpoint } }, history }: Pick<RunContext, "run" | "history">,
+  { run: { config: { checkpoint } }, history, saved }: Pick<
+    RunContext,
+    "run" | "history" | "saved"
+  >,
 ): void {
   if (history.best.epoch > 0 || history.epochs.length === 0) return;
+  saved.requireAll();
   throw new LockstepError(
     `checkpoint.monitor is ${checkpoint.monitor}, which was NaN or infinite after each of ${history.epochs.length} ` +
       "epochs, so there is no best checkpoint; checkpoints/last holds the newest state: mend the metric, or monitor " +
@@ -125,12 +135,12 @@ export function requireBest(
 
 /** Puts on record why training ends here. */
 async function stopEarly(
-  { history, record, reporter, events }: RunContext,
+  { history, record, reporter, events, saved }: RunContext,
   { epoch, step }: Position,
   reason: string,
 ): Promise<void> {
   history.stopped = { epoch, step, reason };
-  await record.save(history);
+  await saved.attempt(HISTORY_FILE, `epoch ${epoch}, step ${step}`, () => record.save(history));
   events.append("stopped", history.stopped);
   reporter.info(`Stopped in epoch ${epoch}: ${reason}`);
 }
@@ -213,10 +223,14 @@ function checkTrained(
  * resumed, whereas points that only the checkpoint knew of would be lost.
  */
 async function saveState(context: RunContext, position: Position): Promise<void> {
-  const { folder, run, history, record, watch: { pending } } = context;
+  const { folder, run, history, record, saved, watch: { pending } } = context;
   await readState(context);
-  await record.save(history);
-  await saveLast(folder, run, { ...position, ...(pending ? { pending } : {}) });
+  const state = `epoch ${position.epoch}, step ${position.step}`;
+  const save = async () => {
+    await record.save(history);
+    await saveLast(folder, run, { ...position, ...(pending ? { pending } : {}) });
+  };
+  await saved.attempt(LAST, state, save);
 }
 
 /** Whether the validation within an epoch that belongs to a place is on record; there is none before the first step. */
@@ -367,12 +381,18 @@ async function recordEpoch(
   validated: Validated,
   record: EpochRecord,
 ): Promise<void> {
-  const { run, reporter, folder, history, events, watch, reports } = context;
+  const { run, reporter, folder, history, events, watch, reports, saved } = context;
   const { config, folder: { classes } } = run;
   const { epoch, accuracy } = { epoch: record.epoch, accuracy: record.validation.accuracy };
   history.epochs.push(record);
   const { monitor, mode, everyEpochs } = config.checkpoint;
-  const isBest = isBestEpoch({ metric: monitor, ...(mode ? { mode } : {}) }, history, record);
+  // The history names as best what is in `checkpoints/best`.
+  const isBest = isBestEpoch({ metric: monitor, ...(mode ? { mode } : {}) }, history, record) &&
+    await saved.attempt(
+      "checkpoints/best",
+      `epoch ${epoch}`,
+      () => saveBest(folder, run, position, accuracy),
+    );
   if (isBest) {
     history.best = {
       epoch,
@@ -381,13 +401,16 @@ async function recordEpoch(
       perClassAccuracy: perClassAccuracy(validated.confusion, classes),
       ...confusionRecord(validated.confusion),
     };
-    await saveBest(folder, run, position, accuracy);
     await showBest(context, validated, epoch);
   }
-  if (isMultiple(epoch, everyEpochs)) await saveEpoch(folder, run, position, accuracy);
+  if (isMultiple(epoch, everyEpochs)) {
+    const write = () => saveEpoch(folder, run, position, accuracy);
+    await saved.attempt(`checkpoints/epoch-${epoch}`, `epoch ${epoch}`, write);
+  }
   // Loggers go first: what they have beyond the history is taken back when the run is resumed.
   watch.loggers.epoch(record);
-  await context.record.save(history);
+  const save = () => context.record.save(history);
+  await saved.attempt(HISTORY_FILE, `epoch ${epoch}`, save);
   events.append("epoch", { ...record });
   reporter.epochDone(record, config.train.epochs, isBest);
   await reports.afterEpoch();

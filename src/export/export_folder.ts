@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { z } from "zod";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists, writeFileAtomically } from "../base/paths.ts";
+import { describeSystemError } from "../base/system_words.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 
 /** Lists the files of all exports in the folder. */
@@ -72,7 +73,7 @@ export async function writeExport(
     for (const path of stale) await removeFile(folder, path);
     await writeList(folder, later);
   } catch (error) {
-    if (!(error instanceof Deno.errors.PermissionDenied) && !isFull(error)) throw error;
+    if (!describeSystemError(error)) throw error;
     throw new UsageError(
       `Export folder ${folder} can't be written: ${messageOf(error)}; name another with --out`,
       { cause: error },
@@ -83,12 +84,6 @@ export async function writeExport(
 
 function encoded(content: string | Uint8Array): Uint8Array {
   return typeof content === "string" ? new TextEncoder().encode(content) : content;
-}
-
-function isFull(error: unknown): boolean {
-  return ["ENOSPC", "EROFS", "EDQUOT", "ENOTDIR", "EEXIST"].includes(
-    (error as { code?: string }).code ?? "",
-  );
 }
 
 async function readList(folder: string): Promise<Formats> {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { messageOf } from "../base/errors.ts";
+import { asLockstepError, messageOf } from "../base/errors.ts";
 import type { LoggerStart, OpenLogger, RunLogger } from "./logger.ts";
 
 /** A logger with a name for messages. */
@@ -72,6 +72,8 @@ export class LoggerSet implements Required<RunLogger> {
   }
 
   #fail(name: string, error: unknown): void {
-    this.#warn(`The ${name} logger fails, the run goes on without it: ${messageOf(error)}`);
+    this.#warn(
+      `The ${name} logger fails, the run goes on without it: ${messageOf(asLockstepError(error))}`,
+    );
   }
 }

@@ -4,9 +4,10 @@
  * @module
  */
 import { basename, dirname, join } from "node:path";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { removeAtStop } from "../base/signals.ts";
+import { describeSystemError, withoutDisposal } from "../base/system_words.ts";
 import type { Progress } from "./progress.ts";
 
 /** How the folders end in which things are made. */
@@ -82,20 +83,15 @@ async function lockFor(path: string, what: string, progress: Progress): Promise<
   }
 }
 
+/** Tells of the cache's folder, whichever of the files in it was the one. */
 function asUsageError(error: unknown, what: string, folder: string): unknown {
-  const cure = "set LOCKSTEP_CACHE to a folder that can be written and has room";
-  if (error instanceof Deno.errors.PermissionDenied || isCode(error, "EROFS")) {
-    return new UsageError(`${what} can't be stored in ${folder}: ${messageOf(error)}; ${cure}`);
-  }
-  if (isCode(error, "ENOSPC") || isCode(error, "EDQUOT")) {
-    return new UsageError(`${what} can't be stored, the disk of ${folder} is full: ${cure}`);
-  }
-  if (error instanceof Deno.errors.NotADirectory || error instanceof Deno.errors.AlreadyExists) {
-    return new UsageError(`${what} can't be stored, ${folder} is not a folder: ${cure}`);
-  }
-  return error;
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return (error as { code?: string } | null)?.code === code;
+  const trouble = describeSystemError(error);
+  const isMissing = trouble?.code === "ENOENT"; // a program to run, for one
+  if (!trouble || isMissing || error instanceof UsageError) return withoutDisposal(error);
+  const { code, reason } = trouble;
+  const why = ["EEXIST", "ENOTDIR"].includes(code) ? "it is not a folder" : reason;
+  return new UsageError(
+    `${what} can't be stored in ${folder}: ${why}; set LOCKSTEP_CACHE to a folder that can be written and has room`,
+    { cause: error },
+  );
 }

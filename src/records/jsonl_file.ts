@@ -4,6 +4,8 @@
  * @module
  */
 
+import { asLockstepError, LockstepError } from "../base/errors.ts";
+
 const LINE_BREAK = 0x0a;
 
 /**
@@ -11,32 +13,61 @@ const LINE_BREAK = 0x0a;
  * the last one at most.
  */
 export class LineFile implements Disposable {
+  readonly #path: string;
   readonly #file: Deno.FsFile;
   #open = true;
+  /** Whether the file ends with a part of a line. */
+  #isHalf = false;
 
-  /** @param path Made when missing; a half line at its end, which a killed process left, is ended */
+  /**
+   * @param path Made when missing; a half line at its end, which a killed process left, is ended
+   * @throws {SystemError} when it can't be opened or is no regular file
+   */
   constructor(path: string) {
-    this.#file = Deno.openSync(path, { read: true, append: true, create: true });
-    const { size } = this.#file.statSync();
-    if (size === 0) return;
-    const last = new Uint8Array(1);
-    this.#file.seekSync(size - 1, Deno.SeekMode.Start);
-    this.#file.readSync(last);
-    if (last[0] !== LINE_BREAK) this.append("");
-  }
-
-  /** Appends a line; nothing after {@linkcode LineFile.close}. */
-  append(line: string): void {
-    if (!this.#open) return;
-    const bytes = new TextEncoder().encode(line + "\n");
-    for (let offset = 0; offset < bytes.length;) {
-      offset += this.#file.writeSync(bytes.subarray(offset));
+    this.#path = path;
+    try {
+      refusePipe(path);
+      this.#file = Deno.openSync(path, { read: true, append: true, create: true });
+      const { size } = this.#file.statSync();
+      if (size === 0) return;
+      const last = new Uint8Array(1);
+      this.#file.seekSync(size - 1, Deno.SeekMode.Start);
+      this.#file.readSync(last);
+      this.#isHalf = last[0] !== LINE_BREAK;
+    } catch (error) {
+      throw asLockstepError(error, path);
     }
   }
 
-  /** Waits until the lines are on the disk. */
+  /**
+   * Appends a line; nothing after {@linkcode LineFile.close}.
+   *
+   * @throws {SystemError} when the disk is full, for one; what is there of the line then is ended by the next one
+   */
+  append(line: string): void {
+    if (!this.#open) return;
+    const bytes = new TextEncoder().encode((this.#isHalf ? "\n" : "") + line + "\n");
+    let offset = 0;
+    try {
+      while (offset < bytes.length) offset += this.#file.writeSync(bytes.subarray(offset));
+    } catch (error) {
+      if (offset > 0) this.#isHalf = bytes[offset - 1] !== LINE_BREAK;
+      throw asLockstepError(error, this.#path);
+    }
+    this.#isHalf = false;
+  }
+
+  /**
+   * Waits until the lines are on the disk.
+   *
+   * @throws {SystemError} when they can't be written
+   */
   sync(): void {
-    if (this.#open) this.#file.syncDataSync();
+    try {
+      if (this.#open) this.#file.syncDataSync();
+    } catch (error) {
+      throw asLockstepError(error, this.#path);
+    }
   }
 
   /** Closes the file; may be called more than once. */
@@ -48,6 +79,20 @@ export class LineFile implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** Refuses a named pipe: opening it would wait for its other end. */
+function refusePipe(path: string): void {
+  let isPipe: boolean | null;
+  try {
+    isPipe = Deno.statSync(path).isFifo;
+  } catch {
+    return; // opening it says what is wrong
+  }
+  if (!isPipe) return;
+  throw new LockstepError(
+    `${path} can't be written: it is a pipe, where a file belongs; move it away`,
+  );
 }
 
 /** The lines of a text with the bytes where each ends; what follows the last line break isn't one. */

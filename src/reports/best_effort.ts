@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { messageOf } from "../base/errors.ts";
+import { asLockstepError, messageOf } from "../base/errors.ts";
 
 /** Does what a run can do without; a failure is a warning, told once for each thing and message. */
 export class BestEffort {
@@ -44,7 +44,7 @@ export class BestEffort {
   }
 
   #tell(what: string, error: unknown, cure = "the run goes on without it"): void {
-    const line = `${what} couldn't be written: ${messageOf(error)}; ${cure}`;
+    const line = `${what} couldn't be written: ${messageOf(asLockstepError(error))}; ${cure}`;
     if (this.#told.has(line)) return;
     this.#told.add(line);
     try {

@@ -3,7 +3,9 @@
  *
  * @module
  */
-import { stripVTControlCharacters, styleText } from "node:util";
+import { format, stripVTControlCharacters, styleText } from "node:util";
+import { messageOf } from "../base/errors.ts";
+import { describeSystemError } from "../base/system_words.ts";
 
 /** A place for text: standard output, standard error, or what a test gives. */
 export interface TerminalStream {
@@ -63,18 +65,44 @@ function isGone(error: unknown): boolean {
   return (error as { code?: string } | null)?.code === "EIO";
 }
 
+/** Why standard output couldn't be written, the first time that it couldn't. */
+let failure: string | undefined;
+
 /**
- * Writes all bytes. A reader that went away (`… | head`) or a terminal that was closed must not end a run, so
- * its error is ignored; a pipe that another process made non-blocking and that is full just now is waited for.
+ * Why standard output takes no more, such as a full disk; a command does its work to the end all the same.
+ *
+ * @returns `undefined` where all was written, and where the reader wanted no more (`… | head`)
  */
-function writePatiently(stream: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
+export function outputFailure(): string | undefined {
+  return failure;
+}
+
+/** Lets `console.log()` and `console.error()` write as {@linkcode standardStream} does: they never throw. */
+export function guardConsole(): void {
+  for (const [method, name] of [["log", "stdout"], ["error", "stderr"]] as const) {
+    const stream = standardStream(name);
+    console[method] = (...data: unknown[]) => stream.write(`${format(...data)}\n`);
+  }
+}
+
+/**
+ * Writes all bytes. A reader that went away (`… | head`), a terminal that was closed or a disk that is full must not
+ * end a run, so the error is kept for the end; a pipe that another process made non-blocking and that is full just now
+ * is waited for.
+ */
+function writePatiently(stream: typeof Deno.stdout, bytes: Uint8Array): void {
   const deadline = performance.now() + PATIENCE_MS;
   for (let offset = 0; offset < bytes.length;) {
     try {
       offset += stream.writeSync(bytes.subarray(offset));
     } catch (error) {
       if (error instanceof Deno.errors.BrokenPipe || isGone(error)) return;
-      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      if (!(error instanceof Deno.errors.WouldBlock)) {
+        if (stream === Deno.stdout) {
+          failure ??= describeSystemError(error)?.reason ?? messageOf(error);
+        }
+        return;
+      }
       if (performance.now() > deadline) return;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
     }

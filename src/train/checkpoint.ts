@@ -9,7 +9,7 @@
  */
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { asLockstepError, messageOf, UsageError } from "../base/errors.ts";
 import { exists, writeFileAtomically } from "../base/paths.ts";
 import { removeAtStop } from "../base/signals.ts";
 import { architectureShape } from "../models/config.ts";
@@ -18,6 +18,7 @@ import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { requireFinite } from "../weights/float_values.ts";
 import { decodeWithDigest, encodeWithDigest } from "./checkpoint_digest.ts";
 import {
+  dropUnnamed,
   folderOf,
   INFO_FILE,
   newFolderName,
@@ -186,6 +187,7 @@ const AVERAGES_FILE = "averages.safetensors";
  * @param folder The run's `checkpoints` folder
  * @param name `best` or `last`
  * @throws {LockstepError} when a tensor holds NaN or infinity; what is there stays as it is
+ * @throws {SystemError} when it can't be written; what is there stays as it is
  */
 export async function writeCheckpoint(
   folder: string,
@@ -228,8 +230,14 @@ export async function writeCheckpoint(
     throw error;
   }
   unnamed[Symbol.dispose]();
-  await pointName(folder, name, target, { keepPrevious });
-  await removeUnnamed(folder, name);
+  try {
+    await pointName(folder, name, target, { keepPrevious });
+  } catch (error) {
+    await dropUnnamed(folder, name, target).catch(() => {}); // the next one that is written removes it
+    throw asLockstepError(error, join(folder, name));
+  }
+  // A folder that can't be removed now is removed with the next checkpoint: this one is complete.
+  await removeUnnamed(folder, name).catch(() => {});
 }
 
 /**

@@ -76,6 +76,17 @@ export async function cleanCheckpoints(folder: string): Promise<void> {
   await removeUnnamed(folder);
 }
 
+/**
+ * Removes a folder that {@linkcode pointName} couldn't give a name to: on a full disk it would take the room of the
+ * next one. Where it is all that there is of the name, it stays.
+ */
+export async function dropUnnamed(folder: string, name: string, target: string): Promise<void> {
+  const stands = await targetOf(join(folder, name));
+  if (stands === target || await lstat(join(folder, name)) === undefined) return;
+  await Deno.remove(nextOf(folder, name)).catch(() => {}); // it may not have come to be
+  await Deno.remove(join(folder, target), { recursive: true });
+}
+
 /** Removes the checkpoints `<name>-<number>` with the lowest numbers, so that `keep` of them stay. */
 export async function pruneCheckpoints(folder: string, name: string, keep: number): Promise<void> {
   const numbers: number[] = [];

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { withoutDisposal } from "../base/system_words.ts";
 import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import type { PictureSet } from "../data/picture_set.ts";
@@ -87,7 +88,7 @@ export class Session {
     await checkModules(job);
     // With its stack: the coordinator keeps a worker's last lines.
     const folder = await scanJob(job, {
-      onThrown: (thrown) => console.error(thrown),
+      onThrown: (thrown) => console.error(withoutDisposal(thrown)),
       onMaking: (sample) => options.heartbeat.making(sample),
     });
     if (folder.fingerprint !== job.fingerprint) {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { LockstepError, messageOf } from "../base/errors.ts";
+import { asLockstepError, LockstepError, messageOf } from "../base/errors.ts";
 import { ignoreStopSignals } from "../base/signals.ts";
 import { type CommandHandler, serveCommands } from "../protocol/commands.ts";
 import { COMMANDS } from "../train/commands.ts";
@@ -32,7 +32,8 @@ export async function runWorker(): Promise<number> {
     parent.gone.then(() => orphaned.abort(new LockstepError("The coordinator is gone")));
     await work(parent, orphaned.signal);
     return 0;
-  } catch (error) {
+  } catch (thrown) {
+    const error = asLockstepError(thrown);
     console.error(error instanceof LockstepError ? messageOf(error) : error);
     return 1;
   }

@@ -19,7 +19,7 @@ Deno.test("BestEffort tells of each failure once, and survives a listener that f
     throw new RangeError("Invalid string length");
   });
   assert.deepEqual(lines, [
-    "a.png couldn't be written: No space left on device (os error 28); the run goes on without it",
+    "a.png couldn't be written: The disk is full; free space there, or name another folder; the run goes on without it",
     "b.jsonl couldn't be written: Invalid string length; the run goes on without it",
   ]);
   const mute = new BestEffort(() => {

@@ -217,7 +217,10 @@ Deno.test({
       }, (event) => events.push(event))`;
       const { name, message } = await runScript(folder, "cached", call);
       assert.equal(name, "UsageError");
-      assert.match(message!, /the disk of .* is full: set LOCKSTEP_CACHE to a folder/);
+      assert.match(
+        message!,
+        /can't be stored in .*: the disk is full; set LOCKSTEP_CACHE to a folder/,
+      );
     }),
 });
 

@@ -1,0 +1,102 @@
+/**
+ * Words for errors of the operating system: the reason, and what a person can do about it.
+ *
+ * The one table of them. `asLockstepError` of `errors.ts` makes sentences from it.
+ *
+ * @module
+ */
+import { constants } from "node:os";
+
+/** What is known of an error of the operating system. */
+export interface SystemTrouble {
+  /** Such as `ENOSPC`. */
+  readonly code: string;
+  /** Clause such as `the disk is full`. */
+  readonly reason: string;
+  /** Clause in the imperative. */
+  readonly cure: string;
+  /** Path of the operation, where the error names one. */
+  readonly path?: string;
+  /** Participle of what was tried, such as `written`. */
+  readonly verb: string;
+}
+
+const WORDS: Readonly<Record<string, readonly [reason: string, cure: string]>> = {
+  ENOSPC: ["the disk is full", "free space there, or name another folder"],
+  EDQUOT: ["the disk quota is used up", "free space there, or name another folder"],
+  EFBIG: [
+    "the file would be larger than this process or the file system allows",
+    "raise the limit (ulimit -f), or name a folder on another file system",
+  ],
+  EROFS: ["the file system is read-only", "remount it for writing, or name another folder"],
+  EACCES: ["permission is denied", "give this user the right to it, or name another path"],
+  EPERM: ["the operation is not permitted", "give this user the right to it, or name another path"],
+  EMFILE: ["this process has too many open files", "raise the limit (ulimit -n)"],
+  ENFILE: ["the machine has too many open files", "close programs, or raise fs.file-max"],
+  ENOENT: ["there is no such file or folder", "check the path"],
+  EISDIR: ["it is a folder, where a file belongs", "move it away, or name another path"],
+  ENOTDIR: [
+    "a part of the path is a file, where a folder belongs",
+    "move it away, or name another path",
+  ],
+  EEXIST: ["something else has that name", "move it away, or name another path"],
+  ENOTEMPTY: ["the folder is not empty", "move away what is in it"],
+  ESPIPE: ["it is a pipe, where a file belongs", "name a regular file"],
+  ENXIO: ["it is a pipe or a device, where a file belongs", "name a regular file"],
+  ELOOP: ["symbolic links lead in a circle", "remove one of the links"],
+  ENAMETOOLONG: ["the name is too long for the file system", "choose a shorter name or path"],
+  EXDEV: ["it would cross file systems", "name a folder on the same file system"],
+  EBUSY: ["it is in use", "end the program that uses it"],
+  EIO: ["the device reports an input/output error", "check the disk or the network drive"],
+  ESTALE: ["the network drive has lost it", "mount the drive again"],
+  ENODEV: ["the device is gone", "mount it again, or name another folder"],
+  ENOMEM: ["memory ran out", "use a smaller batch or fewer workers"],
+};
+
+/** Codes by the number that the platform gives them; Deno names some errors by number only. */
+const CODES = new Map(
+  Object.keys(WORDS).map((code) => [(constants.errno as Record<string, number>)[code], code]),
+);
+
+const VERBS: Readonly<Record<string, string>> = {
+  open: "opened",
+  mkdir: "made",
+  readfile: "read",
+  readdir: "read",
+  stat: "read",
+  lstat: "read",
+  readlink: "read",
+  realpath: "read",
+  remove: "removed",
+};
+
+/** Such as `Is a directory (os error 21): open '/tmp'`, or `… rename '/a' -> '/b'`. */
+const FORM = /\(os error (\d+)\)(?:: (\w+) '(.*?)'(?: -> '(.*)')?)?$/s;
+
+/**
+ * Describes an error of the operating system.
+ *
+ * @returns `undefined` for any other error
+ */
+export function describeSystemError(thrown: unknown): SystemTrouble | undefined {
+  const error = withoutDisposal(thrown);
+  if (!(error instanceof Error)) return undefined;
+  const [, number, operation = "", from, to] = FORM.exec(error.message) ?? [];
+  const own = (error as { code?: unknown }).code;
+  const code = typeof own === "string" ? own : CODES.get(Number(number));
+  const words = code === undefined ? undefined : WORDS[code];
+  if (code === undefined || words === undefined) return undefined;
+  const path = to ?? from;
+  const verb = VERBS[operation] ?? "written";
+  return { code, reason: words[0], cure: words[1], verb, ...(path ? { path } : {}) };
+}
+
+/**
+ * Returns what was thrown first: where closing a file fails as well, JavaScript hides the error that matters in a
+ * `SuppressedError`.
+ */
+export function withoutDisposal(thrown: unknown): unknown {
+  let error = thrown;
+  while (error instanceof SuppressedError) error = error.suppressed ?? error.error;
+  return error;
+}

@@ -1,0 +1,87 @@
+/**
+ * Checkpoints and history of a run whose disk may fill up, or become read-only, on the way.
+ *
+ * What can't be written is a warning, and tried again when it is due the next time; what is on the disk stays as it
+ * is. The end of the run names what is still missing.
+ *
+ * @module
+ */
+import { asLockstepError, LockstepError, SystemError } from "../base/errors.ts";
+import type { EventLog } from "../records/event_log.ts";
+import type { Reporter } from "../reports/reporter.ts";
+
+/** Saves what a run can be resumed from. */
+export class SavedState {
+  readonly #folder: string;
+  readonly #reporter: Pick<Reporter, "warn">;
+  readonly #events: Pick<EventLog, "append">;
+  /** What isn't on the disk as it should be, with the reason. */
+  readonly #missing = new Map<string, string>();
+
+  /** @param folder The run folder, for messages */
+  constructor(
+    { folder, reporter, events }: {
+      folder: string;
+      reporter: Pick<Reporter, "warn">;
+      events: Pick<EventLog, "append">;
+    },
+  ) {
+    this.#folder = folder;
+    this.#reporter = reporter;
+    this.#events = events;
+  }
+
+  /**
+   * Writes something.
+   *
+   * @param what Name in the run folder, such as `checkpoints/last`
+   * @param state Which state of it, such as `epoch 3, step 18`
+   * @returns Whether it is written; `false`, after a warning, when the operating system refuses
+   * @throws whatever else `write` throws
+   */
+  async attempt(what: string, state: string, write: () => Promise<void>): Promise<boolean> {
+    try {
+      await write();
+    } catch (thrown) {
+      const error = asLockstepError(thrown);
+      if (!(error instanceof SystemError)) throw error;
+      this.#missing.set(what, `${what} of ${state} (${error.message})`);
+      const message = `${what} of ${state} couldn't be written: ${error.message}. ` +
+        "What was saved before stays, the run goes on and tries again at the next time to save";
+      this.#reporter.warn(message);
+      this.#events.append("warning", { message });
+      return false;
+    }
+    this.#missing.delete(what);
+    return true;
+  }
+
+  /** Whether the last attempt to write something failed. */
+  isMissing(what: string): boolean {
+    return this.#missing.has(what);
+  }
+
+  /** Warns of what couldn't be written, at the end of a run that was interrupted. */
+  tell(): void {
+    if (this.#missing.size > 0) {
+      this.#reporter.warn(`Training was interrupted, ${this.#describe()}`);
+    }
+  }
+
+  /**
+   * Ends a run whose training is over.
+   *
+   * @throws {LockstepError} naming what couldn't be written
+   */
+  requireAll(): void {
+    if (this.#missing.size === 0) return;
+    throw new LockstepError(`Training is over, ${this.#describe()}`);
+  }
+
+  #describe(): string {
+    return `but could not write ${
+      [...this.#missing.values()].join("; ")
+    }: ${this.#folder} holds what was ` +
+      `saved before; mend that, then go on from there with deno task train --resume ${this.#folder}`;
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * Small disks to fill, and to make read-only.
+ *
+ * @module
+ */
+import { join } from "node:path";
+
+/** A file system of its own. */
+export interface SmallDisk extends AsyncDisposable {
+  /** Where it is mounted. */
+  readonly folder: string;
+  /** Takes all the room that is left. */
+  fill(): void;
+  /** Gives it back. */
+  free(): void;
+}
+
+/**
+ * Mounts a file system in memory at a new folder below `folder`.
+ *
+ * @returns Nothing, after printing why, where this user may not mount
+ */
+export async function mountSmallDisk(
+  folder: string,
+  mebibytes: number,
+): Promise<SmallDisk | undefined> {
+  const path = join(folder, "small-disk");
+  await Deno.mkdir(path);
+  const mount = (...args: string[]) => new Deno.Command("mount", { args }).output();
+  const options = ["-t", "tmpfs", "-o", `size=${mebibytes}m`, "lockstep-test", path];
+  const { success, stderr } = await mount(...options).catch((error) => ({
+    success: false,
+    stderr: new TextEncoder().encode(String(error)),
+  }));
+  if (!success) {
+    console.log(`skipped: no small disk can be mounted: ${new TextDecoder().decode(stderr)}`);
+    return undefined;
+  }
+  const filler = join(path, "filler");
+  return {
+    folder: path,
+    fill: () => {
+      using file = Deno.openSync(filler, { create: true, append: true });
+      for (let size = 2 ** 20; size > 0;) {
+        try {
+          if (file.writeSync(new Uint8Array(size)) < size) size >>= 1;
+        } catch {
+          size >>= 1;
+        }
+      }
+    },
+    free: () => Deno.removeSync(filler),
+    [Symbol.asyncDispose]: async () => {
+      await new Deno.Command("umount", { args: ["-l", path] }).output();
+    },
+  };
+}
