@@ -18,6 +18,7 @@ import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { ensureNatsServer } from "../provision/nats_server.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { buildReplica } from "../train/build_replica.ts";
+import { missingClasses } from "../data/class_folders.ts";
 import { picturesToEvaluate } from "../train/evaluation_pictures.ts";
 import { type Job, scanData, scanJob } from "../train/job.ts";
 import { checkModelModule } from "../train/load_checkpoint.ts";
@@ -193,10 +194,10 @@ async function weightsOf(
 }
 
 /** Says which classes have no pictures: their scores will be missing. */
-function reportMissing({ classes, val, learnLabel }: PictureSet, reporter: Reporter): void {
+function reportMissing(set: PictureSet, reporter: Reporter): void {
+  const { classes, learnLabel } = set;
   if (learnLabel) return; // labels are known when the pictures were read
-  const present = new Set(val.map(({ label }) => label));
-  const missing = classes.filter((_, label) => !present.has(label));
+  const missing = missingClasses(set);
   if (missing.length === 0) return;
   reporter.warn(
     `There are no pictures of ${missing.length} of the ${classes.length} classes: ${

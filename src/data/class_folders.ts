@@ -89,6 +89,12 @@ export function chooseSplit(
   };
 }
 
+/** Names of the classes that have no image among those that validate. */
+export function missingClasses({ classes, val }: Pick<PictureSet, "classes" | "val">): string[] {
+  const present = new Set(val.map(({ label }) => label));
+  return classes.filter((_, label) => !present.has(label));
+}
+
 function refuseUnknown(names: readonly string[], classes: readonly string[], where: string): void {
   const unknown = names.filter((name) => !classes.includes(name));
   if (unknown.length === 0) return;

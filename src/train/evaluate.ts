@@ -9,7 +9,7 @@ import type { Config } from "../config/schema.ts";
 import type { LayersModel } from "../engine/tf.ts";
 import { checkFiles } from "../data/check_files.ts";
 import { Loader } from "../data/loader.ts";
-import { chooseSplit, scanClassFolders } from "../data/class_folders.ts";
+import { chooseSplit, missingClasses, scanClassFolders } from "../data/class_folders.ts";
 import type { PictureSet } from "../data/picture_set.ts";
 import { scanPictures } from "../data/scan_pictures.ts";
 import { type TransformInput, transformsSchema } from "../data/transform_specs.ts";
@@ -67,6 +67,8 @@ export interface Evaluation {
   readonly confusion?: readonly (readonly number[])[];
   /** Precision, recall and F1 of each class and their means, top-5 accuracy, calibration. */
   readonly report: ClassificationReport;
+  /** Names of the classes that the set has no image of: they don't count in the means. */
+  readonly missing: readonly string[];
   /** Pictures that couldn't be read. */
   readonly skipped: readonly { readonly path: string; readonly reason: string }[];
 }
@@ -82,7 +84,8 @@ const IMAGENET: readonly TransformInput[] = [
  *
  * A model from {@linkcode loadCheckpoint} is evaluated as it was validated: with the transforms of its checkpoint, with
  * classes matched by name, and, where `root` is its run's own data, on that run's validation images. In another folder
- * of classes all images are taken. Options that are given come first.
+ * of classes all images are taken; it may lack classes of the model, which are `missing` in the result, and may have
+ * none that the model doesn't know. Options that are given come first.
  *
  * @param model float32 [n, h, w, 3] → logits [n, classes]
  * @param root Folder with `train/` and `val/`, or one folder of classes, or CIFAR-10's files. For a model without a
@@ -156,9 +159,12 @@ export async function evaluate(
     perClass: perClassAccuracy(confusionOf(report, classes.length)!, classes),
     ...(confusion ? { confusion } : {}),
     report,
+    missing: folder.learnLabel ? [] : missingClasses(folder),
     skipped: scores.skipped.map(({ path, reason }) => ({ path, reason })),
   };
 }
+
+const TERMS = { data: "as root", split: "the option split" };
 
 /** Options that say how a folder is laid out: they come before what is known of the model. */
 const LAYOUT = ["format", "trainFolder", "valFolder", "valFraction", "splitSeed"] as const;
@@ -192,7 +198,7 @@ async function findImages(
   }
   const layout = { format, trainFolder, valFolder };
   const wanted = { data: root, classes, ...(options.split ? { split: options.split } : {}) };
-  const { folder = "" } = await picturesToEvaluate(root, layout, wanted);
+  const { folder = "" } = await picturesToEvaluate(root, layout, wanted, TERMS);
   return await scanClassFolders(root, folder, classes, maxPixels);
 }
 

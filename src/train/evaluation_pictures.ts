@@ -20,6 +20,16 @@ interface Wanted {
   readonly classes: readonly string[];
 }
 
+/** How the one who asks gives a folder and a side, for messages. */
+export interface Terms {
+  /** As in "name a folder of classes …". */
+  readonly data: string;
+  /** As in "leave … out". */
+  readonly split: string;
+}
+
+const FLAGS: Terms = { data: "with --data", split: "--split" };
+
 /**
  * Says which images are evaluated. Another folder than the run's holds the classes, or the run's two sides.
  *
@@ -29,6 +39,7 @@ export async function picturesToEvaluate(
   root: string,
   data: Pick<Config["data"], "format" | "trainFolder" | "valFolder">,
   request: Wanted,
+  terms: Terms = FLAGS,
 ): Promise<EvaluationPictures> {
   const { split = "val", classes } = request;
   const wanted = { split, classes: [...classes] };
@@ -38,7 +49,7 @@ export async function picturesToEvaluate(
       `Folder ${
         JSON.stringify(root)
       } holds the files of CIFAR-10, but the run was trained on folders of pictures: ` +
-        "name a folder of classes with --data",
+        `name a folder of classes ${terms.data}`,
     );
   }
   const names = await subfolders(root, "");
@@ -48,7 +59,7 @@ export async function picturesToEvaluate(
     throw new UsageError(
       `Folder ${
         JSON.stringify(root)
-      } has no ${side}/: name one that has, or a folder of classes, with --data`,
+      } has no ${side}/: name one that has, or a folder of classes, ${terms.data}`,
     );
   }
   if (request.split !== undefined) {
@@ -56,7 +67,7 @@ export async function picturesToEvaluate(
       `Folder ${
         JSON.stringify(root)
       } holds classes and no ${side}/, so all of its pictures are evaluated: ` +
-        "leave --split out",
+        `leave ${terms.split} out`,
     );
   }
   return { ...wanted, folder: "" };

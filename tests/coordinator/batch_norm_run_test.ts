@@ -2,14 +2,19 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { InterruptedError, train, UsageError } from "../../mod.ts";
 import { globalBatchSize } from "../../src/config/checks.ts";
-import { validateConfig } from "../../src/config/load.ts";
+import { loadConfig, validateConfig } from "../../src/config/load.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { checkSingleValues } from "../../src/coordinator/check_single_values.ts";
 import { planEpoch } from "../../src/data/sampler.ts";
 import { openEngine } from "../../src/engine/engine.ts";
+import type { ModelName } from "../../src/models/config.ts";
 import { createModel } from "../../src/models/create_model.ts";
+import { readSource } from "../../src/export/source.ts";
+import { lockstepFile } from "../../src/export/weight_files.ts";
+import { DATASETS } from "../../src/provision/dataset_catalogue.ts";
 import { silentReporter } from "../../src/reports/reporter.ts";
 import { readCheckpoint } from "../../src/train/checkpoint.ts";
+import { decodeSafetensors } from "../../src/weights/safetensors.ts";
 import { toFloat32 } from "../../src/weights/torch_tensor.ts";
 import { batchNormModel } from "../support/batch_norm_module.ts";
 import { makePictures, transformsFor } from "../support/pictures.ts";
@@ -88,6 +93,22 @@ Deno.test("checkSingleValues() refuses what leaves an image by itself, and names
   );
 });
 
+Deno.test("checkSingleValues() refuses no recipe with maps of 1 × 1 on its real data set, on 1, 2 and 4 workers", async () => {
+  await openEngine();
+  const configs = new URL("../../configs/", import.meta.url).pathname;
+  // The models whose maps may be 1 × 1: those for small images, and Inception's auxiliary head.
+  for (const name of ["cifar10-resnet18", "finetune-inception_v3"]) {
+    const path = join(configs, `${name}.yaml`);
+    const first = await loadConfig(path);
+    const model = createModel(first.model.name as ModelName, { numClasses: 2, seed: 1 });
+    for (const workers of [1, 2, 4]) {
+      const config = await loadConfig(path, [{ key: "workers", value: workers }]);
+      checkSingleValues(config, model, DATASETS[config.data.dataset!].train);
+    }
+    model.dispose();
+  }
+});
+
 Deno.test("train.dropLast leaves out the smaller step in any epoch, also of a run that stops and goes on", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
@@ -117,6 +138,11 @@ Deno.test("train.dropLast leaves out the smaller step in any epoch, also of a ru
     );
     const whole = await train(config({ accumulationSteps: 2 }));
     const { info, batches } = await tensorsOf(whole.folder);
+    const exported = decodeSafetensors(lockstepFile(await readSource(whole.folder, "last")), "it");
+    for (const name of ["bn1", "bn2"]) {
+      const { dtype, shape, data } = exported.tensors.get(`${name}.num_batches_tracked`)!;
+      assert.deepEqual([dtype, shape, data[0]], ["int64", [], 16], "in an exported file");
+    }
     assert.deepEqual([info.optimizerSteps, info.step, info.train.count], [8, 4, 16]);
     assert.deepEqual(batches, [16], "two parts in each of 8 steps");
     assert.deepEqual(
@@ -207,6 +233,14 @@ Deno.test("class weights change neither running statistics nor, where they are 0
       assert.deepEqual(weighted.statistics, plain.statistics, exchange);
     }
     assert.ok(new Set(plain.statistics).size > 8, "they are not as they began");
+    // Nor do the shares of a mixed label, in buckets that leave one by one.
+    const data = { ...tinyConfig(root).data, mix: [{ MixUp: 0.4 }, { CutMix: 1 }] };
+    const mixed = await run({ data }, {});
+    const buckets = { data, exchange: "nats", nats: { bucketSize: 64 } } as const;
+    const weights = { dark: 0, light: 3 };
+    const weighted = await run(buckets, { classWeights: weights });
+    assert.notDeepEqual(mixed.statistics, plain.statistics);
+    assert.deepEqual(weighted.statistics, mixed.statistics);
 
     // Steps of two samples, many of which have no sample of the only class that counts.
     const zero = { classWeights: { dark: 0, light: 0 }, batchSize: 2, lr: 0.05, dropLast: false };

@@ -13,6 +13,7 @@ import { silentReporter } from "../../src/reports/reporter.ts";
 import { makePictures, transformsFor } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { runCommand, tinyConfig } from "../support/tiny_run.ts";
+import { writeVersion2 } from "../support/version_2.ts";
 
 /** Seven, so that there is a top-5 accuracy; one name is markup. */
 const CLASSES = ['<b>&"bold"', "dark", "light", "middle", "other", "pale", "shady"];
@@ -223,16 +224,21 @@ Deno.test("evaluateRun() on other pictures, parts and checkpoints", () =>
     for await (const { name } of Deno.readDir(join(run, "checkpoints", "best"))) {
       await Deno.copyFile(join(run, "checkpoints", "best", name), join(bare, name));
     }
+    // It has its config: the same images, prepared in the same way.
+    for (const data of [undefined, root]) {
+      const checkpoint = join(bare, "model.safetensors");
+      const alone = await evaluateRun({ checkpoint, data, workers: 1 }, { reporter, out });
+      assert.equal(alone.record.count, 21);
+      assert.equal(alone.record.model.run, undefined);
+      assert.deepEqual(alone.record.confusionMatrix, whole.confusionMatrix);
+    }
+    const preset = /evaluation preset of plain_cnn \(Resize 37, CenterCrop 32/;
+    assert.ok(!told.some((line) => preset.test(line)));
+    await writeVersion2(bare);
     await assert.rejects(evaluateRun({ checkpoint: bare }), /lies in no run folder.*--data/);
-    const alone = await evaluateRun(
-      { checkpoint: join(bare, "model.safetensors"), data: root, workers: 1 },
-      { reporter, out },
-    );
-    assert.equal(alone.record.count, 21);
-    assert.equal(alone.record.model.run, undefined);
-    assert.ok(
-      told.some((line) => /evaluation preset of plain_cnn \(Resize 37, CenterCrop 32/.test(line)),
-    );
+    const old = await evaluateRun({ checkpoint: bare, data: root, workers: 1 }, { reporter, out });
+    assert.equal(old.record.count, 21);
+    assert.ok(told.some((line) => preset.test(line)));
   }));
 
 Deno.test("evaluateRun() names and counts pictures that can't be read, as data.onError says", () =>
@@ -337,6 +343,9 @@ Deno.test("evaluate on the command line: tables, JSON, and exit codes", () =>
     const json = await runCommand(["evaluate", "--run", run, "--json", "--workers", "2"], folder);
     assert.equal(json.code, 0, json.stderr);
     assert.equal(JSON.parse(json.stdout).workers, 2);
+    const { loss, accuracy } = (await readHistory(run)).epochs[0].validation;
+    assert.equal(JSON.parse(json.stdout).accuracy, accuracy);
+    assertClose(JSON.parse(json.stdout).loss, loss, "the loss of the run's validation");
     const text = await Deno.readTextFile(join(run, "evaluation", "evaluation.json"));
     assert.equal(json.stdout, text);
 

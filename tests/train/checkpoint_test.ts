@@ -8,6 +8,7 @@ import {
 } from "../../src/train/checkpoint.ts";
 import { cleanCheckpoints } from "../../src/train/checkpoint_names.ts";
 import { toFloat32, type TorchTensor } from "../../src/weights/torch_tensor.ts";
+import { writeVersion2 } from "../support/version_2.ts";
 
 const FACTS: CheckpointFacts = {
   model: { name: "resnet18", numClasses: 2 },
@@ -215,18 +216,10 @@ Deno.test("readCheckpoint() of a folder that isn't there offers no other", async
   });
 });
 
-/** Makes `last` of version 2, as the Lockstep before wrote it. */
-async function writeVersion2(folder: string): Promise<void> {
-  await writeLast(folder, 5);
-  const file = join(folder, "last", "checkpoint.json");
-  const { digest: _, ...info } = JSON.parse(await Deno.readTextFile(file));
-  const json = JSON.stringify({ ...info, checkpointVersion: 2 }, null, 2) + "\n";
-  await Deno.writeTextFile(file, json);
-}
-
 Deno.test("readCheckpoint() reads version 2, which has no digest and no config", async () => {
   await using folder = await makeFolder();
-  await writeVersion2(folder.path);
+  await writeLast(folder.path, 5);
+  await writeVersion2(join(folder.path, "last"));
   const { info } = await readCheckpoint(join(folder.path, "last"));
   assert.equal(info.checkpointVersion, 2);
   assert.equal(info.config, undefined);

@@ -57,6 +57,14 @@ Deno.test("validation, evaluate, the library and predict agree on the same image
       await Deno.mkdir(join(zebra, "zebra"), { recursive: true });
       await Deno.copyFile(images[0], join(zebra, "zebra", "0.jpg"));
       await assert.rejects(evaluate(model, zebra), /classes that the model doesn't know, "zebra"/);
+      const lightOnly = join(folder, "fewer");
+      await Deno.mkdir(join(lightOnly, "light"), { recursive: true });
+      await Deno.copyFile(images[4], join(lightOnly, "light", "0.jpg"));
+      const fewer = await evaluate(model, lightOnly);
+      assert.deepEqual([fewer.count, fewer.missing], [1, ["dark", "middle"]]);
+      assert.deepEqual(fewer.confusion!.map((row) => row.reduce((a, b) => a + b)), [0, 1, 0]);
+      const refusal = await evaluate(model, lightOnly, { split: "val" }).then(String, String);
+      assert.match(refusal, /leave the option split out$/);
       let sum = 0;
       let right = 0;
       for await (const result of predict(checkpoint, images, { top: 3 })) {
