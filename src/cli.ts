@@ -102,8 +102,7 @@ export async function main(args: string[]): Promise<number> {
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) {
     const nearest = nearestName(name, Object.keys(COMMANDS));
-    console.error(`error: Unknown command ${name}${nearest ? `: did you mean ${nearest}?` : ""}`);
-    console.error(usage());
+    await fail(`Unknown command ${name}${nearest ? `: did you mean ${nearest}?` : ""}`, usage());
     return EXIT_USAGE;
   }
   try {
@@ -111,8 +110,8 @@ export async function main(args: string[]): Promise<number> {
   } catch (thrown) {
     const error = asInterruption(asLockstepError(thrown));
     const known = error instanceof LockstepError;
-    console.error(`error: ${messageOf(error)}`);
-    if (!known || rest.includes("--verbose")) console.error(Deno.inspect(error));
+    const detailed = !known || rest.includes("--verbose") || rest.includes("-v");
+    await fail(messageOf(error), detailed ? Deno.inspect(error) : undefined);
     return known ? error.exitCode : EXIT_FAILED;
   }
 }
@@ -126,6 +125,13 @@ async function runProcess(args: string[]): Promise<number> {
   if (failure === undefined) return code;
   console.error(`error: Standard output can't be written: ${failure}`);
   return code === 0 ? EXIT_FAILED : code;
+}
+
+/** Writes an error, made visible, to standard error. */
+async function fail(message: string, details?: string): Promise<void> {
+  const { printable } = await import("./reports/terminal_stream.ts");
+  console.error(`error: ${printable(message)}`);
+  if (details !== undefined) console.error(printable(details));
 }
 
 /** What fails after a signal asked the command to stop, such as a process that it reached as well, is no failure. */

@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import type { TopLevelSpec } from "vega-lite";
+import { csvText } from "../base/csv.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 import { describeEnvironment } from "../reports/environment.ts";
 import { writePlot } from "../reports/plot.ts";
@@ -41,9 +42,8 @@ export async function writeResult(
   await writePlot(folder, "result", plot);
 }
 
-/** Lines under a header line; no cell may hold a comma. */
+/** Lines under a header line. */
 export function asCsv(rows: readonly Row[]): string {
   const names = Object.keys(rows[0] ?? {});
-  return [names, ...rows.map((row) => names.map((name) => row[name] ?? ""))]
-    .map((cells) => cells.join(",") + "\n").join("");
+  return csvText([names, ...rows.map((row) => names.map((name) => row[name] ?? ""))], "\n") + "\n";
 }

@@ -12,6 +12,7 @@ import {
   type Flags,
   HELP_FLAG,
   helpText,
+  natsFromEnvironment,
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
@@ -137,7 +138,12 @@ async function fresh(flags: Flags): Promise<Work> {
       ...(given.length > 0 ? [] : [`train.epochs=${DEFAULT_EPOCHS}`]),
       ...flags.all("set"),
     ],
-    overrides: overridesOf(flags, workers),
+    overrides: [
+      ...(flags.all("set").some((text) => /(^|:)nats\.url=/.test(text))
+        ? []
+        : natsFromEnvironment()),
+      ...overridesOf(flags, workers),
+    ],
   });
   const repeats = flags.integer("repeats", 1) ?? 1;
   const name = flags.text("name");

@@ -6,6 +6,7 @@
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { takeStopRequests } from "../base/signals.ts";
+import { printable, say } from "../reports/terminal_stream.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 const MOST_PORT = 65535;
@@ -57,9 +58,9 @@ export async function runDashboard(args: string[]): Promise<number> {
     folder,
     ...(host === undefined ? {} : { host }),
     ...(port === undefined ? {} : { port }),
-    onError: (error) => console.error(error),
+    onError: (error) => console.error(printable(Deno.inspect(error))),
   });
-  console.log(`Dashboard of ${folder}: ${dashboard.url} (Ctrl-C ends it)`);
+  say(`Dashboard of ${folder}: ${dashboard.url} (Ctrl-C ends it)`);
   await Promise.race([stopped.promise, dashboard.finished]);
   return 0;
 }

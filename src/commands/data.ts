@@ -5,6 +5,7 @@
  */
 import { nearestName, UsageError } from "../base/errors.ts";
 import { DATASET_NAMES, type DatasetName, DATASETS } from "../provision/dataset_catalogue.ts";
+import { say } from "../reports/terminal_stream.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 /** Flags of `data`. */
@@ -64,7 +65,7 @@ async function fetchAll(names: readonly DatasetName[]): Promise<void> {
   } finally {
     reporter.close();
   }
-  console.log(paths.join("\n"));
+  for (const path of paths) say(path);
 }
 
 /** The data sets, a row each; then what doesn't fit into a row. */

@@ -9,6 +9,7 @@ import { LIBTENSORFLOW_VARIABLE, libtensorflowPath } from "../base/libtensorflow
 import { cacheFolder, exists } from "../base/paths.ts";
 import { removeAtStop } from "../base/signals.ts";
 import { LIBTENSORFLOW_VERSION, LOCKSTEP_VERSION } from "../base/versions.ts";
+import { say } from "../reports/terminal_stream.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 /** Flags of `doctor`. */
@@ -37,19 +38,19 @@ export async function runDoctor(args: string[]): Promise<number> {
     console.log(helpText(DOCTOR_HELP));
     return 0;
   }
-  console.log(`Lockstep ${LOCKSTEP_VERSION}, Deno ${Deno.version.deno}, V8 ${Deno.version.v8}`);
-  console.log(`Cache: ${cacheFolder()}`);
+  say(`Lockstep ${LOCKSTEP_VERSION}, Deno ${Deno.version.deno}, V8 ${Deno.version.v8}`);
+  say(`Cache: ${cacheFolder()}`);
   let failures = 0;
   for (const check of checks(flags.text("nats"))) {
     try {
-      console.log(`✓ ${check.name}: ${await check.run()}`);
+      say(`✓ ${check.name}: ${await check.run()}`);
     } catch (error) {
       failures++;
-      console.log(`✗ ${check.name}: ${messageOf(error)}`);
-      console.log(`  cure: ${check.cure}`);
+      say(`✗ ${check.name}: ${messageOf(error)}`);
+      say(`  cure: ${check.cure}`);
     }
   }
-  console.log(failures === 0 ? "All is well" : `${failures} of the checks failed`);
+  say(failures === 0 ? "All is well" : `${failures} of the checks failed`);
   return failures === 0 ? 0 : 1;
 }
 

@@ -10,6 +10,7 @@ import {
   HELP_FLAG,
   helpText,
   MODEL_FLAGS,
+  natsUrlOf,
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
@@ -35,6 +36,11 @@ export const EVALUATE_HELP: CommandHelp = {
       value: "DIR",
       help: "Folder for the files (default: evaluation in the run's folder)",
     },
+    {
+      name: "nats",
+      value: "URL",
+      help: "Use a running nats-server, never the run's, instead of starting one",
+    },
     { name: "json", help: "Print evaluation.json instead of tables" },
     VERBOSE_FLAG,
     HELP_FLAG,
@@ -59,6 +65,8 @@ export async function runEvaluate(args: string[]): Promise<number> {
     ...given("data", flags.text("data")),
     ...given("split", splitOf(flags)),
     ...given("workers", flags.integer("workers", 1)),
+    ...given("nats", natsUrlOf(flags)),
+    modules: flags.all("allow-module"),
   };
   const { evaluateRun } = await import("../coordinator/evaluate_run.ts");
   const { evaluationAsJson } = await import("../reports/evaluation_file.ts");

@@ -59,14 +59,16 @@ export async function runExport(args: string[]): Promise<number> {
   const out = flags.text("out") ?? join(await followPointers(run), "export");
   const checkpoint = flags.text("checkpoint") ?? "best";
   const { exportRun } = await import("../export/export_run.ts");
+  const { say } = await import("../reports/terminal_stream.ts");
   const verbose = flags.on("verbose");
-  const report = await exportRun({ run, checkpoint, formats, out, verbose });
+  const modules = flags.all("allow-module");
+  const report = await exportRun({ run, checkpoint, modules, formats, out, verbose });
   const { model, classes, origin, files, notes } = report;
-  console.log(`Exported ${model}, ${classes} classes, ${origin}, to ${out}`);
+  say(`Exported ${model}, ${classes} classes, ${origin}, to ${out}`);
   for (const [name, bytes] of summed(files)) {
     console.log(`  ${name.padEnd(26)} ${(bytes / 1e6).toFixed(1).padStart(8)} MB`);
   }
-  for (const note of notes) console.log(note);
+  for (const note of notes) say(note);
   return 0;
 }
 

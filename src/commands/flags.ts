@@ -5,6 +5,7 @@
  */
 import { type Args, parseArgs } from "@std/cli/parse-args";
 import { nearestName, UsageError } from "../base/errors.ts";
+import { NATS_URL_VARIABLE } from "../protocol/address.ts";
 
 /** One flag. */
 export interface Flag {
@@ -40,6 +41,14 @@ export const VERBOSE_FLAG: Flag = {
   help: "Show worker logs, TensorFlow's messages and stack traces",
 };
 
+/** Names code of a run folder that may run. */
+export const ALLOW_MODULE_FLAG: Flag = {
+  name: "allow-module",
+  value: "FILE",
+  many: true,
+  help: "Run this module of a run that isn't yours, or that you changed; repeatable",
+};
+
 /** The flags of commands that work with a trained model. */
 export const MODEL_FLAGS: readonly Flag[] = [
   { name: "run", short: "r", value: "DIR", help: "The run, such as runs/latest" },
@@ -48,7 +57,19 @@ export const MODEL_FLAGS: readonly Flag[] = [
     value: "C",
     help: "The run's best or last, a checkpoint's folder, or a file of weights (default: best)",
   },
+  ALLOW_MODULE_FLAG,
 ];
+
+/** The server that the environment names, as an override that flags come after. */
+export function natsFromEnvironment(): { key: string; value: string }[] {
+  const value = Deno.env.get(NATS_URL_VARIABLE);
+  return value ? [{ key: "nats.url", value }] : [];
+}
+
+/** The server that a flag `--nats` or the environment names. */
+export function natsUrlOf(flags: Flags): string | undefined {
+  return flags.text("nats") ?? natsFromEnvironment()[0]?.value;
+}
 
 /** Parsed flags, with typed access. */
 export class Flags {

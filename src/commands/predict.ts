@@ -81,6 +81,7 @@ export async function runPredict(args: string[]): Promise<number> {
       width: out.isTerminal ? out.columns : Infinity,
       ...(run === undefined ? {} : { run }),
       ...(checkpoint === undefined ? {} : { checkpoint }),
+      modules: flags.all("allow-module"),
       ...(grid === undefined ? {} : { grid }),
       ...(explain === undefined ? {} : { explain }),
       ...(seconds === undefined ? {} : { timeoutMs: 1000 * seconds }),

@@ -31,8 +31,9 @@ export async function runReport(args: string[]): Promise<number> {
   const named = flags.positional.length > 0 ? flags.positional : [NEWEST];
   const folders: string[] = [];
   for (const folder of named) folders.push(await runFolder(folder));
+  const { say } = await import("../reports/terminal_stream.ts");
   const { writeReport } = await import("../reports/report/report.ts");
-  for (const folder of folders) console.log(`Report: ${await writeReport(folder)}`);
+  for (const folder of folders) say(`Report: ${await writeReport(folder)}`);
   return 0;
 }
 

@@ -5,6 +5,7 @@
  */
 import { nearestName, UsageError } from "../base/errors.ts";
 import type { Progress } from "../provision/progress.ts";
+import { say } from "../reports/terminal_stream.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 const PARTS = ["libtensorflow", "nats-server", "food-groups", "efficientnet_lite0"] as const;
@@ -40,7 +41,7 @@ export async function runSetup(args: string[]): Promise<number> {
   } finally {
     reporter.close();
   }
-  console.log(paths.join("\n"));
+  for (const path of paths) say(path);
   return 0;
 }
 

@@ -73,6 +73,7 @@ export async function runShowBatch(args: string[]): Promise<number> {
   const path = resolve(pngPath(flags) ?? join(config.out, "show-batch.png"));
   const { showBatch } = await import("../coordinator/show_batch.ts");
   const { terminalReporter } = await import("../reports/terminal_reporter.ts");
+  const { say } = await import("../reports/terminal_stream.ts");
   const verbose = flags.on("verbose");
   const reporter = terminalReporter({ verbose });
   try {
@@ -80,7 +81,7 @@ export async function runShowBatch(args: string[]): Promise<number> {
   } finally {
     reporter.close();
   }
-  console.log(path);
+  say(path);
   return 0;
 }
 

@@ -8,10 +8,12 @@ import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
 import {
+  ALLOW_MODULE_FLAG,
   type CommandHelp,
   type Flags,
   HELP_FLAG,
   helpText,
+  natsFromEnvironment,
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
@@ -71,6 +73,7 @@ export const TRAIN_HELP: CommandHelp = {
       many: true,
       help: "With --resume: change a key that --set may not, on record; repeatable",
     },
+    ALLOW_MODULE_FLAG,
     {
       name: "accept-data",
       help: "With --resume: go on with pictures that were changed, added or removed",
@@ -101,6 +104,11 @@ export async function runTrain(args: string[]): Promise<number> {
   }
   const from = flags.text("from");
   const named = flags.text("resume");
+  if (named === undefined && flags.given("allow-module")) {
+    throw new UsageError(
+      "--allow-module is for a run that is resumed: give --resume too, or --set",
+    );
+  }
   if (named === undefined && flags.given("override")) {
     throw new UsageError("--override changes a run that is resumed: give --resume too, or --set");
   }
@@ -162,7 +170,11 @@ async function configFromFlags(flags: Flags): Promise<Config> {
   const { loadConfig } = await import("../config/load.ts");
   const { parseOverride } = await import("../config/override.ts");
   const path = flags.text("config") ?? defaultConfigPath();
-  return await loadConfig(path, [...flags.all("set").map(parseOverride), ...overridesOf(flags)]);
+  return await loadConfig(path, [
+    ...natsFromEnvironment(),
+    ...flags.all("set").map(parseOverride),
+    ...overridesOf(flags),
+  ]);
 }
 
 /** The config that a run folder holds, with what is to change; `train` says what of that may. */
@@ -186,5 +198,15 @@ async function resumedConfig(folder: string, flags: Flags): Promise<Config> {
   const { loadRunConfig } = await import("../config/load.ts");
   const { parseOverride } = await import("../config/override.ts");
   const texts = [...flags.all("set"), ...flags.all("override")];
-  return await loadRunConfig(path, [...texts.map(parseOverride), ...overridesOf(flags)]);
+  const overrides = [
+    ...natsFromEnvironment(),
+    ...texts.map(parseOverride),
+    ...overridesOf(flags),
+  ];
+  const config = await loadRunConfig(path, overrides);
+  const { modulesOf, requireModules, requireServer } = await import("../config/consent.ts");
+  const consent = { modules: flags.all("allow-module"), keys: overrides.map(({ key }) => key) };
+  await requireModules(modulesOf(config), consent, { where: path });
+  await requireServer(config, consent, path);
+  return config;
 }

@@ -4,7 +4,9 @@
  * @module
  */
 import { shieldedCommand } from "../base/signals.ts";
+import type { Config } from "../config/schema.ts";
 import { exitWords, keepLines, readLines } from "../coordinator/lines.ts";
+import { withCredentials } from "../protocol/address.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { decodeMessage, type MemberSettings, type Outcome, STOP } from "./member_messages.ts";
 
@@ -44,7 +46,7 @@ export async function runMemberProcess(
   }).spawn();
   const stdin = process.stdin.getWriter();
   const tell = (line: string) => stdin.write(new TextEncoder().encode(line + "\n")).catch(() => {}); // its end says more
-  tell(JSON.stringify(settings));
+  tell(JSON.stringify({ ...settings, config: withServer(settings.config) }));
   const stop = () => void tell(STOP);
   if (signal?.aborted) stop();
   signal?.addEventListener("abort", stop, { once: true });
@@ -83,6 +85,12 @@ async function listen(
     }
   }
   return outcome;
+}
+
+/** A config as the process needs it, whose standard input nobody else reads: with the credentials of its server. */
+function withServer(config: Config): Config {
+  const { nats } = config;
+  return nats.url ? { ...config, nats: { ...nats, url: withCredentials(nats.url) } } : config;
 }
 
 function memberArguments(): string[] {

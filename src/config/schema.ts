@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { messageOf } from "../base/errors.ts";
 import { sizeSchema } from "../base/size_schema.ts";
 import { moduleSchema } from "../base/user_module.ts";
 import { dataSchema } from "../data/config.ts";
@@ -12,6 +13,7 @@ import { checkpointPolicySchema, earlyStoppingSchema } from "../metrics/monitor.
 import { modelSchema } from "../models/config.ts";
 import { foreignKeys, optimizerConfig, optimizerShape, ownKeys } from "../optim/config.ts";
 import { lossShape } from "../optim/loss.ts";
+import { takeCredentials } from "../protocol/address.ts";
 import { GRADIENT_DTYPES } from "../protocol/messages.ts";
 
 /** Bytes of features that a worker keeps, unless configured. */
@@ -99,9 +101,21 @@ const engineSchema = z.strictObject({
   xla: z.boolean().default(false),
 });
 
+const natsUrlSchema = z.string().min(1).transform((text, context) => {
+  try {
+    return takeCredentials(text);
+  } catch (error) {
+    context.issues.push({ code: "custom", message: messageOf(error), input: text });
+    return z.NEVER;
+  }
+});
+
 const natsSchema = z.strictObject({
-  /** A running nats-server, such as `nats://host:4222`; unless set, the coordinator starts one. */
-  url: z.string().min(1).optional(),
+  /**
+   * A running nats-server, such as `nats://host:4222`; unless set, the coordinator starts one. Credentials in it are
+   * kept by the process alone: a validated config has the address without them.
+   */
+  url: natsUrlSchema.optional(),
   /** Port of the server that the coordinator starts; unless set, a free one. */
   port: z.int().min(1).max(65535).optional(),
   /**

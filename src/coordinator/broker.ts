@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { delay } from "../base/async.ts";
 import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
 import { removeAtStop } from "../base/signals.ts";
-import { connectNats, type NatsAddress } from "../protocol/connection.ts";
+import type { NatsAddress } from "../protocol/address.ts";
+import { connectNats } from "../protocol/connection.ts";
 import { exitWords, keepLines } from "./lines.ts";
 
 /** Settings of a broker. */

@@ -17,7 +17,7 @@ import {
 } from "../exchange/open_exchange.ts";
 import { CommandClient, type Reply, WorkerFailedError } from "../protocol/commands.ts";
 import { type Json, packJson } from "../protocol/large_json.ts";
-import type { NatsAddress } from "../protocol/connection.ts";
+import { type NatsAddress, withCredentials } from "../protocol/address.ts";
 import { Link } from "../protocol/link.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
 import { makeRunIdentity } from "../protocol/subjects.ts";
@@ -275,7 +275,7 @@ async function openBroker(
   stack: AsyncDisposableStack,
   lost: AbortController,
 ): Promise<NatsAddress> {
-  if (config.nats.url) return { url: config.nats.url };
+  if (config.nats.url) return { url: withCredentials(config.nats.url) };
   if (!natsServer) throw new TypeError("Neither nats.url nor a nats-server program is given");
   const executable = natsServer;
   let broker: Broker = await startBroker({

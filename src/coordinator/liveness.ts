@@ -4,7 +4,7 @@
  * @module
  */
 import type { Subscription } from "nats";
-import type { NatsAddress } from "../protocol/connection.ts";
+import type { NatsAddress } from "../protocol/address.ts";
 import { LockstepError } from "../base/errors.ts";
 import { Heart } from "../protocol/heart.ts";
 import type { Link } from "../protocol/link.ts";

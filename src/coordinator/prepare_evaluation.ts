@@ -7,12 +7,14 @@ import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
+import { modulesOf } from "../config/consent.ts";
 import { validateConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { checkFiles } from "../data/check_files.ts";
 import type { PictureSet } from "../data/picture_set.ts";
 import { openEngine } from "../engine/engine.ts";
 import { endsInLogSoftmax } from "../models/head_specs.ts";
+import { takeCredentials, withCredentials } from "../protocol/address.ts";
 import { ensureDataRoot } from "../provision/data_root.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { ensureNatsServer } from "../provision/nats_server.ts";
@@ -37,6 +39,8 @@ export interface EvaluationRequest extends ModelPlace {
   readonly split?: "train" | "val";
   /** Worker processes; as many as the run had unless given. */
   readonly workers?: number;
+  /** URL of a running nats-server; one is started unless given. The run's own is never used. */
+  readonly nats?: string;
 }
 
 /** An evaluation that is ready to start. */
@@ -70,7 +74,11 @@ export async function prepareEvaluation(
     signal?: AbortSignal;
   },
 ): Promise<PreparedEvaluation> {
-  const trained = await findTrainedModel(request);
+  const trained = await findTrainedModel(
+    request,
+    ({ data, ...config }) =>
+      modulesOf({ ...config, data: request.data === undefined ? data : { ...data, module: null } }),
+  );
   for (const note of trained.notes) reporter.info(note);
   const { split = "val" } = request;
   const config = evaluationConfig(trained, request);
@@ -80,7 +88,7 @@ export async function prepareEvaluation(
   const { classes } = trained.info;
   const evaluation = await picturesToEvaluate(root, config.data, { ...request, classes });
   const natsServer = config.nats.url ? undefined : await ensureNatsServer(progress);
-  if (config.nats.url) await checkServer({ url: config.nats.url });
+  if (config.nats.url) await checkServer({ url: withCredentials(config.nats.url) });
   const libraryPath = await ensureLibtensorflow(progress);
   signal?.throwIfAborted();
 
@@ -131,8 +139,12 @@ function evaluationConfig(trained: TrainedModel, request: EvaluationRequest): Co
   return {
     ...base,
     workers,
-    // A port of its own: the run may be going on.
-    nats: { ...base.nats, port: undefined },
+    // Neither the run's server, which its folder's author chose, nor its port: the run may be going on.
+    nats: {
+      ...base.nats,
+      url: request.nats === undefined ? undefined : takeCredentials(request.nats),
+      port: undefined,
+    },
     data: {
       ...data,
       ...(request.data === undefined ? {} : { ...own, format: data.format }),

@@ -6,7 +6,7 @@
 import { delay, waitAtMost } from "../base/async.ts";
 import type { SegmentAddress } from "../base/shared_memory.ts";
 import { isStopSignal, shieldedCommand } from "../base/signals.ts";
-import type { NatsAddress } from "../protocol/connection.ts";
+import type { NatsAddress } from "../protocol/address.ts";
 import type { RunIdentity } from "../protocol/subjects.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
 import { keepLines } from "./lines.ts";

@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { messageOf, UsageError } from "../base/errors.ts";
+import { escapeJson } from "../base/visible_text.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 import { type FindingKind, KIND_NAMES, type Severity } from "./kinds.ts";
 
@@ -83,7 +84,7 @@ export function completeDataCheck(
 
 /** The record as indented JSON. */
 export function dataCheckAsJson(record: DataCheckRecord): string {
-  return JSON.stringify(record, undefined, 2);
+  return escapeJson(JSON.stringify(record, undefined, 2));
 }
 
 /** Writes `report.json`, replaced as a whole. */

@@ -26,6 +26,8 @@ export interface ExportOptions {
   readonly run: string;
   /** `best`, `last`, or the path of a checkpoint's folder. */
   readonly checkpoint: string;
+  /** Files of modules that may be imported, as in `ModelPlace`. */
+  readonly modules?: readonly string[];
   readonly formats: readonly ExportFormat[];
   /** Folder to write to. */
   readonly out: string;
@@ -52,9 +54,9 @@ export interface ExportReport {
  * @throws {LockstepError} when the model can't be turned into a format
  */
 export async function exportRun(options: ExportOptions): Promise<ExportReport> {
-  const { run, checkpoint, formats, out, verbose } = options;
+  const { run, checkpoint, modules, formats, out, verbose } = options;
   await openEngine({ verbose });
-  const source = await readSource(run, checkpoint);
+  const source = await readSource(run, checkpoint, modules);
   const notes: string[] = [];
   const files = new Map<ExportFormat, readonly ExportFile[]>();
   for (const format of FORMATS) {

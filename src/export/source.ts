@@ -60,10 +60,15 @@ export interface ExportSource {
  *
  * @param run The run's folder
  * @param checkpoint `best`, `last`, a checkpoint's folder, or a file of weights
+ * @param modules Files of modules that may be imported, as in `ModelPlace`
  * @throws {UsageError} when one of both is missing or damaged
  */
-export async function readSource(run: string, checkpoint: string): Promise<ExportSource> {
-  const found = await findTrainedModel({ run, checkpoint });
+export async function readSource(
+  run: string,
+  checkpoint: string,
+  modules?: readonly string[],
+): Promise<ExportSource> {
+  const found = await findTrainedModel({ run, checkpoint, modules });
   const { info: { classes, model: { module, ...shape }, epoch, step, accuracy }, transforms } =
     found;
   const size = outputSize(transforms)!; // the config's schema sees to it

@@ -11,17 +11,10 @@ import {
 } from "@nats-io/nats-core/internal";
 import type { NatsConnection } from "nats";
 import { within } from "../base/async.ts";
-import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
+import { LockstepError, messageOf } from "../base/errors.ts";
+import { NATS_URL_VARIABLE, type NatsAddress, parseAddress } from "./address.ts";
 import { OutgoingBuffer, SendMemory } from "./send_memory.ts";
 import { DenoTransport } from "./transport.ts";
-
-/** Where a server is, and how to be let in. */
-export interface NatsAddress {
-  /** `nats://[user:password@ | token@]host[:port]`, or `tls://…`. */
-  readonly url: string;
-  /** Token of the server, when the URL carries none. */
-  readonly token?: string;
-}
 
 /** A server refuses the credentials: trying again is pointless. */
 export class CredentialsError extends LockstepError {
@@ -38,7 +31,6 @@ export interface ConnectOptions {
   readonly reconnectMs?: number;
 }
 
-const DEFAULT_PORT = "4222";
 const DEFAULT_TIMEOUT_MS = 5_000;
 const DEFAULT_RECONNECT_MS = 30_000;
 const RECONNECT_WAIT_MS = 250;
@@ -101,46 +93,13 @@ function sendFromLentMemory({ protocol }: NatsConnectionImpl): void {
   protocol.outbound = outgoing;
 }
 
-/** A server's URL without its credentials, for messages and logs. */
-export function withoutCredentials(url: string): string {
-  return url.replace(/\/\/[^@/]*@/, "//");
-}
-
-interface ParsedAddress {
-  server: string;
-  tls: boolean;
-  credentials: { token?: string; user?: string; pass?: string };
-}
-
-/**
- * Reads an address.
- *
- * @throws {UsageError} When it is not a URL of NATS
- */
-export function parseAddress({ url, token }: NatsAddress): ParsedAddress {
-  const withScheme = /^[a-z]+:\/\//i.test(url) ? url : `nats://${url}`;
-  const parsed = URL.parse(withScheme);
-  if (!parsed?.hostname || !["nats:", "tls:"].includes(parsed.protocol)) {
-    throw new UsageError(
-      `Not the URL of a nats-server: ${withoutCredentials(url)} (write nats://host:4222)`,
-    );
-  }
-  const user = decodeURIComponent(parsed.username);
-  const pass = decodeURIComponent(parsed.password);
-  const own = user && pass ? { user, pass } : user ? { token: user } : undefined;
-  return {
-    server: `${parsed.hostname}:${parsed.port || DEFAULT_PORT}`,
-    tls: parsed.protocol === "tls:",
-    credentials: own ?? (token ? { token } : {}),
-  };
-}
-
 function connectionFailure(server: string, cause: unknown): LockstepError {
   const reason = messageOf(cause);
   if (/authorization|authentication|credentials/i.test(reason)) {
     return new CredentialsError(
-      `The nats-server at ${server} refuses the credentials: ` +
-        `write nats://TOKEN@host:port or nats://user:password@host:port`,
+      `The nats-server at ${server} refuses the credentials: give nats://TOKEN@host:port or ` +
+        `nats://user:password@host:port in the environment variable ${NATS_URL_VARIABLE} or by --nats; a run's folder ` +
+        "keeps no credentials, so resuming needs them again",
       { cause },
     );
   }

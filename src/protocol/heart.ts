@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { NatsAddress } from "./connection.ts";
+import type { NatsAddress } from "./address.ts";
 import { STEP_PHASES, type StepPhase } from "./step_phases.ts";
 import type { RunIdentity } from "./subjects.ts";
 

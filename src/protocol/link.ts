@@ -17,12 +17,8 @@ import {
   ProtocolError,
   writeFrameHeader,
 } from "./codec.ts";
-import {
-  connectNats,
-  type ConnectOptions,
-  CredentialsError,
-  type NatsAddress,
-} from "./connection.ts";
+import type { NatsAddress } from "./address.ts";
+import { connectNats, type ConnectOptions, CredentialsError } from "./connection.ts";
 import {
   type Envelope,
   type Fields,

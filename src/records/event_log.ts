@@ -5,6 +5,8 @@
  */
 import { join } from "node:path";
 import { z } from "zod";
+import { maskSecrets } from "../base/secrets.ts";
+import { visibleJson } from "../base/visible_text.ts";
 import { LineFile, linesOf, parseLine } from "./jsonl_file.ts";
 
 /** Name of the log in a run folder. */
@@ -37,7 +39,7 @@ export class EventLog implements Disposable {
    * @param fields More about it; must be JSON-like and without the keys `time` and `type`
    */
   append(type: string, fields: Record<string, unknown> = {}): void {
-    const line = JSON.stringify({ time: new Date().toISOString(), type, ...fields });
+    const line = maskSecrets(visibleJson({ time: new Date().toISOString(), type, ...fields }));
     this.#guard(() => this.#file?.append(line));
   }
 

@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { z } from "zod";
+import { csvText } from "../base/csv.ts";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { jsonPieces } from "../base/json_pieces.ts";
 import { writeFileAtomically } from "../base/paths.ts";
@@ -247,7 +248,7 @@ export function historyAsCsv(history: History): string {
     ...names.map((name) => record.metrics?.[name] ?? NaN),
   ]);
   const header = [...CSV_HEADER, ...names.map((name) => `validation_${name}`)];
-  return [header, ...rows].map((row) => row.join(",") + "\n").join("");
+  return csvText([header, ...rows.map((row) => row.map(String))], "\n") + "\n";
 }
 
 /** Losses against pictures seen, those of training and of validation, as comma-separated lines under a header. */

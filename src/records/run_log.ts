@@ -4,6 +4,9 @@
  * @module
  */
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
+import { maskSecrets } from "../base/secrets.ts";
+import { visibleMessage } from "../base/visible_text.ts";
 import { LineFile } from "./jsonl_file.ts";
 
 /** Name of the log in a run folder. */
@@ -12,8 +15,6 @@ export const RUN_LOG_FILE = "run.log";
 /** How much a line matters. */
 export type Level = "info" | "warning" | "error";
 
-/** Longest line, in characters. */
-const LONGEST = 4_000;
 /** Lines that are kept until the run has a folder. */
 const KEPT = 500;
 
@@ -24,11 +25,8 @@ export class RunLog implements Disposable {
 
   /** Appends a line, or several: `2026-11-25T22:50:12.123Z info Data: 211 training pictures`. */
   append(level: Level, text: string, now: Date = new Date()): void {
-    for (const line of text.trimEnd().split("\n")) {
-      // deno-lint-ignore no-control-regex -- colours and cursor movements of programs
-      const plain = line.replace(/\x1b\[[\d;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]/g, "");
-      this.#write(`${now.toISOString()} ${level} ${plain.slice(0, LONGEST)}`);
-    }
+    const shown = visibleMessage(maskSecrets(stripVTControlCharacters(text)));
+    for (const line of shown.split("\n")) this.#write(`${now.toISOString()} ${level} ${line}`);
   }
 
   /** Goes on in a run folder. */

@@ -4,9 +4,8 @@
  * @module
  */
 import { join } from "node:path";
-// @ts-types="@types/papaparse"
-import Papa from "papaparse";
 import { z } from "zod";
+import { csvText } from "../base/csv.ts";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 import type { ConfigInput } from "../config/input.ts";
@@ -198,7 +197,7 @@ export function comparisonAsCsv({ variants }: Comparison): string {
     "images_per_second",
   ];
   const data = rows.map((row) => fields.map((field) => row[field as keyof typeof row]));
-  return `${Papa.unparse({ fields, data }, { escapeFormulae: true })}\r\n`;
+  return `${csvText([fields, ...data])}\r\n`;
 }
 
 /**

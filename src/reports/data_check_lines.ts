@@ -7,7 +7,7 @@ import type { DataCheckRecord } from "../data_check/record.ts";
 import { percent } from "./evaluation_lines.ts";
 import { type Column, fitTable, shorten, wrapText } from "./table.ts";
 import { styled, type TerminalStream } from "./terminal_stream.ts";
-import { visible, visiblePath } from "./visible_name.ts";
+import { visible, visiblePath } from "../base/visible_text.ts";
 
 /** Examples of a kind. */
 const MOST_EXAMPLES = 3;

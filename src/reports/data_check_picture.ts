@@ -13,7 +13,7 @@ import { FONT_FAMILY, type FontFiles } from "./font.ts";
 import { COLOURS, PNG_ZOOM } from "./plot.ts";
 import { escapeXml, renderSvg, textWidth } from "./svg_picture.ts";
 import { shorten } from "./table.ts";
-import { visible, visiblePath } from "./visible_name.ts";
+import { visible, visiblePath } from "../base/visible_text.ts";
 
 /** What of a record the picture shows. */
 export type PaintedRecord = Pick<DataCheckRecord, "data" | "sides" | "classes" | "counts">;

@@ -5,6 +5,7 @@
  */
 import { cpus } from "node:os";
 import { join } from "node:path";
+import { maskAddress, maskArguments } from "../base/secrets.ts";
 import { LIBTENSORFLOW_VERSION, LOCKSTEP_VERSION } from "../base/versions.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 import { gitCommit } from "./git_commit.ts";
@@ -54,14 +55,14 @@ export async function describeEnvironment(options: EnvironmentOptions): Promise<
     v8: Deno.version.v8,
     typescript: Deno.version.typescript,
     tensorflow: options.tensorflow ?? LIBTENSORFLOW_VERSION,
-    ...(options.natsServer && { natsServer: withoutSecrets(options.natsServer) }),
+    ...(options.natsServer && { natsServer: maskAddress(options.natsServer) }),
     os: { name: Deno.build.os, release: Deno.osRelease(), architecture: Deno.build.arch },
     cpu: { model: processors[0]?.model.trim() ?? "unknown", cores: processors.length },
     memory: { total: memory.total, available: memory.available },
     workers: options.workers,
     threadsPerWorker: options.threadsPerWorker,
     devices: options.devices,
-    commandLine: (options.commandLine ?? Deno.args).map(withoutSecrets),
+    commandLine: maskArguments(options.commandLine ?? Deno.args),
   };
 }
 
@@ -69,9 +70,4 @@ export async function describeEnvironment(options: EnvironmentOptions): Promise<
 export async function writeEnvironment(folder: string, environment: Environment): Promise<void> {
   const text = JSON.stringify(environment, undefined, 2) + "\n";
   await writeFileAtomically(join(folder, "environment.json"), text);
-}
-
-/** `nats://user:password@host` becomes `nats://***@host`: run folders are passed on. */
-function withoutSecrets(text: string): string {
-  return text.replace(/(\w:\/\/)[^/\s]*@/g, "$1***@");
 }

@@ -4,11 +4,11 @@
  * @module
  */
 import { join } from "node:path";
-// @ts-types="@types/papaparse"
-import Papa from "papaparse";
 import { z } from "zod";
+import { csvText } from "../base/csv.ts";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { jsonPieces, jsonText } from "../base/json_pieces.ts";
+import { escapeJson } from "../base/visible_text.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 
 /** Folder of an evaluation in a run folder. */
@@ -140,7 +140,7 @@ export async function writeEvaluation(folder: string, record: EvaluationRecord):
 
 /** The record as JSON. */
 export function evaluationAsJson(record: EvaluationRecord): string {
-  return jsonText(record);
+  return escapeJson(jsonText(record));
 }
 
 /**
@@ -196,6 +196,6 @@ export async function writeScoredPictures(
     loss.toFixed(DIGITS),
     ...ranks.flatMap((rank) => [ranked[rank - 1], probabilities[rank - 1].toFixed(DIGITS)]),
   ]);
-  const text = `${Papa.unparse([header, ...rows])}\r\n`;
+  const text = `${csvText([header, ...rows])}\r\n`;
   await writeFileAtomically(join(folder, "predictions.csv"), text);
 }

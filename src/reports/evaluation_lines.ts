@@ -9,10 +9,10 @@ import {
   denseConfusion,
   worstConfusions,
 } from "../metrics/confusion.ts";
+import { visible } from "../base/visible_text.ts";
 import { EVALUATION_FILE, type EvaluationRecord } from "./evaluation_file.ts";
 import { formatLoss } from "./lines.ts";
 import { type Column, fitTable, shorten } from "./table.ts";
-import { printable } from "./terminal_stream.ts";
 
 /** Widest name in a table, in characters. */
 const NAME_WIDTH = 28;
@@ -45,8 +45,8 @@ export function evaluationLines(record: EvaluationRecord, width: number): string
   const part = data.split === "val" ? "validation" : "training";
   const left = skipped.length > 0 ? `, ${skipped.length} skipped` : "";
   return [
-    `${printable(model.checkpoint)} (${model.name}${epoch})`,
-    `${count} ${part} pictures of ${printable(data.root)}${left}`,
+    `${visible(model.checkpoint)} (${model.name}${epoch})`,
+    `${count} ${part} pictures of ${visible(data.root)}${left}`,
     "",
     ...measureLines(record),
     "",
@@ -76,7 +76,7 @@ function classTable({ perClass, macro, weighted }: EvaluationRecord, width: numb
     { title: "pictures", align: "right", givesWay: 2 },
   ];
   const row = (name: string, scores: typeof macro, support: string) => [
-    shorten(printable(name), NAME_WIDTH),
+    shorten(visible(name), NAME_WIDTH),
     score(scores.precision),
     score(scores.recall),
     score(scores.f1),
@@ -112,7 +112,7 @@ function confusionLines(record: EvaluationRecord, width: number): string[] {
   if (!confusion) return [];
   if (classes.length > MAX_MATRIX_CLASSES) return confusions(classes, confusion);
   const confusionMatrix = denseConfusion(confusion);
-  const names = classes.map(printable);
+  const names = classes.map(visible);
   const first = Math.min(NAME_WIDTH, Math.max(...names.map(({ length }) => length), 4));
   const digits = Math.max(...confusionMatrix.flat().map((count) => String(count).length));
   const room = Number.isFinite(width)
@@ -136,7 +136,7 @@ function confusions(classes: readonly string[], confusion: ConfusionCounts): str
   const { pairs } = worstConfusions(confusion, MOST_CONFUSIONS);
   if (pairs.length === 0) return ["No class is taken for another one"];
   const lines = pairs.map(({ label, predicted, count, share }) =>
-    `  ${printable(classes[label])} → ${printable(classes[predicted])}: ${count} of ` +
+    `  ${visible(classes[label])} → ${visible(classes[predicted])}: ${count} of ` +
     `${Math.round(count / share)} (${percent(share)})`
   );
   return ["Most frequent confusions:", ...lines];

@@ -3,10 +3,9 @@
  *
  * @module
  */
-// @ts-types="@types/papaparse"
-import Papa from "papaparse";
+import { csvText } from "../base/csv.ts";
+import { visible, visibleJson } from "../base/visible_text.ts";
 import { shorten } from "./table.ts";
-import { printable } from "./terminal_stream.ts";
 
 /** A picture's classes, the most probable one first. */
 export interface RankedPicture {
@@ -51,8 +50,8 @@ export function predictionLines(format: PredictionFormat, facts: PredictionFacts
     case "json":
       return {
         head: [],
-        of: (picture) => [JSON.stringify(picture)],
-        ofUnread: (picture) => [JSON.stringify(picture)],
+        of: (picture) => [visibleJson(picture)],
+        ofUnread: (picture) => [visibleJson(picture)],
       };
     case "csv":
       return csvLines(facts);
@@ -64,7 +63,7 @@ export function predictionLines(format: PredictionFormat, facts: PredictionFacts
 const DIGITS = 6;
 
 function csvLines({ top }: PredictionFacts): PredictionLines {
-  const line = (cells: readonly string[]) => Papa.unparse([[...cells]]) + "\r";
+  const line = (cells: readonly string[]) => csvText([cells]) + "\r";
   const ranks = Array.from({ length: top - 1 }, (_, index) => index + 2);
   const more = ranks.flatMap((rank) => [`class_${rank}`, `probability_${rank}`]);
   return {
@@ -88,7 +87,7 @@ const PERCENT = "100.0%".length;
 
 function tableLines({ paths, classes, top, width }: PredictionFacts): PredictionLines {
   const longest = (names: readonly string[]) =>
-    names.reduce((most, name) => Math.max(most, printable(name).length), 0);
+    names.reduce((most, name) => Math.max(most, visible(name).length), 0);
   const most = Number.isFinite(width) ? Math.floor(PATH.share * width) : Infinity;
   const pathWidth = Math.max(PATH.least, Math.min(longest(paths), most));
   const classWidth = Math.max(CLASS.least, Math.min(longest(classes), CLASS.most));
@@ -104,9 +103,9 @@ function tableLines({ paths, classes, top, width }: PredictionFacts): Prediction
   return {
     head: [row("picture", "class", "", top > 1 ? "then" : "")],
     of: ({ path, predictions: [first, ...others] }) => {
-      const rest = others.map((entry) => `${printable(entry.class)} ${share(entry.probability)}`);
-      const [name, percent] = [printable(first.class), share(first.probability)];
-      return [row(printable(path), name, percent, rest.join(", "))];
+      const rest = others.map((entry) => `${visible(entry.class)} ${share(entry.probability)}`);
+      const [name, percent] = [visible(first.class), share(first.probability)];
+      return [row(visible(path), name, percent, rest.join(", "))];
     },
     ofUnread: () => [],
   };

@@ -6,6 +6,7 @@
 import { join } from "node:path";
 // @ts-types="@types/papaparse"
 import Papa from "papaparse";
+import { csvText, readTextCell } from "../base/csv.ts";
 import { LockstepError } from "../base/errors.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 
@@ -40,7 +41,7 @@ export async function writePredictions(
   ]);
   await writeFileAtomically(
     join(folder, PREDICTIONS_FILE),
-    `${Papa.unparse([HEADER, ...rows])}\r\n`,
+    `${csvText([HEADER, ...rows])}\r\n`,
   );
 }
 
@@ -65,9 +66,9 @@ export async function readPredictions(folder: string): Promise<Prediction[]> {
     throw new LockstepError(`${file} holds no predictions: ${reason}`);
   }
   return rows.map(([path, trueClass, predictedClass, confidence]) => ({
-    path,
-    trueClass,
-    predictedClass,
+    path: readTextCell(path),
+    trueClass: readTextCell(trueClass),
+    predictedClass: readTextCell(predictedClass),
     confidence: Number(confidence),
   }));
 }

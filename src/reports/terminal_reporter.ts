@@ -16,12 +16,16 @@ import {
 } from "./lines.ts";
 import type { DownloadEvent, Phase, PhaseProgress, Reporter, Summary } from "./reporter.ts";
 import type { EpochRecord } from "../records/history.ts";
-import { printable, standardStream, styled, type TerminalStream } from "./terminal_stream.ts";
+import {
+  printable,
+  printableOutput,
+  standardStream,
+  styled,
+  type TerminalStream,
+} from "./terminal_stream.ts";
 
 /** Lines of a worker that are kept for the case that it fails. */
 const KEPT_LINES = 20;
-/** Longest kept line, in characters: a worker that prints a tensor must not fill the memory. */
-const KEPT_LENGTH = 2000;
 /** Least milliseconds between two plain progress lines. */
 const PLAIN_INTERVAL_MS = 10_000;
 
@@ -79,10 +83,10 @@ class TerminalReporter implements Reporter {
   }
 
   workerLine(rank: number, line: string): void {
-    const text = printable(line).trimEnd();
+    const text = printableOutput(line);
     if (this.#verbose) return this.#print(this.#out, this.#ranked(this.#out, rank, text));
     const kept = this.#kept.get(rank) ?? [];
-    kept.push(text.slice(0, KEPT_LENGTH));
+    kept.push(text);
     if (kept.length > KEPT_LINES) kept.shift();
     this.#kept.set(rank, kept);
   }

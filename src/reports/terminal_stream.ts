@@ -6,6 +6,8 @@
 import { format, stripVTControlCharacters, styleText } from "node:util";
 import { messageOf } from "../base/errors.ts";
 import { describeSystemError } from "../base/system_words.ts";
+import { maskSecrets } from "../base/secrets.ts";
+import { visibleMessage } from "../base/visible_text.ts";
 
 /** A place for text: standard output, standard error, or what a test gives. */
 export interface TerminalStream {
@@ -43,13 +45,21 @@ export function styled(stream: TerminalStream, style: Style, text: string): stri
 }
 
 /**
- * Text without escape sequences and control characters, line ends apart: what a worker, a file name or a
- * server said must not move the cursor or change colours.
+ * A message as it may be written to a terminal or a log: see {@linkcode visibleMessage}; secrets are masked. What a
+ * worker, a file name or a server said must not move the cursor, change colours, or look like another line.
  */
 export function printable(text: string): string {
-  return stripVTControlCharacters(text).replaceAll("\t", "  ")
-    // deno-lint-ignore no-control-regex -- control characters are what is removed
-    .replace(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/g, "");
+  return visibleMessage(maskSecrets(text));
+}
+
+/** A line of another program, without the colours and cursor movements that it meant for its own terminal. */
+export function printableOutput(line: string): string {
+  return printable(stripVTControlCharacters(line));
+}
+
+/** Writes a message to standard output. */
+export function say(message: string): void {
+  standardStream("stdout").write(`${printable(message)}\n`);
 }
 
 function currentColumns(): number {

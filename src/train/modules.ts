@@ -5,24 +5,11 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { hashModule } from "../base/user_module.ts";
+import { type ModuleHashes, modulesOf } from "../config/consent.ts";
 import type { Config } from "../config/schema.ts";
-
-/** Hashes of modules by the config keys that name them. */
-export type ModuleHashes = Readonly<Record<string, string>>;
 
 /** Characters of a hash that messages show. */
 const SHOWN = 12;
-
-/** The modules that a config names, by key. */
-function modulesOf({ model, data, train, validate }: Config): [key: string, url: string][] {
-  const modules: Record<string, string | null | undefined> = {
-    "model.module": model.module,
-    "data.module": data.module,
-    "train.lossModule": train.lossModule,
-    "validate.metricsModule": validate.metricsModule,
-  };
-  return Object.entries(modules).filter((entry): entry is [string, string] => !!entry[1]);
-}
 
 /**
  * Hashes all modules of a config.

@@ -67,6 +67,8 @@ export interface PredictOptions {
   readonly maxBytes?: number;
   /** Milliseconds that fetching a picture may take (default 30 seconds). */
   readonly timeoutMs?: number;
+  /** Module files that the run names and that may be imported; those that you have trained with needn't be named. */
+  readonly modules?: readonly string[];
   /** Ends the iteration with its reason. */
   readonly signal?: AbortSignal;
 }
@@ -109,7 +111,10 @@ export async function* predict(
   options: PredictOptions = {},
 ): AsyncGenerator<PicturePrediction, void, undefined> {
   const isRun = await exists(join(source, "config.yaml"));
-  const found = await findTrainedModel(isRun ? { run: source } : { checkpoint: source });
+  const found = await findTrainedModel({
+    ...(isRun ? { run: source } : { checkpoint: source }),
+    modules: options.modules,
+  });
   const model = await buildTrainedModel(found);
   try {
     const inputs = await findInputs(pictures);

@@ -7,6 +7,7 @@ import { basename, dirname, join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
+import { modulesOf, requireModules } from "../config/consent.ts";
 import type { Config } from "../config/schema.ts";
 import type { TransformSpec } from "../data/transform_specs.ts";
 import type { tf } from "../engine/tf.ts";
@@ -31,6 +32,11 @@ export interface ModelPlace {
   readonly run?: string;
   /** The run's `best` (default) or `last`, a checkpoint's folder, or a file of weights. */
   readonly checkpoint?: string;
+  /**
+   * Files of modules that the run names and that may be imported, as paths or `file:` URLs. A module that this user has
+   * trained with needn't be named.
+   */
+  readonly modules?: readonly string[];
 }
 
 /** What of a checkpoint's description says what the model is. */
@@ -65,9 +71,14 @@ const HOW = "such as --run runs/latest, or a checkpoint with --checkpoint";
 /**
  * Finds a trained model. The engine needn't be open.
  *
- * @throws {UsageError} when the run or the checkpoint is missing, damaged, or of another version
+ * @param needs The modules of a run's config that will be imported; the network's unless given
+ * @throws {UsageError} when the run or the checkpoint is missing, damaged, or of another version, or when it needs a
+ * module that the user has neither run nor named
  */
-export async function findTrainedModel(place: ModelPlace): Promise<TrainedModel> {
+export async function findTrainedModel(
+  place: ModelPlace,
+  needs?: (config: Config) => [key: string, url: string][],
+): Promise<TrainedModel> {
   const [run, checkpoint] = await Promise.all([place.run, place.checkpoint].map(followed));
   if (run === undefined && checkpoint === undefined) {
     throw new UsageError(`Name a run with --run, ${HOW}`);
@@ -94,12 +105,20 @@ export async function findTrainedModel(place: ModelPlace): Promise<TrainedModel>
     );
   }
   const own = configIn({ lockstep: "", ...found.info }, found.checkpoint);
+  const mayImport = async (config: Config, where: string) => {
+    const modules = needs?.(config) ??
+      modulesOf(config).filter(([key]) => isOwn && key === "model.module");
+    await requireModules(modules, { modules: place.modules }, { where });
+  };
   if (home === undefined) {
-    return own ? { ...found, config: own, transforms: own.data.val } : withPreset(found);
+    if (!own) return withPreset(found);
+    await mayImport(own, `Checkpoint ${found.checkpoint}`);
+    return { ...found, config: own, transforms: own.data.val };
   }
   const present = await runConfig(home);
   requireSameModel(found, present, home);
   const config = own ? withFreeKeys(own, present) : present;
+  await mayImport(config, `Run ${home}`);
   return { ...found, run: home, config, transforms: config.data.val };
 }
 

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { visibleBlock } from "../base/visible_text.ts";
+
 /** A piece of HTML. Only this module makes them, so a string can't be taken for one. */
 export class Html {
   readonly #text: string;
@@ -26,14 +28,13 @@ const BRAND = Symbol("html");
 /** What may stand in a template: text is escaped, nothing is written for `null`, `undefined` and `false`. */
 export type HtmlValue = Html | string | number | null | undefined | false | readonly HtmlValue[];
 
-/** Characters that could end a text or a quoted attribute; NUL is no character of HTML. */
+/** Characters that could end a text or a quoted attribute. */
 const ENTITIES: Record<string, string> = {
   "&": "&amp;",
   "<": "&lt;",
   ">": "&gt;",
   '"': "&quot;",
   "'": "&#39;",
-  "\0": "\ufffd",
 };
 
 /** Where escaping would not be enough: an attribute without quotes, a handler, a style, a tag's name, a script. */
@@ -84,9 +85,9 @@ export function trustedHtml(text: string): Html {
   return new Html(text, BRAND);
 }
 
-/** Text as it stands in HTML, both between tags and in quoted attributes. */
+/** Text as it stands in HTML, both between tags and in quoted attributes; what doesn't show is written as an escape. */
 export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"'\0]/g, (character) => ENTITIES[character]);
+  return visibleBlock(text).replace(/[&<>"']/g, (character) => ENTITIES[character]);
 }
 
 /** Longer names may be cut where they are shown. */

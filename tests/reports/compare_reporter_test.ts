@@ -56,12 +56,12 @@ Deno.test("terminalCompareReporter() begins each line of a pipe with the run's n
     assert.equal(
       out,
       "Comparison folder: runs/x\n" +
-        `[1/2] Pretrained, seed 1  ${epoch}\n` +
+        `[1/2] Pretrained\\x1b[2J, seed 1  ${epoch}\n` +
         `[2/2] Scratch, seed 1  ${epoch}\n`,
     );
     assert.equal(
       error,
-      "[1/2] Pretrained, seed 1  Warning: Skipped a.jpg: not a picture\n" +
+      "[1/2] Pretrained\\x1b[2J, seed 1  Warning: Skipped a.jpg: not a picture\n" +
         "[2/2] Scratch, seed 1  Warning: Skipped a.jpg: not a picture\n",
     );
   }
@@ -76,13 +76,13 @@ Deno.test("terminalCompareReporter() passes on all that runs say when it is verb
 
 Deno.test("terminalCompareReporter() on a terminal has a live bar with the run's name, and leaves nothing of it", async () => {
   const { out } = play(true, false);
-  assert.match(out, /\[1\/2\] Pretrained, seed 1 {2}epoch 1\/2 train {2}█+░+/);
+  assert.match(out, /\[1\/2\] Pretrained\\x1b\[2J, seed 1 {2}epoch 1\/2 train {2}█+░+/);
   const lines = await screenLines(out, 80);
   assert.deepEqual(
     lines,
     [
       "Comparison folder: runs/x",
-      "[1/2] Pretrained, seed 1  epoch 1/2  val 0.8000 / 0.750  best",
+      "[1/2] Pretrained\\x1b[2J, seed 1  epoch 1/2  val 0.8000 / 0.750  best",
       "[2/2] Scratch, seed 1  epoch 1/2  val 0.8000 / 0.750  best",
     ].map((line) => line),
   );

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { dataCheckAsSvg, type PaintedRecord } from "../../src/reports/data_check_picture.ts";
 import { fontFiles } from "../../src/reports/font.ts";
 import { textWidth } from "../../src/reports/svg_picture.ts";
-import { visible, visiblePath } from "../../src/reports/visible_name.ts";
+import { visible, visiblePath } from "../../src/base/visible_text.ts";
 import { makeScenes } from "../support/scenes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { inPseudoTerminal } from "./pseudo_terminal.ts";

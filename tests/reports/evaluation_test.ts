@@ -132,7 +132,7 @@ Deno.test("predictionLines() fits a terminal's width, and leaves names whole in 
     assert.match(line, /….*a\.jpg +green-leafy-vegetables +97\.3%/);
   }
   const [whole] = predictionLines("table", { ...facts, width: Infinity }).of(picture);
-  assert.equal(whole, `${path}  green-leafy-vegetables   97.3%  fruits 2.7%`);
+  assert.equal(whole, `${path}  green-leafy-vegetables   97.3%  \\x1b[31mfruits 2.7%`);
   const [json] = predictionLines("json", { ...facts, width: 80 }).of(picture);
   assert.deepEqual(JSON.parse(json), picture);
   const csv = predictionLines("csv", { ...facts, width: 80 });

@@ -15,15 +15,17 @@ Deno.test("writePredictions() writes one line per picture, and quotes what RFC 4
     const predictions = [
       { path: "val/ant/1.jpg", trueClass: "ant", predictedClass: "bee", confidence: 0.12345678 },
       { path: 'a, "b"\n.jpg', trueClass: "Käfer", predictedClass: "Käfer", confidence: 1 },
+      { path: "=1+1", trueClass: "@x", predictedClass: "a\x1b[31m", confidence: 0.5 },
     ];
     await writePredictions(folder, predictions);
     assert.equal(
       await Deno.readTextFile(path),
-      `${header}val/ant/1.jpg,ant,bee,0.123457\r\n"a, ""b""\n.jpg",Käfer,Käfer,1.000000\r\n`,
+      `${header}val/ant/1.jpg,ant,bee,0.123457\r\n"a, ""b""\\n.jpg",Käfer,Käfer,1.000000\r\n` +
+        "'=1+1,'@x,a\\x1b[31m,0.500000\r\n",
     );
-    const [first, second] = predictions;
+    const [first, ...others] = predictions;
     const rounded = { ...first, confidence: 0.123457 };
-    assert.deepEqual(await readPredictions(folder), [rounded, second]);
+    assert.deepEqual(await readPredictions(folder), [rounded, ...others]);
   }));
 
 Deno.test("readPredictions() names a file that isn't there, and one that holds something else", () =>

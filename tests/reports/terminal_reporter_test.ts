@@ -194,9 +194,9 @@ Deno.test("terminalReporter() says how to go on when interrupted", () => {
   ]);
 });
 
-Deno.test("printable() removes what would steer the terminal", () => {
+Deno.test("printable() shows what would steer the terminal, indents further lines, and masks credentials", () => {
   assert.equal(
     printable("a\x1b[31mred\x1b[0m\x1b]0;title\x07\r\x08\tb\nc\x9b2Jd\x85"),
-    "ared  b\ncd",
+    "a\\x1b[31mred\\x1b[0m\\x1b]0;title\\x07\\r\\x08  b\n  c\\x9b2Jd\\x85",
   );
 });
