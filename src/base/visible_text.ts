@@ -50,7 +50,7 @@ export function visiblePath(path: string): string {
  * behind the first are indented, so that a line break in a name can't begin a line that looks like one of the program's.
  */
 export function visibleMessage(message: string): string {
-  const lines = message.trimEnd().split(/\r?\n/);
+  const lines = message.replace(/[ \t\r\n]+$/, "").split(/\r?\n/);
   const shown = lines.slice(0, MAX_LINES).map((line, index) => {
     const text = cutLine(visible(line.replaceAll("\t", "  ")));
     return index === 0 || /^\s|^$/.test(text) ? text : `  ${text}`;

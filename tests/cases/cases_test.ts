@@ -15,6 +15,7 @@ import { CASES as data } from "./data.ts";
 import { CASES as finite } from "./finite.ts";
 import { CASES as finiteCommands } from "./finite_commands.ts";
 import { CASES as history } from "./history.ts";
+import { CASES as secrets } from "./secrets.ts";
 import { CASES as dataModules } from "./user_modules.ts";
 import { CASES as resume } from "./resume.ts";
 
@@ -28,6 +29,7 @@ const AREAS: Record<string, readonly Case[]> = {
   "data modules": dataModules,
   finite,
   "finite values in commands": finiteCommands,
+  secrets,
 };
 
 Deno.test("cases have names of their own", () => {
