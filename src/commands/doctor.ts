@@ -146,7 +146,7 @@ async function checkWeights(): Promise<string> {
   const { pretrainedWeightsPath } = await import("../provision/pretrained_weights.ts");
   const path = pretrainedWeightsPath("efficientnet_lite0");
   const { readWeights } = await import("../weights/weights_file.ts");
-  const tensors = await readWeights(path);
+  const [{ tensors }] = await readWeights(path);
   return `${tensors.size} tensors in ${path}`;
 }
 

@@ -113,8 +113,8 @@ export async function prepareRun(
     const report = await loadTorchWeights(replica.model, weights, { replaceHead });
     reporter.info(
       `Weights: ${isPublished ? "ImageNet" : weights}${
-        describeFresh(report, folder.classes.length)
-      }`,
+        (report.notes ?? []).map((note) => `; ${note}`).join("")
+      }${describeFresh(report, folder.classes.length)}`,
     );
   }
   await tryOut(replica, config);

@@ -14,6 +14,7 @@ import {
   parametersOf,
   toTorch,
 } from "./parameters.ts";
+import { recognizeArchitecture } from "./recognize.ts";
 
 /** Values of one parameter or buffer. */
 export interface StateValues {
@@ -45,6 +46,8 @@ export interface LoadReport {
   readonly freshHeads?: readonly string[];
   /** Classes of the state's own main head, where it was left out and is a single layer. */
   readonly replacedHeadClasses?: number;
+  /** What of a file was taken, taken off its names and left out; none where it is a plain state dict. */
+  readonly notes?: readonly string[];
 }
 
 /** PyTorch counts batches in BatchNorm, which is no parameter: see `batch_counts.ts`. */
@@ -71,7 +74,7 @@ export function loadStateDict(
   const headOnly = freshHeads.length > 0 && wrong.every((name) => isPartOf(name, heads));
   const ownHead = state.get(`${heads[0]}.weight`);
   if (headOnly && !replaceHead) refuseHead(misfits, model, source, ownHead);
-  if (!headOnly) refuseMisfits(misfits, model.name, source);
+  if (!headOnly && wrong.length > 0) refuseMisfits(misfits, model.name, state, options);
 
   const fitting = parameters.filter(({ name }) => !headOnly || !isPartOf(name, freshHeads));
   const values = fitting.map(({ name }) => state.get(name)!.read()); // all of them before the first is set
@@ -127,6 +130,8 @@ export function readTorch(values: tf.Tensor, kind: ParameterKind): Uint8Array {
 }
 
 interface Misfits {
+  /** Parameters and buffers of the model. */
+  readonly parameters: number;
   readonly missing: string[];
   readonly unexpected: string[];
   readonly misshaped: string[];
@@ -146,6 +151,7 @@ function findMisfits(
     }
   }
   return {
+    parameters: parameters.length,
     missing: parameters.filter(({ name }) => !state.has(name)).map(({ name }) => name),
     unexpected: [...state.keys()].filter((name) => !known.has(name) && !IGNORED.test(name)),
     misshaped: [...shapes.keys()],
@@ -153,12 +159,26 @@ function findMisfits(
   };
 }
 
-function refuseMisfits(misfits: Misfits, model: string, source: string): void {
-  const description = describeMisfits(misfits);
-  if (description === "") return;
+function refuseMisfits(
+  misfits: Misfits,
+  model: string,
+  state: ReadonlyMap<string, StateValues>,
+  { source }: LoadOptions,
+): never {
+  const found = recognizeArchitecture(
+    new Map([...state].map(([name, { shape }]) => [name, shape])),
+  );
+  if (found && found !== model) {
+    throw new UsageError(
+      `${source} holds the weights of ${found}, not of ${model}: set model.name to ${found}, or give another file`,
+    );
+  }
+  const wrong = misfits.missing.length + misfits.misshaped.length;
+  const cure = wrong < misfits.parameters / 2 && misfits.unexpected.length === 0
+    ? "save the whole model.state_dict() again, or give another file"
+    : `give a file whose tensors are named and shaped as those of ${model}`;
   throw new UsageError(
-    `${source} doesn't hold the weights of ${model}: ${description}. ` +
-      "Set model.name to the architecture that it was saved from, or give another file",
+    `${source} doesn't hold the weights of ${model}: ${describeMisfits(misfits)}: ${cure}`,
   );
 }
 

@@ -3,16 +3,18 @@
  *
  * @module
  */
+import { UsageError } from "../base/errors.ts";
 import { bytesIn } from "../base/float_range.ts";
 import { type LayersModel, tf } from "../engine/tf.ts";
 import { readInto, tensorFrom } from "../engine/transfer.ts";
 import { setBatchCounts } from "../models/batch_counts.ts";
-import type { ModelName } from "../models/config.ts";
-import { fromTorch, type Parameter } from "../models/parameters.ts";
+import { type ModelName, USER_MODEL } from "../models/config.ts";
+import { fromTorch, type Parameter, parametersOf } from "../models/parameters.ts";
 import { ARCHITECTURES } from "../models/registry.ts";
 import { userModelHeads } from "../models/user_model.ts";
 import { type LoadReport, loadStateDict, readTorch } from "../models/state_dict.ts";
 import { floatValues } from "../weights/float_values.ts";
+import { type SelectedState, selectState, tensorsOf } from "../weights/select_state.ts";
 import type { NamedTensors, TorchTensor } from "../weights/torch_tensor.ts";
 import { readWeights } from "../weights/weights_file.ts";
 import type { ReplicaState } from "./replica_state.ts";
@@ -24,11 +26,12 @@ export interface LoadWeightsOptions {
 }
 
 /**
- * Sets a model's parameters and buffers from a `.pth` (zip or legacy format) or `.safetensors` file with
- * torchvision's names. Nothing is changed when the file doesn't fit.
+ * Sets a model's parameters and buffers from a file of PyTorch (zip or legacy format) or safetensors with
+ * torchvision's names. Wrappers around the state dict and prefixes of its names are taken off; the report's notes say
+ * which. Nothing is changed when the file doesn't fit.
  *
  * @param model Made by `createModel`, or of a checkpoint
- * @throws {UsageError} when the file can't be read, holds anything but tensors and plain containers, is of another
+ * @throws {UsageError} when the file can't be read, holds no state dict, is of another
  * architecture or number of classes, or has values that are no finite floats
  */
 export async function loadTorchWeights(
@@ -36,13 +39,35 @@ export async function loadTorchWeights(
   path: string,
   { replaceHead = false }: LoadWeightsOptions = {},
 ): Promise<LoadReport> {
-  return setState(model, await readWeights(path), path, replaceHead);
+  const { renameState } = originOf(model);
+  const shapes = new Map(
+    parametersOf(model).map(({ name, torchShape }) => [name, torchShape]),
+  );
+  const selected = selectState(await readWeights(path), { shapes, rename: renameState });
+  refuseUnreadable(selected, path);
+  const report = setState(model, tensorsOf(selected), path, replaceHead, selected);
+  return selected.notes.length > 0 ? { ...report, notes: selected.notes } : report;
+}
+
+/**
+ * Refuses a state dict some of whose parameters are of a kind that can't be read.
+ *
+ * @throws {UsageError} naming the first one
+ */
+export function refuseUnreadable({ unreadable }: SelectedState, source: string): void {
+  for (const [name, kind] of unreadable) {
+    const cure = kind === "sparse"
+      ? "save it dense (tensor.to_dense())"
+      : "save the weights as float32, float16 or bfloat16";
+    throw new UsageError(`${source}: tensor ${name} is ${kind}, which can't be read: ${cure}`);
+  }
 }
 
 /**
  * Sets a model's parameters and buffers from tensors under torchvision's names.
  *
  * @param source Where the tensors come from, for messages
+ * @param selected Tells their names in the file, for messages
  * @throws {UsageError} when they don't fit, are no floats, or hold values that are not finite
  */
 export function setState(
@@ -50,12 +75,16 @@ export function setState(
   tensors: NamedTensors,
   source: string,
   replaceHead = false,
+  selected?: SelectedState,
 ): LoadReport {
   const { heads, renameState } = originOf(model);
   const state = new Map(
     [...tensors].map(([name, tensor]) => [
       renameState(name),
-      { shape: tensor.shape, read: () => floatValues(name, tensor, source) },
+      {
+        shape: tensor.shape,
+        read: () => floatValues(selected?.tensors.get(name)?.fileName ?? name, tensor, source),
+      },
     ]),
   );
   const report = loadStateDict(model, state, { source, heads, replaceHead });
@@ -84,11 +113,21 @@ function countsIn(
 function originOf(
   model: tf.LayersModel,
 ): { heads: readonly string[]; renameState: (name: string) => string } {
-  const same = (name: string) => name;
   const own = userModelHeads(model);
-  if (own) return { heads: own, renameState: same };
-  const { heads, renameState = same } = ARCHITECTURES[model.name as ModelName];
-  return { heads, renameState };
+  const heads = own ?? ARCHITECTURES[model.name as ModelName].heads;
+  return { heads, renameState: renamesOf(own ? USER_MODEL : model.name) };
+}
+
+/**
+ * How names in public files are made those of a model.
+ *
+ * @param name An architecture, or `custom`
+ */
+export function renamesOf(name: string): (name: string) => string {
+  const { renameState } = Object.hasOwn(ARCHITECTURES, name)
+    ? ARCHITECTURES[name as ModelName]
+    : {};
+  return renameState ?? ((name) => name);
 }
 
 /**

@@ -12,6 +12,7 @@ import type { Config } from "../config/schema.ts";
 import type { TransformSpec } from "../data/transform_specs.ts";
 import type { tf } from "../engine/tf.ts";
 import { decodeSafetensors, type NamedTensors } from "../weights/safetensors.ts";
+import { selectState, tensorsOf } from "../weights/select_state.ts";
 import { readWeights } from "../weights/weights_file.ts";
 import { type CheckpointInfo, readCheckpoint } from "./checkpoint.ts";
 import {
@@ -24,7 +25,7 @@ import {
   withFreeKeys,
 } from "./checkpoint_config.ts";
 import { buildModelOf, modelNameIn } from "./load_checkpoint.ts";
-import { setState } from "./load_weights.ts";
+import { refuseUnreadable, renamesOf, setState } from "./load_weights.ts";
 
 /** Where to look; one of the two at least. */
 export interface ModelPlace {
@@ -197,13 +198,20 @@ async function fromFolder(folder: string): Promise<Found> {
 /** A file of weights is described by the run that it is said to belong to, else by its own header. */
 async function fromFile(path: string, run: string | undefined): Promise<Found> {
   if (run !== undefined) {
-    const { info } = await readCheckpoint(await namedOf(run, "best"));
+    const { info, model: state } = await readCheckpoint(await namedOf(run, "best"));
     const { model, classes, config, lockstep } = info;
+    const shapes = new Map([...state].map(([name, { shape }]) => [name, shape]));
+    const selected = selectState(await readWeights(path), {
+      shapes,
+      rename: renamesOf(model.name),
+    });
+    refuseUnreadable(selected, path);
+    const { notes } = selected;
     return {
       checkpoint: path,
       info: { model, classes, lockstep, ...(config ? { config } : {}) },
-      tensors: await readWeights(path),
-      notes: [],
+      tensors: tensorsOf(selected),
+      notes: notes.length > 0 ? [`Weights ${path}: ${notes.join("; ")}`] : [],
     };
   }
   const undescribed = new UsageError(

@@ -1,9 +1,9 @@
 /**
- * A restricted reader of Python's pickles (protocols 2 to 4).
+ * A restricted reader of Python's pickles (protocols 1 to 5).
  *
  * A pickle is a program for a stack machine that may name and call any Python function. This machine builds
- * plain values and knows only the globals that it is given; everything else is refused by its name. It works
- * without recursion, so that deeply nested values cost no more than flat ones, and within a budget.
+ * plain values and calls only the globals that it is given. Everything else becomes a placeholder that runs nothing,
+ * where the environment allows it, or is refused by its name. The machine works without recursion, so that deeply nested values cost no more than flat ones, and within a budget.
  *
  * Opcodes: Python's `pickletools` module documents them.
  *
@@ -12,18 +12,23 @@
 
 import {
   Budget,
-  checkKey,
   describe,
   PickleError,
   PickleFunction,
+  PickleObject,
   PickleTuple,
   type PickleValue,
+  setItem,
+  UnknownGlobal,
+  UnknownObject,
 } from "./pickle_values.ts";
 
 /** What a pickle may refer to. */
 export interface PickleEnvironment {
   /** Values by `module.name`. */
   readonly globals: ReadonlyMap<string, PickleValue>;
+  /** Other globals: placeholders that run nothing, or (with `refuse`) an error. Default: `refuse`. */
+  readonly unknown?: "placeholder" | "refuse";
   /** Resolves a persistent id: how torch.save refers to a storage. */
   readonly persistent: (id: PickleValue) => PickleValue;
 }
@@ -32,7 +37,7 @@ export interface PickleEnvironment {
 const MAX_OPERATIONS = 4_000_000;
 /** Bytes of an integer; torch's magic number takes 10. */
 const MAX_INTEGER_BYTES = 64;
-const HIGHEST_PROTOCOL = 4;
+const HIGHEST_PROTOCOL = 5;
 
 /**
  * Reads one pickle.
@@ -190,6 +195,8 @@ const numbers: [number, Operation][] = [
   [0x8a, (m) => m.push(integer(m, m.byte()))], // LONG1
   [0x8b, (m) => m.push(integer(m, m.uint32()))], // LONG4
   [0x47, (m) => m.push(m.float64())], // BINFLOAT
+  [0x49, (m) => m.push(decimal(m.line()))], // INT (protocol 1, also its booleans)
+  [0x4c, (m) => m.push(decimal(m.line()))], // LONG (protocol 1)
 ];
 
 const texts: [number, Operation][] = [
@@ -201,6 +208,7 @@ const texts: [number, Operation][] = [
   [0x42, (m) => m.push(m.take(m.uint32()))], // BINBYTES
   [0x43, (m) => m.push(m.take(m.byte()))], // SHORT_BINBYTES
   [0x8e, (m) => m.push(m.take(m.uint64()))], // BINBYTES8
+  [0x96, (m) => m.push(m.take(m.uint64()))], // BYTEARRAY8
 ];
 
 const containers: [number, Operation][] = [
@@ -216,6 +224,10 @@ const containers: [number, Operation][] = [
   [0x7d, (m) => m.push(new Map())], // EMPTY_DICT
   [0x73, (m) => setItems(m, popSeveral(m, 2))], // SETITEM
   [0x75, (m) => setItems(m, m.popMark())], // SETITEMS
+  [0x6c, (m) => m.push(m.popMark())], // LIST
+  [0x8f, (m) => m.push([])], // EMPTY_SET: as the list of its items
+  [0x90, (m) => append(m, m.popMark())], // ADDITEMS
+  [0x91, (m) => m.push(new PickleTuple(m.popMark()))], // FROZENSET
 ];
 
 const machinery: [number, Operation][] = [
@@ -234,6 +246,8 @@ const machinery: [number, Operation][] = [
   [0x51, (m) => m.push(m.environment.persistent(m.pop()))], // BINPERSID
   [0x52, reduce], // REDUCE
   [0x62, build], // BUILD
+  [0x81, (m) => makeObject(m, 1)], // NEWOBJ
+  [0x92, (m) => makeObject(m, 2)], // NEWOBJ_EX
 ];
 
 const OPERATIONS: ReadonlyMap<number, Operation> = new Map([
@@ -243,29 +257,20 @@ const OPERATIONS: ReadonlyMap<number, Operation> = new Map([
   ...machinery,
 ]);
 
-/** Opcodes that protocols 2 to 5 have and that torch.save has no use for, for the refusal. */
+/** Opcodes that pickles may have and torch.save has no use for, for the refusal. */
 const REFUSED: ReadonlyMap<number, string> = new Map([
   [0x46, "FLOAT"],
-  [0x49, "INT"],
-  [0x4c, "LONG"],
   [0x50, "PERSID"],
   [0x53, "STRING"],
   [0x56, "UNICODE"],
   [0x64, "DICT"],
   [0x67, "GET"],
   [0x69, "INST"],
-  [0x6c, "LIST"],
   [0x6f, "OBJ"],
   [0x70, "PUT"],
-  [0x81, "NEWOBJ"],
   [0x82, "EXT1"],
   [0x83, "EXT2"],
   [0x84, "EXT4"],
-  [0x8f, "EMPTY_SET"],
-  [0x90, "ADDITEMS"],
-  [0x91, "FROZENSET"],
-  [0x92, "NEWOBJ_EX"],
-  [0x96, "BYTEARRAY8"],
   [0x97, "NEXT_BUFFER"],
   [0x98, "READONLY_BUFFER"],
 ]);
@@ -290,12 +295,22 @@ function integer(machine: Machine, length: number): number | bigint {
   return Number.isSafeInteger(Number(value)) ? Number(value) : value;
 }
 
+/** An integer as protocol 1 writes it: `7`, `7L`, and `00` or `01` for a boolean. */
+function decimal(line: string): number | bigint | boolean {
+  if (line === "00" || line === "01") return line === "01";
+  const [, digits] = /^(-?\d{1,150})L?$/.exec(line) ?? [];
+  if (digits === undefined) throw new PickleError("its pickle has an integer that is none");
+  const value = Number(digits);
+  return Number.isSafeInteger(value) ? value : BigInt(digits);
+}
+
 function popSeveral(machine: Machine, count: number): PickleValue[] {
   return Array.from({ length: count }, () => machine.pop()).reverse();
 }
 
 function append(machine: Machine, items: readonly PickleValue[]): void {
   const list = machine.top();
+  if (list instanceof UnknownObject) return; // the items are not needed
   if (!Array.isArray(list)) {
     throw new PickleError(`its pickle appends to ${describe(list)}, which is no list`);
   }
@@ -303,19 +318,20 @@ function append(machine: Machine, items: readonly PickleValue[]): void {
 }
 
 function setItems(machine: Machine, items: readonly PickleValue[]): void {
-  const dict = machine.top();
+  const top = machine.top();
+  const dict = top instanceof UnknownObject ? top.entries : top;
   if (!(dict instanceof Map)) {
     throw new PickleError(`its pickle sets an item of ${describe(dict)}, which is no dict`);
   }
   if (items.length % 2 !== 0) throw new PickleError("its pickle sets a key without a value");
-  for (let i = 0; i < items.length; i += 2) dict.set(checkKey(items[i]), items[i + 1]);
+  for (let i = 0; i < items.length; i += 2) setItem(dict, items[i], items[i + 1]);
 }
 
 function checkProtocol(machine: Machine): void {
   const protocol = machine.byte();
-  if (protocol < 2 || protocol > HIGHEST_PROTOCOL) {
+  if (protocol < 1 || protocol > HIGHEST_PROTOCOL) {
     throw new PickleError(
-      `its pickle has protocol ${protocol}, and 2 to ${HIGHEST_PROTOCOL} can be read`,
+      `its pickle has protocol ${protocol}, and 1 to ${HIGHEST_PROTOCOL} can be read`,
     );
   }
 }
@@ -332,35 +348,79 @@ function lookUpFromStack(machine: Machine): void {
   machine.push(lookUp(machine, module, name));
 }
 
-const SHOWN_CHARACTERS = 100;
+/**
+ * Modules that run programs, reach other machines, or change Python itself. Nothing of them would be run here either,
+ * but a file that names one is an attack on whoever opens it.
+ */
+const HARMFUL_MODULES =
+  /^(os|nt|posix|pty|subprocess|sys|shutil|socket|runpy|importlib|imp|ctypes|commands|webbrowser|pdb|timeit|pip)(\.|$)/;
+/** Built-in functions of that kind. */
+const HARMFUL_FUNCTIONS =
+  /^(builtins|__builtin__)\.(eval|exec|execfile|compile|open|__import__|input|globals|breakpoint|setattr|delattr)$/;
 
 function lookUp(machine: Machine, module: string, name: string): PickleValue {
-  const full = `${module}.${name}`;
-  const value = machine.environment.globals.get(full);
-  if (value === undefined) {
-    // The name is the file's: it must not write to the terminal anything but itself.
-    const shown = full.slice(0, SHOWN_CHARACTERS).replaceAll(/[^\x21-\x7e]/g, "?");
+  const { globals, unknown = "refuse" } = machine.environment;
+  const value = globals.get(`${module}.${name}`);
+  if (value !== undefined) return value;
+  const placeholder = new UnknownGlobal(`${module}.${name}`);
+  const { fullName, shown } = placeholder;
+  if (HARMFUL_MODULES.test(fullName) || HARMFUL_FUNCTIONS.test(fullName)) {
     throw new PickleError(
-      `it refers to ${shown}, which Lockstep never runs: only tensors, numbers, texts and plain ` +
-        "containers are read",
+      `it refers to ${shown}, which Lockstep never runs, and which no weights need`,
+      "get the weights from somebody you trust, and don't open this file in Python",
     );
   }
-  return value;
+  if (unknown === "placeholder") return placeholder;
+  throw new PickleError(
+    `it refers to ${shown}, which Lockstep never runs: only tensors, numbers, texts and plain ` +
+      "containers are read",
+  );
 }
 
 function reduce(machine: Machine): void {
   const [callee, args] = popSeveral(machine, 2);
-  if (!(callee instanceof PickleFunction) || !(args instanceof PickleTuple)) {
-    throw new PickleError(`its pickle calls ${describe(callee)} with ${describe(args)}`);
+  if (args instanceof PickleTuple) {
+    if (callee instanceof PickleFunction) {
+      machine.push(callee.call(args.items, machine.budget));
+      return;
+    }
+    // What an unknown object gives when called is as unknown.
+    const type = callee instanceof UnknownObject ? callee.type : callee;
+    if (type instanceof UnknownGlobal) {
+      machine.push(new UnknownObject(classMadeBy(type, args.items)));
+      return;
+    }
   }
-  machine.push(callee.call(args.items, machine.budget));
+  throw new PickleError(`its pickle calls ${describe(callee)} with ${describe(args)}`);
 }
 
-/** Attributes of a dict (torch.save keeps a state dict's `_metadata`) are dropped; others are refused. */
+/** How objects of protocol 1 and enums are made: by a function that is given the class. */
+const MAKERS = ["copyreg._reconstructor", "copy_reg._reconstructor", "builtins.getattr"];
+
+function classMadeBy(callee: UnknownGlobal, [first]: readonly PickleValue[]): UnknownGlobal {
+  return MAKERS.includes(callee.fullName) && first instanceof UnknownGlobal ? first : callee;
+}
+
+/** `class.__new__(class, …)`, with `count` tuples or dicts of arguments, which nothing reads. */
+function makeObject(machine: Machine, count: number): void {
+  const [type] = popSeveral(machine, 1 + count);
+  if (type instanceof PickleFunction) {
+    // A dict of a known kind, such as an OrderedDict: its items follow.
+    machine.push(type.call([], machine.budget));
+  } else if (type instanceof UnknownGlobal) {
+    machine.push(new UnknownObject(type));
+  } else {
+    throw new PickleError(`its pickle makes an object of ${describe(type)}`);
+  }
+}
+
+/** Attributes of a dict (torch.save keeps a state dict's `_metadata`) and of known objects are dropped. */
 function build(machine: Machine): void {
-  machine.pop();
+  const state = machine.pop();
   const target = machine.top();
-  if (!(target instanceof Map)) {
+  if (target instanceof UnknownObject) {
+    target.state = state;
+  } else if (!(target instanceof Map || target instanceof PickleObject)) {
     throw new PickleError(`its pickle sets attributes of ${describe(target)} (opcode BUILD)`);
   }
 }

@@ -38,8 +38,47 @@ export class PickleFunction extends PickleObject {
   }
 }
 
+/** Longest name of a global in a message. */
+const SHOWN_CHARACTERS = 100;
+
+/** A global that the reader doesn't know, such as `argparse.Namespace`: a name, which stands for nothing. */
+export class UnknownGlobal extends PickleObject {
+  /** @param fullName As the file gives it: `module.name` */
+  constructor(readonly fullName: string) {
+    super();
+  }
+
+  /** The name for messages: it must not write to the terminal anything but itself. */
+  get shown(): string {
+    return this.fullName.slice(0, SHOWN_CHARACTERS).replaceAll(/[^\x21-\x7e]/g, "?");
+  }
+}
+
+/** An object that the reader doesn't know: a placeholder for what Python would have made, which runs nothing. */
+export class UnknownObject extends PickleObject {
+  /** Entries with plain keys, of a class that is filled like a dict. */
+  readonly entries: PickleDict = new Map();
+  /** What its attributes are set from. */
+  state: PickleValue = null;
+
+  /** @param type The class or function that makes it */
+  constructor(readonly type: UnknownGlobal) {
+    super();
+  }
+
+  /** Whether it is a network: those keep their layers in attributes that no other class has. */
+  get isNetwork(): boolean {
+    return this.state instanceof Map && this.state.has("_modules") && this.state.has("_parameters");
+  }
+}
+
 /** Why a pickle is refused; becomes a part of a message. */
-export class PickleError extends Error {}
+export class PickleError extends Error {
+  /** @param cure Replaces the usual one: a phrase for the end of the message */
+  constructor(message: string, readonly cure?: string) {
+    super(message);
+  }
+}
 
 /** Limits what a pickle may build: each opcode and each copied element takes one. */
 export class Budget {
@@ -58,15 +97,16 @@ export class Budget {
 }
 
 /**
- * A value as the key of a dict.
+ * Sets an item of a dict. A key that is a tuple or an object is passed over: no state dict has such.
  *
- * @throws {PickleError} when it is none of the plain ones
+ * @throws {PickleError} when Python itself would refuse the key
  */
-export function checkKey(key: PickleValue): PickleKey {
-  if (typeof key === "object" && key !== null) {
+export function setItem(dict: PickleDict, key: PickleValue, value: PickleValue): void {
+  if (typeof key !== "object" || key === null) {
+    dict.set(key, value);
+  } else if (Array.isArray(key) || key instanceof Map) {
     throw new PickleError(`its pickle has a dict whose key is ${describe(key)}`);
   }
-  return key;
 }
 
 /** A value's kind, for messages. */
@@ -77,6 +117,8 @@ export function describe(value: PickleValue): string {
   if (value instanceof PickleTuple) return "a tuple";
   if (value instanceof Uint8Array) return "bytes";
   if (value instanceof PickleFunction) return "a function";
+  if (value instanceof UnknownGlobal) return `${value.shown}, a class or function`;
+  if (value instanceof UnknownObject) return `an object of ${value.type.shown}`;
   if (value instanceof PickleObject) return "a tensor or storage";
   return `a ${typeof value}`;
 }

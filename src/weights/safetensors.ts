@@ -37,6 +37,19 @@ const CODES: Readonly<Record<TorchDtype, string>> = {
   uint8: "U8",
   bool: "BOOL",
 };
+/** Element types that no weights here are made of, and bits per element: such a tensor may lie beside the weights. */
+const UNREADABLE: ReadonlyMap<unknown, readonly [name: string, bits: number]> = new Map([
+  ["F8_E4M3", ["float8_e4m3fn", 8]],
+  ["F8_E5M2", ["float8_e5m2", 8]],
+  ["F8_E8M0", ["float8_e8m0fnu", 8]],
+  ["F6_E2M3", ["float6_e2m3", 6]],
+  ["F6_E3M2", ["float6_e3m2", 6]],
+  ["F4", ["float4_e2m1fn", 4]],
+  ["U16", ["uint16", 16]],
+  ["U32", ["uint32", 32]],
+  ["U64", ["uint64", 64]],
+  ["C64", ["complex64", 64]],
+]);
 const DTYPES: ReadonlyMap<unknown, TorchDtype> = new Map(
   Object.entries(CODES).map(([dtype, code]) => [code, dtype as TorchDtype]),
 );
@@ -99,6 +112,32 @@ export function decodeSafetensors(
   bytes: Uint8Array,
   path: string,
 ): { tensors: Map<string, TorchTensor>; metadata: Record<string, string> } {
+  const { tensors, metadata, unreadable } = decodeSafetensorsState(bytes, path);
+  for (const [name, dtype] of unreadable) {
+    throw new UsageError(
+      `${path} is not a usable safetensors file: tensor ${
+        JSON.stringify(name)
+      } has dtype ${dtype}, and these can ` +
+        `be read: ${[...DTYPES.values()].join(", ")}; get or write the file again`,
+    );
+  }
+  return { tensors, metadata };
+}
+
+/**
+ * {@linkcode decodeSafetensors} of a file of others: tensors of element types that can't be read may be beside.
+ *
+ * @returns `unreadable`: the names of such tensors, each with its element type
+ * @throws {UsageError} when the file is cut short, altered or malformed
+ */
+export function decodeSafetensorsState(
+  bytes: Uint8Array,
+  path: string,
+): {
+  tensors: Map<string, TorchTensor>;
+  unreadable: Map<string, string>;
+  metadata: Record<string, string>;
+} {
   try {
     return decode(bytes);
   } catch (error) {
@@ -116,6 +155,7 @@ function decode(bytes: Uint8Array) {
   const { names, header, dataStart } = readHeader(bytes);
   const data = bytes.subarray(dataStart);
   const tensors = new Map<string, TorchTensor>();
+  const unreadable = new Map<string, string>();
   const spans: { name: string; begin: number; end: number }[] = [];
   let metadata: Record<string, string> = {};
   for (const name of names) {
@@ -123,12 +163,14 @@ function decode(bytes: Uint8Array) {
       metadata = checkMetadata(header[name]);
       continue;
     }
-    const { dtype, shape, begin, end } = checkEntry(name, header[name], data.length);
+    const { code, shape, begin, end } = checkEntry(name, header[name], data.length);
     spans.push({ name, begin, end });
-    tensors.set(name, { dtype, shape, data: data.subarray(begin, end) });
+    const dtype = DTYPES.get(code);
+    if (dtype) tensors.set(name, { dtype, shape, data: data.subarray(begin, end) });
+    else unreadable.set(name, UNREADABLE.get(code)![0]);
   }
   checkCoverage(spans, data.length);
-  return { tensors, metadata };
+  return { tensors, unreadable, metadata };
 }
 
 function readHeader(bytes: Uint8Array) {
@@ -169,7 +211,8 @@ function checkEntry(name: string, value: unknown, available: number) {
     throw new FormatError(`${what} has the unknown key ${JSON.stringify(unknownKey)}`);
   }
   const dtype = DTYPES.get(code);
-  if (!dtype) {
+  const bits = dtype ? 8 * ITEM_SIZES[dtype] : UNREADABLE.get(code)?.[1];
+  if (bits === undefined) {
     throw new FormatError(
       `${what} has dtype ${JSON.stringify(code)}, and these can be read: ${
         [...DTYPES.keys()].join(", ")
@@ -190,15 +233,14 @@ function checkEntry(name: string, value: unknown, available: number) {
       `${what} ends at byte ${end} of the data, and there are ${available} (is the file cut short?)`,
     );
   }
-  if (end - begin !== count * ITEM_SIZES[dtype]) {
+  if (8 * (end - begin) !== count * bits) {
     throw new FormatError(
-      `${what} (${code} [${shape}]) needs ${
-        count * ITEM_SIZES[dtype]
-      } bytes, and its data_offsets ` +
-        `hold ${end - begin}`,
+      `${what} (${code} [${shape}]) needs ${count * bits / 8} bytes, and its data_offsets hold ${
+        end - begin
+      }`,
     );
   }
-  return { dtype, shape: shape as number[], begin, end };
+  return { code, shape: shape as number[], begin, end };
 }
 
 function checkCoverage(

@@ -37,8 +37,7 @@ export function materialize(
   storage: Uint8Array,
   allowance: CopyAllowance,
 ): TorchTensor {
-  const { shape, strides, offset, storage: part } = tensor;
-  const { dtype } = part.storage;
+  const { dtype, shape, strides, offset, storage: part } = tensor;
   const itemSize = ITEM_SIZES[dtype];
   const count = elementCount(shape);
   if (count === undefined || strides.length !== shape.length) {

@@ -6,7 +6,6 @@
  */
 import { readPlainPickle, readTorchPickle, type Storage } from "./torch_pickle.ts";
 import { PickleError, type PickleValue } from "./pickle_values.ts";
-import { ITEM_SIZES } from "./torch_tensor.ts";
 
 const MAGIC_NUMBER = 0x1950a86a20f9469cfc6cn;
 const VERSION = 1001;
@@ -63,7 +62,7 @@ function locate(
       throw new PickleError("it lists a storage twice, or one that nothing refers to");
     }
     const from = position + COUNT_BYTES;
-    const end = from + storage.count * ITEM_SIZES[storage.dtype];
+    const end = from + storage.count * storage.itemSize;
     if (end > bytes.length) {
       throw new PickleError(
         `it is cut short: storage ${storage.key} ends at byte ${end}, and the file has ${bytes.length}`,

@@ -6,7 +6,6 @@
 import { type PickleEnvironment, readPickle } from "./pickle.ts";
 import {
   type Budget,
-  checkKey,
   describe,
   type PickleDict,
   PickleError,
@@ -14,13 +13,21 @@ import {
   PickleObject,
   PickleTuple,
   type PickleValue,
+  setItem,
+  UnknownGlobal,
+  UnknownObject,
 } from "./pickle_values.ts";
-import type { TorchDtype } from "./torch_tensor.ts";
+import { ITEM_SIZES, type TorchDtype } from "./torch_tensor.ts";
 
 /** A whole storage of the file: a flat run of elements that tensors may share. */
 export interface Storage {
   readonly key: string;
-  readonly dtype: TorchDtype;
+  /** Type of its elements; `undefined` where it is none that can be read. */
+  readonly dtype: TorchDtype | undefined;
+  /** The type's name, for messages. */
+  readonly typeName: string;
+  /** Bytes per element. */
+  readonly itemSize: number;
   /** Elements. */
   readonly count: number;
 }
@@ -45,6 +52,7 @@ export class TensorRef extends PickleObject {
    */
   constructor(
     readonly storage: StorageRef,
+    readonly dtype: TorchDtype,
     readonly offset: number,
     readonly shape: readonly number[],
     readonly strides: readonly number[],
@@ -53,14 +61,26 @@ export class TensorRef extends PickleObject {
   }
 }
 
-/** The element type that a storage class such as `torch.FloatStorage` stands for. */
-class StorageType extends PickleObject {
-  constructor(readonly dtype: TorchDtype) {
+/** A tensor of a kind that can't be read: sparse, quantized, or of an element type that is none of weights. */
+export class OpaqueTensor extends PickleObject {
+  /** @param kind An adjective or an element type: `sparse`, `float8_e4m3fn` */
+  constructor(readonly kind: string) {
     super();
   }
 }
 
-const STORAGE_TYPES: Readonly<Record<string, TorchDtype>> = {
+/** The element type that a storage class such as `torch.FloatStorage` stands for. */
+class StorageType extends PickleObject {
+  constructor(
+    readonly typeName: string,
+    readonly itemSize: number,
+    readonly dtype: TorchDtype | undefined,
+  ) {
+    super();
+  }
+}
+
+const READABLE: Readonly<Record<string, TorchDtype>> = {
   "torch.FloatStorage": "float32",
   "torch.DoubleStorage": "float64",
   "torch.HalfStorage": "float16",
@@ -73,13 +93,51 @@ const STORAGE_TYPES: Readonly<Record<string, TorchDtype>> = {
   "torch.BoolStorage": "bool",
 };
 
+/** Storages that may lie beside the weights: the type's name, and bytes per element. */
+const UNREADABLE: Readonly<Record<string, readonly [typeName: string, itemSize: number]>> = {
+  "torch.ComplexFloatStorage": ["complex64", 8],
+  "torch.ComplexDoubleStorage": ["complex128", 16],
+  "torch.QInt8Storage": ["qint8", 1],
+  "torch.QUInt8Storage": ["quint8", 1],
+  "torch.QInt32Storage": ["qint32", 4],
+  // Of tensors whose type has no storage class of its own, such as float8; counts bytes.
+  "torch.storage.UntypedStorage": ["untyped", 1],
+  "torch.UntypedStorage": ["untyped", 1],
+};
+
+const STORAGE_TYPES: readonly (readonly [name: string, StorageType])[] = [
+  ...Object.entries(READABLE).map(([name, dtype]) =>
+    [name, new StorageType(dtype, ITEM_SIZES[dtype], dtype)] as const
+  ),
+  ...Object.entries(UNREADABLE).map(([name, [typeName, itemSize]]) =>
+    [name, new StorageType(typeName, itemSize, undefined)] as const
+  ),
+];
+
+/** Tensors of other kinds, by the function of `torch._utils` that makes them. */
+const KINDS: Readonly<Record<string, string>> = {
+  sparse_tensor: "sparse",
+  sparse_csr_tensor: "sparse",
+  qtensor: "quantized",
+  nested_tensor: "nested",
+  meta_tensor_no_storage: "without values (on the meta device)",
+};
+
 const GLOBALS: ReadonlyMap<string, PickleValue> = new Map<string, PickleValue>([
-  ...Object.entries(STORAGE_TYPES).map(([name, dtype]) => [name, new StorageType(dtype)] as const),
+  ...STORAGE_TYPES,
   ["collections.OrderedDict", new PickleFunction(makeOrderedDict)],
+  ["collections.defaultdict", new PickleFunction(() => new Map())],
+  ["builtins.dict", new PickleFunction(([items], budget) => makeOrderedDict([items], budget))],
   ["torch.Size", new PickleFunction(makeSize)],
   ["torch._utils._rebuild_tensor", new PickleFunction(rebuildTensor)],
   ["torch._utils._rebuild_tensor_v2", new PickleFunction(rebuildTensor)],
+  ["torch._utils._rebuild_tensor_v3", new PickleFunction(rebuildTensor)],
   ["torch._utils._rebuild_parameter", new PickleFunction(rebuildParameter)],
+  ["torch._utils._rebuild_parameter_with_state", new PickleFunction(rebuildParameter)],
+  ["torch._tensor._rebuild_from_type_v2", new PickleFunction(rebuildFromType)],
+  ...Object.entries(KINDS).map(([name, kind]) =>
+    [`torch._utils._rebuild_${name}`, new PickleFunction(() => new OpaqueTensor(kind))] as const
+  ),
   ["_codecs.encode", new PickleFunction(encodeLatin1)],
 ]);
 
@@ -88,7 +146,7 @@ const GLOBALS: ReadonlyMap<string, PickleValue> = new Map<string, PickleValue>([
  *
  * @param start Index in `bytes` that the pickle starts at
  * @returns The saved value, the storages that it refers to by key, and the index after the pickle
- * @throws {PickleError} when it holds anything but tensors, numbers, texts and plain containers
+ * @throws {PickleError} when it is malformed, or refers to something that no weights need
  */
 export function readTorchPickle(
   bytes: Uint8Array,
@@ -97,6 +155,7 @@ export function readTorchPickle(
   const storages = new Map<string, Storage>();
   const environment: PickleEnvironment = {
     globals: GLOBALS,
+    unknown: "placeholder",
     persistent: (id) => resolveStorage(id, storages),
   };
   return { ...readPickle(bytes, environment, start), storages };
@@ -121,14 +180,14 @@ function resolveStorage(id: PickleValue, storages: Map<string, Storage>): Storag
   const isStorage = kind === "storage" && type instanceof StorageType && typeof key === "string" &&
     isNatural(count);
   if (!isStorage) throw new PickleError("it refers to a storage that is not described as one");
-  const { dtype } = type;
+  const { dtype, typeName, itemSize } = type;
   const known = storages.get(key);
-  if (known && (known.dtype !== dtype || known.count !== count)) {
+  if (known && (known.typeName !== typeName || known.count !== count)) {
     throw new PickleError(
-      `its storage ${key} is ${known.count} of ${known.dtype} and ${count} of ${dtype}`,
+      `its storage ${key} is ${known.count} of ${known.typeName} and ${count} of ${typeName}`,
     );
   }
-  const storage = known ?? { key, dtype, count };
+  const storage = known ?? { key, dtype, typeName, itemSize, count };
   storages.set(key, storage);
   if (part === null) return new StorageRef(storage, 0, count);
 
@@ -139,19 +198,35 @@ function resolveStorage(id: PickleValue, storages: Map<string, Storage>): Storag
   return new StorageRef(storage, offset, size);
 }
 
-/** `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)`. */
-function rebuildTensor(args: readonly PickleValue[], budget: Budget): TensorRef {
-  const [storage, offset, size, stride] = args;
+/** `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)`; v3 has a dtype after them. */
+function rebuildTensor(args: readonly PickleValue[], budget: Budget): TensorRef | OpaqueTensor {
+  const [storage, offset, size, stride, , , type] = args;
   if (!(storage instanceof StorageRef) || !isNatural(offset)) {
     throw new PickleError("it has a tensor without a storage");
   }
-  return new TensorRef(storage, offset, naturals(size, budget), naturals(stride, budget));
+  const { dtype, typeName } = storage.storage;
+  if (type instanceof UnknownGlobal) return new OpaqueTensor(type.shown.replace(/^torch\./, ""));
+  if (dtype === undefined) return new OpaqueTensor(typeName);
+  return new TensorRef(storage, dtype, offset, naturals(size, budget), naturals(stride, budget));
 }
 
 /** `_rebuild_parameter(tensor, requires_grad, hooks)`. */
-function rebuildParameter([tensor]: readonly PickleValue[]): TensorRef {
-  if (!(tensor instanceof TensorRef)) throw new PickleError("it has a parameter without a tensor");
+function rebuildParameter([tensor]: readonly PickleValue[]): PickleValue {
+  if (!(tensor instanceof TensorRef || tensor instanceof OpaqueTensor)) {
+    throw new PickleError("it has a parameter without a tensor");
+  }
   return tensor;
+}
+
+/** `_rebuild_from_type_v2(function, class, arguments, state)`: a tensor of a subclass, or with attributes. */
+function rebuildFromType(args: readonly PickleValue[], budget: Budget): PickleValue {
+  const [make, , inner] = args;
+  if (make instanceof PickleFunction && inner instanceof PickleTuple) {
+    // Within itself it would recurse as deep as the file says.
+    if (make.call === rebuildFromType) throw new PickleError("it has a tensor within a tensor");
+    return make.call(inner.items, budget);
+  }
+  return make instanceof UnknownGlobal ? new UnknownObject(make) : null;
 }
 
 /** `torch.Size((2, 3))` is kept as the tuple that it is. */
@@ -172,17 +247,20 @@ function makeOrderedDict([items = []]: readonly PickleValue[], budget: Budget): 
     if (!Array.isArray(pair) || pair.length !== 2) {
       throw new PickleError(`it has an OrderedDict with ${describe(item)} for an item`);
     }
-    dict.set(checkKey(pair[0]), pair[1]);
+    setItem(dict, pair[0], pair[1]);
   }
   return dict;
 }
+
+/** Copied bytes that take as much of the budget as one value: histories of numpy have megabytes. */
+const BYTES_PER_UNIT = 64;
 
 /** How protocol 2 writes bytes: `_codecs.encode("text", "latin1")`. */
 function encodeLatin1([text, encoding]: readonly PickleValue[], budget: Budget): Uint8Array {
   if (typeof text !== "string" || encoding !== "latin1") {
     throw new PickleError("it has bytes that are not written as latin1");
   }
-  budget.take(text.length);
+  budget.take(Math.ceil(text.length / BYTES_PER_UNIT));
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 

@@ -9,7 +9,19 @@ import { crc32 } from "node:zlib";
 import { type Entry, Uint8ArrayReader, ZipReader } from "@zip.js/zip.js";
 
 /** Why an archive is refused; becomes a part of a message. */
-export class ArchiveError extends Error {}
+export class ArchiveError extends Error {
+  /** @param cure Replaces the usual one: a phrase for the end of the message */
+  constructor(message: string, readonly cure?: string) {
+    super(message);
+  }
+}
+
+const ZIP_START = [0x50, 0x4b, 0x03, 0x04];
+
+/** Whether a file starts like a zip archive. */
+export function isZip(bytes: Uint8Array): boolean {
+  return ZIP_START.every((byte, i) => bytes[i] === byte);
+}
 
 const PICKLE_NAME = "/data.pkl";
 const STORED = 0;
@@ -42,7 +54,10 @@ export class TorchArchive {
     }
     const folder = pickles[0].slice(0, -PICKLE_NAME.length);
     if (entries.has(`${folder}/constants.pkl`)) {
-      throw new ArchiveError("it is a TorchScript program, not a state dict");
+      throw new ArchiveError(
+        "it is a TorchScript program, not a state dict",
+        "load it in Python with torch.jit.load and save its state_dict() with torch.save",
+      );
     }
     const archive = new TorchArchive(bytes, entries, folder);
     archive.#checkByteOrder();
@@ -102,8 +117,25 @@ export class TorchArchive {
   }
 }
 
+/** The signature of the record at an archive's end, which lies within the last 64 KiB and 22 bytes. */
+const END_SIGNATURE = [0x50, 0x4b, 0x05, 0x06];
+const MAX_END_BYTES = 2 ** 16 + 22;
+
+function hasEnd(bytes: Uint8Array): boolean {
+  for (let i = bytes.length - 22; i >= Math.max(0, bytes.length - MAX_END_BYTES); i--) {
+    if (END_SIGNATURE.every((byte, k) => bytes[i + k] === byte)) return true;
+  }
+  return false;
+}
+
 async function readDirectory(bytes: Uint8Array): Promise<Map<string, Entry>> {
   const entries = new Map<string, Entry>();
+  if (!hasEnd(bytes)) {
+    throw new ArchiveError(
+      `it is cut short: after ${bytes.length} bytes the directory of its zip archive is missing`,
+      "copy or fetch the whole file again",
+    );
+  }
   const reader = new ZipReader(new Uint8ArrayReader(bytes), { useWebWorkers: false });
   for await (const entry of reader.getEntriesGenerator()) {
     if (entries.has(entry.filename)) throw new ArchiveError("it has two entries of one name");

@@ -18,6 +18,7 @@ import { CASES as history } from "./history.ts";
 import { CASES as secrets } from "./secrets.ts";
 import { CASES as dataModules } from "./user_modules.ts";
 import { CASES as resume } from "./resume.ts";
+import { CASES as weights } from "./weights.ts";
 
 const AREAS: Record<string, readonly Case[]> = {
   batchnorm,
@@ -30,6 +31,7 @@ const AREAS: Record<string, readonly Case[]> = {
   finite,
   "finite values in commands": finiteCommands,
   secrets,
+  weights,
 };
 
 Deno.test("cases have names of their own", () => {

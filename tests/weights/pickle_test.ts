@@ -134,10 +134,11 @@ Deno.test("readPickle() refuses what makes no sense on its stack", () => {
 });
 
 Deno.test("readPickle() refuses other protocols, opcodes and bytes by name", () => {
-  refuses(bytesOf(0x80, 5), /protocol 5, and 2 to 4 can be read/);
+  refuses(bytesOf(0x80, 6), /protocol 6, and 1 to 5 can be read/);
   refuses(pickle(0x69), /opcode INST/);
+  refuses(pickle(global("argparse", "Namespace")), /refers to argparse\.Namespace/);
   refuses(pickle(0x82, 1), /opcode EXT1/);
-  refuses(pickle(0x92), /opcode NEWOBJ_EX/);
+  refuses(pickle(0x97), /opcode NEXT_BUFFER/);
   refuses(pickle(0x50, 0x0a), /opcode PERSID/);
   refuses(pickle(0xff), /byte 0xff, which is no opcode/);
   refuses(pickle(0x58, 1, 0, 0, 0, 0xff), /not UTF-8/);
