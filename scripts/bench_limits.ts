@@ -22,6 +22,7 @@ import { evaluationLines } from "../src/reports/evaluation_lines.ts";
 import { writeLossCurve } from "../src/reports/loss_curve.ts";
 import { writePredictions } from "../src/reports/predictions.ts";
 import { writeReport } from "../src/reports/report/report.ts";
+import { succeeds } from "./children.ts";
 
 const EPOCHS = 10_000;
 const POINTS = 20;
@@ -262,9 +263,8 @@ else {
   console.log("| --- | --- | --- | --- | --- |");
   for (const name of Object.keys(PARTS)) {
     if (Deno.args.length > 0 && !Deno.args.some((word) => name.includes(word))) continue;
-    const { success } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", import.meta.filename!, "--part", name],
-    }).spawn().status;
+    const args = ["run", "-A", import.meta.filename!, "--part", name];
+    const success = await succeeds(Deno.execPath(), { args });
     if (!success) console.log(`| ${name} | failed | | | |`);
   }
 }

@@ -24,6 +24,7 @@ import { loadCheckpoint } from "../src/train/load_checkpoint.ts";
 import { encodeSafetensors } from "../src/weights/safetensors.ts";
 import { deterministicValues } from "../tests/support/deterministic_fill.ts";
 import { filledModel, madeConfig, writeRun } from "../tests/support/filled_run.ts";
+import { succeeds } from "./children.ts";
 
 const CLASSES = ["a", "b <c>", "d"];
 const PICTURES = 2;
@@ -74,12 +75,7 @@ async function check(python: string, name: ModelName, head?: HeadInput): Promise
   try {
     await writeSample(folder, name, head);
     const script = new URL("check_torchvision_export.py", import.meta.url).pathname;
-    const { success } = await new Deno.Command(python, {
-      args: [script, folder],
-      stdout: "inherit",
-      stderr: "inherit",
-    }).output();
-    return success;
+    return await succeeds(python, { args: [script, folder] });
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

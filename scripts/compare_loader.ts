@@ -7,6 +7,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { outputOf } from "./children.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 const flags = parseArgs(Deno.args, { string: ["python", "rounds", "data"] });
@@ -21,7 +22,7 @@ interface Outcome {
 }
 
 async function run(command: string, args: string[]): Promise<Outcome> {
-  const { code, stdout, stderr } = await new Deno.Command(command, { args, cwd: root }).output();
+  const { code, stdout, stderr } = await outputOf(command, { args, cwd: root });
   const text = new TextDecoder().decode(stdout);
   if (code !== 0) {
     throw new Error(`${command} ${args[0]} failed: ${new TextDecoder().decode(stderr)}`);

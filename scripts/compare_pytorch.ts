@@ -9,6 +9,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { outputOf } from "./children.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 /** A run that takes longer is stuck; torch.compile takes minutes. */
@@ -198,12 +199,12 @@ async function run(
   args: string[],
   env: Record<string, string> = {},
 ): Promise<Record<string, unknown>> {
-  const { code, stdout, stderr } = await new Deno.Command(command, {
+  const { code, stdout, stderr } = await outputOf(command, {
     args,
     cwd: ROOT,
     env,
     signal: AbortSignal.timeout(LONGEST_MS),
-  }).output();
+  });
   const [output, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
   if (code !== 0) {
     throw new Error(

@@ -13,6 +13,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import type { Page } from "playwright-core";
 import { randomStream } from "../src/base/random.ts";
 import { browserPath, type PageOptions, withPage } from "../tests/support/browser.ts";
+import { startChild, succeeds } from "./children.ts";
 import { PROJECT_ROOT } from "./files.ts";
 
 const IMAGES = join(PROJECT_ROOT, "docs/img");
@@ -24,12 +25,13 @@ const SCALE = 2;
 /** Runs a task of deno.json to its end. */
 async function task(...args: string[]): Promise<void> {
   console.log(`deno task ${args.join(" ")}`);
-  const { success } = await new Deno.Command(Deno.execPath(), {
+  const success = await succeeds(Deno.execPath(), {
     args: ["task", "--quiet", ...args],
     cwd: PROJECT_ROOT,
     stdin: "null",
+    stdout: "null",
     stderr: "inherit",
-  }).output();
+  });
   if (!success) throw new Error(`deno task ${args.join(" ")} failed`);
 }
 
@@ -52,13 +54,13 @@ async function keep(from: string, name = basename(from)): Promise<void> {
 
 /** Shows a run's dashboard, served by `deno task dashboard`, until `use` is done. */
 async function withDashboard(runs: string, use: (address: string) => Promise<void>) {
-  const server = new Deno.Command(Deno.execPath(), {
+  const server = startChild(Deno.execPath(), {
     args: ["task", "--quiet", "dashboard", "--runs", runs],
     cwd: PROJECT_ROOT,
     stdin: "null",
     stdout: "piped",
     stderr: "null",
-  }).spawn();
+  });
   try {
     let text = "";
     for await (const part of server.stdout.pipeThrough(new TextDecoderStream())) {

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { exitCode, succeeds } from "./children.ts";
 import { PROJECT_ROOT } from "./files.ts";
 
 const STAGES: { name: string; args: string[] }[] = [
@@ -18,8 +19,7 @@ const STAGES: { name: string; args: string[] }[] = [
 
 /** Runs one stage with its output shown, and tells whether it passed. */
 async function passes(args: string[]): Promise<boolean> {
-  const command = new Deno.Command(Deno.execPath(), { args, cwd: PROJECT_ROOT, stdin: "null" });
-  return (await command.spawn().status).success;
+  return await succeeds(Deno.execPath(), { args, cwd: PROJECT_ROOT, stdin: "null" });
 }
 
 if (import.meta.main) {
@@ -33,5 +33,5 @@ if (import.meta.main) {
     console.log(`== ${name} ${passed ? "passed" : "FAILED"} (${seconds} s)`);
   }
   console.log(failed.length === 0 ? "\nAll well" : `\nFailed: ${failed.join(", ")}`);
-  Deno.exit(failed.length === 0 ? 0 : 1);
+  Deno.exit(exitCode(failed.length === 0 ? 0 : 1));
 }

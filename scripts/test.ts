@@ -21,6 +21,7 @@ import { ensureDataset } from "../src/provision/datasets.ts";
 import { ensureLibtensorflow } from "../src/provision/libtensorflow.ts";
 import { ensureNatsServer } from "../src/provision/nats_server.ts";
 import { ensurePretrainedWeights } from "../src/provision/pretrained_weights.ts";
+import { exitCode, startChild } from "./children.ts";
 import { PROJECT_ROOT } from "./files.ts";
 
 /** What the tests may do; docs/permissions.md says why. They reach no machine but this one. */
@@ -62,23 +63,13 @@ async function setUp(): Promise<void> {
 
 /** Starts `deno test`; signals to this process go on to it. */
 function startTests(args: readonly string[], output: "inherit" | "piped"): Deno.ChildProcess {
-  const child = new Deno.Command(Deno.execPath(), {
+  return startChild(Deno.execPath(), {
     args: ["test", ...PERMISSIONS, ...args],
     cwd: PROJECT_ROOT,
     stdin: "null",
     stdout: output,
     stderr: output,
-  }).spawn();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    Deno.addSignalListener(signal, () => {
-      try {
-        child.kill(signal);
-      } catch {
-        // It has ended by itself.
-      }
-    });
-  }
-  return child;
+  });
 }
 
 /** Shows what a process prints, from `turn` on, and returns it as text without colours. */
@@ -147,5 +138,5 @@ if (import.meta.main) {
     console.error(`error: The tests can't be set up: ${messageOf(error)}`);
     Deno.exit(1);
   }
-  Deno.exit(await runTests(Deno.args));
+  Deno.exit(exitCode(await runTests(Deno.args)));
 }
