@@ -47,3 +47,18 @@ Deno.test("a worker's last lines are without stack traces", () => {
       "  | # Fatal JavaScript out of memory: CALL_AND_RETRY_LAST\n  | Error: no",
   );
 });
+
+Deno.test("a process that really ran out of memory is recognized by its last lines", async () => {
+  const code = "const a = []; for (;;) a.push(new Array(100_000).fill(0).map((i) => ({ i })));";
+  const { signal, code: exit, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--v8-flags=--max-old-space-size=30", code],
+    stdin: "null",
+  }).output();
+  const lines = new TextDecoder().decode(stderr).trimEnd().split("\n").slice(-50);
+  const told = withLastLines(describeExit({ signal, code: exit }, lines), lines);
+  assert.match(
+    told,
+    /^was killed by SIG\w+ \(memory ran out: use a smaller batch or fewer workers/,
+  );
+  assert.doesNotMatch(told, /\[0x|C stack trace/);
+});

@@ -301,3 +301,44 @@ Deno.test("checkpoints go on in a copy without links", async () => {
     "last@epoch1-step4",
   ]);
 });
+
+Deno.test("writeCheckpoint() leaves a whole checkpoint and nothing else, whichever file operation the disk refuses", async () => {
+  // deno-lint-ignore no-explicit-any -- functions of many signatures
+  const api = Deno as any;
+  const names = ["open", "rename", "symlink"];
+  const originals = names.map((name) => api[name]);
+  let refused = 0;
+  for (let at = 1; at < 100; at++) {
+    await using folder = await makeFolder();
+    await writeLast(folder.path, 4);
+    await writeLast(folder.path, 5);
+    let count = 0;
+    names.forEach((name, index) =>
+      api[name] = (...args: unknown[]) => {
+        if (++count < at || (name === "open" && !(args[1] as Deno.OpenOptions)?.write)) {
+          return originals[index](...args);
+        }
+        const error = new Error(`No space left on device (os error 28): ${name} '${args[0]}'`);
+        return Promise.reject(Object.assign(error, { code: "ENOSPC" }));
+      }
+    );
+    let failed: unknown;
+    try {
+      await writeLast(folder.path, 6);
+    } catch (error) {
+      failed = error;
+    } finally {
+      names.forEach((name, index) => api[name] = originals[index]);
+    }
+    if (!failed) break;
+    refused++;
+    assert.equal((failed as Error).name, "SystemError");
+    assert.match((failed as Error).message, /^\/.* can't be written: the disk is full; free space/);
+    assert.deepEqual(await valuesOf(join(folder.path, "last")), [5, 2]);
+    const entries = await entriesOf(folder.path);
+    assert.ok(entries.every((name) => !name.includes("step6")), entries.join(" "));
+    await writeLast(folder.path, 7);
+    assert.deepEqual(await valuesOf(join(folder.path, "last")), [7, 2]);
+  }
+  assert.ok(refused >= 6, String(refused));
+});
