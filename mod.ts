@@ -112,6 +112,7 @@ export type { TerminalStream } from "./src/reports/terminal_stream.ts";
 export type {
   CheckpointInfo,
   CheckpointModel,
+  HistoryMark,
   PendingSums,
   TrainTotals,
 } from "./src/train/checkpoint.ts";

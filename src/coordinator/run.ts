@@ -205,8 +205,18 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
       ...(changed && changed.changes.length > 0 ? { changes: changed.changes } : {}),
       ...(pictures && hasOtherPictures(pictures) ? { data: recordOfFileChanges(pictures) } : {}),
     });
-    if (pictures) await followPictures({ run, reporter, folder }, pictures, position);
-    if (changed) await followChanges({ run, reporter, folder, history, record }, changed, position);
+    if (resumed && !pictures && run.folder.files) {
+      watched.warn(
+        `The run has no ${FILE_RECORD}, so its pictures are compared by name, class and size alone; it has one from now on`,
+      );
+      await writeFileRecord(folder, run.folder.root, run.folder.files);
+    }
+    const { place } = resumed ?? { place: position };
+    if (pictures) await followPictures({ run, reporter, folder, history }, pictures, place);
+    if (changed) {
+      const places = { position, place };
+      await followChanges({ run, reporter, folder, history, record }, changed, places);
+    }
     if (position.pending) watch.restore(position.pending);
     delete position.pending; // the watch has it now
     signal?.throwIfAborted();
@@ -225,6 +235,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
       skipped,
       saved,
     };
+    if (resumed?.warning) watched.warn(resumed.warning);
     if (resumed) await catchUp(parts, resumed);
     if (resumed?.isOver) {
       requireBest(parts);
@@ -353,7 +364,10 @@ async function loggersOf(
 
 /** Puts on record which pictures a resumed run goes on with. */
 async function followPictures(
-  { run, reporter, folder }: Pick<RunContext, "run" | "reporter" | "folder">,
+  { run, reporter, folder, history }: Pick<
+    RunContext,
+    "run" | "reporter" | "folder" | "history"
+  >,
   changes: FileChanges,
   position: Position,
 ): Promise<void> {
@@ -366,7 +380,7 @@ async function followPictures(
       }. In an epoch that was ` +
         "begun before, some may be seen twice or not at all",
     );
-    await saveLast(folder, run, position, { keepPrevious: false });
+    await saveLast(folder, run, { position, history }, { keepPrevious: false });
   }
   if (files && (isOther || changes.touched > 0)) await writeFileRecord(folder, root, files);
 }
@@ -378,13 +392,13 @@ async function followChanges(
     "run" | "reporter" | "folder" | "history" | "record"
   >,
   changed: ResumedConfig,
-  position: Position,
+  { position, place }: { position: Position; place: Position },
 ): Promise<void> {
   const { config, stepsPerEpoch } = run;
   for (const note of resumeNotes(changed, config, stepsPerEpoch)) reporter.info(note);
   recordChanges(history, changed, config, position);
   if (changed.changes.length === 0) return;
-  await saveLast(folder, run, position, { keepPrevious: false });
+  await saveLast(folder, run, { position: place, history }, { keepPrevious: false });
   await writeConfig(folder, config);
   await record.save(history);
 }
@@ -435,7 +449,7 @@ async function writeStart(
   const { root, files } = run.folder;
   if (files) await effort.attempt(FILE_RECORD, () => writeFileRecord(folder, root, files));
   await record.save(history);
-  await saveLast(folder, run, startPosition());
+  await saveLast(folder, run, { position: startPosition(), history });
 }
 
 /** `GPU` when TensorFlow sees one, else `CPU`. */

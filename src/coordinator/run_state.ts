@@ -12,6 +12,7 @@ import { type History, HISTORY_FILE, readHistory } from "../records/history.ts";
 import {
   type Checkpoint,
   type CheckpointFacts,
+  type CheckpointInfo,
   type PendingSums,
   readCheckpoint,
   writeCheckpoint,
@@ -23,7 +24,9 @@ import { optimizerStateOf, setOptimizerState, setState, stateOf } from "../train
 import { differentModules } from "../train/modules.ts";
 import { cutHistory } from "./cut_history.ts";
 import type { Totals } from "./epochs.ts";
+import { checkHistoryMark, historyMark } from "./history_mark.ts";
 import type { PreparedRun } from "./prepare.ts";
+import { checkResumedBest } from "./resumed_best.ts";
 import { CHECKPOINTS, isComplete, RunCompleteError } from "./resume_point.ts";
 
 /** A place in a run. */
@@ -60,14 +63,14 @@ export function nextEpoch({ epoch, optimizerSteps, pending }: Position): Positio
 }
 
 /**
- * Writes `checkpoints/last`: model and optimizer, as the coordinator's replica holds them.
+ * Writes `checkpoints/last`: model and optimizer, as the coordinator's replica holds them, and a mark of the history.
  *
  * @param keepPrevious Let the one before stay as `last-1`
  */
 export async function saveLast(
   folder: string,
   run: PreparedRun,
-  position: Position,
+  { position, history }: { position: Position; history: History },
   { keepPrevious = true } = {},
 ): Promise<void> {
   const { state } = run.replica;
@@ -77,7 +80,7 @@ export async function saveLast(
   await writeCheckpoint(
     join(folder, CHECKPOINTS),
     "last",
-    factsOf(run, position),
+    { ...factsOf(run, position), history: historyMark(history, position) },
     { model, optimizer, ...(averages ? { averages } : {}) },
     { keepPrevious },
   );
@@ -129,10 +132,15 @@ export function bestPath(folder: string): string {
 
 /** What a resumed run begins with. */
 export interface Resumed {
+  /** Where the run goes on. */
   readonly position: Position;
+  /** Where its checkpoint stands: there too, or at the end of the epoch before. */
+  readonly place: Position;
   readonly history: History | undefined;
   /** Whether all epochs are on record, so that only what comes after the last one is left to do. */
   readonly isOver: boolean;
+  /** What is lost of the run. */
+  readonly warning?: string;
 }
 
 /**
@@ -163,19 +171,24 @@ export async function resume(
     seconds: info.seconds,
     ...(info.pending ? { pending: info.pending } : {}),
   };
-  const history = await historyUpTo(folder, run, position);
+  const history = await historyUpTo(folder, run, info);
   const over = history && overReason(history, run.config);
   if (over && await isComplete(folder)) {
     throw new RunCompleteError(`The run ${folder} has ${over}`);
   }
   await takeOver(checkpoint, path, run);
   await cleanCheckpoints(join(folder, CHECKPOINTS));
-  if (name !== "last") await saveLast(folder, run, position, { keepPrevious: false });
+  if (name !== "last" && history) {
+    await saveLast(folder, run, { position, history }, { keepPrevious: false });
+  }
+  const warning = history && await checkResumedBest(join(folder, CHECKPOINTS), history);
   const isRecorded = history?.epochs.some(({ epoch }) => epoch === position.epoch);
   return {
-    position: isRecorded ? nextEpoch(position) : position,
+    position: isRecorded ? nextEpoch(position) : { ...position },
+    place: position,
     history,
     isOver: over !== undefined,
+    ...(warning ? { warning } : {}),
   };
 }
 
@@ -195,21 +208,24 @@ async function takeOver(
 /**
  * Reads the history of a run and takes it back to a checkpoint.
  *
+ * @param place The checkpoint's, with its mark of the history where it has one
  * @returns Nothing where none was written yet, which can only be in the first epoch
+ * @throws {UsageError} when the history is missing, was cut, or is of another run
  */
 export async function historyUpTo(
   folder: string,
   { config, stepsPerEpoch }: Pick<PreparedRun, "config" | "stepsPerEpoch">,
-  { epoch, step }: Pick<Position, "epoch" | "step">,
+  { epoch, step, history: mark }: Pick<CheckpointInfo, "epoch" | "step" | "history">,
 ): Promise<History | undefined> {
   if (!await exists(join(folder, HISTORY_FILE))) {
-    if (epoch === 1) return undefined;
+    if (epoch === 1 && (mark?.losses ?? 0) + (mark?.validations ?? 0) === 0) return undefined;
     throw new UsageError(
       `The run ${folder} has no ${HISTORY_FILE}, but its checkpoint stands in epoch ${epoch}: restore the file, or ` +
         "start a new run with the checkpoint's weights (--weights)",
     );
   }
   const history = await readHistory(folder);
+  if (mark) checkHistoryMark(history, mark, { epoch, step });
   const { monitor: metric, mode } = config.checkpoint;
   const monitor = { metric, ...(mode ? { mode } : {}) };
   cutHistory(history, { epoch, step, stepsPerEpoch, monitor });

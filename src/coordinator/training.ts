@@ -126,6 +126,13 @@ export function requireBest(
 ): void {
   if (history.best.epoch > 0 || history.epochs.length === 0) return;
   saved.requireAll();
+  const metric = { metric: checkpoint.monitor };
+  if (history.epochs.some((each) => Number.isFinite(monitored(metric, each)))) {
+    throw new LockstepError(
+      "The best weights are lost, and no epoch came after that: checkpoints/last holds the newest state; go back to an " +
+        "older checkpoint with --from, or train more epochs (--set train.epochs=…)",
+    );
+  }
   throw new LockstepError(
     `checkpoint.monitor is ${checkpoint.monitor}, which was NaN or infinite after each of ${history.epochs.length} ` +
       "epochs, so there is no best checkpoint; checkpoints/last holds the newest state: mend the metric, or monitor " +
@@ -228,7 +235,8 @@ async function saveState(context: RunContext, position: Position): Promise<void>
   const state = `epoch ${position.epoch}, step ${position.step}`;
   const save = async () => {
     await record.save(history);
-    await saveLast(folder, run, { ...position, ...(pending ? { pending } : {}) });
+    const here = { ...position, ...(pending ? { pending } : {}) };
+    await saveLast(folder, run, { position: here, history });
   };
   await saved.attempt(LAST, state, save);
 }

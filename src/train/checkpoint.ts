@@ -44,6 +44,13 @@ const pendingSchema = z.strictObject({
   seconds: z.number().nonnegative(),
 });
 
+const historyMarkSchema = z.strictObject({
+  epochs: z.int().nonnegative(),
+  losses: z.int().nonnegative(),
+  validations: z.int().nonnegative(),
+  digest: z.string(),
+});
+
 const checkpointSchema = z.strictObject({
   checkpointVersion: z.literal([VERSION_BEFORE, CHECKPOINT_VERSION]),
   lockstep: z.string(),
@@ -73,6 +80,8 @@ const checkpointSchema = z.strictObject({
   seconds: z.number().nonnegative(),
   /** Sums of the steps since the last point of the training loss, where there are any. */
   pending: pendingSchema.optional(),
+  /** What the run's history holds up to here; only in `last`. */
+  history: historyMarkSchema.optional(),
   /** Validation accuracy of this state, where it is known. */
   accuracy: z.number().optional(),
   /** Identity of the data that it was trained on. */
@@ -127,6 +136,18 @@ export interface PendingSums extends TrainTotals {
   seconds: number;
 }
 
+/** What a history holds up to a checkpoint. */
+export interface HistoryMark {
+  /** Epochs before the one that the checkpoint stands in. */
+  epochs: number;
+  /** Points of the training loss. */
+  losses: number;
+  /** Validations before the checkpoint's step. */
+  validations: number;
+  /** 16 hexadecimal digits of a SHA-256 over the last of each. */
+  digest: string;
+}
+
 /** The description of a checkpoint (`checkpoint.json`). */
 export interface CheckpointInfo {
   /** Of the format. */
@@ -151,6 +172,8 @@ export interface CheckpointInfo {
   seconds: number;
   /** Sums of the steps since the last point of the training loss, where there are any. */
   pending?: PendingSums;
+  /** What the run's history holds up to here; only in `last`. */
+  history?: HistoryMark;
   /** Validation accuracy of this state, where it is known. */
   accuracy?: number;
   /** Identity of the data that it was trained on. */

@@ -12,7 +12,9 @@ import { readEventFile } from "./event_reader.ts";
 /** Columns of CSVs that hold times, speeds or memory. */
 const MEASURED = /^(time|seconds|images_per_second|.*_ms|slowest_rank|resident_bytes)$/;
 /** Tags of TensorBoard that do. */
-const MEASURED_TAGS = /^(images_per_second|step_ms|memory_bytes|gpu|epoch\/seconds)/;
+const MEASURED_TAGS = /^(images_per_second|step_ms|epoch\/seconds)/;
+/** Tags that a point has only where a heartbeat told of them before it. */
+const TIMED_TAGS = /^(memory_bytes|gpu)/;
 
 /** Reads the record of a run folder. */
 export async function runRecord(folder: string) {
@@ -71,6 +73,7 @@ async function tensorboardPoints(folder: string) {
   for (const name of names) {
     for (const { step, values } of readEventFile(await Deno.readFile(join(folder, name)))) {
       for (const { tag, scalar, image } of values) {
+        if (TIMED_TAGS.test(tag)) continue;
         if (tag === "config" || MEASURED_TAGS.test(tag)) points.push([step, tag, ""]);
         else points.push([step, tag, scalar ?? `${image?.width} × ${image?.height}`]);
       }

@@ -1,0 +1,49 @@
+/**
+ * A resumed run's best checkpoint: whether it is the one that the history tells of.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { messageOf } from "../base/errors.ts";
+import type { History } from "../records/history.ts";
+import { readCheckpoint } from "../train/checkpoint.ts";
+
+/**
+ * Compares `checkpoints/best` with the best epoch of a history, and lets the history follow: where the weights of that
+ * epoch are gone, no epoch is the best, so that the next one is.
+ *
+ * @param checkpoints The run's `checkpoints` folder
+ * @param history Up to the place where the run goes on
+ * @returns What is wrong; nothing where the weights are there, or of an epoch that is made again
+ */
+export async function checkResumedBest(
+  checkpoints: string,
+  history: History,
+): Promise<string | undefined> {
+  const { epoch, accuracy, kept } = history.best;
+  if (kept || epoch === 0) return undefined;
+  const wrong = await whatIsWrong(join(checkpoints, "best"), history);
+  if (wrong === undefined) return undefined;
+  history.best = { epoch: 0, accuracy: NaN };
+  return `The best weights so far (epoch ${epoch}, accuracy ${
+    accuracy.toFixed(3)
+  }) are lost: ${wrong}. ` +
+    "The best is chosen from the epochs that follow";
+}
+
+async function whatIsWrong(path: string, history: History): Promise<string | undefined> {
+  const { epoch, accuracy } = history.best;
+  try {
+    const { info } = await readCheckpoint(path);
+    if (info.epoch === epoch && info.accuracy === accuracy) return undefined;
+    const kept = info.accuracy ?? NaN;
+    if (info.epoch > history.epochs.length) {
+      // A run that was killed before the history knew of it.
+      history.best = { ...history.best, kept: { epoch: info.epoch, accuracy: kept } };
+      return undefined;
+    }
+    return `${path} is of epoch ${info.epoch} with accuracy ${kept.toFixed(3)}`;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
