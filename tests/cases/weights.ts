@@ -17,7 +17,9 @@ import { parametersOf } from "../../src/models/parameters.ts";
 import { recognizeArchitecture } from "../../src/models/recognize.ts";
 import { loadStateDict } from "../../src/models/state_dict.ts";
 import { createUserModel } from "../../src/models/user_model.ts";
-import { loadTorchWeights } from "../../src/train/load_weights.ts";
+import { loadTorchWeights, stateOf } from "../../src/train/load_weights.ts";
+import { encodeSafetensors } from "../../src/weights/safetensors.ts";
+import type { TorchTensor } from "../../src/weights/torch_tensor.ts";
 import type { Case } from "./case.ts";
 
 const FIXTURES = join(import.meta.dirname!, "..", "fixtures", "cases", "weights");
@@ -187,6 +189,24 @@ export const CASES: Case[] = [
     "its checkpoint.model is taken; taken off the names: module., encoder.",
   ),
   loaded("73_protocol1.pth", "its state_dict is taken"),
+  {
+    name: "a state dict with a layer that the network doesn't have",
+    must: "is refused: it is of another network",
+    run: async () => {
+      const state = new Map<string, TorchTensor>(stateOf(parametersOf(await smallNetwork())));
+      state.set("fc2.weight", { dtype: "float32", shape: [3, 3], data: new Uint8Array(36) });
+      const path = await Deno.makeTempFile();
+      try {
+        await Deno.writeFile(path, encodeSafetensors(state, {}));
+        await assert.rejects(
+          loadTorchWeights(await smallNetwork(), path),
+          /unexpected: fc2\.weight: give a file whose tensors are named and shaped as those of/,
+        );
+      } finally {
+        await Deno.remove(path);
+      }
+    },
+  },
   {
     name: "weights of a known architecture that is another one",
     must: "name it as model.name's value, whatever the number of classes",

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
+import { decodeSafetensors, encodeSafetensors } from "../../src/weights/safetensors.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { exists } from "../../src/base/paths.ts";
 import { makeCifar } from "../support/cifar.ts";
@@ -217,12 +218,19 @@ Deno.test("train refuses weights of another number of classes, and truncated one
       code: 2,
       message: /is a network of 3 classes, and 2 are needed .*set model\.replaceHead to true/,
     });
+    const wrapped = join(folder, "wrapped.bin");
+    const { tensors } = decodeSafetensors(await Deno.readFile(weights), weights);
+    const renamed = new Map([...tensors].map(([name, tensor]) => [`module.${name}`, tensor]));
+    await Deno.writeFile(wrapped, encodeSafetensors(renamed, {}));
     const replaced = await trainWith(other, {
       pictures: two,
-      args: ["--weights", weights, "--set", "model.replaceHead=true"],
+      args: ["--weights", wrapped, "--set", "model.replaceHead=true"],
     });
     assert.equal(replaced.code, 0, replaced.stderr);
-    assert.match(replaced.stdout, /fresh last layer \(fc\) for 2 classes instead of 3/);
+    assert.match(
+      replaced.stdout,
+      /Weights: .*wrapped\.bin; taken off the names: module\.; fresh last layer \(fc\) for 2 classes instead of 3/,
+    );
 
     const cut = join(folder, "cut.pth");
     const bytes = await Deno.readFile(fixture("network.pth"));
