@@ -37,8 +37,10 @@ Deno.test("changed pictures are named at resume and accepted by a flag; moved, t
     await Deno.writeFile(path, bytes);
     const moved = join(folder, "moved");
     await Deno.rename(root, moved);
+    await Deno.remove(join(run, "data-files.jsonl.gz"));
     const went = await resume(2, "--set", `data.root=${moved}`);
     assert.equal(went.code, 0, went.stderr);
+    assert.match(went.stderr, /no data-files\.jsonl\.gz, .* by name, class and size alone/);
     assert.ok((await Deno.stat(own)).isDirectory);
 
     await Deno.remove(join(moved, "train", "light", "1.jpg"));
