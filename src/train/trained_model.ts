@@ -7,6 +7,7 @@ import { basename, dirname, join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
+import { hashModule } from "../base/user_module.ts";
 import { modulesOf, requireModules } from "../config/consent.ts";
 import type { Config } from "../config/schema.ts";
 import type { TransformSpec } from "../data/transform_specs.ts";
@@ -24,7 +25,7 @@ import {
   runConfig,
   withFreeKeys,
 } from "./checkpoint_config.ts";
-import { buildModelOf, modelNameIn } from "./load_checkpoint.ts";
+import { buildModelOf, checkModelModule, modelNameIn } from "./load_checkpoint.ts";
 import { refuseUnreadable, renamesOf, setState } from "./load_weights.ts";
 
 /** Where to look; one of the two at least. */
@@ -107,6 +108,10 @@ export async function findTrainedModel(
   }
   const own = configIn({ lockstep: "", ...found.info }, found.checkpoint);
   const mayImport = async (config: Config, where: string) => {
+    const { module } = config.model;
+    if (isOwn && module) { // another version wouldn't help, allowed or not
+      checkModelModule(found.checkpoint, found.info, await hashModule("model.module", module));
+    }
     const modules = needs?.(config) ??
       modulesOf(config).filter(([key]) => isOwn && key === "model.module");
     await requireModules(modules, { modules: place.modules }, { where });
