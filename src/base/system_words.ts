@@ -5,8 +5,6 @@
  *
  * @module
  */
-import { constants } from "node:os";
-
 /** What is known of an error of the operating system. */
 export interface SystemTrouble {
   /** Such as `ENOSPC`. */
@@ -53,10 +51,12 @@ const WORDS: Readonly<Record<string, readonly [reason: string, cure: string]>> =
   ENOMEM: ["memory ran out", "use a smaller batch or fewer workers"],
 };
 
+/** The platform's numbers by code; none on a page, for which this module is linked too. */
+const NUMBERS: Readonly<Record<string, number>> = globalThis.process?.getBuiltinModule?.("node:os")
+  ?.constants.errno ?? {};
+
 /** Codes by the number that the platform gives them; Deno names some errors by number only. */
-const CODES = new Map(
-  Object.keys(WORDS).map((code) => [(constants.errno as Record<string, number>)[code], code]),
-);
+const CODES = new Map(Object.keys(WORDS).map((code) => [NUMBERS[code], code]));
 
 const VERBS: Readonly<Record<string, string>> = {
   open: "opened",

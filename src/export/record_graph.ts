@@ -8,6 +8,7 @@ import { DATA_TYPES } from "../engine/attributes.ts";
 import { type RecordedOp, type Recording, recordOps } from "../engine/recording.ts";
 import type { TensorId } from "../engine/runtime.ts";
 import { tf } from "../engine/tf.ts";
+import { withPlainPooling } from "../models/finite_pooling.ts";
 import { applyModel } from "../models/heads.ts";
 import { parametersOf } from "../models/parameters.ts";
 import { type Constant, constantNode, type Graph, type GraphNode, type Output } from "./graph.ts";
@@ -38,7 +39,7 @@ export function recordGraph(
   const [recording, other] = COUNTS.map((count) =>
     recordOps(
       (images) => {
-        const [logits] = applyModel(model, images, false);
+        const [logits] = withPlainPooling(() => applyModel(model, images, false));
         return [logits, tf.softmax(logits)];
       },
       [[count, height, width, 3]],

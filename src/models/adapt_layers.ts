@@ -6,6 +6,7 @@
 import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
 import { dropout } from "../engine/native_ops.ts";
 import { tf } from "../engine/tf.ts";
+import "./finite_pooling.ts";
 import { BatchNorm, Dropout, isFrozenLayer } from "./layers.ts";
 import { type NamedLayer, namedLayers } from "./named_layers.ts";
 

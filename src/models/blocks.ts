@@ -4,6 +4,7 @@
  * @module
  */
 import { tf } from "../engine/tf.ts";
+import "./finite_pooling.ts";
 import { BatchNorm, Dropout, ReLU6 } from "./layers.ts";
 
 /** A symbolic [n, h, w, c] tensor of a functional model. */

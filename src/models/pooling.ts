@@ -5,6 +5,7 @@
  * @module
  */
 import { tf } from "../engine/tf.ts";
+import { passOnNonFinite } from "./finite_pooling.ts";
 
 type Inputs = tf.Tensor | tf.Tensor[];
 
@@ -33,7 +34,7 @@ export class CeilMaxPool extends tf.layers.Layer {
     this.#config = config;
   }
 
-  override call(inputs: Inputs): tf.Tensor {
+  override call(inputs: Inputs, options?: { training?: boolean }): tf.Tensor {
     const { size, stride } = this.#config;
     return tf.tidy(() => {
       const x = one(inputs);
@@ -46,7 +47,7 @@ export class CeilMaxPool extends tf.layers.Layer {
       const padded = isWhole
         ? x
         : tf.pad(x, [[0, 0], [0, Math.max(below, 0)], [0, Math.max(right, 0)], [0, 0]], -Infinity);
-      return tf.maxPool(padded, size, stride, "valid");
+      return passOnNonFinite(x, tf.maxPool(padded, size, stride, "valid"), options?.training);
     });
   }
 
