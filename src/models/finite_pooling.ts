@@ -33,11 +33,14 @@ export function passOnNonFinite<T extends tf.Tensor>(
   training: boolean | undefined,
 ): T {
   if (training || !passesOn) return pooled;
-  return tf.tidy(() => {
+  const { shape } = pooled;
+  const mark = tf.customGrad((values) => {
     const axes = input.shape.slice(1).map((_, at) => at + 1);
-    const isFinite = tf.isFinite(tf.mean(input, axes, true));
-    return tf.where(tf.broadcastTo(isFinite, pooled.shape), pooled, tf.fill(pooled.shape, NaN));
-  }) as T;
+    const isFinite = tf.broadcastTo(tf.isFinite(tf.mean(input, axes, true)), shape);
+    const value = tf.where(isFinite, values as tf.Tensor, tf.fill(shape, NaN));
+    return { value, gradFunc: (dy: tf.Tensor) => dy }; // Grad-CAM looks through
+  });
+  return tf.tidy(() => mark(pooled)) as T;
 }
 
 /** Runs `action`, synchronously, with poolings as TensorFlow has them: for graphs that leave this program. */
@@ -58,7 +61,9 @@ function mendStockLayer(): void {
   const call = prototype.call;
   prototype.call = function (inputs, options) {
     const input = Array.isArray(inputs) ? inputs[0] : inputs;
-    return passOnNonFinite(input, call.call(this, inputs, options), options?.training);
+    return tf.tidy(() =>
+      passOnNonFinite(input, call.call(this, inputs, options), options?.training)
+    );
   };
 }
 

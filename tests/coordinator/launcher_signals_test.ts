@@ -134,7 +134,7 @@ Deno.test("Ctrl-C to its group ends `data check` with code 130, and writes no re
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
     await makePictures(root, { train: 400, val: 100 });
-    for (const ms of [300, 800, 1500]) {
+    for (const ms of [150, 400, 700]) {
       const command = commandLine(["data", "check", root, "--out", join(folder, "out")]);
       await using check = startProcess(command, { cwd: folder, detached: true });
       await delay(ms);
