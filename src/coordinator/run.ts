@@ -183,8 +183,8 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   await using _watch = watch;
   using record = new HistoryWriter(folder, (what, action) => effort.attempt(what, action));
   const reports = new ReportWriter({ run, folder, history, effort });
-  // Pictures that are left out have events of their own: what else is warned of comes from these two.
   const saved = new SavedState({ folder, reporter, events });
+  // Pictures that are left out have events of their own: what else is warned of comes from these two.
   const watched = warningReporter(reporter, (message) => events.append("warning", { message }));
   try {
     const position = resumed?.position ?? startPosition();

@@ -3,17 +3,9 @@ import { join } from "node:path";
 import { evaluate, loadCheckpoint, predict, train } from "../../mod.ts";
 import { evaluateRun } from "../../src/coordinator/evaluate_run.ts";
 import { openEngine } from "../../src/engine/engine.ts";
+import { assertNear as near, CLASSES, TRANSFORMS } from "../support/odd_validation.ts";
 import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
-
-const CLASSES = ["dark", "light", "middle"];
-/** Far from ImageNet's in sizes, means and deviations. */
-const TRANSFORMS = [
-  { Resize: 40 },
-  { CenterCrop: 28 },
-  { Normalize: { mean: [0.2, 0.3, 0.4], std: [0.6, 0.5, 0.4] } },
-];
-const near = (a: number, b: number) => assert.ok(Math.abs(a - b) < 1e-5, `${a} is not ${b}`);
 
 Deno.test("validation, evaluate, the library and predict agree on the same images", () =>
   withTemporaryFolder(async (folder) => {

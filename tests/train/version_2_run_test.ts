@@ -8,19 +8,11 @@ import { readHistory } from "../../src/records/history.ts";
 import { readCheckpoint, readCheckpointInfo } from "../../src/train/checkpoint.ts";
 import { descriptionOf } from "../../src/train/checkpoint_config.ts";
 import { setState } from "../../src/train/load_weights.ts";
+import { assertNear as near, CLASSES, TRANSFORMS } from "../support/odd_validation.ts";
 import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, newestRun, tinyConfig } from "../support/tiny_run.ts";
 import { makeVersion2Run } from "../support/version_2.ts";
-
-const CLASSES = ["dark", "light", "middle"];
-/** Far from ImageNet's in sizes, means and deviations. */
-const TRANSFORMS = [
-  { Resize: 40 },
-  { CenterCrop: 28 },
-  { Normalize: { mean: [0.2, 0.3, 0.4], std: [0.6, 0.5, 0.4] } },
-];
-const near = (a: number, b: number) => assert.ok(Math.abs(a - b) < 1e-5, `${a} is not ${b}`);
 
 Deno.test("a run of version 2 keeps its split and transforms; averaged weights and transforms travel with a checkpoint", () =>
   withTemporaryFolder(async (folder) => {
