@@ -18,6 +18,8 @@ export interface Flag {
   readonly short?: string;
   /** May be given several times. */
   readonly many?: boolean;
+  /** Names that other tools have for it: typed instead of it, they are answered with its own. */
+  readonly also?: readonly string[];
   /** What it does, in a line. */
   readonly help: string;
 }
@@ -74,14 +76,25 @@ export function natsUrlOf(flags: Flags): string | undefined {
 /** Parsed flags, with typed access. */
 export class Flags {
   readonly #values: Args;
+  readonly #typed: ReadonlyMap<string, string>;
 
-  constructor(values: Args) {
+  /**
+   * @param values As the parser gives them
+   * @param typed How flags are written, by name: `-w` for `workers`
+   */
+  constructor(values: Args, typed: ReadonlyMap<string, string> = new Map()) {
     this.#values = values;
+    this.#typed = typed;
   }
 
   /** Positional arguments. */
   get positional(): string[] {
     return this.#values._;
+  }
+
+  /** A flag as it was typed, such as `--workers` or `-w`. */
+  typed(name: string): string {
+    return this.#typed.get(name) ?? `--${name}`;
   }
 
   /** Whether a switch is given. */
@@ -99,9 +112,9 @@ export class Flags {
   text(name: string): string | undefined {
     const value = this.#values[name];
     if (Array.isArray(value)) {
-      throw new UsageError(`--${name} is given ${value.length} times: once is enough`);
+      throw new UsageError(`${this.typed(name)} is given ${value.length} times: once is enough`);
     }
-    if (value === "") throw new UsageError(`--${name} needs a value`);
+    if (value === "") throw new UsageError(`${this.typed(name)} needs a value`);
     return value as string | undefined;
   }
 
@@ -112,7 +125,9 @@ export class Flags {
 
   /** All values of a repeatable flag. */
   all(name: string): string[] {
-    return (this.#values[name] ?? []) as string[];
+    const values = (this.#values[name] ?? []) as string[];
+    if (values.includes("")) throw new UsageError(`${this.typed(name)} needs a value`);
+    return values;
   }
 
   /** A flag's value as a whole number from `minimum` to `maximum`. */
@@ -120,11 +135,12 @@ export class Flags {
     const text = this.text(name);
     if (text === undefined) return undefined;
     const value = Number(text);
+    const flag = this.typed(name);
     if (!Number.isSafeInteger(value) || value < minimum || !/^\d+$/.test(text)) {
-      throw new UsageError(`--${name} is ${text}: give a whole number of at least ${minimum}`);
+      throw new UsageError(`${flag} is ${text}: give a whole number of at least ${minimum}`);
     }
     if (value > maximum) {
-      throw new UsageError(`--${name} is ${text}: give a whole number of at most ${maximum}`);
+      throw new UsageError(`${flag} is ${text}: give a whole number of at most ${maximum}`);
     }
     return value;
   }
@@ -136,29 +152,96 @@ export class Flags {
  * @throws {UsageError} for an unknown flag (with the nearest known one) or an unexpected argument
  */
 export function parseFlags(command: CommandHelp, args: readonly string[]): Flags {
-  const flags = command.flags;
-  const names = flags.map(({ name }) => name);
-  const values = parseArgs(args, {
+  const { flags } = command;
+  const typed = new Map<string, string>();
+  const values = parseArgs(joinValues(command, args, typed), {
     boolean: flags.filter(({ value }) => !value).map(({ name }) => name),
     string: flags.filter(({ value }) => value).map(({ name }) => name),
     collect: flags.filter(({ many }) => many).map(({ name }) => name),
     alias: Object.fromEntries(flags.flatMap(({ name, short }) => short ? [[short, name]] : [])),
     unknown: (arg, key) => {
-      if (key === undefined) return true;
-      const nearest = nearestName(key, names);
-      const hint = nearest ? `did you mean --${nearest}?` : "";
-      throw new UsageError(
-        `Unknown flag ${arg} of ${command.name}: ${hint || `see deno task ${command.name} --help`}`,
-      );
+      throw unknownFlag(command, arg, key ?? arg);
     },
   });
+  const odd = flags.find(({ name, value }) => !value && typeof values[name] === "string");
+  if (odd) {
+    throw new UsageError(
+      `--${odd.name} takes no value, so =${values[odd.name]} means nothing: leave it out`,
+    );
+  }
   if (!command.positional && values._.length > 0 && !values.help) {
     throw new UsageError(
       `Unexpected argument "${values._[0]}" of ${command.name}: ` +
         `flags start with --, see deno task ${command.name} --help`,
     );
   }
-  return new Flags(values);
+  return new Flags(values, typed);
+}
+
+/**
+ * Arguments in which each flag has its value with it: `--lr -1` becomes `--lr=-1`, and a flag that another one follows
+ * has the empty value. What follows `--` stays.
+ *
+ * @param typed Gets how a flag was typed, where that is not `--` and its name
+ * @throws {UsageError} for a long name behind a single dash
+ */
+function joinValues(
+  command: CommandHelp,
+  args: readonly string[],
+  typed: Map<string, string>,
+): string[] {
+  const joined: string[] = [];
+  for (let at = 0; at < args.length; at++) {
+    const arg = args[at];
+    if (arg === "--") return [...joined, ...args.slice(at)];
+    const long = /^-([A-Za-z][\w-]+)(?:=.*)?$/s.exec(arg)?.[1];
+    if (long && command.flags.some(({ name }) => name === long)) {
+      throw unknownFlag(command, `-${long}`, long);
+    }
+    const flag = command.flags.find(({ name, short }) =>
+      arg === `--${name}` || (short !== undefined && arg.startsWith(`-${short}`))
+    );
+    if (!flag?.value) {
+      joined.push(arg);
+      continue;
+    }
+    if (!arg.startsWith("--")) typed.set(flag.name, `-${flag.short}`);
+    const isAlone = arg.length === 2 || arg.startsWith("--");
+    if (!isAlone) {
+      joined.push(arg);
+      continue;
+    }
+    const next = args[at + 1];
+    const hasValue = next !== undefined && !looksLikeFlag(next);
+    joined.push(`--${flag.name}=${hasValue ? next : ""}`);
+    if (hasValue) at++;
+  }
+  return joined;
+}
+
+/** Whether an argument is a flag, and no value: all that begins with a dash, but for `-` alone and negative numbers. */
+function looksLikeFlag(arg: string): boolean {
+  return arg.length > 1 && arg.startsWith("-") && !/^-(\.?\d|inf)/i.test(arg);
+}
+
+function unknownFlag(command: CommandHelp, arg: string, key: string): UsageError {
+  const spelt = key.replaceAll("_", "-").replace(/\B[A-Z]/g, (letter) => `-${letter}`)
+    .toLowerCase();
+  const called = command.flags.find(({ also }) => also?.includes(spelt))?.name;
+  const nearest = called ?? nearestName(spelt, command.flags.map(({ name }) => name)) ??
+    nearestName(key, command.flags.map(({ name }) => name));
+  const hint = nearest ? `did you mean --${nearest}?` : hintOf(command, key);
+  return new UsageError(`Unknown flag ${arg} of ${command.name}: ${hint}`);
+}
+
+/** The way to set a key of the config, where the command has one. */
+function hintOf({ name, flags }: CommandHelp, key: string): string {
+  const see = `see deno task ${name} --help`;
+  const canSet = flags.some((flag) => flag.name === "set");
+  if (!canSet) return see;
+  return key.includes(".")
+    ? `keys of the config are set with --set ${key}=…`
+    : `${see}; keys of the config are set with --set KEY=VALUE`;
 }
 
 /** The help text of a command. */

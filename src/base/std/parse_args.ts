@@ -1,19 +1,18 @@
 /**
- * Stand-in for `@std/cli/parse-args`, behind the same import name (see README, "Stand-ins").
+ * Stand-in for `@std/cli/parse-args`, behind the same import name (see docs/design.md, "Stand-ins").
  *
- * JSR is not reachable from every machine that Lockstep is tested on, npm is; `@std/cli`'s parser
- * descends from npm's `minimist`, so the options used here mean the same in both. To go back to the
+ * JSR is not reachable from every machine that Lockstep is tested on; `node:util` comes with Deno. To go back to the
  * original, point the import map's `@std/cli/parse-args` at `jsr:@std/cli/parse-args` and delete this file.
  *
  * @module
  */
-import minimist from "minimist";
+import { parseArgs as tokenize } from "node:util";
 
 /** The subset of `@std/cli`'s `ParseOptions` that Lockstep uses. */
 export interface ParseOptions {
-  /** Flags that never take a value. */
+  /** Flags that take no value but `=true` and `=false`. */
   boolean?: readonly string[];
-  /** Flags whose value stays a string. */
+  /** Flags whose value stays a string; one without a value has the empty string. */
   string?: readonly string[];
   /** Flags that may be repeated; their value is always an array. */
   collect?: readonly string[];
@@ -26,21 +25,54 @@ export interface ParseOptions {
 /** Flags by name, and the positional arguments under `_`. */
 export type Args = { _: string[] } & Record<string, unknown>;
 
-/** Parses command-line arguments as `@std/cli`'s `parseArgs` does, for the options above. */
+/**
+ * Parses command-line arguments as `@std/cli`'s `parseArgs` does, for the options above. A flag that is given several
+ * times and not collected has an array of its values; a boolean one has the last.
+ */
 export function parseArgs(args: readonly string[], options: ParseOptions = {}): Args {
-  const collect = new Set(options.collect ?? []);
-  const parsed = minimist([...args], {
-    boolean: [...options.boolean ?? []],
-    string: ["_", ...options.string ?? []],
-    alias: { ...options.alias },
-    unknown: (arg: string) => {
-      const match = /^--?([^=]+)(?:=(.*))?$/s.exec(arg);
-      return options.unknown?.(arg, match?.[1], match?.[2]) !== false;
-    },
+  const letters = new Map(
+    Object.entries(options.alias ?? {}).map(([letter, name]) => [name, letter]),
+  );
+  const declared = (names: readonly string[] = [], type: "boolean" | "string") =>
+    names.map((name) => {
+      const short = letters.get(name);
+      return [name, short === undefined ? { type } : { type, short }] as const;
+    });
+  const booleans = new Set(options.boolean ?? []);
+  const known = [...declared(options.boolean, "boolean"), ...declared(options.string, "string")];
+  const { tokens } = tokenize({
+    args: [...args],
+    options: Object.fromEntries(known),
+    strict: false, // what is wrong is said in our own words
+    tokens: true,
   });
-  for (const name of collect) {
-    const value = parsed[name];
-    parsed[name] = value === undefined ? [] : Array.isArray(value) ? value : [value];
+  const names = new Set(known.map(([name]) => name));
+  const collect = new Set(options.collect ?? []);
+  const flags = new Map<string, unknown>([...collect].map((name) => [name, []]));
+  const positional: string[] = [];
+  for (const token of tokens) {
+    if (token.kind === "positional") positional.push(token.value);
+    if (token.kind !== "option") continue;
+    const { name, rawName, inlineValue } = token;
+    if (!names.has(name)) {
+      const arg = inlineValue ? `${rawName}=${token.value}` : rawName;
+      if (options.unknown?.(arg, name, token.value) === false) continue;
+    }
+    if (booleans.has(name)) {
+      flags.set(name, token.value === undefined ? true : booleanOf(token.value));
+      continue;
+    }
+    // `node:util` takes `-w=2` for the value `=2`.
+    const value = inlineValue && !rawName.startsWith("--")
+      ? token.value.replace(/^=/, "")
+      : token.value ?? "";
+    const before = flags.get(name);
+    flags.set(name, before === undefined ? value : [before, value].flat());
   }
-  return parsed as Args;
+  return { _: positional, ...Object.fromEntries(flags) };
+}
+
+/** The value of a switch: `true` and `false` as such, all else as it is written. */
+function booleanOf(text: string): boolean | string {
+  return text === "true" || text === "false" ? text === "true" : text;
 }
