@@ -4,11 +4,9 @@
  * @module
  */
 import { join } from "node:path";
-import { globalBatchSize } from "../config/checks.ts";
 import { exists } from "../base/paths.ts";
 import { DataError } from "../data/data_error.ts";
 import type { Loader } from "../data/loader.ts";
-import { planEpoch } from "../data/sampler.ts";
 import type { History } from "../records/history.ts";
 import { writeCurves } from "../reports/curves.ts";
 import { writeLossCurve } from "../reports/loss_curve.ts";
@@ -25,6 +23,7 @@ import type { Thumbnail } from "../reports/report/thumbnail.ts";
 import { makeLoaders } from "../train/job.ts";
 import type { PreparedRun } from "./prepare.ts";
 import { TimeShare } from "./time_share.ts";
+import { imagesOf, type ShownData, trainingRows } from "./training_pictures.ts";
 
 /** Share of the run's time that reports before the last may take. */
 const REPORT_SHARE = 0.02;
@@ -123,46 +122,41 @@ async function predictedPictures(
   const pictures: PredictedPicture[] = [];
   for (const prediction of predictions) {
     const index = indices.get(prediction.path);
-    const picture = index === undefined ? undefined : await pictureOf(val, index, 0, 0);
+    const picture = index === undefined ? undefined : await pictureOf(val, index);
     const confidence = Number.isFinite(prediction.confidence) ? prediction.confidence : null;
     if (picture) pictures.push({ ...prediction, confidence, ...picture });
   }
   return pictures;
 }
 
-/** The first pictures of the first step, as the network gets them. */
-async function batchPictures({ config, folder }: PreparedRun): Promise<ReportPictures["batch"]> {
-  const { seed } = config;
-  const [first] = planEpoch({
-    length: folder.train.length,
-    globalBatch: globalBatchSize(config),
-    dropLast: config.train.dropLast,
-    rank: 0,
-    worldSize: 1,
-    seed,
-    epoch: 1,
-    shuffle: true,
-  });
-  const { train } = makeLoaders(folder, config);
+/**
+ * The first images of the run's first step, augmented and mixed as the workers got them: those of rank 0 come first.
+ *
+ * @returns Fewer where images can't be read any more: the report is of a run that is over
+ */
+export async function batchPictures(run: ShownData): Promise<ReportPictures["batch"]> {
+  const { thumbnail } = await import("../reports/report/thumbnail.ts");
+  const rows = trainingRows(run, 1).filter(({ step }) => step === 0);
   const pictures: ReportPictures["batch"] = [];
-  for (const index of first.indices.subarray(0, MOST_PICTURES.batch)) {
-    const picture = await pictureOf(train, index, 1, seed);
-    if (picture) pictures.push({ class: folder.classes[folder.train[index].label], ...picture });
+  for (const row of rows.slice(0, MOST_PICTURES.batch)) {
+    const image = await readable(async () => (await imagesOf(run, "train", 1, [row]))[0]);
+    if (!image) continue;
+    const { class: own, mixed } = image;
+    pictures.push({ class: own, ...(mixed ? { mixed } : {}), ...await thumbnail(image) });
   }
   return pictures;
 }
 
-/** @returns Nothing for a picture that can't be read any more: the report is of a run that is over */
-async function pictureOf(
-  loader: Loader,
-  index: number,
-  epoch: number,
-  seed: number,
-): Promise<Thumbnail | undefined> {
+/** @returns Nothing for an image that can't be read any more: the report is of a run that is over */
+async function pictureOf(loader: Loader, index: number): Promise<Thumbnail | undefined> {
   const { thumbnail } = await import("../reports/report/thumbnail.ts");
+  const image = await readable(() => loader.augmented(index, 0, 0));
+  return image && await thumbnail({ ...image, rgb: image.data });
+}
+
+async function readable<T>(read: () => Promise<T>): Promise<T | undefined> {
   try {
-    const { width, height, data } = await loader.augmented(index, epoch, seed);
-    return await thumbnail({ width, height, rgb: data });
+    return await read();
   } catch (error) {
     if (error instanceof DataError) return undefined;
     throw error;

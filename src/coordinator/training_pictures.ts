@@ -5,6 +5,7 @@
  */
 import { globalBatchSize } from "../config/checks.ts";
 import { type EpochStep, planEpoch } from "../data/sampler.ts";
+import { mixedLines } from "../reports/lines.ts";
 import type { Tile } from "../reports/picture_grid.ts";
 import { makeLoaders } from "../train/job.ts";
 import type { PreparedRun } from "./prepare.ts";
@@ -43,34 +44,65 @@ export function validationRows({ folder: { val } }: ShownData): EpochStep[] {
   return rowsOf(planEpoch({ ...plan, shuffle: false }));
 }
 
+/** An image as the network gets it, with its class. */
+export interface ShownImage {
+  readonly width: number;
+  readonly height: number;
+  /** `width` × `height` × 3 bytes. */
+  readonly rgb: Uint8Array;
+  readonly class: string;
+  /** The class of the image that it is mixed with, where the two differ, and the share (0 … 1) of its own. */
+  readonly mixed?: { readonly class: string; readonly share: number };
+}
+
 /**
- * The rows as pictures, titled with their classes; of a mixed one with both, a line for each with its share.
+ * The rows as images, exactly as a training step gets them.
  *
- * @returns A tile for each row; nothing in the place of a picture that can't be read, where such are skipped
- * @throws {DataError} for a picture that can't be read, where none are skipped
+ * @returns An image for each row; nothing in the place of one that can't be read, where such are skipped
+ * @throws {DataError} for an image that can't be read, where none are skipped
  */
-export async function tilesOf(
+export async function imagesOf(
   { config, folder }: ShownData,
   part: "train" | "val",
   epoch: number,
   rows: readonly EpochStep[],
-): Promise<(Tile | undefined)[]> {
+): Promise<(ShownImage | undefined)[]> {
   const loader = makeLoaders(folder, config)[part];
   const seed = part === "train" ? config.seed : 0;
-  const tiles: (Tile | undefined)[] = [];
+  const images: (ShownImage | undefined)[] = [];
   for await (const batch of loader.batches(rows, part === "train" ? epoch : 0, { seed })) {
     const [picture] = loader.picturesOf(batch);
     if (!picture) {
-      tiles.push(undefined);
+      images.push(undefined);
       continue;
     }
-    const { width, height, data } = picture;
+    const { width, height, data: rgb } = picture;
     const own = folder.classes[batch.labels[0]];
     const partner = batch.mix && folder.classes[batch.mix.partnerLabels[0]];
-    const title = partner === undefined ? own : mixedTitle(own, partner, batch.mix!.share);
-    tiles.push({ width, height, rgb: data, title });
+    const mixed = partner === undefined || partner === own
+      ? {}
+      : { mixed: { class: partner, share: batch.mix!.share } };
+    images.push({ width, height, rgb, class: own, ...mixed });
   }
-  return tiles;
+  return images;
+}
+
+/**
+ * The rows as tiles, titled with their classes; a mixed one with both, a line for each with its share.
+ *
+ * @returns A tile for each row; nothing in the place of an image that can't be read, where such are skipped
+ * @throws {DataError} for an image that can't be read, where none are skipped
+ */
+export async function tilesOf(
+  data: ShownData,
+  part: "train" | "val",
+  epoch: number,
+  rows: readonly EpochStep[],
+): Promise<(Tile | undefined)[]> {
+  const images = await imagesOf(data, part, epoch, rows);
+  return images.map((image) =>
+    image && { ...image, title: mixedLines(image.class, image.mixed).join("\n") }
+  );
 }
 
 /** Each row of the steps by itself, with its place and its partner in the step. */
@@ -83,11 +115,4 @@ function rowsOf(steps: readonly EpochStep[]): EpochStep[] {
       partnerIndex: indices.at(row - 1)!,
     }))
   );
-}
-
-function mixedTitle(own: string, partner: string, share: number): string {
-  if (own === partner) return own;
-  const percent = Math.round(100 * share);
-  const lines = [`${percent}% ${own}`, `${100 - percent}% ${partner}`];
-  return (percent >= 50 ? lines : lines.reverse()).join("\n");
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { Image } from "imagescript";
 import { validateConfig } from "../../src/config/load.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import {
@@ -8,6 +9,7 @@ import {
   trainingRows,
   validationRows,
 } from "../../src/coordinator/training_pictures.ts";
+import { batchPictures } from "../../src/coordinator/report_writer.ts";
 import { planEpoch } from "../../src/data/sampler.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { makeLoaders, scanData } from "../../src/train/job.ts";
@@ -130,3 +132,44 @@ Deno.test("tilesOf() leaves a gap for a picture that can't be read, or says whic
       (error: Error) => error.message.includes(broken),
     );
   }));
+
+Deno.test("batchPictures() gives the report the first step's images as the ranks get them", async () => {
+  const mix: ConfigInput["data"]["mix"][] = [undefined, [{ MixUp: 1 }], [{ CutMix: 1 }]];
+  for (const own of mix) {
+    await withData(own ? { mix: own } : {}, async (data) => {
+      const pictures = await batchPictures(data);
+      // Two workers' own loaders, each over its share of the first step.
+      const expected = [];
+      for (const rank of [0, 1]) {
+        const [step] = planEpoch({
+          length: data.folder.train.length,
+          globalBatch: 8,
+          rank,
+          worldSize: 2,
+          seed: data.config.seed,
+          epoch: 1,
+          shuffle: true,
+        });
+        const { train } = makeLoaders(data.folder, data.config);
+        for await (const batch of train.batches([step], 1, { seed: data.config.seed })) {
+          for (const [row, image] of train.picturesOf(batch).entries()) {
+            const [label, other] = [batch.labels[row], batch.mix?.partnerLabels[row]];
+            const { classes } = data.folder;
+            const mixed = other === undefined || other === label
+              ? {}
+              : { mixed: { class: classes[other], share: batch.mix!.share } };
+            expected.push({ rgb: Array.from(image.data), class: classes[label], ...mixed });
+          }
+        }
+      }
+      const shown = await Promise.all(pictures.map(async ({ image, width, height, ...rest }) => {
+        const png = await Image.decode(Uint8Array.fromBase64(image.split(",")[1])) as Image;
+        assert.deepEqual([png.width, png.height], [width, height]);
+        return { rgb: Array.from(png.bitmap).filter((_, at) => at % 4 < 3), ...rest };
+      }));
+      assert.deepEqual(shown, expected);
+      assert.equal(shown.length, 8);
+      if (own) assert.ok(shown.some(({ mixed }) => mixed), "some are of two classes");
+    });
+  }
+});

@@ -4,7 +4,8 @@
  * @module
  */
 import { foreignName, type Html, html } from "../../web/html.ts";
-import type { PredictedPicture } from "./report_pictures.ts";
+import { mixedLines } from "../lines.ts";
+import type { PredictedPicture, ReportPictures } from "./report_pictures.ts";
 import type { RunFiles } from "./run_files.ts";
 import type { Section } from "./section.ts";
 import { counted, percent, whole } from "./words.ts";
@@ -45,19 +46,31 @@ export function picturesSection(files: RunFiles): Section | undefined {
       `
     }${
       batch.length > 0 && html`
-        <h3>A training batch</h3>
-        <p class="note">Augmented, in the first epoch.</p>
-        <ul class="gallery">${batch.map((picture) =>
-          html`
-            <li>
-              <figure>${image(picture, `Training picture of ${picture.class}`)}
-                        <figcaption>${foreignName(picture.class)}</figcaption></figure>
-            </li>
-          `
-        )}</ul>
+        <h3>The first training batch</h3>
+        <p
+          class="note">The first ${counted(
+            batch.length,
+            "image",
+          )} of epoch 1, step 0, augmented${batch.some(({ mixed }) => mixed) &&
+            " and mixed"} as the workers got them.</p>
+        <ul class="gallery">${batch.map(trained)}</ul>
       `
     }`,
   };
+}
+
+function trained(picture: ReportPictures["batch"][number]): Html {
+  const lines = mixedLines(picture.class, picture.mixed);
+  return html`
+    <li>
+      <figure>${image(picture, `Training image of ${lines.join(" and ")}`)}
+        <figcaption>${lines.map((line) =>
+          html`
+            <div>${foreignName(line)}</div>
+          `
+        )}</figcaption></figure>
+    </li>
+  `;
 }
 
 function predicted(picture: PredictedPicture): Html {

@@ -41,8 +41,13 @@ const picturesSchema = z.object({
   samples: z.array(predictedSchema),
   /** Those taken for another class, the surest first. */
   mistakes: z.array(predictedSchema),
-  /** The first pictures of a training batch, augmented. */
-  batch: z.array(z.object({ ...pictureShape, class: z.string() })),
+  /** The first images of the first step, augmented and mixed. */
+  batch: z.array(z.object({
+    ...pictureShape,
+    class: z.string(),
+    /** The class of the image that it is mixed with, where that is another, and the share of its own. */
+    mixed: z.object({ class: z.string(), share: z.number().min(0).max(1) }).optional(),
+  })),
 });
 
 /** A validation picture and what the network takes it for. */
