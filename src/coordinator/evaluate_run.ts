@@ -145,6 +145,7 @@ function recordOf(
     model: {
       name: trained.info.model.name,
       ...(run === undefined ? {} : { run }),
+      ...(trained.config ? { runName: trained.config.name } : {}),
       checkpoint: trained.checkpoint,
       ...(epoch === undefined ? {} : { epoch }),
     },

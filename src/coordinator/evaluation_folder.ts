@@ -11,6 +11,7 @@ import {
   writeEvaluation,
   writeScoredPictures,
 } from "../reports/evaluation_file.ts";
+import { evaluationTitle } from "../reports/evaluation_title.ts";
 import type { Tile } from "../reports/picture_grid.ts";
 import { percent } from "../reports/evaluation_lines.ts";
 import { makeLoaders } from "../train/job.ts";
@@ -53,10 +54,11 @@ export async function writeEvaluationFolder(
 /** The worst mistakes as the network saw them; an older picture goes when there are none. */
 async function writeMistakes(
   folder: string,
-  { mistakes, count, model }: EvaluationRecord,
+  record: EvaluationRecord,
   indices: ReadonlyMap<string, number>,
   { config, folder: data }: PreparedEvaluation,
 ): Promise<void> {
+  const { mistakes, count } = record;
   const path = join(folder, MISTAKES);
   const { val } = makeLoaders(data, config);
   const { onError } = config.data;
@@ -73,7 +75,8 @@ async function writeMistakes(
   }
   const { writePictureGrid } = await import("../reports/picture_grid.ts");
   const which = tiles.length === 1 ? "the mistake" : `${tiles.length} mistakes, the surest first`;
-  const heading = `${model.run ?? model.name}: ${which} (${count} pictures)`;
+  const { title, detail } = evaluationTitle(record);
+  const heading = `${title} (${detail}): ${which} of ${count} images`;
   await writePictureGrid(path, tiles, { columns: COLUMNS, heading, leastSide: LEAST_SIDE });
 }
 

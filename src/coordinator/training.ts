@@ -452,8 +452,14 @@ async function drawConfusion(
   epoch: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { confusionAsPng } = await import("../reports/confusion_plot.ts");
-  const model = { name: config.model.name, run: `${config.name} after epoch ${epoch}` };
-  return await confusionAsPng({ model, classes, ...confusionRecord(confusion), accuracy, count });
+  return await confusionAsPng({
+    model: { name: config.model.name, runName: config.name, epoch },
+    data: { split: "val" },
+    classes,
+    ...confusionRecord(confusion),
+    accuracy,
+    count,
+  });
 }
 
 /** Whether an epoch is better than the best before; the first one is, if what is monitored is finite. */

@@ -4,12 +4,12 @@
  * @module
  */
 import type { EvaluationRecord } from "./evaluation_file.ts";
+import type { EvaluatedFacts } from "./evaluation_title.ts";
 
 /** The part of an evaluation that a picture of its confusion matrix shows. */
 export interface ConfusionFacts extends
   Pick<
     EvaluationRecord,
     "classes" | "confusionMatrix" | "confusions" | "accuracy" | "count"
-  > {
-  readonly model: Pick<EvaluationRecord["model"], "name" | "run">;
-}
+  >,
+  EvaluatedFacts {}

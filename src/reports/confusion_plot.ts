@@ -10,6 +10,7 @@ import { writeFileAtomically } from "../base/paths.ts";
 import { confusionOf, denseConfusion } from "../metrics/confusion.ts";
 import { MAX_CELL_CLASSES, shadeOf } from "./confusion_bitmap.ts";
 import type { ConfusionFacts } from "./confusion_facts.ts";
+import { evaluationTitle } from "./evaluation_title.ts";
 import { FONT_FAMILY, type FontFiles, fontFiles } from "./font.ts";
 import { largeConfusionAsSvg } from "./large_confusion.ts";
 import { COLOURS, PNG_ZOOM } from "./plot.ts";
@@ -26,7 +27,7 @@ const SIZES = [
 ];
 const MARGIN = 20;
 const TITLE = { size: 20, room: 30 };
-const SUBTITLE = { size: 14, room: 30 };
+const SUBTITLE = { size: 14, line: 20, room: 50 };
 const AXIS = { size: 15, room: 28 };
 /** Between a name and the matrix. */
 const GAP = 8;
@@ -96,21 +97,31 @@ export async function confusionAsSvg(record: ConfusionFacts, fonts: FontFiles): 
 type SmallFacts = ConfusionFacts & { readonly confusionMatrix: readonly (readonly number[])[] };
 
 function smallConfusionAsSvg(record: SmallFacts, fonts: FontFiles): string {
-  const { model, classes, confusionMatrix, accuracy, count } = record;
-  const title = model.run ?? model.name;
+  const { classes, confusionMatrix, accuracy, count } = record;
+  const { title, detail } = evaluationTitle(record);
   const subtitle = `accuracy ${
     accuracy.toFixed(3)
   } of ${count} pictures; a cell's colour is its share of the row`;
-  const layout = layOut(record, [[title, TITLE.size], [subtitle, SUBTITLE.size]], fonts);
+  const headings = [[title, TITLE.size], [detail, SUBTITLE.size], [
+    subtitle,
+    SUBTITLE.size,
+  ]] as const;
+  const layout = layOut(record, headings, fonts);
   const { cell, left, top, width, height } = layout;
   const side = classes.length * cell;
   const middle = top + side / 2;
   const parts = [
     `<rect width="${width}" height="${height}" fill="white"/>`,
     textElement(title, MARGIN, MARGIN + TITLE.size - 3, TITLE.size, { weight: "bold" }),
-    textElement(subtitle, MARGIN, MARGIN + TITLE.room + SUBTITLE.size, SUBTITLE.size, {
-      colour: COLOURS.quiet,
-    }),
+    ...[detail, subtitle].map((line, index) =>
+      textElement(
+        line,
+        MARGIN,
+        MARGIN + TITLE.room + SUBTITLE.size + index * SUBTITLE.line,
+        SUBTITLE.size,
+        { colour: COLOURS.quiet },
+      )
+    ),
     textElement(
       "predicted class",
       left,

@@ -34,8 +34,10 @@ const evaluationSchema = z.object({
   model: z.object({
     /** The architecture. */
     name: z.string(),
-    /** Name of the run, where there is one. */
+    /** Name of the run's folder, where there is one. */
     run: z.string().optional(),
+    /** The config's `name`, where there is one. */
+    runName: z.string().optional(),
     /** The checkpoint's folder or the file of weights, as it was named. */
     checkpoint: z.string(),
     /** The epoch that its state stands in, where it is known. */

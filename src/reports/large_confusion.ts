@@ -6,6 +6,7 @@
 import { type ConfusionCounts, worstConfusions } from "../metrics/confusion.ts";
 import { drawConfusionBitmap } from "./confusion_bitmap.ts";
 import type { ConfusionFacts } from "./confusion_facts.ts";
+import { evaluationTitle } from "./evaluation_title.ts";
 import { FONT_FAMILY } from "./font.ts";
 import { COLOURS } from "./plot.ts";
 import { escapeXml } from "./svg_picture.ts";
@@ -17,7 +18,7 @@ const NAME_LENGTH = 34;
 /** Rows of the table. */
 const MAX_PAIRS = 20;
 const LEFT = MARGIN + 30;
-const TOP = MARGIN + 96;
+const TOP = MARGIN + 117;
 /** Width of the table. */
 const TABLE = 720;
 /** Columns of the table, from the bitmap's left edge: class names of 34 characters and two numbers. */
@@ -25,9 +26,11 @@ const COLUMNS = { predicted: 300, count: 660, share: TABLE };
 
 /** The picture as an SVG document, whose size does not depend on the number of classes. */
 export async function largeConfusionAsSvg(
-  { model, classes, accuracy, count }: ConfusionFacts,
+  facts: ConfusionFacts,
   confusion: ConfusionCounts,
 ): Promise<string> {
+  const { classes, accuracy, count } = facts;
+  const { title, detail } = evaluationTitle(facts);
   const { side, png } = await drawConfusionBitmap(confusion);
   const { pairs, total } = worstConfusions(confusion, MAX_PAIRS);
   const width = LEFT + Math.max(side, TABLE) + MARGIN;
@@ -43,11 +46,12 @@ export async function largeConfusionAsSvg(
   const share = Number.isFinite(accuracy) ? accuracy.toFixed(3) : "unknown";
   const parts = [
     `<rect width="${width}" height="${height}" fill="white"/>`,
-    text(shorten(model.run ?? model.name, 60), MARGIN, MARGIN + 17, 20, 'font-weight="bold"'),
+    text(title, MARGIN, MARGIN + 17, 20, 'font-weight="bold"'),
+    text(detail, MARGIN, MARGIN + 44, 14, `fill="${COLOURS.quiet}"`),
     text(
       `accuracy ${share} of ${count} images in ${classes.length} classes; a dot's colour is its share of the row`,
       MARGIN,
-      MARGIN + 44,
+      MARGIN + 65,
       14,
       `fill="${COLOURS.quiet}"`,
     ),

@@ -6,14 +6,14 @@
  */
 import type { TopLevelSpec } from "vega-lite";
 import type { EvaluationRecord } from "./evaluation_file.ts";
+import { type EvaluatedFacts, evaluationTitle } from "./evaluation_title.ts";
 import { COLOURS, PLOT_CONFIG, writePlot } from "./plot.ts";
 import { drawable } from "./svg_picture.ts";
 
 /** What of an evaluation the plot shows. */
-export type ReliabilityFacts = Pick<
-  EvaluationRecord,
-  "model" | "calibration" | "accuracy" | "count"
->;
+export type ReliabilityFacts =
+  & Pick<EvaluationRecord, "calibration" | "accuracy" | "count">
+  & EvaluatedFacts;
 
 const WIDTH = 520;
 const HEIGHTS = { diagram: 360, counts: 120 };
@@ -32,8 +32,10 @@ export async function writeReliabilityPlot(
 
 /** The plot as a Vega-Lite specification. */
 export function reliabilitySpec(
-  { model, calibration, accuracy, count }: ReliabilityFacts,
+  facts: ReliabilityFacts,
 ): TopLevelSpec {
+  const { calibration, accuracy, count } = facts;
+  const { title, detail } = evaluationTitle(facts);
   const { ece, confidence, bins } = calibration;
   const values = bins.filter((bin) => bin.count > 0).map((bin) => ({ ...bin }));
   const number = (value: number) => Number.isFinite(value) ? value.toFixed(3) : "unknown";
@@ -69,8 +71,9 @@ export function reliabilitySpec(
     background: "white",
     padding: 16,
     title: {
-      text: drawable(model.run ?? model.name),
+      text: drawable(title),
       subtitle: [
+        drawable(detail),
         `calibration error (ECE) ${number(ece)} on ${count} pictures`,
         `accuracy ${number(accuracy)}, mean confidence ${number(confidence)}`,
       ],

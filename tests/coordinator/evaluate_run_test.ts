@@ -338,7 +338,8 @@ Deno.test("evaluate on the command line: tables, JSON, and exit codes", () =>
     assert.match(table.stdout, /^class +precision +recall +F1 +pictures\ndark /m);
     assert.match(table.stdout, /^true +dark +light +middle\ndark +[\d·]/m);
     assert.match(table.stdout, /Evaluation: .*latest\/evaluation\n$/);
-    assert.equal((await readEvaluation(join(run, "evaluation")))!.model.run, basename(run));
+    const { model } = (await readEvaluation(join(run, "evaluation")))!;
+    assert.deepEqual([model.run, model.runName], [basename(run), "tiny"]);
 
     const json = await runCommand(["evaluate", "--run", run, "--json", "--workers", "2"], folder);
     assert.equal(json.code, 0, json.stderr);

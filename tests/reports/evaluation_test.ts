@@ -13,8 +13,10 @@ import {
   writeEvaluation,
 } from "../../src/reports/evaluation_file.ts";
 import { evaluationLines } from "../../src/reports/evaluation_lines.ts";
+import { evaluationTitle } from "../../src/reports/evaluation_title.ts";
 import { fontFiles } from "../../src/reports/font.ts";
 import { predictionLines } from "../../src/reports/prediction_lines.ts";
+import { reliabilitySpec } from "../../src/reports/reliability_plot.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 /** An evaluation of `count` pictures per class, of which every third is taken for the next class. */
@@ -156,8 +158,49 @@ Deno.test("the confusion matrix of many classes is a picture of bounded size wit
     assert.ok(texts.includes(`and ${count - 20} more`), texts.join());
     const png = await confusionAsPng(record);
     const view = new DataView(png.buffer);
-    assert.ok(view.getUint32(16) < 1040 && view.getUint32(20) < 1500);
+    assert.ok(view.getUint32(16) < 1040 && view.getUint32(20) < 1520);
     const lines = evaluationLines(record, 80);
     assert.ok(lines.length < 160, `${lines.length} lines`);
   }
+});
+
+Deno.test("an evaluation's pictures are titled by run, model, set and epoch, not by a folder", async () => {
+  const fonts = await fontFiles();
+  const timed = "20261128-184114-photos";
+  for (const [count, split] of [[3, "val"], [80, "train"]] as const) {
+    const record = recordOf(numbered(count));
+    record.model = {
+      ...record.model,
+      name: "efficientnet_lite0",
+      run: timed,
+      runName: "My <photos> \u202eof 2026",
+      epoch: 12,
+    };
+    record.data = { ...record.data, split };
+    const set = split === "val" ? "validation set" : "training set";
+    const expected = ["My <photos> \\u202eof 2026", `efficientnet_lite0, ${set}, epoch 12`];
+    const { title, detail } = evaluationTitle(record);
+    assert.deepEqual([title, detail], expected);
+    const { title: shown } = reliabilitySpec(record) as {
+      title: { text: string; subtitle: string[] };
+    };
+    assert.deepEqual([shown.text, shown.subtitle[0]], expected);
+    const svg = await confusionAsSvg(record, fonts);
+    const texts = Array.from(svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g), ([, text]) => text);
+    assert.deepEqual(
+      texts.slice(0, 2),
+      expected.map((text) => text.replace("<", "&lt;").replace(">", "&gt;")),
+    );
+    assert.ok(!svg.includes(timed) && !JSON.stringify(shown).includes(timed));
+  }
+  // A bare checkpoint has no run, a file of weights no epoch; a long name is cut.
+  const data = { split: "val" } as const;
+  assert.deepEqual(evaluationTitle({ model: { name: "vgg11" }, data }), {
+    title: "vgg11",
+    detail: "validation set",
+  });
+  assert.equal(
+    evaluationTitle({ model: { name: "a", runName: "b".repeat(80) }, data }).title.length,
+    44,
+  );
 });
