@@ -40,6 +40,12 @@ export function longForm(
     : expanded(given, shorthand) as Record<string, unknown>;
 }
 
+/** Names of the arguments that a named thing takes; nothing where the name is unknown. */
+export function argumentNames(what: string, name: string): string[] | undefined {
+  const table = tables.get(what);
+  return table && Object.hasOwn(table, name) ? Object.keys(table[name].schema.shape) : undefined;
+}
+
 /**
  * A schema of one named thing; the value that comes out has the long form, `{ Name: { all arguments } }`.
  *

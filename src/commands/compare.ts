@@ -89,12 +89,14 @@ export async function runCompare(args: string[]): Promise<number> {
   }
   const parallel = flags.integer("parallel", 1) ?? 1;
   const verbose = flags.on("verbose");
-  const work = flags.given("resume") ? resumed(flags) : await fresh(flags);
+  const notes: string[] = [];
+  const work = flags.given("resume") ? resumed(flags) : await fresh(flags, notes);
   const { terminalCompareReporter } = await import("../reports/compare_reporter.ts");
   const reporter = terminalCompareReporter({ verbose, parallel: parallel > 1 });
   using signals = interruptible(() =>
     reporter.warn("Stopping, with checkpoints where training has begun; again to stop at once")
   );
+  notes.forEach((note) => reporter.info(note));
   const result = await work({ parallel, verbose, reporter, signal: signals.signal });
   await print(result);
   const { variants } = result.comparison;
@@ -123,7 +125,7 @@ function resumed(flags: Flags): Work {
   };
 }
 
-async function fresh(flags: Flags): Promise<Work> {
+async function fresh(flags: Flags, notes: string[]): Promise<Work> {
   const { planVariants } = await import("../compare/variants.ts");
   const { parseCounts } = await import("../bench/sizes.ts");
   const given = flags.all("config");
@@ -144,6 +146,7 @@ async function fresh(flags: Flags): Promise<Work> {
         : natsFromEnvironment()),
       ...overridesOf(flags, workers),
     ],
+    onNote: (note) => notes.push(note),
   });
   const repeats = flags.integer("repeats", 1) ?? 1;
   const name = flags.text("name");

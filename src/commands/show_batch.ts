@@ -69,13 +69,17 @@ export async function runShowBatch(args: string[]): Promise<number> {
     ...flags.all("set").map(parseOverride),
     ...(seed === undefined ? [] : [{ key: "seed", value: seed }]),
   ];
-  const config = await loadConfig(flags.text("config") ?? defaultConfigPath(), overrides);
+  const notes: string[] = [];
+  const config = await loadConfig(flags.text("config") ?? defaultConfigPath(), overrides, {
+    onNote: (note) => notes.push(note),
+  });
   const path = resolve(pngPath(flags) ?? join(config.out, "show-batch.png"));
   const { showBatch } = await import("../coordinator/show_batch.ts");
   const { terminalReporter } = await import("../reports/terminal_reporter.ts");
   const { say } = await import("../reports/terminal_stream.ts");
   const verbose = flags.on("verbose");
   const reporter = terminalReporter({ verbose });
+  notes.forEach((note) => reporter.info(note));
   try {
     await showBatch(config, path, { ...shown, reporter, verbose });
   } finally {

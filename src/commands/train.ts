@@ -116,9 +116,10 @@ export async function runTrain(args: string[]): Promise<number> {
     throw new UsageError("--from names a checkpoint of a run to go on with: give --resume, too");
   }
   const resume = named === undefined ? undefined : await followPointers(named);
+  const notes: string[] = [];
   const config = resume !== undefined
-    ? await resumedConfig(resume, flags)
-    : await configFromFlags(flags);
+    ? await resumedConfig(resume, flags, notes)
+    : await configFromFlags(flags, notes);
   const { train } = await import("../coordinator/run.ts");
   const { terminalReporter } = await import("../reports/terminal_reporter.ts");
   const verbose = flags.on("verbose");
@@ -127,7 +128,8 @@ export async function runTrain(args: string[]): Promise<number> {
     reporter.warn("Stopping, with a checkpoint if training has begun; again to stop at once")
   );
   try {
-    const overridden = keysOf(flags.all("override"));
+    const { keysChosenBy } = await import("../config/unions.ts");
+    const overridden = keysOf(flags.all("override")).flatMap((key) => [key, ...keysChosenBy(key)]);
     const acceptData = flags.on("accept-data");
     await train(config, {
       reporter,
@@ -135,6 +137,7 @@ export async function runTrain(args: string[]): Promise<number> {
       from,
       overridden,
       acceptData,
+      notes,
       verbose,
       signal: signals.signal,
     });
@@ -166,7 +169,7 @@ function overridesOf(flags: Flags): Override[] {
   return overrides;
 }
 
-async function configFromFlags(flags: Flags): Promise<Config> {
+async function configFromFlags(flags: Flags, notes: string[]): Promise<Config> {
   const { loadConfig } = await import("../config/load.ts");
   const { parseOverride } = await import("../config/override.ts");
   const path = flags.text("config") ?? defaultConfigPath();
@@ -174,11 +177,15 @@ async function configFromFlags(flags: Flags): Promise<Config> {
     ...natsFromEnvironment(),
     ...flags.all("set").map(parseOverride),
     ...overridesOf(flags),
-  ]);
+  ], { onNote: (note) => notes.push(note) });
 }
 
 /** The config that a run folder holds, with what is to change; `train` says what of that may. */
-async function resumedConfig(folder: string, flags: Flags): Promise<Config> {
+async function resumedConfig(
+  folder: string,
+  flags: Flags,
+  notes: string[],
+): Promise<Config> {
   const changed = ["config", "weights", "seed", "out"].filter((name) => flags.given(name));
   if (changed.length > 0) {
     throw new UsageError(
@@ -203,7 +210,7 @@ async function resumedConfig(folder: string, flags: Flags): Promise<Config> {
     ...texts.map(parseOverride),
     ...overridesOf(flags),
   ];
-  const config = await loadRunConfig(path, overrides);
+  const config = await loadRunConfig(path, overrides, { onNote: (note) => notes.push(note) });
   const { modulesOf, requireModules, requireServer } = await import("../config/consent.ts");
   const consent = { modules: flags.all("allow-module"), keys: overrides.map(({ key }) => key) };
   await requireModules(modulesOf(config), consent, { where: path });

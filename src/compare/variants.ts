@@ -85,6 +85,8 @@ export interface VariantOptions {
   readonly sets?: readonly string[];
   /** Applied last, to all. */
   readonly overrides?: readonly Override[];
+  /** Gets a sentence about what overrides leave out of a recipe. */
+  readonly onNote?: (note: string) => void;
 }
 
 /** One combination of what is compared; what isn't compared is missing. */
@@ -118,9 +120,11 @@ export async function planVariants(options: VariantOptions): Promise<Variant[]> 
         (nearest ? `did you mean ${nearest}?` : `they are ${[...known].join(", ")}`),
     );
   }
+  const notes = new Set<string>();
   const variants = await Promise.all(
-    combinations.map((combination) => variantOf(combination, sets, options.overrides ?? [])),
+    combinations.map((combination) => variantOf(combination, sets, options.overrides ?? [], notes)),
   );
+  notes.forEach((note) => options.onNote?.(note));
   if (variants.length > 1) return variants;
   throw new UsageError(
     `There is only one variant, ${
@@ -227,6 +231,7 @@ async function variantOf(
   combination: Combination,
   sets: readonly SetFlag[],
   overrides: readonly Override[],
+  notes: Set<string>,
 ): Promise<Variant> {
   const { path, recipe, preset, workers } = combination;
   const words = [
@@ -248,8 +253,8 @@ async function variantOf(
     const config = await loadConfig(path, [
       ...common,
       ...changes,
-      ...own.map(({ override }) => override),
-    ]);
+      ...own.map(({ override }) => ({ ...override, level: 1 })),
+    ], { onNote: (note) => notes.add(note) });
     return { id: partsOf(combination).join("-"), label, config };
   } catch (error) {
     throw error instanceof UsageError ? new UsageError(`${label}: ${messageOf(error)}`) : error;

@@ -13,10 +13,18 @@ import { maskAddress } from "../base/secrets.ts";
 import { moduleUrl } from "../base/user_module.ts";
 import { checkConfig } from "./checks.ts";
 import { modulesOf, requireModules, requireServer } from "./consent.ts";
-import { applyOverride, type Override, stepsOf } from "./override.ts";
+import { type Override, sourceOf, stepsOf } from "./override.ts";
 import { type Config, type ConfigInput, configSchema } from "./schema.ts";
-import { keysOf, nodesAt, rootNodes, takesNames } from "./schema_paths.ts";
+import {
+  alternativeOf,
+  discriminatorOf,
+  keysOf,
+  nodesAt,
+  rootNodes,
+  takesNames,
+} from "./schema_paths.ts";
 import { isTree, type Tree } from "./tree.ts";
+import { applyOverrides } from "./unions.ts";
 import { parseYaml, yamlValues } from "./yaml_tree.ts";
 
 /** Keys that name a module of the user's own. */
@@ -27,6 +35,12 @@ const MODULE_KEYS = [
   ["validate", "metricsModule"],
 ] as const;
 
+/** How a config is read. */
+export interface LoadOptions {
+  /** Gets a sentence about what overrides leave out of the file (see `applyOverrides`). */
+  readonly onNote?: (note: string) => void;
+}
+
 /**
  * Reads, overrides and validates a config file.
  *
@@ -34,8 +48,12 @@ const MODULE_KEYS = [
  * @param overrides Applied in order, over the file's values
  * @throws {UsageError} when the file can't be read or parsed, or a key or value is wrong
  */
-export async function loadConfig(path: string, overrides: Override[] = []): Promise<Config> {
-  const config = parseConfig(await readConfig(path), path, overrides);
+export async function loadConfig(
+  path: string,
+  overrides: Override[] = [],
+  options: LoadOptions = {},
+): Promise<Config> {
+  const config = parseConfig(await readConfig(path), path, overrides, options);
   if (await liesInRun(path)) {
     const consent = { keys: overrides.map(({ key }) => key) };
     await requireModules(modulesOf(config), consent, { where: path, how: "--set {key}=" });
@@ -60,8 +78,13 @@ async function liesInRun(path: string): Promise<boolean> {
  * @param overrides Applied in order, over the file's values
  * @throws {UsageError} when the file can't be read or parsed, or a key or value is wrong
  */
-export async function loadRunConfig(path: string, overrides: Override[] = []): Promise<Config> {
-  return parseConfig(await readConfig(path), path, overrides, keepSplit);
+export async function loadRunConfig(
+  path: string,
+  overrides: Override[] = [],
+  options: LoadOptions = {},
+): Promise<Config> {
+  const text = await readConfig(path);
+  return parseConfig(text, path, overrides, { ...options, prepare: keepSplit });
 }
 
 function keepSplit({ seed, data }: Tree): void {
@@ -85,14 +108,16 @@ async function readConfig(path: string): Promise<string> {
  * @param text YAML
  * @param source What error messages call the text
  * @param overrides Applied in order
- * @param prepare Changes the tree before anything else does
  * @throws {UsageError} when the text can't be parsed, or a key or value is wrong
  */
 export function parseConfig(
   text: string,
   source: string,
   overrides: Override[] = [],
-  prepare?: (tree: Record<string, unknown>) => void,
+  { onNote, prepare }: LoadOptions & {
+    /** Changes the tree before anything else does. */
+    readonly prepare?: (tree: Record<string, unknown>) => void;
+  } = {},
 ): Config {
   const lines = new LineCounter();
   const document = parseYaml(text, lines);
@@ -114,10 +139,13 @@ export function parseConfig(
   }
   prepare?.(tree);
   for (const key of MODULE_KEYS) placeModule(tree, key, dirname(source));
-  for (const override of overrides) applyOverride(tree, override);
+  for (const level of new Set(overrides.map(({ level = 0 }) => level))) {
+    applyOverrides(tree, overrides.filter((each) => (each.level ?? 0) === level), onNote, source);
+  }
   return validateConfig(tree as ConfigInput, (path) => {
-    const override = overrides.findLast(({ key }) => concerns(stepsOf(key), path));
-    if (override) return `--set ${override.key}`;
+    const override = overrides.findLast(({ key }) => concerns(stepsOf(key), path)) ??
+      overrides.findLast(({ key }) => chooses(stepsOf(key), path));
+    if (override) return sourceOf(override);
     const node = nodeAt(document, path);
     return node?.range ? `${source}, line ${lines.linePos(node.range[0]).line}` : source;
   });
@@ -128,6 +156,12 @@ function concerns(steps: readonly string[], path: readonly (string | number)[]):
   const length = Math.min(steps.length, path.length);
   if (steps.slice(0, length).some((step, at) => step !== String(path[at]))) return false;
   return steps.length <= path.length || (length > 0 && takesNames(nodesAt(path)));
+}
+
+/** Whether an override chose what a mapping has: then it is to blame for a key that is missing there. */
+function chooses(steps: readonly string[], path: readonly (string | number)[]): boolean {
+  return steps.length === path.length + 1 && path.every((step, at) => steps[at] === String(step)) &&
+    discriminatorOf(nodesAt(path)) === steps.at(-1);
 }
 
 /** The node of a key in the file, where it has one. */
@@ -170,24 +204,14 @@ function explain(
 ): string[] {
   const path = issue.path.map((step) => typeof step === "symbol" ? String(step) : step);
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => {
-      const known = keysOf(nodesAt(path));
-      const full = [...path, key].join(".");
-      const nearest = nearestName(key, known);
-      const cure = nearest
-        ? `did you mean ${[...path, nearest].join(".")}?`
-        : `known keys are ${known.join(", ")}`;
-      return `${describe([...path, key])}: unknown key ${full}: ${cure}`;
-    });
+    return issue.keys.map((key) =>
+      `${describe([...path, key])}: unknown key ${[...path, key].join(".")}: ${
+        cureOfKey(key, path, input)
+      }`
+    );
   }
   const name = path.join(".") || "the config";
-  const value = path.reduce<unknown>(
-    (node, step) =>
-      (isTree(node) || Array.isArray(node)) && Object.hasOwn(node, step)
-        ? (node as Tree)[step]
-        : undefined,
-    input,
-  );
+  const value = valueAt(input, path);
   if (value === undefined) {
     return [`${describe(path.slice(0, -1))}: ${name} is missing: ${issue.message}`];
   }
@@ -196,6 +220,32 @@ function explain(
   const hint = nearest ? `: did you mean ${nearest}?` : "";
   const known = name === "nats.url" ? maskAddress(String(value)) : value;
   return [`${describe(path)}: ${name} is ${shown(known)}: ${issue.message}${hint}`];
+}
+
+/** What to do about a key that a mapping doesn't have. */
+function cureOfKey(key: string, path: (string | number)[], input: unknown): string {
+  const nodes = nodesAt(path);
+  const choice = discriminatorOf(nodes);
+  const chosen = choice === undefined ? undefined : valueAt(input, [...path, choice]);
+  const variant = choice === undefined ? undefined : alternativeOf(nodes, choice, chosen);
+  const known = keysOf(variant ? [variant] : nodes);
+  const nearest = nearestName(key, known);
+  const isOfOther = variant && keysOf(nodes).includes(key);
+  if (nearest && !isOfOther) return `did you mean ${[...path, nearest].join(".")}?`;
+  if (!variant) return `known keys are ${known.join(", ")}`;
+  return `${[...path, choice].join(".")} is ${chosen}, which has ${
+    known.filter((name) => name !== choice).join(", ")
+  }`;
+}
+
+function valueAt(input: unknown, path: readonly (string | number)[]): unknown {
+  return path.reduce<unknown>(
+    (node, step) =>
+      (isTree(node) || Array.isArray(node)) && Object.hasOwn(node, step)
+        ? (node as Tree)[step]
+        : undefined,
+    input,
+  );
 }
 
 /** A value as JSON, where NaN and infinities keep their names. */

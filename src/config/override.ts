@@ -25,6 +25,15 @@ export interface Override {
   key: string;
   /** As YAML would give it. */
   value: unknown;
+  /** As it was typed, for messages: `--epochs`; `--set` and the key unless given. */
+  source?: string;
+  /** Overrides of a higher level stand over those of a lower one, as these over the file; 0 unless given. */
+  level?: number;
+}
+
+/** An override as messages call it. */
+export function sourceOf({ key, source }: Override): string {
+  return source ?? `--set ${key}`;
 }
 
 /**

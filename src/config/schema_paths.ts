@@ -36,6 +36,30 @@ export function keysOf(nodes: readonly SchemaNode[]): string[] {
   return [...new Set(nodes.flatMap((node) => Object.keys(node.properties ?? {})))];
 }
 
+/** The key whose value decides between several mappings, such as the `name` of a schedule; nothing for all others. */
+export function discriminatorOf(nodes: readonly SchemaNode[]): string | undefined {
+  const [first, ...others] = nodes.filter(({ properties }) => isNode(properties));
+  if (!first || others.length === 0) return undefined;
+  return keysOf([first]).find((key) =>
+    [first, ...others].every((node) => onlyValue(node, key) !== undefined)
+  );
+}
+
+/** The mapping that a discriminator's value decides for. */
+export function alternativeOf(
+  nodes: readonly SchemaNode[],
+  discriminator: string,
+  value: unknown,
+): SchemaNode | undefined {
+  return nodes.find((node) => value !== undefined && onlyValue(node, discriminator) === value);
+}
+
+/** The one value that a key of a mapping may have. */
+function onlyValue(node: SchemaNode, key: string): unknown {
+  const property = propertyOf(node, key);
+  return isNode(property) ? property.const : undefined;
+}
+
 /** Whether a key takes free text and nothing else, but for `null`. */
 export function takesText(nodes: readonly SchemaNode[]): boolean {
   const values = nodes.filter(({ type }) => type !== "null");

@@ -95,6 +95,8 @@ export interface TrainOptions extends Callbacks {
   readonly loggers?: readonly OpenLogger[];
   /** The folder of a new run, made when missing; unless given, one below `out` that no other run has. */
   readonly folder?: string;
+  /** Said at the start, and kept in the log: what the command line left out of the config's file. */
+  readonly notes?: readonly string[];
   /** Let TensorFlow write its notices. */
   readonly verbose?: boolean;
   /** Ends the run at the next step, with a checkpoint. */
@@ -137,6 +139,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   const { reporter } = watch;
   const started = performance.now();
   checkConfig(config);
+  options.notes?.forEach((note) => reporter.info(note));
   await checkDashboard(config);
   using locks = new DisposableStack();
   const going = options.resume === undefined ? undefined : await followPointers(options.resume);

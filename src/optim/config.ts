@@ -145,13 +145,24 @@ type OwnKeys =
 
 /** The keys that are set but belong to other optimizers. */
 export function foreignKeys(train: OwnKeys): string[] {
-  const own = OWN_DEFAULTS[train.optimizer];
-  return OWN_KEYS.filter((key) => !(key in own) && train[key] !== undefined && train[key] !== null);
+  return otherKeys(train.optimizer).filter((key) =>
+    train[key] !== undefined && train[key] !== null
+  );
+}
+
+/** The keys that other optimizers have, and this one hasn't. */
+export function otherKeys(optimizer: OptimizerName): (typeof OWN_KEYS)[number][] {
+  return OWN_KEYS.filter((key) => !(key in OWN_DEFAULTS[optimizer]));
 }
 
 /** The keys that an optimizer has of its own. */
 export function ownKeys(optimizer: OptimizerName): string[] {
   return Object.keys(OWN_DEFAULTS[optimizer]);
+}
+
+/** All keys that belong to an optimizer. */
+export function optimizerKeys(): readonly string[] {
+  return OWN_KEYS;
 }
 
 /** An optimizer with all its settings. */

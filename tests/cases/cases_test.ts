@@ -14,6 +14,7 @@ import { CASES as costs } from "./costs.ts";
 import { CASES as data } from "./data.ts";
 import { CASES as finite } from "./finite.ts";
 import { CASES as finiteCommands } from "./finite_commands.ts";
+import { CASES as flags } from "./flags.ts";
 import { CASES as history } from "./history.ts";
 import { CASES as secrets } from "./secrets.ts";
 import { CASES as dataModules } from "./user_modules.ts";
@@ -26,6 +27,7 @@ const AREAS: Record<string, readonly Case[]> = {
   resume,
   costs,
   data,
+  flags,
   history,
   "data modules": dataModules,
   finite,

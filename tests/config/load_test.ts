@@ -73,7 +73,8 @@ Deno.test("parseConfig() refuses a batch that the workers can't share, naming th
 });
 
 Deno.test("parseConfig() refuses both batch keys, and neither", () => {
-  assert.match(problemOf(GOOD, ["train.batchSizePerWorker=4"]), /Both train\.batchSize \(8\)/);
+  const both = GOOD.replace("batchSize: 8\n", "batchSize: 8\n  batchSizePerWorker: 4\n");
+  assert.match(problemOf(both), /Both train\.batchSize \(8\)/);
   assert.match(problemOf(GOOD.replace("  batchSize: 8\n", "")), /The batch size is missing/);
 });
 

@@ -1,0 +1,88 @@
+/**
+ * Cases of the command line: flags, and keys that a choice brings along.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { loadConfig } from "../../src/config/load.ts";
+import { parseOverride } from "../../src/config/override.ts";
+import type { Config } from "../../src/config/schema.ts";
+import type { Case } from "./case.ts";
+
+/** A recipe of `configs/`. */
+function recipe(name: string): string {
+  return new URL(`../../configs/${name}.yaml`, import.meta.url).pathname;
+}
+
+/** Typed over a recipe: each key that a choice of the command line has no use for is named. */
+function choice(
+  file: string,
+  set: string,
+  leftOut: readonly string[],
+  valueOf: (config: Config) => unknown,
+  expected: unknown,
+): Case {
+  return {
+    name: `${file} --set ${set}`,
+    must: leftOut.length === 0 ? "taken as it is" : `${leftOut.join(", ")} left out, and said`,
+    async run() {
+      const notes: string[] = [];
+      const config = await loadConfig(recipe(file), [parseOverride(set)], {
+        onNote: (note) => notes.push(note),
+      });
+      assert.deepEqual(valueOf(config), expected);
+      const named = notes.flatMap((note) => [...note.matchAll(/([\w.]+) \(/g)]).map(([, key]) =>
+        key
+      );
+      assert.deepEqual(named, leftOut);
+    },
+  };
+}
+
+const schedule = ({ train }: Config) => train.schedule;
+
+/** The cases. */
+export const CASES: Case[] = [
+  choice(
+    "default",
+    "train.schedule.name=CosineAnnealingLR",
+    ["train.schedule.stepSize", "train.schedule.gamma"],
+    schedule,
+    { name: "CosineAnnealingLR", per: "epoch", etaMin: 0 },
+  ),
+  choice(
+    "default",
+    "train.schedule.name=ExponentialLR",
+    ["train.schedule.stepSize"],
+    schedule,
+    { name: "ExponentialLR", per: "epoch", gamma: 0.1 },
+  ),
+  choice(
+    "default",
+    "train.schedule.name=constant",
+    ["train.schedule.stepSize", "train.schedule.gamma"],
+    schedule,
+    { name: "constant", per: "epoch" },
+  ),
+  choice("default", "train.schedule.name=StepLR", [], schedule, {
+    name: "StepLR",
+    per: "epoch",
+    stepSize: 7,
+    gamma: 0.1,
+  }),
+  choice(
+    "default",
+    "train.optimizer=adam",
+    ["train.momentum"],
+    ({ train }) => train.optimizer,
+    "adam",
+  ),
+  choice("cifar10-extract-adam", "train.optimizer=sgd", [], ({ train }) => train.optimizer, "sgd"),
+  choice(
+    "default",
+    "data.train.0=CenterCrop",
+    ["data.train.0.RandomResizedCrop.scale"],
+    ({ data }) => data.train[0],
+    { CenterCrop: { size: [160, 160] } },
+  ),
+];

@@ -1,0 +1,130 @@
+import assert from "node:assert/strict";
+import { parseConfig } from "../../src/config/load.ts";
+import { parseOverride } from "../../src/config/override.ts";
+import { keysChosenBy } from "../../src/config/unions.ts";
+
+const FILE = `
+model: { name: resnet18, weights: none, dropout: 0.1 }
+data:
+  root: photos
+  train: [{ RandomResizedCrop: { size: 32, scale: [0.5, 1] } }, { RandomHorizontalFlip: 0.3 }]
+  val: [{ Resize: 40 }, { CenterCrop: 32 }]
+train:
+  epochs: 2
+  batchSize: 8
+  optimizer: sgd
+  momentum: 0.8
+  nesterov: true
+  weightDecay: 0.01
+  labelSmoothing: 0.1
+  schedule: { name: StepLR, stepSize: 7, gamma: 0.5, warmup: { length: 1 } }
+`;
+
+/** A config with overrides, and what is noted. */
+function read(...texts: string[]) {
+  const notes: string[] = [];
+  const onNote = (note: string) => notes.push(note);
+  return { config: parseConfig(FILE, "x.yaml", texts.map(parseOverride), { onNote }), notes };
+}
+
+function problem(...texts: string[]): string {
+  try {
+    read(...texts);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return "";
+}
+
+Deno.test("another schedule leaves out the keys of the file's, and says which", () => {
+  for (const key of ["train.schedule.name", "train.schedule"]) {
+    const { config, notes } = read(`${key}=CosineAnnealingLR`);
+    assert.deepEqual(config.train.schedule, {
+      name: "CosineAnnealingLR",
+      per: "epoch",
+      warmup: { length: 1, startFactor: 1 / 3 },
+      etaMin: 0,
+    });
+    assert.deepEqual(notes, [
+      "train.schedule.name is now CosineAnnealingLR: left out of x.yaml, since it doesn't go with that: " +
+      "train.schedule.stepSize (7), train.schedule.gamma (0.5)",
+    ]);
+  }
+  const { config, notes } = read(
+    "train.schedule.milestones=[1]",
+    "train.schedule.name=MultiStepLR",
+  );
+  assert.equal(config.train.schedule.name, "MultiStepLR");
+  assert.deepEqual((config.train.schedule as { gamma?: number }).gamma, 0.5, "both have it");
+  assert.match(notes.join(), /: train\.schedule\.stepSize \(7\)$/);
+  assert.deepEqual(read("train.schedule.name=StepLR", "train.schedule.stepSize=1").notes, []);
+  assert.deepEqual(read("train.schedule={ name: constant }").notes, []);
+});
+
+Deno.test("another optimizer, loss, batch key or network leaves out what goes with the file's", () => {
+  const adam = read("train.optimizer=adam");
+  assert.equal(adam.config.train.optimizer, "adam");
+  assert.equal(adam.config.train.weightDecay, 0.01, "both have it");
+  assert.deepEqual(adam.notes, [
+    "train.optimizer is now adam: left out of x.yaml, since it doesn't go with that: " +
+    "train.momentum (0.8), train.nesterov (true)",
+  ]);
+  const loss = read("train.loss=nll", "model.head=[{ Linear: classes }, LogSoftmax]");
+  assert.equal(loss.config.train.labelSmoothing, 0);
+  assert.match(loss.notes.join(), /^train\.loss is now nll: .*train\.labelSmoothing \(0\.1\)$/);
+  const batch = read("train.batchSizePerWorker=3");
+  assert.equal(batch.config.train.batchSize, undefined);
+  assert.match(batch.notes.join(), /train\.batchSize \(8\)$/);
+  const model = read("model.module=file:///nowhere/m.ts");
+  assert.equal(model.config.model.name, "custom");
+  assert.match(model.notes.join(), /model\.name \(resnet18\), model\.dropout \(0\.1\)$/);
+  assert.deepEqual(
+    read("train.optimizer=sgd", "train.batchSize=4", "model.name=vgg11_bn").notes,
+    [],
+  );
+});
+
+Deno.test("a transform's name alone keeps the arguments that the new one has", () => {
+  const { config, notes } = read("data.train.0=RandomCrop", "data.train.1=RandomVerticalFlip");
+  assert.deepEqual((config.data.train[0] as { RandomCrop: { size: number[] } }).RandomCrop.size, [
+    32,
+    32,
+  ]);
+  assert.deepEqual(config.data.train[1], { RandomVerticalFlip: { p: 0.3 } });
+  assert.deepEqual(notes, [
+    "data.train.0 is now RandomCrop: left out of x.yaml, since it doesn't go with that: " +
+    "data.train.0.RandomResizedCrop.scale ([0.5,1])",
+  ]);
+  assert.match(problem("data.train.0=RandomCorp"), /did you mean RandomCrop\?$/);
+});
+
+Deno.test("keys that are typed together and don't go together are errors, in each order", () => {
+  const schedule = ["train.schedule.name=CosineAnnealingLR", "train.schedule.stepSize=3"];
+  const optimizer = ["train.optimizer=adam", "train.momentum=0.9"];
+  const batch = ["train.batchSize=4", "train.batchSizePerWorker=2"];
+  for (const order of [(texts: string[]) => texts, (texts: string[]) => texts.toReversed()]) {
+    assert.equal(
+      problem(...order(schedule)),
+      "--set train.schedule.stepSize: unknown key train.schedule.stepSize: " +
+        "train.schedule.name is CosineAnnealingLR, which has per, warmup, tMax, etaMin",
+    );
+    assert.match(
+      problem(...order(optimizer)),
+      /^--set train\.momentum: train\.momentum is 0\.9: train\.optimizer is adam, which has no momentum/,
+    );
+    assert.match(problem(...order(batch)), /^Both train\.batchSize \(4\) and/);
+  }
+  assert.match(problem("train.schedule.tMax=3"), /train\.schedule\.name is StepLR, which has per/);
+  assert.match(problem("train.schedule.gama=3"), /did you mean train\.schedule\.gamma\?$/);
+  assert.match(
+    problem("train.schedule.name=MultiStepLR"),
+    /^--set train\.schedule\.name: train\.schedule\.milestones is missing/,
+  );
+  assert.match(problem("train.schedule.name=Cosine"), /^--set train\.schedule\.name: .*Cosine/);
+});
+
+Deno.test("keysChosenBy() names what may change with a choice", () => {
+  assert.deepEqual(keysChosenBy("train.schedule.name"), ["train.schedule"]);
+  assert.ok(keysChosenBy("train.optimizer").includes("train.betas"));
+  assert.deepEqual(keysChosenBy("train.lr"), []);
+});
