@@ -118,12 +118,16 @@ export async function main(args: string[]): Promise<number> {
 
 /** Runs the command line as a process: with output that may fail, and its exit code. */
 async function runProcess(args: string[]): Promise<number> {
-  const { guardConsole, outputFailure } = await import("./reports/terminal_stream.ts");
+  const { finishOutput, guardConsole, outputFailure } = await import(
+    "./reports/terminal_stream.ts"
+  );
   guardConsole();
   const code = await main(args);
+  await finishOutput();
   const failure = outputFailure();
   if (failure === undefined) return code;
   console.error(`error: Standard output can't be written: ${failure}`);
+  await finishOutput();
   return code === 0 ? EXIT_FAILED : code;
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
+import { visibleJson } from "../base/visible_text.ts";
 import type { AllReducePoint } from "../bench/all_reduce.ts";
 import { GRADIENT_DTYPES, type GradientDtype } from "../protocol/messages.ts";
 import { CREW_FLAGS, crewSettings, OUTPUT_FLAGS, printTable } from "./bench_flags.ts";
@@ -50,7 +51,7 @@ export async function runBenchAllReduce(args: string[]): Promise<number> {
   const { benchAllReduce } = await import("../bench/all_reduce.ts");
   const result = await benchAllReduce(options);
   const { points } = result;
-  if (flags.on("json")) console.log(JSON.stringify(result));
+  if (flags.on("json")) console.log(visibleJson(result));
   else {
     console.log(
       `All-reduce of float32 vectors; exchange: ${result.exchange}, values as ${result.dtype}`,

@@ -6,6 +6,7 @@
 import { resolve } from "node:path";
 import type { LoaderBenchResult } from "../bench/loader_bench.ts";
 import { UsageError } from "../base/errors.ts";
+import { visibleJson } from "../base/visible_text.ts";
 import { exists } from "../base/paths.ts";
 import { removeAtStop } from "../base/signals.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
@@ -58,7 +59,7 @@ export async function runBenchLoader(args: string[]): Promise<number> {
   const { benchLoader } = await import("../bench/loader_bench.ts");
   const measure = async (folder: string) => {
     const result = await benchLoader({ ...options, data: resolve(folder) });
-    console.log(flags.on("json") ? JSON.stringify({ ...options, ...result }) : lines(result));
+    console.log(flags.on("json") ? visibleJson({ ...options, ...result }) : lines(result));
   };
   if (data) {
     if (!await exists(data)) throw new UsageError(`--data: there is no folder "${data}"`);

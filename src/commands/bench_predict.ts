@@ -4,6 +4,7 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
+import { visibleJson } from "../base/visible_text.ts";
 import type { CostFit, CostModel, Prediction } from "../bench/cost_model.ts";
 import { ALL_REDUCE_FLAGS, allReduceOptions } from "./bench_allreduce.ts";
 import { numberFlag, OUTPUT_FLAGS, printTable } from "./bench_flags.ts";
@@ -106,7 +107,7 @@ export async function runBenchPredict(args: string[]): Promise<number> {
     `within a host: ${constantsText(intra)} (${intraSource})`,
     `between hosts: ${constantsText(inter)} (assumed)`,
   ];
-  if (flags.on("json")) console.log(JSON.stringify(result));
+  if (flags.on("json")) console.log(visibleJson(result));
   else await print(fit, predictions, measured.exchange, assumptions);
   const out = flags.text("out");
   if (out !== undefined) {

@@ -5,6 +5,7 @@
  */
 import { availableParallelism } from "node:os";
 import { UsageError } from "../base/errors.ts";
+import { visibleJson } from "../base/visible_text.ts";
 import type { ModePoint, ScalingMode, ScalingResult } from "../bench/scaling.ts";
 import {
   CREW_FLAGS,
@@ -77,7 +78,7 @@ export async function runBenchScaling(args: string[]): Promise<number> {
   const options = await scalingOptions(flags);
   const { benchScaling } = await import("../bench/scaling.ts");
   const result = await benchScaling(options);
-  if (flags.on("json")) console.log(JSON.stringify(result));
+  if (flags.on("json")) console.log(visibleJson(result));
   else await print(result);
   const out = flags.text("out");
   if (out !== undefined) {

@@ -4,6 +4,7 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
+import { visibleJson } from "../base/visible_text.ts";
 import type { StepProfile } from "../bench/step_profile.ts";
 import { ENGINE_FLAGS, engineSettings, modelFlag, printTable } from "./bench_flags.ts";
 import { type CommandHelp, type Flags, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
@@ -64,7 +65,7 @@ export async function runBenchStep(args: string[]): Promise<number> {
   if (flags.given("out")) throw new UsageError("--out needs --profile: whole steps have no files");
   const { benchStep } = await import("../bench/step_bench.ts");
   const result = await benchStep(options);
-  if (flags.on("json")) console.log(JSON.stringify({ ...options, ...result }));
+  if (flags.on("json")) console.log(visibleJson({ ...options, ...result }));
   else {
     const [least, most] = result.rangeMilliseconds.map((time) => time.toFixed(0));
     console.log(
@@ -92,7 +93,7 @@ async function profile(flags: Flags, options: Options): Promise<number> {
   }
   const { profileStep } = await import("../bench/step_bench.ts");
   const result = await profileStep(options);
-  if (flags.on("json")) console.log(JSON.stringify({ ...options, ...result }));
+  if (flags.on("json")) console.log(visibleJson({ ...options, ...result }));
   else await print(options, result);
   const out = flags.text("out");
   if (out !== undefined) {

@@ -68,8 +68,8 @@ export async function runDataCheck(args: string[]): Promise<number> {
   const { terminalReporter } = await import("../reports/terminal_reporter.ts");
   const { standardStream } = await import("../reports/terminal_stream.ts");
   const json = flags.on("json");
-  const out = standardStream("stdout");
-  const stream = json ? standardStream("stderr") : out;
+  const out = standardStream("stdout", "result");
+  const stream = standardStream(json ? "stderr" : "stdout");
   const reporter = terminalReporter({ verbose: false, stream });
   const progress = new CheckProgress(stream);
   using signals = interruptible(() => reporter.warn("Stopping; again to stop at once"));

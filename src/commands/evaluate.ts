@@ -75,8 +75,8 @@ export async function runEvaluate(args: string[]): Promise<number> {
   const { standardStream } = await import("../reports/terminal_stream.ts");
   const verbose = flags.on("verbose");
   const json = flags.on("json");
-  const out = standardStream("stdout");
-  const stream = json ? standardStream("stderr") : out;
+  const out = standardStream("stdout", "result");
+  const stream = standardStream(json ? "stderr" : "stdout");
   const reporter = terminalReporter({ verbose, stream });
   using signals = interruptible(() => reporter.warn("Stopping; again to stop at once"));
   try {

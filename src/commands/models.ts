@@ -4,6 +4,7 @@
  * @module
  */
 import { nearestName, UsageError } from "../base/errors.ts";
+import { escapeJson } from "../base/visible_text.ts";
 import { MODEL_NAMES, type ModelName } from "../models/config.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
@@ -36,7 +37,7 @@ export async function runModels(args: string[]): Promise<number> {
   const chosen = name === undefined ? MODEL_NAMES : [modelNamed(name)];
   const entries = await Promise.all(chosen.map(modelEntry));
   if (flags.on("json")) {
-    console.log(JSON.stringify(name === undefined ? entries : entries[0], null, 2));
+    console.log(escapeJson(JSON.stringify(name === undefined ? entries : entries[0], null, 2)));
     return 0;
   }
   const { isTerminal, columns } = standardStream("stdout");

@@ -68,9 +68,11 @@ export async function runPredict(args: string[]): Promise<number> {
   const top = flags.integer("top", 1) ?? DEFAULT_TOP;
   const { predictPictures } = await import("../coordinator/predict_pictures.ts");
   const { terminalReporter } = await import("../reports/terminal_reporter.ts");
-  const { standardStream } = await import("../reports/terminal_stream.ts");
+  const { outputIsGone, resultIsTaken, standardStream } = await import(
+    "../reports/terminal_stream.ts"
+  );
   const verbose = flags.on("verbose");
-  const out = standardStream("stdout");
+  const out = standardStream("stdout", "result");
   const reporter = terminalReporter({ verbose, stream: standardStream("stderr") });
   using signals = interruptible(() => reporter.warn("Stopping; again to stop at once"));
   try {
@@ -87,7 +89,11 @@ export async function runPredict(args: string[]): Promise<number> {
       ...(seconds === undefined ? {} : { timeoutMs: 1000 * seconds }),
       ...(megabytes === undefined ? {} : { maxBytes: 1e6 * megabytes }),
     }, {
-      print: (line) => out.write(line + "\n"),
+      print: async (line) => {
+        out.write(line + "\n");
+        await resultIsTaken(signals.signal);
+        return !outputIsGone();
+      },
       reporter,
       verbose,
       signal: signals.signal,

@@ -21,7 +21,7 @@ import { RunCompleteError } from "../coordinator/resume_point.ts";
 import { train } from "../coordinator/run.ts";
 import { ensureRunFolder } from "../reports/run_folder.ts";
 import type { Reporter } from "../reports/reporter.ts";
-import { standardStream } from "../reports/terminal_stream.ts";
+import { finishOutput, standardStream } from "../reports/terminal_stream.ts";
 import {
   encodeMessage,
   type MemberMessage,
@@ -51,6 +51,7 @@ export async function runMember(): Promise<number> {
   const settings = memberSettingsSchema.parse(JSON.parse(first.value ?? "null"));
   obey(lines, controller.signal, () => interrupt("SIGINT"));
   say({ end: await outcomeOf(settings, controller.signal) });
+  await finishOutput();
   return 0;
 }
 
@@ -127,7 +128,7 @@ function speakingReporter(): Reporter {
   });
 }
 
-const out = standardStream("stdout");
+const out = standardStream("stdout", "result");
 
 function say(message: MemberMessage): void {
   out.write(encodeMessage(message) + "\n");

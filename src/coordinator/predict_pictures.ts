@@ -35,8 +35,11 @@ export interface PredictRequest extends ModelPlace, Pick<PredictOptions, "maxByt
 
 /** Where lines and news go. */
 export interface PredictOutlet {
-  /** Gets each line of the result at once. */
-  readonly print: (line: string) => void;
+  /**
+   * Gets each line of the result at once. The next picture waits for what it returns; where that is `false`, nobody
+   * wants more lines, and the work ends unless it has other results.
+   */
+  readonly print: (line: string) => void | boolean | Promise<void | boolean>;
   readonly reporter: Reporter;
   readonly verbose?: boolean;
   readonly signal?: AbortSignal;
@@ -89,12 +92,16 @@ export async function predictPictures(
     width,
   });
   const counts = { predicted: 0, unread: 0 };
-  const unread = (path: string, error: string) => {
-    counts.unread++;
-    lines.ofUnread({ path, error }).forEach(print);
-    reporter.warn(`${path} can't be used: ${error}`);
+  let isRead = true;
+  const printAll = async (lines: readonly string[]) => {
+    for (const line of lines) if (await print(line) === false) isRead = false;
   };
-  for (const { name, reason } of found.problems) unread(name, reason);
+  const unread = async (path: string, error: string) => {
+    counts.unread++;
+    reporter.warn(`${path} can't be used: ${error}`);
+    await printAll(lines.ofUnread({ path, error }));
+  };
+  for (const { name, reason } of found.problems) await unread(name, reason);
   if (paths.length === 0) return counts;
 
   const libraryPath = await ensureLibtensorflow((event) => reporter.download(event));
@@ -108,10 +115,11 @@ export async function predictPictures(
   let failure: NonFiniteOutputError | undefined;
   try {
     const options = { ...optionsOf(request), explain: explain !== undefined, signal };
-    lines.head.forEach(print);
+    await printAll(lines.head);
     for await (const result of predictInputs(model, trained, found, options)) {
+      if (!isRead && grid === undefined && explain === undefined) break;
       if ("error" in result) {
-        unread(result.path, result.error);
+        await unread(result.path, result.error);
         continue;
       }
       counts.predicted++;
@@ -119,7 +127,7 @@ export async function predictPictures(
         ? {}
         : { explanation: await writeExplanation(explain, result, counts.predicted) };
       const { path, predictions } = result;
-      lines.of({ path, predictions, ...explanation }).forEach(print);
+      await printAll(lines.of({ path, predictions, ...explanation }));
       if (grid !== undefined && tiles.length < MOST_TILES) tiles.push(tileOf(result));
     }
   } catch (error) {

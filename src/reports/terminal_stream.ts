@@ -3,11 +3,15 @@
  *
  * @module
  */
+import { fstatSync } from "node:fs";
 import { format, stripVTControlCharacters, styleText } from "node:util";
+import { orAborted, waitAtMost } from "../base/async.ts";
 import { messageOf } from "../base/errors.ts";
-import { describeSystemError } from "../base/system_words.ts";
 import { maskSecrets } from "../base/secrets.ts";
+import { stopRequested } from "../base/signals.ts";
+import { describeSystemError } from "../base/system_words.ts";
 import { visibleMessage } from "../base/visible_text.ts";
+import { type OutputKind, OutputQueue, type OutputTarget } from "./output_queue.ts";
 
 /** A place for text: standard output, standard error, or what a test gives. */
 export interface TerminalStream {
@@ -15,7 +19,7 @@ export interface TerminalStream {
   readonly isTerminal: boolean;
   /** Characters per line, asked anew at each drawing since windows are resized. */
   readonly columns: number;
-  /** Writes all of it. */
+  /** Writes all of it, or leaves it to a queue; never waits for a reader. */
   write(text: string): void;
 }
 
@@ -23,19 +27,88 @@ export interface TerminalStream {
 export type Style = "bold" | "dim" | "green" | "yellow" | "red";
 
 const DEFAULT_COLUMNS = 80;
-/** How long a full pipe is waited for, in milliseconds, before text is dropped. */
-const PATIENCE_MS = 1000;
+/** Milliseconds without a reader after which the end of the process drops news that wait. */
+const PATIENCE_MS = 2000;
+/** Bytes of a result that may wait for its reader before more of it is made. */
+const MAX_RESULT_BYTES = 2 ** 20;
 
-/** The process's own standard output or standard error. */
-export function standardStream(name: "stdout" | "stderr"): TerminalStream {
+/** The queues of both streams; one where both are the same terminal, pipe or file, so that their order stays. */
+let queues: Readonly<Record<"stdout" | "stderr", OutputQueue>> | undefined;
+
+/**
+ * The process's own standard output or standard error. Writing never waits: see {@linkcode OutputQueue}.
+ *
+ * @param kind Whether text may be dropped while nobody reads it
+ */
+export function standardStream(
+  name: "stdout" | "stderr",
+  kind: OutputKind = "news",
+): TerminalStream {
   const stream = Deno[name];
   return {
     isTerminal: stream.isTerminal() && Deno.env.get("TERM") !== "dumb",
     get columns() {
       return currentColumns();
     },
-    write: (text) => writePatiently(stream, new TextEncoder().encode(text)),
+    write: (text) => queueOf(name).write(stream, text, kind),
   };
+}
+
+function queueOf(name: "stdout" | "stderr"): OutputQueue {
+  if (!queues) {
+    const stdout = new OutputQueue({ onError });
+    const stderr = isSameFile(1, 2) ? stdout : new OutputQueue({ onError });
+    queues = { stdout, stderr };
+    // A process that is ended at once should still show what waits, and take its live bar away.
+    globalThis.addEventListener("unload", () => eachQueue().forEach((queue) => queue.writeLast()));
+  }
+  return queues[name];
+}
+
+function eachQueue(): OutputQueue[] {
+  return queues ? [...new Set([queues.stdout, queues.stderr])] : [];
+}
+
+function isSameFile(first: number, second: number): boolean {
+  try {
+    const [one, other] = [fstatSync(first), fstatSync(second)];
+    return one.dev === other.dev && one.ino === other.ino && one.rdev === other.rdev;
+  } catch {
+    return false; // one of them is closed
+  }
+}
+
+/** Whether nobody reads standard output any more (`… | head`). */
+export function outputIsGone(): boolean {
+  return queueOf("stdout").isGone(Deno.stdout);
+}
+
+/** Waits, while much of a result isn't read yet, until its reader takes more of it. */
+export async function resultIsTaken(signal?: AbortSignal): Promise<void> {
+  await orAborted(queueOf("stdout").until(MAX_RESULT_BYTES), signal);
+}
+
+/**
+ * Waits until all is written, at the end of the process. News are dropped after two seconds in which nobody read;
+ * a result is waited for, unless the process was asked to stop.
+ */
+export async function finishOutput(): Promise<void> {
+  for (const queue of eachQueue()) {
+    const written = queue.until(0);
+    while (queue.bytes > 0) {
+      await waitAtMost(100, written);
+      const mayDrop = !queue.holdsResults || stopRequested() !== undefined;
+      if (!mayDrop || queue.stalledMs < PATIENCE_MS) continue;
+      queue.close();
+      if (queue === queues!.stdout) {
+        queues!.stderr.write(
+          Deno.stderr,
+          "Warning: The end of standard output was left out: nobody read it\n",
+          "news",
+        );
+      }
+    }
+  }
 }
 
 /** `text` in a style where the stream is a terminal and `NO_COLOR` is not set; else as it is. */
@@ -59,7 +132,7 @@ export function printableOutput(line: string): string {
 
 /** Writes a message to standard output. */
 export function say(message: string): void {
-  standardStream("stdout").write(`${printable(message)}\n`);
+  standardStream("stdout", "result").write(`${printable(message)}\n`);
 }
 
 function currentColumns(): number {
@@ -70,16 +143,13 @@ function currentColumns(): number {
   }
 }
 
-/** Whether a terminal was closed (`EIO`). */
-function isGone(error: unknown): boolean {
-  return (error as { code?: string } | null)?.code === "EIO";
-}
-
-/** Why standard output couldn't be written, the first time that it couldn't. */
+/** Why a result couldn't be written, the first time that it couldn't. */
 let failure: string | undefined;
+/** Targets whose failure was told. */
+const told = new Set<OutputTarget>();
 
 /**
- * Why standard output takes no more, such as a full disk; a command does its work to the end all the same.
+ * Why standard output takes no more of a command's result, such as a full disk.
  *
  * @returns `undefined` where all was written, and where the reader wanted no more (`… | head`)
  */
@@ -87,34 +157,24 @@ export function outputFailure(): string | undefined {
   return failure;
 }
 
-/** Lets `console.log()` and `console.error()` write as {@linkcode standardStream} does: they never throw. */
-export function guardConsole(): void {
-  for (const [method, name] of [["log", "stdout"], ["error", "stderr"]] as const) {
-    const stream = standardStream(name);
-    console[method] = (...data: unknown[]) => stream.write(`${format(...data)}\n`);
+/** Keeps why a result is lost; of news there is a warning, as what they are about goes on. */
+function onError(target: OutputTarget, error: unknown, kind: OutputKind): void {
+  if (target !== Deno.stdout) return; // nobody could be told
+  const reason = describeSystemError(error)?.reason ?? messageOf(error);
+  if (kind === "result") {
+    failure ??= reason;
+  } else if (!told.has(target)) {
+    told.add(target);
+    const text = `Warning: Standard output can't be written: ${reason}; the work goes on\n`;
+    standardStream("stderr").write(text);
   }
 }
 
-/**
- * Writes all bytes. A reader that went away (`… | head`), a terminal that was closed or a disk that is full must not
- * end a run, so the error is kept for the end; a pipe that another process made non-blocking and that is full just now
- * is waited for.
- */
-function writePatiently(stream: typeof Deno.stdout, bytes: Uint8Array): void {
-  const deadline = performance.now() + PATIENCE_MS;
-  for (let offset = 0; offset < bytes.length;) {
-    try {
-      offset += stream.writeSync(bytes.subarray(offset));
-    } catch (error) {
-      if (error instanceof Deno.errors.BrokenPipe || isGone(error)) return;
-      if (!(error instanceof Deno.errors.WouldBlock)) {
-        if (stream === Deno.stdout) {
-          failure ??= describeSystemError(error)?.reason ?? messageOf(error);
-        }
-        return;
-      }
-      if (performance.now() > deadline) return;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
-    }
+/** Lets `console.log()` and `console.error()` write as {@linkcode standardStream} does: they never throw, nor wait. */
+export function guardConsole(): void {
+  const streams = { log: standardStream("stdout", "result"), error: standardStream("stderr") };
+  for (const [method, stream] of Object.entries(streams)) {
+    console[method as keyof typeof streams] = (...data: unknown[]) =>
+      stream.write(`${format(...data)}\n`);
   }
 }
