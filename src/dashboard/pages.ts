@@ -76,7 +76,7 @@ export async function runPage(summary: RunSummary, config: string): Promise<stri
             `
           )}</dl>
         </section>
-        <section aria-labelledby="curves-title">
+        <section aria-labelledby="curves-title" id="curves-section">
           <h2 id="curves-title">Curves</h2>
           <div class="grid wide">
           ${figure("loss", "Loss", "Training and validation loss against the pictures seen.")}
@@ -89,9 +89,9 @@ export async function runPage(summary: RunSummary, config: string): Promise<stri
           ${figure("rate", "Learning rate", "Learning rate against the pictures seen.")}
         </div>
         </section>
-        <section aria-labelledby="workers-title">
+        <section aria-labelledby="workers-title" id="workers-section">
           <h2 id="workers-title">Workers</h2>
-          <div class="grid wide">
+          <div class="grid wide" id="steps">
           <div class="card">
             <h3>Where a step's time goes, by rank</h3>
             ${barLegend(PARTS)}
@@ -103,7 +103,8 @@ export async function runPage(summary: RunSummary, config: string): Promise<stri
             "Milliseconds of a step's parts, means over the ranks.",
           )}
         </div>
-          <div class="card scroll" tabindex="0" role="region" aria-label="Processes">
+          <div class="card scroll" tabindex="0" role="region" aria-label="Processes" id="processes"
+            hidden>
             <table id="workers">
               <caption>Processes, as of their last sign of life</caption>
               <thead>
@@ -117,14 +118,10 @@ export async function runPage(summary: RunSummary, config: string): Promise<stri
                   <th scope="col" class="number">Last sign</th>
                 </tr>
               </thead>
-              <tbody>
-                <tr>
-                  <td colspan="7">No process says anything now.</td>
-                </tr>
-              </tbody>
+              <tbody></tbody>
             </table>
           </div>
-          <div class="card scroll" tabindex="0" role="region" aria-label="GPUs">
+          <div class="card scroll" tabindex="0" role="region" aria-label="GPUs" id="gpus-card" hidden>
             <table id="gpus">
               <caption>GPUs of the machine</caption>
               <thead>
@@ -135,15 +132,11 @@ export async function runPage(summary: RunSummary, config: string): Promise<stri
                   <th scope="col" class="number">Temperature</th>
                 </tr>
               </thead>
-              <tbody>
-                <tr>
-                  <td colspan="4">no GPU</td>
-                </tr>
-              </tbody>
+              <tbody></tbody>
             </table>
           </div>
         </section>
-        <section aria-labelledby="epochs-title">
+        <section aria-labelledby="epochs-title" id="epochs-section">
           <h2 id="epochs-title">Epochs</h2>
           <div class="card scroll tall" tabindex="0" role="region" aria-label="Epochs">
             <table id="epochs">
@@ -167,7 +160,7 @@ export async function runPage(summary: RunSummary, config: string): Promise<stri
             </table>
           </div>
         </section>
-        <section aria-labelledby="pictures-title">
+        <section aria-labelledby="pictures-title" id="pictures-section">
           <h2 id="pictures-title">Pictures</h2>
           <p class="note" id="no-pictures">None yet.</p>
           <div class="grid pictures">
@@ -178,7 +171,7 @@ export async function runPage(summary: RunSummary, config: string): Promise<stri
           ${picture("batch.png", "The first training batch, augmented and labelled")}
         </div>
         </section>
-        <section aria-labelledby="log-title">
+        <section aria-labelledby="log-title" id="log-section">
           <h2 id="log-title">Log</h2>
           <div class="card">
             <pre id="log" class="log" tabindex="0" role="log" aria-live="off"

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
-import { benchScaling, type ModePoint, withEfficiency } from "../../src/bench/scaling.ts";
+import {
+  benchScaling,
+  type ModePoint,
+  type ScalingResult,
+  withEfficiency,
+} from "../../src/bench/scaling.ts";
+import { scalingPlot } from "../../src/bench/scaling_plot.ts";
 import { summarize } from "../../src/bench/scaling_point.ts";
+import { specAsSvg } from "../../src/reports/plot.ts";
 import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
@@ -140,4 +147,45 @@ Deno.test("withEfficiency() compares speeds per worker with those of the smalles
     point("strong", 4, 10),
   ]);
   assert.deepEqual(points.map(({ efficiency }) => efficiency), [1, 0.75, 1, 0.5]);
+});
+
+Deno.test("scalingPlot() leaves no panel empty, and gives each colour one meaning", async () => {
+  const breakdown = { data: 3, forwardBackward: 50, exchange: 4, idle: 2, update: 6 };
+  for (const modes of [["weak", "strong"], ["weak"], ["strong"]] as const) {
+    const points = [1, 2, 16].flatMap((workers) =>
+      modes.map((mode) =>
+        ({ mode, workers, imagesPerSecond: 9 * workers, efficiency: 1, breakdown }) as ModePoint
+      )
+    );
+    const result = { model: "plain_cnn", imageSize: 32, batch: 8, exchange: "made", points };
+    const svg = await specAsSvg(scalingPlot(result as unknown as ScalingResult));
+    const texts = Array.from(svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g), ([, text]) => text);
+    const titles = ["Speed", "Efficiency", ...modes.map((mode) => `A step, ${mode} scaling`)];
+    const legend = ["measured", "linear scaling", "data", "forward + backward", "optimizer"];
+    for (const text of [...titles, ...modes, ...legend, "16"]) {
+      assert.ok(texts.includes(text), `${text} in ${texts.join()}`);
+    }
+    // Each row of panels reaches to the right edge.
+    const panels = Array.from(
+      svg.matchAll(/<path class="background"[^>]* d="M0.5,0.5h([\d.]+)v280h-/g),
+      ([, width]) => Number(width),
+    );
+    assert.deepEqual(panels, modes.length === 2 ? [390, 390, 390, 390] : [390, 390, 860]);
+    // Marks of the parts are filled with colours that no line and no point has.
+    const coloursOf = (role: string) =>
+      new Set(
+        Array.from(
+          svg.matchAll(new RegExp(`<g class="${role} [^>]*>(.*?)</g>`, "gs")),
+          ([, marks]) =>
+            Array.from(marks.matchAll(/(?:fill|stroke)="(#[\da-f]{6})"/g), ([, colour]) => colour),
+        )
+          .flat(),
+      );
+    const [bars, lines, symbols] = ["mark-rect role-mark", "mark-line", "mark-symbol role-mark"]
+      .map(coloursOf);
+    assert.equal(bars.size, 5);
+    assert.equal(lines.size, modes.length + 1);
+    assert.equal(symbols.size, modes.length);
+    assert.ok(symbols.isSubsetOf(lines) && bars.isDisjointFrom(lines), [...bars, ...lines].join());
+  }
 });

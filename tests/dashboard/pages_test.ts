@@ -59,7 +59,8 @@ browserTest(
           "#workers tbody",
           /Rank 0somewhere, pid 2000training35400 MB0\.4 s ago/,
         );
-        await seeText(page, "#gpus tbody", /no GPU/);
+        assert.equal(await page.isVisible("#processes"), true);
+        assert.equal(await page.isVisible("#gpus-card"), false, "there is no GPU");
         await seeText(page, "#log", /Data: 40 training pictures/);
         await seeCount(page, "#epochs tbody tr", 2);
 
@@ -84,6 +85,43 @@ browserTest(
         await seeText(page, "#state", /^Failed$/);
         await seeText(page, "#message", /Rank 1 was killed <img/);
         await seeText(page, tile("eta"), /^–$/);
+        assert.equal(await page.isVisible("#processes"), false, "the processes are gone");
+        assert.equal(await page.isVisible("#gpus-card"), true, "the GPU as of the last step");
+      });
+    }),
+);
+
+browserTest(
+  "an ended run's page leaves out what the run has nothing of",
+  () =>
+    withTemporaryFolder(async (folder) => {
+      await makeRun(folder, "finished");
+      await makeRun(folder, "early", { epochs: 0, end: "failed", message: "No broker" });
+      await makeRun(folder, "going", { epochs: 0, end: "running" });
+      await Deno.remove(join(folder, "early", "run.log"));
+      await using dashboard = new Dashboard({ folder, port: 0, pollMs: 50 });
+      const parts = ["curves-section", "workers-section", "steps", "processes", "gpus-card"];
+      const all = [...parts, "epochs-section", "pictures-section", "log-section"];
+      const expected = {
+        finished: ["curves-section", "workers-section", "steps", "epochs-section", "log-section"],
+        early: [],
+        going: all.filter((id) => id !== "gpus-card"),
+      };
+      await withPage({}, async (page) => {
+        for (const [id, shown] of Object.entries(expected)) {
+          await page.goto(`${dashboard.url}runs/${id}`);
+          await eventually(async () => {
+            const seen = [];
+            for (const part of all) if (await page.isVisible(`#${part}`)) seen.push(part);
+            assert.deepEqual(seen, shown, id);
+          });
+          assert.doesNotMatch((await page.textContent("main"))!, /no GPU|says anything now/);
+          const empty = await page.evaluate(
+            "[...document.querySelectorAll('table')].filter((table) => table.checkVisibility() && " +
+              "table.closest('details') === null && table.tBodies[0].rows.length === 0).length",
+          );
+          assert.equal(empty, 0, `empty tables of ${id}`);
+        }
       });
     }),
 );

@@ -32,6 +32,8 @@ export interface FinishedRun {
   readonly ranks?: number;
   /** Validation pictures per class. */
   readonly perClass?: number;
+  /** The architecture that the config names. */
+  readonly model?: string;
   /** It failed instead. */
   readonly failed?: boolean;
 }
@@ -48,7 +50,9 @@ export async function makeFinishedRun(folder: string, options: FinishedRun = {})
   const config = validateConfig(
     tinyConfig(join(folder, "pictures"), { workers: ranks, train: { epochs, lr: 0.05 } }),
   );
-  await Deno.writeTextFile(join(folder, "config.yaml"), stringify(config));
+  const { model = config.model.name } = options;
+  const named = { ...config, model: { ...config.model, name: model } };
+  await Deno.writeTextFile(join(folder, "config.yaml"), stringify(named));
   const labels = classes.flatMap((_, label) => new Array<number>(perClass).fill(label));
   const guesses = labels.map((label, index) =>
     index % 5 === 0 ? (label + 1) % classes.length : label

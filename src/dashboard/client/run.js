@@ -28,9 +28,12 @@
 
   const charts = new Map();
   const show = (id, spec) => {
+    const figure = byId(`chart-${id}`);
+    const isEmpty = spec.series.every(({ values }) => values.every((value) => value === null));
+    figure.hidden = isEmpty && run.state !== "running";
     const chart = charts.get(id);
     if (chart) chart.update(spec);
-    else charts.set(id, mount(byId(`chart-${id}`), spec));
+    else charts.set(id, mount(figure, spec));
   };
 
   const places = { label: "Training pictures seen", format: "integer" };
@@ -271,9 +274,10 @@
   const drawProcesses = () => {
     const { status, state } = run;
     const body = byId("workers").tBodies[0];
-    if (state !== "running" || !status) {
-      body.replaceChildren(emptyRow(7, "No process says anything now."));
-    } else {
+    const lives = state === "running" && status !== null;
+    byId("processes").hidden = !lives;
+    if (!lives) body.replaceChildren();
+    else {
       const rows = status.workers.map((worker) => {
         const isSilent = worker.silentMs >= STRAGGLER_MS;
         const sign = `${(worker.silentMs / 1000).toFixed(1)} s ago`;
@@ -306,8 +310,9 @@
       body.replaceChildren(...rows);
     }
     const gpus = status?.gpus?.length ? status.gpus : run.latest?.gpus ?? [];
+    byId("gpus-card").hidden = gpus.length === 0;
     byId("gpus").tBodies[0].replaceChildren(
-      ...gpus.length === 0 ? [emptyRow(4, "no GPU")] : gpus.map((gpu) =>
+      ...gpus.map((gpu) =>
         make(
           "tr",
           {},
@@ -391,12 +396,32 @@
     if (isAtEnd) log.scrollTop = log.scrollHeight;
   };
 
+  /** Leaves out what an ended run has nothing of; one that goes on may still get it. */
+  const leaveOutEmpty = () => {
+    const goesOn = run.state === "running";
+    const has = {
+      curves: run.points.length + run.epochs.length + run.validations.length > 0,
+      steps: run.points.length > 0,
+      epochs: run.epochs.length > 0,
+      pictures: document.querySelector(".pictures figure:not([hidden])") !== null,
+      log: run.log.length > 0,
+    };
+    const isShown = (part) => goesOn || has[part];
+    for (const part of ["curves", "epochs", "pictures", "log"]) {
+      byId(`${part}-section`).hidden = !isShown(part);
+    }
+    byId("steps").hidden = !isShown("steps");
+    const parts = ["steps", "processes", "gpus-card"];
+    byId("workers-section").hidden = parts.every((id) => byId(id).hidden);
+  };
+
   const draw = () => {
     drawProgress();
     showFiles();
+    drawProcesses();
+    leaveOutEmpty(); // before the charts, which look for their width
     drawCurves();
     drawRanks();
-    drawProcesses();
     drawEpochs();
     drawLog();
   };

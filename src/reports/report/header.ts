@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { foreignName, type Html, html, type HtmlValue, join } from "../../web/html.ts";
+import { foreignName, type Html, html, type HtmlValue } from "../../web/html.ts";
 import { themeToggle } from "../../web/page.ts";
 import { formatDuration, formatLoss, formatRate } from "../lines.ts";
 import { isTree, type RunFiles } from "./run_files.ts";
@@ -71,7 +71,7 @@ function tiles(files: RunFiles, status: RunStatus): Html[] {
     tile(
       "Model",
       typeof model.name === "string"
-        ? html`<span class="text">${join(model.name.split("_"), html`_<wbr>`)}</span>`
+        ? html`<span class="text">${foreignName(model.name)}</span>`
         : "–",
       [
         typeof model.weights === "string" ? `weights: ${model.weights}` : "",

@@ -206,6 +206,36 @@ browserTest(
     }),
 );
 
+browserTest("names in the report's tiles break only where a row ends", async () => {
+  const long = `architecture_${"of_many_words_".repeat(12)}`;
+  for (const name of ["efficientnet_lite0", long]) {
+    await withReport({ model: name }, {}, async (page) => {
+      for (const width of [320, 360, 768, 1440]) {
+        await page.setViewportSize({ width, height: 900 });
+        const lines = await page.evaluate(`(() => {
+          const name = document.querySelector(".tile .text");
+          const range = document.createRange();
+          range.selectNodeContents(name);
+          const tops = new Set([...range.getClientRects()].map(({ top }) => Math.round(top)));
+          const tile = name.closest(".tile").getBoundingClientRect();
+          const row = document.querySelector(".tiles").getBoundingClientRect();
+          return {
+            text: name.textContent,
+            lines: tops.size,
+            inside: tile.right <= row.right + 0.5 && tile.left >= row.left - 0.5,
+            overflows: [...document.querySelectorAll(".tile, .tile dd")].filter(
+              (each) => each.scrollWidth > each.clientWidth + 1).length,
+          };
+        })()`) as { text: string; lines: number; inside: boolean; overflows: number };
+        assert.equal(lines.text, name);
+        assert.ok(lines.inside && lines.overflows === 0, `${name} at ${width} px`);
+        if (name === long) assert.ok(lines.lines <= (width < 400 ? 9 : 3), `${lines.lines} lines`);
+        else assert.equal(lines.lines, 1, `${name} at ${width} px`);
+      }
+    });
+  }
+});
+
 browserTest("the report fits narrow and wide windows", async () => {
   for (const width of [320, 360, 1000, 1600]) {
     await withReport({ classes: ODD_NAMES.concat("plain") }, { width }, async (page) => {
