@@ -130,6 +130,13 @@ export {
 } from "./src/train/load_checkpoint.ts";
 export { loadTorchWeights, type LoadWeightsOptions } from "./src/train/load_weights.ts";
 
+/** Never called: so Deno fetches and locks the programs that this library starts together with it. */
+const _PROGRAMS = [
+  () => import("./workers/compare_run.ts"),
+  () => import("./workers/train_worker.ts"),
+  () => import("./src/protocol/heart_thread.ts"),
+];
+
 /**
  * Trains by a config: fetches what is missing, starts broker and workers, trains and validates, and leaves a
  * run folder with checkpoints, history and pictures.

@@ -11,8 +11,9 @@ import { join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { fromFileUrl, PROJECT_ROOT, readText, sourceFiles } from "./files.ts";
 
-/** Folders of `src/`, lowest level first; entries (`workers/`, `mod.ts`, …) stand above them all. */
+/** `workers/` and the folders of `src/`, lowest level first; other entries (`mod.ts`) stand above them all. */
 export const LEVELS: readonly (readonly string[])[] = [
+  ["deps"],
   ["base"],
   ["engine", "protocol", "provision", "records", "web"],
   ["models", "weights", "data", "optim", "exchange", "metrics", "loggers"],
@@ -21,6 +22,7 @@ export const LEVELS: readonly (readonly string[])[] = [
   ["coordinator", "worker", "export"],
   ["bench", "compare"],
   ["commands"],
+  ["workers"],
   ["cli.ts"],
 ];
 
@@ -68,8 +70,9 @@ export async function checkLayers(root: string): Promise<Violation[]> {
 
 /** The folder's name and level, or `undefined` for a folder that no level lists. */
 function placeOf(file: string): { folder: string; level: number } | undefined {
-  if (!file.startsWith("src/")) return { folder: file.split("/")[0], level: ENTRY_LEVEL };
-  const folder = file.split("/")[1];
+  const [top, below] = file.split("/");
+  if (top !== "src" && top !== "workers") return { folder: top, level: ENTRY_LEVEL };
+  const folder = top === "src" ? below : top;
   const level = LEVELS.findIndex((folders) => folders.includes(folder));
   return level < 0 ? undefined : { folder, level };
 }
@@ -95,6 +98,20 @@ function brokenRule(file: string, target: string): Violation | undefined {
     `(level ${to.level}); imports go strictly downward`;
 }
 
+/**
+ * What is wrong with a specifier for projects that import this one by a path or an address: their import maps hold, not
+ * ours. Packages are named, with their versions, in `src/deps/` alone.
+ */
+function unportable(file: string, specifier: string): Violation | undefined {
+  if (/^(\.{1,2}\/|node:)/.test(specifier)) return undefined;
+  if (!file.startsWith("src/deps/")) {
+    return `${file} imports ${specifier}: packages are imported by way of a file of src/deps/`;
+  }
+  return /^npm:\/?(@[\w.-]+\/)?[\w.-]+@\d+\.\d+\.\d+(\/|$)/.test(specifier)
+    ? undefined
+    : `${file} imports ${specifier}: name a package of npm with an exact version, such as npm:zod@4.6.7`;
+}
+
 /** Reads which local file imports which, and what `deno info` could not resolve. */
 async function readImportGraph(
   root: string,
@@ -115,7 +132,9 @@ async function readImportGraph(
       const failure = code?.error ?? type?.error ?? (resolved && errors.get(resolved));
       if (failure) problems.push(`${file} → ${specifier}: ${failure}`);
       const target = resolved && pathUnder(root, resolved);
-      if (target && !failure) targets.add(target);
+      const trouble = unportable(file, specifier);
+      if (trouble) problems.push(trouble);
+      if (target?.endsWith(".ts") && !failure) targets.add(target);
     }
     graph.set(file, [...targets].sort());
   }

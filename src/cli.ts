@@ -18,6 +18,17 @@ import {
 import { exitCleanly, listenForStop, stopRequested } from "./base/signals.ts";
 import { LOCKSTEP_VERSION } from "./base/versions.ts";
 
+/**
+ * Never called: so Deno fetches and locks the programs that commands start together with this one, wherever it came from.
+ */
+const _PROGRAMS = [
+  () => import("../workers/check_painter.ts"),
+  () => import("../workers/compare_run.ts"),
+  () => import("../workers/picture_checker.ts"),
+  () => import("../workers/train_worker.ts"),
+  () => import("./protocol/heart_thread.ts"),
+];
+
 /** Runs a command with its arguments; resolves to the exit code. */
 type Command = (args: string[]) => Promise<number>;
 

@@ -3,8 +3,7 @@
  *
  * @module
  */
-// @ts-types="@types/papaparse"
-import Papa from "papaparse";
+import Papa from "../deps/papaparse.ts";
 import { visible } from "./visible_text.ts";
 
 /** A cell: text is a name from outside, numbers are written as they are. */

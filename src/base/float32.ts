@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 
 /** The largest finite float32. */
 export const MAX_FLOAT32 = 3.4028234663852886e38;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { nearestName } from "./errors.ts";
 
 /** A named thing as a config may write it. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 
 /**
  * A schema of a mapping from any names to values of one kind. `z.record` drops the name `__proto__`; here it is a name

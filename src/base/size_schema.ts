@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 
 const UNITS: Record<string, number> = { kB: 1e3, MB: 1e6, GB: 1e9 };
 

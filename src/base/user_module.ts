@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { messageOf, nearestName, UsageError } from "./errors.ts";
 
 /** A module that was imported. */

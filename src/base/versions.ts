@@ -3,9 +3,10 @@
  *
  * @module
  */
+import project from "../../deno.json" with { type: "json" };
 
-/** Lockstep's own version. */
-export const LOCKSTEP_VERSION = "0.1.0";
+/** Lockstep's own version: that of deno.json. */
+export const LOCKSTEP_VERSION: string = project.version;
 /** The TensorFlow release whose C library the engine binds. */
 export const LIBTENSORFLOW_VERSION = "2.21.0";
 /** The nats-server release that `deno task setup` fetches when none is on PATH. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { TopLevelSpec } from "vega-lite";
+import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import type { AllReduceResult } from "./all_reduce.ts";
 import { plotFrame, SERIES_COLOURS, TOP_LEGEND } from "./plots.ts";
 import { workersText } from "./sizes.ts";

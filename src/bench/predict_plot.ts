@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { TopLevelSpec } from "vega-lite";
+import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import { type CostFit, costOf, type Prediction } from "./cost_model.ts";
 import { plotFrame, SERIES_COLOURS } from "./plots.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { GRADIENT_DTYPES, type GradientDtype } from "../protocol/messages.ts";
 import type { CostPoint } from "./cost_model.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { TopLevelSpec } from "vega-lite";
+import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import { type ModePoint, PARTS, type ScalingMode, type ScalingResult } from "./scaling.ts";
 import { plotFrame, TOP_LEGEND } from "./plots.ts";
 

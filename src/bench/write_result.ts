@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import type { TopLevelSpec } from "vega-lite";
+import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import { csvText } from "../base/csv.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 import { describeEnvironment } from "../reports/environment.ts";

@@ -6,7 +6,7 @@
 import { EXIT_FAILED, UsageError } from "../base/errors.ts";
 import type { CompareOptions, CompareResult, CompareRunOptions } from "../compare/compare.ts";
 import type { Override } from "../config/override.ts";
-import { defaultConfigPath } from "./default_config.ts";
+import { DEFAULT_CONFIG_PATH } from "../config/default_config.ts";
 import {
   type CommandHelp,
   type Flags,
@@ -133,7 +133,7 @@ async function fresh(flags: Flags, notes: string[]): Promise<Work> {
   const workers = text === undefined ? [] : parseCounts("workers", text);
   const presets = flags.text("variants")?.split(",").map((name) => name.trim());
   const variants = await planVariants({
-    configs: given.length > 0 ? given : [defaultConfigPath()],
+    configs: given.length > 0 ? given : [DEFAULT_CONFIG_PATH],
     ...(presets ? { presets } : {}),
     workers: workers.length > 1 ? workers : [],
     sets: [

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Args, parseArgs } from "@std/cli/parse-args";
+import { type Args, parseArgs } from "../deps/std_parse_args.ts";
 import { nearestName, UsageError } from "../base/errors.ts";
 import { NATS_URL_VARIABLE } from "../protocol/address.ts";
 

@@ -6,7 +6,7 @@
 import { join, resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import type { Override } from "../config/override.ts";
-import { defaultConfigPath } from "./default_config.ts";
+import { DEFAULT_CONFIG_PATH } from "../config/default_config.ts";
 import {
   type CommandHelp,
   type Flags,
@@ -70,7 +70,7 @@ export async function runShowBatch(args: string[]): Promise<number> {
     ...(seed === undefined ? [] : [{ key: "seed", value: seed }]),
   ];
   const notes: string[] = [];
-  const config = await loadConfig(flags.text("config") ?? defaultConfigPath(), overrides, {
+  const config = await loadConfig(flags.text("config") ?? DEFAULT_CONFIG_PATH, overrides, {
     onNote: (note) => notes.push(note),
   });
   const path = resolve(pngPath(flags) ?? join(config.out, "show-batch.png"));

@@ -17,7 +17,7 @@ import {
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
-import { defaultConfigPath } from "./default_config.ts";
+import { DEFAULT_CONFIG_PATH } from "../config/default_config.ts";
 import { interruptible } from "./interruptible.ts";
 import type { Config } from "../config/schema.ts";
 import type { Override } from "../config/override.ts";
@@ -172,7 +172,7 @@ function overridesOf(flags: Flags): Override[] {
 async function configFromFlags(flags: Flags, notes: string[]): Promise<Config> {
   const { loadConfig } = await import("../config/load.ts");
   const { parseOverride } = await import("../config/override.ts");
-  const path = flags.text("config") ?? defaultConfigPath();
+  const path = flags.text("config") ?? DEFAULT_CONFIG_PATH;
   return await loadConfig(path, [
     ...natsFromEnvironment(),
     ...flags.all("set").map(parseOverride),

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { configSchema } from "../config/schema.ts";
 
 /** The first line of a run's standard input. */

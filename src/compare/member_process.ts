@@ -3,26 +3,16 @@
  *
  * @module
  */
-import { shieldedCommand } from "../base/signals.ts";
+import { type OwnProgram, programCommand } from "../base/programs.ts";
 import type { Config } from "../config/schema.ts";
 import { exitWords, keepLines, readLines } from "../coordinator/lines.ts";
 import { withCredentials } from "../protocol/address.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { decodeMessage, type MemberSettings, type Outcome, STOP } from "./member_messages.ts";
 
-/** What the process may do: the rights of `deno task train`, for the reasons that docs/permissions.md gives. */
-export const MEMBER_RIGHTS: readonly string[] = [
-  "--allow-read",
-  "--allow-write",
-  "--allow-net",
-  "--allow-run",
-  "--allow-ffi",
-  "--allow-sys=cpus,hostname,networkInterfaces,osRelease,systemMemoryInfo",
-  "--allow-env=LOCKSTEP_*,HOME,XDG_CACHE_HOME,USERPROFILE,LOCALAPPDATA,PATH,TERM,NO_COLOR,FORCE_COLOR",
-  "--ignore-env",
-];
+/** With the rights of `deno task train`, for the reasons that docs/permissions.md gives. */
+const MEMBER: OwnProgram = { entry: "workers/compare_run.ts", permissions: "train" };
 
-const ROOT = new URL("../../", import.meta.url);
 const LONGEST_MESSAGE = 2 ** 20;
 const LINES_KEPT = 20;
 
@@ -38,8 +28,7 @@ export async function runMemberProcess(
   reporter: Reporter,
   signal?: AbortSignal,
 ): Promise<Outcome> {
-  const process = shieldedCommand(Deno.execPath(), {
-    args: memberArguments(),
+  const process = programCommand(MEMBER, {
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
@@ -91,17 +80,4 @@ async function listen(
 function withServer(config: Config): Config {
   const { nats } = config;
   return nats.url ? { ...config, nats: { ...nats, url: withCredentials(nats.url) } } : config;
-}
-
-function memberArguments(): string[] {
-  return [
-    "run",
-    "--quiet",
-    "--no-prompt",
-    ...(ROOT.protocol === "file:"
-      ? ["--config", decodeURIComponent(ROOT.pathname) + "deno.json"]
-      : []),
-    ...MEMBER_RIGHTS,
-    new URL("workers/compare_run.ts", ROOT).href,
-  ];
 }

@@ -5,14 +5,15 @@
  * @module
  */
 import { basename, dirname, join } from "node:path";
-import { type Document, LineCounter } from "yaml";
-import type { z } from "zod";
+import { type Document, LineCounter } from "../deps/yaml.ts";
+import type { z } from "../deps/zod.ts";
 import { messageOf, nearestName, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { maskAddress } from "../base/secrets.ts";
 import { moduleUrl } from "../base/user_module.ts";
 import { checkConfig } from "./checks.ts";
 import { modulesOf, requireModules, requireServer } from "./consent.ts";
+import { DEFAULT_CONFIG_PATH, DEFAULT_CONFIG_TEXT } from "./default_config.ts";
 import { type Override, sourceOf, stepsOf } from "./override.ts";
 import { type Config, type ConfigInput, configSchema } from "./schema.ts";
 import {
@@ -93,6 +94,7 @@ function keepSplit({ seed, data }: Tree): void {
 }
 
 async function readConfig(path: string): Promise<string> {
+  if (path === DEFAULT_CONFIG_PATH) return DEFAULT_CONFIG_TEXT;
   try {
     return await Deno.readTextFile(path);
   } catch (error) {

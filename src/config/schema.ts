@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { messageOf } from "../base/errors.ts";
 import { sizeSchema } from "../base/size_schema.ts";
 import { moduleSchema } from "../base/user_module.ts";

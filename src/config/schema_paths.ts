@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { configSchema } from "./schema.ts";
 
 /** A node of the JSON Schema: one alternative of what a key takes. */

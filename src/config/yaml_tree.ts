@@ -4,8 +4,16 @@
  *
  * @module
  */
-import { isAlias, isMap, isScalar, isSeq, type Node, type ParsedNode, parseDocument } from "yaml";
-import type { Document, LineCounter, Scalar } from "yaml";
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  type Node,
+  type ParsedNode,
+  parseDocument,
+} from "../deps/yaml.ts";
+import type { Document, LineCounter, Scalar } from "../deps/yaml.ts";
 import { childNodes, type SchemaNode, takesText } from "./schema_paths.ts";
 
 /** Aliases that a YAML file may expand to: enough for people, too few for a "billion laughs" file. */

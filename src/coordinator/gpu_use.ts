@@ -4,8 +4,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-// @ts-types="@types/papaparse"
-import Papa from "papaparse";
+import Papa from "../deps/papaparse.ts";
 import { orAborted } from "../base/async.ts";
 import { cleanUpAtStop } from "../base/signals.ts";
 import type { GpuUse } from "../records/metrics_log.ts";

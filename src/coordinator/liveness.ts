@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Subscription } from "nats";
+import type { Subscription } from "../deps/nats.ts";
 import type { NatsAddress } from "../protocol/address.ts";
 import { LockstepError } from "../base/errors.ts";
 import { Heart } from "../protocol/heart.ts";

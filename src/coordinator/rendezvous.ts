@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Subscription } from "nats";
+import type { Subscription } from "../deps/nats.ts";
 import { LockstepError } from "../base/errors.ts";
 import type { Json } from "../protocol/large_json.ts";
 import type { Incoming, Link } from "../protocol/link.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { stringify } from "@std/yaml";
+import { stringify } from "../deps/yaml.ts";
 import { orAborted } from "../base/async.ts";
 import {
   asLockstepError,

@@ -4,8 +4,9 @@
  * @module
  */
 import { delay, waitAtMost } from "../base/async.ts";
+import { type OwnProgram, programCommand } from "../base/programs.ts";
 import type { SegmentAddress } from "../base/shared_memory.ts";
-import { isStopSignal, shieldedCommand } from "../base/signals.ts";
+import { isStopSignal } from "../base/signals.ts";
 import type { NatsAddress } from "../protocol/address.ts";
 import type { RunIdentity } from "../protocol/subjects.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
@@ -25,7 +26,7 @@ export interface SpawnOptions {
   /** More environment variables. */
   readonly env?: Readonly<Record<string, string>>;
   /** Program of the worker (`workers/train_worker.ts` unless set). */
-  readonly entry?: URL;
+  readonly entry?: string | URL;
   /** Called with each line that a worker prints. */
   readonly onLine?: (index: number, line: string) => void;
 }
@@ -51,20 +52,10 @@ export interface SpawnedWorker {
   readonly lastLines: readonly string[];
 }
 
-/** What a worker may do, beside reaching the broker; docs/permissions.md says why. */
-const WORKER_RIGHTS = [
-  "--allow-ffi",
-  "--allow-read",
-  "--allow-sys=hostname",
-  "--allow-env=LOCKSTEP_*,HOME,XDG_CACHE_HOME,USERPROFILE,LOCALAPPDATA",
-  "--ignore-env", // libraries that look at others find them unset
-];
-
 const LINES_KEPT = 50;
 const CLOSE_MS = 500;
 /** Milliseconds in which a signal that ended a worker reaches this process, too. */
 const SIGNAL_MS = 500;
-const ROOT = new URL("../../", import.meta.url);
 
 /** Starts workers; they end when this process does, when their scope does, or when `stop` is called. */
 export function spawnWorkers(options: SpawnOptions): WorkerGroup {
@@ -110,8 +101,7 @@ class WorkerProcess implements SpawnedWorker {
 
   constructor(options: SpawnOptions, index: number) {
     this.index = index;
-    this.#process = shieldedCommand(Deno.execPath(), {
-      args: argumentsFor(options),
+    this.#process = programCommand(programOf(options), {
       env: { ...threadVariables(options.threads), ...options.env },
       stdin: "piped",
       stdout: "piped",
@@ -163,20 +153,14 @@ class WorkerProcess implements SpawnedWorker {
   }
 }
 
-function argumentsFor({ nats, entry }: SpawnOptions): string[] {
+function programOf({ nats, entry = "workers/train_worker.ts" }: SpawnOptions): OwnProgram {
   // A loopback address can be granted alone; a name is resolved to addresses that are not known here.
   const local = /^nats:\/\/(?:[^@/]*@)?(127\.0\.0\.1:\d+)\/?$/.exec(nats.url)?.[1];
-  return [
-    "run",
-    "--quiet",
-    "--no-prompt",
-    ...(ROOT.protocol === "file:"
-      ? ["--config", decodeURIComponent(ROOT.pathname) + "deno.json", "--deny-import"]
-      : []),
-    ...WORKER_RIGHTS,
-    local ? `--allow-net=${local}` : "--allow-net",
-    (entry ?? new URL("workers/train_worker.ts", ROOT)).href,
-  ];
+  return {
+    entry,
+    permissions: "worker",
+    flags: [local ? `--allow-net=${local}` : "--allow-net"],
+  };
 }
 
 /** TensorFlow and oneDNN read these as their libraries are loaded. */

@@ -3,17 +3,22 @@
  *
  * @module
  */
-import { fileURLToPath } from "node:url";
 import { barLegend, type BarPart } from "../web/bars.ts";
 import { chartFigure } from "../web/chart.ts";
 import { foreignName, type Html, html } from "../web/html.ts";
 import { renderPage, themeToggle } from "../web/page.ts";
+import compare from "./client/compare.js" with { type: "text" };
+import dashboardStyle from "./client/dashboard.css" with { type: "text" };
+import feed from "./client/feed.js" with { type: "text" };
+import run from "./client/run.js" with { type: "text" };
+import runs from "./client/runs.js" with { type: "text" };
 import { configDifferences } from "./config_differences.ts";
 import type { RunState } from "./run_digest.ts";
 import type { RunSummary } from "./run_list.ts";
 
-/** Scripts of the pages, in `client/`. */
-type Script = "feed" | "run" | "runs" | "compare";
+/** Scripts of the pages, by their names in `client/`. */
+const SCRIPTS = { feed, run, runs, compare };
+type Script = keyof typeof SCRIPTS;
 
 /** How the states are called and coloured; `client/feed.js` has the same. */
 const STATES: Record<RunState, { name: string; look: string }> = {
@@ -40,10 +45,10 @@ export function policyOf(document: string): string {
 }
 
 /** A run: progress, curves, workers, log and config. */
-export async function runPage(summary: RunSummary, config: string): Promise<string> {
+export function runPage(summary: RunSummary, config: string): string {
   const { id, name, model } = summary;
   const address = `/files/${encodeURIComponent(id)}`;
-  return await document(
+  return document(
     `${name} · Lockstep`,
     ["feed", "run"],
     { run: summary },
@@ -191,8 +196,8 @@ export async function runPage(summary: RunSummary, config: string): Promise<stri
 }
 
 /** All runs of a folder. */
-export async function runsPage(runs: readonly RunSummary[], folder: string): Promise<string> {
-  return await document(
+export function runsPage(runs: readonly RunSummary[], folder: string): string {
+  return document(
     "Runs · Lockstep",
     ["feed", "runs"],
     { "runs-data": runs },
@@ -240,7 +245,7 @@ export interface ComparedRun {
 }
 
 /** Some runs over each other. */
-export async function comparePage(runs: readonly ComparedRun[]): Promise<string> {
+export function comparePage(runs: readonly ComparedRun[]): string {
   const summaries = runs.map(({ summary }) => summary);
   const differences = configDifferences(runs.map(({ config }) => config));
   const body = runs.length === 0
@@ -285,7 +290,7 @@ export async function comparePage(runs: readonly ComparedRun[]): Promise<string>
         </div>
       </section>
     `;
-  return await document(
+  return document(
     "Compare · Lockstep",
     ["feed", "compare"],
     { runs: summaries },
@@ -301,8 +306,8 @@ export async function comparePage(runs: readonly ComparedRun[]): Promise<string>
 }
 
 /** A page for addresses that lead nowhere. */
-export async function missingPage(path: string): Promise<string> {
-  return await document(
+export function missingPage(path: string): string {
+  return document(
     "Not found · Lockstep",
     [],
     {},
@@ -385,20 +390,18 @@ function header(link?: Html): Html {
   `;
 }
 
-async function document(
+function document(
   title: string,
   scripts: readonly Script[],
   data: Readonly<Record<string, unknown>>,
   body: Html,
-): Promise<string> {
-  const read = (name: string) =>
-    Deno.readTextFile(fileURLToPath(new URL(`./client/${name}`, import.meta.url)));
-  return await renderPage({
+): string {
+  return renderPage({
     title,
     body,
     data,
     connect: true,
-    styles: [await read("dashboard.css")],
-    scripts: await Promise.all(scripts.map((name) => read(`${name}.js`))),
+    styles: [dashboardStyle],
+    scripts: scripts.map((name) => SCRIPTS[name]),
   });
 }

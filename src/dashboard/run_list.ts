@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { parse } from "@std/yaml";
+import { parse } from "../deps/yaml.ts";
 import { messageOf } from "../base/errors.ts";
 import { EVENTS_FILE } from "../records/event_log.ts";
 import { LIVE_FILE, readLiveStatus } from "../records/live_status.ts";

@@ -136,9 +136,9 @@ export class Dashboard implements AsyncDisposable {
   async #route(request: HttpRequest, url: URL): Promise<Response> {
     const { home } = this.#options;
     const path = decoded(url.pathname);
-    if (path === undefined) return await notFound(url.pathname);
+    if (path === undefined) return notFound(url.pathname);
     if (path === "/") return redirect(home ? `/runs/${encodeURIComponent(home)}` : "/runs");
-    if (path === "/runs") return page(await runsPage(await this.#runs.all(), this.#runs.folder));
+    if (path === "/runs") return page(runsPage(await this.#runs.all(), this.#runs.folder));
     if (path === "/compare") return await this.#compare(url);
     if (path === "/metrics") return await this.#metrics();
     if (path === "/api/runs") return json(await this.#runs.all());
@@ -146,11 +146,11 @@ export class Dashboard implements AsyncDisposable {
     const [, kind, id, file] = /^\/(runs|files)\/([^/]+)(?:\/([^/]+))?$/.exec(path) ?? [];
     if (kind === "runs" && file === undefined) {
       const summary = await this.#runs.summary(id);
-      if (summary) return page(await runPage(summary, await configText(this.#runs, id)));
+      if (summary) return page(runPage(summary, await configText(this.#runs, id)));
     }
     if (kind === "files" && PICTURES.includes(file)) return await this.#file(id, file, PICTURE);
     if (kind === "files" && file === REPORT) return await this.#file(id, file, PAGE_ALONE);
-    return await notFound(path);
+    return notFound(path);
   }
 
   async #compare(url: URL): Promise<Response> {
@@ -159,7 +159,7 @@ export class Dashboard implements AsyncDisposable {
       const [path, summary] = [await this.#runs.pathOf(id), await this.#runs.summary(id)];
       return path && summary ? [{ summary, config: await readConfig(path) }] : [];
     }));
-    return page(await comparePage(chosen.flat()));
+    return page(comparePage(chosen.flat()));
   }
 
   async #file(id: string, name: string, headers: Record<string, string>): Promise<Response> {
@@ -315,8 +315,8 @@ function page(document: string, status = 200): Response {
   });
 }
 
-async function notFound(path: string): Promise<Response> {
-  return page(await missingPage(path), 404);
+function notFound(path: string): Response {
+  return page(missingPage(path), 404);
 }
 
 function json(value: unknown): Response {

@@ -4,7 +4,7 @@
  * @module
  */
 import { sizeSchema } from "../base/size_schema.ts";
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { moduleSchema } from "../base/user_module.ts";
 import {
   type DataFormat,

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { float32 } from "../base/float32.ts";
 import { randomInt, randomNormal, type RandomStream } from "../base/random.ts";
 import { namedSchema } from "../base/named_specs.ts";

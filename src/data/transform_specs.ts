@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { type NamedInput, namedSchema } from "../base/named_specs.ts";
 import type { Size } from "./transforms/arguments.ts";
 import { partsOf, type TransformName, TRANSFORMS, type TransformSpec } from "./transforms/table.ts";

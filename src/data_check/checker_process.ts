@@ -4,7 +4,7 @@
  * @module
  */
 import { LockstepError, UsageError } from "../base/errors.ts";
-import { shieldedCommand } from "../base/signals.ts";
+import { type OwnProgram, programCommand } from "../base/programs.ts";
 import { type CheckAnswer, type CheckRequest, PICTURE_MARK } from "./checker.ts";
 
 /** The process has ended; the picture that it was asked about may be the reason. */
@@ -13,15 +13,10 @@ export class CheckerLostError extends LockstepError {
   override name = "CheckerLostError";
 }
 
-/** What it may do; docs/permissions.md says why. */
-const RIGHTS = [
-  "--allow-ffi",
-  "--allow-read",
-  "--allow-env=LOCKSTEP_*,HOME,XDG_CACHE_HOME,USERPROFILE,LOCALAPPDATA",
-  "--ignore-env", // libraries that look at others find them unset
-];
-
-const ROOT = new URL("../../", import.meta.url);
+const CHECKER: OwnProgram = {
+  entry: "workers/picture_checker.ts",
+  permissions: "picture-checker",
+};
 
 /** What libjpeg prints about pixels that are wrong; it also warns of what does no harm. */
 const DAMAGE = /^(Corrupt JPEG data|Premature end of JPEG|Inconsistent progression)/;
@@ -36,17 +31,7 @@ export class CheckerProcess implements AsyncDisposable {
   readonly #said: Promise<Map<number, string>>;
 
   private constructor() {
-    this.#process = shieldedCommand(Deno.execPath(), {
-      args: [
-        "run",
-        "--quiet",
-        "--no-prompt",
-        ...(ROOT.protocol === "file:"
-          ? ["--config", decodeURIComponent(ROOT.pathname) + "deno.json"]
-          : []),
-        ...RIGHTS,
-        new URL("workers/picture_checker.ts", ROOT).href,
-      ],
+    this.#process = programCommand(CHECKER, {
       env: { NO_COLOR: "1", OMP_NUM_THREADS: "1", TF_NUM_INTRAOP_THREADS: "1" },
       stdin: "piped",
       stdout: "piped",

@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { escapeJson } from "../base/visible_text.ts";
 import { writeFileAtomically } from "../base/paths.ts";

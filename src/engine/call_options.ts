@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { BinaryWriter, WireType } from "../deps/protobuf_wire.ts";
 import { type Attribute, ATTRIBUTE_TYPES } from "./attributes.ts";
 
 /** What convolutions and matrix products multiply. */

@@ -66,10 +66,7 @@ async function open(options: EngineOptions): Promise<NativeEngine> {
   // The package calls a helper that newer Nodes and Deno no longer have.
   const helpers = util as unknown as Record<string, unknown>;
   helpers.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
-  await import("@tensorflow/tfjs-node-gpu/dist/register_all_kernels.js");
-  const { NodeJSKernelBackend } = (await import(
-    "@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js"
-  )).default;
+  const { NodeJSKernelBackend } = await import("../deps/tfjs_node_gpu.ts");
 
   tf.registerBackend(BACKEND, () => {
     // The binding's type also names two classes that exist only in the addon's declarations.

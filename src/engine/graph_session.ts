@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { BinaryWriter, WireType } from "../deps/protobuf_wire.ts";
 import { configProto, type Precision } from "./call_options.ts";
 import { type NodeRun, readNodeRuns } from "./run_metadata.ts";
 import type { Runtime, TensorId } from "./runtime.ts";

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { BinaryReader, WireType } from "../deps/protobuf_wire.ts";
 
 /** An output of a node. */
 export interface NodeOutput {

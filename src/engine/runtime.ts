@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { BinaryWriter } from "@bufbuild/protobuf/wire";
+import { BinaryWriter } from "../deps/protobuf_wire.ts";
 import { addressOf, ALIGNMENT_BYTES } from "../base/aligned_memory.ts";
 import {
   type Attribute,

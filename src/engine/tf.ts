@@ -3,12 +3,12 @@
  *
  * @module
  */
-import * as tf from "@tensorflow/tfjs";
+import * as tf from "../deps/tfjs.ts";
 
 export { tf };
 
 /** The API of TensorFlow.js (4.22), as modules of a user's own get it. */
-export type TensorFlow = typeof import("@tensorflow/tfjs");
+export type TensorFlow = typeof import("../deps/tfjs.ts");
 
 /** A model of TensorFlow.js's layers: functional or sequential. */
 export type LayersModel = InstanceType<TensorFlow["LayersModel"]>;

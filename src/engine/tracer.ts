@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { BinaryReader, WireType } from "../deps/protobuf_wire.ts";
 import { type Attribute, type AttributeWriter, cText, graphAttributes } from "./attributes.ts";
 import { cutGraph, type GraphNode, type GraphOutput, type GraphPart } from "./graph_parts.ts";
 import type { GraphEnds } from "./graph_session.ts";

@@ -3,22 +3,23 @@
  *
  * @module
  */
-import { fileURLToPath } from "node:url";
+import licence from "../../LICENSE" with { type: "text" };
+import indexHtml from "./demo/index.html" with { type: "text" };
+import pageScript from "./demo/page.js" with { type: "text" };
+import pageStyle from "./demo/style.css" with { type: "text" };
 import type { ExportFile } from "./export_folder.ts";
 import { type GraphModel, weightBytes } from "./graph_model.ts";
 import { linkModules } from "./link_modules.ts";
 import { shardAt, shardCount } from "./shards.ts";
 import type { ModelFacts } from "./source.ts";
 
-const HERE = new URL("./", import.meta.url);
-const PAGE_FILES = ["index.html", "style.css", "page.js"];
-
 /** Weights above this are more than a page gets by with: it holds them twice while it loads. */
 export const MAX_DEMO_BYTES = 2 ** 29;
 
 /** In a page nobody checks a config: whatever is asked of zod, there is more of the same. */
 export const PAGE_STAND_INS = {
-  zod: "(() => { const z = new Proxy(() => z, { get: () => z }); return { z }; })()",
+  [import.meta.resolve("../deps/zod.ts")]:
+    "(() => { const z = new Proxy(() => z, { get: () => z }); return { z }; })()",
 };
 
 /** The files of the folder `demo`. The page is opened by a double-click, or served by any server of files. */
@@ -32,12 +33,16 @@ export async function demoFiles(model: GraphModel, facts: ModelFacts): Promise<E
     weightSpecs: model.weightSpecs,
     weightBytes: weightBytes(model),
   };
-  const bundle = await tfjsBundle();
+  const { TFJS_BUNDLE } = await import("../deps/tfjs_bundle.ts"); // a megabyte and a half
   const files: Record<string, ExportFile["content"]> = {
-    "tf.min.js": () => Deno.readFile(bundle),
-    "tf.LICENSE.txt": () => Deno.readFile(new URL("../../LICENSE", HERE)),
+    "tf.min.js": () => TFJS_BUNDLE,
+    "tf.LICENSE.txt": () => licence,
     "preprocessor.js": () =>
-      linkModules(new URL("preprocessor.ts", HERE), "lockstepPreprocessor", PAGE_STAND_INS),
+      linkModules(
+        new URL(import.meta.resolve("./preprocessor.ts")),
+        "lockstepPreprocessor",
+        PAGE_STAND_INS,
+      ),
     ...Object.fromEntries(
       shards.map((name, index) => [
         name,
@@ -45,16 +50,9 @@ export async function demoFiles(model: GraphModel, facts: ModelFacts): Promise<E
       ]),
     ),
     "model.js": () => `const lockstepModel = ${JSON.stringify(page)};\n`,
-    ...Object.fromEntries(
-      PAGE_FILES.map((name) => [name, () => Deno.readFile(new URL(`demo/${name}`, HERE))]),
-    ),
+    "index.html": () => indexHtml,
+    "style.css": () => pageStyle,
+    "page.js": () => pageScript,
   };
   return Object.entries(files).map(([name, content]) => ({ path: `demo/${name}`, content }));
-}
-
-/** The file of tfjs for browsers, fetched by Deno as a part of the program's dependencies. */
-async function tfjsBundle(): Promise<string> {
-  // A package's folder is only known to Deno once something of it was imported.
-  await import("@tensorflow/tfjs");
-  return fileURLToPath(import.meta.resolve("@tensorflow/tfjs/dist/tf.es2017.min.js"));
 }

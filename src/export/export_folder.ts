@@ -4,7 +4,7 @@
  * @module
  */
 import { dirname, join } from "node:path";
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists, writeFileAtomically } from "../base/paths.ts";
 import { describeSystemError } from "../base/system_words.ts";

@@ -9,7 +9,7 @@
  */
 import { stripTypeScriptTypes } from "node:module";
 
-/** What stands in the place of a package. */
+/** What stands in the place of a module. */
 export type StandIns = Readonly<Record<string, string>>;
 
 const IMPORT = /^import\s*\{([^}]*)\}\s*from\s*"([^"]+)";?[ \t]*$/gm;
@@ -27,7 +27,7 @@ interface Module {
  *
  * @param entry URL of the module
  * @param global Name of the global variable that gets its exports
- * @param standIns JavaScript expressions with the exports of packages, by specifier
+ * @param standIns JavaScript expressions with the exports of modules, by URL, or by specifier for bare ones
  * @returns A classic script
  * @throws {SyntaxError} when a module does what can't be linked
  */
@@ -43,7 +43,7 @@ export async function linkModules(
   const visit = async (url: URL): Promise<Module> => {
     const known = modules.get(url.href);
     if (known) return known;
-    const code = stripTypeScriptTypes(await Deno.readTextFile(url));
+    const code = stripTypeScriptTypes(await textOf(url));
     const imports: string[] = [];
     for (const [, names, specifier] of code.matchAll(IMPORT)) {
       const bare = !/^\.{1,2}\//.test(specifier);
@@ -74,6 +74,11 @@ export async function linkModules(
   return `"use strict";\nconst ${global} = (() => {\n${
     parts.join("\n")
   }\nreturn ${last.name};\n})();\n`;
+}
+
+/** The source of a module; an import finds it on disk or at an address, wherever the program came from. */
+async function textOf(url: URL): Promise<string> {
+  return (await import(url.href, { with: { type: "text" } })).default;
 }
 
 function withoutComments(code: string): string {

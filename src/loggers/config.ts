@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 
 /** The `loggers` section of the config. */
 export const loggersSchema = z.strictObject({

@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { BinaryReader, WireType } from "../deps/protobuf_wire.ts";
 import { maskedCrc } from "./event_file.ts";
 
 /** Where a summary stands, and the tags of its values. */

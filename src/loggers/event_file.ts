@@ -9,8 +9,8 @@
  */
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { crc32c } from "@aws-crypto/crc32c";
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { crc32c } from "../deps/crc32c.ts";
+import { BinaryWriter, WireType } from "../deps/protobuf_wire.ts";
 
 /** What the format adds to a CRC after it was rotated, so that data with CRCs inside still get good CRCs. */
 const MASK_DELTA = 0xa282ead8;

@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { stringify } from "@std/yaml";
+import { stringify } from "../deps/yaml.ts";
 import type { EpochRecord } from "../records/history.ts";
 import type { MetricsPoint } from "../records/metrics_log.ts";
 import { cutEventFiles, type SummaryPlace } from "./cut_event_files.ts";

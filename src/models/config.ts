@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { shareBelow1 } from "../base/float32.ts";
 import { moduleSchema } from "../base/user_module.ts";
 import { headSchema } from "./head_specs.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { shareBelow1 } from "../base/float32.ts";
 import { namedSchema } from "../base/named_specs.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { float32, shareBelow1 } from "../base/float32.ts";
 
 /** Optimizers that `train.optimizer` accepts. */

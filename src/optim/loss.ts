@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { shareBelow1 } from "../base/float32.ts";
 import { recordOf } from "../base/record_schema.ts";
 import { moduleSchema } from "../base/user_module.ts";

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Subscription } from "nats";
+import type { Subscription } from "../deps/nats.ts";
 import { LockstepError, messageOf } from "../base/errors.ts";
 import type { Incoming, Link } from "./link.ts";
 import type { Fields } from "./messages.ts";

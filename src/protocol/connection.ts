@@ -8,8 +8,8 @@ import {
   NatsConnectionImpl,
   setTransportFactory,
   type TransportFactory,
-} from "@nats-io/nats-core/internal";
-import type { NatsConnection } from "nats";
+} from "../deps/nats_core.ts";
+import type { NatsConnection } from "../deps/nats.ts";
 import { within } from "../base/async.ts";
 import { LockstepError, messageOf } from "../base/errors.ts";
 import { NATS_URL_VARIABLE, type NatsAddress, parseAddress } from "./address.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { z } from "zod";
+import type { z } from "../deps/zod.ts";
 
 /** Anything that JSON can hold. */
 export type Json = z.core.util.JSONType;

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { NatsConnection, Subscription } from "nats";
+import type { NatsConnection, Subscription } from "../deps/nats.ts";
 import { delay, within } from "../base/async.ts";
 import { LockstepError, UsageError } from "../base/errors.ts";
 import {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { STEP_PHASES } from "./step_phases.ts";
 

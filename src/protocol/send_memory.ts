@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { DataBuffer } from "@nats-io/nats-core/internal";
+import { DataBuffer } from "../deps/nats_core.ts";
 
 /** Less is joined in new memory. */
 const LEAST_BYTES = 64 * 1024;

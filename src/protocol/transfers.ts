@@ -5,7 +5,7 @@
  * @module
  */
 import { randomUUID } from "node:crypto";
-import type { Subscription } from "nats";
+import type { Subscription } from "../deps/nats.ts";
 import { LockstepError } from "../base/errors.ts";
 import type { Incoming, Link } from "./link.ts";
 import type { Header, Transfer } from "./messages.ts";

@@ -15,7 +15,7 @@ import {
   type Server,
   type ServerInfo,
   type Transport,
-} from "@nats-io/nats-core/internal";
+} from "../deps/nats_core.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { ProtocolReader } from "./protocol_reader.ts";
 import type { SendMemory } from "./send_memory.ts";

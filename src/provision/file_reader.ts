@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Reader } from "@zip.js/zip.js";
+import { Reader } from "../deps/zip.ts";
 
 /** Reads parts of a file. */
 export class FileReader extends Reader<string> implements Disposable {

@@ -6,7 +6,7 @@
 import { createReadStream } from "node:fs";
 import { pipeline, type Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
-import { createTarDecoder, type ParsedTarEntry } from "modern-tar";
+import { createTarDecoder, type ParsedTarEntry } from "../deps/modern_tar.ts";
 import type { ArchiveEntry, EntryKind } from "./unpacked_folder.ts";
 
 const CHUNK_BYTES = 1 << 18;

@@ -181,7 +181,7 @@ export async function unpackEntries(
   what: string,
   progress: Progress,
 ): Promise<void> {
-  const { configure, ZipReader } = await import("@zip.js/zip.js");
+  const { configure, ZipReader } = await import("../deps/zip.ts");
   const { FileReader } = await import("./file_reader.ts");
   configure({ useWebWorkers: false });
   using reader = new FileReader(archive);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { configure, type Entry, ZipReader } from "@zip.js/zip.js";
+import { configure, type Entry, ZipReader } from "../deps/zip.ts";
 import { FileReader } from "./file_reader.ts";
 import type { ArchiveEntry, EntryKind } from "./unpacked_folder.ts";
 

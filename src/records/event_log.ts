@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { maskSecrets } from "../base/secrets.ts";
 import { visibleJson } from "../base/visible_text.ts";
 import { LineFile, linesOf, parseLine } from "./jsonl_file.ts";

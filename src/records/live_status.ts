@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { removeAtStop } from "../base/signals.ts";
 import { parseLine } from "./jsonl_file.ts";
 import { gpuUseSchema } from "./metrics_log.ts";

@@ -7,7 +7,7 @@
  * @module
  */
 import { join } from "node:path";
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { LineFile, linesOf, parseLine } from "./jsonl_file.ts";
 
 /** Name of the log in a run folder. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { TopLevelSpec } from "vega-lite";
+import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import { type ComparedVariant, type Comparison, summarizeVariant } from "./comparison.ts";
 import { epochTicks } from "./curves.ts";
 import { shorten } from "./lines.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Image } from "imagescript";
+import { Image } from "../deps/imagescript.ts";
 import { type ConfusionCounts, supportsOf } from "../metrics/confusion.ts";
 
 /** Above so many classes, a cell is a dot of a bitmap: a text in each would be too small to read. */

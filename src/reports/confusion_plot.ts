@@ -11,7 +11,7 @@ import { confusionOf, denseConfusion } from "../metrics/confusion.ts";
 import { MAX_CELL_CLASSES, shadeOf } from "./confusion_bitmap.ts";
 import type { ConfusionFacts } from "./confusion_facts.ts";
 import { evaluationTitle } from "./evaluation_title.ts";
-import { FONT_FAMILY, type FontFiles, fontFiles } from "./font.ts";
+import { FONT_FAMILY, FONT_FILES, type FontFiles } from "./font.ts";
 import { largeConfusionAsSvg } from "./large_confusion.ts";
 import { COLOURS, PNG_ZOOM } from "./plot.ts";
 import { escapeXml, renderSvg, textWidth } from "./svg_picture.ts";
@@ -46,7 +46,7 @@ const DARK = 0.5;
  * @param folder The evaluation's folder
  */
 export async function writeConfusionPlot(folder: string, record: ConfusionFacts): Promise<void> {
-  const fonts = await fontFiles();
+  const fonts = FONT_FILES;
   const svg = await confusionAsSvg(record, fonts);
   const png = renderSvg(svg, fonts, zoomOf(record)).render().asPng();
   await writeFileAtomically(join(folder, "confusion.svg"), svg);
@@ -55,7 +55,7 @@ export async function writeConfusionPlot(folder: string, record: ConfusionFacts)
 
 /** The matrix as a PNG. */
 export async function confusionAsPng(record: ConfusionFacts): Promise<Uint8Array<ArrayBuffer>> {
-  const fonts = await fontFiles();
+  const fonts = FONT_FILES;
   return renderSvg(await confusionAsSvg(record, fonts), fonts, zoomOf(record)).render().asPng()
     .slice();
 }

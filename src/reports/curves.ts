@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { TopLevelSpec } from "vega-lite";
+import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import type { EpochRecord, History } from "../records/history.ts";
 import { metricsPanels } from "./metrics_panel.ts";
 import { COLOURS, PLOT_CONFIG, specAsSvg, writePlot } from "./plot.ts";

@@ -7,24 +7,17 @@
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { LockstepError } from "../base/errors.ts";
-import { ignoreStopSignals, shieldedCommand } from "../base/signals.ts";
+import { type OwnProgram, programCommand } from "../base/programs.ts";
+import { ignoreStopSignals } from "../base/signals.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 import type { ShownPair } from "../data_check/check_data.ts";
 import type { PaintedRecord } from "./data_check_picture.ts";
-import { fontFiles } from "./font.ts";
+import { FONT_FILES } from "./font.ts";
 
 /** Name of the picture. */
 export const DATA_CHECK_PICTURE = "data-check.png";
 
-const RIGHTS = [
-  "--allow-ffi",
-  "--allow-read",
-  "--allow-sys=cpus,hostname,networkInterfaces,osRelease,systemMemoryInfo",
-  "--allow-env=HOME,XDG_CACHE_HOME,USERPROFILE,LOCALAPPDATA",
-  "--ignore-env",
-];
-
-const ROOT = new URL("../../", import.meta.url);
+const PAINTER: OwnProgram = { entry: "workers/check_painter.ts", permissions: "check-painter" };
 
 /** What travels to the painter. */
 interface Order {
@@ -56,17 +49,7 @@ export async function writeDataCheckPicture(
       })),
     })),
   };
-  const process = shieldedCommand(Deno.execPath(), {
-    args: [
-      "run",
-      "--quiet",
-      "--no-prompt",
-      ...(ROOT.protocol === "file:"
-        ? ["--config", decodeURIComponent(ROOT.pathname) + "deno.json"]
-        : []),
-      ...RIGHTS,
-      new URL("workers/check_painter.ts", ROOT).href,
-    ],
+  const process = programCommand(PAINTER, {
     env: { NO_COLOR: "1" },
     stdin: "piped",
     stdout: "piped",
@@ -96,7 +79,7 @@ export async function runPainter(): Promise<number> {
     return { finding, images: [a, b] };
   });
   const { paintDataCheck } = await import("./data_check_picture.ts"); // loads what draws
-  const png = await paintDataCheck(order.record, pairs, await fontFiles());
+  const png = await paintDataCheck(order.record, pairs, FONT_FILES);
   for (let at = 0; at < png.length;) at += await Deno.stdout.write(png.subarray(at));
   return 0;
 }

@@ -5,7 +5,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { Image } from "imagescript";
+import { Image } from "../deps/imagescript.ts";
 import { KINDS } from "../data_check/kinds.ts";
 import type { ShownPair } from "../data_check/check_data.ts";
 import type { DataCheckRecord } from "../data_check/record.ts";

@@ -3,8 +3,7 @@
  *
  * @module
  */
-// @ts-types="@types/cli-progress"
-import { SingleBar } from "cli-progress";
+import { SingleBar } from "../deps/cli_progress.ts";
 import { barLine, type BarState } from "./lines.ts";
 import type { TerminalStream } from "./terminal_stream.ts";
 

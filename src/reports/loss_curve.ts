@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { TopLevelSpec } from "vega-lite";
+import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import type { History } from "../records/history.ts";
 import { COLOURS, PLOT_CONFIG, writePlot } from "./plot.ts";
 import { thinLosses } from "./thin.ts";

@@ -6,9 +6,9 @@
  *
  * @module
  */
-import { Image } from "imagescript";
+import { Image } from "../deps/imagescript.ts";
 import { writeFileAtomically } from "../base/paths.ts";
-import { FONT_FAMILY, type FontFiles, fontFiles } from "./font.ts";
+import { FONT_FAMILY, FONT_FILES, type FontFiles } from "./font.ts";
 import { escapeXml, renderSvg, textWidth } from "./svg_picture.ts";
 
 /** One picture of a grid. */
@@ -67,17 +67,17 @@ export async function writePictureGrid(
   tiles: readonly Tile[],
   options: GridOptions,
 ): Promise<void> {
-  const grid = await drawPictureGrid(tiles, options);
+  const grid = drawPictureGrid(tiles, options);
   await writeFileAtomically(path, await grid.encode());
 }
 
 /** The pictures of {@linkcode writePictureGrid}, not yet encoded. */
-export async function drawPictureGrid(
+export function drawPictureGrid(
   tiles: readonly Tile[],
   { columns, heading, leastSide = LEAST_SIDE, roomForTitles = 0 }: GridOptions,
-): Promise<Image> {
+): Image {
   if (tiles.length === 0) throw new RangeError("A picture grid needs a picture, but there is none");
-  const fonts = await fontFiles();
+  const fonts = FONT_FILES;
   const images = tiles.map((tile) => imageOf(tile, leastSide));
   const widest = Math.max(...images.map((image) => image.width));
   const wanted = roomForTitles > widest

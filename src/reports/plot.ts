@@ -4,9 +4,9 @@
  * @module
  */
 import { join } from "node:path";
-import type { TopLevelSpec } from "vega-lite";
+import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import { writeFileAtomically } from "../base/paths.ts";
-import { FONT_FAMILY, fontFiles } from "./font.ts";
+import { FONT_FAMILY, FONT_FILES } from "./font.ts";
 
 /** Pixels of a PNG per unit of the plot: sharp on a dense screen. */
 export const PNG_ZOOM = 2;
@@ -40,14 +40,17 @@ export const PLOT_CONFIG = {
 export async function writePlot(folder: string, name: string, spec: TopLevelSpec): Promise<void> {
   const svg = await specAsSvg(spec);
   const { renderSvg } = await import("./svg_picture.ts");
-  const png = renderSvg(svg, await fontFiles(), PNG_ZOOM).render().asPng();
+  const png = renderSvg(svg, FONT_FILES, PNG_ZOOM).render().asPng();
   await writeFileAtomically(join(folder, `${name}.svg`), svg);
   await writeFileAtomically(join(folder, `${name}.png`), png);
 }
 
 /** A plot as an SVG document; the drawing library is loaded at the first call. */
 export async function specAsSvg(specification: TopLevelSpec): Promise<string> {
-  const [vega, vegaLite] = await Promise.all([import("vega"), import("vega-lite")]);
+  const [vega, vegaLite] = await Promise.all([
+    import("../deps/vega.ts"),
+    import("../deps/vega_lite.ts"),
+  ]);
   const { spec } = vegaLite.compile(specification);
   const view = new vega.View(vega.parse(spec), { renderer: "none" });
   try {

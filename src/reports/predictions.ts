@@ -4,8 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-// @ts-types="@types/papaparse"
-import Papa from "papaparse";
+import Papa from "../deps/papaparse.ts";
 import { csvText, readTextCell } from "../base/csv.ts";
 import { LockstepError } from "../base/errors.ts";
 import { writeFileAtomically } from "../base/paths.ts";

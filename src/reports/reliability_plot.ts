@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { TopLevelSpec } from "vega-lite";
+import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import type { EvaluationRecord } from "./evaluation_file.ts";
 import { type EvaluatedFacts, evaluationTitle } from "./evaluation_title.ts";
 import { COLOURS, PLOT_CONFIG, writePlot } from "./plot.ts";

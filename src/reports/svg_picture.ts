@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Resvg, type ResvgRenderOptions } from "@resvg/resvg-js";
+import { Resvg, type ResvgRenderOptions } from "../deps/resvg.ts";
 import { FONT_FAMILY, type FontFiles } from "./font.ts";
 
 /** Draws an SVG; `zoom` pixels for each of its units. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { GRADIENT_DTYPES } from "../protocol/messages.ts";
 
 const count = z.int().nonnegative();

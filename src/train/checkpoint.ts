@@ -8,7 +8,7 @@
  * @module
  */
 import { basename, dirname, join } from "node:path";
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { asLockstepError, messageOf, UsageError } from "../base/errors.ts";
 import { exists, writeFileAtomically } from "../base/paths.ts";
 import { removeAtStop } from "../base/signals.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 
 const count = z.int().nonnegative();
 /** A number that left the numbers is `null`. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { availableParallelism } from "node:os";
-import { z } from "zod";
+import { z } from "../deps/zod.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { type Config, configSchema } from "../config/schema.ts";
 import { Loader } from "../data/loader.ts";

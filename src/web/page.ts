@@ -4,8 +4,12 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { chartLibrary, clientScript, themeStyle } from "./assets.ts";
+import { UPLOT_SCRIPT, UPLOT_STYLE } from "../deps/uplot.ts";
+import charts from "./client/charts.js" with { type: "text" };
+import tables from "./client/tables.js" with { type: "text" };
+import theme from "./client/theme.js" with { type: "text" };
 import { type Html, html, join, jsonData, trustedHtml } from "./html.ts";
+import themeStyle from "./theme.css" with { type: "text" };
 
 /** A page. */
 export interface Page {
@@ -32,13 +36,10 @@ const ICON = "data:image/svg+xml," + encodeURIComponent(
 );
 
 /** The whole document as text. */
-export async function renderPage(page: Page): Promise<string> {
-  const library = await chartLibrary();
-  const early = await clientScript("theme");
-  const shared = [library.script, await clientScript("charts"), await clientScript("tables")];
-  const styles = [await themeStyle(), library.style, ...page.styles ?? []].map(forStyle);
-  const scripts = [...shared, ...page.scripts ?? []].map(forScript);
-  const policy = contentSecurityPolicy(styles, [early, ...scripts], page.connect ?? false);
+export function renderPage(page: Page): string {
+  const styles = [themeStyle, UPLOT_STYLE, ...page.styles ?? []].map(forStyle);
+  const scripts = [UPLOT_SCRIPT, charts, tables, ...page.scripts ?? []].map(forScript);
+  const policy = contentSecurityPolicy(styles, [theme, ...scripts], page.connect ?? false);
   const data = Object.entries(page.data ?? {}).map(([id, value]) => jsonData(id, value));
   const document = html`
     <!doctype html>
@@ -54,7 +55,7 @@ export async function renderPage(page: Page): Promise<string> {
     <title>${page.title}</title>
     <link rel="icon" href="${ICON}">
     ${join(styles.map((style) => element("style", style)), "\n")}
-    ${element("script", early)}
+    ${element("script", theme)}
       </head>
       <body>
     <a class="skip" href="#main">Skip to the content</a>

@@ -6,7 +6,7 @@
  * @module
  */
 import { crc32 } from "node:zlib";
-import { type Entry, Uint8ArrayReader, ZipReader } from "@zip.js/zip.js";
+import { type Entry, Uint8ArrayReader, ZipReader } from "../deps/zip.ts";
 
 /** Why an archive is refused; becomes a part of a message. */
 export class ArchiveError extends Error {

@@ -1,18 +1,9 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
-import { PROJECT_ROOT } from "../../scripts/files.ts";
 import {
   decodeMessage,
   encodeMessage,
   type MemberMessage,
 } from "../../src/compare/member_messages.ts";
-import { MEMBER_RIGHTS } from "../../src/compare/member_process.ts";
-
-Deno.test("a run of a comparison has the rights of deno task train", async () => {
-  const { tasks } = JSON.parse(await Deno.readTextFile(join(PROJECT_ROOT, "deno.json")));
-  const train = (tasks.train.command as string).split(" ").filter((word) => word.startsWith("--"));
-  assert.deepEqual(MEMBER_RIGHTS, train);
-});
 
 Deno.test("decodeMessage() reads what encodeMessage() wrote, NaN and infinity included", () => {
   const messages: MemberMessage[] = [

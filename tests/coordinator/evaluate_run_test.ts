@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { basename, join } from "node:path";
-// @ts-types="@types/papaparse"
 import Papa from "papaparse";
 import { train } from "../../mod.ts";
 import { UsageError } from "../../src/base/errors.ts";

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-// @ts-types="@types/papaparse"
 import Papa from "papaparse";
 import { evaluate, loadCheckpoint, predict, train } from "../../mod.ts";
 import { openEngine } from "../../src/engine/engine.ts";

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Image } from "imagescript";
-// @ts-types="@types/papaparse"
 import Papa from "papaparse";
 import { UsageError } from "../../src/base/errors.ts";
 import { validateConfig } from "../../src/config/load.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { dataCheckAsSvg, type PaintedRecord } from "../../src/reports/data_check_picture.ts";
-import { fontFiles } from "../../src/reports/font.ts";
+import { FONT_FILES } from "../../src/reports/font.ts";
 import { textWidth } from "../../src/reports/svg_picture.ts";
 import { visible, visiblePath } from "../../src/base/visible_text.ts";
 import { makeScenes } from "../support/scenes.ts";
@@ -22,8 +22,8 @@ Deno.test("visible() writes what doesn't show as escapes", () => {
 });
 
 /** Left and right end of each text of an SVG. */
-async function extents(svg: string): Promise<{ text: string; from: number; to: number }[]> {
-  const fonts = await fontFiles();
+function extents(svg: string): { text: string; from: number; to: number }[] {
+  const fonts = FONT_FILES;
   const unescape = (text: string) =>
     text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&quot;", '"')
       .replaceAll("&amp;", "&");
@@ -56,9 +56,9 @@ Deno.test("dataCheckAsSvg() clips no text, with 100 classes and long names", asy
   const svg = await dataCheckAsSvg(
     record,
     [{ finding, images: [image, image] }],
-    await fontFiles(),
+    FONT_FILES,
   );
-  const texts = await extents(svg);
+  const texts = extents(svg);
   assert.equal(texts.length, svg.match(/<text /g)!.length);
   assert.ok(texts.length > 300);
   for (const { text, from, to } of texts) {

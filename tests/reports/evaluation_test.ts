@@ -14,7 +14,7 @@ import {
 } from "../../src/reports/evaluation_file.ts";
 import { evaluationLines } from "../../src/reports/evaluation_lines.ts";
 import { evaluationTitle } from "../../src/reports/evaluation_title.ts";
-import { fontFiles } from "../../src/reports/font.ts";
+import { FONT_FILES } from "../../src/reports/font.ts";
 import { predictionLines } from "../../src/reports/prediction_lines.ts";
 import { reliabilitySpec } from "../../src/reports/reliability_plot.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
@@ -83,7 +83,7 @@ Deno.test("evaluationLines() fits the width: the matrix, or else the most freque
 });
 
 Deno.test("the confusion matrix has every count and name, from 2 to 60 classes, in cells that hold them", async () => {
-  const fonts = await fontFiles();
+  const fonts = FONT_FILES;
   for (const count of [2, 3, 10, 26, 60]) {
     const names = numbered(count).map((name) => `${name} & <${"long".repeat(count % 5)}>`);
     const record = recordOf(names);
@@ -145,7 +145,7 @@ Deno.test("predictionLines() fits a terminal's width, and leaves names whole in 
 });
 
 Deno.test("the confusion matrix of many classes is a picture of bounded size with the worst confusions", async () => {
-  const fonts = await fontFiles();
+  const fonts = FONT_FILES;
   for (const count of [61, 400, 1000]) {
     const record = recordOf(numbered(count), 3);
     assert.equal(record.confusionMatrix === undefined, count > 256);
@@ -165,7 +165,7 @@ Deno.test("the confusion matrix of many classes is a picture of bounded size wit
 });
 
 Deno.test("an evaluation's pictures are titled by run, model, set and epoch, not by a folder", async () => {
-  const fonts = await fontFiles();
+  const fonts = FONT_FILES;
   const timed = "20261128-184114-photos";
   for (const [count, split] of [[3, "val"], [80, "train"]] as const) {
     const record = recordOf(numbered(count));

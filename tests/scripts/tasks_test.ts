@@ -1,15 +1,37 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
-import { PROJECT_ROOT } from "../../scripts/files.ts";
+import project from "../../deno.json" with { type: "json" };
+import { runCommand } from "../support/tiny_run.ts";
 
-Deno.test("no task of deno.json asks for all rights, and setup and data have no FFI", async () => {
-  const { tasks } = JSON.parse(await Deno.readTextFile(join(PROJECT_ROOT, "deno.json"))) as {
-    tasks: Record<string, { description: string; command: string }>;
-  };
+const tasks: Readonly<Record<string, { description: string; command: string }>> = project.tasks;
+const sets: Readonly<Record<string, object>> = project.permissions;
+
+Deno.test("no task of deno.json asks for all rights, and setup and data have no FFI", () => {
   for (const [name, { description, command }] of Object.entries(tasks)) {
     assert.doesNotMatch(command, /\s(-A|--allow-all)\b/, name);
     assert.ok(description.length > 0, name);
   }
-  assert.doesNotMatch(tasks.setup.command, /--allow-ffi/);
   assert.equal(tasks.data.command, tasks.setup.command.replace(/setup$/, "data"));
+  assert.ok(!Object.hasOwn(sets.setup, "ffi"));
+});
+
+Deno.test("a task of a command is one short line, whose permissions are a set of deno.json", async () => {
+  const { stdout } = await runCommand(["--help"], Deno.cwd());
+  const commands = Array.from(stdout.matchAll(/^ {2}([a-z][a-z-]*) {2,}/gm), ([, name]) => name);
+  assert.ok(commands.includes("train") && commands.includes("doctor"), stdout);
+  for (const name of commands) {
+    const set = /^deno run -q -P=([a-z-]+) src\/cli\.ts (\S+)$/.exec(tasks[name].command);
+    assert.deepEqual(set?.slice(2), [name], tasks[name].command);
+    assert.ok(Object.hasOwn(sets, set![1]), name);
+    assert.ok(tasks[name].command.length < 60);
+  }
+});
+
+Deno.test("deno task prints that line, and nothing of Deno's own beside it", async () => {
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["task", "models"],
+    env: { NO_COLOR: "1" },
+  }).output();
+  const [out, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  assert.match(out, /^Architectures/);
+  assert.equal(errors, "Task models deno run -q -P=models src/cli.ts models\n");
 });

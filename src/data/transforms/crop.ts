@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../../deps/zod.ts";
 import { LockstepError } from "../../base/errors.ts";
 import { randomInt, type RandomStream } from "../../base/random.ts";
 import { resizeRgb } from "../resize.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../../deps/zod.ts";
 import { flipRgb, orientRgb } from "../rgb_image.ts";
 import { probability } from "./arguments.ts";
 import { define } from "./transform.ts";

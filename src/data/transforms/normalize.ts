@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../../deps/zod.ts";
 import { float32 } from "../../base/float32.ts";
 import type { RgbImage } from "../rgb_image.ts";
 import { channels } from "./arguments.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../../deps/zod.ts";
 import type { RgbImage } from "../rgb_image.ts";
 import { fill, type Rgb, type Size } from "./arguments.ts";
 import { requireRoom } from "./limits.ts";

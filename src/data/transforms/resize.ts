@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../../deps/zod.ts";
 import { resizeRgb } from "../resize.ts";
 import { antialias, heightAndWidth, interpolation, pixels, type Size } from "./arguments.ts";
 import { requireRoom } from "./limits.ts";

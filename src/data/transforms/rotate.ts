@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import { z } from "../../deps/zod.ts";
 import { orientRgb, type RgbImage } from "../rgb_image.ts";
 import { fill, range, type Rgb } from "./arguments.ts";
 import { between } from "./draw.ts";

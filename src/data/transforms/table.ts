@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { z } from "zod";
+import type { z } from "../../deps/zod.ts";
 import { ColorJitter, RandomGrayscale } from "./color.ts";
 import { CenterCrop, RandomCrop, RandomResizedCrop } from "./crop.ts";
 import { RandomErasing } from "./erase.ts";

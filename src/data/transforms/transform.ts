@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { z } from "zod";
+import type { z } from "../../deps/zod.ts";
 import type { RandomStream } from "../../base/random.ts";
 import type { Box, RgbImage } from "../rgb_image.ts";
 import type { Size } from "./arguments.ts";

@@ -4,7 +4,6 @@
  * @module
  */
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { writeFileAtomically } from "../../base/paths.ts";
 import { LOCKSTEP_VERSION } from "../../base/versions.ts";
 import type { History } from "../../records/history.ts";
@@ -14,6 +13,8 @@ import { classesSection } from "./classes_section.ts";
 import { confusionSection } from "./confusion_section.ts";
 import { curvesSection } from "./curves_section.ts";
 import { filesSection } from "./files_section.ts";
+import reportStyle from "./report.css" with { type: "text" };
+import reportScript from "./report.js" with { type: "text" };
 import { reportHeader, runTitle } from "./header.ts";
 import { logSection } from "./log_section.ts";
 import { picturesSection } from "./pictures_section.ts";
@@ -66,11 +67,11 @@ export async function renderReport(files: RunFiles, now: Date = new Date()): Pro
   ].filter((section): section is Section => section !== undefined);
   const title = runTitle(files);
   const best = history && history.best.epoch > 0 ? `, best ${percent(history.best.accuracy)}` : "";
-  return await renderPage({
+  return renderPage({
     title: `${title}${best} · Lockstep`,
     description: `Report of the training run ${files.name}: ${status.state}${best}`,
-    styles: [await asset("report.css")],
-    scripts: [await asset("report.js")],
+    styles: [reportStyle],
+    scripts: [reportScript],
     data: { charts: Object.assign({}, ...sections.map(({ charts }) => charts ?? {})) },
     body: html`<div class="layout">
       ${reportHeader(files, status)}
@@ -94,8 +95,4 @@ function footer({ notes }: RunFiles, now: Date): Html {
       </details>
     `
   }</footer>`;
-}
-
-async function asset(name: string): Promise<string> {
-  return await Deno.readTextFile(fileURLToPath(new URL(name, import.meta.url)));
 }

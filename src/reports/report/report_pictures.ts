@@ -5,7 +5,7 @@
  * @module
  */
 import { join } from "node:path";
-import { z } from "zod";
+import { z } from "../../deps/zod.ts";
 import { LockstepError, messageOf } from "../../base/errors.ts";
 import { writeFileAtomically } from "../../base/paths.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { basename, join, resolve } from "node:path";
-import { parse } from "@std/yaml";
+import { parse } from "../../deps/yaml.ts";
 import { LockstepError } from "../../base/errors.ts";
 import { EVENTS_FILE, readEvents, type RunEvent } from "../../records/event_log.ts";
 import { type History, HISTORY_FILE, readHistory } from "../../records/history.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Image } from "imagescript";
+import { Image } from "../../deps/imagescript.ts";
 import { MOST_SIDE } from "./report_pictures.ts";
 
 /** Below this a JPEG's blocks show; a PNG is small enough. */

@@ -2,7 +2,7 @@
  * Stand-in for `@std/cli/parse-args`, behind the same import name (see docs/design.md, "Stand-ins").
  *
  * JSR is not reachable from every machine that Lockstep is tested on; `node:util` comes with Deno. To go back to the
- * original, point the import map's `@std/cli/parse-args` at `jsr:@std/cli/parse-args` and delete this file.
+ * original, let this file re-export `jsr:@std/cli/parse-args`.
  *
  * @module
  */

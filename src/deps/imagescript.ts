@@ -1,0 +1,6 @@
+/**
+ * PNG encoding: ImageScript.
+ *
+ * @module
+ */
+export * from "npm:imagescript@1.3.1";

@@ -1,0 +1,6 @@
+/**
+ * Plots: Vega.
+ *
+ * @module
+ */
+export * from "npm:vega@6.4.0";

@@ -1,0 +1,6 @@
+/**
+ * Schemas: zod.
+ *
+ * @module
+ */
+export * from "npm:zod@4.6.7";
