@@ -220,7 +220,8 @@ export async function validate(
     throw miscounted(`${scored.length} scored and ${skipped.length} skipped of ${count} samples`);
   }
   const weight = shards.reduce((sum, shard) => sum + shard.weight, 0);
-  checkValidated(run, samples, { weight, skipped });
+  const layer = shards.find(({ nonFiniteLayer }) => nonFiniteLayer !== undefined)?.nonFiniteLayer;
+  checkValidated(run, samples, { weight, skipped, layer });
   const confusion = countConfusions(
     scored.map(({ label }) => label),
     scored.map(({ index }) => predictions[index]),
@@ -245,7 +246,11 @@ export async function validate(
 function checkValidated(
   { config, folder: { val: samples, classes }, job }: ValidationContext["run"],
   scores: readonly (SampleScores | undefined)[],
-  { weight, skipped }: { weight: number; skipped: readonly LeftOut[] },
+  { weight, skipped, layer }: {
+    weight: number;
+    skipped: readonly LeftOut[];
+    layer: string | undefined;
+  },
 ): void {
   const what = job.evaluation?.split === "train" ? "training" : "validation";
   requireUsable({ what, samples, classes, skipped });
@@ -256,7 +261,7 @@ function checkValidated(
   const cure = job.evaluation
     ? "nothing was written; evaluate another checkpoint"
     : `${lossCure(config.train, "train.schedule")}; this state is not kept as best`;
-  requireFiniteOutputs({ what, samples }, outcomeOf, cure);
+  requireFiniteOutputs({ what, samples, layer }, outcomeOf, cure);
   if (weight > 0) return;
   throw new LockstepError(
     `All ${what} images belong to classes whose weight in train.classWeights is 0, so there is no loss: ` +

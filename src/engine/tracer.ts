@@ -51,6 +51,15 @@ export interface TracedFunction {
  */
 const TAKES_UNKNOWN = "FusedBatchNormGradV3";
 
+/**
+ * Activations that give 0 for NaN where the graph optimizer fuses them with the op before: oneDNN's fused kernels
+ * compute `max(x, 0)`. By themselves they pass NaN on.
+ */
+const DROPS_NAN_WHEN_FUSED = new Set(["Relu", "Relu6"]);
+
+/** A copy that moves no data where nothing else takes its input. The graph optimizer fuses nothing with it. */
+const KEEPS_APART = "Snapshot";
+
 /** Takes down what the runtime is told to execute between its making and `finish()`. */
 export class Tracer implements OpRecorder, Disposable {
   readonly xla: boolean;
@@ -68,6 +77,8 @@ export class Tracer implements OpRecorder, Disposable {
   readonly #computed = new Set<TensorId>();
   /** Those of them whose shapes the graph doesn't know. */
   readonly #shapeless = new Set<TensorId>();
+  /** Batch normalizations, and sums of one. */
+  readonly #normalized = new Set<GraphNode>();
   #nodes = 0;
 
   /**
@@ -117,6 +128,9 @@ export class Tracer implements OpRecorder, Disposable {
   ): TensorMetadata[] {
     if (name !== TAKES_UNKNOWN) this.#requireShapes(name, inputs);
     const takes = inputs.map((id) => this.#output(id));
+    if (!this.xla && DROPS_NAN_WHEN_FUSED.has(name)) {
+      takes[0] = this.#keepApart(takes[0], inputs[0]);
+    }
     const desc = this.#newNode(name);
     let next = 0;
     for (const spec of this.#inputSpecs(name)) {
@@ -130,6 +144,11 @@ export class Tracer implements OpRecorder, Disposable {
     const lengths = new Set(this.#inputSpecs(name).map((spec) => spec.numberAttribute));
     this.#writeAttributes(desc, attributes.filter((attribute) => !lengths.has(attribute.name)));
     const node = this.#finishNode(desc, name, takes);
+    if (
+      name.startsWith("FusedBatchNorm") || (name.startsWith("Add") && this.#sumsNormalized(takes))
+    ) {
+      this.#normalized.add(node);
+    }
     const count = this.#lib.TF_OperationNumOutputs(node.pointer);
     return Array.from({ length: count }, (_, index) => this.#addSymbol({ node, index }));
   }
@@ -296,11 +315,23 @@ export class Tracer implements OpRecorder, Disposable {
     return output;
   }
 
-  #identity(output: GraphOutput, id: TensorId): GraphOutput {
-    const desc = this.#newNode("Identity");
+  #identity(output: GraphOutput, id: TensorId, type = "Identity"): GraphOutput {
+    const desc = this.#newNode(type);
     this.#lib.TF_AddInput(desc, packed(output));
     this.#lib.TF_SetAttrType(desc, cText("T"), this.#runtime.describe(id).dtype);
-    return { node: this.#finishNode(desc, "Identity", [output]), index: 0 };
+    return { node: this.#finishNode(desc, type, [output]), index: 0 };
+  }
+
+  /**
+   * What an activation takes so that it isn't fused with the op before. After a batch normalization it stays: in
+   * evaluation nothing is fused there, and in training NaN shows in the running statistics.
+   */
+  #keepApart(output: GraphOutput, id: TensorId): GraphOutput {
+    return this.#normalized.has(output.node) ? output : this.#identity(output, id, KEEPS_APART);
+  }
+
+  #sumsNormalized(takes: readonly GraphOutput[]): boolean {
+    return takes.some(({ node }) => this.#normalized.has(node));
   }
 
   #newNode(type: string): Deno.PointerValue {

@@ -84,7 +84,10 @@ export function requireUsable({ what, samples, classes, skipped }: SeenSet): voi
  * @throws {NonFiniteOutputError} with the number of images whose output isn't, and some of their paths
  */
 export function requireFiniteOutputs(
-  { what, samples }: Pick<SeenSet, "what" | "samples">,
+  { what, samples, layer }: Pick<SeenSet, "what" | "samples"> & {
+    /** Name of the first layer whose output isn't finite, where that is known. */
+    readonly layer?: string | undefined;
+  },
   outcomeOf: (index: number) => Outcome | undefined,
   cure: string,
 ): void {
@@ -99,7 +102,8 @@ export function requireFiniteOutputs(
     `The network's ${
       outputs.length > 0 ? "output" : "loss"
     } is NaN or infinite for ${bad.length} of ${seen.length} ` +
-      `${what} images (${listed(bad.map(({ path }) => path), ", ")}): ${cure}`,
+      `${what} images (${listed(bad.map(({ path }) => path), ", ")})` +
+      `${layer === undefined ? "" : `, from the layer ${layer} on`}: ${cure}`,
   );
 }
 

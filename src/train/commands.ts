@@ -44,6 +44,8 @@ export const shardScoresSchema = z.strictObject({
   /** What the worker keeps of the features so far, when it does. */
   features: z.strictObject({ train: count, val: count, bytes: count }).optional(),
   skipped: skippedSchema,
+  /** Where an output isn't finite: the first layer of which that is so. */
+  nonFiniteLayer: z.string().optional(),
 });
 
 /** Answer to `readState`, beside the bytes: what they are. */

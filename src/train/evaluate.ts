@@ -21,7 +21,7 @@ import type { DataFormat } from "../provision/dataset_catalogue.ts";
 import { requireFiniteOutputs, requireUsable } from "./check_scores.ts";
 import { descriptionOf, type ModelDescription } from "./checkpoint_config.ts";
 import { picturesToEvaluate } from "./evaluation_pictures.ts";
-import { scoreOnce } from "./scores.ts";
+import { nonFiniteLayerOf, scoreOnce } from "./scores.ts";
 import { validateShard } from "./validate.ts";
 
 /** What to evaluate on, and how. */
@@ -134,7 +134,10 @@ export async function evaluate(
     cacheBytes: 0,
   });
   const scores = await validateShard({
-    scorer: { evaluate: (batch) => Promise.resolve(scoreOnce(model, batch)) },
+    scorer: {
+      evaluate: (batch) => Promise.resolve(scoreOnce(model, batch)),
+      findNonFiniteLayer: (batch) => nonFiniteLayerOf(model, batch),
+    },
     loader,
     samples: samples.length,
     place: { rank: 0, worldSize: 1 },
@@ -143,7 +146,7 @@ export async function evaluate(
   const seen = { what: split === "val" ? "validation" : "training", samples, classes };
   requireUsable({ ...seen, skipped: scores.skipped });
   const rows = new Map(scores.indices.map((index, row) => [index, row]));
-  requireFiniteOutputs(seen, (index) => {
+  requireFiniteOutputs({ ...seen, layer: scores.nonFiniteLayer }, (index) => {
     const row = rows.get(index);
     return row === undefined
       ? undefined

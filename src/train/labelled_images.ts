@@ -52,6 +52,19 @@ export function partsOf(
   });
 }
 
+/** The image of one row, without what belongs to it in training. */
+export function rowOf(
+  { images, labels, height, width }: LabelledImages,
+  row: number,
+): LabelledImages {
+  const floats = images.length / labels.length;
+  return {
+    images: images.subarray(row * floats, (row + 1) * floats),
+    labels: labels.subarray(row, row + 1),
+    ...{ height, width },
+  };
+}
+
 /** float32 [n, h, w, 3]. */
 export function imagesTensor({ images, labels, height, width }: LabelledImages): tf.Tensor {
   return tensorFrom([labels.length, height, width, 3], "float32", bytesOf(images));

@@ -18,7 +18,7 @@ import { TransformPipeline } from "../data/transforms.ts";
 import type { tf } from "../engine/tf.ts";
 import { requireFiniteOutputs } from "./check_scores.ts";
 import { type Maps, Predictor } from "./predictor.ts";
-import type { Ranking } from "./scores.ts";
+import { firstNonFinite, type Ranking } from "./scores.ts";
 import { buildTrainedModel, findTrainedModel, type TrainedModel } from "./trained_model.ts";
 
 /** A class and how probable the model finds it. */
@@ -167,10 +167,13 @@ export async function* predictInputs(
     shuffle: false,
   });
   const firsts = new Map<number, number>();
+  let layer: string | undefined;
   for await (const batch of loader.batches(plan, 0, { seed: 0, signal, reuse: true })) {
     const count = batch.labels.length;
     const pictures = { ...batch, count };
     const ranking = count > 0 ? await predictor.rank(pictures) : undefined;
+    const wild = ranking ? firstNonFinite(ranking) : -1;
+    if (wild >= 0) layer ??= predictor.nonFiniteLayer(pictures, wild);
     const maps = explain && ranking ? predictor.explain(pictures, firstOf(ranking)) : undefined;
     yield* inOrder(batch, (row) => {
       const { path, index } = samples[batch.indices[row]];
@@ -185,7 +188,7 @@ export async function* predictInputs(
       };
     });
   }
-  requireFiniteOutputs({ what: "predicted", samples }, (index) => {
+  requireFiniteOutputs({ what: "predicted", samples, layer }, (index) => {
     const first = firsts.get(index);
     return first === undefined ? undefined : { first, loss: 0 };
   }, "these weights can't be used");

@@ -9,7 +9,8 @@ import { tensorFrom } from "../engine/transfer.ts";
 import { type FeatureMap, gradCam, lastFeatureMap } from "../models/grad_cam.ts";
 import { applyModel, classesOf } from "../models/heads.ts";
 import { parametersOf } from "../models/parameters.ts";
-import { rank, type Ranking, readRanking } from "./scores.ts";
+import { rowOf } from "./labelled_images.ts";
+import { nonFiniteLayerOf, rank, type Ranking, readRanking } from "./scores.ts";
 
 /** Pictures [n, height, width, 3], normalized. */
 export interface PictureBatch {
@@ -60,6 +61,12 @@ export class Predictor implements Disposable {
       : tf.tidy(() => this.#rank(images));
     images.dispose();
     return readRanking(results);
+  }
+
+  /** Name of the first layer that gives NaN or infinity for a picture of a batch, if there is one. */
+  nonFiniteLayer({ images, count, height, width }: PictureBatch, row: number): string | undefined {
+    const batch = { images, labels: new Int32Array(count), height, width };
+    return nonFiniteLayerOf(this.#model, rowOf(batch, row));
   }
 
   /** Name of the layer that {@linkcode explain} looks at. */

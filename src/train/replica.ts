@@ -25,7 +25,7 @@ import type { FeatureCache } from "./feature_cache.ts";
 import { Features } from "./features.ts";
 import { imagesTensor, type LabelledImages, partsOf, targetTensors } from "./labelled_images.ts";
 import { ReplicaState, type UpdateTime } from "./replica_state.ts";
-import { readScores, score, type Scores } from "./scores.ts";
+import { nonFiniteLayerOf, readScores, score, type Scores } from "./scores.ts";
 import { type LocalTotals, RESULTS, StepSums } from "./step_sums.ts";
 
 /** Where a rank's rows stand in the step's global batch, and the step's seed: for dropout. */
@@ -214,6 +214,11 @@ export class Replica implements Disposable {
     const scores = readScores(await this.#evaluate.call(inputs), targets.weight);
     tf.dispose(inputs);
     return scores;
+  }
+
+  /** As {@linkcode nonFiniteLayerOf}, with the present weights. */
+  findNonFiniteLayer(batch: LabelledImages): string | undefined {
+    return nonFiniteLayerOf(this.model, batch);
   }
 
   /** The captured functions of a step and of an evaluation on a batch, for a profile. */

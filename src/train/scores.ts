@@ -5,6 +5,7 @@
  */
 import { tf } from "../engine/tf.ts";
 import { applyModel, classesOf } from "../models/heads.ts";
+import { findNonFiniteLayer } from "../models/non_finite_layer.ts";
 import type { MetricPart } from "../metrics/metric_parts.ts";
 import type { Metric } from "../metrics/user_metrics.ts";
 import { type LossFunction, type LossName, lossPerSample, makeTargets } from "../optim/loss.ts";
@@ -52,6 +53,22 @@ export function scoreOnce(model: tf.LayersModel, batch: LabelledImages): Scores 
   return readScores(scored, targets.weight);
 }
 
+/**
+ * Name of the first layer that gives NaN or infinity for some pictures, in eval mode.
+ *
+ * @returns Nothing where all layers give finite values, or the pictures were not decoded
+ */
+export function nonFiniteLayerOf(
+  model: tf.LayersModel,
+  batch: LabelledImages,
+): string | undefined {
+  if (batch.images.length === 0) return undefined;
+  const images = imagesTensor(batch);
+  const layer = findNonFiniteLayer(model, images);
+  images.dispose();
+  return layer;
+}
+
 /** Each picture's loss, and its first classes with their probabilities; then what metrics of the user's own give. */
 export function score(
   logits: tf.Tensor2D,
@@ -89,6 +106,12 @@ export function rank(logits: tf.Tensor2D, width: number): [tf.Tensor2D, tf.Tenso
   const shares = tf.exp(tf.sub(values, tf.logSumExp(logits, 1, true)));
   const classes = tf.sub(tf.mul(tf.add(tf.cast(indices, "int32"), 1), finite), 1);
   return [classes as tf.Tensor2D, tf.minimum(shares, 1) as tf.Tensor2D];
+}
+
+/** The first row whose logits are not all finite; -1 when there is none. */
+export function firstNonFinite({ ranked, width }: Ranking): number {
+  const at = ranked.indexOf(-1);
+  return at < 0 ? -1 : Math.floor(at / width);
 }
 
 /** Reads what {@linkcode score} gave, and disposes of it. */

@@ -7,11 +7,13 @@ import type { Loader, SkippedSample } from "../data/loader.ts";
 import { planEpoch } from "../data/sampler.ts";
 import { addParts, type MetricPart, type MetricTotal } from "../metrics/metric_parts.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
+import { type LabelledImages, rowOf } from "./labelled_images.ts";
 import type { Replica } from "./replica.ts";
+import { firstNonFinite, type Ranking } from "./scores.ts";
 import type { Place } from "./train_epoch.ts";
 
 /** Scores batches in eval mode; a {@linkcode Replica} is one. */
-export type Scorer = Pick<Replica, "evaluate">;
+export type Scorer = Pick<Replica, "evaluate" | "findNonFiniteLayer">;
 
 /** What a rank found in its share. */
 export interface ShardScores {
@@ -32,6 +34,8 @@ export interface ShardScores {
   /** Metrics of the user's own, in their order. */
   readonly metrics: readonly MetricPart[];
   readonly skipped: readonly SkippedSample[];
+  /** Where an output isn't finite: the first layer of which that is so. */
+  readonly nonFiniteLayer?: string;
 }
 
 /**
@@ -69,6 +73,7 @@ export async function validateShard(
   const probabilities: number[] = [];
   const skipped: SkippedSample[] = [];
   const metrics: MetricTotal[] = [];
+  let nonFiniteLayer: string | undefined;
   onPhase(0, "waiting for its batch");
   for await (const batch of loader.batches(plan, 0, { seed: 0, signal, reuse: true })) {
     onPhase(batch.step, "computing");
@@ -76,6 +81,7 @@ export async function validateShard(
     const scores = batch.labels.length > 0 ? await scorer.evaluate(batch) : undefined;
     onPhase(batch.step + 1, "waiting for its batch");
     if (!scores) continue;
+    nonFiniteLayer ??= layerOf(scorer, batch, scores);
     weight += scores.weight;
     width = scores.width;
     indices.push(...batch.indices);
@@ -85,5 +91,14 @@ export async function validateShard(
     probabilities.push(...scores.probabilities);
     addParts(metrics, scores.metrics ?? []);
   }
-  return { weight, indices, labels, losses, width, ranked, probabilities, metrics, skipped };
+  return {
+    ...{ weight, indices, labels, losses, width, ranked, probabilities, metrics, skipped },
+    ...(nonFiniteLayer === undefined ? {} : { nonFiniteLayer }),
+  };
+}
+
+/** The layer that the first output of a batch owes its NaN or infinity to, if there is one. */
+function layerOf(scorer: Scorer, batch: LabelledImages, scores: Ranking): string | undefined {
+  const row = firstNonFinite(scores);
+  return row < 0 ? undefined : scorer.findNonFiniteLayer(rowOf(batch, row));
 }

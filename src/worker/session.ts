@@ -192,6 +192,7 @@ export class Session {
       })),
       skipped: scores.skipped.map((sample) => ({ ...sample })),
       ...(caches ? { features: { ...caches.kept } } : {}),
+      ...(scores.nonFiniteLayer === undefined ? {} : { nonFiniteLayer: scores.nonFiniteLayer }),
     };
     return { result, payload: packScores({ ...scores, values: valuesOf(scores.metrics) }) };
   }

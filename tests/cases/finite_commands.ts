@@ -5,7 +5,14 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { openEngine, resumeComparison, train } from "../../mod.ts";
+import {
+  evaluate,
+  loadCheckpoint,
+  openEngine,
+  predict,
+  resumeComparison,
+  train,
+} from "../../mod.ts";
 import { exists } from "../../src/base/paths.ts";
 import { validateConfig } from "../../src/config/load.ts";
 import { evaluateRun } from "../../src/coordinator/evaluate_run.ts";
@@ -95,6 +102,29 @@ async function commandsOnWildOutputs(): Promise<void> {
       /NaN or infinite/,
     );
     assert.equal(await exists(join(folder, "out")), false);
+  });
+}
+
+/** The weights are such that the outputs would be finite, were NaN dropped on the way to them. */
+async function overflowInside(): Promise<void> {
+  await withTemporaryFolder(async (folder) => {
+    const { run, root } = await madeRun(folder, 1e25);
+    const message = /is NaN or infinite for 4 of 4 .* images .*, from the layer conv2 on: /;
+    const evaluated = await runCommand(["evaluate", "--run", run, "--workers", "1"], folder);
+    assert.equal(evaluated.code, 1, evaluated.stderr);
+    assert.match(evaluated.stderr, message);
+    const { model } = await loadCheckpoint(join(run, "checkpoints", "best"));
+    try {
+      await assert.rejects(evaluate(model, root), message);
+      const paths = [join(root, "val")];
+      const options = { batchSize: 4 }; // one full batch, which is captured
+      await assert.rejects(
+        Array.fromAsync(predict(run, paths, options)),
+        message,
+      );
+    } finally {
+      model.dispose();
+    }
   });
 }
 
@@ -207,6 +237,11 @@ export const CASES: Case[] = [
     name: "predict, evaluate, export with outputs that are not finite",
     must: "exit with 1 and the count, and write nothing",
     run: commandsOnWildOutputs,
+  },
+  {
+    name: "evaluate, predict with a network that overflows inside",
+    must: "exit with 1 and the first layer whose output isn't finite",
+    run: overflowInside,
   },
   {
     name: "export of weights that are not finite",
