@@ -7,6 +7,7 @@ import { availableParallelism } from "node:os";
 import { messageOf } from "../base/errors.ts";
 import { LIBTENSORFLOW_VARIABLE, libtensorflowPath } from "../base/libtensorflow_path.ts";
 import { cacheFolder, exists } from "../base/paths.ts";
+import type { NatsAddress } from "../protocol/address.ts";
 import { removeAtStop } from "../base/signals.ts";
 import { LIBTENSORFLOW_VERSION, LOCKSTEP_VERSION } from "../base/versions.ts";
 import { say } from "../reports/terminal_stream.ts";
@@ -67,7 +68,7 @@ function checks(nats: string | undefined): Check[] {
     nats
       ? {
         name: `nats-server at ${nats}`,
-        run: () => roundTrip({ url: nats }),
+        run: () => foreignServer(nats),
         cure: "start that server",
       }
       : {
@@ -115,7 +116,13 @@ async function checkBroker(): Promise<string> {
   return `${version} at ${executable}; ${await roundTrip(broker)}`;
 }
 
-async function roundTrip(address: { url: string; token?: string }): Promise<string> {
+async function foreignServer(url: string): Promise<string> {
+  const { serverAddress } = await import("../protocol/server_address.ts");
+  const { takeCredentials } = await import("../protocol/address.ts");
+  return await roundTrip(await serverAddress({ url: takeCredentials(url) }));
+}
+
+async function roundTrip(address: NatsAddress): Promise<string> {
   const { connectNats } = await import("../protocol/connection.ts");
   const connection = await connectNats(address, { name: "lockstep doctor" });
   try {

@@ -5,6 +5,7 @@
  */
 import { type Args, parseArgs } from "../deps/std_parse_args.ts";
 import { nearestName, UsageError } from "../base/errors.ts";
+import { setInvocation } from "../base/invocation.ts";
 import { NATS_URL_VARIABLE } from "../protocol/address.ts";
 
 /** One flag. */
@@ -152,6 +153,13 @@ export class Flags {
  * @throws {UsageError} for an unknown flag (with the nearest known one) or an unexpected argument
  */
 export function parseFlags(command: CommandHelp, args: readonly string[]): Flags {
+  setInvocation({
+    command: command.name,
+    flags: Object.fromEntries(
+      command.flags.map(({ name, help }) => [name, /\(key: ([\w.]+)\)/.exec(help)?.[1] ?? null]),
+    ),
+    args,
+  });
   const { flags } = command;
   const typed = new Map<string, string>();
   const values = parseArgs(joinValues(command, args, typed), {

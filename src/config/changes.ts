@@ -24,6 +24,7 @@ export interface ConfigChange {
 export const FREE_KEYS = [
   "workers",
   "nats.url",
+  "nats.ca",
   "nats.port",
   "nats.bucketSize",
   "dashboard",

@@ -46,6 +46,7 @@ export function globalBatchSize(config: Config): number {
  */
 export function checkConfig(config: Config): void {
   globalBatchSize(config);
+  checkAuthority(config);
   const { train } = config;
   if (train.optimizer === "sgd" && train.nesterov) {
     const { momentum, dampening } = train;
@@ -145,6 +146,14 @@ function checkFeatureCache(config: Config): void {
 }
 
 /** Only what goes through the broker can be narrowed. */
+function checkAuthority({ nats: { url, ca } }: Config): void {
+  if (ca === undefined || url !== undefined) return;
+  throw new UsageError(
+    `nats.ca is ${ca}, but no server is named: set nats.url to its address, or leave out nats.ca, since the server that ` +
+      "Lockstep starts is reached on this machine alone",
+  );
+}
+
 function checkGradientDtype({ exchange, nats: { gradientDtype } }: Config): void {
   if (gradientDtype === "float32" || exchange !== "shared-memory") return;
   throw new UsageError(

@@ -261,6 +261,8 @@ export interface EngineInput {
 export interface NatsInput {
   /** A running nats-server, such as `nats://host:4222`; unless set, one is started. */
   url?: string;
+  /** PEM file with the certificate of the authority that signed the server's, where this machine doesn't know it. */
+  ca?: string;
   /** Port of the server that is started; unless set, a free one. */
   port?: number;
   /** How gradients travel over NATS (default `float32`). */

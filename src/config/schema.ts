@@ -116,6 +116,11 @@ const natsSchema = z.strictObject({
    * kept by the process alone: a validated config has the address without them.
    */
   url: natsUrlSchema.optional(),
+  /**
+   * A PEM file with the certificate of the authority that signed the server's, where this machine doesn't know it. With
+   * it, only TLS will do.
+   */
+  ca: z.string().min(1).optional(),
   /** Port of the server that the coordinator starts; unless set, a free one. */
   port: z.int().min(1).max(65535).optional(),
   /**

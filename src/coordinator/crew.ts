@@ -17,9 +17,10 @@ import {
 } from "../exchange/open_exchange.ts";
 import { CommandClient, type Reply, WorkerFailedError } from "../protocol/commands.ts";
 import { type Json, packJson } from "../protocol/large_json.ts";
-import { type NatsAddress, withCredentials } from "../protocol/address.ts";
+import type { NatsAddress } from "../protocol/address.ts";
 import { Link } from "../protocol/link.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
+import { serverAddress } from "../protocol/server_address.ts";
 import { makeRunIdentity } from "../protocol/subjects.ts";
 import { TransferDesk } from "../protocol/transfers.ts";
 import type { Reporter } from "../reports/reporter.ts";
@@ -275,7 +276,8 @@ async function openBroker(
   stack: AsyncDisposableStack,
   lost: AbortController,
 ): Promise<NatsAddress> {
-  if (config.nats.url) return { url: withCredentials(config.nats.url) };
+  const { url: foreign, ca } = config.nats;
+  if (foreign) return await serverAddress({ url: foreign, ca });
   if (!natsServer) throw new TypeError("Neither nats.url nor a nats-server program is given");
   const executable = natsServer;
   let broker: Broker = await startBroker({

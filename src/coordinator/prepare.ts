@@ -23,7 +23,7 @@ import { type Engine, openEngine } from "../engine/engine.ts";
 import type { LoadReport } from "../models/state_dict.ts";
 import { balancedWeights } from "../optim/loss.ts";
 import { checkRates, checkSchedule } from "../optim/schedule.ts";
-import { withCredentials } from "../protocol/address.ts";
+import { serverAddress } from "../protocol/server_address.ts";
 import { ensureDataRoot } from "../provision/data_root.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { ensureNatsServer } from "../provision/nats_server.ts";
@@ -88,7 +88,8 @@ export async function prepareRun(
   const metrics = await metricNames(config);
   const weights = resuming ? undefined : await weightsFile(config, progress);
   const natsServer = config.nats.url ? undefined : await ensureNatsServer(progress);
-  if (config.nats.url) await checkServer({ url: withCredentials(config.nats.url) });
+  const { url, ca } = config.nats;
+  if (url) await checkServer(await serverAddress({ url, ca }));
   else if (config.nats.port !== undefined) await checkPort(config.nats.port);
   const libraryPath = await ensureLibtensorflow(progress);
   signal?.throwIfAborted();

@@ -14,7 +14,8 @@ import { checkFiles } from "../data/check_files.ts";
 import type { PictureSet } from "../data/picture_set.ts";
 import { openEngine } from "../engine/engine.ts";
 import { endsInLogSoftmax } from "../models/head_specs.ts";
-import { takeCredentials, withCredentials } from "../protocol/address.ts";
+import { takeCredentials } from "../protocol/address.ts";
+import { serverAddress } from "../protocol/server_address.ts";
 import { ensureDataRoot } from "../provision/data_root.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { ensureNatsServer } from "../provision/nats_server.ts";
@@ -88,7 +89,8 @@ export async function prepareEvaluation(
   const { classes } = trained.info;
   const evaluation = await picturesToEvaluate(root, config.data, { ...request, classes });
   const natsServer = config.nats.url ? undefined : await ensureNatsServer(progress);
-  if (config.nats.url) await checkServer({ url: withCredentials(config.nats.url) });
+  const { url, ca } = config.nats;
+  if (url) await checkServer(await serverAddress({ url, ca }));
   const libraryPath = await ensureLibtensorflow(progress);
   signal?.throwIfAborted();
 
@@ -143,6 +145,7 @@ function evaluationConfig(trained: TrainedModel, request: EvaluationRequest): Co
     nats: {
       ...base.nats,
       url: request.nats === undefined ? undefined : takeCredentials(request.nats),
+      ca: undefined,
       port: undefined,
     },
     data: {

@@ -142,7 +142,11 @@ class WorkerProcess implements SpawnedWorker {
     const settings: WorkerSettings = {
       runId: run.runId,
       token: run.token,
-      nats: { url: nats.url, ...(nats.token ? { token: nats.token } : {}) },
+      nats: {
+        url: nats.url,
+        ...(nats.token ? { token: nats.token } : {}),
+        ...(nats.ca ? { ca: nats.ca } : {}),
+      },
       index: this.index,
       threads,
       lostAfter,

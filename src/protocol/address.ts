@@ -11,9 +11,14 @@ import { keepSecret, maskAddress } from "../base/secrets.ts";
 export interface NatsAddress {
   /** `nats://[user:password@ | token@]host[:port]`, or `tls://…`. */
   readonly url: string;
-  /** Token of the server, when the URL carries none. */
+  /** Token of a server that Lockstep started itself. */
   readonly token?: string;
+  /** Certificates of authorities, as PEM, that may vouch for the server beside those that this machine knows. */
+  readonly ca?: string;
 }
+
+/** Environment variable that names the file of `nats.ca`, for any command. */
+export const NATS_CA_VARIABLE = "LOCKSTEP_NATS_CA";
 
 /** Environment variable that names a server as `--nats` does, where no other process sees the credentials. */
 export const NATS_URL_VARIABLE = "LOCKSTEP_NATS_URL";
@@ -41,7 +46,7 @@ export function takeCredentials(url: string): string {
   const { server, credentials: { token, pass } } = parseAddress({ url });
   const secret = pass ?? token;
   if (secret === undefined) return url;
-  keepSecret(secret);
+  if (secret) keepSecret(secret);
   known.set(server, url);
   const at = url.lastIndexOf("@");
   const scheme = /^[a-z]+:\/\//i.exec(url)?.[0] ?? "";
@@ -54,37 +59,83 @@ export function withCredentials(url: string): string {
 }
 
 /**
- * Reads an address.
+ * Reads an address. Credentials are all up to the last `@`.
  *
- * @throws {UsageError} When it is not a URL of NATS
+ * @throws {UsageError} When it is not a URL of NATS, naming what is wrong with it
  */
 export function parseAddress({ url, token }: NatsAddress): ParsedAddress {
-  const withScheme = /^[a-z]+:\/\//i.test(url) ? url : `nats://${url}`;
-  const parsed = URL.parse(withScheme);
-  const decoded = parsed && decodeCredentials(parsed);
-  if (!parsed?.hostname || !decoded || !["nats:", "tls:"].includes(parsed.protocol)) {
+  const text = url.trim();
+  const refuse = (reason: string): never => {
     throw new UsageError(
-      `Not the URL of a nats-server: ${
-        maskAddress(url)
-      } (write nats://host:4222; in a password, write @ as %40 and / as %2F)`,
+      `Not the URL of a nats-server: ${maskAddress(text)}: ${reason}; ${HOW_TO_WRITE}`,
     );
+  };
+  const [head = "", scheme = "nats"] = /^([a-z][a-z\d+.-]*):\/\//i.exec(text) ?? [];
+  const name = scheme.toLowerCase();
+  if (name !== "nats" && name !== "tls") {
+    refuse(`Lockstep speaks NATS over TCP (nats://) or TLS (tls://), not ${name}://`);
   }
-  const { user, pass } = decoded;
-  const own = user && pass ? { user, pass } : user ? { token: user } : undefined;
+  const rest = text.slice(head.length);
+  const at = rest.lastIndexOf("@");
+  const own = at < 0 ? undefined : decodeCredentials(rest.slice(0, at), refuse);
   return {
-    server: `${parsed.hostname}:${parsed.port || DEFAULT_PORT}`,
-    tls: parsed.protocol === "tls:",
+    server: parsePlace(rest.slice(at + 1), refuse),
+    tls: name === "tls",
     credentials: own ?? (token ? { token } : {}),
   };
 }
 
-/** User and password of a URL; nothing where they are no percent-encoding. */
+const HOW_TO_WRITE =
+  "write nats://host:4222, where needed with user:password@ or TOKEN@ before the host";
+const MAX_PORT = 65_535;
+/** Characters that end a part of a URL. */
+const RESERVED = /[/?#\s]|%(?![\da-f]{2})/gi;
+
+/** The `host:port` of a server. */
+function parsePlace(text: string, refuse: (reason: string) => never): string {
+  const place = text.replace(/\/$/, "");
+  if (place === "") refuse("it names no host");
+  if (place.includes(",")) refuse("it names several servers, and one is needed");
+  if (/^(nats|tls):/i.test(place)) refuse(`two slashes belong behind ${place.split(":")[0]}:`);
+  const behind = /[/?#].*$/s.exec(place)?.[0];
+  if (behind) refuse(`"${behind}" has no meaning behind the host and port`);
+  const [whole, host = "", port = DEFAULT_PORT] =
+    /^(\[[\da-f:.]+\]|[^:[\]]+)(?::(.*))?$/is.exec(place) ?? [];
+  if (!whole) {
+    if (/^[\da-f]*:[\da-f:.]*$/i.test(place)) {
+      refuse("an IPv6 address stands in brackets, as in [::1]");
+    }
+    refuse(`"${place}" is no host and port`);
+  }
+  if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > MAX_PORT) {
+    refuse(`the port is "${port}", and must be 1 to ${MAX_PORT}`);
+  }
+  const hostname = URL.parse(`http://${host}`)?.hostname;
+  if (!hostname) return refuse(`"${host}" is no name of a host`);
+  return `${hostname}:${Number(port)}`;
+}
+
+/** User and password of a URL, or the token. */
 function decodeCredentials(
-  { username, password }: URL,
-): { user: string; pass: string } | undefined {
+  text: string,
+  refuse: (reason: string) => never,
+): ParsedAddress["credentials"] {
+  const odd = [...new Set(text.match(RESERVED))];
+  if (odd.length > 0) {
+    const words = odd.map((character) => `"${character}" as ${encodeURIComponent(character)}`);
+    refuse(`in its user, password or token write ${words.join(", ")}`);
+  }
+  const [user, ...others] = text.split(":");
+  const [name, pass] = decoded([user, others.join(":")], refuse);
+  if (others.length === 0) return name ? { token: name } : {};
+  if (!name) refuse("it has a password and no user");
+  return { user: name, pass };
+}
+
+function decoded(parts: readonly string[], refuse: (reason: string) => never): string[] {
   try {
-    return { user: decodeURIComponent(username), pass: decodeURIComponent(password) };
+    return parts.map((part) => decodeURIComponent(part));
   } catch {
-    return undefined; // the caller says what is wrong
+    return refuse('in its user, password or token write "%" as %25');
   }
 }

@@ -11,15 +11,11 @@ import {
 } from "../deps/nats_core.ts";
 import type { NatsConnection } from "../deps/nats.ts";
 import { within } from "../base/async.ts";
-import { LockstepError, messageOf } from "../base/errors.ts";
-import { NATS_URL_VARIABLE, type NatsAddress, parseAddress } from "./address.ts";
+import { type NatsAddress, parseAddress } from "./address.ts";
+import { connectFailure } from "./connect_failure.ts";
+import { Handshake, type RecordedOptions } from "./handshake.ts";
 import { OutgoingBuffer, SendMemory } from "./send_memory.ts";
 import { DenoTransport } from "./transport.ts";
-
-/** A server refuses the credentials: trying again is pointless. */
-export class CredentialsError extends LockstepError {
-  override name = "CredentialsError";
-}
 
 /** Settings of a connection. */
 export interface ConnectOptions {
@@ -50,7 +46,8 @@ const TRANSPORT: TransportFactory = {
  * its `closed()` tells. What a subscription's callback gets is valid until it returns: copy what is to be kept.
  *
  * @throws {UsageError} When the URL is not a server's
- * @throws {LockstepError} When the server does not answer, or refuses the credentials
+ * @throws {ServerRefusalError} When it is reached and can't be used: credentials, TLS, limits, or no nats-server
+ * @throws {LockstepError} When the server does not answer
  */
 export async function connectNats(
   address: NatsAddress,
@@ -59,13 +56,14 @@ export async function connectNats(
   const { server, tls, credentials } = parseAddress(address);
   const timeout = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   setTransportFactory(TRANSPORT); // each time: the client's own connect() sets another
+  const handshake = new Handshake();
   let attempt: Promise<NatsConnection> | undefined;
   try {
-    attempt = NatsConnectionImpl.connect({
+    const own: RecordedOptions = {
       servers: server,
       name: options.name,
       ...credentials,
-      ...(tls ? { tls: {} } : {}),
+      ...(tls || address.ca ? { tls: address.ca ? { ca: address.ca } : {} } : {}),
       timeout,
       reconnect: true,
       reconnectTimeWait: RECONNECT_WAIT_MS,
@@ -75,14 +73,16 @@ export async function connectNats(
       ),
       // A run's messages are addressed to the run: other servers of a cluster may be out of reach.
       ignoreClusterUpdates: true,
-    });
+      handshake,
+    };
+    attempt = NatsConnectionImpl.connect(own);
     // The client's own timeout doesn't cover a server that accepts and then says nothing.
     const connection = await within(attempt, timeout + 500, () => new Error("timeout"));
     sendFromLentMemory(connection as NatsConnectionImpl);
     return connection;
   } catch (error) {
     attempt?.then((late) => late.close(), () => {}); // a connection made after all must not stay
-    throw connectionFailure(server, error);
+    throw connectFailure(address, handshake, timeout, error);
   }
 }
 
@@ -91,21 +91,4 @@ function sendFromLentMemory({ protocol }: NatsConnectionImpl): void {
   const outgoing = new OutgoingBuffer(sendMemory);
   for (const part of protocol.outbound.buffers) outgoing.fill(part);
   protocol.outbound = outgoing;
-}
-
-function connectionFailure(server: string, cause: unknown): LockstepError {
-  const reason = messageOf(cause);
-  if (/authorization|authentication|credentials/i.test(reason)) {
-    return new CredentialsError(
-      `The nats-server at ${server} refuses the credentials: give nats://TOKEN@host:port or ` +
-        `nats://user:password@host:port in the environment variable ${NATS_URL_VARIABLE} or by --nats; a run's folder ` +
-        "keeps no credentials, so resuming needs them again",
-      { cause },
-    );
-  }
-  return new LockstepError(
-    `No nats-server answers at ${server} (${reason || "no reason given"}): ` +
-      `check the address, or leave out --nats to let Lockstep start one`,
-    { cause },
-  );
 }

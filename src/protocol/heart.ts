@@ -31,6 +31,10 @@ export interface HeartActivity {
   readonly activity: string;
 }
 
+function addressOf({ url, token, ca }: NatsAddress): NatsAddress {
+  return { url, ...(token ? { token } : {}), ...(ca ? { ca } : {}) };
+}
+
 /** A beating heart; stops with its process, or when told. */
 export class Heart {
   readonly #thread: Worker;
@@ -45,7 +49,7 @@ export class Heart {
     const start = { ...settings, place: this.#place.buffer };
     this.#thread.postMessage({
       ...start,
-      address: { url: settings.address.url, token: settings.address.token },
+      address: addressOf(settings.address),
     });
   }
 

@@ -18,7 +18,8 @@ import {
   writeFrameHeader,
 } from "./codec.ts";
 import type { NatsAddress } from "./address.ts";
-import { connectNats, type ConnectOptions, CredentialsError } from "./connection.ts";
+import { ServerRefusalError } from "./connect_failure.ts";
+import { connectNats, type ConnectOptions } from "./connection.ts";
 import {
   type Envelope,
   type Fields,
@@ -124,7 +125,7 @@ export class Link {
       try {
         return await Link.open(address, run, from);
       } catch (error) {
-        const isFinal = error instanceof CredentialsError || error instanceof UsageError;
+        const isFinal = error instanceof ServerRefusalError || error instanceof UsageError;
         if (isFinal || performance.now() > deadline) throw error;
         await delay(RETRY_MS);
       }

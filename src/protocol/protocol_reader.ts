@@ -82,6 +82,11 @@ export class ProtocolReader {
     return new TextDecoder().decode(this.#memory.subarray(this.#start, this.#start + end));
   }
 
+  /** What is here and not taken. */
+  peek(): Uint8Array {
+    return this.#memory.subarray(this.#start, this.#end);
+  }
+
   /** The end of the message that begins behind the whole ones; the end of its first line is looked for from `from` on. */
   #findNext(from: number): number | undefined {
     const found = this.#memory.subarray(from, this.#end).indexOf(LINE_FEED);

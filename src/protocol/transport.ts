@@ -16,9 +16,38 @@ import {
   type ServerInfo,
   type Transport,
 } from "../deps/nats_core.ts";
+import { within } from "../base/async.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
+import {
+  describeForeign,
+  ForeignServerError,
+  Handshake,
+  HANGS_UP,
+  type RecordedOptions,
+  SAYS_NOTHING,
+  untilLetIn,
+} from "./handshake.ts";
 import { ProtocolReader } from "./protocol_reader.ts";
 import type { SendMemory } from "./send_memory.ts";
+
+/** Share of the time for a connection in which the server must have said its first word. */
+const INFO_SHARE = 0.6;
+const DEFAULT_TIMEOUT_MS = 5_000;
+/** Milliseconds in which a silent program gets to answer something else than NATS. */
+const PROBE_MS = 400;
+const SPACE = 0x20;
+
+/** Frames as one. */
+function joined(frames: readonly Uint8Array[]): Uint8Array[] {
+  if (frames.length < 2) return [...frames];
+  const whole = new Uint8Array(frames.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const frame of frames) {
+    whole.set(frame, at);
+    at += frame.length;
+  }
+  return [whole];
+}
 
 /** One connection to a server; the client makes a new transport whenever it connects. */
 export class DenoTransport implements Transport {
@@ -32,6 +61,7 @@ export class DenoTransport implements Transport {
   #isClosed = false;
   readonly #closed = deferred<void | Error>();
   readonly #reader = new ProtocolReader();
+  #handshake = new Handshake();
   readonly #outgoing: Uint8Array[] = [];
   #sending: Promise<void> | undefined;
   readonly #memory: SendMemory;
@@ -52,25 +82,35 @@ export class DenoTransport implements Transport {
    */
   async connect(server: Server, options: ConnectionOptions): Promise<void> {
     const { hostname, port, tlsName } = server;
+    const { handshake = new Handshake(), timeout = DEFAULT_TIMEOUT_MS } =
+      options as RecordedOptions;
+    this.#handshake = handshake;
     try {
+      handshake.stage = "tcp";
       const connection = await Deno.connect({ hostname, port });
       this.#connection = connection;
       connection.setNoDelay(true);
-      const info = await this.#readInfo(connection);
+      handshake.stage = "info";
+      const info = handshake.info = await this.#readInfo(connection, INFO_SHARE * timeout);
       checkOptions(info, options);
       if (info.tls_required || (info.tls_available && options.tls !== null)) {
-        const secured = await Deno.startTls(connection, { hostname: tlsName || hostname });
+        handshake.stage = "tls";
+        const ca = options.tls?.ca;
+        const secured = await Deno.startTls(connection, {
+          hostname: tlsName || hostname,
+          ...(ca ? { caCerts: [ca] } : {}),
+        });
         this.#connection = secured;
         await secured.handshake();
         this.#isEncrypted = true;
       }
+      handshake.stage = "answer";
       if (this.#isClosed) throw new errors.ConnectionError("given up");
       this.#isConnected = true;
     } catch (error) {
+      if (!this.#isClosed) handshake.failed(error as Error);
       this.discard();
-      throw error instanceof Deno.errors.ConnectionRefused
-        ? new errors.ConnectionError("connection refused", { cause: error })
-        : error;
+      throw error;
     }
   }
 
@@ -80,14 +120,18 @@ export class DenoTransport implements Transport {
       while (!this.#isClosed) {
         const messages = this.#reader.take();
         if (messages) {
-          yield messages;
+          yield untilLetIn(messages, this.#handshake);
           continue;
         }
         const count = await this.#connection!.read(this.#reader.room());
         if (count === null) break;
         this.#reader.filled(count);
       }
+      if (!this.#handshake.isOver && !this.#isClosed) {
+        yield this.#handshake.refused("it closed the connection");
+      }
     } catch (error) {
+      if (!this.#handshake.isOver) yield this.#handshake.refused((error as Error).message);
       this.#end(error as Error);
     } finally {
       this.#end();
@@ -128,22 +172,56 @@ export class DenoTransport implements Transport {
     }
   }
 
-  async #readInfo(connection: Deno.TcpConn): Promise<ServerInfo> {
+  /** Reads the first line, and asks a program that says nothing what it is. */
+  async #readInfo(connection: Deno.TcpConn, silentMs: number): Promise<ServerInfo> {
+    let isProbed = false;
+    const probe = setTimeout(() => {
+      isProbed = true;
+      const question = new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n");
+      connection.write(question).catch(() => {}); // the reading side tells
+    }, silentMs);
+    try {
+      return await within(
+        this.#readFirstLine(connection, () => isProbed),
+        silentMs + PROBE_MS,
+        () => new errors.ConnectionError(SAYS_NOTHING),
+      );
+    } finally {
+      clearTimeout(probe);
+    }
+  }
+
+  async #readFirstLine(connection: Deno.TcpConn, isProbed: () => boolean): Promise<ServerInfo> {
     for (;;) {
       const line = this.#reader.firstLine();
-      if (line !== undefined) {
-        const [, json] = /^INFO\s+(\{.*\})\s*$/i.exec(line) ?? [];
-        if (!json) throw new errors.ConnectionError("unexpected response from server");
-        return JSON.parse(json); // the client's parser gets the line too
+      const [, json] = /^INFO\s+(\{.*\})\s*$/i.exec(line ?? "") ?? [];
+      if (json) return JSON.parse(json); // the client's parser gets the line too
+      const bytes = this.#reader.peek();
+      if (line !== undefined || bytes[0] < SPACE) {
+        throw new ForeignServerError(describeForeign(bytes));
       }
-      const count = await connection.read(this.#reader.room());
-      if (count === null) throw new errors.ConnectionError("connection closed by the server");
-      this.#reader.filled(count);
+      const count = await connection.read(this.#reader.room()).catch((error) => {
+        throw isProbed() ? new errors.ConnectionError(HANGS_UP) : error;
+      });
+      if (count === null) {
+        throw new errors.ConnectionError(isProbed() ? HANGS_UP : "it closed the connection");
+      }
+      try {
+        this.#reader.filled(count);
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        throw new ForeignServerError(describeForeign(this.#reader.peek()));
+      }
     }
   }
 
   async #sendAll(): Promise<void> {
     try {
+      // The greeting leaves as one: a server that refuses its first part resets what it hasn't read.
+      if (!this.#handshake.isOver) {
+        await Promise.resolve();
+        this.#outgoing.splice(0, this.#outgoing.length, ...joined(this.#outgoing));
+      }
       for (let frame = this.#outgoing.shift(); frame; frame = this.#outgoing.shift()) {
         for (let sent = 0; sent < frame.length;) {
           sent += await this.#connection!.write(frame.subarray(sent));

@@ -10,7 +10,11 @@ const schema = z.strictObject({
   runId: z.string(),
   /** The run's secret. */
   token: z.string(),
-  nats: z.strictObject({ url: z.string(), token: z.string().optional() }),
+  nats: z.strictObject({
+    url: z.string(),
+    token: z.string().optional(),
+    ca: z.string().optional(),
+  }),
   /** Number of the process among those that this coordinator started: becomes its rank. */
   index: z.int().nonnegative().nullable(),
   /** Threads that the worker may use. */

@@ -16,6 +16,7 @@ import { CASES as finite } from "./finite.ts";
 import { CASES as finiteCommands } from "./finite_commands.ts";
 import { CASES as flags } from "./flags.ts";
 import { CASES as history } from "./history.ts";
+import { CASES as nats } from "./nats.ts";
 import { CASES as secrets } from "./secrets.ts";
 import { CASES as dataModules } from "./user_modules.ts";
 import { CASES as resume } from "./resume.ts";
@@ -32,6 +33,7 @@ const AREAS: Record<string, readonly Case[]> = {
   "data modules": dataModules,
   finite,
   "finite values in commands": finiteCommands,
+  nats,
   secrets,
   weights,
 };

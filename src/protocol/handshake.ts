@@ -1,0 +1,93 @@
+/**
+ * How far a connection's beginning got, so that its failure can be said as what it is: the client itself tells little
+ * more than "timeout".
+ *
+ * @module
+ */
+import { type ConnectionOptions, errors, type ServerInfo } from "../deps/nats_core.ts";
+import { visible } from "../base/visible_text.ts";
+
+/** What a connection waits for: the name's address, TCP, the server's `INFO`, TLS, its answer to the credentials. */
+const STAGES = ["address", "tcp", "info", "tls", "answer"] as const;
+/** What a connection waits for. */
+export type Stage = (typeof STAGES)[number];
+
+/** Why a connection didn't come about. */
+export interface EarlyFailure {
+  readonly stage: Stage;
+  readonly cause: Error;
+}
+
+/** The record of one connection; its transports fill it in. */
+export class Handshake {
+  stage: Stage = "address";
+  /** The server's first word. */
+  info: ServerInfo | undefined;
+  /** The failure that came furthest: a name may have several addresses, and nobody listens at most of them. */
+  failure: EarlyFailure | undefined;
+  /** Set once the server has let the client in: from then on the client hears of everything itself. */
+  isOver = false;
+
+  /** Takes note of a failure in the present stage. */
+  failed(cause: Error): void {
+    const { stage, failure } = this;
+    if (this.isOver || (failure && STAGES.indexOf(failure.stage) > STAGES.indexOf(stage))) return;
+    this.failure = { stage, cause };
+  }
+
+  /** Takes note of a refusal, and returns the server's words that end the client's wait. */
+  refused(reason: string): Uint8Array {
+    this.failed(new errors.ConnectionError(reason));
+    const words = reason.replaceAll(/[\r\n']/g, " ");
+    return new TextEncoder().encode(`-ERR '${REFUSED}${words}'\r\n`);
+  }
+}
+
+/** Options of a connection with its record. */
+export interface RecordedOptions extends ConnectionOptions {
+  readonly handshake?: Handshake;
+}
+
+/** What answers is no nats-server, or not at this port; the message says what it is. */
+export class ForeignServerError extends errors.ConnectionError {
+  override name = "ForeignServerError";
+}
+
+/** Why there is no first word. */
+export const SAYS_NOTHING = "a program accepts connections there and says nothing";
+/** The same, of a program that closes the connection when it is spoken to. */
+export const HANGS_UP =
+  "a program waits there to be spoken to, and not as Lockstep does: of a nats-server with TLS, set handshake_first to auto";
+
+/** Has the client take any refusal for one of the credentials, which is the only kind that ends its wait. */
+const REFUSED = "authorization violation: ";
+
+/**
+ * Returns what arrived, with an error of the server's in the form that ends the client's wait: of any but refused
+ * credentials the client takes no note before the server has let it in.
+ */
+export function untilLetIn(messages: Uint8Array, handshake: Handshake): Uint8Array {
+  if (handshake.isOver) return messages;
+  const text = new TextDecoder().decode(messages);
+  if (/^PONG/m.test(text)) handshake.isOver = true;
+  const [, reason] = /^-ERR '?(.*?)'?\r?$/m.exec(text) ?? [];
+  return reason === undefined ? messages : handshake.refused(reason);
+}
+
+const TLS_ALERT = 0x15;
+const TLS_HANDSHAKE = 0x16;
+const MAX_SHOWN = 40;
+
+/** Says what a first line or answer that isn't a nats-server's belongs to. */
+export function describeForeign(bytes: Uint8Array): string {
+  if (bytes[0] === TLS_ALERT || bytes[0] === TLS_HANDSHAKE) {
+    return "it wants TLS from the first byte: set handshake_first of its tls block to auto";
+  }
+  const text = new TextDecoder().decode(bytes);
+  if (/^HTTP\//.test(text)) {
+    return "it is a web server, such as nats-server's own at its monitoring port";
+  }
+  const line = text.split(/\r?\n/)[0];
+  const shown = line.length > MAX_SHOWN ? `${line.slice(0, MAX_SHOWN)}…` : line;
+  return `it says "${visible(shown)}"`;
+}
