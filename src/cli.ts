@@ -99,7 +99,7 @@ function usage(): string {
     "",
     ...rows,
     "",
-    "deno task <command> --help shows the flags of a command.",
+    "deno task <command> --help shows the flags of a command, deno task train --version the version.",
   ].join("\n");
 }
 
@@ -109,6 +109,10 @@ export async function main(args: string[]): Promise<number> {
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
     console.log(usage());
     return name === undefined ? EXIT_USAGE : 0;
+  }
+  if (asksForVersion(args)) {
+    console.log(`Lockstep ${LOCKSTEP_VERSION}`);
+    return 0;
   }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) {
@@ -125,6 +129,13 @@ export async function main(args: string[]): Promise<number> {
     await fail(messageOf(error), detailed ? Deno.inspect(error) : undefined);
     return known ? error.exitCode : EXIT_FAILED;
   }
+}
+
+/** Whether `--version` stands among the arguments, before a `--`. */
+function asksForVersion(args: readonly string[]): boolean {
+  const end = args.indexOf("--");
+  const flags = end < 0 ? args : args.slice(0, end);
+  return flags.includes("--version") || args[0] === "-V" || args[0] === "version";
 }
 
 /** Runs the command line as a process: with output that may fail, and its exit code. */

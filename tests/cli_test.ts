@@ -58,6 +58,14 @@ Deno.test("main() refuses an unknown command with exit code 2 and the nearest on
   assert.equal(stdout, "");
 });
 
+Deno.test("main() prints the version, with a command too", async () => {
+  const { version } = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json")));
+  for (const args of [["--version"], ["train", "--version"], ["evaluate", "-v", "--version"]]) {
+    const { code, stdout } = await run(...args);
+    assert.deepEqual([code, stdout], [0, `Lockstep ${version}\n`], args.join(" "));
+  }
+});
+
 Deno.test("main() without a command shows the commands and exits with 2", async () => {
   const { code, stdout, stderr } = await run();
   assert.equal(code, 2);
@@ -84,6 +92,13 @@ const WRONG_USE: [string[], RegExp][] = [
   [["--set", "train.rl=1"], /train\.rl.*train\.lr/],
   [["--config", "no/such.yaml"], /no\/such\.yaml/],
   [["photos"], /photos/],
+  [["--lr", "0,1"], /^error: --lr is 0,1: give a number, such as 0\.01 or 1e-3$/m],
+  [["--epochs", "0"], /^error: --epochs is 0: give a whole number of at least 1$/m],
+  [
+    ["--model", "resnet81"],
+    /^error: --model: model\.name is "resnet81".*did you mean resnet18\?$/m,
+  ],
+  [["--override", "seed=1"], /^error: --override changes a run that is resumed/m],
 ];
 for (const [args, expected] of WRONG_USE) {
   Deno.test(`main() refuses train ${args.join(" ")} with exit code 2`, async () => {

@@ -9,6 +9,9 @@ import { MODEL_NAMES, type ModelName } from "../models/config.ts";
 import type { Column } from "../reports/table.ts";
 import type { Flag, Flags } from "./flags.ts";
 
+/** Names that others have for `--batch`, which counts per worker or over all, as the benchmark says. */
+export const ALSO_BATCH: readonly string[] = ["batch-size", "bs"];
+
 /** Flags of the benchmarks that start workers. */
 export const CREW_FLAGS: readonly Flag[] = [
   { name: "exchange", value: "NAME", help: "How vectors travel: a value of the key exchange" },

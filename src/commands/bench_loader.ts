@@ -9,6 +9,7 @@ import { UsageError } from "../base/errors.ts";
 import { visibleJson } from "../base/visible_text.ts";
 import { exists } from "../base/paths.ts";
 import { removeAtStop } from "../base/signals.ts";
+import { ALSO_BATCH } from "./bench_flags.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 /** Flags of `bench loader`. */
@@ -24,7 +25,7 @@ const HELP: CommandHelp = {
     },
     { name: "pictures", value: "N", help: "How many to make (default: 256)" },
     { name: "image-size", value: "PIXELS", help: "Side of the crops (default: 224)" },
-    { name: "batch", value: "N", help: "Pictures per batch (default: 16)" },
+    { name: "batch", also: ALSO_BATCH, value: "N", help: "Pictures per batch (default: 16)" },
     { name: "epochs", value: "N", help: "Times that all are loaded and timed (default: 5)" },
     { name: "threads", value: "N", help: "Pictures decoded at a time (default: as in training)" },
     { name: "keep", help: "Keep decoded pictures in memory, and time the later epochs" },

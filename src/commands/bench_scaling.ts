@@ -8,6 +8,7 @@ import { UsageError } from "../base/errors.ts";
 import { visibleJson } from "../base/visible_text.ts";
 import type { ModePoint, ScalingMode, ScalingResult } from "../bench/scaling.ts";
 import {
+  ALSO_BATCH,
   CREW_FLAGS,
   crewSettings,
   ENGINE_FLAGS,
@@ -31,6 +32,7 @@ export const BENCH_SCALING_HELP: CommandHelp = {
     { name: "image-size", value: "PIXELS", help: "Side of the pictures (default: 224)" },
     {
       name: "batch",
+      also: ALSO_BATCH,
       value: "N",
       help: "Pictures per step: per worker (weak), of all together (strong) (default: 16)",
     },

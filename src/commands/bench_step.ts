@@ -6,7 +6,7 @@
 import { UsageError } from "../base/errors.ts";
 import { visibleJson } from "../base/visible_text.ts";
 import type { StepProfile } from "../bench/step_profile.ts";
-import { ENGINE_FLAGS, engineSettings, modelFlag, printTable } from "./bench_flags.ts";
+import { ALSO_BATCH, ENGINE_FLAGS, engineSettings, modelFlag, printTable } from "./bench_flags.ts";
 import { type CommandHelp, type Flags, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 /** Flags of `bench step`. */
@@ -16,7 +16,7 @@ export const BENCH_STEP_HELP: CommandHelp = {
   flags: [
     { name: "model", value: "NAME", help: "Architecture (default: resnet18)" },
     { name: "image-size", value: "PIXELS", help: "Side of the pictures (default: 224)" },
-    { name: "batch", value: "N", help: "Pictures per step (default: 16)" },
+    { name: "batch", also: ALSO_BATCH, value: "N", help: "Pictures per step (default: 16)" },
     { name: "steps", value: "N", help: "Steps that are timed (default: 12)" },
     { name: "warmup", value: "N", help: "Steps before them (default: 3)" },
     { name: "threads", value: "N", help: "Threads of TensorFlow (default: it chooses)" },

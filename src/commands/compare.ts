@@ -5,14 +5,13 @@
  */
 import { EXIT_FAILED, UsageError } from "../base/errors.ts";
 import type { CompareOptions, CompareResult, CompareRunOptions } from "../compare/compare.ts";
-import type { Override } from "../config/override.ts";
 import { DEFAULT_CONFIG_PATH } from "../config/default_config.ts";
+import { type KeyFlagName, keyFlags, keySettings, natsFromEnvironment } from "./key_flags.ts";
 import {
   type CommandHelp,
   type Flags,
   HELP_FLAG,
   helpText,
-  natsFromEnvironment,
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
@@ -20,6 +19,21 @@ import { interruptible } from "./interruptible.ts";
 
 /** Epochs of the default recipe when it is compared: enough to see a network learn that starts from scratch. */
 const DEFAULT_EPOCHS = 15;
+
+/** Flags that are short for keys of all variants; `workers` has several values here. */
+const KEYS: readonly KeyFlagName[] = [
+  "data",
+  "model",
+  "weights",
+  "epochs",
+  "batch-size",
+  "lr",
+  "image-size",
+  "device",
+  "seed",
+  "out",
+  "nats",
+];
 
 /** Flags of `compare`. */
 export const COMPARE_HELP: CommandHelp = {
@@ -52,19 +66,12 @@ export const COMPARE_HELP: CommandHelp = {
     },
     { name: "repeats", value: "K", help: "Seeds per variant, for mean and spread (default: 1)" },
     { name: "parallel", value: "N", help: "Runs that go on at the same time (default: 1)" },
-    {
-      name: "weights",
-      value: "W",
-      help: "pretrained[-v2] or a .pth/.safetensors file, for all but scratch",
-    },
-    { name: "seed", value: "S", help: "First seed (key: seed)" },
     { name: "name", value: "NAME", help: "Part of the folder's name (default: the recipe's)" },
-    { name: "out", value: "DIR", help: "Folder that gets the comparison's folder (key: out)" },
-    {
-      name: "nats",
-      value: "URL",
-      help: "Use a running nats-server instead of starting one (key: nats.url)",
-    },
+    ...keyFlags(KEYS, {
+      weights: { help: "pretrained[-v2] or a .pth/.safetensors file, for all but scratch" },
+      seed: { help: "First seed (key: seed)" },
+      out: { help: "Folder that gets the comparison's folder (key: out)" },
+    }),
     { name: "resume", value: "DIR", help: "Go on with a comparison that was interrupted" },
     VERBOSE_FLAG,
     HELP_FLAG,
@@ -132,6 +139,9 @@ async function fresh(flags: Flags, notes: string[]): Promise<Work> {
   const text = flags.text("workers");
   const workers = text === undefined ? [] : parseCounts("workers", text);
   const presets = flags.text("variants")?.split(",").map((name) => name.trim());
+  const { parseOverride } = await import("../config/override.ts");
+  const ofAll = flags.all("set").filter((text) => !/^[\w.-]+:[^=]*=/.test(text));
+  const { own, imageSize } = await keySettings(flags, KEYS, ofAll.map(parseOverride));
   const variants = await planVariants({
     configs: given.length > 0 ? given : [DEFAULT_CONFIG_PATH],
     ...(presets ? { presets } : {}),
@@ -144,31 +154,19 @@ async function fresh(flags: Flags, notes: string[]): Promise<Work> {
       ...(flags.all("set").some((text) => /(^|:)nats\.url=/.test(text))
         ? []
         : natsFromEnvironment()),
-      ...overridesOf(flags, workers),
+      ...own,
+      ...(workers.length === 1 ? [{ key: "workers", value: workers[0], source: "--workers" }] : []),
     ],
+    ...(imageSize ? { imageSize } : {}),
     onNote: (note) => notes.push(note),
   });
   const repeats = flags.integer("repeats", 1) ?? 1;
   const name = flags.text("name");
-  const own: CompareOptions = { repeats, ...(name === undefined ? {} : { name }) };
+  const settings: CompareOptions = { repeats, ...(name === undefined ? {} : { name }) };
   return async (options) => {
     const { compareVariants } = await import("../compare/compare.ts");
-    return await compareVariants(variants, { ...options, ...own });
+    return await compareVariants(variants, { ...options, ...settings });
   };
-}
-
-/** Flags that stand for a config key of all variants. */
-function overridesOf(flags: Flags, workers: readonly number[]): Override[] {
-  const overrides: Override[] = [];
-  const add = (key: string, value: unknown) => {
-    if (value !== undefined) overrides.push({ key, value });
-  };
-  if (workers.length === 1) add("workers", workers[0]);
-  add("seed", flags.integer("seed", 0));
-  add("model.weights", flags.text("weights"));
-  add("out", flags.text("out"));
-  add("nats.url", flags.text("nats"));
-  return overrides;
 }
 
 async function print({ folder, comparison }: CompareResult): Promise<void> {

@@ -23,6 +23,7 @@ export const DATA_CHECK_HELP: CommandHelp = {
     "are errors.",
   positional: `DIR | ARCHIVE | ${DATASET_NAMES.join(" | ")}`,
   flags: [
+    { name: "data", value: "DIR", help: "The same as DIR without a flag" },
     {
       name: "train-folder",
       value: "NAME",
@@ -107,7 +108,8 @@ export async function runDataCheck(args: string[]): Promise<number> {
 }
 
 function dataNamed(flags: Flags): string {
-  const [data, ...more] = flags.positional;
+  const named = flags.text("data");
+  const [data, ...more] = [...(named === undefined ? [] : [named]), ...flags.positional];
   if (data === undefined) {
     throw new UsageError(
       "data check needs a folder, an archive or the name of a data set: deno task data check photos",

@@ -10,10 +10,10 @@ import {
   HELP_FLAG,
   helpText,
   MODEL_FLAGS,
-  natsUrlOf,
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
+import { DEVICE_FLAG, deviceOf, natsUrlOf } from "./key_flags.ts";
 import { interruptible } from "./interruptible.ts";
 
 /** Flags of `evaluate`. */
@@ -31,6 +31,7 @@ export const EVALUATE_HELP: CommandHelp = {
     },
     { name: "split", value: "val|train", help: "Which of the two sets (default: val)" },
     { name: "workers", short: "w", value: "N", help: "Worker processes (default: as the run had)" },
+    DEVICE_FLAG,
     {
       name: "out",
       value: "DIR",
@@ -65,6 +66,7 @@ export async function runEvaluate(args: string[]): Promise<number> {
     ...given("data", flags.text("data")),
     ...given("split", splitOf(flags)),
     ...given("workers", flags.integer("workers", 1)),
+    ...given("device", deviceOf(flags)),
     ...given("nats", natsUrlOf(flags)),
     modules: flags.all("allow-module"),
   };

@@ -6,7 +6,6 @@
 import { type Args, parseArgs } from "../deps/std_parse_args.ts";
 import { nearestName, UsageError } from "../base/errors.ts";
 import { setInvocation } from "../base/invocation.ts";
-import { NATS_URL_VARIABLE } from "../protocol/address.ts";
 
 /** One flag. */
 export interface Flag {
@@ -62,17 +61,6 @@ export const MODEL_FLAGS: readonly Flag[] = [
   },
   ALLOW_MODULE_FLAG,
 ];
-
-/** The server that the environment names, as an override that flags come after. */
-export function natsFromEnvironment(): { key: string; value: string }[] {
-  const value = Deno.env.get(NATS_URL_VARIABLE);
-  return value ? [{ key: "nats.url", value }] : [];
-}
-
-/** The server that a flag `--nats` or the environment names. */
-export function natsUrlOf(flags: Flags): string | undefined {
-  return flags.text("nats") ?? natsFromEnvironment()[0]?.value;
-}
 
 /** Parsed flags, with typed access. */
 export class Flags {

@@ -13,6 +13,7 @@ import {
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
+import { DEVICE_FLAG, deviceOf } from "./key_flags.ts";
 import { interruptible } from "./interruptible.ts";
 
 const DEFAULT_TOP = 5;
@@ -40,6 +41,7 @@ export const PREDICT_HELP: CommandHelp = {
       value: "SECONDS",
       help: "Longest time for fetching a picture (default: 30)",
     },
+    DEVICE_FLAG,
     { name: "max-size", value: "MB", help: "Largest picture that is fetched (default: 50)" },
     VERBOSE_FLAG,
     HELP_FLAG,
@@ -66,6 +68,7 @@ export async function runPredict(args: string[]): Promise<number> {
     flags.integer("max-size", 1),
   ];
   const top = flags.integer("top", 1) ?? DEFAULT_TOP;
+  const device = deviceOf(flags);
   const { predictPictures } = await import("../coordinator/predict_pictures.ts");
   const { terminalReporter } = await import("../reports/terminal_reporter.ts");
   const { outputIsGone, resultIsTaken, standardStream } = await import(
@@ -82,6 +85,7 @@ export async function runPredict(args: string[]): Promise<number> {
       format,
       width: out.isTerminal ? out.columns : Infinity,
       ...(run === undefined ? {} : { run }),
+      ...(device === undefined ? {} : { device }),
       ...(checkpoint === undefined ? {} : { checkpoint }),
       modules: flags.all("allow-module"),
       ...(grid === undefined ? {} : { grid }),

@@ -5,8 +5,8 @@
  */
 import { join, resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
-import type { Override } from "../config/override.ts";
 import { DEFAULT_CONFIG_PATH } from "../config/default_config.ts";
+import { type KeyFlagName, keyFlags, keySettings } from "./key_flags.ts";
 import {
   type CommandHelp,
   type Flags,
@@ -15,6 +15,9 @@ import {
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
+
+/** Flags that are short for keys. */
+const KEYS: readonly KeyFlagName[] = ["data", "image-size", "batch-size", "seed"];
 
 /** Flags of `show-batch`. */
 export const SHOW_BATCH_HELP: CommandHelp = {
@@ -28,7 +31,7 @@ export const SHOW_BATCH_HELP: CommandHelp = {
       help: "Recipe whose data to show (default: configs/default.yaml)",
     },
     { name: "set", value: "KEY=VALUE", many: true, help: "Override a key; repeatable" },
-    { name: "seed", value: "S", help: "Seed of everything random (key: seed)" },
+    ...keyFlags(KEYS),
     { name: "epoch", value: "E", help: "Epoch of the pictures (default: 1)" },
     { name: "count", value: "N", help: "Pictures (default: 16; with --compare-epochs 4)" },
     { name: "columns", value: "C", help: "Pictures per row (default: 4, or a square)" },
@@ -64,14 +67,12 @@ export async function runShowBatch(args: string[]): Promise<number> {
   const shown = shownBy(flags);
   const { loadConfig } = await import("../config/load.ts");
   const { parseOverride } = await import("../config/override.ts");
-  const seed = flags.integer("seed", 0);
-  const overrides: Override[] = [
-    ...flags.all("set").map(parseOverride),
-    ...(seed === undefined ? [] : [{ key: "seed", value: seed }]),
-  ];
+  const sets = flags.all("set").map(parseOverride);
+  const { overrides, imageSize } = await keySettings(flags, KEYS, sets);
   const notes: string[] = [];
   const config = await loadConfig(flags.text("config") ?? DEFAULT_CONFIG_PATH, overrides, {
     onNote: (note) => notes.push(note),
+    ...(imageSize ? { imageSize } : {}),
   });
   const path = resolve(pngPath(flags) ?? join(config.out, "show-batch.png"));
   const { showBatch } = await import("../coordinator/show_batch.ts");

@@ -13,14 +13,33 @@ import {
   type Flags,
   HELP_FLAG,
   helpText,
-  natsFromEnvironment,
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
 import { DEFAULT_CONFIG_PATH } from "../config/default_config.ts";
+import { type KeyFlagName, keyFlags, keySettings } from "./key_flags.ts";
 import { interruptible } from "./interruptible.ts";
 import type { Config } from "../config/schema.ts";
-import type { Override } from "../config/override.ts";
+
+/** Flags that are short for keys. */
+const KEYS: readonly KeyFlagName[] = [
+  "data",
+  "model",
+  "weights",
+  "epochs",
+  "batch-size",
+  "lr",
+  "image-size",
+  "device",
+  "workers",
+  "seed",
+  "out",
+  "nats",
+  "dashboard",
+];
+
+/** Those that make another run: one that is resumed has its own. */
+const OF_A_NEW_RUN: readonly KeyFlagName[] = ["model", "weights", "image-size", "seed", "out"];
 
 /** Flags of `train`; most are short for a key of the config. */
 export const TRAIN_HELP: CommandHelp = {
@@ -39,24 +58,7 @@ export const TRAIN_HELP: CommandHelp = {
       many: true,
       help: "Override a key of the config, such as train.lr=0.01; repeatable",
     },
-    {
-      name: "workers",
-      short: "w",
-      value: "N",
-      help: "Worker processes, one per GPU (key: workers)",
-    },
-    {
-      name: "weights",
-      value: "W",
-      help: "pretrained[-v2], none or a .pth/.safetensors file (key: model.weights)",
-    },
-    { name: "seed", value: "S", help: "Seed of everything random (key: seed)" },
-    { name: "out", value: "DIR", help: "Folder that gets a folder per run (key: out)" },
-    {
-      name: "nats",
-      value: "URL",
-      help: "Use a running nats-server instead of starting one (key: nats.url)",
-    },
+    ...keyFlags(KEYS),
     {
       name: "resume",
       value: "DIR",
@@ -78,18 +80,12 @@ export const TRAIN_HELP: CommandHelp = {
       name: "accept-data",
       help: "With --resume: go on with pictures that were changed, added or removed",
     },
-    {
-      name: "dashboard",
-      value: "PORT",
-      optional: true,
-      help: "Show the run in the browser while it goes on (key: dashboard)",
-    },
     VERBOSE_FLAG,
     HELP_FLAG,
   ],
   examples: [
     "deno task train --workers 2",
-    "deno task train --set data.root=photos --set data.dataset=null --set train.epochs=20",
+    "deno task train --data photos --epochs 20 --model resnet18 --image-size 224",
     "deno task train --dashboard",
     "deno task train --resume runs/latest",
   ],
@@ -152,32 +148,16 @@ function keysOf(overrides: readonly string[]): string[] {
   return overrides.map((text) => text.slice(0, text.indexOf("=")).trim());
 }
 
-/** Flags that stand for a config key, as overrides. */
-function overridesOf(flags: Flags): Override[] {
-  const overrides: Override[] = [];
-  const add = (key: string, value: unknown) => {
-    if (value !== undefined) overrides.push({ key, value });
-  };
-  add("workers", flags.integer("workers", 1));
-  add("seed", flags.integer("seed", 0));
-  add("model.weights", flags.text("weights"));
-  add("out", flags.text("out"));
-  add("nats.url", flags.text("nats"));
-  const port = flags.optionalInteger("dashboard", 1, true);
-  if (typeof port === "number") add("dashboard.port", port);
-  else add("dashboard", port);
-  return overrides;
-}
-
 async function configFromFlags(flags: Flags, notes: string[]): Promise<Config> {
   const { loadConfig } = await import("../config/load.ts");
   const { parseOverride } = await import("../config/override.ts");
   const path = flags.text("config") ?? DEFAULT_CONFIG_PATH;
-  return await loadConfig(path, [
-    ...natsFromEnvironment(),
-    ...flags.all("set").map(parseOverride),
-    ...overridesOf(flags),
-  ], { onNote: (note) => notes.push(note) });
+  const sets = flags.all("set").map(parseOverride);
+  const { overrides, imageSize } = await keySettings(flags, KEYS, sets);
+  return await loadConfig(path, overrides, {
+    onNote: (note) => notes.push(note),
+    ...(imageSize ? { imageSize } : {}),
+  });
 }
 
 /** The config that a run folder holds, with what is to change; `train` says what of that may. */
@@ -186,11 +166,11 @@ async function resumedConfig(
   flags: Flags,
   notes: string[],
 ): Promise<Config> {
-  const changed = ["config", "weights", "seed", "out"].filter((name) => flags.given(name));
+  const changed = ["config", ...OF_A_NEW_RUN].filter((name) => flags.given(name));
   if (changed.length > 0) {
     throw new UsageError(
-      `--resume goes on with the run's own config, so --${
-        changed.join(", --")
+      `--resume goes on with the run's own config, so ${
+        changed.map((name) => flags.typed(name)).join(", ")
       } can't be given with it: ` +
         "leave it out, change what may change with --set (workers, data.root, train.epochs and the like) or " +
         "anything else with --override, or start a new run",
@@ -203,13 +183,11 @@ async function resumedConfig(
     );
   }
   const { loadRunConfig } = await import("../config/load.ts");
-  const { parseOverride } = await import("../config/override.ts");
-  const texts = [...flags.all("set"), ...flags.all("override")];
-  const overrides = [
-    ...natsFromEnvironment(),
-    ...texts.map(parseOverride),
-    ...overridesOf(flags),
-  ];
+  const { overrideOf, parseOverride } = await import("../config/override.ts");
+  const { overrides } = await keySettings(flags, KEYS, [
+    ...flags.all("set").map(parseOverride),
+    ...flags.all("override").map((text) => overrideOf("--override", text)),
+  ]);
   const config = await loadRunConfig(path, overrides, { onNote: (note) => notes.push(note) });
   const { modulesOf, requireModules, requireServer } = await import("../config/consent.ts");
   const consent = { modules: flags.all("allow-module"), keys: overrides.map(({ key }) => key) };

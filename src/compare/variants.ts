@@ -5,6 +5,7 @@
  */
 import { parse } from "node:path";
 import { messageOf, nearestName, UsageError } from "../base/errors.ts";
+import type { ImageSize } from "../config/image_size.ts";
 import { loadConfig, validateConfig } from "../config/load.ts";
 import { type Override, parseOverride } from "../config/override.ts";
 import type { Config, ConfigInput } from "../config/schema.ts";
@@ -85,6 +86,8 @@ export interface VariantOptions {
   readonly sets?: readonly string[];
   /** Applied last, to all. */
   readonly overrides?: readonly Override[];
+  /** Another size for the images of all. */
+  readonly imageSize?: ImageSize;
   /** Gets a sentence about what overrides leave out of a recipe. */
   readonly onNote?: (note: string) => void;
 }
@@ -122,7 +125,7 @@ export async function planVariants(options: VariantOptions): Promise<Variant[]> 
   }
   const notes = new Set<string>();
   const variants = await Promise.all(
-    combinations.map((combination) => variantOf(combination, sets, options.overrides ?? [], notes)),
+    combinations.map((combination) => variantOf(combination, sets, options, notes)),
   );
   notes.forEach((note) => options.onNote?.(note));
   if (variants.length > 1) return variants;
@@ -230,7 +233,7 @@ function prefixesOf(combination: Combination): string[] {
 async function variantOf(
   combination: Combination,
   sets: readonly SetFlag[],
-  overrides: readonly Override[],
+  { overrides = [], imageSize }: VariantOptions,
   notes: Set<string>,
 ): Promise<Variant> {
   const { path, recipe, preset, workers } = combination;
@@ -254,7 +257,7 @@ async function variantOf(
       ...common,
       ...changes,
       ...own.map(({ override }) => ({ ...override, level: 1 })),
-    ], { onNote: (note) => notes.add(note) });
+    ], { onNote: (note) => notes.add(note), ...(imageSize ? { imageSize } : {}) });
     return { id: partsOf(combination).join("-"), label, config };
   } catch (error) {
     throw error instanceof UsageError ? new UsageError(`${label}: ${messageOf(error)}`) : error;

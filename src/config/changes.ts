@@ -22,6 +22,7 @@ export interface ConfigChange {
  * The data's fingerprint sees to it that a moved data set is the same.
  */
 export const FREE_KEYS = [
+  "device",
   "workers",
   "nats.url",
   "nats.ca",

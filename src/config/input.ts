@@ -14,6 +14,8 @@ export interface ConfigInput {
   name?: string;
   /** Seed of initial weights, shuffles, augmentation and dropout (default 0). */
   seed?: number;
+  /** What is computed on (default `auto`: GPUs where there are any). */
+  device?: "auto" | "cpu" | "gpu";
   /** Worker processes (default 2). */
   workers?: number;
   /** Folder that gets a folder per run (default `runs`). */

@@ -26,6 +26,7 @@ import {
 } from "./schema_paths.ts";
 import { isTree, type Tree } from "./tree.ts";
 import { applyOverrides } from "./unions.ts";
+import { type ImageSize, scaledTransforms, typedSizes } from "./image_size.ts";
 import { parseYaml, yamlValues } from "./yaml_tree.ts";
 
 /** Keys that name a module of the user's own. */
@@ -40,6 +41,8 @@ const MODULE_KEYS = [
 export interface LoadOptions {
   /** Gets a sentence about what overrides leave out of the file (see `applyOverrides`). */
   readonly onNote?: (note: string) => void;
+  /** Another size for the images; their transforms are scaled. */
+  readonly imageSize?: ImageSize;
 }
 
 /**
@@ -116,7 +119,7 @@ export function parseConfig(
   text: string,
   source: string,
   overrides: Override[] = [],
-  { onNote, prepare }: LoadOptions & {
+  { onNote, imageSize, prepare }: LoadOptions & {
     /** Changes the tree before anything else does. */
     readonly prepare?: (tree: Record<string, unknown>) => void;
   } = {},
@@ -141,16 +144,27 @@ export function parseConfig(
   }
   prepare?.(tree);
   for (const key of MODULE_KEYS) placeModule(tree, key, dirname(source));
+  const before = structuredClone(tree);
   for (const level of new Set(overrides.map(({ level = 0 }) => level))) {
     applyOverrides(tree, overrides.filter((each) => (each.level ?? 0) === level), onNote, source);
   }
-  return validateConfig(tree as ConfigInput, (path) => {
+  const describe = (path: (string | number)[]) => {
     const override = overrides.findLast(({ key }) => concerns(stepsOf(key), path)) ??
       overrides.findLast(({ key }) => chooses(stepsOf(key), path));
     if (override) return sourceOf(override);
     const node = nodeAt(document, path);
     return node?.range ? `${source}, line ${lines.linePos(node.range[0]).line}` : source;
-  });
+  };
+  const config = validateConfig(tree as ConfigInput, describe);
+  if (!imageSize) return config;
+  const lists = scaledTransforms(config, imageSize, typedSizes(before, config, overrides));
+  return validateConfig(
+    { ...tree, data: { ...tree.data as Tree, ...lists } } as ConfigInput,
+    ([section, key, ...more]) =>
+      section === "data" && Object.hasOwn(lists, key ?? "")
+        ? imageSize.source
+        : describe([section, key, ...more]),
+  );
 }
 
 /** Whether an override is to blame for a key: it set the key, what holds it, or a name in it. */

@@ -43,25 +43,38 @@ export function sourceOf({ key, source }: Override): string {
  * @throws {UsageError} when there is no `=`
  */
 export function parseOverride(text: string): Override {
+  return overrideOf("--set", text);
+}
+
+/**
+ * Parses a `key=value` that stands behind a flag, as {@linkcode parseOverride} does.
+ *
+ * @param flag Such as `--override`, for messages
+ * @throws {UsageError} when there is no `=`
+ */
+export function overrideOf(flag: string, text: string): Override {
   const at = equalsSign(text);
-  if (at < 1) throw new UsageError(`--set ${text} is not key=value, such as --set train.lr=0.01`);
+  if (at < 1) {
+    throw new UsageError(`${flag} ${text} is not key=value, such as ${flag} train.lr=0.01`);
+  }
   const key = text.slice(0, at).trim();
   const raw = text.slice(at + 1);
+  const named = flag === "--set" ? { key } : { key, source: `${flag} ${key}` };
   const path = stepsOf(key);
   const schema = nodesAt(path);
   if (takesText(schema)) {
     const isNull = raw === "null" && (isOptional(path) || takesNull(schema));
-    return { key, value: isNull ? null : unquoted(raw) };
+    return { ...named, value: isNull ? null : unquoted(raw) };
   }
-  if (raw === "") return { key, value: "" };
+  if (raw === "") return { ...named, value: "" };
   const document = parseYaml(raw);
   const [problem] = document.errors;
   try {
     if (problem) throw problem;
-    return { key, value: yamlValues(document, schema) };
+    return { ...named, value: yamlValues(document, schema) };
   } catch (error) {
     throw new UsageError(
-      `--set ${text}: the value is not valid YAML: ${messageOf(error).split("\n")[0]}`,
+      `${flag} ${text}: the value is not valid YAML: ${messageOf(error).split("\n")[0]}`,
     );
   }
 }
@@ -71,19 +84,21 @@ export function parseOverride(text: string): Override {
  *
  * @throws {UsageError} when a list has no such position
  */
-export function applyOverride(tree: Tree, { key, value }: Override): void {
+export function applyOverride(tree: Tree, override: Override): void {
+  const { key, value } = override;
+  const source = sourceOf(override);
   const path = stepsOf(key);
   const steps = path.slice(0, -1);
   const last = path.at(-1)!;
   let node: Tree | unknown[] = tree;
   steps.forEach((step, at) => {
     const schema = nodesAt(path.slice(0, at));
-    requireName(node, schema, path, at, key);
-    node = childOf(node, step, key, (value) => holderOf(value, schema, path, at, key));
+    requireName(node, schema, path, at, source);
+    node = childOf(node, step, source, (value) => holderOf(value, schema, path, at, source));
   });
-  requireName(node, nodesAt(steps), path, steps.length, key);
+  requireName(node, nodesAt(steps), path, steps.length, source);
   if (Array.isArray(node)) {
-    node[positionIn(node, last, key)] = value;
+    node[positionIn(node, last, source)] = value;
   } else if (
     value === null && isOptional([...steps, last]) && !takesNull(nodesAt([...steps, last]))
   ) {
@@ -123,11 +138,11 @@ function unquoted(text: string): string {
 function childOf(
   node: Tree | unknown[],
   step: string,
-  key: string,
+  source: string,
   holderOf: (value: unknown) => Tree | unknown[],
 ): Tree | unknown[] {
   if (Array.isArray(node)) {
-    const position = positionIn(node, step, key);
+    const position = positionIn(node, step, source);
     return node[position] = holderOf(node[position]);
   }
   const holder = holderOf(Object.hasOwn(node, step) ? node[step] : undefined);
@@ -147,7 +162,7 @@ function holderOf(
   schema: readonly SchemaNode[],
   path: readonly string[],
   at: number,
-  key: string,
+  source: string,
 ): Tree | unknown[] {
   const next = path[at + 1];
   if (isTree(value) || (Array.isArray(value) && /^\d+$/.test(next))) return value;
@@ -161,7 +176,7 @@ function holderOf(
   if (value === undefined || value === null || typeof value === "boolean") return {};
   const whole = path.slice(0, at + 1).join(".");
   throw new UsageError(
-    `--set ${key}: ${whole} is ${JSON.stringify(value)}, which has no ${next}: ` +
+    `${source}: ${whole} is ${JSON.stringify(value)}, which has no ${next}: ` +
       `set the whole of it with --set ${whole}=…`,
   );
 }
@@ -172,23 +187,23 @@ function requireName(
   schema: readonly SchemaNode[],
   path: readonly string[],
   at: number,
-  key: string,
+  source: string,
 ): void {
   if (Array.isArray(node) || !kindOfNamed(schema)) return;
   const [present] = Object.keys(node);
   if (present === undefined || present === path[at]) return;
   const whole = path.slice(0, at).join(".");
   throw new UsageError(
-    `--set ${key}: ${whole} is ${present}, not ${path[at]}: ` +
+    `${source}: ${whole} is ${present}, not ${path[at]}: ` +
       `to replace it, set the whole of it with --set '${whole}={${path[at]}: …}'`,
   );
 }
 
-function positionIn(list: readonly unknown[], step: string, key: string): number {
+function positionIn(list: readonly unknown[], step: string, source: string): number {
   const position = Number(step);
   if (/^\d+$/.test(step) && position < list.length) return position;
   throw new UsageError(
-    `--set ${key}: ${step} is no position in a list of ${list.length}: ` +
+    `${source}: ${step} is no position in a list of ${list.length}: ` +
       (list.length > 0 ? `give 0 to ${list.length - 1}` : "set the whole list"),
   );
 }

@@ -11,6 +11,7 @@ import { dataSchema } from "../data/config.ts";
 import { loggersSchema } from "../loggers/config.ts";
 import { checkpointPolicySchema, earlyStoppingSchema } from "../metrics/monitor.ts";
 import { modelSchema } from "../models/config.ts";
+import { DEVICES } from "../engine/devices.ts";
 import { foreignKeys, optimizerConfig, optimizerShape, ownKeys } from "../optim/config.ts";
 import { lossShape } from "../optim/loss.ts";
 import { takeCredentials } from "../protocol/address.ts";
@@ -158,6 +159,8 @@ export const configSchema = z.strictObject({
   ),
   /** Seed of initial weights, shuffles, augmentation and dropout. */
   seed: z.int().nonnegative().default(0),
+  /** What is computed on: `auto` takes GPUs where TensorFlow finds any, `gpu` refuses to go on without. */
+  device: z.enum(DEVICES).default("auto"),
   /** Worker processes. */
   workers: countUpTo(MAX_PARALLEL).default(2),
   /** Folder that gets a folder per run. */

@@ -7,6 +7,7 @@ import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { findInputs } from "../data/picture_inputs.ts";
+import type { DeviceName } from "../engine/devices.ts";
 import { openEngine } from "../engine/engine.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { percent } from "../reports/evaluation_lines.ts";
@@ -25,6 +26,8 @@ export interface PredictRequest extends ModelPlace, Pick<PredictOptions, "maxByt
   /** Classes per picture. */
   readonly top: number;
   readonly format: PredictionFormat;
+  /** What to compute on (default `auto`). */
+  readonly device?: DeviceName;
   /** Characters per line of a table. */
   readonly width: number;
   /** PNG file that gets the pictures with their classes. */
@@ -106,6 +109,7 @@ export async function predictPictures(
 
   const libraryPath = await ensureLibtensorflow((event) => reporter.download(event));
   await openEngine({
+    ...(request.device ? { device: request.device } : {}),
     libraryPath,
     threads: { intraOp: availableParallelism(), interOp: 1 },
     verbose,

@@ -95,7 +95,7 @@ export async function prepareRun(
   signal?.throwIfAborted();
 
   const threads = { intraOp: availableParallelism(), interOp: 1 };
-  const engine = await openEngine({ libraryPath, threads, verbose });
+  const engine = await openEngine({ device: config.device, libraryPath, threads, verbose });
   if (config.engine.precision === "bf16") {
     const warning = checkBf16(engine.hasGpu);
     if (warning) reporter.warn(warning);

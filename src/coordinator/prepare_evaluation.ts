@@ -40,6 +40,8 @@ export interface EvaluationRequest extends ModelPlace {
   readonly split?: "train" | "val";
   /** Worker processes; as many as the run had unless given. */
   readonly workers?: number;
+  /** What to compute on (default `auto`, whatever the run was trained on). */
+  readonly device?: Config["device"];
   /** URL of a running nats-server; one is started unless given. The run's own is never used. */
   readonly nats?: string;
 }
@@ -110,6 +112,7 @@ export async function prepareEvaluation(
   if (leftOut) reporter.warn(leftOut);
   reportMissing(folder, reporter);
   await openEngine({
+    device: config.device,
     libraryPath,
     threads: { intraOp: availableParallelism(), interOp: 1 },
     verbose,
@@ -141,6 +144,7 @@ function evaluationConfig(trained: TrainedModel, request: EvaluationRequest): Co
   return {
     ...base,
     workers,
+    device: request.device ?? "auto",
     // Neither the run's server, which its folder's author chose, nor its port: the run may be going on.
     nats: {
       ...base.nats,

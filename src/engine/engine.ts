@@ -4,17 +4,20 @@
  * @module
  */
 import util from "node:util";
+import { UsageError } from "../base/errors.ts";
 import { libtensorflowPath } from "../base/libtensorflow_path.ts";
 import { ATTRIBUTE_TYPES, DATA_TYPES } from "./attributes.ts";
 import { BACKEND } from "./backend.ts";
 import { registerNativeGradients } from "./gradients.ts";
-import { openLibrary } from "./library.ts";
+import { hideGpus, openLibrary } from "./library.ts";
 import { type Device, Runtime, type Threads } from "./runtime.ts";
 import { EngineError } from "./status.ts";
 import { tf } from "./tf.ts";
 
 /** Settings of the engine. */
 export interface EngineOptions {
+  /** What to compute on (default `auto`); an engine that is open must fit. */
+  readonly device?: "auto" | "cpu" | "gpu";
   /** Sizes of TensorFlow's thread pools; 0, the default, lets TensorFlow choose. */
   readonly threads?: Partial<Threads>;
   /** Let TensorFlow write its notices to stderr. */
@@ -48,18 +51,35 @@ let opening: Promise<NativeEngine> | undefined;
 /**
  * Opens the engine and makes it tfjs's backend; later calls give the same engine.
  *
- * @throws {UsageError} when libtensorflow is missing or doesn't load
+ * @throws {UsageError} when libtensorflow is missing or doesn't load, or the devices are others than asked for
  */
-export function openEngine(options: EngineOptions = {}): Promise<NativeEngine> {
+export async function openEngine(options: EngineOptions = {}): Promise<NativeEngine> {
   opening ??= open(options).catch((error) => {
     opening = undefined;
     throw error;
   });
-  return opening;
+  const engine = await opening;
+  requireDevice(engine, options.device);
+  return engine;
+}
+
+function requireDevice({ hasGpu, libraryPath }: NativeEngine, device: EngineOptions["device"]) {
+  if (device === "gpu" && !hasGpu) {
+    throw new UsageError(
+      `device is gpu, but TensorFlow finds no GPU with ${libraryPath}: look at deno task doctor, name a CUDA build with ` +
+        "LOCKSTEP_LIBTENSORFLOW, or set device to auto or cpu",
+    );
+  }
+  if (device === "cpu" && hasGpu) {
+    throw new UsageError(
+      "device is cpu, but this process has opened TensorFlow with its GPUs before: start another process",
+    );
+  }
 }
 
 async function open(options: EngineOptions): Promise<NativeEngine> {
   const libraryPath = options.libraryPath ?? libtensorflowPath();
+  if (options.device === "cpu") hideGpus();
   const threads = { intraOp: 0, interOp: 0, ...options.threads };
   const runtime = new Runtime(openLibrary(libraryPath, options.verbose), threads);
 

@@ -24,6 +24,14 @@ const ERRORS_ONLY = 2;
  */
 const ONEDNN = { TF_ENABLE_ONEDNN_OPTS: "1" };
 
+/** Hides all GPUs from CUDA, which reads it when the library first asks for them. */
+const WITHOUT_GPUS = { CUDA_VISIBLE_DEVICES: "-1" };
+
+/** Keeps TensorFlow from finding GPUs; must come before the library is opened. */
+export function hideGpus(): void {
+  setNativeVariables(WITHOUT_GPUS, true);
+}
+
 /**
  * Opens the library. The framework library comes first: the other one needs its symbols.
  *

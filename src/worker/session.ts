@@ -84,7 +84,11 @@ export class Session {
   static async open(options: SessionOptions): Promise<Session> {
     const { job, place, link, threads } = options;
     const { config } = job;
-    await openEngine({ threads: { intraOp: threads, interOp: threads }, verbose: job.verbose });
+    await openEngine({
+      device: config.device,
+      threads: { intraOp: threads, interOp: threads },
+      verbose: job.verbose,
+    });
     await checkModules(job);
     // With its stack: the coordinator keeps a worker's last lines.
     const folder = await scanJob(job, {

@@ -7,6 +7,9 @@ import assert from "node:assert/strict";
 import { loadConfig } from "../../src/config/load.ts";
 import { parseOverride } from "../../src/config/override.ts";
 import type { Config } from "../../src/config/schema.ts";
+import { outputSize } from "../../src/data/transform_specs.ts";
+import { parseFlags } from "../../src/commands/flags.ts";
+import { keyFlags, keySettings } from "../../src/commands/key_flags.ts";
 import type { Case } from "./case.ts";
 
 /** A recipe of `configs/`. */
@@ -38,6 +41,29 @@ function choice(
     },
   };
 }
+
+/** Flags of `train` over a recipe, and what becomes of them. */
+function typed(
+  file: string,
+  args: string[],
+  valueOf: (config: Config) => unknown,
+  expected: unknown,
+): Case {
+  return {
+    name: `${file} ${args.join(" ")}`,
+    must: "mean the keys that they are short for",
+    async run() {
+      const flags = parseFlags({ name: "train", summary: "", flags: keyFlags(KEYS) }, args);
+      const { overrides, imageSize } = await keySettings(flags, KEYS);
+      const config = await loadConfig(recipe(file), overrides, imageSize ? { imageSize } : {});
+      assert.deepEqual(valueOf(config), expected);
+    },
+  };
+}
+
+const KEYS = ["model", "epochs", "batch-size", "lr", "image-size"] as const;
+
+const sizes = ({ data: { train, val } }: Config) => [outputSize(train), outputSize(val)];
 
 const schedule = ({ train }: Config) => train.schedule;
 
@@ -84,5 +110,17 @@ export const CASES: Case[] = [
     ["data.train.0.RandomResizedCrop.scale"],
     ({ data }) => data.train[0],
     { CenterCrop: { size: [160, 160] } },
+  ),
+  typed("default", ["--lr", ".5"], ({ train }) => train.lr, 0.5),
+  typed(
+    "default",
+    ["--epochs=3", "--batch-size", "24"],
+    ({ train: { epochs, batchSize } }) => [epochs, batchSize],
+    [3, 24],
+  ),
+  typed("default", ["--model", "resnet18"], ({ model }) => model.name, "resnet18"),
+  typed("default", ["--image-size", "224"], ({ data }) => data.val[0], { Resize: { size: 246 } }),
+  ...["default", "finetune-inception_v3", "cifar10-resnet18", "catdog-densenet121"].map((file) =>
+    typed(file, ["--image-size", "128"], sizes, [[128, 128], [128, 128]])
   ),
 ];

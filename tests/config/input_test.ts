@@ -27,6 +27,7 @@ Deno.test("ConfigInput has the keys and types of the schema", () => {
   const sections: { [Key in keyof Sections]: Same<Sections[Key], SchemaSections[Key]> } = {
     name: true,
     seed: true,
+    device: true,
     workers: true,
     out: true,
     model: true,
