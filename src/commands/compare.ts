@@ -174,7 +174,11 @@ async function print({ folder, comparison }: CompareResult): Promise<void> {
   const { printable, standardStream } = await import("../reports/terminal_stream.ts");
   const { isTerminal, columns } = standardStream("stdout");
   const lines = comparisonLines(comparison, isTerminal ? columns : Infinity);
-  console.log(["", ...lines, `Picture: ${folder}/comparison.png`].map(printable).join("\n"));
+  console.log(
+    ["", ...lines, `Picture: ${folder}/comparison.png`, `Report: ${folder}/report.html`].map(
+      printable,
+    ).join("\n"),
+  );
   for (const { label, runs } of comparison.variants) {
     for (const { seed, status, message } of runs) {
       if (status === "finished") continue;

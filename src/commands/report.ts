@@ -15,10 +15,14 @@ const NEWEST = "runs/latest";
 export const REPORT_HELP: CommandHelp = {
   name: "report",
   summary:
-    "Write report.html anew into run folders, from their files; the newest run's unless named.",
+    "Write report.html anew from a run's or comparison's files; the newest run's unless named.",
   positional: "[RUN…]",
   flags: [HELP_FLAG],
-  examples: ["deno task report", "deno task report runs/20261123-165456-food-groups"],
+  examples: [
+    "deno task report",
+    "deno task report runs/20261123-165456-food-groups",
+    "deno task report runs/latest-compare",
+  ],
 };
 
 /** Runs `report` and returns the exit code. */
@@ -33,15 +37,32 @@ export async function runReport(args: string[]): Promise<number> {
   for (const folder of named) folders.push(await runFolder(folder));
   const { say } = await import("../reports/terminal_stream.ts");
   const { writeReport } = await import("../reports/report/report.ts");
-  for (const folder of folders) say(`Report: ${await writeReport(folder)}`);
+  for (const folder of folders) {
+    const path = await isComparison(folder)
+      ? await writeReportOfComparison(folder)
+      : await writeReport(folder);
+    say(`Report: ${path}`);
+  }
   return 0;
 }
 
-/** The folder of a run; `runs/latest` becomes the run's own. */
+async function isComparison(folder: string): Promise<boolean> {
+  return await exists(join(folder, "comparison.json"));
+}
+
+async function writeReportOfComparison(folder: string): Promise<string> {
+  const { readComparison } = await import("../reports/comparison.ts");
+  const { writeComparisonReport } = await import(
+    "../reports/comparison_report/comparison_report.ts"
+  );
+  return await writeComparisonReport(folder, await readComparison(folder));
+}
+
+/** The folder of a run or a comparison; `runs/latest` becomes the run's own. */
 async function runFolder(named: string): Promise<string> {
   const folder = await followPointers(named);
   const isRun = await exists(join(folder, "config.yaml")) ||
-    await exists(join(folder, "history.json"));
+    await exists(join(folder, "history.json")) || await isComparison(folder);
   if (!isRun) {
     throw new UsageError(
       `${folder} is not a run folder, it has neither config.yaml nor history.json: ` +

@@ -23,6 +23,7 @@ import {
   writeComparison,
 } from "../reports/comparison.ts";
 import { BestEffort } from "../reports/best_effort.ts";
+import { writeComparisonReport } from "../reports/comparison_report/comparison_report.ts";
 import { writeComparisonPlot } from "../reports/comparison_plot.ts";
 import {
   type CompareReporter,
@@ -308,6 +309,11 @@ function recorder(
     last = last.then(async () => {
       await writeComparison(folder, comparison);
       await effort.attempt("comparison.svg", () => writeComparisonPlot(folder, comparison));
+      await effort.attempt(
+        "The comparison's report",
+        () => writeComparisonReport(folder, comparison),
+        `try again with deno task report ${folder}`,
+      );
     });
 }
 

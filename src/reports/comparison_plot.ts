@@ -9,10 +9,14 @@ import { epochTicks } from "./curves.ts";
 import { shorten } from "./lines.ts";
 import { COLOURS, PLOT_CONFIG, writePlot } from "./plot.ts";
 import { spreadOf } from "./spread.ts";
+import { someEpochs } from "./thin.ts";
 
 const SIZE = { width: 720, height: 420 };
 /** Above this many epochs, single points would only be clutter. */
 const MOST_POINTS = 30;
+/** Most points of the picture, all lines together, and of a line. */
+const MAX_POINTS = 12_000;
+const MAX_LINE_POINTS = 1000;
 /**
  * Width of a character of the legend, as Vega guesses it without a browser, and of what stands around an entry, in
  * pixels: longer entries would widen the picture.
@@ -41,8 +45,9 @@ export async function writeComparisonPlot(folder: string, comparison: Comparison
 /** The plot as a Vega-Lite specification. */
 export function comparisonSpec({ name, variants }: Comparison): TopLevelSpec {
   const names = legendNames(variants);
+  const most = Math.min(MAX_LINE_POINTS, Math.ceil(MAX_POINTS / variants.length));
   const rows = variants.flatMap((variant, index) =>
-    pointsOf(variant).map((point) => ({ ...point, variant: names[index] }))
+    pointsOf(variant, most).map((point) => ({ ...point, variant: names[index] }))
   );
   const epochs = Math.max(1, ...variants.map(({ config }) => config.train.epochs));
   const repeats = Math.max(...variants.map(({ runs }) => runs.length));
@@ -158,13 +163,17 @@ function cutInside(text: string, length: number): string {
   return `${text.slice(0, length - 1 - end).trimEnd()}…${text.slice(-end).trimStart()}`;
 }
 
-/** Mean, lowest and highest accuracy per epoch; null is a gap in the line: there training left the numbers. */
-function pointsOf({ runs }: ComparedVariant) {
+/**
+ * Mean, lowest and highest accuracy per epoch; null is a gap in the line, where accuracies are not finite.
+ *
+ * @param count Most points: of more epochs every k-th is shown
+ */
+function pointsOf({ runs }: ComparedVariant, count: number) {
   const epochs = Math.max(0, ...runs.map((run) => run.epochs.length));
-  return Array.from({ length: epochs }, (_, index) => {
-    const accuracies = runs.flatMap((run) => run.epochs[index]?.validation.accuracy ?? []);
+  return someEpochs(epochs, count).map((epoch) => {
+    const accuracies = runs.flatMap((run) => run.epochs[epoch - 1]?.validation.accuracy ?? []);
     const { mean, least, most } = spreadOf(accuracies);
     const shown = (value: number) => Number.isFinite(value) ? value : null;
-    return { epoch: index + 1, mean: shown(mean), least: shown(least), most: shown(most) };
+    return { epoch, mean: shown(mean), least: shown(least), most: shown(most) };
   });
 }

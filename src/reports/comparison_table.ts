@@ -8,6 +8,9 @@ import { formatDuration, formatRate } from "./lines.ts";
 import type { Spread } from "./spread.ts";
 import { type Column, fitTable } from "./table.ts";
 
+/** Settings that are listed: weights of classes are a setting each. */
+const MAX_SETTINGS = 40;
+
 /**
  * A row for each variant: accuracy, time and speed, the best one marked; below it the keys in which they differ.
  *
@@ -53,8 +56,9 @@ function withDeviation({ mean, deviation }: Spread, runs: number): string {
 
 /** The keys in which the variants differ, a row for each; no line when there is none. */
 function differenceLines({ variants }: Comparison, width: number): string[] {
-  const keys = Object.keys(variants[0].differences);
-  if (keys.length === 0) return [];
+  const all = Object.keys(variants[0].differences);
+  if (all.length === 0) return [];
+  const keys = all.slice(0, MAX_SETTINGS);
   const columns: Column[] = [
     { title: "differs in" },
     ...variants.map(({ label }, index) => ({
@@ -67,7 +71,9 @@ function differenceLines({ variants }: Comparison, width: number): string[] {
     key,
     ...variants.map(({ differences }) => valueText(differences[key])),
   ]);
-  return [...fitTable(columns, rows, width).lines, ""];
+  const left = all.length - keys.length;
+  const more = left > 0 ? [`and ${left} more, in comparison.json`] : [];
+  return [...fitTable(columns, rows, width).lines, ...more, ""];
 }
 
 function valueText(value: unknown): string {

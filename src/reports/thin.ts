@@ -16,6 +16,13 @@ export function thinEpochs(epochs: readonly EpochRecord[], bestEpoch: number): E
   );
 }
 
+/** The numbers, from 1, of every k-th epoch and the last one: at most `most` and one. */
+export function someEpochs(count: number, most: number): number[] {
+  const every = Math.max(1, Math.ceil(count / most));
+  return Array.from({ length: count }, (_, index) => index + 1)
+    .filter((epoch) => (epoch - 1) % every === 0 || epoch === count);
+}
+
 /** Means over equal numbers of neighbours; all points as they are up to 1,000. */
 export function thinLosses(points: readonly LossPoint[]): Pick<LossPoint, "examples" | "loss">[] {
   const every = Math.ceil(points.length / MAX_POINTS);

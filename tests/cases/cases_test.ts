@@ -19,12 +19,14 @@ import { CASES as history } from "./history.ts";
 import { CASES as nats } from "./nats.ts";
 import { CASES as secrets } from "./secrets.ts";
 import { CASES as dataModules } from "./user_modules.ts";
+import { CASES as pages } from "./pages.ts";
 import { CASES as resume } from "./resume.ts";
 import { CASES as weights } from "./weights.ts";
 
 const AREAS: Record<string, readonly Case[]> = {
   batchnorm,
   config,
+  pages,
   resume,
   costs,
   data,

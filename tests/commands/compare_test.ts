@@ -63,7 +63,7 @@ Deno.test("compare trains named variants, and leaves their runs, a table and a p
       "comparison.json",
       "comparison.png",
       "comparison.svg",
-      ...["extract-seed-0", "extract-seed-1", "scratch-seed-0", "scratch-seed-1"],
+      ...["extract-seed-0", "extract-seed-1", "report.html", "scratch-seed-0", "scratch-seed-1"],
     ]);
     assert.match(made, /\d{8}-\d{6}-compare-tiny$/);
 
@@ -103,6 +103,12 @@ Deno.test("compare trains named variants, and leaves their runs, a table and a p
     assert.match(stdout, /^Scratch +\d\.\d{3} ± \d\.\d{3} +\d\.\d{3} to \d\.\d{3} .* img\/s/m);
     assert.match(stdout, /^differs in +Feature extraction +Scratch$/m);
     assert.match(stdout, /^Picture: .*comparison\.png$/m);
+    assert.match(stdout, /^Report: .*report\.html$/m);
+    const report = await Deno.readTextFile(join(made, "report.html"));
+    assert.match(report, /<\/span> finished<\/span>/);
+    for (const name of ["extract-seed-0", "scratch-seed-1"]) {
+      assert.ok(report.includes(`href="./${name}/report.html"`), name);
+    }
     assert.equal(stdout.match(/← best/g)?.length, 1);
     assert.doesNotMatch(stdout, /parameters to learn|deno task train --resume/);
     assert.doesNotMatch(stderr, /error:/);

@@ -14,6 +14,10 @@ const MEANINGS: Record<string, string> = {
   "checkpoints/best/": "the weights with the best validation accuracy",
   "checkpoints/last/": "the newest state, to resume from",
   "checkpoints/last-1/": "the state before it",
+  "comparison.csv": "all epochs of all runs, for spreadsheets",
+  "comparison.json": "the plan and the result",
+  "comparison.png": "validation accuracy by epoch, drawn",
+  "comparison.svg": "validation accuracy by epoch, drawn",
   "config.yaml": "every setting filled in",
   "curves.png": "loss and accuracy, drawn",
   "curves.svg": "loss and accuracy, drawn",
@@ -33,7 +37,7 @@ const MEANINGS: Record<string, string> = {
 };
 
 /** The files with links, which work where the page lies beside them. */
-export function filesSection({ files }: RunFiles): Section {
+export function filesSection({ files }: Pick<RunFiles, "files">): Section {
   const rows = files.map(({ path, bytes }) =>
     html`
       <tr>
@@ -46,9 +50,9 @@ export function filesSection({ files }: RunFiles): Section {
   return {
     id: "files",
     title: "Files",
-    note: "The links work where this page lies in its run folder.",
+    note: "The links work where this page lies in its folder.",
     body: html`
-      <div class="card scroll" tabindex="0" role="region" aria-label="Files of the run">
+      <div class="card scroll" tabindex="0" role="region" aria-label="Files">
         <table class="wide">
           <thead>
             <tr>

@@ -12,7 +12,8 @@ import { usualPoints } from "./step_times.ts";
 import { skippedOf, warningsOf } from "./warnings_section.ts";
 import { counted, moment, percent, quantile, whole } from "./words.ts";
 
-const BADGES: Record<RunState, { text: string; look: string; sign: string }> = {
+/** How states look. */
+export const BADGES: Record<RunState, { text: string; look: string; sign: string }> = {
   finished: { text: "finished", look: "good", sign: "✓" },
   interrupted: { text: "interrupted", look: "warn", sign: "‖" },
   failed: { text: "failed", look: "bad", sign: "✗" },
@@ -107,7 +108,8 @@ function dataTile({ history }: RunFiles): Html {
   );
 }
 
-function tile(name: string, value: HtmlValue, detail?: HtmlValue): Html {
+/** A figure with its name, and what it is of. */
+export function tile(name: string, value: HtmlValue, detail?: HtmlValue): Html {
   return html`<div class="tile"><dt>${name}</dt><dd>${value}</dd>${
     detail && html`<dd class="detail">${detail}</dd>`
   }</div>`;

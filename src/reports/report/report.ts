@@ -5,26 +5,22 @@
  */
 import { join } from "node:path";
 import { writeFileAtomically } from "../../base/paths.ts";
-import { LOCKSTEP_VERSION } from "../../base/versions.ts";
 import type { History } from "../../records/history.ts";
-import { type Html, html } from "../../web/html.ts";
-import { renderPage } from "../../web/page.ts";
 import { classesSection } from "./classes_section.ts";
 import { confusionSection } from "./confusion_section.ts";
 import { curvesSection } from "./curves_section.ts";
 import { filesSection } from "./files_section.ts";
-import reportStyle from "./report.css" with { type: "text" };
-import reportScript from "./report.js" with { type: "text" };
 import { reportHeader, runTitle } from "./header.ts";
+import { renderReportPage } from "./layout.ts";
 import { logSection } from "./log_section.ts";
 import { picturesSection } from "./pictures_section.ts";
 import { readRunFiles, type RunFiles } from "./run_files.ts";
 import { runStatus } from "./run_status.ts";
-import { type Section, sectionHtml } from "./section.ts";
+import type { Section } from "./section.ts";
 import { configSection, environmentSection } from "./settings_section.ts";
 import { throughputSection } from "./throughput_section.ts";
 import { warningsSection } from "./warnings_section.ts";
-import { moment, percent } from "./words.ts";
+import { percent } from "./words.ts";
 
 /** Name of the report in a run folder. */
 export const REPORT_FILE = "report.html";
@@ -67,32 +63,12 @@ export async function renderReport(files: RunFiles, now: Date = new Date()): Pro
   ].filter((section): section is Section => section !== undefined);
   const title = runTitle(files);
   const best = history && history.best.epoch > 0 ? `, best ${percent(history.best.accuracy)}` : "";
-  return renderPage({
+  return renderReportPage({
     title: `${title}${best} · Lockstep`,
     description: `Report of the training run ${files.name}: ${status.state}${best}`,
-    styles: [reportStyle],
-    scripts: [reportScript],
-    data: { charts: Object.assign({}, ...sections.map(({ charts }) => charts ?? {})) },
-    body: html`<div class="layout">
-      ${reportHeader(files, status)}
-      <nav class="contents" aria-label="Contents"><ol>${
-      sections.map(({ id, title }) => html`<li><a href="${`#${id}`}">${title}</a></li>`)
-    }</ol></nav>
-      <main id="main">${sections.map(sectionHtml)}</main>
-      ${footer(files, now)}
-    </div>`,
+    header: reportHeader(files, status),
+    sections,
+    notes: files.notes,
+    now,
   });
-}
-
-function footer({ notes }: RunFiles, now: Date): Html {
-  return html`<footer><p class="note">Written by Lockstep ${LOCKSTEP_VERSION} at ${
-    moment(now.toISOString())
-  }. Charts by uPlot, MIT licence.</p>${
-    notes.length > 0 && html`
-      <details>
-        <summary>What this page lacks</summary>
-        <ul class="note">${notes.map((note) => html`<li class="name">${note}</li>`)}</ul>
-      </details>
-    `
-  }</footer>`;
 }

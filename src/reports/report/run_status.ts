@@ -59,8 +59,8 @@ export function runStatus(events: readonly RunEvent[]): RunStatus {
   };
 }
 
-/** The command that goes on with a run, ready for a shell. */
-export function resumeCommand(folder: string): string {
+/** The command that goes on with a run or a comparison, ready for a shell. */
+export function resumeCommand(folder: string, task: "train" | "compare" = "train"): string {
   const plain = /^[\w./:@%+,=-]+$/.test(folder);
-  return `deno task train --resume ${plain ? folder : `'${folder.replaceAll("'", `'\\''`)}'`}`;
+  return `deno task ${task} --resume ${plain ? folder : `'${folder.replaceAll("'", `'\\''`)}'`}`;
 }

@@ -55,7 +55,8 @@ function configRow({ key, value, changed }: ConfigEntry): Html {
   `;
 }
 
-function valueHtml(value: unknown): Html {
+/** The value of a config key. */
+export function valueHtml(value: unknown): Html {
   if (Array.isArray(value) && value.some((each) => typeof each === "object")) {
     return html`<pre>${value.map((each) => `- ${inline(each)}`).join("\n")}</pre>`;
   }
