@@ -13,6 +13,9 @@ import { linkModules } from "./link_modules.ts";
 import { shardAt, shardCount } from "./shards.ts";
 import type { ModelFacts } from "./source.ts";
 
+/** Never called: so Deno fetches the module that pages are linked from together with this one. */
+const _PREPROCESSOR = () => import("./preprocessor.ts");
+
 /** Weights above this are more than a page gets by with: it holds them twice while it loads. */
 export const MAX_DEMO_BYTES = 2 ** 29;
 

@@ -1,4 +1,3 @@
-/// <reference lib="deno.worker" />
 /**
  * The thread behind {@linkcode Heart}.
  *
@@ -11,9 +10,11 @@ import { STEP_PHASES } from "./step_phases.ts";
 const BEAT_MS = 1_000;
 let activity = "starting";
 
-self.addEventListener("message", (event: MessageEvent<HeartStart | HeartActivity>) => {
-  if ("activity" in event.data) activity = event.data.activity;
-  else start(event.data).catch(() => self.close());
+// The types of a thread's scope can't be asked for: a published package may not change those of a program.
+self.addEventListener("message", (event: unknown) => {
+  const { data } = event as { data: HeartStart | HeartActivity };
+  if ("activity" in data) activity = data.activity;
+  else start(data).catch(() => self.close());
 });
 
 /** Fails when the server is gone: the process learns that from its own connection, the partner from the silence. */
