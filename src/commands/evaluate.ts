@@ -13,6 +13,7 @@ import {
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
+import { chosenRun } from "./chosen_run.ts";
 import { DEVICE_FLAG, deviceOf, natsUrlOf } from "./key_flags.ts";
 import { interruptible } from "./interruptible.ts";
 
@@ -47,7 +48,7 @@ export const EVALUATE_HELP: CommandHelp = {
     HELP_FLAG,
   ],
   examples: [
-    "deno task evaluate --run runs/latest",
+    "deno task evaluate",
     "deno task evaluate --run runs/latest --data photos/test --workers 4",
     "deno task evaluate --run runs/latest --checkpoint last --split train",
   ],
@@ -61,7 +62,6 @@ export async function runEvaluate(args: string[]): Promise<number> {
     return 0;
   }
   const request = {
-    ...given("run", flags.text("run")),
     ...given("checkpoint", flags.text("checkpoint")),
     ...given("data", flags.text("data")),
     ...given("split", splitOf(flags)),
@@ -82,7 +82,8 @@ export async function runEvaluate(args: string[]): Promise<number> {
   const reporter = terminalReporter({ verbose, stream });
   using signals = interruptible(() => reporter.warn("Stopping; again to stop at once"));
   try {
-    const { folder, record } = await evaluateRun(request, {
+    const run = await chosenRun(flags, (line) => reporter.info(line));
+    const { folder, record } = await evaluateRun({ ...request, ...given("run", run) }, {
       ...given("out", flags.text("out")),
       reporter,
       verbose,

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { nearestName, UsageError } from "../base/errors.ts";
 import { followPointers } from "../base/pointer.ts";
 import type { ExportFormat } from "../export/export_run.ts";
+import { chosenRun } from "./chosen_run.ts";
 import {
   type CommandHelp,
   type Flags,
@@ -39,7 +40,7 @@ export const EXPORT_HELP: CommandHelp = {
     HELP_FLAG,
   ],
   examples: [
-    "deno task export --run runs/latest",
+    "deno task export",
     "deno task export --run runs/latest --checkpoint last --format torchvision --out exported",
   ],
 };
@@ -51,15 +52,17 @@ export async function runExport(args: string[]): Promise<number> {
     console.log(helpText(EXPORT_HELP));
     return 0;
   }
-  const run = flags.text("run");
-  if (run === undefined) {
-    throw new UsageError("Nothing to export: name a run with --run, such as --run runs/latest");
-  }
   const formats = formatsOf(flags);
+  const { say } = await import("../reports/terminal_stream.ts");
+  const run = await chosenRun(flags, say);
+  if (run === undefined) {
+    throw new UsageError(
+      "A checkpoint is exported with its run: name that with --run, such as --run runs/latest",
+    );
+  }
   const out = flags.text("out") ?? join(await followPointers(run), "export");
   const checkpoint = flags.text("checkpoint") ?? "best";
   const { exportRun } = await import("../export/export_run.ts");
-  const { say } = await import("../reports/terminal_stream.ts");
   const verbose = flags.on("verbose");
   const modules = flags.all("allow-module");
   const report = await exportRun({ run, checkpoint, modules, formats, out, verbose });

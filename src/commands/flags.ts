@@ -53,7 +53,12 @@ export const ALLOW_MODULE_FLAG: Flag = {
 
 /** The flags of commands that work with a trained model. */
 export const MODEL_FLAGS: readonly Flag[] = [
-  { name: "run", short: "r", value: "DIR", help: "The run, such as runs/latest" },
+  {
+    name: "run",
+    short: "r",
+    value: "DIR",
+    help: "The run (default: the newest of runs/ with the checkpoint)",
+  },
   {
     name: "checkpoint",
     value: "C",

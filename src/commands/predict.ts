@@ -13,6 +13,7 @@ import {
   parseFlags,
   VERBOSE_FLAG,
 } from "./flags.ts";
+import { chosenRun } from "./chosen_run.ts";
 import { DEVICE_FLAG, deviceOf } from "./key_flags.ts";
 import { interruptible } from "./interruptible.ts";
 
@@ -47,7 +48,7 @@ export const PREDICT_HELP: CommandHelp = {
     HELP_FLAG,
   ],
   examples: [
-    "deno task predict --run runs/latest photo.jpg",
+    "deno task predict photo.jpg",
     "deno task predict --run runs/latest 'photos/**/*.jpg' --top 3 --csv > predictions.csv",
     "deno task predict --run runs/latest photos --explain maps --grid grid.png",
   ],
@@ -61,7 +62,7 @@ export async function runPredict(args: string[]): Promise<number> {
     return 0;
   }
   const format = formatOf(flags);
-  const [run, checkpoint] = [flags.text("run"), flags.text("checkpoint")];
+  const checkpoint = flags.text("checkpoint");
   const [grid, explain] = [flags.text("grid"), flags.text("explain")];
   const [seconds, megabytes] = [
     flags.integer("timeout", 1, MAX_SECONDS),
@@ -79,6 +80,7 @@ export async function runPredict(args: string[]): Promise<number> {
   const reporter = terminalReporter({ verbose, stream: standardStream("stderr") });
   using signals = interruptible(() => reporter.warn("Stopping; again to stop at once"));
   try {
+    const run = await chosenRun(flags, (line) => reporter.info(line));
     const { unread } = await predictPictures({
       pictures: flags.positional,
       top,

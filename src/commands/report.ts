@@ -32,10 +32,15 @@ export async function runReport(args: string[]): Promise<number> {
     console.log(helpText(REPORT_HELP));
     return 0;
   }
-  const named = flags.positional.length > 0 ? flags.positional : [NEWEST];
-  const folders: string[] = [];
-  for (const folder of named) folders.push(await runFolder(folder));
   const { say } = await import("../reports/terminal_stream.ts");
+  const folders: string[] = [];
+  for (const folder of flags.positional) folders.push(await runFolder(folder));
+  if (folders.length === 0) {
+    const { findNewestRun } = await import("../train/newest_run.ts");
+    const { run, note } = await findNewestRun("history");
+    say(note);
+    folders.push(run);
+  }
   const { writeReport } = await import("../reports/report/report.ts");
   for (const folder of folders) {
     const path = await isComparison(folder)

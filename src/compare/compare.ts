@@ -261,7 +261,9 @@ async function runOne(
   if (status === "failed") reporter.warn(`${name} failed: ${message}`);
   else if (run.status === "finished") {
     reporter.info(
-      `${name}: best validation accuracy ${bestAccuracy.toFixed(3)} in epoch ${bestEpoch}, ` +
+      `${name}: best ${
+        Number.isFinite(bestAccuracy) ? `validation accuracy ${bestAccuracy.toFixed(3)} ` : ""
+      }in epoch ${bestEpoch}, ` +
         formatDuration(seconds),
     );
   }

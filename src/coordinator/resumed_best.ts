@@ -25,9 +25,7 @@ export async function checkResumedBest(
   const wrong = await whatIsWrong(join(checkpoints, "best"), history);
   if (wrong === undefined) return undefined;
   history.best = { epoch: 0, accuracy: NaN };
-  return `The best weights so far (epoch ${epoch}, accuracy ${
-    accuracy.toFixed(3)
-  }) are lost: ${wrong}. ` +
+  return `The best weights so far (epoch ${epoch}${andAccuracy(accuracy)}) are lost: ${wrong}. ` +
     "The best is chosen from the epochs that follow";
 }
 
@@ -35,15 +33,20 @@ async function whatIsWrong(path: string, history: History): Promise<string | und
   const { epoch, accuracy } = history.best;
   try {
     const { info } = await readCheckpoint(path);
-    if (info.epoch === epoch && info.accuracy === accuracy) return undefined;
     const kept = info.accuracy ?? NaN;
+    if (info.epoch === epoch && Object.is(kept, accuracy)) return undefined;
     if (info.epoch > history.epochs.length) {
       // A run that was killed before the history knew of it.
       history.best = { ...history.best, kept: { epoch: info.epoch, accuracy: kept } };
       return undefined;
     }
-    return `${path} is of epoch ${info.epoch} with accuracy ${kept.toFixed(3)}`;
+    return `${path} is of epoch ${info.epoch}${andAccuracy(kept)}`;
   } catch (error) {
     return messageOf(error);
   }
+}
+
+/** An accuracy behind an epoch; nothing where it isn't known. */
+function andAccuracy(accuracy: number): string {
+  return Number.isFinite(accuracy) ? `, accuracy ${accuracy.toFixed(3)}` : "";
 }

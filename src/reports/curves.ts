@@ -42,7 +42,9 @@ export function curvesSpec(history: History): TopLevelSpec {
   const name = typeof history.config.name === "string" ? history.config.name : "run";
   const crew = `${workers} ${workers === 1 ? "worker" : "workers"}`;
   const result = best.epoch > 0
-    ? `best validation accuracy ${best.accuracy.toFixed(3)} in epoch ${best.epoch}`
+    ? Number.isFinite(best.accuracy)
+      ? `best validation accuracy ${best.accuracy.toFixed(3)} in epoch ${best.epoch}`
+      : `best in epoch ${best.epoch}`
     : "no epoch yet";
   return {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",

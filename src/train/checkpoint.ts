@@ -82,8 +82,8 @@ const checkpointSchema = z.strictObject({
   pending: pendingSchema.optional(),
   /** What the run's history holds up to here; only in `last`. */
   history: historyMarkSchema.optional(),
-  /** Validation accuracy of this state, where it is known. */
-  accuracy: z.number().optional(),
+  /** Validation accuracy of this state, where it is known; `null` is what JSON makes of NaN. */
+  accuracy: z.number().nullish().transform((value) => value ?? undefined),
   /** Identity of the data that it was trained on. */
   fingerprint: z.string(),
   /** SHA-256 of each module of the user's own, by the config key that names it. */
@@ -247,6 +247,7 @@ export async function writeCheckpoint(
       ...facts,
       sha256,
     };
+    if (!Number.isFinite(info.accuracy)) delete info.accuracy; // chosen by another metric, and not known
     await writeFileAtomically(join(path, INFO_FILE), encodeWithDigest(info));
   } catch (error) {
     await Deno.remove(path, { recursive: true }).catch(() => {}); // the write error matters more

@@ -133,7 +133,7 @@ Deno.test("predict says what is wrong with its use", () =>
     const { root, run } = await makeRun(folder);
     const cases: [string[], RegExp][] = [
       [["--run", run], /Name pictures: files, folders/],
-      [["x.jpg"], /Name a run with --run/],
+      [["--checkpoint", "weights.pth", "x.jpg"], /Checkpoint weights\.pth is missing/],
       [["--run", run, "--json", "--csv", "x.jpg"], /--json and --csv exclude each other/],
       [["--run", run, root, "--explain", join(run, "config.yaml")], /--explain .* is not a folder/],
       [["--run", root, "x.jpg"], /is not a run folder/],

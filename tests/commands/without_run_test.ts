@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { basename, join } from "node:path";
+import { train } from "../../mod.ts";
+import { encodeWithDigest } from "../../src/train/checkpoint_digest.ts";
+import { makePictures } from "../support/pictures.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { runCommand, tinyConfig } from "../support/tiny_run.ts";
+
+/** Takes the accuracies out of a run's files, as JSON has them where they were NaN. */
+async function withoutAccuracy(run: string): Promise<void> {
+  const path = join(await Deno.realPath(join(run, "checkpoints", "best")), "checkpoint.json");
+  const { digest: _, ...info } = JSON.parse(await Deno.readTextFile(path));
+  assert.equal(typeof info.accuracy, "number");
+  await Deno.writeFile(path, encodeWithDigest({ ...info, accuracy: null }));
+  const file = join(run, "history.json");
+  const text = await Deno.readTextFile(file);
+  await Deno.writeTextFile(file, text.replaceAll(/"accuracy": [\d.]+/g, '"accuracy": null'));
+}
+
+Deno.test("predict, evaluate, export and report take the newest run, with a best that has losses only too", async () => {
+  await withTemporaryFolder(async (folder) => {
+    const none = await runCommand(["predict", "x.jpg"], folder);
+    assert.equal(none.code, 2);
+    assert.match(
+      none.stderr,
+      /^error: There is no run with a best checkpoint in runs; train one with "/,
+    );
+    assert.match(
+      (await runCommand(["report"], folder)).stderr,
+      /^error: There is no run with a history in runs; .* or name a run's folder$/m,
+    );
+
+    const root = join(folder, "pictures");
+    await makePictures(root, { classes: ["a", "b"], train: 4, val: 3 });
+    const config = tinyConfig(root, {
+      checkpoint: { monitor: "loss" },
+      train: { epochs: 1 },
+      liveness: { lostAfter: 60 },
+    });
+    const { folder: run } = await train(config);
+    const name = basename(run);
+    await Deno.mkdir(join(folder, "runs", "29990101-000000-empty"));
+    const said = (what: string) =>
+      new RegExp(
+        `^Run: runs/${name}, the newest with a ${what}; newer ones were left out: 29990101-000000-empty is empty$`,
+        "m",
+      );
+    await withoutAccuracy(run);
+    const picture = join(root, "val", "a", "0.jpg");
+    const predicted = await runCommand(["predict", "--json", picture], folder);
+    assert.equal(predicted.code, 0, predicted.stderr);
+    assert.match(predicted.stderr, said("best checkpoint"));
+    assert.equal(JSON.parse(predicted.stdout).predictions.length, 2);
+
+    const evaluated = await runCommand(["evaluate", "--json"], folder);
+    assert.equal(evaluated.code, 0, evaluated.stderr);
+    assert.match(evaluated.stderr.split("\n")[0], said("best checkpoint"));
+    assert.equal(JSON.parse(evaluated.stdout).count, 6);
+
+    const exported = await runCommand(
+      ["export", "--format", "safetensors", "--out", "out"],
+      folder,
+    );
+    assert.equal(exported.code, 0, exported.stderr);
+    assert.match(exported.stdout.split("\n")[0], said("best checkpoint"));
+    assert.match(exported.stdout, /^Exported plain_cnn, 2 classes, epoch 1, to out$/m);
+
+    const report = await runCommand(["report"], folder);
+    assert.equal(report.code, 0, report.stderr);
+    assert.match(report.stdout.split("\n")[0], said("history"));
+    const page = await Deno.readTextFile(join(run, "report.html"));
+    const visible = page.replaceAll(/<(script|style)\b.*?<\/\1>/gs, "");
+    assert.deepEqual(visible.match(/.{40}\bNaN\b.{9}/g), null);
+
+    const resumed = await runCommand(["train", "--resume", run, "--epochs", "2"], folder);
+    assert.equal(resumed.code, 0, resumed.stderr);
+    const { epochs } = JSON.parse(await Deno.readTextFile(join(run, "history.json")));
+    assert.equal(epochs.length, 2);
+  });
+});
