@@ -12,7 +12,7 @@ import { decodeBmp } from "./bmp.ts";
 import { DEFAULT_MAX_PIXELS } from "./config.ts";
 import { DataError } from "./data_error.ts";
 import { firstGifFrame, gifOfFrame } from "./gif_frame.ts";
-import { type ImageHeader, NAMES, readImageHeader } from "./image_header.ts";
+import { type ImageHeader, NAMES, readImageHeader, tooLarge } from "./image_header.ts";
 import { canDecodePart } from "./jpeg_part.ts";
 import type { PartOf } from "./picture_set.ts";
 import { type Box, cropRgb, orientRgb, type RgbImage } from "./rgb_image.ts";
@@ -53,12 +53,8 @@ export async function decodeImage(
     throw new DataError(path, messageOf(error), { cause: error });
   }
   const { width, height } = header;
-  if (width * height > maxPixels) {
-    throw new DataError(
-      path,
-      `its ${width} × ${height} pixels are more than data.maxPixels (${maxPixels})`,
-    );
-  }
+  const refused = tooLarge(header, maxPixels);
+  if (refused !== undefined) throw new DataError(path, refused);
   const turned = header.orientation >= 5;
   const box = part?.(turned ? { width: height, height: width } : { width, height });
   try {

@@ -6,19 +6,22 @@
 import { readBmpHeader } from "./bmp_header.ts";
 import { firstGifFrame } from "./gif_frame.ts";
 import { HeaderError } from "./header_error.ts";
-import { readJpegHeader } from "./jpeg_header.ts";
-import { readPngHeader } from "./png_header.ts";
-import { readWebpHeader } from "./webp_header.ts";
+import { readJpegHeader, readJpegSize } from "./jpeg_header.ts";
+import { readPngHeader, readPngSize } from "./png_header.ts";
+import { readWebpHeader, readWebpSize } from "./webp_header.ts";
 
 /** Formats that Lockstep decodes. */
 export type ImageFormat = "jpeg" | "png" | "gif" | "bmp" | "webp";
 
-/** What is known before decoding. */
-export interface ImageHeader {
-  readonly format: ImageFormat;
-  /** As stored: before the orientation is applied. No frame that is decoded is larger. */
+/** Width and height in pixels, as stored: before the orientation is applied. No frame that is decoded is larger. */
+export interface ImageSize {
   readonly width: number;
   readonly height: number;
+}
+
+/** What is known before decoding. */
+export interface ImageHeader extends ImageSize {
+  readonly format: ImageFormat;
   /** EXIF orientation, 1–8. */
   readonly orientation: number;
   /** A JPEG of four colours without Adobe's marker, which says how to read them. */
@@ -34,18 +37,49 @@ export interface ImageHeader {
  */
 export function readImageHeader(bytes: Uint8Array): ImageHeader {
   const format = requireFormat(bytes);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let header: Omit<ImageHeader, "format">;
+  const header = read(READERS[format], bytes);
+  if (header === undefined) throw cutOff(format);
+  return { format, ...checked(header) };
+}
+
+/**
+ * Reads the size of a picture of which the first bytes are known, as {@linkcode readImageHeader} does.
+ *
+ * @param bytes The first 16 bytes or more
+ * @param isWhole Whether there are no more
+ * @returns Nothing when more bytes are needed
+ * @throws {HeaderError} with the reason, as the end of a sentence
+ */
+export function readImageSize(bytes: Uint8Array, isWhole: boolean): ImageSize | undefined {
+  const format = requireFormat(bytes);
+  const size = read<ImageSize>(SIZE_READERS[format], bytes);
+  if (size === undefined && isWhole) throw cutOff(format);
+  return size && checked(size);
+}
+
+/** Why a picture is too large, as the end of a sentence; nothing when it isn't. */
+export function tooLarge({ width, height }: ImageSize, maxPixels: number): string | undefined {
+  if (width * height <= maxPixels) return undefined;
+  return `its ${width} × ${height} pixels are more than data.maxPixels (${maxPixels})`;
+}
+
+/** What a reader finds; nothing when the bytes end before. */
+function read<T>(reader: Reader<T>, bytes: Uint8Array): T | undefined {
   try {
-    header = READERS[format](view, bytes);
+    return reader(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), bytes);
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new HeaderError(`it is cut off within the header of a ${NAMES[format]} file`);
+    if (error instanceof RangeError) return undefined;
+    throw error;
   }
-  if (header.width < 1 || header.height < 1) {
-    throw new HeaderError(`its header says ${header.width} × ${header.height} pixels`);
-  }
-  return { format, ...header };
+}
+
+function cutOff(format: ImageFormat): HeaderError {
+  return new HeaderError(`it is cut off within the header of a ${NAMES[format]} file`);
+}
+
+function checked<T extends ImageSize>(size: T): T {
+  if (size.width >= 1 && size.height >= 1) return size;
+  throw new HeaderError(`its header says ${size.width} × ${size.height} pixels`);
 }
 
 /** The format of a file that begins so, complete or not; nothing when it is none that Lockstep decodes. */
@@ -106,21 +140,31 @@ const KNOWN_STARTS: [string, number, string][] = [
   ["%PDF", 0, "PDF"],
 ];
 
-type Reader = (view: DataView, bytes: Uint8Array) => Omit<ImageHeader, "format">;
+type Reader<T> = (view: DataView, bytes: Uint8Array) => T;
 
-const READERS: Record<ImageFormat, Reader> = {
+const READERS: Record<ImageFormat, Reader<Omit<ImageHeader, "format">>> = {
   jpeg: readJpegHeader,
   png: readPngHeader,
   webp: readWebpHeader,
-  gif: readGif,
-  bmp: (_, bytes) => {
-    const { width, height } = readBmpHeader(bytes);
-    return { width, height, orientation: 1 };
-  },
+  gif: (view, bytes) => ({ ...readGifSize(view, bytes), orientation: 1 }),
+  bmp: (_, bytes) => ({ ...readBmpSize(bytes), orientation: 1 }),
 };
 
+const SIZE_READERS: Record<ImageFormat, Reader<ImageSize>> = {
+  jpeg: readJpegSize,
+  png: readPngSize,
+  webp: readWebpSize,
+  gif: readGifSize,
+  bmp: (_, bytes) => readBmpSize(bytes),
+};
+
+function readBmpSize(bytes: Uint8Array): ImageSize {
+  const { width, height } = readBmpHeader(bytes);
+  return { width, height };
+}
+
 /** The canvas; where the first frame is larger, as large as needed, as in Pillow. */
-function readGif(view: DataView, bytes: Uint8Array) {
+function readGifSize(view: DataView, bytes: Uint8Array): ImageSize {
   const { left, top, width, height } = firstGifFrame(bytes);
   if (width < 1 || height < 1) {
     throw new HeaderError(`it is damaged: its first frame has ${width} × ${height} pixels`);
@@ -128,6 +172,5 @@ function readGif(view: DataView, bytes: Uint8Array) {
   return {
     width: Math.max(view.getUint16(6, true), left + width),
     height: Math.max(view.getUint16(8, true), top + height),
-    orientation: 1,
   };
 }

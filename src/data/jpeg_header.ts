@@ -8,6 +8,8 @@ import { HeaderError } from "./header_error.ts";
 
 const XMP_MARK = "http://ns.adobe.com/xap/1.0/\0";
 
+const NO_SIZE = "it is damaged: a JPEG file without a size";
+
 const START_OF_SCAN = 0xda;
 const END_OF_IMAGE = 0xd9;
 const APP1 = 0xe1;
@@ -46,14 +48,29 @@ export function readJpegHeader(view: DataView, bytes: Uint8Array): JpegHeader {
       frame ??= at;
     }
   }
-  if (frame === undefined) throw new HeaderError("it is damaged: a JPEG file without a size");
+  if (frame === undefined) throw new HeaderError(NO_SIZE);
   return {
-    width: view.getUint16(frame + 7),
-    height: view.getUint16(frame + 5),
+    ...sizeAt(view, frame),
     orientation: orientationFrom(exif.length > 0 ? joined(exif) : undefined, xmp),
     bareCmyk: view.getUint8(frame + 9) === 4 && !adobe,
     frame,
   };
+}
+
+/**
+ * The size of a JPEG of which the first bytes are known.
+ *
+ * @throws {RangeError} when more bytes are needed
+ */
+export function readJpegSize(view: DataView, bytes: Uint8Array): { width: number; height: number } {
+  for (const { marker, at } of segments(view, bytes)) {
+    if (isStartOfFrame(marker)) return sizeAt(view, at);
+  }
+  throw new HeaderError(NO_SIZE);
+}
+
+function sizeAt(view: DataView, frame: number): { width: number; height: number } {
+  return { width: view.getUint16(frame + 7), height: view.getUint16(frame + 5) };
 }
 
 /**

@@ -49,8 +49,8 @@ export interface SampleSource extends Disposable {
   read(sample: Sample, part?: PartOf, epoch?: number): Promise<RgbImage>;
   /** Reading again costs no more than remembering would: a loader needn't keep such pictures. */
   readonly cheap: boolean;
-  /** Each sample is a picture file below the set's root. */
-  readonly ofFiles?: boolean;
+  /** Present where each sample is a picture file below the set's root: larger ones can't be used. */
+  readonly ofFiles?: { readonly maxPixels: number };
   /** A picture that another process has read is of no use, as its label is known only there. */
   readonly ownOnly?: boolean;
 }

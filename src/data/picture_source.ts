@@ -14,9 +14,8 @@ import type { RgbImage } from "./rgb_image.ts";
 /** Pictures that are a file each. The engine must be open when one is read: it decodes. */
 export class PictureSource implements SampleSource {
   readonly cheap = false;
-  readonly ofFiles = true;
+  readonly ofFiles: { readonly maxPixels: number };
   readonly #root: string;
-  readonly #maxPixels: number;
 
   /**
    * @param root Folder that samples' paths are relative to
@@ -24,11 +23,11 @@ export class PictureSource implements SampleSource {
    */
   constructor(root: string, maxPixels: number = DEFAULT_MAX_PIXELS) {
     this.#root = root;
-    this.#maxPixels = maxPixels;
+    this.ofFiles = { maxPixels };
   }
 
   async read({ path }: Sample, part?: PartOf): Promise<RgbImage> {
-    return await decodeImage(await this.#bytes(path), { path, maxPixels: this.#maxPixels, part });
+    return await decodeImage(await this.#bytes(path), { path, ...this.ofFiles, part });
   }
 
   async #bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {

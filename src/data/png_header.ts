@@ -33,10 +33,7 @@ interface Metadata {
  * @throws {HeaderError} when the first chunk isn't IHDR, or compressed text inflates to more than a MiB
  */
 export function readPngHeader(view: DataView, bytes: Uint8Array) {
-  const width = view.getUint32(16), height = view.getUint32(20);
-  if (latin1(bytes.subarray(12, 16)) !== "IHDR") {
-    throw new HeaderError("it is damaged: a PNG file that doesn't begin with its size");
-  }
+  const size = readPngSize(view, bytes);
   const found: Metadata = { inflated: 0 };
   for (let at = 8; at + 12 <= bytes.length;) {
     const length = view.getUint32(at);
@@ -47,7 +44,21 @@ export function readPngHeader(view: DataView, bytes: Uint8Array) {
   }
   const { exif, rawExif, xmp } = found;
   const raw = exif === undefined && rawExif !== undefined ? fromHex(rawExif) : undefined;
-  return { width, height, orientation: orientationFrom(exif ?? raw, xmp) };
+  return { ...size, orientation: orientationFrom(exif ?? raw, xmp) };
+}
+
+/**
+ * The size of a PNG of which the first bytes are known.
+ *
+ * @throws {RangeError} when more bytes are needed
+ * @throws {HeaderError} when the first chunk isn't IHDR
+ */
+export function readPngSize(view: DataView, bytes: Uint8Array): { width: number; height: number } {
+  const width = view.getUint32(16), height = view.getUint32(20);
+  if (latin1(bytes.subarray(12, 16)) !== "IHDR") {
+    throw new HeaderError("it is damaged: a PNG file that doesn't begin with its size");
+  }
+  return { width, height };
 }
 
 /** Chunks with metadata (PNG, third edition, 11.3). */

@@ -19,15 +19,27 @@ const CHUNK_HEADER = 8;
  * @throws {HeaderError} when the first frame reaches out of the canvas, whatever the canvas' size
  */
 export function readWebpHeader(view: DataView, bytes: Uint8Array) {
-  const kind = nameAt(bytes, 12);
-  if (kind !== "VP8X") {
-    const { width, height } = frameSize(view, 12);
-    return { width, height, orientation: 1 };
-  }
-  const width = 1 + (view.getUint32(24, true) & 0xffffff);
-  const height = 1 + (view.getUint32(26, true) >>> 8);
-  requireInside(view, bytes, { width, height });
-  return { width, height, orientation: orientationOf(view, bytes) };
+  const size = readWebpSize(view, bytes);
+  if (!isExtended(bytes)) return { ...size, orientation: 1 };
+  requireInside(view, bytes, size);
+  return { ...size, orientation: orientationOf(view, bytes) };
+}
+
+/**
+ * The size of a WebP file of which the first bytes are known: of an extended one the canvas'.
+ *
+ * @throws {RangeError} when more bytes are needed
+ */
+export function readWebpSize(view: DataView, bytes: Uint8Array): { width: number; height: number } {
+  if (!isExtended(bytes)) return frameSize(view, 12);
+  return {
+    width: 1 + (view.getUint32(24, true) & 0xffffff),
+    height: 1 + (view.getUint32(26, true) >>> 8),
+  };
+}
+
+function isExtended(bytes: Uint8Array): boolean {
+  return nameAt(bytes, 12) === "VP8X";
 }
 
 /** The decoder takes memory for the frame, not for the canvas: so the frame's size must be known too. */

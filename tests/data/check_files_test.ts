@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
 import { checkFiles, findUnusableFiles } from "../../src/data/check_files.ts";
+import { readImageHeader } from "../../src/data/image_header.ts";
 import { scanImageFolder } from "../../src/data/image_folder.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
@@ -86,4 +87,70 @@ Deno.test("checkFiles() refuses, or warns of what is left out, with the cures", 
       checkFiles(set, { onError: "skip", signal: AbortSignal.abort(new Error("stopped")) }),
       /stopped/,
     );
+  }));
+
+/** A JPEG with so many bytes of metadata before its size. */
+function withMetadata(jpeg: Uint8Array, bytes: number): Uint8Array<ArrayBuffer> {
+  const parts = [jpeg.subarray(0, 2)];
+  for (let left = bytes; left > 0; left -= 0xfffd) {
+    const length = Math.min(left, 0xfffd) + 2;
+    const segment = new Uint8Array(2 + length);
+    segment.set([0xff, 0xe2, length >> 8, length & 0xff]);
+    parts.push(segment);
+  }
+  return new Uint8Array([...parts, jpeg.subarray(2)].flatMap((part) => [...part]));
+}
+
+Deno.test("checkFiles() looks at pixels in the header of each format, wherever it stands", () =>
+  withTemporaryFolder(async (root) => {
+    await makeFolder(root);
+    const jpeg = await Deno.readFile(new URL("baseline.jpg", PICTURES));
+    for (const bytes of [5000, 70_000, 900_000, 2_000_000]) {
+      await Deno.writeFile(
+        join(root, "train/a", `metadata_${bytes}.jpg`),
+        withMetadata(jpeg, bytes),
+      );
+    }
+    const sizes = new Map<string, number>();
+    for (const name of await Array.fromAsync(Deno.readDir(join(root, "train/a")))) {
+      const bytes = await Deno.readFile(join(root, "train/a", name.name));
+      const { width, height } = readImageHeader(bytes);
+      sizes.set(`train/a/${name.name}`, width * height);
+    }
+    assert.equal(sizes.size, KINDS.length + 4);
+    for (const pixels of new Set(sizes.values())) {
+      for (const maxPixels of [pixels, pixels - 1]) {
+        const { train, source } = await scanImageFolder(root, { maxPixels });
+        using _source = source;
+        const samples = train.filter(({ path }) => sizes.has(path));
+        const found = await findUnusableFiles(root, samples, { maxPixels });
+        assert.deepEqual(
+          found.map(({ sample }) => sample.path),
+          // A MiB of metadata is not read.
+          samples.map(({ path }) => path)
+            .filter((path) => sizes.get(path)! > maxPixels && !path.includes("2000000")),
+        );
+      }
+    }
+  }));
+
+Deno.test("checkFiles() names pictures above maxPixels before the start, as decoding would, with the cures", () =>
+  withTemporaryFolder(async (root) => {
+    await makeFolder(root);
+    const bytes = await Deno.readFile(new URL("rgb.png", PICTURES));
+    new DataView(bytes.buffer).setUint32(16, 60_000);
+    new DataView(bytes.buffer).setUint32(20, 50_000);
+    await Deno.writeFile(join(root, "val/b/bomb.png"), bytes);
+    const set = await scanImageFolder(root);
+    using _source = set.source;
+    const reason = "its 60000 × 50000 pixels are more than data\\.maxPixels \\(100000000\\)";
+    const refusal = new RegExp(
+      `1 of 21 images of .* can't be used: "val/b/bomb\\.png" \\(${reason}\\); mend or remove them, ` +
+        "raise data\\.maxPixels, or leave them out with --set data\\.onError=skip \\(`deno task data check ",
+    );
+    await assert.rejects(checkFiles(set, { onError: "fail" }), refusal);
+    const warning = await checkFiles(set, { onError: "skip" });
+    assert.match(warning!, new RegExp(`^1 of 21 images .*${reason}.* they are left out`));
+    const sample = set.val.find(({ path }) => path.endsWith("bomb.png"))!;
+    await assert.rejects(set.source.read(sample), new RegExp(reason));
   }));
