@@ -154,8 +154,8 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
 /**
  * Reads a config file, puts overrides over it and checks it.
  *
- * @param path YAML file; paths of modules in it count from its folder
- * @param overrides Applied in order, over the file's values
+ * @param path YAML file; relative paths in it count from its folder
+ * @param overrides Applied in order, over the file's values; their relative paths count from the working directory
  * @returns The config with every default filled in
  * @throws {UsageError} when the file can't be read or parsed, or a key or value is wrong
  */

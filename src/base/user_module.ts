@@ -5,10 +5,10 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { z } from "../deps/zod.ts";
 import { messageOf, nearestName, UsageError } from "./errors.ts";
+import { absolutePath, pathMark } from "./file_path.ts";
 
 /** A module that was imported. */
 export interface UserModule {
@@ -28,27 +28,36 @@ const RELATIVE_IMPORT = /\b(?:from|import)\s*\(?\s*["'](\.{1,2}\/[^"'\n]+)["']/g
 const REMOTE_IMPORT = /\b(?:from|import)\s*\(?\s*["'](https?:\/\/[^"'\n]+)["']/;
 
 /** A URL's scheme: two letters or more, so that `C:\model.ts` is a path. */
-const SCHEME = /^[a-z][a-z\d+.-]+:/i;
+export const SCHEME = /^[a-z][a-z\d+.-]+:/i;
 
 /**
  * A config key that names a module: a `file:` URL, such as `import.meta.resolve("./my_model.ts")` gives, or a
  * path. What comes out is always a URL.
  */
 export const moduleSchema = z.string().min(1, "name a module, such as ./my_model.ts")
+  .meta(pathMark({ urls: true }))
   .transform((text, context) => {
-    if (!SCHEME.test(text)) return moduleUrl(text);
-    if (/^file:/i.test(text)) return new URL(text).href;
-    context.issues.push({ code: "custom", message: REMOTE, input: text });
-    return z.NEVER;
+    try {
+      if (!SCHEME.test(text) || /^file:/i.test(text)) return moduleUrl(absolutePath(text));
+      throw new UsageError(REMOTE);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      context.issues.push({ code: "custom", message: messageOf(error), input: text });
+      return z.NEVER;
+    }
   });
 
 const REMOTE =
   "modules are imported from files only, never from the network: save it to a file and " +
   "name that, such as ./my_model.ts";
 
-/** The URL of a module's path, which counts from `folder` or from where the process was started. */
-export function moduleUrl(path: string, folder = ""): string {
-  return SCHEME.test(path) ? path : pathToFileURL(resolve(folder, path)).href;
+/**
+ * The URL of a module's path, which counts from `folder` or from the working directory.
+ *
+ * @throws {UsageError} when there is no such path, see {@linkcode absolutePath}
+ */
+export function moduleUrl(path: string, folder?: string): string {
+  return SCHEME.test(path) ? path : pathToFileURL(absolutePath(path, folder)).href;
 }
 
 /** The hash of each module that this process has imported. */

@@ -144,7 +144,7 @@ async function placeOf(data: string, flags: Flags, progress: Progress) {
     const name = flags.text(flag);
     if (name === undefined) return usual;
     const there = await Deno.stat(join(root, name)).then((info) => info.isDirectory, () => false);
-    if (!there) throw new UsageError(`--${flag} is ${name}: there is no such folder in ${root}`);
+    if (!there) throw new UsageError(`--${flag} is ${name}: there is no such folder in ${data}`);
     return name;
   };
   return {

@@ -8,8 +8,10 @@
  */
 import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
+import { shownPath } from "../base/file_path.ts";
 import { exists } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
+import { shellWord } from "../base/shell.ts";
 import { Slots } from "../base/slots.ts";
 import type { Config } from "../config/schema.ts";
 import {
@@ -174,7 +176,7 @@ async function runAll(
   for (const { run, variant } of members) {
     if (run.status !== "finished") await refresh(folder, run, variant.config);
   }
-  reporter.info(`Comparison folder: ${folder}`);
+  reporter.info(`Comparison folder: ${shownPath(folder)}`);
   const record = recorder(folder, comparison, new BestEffort((line) => reporter.warn(line)));
   const slots = new Slots(parallel);
   const open = members.filter(({ run }) => run.status !== "finished");
@@ -192,7 +194,7 @@ async function runAll(
   if (unfinished > 0) {
     reporter.info(
       `${unfinished} of ${members.length} runs are not finished; go on with: ` +
-        `deno task compare --resume ${folder}`,
+        `deno task compare --resume ${shellWord(shownPath(folder))}`,
     );
     signal?.throwIfAborted();
   }

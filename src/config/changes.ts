@@ -4,7 +4,9 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
+import { shellWord } from "../base/shell.ts";
 import { globalBatchSize } from "./checks.ts";
+import { runName, UNNAMED } from "./run_name.ts";
 import { type Config, configSchema } from "./schema.ts";
 
 /** A key whose value differs. */
@@ -23,6 +25,7 @@ export interface ConfigChange {
  */
 export const FREE_KEYS = [
   "device",
+  "out",
   "workers",
   "nats.url",
   "nats.ca",
@@ -72,15 +75,23 @@ export function refuseChanges(
   const refused = changes.filter((change) =>
     !FREE_KEYS.some((key) => within(change.key, key)) &&
     !overridden.some((key) => within(change.key, key)) &&
-    !(change.key === "train.epochs" && Number(change.after) > Number(change.before))
+    !(change.key === "train.epochs" && Number(change.after) > Number(change.before)) &&
+    !(change.key === "name" && isUnchosen(before) && isUnchosen(after))
   );
   if (refused.length === 0) return;
-  const accept = refused.map(({ key, after }) => `--override ${quoted(`${key}=${shown(after)}`)}`);
+  const accept = refused.map(({ key, after }) =>
+    `--override ${shellWord(`${key}=${shown(after)}`)}`
+  );
   throw new UsageError(
     `The config differs from that of ${where}: ${
       refused.map(describeChange).join("; ")
     }: set it back, or accept what becomes a mixed run with ${accept.join(" ")}`,
   );
+}
+
+/** Whether a run has the name that it gets where none is given. */
+function isUnchosen({ name, data }: Record<string, unknown> | Config): boolean {
+  return name === UNNAMED || name === runName({ data });
 }
 
 /** Says what a change is, in words. */
@@ -146,8 +157,4 @@ function asJson(tree: unknown): unknown {
 function shown(value: unknown): string {
   const json = JSON.stringify(value);
   return json.length > MAX_SHOWN ? `${json.slice(0, MAX_SHOWN)}…` : json;
-}
-
-function quoted(argument: string): string {
-  return /^[\w.=:/-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", `'\\''`)}'`;
 }

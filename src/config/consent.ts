@@ -6,6 +6,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { messageOf, UsageError } from "../base/errors.ts";
+import { shellWord } from "../base/shell.ts";
 import { isTrusted, trust } from "../base/trust.ts";
 import { hashModule, moduleUrl } from "../base/user_module.ts";
 import { parseAddress } from "../protocol/address.ts";
@@ -65,7 +66,7 @@ export async function requireModules(
   }
   if (unknown.length === 0) return;
   const list = unknown.map(({ key, path, sha256 }) => `${key} ${path} (SHA-256 ${sha256})`);
-  const flags = unknown.map(({ key, path }) => how.replace("{key}", key) + quoted(path));
+  const flags = unknown.map(({ key, path }) => how.replace("{key}", key) + shellWord(path));
   throw new UsageError(
     `${where} names code that you haven't run with Lockstep in this version: ${
       list.join("; ")
@@ -90,7 +91,7 @@ export async function requireServer(
   if (await isTrusted({ kind: "server", server })) return;
   throw new UsageError(
     `${where} names a nats-server that you haven't used with Lockstep yet, nats.url ${url}: to connect to it, add ` +
-      `--nats ${quoted(url)}`,
+      `--nats ${shellWord(url)}`,
   );
 }
 
@@ -134,8 +135,4 @@ function refuseOthers(
       those ? `it names ${those}` : "it names none"
     }`,
   );
-}
-
-function quoted(argument: string): string {
-  return /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", `'\\''`)}'`;
 }

@@ -10,7 +10,7 @@ import type { DataFormat, DatasetName } from "../provision/dataset_catalogue.ts"
 
 /** A config as it may be written: keys with a default may be left out. */
 export interface ConfigInput {
-  /** Name of the run, a part of its folder's name (default `run`). */
+  /** Name of the run, of which its folder's is made (default: that of the data's folder or data set). */
   name?: string;
   /** Seed of initial weights, shuffles, augmentation and dropout (default 0). */
   seed?: number;

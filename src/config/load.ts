@@ -4,17 +4,20 @@
  *
  * @module
  */
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { type Document, LineCounter } from "../deps/yaml.ts";
 import type { z } from "../deps/zod.ts";
 import { messageOf, nearestName, UsageError } from "../base/errors.ts";
+import { isAddress } from "../base/file_path.ts";
 import { exists } from "../base/paths.ts";
 import { maskAddress } from "../base/secrets.ts";
-import { moduleUrl } from "../base/user_module.ts";
 import { checkConfig } from "./checks.ts";
 import { modulesOf, requireModules, requireServer } from "./consent.ts";
 import { DEFAULT_CONFIG_PATH, DEFAULT_CONFIG_TEXT } from "./default_config.ts";
+import { replaceSource } from "./data_source.ts";
 import { type Override, sourceOf, stepsOf } from "./override.ts";
+import { placePaths, relativePaths } from "./path_keys.ts";
+import { runName } from "./run_name.ts";
 import { type Config, type ConfigInput, configSchema } from "./schema.ts";
 import {
   alternativeOf,
@@ -29,24 +32,17 @@ import { applyOverrides } from "./unions.ts";
 import { type ImageSize, scaledTransforms, typedSizes } from "./image_size.ts";
 import { parseYaml, yamlValues } from "./yaml_tree.ts";
 
-/** Keys that name a module of the user's own. */
-const MODULE_KEYS = [
-  ["model", "module"],
-  ["data", "module"],
-  ["train", "lossModule"],
-  ["validate", "metricsModule"],
-] as const;
-
 /** How a config is read. */
 export interface LoadOptions {
-  /** Gets a sentence about what overrides leave out of the file (see `applyOverrides`). */
+  /** Gets a sentence for each thing of the file that isn't as it stands there, such as what overrides leave out. */
   readonly onNote?: (note: string) => void;
   /** Another size for the images; their transforms are scaled. */
   readonly imageSize?: ImageSize;
 }
 
 /**
- * Reads, overrides and validates a config file.
+ * Reads, overrides and validates a config file. Relative paths in the file count from its folder, those of overrides
+ * from the working directory; in the config they are absolute.
  *
  * @param path YAML file
  * @param overrides Applied in order, over the file's values
@@ -57,8 +53,12 @@ export async function loadConfig(
   overrides: Override[] = [],
   options: LoadOptions = {},
 ): Promise<Config> {
-  const config = parseConfig(await readConfig(path), path, overrides, options);
-  if (await liesInRun(path)) {
+  const isOfRun = await liesInRun(path);
+  const config = parseConfig(await readConfig(path), path, overrides, {
+    ...options,
+    ...(isOfRun ? { placePaths: leavePaths } : {}),
+  });
+  if (isOfRun) {
     const consent = { keys: overrides.map(({ key }) => key) };
     await requireModules(modulesOf(config), consent, { where: path, how: "--set {key}=" });
     await requireServer(config, consent, path);
@@ -76,7 +76,8 @@ async function liesInRun(path: string): Promise<boolean> {
 
 /**
  * Reads the config that a run folder holds, with the meaning that it had when the run was made: before there
- * was `data.splitSeed`, the run's `seed` decided the split by `data.valFraction`.
+ * was `data.splitSeed`, the run's `seed` decided the split by `data.valFraction`; and paths of older runs that are not
+ * absolute count from the working directory.
  *
  * @param path The run's `config.yaml`
  * @param overrides Applied in order, over the file's values
@@ -87,13 +88,31 @@ export async function loadRunConfig(
   overrides: Override[] = [],
   options: LoadOptions = {},
 ): Promise<Config> {
-  const text = await readConfig(path);
-  return parseConfig(text, path, overrides, { ...options, prepare: keepSplit });
+  return parseConfig(await readConfig(path), path, overrides, {
+    ...options,
+    prepare: keepSplit,
+    placePaths: leavePaths,
+    keepLayout: true,
+  });
 }
 
 function keepSplit({ seed, data }: Tree): void {
   if (!isTree(data) || !data.valFraction || data.splitSeed !== undefined) return;
   if (seed !== undefined) data.splitSeed = seed;
+}
+
+/**
+ * Leaves the paths of a run's config as they stand. They are absolute, but for runs of versions that kept them as they
+ * were typed: those count from the working directory, as they did then.
+ */
+function leavePaths(tree: Tree, path: string, onNote?: (note: string) => void): void {
+  const relative = [...relativePaths(tree)].filter(({ key }) => key !== "out");
+  if (relative.length === 0) return;
+  const list = relative.map(({ key, text }) => `${key} (${text})`).join(", ");
+  const count = relative.length === 1 ? "counts" : "count";
+  onNote?.(
+    `${path} is of a version that kept paths as they were typed: ${list} ${count} from the working directory`,
+  );
 }
 
 async function readConfig(path: string): Promise<string> {
@@ -107,11 +126,21 @@ async function readConfig(path: string): Promise<string> {
   }
 }
 
+/** How a config's text is read. */
+interface ParseOptions extends LoadOptions {
+  /** Changes the tree before anything else does. */
+  readonly prepare?: (tree: Tree) => void;
+  /** Makes the tree's paths absolute; they count from the folder of `source` unless given. */
+  readonly placePaths?: (tree: Tree, source: string, onNote?: (note: string) => void) => void;
+  /** Another source of the images has them in the same form, see {@linkcode replaceSource}. */
+  readonly keepLayout?: boolean;
+}
+
 /**
  * Validates a config given as YAML text.
  *
  * @param text YAML
- * @param source What error messages call the text
+ * @param source The text's file, also for messages
  * @param overrides Applied in order
  * @throws {UsageError} when the text can't be parsed, or a key or value is wrong
  */
@@ -119,10 +148,7 @@ export function parseConfig(
   text: string,
   source: string,
   overrides: Override[] = [],
-  { onNote, imageSize, prepare }: LoadOptions & {
-    /** Changes the tree before anything else does. */
-    readonly prepare?: (tree: Record<string, unknown>) => void;
-  } = {},
+  options: ParseOptions = {},
 ): Config {
   const lines = new LineCounter();
   const document = parseYaml(text, lines);
@@ -142,11 +168,15 @@ export function parseConfig(
   if (!isTree(tree)) {
     throw new UsageError(`${source}: a config is a mapping of keys to values, such as "seed: 1"`);
   }
+  const { onNote, imageSize, prepare, placePaths: place = placeInFolder, keepLayout } = options;
   prepare?.(tree);
-  for (const key of MODULE_KEYS) placeModule(tree, key, dirname(source));
+  place(tree, source, onNote);
   const before = structuredClone(tree);
   for (const level of new Set(overrides.map(({ level = 0 }) => level))) {
-    applyOverrides(tree, overrides.filter((each) => (each.level ?? 0) === level), onNote, source);
+    const together = overrides.filter((each) => (each.level ?? 0) === level);
+    const replaced = replaceSource(tree, together, { file: source, keepLayout });
+    if (replaced) onNote?.(replaced);
+    applyOverrides(tree, together, onNote, source);
   }
   const describe = (path: (string | number)[]) => {
     const override = overrides.findLast(({ key }) => concerns(stepsOf(key), path)) ??
@@ -165,6 +195,11 @@ export function parseConfig(
         ? imageSize.source
         : describe([section, key, ...more]),
   );
+}
+
+/** Lets relative paths count from the folder of the file that they stand in. */
+function placeInFolder(tree: Tree, source: string): void {
+  if (!isAddress(source)) placePaths(tree, resolve(dirname(source)));
 }
 
 /** Whether an override is to blame for a key: it set the key, what holds it, or a name in it. */
@@ -196,21 +231,14 @@ export function validateConfig(
   input: ConfigInput,
   describe: (path: (string | number)[]) => string = () => "Config",
 ): Config {
-  const result = configSchema.safeParse(input);
+  const named = isTree(input) ? { ...input, name: runName(input) } : input;
+  const result = configSchema.safeParse(named);
   if (!result.success) {
     const problems = result.error.issues.flatMap((issue) => explain(issue, input, describe));
     throw new UsageError([...new Set(problems)].join("\n"));
   }
   checkConfig(result.data);
   return result.data;
-}
-
-/** Lets a module's path in a file count from the file's folder; on the command line it counts from the present one. */
-function placeModule(tree: Tree, [section, key]: readonly [string, string], folder: string): void {
-  const keys = tree[section];
-  if (!isTree(keys)) return;
-  const path = keys[key];
-  if (typeof path === "string" && path !== "") keys[key] = moduleUrl(path, folder);
 }
 
 function explain(

@@ -5,6 +5,8 @@
  */
 import { z } from "../deps/zod.ts";
 import { messageOf } from "../base/errors.ts";
+import { pathSchema } from "../base/file_path.ts";
+import { isShownName, MAX_NAME } from "../base/names.ts";
 import { sizeSchema } from "../base/size_schema.ts";
 import { moduleSchema } from "../base/user_module.ts";
 import { dataSchema } from "../data/config.ts";
@@ -121,7 +123,7 @@ const natsSchema = z.strictObject({
    * A PEM file with the certificate of the authority that signed the server's, where this machine doesn't know it. With
    * it, only TLS will do.
    */
-  ca: z.string().min(1).optional(),
+  ca: pathSchema("name a file").optional(),
   /** Port of the server that the coordinator starts; unless set, a free one. */
   port: z.int().min(1).max(65535).optional(),
   /**
@@ -153,10 +155,11 @@ const livenessSchema = z.strictObject({
 
 /** The schema of a config file; keys that it doesn't know are errors. */
 export const configSchema = z.strictObject({
-  /** Name of the run, a part of its folder's name. */
-  name: z.string().regex(/^[\w.-]{1,80}$/, "use 1 to 80 letters, digits, '.', '-' and '_'").default(
-    "run",
-  ),
+  /** Name of the run, and in the form that files' names have a part of its folder's name; its images' unless given. */
+  name: z.string().trim().refine(
+    isShownName,
+    `use 1 to ${MAX_NAME} characters, none of them a line break or another that doesn't show`,
+  ).default("run"),
   /** Seed of initial weights, shuffles, augmentation and dropout. */
   seed: z.int().nonnegative().default(0),
   /** What is computed on: `auto` takes GPUs where TensorFlow finds any, `gpu` refuses to go on without. */
@@ -164,7 +167,7 @@ export const configSchema = z.strictObject({
   /** Worker processes. */
   workers: countUpTo(MAX_PARALLEL).default(2),
   /** Folder that gets a folder per run. */
-  out: z.string().min(1).default("runs"),
+  out: pathSchema("name a folder").prefault("runs"),
   model: modelSchema,
   data: dataSchema,
   train: trainSchema,

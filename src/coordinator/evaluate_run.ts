@@ -4,6 +4,7 @@
  * @module
  */
 import { basename, join } from "node:path";
+import { calledPath } from "../base/called_paths.ts";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { lockFolder } from "../base/folder_lock.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
@@ -149,7 +150,7 @@ function recordOf(
       checkpoint: trained.checkpoint,
       ...(epoch === undefined ? {} : { epoch }),
     },
-    data: { root: job.root, split, pictures: val.length, fingerprint: job.fingerprint },
+    data: { root: calledPath(job.root), split, pictures: val.length, fingerprint: job.fingerprint },
     workers: config.workers,
     seconds,
     classes,

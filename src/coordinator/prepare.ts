@@ -5,7 +5,9 @@
  * @module
  */
 import { availableParallelism } from "node:os";
+import { basename } from "node:path";
 import { nearestName, UsageError } from "../base/errors.ts";
+import { exists } from "../base/paths.ts";
 import { featureCacheBytes } from "../config/schema.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { recordConsent } from "../config/consent.ts";
@@ -15,7 +17,7 @@ import type { PictureSet } from "../data/picture_set.ts";
 import { outputSize } from "../data/transform_specs.ts";
 import { checkMonitor } from "../metrics/monitor.ts";
 import { importMetrics } from "../metrics/user_metrics.ts";
-import { USER_MODEL } from "../models/config.ts";
+import { USER_MODEL, WEIGHTS_NAMES } from "../models/config.ts";
 import { ARCHITECTURES } from "../models/registry.ts";
 import { stepsPerEpoch } from "../data/sampler.ts";
 import { checkBf16 } from "../engine/bf16.ts";
@@ -290,7 +292,15 @@ async function weightsFile(
 ): Promise<string | undefined> {
   if (weights === "none") return undefined;
   const version = publishedVersion(weights);
-  if (!version) return weights;
+  if (!version) {
+    const nearest = await exists(weights)
+      ? undefined
+      : nearestName(basename(weights), WEIGHTS_NAMES);
+    if (nearest === undefined) return weights;
+    throw new UsageError(
+      `model.weights: there is no file ${weights}: did you mean ${nearest}?`,
+    );
+  }
   if (!isPretrainedModel(name)) {
     throw new UsageError(
       `There are no pretrained weights for ${name}: set model.weights to none or to a file`,

@@ -4,7 +4,9 @@
  * @module
  */
 import { join } from "node:path";
+import { shownPath } from "../base/file_path.ts";
 import { exists } from "../base/paths.ts";
+import { shellWord } from "../base/shell.ts";
 import { DataError } from "../data/data_error.ts";
 import type { Loader } from "../data/loader.ts";
 import type { History } from "../records/history.ts";
@@ -87,7 +89,7 @@ export class ReportWriter {
       if (pictures) await makePictures(this.#folder, this.#run, this.#history);
       const { writeReport } = await import("../reports/report/report.ts");
       return await writeReport(this.#folder, { history: this.#history });
-    }, `try again with deno task report ${this.#folder}`);
+    }, `try again with deno task report ${shellWord(shownPath(this.#folder))}`);
   }
 }
 

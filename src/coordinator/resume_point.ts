@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import { shellWord } from "../base/shell.ts";
 import { EVENTS_FILE, readEvents } from "../records/event_log.ts";
 import { folderOf } from "../train/checkpoint_names.ts";
 import { HISTORY_FILE, readHistory } from "../records/history.ts";
@@ -40,7 +41,7 @@ export async function resumePoint(folder: string, from?: string): Promise<string
   if (await has("last-1")) {
     throw new UsageError(
       `The run ${folder} has no checkpoints/last any more, but the one before it: ` +
-        `deno task train --resume ${folder} --from last-1`,
+        `deno task train --resume ${shellWord(folder)} --from last-1`,
     );
   }
   const history = await exists(join(folder, HISTORY_FILE)) ? await readHistory(folder) : undefined;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { calledPath } from "../base/called_paths.ts";
 import { UsageError } from "../base/errors.ts";
 import { compareFiles, type FileChanges, readFileRecord } from "../data/file_record.ts";
 import type { PictureSet } from "../data/picture_set.ts";
@@ -28,7 +29,7 @@ export async function checkResumedData(
   const changes = await compareFiles(recorded, root, files);
   if (!hasOtherPictures(changes) || accepted) return changes;
   throw new UsageError(
-    `The pictures in ${root} aren't those that ${folder} was trained on: ${
+    `The pictures in ${calledPath(root)} aren't those that ${folder} was trained on: ${
       describeFileChanges(changes)
     }; bring them back, or go on with them as they are with --accept-data`,
   );

@@ -14,6 +14,7 @@ import {
   SystemError,
   UsageError,
 } from "../base/errors.ts";
+import { shownPath } from "../base/file_path.ts";
 import { lockFolder } from "../base/folder_lock.ts";
 import { removeTemporaries, writeFileAtomically } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
@@ -200,7 +201,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
       await writeStart({ folder, run, history, record, watch, effort });
     }
     if (named === undefined) await pointLatest(config.out, folder);
-    reporter.info(`Run folder: ${folder}`);
+    reporter.info(`Run folder: ${shownPath(folder)}`);
     events.append(resumed ? "resumed" : "started", {
       epoch: position.epoch,
       step: position.step,
@@ -272,7 +273,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     events.append(interrupted ? "interrupted" : "failed", { message });
     const report = await reports.atEnd({ pictures: false });
     if (interrupted) reporter.summary({ ...summary(), interrupted, ...(report ? { report } : {}) });
-    else if (report) reporter.info(`Report: ${report}`);
+    else if (report) reporter.info(`Report: ${shownPath(report)}`);
     throw error;
   }
 }

@@ -7,6 +7,8 @@
  * @module
  */
 import { asLockstepError, LockstepError, SystemError } from "../base/errors.ts";
+import { shownPath } from "../base/file_path.ts";
+import { shellWord } from "../base/shell.ts";
 import type { EventLog } from "../records/event_log.ts";
 import type { Reporter } from "../reports/reporter.ts";
 
@@ -79,9 +81,11 @@ export class SavedState {
   }
 
   #describe(): string {
-    return `but could not write ${
-      [...this.#missing.values()].join("; ")
-    }: ${this.#folder} holds what was ` +
-      `saved before; mend that, then go on from there with deno task train --resume ${this.#folder}`;
+    return `but could not write ${[...this.#missing.values()].join("; ")}: ${
+      shownPath(this.#folder)
+    } holds what was ` +
+      `saved before; mend that, then go on from there with deno task train --resume ${
+        shellWord(shownPath(this.#folder))
+      }`;
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { availableParallelism } from "node:os";
+import { calledPath } from "../base/called_paths.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
 import type { EpochStep } from "../data/sampler.ts";
@@ -57,7 +58,7 @@ export async function showBatch(config: Config, path: string, options: ShowOptio
     ? await grid(data, options)
     : await draws(data, compareEpochs, options);
   if (tiles.length === 0) {
-    throw new UsageError(`None of the first ${count} pictures of ${root} can be read`);
+    throw new UsageError(`None of the first ${count} pictures of ${calledPath(root)} can be read`);
   }
   const columns = compareEpochs === undefined
     ? options.columns ?? Math.max(COLUMNS, Math.ceil(Math.sqrt(count)))

@@ -5,7 +5,9 @@
  * @module
  */
 import { join } from "node:path";
+import { calledPath, quotedPath } from "../base/called_paths.ts";
 import { messageOf, UsageError } from "../base/errors.ts";
+import { shellWord } from "../base/shell.ts";
 import { HeaderError } from "./header_error.ts";
 import { type ImageSize, readImageSize, requireFormat, tooLarge } from "./image_header.ts";
 import { NOT_UTF8 } from "./picture_files.ts";
@@ -145,10 +147,11 @@ export async function checkFiles(
   const problems = [...train, ...val];
   if (problems.length === 0) return undefined;
   const total = set.train.length + set.val.length;
-  const what =
-    `${problems.length} of ${total} images of ${JSON.stringify(set.root)} can't be used: ` +
+  const what = `${problems.length} of ${total} images of ${quotedPath(set.root)} can't be used: ` +
     shown(problems);
-  const check = `\`deno task data check ${set.root}\` lists all that is wrong`;
+  const check = `\`deno task data check ${
+    shellWord(calledPath(set.root))
+  }\` lists all that is wrong`;
   const larger = problems.some(({ isTooLarge }) => isTooLarge) ? ", raise data.maxPixels" : "";
   if (onError === "fail") {
     throw new UsageError(

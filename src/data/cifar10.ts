@@ -6,6 +6,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { join } from "node:path";
+import { quotedPath } from "../base/called_paths.ts";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { DataError } from "./data_error.ts";
@@ -66,7 +67,7 @@ async function batchesFolder(root: string): Promise<string> {
       ? "is missing"
       : `can't be read: ${messageOf(error)}`;
     throw new UsageError(
-      `Folder ${show(root)} ${reason}; name the folder of CIFAR-10 with data.root`,
+      `Folder ${quotedPath(root)} ${reason}; name the folder of CIFAR-10 with data.root`,
     );
   }
   if (names.some((name) => ALL_FILES.includes(name))) return await complete(root);
@@ -78,12 +79,16 @@ async function batchesFolder(root: string): Promise<string> {
   if (below.length === 1) return await complete(below[0]);
   if (below.length > 1) {
     throw new UsageError(
-      `Folder ${show(root)} has CIFAR-10 several times (${below.map(show).join(", ")}): ` +
+      `Folder ${quotedPath(root)} has CIFAR-10 several times (${
+        below.map(quotedPath).join(", ")
+      }): ` +
         "name one of them with data.root",
     );
   }
   throw new UsageError(
-    `Folder ${show(root)} has no files of CIFAR-10's binary version (${ALL_FILES.join(", ")}): ` +
+    `Folder ${quotedPath(root)} has no files of CIFAR-10's binary version (${
+      ALL_FILES.join(", ")
+    }): ` +
       "unpack cifar-10-binary.tar.gz there, name that archive as data.root, or set data.dataset to cifar10",
   );
 }
@@ -93,7 +98,9 @@ async function complete(folder: string): Promise<string> {
   for (const file of ALL_FILES) if (!await exists(join(folder, file))) missing.push(file);
   if (missing.length === 0) return folder;
   throw new UsageError(
-    `Folder ${show(folder)} lacks ${missing.join(", ")} of CIFAR-10's binary version: ${AGAIN}`,
+    `Folder ${quotedPath(folder)} lacks ${
+      missing.join(", ")
+    } of CIFAR-10's binary version: ${AGAIN}`,
   );
 }
 
@@ -104,7 +111,7 @@ async function readClasses(folder: string): Promise<string[]> {
     .filter((line) => line !== "");
   if (names.length === CLASSES && new Set(names).size === CLASSES) return names;
   throw new UsageError(
-    `${show(path)} has ${new Set(names).size} different names of classes, one a line, ` +
+    `${quotedPath(path)} has ${new Set(names).size} different names of classes, one a line, ` +
       `expected ${CLASSES}: ${AGAIN}`,
   );
 }
@@ -127,7 +134,7 @@ async function scanBatch(
       ? "is empty"
       : `has ${size} bytes, which is no multiple of ${RECORD_BYTES}: it is cut short or damaged after ` +
         `${records} whole pictures`;
-    throw new UsageError(`${show(path)} ${problem}; ${AGAIN}`);
+    throw new UsageError(`${quotedPath(path)} ${problem}; ${AGAIN}`);
   }
   hash.update(`${name}\0${size}\n`);
   const buffer = new Uint8Array(RECORDS_AT_ONCE * RECORD_BYTES);
@@ -138,7 +145,7 @@ async function scanBatch(
       const label = buffer[at];
       if (label >= CLASSES) {
         throw new UsageError(
-          `${show(path)}: picture ${record} (byte ${
+          `${quotedPath(path)}: picture ${record} (byte ${
             record * RECORD_BYTES
           }) has the label ${label}, ` +
             `but there are only the classes 0 to ${
@@ -150,7 +157,7 @@ async function scanBatch(
       samples.push({ path: `${name}#${record}`, label, index: samples.length });
     }
     if (filled % RECORD_BYTES !== 0 || filled === 0) {
-      throw new UsageError(`${show(path)} became shorter while it was read; ${AGAIN}`);
+      throw new UsageError(`${quotedPath(path)} became shorter while it was read; ${AGAIN}`);
     }
   }
 }
@@ -224,8 +231,4 @@ function interleaved(record: Uint8Array): Uint8Array {
     data[at + 2] = record[1 + 2 * PIXELS + pixel];
   }
   return data;
-}
-
-function show(path: string): string {
-  return JSON.stringify(path);
 }

@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { quotedPath } from "../base/called_paths.ts";
 import { nearestName, UsageError } from "../base/errors.ts";
 import { sameName } from "./image_folder.ts";
 import { listPictures, subfolders } from "./picture_files.ts";
@@ -27,7 +28,7 @@ export async function scanClassFolders(
   classes: readonly string[],
   maxPixels?: number,
 ): Promise<PictureSet> {
-  const where = JSON.stringify(join(root, folder));
+  const where = quotedPath(join(root, folder));
   const folders = await subfolders(root, folder);
   const names = folders.map((name) => sameName(name, classes));
   refuseUnknown(names, classes, `Folder ${where}`);
@@ -68,7 +69,7 @@ export function chooseSplit(
   set: PictureSet,
   { split, classes }: { split: "train" | "val"; classes: readonly string[] },
 ): PictureSet {
-  refuseUnknown(set.classes, classes, JSON.stringify(set.root));
+  refuseUnknown(set.classes, classes, quotedPath(set.root));
   const labels = set.classes.map((name) => classes.indexOf(name));
   const val = set[split].map((sample, index) => ({
     path: sample.path,

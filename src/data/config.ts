@@ -5,6 +5,7 @@
  */
 import { sizeSchema } from "../base/size_schema.ts";
 import { z } from "../deps/zod.ts";
+import { pathSchema } from "../base/file_path.ts";
 import { moduleSchema } from "../base/user_module.ts";
 import {
   type DataFormat,
@@ -27,13 +28,13 @@ const folderName = z.string().regex(
 
 /** `data`: which pictures, and how they become batches. */
 export const dataSchema = z.strictObject({
-  /** A data set that Lockstep fetches; `null` or nothing when `root` names a folder. */
+  /** A data set that Lockstep fetches, where no folder is named as `root`. */
   dataset: z.enum(DATASET_NAMES).nullish(),
   /**
    * A folder with `train/` and `val/`, or, with `valFraction`, one folder of classes, or CIFAR-10's binary
    * files; or an archive of one of these (`.tar.gz`, `.tgz`, `.tar`, `.zip`).
    */
-  root: z.string().min(1, "name a folder").nullish(),
+  root: pathSchema("name a folder").nullish(),
   /** A module of your own that exports `createDataset`, instead of pictures on the disk (docs/library.md). */
   module: moduleSchema.nullish(),
   /** How the pictures lie on the disk: `imageFolder` unless the data set has another. */
@@ -110,13 +111,12 @@ function* problemsOf(data: DataKeys): Generator<[key: string, message: string]> 
       if (!data[key] || data[key] === ORDINARY[key as keyof Layout]) continue;
       yield [
         key,
-        "data.module gives the pictures: keep one of them, such as with " +
-        `--set data.${key}=null`,
+        `data.module gives the pictures: remove one of the two keys, or give --set data.${key}=null`,
       ];
     }
     return;
   }
-  if (!dataset && !root) {
+  if (!dataset && (root ?? null) === null) {
     yield [
       "root",
       `name a folder of pictures, or set data.dataset to ${
@@ -128,7 +128,7 @@ function* problemsOf(data: DataKeys): Generator<[key: string, message: string]> 
   if (dataset && root) {
     yield [
       "root",
-      `data.dataset is set too (${dataset}): keep one of them, such as with --set data.dataset=null`,
+      `data.dataset is set too (${dataset}): remove one of the two keys`,
     ];
   }
   if (dataset && valFraction) {

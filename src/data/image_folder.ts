@@ -6,7 +6,9 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { calledPath, quotedPath } from "../base/called_paths.ts";
 import { UsageError } from "../base/errors.ts";
+import { shellWord } from "../base/shell.ts";
 import { LeftOut, listPictures, type PictureFile, subfolders } from "./picture_files.ts";
 import type { PictureSet, Sample } from "./picture_set.ts";
 import { PictureSource } from "./picture_source.ts";
@@ -64,12 +66,15 @@ export async function scanImageFolder(
   if (found.length === 2 && split) {
     throw new UsageError(
       `${
-        show(root)
+        quotedPath(root)
       } holds ${sides.train}/ and ${sides.val}/ already: remove data.valFraction (${valFraction}), ` +
         "or name a single folder of classes as data.root",
     );
   }
-  if (found.length !== 2 && !split) throw new UsageError(missingSides(root, sides, names));
+  if (names.length === 0) throw new UsageError(withoutFolders(root, leftOut.strays));
+  if (found.length !== 2 && !split) {
+    throw new UsageError(await oneFolder(root, sides, names) ?? missingSides(root, sides, names));
+  }
   const source = new PictureSource(root, maxPixels);
   const scanned = split
     ? await scanSingle(root, { classes: names, valFraction, splitSeed, leftOut })
@@ -89,6 +94,42 @@ export function actualName(wanted: string, names: readonly string[]): string {
 /** Names that people give to the folder that validates. */
 const VALIDATION_NAMES = ["val", "valid", "validation", "dev"];
 
+/** Says that there are no folders, which are the classes. */
+function withoutFolders(root: string, images: number): string {
+  const only = images === 0 ? "" : `, only ${images} image${images === 1 ? "" : "s"}`;
+  return `Folder ${
+    quotedPath(root)
+  } has no class folders${only}: it takes a folder of images for each class, ` +
+    "either under train/ and val/, or, with data.valFraction, all together";
+}
+
+/** Says what to name instead of a folder that holds one other alone; nothing where it holds more. */
+async function oneFolder(
+  root: string,
+  sides: Sides,
+  [name, ...others]: string[],
+): Promise<string | undefined> {
+  if (others.length > 0 || [sides.train, sides.val].includes(name)) return undefined;
+  const names = await subfolders(root, name);
+  const both = [sides.train, sides.val].every((side) => names.includes(actualName(side, names)));
+  const cure = both
+    ? `name that with ${rootAt(root, name)}`
+    : names.length > 1
+    ? `split it with ${splitOf(root, name)}`
+    : "make a folder of images for each of at least two classes";
+  return `Folder ${quotedPath(root)} has one folder only (${quotedPath(name)}): ${cure}`;
+}
+
+/** The setting that names a folder in the root. */
+function rootAt(root: string, name: string): string {
+  return `--set ${shellWord(`data.root=${calledPath(join(root, name))}`)}`;
+}
+
+/** The settings that split a folder of classes in the root. */
+function splitOf(root: string, name: string): string {
+  return `${rootAt(root, name)} --set data.valFraction=0.2`;
+}
+
 /** Says which folders are not there, and how to name those that are. */
 function missingSides(root: string, sides: Sides, names: string[]): string {
   const { train, val } = sides;
@@ -102,13 +143,11 @@ function missingSides(root: string, sides: Sides, names: string[]): string {
   const cure = hasTrain && other
     ? `set the folder that validates with --set data.valFolder=${other}`
     : hasTrain && names.some((name) => name.toLowerCase() === "test")
-    ? `split ${train}/ with --set data.root=${
-      join(root, train)
-    } --set data.valFraction=0.2, and keep test/ ` +
+    ? `split ${train}/ with ${splitOf(root, train)}, and keep test/ ` +
       "for deno task evaluate: a test set that chooses weights tests nothing (--set data.valFolder=test does so)"
     : "make both with a folder per class in each (data.trainFolder and data.valFolder name them), " +
       "or set data.valFraction, such as to 0.2, to split one folder of classes";
-  return `Folder ${show(root)} ${missing}: ${cure}`;
+  return `Folder ${quotedPath(root)} ${missing}: ${cure}`;
 }
 
 async function scanPair(root: string, sides: Sides, leftOut: LeftOut): Promise<Found> {
@@ -120,7 +159,7 @@ async function scanPair(root: string, sides: Sides, leftOut: LeftOut): Promise<F
   const onlyVal = valClasses.filter((name) => !classes.includes(name));
   if (onlyTrain.length > 0 || onlyVal.length > 0) {
     throw new UsageError(
-      `The classes of ${show(trainRoot)} and ${show(valRoot)} differ: ` +
+      `The classes of ${quotedPath(trainRoot)} and ${quotedPath(valRoot)} differ: ` +
         `only ${sides.train}/ has ${list(onlyTrain)}; only ${sides.val}/ has ${list(onlyVal)}; ` +
         "give both the same folders",
     );
@@ -166,7 +205,9 @@ async function scanSingle(
   }
   if (val.length === 0) {
     throw new UsageError(
-      `No class of ${show(root)} has a second picture, so none is left to validate: add pictures`,
+      `No class of ${
+        quotedPath(root)
+      } has a second picture, so none is left to validate: add pictures`,
     );
   }
   const validated = new Set(val.map(({ label }) => label));
@@ -180,10 +221,10 @@ const MAX_NAMED = 12;
 function untestedClasses(root: string, untested: readonly string[]): string {
   const rest = untested.length - MAX_NAMED;
   const one = untested.length === 1;
-  return `${one ? "A class" : `${untested.length} classes`} of ${show(root)} ${
+  return `${one ? "A class" : `${untested.length} classes`} of ${quotedPath(root)} ${
     one ? "has" : "have"
   } one image only, which trains: none is left to validate ${
-    untested.slice(0, MAX_NAMED).map(show).join(", ")
+    untested.slice(0, MAX_NAMED).map(quotedPath).join(", ")
   }${rest > 0 ? ` and ${rest} more` : ""}; add images, or remove ${
     one ? "the class" : "the classes"
   }`;
@@ -208,7 +249,9 @@ async function scanClasses(
     const files = await listPictures(root, folder, leftOut);
     if (files.length === 0) {
       throw new UsageError(
-        `Class folder ${show(join(root, folder))} has no pictures: add some, or remove the folder`,
+        `Class folder ${
+          quotedPath(join(root, folder))
+        } has no pictures: add some, or remove the folder`,
       );
     }
     for (const file of files) found.push({ ...file, label });
@@ -218,10 +261,12 @@ async function scanClasses(
 
 function requireClasses(folder: string, classes: string[]): void {
   if (classes.length >= 2) return;
-  const found = classes.length === 0 ? "no class folders" : `one class only (${show(classes[0])})`;
+  const found = classes.length === 0
+    ? "no class folders"
+    : `one class only (${quotedPath(classes[0])})`;
   throw new UsageError(
     `Folder ${
-      show(folder)
+      quotedPath(folder)
     } has ${found}: make a folder of pictures for each of at least two classes`,
   );
 }
@@ -253,10 +298,5 @@ const factsOf = (side: "train" | "val") => ({ path, label, bytes, modified }: La
 });
 
 function list(names: string[]): string {
-  return names.length === 0 ? "none of its own" : names.map(show).join(", ");
-}
-
-/** A path or name in quotes, with line breaks and the like made visible. */
-function show(name: string): string {
-  return JSON.stringify(name);
+  return names.length === 0 ? "none of its own" : names.map(quotedPath).join(", ");
 }

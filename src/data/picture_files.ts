@@ -4,6 +4,7 @@
  * @module
  */
 import { join } from "node:path";
+import { quotedPath } from "../base/called_paths.ts";
 import { messageOf, UsageError } from "../base/errors.ts";
 
 /** Endings that count as pictures, in any case: torchvision's, GIF, and what browsers and scanners write. */
@@ -65,6 +66,11 @@ export class LeftOut {
     else if (FOREIGN_PICTURES.includes(endingOf(name))) this.add(name);
   }
 
+  /** Number of images in folders that belong to no class. */
+  get strays(): number {
+    return this.#strays;
+  }
+
   /** A sentence with the numbers, or nothing when none was left out. */
   describe(root: string): string | undefined {
     const counts = [...this.#endings].sort(([a, less], [b, more]) =>
@@ -82,7 +88,7 @@ export class LeftOut {
     if (parts.length === 0) return undefined;
     const foreign = counts.find(([ending]) => FOREIGN_PICTURES.includes(ending));
     const cure = foreign ? `; convert ${foreign[0]} files to JPEG or PNG to use them` : "";
-    return `Left out of ${JSON.stringify(root)}: ${parts.join(", ")}${cure}`;
+    return `Left out of ${quotedPath(root)}: ${parts.join(", ")}${cure}`;
   }
 }
 
@@ -151,7 +157,7 @@ async function walk(
   );
   if (above.includes(real)) {
     throw new UsageError(
-      `Folder ${JSON.stringify(join(root, folder))} is a link to ${JSON.stringify(real)}, ` +
+      `Folder ${quotedPath(join(root, folder))} is a link to ${JSON.stringify(real)}, ` +
         "in which it lies itself: remove the link",
     );
   }
@@ -199,7 +205,7 @@ async function pictureFile(root: string, path: string): Promise<PictureFile> {
   if (!info.isFile) {
     throw new UsageError(
       `${
-        JSON.stringify(join(root, path))
+        quotedPath(join(root, path))
       } is named like a picture but is a pipe or a device: remove it`,
     );
   }
@@ -217,7 +223,7 @@ async function isFolder(path: string): Promise<boolean> {
 }
 
 function refuse(root: string, folder: string, error: unknown): never {
-  const path = JSON.stringify(join(root, folder));
+  const path = quotedPath(join(root, folder));
   if (error instanceof UsageError) throw error;
   if (folder.includes(NOT_UTF8)) {
     throw new UsageError(
@@ -226,9 +232,18 @@ function refuse(root: string, folder: string, error: unknown): never {
     );
   }
   if (error instanceof Deno.errors.NotFound) {
-    throw new UsageError(`Folder ${path} is missing: name an existing folder with data.root`);
+    const what = isLink(join(root, folder)) ? "is a link to nothing" : "is missing";
+    throw new UsageError(`Folder ${path} ${what}: name an existing folder with data.root`);
   }
   throw new UsageError(`Folder ${path} can't be read: ${messageOf(error)}; mend its access rights`);
+}
+
+function isLink(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isSymlink;
+  } catch {
+    return false;
+  }
 }
 
 /** What stands for bytes of a name that are no letters in UTF-8; the file can't be opened by such a name. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { quotedPath } from "../base/called_paths.ts";
 import { UsageError } from "../base/errors.ts";
 import type { DataFormat } from "../provision/dataset_catalogue.ts";
 import { holdsCifar10, scanCifar10 } from "./cifar10.ts";
@@ -28,7 +29,7 @@ export async function scanPictures(
     case "imageFolder":
       if (await holdsCifar10(root)) {
         throw new UsageError(
-          `Folder ${JSON.stringify(root)} holds the files of CIFAR-10, not folders of pictures: ` +
+          `Folder ${quotedPath(root)} holds the files of CIFAR-10, not folders of pictures: ` +
             "set data.format to cifar10",
         );
       }

@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "../deps/zod.ts";
+import { pathSchema } from "../base/file_path.ts";
 import { shareBelow1 } from "../base/float32.ts";
 import { moduleSchema } from "../base/user_module.ts";
 import { headSchema } from "./head_specs.ts";
@@ -27,6 +28,9 @@ export const MODEL_NAMES = [
 
 /** Name of an architecture. */
 export type ModelName = (typeof MODEL_NAMES)[number];
+
+/** What `model.weights` takes beside the path of a file. */
+export const WEIGHTS_NAMES = ["pretrained", "pretrained-v2", "none"] as const;
 
 /** What `model.name` is when the network comes from a module of the user's own. */
 export const USER_MODEL = "custom";
@@ -56,7 +60,7 @@ export const modelSchema = z.strictObject({
    * `pretrained` (ImageNet), `pretrained-v2` (torchvision's newer ones, of resnet50 and mobilenet_v2), `none` (from
    * scratch), or the path of a `.pth` or `.safetensors` file. Unless set, `pretrained`, and `none` with `module`.
    */
-  weights: z.string().min(1).optional(),
+  weights: pathSchema("name a file, or pretrained or none", WEIGHTS_NAMES).optional(),
   /** Start with a fresh last layer when the weights have another number of classes; unless set, for `pretrained` only. */
   replaceHead: z.boolean().optional(),
   /** Freeze everything but the last layer. */

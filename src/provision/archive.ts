@@ -5,6 +5,7 @@
  */
 import { basename, join } from "node:path";
 import { messageOf } from "../base/errors.ts";
+import { calledPath, callPath } from "../base/called_paths.ts";
 import { cacheFolder } from "../base/paths.ts";
 import { ensureCached } from "./cached.ts";
 import { hashOfFile } from "./file_hash.ts";
@@ -37,7 +38,7 @@ const TAR_MAGIC_AT = 257;
  * Makes sure that an archive is unpacked in the cache, under the SHA-256 of its content: another archive of
  * the same name is unpacked anew, a copy elsewhere isn't.
  *
- * @param archive Path of a file
+ * @param archive Path of a file, by which messages call the folder and what is in it from then on
  * @returns The folder with the content; an archive of one folder and nothing else gives that folder
  * @throws {UsageError} when the file is no archive, or not one that may be unpacked
  */
@@ -54,7 +55,9 @@ export async function ensureUnpacked(archive: string, progress: Progress): Promi
     path: join(cacheFolder(), "archives", sha256),
     make: (target) => unpackArchive(archive, target, progress),
   }, progress);
-  return await onlyFolder(folder);
+  const content = await onlyFolder(folder);
+  callPath(content, archive);
+  return content;
 }
 
 /**
@@ -79,7 +82,7 @@ export async function unpackArchive(
     ...limits,
   };
   await Deno.mkdir(target);
-  const folder = new UnpackedFolder(target, archive, all);
+  const folder = new UnpackedFolder(target, calledPath(archive), all);
   const what = `unpacking ${basename(archive)}`;
   // The last byte is told when all is done: a bar ends with it.
   const onBytes = (bytes: number) =>
@@ -94,7 +97,7 @@ export async function unpackArchive(
   } catch (error) {
     if (error instanceof ArchiveError || isDiskError(error)) throw error;
     throw new ArchiveError(
-      `The archive ${archive} can't be unpacked: it is cut short or damaged (${
+      `The archive ${calledPath(archive)} can't be unpacked: it is cut short or damaged (${
         messageOf(error)
       }): ` +
         "fetch it again",
@@ -154,7 +157,9 @@ async function requireKind(archive: string): Promise<ArchiveKind> {
   if (kind) return kind;
   const { size } = await Deno.stat(archive);
   throw new ArchiveError(
-    `The file ${archive} (${size} bytes) is no archive: give a folder, or a .tar.gz, .tgz, .tar or .zip file`,
+    `The file ${
+      calledPath(archive)
+    } (${size} bytes) is no archive: give a folder, or a .tar.gz, .tgz, .tar or .zip file`,
   );
 }
 

@@ -5,6 +5,7 @@
  */
 import { basename, join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
+import { calledPath, callPath } from "../base/called_paths.ts";
 import { exists } from "../base/paths.ts";
 import { onlyFolder, unpackArchive } from "./archive.ts";
 import type { ArchiveFacts } from "./dataset_catalogue.ts";
@@ -13,7 +14,7 @@ import { hashOfFile } from "./file_hash.ts";
 import type { Progress } from "./progress.ts";
 import { ArchiveError } from "./unpacked_folder.ts";
 
-const INSTEAD = "set data.root to a folder or an archive of your own (and data.dataset to null)";
+const INSTEAD = "set data.root to a folder or an archive of your own";
 
 /** Bytes of a record of CIFAR-10: a label and 32 × 32 pixels of three colours. */
 const CIFAR_RECORD_BYTES = 3073;
@@ -56,7 +57,10 @@ export async function makeFromArchive(
   progress({ what, note: `${byHand ? `using ${archive}` : `fetching ${facts.source}`}` });
   progress({ what, note: `terms: ${facts.licence}` });
   if (byHand) await requireHash(archive, facts, `remove ${archive}, or ${cure(facts, archive)}`);
-  else await fetchArchive(facts, folder, progress);
+  else {
+    callPath(archive, addressOf(facts));
+    await fetchArchive(facts, folder, progress);
+  }
   const unpacked = join(scratch, "unpacked");
   try {
     await unpackArchive(archive, unpacked, progress);
@@ -75,6 +79,12 @@ export async function makeFromArchive(
   if (!byHand) await Deno.remove(archive);
 }
 
+/** Where an archive comes from, for messages. */
+function addressOf({ source }: ArchiveFacts): string {
+  const { origin, pathname } = new URL(source);
+  return origin + pathname;
+}
+
 /** Fetches the archive to its place; what an earlier attempt left is gone on with. */
 async function fetchArchive(
   facts: ArchiveFacts,
@@ -89,6 +99,7 @@ async function fetchArchive(
       `${source} can't be fetched (${messageOf(error)}): ${cure(facts, archive)}`,
     );
   });
+  callPath(part, addressOf(facts));
   try {
     await requireHash(part, facts, cure(facts, archive));
   } catch (error) {
@@ -109,7 +120,9 @@ async function requireHash(path: string, { md5 }: ArchiveFacts, cure: string): P
   if (actual === md5) return;
   const { size } = await Deno.stat(path);
   throw new UsageError(
-    `The file ${path} (${size} bytes) is not the data set's archive: its MD5 is ${actual}, expected ${md5}; ` +
+    `The file ${
+      calledPath(path)
+    } (${size} bytes) is not the data set's archive: its MD5 is ${actual}, expected ${md5}; ` +
       cure,
   );
 }
@@ -120,7 +133,9 @@ async function requireContent(folder: string, facts: ArchiveFacts, archive: stri
     ? await cifarProblem(folder, facts)
     : await folderProblem(folder, facts);
   if (problem) {
-    throw new ArchiveError(`The archive ${archive} is not the expected data set: ${problem}`);
+    throw new ArchiveError(
+      `The archive ${calledPath(archive)} is not the expected data set: ${problem}`,
+    );
   }
 }
 

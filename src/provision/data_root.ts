@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
+import { absolutePath } from "../base/file_path.ts";
 import { ensureUnpacked } from "./archive.ts";
 import type { DatasetName } from "./dataset_catalogue.ts";
 import { ensureDataset } from "./datasets.ts";
@@ -12,7 +13,8 @@ import type { Progress } from "./progress.ts";
 /**
  * Makes sure that a run's pictures are here.
  *
- * @param data Name of a data set, else a folder or an archive, else a module
+ * @param data Name of a data set, else a folder, an archive, or a folder in an archive such as `photos.zip/train`, else
+ * a module
  * @returns Absolute path of a folder, or the module's URL; whether it is there and holds pictures, is for others to say
  * @throws {UsageError} when a data set can't be had, or an archive can't be unpacked
  */
@@ -26,14 +28,21 @@ export async function ensureDataRoot(
 ): Promise<string> {
   if (module) return module;
   if (dataset) return resolve(await ensureDataset(dataset, progress));
-  const path = resolve(root!);
-  return await isFile(path) ? resolve(await ensureUnpacked(path, progress)) : path;
+  const path = absolutePath(root!);
+  const archive = await fileAround(path);
+  if (archive === undefined) return path;
+  const content = resolve(await ensureUnpacked(archive, progress));
+  return join(content, relative(archive, path));
 }
 
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(path)).isFile;
-  } catch {
-    return false; // reading the folder will say what is wrong with it
+/** The file that a path means, or leads into; nothing for folders, and for what isn't there. */
+async function fileAround(path: string): Promise<string | undefined> {
+  for (let each = path;; each = dirname(each)) {
+    try {
+      return (await Deno.stat(each)).isFile ? each : undefined;
+    } catch {
+      // Reading the folder will say what is wrong with it.
+      if (each === dirname(each)) return undefined;
+    }
   }
 }

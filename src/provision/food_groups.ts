@@ -11,7 +11,7 @@ import { DATASETS, FOOD_GROUPS_PACKAGE } from "./dataset_catalogue.ts";
 import type { Progress } from "./progress.ts";
 
 const { name: PACKAGE, version: VERSION } = FOOD_GROUPS_PACKAGE;
-const MANUALLY = "set data.root to a folder of pictures of your own (and data.dataset to null)";
+const MANUALLY = "set data.root to a folder of pictures of your own";
 
 /** SHA-256 over the SHA-256 of each picture that is kept, in the order of their names. */
 const FINGERPRINT = "b23870b943edcb5277fe9cf40f8c35c41adfcfa2246f8a22cc322ea394947911";

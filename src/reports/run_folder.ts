@@ -5,6 +5,7 @@
  */
 import { basename, join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
+import { fileName } from "../base/names.ts";
 import { lstat, targetOf, writePointer } from "../base/pointer.ts";
 import { removeAtStop } from "../base/signals.ts";
 
@@ -12,7 +13,7 @@ import { removeAtStop } from "../base/signals.ts";
  * Makes `<out>/<YYYYMMDD-HHMMSS>-<name>` (local time); a second run of the same second gets `-2`, and so on.
  *
  * @param out Folder of all runs, made when missing
- * @param name The run's name
+ * @param name The run's name, of which the folder's has what file names may have
  * @returns The path of the new, empty folder
  * @throws {UsageError} when `out` can't be written
  */
@@ -21,7 +22,7 @@ export async function createRunFolder(
   name: string,
   now: Date = new Date(),
 ): Promise<string> {
-  const first = join(out, `${timeStamp(now)}-${name}`);
+  const first = join(out, `${timeStamp(now)}-${fileName(name, "run")}`);
   try {
     await Deno.mkdir(out, { recursive: true });
     for (let number = 1;; number++) {

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { shownPath } from "../base/file_path.ts";
+import { shellWord } from "../base/shell.ts";
 import { LiveBar } from "./live_bar.ts";
 import {
   type BarState,
@@ -163,9 +165,11 @@ class TerminalReporter implements Reporter {
       } in epoch ${bestEpoch}`
       : "no epoch was finished";
     this.#print(this.#out, `${interrupted ? "Interrupted after" : "Done in"} ${time}: ${result}`);
-    this.info(`Run folder: ${folder}`);
-    if (report) this.info(`Report: ${report}`);
-    if (interrupted) this.info(`Go on with: deno task train --resume ${folder}`);
+    this.info(`Run folder: ${shownPath(folder)}`);
+    if (report) this.info(`Report: ${shownPath(report)}`);
+    if (interrupted) {
+      this.info(`Go on with: deno task train --resume ${shellWord(shownPath(folder))}`);
+    }
   }
 
   close(): void {

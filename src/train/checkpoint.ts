@@ -10,7 +10,9 @@
 import { basename, dirname, join } from "node:path";
 import { z } from "../deps/zod.ts";
 import { asLockstepError, messageOf, UsageError } from "../base/errors.ts";
+import { shownPath } from "../base/file_path.ts";
 import { exists, writeFileAtomically } from "../base/paths.ts";
+import { shellWord } from "../base/shell.ts";
 import { removeAtStop } from "../base/signals.ts";
 import { architectureShape } from "../models/config.ts";
 import type { HeadLayer } from "../models/head_specs.ts";
@@ -341,7 +343,7 @@ function parseInfo(bytes: Uint8Array): CheckpointInfo {
 
 /** The command that goes on with a run from one of its checkpoints. */
 function resumeFrom(path: string, name: string): string {
-  return `deno task train --resume ${dirname(dirname(path))} --from ${name}`;
+  return `deno task train --resume ${shellWord(shownPath(dirname(dirname(path))))} --from ${name}`;
 }
 
 /** A checkpoint of another version is whole, but not for this program. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { quotedPath } from "../base/called_paths.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
 import { holdsCifar10 } from "../data/cifar10.ts";
@@ -47,7 +48,7 @@ export async function picturesToEvaluate(
   if (await holdsCifar10(root)) {
     throw new UsageError(
       `Folder ${
-        JSON.stringify(root)
+        quotedPath(root)
       } holds the files of CIFAR-10, but the run was trained on folders of pictures: ` +
         `name a folder of classes ${terms.data}`,
     );
@@ -58,14 +59,14 @@ export async function picturesToEvaluate(
   if (request.split !== undefined && !names.some((name) => classes.includes(name))) {
     throw new UsageError(
       `Folder ${
-        JSON.stringify(root)
+        quotedPath(root)
       } has no ${side}/: name one that has, or a folder of classes, ${terms.data}`,
     );
   }
   if (request.split !== undefined) {
     throw new UsageError(
       `Folder ${
-        JSON.stringify(root)
+        quotedPath(root)
       } holds classes and no ${side}/, so all of its pictures are evaluated: ` +
         `leave ${terms.split} out`,
     );

@@ -17,6 +17,7 @@ import { CASES as finiteCommands } from "./finite_commands.ts";
 import { CASES as flags } from "./flags.ts";
 import { CASES as history } from "./history.ts";
 import { CASES as nats } from "./nats.ts";
+import { CASES as photos } from "./photos.ts";
 import { CASES as secrets } from "./secrets.ts";
 import { CASES as dataModules } from "./user_modules.ts";
 import { CASES as pages } from "./pages.ts";
@@ -36,6 +37,7 @@ const AREAS: Record<string, readonly Case[]> = {
   finite,
   "finite values in commands": finiteCommands,
   nats,
+  photos,
   secrets,
   weights,
 };

@@ -64,7 +64,10 @@ Deno.test("planVariants() sets what each named variant is about", async () => {
 
 Deno.test("planVariants() keeps a file of weights, and takes pretrained ones for a recipe without", async () => {
   const own = await plan({ overrides: [{ key: "model.weights", value: "my.safetensors" }] });
-  assert.deepEqual(own.map(({ config }) => config.model.weights), ["my.safetensors", "none"]);
+  assert.deepEqual(own.map(({ config }) => config.model.weights), [
+    join(Deno.cwd(), "my.safetensors"),
+    "none",
+  ]);
   const none = await plan({ sets: ["model.weights=none", "model.featureExtract=false"] });
   assert.deepEqual(none.map(({ config }) => config.model.weights), ["pretrained", "none"]);
 });

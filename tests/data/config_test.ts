@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { resolve } from "node:path";
 import { dataSchema } from "../../src/data/config.ts";
 
 const GOOD = {
@@ -53,7 +54,7 @@ Deno.test("dataSchema takes the cache's size in bytes or with a unit", () => {
 Deno.test("dataSchema wants exactly one of dataset and root, and null counts as unset", () => {
   assert.match(problemsOf({ root: undefined })[0], /^root: name a folder of pictures, or set data/);
   assert.match(problemsOf({ dataset: "food-groups" })[0], /^root: data\.dataset is set too/);
-  assert.equal(dataSchema.parse({ ...GOOD, dataset: null }).root, "photos");
+  assert.equal(dataSchema.parse({ ...GOOD, dataset: null }).root, resolve("photos"));
   assert.equal(
     dataSchema.parse({ ...GOOD, root: null, dataset: "food-groups" }).dataset,
     "food-groups",

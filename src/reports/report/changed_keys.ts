@@ -4,6 +4,7 @@
  * @module
  */
 import { configSchema } from "../../config/schema.ts";
+import { runName } from "../../config/run_name.ts";
 import { isTree, type Tree } from "./run_files.ts";
 
 /** A key of a config. */
@@ -26,7 +27,7 @@ export function configEntries(config: Tree): ConfigEntry[] {
   return entries.map(([key, value]) => {
     const rest = structuredClone(config);
     removeKey(rest, key.split("."));
-    const without = configSchema.safeParse(rest);
+    const without = configSchema.safeParse({ ...rest, name: runName(rest) });
     return { key, value, changed: !without.success || !sameAt(without.data, config, key) };
   });
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { shellWord } from "../../base/shell.ts";
 import type { RunEvent } from "../../records/event_log.ts";
 
 /** `running` also when it ended without a word: killed, or the machine went down. */
@@ -61,6 +62,5 @@ export function runStatus(events: readonly RunEvent[]): RunStatus {
 
 /** The command that goes on with a run or a comparison, ready for a shell. */
 export function resumeCommand(folder: string, task: "train" | "compare" = "train"): string {
-  const plain = /^[\w./:@%+,=-]+$/.test(folder);
-  return `deno task ${task} --resume ${plain ? folder : `'${folder.replaceAll("'", `'\\''`)}'`}`;
+  return `deno task ${task} --resume ${shellWord(folder)}`;
 }

@@ -1,0 +1,124 @@
+/**
+ * Paths as people write them, and how they become absolute: one rule for every config key and flag that names a file or
+ * a folder.
+ *
+ * @module
+ */
+import { isAbsolute, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { z } from "../deps/zod.ts";
+import { messageOf, UsageError } from "./errors.ts";
+
+/** The property of a JSON Schema that marks a key as a path. */
+export const PATH_MARK = "path";
+
+/** What a key that names a file or a folder says of itself in the JSON Schema, as {@linkcode PATH_MARK}. */
+export interface PathMark {
+  /** Words that the key takes beside paths. */
+  readonly names: readonly string[];
+  /** What begins like a URL is none of its paths, also without slashes: `npm:name`. */
+  readonly urls: boolean;
+}
+
+/** A URL's scheme with its slashes; `C:\photos` has none. */
+const URL_START = /^[a-z][a-z\d+.-]+:\/\//i;
+const FILE_URL = /^file:\//i;
+
+/** Whether a text is a URL. */
+export function isAddress(text: string): boolean {
+  return URL_START.test(text) || FILE_URL.test(text);
+}
+
+/**
+ * Returns the absolute path that a text means: `~` and `~/…` are in the home folder, a `file:` URL is its path, and a
+ * relative path counts from `folder`. Backslashes are left as they are.
+ *
+ * @param folder The working directory unless given
+ * @throws {UsageError} for another URL, `~user`, a home or working folder that there isn't; the message is the end of a
+ * sentence that names the key
+ */
+export function absolutePath(text: string, folder?: string): string {
+  if (text.includes("\0")) throw new UsageError("a path has no zero character: remove it");
+  if (FILE_URL.test(text)) return pathOfUrl(text);
+  if (isAddress(text)) {
+    throw new UsageError(
+      "it is an address, and this takes files of this machine: fetch it, and name the file or folder",
+    );
+  }
+  if (/^~($|\/)/.test(text)) return resolve(homeFolder(), `.${text.slice(1)}`);
+  if (text.startsWith("~")) {
+    const [user] = text.split("/");
+    throw new UsageError(
+      `${user} would be somebody's home folder, which only shells know: write the whole path, or ./${text} for a ` +
+        "name that begins with ~",
+    );
+  }
+  return resolve(folder ?? workingFolder(text), text);
+}
+
+/** Returns a path as people may type it where they stand: within the working directory without that. */
+export function shownPath(path: string): string {
+  let shown: string;
+  try {
+    shown = relative(Deno.cwd(), path);
+  } catch {
+    return path; // the working directory is gone
+  }
+  if (shown === "" || /^\.\.(\/|$)/.test(shown)) return path;
+  return /^[-~]|^\w+:\//.test(shown) ? `./${shown}` : shown;
+}
+
+/** The marker of a schema whose text is a path: for its `meta()`, before it is transformed. */
+export function pathMark(mark: Partial<PathMark> = {}): Record<typeof PATH_MARK, PathMark> {
+  return { [PATH_MARK]: { names: [], urls: false, ...mark } };
+}
+
+/**
+ * A config key that names a file or a folder; what comes out is absolute. What the key takes beside paths are `names`:
+ * words such as `none`, which come out as they are.
+ *
+ * In a YAML file a relative path counts from that file's folder, on the command line and in a program from the working
+ * directory (`src/config/path_keys.ts`).
+ *
+ * @param hint For an empty value
+ */
+export function pathSchema(hint: string, names: readonly string[] = []) {
+  return z.string().min(1, hint).meta(pathMark({ names }))
+    .transform((text, context) => {
+      try {
+        return names.includes(text) ? text : absolutePath(text);
+      } catch (error) {
+        if (!(error instanceof UsageError)) throw error;
+        context.issues.push({ code: "custom", message: messageOf(error), input: text });
+        return z.NEVER;
+      }
+    });
+}
+
+/** The user's home folder. */
+function homeFolder(): string {
+  const home = Deno.env.get("HOME") || Deno.env.get("USERPROFILE");
+  if (home) return home;
+  throw new UsageError(
+    "there is no home folder for ~, as HOME is not set: set HOME, or write the whole path",
+  );
+}
+
+/** The working directory; an absolute path doesn't need it. */
+function workingFolder(text: string): string {
+  try {
+    return isAbsolute(text) ? "/" : Deno.cwd();
+  } catch {
+    throw new UsageError(
+      "it counts from the working directory, which is gone: change to another folder, or write the whole path",
+    );
+  }
+}
+
+function pathOfUrl(url: string): string {
+  try {
+    return fileURLToPath(url);
+  } catch {
+    throw new UsageError("it is no file: URL of this machine, such as file:///photos: mend it");
+  }
+}

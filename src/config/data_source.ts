@@ -1,0 +1,73 @@
+/**
+ * Where the images come from: a data set's name, a folder or a module. What is given above, on the command line,
+ * replaces what a file below names.
+ *
+ * @module
+ */
+import { type Override, stepsOf } from "./override.ts";
+import { isTree, type Tree } from "./tree.ts";
+
+/** The keys of `data` that say where the images come from: one of them holds. */
+const SOURCES = ["dataset", "root", "module"] as const;
+type Source = typeof SOURCES[number];
+
+/** Keys of `data` that say how the images of one source lie there, with the value that goes with any other. */
+const LAYOUT = {
+  format: "imageFolder",
+  trainFolder: "train",
+  valFolder: "val",
+  valFraction: null,
+} as const;
+
+/**
+ * Removes the source of a file's images, where an override names another one, and what belongs to it: how its images
+ * lie there, and the name of the run, where that is the data set's.
+ *
+ * @param tree The file's values, without the overrides
+ * @param file Its path, for messages
+ * @param keepLayout The other source has the same images, as in a run that is resumed: only the source itself changes
+ * @returns A sentence on what was removed, if anything
+ */
+export function replaceSource(
+  tree: Tree,
+  overrides: readonly Override[],
+  { file, keepLayout = false }: { file: string; keepLayout?: boolean },
+): string | undefined {
+  const { data } = tree;
+  if (!isTree(data)) return undefined;
+  const given = new Map(overrides.map(({ key, value }) => [stepsOf(key).join("."), value]));
+  const named = SOURCES.filter((key) => (given.get(`data.${key}`) ?? null) !== null);
+  const [source] = named; // where there are more, the schema refuses them
+  if (given.has("data") || source === undefined) return undefined;
+  const replaced = SOURCES.filter((key) => !named.includes(key) && (data[key] ?? null) !== null);
+  const leftOut = replaced.filter((key) => !given.has(`data.${key}`))
+    .map((key) => `data.${key} (${data[key]})`);
+  if (!keepLayout) {
+    for (const key of layoutOf(source, replaced)) {
+      if (given.has(`data.${key}`)) continue;
+      const value = data[key] ?? LAYOUT[key];
+      if (value !== LAYOUT[key]) leftOut.push(`data.${key} (${value})`);
+      delete data[key];
+    }
+    if (!given.has("name") && isNameOf(tree.name, data.dataset, replaced)) {
+      leftOut.push(`name (${tree.name})`);
+      delete tree.name;
+    }
+  }
+  for (const key of replaced) delete data[key];
+  if (leftOut.length === 0) return undefined;
+  return `data.${source} is now ${given.get(`data.${source}`)}: left out of ${file}, since it ` +
+    `doesn't go with that: ${leftOut.join(", ")}`;
+}
+
+/** The keys that don't outlive a change of the source. */
+function layoutOf(source: Source, replaced: readonly Source[]): (keyof typeof LAYOUT)[] {
+  const all = Object.keys(LAYOUT) as (keyof typeof LAYOUT)[];
+  // A folder may lie as another one does; a data set and a module say it themselves.
+  return source === "root" && !replaced.includes("dataset") ? [] : all;
+}
+
+/** Whether a run is named after a data set that is replaced, as in `cifar10-resnet18`. */
+function isNameOf(name: unknown, dataset: unknown, replaced: readonly Source[]): boolean {
+  return replaced.includes("dataset") && typeof name === "string" && name.includes(String(dataset));
+}
