@@ -12,10 +12,13 @@ const MIN_LENGTH = 4;
 
 const secrets = new Set<string>();
 
-/** Credentials of a broker's address: all up to the last `@` before a space or quote, as a password may hold `@` and `/`. */
-const BROKER_CREDENTIALS = /(\b(?:nats|tls|wss?):\/\/)[^\s"'<>]*@(?=[\w[.-])/gi;
+/**
+ * Credentials of a broker's address: all up to the last `@` before a space or quote, as a password may hold `@` and `/`.
+ * They are sought within bounds, so that no text takes time without bounds.
+ */
+const BROKER_CREDENTIALS = /((?:nats|tls|wss?):\/\/)[^\s"'<>]{0,2048}@(?=[\w[.-])/gi;
 /** Credentials of any other address; an `@` in its path belongs to a name. */
-const CREDENTIALS = /(\b[a-z][a-z\d+.-]*:\/\/)[^\s"'<>/]*@(?=[\w[.-])/gi;
+const CREDENTIALS = /(:\/\/)[^\s"'<>/]{0,2048}@(?=[\w[.-])/g;
 
 /** Makes {@linkcode maskSecrets} mask a text from now on, also in the form that it has in an address. */
 export function keepSecret(text: string): void {
@@ -26,9 +29,40 @@ export function keepSecret(text: string): void {
 
 /** A text with `***` in the place of known secrets and of the credentials of addresses. */
 export function maskSecrets(text: string): string {
-  let masked = text.replace(BROKER_CREDENTIALS, `$1${MASK}@`).replace(CREDENTIALS, `$1${MASK}@`);
+  let masked = maskCredentials(text);
   for (const secret of secrets) masked = masked.replaceAll(secret, MASK);
   return masked;
+}
+
+/** A text with `***` in the place of the credentials of addresses: for what older versions kept in files. */
+export function maskCredentials(text: string): string {
+  if (!text.includes("://")) return text;
+  return text.replace(BROKER_CREDENTIALS, `$1${MASK}@`).replace(CREDENTIALS, `$1${MASK}@`);
+}
+
+/**
+ * A value's JSON, with {@linkcode maskRunText} applied to each text.
+ *
+ * @param config That of the run that the value is of, where it is of one
+ */
+export function maskedJson(value: unknown, config?: unknown): string {
+  return JSON.stringify(
+    value,
+    (_key, each) => typeof each === "string" ? maskRunText(each, config) : each,
+  );
+}
+
+/**
+ * A text of a run folder as {@linkcode maskCredentials} gives it, without the credentials of the run's nats-server
+ * wherever its address stands.
+ *
+ * @param config The run's config, of any version
+ */
+export function maskRunText(text: string, config: unknown): string {
+  const address = (config as { nats?: { url?: unknown } } | undefined)?.nats?.url;
+  const known = typeof address === "string" && address.includes("@") &&
+    address !== maskAddress(address);
+  return maskCredentials(known ? text.replaceAll(address, maskAddress(address)) : text);
 }
 
 /** An address, with or without a scheme, with `***` in the place of its credentials. */

@@ -34,6 +34,11 @@ export function visible(text: string): string {
   });
 }
 
+/** JavaScript whose value is {@linkcode visible}: for scripts of pages. */
+export function visibleSource(): string {
+  return `((HIDDEN, SHORT) => ${visible})(${HIDDEN}, ${JSON.stringify(SHORT)})`;
+}
+
 /** As {@linkcode visible}, with tabs and line breaks left as they are: for text that is shown as it is laid out. */
 export function visibleBlock(text: string): string {
   return text.replace(/[^\t\n\r]+/g, visible);

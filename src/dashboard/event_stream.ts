@@ -4,10 +4,14 @@
  * @module
  */
 
+import { maskedJson } from "../base/secrets.ts";
+
 /** A message of the stream. */
 export interface StreamMessage {
   readonly event: string;
   readonly data: unknown;
+  /** Of the run that the data are of. */
+  readonly config?: unknown;
   /** Comes back as `Last-Event-ID` when the reader connects again. */
   readonly id: string;
 }
@@ -23,10 +27,10 @@ export interface StreamOptions {
 /** Milliseconds until a reader that lost the stream tries again. */
 const RETRY_MS = 2_000;
 
-/** A message as it stands in the stream. */
-export function encodeMessage({ event, data, id }: StreamMessage): string {
+/** A message as it stands in the stream; credentials of addresses are masked. */
+export function encodeMessage({ event, data, config, id }: StreamMessage): string {
   // JSON has no line breaks outside strings, and escapes them within.
-  return `event: ${event}\nid: ${id}\ndata: ${JSON.stringify(data)}\n\n`;
+  return `event: ${event}\nid: ${id}\ndata: ${maskedJson(data, config)}\n\n`;
 }
 
 /** A comment that keeps the connection from looking dead. */

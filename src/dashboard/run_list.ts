@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { parse } from "../deps/yaml.ts";
 import { messageOf } from "../base/errors.ts";
+import { maskRunText } from "../base/secrets.ts";
 import { EVENTS_FILE } from "../records/event_log.ts";
 import { LIVE_FILE, readLiveStatus } from "../records/live_status.ts";
 import {
@@ -57,7 +58,7 @@ interface ConfigFacts {
 interface Known {
   readonly digest: RunDigest;
   /** Sizes and times of the files that the rest was read from. */
-  config?: { readonly version: string; readonly facts: ConfigFacts };
+  config?: { readonly version: string; readonly facts: ConfigFacts; readonly nats: unknown };
   whole?: { readonly version: string; readonly summary: RunSummary };
 }
 
@@ -114,15 +115,17 @@ export class RunList {
     // A run that goes on may stop doing so without a change of its files.
     if (whole?.version === version && whole.summary.state !== "running") return whole.summary;
     if (known.config?.version !== configVersion) {
-      known.config = { version: configVersion, facts: await configFacts(path) };
+      const tree = await readConfig(path);
+      known.config = { version: configVersion, facts: configFacts(tree), nats: tree.nats };
     }
-    const { facts } = known.config;
+    const { facts, nats } = known.config;
     const [progress, live] = await Promise.all([
       known.digest.progress().catch(unreadable),
       readLiveStatus(path).catch(() => undefined), // the same for the reader as one that isn't there
     ]);
-    const { turn, validation: _validation, ...rest } = progress;
-    const summary = { id, ...facts, ...rest, state: stateAfter(turn, live) };
+    const { turn, validation: _validation, message: told, ...rest } = progress;
+    const message = told === null ? null : maskRunText(told, { nats });
+    const summary = { id, ...facts, ...rest, message, state: stateAfter(turn, live) };
     known.whole = { version, summary };
     return summary;
   }
@@ -146,8 +149,7 @@ function unreadable(error: unknown): RunProgress {
 }
 
 /** What can be had of a config, whatever version of Lockstep wrote it. */
-async function configFacts(path: string): Promise<ConfigFacts> {
-  const tree = await readConfig(path);
+function configFacts(tree: Readonly<Record<string, unknown>>): ConfigFacts {
   const text = (value: unknown) => typeof value === "string" ? value : "?";
   const whole = (value: unknown) => typeof value === "number" ? value : null;
   const section = (name: string) => (tree[name] ?? {}) as Record<string, unknown>;

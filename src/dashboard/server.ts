@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
+import { maskCredentials, maskedJson, maskRunText } from "../base/secrets.ts";
 import { delay } from "../base/async.ts";
 import { lastLine } from "../records/line_tail.ts";
 import { readLiveStatus } from "../records/live_status.ts";
@@ -167,6 +168,10 @@ export class Dashboard implements AsyncDisposable {
     const path = folder && join(folder, name);
     const stat = path && await Deno.lstat(path).catch(() => undefined);
     if (!path || !stat || !stat.isFile) return text(404, "There is no such file");
+    // Older versions wrote the credentials of servers into reports.
+    if (headers === PAGE_ALONE) {
+      return new Response(maskCredentials(await Deno.readTextFile(path)), { headers });
+    }
     return new Response(await Deno.readFile(path), { headers });
   }
 
@@ -200,6 +205,7 @@ export class Dashboard implements AsyncDisposable {
     const feeds = await Promise.all(
       paths.map((path, index) => RunFeed.open(path, cursors?.[index])),
     );
+    const configs = await Promise.all(paths.map(readConfig));
     const id = () => feeds.map(({ cursor }) => cursor).join("~");
     let lastText = performance.now();
     for (;;) {
@@ -209,7 +215,8 @@ export class Dashboard implements AsyncDisposable {
         const news = await feed.news();
         any ||= news.length > 0;
         for (const { type, data } of news) {
-          yield encodeMessage({ event: type, data: { run: ids[index], data }, id: id() });
+          const config = configs[index];
+          yield encodeMessage({ event: type, data: { run: ids[index], data }, config, id: id() });
         }
       }
       if (isLast && !any) return;
@@ -229,7 +236,9 @@ export class Dashboard implements AsyncDisposable {
     const runs = await this.#runs.all();
     const going = runs.filter(({ state, id }) => state === "running" || id === this.#options.home);
     const scraped = await Promise.all(going.map((summary) => this.#scrape(summary)));
-    return new Response(prometheusText(scraped), { headers: { "Content-Type": PROMETHEUS_TYPE } });
+    return new Response(maskCredentials(prometheusText(scraped)), {
+      headers: { "Content-Type": PROMETHEUS_TYPE },
+    });
   }
 
   async #scrape(summary: RunSummary): Promise<ScrapedRun> {
@@ -275,7 +284,8 @@ async function configText(runs: RunList, id: string): Promise<string> {
   const path = await runs.pathOf(id);
   if (!path) return "";
   // One that can't be read takes nothing else of the page away.
-  return await Deno.readTextFile(join(path, "config.yaml")).catch(messageOf);
+  const text = await Deno.readTextFile(join(path, "config.yaml")).catch(messageOf);
+  return maskRunText(text, await readConfig(path));
 }
 
 /** A path without its percent signs; `undefined` for one that no page has. */
@@ -320,7 +330,7 @@ function notFound(path: string): Response {
 }
 
 function json(value: unknown): Response {
-  return new Response(JSON.stringify(value), { headers: { "Content-Type": "application/json" } });
+  return new Response(maskedJson(value), { headers: { "Content-Type": "application/json" } });
 }
 
 function text(status: number, message: string, headers: Record<string, string> = {}): Response {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { maskCredentials, maskedJson } from "../base/secrets.ts";
 import { visibleBlock } from "../base/visible_text.ts";
 
 /** A piece of HTML. Only this module makes them, so a string can't be taken for one. */
@@ -85,9 +86,12 @@ export function trustedHtml(text: string): Html {
   return new Html(text, BRAND);
 }
 
-/** Text as it stands in HTML, both between tags and in quoted attributes; what doesn't show is written as an escape. */
+/** Text as it stands in HTML, both between tags and in quoted attributes. Credentials of addresses are masked; what doesn't show is an escape. */
 export function escapeHtml(text: string): string {
-  return visibleBlock(text).replace(/[&<>"']/g, (character) => ENTITIES[character]);
+  return visibleBlock(maskCredentials(text)).replace(
+    /[&<>"']/g,
+    (character) => ENTITIES[character],
+  );
 }
 
 /** Longer names may be cut where they are shown. */
@@ -107,10 +111,12 @@ export function relativeAddress(path: string): string {
 /**
  * Data for the page's scripts: `JSON.parse(document.getElementById(id).textContent)`.
  *
+ * Credentials of addresses are masked.
+ *
  * @param value JSON-like; NaN and infinities become null
  */
 export function jsonData(id: string, value: unknown): Html {
-  const json = JSON.stringify(value).replace(
+  const json = maskedJson(value).replace(
     /[<>&\u2028\u2029]/g,
     (character) => "\\u" + character.charCodeAt(0).toString(16).padStart(4, "0"),
   );

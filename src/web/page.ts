@@ -4,6 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import { visibleSource } from "../base/visible_text.ts";
 import { UPLOT_SCRIPT, UPLOT_STYLE } from "../deps/uplot.ts";
 import charts from "./client/charts.js" with { type: "text" };
 import tables from "./client/tables.js" with { type: "text" };
@@ -21,7 +22,7 @@ export interface Page {
   readonly body: Html;
   /** Style sheets after the theme. */
   readonly styles?: readonly string[];
-  /** Scripts after the shared ones (theme, uPlot, charts, tables); they run when the body stands. */
+  /** Scripts after the shared ones (theme, visible text, uPlot, charts, tables); they run when the body stands. */
   readonly scripts?: readonly string[];
   /** Data by element id, for {@linkcode jsonData}; `charts` holds the charts that mount by themselves. */
   readonly data?: Readonly<Record<string, unknown>>;
@@ -35,10 +36,18 @@ const ICON = "data:image/svg+xml," + encodeURIComponent(
     'fill="#0072b2"/><path d="M4 11V7m4 4V3m4 8V7" stroke="#fff" stroke-width="2"/></svg>',
 );
 
+/** For text that scripts show, laid out as it is: `lockstepVisible(text)`. */
+const VISIBLE_SCRIPT = `globalThis.lockstepVisible = (() => {
+  const visible = ${visibleSource()};
+  return (text) => String(text).replace(/[^\\t\\n\\r]+/g, visible);
+})();`;
+
 /** The whole document as text. */
 export function renderPage(page: Page): string {
   const styles = [themeStyle, UPLOT_STYLE, ...page.styles ?? []].map(forStyle);
-  const scripts = [UPLOT_SCRIPT, charts, tables, ...page.scripts ?? []].map(forScript);
+  const scripts = [VISIBLE_SCRIPT, UPLOT_SCRIPT, charts, tables, ...page.scripts ?? []].map(
+    forScript,
+  );
   const policy = contentSecurityPolicy(styles, [theme, ...scripts], page.connect ?? false);
   const data = Object.entries(page.data ?? {}).map(([id, value]) => jsonData(id, value));
   const document = html`

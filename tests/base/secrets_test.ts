@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { keepSecret, maskAddress, maskArguments, maskSecrets } from "../../src/base/secrets.ts";
+import {
+  keepSecret,
+  maskAddress,
+  maskArguments,
+  maskCredentials,
+  maskedJson,
+  maskRunText,
+  maskSecrets,
+} from "../../src/base/secrets.ts";
 
 Deno.test("maskSecrets() masks credentials of addresses and known secrets in any text, and leaves paths alone", () => {
   assert.equal(maskSecrets("at nats://me:pa/s@s@host:4222, then"), "at nats://***@host:4222, then");
@@ -25,4 +33,28 @@ Deno.test("maskArguments() masks the value of every flag that names a server, wi
       ...["--set=nats.url=nats://***@h", "--out", "a@b"],
     ],
   );
+});
+
+Deno.test("maskCredentials() takes time that doesn't grow with the square of a text", () => {
+  const start = performance.now();
+  for (const piece of ["nats://", "a://", "a+", "x://y@", "A/"]) {
+    maskCredentials(piece.repeat(200_000));
+  }
+  assert.ok(performance.now() - start < 20_000);
+  assert.equal(maskCredentials("a https://me:pw@host/x@2 b"), "a https://***@host/x@2 b");
+  assert.equal(
+    maskedJson({ url: "nats://me:pw@host", list: [NaN, "x"] }),
+    '{"url":"nats://***@host","list":[null,"x"]}',
+  );
+});
+
+Deno.test("maskRunText() masks the address of a run's server also without a scheme", () => {
+  const config = { nats: { url: "me:pw@host:4222" } };
+  assert.equal(
+    maskRunText("url: me:pw@host:4222 # nats://me:pw@host", config),
+    "url: ***@host:4222 # nats://***@host",
+  );
+  for (const other of [undefined, null, {}, { nats: null }, { nats: { url: 4 } }]) {
+    assert.equal(maskRunText("url: a@b", other), "url: a@b");
+  }
 });

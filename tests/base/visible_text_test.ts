@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { escapeJson, visible, visibleJson, visibleMessage } from "../../src/base/visible_text.ts";
+import {
+  escapeJson,
+  visible,
+  visibleJson,
+  visibleMessage,
+  visibleSource,
+} from "../../src/base/visible_text.ts";
 
 Deno.test("visible() escapes all that doesn't show, and keeps what emoji and scripts need", () => {
   assert.equal(
@@ -36,4 +42,13 @@ Deno.test("visibleJson() and escapeJson() print nothing hidden, and parse to the
   const text = escapeJson(JSON.stringify(value, undefined, 2));
   assert.match(text, /^[\x20-\x7e\n]+$/);
   assert.deepEqual(JSON.parse(text), value);
+});
+
+Deno.test("visibleSource() is visible() for the scripts of a page, for each character", () => {
+  const own = (0, eval)(visibleSource()) as typeof visible;
+  for (let code = 0; code < 0x20000; code++) {
+    const text = `a${String.fromCodePoint(code)}b`;
+    assert.equal(own(text), visible(text), code.toString(16));
+  }
+  assert.equal(own("\u{e0001}\u{1f469}\u200d\u{1f680}"), "\\u{e0001}\u{1f469}\u200d\u{1f680}");
 });

@@ -192,6 +192,63 @@ browserTest(
 );
 
 browserTest(
+  "marks of direction and controls are escapes on every page, whatever way their text came",
+  () =>
+    withTemporaryFolder(async (folder) => {
+      const odd = "a\u202eb\u0007c";
+      const id = "id\u202e-x";
+      const run = await makeRun(folder, id, {
+        name: odd,
+        end: "running",
+        log: [`log ${odd}`],
+        config: { model: { name: odd }, data: { root: odd } },
+      });
+      await makeRun(folder, "plain", { end: "failed", message: `message ${odd}` });
+      const status = madeStatus();
+      const workers = status.workers.map((worker) => ({ ...worker, host: `host ${odd}` }));
+      const gpus = [{ index: 0, name: `gpu ${odd}` }];
+      await writeLiveStatus(run, { ...status, workers, gpus });
+      await using dashboard = new Dashboard({ folder, port: 0, pollMs: 50 });
+      await withPage({}, async (page) => {
+        const hidden =
+          // deno-lint-ignore no-control-regex -- that is what is looked for
+          /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
+        const seen = async () => {
+          const texts = await page.evaluate(`[document.title, ...[...document.querySelectorAll(
+            "body, body *:not(script)")].flatMap((element) => [
+              ...[...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data),
+              ...[...element.attributes].filter(({ name }) => !["href", "src"].includes(name))
+                .map(({ value }) => value)])]`) as string[];
+          const wrong = texts.filter((text) => hidden.test(text));
+          assert.deepEqual(wrong, [], page.url());
+          return texts.join("\n");
+        };
+        const address = encodeURIComponent(id);
+        await page.goto(`${dashboard.url}runs/${address}`);
+        await seeText(page, "#log", /log a\\u202eb\\x07c/);
+        await seeText(page, "#workers tbody", /host a\\u202eb\\x07c/);
+        await seeText(page, "#gpus tbody", /gpu a\\u202eb\\x07c/);
+        assert.match(await seen(), /a\\u202eb\\x07c · Lockstep/);
+        await page.goto(`${dashboard.url}runs/plain`);
+        await seeText(page, "#message", /message a\\u202eb\\x07c/);
+        await seen();
+        await page.goto(`${dashboard.url}runs`);
+        await seeText(page, "#runs tbody", /id\\u202e-x/);
+        assert.match(await seen(), /message a\\u202eb\\x07c/); // the title of the state
+        await page.goto(`${dashboard.url}compare?run=${address}&run=plain`);
+        await seeText(page, "#results tbody", /id\\u202e-x/);
+        await page.hover("#chart-accuracy .u-over");
+        await page.click("#chart-accuracy summary");
+        await seeText(page, "#chart-accuracy .chart-legend", /id\\u202e-x/);
+        await seeText(page, "#chart-accuracy table", /id\\u202e-x/);
+        await seen();
+        await page.click(`a[href="/runs/${address}"]`); // its address is the real one
+        await seeText(page, "h1", /^a\\u202eb/);
+      });
+    }),
+);
+
+browserTest(
   "the list goes on by itself, and leads to a comparison",
   () =>
     withTemporaryFolder(async (folder) => {

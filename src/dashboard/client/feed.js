@@ -3,6 +3,7 @@
  * the run as it grows out of them.
  */
 globalThis.lockstepFeed = (() => {
+  const visible = globalThis.lockstepVisible;
   /** Points that are kept of a run: of more, every second one of the older half goes. */
   const MOST_POINTS = 4000;
   const MOST_LINES = 400;
@@ -197,12 +198,16 @@ globalThis.lockstepFeed = (() => {
       ? new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })
       : "–";
 
-  /** An element with text or other elements in it; text is never taken for markup. */
+  /** An element with text or other elements in it; text is never taken for markup, and all of it is made to show. */
   const make = (name, { className, ...attributes } = {}, ...children) => {
     const element = document.createElement(name);
     if (className) element.className = className;
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    element.append(...children.map((child) => child ?? ""));
+    for (const [key, value] of Object.entries(attributes)) {
+      element.setAttribute(key, key === "href" ? value : visible(value));
+    }
+    element.append(
+      ...children.map((child) => child instanceof Node ? child : visible(child ?? "")),
+    );
     return element;
   };
 

@@ -3,6 +3,7 @@
  */
 (() => {
   const { Run, follow, duration, written, make, cell, number, STATES } = globalThis.lockstepFeed;
+  const visible = globalThis.lockstepVisible;
   const { mount, bar, FORMATS } = globalThis.lockstepCharts;
   const byId = (id) => document.getElementById(id);
   const summary = JSON.parse(byId("run").textContent);
@@ -20,7 +21,8 @@
     ["update", "Update", "update"],
   ];
 
-  const setText = (element, text) => {
+  const setText = (element, given) => {
+    const text = visible(given);
     if (element.textContent !== text) element.textContent = text;
   };
 
@@ -216,7 +218,7 @@
     const { best } = run;
     setTile("best", written(best?.accuracy, "percent"), best ? `in epoch ${best.epoch}` : "");
     const percent = isRunning ? `${Math.round(100 * done / (ofEpochs || 1))}% · ` : "";
-    document.title = `${percent}${summary.name} · Lockstep`;
+    document.title = `${percent}${visible(summary.name)} · Lockstep`;
   };
 
   /* Workers */
@@ -386,7 +388,7 @@
     const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
     log.replaceChildren(...run.log.flatMap((line) => {
       const [, time, level, text] = /^(\S+Z) (info|warning|error) (.*)$/s.exec(line) ?? [];
-      if (time === undefined) return [`${line}\n`];
+      if (time === undefined) return [`${visible(line)}\n`];
       const clock = new Date(time).toLocaleTimeString(undefined, { hour12: false });
       return [
         make("time", { datetime: time }, clock),

@@ -6,6 +6,7 @@
 import { basename, join, resolve } from "node:path";
 import { parse } from "../../deps/yaml.ts";
 import { LockstepError } from "../../base/errors.ts";
+import { maskAddress, maskArguments, maskedJson, maskRunText } from "../../base/secrets.ts";
 import { EVENTS_FILE, readEvents, type RunEvent } from "../../records/event_log.ts";
 import { type History, HISTORY_FILE, readHistory } from "../../records/history.ts";
 import { METRICS_FILE, type MetricsPoint } from "../../records/metrics_log.ts";
@@ -102,16 +103,22 @@ export async function readRunFiles(folder: string, history?: History): Promise<R
   const pictures = await attempt(REPORT_PICTURES_FILE, () => readReportPictures(folder), false);
   const grid = (file: string) =>
     pictures ? undefined : attempt(file, () => pictureData(join(folder, file)), false);
+  const known = config ?? (isTree(history?.config) ? history?.config : undefined);
+  const log = await attempt(RUN_LOG_FILE, () => endOf(join(folder, RUN_LOG_FILE)), false);
+  // Older versions kept the credentials of the run's server.
+  const server = isTree(known?.nats) ? known : { nats: { url: environment?.natsServer } };
+  const shown = (text: string | undefined) =>
+    text === undefined ? undefined : maskRunText(text, server);
   return {
     folder,
     name: basename(resolve(folder)),
-    config: config ?? (isTree(history?.config) ? history?.config : undefined),
-    configText,
+    config: withoutCredentials(known),
+    configText: shown(configText),
     history,
-    events,
+    events: events.map((event) => JSON.parse(maskedJson(event, server)) as RunEvent),
     metrics,
-    environment: isTree(environment) ? environment : undefined,
-    log: await attempt(RUN_LOG_FILE, () => endOf(join(folder, RUN_LOG_FILE)), false),
+    environment: isTree(environment) ? maskedEnvironment(environment, shown) : undefined,
+    log: shown(log),
     predictions,
     pictures,
     grids: { batch: await grid("batch.png"), predictions: await grid("predictions.png") },
@@ -123,6 +130,24 @@ export async function readRunFiles(folder: string, history?: History): Promise<R
 /** Whether a value is a mapping of names to values. */
 export function isTree(value: unknown): value is Tree {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function withoutCredentials(config: Tree | undefined): Tree | undefined {
+  const { nats } = config ?? {};
+  if (!isTree(nats) || typeof nats.url !== "string") return config;
+  return { ...config, nats: { ...nats, url: maskAddress(nats.url) } };
+}
+
+function maskedEnvironment(
+  environment: Tree,
+  shown: (text: string) => string | undefined,
+): Tree {
+  const { commandLine, natsServer } = environment;
+  const texts = Array.isArray(commandLine)
+    ? { commandLine: maskArguments(commandLine.map(String)).map(shown) }
+    : {};
+  const server = typeof natsServer === "string" ? { natsServer: maskAddress(natsServer) } : {};
+  return { ...environment, ...texts, ...server };
 }
 
 function treeOf(yaml: string | undefined): Tree | undefined {

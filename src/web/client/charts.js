@@ -9,6 +9,7 @@
  * A figure whose id is in the page's data "charts" is mounted at once.
  */
 globalThis.lockstepCharts = (() => {
+  const visible = globalThis.lockstepVisible;
   const HEIGHT = 260;
   /** Above this many values, dots would only be clutter. */
   const MOST_POINTS = 40;
@@ -224,6 +225,15 @@ globalThis.lockstepCharts = (() => {
     ctx.restore();
   };
 
+  /** A spec whose names are safe to show. */
+  const withVisibleNames = (spec) => ({
+    ...spec,
+    series: spec.series.map((each) => ({ ...each, label: visible(each.label) })),
+    ...(spec.marks
+      ? { marks: spec.marks.map((mark) => ({ ...mark, label: visible(mark.label) })) }
+      : {}),
+  });
+
   class Chart {
     constructor(figure, spec) {
       this.figure = figure;
@@ -290,7 +300,8 @@ globalThis.lockstepCharts = (() => {
       return this.spec.kind === "stack" ? stacked(this.raw, this.shown) : this.raw;
     }
 
-    update(spec) {
+    update(given) {
+      const spec = withVisibleNames(given);
       const same = (key) => JSON.stringify(spec[key]) === JSON.stringify(this.spec[key]);
       const names = ({ series }) => series.map(({ label, colour }) => `${label}|${colour}`).join();
       const sparse = (s) => s.series.map(({ values }) => values.length <= MOST_POINTS).join();
@@ -451,18 +462,18 @@ globalThis.lockstepCharts = (() => {
   const bar = (host, parts, label) => {
     host.classList.add("bar", "flex");
     host.setAttribute("role", "img");
-    host.setAttribute("aria-label", label);
+    host.setAttribute("aria-label", visible(label));
     host.replaceChildren(
       ...parts.filter(({ value }) => value > 0).map((part) => {
         const element = make("div", `back-${part.colour}`);
         element.style.flexGrow = part.value;
-        element.title = part.label;
+        element.title = visible(part.label);
         return element;
       }),
     );
   };
 
-  const mount = (figure, spec) => new Chart(figure, spec);
+  const mount = (figure, spec) => new Chart(figure, withVisibleNames(spec));
 
   const data = document.getElementById("charts");
   const specs = data ? JSON.parse(data.textContent) : {};
