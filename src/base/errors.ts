@@ -67,11 +67,14 @@ export class SystemError extends LockstepError {
   override name = "SystemError";
   /** Of the operating system, such as `ENOSPC`. */
   readonly code: string;
+  /** Clause such as `the disk is full`, for sentences that name the path themselves. */
+  readonly reason: string;
 
   /** Makes the error of a code. */
-  constructor(message: string, code: string, options?: ErrorOptions) {
+  constructor(message: string, code: string, options: ErrorOptions & { reason: string }) {
     super(message, options);
     this.code = code;
+    this.reason = options.reason;
   }
 }
 
@@ -91,13 +94,27 @@ export function asLockstepError(thrown: unknown, path?: string): unknown {
   const sentence = where === undefined
     ? reason.charAt(0).toUpperCase() + reason.slice(1)
     : `${where} can't be ${path === undefined ? verb : "written"}: ${reason}`;
-  return new SystemError(`${sentence}; ${cure}`, code, { cause: error });
+  return new SystemError(`${sentence}; ${cure}`, code, { cause: error, reason });
 }
 
-/** The message of whatever was thrown, for sentences that embed a cause. */
+/**
+ * The message of whatever was thrown, for sentences that embed a cause; of an error of the operating system the
+ * sentence of {@linkcode asLockstepError}.
+ */
 export function messageOf(thrown: unknown): string {
+  const error = asLockstepError(thrown);
+  if (!(error instanceof Error)) return String(error);
+  return error.message.replaceAll(/ \(os error \d+\)/g, ""); // of the network, whose words say enough
+}
+
+/**
+ * As {@linkcode messageOf}, for sentences that name the path and the cure themselves: of an error of the operating
+ * system only the reason, such as `permission is denied`.
+ */
+export function reasonOf(thrown: unknown): string {
   const error = withoutDisposal(thrown);
-  return error instanceof Error ? error.message : String(error);
+  if (error instanceof SystemError) return error.reason;
+  return describeSystemError(error)?.reason ?? messageOf(error);
 }
 
 /**

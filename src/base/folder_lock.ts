@@ -5,7 +5,7 @@
  */
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { messageOf, UsageError } from "./errors.ts";
+import { reasonOf, UsageError } from "./errors.ts";
 
 /** Name of the file in a locked folder. */
 export const LOCK_FILE = ".lock";
@@ -54,7 +54,7 @@ async function open(path: string): Promise<Deno.FsFile> {
   try {
     return await Deno.open(path, { read: true, write: true, create: true });
   } catch (error) {
-    throw new UsageError(`${path} can't be written: ${messageOf(error)}`, { cause: error });
+    throw new UsageError(`${path} can't be written: ${reasonOf(error)}`, { cause: error });
   }
 }
 
@@ -68,7 +68,7 @@ async function tryLock(
     return await file.tryLock(true);
   } catch (error) {
     onWarning(
-      `The file system of ${folder} has no locks (${messageOf(error)}): ` +
+      `The file system of ${folder} has no locks (${reasonOf(error)}): ` +
         "see to it that no other process works on it at the same time",
     );
     return undefined;

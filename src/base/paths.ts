@@ -5,6 +5,7 @@
  */
 import { dirname, join } from "node:path";
 import { asLockstepError, UsageError } from "./errors.ts";
+import { requireRegular } from "./regular_file.ts";
 import { removeAtStop } from "./signals.ts";
 
 /**
@@ -57,6 +58,7 @@ export async function writeFileAtomically(
   path: string,
   content: string | Uint8Array | Iterable<Uint8Array>,
 ): Promise<void> {
+  await refuseSpecial(path);
   const temporary = `${path}.${Deno.pid}.tmp`;
   using _temporary = removeAtStop(temporary);
   try {
@@ -72,6 +74,12 @@ export async function writeFileAtomically(
     throw asLockstepError(error, path);
   }
   await syncFolder(dirname(path));
+}
+
+/** Refuses a device, a pipe or a socket, which renaming a file to its path would remove. */
+async function refuseSpecial(path: string): Promise<void> {
+  const info = await Deno.stat(path).catch(() => undefined); // writing says what is wrong
+  if (info && !info.isDirectory) requireRegular(path, info, "written");
 }
 
 /**

@@ -6,6 +6,7 @@
  * @module
  */
 import { basename, dirname, join } from "node:path";
+import { readRegularText } from "./regular_file.ts";
 
 /** Longer files are no pointers: file names have up to 255 bytes. */
 const MAX_POINTER_BYTES = 257;
@@ -19,7 +20,7 @@ export async function targetOf(path: string): Promise<string | undefined> {
   const entry = await lstat(path);
   if (entry?.isSymlink) return await Deno.readLink(path);
   if (!entry?.isFile || entry.size > MAX_POINTER_BYTES) return undefined;
-  const name = (await Deno.readTextFile(path)).trim();
+  const name = (await readRegularText(path)).trim();
   if (name === "" || basename(name) !== name || /^\.|[\\\p{C}]/u.test(name)) return undefined;
   return (await lstat(join(dirname(path), name)))?.isDirectory ? name : undefined;
 }

@@ -70,6 +70,15 @@ const VERBS: Readonly<Record<string, string>> = {
   remove: "removed",
 };
 
+/** Deno's own refusal, of files in `/proc` for one. */
+const DENIED = /^Requires (?:all|read) access to "(.+)", run again/s;
+const NOT_CAPABLE = {
+  code: "NotCapable",
+  reason: "Deno gives the command no access to it",
+  cure: "name a regular file elsewhere",
+  verb: "read",
+};
+
 /** Such as `Is a directory (os error 21): open '/tmp'`, or `… rename '/a' -> '/b'`. */
 const FORM = /\(os error (\d+)\)(?:: (\w+) '(.*?)'(?: -> '(.*)')?)?$/s;
 
@@ -81,6 +90,8 @@ const FORM = /\(os error (\d+)\)(?:: (\w+) '(.*?)'(?: -> '(.*)')?)?$/s;
 export function describeSystemError(thrown: unknown): SystemTrouble | undefined {
   const error = withoutDisposal(thrown);
   if (!(error instanceof Error)) return undefined;
+  const denied = error.name === "NotCapable" ? DENIED.exec(error.message)?.[1] : undefined;
+  if (denied !== undefined) return { ...NOT_CAPABLE, path: denied };
   const [, number, operation = "", from, to] = FORM.exec(error.message) ?? [];
   const own = (error as { code?: unknown }).code;
   const code = typeof own === "string" ? own : CODES.get(Number(number));
@@ -89,6 +100,27 @@ export function describeSystemError(thrown: unknown): SystemTrouble | undefined 
   const path = to ?? from;
   const verb = VERBS[operation] ?? "written";
   return { code, reason: words[0], cure: words[1], verb, ...(path ? { path } : {}) };
+}
+
+/** Codes of a place that can't be written, whoever writes there. */
+const STORAGE = new Set("EACCES EPERM EROFS ENOSPC EDQUOT EFBIG EIO ESTALE ENODEV".split(" "));
+/** Codes of a process that has too much open. */
+const DESCRIPTORS = new Set(["EMFILE", "ENFILE"]);
+
+/** Whether a file system or the limit of open files is what failed, and not what was read or fetched. */
+export function isDiskError(thrown: unknown): boolean {
+  const code = describeSystemError(thrown)?.code ?? "";
+  return STORAGE.has(code) || DESCRIPTORS.has(code);
+}
+
+/** Whether another folder may help: not where this process has too many open files, for one. */
+export function isStorageCode(code: string): boolean {
+  return STORAGE.has(code);
+}
+
+/** Whether no room is left. */
+export function isDiskFull(thrown: unknown): boolean {
+  return ["ENOSPC", "EDQUOT"].includes(describeSystemError(thrown)?.code ?? "");
 }
 
 /**

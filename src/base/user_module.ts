@@ -7,8 +7,9 @@
 import { createHash } from "node:crypto";
 import { pathToFileURL } from "node:url";
 import { z } from "../deps/zod.ts";
-import { messageOf, nearestName, UsageError } from "./errors.ts";
 import { absolutePath, pathMark } from "./file_path.ts";
+import { messageOf, nearestName, reasonOf, UsageError } from "./errors.ts";
+import { readRegularText } from "./regular_file.ts";
 
 /** A module that was imported. */
 export interface UserModule {
@@ -114,12 +115,12 @@ export async function hashModule(key: string, url: string): Promise<string> {
 /** A file that only seems to be imported, such as in a comment, may be missing; the module itself may not. */
 async function readModule(key: string, url: string, each: string): Promise<string | undefined> {
   try {
-    return await Deno.readTextFile(new URL(each));
+    return await readRegularText(new URL(each));
   } catch (error) {
     if (each !== url) return undefined;
     const reason = error instanceof Deno.errors.NotFound
       ? "the file is missing"
-      : `the file can't be read: ${messageOf(error)}`;
+      : `the file can't be read: ${reasonOf(error)}`;
     throw new UsageError(`${key}: ${url}: ${reason}; paths in a YAML file count from its folder`);
   }
 }

@@ -7,6 +7,7 @@ import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { randomStream } from "../base/random.ts";
 import { UsageError } from "../base/errors.ts";
+import { readRegularFile } from "../base/regular_file.ts";
 import { decodeImage } from "../data/decode.ts";
 import { Loader } from "../data/loader.ts";
 import { listPictures } from "../data/picture_files.ts";
@@ -125,7 +126,7 @@ async function timeStages(
   for (const { path, index } of samples) {
     const random = randomStream(SEED, "augment", 0, index);
     const start = performance.now();
-    const bytes = await Deno.readFile(join(root, path));
+    const bytes = await readRegularFile(join(root, path));
     const read = performance.now();
     const image = await decodeImage(bytes, {
       path,

@@ -4,7 +4,8 @@
  * @module
  */
 import { z } from "../deps/zod.ts";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
+import { readRegularText } from "../base/regular_file.ts";
 import { GRADIENT_DTYPES, type GradientDtype } from "../protocol/messages.ts";
 import type { CostPoint } from "./cost_model.ts";
 
@@ -55,9 +56,9 @@ async function readOne(path: string): Promise<MeasuredPoints> {
   const cure = "give a result.json that deno task bench allreduce --out DIR wrote";
   let tree: unknown;
   try {
-    tree = JSON.parse(await Deno.readTextFile(path));
+    tree = JSON.parse(await readRegularText(path));
   } catch (error) {
-    throw new UsageError(`${path} can't be read (${messageOf(error)}): ${cure}`);
+    throw new UsageError(`${path} can't be read (${reasonOf(error)}): ${cure}`);
   }
   const parsed = resultSchema.safeParse(tree);
   if (parsed.success) return parsed.data;

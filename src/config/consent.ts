@@ -5,8 +5,8 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { messageOf, UsageError } from "../base/errors.ts";
 import { shellWord } from "../base/shell.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
 import { isTrusted, trust } from "../base/trust.ts";
 import { hashModule, moduleUrl } from "../base/user_module.ts";
 import { parseAddress } from "../protocol/address.ts";
@@ -108,7 +108,7 @@ export async function recordConsent(
     if (url) await trust({ kind: "server", server: parseAddress({ url }).server });
   } catch (error) {
     return `The record of modules and servers that you have used can't be written (${
-      messageOf(error)
+      reasonOf(error)
     }): ` +
       "commands that work with this run's folder will ask for them again";
   }

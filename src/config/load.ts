@@ -7,9 +7,10 @@
 import { basename, dirname, join, resolve } from "node:path";
 import { type Document, LineCounter } from "../deps/yaml.ts";
 import type { z } from "../deps/zod.ts";
-import { messageOf, nearestName, UsageError } from "../base/errors.ts";
 import { isAddress } from "../base/file_path.ts";
+import { messageOf, nearestName, reasonOf, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import { readRegularText } from "../base/regular_file.ts";
 import { maskAddress } from "../base/secrets.ts";
 import { checkConfig } from "./checks.ts";
 import { modulesOf, requireModules, requireServer } from "./consent.ts";
@@ -66,6 +67,9 @@ export async function loadConfig(
   return config;
 }
 
+/** Most bytes of a config file. */
+const MAX_CONFIG_BYTES = 2 ** 24;
+
 /** Whether a file is the config of a run folder, which may be from somebody else. */
 async function liesInRun(path: string): Promise<boolean> {
   if (basename(path) !== "config.yaml") return false;
@@ -118,10 +122,10 @@ function leavePaths(tree: Tree, path: string, onNote?: (note: string) => void): 
 async function readConfig(path: string): Promise<string> {
   if (path === DEFAULT_CONFIG_PATH) return DEFAULT_CONFIG_TEXT;
   try {
-    return await Deno.readTextFile(path);
+    return await readRegularText(path, MAX_CONFIG_BYTES);
   } catch (error) {
     throw new UsageError(
-      `Config file ${path} can't be read: ${messageOf(error)}; name an existing file with --config`,
+      `Config file ${path} can't be read: ${reasonOf(error)}; name an existing file with --config`,
     );
   }
 }

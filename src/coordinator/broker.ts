@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { delay } from "../base/async.ts";
-import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
+import { LockstepError, reasonOf, UsageError } from "../base/errors.ts";
 import { removeAtStop } from "../base/signals.ts";
 import type { NatsAddress } from "../protocol/address.ts";
 import { connectNats } from "../protocol/connection.ts";
@@ -152,7 +152,7 @@ export class Broker implements NatsAddress {
       return new Broker(process, `nats://${host}:${port}`, token, options);
     } catch (error) {
       throw new LockstepError(
-        `Cannot start nats-server ${options.executable} (${messageOf(error)}): ` +
+        `Cannot start nats-server ${options.executable} (${reasonOf(error)}): ` +
           `run "deno task setup", or name a running server with --nats`,
         { cause: error },
       );

@@ -5,7 +5,7 @@
  */
 import { basename, join } from "node:path";
 import { calledPath } from "../base/called_paths.ts";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
 import { lockFolder } from "../base/folder_lock.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { classificationReport } from "../metrics/report.ts";
@@ -68,7 +68,7 @@ export async function evaluateRun(
   using _pictures = prepared.folder.source;
   const folder = options.out ?? join(prepared.trained.run ?? ".", EVALUATION_FOLDER);
   await Deno.mkdir(folder, { recursive: true }).catch((error) => {
-    throw new UsageError(`${folder} can't be made: ${messageOf(error)}; name another with --out`);
+    throw new UsageError(`${folder} can't be made: ${reasonOf(error)}; name another with --out`);
   });
   using _lock = await lockFolder(folder, {
     what: "The evaluation folder",

@@ -5,7 +5,7 @@
  */
 import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
-import { UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
 import { findInputs } from "../data/picture_inputs.ts";
 import type { DeviceName } from "../engine/devices.ts";
 import { openEngine } from "../engine/engine.ts";
@@ -162,7 +162,7 @@ async function makeFolder(path: string): Promise<void> {
   } catch (error) {
     const isFile = error instanceof Deno.errors.AlreadyExists ||
       error instanceof Deno.errors.NotADirectory;
-    const reason = isFile ? "is not a folder" : `can't be written: ${(error as Error).message}`;
+    const reason = isFile ? "is not a folder" : `can't be written: ${reasonOf(error)}`;
     throw new UsageError(`--explain ${path} ${reason}: name a folder for the explanations`);
   }
 }

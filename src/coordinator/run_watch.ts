@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import { readRegularFile } from "../base/regular_file.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
 import type { LoggerStart } from "../loggers/logger.ts";
 import { LoggerSet, type NamedLogger } from "../loggers/logger_set.ts";
@@ -119,7 +120,7 @@ export class RunWatch implements AsyncDisposable {
     if (!this.loggers.takesPictures) return;
     const path = join(this.#folder!, `${name}.png`);
     if (!await exists(path)) return; // none of its pictures could be read
-    this.loggers.picture(name, await Deno.readFile(path), step);
+    this.loggers.picture(name, await readRegularFile(path), step);
   }
 
   /** The run has failed. */

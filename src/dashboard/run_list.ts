@@ -5,8 +5,9 @@
  */
 import { join } from "node:path";
 import { parse } from "../deps/yaml.ts";
-import { messageOf } from "../base/errors.ts";
 import { maskRunText } from "../base/secrets.ts";
+import { reasonOf } from "../base/errors.ts";
+import { readRegularText } from "../base/regular_file.ts";
 import { EVENTS_FILE } from "../records/event_log.ts";
 import { LIVE_FILE, readLiveStatus } from "../records/live_status.ts";
 import {
@@ -145,7 +146,7 @@ export class RunList {
 
 /** A run whose events can't be read stands in the list with the reason, and takes nothing from the others. */
 function unreadable(error: unknown): RunProgress {
-  return { ...NO_PROGRESS, message: `${EVENTS_FILE} can't be read: ${messageOf(error)}` };
+  return { ...NO_PROGRESS, message: `${EVENTS_FILE} can't be read: ${reasonOf(error)}` };
 }
 
 /** What can be had of a config, whatever version of Lockstep wrote it. */
@@ -164,7 +165,7 @@ function configFacts(tree: Readonly<Record<string, unknown>>): ConfigFacts {
 /** The config of a run; empty where it can't be read. */
 export async function readConfig(path: string): Promise<Record<string, unknown>> {
   try {
-    const tree = parse(await Deno.readTextFile(join(path, CONFIG_FILE)));
+    const tree = parse(await readRegularText(join(path, CONFIG_FILE)));
     return typeof tree === "object" && tree !== null ? tree as Record<string, unknown> : {};
   } catch {
     return {}; // somebody's own file: the run is shown without what it would tell

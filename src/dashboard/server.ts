@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { maskCredentials, maskedJson, maskRunText } from "../base/secrets.ts";
 import { delay } from "../base/async.ts";
+import { readRegularFile, readRegularText } from "../base/regular_file.ts";
 import { lastLine } from "../records/line_tail.ts";
 import { readLiveStatus } from "../records/live_status.ts";
 import { METRICS_FILE, parseMetrics } from "../records/metrics_log.ts";
@@ -170,9 +171,9 @@ export class Dashboard implements AsyncDisposable {
     if (!path || !stat || !stat.isFile) return text(404, "There is no such file");
     // Older versions wrote the credentials of servers into reports.
     if (headers === PAGE_ALONE) {
-      return new Response(maskCredentials(await Deno.readTextFile(path)), { headers });
+      return new Response(maskCredentials(await readRegularText(path)), { headers });
     }
-    return new Response(await Deno.readFile(path), { headers });
+    return new Response(await readRegularFile(path), { headers });
   }
 
   /** What is new in some runs, from where the reader was. */
@@ -284,7 +285,7 @@ async function configText(runs: RunList, id: string): Promise<string> {
   const path = await runs.pathOf(id);
   if (!path) return "";
   // One that can't be read takes nothing else of the page away.
-  const text = await Deno.readTextFile(join(path, "config.yaml")).catch(messageOf);
+  const text = await readRegularText(join(path, "config.yaml")).catch(messageOf);
   return maskRunText(text, await readConfig(path));
 }
 

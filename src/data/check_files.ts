@@ -6,8 +6,9 @@
  */
 import { join } from "node:path";
 import { calledPath, quotedPath } from "../base/called_paths.ts";
-import { messageOf, UsageError } from "../base/errors.ts";
 import { shellWord } from "../base/shell.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
+import { openRegularFile } from "../base/regular_file.ts";
 import { HeaderError } from "./header_error.ts";
 import { type ImageSize, readImageSize, requireFormat, tooLarge } from "./image_header.ts";
 import { NOT_UTF8 } from "./picture_files.ts";
@@ -75,7 +76,7 @@ async function problemOf(
   maxPixels: number,
 ): Promise<Problem | undefined> {
   try {
-    using file = await Deno.open(path);
+    using file = await openRegularFile(path);
     const length = await file.read(head) ?? 0;
     requireFormat(head.subarray(0, length));
     if (length < MIN_BYTES) return damage(`it is cut off after ${length} bytes`);
@@ -86,7 +87,7 @@ async function problemOf(
   } catch (error) {
     if (error instanceof HeaderError) return damage(error.message);
     if (!(error instanceof Deno.errors.NotFound)) {
-      return damage(`the file can't be read: ${messageOf(error)}`);
+      return damage(`the file can't be read: ${reasonOf(error)}`);
     }
     return damage(
       path.includes(NOT_UTF8)

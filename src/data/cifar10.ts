@@ -7,8 +7,9 @@
 import { createHash, type Hash } from "node:crypto";
 import { join } from "node:path";
 import { quotedPath } from "../base/called_paths.ts";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import { openRegularFile, openRegularFileSync, readRegularText } from "../base/regular_file.ts";
 import { DataError } from "./data_error.ts";
 import type { PartOf, PictureSet, Sample, SampleSource } from "./picture_set.ts";
 import { cropRgb, type RgbImage } from "./rgb_image.ts";
@@ -65,7 +66,7 @@ async function batchesFolder(root: string): Promise<string> {
   } catch (error) {
     const reason = error instanceof Deno.errors.NotFound
       ? "is missing"
-      : `can't be read: ${messageOf(error)}`;
+      : `can't be read: ${reasonOf(error)}`;
     throw new UsageError(
       `Folder ${quotedPath(root)} ${reason}; name the folder of CIFAR-10 with data.root`,
     );
@@ -106,7 +107,7 @@ async function complete(folder: string): Promise<string> {
 
 async function readClasses(folder: string): Promise<string[]> {
   const path = join(folder, META_FILE);
-  const names = (await Deno.readTextFile(path)).split("\n")
+  const names = (await readRegularText(path)).split("\n")
     .map((line) => line.trim())
     .filter((line) => line !== "");
   if (names.length === CLASSES && new Set(names).size === CLASSES) return names;
@@ -114,6 +115,14 @@ async function readClasses(folder: string): Promise<string[]> {
     `${quotedPath(path)} has ${new Set(names).size} different names of classes, one a line, ` +
       `expected ${CLASSES}: ${AGAIN}`,
   );
+}
+
+async function openBatch(path: string): Promise<Deno.FsFile> {
+  try {
+    return await openRegularFile(path);
+  } catch (error) {
+    throw new UsageError(`${quotedPath(path)} can't be read: ${reasonOf(error)}; ${AGAIN}`);
+  }
 }
 
 /** Adds a file's samples to a list, and its name, size and bytes to a hash. */
@@ -124,13 +133,11 @@ async function scanBatch(
   hash: Hash,
 ): Promise<void> {
   const path = join(folder, name);
-  using file = await Deno.open(path);
-  const { size, isFile } = await file.stat();
-  if (!isFile || size === 0 || size % RECORD_BYTES !== 0) {
+  using file = await openBatch(path);
+  const { size } = await file.stat();
+  if (size === 0 || size % RECORD_BYTES !== 0) {
     const records = Math.floor(size / RECORD_BYTES);
-    const problem = !isFile
-      ? "is no file"
-      : size === 0
+    const problem = size === 0
       ? "is empty"
       : `has ${size} bytes, which is no multiple of ${RECORD_BYTES}: it is cut short or damaged after ` +
         `${records} whole pictures`;
@@ -200,7 +207,7 @@ class CifarSource implements SampleSource {
       file.seekSync(Number(record) * RECORD_BYTES, Deno.SeekMode.Start);
       filled = fill(file, this.#record);
     } catch (error) {
-      throw new DataError(path, `the file can't be read: ${messageOf(error)}`, { cause: error });
+      throw new DataError(path, `the file can't be read: ${reasonOf(error)}`, { cause: error });
     }
     if (filled < RECORD_BYTES || this.#record[0] !== label) {
       throw new DataError(path, "the file has changed since the start");
@@ -211,7 +218,7 @@ class CifarSource implements SampleSource {
   #open(name: string): Deno.FsFile {
     const open = this.#files.get(name);
     if (open) return open;
-    const file = Deno.openSync(join(this.#folder, name));
+    const file = openRegularFileSync(join(this.#folder, name));
     this.#files.set(name, file);
     return file;
   }

@@ -18,6 +18,9 @@ import type { PartOf } from "./picture_set.ts";
 import { type Box, cropRgb, orientRgb, type RgbImage } from "./rgb_image.ts";
 import { firstWebpFrame, webpOfFrame } from "./webp_frame.ts";
 
+/** Most bytes of a file with an image; no camera makes larger ones. */
+export const MAX_IMAGE_BYTES = 2 ** 30;
+
 /** What {@linkcode decodeImage} needs to know. */
 export interface DecodeOptions {
   /** The file, for messages. */

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { UsageError } from "../base/errors.ts";
 import { exists, writeFileAtomically } from "../base/paths.ts";
+import { readRegularFile } from "../base/regular_file.ts";
 import type { FileFacts } from "./picture_set.ts";
 
 /** Name of the record in a run folder: lines of JSON, compressed. */
@@ -85,7 +86,7 @@ export async function readFileRecord(folder: string): Promise<RecordedFile[] | u
   const path = join(folder, FILE_RECORD);
   if (!await exists(path)) return undefined;
   try {
-    const text = gunzipSync(await Deno.readFile(path)).toString();
+    const text = gunzipSync(await readRegularFile(path)).toString();
     return text.trimEnd().split("\n").map((line) => {
       const [side, label, path, bytes, modified, hash] = JSON.parse(line);
       return { side, label, path, bytes, modified, hash };
@@ -125,7 +126,7 @@ export async function compareFiles(
 /** A file's hash; `null` where it can't be read, which its reading will say in time. */
 async function hashOf(path: string): Promise<string | null> {
   try {
-    const bytes = await Deno.readFile(path);
+    const bytes = await readRegularFile(path);
     return createHash("sha256").update(bytes).digest("hex").slice(0, DIGITS);
   } catch {
     return null;

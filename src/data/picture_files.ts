@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { quotedPath } from "../base/called_paths.ts";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
 
 /** Endings that count as pictures, in any case: torchvision's, GIF, and what browsers and scanners write. */
 export const PICTURE_ENDINGS: readonly string[] = [
@@ -235,7 +235,7 @@ function refuse(root: string, folder: string, error: unknown): never {
     const what = isLink(join(root, folder)) ? "is a link to nothing" : "is missing";
     throw new UsageError(`Folder ${path} ${what}: name an existing folder with data.root`);
   }
-  throw new UsageError(`Folder ${path} can't be read: ${messageOf(error)}; mend its access rights`);
+  throw new UsageError(`Folder ${path} can't be read: ${reasonOf(error)}; mend its access rights`);
 }
 
 function isLink(path: string): boolean {

@@ -5,11 +5,13 @@
  */
 import { glob } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf } from "../base/errors.ts";
+import { orAborted } from "../base/async.ts";
+import { messageOf, reasonOf } from "../base/errors.ts";
+import { readRegularFile } from "../base/regular_file.ts";
 import { type FetchLimits, fetchPicture, shownUrl } from "../provision/remote_picture.ts";
 import { DEFAULT_MAX_PIXELS } from "./config.ts";
 import { DataError } from "./data_error.ts";
-import { decodeImage } from "./decode.ts";
+import { decodeImage, MAX_IMAGE_BYTES } from "./decode.ts";
 import { byCodePoint, isPictureName, listPictures } from "./picture_files.ts";
 import type { PartOf, Sample, SampleSource } from "./picture_set.ts";
 import type { RgbImage } from "./rgb_image.ts";
@@ -137,16 +139,16 @@ export class InputSource implements SampleSource {
         case "url":
           return await fetchPicture(place, this.#options);
         case "stdin":
-          return new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer());
+          return await orAborted(readStandardInput(), this.#options.signal);
         case "file":
-          return await Deno.readFile(place);
+          return await readRegularFile(place, MAX_IMAGE_BYTES);
       }
     } catch (error) {
       if (this.#options.signal?.aborted) throw this.#options.signal.reason;
       const reason = error instanceof Deno.errors.NotFound
         ? "the file is missing"
         : from === "file"
-        ? `the file can't be read: ${messageOf(error)}`
+        ? `the file can't be read: ${reasonOf(error)}`
         : messageOf(error);
       throw new DataError(name, reason, { cause: error });
     }
@@ -154,4 +156,18 @@ export class InputSource implements SampleSource {
 
   /** No file is left open between pictures. */
   [Symbol.dispose](): void {}
+}
+
+/** Reads standard input to its end, which that of a device never has. */
+async function readStandardInput(): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  let bytes = 0;
+  for await (const part of Deno.stdin.readable) {
+    bytes += part.length;
+    if (bytes > MAX_IMAGE_BYTES) {
+      throw new Error(`it has more than ${MAX_IMAGE_BYTES} bytes, the most that are read`);
+    }
+    parts.push(part);
+  }
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
 }

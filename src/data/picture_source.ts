@@ -4,10 +4,11 @@
  * @module
  */
 import { join } from "node:path";
-import { messageOf } from "../base/errors.ts";
+import { reasonOf } from "../base/errors.ts";
+import { readRegularFile } from "../base/regular_file.ts";
 import { DEFAULT_MAX_PIXELS } from "./config.ts";
 import { DataError } from "./data_error.ts";
-import { decodeImage } from "./decode.ts";
+import { decodeImage, MAX_IMAGE_BYTES } from "./decode.ts";
 import type { PartOf, Sample, SampleSource } from "./picture_set.ts";
 import type { RgbImage } from "./rgb_image.ts";
 
@@ -32,11 +33,11 @@ export class PictureSource implements SampleSource {
 
   async #bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
     try {
-      return await Deno.readFile(join(this.#root, path));
+      return await readRegularFile(join(this.#root, path), MAX_IMAGE_BYTES);
     } catch (error) {
       const reason = error instanceof Deno.errors.NotFound
         ? "the file is missing"
-        : `the file can't be read: ${messageOf(error)}`;
+        : `the file can't be read: ${reasonOf(error)}`;
       throw new DataError(path, reason, { cause: error });
     }
   }

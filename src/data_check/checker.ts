@@ -13,6 +13,7 @@ import { Buffer } from "node:buffer";
 import { createInterface } from "node:readline";
 import process from "node:process";
 import { LockstepError, messageOf } from "../base/errors.ts";
+import { readRegularFile } from "../base/regular_file.ts";
 import { ignoreStopSignals } from "../base/signals.ts";
 import { decodeImage } from "../data/decode.ts";
 import { resizeRgb } from "../data/resize.ts";
@@ -77,7 +78,7 @@ async function thumbnailOf(
   side: number,
 ): Promise<{ thumbnail?: Thumbnail }> {
   try {
-    const image = await decodeImage(await Deno.readFile(path), { path, maxPixels });
+    const image = await decodeImage(await readRegularFile(path), { path, maxPixels });
     return { thumbnail: shrink(image, side) };
   } catch {
     return {};

@@ -4,8 +4,9 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { messageOf } from "../base/errors.ts";
-import { decodeImage } from "../data/decode.ts";
+import { messageOf, reasonOf } from "../base/errors.ts";
+import { readRegularFile } from "../base/regular_file.ts";
+import { decodeImage, MAX_IMAGE_BYTES } from "../data/decode.ts";
 import {
   type ImageFormat,
   type ImageHeader,
@@ -34,18 +35,11 @@ export interface PictureFacts {
   readonly problem?: { readonly kind: FindingKind; readonly detail: string };
 }
 
-/** The largest file that is read; no camera makes such. */
-export const MOST_BYTES = 2 ** 30;
-
 /** Reads a picture and decodes all of it with the loader's decoder; the engine must be open. */
 export async function inspectPicture(path: string, maxPixels: number): Promise<PictureFacts> {
   let bytes: Uint8Array<ArrayBuffer>;
   try {
-    const { size } = await Deno.stat(path);
-    if (size > MOST_BYTES) {
-      return { traits: [], problem: { kind: "unreadable", detail: `it has ${size} bytes` } };
-    }
-    bytes = await Deno.readFile(path);
+    bytes = await readRegularFile(path, MAX_IMAGE_BYTES);
   } catch (error) {
     return { traits: [], problem: { kind: "unreadable", detail: readingFailed(error) } };
   }
@@ -100,7 +94,7 @@ function readingFailed(error: unknown): string {
     return "it is a link to nothing, vanished, or its name isn't UTF-8";
   }
   if (error instanceof Deno.errors.PermissionDenied) return "no permission";
-  return messageOf(error);
+  return reasonOf(error);
 }
 
 /** Names the kind by the file's structure; the decoder's own words say little. */

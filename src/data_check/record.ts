@@ -5,7 +5,8 @@
  */
 import { join } from "node:path";
 import { z } from "../deps/zod.ts";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
+import { readRegularText } from "../base/regular_file.ts";
 import { escapeJson } from "../base/visible_text.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 import { type FindingKind, KIND_NAMES, type Severity } from "./kinds.ts";
@@ -103,9 +104,9 @@ export async function readDataCheck(folder: string): Promise<DataCheckRecord> {
     new UsageError(`${path} ${what}: make it anew with deno task data check`);
   let tree: unknown;
   try {
-    tree = JSON.parse(await Deno.readTextFile(path));
+    tree = JSON.parse(await readRegularText(path));
   } catch (error) {
-    throw broken(`can't be read (${messageOf(error)})`);
+    throw broken(`can't be read (${reasonOf(error)})`);
   }
   const result = recordSchema.safeParse(tree);
   if (result.success) return result.data;

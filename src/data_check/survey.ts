@@ -4,7 +4,8 @@
  * @module
  */
 import { join } from "node:path";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
+import { openRegularFile } from "../base/regular_file.ts";
 import { NAMES, sniffFormat } from "../data/image_header.ts";
 import { actualName, sameName } from "../data/image_folder.ts";
 import { byCodePoint, isPictureName } from "../data/picture_files.ts";
@@ -162,7 +163,7 @@ class Surveyor {
 
   async #sniff(path: string): Promise<string | undefined> {
     try {
-      using file = await Deno.open(join(this.#root, path));
+      using file = await openRegularFile(join(this.#root, path));
       const bytes = new Uint8Array(SNIFFED_BYTES);
       const count = await file.read(bytes) ?? 0;
       const format = sniffFormat(bytes.subarray(0, count));
@@ -183,7 +184,7 @@ class Surveyor {
       }
     } catch (error) {
       if (isRoot) throw rootError(path, error);
-      this.#find("unreadableFolder", [folder], reasonOf(error));
+      this.#find("unreadableFolder", [folder], troubleOf(error));
       return undefined;
     }
     entries.sort((a, b) => byCodePoint(a.name, b.name));
@@ -246,12 +247,12 @@ function rootError(path: string, error: unknown): UsageError {
     return new UsageError(`Folder ${where} is missing: name a folder of pictures or an archive`);
   }
   return new UsageError(
-    `Folder ${where} can't be read: ${reasonOf(error)}; mend its access rights`,
+    `Folder ${where} can't be read: ${troubleOf(error)}; mend its access rights`,
   );
 }
 
-function reasonOf(error: unknown): string {
-  return error instanceof Deno.errors.PermissionDenied ? "no permission" : messageOf(error);
+function troubleOf(error: unknown): string {
+  return error instanceof Deno.errors.PermissionDenied ? "no permission" : reasonOf(error);
 }
 
 function joined(folder: string, name: string): string {

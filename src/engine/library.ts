@@ -4,7 +4,8 @@
  * @module
  */
 import { dirname, join } from "node:path";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { messageOf, reasonOf, UsageError } from "../base/errors.ts";
+import { requireRegularFileSync } from "../base/regular_file.ts";
 import {
   LIBTENSORFLOW_FILES,
   LIBTENSORFLOW_VARIABLE,
@@ -43,9 +44,9 @@ export function openLibrary(path: string = libtensorflowPath(), verbose = false)
   const cure = `run "deno task setup", or set ${LIBTENSORFLOW_VARIABLE} to the path of ` +
     LIBTENSORFLOW_FILES.main;
   try {
-    Deno.statSync(path);
+    requireRegularFileSync(path);
   } catch (error) {
-    throw new UsageError(`libtensorflow can't be opened at ${path}: ${messageOf(error)}; ${cure}`);
+    throw new UsageError(`libtensorflow can't be opened at ${path}: ${reasonOf(error)}; ${cure}`);
   }
   try {
     // The folder that the file really stands in: LOCKSTEP_LIBTENSORFLOW may name a link.

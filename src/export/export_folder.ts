@@ -5,8 +5,9 @@
  */
 import { dirname, join } from "node:path";
 import { z } from "../deps/zod.ts";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { messageOf, reasonOf, UsageError } from "../base/errors.ts";
 import { exists, writeFileAtomically } from "../base/paths.ts";
+import { readRegularText } from "../base/regular_file.ts";
 import { describeSystemError } from "../base/system_words.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 
@@ -75,7 +76,7 @@ export async function writeExport(
   } catch (error) {
     if (!describeSystemError(error)) throw error;
     throw new UsageError(
-      `Export folder ${folder} can't be written: ${messageOf(error)}; name another with --out`,
+      `Export folder ${folder} can't be written: ${reasonOf(error)}; name another with --out`,
       { cause: error },
     );
   }
@@ -90,7 +91,7 @@ async function readList(folder: string): Promise<Formats> {
   const path = join(folder, LIST_FILE);
   if (!await exists(path)) return {};
   try {
-    return listSchema.parse(JSON.parse(await Deno.readTextFile(path))).formats;
+    return listSchema.parse(JSON.parse(await readRegularText(path))).formats;
   } catch (error) {
     const reason = error instanceof z.ZodError ? z.prettifyError(error) : messageOf(error);
     throw new UsageError(

@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { BinaryReader, WireType } from "../deps/protobuf_wire.ts";
+import { readRegularFileSync } from "../base/regular_file.ts";
 import { maskedCrc } from "./event_file.ts";
 
 /** Where a summary stands, and the tags of its values. */
@@ -26,7 +27,7 @@ const FRAME = 16;
 export function cutEventFiles(folder: string, isUndone: (summary: SummaryPlace) => boolean): void {
   for (const name of eventFiles(folder)) {
     const path = join(folder, name);
-    const bytes = Deno.readFileSync(path);
+    const bytes = readRegularFileSync(path);
     const length = keptLength(bytes, isUndone);
     if (length < bytes.length) Deno.truncateSync(path, length);
   }

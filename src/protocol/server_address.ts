@@ -4,7 +4,8 @@
  * @module
  */
 import { X509Certificate } from "node:crypto";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
+import { readRegularFile } from "../base/regular_file.ts";
 import { NATS_CA_VARIABLE, type NatsAddress, withCredentials } from "./address.ts";
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
@@ -56,7 +57,7 @@ export async function readAuthorities(path: string, where: string): Promise<stri
     try {
       new X509Certificate(certificate);
     } catch (error) {
-      refuse(`whose certificate ${index + 1} is damaged (${messageOf(error)}): copy the file anew`);
+      refuse(`whose certificate ${index + 1} is damaged (${reasonOf(error)}): copy the file anew`);
     }
   });
   return certificates.join("\n") + "\n";
@@ -67,13 +68,13 @@ async function readText(path: string, refuse: (reason: string) => never): Promis
     refuse(
       error instanceof Deno.errors.NotFound
         ? "which doesn't exist: name a PEM file with the certificate of the server's authority"
-        : `which can't be read: ${messageOf(error)}`,
+        : `which can't be read: ${reasonOf(error)}`,
     )
   );
   if (!info.isFile) refuse("which is no file: name a PEM file");
   if (info.size > MAX_BYTES) refuse("which is too large for certificates: name a PEM file");
-  const bytes = await Deno.readFile(path).catch((error) =>
-    refuse(`which can't be read: ${messageOf(error)}`)
+  const bytes = await readRegularFile(path).catch((error) =>
+    refuse(`which can't be read: ${reasonOf(error)}`)
   );
   return new TextDecoder("latin1").decode(bytes);
 }

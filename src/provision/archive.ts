@@ -4,18 +4,15 @@
  * @module
  */
 import { basename, join } from "node:path";
-import { messageOf } from "../base/errors.ts";
 import { calledPath, callPath } from "../base/called_paths.ts";
+import { reasonOf } from "../base/errors.ts";
+import { isDiskError } from "../base/system_words.ts";
 import { cacheFolder } from "../base/paths.ts";
+import { openRegularFile } from "../base/regular_file.ts";
 import { ensureCached } from "./cached.ts";
 import { hashOfFile } from "./file_hash.ts";
 import type { Progress } from "./progress.ts";
-import {
-  ArchiveError,
-  type ArchiveLimits,
-  isDiskError,
-  UnpackedFolder,
-} from "./unpacked_folder.ts";
+import { ArchiveError, type ArchiveLimits, UnpackedFolder } from "./unpacked_folder.ts";
 
 /** What {@linkcode archiveKind} tells apart. */
 export type ArchiveKind = "tar" | "tar.gz" | "zip";
@@ -98,7 +95,7 @@ export async function unpackArchive(
     if (error instanceof ArchiveError || isDiskError(error)) throw error;
     throw new ArchiveError(
       `The archive ${calledPath(archive)} can't be unpacked: it is cut short or damaged (${
-        messageOf(error)
+        reasonOf(error)
       }): ` +
         "fetch it again",
     );
@@ -108,7 +105,7 @@ export async function unpackArchive(
 
 /** The kind of an archive by its first bytes, or nothing when it is something else. */
 export async function archiveKind(path: string): Promise<ArchiveKind | undefined> {
-  using file = await Deno.open(path);
+  using file = await openRegularFile(path);
   const head = new Uint8Array(TAR_BLOCK);
   let filled = 0;
   for (let count; (count = await file.read(head.subarray(filled))) !== null && count > 0;) {

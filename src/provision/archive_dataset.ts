@@ -6,6 +6,7 @@
 import { basename, join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { calledPath, callPath } from "../base/called_paths.ts";
+import { isDiskFull } from "../base/system_words.ts";
 import { exists } from "../base/paths.ts";
 import { onlyFolder, unpackArchive } from "./archive.ts";
 import type { ArchiveFacts } from "./dataset_catalogue.ts";
@@ -94,7 +95,7 @@ async function fetchArchive(
   const { source } = facts;
   const { archive, part } = archivePlace(facts, folder);
   await download(source, part, basename(archive), progress).catch((error) => {
-    if (isFull(error)) throw error;
+    if (isDiskFull(error)) throw error; // the cache tells its cure
     throw new UsageError(
       `${source} can't be fetched (${messageOf(error)}): ${cure(facts, archive)}`,
     );
@@ -181,9 +182,4 @@ function aboutJson({ source, licence, classes, train, val }: ArchiveFacts): stri
 
 async function isFolder(path: string): Promise<boolean> {
   return await exists(path) && (await Deno.stat(path)).isDirectory;
-}
-
-/** A full disk has a cure of its own, which the cache tells. */
-function isFull(error: unknown): boolean {
-  return ["ENOSPC", "EDQUOT"].includes((error as { code?: string } | null)?.code ?? "");
 }

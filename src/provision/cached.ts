@@ -4,10 +4,11 @@
  * @module
  */
 import { basename, dirname, join } from "node:path";
-import { UsageError } from "../base/errors.ts";
+import { asLockstepError, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import { openRegularFile } from "../base/regular_file.ts";
 import { removeAtStop } from "../base/signals.ts";
-import { describeSystemError, withoutDisposal } from "../base/system_words.ts";
+import { describeSystemError, isStorageCode, withoutDisposal } from "../base/system_words.ts";
 import type { Progress } from "./progress.ts";
 
 /** How the folders end in which things are made. */
@@ -69,7 +70,7 @@ async function removeLeftovers(folder: string, prefix: string): Promise<void> {
 
 /** The lock is the operating system's: it is released when its holder ends, however that happens. */
 async function lockFor(path: string, what: string, progress: Progress): Promise<Deno.FsFile> {
-  const file = await Deno.open(path, { create: true, write: true });
+  const file = await openRegularFile(path, { create: true, write: true });
   const locked = file.lock(true);
   const notice = setTimeout(
     () => progress({ what, note: "waiting for another process that is fetching it" }),
@@ -89,6 +90,8 @@ function asUsageError(error: unknown, what: string, folder: string): unknown {
   const isMissing = trouble?.code === "ENOENT"; // a program to run, for one
   if (!trouble || isMissing || error instanceof UsageError) return withoutDisposal(error);
   const { code, reason } = trouble;
+  const canMove = isStorageCode(code) || ["EEXIST", "ENOTDIR", "EISDIR"].includes(code);
+  if (!canMove) return asLockstepError(error);
   const why = ["EEXIST", "ENOTDIR"].includes(code) ? "it is not a folder" : reason;
   return new UsageError(
     `${what} can't be stored in ${folder}: ${why}; set LOCKSTEP_CACHE to a folder that can be written and has room`,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { openRegularFile } from "../base/regular_file.ts";
 import type { Progress } from "./progress.ts";
 
 /** How long a server may send nothing, in milliseconds. */
@@ -23,7 +24,7 @@ export async function download(
   progress: Progress,
   patienceMs = PATIENCE_MS,
 ): Promise<void> {
-  using file = await Deno.open(path, { write: true, create: true });
+  using file = await openRegularFile(path, { write: true, create: true });
   let bytes = await file.seek(0, Deno.SeekMode.End);
   const silence = new SilenceTimer(patienceMs);
   try {

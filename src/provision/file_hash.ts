@@ -4,6 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import { openRegularFile } from "../base/regular_file.ts";
 
 /** Bytes that are read at a time. */
 const CHUNK_BYTES = 1 << 20;
@@ -19,7 +20,7 @@ export async function hashOfFile(
   onBytes?: (bytes: number) => void,
 ): Promise<string> {
   const hash = createHash(algorithm);
-  using file = await Deno.open(path);
+  using file = await openRegularFile(path);
   const buffer = new Uint8Array(CHUNK_BYTES);
   let bytes = 0;
   for (let count; (count = await file.read(buffer)) !== null;) {

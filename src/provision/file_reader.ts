@@ -4,6 +4,7 @@
  * @module
  */
 import { Reader } from "../deps/zip.ts";
+import { openRegularFileSync } from "../base/regular_file.ts";
 
 /** Reads parts of a file. */
 export class FileReader extends Reader<string> implements Disposable {
@@ -11,7 +12,7 @@ export class FileReader extends Reader<string> implements Disposable {
 
   constructor(path: string) {
     super(path);
-    this.#file = Deno.openSync(path);
+    this.#file = openRegularFileSync(path);
     this.size = this.#file.statSync().size;
   }
 

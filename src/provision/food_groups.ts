@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import { UsageError } from "../base/errors.ts";
+import { readRegularFile } from "../base/regular_file.ts";
 import { endAtStop } from "../base/signals.ts";
 import { DATASETS, FOOD_GROUPS_PACKAGE } from "./dataset_catalogue.ts";
 import type { Progress } from "./progress.ts";
@@ -83,7 +84,7 @@ async function sortPictures(source: string, target: string): Promise<void> {
   const all = createHash("sha256");
   const counts: Record<string, number> = { train: 0, val: 0 };
   for (const name of files) {
-    const bytes = await Deno.readFile(join(source, name));
+    const bytes = await readRegularFile(join(source, name));
     const hash = createHash("sha256").update(bytes).digest();
     const digest = hash.toString("hex");
     if (seen.has(digest)) continue; // an exact copy could stand on both sides

@@ -4,12 +4,13 @@
  * @module
  */
 import { basename } from "node:path";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { messageOf, reasonOf, UsageError } from "../base/errors.ts";
+import { isDiskError } from "../base/system_words.ts";
 import { exists } from "../base/paths.ts";
 import { type CachedThing, ensureCached } from "./cached.ts";
 import { download } from "./download.ts";
 import type { Progress } from "./progress.ts";
-import { isDiskError, sha256OfFile } from "./wheel.ts";
+import { sha256OfFile } from "./wheel.ts";
 
 /** Digits of a SHA-256 in a name. */
 const DIGITS = 8;
@@ -63,7 +64,7 @@ export async function ensureHashedFile(file: HashedFile, progress: Progress): Pr
 async function refuseOtherFile({ path, source, otherwise }: HashedFile): Promise<void> {
   const check = await checkHash(path).catch((error) => {
     throw new UsageError(
-      `${path} can't be read (${messageOf(error)}): put ${source} in its place, or ${otherwise}`,
+      `${path} can't be read (${reasonOf(error)}): put ${source} in its place, or ${otherwise}`,
     );
   });
   if (check.matches) return;

@@ -4,6 +4,7 @@
  * @module
  */
 import { createReadStream } from "node:fs";
+import { requireRegularFileSync } from "../base/regular_file.ts";
 import { pipeline, type Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { createTarDecoder, type ParsedTarEntry } from "../deps/modern_tar.ts";
@@ -40,6 +41,7 @@ export async function* tarEntries(
   options: TarOptions,
 ): AsyncGenerator<ArchiveEntry, void, undefined> {
   const decoder = createTarDecoder({ strict: true }); // a wrong checksum or a missing end is an error
+  requireRegularFileSync(archive);
   const file = createReadStream(archive, { highWaterMark: CHUNK_BYTES });
   const feeding = feed(file, decoder.writable, options);
   feeding.catch(() => {}); // the reader sees the same error

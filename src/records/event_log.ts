@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { z } from "../deps/zod.ts";
+import { readRegularFile } from "../base/regular_file.ts";
 import { maskSecrets } from "../base/secrets.ts";
 import { visibleJson } from "../base/visible_text.ts";
 import { LineFile, linesOf, parseLine } from "./jsonl_file.ts";
@@ -84,6 +85,6 @@ function isMadeAgain(event: RunEvent, begin: RunEvent): boolean {
 
 /** The events of a run folder, oldest first; lines that hold none are left out. */
 export async function readEvents(folder: string): Promise<RunEvent[]> {
-  const bytes = await Deno.readFile(join(folder, EVENTS_FILE));
+  const bytes = await readRegularFile(join(folder, EVENTS_FILE));
   return [...linesOf(bytes)].flatMap(({ text }) => parseEvent(text) ?? []);
 }

@@ -6,9 +6,10 @@
 import { join } from "node:path";
 import { z } from "../deps/zod.ts";
 import { csvText } from "../base/csv.ts";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
 import { jsonPieces } from "../base/json_pieces.ts";
 import { writeFileAtomically } from "../base/paths.ts";
+import { readRegularFile, readRegularText } from "../base/regular_file.ts";
 import { linesOf, parseLine } from "./jsonl_file.ts";
 
 /** Name of the history in a run folder. */
@@ -275,10 +276,10 @@ export async function readHistory(folder: string): Promise<History> {
     new UsageError(`${path} ${what}: restore the file, or start a new run without --resume`);
   let tree: unknown;
   try {
-    tree = JSON.parse(await Deno.readTextFile(path));
+    tree = JSON.parse(await readRegularText(path));
   } catch (error) {
     const what = error instanceof SyntaxError ? "is not valid JSON" : "can't be read";
-    throw broken(`${what} (${messageOf(error)})`);
+    throw broken(`${what} (${reasonOf(error)})`);
   }
   const version = (tree as { historyVersion?: unknown } | null)?.historyVersion ?? 1;
   if (version !== 1 && version !== HISTORY_VERSION) {
@@ -306,7 +307,7 @@ export async function readHistory(folder: string): Promise<History> {
 async function addGains(folder: string, id: string, history: History): Promise<void> {
   let bytes: Uint8Array;
   try {
-    bytes = await Deno.readFile(join(folder, HISTORY_LOG_FILE));
+    bytes = await readRegularFile(join(folder, HISTORY_LOG_FILE));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
     throw error;

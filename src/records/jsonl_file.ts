@@ -4,7 +4,8 @@
  * @module
  */
 
-import { asLockstepError, LockstepError } from "../base/errors.ts";
+import { asLockstepError } from "../base/errors.ts";
+import { openRegularFileSync } from "../base/regular_file.ts";
 
 const LINE_BREAK = 0x0a;
 
@@ -26,8 +27,7 @@ export class LineFile implements Disposable {
   constructor(path: string) {
     this.#path = path;
     try {
-      refusePipe(path);
-      this.#file = Deno.openSync(path, { read: true, append: true, create: true });
+      this.#file = openRegularFileSync(path, { read: true, append: true, create: true });
       const { size } = this.#file.statSync();
       if (size === 0) return;
       const last = new Uint8Array(1);
@@ -79,20 +79,6 @@ export class LineFile implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
-}
-
-/** Refuses a named pipe: opening it would wait for its other end. */
-function refusePipe(path: string): void {
-  let isPipe: boolean | null;
-  try {
-    isPipe = Deno.statSync(path).isFifo;
-  } catch {
-    return; // opening it says what is wrong
-  }
-  if (!isPipe) return;
-  throw new LockstepError(
-    `${path} can't be written: it is a pipe, where a file belongs; move it away`,
-  );
 }
 
 /** The lines of a text with the bytes where each ends; what follows the last line break isn't one. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { openRegularFile } from "../base/regular_file.ts";
 import { linesOf } from "./jsonl_file.ts";
 
 /** Bytes that are read at a time: what waits for a slow reader is no more. */
@@ -34,7 +35,7 @@ export class LineTail {
     const size = await this.#size();
     if (size < this.offset) return undefined;
     if (size === this.offset) return [];
-    using file = await Deno.open(this.#path);
+    using file = await openRegularFile(this.#path);
     if (this.offset > 0 && !await startsAtLine(file, this.offset)) return undefined;
     const bytes = new Uint8Array(Math.min(PIECE, size - this.offset));
     await file.seek(this.offset, Deno.SeekMode.Start);
@@ -49,7 +50,7 @@ export class LineTail {
   /** Moves to the beginning of a line. */
   async alignToLine(): Promise<void> {
     if (this.offset === 0) return;
-    using file = await Deno.open(this.#path);
+    using file = await openRegularFile(this.#path);
     await file.seek(this.offset, Deno.SeekMode.Start);
     const bytes = new Uint8Array(8192);
     const count = await file.read(bytes) ?? 0;
@@ -82,7 +83,7 @@ async function startsAtLine(file: Deno.FsFile, offset: number): Promise<boolean>
 export async function lastLine(path: string): Promise<string | undefined> {
   try {
     if (!(await Deno.stat(path)).isFile) return undefined; // opening a pipe would wait for its other end
-    using file = await Deno.open(path);
+    using file = await openRegularFile(path);
     const { size } = await file.stat();
     const start = Math.max(0, size - PIECE);
     const bytes = new Uint8Array(size - start);

@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { z } from "../deps/zod.ts";
+import { readRegularText } from "../base/regular_file.ts";
 import { removeAtStop } from "../base/signals.ts";
 import { parseLine } from "./jsonl_file.ts";
 import { gpuUseSchema } from "./metrics_log.ts";
@@ -82,7 +83,7 @@ export async function readLiveStatus(
   try {
     const path = join(folder, LIVE_FILE);
     if (!(await Deno.stat(path)).isFile) return undefined; // opening a pipe would wait for its other end
-    const status = statusSchema.safeParse(parseLine(await Deno.readTextFile(path)));
+    const status = statusSchema.safeParse(parseLine(await readRegularText(path)));
     const isFresh = status.success && Math.abs(now - Date.parse(status.data.time)) < STALE_MS;
     return isFresh ? status.data : undefined;
   } catch (error) {

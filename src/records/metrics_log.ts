@@ -8,6 +8,7 @@
  */
 import { join } from "node:path";
 import { z } from "../deps/zod.ts";
+import { readRegularFile } from "../base/regular_file.ts";
 import { LineFile, linesOf, parseLine } from "./jsonl_file.ts";
 
 /** Name of the log in a run folder. */
@@ -257,7 +258,7 @@ async function cutAfter(path: string, { epoch, step }: MetricsStart): Promise<Me
 
 async function readIfThere(path: string): Promise<Uint8Array> {
   try {
-    return await Deno.readFile(path);
+    return await readRegularFile(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return new Uint8Array();
     throw error;

@@ -6,8 +6,9 @@
 import { join } from "node:path";
 import { z } from "../deps/zod.ts";
 import { csvText } from "../base/csv.ts";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
 import { writeFileAtomically } from "../base/paths.ts";
+import { readRegularText } from "../base/regular_file.ts";
 import type { ConfigInput } from "../config/input.ts";
 import { type Config, configSchema } from "../config/schema.ts";
 import { type EpochRecord, epochSchema } from "../records/history.ts";
@@ -209,16 +210,16 @@ export async function readComparison(folder: string): Promise<Comparison<Config>
   const path = join(folder, COMPARISON_FILE);
   let tree: unknown;
   try {
-    tree = JSON.parse(await Deno.readTextFile(path));
+    tree = JSON.parse(await readRegularText(path));
   } catch (error) {
     if (error instanceof SyntaxError) {
       throw new UsageError(
-        `${path} is not valid JSON (${messageOf(error)}): restore it, or start anew`,
+        `${path} is not valid JSON (${reasonOf(error)}): restore it, or start anew`,
       );
     }
     throw new UsageError(
       `${folder} is not a comparison, its ${COMPARISON_FILE} can't be read (${
-        messageOf(error)
+        reasonOf(error)
       }): give ` +
         "a folder that deno task compare made, such as runs/latest-compare",
     );

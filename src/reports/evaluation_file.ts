@@ -6,8 +6,9 @@
 import { join } from "node:path";
 import { z } from "../deps/zod.ts";
 import { csvText } from "../base/csv.ts";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
 import { jsonPieces, jsonText } from "../base/json_pieces.ts";
+import { readRegularText } from "../base/regular_file.ts";
 import { escapeJson } from "../base/visible_text.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 
@@ -158,10 +159,10 @@ export async function readEvaluation(folder: string): Promise<EvaluationRecord |
     new UsageError(`${path} ${what}: make it anew with deno task evaluate`);
   let tree: unknown;
   try {
-    tree = JSON.parse(await Deno.readTextFile(path));
+    tree = JSON.parse(await readRegularText(path));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    throw broken(`is not valid JSON (${messageOf(error)})`);
+    throw broken(`is not valid JSON (${reasonOf(error)})`);
   }
   const result = evaluationSchema.safeParse(tree);
   if (result.success) return result.data;

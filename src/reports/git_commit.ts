@@ -4,6 +4,7 @@
  * @module
  */
 import { dirname, join, resolve } from "node:path";
+import { readRegularText } from "../base/regular_file.ts";
 
 const COMMIT = /^[0-9a-f]{40}([0-9a-f]{24})?$/;
 
@@ -48,7 +49,7 @@ function packedCommit(packed: string, reference: string): string | undefined {
 
 async function textOf(path: string): Promise<string | undefined> {
   try {
-    return (await Deno.readTextFile(path)).trim();
+    return (await readRegularText(path)).trim();
   } catch {
     return undefined; // the commit is only a help: no failure to read it matters
   }

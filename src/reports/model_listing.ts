@@ -4,7 +4,7 @@
  * @module
  */
 import { dirname } from "node:path";
-import { messageOf } from "../base/errors.ts";
+import { reasonOf } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { CATALOG, CATALOG_CLASSES, type CatalogName, headParameters } from "../models/catalog.ts";
 import { checkHash } from "../provision/hashed_file.ts";
@@ -210,7 +210,7 @@ async function cacheState({ path, cached }: WeightsEntry): Promise<string> {
       ? `${TICK} in the cache, and its SHA-256 begins as its name says`
       : `${CROSS} cut short or another file: its SHA-256 begins with ${found}, expected ${expected}; remove`;
   } catch (error) {
-    return `${CROSS} can't be read (${messageOf(error)}); remove`;
+    return `${CROSS} can't be read (${reasonOf(error)}); remove`;
   }
 }
 

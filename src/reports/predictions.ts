@@ -6,8 +6,9 @@
 import { join } from "node:path";
 import Papa from "../deps/papaparse.ts";
 import { csvText, readTextCell } from "../base/csv.ts";
-import { LockstepError } from "../base/errors.ts";
+import { LockstepError, reasonOf } from "../base/errors.ts";
 import { writeFileAtomically } from "../base/paths.ts";
+import { readRegularText } from "../base/regular_file.ts";
 
 /** A picture and what the model makes of it. */
 export interface Prediction {
@@ -53,9 +54,9 @@ export async function readPredictions(folder: string): Promise<Prediction[]> {
   const file = join(folder, PREDICTIONS_FILE);
   let text: string;
   try {
-    text = await Deno.readTextFile(file);
+    text = await readRegularText(file);
   } catch (error) {
-    throw new LockstepError(`${file} can't be read: ${(error as Error).message}`, { cause: error });
+    throw new LockstepError(`${file} can't be read: ${reasonOf(error)}`, { cause: error });
   }
   const { data: [header, ...rows], errors: [problem] } = Papa.parse<string[]>(text, {
     skipEmptyLines: true,

@@ -4,8 +4,8 @@
  * @module
  */
 import { basename, join } from "node:path";
-import { messageOf, UsageError } from "../base/errors.ts";
 import { fileName } from "../base/names.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
 import { lstat, targetOf, writePointer } from "../base/pointer.ts";
 import { removeAtStop } from "../base/signals.ts";
 
@@ -31,7 +31,7 @@ export async function createRunFolder(
     }
   } catch (error) {
     throw new UsageError(
-      `Output folder ${out} can't be written: ${messageOf(error)}; name another with --out`,
+      `Output folder ${out} can't be written: ${reasonOf(error)}; name another with --out`,
     );
   }
 }
@@ -47,7 +47,7 @@ export async function ensureRunFolder(folder: string): Promise<string> {
     await Deno.mkdir(folder, { recursive: true });
     return folder;
   } catch (error) {
-    throw new UsageError(`Run folder ${folder} can't be made: ${messageOf(error)}; name another`);
+    throw new UsageError(`Run folder ${folder} can't be made: ${reasonOf(error)}; name another`);
   }
 }
 

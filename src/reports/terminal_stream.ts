@@ -6,10 +6,9 @@
 import { fstatSync } from "node:fs";
 import { format, stripVTControlCharacters, styleText } from "node:util";
 import { orAborted, waitAtMost } from "../base/async.ts";
-import { messageOf } from "../base/errors.ts";
+import { reasonOf } from "../base/errors.ts";
 import { maskSecrets } from "../base/secrets.ts";
 import { stopRequested } from "../base/signals.ts";
-import { describeSystemError } from "../base/system_words.ts";
 import { visibleMessage } from "../base/visible_text.ts";
 import { type OutputKind, OutputQueue, type OutputTarget } from "./output_queue.ts";
 
@@ -160,7 +159,7 @@ export function outputFailure(): string | undefined {
 /** Keeps why a result is lost; of news there is a warning, as what they are about goes on. */
 function onError(target: OutputTarget, error: unknown, kind: OutputKind): void {
   if (target !== Deno.stdout) return; // nobody could be told
-  const reason = describeSystemError(error)?.reason ?? messageOf(error);
+  const reason = reasonOf(error);
   if (kind === "result") {
     failure ??= reason;
   } else if (!told.has(target)) {

@@ -9,10 +9,11 @@
  */
 import { basename, dirname, join } from "node:path";
 import { z } from "../deps/zod.ts";
-import { asLockstepError, messageOf, UsageError } from "../base/errors.ts";
 import { shownPath } from "../base/file_path.ts";
-import { exists, writeFileAtomically } from "../base/paths.ts";
 import { shellWord } from "../base/shell.ts";
+import { asLockstepError, reasonOf, UsageError } from "../base/errors.ts";
+import { exists, writeFileAtomically } from "../base/paths.ts";
+import { readRegularFile } from "../base/regular_file.ts";
 import { removeAtStop } from "../base/signals.ts";
 import { architectureShape } from "../models/config.ts";
 import type { HeadLayer } from "../models/head_specs.ts";
@@ -276,9 +277,9 @@ export async function writeCheckpoint(
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   try {
     const folder = await folderOf(path);
-    const info = parseInfo(await Deno.readFile(join(folder, INFO_FILE)));
+    const info = parseInfo(await readRegularFile(join(folder, INFO_FILE)));
     const read = async (file: string) => {
-      const bytes = await Deno.readFile(join(folder, file));
+      const bytes = await readRegularFile(join(folder, file));
       if (await sha256Of(bytes) !== info.sha256[file]) {
         throw new Error(`${file} is cut short or altered (its SHA-256 differs from ${INFO_FILE})`);
       }
@@ -307,7 +308,7 @@ async function unusable(path: string, error: unknown): Promise<UsageError> {
     : "give another checkpoint or start a new run";
   const reason = error instanceof z.ZodError
     ? `${INFO_FILE} is not a Lockstep checkpoint: ${z.prettifyError(error)}`
-    : messageOf(error);
+    : reasonOf(error);
   return new UsageError(`Checkpoint ${path} can't be used: ${reason}; ${offer}`);
 }
 
@@ -319,7 +320,7 @@ async function unusable(path: string, error: unknown): Promise<UsageError> {
  */
 export async function readCheckpointInfo(path: string): Promise<CheckpointInfo> {
   try {
-    return parseInfo(await Deno.readFile(join(await folderOf(path), INFO_FILE)));
+    return parseInfo(await readRegularFile(join(await folderOf(path), INFO_FILE)));
   } catch (error) {
     throw await unusable(path, error);
   }

@@ -6,6 +6,7 @@
 import { basename, dirname, join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import { readRegularText } from "../base/regular_file.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { loadRunConfig } from "../config/load.ts";
 import { type Config, configSchema } from "../config/schema.ts";
@@ -137,7 +138,7 @@ export async function runConfig(run: string): Promise<Config> {
 /** The version that made a run, as far as its folder says. */
 async function versionOf(run: string): Promise<string | undefined> {
   try {
-    const { lockstep } = JSON.parse(await Deno.readTextFile(join(run, "environment.json")));
+    const { lockstep } = JSON.parse(await readRegularText(join(run, "environment.json")));
     const version = typeof lockstep === "string" ? lockstep : lockstep?.version;
     return typeof version === "string" ? version : undefined;
   } catch {

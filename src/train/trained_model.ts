@@ -4,9 +4,10 @@
  * @module
  */
 import { basename, dirname, join } from "node:path";
-import { messageOf, UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
+import { readRegularFile } from "../base/regular_file.ts";
 import { hashModule } from "../base/user_module.ts";
 import { modulesOf, requireModules } from "../config/consent.ts";
 import type { Config } from "../config/schema.ts";
@@ -185,7 +186,7 @@ async function checkpointFolder(path: string): Promise<string | undefined> {
   try {
     isFile = (await Deno.stat(path)).isFile;
   } catch (error) {
-    const reason = error instanceof Deno.errors.NotFound ? "is missing" : messageOf(error);
+    const reason = error instanceof Deno.errors.NotFound ? "is missing" : reasonOf(error);
     throw new UsageError(`Checkpoint ${path} ${reason}: name an existing one with --checkpoint`);
   }
   if (!isFile) return path;
@@ -224,7 +225,7 @@ async function fromFile(path: string, run: string | undefined): Promise<Found> {
       "or a checkpoint's folder",
   );
   if (!path.endsWith(".safetensors")) throw undescribed;
-  const { tensors, metadata } = decodeSafetensors(await Deno.readFile(path), path);
+  const { tensors, metadata } = decodeSafetensors(await readRegularFile(path), path);
   const classes = namesIn(metadata.classes);
   if (!metadata.model || !classes) throw undescribed;
   const model = { name: metadata.model, numClasses: classes.length };

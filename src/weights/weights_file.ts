@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { messageOf, UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
+import { readRegularFile } from "../base/regular_file.ts";
 import { decodeSafetensorsState } from "./safetensors.ts";
 import type { StateDict } from "./state_dicts.ts";
 import { decodeTorchFile } from "./torch_file.ts";
@@ -26,9 +27,9 @@ export async function readWeights(path: string): Promise<StateDict[]> {
   let bytes: Uint8Array;
   try {
     if ((await Deno.stat(path)).isDirectory) throw new Error("it is a folder: name a file in it");
-    bytes = await Deno.readFile(path);
+    bytes = await readRegularFile(path);
   } catch (error) {
-    throw new UsageError(`Weights ${path} can't be read: ${messageOf(error)}`);
+    throw new UsageError(`Weights ${path} can't be read: ${reasonOf(error)}`);
   }
   if (!isSafetensors(bytes)) return await decodeTorchFile(bytes, path);
   const { tensors, unreadable } = decodeSafetensorsState(bytes, path);

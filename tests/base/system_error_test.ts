@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { asLockstepError, messageOf, SystemError } from "../../src/base/errors.ts";
+import { asLockstepError, messageOf, reasonOf, SystemError } from "../../src/base/errors.ts";
 import { describeSystemError } from "../../src/base/system_words.ts";
 import { cacheFolder, writeFileAtomically } from "../../src/base/paths.ts";
 import { LineFile } from "../../src/records/jsonl_file.ts";
@@ -48,6 +48,15 @@ Deno.test("asLockstepError() makes one sentence with path and cure of an error o
     assert.match(error.message, sentence);
     assert.doesNotMatch(error.message, /os error|\n|\.$/);
   }
+  const denied = new Deno.errors.NotCapable(
+    'Requires all access to "/proc/self/mem", run again with the --allow-all flag',
+  );
+  assert.match(
+    messageOf(denied),
+    /^\/proc\/self\/mem can't be read: Deno gives .* no access to it; /,
+  );
+  const unreachable = new Error("tcp connect error: Connection refused (os error 111)");
+  assert.equal(messageOf(unreachable), "tcp connect error: Connection refused");
   const unknown = new TypeError("x is not a function");
   assert.equal(asLockstepError(unknown), unknown);
 });
@@ -66,7 +75,8 @@ Deno.test("what closing a file adds never hides the error that matters", () => {
     thrown = error;
   }
   assert.ok(thrown instanceof SuppressedError);
-  assert.equal(messageOf(thrown), full.message);
+  assert.equal(messageOf(thrown), "The disk is full; free space there, or name another folder");
+  assert.equal(reasonOf(thrown), "the disk is full");
   assert.match(
     String(asLockstepError(thrown, "/r/a")),
     /\/r\/a can't be written: the disk is full/,

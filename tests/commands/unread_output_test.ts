@@ -1,9 +1,12 @@
 /** Standard output and standard error that nobody reads, or that can't be written, for whole commands. */
 import assert from "node:assert/strict";
+import { glob } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { stringify } from "@std/yaml";
 import { train } from "../../mod.ts";
 import { delay } from "../../src/base/async.ts";
+import { visibleJson } from "../../src/base/visible_text.ts";
 import { silentReporter } from "../../src/reports/reporter.ts";
 import { eventually } from "../support/eventually.ts";
 import { makePictures } from "../support/pictures.ts";
@@ -174,24 +177,12 @@ Deno.test({
     }),
 });
 
-Deno.test("names in the JSON of bench are made visible", () =>
-  withTemporaryFolder(async (folder) => {
-    const root = join(folder, "a\u202eb\x1b[31m\x9b");
-    await makePictures(root, { train: 1, val: 1 });
-    const args = [
-      "bench",
-      "loader",
-      "--data",
-      root,
-      "--json",
-      "--epochs",
-      "1",
-      "--image-size",
-      "9",
-    ];
-    const { code, stdout, stderr } = await shell('"$@"', args, folder);
-    assert.equal(code, 0, stderr);
-    // deno-lint-ignore no-control-regex -- control characters are what must not be there
-    assert.doesNotMatch(stdout, /[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/);
-    assert.equal(JSON.parse(stdout).data, root);
-  }));
+Deno.test("no command prints JSON whose text isn't made visible", async () => {
+  const commands = fileURLToPath(new URL("../../src/commands", import.meta.url));
+  for await (const name of glob("*.ts", { cwd: commands })) {
+    const text = await Deno.readTextFile(join(commands, name));
+    assert.doesNotMatch(text, /(log|write|say)\([^;]*?(?<!escapeJson\()JSON\.stringify/s, name);
+  }
+  assert.equal(JSON.parse(visibleJson("a\u202eb\x1b[31m\x9b")), "a\u202eb\x1b[31m\x9b");
+  assert.equal(visibleJson("a\u202eb\x1b[31m\x9b"), String.raw`"a\u202eb\u001b[31m\u009b"`);
+});

@@ -20,13 +20,28 @@ async function made(folder: string): Promise<string[]> {
   return names.map((name) => join(folder, name));
 }
 
+/** Writes a BMP of 24 bits whose pixels are a hole in the file. */
+async function writeBlackBmp(path: string, width: number, height: number): Promise<void> {
+  const header = new DataView(new ArrayBuffer(54));
+  const bytes = header.byteLength + 3 * width * height;
+  header.setUint16(0, 0x424d); // "BM"
+  header.setUint32(2, bytes, true);
+  header.setUint32(10, header.byteLength, true);
+  header.setUint32(14, 40, true);
+  header.setInt32(18, width, true);
+  header.setInt32(22, height, true);
+  header.setUint16(26, 1, true);
+  header.setUint16(28, 24, true);
+  await Deno.writeFile(path, new Uint8Array(header.buffer));
+  await Deno.truncate(path, bytes);
+}
+
 Deno.test("CheckerPool goes on with a new process when a picture ends one", () =>
   withTemporaryFolder(async (folder) => {
     const paths = await made(folder);
-    await Deno.remove(paths[2]);
-    // Its size can be asked for, and reading it waits forever: the process can be killed at work on it.
-    await new Deno.Command("mkfifo", { args: [paths[2]] }).output();
-    await using pool = new CheckerPool({ maxPixels: 1e6, processes: 1 });
+    // So large that the process can be killed at work on it.
+    await writeBlackBmp(paths[2], 8000, 8000);
+    await using pool = new CheckerPool({ maxPixels: 1e8, processes: 1 });
     const facts = await pool.inspect(paths, async (done) => {
       if (done !== 2) return;
       const [pid, ...others] = await checkers();

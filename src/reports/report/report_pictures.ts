@@ -6,8 +6,9 @@
  */
 import { join } from "node:path";
 import { z } from "../../deps/zod.ts";
-import { LockstepError, messageOf } from "../../base/errors.ts";
+import { LockstepError, reasonOf } from "../../base/errors.ts";
 import { writeFileAtomically } from "../../base/paths.ts";
+import { readRegularText } from "../../base/regular_file.ts";
 
 /** Name of the file in a run folder. */
 export const REPORT_PICTURES_FILE = "report_pictures.json";
@@ -68,11 +69,11 @@ export async function saveReportPictures(folder: string, pictures: ReportPicture
  */
 export async function readReportPictures(folder: string): Promise<ReportPictures> {
   const path = join(folder, REPORT_PICTURES_FILE);
-  const text = await Deno.readTextFile(path);
+  const text = await readRegularText(path);
   try {
     return picturesSchema.parse(JSON.parse(text));
   } catch (error) {
-    const reason = error instanceof z.ZodError ? error.issues[0].message : messageOf(error);
+    const reason = error instanceof z.ZodError ? error.issues[0].message : reasonOf(error);
     throw new LockstepError(`${path} holds no pictures of a report: ${reason}`);
   }
 }

@@ -7,6 +7,7 @@ import { basename, join, resolve } from "node:path";
 import { parse } from "../../deps/yaml.ts";
 import { LockstepError } from "../../base/errors.ts";
 import { maskAddress, maskArguments, maskedJson, maskRunText } from "../../base/secrets.ts";
+import { openRegularFile, readRegularFile, readRegularText } from "../../base/regular_file.ts";
 import { EVENTS_FILE, readEvents, type RunEvent } from "../../records/event_log.ts";
 import { type History, HISTORY_FILE, readHistory } from "../../records/history.ts";
 import { METRICS_FILE, type MetricsPoint } from "../../records/metrics_log.ts";
@@ -80,7 +81,7 @@ export async function readRunFiles(folder: string, history?: History): Promise<R
       } else throw error;
     }
   };
-  const text = (file: string) => Deno.readTextFile(join(folder, file));
+  const text = (file: string) => readRegularText(join(folder, file));
   const files = await listFiles(folder);
   const has = (file: string) => files.some(({ path }) => path === file);
   const configText = await attempt("config.yaml", () => text("config.yaml"));
@@ -163,7 +164,7 @@ function treeOf(yaml: string | undefined): Tree | undefined {
 
 /** The end of a text, from a line's beginning on. */
 async function endOf(path: string): Promise<string> {
-  using file = await Deno.open(path);
+  using file = await openRegularFile(path);
   const { size } = await file.stat();
   const start = Math.max(0, size - MOST_LOG_BYTES);
   await file.seek(start, Deno.SeekMode.Start);
@@ -175,7 +176,7 @@ async function endOf(path: string): Promise<string> {
 async function pictureData(path: string): Promise<string | undefined> {
   const { size } = await Deno.stat(path);
   if (size > MOST_GRID_BYTES) return undefined;
-  return `data:image/png;base64,${(await Deno.readFile(path)).toBase64()}`;
+  return `data:image/png;base64,${(await readRegularFile(path)).toBase64()}`;
 }
 
 /** The files of a run folder, and the checkpoints by the names that stay. */
