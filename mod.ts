@@ -116,6 +116,12 @@ export type {
   PendingSums,
   TrainTotals,
 } from "./src/train/checkpoint.ts";
+export {
+  type ExportFormat,
+  type ExportOptions,
+  type ExportReport,
+  exportRun,
+} from "./src/export/export_run.ts";
 export { evaluate, type EvaluateOptions, type Evaluation } from "./src/train/evaluate.ts";
 export {
   type ClassProbability,

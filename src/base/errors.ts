@@ -47,7 +47,7 @@ export class UsageError extends LockstepError {
   override readonly exitCode: number = EXIT_USAGE;
 }
 
-/** The run was ended by a signal; exit code 130 (SIGINT), 143 (SIGTERM) or 129 (SIGHUP). */
+/** The work was ended by a signal, of the system or of its caller (an `AbortSignal`); exit code 130 (SIGINT), 143 (SIGTERM) or 129 (SIGHUP). */
 export class InterruptedError extends LockstepError {
   /** For messages. */
   override name = "InterruptedError";
@@ -55,8 +55,8 @@ export class InterruptedError extends LockstepError {
   override readonly exitCode: number;
 
   /** Makes the error of a run that `signal` ended. */
-  constructor(message: string, signal: StopSignal = "SIGINT") {
-    super(message);
+  constructor(message: string, signal: StopSignal = "SIGINT", options?: ErrorOptions) {
+    super(message, options);
     this.exitCode = exitCodeOf(signal);
   }
 }

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { shownPath } from "../base/file_path.ts";
 import { exists } from "../base/paths.ts";
+import { interruptedBy } from "../base/interruption.ts";
 import { followPointers } from "../base/pointer.ts";
 import { shellWord } from "../base/shell.ts";
 import { Slots } from "../base/slots.ts";
@@ -50,7 +51,7 @@ export interface CompareRunOptions {
   readonly reporter?: CompareReporter;
   /** Pass on all that the runs say. */
   readonly verbose?: boolean;
-  /** Ends the runs at their next step, with checkpoints. */
+  /** Ends the runs at their next step, with checkpoints, and then with an `InterruptedError`. */
   readonly signal?: AbortSignal;
 }
 
@@ -81,12 +82,13 @@ const LONGEST_NAME = 80;
  * Trains all variants with all seeds, one after the other or some at the same time.
  *
  * @throws {UsageError} when there is nothing to compare, or the folder can't be made
- * @throws {InterruptedError} (or the signal's other reason) after an orderly stop; {@linkcode resumeComparison} goes on
+ * @throws {InterruptedError} after an orderly stop by `options.signal`; {@linkcode resumeComparison} goes on
  */
 export async function compareVariants(
   variants: readonly Variant[],
   options: CompareOptions = {},
 ): Promise<CompareResult> {
+  using interruption = interruptedBy(options.signal);
   const [first] = variants;
   if (!first) throw new UsageError("There is nothing to compare: give at least one variant");
   const { name = first.config.name, out = first.config.out, repeats = 1 } = options;
@@ -110,7 +112,7 @@ export async function compareVariants(
   };
   await writeComparison(folder, comparison);
   await pointLatest(out, folder, LATEST);
-  return await runAll({ folder, comparison }, options);
+  return await runAll({ folder, comparison }, { ...options, signal: interruption.signal });
 }
 
 /**
@@ -119,15 +121,17 @@ export async function compareVariants(
  *
  * @param named The comparison's folder
  * @throws {UsageError} when it is none, or another process is at work on it
+ * @throws {InterruptedError} after an orderly stop by `options.signal`
  */
 export async function resumeComparison(
   named: string,
   options: CompareRunOptions = {},
 ): Promise<CompareResult> {
+  using interruption = interruptedBy(options.signal);
   const folder = await followPointers(named);
   const comparison = await readComparison(folder);
   checkParallel(comparison.variants.map(({ config }) => config), options.parallel);
-  return await runAll({ folder, comparison }, options);
+  return await runAll({ folder, comparison }, { ...options, signal: interruption.signal });
 }
 
 function plannedRun(id: string, config: Config, repeat: number, repeats: number): ComparedRun {

@@ -10,6 +10,7 @@ import { findInputs } from "../data/picture_inputs.ts";
 import type { DeviceName } from "../engine/devices.ts";
 import { openEngine } from "../engine/engine.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
+import { progressUntil } from "../provision/progress.ts";
 import { percent } from "../reports/evaluation_lines.ts";
 import { overlayHeat } from "../reports/heat_overlay.ts";
 import type { Tile } from "../reports/picture_grid.ts";
@@ -107,7 +108,9 @@ export async function predictPictures(
   for (const { name, reason } of found.problems) await unread(name, reason);
   if (paths.length === 0) return counts;
 
-  const libraryPath = await ensureLibtensorflow((event) => reporter.download(event));
+  const libraryPath = await ensureLibtensorflow(
+    progressUntil(signal, (event) => reporter.download(event)),
+  );
   await openEngine({
     ...(request.device ? { device: request.device } : {}),
     libraryPath,

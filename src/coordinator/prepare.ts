@@ -34,6 +34,7 @@ import {
   isPretrainedModel,
   type WeightsVersion,
 } from "../provision/pretrained_weights.ts";
+import { progressUntil } from "../provision/progress.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { type Job, scanData } from "../train/job.ts";
@@ -74,7 +75,7 @@ export async function prepareRun(
     resuming?: boolean;
   },
 ): Promise<PreparedRun> {
-  const progress = (event: Parameters<Reporter["download"]>[0]) => reporter.download(event);
+  const progress = progressUntil(signal, (event) => reporter.download(event));
   const { data, model } = config;
   checkPictureSize(config);
   const modules = await hashModules(config);
@@ -102,6 +103,7 @@ export async function prepareRun(
     const warning = checkBf16(engine.hasGpu);
     if (warning) reporter.warn(warning);
   }
+  signal?.throwIfAborted();
   const steps = stepsOf(config, folder);
   const { schedule, epochs, lr, groups } = config.train;
   const length = { epochs, stepsPerEpoch: steps };

@@ -19,6 +19,7 @@ import { serverAddress } from "../protocol/server_address.ts";
 import { ensureDataRoot } from "../provision/data_root.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { ensureNatsServer } from "../provision/nats_server.ts";
+import { progressUntil } from "../provision/progress.ts";
 import type { Reporter } from "../reports/reporter.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { missingClasses } from "../data/class_folders.ts";
@@ -85,7 +86,7 @@ export async function prepareEvaluation(
   for (const note of trained.notes) reporter.info(note);
   const { split = "val" } = request;
   const config = evaluationConfig(trained, request);
-  const progress = (event: Parameters<Reporter["download"]>[0]) => reporter.download(event);
+  const progress = progressUntil(signal, (event) => reporter.download(event));
   const root = await ensureDataRoot(config.data, progress);
   signal?.throwIfAborted();
   const { classes } = trained.info;

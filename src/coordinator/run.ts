@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { stringify } from "../deps/yaml.ts";
-import { orAborted } from "../base/async.ts";
+import { orAborted, waitAtMost } from "../base/async.ts";
 import {
   asLockstepError,
   InterruptedError,
@@ -16,6 +16,7 @@ import {
 } from "../base/errors.ts";
 import { shownPath } from "../base/file_path.ts";
 import { lockFolder } from "../base/folder_lock.ts";
+import { interruptedBy } from "../base/interruption.ts";
 import { removeTemporaries, writeFileAtomically } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
 import { LOCKSTEP_VERSION, NATS_SERVER_VERSION } from "../base/versions.ts";
@@ -71,6 +72,8 @@ import { SkippedImages } from "./skipped_images.ts";
 import { requireBest, type RunContext, runEpochs } from "./training.ts";
 import { warningReporter } from "./warning_reporter.ts";
 
+/** Milliseconds that an interrupted preparation may take to come to its end. */
+const STOP_MS = 1_000;
 /** Classes that the first lines of a run name. */
 const MAX_NAMES = 50;
 
@@ -100,7 +103,7 @@ export interface TrainOptions extends Callbacks {
   readonly notes?: readonly string[];
   /** Let TensorFlow write its notices. */
   readonly verbose?: boolean;
-  /** Ends the run at the next step, with a checkpoint. */
+  /** Ends the run at the next step, with a checkpoint, and with an `InterruptedError` whose cause is its reason. */
   readonly signal?: AbortSignal;
 }
 
@@ -132,9 +135,15 @@ async function lockRun(folder: string, reporter: Reporter): Promise<Disposable> 
  * @param config A validated config, see `loadConfig`
  * @throws {UsageError} for what is wrong before the start
  * @throws {LockstepError} for what goes wrong on the way; the last checkpoint stays whole
- * @throws {InterruptedError} (or the signal's other reason) after an orderly stop
+ * @throws {InterruptedError} after an orderly stop by `options.signal`
  */
 export async function train(config: Config, options: TrainOptions = {}): Promise<TrainResult> {
+  using interruption = interruptedBy(options.signal);
+  return await trainUntil(config, { ...options, signal: interruption.signal });
+}
+
+/** {@linkcode train}, until its signal fires, whose reason is an interruption. */
+async function trainUntil(config: Config, options: TrainOptions): Promise<TrainResult> {
   const { verbose, signal } = options;
   const watch = new RunWatch(options.reporter ?? silentReporter(), config.workers);
   const { reporter } = watch;
@@ -154,7 +163,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     ? undefined
     : await checkResumedConfig(checkpointPath(going!, from), config, options.overridden);
   const resuming = from !== undefined;
-  const run = await orAborted(prepareRun(config, { reporter, verbose, signal, resuming }), signal);
+  const run = await preparedUnlessAborted(config, { reporter, verbose, signal, resuming });
   using _model = run.replica;
   using _pictures = run.folder.source;
   announce(run, reporter);
@@ -274,6 +283,27 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
     const report = await reports.atEnd({ pictures: false });
     if (interrupted) reporter.summary({ ...summary(), interrupted, ...(report ? { report } : {}) });
     else if (report) reporter.info(`Report: ${shownPath(report)}`);
+    throw error;
+  }
+}
+
+/**
+ * Prepares a run; when the signal fires, waits a moment for what the preparation is at, and lets go of what it still
+ * brings.
+ */
+async function preparedUnlessAborted(
+  config: Config,
+  options: Parameters<typeof prepareRun>[1],
+): Promise<PreparedRun> {
+  const preparing = prepareRun(config, options);
+  try {
+    return await orAborted(preparing, options.signal);
+  } catch (error) {
+    const over = preparing.then(({ replica, folder }) => {
+      replica[Symbol.dispose]();
+      folder.source[Symbol.dispose]();
+    }).catch(() => {}); // it failed as well, for the same reason
+    await waitAtMost(STOP_MS, over);
     throw error;
   }
 }

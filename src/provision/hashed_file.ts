@@ -98,6 +98,7 @@ export async function fetchHashed(
   // What an earlier attempt left may be of another server; only a file from this one alone says that it is wrong.
   for (let isRest = await sizeOf(part) > 0;; isRest = false) {
     await download(url, part, name, progress).catch(async (error) => {
+      progress.signal?.throwIfAborted();
       if (isDiskError(error)) throw error;
       const kept = await sizeOf(part);
       const rest = kept > 0 ? `run again to go on after the ${inMebibytes(kept)} here, ` : "";

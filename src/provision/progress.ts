@@ -16,5 +16,17 @@ export interface ProgressEvent {
   note?: string;
 }
 
-/** Listens to a set-up. */
-export type Progress = (event: ProgressEvent) => void;
+/** Listens to a set-up, and may end it. */
+export interface Progress {
+  (event: ProgressEvent): void;
+  /** Ends downloads and programs of the set-up, which fails with its reason; what is whole stays. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A listener that ends the set-up when a signal fires. */
+export function progressUntil(
+  signal: AbortSignal | undefined,
+  listen: (event: ProgressEvent) => void,
+): Progress {
+  return Object.assign((event: ProgressEvent) => listen(event), { signal });
+}

@@ -49,7 +49,7 @@ export async function fetchWheel(
   const bar = new DownloadBar(what, wheel.bytes, progress);
   const watch = setInterval(() => bar.at(Math.max(sizeOf(unpacking), sizeOf(download))), POLL_MS);
   try {
-    await runPip(wheel, download, unpacking, { what, manually });
+    await runPip(wheel, download, unpacking, { what, manually, signal: progress.signal });
   } finally {
     clearInterval(watch);
   }
@@ -66,8 +66,9 @@ async function runPip(
   { name, version, platform }: Wheel,
   download: string,
   temporary: string,
-  { what, manually }: { what: string; manually: string },
+  { what, manually, signal }: { what: string; manually: string; signal?: AbortSignal },
 ): Promise<void> {
+  signal?.throwIfAborted();
   const args = ["-m", "pip", "download", "--no-deps", "--only-binary=:all:"];
   args.push("--disable-pip-version-check", "--progress-bar", "off", "--dest", download);
   if (platform) args.push("--platform", platform, "--python-version", PYTHON_TAG);
@@ -81,9 +82,11 @@ async function runPip(
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
+      signal,
     }).spawn();
     using _pip = endAtStop(pip);
     output = await pip.output();
+    signal?.throwIfAborted();
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new UsageError(

@@ -5,6 +5,7 @@
  */
 import { resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
+import { interruptedBy } from "../base/interruption.ts";
 import type { Config } from "../config/schema.ts";
 import type { LayersModel } from "../engine/tf.ts";
 import { checkFiles } from "../data/check_files.ts";
@@ -48,6 +49,8 @@ export interface EvaluateOptions {
   readonly onError?: "fail" | "skip";
   /** Largest picture that is decoded, in pixels (default 100 million). */
   readonly maxPixels?: number;
+  /** Ends the evaluation with an `InterruptedError`, whose cause is its reason. */
+  readonly signal?: AbortSignal;
 }
 
 /** What came out. */
@@ -92,6 +95,7 @@ const IMAGENET: readonly TransformInput[] = [
  * checkpoint, a single folder needs `valFraction`, and the classes' order is the alphabetical one
  * @throws {UsageError} when the folder can't be used, has files that can't (unless such are skipped), or other classes
  * than the model
+ * @throws {InterruptedError} when `options.signal` fires
  * @throws {DataError} when a picture can't be read, unless such are skipped
  * @throws {LockstepError} when no image of the set or of a class could be used, or an output is NaN or infinite
  *
@@ -112,14 +116,17 @@ export async function evaluate(
   root: string,
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
+  using interruption = interruptedBy(options.signal);
+  const { signal } = interruption;
   const known = descriptionOf(model);
   const { split = "val", transforms = known?.transforms ?? IMAGENET, batchSize = 32 } = options;
   const outputs = classesOf(model);
   const folder = await findImages(root, options, known);
   using source = folder.source;
+  signal?.throwIfAborted();
   const onError = options.onError ?? known?.config?.data.onError ?? "fail";
   const { classes, val: samples } = folder;
-  await checkFiles(folder, { onError });
+  await checkFiles(folder, { onError, signal });
   if (outputs !== classes.length) {
     throw new UsageError(
       `The model has ${outputs} classes, but ${root} has ${classes.length} (${classes.join(", ")})`,
@@ -133,16 +140,20 @@ export async function evaluate(
     prefetch: 2,
     cacheBytes: 0,
   });
-  const scores = await validateShard({
-    scorer: {
-      evaluate: (batch) => Promise.resolve(scoreOnce(model, batch)),
-      findNonFiniteLayer: (batch) => nonFiniteLayerOf(model, batch),
+  const scores = await validateShard(
+    {
+      scorer: {
+        evaluate: (batch) => Promise.resolve(scoreOnce(model, batch)),
+        findNonFiniteLayer: (batch) => nonFiniteLayerOf(model, batch),
+      },
+      loader,
+      samples: samples.length,
+      place: { rank: 0, worldSize: 1 },
+      batchSize,
     },
-    loader,
-    samples: samples.length,
-    place: { rank: 0, worldSize: 1 },
-    batchSize,
-  });
+    undefined,
+    signal,
+  );
   const seen = { what: split === "val" ? "validation" : "training", samples, classes };
   requireUsable({ ...seen, skipped: scores.skipped });
   const rows = new Map(scores.indices.map((index, row) => [index, row]));

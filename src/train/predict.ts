@@ -4,6 +4,7 @@
  * @module
  */
 import { join } from "node:path";
+import { interruptedBy } from "../base/interruption.ts";
 import { exists } from "../base/paths.ts";
 import { type Batch, Loader } from "../data/loader.ts";
 import {
@@ -69,7 +70,7 @@ export interface PredictOptions {
   readonly timeoutMs?: number;
   /** Module files that the run names and that may be imported; those that you have trained with needn't be named. */
   readonly modules?: readonly string[];
-  /** Ends the iteration with its reason. */
+  /** Ends the iteration with an `InterruptedError`, whose cause is its reason. */
   readonly signal?: AbortSignal;
 }
 
@@ -89,6 +90,7 @@ const NOT_FINITE = "the network's output is NaN or infinite";
  * @param pictures Files, folders (with all below them), patterns such as `photos/*.jpg`, http and https addresses
  * @throws {UsageError} when the run or the checkpoint can't be used; a picture that can't be read is no error, but a
  * result that says why
+ * @throws {InterruptedError} when `options.signal` fires
  * @throws {LockstepError} after the last picture, when the network's output was NaN or infinite for some: the results of
  * those have this as their error
  *
@@ -110,16 +112,21 @@ export async function* predict(
   pictures: readonly string[],
   options: PredictOptions = {},
 ): AsyncGenerator<PicturePrediction, void, undefined> {
+  using interruption = interruptedBy(options.signal);
+  const { signal } = interruption;
   const isRun = await exists(join(source, "config.yaml"));
   const found = await findTrainedModel({
     ...(isRun ? { run: source } : { checkpoint: source }),
     modules: options.modules,
   });
+  signal?.throwIfAborted();
   const model = await buildTrainedModel(found);
   try {
+    signal?.throwIfAborted();
     const inputs = await findInputs(pictures);
+    signal?.throwIfAborted();
     for (const { name, reason } of inputs.problems) yield { path: name, error: reason };
-    for await (const result of predictInputs(model, found, inputs, options)) {
+    for await (const result of predictInputs(model, found, inputs, { ...options, signal })) {
       if ("error" in result) yield result;
       else yield { path: result.path, predictions: result.predictions };
     }

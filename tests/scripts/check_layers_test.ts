@@ -31,6 +31,23 @@ Deno.test("checkLayers() accepts imports that go down, within a folder, and from
   assert.deepEqual(violations, []);
 });
 
+Deno.test("checkLayers() refuses bare names, and packages without an exact version", async () => {
+  const ways = "packages are imported by way of a file of src/deps/";
+  const violations = await check({
+    "deno.json": `{ "imports": { "leaf": "./src/deps/leaf.ts" } }`,
+    "src/deps/leaf.ts": LEAF,
+    "src/deps/loose.ts": `export type { z } from "npm:zod@4";\n`,
+    "src/base/bare.ts": `import { leaf } from "leaf";\nleaf;\n`,
+    "src/base/node.ts": `export { join } from "node:path";\n`,
+    "mod.ts": `export type { z } from "npm:zod@4.6.7";\n`,
+  });
+  assert.deepEqual(violations, [
+    `mod.ts imports npm:zod@4.6.7: ${ways}`,
+    `src/base/bare.ts imports leaf: ${ways}`,
+    "src/deps/loose.ts imports npm:zod@4: name a package of npm with an exact version, such as npm:zod@4.6.7",
+  ]);
+});
+
 const BROKEN: [string, string, string][] = [
   ["an import", "src/base/low.ts", `import { leaf } from "../models/leaf.ts";\nleaf;\n`],
   ["a type-only import", "src/base/low.ts", `export type { Leaf } from "../models/leaf.ts";\n`],
