@@ -25,7 +25,8 @@ export async function checkResumedBest(
   const wrong = await whatIsWrong(join(checkpoints, "best"), history);
   if (wrong === undefined) return undefined;
   history.best = { epoch: 0, accuracy: NaN };
-  return `The best weights so far (epoch ${epoch}${andAccuracy(accuracy)}) are lost: ${wrong}. ` +
+  const known = Number.isFinite(accuracy) ? `, accuracy ${accuracy.toFixed(3)}` : "";
+  return `The best weights so far (epoch ${epoch}${known}) are lost: ${wrong}. ` +
     "The best is chosen from the epochs that follow";
 }
 
@@ -40,13 +41,9 @@ async function whatIsWrong(path: string, history: History): Promise<string | und
       history.best = { ...history.best, kept: { epoch: info.epoch, accuracy: kept } };
       return undefined;
     }
-    return `${path} is of epoch ${info.epoch}${andAccuracy(kept)}`;
+    const known = Number.isFinite(kept) ? ` with accuracy ${kept.toFixed(3)}` : "";
+    return `${path} is of epoch ${info.epoch}${known}`;
   } catch (error) {
     return messageOf(error);
   }
-}
-
-/** An accuracy behind an epoch; nothing where it isn't known. */
-function andAccuracy(accuracy: number): string {
-  return Number.isFinite(accuracy) ? `, accuracy ${accuracy.toFixed(3)}` : "";
 }
