@@ -11,7 +11,7 @@ import { type Config, featureCacheBytes } from "./schema.ts";
 /**
  * The samples of one step over all workers.
  *
- * @throws {UsageError} when neither or both batch keys are set, or the workers can't share the batch
+ * @throws {UsageError} when neither or both batch keys are set
  */
 export function globalBatchSize(config: Config): number {
   const { batchSize, batchSizePerWorker } = config.train;
@@ -25,15 +25,6 @@ export function globalBatchSize(config: Config): number {
   if (batchSize === undefined) {
     throw new UsageError(
       "The batch size is missing: set train.batchSize (all workers together) or train.batchSizePerWorker",
-    );
-  }
-  const rest = batchSize % config.workers;
-  if (rest !== 0) {
-    const below = batchSize - rest;
-    const cures = [below, below + config.workers].filter((size) => size > 0);
-    throw new UsageError(
-      `Batch size ${batchSize} is not divisible by ${config.workers} workers: ` +
-        `set train.batchSize to ${cures.join(" or ")}, or change the number of workers`,
     );
   }
   return batchSize;

@@ -4,6 +4,7 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
+import { naming } from "../base/invocation.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
 import { shareOf, stepsPerEpoch } from "../data/sampler.ts";
@@ -92,9 +93,13 @@ function curesOf(config: Config, division: Division): string[] {
   const key = config.train.batchSize === undefined ? "batchSizePerWorker" : "batchSize";
   const isGlobal = key === "batchSize";
   const unit = isGlobal ? 1 : workers;
+  // Sizes that all workers share evenly.
+  const [next, last] = [Math.floor(globalBatch / workers), Math.ceil(globalBatch / workers)];
   const sizes = (direction: 1 | -1) =>
-    Array.from({ length: MAX_TRIED }, (_, index) => globalBatch + direction * workers * (index + 1))
-      .find((size) => size > 0 && works({ globalBatch: size }));
+    Array.from(
+      { length: MAX_TRIED },
+      (_, index) => workers * (direction < 0 ? last - 1 - index : next + 1 + index),
+    ).find((size) => size > 0 && works({ globalBatch: size }));
   const batches = [sizes(-1), sizes(1)].flatMap((size) => size === undefined ? [] : size / unit);
   const batchOf = (count: number) => isGlobal ? globalBatch : globalBatch / workers * count;
   const others = Array.from({ length: workers }, (_, index) => workers - index).find((count) =>
@@ -108,8 +113,8 @@ function curesOf(config: Config, division: Division): string[] {
   return [
     ...(works({ dropLast: true }) ? ["train.dropLast to true"] : []),
     ...(fewer === undefined ? [] : [`train.accumulationSteps to ${fewer}`]),
-    ...(batches.length > 0 ? [`train.${key} to ${batches.join(" or ")}`] : []),
-    ...(others === undefined ? [] : [`workers to ${others}`]),
+    ...(batches.length > 0 ? [`${naming(`train.${key}`)} to ${batches.join(" or ")}`] : []),
+    ...(others === undefined ? [] : [`${naming("workers")} to ${others}`]),
     "model.freezeBatchNorm to true",
   ];
 }

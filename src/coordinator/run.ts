@@ -22,6 +22,7 @@ import { followPointers } from "../base/pointer.ts";
 import { LOCKSTEP_VERSION, NATS_SERVER_VERSION } from "../base/versions.ts";
 import { checkConfig } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
+import { describeShares } from "../config/shares.ts";
 import { FILE_RECORD, type FileChanges, writeFileRecord } from "../data/file_record.ts";
 import type { LoggerStart, OpenLogger } from "../loggers/logger.ts";
 import type { NamedLogger } from "../loggers/logger_set.ts";
@@ -511,6 +512,9 @@ function announce({ config, engine, folder, replica }: PreparedRun, reporter: Re
       `${folder.val.length} for validation, ${folder.classes.length} classes ` +
       `(${someOf(folder.classes)})`,
   );
+  const shares = describeShares(config);
+  if (shares?.isWarning) reporter.warn(shares.text);
+  else if (shares) reporter.info(shares.text);
   const { trainable } = replica.state;
   const learned = trainable.reduce((sum, { variable }) => sum + variable.size, 0);
   const names = trainable.map(({ name, torchShape }) => `  ${name} [${torchShape.join(", ")}]`);

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { loadConfig } from "../../src/config/load.ts";
 import { parseOverride } from "../../src/config/override.ts";
 import type { Config } from "../../src/config/schema.ts";
+import { describeShares } from "../../src/config/shares.ts";
 import { outputSize } from "../../src/data/transform_specs.ts";
 import { parseFlags } from "../../src/commands/flags.ts";
 import { keyFlags, keySettings } from "../../src/commands/key_flags.ts";
@@ -67,8 +68,35 @@ const sizes = ({ data: { train, val } }: Config) => [outputSize(train), outputSi
 
 const schedule = ({ train }: Config) => train.schedule;
 
+/** A batch that isn't shared evenly. */
+function shared(batchSize: number, workers: number, says: RegExp): Case {
+  return {
+    name: `--batch-size ${batchSize} --workers ${workers}`,
+    must: "is shared unevenly, and said",
+    async run() {
+      const overrides = [{ key: "train.batchSize", value: batchSize }, {
+        key: "workers",
+        value: workers,
+      }];
+      const config = await loadConfig(recipe("default"), overrides);
+      assert.match(describeShares(config)!.text, says);
+    },
+  };
+}
+
 /** The cases. */
 export const CASES: Case[] = [
+  shared(
+    2,
+    4,
+    /^A step has 2 images for 4 workers: 2 of them have none, and only validate; lower /,
+  ),
+  shared(
+    3,
+    4,
+    /one of them has none, and only validates; lower .* to 3, or raise .* to 4 or more$/,
+  ),
+  shared(32, 3, /: 2 of them take 11, the others 10; with .* 30 or 33 all take the same$/),
   choice(
     "default",
     "train.schedule.name=CosineAnnealingLR",

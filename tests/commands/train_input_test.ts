@@ -67,10 +67,6 @@ const refused: Record<string, {
     given: { args: ["--set", "train.lr=fast"] },
     message: /train\.lr.*number/s,
   },
-  "a batch that the workers can't share": {
-    given: { args: ["--workers", "3"] },
-    message: /Batch size 8 is not divisible by 3 workers: set train\.batchSize to 6 or 9/,
-  },
   "an empty file that validates": {
     given: { change: (root) => Deno.writeTextFile(join(root, "val", "dark", "0.jpg"), "") },
     message:

@@ -5,6 +5,7 @@ import { resolveClassWeights } from "../../src/coordinator/prepare.ts";
 import { UsageError } from "../../src/base/errors.ts";
 import { loadConfig, parseConfig } from "../../src/config/load.ts";
 import { parseOverride } from "../../src/config/override.ts";
+import { describeShares } from "../../src/config/shares.ts";
 
 const GOOD = `
 model:
@@ -65,12 +66,20 @@ Deno.test("parseConfig() applies overrides over the file and blames --set for th
   assert.match(problemOf(GOOD, ["train.lr=fast"]), /--set train\.lr: train\.lr is "fast"/);
 });
 
-Deno.test("parseConfig() refuses a batch that the workers can't share, naming the cures", () => {
-  assert.match(
-    problemOf(GOOD, ["train.batchSize=130", "workers=4"]),
-    /Batch size 130 is not divisible by 4 workers: set train\.batchSize to 128 or 132/,
-  );
-  assert.match(problemOf(GOOD, ["train.batchSize=2", "workers=4"]), /set train\.batchSize to 4/);
+Deno.test("describeShares() says how a batch is shared that doesn't divide", () => {
+  const shares = (...sets: string[]) =>
+    describeShares(parseConfig(GOOD, "x.yaml", sets.map(parseOverride)));
+  assert.equal(shares("train.batchSize=8", "workers=4"), undefined);
+  assert.deepEqual(shares("train.batchSize=130", "workers=4"), {
+    text: "A step has 130 images for 4 workers: 2 of them take 33, the others 32; " +
+      "with train.batchSize 128 or 132 all take the same",
+    isWarning: false,
+  });
+  assert.deepEqual(shares("train.batchSize=2", "workers=4"), {
+    text: "A step has 2 images for 4 workers: 2 of them have none, and only validate; " +
+      "lower workers to 2, or raise train.batchSize to 4 or more",
+    isWarning: true,
+  });
 });
 
 Deno.test("parseConfig() refuses both batch keys, and neither", () => {

@@ -10,12 +10,17 @@ import { lastState, relativeDifference, tinyConfig } from "../support/tiny_run.t
 /** 21 pictures in batches of 8: two full batches and one of 5, which 2 and 4 workers share unevenly. */
 const EPOCHS = 7; // of 3 steps: 21 steps
 
-async function trained(root: string, changes: Parameters<typeof tinyConfig>[1]) {
+async function trained(
+  root: string,
+  changes: Parameters<typeof tinyConfig>[1],
+  onLine: (line: string) => void = () => {},
+) {
   const config: ConfigInput = tinyConfig(root, {
     ...changes,
     train: { epochs: EPOCHS, momentum: 0.9, weightDecay: 1e-3, nesterov: true, ...changes?.train },
   });
-  const { folder, history } = await train(config);
+  const reporter = { ...silentReporter(), info: onLine, warn: onLine };
+  const { folder, history } = await train(config, { reporter });
   return { ...await lastState(folder), history, folder };
 }
 
@@ -46,6 +51,41 @@ Deno.test("1, 2 and 4 workers at the same global batch reach the same parameters
     const first = one.history.epochs[0];
     const last = one.history.epochs[EPOCHS - 1];
     assert.ok(last.train.loss < first.train.loss, "it learns");
+  }));
+
+Deno.test("workers share a batch that doesn't divide, or has fewer images than they are, without changing the result", () =>
+  withTemporaryFolder(async (folder) => {
+    const root = join(folder, "pictures");
+    await makePictures(root);
+    const both = ["shared-memory", "nats"] as const;
+    const cases = [
+      { batchSize: 2, workers: 4, exchanges: both },
+      { batchSize: 8, workers: 3, exchanges: both.slice(0, 1) },
+    ];
+    for (const { batchSize, workers, exchanges } of cases) {
+      const train = { ...RICH, epochs: 2, batchSize };
+      const one = await trained(root, { train });
+      const lines: string[] = [];
+      const several = [];
+      for (const exchange of exchanges) {
+        several.push(await trained(root, { workers, exchange, train }, (line) => lines.push(line)));
+      }
+      const [shared, nats] = several;
+      const difference = relativeDifference(shared.model, one.model);
+      assert.ok(difference <= 1e-4, `${batchSize} images, ${workers} workers: ${difference}`);
+      if (nats) assert.deepEqual(nats.sha256, shared.sha256);
+      assert.equal(one.history.epochs.length, 2);
+      shared.history.epochs.forEach(({ train, validation }, epoch) => {
+        const expected = one.history.epochs[epoch];
+        assert.ok(Math.abs(train.loss - expected.train.loss) < 1e-4);
+        assert.ok(Math.abs(validation.loss - expected.validation.loss) < 1e-4);
+        assert.equal(validation.count, 9, "each sample once");
+      });
+      assert.match(
+        lines.join("\n"),
+        new RegExp(`^A step has ${batchSize} images? for ${workers} `, "m"),
+      );
+    }
   }));
 
 Deno.test("the same seed and number of workers give the same bits, another seed others", () =>
