@@ -56,6 +56,22 @@ export function absolutePath(text: string, folder?: string): string {
   return resolve(folder ?? workingFolder(text), text);
 }
 
+/**
+ * Returns the {@linkcode absolutePath} of an option.
+ *
+ * @param option What the message calls it, such as `--run`
+ * @throws {UsageError} naming the option and its value
+ */
+export function pathOption(option: string, text: string): string {
+  try {
+    return absolutePath(text);
+  } catch (error) {
+    throw error instanceof UsageError
+      ? new UsageError(`${option} is ${text}: ${error.message}`)
+      : error;
+  }
+}
+
 /** Returns a path as people may type it where they stand: within the working directory without that. */
 export function shownPath(path: string): string {
   let shown: string;

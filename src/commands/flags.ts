@@ -5,6 +5,7 @@
  */
 import { type Args, parseArgs } from "../deps/std_parse_args.ts";
 import { nearestName, UsageError } from "../base/errors.ts";
+import { pathOption } from "../base/file_path.ts";
 import { setInvocation } from "../base/invocation.ts";
 
 /** One flag. */
@@ -176,7 +177,33 @@ export function parseFlags(command: CommandHelp, args: readonly string[]): Flags
         `flags start with --, see deno task ${command.name} --help`,
     );
   }
-  return new Flags(values, typed);
+  if (values.help) return new Flags(values, typed);
+  return new Flags({ ...values, ...withHomes(command, values, typed) }, typed);
+}
+
+/** What flags that name files or folders have as their value in the help text. */
+const PATH_VALUES = ["DIR", "FILE", "C"];
+
+/**
+ * Positional arguments and values of flags in which `~` is the home folder, also where a shell left it: in quotes, and
+ * behind `=`.
+ */
+function withHomes({ flags, positional }: CommandHelp, values: Args, typed: Map<string, string>) {
+  const changed: Record<string, string[] | string> = {};
+  for (const { name, value } of flags) {
+    const given = values[name];
+    if (value === undefined || !PATH_VALUES.includes(value)) continue;
+    const here = (text: string) =>
+      text.startsWith("~") ? pathOption(typed.get(name) ?? `--${name}`, text) : text;
+    if (Array.isArray(given)) changed[name] = given.map(here);
+    else if (typeof given === "string") changed[name] = here(given);
+  }
+  // A pattern that the shell expanded may have given names that begin with ~ as they are.
+  const isHome = (text: string) => positional !== undefined && /^~($|\/)/.test(text);
+  return {
+    ...changed,
+    _: values._.map((text) => isHome(text) ? pathOption("The path", text) : text),
+  };
 }
 
 /**

@@ -8,10 +8,11 @@
  */
 import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
-import { shownPath } from "../base/file_path.ts";
+import { pathOption, shownPath } from "../base/file_path.ts";
 import { exists } from "../base/paths.ts";
 import { interruptedBy } from "../base/interruption.ts";
 import { followPointers } from "../base/pointer.ts";
+import { shownName } from "../base/names.ts";
 import { shellWord } from "../base/shell.ts";
 import { Slots } from "../base/slots.ts";
 import type { Config } from "../config/schema.ts";
@@ -41,7 +42,7 @@ import { formatDuration } from "../reports/lines.ts";
 import { lockFolder } from "../base/folder_lock.ts";
 import { createRunFolder, pointLatest } from "../reports/run_folder.ts";
 import { runMemberProcess } from "./member_process.ts";
-import { differencesOf, slug, type Variant } from "./variants.ts";
+import { differencesOf, type Variant } from "./variants.ts";
 
 /** How to go about a comparison. */
 export interface CompareRunOptions {
@@ -75,8 +76,6 @@ export interface CompareResult {
 
 /** Name of the link to the newest comparison. */
 const LATEST = "latest-compare";
-/** Longest name of a run. */
-const LONGEST_NAME = 80;
 
 /**
  * Trains all variants with all seeds, one after the other or some at the same time.
@@ -91,12 +90,13 @@ export async function compareVariants(
   using interruption = interruptedBy(options.signal);
   const [first] = variants;
   if (!first) throw new UsageError("There is nothing to compare: give at least one variant");
-  const { name = first.config.name, out = first.config.out, repeats = 1 } = options;
+  const { name = first.config.name, repeats = 1 } = options;
+  const out = pathOption("out", options.out ?? first.config.out);
   if (!Number.isSafeInteger(repeats) || repeats < 1) {
     throw new UsageError(`repeats is ${repeats}: give a whole number of at least 1`);
   }
   checkParallel(variants.map(({ config }) => config), options.parallel);
-  const folder = await createRunFolder(out, `compare-${slug(name)}`);
+  const folder = await createRunFolder(out, `compare-${name}`);
   const differences = differencesOf(variants.map(({ config }) => config));
   const comparison: Comparison<Config> = {
     comparisonVersion: 1,
@@ -128,7 +128,7 @@ export async function resumeComparison(
   options: CompareRunOptions = {},
 ): Promise<CompareResult> {
   using interruption = interruptedBy(options.signal);
-  const folder = await followPointers(named);
+  const folder = await followPointers(pathOption("folder", named));
   const comparison = await readComparison(folder);
   checkParallel(comparison.variants.map(({ config }) => config), options.parallel);
   return await runAll({ folder, comparison }, { ...options, signal: interruption.signal });
@@ -280,7 +280,7 @@ function memberConfig(
   { seed }: ComparedRun,
   out: string,
 ): Config {
-  return { ...config, seed, out, name: `${config.name}-${id}`.slice(0, LONGEST_NAME) };
+  return { ...config, seed, out, name: shownName(`${config.name}-${id}`) ?? id };
 }
 
 /** Takes over what a run's own folder says: it may know of more than was put on record here. */

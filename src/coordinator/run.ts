@@ -14,7 +14,7 @@ import {
   SystemError,
   UsageError,
 } from "../base/errors.ts";
-import { shownPath } from "../base/file_path.ts";
+import { pathOption, shownPath } from "../base/file_path.ts";
 import { lockFolder } from "../base/folder_lock.ts";
 import { interruptedBy } from "../base/interruption.ts";
 import { removeTemporaries, writeFileAtomically } from "../base/paths.ts";
@@ -153,7 +153,9 @@ async function trainUntil(config: Config, options: TrainOptions): Promise<TrainR
   options.notes?.forEach((note) => reporter.info(note));
   await checkDashboard(config);
   using locks = new DisposableStack();
-  const going = options.resume === undefined ? undefined : await followPointers(options.resume);
+  const going = options.resume === undefined
+    ? undefined
+    : await followPointers(pathOption("resume", options.resume));
   const lock = async (folder: string) => locks.use(await lockRun(folder, reporter));
   if (going !== undefined) {
     await lock(going);
@@ -173,7 +175,8 @@ async function trainUntil(config: Config, options: TrainOptions): Promise<TrainR
     ? undefined
     : await checkResumedData(going!, run.folder, acceptData);
   const resumed = from === undefined ? undefined : await resume(going!, run, from, { acceptData });
-  const named = going ?? options.folder;
+  const named = going ??
+    (options.folder === undefined ? undefined : pathOption("folder", options.folder));
   const folder = named === undefined
     ? await createRunFolder(config.out, config.name)
     : await ensureRunFolder(named);

@@ -114,3 +114,43 @@ Deno.test("parseFlags() takes switches twice, and with true or false", () => {
   assert.ok(parse("--verbose=true").on("verbose"));
   assert.equal(parse("--verbose=false").given("verbose"), false);
 });
+
+Deno.test("parseFlags() expands ~ in values that are paths, and in positional arguments", () => {
+  const flags = [
+    { name: "run", short: "r", value: "DIR", help: "" },
+    { name: "allow-module", value: "FILE", many: true, help: "" },
+    { name: "name", value: "NAME", help: "" },
+    HELP_FLAG,
+  ];
+  const parse = (...args: string[]) => parseFlags({ ...COMMAND, flags }, args);
+  const home = Deno.env.get("HOME");
+  try {
+    Deno.env.set("HOME", "/home/me too");
+    const parsed = parse("--run=~/a b/", "--allow-module", "~/m.ts", "--name", "~/x", "~/p/*.jpg");
+    assert.equal(parsed.text("run"), "/home/me too/a b");
+    assert.deepEqual(parsed.all("allow-module"), ["/home/me too/m.ts"]);
+    assert.equal(parsed.text("name"), "~/x");
+    assert.deepEqual(parsed.positional, ["/home/me too/p/*.jpg"]);
+    assert.equal(parse("-r", "~").text("run"), "/home/me too");
+    assert.equal(parse("--run", "a/../b").text("run"), "a/../b", "as it was typed");
+    assert.deepEqual(
+      parse("~tmp.jpg", "a~").positional,
+      ["~tmp.jpg", "a~"],
+      "a pattern may give it",
+    );
+    assert.throws(
+      () => parse("-r", "~bob/x"),
+      /^UsageError: -r is ~bob\/x: ~bob would be somebody's/,
+    );
+    assert.ok(parse("-r", "~bob/x", "--help").on("help"));
+    Deno.env.set("HOME", "");
+    assert.throws(
+      () => parse("--run", "~/x"),
+      /^UsageError: --run is ~\/x: there is no home folder for ~, as HOME is not set/,
+    );
+    assert.throws(() => parse("~/x"), /^UsageError: The path is ~\/x: there is no home folder/);
+  } finally {
+    if (home === undefined) Deno.env.delete("HOME");
+    else Deno.env.set("HOME", home);
+  }
+});

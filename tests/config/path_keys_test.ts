@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stringify } from "@std/yaml";
 import { UsageError } from "../../src/base/errors.ts";
+import { configChanges } from "../../src/config/changes.ts";
 import { loadConfig, loadRunConfig, validateConfig } from "../../src/config/load.ts";
 import { parseOverride } from "../../src/config/override.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
@@ -243,6 +244,8 @@ Deno.test("relative paths of an older run's config count from the working direct
         const config = await load(path, [], { onNote: (note) => notes.push(note) });
         assert.equal(config.data.root, join(folder, "photos"));
         assert.equal(config.model.weights, join(folder, "w.pth"));
+        const kept = JSON.parse(JSON.stringify({ ...config, ...old, train: config.train }));
+        assert.deepEqual(configChanges(kept, config), [], "as its checkpoint has it");
         assert.deepEqual(notes, [
           `${path} is of a version that kept paths as they were typed: model.weights (w.pth), data.root (photos) ` +
           "count from the working directory",
