@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { listed } from "../base/listing.ts";
 import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import type { PictureSet } from "../data/picture_set.ts";
@@ -368,12 +369,17 @@ function notFiniteError(
     shuffle: !folder.inOrder,
     startStep: step,
   });
-  const files = Array.from(plan.indices, (index) => folder.train[index].path).join(", ");
+  const files = listed(Array.from(plan.indices, (index) => folder.train[index].path), {
+    max: MAX_NAMED_FILES,
+  });
   return new LockstepError(
     `Loss or gradients became NaN or infinite on rank ${rank} ${where}, no update was made: ${cure}; ` +
       `its pictures were ${files}`,
   );
 }
+
+/** Files that a message names. */
+const MAX_NAMED_FILES = 20;
 
 /** A gradient that is finite, but not in the dtype in which it should have travelled. */
 function tooLargeWords(

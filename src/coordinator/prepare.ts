@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { listed } from "../base/listing.ts";
 import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { nearestName, UsageError } from "../base/errors.ts";
@@ -255,14 +256,13 @@ function weightsByClass(
 ): number[] | undefined {
   if (weights === undefined) return undefined;
   if (weights === "balanced") {
-    const counts = classes.map((_, label) =>
-      train.filter((sample) => sample.label === label).length
-    );
+    const counts = classes.map(() => 0);
+    for (const { label } of train) counts[label]++;
     const empty = classes.filter((_, label) => counts[label] === 0);
     if (empty.length > 0) {
       throw new UsageError(
         `train.classWeights is balanced, but ${
-          empty.join(", ")
+          listed(empty)
         } has no training samples to be balanced by: give ` +
           "weights by class",
       );
@@ -273,15 +273,16 @@ function weightsByClass(
     if (weights.length === classes.length) return weights;
     throw new UsageError(
       `train.classWeights has ${weights.length} weights, but there are ${classes.length} classes ` +
-        `(${classes.join(", ")}): give one for each`,
+        `(${listed(classes)}): give one for each`,
     );
   }
-  const unknown = Object.keys(weights).find((name) => !classes.includes(name));
+  const known = new Set(classes);
+  const unknown = Object.keys(weights).find((name) => !known.has(name));
   if (unknown !== undefined) {
     const nearest = nearestName(unknown, classes);
     throw new UsageError(
       `train.classWeights: there is no class "${unknown}": ` +
-        (nearest ? `did you mean ${nearest}?` : `the classes are ${classes.join(", ")}`),
+        (nearest ? `did you mean ${nearest}?` : `the classes are ${listed(classes)}`),
     );
   }
   return classes.map((name) => Object.hasOwn(weights, name) ? weights[name] : 1);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { listed } from "../base/listing.ts";
 import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { UsageError } from "../base/errors.ts";
@@ -221,7 +222,7 @@ function reportMissing(set: PictureSet, reporter: Reporter): void {
   if (missing.length === 0) return;
   reporter.warn(
     `There are no pictures of ${missing.length} of the ${classes.length} classes: ${
-      missing.join(", ")
+      listed(missing)
     }`,
   );
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { calledPath } from "../base/called_paths.ts";
+import { listedInQuotes } from "../base/listing.ts";
 import { UsageError } from "../base/errors.ts";
 import { compareFiles, type FileChanges, readFileRecord } from "../data/file_record.ts";
 import type { PictureSet } from "../data/picture_set.ts";
@@ -49,9 +50,7 @@ export function describeFileChanges({ changed, unsure, added, removed }: FileCha
     [unsure, "may have changed (another time, and too much data to have a hash)"],
   ];
   return kinds.filter(([paths]) => paths.length > 0).map(([paths, what]) => {
-    const rest = paths.length - MAX_NAMED;
-    const names = paths.slice(0, MAX_NAMED).map((path) => JSON.stringify(path)).join(", ");
-    return `${paths.length} ${what}: ${names}${rest > 0 ? ` and ${rest} more` : ""}`;
+    return `${paths.length} ${what}: ${listedInQuotes(paths, { max: MAX_NAMED })}`;
   }).join("; ");
 }
 

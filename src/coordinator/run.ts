@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { listed } from "../base/listing.ts";
 import { join } from "node:path";
 import { stringify } from "../deps/yaml.ts";
 import { orAborted, waitAtMost } from "../base/async.ts";
@@ -461,8 +462,9 @@ function loggerStart(
   const step = steps(position);
   const begin = { folder, config, classes, stepsPerEpoch, step };
   if (!history) return begin;
-  const validated = history.validations.some((point) => steps(point) === step);
-  return { ...begin, resumed: { epochs: history.epochs.length, validated } };
+  const { epochs, losses, validations } = history;
+  const validated = validations.some((point) => steps(point) === step);
+  return { ...begin, resumed: { epochs: epochs.length, points: losses.length, validated } };
 }
 
 /** What a run folder holds before the first step; the checkpoint comes last, as with it the run has begun. */
@@ -495,12 +497,6 @@ function deviceOf({ devices }: PreparedRun["engine"]): string {
   return devices.some(({ name }) => name.includes("GPU")) ? "GPU" : "CPU";
 }
 
-/** Class names in a line of bounded length. */
-function someOf(names: readonly string[]): string {
-  const shown = names.slice(0, MAX_NAMES).join(", ");
-  return names.length > MAX_NAMES ? `${shown} and ${names.length - MAX_NAMES} more` : shown;
-}
-
 /** Tells what is about to be trained. */
 function announce({ config, engine, folder, replica }: PreparedRun, reporter: Reporter): void {
   const { workers, model, train } = config;
@@ -513,7 +509,7 @@ function announce({ config, engine, folder, replica }: PreparedRun, reporter: Re
   reporter.info(
     `Data: ${plural(folder.train.length, "training picture")}, ` +
       `${folder.val.length} for validation, ${folder.classes.length} classes ` +
-      `(${someOf(folder.classes)})`,
+      `(${listed(folder.classes, { max: MAX_NAMES })})`,
   );
   const shares = describeShares(config);
   if (shares?.isWarning) reporter.warn(shares.text);

@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import { differentClasses } from "../data/class_names.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { earlyStopReason } from "../metrics/monitor.ts";
 import { type History, HISTORY_FILE, readHistory } from "../records/history.ts";
@@ -292,7 +293,7 @@ function refuseOther(
   const { config, folder, job } = run;
   const differences = [
     differs("model", info.model.name, config.model.name),
-    differs("classes", info.classes.join(", "), folder.classes.join(", ")),
+    differentClasses(info.classes, folder.classes),
     acceptData
       ? ""
       : differs("data fingerprint", info.fingerprint.slice(0, 12), job.fingerprint.slice(0, 12)),

@@ -63,7 +63,10 @@ export class RunWatch implements AsyncDisposable {
     this.#stack.use(this.#log);
     this.#gpus = this.#stack.use(GpuWatch.start());
     this.#folder = folder;
-    const own = { name: "metrics", open: openMetricsLogger };
+    const own = {
+      name: "metrics",
+      open: (start: LoggerStart) => openMetricsLogger(start, (line) => this.reporter.warn(line)),
+    };
     await this.loggers.open([own, ...loggers], start);
     this.#stack.defer(() => this.loggers.close());
     const { epochs } = config.train as { epochs: number };

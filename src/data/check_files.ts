@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { listed } from "../base/listing.ts";
 import { join } from "node:path";
 import { calledPath, quotedPath } from "../base/called_paths.ts";
 import { shellWord } from "../base/shell.ts";
@@ -173,10 +174,8 @@ export async function checkFiles(
 }
 
 function shown(problems: readonly FileProblem[]): string {
-  const named = problems.slice(0, MAX_NAMED)
-    .map(({ sample, reason }) => `${JSON.stringify(sample.path)} (${reason})`).join(", ");
-  const rest = problems.length - MAX_NAMED;
-  return rest > 0 ? `${named} and ${rest} more` : named;
+  const names = problems.map(({ sample, reason }) => `${JSON.stringify(sample.path)} (${reason})`);
+  return listed(names, { max: MAX_NAMED });
 }
 
 /** The first class of which no file is left. */

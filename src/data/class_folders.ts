@@ -3,11 +3,12 @@
  *
  * @module
  */
+import { listedInQuotes } from "../base/listing.ts";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { quotedPath } from "../base/called_paths.ts";
 import { nearestName, UsageError } from "../base/errors.ts";
-import { sameName } from "./image_folder.ts";
+import { classMatcher, labelsByName } from "./class_names.ts";
 import { listPictures, subfolders } from "./picture_files.ts";
 import type { PictureSet, Sample } from "./picture_set.ts";
 import { PictureSource } from "./picture_source.ts";
@@ -30,13 +31,15 @@ export async function scanClassFolders(
 ): Promise<PictureSet> {
   const where = quotedPath(join(root, folder));
   const folders = await subfolders(root, folder);
-  const names = folders.map((name) => sameName(name, classes));
+  const names = folders.map(classMatcher(classes));
   refuseUnknown(names, classes, `Folder ${where}`);
+  const places = labelsByName(names);
   const hash = createHash("sha256");
   const val: Sample[] = [];
   for (const [label, name] of classes.entries()) {
-    if (!names.includes(name)) continue;
-    const own = folders[names.indexOf(name)];
+    const place = places.get(name);
+    if (place === undefined) continue;
+    const own = folders[place];
     for (const { path, bytes } of await listPictures(root, folder ? `${folder}/${own}` : own)) {
       hash.update(`val\0${label}\0${path}\0${bytes}\n`);
       val.push({ path, label, index: val.length });
@@ -45,7 +48,7 @@ export async function scanClassFolders(
   if (val.length === 0) {
     throw new UsageError(
       `Folder ${where} has no pictures of ${
-        list(classes)
+        listedInQuotes(classes)
       }: name a folder with a folder of pictures for each class`,
     );
   }
@@ -70,7 +73,8 @@ export function chooseSplit(
   { split, classes }: { split: "train" | "val"; classes: readonly string[] },
 ): PictureSet {
   refuseUnknown(set.classes, classes, quotedPath(set.root));
-  const labels = set.classes.map((name) => classes.indexOf(name));
+  const known = labelsByName(classes);
+  const labels = set.classes.map((name) => known.get(name)!);
   const val = set[split].map((sample, index) => ({
     path: sample.path,
     index,
@@ -79,8 +83,9 @@ export function chooseSplit(
     },
   }));
   const { learnLabel } = set;
+  const places = labelsByName(set.classes);
   const learn: PictureSet["learnLabel"] = learnLabel &&
-    ((_, index, label) => learnLabel(split, index, set.classes.indexOf(classes[label])));
+    ((_, index, label) => learnLabel(split, index, places.get(classes[label]) ?? -1));
   return {
     ...set,
     classes: [...classes],
@@ -97,22 +102,14 @@ export function missingClasses({ classes, val }: Pick<PictureSet, "classes" | "v
 }
 
 function refuseUnknown(names: readonly string[], classes: readonly string[], where: string): void {
-  const unknown = names.filter((name) => !classes.includes(name));
+  const known = new Set(classes);
+  const unknown = names.filter((name) => !known.has(name));
   if (unknown.length === 0) return;
   const [first] = unknown;
   const nearest = nearestName(first, classes);
   throw new UsageError(
-    `${where} has classes that the model doesn't know, ${list(unknown)}: ` +
+    `${where} has classes that the model doesn't know, ${listedInQuotes(unknown)}: ` +
       (nearest ? `did you mean ${JSON.stringify(nearest)}? It` : "it") +
-      ` knows ${list(classes)}; rename or move what is something else`,
+      ` knows ${listedInQuotes(classes)}; rename or move what is something else`,
   );
-}
-
-const MOST_LISTED = 12;
-
-/** Names in quotes, as many as a message can hold. */
-function list(names: readonly string[]): string {
-  const shown = names.slice(0, MOST_LISTED).map((name) => JSON.stringify(name)).join(", ");
-  const rest = names.length - MOST_LISTED;
-  return rest > 0 ? `${shown} and ${rest} more` : shown;
 }

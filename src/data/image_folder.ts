@@ -4,6 +4,8 @@
  *
  * @module
  */
+import { classMatcher, labelsByName } from "./class_names.ts";
+import { listedInQuotes } from "../base/listing.ts";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { calledPath, quotedPath } from "../base/called_paths.ts";
@@ -154,9 +156,10 @@ async function scanPair(root: string, sides: Sides, leftOut: LeftOut): Promise<F
   const [trainRoot, valRoot] = [join(root, sides.train), join(root, sides.val)];
   const classes = await subfolders(root, sides.train, leftOut);
   const valFolders = await subfolders(root, sides.val, leftOut);
-  const valClasses = valFolders.map((name) => sameName(name, classes));
-  const onlyTrain = classes.filter((name) => !valClasses.includes(name));
-  const onlyVal = valClasses.filter((name) => !classes.includes(name));
+  const valClasses = valFolders.map(classMatcher(classes));
+  const [inTrain, inVal] = [labelsByName(classes), labelsByName(valClasses)];
+  const onlyTrain = classes.filter((name) => !inVal.has(name));
+  const onlyVal = valClasses.filter((name) => !inTrain.has(name));
   if (onlyTrain.length > 0 || onlyVal.length > 0) {
     throw new UsageError(
       `The classes of ${quotedPath(trainRoot)} and ${quotedPath(valRoot)} differ: ` +
@@ -165,19 +168,10 @@ async function scanPair(root: string, sides: Sides, leftOut: LeftOut): Promise<F
     );
   }
   requireClasses(trainRoot, classes);
-  const folderOf = (name: string) => valFolders[valClasses.indexOf(name)];
+  const folderOf = (name: string) => valFolders[inVal.get(name)!];
   const train = await scanClasses(root, sides.train, classes, leftOut);
   const val = await scanClasses(root, sides.val, classes.map(folderOf), leftOut);
   return finish(root, classes, train, val);
-}
-
-/**
- * The name of the class that a folder stands for. macOS writes accents as letters of their own (NFD), other
- * systems as one with its letter (NFC).
- */
-export function sameName(name: string, classes: readonly string[]): string {
-  if (classes.includes(name)) return name;
-  return classes.find((other) => other.normalize() === name.normalize()) ?? name;
 }
 
 async function scanSingle(
@@ -216,18 +210,13 @@ async function scanSingle(
   return untested.length === 0 ? found : { ...found, warnings: [untestedClasses(root, untested)] };
 }
 
-const MAX_NAMED = 12;
-
 function untestedClasses(root: string, untested: readonly string[]): string {
-  const rest = untested.length - MAX_NAMED;
   const one = untested.length === 1;
   return `${one ? "A class" : `${untested.length} classes`} of ${quotedPath(root)} ${
     one ? "has" : "have"
   } one image only, which trains: none is left to validate ${
-    untested.slice(0, MAX_NAMED).map(quotedPath).join(", ")
-  }${rest > 0 ? ` and ${rest} more` : ""}; add images, or remove ${
-    one ? "the class" : "the classes"
-  }`;
+    listedInQuotes(untested)
+  }; add images, or remove ${one ? "the class" : "the classes"}`;
 }
 
 /** A number in [0, 1) that depends on the path and the split's seed alone. */
@@ -298,5 +287,5 @@ const factsOf = (side: "train" | "val") => ({ path, label, bytes, modified }: La
 });
 
 function list(names: string[]): string {
-  return names.length === 0 ? "none of its own" : names.map(quotedPath).join(", ");
+  return names.length === 0 ? "none of its own" : listedInQuotes(names);
 }

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { labelsByName } from "./class_names.ts";
+import { listedInQuotes } from "../base/listing.ts";
 import { createHash } from "node:crypto";
 import { importModule, thrownMessage, type UserModule } from "../base/user_module.ts";
 import { DataError } from "./data_error.ts";
@@ -86,6 +88,7 @@ class ModuleSource implements SampleSource {
   readonly #dataset: Dataset;
   readonly #options: ModuleDataOptions;
   readonly #labels: Record<Split, Int32Array>;
+  readonly #labelsByName: ReadonlyMap<string, number>;
   readonly #streams: Partial<Record<Split, SampleStream>> = {};
   /** Indices of the samples in the making, the oldest first. */
   readonly #making = new Map<symbol, number>();
@@ -98,6 +101,7 @@ class ModuleSource implements SampleSource {
     this.#module = module;
     this.#dataset = dataset;
     this.#options = options;
+    this.#labelsByName = labelsByName(dataset.classes);
     this.#labels = { train: labelsOf(dataset, "train"), val: labelsOf(dataset, "val") };
     for (const split of SPLITS) {
       const samples = dataset[split];
@@ -183,16 +187,16 @@ class ModuleSource implements SampleSource {
     const label = given === undefined
       ? known
       : typeof given === "string"
-      ? classes.indexOf(given)
+      ? this.#labelsByName.get(given) ?? -1
       : given;
     if (!isLabel(label, classes.length)) {
-      const choice = classes.slice(0, 5).map((name) => JSON.stringify(name)).join(", ");
+      const choice = listedInQuotes(classes);
       throw new DataError(
         path,
         `its label is ${
           typeof given === "number" ? given : JSON.stringify(given)
         }, which is neither 0 to ${classes.length - 1} nor one of the ` +
-          `classes (${choice}${classes.length > 5 ? ", …" : ""})`,
+          `classes (${choice})`,
       );
     }
     if (known !== undefined && label !== known) {

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import { openRegularFile } from "../base/regular_file.ts";
 import { NAMES, sniffFormat } from "../data/image_header.ts";
-import { actualName, sameName } from "../data/image_folder.ts";
+import { classMatcher, labelsByName } from "../data/class_names.ts";
+import { actualName } from "../data/image_folder.ts";
 import { byCodePoint, isPictureName } from "../data/picture_files.ts";
 import type { Finding, FindingKind } from "./kinds.ts";
 
@@ -89,13 +90,14 @@ class Surveyor {
     const classes = [...new Set([...names.values()].flat())].sort(byCodePoint);
     this.#compareSides(names, found);
     this.#compareNames(classes);
+    const labels = labelsByName(classes);
     return {
       sides: [...names.keys()],
       classes,
       pictures: this.#pictures.map(({ path, side, name }) => ({
         path,
         side,
-        label: classes.indexOf(name),
+        label: labels.get(name)!,
       })),
       findings: this.#findings,
     };
@@ -107,17 +109,18 @@ class Surveyor {
     if (folder !== "") await this.#strays(folder, entries);
     const names = entries.filter(({ kind }) => kind === "folder").map(({ name }) => name);
     const real = await Deno.realPath(join(this.#root, folder));
+    const matched = classMatcher(known);
     for (const name of names) {
       const before = this.#pictures.length;
       const path = joined(folder, name);
-      await this.#walk(path, [real], { side, name: sameName(name, known) });
+      await this.#walk(path, [real], { side, name: matched(name) });
       if (this.#pictures.length === before) this.#find("emptyClass", [path], "");
     }
     if (names.length < 2) {
       const found = names.length === 0 ? "no class folders" : `only ${JSON.stringify(names[0])}`;
       this.#find("tooFewClasses", [folder || "."], found);
     }
-    return names.map((name) => sameName(name, known));
+    return names.map(matched);
   }
 
   async #walk(

@@ -22,6 +22,8 @@ export interface LoggerStart {
   readonly resumed?: {
     /** Epochs. */
     readonly epochs: number;
+    /** Points of training, as {@linkcode RunLogger.metrics} was given them. */
+    readonly points: number;
     /** Whether the state after those steps was validated. */
     readonly validated: boolean;
   };

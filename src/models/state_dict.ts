@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { listed } from "../base/listing.ts";
 import { UsageError } from "../base/errors.ts";
 import { tf } from "../engine/tf.ts";
 import { readInto } from "../engine/transfer.ts";
@@ -194,6 +195,5 @@ function describeMisfits(misfits: Misfits): string {
 }
 
 function list(names: readonly string[]): string {
-  const more = names.length - LISTED;
-  return names.slice(0, LISTED).join(", ") + (more > 0 ? ` and ${more} more` : "");
+  return listed(names, { max: LISTED });
 }

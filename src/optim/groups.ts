@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { listed } from "../base/listing.ts";
 import { UsageError } from "../base/errors.ts";
 import type { FloatRange } from "../base/float_range.ts";
 import { globTest, unmatchedPatterns } from "../base/glob.ts";
@@ -83,6 +84,5 @@ export function runsOf(
 const SHOWN = 6;
 
 function shown(names: readonly string[]): string {
-  const more = names.length - SHOWN;
-  return names.slice(0, SHOWN).join(", ") + (more > 0 ? ` and ${more} more` : "");
+  return listed(names, { max: SHOWN });
 }

@@ -168,6 +168,8 @@ const CSV_COLUMNS = {
     ranks.reduce((sum, { residentBytes = 0 }) => sum + residentBytes, 0) || "",
 } satisfies Record<string, (point: MetricsPoint) => string | number>;
 
+const CSV_HEADER = Object.keys(CSV_COLUMNS).join(",");
+
 /** The rank that the others wait for: it needs most time before the exchange; empty where there is none. */
 export function slowestRank(ranks: readonly RankMetrics[]): number | "" {
   const own = ({ ms }: RankMetrics) => ms.data + ms.forwardBackward;
@@ -187,23 +189,25 @@ export class MetricsLog implements Disposable {
   readonly #lines: LineFile;
   readonly #rows: LineFile;
 
-  private constructor(folder: string) {
+  /** @param kept How many points and rows the files have of before */
+  private constructor(folder: string, readonly kept: { points: number; rows: number }) {
     this.#lines = new LineFile(join(folder, METRICS_FILE));
     this.#rows = new LineFile(join(folder, METRICS_CSV));
   }
 
   /**
-   * Opens both files; points later than `start`, which are made again, are taken back.
+   * Opens both files; points later than `start`, which are made again, are taken back. The table is made anew of the
+   * points, unless it has more rows of before than those are.
    *
    * @param folder The run folder; the files are made when missing
    */
   static async open(folder: string, start: MetricsStart): Promise<MetricsLog> {
-    const kept = await cutAfter(join(folder, METRICS_FILE), start);
-    await Deno.writeTextFile(
-      join(folder, METRICS_CSV),
-      [Object.keys(CSV_COLUMNS).join(","), ...kept.map(csvRow)].join("\n") + "\n",
-    );
-    return new MetricsLog(folder);
+    const points = await cutAfter(join(folder, METRICS_FILE), start);
+    const table = join(folder, METRICS_CSV);
+    const old = await rowsUpTo(table, start);
+    const rows = old.length > points.length ? old : points.map(csvRow);
+    await Deno.writeTextFile(table, [CSV_HEADER, ...rows].join("\n") + "\n");
+    return new MetricsLog(folder, { points: points.length, rows: rows.length });
   }
 
   append(point: MetricsPoint): void {
@@ -248,12 +252,29 @@ async function cutAfter(path: string, { epoch, step }: MetricsStart): Promise<Me
   let length = 0;
   for (const { text, end } of linesOf(bytes)) {
     const point = parseMetrics(text);
-    if (point && (point.epoch > epoch || (point.epoch === epoch && point.step > step))) break;
+    if (point && isLater(point, { epoch, step })) break;
     if (point) kept.push(point);
     length = end;
   }
   if (length < bytes.length) await Deno.truncate(path, length);
   return kept;
+}
+
+function isLater(point: MetricsStart, start: MetricsStart): boolean {
+  return point.epoch > start.epoch || (point.epoch === start.epoch && point.step > start.step);
+}
+
+/** The whole rows of a table up to `start`; none of a table with other columns. */
+async function rowsUpTo(path: string, start: MetricsStart): Promise<string[]> {
+  const text = new TextDecoder().decode(await readIfThere(path));
+  const [header, ...rows] = text.slice(0, text.lastIndexOf("\n") + 1).split("\n");
+  if (header !== CSV_HEADER) return [];
+  const columns = Object.keys(CSV_COLUMNS);
+  return rows.filter((row) => {
+    const cells = row.split(",");
+    const [epoch, step] = ["epoch", "step"].map((name) => Number(cells[columns.indexOf(name)]));
+    return cells.length === columns.length && !isLater({ epoch, step }, start);
+  });
 }
 
 async function readIfThere(path: string): Promise<Uint8Array> {

@@ -4,6 +4,7 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
+import { listed } from "../base/listing.ts";
 
 /** A network gave NaN or infinity for images. */
 export class NonFiniteOutputError extends LockstepError {
@@ -53,7 +54,7 @@ export function requireUsable({ what, samples, classes, skipped }: SeenSet): voi
   if (skipped.length === 0) return;
   const isSkipped = new Set(skipped.map(({ index }) => index));
   const reasons = (left: readonly LeftOut[]) =>
-    listed(left.map(({ path, reason }) => `${path}: ${reason}`), "; ");
+    listed(left.map(({ path, reason }) => `${path}: ${reason}`), { max: LISTED, separator: "; " });
   const cure = "mend them, or look through all of them with deno task data check";
   if (samples.every(({ index }) => isSkipped.has(index))) {
     throw new LockstepError(
@@ -102,13 +103,7 @@ export function requireFiniteOutputs(
     `The network's ${
       outputs.length > 0 ? "output" : "loss"
     } is NaN or infinite for ${bad.length} of ${seen.length} ` +
-      `${what} images (${listed(bad.map(({ path }) => path), ", ")})` +
+      `${what} images (${listed(bad.map(({ path }) => path), { max: LISTED })})` +
       `${layer === undefined ? "" : `, from the layer ${layer} on`}: ${cure}`,
   );
-}
-
-/** Some of a list, and how many more there are. */
-function listed(all: readonly string[], separator: string): string {
-  const more = all.length - LISTED;
-  return all.slice(0, LISTED).join(separator) + (more > 0 ? ` and ${more} more` : "");
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { listed } from "../base/listing.ts";
 import { resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { interruptedBy } from "../base/interruption.ts";
@@ -129,7 +130,7 @@ export async function evaluate(
   await checkFiles(folder, { onError, signal });
   if (outputs !== classes.length) {
     throw new UsageError(
-      `The model has ${outputs} classes, but ${root} has ${classes.length} (${classes.join(", ")})`,
+      `The model has ${outputs} classes, but ${root} has ${classes.length} (${listed(classes)})`,
     );
   }
   const loader = new Loader({

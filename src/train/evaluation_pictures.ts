@@ -54,9 +54,10 @@ export async function picturesToEvaluate(
     );
   }
   const names = await subfolders(root, "");
+  const known = new Set(classes);
   const side = actualName(split === "val" ? data.valFolder : data.trainFolder, names);
-  if (names.includes(side) && !classes.includes(side)) return { ...wanted, folder: side };
-  if (request.split !== undefined && !names.some((name) => classes.includes(name))) {
+  if (names.includes(side) && !known.has(side)) return { ...wanted, folder: side };
+  if (request.split !== undefined && !names.some((name) => known.has(name))) {
     throw new UsageError(
       `Folder ${
         quotedPath(root)

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { listed } from "../base/listing.ts";
 import { join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
@@ -51,12 +52,14 @@ export async function findNewestRun(need: RunNeed, runs: string = RUNS): Promise
     const run = join(runs, name);
     const reason = await whyNot(run, need);
     if (reason === undefined) {
-      const left = skipped.length > 0 ? `; newer ones were left out: ${listed(skipped)}` : "";
+      const left = skipped.length > 0
+        ? `; newer ones were left out: ${listed(skipped, { max: MAX_NAMED })}`
+        : "";
       return { run, note: `Run: ${run}, the newest with ${WHAT[need]}${left}` };
     }
     skipped.push(`${name} ${reason}`);
   }
-  const there = skipped.length > 0 ? `: ${listed(skipped)}` : "";
+  const there = skipped.length > 0 ? `: ${listed(skipped, { max: MAX_NAMED })}` : "";
   throw new UsageError(
     `There is no run with ${WHAT[need]} in ${runs}${there}; train one with "${
       task("train")
@@ -116,10 +119,4 @@ async function whyNot(run: string, need: RunNeed): Promise<string | undefined> {
   } catch (error) {
     return `has a damaged one (${messageOf(error)})`;
   }
-}
-
-function listed(skipped: readonly string[]): string {
-  const more = skipped.length - MAX_NAMED;
-  const named = skipped.slice(0, MAX_NAMED).join(", ");
-  return more > 0 ? `${named}, and ${more} more` : named;
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { listed } from "../base/listing.ts";
 import type { StateDict } from "./state_dicts.ts";
 import type { NamedTensors, TorchTensor } from "./torch_tensor.ts";
 
@@ -203,6 +204,5 @@ function leftOutNotes({ leftOut }: View): string[] {
 }
 
 function list(names: readonly string[]): string {
-  const more = names.length - LISTED;
-  return names.slice(0, LISTED).join(", ") + (more > 0 ? ` and ${more} more` : "");
+  return listed(names, { max: LISTED });
 }

@@ -165,7 +165,7 @@ export const CASES: Case[] = [
         await Deno.writeFile(path, new Uint8Array([40, 0, 0, 0, 0, 0, 0]), { append: true });
         const whole = ["0 config", "2 loss/train", "4 loss/train", "4 loss/validation"];
         const open = (step: number, epochs: number, validated: boolean) =>
-          openBoard(folder, { step, resumed: { epochs, validated } }).close!();
+          openBoard(folder, { step, resumed: { epochs, points: 0, validated } }).close!();
         open(4, 1, true);
         assert.deepEqual(await shown(folder), [...whole, "4 epoch/train_loss"]);
         open(4, 0, true);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { openMetricsLogger } from "../../src/loggers/metrics_logger.ts";
 import { MetricsLog, type MetricsPoint, readMetrics } from "../../src/records/metrics_log.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
@@ -96,4 +97,39 @@ Deno.test("readMetrics() leaves out lines that hold no point, and gives none wit
     ];
     await Deno.writeTextFile(join(folder, "metrics.jsonl"), lines.join("\n") + `\n${good}`);
     assert.deepEqual(await readMetrics(folder), [pointAt(1, 1)]);
+  }));
+
+Deno.test("a resumed run whose points are lost says so, and keeps the table's rows", () =>
+  withTemporaryFolder(async (folder) => {
+    const before = [pointAt(1, 2), pointAt(1, 4), pointAt(2, 2), pointAt(2, 4)];
+    const reopen = async (points: number) => {
+      const warnings: string[] = [];
+      const start = { folder, config: {}, classes: ["a", "b"], stepsPerEpoch: 4, step: 6 };
+      const logger = await openMetricsLogger(
+        { ...start, resumed: { epochs: 1, points, validated: false } },
+        (line) => void warnings.push(line),
+      );
+      logger.metrics!(pointAt(2, 4));
+      logger.close!();
+      return warnings;
+    };
+    {
+      using log = await MetricsLog.open(folder, { epoch: 1, step: 0 });
+      before.forEach((point) => log.append(point));
+    }
+    const table = await readCsv(folder);
+    assert.deepEqual(await reopen(3), [], "all of them are there");
+    await Deno.remove(join(folder, "metrics.jsonl"));
+    const [warning, ...more] = await reopen(3);
+    assert.match(
+      warning,
+      /metrics\.jsonl has 0 of the 3 points up to here: step times, .* \(metrics\.csv has 3 of them; the losses are in history\.json\)$/,
+    );
+    assert.deepEqual(more, []);
+    assert.deepEqual(await readCsv(folder), table);
+    assert.deepEqual(await readMetrics(folder), [pointAt(2, 4)]);
+    await Deno.writeTextFile(join(folder, "metrics.csv"), "another,table\n1,2\n");
+    await Deno.remove(join(folder, "metrics.jsonl"));
+    assert.match((await reopen(3))[0], /metrics\.csv has 0 of them/);
+    assert.equal((await readCsv(folder)).length, 1);
   }));
