@@ -9,15 +9,18 @@ import { foreignName, type Html, html } from "../web/html.ts";
 import { renderPage, themeToggle } from "../web/page.ts";
 import compare from "./client/compare.js" with { type: "text" };
 import dashboardStyle from "./client/dashboard.css" with { type: "text" };
+import comparison from "./client/comparison.js" with { type: "text" };
+import curves from "./client/curves.js" with { type: "text" };
 import feed from "./client/feed.js" with { type: "text" };
 import run from "./client/run.js" with { type: "text" };
 import runs from "./client/runs.js" with { type: "text" };
 import { configDifferences } from "./config_differences.ts";
+import type { ComparisonDetail, ComparisonSummary } from "./comparison_list.ts";
 import type { RunState } from "./run_digest.ts";
 import type { RunSummary } from "./run_list.ts";
 
 /** Scripts of the pages, by their names in `client/`. */
-const SCRIPTS = { feed, run, runs, compare };
+const SCRIPTS = { feed, run, runs, curves, compare, comparison };
 type Script = keyof typeof SCRIPTS;
 
 /** How the states are called and coloured; `client/feed.js` has the same. */
@@ -47,13 +50,20 @@ export function policyOf(document: string): string {
 /** A run: progress, curves, workers, log and config. */
 export function runPage(summary: RunSummary, config: string): string {
   const { id, name, model } = summary;
-  const address = `/files/${encodeURIComponent(id)}`;
+  const address = `/files/${addressOf(id)}`;
+  const [parent, member] = id.split("/");
   return document(
     `${name} · Lockstep`,
     ["feed", "run"],
     { run: summary },
     html`
-      ${header(html`<a href="/runs">All runs</a>`)}
+      ${header(
+        html`<a href="/runs">All runs</a>${
+          member && html`
+            · <a href="${`/comparisons/${addressOf(parent)}`}">Its comparison</a>
+          `
+        }`,
+      )}
       <main id="main">
         <div class="headline">
           <div>
@@ -196,11 +206,15 @@ export function runPage(summary: RunSummary, config: string): string {
 }
 
 /** All runs of a folder. */
-export function runsPage(runs: readonly RunSummary[], folder: string): string {
+export function runsPage(
+  runs: readonly RunSummary[],
+  comparisons: readonly ComparisonSummary[],
+  folder: string,
+): string {
   return document(
     "Runs · Lockstep",
     ["feed", "runs"],
-    { "runs-data": runs },
+    { "runs-data": runs, "comparisons-data": comparisons },
     html`
       ${header()}
       <main id="main">
@@ -233,6 +247,26 @@ export function runsPage(runs: readonly RunSummary[], folder: string): string {
           </table>
           <p class="note" id="empty" hidden>No runs yet: start one with <code>deno task train</code>.</p>
         </div>
+        <section aria-labelledby="comparisons-title" id="comparisons-section" hidden>
+          <h2 id="comparisons-title">Comparisons</h2>
+          <div class="card scroll" tabindex="0" role="region" aria-label="Comparisons">
+            <table id="comparisons" data-sortable>
+              <caption class="visually-hidden">Comparisons, the newest first</caption>
+              <thead>
+                <tr>
+                  <th scope="col">Comparison</th>
+                  <th scope="col">State</th>
+                  <th scope="col" class="number">Variants</th>
+                  <th scope="col" class="number">Runs finished</th>
+                  <th scope="col" class="number">Best accuracy</th>
+                  <th scope="col">of</th>
+                  <th scope="col">Started</th>
+                </tr>
+              </thead>
+              <tbody></tbody>
+            </table>
+          </div>
+        </section>
       </main>
     `,
   );
@@ -269,30 +303,17 @@ export function comparePage(runs: readonly ComparedRun[]): string {
           <tbody></tbody>
         </table>
       </div>
-      <div class="grid wide">
-        ${figure(
-          "accuracy",
-          "Validation accuracy",
-          "Validation accuracy of each run against the epochs.",
-        )}
-        ${figure("loss", "Training loss", "Training loss of each run against the epochs.")}
-        ${figure(
-          "validation",
-          "Validation loss",
-          "Validation loss of each run against the epochs.",
-        )}
-        ${figure("speed", "Speed", "Training pictures per second of each run against the epochs.")}
-      </div>
+      ${comparedFigures()}
       <section aria-labelledby="differences-title">
         <h2 id="differences-title">Settings that differ</h2>
         <div class="card scroll" tabindex="0" role="region" aria-label="Settings that differ">
-          ${differencesTable(summaries, differences)}
+          ${differencesTable(summaries.map(({ id }) => id), differences)}
         </div>
       </section>
     `;
   return document(
     "Compare · Lockstep",
-    ["feed", "compare"],
+    ["feed", "curves", "compare"],
     { runs: summaries },
     html`
       ${header(html`<a href="/runs">All runs</a>`)}
@@ -303,6 +324,83 @@ export function comparePage(runs: readonly ComparedRun[]): string {
       </main>
     `,
   );
+}
+
+/** A comparison: its runs, their curves, and the settings that differ. */
+export function comparisonPage(detail: ComparisonDetail): string {
+  const { id, name, created, state, labels, differences } = detail;
+  return document(
+    `${name}, compared · Lockstep`,
+    ["feed", "curves", "comparison"],
+    { comparison: detail },
+    html`
+      ${header(html`<a href="/runs">All runs</a>`)}
+      <main id="main">
+        <div class="headline">
+          <div>
+            <h1>${foreignName(name)}</h1>
+            <p
+              class="note">Comparison <span class="name">${id}</span>, begun <time datetime="${created}">${created
+                .replace("T", " ").replace(/(\.\d+)?Z$/, " UTC")}</time></p>
+          </div>
+          <p class="states"><a class="button" id="report" href="${`/files/${
+            addressOf(id)
+          }/report.html`}" hidden>Report</a>
+          ${stateBadge(state)}
+          <span class="badge" id="connection" hidden>Not connected</span></p>
+        </div>
+        <div class="card scroll" tabindex="0" role="region" aria-label="Runs">
+          <table id="members">
+            <caption>Runs</caption>
+            <thead>
+              <tr>
+                <th scope="col">Variant</th>
+                <th scope="col" class="number">Seed</th>
+                <th scope="col">State</th>
+                <th scope="col" class="number">Epochs</th>
+                <th scope="col" class="number">Best accuracy</th>
+                <th scope="col" class="number">in epoch</th>
+                <th scope="col" class="number">Time</th>
+              </tr>
+            </thead>
+            <tbody></tbody>
+          </table>
+        </div>
+        <section aria-labelledby="curves-title" id="curves-section" hidden>
+          <h2 id="curves-title">Curves</h2>
+          <p class="note" id="curves-note" hidden></p>
+          ${comparedFigures()}
+        </section>
+        <section aria-labelledby="differences-title">
+          <h2 id="differences-title">Settings that differ</h2>
+          <div class="card scroll" tabindex="0" role="region" aria-label="Settings that differ">
+            ${differencesTable(labels, differences)}
+          </div>
+        </section>
+      </main>
+    `,
+  );
+}
+
+/** Places for the curves of several runs. */
+function comparedFigures(): Html {
+  return html`
+    <div class="grid wide">
+      ${figure(
+        "accuracy",
+        "Validation accuracy",
+        "Validation accuracy of each run against the epochs.",
+      )}
+      ${figure("loss", "Training loss", "Training loss of each run against the epochs.")}
+      ${figure("validation", "Validation loss", "Validation loss of each run against the epochs.")}
+      ${figure("speed", "Speed", "Training pictures per second of each run against the epochs.")}
+    </div>
+  `;
+}
+
+/** The address of a run's id, whose parts a slash separates. */
+function addressOf(id: string): string {
+  return id.split("/").map(encodeURIComponent).join("/");
 }
 
 /** A page for addresses that lead nowhere. */
@@ -331,7 +429,7 @@ const TILES: readonly (readonly [key: string, label: string])[] = [
 ];
 
 function differencesTable(
-  runs: readonly RunSummary[],
+  names: readonly string[],
   differences: readonly { key: string; values: readonly string[] }[],
 ): Html {
   if (differences.length === 0) return html`<p class="note">None: the configs are equal.</p>`;
@@ -339,8 +437,8 @@ function differencesTable(
     <table>
       <caption class="visually-hidden">Settings that differ, by run</caption>
       <thead>
-        <tr><th scope="col">Setting</th>${runs.map(({ id }) =>
-          html`<th scope="col">${foreignName(id)}</th>`
+        <tr><th scope="col">Setting</th>${names.map((name) =>
+          html`<th scope="col">${foreignName(name)}</th>`
         )}</tr>
       </thead>
       <tbody>${differences.map(({ key, values }) =>

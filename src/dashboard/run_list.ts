@@ -20,7 +20,7 @@ import {
 
 /** A run in a line. */
 export interface RunSummary {
-  /** Name of its folder. */
+  /** Name of its folder; behind that of its comparison and a slash where it is part of one. */
   readonly id: string;
   /** The config's `name`. */
   readonly name: string;
@@ -41,11 +41,12 @@ export interface RunSummary {
   readonly message: string | null;
 }
 
-/** Names of run folders: made of any characters but separators, and not hidden. */
+/** Names of folders of runs and comparisons: made of any characters but separators, and not hidden. */
 const RUN_ID = /^[^./\\\0][^/\\\0]{0,254}$/;
 /** Runs that are looked at, the newest ones. */
 const MOST_RUNS = 500;
 const CONFIG_FILE = "config.yaml";
+const COMPARISON_FILE = "comparison.json";
 
 /** What the config tells. */
 interface ConfigFacts {
@@ -75,14 +76,26 @@ export class RunList {
 
   /** Path of a run's folder, or `undefined` where there is no such run: nothing else is ever opened. */
   async pathOf(id: string): Promise<string | undefined> {
-    if (!RUN_ID.test(id)) return undefined;
-    const path = join(this.folder, id);
+    const [first, second, ...more] = id.split("/");
+    if (more.length > 0) return undefined;
+    const parent = second === undefined ? this.folder : await this.comparisonPathOf(first);
+    const name = second ?? first;
+    if (parent === undefined || !RUN_ID.test(name)) return undefined;
+    const path = join(parent, name);
     const [folder, config] = await Promise.all([lstat(path), lstat(join(path, CONFIG_FILE))]);
     return folder?.isDirectory && config?.isFile ? path : undefined;
   }
 
-  /** All runs, the newest first. */
-  async all(): Promise<RunSummary[]> {
+  /** Path of a comparison's folder, or `undefined` where there is no such comparison. */
+  async comparisonPathOf(id: string): Promise<string | undefined> {
+    if (!RUN_ID.test(id)) return undefined;
+    const path = join(this.folder, id);
+    const [folder, file] = await Promise.all([lstat(path), lstat(join(path, COMPARISON_FILE))]);
+    return folder?.isDirectory && file?.isFile ? path : undefined;
+  }
+
+  /** Names of all folders that may hold a run or a comparison, the newest first. */
+  async folders(): Promise<string[]> {
     const ids: string[] = [];
     try {
       for await (const { name, isDirectory } of Deno.readDir(this.folder)) {
@@ -91,9 +104,16 @@ export class RunList {
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
-    ids.sort().reverse();
+    return ids.sort().reverse();
+  }
+
+  /** All runs, the newest first. */
+  async all(): Promise<RunSummary[]> {
+    const ids = await this.folders();
     const there = new Set(ids);
-    for (const id of this.#known.keys()) if (!there.has(id)) this.#known.delete(id);
+    for (const id of this.#known.keys()) {
+      if (!there.has(id.split("/")[0])) this.#known.delete(id);
+    }
     const runs: RunSummary[] = [];
     for (const id of ids.slice(0, MOST_RUNS)) {
       const summary = await this.summary(id);
@@ -178,7 +198,8 @@ async function versionOf(path: string, names: readonly string[]): Promise<string
   return stats.map((stat) => stat ? `${stat.size}@${stat.mtime?.getTime()}` : "-").join(" ");
 }
 
-async function lstat(path: string): Promise<Deno.FileInfo | undefined> {
+/** Facts about an entry itself; nothing where there is none that may be looked at. */
+export async function lstat(path: string): Promise<Deno.FileInfo | undefined> {
   try {
     return await Deno.lstat(path);
   } catch (error) {

@@ -11,10 +11,11 @@ import { readRegularFile, readRegularText } from "../base/regular_file.ts";
 import { lastLine } from "../records/line_tail.ts";
 import { readLiveStatus } from "../records/live_status.ts";
 import { METRICS_FILE, parseMetrics } from "../records/metrics_log.ts";
+import { ComparisonList } from "./comparison_list.ts";
 import { encodeMessage, KEEP_ALIVE, streamBody } from "./event_stream.ts";
 import { Guard, isLoopback } from "./guard.ts";
 import { type HttpRequest, HttpServer, type HttpServerOptions } from "./http_server.ts";
-import { comparePage, missingPage, policyOf, runPage, runsPage } from "./pages.ts";
+import { comparePage, comparisonPage, missingPage, policyOf, runPage, runsPage } from "./pages.ts";
 import { PROMETHEUS_TYPE, prometheusText, type ScrapedRun } from "./prometheus.ts";
 import { PICTURES, REPORT, RunFeed } from "./run_feed.ts";
 import { readConfig, RunList, type RunSummary } from "./run_list.ts";
@@ -53,7 +54,7 @@ const POLL_MS = 500;
 const STALL_MS = 30_000;
 const KEEP_ALIVE_MS = 15_000;
 /** Runs of one stream. */
-const MOST_COMPARED = 8;
+const MOST_COMPARED = 16;
 /** Milliseconds that readers get for the last news. */
 const LAST_NEWS_MS = 1_000;
 
@@ -73,6 +74,7 @@ export class Dashboard implements AsyncDisposable {
   readonly url: string;
   readonly #options: DashboardOptions;
   readonly #runs: RunList;
+  readonly #comparisons: ComparisonList;
   readonly #guard: Guard;
   readonly #server: HttpServer;
   readonly #closing = new AbortController();
@@ -88,6 +90,7 @@ export class Dashboard implements AsyncDisposable {
     const token = isLoopback(host) ? undefined : crypto.randomUUID().replaceAll("-", "");
     this.#options = options;
     this.#runs = new RunList(folder);
+    this.#comparisons = new ComparisonList(this.#runs);
     this.#guard = new Guard(token ? { token } : {});
     this.#server = listen(options, host, (request) => this.#answer(request));
     const { port } = this.#server;
@@ -140,19 +143,36 @@ export class Dashboard implements AsyncDisposable {
     const path = decoded(url.pathname);
     if (path === undefined) return notFound(url.pathname);
     if (path === "/") return redirect(home ? `/runs/${encodeURIComponent(home)}` : "/runs");
-    if (path === "/runs") return page(runsPage(await this.#runs.all(), this.#runs.folder));
+    if (path === "/runs") return page(await this.#list());
     if (path === "/compare") return await this.#compare(url);
     if (path === "/metrics") return await this.#metrics();
     if (path === "/api/runs") return json(await this.#runs.all());
+    if (path === "/api/comparisons") return json(await this.#comparisons.all());
     if (path === "/api/events") return await this.#events(request, url);
-    const [, kind, id, file] = /^\/(runs|files)\/([^/]+)(?:\/([^/]+))?$/.exec(path) ?? [];
-    if (kind === "runs" && file === undefined) {
+    return await this.#folder(path) ?? notFound(path);
+  }
+
+  /** What a path of a run, a comparison or a file of theirs leads to. */
+  async #folder(path: string): Promise<Response | undefined> {
+    const [, kind, id] = /^\/(runs|comparisons|api\/comparisons|files)\/(.+)$/.exec(path) ?? [];
+    if (kind === undefined) return undefined;
+    if (kind === "runs") {
       const summary = await this.#runs.summary(id);
-      if (summary) return page(runPage(summary, await configText(this.#runs, id)));
+      return summary && page(runPage(summary, await configText(this.#runs, id)));
     }
-    if (kind === "files" && PICTURES.includes(file)) return await this.#file(id, file, PICTURE);
-    if (kind === "files" && file === REPORT) return await this.#file(id, file, PAGE_ALONE);
-    return notFound(path);
+    if (kind === "files") {
+      const [, folder, file] = /^(.+)\/([^/]+)$/.exec(id) ?? [];
+      if (PICTURES.includes(file)) return await this.#file(folder, file, PICTURE);
+      return file === REPORT ? await this.#file(folder, file, PAGE_ALONE) : undefined;
+    }
+    const detail = await this.#comparisons.detail(id);
+    if (!detail) return undefined;
+    return kind === "comparisons" ? page(comparisonPage(detail)) : json(detail);
+  }
+
+  async #list(): Promise<string> {
+    const [runs, comparisons] = [await this.#runs.all(), await this.#comparisons.all()];
+    return runsPage(runs, comparisons, this.#runs.folder);
   }
 
   async #compare(url: URL): Promise<Response> {
@@ -165,7 +185,7 @@ export class Dashboard implements AsyncDisposable {
   }
 
   async #file(id: string, name: string, headers: Record<string, string>): Promise<Response> {
-    const folder = await this.#runs.pathOf(id);
+    const folder = await this.#runs.pathOf(id) ?? await this.#runs.comparisonPathOf(id);
     const path = folder && join(folder, name);
     const stat = path && await Deno.lstat(path).catch(() => undefined);
     if (!path || !stat || !stat.isFile) return text(404, "There is no such file");

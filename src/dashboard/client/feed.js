@@ -18,6 +18,7 @@ globalThis.lockstepFeed = (() => {
     interrupted: ["Interrupted", "warn"],
     failed: ["Failed", "bad"],
     lost: ["Ended without a word", "warn"],
+    waiting: ["Waiting", ""],
   };
 
   const isLater = (point, { epoch, step }) =>
@@ -142,13 +143,15 @@ globalThis.lockstepFeed = (() => {
    * @param runs Runs by id
    * @param onNews Called at most once per frame
    * @param onState Called with whether the stream is open
+   * @returns Ends it
    */
   const follow = (runs, onNews, onState) => {
     let source;
     let frame = 0;
+    let isClosed = false;
     const draw = () => {
       frame = 0;
-      onNews();
+      if (!isClosed) onNews();
     };
     const query = [...runs.keys()].map((id) => `run=${encodeURIComponent(id)}`).join("&");
     const open = () => {
@@ -166,6 +169,7 @@ globalThis.lockstepFeed = (() => {
         onState(false);
         if (source.readyState !== EventSource.CLOSED) return;
         setTimeout(() => {
+          if (isClosed) return;
           // A stream of its own begins at the beginning.
           for (const run of runs.values()) run.clear();
           open();
@@ -173,8 +177,13 @@ globalThis.lockstepFeed = (() => {
       });
     };
     open();
-    addEventListener("pagehide", () => source.close());
+    const close = () => {
+      isClosed = true;
+      source.close();
+    };
+    addEventListener("pagehide", close);
     addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
+    return close;
   };
 
   const { FORMATS } = globalThis.lockstepCharts;
@@ -219,5 +228,8 @@ globalThis.lockstepFeed = (() => {
     return make("span", { className: `badge ${look}` }, name);
   };
 
-  return { Run, follow, duration, written, when, make, cell, number, badge, STATES };
+  /** The address of a run's id, whose parts a slash separates. */
+  const addressOf = (id) => id.split("/").map(encodeURIComponent).join("/");
+
+  return { addressOf, Run, follow, duration, written, when, make, cell, number, badge, STATES };
 })();

@@ -2,7 +2,8 @@
  * The page of one run.
  */
 (() => {
-  const { Run, follow, duration, written, make, cell, number, STATES } = globalThis.lockstepFeed;
+  const { Run, follow, duration, written, make, cell, number, addressOf, STATES } =
+    globalThis.lockstepFeed;
   const visible = globalThis.lockstepVisible;
   const { mount, bar, FORMATS } = globalThis.lockstepCharts;
   const byId = (id) => document.getElementById(id);
@@ -346,7 +347,7 @@
       if (version === undefined || shownFiles[name] === version) continue;
       shownFiles[name] = version;
       // New pictures have old addresses.
-      image.src = `/files/${encodeURIComponent(summary.id)}/${name}?of=${version}`;
+      image.src = `/files/${addressOf(summary.id)}/${name}?of=${version}`;
     }
     byId("no-pictures").hidden = document.querySelector(".pictures figure:not([hidden])") !== null;
   };

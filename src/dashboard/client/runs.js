@@ -74,11 +74,38 @@
     updateCompare();
   };
 
+  const comparisonRow = (comparison) => {
+    const { id, state, variants, finished, runs, best, created } = comparison;
+    const link = make("a", { href: `/comparisons/${encodeURIComponent(id)}` }, make("bdi", {}, id));
+    return make(
+      "tr",
+      {},
+      make("th", { scope: "row", className: "name" }, link),
+      cell(badge(state)),
+      number(variants),
+      number(`${finished} / ${runs}`, { "data-value": finished }),
+      number(written(best?.accuracy, "percent"), { "data-value": best?.accuracy ?? "" }),
+      cell(make("bdi", { className: "name" }, best?.label ?? "–")),
+      cell(when(created), { "data-value": Date.parse(created) || "" }),
+    );
+  };
+
+  let shownComparisons = "";
+  const drawComparisons = (comparisons) => {
+    const version = JSON.stringify(comparisons);
+    if (version === shownComparisons) return;
+    shownComparisons = version;
+    byId("comparisons-section").hidden = comparisons.length === 0;
+    byId("comparisons").tBodies[0].replaceChildren(...comparisons.map(comparisonRow));
+  };
+
   const poll = async () => {
     if (!document.hidden) {
       try {
         const response = await fetch("/api/runs");
         if (response.ok) draw(await response.json());
+        const compared = await fetch("/api/comparisons");
+        if (compared.ok) drawComparisons(await compared.json());
       } catch {
         // The server is gone; it may come back.
       }
@@ -87,5 +114,6 @@
   };
 
   draw(JSON.parse(byId("runs-data")?.textContent ?? "[]"));
+  drawComparisons(JSON.parse(byId("comparisons-data")?.textContent ?? "[]"));
   setTimeout(poll, POLL_MS);
 })();
