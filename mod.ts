@@ -162,11 +162,17 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
  *
  * @param path YAML file; relative paths in it count from its folder
  * @param overrides Applied in order, over the file's values; their relative paths count from the working directory
+ * @param options `onNote` gets a sentence for each choice of the overrides, such as another optimizer, that leaves keys of
+ * the file out
  * @returns The config with every default filled in
  * @throws {UsageError} when the file can't be read or parsed, or a key or value is wrong
  */
-export async function loadConfig(path: string, overrides: Override[] = []): Promise<ConfigInput> {
-  return await load(path, overrides);
+export async function loadConfig(
+  path: string,
+  overrides: Override[] = [],
+  { onNote }: { readonly onNote?: (note: string) => void } = {},
+): Promise<ConfigInput> {
+  return await load(path, overrides, onNote ? { onNote } : {});
 }
 
 /**

@@ -49,7 +49,9 @@ export function replaceSource(
       if (value !== LAYOUT[key]) leftOut.push(`data.${key} (${value})`);
       delete data[key];
     }
-    if (!given.has("name") && isNameOf(tree.name, data.dataset, replaced)) {
+    if (
+      !given.has("name") && isNameOf(tree.name, data.dataset, replaced, given.get("data.dataset"))
+    ) {
       leftOut.push(`name (${tree.name})`);
       delete tree.name;
     }
@@ -68,6 +70,13 @@ function layoutOf(source: Source, replaced: readonly Source[]): (keyof typeof LA
 }
 
 /** Whether a run is named after a data set that is replaced, as in `cifar10-resnet18`. */
-function isNameOf(name: unknown, dataset: unknown, replaced: readonly Source[]): boolean {
-  return replaced.includes("dataset") && typeof name === "string" && name.includes(String(dataset));
+function isNameOf(
+  name: unknown,
+  dataset: unknown,
+  replaced: readonly Source[],
+  other: unknown,
+): boolean {
+  const isOther = typeof dataset === "string" && typeof other === "string" && dataset !== other;
+  return (replaced.includes("dataset") || isOther) && typeof name === "string" &&
+    name.includes(String(dataset));
 }

@@ -181,8 +181,7 @@ export function optimizerStateOf(state: ReplicaState): Map<string, TorchTensor> 
  * Sets an optimizer's state from what {@linkcode optimizerStateOf} gave.
  *
  * @param source Where the tensors come from, for messages
- * @throws {RangeError} when a tensor is missing or has another shape
- * @throws {UsageError} when a value is not finite
+ * @throws {UsageError} when a tensor is missing, has another shape, or a value that is not finite
  */
 export function setOptimizerState(
   state: ReplicaState,
@@ -195,9 +194,12 @@ export function setOptimizerState(
     trainable.forEach(({ name, kind, torchShape }, index) => {
       const tensor = tensors.get(`${name}.${slot}`);
       if (tensor?.shape.join() !== torchShape.join()) {
-        const found = tensor ? `[${tensor.shape}]` : "missing";
-        throw new RangeError(
-          `The optimizer's ${name}.${slot} is ${found}, expected [${torchShape}]`,
+        throw new UsageError(
+          `${source} ${
+            tensor ? `has ${name}.${slot} of shape [${tensor.shape}]` : `holds no ${name}.${slot}`
+          }, ` +
+            "which the optimizer needs to go on: train.optimizer, its momentum or what learns was another then; set " +
+            "that back, or start a new run with these weights (--weights and the file model.safetensors in there)",
         );
       }
       const values = floatValues(`${name}.${slot}`, tensor, source);

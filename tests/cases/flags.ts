@@ -62,7 +62,7 @@ function typed(
   };
 }
 
-const KEYS = ["model", "epochs", "batch-size", "lr", "image-size"] as const;
+const KEYS = ["data", "model", "epochs", "batch-size", "lr", "image-size"] as const;
 
 const sizes = ({ data: { train, val } }: Config) => [outputSize(train), outputSize(val)];
 
@@ -139,6 +139,18 @@ export const CASES: Case[] = [
     ({ data }) => data.train[0],
     { CenterCrop: { size: [160, 160] } },
   ),
+  typed(
+    "default",
+    ["--data", "hymenoptera"],
+    ({ data: { dataset, root }, name }) => [dataset, root ?? null, name],
+    ["hymenoptera", null, "hymenoptera"],
+  ),
+  typed("default", ["--data", "/photos/cats and dogs"], ({ data: { dataset, root }, name }) => [
+    dataset ?? null,
+    root,
+    name,
+  ], [null, "/photos/cats and dogs", "cats and dogs"]),
+  typed("catdog-densenet121", ["--data", "/photos"], ({ data }) => data.valFolder, "val"),
   typed("default", ["--lr", ".5"], ({ train }) => train.lr, 0.5),
   typed(
     "default",

@@ -76,5 +76,23 @@ Deno.test("predict, evaluate, export and report take the newest run, with a best
     assert.equal(resumed.code, 0, resumed.stderr);
     const { epochs } = JSON.parse(await Deno.readTextFile(join(run, "history.json")));
     assert.equal(epochs.length, 2);
+
+    const more = ["train", "--resume", run, "--epochs", "3", "--override"];
+    const other = await runCommand([...more, "train.optimizer=adam"], folder);
+    assert.equal(other.code, 2, other.stderr);
+    assert.match(
+      other.stderr,
+      /checkpoints\/last holds no conv1\.weight\.exp_avg, which the optimizer needs/,
+    );
+    assert.doesNotMatch(other.stderr, /\n\s+at /);
+    const changed = await runCommand([...more, "train.schedule.name=ExponentialLR"], folder);
+    assert.match(
+      changed.stderr,
+      /^error: --override train\.schedule\.name: train\.schedule\.gamma is missing/m,
+    );
+    const schedule = ["train.schedule=ExponentialLR", "--override", "train.schedule.gamma=.5"];
+    const third = await runCommand([...more, ...schedule], folder);
+    assert.equal(third.code, 0, third.stderr);
+    assert.match(await Deno.readTextFile(join(run, "config.yaml")), /name: ExponentialLR/);
   });
 });

@@ -97,6 +97,31 @@ Deno.test("planVariants() applies a setting with a prefix to that variant alone,
   );
 });
 
+Deno.test("planVariants() leaves out what a variant's own choice has no use for, and scales the images of all", async () => {
+  const notes: string[] = [];
+  const [extract, scratch] = await plan({
+    presets: ["extract", "scratch"],
+    sets: ["train.momentum=0.8", "scratch:train.optimizer=adam", "scratch:train.lr=0.002"],
+    imageSize: { side: 96, source: "--image-size" },
+    onNote: (note) => notes.push(note),
+  });
+  assert.deepEqual([extract, scratch].map(({ config: { train } }) => train.optimizer), [
+    "sgd",
+    "adam",
+  ]);
+  assert.equal((extract.config.train as { momentum?: number }).momentum, 0.8);
+  for (const { config: { data } } of [extract, scratch]) {
+    assert.deepEqual(data.val.slice(0, 2), [{ Resize: { size: 106 } }, {
+      CenterCrop: { size: [96, 96] },
+    }]);
+  }
+  assert.equal(notes.length, 1);
+  assert.match(
+    notes[0],
+    /^train\.optimizer is now adam: left out of .*: train\.momentum \(0\.8\)$/,
+  );
+});
+
 Deno.test("planVariants() compares recipes by their files' names, and workers by their number", () =>
   withTemporaryFolder(async (folder) => {
     const paths = [join(folder, "one.yaml"), join(folder, "sub", "one.yaml")];
@@ -135,7 +160,11 @@ const WRONG: [string, Partial<VariantOptions>, RegExp][] = [
     { sets: ["scratch:train.rl=1"] },
     /^Scratch: .*train\.rl: did you mean train\.lr\?/s,
   ],
-  ["a batch that can't be shared", { workers: [2, 5] }, /^5 workers: Batch size 12 .* 5 workers/],
+  [
+    "a number of workers that is none",
+    { workers: [2, 5000] },
+    /^5000 workers: Config: workers is 5000: give|^5000 workers: --set workers: workers is 5000: give/,
+  ],
   ["a setting that is none", { sets: ["train.lr"] }, /is not key=value/],
 ];
 for (const [name, options, message] of WRONG) {
