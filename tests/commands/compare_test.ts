@@ -141,6 +141,8 @@ Deno.test("a comparison that was interrupted, then killed, goes on to the result
     const statuses = async () =>
       (await readComparison(made)).variants.map(({ runs }) => runs[0].status);
     assert.deepEqual(await statuses(), ["interrupted", "waiting"]);
+    const report = () => Deno.readTextFile(join(made, "report.html"));
+    assert.match(await report(), /The comparison was interrupted.*deno task compare --resume/s);
 
     await using second = startCommand(["compare", "--resume", made], folder);
     await second.seen(/^\[1\/2\] 1 worker: goes on after epoch \d+ of 12/m);
@@ -149,6 +151,7 @@ Deno.test("a comparison that was interrupted, then killed, goes on to the result
     second.kill("SIGKILL");
     await second.result;
     assert.deepEqual(await statuses(), ["finished", "running"]);
+    assert.match(await report(), /The comparison hadn't ended/);
     // At once: the killed comparison's run is still writing its checkpoint, and is waited for.
     const third = await runCommand(["compare", "--resume", made], folder);
     assert.equal(third.code, 0, third.stderr);
@@ -162,6 +165,7 @@ Deno.test("a comparison that was interrupted, then killed, goes on to the result
       expected.map(({ runs }) => runs[0].epochs),
     );
     assert.deepEqual(await statuses(), ["finished", "finished"]);
+    assert.match(await report(), /<\/span> finished<\/span>/);
   }));
 
 Deno.test("a second SIGINT ends a comparison at once, and leaves nothing behind", () =>
@@ -205,6 +209,8 @@ Deno.test("a variant that fails is told at the end, and the others finish; --res
     const { variants } = await readComparison(made);
     assert.deepEqual(variants.map(({ runs }) => runs[0].status), ["failed", "finished"]);
     assert.match(variants[0].runs[0].message!, /train\.lr/);
+    const report = await Deno.readTextFile(join(made, "report.html"));
+    assert.match(report, /1 run failed:.*1 worker.*seed 0.*(NaN|infinite)/s);
 
     // Another config is another run: its checkpoint refuses it, until the run begins anew.
     const file = join(made, "comparison.json");

@@ -52,7 +52,7 @@ export function picturesSection(files: RunFiles): Section | undefined {
             batch.length,
             "image",
           )} of epoch 1, step 0, augmented${batch.some(({ mixed }) => mixed) &&
-            " and mixed"} as the workers got them.</p>
+            " and mixed"} as the workers got them; those of rank 0 come first.</p>
         <ul class="gallery">${batch.map(trained)}</ul>
       `
     }`,
