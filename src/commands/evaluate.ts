@@ -14,7 +14,7 @@ import {
   VERBOSE_FLAG,
 } from "./flags.ts";
 import { chosenRun } from "./chosen_run.ts";
-import { DEVICE_FLAG, deviceOf, natsUrlOf } from "./key_flags.ts";
+import { dataPlace, DEVICE_FLAG, deviceOf, natsUrlOf } from "./key_flags.ts";
 import { interruptible } from "./interruptible.ts";
 
 /** Flags of `evaluate`. */
@@ -28,7 +28,7 @@ export const EVALUATE_HELP: CommandHelp = {
     {
       name: "data",
       value: "DIR",
-      help: "Other pictures than the run's: folders named as its classes",
+      help: "Other pictures than the run's: folders named as its classes, or a known data set",
     },
     { name: "split", value: "val|train", help: "Which of the two sets (default: val)" },
     { name: "workers", short: "w", value: "N", help: "Worker processes (default: as the run had)" },
@@ -63,7 +63,6 @@ export async function runEvaluate(args: string[]): Promise<number> {
   }
   const request = {
     ...given("checkpoint", flags.text("checkpoint")),
-    ...given("data", flags.text("data")),
     ...given("split", splitOf(flags)),
     ...given("workers", flags.integer("workers", 1)),
     ...given("device", deviceOf(flags)),
@@ -83,7 +82,9 @@ export async function runEvaluate(args: string[]): Promise<number> {
   using signals = interruptible(() => reporter.warn("Stopping; again to stop at once"));
   try {
     const run = await chosenRun(flags, (line) => reporter.info(line));
-    const { folder, record } = await evaluateRun({ ...request, ...given("run", run) }, {
+    const data = await dataPlace(flags, (event) => reporter.download(event));
+    const place = { ...given("run", run), ...given("data", data) };
+    const { folder, record } = await evaluateRun({ ...request, ...place }, {
       ...given("out", flags.text("out")),
       reporter,
       verbose,

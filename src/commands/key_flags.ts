@@ -11,7 +11,8 @@ import { NATS_URL_VARIABLE } from "../protocol/address.ts";
 import type { Override } from "../config/override.ts";
 import { type DeviceName, DEVICES } from "../engine/devices.ts";
 import type { ImageSize } from "../config/image_size.ts";
-import { DATASET_NAMES } from "../provision/dataset_catalogue.ts";
+import { DATASET_NAMES, type DatasetName } from "../provision/dataset_catalogue.ts";
+import type { Progress } from "../provision/progress.ts";
 import type { Flag, Flags } from "./flags.ts";
 
 /** A flag that is short for a key. */
@@ -228,6 +229,21 @@ function decimal(flags: Flags, name: string): number | undefined {
   const value = Number(text);
   if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) && Number.isFinite(value)) return value;
   throw new UsageError(`${flags.typed(name)} is ${text}: give a number, such as 0.01 or 1e-3`);
+}
+
+/**
+ * The folder or archive that `--data` names where there is no config: a data set that is known by name is fetched, unless
+ * there is a folder of that name.
+ *
+ * @throws {UsageError} for an address, or a data set that can't be had
+ */
+export async function dataPlace(flags: Flags, progress: Progress): Promise<string | undefined> {
+  const text = flags.text("data");
+  if (text === undefined || await exists(text)) return text;
+  const { key, value } = await dataOf(text, flags.typed("data"));
+  if (key !== "data.dataset") return value as string;
+  const { ensureDataset } = await import("../provision/datasets.ts");
+  return await ensureDataset(value as DatasetName, progress);
 }
 
 /** What `--data` names: a place, or a data set that is known by name. */

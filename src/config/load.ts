@@ -22,10 +22,12 @@ import { runName } from "./run_name.ts";
 import { type Config, type ConfigInput, configSchema } from "./schema.ts";
 import {
   alternativeOf,
+  choicesIn,
   discriminatorOf,
   keysOf,
   nodesAt,
   rootNodes,
+  takesList,
   takesNames,
 } from "./schema_paths.ts";
 import { isTree, type Tree } from "./tree.ts";
@@ -182,11 +184,11 @@ export function parseConfig(
     if (replaced) onNote?.(replaced);
     applyOverrides(tree, together, onNote, source);
   }
-  const describe = (path: (string | number)[]) => {
+  const describe: Describe = (path, isMissing = false) => {
     const override = overrides.findLast(({ key }) => concerns(stepsOf(key), path)) ??
-      overrides.findLast(({ key }) => chooses(stepsOf(key), path));
+      overrides.findLast(({ key }) => isMissing && chooses(stepsOf(key), path.slice(0, -1)));
     if (override) return sourceOf(override);
-    const node = nodeAt(document, path);
+    const node = nodeAt(document, isMissing ? path.slice(0, -1) : path);
     return node?.range ? `${source}, line ${lines.linePos(node.range[0]).line}` : source;
   };
   const config = validateConfig(tree as ConfigInput, describe);
@@ -194,10 +196,10 @@ export function parseConfig(
   const lists = scaledTransforms(config, imageSize, typedSizes(before, config, overrides));
   return validateConfig(
     { ...tree, data: { ...tree.data as Tree, ...lists } } as ConfigInput,
-    ([section, key, ...more]) =>
-      section === "data" && Object.hasOwn(lists, key ?? "")
+    (path, isMissing) =>
+      path[0] === "data" && Object.hasOwn(lists, path[1] ?? "")
         ? imageSize.source
-        : describe([section, key, ...more]),
+        : describe(path, isMissing),
   );
 }
 
@@ -206,11 +208,13 @@ function placeInFolder(tree: Tree, source: string): void {
   if (!isAddress(source)) placePaths(tree, resolve(dirname(source)));
 }
 
-/** Whether an override is to blame for a key: it set the key, what holds it, or a name in it. */
+/** Whether an override is to blame for a key: it set the key, what holds it, or a name or position in it. */
 function concerns(steps: readonly string[], path: readonly (string | number)[]): boolean {
   const length = Math.min(steps.length, path.length);
   if (steps.slice(0, length).some((step, at) => step !== String(path[at]))) return false;
-  return steps.length <= path.length || (length > 0 && takesNames(nodesAt(path)));
+  if (steps.length <= path.length) return true;
+  const nodes = nodesAt(path);
+  return length > 0 && (takesNames(nodes) || takesList(nodes));
 }
 
 /** Whether an override chose what a mapping has: then it is to blame for a key that is missing there. */
@@ -218,6 +222,9 @@ function chooses(steps: readonly string[], path: readonly (string | number)[]): 
   return steps.length === path.length + 1 && path.every((step, at) => steps[at] === String(step)) &&
     discriminatorOf(nodesAt(path)) === steps.at(-1);
 }
+
+/** Says where a key stands, or what holds it where it is missing, for messages. */
+type Describe = (path: (string | number)[], isMissing?: boolean) => string;
 
 /** The node of a key in the file, where it has one. */
 function nodeAt(document: Document.Parsed, path: (string | number)[]) {
@@ -233,7 +240,7 @@ function nodeAt(document: Document.Parsed, path: (string | number)[]) {
  */
 export function validateConfig(
   input: ConfigInput,
-  describe: (path: (string | number)[]) => string = () => "Config",
+  describe: Describe = () => "Config",
 ): Config {
   const named = isTree(input) ? { ...input, name: runName(input) } : input;
   const result = configSchema.safeParse(named);
@@ -248,7 +255,7 @@ export function validateConfig(
 function explain(
   issue: z.core.$ZodIssue,
   input: unknown,
-  describe: (path: (string | number)[]) => string,
+  describe: Describe,
 ): string[] {
   const path = issue.path.map((step) => typeof step === "symbol" ? String(step) : step);
   if (issue.code === "unrecognized_keys") {
@@ -261,13 +268,21 @@ function explain(
   const name = path.join(".") || "the config";
   const value = valueAt(input, path);
   if (value === undefined) {
-    return [`${describe(path.slice(0, -1))}: ${name} is missing: ${issue.message}`];
+    return [`${describe(path, true)}: ${name} is missing: ${issue.message}`];
   }
-  const values = issue.code === "invalid_value" ? issue.values.map(String) : [];
+  const choices = issue.code === "invalid_union" ? choicesOf(path) : [];
+  const values = issue.code === "invalid_value" ? issue.values.map(String) : choices;
   const nearest = typeof value === "string" ? nearestName(value, values) : undefined;
   const hint = nearest ? `: did you mean ${nearest}?` : "";
   const known = name === "nats.url" ? maskAddress(String(value)) : value;
-  return [`${describe(path)}: ${name} is ${shown(known)}: ${issue.message}${hint}`];
+  const message = choices.length > 0 ? `give ${choices.join(", ")}` : issue.message;
+  return [`${describe(path)}: ${name} is ${shown(known)}: ${message}${hint}`];
+}
+
+/** The values of a key that chooses between mappings; none for all other keys. */
+function choicesOf(path: readonly (string | number)[]): string[] {
+  const nodes = nodesAt(path.slice(0, -1));
+  return discriminatorOf(nodes) === path.at(-1) ? choicesIn(nodes) : [];
 }
 
 /** What to do about a key that a mapping doesn't have. */

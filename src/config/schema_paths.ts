@@ -45,6 +45,14 @@ export function discriminatorOf(nodes: readonly SchemaNode[]): string | undefine
   );
 }
 
+/** The values of the discriminator of several mappings. */
+export function choicesIn(nodes: readonly SchemaNode[]): string[] {
+  const key = discriminatorOf(nodes);
+  return key === undefined
+    ? []
+    : nodes.flatMap((node) => onlyValue(node, key) ?? []).map((value) => String(value));
+}
+
 /** The mapping that a discriminator's value decides for. */
 export function alternativeOf(
   nodes: readonly SchemaNode[],
@@ -72,6 +80,11 @@ export function takesText(nodes: readonly SchemaNode[]): boolean {
 /** Whether a key's value is a mapping whose keys are names that the schema doesn't know, such as those of classes. */
 export function takesNames(nodes: readonly SchemaNode[]): boolean {
   return nodes.some(({ additionalProperties }) => isNode(additionalProperties));
+}
+
+/** Whether a key's value is a list. */
+export function takesList(nodes: readonly SchemaNode[]): boolean {
+  return nodes.some(({ type }) => type === "array");
 }
 
 /** What a value is a named thing of (`{ Name: arguments }`), such as `transform`; nothing for all others. */

@@ -81,7 +81,11 @@ Deno.test("export says what is wrong, and where the cure is", async () => {
       match(stderr, message);
       equal(code, 2);
     };
-    await fails([], /name a run with --run/);
+    await fails([], /There is no run with a best checkpoint in runs; .* or name one with --run$/m);
+    await fails(
+      ["--checkpoint", run],
+      /A checkpoint is exported with its run: name that with --run/,
+    );
     await fails(["--run", run], /Run .* is missing: .* runs\/latest/);
     await fails(["--run", run, "--format", "tjfs"], /Unknown format "tjfs": did you mean tfjs\?/);
     await fails(["--run", run, "--format", "tfjs,onnx"], /"onnx": known are safetensors, torch/);

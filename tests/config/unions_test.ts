@@ -120,7 +120,25 @@ Deno.test("keys that are typed together and don't go together are errors, in eac
     problem("train.schedule.name=MultiStepLR"),
     /^--set train\.schedule\.name: train\.schedule\.milestones is missing/,
   );
-  assert.match(problem("train.schedule.name=Cosine"), /^--set train\.schedule\.name: .*Cosine/);
+  const names = "give constant, StepLR, MultiStepLR, ExponentialLR, CosineAnnealingLR";
+  assert.equal(
+    problem("train.schedule.name=cosineannealinglr"),
+    `--set train.schedule.name: train.schedule.name is "cosineannealinglr": ${names}: did you mean CosineAnnealingLR?`,
+  );
+  assert.equal(
+    problem("train.schedule=cosine"),
+    `--set train.schedule: train.schedule.name is "cosine": ${names}`,
+  );
+});
+
+Deno.test("--set is blamed for what it takes away, and for a list that it makes unusable", () => {
+  assert.match(
+    problem("model.name=null"),
+    /^--set model\.name: model\.name is missing: name one of/,
+  );
+  assert.match(problem("train.epochs=null"), /^--set train\.epochs: train\.epochs is null: /);
+  assert.match(problem("data.val.1=Resize"), /^--set data\.val\.1: data\.val is .*different sizes/);
+  assert.match(problem("data.val.1.CenterCrop.size=0"), /^--set data\.val\.1\.CenterCrop\.size: /);
 });
 
 Deno.test("keysChosenBy() names what may change with a choice", () => {
