@@ -4,6 +4,7 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
+import { memoryCure, saysOutOfMemory } from "../engine/memory_limits.ts";
 import { exitWords } from "./lines.ts";
 import type { WorkerExit } from "./spawn.ts";
 
@@ -31,26 +32,25 @@ export class WorkerLostError extends LockstepError {
   }
 }
 
-/** What libraries and V8 print when memory can't be had, by `ulimit -v` or a cgroup, too. */
-const OUT_OF_MEMORY =
-  /out of memory|bad_alloc|(memory|buffer) allocation( of \d+ bytes)? failed|cannot allocate memory|\bOOM\b|ENOMEM/i;
-
 /** Lines of a stack trace, of JavaScript and of native code, and the frame around V8's. */
 const TRACE =
   /^\s*(at (async )?(.* \(.+\)|\S+:\d+:\d+)$|#\d*\s*(0x.*|$)|=+ C stack trace|\S+\(\+0x[0-9a-f]+\) \[0x)/;
 
 /** How a worker ended, as the predicate of a sentence. */
 export function describeExit(
-  exit: Pick<WorkerExit, "signal" | "code">,
+  exit: Pick<WorkerExit, "signal" | "code" | "memory">,
   lines: readonly string[] = [],
 ): string {
-  if (lines.some((line) => OUT_OF_MEMORY.test(line))) {
-    return `${
-      exitWords(exit)
-    } (memory ran out: use a smaller batch or fewer workers, or raise the limit)`;
+  const isKill = exit.signal === "SIGKILL";
+  const cure = memoryCure(exit.memory?.limits ?? []);
+  if (isKill && exit.memory?.killed) {
+    return `${exitWords(exit)} (by the kernel, as memory ran out${cure})`;
   }
-  const hint = " (by the kernel, if memory ran out: then use a smaller batch)";
-  return exitWords(exit) + (exit.signal === "SIGKILL" ? hint : "");
+  if (lines.some(saysOutOfMemory)) {
+    return `${exitWords(exit)} (memory ran out${cure})`;
+  }
+  const hint = ` (by the kernel, if memory ran out${cure})`;
+  return exitWords(exit) + (isKill ? hint : "");
 }
 
 /** A message followed by the last lines of a process, when there are any; without the lines of native stack traces. */

@@ -11,6 +11,7 @@ import type { NatsAddress } from "../protocol/address.ts";
 import type { RunIdentity } from "../protocol/subjects.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
 import { keepLines } from "./lines.ts";
+import { readMemoryState } from "../engine/memory_limits.ts";
 
 /** How to start workers. */
 export interface SpawnOptions {
@@ -38,6 +39,12 @@ export interface WorkerExit {
   readonly code: number;
   /** Such as `SIGKILL`; null when the process exited by itself. */
   readonly signal: string | null;
+  /** What the kernel says of memory, where it says something. */
+  readonly memory?: {
+    readonly limits: readonly string[];
+    /** Whether it has ended a process for want of memory while this one ran. */
+    readonly killed: boolean;
+  };
 }
 
 /** A worker process that this coordinator started. */
@@ -97,6 +104,7 @@ class WorkerProcess implements SpawnedWorker {
   readonly lastLines: string[] = [];
   exit: WorkerExit | undefined;
   readonly #process: Deno.ChildProcess;
+  readonly #kills = readMemoryState().kills;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
 
   constructor(options: SpawnOptions, index: number) {
@@ -114,7 +122,9 @@ class WorkerProcess implements SpawnedWorker {
       keepLines(stream, this.lastLines, LINES_KEPT, (line) => options.onLine?.(index, line))
     );
     this.exited = this.#process.status.then(async ({ code, signal }) => {
-      this.exit = { index, pid: this.pid, code, signal };
+      const { limits, kills } = readMemoryState();
+      const memory = { limits, killed: kills > this.#kills };
+      this.exit = { index, pid: this.pid, code, signal, memory };
       await Promise.allSettled([...output, this.#stdin.close()]);
       // What asks the whole group to stop is heard of here first, lest it look like the loss of a worker.
       if (isStopSignal(signal)) await delay(SIGNAL_MS);

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { memoryCure, outOfMemoryMessage, readMemoryState } from "../engine/memory_limits.ts";
 import { setImmediate } from "node:timers";
 import { LockstepError } from "../base/errors.ts";
 import { type RandomStream, randomStream } from "../base/random.ts";
@@ -209,7 +210,8 @@ export class Loader {
         })
       ),
     );
-    for (const result of rows) {
+    for (const [row, result] of rows.entries()) {
+      if (result.status === "rejected") requireMemory(samples[wanted[row]], result.reason);
       if (result.status === "rejected" && !this.#maySkip(result.reason)) {
         throw this.#withCure(result.reason);
       }
@@ -315,6 +317,17 @@ export class Loader {
     this.#cache.put(sample.index, prepared);
     return { image: prepared, cut };
   }
+}
+
+/** An image isn't to blame, and never skipped, when there was no memory to read it. */
+function requireMemory({ path }: Sample, error: unknown): void {
+  const message = outOfMemoryMessage(error);
+  if (message === undefined) return;
+  throw new LockstepError(
+    `Memory ran out while ${JSON.stringify(path)} was read (${message})` +
+      memoryCure(readMemoryState().limits),
+    { cause: error },
+  );
 }
 
 function augmentation(seed: number, epoch: number, index: number) {

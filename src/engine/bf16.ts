@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { LIBC, nativeVariable } from "./native_environment.ts";
+import { nativeVariable, readNative } from "./native_environment.ts";
 import { UsageError } from "../base/errors.ts";
 
 /** Flags of `/proc/cpuinfo` with which oneDNN has products of bfloat16 in hardware (x86, then ARM). */
@@ -63,32 +63,4 @@ export function checkBf16(gpu: boolean, cpu: CpuFacts | undefined = readCpu()): 
     cpu?.model ?? "this CPU"
   } has neither AMX nor AVX512-BF16: the numbers are ` +
     `bfloat16's, the steps take several times longer than with float32. To train faster, ${cure}`;
-}
-
-/** Reads a file by the C library: Deno opens files in `/proc` only for programs that may do everything. */
-function readNative(path: string): string | undefined {
-  const libc = Deno.dlopen(LIBC, {
-    open: { parameters: ["buffer", /* path */ "i32" /* flags */], result: "i32" },
-    read: {
-      parameters: ["i32", /* fd */ "buffer", /* buf */ "usize" /* count */],
-      result: "isize",
-    },
-    close: { parameters: ["i32" /* fd */], result: "i32" },
-  });
-  try {
-    const descriptor = libc.symbols.open(new TextEncoder().encode(path + "\0"), 0);
-    if (descriptor < 0) return undefined;
-    const chunk = new Uint8Array(65_536);
-    const decoder = new TextDecoder();
-    let text = "";
-    for (;;) {
-      const count = Number(libc.symbols.read(descriptor, chunk, BigInt(chunk.length)));
-      if (count <= 0) break;
-      text += decoder.decode(chunk.subarray(0, count), { stream: true });
-    }
-    libc.symbols.close(descriptor);
-    return text;
-  } finally {
-    libc.close();
-  }
 }

@@ -237,3 +237,17 @@ Deno.test("Loader.batches() decodes at most prefetch batches ahead", async () =>
   assert.deepEqual(rest.map(({ value }) => (value as Batch).step), [1, 2]);
   await assert.rejects(batches.next(), /plain\.gif.*missing/);
 });
+
+Deno.test("an image that there is no memory to read ends the iteration, skip or not", async () => {
+  const cause = new RangeError("Array buffer allocation failed");
+  const read = ({ path }: Sample) =>
+    Promise.reject(new DataError(path, "it is cut off or damaged (JPEG)", { cause }));
+  for (const onError of ["skip", "fail"] as const) {
+    const source = { cheap: true, read, [Symbol.dispose]() {} };
+    await using rig = await setUp({ onError, source });
+    await assert.rejects(
+      all(rig.loader.batches(planOf(), 0, { seed: 1 })),
+      /^LockstepError: Memory ran out while "[^"]+" was read \(Array buffer allocation failed\).*: use a smaller/,
+    );
+  }
+});
