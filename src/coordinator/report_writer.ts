@@ -98,7 +98,7 @@ async function makePictures(folder: string, run: PreparedRun, history: History):
   const { epoch } = history.best;
   if (epoch === 0 || !await exists(join(folder, PREDICTIONS_FILE))) return;
   const there = await readReportPictures(folder).catch(() => undefined); // then they are made again
-  if (there?.epoch === epoch) return;
+  if (there?.epoch === epoch && there.batchAsTrained) return;
   const predictions = await readPredictions(folder);
   const wrong = predictions.filter((each) => each.trueClass !== each.predictedClass);
   const worst = wrong.toSorted((a, b) => b.confidence - a.confidence);
@@ -111,6 +111,7 @@ async function makePictures(folder: string, run: PreparedRun, history: History):
     epoch,
     samples: await predictedPictures(run, spread),
     mistakes: await predictedPictures(run, worst.slice(0, MOST_PICTURES.mistakes)),
+    batchAsTrained: true,
     batch: await batchPictures(run),
   });
 }

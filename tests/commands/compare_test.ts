@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { delay } from "../../src/base/async.ts";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { stringify } from "@std/yaml";
 import { compare, resumeComparison, train } from "../../mod.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
@@ -116,6 +116,12 @@ Deno.test("compare trains named variants, and leaves their runs, a table and a p
     const again = await runCommand(["compare", "--resume", made], folder);
     assert.equal(again.code, 0, again.stderr);
     assert.doesNotMatch(again.stdout, /epoch 1\/2/, "nothing is trained again");
+    await Deno.remove(join(made, "report.html"));
+    const rewritten = await runCommand(["report", join("runs", "latest-compare")], folder);
+    assert.equal(rewritten.code, 0, rewritten.stderr);
+    assert.equal(rewritten.stdout, `Report: ${join("runs", basename(made), "report.html")}\n`);
+    const written = (text: string) => text.replace(/<section[^>]*id="files".*/s, "");
+    assert.equal(written(await Deno.readTextFile(join(made, "report.html"))), written(report));
     assert.deepEqual(await readComparison(made), { ...await readComparison(made), variants });
   }));
 

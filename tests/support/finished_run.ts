@@ -169,6 +169,10 @@ async function writePictures(
     epoch: 3,
     samples: some,
     mistakes: some.filter(({ trueClass, predictedClass }) => trueClass !== predictedClass),
-    batch: [{ class: classes[0], ...picture }],
+    batchAsTrained: true,
+    batch: [
+      { class: classes[0], ...picture },
+      { class: classes[0], mixed: { class: classes[1], share: 0.3 }, ...picture },
+    ],
   });
 }

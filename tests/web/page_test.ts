@@ -14,7 +14,7 @@ Deno.test("renderPage() allows its own scripts and styles by hash, and nothing e
   const [, escaped] = /Content-Security-Policy" content="([^"]*)"/.exec(text)!;
   const policy = escaped.replaceAll("&#39;", "'");
   const elements = [...text.matchAll(/<(script|style)>(.*?)<\/\1>/gs)];
-  assert.equal(elements.length, 8);
+  assert.equal(elements.length, 9);
   for (const [, kind, body] of elements) {
     const hash = createHash("sha256").update(body).digest("base64");
     const directive = policy.split("; ").find((each) => each.startsWith(`${kind}-src`));

@@ -47,16 +47,19 @@ export function picturesSection(files: RunFiles): Section | undefined {
     }${
       batch.length > 0 && html`
         <h3>The first training batch</h3>
-        <p
-          class="note">The first ${counted(
-            batch.length,
-            "image",
-          )} of epoch 1, step 0, augmented${batch.some(({ mixed }) => mixed) &&
-            " and mixed"} as the workers got them; those of rank 0 come first.</p>
+        <p class="note">${batchNote(pictures)}</p>
         <ul class="gallery">${batch.map(trained)}</ul>
       `
     }`,
   };
+}
+
+/** What was done to the batch; older versions didn't mix it. */
+function batchNote({ batch, batchAsTrained }: ReportPictures): string {
+  const which = `The first ${counted(batch.length, "image")} of epoch 1, step 0`;
+  if (!batchAsTrained) return `${which}, augmented, but not mixed.`;
+  const mixed = batch.some(({ mixed }) => mixed) ? " and mixed" : "";
+  return `${which}, augmented${mixed} as the workers got them; those of rank 0 come first.`;
 }
 
 function trained(picture: ReportPictures["batch"][number]): Html {

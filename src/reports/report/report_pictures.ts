@@ -42,7 +42,9 @@ const picturesSchema = z.object({
   samples: z.array(predictedSchema),
   /** Those taken for another class, the surest first. */
   mistakes: z.array(predictedSchema),
-  /** The first images of the first step, augmented and mixed. */
+  /** Whether the batch is mixed as in training; older versions only augmented it. */
+  batchAsTrained: z.literal(true).optional(),
+  /** The first images of the first step. */
   batch: z.array(z.object({
     ...pictureShape,
     class: z.string(),

@@ -194,7 +194,7 @@ browserTest(
       const scripts = await page.evaluate(
         "[...document.scripts].map(({ src, type }) => src + type).join('|')",
       );
-      assert.equal(scripts, "|application/json||||", "the page's own");
+      assert.equal(scripts, "|application/json|||||", "the page's own");
       assert.doesNotMatch(
         (await page.evaluate(
           "[...document.querySelectorAll('a')].map(({ href }) => href).join()",
