@@ -8,7 +8,7 @@
  * @module
  */
 import { getSystemErrorName } from "node:util";
-import { LockstepError } from "./errors.ts";
+import { LockstepError, reasonOf } from "./errors.ts";
 
 /** Where other processes find a segment, and how they know that it is the right one. */
 export interface SegmentAddress {
@@ -97,7 +97,7 @@ export function createSharedSegment(name: string, bytes: number): SharedSegment 
   if (error !== 0) {
     libc.close(fd);
     throw new LockstepError(
-      `${bytes} bytes of shared memory can't be reserved: ${errnoName(error)}`,
+      `${bytes} bytes of shared memory can't be reserved: ${reasonOf(systemError(error))}`,
     );
   }
   const ownPath = `/proc/self/fd/${fd}`;
@@ -175,6 +175,12 @@ function map(libc: Libc, path: string, bytes: number): Deno.PointerObject {
 }
 
 /** Name of an error of the C library, such as `ENOENT`. */
+/** An error as the runtime makes them, for its words. */
+function systemError(errno: number): Error {
+  const name = errnoName(errno);
+  return Object.assign(new Error(name), { code: name });
+}
+
 function errnoName(errno: number): string {
   return getSystemErrorName(-errno);
 }

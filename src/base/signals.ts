@@ -107,13 +107,14 @@ export function ignoreStopSignals(): void {
 
 /**
  * A command whose process ignores the signals from its first moment on, as by {@linkcode ignoreStopSignals} from
- * the moment on when it runs: a signal to the whole group must not end a worker that is just being started.
+ * the moment on when it runs: a signal to the whole group must not end a worker that is just being started. SIGXFSZ is
+ * ignored as well: a write beyond `ulimit -f`, such as to shared memory, is an error that can be told.
  *
  * @param program Path of the program, or its name on `PATH`
  */
 export function shieldedCommand(program: string, options: Deno.CommandOptions): Deno.Command {
   if (Deno.build.os === "windows") return new Deno.Command(program, options);
-  const script = `trap '' HUP INT TERM; exec "$0" "$@"`;
+  const script = `trap '' HUP INT TERM XFSZ; exec "$0" "$@"`;
   return new Deno.Command("sh", {
     ...options,
     args: ["-c", script, program, ...(options.args ?? [])],

@@ -44,6 +44,10 @@ const WORDS: Readonly<Record<string, readonly [reason: string, cure: string]>> =
   ELOOP: ["symbolic links lead in a circle", "remove one of the links"],
   ENAMETOOLONG: ["the name is too long for the file system", "choose a shorter name or path"],
   EXDEV: ["it would cross file systems", "name a folder on the same file system"],
+  EAGAIN: [
+    "the operating system gives this user no more processes or threads",
+    "end others, or raise the limit (ulimit -u)",
+  ],
   EBUSY: ["it is in use", "end the program that uses it"],
   EIO: ["the device reports an input/output error", "check the disk or the network drive"],
   ESTALE: ["the network drive has lost it", "mount the drive again"],

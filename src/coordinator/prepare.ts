@@ -8,6 +8,7 @@ import { listed } from "../base/listing.ts";
 import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { nearestName, UsageError } from "../base/errors.ts";
+import { requireFileLimit } from "../base/file_limit.ts";
 import { exists } from "../base/paths.ts";
 import { featureCacheBytes } from "../config/schema.ts";
 import { globalBatchSize } from "../config/checks.ts";
@@ -78,6 +79,7 @@ export async function prepareRun(
 ): Promise<PreparedRun> {
   const progress = progressUntil(signal, (event) => reporter.download(event));
   const { data, model } = config;
+  requireFileLimit(config.workers);
   checkPictureSize(config);
   const modules = await hashModules(config);
   const unrecorded = await recordConsent(config, modules);

@@ -6,6 +6,7 @@
 import { listed } from "../base/listing.ts";
 import { availableParallelism } from "node:os";
 import { basename } from "node:path";
+import { requireFileLimit } from "../base/file_limit.ts";
 import { UsageError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { modulesOf } from "../config/consent.ts";
@@ -79,6 +80,7 @@ export async function prepareEvaluation(
     signal?: AbortSignal;
   },
 ): Promise<PreparedEvaluation> {
+  requireFileLimit(request.workers ?? 1);
   const trained = await findTrainedModel(
     request,
     ({ data, ...config }) =>

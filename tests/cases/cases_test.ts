@@ -22,6 +22,7 @@ import { CASES as secrets } from "./secrets.ts";
 import { CASES as dataModules } from "./user_modules.ts";
 import { CASES as pages } from "./pages.ts";
 import { CASES as resume } from "./resume.ts";
+import { CASES as systemErrors } from "./system_errors.ts";
 import { CASES as weights } from "./weights.ts";
 
 const AREAS: Record<string, readonly Case[]> = {
@@ -39,6 +40,7 @@ const AREAS: Record<string, readonly Case[]> = {
   nats,
   photos,
   secrets,
+  "system errors": systemErrors,
   weights,
 };
 

@@ -13,6 +13,10 @@ export interface SmallDisk extends AsyncDisposable {
   fill(): void;
   /** Gives it back. */
   free(): void;
+  /** Mounts a folder over itself, read-only: files that are open can still be written, as nothing can forbid that. */
+  seal(folder: string): void;
+  /** Takes that back. */
+  unseal(folder: string): void;
 }
 
 /**
@@ -50,8 +54,18 @@ export async function mountSmallDisk(
       }
     },
     free: () => Deno.removeSync(filler),
+    seal: (folder) => {
+      mountNow("mount", "--bind", folder, folder);
+      mountNow("mount", "-o", "remount,bind,ro", folder);
+    },
+    unseal: (folder) => mountNow("umount", "-l", folder),
     [Symbol.asyncDispose]: async () => {
       await new Deno.Command("umount", { args: ["-l", path] }).output();
     },
   };
+}
+
+function mountNow(program: string, ...args: string[]): void {
+  const { success, stderr } = new Deno.Command(program, { args }).outputSync();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
 }

@@ -146,6 +146,7 @@ let count = 0;
 for (const name of RUN_FILES) {
   for (const kind of ["folder", "pipe"]) {
     for (const command of OF_RUN) {
+      if (kind === "folder" && !name.endsWith(".json")) continue;
       if (command[0] === "train" && !NEEDED.includes(name)) continue; // the run would go on
       const copy = join(folder, `copy-${count++}`);
       await cp(run, copy, { recursive: true, verbatimSymlinks: true });
