@@ -24,7 +24,7 @@ browserTest(
       const { code, stdout, stderr } = await process.result;
       assert.equal(code, 0, stderr);
       const run = await newestRun(join(folder, "runs"));
-      assert.ok(stdout.includes(`Report: ${join(folder, "runs", basename(run), "report.html")}\n`));
+      assert.ok(stdout.includes(`Report: ${join("runs", basename(run), "report.html")}\n`));
       await withPage({}, async (page) => {
         page.on("dialog", (dialog) => assert.fail(`The page asked: ${dialog.message()}`));
         await page.goto(pathToFileURL(join(run, "report.html")).href);
@@ -92,7 +92,11 @@ Deno.test("deno task report makes a report again from the run's files", () =>
     await Deno.remove(root, { recursive: true });
     const { code, stdout, stderr } = await runCommand(["report"], folder);
     assert.equal(code, 0, stderr);
-    assert.equal(stdout, `Report: ${join("runs", basename(run), "report.html")}\n`);
+    const shown = join("runs", basename(run));
+    assert.equal(
+      stdout,
+      `Run: ${shown}, the newest with a history\nReport: ${join(shown, "report.html")}\n`,
+    );
     assert.equal(written(await textOf(path)), first);
 
     const refused = await runCommand(["report", "pictures"], folder);
