@@ -99,7 +99,7 @@ function usage(): string {
     "",
     ...rows,
     "",
-    "deno task <command> --help shows the flags of a command, deno task train --version the version.",
+    "deno task <command> --help shows the flags of a command; --version prints the version.",
   ].join("\n");
 }
 

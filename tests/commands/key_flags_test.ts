@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
 import { type CommandHelp, parseFlags } from "../../src/commands/flags.ts";
-import { type KeyFlagName, keyFlags, keySettings } from "../../src/commands/key_flags.ts";
+import {
+  dataPlace,
+  type KeyFlagName,
+  keyFlags,
+  keySettings,
+} from "../../src/commands/key_flags.ts";
 import { parseConfig } from "../../src/config/load.ts";
 import { parseOverride } from "../../src/config/override.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
@@ -199,10 +204,16 @@ Deno.test("--data names a folder, an archive, a file: URL or a data set", async 
       dataOf("https://example.org/photos.zip"),
       /fetch the folder or archive, and name it$/,
     );
+    const place = (text: string) =>
+      dataPlace(parseFlags(COMMAND, ["--data", text]), () => assert.fail("nothing is fetched"));
+    assert.equal(await place("nowhere"), "nowhere");
+    assert.equal(await place("file:///a%20b/c"), "/a b/c");
+    await assert.rejects(place("https://example.org/photos.zip"), /fetch the folder or archive/);
     const before = Deno.cwd();
     await Deno.mkdir(join(folder, "catdog"));
     Deno.chdir(folder);
     try {
+      assert.equal(await place("catdog"), "catdog", "the folder that is there");
       await assert.rejects(
         dataOf("catdog"),
         /is a folder here and the name of a data set: write \.\/catdog/,

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { basename, join } from "node:path";
-import { train } from "../../mod.ts";
+import { stringify } from "@std/yaml";
+import { loadConfig } from "../../mod.ts";
 import { encodeWithDigest } from "../../src/train/checkpoint_digest.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makePictures, transformsFor } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
-import { runCommand, tinyConfig } from "../support/tiny_run.ts";
+import { newestRun, runCommand, tinyConfig } from "../support/tiny_run.ts";
 
 /** Takes the accuracies out of a run's files, as JSON has them where they were NaN. */
 async function withoutAccuracy(run: string): Promise<void> {
@@ -32,13 +33,44 @@ Deno.test("predict, evaluate, export and report take the newest run, with a best
 
     const root = join(folder, "pictures");
     await makePictures(root, { classes: ["a", "b"], train: 4, val: 3 });
+    const [, normalize] = transformsFor(20);
     const config = tinyConfig(root, {
+      data: {
+        root,
+        train: [{ RandomResizedCrop: 20 }, normalize],
+        val: [{ Resize: 22 }, { CenterCrop: 20 }, normalize],
+      },
       checkpoint: { monitor: "loss" },
-      train: { epochs: 1 },
+      train: { epochs: 5, schedule: { name: "StepLR", stepSize: 2 } },
       liveness: { lostAfter: 60 },
     });
-    const { folder: run } = await train(config);
-    const name = basename(run);
+    const file = join(folder, "config.yaml");
+    await Deno.writeTextFile(file, stringify(config));
+    const flags = [
+      ...["--epochs", "1", "--batch-size", "2", "-w", "3", "--lr", "1e-2", "--image-size", "24"],
+      ...["--device", "cpu", "--set", "train.schedule=CosineAnnealingLR"],
+    ];
+    const trained = await runCommand(["train", "--config", file, ...flags], folder);
+    assert.equal(trained.code, 0, trained.stderr);
+    assert.match(
+      trained.stdout + trained.stderr,
+      /A step has 2 images for 3 workers: .*; lower --workers to 2, or raise --batch-size to 3 or more/,
+    );
+    const name = basename(await newestRun(config.out!));
+    const run = join(folder, "runs", name);
+    const { data, train: { batchSize, lr, schedule }, device } = await loadConfig(
+      join(run, "config.yaml"),
+    );
+    assert.deepEqual([batchSize, lr, schedule?.name, device], [
+      2,
+      0.01,
+      "CosineAnnealingLR",
+      "cpu",
+    ]);
+    assert.deepEqual(data.val.slice(0, 2), [{ Resize: { size: 26 } }, {
+      CenterCrop: { size: [24, 24] },
+    }]);
+    assert.ok(JSON.stringify(data.train[0]).startsWith('{"RandomResizedCrop":{"size":[24,24]'));
     await Deno.mkdir(join(folder, "runs", "29990101-000000-empty"));
     const said = (what: string) =>
       new RegExp(
@@ -90,8 +122,8 @@ Deno.test("predict, evaluate, export and report take the newest run, with a best
       changed.stderr,
       /^error: --override train\.schedule\.name: train\.schedule\.gamma is missing/m,
     );
-    const schedule = ["train.schedule=ExponentialLR", "--override", "train.schedule.gamma=.5"];
-    const third = await runCommand([...more, ...schedule], folder);
+    const decay = ["train.schedule=ExponentialLR", "--override", "train.schedule.gamma=.5"];
+    const third = await runCommand([...more, ...decay], folder);
     assert.equal(third.code, 0, third.stderr);
     assert.match(await Deno.readTextFile(join(run, "config.yaml")), /name: ExponentialLR/);
   });
