@@ -5,8 +5,17 @@
  * @module
  */
 import { join } from "node:path";
+import { Image } from "imagescript";
 import { randomStream } from "../src/base/random.ts";
 import { SkippedImages } from "../src/coordinator/skipped_images.ts";
+import { checkFiles } from "../src/data/check_files.ts";
+import { scanImageFolder } from "../src/data/image_folder.ts";
+import { checkData, DEFAULT_NEAR_DISTANCE } from "../src/data_check/check_data.ts";
+import { completeDataCheck, writeDataCheck } from "../src/data_check/record.ts";
+import { dataCheckLines } from "../src/reports/data_check_lines.ts";
+import { writeDataCheckPicture } from "../src/reports/data_check_painter.ts";
+import { type PredictionFormat, predictionLines } from "../src/reports/prediction_lines.ts";
+import { standardStream } from "../src/reports/terminal_stream.ts";
 import { RunList } from "../src/dashboard/run_list.ts";
 import { openTensorBoard } from "../src/loggers/tensorboard.ts";
 import { confusionRecord, countConfusions, overallAccuracy } from "../src/metrics/confusion.ts";
@@ -28,6 +37,7 @@ const EPOCHS = 10_000;
 const POINTS = 20;
 const SAMPLES = 100_000;
 const SKIPPED = 100_000;
+const PREDICTED = 100;
 
 const namesOf = (classes: number) =>
   Array.from({ length: classes }, (_, index) => `class_${index}`);
@@ -138,6 +148,53 @@ async function writeLogs(folder: string): Promise<void> {
   }
 }
 
+/** A folder with an image of each class on each side, all different, and files that are none. */
+async function writeImages(root: string, classes: number, broken: number): Promise<void> {
+  const size = 16;
+  for (let index = 0; index < classes; index++) {
+    const image = new Image(size, size);
+    const random = randomStream("images", index);
+    for (let at = 0; at < size * size; at++) {
+      image.bitmap.set([255 * random(), 255 * random(), 255 * random(), 255], 4 * at);
+    }
+    const png = await image.encode();
+    for (const side of ["train", "val"]) {
+      const folder = join(root, side, `class_${index}`);
+      await Deno.mkdir(folder, { recursive: true });
+      await Deno.writeFile(join(folder, "0.png"), png);
+    }
+  }
+  for (let index = 0; index < broken; index++) {
+    await Deno.writeTextFile(join(root, "train", `class_${index % classes}`, `b${index}.jpg`), "");
+  }
+}
+
+/** What `data check` does, but for what it prints. */
+async function checkImages(root: string, out: string): Promise<void> {
+  const folders = { trainFolder: "train", valFolder: "val" };
+  const options = { data: root, root, ...folders, nearDistance: DEFAULT_NEAR_DISTANCE };
+  const { facts, pairs } = await checkData(options);
+  const record = completeDataCheck(facts, "0.0.0");
+  await writeDataCheck(out, record);
+  await writeDataCheckPicture(out, record, pairs);
+  dataCheckLines(record, standardStream("stdout"), 100);
+}
+
+/** All lines of predictions of so many images with each of the classes. */
+function predictAll(format: PredictionFormat, classes: number, top: number): Promise<void> {
+  const names = namesOf(classes);
+  const predictions = names.slice(0, top).map((name) => ({
+    class: name,
+    probability: 1 / classes,
+  }));
+  const paths = Array.from({ length: PREDICTED }, (_, index) => `${index}.jpg`);
+  const lines = predictionLines(format, { paths, classes: names, top, width: 100 });
+  let characters = lines.head.join("").length;
+  for (const path of paths) characters += lines.of({ path, predictions }).join("").length;
+  if (characters === 0) throw new Error("nothing was written");
+  return Promise.resolve();
+}
+
 /** Prepares, and returns what is measured. */
 type Part = (folder: string) => Promise<() => Promise<unknown>> | (() => Promise<unknown>);
 
@@ -224,6 +281,32 @@ const PARTS: Record<string, Part> = {
       return Promise.resolve();
     };
   },
+  ...Object.fromEntries(
+    ([["csv", 21_000], ["json", 21_000], ["table", 21_000], ["csv", 5]] as const).map((
+      [format, top],
+    ) => [
+      `predictions of 100 images as ${format}, ${top.toLocaleString("en")} of 21,000 classes`,
+      () => () => predictAll(format, 21_000, top),
+    ]),
+  ),
+  "files of 21,000 classes scanned and looked at before a run": async (folder) => {
+    await writeImages(folder, 21_000, SKIPPED);
+    return async () => {
+      const set = await scanImageFolder(folder);
+      await checkFiles(set, { onError: "skip" });
+    };
+  },
+  ...Object.fromEntries(
+    ([[1000, 0], [21_000, SKIPPED]] as const).map(([classes, broken]) => [
+      `data check of ${classes.toLocaleString("en")} classes, ${
+        broken.toLocaleString("en")
+      } broken`,
+      async (folder: string) => {
+        await writeImages(join(folder, "images"), classes, broken);
+        return () => checkImages(join(folder, "images"), folder);
+      },
+    ]),
+  ),
   "list of runs, 100 times, 10,000 epochs": async (folder) => {
     const run = join(folder, "run");
     await Deno.mkdir(run);

@@ -17,6 +17,7 @@ import { stripVTControlCharacters } from "node:util";
 import { join } from "node:path";
 import { messageOf } from "../src/base/errors.ts";
 import { exists } from "../src/base/paths.ts";
+import { TRUSTED_VARIABLE } from "../src/base/trust.ts";
 import { ensureDataset } from "../src/provision/datasets.ts";
 import { ensureLibtensorflow } from "../src/provision/libtensorflow.ts";
 import { ensureNatsServer } from "../src/provision/nats_server.ts";
@@ -63,13 +64,18 @@ async function setUp(): Promise<void> {
 
 /** Starts `deno test`; signals to this process go on to it. */
 function startTests(args: readonly string[], output: "inherit" | "piped"): Deno.ChildProcess {
-  return startChild(Deno.execPath(), {
+  // What tests run must not count as what this user trusts.
+  const trusted = Deno.makeTempDirSync({ prefix: "lockstep-test-trusted-" });
+  const child = startChild(Deno.execPath(), {
     args: ["test", ...PERMISSIONS, ...args],
+    env: { [TRUSTED_VARIABLE]: trusted },
     cwd: PROJECT_ROOT,
     stdin: "null",
     stdout: output,
     stderr: output,
   });
+  child.status.finally(() => Deno.removeSync(trusted, { recursive: true }));
+  return child;
 }
 
 /** Shows what a process prints, from `turn` on, and returns it as text without colours. */

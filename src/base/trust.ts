@@ -1,7 +1,7 @@
 /**
  * The record of what this user has run: programs and servers that a run folder may name without asking again.
  *
- * Each entry is a file in the cache, named by a hash of what it stands for, so that processes never write the same one
+ * Each entry is a file in the cache or in the folder that `LOCKSTEP_TRUSTED` names, called by a hash of what it stands for, so that processes never write the same one
  * differently.
  *
  * @module
@@ -9,6 +9,9 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { cacheFolder, exists, writeFileAtomically } from "./paths.ts";
+
+/** Names the folder of the record, where it isn't the cache's `trusted/`. */
+export const TRUSTED_VARIABLE = "LOCKSTEP_TRUSTED";
 
 /** What is trusted: a module's URL and SHA-256, or a server's `host:port`. */
 export type Trusted =
@@ -29,7 +32,7 @@ export async function trust(what: Trusted): Promise<void> {
 }
 
 function folder(): string {
-  return join(cacheFolder(), "trusted");
+  return Deno.env.get(TRUSTED_VARIABLE) || join(cacheFolder(), "trusted");
 }
 
 function pathOf(what: Trusted): string {

@@ -87,7 +87,10 @@ Deno.test("a server's password is in no file and no message of a run, and a fore
 
     // Somebody else's: another user's record is empty.
     await Deno.remove(trace);
-    const stranger = { LOCKSTEP_CACHE: join(folder, "cache") };
+    const stranger = {
+      LOCKSTEP_CACHE: join(folder, "cache"),
+      LOCKSTEP_TRUSTED: join(folder, "trusted"),
+    };
     for (
       const args of [
         ["evaluate", "--run", run],

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { cacheFolder } from "../../src/base/paths.ts";
 import { recordConsent, requireModules, requireServer } from "../../src/config/consent.ts";
 import { validateConfig } from "../../src/config/load.ts";
 import { withCredentials } from "../../src/protocol/address.ts";
@@ -10,8 +11,8 @@ import { tinyConfig } from "../support/tiny_run.ts";
 
 Deno.test("requireModules() and requireServer() let pass what this user has trained with or names, as long as it is the same", () =>
   withTemporaryFolder(async (folder) => {
-    const cache = Deno.env.get("LOCKSTEP_CACHE");
-    Deno.env.set("LOCKSTEP_CACHE", join(folder, "cache"));
+    const trusted = Deno.env.get("LOCKSTEP_TRUSTED");
+    Deno.env.set("LOCKSTEP_TRUSTED", join(folder, "trusted"));
     try {
       const path = join(folder, "loss.ts");
       await Deno.writeTextFile(path, 'import "./part.ts";');
@@ -37,6 +38,7 @@ Deno.test("requireModules() and requireServer() let pass what this user has trai
       );
       await requireServer(config, { keys: ["nats.url"] }, "Run x");
       assert.equal(await recordConsent(config, await hashModules(config)), undefined);
+      assert.ok((await Array.fromAsync(Deno.readDir(join(folder, "trusted")))).length >= 2);
       await requireModules(modules, {}, where);
       await requireServer(config, {}, "Run x");
       await Deno.writeTextFile(join(folder, "part.ts"), "export const other = 1;");
@@ -46,7 +48,13 @@ Deno.test("requireModules() and requireServer() let pass what this user has trai
       await Deno.writeTextFile(path, "export {};");
       await requireModules(modules, { keys: ["train.lossModule"] }, where);
     } finally {
-      if (cache === undefined) Deno.env.delete("LOCKSTEP_CACHE");
-      else Deno.env.set("LOCKSTEP_CACHE", cache);
+      if (trusted === undefined) Deno.env.delete("LOCKSTEP_TRUSTED");
+      else Deno.env.set("LOCKSTEP_TRUSTED", trusted);
     }
   }));
+
+Deno.test("what tests train with is not on this user's record", () => {
+  const trusted = Deno.env.get("LOCKSTEP_TRUSTED");
+  assert.ok(trusted, "set by scripts/test.ts");
+  assert.ok(!trusted.startsWith(cacheFolder()), trusted);
+});
