@@ -16,6 +16,9 @@ type Foreign = (value: unknown, section: Tree) => string[];
 
 /** What a value of these keys excludes in its section, beside the discriminated unions of the schema. */
 const EXCLUDED: Readonly<Record<string, Foreign>> = {
+  // Which way is better is the metric's: the highest loss is not the best.
+  "checkpoint.monitor": () => ["mode"],
+  "train.earlyStopping.metric": () => ["mode"],
   "train.optimizer": (name) =>
     OPTIMIZER_NAMES.some((known) => known === name) ? otherKeys(name as OptimizerName) : [],
   "train.batchSize": () => ["batchSizePerWorker"],
@@ -58,9 +61,12 @@ export function applyOverrides(
     const removed = foreignKeys(path, value, before).filter((name) =>
       Object.hasOwn(before, name) && before[name] !== undefined && before[name] !== null
     );
-    if (removed.length === 0) continue;
-    const said = removed.map((name) => `${name} (${shown(before[name])})`);
+    const isTyped = (name: string) =>
+      changes.some((each) => each.key === [...path.slice(0, -1), name].join("."));
+    const said = removed.filter((name) => !isTyped(name))
+      .map((name) => `${name} (${shown(before[name])})`);
     for (const name of removed) delete before[name];
+    if (said.length === 0) continue;
     onNote(
       `${key} is now ${shown(value)}: left out of ${source}, since it doesn't go with that: ${
         said.map((each) => [...path.slice(0, -1), each].join(".")).join(", ")

@@ -17,7 +17,9 @@ train:
   nesterov: true
   weightDecay: 0.01
   labelSmoothing: 0.1
+  earlyStopping: { metric: accuracy, mode: max, patience: 3 }
   schedule: { name: StepLR, stepSize: 7, gamma: 0.5, warmup: { length: 1 } }
+checkpoint: { monitor: accuracy, mode: max }
 `;
 
 /** A config with overrides, and what is noted. */
@@ -82,6 +84,18 @@ Deno.test("another optimizer, loss, batch key or network leaves out what goes wi
     read("train.optimizer=sgd", "train.batchSize=4", "model.name=vgg11_bn").notes,
     [],
   );
+});
+
+Deno.test("another metric to monitor leaves out which way the file's is better", () => {
+  const { config, notes } = read("checkpoint.monitor=loss", "train.earlyStopping.metric=loss");
+  assert.deepEqual(config.checkpoint, { monitor: "loss" });
+  assert.deepEqual(config.train.earlyStopping, { metric: "loss", patience: 3, minDelta: 0 });
+  assert.deepEqual(notes.map((note) => note.split(": ").at(-1)), [
+    "checkpoint.mode (max)",
+    "train.earlyStopping.mode (max)",
+  ]);
+  const typed = read("checkpoint.monitor=loss", "checkpoint.mode=min");
+  assert.deepEqual([typed.config.checkpoint.mode, typed.notes], ["min", []]);
 });
 
 Deno.test("a transform's name alone keeps the arguments that the new one has", () => {
