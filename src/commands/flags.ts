@@ -259,7 +259,8 @@ function unknownFlag(command: CommandHelp, arg: string, key: string): UsageError
   const nearest = called ?? nearestName(spelt, command.flags.map(({ name }) => name)) ??
     nearestName(key, command.flags.map(({ name }) => name));
   const hint = nearest ? `did you mean --${nearest}?` : hintOf(command, key);
-  return new UsageError(`Unknown flag ${arg} of ${command.name}: ${hint}`);
+  const [typed] = arg.split("="); // the value may be a secret
+  return new UsageError(`Unknown flag ${typed} of ${command.name}: ${hint}`);
 }
 
 /** The way to set a key of the config, where the command has one. */

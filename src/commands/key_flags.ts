@@ -7,6 +7,7 @@ import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import { nearestName, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import { maskAddress } from "../base/secrets.ts";
 import { NATS_URL_VARIABLE } from "../protocol/address.ts";
 import type { Override } from "../config/override.ts";
 import { type DeviceName, DEVICES } from "../engine/devices.ts";
@@ -258,7 +259,9 @@ async function dataOf(text: string, flag: string): Promise<Override> {
   if (/^file:\/\//i.test(text)) return { key: "data.root", value: pathOf(text, flag) };
   if (/^[a-z][a-z\d+.-]+:\/\//i.test(text)) {
     throw new UsageError(
-      `${flag} is ${text}, but images are read from this machine: fetch the folder or archive, and name it`,
+      `${flag} is ${
+        maskAddress(text)
+      }, but images are read from this machine: fetch the folder or archive, and name it`,
     );
   }
   return { key: "data.root", value: text };
@@ -279,7 +282,10 @@ function refuseContradictions(own: readonly Override[], sets: readonly Override[
   for (const { key, value, source } of own) {
     const other = sets.findLast((set) => set.key === key);
     if (!other || JSON.stringify(other.value) === JSON.stringify(value)) continue;
-    const shown = (each: unknown) => typeof each === "string" ? each : JSON.stringify(each);
+    const shown = (each: unknown) => {
+      const text = typeof each === "string" ? each : JSON.stringify(each);
+      return key === "nats.url" ? maskAddress(text) : text;
+    };
     throw new UsageError(
       `${source} gives ${key} the value ${shown(value)}, and ${
         other.source ?? `--set ${key}`

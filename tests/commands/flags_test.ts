@@ -83,7 +83,7 @@ Deno.test("Flags blame a flag as it was typed", () => {
 Deno.test("parseFlags() refuses what it doesn't know, with the flag that was meant", () => {
   const refused: [string[], string][] = [
     [["--wokers", "2"], "Unknown flag --wokers of try: did you mean --workers?"],
-    [["--batchSize=8"], "Unknown flag --batchSize=8 of try: did you mean --batch-size?"],
+    [["--batchSize=8"], "Unknown flag --batchSize of try: did you mean --batch-size?"],
     [["--batch_size", "8"], "Unknown flag --batch_size of try: did you mean --batch-size?"],
     [["--BATCH-SIZE", "8"], "Unknown flag --BATCH-SIZE of try: did you mean --batch-size?"],
     [["--learning_rate", "1"], "Unknown flag --learning_rate of try: did you mean --lr?"],

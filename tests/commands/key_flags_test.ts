@@ -21,6 +21,7 @@ const KEYS: readonly KeyFlagName[] = [
   "image-size",
   "device",
   "workers",
+  "nats",
   "dashboard",
 ];
 const SET = { name: "set", value: "KEY=VALUE", many: true, help: "" };
@@ -117,6 +118,11 @@ Deno.test("a flag and --set of one key may not differ", async () => {
     ["--set", "workers=2", "-w", "3"],
     /^UsageError: -w gives workers the value 3, and --set/,
   );
+  await assert.rejects(
+    read(["--nats", "nats://me:hidden@a:4222", "--set", "nats.url=nats://me:hidden@b:4222"]),
+    (error: Error) =>
+      /--nats gives nats\.url/.test(error.message) && !error.message.includes("hidden"),
+  );
   const { config } = await read(["--epochs", "5", "--set", "train.epochs=5"]);
   assert.equal(config.train.epochs, 5);
 });
@@ -208,7 +214,10 @@ Deno.test("--data names a folder, an archive, a file: URL or a data set", async 
       dataPlace(parseFlags(COMMAND, ["--data", text]), () => assert.fail("nothing is fetched"));
     assert.equal(await place("nowhere"), "nowhere");
     assert.equal(await place("file:///a%20b/c"), "/a b/c");
-    await assert.rejects(place("https://example.org/photos.zip"), /fetch the folder or archive/);
+    await assert.rejects(
+      place("https://me:hidden@example.org/photos.zip"),
+      (error: Error) => /fetch the folder/.test(error.message) && !/hidden/.test(error.message),
+    );
     const before = Deno.cwd();
     await Deno.mkdir(join(folder, "catdog"));
     Deno.chdir(folder);
