@@ -4,6 +4,7 @@
  * @module
  */
 import { join } from "node:path";
+import { pathOption } from "./file_path.ts";
 import { cacheFolder } from "./paths.ts";
 import { LIBTENSORFLOW_VERSION } from "./versions.ts";
 
@@ -22,6 +23,8 @@ export function libtensorflowFolder(): string {
 
 /** The library that the engine opens: `LOCKSTEP_LIBTENSORFLOW`, else the one in the cache. */
 export function libtensorflowPath(): string {
-  return Deno.env.get(LIBTENSORFLOW_VARIABLE) ||
-    join(libtensorflowFolder(), "tensorflow", LIBTENSORFLOW_FILES.main);
+  const own = Deno.env.get(LIBTENSORFLOW_VARIABLE);
+  return own
+    ? pathOption(LIBTENSORFLOW_VARIABLE, own)
+    : join(libtensorflowFolder(), "tensorflow", LIBTENSORFLOW_FILES.main);
 }

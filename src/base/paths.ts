@@ -5,6 +5,7 @@
  */
 import { dirname, join } from "node:path";
 import { asLockstepError, UsageError } from "./errors.ts";
+import { pathOption } from "./file_path.ts";
 import { requireRegular } from "./regular_file.ts";
 import { removeAtStop } from "./signals.ts";
 
@@ -12,11 +13,11 @@ import { removeAtStop } from "./signals.ts";
  * The cache folder: `LOCKSTEP_CACHE`, else the platform's cache folder + `lockstep`
  * (`$XDG_CACHE_HOME` or `~/.cache` on Linux, `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows).
  *
- * @throws {UsageError} where no variable names a folder
+ * @throws {UsageError} where no variable names a folder, or `LOCKSTEP_CACHE` one that there can't be
  */
 export function cacheFolder(): string {
   const own = Deno.env.get("LOCKSTEP_CACHE");
-  if (own) return own;
+  if (own) return pathOption("LOCKSTEP_CACHE", own);
   const platform = Deno.build.os === "windows"
     ? Deno.env.get("LOCALAPPDATA")
     : Deno.build.os === "darwin"

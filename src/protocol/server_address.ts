@@ -5,6 +5,7 @@
  */
 import { X509Certificate } from "node:crypto";
 import { reasonOf, UsageError } from "../base/errors.ts";
+import { pathOption } from "../base/file_path.ts";
 import { readRegularFile } from "../base/regular_file.ts";
 import { NATS_CA_VARIABLE, type NatsAddress, withCredentials } from "./address.ts";
 
@@ -29,7 +30,7 @@ export async function serverAddress(
 function fromEnvironment(): { path: string; where: string } | undefined {
   const { state } = Deno.permissions.querySync({ name: "env", variable: NATS_CA_VARIABLE });
   const path = state === "granted" ? Deno.env.get(NATS_CA_VARIABLE) : undefined;
-  return path ? { path, where: NATS_CA_VARIABLE } : undefined;
+  return path ? { path: pathOption(NATS_CA_VARIABLE, path), where: NATS_CA_VARIABLE } : undefined;
 }
 
 /**

@@ -137,6 +137,15 @@ Deno.test("without HOME the cache's variable is named", () => {
     });
     Deno.env.set("HOME", "");
     assert.throws(cacheFolder, { name: "UsageError" });
+    Deno.env.set("LOCKSTEP_CACHE", "~/a cache");
+    assert.throws(cacheFolder, {
+      message: /^LOCKSTEP_CACHE is ~\/a cache: there is no home folder for ~, as HOME is not set/,
+    });
+    Deno.env.set("HOME", "/home/me");
+    assert.equal(cacheFolder(), "/home/me/a cache");
+    Deno.env.set("LOCKSTEP_CACHE", "there");
+    assert.equal(cacheFolder(), `${Deno.cwd()}/there`);
+    Deno.env.delete("LOCKSTEP_CACHE");
   } finally {
     for (const [name, value] of before) if (value !== undefined) Deno.env.set(name, value);
   }

@@ -86,6 +86,21 @@ const dataOf = (seen: readonly SeenMessage[], event: string, run = "second"): an
   seen.filter((each) => each.event === event && each.data.run === run)
     .flatMap((each) => each.data.data as unknown[]);
 
+Deno.test("Dashboard shows a run whose name has blanks and letters of other scripts", () =>
+  withDashboard({}, async ({ url }, runs) => {
+    const id = "20261124-101112-My-photos-図";
+    const path = join(await makeRun(runs, id, { end: "running" }), "config.yaml");
+    const text = await Deno.readTextFile(path);
+    await Deno.writeTextFile(path, text.replace(/^name: .*$/m, "name: My photos 図"));
+    const listed: RunSummary[] = await (await fetch(`${url}api/runs`)).json();
+    assert.equal(listed.find((run) => run.id === id)?.name, "My photos 図");
+    const page = await fetch(`${url}runs/${encodeURIComponent(id)}`);
+    assert.equal(page.status, 200);
+    assert.ok((await page.text()).includes("My photos 図"));
+    const metrics = await (await fetch(`${url}metrics`)).text();
+    assert.ok(metrics.includes(`run="${id}"`), metrics.slice(0, 500));
+  }));
+
 Deno.test("Dashboard lists runs with their state, best accuracy and epochs", () =>
   withDashboard({}, async ({ url }, runs) => {
     await makeRun(runs, "third", { end: "failed", message: "Rank 1 was killed", epochs: 1 });
