@@ -194,6 +194,11 @@ Deno.test("train refuses a port that is in use", () =>
     const { port } = listener.addr as Deno.NetAddr;
     const result = await trainWith(folder, { args: ["--set", `nats.port=${port}`] });
     await assertRefused(folder, result, { code: 2, message: new RegExp(`${port}.*in use`) });
+    const dashboard = await trainWith(folder, { args: ["--dashboard", String(port)] });
+    await assertRefused(folder, dashboard, {
+      code: 2,
+      message: new RegExp(`Port ${port} of 127\\.0\\.0\\.1 is taken: name another`),
+    });
   }));
 
 Deno.test("train refuses weights of another number of classes, and truncated ones", () =>
