@@ -5,10 +5,11 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { parse } from "@std/yaml";
+import { parse, stringify } from "@std/yaml";
 import { PROJECT_ROOT } from "../../scripts/files.ts";
 import project from "../../deno.json" with { type: "json" };
 import { readHistory } from "../../src/records/history.ts";
+import { makePictures, transformsFor } from "../support/pictures.ts";
 import { type OtherProject, withOtherProject } from "../support/other_project.ts";
 import { serveRepository } from "../support/served_files.ts";
 import { newestRun } from "../support/tiny_run.ts";
@@ -102,4 +103,49 @@ Deno.test("a project imports the library by an address, and needs the address on
       await checkRun(other);
     },
   );
+});
+
+/** A recipe of the command line for pictures that are small and made. */
+const RECIPE = {
+  name: "tiny",
+  workers: 2,
+  model: { name: "plain_cnn", weights: "none" },
+  data: { train: transformsFor(20), val: transformsFor(20) },
+  train: { epochs: 1, batchSize: 8 },
+};
+
+/** Runs the commands that a project needs first. */
+async function checkCommands({ deno, folder }: OtherProject, cli: string): Promise<void> {
+  const run = (...args: string[]) => deno("run", "--allow-all", "--quiet", cli, ...args);
+  await makePictures(join(folder, "photos"));
+  const help = await run("--help");
+  assert.match(help.stdout, new RegExp(`^Lockstep ${project.version}: `), help.stderr);
+  const models = await run("models", "alexnet");
+  assert.match(models.stdout, /alexnet/, models.stderr);
+  const train = await run("train", "--config", "tiny.yaml", "--set", "data.root=photos");
+  assert.equal(train.code, 0, train.stdout + train.stderr);
+  assert.match(train.stdout, /epoch 1\/1 /);
+  const { lockstep } = JSON.parse(
+    await Deno.readTextFile(join(folder, "runs", "latest", "environment.json")),
+  );
+  assert.equal(lockstep.version, project.version);
+  const predict = await run("predict", "--run", "runs/latest", "--json", "photos");
+  assert.equal(predict.code, 0, predict.stdout + predict.stderr);
+  assert.ok(predict.stdout.trim().split("\n").length >= 4, predict.stdout);
+  const batch = await run("show-batch", "--set", "data.root=photos", "--out", "batch.png");
+  assert.equal(batch.code, 0, batch.stdout + batch.stderr); // by the default recipe
+}
+
+const RECIPES = { "tiny.yaml": stringify(RECIPE) };
+
+Deno.test("the commands work from another project, by a path", () =>
+  withOtherProject({}, RECIPES, async (other) => {
+    await checkCommands(other, join(PROJECT_ROOT, "src", "cli.ts"));
+  }));
+
+Deno.test("the commands work from another project, by an address", async () => {
+  await using server = serveRepository();
+  await withOtherProject({}, RECIPES, async (other) => {
+    await checkCommands(other, `${server.url}src/cli.ts`);
+  });
 });
