@@ -4,6 +4,7 @@
  * @module
  */
 import { availableParallelism } from "node:os";
+import { within } from "../base/async.ts";
 import { messageOf } from "../base/errors.ts";
 import { LIBTENSORFLOW_VARIABLE, libtensorflowPath } from "../base/libtensorflow_path.ts";
 import { cacheFolder, exists } from "../base/paths.ts";
@@ -119,7 +120,12 @@ async function checkBroker(): Promise<string> {
 async function foreignServer(url: string): Promise<string> {
   const { serverAddress } = await import("../protocol/server_address.ts");
   const { takeCredentials } = await import("../protocol/address.ts");
-  return await roundTrip(await serverAddress({ url: takeCredentials(url) }));
+  const { checkServer } = await import("../protocol/check_server.ts");
+  const address = await serverAddress({ url: takeCredentials(url) });
+  const { version, maxPayload } = await checkServer(address);
+  return `nats-server ${version}, messages of up to ${maxPayload} bytes; ${await roundTrip(
+    address,
+  )}`;
 }
 
 async function roundTrip(address: NatsAddress): Promise<string> {
@@ -127,13 +133,16 @@ async function roundTrip(address: NatsAddress): Promise<string> {
   const connection = await connectNats(address, { name: "lockstep doctor" });
   try {
     const subject = `lockstep.doctor.${crypto.randomUUID()}`;
+    const arrived = Promise.withResolvers<string>();
     connection.subscribe(subject, {
-      callback: (_, message) => void message.respond(message.data),
+      callback: (error, message) =>
+        error ? arrived.reject(error) : arrived.resolve(message.string()),
     });
     await connection.flush();
     const start = performance.now();
-    const reply = await connection.request(subject, "ping", { timeout: 3_000 });
-    if (reply.string() !== "ping") throw new Error(`the server sent back "${reply.string()}"`);
+    connection.publish(subject, "ping");
+    const reply = await within(arrived.promise, 3_000, () => new Error("a message got lost"));
+    if (reply !== "ping") throw new Error(`the server sent back "${reply}"`);
     return `a message went round in ${(performance.now() - start).toFixed(1)} ms`;
   } finally {
     await connection.close();

@@ -90,17 +90,6 @@ export async function checkPort(port: number, host = LOOPBACK): Promise<void> {
   if (!await isFree(host, port)) throw portInUse(port);
 }
 
-/**
- * Makes sure that a server which somebody else runs answers and lets us in.
- *
- * @throws {LockstepError} When it doesn't, within `timeoutMs` (3000 unless set)
- * @throws {UsageError} When the URL is not a server's
- */
-export async function checkServer(address: NatsAddress, timeoutMs = 3_000): Promise<void> {
-  const connection = await connectNats(address, { name: "lockstep check", timeoutMs });
-  await connection.close();
-}
-
 /** A running nats-server; ends with its scope. */
 export class Broker implements NatsAddress {
   readonly url: string;
@@ -169,7 +158,8 @@ export class Broker implements NatsAddress {
     const deadline = performance.now() + READY_MS;
     for (;;) {
       try {
-        return await checkServer(this, 1_000);
+        const connection = await connectNats(this, { name: "lockstep check", timeoutMs: 1_000 });
+        return await connection.close();
       } catch (error) {
         if (this.#ended) throw await this.#earlyExitError();
         if (performance.now() > deadline) throw error;

@@ -20,6 +20,7 @@ import { type Json, packJson } from "../protocol/large_json.ts";
 import type { NatsAddress } from "../protocol/address.ts";
 import { Link } from "../protocol/link.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
+import type { ServerFacts } from "../protocol/check_server.ts";
 import { serverAddress } from "../protocol/server_address.ts";
 import { makeRunIdentity } from "../protocol/subjects.ts";
 import { TransferDesk } from "../protocol/transfers.ts";
@@ -30,6 +31,7 @@ import { type Broker, startBroker } from "./broker.ts";
 import { exitWords } from "./lines.ts";
 import { Liveness, type SignOfLife } from "./liveness.ts";
 import { WorkerLostError } from "./lost_worker.ts";
+import { describeRefusals, type RefusedMessages, tellOfRefusals } from "./refused_messages.ts";
 import { type JoinedWorker, Rendezvous } from "./rendezvous.ts";
 import { spawnWorkers, type WorkerGroup } from "./spawn.ts";
 
@@ -72,6 +74,7 @@ export class Crew implements AsyncDisposable {
   readonly #commands: CommandClient;
   readonly #stack: AsyncDisposableStack;
   readonly #liveness: Liveness;
+  readonly #reporter: Reporter;
   #call: Promise<unknown> = Promise.resolve();
 
   private constructor(parts: {
@@ -79,6 +82,7 @@ export class Crew implements AsyncDisposable {
     exchange: CrewExchange;
     commands: CommandClient;
     liveness: Liveness;
+    reporter: Reporter;
     lost: AbortSignal;
     stack: AsyncDisposableStack;
   }) {
@@ -87,6 +91,7 @@ export class Crew implements AsyncDisposable {
     this.lost = parts.lost;
     this.#commands = parts.commands;
     this.#liveness = parts.liveness;
+    this.#reporter = parts.reporter;
     this.#stack = parts.stack;
   }
 
@@ -105,6 +110,8 @@ export class Crew implements AsyncDisposable {
     const address = await openBroker(options, stack, brokerLost);
     const link = await Link.open(address, run, "coordinator");
     stack.defer(() => link.close());
+    link.onNotice((message) => reporter.warn(message));
+    tellOfRefusals(link, (message) => reporter.warn(message));
     const desk = await TransferDesk.open(link, "coordinator");
     stack.defer(() => desk.close());
     const worldSize = config.workers;
@@ -149,7 +156,7 @@ export class Crew implements AsyncDisposable {
       const { value, jsonBytes, payload } = packJson(job, undefined, link.maxPayloadBytes);
       const welcome = { config: value, configBytes: jsonBytes };
       return payload ? { ...welcome, payload: desk.offer(payload).transfer } : welcome;
-    }, signal);
+    }, AbortSignal.any([link.failed, ...(signal ? [signal] : [])]));
     const { reducer } = exchange!;
     stack.defer(() => reducer.close());
     const liveness = known.liveness = await Liveness.open(link, address, run, {
@@ -159,15 +166,21 @@ export class Crew implements AsyncDisposable {
       joinTimeout,
       onStraggler: (message) => reporter.warn(message),
     });
-    const lost = AbortSignal.any([liveness.signal, brokerLost.signal]);
+    const lost = AbortSignal.any([liveness.signal, brokerLost.signal, link.failed]);
     return new Crew({
       workers,
       exchange: exchange!,
       commands,
       liveness,
+      reporter,
       lost,
       stack: stack.move(),
     });
+  }
+
+  /** The nats-server that the run talks through. */
+  get server(): ServerFacts {
+    return this.#exchange.link.facts;
   }
 
   /** The coordinator's end of the all-reduce. */
@@ -205,6 +218,13 @@ export class Crew implements AsyncDisposable {
     });
   }
 
+  /** Messages that coordinator and workers didn't accept so far. */
+  refused(): RefusedMessages {
+    const signs = this.#liveness.signs();
+    const workers = signs.reduce((sum, { refused = 0 }) => sum + refused, 0);
+    return { ...this.#exchange.link.refused, workers };
+  }
+
   /** Where the workers said they were. */
   signsOfLife(): SignOfLife[] {
     return this.#liveness.signs();
@@ -233,6 +253,8 @@ export class Crew implements AsyncDisposable {
   /** Ends the workers, orderly where they still listen, and everything else. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#liveness.close();
+    const refusals = describeRefusals(this.refused());
+    if (refusals) this.#reporter.warn(refusals);
     if (!this.lost.aborted) await this.#sayStop();
     await this.#stack.disposeAsync();
   }

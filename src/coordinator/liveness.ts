@@ -101,6 +101,8 @@ export class Liveness {
       from: "coordinator",
       subject: link.subjects.coordinatorHeartbeat,
     });
+    const { failed } = this.#heart;
+    failed.addEventListener("abort", () => this.#lost.abort(failed.reason));
   }
 
   /** Begins to watch, and to send the coordinator's own signs of life. */
@@ -162,7 +164,7 @@ export class Liveness {
 
   #onHeartbeat(
     from: string,
-    { epoch, step, phase, sample, activity, residentBytes }: Fields<"heartbeat">,
+    { epoch, step, phase, sample, activity, residentBytes, refused }: Fields<"heartbeat">,
   ): void {
     const watched = this.#watched.find(({ rank }) => from === `rank ${rank}`);
     if (!watched) return;
@@ -170,7 +172,7 @@ export class Liveness {
     watched.warned = false;
     this.#server.heard();
     this.#serverWarned = false;
-    watched.last = { epoch, step, phase, sample, activity, residentBytes };
+    watched.last = { epoch, step, phase, sample, activity, residentBytes, refused };
     const stall = watched.stall.heard(watched.last, performance.now());
     if (stall && !this.#closed) this.#options.onStraggler?.(`${nameOf(watched)} ${stall}`);
   }

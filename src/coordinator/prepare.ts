@@ -44,7 +44,8 @@ import { loadTorchWeights } from "../train/load_weights.ts";
 import { hashModules } from "../train/modules.ts";
 import type { Replica } from "../train/replica.ts";
 import { tryOut } from "../train/try_out.ts";
-import { checkPort, checkServer } from "./broker.ts";
+import { checkServer } from "../protocol/check_server.ts";
+import { checkPort } from "./broker.ts";
 import { checkSingleValues } from "./check_single_values.ts";
 
 /** A run that is ready to start. */

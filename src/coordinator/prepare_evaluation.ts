@@ -32,7 +32,7 @@ import { setState } from "../train/load_weights.ts";
 import { hashModules } from "../train/modules.ts";
 import type { Replica } from "../train/replica.ts";
 import { findTrainedModel, type ModelPlace, type TrainedModel } from "../train/trained_model.ts";
-import { checkServer } from "./broker.ts";
+import { checkServer } from "../protocol/check_server.ts";
 import { resolveClassWeights } from "./prepare.ts";
 
 /** What to evaluate, and on what. */

@@ -20,14 +20,19 @@ import { lockFolder } from "../base/folder_lock.ts";
 import { interruptedBy } from "../base/interruption.ts";
 import { removeTemporaries, writeFileAtomically } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
-import { LOCKSTEP_VERSION, NATS_SERVER_VERSION } from "../base/versions.ts";
+import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { checkConfig } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
 import { describeShares } from "../config/shares.ts";
 import { FILE_RECORD, type FileChanges, writeFileRecord } from "../data/file_record.ts";
 import type { LoggerStart, OpenLogger } from "../loggers/logger.ts";
 import type { NamedLogger } from "../loggers/logger_set.ts";
-import { describeEnvironment, writeEnvironment } from "../reports/environment.ts";
+import {
+  describeEnvironment,
+  ENVIRONMENT_FILE,
+  recordServer,
+  writeEnvironment,
+} from "../reports/environment.ts";
 import { earlyStopReason } from "../metrics/monitor.ts";
 import { EventLog, readEvents, standingEvents } from "../records/event_log.ts";
 import { type History, HISTORY_FILE } from "../records/history.ts";
@@ -329,7 +334,7 @@ async function trainWithWorkers(
   position: Position,
   watched: Reporter,
 ): Promise<void> {
-  const { run, events, watch, reporter, signal } = parts;
+  const { run, events, watch, reporter, signal, effort, folder } = parts;
   const { config, replica, natsServer } = run;
   using cache = openRunCache(config, run.folder, watched);
   const { vectorBytes, regions, gradientBytes } = replica.state;
@@ -343,8 +348,9 @@ async function trainWithWorkers(
     signal,
     ...(natsServer ? { natsServer } : {}),
   });
-  events.append("joined", { workers: crew.workers });
-  watch.listenTo(() => crew.signsOfLife());
+  events.append("joined", { workers: crew.workers, server: crew.server });
+  await effort.attempt(ENVIRONMENT_FILE, () => recordServer(folder, crew.server));
+  watch.listenTo(() => crew.signsOfLife(), () => crew.refused());
   await crew.callAll(COMMANDS.loadState, null, {
     payload: replica.state.exportState().bytes,
     signal,
@@ -474,15 +480,14 @@ async function writeStart(
     "folder" | "run" | "history" | "record" | "watch" | "effort"
   >,
 ): Promise<void> {
-  const { config, engine, natsServer } = run;
+  const { config, engine } = run;
   const environment = await describeEnvironment({
     workers: config.workers,
     threadsPerWorker: threadsPerWorker(config),
     devices: engine.devices.map(({ name }) => name.replace(/^.*device:/, "")),
     tensorflow: engine.tensorflowVersion,
-    natsServer: natsServer ? NATS_SERVER_VERSION : config.nats.url,
   });
-  await effort.attempt("environment.json", () => writeEnvironment(folder, environment));
+  await effort.attempt(ENVIRONMENT_FILE, () => writeEnvironment(folder, environment));
   const drawBatch = await readBatch(run, 1);
   await effort.attempt("batch.png", () => drawBatch(folder));
   await watch.picture("batch", 0);

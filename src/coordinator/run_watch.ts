@@ -20,6 +20,7 @@ import type { PendingSums } from "../train/checkpoint.ts";
 import type { Totals } from "./epochs.ts";
 import { GpuWatch } from "./gpu_use.ts";
 import type { SignOfLife } from "./liveness.ts";
+import type { RefusedMessages } from "./refused_messages.ts";
 import { recordingReporter } from "./recording_reporter.ts";
 import { type PointPlace, StepMeter } from "./step_meter.ts";
 
@@ -41,6 +42,7 @@ export class RunWatch implements AsyncDisposable {
   readonly #since = new Date().toISOString();
   #folder: string | undefined;
   #signs: SignsOfLife = () => [];
+  #refused: () => RefusedMessages | undefined = () => undefined;
   #gpus: GpuWatch | undefined;
   #phase: Phase | undefined;
   #phaseStart = 0;
@@ -81,8 +83,9 @@ export class RunWatch implements AsyncDisposable {
   }
 
   /** The workers are there. */
-  listenTo(signs: SignsOfLife): void {
+  listenTo(signs: SignsOfLife, refused: () => RefusedMessages): void {
     this.#signs = signs;
+    this.#refused = refused;
   }
 
   /** Training begins, or goes on after a validation. */
@@ -162,6 +165,7 @@ export class RunWatch implements AsyncDisposable {
       done: this.#done,
       ...(made > 0 && seconds > 0 ? { imagesPerSecond: made / seconds } : {}),
       workers: this.#signs().map((sign) => ({ ...sign })),
+      ...(this.#refused() ? { refused: { ...this.#refused() } } : {}),
       gpus: this.#gpus?.use ?? [],
     };
     // A disk that is full for a moment is no reason to end a run, nor to warn each second.

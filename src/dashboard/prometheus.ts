@@ -80,6 +80,10 @@ export function prometheusText(runs: readonly ScrapedRun[]): string {
   const rankStep = family("rank_step_seconds", "Mean time of a step's parts of each rank.");
   const memory = family("resident_memory_bytes", "Memory of each process that is in RAM.");
   const silence = family("worker_silence_seconds", "Time since a worker's last sign of life.");
+  const refused = family(
+    "refused_messages",
+    "Messages of others on the run's subjects that weren't accepted: by the coordinator, by reason; by the workers.",
+  );
   const gpu = family("gpu_utilization_ratio", "Share of the time that a GPU worked, 0 to 1.");
   const gpuUsed = family("gpu_memory_used_bytes", "Memory of a GPU that is in use.");
   const gpuTotal = family("gpu_memory_total_bytes", "Memory of a GPU.");
@@ -111,6 +115,9 @@ export function prometheusText(runs: readonly ScrapedRun[]): string {
     for (const { rank, residentBytes, silentMs } of live?.workers ?? []) {
       memory.add({ process: "worker", rank, run }, residentBytes);
       silence.add({ rank, run }, silentMs / 1000);
+    }
+    for (const [reason, count] of Object.entries(live?.refused ?? {})) {
+      refused.add({ reason, run }, count);
     }
     for (const { index, name, ...use } of live?.gpus ?? []) {
       gpu.add({ gpu: index, name, run }, use.utilization);

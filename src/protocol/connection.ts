@@ -12,9 +12,10 @@ import {
 import type { NatsConnection } from "../deps/nats.ts";
 import { within } from "../base/async.ts";
 import { type NatsAddress, parseAddress } from "./address.ts";
-import { connectFailure } from "./connect_failure.ts";
+import { connectFailure, ServerRefusalError } from "./connect_failure.ts";
 import { Handshake, type RecordedOptions } from "./handshake.ts";
 import { OutgoingBuffer, SendMemory } from "./send_memory.ts";
+import { MIN_MAX_PAYLOAD, payloadTooSmall } from "./server_trouble.ts";
 import { DenoTransport } from "./transport.ts";
 
 /** Settings of a connection. */
@@ -46,7 +47,8 @@ const TRANSPORT: TransportFactory = {
  * its `closed()` tells. What a subscription's callback gets is valid until it returns: copy what is to be kept.
  *
  * @throws {UsageError} When the URL is not a server's
- * @throws {ServerRefusalError} When it is reached and can't be used: credentials, TLS, limits, or no nats-server
+ * @throws {ServerRefusalError} When it is reached and can't be used: credentials, TLS, limits, messages that are too
+ *   small, or no nats-server
  * @throws {LockstepError} When the server does not answer
  */
 export async function connectNats(
@@ -79,9 +81,12 @@ export async function connectNats(
     // The client's own timeout doesn't cover a server that accepts and then says nothing.
     const connection = await within(attempt, timeout + 500, () => new Error("timeout"));
     sendFromLentMemory(connection as NatsConnectionImpl);
+    const most = connection.info?.max_payload ?? MIN_MAX_PAYLOAD;
+    if (most < MIN_MAX_PAYLOAD) throw payloadTooSmall(server, most);
     return connection;
   } catch (error) {
     attempt?.then((late) => late.close(), () => {}); // a connection made after all must not stay
+    if (error instanceof ServerRefusalError) throw error;
     throw connectFailure(address, handshake, timeout, error);
   }
 }

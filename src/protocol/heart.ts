@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { LockstepError } from "../base/errors.ts";
 import type { NatsAddress } from "./address.ts";
 import { STEP_PHASES, type StepPhase } from "./step_phases.ts";
 import type { RunIdentity } from "./subjects.ts";
@@ -18,7 +19,7 @@ export interface HeartSettings {
 }
 
 /** Positions in the numbers that a process shares with its heartbeat thread. */
-export const PLACE = { epoch: 0, step: 1, phase: 2, sample: 3 } as const;
+export const PLACE = { epoch: 0, step: 1, phase: 2, sample: 3, refused: 4 } as const;
 
 /** First message to the thread. */
 export interface HeartStart extends HeartSettings {
@@ -35,10 +36,16 @@ function addressOf({ url, token, ca }: NatsAddress): NatsAddress {
   return { url, ...(token ? { token } : {}), ...(ca ? { ca } : {}) };
 }
 
+/** Message of the thread: the server refuses what it does. */
+export interface HeartFailure {
+  readonly failure: string;
+}
+
 /** A beating heart; stops with its process, or when told. */
 export class Heart {
   readonly #thread: Worker;
   readonly #place: Int32Array;
+  readonly #failed = new AbortController();
 
   constructor(settings: HeartSettings) {
     const { length } = Object.keys(PLACE);
@@ -46,11 +53,19 @@ export class Heart {
     this.#thread = new Worker(import.meta.resolve("./heart_thread.ts"), { type: "module" });
     // The thread failing means silence, which the partner notices and names; here it must not end the process.
     this.#thread.addEventListener("error", (event) => event.preventDefault());
+    this.#thread.addEventListener("message", ({ data }: MessageEvent<HeartFailure>) => {
+      this.#failed.abort(new LockstepError(data.failure));
+    });
     const start = { ...settings, place: this.#place.buffer };
     this.#thread.postMessage({
       ...start,
       address: addressOf(settings.address),
     });
+  }
+
+  /** Fires with a {@linkcode LockstepError} when the server refuses the heartbeats. */
+  get failed(): AbortSignal {
+    return this.#failed.signal;
   }
 
   /** Where the process is; goes out with the next beat. */
@@ -63,6 +78,11 @@ export class Heart {
   /** Sets the sample that a data module has been making for the longest time; nothing when it makes none. */
   making(sample: number | undefined): void {
     Atomics.store(this.#place, PLACE.sample, sample === undefined ? 0 : sample + 1);
+  }
+
+  /** Adds one to the messages that the process didn't accept. */
+  refused(): void {
+    Atomics.add(this.#place, PLACE.refused, 1);
   }
 
   /** What the process is doing, for people. */

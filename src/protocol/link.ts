@@ -24,12 +24,15 @@ import {
   type Envelope,
   type Fields,
   type Header,
+  isKind,
   type Kind,
   makeHeader,
   parseEnvelope,
   parseHeader,
   versionMismatch,
 } from "./messages.ts";
+import { type ServerFacts, serverFacts } from "./check_server.ts";
+import { cutOff, payloadShrunk, serverTrouble } from "./server_trouble.ts";
 import { type RunIdentity, Subjects } from "./subjects.ts";
 
 /** A message that passed all checks. */
@@ -56,7 +59,7 @@ export interface RefusedCounts {
   token: number;
   /** Of another version. */
   version: number;
-  /** Not a message of the kind that belongs on the subject. */
+  /** No message of Lockstep, or of no kind that it has. */
   malformed: number;
   /** Payload and checksum disagree; or the header and its own, which makes the message as good as lost. */
   corrupt: number;
@@ -72,10 +75,24 @@ export class Link {
   from: string;
   readonly #token: string;
   readonly #reconnectListeners = new Set<() => void>();
+  readonly #refusalListeners = new Set<(reason: keyof RefusedCounts) => void>();
+  readonly #noticeListeners = new Set<(message: string) => void>();
+  readonly #failed = new AbortController();
+  readonly #named: NatsAddress | undefined;
+  /** Bytes of the largest message, as the server said when the link was opened. */
+  readonly #maxPayload: number;
+  #cuts: number[] = [];
   #serverGone = false;
 
-  constructor(connection: NatsConnection, run: RunIdentity, from: string) {
+  constructor(
+    connection: NatsConnection,
+    run: RunIdentity,
+    from: string,
+    address?: NatsAddress,
+  ) {
     this.connection = connection;
+    this.#named = address;
+    this.#maxPayload = connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD;
     this.subjects = new Subjects(run.runId);
     this.from = from;
     this.#token = run.token;
@@ -85,7 +102,7 @@ export class Link {
   /**
    * Connects to the server and speaks for `from`.
    *
-   * @throws {LockstepError} See {@linkcode connectNats}; also when the server's messages are too small
+   * @throws {LockstepError} See {@linkcode connectNats}
    */
   static async open(
     address: NatsAddress,
@@ -94,16 +111,7 @@ export class Link {
     options: Omit<ConnectOptions, "name"> = {},
   ): Promise<Link> {
     const name = `lockstep ${run.runId} ${from}`;
-    const connection = await connectNats(address, { name, ...options });
-    const most = connection.info?.max_payload ?? LEAST_MAX_PAYLOAD;
-    if (most < LEAST_MAX_PAYLOAD) {
-      await connection.close();
-      throw new LockstepError(
-        `The nats-server at ${connection.getServer()} lets messages of ${most} bytes through: ` +
-          `set its max_payload to at least ${LEAST_MAX_PAYLOAD}`,
-      );
-    }
-    return new Link(connection, run, from);
+    return new Link(await connectNats(address, { name, ...options }), run, from, address);
   }
 
   /**
@@ -134,7 +142,24 @@ export class Link {
 
   /** Bytes that fit into one message beside its header. */
   get maxPayloadBytes(): number {
-    return (this.connection.info?.max_payload ?? 1024 * 1024) - FRAME_HEADER_BYTES;
+    return this.#maxPayload - FRAME_HEADER_BYTES;
+  }
+
+  /**
+   * Fires with a {@linkcode LockstepError} when the server refuses what a run can't do without: a subject, a message, the
+   * credentials; or when it doesn't keep the connection.
+   */
+  get failed(): AbortSignal {
+    return this.#failed.signal;
+  }
+
+  get #address(): NatsAddress {
+    return this.#named ?? { url: this.server };
+  }
+
+  /** What the server says of itself. */
+  get facts(): ServerFacts {
+    return serverFacts(this.connection, this.#address);
   }
 
   /** Whether the connection is lost at the moment; it comes back by itself when the server does. */
@@ -175,7 +200,10 @@ export class Link {
 
   /** Publishes an encoded frame; on a closed connection it is dropped, as on a broken wire. */
   publishFrame(subject: string, frame: Uint8Array): void {
-    if (!this.connection.isClosed()) this.connection.publish(subject, frame);
+    if (this.connection.isClosed()) return;
+    const most = this.connection.info?.max_payload ?? this.#maxPayload;
+    if (frame.length <= most) this.connection.publish(subject, frame);
+    else this.#fail(payloadShrunk(this.server, this.#maxPayload, most));
   }
 
   /**
@@ -202,15 +230,29 @@ export class Link {
     return { unsubscribe: () => void this.#reconnectListeners.delete(listener) };
   }
 
+  /** Calls `listener` with the reason of each message that isn't accepted, after it was counted. */
+  onRefused(listener: (reason: keyof RefusedCounts) => void): void {
+    this.#refusalListeners.add(listener);
+  }
+
+  /** Calls `listener` with what the server announces, such as its end. */
+  onNotice(listener: (message: string) => void): void {
+    this.#noticeListeners.add(listener);
+  }
+
   /**
    * Waits until the server has seen everything published and subscribed so far.
    *
-   * @throws {LockstepError} When the connection is gone, or the server doesn't answer for 15 s
+   * @throws {LockstepError} When the connection is gone, the server refused something of it, or it doesn't answer for
+   *   15 s
    */
   async flush(): Promise<void> {
     try {
       await within(this.connection.flush(), FLUSH_MS, () => new Error("no answer"));
+      await delay(0); // the client hands on what the server said before
+      this.failed.throwIfAborted();
     } catch (error) {
+      this.failed.throwIfAborted();
       throw new LockstepError(`The connection to the nats-server at ${this.server} is gone`, {
         cause: error,
       });
@@ -240,12 +282,47 @@ export class Link {
   }
 
   async #watchConnection(): Promise<void> {
-    for await (const { type } of this.connection.status()) {
-      if (type === "disconnect") this.#serverGone = true;
-      if (type !== "reconnect") continue;
-      this.#serverGone = false;
-      this.#reconnectListeners.forEach((listener) => listener());
+    for await (const status of this.connection.status()) {
+      switch (status.type) {
+        case "disconnect":
+          this.#serverGone = true;
+          break;
+        case "reconnect":
+          this.#onReconnect();
+          break;
+        case "error":
+          this.#fail(serverTrouble(status.error, this.#address));
+          break;
+        case "ldm":
+          this.#notice(
+            `The nats-server at ${this.server} is about to stop (lame duck mode): the run looks for it again when it is gone`,
+          );
+      }
     }
+  }
+
+  #onReconnect(): void {
+    this.#serverGone = false;
+    const now = performance.now();
+    this.#cuts = [...this.#cuts.filter((time) => now - time < CUTS_MS), now];
+    if (this.#cuts.length >= MAX_CUTS) {
+      const seconds = Math.ceil((now - this.#cuts[0]) / 1000);
+      return this.#fail(cutOff(this.server, this.#cuts.length, seconds));
+    }
+    this.#reconnectListeners.forEach((listener) => listener());
+  }
+
+  #fail(error: LockstepError | undefined): void {
+    if (error && !this.failed.aborted) this.#failed.abort(error);
+  }
+
+  #refuse(reason: keyof RefusedCounts): void {
+    this.refused[reason]++;
+    this.#refusalListeners.forEach((listener) => listener(reason));
+  }
+
+  #notice(message: string): void {
+    this.#noticeListeners.forEach((listener) => listener(message));
   }
 
   #header<K extends Kind>(kind: K, fields: Fields<K>, crc: number): Header<K> {
@@ -261,20 +338,20 @@ export class Link {
     const frame = this.#decode(data, rejections);
     if (!frame) return;
     const envelope = parseEnvelope(frame.header);
-    if (!envelope) return void this.refused.malformed++;
-    if (envelope.token !== this.#token) return void this.refused.token++;
+    if (!envelope) return this.#refuse("malformed");
+    if (envelope.token !== this.#token) return this.#refuse("token");
     const mismatch = versionMismatch(envelope);
     if (mismatch !== undefined) {
-      this.refused.version++;
+      this.#refuse("version");
       return rejections.onOtherVersion?.(envelope, mismatch, frame.header);
     }
     const kind = envelope.kind as K; // a key of `handlers`, or there is no handler
     const handler = Object.hasOwn(handlers, kind) ? handlers[kind] : undefined;
-    if (!handler) return;
+    if (!handler) return isKind(envelope.kind) ? undefined : this.#refuse("malformed");
     const header = parseHeader(kind, frame.header);
-    if (typeof header === "string") return void this.refused.malformed++;
+    if (typeof header === "string") return this.#refuse("malformed");
     if (checksum(frame.payload) === header.crc) return handler({ header, payload: frame.payload });
-    this.refused.corrupt++;
+    this.#refuse("corrupt");
     const error = new ProtocolError(
       `A message of ${header.from} on ${subject} arrived damaged: its checksum doesn't fit`,
     );
@@ -292,17 +369,18 @@ export class Link {
       const header = decodeOldHeader(data);
       const envelope = parseEnvelope(header);
       if (envelope?.token === this.#token) {
-        this.refused.version++;
+        this.#refuse("version");
         rejections.onOtherVersion?.(envelope, versionMismatch(envelope)!, header);
-      } else if (envelope) this.refused.token++;
-      else if (error instanceof DamagedHeaderError) this.refused.corrupt++;
-      else this.refused.malformed++;
+      } else if (envelope) this.#refuse("token");
+      else this.#refuse(error instanceof DamagedHeaderError ? "corrupt" : "malformed");
     }
   }
 }
 
-/** Smallest `max_payload` of a server in which each message without a payload finds room. */
-const LEAST_MAX_PAYLOAD = 16 * 1024;
+/** A server that breaks off a connection so often within so many milliseconds doesn't keep it. */
+const MAX_CUTS = 5;
+const CUTS_MS = 60_000;
+const DEFAULT_MAX_PAYLOAD = 1024 * 1024;
 const FLUSH_MS = 15_000;
 /** A connection that is lost is looked for as long. */
 const PATIENCE_MS = 30_000;

@@ -97,6 +97,8 @@ const KINDS = {
     sample: count.nullable(),
     /** Memory of the process that is in RAM. */
     residentBytes: count,
+    /** Messages that the process got and didn't accept. */
+    refused: count.optional(),
   },
   /**
    * Worker → coordinator: what the chunks that follow belong to. `bytes` is the length of the vector, of which the
@@ -167,6 +169,11 @@ const KINDS = {
   /** Payload: one piece of a transfer. */
   piece: { id: z.string(), owner: z.string(), chunk: count },
 } as const satisfies Record<string, z.ZodRawShape>;
+
+/** Whether there is such a kind of message. */
+export function isKind(name: string): name is Kind {
+  return Object.hasOwn(KINDS, name);
+}
 
 /** Name of a kind of message. */
 export type Kind = keyof typeof KINDS;

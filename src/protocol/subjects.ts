@@ -23,8 +23,15 @@ export function makeRunIdentity(name: string): RunIdentity {
   };
 }
 
+/** Subjects of a process. */
+export interface SubjectLists {
+  readonly listening: readonly string[];
+  readonly speaking: readonly string[];
+}
+
 /** Builds the subjects of one run. */
 export class Subjects {
+  readonly runId: string;
   readonly #prefix: string;
 
   /** @throws {TypeError} When the id is not made of 1 to 80 letters, digits, `-` and `_` */
@@ -32,7 +39,47 @@ export class Subjects {
     if (!/^[\w-]{1,80}$/.test(runId)) {
       throw new TypeError(`A run's id has 1 to 80 letters, digits, '-' and '_': ${runId}`);
     }
+    this.runId = runId;
     this.#prefix = `lockstep.${runId}`;
+  }
+
+  /** What a coordinator listens to, and where it speaks. */
+  ofCoordinator(): SubjectLists {
+    return {
+      listening: [
+        this.join,
+        this.reply,
+        this.workerHeartbeat("*"),
+        this.gradient("*"),
+        this.missing("coordinator"),
+        this.pull("coordinator"),
+        this.piece("coordinator"),
+      ],
+      speaking: [this.coordinatorHeartbeat, this.command, this.reduced],
+    };
+  }
+
+  /** What a worker listens to, and where it speaks; what each may be spoken to by the other is listed there. */
+  ofWorker(instance: string, rank: number): SubjectLists {
+    return {
+      listening: [
+        this.welcome(instance),
+        this.coordinatorHeartbeat,
+        this.command,
+        this.reduced,
+        this.missing(rank),
+        this.pull(instance),
+        this.piece(instance),
+      ],
+      speaking: [
+        this.join,
+        this.reply,
+        this.workerHeartbeat(rank),
+        this.gradient(rank),
+        ...[this.missing("coordinator"), this.missing(rank), this.welcome(instance)],
+        ...["coordinator", instance].flatMap((name) => [this.pull(name), this.piece(name)]),
+      ],
+    };
   }
 
   /** Workers ask to join. */

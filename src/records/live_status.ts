@@ -48,6 +48,8 @@ const statusSchema = z.object({
     /** Milliseconds since its last sign of life. */
     silentMs: z.number().nonnegative(),
   })),
+  /** Messages on the run's subjects that weren't accepted: by reason, and by all workers together. */
+  refused: z.record(z.string(), count).optional(),
   /** None where the machine has none, or its driver says nothing. */
   gpus: z.array(gpuUseSchema),
 });

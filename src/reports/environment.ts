@@ -5,10 +5,14 @@
  */
 import { cpus } from "node:os";
 import { join } from "node:path";
-import { maskAddress, maskArguments } from "../base/secrets.ts";
+import { maskArguments } from "../base/secrets.ts";
 import { LIBTENSORFLOW_VERSION, LOCKSTEP_VERSION } from "../base/versions.ts";
 import { writeFileAtomically } from "../base/paths.ts";
+import type { ServerFacts } from "../protocol/check_server.ts";
 import { gitCommit } from "./git_commit.ts";
+
+/** Name of the file in a run folder. */
+export const ENVIRONMENT_FILE = "environment.json";
 
 /** What only the caller knows. */
 export interface EnvironmentOptions {
@@ -18,8 +22,6 @@ export interface EnvironmentOptions {
   devices: string[];
   /** TensorFlow's version as the opened library tells it. */
   tensorflow?: string;
-  /** Version of nats-server, or the URL of a running one. */
-  natsServer?: string;
   /** The arguments of the program; this process's own unless given. */
   commandLine?: string[];
 }
@@ -32,7 +34,8 @@ export interface Environment {
   v8: string;
   typescript: string;
   tensorflow: string;
-  natsServer?: string;
+  /** The server that the run talks through, once the workers have joined; its version or URL in older files. */
+  natsServer?: ServerFacts | string;
   os: { name: string; release: string; architecture: string };
   cpu: { model: string; cores: number };
   /** Bytes. */
@@ -55,7 +58,6 @@ export async function describeEnvironment(options: EnvironmentOptions): Promise<
     v8: Deno.version.v8,
     typescript: Deno.version.typescript,
     tensorflow: options.tensorflow ?? LIBTENSORFLOW_VERSION,
-    ...(options.natsServer && { natsServer: maskAddress(options.natsServer) }),
     os: { name: Deno.build.os, release: Deno.osRelease(), architecture: Deno.build.arch },
     cpu: { model: processors[0]?.model.trim() ?? "unknown", cores: processors.length },
     memory: { total: memory.total, available: memory.available },
@@ -66,8 +68,15 @@ export async function describeEnvironment(options: EnvironmentOptions): Promise<
   };
 }
 
+/** Adds the server that the run talks through to `environment.json`, or replaces that of the session before. */
+export async function recordServer(folder: string, server: ServerFacts): Promise<void> {
+  const path = join(folder, ENVIRONMENT_FILE);
+  const environment = JSON.parse(await Deno.readTextFile(path)) as Environment;
+  await writeEnvironment(folder, { ...environment, natsServer: server });
+}
+
 /** Writes `environment.json` into a run folder. */
 export async function writeEnvironment(folder: string, environment: Environment): Promise<void> {
   const text = JSON.stringify(environment, undefined, 2) + "\n";
-  await writeFileAtomically(join(folder, "environment.json"), text);
+  await writeFileAtomically(join(folder, ENVIRONMENT_FILE), text);
 }

@@ -13,7 +13,10 @@ import type { WorkerSettings } from "../protocol/worker_settings.ts";
 
 /** The heartbeat of a worker in a run. */
 export interface Heartbeat {
-  /** Fires with a {@linkcode LockstepError} when the coordinator has been silent for too long. */
+  /**
+   * Fires with a {@linkcode LockstepError} when the coordinator has been silent for too long, or the server refuses the
+   * signs of life.
+   */
   readonly coordinatorLost: AbortSignal;
   /** Tells where this worker is. */
   at(epoch: number, step: number, phase?: StepPhase): void;
@@ -62,6 +65,8 @@ export async function startHeartbeat(
     from: `rank ${rank}`,
     subject: link.subjects.workerHeartbeat(rank),
   });
+  link.onRefused(() => heart.refused());
+  heart.failed.addEventListener("abort", () => lost.abort(heart.failed.reason));
   return {
     coordinatorLost: lost.signal,
     at: (epoch, step, phase) => heart.at(epoch, step, phase),

@@ -52,10 +52,11 @@ export async function joinRun(
       host: hostname(),
       segmentProblem: problemWithSegment(settings),
     };
-    const welcome = await askToJoin(link, fields, joinTimeout, signal);
+    const ends = AbortSignal.any([link.failed, ...(signal ? [signal] : [])]);
+    const welcome = await askToJoin(link, fields, joinTimeout, ends);
     link.from = `rank ${welcome.rank}`;
     const desk = await TransferDesk.open(link, instance);
-    const bytes = welcome.payload ? await desk.pull(welcome.payload, signal) : undefined;
+    const bytes = welcome.payload ? await desk.pull(welcome.payload, ends) : undefined;
     const { rank, worldSize, configBytes } = welcome;
     const { value: config, payload } = unpackJson(welcome.config, configBytes, bytes);
     return { link, desk, rank, worldSize, config, ...(payload ? { payload } : {}) };
@@ -79,12 +80,12 @@ async function askToJoin(
   link: Link,
   fields: Fields<"join">,
   joinTimeout: number,
-  signal?: AbortSignal,
+  signal: AbortSignal,
 ): Promise<Header<"welcome">> {
-  signal?.throwIfAborted();
+  signal.throwIfAborted();
   const answer = Promise.withResolvers<Header<"welcome">>();
-  const abort = () => answer.reject(signal!.reason);
-  signal?.addEventListener("abort", abort, { once: true });
+  const abort = () => answer.reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
   const subscription = link.subscribe(link.subjects.welcome(fields.instance), {
     welcome: ({ header }) => answer.resolve(header),
     refusal: ({ header }) => answer.reject(new LockstepError(header.reason)),
@@ -102,7 +103,7 @@ async function askToJoin(
   } finally {
     clearInterval(repeat);
     clearTimeout(timeout);
-    signal?.removeEventListener("abort", abort);
+    signal.removeEventListener("abort", abort);
     subscription.unsubscribe();
   }
 }

@@ -49,7 +49,7 @@ function forbidExit(): void {
 async function work({ settings }: Parent, orphaned: AbortSignal): Promise<void> {
   const { link, desk, rank, worldSize, config } = await joinRun(settings, JOIN_TIMEOUT, orphaned);
   const heartbeat = await startHeartbeat(link, settings, rank);
-  const signal = AbortSignal.any([orphaned, heartbeat.coordinatorLost]);
+  const signal = AbortSignal.any([orphaned, heartbeat.coordinatorLost, link.failed]);
   const over = Promise.withResolvers<void>();
   over.promise.catch(() => {}); // it may fail long before it is awaited
   signal.addEventListener("abort", () => over.reject(signal.reason), { once: true });

@@ -5,13 +5,18 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { UsageError } from "../../src/base/errors.ts";
+import { delay } from "../../src/base/async.ts";
+import { LockstepError, UsageError } from "../../src/base/errors.ts";
 import { parseAddress } from "../../src/protocol/address.ts";
+import { checkServer } from "../../src/protocol/check_server.ts";
 import { connectFailure } from "../../src/protocol/connect_failure.ts";
 import { connectNats } from "../../src/protocol/connection.ts";
 import { Handshake } from "../../src/protocol/handshake.ts";
+import { Link } from "../../src/protocol/link.ts";
+import { makeRunIdentity } from "../../src/protocol/subjects.ts";
 import { readAuthorities, serverAddress } from "../../src/protocol/server_address.ts";
-import { startPlainServer } from "../support/nats_server.ts";
+import { eventually } from "../support/eventually.ts";
+import { type PlainServer, startPlainServer } from "../support/nats_server.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import type { Case } from "./case.ts";
 
@@ -162,6 +167,78 @@ const REFUSED: Refused[] = [
   },
 ];
 
+const ALL = '"lockstep.>"';
+
+/** What the user of a server may do, and the sentence; nothing where all is well. */
+const RIGHTS: [name: string, permissions: string, message?: RegExp][] = [
+  ["all on lockstep.>", `publish: ${ALL}, subscribe: ${ALL}`],
+  [
+    "nothing there, as in auth.conf",
+    'publish: "foo.>", subscribe: ["foo.>", "_INBOX.>"]',
+    /^The nats-server at 127\.0\.0\.1:\d+ doesn't let the user "limited" publish to lockstep\.\*\.heartbeat\.coordinator, lockstep\.\*\.command and \d+ other subjects, nor subscribe to lockstep\.\*\.join, .* and 12 other subjects: give it permission to publish and subscribe on lockstep\.>$/,
+  ],
+  [
+    "no publishing",
+    `publish: { deny: ">" }, subscribe: ${ALL}`,
+    /doesn't let the user "limited" publish to .* other subjects: give it permission to publish on lockstep\.>$/,
+  ],
+  [
+    "no subscribing",
+    `publish: ${ALL}, subscribe: "foo"`,
+    /"limited" subscribe to .* other subjects: give it permission to subscribe on lockstep\.>$/,
+  ],
+  [
+    "all but heartbeats of workers",
+    `publish: { allow: ${ALL}, deny: "lockstep.*.heartbeat.worker.*" }, subscribe: ${ALL}`,
+    /"limited" publish to lockstep\.\*\.heartbeat\.worker\.0: give it permission to publish on/,
+  ],
+];
+
+function limited(permissions: string): string {
+  return `authorization { users = [{ user: limited, password: hidden, permissions: { ${permissions} } }] }`;
+}
+
+const asLimited = (url: string) => url.replace("//", "//limited:hidden@");
+
+/** What a server does to a link in the midst of a run. */
+const MIDST: {
+  readonly name: string;
+  readonly before: string;
+  readonly url?: (url: string) => string;
+  readonly act: (server: PlainServer, link: Link) => Promise<unknown>;
+  readonly message: RegExp;
+}[] = [
+  {
+    name: "a right is taken away",
+    before: limited(`publish: ${ALL}, subscribe: ${ALL}`),
+    url: asLimited,
+    act: (server) => server.configure(limited(`publish: ${ALL}, subscribe: "foo"`)),
+    message:
+      /^The nats-server at .* doesn't let the user "limited" subscribe to lockstep\.test-\w+\.reply: /,
+  },
+  {
+    name: "the password is changed",
+    before: limited(`publish: ${ALL}, subscribe: ${ALL}`),
+    url: asLimited,
+    act: (server) =>
+      server.configure(`authorization { users = [{ user: limited, password: another }] }`),
+    message: /doesn't accept the credentials any more .*go on with --resume$/,
+  },
+  {
+    name: "max_payload is made smaller",
+    before: "",
+    act: async (server, link) => {
+      await server.configure("max_payload: 32KB");
+      server.signal("SIGHUP");
+      for (let time = 0; time < 50 && !link.failed.aborted; time++) {
+        link.publish(link.subjects.reply, "refusal", { reason: "x" }, new Uint8Array(100_000));
+        await delay(20);
+      }
+    },
+    message: /max_payload was made smaller while the run went on: restore it, or resume the run/,
+  },
+];
+
 /** Programs that are no nats-server, by what they do with a connection. */
 const STRANGERS: [name: string, act: (connection: Deno.TcpConn) => Promise<unknown>, RegExp][] = [
   [
@@ -197,6 +274,38 @@ async function assertFails(
     return true;
   });
   assert.ok(performance.now() - begin < 2_500);
+}
+
+/** Something between that can break off every connection. */
+function startProxy(url: string): { url: string; cut(): void } & AsyncDisposable {
+  const { port } = new URL(url.replace("nats:", "http:"));
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const open = new Set<Deno.TcpConn>();
+  const close = (connection: Deno.TcpConn) => {
+    if (open.delete(connection)) connection.close();
+  };
+  const carry = async (from: Deno.TcpConn, to: Deno.TcpConn) => {
+    await from.readable.pipeTo(to.writable).catch(() => {});
+    open.delete(from);
+    open.delete(to);
+  };
+  const accepting = (async () => {
+    for await (const connection of listener) {
+      const server = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+      open.add(connection).add(server);
+      void carry(connection, server);
+      void carry(server, connection);
+    }
+  })();
+  return {
+    url: `nats://127.0.0.1:${listener.addr.port}`,
+    cut: () => [...open].forEach(close),
+    [Symbol.asyncDispose]: async () => {
+      [...open].forEach(close);
+      listener.close();
+      await accepting;
+    },
+  };
 }
 
 async function withStranger(
@@ -279,6 +388,81 @@ export const CASES: readonly Case[] = [
     must: "is said as what it is",
     run: () => withStranger(act, (url) => assertFails({ url }, message)),
   })),
+  ...RIGHTS.map(([name, permissions, message]): Case => ({
+    name: `nats-server: a user who may do ${name}`,
+    must: message ? "is told what may not be done, before the start" : "works",
+    run: async () => {
+      await using server = await startPlainServer(limited(permissions));
+      const check = checkServer({ url: asLimited(server.url) });
+      if (!message) return void await check;
+      await assert.rejects(check, (error: Error) => {
+        assert.match(error.message, message);
+        return true;
+      });
+    },
+  })),
+  {
+    name: "nats-server: max_subscriptions of 3, and max_payload of 1 KB and 64 KB",
+    must: "are refused with what is needed; 64 KB works",
+    run: async () => {
+      await using few = await startPlainServer("max_subscriptions: 3");
+      await assert.rejects(checkServer(few), {
+        message: /refuses a subscription: raise max_subscriptions .* to at least 7 for each/,
+      });
+      await using small = await startPlainServer("max_payload: 1KB");
+      await assert.rejects(checkServer(small), {
+        name: "ServerRefusalError",
+        message:
+          /^The nats-server at .* lets messages of 1024 bytes through: set its max_payload to at least 16384$/,
+      });
+      await using enough = await startPlainServer("max_payload: 64KB");
+      assert.equal((await checkServer(enough)).maxPayload, 65_536);
+    },
+  },
+  ...MIDST.map(({ name, before, url = (own) => own, act, message }): Case => ({
+    name: `nats-server: ${name} in the midst of a run`,
+    must: "ends the run with a sentence",
+    run: async () => {
+      await using server = await startPlainServer(before);
+      await using link = await Link.open({ url: url(server.url) }, makeRunIdentity("test"), "case");
+      link.subscribe(link.subjects.reply, {});
+      await link.flush();
+      await act(server, link);
+      await eventually(() => assert.ok(link.failed.aborted), { seconds: 10 });
+      assert.ok(link.failed.reason instanceof LockstepError);
+      assert.match(link.failed.reason.message, message);
+      assert.doesNotMatch(link.failed.reason.message, /hidden/);
+    },
+  })),
+  {
+    name: "nats-server: lame duck mode",
+    must: "is announced",
+    run: async () => {
+      await using server = await startPlainServer();
+      await using link = await Link.open(server, makeRunIdentity("test"), "case");
+      const notices: string[] = [];
+      link.onNotice((message) => notices.push(message));
+      server.signal("SIGUSR2");
+      await eventually(() => assert.ok(notices.length > 0), { seconds: 10 });
+      assert.match(notices[0], /^The nats-server at .* is about to stop \(lame duck mode\)/);
+    },
+  },
+  {
+    name: "nats-server: a connection that is broken off again and again",
+    must: "ends the run, with what to look for",
+    run: async () => {
+      await using server = await startPlainServer();
+      await using proxy = startProxy(server.url);
+      await using link = await Link.open(proxy, makeRunIdentity("test"), "case");
+      const timer = setInterval(() => proxy.cut(), 50);
+      await eventually(() => assert.ok(link.failed.aborted), { seconds: 10 });
+      clearInterval(timer);
+      assert.match(
+        link.failed.reason.message,
+        /broke off the connection 5 times within \d s, though it answers: .*Slow Consumer.*max_pending/,
+      );
+    },
+  },
   {
     name: "a host, or a port, that isn't there",
     must: "is said as what it is",

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { dirname } from "node:path";
 import { connect } from "nats";
 import { exists } from "../../src/base/paths.ts";
-import { checkServer, startBroker, writeServerConfig } from "../../src/coordinator/broker.ts";
+import { startBroker, writeServerConfig } from "../../src/coordinator/broker.ts";
+import { checkServer } from "../../src/protocol/check_server.ts";
 import { natsServerProgram } from "../support/nats_server.ts";
 import { allGone, commandLineOf, isRunning } from "../support/processes.ts";
 

@@ -10,7 +10,6 @@ Deno.test("describeEnvironment() tells versions, machine and command line, and n
       threadsPerWorker: 1,
       devices: ["CPU:0", "CPU:0"],
       tensorflow: "2.99.0",
-      natsServer: "nats://me:secret@host:4222",
       commandLine: ["train", "--nats", "nats://me:secret@host:4222", "--workers=2"],
     });
     await writeEnvironment(folder, environment);

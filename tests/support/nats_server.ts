@@ -44,18 +44,26 @@ export async function startRig(): Promise<Rig> {
   };
 }
 
+/** A server as somebody else runs it. */
+export interface PlainServer extends AsyncDisposable {
+  readonly url: string;
+  /** Sends it a signal, such as `SIGUSR2` for lame duck mode. */
+  signal(name: Deno.Signal): void;
+  /** Has it read other lines of config while it runs. */
+  configure(text: string): Promise<void>;
+}
+
 /** Starts a server, on a free port unless one is given, with more lines of config. */
-export async function startPlainServer(
-  text = "",
-  port = -1,
-): Promise<{ url: string } & AsyncDisposable> {
+export async function startPlainServer(text = "", port = -1): Promise<PlainServer> {
   const folder = await Deno.makeTempDir();
   const ports = `${folder}/ports`;
   await Deno.mkdir(ports);
-  await Deno.writeTextFile(
-    `${folder}/nats.conf`,
-    `host: "127.0.0.1"\nport: ${port}\nports_file_dir: "${ports}"\n${text}\n`,
-  );
+  const write = (lines: string, own: number) =>
+    Deno.writeTextFile(
+      `${folder}/nats.conf`,
+      `host: "127.0.0.1"\nport: ${own}\nports_file_dir: "${ports}"\n${lines}\n`,
+    );
+  await write(text, port);
   const process = new Deno.Command(await natsServerProgram(), {
     args: ["--config", `${folder}/nats.conf`],
     stderr: "null",
@@ -63,6 +71,11 @@ export async function startPlainServer(
   const url = await firstUrl(ports);
   return {
     url,
+    signal: (name) => process.kill(name),
+    configure: async (lines) => {
+      await write(lines, port);
+      process.kill("SIGHUP");
+    },
     [Symbol.asyncDispose]: async () => {
       process.kill("SIGKILL");
       await process.status;

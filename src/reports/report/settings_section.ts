@@ -85,7 +85,21 @@ const ENVIRONMENT: readonly [string, (tree: Tree) => string | Html | undefined][
     ({ deno, v8, typescript }) =>
       words(deno, v8 && `V8 ${v8}`, typescript && `TypeScript ${typescript}`),
   ],
-  ["nats-server", ({ natsServer }) => words(natsServer)],
+  [
+    "nats-server",
+    ({ natsServer: server }) =>
+      isTree(server)
+        ? words(
+          server.version,
+          server.name,
+          `at ${server.address}`,
+          server.own === true && "started by Lockstep",
+          server.tls === true && "TLS",
+          typeof server.maxPayload === "number" &&
+            `messages up to ${formatBytes(server.maxPayload)}`,
+        )
+        : words(server),
+  ],
   [
     "System",
     ({ os }) => isTree(os) ? words(os.name, os.release, os.architecture) : undefined,
