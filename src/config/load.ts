@@ -121,6 +121,12 @@ function leavePaths(tree: Tree, path: string, onNote?: (note: string) => void): 
   );
 }
 
+/** Whether a run's config is of a version that kept paths as they were typed. */
+export async function keepsTypedPaths(path: string): Promise<boolean> {
+  const tree = yamlValues(parseYaml(await readConfig(path)), rootNodes());
+  return isTree(tree) && !relativePaths(tree).next().done;
+}
+
 async function readConfig(path: string): Promise<string> {
   if (path === DEFAULT_CONFIG_PATH) return DEFAULT_CONFIG_TEXT;
   try {

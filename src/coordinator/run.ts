@@ -22,6 +22,7 @@ import { removeTemporaries, writeFileAtomically } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { checkConfig } from "../config/checks.ts";
+import { keepsTypedPaths } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { describeShares } from "../config/shares.ts";
 import { FILE_RECORD, type FileChanges, writeFileRecord } from "../data/file_record.ts";
@@ -442,7 +443,11 @@ async function followChanges(
   const { config, stepsPerEpoch } = run;
   for (const note of resumeNotes(changed, config, stepsPerEpoch)) reporter.info(note);
   recordChanges(history, changed, config, position);
-  if (changed.changes.length === 0) return;
+  if (changed.changes.length === 0) {
+    // From now on checkpoints have absolute paths, whichever folder the next resume starts in.
+    if (await keepsTypedPaths(join(folder, "config.yaml"))) await writeConfig(folder, config);
+    return;
+  }
   await saveLast(folder, run, { position: place, history }, { keepPrevious: false });
   await writeConfig(folder, config);
   await record.save(history);
