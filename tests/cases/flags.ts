@@ -4,6 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { setInvocation } from "../../src/base/invocation.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { parseOverride } from "../../src/config/override.ts";
 import type { Config } from "../../src/config/schema.ts";
@@ -55,6 +56,7 @@ function typed(
     must: "mean the keys that they are short for",
     async run() {
       const flags = parseFlags({ name: "train", summary: "", flags: keyFlags(KEYS) }, args);
+      setInvocation(undefined); // other cases use the library
       const { overrides, imageSize } = await keySettings(flags, KEYS);
       const config = await loadConfig(recipe(file), overrides, imageSize ? { imageSize } : {});
       assert.deepEqual(valueOf(config), expected);
