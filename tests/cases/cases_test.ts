@@ -21,6 +21,7 @@ import { CASES as photos } from "./photos.ts";
 import { CASES as secrets } from "./secrets.ts";
 import { CASES as dataModules } from "./user_modules.ts";
 import { CASES as pages } from "./pages.ts";
+import { CASES as library } from "./library.ts";
 import { CASES as resume } from "./resume.ts";
 import { CASES as systemErrors } from "./system_errors.ts";
 import { CASES as weights } from "./weights.ts";
@@ -34,6 +35,7 @@ const AREAS: Record<string, readonly Case[]> = {
   data,
   flags,
   history,
+  library,
   "data modules": dataModules,
   finite,
   "finite values in commands": finiteCommands,

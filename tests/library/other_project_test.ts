@@ -43,6 +43,21 @@ console.log(history.epochs.length, "epoch", model.countParams(), "parameters", c
 `,
 };
 
+/** A comparison, whose runs are processes with workers of their own. */
+const COMPARISON = `import { compare } from "@lockstep/lockstep";
+const transforms = [{ CenterCrop: 24 }, { Normalize: { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] } }];
+const { comparison } = await compare({
+  Small: {
+    name: "bars",
+    workers: 1,
+    model: { module: import.meta.resolve("./model.ts") },
+    data: { module: import.meta.resolve("./data.ts"), train: transforms, val: transforms },
+    train: { epochs: 1, batchSize: 16, lr: 0.02 },
+  },
+});
+console.log(comparison.variants[0].runs[0].status, comparison.variants[0].runs[0].message);
+`;
+
 const NAME = project.name;
 const IMPORTS = { sizes: "./sizes.ts" };
 
@@ -72,10 +87,12 @@ function assertTrained({ code, stdout, stderr }: { code: number; stdout: string;
 Deno.test("a project imports the library by a path", () =>
   withOtherProject(
     { imports: { ...IMPORTS, [NAME]: join(PROJECT_ROOT, "mod.ts") } },
-    FILES,
+    { ...FILES, "compare.ts": COMPARISON },
     async (other) => {
       assertTrained(await other.deno("run", "--allow-all", "main.ts"));
       await checkRun(other);
+      const { stdout, stderr } = await other.deno("run", "--allow-all", "compare.ts");
+      assert.match(stdout, /^finished/m, stderr);
     },
   ));
 
@@ -146,6 +163,19 @@ Deno.test("the commands work from another project, by a path", () =>
 Deno.test("the commands work from another project, by an address", async () => {
   await using server = serveRepository();
   await withOtherProject({}, RECIPES, async (other) => {
-    await checkCommands(other, `${server.url}src/cli.ts`);
+    const cli = `${server.url}src/cli.ts`;
+    await checkCommands(other, cli);
+    // What else is made of files of the source: the page of an export, and the processes of a check.
+    const { deno, folder } = other;
+    const run = (...args: string[]) => deno("run", "--allow-all", "--quiet", cli, ...args);
+    const exported = await run("export", "--run", "runs/latest");
+    assert.equal(exported.code, 0, exported.stderr);
+    const page = join(folder, "runs", "latest", "export", "demo");
+    assert.match(await Deno.readTextFile(join(page, "preprocessor.js")), /lockstepPreprocessor/);
+    assert.ok((await Deno.stat(join(page, "tf.min.js"))).size > 1e6);
+    const checked = await run("data", "check", "photos");
+    assert.match(checked.stdout, /0 errors/, checked.stderr);
+    const painted = join(folder, "data-check", "photos", "data-check.png");
+    assert.ok((await Deno.stat(painted)).size > 1_000, "painted by a process of its own");
   });
 });
