@@ -20,6 +20,7 @@ import { interruptedBy, interruptionOf } from "../../src/base/interruption.ts";
 import { exists } from "../../src/base/paths.ts";
 import { download } from "../../src/provision/download.ts";
 import { progressUntil } from "../../src/provision/progress.ts";
+import { fetchWheel } from "../../src/provision/wheel.ts";
 import { silentReporter } from "../../src/reports/reporter.ts";
 import { makePictures } from "../support/pictures.ts";
 import { allGone, descendantsOf } from "../support/processes.ts";
@@ -115,6 +116,9 @@ Deno.test("train() stops in each phase with a whole checkpoint, and goes on from
     const run = await newestRun(out);
     const going = { resume: run };
     assert.deepEqual(await position(run), [1, 0]);
+    const joining = (abort: () => void) => () => void setTimeout(abort, 300);
+    await at((abort) => listening("info", joining(abort), /^"Run folder: /), going);
+    assert.deepEqual(await position(run), [1, 0]);
     await at((abort) => ({ onStep: () => abort() }), going);
     const [, steps] = await position(run);
     assert.ok(steps >= 1, `step ${steps}`);
@@ -179,6 +183,26 @@ Deno.test("compare() stops its runs, and their processes are gone", () =>
         },
       })
     );
+  }));
+
+Deno.test("a program of the set-up ends with its signal", () =>
+  withTemporaryFolder(async (folder) => {
+    await Deno.writeTextFile(join(folder, "python3"), "#!/bin/sh\nexec sleep 600\n", {
+      mode: 0o755,
+    });
+    const path = Deno.env.get("PATH")!;
+    Deno.env.set("PATH", `${folder}:${path}`);
+    try {
+      await assertInterrupted(async (caller, abort) => {
+        using interruption = interruptedBy(caller);
+        setTimeout(abort, 200);
+        const progress = progressUntil(interruption.signal, () => {});
+        const wheel = { name: "none", version: "1", bytes: 1, sha256: "" };
+        await fetchWheel(wheel, folder, { what: "a wheel", manually: "don't", progress });
+      });
+    } finally {
+      Deno.env.set("PATH", path);
+    }
   }));
 
 Deno.test("a download ends with its signal, and keeps what is here for the next attempt", () =>
