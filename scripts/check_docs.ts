@@ -11,6 +11,7 @@ import { nearestName } from "../src/base/errors.ts";
 import { exists } from "../src/base/paths.ts";
 import type { CommandHelp } from "../src/commands/flags.ts";
 import { configSchema } from "../src/config/schema.ts";
+import { readSources, unknownMessages } from "./check_messages.ts";
 import { PROJECT_ROOT, readText } from "./files.ts";
 import { type Located, type Page, parseMarkdown } from "./markdown.ts";
 
@@ -176,6 +177,9 @@ if (import.meta.main) {
   const door = hasDoor ? ["mod.ts"] : [];
   problems.push(...await complaintOf(["check", "--doc-only", "src", ...door, ...pages]));
   if (hasDoor) problems.push(...await complaintOf(["doc", "--lint", "mod.ts"]));
+  const quoted = await Deno.readTextFile(join(PROJECT_ROOT, "docs/troubleshooting.md"));
+  const unknown = unknownMessages(quoted, await readSources(join(PROJECT_ROOT, "src")));
+  problems.push(...unknown.map((problem) => `docs/troubleshooting.md:${problem}`));
   for (const problem of problems) console.error(problem);
   if (problems.length > 0) {
     console.error(`error: ${problems.length} things that the docs say are not so`);

@@ -13,7 +13,7 @@ import { ALSO_BATCH } from "./bench_flags.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 /** Flags of `bench loader`. */
-const HELP: CommandHelp = {
+export const BENCH_LOADER_HELP: CommandHelp = {
   name: "bench loader",
   summary: "Measure the data loader alone: pictures on the disk to batches of floats.",
   flags: [
@@ -40,9 +40,9 @@ const HELP: CommandHelp = {
 
 /** Runs `bench loader` and returns the exit code. */
 export async function runBenchLoader(args: string[]): Promise<number> {
-  const flags = parseFlags(HELP, args);
+  const flags = parseFlags(BENCH_LOADER_HELP, args);
   if (flags.on("help")) {
-    console.log(helpText(HELP));
+    console.log(helpText(BENCH_LOADER_HELP));
     return 0;
   }
   const { data, make } = { data: flags.text("data"), make: flags.text("make") };

@@ -8,6 +8,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { delay } from "../base/async.ts";
 import { LockstepError, reasonOf, UsageError } from "../base/errors.ts";
+import { naming, task } from "../base/invocation.ts";
 import { removeAtStop } from "../base/signals.ts";
 import type { NatsAddress } from "../protocol/address.ts";
 import { connectNats } from "../protocol/connection.ts";
@@ -142,7 +143,7 @@ export class Broker implements NatsAddress {
     } catch (error) {
       throw new LockstepError(
         `Cannot start nats-server ${options.executable} (${reasonOf(error)}): ` +
-          `run "deno task setup", or name a running server with --nats`,
+          `run "${task("setup")}", or name a running server with ${naming("nats.url")}`,
         { cause: error },
       );
     }
@@ -189,7 +190,7 @@ export class Broker implements NatsAddress {
     return new LockstepError(
       `The nats-server ${this.#executable} ${how} before it answered` +
         `${last === undefined ? "" : ` (${last})`}: ` +
-        `run "deno task setup", or name a running server with --nats`,
+        `run "${task("setup")}", or name a running server with ${naming("nats.url")}`,
     );
   }
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { task } from "../base/invocation.ts";
 import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
@@ -41,7 +42,7 @@ export async function resumePoint(folder: string, from?: string): Promise<string
   if (await has("last-1")) {
     throw new UsageError(
       `The run ${folder} has no checkpoints/last any more, but the one before it: ` +
-        `deno task train --resume ${shellWord(folder)} --from last-1`,
+        task(`train --resume ${shellWord(folder)} --from last-1`),
     );
   }
   const history = await exists(join(folder, HISTORY_FILE)) ? await readHistory(folder) : undefined;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { task } from "../base/invocation.ts";
 import { dirname, join } from "node:path";
 import { messageOf, reasonOf, UsageError } from "../base/errors.ts";
 import { requireRegularFileSync } from "../base/regular_file.ts";
@@ -41,7 +42,7 @@ export function hideGpus(): void {
  * @throws {UsageError} when it is missing or can't be loaded
  */
 export function openLibrary(path: string = libtensorflowPath(), verbose = false): LibTensorflow {
-  const cure = `run "deno task setup", or set ${LIBTENSORFLOW_VARIABLE} to the path of ` +
+  const cure = `run "${task("setup")}", or set ${LIBTENSORFLOW_VARIABLE} to the path of ` +
     LIBTENSORFLOW_FILES.main;
   try {
     requireRegularFileSync(path);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { task } from "../base/invocation.ts";
 import { shownPath } from "../base/file_path.ts";
 import { shellWord } from "../base/shell.ts";
 import { LiveBar } from "./live_bar.ts";
@@ -168,7 +169,7 @@ class TerminalReporter implements Reporter {
     this.info(`Run folder: ${shownPath(folder)}`);
     if (report) this.info(`Report: ${shownPath(report)}`);
     if (interrupted) {
-      this.info(`Go on with: deno task train --resume ${shellWord(shownPath(folder))}`);
+      this.info(`Go on with: ${task(`train --resume ${shellWord(shownPath(folder))}`)}`);
     }
   }
 
