@@ -52,7 +52,7 @@ export function task(rest: string): string {
 export function giving(key: string, value: string): string | undefined {
   const flag = flagOf(key);
   if (flag) return `--${flag} ${value}`;
-  if (!current) return key;
+  if (!current) return `${key}=${value}`;
   return "set" in current.flags ? `--set ${key}=${value}` : undefined;
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { giving, invocation } from "../base/invocation.ts";
 import { join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { maskCredentials, maskedJson, maskRunText } from "../base/secrets.ts";
@@ -297,8 +298,16 @@ function listen(
     }
   }
   throw new UsageError(
-    `Port ${port} of ${hostname} is taken: name another with --dashboard PORT, or leave the number out`,
+    `Port ${port} of ${hostname} is taken: name another with ${howToName()}, or leave the number out`,
   );
+}
+
+/** How a dashboard's port is given where this one was asked for. */
+function howToName(): string {
+  const flags = invocation()?.flags ?? {};
+  if ("port" in flags) return "--port PORT";
+  if ("dashboard" in flags) return "--dashboard PORT";
+  return giving("dashboard.port", "PORT") ?? "dashboard.port";
 }
 
 async function configText(runs: RunList, id: string): Promise<string> {

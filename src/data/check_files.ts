@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { giving } from "../base/invocation.ts";
 import { listed } from "../base/listing.ts";
 import { join } from "node:path";
 import { calledPath, quotedPath } from "../base/called_paths.ts";
@@ -156,8 +157,10 @@ export async function checkFiles(
   }\` lists all that is wrong`;
   const larger = problems.some(({ isTooLarge }) => isTooLarge) ? ", raise data.maxPixels" : "";
   if (onError === "fail") {
+    const how = giving("data.onError", "skip");
+    const leaveOut = how === undefined ? "" : `, or leave them out with ${how}`;
     throw new UsageError(
-      `${what}; mend or remove them${larger}, or leave them out with --set data.onError=skip (${check})`,
+      `${what}; mend or remove them${larger}${leaveOut} (${check})`,
     );
   }
   for (const [side, bad] of [["train", train], ["val", val]] as const) {

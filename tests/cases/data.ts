@@ -175,7 +175,7 @@ export const CASES: readonly Case[] = [
         await Deno.writeTextFile(join(root, "val", "light", "1.jpg"), "");
         await assert.rejects(
           checkFiles(await scanImageFolder(root), { onError: "fail" }),
-          /"val\/light\/1\.jpg" \(it is empty\).*--set data\.onError=skip.*deno task data check/,
+          /"val\/light\/1\.jpg" \(it is empty\).*data\.onError=skip.*deno task data check/,
         );
       }),
   },

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { delay } from "../../src/base/async.ts";
+import { setInvocation } from "../../src/base/invocation.ts";
 import { UsageError } from "../../src/base/errors.ts";
 import { Dashboard, type DashboardOptions } from "../../src/dashboard/server.ts";
 import type { RunSummary } from "../../src/dashboard/run_list.ts";
@@ -362,14 +363,29 @@ Deno.test("Dashboard takes the next free port, and refuses one that was asked fo
     await using first = new Dashboard({ folder });
     await using second = new Dashboard({ folder });
     assert.notEqual(first.port, second.port);
-    assert.throws(() => new Dashboard({ folder, port: first.port }), (error) => {
-      assert.ok(error instanceof UsageError);
-      assert.match(
-        error.message,
-        new RegExp(`^Port ${first.port} of 127\\.0\\.0\\.1 is taken: .*--dashboard`),
-      );
-      return true;
-    });
+    const ways: [flags: Record<string, null> | undefined, how: string][] = [
+      [undefined, "dashboard\\.port=PORT"],
+      [{ dashboard: null, set: null }, "--dashboard PORT"],
+      [{ port: null }, "--port PORT"],
+      [{ set: null }, "--set dashboard\\.port=PORT"],
+    ];
+    for (const [flags, how] of ways) {
+      setInvocation(flags && { command: "any", flags, args: [] });
+      try {
+        assert.throws(() => new Dashboard({ folder, port: first.port }), (error) => {
+          assert.ok(error instanceof UsageError);
+          assert.match(
+            error.message,
+            new RegExp(
+              `^Port ${first.port} of 127\\.0\\.0\\.1 is taken: name another with ${how}, or`,
+            ),
+          );
+          return true;
+        });
+      } finally {
+        setInvocation(undefined);
+      }
+    }
   }));
 
 Deno.test("Dashboard writes metrics of the runs that go on in Prometheus' format", () =>

@@ -73,7 +73,7 @@ Deno.test("checkFiles() refuses, or warns of what is left out, with the cures", 
         /^6 of 26 images of .* can't be used: "train\/a\/page\.jpg" \(it/,
       );
       assert.match(error.message, /"val\/a\/zero\.png" \(it is empty\).* and 1 more/);
-      assert.match(error.message, /--set data\.onError=skip \(`deno task data check .*` lists/);
+      assert.match(error.message, / data\.onError=skip \(`deno task data check .*` lists/);
       return true;
     });
     const warning = await checkFiles(set, { onError: "skip" });
@@ -146,7 +146,7 @@ Deno.test("checkFiles() names pictures above maxPixels before the start, as deco
     const reason = "its 60000 × 50000 pixels are more than data\\.maxPixels \\(100000000\\)";
     const refusal = new RegExp(
       `1 of 21 images of .* can't be used: "val/b/bomb\\.png" \\(${reason}\\); mend or remove them, ` +
-        "raise data\\.maxPixels, or leave them out with --set data\\.onError=skip \\(`deno task data check ",
+        "raise data\\.maxPixels, or leave them out with data\\.onError=skip \\(`deno task data check ",
     );
     await assert.rejects(checkFiles(set, { onError: "fail" }), refusal);
     const warning = await checkFiles(set, { onError: "skip" });

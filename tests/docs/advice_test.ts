@@ -91,6 +91,6 @@ Deno.test("giving() and naming() name a flag of the command, else --set, else th
   };
   assert.deepEqual(said(TRAIN_HELP), ["--set nats.ca=FILE", "--nats URL", "--nats", true]);
   assert.deepEqual(said(EVALUATE_HELP), [undefined, "--nats URL", "--nats", true]);
-  assert.deepEqual(said(undefined), ["nats.ca", "nats.url", "nats.url", false]);
+  assert.deepEqual(said(undefined), ["nats.ca=FILE", "nats.url=URL", "nats.url", false]);
   assert.match(task("setup"), /^(npx -y )?deno task setup$/);
 });
