@@ -30,7 +30,8 @@ interface Check {
   readonly name: string;
   /** Says what is there; throws when something is wrong. */
   readonly run: () => Promise<string>;
-  readonly cure: string;
+  /** None where the error itself says it. */
+  readonly cure?: string;
 }
 
 /** Runs `doctor` and returns the exit code: 0 when every check passed. */
@@ -49,7 +50,7 @@ export async function runDoctor(args: string[]): Promise<number> {
     } catch (error) {
       failures++;
       say(`✗ ${check.name}: ${messageOf(error)}`);
-      say(`  cure: ${check.cure}`);
+      if (check.cure) say(`  cure: ${check.cure}`);
     }
   }
   say(failures === 0 ? "All is well" : `${failures} of the checks failed`);
@@ -70,7 +71,6 @@ function checks(nats: string | undefined): Check[] {
       ? {
         name: `nats-server at ${nats}`,
         run: () => foreignServer(nats),
-        cure: "start that server",
       }
       : {
         name: "nats-server",

@@ -12,7 +12,7 @@ import { eventually } from "../support/eventually.ts";
 import { startPlainServer } from "../support/nats_server.ts";
 import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
-import { newestRun, startTrain, tinyConfig } from "../support/tiny_run.ts";
+import { newestRun, runCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
 
 const NATS_SERVER_VERSION = /^\d+\.\d+\.\d+/;
 
@@ -67,6 +67,13 @@ Deno.test("a run on a foreign server records it, counts strangers' messages and 
       stderr,
       /^error: The nats-server at 127\.0\.0\.1:\d+ doesn't let the user "limited" publish .*give it permission to publish and subscribe on lockstep\.>\n$/m,
     );
+
+    const doctor = await runCommand(["doctor", "--nats", as("limited")], folder);
+    const told = doctor.stdout.split("\n");
+    const failed = told.findIndex((line) => /^✗ nats-server at .*"limited" publish/.test(line));
+    assert.ok(failed >= 0, doctor.stdout);
+    assert.doesNotMatch(told[failed + 1], /cure/, "the sentence has its cure");
+    assert.doesNotMatch(doctor.stdout, /hidden/);
 
     const leave = await disturb(as("good"));
     await using run = await startTrain(folder, config, ["--nats", as("good")]);
