@@ -52,9 +52,9 @@ export {
 export type { TrainOptions, TrainResult } from "./src/coordinator/run.ts";
 export type { Engine, EngineOptions } from "./src/engine/engine.ts";
 export type { HeadLayer } from "./src/models/head_specs.ts";
-export type { Device, Threads } from "./src/engine/runtime.ts";
+export type { Device, Threads } from "./src/engine/binding/runtime.ts";
 export type { LayersModel, Tensor, Tensor1D, Tensor2D, TensorFlow } from "./src/engine/tf.ts";
-export { EngineError, type StatusCode } from "./src/engine/status.ts";
+export { EngineError, type StatusCode } from "./src/engine/binding/status.ts";
 export { MODEL_NAMES, type ModelName } from "./src/models/config.ts";
 export {
   type ArchitectureOptions,
@@ -63,7 +63,7 @@ export {
   type ModelOptions,
 } from "./src/models/create_model.ts";
 export type { CreateUserModel, UserModelOptions } from "./src/models/user_model.ts";
-export type { TransformInput } from "./src/data/transform_specs.ts";
+export type { TransformInput } from "./src/data/transforms/transform_specs.ts";
 export type {
   CreateDataset,
   Dataset,
@@ -74,8 +74,8 @@ export type {
   Split,
   StreamContext,
   StreamedSamples,
-} from "./src/data/user_dataset.ts";
-export type { PixelImage } from "./src/data/user_picture.ts";
+} from "./src/data/datasets/user_dataset.ts";
+export type { PixelImage } from "./src/data/datasets/user_picture.ts";
 export type { MetricInputs, SumAndCount, UserMetric } from "./src/metrics/user_metrics.ts";
 export type { LossTargets, UserLoss } from "./src/optim/user_loss.ts";
 export type { LoggerStart, OpenLogger, RunLogger } from "./src/loggers/logger.ts";
@@ -89,8 +89,8 @@ export {
   type RunPlace,
   type TerminalCompareOptions,
   terminalCompareReporter,
-} from "./src/reports/compare_reporter.ts";
-export type { ComparedRun, ComparedVariant, Comparison } from "./src/reports/comparison.ts";
+} from "./src/compare/compare_reporter.ts";
+export type { ComparedRun, ComparedVariant, Comparison } from "./src/compare/comparison.ts";
 export type {
   BestEpoch,
   EpochRecord,
@@ -99,48 +99,51 @@ export type {
   ValidationPoint,
 } from "./src/records/history.ts";
 export type { GpuUse, MetricsPoint, RankMetrics } from "./src/records/metrics_log.ts";
-export type { Prediction } from "./src/reports/predictions.ts";
+export type { Prediction } from "./src/records/predictions.ts";
 export type {
   DownloadEvent,
   Phase,
   PhaseProgress,
   Reporter,
   Summary,
-} from "./src/reports/reporter.ts";
-export { terminalReporter, type TerminalReporterOptions } from "./src/reports/terminal_reporter.ts";
-export type { TerminalStream } from "./src/reports/terminal_stream.ts";
+} from "./src/events/reporter.ts";
+export {
+  terminalReporter,
+  type TerminalReporterOptions,
+} from "./src/terminal/terminal_reporter.ts";
+export type { TerminalStream } from "./src/terminal/terminal_stream.ts";
 export type {
   CheckpointInfo,
   CheckpointModel,
   HistoryMark,
   PendingSums,
   TrainTotals,
-} from "./src/train/checkpoint.ts";
+} from "./src/checkpoint/checkpoint.ts";
 export {
   type ExportFormat,
   type ExportOptions,
   type ExportReport,
   exportRun,
 } from "./src/export/export_run.ts";
-export { evaluate, type EvaluateOptions, type Evaluation } from "./src/train/evaluate.ts";
+export { evaluate, type EvaluateOptions, type Evaluation } from "./src/inference/evaluate.ts";
 export {
   type ClassProbability,
   type PicturePrediction,
   predict,
   type PredictOptions,
-} from "./src/train/predict.ts";
+} from "./src/inference/predict.ts";
 export {
   loadCheckpoint,
   type LoadCheckpointOptions,
   type LoadedCheckpoint,
-} from "./src/train/load_checkpoint.ts";
+} from "./src/inference/load_checkpoint.ts";
 export { loadTorchWeights, type LoadWeightsOptions } from "./src/train/load_weights.ts";
 
 /** Never called: so Deno fetches and locks the programs that this library starts together with it. */
 const _PROGRAMS = [
   () => import("./workers/compare_run.ts"),
   () => import("./workers/train_worker.ts"),
-  () => import("./src/protocol/heart_thread.ts"),
+  () => import("./src/protocol/heartbeat_thread.ts"),
 ];
 
 /**

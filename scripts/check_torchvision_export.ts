@@ -20,7 +20,7 @@ import { applyModel } from "../src/models/heads.ts";
 import { MODEL_NAMES, type ModelName } from "../src/models/config.ts";
 import { type HeadInput, headSchema } from "../src/models/head_specs.ts";
 import { ARCHITECTURES } from "../src/models/registry.ts";
-import { loadCheckpoint } from "../src/train/load_checkpoint.ts";
+import { loadCheckpoint } from "../src/inference/load_checkpoint.ts";
 import { encodeSafetensors } from "../src/weights/safetensors.ts";
 import { deterministicValues } from "../tests/support/deterministic_fill.ts";
 import { filledModel, madeConfig, writeRun } from "../tests/support/filled_run.ts";

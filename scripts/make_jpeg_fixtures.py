@@ -1,4 +1,4 @@
-"""Writes the JPEGs of tests/data/jpeg_part_test.ts and loader_pixels_test.ts, large enough to be cut from.
+"""Writes the JPEGs of tests/data/codecs/jpeg_part_test.ts and loader_pixels_test.ts, large enough to be cut from.
 
 Needs Pillow and numpy (uv run --with pillow --with numpy scripts/make_jpeg_fixtures.py).
 """

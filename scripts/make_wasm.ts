@@ -21,8 +21,8 @@ export interface WasmSource {
 /** All of them. */
 export const WASM_SOURCES: readonly WasmSource[] = [
   {
-    source: "src/data/resize.wat",
-    target: "src/data/resize_code.ts",
+    source: "src/data/resizing/resize.wat",
+    target: "src/data/resizing/resize_code.ts",
     constant: "RESIZE_CODE",
   },
   {

@@ -26,7 +26,7 @@ const _PROGRAMS = [
   () => import("../workers/compare_run.ts"),
   () => import("../workers/picture_checker.ts"),
   () => import("../workers/train_worker.ts"),
-  () => import("./protocol/heart_thread.ts"),
+  () => import("./protocol/heartbeat_thread.ts"),
 ];
 
 /** Runs a command with its arguments; resolves to the exit code. */
@@ -141,7 +141,7 @@ function asksForVersion(args: readonly string[]): boolean {
 /** Runs the command line as a process: with output that may fail, and its exit code. */
 async function runProcess(args: string[]): Promise<number> {
   const { finishOutput, guardConsole, outputFailure } = await import(
-    "./reports/terminal_stream.ts"
+    "./terminal/terminal_stream.ts"
   );
   guardConsole();
   const code = await main(args);
@@ -155,7 +155,7 @@ async function runProcess(args: string[]): Promise<number> {
 
 /** Writes an error, made visible, to standard error. */
 async function fail(message: string, details?: string): Promise<void> {
-  const { printable } = await import("./reports/terminal_stream.ts");
+  const { printable } = await import("./terminal/terminal_stream.ts");
   console.error(`error: ${printable(message)}`);
   if (details !== undefined) console.error(printable(details));
 }

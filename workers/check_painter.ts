@@ -1,9 +1,9 @@
 /**
  * Process entry of the painter of `data-check.png`; started by `deno task data check`, see
- * `src/reports/data_check_painter.ts`.
+ * `src/data_check/data_check_painter.ts`.
  *
  * @module
  */
-import { runPainter } from "../src/reports/data_check_painter.ts";
+import { runPainter } from "../src/data_check/data_check_painter.ts";
 
 Deno.exit(await runPainter());

@@ -7,12 +7,12 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
-import type { Crew } from "../coordinator/crew.ts";
+import type { Crew } from "../cluster/cluster.ts";
 import type { Reply } from "../protocol/commands.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
-import { allReduceCalls } from "../train/bench_all_reduce.ts";
-import { type AllReduceTimes, allReduceTimesSchema } from "../train/bench_commands.ts";
-import { assembleBench, benchConfig, cores, type CrewSettings, measure } from "./bench_crew.ts";
+import { allReduceCalls } from "./time_all_reduce.ts";
+import { type AllReduceTimes, allReduceTimesSchema } from "./benchmark.ts";
+import { assembleBench, benchConfig, cores, type CrewSettings, measure } from "./bench_cluster.ts";
 import { sizeText, workersText } from "./sizes.ts";
 import { mean, median } from "./statistics.ts";
 

@@ -4,9 +4,9 @@
  * @module
  */
 import { join } from "node:path";
-import { resizeRgb } from "../data/resize.ts";
-import type { Box, RgbImage } from "../data/rgb_image.ts";
-import { scanImageFolder } from "../data/image_folder.ts";
+import { resizeRgb } from "../data/resizing/resize.ts";
+import type { Box, RgbImage } from "../data/codecs/rgb_image.ts";
+import { scanImageFolder } from "../data/datasets/image_folder.ts";
 import { encodeJpegNative } from "../engine/image_ops.ts";
 
 const WIDTH = 500, HEIGHT = 375;

@@ -8,14 +8,14 @@ import process from "node:process";
 import { randomStream } from "../base/random.ts";
 import { UsageError } from "../base/errors.ts";
 import { readRegularFile } from "../base/regular_file.ts";
-import { decodeImage } from "../data/decode.ts";
-import { Loader } from "../data/loader.ts";
-import { listPictures } from "../data/picture_files.ts";
-import type { Sample } from "../data/picture_set.ts";
-import { PictureSource } from "../data/picture_source.ts";
-import { planEpoch } from "../data/sampler.ts";
-import { transformsSchema } from "../data/transform_specs.ts";
-import { TransformPipeline } from "../data/transforms.ts";
+import { decodeImage } from "../data/codecs/decode.ts";
+import { Loader } from "../data/loading/loader.ts";
+import { listPictures } from "../data/datasets/picture_files.ts";
+import type { Sample } from "../data/datasets/picture_set.ts";
+import { PictureSource } from "../data/datasets/picture_source.ts";
+import { planEpoch } from "../data/loading/sampler.ts";
+import { transformsSchema } from "../data/transforms/transform_specs.ts";
+import { TransformPipeline } from "../data/transforms/transforms.ts";
 import { openEngine } from "../engine/engine.ts";
 
 /** What to measure. */

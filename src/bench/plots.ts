@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { PLOT_CONFIG } from "../reports/plot.ts";
+import { PLOT_CONFIG } from "../plots/plot.ts";
 
 /** Colours that colour-blind people can tell apart (Okabe and Ito, 2008). */
 export const SERIES_COLOURS = [

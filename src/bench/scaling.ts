@@ -1,18 +1,18 @@
 /**
  * `bench scaling`: how the training loop's speed grows with the workers, and where a step's time goes.
  *
- * The loop is that of real training, with clocks around its parts; see `src/train/bench_steps.ts`.
+ * The loop is that of real training, with clocks around its parts; see `src/bench/time_epoch.ts`.
  *
  * @module
  */
 import { UsageError } from "../base/errors.ts";
 import type { Config, ConfigInput } from "../config/schema.ts";
 import { checkBf16 } from "../engine/bf16.ts";
-import type { CallOptions } from "../engine/call_options.ts";
+import type { CallOptions } from "../engine/capture/call_options.ts";
 import { openEngine } from "../engine/engine.ts";
 import type { ModelName } from "../models/config.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
-import { trainTimesSchema } from "../train/bench_commands.ts";
+import { trainTimesSchema } from "./benchmark.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { scanData } from "../train/job.ts";
 import {
@@ -23,7 +23,7 @@ import {
   type CrewSettings,
   MADE_CLASSES,
   measure,
-} from "./bench_crew.ts";
+} from "./bench_cluster.ts";
 import { workersText } from "./sizes.ts";
 import { type Breakdown, type ScalingPoint, summarize } from "./scaling_point.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { StepTimes, TrainTimes } from "../train/bench_commands.ts";
+import type { StepTimes, TrainTimes } from "./benchmark.ts";
 import { mean, middleHalf } from "./statistics.ts";
 
 /** Milliseconds of a step's parts, means over the ranks; they add up to the step. */

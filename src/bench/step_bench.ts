@@ -4,7 +4,7 @@
  * @module
  */
 import { checkBf16 } from "../engine/bf16.ts";
-import type { CallOptions } from "../engine/call_options.ts";
+import type { CallOptions } from "../engine/capture/call_options.ts";
 import { openEngine } from "../engine/engine.ts";
 import { tf } from "../engine/tf.ts";
 import type { ModelName } from "../models/config.ts";

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { dtypeBytes } from "../engine/attributes.ts";
-import type { GraphRun } from "../engine/graph_session.ts";
-import type { NodeRun } from "../engine/run_metadata.ts";
+import { dtypeBytes } from "../engine/binding/attributes.ts";
+import type { GraphRun } from "../engine/capture/graph_session.ts";
+import type { NodeRun } from "../engine/capture/run_metadata.ts";
 import { median } from "./statistics.ts";
 
 /** All nodes of one type in one function. */

@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { writeFileAtomically } from "../base/paths.ts";
-import { describeEnvironment } from "../reports/environment.ts";
+import { describeEnvironment } from "../records/environment.ts";
 import type { StepBenchOptions } from "./step_bench.ts";
 import type { StepProfile } from "./step_profile.ts";
 import { asCsv } from "./write_result.ts";

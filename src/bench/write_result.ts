@@ -7,8 +7,8 @@ import { join } from "node:path";
 import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import { csvText } from "../base/csv.ts";
 import { writeFileAtomically } from "../base/paths.ts";
-import { describeEnvironment } from "../reports/environment.ts";
-import { writePlot } from "../reports/plot.ts";
+import { describeEnvironment } from "../records/environment.ts";
+import { writePlot } from "../plots/plot.ts";
 
 /** A cell of a CSV file. */
 type Cell = string | number | null;

@@ -4,9 +4,9 @@
  * @module
  */
 import { nearestName, UsageError } from "../base/errors.ts";
-import type { CallOptions } from "../engine/call_options.ts";
+import type { CallOptions } from "../engine/capture/call_options.ts";
 import { MODEL_NAMES, type ModelName } from "../models/config.ts";
-import type { Column } from "../reports/table.ts";
+import type { Column } from "../terminal/table.ts";
 import type { Flag, Flags } from "./flags.ts";
 
 /** Names that others have for `--batch`, which counts per worker or over all, as the benchmark says. */
@@ -106,8 +106,8 @@ export async function printTable(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
 ): Promise<void> {
-  const { fitTable } = await import("../reports/table.ts");
-  const { standardStream } = await import("../reports/terminal_stream.ts");
+  const { fitTable } = await import("../terminal/table.ts");
+  const { standardStream } = await import("../terminal/terminal_stream.ts");
   const { isTerminal, columns: width } = standardStream("stdout");
   const { lines, leftOut } = fitTable(columns, rows, isTerminal ? width : Infinity);
   console.log(lines.join("\n"));

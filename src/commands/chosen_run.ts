@@ -20,7 +20,7 @@ export async function chosenRun(
   const run = flags.text("run");
   const checkpoint = flags.text("checkpoint") ?? "best";
   if (run !== undefined || (checkpoint !== "best" && checkpoint !== "last")) return run;
-  const { findNewestRun } = await import("../train/newest_run.ts");
+  const { findNewestRun } = await import("../inference/newest_run.ts");
   const newest = await findNewestRun(checkpoint);
   say(newest.note);
   return newest.run;

@@ -98,7 +98,7 @@ export async function runCompare(args: string[]): Promise<number> {
   const verbose = flags.on("verbose");
   const notes: string[] = [];
   const work = flags.given("resume") ? resumed(flags) : await fresh(flags, notes);
-  const { terminalCompareReporter } = await import("../reports/compare_reporter.ts");
+  const { terminalCompareReporter } = await import("../compare/compare_reporter.ts");
   const reporter = terminalCompareReporter({ verbose, parallel: parallel > 1 });
   using signals = interruptible(() =>
     reporter.warn("Stopping, with checkpoints where training has begun; again to stop at once")
@@ -170,8 +170,8 @@ async function fresh(flags: Flags, notes: string[]): Promise<Work> {
 }
 
 async function print({ folder, comparison }: CompareResult): Promise<void> {
-  const { comparisonLines } = await import("../reports/comparison_table.ts");
-  const { printable, standardStream } = await import("../reports/terminal_stream.ts");
+  const { comparisonLines } = await import("../compare/comparison_table.ts");
+  const { printable, standardStream } = await import("../terminal/terminal_stream.ts");
   const { isTerminal, columns } = standardStream("stdout");
   const lines = comparisonLines(comparison, isTerminal ? columns : Infinity);
   console.log(

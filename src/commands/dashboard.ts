@@ -6,7 +6,7 @@
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { takeStopRequests } from "../base/signals.ts";
-import { printable, say } from "../reports/terminal_stream.ts";
+import { printable, say } from "../terminal/terminal_stream.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 const MOST_PORT = 65535;

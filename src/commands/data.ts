@@ -5,7 +5,7 @@
  */
 import { nearestName, UsageError } from "../base/errors.ts";
 import { DATASET_NAMES, type DatasetName, DATASETS } from "../provision/dataset_catalogue.ts";
-import { say } from "../reports/terminal_stream.ts";
+import { say } from "../terminal/terminal_stream.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 /** Flags of `data`. */
@@ -53,7 +53,7 @@ function datasetNamed(name: string): DatasetName {
 
 async function fetchAll(names: readonly DatasetName[]): Promise<void> {
   const { ensureDataset } = await import("../provision/datasets.ts");
-  const { terminalReporter } = await import("../reports/terminal_reporter.ts");
+  const { terminalReporter } = await import("../terminal/terminal_reporter.ts");
   const reporter = terminalReporter({ verbose: false });
   const width = Math.max(...names.map(({ length }) => length));
   const paths: string[] = [];
@@ -70,7 +70,7 @@ async function fetchAll(names: readonly DatasetName[]): Promise<void> {
 
 /** The data sets, a row each; then what doesn't fit into a row. */
 async function table(): Promise<string> {
-  const { formatBytes } = await import("../reports/lines.ts");
+  const { formatBytes } = await import("../terminal/lines.ts");
   const rows = [["name", "state", "download", "train + val", "classes"]];
   const details: string[] = [];
   for (const name of DATASET_NAMES) {

@@ -65,9 +65,9 @@ export async function runDataCheck(args: string[]): Promise<number> {
   const data = dataNamed(flags);
   const options = await optionsOf(flags);
   const { checkData } = await import("../data_check/check_data.ts");
-  const { CheckProgress } = await import("../reports/check_progress.ts");
-  const { terminalReporter } = await import("../reports/terminal_reporter.ts");
-  const { standardStream } = await import("../reports/terminal_stream.ts");
+  const { CheckProgress } = await import("../terminal/check_progress.ts");
+  const { terminalReporter } = await import("../terminal/terminal_reporter.ts");
+  const { standardStream } = await import("../terminal/terminal_stream.ts");
   const json = flags.on("json");
   const out = standardStream("stdout", "result");
   const stream = standardStream(json ? "stderr" : "stdout");
@@ -96,7 +96,7 @@ export async function runDataCheck(args: string[]): Promise<number> {
       const { dataCheckAsJson } = await import("../data_check/record.ts");
       out.write(dataCheckAsJson(record) + "\n");
     } else {
-      const { dataCheckLines } = await import("../reports/data_check_lines.ts");
+      const { dataCheckLines } = await import("../data_check/data_check_lines.ts");
       const lines = dataCheckLines(record, out, out.isTerminal ? out.columns : Infinity);
       out.write([...lines, "", `Report: ${folder}`].join("\n") + "\n");
     }
@@ -162,7 +162,7 @@ async function writeFiles(
 ) {
   const { LOCKSTEP_VERSION } = await import("../base/versions.ts");
   const { completeDataCheck, writeDataCheck } = await import("../data_check/record.ts");
-  const { writeDataCheckPicture } = await import("../reports/data_check_painter.ts");
+  const { writeDataCheckPicture } = await import("../data_check/data_check_painter.ts");
   const record = completeDataCheck(facts, LOCKSTEP_VERSION);
   await writeDataCheck(folder, record);
   await writeDataCheckPicture(folder, record, pairs);

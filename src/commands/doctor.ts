@@ -11,7 +11,7 @@ import { cacheFolder, exists } from "../base/paths.ts";
 import type { NatsAddress } from "../protocol/address.ts";
 import { removeAtStop } from "../base/signals.ts";
 import { LIBTENSORFLOW_VERSION, LOCKSTEP_VERSION } from "../base/versions.ts";
-import { say } from "../reports/terminal_stream.ts";
+import { say } from "../terminal/terminal_stream.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 /** Flags of `doctor`. */
@@ -109,7 +109,7 @@ async function checkOp(): Promise<string> {
 
 async function checkBroker(): Promise<string> {
   const { findNatsServer, natsServerVersion } = await import("../provision/nats_server.ts");
-  const { startBroker } = await import("../coordinator/broker.ts");
+  const { startBroker } = await import("../cluster/broker.ts");
   const executable = await findNatsServer();
   if (!executable) throw new Error("there is none on PATH and none in the cache");
   const version = await natsServerVersion(executable);
@@ -153,7 +153,7 @@ async function checkPhotos(): Promise<string> {
   const { datasetFolder } = await import("../provision/datasets.ts");
   const path = datasetFolder("food-groups");
   if (!await exists(path)) throw new Error(`${path} is missing`);
-  const { scanImageFolder } = await import("../data/image_folder.ts");
+  const { scanImageFolder } = await import("../data/datasets/image_folder.ts");
   const { classes, train, val } = await scanImageFolder(path);
   return `${train.length} + ${val.length} pictures of ${classes.length} classes in ${path}`;
 }

@@ -69,11 +69,11 @@ export async function runEvaluate(args: string[]): Promise<number> {
     ...given("nats", natsUrlOf(flags)),
     modules: flags.all("allow-module"),
   };
-  const { evaluateRun } = await import("../coordinator/evaluate_run.ts");
-  const { evaluationAsJson } = await import("../reports/evaluation_file.ts");
-  const { evaluationLines } = await import("../reports/evaluation_lines.ts");
-  const { terminalReporter } = await import("../reports/terminal_reporter.ts");
-  const { standardStream } = await import("../reports/terminal_stream.ts");
+  const { evaluateRun } = await import("../evaluation/evaluate_run.ts");
+  const { evaluationAsJson } = await import("../records/evaluation_file.ts");
+  const { evaluationLines } = await import("../terminal/evaluation_lines.ts");
+  const { terminalReporter } = await import("../terminal/terminal_reporter.ts");
+  const { standardStream } = await import("../terminal/terminal_stream.ts");
   const verbose = flags.on("verbose");
   const json = flags.on("json");
   const out = standardStream("stdout", "result");

@@ -53,7 +53,7 @@ export async function runExport(args: string[]): Promise<number> {
     return 0;
   }
   const formats = formatsOf(flags);
-  const { say } = await import("../reports/terminal_stream.ts");
+  const { say } = await import("../terminal/terminal_stream.ts");
   const run = await chosenRun(flags, say);
   if (run === undefined) {
     throw new UsageError(

@@ -32,8 +32,8 @@ export async function runModels(args: string[]): Promise<number> {
   if (more.length > 0) {
     throw new UsageError(`Unexpected argument "${more[0]}" of models: name one architecture`);
   }
-  const { modelDetails, modelEntry, modelTable } = await import("../reports/model_listing.ts");
-  const { standardStream } = await import("../reports/terminal_stream.ts");
+  const { modelDetails, modelEntry, modelTable } = await import("./model_listing.ts");
+  const { standardStream } = await import("../terminal/terminal_stream.ts");
   const chosen = name === undefined ? MODEL_NAMES : [modelNamed(name)];
   const entries = await Promise.all(chosen.map(modelEntry));
   if (flags.on("json")) {

@@ -70,10 +70,10 @@ export async function runPredict(args: string[]): Promise<number> {
   ];
   const top = flags.integer("top", 1) ?? DEFAULT_TOP;
   const device = deviceOf(flags);
-  const { predictPictures } = await import("../coordinator/predict_pictures.ts");
-  const { terminalReporter } = await import("../reports/terminal_reporter.ts");
+  const { predictPictures } = await import("../evaluation/predict_pictures.ts");
+  const { terminalReporter } = await import("../terminal/terminal_reporter.ts");
   const { outputIsGone, resultIsTaken, standardStream } = await import(
-    "../reports/terminal_stream.ts"
+    "../terminal/terminal_stream.ts"
   );
   const verbose = flags.on("verbose");
   const out = standardStream("stdout", "result");

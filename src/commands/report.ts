@@ -32,16 +32,16 @@ export async function runReport(args: string[]): Promise<number> {
     console.log(helpText(REPORT_HELP));
     return 0;
   }
-  const { say } = await import("../reports/terminal_stream.ts");
+  const { say } = await import("../terminal/terminal_stream.ts");
   const folders: string[] = [];
   for (const folder of flags.positional) folders.push(await runFolder(folder));
   if (folders.length === 0) {
-    const { findNewestRun } = await import("../train/newest_run.ts");
+    const { findNewestRun } = await import("../inference/newest_run.ts");
     const { run, note } = await findNewestRun("history");
     say(note);
     folders.push(run);
   }
-  const { writeReport } = await import("../reports/report/report.ts");
+  const { writeReport } = await import("../report/report.ts");
   for (const folder of folders) {
     const path = await isComparison(folder)
       ? await writeReportOfComparison(folder)
@@ -56,9 +56,9 @@ async function isComparison(folder: string): Promise<boolean> {
 }
 
 async function writeReportOfComparison(folder: string): Promise<string> {
-  const { readComparison } = await import("../reports/comparison.ts");
+  const { readComparison } = await import("../compare/comparison.ts");
   const { writeComparisonReport } = await import(
-    "../reports/comparison_report/comparison_report.ts"
+    "../compare/report/comparison_report.ts"
   );
   return await writeComparisonReport(folder, await readComparison(folder));
 }

@@ -5,7 +5,7 @@
  */
 import { nearestName, UsageError } from "../base/errors.ts";
 import type { Progress } from "../provision/progress.ts";
-import { say } from "../reports/terminal_stream.ts";
+import { say } from "../terminal/terminal_stream.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 const PARTS = ["libtensorflow", "nats-server", "food-groups", "efficientnet_lite0"] as const;
@@ -30,7 +30,7 @@ export async function runSetup(args: string[]): Promise<number> {
     return 0;
   }
   const parts = flags.positional.length > 0 ? flags.positional.map(partNamed) : PARTS;
-  const { terminalReporter } = await import("../reports/terminal_reporter.ts");
+  const { terminalReporter } = await import("../terminal/terminal_reporter.ts");
   const reporter = terminalReporter({ verbose: false });
   const paths: string[] = [];
   try {

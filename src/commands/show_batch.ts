@@ -75,9 +75,9 @@ export async function runShowBatch(args: string[]): Promise<number> {
     ...(imageSize ? { imageSize } : {}),
   });
   const path = resolve(pngPath(flags) ?? join(config.out, "show-batch.png"));
-  const { showBatch } = await import("../coordinator/show_batch.ts");
-  const { terminalReporter } = await import("../reports/terminal_reporter.ts");
-  const { say } = await import("../reports/terminal_stream.ts");
+  const { showBatch } = await import("../preview/show_batch.ts");
+  const { terminalReporter } = await import("../terminal/terminal_reporter.ts");
+  const { say } = await import("../terminal/terminal_stream.ts");
   const verbose = flags.on("verbose");
   const reporter = terminalReporter({ verbose });
   notes.forEach((note) => reporter.info(note));

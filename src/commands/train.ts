@@ -117,7 +117,7 @@ export async function runTrain(args: string[]): Promise<number> {
     ? await resumedConfig(resume, flags, notes)
     : await configFromFlags(flags, notes);
   const { train } = await import("../coordinator/run.ts");
-  const { terminalReporter } = await import("../reports/terminal_reporter.ts");
+  const { terminalReporter } = await import("../terminal/terminal_reporter.ts");
   const verbose = flags.on("verbose");
   const reporter = terminalReporter({ verbose });
   using signals = interruptible(() =>

@@ -14,7 +14,7 @@ import { interruptedBy } from "../base/interruption.ts";
 import { followPointers } from "../base/pointer.ts";
 import { shownName } from "../base/names.ts";
 import { shellWord } from "../base/shell.ts";
-import { Slots } from "../base/slots.ts";
+import { Slots } from "../base/semaphore.ts";
 import type { Config } from "../config/schema.ts";
 import {
   type ComparedRun,
@@ -25,22 +25,22 @@ import {
   readComparison,
   summarizeRun,
   writeComparison,
-} from "../reports/comparison.ts";
-import { BestEffort } from "../reports/best_effort.ts";
-import { writeComparisonReport } from "../reports/comparison_report/comparison_report.ts";
-import { writeComparisonPlot } from "../reports/comparison_plot.ts";
+} from "./comparison.ts";
+import { BestEffort } from "../events/best_effort.ts";
+import { writeComparisonReport } from "./report/comparison_report.ts";
+import { writeComparisonPlot } from "./comparison_plot.ts";
 import {
   type CompareReporter,
   runLabel,
   type RunPlace,
   silentCompareReporter,
-} from "../reports/compare_reporter.ts";
+} from "./compare_reporter.ts";
 import { isComplete } from "../coordinator/resume_point.ts";
 import { earlyStopReason } from "../metrics/monitor.ts";
 import { HISTORY_FILE, readHistory } from "../records/history.ts";
-import { formatDuration } from "../reports/lines.ts";
+import { formatDuration } from "../terminal/lines.ts";
 import { lockFolder } from "../base/folder_lock.ts";
-import { createRunFolder, pointLatest } from "../reports/run_folder.ts";
+import { createRunFolder, pointLatest } from "../records/run_folder.ts";
 import { runMemberProcess } from "./member_process.ts";
 import { differencesOf, type Variant } from "./variants.ts";
 

@@ -16,12 +16,12 @@ import {
 import { LOCK_FILE } from "../base/folder_lock.ts";
 import { exists } from "../base/paths.ts";
 import { ignoreStopSignals, surviveFileLimit } from "../base/signals.ts";
-import { readLines } from "../coordinator/lines.ts";
+import { readLines } from "../cluster/lines.ts";
 import { RunCompleteError } from "../coordinator/resume_point.ts";
 import { train } from "../coordinator/run.ts";
-import { ensureRunFolder } from "../reports/run_folder.ts";
-import type { Reporter } from "../reports/reporter.ts";
-import { finishOutput, standardStream } from "../reports/terminal_stream.ts";
+import { ensureRunFolder } from "../records/run_folder.ts";
+import type { Reporter } from "../events/reporter.ts";
+import { finishOutput, standardStream } from "../terminal/terminal_stream.ts";
 import {
   encodeMessage,
   type MemberMessage,

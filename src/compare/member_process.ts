@@ -5,9 +5,9 @@
  */
 import { type OwnProgram, programCommand } from "../base/programs.ts";
 import type { Config } from "../config/schema.ts";
-import { exitWords, keepLines, readLines } from "../coordinator/lines.ts";
+import { exitWords, keepLines, readLines } from "../cluster/lines.ts";
 import { withCredentials } from "../protocol/address.ts";
-import type { Reporter } from "../reports/reporter.ts";
+import type { Reporter } from "../events/reporter.ts";
 import { decodeMessage, type MemberSettings, type Outcome, STOP } from "./member_messages.ts";
 
 /** With the rights of `deno task train`, for the reasons that docs/permissions.md gives. */

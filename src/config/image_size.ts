@@ -5,7 +5,7 @@
  */
 import { UsageError } from "../base/errors.ts";
 import { withImageSize } from "../data/image_size.ts";
-import { outputSize, transformsSchema } from "../data/transform_specs.ts";
+import { outputSize, transformsSchema } from "../data/transforms/transform_specs.ts";
 import { type Override, sourceOf } from "./override.ts";
 import type { Config } from "./schema.ts";
 import { isTree, type Tree } from "./tree.ts";

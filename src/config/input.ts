@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { TransformInput } from "../data/transform_specs.ts";
+import type { TransformInput } from "../data/transforms/transform_specs.ts";
 import type { ModelName } from "../models/config.ts";
 import type { DataFormat, DatasetName } from "../provision/dataset_catalogue.ts";
 

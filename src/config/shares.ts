@@ -4,7 +4,7 @@
  * @module
  */
 import { naming } from "../base/invocation.ts";
-import { shareOf } from "../data/sampler.ts";
+import { shareOf } from "../data/loading/sampler.ts";
 import { globalBatchSize } from "./checks.ts";
 import type { Config } from "./schema.ts";
 

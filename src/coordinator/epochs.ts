@@ -6,9 +6,9 @@
 import { listed } from "../base/listing.ts";
 import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
-import type { PictureSet } from "../data/picture_set.ts";
+import type { PictureSet } from "../data/datasets/picture_set.ts";
 import type { Config } from "../config/schema.ts";
-import { planEpoch, samplesPerEpoch } from "../data/sampler.ts";
+import { planEpoch, samplesPerEpoch } from "../data/loading/sampler.ts";
 import type { StepKey, StepTotals } from "../exchange/gradient_exchange.ts";
 import { type NarrowDtype, ROUNDING } from "../exchange/narrow.ts";
 import { type ConfusionCounts, countConfusions, overallAccuracy } from "../metrics/confusion.ts";
@@ -16,14 +16,14 @@ import type { RankReport } from "../exchange/gradient_exchange.ts";
 import { lossCure } from "../optim/loss.ts";
 import type { Reply } from "../protocol/commands.ts";
 import { meanOf, type MetricPart } from "../metrics/metric_parts.ts";
-import type { Reporter } from "../reports/reporter.ts";
-import { type LeftOut, requireFiniteOutputs, requireUsable } from "../train/check_scores.ts";
+import type { Reporter } from "../events/reporter.ts";
+import { type LeftOut, requireFiniteOutputs, requireUsable } from "../metrics/check_scores.ts";
 import { COMMANDS, epochOutcomeSchema, shardScoresSchema } from "../train/commands.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
 import { validationBatchSize } from "../train/job.ts";
 import { unpackScores } from "../train/score_bytes.ts";
 import type { EpochSpan } from "../train/train_epoch.ts";
-import type { Crew } from "./crew.ts";
+import type { Crew } from "../cluster/cluster.ts";
 import type { PreparedRun } from "./prepare.ts";
 
 /** Sums over the samples of an epoch so far. */

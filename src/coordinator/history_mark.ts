@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { UsageError } from "../base/errors.ts";
 import type { History } from "../records/history.ts";
-import type { HistoryMark } from "../train/checkpoint.ts";
+import type { HistoryMark } from "../checkpoint/checkpoint.ts";
 
 /** Hexadecimal digits of a SHA-256 that are kept. */
 const DIGITS = 16;

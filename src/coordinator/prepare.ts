@@ -14,14 +14,14 @@ import { featureCacheBytes } from "../config/schema.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { recordConsent } from "../config/consent.ts";
 import type { Config } from "../config/schema.ts";
-import { checkFiles } from "../data/check_files.ts";
-import type { PictureSet } from "../data/picture_set.ts";
-import { outputSize } from "../data/transform_specs.ts";
+import { checkFiles } from "../data/datasets/check_files.ts";
+import type { PictureSet } from "../data/datasets/picture_set.ts";
+import { outputSize } from "../data/transforms/transform_specs.ts";
 import { checkMonitor } from "../metrics/monitor.ts";
 import { importMetrics } from "../metrics/user_metrics.ts";
 import { USER_MODEL, WEIGHTS_NAMES } from "../models/config.ts";
 import { ARCHITECTURES } from "../models/registry.ts";
-import { stepsPerEpoch } from "../data/sampler.ts";
+import { stepsPerEpoch } from "../data/loading/sampler.ts";
 import { checkBf16 } from "../engine/bf16.ts";
 import { type Engine, openEngine } from "../engine/engine.ts";
 import type { LoadReport } from "../models/state_dict.ts";
@@ -37,15 +37,15 @@ import {
   type WeightsVersion,
 } from "../provision/pretrained_weights.ts";
 import { progressUntil } from "../provision/progress.ts";
-import type { Reporter } from "../reports/reporter.ts";
+import type { Reporter } from "../events/reporter.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { type Job, scanData } from "../train/job.ts";
 import { loadTorchWeights } from "../train/load_weights.ts";
 import { hashModules } from "../train/modules.ts";
 import type { Replica } from "../train/replica.ts";
-import { tryOut } from "../train/try_out.ts";
+import { tryOut } from "../train/dry_run.ts";
 import { checkServer } from "../protocol/check_server.ts";
-import { checkPort } from "./broker.ts";
+import { checkPort } from "../cluster/broker.ts";
 import { checkSingleValues } from "./check_single_values.ts";
 
 /** A run that is ready to start. */

@@ -4,8 +4,8 @@
  * @module
  */
 import type { RunLog } from "../records/run_log.ts";
-import { epochLine } from "../reports/lines.ts";
-import type { Phase, PhaseProgress, Reporter } from "../reports/reporter.ts";
+import { epochLine } from "../terminal/lines.ts";
+import type { Phase, PhaseProgress, Reporter } from "../events/reporter.ts";
 
 /** Who else wants to know. */
 export interface PhaseListener {

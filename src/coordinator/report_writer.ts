@@ -7,25 +7,25 @@ import { join } from "node:path";
 import { shownPath } from "../base/file_path.ts";
 import { exists } from "../base/paths.ts";
 import { shellWord } from "../base/shell.ts";
-import { DataError } from "../data/data_error.ts";
-import type { Loader } from "../data/loader.ts";
+import { DataError } from "../data/codecs/data_error.ts";
+import type { Loader } from "../data/loading/loader.ts";
 import type { History } from "../records/history.ts";
-import { writeCurves } from "../reports/curves.ts";
-import { writeLossCurve } from "../reports/loss_curve.ts";
-import { type Prediction, PREDICTIONS_FILE, readPredictions } from "../reports/predictions.ts";
-import type { BestEffort } from "../reports/best_effort.ts";
+import { writeCurves } from "../plots/curves.ts";
+import { writeLossCurve } from "../plots/loss_curve.ts";
+import { type Prediction, PREDICTIONS_FILE, readPredictions } from "../records/predictions.ts";
+import type { BestEffort } from "../events/best_effort.ts";
 import {
   MOST_PICTURES,
   type PredictedPicture,
   readReportPictures,
   type ReportPictures,
   saveReportPictures,
-} from "../reports/report/report_pictures.ts";
-import type { Thumbnail } from "../reports/report/thumbnail.ts";
+} from "../report/report_pictures.ts";
+import type { Thumbnail } from "../report/thumbnail.ts";
 import { makeLoaders } from "../train/job.ts";
 import type { PreparedRun } from "./prepare.ts";
 import { TimeShare } from "./time_share.ts";
-import { imagesOf, type ShownData, trainingRows } from "./training_pictures.ts";
+import { imagesOf, type ShownData, trainingRows } from "../preview/training_pictures.ts";
 
 /** Share of the run's time that reports before the last may take. */
 const REPORT_SHARE = 0.02;
@@ -87,7 +87,7 @@ export class ReportWriter {
   async #write(pictures = false): Promise<string | undefined> {
     return await this.#effort.attempt("The report", async () => {
       if (pictures) await makePictures(this.#folder, this.#run, this.#history);
-      const { writeReport } = await import("../reports/report/report.ts");
+      const { writeReport } = await import("../report/report.ts");
       return await writeReport(this.#folder, { history: this.#history });
     }, `try again with deno task report ${shellWord(shownPath(this.#folder))}`);
   }
@@ -138,7 +138,7 @@ async function predictedPictures(
  * @returns Fewer where images can't be read any more: the report is of a run that is over
  */
 export async function batchPictures(run: ShownData): Promise<ReportPictures["batch"]> {
-  const { thumbnail } = await import("../reports/report/thumbnail.ts");
+  const { thumbnail } = await import("../report/thumbnail.ts");
   const rows = trainingRows(run, 1).filter(({ step }) => step === 0);
   const pictures: ReportPictures["batch"] = [];
   for (const row of rows.slice(0, MOST_PICTURES.batch)) {
@@ -152,7 +152,7 @@ export async function batchPictures(run: ShownData): Promise<ReportPictures["bat
 
 /** @returns Nothing for an image that can't be read any more: the report is of a run that is over */
 async function pictureOf(loader: Loader, index: number): Promise<Thumbnail | undefined> {
-  const { thumbnail } = await import("../reports/report/thumbnail.ts");
+  const { thumbnail } = await import("../report/thumbnail.ts");
   const image = await readable(() => loader.augmented(index, 0, 0));
   return image && await thumbnail({ ...image, rgb: image.data });
 }

@@ -9,7 +9,7 @@ import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { shellWord } from "../base/shell.ts";
 import { EVENTS_FILE, readEvents } from "../records/event_log.ts";
-import { folderOf } from "../train/checkpoint_names.ts";
+import { folderOf } from "../checkpoint/checkpoint_names.ts";
 import { HISTORY_FILE, readHistory } from "../records/history.ts";
 
 /** Folder of the checkpoints in a run folder. */

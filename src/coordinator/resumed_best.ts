@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import type { History } from "../records/history.ts";
-import { readCheckpoint } from "../train/checkpoint.ts";
+import { readCheckpoint } from "../checkpoint/checkpoint.ts";
 
 /**
  * Compares `checkpoints/best` with the best epoch of a history, and lets the history follow: where the weights of that

@@ -12,7 +12,7 @@ import {
 import type { Config } from "../config/schema.ts";
 import type { History } from "../records/history.ts";
 import { learningRateAt } from "../optim/schedule.ts";
-import { readCheckpointInfo } from "../train/checkpoint.ts";
+import { readCheckpointInfo } from "../checkpoint/checkpoint.ts";
 
 /** What {@linkcode checkResumedConfig} finds. */
 export interface ResumedConfig {

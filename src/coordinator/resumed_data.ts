@@ -6,8 +6,8 @@
 import { calledPath } from "../base/called_paths.ts";
 import { listedInQuotes } from "../base/listing.ts";
 import { UsageError } from "../base/errors.ts";
-import { compareFiles, type FileChanges, readFileRecord } from "../data/file_record.ts";
-import type { PictureSet } from "../data/picture_set.ts";
+import { compareFiles, type FileChanges, readFileRecord } from "../data/datasets/file_record.ts";
+import type { PictureSet } from "../data/datasets/picture_set.ts";
 
 /** Files that a message names of each kind. */
 const MAX_NAMED = 5;

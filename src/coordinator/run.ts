@@ -25,7 +25,7 @@ import { checkConfig } from "../config/checks.ts";
 import { keepsTypedPaths } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { describeShares } from "../config/shares.ts";
-import { FILE_RECORD, type FileChanges, writeFileRecord } from "../data/file_record.ts";
+import { FILE_RECORD, type FileChanges, writeFileRecord } from "../data/datasets/file_record.ts";
 import type { LoggerStart, OpenLogger } from "../loggers/logger.ts";
 import type { NamedLogger } from "../loggers/logger_set.ts";
 import {
@@ -33,21 +33,21 @@ import {
   ENVIRONMENT_FILE,
   recordServer,
   writeEnvironment,
-} from "../reports/environment.ts";
+} from "../records/environment.ts";
 import { earlyStopReason } from "../metrics/monitor.ts";
 import { EventLog, readEvents, standingEvents } from "../records/event_log.ts";
 import { type History, HISTORY_FILE } from "../records/history.ts";
-import { BestEffort } from "../reports/best_effort.ts";
+import { BestEffort } from "../events/best_effort.ts";
 import { HistoryWriter } from "../records/history_writer.ts";
-import { type Prediction, readPredictions } from "../reports/predictions.ts";
-import { type Reporter, silentReporter } from "../reports/reporter.ts";
-import { createRunFolder, ensureRunFolder, pointLatest } from "../reports/run_folder.ts";
+import { type Prediction, readPredictions } from "../records/predictions.ts";
+import { type Reporter, silentReporter } from "../events/reporter.ts";
+import { createRunFolder, ensureRunFolder, pointLatest } from "../records/run_folder.ts";
 import { COMMANDS } from "../train/commands.ts";
-import { loadCheckpoint, type LoadedCheckpoint } from "../train/load_checkpoint.ts";
+import { loadCheckpoint, type LoadedCheckpoint } from "../inference/load_checkpoint.ts";
 import { threadsPerWorker } from "../train/job.ts";
 import { CallbackDesk, type Callbacks } from "./callbacks.ts";
-import { Crew, failedRank } from "./crew.ts";
-import { readBatch } from "./pictures.ts";
+import { Crew, failedRank } from "../cluster/cluster.ts";
+import { readBatch } from "../preview/pictures.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { ReportWriter } from "./report_writer.ts";
 import { openRunCache } from "./run_cache.ts";

@@ -6,9 +6,13 @@
 import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
 import { canShareMemory, type SegmentAddress, type SharedSegment } from "../base/shared_memory.ts";
 import type { Config } from "../config/schema.ts";
-import type { PictureSet } from "../data/picture_set.ts";
-import { createSharedPictures, leastSharedBytes, SharedPictures } from "../data/shared_pictures.ts";
-import type { Reporter } from "../reports/reporter.ts";
+import type { PictureSet } from "../data/datasets/picture_set.ts";
+import {
+  createSharedPictures,
+  leastSharedBytes,
+  SharedPictures,
+} from "../data/loading/shared_pictures.ts";
+import type { Reporter } from "../events/reporter.ts";
 
 /** A run's cache of decoded pictures. The workers find it as long as it isn't disposed of. */
 export interface RunCache extends Disposable {

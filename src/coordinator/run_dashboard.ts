@@ -6,7 +6,7 @@
 import { basename, dirname, resolve } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
-import type { Reporter } from "../reports/reporter.ts";
+import type { Reporter } from "../events/reporter.ts";
 
 /**
  * Tries the port that was asked for, before anything is fetched or made.

@@ -17,8 +17,8 @@ import {
   type PendingSums,
   readCheckpoint,
   writeCheckpoint,
-} from "../train/checkpoint.ts";
-import { cleanCheckpoints, pruneCheckpoints } from "../train/checkpoint_names.ts";
+} from "../checkpoint/checkpoint.ts";
+import { cleanCheckpoints, pruneCheckpoints } from "../checkpoint/checkpoint_names.ts";
 import { batchCountsOf } from "../models/batch_counts.ts";
 import { architectureOf, inputSizeOf } from "../train/build_replica.ts";
 import { optimizerStateOf, setOptimizerState, setState, stateOf } from "../train/load_weights.ts";

@@ -14,13 +14,13 @@ import { LoggerSet, type NamedLogger } from "../loggers/logger_set.ts";
 import { openMetricsLogger } from "../loggers/metrics_logger.ts";
 import { type LiveStatus, removeLiveStatus, writeLiveStatus } from "../records/live_status.ts";
 import { RunLog } from "../records/run_log.ts";
-import { BestEffort } from "../reports/best_effort.ts";
-import type { Phase, PhaseProgress, Reporter } from "../reports/reporter.ts";
-import type { PendingSums } from "../train/checkpoint.ts";
+import { BestEffort } from "../events/best_effort.ts";
+import type { Phase, PhaseProgress, Reporter } from "../events/reporter.ts";
+import type { PendingSums } from "../checkpoint/checkpoint.ts";
 import type { Totals } from "./epochs.ts";
 import { GpuWatch } from "./gpu_use.ts";
-import type { SignOfLife } from "./liveness.ts";
-import type { RefusedMessages } from "./refused_messages.ts";
+import type { SignOfLife } from "../cluster/heartbeat_monitor.ts";
+import type { RefusedMessages } from "../cluster/refused_messages.ts";
 import { recordingReporter } from "./recording_reporter.ts";
 import { type PointPlace, StepMeter } from "./step_meter.ts";
 

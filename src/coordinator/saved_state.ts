@@ -10,7 +10,7 @@ import { asLockstepError, LockstepError, SystemError } from "../base/errors.ts";
 import { shownPath } from "../base/file_path.ts";
 import { shellWord } from "../base/shell.ts";
 import type { EventLog } from "../records/event_log.ts";
-import type { Reporter } from "../reports/reporter.ts";
+import type { Reporter } from "../events/reporter.ts";
 
 /** Saves what a run can be resumed from. */
 export class SavedState {

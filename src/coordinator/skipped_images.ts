@@ -4,7 +4,7 @@
  * @module
  */
 import type { EventLog } from "../records/event_log.ts";
-import type { Reporter } from "../reports/reporter.ts";
+import type { Reporter } from "../events/reporter.ts";
 import type { Skipped } from "./epochs.ts";
 
 /** Images that are named to the listener; the events name all of them. */

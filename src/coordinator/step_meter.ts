@@ -5,7 +5,7 @@
  */
 import type { RankReport, RankTimes } from "../exchange/gradient_exchange.ts";
 import type { MetricsPoint, RankMetrics } from "../records/metrics_log.ts";
-import type { PendingSums } from "../train/checkpoint.ts";
+import type { PendingSums } from "../checkpoint/checkpoint.ts";
 import type { Totals } from "./epochs.ts";
 
 /** Where a point stands, and what isn't a mean over its steps. */

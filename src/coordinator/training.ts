@@ -7,18 +7,18 @@ import { LockstepError } from "../base/errors.ts";
 import { confusionRecord, perClassAccuracy } from "../metrics/confusion.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { featureCacheBytes } from "../config/schema.ts";
-import { samplesPerEpoch } from "../data/sampler.ts";
+import { samplesPerEpoch } from "../data/loading/sampler.ts";
 import { earlyStopReason, isBetter, type Monitor, monitored } from "../metrics/monitor.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
 import { countBatches } from "../models/batch_counts.ts";
 import { learningRateAt } from "../optim/schedule.ts";
-import type { BestEffort } from "../reports/best_effort.ts";
+import type { BestEffort } from "../events/best_effort.ts";
 import type { EventLog } from "../records/event_log.ts";
 import { type EpochRecord, type History, HISTORY_FILE } from "../records/history.ts";
 import type { HistoryWriter } from "../records/history_writer.ts";
-import { featuresLine, validationLine } from "../reports/lines.ts";
-import { type Prediction, writePredictions } from "../reports/predictions.ts";
-import { type LeftOut, requireUsable } from "../train/check_scores.ts";
+import { featuresLine, validationLine } from "../terminal/lines.ts";
+import { type Prediction, writePredictions } from "../records/predictions.ts";
+import { type LeftOut, requireUsable } from "../metrics/check_scores.ts";
 import { COMMANDS, statePartSchema } from "../train/commands.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
 import {
@@ -31,7 +31,7 @@ import {
   type Validated,
 } from "./epochs.ts";
 import type { CallbackDesk } from "./callbacks.ts";
-import { writePredictionsPicture } from "./pictures.ts";
+import { writePredictionsPicture } from "../preview/pictures.ts";
 import type { PreparedRun } from "./prepare.ts";
 import type { ReportWriter } from "./report_writer.ts";
 import type { SkippedImages } from "./skipped_images.ts";
@@ -451,7 +451,7 @@ async function drawConfusion(
   { config, folder: { classes } }: PreparedRun,
   epoch: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const { confusionAsPng } = await import("../reports/confusion_plot.ts");
+  const { confusionAsPng } = await import("../plots/confusion_plot.ts");
   return await confusionAsPng({
     model: { name: config.model.name, runName: config.name, epoch },
     data: { split: "val" },

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Reporter } from "../reports/reporter.ts";
+import type { Reporter } from "../events/reporter.ts";
 
 /** Passes everything on to `inner`, and warnings to `onWarning` too. */
 export function warningReporter(inner: Reporter, onWarning: (line: string) => void): Reporter {

@@ -13,8 +13,8 @@ import {
   type DatasetName,
   DATASETS,
 } from "../provision/dataset_catalogue.ts";
-import { mixesSchema } from "./mix.ts";
-import { transformsSchema } from "./transform_specs.ts";
+import { mixesSchema } from "./transforms/mix.ts";
+import { transformsSchema } from "./transforms/transform_specs.ts";
 
 /** Pixels above which a picture is refused, unless configured. */
 export const DEFAULT_MAX_PIXELS = 100_000_000;

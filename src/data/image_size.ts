@@ -4,7 +4,7 @@
  * @module
  */
 import type { Size } from "./transforms/arguments.ts";
-import { outputSize } from "./transform_specs.ts";
+import { outputSize } from "./transforms/transform_specs.ts";
 import { partsOf, type TransformSpec } from "./transforms/table.ts";
 
 /** Transforms that make a part of an image as large as they say, whatever its size. */

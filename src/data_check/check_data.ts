@@ -6,10 +6,10 @@
 import { Buffer } from "node:buffer";
 import { setImmediate } from "node:timers/promises";
 import { join } from "node:path";
-import { holdsCifar10, scanCifar10 } from "../data/cifar10.ts";
+import { holdsCifar10, scanCifar10 } from "../data/datasets/cifar10.ts";
 import { DEFAULT_MAX_PIXELS } from "../data/config.ts";
-import type { PictureSet } from "../data/picture_set.ts";
-import type { RgbImage } from "../data/rgb_image.ts";
+import type { PictureSet } from "../data/datasets/picture_set.ts";
+import type { RgbImage } from "../data/codecs/rgb_image.ts";
 import { CheckerPool } from "./checker_pool.ts";
 import type { Thumbnail } from "./checker.ts";
 import { balanceOf, type ClassCounts, findImbalance } from "./class_balance.ts";

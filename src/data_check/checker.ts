@@ -15,8 +15,8 @@ import process from "node:process";
 import { LockstepError, messageOf } from "../base/errors.ts";
 import { readRegularFile } from "../base/regular_file.ts";
 import { ignoreStopSignals } from "../base/signals.ts";
-import { decodeImage } from "../data/decode.ts";
-import { resizeRgb } from "../data/resize.ts";
+import { decodeImage } from "../data/codecs/decode.ts";
+import { resizeRgb } from "../data/resizing/resize.ts";
 import { openEngine } from "../engine/engine.ts";
 import { inspectPicture, type PictureFacts } from "./inspect_picture.ts";
 

@@ -6,15 +6,15 @@
 import { createHash } from "node:crypto";
 import { messageOf, reasonOf } from "../base/errors.ts";
 import { readRegularFile } from "../base/regular_file.ts";
-import { decodeImage, MAX_IMAGE_BYTES } from "../data/decode.ts";
+import { decodeImage, MAX_IMAGE_BYTES } from "../data/codecs/decode.ts";
 import {
   type ImageFormat,
   type ImageHeader,
   NAMES,
   readImageHeader,
   sniffFormat,
-} from "../data/image_header.ts";
-import type { RgbImage } from "../data/rgb_image.ts";
+} from "../data/codecs/image_header.ts";
+import type { RgbImage } from "../data/codecs/rgb_image.ts";
 import type { FindingKind } from "./kinds.ts";
 import { type PerceptualHash, perceptualHash } from "./perceptual_hash.ts";
 import { isCutOff, type PictureTrait, pictureTraits, rareJpegKind } from "./picture_traits.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type ImageFormat, NAMES } from "../data/image_header.ts";
+import { type ImageFormat, NAMES } from "../data/codecs/image_header.ts";
 import type { PictureFacts } from "./inspect_picture.ts";
 import type { Finding, FindingKind } from "./kinds.ts";
 

@@ -9,8 +9,8 @@
  *
  * @module
  */
-import { resizeRgb } from "../data/resize.ts";
-import type { RgbImage } from "../data/rgb_image.ts";
+import { resizeRgb } from "../data/resizing/resize.ts";
+import type { RgbImage } from "../data/codecs/rgb_image.ts";
 
 const SIDE = 32;
 const BITS = 64;

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { ImageFormat, ImageHeader } from "../data/image_header.ts";
+import type { ImageFormat, ImageHeader } from "../data/codecs/image_header.ts";
 
 /** What a picture has that isn't kept as it is. */
 export type PictureTrait = "turned" | "cmyk" | "deep" | "alpha" | "animated";

@@ -6,10 +6,10 @@
 import { join } from "node:path";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import { openRegularFile } from "../base/regular_file.ts";
-import { NAMES, sniffFormat } from "../data/image_header.ts";
+import { NAMES, sniffFormat } from "../data/codecs/image_header.ts";
 import { classMatcher, labelsByName } from "../data/class_names.ts";
-import { actualName } from "../data/image_folder.ts";
-import { byCodePoint, isPictureName } from "../data/picture_files.ts";
+import { actualName } from "../data/datasets/image_folder.ts";
+import { byCodePoint, isPictureName } from "../data/datasets/picture_files.ts";
 import type { Finding, FindingKind } from "./kinds.ts";
 
 /** Where a picture belongs; `all` in a single folder of classes, which a run splits by itself. */

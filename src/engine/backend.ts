@@ -3,9 +3,9 @@
  *
  * @module
  */
-import type { Attribute } from "./attributes.ts";
-import type { Runtime, TensorId, TensorMetadata } from "./runtime.ts";
-import { EngineError } from "./status.ts";
+import type { Attribute } from "./binding/attributes.ts";
+import type { Runtime, TensorId, TensorMetadata } from "./binding/runtime.ts";
+import { EngineError } from "./binding/status.ts";
 import { tf } from "./tf.ts";
 
 /** Name by which tfjs knows the backend: the one that the package's kernels are registered for. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { nativeVariable, readNative } from "./native_environment.ts";
+import { nativeVariable, readNative } from "./binding/native_environment.ts";
 import { UsageError } from "../base/errors.ts";
 
 /** Flags of `/proc/cpuinfo` with which oneDNN has products of bfloat16 in hardware (x86, then ARM). */

@@ -6,12 +6,12 @@
 import util from "node:util";
 import { UsageError } from "../base/errors.ts";
 import { libtensorflowPath } from "../base/libtensorflow_path.ts";
-import { ATTRIBUTE_TYPES, DATA_TYPES } from "./attributes.ts";
+import { ATTRIBUTE_TYPES, DATA_TYPES } from "./binding/attributes.ts";
 import { BACKEND } from "./backend.ts";
 import { registerNativeGradients } from "./gradients.ts";
-import { hideGpus, openLibrary } from "./library.ts";
-import { type Device, Runtime, type Threads } from "./runtime.ts";
-import { EngineError } from "./status.ts";
+import { hideGpus, openLibrary } from "./binding/library.ts";
+import { type Device, Runtime, type Threads } from "./binding/runtime.ts";
+import { EngineError } from "./binding/status.ts";
 import { tf } from "./tf.ts";
 
 /** Settings of the engine. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { DATA_TYPES, typeAttribute } from "./attributes.ts";
+import { DATA_TYPES, typeAttribute } from "./binding/attributes.ts";
 import { nativeBackend } from "./backend.ts";
 import { tf } from "./tf.ts";
 

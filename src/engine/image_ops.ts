@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Attribute, ATTRIBUTE_TYPES, DATA_TYPES } from "./attributes.ts";
+import { type Attribute, ATTRIBUTE_TYPES, DATA_TYPES } from "./binding/attributes.ts";
 import { nativeBackend } from "./backend.ts";
 
 /** Formats that TensorFlow decodes. */

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { readNative } from "./native_environment.ts";
+import { readNative } from "./binding/native_environment.ts";
 
 /** What is known of memory at a moment. */
 export interface MemoryState {

@@ -3,7 +3,12 @@
  *
  * @module
  */
-import { type Attribute, ATTRIBUTE_TYPES, DATA_TYPES, typeAttribute } from "./attributes.ts";
+import {
+  type Attribute,
+  ATTRIBUTE_TYPES,
+  DATA_TYPES,
+  typeAttribute,
+} from "./binding/attributes.ts";
 import { nativeBackend } from "./backend.ts";
 import { FLOAT_TYPE } from "./gradients.ts";
 import { drawStateless } from "./random_ops.ts";

@@ -7,9 +7,14 @@
  *
  * @module
  */
-import { type Attribute, ATTRIBUTE_TYPES, DATA_TYPES, typeAttribute } from "./attributes.ts";
+import {
+  type Attribute,
+  ATTRIBUTE_TYPES,
+  DATA_TYPES,
+  typeAttribute,
+} from "./binding/attributes.ts";
 import { nativeBackend } from "./backend.ts";
-import type { TensorId } from "./runtime.ts";
+import type { TensorId } from "./binding/runtime.ts";
 
 const FLOAT = DATA_TYPES.TF_FLOAT;
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { DATA_TYPES } from "./attributes.ts";
+import { DATA_TYPES } from "./binding/attributes.ts";
 import { nativeBackend } from "./backend.ts";
 import type { tf } from "./tf.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
-import { Patience } from "../protocol/patience.ts";
+import { Patience } from "../protocol/retry_timer.ts";
 import type { StepKey } from "./gradient_exchange.ts";
 
 /** What to do when nothing comes. */

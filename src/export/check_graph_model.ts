@@ -7,7 +7,7 @@ import { LockstepError, messageOf } from "../base/errors.ts";
 import { randomStream } from "../base/random.ts";
 import { tf } from "../engine/tf.ts";
 import { applyModel } from "../models/heads.ts";
-import { NonFiniteOutputError } from "../train/check_scores.ts";
+import { NonFiniteOutputError } from "../metrics/check_scores.ts";
 import { type GraphModel, weightBytes } from "./graph_model.ts";
 import { RESULT_NAMES } from "./record_graph.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { DATA_TYPES, typeAttribute } from "../engine/attributes.ts";
+import { DATA_TYPES, typeAttribute } from "../engine/binding/attributes.ts";
 import {
   constantNode,
   countUses,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ATTRIBUTE_TYPES } from "../engine/attributes.ts";
+import { ATTRIBUTE_TYPES } from "../engine/binding/attributes.ts";
 import {
   constantNode,
   countUses,

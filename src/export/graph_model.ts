@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Attribute, ATTRIBUTE_TYPES, DATA_TYPES } from "../engine/attributes.ts";
+import { type Attribute, ATTRIBUTE_TYPES, DATA_TYPES } from "../engine/binding/attributes.ts";
 import type { tf } from "../engine/tf.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { foldBatchNorm } from "./fold_batch_norm.ts";

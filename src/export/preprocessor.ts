@@ -4,9 +4,9 @@
  * @module
  */
 import { randomStream } from "../base/random.ts";
-import type { RgbImage } from "../data/rgb_image.ts";
-import type { TransformSpec } from "../data/transform_specs.ts";
-import { TransformPipeline } from "../data/transforms.ts";
+import type { RgbImage } from "../data/codecs/rgb_image.ts";
+import type { TransformSpec } from "../data/transforms/transform_specs.ts";
+import { TransformPipeline } from "../data/transforms/transforms.ts";
 
 /** A picture as the model takes it. */
 export interface Preprocessed {

@@ -4,9 +4,9 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
-import { DATA_TYPES } from "../engine/attributes.ts";
-import { type RecordedOp, type Recording, recordOps } from "../engine/recording.ts";
-import type { TensorId } from "../engine/runtime.ts";
+import { DATA_TYPES } from "../engine/binding/attributes.ts";
+import { type RecordedOp, type Recording, recordOps } from "../engine/capture/recording.ts";
+import type { TensorId } from "../engine/binding/runtime.ts";
 import { tf } from "../engine/tf.ts";
 import { withPlainPooling } from "../models/finite_pooling.ts";
 import { applyModel } from "../models/heads.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Attribute } from "../engine/attributes.ts";
+import type { Attribute } from "../engine/binding/attributes.ts";
 import {
   constantNode,
   countUses,

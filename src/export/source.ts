@@ -7,10 +7,10 @@ import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { followPointers } from "../base/pointer.ts";
-import { outputSize, type TransformSpec } from "../data/transform_specs.ts";
+import { outputSize, type TransformSpec } from "../data/transforms/transform_specs.ts";
 import type { Size } from "../data/transforms/arguments.ts";
 import type { tf } from "../engine/tf.ts";
-import { buildTrainedModel, findTrainedModel } from "../train/trained_model.ts";
+import { buildTrainedModel, findTrainedModel } from "../inference/trained_model.ts";
 import type { NamedTensors } from "../weights/torch_tensor.ts";
 
 /** Facts that travel with an exported model. */

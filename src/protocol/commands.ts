@@ -9,7 +9,7 @@ import { LockstepError, messageOf } from "../base/errors.ts";
 import type { Incoming, Link } from "./link.ts";
 import type { Fields } from "./messages.ts";
 import { type Json, packJson, unpackJson } from "./large_json.ts";
-import type { Offer, TransferDesk } from "./transfers.ts";
+import type { Offer, TransferDesk } from "./blob_transfers.ts";
 
 /** One rank's answer to a command. */
 export interface Reply {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { ResultPlace } from "../engine/capture.ts";
+import type { ResultPlace } from "../engine/capture/capture.ts";
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 

@@ -5,7 +5,7 @@
  */
 import { UsageError } from "../base/errors.ts";
 import { type Config, featureCacheBytes } from "../config/schema.ts";
-import { outputSize } from "../data/transform_specs.ts";
+import { outputSize } from "../data/transforms/transform_specs.ts";
 import type { tf } from "../engine/tf.ts";
 import { importMetrics } from "../metrics/user_metrics.ts";
 import { USER_MODEL } from "../models/config.ts";

@@ -9,7 +9,7 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { randomStream } from "../base/random.ts";
-import { CapturedFunction, type CaptureOptions } from "../engine/capture.ts";
+import { CapturedFunction, type CaptureOptions } from "../engine/capture/capture.ts";
 import { tf } from "../engine/tf.ts";
 import { tensorFrom } from "../engine/transfer.ts";
 import type { FrozenBody } from "../models/frozen_body.ts";

@@ -7,14 +7,14 @@ import { availableParallelism } from "node:os";
 import { z } from "../deps/zod.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { type Config, configSchema } from "../config/schema.ts";
-import { Loader } from "../data/loader.ts";
-import type { SharedPictures } from "../data/shared_pictures.ts";
-import type { PictureSet } from "../data/picture_set.ts";
-import { chooseSplit, scanClassFolders } from "../data/class_folders.ts";
-import { type ModuleHooks, scanModule } from "../data/scan_module.ts";
-import { scanPictures } from "../data/scan_pictures.ts";
-import { TransformPipeline } from "../data/transforms.ts";
-import { benchmarkJobSchema } from "./bench_commands.ts";
+import { Loader } from "../data/loading/loader.ts";
+import type { SharedPictures } from "../data/loading/shared_pictures.ts";
+import type { PictureSet } from "../data/datasets/picture_set.ts";
+import { chooseSplit, scanClassFolders } from "../data/datasets/class_folders.ts";
+import { type ModuleHooks, scanModule } from "../data/datasets/scan_module.ts";
+import { scanPictures } from "../data/datasets/scan_pictures.ts";
+import { TransformPipeline } from "../data/transforms/transforms.ts";
+import { benchmarkJobSchema } from "../bench/benchmark.ts";
 import type { FeatureCaches } from "./feature_cache.ts";
 
 const evaluationSchema = z.strictObject({

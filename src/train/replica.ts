@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { CallOptions } from "../engine/call_options.ts";
-import { CapturedFunction } from "../engine/capture.ts";
+import type { CallOptions } from "../engine/capture/call_options.ts";
+import { CapturedFunction } from "../engine/capture/capture.ts";
 import { setStepSeed } from "../engine/random_state.ts";
 import { tf } from "../engine/tf.ts";
 import { findFrozenBody } from "../models/frozen_body.ts";

@@ -6,8 +6,8 @@
 import { randomSeed } from "../base/random.ts";
 import type { FloatRange } from "../base/float_range.ts";
 import type { Config } from "../config/schema.ts";
-import type { Batch, Loader, SkippedSample } from "../data/loader.ts";
-import { planEpoch, stepsPerEpoch } from "../data/sampler.ts";
+import type { Batch, Loader, SkippedSample } from "../data/loading/loader.ts";
+import { planEpoch, stepsPerEpoch } from "../data/loading/sampler.ts";
 import type {
   GradientExchange,
   RankTimes,

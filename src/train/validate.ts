@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Loader, SkippedSample } from "../data/loader.ts";
-import { planEpoch } from "../data/sampler.ts";
+import type { Loader, SkippedSample } from "../data/loading/loader.ts";
+import { planEpoch } from "../data/loading/sampler.ts";
 import { addParts, type MetricPart, type MetricTotal } from "../metrics/metric_parts.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
 import { type LabelledImages, rowOf } from "./labelled_images.ts";

@@ -5,8 +5,8 @@
  */
 import { globalBatchSize } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
-import { planEpoch } from "../data/sampler.ts";
-import { outputSize } from "../data/transform_specs.ts";
+import { planEpoch } from "../data/loading/sampler.ts";
+import { outputSize } from "../data/transforms/transform_specs.ts";
 import type { Features } from "./features.ts";
 import { validationBatchSize } from "./job.ts";
 import { partSizes } from "./labelled_images.ts";

@@ -4,10 +4,10 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
-import { Heart } from "../protocol/heart.ts";
+import { Heart } from "../protocol/heartbeat_sender.ts";
 import type { Link } from "../protocol/link.ts";
 import { ServerWatch } from "../protocol/server_watch.ts";
-import { SilenceWatch } from "../protocol/silence.ts";
+import { SilenceWatch } from "../protocol/silence_timer.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
 

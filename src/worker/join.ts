@@ -11,7 +11,7 @@ import type { Json } from "../protocol/large_json.ts";
 import { Link } from "../protocol/link.ts";
 import type { Fields, Header } from "../protocol/messages.ts";
 import { unpackJson } from "../protocol/large_json.ts";
-import { TransferDesk } from "../protocol/transfers.ts";
+import { TransferDesk } from "../protocol/blob_transfers.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
 
 /** A worker's place in a run. */

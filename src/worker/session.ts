@@ -6,8 +6,8 @@
 import { withoutDisposal } from "../base/system_words.ts";
 import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
-import type { PictureSet } from "../data/picture_set.ts";
-import { SharedPictures } from "../data/shared_pictures.ts";
+import type { PictureSet } from "../data/datasets/picture_set.ts";
+import { SharedPictures } from "../data/loading/shared_pictures.ts";
 import { openEngine } from "../engine/engine.ts";
 import { openExchange } from "../exchange/open_exchange.ts";
 import type { Command, Outcome } from "../protocol/commands.ts";

@@ -11,7 +11,7 @@ import { parseJob } from "../train/job.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { joinRun } from "./join.ts";
 import { type Parent, readParent } from "./parent.ts";
-import { BenchSession } from "./bench_session.ts";
+import { BenchSession } from "../bench/bench_session.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
 /** Seconds to wait for the welcome; the coordinator's own limit ends a run that doesn't get together. */

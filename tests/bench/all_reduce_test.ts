@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { benchAllReduce, boundMilliseconds, busBandwidth } from "../../src/bench/all_reduce.ts";
-import { checkMean, fillRankVector } from "../../src/train/bench_all_reduce.ts";
+import { checkMean, fillRankVector } from "../../src/bench/time_all_reduce.ts";
 
 /** The mean over the ranks, added here. */
 function meanVector(worldSize: number, bytes: number): Uint8Array {

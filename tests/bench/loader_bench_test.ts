@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { makeBenchPictures } from "../../src/bench/bench_pictures.ts";
 import { benchLoader } from "../../src/bench/loader_bench.ts";
 import { UsageError } from "../../src/base/errors.ts";
-import { decodeImage } from "../../src/data/decode.ts";
+import { decodeImage } from "../../src/data/codecs/decode.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 

@@ -7,7 +7,7 @@ import {
 } from "../../src/bench/scaling.ts";
 import { scalingPlot } from "../../src/bench/scaling_plot.ts";
 import { summarize } from "../../src/bench/scaling_point.ts";
-import { specAsSvg } from "../../src/reports/plot.ts";
+import { specAsSvg } from "../../src/plots/plot.ts";
 import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 

@@ -9,7 +9,7 @@ import { Image } from "imagescript";
 import { train } from "../../mod.ts";
 import { exists } from "../../src/base/paths.ts";
 import { readEvents } from "../../src/records/event_log.ts";
-import { silentReporter } from "../../src/reports/reporter.ts";
+import { silentReporter } from "../../src/events/reporter.ts";
 import { startPlainServer } from "../support/nats_server.ts";
 import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";

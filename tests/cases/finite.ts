@@ -11,8 +11,8 @@ import { validateConfig } from "../../src/config/load.ts";
 import { createModel } from "../../src/models/create_model.ts";
 import { parametersOf } from "../../src/models/parameters.ts";
 import { readHistory } from "../../src/records/history.ts";
-import { silentReporter } from "../../src/reports/reporter.ts";
-import { readCheckpoint } from "../../src/train/checkpoint.ts";
+import { silentReporter } from "../../src/events/reporter.ts";
+import { readCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { setState, stateOf } from "../../src/train/load_weights.ts";
 import { makePictures, transformsFor } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
@@ -124,7 +124,7 @@ async function wildOutputs(): Promise<void> {
     );
     // Finite weights whose products are not: only the output can tell.
     const { loadCheckpoint } = await import("../../mod.ts");
-    const { writeCheckpoint } = await import("../../src/train/checkpoint.ts");
+    const { writeCheckpoint } = await import("../../src/checkpoint/checkpoint.ts");
     const best = join(run, "checkpoints", "best");
     const { info, model: tensors } = await readCheckpoint(best);
     const huge = new Map(

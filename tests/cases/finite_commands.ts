@@ -15,14 +15,14 @@ import {
 } from "../../mod.ts";
 import { exists } from "../../src/base/paths.ts";
 import { validateConfig } from "../../src/config/load.ts";
-import { evaluateRun } from "../../src/coordinator/evaluate_run.ts";
+import { evaluateRun } from "../../src/evaluation/evaluate_run.ts";
 import { tf } from "../../src/engine/tf.ts";
 import { exportRun } from "../../src/export/export_run.ts";
 import { parametersOf } from "../../src/models/parameters.ts";
 import { readHistory } from "../../src/records/history.ts";
-import { silentCompareReporter } from "../../src/reports/compare_reporter.ts";
-import { writeComparison } from "../../src/reports/comparison.ts";
-import { encodeWithDigest } from "../../src/train/checkpoint_digest.ts";
+import { silentCompareReporter } from "../../src/compare/compare_reporter.ts";
+import { writeComparison } from "../../src/compare/comparison.ts";
+import { encodeWithDigest } from "../../src/checkpoint/checkpoint_digest.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/weights/safetensors.ts";
 import { filledModel, madeConfig, writeRun } from "../support/filled_run.ts";
 import { makePictures } from "../support/pictures.ts";

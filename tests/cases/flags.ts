@@ -9,7 +9,7 @@ import { loadConfig } from "../../src/config/load.ts";
 import { parseOverride } from "../../src/config/override.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { describeShares } from "../../src/config/shares.ts";
-import { outputSize } from "../../src/data/transform_specs.ts";
+import { outputSize } from "../../src/data/transforms/transform_specs.ts";
 import { parseFlags } from "../../src/commands/flags.ts";
 import { keyFlags, keySettings } from "../../src/commands/key_flags.ts";
 import type { Case } from "./case.ts";

@@ -13,7 +13,7 @@ import { runCommand } from "../support/tiny_run.ts";
 import type { Case } from "./case.ts";
 
 /** Files that may look at where they are: programs need an address, and a commit a folder if there is one. */
-const PLACED = ["src/base/programs.ts", "src/reports/environment.ts", "src/cli.ts"];
+const PLACED = ["src/base/programs.ts", "src/records/environment.ts", "src/cli.ts"];
 
 async function source(): Promise<Map<string, string>> {
   const files = (await sourceFiles(PROJECT_ROOT)).filter((file) =>
@@ -71,7 +71,7 @@ export const CASES: readonly Case[] = [
     must: "stand in deno.json's sets alone",
     run: async () => {
       // The broker's own address is only known when it runs.
-      const own = ["src/base/programs.ts", "src/coordinator/spawn.ts"];
+      const own = ["src/base/programs.ts", "src/cluster/spawn.ts"];
       assert.deepEqual(await matching(/["'`]--allow-(?!module)/), own);
     },
   },

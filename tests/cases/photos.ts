@@ -10,7 +10,7 @@ import { UsageError } from "../../src/base/errors.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { parseOverride } from "../../src/config/override.ts";
 import { ensureDataRoot } from "../../src/provision/data_root.ts";
-import { createRunFolder } from "../../src/reports/run_folder.ts";
+import { createRunFolder } from "../../src/records/run_folder.ts";
 import { scanData } from "../../src/train/job.ts";
 import { type Files, zipOf } from "../support/archives.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";

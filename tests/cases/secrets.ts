@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { readTextCell, textCell } from "../../src/base/csv.ts";
 import { visible } from "../../src/base/visible_text.ts";
 import { validateConfig } from "../../src/config/load.ts";
-import { printable } from "../../src/reports/terminal_stream.ts";
+import { printable } from "../../src/terminal/terminal_stream.ts";
 import { tinyConfig } from "../support/tiny_run.ts";
 import type { Case } from "./case.ts";
 

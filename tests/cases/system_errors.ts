@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stringify } from "@std/yaml";
 import { train } from "../../mod.ts";
-import { silentReporter } from "../../src/reports/reporter.ts";
+import { silentReporter } from "../../src/events/reporter.ts";
 import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { commandLine, lastState, newestRun, tinyConfig } from "../support/tiny_run.ts";

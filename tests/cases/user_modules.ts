@@ -7,10 +7,10 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { messageOf } from "../../src/base/errors.ts";
-import { Loader } from "../../src/data/loader.ts";
-import { planEpoch } from "../../src/data/sampler.ts";
-import { scanModule } from "../../src/data/scan_module.ts";
-import { TransformPipeline } from "../../src/data/transforms.ts";
+import { Loader } from "../../src/data/loading/loader.ts";
+import { planEpoch } from "../../src/data/loading/sampler.ts";
+import { scanModule } from "../../src/data/datasets/scan_module.ts";
+import { TransformPipeline } from "../../src/data/transforms/transforms.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import type { Case } from "./case.ts";
 

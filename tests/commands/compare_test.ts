@@ -10,7 +10,7 @@ import { stringify } from "@std/yaml";
 import { compare, resumeComparison, train } from "../../mod.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { exists } from "../../src/base/paths.ts";
-import { type Comparison, readComparison } from "../../src/reports/comparison.ts";
+import { type Comparison, readComparison } from "../../src/compare/comparison.ts";
 import { makePictures } from "../support/pictures.ts";
 import { allGone, commandLineOf, descendantsOf, isRunning } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";

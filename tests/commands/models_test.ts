@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { PROJECT_ROOT } from "../../scripts/files.ts";
 import { MODEL_NAMES } from "../../src/models/config.ts";
-import type { ModelEntry } from "../../src/reports/model_listing.ts";
-import { inPseudoTerminal } from "../reports/pseudo_terminal.ts";
+import type { ModelEntry } from "../../src/commands/model_listing.ts";
+import { inPseudoTerminal } from "../support/pseudo_terminal.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 /** The command line of the task in deno.json: its own rights, and no more. */

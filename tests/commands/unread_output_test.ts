@@ -7,7 +7,7 @@ import { stringify } from "@std/yaml";
 import { train } from "../../mod.ts";
 import { delay } from "../../src/base/async.ts";
 import { visibleJson } from "../../src/base/visible_text.ts";
-import { silentReporter } from "../../src/reports/reporter.ts";
+import { silentReporter } from "../../src/events/reporter.ts";
 import { eventually } from "../support/eventually.ts";
 import { makePictures } from "../support/pictures.ts";
 import { allGone, descendantsOf } from "../support/processes.ts";

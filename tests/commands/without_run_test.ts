@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { basename, join } from "node:path";
 import { stringify } from "@std/yaml";
 import { loadConfig } from "../../mod.ts";
-import { encodeWithDigest } from "../../src/train/checkpoint_digest.ts";
+import { encodeWithDigest } from "../../src/checkpoint/checkpoint_digest.ts";
 import { makePictures, transformsFor } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, tinyConfig } from "../support/tiny_run.ts";

@@ -4,7 +4,7 @@ import { stringify } from "@std/yaml";
 import { loadConfig, openEngine, train } from "../../mod.ts";
 import { checkModules } from "../../src/train/modules.ts";
 import { validateConfig } from "../../src/config/load.ts";
-import { silentReporter } from "../../src/reports/reporter.ts";
+import { silentReporter } from "../../src/events/reporter.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { runCommand } from "../support/tiny_run.ts";
 import { type Changes, moduleConfig, moduleIn, writeModules } from "../support/user_modules.ts";

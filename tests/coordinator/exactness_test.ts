@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { InterruptedError, train } from "../../mod.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
-import { silentReporter } from "../../src/reports/reporter.ts";
+import { silentReporter } from "../../src/events/reporter.ts";
 import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, relativeDifference, tinyConfig } from "../support/tiny_run.ts";

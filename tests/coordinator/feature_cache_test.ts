@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { InterruptedError, train } from "../../mod.ts";
 import { UsageError } from "../../src/base/errors.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
-import { silentReporter } from "../../src/reports/reporter.ts";
+import { silentReporter } from "../../src/events/reporter.ts";
 import { makePictures, transformsFor } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, tinyConfig } from "../support/tiny_run.ts";

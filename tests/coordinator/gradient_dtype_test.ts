@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { train } from "../../mod.ts";
-import { silentReporter } from "../../src/reports/reporter.ts";
-import { readCheckpoint } from "../../src/train/checkpoint.ts";
+import { silentReporter } from "../../src/events/reporter.ts";
+import { readCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, relativeDifference, tinyConfig } from "../support/tiny_run.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { train } from "../../mod.ts";
 import { validateConfig } from "../../src/config/load.ts";
-import { describeExit } from "../../src/coordinator/lost_worker.ts";
+import { describeExit } from "../../src/cluster/lost_worker.ts";
 import { readMemoryState } from "../../src/engine/memory_limits.ts";
 import { readHistory } from "../../src/records/history.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import Papa from "papaparse";
 import { evaluate, loadCheckpoint, predict, train } from "../../mod.ts";
 import { openEngine } from "../../src/engine/engine.ts";
-import { readPredictions } from "../../src/reports/predictions.ts";
+import { readPredictions } from "../../src/records/predictions.ts";
 import { makePictures, transformsFor } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { runCommand, startCommand, tinyConfig } from "../support/tiny_run.ts";

@@ -8,7 +8,7 @@ import { historyUpTo } from "../../src/coordinator/run_state.ts";
 import { exists } from "../../src/base/paths.ts";
 import { readHistory } from "../../src/records/history.ts";
 import { readEvents } from "../../src/records/event_log.ts";
-import { readCheckpoint } from "../../src/train/checkpoint.ts";
+import { readCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { makePictures } from "../support/pictures.ts";
 import { runRecord } from "../support/run_record.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { parse } from "@std/yaml";
 import { readEvents } from "../../src/records/event_log.ts";
 import { readHistory } from "../../src/records/history.ts";
-import { readCheckpointInfo } from "../../src/train/checkpoint.ts";
+import { readCheckpointInfo } from "../../src/checkpoint/checkpoint.ts";
 import { makePictures } from "../support/pictures.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";

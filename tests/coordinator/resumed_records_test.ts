@@ -7,7 +7,7 @@ import type { SavedState } from "../../src/coordinator/saved_state.ts";
 import { requireBest } from "../../src/coordinator/training.ts";
 import { checkResumedBest } from "../../src/coordinator/resumed_best.ts";
 import { type History, readHistory, writeHistory } from "../../src/records/history.ts";
-import { type CheckpointFacts, writeCheckpoint } from "../../src/train/checkpoint.ts";
+import { type CheckpointFacts, writeCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { madeEpoch } from "../support/made_run.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 

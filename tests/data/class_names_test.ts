@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { chooseSplit } from "../../src/data/class_folders.ts";
+import { chooseSplit } from "../../src/data/datasets/class_folders.ts";
 import { classMatcher, differentClasses, labelsByName } from "../../src/data/class_names.ts";
-import type { PictureSet } from "../../src/data/picture_set.ts";
+import type { PictureSet } from "../../src/data/datasets/picture_set.ts";
 import { resolveClassWeights } from "../../src/coordinator/prepare.ts";
 
 const MANY = 21_000;

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import fixtures from "../fixtures/cases/decode.json" with { type: "json" };
-import { DataError } from "../../src/data/data_error.ts";
-import { decodeImage } from "../../src/data/decode.ts";
+import { DataError } from "../../src/data/codecs/data_error.ts";
+import { decodeImage } from "../../src/data/codecs/decode.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 
 /** What Pillow makes of a file: pixels, or an error. */

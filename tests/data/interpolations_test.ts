@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { randomStream } from "../../src/base/random.ts";
 import fixtures from "../fixtures/data/interpolations.json" with { type: "json" };
-import { resizeRgb } from "../../src/data/resize.ts";
-import { type Interpolation, INTERPOLATIONS } from "../../src/data/resize_filter.ts";
-import { transformsSchema } from "../../src/data/transform_specs.ts";
+import { resizeRgb } from "../../src/data/resizing/resize.ts";
+import { type Interpolation, INTERPOLATIONS } from "../../src/data/resizing/resize_filter.ts";
+import { transformsSchema } from "../../src/data/transforms/transform_specs.ts";
 import { Resize } from "../../src/data/transforms/resize.ts";
 import { type RotateOptions, rotateRgb } from "../../src/data/transforms/rotate.ts";
 import { noise, sha256 } from "./noise.ts";

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { Loader, type LoaderOptions } from "../../src/data/loader.ts";
-import { PictureSource } from "../../src/data/picture_source.ts";
-import { planEpoch } from "../../src/data/sampler.ts";
-import { type TransformInput, transformsSchema } from "../../src/data/transform_specs.ts";
-import { TransformPipeline } from "../../src/data/transforms.ts";
+import { Loader, type LoaderOptions } from "../../src/data/loading/loader.ts";
+import { PictureSource } from "../../src/data/datasets/picture_source.ts";
+import { planEpoch } from "../../src/data/loading/sampler.ts";
+import {
+  type TransformInput,
+  transformsSchema,
+} from "../../src/data/transforms/transform_specs.ts";
+import { TransformPipeline } from "../../src/data/transforms/transforms.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 
 const FOLDER = new URL("../fixtures/data/", import.meta.url);

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { inflateSync } from "node:zlib";
 import pictures from "../fixtures/data/pictures.json" with { type: "json" };
-import type { RgbImage } from "../../src/data/rgb_image.ts";
+import type { RgbImage } from "../../src/data/codecs/rgb_image.ts";
 
 /** The same noise as in scripts/make_transform_fixtures.py. */
 export function noise(width: number, height: number, seed: number): RgbImage {

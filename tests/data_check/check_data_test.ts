@@ -11,7 +11,7 @@ const FOLDERS = { trainFolder: "train", valFolder: "val" };
 
 Deno.test("surveyFolder() finds the same pictures and classes as a run", () =>
   withTemporaryFolder(async (root) => {
-    const { scanImageFolder } = await import("../../src/data/image_folder.ts");
+    const { scanImageFolder } = await import("../../src/data/datasets/image_folder.ts");
     await makeScenes(root);
     await put(root, "train/cat/deep/er/x.JPG", await sceneJpeg(1));
     await put(root, "train/.cache/y.jpg", "");

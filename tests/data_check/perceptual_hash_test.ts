@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Image } from "imagescript";
-import type { RgbImage } from "../../src/data/rgb_image.ts";
-import { resizeRgb } from "../../src/data/resize.ts";
-import { decodeImage } from "../../src/data/decode.ts";
+import type { RgbImage } from "../../src/data/codecs/rgb_image.ts";
+import { resizeRgb } from "../../src/data/resizing/resize.ts";
+import { decodeImage } from "../../src/data/codecs/decode.ts";
 import { hashDistance, perceptualHash } from "../../src/data_check/perceptual_hash.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { encodeJpegNative } from "../../src/engine/image_ops.ts";

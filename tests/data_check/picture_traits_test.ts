@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readImageHeader } from "../../src/data/image_header.ts";
+import { readImageHeader } from "../../src/data/codecs/image_header.ts";
 import { isCutOff, pictureTraits } from "../../src/data_check/picture_traits.ts";
 
 const PICTURES = new URL("../fixtures/data/pictures/", import.meta.url);

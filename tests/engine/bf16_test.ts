@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { checkBf16, hasBf16, parseCpuInfo, readCpu } from "../../src/engine/bf16.ts";
-import { CapturedFunction } from "../../src/engine/capture.ts";
+import { CapturedFunction } from "../../src/engine/capture/capture.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { tf } from "../../src/engine/tf.ts";
 

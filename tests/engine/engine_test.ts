@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { ATTRIBUTE_TYPES, DATA_TYPES } from "../../src/engine/attributes.ts";
+import { ATTRIBUTE_TYPES, DATA_TYPES } from "../../src/engine/binding/attributes.ts";
 import { nativeBackend } from "../../src/engine/backend.ts";
 import { openEngine } from "../../src/engine/engine.ts";
-import { EngineError } from "../../src/engine/status.ts";
+import { EngineError } from "../../src/engine/binding/status.ts";
 import { tf } from "../../src/engine/tf.ts";
 import { readInto, tensorFrom } from "../../src/engine/transfer.ts";
 

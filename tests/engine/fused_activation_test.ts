@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { CapturedFunction } from "../../src/engine/capture.ts";
+import { CapturedFunction } from "../../src/engine/capture/capture.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { tf } from "../../src/engine/tf.ts";
 

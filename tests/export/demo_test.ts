@@ -2,9 +2,12 @@ import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { basename, extname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Page } from "playwright-core";
-import { decodeImage } from "../../src/data/decode.ts";
-import { listPictures } from "../../src/data/picture_files.ts";
-import { type TransformInput, transformsSchema } from "../../src/data/transform_specs.ts";
+import { decodeImage } from "../../src/data/codecs/decode.ts";
+import { listPictures } from "../../src/data/datasets/picture_files.ts";
+import {
+  type TransformInput,
+  transformsSchema,
+} from "../../src/data/transforms/transform_specs.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { tf } from "../../src/engine/tf.ts";
 import { exportRun } from "../../src/export/export_run.ts";

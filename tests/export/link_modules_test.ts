@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Script } from "node:vm";
 import { randomStream } from "../../src/base/random.ts";
-import { transformsSchema } from "../../src/data/transform_specs.ts";
+import { transformsSchema } from "../../src/data/transforms/transform_specs.ts";
 import { PAGE_STAND_INS } from "../../src/export/demo_files.ts";
 import { linkModules } from "../../src/export/link_modules.ts";
 import { makePreprocessor } from "../../src/export/preprocessor.ts";

@@ -21,7 +21,7 @@ import { exists } from "../../src/base/paths.ts";
 import { download } from "../../src/provision/download.ts";
 import { progressUntil } from "../../src/provision/progress.ts";
 import { fetchWheel } from "../../src/provision/wheel.ts";
-import { silentReporter } from "../../src/reports/reporter.ts";
+import { silentReporter } from "../../src/events/reporter.ts";
 import { makePictures } from "../support/pictures.ts";
 import { allGone, descendantsOf } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { CommandClient, serveCommands } from "../../src/protocol/commands.ts";
-import { TransferDesk } from "../../src/protocol/transfers.ts";
+import { TransferDesk } from "../../src/protocol/blob_transfers.ts";
 import { startCoordinator } from "../support/coordinator_rig.ts";
 import { startRig } from "../support/nats_server.ts";
 

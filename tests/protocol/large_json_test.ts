@@ -3,7 +3,7 @@ import { CommandClient, serveCommands } from "../../src/protocol/commands.ts";
 import { packJson, unpackJson } from "../../src/protocol/large_json.ts";
 import { Link } from "../../src/protocol/link.ts";
 import { makeRunIdentity } from "../../src/protocol/subjects.ts";
-import { TransferDesk } from "../../src/protocol/transfers.ts";
+import { TransferDesk } from "../../src/protocol/blob_transfers.ts";
 import { startPlainServer } from "../support/nats_server.ts";
 
 Deno.test("packJson() leaves short values where they are, and puts long ones behind the payload", () => {

@@ -4,12 +4,12 @@
  * @module
  */
 import { delay } from "../../src/base/async.ts";
-import { Liveness } from "../../src/coordinator/liveness.ts";
-import { Rendezvous } from "../../src/coordinator/rendezvous.ts";
-import { type SpawnedWorker, spawnWorkers, type WorkerGroup } from "../../src/coordinator/spawn.ts";
+import { Liveness } from "../../src/cluster/heartbeat_monitor.ts";
+import { Rendezvous } from "../../src/cluster/rendezvous.ts";
+import { type SpawnedWorker, spawnWorkers, type WorkerGroup } from "../../src/cluster/spawn.ts";
 import { CommandClient } from "../../src/protocol/commands.ts";
 import type { Link } from "../../src/protocol/link.ts";
-import { TransferDesk } from "../../src/protocol/transfers.ts";
+import { TransferDesk } from "../../src/protocol/blob_transfers.ts";
 import { type Rig, startRig } from "./nats_server.ts";
 
 /** The worker program of the tests. */

@@ -13,7 +13,7 @@ import { createModel, type ModelOptions } from "../../src/models/create_model.ts
 import { parametersOf } from "../../src/models/parameters.ts";
 import { assignTorch } from "../../src/models/state_dict.ts";
 import { architectureOf } from "../../src/train/build_replica.ts";
-import { type CheckpointFacts, writeCheckpoint } from "../../src/train/checkpoint.ts";
+import { type CheckpointFacts, writeCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { stateOf } from "../../src/train/load_weights.ts";
 import { deterministicFill } from "./deterministic_fill.ts";
 import { transformsFor } from "./pictures.ts";

@@ -20,9 +20,9 @@ import {
   writeLossTable,
 } from "../../src/records/history.ts";
 import { MetricsLog } from "../../src/records/metrics_log.ts";
-import { writePredictions } from "../../src/reports/predictions.ts";
-import { saveReportPictures } from "../../src/reports/report/report_pictures.ts";
-import { thumbnail } from "../../src/reports/report/thumbnail.ts";
+import { writePredictions } from "../../src/records/predictions.ts";
+import { saveReportPictures } from "../../src/report/report_pictures.ts";
+import { thumbnail } from "../../src/report/thumbnail.ts";
 import { tinyConfig } from "./tiny_run.ts";
 
 /** What the run was. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { validateConfig } from "../../src/config/load.ts";
-import type { ComparedRun, Comparison } from "../../src/reports/comparison.ts";
+import type { ComparedRun, Comparison } from "../../src/compare/comparison.ts";
 import { tinyConfig } from "./tiny_run.ts";
 
 /** A variant with the accuracies of its runs, epoch by epoch. */

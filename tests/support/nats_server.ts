@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Broker, startBroker } from "../../src/coordinator/broker.ts";
+import { type Broker, startBroker } from "../../src/cluster/broker.ts";
 import { ensureNatsServer } from "../../src/provision/nats_server.ts";
 import { Link } from "../../src/protocol/link.ts";
 import { makeRunIdentity, type RunIdentity } from "../../src/protocol/subjects.ts";

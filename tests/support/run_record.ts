@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { readEvents, standingEvents } from "../../src/records/event_log.ts";
 import { readMetrics } from "../../src/records/metrics_log.ts";
-import { readCheckpoint } from "../../src/train/checkpoint.ts";
+import { readCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { readEventFile } from "./event_reader.ts";
 
 /** Columns of CSVs that hold times, speeds or memory. */

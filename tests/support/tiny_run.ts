@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import type { ConfigInput } from "../../src/config/schema.ts";
-import { readCheckpoint } from "../../src/train/checkpoint.ts";
+import { readCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { transformsFor } from "./pictures.ts";
 
 const PROJECT = new URL("../../", import.meta.url).pathname;

@@ -6,7 +6,7 @@
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { main } from "../../src/cli.ts";
-import { finishOutput, guardConsole } from "../../src/reports/terminal_stream.ts";
+import { finishOutput, guardConsole } from "../../src/terminal/terminal_stream.ts";
 
 /** How a command ended. */
 export interface Walked {

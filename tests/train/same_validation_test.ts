@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { evaluate, loadCheckpoint, predict, train } from "../../mod.ts";
-import { evaluateRun } from "../../src/coordinator/evaluate_run.ts";
+import { evaluateRun } from "../../src/evaluation/evaluate_run.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { assertNear as near, CLASSES, TRANSFORMS } from "../support/odd_validation.ts";
 import { makePictures } from "../support/pictures.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import type { CallOptions } from "../../src/engine/call_options.ts";
-import { CapturedFunction } from "../../src/engine/capture.ts";
+import type { CallOptions } from "../../src/engine/capture/call_options.ts";
+import { CapturedFunction } from "../../src/engine/capture/capture.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { trainingBatchNorm } from "../../src/engine/native_ops.ts";
 import { tf } from "../../src/engine/tf.ts";

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { RgbImage } from "../rgb_image.ts";
+import type { RgbImage } from "../codecs/rgb_image.ts";
 
 /**
  * Brighter (above 1) or darker (below 1); 0 is black.

@@ -5,7 +5,7 @@
  */
 import { z } from "../../deps/zod.ts";
 import { float32 } from "../../base/float32.ts";
-import { INTERPOLATIONS } from "../resize_filter.ts";
+import { INTERPOLATIONS } from "../resizing/resize_filter.ts";
 
 /** Height and width in pixels. */
 export type Size = [height: number, width: number];

@@ -6,7 +6,7 @@
 import { z } from "../../deps/zod.ts";
 import { float32 } from "../../base/float32.ts";
 import { randomPermutation, type RandomStream } from "../../base/random.ts";
-import type { RgbImage } from "../rgb_image.ts";
+import type { RgbImage } from "../codecs/rgb_image.ts";
 import { adjustBrightness, adjustContrast, adjustSaturation, greyRgb } from "./adjust.ts";
 import { probability, range } from "./arguments.ts";
 import { between } from "./draw.ts";

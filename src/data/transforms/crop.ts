@@ -6,8 +6,8 @@
 import { z } from "../../deps/zod.ts";
 import { LockstepError } from "../../base/errors.ts";
 import { randomInt, type RandomStream } from "../../base/random.ts";
-import { resizeRgb } from "../resize.ts";
-import { type Box, cropRgb, type RgbImage } from "../rgb_image.ts";
+import { resizeRgb } from "../resizing/resize.ts";
+import { type Box, cropRgb, type RgbImage } from "../codecs/rgb_image.ts";
 import { antialias, fill, interpolation, range, type Rgb, type Size, size } from "./arguments.ts";
 import { between, betweenLog, roundHalfEven } from "./draw.ts";
 import { paddedSize, type Padding, padding, type PaddingMode, paddingMode, padRgb } from "./pad.ts";

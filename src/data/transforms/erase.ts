@@ -6,7 +6,7 @@
 import { z } from "../../deps/zod.ts";
 import { float32 } from "../../base/float32.ts";
 import { randomNormal, type RandomStream } from "../../base/random.ts";
-import type { Box } from "../rgb_image.ts";
+import type { Box } from "../codecs/rgb_image.ts";
 import { probability, range, type Rgb } from "./arguments.ts";
 import { randomCropBox } from "./crop.ts";
 import { between, betweenLog, roundHalfEven } from "./draw.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from "../../deps/zod.ts";
-import { flipRgb, orientRgb } from "../rgb_image.ts";
+import { flipRgb, orientRgb } from "../codecs/rgb_image.ts";
 import { probability } from "./arguments.ts";
 import { define } from "./transform.ts";
 

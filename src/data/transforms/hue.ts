@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { RgbImage } from "../rgb_image.ts";
+import type { RgbImage } from "../codecs/rgb_image.ts";
 
 const { fround } = Math;
 

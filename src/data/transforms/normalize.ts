@@ -5,7 +5,7 @@
  */
 import { z } from "../../deps/zod.ts";
 import { float32 } from "../../base/float32.ts";
-import type { RgbImage } from "../rgb_image.ts";
+import type { RgbImage } from "../codecs/rgb_image.ts";
 import { channels } from "./arguments.ts";
 import { define, type FloatImage } from "./transform.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from "../../deps/zod.ts";
-import type { RgbImage } from "../rgb_image.ts";
+import type { RgbImage } from "../codecs/rgb_image.ts";
 import { fill, type Rgb, type Size } from "./arguments.ts";
 import { requireRoom } from "./limits.ts";
 import { define } from "./transform.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from "../../deps/zod.ts";
-import { resizeRgb } from "../resize.ts";
+import { resizeRgb } from "../resizing/resize.ts";
 import { antialias, heightAndWidth, interpolation, pixels, type Size } from "./arguments.ts";
 import { requireRoom } from "./limits.ts";
 import { define } from "./transform.ts";

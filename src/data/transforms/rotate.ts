@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from "../../deps/zod.ts";
-import { orientRgb, type RgbImage } from "../rgb_image.ts";
+import { orientRgb, type RgbImage } from "../codecs/rgb_image.ts";
 import { fill, range, type Rgb } from "./arguments.ts";
 import { between } from "./draw.ts";
 import { requireRoom } from "./limits.ts";

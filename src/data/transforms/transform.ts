@@ -5,7 +5,7 @@
  */
 import type { z } from "../../deps/zod.ts";
 import type { RandomStream } from "../../base/random.ts";
-import type { Box, RgbImage } from "../rgb_image.ts";
+import type { Box, RgbImage } from "../codecs/rgb_image.ts";
 import type { Size } from "./arguments.ts";
 
 /** A picture after the step from bytes to floats. */

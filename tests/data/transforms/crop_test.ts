@@ -3,7 +3,7 @@ import fc from "fast-check";
 import augmentations from "../../fixtures/data/augmentations.json" with { type: "json" };
 import fixtures from "../../fixtures/data/transforms.json" with { type: "json" };
 import { randomStream } from "../../../src/base/random.ts";
-import { cropRgb } from "../../../src/data/rgb_image.ts";
+import { cropRgb } from "../../../src/data/codecs/rgb_image.ts";
 import {
   padForCrop,
   RandomCrop,

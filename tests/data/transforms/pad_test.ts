@@ -3,7 +3,7 @@ import fc from "fast-check";
 import fixtures from "../../fixtures/data/augmentations.json" with { type: "json" };
 import type { Rgb } from "../../../src/data/transforms/arguments.ts";
 import { type Padding, type PaddingMode, padRgb } from "../../../src/data/transforms/pad.ts";
-import { cropRgb } from "../../../src/data/rgb_image.ts";
+import { cropRgb } from "../../../src/data/codecs/rgb_image.ts";
 import { noise, shortDigest, sourceOf } from "../noise.ts";
 
 Deno.test("padRgb() gives torchvision's pixels in each mode, also where mirrors mirror mirrors", () => {

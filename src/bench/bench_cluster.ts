@@ -1,0 +1,119 @@
+/**
+ * Real workers for a benchmark: broker, processes and exchange are those of a run.
+ *
+ * @module
+ */
+import { availableParallelism } from "node:os";
+import { UsageError } from "../base/errors.ts";
+import { type Config, type ConfigInput, configSchema } from "../config/schema.ts";
+import { Crew } from "../cluster/cluster.ts";
+import type { Reply } from "../protocol/commands.ts";
+import type { GradientDtype } from "../protocol/messages.ts";
+import { ensureNatsServer } from "../provision/nats_server.ts";
+import { silentReporter } from "../events/reporter.ts";
+import type { Benchmark, BenchmarkJob } from "./benchmark.ts";
+import { COMMANDS } from "../train/commands.ts";
+import type { Job } from "../train/job.ts";
+
+/** What all benchmarks with workers can be told. */
+export interface CrewSettings {
+  /** Threads of TensorFlow per worker. */
+  readonly threads: number;
+  /** How gradients travel: a value of the config's `exchange`. */
+  readonly exchange?: string;
+  /** How gradients travel over NATS: a value of the config's `nats.gradientDtype`. */
+  readonly dtype?: GradientDtype;
+  /** Bytes of a bucket of gradients: a value of the config's `nats.bucketSize`. */
+  readonly bucketBytes?: number;
+  /** A running nats-server. */
+  readonly nats?: string;
+  /** Told what goes on. */
+  readonly onNews?: (line: string) => void;
+}
+
+/** What a crew of a benchmark works on. */
+export interface BenchJob {
+  readonly workers: number;
+  readonly config: Config;
+  readonly benchmark: BenchmarkJob;
+  /** Length of the first vectors. */
+  readonly vectorBytes: number;
+  /** Folder of pictures, and what the coordinator found there. */
+  readonly pictures?: { root: string; fingerprint: string; numClasses: number };
+}
+
+/** Classes of made-up pictures. */
+export const MADE_CLASSES = 10;
+
+/** Seconds: with many workers on few cores, starting takes long, and a sign of life may be late. */
+const PATIENT = { joinTimeout: 300, lostAfter: 60 };
+
+/**
+ * The config of a benchmark.
+ *
+ * @throws {UsageError} when `exchange` is none
+ */
+export function benchConfig(
+  workers: number,
+  { threads, exchange = "auto", dtype, bucketBytes, nats }: CrewSettings,
+  changes: Partial<ConfigInput> = {},
+): Config {
+  const known: readonly string[] = configSchema.shape.exchange.unwrap().options;
+  if (!known.includes(exchange)) {
+    throw new UsageError(`--exchange is ${exchange}: give ${known.join(" or ")}`);
+  }
+  const transforms: ConfigInput["data"]["train"] = [
+    { CenterCrop: 32 },
+    { Normalize: { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] } },
+  ];
+  return configSchema.parse({
+    name: "bench",
+    workers,
+    model: { name: "plain_cnn", weights: "none" },
+    data: { root: "made-up", train: transforms, val: transforms },
+    train: { epochs: 1, batchSizePerWorker: 1, optimizer: "sgd", lr: 0.001, momentum: 0.9 },
+    engine: { threadsPerWorker: threads },
+    exchange,
+    nats: { url: nats, gradientDtype: dtype, bucketSize: bucketBytes },
+    liveness: PATIENT,
+    ...changes,
+  });
+}
+
+/** Starts the workers of a benchmark; the caller disposes of them. */
+export async function assembleBench(job: BenchJob, { onNews }: CrewSettings): Promise<Crew> {
+  const { config, benchmark, vectorBytes, pictures } = job;
+  const natsServer = config.nats.url ? undefined : await ensureNatsServer(() => {});
+  const { root = "", fingerprint = "", numClasses = MADE_CLASSES } = pictures ?? {};
+  const common: Job = { config, root, fingerprint, numClasses, verbose: false, benchmark };
+  return await Crew.assemble({
+    config,
+    job: common,
+    vectors: { vectorBytes, regions: 1 },
+    gradientBytes: vectorBytes,
+    reporter: { ...silentReporter(), warn: (line) => onNews?.(line) },
+    ...(natsServer ? { natsServer } : {}),
+  });
+}
+
+/**
+ * Has all workers measure, and plays the coordinator's part of each step.
+ *
+ * @param calls All-reduces that the measurement makes
+ * @returns The answers in the order of the ranks
+ * @throws {LockstepError} when a worker fails or is lost
+ */
+export async function measure(crew: Crew, benchmark: Benchmark, calls: number): Promise<Reply[]> {
+  const failed = new AbortController();
+  const replies = crew.callAll(COMMANDS.benchmark, { ...benchmark });
+  replies.catch((error) => failed.abort(error));
+  for (let step = 0; step < calls; step++) {
+    await crew.reducer.reduce({ epoch: benchmark.round, step }, () => "continue", failed.signal);
+  }
+  return await replies;
+}
+
+/** Cores that this process may use. */
+export function cores(): number {
+  return availableParallelism();
+}

@@ -1,0 +1,145 @@
+/**
+ * A worker's work in a benchmark: it times all-reduces or training steps, with the parts of real training.
+ *
+ * @module
+ */
+import { LockstepError } from "../base/errors.ts";
+import { openEngine } from "../engine/engine.ts";
+import type { GradientExchange } from "../exchange/gradient_exchange.ts";
+import { openExchange } from "../exchange/open_exchange.ts";
+import type { Command, Outcome } from "../protocol/commands.ts";
+import type { Json } from "../protocol/large_json.ts";
+import type { GradientDtype } from "../protocol/messages.ts";
+import { timeAllReduce } from "./time_all_reduce.ts";
+import {
+  type AllReduceTimes,
+  type Benchmark,
+  type BenchmarkJob,
+  benchmarkSchema,
+  type TrainTimes,
+} from "./benchmark.ts";
+import { timeEpoch } from "./time_epoch.ts";
+import { buildReplica } from "../train/build_replica.ts";
+import { COMMANDS } from "../train/commands.ts";
+import { makeLoaders, scanData } from "../train/job.ts";
+import { type BenchReplica, madePictures, pausingReplica } from "./synthetic.ts";
+import type { BatchSource } from "../train/train_epoch.ts";
+import type { SessionOptions } from "../worker/session.ts";
+
+/** What a worker of a benchmark holds; each part is opened when it is first needed. */
+export class BenchSession {
+  readonly #options: SessionOptions;
+  readonly #work: BenchmarkJob;
+  readonly #stack = new DisposableStack();
+  #replica: BenchReplica | undefined;
+  #exchange: GradientExchange | undefined;
+  #firstStepAt: number | undefined;
+
+  constructor(options: SessionOptions, work: BenchmarkJob) {
+    this.#options = options;
+    this.#work = work;
+  }
+
+  /** Carries out one command. */
+  async run({ name, args }: Command): Promise<Outcome> {
+    if (name !== COMMANDS.benchmark) {
+      throw new LockstepError(`A worker of a benchmark doesn't know the command "${name}"`);
+    }
+    const { heartbeat } = this.#options;
+    heartbeat.doing(name);
+    try {
+      const benchmark = benchmarkSchema.parse(args);
+      const result = benchmark.kind === "allReduce"
+        ? await this.#allReduce(benchmark)
+        : await this.#train(benchmark);
+      return { result: result as unknown as Json };
+    } finally {
+      heartbeat.doing("waiting");
+    }
+  }
+
+  /** Gives up pictures, model and exchange. */
+  async close(): Promise<void> {
+    this.#stack.dispose();
+    await this.#exchange?.close();
+  }
+
+  async #allReduce(benchmark: Extract<Benchmark, { kind: "allReduce" }>): Promise<AllReduceTimes> {
+    const { place, signal } = this.#options;
+    const exchange = await this.#exchangeOf(benchmark.bytes);
+    const onStep = this.#onStep(benchmark.round);
+    const dtype = this.#dtype;
+    const times = await timeAllReduce({ exchange, dtype }, place, benchmark, onStep, signal);
+    return { exchange: this.#exchangeName, dtype, ...times };
+  }
+
+  async #train(benchmark: Extract<Benchmark, { kind: "train" }>): Promise<TrainTimes> {
+    const { job: { config }, place, signal } = this.#options;
+    const { round, warmup, steps, globalBatch } = benchmark;
+    const replica = this.#replica ??= await this.#openReplica();
+    const samples = (warmup + steps) * globalBatch;
+    const loader = await this.#pictures(samples);
+    const { vectorBytes, regions } = replica.state;
+    const exchange = await this.#exchangeOf(vectorBytes, regions);
+    replica.state.attach(exchange);
+    const span = { epoch: round, startStep: 0, optimizerSteps: 0 };
+    const parts = { config, globalBatch, place, replica, loader, samples, exchange };
+    const timed = await timeEpoch(parts, span, this.#onStep(round), signal);
+    return {
+      exchange: this.#exchangeName,
+      steps: timed.steps.slice(warmup),
+      vectorBytes,
+      loss: Number.isFinite(timed.loss) ? timed.loss : null,
+      residentBytes: Deno.memoryUsage().rss,
+      firstStepAt: this.#firstStepAt ??= timed.firstStepAt,
+    };
+  }
+
+  #onStep(round: number): (step: number) => void {
+    return (step) => this.#options.heartbeat.at(round, step);
+  }
+
+  /** The exchange for vectors of a length, that hold nothing but gradients; one is open at a time. */
+  async #exchangeOf(vectorBytes: number, regions = 1): Promise<GradientExchange> {
+    if (this.#exchange?.vector.byteLength === vectorBytes) return this.#exchange;
+    await this.#exchange?.close();
+    const { link, place, job } = this.#options;
+    const wire = { dtype: this.#dtype, gradientBytes: vectorBytes };
+    const shape = { ...place, vectorBytes, regions, wire };
+    this.#exchange = await openExchange(link, shape, job.segment);
+    return this.#exchange;
+  }
+
+  /** How gradients travel. */
+  get #dtype(): GradientDtype {
+    const { segment, config } = this.#options.job;
+    return segment ? "float32" : config.nats.gradientDtype;
+  }
+
+  /** As the config's key `exchange` calls it. */
+  get #exchangeName(): string {
+    return this.#options.job.segment ? "shared-memory" : "nats";
+  }
+
+  async #openReplica(): Promise<BenchReplica> {
+    const { job, threads } = this.#options;
+    if (this.#work.pause) return pausingReplica(this.#work.pause);
+    await openEngine({ threads: { intraOp: threads, interOp: threads }, verbose: job.verbose });
+    return this.#stack.use(await buildReplica(job.config, job));
+  }
+
+  /** At least `samples` pictures; those of a folder come again and again. */
+  async #pictures(samples: number): Promise<BatchSource> {
+    const { job } = this.#options;
+    const { config } = job;
+    if (this.#work.pictures === "made") return madePictures(this.#work.imageSize, job.numClasses);
+    const folder = await scanData(job.root, config);
+    this.#stack.use(folder.source);
+    const { train } = folder;
+    const repeated = Array.from(
+      { length: samples },
+      (_, index) => ({ ...train[index % train.length], index }),
+    );
+    return makeLoaders({ ...folder, train: repeated }, config).train;
+  }
+}

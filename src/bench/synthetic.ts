@@ -1,0 +1,69 @@
+/**
+ * Stand-ins for what a benchmark leaves out: pictures from memory, and a pause in the place of the model's work.
+ *
+ * @module
+ */
+import type { Batch } from "../data/loading/loader.ts";
+import type { ReplicaState } from "../train/replica_state.ts";
+import { NO_TOTALS } from "../train/step_sums.ts";
+import type { BatchSource, Trainee } from "../train/train_epoch.ts";
+
+/** Batches of made-up pictures that are there at once. */
+export function madePictures(imageSize: number, numClasses: number): BatchSource {
+  const made = new Map<number, Pick<Batch, "images" | "labels">>();
+  const ofRows = (rows: number) => {
+    const images = new Float32Array(rows * imageSize * imageSize * 3);
+    for (let index = 0; index < images.length; index++) images[index] = Math.sin(index * 12.9898);
+    const labels = Int32Array.from({ length: rows }, (_, index) => index % numClasses);
+    return { images, labels };
+  };
+  return {
+    async *batches(plan) {
+      for (const { step, indices } of plan) {
+        const rows = indices.length;
+        const pictures = made.get(rows) ?? ofRows(rows);
+        made.set(rows, pictures);
+        yield {
+          step,
+          ...pictures,
+          indices: new Uint32Array(indices),
+          height: imageSize,
+          width: imageSize,
+          skipped: [],
+        };
+      }
+    },
+  };
+}
+
+/** How long a step's computing takes that isn't done. */
+export interface Pause {
+  /** For `rows` samples; other numbers of samples take their share. */
+  readonly milliseconds: number;
+  readonly rows: number;
+  /** Length of the exchanged vector. */
+  readonly vectorBytes: number;
+}
+
+/** What a benchmark's worker needs of a replica. */
+export interface BenchReplica extends Trainee {
+  readonly state: Trainee["state"] & Pick<ReplicaState, "vectorBytes" | "regions" | "attach">;
+}
+
+/** A replica that waits instead of computing: forward, backward and update together take the pause. */
+export function pausingReplica({ milliseconds, rows, vectorBytes }: Pause): BenchReplica {
+  return {
+    state: {
+      optimizer: { baseRates: [], measure: () => 0 },
+      vectorBytes,
+      regions: 1,
+      attach: () => {},
+    },
+    forwardBackward: async ({ labels }) => {
+      const count = labels.length;
+      await new Promise((resolve) => setTimeout(resolve, milliseconds * count / rows));
+      return { ...NO_TOTALS, lossSum: count, weight: count, statisticsRows: count };
+    },
+    update: async () => {},
+  };
+}

@@ -1,0 +1,47 @@
+/**
+ * The training loop as `bench scaling` measures it: real training, with an eye on the clock of each step.
+ *
+ * @module
+ */
+import { LockstepError } from "../base/errors.ts";
+import type { StepTimes } from "./benchmark.ts";
+import { type EpochParts, type EpochSpan, trainEpoch } from "../train/train_epoch.ts";
+
+/** What the clocks saw. */
+export interface TimedEpoch {
+  /** All steps, the first ones included. */
+  readonly steps: StepTimes[];
+  /** Mean loss of the last step over all ranks. */
+  readonly loss: number;
+  /** When the first step was done: milliseconds since 1970. */
+  readonly firstStepAt: number;
+}
+
+/**
+ * Trains an epoch and keeps the times of each step.
+ *
+ * @param onStep Called when a step begins, with its number
+ * @throws {LockstepError} when loss or gradients leave the numbers
+ */
+export async function timeEpoch(
+  parts: EpochParts,
+  span: EpochSpan,
+  onStep: (step: number) => void,
+  signal?: AbortSignal,
+): Promise<TimedEpoch> {
+  const steps: StepTimes[] = [];
+  let loss = NaN;
+  let firstStepAt = 0;
+  const { notFinite } = await trainEpoch(parts, span, {
+    onBegin: onStep,
+    onEnd: (_step, times, { lossSum, weight }) => {
+      firstStepAt ||= Date.now();
+      steps.push(times);
+      loss = lossSum / weight;
+    },
+  }, signal);
+  if (notFinite !== undefined) {
+    throw new LockstepError(`Loss or gradients left the numbers in step ${notFinite}`);
+  }
+  return { steps, loss, firstStepAt };
+}

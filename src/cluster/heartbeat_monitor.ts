@@ -1,0 +1,263 @@
+/**
+ * Which workers are alive: by their signs of life, and for those started here by their processes.
+ *
+ * @module
+ */
+import type { Subscription } from "../deps/nats.ts";
+import type { NatsAddress } from "../protocol/address.ts";
+import { LockstepError } from "../base/errors.ts";
+import { Heart } from "../protocol/heartbeat_sender.ts";
+import type { Link } from "../protocol/link.ts";
+import type { Fields } from "../protocol/messages.ts";
+import { ServerWatch } from "../protocol/server_watch.ts";
+import { SilenceWatch } from "../protocol/silence_timer.ts";
+import type { RunIdentity } from "../protocol/subjects.ts";
+import { compareSteps, type StepKey } from "../exchange/gradient_exchange.ts";
+import { COMMANDS } from "../train/commands.ts";
+import { describeExit, withLastLines, WorkerLostError } from "./lost_worker.ts";
+import type { JoinedWorker } from "./rendezvous.ts";
+import type { SpawnedWorker, WorkerExit } from "./spawn.ts";
+import { describeProgress, StallWatch } from "./stall_watch.ts";
+
+/** Settings of the watch. */
+export interface LivenessOptions {
+  readonly workers: readonly JoinedWorker[];
+  readonly spawned: readonly SpawnedWorker[];
+  /** Seconds without a sign of life after which a worker counts as lost. */
+  readonly lostAfter: number;
+  /** The same for a worker that has joined and not yet shown its first one. */
+  readonly joinTimeout: number;
+  /**
+   * Called once when a worker has been silent for 5 s (15 s where nothing was heard of it yet: many that start at
+   * once keep the machine busy), and again after it was heard in between.
+   */
+  readonly onStraggler?: (message: string) => void;
+}
+
+/** Milliseconds of a rank's silence after which the server is asked whether it works. */
+const ASK_SERVER_MS = 3_000;
+const STRAGGLER_MS = 5_000;
+const STRAGGLER_AT_START_MS = 15_000;
+
+/** Where a worker said it was, and how long ago. */
+export interface SignOfLife extends Fields<"heartbeat"> {
+  readonly rank: number;
+  readonly pid: number;
+  readonly host: string;
+  /** Milliseconds since it was heard. */
+  readonly silentMs: number;
+}
+
+/** What is known of one worker. */
+interface Watched extends JoinedWorker {
+  readonly watch: SilenceWatch;
+  readonly stall: StallWatch;
+  last?: Fields<"heartbeat">;
+  warned: boolean;
+}
+
+/** Watches the workers of a run, until it is closed. */
+export class Liveness {
+  readonly #link: Link;
+  readonly #options: LivenessOptions;
+  readonly #lost = new AbortController();
+  readonly #subscription: Subscription;
+  readonly #watched: Watched[];
+  readonly #heart: Heart;
+  #closed = false;
+  readonly #server: ServerWatch;
+  #serverWarned = false;
+  #step: StepKey | undefined;
+  /** Epoch of the validation that goes on. */
+  #validating: number | undefined;
+
+  private constructor(
+    link: Link,
+    address: NatsAddress,
+    run: RunIdentity,
+    options: LivenessOptions,
+  ) {
+    this.#link = link;
+    this.#options = options;
+    this.#server = new ServerWatch(link);
+    this.#watched = options.workers.map((worker) => {
+      const watched: Watched = {
+        ...worker,
+        warned: false,
+        stall: new StallWatch(),
+        watch: new SilenceWatch((silentMs) => this.#onSilence(watched, silentMs)),
+      };
+      return watched;
+    });
+    this.#subscription = link.subscribe(link.subjects.workerHeartbeat("*"), {
+      heartbeat: ({ header }) => this.#onHeartbeat(header.from, header),
+    });
+    for (const worker of options.spawned) {
+      void worker.exited.then((exit) => this.#onExit(worker, exit));
+    }
+    this.#heart = new Heart({
+      address,
+      run,
+      from: "coordinator",
+      subject: link.subjects.coordinatorHeartbeat,
+    });
+    const { failed } = this.#heart;
+    failed.addEventListener("abort", () => this.#lost.abort(failed.reason));
+  }
+
+  /** Begins to watch, and to send the coordinator's own signs of life. */
+  static async open(
+    link: Link,
+    address: NatsAddress,
+    run: RunIdentity,
+    options: LivenessOptions,
+  ): Promise<Liveness> {
+    const liveness = new Liveness(link, address, run, options);
+    await link.flush();
+    return liveness;
+  }
+
+  /**
+   * Fires with a {@linkcode WorkerLostError} as soon as a worker is lost, or with a {@linkcode LockstepError}
+   * when the server is.
+   */
+  get signal(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** Where a worker said it was. */
+  lastSign(rank: number): Fields<"heartbeat"> | undefined {
+    return this.#watched[rank]?.last;
+  }
+
+  /** Takes note of the step that all ranks are in. */
+  inStep(step: StepKey): void {
+    this.#step = step;
+    this.#validating = undefined;
+  }
+
+  /** Takes note that all ranks validate. */
+  inValidation(epoch: number): void {
+    this.#validating = epoch;
+  }
+
+  /** A rank and what it last did, as a sentence; nothing while it wasn't heard. */
+  describe(rank: number): string | undefined {
+    const watched = this.#watched[rank];
+    return watched?.last && `${nameOf(watched)} is ${describeProgress(watched.last)}`;
+  }
+
+  /** The last sign of life of each worker that gave one. */
+  signs(): SignOfLife[] {
+    return this.#watched.flatMap(({ rank, pid, host, last, watch }) =>
+      last ? [{ ...last, rank, pid, host, silentMs: watch.silentMs }] : []
+    );
+  }
+
+  /** Stops watching: call it before the workers are told to leave. */
+  close(): void {
+    this.#closed = true;
+    this.#subscription.unsubscribe();
+    this.#heart.stop();
+    for (const { watch } of this.#watched) watch.stop();
+  }
+
+  #onHeartbeat(
+    from: string,
+    { epoch, step, phase, sample, activity, residentBytes, refused }: Fields<"heartbeat">,
+  ): void {
+    const watched = this.#watched.find(({ rank }) => from === `rank ${rank}`);
+    if (!watched) return;
+    watched.watch.heard();
+    watched.warned = false;
+    this.#server.heard();
+    this.#serverWarned = false;
+    watched.last = { epoch, step, phase, sample, activity, residentBytes, refused };
+    const stall = watched.stall.heard(watched.last, performance.now());
+    if (stall && !this.#closed) this.#options.onStraggler?.(`${nameOf(watched)} ${stall}`);
+  }
+
+  #onSilence(watched: Watched, silentMs: number): void {
+    if (this.#closed) return;
+    if (this.#link.serverGone) return this.#onServerGone(silentMs, "has been gone");
+    if (silentMs >= ASK_SERVER_MS && this.#server.ask() === false) {
+      return this.#onServerStill(silentMs);
+    }
+    const who = nameOf(watched);
+    const { lostAfter, joinTimeout } = this.#options;
+    const { everHeard } = watched.watch;
+    const limit = everHeard ? lostAfter : Math.max(lostAfter, joinTimeout);
+    const stragglerMs = everHeard ? STRAGGLER_MS : STRAGGLER_AT_START_MS;
+    if (silentMs >= 1000 * limit) {
+      this.#report(
+        watched,
+        `${who} has shown no sign of life for ${Math.round(silentMs / 1000)} s ` +
+          `${this.#placeOf(watched)}: it counts as lost`,
+      );
+    } else if (silentMs >= stragglerMs && !watched.warned) {
+      watched.warned = true;
+      this.#options.onStraggler?.(
+        `${who} has shown no sign of life for ${stragglerMs / 1000} s ${this.#placeOf(watched)}`,
+      );
+    }
+  }
+
+  /** Nobody can be heard: that says nothing about the workers. */
+  #onServerGone(silentMs: number, what: string): void {
+    if (silentMs < 1000 * this.#options.lostAfter || this.#lost.signal.aborted) return;
+    const seconds = Math.round(silentMs / 1000);
+    this.#lost.abort(
+      new LockstepError(`The nats-server at ${this.#link.server} ${what} for ${seconds} s`),
+    );
+  }
+
+  /** The server has the connection and doesn't answer: nobody could be heard through it. */
+  #onServerStill(silentMs: number): void {
+    if (silentMs >= STRAGGLER_MS && !this.#serverWarned) {
+      this.#serverWarned = true;
+      this.#options.onStraggler?.(
+        `The nats-server at ${this.#link.server} doesn't answer: it stands still, ` +
+          "or its machine is overloaded",
+      );
+    }
+    this.#onServerGone(silentMs, "has stood still");
+  }
+
+  #onExit(worker: SpawnedWorker, exit: WorkerExit): void {
+    const watched = this.#watched[worker.index];
+    if (this.#closed || !watched) return;
+    const message = `Rank ${worker.index} (pid ${worker.pid}) ${
+      describeExit(exit, worker.lastLines)
+    } ${this.#placeOf(watched)}`;
+    // Of a process killed from outside the last lines say nothing.
+    this.#report(watched, withLastLines(message, exit.signal ? [] : worker.lastLines), exit);
+  }
+
+  #report(watched: Watched, message: string, exit?: WorkerExit): void {
+    if (this.#lost.signal.aborted) return;
+    const { rank, pid } = watched;
+    const place = this.#latestPlace(watched);
+    this.#lost.abort(new WorkerLostError(message, { rank, pid, exit, place }));
+  }
+
+  /** The rank's place by its last heartbeat, or by the step that all ranks are in, whichever is later. */
+  #latestPlace({ last }: Watched): StepKey | undefined {
+    const step = this.#step;
+    if (!step || (last && compareSteps(last, step) > 0)) return last;
+    return step;
+  }
+
+  #placeOf(watched: Watched): string {
+    const { last } = watched;
+    if (this.#validating !== undefined) {
+      const batch = last?.activity === COMMANDS.validate ? `, batch ${last.step}` : "";
+      return `in the validation in epoch ${this.#validating}${batch}`;
+    }
+    const place = this.#latestPlace(watched);
+    return place ? `in epoch ${place.epoch}, step ${place.step}` : "before its first step";
+  }
+}
+
+function nameOf({ rank, pid, host }: Watched): string {
+  return `Rank ${rank} (pid ${pid} on ${host})`;
+}

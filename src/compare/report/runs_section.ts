@@ -1,0 +1,84 @@
+/**
+ * The single runs of a comparison, with links to their reports.
+ *
+ * @module
+ */
+import { html, relativeAddress } from "../../web/html.ts";
+import { type ComparedRun, type Comparison, summarizeRun } from "../comparison.ts";
+import { formatDuration } from "../../terminal/lines.ts";
+import { REPORT_FILE } from "../../report/report.ts";
+import type { Section } from "../../report/section.ts";
+import { percent } from "../../report/words.ts";
+import { variantName } from "./looks.ts";
+
+const STATES: Record<ComparedRun["status"], { text: string; look: string }> = {
+  finished: { text: "finished", look: "good" },
+  running: { text: "running", look: "" },
+  waiting: { text: "waiting", look: "" },
+  interrupted: { text: "interrupted", look: "warn" },
+  failed: { text: "failed", look: "bad" },
+};
+
+/** A row for each run. */
+export function runsSection(
+  { variants }: Comparison,
+  { reports }: { readonly reports: ReadonlySet<string> },
+): Section {
+  const rows = variants.flatMap(({ label, config, runs }, index) =>
+    runs.map((run) => {
+      const { seed, folder, status, message, epochs } = run;
+      const { bestAccuracy, bestEpoch, seconds } = summarizeRun(run);
+      const { text, look } = STATES[status];
+      const measured = Number.isFinite(bestAccuracy);
+      return html`
+        <tr>
+          <th scope="row">${variantName(label, index)}</th>
+          <td class="number">${seed}</td>
+          <td><span class="${`badge ${look}`}">${text}</span>${message &&
+            html`<div class="note name message">${message}</div>`}</td>
+          <td class="number" data-value="${epochs.length}">${epochs.length} / ${config.train
+            .epochs}</td>
+          <td class="number" data-value="${measured ? bestAccuracy : ""}">${percent(
+            bestAccuracy,
+          )}</td>
+          <td class="number" data-value="${measured ? bestEpoch : ""}">${measured
+            ? bestEpoch
+            : "–"}</td>
+          <td class="number" data-value="${seconds}">${seconds > 0
+            ? formatDuration(seconds)
+            : "–"}</td>
+          <td>${reports.has(folder)
+            ? html`<a class="name" href="${
+              relativeAddress(`${folder}/${REPORT_FILE}`)
+            }">${folder}</a>`
+            : html`<span class="name">${folder}</span>`}</td>
+        </tr>
+      `;
+    })
+  );
+  return {
+    id: "runs",
+    title: "Runs",
+    note:
+      "The links lead to the runs' own reports, where this page lies in the comparison's folder.",
+    body: html`
+      <div class="card scroll" tabindex="0" role="region" aria-label="Runs">
+        <table class="wide" data-sortable>
+          <thead>
+            <tr>
+              <th scope="col">Variant</th>
+              <th scope="col" class="number">Seed</th>
+              <th scope="col">State</th>
+              <th scope="col" class="number">Epochs</th>
+              <th scope="col" class="number">Best accuracy</th>
+              <th scope="col" class="number">in epoch</th>
+              <th scope="col" class="number">Time</th>
+              <th scope="col">Report</th>
+            </tr>
+          </thead>
+          <tbody>${rows}</tbody>
+        </table>
+      </div>
+    `,
+  };
+}

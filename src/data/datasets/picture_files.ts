@@ -1,0 +1,261 @@
+/**
+ * Walks folders for picture files, in an order that doesn't depend on the file system.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { quotedPath } from "../../base/called_paths.ts";
+import { reasonOf, UsageError } from "../../base/errors.ts";
+
+/** Endings that count as pictures, in any case: torchvision's, GIF, and what browsers and scanners write. */
+export const PICTURE_ENDINGS: readonly string[] = [
+  ".jpg",
+  ".jpeg",
+  ".jfif",
+  ".jpe",
+  ".pjpeg",
+  ".pjp",
+  ".png",
+  ".ppm",
+  ".bmp",
+  ".pgm",
+  ".tif",
+  ".tiff",
+  ".webp",
+  ".gif",
+];
+
+/** A file that is a picture by its name. */
+export interface PictureFile {
+  /** Relative to the root, with `/` between names. */
+  path: string;
+  /** Size of the file; −1 when it can't be opened, such as a link to nothing. */
+  bytes: number;
+  /** When it was changed, in milliseconds since 1970; 0 where that isn't known. */
+  modified: number;
+}
+
+/** The folder that macOS puts into archives, with files that look like pictures and are none. */
+const MAC_EXTRAS = "__MACOSX";
+/** Endings of pictures that aren't decoded: people may think that they are. */
+const FOREIGN_PICTURES = [
+  ...[".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".psd", ".ico", ".tga"],
+  ...[".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2", ".raw"],
+];
+/** Endings that a message names. */
+const MAX_NAMED = 6;
+
+/** Files that file managers write; nobody misses them. */
+const SYSTEM_FILES = ["thumbs.db", "desktop.ini", "icon\r"];
+
+/** Counts the files that a scan leaves out because of their names or places. */
+export class LeftOut {
+  readonly #endings = new Map<string, number>();
+  #strays = 0;
+
+  /** Counts a file in a class folder that is no picture by its name. */
+  add(name: string): void {
+    if (SYSTEM_FILES.includes(name.toLowerCase())) return;
+    const ending = endingOf(name);
+    this.#endings.set(ending, (this.#endings.get(ending) ?? 0) + 1);
+  }
+
+  /** Counts a file outside of the class folders, if it is a picture by its name. */
+  addStray(name: string): void {
+    if (isPictureName(name)) this.#strays++;
+    else if (FOREIGN_PICTURES.includes(endingOf(name))) this.add(name);
+  }
+
+  /** Number of images in folders that belong to no class. */
+  get strays(): number {
+    return this.#strays;
+  }
+
+  /** A sentence with the numbers, or nothing when none was left out. */
+  describe(root: string): string | undefined {
+    const counts = [...this.#endings].sort(([a, less], [b, more]) =>
+      more - less || byCodePoint(a, b)
+    );
+    const parts: string[] = [];
+    if (this.#strays > 0) parts.push(`${files(this.#strays)} outside of the class folders`);
+    if (counts.length > 0) {
+      const total = counts.reduce((sum, [, count]) => sum + count, 0);
+      const named = counts.slice(0, MAX_NAMED)
+        .map(([ending, count]) => `${count} ${ending === "" ? "without an ending" : ending}`);
+      if (counts.length > MAX_NAMED) named.push("others");
+      parts.push(`${files(total)} with names that no image has that is read (${named.join(", ")})`);
+    }
+    if (parts.length === 0) return undefined;
+    const foreign = counts.find(([ending]) => FOREIGN_PICTURES.includes(ending));
+    const cure = foreign ? `; convert ${foreign[0]} files to JPEG or PNG to use them` : "";
+    return `Left out of ${quotedPath(root)}: ${parts.join(", ")}${cure}`;
+  }
+}
+
+function files(count: number): string {
+  return `${count} file${count === 1 ? "" : "s"}`;
+}
+
+/** The ending with its dot, in lower case; empty when there is none. */
+function endingOf(name: string): string {
+  const dot = name.lastIndexOf(".");
+  return dot > 0 ? name.slice(dot).toLowerCase() : "";
+}
+
+/** Files whose size is asked for at once. */
+const STATS_AT_ONCE = 64;
+
+/**
+ * Names of the folders in a folder, sorted by code point, without those that begin with a dot.
+ *
+ * @param root The folder that paths are relative to
+ * @param folder Relative to the root; the root itself when empty
+ * @param leftOut Counts the pictures in it, which belong to no class
+ * @throws {UsageError} when the folder can't be read
+ */
+export async function subfolders(
+  root: string,
+  folder: string,
+  leftOut?: LeftOut,
+): Promise<string[]> {
+  const { folders, files } = await readFolder(root, folder);
+  if (leftOut) { for (const name of files) leftOut.addStray(name); }
+  return folders;
+}
+
+/**
+ * Picture files in a folder and all folders below: those of a folder before those of its subfolders.
+ *
+ * @param root The folder that paths are relative to
+ * @param folder Relative to the root; the root itself when empty
+ * @param leftOut Counts the files that are no pictures by their names
+ * @throws {UsageError} when a folder can't be read or links lead in a circle
+ */
+export async function listPictures(
+  root: string,
+  folder: string,
+  leftOut?: LeftOut,
+): Promise<PictureFile[]> {
+  const paths: string[] = [];
+  await walk(root, folder, [], { paths, leftOut });
+  const found: PictureFile[] = [];
+  for (let from = 0; from < paths.length; from += STATS_AT_ONCE) {
+    const some = paths.slice(from, from + STATS_AT_ONCE);
+    found.push(...await Promise.all(some.map((path) => pictureFile(root, path))));
+  }
+  return found;
+}
+
+async function walk(
+  root: string,
+  folder: string,
+  above: string[],
+  found: { paths: string[]; leftOut?: LeftOut },
+): Promise<void> {
+  const real = await Deno.realPath(join(root, folder)).catch((error) =>
+    refuse(root, folder, error)
+  );
+  if (above.includes(real)) {
+    throw new UsageError(
+      `Folder ${quotedPath(join(root, folder))} is a link to ${JSON.stringify(real)}, ` +
+        "in which it lies itself: remove the link",
+    );
+  }
+  const { folders, files } = await readFolder(root, folder);
+  for (const name of files) {
+    if (isPictureName(name)) found.paths.push(folder ? `${folder}/${name}` : name);
+    else found.leftOut?.add(name);
+  }
+  for (const name of folders) {
+    await walk(root, folder ? `${folder}/${name}` : name, [...above, real], found);
+  }
+}
+
+/** Whether a file is a picture by its name. */
+export function isPictureName(name: string): boolean {
+  return PICTURE_ENDINGS.includes(endingOf(name));
+}
+
+async function readFolder(
+  root: string,
+  folder: string,
+): Promise<{ folders: string[]; files: string[] }> {
+  const folders: string[] = [], files: string[] = [];
+  const path = join(root, folder);
+  try {
+    for await (const { name, isDirectory, isSymlink } of Deno.readDir(path)) {
+      if (name.startsWith(".") || name === MAC_EXTRAS) continue;
+      const leadsToFolder = isDirectory || (isSymlink && await isFolder(join(path, name)));
+      (leadsToFolder ? folders : files).push(name);
+    }
+  } catch (error) {
+    refuse(root, folder, error);
+  }
+  return { folders: folders.sort(byCodePoint), files: files.sort(byCodePoint) };
+}
+
+async function pictureFile(root: string, path: string): Promise<PictureFile> {
+  let info: Deno.FileInfo;
+  try {
+    info = await Deno.stat(join(root, path));
+  } catch {
+    // Reading it will fail too, and data.onError says what happens then.
+    return { path, bytes: -1, modified: 0 };
+  }
+  if (!info.isFile) {
+    throw new UsageError(
+      `${
+        quotedPath(join(root, path))
+      } is named like a picture but is a pipe or a device: remove it`,
+    );
+  }
+  return { path, bytes: info.size, modified: info.mtime?.getTime() ?? 0 };
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isDirectory;
+  } catch (error) {
+    // A link that leads to itself can't be followed; one that leads nowhere may be a lost picture.
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+function refuse(root: string, folder: string, error: unknown): never {
+  const path = quotedPath(join(root, folder));
+  if (error instanceof UsageError) throw error;
+  if (folder.includes(NOT_UTF8)) {
+    throw new UsageError(
+      `Folder ${path} has a name that isn't UTF-8 (shown as ${NOT_UTF8}): rename it, such as with ` +
+        "convmv -r -f latin1 -t utf8 --notest",
+    );
+  }
+  if (error instanceof Deno.errors.NotFound) {
+    const what = isLink(join(root, folder)) ? "is a link to nothing" : "is missing";
+    throw new UsageError(`Folder ${path} ${what}: name an existing folder with data.root`);
+  }
+  throw new UsageError(`Folder ${path} can't be read: ${reasonOf(error)}; mend its access rights`);
+}
+
+function isLink(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isSymlink;
+  } catch {
+    return false;
+  }
+}
+
+/** What stands for bytes of a name that are no letters in UTF-8; the file can't be opened by such a name. */
+export const NOT_UTF8 = "\ufffd";
+
+/** The order of Python's `sorted`; JavaScript's own differs beyond U+FFFF. */
+export function byCodePoint(a: string, b: string): number {
+  const left = Array.from(a, (letter) => letter.codePointAt(0)!);
+  const right = Array.from(b, (letter) => letter.codePointAt(0)!);
+  const length = Math.min(left.length, right.length);
+  for (let i = 0; i < length; i++) {
+    if (left[i] !== right[i]) return left[i] - right[i];
+  }
+  return left.length - right.length;
+}

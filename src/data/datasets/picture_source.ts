@@ -1,0 +1,47 @@
+/**
+ * Reads the picture files of a folder.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { reasonOf } from "../../base/errors.ts";
+import { readRegularFile } from "../../base/regular_file.ts";
+import { DEFAULT_MAX_PIXELS } from "../config.ts";
+import { DataError } from "../codecs/data_error.ts";
+import { decodeImage, MAX_IMAGE_BYTES } from "../codecs/decode.ts";
+import type { PartOf, Sample, SampleSource } from "./picture_set.ts";
+import type { RgbImage } from "../codecs/rgb_image.ts";
+
+/** Pictures that are a file each. The engine must be open when one is read: it decodes. */
+export class PictureSource implements SampleSource {
+  readonly cheap = false;
+  readonly ofFiles: { readonly maxPixels: number };
+  readonly #root: string;
+
+  /**
+   * @param root Folder that samples' paths are relative to
+   * @param maxPixels Larger pictures are refused
+   */
+  constructor(root: string, maxPixels: number = DEFAULT_MAX_PIXELS) {
+    this.#root = root;
+    this.ofFiles = { maxPixels };
+  }
+
+  async read({ path }: Sample, part?: PartOf): Promise<RgbImage> {
+    return await decodeImage(await this.#bytes(path), { path, ...this.ofFiles, part });
+  }
+
+  async #bytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+    try {
+      return await readRegularFile(join(this.#root, path), MAX_IMAGE_BYTES);
+    } catch (error) {
+      const reason = error instanceof Deno.errors.NotFound
+        ? "the file is missing"
+        : `the file can't be read: ${reasonOf(error)}`;
+      throw new DataError(path, reason, { cause: error });
+    }
+  }
+
+  /** No file is left open between pictures. */
+  [Symbol.dispose](): void {}
+}

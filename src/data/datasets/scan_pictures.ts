@@ -1,0 +1,40 @@
+/**
+ * Finds a run's pictures, in any of the formats.
+ *
+ * @module
+ */
+import { quotedPath } from "../../base/called_paths.ts";
+import { UsageError } from "../../base/errors.ts";
+import type { DataFormat } from "../../provision/dataset_catalogue.ts";
+import { holdsCifar10, scanCifar10 } from "./cifar10.ts";
+import { scanImageFolder, type ScanOptions } from "./image_folder.ts";
+import type { PictureSet } from "./picture_set.ts";
+
+/** Which format, and how an image folder is read. */
+export interface PictureOptions extends ScanOptions {
+  /** How the pictures lie on the disk (default `imageFolder`). */
+  format?: DataFormat;
+}
+
+/**
+ * Finds the pictures in a folder.
+ *
+ * @throws {UsageError} when the folder can't be read, or can't be trained on
+ */
+export async function scanPictures(
+  root: string,
+  { format = "imageFolder", ...options }: PictureOptions = {},
+): Promise<PictureSet> {
+  switch (format) {
+    case "imageFolder":
+      if (await holdsCifar10(root)) {
+        throw new UsageError(
+          `Folder ${quotedPath(root)} holds the files of CIFAR-10, not folders of pictures: ` +
+            "set data.format to cifar10",
+        );
+      }
+      return await scanImageFolder(root, options);
+    case "cifar10":
+      return await scanCifar10(root);
+  }
+}

@@ -1,0 +1,345 @@
+/**
+ * From a plan of samples to batches of floats: reading, decoding and transforming some batches ahead, while
+ * the training step runs.
+ *
+ * @module
+ */
+import { memoryCure, outOfMemoryMessage, readMemoryState } from "../../engine/memory_limits.ts";
+import { setImmediate } from "node:timers";
+import { LockstepError } from "../../base/errors.ts";
+import { type RandomStream, randomStream } from "../../base/random.ts";
+import { Slots } from "../../base/semaphore.ts";
+import { DataError } from "../codecs/data_error.ts";
+import { type BatchMix, drawMix, type Mix, mixRows, type MixSpec } from "../transforms/mix.ts";
+import { LocalCache, type PictureCache } from "./picture_cache.ts";
+import type { PartOf, Sample, SampleSource } from "../datasets/picture_set.ts";
+import type { RgbImage } from "../codecs/rgb_image.ts";
+import type { EpochStep } from "./sampler.ts";
+import type { TransformPipeline } from "../transforms/transforms.ts";
+
+/** Bytes of pixels that a loader keeps, so that later epochs needn't decode them again. */
+const DEFAULT_CACHE_BYTES = 256 * 2 ** 20;
+
+/** What a {@linkcode Loader} is made of. */
+export interface LoaderOptions {
+  /** Gives the samples' pictures. */
+  source: SampleSource;
+  /** What the plans' indices point into. */
+  samples: readonly Sample[];
+  pipeline: TransformPipeline;
+  /** How rows are mixed with each other; not at all when empty or missing. */
+  mix?: readonly MixSpec[];
+  /** Whether a picture that can't be used ends the iteration or is left out. */
+  onError: "fail" | "skip";
+  /** Batches to have ready or in the making. */
+  prefetch: number;
+  /** Bytes of pixels to keep between epochs; 0 keeps none, which is the default of a cheap source. */
+  cacheBytes?: number;
+  /** Where pictures are kept, rather than in this process alone. */
+  cache?: PictureCache;
+  /** Pictures to read and decode at a time. */
+  concurrency?: number;
+  /** Samples that needn't be read any more: their rows hold nothing of use. */
+  known?: { has(index: number): boolean };
+}
+
+/** A picture that was left out. */
+export interface SkippedSample {
+  readonly index: number;
+  /** Relative to the root. */
+  readonly path: string;
+  readonly reason: string;
+}
+
+/** The samples of one step of one rank, without those that were skipped: `n` may be 0. */
+export interface Batch {
+  readonly step: number;
+  /** [n, height, width, 3], as the pipeline's `Normalize` says, else 0–1. */
+  readonly images: Float32Array<ArrayBuffer>;
+  /** [n], positions in the list of classes. */
+  readonly labels: Int32Array<ArrayBuffer>;
+  /** [n], positions in the list of samples. */
+  readonly indices: Uint32Array<ArrayBuffer>;
+  readonly height: number;
+  readonly width: number;
+  readonly skipped: readonly SkippedSample[];
+  /** How the images were mixed, when the loader mixes. */
+  readonly mix?: BatchMix;
+}
+
+/** Where an epoch's randomness comes from, and how to stop it. */
+export interface EpochOptions {
+  seed: number;
+  /** Ends the iteration with the signal's reason. */
+  signal?: AbortSignal;
+  /**
+   * Whether each batch is done with when the next one is asked for: then the memory of its images becomes a
+   * later batch's. Fresh memory costs a tenth of the time that a picture takes.
+   */
+  reuse?: boolean;
+}
+
+/** What the batches of one iteration share. */
+interface Iteration {
+  readonly epoch: number;
+  readonly seed: number;
+  readonly queue: Slots;
+  readonly signal: AbortSignal;
+  /** Images of batches that are done with. */
+  readonly spare: Float32Array<ArrayBuffer>[];
+}
+
+/**
+ * Makes batches of one list of samples, for any number of epochs.
+ *
+ * @example
+ * ```ts
+ * import { Loader, type LoaderOptions } from "./loader.ts";
+ * import { planEpoch } from "./sampler.ts";
+ * async function epoch(options: LoaderOptions) {
+ *   const plan = planEpoch({
+ *     length: options.samples.length, globalBatch: 8, rank: 0, worldSize: 1, seed: 0, epoch: 0, shuffle: true,
+ *   });
+ *   for await (const batch of new Loader(options).batches(plan, 0, { seed: 0 })) console.log(batch.labels);
+ * }
+ * ```
+ */
+export class Loader {
+  readonly #options: LoaderOptions;
+  readonly #concurrency: number;
+  readonly #cache: PictureCache;
+
+  constructor(options: LoaderOptions) {
+    this.#options = options;
+    const { cheap } = options.source;
+    this.#cache = options.cache ??
+      new LocalCache(options.cacheBytes ?? (cheap ? 0 : DEFAULT_CACHE_BYTES));
+    this.#concurrency = options.concurrency ??
+      Math.min(Math.max(navigator.hardwareConcurrency, 2), 8);
+  }
+
+  /**
+   * The batches of a plan, in order. Pixels are a function of (seed, epoch, sample index) alone; when mixed,
+   * of (seed, epoch, step) and the step's samples over all ranks.
+   *
+   * However the iteration ends, nothing is left running when it has ended. The engine must be open.
+   *
+   * @param plan Steps of this rank, as from `planEpoch`
+   * @param epoch Decides the augmentation, with the seed and each sample's index
+   * @throws {DataError} with `onError: "fail"`, naming the first picture of a batch that can't be used
+   */
+  async *batches(
+    plan: Iterable<EpochStep>,
+    epoch: number,
+    { seed, signal, reuse = false }: EpochOptions,
+  ): AsyncGenerator<Batch, void, undefined> {
+    const stop = new AbortController();
+    const signals = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+    const queue = new Slots(this.#concurrency);
+    const iteration: Iteration = { epoch, seed, queue, signal: signals, spare: [] };
+    const ahead: Promise<Batch>[] = [];
+    const steps = plan[Symbol.iterator]();
+    const startOne = () => {
+      const { value: step, done } = steps.next();
+      if (done) return;
+      const batch = this.#batch(step, iteration);
+      batch.catch(() => {}); // whoever takes it from the queue sees the error
+      ahead.push(batch);
+    };
+    try {
+      signal?.throwIfAborted();
+      for (let i = 0; i < this.#options.prefetch; i++) startOne();
+      while (ahead.length > 0) {
+        const batch = await ahead[0];
+        ahead.shift();
+        startOne();
+        yield batch;
+        if (reuse) iteration.spare.push(new Float32Array(batch.images.buffer));
+        signal?.throwIfAborted();
+      }
+    } finally {
+      stop.abort();
+      await Promise.allSettled(ahead);
+    }
+  }
+
+  /**
+   * One sample's pixels after the transforms, as nearest bytes and not mixed: for pictures of what a network
+   * sees.
+   *
+   * @throws {DataError} when the picture can't be used
+   */
+  async augmented(index: number, epoch: number, seed: number): Promise<RgbImage> {
+    const random = augmentation(seed, epoch, index);
+    const { image, cut } = await this.#picture(this.#options.samples[index], random, epoch);
+    return this.#options.pipeline.augment(image, random, cut);
+  }
+
+  /** The pictures of a batch, mixed where it is, as nearest bytes: for pictures of what a network sees. */
+  picturesOf({ images, labels }: Batch): RgbImage[] {
+    const { pipeline } = this.#options;
+    return Array.from(labels, (_, row) => pipeline.pictureAt(images, row * pipeline.floats));
+  }
+
+  async #batch(
+    plan: EpochStep,
+    { epoch, seed, queue, signal, spare }: Iteration,
+  ): Promise<Batch> {
+    const { samples, pipeline, mix: mixes = [], known } = this.#options;
+    const { step, indices, globalRows, partnerIndex } = plan;
+    const mix = drawMix(mixes, pipeline.size, randomStream(seed, "mix", epoch, step));
+    // Another rank's last row is the partner of this one's first: it stands behind this rank's own rows.
+    const fetchesPartner = mix && indices.length > 0 && indices.length < globalRows;
+    const wanted = fetchesPartner ? [...indices, partnerIndex] : [...indices];
+    const length = (indices.length + (mix ? 1 : 0)) * pipeline.floats;
+    const last = spare.pop();
+    const images = last?.length === length ? last : new Float32Array(length);
+    const rows = await Promise.allSettled(
+      wanted.map((index, row) =>
+        queue.run(async () => {
+          signal.throwIfAborted();
+          if (known?.has(index)) return;
+          const random = augmentation(seed, epoch, index);
+          const { image, cut } = await this.#picture(samples[index], random, epoch);
+          // Transforms block: let messages and timers have their turn before each.
+          await new Promise((resolve) => setImmediate(resolve));
+          signal.throwIfAborted();
+          usable(samples[index], () => {
+            pipeline.apply(image, random, images, row * pipeline.floats, cut);
+          });
+        })
+      ),
+    );
+    for (const [row, result] of rows.entries()) {
+      if (result.status === "rejected") requireMemory(samples[wanted[row]], result.reason);
+      if (result.status === "rejected" && !this.#maySkip(result.reason)) {
+        throw this.#withCure(result.reason);
+      }
+    }
+    return this.#collate(plan, images, rows, mix && this.#mix(plan, images, rows, mix));
+  }
+
+  /** An error that ends the iteration, with what can be done about it. */
+  #withCure(error: unknown): unknown {
+    if (!(error instanceof DataError)) return error;
+    const { path, reason } = error;
+    const others = this.#options.source.ofFiles ? "; `deno task data check` names all of them" : "";
+    return new DataError(
+      path,
+      `${reason}; mend or remove it, or leave such images out with data.onError: skip${others}`,
+      { cause: error },
+    );
+  }
+
+  /** Whether a picture that failed like this is left out. */
+  #maySkip(error: unknown): error is DataError {
+    return this.#options.onError === "skip" && error instanceof DataError;
+  }
+
+  /** Mixes the planned rows in their places. */
+  #mix(
+    { indices, partnerIndex }: EpochStep,
+    images: Float32Array<ArrayBuffer>,
+    rows: PromiseSettledResult<void>[],
+    mix: Mix,
+  ): BatchMix {
+    const { samples, pipeline: { floats, size } } = this.#options;
+    const usable = rows.map(({ status }) => status === "fulfilled");
+    if (usable.length === indices.length) { // all of the step: the last row comes before the first one
+      usable.push(usable.at(-1) ?? false);
+      images.copyWithin(indices.length * floats, (indices.length - 1) * floats);
+    }
+    const mixed = mixRows(images, size, usable, mix);
+    const partnerLabels = Int32Array.from(indices, (own, row) => {
+      const partner = row === 0 ? partnerIndex : indices[row - 1];
+      return samples[mixed[row] ? partner : own].label;
+    });
+    return { partnerLabels, share: mix.share };
+  }
+
+  /** Closes the gaps of pictures that can't be used. */
+  #collate(
+    { step, indices: planned }: EpochStep,
+    images: Float32Array<ArrayBuffer>,
+    rows: PromiseSettledResult<void>[],
+    mix: BatchMix | undefined,
+  ): Batch {
+    const { samples, pipeline: { floats, size: [height, width] } } = this.#options;
+    const skipped: SkippedSample[] = [];
+    const kept: number[] = [];
+    planned.forEach((index, row) => {
+      const result = rows[row];
+      if (result.status === "rejected") {
+        skipped.push({ index, path: samples[index].path, reason: result.reason.reason });
+        return;
+      }
+      if (kept.length < row) {
+        images.copyWithin(kept.length * floats, row * floats, (row + 1) * floats);
+      }
+      kept.push(row);
+    });
+    return {
+      step,
+      images: images.subarray(0, kept.length * floats),
+      labels: Int32Array.from(kept, (row) => samples[planned[row]].label),
+      indices: Uint32Array.from(kept, (row) => planned[row]),
+      height,
+      width,
+      skipped,
+      ...(mix && {
+        mix: { ...mix, partnerLabels: Int32Array.from(kept, (row) => mix.partnerLabels[row]) },
+      }),
+    };
+  }
+
+  /**
+   * A sample's picture after the transforms that are the same in each epoch, kept for other epochs; or, where
+   * it won't be kept, only the part that is needed.
+   *
+   * @param random Draws the part
+   */
+  async #picture(
+    sample: Sample,
+    random: RandomStream,
+    epoch: number,
+  ): Promise<{ image: RgbImage; cut: boolean }> {
+    const { source, pipeline } = this.#options;
+    const kept = this.#cache.get(sample.index);
+    if (kept) return { image: kept, cut: false };
+    let cut = false;
+    const partOf: PartOf = (size) => {
+      cut = !this.#cache.hasRoom(size.width * size.height * 3);
+      return cut ? pipeline.part(size, random) : undefined;
+    };
+    const image = await source.read(sample, pipeline.cuts ? partOf : undefined, epoch);
+    if (cut) return { image, cut };
+    const prepared = usable(sample, () => pipeline.prepare(image));
+    this.#cache.put(sample.index, prepared);
+    return { image: prepared, cut };
+  }
+}
+
+/** An image isn't to blame, and never skipped, when there was no memory to read it. */
+function requireMemory({ path }: Sample, error: unknown): void {
+  const message = outOfMemoryMessage(error);
+  if (message === undefined) return;
+  throw new LockstepError(
+    `Memory ran out while ${JSON.stringify(path)} was read (${message})` +
+      memoryCure(readMemoryState().limits),
+    { cause: error },
+  );
+}
+
+function augmentation(seed: number, epoch: number, index: number) {
+  return randomStream(seed, "augment", epoch, index);
+}
+
+/** Runs a transform; what it has against the picture becomes a {@linkcode DataError}. */
+function usable<T>(sample: Sample, transform: () => T): T {
+  try {
+    return transform();
+  } catch (error) {
+    if (!(error instanceof LockstepError)) throw error;
+    throw new DataError(sample.path, error.message, { cause: error });
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * Decoded pictures in memory that all workers of a machine share: what one of them has decoded, the others
+ * find.
+ *
+ * In the segment stand, each part at a multiple of 64 bytes: for each rank what it has found and kept; for each
+ * sample where its picture begins (in units of 64 bytes, 0 when it isn't kept); for each rank its own part
+ * for pictures, which it fills from the start. A picture is its width and height, and its pixels 64 bytes
+ * further. So each number has one writer, but for a sample's place: when two ranks keep the same picture at
+ * once, either place is right. A place is written after all that it points to.
+ *
+ * @module
+ */
+import {
+  createSharedSegment,
+  mapSharedSegment,
+  type SharedSegment,
+} from "../../base/shared_memory.ts";
+import type { PictureCache } from "./picture_cache.ts";
+import type { RgbImage } from "../codecs/rgb_image.ts";
+
+const UNIT = 64;
+/** Places are 32-bit numbers. */
+const MOST_BYTES = UNIT * 2 ** 32;
+
+/** What decides where things stand. */
+export interface SharedPicturesShape {
+  /** Of the whole segment. */
+  readonly bytes: number;
+  readonly worldSize: number;
+  /** Training pictures, then validation pictures. */
+  readonly samples: number;
+}
+
+/** What all ranks together have done. */
+export interface CacheUse {
+  /** Pictures that are kept; one that two ranks keep counts twice. */
+  readonly pictures: number;
+  /** What they take. */
+  readonly bytes: number;
+  /** Pictures that were asked for and found. */
+  readonly hits: number;
+  /** Pictures that were asked for and had to be decoded. */
+  readonly misses: number;
+}
+
+/** One rank's numbers. */
+const USE = ["pictures", "bytes", "hits", "misses"] as const;
+
+/**
+ * Makes the segment, all of it reserved.
+ *
+ * @throws {LockstepError} when there isn't that much memory
+ */
+export function createSharedPictures(bytes: number): SharedSegment {
+  return createSharedSegment("lockstep-pictures", bytes);
+}
+
+/** The least segment in which a rank can keep anything. */
+export function leastSharedBytes(
+  { worldSize, samples }: Omit<SharedPicturesShape, "bytes">,
+): number {
+  return layoutOf({ bytes: 0, worldSize, samples }).pictures + worldSize * 2 * UNIT;
+}
+
+/** A process's view of the segment. */
+export class SharedPictures {
+  readonly #memory: Uint8Array<ArrayBuffer>;
+  readonly #words: Uint32Array;
+  readonly #places: Uint32Array;
+  readonly #uses: Float64Array[];
+  /** This rank's numbers. */
+  readonly #use: Float64Array;
+  /** Where this rank's next picture begins, and where its part ends. */
+  #next: number;
+  readonly #end: number;
+
+  /**
+   * @param path Where the segment is found
+   * @param rank Whose part to fill; a process that only looks may leave it out
+   * @throws {LockstepError} when the segment's maker is gone
+   */
+  constructor(path: string, shape: SharedPicturesShape, rank = 0) {
+    const { bytes, worldSize, samples } = shape;
+    const layout = layoutOf(shape);
+    this.#memory = mapSharedSegment(path, bytes);
+    const { buffer } = this.#memory;
+    this.#words = new Uint32Array(buffer, 0, Math.floor(bytes / 4));
+    this.#places = new Uint32Array(buffer, layout.places, samples);
+    this.#uses = Array.from(
+      { length: worldSize },
+      (_, each) => new Float64Array(buffer, each * UNIT, USE.length),
+    );
+    this.#use = this.#uses[rank];
+    this.#next = layout.pictures + rank * layout.part;
+    this.#end = this.#next + layout.part;
+  }
+
+  /** What all ranks have done so far. */
+  get use(): CacheUse {
+    const [pictures, bytes, hits, misses] = USE.map((_, at) =>
+      this.#uses.reduce((sum, use) => sum + use[at], 0)
+    );
+    return { pictures, bytes, hits, misses };
+  }
+
+  /**
+   * The cache of one list of samples.
+   *
+   * @param first Where the list begins among all samples
+   */
+  listFrom(first: number): PictureCache {
+    return {
+      get: (index) => this.#get(first + index),
+      hasRoom: (bytes) => this.#hasRoom(bytes),
+      put: (index, image) => this.#put(first + index, image),
+    };
+  }
+
+  #get(sample: number): RgbImage | undefined {
+    const place = Atomics.load(this.#places, sample);
+    this.#use[place === 0 ? 3 : 2]++;
+    if (place === 0) return undefined;
+    const word = place * (UNIT / 4), at = (place + 1) * UNIT;
+    const width = this.#words[word], height = this.#words[word + 1];
+    return { width, height, data: this.#memory.subarray(at, at + width * height * 3) };
+  }
+
+  #hasRoom(bytes: number): boolean {
+    return this.#next + UNIT + bytes <= this.#end;
+  }
+
+  #put(sample: number, { width, height, data, ready }: RgbImage): void {
+    if (ready) return; // it has no bytes
+    if (!this.#hasRoom(data.byteLength) || Atomics.load(this.#places, sample) !== 0) return;
+    const at = this.#next, place = at / UNIT;
+    this.#words.set([width, height], at / 4);
+    this.#memory.set(data, at + UNIT);
+    const taken = roundUp(UNIT + data.byteLength);
+    this.#next += taken;
+    this.#use[0]++;
+    this.#use[1] += taken;
+    Atomics.store(this.#places, sample, place);
+  }
+}
+
+function layoutOf({ bytes, worldSize, samples }: SharedPicturesShape) {
+  const places = worldSize * UNIT;
+  const pictures = roundUp(places + samples * 4);
+  const room = Math.max(Math.min(bytes, MOST_BYTES) - pictures, 0);
+  return { places, pictures, part: Math.floor(room / worldSize / UNIT) * UNIT };
+}
+
+function roundUp(bytes: number): number {
+  return Math.ceil(bytes / UNIT) * UNIT;
+}

@@ -1,0 +1,191 @@
+/**
+ * torchvision's transforms on 8-bit pictures, and the way of the result into a batch of floats.
+ *
+ * For the same parameters (which crop, flipped or not) the pixels are torchvision's to the bit; which
+ * parameters are drawn is decided by Lockstep's keyed randomness.
+ *
+ * @module
+ */
+import { LockstepError } from "../../base/errors.ts";
+import type { RandomStream } from "../../base/random.ts";
+import type { Box, RgbImage } from "../codecs/rgb_image.ts";
+import { outputSize } from "./transform_specs.ts";
+import type { Size } from "./arguments.ts";
+import { FloatTable } from "./normalize.ts";
+import { partsOf, type TransformSpec } from "./table.ts";
+import type { FloatImage, Transform } from "./transform.ts";
+
+/** A transform of pictures, ready to run. */
+type PictureStep = (image: RgbImage, random: RandomStream) => RgbImage;
+
+/** A transform of floats, ready to run. */
+type FloatStep = (image: FloatImage, random: RandomStream) => void;
+
+/**
+ * A list of transforms, ready to run. The first ones up to the first random one make `prepare`, whose
+ * result may be kept for other epochs; `apply` does the rest.
+ *
+ * @example
+ * ```ts
+ * import { randomStream } from "../../base/random.ts";
+ * import { TransformPipeline } from "./transforms.ts";
+ * const pipeline = new TransformPipeline([{ Resize: { size: 32 } }, { CenterCrop: { size: [32, 32] } }]);
+ * const image = { width: 64, height: 48, data: new Uint8Array(64 * 48 * 3) };
+ * const batch = new Float32Array(pipeline.floats);
+ * pipeline.apply(pipeline.prepare(image), randomStream(0, "augment", 0, 7), batch, 0);
+ * ```
+ */
+export class TransformPipeline {
+  /** Height and width of what comes out. */
+  readonly size: Size;
+  /** Floats of one picture: height × width × 3. */
+  readonly floats: number;
+  /** What is the same in each epoch. */
+  readonly #fixed: PictureStep[];
+  readonly #random: PictureStep[];
+  /** The first transform, when all that it needs of a picture is a part that it draws. */
+  readonly #cut: { transform: Transform<unknown>; args: unknown } | undefined;
+  readonly #table: FloatTable;
+  readonly #onFloats: FloatStep[];
+
+  /** @throws {RangeError} when the size of what comes out depends on the picture */
+  constructor(specs: readonly TransformSpec[]) {
+    const size = outputSize(specs);
+    if (!size) throw new RangeError("The transforms give pictures of different sizes");
+    this.size = size;
+    this.floats = size[0] * size[1] * 3;
+    const firstRandom = specs.findIndex((spec) => partsOf(spec).transform.random);
+    const split = firstRandom < 0 ? specs.length : firstRandom;
+    this.#fixed = specs.slice(0, split).flatMap(pictureStepOf);
+    this.#random = specs.slice(split).flatMap(pictureStepOf);
+    const first = partsOf(specs[0]);
+    this.#cut = first.transform.part ? first : undefined;
+    this.#table = new FloatTable(
+      specs.map((spec) => "Normalize" in spec ? spec.Normalize : undefined).find(Boolean),
+    );
+    this.#onFloats = specs.flatMap(floatStepOf);
+  }
+
+  /**
+   * Runs the transforms before the first random one.
+   *
+   * @throws {LockstepError} when this picture can't be used
+   */
+  prepare(image: RgbImage): RgbImage {
+    if (image.ready) return image;
+    return this.#fixed.reduce((current, step) => step(current, notRandom), image);
+  }
+
+  /** Whether {@linkcode part} says all that is needed of a picture. */
+  get cuts(): boolean {
+    return this.#cut !== undefined;
+  }
+
+  /**
+   * Draws the part of a picture that the first transform takes: a picture's stream goes on from here.
+   *
+   * @param size Of the whole, upright picture
+   * @returns Nothing when more than a part is needed
+   */
+  part(size: { width: number; height: number }, random: RandomStream): Box | undefined {
+    if (!this.#cut) return undefined;
+    const { transform, args } = this.#cut;
+    return transform.part!(size, args, random);
+  }
+
+  /**
+   * Runs the other transforms and writes the picture as floats, [height, width, 3].
+   *
+   * @param random Draws the parameters: a stream of its own for each (seed, epoch, sample)
+   * @param target A batch
+   * @param offset Where the picture's {@linkcode floats} begin in it
+   * @param cut Whether it is what {@linkcode part} has drawn rather than the whole
+   * @throws {LockstepError} when this picture can't be used
+   */
+  apply(
+    prepared: RgbImage,
+    random: RandomStream,
+    target: Float32Array,
+    offset: number,
+    cut = false,
+  ): void {
+    if (prepared.ready) return this.#take(prepared, prepared.ready, target, offset);
+    this.write(this.transform(prepared, random, cut), random, target, offset);
+  }
+
+  /**
+   * The first half of {@linkcode apply}: the transforms of 8-bit pixels.
+   *
+   * @throws {LockstepError} when this picture can't be used
+   */
+  transform(prepared: RgbImage, random: RandomStream, cut = false): RgbImage {
+    let image = prepared;
+    for (const [index, step] of this.#random.entries()) {
+      const begun = cut && index === 0 && this.#cut;
+      image = begun ? begun.transform.onPart!(image, begun.args) : step(image, random);
+    }
+    return image;
+  }
+
+  /** The second half of {@linkcode apply}: to floats, and the transforms of those. */
+  write(image: RgbImage, random: RandomStream, target: Float32Array, offset: number): void {
+    this.#table.write(image, target, offset);
+    if (this.#onFloats.length === 0) return;
+    const [height, width] = this.size;
+    const data = target.subarray(offset, offset + this.floats);
+    for (const step of this.#onFloats) step({ width, height, data }, random);
+  }
+
+  /**
+   * What {@linkcode apply} gives as a picture again, with the nearest colours: for people.
+   *
+   * @param random Draws the parameters: a stream of its own for each (seed, epoch, sample)
+   * @param cut Whether it is what {@linkcode part} has drawn rather than the whole
+   * @throws {LockstepError} when this picture can't be used
+   */
+  augment(prepared: RgbImage, random: RandomStream, cut = false): RgbImage {
+    const data = new Float32Array(this.floats);
+    this.apply(prepared, random, data, 0, cut);
+    return this.pictureAt(data, 0);
+  }
+
+  /**
+   * A picture of a batch as a picture again, with the nearest colours: for people.
+   *
+   * @param batch As {@linkcode apply} writes it
+   * @param offset Where the picture's {@linkcode floats} begin in it
+   */
+  pictureAt(batch: Float32Array, offset: number): RgbImage {
+    const [height, width] = this.size;
+    const data = batch.subarray(offset, offset + this.floats);
+    return this.#table.bytesOf({ width, height, data });
+  }
+
+  /** Takes a picture that is ready as it is. */
+  #take({ width, height }: RgbImage, ready: Float32Array, target: Float32Array, offset: number) {
+    if (height !== this.size[0] || width !== this.size[1]) {
+      throw new LockstepError(
+        `its ${height} × ${width} floats are taken as they are, but the transforms make ${
+          this.size.join(" × ")
+        } (height × width): give that size, or bytes for the transforms to work on`,
+      );
+    }
+    target.set(ready, offset);
+  }
+}
+
+function pictureStepOf(spec: TransformSpec): PictureStep[] {
+  const { transform, args } = partsOf(spec);
+  if (!transform.onPicture) return [];
+  return [(image, random) => transform.onPicture!(image, args, random)];
+}
+
+function floatStepOf(spec: TransformSpec): FloatStep[] {
+  const { transform, args } = partsOf(spec);
+  if (!transform.onFloats) return [];
+  return [(image, random) => transform.onFloats!(image, args, random)];
+}
+
+const notRandom: RandomStream = () => {
+  throw new Error("A transform before the first random one drew a random number");
+};

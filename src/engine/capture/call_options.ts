@@ -1,0 +1,58 @@
+/**
+ * How TensorFlow compiles a captured function.
+ *
+ * @module
+ */
+import { BinaryWriter, WireType } from "../../deps/protobuf_wire.ts";
+import { type Attribute, ATTRIBUTE_TYPES } from "../binding/attributes.ts";
+
+/** What convolutions and matrix products multiply. */
+export type Precision = "float32" | "bf16";
+
+/** How a captured function is compiled. */
+export interface CallOptions {
+  /** `float32` unless given. */
+  readonly precision?: Precision;
+  /** Compile with XLA instead of running TensorFlow's own kernels. */
+  readonly xla?: boolean;
+}
+
+/** Fields of TensorFlow's messages, by the names that they have there. */
+const CONFIG = { graphOptions: 10 };
+const GRAPH_OPTIONS = { rewriteOptions: 10 };
+const REWRITER = { autoMixedPrecisionOnednnBfloat16: 31 };
+
+/** `RewriterConfig.Toggle.ON`. */
+const ON = 1;
+
+/**
+ * The attributes of a call. A call without a `config_proto` runs the graph as it was traced; with one, TensorFlow's
+ * graph optimizer prunes, folds and fuses first.
+ */
+export function callAttributes({ precision, xla }: CallOptions): Attribute[] {
+  if (xla) {
+    return [{ name: "_XlaMustCompile", type: ATTRIBUTE_TYPES.TF_ATTR_BOOL, value: true }];
+  }
+  const text = (name: string, value: string | Uint8Array): Attribute => ({
+    name,
+    type: ATTRIBUTE_TYPES.TF_ATTR_STRING,
+    value,
+  });
+  // TensorFlow looks at the config only where an executor is named too; an empty name is the usual one.
+  return [text("executor_type", ""), text("config_proto", configProto(precision))];
+}
+
+/** A `tensorflow.ConfigProto` with the graph optimizer's settings. */
+export function configProto(precision: Precision = "float32"): Uint8Array<ArrayBuffer> {
+  const rewriter = new BinaryWriter();
+  if (precision === "bf16") {
+    rewriter.tag(REWRITER.autoMixedPrecisionOnednnBfloat16, WireType.Varint).int32(ON);
+  }
+  return nested(CONFIG.graphOptions, nested(GRAPH_OPTIONS.rewriteOptions, rewriter.finish()));
+}
+
+function nested(field: number, message: Uint8Array): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(
+    new BinaryWriter().tag(field, WireType.LengthDelimited).bytes(message).finish(),
+  );
+}

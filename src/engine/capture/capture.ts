@@ -1,0 +1,357 @@
+/**
+ * Runs a computation as one TensorFlow function, traced at its first call.
+ *
+ * @module
+ */
+import { type Attribute, typeAttribute } from "../binding/attributes.ts";
+import { type NativeBackend, nativeBackend } from "../backend.ts";
+import { callAttributes, type CallOptions } from "./call_options.ts";
+import { type GraphRun, GraphSession } from "./graph_session.ts";
+import { randomTraceKey, randomVariables } from "../random_state.ts";
+import type { TensorId, TensorMetadata } from "../binding/runtime.ts";
+import { EngineError } from "../binding/status.ts";
+import { tf } from "../tf.ts";
+import { type TracedFunction, type TracedPart, Tracer } from "./tracer.ts";
+
+/** What a captured function depends on. */
+export interface CaptureOptions extends CallOptions {
+  /** All variables that the function reads or assigns, in an order that never changes. */
+  readonly variables: () => readonly tf.Variable[];
+  /** `false` runs the function op by op at every call: the reference that captures are tested against. */
+  readonly capture: boolean;
+  /** `false` when the function draws nothing at random: then it is traced once whatever the step's batch. */
+  readonly random?: boolean;
+}
+
+/** A result of a captured function as a cut sees it. */
+export interface ResultPlace {
+  /** When the op was taken down that gives it: ops are counted from 0. */
+  readonly position: number;
+  /** Values. */
+  readonly size: number;
+}
+
+/** A captured function in parts. */
+export interface PartsOptions {
+  /**
+   * Where to cut: positions of ops after which a part ends, rising. A cut before a variable's new value is left out, so
+   * that the first part gives them all. Must give the same for the same results.
+   */
+  readonly cuts: (results: readonly ResultPlace[]) => readonly number[];
+  /**
+   * Takes what a part gave, by number of the result, while the next part runs already; owns the tensors. Variables have
+   * their new values.
+   */
+  readonly onResults: (results: ReadonlyMap<number, tf.Tensor>) => void;
+}
+
+interface Trace extends TracedFunction {
+  /** Number of results of the function itself; new values of variables follow. */
+  readonly results: number;
+  /** Positions in the list of variables whose new values the trace returns. */
+  readonly assigned: readonly number[];
+}
+
+type Cuts = PartsOptions["cuts"];
+
+let functionCount = 0;
+
+/**
+ * A function of tensors and variables that is traced once per shapes of its inputs.
+ *
+ * The first call for a set of shapes takes down its ops, without running them; each call is one native call on
+ * another thread, while JavaScript goes on. Inputs and variables are arguments of the trace and so are
+ * never frozen into it; reading a value back in JavaScript while tracing is an error.
+ */
+export class CapturedFunction {
+  readonly #name: string;
+  readonly #fn: (...inputs: tf.Tensor[]) => tf.Tensor[];
+  readonly #options: CaptureOptions;
+  readonly #attributes: readonly Attribute[];
+  readonly #traces = new Map<string, Trace>();
+
+  /**
+   * @param name For errors and profiles
+   * @param fn Synchronous and pure up to its assignments to the listed variables
+   */
+  constructor(
+    name: string,
+    fn: (...inputs: tf.Tensor[]) => tf.Tensor[],
+    options: CaptureOptions,
+  ) {
+    this.#name = name;
+    this.#fn = fn;
+    this.#options = options;
+    this.#attributes = callAttributes(options);
+  }
+
+  /** For errors and profiles. */
+  get name(): string {
+    return this.#name;
+  }
+
+  /** Traces made so far: one per set of input shapes. */
+  get traceCount(): number {
+    return this.#traces.size;
+  }
+
+  /**
+   * Calls the function. The caller disposes of inputs and results.
+   *
+   * @throws {EngineError} when an op fails, or when the function can't be captured
+   */
+  async call(inputs: readonly tf.Tensor[]): Promise<tf.Tensor[]> {
+    const results: tf.Tensor[] = [];
+    await this.#run(inputs, undefined, (some) => {
+      for (const [index, tensor] of some) results[index] = tensor;
+    });
+    return results;
+  }
+
+  /**
+   * Calls the function as several ones that run one after the other, and hands on what each gives as soon as it does.
+   * Without capture, or where TensorFlow compiles the function as a whole, all results come at once.
+   *
+   * @throws {EngineError} when an op fails, or when the function can't be captured
+   * @throws What `onResults` throws
+   */
+  async callInParts(
+    inputs: readonly tf.Tensor[],
+    { cuts, onResults }: PartsOptions,
+  ): Promise<void> {
+    const { xla, precision = "float32" } = this.#options;
+    const isWhole = xla || precision !== "float32";
+    await this.#run(inputs, isWhole ? undefined : cuts, onResults);
+  }
+
+  async #run(
+    inputs: readonly tf.Tensor[],
+    cuts: Cuts | undefined,
+    onResults: PartsOptions["onResults"],
+  ): Promise<void> {
+    const { capture, random = true } = this.#options;
+    if (!capture) return onResults(new Map(tf.tidy(() => this.#fn(...inputs)).entries()));
+    const variables = this.#variables();
+    const key = [
+      cuts ? "parts" : "",
+      random ? randomTraceKey() : "",
+      ...inputs.map(({ dtype, shape }) => `${dtype}[${shape}]`),
+    ]
+      .join();
+    let trace = this.#traces.get(key);
+    if (!trace) this.#traces.set(key, trace = this.#trace(inputs, variables, cuts));
+
+    const backend = nativeBackend();
+    const ids = [...backend.getInputTensorIds([...inputs, ...variables]), ...trace.hidden];
+    for await (const some of new PartCalls(trace, this.#attributes, ids)) {
+      const results = new Map<number, tf.Tensor>();
+      for (const [index, metadata] of some) {
+        const tensor = backend.createOutputTensor(metadata);
+        if (index < trace.results) results.set(index, tensor);
+        else {
+          variables[trace.assigned[index - trace.results]].assign(tensor);
+          tensor.dispose();
+        }
+      }
+      onResults(results);
+    }
+  }
+
+  /**
+   * Traces the function anew and runs it some times in a session, which times each node. Nothing is assigned.
+   *
+   * @param runs How often; the first run of all allocates and compiles, so leave it out of what is shown
+   */
+  async profile(inputs: readonly tf.Tensor[], runs: number): Promise<GraphRun[]> {
+    const backend = nativeBackend();
+    const variables = this.#variables();
+    using tracer = this.#tracer(inputs, variables);
+    const { value: ends } = this.#record(tracer, inputs, variables, (ids) => tracer.ends(ids));
+    const ids = [...backend.getInputTensorIds([...inputs, ...variables]), ...tracer.hidden];
+    using session = new GraphSession(backend.runtime, ends, this.#options.precision);
+    const done: GraphRun[] = [];
+    while (done.length < runs) done.push(await session.run(ids));
+    return done;
+  }
+
+  /** Releases the traces. */
+  dispose(): void {
+    for (const trace of this.#traces.values()) release(trace);
+    this.#traces.clear();
+  }
+
+  #variables(): tf.Variable[] {
+    return [...this.#options.variables(), ...randomVariables()];
+  }
+
+  #tracer(inputs: readonly tf.Tensor[], variables: readonly tf.Variable[]): Tracer {
+    const backend = nativeBackend();
+    const args = [...backend.getInputTensorIds(inputs), ...ownIds(backend, variables)];
+    return new Tracer(backend.runtime, args, this.#options.xla);
+  }
+
+  #trace(
+    inputs: readonly tf.Tensor[],
+    variables: readonly tf.Variable[],
+    cuts: Cuts | undefined,
+  ): Trace {
+    using tracer = this.#tracer(inputs, variables);
+    const name = `lockstep_${this.#name}_${functionCount++}`;
+    const { value: traced, ...rest } = this.#record(
+      tracer,
+      inputs,
+      variables,
+      (ids, results) => tracer.finish(name, ids, cuts && chooseCuts(cuts, tracer, ids, results)),
+    );
+    const trace = { ...traced, ...rest };
+    this.#checkVariables(tracer, variables, trace);
+    return trace;
+  }
+
+  /**
+   * Takes down the function's ops. What it assigns to variables meanwhile is taken back.
+   *
+   * @param finish Is given the results, the variables' new values after them, and the results' number
+   */
+  #record<T>(
+    tracer: Tracer,
+    inputs: readonly tf.Tensor[],
+    variables: readonly tf.Variable[],
+    finish: (ids: TensorId[], results: number) => T,
+  ): { value: T; results: number; assigned: number[] } {
+    const backend = nativeBackend();
+    const { runtime } = backend;
+    const before = backend.getInputTensorIds(variables);
+    const values = variables.map((variable) => tf.clone(variable));
+    runtime.tracer = tracer;
+    let results: tf.Tensor[] = [];
+    try {
+      results = tf.tidy(() => this.#fn(...inputs));
+      const after = backend.getInputTensorIds(variables);
+      const assigned = [...after.keys()].filter((position) => after[position] !== before[position]);
+      const value = finish([
+        ...backend.getInputTensorIds(results),
+        ...assigned.map((position) => after[position]),
+      ], results.length);
+      return { value, results: results.length, assigned };
+    } finally {
+      runtime.tracer = undefined;
+      variables.forEach((variable, position) => variable.assign(values[position]));
+      tf.dispose([...values, ...results]);
+    }
+  }
+
+  /** A variable that is read but not listed would keep its present value for ever. */
+  #checkVariables(tracer: Tracer, listed: readonly tf.Variable[], trace: Trace): void {
+    const known = new Set(listed);
+    const backend = nativeBackend();
+    for (const variable of Object.values(tf.engine().registeredVariables)) {
+      if (known.has(variable) || !tracer.isFrozen(backend.getInputTensorIds([variable])[0])) {
+        continue;
+      }
+      release(trace);
+      throw new EngineError(
+        "FAILED_PRECONDITION",
+        this.#name,
+        `The captured function ${this.#name} reads the variable ${variable.name}, ` +
+          "which is not in its list of variables, so its value would be frozen",
+      );
+    }
+  }
+}
+
+/** One call of a trace: gives each part's results, by number, while the next part runs. */
+class PartCalls {
+  readonly #trace: Trace;
+  readonly #attributes: readonly Attribute[];
+  /** Tensors by number: what the trace was called with, then what its parts hand on. */
+  readonly #known: Map<number, TensorId>;
+  readonly #handedOn = new Set<TensorId>();
+
+  constructor(trace: Trace, attributes: readonly Attribute[], ids: readonly TensorId[]) {
+    this.#trace = trace;
+    this.#attributes = attributes;
+    this.#known = new Map(ids.entries());
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Map<number, TensorMetadata>, void> {
+    const { parts } = this.#trace;
+    if (parts.length === 0) return;
+    let running = this.#start(parts[0]);
+    let isGiven = false; // what `running` gives has an owner
+    try {
+      for (const [index, part] of parts.entries()) {
+        const outputs = await running;
+        isGiven = true;
+        part.handsOn.forEach((number, at) => {
+          const { id } = outputs[part.results.length + at];
+          this.#known.set(number, id);
+          this.#handedOn.add(id);
+        });
+        if (index + 1 < parts.length) {
+          running = this.#start(parts[index + 1]);
+          isGiven = false;
+        }
+        yield new Map(part.results.map((result, at) => [result, outputs[at]]));
+      }
+    } finally {
+      // Who takes the results may have failed while the next part ran.
+      const lost = isGiven ? [] : await running.catch(() => []);
+      for (const { id } of lost) this.#handedOn.add(id);
+      for (const id of this.#handedOn) nativeBackend().runtime.deleteTensor(id);
+    }
+  }
+
+  #start({ name, takes, done }: TracedPart): Promise<TensorMetadata[]> {
+    const { runtime } = nativeBackend();
+    const inputs = takes.map((number) => this.#known.get(number)!);
+    const running = runtime.executeAsync(name, this.#attributes, inputs);
+    running.catch(() => {}); // it may fail before anybody waits
+    // The call holds what it takes; nobody else needs these any more.
+    for (const number of done) {
+      const id = this.#known.get(number)!;
+      this.#handedOn.delete(id);
+      runtime.deleteTensor(id);
+    }
+    return running;
+  }
+}
+
+/** The wanted cuts but for those before a variable's new value. */
+function chooseCuts(
+  cuts: Cuts,
+  tracer: Tracer,
+  ids: readonly TensorId[],
+  results: number,
+): number[] {
+  const { runtime } = nativeBackend();
+  const places = ids.slice(0, results).map((id) => ({
+    position: tracer.positionOf(id),
+    size: runtime.describe(id).shape.reduce((product, side) => product * side, 1),
+  }));
+  const lastValue = Math.max(-1, ...ids.slice(results).map((id) => tracer.positionOf(id)));
+  return cuts(places).filter((cut) => cut >= lastValue);
+}
+
+function release({ parts, hidden }: Trace): void {
+  const { runtime } = nativeBackend();
+  for (const { name } of parts) runtime.removeFunction(name);
+  for (const id of hidden) runtime.deleteTensor(id);
+}
+
+/** Ids of the variables' values, each of its own: tfjs may share one native tensor among variables. */
+function ownIds(backend: NativeBackend, variables: readonly tf.Variable[]): TensorId[] {
+  const seen = new Set<TensorId>();
+  return variables.map((variable) => {
+    let [id] = backend.getInputTensorIds([variable]);
+    if (seen.has(id)) {
+      const dtype = backend.runtime.describe(id).dtype;
+      const own = backend.executeSingleOutput("Identity", [typeAttribute("T", dtype)], [variable]);
+      variable.assign(own);
+      own.dispose();
+      [id] = backend.getInputTensorIds([variable]);
+    }
+    seen.add(id);
+    return id;
+  });
+}

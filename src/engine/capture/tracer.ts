@@ -1,0 +1,429 @@
+/**
+ * Takes down ops as nodes of a graph, and makes a TensorFlow function of them. Nothing runs meanwhile: the graph
+ * knows the types and shapes of what its nodes give, and that is all that JavaScript may ask for.
+ *
+ * @module
+ */
+import { BinaryReader, WireType } from "../../deps/protobuf_wire.ts";
+import {
+  type Attribute,
+  type AttributeWriter,
+  cText,
+  graphAttributes,
+} from "../binding/attributes.ts";
+import { cutGraph, type GraphNode, type GraphOutput, type GraphPart } from "./graph_parts.ts";
+import type { GraphEnds } from "./graph_session.ts";
+import type { OpRecorder, Runtime, TensorId, TensorMetadata } from "../binding/runtime.ts";
+import { EngineError, Status } from "../binding/status.ts";
+import type { LibTensorflow } from "../binding/symbols.ts";
+
+/** `sizeof(TF_Output)`. */
+const OUTPUT_BYTES = 16;
+
+/** An input of an op as its definition declares it: one tensor, or a list whose length an attribute gives. */
+interface InputSpec {
+  /** Attribute with the length of a list of tensors of one type. */
+  readonly numberAttribute: string;
+  /** Attribute with the types of a list of tensors of several types. */
+  readonly typeListAttribute: string;
+}
+
+/**
+ * A TensorFlow function made of a trace or of a part of one. What a part takes and what it gives to later parts
+ * are known by number: the trace's arguments come first, then what parts gave.
+ */
+export interface TracedPart {
+  readonly name: string;
+  readonly takes: readonly number[];
+  /** Positions among the trace's results of the part's first outputs. */
+  readonly results: readonly number[];
+  /** Numbers of the outputs that follow, for later parts. */
+  readonly handsOn: readonly number[];
+  /** Numbers of what earlier parts gave that no part after this one takes. */
+  readonly done: readonly number[];
+}
+
+/** A trace as TensorFlow functions that are called one after the other. */
+export interface TracedFunction {
+  readonly parts: readonly TracedPart[];
+  /** Tensors from outside that the trace used beside its arguments: they follow them. */
+  readonly hidden: readonly TensorId[];
+}
+
+/**
+ * Ops that give a tensor of unknown shape, which only the op that is its gradient takes: what cuDNN keeps from the
+ * forward pass for the backward one.
+ */
+const TAKES_UNKNOWN = "FusedBatchNormGradV3";
+
+/**
+ * Activations that give 0 for NaN where the graph optimizer fuses them with the op before: oneDNN's fused kernels
+ * compute `max(x, 0)`. By themselves they pass NaN on.
+ */
+const DROPS_NAN_WHEN_FUSED = new Set(["Relu", "Relu6"]);
+
+/** A copy that moves no data where nothing else takes its input. The graph optimizer fuses nothing with it. */
+const KEEPS_APART = "Snapshot";
+
+/** Takes down what the runtime is told to execute between its making and `finish()`. */
+export class Tracer implements OpRecorder, Disposable {
+  readonly xla: boolean;
+  readonly #runtime: Runtime;
+  readonly #lib: LibTensorflow;
+  readonly #status: Status;
+  readonly #graph: Deno.PointerValue;
+  readonly #writeAttributes: AttributeWriter;
+  readonly #outputs = new Map<TensorId, GraphOutput>();
+  readonly #arguments: GraphOutput[] = [];
+  readonly #hidden: TensorId[] = [];
+  /** Tensors that no op of the trace computed, and that are not arguments. */
+  readonly #outside = new Set<TensorId>();
+  /** Tensors that ops of the trace computed: their values change from call to call. */
+  readonly #computed = new Set<TensorId>();
+  /** Those of them whose shapes the graph doesn't know. */
+  readonly #shapeless = new Set<TensorId>();
+  /** Batch normalizations, and sums of one. */
+  readonly #normalized = new Set<GraphNode>();
+  #nodes = 0;
+
+  /**
+   * @param runtime Where the ops run
+   * @param args The arguments of the function to be, in order
+   * @param xla Whether XLA will compile the function
+   */
+  constructor(runtime: Runtime, args: readonly TensorId[], xla = false) {
+    this.xla = xla;
+    this.#runtime = runtime;
+    this.#lib = runtime.lib;
+    this.#status = new Status(this.#lib);
+    this.#graph = this.#lib.TF_NewGraph();
+    this.#writeAttributes = graphAttributes(this.#lib);
+    for (const id of args) {
+      if (this.#outputs.has(id)) throw new RangeError(`Tensor ${id} is an argument twice`);
+      this.#addArgument(id);
+      this.#computed.add(id);
+    }
+  }
+
+  /** Throws when the value of `id` differs between calls, so that reading it would freeze it. */
+  assertReadable(id: TensorId): void {
+    if (!this.#computed.has(id)) return;
+    throw new EngineError(
+      "FAILED_PRECONDITION",
+      "capture",
+      "A captured function reads a tensor's values in JavaScript, which would freeze them into the trace: " +
+        "keep the computation in tensors, or set engine.capture to false",
+    );
+  }
+
+  /** Whether the trace used `id` without having been given it: its value stays as it is now. */
+  isFrozen(id: TensorId): boolean {
+    return this.#outside.has(id);
+  }
+
+  /**
+   * Adds an op.
+   *
+   * @throws {EngineError} when the op doesn't take these inputs, or needs a shape that isn't known before it runs
+   */
+  addOp(
+    name: string,
+    attributes: readonly Attribute[],
+    inputs: readonly TensorId[],
+  ): TensorMetadata[] {
+    if (name !== TAKES_UNKNOWN) this.#requireShapes(name, inputs);
+    const takes = inputs.map((id) => this.#output(id));
+    if (!this.xla && DROPS_NAN_WHEN_FUSED.has(name)) {
+      takes[0] = this.#keepApart(takes[0], inputs[0]);
+    }
+    const desc = this.#newNode(name);
+    let next = 0;
+    for (const spec of this.#inputSpecs(name)) {
+      const length = listLength(spec, attributes, inputs.length);
+      if (length === undefined) this.#lib.TF_AddInput(desc, packed(takes[next++]));
+      else {
+        this.#lib.TF_AddInputList(desc, packedList(takes.slice(next, next += length)), length);
+      }
+    }
+    // The length of a list is known from the list itself; setting it twice is an error.
+    const lengths = new Set(this.#inputSpecs(name).map((spec) => spec.numberAttribute));
+    this.#writeAttributes(desc, attributes.filter((attribute) => !lengths.has(attribute.name)));
+    const node = this.#finishNode(desc, name, takes);
+    if (
+      name.startsWith("FusedBatchNorm") || (name.startsWith("Add") && this.#sumsNormalized(takes))
+    ) {
+      this.#normalized.add(node);
+    }
+    const count = this.#lib.TF_OperationNumOutputs(node.pointer);
+    return Array.from({ length: count }, (_, index) => this.#addSymbol({ node, index }));
+  }
+
+  /** Adds a tensor that JavaScript made during the trace. */
+  addConstant(id: TensorId, dtype: number, tensor: Deno.PointerValue): void {
+    const desc = this.#newNode("Const");
+    this.#lib.TF_SetAttrTensor(desc, cText("value"), tensor, this.#status.pointer);
+    this.#status.check("Const");
+    this.#lib.TF_SetAttrType(desc, cText("dtype"), dtype);
+    this.#outputs.set(id, { node: this.#finishNode(desc, "Const", []), index: 0 });
+    this.#outside.add(id);
+  }
+
+  /** The graph from the arguments to some results, for a session; this tracer must outlive it. */
+  ends(results: readonly TensorId[]): GraphEnds {
+    // A result that is an argument as it came still needs a node of its own.
+    const outputs = results.map((id) => this.#identity(this.#output(id), id));
+    return {
+      graph: this.#graph,
+      inputs: packedList(this.#arguments),
+      inputCount: this.#arguments.length,
+      outputs: packedList(outputs),
+      outputCount: outputs.length,
+    };
+  }
+
+  /** Tensors from outside that the trace used beside its arguments: the inputs behind them. */
+  get hidden(): readonly TensorId[] {
+    return this.#hidden;
+  }
+
+  /** When the op was taken down that gives a tensor; ops are counted from 0. */
+  positionOf(id: TensorId): number {
+    return this.#output(id).node.position;
+  }
+
+  /**
+   * Makes functions and adds them to the runtime's context.
+   *
+   * @param name Unique in the process
+   * @param results What they give together, in order
+   * @param cuts Positions of ops after which one function ends and the next begins, rising; none for a single one
+   */
+  finish(name: string, results: readonly TensorId[], cuts: readonly number[] = []): TracedFunction {
+    const all = results.map((id) => {
+      const source = this.#output(id);
+      // A result that is an argument as it came still needs a node of its own.
+      return { source, output: this.#identity(source, id) };
+    });
+    const parts = cutGraph(all, cuts);
+    const numbers = new Map<GraphOutput, number>();
+    for (const output of [...this.#arguments, ...parts.flatMap(({ handsOn }) => handsOn)]) {
+      numbers.set(output, numbers.size);
+    }
+    const numbersOf = (list: readonly GraphOutput[]) => list.map((output) => numbers.get(output)!);
+    const made: TracedPart[] = [];
+    try {
+      for (const part of parts) {
+        const partName = parts.length === 1 ? name : `${name}_${made.length}`;
+        this.#addFunction(partName, part, all.map(({ output }) => output));
+        made.push({
+          name: partName,
+          takes: numbersOf(part.takes),
+          results: part.results,
+          handsOn: numbersOf(part.handsOn),
+          done: numbersOf(part.done),
+        });
+      }
+    } catch (error) {
+      for (const part of made) this.#runtime.removeFunction(part.name);
+      throw error;
+    }
+    const traced = { parts: made, hidden: [...this.#hidden] };
+    this.#hidden.length = 0; // they belong to the functions now
+    return traced;
+  }
+
+  #addFunction(
+    name: string,
+    { nodes, takes, results, handsOn }: GraphPart,
+    outputs: readonly GraphOutput[],
+  ): void {
+    const given = [...results.map((index) => outputs[index]), ...handsOn];
+    const fn = this.#lib.TF_GraphToFunction(
+      this.#graph,
+      cText(name),
+      0,
+      nodes.length,
+      BigUint64Array.from(nodes, ({ pointer }) => Deno.UnsafePointer.value(pointer)),
+      takes.length,
+      packedList(takes),
+      given.length,
+      packedList(given),
+      null,
+      null,
+      null,
+      this.#status.pointer,
+    );
+    this.#status.check("TF_GraphToFunction");
+    try {
+      this.#lib.TFE_ContextAddFunction(this.#runtime.context, fn, this.#status.pointer);
+      this.#status.check("TFE_ContextAddFunction");
+    } finally {
+      this.#lib.TF_DeleteFunction(fn);
+    }
+  }
+
+  /** Releases the graph, and the hidden arguments of a trace that was not finished. */
+  [Symbol.dispose](): void {
+    for (const id of this.#hidden) this.#runtime.deleteTensor(id);
+    this.#lib.TF_DeleteGraph(this.#graph);
+    this.#status[Symbol.dispose]();
+  }
+
+  /** A tensor for an output of a node. */
+  #addSymbol(output: GraphOutput): TensorMetadata {
+    const bytes = packed(output);
+    const dtype = this.#lib.TF_OperationOutputType(bytes);
+    const rank = this.#lib.TF_GraphGetTensorNumDims(this.#graph, bytes, this.#status.pointer);
+    this.#status.check("TF_GraphGetTensorNumDims");
+    const dims = new BigInt64Array(Math.max(0, rank));
+    if (rank > 0) {
+      const { pointer } = this.#status;
+      this.#lib.TF_GraphGetTensorShape(this.#graph, bytes, dims, rank, pointer);
+      this.#status.check("TF_GraphGetTensorShape");
+    }
+    const shape = Array.from(dims, Number);
+    const id = this.#runtime.createSymbol({ shape, dtype });
+    if (rank < 0 || shape.some((side) => side < 0)) this.#shapeless.add(id);
+    this.#outputs.set(id, output);
+    this.#computed.add(id);
+    return { id, shape, dtype };
+  }
+
+  #requireShapes(name: string, inputs: readonly TensorId[]): void {
+    if (!inputs.some((id) => this.#shapeless.has(id))) return;
+    throw new EngineError(
+      "FAILED_PRECONDITION",
+      name,
+      `A captured function gives ${name} a tensor whose shape depends on values: ` +
+        "set engine.capture to false",
+    );
+  }
+
+  #output(id: TensorId): GraphOutput {
+    const output = this.#outputs.get(id);
+    if (output) return output;
+    const hidden = this.#addArgument(id);
+    this.#outside.add(id);
+    this.#hidden.push(this.#runtime.shareTensor(id));
+    return hidden;
+  }
+
+  #addArgument(id: TensorId): GraphOutput {
+    const { dtype, shape } = this.#runtime.describe(id);
+    const desc = this.#newNode("Placeholder");
+    this.#lib.TF_SetAttrType(desc, cText("dtype"), dtype);
+    const dims = BigInt64Array.from(shape, BigInt);
+    this.#lib.TF_SetAttrShape(desc, cText("shape"), dims, shape.length);
+    const output = { node: this.#finishNode(desc, "Placeholder", []), index: 0 };
+    this.#outputs.set(id, output);
+    this.#arguments.push(output);
+    return output;
+  }
+
+  #identity(output: GraphOutput, id: TensorId, type = "Identity"): GraphOutput {
+    const desc = this.#newNode(type);
+    this.#lib.TF_AddInput(desc, packed(output));
+    this.#lib.TF_SetAttrType(desc, cText("T"), this.#runtime.describe(id).dtype);
+    return { node: this.#finishNode(desc, type, [output]), index: 0 };
+  }
+
+  /**
+   * What an activation takes so that it isn't fused with the op before. After a batch normalization it stays: in
+   * evaluation nothing is fused there, and in training NaN shows in the running statistics.
+   */
+  #keepApart(output: GraphOutput, id: TensorId): GraphOutput {
+    return this.#normalized.has(output.node) ? output : this.#identity(output, id, KEEPS_APART);
+  }
+
+  #sumsNormalized(takes: readonly GraphOutput[]): boolean {
+    return takes.some(({ node }) => this.#normalized.has(node));
+  }
+
+  #newNode(type: string): Deno.PointerValue {
+    return this.#lib.TF_NewOperation(this.#graph, cText(type), encodeName(type, this.#nodes));
+  }
+
+  #finishNode(desc: Deno.PointerValue, type: string, takes: readonly GraphOutput[]): GraphNode {
+    const pointer = this.#lib.TF_FinishOperation(desc, this.#status.pointer);
+    this.#status.check(`${type} (capture)`);
+    const kind = type === "Placeholder" ? "argument" : type === "Const" ? "constant" : "op";
+    return { pointer, position: this.#nodes++, takes, kind };
+  }
+
+  #inputSpecs(op: string): readonly InputSpec[] {
+    const known = inputSpecs.get(op);
+    if (known) return known;
+    const buffer = this.#lib.TF_NewBuffer();
+    try {
+      this.#lib.TF_GraphGetOpDef(this.#graph, cText(op), buffer, this.#status.pointer);
+      this.#status.check(`${op} (definition)`);
+      const specs = parseInputSpecs(this.#runtime.bufferBytes(buffer));
+      inputSpecs.set(op, specs);
+      return specs;
+    } finally {
+      this.#lib.TF_DeleteBuffer(buffer);
+    }
+  }
+}
+
+const inputSpecs = new Map<string, readonly InputSpec[]>();
+
+/** Reads `input_arg` (field 2) of an `OpDef`, and of each the two list attributes (5 and 6). */
+function parseInputSpecs(bytes: Uint8Array): InputSpec[] {
+  const specs: InputSpec[] = [];
+  const reader = new BinaryReader(bytes);
+  while (reader.pos < reader.len) {
+    const [field, wire] = reader.tag();
+    if (field !== 2 || wire !== WireType.LengthDelimited) {
+      reader.skip(wire);
+      continue;
+    }
+    const spec = { numberAttribute: "", typeListAttribute: "" };
+    for (const end = reader.uint32() + reader.pos; reader.pos < end;) {
+      const [argField, argWire] = reader.tag();
+      if (argField === 5) spec.numberAttribute = reader.string();
+      else if (argField === 6) spec.typeListAttribute = reader.string();
+      else reader.skip(argWire);
+    }
+    specs.push(spec);
+  }
+  return specs;
+}
+
+function listLength(
+  { numberAttribute, typeListAttribute }: InputSpec,
+  attributes: readonly Attribute[],
+  most: number,
+): number | undefined {
+  const name = numberAttribute || typeListAttribute;
+  if (!name) return undefined;
+  const value = attributes.find((attribute) => attribute.name === name)?.value;
+  const length = Array.isArray(value) ? value.length : Number(value);
+  if (!(length >= 0 && length <= most)) {
+    throw new EngineError(
+      "INVALID_ARGUMENT",
+      name,
+      `An op with a list of inputs can't be captured: its attribute ${name} is ${value}`,
+    );
+  }
+  return length;
+}
+
+function packed(output: GraphOutput): Uint8Array<ArrayBuffer> {
+  return packedList([output]);
+}
+
+function packedList(outputs: readonly GraphOutput[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(OUTPUT_BYTES * outputs.length);
+  const view = new DataView(bytes.buffer);
+  outputs.forEach(({ node, index }, position) => {
+    view.setBigUint64(position * OUTPUT_BYTES, Deno.UnsafePointer.value(node.pointer), true);
+    view.setInt32(position * OUTPUT_BYTES + 8, index, true);
+  });
+  return bytes;
+}
+
+/** A node name; not cached as attribute names are, since each is used once. */
+function encodeName(type: string, number: number): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${type}_${number}\0`);
+}

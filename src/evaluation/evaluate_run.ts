@@ -1,0 +1,178 @@
+/**
+ * The life of an evaluation: workers score each picture once, and what they found becomes a folder.
+ *
+ * @module
+ */
+import { basename, join } from "node:path";
+import { calledPath } from "../base/called_paths.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
+import { lockFolder } from "../base/folder_lock.ts";
+import { LOCKSTEP_VERSION } from "../base/versions.ts";
+import { classificationReport } from "../metrics/report.ts";
+import { BestEffort } from "../events/best_effort.ts";
+import {
+  completeRecord,
+  EVALUATION_FOLDER,
+  type EvaluationRecord,
+  type ScoredPicture,
+} from "../records/evaluation_file.ts";
+import { type Reporter, silentReporter } from "../events/reporter.ts";
+import { COMMANDS } from "../train/commands.ts";
+import { rankedOf } from "../train/scores.ts";
+import { Crew, failedRank } from "../cluster/cluster.ts";
+import { validate, type Validated } from "../coordinator/epochs.ts";
+import { SkippedImages } from "../coordinator/skipped_images.ts";
+import { writeEvaluationFolder } from "./evaluation_folder.ts";
+import {
+  type EvaluationRequest,
+  type PreparedEvaluation,
+  prepareEvaluation,
+} from "./prepare_evaluation.ts";
+
+/** How to evaluate. */
+export interface EvaluateRunOptions {
+  /** Folder to write to; `evaluation` in the run's folder unless given, or here for a bare checkpoint. */
+  readonly out?: string;
+  /** Listens; silent unless given. */
+  readonly reporter?: Reporter;
+  /** Let TensorFlow write its notices. */
+  readonly verbose?: boolean;
+  /** Ends the evaluation; nothing is written then. */
+  readonly signal?: AbortSignal;
+}
+
+/** What an evaluation leaves. */
+export interface EvaluatedRun {
+  /** The folder with the files. */
+  readonly folder: string;
+  /** As in `evaluation.json`. */
+  readonly record: EvaluationRecord;
+}
+
+/** Wrong predictions that are kept and shown. */
+const MOST_MISTAKES = 16;
+
+/**
+ * Evaluates a checkpoint on all pictures of a set, over workers as a run's validation does, and writes what came out.
+ *
+ * @throws {UsageError} for what is wrong before the start: the run, the checkpoint, the pictures
+ * @throws {LockstepError} for what goes wrong on the way
+ */
+export async function evaluateRun(
+  request: EvaluationRequest,
+  options: EvaluateRunOptions = {},
+): Promise<EvaluatedRun> {
+  const { reporter = silentReporter(), verbose, signal } = options;
+  const prepared = await prepareEvaluation(request, { reporter, verbose, signal });
+  using _model = prepared.replica;
+  using _pictures = prepared.folder.source;
+  const folder = options.out ?? join(prepared.trained.run ?? ".", EVALUATION_FOLDER);
+  await Deno.mkdir(folder, { recursive: true }).catch((error) => {
+    throw new UsageError(`${folder} can't be made: ${reasonOf(error)}; name another with --out`);
+  });
+  using _lock = await lockFolder(folder, {
+    what: "The evaluation folder",
+    cure: "name another folder with --out",
+    onWarning: (message) => reporter.warn(message),
+  });
+  const start = performance.now();
+  const validated = await scoreOverWorkers(prepared, { reporter, signal });
+  const seconds = (performance.now() - start) / 1000;
+  new SkippedImages(reporter).report(validated.skipped);
+  const pictures = picturesOf(prepared, validated);
+  const run = prepared.trained.run && basename(await Deno.realPath(prepared.trained.run));
+  const record = recordOf(prepared, validated, pictures, { run, seconds });
+  const effort = new BestEffort((line) => reporter.warn(line));
+  await writeEvaluationFolder(folder, record, pictures, prepared, effort);
+  return { folder, record };
+}
+
+async function scoreOverWorkers(
+  { config, job, folder, replica, natsServer }: PreparedEvaluation,
+  { reporter, signal }: { reporter: Reporter; signal?: AbortSignal },
+): Promise<Validated> {
+  const { state } = replica;
+  try {
+    await using crew = await Crew.assemble({
+      config,
+      job,
+      vectors: { vectorBytes: state.vectorBytes, regions: state.regions },
+      gradientBytes: state.gradientBytes,
+      reporter,
+      ...(signal ? { signal } : {}),
+      ...(natsServer ? { natsServer } : {}),
+    });
+    await crew.callAll(COMMANDS.loadState, null, { payload: state.exportState().bytes, signal });
+    const run = { config, folder, job };
+    return await validate({ run, crew, reporter }, 1, signal ?? new AbortController().signal);
+  } catch (error) {
+    const rank = failedRank(error);
+    if (rank !== undefined) reporter.workerFailed(rank);
+    throw error;
+  }
+}
+
+/** The pictures that were scored, in the order of the set. */
+function picturesOf({ folder: { val, classes } }: PreparedEvaluation, { samples }: Validated) {
+  return val.flatMap(({ index, path, label }): (ScoredPicture & { index: number })[] => {
+    const scores = samples[index];
+    if (!scores) return [];
+    const { loss, ranked, probabilities } = scores;
+    const names = ranked.map((own) => classes[own]);
+    return [{ index, path, trueClass: classes[label], loss, ranked: names, probabilities }];
+  });
+}
+
+function recordOf(
+  { trained, config, job, folder, split }: PreparedEvaluation,
+  { samples, loss, skipped }: Validated,
+  pictures: readonly ScoredPicture[],
+  { run, seconds }: { run: string | undefined; seconds: number },
+): EvaluationRecord {
+  const { classes, val } = folder;
+  const scored = val.flatMap(({ index, label }) => {
+    const scores = samples[index];
+    return scores ? [{ label, ...scores }] : [];
+  });
+  const report = classificationReport({
+    labels: scored.map(({ label }) => label),
+    width: rankedOf(classes.length),
+    ranked: scored.flatMap(({ ranked }) => ranked),
+    probabilities: scored.flatMap(({ probabilities }) => probabilities),
+  }, classes);
+  const { count, ...measures } = report;
+  const { epoch } = trained.info;
+  return completeRecord({
+    model: {
+      name: trained.info.model.name,
+      ...(run === undefined ? {} : { run }),
+      ...(trained.config ? { runName: trained.config.name } : {}),
+      checkpoint: trained.checkpoint,
+      ...(epoch === undefined ? {} : { epoch }),
+    },
+    data: { root: calledPath(job.root), split, pictures: val.length, fingerprint: job.fingerprint },
+    workers: config.workers,
+    seconds,
+    classes,
+    count,
+    loss,
+    ...measures,
+    mistakes: mistakesOf(pictures),
+    skipped: skipped.map(({ path, reason }) => ({ path, reason })),
+  }, LOCKSTEP_VERSION);
+}
+
+/** The wrong predictions that the model was surest of; of equally sure ones the greater loss first. */
+function mistakesOf(pictures: readonly ScoredPicture[]): EvaluationRecord["mistakes"] {
+  return pictures
+    .filter(({ trueClass, ranked }) => ranked[0] !== trueClass)
+    .sort((a, b) => b.probabilities[0] - a.probabilities[0] || b.loss - a.loss)
+    .slice(0, MOST_MISTAKES)
+    .map(({ path, trueClass, ranked, probabilities, loss }) => ({
+      path,
+      trueClass,
+      predictedClass: ranked[0],
+      probability: probabilities[0],
+      loss,
+    }));
+}

@@ -1,0 +1,90 @@
+/**
+ * The files of an evaluation.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import type { BestEffort } from "../events/best_effort.ts";
+import type { EvaluationRecord, ScoredPicture } from "../records/evaluation_file.ts";
+import {
+  EVALUATION_FILE,
+  writeEvaluation,
+  writeScoredPictures,
+} from "../records/evaluation_file.ts";
+import { evaluationTitle } from "../plots/evaluation_title.ts";
+import type { Tile } from "../plots/picture_grid.ts";
+import { percent } from "../terminal/evaluation_lines.ts";
+import { makeLoaders } from "../train/job.ts";
+import { tileOf } from "../preview/pictures.ts";
+import type { PreparedEvaluation } from "./prepare_evaluation.ts";
+
+const COLUMNS = 4;
+/** Wide enough for two names. */
+const LEAST_SIDE = 200;
+const MISTAKES = "mistakes.png";
+
+/**
+ * Writes everything that an evaluation found. `evaluation.json` comes last: where it is, the others belong to it.
+ *
+ * @param pictures With their positions in the set
+ */
+export async function writeEvaluationFolder(
+  folder: string,
+  record: EvaluationRecord,
+  pictures: readonly (ScoredPicture & { readonly index: number })[],
+  prepared: PreparedEvaluation,
+  effort: BestEffort,
+): Promise<void> {
+  const { writeConfusionPlot } = await import("../plots/confusion_plot.ts");
+  const { writeReliabilityPlot } = await import("../plots/reliability_plot.ts");
+  await removeFile(join(folder, EVALUATION_FILE)); // until the other files are of this evaluation
+  await writeScoredPictures(folder, pictures);
+  const again = "the measures are in evaluation.json";
+  await effort.attempt("confusion.svg", () => writeConfusionPlot(folder, record), again);
+  await effort.attempt("reliability.svg", () => writeReliabilityPlot(folder, record), again);
+  const indices = new Map(pictures.map(({ path, index }) => [path, index]));
+  await effort.attempt(
+    MISTAKES,
+    () => writeMistakes(folder, record, indices, prepared),
+    again,
+  );
+  await writeEvaluation(folder, record);
+}
+
+/** The worst mistakes as the network saw them; an older picture goes when there are none. */
+async function writeMistakes(
+  folder: string,
+  record: EvaluationRecord,
+  indices: ReadonlyMap<string, number>,
+  { config, folder: data }: PreparedEvaluation,
+): Promise<void> {
+  const { mistakes, count } = record;
+  const path = join(folder, MISTAKES);
+  const { val } = makeLoaders(data, config);
+  const { onError } = config.data;
+  const tiles: Tile[] = [];
+  for (const { path: picture, predictedClass, trueClass, probability } of mistakes) {
+    // The probability first: a long name may be cut.
+    const title = `${percent(probability)} ${predictedClass} (true: ${trueClass})`;
+    const place = { epoch: 0, seed: 0, title, onError };
+    const tile = await tileOf(val, indices.get(picture)!, place);
+    if (tile) tiles.push({ ...tile, colour: "bad" });
+  }
+  if (tiles.length === 0) {
+    return await removeFile(path);
+  }
+  const { writePictureGrid } = await import("../plots/picture_grid.ts");
+  const which = tiles.length === 1 ? "the mistake" : `${tiles.length} mistakes, the surest first`;
+  const { title, detail } = evaluationTitle(record);
+  const heading = `${title} (${detail}): ${which} of ${count} images`;
+  await writePictureGrid(path, tiles, { columns: COLUMNS, heading, leastSide: LEAST_SIDE });
+}
+
+async function removeFile(path: string): Promise<void> {
+  try {
+    await Deno.remove(path);
+  } catch (error) {
+    const isGone = error instanceof Deno.errors.NotFound;
+    if (!isGone) throw error;
+  }
+}

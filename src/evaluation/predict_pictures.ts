@@ -1,0 +1,222 @@
+/**
+ * `predict` from its inputs to lines, a picture grid and explanations, while pictures are still coming.
+ *
+ * @module
+ */
+import { availableParallelism } from "node:os";
+import { basename, join } from "node:path";
+import { reasonOf, UsageError } from "../base/errors.ts";
+import { findInputs } from "../data/datasets/picture_inputs.ts";
+import type { DeviceName } from "../engine/devices.ts";
+import { openEngine } from "../engine/engine.ts";
+import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
+import { progressUntil } from "../provision/progress.ts";
+import { percent } from "../terminal/evaluation_lines.ts";
+import { overlayHeat } from "../plots/heat_overlay.ts";
+import type { Tile } from "../plots/picture_grid.ts";
+import { type PredictionFormat, predictionLines } from "../terminal/prediction_lines.ts";
+import type { Reporter } from "../events/reporter.ts";
+import { NonFiniteOutputError } from "../metrics/check_scores.ts";
+import {
+  type DetailedPrediction,
+  predictInputs,
+  type PredictOptions,
+} from "../inference/predict.ts";
+import {
+  buildTrainedModel,
+  findTrainedModel,
+  type ModelPlace,
+} from "../inference/trained_model.ts";
+
+/** What to predict, and what of it to show. */
+export interface PredictRequest extends ModelPlace, Pick<PredictOptions, "maxBytes" | "timeoutMs"> {
+  /** Files, folders, patterns, addresses, `-`. */
+  readonly pictures: readonly string[];
+  /** Classes per picture. */
+  readonly top: number;
+  readonly format: PredictionFormat;
+  /** What to compute on (default `auto`). */
+  readonly device?: DeviceName;
+  /** Characters per line of a table. */
+  readonly width: number;
+  /** PNG file that gets the pictures with their classes. */
+  readonly grid?: string;
+  /** Folder that gets an explanation of each picture. */
+  readonly explain?: string;
+}
+
+/** Where lines and news go. */
+export interface PredictOutlet {
+  /**
+   * Gets each line of the result at once. The next picture waits for what it returns; where that is `false`, nobody
+   * wants more lines, and the work ends unless it has other results.
+   */
+  readonly print: (line: string) => void | boolean | Promise<void | boolean>;
+  readonly reporter: Reporter;
+  readonly verbose?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** How many pictures there were. */
+export interface PredictedCounts {
+  readonly predicted: number;
+  readonly unread: number;
+}
+
+type Seen = Exclude<DetailedPrediction, { readonly error: string }>;
+
+/** Pictures in a grid: all of them are kept in memory until it is drawn. */
+const MOST_TILES = 100;
+const GRID_COLUMNS = 5;
+/** So many are drawn larger, with more room for names. */
+const FEW_TILES = 20;
+const LEAST_SIDE = 200;
+/** Characters of a picture's name that an explanation's name keeps. */
+const NAME_LENGTH = 60;
+
+/**
+ * Predicts pictures and writes what comes out as it comes.
+ *
+ * @throws {UsageError} when the model can't be used, or nothing is named; pictures that can't be read are named by
+ * warnings, and counted
+ * @throws {LockstepError} at the end, when the network's output was NaN or infinite for some
+ */
+export async function predictPictures(
+  request: PredictRequest,
+  { print, reporter, verbose = false, signal }: PredictOutlet,
+): Promise<PredictedCounts> {
+  const { pictures, top, format, width, grid, explain } = request;
+  if (pictures.length === 0) {
+    throw new UsageError(
+      "Name pictures: files, folders, patterns such as 'photos/*.jpg', or addresses",
+    );
+  }
+  const trained = await findTrainedModel(request);
+  for (const note of trained.notes) reporter.info(note);
+  if (explain !== undefined) await makeFolder(explain);
+  const found = await findInputs(pictures);
+  const { classes } = trained.info;
+  const paths = found.inputs.map(({ name }) => name);
+  const lines = predictionLines(format, {
+    paths,
+    classes,
+    top: Math.min(top, classes.length),
+    width,
+  });
+  const counts = { predicted: 0, unread: 0 };
+  let isRead = true;
+  const printAll = async (lines: readonly string[]) => {
+    for (const line of lines) if (await print(line) === false) isRead = false;
+  };
+  const unread = async (path: string, error: string) => {
+    counts.unread++;
+    reporter.warn(`${path} can't be used: ${error}`);
+    await printAll(lines.ofUnread({ path, error }));
+  };
+  for (const { name, reason } of found.problems) await unread(name, reason);
+  if (paths.length === 0) return counts;
+
+  const libraryPath = await ensureLibtensorflow(
+    progressUntil(signal, (event) => reporter.download(event)),
+  );
+  await openEngine({
+    ...(request.device ? { device: request.device } : {}),
+    libraryPath,
+    threads: { intraOp: availableParallelism(), interOp: 1 },
+    verbose,
+  });
+  const model = await buildTrainedModel(trained);
+  const tiles: Tile[] = [];
+  let failure: NonFiniteOutputError | undefined;
+  try {
+    const options = { ...optionsOf(request), explain: explain !== undefined, signal };
+    await printAll(lines.head);
+    for await (const result of predictInputs(model, trained, found, options)) {
+      if (!isRead && grid === undefined && explain === undefined) break;
+      if ("error" in result) {
+        await unread(result.path, result.error);
+        continue;
+      }
+      counts.predicted++;
+      const explanation = explain === undefined
+        ? {}
+        : { explanation: await writeExplanation(explain, result, counts.predicted) };
+      const { path, predictions } = result;
+      await printAll(lines.of({ path, predictions, ...explanation }));
+      if (grid !== undefined && tiles.length < MOST_TILES) tiles.push(tileOf(result));
+    }
+  } catch (error) {
+    if (!(error instanceof NonFiniteOutputError)) throw error;
+    failure = error; // after the grid of those that went well
+  } finally {
+    model.dispose();
+  }
+  if (grid !== undefined) {
+    await writeGrid(grid, tiles, counts.predicted, trained.info.model.name, reporter);
+  }
+  if (failure) throw failure;
+  return counts;
+}
+
+function optionsOf({ top, maxBytes, timeoutMs }: PredictRequest): PredictOptions {
+  return {
+    top,
+    ...(maxBytes === undefined ? {} : { maxBytes }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  };
+}
+
+/** @throws {UsageError} when there is something else than a folder, or it can't be made */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await Deno.mkdir(path, { recursive: true });
+  } catch (error) {
+    const isFile = error instanceof Deno.errors.AlreadyExists ||
+      error instanceof Deno.errors.NotADirectory;
+    const reason = isFile ? "is not a folder" : `can't be written: ${reasonOf(error)}`;
+    throw new UsageError(`--explain ${path} ${reason}: name a folder for the explanations`);
+  }
+}
+
+function titleOf({ predictions: [first] }: Seen): string {
+  return `${percent(first.probability)} ${first.class}`; // a long name may be cut
+}
+
+function tileOf(result: Seen): Tile {
+  const { width, height, data } = result.view;
+  return { width, height, rgb: data, title: titleOf(result) };
+}
+
+/** The picture as the network saw it, and beside it where the network sees the class. Returns the file's path. */
+async function writeExplanation(folder: string, result: Seen, number: number): Promise<string> {
+  const { view, map, path } = result;
+  const overlay = overlayHeat(view, map!);
+  const { width, height } = view;
+  const { writePictureGrid } = await import("../plots/picture_grid.ts");
+  const name = basename(path).replaceAll(/[^\p{L}\p{N}._-]+/gu, "-").slice(-NAME_LENGTH);
+  const file = join(folder, `${String(number).padStart(4, "0")}-${name}.png`);
+  await writePictureGrid(file, [
+    { width, height, rgb: view.data, title: basename(path) },
+    { width, height, rgb: overlay.data, title: "Grad-CAM: yellow counts most" },
+  ], { columns: 2, heading: titleOf(result), leastSide: LEAST_SIDE });
+  return file;
+}
+
+async function writeGrid(
+  path: string,
+  tiles: readonly Tile[],
+  predicted: number,
+  model: string,
+  reporter: Reporter,
+): Promise<void> {
+  if (tiles.length === 0) {
+    return reporter.warn(`No picture could be read, so ${path} is not written`);
+  }
+  const { writePictureGrid } = await import("../plots/picture_grid.ts");
+  const some = predicted > tiles.length
+    ? `the first ${tiles.length} of ${predicted}`
+    : `${predicted}`;
+  const heading = `${model}: ${some} ${predicted === 1 ? "picture" : "pictures"}`;
+  const leastSide = tiles.length <= FEW_TILES ? { leastSide: LEAST_SIDE } : {};
+  await writePictureGrid(path, tiles, { columns: GRID_COLUMNS, heading, ...leastSide });
+}

@@ -1,0 +1,224 @@
+/**
+ * Evaluation of a model on a folder of pictures, in this process.
+ *
+ * @module
+ */
+import { listed } from "../base/listing.ts";
+import { resolve } from "node:path";
+import { UsageError } from "../base/errors.ts";
+import { interruptedBy } from "../base/interruption.ts";
+import type { Config } from "../config/schema.ts";
+import type { LayersModel } from "../engine/tf.ts";
+import { checkFiles } from "../data/datasets/check_files.ts";
+import { Loader } from "../data/loading/loader.ts";
+import { chooseSplit, missingClasses, scanClassFolders } from "../data/datasets/class_folders.ts";
+import type { PictureSet } from "../data/datasets/picture_set.ts";
+import { scanPictures } from "../data/datasets/scan_pictures.ts";
+import { type TransformInput, transformsSchema } from "../data/transforms/transform_specs.ts";
+import { TransformPipeline } from "../data/transforms/transforms.ts";
+import { type ClassAccuracy, confusionOf, perClassAccuracy } from "../metrics/confusion.ts";
+import { type ClassificationReport, classificationReport } from "../metrics/report.ts";
+import { classesOf } from "../models/heads.ts";
+import type { DataFormat } from "../provision/dataset_catalogue.ts";
+import { requireFiniteOutputs, requireUsable } from "../metrics/check_scores.ts";
+import { descriptionOf, type ModelDescription } from "./checkpoint_config.ts";
+import { picturesToEvaluate } from "./evaluation_pictures.ts";
+import { nonFiniteLayerOf, scoreOnce } from "../train/scores.ts";
+import { validateShard } from "../train/validate.ts";
+
+/** What to evaluate on, and how. */
+export interface EvaluateOptions {
+  /** How the pictures lie on the disk (default `imageFolder`; of the run's own data, as there). */
+  readonly format?: DataFormat;
+  /** Part of the folder (default `val`). */
+  readonly split?: "train" | "val";
+  /** Name of the folder of training pictures (default `train`). */
+  readonly trainFolder?: string;
+  /** Name of the folder of validation pictures (default `val`). */
+  readonly valFolder?: string;
+  /** Share of a single folder's pictures that are the `val` part. */
+  readonly valFraction?: number;
+  /** As the run's `data.splitSeed` (default 0). */
+  readonly splitSeed?: number;
+  /** Names of the classes, in the order of the model's outputs (default: the checkpoint's, else the folder's). */
+  readonly classes?: readonly string[];
+  /** Transforms as in a config's `data.val` (default: the checkpoint's, else torchvision's for ImageNet, 224 pixels). */
+  readonly transforms?: readonly TransformInput[];
+  /** Pictures per pass (default 32). */
+  readonly batchSize?: number;
+  /** What a picture that can't be read does (default `fail`). */
+  readonly onError?: "fail" | "skip";
+  /** Largest picture that is decoded, in pixels (default 100 million). */
+  readonly maxPixels?: number;
+  /** Ends the evaluation with an `InterruptedError`, whose cause is its reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** What came out. */
+export interface Evaluation {
+  /** Mean cross-entropy. */
+  readonly loss: number;
+  /** Share of the pictures whose class has the highest logit, 0 … 1. */
+  readonly accuracy: number;
+  /** Pictures that were scored: each of the part exactly once, but for those that were skipped. */
+  readonly count: number;
+  /** Accuracy and number of pictures of each class. */
+  readonly perClass: readonly ClassAccuracy[];
+  /**
+   * Images by true class (row) and predicted class (column), up to 256 classes; of more, `report.confusions` has the
+   * cells that are not 0.
+   */
+  readonly confusion?: readonly (readonly number[])[];
+  /** Precision, recall and F1 of each class and their means, top-5 accuracy, calibration. */
+  readonly report: ClassificationReport;
+  /** Names of the classes that the set has no image of: they don't count in the means. */
+  readonly missing: readonly string[];
+  /** Pictures that couldn't be read. */
+  readonly skipped: readonly { readonly path: string; readonly reason: string }[];
+}
+
+const IMAGENET: readonly TransformInput[] = [
+  { Resize: 256 },
+  { CenterCrop: 224 },
+  { Normalize: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } },
+];
+
+/**
+ * Evaluates a model on an image folder. The engine must be open.
+ *
+ * A model from {@linkcode loadCheckpoint} is evaluated as it was validated: with the transforms of its checkpoint, with
+ * classes matched by name, and, where `root` is its run's own data, on that run's validation images. In another folder
+ * of classes all images are taken; it may lack classes of the model, which are `missing` in the result, and may have
+ * none that the model doesn't know. Options that are given come first.
+ *
+ * @param model float32 [n, h, w, 3] → logits [n, classes]
+ * @param root Folder with `train/` and `val/`, or one folder of classes, or CIFAR-10's files. For a model without a
+ * checkpoint, a single folder needs `valFraction`, and the classes' order is the alphabetical one
+ * @throws {UsageError} when the folder can't be used, has files that can't (unless such are skipped), or other classes
+ * than the model
+ * @throws {InterruptedError} when `options.signal` fires
+ * @throws {DataError} when a picture can't be read, unless such are skipped
+ * @throws {LockstepError} when no image of the set or of a class could be used, or an output is NaN or infinite
+ *
+ * @example
+ * ```ts
+ * import { evaluate, loadCheckpoint, openEngine } from "../../mod.ts";
+ *
+ * async function check(run: string, pictures: string) {
+ *   await openEngine();
+ *   const { model } = await loadCheckpoint(`${run}/checkpoints/best`);
+ *   const { accuracy, count } = await evaluate(model, pictures);
+ *   console.log(`${accuracy.toFixed(3)} of ${count} pictures`);
+ * }
+ * ```
+ */
+export async function evaluate(
+  model: LayersModel,
+  root: string,
+  options: EvaluateOptions = {},
+): Promise<Evaluation> {
+  using interruption = interruptedBy(options.signal);
+  const { signal } = interruption;
+  const known = descriptionOf(model);
+  const { split = "val", transforms = known?.transforms ?? IMAGENET, batchSize = 32 } = options;
+  const outputs = classesOf(model);
+  const folder = await findImages(root, options, known);
+  using source = folder.source;
+  signal?.throwIfAborted();
+  const onError = options.onError ?? known?.config?.data.onError ?? "fail";
+  const { classes, val: samples } = folder;
+  await checkFiles(folder, { onError, signal });
+  if (outputs !== classes.length) {
+    throw new UsageError(
+      `The model has ${outputs} classes, but ${root} has ${classes.length} (${listed(classes)})`,
+    );
+  }
+  const loader = new Loader({
+    source,
+    samples,
+    pipeline: new TransformPipeline(transformsSchema.parse([...transforms])),
+    onError,
+    prefetch: 2,
+    cacheBytes: 0,
+  });
+  const scores = await validateShard(
+    {
+      scorer: {
+        evaluate: (batch) => Promise.resolve(scoreOnce(model, batch)),
+        findNonFiniteLayer: (batch) => nonFiniteLayerOf(model, batch),
+      },
+      loader,
+      samples: samples.length,
+      place: { rank: 0, worldSize: 1 },
+      batchSize,
+    },
+    undefined,
+    signal,
+  );
+  const seen = { what: split === "val" ? "validation" : "training", samples, classes };
+  requireUsable({ ...seen, skipped: scores.skipped });
+  const rows = new Map(scores.indices.map((index, row) => [index, row]));
+  requireFiniteOutputs({ ...seen, layer: scores.nonFiniteLayer }, (index) => {
+    const row = rows.get(index);
+    return row === undefined
+      ? undefined
+      : { loss: scores.losses[row], first: scores.ranked[row * scores.width] };
+  }, "these weights can't be measured");
+  const labels = scores.indices.map((index) => samples[index].label);
+  const report = classificationReport({ ...scores, labels }, classes);
+  const { accuracy, count, confusionMatrix: confusion } = report;
+  return {
+    loss: scores.losses.reduce((sum, loss) => sum + loss, 0) / scores.weight,
+    accuracy,
+    count,
+    perClass: perClassAccuracy(confusionOf(report, classes.length)!, classes),
+    ...(confusion ? { confusion } : {}),
+    report,
+    missing: folder.learnLabel ? [] : missingClasses(folder),
+    skipped: scores.skipped.map(({ path, reason }) => ({ path, reason })),
+  };
+}
+
+const TERMS = { data: "as root", split: "the option split" };
+
+/** Options that say how a folder is laid out: they come before what is known of the model. */
+const LAYOUT = ["format", "trainFolder", "valFolder", "valFraction", "splitSeed"] as const;
+
+/** The images to evaluate, as those that validate; their labels are those of the model's classes. */
+async function findImages(
+  root: string,
+  options: EvaluateOptions,
+  known: ModelDescription | undefined,
+): Promise<PictureSet> {
+  const { split = "val" } = options;
+  const data = known?.config?.data;
+  const maxPixels = options.maxPixels ?? data?.maxPixels;
+  const size = maxPixels === undefined ? {} : { maxPixels };
+  const classes = options.classes ?? known?.classes;
+  if (classes === undefined) {
+    const set = await scanPictures(root, { ...options, ...size });
+    return { ...set, train: [], val: set[split] };
+  }
+  const isOwn = typeof data?.root === "string" && resolve(data.root) === resolve(root);
+  const { trainFolder = "train", valFolder = "val", format = "imageFolder" } = {
+    ...data,
+    ...options,
+  };
+  if (isOwn || format !== "imageFolder" || LAYOUT.some((key) => options[key] !== undefined)) {
+    const own = isOwn ? layoutOf(data) : {};
+    return chooseSplit(await scanPictures(root, { ...own, ...options, ...size }), {
+      split,
+      classes,
+    });
+  }
+  const layout = { format, trainFolder, valFolder };
+  const wanted = { data: root, classes, ...(options.split ? { split: options.split } : {}) };
+  const { folder = "" } = await picturesToEvaluate(root, layout, wanted, TERMS);
+  return await scanClassFolders(root, folder, classes, maxPixels);
+}
+
+function layoutOf({ format, trainFolder, valFolder, valFraction, splitSeed }: Layout): Layout {
+  return { format, trainFolder, valFolder, valFraction, splitSeed };
+}
+
+type Layout = Pick<Config["data"], (typeof LAYOUT)[number]>;

@@ -1,0 +1,115 @@
+/**
+ * A trained model at work on pictures whose classes nobody knows.
+ *
+ * @module
+ */
+import { CapturedFunction } from "../engine/capture/capture.ts";
+import { tf } from "../engine/tf.ts";
+import { tensorFrom } from "../engine/transfer.ts";
+import { type FeatureMap, gradCam, lastFeatureMap } from "../models/grad_cam.ts";
+import { applyModel, classesOf } from "../models/heads.ts";
+import { parametersOf } from "../models/parameters.ts";
+import { rowOf } from "../train/labelled_images.ts";
+import { nonFiniteLayerOf, rank, type Ranking, readRanking } from "../train/scores.ts";
+
+/** Pictures [n, height, width, 3], normalized. */
+export interface PictureBatch {
+  readonly images: Float32Array;
+  readonly count: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** Where a network sees a class in some pictures. */
+export interface Maps {
+  /** Side of a map in cells. */
+  readonly height: number;
+  readonly width: number;
+  /** A map for each picture, [height, width], at least 0. */
+  readonly maps: readonly Float32Array[];
+}
+
+/** Ranks classes, and explains them. The engine must be open. */
+export class Predictor implements Disposable {
+  readonly #model: tf.LayersModel;
+  readonly #top: number;
+  readonly #fullBatch: number;
+  readonly #traced: CapturedFunction;
+  #map: FeatureMap | undefined;
+
+  /**
+   * @param top Classes to rank per picture; all where there are fewer
+   * @param fullBatch Pictures in the batches that come often: these are run as one function
+   */
+  constructor(model: tf.LayersModel, { top, fullBatch }: { top: number; fullBatch: number }) {
+    this.#model = model;
+    this.#top = Math.min(top, classesOf(model));
+    this.#fullBatch = fullBatch;
+    const variables = parametersOf(model).map(({ variable }) => variable);
+    this.#traced = new CapturedFunction("predict", (images) => this.#rank(images), {
+      variables: () => variables,
+      capture: true,
+      random: false,
+    });
+  }
+
+  /** Ranks the classes of each picture. */
+  async rank(batch: PictureBatch): Promise<Ranking> {
+    const images = tensorOf(batch);
+    const results = batch.count === this.#fullBatch
+      ? await this.#traced.call([images])
+      : tf.tidy(() => this.#rank(images));
+    images.dispose();
+    return readRanking(results);
+  }
+
+  /** Name of the first layer that gives NaN or infinity for a picture of a batch, if there is one. */
+  nonFiniteLayer({ images, count, height, width }: PictureBatch, row: number): string | undefined {
+    const batch = { images, labels: new Int32Array(count), height, width };
+    return nonFiniteLayerOf(this.#model, rowOf(batch, row));
+  }
+
+  /** Name of the layer that {@linkcode explain} looks at. */
+  get explainedLayer(): string {
+    return this.#featureMap().name;
+  }
+
+  /**
+   * Where each picture shows a class (Grad-CAM).
+   *
+   * @param classes [n]
+   * @throws {UsageError} when the network has no convolutional features
+   */
+  explain(batch: PictureBatch, classes: Int32Array): Maps {
+    const map = this.#featureMap();
+    const [images, chosen] = [tensorOf(batch), tf.tensor1d(classes, "int32")];
+    const result = gradCam(map, images, chosen);
+    const [count, height, width] = result.shape;
+    const values = result.dataSync() as Float32Array;
+    tf.dispose([images, chosen, result]);
+    const size = height * width;
+    const maps = Array.from(
+      { length: count },
+      (_, row) => values.slice(row * size, (row + 1) * size),
+    );
+    return { height, width, maps };
+  }
+
+  /** Releases the traced function; the model stays. */
+  [Symbol.dispose](): void {
+    this.#traced.dispose();
+  }
+
+  #rank(images: tf.Tensor): tf.Tensor[] {
+    return rank(applyModel(this.#model, images, false)[0], this.#top);
+  }
+
+  #featureMap(): FeatureMap {
+    return this.#map ??= lastFeatureMap(this.#model);
+  }
+}
+
+function tensorOf({ images, count, height, width }: PictureBatch): tf.Tensor {
+  const bytes = new Uint8Array(images.buffer, images.byteOffset, images.byteLength);
+  return tensorFrom([count, height, width, 3], "float32", bytes);
+}

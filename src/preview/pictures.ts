@@ -1,0 +1,93 @@
+/**
+ * The picture grids of a run: what the network is shown, and what it makes of it.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { DataError } from "../data/codecs/data_error.ts";
+import type { Loader } from "../data/loading/loader.ts";
+import type { Tile } from "../plots/picture_grid.ts";
+import { makeLoaders } from "../train/job.ts";
+import type { PreparedRun } from "../coordinator/prepare.ts";
+import { type ShownData, tilesOf, trainingRows } from "./training_pictures.ts";
+
+const MOST_BATCH_TILES = 16;
+const BATCH_COLUMNS = 4;
+const PREDICTIONS = 6;
+const PREDICTION_COLUMNS = 3;
+
+/**
+ * Reads the first images of the first step of an epoch, as the network gets them.
+ *
+ * @returns Writes them as `batch.png` into a folder
+ * @throws {DataError} for an image that can't be read, unless such are skipped: training would end with it too
+ */
+export async function readBatch(
+  run: ShownData,
+  epoch: number,
+): Promise<(folder: string) => Promise<void>> {
+  const rows = trainingRows(run, epoch).filter(({ step }) => step === 0);
+  const shown = await tilesOf(run, "train", epoch, rows.slice(0, MOST_BATCH_TILES));
+  const tiles = shown.filter((tile) => tile !== undefined);
+  const heading = `${run.config.name}: training batch, augmented (epoch ${epoch}, step 0)`;
+  return async (folder) => {
+    if (tiles.length === 0) return;
+    const { writePictureGrid } = await import("../plots/picture_grid.ts");
+    await writePictureGrid(join(folder, "batch.png"), tiles, { columns: BATCH_COLUMNS, heading });
+  };
+}
+
+/**
+ * Writes `predictions.png`: six validation pictures, evenly spread, with predicted and true class.
+ *
+ * @param predictions Predicted class by position in the validation set, -1 where there is none
+ */
+export async function writePredictionsPicture(
+  folder: string,
+  run: PreparedRun,
+  epoch: number,
+  predictions: Int32Array,
+): Promise<void> {
+  const { config, folder: { val, classes } } = run;
+  const scored = val.filter(({ index }) => predictions[index] >= 0);
+  const count = Math.min(PREDICTIONS, scored.length);
+  const chosen = Array.from(
+    { length: count },
+    (_, position) => scored[Math.floor((position + 0.5) * scored.length / count)],
+  );
+  const { onError } = config.data;
+  const loader = makeLoaders(run.folder, config).val;
+  const tiles: Tile[] = [];
+  for (const { index, label } of chosen) {
+    const predicted = classes[predictions[index]];
+    const right = predictions[index] === label;
+    const title = right ? predicted : `${predicted} (true: ${classes[label]})`;
+    const tile = await tileOf(loader, index, { epoch: 0, seed: 0, title, onError });
+    if (tile) tiles.push({ ...tile, colour: right ? "good" : "bad" });
+  }
+  if (tiles.length === 0) return;
+  const { writePictureGrid } = await import("../plots/picture_grid.ts");
+  const heading = `${config.name}: predictions after epoch ${epoch}`;
+  const path = join(folder, "predictions.png");
+  await writePictureGrid(path, tiles, { columns: PREDICTION_COLUMNS, heading });
+}
+
+/** @returns Nothing for a picture that can't be read, where such are skipped */
+export async function tileOf(
+  loader: Loader,
+  index: number,
+  { epoch, seed, title, onError }: {
+    epoch: number;
+    seed: number;
+    title: string;
+    onError: "fail" | "skip";
+  },
+): Promise<Tile | undefined> {
+  try {
+    const { width, height, data } = await loader.augmented(index, epoch, seed);
+    return { width, height, rgb: data, title };
+  } catch (error) {
+    if (error instanceof DataError && onError === "skip") return undefined;
+    throw error;
+  }
+}

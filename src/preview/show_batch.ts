@@ -1,0 +1,139 @@
+/**
+ * Shows what the augmentation makes of the data, without a worker, a broker or a model.
+ *
+ * @module
+ */
+import { availableParallelism } from "node:os";
+import { calledPath } from "../base/called_paths.ts";
+import { UsageError } from "../base/errors.ts";
+import type { Config } from "../config/schema.ts";
+import type { EpochStep } from "../data/loading/sampler.ts";
+import { resizeRgb } from "../data/resizing/resize.ts";
+import { openEngine } from "../engine/engine.ts";
+import { ensureDataRoot } from "../provision/data_root.ts";
+import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
+import { type Tile, writePictureGrid } from "../plots/picture_grid.ts";
+import type { Reporter } from "../events/reporter.ts";
+import { scanData } from "../train/job.ts";
+import { type ShownData, tilesOf, trainingRows, validationRows } from "./training_pictures.ts";
+
+/** What to show. */
+export interface ShowOptions {
+  /** Counted from 1. */
+  readonly epoch: number;
+  /** Pictures; fewer where there are not as many. */
+  readonly count: number;
+  /** Pictures per row. */
+  readonly columns?: number;
+  /** Validation pictures rather than those of training. */
+  readonly val?: boolean;
+  /** Show each picture under the draws of so many epochs, beside the original. */
+  readonly compareEpochs?: number;
+  readonly reporter: Reporter;
+  readonly verbose?: boolean;
+}
+
+/** Columns up to 16 pictures; more pictures make the grid as wide as it is high. */
+const COLUMNS = 4;
+/** Widest column, in pixels: long names of classes make it wider than small pictures. */
+const ROOM_FOR_TITLES = 260;
+
+/**
+ * Writes the pictures as one labelled PNG.
+ *
+ * @param path PNG file, replaced as a whole
+ * @throws {UsageError} when there is no picture to show
+ */
+export async function showBatch(config: Config, path: string, options: ShowOptions): Promise<void> {
+  const { reporter, verbose = false, count, compareEpochs } = options;
+  const progress = (event: Parameters<Reporter["download"]>[0]) => reporter.download(event);
+  const root = await ensureDataRoot(config.data, progress);
+  const folder = await scanData(root, config);
+  using _source = folder.source;
+  const libraryPath = await ensureLibtensorflow(progress);
+  const threads = { intraOp: availableParallelism(), interOp: 1 };
+  await openEngine({ libraryPath, threads, verbose }); // it decodes
+  const data: ShownData = { config, folder };
+  const { heading, tiles } = compareEpochs === undefined
+    ? await grid(data, options)
+    : await draws(data, compareEpochs, options);
+  if (tiles.length === 0) {
+    throw new UsageError(`None of the first ${count} pictures of ${calledPath(root)} can be read`);
+  }
+  const columns = compareEpochs === undefined
+    ? options.columns ?? Math.max(COLUMNS, Math.ceil(Math.sqrt(count)))
+    : compareEpochs + 1;
+  await writePictureGrid(path, tiles, { columns, heading, roomForTitles: ROOM_FOR_TITLES });
+}
+
+/** What a grid shows. */
+interface Shown {
+  readonly heading: string;
+  readonly tiles: Tile[];
+}
+
+/** Pictures in the order in which they come; those of validation evenly spread, since they come class by class. */
+async function grid(data: ShownData, { epoch, count, val = false }: ShowOptions): Promise<Shown> {
+  const { config: { name } } = data;
+  const rows = val
+    ? spread(validationRows(data), count)
+    : trainingRows(data, epoch).slice(0, count);
+  const tiles = await tilesOf(data, val ? "val" : "train", epoch, rows);
+  const last = rows.at(-1)?.step ?? 0;
+  const steps = last === 0 ? "step 0" : `steps 0 to ${last}`;
+  return {
+    heading: val
+      ? `${name}: validation pictures as the network gets them`
+      : `${name}: training pictures as the network gets them (epoch ${epoch}, ${steps})`,
+    tiles: tiles.filter((tile) => tile !== undefined),
+  };
+}
+
+/** A row for each picture: the original, then what epoch after epoch makes of it. */
+async function draws(
+  data: ShownData,
+  epochs: number,
+  { epoch: first, count }: ShowOptions,
+): Promise<Shown> {
+  const { config, folder } = data;
+  const chosen = trainingRows(data, first).slice(0, count).map(({ indices }) => indices[0]);
+  const columns: (Tile | undefined)[][] = [];
+  for (let epoch = first; epoch < first + epochs; epoch++) {
+    const rows = trainingRows(data, epoch);
+    const byIndex = new Map(rows.map((row) => [row.indices[0], row]));
+    const tiles = await tilesOf(data, "train", epoch, chosen.map((index) => byIndex.get(index)!));
+    columns.push(tiles.map((tile) => tile && { ...tile, title: inEpoch(epoch, tile.title) }));
+  }
+  const tiles: Tile[] = [];
+  for (const [row, index] of chosen.entries()) {
+    const drawn = columns.map((column) => column[row]).filter((tile) => tile !== undefined);
+    if (drawn.length < epochs) continue; // it, or what is mixed into it, can't be read
+    const sample = folder.train[index];
+    const { data: rgb, ...size } = fitted(await folder.source.read(sample), drawn[0]);
+    tiles.push({ ...size, rgb, title: `original: ${folder.classes[sample.label]}` }, ...drawn);
+  }
+  const until = epochs > 1 ? `epochs ${first} to ${first + epochs - 1}` : `epoch ${first}`;
+  return { heading: `${config.name}: training pictures in ${until}`, tiles };
+}
+
+function inEpoch(epoch: number, title: string): string {
+  return `epoch ${epoch}${title.includes("\n") ? "\n" : ": "}${title}`;
+}
+
+function spread(rows: readonly EpochStep[], count: number): EpochStep[] {
+  const shown = Math.min(count, rows.length);
+  return Array.from(
+    { length: shown },
+    (_, position) => rows[Math.floor((position + 0.5) * rows.length / shown)],
+  );
+}
+
+/** A picture made so small or large that it just fits into the frame. */
+function fitted(
+  image: Parameters<typeof resizeRgb>[0],
+  frame: { width: number; height: number },
+): ReturnType<typeof resizeRgb> {
+  const scale = Math.min(frame.width / image.width, frame.height / image.height);
+  const side = (length: number) => Math.max(1, Math.round(length * scale));
+  return resizeRgb(image, side(image.width), side(image.height));
+}

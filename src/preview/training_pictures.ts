@@ -1,0 +1,118 @@
+/**
+ * Pictures exactly as the network gets them: transformed, augmented and mixed as in training.
+ *
+ * @module
+ */
+import { globalBatchSize } from "../config/checks.ts";
+import { type EpochStep, planEpoch } from "../data/loading/sampler.ts";
+import { mixedLines } from "../terminal/lines.ts";
+import type { Tile } from "../plots/picture_grid.ts";
+import { makeLoaders } from "../train/job.ts";
+import type { PreparedRun } from "../coordinator/prepare.ts";
+
+/** What of a run is needed to show its pictures. */
+export type ShownData = Pick<PreparedRun, "config" | "folder">;
+
+/** The training pictures of an epoch in the order in which they come, each as a step's share of one row. */
+export function trainingRows(
+  { config, folder: { train, inOrder } }: ShownData,
+  epoch: number,
+): EpochStep[] {
+  return rowsOf(planEpoch({
+    length: train.length,
+    globalBatch: globalBatchSize(config),
+    dropLast: config.train.dropLast,
+    rank: 0,
+    worldSize: 1,
+    seed: config.seed,
+    epoch,
+    shuffle: !inOrder,
+  }));
+}
+
+/** The validation pictures in their order. */
+export function validationRows({ folder: { val } }: ShownData): EpochStep[] {
+  const { length } = val;
+  const plan = {
+    length,
+    globalBatch: Math.max(1, length),
+    rank: 0,
+    worldSize: 1,
+    seed: 0,
+    epoch: 0,
+  };
+  return rowsOf(planEpoch({ ...plan, shuffle: false }));
+}
+
+/** An image as the network gets it, with its class. */
+export interface ShownImage {
+  readonly width: number;
+  readonly height: number;
+  /** `width` × `height` × 3 bytes. */
+  readonly rgb: Uint8Array;
+  readonly class: string;
+  /** The class of the image that it is mixed with, where the two differ, and the share (0 … 1) of its own. */
+  readonly mixed?: { readonly class: string; readonly share: number };
+}
+
+/**
+ * The rows as images, exactly as a training step gets them.
+ *
+ * @returns An image for each row; nothing in the place of one that can't be read, where such are skipped
+ * @throws {DataError} for an image that can't be read, where none are skipped
+ */
+export async function imagesOf(
+  { config, folder }: ShownData,
+  part: "train" | "val",
+  epoch: number,
+  rows: readonly EpochStep[],
+): Promise<(ShownImage | undefined)[]> {
+  const loader = makeLoaders(folder, config)[part];
+  const seed = part === "train" ? config.seed : 0;
+  const images: (ShownImage | undefined)[] = [];
+  for await (const batch of loader.batches(rows, part === "train" ? epoch : 0, { seed })) {
+    const [picture] = loader.picturesOf(batch);
+    if (!picture) {
+      images.push(undefined);
+      continue;
+    }
+    const { width, height, data: rgb } = picture;
+    const own = folder.classes[batch.labels[0]];
+    const partner = batch.mix && folder.classes[batch.mix.partnerLabels[0]];
+    const mixed = partner === undefined || partner === own
+      ? {}
+      : { mixed: { class: partner, share: batch.mix!.share } };
+    images.push({ width, height, rgb, class: own, ...mixed });
+  }
+  return images;
+}
+
+/**
+ * The rows as tiles, titled with their classes; a mixed one with both, a line for each with its share.
+ *
+ * @returns A tile for each row; nothing in the place of an image that can't be read, where such are skipped
+ * @throws {DataError} for an image that can't be read, where none are skipped
+ */
+export async function tilesOf(
+  data: ShownData,
+  part: "train" | "val",
+  epoch: number,
+  rows: readonly EpochStep[],
+): Promise<(Tile | undefined)[]> {
+  const images = await imagesOf(data, part, epoch, rows);
+  return images.map((image) =>
+    image && { ...image, title: mixedLines(image.class, image.mixed).join("\n") }
+  );
+}
+
+/** Each row of the steps by itself, with its place and its partner in the step. */
+function rowsOf(steps: readonly EpochStep[]): EpochStep[] {
+  return steps.flatMap(({ indices, ...step }) =>
+    Array.from(indices, (_, row) => ({
+      ...step,
+      indices: indices.subarray(row, row + 1),
+      rowOffset: row,
+      partnerIndex: indices.at(row - 1)!,
+    }))
+  );
+}

@@ -1,0 +1,172 @@
+/**
+ * Large bytes (initial weights, checkpoints) from one process to another: the one offers, the other pulls
+ * piece by piece, asks again for what does not come, and checks every piece.
+ *
+ * @module
+ */
+import { randomUUID } from "node:crypto";
+import type { Subscription } from "../deps/nats.ts";
+import { LockstepError } from "../base/errors.ts";
+import type { Incoming, Link } from "./link.ts";
+import type { Header, Transfer } from "./messages.ts";
+import { Patience } from "./retry_timer.ts";
+
+const PREFERRED_CHUNK_BYTES = 2 * 1024 * 1024;
+const PIECES_UNDER_WAY = 4;
+const TIMEOUT_MS = 60_000;
+
+/** Bytes that others may pull until `withdraw` is called. */
+export interface Offer {
+  readonly transfer: Transfer;
+  withdraw(): void;
+}
+
+interface Pulling {
+  readonly transfer: Transfer;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly arrived: Uint8Array; // 1 for each piece that is here
+  arrivedCount: number;
+  requested: number;
+  readonly done: PromiseWithResolvers<void>;
+  readonly patience: Patience;
+}
+
+/** One process's desk for giving and getting large bytes. */
+export class TransferDesk {
+  readonly #link: Link;
+  readonly #name: string;
+  readonly #offers = new Map<string, { bytes: Uint8Array; chunkBytes: number }>();
+  readonly #pulls = new Map<string, Pulling>();
+  readonly #subscriptions: Subscription[];
+
+  private constructor(link: Link, name: string) {
+    this.#link = link;
+    this.#name = name;
+    this.#subscriptions = [
+      link.subscribe(link.subjects.pull(name), { pull: (message) => this.#onPull(message) }),
+      link.subscribe(link.subjects.piece(name), { piece: (message) => this.#onPiece(message) }, {
+        onCorrupt: (header, error) => this.#onCorrupt(header, error),
+      }),
+    ];
+  }
+
+  /**
+   * Opens a desk.
+   *
+   * @param name Name of this process, unique in the run: letters, digits and `-`
+   */
+  static async open(link: Link, name: string): Promise<TransferDesk> {
+    const desk = new TransferDesk(link, name);
+    await link.flush();
+    return desk;
+  }
+
+  /** Lets others pull `bytes`, which must stay as they are until the offer is withdrawn. */
+  offer(bytes: Uint8Array): Offer {
+    const id = randomUUID();
+    const chunkBytes = Math.min(PREFERRED_CHUNK_BYTES, this.#link.maxPayloadBytes);
+    this.#offers.set(id, { bytes, chunkBytes });
+    return {
+      transfer: { id, owner: this.#name, bytes: bytes.length, chunkBytes },
+      withdraw: () => void this.#offers.delete(id),
+    };
+  }
+
+  /**
+   * Pulls what another process offers.
+   *
+   * @throws {LockstepError} When nothing comes for a minute, or what comes is damaged again and again
+   * @throws The signal's reason when it fires
+   */
+  async pull(transfer: Transfer, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    signal?.throwIfAborted();
+    const done = Promise.withResolvers<void>();
+    const patience = new Patience({
+      timeoutMs: TIMEOUT_MS,
+      askAgain: () => this.#askAgain(pulling),
+      giveUp: (seconds) =>
+        done.reject(
+          new LockstepError(
+            `${transfer.owner} sent nothing of ${transfer.bytes} bytes for ${seconds} s`,
+          ),
+        ),
+    });
+    const count = Math.ceil(transfer.bytes / transfer.chunkBytes);
+    const pulling: Pulling = {
+      transfer,
+      bytes: new Uint8Array(transfer.bytes),
+      arrived: new Uint8Array(count),
+      arrivedCount: 0,
+      requested: 0,
+      done,
+      patience,
+    };
+    const abort = () => done.reject(signal!.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#pulls.set(transfer.id, pulling);
+    try {
+      if (count === 0) done.resolve();
+      this.#requestMore(pulling);
+      await done.promise;
+      return pulling.bytes;
+    } finally {
+      patience.end();
+      signal?.removeEventListener("abort", abort);
+      this.#pulls.delete(transfer.id);
+    }
+  }
+
+  /** Ends all offers, and the pulls that are under way with an error. */
+  close(): void {
+    for (const subscription of this.#subscriptions) subscription.unsubscribe();
+    this.#offers.clear();
+    for (const { done } of this.#pulls.values()) {
+      done.reject(new LockstepError("A transfer was cut short: its process ends"));
+    }
+  }
+
+  #requestMore(pulling: Pulling): void {
+    const limit = Math.min(pulling.arrived.length, pulling.arrivedCount + PIECES_UNDER_WAY);
+    while (pulling.requested < limit) this.#request(pulling, pulling.requested++);
+  }
+
+  #request({ transfer }: Pulling, chunk: number): void {
+    const subject = this.#link.subjects.pull(transfer.owner);
+    this.#link.publish(subject, "pull", { id: transfer.id, chunk, to: this.#name });
+  }
+
+  #askAgain(pulling: Pulling): void {
+    for (let chunk = 0; chunk < pulling.requested; chunk++) {
+      if (!pulling.arrived[chunk]) this.#request(pulling, chunk);
+    }
+  }
+
+  #onPull({ header: { id, chunk, to } }: Incoming<"pull">): void {
+    const offer = this.#offers.get(id);
+    if (!offer) return; // withdrawn: who still asks has its own timeout
+    const { bytes, chunkBytes } = offer;
+    const piece = bytes.subarray(chunk * chunkBytes, (chunk + 1) * chunkBytes);
+    const fields = { id, owner: this.#name, chunk };
+    this.#link.publish(this.#link.subjects.piece(to), "piece", fields, piece);
+  }
+
+  #onPiece({ header: { id, chunk }, payload }: Incoming<"piece">): void {
+    const pulling = this.#pulls.get(id);
+    if (!pulling || chunk >= pulling.arrived.length || pulling.arrived[chunk]) return;
+    const { bytes, chunkBytes } = pulling.transfer;
+    if (payload.length !== Math.min(chunkBytes, bytes - chunk * chunkBytes)) return;
+    pulling.bytes.set(payload, chunk * chunkBytes);
+    pulling.arrived[chunk] = 1;
+    pulling.arrivedCount++;
+    pulling.patience.progress();
+    if (pulling.arrivedCount === pulling.arrived.length) pulling.done.resolve();
+    else this.#requestMore(pulling);
+  }
+
+  #onCorrupt({ id, chunk }: Header<"piece">, error: Error): void {
+    const pulling = this.#pulls.get(id);
+    if (!pulling) return;
+    if (pulling.patience.damaged()) pulling.done.reject(error);
+    else this.#request(pulling, chunk);
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * The head of the report: what the run was, how it ended, and its figures.
+ *
+ * @module
+ */
+import { foreignName, type Html, html, type HtmlValue } from "../web/html.ts";
+import { themeToggle } from "../web/page.ts";
+import { formatDuration, formatLoss, formatRate } from "../terminal/lines.ts";
+import { isTree, type RunFiles } from "./run_files.ts";
+import { resumeCommand, type RunState, type RunStatus } from "./run_status.ts";
+import { usualPoints } from "./step_times.ts";
+import { skippedOf, warningsOf } from "./warnings_section.ts";
+import { counted, moment, percent, quantile, whole } from "./words.ts";
+
+/** How states look. */
+export const BADGES: Record<RunState, { text: string; look: string; sign: string }> = {
+  finished: { text: "finished", look: "good", sign: "✓" },
+  interrupted: { text: "interrupted", look: "warn", sign: "‖" },
+  failed: { text: "failed", look: "bad", sign: "✗" },
+  running: { text: "not finished", look: "", sign: "…" },
+  unknown: { text: "no events", look: "", sign: "?" },
+};
+
+/** The run's own name, else its folder's. */
+export function runTitle({ config, name }: RunFiles): string {
+  return typeof config?.name === "string" ? config.name : name;
+}
+
+/** Name, state, and the most important figures. */
+export function reportHeader(files: RunFiles, status: RunStatus): Html {
+  const { text, look, sign } = BADGES[status.state];
+  return html`<header class="head">
+    <div class="title">
+      <h1>${foreignName(runTitle(files))}</h1>
+      <span class="${`badge ${look}`}"><span aria-hidden="true">${sign}</span> ${text}</span>
+      <span class="spacer"></span>${themeToggle()}
+    </div>
+    <p class="note">${foreignName(files.name)}${
+    status.started && html`, begun ${moment(status.started)}`
+  }${status.sessions > 1 && `, in ${counted(status.sessions, "session")}`}</p>
+    <dl class="tiles">${tiles(files, status)}</dl>
+    ${callouts(files, status)}
+  </header>`;
+}
+
+function tiles(files: RunFiles, status: RunStatus): Html[] {
+  const { history, config, environment } = files;
+  const best = history?.best;
+  const epochs = history?.epochs ?? [];
+  const planned = isTree(config?.train) ? config.train.epochs : undefined;
+  const model = isTree(config?.model) ? config.model : {};
+  const last = epochs[epochs.length - 1];
+  const workers = history?.workers ?? config?.workers;
+  const device = Array.isArray(environment?.devices) ? environment.devices.join(", ") : undefined;
+  return [
+    tile(
+      "Best accuracy",
+      best && best.epoch > 0 ? percent(best.accuracy) : "–",
+      best && best.epoch > 0 ? `validation, epoch ${best.epoch}` : "no epoch was finished",
+    ),
+    tile(
+      "Epochs",
+      typeof planned === "number" ? `${epochs.length} / ${planned}` : String(epochs.length),
+      last && `validation loss ${formatLoss(last.validation.loss)}`,
+    ),
+    tile("Throughput", rate(files), "median, all workers"),
+    tile(
+      "Duration",
+      formatDuration(status.seconds),
+      last && `${formatDuration(last.seconds)} per epoch`,
+    ),
+    tile(
+      "Model",
+      typeof model.name === "string"
+        ? html`<span class="text">${foreignName(model.name)}</span>`
+        : "–",
+      [
+        typeof model.weights === "string" ? `weights: ${model.weights}` : "",
+        model.featureExtract === true ? "last layer learns" : "",
+      ].filter(Boolean).join(", "),
+    ),
+    tile(
+      "Workers",
+      String(workers ?? "–"),
+      [device, ofEach(environment?.threadsPerWorker), ofChoice(config?.exchange)]
+        .filter(Boolean).join(", "),
+    ),
+    ...(best?.classes ? [dataTile(files)] : []),
+  ];
+}
+
+function ofEach(threads: unknown): string | undefined {
+  return typeof threads === "number" ? `${counted(threads, "thread")} each` : undefined;
+}
+
+/** The exchange that the recipe asks for, where it asks for one. */
+function ofChoice(exchange: unknown): string | undefined {
+  return typeof exchange === "string" && exchange !== "auto" ? `exchange: ${exchange}` : undefined;
+}
+
+function dataTile({ history }: RunFiles): Html {
+  const { epochs = [], best } = history!;
+  const count = epochs[epochs.length - 1]?.validation.count;
+  return tile(
+    "Classes",
+    whole(best.classes!.length),
+    count === undefined ? undefined : `${counted(count, "validation picture")}`,
+  );
+}
+
+/** A figure with its name, and what it is of. */
+export function tile(name: string, value: HtmlValue, detail?: HtmlValue): Html {
+  return html`<div class="tile"><dt>${name}</dt><dd>${value}</dd>${
+    detail && html`<dd class="detail">${detail}</dd>`
+  }</div>`;
+}
+
+/** Pictures per second in the middle of all points, or of all epochs. */
+function rate({ metrics, history }: RunFiles): string {
+  const rates = (metrics.length > 0 ? usualPoints(metrics) : history?.epochs ?? [])
+    .map(({ imagesPerSecond }) => imagesPerSecond).filter((value) => value > 0);
+  return rates.length > 0 ? formatRate(quantile(rates, 0.5)) : "–";
+}
+
+/** What a reader should know before the figures: how the run ended, and whether something went wrong. */
+function callouts(files: RunFiles, { state, message, last }: RunStatus): HtmlValue[] {
+  const resume = html`<pre>${resumeCommand(files.folder)}</pre>`;
+  const warnings = warningsOf(files.events).length;
+  const skipped = skippedOf(files.events).length;
+  const told = [
+    ...(warnings > 0 ? [counted(warnings, "warning")] : []),
+    ...(skipped > 0 ? [`${counted(skipped, "picture")} left out`] : []),
+  ].join(", ");
+  return [
+    state === "failed" &&
+    html`<div class="callout bad" role="note"><p><strong>The run failed:</strong>
+      <span class="name message">${message}</span></p>
+      <p>When the cause is mended, go on from the last checkpoint:</p>${resume}</div>`,
+    state === "interrupted" && html`<div class="callout warn" role="note"><p><strong>The run was
+      interrupted.</strong> ${
+      message && html`<span class="name">${message}.</span>`
+    } Go on with:</p>${resume}</div>`,
+    state === "running" &&
+    html`<div class="callout" role="note"><p><strong>The run hadn't ended</strong> when
+      this page was written${
+      last && html`; its last sign was at ${moment(last)}`
+    }. If it is gone, go on
+      with:</p>${resume}</div>`,
+    told !== "" && html`
+      <div class="callout warn" role="note">
+        <p>${told}: see
+            <a href="#warnings">Warnings</a>.</p>
+      </div>
+    `,
+  ];
+}

@@ -1,0 +1,66 @@
+/**
+ * How a run stands, as its events tell.
+ *
+ * @module
+ */
+import { shellWord } from "../base/shell.ts";
+import type { RunEvent } from "../records/event_log.ts";
+
+/** `running` also when it ended without a word: killed, or the machine went down. */
+export type RunState = "finished" | "interrupted" | "failed" | "running" | "unknown";
+
+/** How a run stands. */
+export interface RunStatus {
+  readonly state: RunState;
+  /** Of an interruption or a failure. */
+  readonly message?: string;
+  /** ISO 8601. */
+  readonly started?: string;
+  /** The last event. */
+  readonly last?: string;
+  /** Working time over all sessions, in seconds. */
+  readonly seconds: number;
+  /** How often the run was begun or gone on with. */
+  readonly sessions: number;
+}
+
+/** Reads the state off a run's events, oldest first. */
+export function runStatus(events: readonly RunEvent[]): RunStatus {
+  let state: RunState = "unknown";
+  let message: string | undefined;
+  let seconds = 0;
+  let sessions = 0;
+  let begun: string | undefined;
+  let before: string | undefined;
+  const endSession = (time: string | undefined, told?: unknown) => {
+    if (begun === undefined || time === undefined) return;
+    const measured = (Date.parse(time) - Date.parse(begun)) / 1000;
+    seconds += typeof told === "number" ? told : Math.max(0, measured);
+    begun = undefined;
+  };
+  for (const { type, time, ...more } of events) {
+    if (type === "started" || type === "resumed") {
+      endSession(before);
+      [state, message, begun] = ["running", undefined, time];
+      sessions++;
+    } else if (type === "finished" || type === "interrupted" || type === "failed") {
+      state = type;
+      message = typeof more.message === "string" ? more.message : undefined;
+      endSession(time, more.seconds);
+    }
+    before = time;
+  }
+  endSession(before);
+  return {
+    state,
+    ...(message === undefined ? {} : { message }),
+    ...(events[0] ? { started: events[0].time, last: before } : {}),
+    seconds,
+    sessions,
+  };
+}
+
+/** The command that goes on with a run or a comparison, ready for a shell. */
+export function resumeCommand(folder: string, task: "train" | "compare" = "train"): string {
+  return `deno task ${task} --resume ${shellWord(folder)}`;
+}

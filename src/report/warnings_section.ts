@@ -1,0 +1,102 @@
+/**
+ * What went wrong without ending the run.
+ *
+ * @module
+ */
+import type { RunEvent } from "../records/event_log.ts";
+import { foreignName, type Html, html } from "../web/html.ts";
+import type { Section } from "./section.ts";
+import { counted, moment, whole } from "./words.ts";
+
+/** Lines that are shown of each kind. */
+const MOST_LINES = 200;
+
+/** A warning, and how often it came. */
+export interface Warning {
+  readonly message: string;
+  /** ISO 8601, of the first. */
+  readonly time: string;
+  readonly count: number;
+}
+
+/** A picture that was left out. */
+export interface SkippedPicture {
+  readonly path: string;
+  readonly reason: string;
+}
+
+/** The run's warnings, equal ones together. */
+export function warningsOf(events: readonly RunEvent[]): Warning[] {
+  const warnings = new Map<string, Warning>();
+  for (const { type, time, message } of events) {
+    if (type !== "warning" || typeof message !== "string") continue;
+    const { count, time: first } = warnings.get(message) ?? { count: 0, time };
+    warnings.set(message, { message, time: first, count: count + 1 });
+  }
+  return [...warnings.values()];
+}
+
+/** The pictures that couldn't be read, each once. */
+export function skippedOf(events: readonly RunEvent[]): SkippedPicture[] {
+  const skipped = new Map<string, SkippedPicture>();
+  for (const { type, path, reason } of events) {
+    if (type === "skipped" && typeof path === "string") {
+      skipped.set(path, { path, reason: String(reason) });
+    }
+  }
+  return [...skipped.values()];
+}
+
+/** The warnings; says so where there are none. */
+export function warningsSection(events: readonly RunEvent[]): Section {
+  const warnings = warningsOf(events);
+  const skipped = skippedOf(events);
+  return {
+    id: "warnings",
+    title: "Warnings",
+    body: html`${
+      warnings.length === 0 && skipped.length === 0
+        ? html`<p class="card">None.</p>`
+        : warnings.length > 0 && warningTable(warnings)
+    }${skipped.length > 0 && skippedTable(skipped)}`,
+  };
+}
+
+function warningTable(warnings: readonly Warning[]): Html {
+  const rows = warnings.slice(0, MOST_LINES).map(({ message, time, count }) =>
+    html`
+      <tr>
+        <td class="when">${moment(time)}</td>
+        <td class="name">${message}</td>
+        <td class="number">${count > 1 && `${whole(count)}×`}</td>
+      </tr>
+    `
+  );
+  return html`<div class="card"><div class="scroll" tabindex="0" role="region" aria-label="Warnings of the run">
+    <table class="wide"><thead><tr><th scope="col">First</th><th scope="col">Warning</th>
+    <th scope="col" class="number">Times</th></tr></thead><tbody>${rows}</tbody></table></div>
+    ${leftOut(warnings.length)}</div>`;
+}
+
+function skippedTable(skipped: readonly SkippedPicture[]): Html {
+  const rows = skipped.slice(0, MOST_LINES).map(({ path, reason }) =>
+    html`
+      <tr>
+        <td>${foreignName(path)}</td>
+        <td class="name">${reason}</td>
+      </tr>
+    `
+  );
+  return html`<div class="card"><h3>${counted(skipped.length, "picture")} left out</h3>
+    <p class="note">They couldn't be read; <code>data.onError</code> is <code>skip</code>.</p>
+    <div class="scroll tall" tabindex="0" role="region" aria-label="Pictures left out">
+    <table class="wide"><thead><tr><th scope="col">Picture</th><th scope="col">Reason</th></tr></thead>
+    <tbody>${rows}</tbody></table></div>${leftOut(skipped.length)}</div>`;
+}
+
+function leftOut(count: number): Html | undefined {
+  if (count <= MOST_LINES) return undefined;
+  return html`<p class="note">and ${
+    whole(count - MOST_LINES)
+  } more, in <code>events.jsonl</code></p>`;
+}

@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { delay, within } from "../../src/base/async.ts";
+import { WorkerLostError } from "../../src/cluster/lost_worker.ts";
+import type { Liveness } from "../../src/cluster/heartbeat_monitor.ts";
+import { startCoordinator } from "../support/coordinator_rig.ts";
+import { isRunning } from "../support/processes.ts";
+
+async function lostWorker(liveness: Liveness, milliseconds: number): Promise<WorkerLostError> {
+  const fired = new Promise<void>((resolve) => {
+    if (liveness.signal.aborted) resolve();
+    liveness.signal.addEventListener("abort", () => resolve());
+  });
+  await within(fired, milliseconds, () => new Error(`nobody lost within ${milliseconds} ms`));
+  assert.ok(liveness.signal.reason instanceof WorkerLostError);
+  return liveness.signal.reason;
+}
+
+Deno.test("Liveness names rank, pid, signal and step of a killed worker, at once", async () => {
+  await using run = await startCoordinator({ count: 2 });
+  await run.commands.callAll("at");
+  while (run.liveness.lastSign(1)?.step !== 17) await delay(50);
+  const { pid } = run.workers[1];
+  const call = run.commands.callAll("block", 60_000, { signal: run.liveness.signal });
+  const ended = assert.rejects(call, WorkerLostError);
+  Deno.kill(pid, "SIGKILL");
+  const error = await lostWorker(run.liveness, 2_000);
+  await ended;
+  assert.match(
+    error.message,
+    new RegExp(`^Rank 1 \\(pid ${pid}\\) was killed by SIGKILL .*in epoch 3, step 17$`),
+  );
+  assert.deepEqual([error.rank, error.pid, error.exit?.signal], [1, pid, "SIGKILL"]);
+  assert.equal(error.place?.step, 17);
+});
+
+Deno.test("Liveness warns of a stopped worker, and lets it go on", async () => {
+  await using run = await startCoordinator({ count: 2, lostAfter: 8 });
+  const { pid } = run.workers[0];
+  while (!run.liveness.lastSign(0)) await delay(50);
+  Deno.kill(pid, "SIGSTOP");
+  while (run.warnings.length === 0) await delay(50);
+  assert.match(
+    run.warnings[0],
+    new RegExp(`^Rank 0 \\(pid ${pid} on .*\\) has shown no sign of life for 5 s`),
+  );
+  Deno.kill(pid, "SIGCONT");
+  await run.commands.callAll("echo");
+  await delay(1_200);
+  assert.equal(run.liveness.signal.aborted, false);
+  assert.equal(run.warnings.length, 1);
+});
+
+Deno.test("Liveness counts a worker as lost that stays stopped", async () => {
+  await using run = await startCoordinator({ count: 2, lostAfter: 2 });
+  const { pid } = run.workers[1];
+  Deno.kill(pid, "SIGSTOP");
+  const error = await lostWorker(run.liveness, 4_500);
+  assert.match(
+    error.message,
+    new RegExp(`^Rank 1 \\(pid ${pid} on .* has shown no sign of life for 2 s`),
+  );
+  assert.equal(error.exit, undefined);
+});
+
+Deno.test("Liveness takes long synchronous work for what it is", async () => {
+  await using run = await startCoordinator({ count: 1, lostAfter: 2 });
+  await run.commands.callAll("block", 3_500);
+  assert.equal(run.liveness.signal.aborted, false);
+});
+
+Deno.test("workers end by themselves when the coordinator is silent", async () => {
+  await using run = await startCoordinator({ count: 2, lostAfter: 2 });
+  run.liveness.close(); // its heart stops, while the standard input stays open
+  const exits = await within(
+    Promise.all(run.workers.map(({ exited }) => exited)),
+    5_000,
+    () => new Error("workers still run"),
+  );
+  assert.deepEqual(exits.map(({ code }) => code), [4, 4]);
+  assert.match(
+    run.workers[0].lastLines.at(-1)!,
+    /^Rank 0 has not heard from the coordinator for 2 s$/,
+  );
+});
+
+Deno.test("WorkerGroup.stop() leaves no process, whatever it takes", async () => {
+  const run = await startCoordinator({ count: 2 });
+  Deno.kill(run.workers[0].pid, "SIGSTOP");
+  run.liveness.close();
+  const begin = performance.now();
+  await run.group.stop(100);
+  assert.ok(performance.now() - begin < 3_000);
+  for (const { pid, exit } of run.workers) {
+    assert.ok(exit);
+    assert.ok(!await isRunning(pid));
+  }
+  assert.equal(run.workers[0].exit?.signal, "SIGKILL");
+  await run[Symbol.asyncDispose]();
+});
+
+Deno.test("WorkerGroup.stop() waits for workers that leave by themselves", async () => {
+  await using run = await startCoordinator({ count: 2 });
+  run.liveness.close();
+  await run.commands.callAll("leave");
+  await run.group.stop(5_000);
+  assert.deepEqual(run.workers.map(({ exit }) => [exit?.code, exit?.signal]), [[0, null], [
+    0,
+    null,
+  ]]);
+});
+
+Deno.test("Liveness tells when it is the server that is gone", async () => {
+  await using run = await startCoordinator({ count: 1, lostAfter: 2 });
+  await run.commands.callAll("echo"); // the worker is all ears now
+  await run.commands.callAll("echo"); // the worker has everything that it needs of the server
+  Deno.kill(run.rig.broker.pid, "SIGKILL");
+  const { signal } = run.liveness;
+  const fired = new Promise((resolve) => signal.addEventListener("abort", resolve));
+  const exits = run.workers.map(({ exited }) => exited);
+  const limit = () => new Error("not noticed within 5 s");
+  await within(Promise.all([fired, ...exits]), 5_000, limit);
+  assert.match(
+    signal.reason.message,
+    /^The nats-server at 127\.0\.0\.1:\d+ has been gone for 2 s$/,
+  );
+  assert.equal(run.workers[0].exit?.code, 4);
+});
+
+Deno.test("nothing is left when the coordinator is killed", async () => {
+  const before = new Set(Array.from(Deno.readDirSync("/tmp"), ({ name }) => name));
+  const program = new URL("../support/coordinator_program.ts", import.meta.url).pathname;
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--allow-all", program],
+    stdout: "piped",
+  }).spawn();
+  const reader = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const pids = JSON.parse((await reader.read()).value!) as number[];
+  assert.equal(pids.length, 3);
+  for (const pid of pids) assert.ok(await isRunning(pid));
+  process.kill("SIGKILL");
+  await process.status;
+  await reader.cancel();
+  const gone = async () => {
+    for (const pid of pids) while (await isRunning(pid)) await delay(20);
+  };
+  await within(gone(), 5_000, () => new Error("a process is left"));
+  const left = Array.from(Deno.readDirSync("/tmp"), ({ name }) => name)
+    .filter((name) => name.startsWith("lockstep-nats-") && !before.has(name));
+  assert.deepEqual(left, []);
+});

@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { describeExit, withLastLines } from "../../src/cluster/lost_worker.ts";
+
+const V8 = `
+<--- Last few GCs --->
+#
+# Fatal JavaScript out of memory: CALL_AND_RETRY_LAST
+#
+==== C stack trace ===============================
+
+    deno(+0x28b0d2e) [0x564150f92d2e]
+    #01 0x7f00
+`.split("\n");
+
+Deno.test("a worker that ran out of memory is told so, however it ended", () => {
+  const endings: [signal: string | null, code: number, line: string][] = [
+    ["SIGTRAP", 133, "# Fatal JavaScript out of memory: CALL_AND_RETRY_LAST"],
+    ["SIGABRT", 134, "memory allocation of 4096 bytes failed"],
+    ["SIGABRT", 134, "terminate called after throwing an instance of 'std::bad_alloc'"],
+    [null, 1, "RangeError: Array buffer allocation failed"],
+    [null, 1, "OOM when allocating tensor with shape[32,64]"],
+    [null, 1, "Memory ran out (mmap: Cannot allocate memory)"],
+  ];
+  for (const [signal, code, line] of endings) {
+    assert.match(
+      describeExit({ signal, code }, ["step 3", line]),
+      / \(memory ran out: use a smaller/,
+    );
+  }
+  assert.equal(
+    describeExit({ signal: null, code: 1 }, ["ZOOM 3", "no room"]),
+    "exited with code 1",
+  );
+  assert.match(describeExit({ signal: "SIGKILL", code: 137 }), /by the kernel, if memory ran out/);
+});
+
+Deno.test("a worker's last lines are without stack traces", () => {
+  const lines = [
+    ...V8,
+    "Error: no",
+    "    at work (file:///x.ts:1:2)",
+    "    at async file:///y.ts:3:4",
+  ];
+  assert.equal(
+    withLastLines("Rank 0 is gone", lines),
+    "Rank 0 is gone; its last lines:\n  | <--- Last few GCs --->\n" +
+      "  | # Fatal JavaScript out of memory: CALL_AND_RETRY_LAST\n  | Error: no",
+  );
+});
+
+Deno.test("a process that really ran out of memory is recognized by its last lines", async () => {
+  const code = "const a = []; for (;;) a.push(new Array(100_000).fill(0).map((i) => ({ i })));";
+  const { signal, code: exit, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--v8-flags=--max-old-space-size=30", code],
+    stdin: "null",
+  }).output();
+  const lines = new TextDecoder().decode(stderr).trimEnd().split("\n").slice(-50);
+  const told = withLastLines(describeExit({ signal, code: exit }, lines), lines);
+  assert.match(
+    told,
+    /^was killed by SIG\w+ \(memory ran out: use a smaller batch or fewer workers/,
+  );
+  assert.doesNotMatch(told, /\[0x|C stack trace/);
+});

@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { Image } from "imagescript";
+import { validateConfig } from "../../src/config/load.ts";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import {
+  type ShownData,
+  tilesOf,
+  trainingRows,
+  validationRows,
+} from "../../src/preview/training_pictures.ts";
+import { batchPictures } from "../../src/coordinator/report_writer.ts";
+import { planEpoch } from "../../src/data/loading/sampler.ts";
+import { openEngine } from "../../src/engine/engine.ts";
+import { makeLoaders, scanData } from "../../src/train/job.ts";
+import { makePictures } from "../support/pictures.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { tinyConfig } from "../support/tiny_run.ts";
+
+const NORMALIZE = { mean: [0.5, 0.4, 0.3], std: [0.25, 0.2, 0.3] };
+
+/** Runs a test on small JPEGs with random transforms. */
+async function withData(
+  data: Partial<ConfigInput["data"]>,
+  use: (data: ShownData, folder: string) => Promise<void>,
+): Promise<void> {
+  await withTemporaryFolder(async (folder) => {
+    const root = join(folder, "pictures");
+    await makePictures(root, { side: 30 });
+    const { data: base, ...rest } = tinyConfig(root, { seed: 3 });
+    const config = validateConfig({
+      ...rest,
+      data: {
+        ...base,
+        train: [
+          { RandomResizedCrop: 16 },
+          "RandomHorizontalFlip",
+          { Normalize: NORMALIZE },
+          "RandomErasing",
+        ],
+        ...data,
+      },
+    });
+    await openEngine();
+    const pictures = await scanData(root, config);
+    using _source = pictures.source;
+    await use({ config, folder: pictures }, folder);
+  });
+}
+
+/** A worker's batches of an epoch as bytes and labels, in the order of the epoch. */
+async function trained({ config, folder }: ShownData, epoch: number) {
+  const plan = planEpoch({
+    length: folder.train.length,
+    globalBatch: 8,
+    rank: 0,
+    worldSize: 1,
+    seed: config.seed,
+    epoch,
+    shuffle: true,
+  });
+  const rows: { rgb: number[]; label: string; partner: string; share: number }[] = [];
+  const { train } = makeLoaders(folder, config);
+  for await (const { images, labels, mix } of train.batches(plan, epoch, { seed: config.seed })) {
+    const floats = images.length / labels.length;
+    labels.forEach((label, row) => {
+      const rgb = Array.from(Uint8ClampedArray.from(
+        images.subarray(row * floats, (row + 1) * floats),
+        (value, at) => 255 * (value * NORMALIZE.std[at % 3] + NORMALIZE.mean[at % 3]),
+      ));
+      const partner = folder.classes[mix?.partnerLabels[row] ?? label];
+      rows.push({ rgb, label: folder.classes[label], partner, share: mix?.share ?? 1 });
+    });
+  }
+  return rows;
+}
+
+Deno.test("tilesOf() gives the pictures of training, in its order, for each epoch", () =>
+  withData({}, async (data) => {
+    const seen = new Set<string>();
+    for (const epoch of [1, 2]) {
+      const rows = trainingRows(data, epoch);
+      const tiles = await tilesOf(data, "train", epoch, rows);
+      const expected = await trained(data, epoch);
+      assert.equal(tiles.length, 21);
+      tiles.forEach((tile, index) => {
+        assert.deepEqual(Array.from(tile!.rgb), expected[index].rgb, `picture ${index}`);
+        assert.equal(tile!.title, expected[index].label);
+      });
+      const first = tiles[rows.findIndex(({ indices }) => indices[0] === 0)]!;
+      seen.add(first.rgb.join());
+    }
+    assert.equal(seen.size, 2, "another draw in each epoch");
+  }));
+
+Deno.test("tilesOf() shows what is mixed, with both labels and their shares", () =>
+  withData({ mix: [{ MixUp: 1 }, { CutMix: 1 }] }, async (data) => {
+    const rows = trainingRows(data, 1);
+    const expected = await trained(data, 1);
+    const chosen = [0, 1, 7, 8, 20]; // first and last rows of steps, and the short last step
+    const tiles = await tilesOf(data, "train", 1, chosen.map((row) => rows[row]));
+    tiles.forEach((tile, index) => {
+      const { rgb, label, partner, share } = expected[chosen[index]];
+      assert.deepEqual(Array.from(tile!.rgb), rgb, `picture ${chosen[index]}`);
+      if (label === partner) return assert.equal(tile!.title, label);
+      const percent = Math.round(100 * share);
+      const lines = [`${percent}% ${label}`, `${100 - percent}% ${partner}`];
+      assert.deepEqual(tile!.title.split("\n").sort(), lines.sort());
+      assert.ok(parseInt(tile!.title) >= 50, "the greater share comes first");
+    });
+    assert.ok(tiles.some((tile) => tile!.title.includes("\n")));
+  }));
+
+Deno.test("tilesOf() leaves a gap for a picture that can't be read, or says which one it is", () =>
+  withData({ onError: "skip" }, async (data) => {
+    const rows = validationRows(data);
+    const broken = data.folder.val[1].path;
+    await Deno.writeTextFile(join(data.folder.root, broken), "no picture");
+    const tiles = await tilesOf(data, "val", 1, rows);
+    assert.deepEqual(tiles.map((tile) => tile?.title), [
+      "dark",
+      undefined,
+      "dark",
+      ...["light", "light", "light", "middle", "middle", "middle"],
+    ]);
+    const strict = {
+      ...data,
+      config: { ...data.config, data: { ...data.config.data, onError: "fail" as const } },
+    };
+    await assert.rejects(
+      tilesOf(strict, "val", 1, rows),
+      (error: Error) => error.message.includes(broken),
+    );
+  }));
+
+Deno.test("batchPictures() gives the report the first step's images as the ranks get them", async () => {
+  const mix: ConfigInput["data"]["mix"][] = [undefined, [{ MixUp: 1 }], [{ CutMix: 1 }]];
+  for (const own of mix) {
+    await withData(own ? { mix: own } : {}, async (data) => {
+      const pictures = await batchPictures(data);
+      // Two workers' own loaders, each over its share of the first step.
+      const expected = [];
+      for (const rank of [0, 1]) {
+        const [step] = planEpoch({
+          length: data.folder.train.length,
+          globalBatch: 8,
+          rank,
+          worldSize: 2,
+          seed: data.config.seed,
+          epoch: 1,
+          shuffle: true,
+        });
+        const { train } = makeLoaders(data.folder, data.config);
+        for await (const batch of train.batches([step], 1, { seed: data.config.seed })) {
+          for (const [row, image] of train.picturesOf(batch).entries()) {
+            const [label, other] = [batch.labels[row], batch.mix?.partnerLabels[row]];
+            const { classes } = data.folder;
+            const mixed = other === undefined || other === label
+              ? {}
+              : { mixed: { class: classes[other], share: batch.mix!.share } };
+            expected.push({ rgb: Array.from(image.data), class: classes[label], ...mixed });
+          }
+        }
+      }
+      const shown = await Promise.all(pictures.map(async ({ image, width, height, ...rest }) => {
+        const png = await Image.decode(Uint8Array.fromBase64(image.split(",")[1])) as Image;
+        assert.deepEqual([png.width, png.height], [width, height]);
+        return { rgb: Array.from(png.bitmap).filter((_, at) => at % 4 < 3), ...rest };
+      }));
+      assert.deepEqual(shown, expected);
+      assert.equal(shown.length, 8);
+      if (own) assert.ok(shown.some(({ mixed }) => mixed), "some are of two classes");
+    });
+  }
+});
