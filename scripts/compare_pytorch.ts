@@ -13,7 +13,7 @@ import { outputOf } from "./children.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 /** A run that takes longer is stuck; torch.compile takes minutes. */
-const LONGEST_MS = 420_000;
+const MAX_MS = 420_000;
 /** Gradients and running statistics of ResNet-18 with 10 classes are about as long. */
 const ALL_REDUCE_BYTES = 44_700_000;
 const PARTS = ["train", "step", "allreduce", "independent"] as const;
@@ -203,7 +203,7 @@ async function run(
     args,
     cwd: ROOT,
     env,
-    signal: AbortSignal.timeout(LONGEST_MS),
+    signal: AbortSignal.timeout(MAX_MS),
   });
   const [output, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
   if (code !== 0) {

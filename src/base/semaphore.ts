@@ -5,7 +5,7 @@
  */
 
 /** Lets a number of tasks run at a time, in the order in which they came. */
-export class Slots {
+export class Semaphore {
   readonly #waiting: (() => void)[] = [];
   #free: number;
 

@@ -7,17 +7,23 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
-import type { Crew } from "../cluster/cluster.ts";
+import type { Cluster } from "../cluster/cluster.ts";
 import type { Reply } from "../protocol/commands.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
 import { allReduceCalls } from "./time_all_reduce.ts";
 import { type AllReduceTimes, allReduceTimesSchema } from "./benchmark.ts";
-import { assembleBench, benchConfig, cores, type CrewSettings, measure } from "./bench_cluster.ts";
+import {
+  assembleBench,
+  benchConfig,
+  type ClusterSettings,
+  cores,
+  measure,
+} from "./bench_cluster.ts";
 import { sizeText, workersText } from "./sizes.ts";
 import { mean, median } from "./statistics.ts";
 
 /** What to measure. */
-export interface AllReduceOptions extends CrewSettings {
+export interface AllReduceOptions extends ClusterSettings {
   /** Numbers of workers, one after the other. */
   readonly workers: readonly number[];
   /** Bytes of the vectors. */
@@ -84,19 +90,19 @@ export async function benchAllReduce(options: AllReduceOptions): Promise<AllRedu
   let how: Pick<AllReduceTimes, "exchange" | "dtype"> | undefined;
   for (const workers of counts) {
     onNews?.(`Starting ${workersText(workers)}`);
-    await using crew = await assembleBench({
+    await using cluster = await assembleBench({
       workers,
       config: benchConfig(workers, options),
       benchmark: { pictures: "made", imageSize: 1 },
       vectorBytes: Math.max(...sizes),
     }, options);
-    await callMany(crew, Math.min(WARM_BYTES, ...sizes), {
+    await callMany(cluster, Math.min(WARM_BYTES, ...sizes), {
       round: 1,
       warmup: WARM_CALLS,
       steps: 1,
     });
     for (const [index, bytes] of sizes.entries()) {
-      const replies = await callMany(crew, bytes, { round: index + 2, warmup, steps });
+      const replies = await callMany(cluster, bytes, { round: index + 2, warmup, steps });
       const point = pointOf(workers, bytes, replies);
       points.push(point);
       how = allReduceTimesSchema.parse(replies[0].result);
@@ -111,12 +117,12 @@ export async function benchAllReduce(options: AllReduceOptions): Promise<AllRedu
 
 /** Has all ranks sum vectors of a length, again and again. */
 async function callMany(
-  crew: Crew,
+  cluster: Cluster,
   bytes: number,
   lengths: { round: number; warmup: number; steps: number },
 ): Promise<Reply[]> {
-  await crew.changeVector(bytes);
-  return await measure(crew, { kind: "allReduce", bytes, ...lengths }, allReduceCalls(lengths));
+  await cluster.changeVector(bytes);
+  return await measure(cluster, { kind: "allReduce", bytes, ...lengths }, allReduceCalls(lengths));
 }
 
 /** nccl-tests' bus bandwidth of an all-reduce. */

@@ -6,7 +6,7 @@
 import { availableParallelism } from "node:os";
 import { UsageError } from "../base/errors.ts";
 import { type Config, type ConfigInput, configSchema } from "../config/schema.ts";
-import { Crew } from "../cluster/cluster.ts";
+import { Cluster } from "../cluster/cluster.ts";
 import type { Reply } from "../protocol/commands.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
 import { ensureNatsServer } from "../provision/nats_server.ts";
@@ -16,7 +16,7 @@ import { COMMANDS } from "../train/commands.ts";
 import type { Job } from "../train/job.ts";
 
 /** What all benchmarks with workers can be told. */
-export interface CrewSettings {
+export interface ClusterSettings {
   /** Threads of TensorFlow per worker. */
   readonly threads: number;
   /** How gradients travel: a value of the config's `exchange`. */
@@ -31,7 +31,7 @@ export interface CrewSettings {
   readonly onNews?: (line: string) => void;
 }
 
-/** What a crew of a benchmark works on. */
+/** What a cluster of a benchmark works on. */
 export interface BenchJob {
   readonly workers: number;
   readonly config: Config;
@@ -45,7 +45,7 @@ export interface BenchJob {
 /** Classes of made-up pictures. */
 export const MADE_CLASSES = 10;
 
-/** Seconds: with many workers on few cores, starting takes long, and a sign of life may be late. */
+/** Seconds: with many workers on few cores, starting takes long, and a heartbeat may be late. */
 const PATIENT = { joinTimeout: 300, lostAfter: 60 };
 
 /**
@@ -55,7 +55,7 @@ const PATIENT = { joinTimeout: 300, lostAfter: 60 };
  */
 export function benchConfig(
   workers: number,
-  { threads, exchange = "auto", dtype, bucketBytes, nats }: CrewSettings,
+  { threads, exchange = "auto", dtype, bucketBytes, nats }: ClusterSettings,
   changes: Partial<ConfigInput> = {},
 ): Config {
   const known: readonly string[] = configSchema.shape.exchange.unwrap().options;
@@ -81,12 +81,12 @@ export function benchConfig(
 }
 
 /** Starts the workers of a benchmark; the caller disposes of them. */
-export async function assembleBench(job: BenchJob, { onNews }: CrewSettings): Promise<Crew> {
+export async function assembleBench(job: BenchJob, { onNews }: ClusterSettings): Promise<Cluster> {
   const { config, benchmark, vectorBytes, pictures } = job;
   const natsServer = config.nats.url ? undefined : await ensureNatsServer(() => {});
   const { root = "", fingerprint = "", numClasses = MADE_CLASSES } = pictures ?? {};
   const common: Job = { config, root, fingerprint, numClasses, verbose: false, benchmark };
-  return await Crew.assemble({
+  return await Cluster.assemble({
     config,
     job: common,
     vectors: { vectorBytes, regions: 1 },
@@ -103,12 +103,16 @@ export async function assembleBench(job: BenchJob, { onNews }: CrewSettings): Pr
  * @returns The answers in the order of the ranks
  * @throws {LockstepError} when a worker fails or is lost
  */
-export async function measure(crew: Crew, benchmark: Benchmark, calls: number): Promise<Reply[]> {
+export async function measure(
+  cluster: Cluster,
+  benchmark: Benchmark,
+  calls: number,
+): Promise<Reply[]> {
   const failed = new AbortController();
-  const replies = crew.callAll(COMMANDS.benchmark, { ...benchmark });
+  const replies = cluster.callAll(COMMANDS.benchmark, { ...benchmark });
   replies.catch((error) => failed.abort(error));
   for (let step = 0; step < calls; step++) {
-    await crew.reducer.reduce({ epoch: benchmark.round, step }, () => "continue", failed.signal);
+    await cluster.reducer.reduce({ epoch: benchmark.round, step }, () => "continue", failed.signal);
   }
   return await replies;
 }

@@ -22,7 +22,7 @@ import { timeEpoch } from "./time_epoch.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { COMMANDS } from "../train/commands.ts";
 import { makeLoaders, scanData } from "../train/job.ts";
-import { type BenchReplica, madePictures, pausingReplica } from "./synthetic.ts";
+import { type BenchReplica, pausingReplica, syntheticBatches } from "./synthetic.ts";
 import type { BatchSource } from "../train/train_epoch.ts";
 import type { SessionOptions } from "../worker/session.ts";
 
@@ -132,7 +132,9 @@ export class BenchSession {
   async #pictures(samples: number): Promise<BatchSource> {
     const { job } = this.#options;
     const { config } = job;
-    if (this.#work.pictures === "made") return madePictures(this.#work.imageSize, job.numClasses);
+    if (this.#work.pictures === "made") {
+      return syntheticBatches(this.#work.imageSize, job.numClasses);
+    }
     const folder = await scanData(job.root, config);
     this.#stack.use(folder.source);
     const { train } = folder;

@@ -29,7 +29,7 @@ export const benchmarkJobSchema = z.strictObject({
 export type BenchmarkJob = z.output<typeof benchmarkJobSchema>;
 
 const lengths = {
-  /** Counts the measurements of a crew from 1; stands in the place of the epoch. */
+  /** Counts the measurements of a cluster from 1; stands in the place of the epoch. */
   round: z.int().positive(),
   /** Steps that are not timed. */
   warmup: count,
@@ -95,7 +95,7 @@ export const trainTimesSchema = z.strictObject({
   steps: z.array(stepTimesSchema),
   /** Length of the exchanged vector. */
   vectorBytes: count,
-  /** Mean loss of the last step over all ranks; `null` when it left the numbers. */
+  /** Mean loss of the last step over all ranks; `null` when it is not finite. */
   loss: z.number().nullable(),
   /** Resident memory of the process after the last step. */
   residentBytes: count,

@@ -19,8 +19,8 @@ import {
   assembleBench,
   benchConfig,
   type BenchJob,
+  type ClusterSettings,
   cores,
-  type CrewSettings,
   MADE_CLASSES,
   measure,
 } from "./bench_cluster.ts";
@@ -31,7 +31,7 @@ import { type Breakdown, type ScalingPoint, summarize } from "./scaling_point.ts
 export type ScalingMode = "weak" | "strong";
 
 /** What to measure. */
-export interface ScalingOptions extends CrewSettings {
+export interface ScalingOptions extends ClusterSettings {
   readonly workers: readonly number[];
   readonly modes: readonly ScalingMode[];
   readonly model: ModelName;
@@ -80,7 +80,7 @@ export interface ScalingResult {
 type Measured = ScalingPoint & { exchange: string; vectorBytes: number };
 
 /**
- * Measures with real workers: one crew per number of workers, both modes on it.
+ * Measures with real workers: one cluster per number of workers, both modes on it.
  *
  * @throws {UsageError} when a worker would have no pictures
  */
@@ -92,7 +92,7 @@ export async function benchScaling(options: ScalingOptions): Promise<ScalingResu
   let last: Measured | undefined;
   for (const workers of counts) {
     const batches = new Map(modes.map((mode) => [mode, mode === "weak" ? batch * workers : batch]));
-    const measured = await measureCrew(workers, new Set(batches.values()), job, options);
+    const measured = await measureCluster(workers, new Set(batches.values()), job, options);
     for (const [mode, globalBatch] of batches) {
       last = measured.get(globalBatch)!;
       const { exchange: _exchange, vectorBytes: _vectorBytes, ...point } = last;
@@ -167,8 +167,8 @@ async function modelBytes(
   return replica.state.vectorBytes;
 }
 
-/** Measures one crew at each of some batches. */
-async function measureCrew(
+/** Measures one cluster at each of some batches. */
+async function measureCluster(
   workers: number,
   globalBatches: ReadonlySet<number>,
   { configFor, ...job }: CommonJob,
@@ -176,12 +176,15 @@ async function measureCrew(
 ): Promise<Map<number, Measured>> {
   const { onNews, warmup, steps } = options;
   onNews?.(`Starting ${workersText(workers)}`);
-  await using crew = await assembleBench({ workers, config: configFor(workers), ...job }, options);
+  await using cluster = await assembleBench(
+    { workers, config: configFor(workers), ...job },
+    options,
+  );
   const measured = new Map<number, Measured>();
   for (const globalBatch of globalBatches) {
     const round = measured.size + 1;
     const replies = await measure(
-      crew,
+      cluster,
       { kind: "train", round, globalBatch, warmup, steps },
       warmup + steps,
     );

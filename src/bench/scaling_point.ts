@@ -32,11 +32,11 @@ export interface ScalingPoint {
   readonly maxMilliseconds: number;
   /** Of the same steps. */
   readonly breakdown: Breakdown;
-  /** Mean loss of the last step; `null` when it left the numbers. */
+  /** Mean loss of the last step; `null` when it is not finite. */
   readonly loss: number | null;
   /** Resident memory of a worker, mean over the ranks. */
   readonly residentBytes: number;
-  /** When the first step of the crew was done on all ranks: milliseconds since 1970. */
+  /** When the first step of the cluster was done on all ranks: milliseconds since 1970. */
   readonly firstStepAt: number;
 }
 

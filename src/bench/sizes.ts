@@ -17,7 +17,7 @@ const UNITS: Record<string, number> = {
 const HOW = "write sizes such as 44.7MB, 16MiB or 4096B";
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 /** More would be a typing error, and run for hours. */
-const MOST_SIZES = 64;
+const MAX_SIZES = 64;
 
 /**
  * Reads a list of sizes; `A..B` doubles from A on and ends with B.
@@ -33,8 +33,8 @@ export function parseSizes(text: string): number[] {
     }
     return last === undefined ? [first] : doublings(first, last, part);
   });
-  if (sizes.length > MOST_SIZES) {
-    throw new UsageError(`"${text}" are ${sizes.length} sizes: give at most ${MOST_SIZES}`);
+  if (sizes.length > MAX_SIZES) {
+    throw new UsageError(`"${text}" are ${sizes.length} sizes: give at most ${MAX_SIZES}`);
   }
   return sizes;
 }

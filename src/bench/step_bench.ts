@@ -62,7 +62,7 @@ const PROFILE_WARMUP = 2;
 export async function benchStep(options: StepBenchOptions): Promise<StepBenchResult> {
   using replica = await openReplica(options);
   const { batch, steps, warmup } = options;
-  const pictures = madePictures(options);
+  const pictures = syntheticBatches(options);
   const times: number[] = [];
   let loss = NaN;
   for (let step = 0; step < warmup + steps; step++) {
@@ -90,7 +90,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
 export async function profileStep(options: StepBenchOptions): Promise<StepProfile> {
   using replica = await openReplica(options);
   const { steps } = options;
-  const pictures = madePictures(options);
+  const pictures = syntheticBatches(options);
   await replica.forwardBackward(pictures, placeOf(options, 0));
   const measured: PartRuns[] = [];
   for (const { fn, inputs } of await replica.calls(pictures, placeOf(options, 0))) {
@@ -131,7 +131,7 @@ async function openReplica(
   });
 }
 
-function madePictures({ batch, imageSize }: StepBenchOptions) {
+function syntheticBatches({ batch, imageSize }: StepBenchOptions) {
   const images = Float32Array.from(
     { length: batch * imageSize * imageSize * 3 },
     (_, index) => Math.sin(index * 12.9898),

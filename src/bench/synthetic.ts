@@ -6,10 +6,10 @@
 import type { Batch } from "../data/loading/loader.ts";
 import type { ReplicaState } from "../train/replica_state.ts";
 import { NO_TOTALS } from "../train/step_sums.ts";
-import type { BatchSource, Trainee } from "../train/train_epoch.ts";
+import type { BatchSource, TrainableReplica } from "../train/train_epoch.ts";
 
 /** Batches of made-up pictures that are there at once. */
-export function madePictures(imageSize: number, numClasses: number): BatchSource {
+export function syntheticBatches(imageSize: number, numClasses: number): BatchSource {
   const made = new Map<number, Pick<Batch, "images" | "labels">>();
   const ofRows = (rows: number) => {
     const images = new Float32Array(rows * imageSize * imageSize * 3);
@@ -46,8 +46,10 @@ export interface Pause {
 }
 
 /** What a benchmark's worker needs of a replica. */
-export interface BenchReplica extends Trainee {
-  readonly state: Trainee["state"] & Pick<ReplicaState, "vectorBytes" | "regions" | "attach">;
+export interface BenchReplica extends TrainableReplica {
+  readonly state:
+    & TrainableReplica["state"]
+    & Pick<ReplicaState, "vectorBytes" | "regions" | "attach">;
 }
 
 /** A replica that waits instead of computing: forward, backward and update together take the pause. */

@@ -19,7 +19,7 @@ const SCALE = 2 ** -13;
 const TOLERANCE = 1e-5;
 /** Copies are repeated for at least so many milliseconds. */
 const COPY_MS = 100;
-const LEAST_COPIES = 5;
+const MIN_COPIES = 5;
 
 /** Calls of all-reduce of a benchmark: the last one is a barrier before the copies. */
 export function allReduceCalls({ warmup, steps }: Pick<Benchmark, "warmup" | "steps">): number {
@@ -111,6 +111,6 @@ function timeCopies(source: Uint8Array, target: Uint8Array): number {
   for (let copies = 1;; copies++) {
     target.set(source);
     const elapsed = performance.now() - begin;
-    if (copies >= LEAST_COPIES && elapsed >= COPY_MS) return elapsed / copies;
+    if (copies >= MIN_COPIES && elapsed >= COPY_MS) return elapsed / copies;
   }
 }

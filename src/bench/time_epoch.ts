@@ -21,7 +21,7 @@ export interface TimedEpoch {
  * Trains an epoch and keeps the times of each step.
  *
  * @param onStep Called when a step begins, with its number
- * @throws {LockstepError} when loss or gradients leave the numbers
+ * @throws {LockstepError} when loss or gradients are not finite
  */
 export async function timeEpoch(
   parts: EpochParts,
@@ -41,7 +41,7 @@ export async function timeEpoch(
     },
   }, signal);
   if (notFinite !== undefined) {
-    throw new LockstepError(`Loss or gradients left the numbers in step ${notFinite}`);
+    throw new LockstepError(`Loss or gradients are not finite in step ${notFinite}`);
   }
   return { steps, loss, firstStepAt };
 }

@@ -12,7 +12,7 @@ import { naming, task } from "../base/invocation.ts";
 import { removeAtStop } from "../base/signals.ts";
 import type { NatsAddress } from "../protocol/address.ts";
 import { connectNats } from "../protocol/connection.ts";
-import { exitWords, keepLines } from "./lines.ts";
+import { describeExit, keepLines } from "./lines.ts";
 
 /** Settings of a broker. */
 export interface BrokerOptions {
@@ -185,7 +185,7 @@ export class Broker implements NatsAddress {
   }
 
   async #earlyExitError(): Promise<LockstepError> {
-    const how = exitWords(await this.exited);
+    const how = describeExit(await this.exited);
     const last = this.#lines.at(-1);
     return new LockstepError(
       `The nats-server ${this.#executable} ${how} before it answered` +

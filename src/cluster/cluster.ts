@@ -23,20 +23,20 @@ import type { GradientDtype } from "../protocol/messages.ts";
 import type { ServerFacts } from "../protocol/check_server.ts";
 import { serverAddress } from "../protocol/server_address.ts";
 import { makeRunIdentity } from "../protocol/subjects.ts";
-import { TransferDesk } from "../protocol/blob_transfers.ts";
+import { BlobTransfers } from "../protocol/blob_transfers.ts";
 import type { Reporter } from "../events/reporter.ts";
 import { COMMANDS } from "../train/commands.ts";
 import { type Job, threadsPerWorker } from "../train/job.ts";
 import { type Broker, startBroker } from "./broker.ts";
-import { exitWords } from "./lines.ts";
-import { Liveness, type SignOfLife } from "./heartbeat_monitor.ts";
+import { describeExit } from "./lines.ts";
+import { HeartbeatMonitor, type WorkerHeartbeat } from "./heartbeat_monitor.ts";
 import { WorkerLostError } from "./lost_worker.ts";
 import { describeRefusals, type RefusedMessages, tellOfRefusals } from "./refused_messages.ts";
 import { type JoinedWorker, Rendezvous } from "./rendezvous.ts";
 import { spawnWorkers, type WorkerGroup } from "./spawn.ts";
 
-/** What a crew is made of. */
-export interface CrewOptions {
+/** What a cluster is made of. */
+export interface ClusterOptions {
   readonly config: Config;
   readonly job: Job;
   /** The vectors that the ranks exchange, and those that they have in common. */
@@ -53,7 +53,7 @@ export interface CrewOptions {
 }
 
 /** The coordinator's end of the all-reduce, and what another one is opened with. */
-interface CrewExchange {
+interface ClusterExchange {
   readonly link: Link;
   readonly dtype: GradientDtype;
   readonly segment: SegmentPlace | undefined;
@@ -66,22 +66,22 @@ interface CrewExchange {
 const LEAVE_MS = 700;
 
 /** The workers of a run, joined and ready for commands. */
-export class Crew implements AsyncDisposable {
+export class Cluster implements AsyncDisposable {
   readonly workers: readonly JoinedWorker[];
   /** Fires when a worker or the broker is lost. */
   readonly lost: AbortSignal;
-  readonly #exchange: CrewExchange;
+  readonly #exchange: ClusterExchange;
   readonly #commands: CommandClient;
   readonly #stack: AsyncDisposableStack;
-  readonly #liveness: Liveness;
+  readonly #monitor: HeartbeatMonitor;
   readonly #reporter: Reporter;
   #call: Promise<unknown> = Promise.resolve();
 
   private constructor(parts: {
     workers: readonly JoinedWorker[];
-    exchange: CrewExchange;
+    exchange: ClusterExchange;
     commands: CommandClient;
-    liveness: Liveness;
+    monitor: HeartbeatMonitor;
     reporter: Reporter;
     lost: AbortSignal;
     stack: AsyncDisposableStack;
@@ -90,7 +90,7 @@ export class Crew implements AsyncDisposable {
     this.#exchange = parts.exchange;
     this.lost = parts.lost;
     this.#commands = parts.commands;
-    this.#liveness = parts.liveness;
+    this.#monitor = parts.monitor;
     this.#reporter = parts.reporter;
     this.#stack = parts.stack;
   }
@@ -102,7 +102,7 @@ export class Crew implements AsyncDisposable {
    * @throws {LockstepError} when the server doesn't answer, or a worker doesn't join
    * @throws the signal's reason when it fires
    */
-  static async assemble(options: CrewOptions): Promise<Crew> {
+  static async assemble(options: ClusterOptions): Promise<Cluster> {
     await using stack = new AsyncDisposableStack();
     const { config, reporter, signal } = options;
     const run = makeRunIdentity(config.name);
@@ -112,8 +112,8 @@ export class Crew implements AsyncDisposable {
     stack.defer(() => link.close());
     link.onNotice((message) => reporter.warn(message));
     tellOfRefusals(link, (message) => reporter.warn(message));
-    const desk = await TransferDesk.open(link, "coordinator");
-    stack.defer(() => desk.close());
+    const transfers = await BlobTransfers.open(link, "coordinator");
+    stack.defer(() => transfers.close());
     const worldSize = config.workers;
     const dtype = config.nats.gradientDtype;
     const wire = { dtype, gradientBytes: options.gradientBytes };
@@ -121,7 +121,7 @@ export class Crew implements AsyncDisposable {
     // Workers share this machine: each is started here.
     const segment = makeSegment(config.exchange, shape, (reason) => reporter.warn(reason));
     if (segment) stack.use(segment);
-    const commands = await CommandClient.open(link, desk, worldSize);
+    const commands = await CommandClient.open(link, transfers, worldSize);
     stack.defer(() => commands.close());
 
     const { joinTimeout, lostAfter } = config.liveness;
@@ -145,9 +145,9 @@ export class Crew implements AsyncDisposable {
     });
     stack.defer(() => group.stop(LEAVE_MS));
     spawned.push(...group.workers);
-    let exchange: CrewExchange | undefined;
-    const known: { liveness?: Liveness } = {};
-    const describe = (rank: number) => known.liveness?.describe(rank);
+    let exchange: ClusterExchange | undefined;
+    const known: { monitor?: HeartbeatMonitor } = {};
+    const describe = (rank: number) => known.monitor?.describe(rank);
     const workers = await rendezvous.gather(async (joined) => {
       const shared = agreeOnMemory(options, segment, joined);
       const reducer = await openReducer(link, shape, shared.segment, describe);
@@ -155,23 +155,23 @@ export class Crew implements AsyncDisposable {
       const job = { ...options.job, ...shared } as unknown as Json;
       const { value, jsonBytes, payload } = packJson(job, undefined, link.maxPayloadBytes);
       const welcome = { config: value, configBytes: jsonBytes };
-      return payload ? { ...welcome, payload: desk.offer(payload).transfer } : welcome;
+      return payload ? { ...welcome, payload: transfers.offer(payload).transfer } : welcome;
     }, AbortSignal.any([link.failed, ...(signal ? [signal] : [])]));
     const { reducer } = exchange!;
     stack.defer(() => reducer.close());
-    const liveness = known.liveness = await Liveness.open(link, address, run, {
+    const monitor = known.monitor = await HeartbeatMonitor.open(link, address, run, {
       workers,
       spawned,
       lostAfter,
       joinTimeout,
       onStraggler: (message) => reporter.warn(message),
     });
-    const lost = AbortSignal.any([liveness.signal, brokerLost.signal, link.failed]);
-    return new Crew({
+    const lost = AbortSignal.any([monitor.signal, brokerLost.signal, link.failed]);
+    return new Cluster({
       workers,
       exchange: exchange!,
       commands,
-      liveness,
+      monitor,
       reporter,
       lost,
       stack: stack.move(),
@@ -202,32 +202,32 @@ export class Crew implements AsyncDisposable {
 
   /** Takes note of the step that all ranks are in, for messages. */
   inStep(step: StepKey): void {
-    this.#liveness.inStep(step);
+    this.#monitor.inStep(step);
   }
 
   /** Takes note that all ranks validate, for messages. */
   inValidation(epoch: number): void {
-    this.#liveness.inValidation(epoch);
+    this.#monitor.inValidation(epoch);
   }
 
-  /** Steps that the workers have begun in what they are doing, as their last signs of life say. */
+  /** Steps that the workers have begun in what they are doing, as their last heartbeats say. */
   stepsBegun(command: string): number[] {
     return this.workers.map(({ rank }) => {
-      const sign = this.#liveness.lastSign(rank);
-      return sign?.activity === command ? sign.step : 0;
+      const heartbeat = this.#monitor.lastHeartbeat(rank);
+      return heartbeat?.activity === command ? heartbeat.step : 0;
     });
   }
 
   /** Messages that coordinator and workers didn't accept so far. */
   refused(): RefusedMessages {
-    const signs = this.#liveness.signs();
+    const signs = this.#monitor.heartbeats();
     const workers = signs.reduce((sum, { refused = 0 }) => sum + refused, 0);
     return { ...this.#exchange.link.refused, workers };
   }
 
   /** Where the workers said they were. */
-  signsOfLife(): SignOfLife[] {
-    return this.#liveness.signs();
+  heartbeats(): WorkerHeartbeat[] {
+    return this.#monitor.heartbeats();
   }
 
   /**
@@ -252,7 +252,7 @@ export class Crew implements AsyncDisposable {
 
   /** Ends the workers, orderly where they still listen, and everything else. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#liveness.close();
+    this.#monitor.close();
     const refusals = describeRefusals(this.refused());
     if (refusals) this.#reporter.warn(refusals);
     if (!this.lost.aborted) await this.#sayStop();
@@ -269,7 +269,7 @@ export class Crew implements AsyncDisposable {
 
 /** The memory that the workers share, as far as each of them has tried it with success. */
 function agreeOnMemory(
-  { config, reporter, cache }: CrewOptions,
+  { config, reporter, cache }: ClusterOptions,
   segment: SharedSegment | undefined,
   workers: readonly JoinedWorker[],
 ): Pick<Job, "segment" | "cache"> {
@@ -294,7 +294,7 @@ function agreeOnMemory(
 
 /** The server that was asked for, or one of our own. */
 async function openBroker(
-  { config, natsServer, reporter }: CrewOptions,
+  { config, natsServer, reporter }: ClusterOptions,
   stack: AsyncDisposableStack,
   lost: AbortController,
 ): Promise<NatsAddress> {
@@ -326,7 +326,7 @@ async function openBroker(
       restart = Promise.resolve();
     }
     const message = `nats-server (pid ${broker.pid}) ${
-      exitWords(exit)
+      describeExit(exit)
     }: the run can't go on without it`;
     reporter.warn(message);
     lost.abort(new LockstepError(message));

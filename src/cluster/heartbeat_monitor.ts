@@ -1,29 +1,29 @@
 /**
- * Which workers are alive: by their signs of life, and for those started here by their processes.
+ * Tells which workers are alive: by their heartbeats, and by the processes of those started here.
  *
  * @module
  */
 import type { Subscription } from "../deps/nats.ts";
 import type { NatsAddress } from "../protocol/address.ts";
 import { LockstepError } from "../base/errors.ts";
-import { Heart } from "../protocol/heartbeat_sender.ts";
+import { HeartbeatSender } from "../protocol/heartbeat_sender.ts";
 import type { Link } from "../protocol/link.ts";
 import type { Fields } from "../protocol/messages.ts";
 import { ServerWatch } from "../protocol/server_watch.ts";
-import { SilenceWatch } from "../protocol/silence_timer.ts";
+import { SilenceTimer } from "../protocol/silence_timer.ts";
 import type { RunIdentity } from "../protocol/subjects.ts";
 import { compareSteps, type StepKey } from "../exchange/gradient_exchange.ts";
 import { COMMANDS } from "../train/commands.ts";
-import { describeExit, withLastLines, WorkerLostError } from "./lost_worker.ts";
+import { explainExit, withLastLines, WorkerLostError } from "./lost_worker.ts";
 import type { JoinedWorker } from "./rendezvous.ts";
 import type { SpawnedWorker, WorkerExit } from "./spawn.ts";
 import { describeProgress, StallWatch } from "./stall_watch.ts";
 
 /** Settings of the watch. */
-export interface LivenessOptions {
+export interface HeartbeatMonitorOptions {
   readonly workers: readonly JoinedWorker[];
   readonly spawned: readonly SpawnedWorker[];
-  /** Seconds without a sign of life after which a worker counts as lost. */
+  /** Seconds without a heartbeat after which a worker counts as lost. */
   readonly lostAfter: number;
   /** The same for a worker that has joined and not yet shown its first one. */
   readonly joinTimeout: number;
@@ -40,7 +40,7 @@ const STRAGGLER_MS = 5_000;
 const STRAGGLER_AT_START_MS = 15_000;
 
 /** Where a worker said it was, and how long ago. */
-export interface SignOfLife extends Fields<"heartbeat"> {
+export interface WorkerHeartbeat extends Fields<"heartbeat"> {
   readonly rank: number;
   readonly pid: number;
   readonly host: string;
@@ -50,20 +50,20 @@ export interface SignOfLife extends Fields<"heartbeat"> {
 
 /** What is known of one worker. */
 interface Watched extends JoinedWorker {
-  readonly watch: SilenceWatch;
+  readonly watch: SilenceTimer;
   readonly stall: StallWatch;
   last?: Fields<"heartbeat">;
   warned: boolean;
 }
 
 /** Watches the workers of a run, until it is closed. */
-export class Liveness {
+export class HeartbeatMonitor {
   readonly #link: Link;
-  readonly #options: LivenessOptions;
+  readonly #options: HeartbeatMonitorOptions;
   readonly #lost = new AbortController();
   readonly #subscription: Subscription;
   readonly #watched: Watched[];
-  readonly #heart: Heart;
+  readonly #sender: HeartbeatSender;
   #closed = false;
   readonly #server: ServerWatch;
   #serverWarned = false;
@@ -75,7 +75,7 @@ export class Liveness {
     link: Link,
     address: NatsAddress,
     run: RunIdentity,
-    options: LivenessOptions,
+    options: HeartbeatMonitorOptions,
   ) {
     this.#link = link;
     this.#options = options;
@@ -85,7 +85,7 @@ export class Liveness {
         ...worker,
         warned: false,
         stall: new StallWatch(),
-        watch: new SilenceWatch((silentMs) => this.#onSilence(watched, silentMs)),
+        watch: new SilenceTimer((silentMs) => this.#onSilence(watched, silentMs)),
       };
       return watched;
     });
@@ -95,26 +95,26 @@ export class Liveness {
     for (const worker of options.spawned) {
       void worker.exited.then((exit) => this.#onExit(worker, exit));
     }
-    this.#heart = new Heart({
+    this.#sender = new HeartbeatSender({
       address,
       run,
       from: "coordinator",
       subject: link.subjects.coordinatorHeartbeat,
     });
-    const { failed } = this.#heart;
+    const { failed } = this.#sender;
     failed.addEventListener("abort", () => this.#lost.abort(failed.reason));
   }
 
-  /** Begins to watch, and to send the coordinator's own signs of life. */
+  /** Begins to watch, and to send the coordinator's own heartbeats. */
   static async open(
     link: Link,
     address: NatsAddress,
     run: RunIdentity,
-    options: LivenessOptions,
-  ): Promise<Liveness> {
-    const liveness = new Liveness(link, address, run, options);
+    options: HeartbeatMonitorOptions,
+  ): Promise<HeartbeatMonitor> {
+    const monitor = new HeartbeatMonitor(link, address, run, options);
     await link.flush();
-    return liveness;
+    return monitor;
   }
 
   /**
@@ -126,7 +126,7 @@ export class Liveness {
   }
 
   /** Where a worker said it was. */
-  lastSign(rank: number): Fields<"heartbeat"> | undefined {
+  lastHeartbeat(rank: number): Fields<"heartbeat"> | undefined {
     return this.#watched[rank]?.last;
   }
 
@@ -147,8 +147,8 @@ export class Liveness {
     return watched?.last && `${nameOf(watched)} is ${describeProgress(watched.last)}`;
   }
 
-  /** The last sign of life of each worker that gave one. */
-  signs(): SignOfLife[] {
+  /** The last heartbeat of each worker that gave one. */
+  heartbeats(): WorkerHeartbeat[] {
     return this.#watched.flatMap(({ rank, pid, host, last, watch }) =>
       last ? [{ ...last, rank, pid, host, silentMs: watch.silentMs }] : []
     );
@@ -158,7 +158,7 @@ export class Liveness {
   close(): void {
     this.#closed = true;
     this.#subscription.unsubscribe();
-    this.#heart.stop();
+    this.#sender.stop();
     for (const { watch } of this.#watched) watch.stop();
   }
 
@@ -191,13 +191,13 @@ export class Liveness {
     if (silentMs >= 1000 * limit) {
       this.#report(
         watched,
-        `${who} has shown no sign of life for ${Math.round(silentMs / 1000)} s ` +
+        `${who} has sent no heartbeat for ${Math.round(silentMs / 1000)} s ` +
           `${this.#placeOf(watched)}: it counts as lost`,
       );
     } else if (silentMs >= stragglerMs && !watched.warned) {
       watched.warned = true;
       this.#options.onStraggler?.(
-        `${who} has shown no sign of life for ${stragglerMs / 1000} s ${this.#placeOf(watched)}`,
+        `${who} has sent no heartbeat for ${stragglerMs / 1000} s ${this.#placeOf(watched)}`,
       );
     }
   }
@@ -227,7 +227,7 @@ export class Liveness {
     const watched = this.#watched[worker.index];
     if (this.#closed || !watched) return;
     const message = `Rank ${worker.index} (pid ${worker.pid}) ${
-      describeExit(exit, worker.lastLines)
+      explainExit(exit, worker.lastLines)
     } ${this.#placeOf(watched)}`;
     // Of a process killed from outside the last lines say nothing.
     this.#report(watched, withLastLines(message, exit.signal ? [] : worker.lastLines), exit);

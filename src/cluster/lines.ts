@@ -4,7 +4,7 @@
  * @module
  */
 
-const LONGEST_LINE = 16 * 1024;
+const MAX_LINE = 16 * 1024;
 
 /**
  * The lines of a byte stream as UTF-8 text.
@@ -13,7 +13,7 @@ const LONGEST_LINE = 16 * 1024;
  */
 export async function* readLines(
   stream: ReadableStream<Uint8Array>,
-  longest: number = LONGEST_LINE,
+  longest: number = MAX_LINE,
 ): AsyncGenerator<string> {
   let rest = "";
   const decoder = new TextDecoder();
@@ -49,6 +49,6 @@ export async function keepLines(
 }
 
 /** How a process ended, as the predicate of a sentence. */
-export function exitWords({ code, signal }: { code: number; signal: string | null }): string {
+export function describeExit({ code, signal }: { code: number; signal: string | null }): string {
   return signal === null ? `exited with code ${code}` : `was killed by ${signal}`;
 }

@@ -5,7 +5,7 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { memoryCure, saysOutOfMemory } from "../engine/memory_limits.ts";
-import { exitWords } from "./lines.ts";
+import { describeExit } from "./lines.ts";
 import type { WorkerExit } from "./spawn.ts";
 
 const LINES_SHOWN = 10;
@@ -37,20 +37,20 @@ const TRACE =
   /^\s*(at (async )?(.* \(.+\)|\S+:\d+:\d+)$|#\d*\s*(0x.*|$)|=+ C stack trace|\S+\(\+0x[0-9a-f]+\) \[0x)/;
 
 /** How a worker ended, as the predicate of a sentence. */
-export function describeExit(
+export function explainExit(
   exit: Pick<WorkerExit, "signal" | "code" | "memory">,
   lines: readonly string[] = [],
 ): string {
   const isKill = exit.signal === "SIGKILL";
   const cure = memoryCure(exit.memory?.limits ?? []);
   if (isKill && exit.memory?.killed) {
-    return `${exitWords(exit)} (by the kernel, as memory ran out${cure})`;
+    return `${describeExit(exit)} (by the kernel, as memory ran out${cure})`;
   }
   if (lines.some(saysOutOfMemory)) {
-    return `${exitWords(exit)} (memory ran out${cure})`;
+    return `${describeExit(exit)} (memory ran out${cure})`;
   }
   const hint = ` (by the kernel, if memory ran out${cure})`;
-  return exitWords(exit) + (isKill ? hint : "");
+  return describeExit(exit) + (isKill ? hint : "");
 }
 
 /** A message followed by the last lines of a process, when there are any; without the lines of native stack traces. */

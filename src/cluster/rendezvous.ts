@@ -8,7 +8,7 @@ import { LockstepError } from "../base/errors.ts";
 import type { Json } from "../protocol/large_json.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import type { Envelope, Fields, Transfer } from "../protocol/messages.ts";
-import { describeExit, withLastLines } from "./lost_worker.ts";
+import { explainExit, withLastLines } from "./lost_worker.ts";
 import type { SpawnedWorker } from "./spawn.ts";
 
 /** Settings of a rendezvous. */
@@ -183,7 +183,7 @@ export class Rendezvous {
 
 function earlyExitError(worker: SpawnedWorker): LockstepError {
   const message =
-    `Rank ${worker.index} (pid ${worker.pid}) ${describeExit(worker.exit!, worker.lastLines)} ` +
+    `Rank ${worker.index} (pid ${worker.pid}) ${explainExit(worker.exit!, worker.lastLines)} ` +
     `before it joined`;
   return new LockstepError(withLastLines(message, worker.lastLines));
 }

@@ -20,7 +20,7 @@ export interface SpawnOptions {
   readonly nats: NatsAddress;
   /** Threads per worker. */
   readonly threads: number;
-  /** Seconds without a sign of life of the coordinator after which a worker ends itself. */
+  /** Seconds without a heartbeat of the coordinator after which a worker ends itself. */
   readonly lostAfter: number;
   /** Shared memory that each worker tries before it joins. */
   readonly segments?: readonly SegmentAddress[];

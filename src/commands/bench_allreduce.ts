@@ -7,7 +7,7 @@ import { UsageError } from "../base/errors.ts";
 import { visibleJson } from "../base/visible_text.ts";
 import type { AllReducePoint } from "../bench/all_reduce.ts";
 import { GRADIENT_DTYPES, type GradientDtype } from "../protocol/messages.ts";
-import { CREW_FLAGS, crewSettings, OUTPUT_FLAGS, printTable } from "./bench_flags.ts";
+import { CLUSTER_FLAGS, clusterSettings, OUTPUT_FLAGS, printTable } from "./bench_flags.ts";
 import { type CommandHelp, type Flags, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
 /** Flags that say what is measured; `bench predict` has them too. */
@@ -25,7 +25,7 @@ export const ALL_REDUCE_FLAGS = [
     value: "NAME",
     help: "How values travel over NATS: float32, float16 or bfloat16 (default: float32)",
   },
-  ...CREW_FLAGS,
+  ...CLUSTER_FLAGS,
 ];
 
 /** Flags of `bench allreduce`. */
@@ -89,7 +89,7 @@ export async function allReduceOptions(flags: Flags) {
     warmup: flags.integer("warmup", 0) ?? 3,
     threads: 1,
     ...dtypeFlag(flags),
-    ...crewSettings(flags),
+    ...clusterSettings(flags),
   };
 }
 

@@ -13,7 +13,7 @@ import type { Flag, Flags } from "./flags.ts";
 export const ALSO_BATCH: readonly string[] = ["batch-size", "bs"];
 
 /** Flags of the benchmarks that start workers. */
-export const CREW_FLAGS: readonly Flag[] = [
+export const CLUSTER_FLAGS: readonly Flag[] = [
   { name: "exchange", value: "NAME", help: "How vectors travel: a value of the key exchange" },
   { name: "nats", value: "URL", help: "Use a running nats-server instead of starting one" },
 ];
@@ -47,8 +47,8 @@ export const OUTPUT_FLAGS: readonly Flag[] = [
   { name: "json", help: "Print one line of JSON instead of the table" },
 ];
 
-/** Values of {@linkcode CREW_FLAGS}; news go to standard error. */
-export function crewSettings(flags: Flags) {
+/** Values of {@linkcode CLUSTER_FLAGS}; news go to standard error. */
+export function clusterSettings(flags: Flags) {
   const exchange = flags.text("exchange");
   const nats = flags.text("nats");
   return {

@@ -9,8 +9,8 @@ import { visibleJson } from "../base/visible_text.ts";
 import type { ModePoint, ScalingMode, ScalingResult } from "../bench/scaling.ts";
 import {
   ALSO_BATCH,
-  CREW_FLAGS,
-  crewSettings,
+  CLUSTER_FLAGS,
+  clusterSettings,
   ENGINE_FLAGS,
   engineSettings,
   modelFlag,
@@ -60,7 +60,7 @@ export const BENCH_SCALING_HELP: CommandHelp = {
       help: "Gradients that leave over NATS together, 0 for all (default: as nats.bucketSize)",
     },
     ...ENGINE_FLAGS,
-    ...CREW_FLAGS,
+    ...CLUSTER_FLAGS,
     ...OUTPUT_FLAGS,
     HELP_FLAG,
   ],
@@ -106,7 +106,7 @@ async function scalingOptions(flags: Flags) {
   const vectorBytes = flags.text("vector-bytes");
   const bucketSize = flags.text("bucket-size");
   const most = Math.max(...workers);
-  const settings = crewSettings(flags);
+  const settings = clusterSettings(flags);
   const coreCount = availableParallelism();
   if (simulateCompute === undefined && most > coreCount) {
     settings.onNews(

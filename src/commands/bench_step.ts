@@ -124,7 +124,7 @@ async function print(options: Options, { parts, ops, slowest }: StepProfile): Pr
     ]),
   );
   console.log("\nBy type of op:");
-  const shown = ops.filter(({ share }) => share >= LEAST_SHARE);
+  const shown = ops.filter(({ share }) => share >= MIN_SHARE);
   await printTable(
     OP_COLUMNS,
     shown.map(({ part, op, count, milliseconds, share, bytes }) => [
@@ -137,7 +137,7 @@ async function print(options: Options, { parts, ops, slowest }: StepProfile): Pr
     ]),
   );
   if (ops.length > shown.length) {
-    const rest = ops.filter(({ share }) => share < LEAST_SHARE)
+    const rest = ops.filter(({ share }) => share < MIN_SHARE)
       .reduce((sum, { milliseconds }) => sum + milliseconds, 0);
     console.log(`… and ${ops.length - shown.length} more, ${rest.toFixed(2)} ms together`);
   }
@@ -159,7 +159,7 @@ async function print(options: Options, { parts, ops, slowest }: StepProfile): Pr
 }
 
 /** Ops with a smaller share of the step are summed up in a line. */
-const LEAST_SHARE = 0.0005;
+const MIN_SHARE = 0.0005;
 
 const PART_COLUMNS = [
   { title: "function" },

@@ -9,7 +9,7 @@ import { takeStopRequests } from "../base/signals.ts";
 import { printable, say } from "../terminal/terminal_stream.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 
-const MOST_PORT = 65535;
+const MAX_PORT = 65535;
 
 /** Flags of `dashboard`. */
 export const DASHBOARD_HELP: CommandHelp = {
@@ -47,8 +47,8 @@ export async function runDashboard(args: string[]): Promise<number> {
     );
   }
   const port = flags.integer("port", 0);
-  if (port !== undefined && port > MOST_PORT) {
-    throw new UsageError(`--port is ${port}: give a port up to ${MOST_PORT}`);
+  if (port !== undefined && port > MAX_PORT) {
+    throw new UsageError(`--port is ${port}: give a port up to ${MAX_PORT}`);
   }
   const host = flags.text("host");
   const { Dashboard } = await import("../dashboard/server.ts");

@@ -123,11 +123,11 @@ function dataNamed(flags: Flags): string {
 
 async function optionsOf(flags: Flags) {
   const { DEFAULT_NEAR_DISTANCE } = await import("../data_check/check_data.ts");
-  const { MOST_DISTANCE } = await import("../data_check/near_duplicates.ts");
+  const { MAX_DISTANCE } = await import("../data_check/near_duplicates.ts");
   const nearDistance = flags.integer("near-distance", 0) ?? DEFAULT_NEAR_DISTANCE;
-  if (nearDistance > MOST_DISTANCE) {
+  if (nearDistance > MAX_DISTANCE) {
     throw new UsageError(
-      `--near-distance is ${nearDistance}: give at most ${MOST_DISTANCE}, since different pictures come as near`,
+      `--near-distance is ${nearDistance}: give at most ${MAX_DISTANCE}, since different pictures come as near`,
     );
   }
   const maxPixels = flags.integer("max-pixels", 1);

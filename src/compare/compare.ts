@@ -14,7 +14,7 @@ import { interruptedBy } from "../base/interruption.ts";
 import { followPointers } from "../base/pointer.ts";
 import { shownName } from "../base/names.ts";
 import { shellWord } from "../base/shell.ts";
-import { Slots } from "../base/semaphore.ts";
+import { Semaphore } from "../base/semaphore.ts";
 import type { Config } from "../config/schema.ts";
 import {
   type ComparedRun,
@@ -182,11 +182,11 @@ async function runAll(
   }
   reporter.info(`Comparison folder: ${shownPath(folder)}`);
   const record = recorder(folder, comparison, new BestEffort((line) => reporter.warn(line)));
-  const slots = new Slots(parallel);
+  const semaphore = new Semaphore(parallel);
   const open = members.filter(({ run }) => run.status !== "finished");
   const results = await Promise.allSettled(
     open.map((member) =>
-      slots.run(async () => {
+      semaphore.run(async () => {
         if (signal?.aborted) return;
         await runOne(folder, member, record, { reporter, verbose, signal });
       })

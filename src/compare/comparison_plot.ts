@@ -13,7 +13,7 @@ import { someEpochs } from "../plots/thin.ts";
 
 const SIZE = { width: 720, height: 420 };
 /** Above this many epochs, single points would only be clutter. */
-const MOST_POINTS = 30;
+const MAX_MARKED_EPOCHS = 30;
 /** Most points of the picture, all lines together, and of a line. */
 const MAX_POINTS = 12_000;
 const MAX_LINE_POINTS = 1000;
@@ -23,7 +23,7 @@ const MAX_LINE_POINTS = 1000;
  */
 const CHARACTER = 12;
 const ENTRY = 36;
-const LONGEST_ENTRY = Math.floor((SIZE.width - ENTRY) / CHARACTER);
+const MAX_ENTRY = Math.floor((SIZE.width - ENTRY) / CHARACTER);
 
 /** Colours that colour-blind people can tell apart (Okabe and Ito, 2008); they come again with another dash. */
 const SERIES_COLOURS = [
@@ -120,7 +120,7 @@ export function comparisonSpec({ name, variants }: Comparison): TopLevelSpec {
         mark: {
           type: "line",
           strokeWidth: 2.5,
-          point: epochs <= MOST_POINTS ? { size: 50 } : false,
+          point: epochs <= MAX_MARKED_EPOCHS ? { size: 50 } : false,
         },
         encoding: {
           x,
@@ -148,7 +148,7 @@ function legendNames(variants: readonly ComparedVariant[]): string[] {
     return `best ${mean.toFixed(3)}${spread}${finished < runs ? ", unfinished" : ""}`;
   });
   const longest = Math.max(...results.map(({ length }) => length));
-  const room = LONGEST_ENTRY - longest - " #99 ()".length;
+  const room = MAX_ENTRY - longest - " #99 ()".length;
   const labels = variants.map(({ label }) => cutInside(label, room));
   return labels.map((label, index) => {
     const twin = labels.indexOf(label) < index ? ` #${index + 1}` : "";

@@ -35,7 +35,7 @@ const LONGEST = 16 * 2 ** 20;
 /** Milliseconds between two tidings of progress. */
 const PROGRESS_MS = 100;
 /** Milliseconds to wait for a process that still ends its part of the same run. */
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 
 /** Runs the process to its end. */
 export async function runMember(): Promise<number> {
@@ -94,7 +94,7 @@ async function outcomeOf(
  */
 async function waitForOthers(folder: string, signal: AbortSignal): Promise<void> {
   await ensureRunFolder(folder);
-  const deadline = performance.now() + PATIENCE_MS;
+  const deadline = performance.now() + TIMEOUT_MS;
   const path = join(folder, LOCK_FILE);
   while (await exists(path) && await isLocked(path)) {
     if (performance.now() > deadline) {

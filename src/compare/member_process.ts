@@ -5,7 +5,7 @@
  */
 import { type OwnProgram, programCommand } from "../base/programs.ts";
 import type { Config } from "../config/schema.ts";
-import { exitWords, keepLines, readLines } from "../cluster/lines.ts";
+import { describeExit, keepLines, readLines } from "../cluster/lines.ts";
 import { withCredentials } from "../protocol/address.ts";
 import type { Reporter } from "../events/reporter.ts";
 import { decodeMessage, type MemberSettings, type Outcome, STOP } from "./member_messages.ts";
@@ -13,7 +13,7 @@ import { decodeMessage, type MemberSettings, type Outcome, STOP } from "./member
 /** With the rights of `deno task train`, for the reasons that docs/permissions.md gives. */
 const MEMBER: OwnProgram = { entry: "workers/compare_run.ts", permissions: "train" };
 
-const LONGEST_MESSAGE = 2 ** 20;
+const MAX_MESSAGE = 2 ** 20;
 const LINES_KEPT = 20;
 
 /**
@@ -49,7 +49,7 @@ export async function runMemberProcess(
     const status = await process.status;
     return outcome ?? {
       status: "failed",
-      message: [`The run's process ${exitWords(status)}`, ...errors].join("\n"),
+      message: [`The run's process ${describeExit(status)}`, ...errors].join("\n"),
     };
   } finally {
     signal?.removeEventListener("abort", stop);
@@ -64,7 +64,7 @@ async function listen(
   loud?: (line: string) => void,
 ): Promise<Outcome | undefined> {
   let outcome: Outcome | undefined;
-  for await (const line of readLines(stdout, LONGEST_MESSAGE)) {
+  for await (const line of readLines(stdout, MAX_MESSAGE)) {
     const message = decodeMessage(line);
     if (!message) loud?.(line);
     else if ("end" in message) outcome = message.end;

@@ -277,7 +277,7 @@ export interface NatsInput {
 export interface LivenessInput {
   /** Seconds that workers get to start, load their libraries and join: 1 to 86400 (default 120). */
   joinTimeout?: number;
-  /** Seconds without a sign of life after which a process counts as lost: 1 to 86400 (default 8). */
+  /** Seconds without a heartbeat after which a process counts as lost: 1 to 86400 (default 8). */
   lostAfter?: number;
 }
 

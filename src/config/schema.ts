@@ -147,9 +147,9 @@ const dashboardSchema = z.strictObject({
 });
 
 const livenessSchema = z.strictObject({
-  /** Seconds that workers get to start, load their libraries and join, and then for a first sign of life. */
+  /** Seconds that workers get to start, load their libraries and join, and then for a first heartbeat. */
   joinTimeout: seconds().default(120),
-  /** Seconds without a sign of life after which a process counts as lost. */
+  /** Seconds without a heartbeat after which a process counts as lost. */
   lostAfter: seconds().default(8),
 });
 

@@ -35,7 +35,7 @@ export interface Callbacks {
 }
 
 /** Calls a program's functions; the first "stop" or error counts. */
-export class CallbackDesk {
+export class CallbackRunner {
   readonly #callbacks: Callbacks;
   /** Who said stop. */
   stoppedBy: "onStep" | "onEpoch" | undefined;

@@ -23,7 +23,7 @@ import type { KeptFeatures } from "../train/feature_cache.ts";
 import { validationBatchSize } from "../train/job.ts";
 import { unpackScores } from "../train/score_bytes.ts";
 import type { EpochSpan } from "../train/train_epoch.ts";
-import type { Crew } from "../cluster/cluster.ts";
+import type { Cluster } from "../cluster/cluster.ts";
 import type { PreparedRun } from "./prepare.ts";
 
 /** Sums over the samples of an epoch so far. */
@@ -70,7 +70,7 @@ const PROGRESS_MS = 500;
 /** What the workers are, and who listens. */
 export interface EpochContext {
   readonly run: PreparedRun;
-  readonly crew: Crew;
+  readonly cluster: Cluster;
   readonly reporter: Reporter;
 }
 
@@ -101,10 +101,10 @@ export interface SpanOptions {
  * Trains an epoch, or a part of it.
  *
  * @param signal Ends the epoch at once
- * @throws {LockstepError} when a worker is lost, or loss or gradients leave the numbers
+ * @throws {LockstepError} when a worker is lost, or loss or gradients are not finite
  */
 export async function trainEpoch(
-  { run, crew, reporter }: EpochContext,
+  { run, cluster, reporter }: EpochContext,
   span: EpochSpan,
   { before, until, shouldStop, onStep }: SpanOptions,
   signal: AbortSignal,
@@ -120,7 +120,7 @@ export async function trainEpoch(
   reporter.phase({ name: "train", epoch, epochs: config.train.epochs, total, done });
   const totals = { ...before };
   const failed = new AbortController();
-  const replies = crew.callAll(COMMANDS.trainEpoch, { ...span }, { signal });
+  const replies = cluster.callAll(COMMANDS.trainEpoch, { ...span }, { signal });
   replies.catch((error) => failed.abort(error));
   const stepSignal = AbortSignal.any([failed.signal, signal]);
 
@@ -130,9 +130,9 @@ export async function trainEpoch(
   let trackedBatches = 0;
   const leftOut = { steps: 0, samples: 0 };
   while (step < stepsPerEpoch && !stopped) {
-    crew.inStep({ epoch, step });
+    cluster.inStep({ epoch, step });
     const decide = () => shouldStop() || step + 1 >= until ? "stop" : "continue";
-    const reduced = await crew.reducer.reduce({ epoch, step }, decide, stepSignal);
+    const reduced = await cluster.reducer.reduce({ epoch, step }, decide, stepSignal);
     if (!reduced.finite) throw notFiniteError(run, { epoch, step }, reduced);
     const { lossSum, weight, correct, samples: count } = reduced;
     totals.lossSum += lossSum;
@@ -196,7 +196,7 @@ export interface Validated {
  * the output for an image is not finite
  */
 export async function validate(
-  { run, crew, reporter }: ValidationContext,
+  { run, cluster, reporter }: ValidationContext,
   epoch: number,
   signal: AbortSignal,
 ): Promise<Validated> {
@@ -204,13 +204,13 @@ export async function validate(
   const count = folder.val.length;
   const name = job.evaluation ? "evaluate" : "validate";
   reporter.phase({ name, epoch, epochs: config.train.epochs, total: count });
-  crew.inValidation(epoch);
+  cluster.inValidation(epoch);
   const rows = validationBatchSize(config) / config.workers;
   const ticker = setInterval(() => {
-    const steps = crew.stepsBegun(COMMANDS.validate).reduce((sum, step) => sum + step, 0);
+    const steps = cluster.stepsBegun(COMMANDS.validate).reduce((sum, step) => sum + step, 0);
     reporter.progress({ done: Math.min(count, Math.round(steps * rows)) });
   }, PROGRESS_MS);
-  const replies = await crew.callAll(COMMANDS.validate, { epoch }, { signal })
+  const replies = await cluster.callAll(COMMANDS.validate, { epoch }, { signal })
     .finally(() => clearInterval(ticker));
   const shards = replies.map(({ result }) => shardScoresSchema.parse(result));
   const { samples, parts } = gather(replies, folder);
@@ -350,7 +350,7 @@ function notFiniteError(
 ): LockstepError {
   const where = `in epoch ${epoch}, step ${step}`;
   if (tooLargeFor) {
-    return new LockstepError(tooLargeWords(tooLargeFor, rank, where, config));
+    return new LockstepError(formatOverflow(tooLargeFor, rank, where, config));
   }
   const cure = lossCure(config.train, "the data");
   if (rank === undefined) {
@@ -382,7 +382,7 @@ function notFiniteError(
 const MAX_NAMED_FILES = 20;
 
 /** A gradient that is finite, but not in the dtype in which it should have travelled. */
-function tooLargeWords(
+function formatOverflow(
   dtype: NarrowDtype,
   rank: number | undefined,
   where: string,

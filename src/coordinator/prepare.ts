@@ -43,7 +43,7 @@ import { type Job, scanData } from "../train/job.ts";
 import { loadTorchWeights } from "../train/load_weights.ts";
 import { hashModules } from "../train/modules.ts";
 import type { Replica } from "../train/replica.ts";
-import { tryOut } from "../train/dry_run.ts";
+import { dryRun } from "../train/dry_run.ts";
 import { checkServer } from "../protocol/check_server.ts";
 import { checkPort } from "../cluster/broker.ts";
 import { checkSingleValues } from "./check_single_values.ts";
@@ -126,7 +126,7 @@ export async function prepareRun(
       }${describeFresh(report, folder.classes.length)}`,
     );
   }
-  await tryOut(replica, config);
+  await dryRun(replica, config);
   if (!resuming) checkSingleValues(config, replica.model, folder.train.length);
   replica.state.resetAverages();
   const { fingerprint } = folder;

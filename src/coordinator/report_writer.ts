@@ -15,7 +15,7 @@ import { writeLossCurve } from "../plots/loss_curve.ts";
 import { type Prediction, PREDICTIONS_FILE, readPredictions } from "../records/predictions.ts";
 import type { BestEffort } from "../events/best_effort.ts";
 import {
-  MOST_PICTURES,
+  MAX_PICTURES,
   type PredictedPicture,
   readReportPictures,
   type ReportPictures,
@@ -102,7 +102,7 @@ async function makePictures(folder: string, run: PreparedRun, history: History):
   const predictions = await readPredictions(folder);
   const wrong = predictions.filter((each) => each.trueClass !== each.predictedClass);
   const worst = wrong.toSorted((a, b) => b.confidence - a.confidence);
-  const count = Math.min(MOST_PICTURES.samples, predictions.length);
+  const count = Math.min(MAX_PICTURES.samples, predictions.length);
   const spread = Array.from(
     { length: count },
     (_, position) => predictions[Math.floor((position + 0.5) * predictions.length / count)],
@@ -110,7 +110,7 @@ async function makePictures(folder: string, run: PreparedRun, history: History):
   await saveReportPictures(folder, {
     epoch,
     samples: await predictedPictures(run, spread),
-    mistakes: await predictedPictures(run, worst.slice(0, MOST_PICTURES.mistakes)),
+    mistakes: await predictedPictures(run, worst.slice(0, MAX_PICTURES.mistakes)),
     batchAsTrained: true,
     batch: await batchPictures(run),
   });
@@ -141,7 +141,7 @@ export async function batchPictures(run: ShownData): Promise<ReportPictures["bat
   const { thumbnail } = await import("../report/thumbnail.ts");
   const rows = trainingRows(run, 1).filter(({ step }) => step === 0);
   const pictures: ReportPictures["batch"] = [];
-  for (const row of rows.slice(0, MOST_PICTURES.batch)) {
+  for (const row of rows.slice(0, MAX_PICTURES.batch)) {
     const image = await readable(async () => (await imagesOf(run, "train", 1, [row]))[0]);
     if (!image) continue;
     const { class: own, mixed } = image;

@@ -45,8 +45,8 @@ import { createRunFolder, ensureRunFolder, pointLatest } from "../records/run_fo
 import { COMMANDS } from "../train/commands.ts";
 import { loadCheckpoint, type LoadedCheckpoint } from "../inference/load_checkpoint.ts";
 import { threadsPerWorker } from "../train/job.ts";
-import { CallbackDesk, type Callbacks } from "./callbacks.ts";
-import { Crew, failedRank } from "../cluster/cluster.ts";
+import { CallbackRunner, type Callbacks } from "./callbacks.ts";
+import { Cluster, failedRank } from "../cluster/cluster.ts";
 import { readBatch } from "../preview/pictures.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { ReportWriter } from "./report_writer.ts";
@@ -244,7 +244,7 @@ async function trainUntil(config: Config, options: TrainOptions): Promise<TrainR
     if (position.pending) watch.restore(position.pending);
     delete position.pending; // the watch has it now
     signal?.throwIfAborted();
-    const callbacks = new CallbackDesk(options);
+    const callbacks = new CallbackRunner(options);
     const skipped = new SkippedImages(reporter, events);
     const parts = {
       run,
@@ -331,7 +331,7 @@ async function resumePointOf(
 
 /** Trains with workers of its own from a position on, which moves along. */
 async function trainWithWorkers(
-  parts: Omit<RunContext, "crew">,
+  parts: Omit<RunContext, "cluster">,
   position: Position,
   watched: Reporter,
 ): Promise<void> {
@@ -339,7 +339,7 @@ async function trainWithWorkers(
   const { config, replica, natsServer } = run;
   using cache = openRunCache(config, run.folder, watched);
   const { vectorBytes, regions, gradientBytes } = replica.state;
-  await using crew = await Crew.assemble({
+  await using cluster = await Cluster.assemble({
     config,
     job: run.job,
     ...(cache ? { cache: cache.address } : {}),
@@ -349,14 +349,14 @@ async function trainWithWorkers(
     signal,
     ...(natsServer ? { natsServer } : {}),
   });
-  events.append("joined", { workers: crew.workers, server: crew.server });
-  await effort.attempt(ENVIRONMENT_FILE, () => recordServer(folder, crew.server));
-  watch.listenTo(() => crew.signsOfLife(), () => crew.refused());
-  await crew.callAll(COMMANDS.loadState, null, {
+  events.append("joined", { workers: cluster.workers, server: cluster.server });
+  await effort.attempt(ENVIRONMENT_FILE, () => recordServer(folder, cluster.server));
+  watch.listenTo(() => cluster.heartbeats(), () => cluster.refused());
+  await cluster.callAll(COMMANDS.loadState, null, {
     payload: replica.state.exportState().bytes,
     signal,
   });
-  await runEpochs({ ...parts, crew }, position);
+  await runEpochs({ ...parts, cluster }, position);
   if (cache) reporter.info(cache.report());
 }
 
@@ -364,7 +364,7 @@ async function trainWithWorkers(
 async function catchUp(
   { run: { config }, folder, history, record, events }: Omit<
     RunContext,
-    "crew" | "callbacks" | "signal"
+    "cluster" | "callbacks" | "signal"
   >,
   { isOver }: Resumed,
 ): Promise<void> {

@@ -19,7 +19,7 @@ import type { Phase, PhaseProgress, Reporter } from "../events/reporter.ts";
 import type { PendingSums } from "../checkpoint/checkpoint.ts";
 import type { Totals } from "./epochs.ts";
 import { GpuWatch } from "./gpu_use.ts";
-import type { SignOfLife } from "../cluster/heartbeat_monitor.ts";
+import type { WorkerHeartbeat } from "../cluster/heartbeat_monitor.ts";
 import type { RefusedMessages } from "../cluster/refused_messages.ts";
 import { recordingReporter } from "./recording_reporter.ts";
 import { type PointPlace, StepMeter } from "./step_meter.ts";
@@ -27,7 +27,7 @@ import { type PointPlace, StepMeter } from "./step_meter.ts";
 const LIVE_MS = 1_000;
 
 /** Where the workers said they were. */
-export type SignsOfLife = () => readonly SignOfLife[];
+export type ReadHeartbeats = () => readonly WorkerHeartbeat[];
 
 /** Watches a run from its beginning to its end. */
 export class RunWatch implements AsyncDisposable {
@@ -41,7 +41,7 @@ export class RunWatch implements AsyncDisposable {
   readonly #stack = new AsyncDisposableStack();
   readonly #since = new Date().toISOString();
   #folder: string | undefined;
-  #signs: SignsOfLife = () => [];
+  #signs: ReadHeartbeats = () => [];
   #refused: () => RefusedMessages | undefined = () => undefined;
   #gpus: GpuWatch | undefined;
   #phase: Phase | undefined;
@@ -83,7 +83,7 @@ export class RunWatch implements AsyncDisposable {
   }
 
   /** The workers are there. */
-  listenTo(signs: SignsOfLife, refused: () => RefusedMessages): void {
+  listenTo(signs: ReadHeartbeats, refused: () => RefusedMessages): void {
     this.#signs = signs;
     this.#refused = refused;
   }

@@ -30,7 +30,7 @@ import {
   validate,
   type Validated,
 } from "./epochs.ts";
-import type { CallbackDesk } from "./callbacks.ts";
+import type { CallbackRunner } from "./callbacks.ts";
 import { writePredictionsPicture } from "../preview/pictures.ts";
 import type { PreparedRun } from "./prepare.ts";
 import type { ReportWriter } from "./report_writer.ts";
@@ -54,7 +54,7 @@ export interface RunContext extends EpochContext {
   readonly history: History;
   readonly record: HistoryWriter;
   readonly events: EventLog;
-  readonly callbacks: CallbackDesk;
+  readonly callbacks: CallbackRunner;
   readonly watch: RunWatch;
   readonly reports: ReportWriter;
   readonly effort: BestEffort;
@@ -361,8 +361,8 @@ function rateAt({ config, stepsPerEpoch }: PreparedRun, epoch: number, step: num
 }
 
 /** Brings the workers' state into the coordinator's replica, part by part. */
-async function readState({ run, crew }: RunContext): Promise<void> {
-  for (const { result, payload } of await crew.callAll(COMMANDS.readState)) {
+async function readState({ run, cluster }: RunContext): Promise<void> {
+  for (const { result, payload } of await cluster.callAll(COMMANDS.readState)) {
     if (payload) run.replica.state.importState(payload, statePartSchema.parse(result));
   }
 }

@@ -121,7 +121,7 @@ export function runPage(summary: RunSummary, config: string): string {
           <div class="card scroll" tabindex="0" role="region" aria-label="Processes" id="processes"
             hidden>
             <table id="workers">
-              <caption>Processes, as of their last sign of life</caption>
+              <caption>Processes, as of their last heartbeat</caption>
               <thead>
                 <tr>
                   <th scope="col">Process</th>

@@ -79,7 +79,7 @@ export function prometheusText(runs: readonly ScrapedRun[]): string {
   const step = family("step_seconds", "Mean time of a step's parts over the ranks.");
   const rankStep = family("rank_step_seconds", "Mean time of a step's parts of each rank.");
   const memory = family("resident_memory_bytes", "Memory of each process that is in RAM.");
-  const silence = family("worker_silence_seconds", "Time since a worker's last sign of life.");
+  const silence = family("worker_silence_seconds", "Time since a worker's last heartbeat.");
   const refused = family(
     "refused_messages",
     "Messages of others on the run's subjects that weren't accepted: by the coordinator, by reason; by the workers.",

@@ -44,7 +44,7 @@ export interface RunSummary {
 /** Names of folders of runs and comparisons: made of any characters but separators, and not hidden. */
 const RUN_ID = /^[^./\\\0][^/\\\0]{0,254}$/;
 /** Runs that are looked at, the newest ones. */
-const MOST_RUNS = 500;
+const MAX_RUNS = 500;
 const CONFIG_FILE = "config.yaml";
 const COMPARISON_FILE = "comparison.json";
 
@@ -115,7 +115,7 @@ export class RunList {
       if (!there.has(id.split("/")[0])) this.#known.delete(id);
     }
     const runs: RunSummary[] = [];
-    for (const id of ids.slice(0, MOST_RUNS)) {
+    for (const id of ids.slice(0, MAX_RUNS)) {
       const summary = await this.summary(id);
       if (summary) runs.push(summary);
     }

@@ -50,12 +50,12 @@ export interface DashboardOptions {
   readonly onError?: (error: unknown) => void;
 }
 
-const MOST_STREAMS = 64;
+const MAX_STREAMS = 64;
 const POLL_MS = 500;
 const STALL_MS = 30_000;
 const KEEP_ALIVE_MS = 15_000;
 /** Runs of one stream. */
-const MOST_COMPARED = 16;
+const MAX_COMPARED = 16;
 /** Milliseconds that readers get for the last news. */
 const LAST_NEWS_MS = 1_000;
 
@@ -177,7 +177,7 @@ export class Dashboard implements AsyncDisposable {
   }
 
   async #compare(url: URL): Promise<Response> {
-    const ids = [...new Set(url.searchParams.getAll("run"))].slice(0, MOST_COMPARED);
+    const ids = [...new Set(url.searchParams.getAll("run"))].slice(0, MAX_COMPARED);
     const chosen = await Promise.all(ids.map(async (id) => {
       const [path, summary] = [await this.#runs.pathOf(id), await this.#runs.summary(id)];
       return path && summary ? [{ summary, config: await readConfig(path) }] : [];
@@ -199,10 +199,10 @@ export class Dashboard implements AsyncDisposable {
 
   /** What is new in some runs, from where the reader was. */
   async #events(request: HttpRequest, url: URL): Promise<Response> {
-    const ids = [...new Set(url.searchParams.getAll("run"))].slice(0, MOST_COMPARED);
+    const ids = [...new Set(url.searchParams.getAll("run"))].slice(0, MAX_COMPARED);
     const paths = await Promise.all(ids.map((id) => this.#runs.pathOf(id)));
     if (ids.length === 0 || paths.includes(undefined)) return text(404, "There is no such run");
-    if (this.#streams >= (this.#options.mostStreams ?? MOST_STREAMS)) {
+    if (this.#streams >= (this.#options.mostStreams ?? MAX_STREAMS)) {
       return text(503, "Too many readers: close another page of the dashboard", {
         "Retry-After": "5",
       });

@@ -57,7 +57,7 @@ export interface DataCheck {
 export const DEFAULT_NEAR_DISTANCE = 6;
 
 /** Near-duplicates that are listed. */
-const MOST_LISTED = 10_000;
+const MAX_LISTED = 10_000;
 /** Pairs that are shown, and the most pixels on their longer side: sharp at twice the size they are drawn in. */
 const PAIRS_SHOWN = 16;
 const SHOWN_SIDE = 400;
@@ -106,7 +106,7 @@ export async function checkData(options: CheckOptions): Promise<DataCheck> {
         files: [...finding.files],
         severity: KINDS[finding.kind].severity,
       })),
-      complete: !near.more && near.findings.length <= MOST_LISTED,
+      complete: !near.more && near.findings.length <= MAX_LISTED,
     },
     pairs,
   };
@@ -220,7 +220,7 @@ function orderOfKinds(): Map<string, number> {
 
 /** Near-duplicates that are listed where there are too many: first those that cross sides, then classes. */
 function mostImportant(findings: readonly Finding[]): Finding[] {
-  return inOrder(findings).slice(0, MOST_LISTED);
+  return inOrder(findings).slice(0, MAX_LISTED);
 }
 
 /** Pairs to be shown: near-duplicates before copies, for copies need no look; each picture once. */

@@ -9,7 +9,7 @@ import { CheckerLostError, CheckerProcess } from "./checker_process.ts";
 import type { PictureFacts } from "./inspect_picture.ts";
 
 /** Most processes: each takes up to 400 MB for the largest picture that is allowed. */
-const MOST_PROCESSES = 8;
+const MAX_PROCESSES = 8;
 
 /** Options of a {@linkcode CheckerPool}. */
 export interface PoolOptions {
@@ -114,7 +114,7 @@ export class CheckerPool implements AsyncDisposable {
       }
       this.#idle.push(checker);
     };
-    const count = Math.min(processes, MOST_PROCESSES, paths.length);
+    const count = Math.min(processes, MAX_PROCESSES, paths.length);
     const ended = await Promise.allSettled(Array.from({ length: count }, lane));
     const failed = ended.find(({ status }) => status === "rejected");
     if (failed) throw (failed as PromiseRejectedResult).reason;

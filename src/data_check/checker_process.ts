@@ -21,7 +21,7 @@ const CHECKER: OwnProgram = {
 /** What libjpeg prints about pixels that are wrong; it also warns of what does no harm. */
 const DAMAGE = /^(Corrupt JPEG data|Premature end of JPEG|Inconsistent progression)/;
 /** Longest text that is kept about a picture. */
-const MOST_SAID = 300;
+const MAX_SAID = 300;
 
 /** One process. */
 export class CheckerProcess implements AsyncDisposable {
@@ -110,7 +110,7 @@ async function saidByPicture(stream: ReadableStream<Uint8Array>): Promise<Map<nu
       index = Number(text.slice(PICTURE_MARK.length));
     } else if (index === NOTHING ? text !== "" : DAMAGE.test(text)) {
       const before = said.get(index);
-      said.set(index, (before ? `${before}; ${text}` : text).slice(0, MOST_SAID));
+      said.set(index, (before ? `${before}; ${text}` : text).slice(0, MAX_SAID));
     }
   }
   return said;

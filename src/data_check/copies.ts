@@ -22,9 +22,9 @@ export interface NearCopies {
 }
 
 /** Pairs after which the search ends: nobody looks at as many. */
-const MOST_PAIRS = 200_000;
+const MAX_PAIRS = 200_000;
 /** Exact copies of a picture that are looked at for the pair that tells most. */
-const MOST_COPIES = 20;
+const MAX_COPIES = 20;
 
 /** Groups of usable pictures whose bytes are the same; each is alone unless it has copies. */
 export function groupCopies(pictures: readonly CheckedPicture[]): CheckedPicture[][] {
@@ -54,7 +54,7 @@ export function findCopies(groups: readonly CheckedPicture[][]): Finding[] {
 export function findNearCopies(groups: readonly CheckedPicture[][], distance: number): NearCopies {
   const comparable = groups.filter(([{ facts }]) => isComparable(facts));
   const hashes = comparable.map(([{ facts }]) => facts.hash!.bits);
-  const { pairs, more } = findNearPairs(hashes, distance, MOST_PAIRS);
+  const { pairs, more } = findNearPairs(hashes, distance, MAX_PAIRS);
   const findings = pairs.map((pair): Finding => {
     const [a, b] = tellingPair(comparable[pair.a], comparable[pair.b]);
     const detail = pair.distance === 0 ? "same hash" : `${pair.distance} of 64 bits differ`;
@@ -69,8 +69,8 @@ function tellingPair(
   one: readonly CheckedPicture[],
   other: readonly CheckedPicture[],
 ): [CheckedPicture, CheckedPicture] {
-  const pairs = one.slice(0, MOST_COPIES).flatMap((a) =>
-    other.slice(0, MOST_COPIES).map((b): [CheckedPicture, CheckedPicture] => [a, b])
+  const pairs = one.slice(0, MAX_COPIES).flatMap((a) =>
+    other.slice(0, MAX_COPIES).map((b): [CheckedPicture, CheckedPicture] => [a, b])
   );
   return pairs.find(([a, b]) => a.side !== b.side) ??
     pairs.find(([a, b]) => a.label !== b.label) ?? pairs[0];

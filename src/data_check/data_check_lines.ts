@@ -10,11 +10,11 @@ import { styled, type TerminalStream } from "../terminal/terminal_stream.ts";
 import { visible, visiblePath } from "../base/visible_text.ts";
 
 /** Examples of a kind. */
-const MOST_EXAMPLES = 3;
+const MAX_EXAMPLES = 3;
 /** Files that one example names. */
-const MOST_FILES = 3;
+const MAX_FILES = 3;
 /** Rows of the table of classes: where there are more, the largest and the smallest are shown. */
-const MOST_CLASSES = 40;
+const MAX_CLASSES = 40;
 /** Widest name in the table. */
 const NAME_WIDTH = 40;
 /** Longest line where lines may be long. */
@@ -94,7 +94,7 @@ function examples(
   stream: TerminalStream,
   width: number,
 ): string[] {
-  const some = findings.filter((finding) => finding.kind === kind).slice(0, MOST_EXAMPLES);
+  const some = findings.filter((finding) => finding.kind === kind).slice(0, MAX_EXAMPLES);
   const more = count - some.length;
   return [
     `${label(stream, severity)} ${title} (${amount(findings, kind, count)})`,
@@ -119,8 +119,8 @@ function label(stream: TerminalStream, severity: Severity): string {
 }
 
 function describe({ files, detail }: DataCheckRecord["findings"][number]): string {
-  const names = files.slice(0, MOST_FILES).map(visiblePath).join(" = ");
-  const rest = files.length > MOST_FILES ? ` = … (${files.length} in all)` : "";
+  const names = files.slice(0, MAX_FILES).map(visiblePath).join(" = ");
+  const rest = files.length > MAX_FILES ? ` = … (${files.length} in all)` : "";
   return [names + rest, visible(detail)].filter((part) => part !== "").join(": ");
 }
 
@@ -144,11 +144,11 @@ function classTable(record: DataCheckRecord, width: number): string[] {
     String(counts.unusable),
   ];
   const sorted = [...classes].sort((a, b) => b.train - a.train);
-  const half = Math.floor(MOST_CLASSES / 2);
+  const half = Math.floor(MAX_CLASSES / 2);
   const named = (some: typeof classes) =>
     some.map((one) => row(shorten(visiblePath(one.name), NAME_WIDTH), one));
   const between = `… ${classes.length - 2 * half} more`;
-  const rows = classes.length <= MOST_CLASSES ? named(classes) : [
+  const rows = classes.length <= MAX_CLASSES ? named(classes) : [
     ...named(sorted.slice(0, half)),
     [between, ...columns.slice(1).map(() => "")],
     ...named(sorted.slice(-half)),

@@ -32,7 +32,7 @@ const ROWS = [
   { most: Infinity, height: 20, text: 12, number: 9 },
 ];
 /** Classes that are shown; where there are more, the largest and the smallest half of as many. */
-const MOST_CLASSES = 120;
+const MAX_CLASSES = 120;
 /** Widest name of a class. */
 const NAME_WIDTH = 340;
 /** Room for the number at the end of a bar. */
@@ -171,8 +171,8 @@ function chosenClasses(
   classes: DataCheckRecord["classes"],
 ): { shown: DataCheckRecord["classes"]; heading: string } {
   if (classes.length === 0) return { shown: [], heading: "No classes" };
-  if (classes.length <= MOST_CLASSES) return { shown: classes, heading: "Pictures per class" };
-  const half = MOST_CLASSES / 2;
+  if (classes.length <= MAX_CLASSES) return { shown: classes, heading: "Pictures per class" };
+  const half = MAX_CLASSES / 2;
   const sorted = [...classes].sort((a, b) => b.train - a.train);
   return {
     shown: [...sorted.slice(0, half), ...sorted.slice(-half)],

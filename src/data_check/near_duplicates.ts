@@ -24,7 +24,7 @@ export interface NearPairs {
 }
 
 /** The greatest distance that can be searched for: beyond, hashes of different pictures come as near. */
-export const MOST_DISTANCE = 16;
+export const MAX_DISTANCE = 16;
 
 const PARTS = 4;
 const PART_BITS = 16;
@@ -34,7 +34,7 @@ const PART_VALUES = 2 ** PART_BITS;
  * Finds the pairs, ordered by `a`, then by `b`.
  *
  * @param hashes 16 hexadecimal digits each
- * @param distance Bits that may differ, 0 to {@linkcode MOST_DISTANCE}
+ * @param distance Bits that may differ, 0 to {@linkcode MAX_DISTANCE}
  * @param most Pairs after which the search ends
  */
 export function findNearPairs(

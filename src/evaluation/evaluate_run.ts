@@ -19,7 +19,7 @@ import {
 import { type Reporter, silentReporter } from "../events/reporter.ts";
 import { COMMANDS } from "../train/commands.ts";
 import { rankedOf } from "../train/scores.ts";
-import { Crew, failedRank } from "../cluster/cluster.ts";
+import { Cluster, failedRank } from "../cluster/cluster.ts";
 import { validate, type Validated } from "../coordinator/epochs.ts";
 import { SkippedImages } from "../coordinator/skipped_images.ts";
 import { writeEvaluationFolder } from "./evaluation_folder.ts";
@@ -50,7 +50,7 @@ export interface EvaluatedRun {
 }
 
 /** Wrong predictions that are kept and shown. */
-const MOST_MISTAKES = 16;
+const MAX_MISTAKES = 16;
 
 /**
  * Evaluates a checkpoint on all pictures of a set, over workers as a run's validation does, and writes what came out.
@@ -93,7 +93,7 @@ async function scoreOverWorkers(
 ): Promise<Validated> {
   const { state } = replica;
   try {
-    await using crew = await Crew.assemble({
+    await using cluster = await Cluster.assemble({
       config,
       job,
       vectors: { vectorBytes: state.vectorBytes, regions: state.regions },
@@ -102,9 +102,9 @@ async function scoreOverWorkers(
       ...(signal ? { signal } : {}),
       ...(natsServer ? { natsServer } : {}),
     });
-    await crew.callAll(COMMANDS.loadState, null, { payload: state.exportState().bytes, signal });
+    await cluster.callAll(COMMANDS.loadState, null, { payload: state.exportState().bytes, signal });
     const run = { config, folder, job };
-    return await validate({ run, crew, reporter }, 1, signal ?? new AbortController().signal);
+    return await validate({ run, cluster, reporter }, 1, signal ?? new AbortController().signal);
   } catch (error) {
     const rank = failedRank(error);
     if (rank !== undefined) reporter.workerFailed(rank);
@@ -167,7 +167,7 @@ function mistakesOf(pictures: readonly ScoredPicture[]): EvaluationRecord["mista
   return pictures
     .filter(({ trueClass, ranked }) => ranked[0] !== trueClass)
     .sort((a, b) => b.probabilities[0] - a.probabilities[0] || b.loss - a.loss)
-    .slice(0, MOST_MISTAKES)
+    .slice(0, MAX_MISTAKES)
     .map(({ path, trueClass, ranked, probabilities, loss }) => ({
       path,
       trueClass,

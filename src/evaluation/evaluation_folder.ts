@@ -20,7 +20,7 @@ import type { PreparedEvaluation } from "./prepare_evaluation.ts";
 
 const COLUMNS = 4;
 /** Wide enough for two names. */
-const LEAST_SIDE = 200;
+const MIN_SIDE = 200;
 const MISTAKES = "mistakes.png";
 
 /**
@@ -77,7 +77,7 @@ async function writeMistakes(
   const which = tiles.length === 1 ? "the mistake" : `${tiles.length} mistakes, the surest first`;
   const { title, detail } = evaluationTitle(record);
   const heading = `${title} (${detail}): ${which} of ${count} images`;
-  await writePictureGrid(path, tiles, { columns: COLUMNS, heading, leastSide: LEAST_SIDE });
+  await writePictureGrid(path, tiles, { columns: COLUMNS, heading, leastSide: MIN_SIDE });
 }
 
 async function removeFile(path: string): Promise<void> {

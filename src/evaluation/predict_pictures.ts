@@ -66,11 +66,11 @@ export interface PredictedCounts {
 type Seen = Exclude<DetailedPrediction, { readonly error: string }>;
 
 /** Pictures in a grid: all of them are kept in memory until it is drawn. */
-const MOST_TILES = 100;
+const MAX_TILES = 100;
 const GRID_COLUMNS = 5;
 /** So many are drawn larger, with more room for names. */
 const FEW_TILES = 20;
-const LEAST_SIDE = 200;
+const MIN_SIDE = 200;
 /** Characters of a picture's name that an explanation's name keeps. */
 const NAME_LENGTH = 60;
 
@@ -143,7 +143,7 @@ export async function predictPictures(
         : { explanation: await writeExplanation(explain, result, counts.predicted) };
       const { path, predictions } = result;
       await printAll(lines.of({ path, predictions, ...explanation }));
-      if (grid !== undefined && tiles.length < MOST_TILES) tiles.push(tileOf(result));
+      if (grid !== undefined && tiles.length < MAX_TILES) tiles.push(tileOf(result));
     }
   } catch (error) {
     if (!(error instanceof NonFiniteOutputError)) throw error;
@@ -198,7 +198,7 @@ async function writeExplanation(folder: string, result: Seen, number: number): P
   await writePictureGrid(file, [
     { width, height, rgb: view.data, title: basename(path) },
     { width, height, rgb: overlay.data, title: "Grad-CAM: yellow counts most" },
-  ], { columns: 2, heading: titleOf(result), leastSide: LEAST_SIDE });
+  ], { columns: 2, heading: titleOf(result), leastSide: MIN_SIDE });
   return file;
 }
 
@@ -217,6 +217,6 @@ async function writeGrid(
     ? `the first ${tiles.length} of ${predicted}`
     : `${predicted}`;
   const heading = `${model}: ${some} ${predicted === 1 ? "picture" : "pictures"}`;
-  const leastSide = tiles.length <= FEW_TILES ? { leastSide: LEAST_SIDE } : {};
+  const leastSide = tiles.length <= FEW_TILES ? { leastSide: MIN_SIDE } : {};
   await writePictureGrid(path, tiles, { columns: GRID_COLUMNS, heading, ...leastSide });
 }

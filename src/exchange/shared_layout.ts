@@ -5,7 +5,7 @@
  * @module
  */
 
-/** Slots begin at pages. */
+/** Semaphore begin at pages. */
 const PAGE = 4096;
 
 /** What a segment holds. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
-import { Patience } from "../protocol/retry_timer.ts";
+import { RetryTimer } from "../protocol/retry_timer.ts";
 import type { StepKey } from "./gradient_exchange.ts";
 
 /** What to do when nothing comes. */
@@ -20,10 +20,10 @@ export interface StepWaitOptions {
 /** Ends with a result, with a failure, after too long a silence, or by a signal: whatever comes first. */
 export class StepWait<T> {
   readonly #done = Promise.withResolvers<T>();
-  readonly #patience: Patience;
+  readonly #retryTimer: RetryTimer;
 
   constructor({ timeoutMs, askAgain, silence }: StepWaitOptions) {
-    this.#patience = new Patience({
+    this.#retryTimer = new RetryTimer({
       timeoutMs,
       askAgain,
       giveUp: (seconds) => this.fail(silence(seconds)),
@@ -33,12 +33,12 @@ export class StepWait<T> {
 
   /** Something that was waited for has come. */
   progress(): void {
-    this.#patience.progress();
+    this.#retryTimer.progress();
   }
 
   /** Counts a damaged message; returns whether there were so many that asking again is pointless. */
   damaged(): boolean {
-    return this.#patience.damaged();
+    return this.#retryTimer.damaged();
   }
 
   finish(result: T): void {
@@ -51,7 +51,7 @@ export class StepWait<T> {
 
   /** Stops asking and watching. */
   end(): void {
-    this.#patience.end();
+    this.#retryTimer.end();
   }
 
   /**

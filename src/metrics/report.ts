@@ -20,7 +20,7 @@ import {
 import { topKAccuracy } from "./top_k.ts";
 
 /** From how many classes on top-5 accuracy says something: of five, all are among the first five. */
-const LEAST_FOR_TOP_5 = 6;
+const MIN_FOR_TOP_5 = 6;
 
 /** What a model makes of some samples. */
 export interface RankedPredictions {
@@ -67,7 +67,7 @@ export function classificationReport(
   const confidences = Array.from({ length: count }, (_, row) => probabilities[row * width]);
   const confusion = countConfusions(labels, first, names.length);
   const perClass = perClassScores(confusion, names);
-  const hasTop5 = names.length >= LEAST_FOR_TOP_5 && width >= 5;
+  const hasTop5 = names.length >= MIN_FOR_TOP_5 && width >= 5;
   return {
     count,
     accuracy: overallAccuracy(confusion),

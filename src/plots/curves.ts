@@ -14,9 +14,9 @@ const PANEL = { width: 480, height: 320 };
 /** Between two panels. */
 const SPACING = 40;
 /** Most labels on the epoch axis. */
-const MOST_TICKS = 10;
+const MAX_TICKS = 10;
 /** Above this many epochs, single points would only be clutter. */
-const MOST_POINTS = 30;
+const MAX_POINTS = 30;
 /** Room below the least accuracy, so that its point does not sit on the axis. */
 const FOOT_ROOM = 0.04;
 
@@ -40,7 +40,7 @@ export async function curvesAsSvg(history: History): Promise<string> {
 export function curvesSpec(history: History): TopLevelSpec {
   const { best, workers, epochs } = history;
   const name = typeof history.config.name === "string" ? history.config.name : "run";
-  const crew = `${workers} ${workers === 1 ? "worker" : "workers"}`;
+  const workersText = `${workers} ${workers === 1 ? "worker" : "workers"}`;
   const result = best.epoch > 0
     ? Number.isFinite(best.accuracy)
       ? `best validation accuracy ${best.accuracy.toFixed(3)} in epoch ${best.epoch}`
@@ -52,7 +52,7 @@ export function curvesSpec(history: History): TopLevelSpec {
     padding: 16,
     title: {
       text: name,
-      subtitle: `${result}, ${crew}`,
+      subtitle: `${result}, ${workersText}`,
       anchor: "start",
       offset: 18,
       fontSize: 20,
@@ -69,7 +69,7 @@ export function curvesSpec(history: History): TopLevelSpec {
 /** The panels beside each other; those of loss and accuracy share their colours, the metrics have their own. */
 function panels(epochs: EpochRecord[], bestEpoch: number, last: number) {
   const both = [panel("loss", epochs, bestEpoch, last), panel("accuracy", epochs, bestEpoch, last)];
-  const own = metricsPanels(epochs, PANEL, epochAxis(last), epochs.length <= MOST_POINTS);
+  const own = metricsPanels(epochs, PANEL, epochAxis(last), epochs.length <= MAX_POINTS);
   if (own.length === 0) return { hconcat: both };
   const apart = { color: "independent" as const, strokeDash: "independent" as const };
   return {
@@ -83,7 +83,7 @@ function panel(measure: Measure, epochs: EpochRecord[], bestEpoch: number, last:
   const rows = epochs.flatMap((record) =>
     (["train", "validation"] as const).map((part) => {
       const value = record[part][measure];
-      // null is a gap in the line: there training left the numbers
+      // null is a gap in the line: there the value is not finite
       return { epoch: record.epoch, part, value: Number.isFinite(value) ? value : null };
     })
   );
@@ -115,7 +115,7 @@ function panel(measure: Measure, epochs: EpochRecord[], bestEpoch: number, last:
         mark: {
           type: "line" as const,
           strokeWidth: 2.5,
-          point: epochs.length <= MOST_POINTS ? { size: 50 } : false,
+          point: epochs.length <= MAX_POINTS ? { size: 50 } : false,
         },
         encoding: { x, y, color },
       },
@@ -180,7 +180,7 @@ export function epochTicks(epochs: number): number[] {
   const count = Math.max(1, epochs);
   const factors = [2, 2.5, 2];
   let step = 1;
-  for (let turn = 0; count / step > MOST_TICKS; turn++) step *= factors[turn % factors.length];
+  for (let turn = 0; count / step > MAX_TICKS; turn++) step *= factors[turn % factors.length];
   return Array.from({ length: Math.floor(count / step) }, (_, index) => (index + 1) * step);
 }
 

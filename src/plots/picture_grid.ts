@@ -39,8 +39,8 @@ const GAP = 14;
 /** Width of a coloured frame around a picture. */
 const FRAME = 4;
 /** Unless told otherwise, pictures are enlarged until they are this wide; they are reduced to at most the other. */
-const LEAST_SIDE = 144;
-const MOST_SIDE = 400;
+const MIN_SIDE = 144;
+const MAX_SIDE = 400;
 const HEADING = { size: 20, lineHeight: 27, below: 13 };
 const TITLE = { size: 14, lineHeight: 19 };
 /** Dark enough on white to read (contrast above 4.5). */
@@ -74,7 +74,7 @@ export async function writePictureGrid(
 /** The pictures of {@linkcode writePictureGrid}, not yet encoded. */
 export function drawPictureGrid(
   tiles: readonly Tile[],
-  { columns, heading, leastSide = LEAST_SIDE, roomForTitles = 0 }: GridOptions,
+  { columns, heading, leastSide = MIN_SIDE, roomForTitles = 0 }: GridOptions,
 ): Image {
   if (tiles.length === 0) throw new RangeError("A picture grid needs a picture, but there is none");
   const fonts = FONT_FILES;
@@ -126,7 +126,7 @@ function imageOf({ width, height, rgb, colour = "plain" }: Tile, leastSide: numb
     image.bitmap[pixel * 4 + 3] = 255;
   }
   const enlarge = Math.ceil(leastSide / width);
-  const factor = enlarge > 1 ? enlarge : Math.min(1, MOST_SIDE / Math.max(width, height));
+  const factor = enlarge > 1 ? enlarge : Math.min(1, MAX_SIDE / Math.max(width, height));
   image.resize(Math.max(1, Math.round(width * factor)), Math.max(1, Math.round(height * factor)));
   if (colour === "plain") return image;
   const framed = new Image(image.width + 2 * FRAME, image.height + 2 * FRAME);

@@ -11,7 +11,7 @@ import { makeLoaders } from "../train/job.ts";
 import type { PreparedRun } from "../coordinator/prepare.ts";
 import { type ShownData, tilesOf, trainingRows } from "./training_pictures.ts";
 
-const MOST_BATCH_TILES = 16;
+const MAX_BATCH_TILES = 16;
 const BATCH_COLUMNS = 4;
 const PREDICTIONS = 6;
 const PREDICTION_COLUMNS = 3;
@@ -27,7 +27,7 @@ export async function readBatch(
   epoch: number,
 ): Promise<(folder: string) => Promise<void>> {
   const rows = trainingRows(run, epoch).filter(({ step }) => step === 0);
-  const shown = await tilesOf(run, "train", epoch, rows.slice(0, MOST_BATCH_TILES));
+  const shown = await tilesOf(run, "train", epoch, rows.slice(0, MAX_BATCH_TILES));
   const tiles = shown.filter((tile) => tile !== undefined);
   const heading = `${run.config.name}: training batch, augmented (epoch ${epoch}, step 0)`;
   return async (folder) => {

@@ -9,7 +9,7 @@ import type { Subscription } from "../deps/nats.ts";
 import { LockstepError } from "../base/errors.ts";
 import type { Incoming, Link } from "./link.ts";
 import type { Header, Transfer } from "./messages.ts";
-import { Patience } from "./retry_timer.ts";
+import { RetryTimer } from "./retry_timer.ts";
 
 const PREFERRED_CHUNK_BYTES = 2 * 1024 * 1024;
 const PIECES_UNDER_WAY = 4;
@@ -28,11 +28,11 @@ interface Pulling {
   arrivedCount: number;
   requested: number;
   readonly done: PromiseWithResolvers<void>;
-  readonly patience: Patience;
+  readonly retryTimer: RetryTimer;
 }
 
-/** One process's desk for giving and getting large bytes. */
-export class TransferDesk {
+/** One process's end of the transfers of large blobs. */
+export class BlobTransfers {
   readonly #link: Link;
   readonly #name: string;
   readonly #offers = new Map<string, { bytes: Uint8Array; chunkBytes: number }>();
@@ -51,14 +51,14 @@ export class TransferDesk {
   }
 
   /**
-   * Opens a desk.
+   * Opens one end.
    *
    * @param name Name of this process, unique in the run: letters, digits and `-`
    */
-  static async open(link: Link, name: string): Promise<TransferDesk> {
-    const desk = new TransferDesk(link, name);
+  static async open(link: Link, name: string): Promise<BlobTransfers> {
+    const transfers = new BlobTransfers(link, name);
     await link.flush();
-    return desk;
+    return transfers;
   }
 
   /** Lets others pull `bytes`, which must stay as they are until the offer is withdrawn. */
@@ -81,7 +81,7 @@ export class TransferDesk {
   async pull(transfer: Transfer, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     signal?.throwIfAborted();
     const done = Promise.withResolvers<void>();
-    const patience = new Patience({
+    const retryTimer = new RetryTimer({
       timeoutMs: TIMEOUT_MS,
       askAgain: () => this.#askAgain(pulling),
       giveUp: (seconds) =>
@@ -99,7 +99,7 @@ export class TransferDesk {
       arrivedCount: 0,
       requested: 0,
       done,
-      patience,
+      retryTimer,
     };
     const abort = () => done.reject(signal!.reason);
     signal?.addEventListener("abort", abort, { once: true });
@@ -110,7 +110,7 @@ export class TransferDesk {
       await done.promise;
       return pulling.bytes;
     } finally {
-      patience.end();
+      retryTimer.end();
       signal?.removeEventListener("abort", abort);
       this.#pulls.delete(transfer.id);
     }
@@ -158,7 +158,7 @@ export class TransferDesk {
     pulling.bytes.set(payload, chunk * chunkBytes);
     pulling.arrived[chunk] = 1;
     pulling.arrivedCount++;
-    pulling.patience.progress();
+    pulling.retryTimer.progress();
     if (pulling.arrivedCount === pulling.arrived.length) pulling.done.resolve();
     else this.#requestMore(pulling);
   }
@@ -166,7 +166,7 @@ export class TransferDesk {
   #onCorrupt({ id, chunk }: Header<"piece">, error: Error): void {
     const pulling = this.#pulls.get(id);
     if (!pulling) return;
-    if (pulling.patience.damaged()) pulling.done.reject(error);
+    if (pulling.retryTimer.damaged()) pulling.done.reject(error);
     else this.#request(pulling, chunk);
   }
 }

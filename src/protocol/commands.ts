@@ -9,7 +9,7 @@ import { LockstepError, messageOf } from "../base/errors.ts";
 import type { Incoming, Link } from "./link.ts";
 import type { Fields } from "./messages.ts";
 import { type Json, packJson, unpackJson } from "./large_json.ts";
-import type { Offer, TransferDesk } from "./blob_transfers.ts";
+import type { BlobTransfers, Offer } from "./blob_transfers.ts";
 
 /** One rank's answer to a command. */
 export interface Reply {
@@ -54,15 +54,15 @@ interface Call {
 /** The coordinator's end: one command at a time to all ranks. */
 export class CommandClient {
   readonly #link: Link;
-  readonly #desk: TransferDesk;
+  readonly #transfers: BlobTransfers;
   readonly #worldSize: number;
   readonly #subscription: Subscription;
   #lastId = 0;
   #call: Call | undefined;
 
-  private constructor(link: Link, desk: TransferDesk, worldSize: number) {
+  private constructor(link: Link, transfers: BlobTransfers, worldSize: number) {
     this.#link = link;
-    this.#desk = desk;
+    this.#transfers = transfers;
     this.#worldSize = worldSize;
     this.#subscription = link.subscribe(link.subjects.reply, {
       reply: (message) => this.#onReply(message),
@@ -70,15 +70,19 @@ export class CommandClient {
   }
 
   /** Opens the channel to `worldSize` workers. */
-  static async open(link: Link, desk: TransferDesk, worldSize: number): Promise<CommandClient> {
-    const client = new CommandClient(link, desk, worldSize);
+  static async open(
+    link: Link,
+    transfers: BlobTransfers,
+    worldSize: number,
+  ): Promise<CommandClient> {
+    const client = new CommandClient(link, transfers, worldSize);
     await link.flush();
     return client;
   }
 
   /**
    * Has every worker run a command, and waits for all replies: as long as it takes. What ends the waiting for a
-   * dead worker is the signal (see `Liveness`).
+   * dead worker is the signal (see `HeartbeatMonitor`).
    *
    * @returns The replies in the order of the ranks
    * @throws {WorkerFailedError} As soon as one worker's handler throws
@@ -88,7 +92,7 @@ export class CommandClient {
     const { payload, signal } = options;
     signal?.throwIfAborted();
     if (this.#call) throw new TypeError(`callAll("${name}") while a call is still running`);
-    const offer = payload && this.#desk.offer(payload);
+    const offer = payload && this.#transfers.offer(payload);
     const command = { id: ++this.#lastId, name, args, payload: offer?.transfer ?? null };
     const done = Promise.withResolvers<void>();
     const call: Call = { command, replies: new Map(), pulling: new Set(), done, signal };
@@ -123,7 +127,7 @@ export class CommandClient {
     if (error !== null) return call.done.reject(new WorkerFailedError(rank, error));
     if (payload === null) return this.#settle(call, { rank, result: header.result });
     call.pulling.add(rank);
-    this.#desk.pull(payload, call.signal).then(
+    this.#transfers.pull(payload, call.signal).then(
       (bytes) => {
         const { value: result, payload } = unpackJson(header.result, header.resultBytes, bytes);
         this.#settle(call, { rank, result, ...(payload ? { payload } : {}) });
@@ -183,7 +187,7 @@ export interface CommandServer {
  */
 export async function serveCommands(
   link: Link,
-  desk: TransferDesk,
+  transfers: BlobTransfers,
   rank: number,
   handler: CommandHandler,
   signal?: AbortSignal,
@@ -196,10 +200,10 @@ export async function serveCommands(
   const run = async ({ id, name, args, payload }: Fields<"command">) => {
     const answer = { id, rank, error: null, result: null, resultBytes: 0, payload: null };
     try {
-      const bytes = payload ? await desk.pull(payload, signal) : undefined;
+      const bytes = payload ? await transfers.pull(payload, signal) : undefined;
       const outcome = await handler({ name, args, ...(bytes ? { payload: bytes } : {}) });
       const packed = packJson(outcome?.result ?? null, outcome?.payload, link.maxPayloadBytes);
-      offer = packed.payload && desk.offer(packed.payload);
+      offer = packed.payload && transfers.offer(packed.payload);
       const { value: result, jsonBytes: resultBytes } = packed;
       reply = { ...answer, result, resultBytes, payload: offer?.transfer ?? null };
     } catch (error) {

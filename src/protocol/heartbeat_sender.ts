@@ -1,5 +1,5 @@
 /**
- * Signs of life, sent each second from a thread of their own: long synchronous work (tracing a step, drawing a
+ * Heartbeats, sent each second from a thread of their own: long synchronous work (tracing a step, drawing a
  * chart) doesn't look like death, a stopped or dead process does.
  *
  * @module
@@ -10,7 +10,7 @@ import { STEP_PHASES, type StepPhase } from "./step_phases.ts";
 import type { RunIdentity } from "./subjects.ts";
 
 /** What the thread needs to speak for its process. */
-export interface HeartSettings {
+export interface HeartbeatSettings {
   readonly address: NatsAddress;
   readonly run: RunIdentity;
   /** Name in the messages: `coordinator` or `rank <n>`. */
@@ -22,13 +22,13 @@ export interface HeartSettings {
 export const PLACE = { epoch: 0, step: 1, phase: 2, sample: 3, refused: 4 } as const;
 
 /** First message to the thread. */
-export interface HeartStart extends HeartSettings {
+export interface HeartbeatStart extends HeartbeatSettings {
   /** Int32 values at the positions of {@linkcode PLACE}; the sample counts from 1, 0 is none. */
   readonly place: SharedArrayBuffer;
 }
 
 /** Later messages to the thread. */
-export interface HeartActivity {
+export interface HeartbeatActivity {
   readonly activity: string;
 }
 
@@ -41,13 +41,13 @@ export interface HeartFailure {
   readonly failure: string;
 }
 
-/** A beating heart; stops with its process, or when told. */
-export class Heart {
+/** Sends a heartbeat every second from a thread of its own, until its process ends or `stop()` is called. */
+export class HeartbeatSender {
   readonly #thread: Worker;
   readonly #place: Int32Array;
   readonly #failed = new AbortController();
 
-  constructor(settings: HeartSettings) {
+  constructor(settings: HeartbeatSettings) {
     const { length } = Object.keys(PLACE);
     this.#place = new Int32Array(new SharedArrayBuffer(length * Int32Array.BYTES_PER_ELEMENT));
     this.#thread = new Worker(import.meta.resolve("./heartbeat_thread.ts"), { type: "module" });

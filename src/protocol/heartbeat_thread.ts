@@ -1,13 +1,13 @@
 /**
- * The thread behind {@linkcode Heart}.
+ * The thread behind {@linkcode HeartbeatSender}.
  *
  * @module
  */
 import { ServerRefusalError } from "./connect_failure.ts";
 import {
-  type HeartActivity,
+  type HeartbeatActivity,
+  type HeartbeatStart,
   type HeartFailure,
-  type HeartStart,
   PLACE,
 } from "./heartbeat_sender.ts";
 import { Link } from "./link.ts";
@@ -18,7 +18,7 @@ let activity = "starting";
 
 // The types of a thread's scope can't be asked for: a published package may not change those of a program.
 self.addEventListener("message", (event: unknown) => {
-  const { data } = event as { data: HeartStart | HeartActivity };
+  const { data } = event as { data: HeartbeatStart | HeartbeatActivity };
   if ("activity" in data) activity = data.activity;
   else start(data).catch(failed);
 });
@@ -33,7 +33,7 @@ function failed(error: unknown): void {
 }
 
 /** Fails when the server is gone: the process learns that from its own connection, the partner from the silence. */
-async function start({ address, run, from, subject, place }: HeartStart): Promise<void> {
+async function start({ address, run, from, subject, place }: HeartbeatStart): Promise<void> {
   const numbers = new Int32Array(place);
   const link = await Link.openPatiently(address, run, from);
   link.failed.addEventListener("abort", () => failed(link.failed.reason));

@@ -117,7 +117,7 @@ export class Link {
   /**
    * Connects like {@linkcode Link.open}, and tries again for a while: a server may be starting anew at this moment.
    *
-   * @param patienceMs Milliseconds in which another attempt may begin
+   * @param timeoutMs Milliseconds in which another attempt may begin
    * @throws {LockstepError} When the server still doesn't answer then, or refuses the credentials
    * @throws The signal's reason when it fires
    */
@@ -125,9 +125,9 @@ export class Link {
     address: NatsAddress,
     run: RunIdentity,
     from: string,
-    { patienceMs = PATIENCE_MS, signal }: { patienceMs?: number; signal?: AbortSignal } = {},
+    { timeoutMs = TIMEOUT_MS, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
   ): Promise<Link> {
-    const deadline = performance.now() + patienceMs;
+    const deadline = performance.now() + timeoutMs;
     for (;;) {
       signal?.throwIfAborted();
       try {
@@ -383,6 +383,6 @@ const CUTS_MS = 60_000;
 const DEFAULT_MAX_PAYLOAD = 1024 * 1024;
 const FLUSH_MS = 15_000;
 /** A connection that is lost is looked for as long. */
-const PATIENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 const RETRY_MS = 250;
 const FLUSH_ON_CLOSE_MS = 500;

@@ -31,7 +31,7 @@ const position = { epoch: count, step: count };
 const transferSchema = z.strictObject({
   /** Name of the transfer, unique at its owner. */
   id: z.string().min(1),
-  /** Name of the process's desk that offers it. */
+  /** Name of the end that offers it. */
   owner: z.string().regex(/^[\w-]{1,80}$/),
   bytes: count,
   chunkBytes: z.int().positive(),

@@ -9,13 +9,13 @@
 
 const FIRST_BYTES = 128 * 1024;
 /** A read gets room for at least so many bytes. */
-const LEAST_ROOM = 16 * 1024;
+const MIN_ROOM = 16 * 1024;
 /** Large messages that the memory has room for: the more, the less often a part of one has to be moved. */
 const MESSAGES_HELD = 4;
 /** Fewer bytes are handed over in memory of their own. */
 const COPIED_BYTES = 64 * 1024;
 /** No server lets more than 64 MiB through in one message. */
-const MOST_BYTES = 64 * 1024 * 1024;
+const MAX_BYTES = 64 * 1024 * 1024;
 
 const LINE_FEED = 0x0a;
 const SPACE = 0x20;
@@ -40,7 +40,7 @@ export class ProtocolReader {
   /** Memory for what comes next; {@linkcode filled} says how much came. */
   room(): Uint8Array {
     if (this.#start === this.#end) this.#moveTo(this.#memory);
-    const missing = Math.max((this.#next ?? 0) - this.#end, LEAST_ROOM);
+    const missing = Math.max((this.#next ?? 0) - this.#end, MIN_ROOM);
     if (this.#memory.length - this.#end < missing) {
       const message = this.#end - this.#start + missing;
       const isLarge = MESSAGES_HELD * message > this.#memory.length;
@@ -104,7 +104,7 @@ export class ProtocolReader {
       value += unit * (this.#memory[at] - DIGIT_0);
       unit *= 10;
     }
-    if (value <= MOST_BYTES) return value;
+    if (value <= MAX_BYTES) return value;
     throw new RangeError(`A message of ${value} bytes: NATS has none that long`);
   }
 

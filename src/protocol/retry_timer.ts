@@ -5,7 +5,7 @@
  */
 
 /** What to do when nothing comes. */
-export interface PatienceOptions {
+export interface RetryTimerOptions {
   /** Milliseconds without progress after which `giveUp` is called, once (180000 unless set). */
   readonly timeoutMs?: number;
   /** Called after 2 s without progress, and then at intervals that double up to 16 s. */
@@ -19,8 +19,8 @@ const LAST_ASK_MS = 16_000;
 const DAMAGED_LIMIT = 5;
 
 /** Watches one undertaking for progress, by the monotonic clock. */
-export class Patience {
-  readonly #options: PatienceOptions;
+export class RetryTimer {
+  readonly #options: RetryTimerOptions;
   readonly #timeoutMs: number;
   #lastProgress = performance.now();
   #interval = FIRST_ASK_MS;
@@ -28,7 +28,7 @@ export class Patience {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #damaged = 0;
 
-  constructor(options: PatienceOptions) {
+  constructor(options: RetryTimerOptions) {
     this.#options = options;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#arm();

@@ -9,9 +9,9 @@
 import { DataBuffer } from "../deps/nats_core.ts";
 
 /** Less is joined in new memory. */
-const LEAST_BYTES = 64 * 1024;
+const MIN_BYTES = 64 * 1024;
 /** Free memory that is kept. */
-const MOST_FREE_BYTES = 64 * 1024 * 1024;
+const MAX_FREE_BYTES = 64 * 1024 * 1024;
 
 /** Lends memory, and takes it back once it has been sent. */
 export class SendMemory {
@@ -21,7 +21,7 @@ export class SendMemory {
 
   /** Memory of a length; its contents are left from before. */
   take(length: number): Uint8Array<ArrayBuffer> {
-    if (length < LEAST_BYTES) return new Uint8Array(length);
+    if (length < MIN_BYTES) return new Uint8Array(length);
     const at = this.#free.findLastIndex(({ byteLength }) => byteLength >= length);
     const [memory = new ArrayBuffer(roundedUp(length))] = at < 0 ? [] : this.#free.splice(at, 1);
     if (at >= 0) this.#freeBytes -= memory.byteLength;
@@ -32,7 +32,7 @@ export class SendMemory {
   /** Takes back what {@linkcode take} gave; other memory is left alone. */
   give({ buffer }: Uint8Array): void {
     if (!this.#lent.delete(buffer)) return;
-    if (this.#freeBytes + buffer.byteLength > MOST_FREE_BYTES) return;
+    if (this.#freeBytes + buffer.byteLength > MAX_FREE_BYTES) return;
     this.#free.push(buffer as ArrayBuffer);
     this.#freeBytes += buffer.byteLength;
   }

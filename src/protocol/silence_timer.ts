@@ -7,10 +7,10 @@
 const TICK_MS = 250;
 // A tick that comes later than this means that this process itself stood still (a suspended laptop, a long
 // synchronous piece of work): time in which it could not have heard anybody.
-const LONGEST_TICK_MS = 1_000;
+const MAX_TICK_MS = 1_000;
 
 /** Measures silence by the monotonic clock, leaving out the time in which this process was not listening. */
-export class SilenceWatch {
+export class SilenceTimer {
   readonly #timer: ReturnType<typeof setInterval>;
   #lastTick = performance.now();
   #silentMs = 0;
@@ -20,7 +20,7 @@ export class SilenceWatch {
   constructor(onTick: (silentMs: number) => void) {
     this.#timer = setInterval(() => {
       const now = performance.now();
-      this.#silentMs += Math.min(now - this.#lastTick, LONGEST_TICK_MS);
+      this.#silentMs += Math.min(now - this.#lastTick, MAX_TICK_MS);
       this.#lastTick = now;
       onTick(this.#silentMs);
     }, TICK_MS);
@@ -37,7 +37,7 @@ export class SilenceWatch {
     this.#everHeard = true;
   }
 
-  /** Whether the partner was ever heard: on a busy machine its first sign of life takes its time. */
+  /** Whether the partner was ever heard: on a busy machine its first heartbeat takes its time. */
   get everHeard(): boolean {
     return this.#everHeard;
   }

@@ -90,11 +90,11 @@ export class Subjects {
   welcome(instance: string): string {
     return `${this.#prefix}.welcome.${instance}`;
   }
-  /** Signs of life of the coordinator. */
+  /** Heartbeats of the coordinator. */
   get coordinatorHeartbeat(): string {
     return `${this.#prefix}.heartbeat.coordinator`;
   }
-  /** Signs of life of a worker, or of all of them with `*`. */
+  /** Heartbeats of a worker, or of all of them with `*`. */
   workerHeartbeat(rank: number | "*"): string {
     return `${this.#prefix}.heartbeat.worker.${rank}`;
   }

@@ -19,7 +19,7 @@ const schema = z.strictObject({
   index: z.int().nonnegative().nullable(),
   /** Threads that the worker may use. */
   threads: z.int().positive(),
-  /** Seconds without a sign of life of the coordinator after which the worker ends. */
+  /** Seconds without a heartbeat of the coordinator after which the worker ends. */
   lostAfter: z.number().positive(),
   /** Shared memory of the run, for the worker to try before it joins. */
   segments: z.array(

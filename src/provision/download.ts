@@ -7,7 +7,7 @@ import { openRegularFile } from "../base/regular_file.ts";
 import type { Progress } from "./progress.ts";
 
 /** How long a server may send nothing, in milliseconds. */
-const PATIENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 
 /**
  * Fetches a file; what an earlier attempt left at `path` is gone on with. Nothing is checked: whoever knows the
@@ -23,12 +23,12 @@ export async function download(
   path: string,
   what: string,
   progress: Progress,
-  patienceMs = PATIENCE_MS,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<void> {
   progress.signal?.throwIfAborted();
   using file = await openRegularFile(path, { write: true, create: true });
   let bytes = await file.seek(0, Deno.SeekMode.End);
-  const silence = new SilenceTimer(patienceMs);
+  const silence = new DownloadTimeout(timeoutMs);
   try {
     const headers: HeadersInit = bytes > 0 ? { range: `bytes=${bytes}-` } : {};
     const signal = progress.signal
@@ -62,13 +62,13 @@ export async function download(
 }
 
 /** Aborts when it is not restarted in time. */
-class SilenceTimer {
+class DownloadTimeout {
   readonly #controller = new AbortController();
-  readonly #patienceMs: number;
+  readonly #timeoutMs: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(patienceMs: number) {
-    this.#patienceMs = patienceMs;
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
     this.restart();
   }
 
@@ -78,8 +78,8 @@ class SilenceTimer {
 
   restart(): void {
     clearTimeout(this.#timer);
-    const reason = new Error(`the server sent nothing for ${this.#patienceMs / 1000} s`);
-    this.#timer = setTimeout(() => this.#controller.abort(reason), this.#patienceMs);
+    const reason = new Error(`the server sent nothing for ${this.#timeoutMs / 1000} s`);
+    this.#timer = setTimeout(() => this.#controller.abort(reason), this.#timeoutMs);
   }
 
   stop(): void {

@@ -19,7 +19,7 @@ export const HISTORY_LOG_FILE = "history.jsonl";
 
 const HISTORY_VERSION = 2;
 
-/** JSON has no NaN: a loss that left the numbers is written as `null` and read back as NaN. */
+/** JSON has no NaN: a non-finite loss is written as `null` and read back as NaN. */
 const measured = z.number().nullable().transform((value) => value ?? NaN);
 const count = z.int().nonnegative();
 

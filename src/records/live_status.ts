@@ -45,7 +45,7 @@ const statusSchema = z.object({
     epoch: count,
     step: count,
     residentBytes: count,
-    /** Milliseconds since its last sign of life. */
+    /** Milliseconds since its last heartbeat. */
     silentMs: z.number().nonnegative(),
   })),
   /** Messages on the run's subjects that weren't accepted: by reason, and by all workers together. */

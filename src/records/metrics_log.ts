@@ -16,7 +16,7 @@ export const METRICS_FILE = "metrics.jsonl";
 /** The same for spreadsheets. */
 export const METRICS_CSV = "metrics.csv";
 
-/** JSON has no NaN: a loss that left the numbers is written as `null` and read back as NaN. */
+/** JSON has no NaN: a non-finite loss is written as `null` and read back as NaN. */
 const measured = z.number().nullable().transform((value) => value ?? NaN);
 const count = z.int().nonnegative();
 const milliseconds = z.number().nonnegative();
@@ -33,7 +33,7 @@ const rankSchema = z.object({
     exchange: milliseconds,
     update: milliseconds,
   }),
-  /** Memory of its process, as of its last sign of life. */
+  /** Memory of its process, as of its last heartbeat. */
   residentBytes: count.optional(),
 });
 
@@ -89,7 +89,7 @@ export interface RankMetrics {
   imagesPerSecond: number;
   /** Milliseconds of its step, means since the point before; `exchange` includes waiting for slower ranks. */
   ms: { data: number; forwardBackward: number; exchange: number; update: number };
-  /** Memory of its process, as of its last sign of life. */
+  /** Memory of its process, as of its last heartbeat. */
   residentBytes?: number;
 }
 

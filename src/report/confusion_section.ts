@@ -19,7 +19,7 @@ import { percent, whole } from "./words.ts";
 /** Up to so many classes each cell has room for its share. */
 const ROOMY = 12;
 /** Rows of the list of confusions. */
-const MOST_PAIRS = 15;
+const MAX_PAIRS = 15;
 /** Shades of a cell. */
 const SHADES = 10;
 
@@ -99,7 +99,7 @@ function cell(count: number, total: number, right: boolean): Html {
 
 /** The mistakes that are made most often. */
 function pairsCard(classes: readonly string[], confusion: ConfusionCounts): Html {
-  const { pairs, total } = worstConfusions(confusion, MOST_PAIRS);
+  const { pairs, total } = worstConfusions(confusion, MAX_PAIRS);
   if (pairs.length === 0) {
     return html`
       <div class="card">

@@ -12,9 +12,9 @@ import type { Section } from "./section.ts";
 import { counted, inWindows, mean, percent, short } from "./words.ts";
 
 /** Most points of a line. */
-const MOST_POINTS = 800;
+const MAX_WINDOWS = 800;
 /** From so many points on, a smoothed line helps. */
-const LEAST_SMOOTH = 30;
+const MIN_SMOOTH = 30;
 
 type Part = "train" | "validation";
 type Measure = "loss" | "accuracy";
@@ -105,7 +105,7 @@ function inWords({ epochs }: History, measure: Measure): string {
 }
 
 function lossChart({ losses, validations }: History): ChartSpec {
-  const windows: LossPoint[][] = inWindows(losses, MOST_POINTS);
+  const windows: LossPoint[][] = inWindows(losses, MAX_WINDOWS);
   const values = windows.map((window) => mean(window.map(({ loss }) => loss)));
   const dots = thinLosses(validations);
   const line = {
@@ -115,7 +115,7 @@ function lossChart({ losses, validations }: History): ChartSpec {
     colour: "train",
     points: false,
   } as const;
-  const smooth = values.length >= LEAST_SMOOTH
+  const smooth = values.length >= MIN_SMOOTH
     ? [{ ...line, label: "training, smoothed", values: smoothed(values).map(short) }]
     : [];
   return {

@@ -14,9 +14,9 @@ import { readRegularText } from "../base/regular_file.ts";
 export const REPORT_PICTURES_FILE = "report_pictures.json";
 
 /** Longest side of a picture, in pixels: sharp on a dense screen at half of that. */
-export const MOST_SIDE = 192;
+export const MAX_SIDE = 192;
 /** At most so many pictures of each kind. */
-export const MOST_PICTURES = { samples: 12, mistakes: 24, batch: 16 };
+export const MAX_PICTURES = { samples: 12, mistakes: 24, batch: 16 };
 
 const size = z.int().positive().max(4096);
 const pictureShape = {

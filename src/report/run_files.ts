@@ -58,13 +58,13 @@ export interface RunFiles {
 const PASSING = new Set(["report.html", LIVE_FILE]);
 
 /** Larger pictures aren't put into the report. */
-const MOST_GRID_BYTES = 1_000_000;
+const MAX_GRID_BYTES = 1_000_000;
 
 /** Points of the metrics, of which several become one in a long run. */
-const MOST_METRICS = 4000;
+const MAX_METRICS = 4000;
 
 /** So much of the log's end is read. */
-const MOST_LOG_BYTES = 64_000;
+const MAX_LOG_BYTES = 64_000;
 
 /** Reads a run folder; `history` is that of the run in progress, newer than the file. */
 export async function readRunFiles(folder: string, history?: History): Promise<RunFiles> {
@@ -90,7 +90,7 @@ export async function readRunFiles(folder: string, history?: History): Promise<R
     notes.push(`${HISTORY_FILE} is missing: no epoch was finished`);
   } else history ??= await attempt(HISTORY_FILE, () => readHistory(folder));
   const events = await attempt(EVENTS_FILE, () => readEvents(folder)) ?? [];
-  const metrics = await attempt(METRICS_FILE, () => readThinMetrics(folder, MOST_METRICS)) ?? [];
+  const metrics = await attempt(METRICS_FILE, () => readThinMetrics(folder, MAX_METRICS)) ?? [];
   if (metrics.length === 0) {
     notes.push(`${METRICS_FILE} has no points: the page can't say where time went`);
   }
@@ -166,7 +166,7 @@ function treeOf(yaml: string | undefined): Tree | undefined {
 async function endOf(path: string): Promise<string> {
   using file = await openRegularFile(path);
   const { size } = await file.stat();
-  const start = Math.max(0, size - MOST_LOG_BYTES);
+  const start = Math.max(0, size - MAX_LOG_BYTES);
   await file.seek(start, Deno.SeekMode.Start);
   const text = await new Response(file.readable).text();
   return start === 0 ? text : text.slice(text.indexOf("\n") + 1);
@@ -175,7 +175,7 @@ async function endOf(path: string): Promise<string> {
 /** A PNG as an address of data, unless it is large. */
 async function pictureData(path: string): Promise<string | undefined> {
   const { size } = await Deno.stat(path);
-  if (size > MOST_GRID_BYTES) return undefined;
+  if (size > MAX_GRID_BYTES) return undefined;
   return `data:image/png;base64,${(await readRegularFile(path)).toBase64()}`;
 }
 

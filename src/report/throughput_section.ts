@@ -20,7 +20,7 @@ import {
 import { inWindows, mean, milliseconds, percent, quantile, short, whole } from "./words.ts";
 
 /** Most points of a chart. */
-const MOST_POINTS = 400;
+const MAX_POINTS = 400;
 /** Steps that take so many times the usual run off the top. */
 const OUTLIER = 3;
 
@@ -58,7 +58,7 @@ export function throughputSection(metrics: readonly MetricsPoint[]): Section | u
 }
 
 function throughputCharts(metrics: readonly MetricsPoint[]) {
-  const windows = inWindows(metrics, MOST_POINTS);
+  const windows = inWindows(metrics, MAX_POINTS);
   const steps = stepNumbers(windows.map((window) => window[window.length - 1]));
   const x = { label: "Step", values: steps, format: "integer" } as const;
   const totals = windows.map((window) => mean(window.map(({ ms }) => ms.total)));

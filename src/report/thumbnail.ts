@@ -4,10 +4,10 @@
  * @module
  */
 import { Image } from "../deps/imagescript.ts";
-import { MOST_SIDE } from "./report_pictures.ts";
+import { MAX_SIDE } from "./report_pictures.ts";
 
 /** Below this a JPEG's blocks show; a PNG is small enough. */
-const LEAST_JPEG_SIDE = 96;
+const MIN_JPEG_SIDE = 96;
 const QUALITY = 85;
 
 /** A picture as an address of data. */
@@ -29,10 +29,10 @@ export async function thumbnail(
   for (let pixel = 0; pixel < width * height; pixel++) {
     image.bitmap.set(rgb.subarray(pixel * 3, pixel * 3 + 3), pixel * 4);
   }
-  const factor = Math.min(1, MOST_SIDE / Math.max(width, height));
+  const factor = Math.min(1, MAX_SIDE / Math.max(width, height));
   const side = (length: number) => Math.max(1, Math.round(length * factor));
   if (factor < 1) image.resize(side(width), side(height));
-  const isTiny = Math.max(width, height) < LEAST_JPEG_SIDE;
+  const isTiny = Math.max(width, height) < MIN_JPEG_SIDE;
   const bytes = isTiny ? await image.encode() : await image.encodeJPEG(QUALITY);
   const type = isTiny ? "png" : "jpeg";
   return {

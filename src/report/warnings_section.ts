@@ -9,7 +9,7 @@ import type { Section } from "./section.ts";
 import { counted, moment, whole } from "./words.ts";
 
 /** Lines that are shown of each kind. */
-const MOST_LINES = 200;
+const MAX_LINES = 200;
 
 /** A warning, and how often it came. */
 export interface Warning {
@@ -63,7 +63,7 @@ export function warningsSection(events: readonly RunEvent[]): Section {
 }
 
 function warningTable(warnings: readonly Warning[]): Html {
-  const rows = warnings.slice(0, MOST_LINES).map(({ message, time, count }) =>
+  const rows = warnings.slice(0, MAX_LINES).map(({ message, time, count }) =>
     html`
       <tr>
         <td class="when">${moment(time)}</td>
@@ -79,7 +79,7 @@ function warningTable(warnings: readonly Warning[]): Html {
 }
 
 function skippedTable(skipped: readonly SkippedPicture[]): Html {
-  const rows = skipped.slice(0, MOST_LINES).map(({ path, reason }) =>
+  const rows = skipped.slice(0, MAX_LINES).map(({ path, reason }) =>
     html`
       <tr>
         <td>${foreignName(path)}</td>
@@ -95,8 +95,8 @@ function skippedTable(skipped: readonly SkippedPicture[]): Html {
 }
 
 function leftOut(count: number): Html | undefined {
-  if (count <= MOST_LINES) return undefined;
+  if (count <= MAX_LINES) return undefined;
   return html`<p class="note">and ${
-    whole(count - MOST_LINES)
+    whole(count - MAX_LINES)
   } more, in <code>events.jsonl</code></p>`;
 }

@@ -17,17 +17,17 @@ import { type Column, fitTable, shorten } from "./table.ts";
 /** Widest name in a table, in characters. */
 const NAME_WIDTH = 28;
 /** Narrowest column of the confusion matrix. */
-const LEAST_CELL = 4;
+const MIN_CELL = 4;
 /** Classes up to which each has a row of its own; of more, those that are recognized worst. */
 const MAX_CLASS_ROWS = 100;
 /** Rows of the table where there are more classes. */
 const WORST_CLASS_ROWS = 30;
 /** Classes up to which the matrix is printed where lines may be long. */
-const MOST_CLASSES = 30;
+const MAX_CLASSES = 30;
 /** Classes up to which the matrix is printed at all. */
 const MAX_MATRIX_CLASSES = 60;
 /** Confusions that are listed where the matrix doesn't fit. */
-const MOST_CONFUSIONS = 10;
+const MAX_CONFUSIONS = 10;
 
 /** A share as a percentage with one digit; `–` when it isn't known. */
 export function percent(share: number): string {
@@ -117,10 +117,10 @@ function confusionLines(record: EvaluationRecord, width: number): string[] {
   const digits = Math.max(...confusionMatrix.flat().map((count) => String(count).length));
   const room = Number.isFinite(width)
     ? Math.floor((width - first) / classes.length) - 2
-    : classes.length > MOST_CLASSES
+    : classes.length > MAX_CLASSES
     ? 0
     : NAME_WIDTH;
-  if (room < Math.max(LEAST_CELL, digits)) return confusions(classes, confusion);
+  if (room < Math.max(MIN_CELL, digits)) return confusions(classes, confusion);
   const columns: Column[] = [
     { title: "true" },
     ...names.map((name) => ({ title: shorten(name, room), align: "right" as const })),
@@ -133,7 +133,7 @@ function confusionLines(record: EvaluationRecord, width: number): string[] {
 }
 
 function confusions(classes: readonly string[], confusion: ConfusionCounts): string[] {
-  const { pairs } = worstConfusions(confusion, MOST_CONFUSIONS);
+  const { pairs } = worstConfusions(confusion, MAX_CONFUSIONS);
   if (pairs.length === 0) return ["No class is taken for another one"];
   const lines = pairs.map(({ label, predicted, count, share }) =>
     `  ${visible(classes[label])} → ${visible(classes[predicted])}: ${count} of ` +

@@ -27,7 +27,7 @@ export type Style = "bold" | "dim" | "green" | "yellow" | "red";
 
 const DEFAULT_COLUMNS = 80;
 /** Milliseconds without a reader after which the end of the process drops news that wait. */
-const PATIENCE_MS = 2000;
+const TIMEOUT_MS = 2000;
 /** Bytes of a result that may wait for its reader before more of it is made. */
 const MAX_RESULT_BYTES = 2 ** 20;
 
@@ -97,7 +97,7 @@ export async function finishOutput(): Promise<void> {
     while (queue.bytes > 0) {
       await waitAtMost(100, written);
       const mayDrop = !queue.holdsResults || stopRequested() !== undefined;
-      if (!mayDrop || queue.stalledMs < PATIENCE_MS) continue;
+      if (!mayDrop || queue.stalledMs < TIMEOUT_MS) continue;
       queue.close();
       if (queue === queues!.stdout) {
         queues!.stderr.write(

@@ -6,7 +6,7 @@
 import { z } from "../deps/zod.ts";
 
 const count = z.int().nonnegative();
-/** A number that left the numbers is `null`. */
+/** A non-finite number is `null`. */
 const measured = z.number().nullable().transform((value) => value ?? NaN);
 const skippedSchema = z.array(z.object({ index: count, path: z.string(), reason: z.string() }));
 

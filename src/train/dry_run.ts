@@ -22,7 +22,7 @@ const TOLERANCE = 1e-3;
  * @throws {UsageError} when the same step doesn't give the same gradients: then something draws random numbers; when
  * the network begins with parameters that are not finite, or gives outputs or losses that aren't
  */
-export async function tryOut(replica: Replica, { data, model, train, validate }: Config) {
+export async function dryRun(replica: Replica, { data, model, train, validate }: Config) {
   if (!model.module && !train.lossModule && !validate.metricsModule) return;
   requireFiniteStart(replica, model.module);
   const place = { seed: [1, 2], globalRows: ROWS, rowOffset: 0 } as const;
@@ -89,7 +89,7 @@ function floatsOf({ buffer, byteOffset, byteLength }: Uint8Array): Float32Array 
   return new Float32Array(buffer as ArrayBuffer, byteOffset, byteLength / 4);
 }
 
-/** ‖a − b‖ / ‖b‖; 0 where both left the numbers at the same places. */
+/** ‖a − b‖ / ‖b‖; 0 where both are non-finite at the same places. */
 function relativeDifference(a: Float32Array, b: Float32Array): number {
   let difference = 0, norm = 0;
   b.forEach((value, index) => {

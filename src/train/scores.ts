@@ -12,7 +12,7 @@ import { type LossFunction, type LossName, lossPerSample, makeTargets } from "..
 import { imagesTensor, type LabelledImages, targetTensors } from "./labelled_images.ts";
 
 /** Classes per picture that are put in order, where there are so many. */
-const MOST_RANKED = 5;
+const MAX_RANKED = 5;
 
 /** The first classes of some pictures. */
 export interface Ranking {
@@ -36,7 +36,7 @@ export interface Scores extends Ranking {
 
 /** How many classes of each picture {@linkcode score} puts in order. */
 export function rankedOf(classes: number): number {
-  return Math.min(MOST_RANKED, classes);
+  return Math.min(MAX_RANKED, classes);
 }
 
 /**

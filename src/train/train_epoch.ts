@@ -39,7 +39,7 @@ export interface EpochSpan {
 }
 
 /** What of a replica the loop needs. */
-export interface Trainee extends Pick<Replica, "forwardBackward" | "update"> {
+export interface TrainableReplica extends Pick<Replica, "forwardBackward" | "update"> {
   readonly state: { readonly optimizer: Pick<Optimizer, "baseRates" | "measure"> };
 }
 
@@ -52,7 +52,7 @@ export interface EpochParts {
   /** Samples per step over all ranks. */
   readonly globalBatch: number;
   readonly place: Place;
-  readonly replica: Trainee;
+  readonly replica: TrainableReplica;
   readonly loader: BatchSource;
   /** Samples of the loader. */
   readonly samples: number;
@@ -83,7 +83,7 @@ export interface EpochOutcome {
   readonly steps: number;
   /** Pictures that couldn't be read and were left out. */
   readonly skipped: readonly SkippedSample[];
-  /** The step at which gradients or loss left the numbers; no update was made. */
+  /** The step at which gradients or loss were not finite; no update was made. */
   readonly notFinite?: number;
 }
 
@@ -181,7 +181,7 @@ export async function trainEpoch(
 
 /** A rank without rows brings nothing to a step. */
 async function gradientsOf(
-  replica: Trainee,
+  replica: TrainableReplica,
   batch: Batch,
   place: Parameters<Replica["forwardBackward"]>[1],
   early: EarlyGradients | undefined,

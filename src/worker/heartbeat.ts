@@ -1,13 +1,13 @@
 /**
- * A worker's signs of life, and its eye on the coordinator's.
+ * A worker's heartbeats, and its eye on the coordinator's.
  *
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
-import { Heart } from "../protocol/heartbeat_sender.ts";
+import { HeartbeatSender } from "../protocol/heartbeat_sender.ts";
 import type { Link } from "../protocol/link.ts";
 import { ServerWatch } from "../protocol/server_watch.ts";
-import { SilenceWatch } from "../protocol/silence_timer.ts";
+import { SilenceTimer } from "../protocol/silence_timer.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
 
@@ -15,7 +15,7 @@ import type { WorkerSettings } from "../protocol/worker_settings.ts";
 export interface Heartbeat {
   /**
    * Fires with a {@linkcode LockstepError} when the coordinator has been silent for too long, or the server refuses the
-   * signs of life.
+   * heartbeats.
    */
   readonly coordinatorLost: AbortSignal;
   /** Tells where this worker is. */
@@ -27,10 +27,10 @@ export interface Heartbeat {
   stop(): void;
 }
 
-/** Seconds that the coordinator's first sign of life may take: its process is watched by other means, too. */
+/** Seconds that the coordinator's first heartbeat may take: its process is watched by other means, too. */
 const FIRST_SIGN = 120;
 
-/** Begins to send signs of life and to watch the coordinator's. */
+/** Begins to send heartbeats and to watch the coordinator's. */
 export async function startHeartbeat(
   link: Link,
   settings: WorkerSettings,
@@ -38,7 +38,7 @@ export async function startHeartbeat(
 ): Promise<Heartbeat> {
   const lost = new AbortController();
   const server = new ServerWatch(link);
-  const watch = new SilenceWatch((silentMs) => {
+  const watch = new SilenceTimer((silentMs) => {
     if (silentMs >= 1000) server.ask();
     const limit = watch.everHeard || link.serverGone
       ? settings.lostAfter
@@ -59,21 +59,21 @@ export async function startHeartbeat(
     },
   });
   await link.flush();
-  const heart = new Heart({
+  const sender = new HeartbeatSender({
     address: settings.nats,
     run: settings,
     from: `rank ${rank}`,
     subject: link.subjects.workerHeartbeat(rank),
   });
-  link.onRefused(() => heart.refused());
-  heart.failed.addEventListener("abort", () => lost.abort(heart.failed.reason));
+  link.onRefused(() => sender.refused());
+  sender.failed.addEventListener("abort", () => lost.abort(sender.failed.reason));
   return {
     coordinatorLost: lost.signal,
-    at: (epoch, step, phase) => heart.at(epoch, step, phase),
-    making: (sample) => heart.making(sample),
-    doing: (activity) => heart.doing(activity),
+    at: (epoch, step, phase) => sender.at(epoch, step, phase),
+    making: (sample) => sender.making(sample),
+    doing: (activity) => sender.doing(activity),
     stop: () => {
-      heart.stop();
+      sender.stop();
       watch.stop();
       subscription.unsubscribe();
     },

@@ -11,13 +11,13 @@ import type { Json } from "../protocol/large_json.ts";
 import { Link } from "../protocol/link.ts";
 import type { Fields, Header } from "../protocol/messages.ts";
 import { unpackJson } from "../protocol/large_json.ts";
-import { TransferDesk } from "../protocol/blob_transfers.ts";
+import { BlobTransfers } from "../protocol/blob_transfers.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
 
 /** A worker's place in a run. */
 export interface Membership {
   readonly link: Link;
-  readonly desk: TransferDesk;
+  readonly transfers: BlobTransfers;
   readonly rank: number;
   readonly worldSize: number;
   /** What the coordinator tells all workers. */
@@ -55,11 +55,11 @@ export async function joinRun(
     const ends = AbortSignal.any([link.failed, ...(signal ? [signal] : [])]);
     const welcome = await askToJoin(link, fields, joinTimeout, ends);
     link.from = `rank ${welcome.rank}`;
-    const desk = await TransferDesk.open(link, instance);
-    const bytes = welcome.payload ? await desk.pull(welcome.payload, ends) : undefined;
+    const transfers = await BlobTransfers.open(link, instance);
+    const bytes = welcome.payload ? await transfers.pull(welcome.payload, ends) : undefined;
     const { rank, worldSize, configBytes } = welcome;
     const { value: config, payload } = unpackJson(welcome.config, configBytes, bytes);
-    return { link, desk, rank, worldSize, config, ...(payload ? { payload } : {}) };
+    return { link, transfers, rank, worldSize, config, ...(payload ? { payload } : {}) };
   } catch (error) {
     await link.close();
     throw error;

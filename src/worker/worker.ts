@@ -47,7 +47,11 @@ function forbidExit(): void {
 }
 
 async function work({ settings }: Parent, orphaned: AbortSignal): Promise<void> {
-  const { link, desk, rank, worldSize, config } = await joinRun(settings, JOIN_TIMEOUT, orphaned);
+  const { link, transfers, rank, worldSize, config } = await joinRun(
+    settings,
+    JOIN_TIMEOUT,
+    orphaned,
+  );
   const heartbeat = await startHeartbeat(link, settings, rank);
   const signal = AbortSignal.any([orphaned, heartbeat.coordinatorLost, link.failed]);
   const over = Promise.withResolvers<void>();
@@ -64,14 +68,14 @@ async function work({ settings }: Parent, orphaned: AbortSignal): Promise<void> 
       // The reply goes out first.
       setTimeout(over.resolve, 0);
     };
-    const server = await serveCommands(link, desk, rank, handle, signal);
+    const server = await serveCommands(link, transfers, rank, handle, signal);
     await over.promise;
     await link.flush();
     server.close();
     await session.close();
   } finally {
     heartbeat.stop();
-    desk.close();
+    transfers.close();
     await link.close();
   }
 }

@@ -1,29 +1,32 @@
 import assert from "node:assert/strict";
 import { delay, within } from "../../src/base/async.ts";
 import { WorkerLostError } from "../../src/cluster/lost_worker.ts";
-import type { Liveness } from "../../src/cluster/heartbeat_monitor.ts";
+import type { HeartbeatMonitor } from "../../src/cluster/heartbeat_monitor.ts";
 import { startCoordinator } from "../support/coordinator_rig.ts";
 import { isRunning } from "../support/processes.ts";
 
-async function lostWorker(liveness: Liveness, milliseconds: number): Promise<WorkerLostError> {
+async function lostWorker(
+  monitor: HeartbeatMonitor,
+  milliseconds: number,
+): Promise<WorkerLostError> {
   const fired = new Promise<void>((resolve) => {
-    if (liveness.signal.aborted) resolve();
-    liveness.signal.addEventListener("abort", () => resolve());
+    if (monitor.signal.aborted) resolve();
+    monitor.signal.addEventListener("abort", () => resolve());
   });
   await within(fired, milliseconds, () => new Error(`nobody lost within ${milliseconds} ms`));
-  assert.ok(liveness.signal.reason instanceof WorkerLostError);
-  return liveness.signal.reason;
+  assert.ok(monitor.signal.reason instanceof WorkerLostError);
+  return monitor.signal.reason;
 }
 
-Deno.test("Liveness names rank, pid, signal and step of a killed worker, at once", async () => {
+Deno.test("HeartbeatMonitor names rank, pid, signal and step of a killed worker, at once", async () => {
   await using run = await startCoordinator({ count: 2 });
   await run.commands.callAll("at");
-  while (run.liveness.lastSign(1)?.step !== 17) await delay(50);
+  while (run.monitor.lastHeartbeat(1)?.step !== 17) await delay(50);
   const { pid } = run.workers[1];
-  const call = run.commands.callAll("block", 60_000, { signal: run.liveness.signal });
+  const call = run.commands.callAll("block", 60_000, { signal: run.monitor.signal });
   const ended = assert.rejects(call, WorkerLostError);
   Deno.kill(pid, "SIGKILL");
-  const error = await lostWorker(run.liveness, 2_000);
+  const error = await lostWorker(run.monitor, 2_000);
   await ended;
   assert.match(
     error.message,
@@ -33,44 +36,44 @@ Deno.test("Liveness names rank, pid, signal and step of a killed worker, at once
   assert.equal(error.place?.step, 17);
 });
 
-Deno.test("Liveness warns of a stopped worker, and lets it go on", async () => {
+Deno.test("HeartbeatMonitor warns of a stopped worker, and lets it go on", async () => {
   await using run = await startCoordinator({ count: 2, lostAfter: 8 });
   const { pid } = run.workers[0];
-  while (!run.liveness.lastSign(0)) await delay(50);
+  while (!run.monitor.lastHeartbeat(0)) await delay(50);
   Deno.kill(pid, "SIGSTOP");
   while (run.warnings.length === 0) await delay(50);
   assert.match(
     run.warnings[0],
-    new RegExp(`^Rank 0 \\(pid ${pid} on .*\\) has shown no sign of life for 5 s`),
+    new RegExp(`^Rank 0 \\(pid ${pid} on .*\\) has sent no heartbeat for 5 s`),
   );
   Deno.kill(pid, "SIGCONT");
   await run.commands.callAll("echo");
   await delay(1_200);
-  assert.equal(run.liveness.signal.aborted, false);
+  assert.equal(run.monitor.signal.aborted, false);
   assert.equal(run.warnings.length, 1);
 });
 
-Deno.test("Liveness counts a worker as lost that stays stopped", async () => {
+Deno.test("HeartbeatMonitor counts a worker as lost that stays stopped", async () => {
   await using run = await startCoordinator({ count: 2, lostAfter: 2 });
   const { pid } = run.workers[1];
   Deno.kill(pid, "SIGSTOP");
-  const error = await lostWorker(run.liveness, 4_500);
+  const error = await lostWorker(run.monitor, 4_500);
   assert.match(
     error.message,
-    new RegExp(`^Rank 1 \\(pid ${pid} on .* has shown no sign of life for 2 s`),
+    new RegExp(`^Rank 1 \\(pid ${pid} on .* has sent no heartbeat for 2 s`),
   );
   assert.equal(error.exit, undefined);
 });
 
-Deno.test("Liveness takes long synchronous work for what it is", async () => {
+Deno.test("HeartbeatMonitor takes long synchronous work for what it is", async () => {
   await using run = await startCoordinator({ count: 1, lostAfter: 2 });
   await run.commands.callAll("block", 3_500);
-  assert.equal(run.liveness.signal.aborted, false);
+  assert.equal(run.monitor.signal.aborted, false);
 });
 
 Deno.test("workers end by themselves when the coordinator is silent", async () => {
   await using run = await startCoordinator({ count: 2, lostAfter: 2 });
-  run.liveness.close(); // its heart stops, while the standard input stays open
+  run.monitor.close(); // its heartbeats stop, while the standard input stays open
   const exits = await within(
     Promise.all(run.workers.map(({ exited }) => exited)),
     5_000,
@@ -86,7 +89,7 @@ Deno.test("workers end by themselves when the coordinator is silent", async () =
 Deno.test("WorkerGroup.stop() leaves no process, whatever it takes", async () => {
   const run = await startCoordinator({ count: 2 });
   Deno.kill(run.workers[0].pid, "SIGSTOP");
-  run.liveness.close();
+  run.monitor.close();
   const begin = performance.now();
   await run.group.stop(100);
   assert.ok(performance.now() - begin < 3_000);
@@ -100,7 +103,7 @@ Deno.test("WorkerGroup.stop() leaves no process, whatever it takes", async () =>
 
 Deno.test("WorkerGroup.stop() waits for workers that leave by themselves", async () => {
   await using run = await startCoordinator({ count: 2 });
-  run.liveness.close();
+  run.monitor.close();
   await run.commands.callAll("leave");
   await run.group.stop(5_000);
   assert.deepEqual(run.workers.map(({ exit }) => [exit?.code, exit?.signal]), [[0, null], [
@@ -109,12 +112,12 @@ Deno.test("WorkerGroup.stop() waits for workers that leave by themselves", async
   ]]);
 });
 
-Deno.test("Liveness tells when it is the server that is gone", async () => {
+Deno.test("HeartbeatMonitor tells when it is the server that is gone", async () => {
   await using run = await startCoordinator({ count: 1, lostAfter: 2 });
   await run.commands.callAll("echo"); // the worker is all ears now
   await run.commands.callAll("echo"); // the worker has everything that it needs of the server
   Deno.kill(run.rig.broker.pid, "SIGKILL");
-  const { signal } = run.liveness;
+  const { signal } = run.monitor;
   const fired = new Promise((resolve) => signal.addEventListener("abort", resolve));
   const exits = run.workers.map(({ exited }) => exited);
   const limit = () => new Error("not noticed within 5 s");

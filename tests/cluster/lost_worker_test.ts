@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describeExit, withLastLines } from "../../src/cluster/lost_worker.ts";
+import { explainExit, withLastLines } from "../../src/cluster/lost_worker.ts";
 
 const V8 = `
 <--- Last few GCs --->
@@ -23,15 +23,15 @@ Deno.test("a worker that ran out of memory is told so, however it ended", () => 
   ];
   for (const [signal, code, line] of endings) {
     assert.match(
-      describeExit({ signal, code }, ["step 3", line]),
+      explainExit({ signal, code }, ["step 3", line]),
       / \(memory ran out: use a smaller/,
     );
   }
   assert.equal(
-    describeExit({ signal: null, code: 1 }, ["ZOOM 3", "no room"]),
+    explainExit({ signal: null, code: 1 }, ["ZOOM 3", "no room"]),
     "exited with code 1",
   );
-  assert.match(describeExit({ signal: "SIGKILL", code: 137 }), /by the kernel, if memory ran out/);
+  assert.match(explainExit({ signal: "SIGKILL", code: 137 }), /by the kernel, if memory ran out/);
 });
 
 Deno.test("a worker's last lines are without stack traces", () => {
@@ -55,7 +55,7 @@ Deno.test("a process that really ran out of memory is recognized by its last lin
     stdin: "null",
   }).output();
   const lines = new TextDecoder().decode(stderr).trimEnd().split("\n").slice(-50);
-  const told = withLastLines(describeExit({ signal, code: exit }, lines), lines);
+  const told = withLastLines(explainExit({ signal, code: exit }, lines), lines);
   assert.match(
     told,
     /^was killed by SIG\w+ \(memory ran out: use a smaller batch or fewer workers/,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { train } from "../../mod.ts";
 import { validateConfig } from "../../src/config/load.ts";
-import { describeExit } from "../../src/cluster/lost_worker.ts";
+import { explainExit } from "../../src/cluster/lost_worker.ts";
 import { readMemoryState } from "../../src/engine/memory_limits.ts";
 import { readHistory } from "../../src/records/history.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
@@ -152,7 +152,7 @@ Deno.test("readMemoryState() reads both versions of control groups, the narrowes
   assert.deepEqual(state({}), { limits: [], kills: 0 });
   const memory = { limits: ["1.0 GiB for its control group"], killed: false };
   assert.match(
-    describeExit({ signal: "SIGKILL", code: 137, memory }),
+    explainExit({ signal: "SIGKILL", code: 137, memory }),
     /\(by the kernel, if memory ran out; the limit is 1\.0 GiB for its control group: use/,
   );
 });

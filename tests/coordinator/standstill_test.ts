@@ -69,7 +69,7 @@ Deno.test("a server that stands still is named, not the ranks that can't be hear
   const { pid } = run.rig.broker;
   Deno.kill(pid, "SIGSTOP");
   try {
-    const { signal } = run.liveness;
+    const { signal } = run.monitor;
     const fired = new Promise((resolve) => signal.addEventListener("abort", resolve));
     await within(fired, 9_000, () => new Error("not noticed within 9 s"));
     assert.match(

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { randomStream } from "../../src/base/random.ts";
 import {
   findNearPairs,
-  MOST_DISTANCE,
+  MAX_DISTANCE,
   type NearPair,
 } from "../../src/data_check/near_duplicates.ts";
 import { hashDistance } from "../../src/data_check/perceptual_hash.ts";
@@ -34,7 +34,7 @@ Deno.test("findNearPairs() finds what comparing each with each finds", () => {
   fc.assert(
     fc.property(
       fc.array(cluster, { maxLength: 6 }),
-      fc.integer({ min: 0, max: MOST_DISTANCE }),
+      fc.integer({ min: 0, max: MAX_DISTANCE }),
       (clusters, distance) => {
         const hashes = clusters.flat().map(asHash);
         const { pairs, more } = findNearPairs(hashes, distance);

@@ -68,7 +68,7 @@ for (const dtype of DTYPES) {
     const floats = 257;
     const wire = { dtype, gradientBytes: 4 * (floats - 17) };
     const { largest } = ROUNDING[dtype];
-    // Values of all sizes, denormal ones too; magnitudes such that a rank's rounding can't leave the numbers.
+    // Values of all sizes, denormal ones too; magnitudes such that a rank's rounding can't overflow.
     const value = fc.oneof(
       fc.float({ noNaN: true, min: Math.fround(-largest), max: Math.fround(largest) }),
       fc.tuple(fc.float({ noNaN: true, min: -1, max: 1 }), fc.integer({ min: -140, max: 15 }))

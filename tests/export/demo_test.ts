@@ -40,11 +40,11 @@ const COMPARED = 5;
  * How far a probability may be off: browsers decode JPEGs in their own way, up to a few levels of 255 away, and a
  * graphics card sums in its own order.
  */
-const MOST_DIFFERENCE = 0.02;
+const MAX_DIFFERENCE = 0.02;
 /** Makes differences of logits of a few units. */
 const TEMPERATURE = 150;
 /** How far the pixels that the model sees may be off on average, in levels of 255. */
-const MOST_LEVELS = 1;
+const MAX_LEVELS = 1;
 
 type Photo = { path: string; label: number };
 
@@ -135,9 +135,9 @@ browserTest(
         for (const [index, { path }] of compared.entries()) {
           const { probabilities, seen } = await classifyIn(page, path);
           const levels = meanDifference(seen, pictures[index].seen.data);
-          ok(levels < MOST_LEVELS, `the pixels of ${path} are ${levels} levels away`);
+          ok(levels < MAX_LEVELS, `the pixels of ${path} are ${levels} levels away`);
           const off = Math.max(...probabilities.map((p, i) => Math.abs(p - expected[index][i])));
-          ok(off < MOST_DIFFERENCE, `a probability of ${path} is ${off} away`);
+          ok(off < MAX_DIFFERENCE, `a probability of ${path} is ${off} away`);
           equal(argMax(probabilities), argMax(expected[index]), path);
         }
         const [{ path }] = compared;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { CommandClient, serveCommands } from "../../src/protocol/commands.ts";
-import { TransferDesk } from "../../src/protocol/blob_transfers.ts";
+import { BlobTransfers } from "../../src/protocol/blob_transfers.ts";
 import { startCoordinator } from "../support/coordinator_rig.ts";
 import { startRig } from "../support/nats_server.ts";
 
@@ -34,9 +34,9 @@ Deno.test("CommandClient.callAll() fails with the rank and message of a failing 
 Deno.test("serveCommands() runs a repeated command once, and replies again", async () => {
   await using rig = await startRig();
   const link = await rig.open("rank 0");
-  const desk = await TransferDesk.open(link, "rank-0");
+  const transfers = await BlobTransfers.open(link, "rank-0");
   let runs = 0;
-  await serveCommands(link, desk, 0, () => Promise.resolve({ result: ++runs }));
+  await serveCommands(link, transfers, 0, () => Promise.resolve({ result: ++runs }));
   const coordinator = await rig.open("coordinator");
   const replies: unknown[] = [];
   coordinator.subscribe(coordinator.subjects.reply, {
@@ -51,35 +51,35 @@ Deno.test("serveCommands() runs a repeated command once, and replies again", asy
     for (let time = 0; time < 3; time++) await Promise.all([coordinator.flush(), link.flush()]);
   }
   assert.deepEqual(replies, [[1, 1], [1, 1], [2, 2]]);
-  desk.close();
+  transfers.close();
 });
 
 Deno.test("CommandClient.callAll() reaches a worker that was not listening yet", async () => {
   await using rig = await startRig();
   const coordinator = await rig.open("coordinator");
-  const desk = await TransferDesk.open(coordinator, "coordinator");
-  const commands = await CommandClient.open(coordinator, desk, 1);
+  const transfers = await BlobTransfers.open(coordinator, "coordinator");
+  const commands = await CommandClient.open(coordinator, transfers, 1);
   const replies = commands.callAll("late");
   await coordinator.flush();
   const link = await rig.open("rank 0");
-  const own = await TransferDesk.open(link, "rank-0");
+  const own = await BlobTransfers.open(link, "rank-0");
   await serveCommands(link, own, 0, ({ name }) => Promise.resolve({ result: name }));
   assert.deepEqual(await replies, [{ rank: 0, result: "late" }]);
   commands.close();
-  desk.close();
+  transfers.close();
   own.close();
 });
 
 Deno.test("CommandClient.callAll() ends with the signal's reason", async () => {
   await using rig = await startRig();
   const coordinator = await rig.open("coordinator");
-  const desk = await TransferDesk.open(coordinator, "coordinator");
-  const commands = await CommandClient.open(coordinator, desk, 1);
+  const transfers = await BlobTransfers.open(coordinator, "coordinator");
+  const commands = await CommandClient.open(coordinator, transfers, 1);
   const controller = new AbortController();
   setTimeout(() => controller.abort(new Error("told to end")), 50);
   await assert.rejects(commands.callAll("x", null, { signal: controller.signal }), {
     message: "told to end",
   });
   commands.close();
-  desk.close();
+  transfers.close();
 });

@@ -3,7 +3,7 @@ import { CommandClient, serveCommands } from "../../src/protocol/commands.ts";
 import { packJson, unpackJson } from "../../src/protocol/large_json.ts";
 import { Link } from "../../src/protocol/link.ts";
 import { makeRunIdentity } from "../../src/protocol/subjects.ts";
-import { TransferDesk } from "../../src/protocol/blob_transfers.ts";
+import { BlobTransfers } from "../../src/protocol/blob_transfers.ts";
 import { startPlainServer } from "../support/nats_server.ts";
 
 Deno.test("packJson() leaves short values where they are, and puts long ones behind the payload", () => {
@@ -30,9 +30,9 @@ Deno.test("a reply of 60,000 skipped images goes through a server with 64 KB mes
   const address = { url: server.url };
   await using coordinator = await Link.open(address, run, "coordinator");
   await using worker = await Link.open(address, run, "rank 0");
-  const desk = await TransferDesk.open(coordinator, "coordinator");
-  const commands = await CommandClient.open(coordinator, desk, 1);
-  const own = await TransferDesk.open(worker, "rank-0");
+  const transfers = await BlobTransfers.open(coordinator, "coordinator");
+  const commands = await CommandClient.open(coordinator, transfers, 1);
+  const own = await BlobTransfers.open(worker, "rank-0");
   const skipped = Array.from({ length: 60_000 }, (_, index) => ({
     index,
     path: `train/class_${index % 1000}/picture_${index}.jpg`,
@@ -50,7 +50,7 @@ Deno.test("a reply of 60,000 skipped images goes through a server with 64 KB mes
   assert.deepEqual(both.payload, Uint8Array.from([7, 8, 9]));
   await assert.rejects(commands.callAll("fail"), /Rank 0 failed: x{2000} …$/);
   commands.close();
-  desk.close();
+  transfers.close();
   own.close();
 });
 

@@ -104,7 +104,7 @@ interface Wrong {
   readonly text: string;
 }
 
-/** Takes down what goes wrong on a context's pages. */
+/** Records what goes wrong on a context's pages. */
 function watch(context: BrowserContext): Wrong[] {
   const wrongs: Wrong[] = [];
   context.on("weberror", (error) => {

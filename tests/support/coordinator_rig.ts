@@ -4,12 +4,12 @@
  * @module
  */
 import { delay } from "../../src/base/async.ts";
-import { Liveness } from "../../src/cluster/heartbeat_monitor.ts";
+import { HeartbeatMonitor } from "../../src/cluster/heartbeat_monitor.ts";
 import { Rendezvous } from "../../src/cluster/rendezvous.ts";
 import { type SpawnedWorker, spawnWorkers, type WorkerGroup } from "../../src/cluster/spawn.ts";
 import { CommandClient } from "../../src/protocol/commands.ts";
 import type { Link } from "../../src/protocol/link.ts";
-import { TransferDesk } from "../../src/protocol/blob_transfers.ts";
+import { BlobTransfers } from "../../src/protocol/blob_transfers.ts";
 import { type Rig, startRig } from "./nats_server.ts";
 
 /** The worker program of the tests. */
@@ -19,10 +19,10 @@ export const TEST_WORKER = new URL("./test_worker.ts", import.meta.url);
 export interface CoordinatorRig extends AsyncDisposable {
   readonly rig: Rig;
   readonly link: Link;
-  readonly desk: TransferDesk;
+  readonly transfers: BlobTransfers;
   readonly group: WorkerGroup;
   readonly workers: readonly SpawnedWorker[];
-  readonly liveness: Liveness;
+  readonly monitor: HeartbeatMonitor;
   readonly commands: CommandClient;
   readonly warnings: string[];
 }
@@ -42,7 +42,7 @@ export async function startCoordinator(options: CoordinatorRigOptions): Promise<
   await using stack = new AsyncDisposableStack();
   const rig = stack.use(await startRig());
   const link = await rig.open("coordinator");
-  const desk = await TransferDesk.open(link, "coordinator");
+  const transfers = await BlobTransfers.open(link, "coordinator");
   const lostAfter = options.lostAfter ?? 6;
   const group = stack.use(spawnWorkers({
     count: options.count,
@@ -60,13 +60,13 @@ export async function startCoordinator(options: CoordinatorRigOptions): Promise<
     joinTimeout: options.joinTimeout ?? 30,
     spawned: workers,
   });
-  const offer = options.payload && desk.offer(options.payload);
+  const offer = options.payload && transfers.offer(options.payload);
   const welcome = { config: { greeting: "hello" }, ...(offer ? { payload: offer.transfer } : {}) };
   const joined = await rendezvous.gather(() => welcome);
   const warnings: string[] = [];
   let heard = false;
   link.subscribe(link.subjects.coordinatorHeartbeat, { heartbeat: () => heard = true });
-  const liveness = await Liveness.open(link, rig.broker, rig.run, {
+  const monitor = await HeartbeatMonitor.open(link, rig.broker, rig.run, {
     workers: joined,
     spawned: workers,
     lostAfter,
@@ -74,17 +74,17 @@ export async function startCoordinator(options: CoordinatorRigOptions): Promise<
     onStraggler: (message) => warnings.push(message),
   });
   // From here on everybody has heard everybody: what counts is how long ago.
-  while (!heard || joined.some(({ rank }) => !liveness.lastSign(rank))) await delay(20);
-  const commands = await CommandClient.open(link, desk, options.count);
+  while (!heard || joined.some(({ rank }) => !monitor.lastHeartbeat(rank))) await delay(20);
+  const commands = await CommandClient.open(link, transfers, options.count);
   stack.defer(() => {
-    liveness.close();
+    monitor.close();
     commands.close();
     rendezvous.close();
-    desk.close();
+    transfers.close();
   });
   const cleanUp = stack.move();
   return {
-    ...{ rig, link, desk, group, workers, liveness, commands, warnings },
+    ...{ rig, link, transfers, group, workers, monitor, commands, warnings },
     [Symbol.asyncDispose]: () => cleanUp.disposeAsync(),
   };
 }

@@ -23,14 +23,14 @@ if (mode === "never join" && settings.index === 1) {
   await new Promise(() => setInterval(() => {}, 1_000));
 }
 const member = await joinRun(settings, 20);
-const { link, desk, rank } = member;
+const { link, transfers, rank } = member;
 const heartbeat = await startHeartbeat(link, settings, rank);
 heartbeat.coordinatorLost.addEventListener("abort", () => {
   console.error(heartbeat.coordinatorLost.reason.message);
   Deno.exit(4);
 });
 const left = Promise.withResolvers<void>();
-await serveCommands(link, desk, rank, (command) => obey(command, member));
+await serveCommands(link, transfers, rank, (command) => obey(command, member));
 await left.promise;
 await link.close();
 Deno.exit(0);

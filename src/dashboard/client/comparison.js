@@ -8,14 +8,14 @@
   const byId = (id) => document.getElementById(id);
   const POLL_MS = 2000;
   /** As many as the server sends in one stream. */
-  const MOST_FOLLOWED = 16;
+  const MAX_FOLLOWED = 16;
 
   let detail = JSON.parse(byId("comparison").textContent);
   let runs = new Map();
   let close;
 
   /** Runs whose curves are shown, the first ones that have begun. */
-  const followed = () => detail.members.filter(({ begun }) => begun).slice(0, MOST_FOLLOWED);
+  const followed = () => detail.members.filter(({ begun }) => begun).slice(0, MAX_FOLLOWED);
 
   const draw = () => {
     const places = new Map(detail.members.map((member, index) => [member.id, { member, index }]));

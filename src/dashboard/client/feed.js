@@ -5,8 +5,8 @@
 globalThis.lockstepFeed = (() => {
   const visible = globalThis.lockstepVisible;
   /** Points that are kept of a run: of more, every second one of the older half goes. */
-  const MOST_POINTS = 4000;
-  const MOST_LINES = 400;
+  const MAX_POINTS = 4000;
+  const MAX_LINES = 400;
   /** Last points whose ranks are kept. */
   const RECENT = 5;
   const RETRY_MS = 3000;
@@ -50,7 +50,7 @@ globalThis.lockstepFeed = (() => {
       if (type === "reset") this.clear();
       else if (type === "events") data.forEach((event) => this.event(event));
       else if (type === "metrics") this.metrics(data);
-      else if (type === "log") this.log = [...this.log, ...data].slice(-MOST_LINES);
+      else if (type === "log") this.log = [...this.log, ...data].slice(-MAX_LINES);
       else if (type === "live") Object.assign(this, data);
     }
 
@@ -84,7 +84,7 @@ globalThis.lockstepFeed = (() => {
         const alike = this.recent.filter(({ ranks }) => ranks.length === latest.ranks.length);
         this.recent = [...alike, latest].slice(-RECENT);
       }
-      if (this.points.length > MOST_POINTS) {
+      if (this.points.length > MAX_POINTS) {
         const half = this.points.length >> 1;
         this.points = this.points.filter((_, index) => index >= half || index % 2 === 0);
       }

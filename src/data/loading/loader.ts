@@ -8,7 +8,7 @@ import { memoryCure, outOfMemoryMessage, readMemoryState } from "../../engine/me
 import { setImmediate } from "node:timers";
 import { LockstepError } from "../../base/errors.ts";
 import { type RandomStream, randomStream } from "../../base/random.ts";
-import { Slots } from "../../base/semaphore.ts";
+import { Semaphore } from "../../base/semaphore.ts";
 import { DataError } from "../codecs/data_error.ts";
 import { type BatchMix, drawMix, type Mix, mixRows, type MixSpec } from "../transforms/mix.ts";
 import { LocalCache, type PictureCache } from "./picture_cache.ts";
@@ -83,7 +83,7 @@ export interface EpochOptions {
 interface Iteration {
   readonly epoch: number;
   readonly seed: number;
-  readonly queue: Slots;
+  readonly queue: Semaphore;
   readonly signal: AbortSignal;
   /** Images of batches that are done with. */
   readonly spare: Float32Array<ArrayBuffer>[];
@@ -135,7 +135,7 @@ export class Loader {
   ): AsyncGenerator<Batch, void, undefined> {
     const stop = new AbortController();
     const signals = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
-    const queue = new Slots(this.#concurrency);
+    const queue = new Semaphore(this.#concurrency);
     const iteration: Iteration = { epoch, seed, queue, signal: signals, spare: [] };
     const ahead: Promise<Batch>[] = [];
     const steps = plan[Symbol.iterator]();

@@ -20,7 +20,7 @@ import type { RgbImage } from "../codecs/rgb_image.ts";
 
 const UNIT = 64;
 /** Places are 32-bit numbers. */
-const MOST_BYTES = UNIT * 2 ** 32;
+const MAX_BYTES = UNIT * 2 ** 32;
 
 /** What decides where things stand. */
 export interface SharedPicturesShape {
@@ -146,7 +146,7 @@ export class SharedPictures {
 function layoutOf({ bytes, worldSize, samples }: SharedPicturesShape) {
   const places = worldSize * UNIT;
   const pictures = roundUp(places + samples * 4);
-  const room = Math.max(Math.min(bytes, MOST_BYTES) - pictures, 0);
+  const room = Math.max(Math.min(bytes, MAX_BYTES) - pictures, 0);
   return { places, pictures, part: Math.floor(room / worldSize / UNIT) * UNIT };
 }
 

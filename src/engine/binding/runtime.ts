@@ -37,7 +37,7 @@ export interface Device {
 /** Type and shape of a tensor. */
 export type TensorDescription = Omit<TensorMetadata, "id">;
 
-/** Takes down ops instead of running them. */
+/** Records ops instead of running them. */
 export interface OpRecorder {
   /** Whether XLA will compile what is taken down. */
   readonly xla: boolean;
@@ -87,7 +87,7 @@ export class Runtime {
   readonly devices: readonly Device[];
   /** The settings that it was opened with: a `tensorflow.ConfigProto`. */
   readonly config: Uint8Array<ArrayBuffer>;
-  /** Takes down ops, which then don't run, while a function is traced. */
+  /** Records ops, which then don't run, while a function is traced. */
   tracer: OpRecorder | undefined;
   readonly #status: Status;
   readonly #handles = new Map<TensorId, Deno.PointerValue>();

@@ -59,7 +59,7 @@ let functionCount = 0;
 /**
  * A function of tensors and variables that is traced once per shapes of its inputs.
  *
- * The first call for a set of shapes takes down its ops, without running them; each call is one native call on
+ * The first call for a set of shapes records its ops, without running them; each call is one native call on
  * another thread, while JavaScript goes on. Inputs and variables are arguments of the trace and so are
  * never frozen into it; reading a value back in JavaScript while tracing is an error.
  */
@@ -209,7 +209,7 @@ export class CapturedFunction {
   }
 
   /**
-   * Takes down the function's ops. What it assigns to variables meanwhile is taken back.
+   * Records the function's ops. What it assigns to variables meanwhile is taken back.
    *
    * @param finish Is given the results, the variables' new values after them, and the results' number
    */

@@ -1,5 +1,5 @@
 /**
- * Takes down the ops of a computation as plain data, so that it can be written in another form.
+ * Records the ops of a computation as plain data, so that it can be written in another form.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Takes down ops as nodes of a graph, and makes a TensorFlow function of them. Nothing runs meanwhile: the graph
+ * Records ops as nodes of a graph, and makes a TensorFlow function of them. Nothing runs meanwhile: the graph
  * knows the types and shapes of what its nodes give, and that is all that JavaScript may ask for.
  *
  * @module
@@ -65,7 +65,7 @@ const DROPS_NAN_WHEN_FUSED = new Set(["Relu", "Relu6"]);
 /** A copy that moves no data where nothing else takes its input. The graph optimizer fuses nothing with it. */
 const KEEPS_APART = "Snapshot";
 
-/** Takes down what the runtime is told to execute between its making and `finish()`. */
+/** Records what the runtime is told to execute between its making and `finish()`. */
 export class Tracer implements OpRecorder, Disposable {
   readonly xla: boolean;
   readonly #runtime: Runtime;

@@ -12,9 +12,9 @@ globalThis.lockstepCharts = (() => {
   const visible = globalThis.lockstepVisible;
   const HEIGHT = 260;
   /** Above this many values, dots would only be clutter. */
-  const MOST_POINTS = 40;
+  const MAX_POINTS = 40;
   /** Rows of the table of values: every n-th of more. */
-  const MOST_ROWS = 500;
+  const MAX_ROWS = 500;
   const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 
   const fixed = (value, digits) =>
@@ -141,7 +141,7 @@ globalThis.lockstepCharts = (() => {
       ...(stack ? { fill: () => withAlpha(seriesColour(name), 0.75) } : {}),
       spanGaps: true,
       points: {
-        show: !stack && (pointsOnly || (points ?? count <= MOST_POINTS)),
+        show: !stack && (pointsOnly || (points ?? count <= MAX_POINTS)),
         size: pointsOnly ? 9 : 6,
         width: 1,
         stroke,
@@ -304,7 +304,7 @@ globalThis.lockstepCharts = (() => {
       const spec = withVisibleNames(given);
       const same = (key) => JSON.stringify(spec[key]) === JSON.stringify(this.spec[key]);
       const names = ({ series }) => series.map(({ label, colour }) => `${label}|${colour}`).join();
-      const sparse = (s) => s.series.map(({ values }) => values.length <= MOST_POINTS).join();
+      const sparse = (s) => s.series.map(({ values }) => values.length <= MAX_POINTS).join();
       if (
         spec.kind !== this.spec.kind || !same("y") || names(spec) !== names(this.spec) ||
         sparse(spec) !== sparse(this.spec) || !same("marks")
@@ -429,7 +429,7 @@ globalThis.lockstepCharts = (() => {
       if (!this.table?.open) return;
       const { series, x, y } = this.spec;
       const [places] = this.raw;
-      const every = Math.ceil(places.length / MOST_ROWS) || 1;
+      const every = Math.ceil(places.length / MAX_ROWS) || 1;
       const table = make("table");
       const head = table.createTHead().insertRow();
       for (const name of [x.label, ...series.map(({ label }) => label)]) {

@@ -5,7 +5,7 @@ import { tf } from "../../../src/engine/tf.ts";
 
 const { runtime } = await openEngine();
 
-Deno.test("recordOps() takes down ops, shapes, variables and constants, and computes nothing", () => {
+Deno.test("recordOps() records ops, shapes, variables and constants, and computes nothing", () => {
   const weight = tf.variable(tf.ones([3, 2]));
   const outside = tf.tensor1d([7, 8]);
   const record = () =>
