@@ -15,16 +15,24 @@ import { fromFileUrl, PROJECT_ROOT, readText, sourceFiles } from "./files.ts";
 export const LEVELS: readonly (readonly string[])[] = [
   ["deps"],
   ["base"],
-  ["engine", "protocol", "provision", "records", "web"],
-  ["models", "weights", "data", "optim", "exchange", "metrics", "loggers"],
-  ["config", "data_check"],
-  ["train", "dashboard", "reports"],
-  ["coordinator", "worker", "export"],
-  ["bench", "compare"],
+  ["engine", "protocol", "provision", "web", "weights"],
+  ["records"],
+  ["models", "data", "optim", "exchange", "metrics", "loggers", "events"],
+  ["config", "checkpoint", "terminal"],
+  ["train", "plots"],
+  ["cluster", "worker", "inference", "preview", "report", "dashboard", "data_check"],
+  ["coordinator", "export"],
+  ["evaluation", "compare", "bench"],
   ["commands"],
   ["workers"],
   ["cli.ts"],
 ];
+
+/** Folders inside of a folder, lowest level first; "." stands for the files that lie in it directly. */
+export const INNER_LEVELS: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  engine: [["binding"], ["."], ["capture"]],
+  data: [["codecs"], ["resizing"], ["transforms"], ["."], ["datasets"], ["loading"]],
+};
 
 /** The level of the files outside `src/` that start things or are the public door. */
 const ENTRY_LEVEL = LEVELS.length;
@@ -68,8 +76,14 @@ export async function checkLayers(root: string): Promise<Violation[]> {
   ].sort();
 }
 
+/** A folder and its level. */
+interface Place {
+  folder: string;
+  level: number;
+}
+
 /** The folder's name and level, or `undefined` for a folder that no level lists. */
-function placeOf(file: string): { folder: string; level: number } | undefined {
+function placeOf(file: string): Place | undefined {
   const [top, below] = file.split("/");
   if (top !== "src" && top !== "workers") return { folder: top, level: ENTRY_LEVEL };
   const folder = top === "src" ? below : top;
@@ -88,7 +102,35 @@ function brokenRule(file: string, target: string): Violation | undefined {
   const to = placeOf(target);
   if (!from || !to) return undefined; // reported once per file
   if (from.level === ENTRY_LEVEL && to.level === ENTRY_LEVEL) return undefined;
-  if (from.level > to.level || from.folder === to.folder) return undefined;
+  return from.folder === to.folder
+    ? brokenRuleInside(from.folder, file, target)
+    : describeBreak(file, target, from, to);
+}
+
+/** The rule that an import within a folder of {@linkcode INNER_LEVELS} breaks, if any. */
+function brokenRuleInside(folder: string, file: string, target: string): Violation | undefined {
+  const levels = INNER_LEVELS[folder];
+  if (!levels) return undefined;
+  const [from, to] = [file, target].map((path) => {
+    const inner = path.split("/").length > 3 ? path.split("/")[2] : ".";
+    const level = levels.findIndex((folders) => folders.includes(inner));
+    return { folder: inner === "." ? folder : `${folder}/${inner}`, level };
+  });
+  const unknown = [from, to].find(({ level }) => level < 0);
+  if (unknown) {
+    return `${file} → ${target}: src/${unknown.folder} has no level; ` +
+      "add it to INNER_LEVELS in check_layers.ts";
+  }
+  return from.folder === to.folder ? undefined : describeBreak(file, target, from, to);
+}
+
+function describeBreak(
+  file: string,
+  target: string,
+  from: Place,
+  to: Place,
+): Violation | undefined {
+  if (from.level > to.level) return undefined;
   const names = `${file} → ${target}`;
   if (from.level === to.level) {
     return `${names}: ${from.folder} and ${to.folder} are both on level ${from.level}; ` +

@@ -15,6 +15,7 @@ import {
   type AllReduceTimes,
   type Benchmark,
   type BenchmarkJob,
+  benchmarkJobSchema,
   benchmarkSchema,
   type TrainTimes,
 } from "./benchmark.ts";
@@ -35,9 +36,10 @@ export class BenchSession {
   #exchange: GradientExchange | undefined;
   #firstStepAt: number | undefined;
 
-  constructor(options: SessionOptions, work: BenchmarkJob) {
+  /** @param work The job's `benchmark`, as it came */
+  constructor(options: SessionOptions, work: unknown) {
     this.#options = options;
-    this.#work = work;
+    this.#work = benchmarkJobSchema.parse(work);
   }
 
   /** Carries out one command. */

@@ -13,11 +13,9 @@ import {
   type DatasetName,
   DATASETS,
 } from "../provision/dataset_catalogue.ts";
+import { DEFAULT_MAX_PIXELS } from "./codecs/rgb_image.ts";
 import { mixesSchema } from "./transforms/mix.ts";
 import { transformsSchema } from "./transforms/transform_specs.ts";
-
-/** Pixels above which a picture is refused, unless configured. */
-export const DEFAULT_MAX_PIXELS = 100_000_000;
 
 const FORMATS = ["imageFolder", "cifar10"] as const satisfies readonly DataFormat[];
 

@@ -8,7 +8,6 @@ import { DataError } from "../data/codecs/data_error.ts";
 import type { Loader } from "../data/loading/loader.ts";
 import type { Tile } from "../plots/picture_grid.ts";
 import { makeLoaders } from "../train/job.ts";
-import type { PreparedRun } from "../coordinator/prepare.ts";
 import { type ShownData, tilesOf, trainingRows } from "./training_pictures.ts";
 
 const MAX_BATCH_TILES = 16;
@@ -44,7 +43,7 @@ export async function readBatch(
  */
 export async function writePredictionsPicture(
   folder: string,
-  run: PreparedRun,
+  run: ShownData,
   epoch: number,
   predictions: Int32Array,
 ): Promise<void> {

@@ -4,14 +4,18 @@
  * @module
  */
 import { globalBatchSize } from "../config/checks.ts";
+import type { Config } from "../config/schema.ts";
+import type { PictureSet } from "../data/datasets/picture_set.ts";
 import { type EpochStep, planEpoch } from "../data/loading/sampler.ts";
 import { mixedLines } from "../terminal/lines.ts";
 import type { Tile } from "../plots/picture_grid.ts";
 import { makeLoaders } from "../train/job.ts";
-import type { PreparedRun } from "../coordinator/prepare.ts";
 
-/** What of a run is needed to show its pictures. */
-export type ShownData = Pick<PreparedRun, "config" | "folder">;
+/** A run's config and data set: all that showing its images needs. */
+export interface ShownData {
+  readonly config: Config;
+  readonly folder: PictureSet;
+}
 
 /** The training pictures of an epoch in the order in which they come, each as a step's share of one row. */
 export function trainingRows(

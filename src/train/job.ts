@@ -14,7 +14,6 @@ import { chooseSplit, scanClassFolders } from "../data/datasets/class_folders.ts
 import { type ModuleHooks, scanModule } from "../data/datasets/scan_module.ts";
 import { scanPictures } from "../data/datasets/scan_pictures.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
-import { benchmarkJobSchema } from "../bench/benchmark.ts";
 import type { FeatureCaches } from "./feature_cache.ts";
 
 const evaluationSchema = z.strictObject({
@@ -45,7 +44,7 @@ const jobSchema = z.strictObject({
   /** Memory in which the ranks exchange their vectors; without it they do so over NATS. */
   segment: z.strictObject({ path: z.string(), bytes: z.int().nonnegative() }).optional(),
   /** The workers measure instead of training. */
-  benchmark: benchmarkJobSchema.optional(),
+  benchmark: z.json().optional(),
   /** The pictures to evaluate, in a run that doesn't train. */
   evaluation: evaluationSchema.optional(),
   /** Where the workers share decoded pictures, when they do. */

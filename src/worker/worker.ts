@@ -5,14 +5,27 @@
  */
 import { asLockstepError, LockstepError, messageOf } from "../base/errors.ts";
 import { ignoreStopSignals } from "../base/signals.ts";
-import { type CommandHandler, serveCommands } from "../protocol/commands.ts";
+import {
+  type Command,
+  type CommandHandler,
+  type Outcome,
+  serveCommands,
+} from "../protocol/commands.ts";
 import { COMMANDS } from "../train/commands.ts";
 import { parseJob } from "../train/job.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { joinRun } from "./join.ts";
 import { type Parent, readParent } from "./parent.ts";
-import { BenchSession } from "../bench/bench_session.ts";
 import { Session, type SessionOptions } from "./session.ts";
+
+/** What carries out a worker's commands: training, or a benchmark. */
+export interface WorkerSession {
+  run(command: Command): Promise<Outcome>;
+  close(): Promise<void> | void;
+}
+
+/** Opens the session of a job that is a benchmark; `benchmark` is what the job holds for it. */
+export type OpenBenchmark = (options: SessionOptions, benchmark: unknown) => WorkerSession;
 
 /** Seconds to wait for the welcome; the coordinator's own limit ends a run that doesn't get together. */
 const JOIN_TIMEOUT = 600;
@@ -20,9 +33,10 @@ const JOIN_TIMEOUT = 600;
 /**
  * Runs a worker until the coordinator says stop or is gone.
  *
+ * @param openBenchmark Opens the session of a benchmark's job
  * @returns The exit code
  */
-export async function runWorker(): Promise<number> {
+export async function runWorker(openBenchmark: OpenBenchmark): Promise<number> {
   // A signal to the group reaches every process; the coordinator decides what it means.
   ignoreStopSignals();
   forbidExit();
@@ -30,7 +44,7 @@ export async function runWorker(): Promise<number> {
     const parent = await readParent();
     const orphaned = new AbortController();
     parent.gone.then(() => orphaned.abort(new LockstepError("The coordinator is gone")));
-    await work(parent, orphaned.signal);
+    await work(parent, openBenchmark, orphaned.signal);
     return 0;
   } catch (thrown) {
     const error = asLockstepError(thrown);
@@ -46,7 +60,11 @@ function forbidExit(): void {
   };
 }
 
-async function work({ settings }: Parent, orphaned: AbortSignal): Promise<void> {
+async function work(
+  { settings }: Parent,
+  openBenchmark: OpenBenchmark,
+  orphaned: AbortSignal,
+): Promise<void> {
   const { link, transfers, rank, worldSize, config } = await joinRun(
     settings,
     JOIN_TIMEOUT,
@@ -62,7 +80,10 @@ async function work({ settings }: Parent, orphaned: AbortSignal): Promise<void> 
     const { threads } = settings;
     const place = { rank, worldSize };
     const options = { job: parseJob(config), place, link, heartbeat, threads, signal };
-    const session = await openSession(options);
+    const { benchmark } = options.job;
+    const session: WorkerSession = benchmark === undefined
+      ? await Session.open(options)
+      : openBenchmark(options, benchmark);
     const handle: CommandHandler = async (command) => {
       if (command.name !== COMMANDS.stop) return await session.run(command);
       // The reply goes out first.
@@ -78,10 +99,4 @@ async function work({ settings }: Parent, orphaned: AbortSignal): Promise<void> 
     transfers.close();
     await link.close();
   }
-}
-
-/** What carries out the commands: training, or a benchmark. */
-async function openSession(options: SessionOptions): Promise<Session | BenchSession> {
-  const { benchmark } = options.job;
-  return benchmark ? new BenchSession(options, benchmark) : await Session.open(options);
 }

@@ -9,13 +9,18 @@
 import { messageOf } from "../../base/errors.ts";
 import { decodeImageNative, decodeJpegPartNative } from "../../engine/image_ops.ts";
 import { decodeBmp } from "./bmp.ts";
-import { DEFAULT_MAX_PIXELS } from "../config.ts";
 import { DataError } from "./data_error.ts";
 import { firstGifFrame, gifOfFrame } from "./gif_frame.ts";
 import { type ImageHeader, NAMES, readImageHeader, tooLarge } from "./image_header.ts";
 import { canDecodePart } from "./jpeg_part.ts";
-import type { PartOf } from "../datasets/picture_set.ts";
-import { type Box, cropRgb, orientRgb, type RgbImage } from "./rgb_image.ts";
+import {
+  type Box,
+  cropRgb,
+  DEFAULT_MAX_PIXELS,
+  orientRgb,
+  type PartOf,
+  type RgbImage,
+} from "./rgb_image.ts";
 import { firstWebpFrame, webpOfFrame } from "./webp_frame.ts";
 
 /** Most bytes of a file with an image; no camera makes larger ones. */

@@ -4,6 +4,9 @@
  * @module
  */
 
+/** Pixels above which a picture is refused, unless configured. */
+export const DEFAULT_MAX_PIXELS = 100_000_000;
+
 /** A picture of 8-bit RGB pixels. */
 export interface RgbImage {
   readonly width: number;
@@ -26,6 +29,13 @@ export interface Box {
   readonly width: number;
   readonly height: number;
 }
+
+/**
+ * Chooses the part of an upright picture that is wanted, inside of it; nothing for all of it.
+ *
+ * @param size Width and height in pixels
+ */
+export type PartOf = (size: { width: number; height: number }) => Box | undefined;
 
 /**
  * A copy of a part of a picture.

@@ -11,8 +11,8 @@ import { reasonOf, UsageError } from "../../base/errors.ts";
 import { exists } from "../../base/paths.ts";
 import { openRegularFile, openRegularFileSync, readRegularText } from "../../base/regular_file.ts";
 import { DataError } from "../codecs/data_error.ts";
-import type { PartOf, PictureSet, Sample, SampleSource } from "./picture_set.ts";
-import { cropRgb, type RgbImage } from "../codecs/rgb_image.ts";
+import type { PictureSet, Sample, SampleSource } from "./picture_set.ts";
+import { cropRgb, type PartOf, type RgbImage } from "../codecs/rgb_image.ts";
 
 /** Width and height of a picture, in pixels. */
 const SIDE = 32;

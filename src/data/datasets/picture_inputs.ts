@@ -9,12 +9,11 @@ import { orAborted } from "../../base/async.ts";
 import { messageOf, reasonOf } from "../../base/errors.ts";
 import { readRegularFile } from "../../base/regular_file.ts";
 import { type FetchLimits, fetchPicture, shownUrl } from "../../provision/remote_picture.ts";
-import { DEFAULT_MAX_PIXELS } from "../config.ts";
 import { DataError } from "../codecs/data_error.ts";
 import { decodeImage, MAX_IMAGE_BYTES } from "../codecs/decode.ts";
 import { byCodePoint, isPictureName, listPictures } from "./picture_files.ts";
-import type { PartOf, Sample, SampleSource } from "./picture_set.ts";
-import type { RgbImage } from "../codecs/rgb_image.ts";
+import type { Sample, SampleSource } from "./picture_set.ts";
+import { DEFAULT_MAX_PIXELS, type PartOf, type RgbImage } from "../codecs/rgb_image.ts";
 
 /** A picture that was named. */
 export interface PictureInput {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Box, RgbImage } from "../codecs/rgb_image.ts";
+import type { PartOf, RgbImage } from "../codecs/rgb_image.ts";
 
 /** One picture and its class. */
 export interface Sample {
@@ -14,13 +14,6 @@ export interface Sample {
   /** Position in its own list. */
   readonly index: number;
 }
-
-/**
- * Chooses the part of an upright picture that is wanted, inside of it; nothing for all of it.
- *
- * @param size Width and height in pixels
- */
-export type PartOf = (size: { width: number; height: number }) => Box | undefined;
 
 /** A picture's file. */
 export interface FileFacts {

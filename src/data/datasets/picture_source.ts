@@ -6,11 +6,10 @@
 import { join } from "node:path";
 import { reasonOf } from "../../base/errors.ts";
 import { readRegularFile } from "../../base/regular_file.ts";
-import { DEFAULT_MAX_PIXELS } from "../config.ts";
 import { DataError } from "../codecs/data_error.ts";
 import { decodeImage, MAX_IMAGE_BYTES } from "../codecs/decode.ts";
-import type { PartOf, Sample, SampleSource } from "./picture_set.ts";
-import type { RgbImage } from "../codecs/rgb_image.ts";
+import type { Sample, SampleSource } from "./picture_set.ts";
+import { DEFAULT_MAX_PIXELS, type PartOf, type RgbImage } from "../codecs/rgb_image.ts";
 
 /** Pictures that are a file each. The engine must be open when one is read: it decodes. */
 export class PictureSource implements SampleSource {

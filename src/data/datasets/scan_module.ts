@@ -8,8 +8,8 @@ import { listedInQuotes } from "../../base/listing.ts";
 import { createHash } from "node:crypto";
 import { importModule, thrownMessage, type UserModule } from "../../base/user_module.ts";
 import { DataError } from "../codecs/data_error.ts";
-import type { PartOf, PictureSet, Sample, SampleSource } from "./picture_set.ts";
-import type { RgbImage } from "../codecs/rgb_image.ts";
+import type { PictureSet, Sample, SampleSource } from "./picture_set.ts";
+import type { PartOf, RgbImage } from "../codecs/rgb_image.ts";
 import { SampleStream } from "./sample_stream.ts";
 import {
   createDataset,

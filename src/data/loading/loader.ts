@@ -12,8 +12,8 @@ import { Semaphore } from "../../base/semaphore.ts";
 import { DataError } from "../codecs/data_error.ts";
 import { type BatchMix, drawMix, type Mix, mixRows, type MixSpec } from "../transforms/mix.ts";
 import { LocalCache, type PictureCache } from "./picture_cache.ts";
-import type { PartOf, Sample, SampleSource } from "../datasets/picture_set.ts";
-import type { RgbImage } from "../codecs/rgb_image.ts";
+import type { Sample, SampleSource } from "../datasets/picture_set.ts";
+import type { PartOf, RgbImage } from "../codecs/rgb_image.ts";
 import type { EpochStep } from "./sampler.ts";
 import type { TransformPipeline } from "../transforms/transforms.ts";
 
