@@ -1,7 +1,8 @@
 /**
  * Checks that README.md and docs/ say nothing that isn't so: every relative link and anchor leads
  * somewhere, every `deno task` exists, every flag shown with a command is one of its flags, every config
- * key is in the schema, the examples type-check, and every export of mod.ts is documented.
+ * key is in the schema, the examples type-check, every export of mod.ts is documented, and no page (Markdown,
+ * HTML, CSS) uses a retired word.
  *
  * @module
  */
@@ -13,6 +14,7 @@ import type { CommandHelp } from "../src/commands/flags.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { readSources, unknownMessages } from "./check_messages.ts";
 import { PROJECT_ROOT, readText } from "./files.ts";
+import { findRetiredWords, isExempt } from "./retired_words.ts";
 import { type Located, type Page, parseMarkdown } from "./markdown.ts";
 
 /** What the docs are held against. */
@@ -47,7 +49,35 @@ export async function checkDocs(root: string, facts: Facts): Promise<string[]> {
       }
     }
   }
+  return [...problems, ...await retiredWordsOf(root)];
+}
+
+/** Retired words in the project's Markdown, HTML and CSS. */
+async function retiredWordsOf(root: string): Promise<string[]> {
+  const problems: string[] = [];
+  for (const file of await textFiles(root)) {
+    if (isExempt(file)) continue;
+    const text = await Deno.readTextFile(join(root, file));
+    for (const { start, message } of findRetiredWords(text)) {
+      problems.push(`${file}:${text.slice(0, start).split("\n").length}: ${message}`);
+    }
+  }
   return problems;
+}
+
+/** Markdown, HTML and CSS of the root, docs/ and src/, relative to the root. */
+async function textFiles(root: string): Promise<string[]> {
+  const files: string[] = [];
+  const visit = async (folder: string): Promise<void> => {
+    for await (const entry of Deno.readDir(join(root, folder))) {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory && (folder !== "" || ["docs", "src"].includes(entry.name))) {
+        await visit(path);
+      } else if (entry.isFile && /\.(md|html|css)$/.test(entry.name)) files.push(path);
+    }
+  };
+  await visit("");
+  return files.sort();
 }
 
 /** README.md and all pages under docs/, relative to the root. */

@@ -58,7 +58,7 @@ const BROKEN: [string, string, string][] = [
 for (const [kind, path, text] of BROKEN) {
   Deno.test(`checkLayers() finds ${kind} that goes up`, async () => {
     assert.deepEqual(await check({ "src/models/leaf.ts": LEAF, [path]: text }), [
-      "src/base/low.ts → src/models/leaf.ts: base (level 1) imports models (level 3); " +
+      "src/base/low.ts → src/models/leaf.ts: base (level 1) imports models (level 4); " +
       "imports go strictly downward",
     ]);
   });
@@ -70,7 +70,7 @@ Deno.test("checkLayers() finds an import between folders of one level", async ()
     "src/models/net.ts": `import "../data/photo.ts";\n`,
   });
   assert.deepEqual(violations, [
-    "src/models/net.ts → src/data/photo.ts: models and data are both on level 3; " +
+    "src/models/net.ts → src/data/photo.ts: models and data are both on level 4; " +
     "folders on one level never import each other",
   ]);
 });
@@ -125,4 +125,20 @@ Deno.test("findCycles() finds each separate circle once, and a file that imports
 
 Deno.test("checkLayers() finds nothing wrong with Lockstep itself", async () => {
   assert.deepEqual(await checkLayers(PROJECT_ROOT), []);
+});
+
+Deno.test("checkLayers() holds the folders inside of data and engine to their levels, too", async () => {
+  const violations = await check({
+    "src/data/loading/loader.ts": LEAF + `import "../codecs/decode.ts";\n`,
+    "src/data/codecs/decode.ts": `import "../transforms/mix.ts";\n`,
+    "src/data/transforms/mix.ts": LEAF,
+    "src/data/odd/a.ts": `import "../codecs/bits.ts";\n`,
+    "src/data/codecs/bits.ts": LEAF,
+  });
+  assert.deepEqual(violations, [
+    "src/data/codecs/decode.ts → src/data/transforms/mix.ts: data/codecs (level 0) imports " +
+    "data/transforms (level 2); imports go strictly downward",
+    "src/data/odd/a.ts → src/data/codecs/bits.ts: src/data/odd has no level; " +
+    "add it to INNER_LEVELS in check_layers.ts",
+  ]);
 });
