@@ -7,13 +7,13 @@
  * ```ts
  * import { train } from "./mod.ts";
  *
- * async function fineTune(pictures: string) {
+ * async function fineTune(images: string) {
  *   const { folder, history } = await train({
- *     name: "my-pictures",
+ *     name: "my-images",
  *     workers: 2,
  *     model: { name: "efficientnet_lite0", featureExtract: true },
  *     data: {
- *       root: pictures,
+ *       root: images,
  *       train: [{ RandomResizedCrop: 160 }, "RandomHorizontalFlip"],
  *       val: [{ Resize: 176 }, { CenterCrop: 160 }],
  *     },
@@ -75,7 +75,7 @@ export type {
   StreamContext,
   StreamedSamples,
 } from "./src/data/datasets/user_dataset.ts";
-export type { PixelImage } from "./src/data/datasets/user_picture.ts";
+export type { PixelImage } from "./src/data/datasets/user_image.ts";
 export type { MetricInputs, SumAndCount, UserMetric } from "./src/metrics/user_metrics.ts";
 export type { LossTargets, UserLoss } from "./src/optim/user_loss.ts";
 export type { LoggerStart, OpenLogger, RunLogger } from "./src/loggers/logger.ts";
@@ -128,7 +128,9 @@ export {
 export { evaluate, type EvaluateOptions, type Evaluation } from "./src/inference/evaluate.ts";
 export {
   type ClassProbability,
-  type PicturePrediction,
+  type ImagePrediction,
+  /** Earlier name of {@linkcode ImagePrediction}. */
+  type ImagePrediction as PicturePrediction,
   predict,
   type PredictOptions,
 } from "./src/inference/predict.ts";
@@ -148,7 +150,7 @@ const _PROGRAMS = [
 
 /**
  * Trains by a config: fetches what is missing, starts broker and workers, trains and validates, and leaves a
- * run folder with checkpoints, history and pictures.
+ * run folder with checkpoints, history and images.
  *
  * @param config As in a YAML file; keys with a default may be left out. {@linkcode loadConfig} reads a file
  * @param options Reporter, resume, signal; nothing is printed unless a reporter is given
@@ -190,7 +192,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
 
 /**
  * Trains several configs, each in processes of its own, and leaves a folder with their validation accuracies as a
- * table and as a picture. A run that fails doesn't keep the others from finishing: see its `status`.
+ * table and as an image. A run that fails doesn't keep the others from finishing: see its `status`.
  *
  * @example
  * ```ts

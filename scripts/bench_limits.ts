@@ -124,7 +124,7 @@ async function writeLogs(folder: string): Promise<void> {
   for (let index = 0; index < SKIPPED; index++) {
     events.append("skipped", {
       path: `train/${index}.jpg`,
-      reason: "no picture: the file is empty",
+      reason: "no image: the file is empty",
     });
   }
   using metrics = await MetricsLog.open(folder, { epoch: 1, step: 0 });

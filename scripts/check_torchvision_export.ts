@@ -27,7 +27,7 @@ import { filledModel, madeConfig, writeRun } from "../tests/support/filled_run.t
 import { succeeds } from "./children.ts";
 
 const CLASSES = ["a", "b <c>", "d"];
-const PICTURES = 2;
+const IMAGES = 2;
 const HEAD: HeadInput = [
   { Linear: 20 },
   "ReLU",
@@ -36,7 +36,7 @@ const HEAD: HeadInput = [
   "LogSoftmax",
 ];
 
-/** Exports a model, and writes some pictures with their logits beside it. */
+/** Exports a model, and writes some images with their logits beside it. */
 async function writeSample(folder: string, name: ModelName, head?: HeadInput): Promise<void> {
   const side = Math.max(ARCHITECTURES[name].minSize, 64);
   const config = madeConfig({ name, transformInput: true, ...(head ? { head } : {}) }, side);
@@ -52,8 +52,8 @@ async function writeSample(folder: string, name: ModelName, head?: HeadInput): P
   await exportRun({ run: folder, checkpoint: "best", formats, out: folder, verbose: false });
 
   const { model } = await loadCheckpoint(join(folder, "checkpoints", "best"));
-  const shape = [PICTURES, side, side, 3];
-  const images = deterministicValues("images", PICTURES * side * side * 3);
+  const shape = [IMAGES, side, side, 3];
+  const images = deterministicValues("images", IMAGES * side * side * 3);
   const logits = tf.tidy(() =>
     applyModel(model, tf.tensor(images, shape), false)[0].dataSync<"float32">()
   );
@@ -65,7 +65,7 @@ async function writeSample(folder: string, name: ModelName, head?: HeadInput): P
   });
   const samples = new Map([
     ["images", tensor(shape, images)],
-    ["logits", tensor([PICTURES, CLASSES.length], logits)],
+    ["logits", tensor([IMAGES, CLASSES.length], logits)],
   ]);
   await Deno.writeFile(join(folder, "logits.safetensors"), encodeSafetensors(samples, {}));
 }

@@ -1,5 +1,5 @@
 /**
- * Runs `bench loader` and torchvision's PIL pipeline in turn, over the same pictures, and prints the median
+ * Runs `bench loader` and torchvision's PIL pipeline in turn, over the same images, and prints the median
  * ratios. Taking turns matters: on a shared machine only ratios within the same minute mean anything.
  *
  * Usage: deno task bench:loader-compare [--python PATH] [--rounds N] [--data DIR]

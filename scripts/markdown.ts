@@ -12,7 +12,7 @@ export interface Located {
 
 /** What a Markdown page links to, can be linked at, and shows as code. */
 export interface Page {
-  /** Targets of links and pictures, as written. */
+  /** Targets of links and images, as written. */
   readonly links: readonly Located[];
   /** Names that `#name` finds on the page. */
   readonly anchors: ReadonlySet<string>;

@@ -24,7 +24,7 @@ import { LOCKSTEP_VERSION } from "./base/versions.ts";
 const _PROGRAMS = [
   () => import("../workers/check_painter.ts"),
   () => import("../workers/compare_run.ts"),
-  () => import("../workers/picture_checker.ts"),
+  () => import("../workers/image_checker.ts"),
   () => import("../workers/train_worker.ts"),
   () => import("./protocol/heartbeat_thread.ts"),
 ];
@@ -42,7 +42,7 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     load: async () => (await import("./commands/compare.ts")).runCompare,
   },
   "show-batch": {
-    summary: "Show as a picture what the augmentation makes of the data",
+    summary: "Show as an image what the augmentation makes of the data",
     load: async () => (await import("./commands/show_batch.ts")).runShowBatch,
   },
   report: {
@@ -70,7 +70,7 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     load: async () => (await import("./commands/evaluate.ts")).runEvaluate,
   },
   predict: {
-    summary: "Classify pictures: files, folders, patterns or addresses",
+    summary: "Classify images: files, folders, patterns or addresses",
     load: async () => (await import("./commands/predict.ts")).runPredict,
   },
   models: {

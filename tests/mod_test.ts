@@ -10,7 +10,7 @@ import {
 } from "../mod.ts";
 import { openEngine } from "../src/engine/engine.ts";
 import { CIFAR_CLASSES, makeCifar } from "./support/cifar.ts";
-import { makePictures, transformsFor } from "./support/pictures.ts";
+import { makeImages, transformsFor } from "./support/images.ts";
 import { withTemporaryFolder } from "./support/temporary_folder.ts";
 
 const CLASSES = ["dark", "light"];
@@ -21,7 +21,7 @@ const TRANSFORMS = transformsFor(SIDE);
 Deno.test("train(), loadCheckpoint() and evaluate() agree on what was learned", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { classes: CLASSES, train: 8, val: 3, side: SIDE });
+    await makeImages(root, { classes: CLASSES, train: 8, val: 3, side: SIDE });
     const { folder: run, history } = await train({
       name: "api",
       out: join(folder, "runs"),
@@ -51,7 +51,7 @@ Deno.test("train(), loadCheckpoint() and evaluate() agree on what was learned", 
 Deno.test("train() leaves no tensor behind in the process that calls it", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { classes: CLASSES, train: 2, val: 1, side: SIDE });
+    await makeImages(root, { classes: CLASSES, train: 2, val: 1, side: SIDE });
     const { runtime } = await openEngine();
     const counts: number[] = [];
     for (let round = 0; round < 2; round++) {
@@ -78,7 +78,7 @@ Deno.test("train() refuses a config with an unknown key before anything starts",
 
 Deno.test("evaluate() refuses a model with another number of classes", () =>
   withTemporaryFolder(async (folder) => {
-    await makePictures(folder, { classes: CLASSES, side: SIDE });
+    await makeImages(folder, { classes: CLASSES, side: SIDE });
     await openEngine();
     const model = createModel("plain_cnn", { numClasses: 5 });
     await assert.rejects(evaluate(model, folder), /The model has 5 classes, but .* has 2/);

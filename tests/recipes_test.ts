@@ -75,7 +75,7 @@ for (const [name, cut] of Object.entries(RECIPES)) {
         assert.deepEqual(history.validations.map(({ examples }) => examples), [0, 20]);
       }
       if (name.startsWith("catdog")) {
-        // 16 pictures in steps of 2, validated after each 5 of the 8 steps and at the end.
+        // 16 images in steps of 2, validated after each 5 of the 8 steps and at the end.
         assert.deepEqual(history.validations.map(({ step }) => step), [5, 8]);
       }
     });

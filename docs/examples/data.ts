@@ -2,7 +2,7 @@ import type { CreateDataset, PixelImage } from "@lockstep/lockstep";
 
 const SIDE = 24;
 
-/** Pictures of standing and lying bars, drawn when they are asked for. */
+/** Images of standing and lying bars, drawn when they are asked for. */
 export const createDataset: CreateDataset = () => ({
   classes: ["standing", "lying"],
   train: { length: 160, sample: (index) => ({ image: draw(index), label: index % 2 }) },

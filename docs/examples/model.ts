@@ -1,6 +1,6 @@
 import type { CreateUserModel } from "@lockstep/lockstep";
 
-/** A small convolutional network for small pictures. */
+/** A small convolutional network for small images. */
 export const createModel: CreateUserModel = ({ inputShape, numClasses }, tf) =>
   tf.sequential({
     layers: [

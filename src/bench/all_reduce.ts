@@ -93,7 +93,7 @@ export async function benchAllReduce(options: AllReduceOptions): Promise<AllRedu
     await using cluster = await assembleBench({
       workers,
       config: benchConfig(workers, options),
-      benchmark: { pictures: "made", imageSize: 1 },
+      benchmark: { images: "made", imageSize: 1 },
       vectorBytes: Math.max(...sizes),
     }, options);
     await callMany(cluster, Math.min(WARM_BYTES, ...sizes), {

@@ -38,11 +38,11 @@ export interface BenchJob {
   readonly benchmark: BenchmarkJob;
   /** Length of the first vectors. */
   readonly vectorBytes: number;
-  /** Folder of pictures, and what the coordinator found there. */
-  readonly pictures?: { root: string; fingerprint: string; numClasses: number };
+  /** Folder of images, and what the coordinator found there. */
+  readonly images?: { root: string; fingerprint: string; numClasses: number };
 }
 
-/** Classes of made-up pictures. */
+/** Classes of made-up images. */
 export const MADE_CLASSES = 10;
 
 /** Seconds: with many workers on few cores, starting takes long, and a heartbeat may be late. */
@@ -82,9 +82,9 @@ export function benchConfig(
 
 /** Starts the workers of a benchmark; the caller disposes of them. */
 export async function assembleBench(job: BenchJob, { onNews }: ClusterSettings): Promise<Cluster> {
-  const { config, benchmark, vectorBytes, pictures } = job;
+  const { config, benchmark, vectorBytes, images } = job;
   const natsServer = config.nats.url ? undefined : await ensureNatsServer(() => {});
-  const { root = "", fingerprint = "", numClasses = MADE_CLASSES } = pictures ?? {};
+  const { root = "", fingerprint = "", numClasses = MADE_CLASSES } = images ?? {};
   const common: Job = { config, root, fingerprint, numClasses, verbose: false, benchmark };
   return await Cluster.assemble({
     config,

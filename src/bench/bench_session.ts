@@ -60,7 +60,7 @@ export class BenchSession {
     }
   }
 
-  /** Gives up pictures, model and exchange. */
+  /** Gives up images, model and exchange. */
   async close(): Promise<void> {
     this.#stack.dispose();
     await this.#exchange?.close();
@@ -80,7 +80,7 @@ export class BenchSession {
     const { round, warmup, steps, globalBatch } = benchmark;
     const replica = this.#replica ??= await this.#openReplica();
     const samples = (warmup + steps) * globalBatch;
-    const loader = await this.#pictures(samples);
+    const loader = await this.#images(samples);
     const { vectorBytes, regions } = replica.state;
     const exchange = await this.#exchangeOf(vectorBytes, regions);
     replica.state.attach(exchange);
@@ -130,11 +130,11 @@ export class BenchSession {
     return this.#stack.use(await buildReplica(job.config, job));
   }
 
-  /** At least `samples` pictures; those of a folder come again and again. */
-  async #pictures(samples: number): Promise<BatchSource> {
+  /** At least `samples` images; those of a folder come again and again. */
+  async #images(samples: number): Promise<BatchSource> {
     const { job } = this.#options;
     const { config } = job;
-    if (this.#work.pictures === "made") {
+    if (this.#work.images === "made") {
       return syntheticBatches(this.#work.imageSize, job.numClasses);
     }
     const folder = await scanData(job.root, config);

@@ -11,9 +11,9 @@ const milliseconds = z.number().nonnegative();
 
 /** What the workers of a benchmark work on. */
 export const benchmarkJobSchema = z.strictObject({
-  /** `made`: pictures made up in memory; `folder`: those of the job's root. */
-  pictures: z.enum(["made", "folder"]),
-  /** Side of made-up pictures, in pixels. */
+  /** `made`: images made up in memory; `folder`: those of the job's root. */
+  images: z.enum(["made", "folder"]),
+  /** Side of made-up images, in pixels. */
   imageSize: z.int().positive(),
   /** A pause instead of forward, backward and update. */
   pause: z.strictObject({

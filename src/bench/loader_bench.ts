@@ -1,5 +1,5 @@
 /**
- * Measures the data loader alone: pictures on the disk to batches of floats, without a training step.
+ * Measures the data loader alone: images on the disk to batches of floats, without a training step.
  *
  * @module
  */
@@ -10,9 +10,9 @@ import { UsageError } from "../base/errors.ts";
 import { readRegularFile } from "../base/regular_file.ts";
 import { decodeImage } from "../data/codecs/decode.ts";
 import { Loader } from "../data/loading/loader.ts";
-import { listPictures } from "../data/datasets/picture_files.ts";
-import type { Sample } from "../data/datasets/picture_set.ts";
-import { PictureSource } from "../data/datasets/picture_source.ts";
+import { listImages } from "../data/datasets/image_files.ts";
+import type { Sample } from "../data/datasets/image_set.ts";
+import { ImageSource } from "../data/datasets/image_source.ts";
 import { planEpoch } from "../data/loading/sampler.ts";
 import { transformsSchema } from "../data/transforms/transform_specs.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
@@ -20,20 +20,20 @@ import { openEngine } from "../engine/engine.ts";
 
 /** What to measure. */
 export interface LoaderBenchOptions {
-  /** Folder of pictures. */
+  /** Folder of images. */
   readonly data: string;
   /** Side of the crops in pixels. */
   readonly imageSize: number;
   readonly batch: number;
-  /** Times that all pictures are loaded and timed, after once for warming up. */
+  /** Times that all images are loaded and timed, after once for warming up. */
   readonly epochs: number;
-  /** Pictures to read and decode at a time, each on a thread; 0: as in training. */
+  /** Images to read and decode at a time, each on a thread; 0: as in training. */
   readonly threads: number;
-  /** Keep the decoded pictures in memory: what is timed finds them there. */
+  /** Keep the decoded images in memory: what is timed finds them there. */
   readonly keep: boolean;
 }
 
-/** Milliseconds that one picture spends in each part of the loader, alone on the machine: means. */
+/** Milliseconds that one image spends in each part of the loader, alone on the machine: means. */
 export interface LoaderStages {
   readonly read: number;
   readonly decode: number;
@@ -45,7 +45,7 @@ export interface LoaderStages {
 
 /** What was measured. */
 export interface LoaderBenchResult {
-  readonly pictures: number;
+  readonly images: number;
   /** Mean size of a file. */
   readonly kilobytes: number;
   /** Of the median epoch. */
@@ -60,16 +60,16 @@ export interface LoaderBenchResult {
 const SEED = 0;
 
 /**
- * Loads pictures with the transforms of ImageNet's usual recipe: RandomResizedCrop, flip, Normalize.
+ * Loads images with the transforms of ImageNet's usual recipe: RandomResizedCrop, flip, Normalize.
  *
- * @throws {UsageError} when libtensorflow is missing, or the folder has no pictures
- * @throws {DataError} naming the picture that can't be used
+ * @throws {UsageError} when libtensorflow is missing, or the folder has no images
+ * @throws {DataError} naming the image that can't be used
  */
 export async function benchLoader(options: LoaderBenchOptions): Promise<LoaderBenchResult> {
   const { data, imageSize, batch, epochs, threads, keep } = options;
   const [root, folder] = [dirname(data), basename(data)];
-  const files = await listPictures(root, folder);
-  if (files.length === 0) throw new UsageError(`Folder ${JSON.stringify(data)} has no pictures`);
+  const files = await listImages(root, folder);
+  if (files.length === 0) throw new UsageError(`Folder ${JSON.stringify(data)} has no images`);
   const samples = files.map(({ path }, index): Sample => ({ path, label: 0, index }));
   await openEngine({ threads: { intraOp: 1, interOp: 1 } });
   const pipeline = new TransformPipeline(transformsSchema.parse([
@@ -77,7 +77,7 @@ export async function benchLoader(options: LoaderBenchOptions): Promise<LoaderBe
     "RandomHorizontalFlip",
     { Normalize: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } },
   ]));
-  using source = new PictureSource(root);
+  using source = new ImageSource(root);
   const loader = new Loader({
     source,
     samples,
@@ -106,7 +106,7 @@ export async function benchLoader(options: LoaderBenchOptions): Promise<LoaderBe
   const sorted = speeds.toSorted((a, b) => a - b);
   const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
   return {
-    pictures: samples.length,
+    images: samples.length,
     kilobytes: files.reduce((sum, { bytes }) => sum + bytes, 0) / files.length / 1000,
     imagesPerSecond: median(speeds),
     range: [sorted[0], sorted[sorted.length - 1]],
@@ -115,7 +115,7 @@ export async function benchLoader(options: LoaderBenchOptions): Promise<LoaderBe
   };
 }
 
-/** Does to one picture after the other what the loader does, each part timed. */
+/** Does to one image after the other what the loader does, each part timed. */
 async function timeStages(
   root: string,
   samples: readonly Sample[],

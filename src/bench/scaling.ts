@@ -35,13 +35,13 @@ export interface ScalingOptions extends ClusterSettings {
   readonly workers: readonly number[];
   readonly modes: readonly ScalingMode[];
   readonly model: ModelName;
-  /** Side of the pictures in pixels. */
+  /** Side of the images in pixels. */
   readonly imageSize: number;
-  /** Pictures per step: of one worker (weak), of all together (strong). */
+  /** Images per step: of one worker (weak), of all together (strong). */
   readonly batch: number;
   readonly steps: number;
   readonly warmup: number;
-  /** Folder of pictures; made-up ones in memory unless given. */
+  /** Folder of images; made-up ones in memory unless given. */
   readonly data?: string;
   /** Milliseconds of a pause in the place of the model's work on a batch. */
   readonly simulateCompute?: number;
@@ -72,7 +72,7 @@ export interface ScalingResult {
   readonly vectorBytes: number;
   /** Milliseconds of the pause, where the model's work was left out. */
   readonly simulateCompute?: number;
-  readonly pictures: "made" | "folder";
+  readonly images: "made" | "folder";
   readonly points: ModePoint[];
 }
 
@@ -82,7 +82,7 @@ type Measured = ScalingPoint & { exchange: string; vectorBytes: number };
 /**
  * Measures with real workers: one cluster per number of workers, both modes on it.
  *
- * @throws {UsageError} when a worker would have no pictures
+ * @throws {UsageError} when a worker would have no images
  */
 export async function benchScaling(options: ScalingOptions): Promise<ScalingResult> {
   const { workers: counts, modes, batch } = options;
@@ -105,7 +105,7 @@ export async function benchScaling(options: ScalingOptions): Promise<ScalingResu
     kind: "scaling",
     ...{ model, imageSize, batch, steps, threads, cores: cores(), exchange, vectorBytes },
     ...(simulateCompute === undefined ? {} : { simulateCompute }),
-    pictures: job.benchmark.pictures,
+    images: job.benchmark.images,
     points: withEfficiency(points),
   };
 }
@@ -126,20 +126,20 @@ async function prepare(options: ScalingOptions): Promise<CommonJob> {
   const config = configFor(1);
   const folder = data ? await scanData(data, config) : undefined;
   using _source = folder?.source;
-  const pictures = folder && {
+  const images = folder && {
     root: folder.root,
     fingerprint: folder.fingerprint,
     numClasses: folder.classes.length,
   };
-  const numClasses = pictures?.numClasses ?? MADE_CLASSES;
+  const numClasses = images?.numClasses ?? MADE_CLASSES;
   const isReal = simulateCompute === undefined;
   const vectorBytes = (isReal ? undefined : options.vectorBytes) ??
     await modelBytes(config, numClasses, onNews);
   const pause = isReal ? {} : {
     pause: { milliseconds: simulateCompute, rows: batch, vectorBytes },
   };
-  const benchmark = { pictures: data ? "folder" as const : "made" as const, imageSize, ...pause };
-  return { configFor, benchmark, vectorBytes, ...(pictures ? { pictures } : {}) };
+  const benchmark = { images: data ? "folder" as const : "made" as const, imageSize, ...pause };
+  return { configFor, benchmark, vectorBytes, ...(images ? { images } : {}) };
 }
 
 /** The transforms of ImageNet's recipes. */
@@ -212,7 +212,7 @@ function checkOptions({ workers, modes, batch, simulateCompute, vectorBytes }: S
   const most = Math.max(...workers);
   if (modes.includes("strong") && batch < most) {
     throw new UsageError(
-      `--batch ${batch} over ${most} workers leaves some without pictures: ` +
+      `--batch ${batch} over ${most} workers leaves some without images: ` +
         `give --batch ${most} or more, or --mode weak`,
     );
   }

@@ -8,7 +8,7 @@ import { mean, middleHalf } from "./statistics.ts";
 
 /** Milliseconds of a step's parts, means over the ranks; they add up to the step. */
 export interface Breakdown {
-  /** Waiting for pictures. */
+  /** Waiting for images. */
   readonly data: number;
   readonly forwardBackward: number;
   /** The all-reduce itself: the least time that a rank of the step spent in it. */
@@ -22,7 +22,7 @@ export interface Breakdown {
 /** What was measured at a number of workers and a batch. */
 export interface ScalingPoint {
   readonly workers: number;
-  /** Pictures per step over all workers. */
+  /** Images per step over all workers. */
   readonly globalBatch: number;
   /** All workers together. */
   readonly imagesPerSecond: number;

@@ -16,7 +16,7 @@ import { type PartRuns, type StepProfile, summarizeProfile, wholePart } from "./
 /** What to measure. */
 export interface StepBenchOptions {
   readonly model: ModelName;
-  /** Side of the pictures in pixels. */
+  /** Side of the images in pixels. */
   readonly imageSize: number;
   readonly batch: number;
   /** Steps that are timed. */
@@ -55,19 +55,19 @@ const SLOWEST = 20;
 const PROFILE_WARMUP = 2;
 
 /**
- * Times training steps on made-up pictures.
+ * Times training steps on made-up images.
  *
  * @throws {UsageError} when libtensorflow is missing
  */
 export async function benchStep(options: StepBenchOptions): Promise<StepBenchResult> {
   using replica = await openReplica(options);
   const { batch, steps, warmup } = options;
-  const pictures = syntheticBatches(options);
+  const images = syntheticBatches(options);
   const times: number[] = [];
   let loss = NaN;
   for (let step = 0; step < warmup + steps; step++) {
     const start = performance.now();
-    const totals = await replica.forwardBackward(pictures, placeOf(options, step));
+    const totals = await replica.forwardBackward(images, placeOf(options, step));
     await replica.update({ rates: [SGD.lr], step: step + 1 });
     if (step >= warmup) times.push(performance.now() - start);
     loss = totals.lossSum / batch;
@@ -83,17 +83,17 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
 }
 
 /**
- * Times the nodes of a training step's functions, and of evaluation, on made-up pictures.
+ * Times the nodes of a training step's functions, and of evaluation, on made-up images.
  *
  * @throws {UsageError} when libtensorflow is missing
  */
 export async function profileStep(options: StepBenchOptions): Promise<StepProfile> {
   using replica = await openReplica(options);
   const { steps } = options;
-  const pictures = syntheticBatches(options);
-  await replica.forwardBackward(pictures, placeOf(options, 0));
+  const images = syntheticBatches(options);
+  await replica.forwardBackward(images, placeOf(options, 0));
   const measured: PartRuns[] = [];
-  for (const { fn, inputs } of await replica.calls(pictures, placeOf(options, 0))) {
+  for (const { fn, inputs } of await replica.calls(images, placeOf(options, 0))) {
     const callMilliseconds = await timed(options, async () => tf.dispose(await fn.call(inputs)));
     const runs = await fn.profile(inputs, PROFILE_WARMUP + steps);
     measured.push({ part: fn.name, runs: runs.slice(PROFILE_WARMUP), callMilliseconds });

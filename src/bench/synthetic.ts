@@ -1,5 +1,5 @@
 /**
- * Stand-ins for what a benchmark leaves out: pictures from memory, and a pause in the place of the model's work.
+ * Stand-ins for what a benchmark leaves out: images from memory, and a pause in the place of the model's work.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { ReplicaState } from "../train/replica_state.ts";
 import { NO_TOTALS } from "../train/step_sums.ts";
 import type { BatchSource, TrainableReplica } from "../train/train_epoch.ts";
 
-/** Batches of made-up pictures that are there at once. */
+/** Batches of made-up images that are there at once. */
 export function syntheticBatches(imageSize: number, numClasses: number): BatchSource {
   const made = new Map<number, Pick<Batch, "images" | "labels">>();
   const ofRows = (rows: number) => {
@@ -21,11 +21,11 @@ export function syntheticBatches(imageSize: number, numClasses: number): BatchSo
     async *batches(plan) {
       for (const { step, indices } of plan) {
         const rows = indices.length;
-        const pictures = made.get(rows) ?? ofRows(rows);
-        made.set(rows, pictures);
+        const images = made.get(rows) ?? ofRows(rows);
+        made.set(rows, images);
         yield {
           step,
-          ...pictures,
+          ...images,
           indices: new Uint32Array(indices),
           height: imageSize,
           width: imageSize,

@@ -109,7 +109,7 @@ export interface CheckpointModel {
   dropout?: number;
   /** Greatest probability of skipping a block. */
   stochasticDepth?: number;
-  /** Whether it takes pictures normalized for ImageNet to Inception's range. */
+  /** Whether it takes images normalized for ImageNet to Inception's range. */
   transformInput?: boolean;
   /** URL of the module that makes a network of the user's own. */
   module?: string;

@@ -15,7 +15,7 @@ const BENCHMARKS: Record<string, { summary: string; load: () => Promise<Benchmar
     load: async () => (await import("./bench_step.ts")).runBenchStep,
   },
   loader: {
-    summary: "Reading, decoding and transforming pictures into batches",
+    summary: "Reading, decoding and transforming images into batches",
     load: async () => (await import("./bench_loader.ts")).runBenchLoader,
   },
   scaling: {

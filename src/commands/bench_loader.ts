@@ -15,20 +15,20 @@ import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
 /** Flags of `bench loader`. */
 export const BENCH_LOADER_HELP: CommandHelp = {
   name: "bench loader",
-  summary: "Measure the data loader alone: pictures on the disk to batches of floats.",
+  summary: "Measure the data loader alone: images on the disk to batches of floats.",
   flags: [
-    { name: "data", value: "DIR", help: "Folder of pictures (default: made of food-groups)" },
+    { name: "data", value: "DIR", help: "Folder of images (default: made of food-groups)" },
     {
       name: "make",
       value: "DIR",
-      help: "Write the made pictures to a new or empty folder, to use again",
+      help: "Write the made images to a new or empty folder, to use again",
     },
     { name: "pictures", value: "N", help: "How many to make (default: 256)" },
     { name: "image-size", value: "PIXELS", help: "Side of the crops (default: 224)" },
-    { name: "batch", also: ALSO_BATCH, value: "N", help: "Pictures per batch (default: 16)" },
+    { name: "batch", also: ALSO_BATCH, value: "N", help: "Images per batch (default: 16)" },
     { name: "epochs", value: "N", help: "Times that all are loaded and timed (default: 5)" },
-    { name: "threads", value: "N", help: "Pictures decoded at a time (default: as in training)" },
-    { name: "keep", help: "Keep decoded pictures in memory, and time the later epochs" },
+    { name: "threads", value: "N", help: "Images decoded at a time (default: as in training)" },
+    { name: "keep", help: "Keep decoded images in memory, and time the later epochs" },
     { name: "json", help: "Print one line of JSON" },
     HELP_FLAG,
   ],
@@ -47,7 +47,7 @@ export async function runBenchLoader(args: string[]): Promise<number> {
   }
   const { data, make } = { data: flags.text("data"), make: flags.text("make") };
   if (data && make) {
-    throw new UsageError("--data and --make exclude each other: pictures are there, or are made");
+    throw new UsageError("--data and --make exclude each other: images are there, or are made");
   }
   const options = {
     imageSize: flags.integer("image-size", 1) ?? 224,
@@ -56,7 +56,7 @@ export async function runBenchLoader(args: string[]): Promise<number> {
     threads: flags.integer("threads", 0) ?? 0,
     keep: flags.on("keep"),
   };
-  const pictures = flags.integer("pictures", 1) ?? 256;
+  const images = flags.integer("pictures", 1) ?? 256;
   const { benchLoader } = await import("../bench/loader_bench.ts");
   const measure = async (folder: string) => {
     const result = await benchLoader({ ...options, data: resolve(folder) });
@@ -72,13 +72,13 @@ export async function runBenchLoader(args: string[]): Promise<number> {
         `--make: "${make}" isn't empty: name a new folder, or use it with --data`,
       );
     }
-    await makePictures(make, pictures);
+    await makeImages(make, images);
     await measure(make);
   } else {
     const folder = Deno.makeTempDirSync({ prefix: "lockstep-bench-" });
     using _folder = removeAtStop(folder);
     try {
-      await makePictures(folder, pictures);
+      await makeImages(folder, images);
       await measure(folder);
     } finally {
       await Deno.remove(folder, { recursive: true });
@@ -87,24 +87,24 @@ export async function runBenchLoader(args: string[]): Promise<number> {
   return 0;
 }
 
-async function makePictures(folder: string, count: number): Promise<void> {
+async function makeImages(folder: string, count: number): Promise<void> {
   const { openEngine } = await import("../engine/engine.ts");
   const { ensureDataset } = await import("../provision/datasets.ts");
-  const { makeBenchPictures } = await import("../bench/bench_pictures.ts");
+  const { makeBenchImages } = await import("../bench/bench_images.ts");
   const photos = await ensureDataset("food-groups", ({ what, note }) => {
     if (note) console.error(`${what}: ${note}`);
   });
   await openEngine({ threads: { intraOp: 1, interOp: 1 } });
-  await makeBenchPictures(photos, folder, count);
+  await makeBenchImages(photos, folder, count);
 }
 
 function lines(result: LoaderBenchResult): string {
   const [slowest, fastest] = result.range.map((speed) => speed.toFixed(0));
   const stages = Object.entries(result.stages).map(([name, ms]) => `${name} ${ms.toFixed(2)}`);
   return [
-    `${result.pictures} pictures of ${result.kilobytes.toFixed(0)} kB: ` +
+    `${result.images} images of ${result.kilobytes.toFixed(0)} kB: ` +
     `${result.imagesPerSecond.toFixed(0)} images/s (${slowest} to ${fastest})`,
     `per second of one core's time: ${result.imagesPerCoreSecond.toFixed(0)} images`,
-    `milliseconds per picture, one at a time: ${stages.join(", ")}`,
+    `milliseconds per image, one at a time: ${stages.join(", ")}`,
   ].join("\n");
 }

@@ -29,12 +29,12 @@ export const BENCH_SCALING_HELP: CommandHelp = {
     { name: "workers", value: "N[,N…]", help: "Worker processes (default: 1,2)" },
     { name: "mode", value: "MODE", help: "weak, strong or both (default: both)" },
     { name: "model", value: "NAME", help: "Architecture (default: resnet18)" },
-    { name: "image-size", value: "PIXELS", help: "Side of the pictures (default: 224)" },
+    { name: "image-size", value: "PIXELS", help: "Side of the images (default: 224)" },
     {
       name: "batch",
       also: ALSO_BATCH,
       value: "N",
-      help: "Pictures per step: per worker (weak), of all together (strong) (default: 16)",
+      help: "Images per step: per worker (weak), of all together (strong) (default: 16)",
     },
     { name: "steps", value: "N", help: "Steps that are timed (default: 8)" },
     { name: "warmup", value: "N", help: "Steps before them (default: 2)" },
@@ -43,7 +43,7 @@ export const BENCH_SCALING_HELP: CommandHelp = {
       value: "N",
       help: "Threads of TensorFlow per worker (default: the cores / the most workers)",
     },
-    { name: "data", value: "DIR", help: "Read the pictures there (default: made up in memory)" },
+    { name: "data", value: "DIR", help: "Read the images there (default: made up in memory)" },
     {
       name: "simulate-compute",
       value: "MS",
@@ -145,7 +145,7 @@ async function print(result: ScalingResult): Promise<void> {
   const { points, model, simulateCompute, threads } = result;
   const work = simulateCompute === undefined
     ? `${result.imageSize} px, ${threads} thread${threads === 1 ? "" : "s"} per worker`
-    : `a pause of ${simulateCompute} ms per ${result.batch} pictures instead of computing`;
+    : `a pause of ${simulateCompute} ms per ${result.batch} images instead of computing`;
   console.log(
     `${model}, ${work}; ${sizeText(result.vectorBytes)} exchanged, exchange: ${result.exchange}`,
   );

@@ -15,8 +15,8 @@ export const BENCH_STEP_HELP: CommandHelp = {
   summary: "Measure one worker's training step without data and exchange.",
   flags: [
     { name: "model", value: "NAME", help: "Architecture (default: resnet18)" },
-    { name: "image-size", value: "PIXELS", help: "Side of the pictures (default: 224)" },
-    { name: "batch", also: ALSO_BATCH, value: "N", help: "Pictures per step (default: 16)" },
+    { name: "image-size", value: "PIXELS", help: "Side of the images (default: 224)" },
+    { name: "batch", also: ALSO_BATCH, value: "N", help: "Images per step (default: 16)" },
     { name: "steps", value: "N", help: "Steps that are timed (default: 12)" },
     { name: "warmup", value: "N", help: "Steps before them (default: 3)" },
     { name: "threads", value: "N", help: "Threads of TensorFlow (default: it chooses)" },

@@ -76,8 +76,8 @@ async function table(): Promise<string> {
   for (const name of DATASET_NAMES) {
     const { bytes, train, val, classes, licence, source } = DATASETS[name];
     const [state, path] = await stateOf(name);
-    const pictures = `${amount(train)} + ${amount(val)}`;
-    rows.push([name, state, formatBytes(bytes), pictures, String(classes.length)]);
+    const images = `${amount(train)} + ${amount(val)}`;
+    rows.push([name, state, formatBytes(bytes), images, String(classes.length)]);
     details.push("", name, `  from   ${source}`, `  terms  ${licence}`);
     if (path) details.push(`  here   ${path}`);
   }

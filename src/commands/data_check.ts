@@ -27,12 +27,12 @@ export const DATA_CHECK_HELP: CommandHelp = {
     {
       name: "train-folder",
       value: "NAME",
-      help: "Folder of the training pictures in DIR (default: train)",
+      help: "Folder of the training images in DIR (default: train)",
     },
     {
       name: "val-folder",
       value: "NAME",
-      help: "Folder of the validation pictures in DIR (default: val)",
+      help: "Folder of the validation images in DIR (default: val)",
     },
     {
       name: "near-distance",
@@ -42,7 +42,7 @@ export const DATA_CHECK_HELP: CommandHelp = {
     {
       name: "max-pixels",
       value: "N",
-      help: "Larger pictures are errors, as with data.maxPixels (default: 100000000)",
+      help: "Larger images are errors, as with data.maxPixels (default: 100000000)",
     },
     { name: "out", value: "DIR", help: `Folder for the files (default: ${OUT}/<name of DIR>)` },
     { name: "json", help: "Print report.json instead of tables" },
@@ -127,14 +127,14 @@ async function optionsOf(flags: Flags) {
   const nearDistance = flags.integer("near-distance", 0) ?? DEFAULT_NEAR_DISTANCE;
   if (nearDistance > MAX_DISTANCE) {
     throw new UsageError(
-      `--near-distance is ${nearDistance}: give at most ${MAX_DISTANCE}, since different pictures come as near`,
+      `--near-distance is ${nearDistance}: give at most ${MAX_DISTANCE}, since different images come as near`,
     );
   }
   const maxPixels = flags.integer("max-pixels", 1);
   return { nearDistance, ...(maxPixels === undefined ? {} : { maxPixels }) };
 }
 
-/** The folder of the pictures, fetched or unpacked where it isn't there, and the names of the folders in it. */
+/** The folder of the images, fetched or unpacked where it isn't there, and the names of the folders in it. */
 async function placeOf(data: string, flags: Flags, progress: Progress) {
   const { ensureDataRoot } = await import("../provision/data_root.ts");
   const dataset = DATASET_NAMES.find((name): name is DatasetName => name === data);

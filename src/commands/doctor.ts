@@ -155,7 +155,7 @@ async function checkPhotos(): Promise<string> {
   if (!await exists(path)) throw new Error(`${path} is missing`);
   const { scanImageFolder } = await import("../data/datasets/image_folder.ts");
   const { classes, train, val } = await scanImageFolder(path);
-  return `${train.length} + ${val.length} pictures of ${classes.length} classes in ${path}`;
+  return `${train.length} + ${val.length} images of ${classes.length} classes in ${path}`;
 }
 
 async function checkWeights(): Promise<string> {

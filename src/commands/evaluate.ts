@@ -1,5 +1,5 @@
 /**
- * `deno task evaluate`: measures a trained model on all pictures of a set.
+ * `deno task evaluate`: measures a trained model on all images of a set.
  *
  * @module
  */
@@ -21,14 +21,14 @@ import { interruptible } from "./interruptible.ts";
 export const EVALUATE_HELP: CommandHelp = {
   name: "evaluate",
   summary:
-    "Measure a trained model on all pictures of a set, over one or more workers: loss, accuracy, precision and\n" +
-    "recall per class, confusion matrix, calibration, and the worst mistakes as a picture.",
+    "Measure a trained model on all images of a set, over one or more workers: loss, accuracy, precision and\n" +
+    "recall per class, confusion matrix, calibration, and the worst mistakes as an image.",
   flags: [
     ...MODEL_FLAGS,
     {
       name: "data",
       value: "DIR",
-      help: "Other pictures than the run's: folders named as its classes, or a known data set",
+      help: "Other images than the run's: folders named as its classes, or a known data set",
     },
     { name: "split", value: "val|train", help: "Which of the two sets (default: val)" },
     { name: "workers", short: "w", value: "N", help: "Worker processes (default: as the run had)" },
@@ -107,7 +107,7 @@ function splitOf(flags: Flags): "val" | "train" | undefined {
   const split = flags.text("split");
   if (split === undefined || split === "val" || split === "train") return split;
   throw new UsageError(
-    `--split is ${split}: give val or train; another folder of pictures is named with --data`,
+    `--split is ${split}: give val or train; another folder of images is named with --data`,
   );
 }
 

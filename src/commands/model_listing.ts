@@ -40,9 +40,9 @@ export interface ModelEntry {
   /** With 1000 classes, the auxiliary classifier's included. */
   readonly parameters: number;
   readonly auxiliaryParameters: number;
-  /** Multiplications with their additions for one picture of `inputSize`. */
+  /** Multiplications with their additions for one image of `inputSize`. */
   readonly multiplyAdds: number;
-  /** Side of the pictures, in pixels. */
+  /** Side of the images, in pixels. */
   readonly inputSize: number;
   readonly head: { readonly name: string; readonly features: number; readonly parameters: number };
   readonly paper:
@@ -122,7 +122,7 @@ export function modelTable(entries: readonly ModelEntry[], width: number): strin
   const { lines, leftOut } = fitTable(COLUMNS, rows, width);
   const title =
     `Architectures, counted with ${CATALOG_CLASSES} classes. GFLOPs are multiply-adds for ` +
-    "one picture of the input size, a multiplication and its addition as one, as in torchvision's metadata.";
+    "one image of the input size, a multiplication and its addition as one, as in torchvision's metadata.";
   const notes = tableNotes(entries, leftOut);
   const wrapped = (text: string) => wrapText(text, Math.min(width, NOTE_WIDTH));
   return [...wrapped(title), "", ...lines, "", ...notes.flatMap(wrapped)];
@@ -180,7 +180,7 @@ export async function modelDetails(entry: ModelEntry, width: number): Promise<st
     parameters: wrapped(`${count(parameters)} with ${CATALOG_CLASSES} classes${auxiliary}`),
     head: wrapped(`${head.name}, ${count(head.parameters)} of the parameters: ${perClass}`),
     input: [`${inputSize} × ${inputSize} pixels`],
-    GFLOPs: wrapped(`${inGiga(multiplyAdds)} (multiply-adds for one picture)`),
+    GFLOPs: wrapped(`${inGiga(multiplyAdds)} (multiply-adds for one image)`),
     pretrained: [NONE],
   };
   for (const weights of entry.weights) {

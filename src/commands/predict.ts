@@ -1,5 +1,5 @@
 /**
- * `deno task predict`: what a trained model makes of pictures.
+ * `deno task predict`: what a trained model makes of images.
  *
  * @module
  */
@@ -24,26 +24,26 @@ const MAX_SECONDS = 86_400;
 /** Flags of `predict`. */
 export const PREDICT_HELP: CommandHelp = {
   name: "predict",
-  summary: "Classify pictures with a trained model, one after the other as they are read.",
+  summary: "Classify images with a trained model, one after the other as they are read.",
   positional: "FILE|FOLDER|PATTERN|URL|- ...",
   flags: [
     ...MODEL_FLAGS,
-    { name: "top", short: "k", value: "K", help: `Classes per picture (default: ${DEFAULT_TOP})` },
+    { name: "top", short: "k", value: "K", help: `Classes per image (default: ${DEFAULT_TOP})` },
     { name: "json", help: "Print a JSON object per line instead of a table" },
     { name: "csv", help: "Print CSV instead of a table" },
-    { name: "grid", value: "FILE", help: "Draw the pictures with their classes as one PNG" },
+    { name: "grid", value: "FILE", help: "Draw the images with their classes as one PNG" },
     {
       name: "explain",
       value: "DIR",
-      help: "Draw for each picture where the model sees its class (Grad-CAM), a PNG each in DIR",
+      help: "Draw for each image where the model sees its class (Grad-CAM), a PNG each in DIR",
     },
     {
       name: "timeout",
       value: "SECONDS",
-      help: "Longest time for fetching a picture (default: 30)",
+      help: "Longest time for fetching an image (default: 30)",
     },
     DEVICE_FLAG,
-    { name: "max-size", value: "MB", help: "Largest picture that is fetched (default: 50)" },
+    { name: "max-size", value: "MB", help: "Largest image that is fetched (default: 50)" },
     VERBOSE_FLAG,
     HELP_FLAG,
   ],
@@ -54,7 +54,7 @@ export const PREDICT_HELP: CommandHelp = {
   ],
 };
 
-/** Runs `predict` and returns the exit code: 1 when a picture couldn't be read. */
+/** Runs `predict` and returns the exit code: 1 when an image couldn't be read. */
 export async function runPredict(args: string[]): Promise<number> {
   const flags = parseFlags(PREDICT_HELP, args);
   if (flags.on("help")) {
@@ -70,7 +70,7 @@ export async function runPredict(args: string[]): Promise<number> {
   ];
   const top = flags.integer("top", 1) ?? DEFAULT_TOP;
   const device = deviceOf(flags);
-  const { predictPictures } = await import("../evaluation/predict_pictures.ts");
+  const { predictImages } = await import("../evaluation/predict_images.ts");
   const { terminalReporter } = await import("../terminal/terminal_reporter.ts");
   const { outputIsGone, resultIsTaken, standardStream } = await import(
     "../terminal/terminal_stream.ts"
@@ -81,8 +81,8 @@ export async function runPredict(args: string[]): Promise<number> {
   using signals = interruptible(() => reporter.warn("Stopping; again to stop at once"));
   try {
     const run = await chosenRun(flags, (line) => reporter.info(line));
-    const { unread } = await predictPictures({
-      pictures: flags.positional,
+    const { unread } = await predictImages({
+      images: flags.positional,
       top,
       format,
       width: out.isTerminal ? out.columns : Infinity,

@@ -1,5 +1,5 @@
 /**
- * `deno task show-batch`: what the augmentation makes of the data, as a picture.
+ * `deno task show-batch`: what the augmentation makes of the data, as an image.
  *
  * @module
  */
@@ -22,7 +22,7 @@ const KEYS: readonly KeyFlagName[] = ["data", "image-size", "batch-size", "seed"
 /** Flags of `show-batch`. */
 export const SHOW_BATCH_HELP: CommandHelp = {
   name: "show-batch",
-  summary: "Show as a picture what the augmentation makes of the data: what training would get.",
+  summary: "Show as an image what the augmentation makes of the data: what training would get.",
   flags: [
     {
       name: "config",
@@ -32,15 +32,15 @@ export const SHOW_BATCH_HELP: CommandHelp = {
     },
     { name: "set", value: "KEY=VALUE", many: true, help: "Override a key; repeatable" },
     ...keyFlags(KEYS),
-    { name: "epoch", value: "E", help: "Epoch of the pictures (default: 1)" },
-    { name: "count", value: "N", help: "Pictures (default: 16; with --compare-epochs 4)" },
-    { name: "columns", value: "C", help: "Pictures per row (default: 4, or a square)" },
+    { name: "epoch", value: "E", help: "Epoch of the images (default: 1)" },
+    { name: "count", value: "N", help: "Images (default: 16; with --compare-epochs 4)" },
+    { name: "columns", value: "C", help: "Images per row (default: 4, or a square)" },
     {
       name: "compare-epochs",
       value: "K",
-      help: "Show each picture as it is, then as K epochs get it",
+      help: "Show each image as it is, then as K epochs get it",
     },
-    { name: "val", help: "Show validation pictures" },
+    { name: "val", help: "Show validation images" },
     { name: "out", value: "FILE", help: "PNG file (default: show-batch.png in the key out)" },
     VERBOSE_FLAG,
     HELP_FLAG,
@@ -52,7 +52,7 @@ export const SHOW_BATCH_HELP: CommandHelp = {
   ],
 };
 
-/** More pictures would make a file that few programs open. */
+/** More images would make a file that few programs open. */
 const MOST = 400;
 const COUNT = 16;
 const COMPARED_COUNT = 4;
@@ -98,7 +98,7 @@ function shownBy(flags: Flags) {
   const inVain = ["epoch", "compare-epochs"].find((name) => val && flags.given(name));
   if (inVain) {
     throw new UsageError(
-      `--${inVain} is given with --val, but validation pictures are the same in each epoch: leave one out`,
+      `--${inVain} is given with --val, but validation images are the same in each epoch: leave one out`,
     );
   }
   if (compareEpochs !== undefined && columns !== undefined) {
@@ -110,7 +110,7 @@ function shownBy(flags: Flags) {
     (compareEpochs === undefined ? COUNT : COMPARED_COUNT);
   const tiles = count * (compareEpochs === undefined ? 1 : compareEpochs + 1);
   if (tiles > MOST) {
-    throw new UsageError(`${tiles} pictures are asked for, but at most ${MOST} can be shown`);
+    throw new UsageError(`${tiles} images are asked for, but at most ${MOST} can be shown`);
   }
   return {
     epoch: flags.integer("epoch", 1) ?? 1,

@@ -78,7 +78,7 @@ export const TRAIN_HELP: CommandHelp = {
     ALLOW_MODULE_FLAG,
     {
       name: "accept-data",
-      help: "With --resume: go on with pictures that were changed, added or removed",
+      help: "With --resume: go on with images that were changed, added or removed",
     },
     VERBOSE_FLAG,
     HELP_FLAG,

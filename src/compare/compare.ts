@@ -347,7 +347,7 @@ function warnOfNonFinite(members: readonly Member[], reporter: CompareReporter):
   }
 }
 
-/** Accuracies can be compared only on the same pictures. */
+/** Accuracies can be compared only on the same images. */
 function warnOfOtherData({ variants }: Comparison, reporter: CompareReporter): void {
   const counts = variants.flatMap(({ label, runs }) => {
     const count = runs[0].epochs[0]?.validation.count;
@@ -358,7 +358,7 @@ function warnOfOtherData({ variants }: Comparison, reporter: CompareReporter): v
   reporter.warn(
     `${counts[0].label} was validated on ${
       counts[0].count
-    } pictures, ${other.label} on ${other.count}: ` +
-      "their accuracies are not of the same pictures",
+    } images, ${other.label} on ${other.count}: ` +
+      "their accuracies are not of the same images",
   );
 }

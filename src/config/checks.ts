@@ -117,20 +117,20 @@ function checkFrozen({ model }: Config): void {
   }
 }
 
-/** Features can be kept only of pictures that are the same in each epoch. */
+/** Features can be kept only of images that are the same in each epoch. */
 function checkFeatureCache(config: Config): void {
   if (featureCacheBytes(config) === 0) return;
   const { train, mix } = config.data;
   const random = train.map(partsOf).find(({ transform }) => transform.random);
   if (random) {
     throw new UsageError(
-      `train.featureCache keeps what a picture gave before, but data.train has ${random.name}, which makes another ` +
-        "picture in each epoch: use transforms such as Resize and CenterCrop, or remove train.featureCache",
+      `train.featureCache keeps what an image gave before, but data.train has ${random.name}, which makes another ` +
+        "image in each epoch: use transforms such as Resize and CenterCrop, or remove train.featureCache",
     );
   }
   if (mix.length > 0) {
     throw new UsageError(
-      "train.featureCache keeps what a picture gave before, but data.mix mixes it with another in each epoch: " +
+      "train.featureCache keeps what an image gave before, but data.mix mixes it with another in each epoch: " +
         "remove data.mix or train.featureCache",
     );
   }

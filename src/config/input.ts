@@ -22,7 +22,7 @@ export interface ConfigInput {
   out?: string;
   /** What is trained, and from which weights. */
   model: ModelInput;
-  /** Which pictures, and how they become batches. */
+  /** Which images, and how they become batches. */
   data: DataInput;
   /** How it is trained. */
   train: TrainInput;
@@ -69,47 +69,47 @@ export interface ModelInput {
   dropout?: number;
   /** Greatest probability of skipping a block, where the architecture has stochastic depth. */
   stochasticDepth?: number;
-  /** Take pictures normalized for ImageNet to the range that Inception's weights were made for. */
+  /** Take images normalized for ImageNet to the range that Inception's weights were made for. */
   transformInput?: boolean;
 }
 
-/** `data`: which pictures, and how they become batches. */
+/** `data`: which images, and how they become batches. */
 export interface DataInput {
   /** A data set that Lockstep fetches. */
   dataset?: DatasetName | null;
-  /** A folder or archive of pictures. */
+  /** A folder or archive of images. */
   root?: string | null;
   /** A module of your own that exports `createDataset`: a `file:` URL or a path. */
   module?: string | null;
-  /** How the pictures lie on the disk (default `imageFolder`, or the data set's own). */
+  /** How the images lie on the disk (default `imageFolder`, or the data set's own). */
   format?: DataFormat;
-  /** Folder of the training pictures below the root (default `train`). */
+  /** Folder of the training images below the root (default `train`). */
   trainFolder?: string;
-  /** Folder of the validation pictures below the root (default `val`). */
+  /** Folder of the validation images below the root (default `val`). */
   valFolder?: string;
-  /** Share of a single folder's pictures that validate. */
+  /** Share of a single folder's images that validate. */
   valFraction?: number | null;
   /** Another number gives another split; `seed` doesn't change it. */
   splitSeed?: number;
-  /** Transforms of training pictures, in order. */
+  /** Transforms of training images, in order. */
   train: TransformInput[];
-  /** Transforms of validation pictures, in order. */
+  /** Transforms of validation images, in order. */
   val: TransformInput[];
-  /** How training pictures are mixed with each other, such as `[{ MixUp: 0.2 }]`. */
+  /** How training images are mixed with each other, such as `[{ MixUp: 0.2 }]`. */
   mix?: TransformInput[];
-  /** What a picture that can't be read does (default `fail`). */
+  /** What an image that can't be read does (default `fail`). */
   onError?: "fail" | "skip";
   /** Batches that are decoded ahead of the training step (default 4). */
   prefetch?: number;
-  /** Memory that all workers share for decoded pictures: bytes, or such as `2GB`. */
+  /** Memory that all workers share for decoded images: bytes, or such as `2GB`. */
   cache?: number | string | null;
-  /** Pixels above which a picture is refused before it is decoded (default 100 million). */
+  /** Pixels above which an image is refused before it is decoded (default 100 million). */
   maxPixels?: number;
 }
 
 /** `train`: how it is trained. Names and defaults are PyTorch's. */
 export interface TrainInput {
-  /** How often all training pictures are seen. */
+  /** How often all training images are seen. */
   epochs: number;
   /** Samples per step over all workers. */
   batchSize?: number;
@@ -155,7 +155,7 @@ export interface TrainInput {
   ema?: EmaInput;
   /** End when an epoch's validation gets no better any more. */
   earlyStopping?: EarlyStoppingInput;
-  /** Compute the features of each picture once and keep them, where the body is frozen (default false). */
+  /** Compute the features of each image once and keep them, where the body is frozen (default false). */
   featureCache?: boolean | FeatureCacheInput;
   /** Steps between two points of the training loss; unless set, 20 points per epoch. */
   logEverySteps?: number;

@@ -59,8 +59,8 @@ const trainSchema = z.strictObject({
   /** End when an epoch's validation gets no better any more. */
   earlyStopping: earlyStoppingSchema.optional(),
   /**
-   * Compute the features of each picture once and keep them, where the body is frozen and no transform of the
-   * training pictures is random. `true`, or how many bytes each worker may keep.
+   * Compute the features of each image once and keep them, where the body is frozen and no transform of the
+   * training images is random. `true`, or how many bytes each worker may keep.
    */
   featureCache: z.union([
     z.boolean(),

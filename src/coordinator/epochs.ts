@@ -6,7 +6,7 @@
 import { listed } from "../base/listing.ts";
 import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
-import type { PictureSet } from "../data/datasets/picture_set.ts";
+import type { ImageSet } from "../data/datasets/image_set.ts";
 import type { Config } from "../config/schema.ts";
 import { planEpoch, samplesPerEpoch } from "../data/loading/sampler.ts";
 import type { StepKey, StepTotals } from "../exchange/gradient_exchange.ts";
@@ -36,7 +36,7 @@ export interface Totals {
   count: number;
 }
 
-/** A picture that couldn't be read. */
+/** An image that couldn't be read. */
 export interface Skipped {
   readonly path: string;
   readonly reason: string;
@@ -178,9 +178,9 @@ export interface Validated {
   readonly count: number;
   /** Samples by true class (row) and predicted class (column). */
   readonly confusion: ConfusionCounts;
-  /** By position in the validation set; nothing where the picture couldn't be read. */
+  /** By position in the validation set; nothing where the image couldn't be read. */
   readonly samples: readonly (SampleScores | undefined)[];
-  /** Predicted class by position in the validation set; -1 where the picture couldn't be read. */
+  /** Predicted class by position in the validation set; -1 where the image couldn't be read. */
   readonly predictions: Int32Array;
   /** Metrics of the user's own by name; NaN where one is NaN or infinite. */
   readonly metrics?: Readonly<Record<string, number>>;
@@ -299,7 +299,7 @@ function metricsOf(
  */
 function gather(
   replies: readonly Reply[],
-  folder: PictureSet,
+  folder: ImageSet,
 ): { samples: (SampleScores | undefined)[]; parts: MetricShard[] } {
   const count = folder.val.length;
   const samples = new Array<SampleScores | undefined>(count).fill(undefined);
@@ -342,7 +342,7 @@ function miscounted(what: string): LockstepError {
   return new LockstepError(`Validation doesn't add up: ${what}`);
 }
 
-/** Names the pictures behind the first bad rank: one of them may be what is wrong. */
+/** Names the images behind the first bad rank: one of them may be what is wrong. */
 function notFiniteError(
   { config, folder }: PreparedRun,
   { epoch, step }: StepKey,
@@ -374,7 +374,7 @@ function notFiniteError(
   });
   return new LockstepError(
     `Loss or gradients became NaN or infinite on rank ${rank} ${where}, no update was made: ${cure}; ` +
-      `its pictures were ${files}`,
+      `its images were ${files}`,
   );
 }
 

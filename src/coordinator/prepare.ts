@@ -1,5 +1,5 @@
 /**
- * Everything that can be known to be right or wrong before a worker starts: downloads, pictures, model, weights,
+ * Everything that can be known to be right or wrong before a worker starts: downloads, images, model, weights,
  * checkpoint.
  *
  * @module
@@ -15,7 +15,7 @@ import { globalBatchSize } from "../config/checks.ts";
 import { recordConsent } from "../config/consent.ts";
 import type { Config } from "../config/schema.ts";
 import { checkFiles } from "../data/datasets/check_files.ts";
-import type { PictureSet } from "../data/datasets/picture_set.ts";
+import type { ImageSet } from "../data/datasets/image_set.ts";
 import { outputSize } from "../data/transforms/transform_specs.ts";
 import { checkMonitor } from "../metrics/monitor.ts";
 import { importMetrics } from "../metrics/user_metrics.ts";
@@ -52,7 +52,7 @@ import { checkSingleValues } from "./check_single_values.ts";
 export interface PreparedRun {
   readonly config: Config;
   readonly job: Job;
-  readonly folder: PictureSet;
+  readonly folder: ImageSet;
   readonly engine: Engine;
   /** The coordinator's copy of the model: never trained, only set and read. */
   readonly replica: Replica;
@@ -64,7 +64,7 @@ export interface PreparedRun {
 }
 
 /**
- * Prepares a run: fetches what is missing, finds the pictures, builds the model with its initial weights.
+ * Prepares a run: fetches what is missing, finds the images, builds the model with its initial weights.
  *
  * @throws {UsageError} naming what is wrong and the cure
  */
@@ -81,7 +81,7 @@ export async function prepareRun(
   const progress = progressUntil(signal, (event) => reporter.download(event));
   const { data, model } = config;
   requireFileLimit(config.workers);
-  checkPictureSize(config);
+  checkImageSize(config);
   const modules = await hashModules(config);
   const unrecorded = await recordConsent(config, modules);
   if (unrecorded) reporter.warn(unrecorded);
@@ -143,11 +143,11 @@ export async function prepareRun(
 }
 
 /**
- * Refuses pictures that a network has too many strides for.
+ * Refuses images that a network has too many strides for.
  *
  * @throws {UsageError} naming the transforms' size and the least side
  */
-function checkPictureSize({ model: { name }, data }: Config): void {
+function checkImageSize({ model: { name }, data }: Config): void {
   if (name === USER_MODEL) return; // its module is told the size
   const { minSize, minTrainingSize = minSize, inputSize } = ARCHITECTURES[name];
   for (const part of ["train", "val"] as const) {
@@ -155,7 +155,7 @@ function checkPictureSize({ model: { name }, data }: Config): void {
     const least = part === "train" ? minTrainingSize : minSize;
     if (!size || Math.min(...size) >= least) continue;
     throw new UsageError(
-      `data.${part} makes pictures of ${
+      `data.${part} makes images of ${
         size.join(" × ")
       } pixels, but ${name} needs at least ${least} ` +
         `(its weights were made for ${inputSize}): enlarge them with { Resize: [${inputSize}, ${inputSize}] }`,
@@ -178,11 +178,11 @@ async function metricNames({ validate, train, checkpoint }: Config): Promise<str
 }
 
 /** Refuses what a data module's samples can't be used for. */
-function checkSamples(config: Config, { inOrder, train }: PictureSet): void {
+function checkSamples(config: Config, { inOrder, train }: ImageSet): void {
   const { data, train: { classWeights } } = config;
   if (inOrder && data.mix.length > 0) {
     throw new UsageError(
-      `data.mix needs pictures in any order, but ${data.module} gives a stream: remove data.mix, or give ` +
+      `data.mix needs images in any order, but ${data.module} gives a stream: remove data.mix, or give ` +
         "samples by index",
     );
   }
@@ -216,7 +216,7 @@ function describeFresh({ freshHeads, replacedHeadClasses }: LoadReport, classes:
  *
  * @throws {UsageError} when `train.dropLast` leaves none
  */
-function stepsOf(config: Config, { train: { length } }: PictureSet): number {
+function stepsOf(config: Config, { train: { length } }: ImageSet): number {
   const globalBatch = globalBatchSize(config);
   const { dropLast } = config.train;
   const steps = stepsPerEpoch(length, globalBatch, dropLast);
@@ -234,7 +234,7 @@ function stepsOf(config: Config, { train: { length } }: PictureSet): number {
  */
 export function resolveClassWeights(
   weights: Config["train"]["classWeights"],
-  folder: Pick<PictureSet, "classes" | "train"> & Partial<Pick<PictureSet, "val">>,
+  folder: Pick<ImageSet, "classes" | "train"> & Partial<Pick<ImageSet, "val">>,
 ): number[] | undefined {
   const resolved = weightsByClass(weights, folder);
   if (!resolved) return undefined;
@@ -255,7 +255,7 @@ export function resolveClassWeights(
 
 function weightsByClass(
   weights: Config["train"]["classWeights"],
-  { classes, train }: Pick<PictureSet, "classes" | "train">,
+  { classes, train }: Pick<ImageSet, "classes" | "train">,
 ): number[] | undefined {
   if (weights === undefined) return undefined;
   if (weights === "balanced") {

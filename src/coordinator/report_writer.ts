@@ -25,7 +25,7 @@ import type { Thumbnail } from "../report/thumbnail.ts";
 import { makeLoaders } from "../train/job.ts";
 import type { PreparedRun } from "./prepare.ts";
 import { TimeShare } from "./time_share.ts";
-import { imagesOf, type ShownData, trainingRows } from "../preview/training_pictures.ts";
+import { imagesOf, type ShownData, trainingRows } from "../preview/training_images.ts";
 
 /** Share of the run's time that reports before the last may take. */
 const REPORT_SHARE = 0.02;
@@ -66,12 +66,12 @@ export class ReportWriter {
   /**
    * Draws the last curves and writes the last report of this session.
    *
-   * @param pictures Make the small pictures too, where those there are of other weights
+   * @param images Make the small images too, where those there are of other weights
    * @returns Its path, or nothing when it couldn't be written
    */
-  async atEnd({ pictures }: { pictures: boolean }): Promise<string | undefined> {
+  async atEnd({ images }: { images: boolean }): Promise<string | undefined> {
     await this.#drawCurves();
-    return await this.#write(pictures);
+    return await this.#write(images);
   }
 
   /** Draws the curves, unless they show everything already. */
@@ -84,9 +84,9 @@ export class ReportWriter {
     await this.#effort.attempt("losses.svg", () => writeLossCurve(this.#folder, this.#history));
   }
 
-  async #write(pictures = false): Promise<string | undefined> {
+  async #write(images = false): Promise<string | undefined> {
     return await this.#effort.attempt("The report", async () => {
-      if (pictures) await makePictures(this.#folder, this.#run, this.#history);
+      if (images) await makeImages(this.#folder, this.#run, this.#history);
       const { writeReport } = await import("../report/report.ts");
       return await writeReport(this.#folder, { history: this.#history });
     }, `try again with deno task report ${shellWord(shownPath(this.#folder))}`);
@@ -94,7 +94,7 @@ export class ReportWriter {
 }
 
 /** Writes `report_pictures.json`, unless it is there for the best weights. */
-async function makePictures(folder: string, run: PreparedRun, history: History): Promise<void> {
+async function makeImages(folder: string, run: PreparedRun, history: History): Promise<void> {
   const { epoch } = history.best;
   if (epoch === 0 || !await exists(join(folder, PREDICTIONS_FILE))) return;
   const there = await readReportPictures(folder).catch(() => undefined); // then they are made again
@@ -109,27 +109,27 @@ async function makePictures(folder: string, run: PreparedRun, history: History):
   );
   await saveReportPictures(folder, {
     epoch,
-    samples: await predictedPictures(run, spread),
-    mistakes: await predictedPictures(run, worst.slice(0, MAX_PICTURES.mistakes)),
+    samples: await predictedImages(run, spread),
+    mistakes: await predictedImages(run, worst.slice(0, MAX_PICTURES.mistakes)),
     batchAsTrained: true,
-    batch: await batchPictures(run),
+    batch: await batchImages(run),
   });
 }
 
-async function predictedPictures(
+async function predictedImages(
   run: PreparedRun,
   predictions: readonly Prediction[],
 ): Promise<PredictedPicture[]> {
   const { val } = makeLoaders(run.folder, run.config);
   const indices = new Map(run.folder.val.map(({ path, index }) => [path, index]));
-  const pictures: PredictedPicture[] = [];
+  const images: PredictedPicture[] = [];
   for (const prediction of predictions) {
     const index = indices.get(prediction.path);
-    const picture = index === undefined ? undefined : await pictureOf(val, index);
+    const image = index === undefined ? undefined : await imageOf(val, index);
     const confidence = Number.isFinite(prediction.confidence) ? prediction.confidence : null;
-    if (picture) pictures.push({ ...prediction, confidence, ...picture });
+    if (image) images.push({ ...prediction, confidence, ...image });
   }
-  return pictures;
+  return images;
 }
 
 /**
@@ -137,21 +137,21 @@ async function predictedPictures(
  *
  * @returns Fewer where images can't be read any more: the report is of a run that is over
  */
-export async function batchPictures(run: ShownData): Promise<ReportPictures["batch"]> {
+export async function batchImages(run: ShownData): Promise<ReportPictures["batch"]> {
   const { thumbnail } = await import("../report/thumbnail.ts");
   const rows = trainingRows(run, 1).filter(({ step }) => step === 0);
-  const pictures: ReportPictures["batch"] = [];
+  const images: ReportPictures["batch"] = [];
   for (const row of rows.slice(0, MAX_PICTURES.batch)) {
     const image = await readable(async () => (await imagesOf(run, "train", 1, [row]))[0]);
     if (!image) continue;
     const { class: own, mixed } = image;
-    pictures.push({ class: own, ...(mixed ? { mixed } : {}), ...await thumbnail(image) });
+    images.push({ class: own, ...(mixed ? { mixed } : {}), ...await thumbnail(image) });
   }
-  return pictures;
+  return images;
 }
 
 /** @returns Nothing for an image that can't be read any more: the report is of a run that is over */
-async function pictureOf(loader: Loader, index: number): Promise<Thumbnail | undefined> {
+async function imageOf(loader: Loader, index: number): Promise<Thumbnail | undefined> {
   const { thumbnail } = await import("../report/thumbnail.ts");
   const image = await readable(() => loader.augmented(index, 0, 0));
   return image && await thumbnail({ ...image, rgb: image.data });

@@ -1,5 +1,5 @@
 /**
- * A resumed run's pictures: whether they are those of the run so far.
+ * A resumed run's images: whether they are those of the run so far.
  *
  * @module
  */
@@ -7,37 +7,37 @@ import { calledPath } from "../base/called_paths.ts";
 import { listedInQuotes } from "../base/listing.ts";
 import { UsageError } from "../base/errors.ts";
 import { compareFiles, type FileChanges, readFileRecord } from "../data/datasets/file_record.ts";
-import type { PictureSet } from "../data/datasets/picture_set.ts";
+import type { ImageSet } from "../data/datasets/image_set.ts";
 
 /** Files that a message names of each kind. */
 const MAX_NAMED = 5;
 
 /**
- * Compares a run's pictures with those that it was trained on so far.
+ * Compares a run's images with those that it was trained on so far.
  *
  * @param folder The run folder
- * @param accepted Let other pictures pass
+ * @param accepted Let other images pass
  * @returns What differs; nothing for a run without a record of its files
  * @throws {UsageError} naming the files that differ, and the cure
  */
 export async function checkResumedData(
   folder: string,
-  { root, files }: PictureSet,
+  { root, files }: ImageSet,
   accepted = false,
 ): Promise<FileChanges | undefined> {
   const recorded = files && await readFileRecord(folder);
   if (!recorded) return undefined;
   const changes = await compareFiles(recorded, root, files);
-  if (!hasOtherPictures(changes) || accepted) return changes;
+  if (!hasOtherImages(changes) || accepted) return changes;
   throw new UsageError(
-    `The pictures in ${calledPath(root)} aren't those that ${folder} was trained on: ${
+    `The images in ${calledPath(root)} aren't those that ${folder} was trained on: ${
       describeFileChanges(changes)
     }; bring them back, or go on with them as they are with --accept-data`,
   );
 }
 
-/** Whether there are other pictures than before, as far as can be told. */
-export function hasOtherPictures({ changed, unsure, added, removed }: FileChanges): boolean {
+/** Whether there are other images than before, as far as can be told. */
+export function hasOtherImages({ changed, unsure, added, removed }: FileChanges): boolean {
   return changed.length + unsure.length + added.length + removed.length > 0;
 }
 

@@ -47,7 +47,7 @@ import { loadCheckpoint, type LoadedCheckpoint } from "../inference/load_checkpo
 import { threadsPerWorker } from "../train/job.ts";
 import { CallbackRunner, type Callbacks } from "./callbacks.ts";
 import { Cluster, failedRank } from "../cluster/cluster.ts";
-import { readBatch } from "../preview/pictures.ts";
+import { readBatch } from "../preview/images.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { ReportWriter } from "./report_writer.ts";
 import { openRunCache } from "./run_cache.ts";
@@ -64,7 +64,7 @@ import {
 import {
   checkResumedData,
   describeFileChanges,
-  hasOtherPictures,
+  hasOtherImages,
   recordOfFileChanges,
 } from "./resumed_data.ts";
 import {
@@ -101,7 +101,7 @@ export interface TrainOptions extends Callbacks {
    * may always differ (`workers`, `data.root`, `dashboard` and the like), and `train.epochs` may grow.
    */
   readonly overridden?: readonly string[];
-  /** Let a resumed run go on with pictures that were changed, added or removed. */
+  /** Let a resumed run go on with images that were changed, added or removed. */
   readonly acceptData?: boolean;
   /** Take the run's numbers, beside the loggers of the config. */
   readonly loggers?: readonly OpenLogger[];
@@ -123,7 +123,7 @@ export interface TrainResult {
   readonly history: History;
   /** Loads the weights with the best validation accuracy; the caller disposes of the model. */
   readonly loadBest: () => Promise<LoadedCheckpoint>;
-  /** Reads what those weights make of each validation picture that could be read: `predictions.csv`. */
+  /** Reads what those weights make of each validation image that could be read: `predictions.csv`. */
   readonly loadPredictions: () => Promise<Prediction[]>;
 }
 
@@ -138,7 +138,7 @@ async function lockRun(folder: string, reporter: Reporter): Promise<Disposable> 
 
 /**
  * Trains by a config: prepares, starts broker and workers, trains and validates epoch by epoch, and leaves a
- * folder with checkpoints, history and pictures.
+ * folder with checkpoints, history and images.
  *
  * @param config A validated config, see `loadConfig`
  * @throws {UsageError} for what is wrong before the start
@@ -175,10 +175,10 @@ async function trainUntil(config: Config, options: TrainOptions): Promise<TrainR
   const resuming = from !== undefined;
   const run = await preparedUnlessAborted(config, { reporter, verbose, signal, resuming });
   using _model = run.replica;
-  using _pictures = run.folder.source;
+  using _images = run.folder.source;
   announce(run, reporter);
   const { acceptData } = options;
-  const pictures = from === undefined
+  const images = from === undefined
     ? undefined
     : await checkResumedData(going!, run.folder, acceptData);
   const resumed = from === undefined ? undefined : await resume(going!, run, from, { acceptData });
@@ -208,7 +208,7 @@ async function trainUntil(config: Config, options: TrainOptions): Promise<TrainR
   using record = new HistoryWriter(folder, (what, action) => effort.attempt(what, action));
   const reports = new ReportWriter({ run, folder, history, effort });
   const saved = new SavedState({ folder, reporter, events });
-  // Pictures that are left out have events of their own: what else is warned of comes from these two.
+  // Images that are left out have events of their own: what else is warned of comes from these two.
   const watched = warningReporter(reporter, (message) => events.append("warning", { message }));
   try {
     const position = resumed?.position ?? startPosition();
@@ -227,16 +227,16 @@ async function trainUntil(config: Config, options: TrainOptions): Promise<TrainR
       step: position.step,
       ...(from === undefined || from === "last" ? {} : { from }),
       ...(changed && changed.changes.length > 0 ? { changes: changed.changes } : {}),
-      ...(pictures && hasOtherPictures(pictures) ? { data: recordOfFileChanges(pictures) } : {}),
+      ...(images && hasOtherImages(images) ? { data: recordOfFileChanges(images) } : {}),
     });
-    if (resumed && !pictures && run.folder.files) {
+    if (resumed && !images && run.folder.files) {
       watched.warn(
-        `The run has no ${FILE_RECORD}, so its pictures are compared by name, class and size alone; it has one from now on`,
+        `The run has no ${FILE_RECORD}, so its images are compared by name, class and size alone; it has one from now on`,
       );
       await writeFileRecord(folder, run.folder.root, run.folder.files);
     }
     const { place } = resumed ?? { place: position };
-    if (pictures) await followPictures({ run, reporter, folder, history }, pictures, place);
+    if (images) await followPictures({ run, reporter, folder, history }, images, place);
     if (changed) {
       const places = { position, place };
       await followChanges({ run, reporter, folder, history, record }, changed, places);
@@ -269,7 +269,7 @@ async function trainUntil(config: Config, options: TrainOptions): Promise<TrainR
     await saved.attempt(HISTORY_FILE, "the end", () => record.finish(history));
     saved.requireAll();
     events.append("finished", { seconds, best: { epoch, accuracy } });
-    const report = await reports.atEnd({ pictures: true });
+    const report = await reports.atEnd({ images: true });
     if (report) events.append("report");
     reporter.summary({ ...summary(), ...(report ? { report } : {}) });
     return {
@@ -291,7 +291,7 @@ async function trainUntil(config: Config, options: TrainOptions): Promise<TrainR
     const interrupted = error instanceof InterruptedError;
     if (interrupted) saved.tell();
     events.append(interrupted ? "interrupted" : "failed", { message });
-    const report = await reports.atEnd({ pictures: false });
+    const report = await reports.atEnd({ images: false });
     if (interrupted) reporter.summary({ ...summary(), interrupted, ...(report ? { report } : {}) });
     else if (report) reporter.info(`Report: ${shownPath(report)}`);
     throw error;
@@ -408,7 +408,7 @@ async function loggersOf(
   return [{ name: "TensorBoard", open: openTensorBoard }, ...own];
 }
 
-/** Puts on record which pictures a resumed run goes on with. */
+/** Puts on record which images a resumed run goes on with. */
 async function followPictures(
   { run, reporter, folder, history }: Pick<
     RunContext,
@@ -418,10 +418,10 @@ async function followPictures(
   position: Position,
 ): Promise<void> {
   const { root, files } = run.folder;
-  const isOther = hasOtherPictures(changes);
+  const isOther = hasOtherImages(changes);
   if (isOther) {
     reporter.warn(
-      `The run goes on with other pictures, as was accepted: ${
+      `The run goes on with other images, as was accepted: ${
         describeFileChanges(changes)
       }. In an epoch that was ` +
         "begun before, some may be seen twice or not at all",
@@ -495,7 +495,7 @@ async function writeStart(
   await effort.attempt(ENVIRONMENT_FILE, () => writeEnvironment(folder, environment));
   const drawBatch = await readBatch(run, 1);
   await effort.attempt("batch.png", () => drawBatch(folder));
-  await watch.picture("batch", 0);
+  await watch.image("batch", 0);
   const { root, files } = run.folder;
   if (files) await effort.attempt(FILE_RECORD, () => writeFileRecord(folder, root, files));
   await record.save(history);
@@ -517,7 +517,7 @@ function announce({ config, engine, folder, replica }: PreparedRun, reporter: Re
       `${plural(workers, "worker")} with ${plural(threads, "thread")} each, on ${deviceOf(engine)}`,
   );
   reporter.info(
-    `Data: ${plural(folder.train.length, "training picture")}, ` +
+    `Data: ${plural(folder.train.length, "training image")}, ` +
       `${folder.val.length} for validation, ${folder.classes.length} classes ` +
       `(${listed(folder.classes, { max: MAX_NAMES })})`,
   );

@@ -1,20 +1,20 @@
 /**
- * The memory in which a run's workers share decoded pictures.
+ * The memory in which a run's workers share decoded images.
  *
  * @module
  */
 import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
 import { canShareMemory, type SegmentAddress, type SharedSegment } from "../base/shared_memory.ts";
 import type { Config } from "../config/schema.ts";
-import type { PictureSet } from "../data/datasets/picture_set.ts";
+import type { ImageSet } from "../data/datasets/image_set.ts";
 import {
-  createSharedPictures,
+  createSharedImages,
   leastSharedBytes,
-  SharedPictures,
-} from "../data/loading/shared_pictures.ts";
+  SharedImages,
+} from "../data/loading/shared_images.ts";
 import type { Reporter } from "../events/reporter.ts";
 
-/** A run's cache of decoded pictures. The workers find it as long as it isn't disposed of. */
+/** A run's cache of decoded images. The workers find it as long as it isn't disposed of. */
 export interface RunCache extends Disposable {
   readonly address: SegmentAddress;
   /** What it has been good for so far, for people. */
@@ -30,12 +30,12 @@ export interface RunCache extends Disposable {
  */
 export function openRunCache(
   { data: { cache: bytes }, workers }: Config,
-  { train, val, source }: PictureSet,
+  { train, val, source }: ImageSet,
   reporter: Reporter,
 ): RunCache | undefined {
   if (!bytes) return undefined;
   if (source.cheap) {
-    reporter.warn("data.cache is not used: these pictures are read as fast as they are kept");
+    reporter.warn("data.cache is not used: these images are read as fast as they are kept");
     return undefined;
   }
   if (source.ownOnly) {
@@ -52,23 +52,23 @@ export function openRunCache(
   const least = leastSharedBytes(shape);
   if (bytes < least) {
     throw new UsageError(
-      `data.cache is ${bytes} bytes, but the list of ${shape.samples} pictures alone takes ` +
+      `data.cache is ${bytes} bytes, but the list of ${shape.samples} images alone takes ` +
         `${least}: give more, such as 500MB`,
     );
   }
   let segment: SharedSegment;
   try {
-    segment = createSharedPictures(bytes);
+    segment = createSharedImages(bytes);
   } catch (error) {
     throw new LockstepError(`data.cache: ${messageOf(error)}: set it lower`, { cause: error });
   }
-  const pictures = new SharedPictures(segment.ownPath, shape);
+  const images = new SharedImages(segment.ownPath, shape);
   return {
     address: segment,
     report: () => {
-      const { pictures: count, bytes: taken, hits, misses } = pictures.use;
+      const { images: count, bytes: taken, hits, misses } = images.use;
       const share = hits + misses > 0 ? 100 * hits / (hits + misses) : 0;
-      return `Cache: ${count} pictures in ${megabytes(taken)} of ${megabytes(bytes)} MB; ` +
+      return `Cache: ${count} images in ${megabytes(taken)} of ${megabytes(bytes)} MB; ` +
         `${share.toFixed(0)}% of ${hits + misses} were there when asked for`;
     },
     [Symbol.dispose]: () => segment[Symbol.dispose](),

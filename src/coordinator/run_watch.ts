@@ -121,11 +121,11 @@ export class RunWatch implements AsyncDisposable {
     this.loggers.metrics({ ...point, ranks });
   }
 
-  /** A picture of the run folder, `<name>.png`, is new. */
-  async picture(name: string, step: number): Promise<void> {
+  /** An image of the run folder, `<name>.png`, is new. */
+  async image(name: string, step: number): Promise<void> {
     if (!this.loggers.takesPictures) return;
     const path = join(this.#folder!, `${name}.png`);
-    if (!await exists(path)) return; // none of its pictures could be read
+    if (!await exists(path)) return; // none of its images could be read
     this.loggers.picture(name, await readRegularFile(path), step);
   }
 

@@ -31,7 +31,7 @@ import {
   type Validated,
 } from "./epochs.ts";
 import type { CallbackRunner } from "./callbacks.ts";
-import { writePredictionsPicture } from "../preview/pictures.ts";
+import { writePredictionsPicture } from "../preview/images.ts";
 import type { PreparedRun } from "./prepare.ts";
 import type { ReportWriter } from "./report_writer.ts";
 import type { SkippedImages } from "./skipped_images.ts";
@@ -345,7 +345,7 @@ async function validateWithin(
   }));
 }
 
-/** Where a position stands on the axis of pictures seen. */
+/** Where a position stands on the axis of images seen. */
 function pointAt(
   { epoch, step, totals }: Pick<Position, "epoch" | "step" | "totals">,
   { config, folder: { train } }: Pick<PreparedRun, "config" | "folder">,
@@ -437,15 +437,15 @@ async function showBest(
   const step = epoch * run.stepsPerEpoch;
   await effort.attempt("predictions.png", async () => {
     await writePredictionsPicture(folder, run, epoch, validated.predictions);
-    await watch.picture("predictions", step);
+    await watch.image("predictions", step);
   });
   if (!watch.loggers.takesPictures) return;
-  await effort.attempt("The picture of the confusion matrix", async () => {
+  await effort.attempt("The image of the confusion matrix", async () => {
     watch.loggers.picture("confusion", await drawConfusion(validated, run, epoch), step);
   });
 }
 
-/** The confusion matrix of an epoch, for loggers that show pictures. */
+/** The confusion matrix of an epoch, for loggers that show images. */
 async function drawConfusion(
   { confusion, accuracy, count }: Validated,
   { config, folder: { classes } }: PreparedRun,
@@ -468,7 +468,7 @@ function isBestEpoch(monitor: Monitor, { best, epochs }: History, record: EpochR
   return isBetter(monitor, monitored(monitor, record), before ? monitored(monitor, before) : NaN);
 }
 
-/** What the model makes of each validation picture that could be read. */
+/** What the model makes of each validation image that could be read. */
 function predictionsOf(
   { folder: { val, classes } }: PreparedRun,
   { samples }: Validated,

@@ -33,7 +33,7 @@ const STATES: Record<RunState, { name: string; look: string }> = {
 };
 
 const PARTS = [
-  { label: "Waiting for pictures", colour: "data" },
+  { label: "Waiting for images", colour: "data" },
   { label: "Forward and backward", colour: "compute" },
   { label: "Exchange", colour: "exchange" },
   { label: "Waiting for slower ranks", colour: "idle" },
@@ -94,14 +94,14 @@ export function runPage(summary: RunSummary, config: string): string {
         <section aria-labelledby="curves-title" id="curves-section">
           <h2 id="curves-title">Curves</h2>
           <div class="grid wide">
-          ${figure("loss", "Loss", "Training and validation loss against the pictures seen.")}
+          ${figure("loss", "Loss", "Training and validation loss against the images seen.")}
           ${figure(
             "accuracy",
             "Accuracy",
-            "Training and validation accuracy against the pictures seen.",
+            "Training and validation accuracy against the images seen.",
           )}
-          ${figure("speed", "Speed", "Training pictures per second, all workers together.")}
-          ${figure("rate", "Learning rate", "Learning rate against the pictures seen.")}
+          ${figure("speed", "Speed", "Training images per second, all workers together.")}
+          ${figure("rate", "Learning rate", "Learning rate against the images seen.")}
         </div>
         </section>
         <section aria-labelledby="workers-title" id="workers-section">
@@ -181,7 +181,7 @@ export function runPage(summary: RunSummary, config: string): string {
           <div class="grid pictures">
           ${picture(
             "predictions.png",
-            "Validation pictures with predicted and true class, as of the best epoch",
+            "Validation images with predicted and true class, as of the best epoch",
           )}
           ${picture("batch.png", "The first training batch, augmented and labelled")}
         </div>
@@ -393,7 +393,7 @@ function comparedFigures(): Html {
       )}
       ${figure("loss", "Training loss", "Training loss of each run against the epochs.")}
       ${figure("validation", "Validation loss", "Validation loss of each run against the epochs.")}
-      ${figure("speed", "Speed", "Training pictures per second of each run against the epochs.")}
+      ${figure("speed", "Speed", "Training images per second of each run against the epochs.")}
     </div>
   `;
 }

@@ -59,7 +59,7 @@ export function prometheusText(runs: readonly ScrapedRun[]): string {
   const epoch = family("epoch", "The epoch that goes on, counted from 1.");
   const epochs = family("epochs", "Epochs of the run.");
   const samples = family("phase_samples", "Samples of the phase that goes on, done and in all.");
-  const examples = family("examples_seen", "Training pictures seen, over all epochs.");
+  const examples = family("examples_seen", "Training images seen, over all epochs.");
   const trainLoss = family("train_loss", "Mean training loss since the point before.");
   const trainAccuracy = family(
     "train_accuracy",
@@ -75,7 +75,7 @@ export function prometheusText(runs: readonly ScrapedRun[]): string {
     "Best validation accuracy after an epoch, 0 to 1.",
   );
   const rate = family("learning_rate", "Learning rate of the last step.");
-  const speed = family("images_per_second", "Training pictures per second of each rank.");
+  const speed = family("images_per_second", "Training images per second of each rank.");
   const step = family("step_seconds", "Mean time of a step's parts over the ranks.");
   const rankStep = family("rank_step_seconds", "Mean time of a step's parts of each rank.");
   const memory = family("resident_memory_bytes", "Memory of each process that is in RAM.");

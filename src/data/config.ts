@@ -24,7 +24,7 @@ const folderName = z.string().regex(
   "give the name of a folder in data.root, without slashes and not beginning with a dot",
 );
 
-/** `data`: which pictures, and how they become batches. */
+/** `data`: which images, and how they become batches. */
 export const dataSchema = z.strictObject({
   /** A data set that Lockstep fetches, where no folder is named as `root`. */
   dataset: z.enum(DATASET_NAMES).nullish(),
@@ -33,32 +33,32 @@ export const dataSchema = z.strictObject({
    * files; or an archive of one of these (`.tar.gz`, `.tgz`, `.tar`, `.zip`).
    */
   root: pathSchema("name a folder").nullish(),
-  /** A module of your own that exports `createDataset`, instead of pictures on the disk (docs/library.md). */
+  /** A module of your own that exports `createDataset`, instead of images on the disk (docs/library.md). */
   module: moduleSchema.nullish(),
-  /** How the pictures lie on the disk: `imageFolder` unless the data set has another. */
+  /** How the images lie on the disk: `imageFolder` unless the data set has another. */
   format: z.enum(FORMATS).optional(),
-  /** Folder of the training pictures below the root: `train` unless the data set has another. */
+  /** Folder of the training images below the root: `train` unless the data set has another. */
   trainFolder: folderName.optional(),
-  /** Folder of the validation pictures below the root: `val` unless the data set has another. */
+  /** Folder of the validation images below the root: `val` unless the data set has another. */
   valFolder: folderName.optional(),
-  /** Share of a single folder's pictures that validate; a hash of each path decides which. */
+  /** Share of a single folder's images that validate; a hash of each path decides which. */
   valFraction: z.number().gt(0, "give a share above 0, such as 0.2")
     .lt(1, "give a share below 1, such as 0.2").nullish(),
   /** Another number gives another split by `valFraction`; the run's `seed` doesn't change it. */
   splitSeed: z.int().nonnegative().default(0),
-  /** Transforms of training pictures, in order. */
+  /** Transforms of training images, in order. */
   train: transformsSchema,
-  /** Transforms of validation pictures, in order. */
+  /** Transforms of validation images, in order. */
   val: transformsSchema,
-  /** How training pictures are mixed with each other: in each step one of these; none unless given. */
+  /** How training images are mixed with each other: in each step one of these; none unless given. */
   mix: mixesSchema.default([]),
-  /** What a picture that can't be read does: end the run, or be counted and left out. */
+  /** What an image that can't be read does: end the run, or be counted and left out. */
   onError: z.enum(["fail", "skip"]).default("fail"),
   /** Batches that are decoded ahead of the training step. */
   prefetch: z.int().positive().max(1000).default(4),
-  /** Memory that all workers share for decoded pictures; `null`: each worker keeps some by itself. */
+  /** Memory that all workers share for decoded images; `null`: each worker keeps some by itself. */
   cache: sizeSchema.nullish(),
-  /** Pixels above which a picture is refused before it is decoded. */
+  /** Pixels above which an image is refused before it is decoded. */
   maxPixels: z.int().positive().default(DEFAULT_MAX_PIXELS),
 }).superRefine((data, context) => {
   for (const [key, message] of problemsOf(data)) {
@@ -109,7 +109,7 @@ function* problemsOf(data: DataKeys): Generator<[key: string, message: string]> 
       if (!data[key] || data[key] === ORDINARY[key as keyof Layout]) continue;
       yield [
         key,
-        `data.module gives the pictures: remove one of the two keys, or give --set data.${key}=null`,
+        `data.module gives the images: remove one of the two keys, or give --set data.${key}=null`,
       ];
     }
     return;
@@ -117,7 +117,7 @@ function* problemsOf(data: DataKeys): Generator<[key: string, message: string]> 
   if (!dataset && (root ?? null) === null) {
     yield [
       "root",
-      `name a folder of pictures, or set data.dataset to ${
+      `name a folder of images, or set data.dataset to ${
         DATASET_NAMES.join(" or ")
       }, or data.module to a ` +
       "module of your own",
@@ -132,7 +132,7 @@ function* problemsOf(data: DataKeys): Generator<[key: string, message: string]> 
   if (dataset && valFraction) {
     yield [
       "valFraction",
-      `the data set ${dataset} has its own validation pictures: remove this key`,
+      `the data set ${dataset} has its own validation images: remove this key`,
     ];
   }
   if (dataset) {
@@ -148,7 +148,7 @@ function* problemsOf(data: DataKeys): Generator<[key: string, message: string]> 
     if (valFraction) {
       yield [
         "valFraction",
-        "CIFAR-10 has its own validation pictures (test_batch.bin): remove this key",
+        "CIFAR-10 has its own validation images (test_batch.bin): remove this key",
       ];
     }
     for (const key of ["trainFolder", "valFolder"] as const) {
@@ -158,7 +158,7 @@ function* problemsOf(data: DataKeys): Generator<[key: string, message: string]> 
   } else if (trainFolder === valFolder) {
     yield [
       "valFolder",
-      "it is data.trainFolder too: validate on other pictures than those of training",
+      "it is data.trainFolder too: validate on other images than those of training",
     ];
   }
 }

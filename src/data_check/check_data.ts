@@ -1,5 +1,5 @@
 /**
- * Checks a data set: its folders, each of its pictures, and all of them against each other.
+ * Checks a data set: its folders, each of its images, and all of them against each other.
  *
  * @module
  */
@@ -7,17 +7,17 @@ import { Buffer } from "node:buffer";
 import { setImmediate } from "node:timers/promises";
 import { join } from "node:path";
 import { holdsCifar10, scanCifar10 } from "../data/datasets/cifar10.ts";
-import type { PictureSet } from "../data/datasets/picture_set.ts";
+import type { ImageSet } from "../data/datasets/image_set.ts";
 import { DEFAULT_MAX_PIXELS, type RgbImage } from "../data/codecs/rgb_image.ts";
 import { CheckerPool } from "./checker_pool.ts";
 import type { Thumbnail } from "./checker.ts";
 import { balanceOf, type ClassCounts, findImbalance } from "./class_balance.ts";
-import { type CheckedPicture, findCopies, findNearCopies, groupCopies } from "./copies.ts";
-import { inspectPixels, type PictureFacts } from "./inspect_picture.ts";
-import { judgePicture } from "./judge_picture.ts";
+import { type CheckedImage, findCopies, findNearCopies, groupCopies } from "./copies.ts";
+import { type ImageFacts, inspectPixels } from "./inspect_image.ts";
+import { judgeImage } from "./judge_image.ts";
 import { type Finding, KIND_NAMES, KINDS, SEVERITIES } from "./kinds.ts";
 import type { DataCheckFacts } from "./record.ts";
-import { type Survey, type SurveyedPicture, surveyFolder } from "./survey.ts";
+import { type Survey, type SurveyedImage, surveyFolder } from "./survey.ts";
 
 /** What to check. */
 export interface CheckOptions {
@@ -33,13 +33,13 @@ export interface CheckOptions {
   /** Decoding processes (default: one per core). */
   readonly processes?: number;
   readonly signal?: AbortSignal;
-  /** Called once the pictures are counted. */
+  /** Called once the images are counted. */
   readonly onStart?: (total: number) => void;
-  /** Called as pictures are done. */
+  /** Called as images are done. */
   readonly onProgress?: (done: number) => void;
 }
 
-/** Two pictures that a person should look at. */
+/** Two images that a person should look at. */
 export interface ShownPair {
   readonly finding: Finding;
   readonly images: readonly [RgbImage, RgbImage];
@@ -48,7 +48,7 @@ export interface ShownPair {
 /** What a check found. */
 export interface DataCheck {
   readonly facts: DataCheckFacts;
-  /** The pairs that look most like the same picture where it matters. */
+  /** The pairs that look most like the same image where it matters. */
   readonly pairs: readonly ShownPair[];
 }
 
@@ -61,24 +61,24 @@ const MAX_LISTED = 10_000;
 const PAIRS_SHOWN = 16;
 const SHOWN_SIDE = 400;
 
-/** @throws {UsageError} when the data can't be read at all, or no picture can be decoded on this machine */
+/** @throws {UsageError} when the data can't be read at all, or no image can be decoded on this machine */
 export async function checkData(options: CheckOptions): Promise<DataCheck> {
   const start = performance.now();
   const cifar = await holdsCifar10(options.root);
   await using gallery = cifar ? await cifarGallery(options) : await fileGallery(options);
   const { survey } = gallery;
-  options.onStart?.(survey.pictures.length);
+  options.onStart?.(survey.images.length);
   const facts = await gallery.inspect();
-  const pictures = survey.pictures.map((picture, index) => ({ ...picture, facts: facts[index] }));
-  const groups = groupCopies(pictures);
+  const images = survey.images.map((image, index) => ({ ...image, facts: facts[index] }));
+  const groups = groupCopies(images);
   const near = findNearCopies(groups, options.nearDistance);
   const copies = findCopies(groups);
   const pairs = await gallery.show(mostTelling([...near.findings, ...copies]));
   const said = await gallery.end();
-  const classes = countClasses(survey, pictures);
+  const classes = countClasses(survey, images);
   const found = [
     ...survey.findings,
-    ...pictures.flatMap(({ path, facts }, index) => judgePicture(path, facts, said.get(index))),
+    ...images.flatMap(({ path, facts }, index) => judgeImage(path, facts, said.get(index))),
     ...copies,
     ...findImbalance(classes),
   ];
@@ -111,12 +111,12 @@ export async function checkData(options: CheckOptions): Promise<DataCheck> {
   };
 }
 
-/** The pictures of a set, however they lie on the disk. */
+/** The images of a set, however they lie on the disk. */
 interface Gallery extends AsyncDisposable {
   readonly survey: Survey;
-  inspect(): Promise<PictureFacts[]>;
+  inspect(): Promise<ImageFacts[]>;
   show(findings: readonly Finding[]): Promise<ShownPair[]>;
-  /** What libraries printed about pictures, by position. */
+  /** What libraries printed about images, by position. */
   end(): Promise<ReadonlyMap<number, string>>;
 }
 
@@ -128,7 +128,7 @@ async function fileGallery(options: CheckOptions): Promise<Gallery> {
     ...(processes === undefined ? {} : { processes }),
     ...(signal === undefined ? {} : { signal }),
   });
-  const files = survey.pictures.map(({ path }) => join(root, path));
+  const files = survey.images.map(({ path }) => join(root, path));
   return {
     survey,
     inspect: () => pool.inspect(files, (done) => onProgress?.(done)),
@@ -148,13 +148,13 @@ async function fileGallery(options: CheckOptions): Promise<Gallery> {
 /** Records of CIFAR-10 need no decoder, so they are looked at here. */
 async function cifarGallery({ root, signal, onProgress }: CheckOptions): Promise<Gallery> {
   const set = await scanCifar10(root);
-  const pictures = (["train", "val"] as const).flatMap((side) =>
-    set[side].map(({ path, label }): SurveyedPicture => ({ path, label, side }))
+  const images = (["train", "val"] as const).flatMap((side) =>
+    set[side].map(({ path, label }): SurveyedImage => ({ path, label, side }))
   );
   const samples = [...set.train, ...set.val];
   const byPath = new Map(samples.map((sample) => [sample.path, sample]));
   return {
-    survey: { sides: ["train", "val"], classes: set.classes, pictures, findings: [] },
+    survey: { sides: ["train", "val"], classes: set.classes, images, findings: [] },
     inspect: () => inspectRecords(set, samples, signal, onProgress),
     async show(findings) {
       const shown: ShownPair[] = [];
@@ -173,12 +173,12 @@ async function cifarGallery({ root, signal, onProgress }: CheckOptions): Promise
 const RECORDS_AT_ONCE = 100;
 
 async function inspectRecords(
-  { source }: PictureSet,
-  samples: PictureSet["train"],
+  { source }: ImageSet,
+  samples: ImageSet["train"],
   signal?: AbortSignal,
   onProgress?: (done: number) => void,
-): Promise<PictureFacts[]> {
-  const facts: PictureFacts[] = [];
+): Promise<ImageFacts[]> {
+  const facts: ImageFacts[] = [];
   for (const sample of samples) {
     facts.push(inspectPixels(await source.read(sample)));
     if (facts.length % RECORDS_AT_ONCE !== 0 && facts.length !== samples.length) continue;
@@ -195,9 +195,9 @@ function pixelsOf(thumbnail: Thumbnail | undefined): RgbImage | undefined {
   return { width, height, data: new Uint8Array(Buffer.from(rgb, "base64")) };
 }
 
-function countClasses(survey: Survey, pictures: readonly CheckedPicture[]): ClassCounts[] {
+function countClasses(survey: Survey, images: readonly CheckedImage[]): ClassCounts[] {
   const counts = survey.classes.map((name) => ({ name, train: 0, val: 0, unusable: 0 }));
-  for (const { label, side, facts } of pictures) {
+  for (const { label, side, facts } of images) {
     counts[label][side === "val" ? "val" : "train"]++;
     if (facts.problem) counts[label].unusable++;
   }
@@ -222,7 +222,7 @@ function mostImportant(findings: readonly Finding[]): Finding[] {
   return inOrder(findings).slice(0, MAX_LISTED);
 }
 
-/** Pairs to be shown: near-duplicates before copies, for copies need no look; each picture once. */
+/** Pairs to be shown: near-duplicates before copies, for copies need no look; each image once. */
 function mostTelling(findings: readonly Finding[]): Finding[] {
   const isNear = ({ distance }: Finding) => distance !== undefined;
   const ordered = inOrder(findings).filter(({ kind }) => kind !== "copyInClass");

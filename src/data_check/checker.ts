@@ -3,8 +3,8 @@
  * runs: this process may read and call TensorFlow, and nothing else; and when a file ends it, only that file's result
  * is lost.
  *
- * It answers each line of standard input with a line of standard output. Pictures come one after the other, and
- * standard error says where one begins: so what the C libraries print about a picture can be told from
+ * It answers each line of standard input with a line of standard output. Images come one after the other, and
+ * standard error says where one begins: so what the C libraries print about an image can be told from
  * what they print about the next.
  *
  * @module
@@ -18,10 +18,10 @@ import { ignoreStopSignals } from "../base/signals.ts";
 import { decodeImage } from "../data/codecs/decode.ts";
 import { resizeRgb } from "../data/resizing/resize.ts";
 import { openEngine } from "../engine/engine.ts";
-import { inspectPicture, type PictureFacts } from "./inspect_picture.ts";
+import { type ImageFacts, inspectImage } from "./inspect_image.ts";
 
-/** Begins a line of standard error that says which picture is next. */
-export const PICTURE_MARK = "@lockstep picture ";
+/** Begins a line of standard error that says which image is next. */
+export const IMAGE_MARK = "@lockstep image ";
 
 /** What is asked of a checker, one line of JSON. */
 export interface CheckRequest {
@@ -33,7 +33,7 @@ export interface CheckRequest {
   readonly thumbnail?: number;
 }
 
-/** A small picture on its way between processes. */
+/** A small image on its way between processes. */
 export interface Thumbnail {
   readonly width: number;
   readonly height: number;
@@ -46,7 +46,7 @@ export type CheckAnswer =
   | { readonly kind: "ready" }
   /** It can't work at all, such as without libtensorflow. */
   | { readonly kind: "failed"; readonly message: string; readonly known: boolean }
-  | { readonly kind: "facts"; readonly index: number; readonly facts: PictureFacts }
+  | { readonly kind: "facts"; readonly index: number; readonly facts: ImageFacts }
   | { readonly kind: "thumbnail"; readonly index: number; readonly thumbnail?: Thumbnail };
 
 /** Answers until standard input ends. */
@@ -63,9 +63,9 @@ export async function runChecker(): Promise<number> {
   for await (const line of createInterface({ input: process.stdin })) {
     const request: CheckRequest = JSON.parse(line);
     const { index, path, maxPixels, thumbnail } = request;
-    write(Deno.stderr, `\n${PICTURE_MARK}${index}\n`);
+    write(Deno.stderr, `\n${IMAGE_MARK}${index}\n`);
     if (thumbnail === undefined) {
-      send({ kind: "facts", index, facts: await inspectPicture(path, maxPixels) });
+      send({ kind: "facts", index, facts: await inspectImage(path, maxPixels) });
     } else send({ kind: "thumbnail", index, ...await thumbnailOf(path, maxPixels, thumbnail) });
   }
   return 0;
@@ -85,7 +85,7 @@ async function thumbnailOf(
   }
 }
 
-/** At most so many pixels on a side, in the shape of the picture. */
+/** At most so many pixels on a side, in the shape of the image. */
 export function shrink(image: { width: number; height: number; data: Uint8Array }, side: number) {
   const factor = Math.min(1, side / Math.max(image.width, image.height));
   const size = (pixels: number) => Math.max(1, Math.round(pixels * factor));

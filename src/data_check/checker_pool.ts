@@ -1,26 +1,26 @@
 /**
- * Several checkers at work: as many pictures at a time as there are processes, and each process has one picture in
+ * Several checkers at work: as many images at a time as there are processes, and each process has one image in
  * memory.
  *
  * @module
  */
 import type { CheckAnswer, CheckRequest, Thumbnail } from "./checker.ts";
 import { CheckerLostError, CheckerProcess } from "./checker_process.ts";
-import type { PictureFacts } from "./inspect_picture.ts";
+import type { ImageFacts } from "./inspect_image.ts";
 
-/** Most processes: each takes up to 400 MB for the largest picture that is allowed. */
+/** Most processes: each takes up to 400 MB for the largest image that is allowed. */
 const MAX_PROCESSES = 8;
 
 /** Options of a {@linkcode CheckerPool}. */
 export interface PoolOptions {
-  /** Larger pictures aren't decoded. */
+  /** Larger images aren't decoded. */
   readonly maxPixels: number;
   /** Processes (default: one per core, at most 8). */
   readonly processes?: number;
   readonly signal?: AbortSignal;
 }
 
-/** Processes that check pictures; they end with their scope. */
+/** Processes that check images; they end with their scope. */
 export class CheckerPool implements AsyncDisposable {
   readonly #options: PoolOptions;
   readonly #idle: CheckerProcess[] = [];
@@ -31,7 +31,7 @@ export class CheckerPool implements AsyncDisposable {
   }
 
   /**
-   * Checks pictures, each once.
+   * Checks images, each once.
    *
    * @param paths Files
    * @param onDone Called after each with how many are done
@@ -41,8 +41,8 @@ export class CheckerPool implements AsyncDisposable {
   async inspect(
     paths: readonly string[],
     onDone: (done: number) => void,
-  ): Promise<PictureFacts[]> {
-    const facts: PictureFacts[] = new Array(paths.length);
+  ): Promise<ImageFacts[]> {
+    const facts: ImageFacts[] = new Array(paths.length);
     let done = 0;
     await this.#eachOf(paths, {}, (index, answer) => {
       facts[index] = answer?.kind === "facts"
@@ -54,7 +54,7 @@ export class CheckerPool implements AsyncDisposable {
   }
 
   /**
-   * Small pictures.
+   * Small images.
    *
    * @param paths Files
    * @param side Most pixels on a side
@@ -108,7 +108,7 @@ export class CheckerPool implements AsyncDisposable {
           }
         }
       } catch (error) {
-        next = paths.length; // the other lanes end after their picture
+        next = paths.length; // the other lanes end after their image
         await checker[Symbol.asyncDispose]();
         throw error;
       }
@@ -125,5 +125,5 @@ export class CheckerPool implements AsyncDisposable {
   }
 }
 
-/** Thumbnails' numbers are beyond those of pictures that are inspected. */
+/** Thumbnails' numbers are beyond those of images that are inspected. */
 const THUMBNAIL_OFFSET = 2 ** 40;

@@ -5,22 +5,22 @@
  */
 import { LockstepError, UsageError } from "../base/errors.ts";
 import { type OwnProgram, programCommand } from "../base/programs.ts";
-import { type CheckAnswer, type CheckRequest, PICTURE_MARK } from "./checker.ts";
+import { type CheckAnswer, type CheckRequest, IMAGE_MARK } from "./checker.ts";
 
-/** The process has ended; the picture that it was asked about may be the reason. */
+/** The process has ended; the image that it was asked about may be the reason. */
 export class CheckerLostError extends LockstepError {
   /** For messages. */
   override name = "CheckerLostError";
 }
 
 const CHECKER: OwnProgram = {
-  entry: "workers/picture_checker.ts",
-  permissions: "picture-checker",
+  entry: "workers/image_checker.ts",
+  permissions: "image-checker",
 };
 
 /** What libjpeg prints about pixels that are wrong; it also warns of what does no harm. */
 const DAMAGE = /^(Corrupt JPEG data|Premature end of JPEG|Inconsistent progression)/;
-/** Longest text that is kept about a picture. */
+/** Longest text that is kept about an image. */
 const MAX_SAID = 300;
 
 /** One process. */
@@ -39,7 +39,7 @@ export class CheckerProcess implements AsyncDisposable {
     }).spawn();
     this.#stdin = this.#process.stdin.getWriter();
     this.#answers = linesOf(this.#process.stdout);
-    this.#said = saidByPicture(this.#process.stderr);
+    this.#said = saidByImage(this.#process.stderr);
   }
 
   /**
@@ -57,7 +57,7 @@ export class CheckerProcess implements AsyncDisposable {
     } catch (error) {
       const said = (await checker.end()).get(NOTHING);
       if (error instanceof CheckerLostError && said) {
-        throw new LockstepError(`The process that decodes pictures doesn't start: ${said}`);
+        throw new LockstepError(`The process that decodes images doesn't start: ${said}`);
       }
       throw error;
     }
@@ -70,7 +70,7 @@ export class CheckerProcess implements AsyncDisposable {
     return await this.#next();
   }
 
-  /** Ends the process; gives what libjpeg printed of damage, by the pictures' indices. */
+  /** Ends the process; gives what libjpeg printed of damage, by the images' indices. */
   async end(): Promise<Map<number, string>> {
     await this.#stdin.close().catch(() => {}); // it has ended already
     await this.#process.status;
@@ -91,23 +91,21 @@ export class CheckerProcess implements AsyncDisposable {
     if (!done) return JSON.parse(value);
     const { code, signal } = await this.#process.status;
     throw new CheckerLostError(
-      `The process that decodes pictures ended ${
-        signal ? `by ${signal}` : `with exit code ${code}`
-      }`,
+      `The process that decodes images ended ${signal ? `by ${signal}` : `with exit code ${code}`}`,
     );
   }
 }
 
-/** Index of what is printed before the first picture. */
+/** Index of what is printed before the first image. */
 const NOTHING = -1;
 
-async function saidByPicture(stream: ReadableStream<Uint8Array>): Promise<Map<number, string>> {
+async function saidByImage(stream: ReadableStream<Uint8Array>): Promise<Map<number, string>> {
   const said = new Map<number, string>();
   let index = NOTHING;
   for await (const line of linesOf(stream)) {
     const text = line.trim();
-    if (text.startsWith(PICTURE_MARK)) {
-      index = Number(text.slice(PICTURE_MARK.length));
+    if (text.startsWith(IMAGE_MARK)) {
+      index = Number(text.slice(IMAGE_MARK.length));
     } else if (index === NOTHING ? text !== "" : DAMAGE.test(text)) {
       const before = said.get(index);
       said.set(index, (before ? `${before}; ${text}` : text).slice(0, MAX_SAID));

@@ -1,23 +1,23 @@
 /**
- * How evenly pictures are spread over the classes.
+ * How evenly images are spread over the classes.
  *
  * @module
  */
 import type { Finding } from "./kinds.ts";
 
-/** A class's pictures. */
+/** A class's images. */
 export interface ClassCounts {
   readonly name: string;
-  /** By side; all of a single folder count as training pictures. */
+  /** By side; all of a single folder count as training images. */
   readonly train: number;
   readonly val: number;
   /** How many of them can't be used. */
   readonly unusable: number;
 }
 
-/** Measures of balance, over the training pictures. */
+/** Measures of balance, over the training images. */
 export interface Balance {
-  /** Pictures of the largest class over those of the smallest; `null` when that has none, or there is no class. */
+  /** Images of the largest class over those of the smallest; `null` when that has none, or there is no class. */
   readonly ratio: number | null;
   /** Entropy of the classes' shares over the greatest that there can be: 1 when all are equal, 0 for a single one. */
   readonly evenness: number | null;
@@ -48,7 +48,7 @@ export function findImbalance(classes: readonly ClassCounts[]): Finding[] {
   const sorted = [...classes].sort((a, b) => a.train - b.train);
   const [smallest, largest] = [sorted[0], sorted.at(-1)!];
   const detail =
-    `${JSON.stringify(largest.name)} has ${ratio.toFixed(1)} times as many pictures as ` +
+    `${JSON.stringify(largest.name)} has ${ratio.toFixed(1)} times as many images as ` +
     JSON.stringify(smallest.name);
   return [{ kind: "imbalance", files: [], detail }];
 }

@@ -1,17 +1,17 @@
 /**
- * Pictures that are there more than once, exactly or nearly.
+ * Images that are there more than once, exactly or nearly.
  *
  * @module
  */
-import type { PictureFacts } from "./inspect_picture.ts";
-import { isComparable } from "./judge_picture.ts";
+import type { ImageFacts } from "./inspect_image.ts";
+import { isComparable } from "./judge_image.ts";
 import type { Finding, FindingKind } from "./kinds.ts";
 import { findNearPairs } from "./near_duplicates.ts";
-import type { SurveyedPicture } from "./survey.ts";
+import type { SurveyedImage } from "./survey.ts";
 
-/** A picture and what it is. */
-export interface CheckedPicture extends SurveyedPicture {
-  readonly facts: PictureFacts;
+/** An image and what it is. */
+export interface CheckedImage extends SurveyedImage {
+  readonly facts: ImageFacts;
 }
 
 /** What {@linkcode findNearCopies} found. */
@@ -23,20 +23,20 @@ export interface NearCopies {
 
 /** Pairs after which the search ends: nobody looks at as many. */
 const MAX_PAIRS = 200_000;
-/** Exact copies of a picture that are looked at for the pair that tells most. */
+/** Exact copies of an image that are looked at for the pair that tells most. */
 const MAX_COPIES = 20;
 
-/** Groups of usable pictures whose bytes are the same; each is alone unless it has copies. */
-export function groupCopies(pictures: readonly CheckedPicture[]): CheckedPicture[][] {
-  const usable = pictures.filter(({ facts }) => !facts.problem && facts.sha256 !== undefined);
+/** Groups of usable images whose bytes are the same; each is alone unless it has copies. */
+export function groupCopies(images: readonly CheckedImage[]): CheckedImage[][] {
+  const usable = images.filter(({ facts }) => !facts.problem && facts.sha256 !== undefined);
   return [...Map.groupBy(usable, ({ facts }) => facts.sha256).values()];
 }
 
 /** Findings about exact copies. */
-export function findCopies(groups: readonly CheckedPicture[][]): Finding[] {
+export function findCopies(groups: readonly CheckedImage[][]): Finding[] {
   return groups.filter(({ length }) => length > 1).flatMap((group) => {
     const files = group.map(({ path }) => path);
-    const differ = (of: (picture: CheckedPicture) => unknown) => new Set(group.map(of)).size > 1;
+    const differ = (of: (image: CheckedImage) => unknown) => new Set(group.map(of)).size > 1;
     const kinds: FindingKind[] = [];
     if (differ(({ label }) => label)) kinds.push("copyAcrossClasses");
     if (differ(({ side }) => side)) kinds.push("copyAcrossSides");
@@ -46,12 +46,12 @@ export function findCopies(groups: readonly CheckedPicture[][]): Finding[] {
 }
 
 /**
- * Findings about pictures that look the same; those that are exact copies of each other count once.
+ * Findings about images that look the same; those that are exact copies of each other count once.
  *
  * @param groups Exact copies
  * @param distance Bits of the hashes that may differ
  */
-export function findNearCopies(groups: readonly CheckedPicture[][], distance: number): NearCopies {
+export function findNearCopies(groups: readonly CheckedImage[][], distance: number): NearCopies {
   const comparable = groups.filter(([{ facts }]) => isComparable(facts));
   const hashes = comparable.map(([{ facts }]) => facts.hash!.bits);
   const { pairs, more } = findNearPairs(hashes, distance, MAX_PAIRS);
@@ -64,19 +64,19 @@ export function findNearCopies(groups: readonly CheckedPicture[][], distance: nu
   return { findings, more };
 }
 
-/** One picture of each group: on different sides if there are such, else of different classes, else the first two. */
+/** One image of each group: on different sides if there are such, else of different classes, else the first two. */
 function tellingPair(
-  one: readonly CheckedPicture[],
-  other: readonly CheckedPicture[],
-): [CheckedPicture, CheckedPicture] {
+  one: readonly CheckedImage[],
+  other: readonly CheckedImage[],
+): [CheckedImage, CheckedImage] {
   const pairs = one.slice(0, MAX_COPIES).flatMap((a) =>
-    other.slice(0, MAX_COPIES).map((b): [CheckedPicture, CheckedPicture] => [a, b])
+    other.slice(0, MAX_COPIES).map((b): [CheckedImage, CheckedImage] => [a, b])
   );
   return pairs.find(([a, b]) => a.side !== b.side) ??
     pairs.find(([a, b]) => a.label !== b.label) ?? pairs[0];
 }
 
-function kindOf(a: CheckedPicture, b: CheckedPicture): FindingKind {
+function kindOf(a: CheckedImage, b: CheckedImage): FindingKind {
   if (a.side !== b.side) return "nearAcrossSides";
   return a.label !== b.label ? "nearAcrossClasses" : "nearInClass";
 }

@@ -51,8 +51,8 @@ export function dataCheckLines(
 function headLine({ data, pictures, sides, classes, seconds }: DataCheckRecord): string {
   const { train, val, unusable } = pictures;
   const amount = sides.includes("all")
-    ? `${train} pictures`
-    : `${train + val} pictures (train ${train}, val ${val})`;
+    ? `${train} images`
+    : `${train + val} images (train ${train}, val ${val})`;
   const bad = unusable > 0 ? `, ${unusable} of them unusable` : "";
   const names = classes.length === 1 ? "class" : "classes";
   return `${visible(data)}: ${amount} of ${classes.length} ${names}${bad}; ` +
@@ -106,7 +106,7 @@ function examples(
   ];
 }
 
-/** Of exact copies: how many pictures, and how many files there are more than needed. */
+/** Of exact copies: how many images, and how many files there are more than needed. */
 function amount(findings: DataCheckRecord["findings"], kind: string, count: number): string {
   const copied = findings.filter((one) => one.kind === kind && one.kind.startsWith("copy"));
   if (copied.length === 0) return String(count);
@@ -130,7 +130,7 @@ function classTable(record: DataCheckRecord, width: number): string[] {
   const single = sides.includes("all");
   const columns: Column[] = [
     { title: "class", givesWay: 1, leastWidth: 8 },
-    { title: single ? "pictures" : "train", align: "right" },
+    { title: single ? "images" : "train", align: "right" },
     ...(single ? [] : [{ title: "val", align: "right" as const }]),
     { title: "share", align: "right" },
     { title: "unusable", align: "right", givesWay: 2 },

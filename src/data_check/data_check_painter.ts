@@ -14,8 +14,8 @@ import type { ShownPair } from "./check_data.ts";
 import type { PaintedRecord } from "./data_check_picture.ts";
 import { FONT_FILES } from "../plots/font.ts";
 
-/** Name of the picture. */
-export const DATA_CHECK_PICTURE = "data-check.png";
+/** Name of the image. */
+export const DATA_CHECK_IMAGE = "data-check.png";
 
 const PAINTER: OwnProgram = { entry: "workers/check_painter.ts", permissions: "check-painter" };
 
@@ -29,7 +29,7 @@ interface Order {
 }
 
 /**
- * Writes the picture, replaced as a whole.
+ * Writes the image, replaced as a whole.
  *
  * @throws {LockstepError} when it can't be painted
  */
@@ -61,9 +61,9 @@ export async function writeDataCheckPicture(
   const { success, stdout, stderr } = await output;
   if (!success) {
     const said = new TextDecoder().decode(stderr).trim().split("\n").slice(0, 3).join("; ");
-    throw new LockstepError(`${DATA_CHECK_PICTURE} can't be painted: ${said}`);
+    throw new LockstepError(`${DATA_CHECK_IMAGE} can't be painted: ${said}`);
   }
-  await writeFileAtomically(join(folder, DATA_CHECK_PICTURE), stdout);
+  await writeFileAtomically(join(folder, DATA_CHECK_IMAGE), stdout);
 }
 
 /** The painter: an order on standard input, a PNG on standard output. */

@@ -1,6 +1,6 @@
 /**
  * What a check of a data set found, as `data-check.png`: the classes' sizes as bars, and below them the pairs of
- * pictures that look the same.
+ * images that look the same.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { escapeXml, renderSvg, textWidth } from "../plots/svg_picture.ts";
 import { shorten } from "../terminal/table.ts";
 import { visible, visiblePath } from "../base/visible_text.ts";
 
-/** What of a record the picture shows. */
+/** What of a record the image shows. */
 export type PaintedRecord = Pick<DataCheckRecord, "data" | "sides" | "classes" | "counts">;
 
 const WIDTH = 1100;
@@ -38,13 +38,13 @@ const NAME_WIDTH = 340;
 /** Room for the number at the end of a bar. */
 const NUMBER_WIDTH = 60;
 
-/** Pictures of a pair stand in boxes, two pairs in a row. */
+/** Images of a pair stand in boxes, two pairs in a row. */
 const PAIR = { gap: 28, between: 10, box: 190, above: 22, line: 16, text: 12, below: 18 };
 const PAIR_WIDTH = (WIDTH - 2 * MARGIN - PAIR.gap) / 2;
 const BOX_WIDTH = (PAIR_WIDTH - PAIR.between) / 2;
 const SEVERITY_COLOURS = { error: "#b3261e", warning: "#8a5000", note: COLOURS.quiet };
 
-/** A part of the picture and how much of its height it takes. */
+/** A part of the image and how much of its height it takes. */
 interface Part {
   readonly elements: readonly string[];
   readonly height: number;
@@ -60,7 +60,7 @@ export async function paintDataCheck(
   return renderSvg(svg, fonts, PNG_ZOOM).render().asPng();
 }
 
-/** The picture as an SVG document. */
+/** The image as an SVG document. */
 export async function dataCheckAsSvg(
   record: PaintedRecord,
   pairs: readonly ShownPair[],
@@ -86,7 +86,7 @@ function headPart(
   fonts: FontFiles,
   y: number,
 ): Part {
-  const pictures = classes.reduce((sum, { train, val }) => sum + train + val, 0);
+  const images = classes.reduce((sum, { train, val }) => sum + train + val, 0);
   const found = (["error", "warning", "note"] as const)
     .map((severity) => `${counts[severity]} ${severity}${counts[severity] === 1 ? "" : "s"}`);
   const title = fitted(
@@ -96,7 +96,7 @@ function headPart(
     fonts,
     "bold",
   );
-  const subtitle = `${pictures} pictures of ${classes.length} classes: ${found.join(", ")}`;
+  const subtitle = `${images} images of ${classes.length} classes: ${found.join(", ")}`;
   return {
     elements: [
       textElement(title, MARGIN, y + TITLE.size, TITLE.size, { weight: "bold" }),
@@ -171,13 +171,12 @@ function chosenClasses(
   classes: DataCheckRecord["classes"],
 ): { shown: DataCheckRecord["classes"]; heading: string } {
   if (classes.length === 0) return { shown: [], heading: "No classes" };
-  if (classes.length <= MAX_CLASSES) return { shown: classes, heading: "Pictures per class" };
+  if (classes.length <= MAX_CLASSES) return { shown: classes, heading: "Images per class" };
   const half = MAX_CLASSES / 2;
   const sorted = [...classes].sort((a, b) => b.train - a.train);
   return {
     shown: [...sorted.slice(0, half), ...sorted.slice(-half)],
-    heading:
-      `Pictures per class: the ${half} largest and the ${half} smallest of ${classes.length}`,
+    heading: `Images per class: the ${half} largest and the ${half} smallest of ${classes.length}`,
   };
 }
 
@@ -199,7 +198,7 @@ async function pairsPart(
   fonts: FontFiles,
   top: number,
 ): Promise<Part> {
-  const title = pairs.length > 0 ? "Pairs to look at" : "No pictures that look the same";
+  const title = pairs.length > 0 ? "Pairs to look at" : "No images that look the same";
   const elements = [
     textElement(title, MARGIN, top + HEADING.size, HEADING.size, { weight: "bold" }),
   ];

@@ -29,7 +29,7 @@ export const KINDS = {
   tooFewClasses: {
     severity: "error",
     title: "fewer than two classes",
-    cure: "make a folder of pictures for each of at least two classes",
+    cure: "make a folder of images for each of at least two classes",
   },
   classOnOneSide: {
     severity: "error",
@@ -38,8 +38,8 @@ export const KINDS = {
   },
   emptyClass: {
     severity: "error",
-    title: "class without pictures",
-    cure: "add pictures, or remove the folder",
+    title: "class without images",
+    cure: "add images, or remove the folder",
   },
   unreadableFolder: {
     severity: "error",
@@ -57,10 +57,10 @@ export const KINDS = {
     cure: "mend its access rights, or remove it",
   },
   empty: { severity: "error", title: "empty file", cure: "fetch it again, or remove it" },
-  notPicture: {
+  notImage: {
     severity: "error",
-    title: "named like a picture, but none",
-    cure: "look at what was saved under this name, fetch the picture again or remove the file",
+    title: "named like an image, but none",
+    cure: "look at what was saved under this name, fetch the image again or remove the file",
   },
   unsupported: {
     severity: "error",
@@ -100,7 +100,7 @@ export const KINDS = {
   nearAcrossSides: {
     severity: "warning",
     title: "near-duplicate in train and val (leakage)",
-    cure: "look at the pairs, and keep the pictures of one scene on one side",
+    cure: "look at the pairs, and keep the images of one scene on one side",
   },
   nearAcrossClasses: {
     severity: "warning",
@@ -119,18 +119,18 @@ export const KINDS = {
   },
   overlooked: {
     severity: "warning",
-    title: "picture that is left out for its ending",
+    title: "image that is left out for its ending",
     cure: "give it the ending of its format, or remove it",
   },
   stray: {
     severity: "warning",
-    title: "picture outside of any class folder",
+    title: "image outside of any class folder",
     cure: "move it into the folder of its class: where it is, it isn't used",
   },
   similarNames: {
     severity: "warning",
     title: "class names that nearly agree",
-    cure: "if they mean the same, move the pictures into one folder",
+    cure: "if they mean the same, move the images into one folder",
   },
   oddName: {
     severity: "warning",
@@ -140,16 +140,16 @@ export const KINDS = {
   imbalance: {
     severity: "warning",
     title: "unbalanced classes",
-    cure: "add pictures to the small classes, or weight the loss by class",
+    cure: "add images to the small classes, or weight the loss by class",
   },
   tiny: {
     severity: "warning",
-    title: "tiny picture",
+    title: "tiny image",
     cure: "look whether it is a placeholder; it will be enlarged to what the network takes",
   },
   elongated: {
     severity: "warning",
-    title: "very long or very wide picture",
+    title: "very long or very wide image",
     cure: "cut it: crops show a small part of it",
   },
   nearInClass: {
@@ -159,12 +159,12 @@ export const KINDS = {
   },
   huge: {
     severity: "note",
-    title: "huge picture",
+    title: "huge image",
     cure: "shrink it once: decoding it takes most of the loader's time",
   },
   plain: {
     severity: "note",
-    title: "picture of nearly one colour",
+    title: "image of nearly one colour",
     cure: "look whether it is a placeholder; it isn't compared for near-duplicates",
   },
   turned: {
@@ -196,7 +196,7 @@ export const KINDS = {
   },
   otherFile: {
     severity: "note",
-    title: "file that is no picture",
+    title: "file that is no image",
     cure: "nothing to do: Lockstep leaves it out",
   },
 } as const satisfies Record<string, KindFacts>;

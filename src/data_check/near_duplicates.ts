@@ -23,7 +23,7 @@ export interface NearPairs {
   readonly more: boolean;
 }
 
-/** The greatest distance that can be searched for: beyond, hashes of different pictures come as near. */
+/** The greatest distance that can be searched for: beyond, hashes of different images come as near. */
 export const MAX_DISTANCE = 16;
 
 const PARTS = 4;

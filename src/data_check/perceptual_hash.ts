@@ -1,9 +1,9 @@
 /**
- * A 64-bit number that stays nearly the same when a picture is resized, recompressed or slightly changed:
+ * A 64-bit number that stays nearly the same when an image is resized, recompressed or slightly changed:
  * the perceptual hash of low frequencies (Zauner, Implementation and Benchmarking of Perceptual Image Hash
  * Functions, 2010).
  *
- * The picture is shrunk to 32 × 32 grey levels; of its cosine transform the 64 lowest frequencies count, without
+ * The image is shrunk to 32 × 32 grey levels; of its cosine transform the 64 lowest frequencies count, without
  * the constant one: a bit each, set where the coefficient is above the median. Flat colours and the constant
  * don't matter, so brighter and darker copies are found too.
  *
@@ -15,11 +15,11 @@ import type { RgbImage } from "../data/codecs/rgb_image.ts";
 const SIDE = 32;
 const BITS = 64;
 
-/** What pictures are compared by. */
+/** What images are compared by. */
 export interface PerceptualHash {
   /** 64 bits, as 16 hexadecimal digits. */
   readonly bits: string;
-  /** Standard deviation of the small picture's grey levels, 0–255: of a plain one the bits are noise. */
+  /** Standard deviation of the small image's grey levels, 0–255: of a plain one the bits are noise. */
   readonly contrast: number;
 }
 
@@ -30,7 +30,7 @@ const USED = 1 + Math.max(...FREQUENCIES.map(([v, u]) => Math.max(u, v)));
 /** `COSINES[u * SIDE + x]`: the transform's basis (DCT-II), each row of length 1. */
 const COSINES = cosines();
 
-/** Hashes an upright picture. */
+/** Hashes an upright image. */
 export function perceptualHash(image: RgbImage): PerceptualHash {
   const grey = greyOf(resizeRgb(image, SIDE, SIDE));
   const coefficients = lowCoefficients(grey);

@@ -38,14 +38,14 @@ const recordSchema = z.object({
     nearDistance: count,
     maxPixels: count,
   }),
-  /** Pictures that were found; those of a single folder count as `train`. */
+  /** Images that were found; those of a single folder count as `train`. */
   pictures: z.object({ train: count, val: count, unusable: count }),
   seconds: z.number().nonnegative(),
   /** In the order of the labels. */
   classes: z.array(z.object({ name: z.string(), train: count, val: count, unusable: count })),
-  /** Over the training pictures; `null` where there is nothing to measure. */
+  /** Over the training images; `null` where there is nothing to measure. */
   balance: z.object({
-    /** Pictures of the largest class over those of the smallest. */
+    /** Images of the largest class over those of the smallest. */
     ratio: z.number().nullable(),
     /** Entropy of the classes' shares over the greatest possible, 0 to 1. */
     evenness: z.number().nullable(),

@@ -9,14 +9,14 @@ import { openRegularFile } from "../base/regular_file.ts";
 import { NAMES, sniffFormat } from "../data/codecs/image_header.ts";
 import { classMatcher, labelsByName } from "../data/class_names.ts";
 import { actualName } from "../data/datasets/image_folder.ts";
-import { byCodePoint, isPictureName } from "../data/datasets/picture_files.ts";
+import { byCodePoint, isImageName } from "../data/datasets/image_files.ts";
 import type { Finding, FindingKind } from "./kinds.ts";
 
-/** Where a picture belongs; `all` in a single folder of classes, which a run splits by itself. */
+/** Where an image belongs; `all` in a single folder of classes, which a run splits by itself. */
 export type Side = "train" | "val" | "all";
 
-/** A picture that a run would use. */
-export interface SurveyedPicture {
+/** An image that a run would use. */
+export interface SurveyedImage {
   /** Relative to the root, with `/` between names. */
   readonly path: string;
   readonly side: Side;
@@ -29,7 +29,7 @@ export interface Survey {
   readonly sides: readonly Side[];
   /** Names of the classes of all sides, sorted by code point. */
   readonly classes: readonly string[];
-  readonly pictures: readonly SurveyedPicture[];
+  readonly images: readonly SurveyedImage[];
   readonly findings: readonly Finding[];
 }
 
@@ -60,7 +60,7 @@ interface Entry {
 class Surveyor {
   readonly #root: string;
   readonly #findings: Finding[] = [];
-  readonly #pictures: { path: string; side: Side; name: string }[] = [];
+  readonly #images: { path: string; side: Side; name: string }[] = [];
 
   constructor(root: string) {
     this.#root = root;
@@ -77,7 +77,7 @@ class Surveyor {
     for (const [side, folder] of there.length === 0 ? [] : found) {
       if (folders.includes(folder)) continue;
       const what = side === "train" ? "training" : "validation";
-      this.#find("missingSide", [folder], `no folder of ${what} pictures`);
+      this.#find("missingSide", [folder], `no folder of ${what} images`);
     }
     const bySide = there.length > 0
       ? there.map(([side, folder]) => ({ side: side as Side, folder }))
@@ -94,7 +94,7 @@ class Surveyor {
     return {
       sides: [...names.keys()],
       classes,
-      pictures: this.#pictures.map(({ path, side, name }) => ({
+      images: this.#images.map(({ path, side, name }) => ({
         path,
         side,
         label: labels.get(name)!,
@@ -111,10 +111,10 @@ class Surveyor {
     const real = await Deno.realPath(join(this.#root, folder));
     const matched = classMatcher(known);
     for (const name of names) {
-      const before = this.#pictures.length;
+      const before = this.#images.length;
       const path = joined(folder, name);
       await this.#walk(path, [real], { side, name: matched(name) });
-      if (this.#pictures.length === before) this.#find("emptyClass", [path], "");
+      if (this.#images.length === before) this.#find("emptyClass", [path], "");
     }
     if (names.length < 2) {
       const found = names.length === 0 ? "no class folders" : `only ${JSON.stringify(names[0])}`;
@@ -137,9 +137,9 @@ class Surveyor {
     for (const { name, kind } of entries) {
       if (kind === "folder") continue;
       const path = joined(folder, name);
-      if (!isPictureName(name)) {
+      if (!isImageName(name)) {
         if (kind === "file") await this.#otherFile(path);
-      } else if (kind === "file" || kind === "lost") this.#pictures.push({ path, ...of });
+      } else if (kind === "file" || kind === "lost") this.#images.push({ path, ...of });
       else if (kind === "other") this.#find("unreadable", [path], "it is a pipe or a device");
     }
     for (const { name, kind } of entries) {
@@ -154,11 +154,11 @@ class Surveyor {
     else this.#find("otherFile", [path], "");
   }
 
-  /** Pictures that lie beside the class folders. */
+  /** Images that lie beside the class folders. */
   async #strays(folder: string, entries: readonly Entry[]): Promise<void> {
     for (const { name, kind } of entries) {
       const path = joined(folder, name);
-      if (kind === "file" && (isPictureName(name) || await this.#sniff(path))) {
+      if (kind === "file" && (isImageName(name) || await this.#sniff(path))) {
         this.#find("stray", [path], "");
       }
     }
@@ -247,7 +247,7 @@ async function kindOf(path: string): Promise<Entry["kind"]> {
 function rootError(path: string, error: unknown): UsageError {
   const where = JSON.stringify(path);
   if (error instanceof Deno.errors.NotFound) {
-    return new UsageError(`Folder ${where} is missing: name a folder of pictures or an archive`);
+    return new UsageError(`Folder ${where} is missing: name a folder of images or an archive`);
   }
   return new UsageError(
     `Folder ${where} can't be read: ${troubleOf(error)}; mend its access rights`,

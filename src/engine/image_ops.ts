@@ -1,5 +1,5 @@
 /**
- * TensorFlow's picture decoders, run on another thread, and its JPEG encoder.
+ * TensorFlow's image decoders, run on another thread, and its JPEG encoder.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { nativeBackend } from "./backend.ts";
 /** Formats that TensorFlow decodes. */
 export type NativeImageFormat = "jpeg" | "png" | "gif" | "bmp" | "webp";
 
-/** A decoded picture. */
+/** A decoded image. */
 export interface DecodedImage {
   readonly width: number;
   readonly height: number;
@@ -17,7 +17,7 @@ export interface DecodedImage {
   readonly data: Uint8Array;
 }
 
-/** A part of a picture, in pixels from its top left corner. */
+/** A part of an image, in pixels from its top left corner. */
 export interface Part {
   readonly left: number;
   readonly top: number;
@@ -41,7 +41,7 @@ const DECODERS: Record<NativeImageFormat, readonly [string, readonly Attribute[]
 };
 
 /**
- * Decodes a picture to RGB; of an animation the first frame.
+ * Decodes an image to RGB; of an animation the first frame.
  *
  * @param bytes The file
  * @throws {EngineError} when the file is damaged or of another format
@@ -110,11 +110,11 @@ export async function decodeJpegPartNative(
   }
 }
 
-/** The most memory that is kept from one picture to the next. */
+/** The most memory that is kept from one image to the next. */
 const SCRATCH_BYTES = 4 * 2 ** 20;
 let scratch = new Uint8Array(0);
 
-/** Memory for use before the next `await`: fresh memory for each picture would keep the collector busy. */
+/** Memory for use before the next `await`: fresh memory for each image would keep the collector busy. */
 function scratchOf(bytes: number): Uint8Array {
   if (bytes > SCRATCH_BYTES) return new Uint8Array(bytes);
   if (bytes > scratch.length) scratch = new Uint8Array(bytes);
@@ -122,7 +122,7 @@ function scratchOf(bytes: number): Uint8Array {
 }
 
 /**
- * Encodes a picture as a JPEG with 4:2:0 chroma, as cameras and the web have them.
+ * Encodes an image as a JPEG with 4:2:0 chroma, as cameras and the web have them.
  *
  * @param quality 0–100
  */

@@ -1,5 +1,5 @@
 /**
- * The life of an evaluation: workers score each picture once, and what they found becomes a folder.
+ * The life of an evaluation: workers score each image once, and what they found becomes a folder.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import {
   completeRecord,
   EVALUATION_FOLDER,
   type EvaluationRecord,
-  type ScoredPicture,
+  type ScoredImage,
 } from "../records/evaluation_file.ts";
 import { type Reporter, silentReporter } from "../events/reporter.ts";
 import { COMMANDS } from "../train/commands.ts";
@@ -53,9 +53,9 @@ export interface EvaluatedRun {
 const MAX_MISTAKES = 16;
 
 /**
- * Evaluates a checkpoint on all pictures of a set, over workers as a run's validation does, and writes what came out.
+ * Evaluates a checkpoint on all images of a set, over workers as a run's validation does, and writes what came out.
  *
- * @throws {UsageError} for what is wrong before the start: the run, the checkpoint, the pictures
+ * @throws {UsageError} for what is wrong before the start: the run, the checkpoint, the images
  * @throws {LockstepError} for what goes wrong on the way
  */
 export async function evaluateRun(
@@ -65,7 +65,7 @@ export async function evaluateRun(
   const { reporter = silentReporter(), verbose, signal } = options;
   const prepared = await prepareEvaluation(request, { reporter, verbose, signal });
   using _model = prepared.replica;
-  using _pictures = prepared.folder.source;
+  using _images = prepared.folder.source;
   const folder = options.out ?? join(prepared.trained.run ?? ".", EVALUATION_FOLDER);
   await Deno.mkdir(folder, { recursive: true }).catch((error) => {
     throw new UsageError(`${folder} can't be made: ${reasonOf(error)}; name another with --out`);
@@ -79,11 +79,11 @@ export async function evaluateRun(
   const validated = await scoreOverWorkers(prepared, { reporter, signal });
   const seconds = (performance.now() - start) / 1000;
   new SkippedImages(reporter).report(validated.skipped);
-  const pictures = picturesOf(prepared, validated);
+  const images = imagesOf(prepared, validated);
   const run = prepared.trained.run && basename(await Deno.realPath(prepared.trained.run));
-  const record = recordOf(prepared, validated, pictures, { run, seconds });
+  const record = recordOf(prepared, validated, images, { run, seconds });
   const effort = new BestEffort((line) => reporter.warn(line));
-  await writeEvaluationFolder(folder, record, pictures, prepared, effort);
+  await writeEvaluationFolder(folder, record, images, prepared, effort);
   return { folder, record };
 }
 
@@ -112,9 +112,9 @@ async function scoreOverWorkers(
   }
 }
 
-/** The pictures that were scored, in the order of the set. */
-function picturesOf({ folder: { val, classes } }: PreparedEvaluation, { samples }: Validated) {
-  return val.flatMap(({ index, path, label }): (ScoredPicture & { index: number })[] => {
+/** The images that were scored, in the order of the set. */
+function imagesOf({ folder: { val, classes } }: PreparedEvaluation, { samples }: Validated) {
+  return val.flatMap(({ index, path, label }): (ScoredImage & { index: number })[] => {
     const scores = samples[index];
     if (!scores) return [];
     const { loss, ranked, probabilities } = scores;
@@ -126,7 +126,7 @@ function picturesOf({ folder: { val, classes } }: PreparedEvaluation, { samples 
 function recordOf(
   { trained, config, job, folder, split }: PreparedEvaluation,
   { samples, loss, skipped }: Validated,
-  pictures: readonly ScoredPicture[],
+  images: readonly ScoredImage[],
   { run, seconds }: { run: string | undefined; seconds: number },
 ): EvaluationRecord {
   const { classes, val } = folder;
@@ -157,14 +157,14 @@ function recordOf(
     count,
     loss,
     ...measures,
-    mistakes: mistakesOf(pictures),
+    mistakes: mistakesOf(images),
     skipped: skipped.map(({ path, reason }) => ({ path, reason })),
   }, LOCKSTEP_VERSION);
 }
 
 /** The wrong predictions that the model was surest of; of equally sure ones the greater loss first. */
-function mistakesOf(pictures: readonly ScoredPicture[]): EvaluationRecord["mistakes"] {
-  return pictures
+function mistakesOf(images: readonly ScoredImage[]): EvaluationRecord["mistakes"] {
+  return images
     .filter(({ trueClass, ranked }) => ranked[0] !== trueClass)
     .sort((a, b) => b.probabilities[0] - a.probabilities[0] || b.loss - a.loss)
     .slice(0, MAX_MISTAKES)

@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import type { BestEffort } from "../events/best_effort.ts";
-import type { EvaluationRecord, ScoredPicture } from "../records/evaluation_file.ts";
+import type { EvaluationRecord, ScoredImage } from "../records/evaluation_file.ts";
 import {
   EVALUATION_FILE,
   writeEvaluation,
@@ -15,7 +15,7 @@ import { evaluationTitle } from "../plots/evaluation_title.ts";
 import type { Tile } from "../plots/picture_grid.ts";
 import { percent } from "../terminal/evaluation_lines.ts";
 import { makeLoaders } from "../train/job.ts";
-import { tileOf } from "../preview/pictures.ts";
+import { tileOf } from "../preview/images.ts";
 import type { PreparedEvaluation } from "./prepare_evaluation.ts";
 
 const COLUMNS = 4;
@@ -26,23 +26,23 @@ const MISTAKES = "mistakes.png";
 /**
  * Writes everything that an evaluation found. `evaluation.json` comes last: where it is, the others belong to it.
  *
- * @param pictures With their positions in the set
+ * @param images With their positions in the set
  */
 export async function writeEvaluationFolder(
   folder: string,
   record: EvaluationRecord,
-  pictures: readonly (ScoredPicture & { readonly index: number })[],
+  images: readonly (ScoredImage & { readonly index: number })[],
   prepared: PreparedEvaluation,
   effort: BestEffort,
 ): Promise<void> {
   const { writeConfusionPlot } = await import("../plots/confusion_plot.ts");
   const { writeReliabilityPlot } = await import("../plots/reliability_plot.ts");
   await removeFile(join(folder, EVALUATION_FILE)); // until the other files are of this evaluation
-  await writeScoredPictures(folder, pictures);
+  await writeScoredPictures(folder, images);
   const again = "the measures are in evaluation.json";
   await effort.attempt("confusion.svg", () => writeConfusionPlot(folder, record), again);
   await effort.attempt("reliability.svg", () => writeReliabilityPlot(folder, record), again);
-  const indices = new Map(pictures.map(({ path, index }) => [path, index]));
+  const indices = new Map(images.map(({ path, index }) => [path, index]));
   await effort.attempt(
     MISTAKES,
     () => writeMistakes(folder, record, indices, prepared),
@@ -51,7 +51,7 @@ export async function writeEvaluationFolder(
   await writeEvaluation(folder, record);
 }
 
-/** The worst mistakes as the network saw them; an older picture goes when there are none. */
+/** The worst mistakes as the network saw them; an older image goes when there are none. */
 async function writeMistakes(
   folder: string,
   record: EvaluationRecord,
@@ -63,11 +63,11 @@ async function writeMistakes(
   const { val } = makeLoaders(data, config);
   const { onError } = config.data;
   const tiles: Tile[] = [];
-  for (const { path: picture, predictedClass, trueClass, probability } of mistakes) {
+  for (const { path: image, predictedClass, trueClass, probability } of mistakes) {
     // The probability first: a long name may be cut.
     const title = `${percent(probability)} ${predictedClass} (true: ${trueClass})`;
     const place = { epoch: 0, seed: 0, title, onError };
-    const tile = await tileOf(val, indices.get(picture)!, place);
+    const tile = await tileOf(val, indices.get(image)!, place);
     if (tile) tiles.push({ ...tile, colour: "bad" });
   }
   if (tiles.length === 0) {

@@ -1,5 +1,5 @@
 /**
- * Everything that an evaluation needs before a worker starts: the trained model, the pictures, the programs.
+ * Everything that an evaluation needs before a worker starts: the trained model, the images, the programs.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { modulesOf } from "../config/consent.ts";
 import { validateConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { checkFiles } from "../data/datasets/check_files.ts";
-import type { PictureSet } from "../data/datasets/picture_set.ts";
+import type { ImageSet } from "../data/datasets/image_set.ts";
 import { openEngine } from "../engine/engine.ts";
 import { endsInLogSoftmax } from "../models/head_specs.ts";
 import { takeCredentials } from "../protocol/address.ts";
@@ -25,7 +25,7 @@ import { progressUntil } from "../provision/progress.ts";
 import type { Reporter } from "../events/reporter.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { missingClasses } from "../data/datasets/class_folders.ts";
-import { picturesToEvaluate } from "../inference/evaluation_pictures.ts";
+import { imagesToEvaluate } from "../inference/evaluation_images.ts";
 import { type Job, scanData, scanJob } from "../train/job.ts";
 import { checkModelModule } from "../inference/load_checkpoint.ts";
 import { setState } from "../train/load_weights.ts";
@@ -58,8 +58,8 @@ export interface PreparedEvaluation {
   readonly trained: TrainedModel;
   readonly config: Config;
   readonly job: Job;
-  /** The pictures to evaluate are those that validate. */
-  readonly folder: PictureSet;
+  /** The images to evaluate are those that validate. */
+  readonly folder: ImageSet;
   readonly split: "train" | "val";
   readonly replica: Replica;
   /** The nats-server program, unless another server is used. */
@@ -68,7 +68,7 @@ export interface PreparedEvaluation {
 
 /** Workers for a checkpoint without a run. */
 const WORKERS = 2;
-/** Pictures per worker and pass for a checkpoint without a run. */
+/** Images per worker and pass for a checkpoint without a run. */
 const BATCH_PER_WORKER = 8;
 
 /**
@@ -97,7 +97,7 @@ export async function prepareEvaluation(
   const root = await ensureDataRoot(config.data, progress);
   signal?.throwIfAborted();
   const { classes } = trained.info;
-  const evaluation = await picturesToEvaluate(root, config.data, { ...request, classes });
+  const evaluation = await imagesToEvaluate(root, config.data, { ...request, classes });
   const natsServer = config.nats.url ? undefined : await ensureNatsServer(progress);
   const { url, ca } = config.nats;
   if (url) await checkServer(await serverAddress({ url, ca }));
@@ -134,7 +134,7 @@ export async function prepareEvaluation(
 }
 
 /**
- * The run's config, or one for a bare checkpoint, in the form that evaluating needs: other pictures, other workers
+ * The run's config, or one for a bare checkpoint, in the form that evaluating needs: other images, other workers
  * with as many rows each as before, no optimizer state, nothing kept from one pass to the next.
  */
 function evaluationConfig(trained: TrainedModel, request: EvaluationRequest): Config {
@@ -178,7 +178,7 @@ function evaluationConfig(trained: TrainedModel, request: EvaluationRequest): Co
 function bareConfig({ checkpoint, info, transforms }: TrainedModel, data?: string): Config {
   if (data === undefined) {
     throw new UsageError(
-      `Checkpoint ${checkpoint} lies in no run folder, so its pictures are unknown: name a folder of them with --data`,
+      `Checkpoint ${checkpoint} lies in no run folder, so its images are unknown: name a folder of them with --data`,
     );
   }
   const { name, numClasses: _, ...shape } = info.model;
@@ -210,7 +210,7 @@ async function weightsOf(
   }
   if (data !== undefined) {
     reporter.warn(
-      "train.classWeights is balanced, by the run's training pictures, which --data replaces: " +
+      "train.classWeights is balanced, by the run's training images, which --data replaces: " +
         "the loss counts all classes alike",
     );
     return undefined;
@@ -220,15 +220,13 @@ async function weightsOf(
   return resolveClassWeights(classWeights, set);
 }
 
-/** Says which classes have no pictures: their scores will be missing. */
-function reportMissing(set: PictureSet, reporter: Reporter): void {
+/** Says which classes have no images: their scores will be missing. */
+function reportMissing(set: ImageSet, reporter: Reporter): void {
   const { classes, learnLabel } = set;
-  if (learnLabel) return; // labels are known when the pictures were read
+  if (learnLabel) return; // labels are known when the images were read
   const missing = missingClasses(set);
   if (missing.length === 0) return;
   reporter.warn(
-    `There are no pictures of ${missing.length} of the ${classes.length} classes: ${
-      listed(missing)
-    }`,
+    `There are no images of ${missing.length} of the ${classes.length} classes: ${listed(missing)}`,
   );
 }

@@ -11,8 +11,8 @@ import { NonFiniteOutputError } from "../metrics/check_scores.ts";
 import { type GraphModel, weightBytes } from "./graph_model.ts";
 import { RESULT_NAMES } from "./record_graph.ts";
 
-/** Pictures that are compared: another number than the ones that were recorded. */
-const PICTURES = 1;
+/** Images that are compared: another number than the ones that were recorded. */
+const IMAGES = 1;
 /** Greatest difference of two logits, as a share of the greatest logit. */
 const TOLERANCE = 1e-3;
 /** Differences that don't matter however small the logits are. */
@@ -34,7 +34,7 @@ export async function loadGraphModel(model: GraphModel): Promise<tf.GraphModel> 
 }
 
 /**
- * Runs both on the same made-up pictures.
+ * Runs both on the same made-up images.
  *
  * @returns The greatest difference of two logits
  * @throws {NonFiniteOutputError} when the model's own logits are NaN or infinite
@@ -47,10 +47,10 @@ export async function checkGraphModel(
 ): Promise<number> {
   const random = randomStream("export", "check");
   const pixels = Float32Array.from(
-    { length: PICTURES * height * width * 3 },
+    { length: IMAGES * height * width * 3 },
     () => random() * 4 - 2,
   );
-  const images = tf.tensor4d(pixels, [PICTURES, height, width, 3]);
+  const images = tf.tensor4d(pixels, [IMAGES, height, width, 3]);
   let loaded: tf.GraphModel | undefined;
   try {
     loaded = await loadGraphModel(graphModel);

@@ -19,19 +19,19 @@ export interface Constant {
   readonly values: Float32Array | Int32Array;
 }
 
-/** An op, or a constant (`Const`), or the pictures that come in (`Placeholder`). */
+/** An op, or a constant (`Const`), or the images that come in (`Placeholder`). */
 export interface GraphNode {
   /** Unique once {@linkcode nameNodes} has seen the graph. */
   name: string;
   op: string;
   inputs: Output[];
   attributes: Attribute[];
-  /** Of the first output; the first dimension is -1 where it is the number of pictures. */
+  /** Of the first output; the first dimension is -1 where it is the number of images. */
   shape: readonly number[];
   constant?: Constant;
 }
 
-/** Pictures in, named results out. */
+/** Images in, named results out. */
 export interface Graph {
   readonly input: GraphNode;
   readonly results: Map<string, Output>;

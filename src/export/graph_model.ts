@@ -31,7 +31,7 @@ export interface WeightSpec {
 /**
  * Makes a graph model of a model's inference pass, with BatchNorm folded into convolutions.
  *
- * @param size Height and width of the pictures
+ * @param size Height and width of the images
  * @param metadata What `model.json` says beside the model
  */
 export function makeGraphModel(

@@ -1,5 +1,5 @@
 /**
- * From a decoded picture to a model's input, as in validation. The demo's page runs this module too.
+ * From a decoded image to a model's input, as in validation. The demo's page runs this module too.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { RgbImage } from "../data/codecs/rgb_image.ts";
 import type { TransformSpec } from "../data/transforms/transform_specs.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
 
-/** A picture as the model takes it. */
+/** An image as the model takes it. */
 export interface Preprocessed {
   /** [height, width, 3]. */
   readonly pixels: Float32Array;
@@ -16,7 +16,7 @@ export interface Preprocessed {
   readonly seen: RgbImage;
 }
 
-/** Makes a function that runs a run's validation transforms; a random one draws the same for every picture. */
+/** Makes a function that runs a run's validation transforms; a random one draws the same for every image. */
 export function makePreprocessor(
   transforms: readonly TransformSpec[],
 ): (image: RgbImage) => Preprocessed {

@@ -1,5 +1,5 @@
 /**
- * From a model to a graph that takes any number of pictures.
+ * From a model to a graph that takes any number of images.
  *
  * @module
  */
@@ -18,17 +18,17 @@ export const INPUT_NAME = "images";
 /** Results of the graph: [n, classes] each. */
 export const RESULT_NAMES = ["logits", "probabilities"] as const;
 
-/** Two numbers of pictures; what differs between them follows the number. */
+/** Two numbers of images; what differs between them follows the number. */
 const COUNTS = [2, 3] as const;
 
 /**
- * Records a model's inference pass on pictures of one size.
+ * Records a model's inference pass on images of one size.
  *
- * It is recorded twice, with two numbers of pictures: a shape that differs between the two is that number's, and any
+ * It is recorded twice, with two numbers of images: a shape that differs between the two is that number's, and any
  * number may stand in its place.
  *
- * @param size Height and width of the pictures
- * @throws {LockstepError} when the model depends on the number of pictures in another way
+ * @param size Height and width of the images
+ * @throws {LockstepError} when the model depends on the number of images in another way
  */
 export function recordGraph(
   model: tf.LayersModel,
@@ -96,7 +96,7 @@ function constantOf({ constants }: Recording, id: TensorId): Constant {
   );
 }
 
-/** What follows the number of pictures, with -1 in its place. */
+/** What follows the number of images, with -1 in its place. */
 interface Counted {
   /** Constants that do. */
   readonly counted: Map<TensorId, Constant>;
@@ -104,7 +104,7 @@ interface Counted {
   readonly shapes: Map<TensorId, number[]>;
 }
 
-/** Compares two recordings of the same computation with different numbers of pictures. */
+/** Compares two recordings of the same computation with different numbers of images. */
 function compare(a: Recording, b: Recording): Counted {
   if (a.ops.length !== b.ops.length) throw dependsOnCount("the number of its ops");
   const twins = new Map<TensorId, TensorId>();
@@ -157,6 +157,6 @@ function replaceCount(
 
 function dependsOnCount(what: string): LockstepError {
   return new LockstepError(
-    `The model can't be exported as a graph for any number of pictures: ${what} depends on how many there are`,
+    `The model can't be exported as a graph for any number of images: ${what} depends on how many there are`,
   );
 }

@@ -30,7 +30,7 @@ export interface ModelFacts {
   };
   /** In the order of the logits. */
   readonly classes: readonly string[];
-  /** What makes the model's input of a picture: RGB, row by row, [height, width, 3]. */
+  /** What makes the model's input of an image: RGB, row by row, [height, width, 3]. */
   readonly preprocessing: {
     readonly height: number;
     readonly width: number;

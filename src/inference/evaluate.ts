@@ -1,5 +1,5 @@
 /**
- * Evaluation of a model on a folder of pictures, in this process.
+ * Evaluation of a model on a folder of images, in this process.
  *
  * @module
  */
@@ -12,8 +12,8 @@ import type { LayersModel } from "../engine/tf.ts";
 import { checkFiles } from "../data/datasets/check_files.ts";
 import { Loader } from "../data/loading/loader.ts";
 import { chooseSplit, missingClasses, scanClassFolders } from "../data/datasets/class_folders.ts";
-import type { PictureSet } from "../data/datasets/picture_set.ts";
-import { scanPictures } from "../data/datasets/scan_pictures.ts";
+import type { ImageSet } from "../data/datasets/image_set.ts";
+import { scanImages } from "../data/datasets/scan_images.ts";
 import { type TransformInput, transformsSchema } from "../data/transforms/transform_specs.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
 import { type ClassAccuracy, confusionOf, perClassAccuracy } from "../metrics/confusion.ts";
@@ -22,21 +22,21 @@ import { classesOf } from "../models/heads.ts";
 import type { DataFormat } from "../provision/dataset_catalogue.ts";
 import { requireFiniteOutputs, requireUsable } from "../metrics/check_scores.ts";
 import { descriptionOf, type ModelDescription } from "./checkpoint_config.ts";
-import { picturesToEvaluate } from "./evaluation_pictures.ts";
+import { imagesToEvaluate } from "./evaluation_images.ts";
 import { nonFiniteLayerOf, scoreOnce } from "../train/scores.ts";
 import { validateShard } from "../train/validate.ts";
 
 /** What to evaluate on, and how. */
 export interface EvaluateOptions {
-  /** How the pictures lie on the disk (default `imageFolder`; of the run's own data, as there). */
+  /** How the images lie on the disk (default `imageFolder`; of the run's own data, as there). */
   readonly format?: DataFormat;
   /** Part of the folder (default `val`). */
   readonly split?: "train" | "val";
-  /** Name of the folder of training pictures (default `train`). */
+  /** Name of the folder of training images (default `train`). */
   readonly trainFolder?: string;
-  /** Name of the folder of validation pictures (default `val`). */
+  /** Name of the folder of validation images (default `val`). */
   readonly valFolder?: string;
-  /** Share of a single folder's pictures that are the `val` part. */
+  /** Share of a single folder's images that are the `val` part. */
   readonly valFraction?: number;
   /** As the run's `data.splitSeed` (default 0). */
   readonly splitSeed?: number;
@@ -44,11 +44,11 @@ export interface EvaluateOptions {
   readonly classes?: readonly string[];
   /** Transforms as in a config's `data.val` (default: the checkpoint's, else torchvision's for ImageNet, 224 pixels). */
   readonly transforms?: readonly TransformInput[];
-  /** Pictures per pass (default 32). */
+  /** Images per pass (default 32). */
   readonly batchSize?: number;
-  /** What a picture that can't be read does (default `fail`). */
+  /** What an image that can't be read does (default `fail`). */
   readonly onError?: "fail" | "skip";
-  /** Largest picture that is decoded, in pixels (default 100 million). */
+  /** Largest image that is decoded, in pixels (default 100 million). */
   readonly maxPixels?: number;
   /** Ends the evaluation with an `InterruptedError`, whose cause is its reason. */
   readonly signal?: AbortSignal;
@@ -58,11 +58,11 @@ export interface EvaluateOptions {
 export interface Evaluation {
   /** Mean cross-entropy. */
   readonly loss: number;
-  /** Share of the pictures whose class has the highest logit, 0 … 1. */
+  /** Share of the images whose class has the highest logit, 0 … 1. */
   readonly accuracy: number;
-  /** Pictures that were scored: each of the part exactly once, but for those that were skipped. */
+  /** Images that were scored: each of the part exactly once, but for those that were skipped. */
   readonly count: number;
-  /** Accuracy and number of pictures of each class. */
+  /** Accuracy and number of images of each class. */
   readonly perClass: readonly ClassAccuracy[];
   /**
    * Images by true class (row) and predicted class (column), up to 256 classes; of more, `report.confusions` has the
@@ -73,7 +73,7 @@ export interface Evaluation {
   readonly report: ClassificationReport;
   /** Names of the classes that the set has no image of: they don't count in the means. */
   readonly missing: readonly string[];
-  /** Pictures that couldn't be read. */
+  /** Images that couldn't be read. */
   readonly skipped: readonly { readonly path: string; readonly reason: string }[];
 }
 
@@ -97,18 +97,18 @@ const IMAGENET: readonly TransformInput[] = [
  * @throws {UsageError} when the folder can't be used, has files that can't (unless such are skipped), or other classes
  * than the model
  * @throws {InterruptedError} when `options.signal` fires
- * @throws {DataError} when a picture can't be read, unless such are skipped
+ * @throws {DataError} when an image can't be read, unless such are skipped
  * @throws {LockstepError} when no image of the set or of a class could be used, or an output is NaN or infinite
  *
  * @example
  * ```ts
  * import { evaluate, loadCheckpoint, openEngine } from "../../mod.ts";
  *
- * async function check(run: string, pictures: string) {
+ * async function check(run: string, images: string) {
  *   await openEngine();
  *   const { model } = await loadCheckpoint(`${run}/checkpoints/best`);
- *   const { accuracy, count } = await evaluate(model, pictures);
- *   console.log(`${accuracy.toFixed(3)} of ${count} pictures`);
+ *   const { accuracy, count } = await evaluate(model, images);
+ *   console.log(`${accuracy.toFixed(3)} of ${count} images`);
  * }
  * ```
  */
@@ -189,14 +189,14 @@ async function findImages(
   root: string,
   options: EvaluateOptions,
   known: ModelDescription | undefined,
-): Promise<PictureSet> {
+): Promise<ImageSet> {
   const { split = "val" } = options;
   const data = known?.config?.data;
   const maxPixels = options.maxPixels ?? data?.maxPixels;
   const size = maxPixels === undefined ? {} : { maxPixels };
   const classes = options.classes ?? known?.classes;
   if (classes === undefined) {
-    const set = await scanPictures(root, { ...options, ...size });
+    const set = await scanImages(root, { ...options, ...size });
     return { ...set, train: [], val: set[split] };
   }
   const isOwn = typeof data?.root === "string" && resolve(data.root) === resolve(root);
@@ -206,14 +206,14 @@ async function findImages(
   };
   if (isOwn || format !== "imageFolder" || LAYOUT.some((key) => options[key] !== undefined)) {
     const own = isOwn ? layoutOf(data) : {};
-    return chooseSplit(await scanPictures(root, { ...own, ...options, ...size }), {
+    return chooseSplit(await scanImages(root, { ...own, ...options, ...size }), {
       split,
       classes,
     });
   }
   const layout = { format, trainFolder, valFolder };
   const wanted = { data: root, classes, ...(options.split ? { split: options.split } : {}) };
-  const { folder = "" } = await picturesToEvaluate(root, layout, wanted, TERMS);
+  const { folder = "" } = await imagesToEvaluate(root, layout, wanted, TERMS);
   return await scanClassFolders(root, folder, classes, maxPixels);
 }
 

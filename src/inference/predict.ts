@@ -1,5 +1,5 @@
 /**
- * Predictions for pictures of any origin, one after the other.
+ * Predictions for images of any origin, one after the other.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import {
   type FoundInputs,
   InputSource,
   type InputSourceOptions,
-} from "../data/datasets/picture_inputs.ts";
+} from "../data/datasets/image_inputs.ts";
 import type { RgbImage } from "../data/codecs/rgb_image.ts";
 import { planEpoch } from "../data/loading/sampler.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
@@ -30,23 +30,23 @@ export interface ClassProbability {
   readonly probability: number;
 }
 
-/** What a model makes of one picture, or why it couldn't be read or its output means nothing. */
-export type PicturePrediction =
+/** What a model makes of one image, or why it couldn't be read or its output means nothing. */
+export type ImagePrediction =
   | {
-    /** The picture's path or URL. */
+    /** The image's path or URL. */
     readonly path: string;
     /** The most probable classes, the first one first. */
     readonly predictions: readonly ClassProbability[];
   }
   | { readonly path: string; readonly error: string };
 
-/** A prediction with what pictures of it are made of. */
+/** A prediction with what images of it are made of. */
 export type DetailedPrediction =
   | { readonly path: string; readonly error: string }
   | {
     readonly path: string;
     readonly predictions: readonly ClassProbability[];
-    /** The picture as the network saw it. */
+    /** The image as the network saw it. */
     readonly view: RgbImage;
     /** Where the network sees the first class, when asked for. */
     readonly map?: {
@@ -58,15 +58,15 @@ export type DetailedPrediction =
 
 /** How to predict. */
 export interface PredictOptions {
-  /** Classes per picture (default 5). */
+  /** Classes per image (default 5). */
   readonly top?: number;
-  /** Pictures per pass (default 8). */
+  /** Images per pass (default 8). */
   readonly batchSize?: number;
-  /** Largest picture that is decoded, in pixels (default 100 million). */
+  /** Largest image that is decoded, in pixels (default 100 million). */
   readonly maxPixels?: number;
   /** Largest file that is fetched from an address, in bytes (default 50 MB). */
   readonly maxBytes?: number;
-  /** Milliseconds that fetching a picture may take (default 30 seconds). */
+  /** Milliseconds that fetching an image may take (default 30 seconds). */
   readonly timeoutMs?: number;
   /** Module files that the run names and that may be imported; those that you have trained with needn't be named. */
   readonly modules?: readonly string[];
@@ -78,20 +78,20 @@ const TOP = 5;
 const BATCH = 8;
 /** Batches that are decoded ahead. */
 const PREFETCH = 2;
-/** Why a picture has no classes although it could be read. */
+/** Why an image has no classes although it could be read. */
 const NOT_FINITE = "the network's output is NaN or infinite";
 
 /**
- * Predicts the classes of pictures, in their order, while later ones are still being read. The engine must be open.
+ * Predicts the classes of images, in their order, while later ones are still being read. The engine must be open.
  *
- * Pictures are prepared as the run's validation pictures were.
+ * Images are prepared as the run's validation images were.
  *
  * @param source A run folder (its best weights) or a checkpoint's folder
- * @param pictures Files, folders (with all below them), patterns such as `photos/*.jpg`, http and https addresses
- * @throws {UsageError} when the run or the checkpoint can't be used; a picture that can't be read is no error, but a
+ * @param images Files, folders (with all below them), patterns such as `photos/*.jpg`, http and https addresses
+ * @throws {UsageError} when the run or the checkpoint can't be used; an image that can't be read is no error, but a
  * result that says why
  * @throws {InterruptedError} when `options.signal` fires
- * @throws {LockstepError} after the last picture, when the network's output was NaN or infinite for some: the results of
+ * @throws {LockstepError} after the last image, when the network's output was NaN or infinite for some: the results of
  * those have this as their error
  *
  * @example
@@ -109,9 +109,9 @@ const NOT_FINITE = "the network's output is NaN or infinite";
  */
 export async function* predict(
   source: string,
-  pictures: readonly string[],
+  images: readonly string[],
   options: PredictOptions = {},
-): AsyncGenerator<PicturePrediction, void, undefined> {
+): AsyncGenerator<ImagePrediction, void, undefined> {
   using interruption = interruptedBy(options.signal);
   const { signal } = interruption;
   const isRun = await exists(join(source, "config.yaml"));
@@ -123,7 +123,7 @@ export async function* predict(
   const model = await buildTrainedModel(found);
   try {
     signal?.throwIfAborted();
-    const inputs = await findInputs(pictures);
+    const inputs = await findInputs(images);
     signal?.throwIfAborted();
     for (const { name, reason } of inputs.problems) yield { path: name, error: reason };
     for await (const result of predictInputs(model, found, inputs, { ...options, signal })) {
@@ -141,7 +141,7 @@ type Prepared = Pick<TrainedModel, "transforms"> & {
 };
 
 /**
- * Predicts found pictures; their problems are for the caller to report.
+ * Predicts found images; their problems are for the caller to report.
  *
  * @throws {NonFiniteOutputError} after the last one, when an output is NaN or infinite
  */
@@ -161,7 +161,7 @@ export async function* predictInputs(
     pipeline,
     onError: "skip",
     prefetch: PREFETCH,
-    cacheBytes: 0, // no picture comes twice
+    cacheBytes: 0, // no image comes twice
   });
   using predictor = new Predictor(model, { top, fullBatch: batchSize });
   const plan = planEpoch({
@@ -177,11 +177,11 @@ export async function* predictInputs(
   let layer: string | undefined;
   for await (const batch of loader.batches(plan, 0, { seed: 0, signal, reuse: true })) {
     const count = batch.labels.length;
-    const pictures = { ...batch, count };
-    const ranking = count > 0 ? await predictor.rank(pictures) : undefined;
+    const images = { ...batch, count };
+    const ranking = count > 0 ? await predictor.rank(images) : undefined;
     const wild = ranking ? firstNonFinite(ranking) : -1;
-    if (wild >= 0) layer ??= predictor.nonFiniteLayer(pictures, wild);
-    const maps = explain && ranking ? predictor.explain(pictures, firstOf(ranking)) : undefined;
+    if (wild >= 0) layer ??= predictor.nonFiniteLayer(images, wild);
+    const maps = explain && ranking ? predictor.explain(images, firstOf(ranking)) : undefined;
     yield* inOrder(batch, (row) => {
       const { path, index } = samples[batch.indices[row]];
       const first = ranking!.ranked[row * ranking!.width];
@@ -190,7 +190,7 @@ export async function* predictInputs(
       return {
         path,
         predictions: namedRow(ranking!, row, info.classes),
-        view: pipeline.pictureAt(batch.images, row * pipeline.floats),
+        view: pipeline.imageAt(batch.images, row * pipeline.floats),
         ...(maps ? { map: mapOf(maps, row) } : {}),
       };
     });
@@ -211,7 +211,7 @@ function sourceOptions(options: PredictOptions): InputSourceOptions {
   };
 }
 
-/** A batch's pictures and those that were left out, as they were named. */
+/** A batch's images and those that were left out, as they were named. */
 function* inOrder(
   { indices, skipped }: Batch,
   resultOf: (row: number) => DetailedPrediction,

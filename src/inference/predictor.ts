@@ -1,5 +1,5 @@
 /**
- * A trained model at work on pictures whose classes nobody knows.
+ * A trained model at work on images whose classes nobody knows.
  *
  * @module
  */
@@ -12,20 +12,20 @@ import { parametersOf } from "../models/parameters.ts";
 import { rowOf } from "../train/labelled_images.ts";
 import { nonFiniteLayerOf, rank, type Ranking, readRanking } from "../train/scores.ts";
 
-/** Pictures [n, height, width, 3], normalized. */
-export interface PictureBatch {
+/** Images [n, height, width, 3], normalized. */
+export interface ImageBatch {
   readonly images: Float32Array;
   readonly count: number;
   readonly height: number;
   readonly width: number;
 }
 
-/** Where a network sees a class in some pictures. */
+/** Where a network sees a class in some images. */
 export interface Maps {
   /** Side of a map in cells. */
   readonly height: number;
   readonly width: number;
-  /** A map for each picture, [height, width], at least 0. */
+  /** A map for each image, [height, width], at least 0. */
   readonly maps: readonly Float32Array[];
 }
 
@@ -38,8 +38,8 @@ export class Predictor implements Disposable {
   #map: FeatureMap | undefined;
 
   /**
-   * @param top Classes to rank per picture; all where there are fewer
-   * @param fullBatch Pictures in the batches that come often: these are run as one function
+   * @param top Classes to rank per image; all where there are fewer
+   * @param fullBatch Images in the batches that come often: these are run as one function
    */
   constructor(model: tf.LayersModel, { top, fullBatch }: { top: number; fullBatch: number }) {
     this.#model = model;
@@ -53,8 +53,8 @@ export class Predictor implements Disposable {
     });
   }
 
-  /** Ranks the classes of each picture. */
-  async rank(batch: PictureBatch): Promise<Ranking> {
+  /** Ranks the classes of each image. */
+  async rank(batch: ImageBatch): Promise<Ranking> {
     const images = tensorOf(batch);
     const results = batch.count === this.#fullBatch
       ? await this.#traced.call([images])
@@ -63,8 +63,8 @@ export class Predictor implements Disposable {
     return readRanking(results);
   }
 
-  /** Name of the first layer that gives NaN or infinity for a picture of a batch, if there is one. */
-  nonFiniteLayer({ images, count, height, width }: PictureBatch, row: number): string | undefined {
+  /** Name of the first layer that gives NaN or infinity for an image of a batch, if there is one. */
+  nonFiniteLayer({ images, count, height, width }: ImageBatch, row: number): string | undefined {
     const batch = { images, labels: new Int32Array(count), height, width };
     return nonFiniteLayerOf(this.#model, rowOf(batch, row));
   }
@@ -75,12 +75,12 @@ export class Predictor implements Disposable {
   }
 
   /**
-   * Where each picture shows a class (Grad-CAM).
+   * Where each image shows a class (Grad-CAM).
    *
    * @param classes [n]
    * @throws {UsageError} when the network has no convolutional features
    */
-  explain(batch: PictureBatch, classes: Int32Array): Maps {
+  explain(batch: ImageBatch, classes: Int32Array): Maps {
     const map = this.#featureMap();
     const [images, chosen] = [tensorOf(batch), tf.tensor1d(classes, "int32")];
     const result = gradCam(map, images, chosen);
@@ -109,7 +109,7 @@ export class Predictor implements Disposable {
   }
 }
 
-function tensorOf({ images, count, height, width }: PictureBatch): tf.Tensor {
+function tensorOf({ images, count, height, width }: ImageBatch): tf.Tensor {
   const bytes = new Uint8Array(images.buffer, images.byteOffset, images.byteLength);
   return tensorFrom([count, height, width, 3], "float32", bytes);
 }

@@ -1,5 +1,5 @@
 /**
- * Finds what was trained: weights, classes, and how pictures are prepared for them.
+ * Finds what was trained: weights, classes, and how images are prepared for them.
  *
  * @module
  */
@@ -251,13 +251,13 @@ function requireSameModel({ info, checkpoint }: Found, { model }: Config, run: s
   );
 }
 
-/** Prepares pictures as the architecture's authors did for their validation. */
+/** Prepares images as the architecture's authors did for their validation. */
 function withPreset(found: Found): TrainedModel {
   const name = modelNameIn(found.info, found.checkpoint);
   const transforms = presetTransforms(name);
   const [resize, crop] = presetSizes(name);
   const note =
-    `No run's config lies by ${found.checkpoint}: pictures are prepared by the evaluation preset ` +
+    `No run's config lies by ${found.checkpoint}: images are prepared by the evaluation preset ` +
     `of ${name} (Resize ${resize}, CenterCrop ${crop}, ImageNet's mean and deviation)`;
   return { ...found, transforms, notes: [...found.notes, note] };
 }

@@ -20,7 +20,7 @@ import { AdaptiveAverageFlatten } from "./pooling.ts";
 const DROPOUT = 0.5;
 const UNITS = 4096;
 
-/** The network's graph on pictures [n, h, w, 3]. */
+/** The network's graph on images [n, h, w, 3]. */
 export function alexnet(input: Node, { head, dropout = DROPOUT }: BuildOptions): Network {
   const stem = { filters: 64, kernel: 11, stride: 4, padding: 2, bias: true };
   let x = relu("features.1", conv("features.0", input, stem));

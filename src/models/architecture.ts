@@ -41,9 +41,9 @@ export interface Architecture {
   readonly heads: readonly [string, ...string[]];
   /** Whether the main head is a linear layer on a vector of features, in whose place other layers can stand. */
   readonly linearHead: boolean;
-  /** Side of the pictures that the pretrained weights were made for, in pixels. */
+  /** Side of the images that the pretrained weights were made for, in pixels. */
   readonly inputSize: number;
-  /** Least side of a picture of which anything is left behind the last pooling, in pixels. */
+  /** Least side of an image of which anything is left behind the last pooling, in pixels. */
   readonly minSize: number;
   /** Least side in training, where that is more: an auxiliary classifier pools further. */
   readonly minTrainingSize?: number;

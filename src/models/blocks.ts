@@ -20,7 +20,7 @@ export interface BuildOptions {
   readonly dropout?: number;
   /** Greatest probability of skipping a block, where the architecture has stochastic depth. */
   readonly stochasticDepth?: number;
-  /** Take pictures normalized for ImageNet to the range that Inception's weights were made for. */
+  /** Take images normalized for ImageNet to the range that Inception's weights were made for. */
   readonly transformInput?: boolean;
 }
 

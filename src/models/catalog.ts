@@ -36,11 +36,11 @@ export interface ModelFacts {
   /** Those of the auxiliary classifier, which counts in training only, with 1000 classes. */
   readonly auxiliaryParameters?: number;
   /**
-   * Multiplications, each with its addition, in the convolutions and linear layers for one picture of `inputSize`,
+   * Multiplications, each with its addition, in the convolutions and linear layers for one image of `inputSize`,
    * with 1000 classes and without the auxiliary classifier: what torchvision's metadata calls GFLOPs, times 10^9.
    */
   readonly multiplyAdds: number;
-  /** Side of the pictures that it was designed for, in pixels. */
+  /** Side of the images that it was designed for, in pixels. */
   readonly inputSize: number;
   /** The last layer, with a weight per feature and a bias for each class. */
   readonly head: { readonly name: string; readonly features: number };

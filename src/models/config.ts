@@ -44,7 +44,7 @@ export const architectureShape = {
   /** Greatest probability of skipping a block, where the architecture has stochastic depth. */
   stochasticDepth: shareBelow1("give a probability below 1").optional(),
   /**
-   * Take pictures normalized for ImageNet to the range that Inception's weights were made for, as torchvision does;
+   * Take images normalized for ImageNet to the range that Inception's weights were made for, as torchvision does;
    * unless set, for `pretrained` only.
    */
   transformInput: z.boolean().optional(),

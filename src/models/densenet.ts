@@ -26,7 +26,7 @@ const GROWTH = 32;
 /** Channels between the two convolutions of a dense layer. */
 const BOTTLENECK = 4 * GROWTH;
 
-/** The network's graph on pictures [n, h, w, 3]. */
+/** The network's graph on images [n, h, w, 3]. */
 export function densenet121(input: Node, options: BuildOptions): Network {
   let x = conv("features.conv0", input, { filters: STEM_CHANNELS, kernel: 7, stride: 2 });
   x = normalized("features", "0", x);

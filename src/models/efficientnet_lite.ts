@@ -45,7 +45,7 @@ const DROPOUT = 0.2;
 const STOCHASTIC_DEPTH = 0.2;
 const BATCH_NORM = { epsilon: 1e-3, momentum: 0.01 };
 
-/** The network's graph on pictures [n, h, w, 3]. */
+/** The network's graph on images [n, h, w, 3]. */
 export function efficientnetLite0(input: Node, options: BuildOptions): Network {
   const { dropout = DROPOUT, stochasticDepth = STOCHASTIC_DEPTH } = options;
   const stem = { filters: STEM_CHANNELS, kernel: 3, stride: 2, padding: "tensorflow" } as const;

@@ -1,5 +1,5 @@
 /**
- * Where a network's frozen body ends: what lies before that place gives the same features for a picture in every
+ * Where a network's frozen body ends: what lies before that place gives the same features for an image in every
  * epoch, and needs no gradient.
  *
  * @module
@@ -13,7 +13,7 @@ import { layerParameters } from "./parameters.ts";
 export interface FrozenBody {
   /** Name of the layer whose output is the features. */
   readonly name: string;
-  /** Features [n, …] of pictures [n, h, w, 3]. */
+  /** Features [n, …] of images [n, h, w, 3]. */
   body(images: tf.Tensor): tf.Tensor;
   /** Logits [n, classes] of features [n, …]. */
   head(features: tf.Tensor, training: boolean): tf.Tensor2D;

@@ -1,5 +1,5 @@
 /**
- * Where in a picture a network sees a class: Grad-CAM (Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from
+ * Where in an image a network sees a class: Grad-CAM (Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from
  * Deep Networks via Gradient-based Localization", arXiv:1610.02391, equations 1 and 2).
  *
  * @module
@@ -16,7 +16,7 @@ import { userModelHeads } from "./user_model.ts";
 export interface FeatureMap {
   /** Name of the layer whose output they are. */
   readonly name: string;
-  /** Features [n, h, w, c] of pictures [n, height, width, 3], in eval mode. */
+  /** Features [n, h, w, c] of images [n, height, width, 3], in eval mode. */
   features(images: tf.Tensor): tf.Tensor4D;
   /** Logits [n, classes] of features, in eval mode. */
   logits(features: tf.Tensor4D): tf.Tensor2D;
@@ -62,11 +62,11 @@ export function lastFeatureMap(model: tf.LayersModel): FeatureMap {
 }
 
 /**
- * The map of a class over each picture: `ReLU(Σ αₖ Aᵏ)`, where A are the features and α the means of the gradients
+ * The map of a class over each image: `ReLU(Σ αₖ Aᵏ)`, where A are the features and α the means of the gradients
  * of the class's logit with respect to them.
  *
  * @param images float32 [n, height, width, 3]
- * @param classes int32 [n], the class to explain in each picture
+ * @param classes int32 [n], the class to explain in each image
  * @returns float32 [n, h, w] in the features' size, at least 0, not scaled
  */
 export function gradCam(map: FeatureMap, images: tf.Tensor, classes: tf.Tensor1D): tf.Tensor3D {

@@ -16,7 +16,7 @@ export function classesOf(model: tf.LayersModel): number {
 }
 
 /**
- * Runs a model on pictures [n, h, w, 3].
+ * Runs a model on images [n, h, w, 3].
  *
  * @returns Logits [n, classes] of the main head, then, in training mode only, those of the auxiliary one if the
  * network has one
@@ -27,7 +27,7 @@ export function applyModel(
   training: boolean,
 ): tf.Tensor2D[] {
   if (!training && model.outputs.length > 1) {
-    // Leaves the auxiliary head out, which needs larger pictures than the network itself.
+    // Leaves the auxiliary head out, which needs larger images than the network itself.
     return [model.execute(images, [model.outputs[0].name]) as unknown as tf.Tensor2D].flat();
   }
   return [model.apply(images, { training }) as tf.Tensor2D | tf.Tensor2D[]].flat();

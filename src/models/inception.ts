@@ -34,12 +34,12 @@ type Step = readonly [
   more?: Pick<ConvOptions, "stride" | "padding">,
 ];
 
-/** Halves a picture's side, without padding. */
+/** Halves an image's side, without padding. */
 const REDUCE = { stride: 2, padding: 0 };
 const WIDE = [1, 7] as const;
 const HIGH = [7, 1] as const;
 
-/** The network's graph on pictures [n, h, w, 3]. */
+/** The network's graph on images [n, h, w, 3]. */
 export function inceptionV3(input: Node, options: BuildOptions): Network {
   const { head, classes, dropout = DROPOUT, transformInput = false } = options;
   let x = transformInput ? on(new TransformInput({ name: "transform_input" }), input) : input;
@@ -163,13 +163,13 @@ function blockE(name: string, x: Node): Node {
   ]);
 }
 
-/** Channels' means and standard deviations that pictures come normalized by: ImageNet's. */
+/** Channels' means and standard deviations that images come normalized by: ImageNet's. */
 const MEAN = [0.485, 0.456, 0.406];
 const STD = [0.229, 0.224, 0.225];
 /** The mean and standard deviation that the weights were made for, in all channels. */
 const OWN = 0.5;
 
-/** Pictures [n, h, w, 3] normalized for ImageNet → the same ones from -1 to 1. */
+/** Images [n, h, w, 3] normalized for ImageNet → the same ones from -1 to 1. */
 class TransformInput extends tf.layers.Layer {
   static readonly className = "TransformInput";
 

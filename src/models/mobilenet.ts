@@ -37,7 +37,7 @@ const STEM_CHANNELS = 32;
 const HEAD_CHANNELS = 1280;
 const DROPOUT = 0.2;
 
-/** The network's graph on pictures [n, h, w, 3]. */
+/** The network's graph on images [n, h, w, 3]. */
 export function mobilenetV2(input: Node, { head, dropout = DROPOUT }: BuildOptions): Network {
   const stem = conv("features.0.0", input, { filters: STEM_CHANNELS, kernel: 3, stride: 2 });
   let x = activated("features.0", stem);

@@ -1,5 +1,5 @@
 /**
- * A small network without BatchNorm and dropout, for tests of exactness and for small pictures.
+ * A small network without BatchNorm and dropout, for tests of exactness and for small images.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import {
 
 const CHANNELS = [16, 32, 64];
 
-/** The network's graph on pictures [n, h, w, 3]. */
+/** The network's graph on images [n, h, w, 3]. */
 export function plainCnn(input: Node, options: BuildOptions): Network {
   let x = input;
   CHANNELS.forEach((filters, index) => {

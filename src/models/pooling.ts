@@ -1,6 +1,6 @@
 /**
  * PyTorch's poolings that `tf.layers` lacks. They look at the input's size when they are called, so that a
- * network takes pictures of any size.
+ * network takes images of any size.
  *
  * @module
  */

@@ -26,17 +26,17 @@ const EXPANSION = 4;
 
 type Block = "basic" | "bottleneck";
 
-/** ResNet-18's graph on pictures [n, h, w, 3]. */
+/** ResNet-18's graph on images [n, h, w, 3]. */
 export function resnet18(input: Node, options: BuildOptions): Network {
   return resnet(input, options, "basic", [2, 2, 2, 2]);
 }
 
-/** ResNet-34's graph on pictures [n, h, w, 3]. */
+/** ResNet-34's graph on images [n, h, w, 3]. */
 export function resnet34(input: Node, options: BuildOptions): Network {
   return resnet(input, options, "basic", [3, 4, 6, 3]);
 }
 
-/** ResNet-50's graph on pictures [n, h, w, 3]. */
+/** ResNet-50's graph on images [n, h, w, 3]. */
 export function resnet50(input: Node, options: BuildOptions): Network {
   return resnet(input, options, "bottleneck", [3, 4, 6, 3]);
 }

@@ -33,12 +33,12 @@ const VERSION_1_1: Version = {
 };
 const DROPOUT = 0.5;
 
-/** SqueezeNet 1.0's graph on pictures [n, h, w, 3]. */
+/** SqueezeNet 1.0's graph on images [n, h, w, 3]. */
 export function squeezenet10(input: Node, options: BuildOptions): Network {
   return squeezenet(input, options, VERSION_1_0);
 }
 
-/** SqueezeNet 1.1's graph on pictures [n, h, w, 3]. */
+/** SqueezeNet 1.1's graph on images [n, h, w, 3]. */
 export function squeezenet11(input: Node, options: BuildOptions): Network {
   return squeezenet(input, options, VERSION_1_1);
 }

@@ -21,7 +21,7 @@ import { parametersOf } from "./parameters.ts";
 export interface UserModelOptions {
   /** Units of the output: a logit for each class. */
   readonly numClasses: number;
-  /** Height, width and channels of the pictures; `null` where training and validation differ. */
+  /** Height, width and channels of the images; `null` where training and validation differ. */
   readonly inputShape: readonly [height: number | null, width: number | null, channels: 3];
   /** A positive integer, a function of the run's seed, for initializers. */
   readonly seed: number;
@@ -139,7 +139,7 @@ function problemOf(
   const fits = shape.length === 4 && shape[3] === CHANNELS &&
     inputSize.every((side, axis) => shape[axis + 1] === null || shape[axis + 1] === side);
   if (!fits || input.dtype !== "float32") {
-    return `a model whose input is ${input.dtype} ${show(shape)}, but pictures are ${wanted}: ` +
+    return `a model whose input is ${input.dtype} ${show(shape)}, but images are ${wanted}: ` +
       "give inputShape to the first layer";
   }
   const logits = output.shape as (number | null)[];

@@ -24,12 +24,12 @@ const STAGES_16 = [[64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512,
 const DROPOUT = 0.5;
 const UNITS = 4096;
 
-/** VGG-11's graph on pictures [n, h, w, 3]. */
+/** VGG-11's graph on images [n, h, w, 3]. */
 export function vgg11Bn(input: Node, options: BuildOptions): Network {
   return vgg(input, options, STAGES_11);
 }
 
-/** VGG-16's graph on pictures [n, h, w, 3]. */
+/** VGG-16's graph on images [n, h, w, 3]. */
 export function vgg16Bn(input: Node, options: BuildOptions): Network {
   return vgg(input, options, STAGES_16);
 }

@@ -2,7 +2,7 @@
  * The losses that training minimizes, with PyTorch's semantics.
  *
  * Every loss here is `scale · Σ −target · log p` per sample, with a target distribution that adds up to 1: labels,
- * label smoothing, class weights and mixed pictures all become targets and scales.
+ * label smoothing, class weights and mixed images all become targets and scales.
  *
  * @module
  */
@@ -94,9 +94,9 @@ export interface Targets {
   readonly weight: number;
 }
 
-/** Pictures that were mixed of two. */
+/** Images that were mixed of two. */
 export interface MixedLabels {
-  /** [n]: the other picture's class. */
+  /** [n]: the other image's class. */
   readonly partnerLabels: Int32Array;
   /** Share of the own class. */
   readonly share: number;

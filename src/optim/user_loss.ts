@@ -12,7 +12,7 @@ import type { LossFunction } from "./loss.ts";
 export interface LossTargets {
   /** int32 [n]: the class of each sample. */
   readonly labels: Tensor1D;
-  /** float32 [n, classes]: each row adds up to 1; with label smoothing, and mixed where pictures are. */
+  /** float32 [n, classes]: each row adds up to 1; with label smoothing, and mixed where images are. */
   readonly targets: Tensor2D;
 }
 

@@ -101,7 +101,7 @@ function smallConfusionAsSvg(record: SmallFacts, fonts: FontFiles): string {
   const { title, detail } = evaluationTitle(record);
   const subtitle = `accuracy ${
     accuracy.toFixed(3)
-  } of ${count} pictures; a cell's colour is its share of the row`;
+  } of ${count} images; a cell's colour is its share of the row`;
   const headings = [[title, TITLE.size], [detail, SUBTITLE.size], [
     subtitle,
     SUBTITLE.size,

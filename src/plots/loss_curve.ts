@@ -1,5 +1,5 @@
 /**
- * Training loss and validation loss against the pictures seen, as `losses.svg` and `losses.png`.
+ * Training loss and validation loss against the images seen, as `losses.svg` and `losses.png`.
  *
  * @module
  */

@@ -74,7 +74,7 @@ export function reliabilitySpec(
       text: drawable(title),
       subtitle: [
         drawable(detail),
-        `calibration error (ECE) ${number(ece)} on ${count} pictures`,
+        `calibration error (ECE) ${number(ece)} on ${count} images`,
         `accuracy ${number(accuracy)}, mean confidence ${number(confidence)}`,
       ],
       anchor: "start",

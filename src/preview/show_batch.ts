@@ -15,34 +15,34 @@ import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { type Tile, writePictureGrid } from "../plots/picture_grid.ts";
 import type { Reporter } from "../events/reporter.ts";
 import { scanData } from "../train/job.ts";
-import { type ShownData, tilesOf, trainingRows, validationRows } from "./training_pictures.ts";
+import { type ShownData, tilesOf, trainingRows, validationRows } from "./training_images.ts";
 
 /** What to show. */
 export interface ShowOptions {
   /** Counted from 1. */
   readonly epoch: number;
-  /** Pictures; fewer where there are not as many. */
+  /** Images; fewer where there are not as many. */
   readonly count: number;
-  /** Pictures per row. */
+  /** Images per row. */
   readonly columns?: number;
-  /** Validation pictures rather than those of training. */
+  /** Validation images rather than those of training. */
   readonly val?: boolean;
-  /** Show each picture under the draws of so many epochs, beside the original. */
+  /** Show each image under the draws of so many epochs, beside the original. */
   readonly compareEpochs?: number;
   readonly reporter: Reporter;
   readonly verbose?: boolean;
 }
 
-/** Columns up to 16 pictures; more pictures make the grid as wide as it is high. */
+/** Columns up to 16 images; more images make the grid as wide as it is high. */
 const COLUMNS = 4;
-/** Widest column, in pixels: long names of classes make it wider than small pictures. */
+/** Widest column, in pixels: long names of classes make it wider than small images. */
 const ROOM_FOR_TITLES = 260;
 
 /**
- * Writes the pictures as one labelled PNG.
+ * Writes the images as one labelled PNG.
  *
  * @param path PNG file, replaced as a whole
- * @throws {UsageError} when there is no picture to show
+ * @throws {UsageError} when there is no image to show
  */
 export async function showBatch(config: Config, path: string, options: ShowOptions): Promise<void> {
   const { reporter, verbose = false, count, compareEpochs } = options;
@@ -58,7 +58,7 @@ export async function showBatch(config: Config, path: string, options: ShowOptio
     ? await grid(data, options)
     : await draws(data, compareEpochs, options);
   if (tiles.length === 0) {
-    throw new UsageError(`None of the first ${count} pictures of ${calledPath(root)} can be read`);
+    throw new UsageError(`None of the first ${count} images of ${calledPath(root)} can be read`);
   }
   const columns = compareEpochs === undefined
     ? options.columns ?? Math.max(COLUMNS, Math.ceil(Math.sqrt(count)))
@@ -72,7 +72,7 @@ interface Shown {
   readonly tiles: Tile[];
 }
 
-/** Pictures in the order in which they come; those of validation evenly spread, since they come class by class. */
+/** Images in the order in which they come; those of validation evenly spread, since they come class by class. */
 async function grid(data: ShownData, { epoch, count, val = false }: ShowOptions): Promise<Shown> {
   const { config: { name } } = data;
   const rows = val
@@ -83,13 +83,13 @@ async function grid(data: ShownData, { epoch, count, val = false }: ShowOptions)
   const steps = last === 0 ? "step 0" : `steps 0 to ${last}`;
   return {
     heading: val
-      ? `${name}: validation pictures as the network gets them`
-      : `${name}: training pictures as the network gets them (epoch ${epoch}, ${steps})`,
+      ? `${name}: validation images as the network gets them`
+      : `${name}: training images as the network gets them (epoch ${epoch}, ${steps})`,
     tiles: tiles.filter((tile) => tile !== undefined),
   };
 }
 
-/** A row for each picture: the original, then what epoch after epoch makes of it. */
+/** A row for each image: the original, then what epoch after epoch makes of it. */
 async function draws(
   data: ShownData,
   epochs: number,
@@ -113,7 +113,7 @@ async function draws(
     tiles.push({ ...size, rgb, title: `original: ${folder.classes[sample.label]}` }, ...drawn);
   }
   const until = epochs > 1 ? `epochs ${first} to ${first + epochs - 1}` : `epoch ${first}`;
-  return { heading: `${config.name}: training pictures in ${until}`, tiles };
+  return { heading: `${config.name}: training images in ${until}`, tiles };
 }
 
 function inEpoch(epoch: number, title: string): string {
@@ -128,7 +128,7 @@ function spread(rows: readonly EpochStep[], count: number): EpochStep[] {
   );
 }
 
-/** A picture made so small or large that it just fits into the frame. */
+/** An image made so small or large that it just fits into the frame. */
 function fitted(
   image: Parameters<typeof resizeRgb>[0],
   frame: { width: number; height: number },

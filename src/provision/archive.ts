@@ -1,5 +1,5 @@
 /**
- * Archives of pictures, unpacked with suspicion: tar, gzipped tar and zip.
+ * Archives of images, unpacked with suspicion: tar, gzipped tar and zip.
  *
  * @module
  */

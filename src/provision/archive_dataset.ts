@@ -144,18 +144,18 @@ async function requireContent(folder: string, facts: ArchiveFacts, archive: stri
 async function folderProblem(folder: string, facts: ArchiveFacts): Promise<string | undefined> {
   for (const side of ["train", "val"] as const) {
     const name = facts[`${side}Folder`];
-    let pictures = 0;
+    let images = 0;
     for (const label of facts.classes) {
       const path = join(folder, name, label);
       if (!await isFolder(path)) return `it has no folder ${name}/${label}`;
       for await (const file of Deno.readDir(path)) {
-        if (/^[^.].*\.(jpe?g|png|gif)$/i.test(file.name)) pictures++;
+        if (/^[^.].*\.(jpe?g|png|gif)$/i.test(file.name)) images++;
       }
     }
     const expected = facts[side];
-    if (facts.atLeast ? pictures < expected : pictures !== expected) {
+    if (facts.atLeast ? images < expected : images !== expected) {
       const least = facts.atLeast ? "at least " : "";
-      return `its ${name}/ has ${pictures} pictures, expected ${least}${expected}`;
+      return `its ${name}/ has ${images} images, expected ${least}${expected}`;
     }
   }
   return undefined;

@@ -1,5 +1,5 @@
 /**
- * Where a run's pictures lie: a data set by name, a folder, or an archive that is unpacked first.
+ * Where a run's images lie: a data set by name, a folder, or an archive that is unpacked first.
  *
  * @module
  */
@@ -11,11 +11,11 @@ import { ensureDataset } from "./datasets.ts";
 import type { Progress } from "./progress.ts";
 
 /**
- * Makes sure that a run's pictures are here.
+ * Makes sure that a run's images are here.
  *
  * @param data Name of a data set, else a folder, an archive, or a folder in an archive such as `photos.zip/train`, else
  * a module
- * @returns Absolute path of a folder, or the module's URL; whether it is there and holds pictures, is for others to say
+ * @returns Absolute path of a folder, or the module's URL; whether it is there and holds images, is for others to say
  * @throws {UsageError} when a data set can't be had, or an archive can't be unpacked
  */
 export async function ensureDataRoot(

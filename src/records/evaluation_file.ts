@@ -1,5 +1,5 @@
 /**
- * What an evaluation found, as `evaluation.json`, and what it made of each picture, as `predictions.csv`.
+ * What an evaluation found, as `evaluation.json`, and what it made of each image, as `predictions.csv`.
  *
  * @module
  */
@@ -44,11 +44,11 @@ const evaluationSchema = z.object({
     /** The epoch that its state stands in, where it is known. */
     epoch: count.optional(),
   }),
-  /** On which pictures. */
+  /** On which images. */
   data: z.object({
     root: z.string(),
     split: z.enum(["train", "val"]),
-    /** Pictures that were found. */
+    /** Images that were found. */
     pictures: count,
     fingerprint: z.string(),
   }),
@@ -56,7 +56,7 @@ const evaluationSchema = z.object({
   seconds: z.number().nonnegative(),
   /** Names in the order of the model's outputs. */
   classes: z.array(z.string()),
-  /** Pictures that were scored. */
+  /** Images that were scored. */
   count,
   /** Mean over them, as the run's validation computes it. */
   loss: measured,
@@ -69,14 +69,14 @@ const evaluationSchema = z.object({
     precision: measured,
     recall: measured,
     f1: measured,
-    /** Pictures of the class. */
+    /** Images of the class. */
     support: count,
-    /** Pictures that were taken for it. */
+    /** Images that were taken for it. */
     predicted: count,
   })),
-  /** Plain means over the classes that have pictures. */
+  /** Plain means over the classes that have images. */
   macro: means,
-  /** Means over the classes, each counted by its pictures. */
+  /** Means over the classes, each counted by its images. */
   weighted: means,
   /** Images by true class (row) and predicted class (column); only with up to 256 classes. */
   confusionMatrix: z.array(z.array(count)).optional(),
@@ -104,7 +104,7 @@ const evaluationSchema = z.object({
     probability: measured,
     loss: measured,
   })),
-  /** Pictures that couldn't be read. */
+  /** Images that couldn't be read. */
   skipped: z.array(z.object({ path: z.string(), reason: z.string() })),
 });
 
@@ -114,8 +114,8 @@ export type EvaluationRecord = z.output<typeof evaluationSchema>;
 /** What the writer knows; versions and the time are added. */
 export type EvaluationFacts = Omit<EvaluationRecord, "evaluationVersion" | "lockstep" | "time">;
 
-/** One picture's part of `predictions.csv`. */
-export interface ScoredPicture {
+/** One image's part of `predictions.csv`. */
+export interface ScoredImage {
   /** Relative to the data's folder. */
   readonly path: string;
   readonly trueClass: string;
@@ -179,9 +179,9 @@ const DIGITS = 6;
  */
 export async function writeScoredPictures(
   folder: string,
-  pictures: readonly ScoredPicture[],
+  images: readonly ScoredImage[],
 ): Promise<void> {
-  const width = pictures[0]?.ranked.length ?? 1;
+  const width = images[0]?.ranked.length ?? 1;
   const ranks = Array.from({ length: width - 1 }, (_, index) => index + 2);
   const header = [
     "path",
@@ -191,7 +191,7 @@ export async function writeScoredPictures(
     "loss",
     ...ranks.flatMap((rank) => [`class_${rank}`, `probability_${rank}`]),
   ];
-  const rows = pictures.map(({ path, trueClass, loss, ranked, probabilities }) => [
+  const rows = images.map(({ path, trueClass, loss, ranked, probabilities }) => [
     path,
     trueClass,
     ranked[0],

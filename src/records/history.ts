@@ -45,7 +45,7 @@ export const epochSchema = z.object({
 
 /** Where a point stands. */
 const pointShape = {
-  /** Training pictures that were seen up to here, over all epochs. */
+  /** Training images that were seen up to here, over all epochs. */
   examples: count,
   /** Counted from 1. */
   epoch: count,
@@ -142,7 +142,7 @@ export interface EpochRecord {
 
 /** A point of the training loss. */
 export interface LossPoint {
-  /** Training pictures that were seen up to here, over all epochs. */
+  /** Training images that were seen up to here, over all epochs. */
   examples: number;
   /** Counted from 1. */
   epoch: number;
@@ -252,7 +252,7 @@ export function historyAsCsv(history: History): string {
   return csvText([header, ...rows.map((row) => row.map(String))], "\n") + "\n";
 }
 
-/** Losses against pictures seen, those of training and of validation, as comma-separated lines under a header. */
+/** Losses against images seen, those of training and of validation, as comma-separated lines under a header. */
 export function lossesAsCsv({ losses, validations }: History): string {
   const rows = [
     ...losses.map((point) => ({ part: "train", accuracy: "", ...point })),

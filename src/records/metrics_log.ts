@@ -54,7 +54,7 @@ const pointSchema = z.object({
   epoch: z.int().positive(),
   /** Steps of the epoch that are done. */
   step: count,
-  /** Training pictures that were seen up to here, over all epochs. */
+  /** Training images that were seen up to here, over all epochs. */
   examples: count,
   /** Means over the samples since the point before. */
   loss: measured,
@@ -117,7 +117,7 @@ export interface MetricsPoint {
   epoch: number;
   /** Steps of the epoch that are done. */
   step: number;
-  /** Training pictures that were seen up to here, over all epochs. */
+  /** Training images that were seen up to here, over all epochs. */
   examples: number;
   /** Mean over the samples since the point before. */
   loss: number;

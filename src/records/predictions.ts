@@ -1,5 +1,5 @@
 /**
- * What a run's best model makes of each validation picture, as `predictions.csv`.
+ * What a run's best model makes of each validation image, as `predictions.csv`.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { LockstepError, reasonOf } from "../base/errors.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 import { readRegularText } from "../base/regular_file.ts";
 
-/** A picture and what the model makes of it. */
+/** An image and what the model makes of it. */
 export interface Prediction {
   /** Relative to the data's folder. */
   readonly path: string;

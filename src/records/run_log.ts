@@ -23,7 +23,7 @@ export class RunLog implements Disposable {
   #kept: string[] = [];
   #file: LineFile | undefined;
 
-  /** Appends a line, or several: `2026-11-25T22:50:12.123Z info Data: 211 training pictures`. */
+  /** Appends a line, or several: `2026-11-25T22:50:12.123Z info Data: 211 training images`. */
   append(level: Level, text: string, now: Date = new Date()): void {
     const shown = visibleMessage(maskSecrets(stripVTControlCharacters(text)));
     for (const line of shown.split("\n")) this.#write(`${now.toISOString()} ${level} ${line}`);

@@ -33,7 +33,7 @@ export async function confusionSection({ best }: History): Promise<Section | und
     id: "confusion",
     title: "Confusion matrix",
     note:
-      html`Validation pictures by true class (row) and predicted class (column), as of epoch ${epoch}.
+      html`Validation images by true class (row) and predicted class (column), as of epoch ${epoch}.
       The share is that of the row. ${
         !small &&
         html`With ${

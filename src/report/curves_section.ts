@@ -120,7 +120,7 @@ function lossChart({ losses, validations }: History): ChartSpec {
     : [];
   return {
     kind: "line",
-    x: { label: "Training pictures seen", values: [], format: "integer" },
+    x: { label: "Training images seen", values: [], format: "integer" },
     y: { label: "loss", format: "loss" },
     series: [
       smooth.length > 0 ? { ...line, faint: true } : line,

@@ -38,7 +38,7 @@ const predictedSchema = z.object({
 const picturesSchema = z.object({
   /** The epoch of the weights that predicted. */
   epoch: z.int().nonnegative(),
-  /** Validation pictures, evenly spread. */
+  /** Validation images, evenly spread. */
   samples: z.array(predictedSchema),
   /** Those taken for another class, the surest first. */
   mistakes: z.array(predictedSchema),

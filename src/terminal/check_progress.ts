@@ -1,5 +1,5 @@
 /**
- * How far a check of pictures is: a live bar on a terminal, a line now and then elsewhere.
+ * How far a check of images is: a live bar on a terminal, a line now and then elsewhere.
  *
  * @module
  */
@@ -24,12 +24,12 @@ export class CheckProgress {
     this.#now = now;
   }
 
-  /** The pictures are counted. */
+  /** The images are counted. */
   start(total: number): void {
     this.#total = total;
     this.#start = this.#lastLine = this.#now();
     if (!this.#stream.isTerminal) {
-      this.#stream.write(`Checking ${total} pictures\n`);
+      this.#stream.write(`Checking ${total} images\n`);
       return;
     }
     this.#bar = new LiveBar(this.#stream, total, 0, (done, total, left) => ({

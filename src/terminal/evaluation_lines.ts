@@ -46,7 +46,7 @@ export function evaluationLines(record: EvaluationRecord, width: number): string
   const left = skipped.length > 0 ? `, ${skipped.length} skipped` : "";
   return [
     `${visible(model.checkpoint)} (${model.name}${epoch})`,
-    `${count} ${part} pictures of ${visible(data.root)}${left}`,
+    `${count} ${part} images of ${visible(data.root)}${left}`,
     "",
     ...measureLines(record),
     "",
@@ -73,7 +73,7 @@ function classTable({ perClass, macro, weighted }: EvaluationRecord, width: numb
     { title: "precision", align: "right" },
     { title: "recall", align: "right" },
     { title: "F1", align: "right" },
-    { title: "pictures", align: "right", givesWay: 2 },
+    { title: "images", align: "right", givesWay: 2 },
   ];
   const row = (name: string, scores: typeof macro, support: string) => [
     shorten(visible(name), NAME_WIDTH),

@@ -127,7 +127,7 @@ export function validationLine(news: ValidationNews): string {
 }
 
 /**
- * How many pictures' features workers keep.
+ * How many images' features workers keep.
  *
  * @param limit Bytes that each may keep
  */
@@ -138,7 +138,7 @@ export function featuresLine(
 ): string {
   const who = workers === 1 ? "1 worker keeps" : `${workers} workers keep`;
   const [own, each] = workers === 1 ? ["", ""] : [" (each of those that it saw)", " each"];
-  return `${who} the features of ${train} training and ${val} validation pictures${own}: ` +
+  return `${who} the features of ${train} training and ${val} validation images${own}: ` +
     `${formatBytes(bytes)}, of at most ${formatBytes(limit)}${each}`;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Predictions as text, a picture at a time: a table, JSON lines or CSV.
+ * Predictions as text, an image at a time: a table, JSON lines or CSV.
  *
  * @module
  */
@@ -7,16 +7,16 @@ import { csvText } from "../base/csv.ts";
 import { visible, visibleJson } from "../base/visible_text.ts";
 import { shorten } from "./table.ts";
 
-/** A picture's classes, the most probable one first. */
-export interface RankedPicture {
+/** An image's classes, the most probable one first. */
+export interface RankedImage {
   readonly path: string;
   readonly predictions: readonly { readonly class: string; readonly probability: number }[];
-  /** Picture that explains the first class. */
+  /** Image that explains the first class. */
   readonly explanation?: string;
 }
 
-/** A picture that couldn't be read. */
-export interface UnreadPicture {
+/** An image that couldn't be read. */
+export interface UnreadImage {
   readonly path: string;
   readonly error: string;
 }
@@ -28,7 +28,7 @@ export type PredictionFormat = "table" | "json" | "csv";
 export interface PredictionFacts {
   readonly paths: readonly string[];
   readonly classes: readonly string[];
-  /** Classes per picture. */
+  /** Classes per image. */
   readonly top: number;
   /** Characters per line of a table. */
   readonly width: number;
@@ -38,10 +38,10 @@ export interface PredictionFacts {
 export interface PredictionLines {
   /** Lines before the first one. */
   readonly head: readonly string[];
-  /** Lines of a picture. */
-  of(picture: RankedPicture): string[];
-  /** Lines of a picture that couldn't be read; where there are none, only the warning says so. */
-  ofUnread(picture: UnreadPicture): string[];
+  /** Lines of an image. */
+  of(image: RankedImage): string[];
+  /** Lines of an image that couldn't be read; where there are none, only the warning says so. */
+  ofUnread(image: UnreadImage): string[];
 }
 
 /** The lines of a format. */
@@ -50,8 +50,8 @@ export function predictionLines(format: PredictionFormat, facts: PredictionFacts
     case "json":
       return {
         head: [],
-        of: (picture) => [visibleJson(picture)],
-        ofUnread: (picture) => [visibleJson(picture)],
+        of: (image) => [visibleJson(image)],
+        ofUnread: (image) => [visibleJson(image)],
       };
     case "csv":
       return csvLines(facts);
@@ -101,7 +101,7 @@ function tableLines({ paths, classes, top, width }: PredictionFacts): Prediction
     return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
   };
   return {
-    head: [row("picture", "class", "", top > 1 ? "then" : "")],
+    head: [row("image", "class", "", top > 1 ? "then" : "")],
     of: ({ path, predictions: [first, ...others] }) => {
       const rest = others.map((entry) => `${visible(entry.class)} ${share(entry.probability)}`);
       const [name, percent] = [visible(first.class), share(first.probability)];

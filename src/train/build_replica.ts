@@ -83,7 +83,7 @@ async function buildModel(config: Config, numClasses: number): Promise<tf.Layers
   });
 }
 
-/** Height and width of the pictures; `null` where those of training and validation differ. */
+/** Height and width of the images; `null` where those of training and validation differ. */
 export function inputSizeOf({ data }: Config): [height: number | null, width: number | null] {
   const [train, val] = [outputSize(data.train)!, outputSize(data.val)!];
   return [train[0] === val[0] ? train[0] : null, train[1] === val[1] ? train[1] : null];

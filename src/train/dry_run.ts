@@ -1,5 +1,5 @@
 /**
- * Tries out on made pictures that a step with a user's own network, loss and metrics works, before a worker starts.
+ * Tries out on made images that a step with a user's own network, loss and metrics works, before a worker starts.
  *
  * @module
  */
@@ -16,7 +16,7 @@ const ROWS = 2;
 const TOLERANCE = 1e-3;
 
 /**
- * Takes half a training step twice and scores once, with the run's picture sizes; the replica's state stays as it is.
+ * Takes half a training step twice and scores once, with the run's image sizes; the replica's state stays as it is.
  *
  * @throws {LockstepError} when something fails, naming the layer or function
  * @throws {UsageError} when the same step doesn't give the same gradients: then something draws random numbers; when

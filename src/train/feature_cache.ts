@@ -1,14 +1,14 @@
 /**
- * What a worker keeps of the pictures that it has seen, where the network's body is frozen.
+ * What a worker keeps of the images that it has seen, where the network's body is frozen.
  *
  * @module
  */
 
 /** What is kept by one or several workers. */
 export interface KeptFeatures {
-  /** Training pictures. */
+  /** Training images. */
   readonly train: number;
-  /** Validation pictures. */
+  /** Validation images. */
   readonly val: number;
   readonly bytes: number;
 }

@@ -1,7 +1,7 @@
 /**
- * The frozen part of a network: pictures in, features out, without gradients.
+ * The frozen part of a network: images in, features out, without gradients.
  *
- * A picture's features must not depend on its batch, so that they may be kept. On CPUs they don't, to the bit, as
+ * An image's features must not depend on its batch, so that they may be kept. On CPUs they don't, to the bit, as
  * long as there are two rows or more; a single row takes other kernels (a matrix by a vector). So a row never runs
  * alone, and {@linkcode Features.verify} tries the rest out on the machine itself.
  *
@@ -24,8 +24,8 @@ const LEAST = 2;
 /** Share of a batch that must be missing for all of it to be computed. */
 const MOST = 0.75;
 
-/** Pictures of a batch, some of which may be anything because their features are known. */
-export interface Pictures {
+/** Images of a batch, some of which may be anything because their features are known. */
+export interface Images {
   /** NHWC, normalized. */
   readonly images: Float32Array;
   readonly height: number;
@@ -40,7 +40,7 @@ export class Features implements Disposable {
   caches: FeatureCaches | undefined;
   readonly head: FrozenBody["head"];
   readonly #body: CapturedFunction;
-  /** One picture's shape of features, once some were computed. */
+  /** One image's shape of features, once some were computed. */
   #shape: readonly number[] | undefined;
 
   constructor({ body, head }: FrozenBody, options: CaptureOptions) {
@@ -56,18 +56,18 @@ export class Features implements Disposable {
    *
    * @param cache Where those that are known lie, and the others go
    */
-  async of(pictures: Pictures, cache?: FeatureCache): Promise<tf.Tensor> {
-    const { indices } = pictures;
-    if (!cache || !indices) return await this.#compute(pictures);
+  async of(images: Images, cache?: FeatureCache): Promise<tf.Tensor> {
+    const { indices } = images;
+    if (!cache || !indices) return await this.#compute(images);
     const missing = [...indices.keys()].filter((row) => !cache.has(indices[row]));
     if (missing.length > MOST * indices.length) {
-      return this.#merge(await this.#compute(pictures), indices, cache);
+      return this.#merge(await this.#compute(images), indices, cache);
     }
     const rows: Float32Array[] = Array.from(indices, (index) => cache.get(index)!);
     while (missing.length > 0) {
       const size = missing.length > CHUNKS.small ? CHUNKS.large : CHUNKS.small;
       const chunk = missing.splice(0, size);
-      const computed = await this.#chunk(pictures, chunk, size);
+      const computed = await this.#chunk(images, chunk, size);
       chunk.forEach((row, position) => {
         rows[row] = computed[position];
         cache.keep(indices[row], computed[position]);
@@ -80,7 +80,7 @@ export class Features implements Disposable {
    * Makes sure that features don't depend on the batch that they are computed in.
    *
    * @param counts Numbers of rows that will run together
-   * @param size Height and width of the pictures
+   * @param size Height and width of the images
    * @throws {LockstepError} when they do
    */
   async verify(
@@ -92,19 +92,19 @@ export class Features implements Disposable {
     const random = randomStream("features");
     const all = Float32Array.from({ length: Math.max(...counts) * floats }, () => 4 * random() - 2);
     for (const count of counts) {
-      const pictures = { images: all.subarray(0, count * floats), height, width };
-      const together = await this.#rowsOf(pictures); // the first call traces
-      const again = await this.#rowsOf(pictures);
+      const images = { images: all.subarray(0, count * floats), height, width };
+      const together = await this.#rowsOf(images); // the first call traces
+      const again = await this.#rowsOf(images);
       let same = together.every((row, at) => equal(row, again[at]));
       for (const size of Object.values(CHUNKS)) {
         const some = Array.from({ length: size }, (_, part) => Math.floor(part * count / size));
         const chosen = [...new Set(some)].reverse();
-        const apart = await this.#chunk(pictures, chosen, size);
+        const apart = await this.#chunk(images, chosen, size);
         same &&= chosen.every((row, at) => equal(together[row], apart[at]));
       }
       if (same) continue;
       throw new LockstepError(
-        `The features of a picture depend on the batch here: a batch of ${count} gives other bits than parts of ` +
+        `The features of an image depend on the batch here: a batch of ${count} gives other bits than parts of ` +
           "it, so that kept features would change the run: remove train.featureCache",
       );
     }
@@ -115,7 +115,7 @@ export class Features implements Disposable {
     this.#body.dispose();
   }
 
-  async #compute({ images, height, width }: Pictures): Promise<tf.Tensor> {
+  async #compute({ images, height, width }: Images): Promise<tf.Tensor> {
     const floats = height * width * 3;
     const count = images.length / floats;
     const rows = Math.max(count, LEAST);
@@ -133,7 +133,7 @@ export class Features implements Disposable {
 
   /** Features of some rows, computed in a batch of `size`. */
   async #chunk(
-    { images, height, width }: Pictures,
+    { images, height, width }: Images,
     rows: readonly number[],
     size: number,
   ): Promise<Float32Array[]> {
@@ -145,8 +145,8 @@ export class Features implements Disposable {
     return await this.#rowsOf({ images: chosen, height, width });
   }
 
-  async #rowsOf(pictures: Pictures): Promise<Float32Array[]> {
-    const features = await this.#compute(pictures);
+  async #rowsOf(images: Images): Promise<Float32Array[]> {
+    const features = await this.#compute(images);
     const rows = unstack(features);
     features.dispose();
     return rows;

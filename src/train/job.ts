@@ -8,11 +8,11 @@ import { z } from "../deps/zod.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { type Config, configSchema } from "../config/schema.ts";
 import { Loader } from "../data/loading/loader.ts";
-import type { SharedPictures } from "../data/loading/shared_pictures.ts";
-import type { PictureSet } from "../data/datasets/picture_set.ts";
+import type { SharedImages } from "../data/loading/shared_images.ts";
+import type { ImageSet } from "../data/datasets/image_set.ts";
 import { chooseSplit, scanClassFolders } from "../data/datasets/class_folders.ts";
 import { type ModuleHooks, scanModule } from "../data/datasets/scan_module.ts";
-import { scanPictures } from "../data/datasets/scan_pictures.ts";
+import { scanImages } from "../data/datasets/scan_images.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
 import type { FeatureCaches } from "./feature_cache.ts";
 
@@ -25,14 +25,14 @@ const evaluationSchema = z.strictObject({
   folder: z.string().optional(),
 });
 
-/** Which pictures to evaluate. */
-export type EvaluationPictures = z.output<typeof evaluationSchema>;
+/** Which images to evaluate. */
+export type EvaluationImages = z.output<typeof evaluationSchema>;
 
 const jobSchema = z.strictObject({
   config: configSchema,
-  /** Folder of the pictures, or URL of the module that makes them. */
+  /** Folder of the images, or URL of the module that makes them. */
   root: z.string(),
-  /** Fingerprint of the pictures as the coordinator found them. */
+  /** Fingerprint of the images as the coordinator found them. */
   fingerprint: z.string(),
   numClasses: z.int().positive(),
   /** SHA-256 of each module of the user's own, by the config key that names it. */
@@ -45,9 +45,9 @@ const jobSchema = z.strictObject({
   segment: z.strictObject({ path: z.string(), bytes: z.int().nonnegative() }).optional(),
   /** The workers measure instead of training. */
   benchmark: z.json().optional(),
-  /** The pictures to evaluate, in a run that doesn't train. */
+  /** The images to evaluate, in a run that doesn't train. */
   evaluation: evaluationSchema.optional(),
-  /** Where the workers share decoded pictures, when they do. */
+  /** Where the workers share decoded images, when they do. */
   cache: z.strictObject({ path: z.string(), bytes: z.int().nonnegative() }).optional(),
 });
 
@@ -72,7 +72,7 @@ export function validationBatchSize(config: Config): number {
 }
 
 /**
- * Finds a run's pictures.
+ * Finds a run's images.
  *
  * @param hooks Look on while a data module makes samples
  */
@@ -80,22 +80,22 @@ export function scanData(
   root: string,
   { data, seed }: Config,
   hooks: ModuleHooks = {},
-): Promise<PictureSet> {
+): Promise<ImageSet> {
   const { module, format, trainFolder, valFolder, valFraction, splitSeed, maxPixels } = data;
   if (module) return scanModule(module, { seed, maxPixels, ...hooks });
   const split = { valFraction, splitSeed };
-  return scanPictures(root, { format, trainFolder, valFolder, maxPixels, ...split });
+  return scanImages(root, { format, trainFolder, valFolder, maxPixels, ...split });
 }
 
 /**
- * Finds a job's pictures: those of its run, or those to evaluate in the place of the validation pictures.
+ * Finds a job's images: those of its run, or those to evaluate in the place of the validation images.
  *
  * @param hooks Look on while a data module makes samples
  */
 export async function scanJob(
   { root, config, evaluation }: Job,
   hooks: ModuleHooks = {},
-): Promise<PictureSet> {
+): Promise<ImageSet> {
   if (!evaluation) return await scanData(root, config, hooks);
   const { folder, ...wanted } = evaluation;
   return folder === undefined
@@ -104,14 +104,14 @@ export async function scanJob(
 }
 
 /**
- * The loaders of a run's two sets of pictures.
+ * The loaders of a run's two sets of images.
  *
- * @param known Samples whose pictures aren't needed any more
+ * @param known Samples whose images aren't needed any more
  */
 export function makeLoaders(
-  folder: PictureSet,
+  folder: ImageSet,
   { data, workers }: Config,
-  shared?: SharedPictures,
+  shared?: SharedImages,
   known?: Pick<FeatureCaches, "train" | "val">,
 ): { train: Loader; val: Loader } {
   const { source } = folder;

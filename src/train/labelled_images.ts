@@ -7,7 +7,7 @@ import type { tf } from "../engine/tf.ts";
 import { tensorFrom } from "../engine/transfer.ts";
 import type { MixedLabels, Targets } from "../optim/loss.ts";
 
-/** Pictures and labels, as the loader gives them. */
+/** Images and labels, as the loader gives them. */
 export interface LabelledImages {
   /** NHWC, normalized. */
   readonly images: Float32Array;
@@ -16,7 +16,7 @@ export interface LabelledImages {
   readonly width: number;
   /** [n], positions in the list of samples: needed where features are kept. */
   readonly indices?: Uint32Array;
-  /** Present when each picture is mixed with another. */
+  /** Present when each image is mixed with another. */
   readonly mix?: MixedLabels;
 }
 

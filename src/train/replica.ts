@@ -207,7 +207,7 @@ export class Replica implements Disposable {
     await this.state.update(time);
   }
 
-  /** Scores pictures in eval mode. */
+  /** Scores images in eval mode. */
   async evaluate(batch: LabelledImages): Promise<Scores> {
     const targets = this.#targetsOf(batch);
     const inputs = await this.#inputs(batch, targets, this.features?.caches?.val);
@@ -250,7 +250,7 @@ export class Replica implements Disposable {
     return makeTargets(labels, { numClasses: classesOf(this.model), ...this.#loss }, mix);
   }
 
-  /** Where a step starts, which is at the features or at the pictures, and its targets. */
+  /** Where a step starts, which is at the features or at the images, and its targets. */
   async #inputs(
     batch: LabelledImages,
     targets: Targets,

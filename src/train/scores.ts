@@ -1,5 +1,5 @@
 /**
- * What a model makes of pictures in eval mode.
+ * What a model makes of images in eval mode.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import type { Metric } from "../metrics/user_metrics.ts";
 import { type LossFunction, type LossName, lossPerSample, makeTargets } from "../optim/loss.ts";
 import { imagesTensor, type LabelledImages, targetTensors } from "./labelled_images.ts";
 
-/** Classes per picture that are put in order, where there are so many. */
+/** Classes per image that are put in order, where there are so many. */
 const MAX_RANKED = 5;
 
-/** The first classes of some pictures. */
+/** The first classes of some images. */
 export interface Ranking {
-  /** Classes per picture. */
+  /** Classes per image. */
   readonly width: number;
   /** [n, width], the class with the highest logit first; -1 in all places of a row whose logits are not finite. */
   readonly ranked: Int32Array;
@@ -24,23 +24,23 @@ export interface Ranking {
   readonly probabilities: Float32Array;
 }
 
-/** What a model makes of some pictures in eval mode. */
+/** What a model makes of some images in eval mode. */
 export interface Scores extends Ranking {
-  /** [n], each picture's loss times its weight. */
+  /** [n], each image's loss times its weight. */
   readonly losses: Float32Array;
-  /** Sum of the pictures' weights. */
+  /** Sum of the images' weights. */
   readonly weight: number;
   /** Metrics of the user's own, in their order. */
   readonly metrics?: readonly MetricPart[];
 }
 
-/** How many classes of each picture {@linkcode score} puts in order. */
+/** How many classes of each image {@linkcode score} puts in order. */
 export function rankedOf(classes: number): number {
   return Math.min(MAX_RANKED, classes);
 }
 
 /**
- * Scores pictures with a model as it is, op by op: for a use or two, where tracing wouldn't pay.
+ * Scores images with a model as it is, op by op: for a use or two, where tracing wouldn't pay.
  *
  * @returns As the replica's `evaluate`, with plain cross-entropy, which for a head that ends in LogSoftmax is
  * the negative log-likelihood
@@ -54,9 +54,9 @@ export function scoreOnce(model: tf.LayersModel, batch: LabelledImages): Scores 
 }
 
 /**
- * Name of the first layer that gives NaN or infinity for some pictures, in eval mode.
+ * Name of the first layer that gives NaN or infinity for some images, in eval mode.
  *
- * @returns Nothing where all layers give finite values, or the pictures were not decoded
+ * @returns Nothing where all layers give finite values, or the images were not decoded
  */
 export function nonFiniteLayerOf(
   model: tf.LayersModel,
@@ -69,7 +69,7 @@ export function nonFiniteLayerOf(
   return layer;
 }
 
-/** Each picture's loss, and its first classes with their probabilities; then what metrics of the user's own give. */
+/** Each image's loss, and its first classes with their probabilities; then what metrics of the user's own give. */
 export function score(
   logits: tf.Tensor2D,
   loss: LossName | LossFunction,

@@ -81,7 +81,7 @@ export interface StepObserver {
 export interface EpochOutcome {
   /** Optimizer steps taken. */
   readonly steps: number;
-  /** Pictures that couldn't be read and were left out. */
+  /** Images that couldn't be read and were left out. */
   readonly skipped: readonly SkippedSample[];
   /** The step at which gradients or loss were not finite; no update was made. */
   readonly notFinite?: number;

@@ -13,10 +13,10 @@ import { partSizes } from "./labelled_images.ts";
 import type { Place } from "./train_epoch.ts";
 
 /**
- * Computes features of made pictures for all numbers of rows that a rank's steps will have, and for a few of the
- * same pictures apart.
+ * Computes features of made images for all numbers of rows that a rank's steps will have, and for a few of the
+ * same images apart.
  *
- * @param samples Pictures of the two sets
+ * @param samples Images of the two sets
  * @throws {LockstepError} when the bits differ
  */
 export async function verifyFeatures(

@@ -6,8 +6,8 @@
 import { withoutDisposal } from "../base/system_words.ts";
 import { LockstepError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
-import type { PictureSet } from "../data/datasets/picture_set.ts";
-import { SharedPictures } from "../data/loading/shared_pictures.ts";
+import type { ImageSet } from "../data/datasets/image_set.ts";
+import { SharedImages } from "../data/loading/shared_images.ts";
 import { openEngine } from "../engine/engine.ts";
 import { openExchange } from "../exchange/open_exchange.ts";
 import type { Command, Outcome } from "../protocol/commands.ts";
@@ -46,15 +46,15 @@ export interface SessionOptions {
 
 type ValidationParts = Omit<Parameters<typeof validateShard>[0], "place">;
 
-/** The memory that workers share for decoded pictures, when they do. */
-function sharedPictures(
+/** The memory that workers share for decoded images, when they do. */
+function sharedImages(
   { cache }: Job,
   { rank, worldSize }: Place,
-  { train, val }: PictureSet,
-): SharedPictures | undefined {
+  { train, val }: ImageSet,
+): SharedImages | undefined {
   if (!cache) return undefined;
   const shape = { bytes: cache.bytes, worldSize, samples: train.length + val.length };
-  return new SharedPictures(cache.path, shape, rank);
+  return new SharedImages(cache.path, shape, rank);
 }
 
 /** Model, data and exchange of one worker. */
@@ -62,24 +62,24 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #parts: TrainingParts;
   readonly #validation: ValidationParts;
-  readonly #pictures: Disposable;
+  readonly #images: Disposable;
 
   private constructor(
     options: SessionOptions,
     parts: TrainingParts,
     validation: ValidationParts,
-    pictures: Disposable,
+    images: Disposable,
   ) {
     this.#options = options;
     this.#parts = parts;
     this.#validation = validation;
-    this.#pictures = pictures;
+    this.#images = images;
   }
 
   /**
-   * Opens the engine, finds the pictures and builds the model.
+   * Opens the engine, finds the images and builds the model.
    *
-   * @throws {LockstepError} when the pictures are not those that the coordinator found
+   * @throws {LockstepError} when the images are not those that the coordinator found
    */
   static async open(options: SessionOptions): Promise<Session> {
     const { job, place, link, threads } = options;
@@ -97,7 +97,7 @@ export class Session {
     });
     if (folder.fingerprint !== job.fingerprint) {
       throw new LockstepError(
-        `The pictures in ${job.root} differ from those that the coordinator found (fingerprint ` +
+        `The images in ${job.root} differ from those that the coordinator found (fingerprint ` +
           `${folder.fingerprint.slice(0, 12)}, expected ${job.fingerprint.slice(0, 12)}): ` +
           "give all machines the same files",
       );
@@ -106,7 +106,7 @@ export class Session {
     const maxBytes = featureCacheBytes(config);
     const caches = maxBytes > 0 ? new FeatureCaches(maxBytes) : undefined;
     if (replica.features) replica.features.caches = caches;
-    const loaders = makeLoaders(folder, config, sharedPictures(job, place, folder), caches);
+    const loaders = makeLoaders(folder, config, sharedImages(job, place, folder), caches);
     const { vectorBytes, regions, gradientBytes } = replica.state;
     const wire = { dtype: config.nats.gradientDtype, gradientBytes };
     const shape = { ...place, vectorBytes, regions, wire };
@@ -157,9 +157,9 @@ export class Session {
     }
   }
 
-  /** Gives up the pictures and the exchange. */
+  /** Gives up the images and the exchange. */
   async close(): Promise<void> {
-    this.#pictures[Symbol.dispose]();
+    this.#images[Symbol.dispose]();
     await this.#parts.exchange.close();
   }
 

@@ -13,7 +13,7 @@ Deno.test("permissionFlags() gives a worker what deno.json's set names, and neit
     "--allow-env=LOCKSTEP_*,HOME,XDG_CACHE_HOME,USERPROFILE,LOCALAPPDATA",
     "--ignore-env",
   ]);
-  for (const name of ["picture-checker", "check-painter"] as const) {
+  for (const name of ["image-checker", "check-painter"] as const) {
     const flags = permissionFlags(name).map((flag) => flag.replace(/=.*/, ""));
     for (const flag of ["--allow-write", "--allow-net", "--allow-run", "--allow-all"]) {
       assert.ok(!flags.includes(flag), `${name} has ${flag}`);

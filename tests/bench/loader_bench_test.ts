@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { makeBenchPictures } from "../../src/bench/bench_pictures.ts";
+import { makeBenchImages } from "../../src/bench/bench_images.ts";
 import { benchLoader } from "../../src/bench/loader_bench.ts";
 import { UsageError } from "../../src/base/errors.ts";
 import { decodeImage } from "../../src/data/codecs/decode.ts";
@@ -11,13 +11,13 @@ import { withTemporaryFolder } from "../support/temporary_folder.ts";
 const JPEGS = fileURLToPath(new URL("../fixtures/data/jpegs", import.meta.url));
 const OPTIONS = { imageSize: 32, batch: 4, epochs: 2, threads: 1, keep: false };
 
-Deno.test("benchLoader() loads every picture of a folder and times each part", async () => {
+Deno.test("benchLoader() loads every image of a folder and times each part", async () => {
   const result = await benchLoader({ ...OPTIONS, data: JPEGS });
   assert.equal(
-    (await benchLoader({ ...OPTIONS, data: JPEGS, keep: true })).pictures,
-    result.pictures,
+    (await benchLoader({ ...OPTIONS, data: JPEGS, keep: true })).images,
+    result.images,
   );
-  assert.equal(result.pictures, [...Deno.readDirSync(JPEGS)].length);
+  assert.equal(result.images, [...Deno.readDirSync(JPEGS)].length);
   const { imagesPerSecond, imagesPerCoreSecond, range, stages } = result;
   assert.deepEqual(Object.keys(stages), ["read", "decode", "transform", "collate"]);
   for (const figure of [imagesPerSecond, imagesPerCoreSecond, ...Object.values(stages)]) {
@@ -26,17 +26,17 @@ Deno.test("benchLoader() loads every picture of a folder and times each part", a
   assert.ok(range[0] <= imagesPerSecond && imagesPerSecond <= range[1]);
 });
 
-Deno.test("benchLoader() refuses a folder without pictures", async () => {
+Deno.test("benchLoader() refuses a folder without images", async () => {
   await withTemporaryFolder(async (folder) => {
     await assert.rejects(benchLoader({ ...OPTIONS, data: folder }), (error) => {
       assert.ok(error instanceof UsageError);
-      assert.match(error.message, /has no pictures/);
+      assert.match(error.message, /has no images/);
       return true;
     });
   });
 });
 
-Deno.test("makeBenchPictures() writes as many pictures of 500 × 375 pixels as asked for", async () => {
+Deno.test("makeBenchImages() writes as many images of 500 × 375 pixels as asked for", async () => {
   await openEngine();
   await withTemporaryFolder(async (folder) => {
     for (const place of ["train/a", "train/b", "val/a", "val/b"]) {
@@ -45,7 +45,7 @@ Deno.test("makeBenchPictures() writes as many pictures of 500 × 375 pixels as a
     }
     const made = join(folder, "made");
     await Deno.mkdir(made);
-    await makeBenchPictures(join(folder, "photos"), made, 3);
+    await makeBenchImages(join(folder, "photos"), made, 3);
     const names = [...Deno.readDirSync(made)].map(({ name }) => name).sort();
     assert.deepEqual(names, ["0000.jpg", "0001.jpg", "0002.jpg"]);
     for (const name of names) {

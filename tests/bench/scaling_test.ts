@@ -8,7 +8,7 @@ import {
 import { scalingPlot } from "../../src/bench/scaling_plot.ts";
 import { summarize } from "../../src/bench/scaling_point.ts";
 import { specAsSvg } from "../../src/plots/plot.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const COMMON = {
@@ -56,17 +56,17 @@ Deno.test("benchScaling() with a pause runs 4 workers, weak and strong", async (
   assert.equal(result.points[1].efficiency, 1);
 });
 
-Deno.test("benchScaling() trains a model on pictures of a folder", async () => {
+Deno.test("benchScaling() trains a model on images of a folder", async () => {
   await withTemporaryFolder(async (root) => {
-    await makePictures(root);
-    const { points, vectorBytes, pictures } = await benchScaling({
+    await makeImages(root);
+    const { points, vectorBytes, images } = await benchScaling({
       ...COMMON,
       workers: [2],
       modes: ["weak"],
       imageSize: 20,
       data: root,
     });
-    assert.equal(pictures, "folder");
+    assert.equal(images, "folder");
     assert.equal(points.length, 1);
     const [point] = points;
     checkBreakdown(point);
@@ -77,10 +77,10 @@ Deno.test("benchScaling() trains a model on pictures of a folder", async () => {
   });
 });
 
-Deno.test("benchScaling() refuses strong scaling with fewer pictures than workers", async () => {
+Deno.test("benchScaling() refuses strong scaling with fewer images than workers", async () => {
   await assert.rejects(
     benchScaling({ ...COMMON, workers: [1, 16] }),
-    /--batch 8 over 16 workers leaves some without pictures: give --batch 16 or more/,
+    /--batch 8 over 16 workers leaves some without images: give --batch 16 or more/,
   );
 });
 

@@ -79,7 +79,7 @@ Deno.test("profileStep() shows the kernels of a step and of an evaluation", asyn
   assert.equal(
     countOf("forward_backward", /Conv2DBackpropInput/),
     2,
-    "nobody needs the gradient of the pictures",
+    "nobody needs the gradient of the images",
   );
   assert.equal(countOf("evaluate", /Conv2D/), 3);
   for (const isEvaluation of [true, false]) {

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { train } from "../../mod.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
-import { makePictures, transformsFor } from "../support/pictures.ts";
+import { makeImages, transformsFor } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { tinyConfig } from "../support/tiny_run.ts";
 import type { Case } from "./case.ts";
@@ -15,7 +15,7 @@ import type { Case } from "./case.ts";
 /** 17 images in batches of 8, on maps of 1 × 1: the last batch has one value per channel. */
 async function single(folder: string, own: Partial<ConfigInput["train"]>) {
   const root = join(folder, "ds");
-  await makePictures(root, { classes: ["c0", "c1", "c2"], train: 6, val: 1, side: 32 });
+  await makeImages(root, { classes: ["c0", "c1", "c2"], train: 6, val: 1, side: 32 });
   await Deno.remove(join(root, "train/c2/5.jpg"));
   return tinyConfig(root, {
     model: { name: "resnet18", weights: "none" },

@@ -8,7 +8,7 @@ import { loadConfig } from "../../src/config/load.ts";
 import { parseOverride } from "../../src/config/override.ts";
 import { resolveClassWeights } from "../../src/coordinator/prepare.ts";
 import { scanData } from "../../src/train/job.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import type { Case } from "./case.ts";
 
 /** Classes, in the order of their outputs. */
@@ -21,7 +21,7 @@ function classWeights(set: string, expected: number[]): Case {
     async run() {
       const root = await Deno.makeTempDir();
       try {
-        await makePictures(root, { classes: CLASSES, train: 2, val: 1, side: 8 });
+        await makeImages(root, { classes: CLASSES, train: 2, val: 1, side: 8 });
         const path = new URL("../../configs/default.yaml", import.meta.url).pathname;
         const sets = ["data.dataset=null", `data.root=${root}`, set].map(parseOverride);
         const config = await loadConfig(path, sets);

@@ -11,7 +11,7 @@ import { exists } from "../../src/base/paths.ts";
 import { readEvents } from "../../src/records/event_log.ts";
 import { silentReporter } from "../../src/events/reporter.ts";
 import { startPlainServer } from "../support/nats_server.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { tinyConfig } from "../support/tiny_run.ts";
 import type { Case } from "./case.ts";
@@ -44,7 +44,7 @@ export const CASES: readonly Case[] = [
   {
     name: "many_classes: 1,000 classes",
     must:
-      "trains to its end; the matrix is a picture of bounded size, and no line names all classes",
+      "trains to its end; the matrix is an image of bounded size, and no line names all classes",
     run: () =>
       withTemporaryFolder(async (folder) => {
         const root = join(folder, "images");
@@ -73,7 +73,7 @@ export const CASES: readonly Case[] = [
       withTemporaryFolder(async (folder) => {
         await using server = await startPlainServer("max_payload: 65536");
         const root = join(folder, "images");
-        await makePictures(root);
+        await makeImages(root);
         for (let index = 0; index < 700; index++) {
           const name = `broken-${index}-${"long-name-".repeat(8)}.jpg`;
           await Deno.writeFile(join(root, "train", "dark", name), new Uint8Array(200));

@@ -1,5 +1,5 @@
 /**
- * Cases of picture files and data sets.
+ * Cases of image files and data sets.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { scanImageFolder } from "../../src/data/datasets/image_folder.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { onlyFolder, unpackArchive } from "../../src/provision/archive.ts";
 import { peakMemory, resetPeakMemory } from "../support/processes.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import type { Case } from "./case.ts";
 
@@ -156,7 +156,7 @@ export const CASES: readonly Case[] = [
   bomb("BMP that is cut off", bmp(9000, 0), /cut off/),
   ...["mac_in.zip", "backslash.zip", "stray.zip"].map((name): Case => ({
     name: `archives/${name}`,
-    must: "its classes and pictures, wherever they are in it",
+    must: "its classes and images, wherever they are in it",
     run: () =>
       withTemporaryFolder(async (folder) => {
         const target = join(folder, "unpacked");
@@ -171,7 +171,7 @@ export const CASES: readonly Case[] = [
     must: "an error before the start, with the file, data.onError and data check",
     run: () =>
       withTemporaryFolder(async (root) => {
-        await makePictures(root, { train: 2, val: 2 });
+        await makeImages(root, { train: 2, val: 2 });
         await Deno.writeTextFile(join(root, "val", "light", "1.jpg"), "");
         await assert.rejects(
           checkFiles(await scanImageFolder(root), { onError: "fail" }),

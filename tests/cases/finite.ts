@@ -14,7 +14,7 @@ import { readHistory } from "../../src/records/history.ts";
 import { silentReporter } from "../../src/events/reporter.ts";
 import { readCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { setState, stateOf } from "../../src/train/load_weights.ts";
-import { makePictures, transformsFor } from "../support/pictures.ts";
+import { makeImages, transformsFor } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, tinyConfig } from "../support/tiny_run.ts";
 import { moduleConfig, writeModules } from "../support/user_modules.ts";
@@ -50,7 +50,7 @@ const BLOW_UP = { lr: 1e-4, schedule: { name: "ExponentialLR", gamma: 1e20 } } a
 async function blownUpRun(): Promise<void> {
   await withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { classes: ["a", "b"], train: 6, val: 4 });
+    await makeImages(root, { classes: ["a", "b"], train: 6, val: 4 });
     const config = tinyConfig(root, { train: { epochs: 3, batchSize: 12, ...BLOW_UP } });
     const message = await failureOf(config);
     assert.match(message, /NaN or infinite for 8 of 8 validation images/);
@@ -74,7 +74,7 @@ async function blownUpRun(): Promise<void> {
 async function blownUpEpoch(): Promise<void> {
   await withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { classes: ["a", "b"], train: 4, val: 2 });
+    await makeImages(root, { classes: ["a", "b"], train: 4, val: 2 });
     const config = tinyConfig(root, {
       model: { name: "squeezenet1_1", weights: "none" },
       train: { epochs: 1, batchSize: 8, lr: 1e30, momentum: 0 },
@@ -118,7 +118,7 @@ async function wildWeights(): Promise<void> {
 async function wildOutputs(): Promise<void> {
   await withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { classes: ["a", "b"], train: 4, val: 2 });
+    await makeImages(root, { classes: ["a", "b"], train: 4, val: 2 });
     const { folder: run } = await train(
       validateConfig(tinyConfig(root, { train: { epochs: 1, batchSize: 8 } })),
     );
@@ -245,7 +245,7 @@ function wildConfigs(): void {
 async function heavyClasses(): Promise<void> {
   await withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { classes: ["a", "b"], train: 4, val: 2 });
+    await makeImages(root, { classes: ["a", "b"], train: 4, val: 2 });
     const train = { epochs: 3, batchSize: 8, classWeights: [1e12, 1e12] };
     // Without a mix the mean divides by the weights; with one, by the number of samples.
     const config = tinyConfig(root, { train });

@@ -25,7 +25,7 @@ import { writeComparison } from "../../src/compare/comparison.ts";
 import { encodeWithDigest } from "../../src/checkpoint/checkpoint_digest.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/weights/safetensors.ts";
 import { filledModel, madeConfig, writeRun } from "../support/filled_run.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { runCommand, tinyConfig } from "../support/tiny_run.ts";
 import { moduleConfig, writeModules } from "../support/user_modules.ts";
@@ -34,10 +34,10 @@ import type { Case } from "./case.ts";
 const SIDE = 20;
 const CLASSES = ["a", "b"];
 
-/** A run that nobody trained, and pictures for it; each weight is multiplied by `factor`. */
+/** A run that nobody trained, and images for it; each weight is multiplied by `factor`. */
 async function madeRun(folder: string, factor: number): Promise<{ run: string; root: string }> {
   const root = join(folder, "pictures");
-  await makePictures(root, { classes: CLASSES, train: 2, val: 2 });
+  await makeImages(root, { classes: CLASSES, train: 2, val: 2 });
   await openEngine();
   const model = filledModel("plain_cnn", { numClasses: CLASSES.length });
   const run = join(folder, "run");

@@ -1,5 +1,5 @@
 /**
- * Cases of pages and pictures: what grows with classes and epochs, and what old run folders hold.
+ * Cases of pages and images: what grows with classes and epochs, and what old run folders hold.
  *
  * @module
  */
@@ -134,7 +134,7 @@ export const CASES: readonly Case[] = [
   },
   {
     name: "compare: 10,000 epochs, 1,000 and 21,000 classes with weights",
-    must: "the report, the picture and the table are of bounded size, and drawn in seconds",
+    must: "the report, the image and the table are of bounded size, and drawn in seconds",
     run: async () => {
       for (const [epochs, classes] of [[10_000, 1000], [10_000, 21_000]]) {
         const sizes = await comparisonSizes(epochs, classes);

@@ -169,14 +169,14 @@ export const CASES: Case[] = [
     ["cat/1.jpg", "cat/2.jpg"],
     split,
     (root) =>
-      `Folder "${root}" has one class only ("cat"): make a folder of pictures for each of at least two classes`,
+      `Folder "${root}" has one class only ("cat"): make a folder of images for each of at least two classes`,
   ),
   refused(
     "one class under train/",
     ["train/cat/1.jpg", "val/cat/2.jpg"],
     only,
     (root) =>
-      `Folder "${root}/train" has one class only ("cat"): make a folder of pictures for each of at least two ` +
+      `Folder "${root}/train" has one class only ("cat"): make a folder of images for each of at least two ` +
       "classes",
   ),
   refused(

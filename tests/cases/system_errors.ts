@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { stringify } from "@std/yaml";
 import { train } from "../../mod.ts";
 import { silentReporter } from "../../src/events/reporter.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { commandLine, lastState, newestRun, tinyConfig } from "../support/tiny_run.ts";
 import type { Walked } from "../support/walk_wrong_paths.ts";
@@ -22,7 +22,7 @@ const SETPRIV = "-dac_override,-dac_read_search";
 /** Trains with two workers in a shell that sets a limit before. */
 async function trainLimited(folder: string, limit: string) {
   const root = join(folder, "pictures");
-  await makePictures(root);
+  await makeImages(root);
   const config = join(folder, "config.yaml");
   await Deno.writeTextFile(config, stringify(tinyConfig(root, { workers: 2 })));
   const { code, stderr } = await new Deno.Command("bash", {
@@ -52,7 +52,7 @@ function isOrderly({ kind, path, code, text }: Walked): boolean {
 async function walkWrongPaths(): Promise<void> {
   await withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const config = tinyConfig(root, { train: { epochs: 1 } });
     await Deno.writeTextFile(join(folder, "config.yaml"), stringify(config));
     const run = join(folder, "run");
@@ -113,7 +113,7 @@ export const CASES: readonly Case[] = Deno.build.os !== "linux" ? [] : [
   },
   {
     name: "ulimit -f 200",
-    must: "kill no worker: shared memory falls back to NATS, pictures are warnings",
+    must: "kill no worker: shared memory falls back to NATS, images are warnings",
     run: () =>
       withTemporaryFolder(async (folder) => {
         const { code, text, last } = await trainLimited(folder, "-f 200");

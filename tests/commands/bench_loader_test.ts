@@ -6,11 +6,11 @@ import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 Deno.test("bench loader names what is wrong with its folders, and the cure", () =>
   withTemporaryFolder(async (folder) => {
-    await Deno.writeTextFile(join(folder, "notes.txt"), "no picture");
+    await Deno.writeTextFile(join(folder, "notes.txt"), "no image");
     for (
       const [args, expected] of [
         [["--data", join(folder, "none")], /^--data: there is no folder ".*none"$/],
-        [["--data", folder], /has no pictures$/],
+        [["--data", folder], /has no images$/],
         [
           ["--make", folder],
           /^--make: ".*" isn't empty: name a new folder, or use it with --data$/,

@@ -1,5 +1,5 @@
 /**
- * Comparisons as a user starts them: real processes on small pictures.
+ * Comparisons as a user starts them: real processes on small images.
  *
  * @module
  */
@@ -11,15 +11,15 @@ import { compare, resumeComparison, train } from "../../mod.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { exists } from "../../src/base/paths.ts";
 import { type Comparison, readComparison } from "../../src/compare/comparison.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { allGone, commandLineOf, descendantsOf, isRunning } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { runCommand, startCommand, tinyConfig } from "../support/tiny_run.ts";
 
-/** Makes pictures and a recipe; returns the recipe's path. */
+/** Makes images and a recipe; returns the recipe's path. */
 async function recipe(folder: string, changes: Parameters<typeof tinyConfig>[1] = {}) {
   const root = join(folder, "pictures");
-  await makePictures(root);
+  await makeImages(root);
   const config: ConfigInput = {
     ...tinyConfig(root, changes),
     out: join(folder, "runs"),
@@ -46,7 +46,7 @@ function results({ variants }: Comparison) {
   }));
 }
 
-Deno.test("compare trains named variants, and leaves their runs, a table and a picture", () =>
+Deno.test("compare trains named variants, and leaves their runs, a table and an image", () =>
   withTemporaryFolder(async (folder) => {
     const { path, config } = await recipe(folder);
     const { folder: before } = await train({ ...config, seed: 7, out: join(folder, "before") });
@@ -102,7 +102,7 @@ Deno.test("compare trains named variants, and leaves their runs, a table and a p
     );
     assert.match(stdout, /^Scratch +\d\.\d{3} ± \d\.\d{3} +\d\.\d{3} to \d\.\d{3} .* img\/s/m);
     assert.match(stdout, /^differs in +Feature extraction +Scratch$/m);
-    assert.match(stdout, /^Picture: .*comparison\.png$/m);
+    assert.match(stdout, /^Image: .*comparison\.png$/m);
     assert.match(stdout, /^Report: .*report\.html$/m);
     const report = await Deno.readTextFile(join(made, "report.html"));
     assert.match(report, /<\/span> finished<\/span>/);

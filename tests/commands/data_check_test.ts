@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { readDataCheck } from "../../src/data_check/record.ts";
 import { KINDS } from "../../src/data_check/kinds.ts";
 import { zipOf } from "../support/archives.ts";
-import { makeFaultyPictures } from "../support/faulty_pictures.ts";
+import { makeFaultyImages } from "../support/faulty_images.ts";
 import { makeScenes, put, sceneJpeg } from "../support/scenes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
@@ -39,7 +39,7 @@ async function pngSize(path: string): Promise<[number, number]> {
 
 Deno.test("runDataCheck() finds every kind of fault, and ends with exit code 1", () =>
   withTemporaryFolder(async (folder) => {
-    const expected = await makeFaultyPictures(join(folder, "photos"));
+    const expected = await makeFaultyImages(join(folder, "photos"));
     const { code, stdout, stderr } = await dataCheck(folder, ["photos"]);
     assert.equal(code, 1, stdout + stderr);
     assert.equal(stderr, "");
@@ -114,7 +114,7 @@ Deno.test("runDataCheck() takes a .zip of a single folder of classes", () =>
     const env = { LOCKSTEP_CACHE: join(folder, "cache"), LOCKSTEP_LIBTENSORFLOW: await library() };
     const { code, stdout, stderr } = await dataCheck(folder, args, env);
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^set\.zip: 4 pictures of 2 classes; checked in /m);
+    assert.match(stdout, /^set\.zip: 4 images of 2 classes; checked in /m);
     assert.match(stdout, /^0 errors, 0 warnings, 0 notes$/m);
     const { sides, settings } = await readDataCheck(join(folder, "data-check/set.zip"));
     assert.deepEqual(sides, ["all"]);

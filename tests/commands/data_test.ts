@@ -61,7 +61,7 @@ Deno.test("runData() says where to put an archive when its server can't be reach
       const place = join(cache, "datasets", url.split("/").at(-1)!);
       assert.ok(stderr.startsWith(`error: ${url} can't be fetched (`), stderr);
       assert.ok(stderr.includes(`: fetch ${url} by hand and put it at ${place}, or set data.root`));
-      assert.match(stdout, new RegExp(`^pictures of ${name}: terms: no licence stated`, "m"));
+      assert.match(stdout, new RegExp(`^images of ${name}: terms: no licence stated`, "m"));
     }
   }));
 

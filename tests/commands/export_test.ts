@@ -4,7 +4,7 @@ import { stringify } from "@std/yaml";
 import { openEngine } from "../../src/engine/engine.ts";
 import { decodeSafetensors } from "../../src/weights/safetensors.ts";
 import { filledModel, madeConfig, writeRun } from "../support/filled_run.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, tinyConfig } from "../support/tiny_run.ts";
 
@@ -20,7 +20,7 @@ async function taskArgs(): Promise<string[]> {
 Deno.test("export turns a trained run into all formats, with the rights that its task has", async () => {
   await withTemporaryFolder(async (folder) => {
     const root = join(folder, "photos");
-    await makePictures(root, { classes: ["a b", "<b>c"] });
+    await makeImages(root, { classes: ["a b", "<b>c"] });
     const config = tinyConfig(root);
     const path = join(folder, "config.yaml");
     await Deno.writeTextFile(path, stringify(config));
@@ -130,7 +130,7 @@ Deno.test("export says what is wrong, and where the cure is", async () => {
 Deno.test("export takes the averaged weights where a run keeps such", async () => {
   await withTemporaryFolder(async (folder) => {
     const root = join(folder, "photos");
-    await makePictures(root);
+    await makeImages(root);
     const config = tinyConfig(root, { train: { ema: { decay: 0.5, everySteps: 1 }, epochs: 1 } });
     const path = join(folder, "config.yaml");
     await Deno.writeTextFile(path, stringify(config));

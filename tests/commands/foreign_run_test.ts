@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { exists } from "../../src/base/paths.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { startPlainServer } from "../support/nats_server.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { startCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
@@ -32,7 +32,7 @@ async function* filesBelow(folder: string): AsyncGenerator<[path: string, text: 
 Deno.test("a server's password is in no file and no message of a run, and a foreign run folder runs and reaches nothing unasked", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const config = join(folder, "recipes");
     await Deno.mkdir(config);
     const trace = join(folder, "trace");

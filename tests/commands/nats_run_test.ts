@@ -10,7 +10,7 @@ import { encodeFrame } from "../../src/protocol/codec.ts";
 import { type LiveStatus, readLiveStatus } from "../../src/records/live_status.ts";
 import { eventually } from "../support/eventually.ts";
 import { startPlainServer } from "../support/nats_server.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
 
@@ -49,7 +49,7 @@ async function disturb(url: string): Promise<() => Promise<void>> {
 Deno.test("a run on a foreign server records it, counts strangers' messages and shows them; a user without rights is told", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     await using server = await startPlainServer(`
       server_name: hall
       max_payload: 64KB
@@ -127,7 +127,7 @@ Deno.test("a run on a foreign server records it, counts strangers' messages and 
 Deno.test("a server that lets too few clients in is named when a heartbeat's connection is refused", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     await using server = await startPlainServer("max_connections: 3");
     await using run = await startTrain(folder, tinyConfig(root), ["--nats", server.url]);
     const { code, stderr } = await run.result;

@@ -3,16 +3,16 @@ import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { Image } from "imagescript";
 import { exists } from "../../src/base/paths.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { runCommand, tinyConfig } from "../support/tiny_run.ts";
 
 const SIDE = 160;
 
-/** Makes pictures and a recipe, and runs `show-batch`. */
+/** Makes images and a recipe, and runs `show-batch`. */
 async function showBatch(folder: string, args: readonly string[], cache?: string) {
   const root = join(folder, "pictures");
-  await makePictures(root, { side: SIDE, train: 4, val: 2 });
+  await makeImages(root, { side: SIDE, train: 4, val: 2 });
   const config = tinyConfig(root);
   const path = join(folder, "recipe.yaml");
   const data = {
@@ -28,7 +28,7 @@ async function showBatch(folder: string, args: readonly string[], cache?: string
   );
 }
 
-/** A picture's size, and in which places of a grid it isn't white. */
+/** An image's size, and in which places of a grid it isn't white. */
 async function gridOf(path: string, columns: number) {
   const image = await Image.decode(await Deno.readFile(path)) as Image;
   const { width, height } = image;
@@ -48,7 +48,7 @@ Deno.test("show-batch writes a grid and prints its path, without a worker or a b
     assert.deepEqual((await Array.fromAsync(Deno.readDir(join(folder, "runs")))).length, 1);
   }));
 
-Deno.test("show-batch shows other pictures in another epoch and for another seed, and the same again", () =>
+Deno.test("show-batch shows other images in another epoch and for another seed, and the same again", () =>
   withTemporaryFolder(async (folder) => {
     const shown: string[] = [];
     for (const args of [[], ["--epoch", "1"], ["--epoch", "2"], ["--seed", "5"], ["--val"]]) {
@@ -64,7 +64,7 @@ Deno.test("show-batch shows other pictures in another epoch and for another seed
     assert.equal(new Set(shown).size, 4);
   }));
 
-Deno.test("show-batch --compare-epochs has a row for each picture, and a column for each epoch", () =>
+Deno.test("show-batch --compare-epochs has a row for each image, and a column for each epoch", () =>
   withTemporaryFolder(async (folder) => {
     const out = join(folder, "epochs.png");
     const { code, stderr } = await showBatch(folder, [
@@ -81,8 +81,8 @@ const WRONG_USE: [string[], RegExp][] = [
   [["--val", "--compare-epochs", "2"], /--compare-epochs is given with --val/],
   [["--val", "--epoch", "2"], /--epoch is given with --val/],
   [["--columns", "2", "--compare-epochs", "2"], /--columns is given with --compare-epochs/],
-  [["--count", "401"], /401 pictures are asked for, but at most 400/],
-  [["--compare-epochs", "100"], /404 pictures are asked for/],
+  [["--count", "401"], /401 images are asked for, but at most 400/],
+  [["--compare-epochs", "100"], /404 images are asked for/],
   [["--count", "0"], /--count is 0/],
   [["--out", "recipe.yaml"], /--out is recipe\.yaml: name a file that ends in \.png/],
   [["--set", "data.trian=[]"], /data\.trian: did you mean data\.train\?/],

@@ -10,7 +10,7 @@ import { decodeSafetensors, encodeSafetensors } from "../../src/weights/safetens
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { exists } from "../../src/base/paths.ts";
 import { makeCifar } from "../support/cifar.ts";
-import { makePictures, type PictureOptions, transformsFor } from "../support/pictures.ts";
+import { type ImageOptions, makeImages, transformsFor } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import {
   type CommandResult,
@@ -20,18 +20,18 @@ import {
   tinyConfig,
 } from "../support/tiny_run.ts";
 
-/** Makes pictures, changes them and the config, and runs `train`. */
+/** Makes images, changes them and the config, and runs `train`. */
 async function trainWith(
   folder: string,
-  { args = [], config = {}, pictures = {}, change }: {
+  { args = [], config = {}, images = {}, change }: {
     args?: readonly string[];
     config?: Parameters<typeof tinyConfig>[1];
-    pictures?: PictureOptions;
+    images?: ImageOptions;
     change?: (root: string) => Promise<void>;
   },
 ): Promise<CommandResult> {
   const root = join(folder, "pictures");
-  await makePictures(root, { train: 3, val: 1, ...pictures });
+  await makeImages(root, { train: 3, val: 1, ...images });
   await change?.(root);
   const path = join(folder, "config.yaml");
   const whole: ConfigInput = tinyConfig(root, {
@@ -214,7 +214,7 @@ Deno.test("train refuses weights of another number of classes, and truncated one
     const other = join(folder, "other");
     await Deno.mkdir(other);
     const two = { classes: ["dark", "light"] };
-    const mismatch = await trainWith(other, { pictures: two, args: ["--weights", weights] });
+    const mismatch = await trainWith(other, { images: two, args: ["--weights", weights] });
     await assertRefused(other, mismatch, {
       code: 2,
       message: /is a network of 3 classes, and 2 are needed .*set model\.replaceHead to true/,
@@ -224,7 +224,7 @@ Deno.test("train refuses weights of another number of classes, and truncated one
     const renamed = new Map([...tensors].map(([name, tensor]) => [`module.${name}`, tensor]));
     await Deno.writeFile(wrapped, encodeSafetensors(renamed, {}));
     const replaced = await trainWith(other, {
-      pictures: two,
+      images: two,
       args: ["--weights", wrapped, "--set", "model.replaceHead=true"],
     });
     assert.equal(replaced.code, 0, replaced.stderr);
@@ -245,7 +245,7 @@ Deno.test("train refuses weights of another number of classes, and truncated one
     });
   }));
 
-Deno.test("train names a corrupt picture: fatal by default, counted and skipped when asked", () =>
+Deno.test("train names a corrupt image: fatal by default, counted and skipped when asked", () =>
   withTemporaryFolder(async (folder) => {
     const change = (root: string) => Deno.truncate(join(root, "train", "dark", "1.jpg"), 300);
     const fatal = await trainWith(folder, { change, config: { train: { batchSize: 4 } } });
@@ -261,13 +261,13 @@ Deno.test("train names a corrupt picture: fatal by default, counted and skipped 
     assert.deepEqual(kinds.filter((type) => type === "skipped"), ["skipped"]);
   }));
 
-Deno.test("train stops before an update that isn't finite, naming rank and pictures", () =>
+Deno.test("train stops before an update that isn't finite, naming rank and images", () =>
   withTemporaryFolder(async (folder) => {
     const config = { workers: 2, train: { epochs: 4, batchSize: 4, lr: 1e30 } };
     const { code, stderr } = await trainWith(folder, { config });
     assert.equal(code, 1, stderr);
     assert.match(stderr, /became NaN or infinite on rank \d in epoch 1, step \d/);
-    assert.match(stderr, /no update was made: lower train\.lr .*its pictures were .*\d\.jpg/);
+    assert.match(stderr, /no update was made: lower train\.lr .*its images were .*\d\.jpg/);
     const { model } = await lastState(await newestRun(join(folder, "runs")));
     assert.ok(model.length > 0 && model.every(Number.isFinite), "the last checkpoint is finite");
   }));

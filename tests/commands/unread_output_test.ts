@@ -9,7 +9,7 @@ import { delay } from "../../src/base/async.ts";
 import { visibleJson } from "../../src/base/visible_text.ts";
 import { silentReporter } from "../../src/events/reporter.ts";
 import { eventually } from "../support/eventually.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { allGone, descendantsOf } from "../support/processes.ts";
 import { type Stall, startUnread } from "../support/stalled_reader.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
@@ -40,7 +40,7 @@ Deno.test({
   fn: () =>
     withTemporaryFolder(async (folder) => {
       const root = join(folder, "pictures");
-      await makePictures(root);
+      await makeImages(root);
       await Promise.all([...STALLS, undefined].map(async (stall, index) => {
         const out = join(folder, `runs-${index}`);
         const path = join(folder, `${index}.yaml`);
@@ -80,7 +80,7 @@ async function withTrainedRun(
 ): Promise<void> {
   await withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { val: 60 });
+    await makeImages(root, { val: 60 });
     const config = tinyConfig(root, { train: { epochs: 1 } });
     await Deno.writeTextFile(join(folder, "config.yaml"), stringify(config));
     const { folder: run } = await train(config, { reporter: silentReporter() });

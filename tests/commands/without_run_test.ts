@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { stringify } from "@std/yaml";
 import { loadConfig } from "../../mod.ts";
 import { encodeWithDigest } from "../../src/checkpoint/checkpoint_digest.ts";
-import { makePictures, transformsFor } from "../support/pictures.ts";
+import { makeImages, transformsFor } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, tinyConfig } from "../support/tiny_run.ts";
 
@@ -32,7 +32,7 @@ Deno.test("predict, evaluate, export and report take the newest run, with a best
     );
 
     const root = join(folder, "pictures");
-    await makePictures(root, { classes: ["a", "b"], train: 4, val: 3 });
+    await makeImages(root, { classes: ["a", "b"], train: 4, val: 3 });
     const [, normalize] = transformsFor(20);
     const config = tinyConfig(root, {
       data: {
@@ -78,8 +78,8 @@ Deno.test("predict, evaluate, export and report take the newest run, with a best
         "m",
       );
     await withoutAccuracy(run);
-    const picture = join(root, "val", "a", "0.jpg");
-    const predicted = await runCommand(["predict", "--json", picture], folder);
+    const image = join(root, "val", "a", "0.jpg");
+    const predicted = await runCommand(["predict", "--json", image], folder);
     assert.equal(predicted.code, 0, predicted.stderr);
     assert.match(predicted.stderr, said("best checkpoint"));
     assert.equal(JSON.parse(predicted.stdout).predictions.length, 2);

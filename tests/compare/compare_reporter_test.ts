@@ -35,7 +35,7 @@ function play(isTerminal: boolean, parallel: boolean, verbose = false) {
     run.info("Run folder: runs/x/scratch");
     run.phase({ name: "train", epoch: 1, epochs: 2, total: 100 });
     run.progress({ done: 50, loss: 1.5 });
-    run.warn("Skipped a.jpg: not a picture");
+    run.warn("Skipped a.jpg: not an image");
     return run;
   };
   const end = (run: ReturnType<typeof reporter.run>) => {
@@ -61,8 +61,8 @@ Deno.test("terminalCompareReporter() begins each line of a pipe with the run's n
     );
     assert.equal(
       error,
-      "[1/2] Pretrained\\x1b[2J, seed 1  Warning: Skipped a.jpg: not a picture\n" +
-        "[2/2] Scratch, seed 1  Warning: Skipped a.jpg: not a picture\n",
+      "[1/2] Pretrained\\x1b[2J, seed 1  Warning: Skipped a.jpg: not an image\n" +
+        "[2/2] Scratch, seed 1  Warning: Skipped a.jpg: not an image\n",
     );
   }
 });

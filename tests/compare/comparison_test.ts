@@ -219,7 +219,7 @@ Deno.test("writeComparisonPlot() leaves a white margin for any number of variant
       );
       await writeComparisonPlot(folder, comparisonOf(variants, epochs));
       const bytes = await Deno.readFile(join(folder, "comparison.png"));
-      const keep = Deno.env.get("LOCKSTEP_KEEP_PICTURES");
+      const keep = Deno.env.get("LOCKSTEP_KEEP_IMAGES");
       if (keep) await Deno.writeFile(join(keep, `comparison-${count}.png`), bytes);
       const image = await Image.decode(bytes) as Image;
       assert.ok(image.width > 1500 && image.width < 1800, `width ${image.width}`);

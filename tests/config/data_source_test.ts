@@ -108,7 +108,7 @@ Deno.test("two sources at one level are refused, naming both keys", () =>
     );
     assert.match(
       await problem(recipe("default"), ["data.root=/x", "data.module=/m.ts"]),
-      /^--set data\.root: data\.root is "\/x": data\.module gives the pictures: remove one of the two keys/,
+      /^--set data\.root: data\.root is "\/x": data\.module gives the images: remove one of the two keys/,
     );
     const path = join(folder, "recipe.yaml");
     const { data, ...rest } = tinyConfig("/p");

@@ -209,7 +209,7 @@ Deno.test("text in a YAML file is what is written, where a key takes text", () =
   assert.equal(read("out: true").out, resolve("true"));
   assert.equal(read("out: '007'").out, resolve("007"));
   assert.equal(parseConfig(GOOD.replace("photos", "007"), "x.yaml").data.root, resolve("007"));
-  assert.match(problemOf(GOOD.replace("photos", "~")), /name a folder of pictures/);
+  assert.match(problemOf(GOOD.replace("photos", "~")), /name a folder of images/);
   assert.match(problemOf(GOOD + "seed: '1'"), /seed is "1"/);
 });
 

@@ -48,7 +48,7 @@ const PATH_KEYS = textKeys().filter(isMarked);
 
 /** A config in which one key has a value, without what would contradict it. */
 function withKey(key: string, value: string): Record<string, unknown> {
-  const config = structuredClone(tinyConfig("/pictures")) as unknown as Record<
+  const config = structuredClone(tinyConfig("/images")) as unknown as Record<
     string,
     Record<string, unknown>
   >;
@@ -207,7 +207,7 @@ Deno.test("words that a path key takes, and its default, are no paths", () =>
     }
     assert.equal(await fromFlag(folder, "model.weights", "./none"), join(Deno.cwd(), "none"));
     const path = join(folder, "recipe.yaml");
-    const { out: _, ...config } = tinyConfig("/pictures");
+    const { out: _, ...config } = tinyConfig("/images");
     await Deno.writeTextFile(path, stringify(config));
     assert.equal((await loadConfig(path)).out, join(Deno.cwd(), "runs"), "nobody wrote it there");
   }));

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { zipOf } from "../support/archives.ts";
 import { makeCifar } from "../support/cifar.ts";
-import { makePictures, transformsFor } from "../support/pictures.ts";
+import { makeImages, transformsFor } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, tinyConfig } from "../support/tiny_run.ts";
 
@@ -38,7 +38,7 @@ Deno.test("train() trains two workers on CIFAR-10's archive, and unpacks it once
     const run = await newestRun(join(folder, "runs"));
     const { epochs } = JSON.parse(await Deno.readTextFile(join(run, "history.json")));
     assert.equal(epochs.length, 6);
-    assert.equal(epochs[5].validation.count, 20, "each picture of the test batch, once");
+    assert.equal(epochs[5].validation.count, 20, "each image of the test batch, once");
     assert.ok(epochs[5].train.loss < 0.8 * epochs[0].train.loss, "it learns");
     assert.ok((await Deno.stat(join(run, "predictions.png"))).size > 1000);
 
@@ -51,9 +51,9 @@ Deno.test("train() takes a zip of an image folder, with folders of other names",
   withTemporaryFolder(async (folder) => {
     const cache = join(folder, "cache");
     await linkPrograms(cache);
-    const pictures = join(folder, "pictures");
-    await makePictures(pictures, { train: 4, val: 2 });
-    await Deno.rename(join(pictures, "val"), join(pictures, "test"));
+    const images = join(folder, "pictures");
+    await makeImages(images, { train: 4, val: 2 });
+    await Deno.rename(join(images, "val"), join(images, "test"));
     const archive = join(folder, "photos.zip");
     await Deno.writeFile(archive, await zipOf(await filesBelow(folder, "pictures")));
     const config = tinyConfig(archive, { out: join(folder, "runs"), train: { epochs: 1 } });
@@ -76,7 +76,7 @@ Deno.test("train() refuses CIFAR-10's data before anything starts, when a file i
     await Deno.truncate(join(root, "data_batch_3.bin"), 5000);
     await Deno.truncate(archive, 100_000);
     const cases: [string, RegExp][] = [
-      [root, /data_batch_3\.bin" has 5000 bytes, .* cut short or damaged after 1 whole pictures/],
+      [root, /data_batch_3\.bin" has 5000 bytes, .* cut short or damaged after 1 whole images/],
       [archive, /cifar-10-binary\.tar\.gz can't be .*cut short or damaged/],
       [join(root, "test_batch.bin"), /test_batch\.bin \(61460 bytes\) is no archive/],
     ];

@@ -51,7 +51,7 @@ const BAD: [name: string, texts: Texts, message: RegExp, changes?: Changes][] = 
   ["no model", { model: "export const createModel = () => 3;" }, /gives no tf\.LayersModel/],
   ["another input", {
     model: modelWith("").replace("{ inputShape }", "{ inputShape: [28, 28, 1] }"),
-  }, /whose input is float32 \[null, 28, 28, 1\], but pictures are float32 \[null, 12, 12, 3\]/],
+  }, /whose input is float32 \[null, 28, 28, 1\], but images are float32 \[null, 12, 12, 3\]/],
   [
     "other outputs",
     { model: modelWith("", "tf.layers.dense({ units: 7 })") },
@@ -240,7 +240,7 @@ Deno.test("workers refuse a module that has changed since the coordinator looked
     );
   }));
 
-/** A data set of which one picture can't be made. */
+/** A data set of which one image can't be made. */
 function throwingData(when: string, body: string): string {
   return `
     const image = { width: 12, height: 12, data: new Uint8Array(144) };
@@ -269,7 +269,7 @@ Deno.test("what a data set throws reaches the output: rank, index, message, plac
     assert.equal(code, 1);
     assert.match(
       stderr,
-      /Rank 1 failed: Picture "val#3" can't be used: sample\(3\) of file:\S*data\.ts:4:\d+ threw: bad luck/,
+      /Rank 1 failed: Image "val#3" can't be used: sample\(3\) of file:\S*data\.ts:4:\d+ threw: bad luck/,
     );
     assert.match(stderr, /Last lines of rank 1:\n(\[rank 1\] .*\n)*\[rank 1\] about to fail\n/);
   }));
@@ -282,7 +282,7 @@ Deno.test("a data set can't write in a worker, and data.onError: skip leaves out
         `await Deno.writeTextFile("${folder}/out.txt", "x");`,
       ),
     });
-    // The coordinator draws the first step's pictures, too: it must not be the one that fails.
+    // The coordinator draws the first step's images, too: it must not be the one that fails.
     const config = moduleConfig(folder, { data: { onError: "skip" }, train: { epochs: 1 } });
     const warnings: string[] = [];
     const reporter = { ...silentReporter(), warn: (line: string) => void warnings.push(line) };

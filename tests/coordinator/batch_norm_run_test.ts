@@ -17,7 +17,7 @@ import { readCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { decodeSafetensors } from "../../src/weights/safetensors.ts";
 import { toFloat32 } from "../../src/weights/torch_tensor.ts";
 import { batchNormModel } from "../support/batch_norm_module.ts";
-import { makePictures, transformsFor } from "../support/pictures.ts";
+import { makeImages, transformsFor } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, relativeDifference, tinyConfig } from "../support/tiny_run.ts";
 
@@ -40,10 +40,10 @@ Deno.test("checkSingleValues() refuses what leaves an image by itself, and names
     change: Partial<ConfigInput["train"]>,
     { workers = 1, side = 32, frozen = false } = {},
   ) => {
-    const config = validateConfig(tinyConfig("/pictures", {
+    const config = validateConfig(tinyConfig("/images", {
       workers,
       model: { name: "resnet18", weights: "none" },
-      data: { root: "/pictures", train: transformsFor(side), val: transformsFor(side) },
+      data: { root: "/images", train: transformsFor(side), val: transformsFor(side) },
       train: { batchSize: 8, ...change },
     }));
     const model = createModel("resnet18", { numClasses: 3, seed: 1, freezeBatchNorm: frozen });
@@ -112,7 +112,7 @@ Deno.test("checkSingleValues() refuses no recipe with maps of 1 × 1 on its real
 Deno.test("train.dropLast leaves out the smaller step in any epoch, also of a run that stops and goes on", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { classes: ["a", "b"], train: 9, val: 2 });
+    await makeImages(root, { classes: ["a", "b"], train: 9, val: 2 });
     await Deno.remove(join(root, "train/b/8.jpg")); // 17
     const model = await batchNormModel(folder);
     const config = (change: Partial<ConfigInput["train"]>, workers = 1) =>
@@ -178,8 +178,8 @@ Deno.test("train.dropLast leaves out the smaller step in any epoch, also of a ru
 Deno.test("an image that a skipped one leaves by itself is left out of the running statistics, and said", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { classes: ["a", "b"], train: 5, val: 2 });
-    await Deno.writeTextFile(join(root, "train/b/4.jpg"), "no picture");
+    await makeImages(root, { classes: ["a", "b"], train: 5, val: 2 });
+    await Deno.writeTextFile(join(root, "train/b/4.jpg"), "no image");
     const model = await batchNormModel(folder);
     // The unreadable image, the tenth, is one of the two in the last step.
     const plan = { length: 10, globalBatch: 4, rank: 0, worldSize: 1, epoch: 1, shuffle: true };
@@ -217,7 +217,7 @@ Deno.test("an image that a skipped one leaves by itself is left out of the runni
 Deno.test("class weights change neither running statistics nor, where they are 0 in a whole step, parameters", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { train: 6, val: 2 });
+    await makeImages(root, { train: 6, val: 2 });
     const model = await batchNormModel(folder);
     const run = async (change: Partial<ConfigInput>, own: Partial<ConfigInput["train"]>) => {
       const config = tinyConfig(root, {

@@ -5,7 +5,7 @@ import { readHistory } from "../../src/records/history.ts";
 import { BestEffort } from "../../src/events/best_effort.ts";
 import { silentReporter } from "../../src/events/reporter.ts";
 import { readCheckpoint } from "../../src/checkpoint/checkpoint.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { tinyConfig } from "../support/tiny_run.ts";
 
@@ -44,10 +44,10 @@ const ARTEFACTS = [
   "run.log",
 ];
 
-Deno.test("no picture, log or report ends a run: each that can't be written is a warning", () =>
+Deno.test("no image, log or report ends a run: each that can't be written is a warning", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const run = join(folder, "run");
     // A folder in the place of the file: neither opened nor replaced.
     for (const name of ARTEFACTS) {

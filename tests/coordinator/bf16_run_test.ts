@@ -5,7 +5,7 @@ import { newestRun, runCommand } from "../support/tiny_run.ts";
 
 const DEFAULT = new URL("../../configs/default.yaml", import.meta.url).pathname;
 
-/** Of 60 validation pictures, two. */
+/** Of 60 validation images, two. */
 const TOLERANCE = 0.034;
 
 Deno.test("the default recipe with bf16 is as accurate as with float32", async () => {

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { basename, join } from "node:path";
 import { parse, stringify } from "@std/yaml";
 import { exists } from "../../src/base/paths.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, tinyConfig } from "../support/tiny_run.ts";
 
@@ -23,7 +23,7 @@ async function makePlaces(folder: string) {
   const [here, there, recipes] = ["here", "there", "my recipes"].map((name) => join(folder, name));
   for (const path of [here, there, recipes]) await Deno.mkdir(path);
   const root = join(folder, "My photos 図");
-  await makePictures(root, { train: 4, val: 2 });
+  await makeImages(root, { train: 4, val: 2 });
   const { name: _, ...config } = tinyConfig(`../${basename(root)}`, {
     out: "../my runs",
     train: { epochs: 1 },
@@ -75,7 +75,7 @@ Deno.test("paths that are typed count from where the user stands, over a recipe 
   withTemporaryFolder(async (folder) => {
     const { there, recipe } = await makePlaces(folder);
     const typed = join(there, "own photos");
-    await makePictures(typed, { train: 4, val: 2 });
+    await makeImages(typed, { train: 4, val: 2 });
     const stdout = await run(there, [
       "train",
       "--config",

@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { InterruptedError, train } from "../../mod.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { silentReporter } from "../../src/events/reporter.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, relativeDifference, tinyConfig } from "../support/tiny_run.ts";
 
-/** 21 pictures in batches of 8: two full batches and one of 5, which 2 and 4 workers share unevenly. */
+/** 21 images in batches of 8: two full batches and one of 5, which 2 and 4 workers share unevenly. */
 const EPOCHS = 7; // of 3 steps: 21 steps
 
 async function trained(
@@ -27,7 +27,7 @@ async function trained(
 Deno.test("1, 2 and 4 workers at the same global batch reach the same parameters", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const one = await trained(root, { workers: 1 });
     for (const workers of [2, 4]) {
       const several = await trained(root, { workers });
@@ -56,7 +56,7 @@ Deno.test("1, 2 and 4 workers at the same global batch reach the same parameters
 Deno.test("workers share a batch that doesn't divide, or has fewer images than they are, without changing the result", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const both = ["shared-memory", "nats"] as const;
     const cases = [
       { batchSize: 2, workers: 4, exchanges: both },
@@ -91,7 +91,7 @@ Deno.test("workers share a batch that doesn't divide, or has fewer images than t
 Deno.test("the same seed and number of workers give the same bits, another seed others", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const runs = [];
     for (const seed of [3, 3, 4]) {
       runs.push(await trained(root, { workers: 2, seed, train: { epochs: 2 } }));
@@ -104,7 +104,7 @@ Deno.test("the same seed and number of workers give the same bits, another seed 
 Deno.test("gradients over NATS and through shared memory give the same bits", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     for (const workers of [1, 3]) {
       const [nats, shared] = [
         await trained(root, { workers, exchange: "nats", train: { epochs: 2, batchSize: 6 } }),
@@ -122,7 +122,7 @@ Deno.test("gradients over NATS and through shared memory give the same bits", ()
 Deno.test("a run without capture gives the numbers of one with it", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const captured = await trained(root, { train: { epochs: 3 } });
     const eager = await trained(root, { engine: { capture: false }, train: { epochs: 3 } });
     const difference = relativeDifference(eager.model, captured.model);
@@ -140,7 +140,7 @@ Deno.test("a run without capture gives the numbers of one with it", () =>
 Deno.test("a network with BatchNorm gives the same bits in buckets over NATS as through shared memory", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { classes: ["a", "b"], train: 4, val: 1, side: 32 });
+    await makeImages(root, { classes: ["a", "b"], train: 4, val: 1, side: 32 });
     const travels = [
       { exchange: "shared-memory" },
       { exchange: "nats", nats: { bucketSize: "4MB" } },
@@ -185,7 +185,7 @@ const RICH = {
 Deno.test("workers and accumulation don't change what AdamW, weights, clipping and averages give", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const one = await trained(root, { train: RICH });
     for (const [workers, accumulationSteps] of [[2, 1], [1, 3], [2, 2]]) {
       const other = await trained(root, { workers, train: { ...RICH, accumulationSteps } });
@@ -212,7 +212,7 @@ Deno.test("workers and accumulation don't change what AdamW, weights, clipping a
 Deno.test("a run that stops within an epoch goes on to the same bits, averages and validations too", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const validate = { everySteps: 2, atStart: true };
     const changes = { workers: 2, validate, train: { ...RICH, epochs: 3 } };
     const whole = await trained(root, changes);
@@ -240,10 +240,10 @@ Deno.test("a run that stops within an epoch goes on to the same bits, averages a
     );
   }));
 
-Deno.test("mixed pictures and labels are the same for any number of workers", () =>
+Deno.test("mixed images and labels are the same for any number of workers", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const { data } = tinyConfig(root);
     const plain = await trained(root, { train: { epochs: 3 } });
     const mixed = { data: { ...data, mix: [{ MixUp: 1 }, "CutMix"] }, train: { epochs: 3 } };

@@ -4,7 +4,7 @@ import { InterruptedError, train } from "../../mod.ts";
 import { UsageError } from "../../src/base/errors.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { silentReporter } from "../../src/events/reporter.ts";
-import { makePictures, transformsFor } from "../support/pictures.ts";
+import { makeImages, transformsFor } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, tinyConfig } from "../support/tiny_run.ts";
 
@@ -20,7 +20,7 @@ const NETWORKS = {
   efficientnet_lite0: { learns: ["classifier.1.*"], side: 32, stochasticDepth: 0 },
 } as const;
 
-/** A run with a frozen body and pictures that are the same in each epoch. */
+/** A run with a frozen body and images that are the same in each epoch. */
 function frozenConfig(
   root: string,
   name: keyof typeof NETWORKS,
@@ -64,7 +64,7 @@ for (const name of ["plain_cnn", "squeezenet1_1", "efficientnet_lite0"] as const
   Deno.test(`kept features of ${name} change no bit of a run`, () =>
     withTemporaryFolder(async (folder) => {
       const root = join(folder, "pictures");
-      await makePictures(root, { side: NETWORKS[name].side });
+      await makeImages(root, { side: NETWORKS[name].side });
       for (const workers of [1, 2]) {
         const plain = await run(frozenConfig(root, name, false, { workers }));
         const cached = await run(frozenConfig(root, name, true, { workers }));
@@ -84,8 +84,8 @@ for (const name of ["plain_cnn", "squeezenet1_1", "efficientnet_lite0"] as const
 Deno.test("kept features change no bit where a worker has a single row, parts, averages and dropout", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { side: 32 });
-    // 21 pictures in batches of 9: the last three are one for each worker.
+    await makeImages(root, { side: 32 });
+    // 21 images in batches of 9: the last three are one for each worker.
     const changes = {
       workers: 3,
       validate: { everySteps: 2 },
@@ -105,20 +105,20 @@ Deno.test("kept features change no bit where a worker has a single row, parts, a
 Deno.test("a run that keeps some of the features only comes to the same bits, within its bytes", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const plain = await run(frozenConfig(root, "plain_cnn", false));
     const few = { maxBytes: 12 * 64 * 4 + 100 }; // 64 features each
     const cached = await run(frozenConfig(root, "plain_cnn", few));
     assert.deepEqual(cached.results, plain.results);
     assert.deepEqual(cached.kept, [
-      "1 worker keeps the features of 12 training and 0 validation pictures: 3.1 kB, of at most 3.2 kB",
+      "1 worker keeps the features of 12 training and 0 validation images: 3.1 kB, of at most 3.2 kB",
     ]);
   }));
 
 Deno.test("a run with kept features that stops within an epoch goes on to the same bits", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const whole = await run(frozenConfig(root, "plain_cnn", false, { workers: 2 }));
     const config = frozenConfig(root, "plain_cnn", true, {
       workers: 2,
@@ -149,7 +149,7 @@ Deno.test("a run with kept features that stops within an epoch goes on to the sa
 Deno.test("train() refuses to keep features that change, before it starts, and names the cure", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { side: 32 });
+    await makeImages(root, { side: 32 });
     const plain = frozenConfig(root, "plain_cnn", true);
     const { data } = plain;
     const efficient = frozenConfig(root, "efficientnet_lite0", true);

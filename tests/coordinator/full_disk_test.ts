@@ -5,7 +5,7 @@ import { LockstepError } from "../../src/base/errors.ts";
 import { readHistory } from "../../src/records/history.ts";
 import { silentReporter } from "../../src/events/reporter.ts";
 import { readCheckpoint } from "../../src/checkpoint/checkpoint.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { mountSmallDisk, type SmallDisk } from "../support/small_disk.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, tinyConfig } from "../support/tiny_run.ts";
@@ -30,7 +30,7 @@ for (const [kind, trouble] of Object.entries(TROUBLES)) {
       await using disk = await mountSmallDisk(folder, 8);
       if (!disk) return;
       const root = join(folder, "pictures");
-      await makePictures(root);
+      await makeImages(root);
       const config = tinyConfig(root, { train: { epochs: 4 } });
       const whole = await train(config, { folder: join(folder, "whole") });
       const run = join(disk.folder, "run");

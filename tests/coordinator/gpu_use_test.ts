@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { GpuWatch, parseGpuUse, readGpuUse } from "../../src/coordinator/gpu_use.ts";
 import { eventually } from "../support/eventually.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { allGone } from "../support/processes.ts";
 import { runCommand, tinyConfig } from "../support/tiny_run.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
@@ -115,7 +115,7 @@ Deno.test("GpuWatch begins and ends at once whatever nvidia-smi does, and takes 
 Deno.test("a run neither waits nor fails for an nvidia-smi that hangs", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const bin = join(folder, "bin");
     const pids = join(folder, "pids");
     await Deno.mkdir(bin);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { train } from "../../mod.ts";
 import { silentReporter } from "../../src/events/reporter.ts";
 import { readCheckpoint } from "../../src/checkpoint/checkpoint.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, relativeDifference, tinyConfig } from "../support/tiny_run.ts";
 
@@ -12,7 +12,7 @@ const DTYPES = ["float32", "float16", "bfloat16"] as const;
 Deno.test("runs with narrow gradients learn as float32 runs do, and give the same bits twice", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const trained = async (gradientDtype: (typeof DTYPES)[number]) => {
       const { folder, history } = await train(tinyConfig(root, {
         workers: 2,
@@ -41,7 +41,7 @@ Deno.test("runs with narrow gradients learn as float32 runs do, and give the sam
 Deno.test("running statistics travel as float32 whatever the gradients do", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { classes: ["a", "b"], train: 4, val: 1, side: 32 });
+    await makeImages(root, { classes: ["a", "b"], train: 4, val: 1, side: 32 });
     const states = [];
     for (const gradientDtype of ["float32", "bfloat16"] as const) {
       const { folder } = await train(tinyConfig(root, {
@@ -69,7 +69,7 @@ Deno.test("running statistics travel as float32 whatever the gradients do", () =
 Deno.test("a gradient too large for float16 ends the run, naming rank, step and cure", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const { data } = tinyConfig(root);
     // Pixels of up to a million: the gradients of the first layer are as large, but finite.
     const transforms = [{ CenterCrop: 20 }, {
@@ -97,7 +97,7 @@ Deno.test("a narrow dtype that shared memory doesn't use is told", {
 }, () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const warnings: string[] = [];
     const reporter = { ...silentReporter(), warn: (line: string) => void warnings.push(line) };
     const config = tinyConfig(root, {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { delay } from "../../src/base/async.ts";
 import { train } from "../../mod.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { allGone, commandLineOf, descendantsOf, isRunning } from "../support/processes.ts";
 import {
   lastState,
@@ -44,7 +44,7 @@ async function assertRefusesConnections(port: number): Promise<void> {
 /** Starts a long run of two workers and waits until it trains. */
 async function longRun(folder: string, port = freePort()): Promise<TrainProcess> {
   const root = join(folder, "pictures");
-  await makePictures(root);
+  await makeImages(root);
   const run = await startTrain(
     folder,
     tinyConfig(root, {
@@ -112,7 +112,7 @@ Deno.test("a second SIGINT ends a run at once, and leaves nothing behind", () =>
 Deno.test("a run that was interrupted and resumed ends with the bits of one that never was", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const config = tinyConfig(root, { workers: 2, train: { epochs: 40, batchSize: 4 } });
     const whole = await train(config);
     await using run = await startTrain(folder, { ...config, name: "cut" });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { delay } from "../../src/base/async.ts";
 import { exists } from "../../src/base/paths.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { allGone, descendantsOf, isRunning } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { startInTerminal } from "../support/terminal_session.ts";
@@ -24,7 +24,7 @@ async function withRecipe(
 ): Promise<void> {
   await withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const recipe = join(folder, "config.yaml");
     await Deno.writeTextFile(
       recipe,
@@ -133,7 +133,7 @@ Deno.test("a closed terminal ends a run in order with code 129; under nohup the 
 Deno.test("Ctrl-C to its group ends `data check` with code 130, and writes no report", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { train: 400, val: 100 });
+    await makeImages(root, { train: 400, val: 100 });
     for (const ms of [150, 400, 700]) {
       const command = commandLine(["data", "check", root, "--out", join(folder, "out")]);
       await using check = startProcess(command, { cwd: folder, detached: true });

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { exists } from "../../src/base/paths.ts";
 import { followPointers } from "../../src/base/pointer.ts";
 import { withoutSymlinks } from "../support/no_symlinks.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, runCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
 
@@ -12,7 +12,7 @@ Deno.test("a run is trained, resumed, evaluated and copied without symbolic link
     const env = await withoutSymlinks(folder);
     if (!env) return;
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const config = tinyConfig(root, { train: { epochs: 2 } });
     const path = join(folder, "config.yaml");
     await (await startTrain(folder, config, ["--help"])).result; // writes the config

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { train } from "../../mod.ts";
 import { readHistory } from "../../src/records/history.ts";
 import { newestRun } from "../support/tiny_run.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, tinyConfig } from "../support/tiny_run.ts";
 
@@ -21,7 +21,7 @@ async function checkpointsOf(folder: string): Promise<string[]> {
 Deno.test("train() stops early, keeps the newest epochs, and a resumed run stops at the same place", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const config = tinyConfig(root, {
       checkpoint: { monitor: "loss", everyEpochs: 1, keep: 2 },
       liveness: LIVENESS,
@@ -56,7 +56,7 @@ Deno.test("train() stops early, keeps the newest epochs, and a resumed run stops
 Deno.test("train() saves within an epoch, tells each step, and passes a callback's error on", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const config = tinyConfig(root, {
       checkpoint: { everySteps: 1 },
       liveness: LIVENESS,
@@ -98,7 +98,7 @@ Deno.test("train() saves within an epoch, tells each step, and passes a callback
 Deno.test("onEpoch ends training with stop, or with its error", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const config = tinyConfig(root, { liveness: LIVENESS, train: { epochs: 3 } });
     const { history, folder: run } = await train(config, { onEpoch: () => "stop" });
     assert.deepEqual(history.stopped, { epoch: 1, step: 3, reason: "onEpoch said stop" });
@@ -117,7 +117,7 @@ Deno.test("onEpoch ends training with stop, or with its error", () =>
 Deno.test("a metric that there isn't can't be monitored", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { train: 2, val: 1 });
+    await makeImages(root, { train: 2, val: 1 });
     await assert.rejects(
       train(tinyConfig(root, { checkpoint: { monitor: "f1" } })),
       /checkpoint\.monitor is "f1", but there is no such metric: give accuracy, loss, or write one/,

@@ -4,7 +4,7 @@ import Papa from "papaparse";
 import { evaluate, loadCheckpoint, predict, train } from "../../mod.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { readPredictions } from "../../src/records/predictions.ts";
-import { makePictures, transformsFor } from "../support/pictures.ts";
+import { makeImages, transformsFor } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { runCommand, startCommand, tinyConfig } from "../support/tiny_run.ts";
 
@@ -13,7 +13,7 @@ const PATIENT = { lostAfter: 60 };
 
 async function makeRun(folder: string): Promise<{ root: string; run: string }> {
   const root = join(folder, "pictures");
-  await makePictures(root, { train: 4, val: 4 });
+  await makeImages(root, { train: 4, val: 4 });
   const { folder: run } = await train(
     tinyConfig(root, { liveness: PATIENT, train: { epochs: 1 } }),
   );
@@ -80,7 +80,7 @@ Deno.test("predict on the command line: table, CSV, JSON lines, grid and explana
     assert.equal(table.code, 1, table.stderr);
     const lines = table.stdout.trimEnd().split("\n");
     assert.equal(lines.length, 1 + 12);
-    assert.match(lines[0], /^picture +class +then$/);
+    assert.match(lines[0], /^image +class +then$/);
     assert.match(lines[1], /val\/dark\/0\.jpg +\w+ +\d+\.\d% {2}\w+ \d+\.\d%, \w+ \d+\.\d%$/);
     assert.match(table.stderr, /none\.jpg can't be used: the file is missing/);
     assert.match(table.stderr, /junk\.jpg can't be used: it is not a JPEG/);
@@ -119,7 +119,7 @@ Deno.test("predict on the command line: table, CSV, JSON lines, grid and explana
     for (const { error, explanation, predictions } of objects) {
       if (error) continue;
       assert.equal(predictions.length, 3);
-      // Two pictures of 200 pixels beside each other, with margins and a heading.
+      // Two images of 200 pixels beside each other, with margins and a heading.
       const [width, height] = await pngSize(join(folder, explanation));
       assert.ok(width > 2 * 200 && height > 200, `${width} × ${height}`);
     }
@@ -132,7 +132,7 @@ Deno.test("predict says what is wrong with its use", () =>
   withTemporaryFolder(async (folder) => {
     const { root, run } = await makeRun(folder);
     const cases: [string[], RegExp][] = [
-      [["--run", run], /Name pictures: files, folders/],
+      [["--run", run], /Name images: files, folders/],
       [["--checkpoint", "weights.pth", "x.jpg"], /Checkpoint weights\.pth is missing/],
       [["--run", run, "--json", "--csv", "x.jpg"], /--json and --csv exclude each other/],
       [["--run", run, root, "--explain", join(run, "config.yaml")], /--explain .* is not a folder/],
@@ -147,16 +147,16 @@ Deno.test("predict says what is wrong with its use", () =>
     }
   }));
 
-Deno.test("predict prints the first pictures while a later one is still being fetched", () =>
+Deno.test("predict prints the first images while a later one is still being fetched", () =>
   withTemporaryFolder(async (folder) => {
     const { root, run } = await makeRun(folder);
-    const picture = await Deno.readFile(join(root, "val", "dark", "0.jpg"));
+    const image = await Deno.readFile(join(root, "val", "dark", "0.jpg"));
     const released = Promise.withResolvers<void>();
     await using server = Deno.serve(
       { hostname: "127.0.0.1", port: 0, onListen: () => {} },
       async () => {
         await released.promise;
-        return new Response(picture, { headers: { "content-type": "image/jpeg" } });
+        return new Response(image, { headers: { "content-type": "image/jpeg" } });
       },
     );
     const url = `http://127.0.0.1:${server.addr.port}/late.jpg`;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { browserTest, withPage } from "../support/browser.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
 
@@ -16,8 +16,8 @@ browserTest(
   () =>
     withTemporaryFolder(async (folder) => {
       const root = join(folder, "pictures");
-      await makePictures(root, { classes: ODD_NAMES });
-      await Deno.writeTextFile(join(root, "train", ODD_NAMES[0], "<b>broken.jpg"), "no picture");
+      await makeImages(root, { classes: ODD_NAMES });
+      await Deno.writeTextFile(join(root, "train", ODD_NAMES[0], "<b>broken.jpg"), "no image");
       const config = tinyConfig(root);
       config.data.onError = "skip";
       await using process = await startTrain(folder, config);
@@ -34,9 +34,9 @@ browserTest(
         const sizes = await page.evaluate(
           "[...document.images].map(({ naturalWidth }) => naturalWidth)",
         );
-        const pictures = sizes as number[];
-        assert.ok(pictures.length >= 9 + 7, `${pictures.length} pictures`);
-        assert.ok(pictures.every((width) => width === 20), "as the transforms make them");
+        const images = sizes as number[];
+        assert.ok(images.length >= 9 + 7, `${images.length} images`);
+        assert.ok(images.every((width) => width === 20), "as the transforms make them");
         assert.match((await page.locator("#warnings").textContent())!, /<b>broken\.jpg/);
         assert.equal(await page.locator(".head .badge").first().textContent(), "✓ finished");
         const seen = await page.locator("#throughput tbody tr").count();
@@ -48,7 +48,7 @@ browserTest(
 Deno.test("a run that is interrupted or fails leaves a report that says so, and how to go on", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { train: 20 });
+    await makeImages(root, { train: 20 });
     await using process = await startTrain(folder, tinyConfig(root, { train: { epochs: 10_000 } }));
     await process.seen(/epoch +2\/10000 +train loss/);
     const run = await newestRun(join(folder, "runs"));
@@ -80,7 +80,7 @@ Deno.test("a run that is interrupted or fails leaves a report that says so, and 
 Deno.test("deno task report makes a report again from the run's files", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     await using process = await startTrain(folder, tinyConfig(root));
     assert.equal((await process.result).code, 0);
     const run = await newestRun(join(folder, "runs"));
@@ -101,5 +101,5 @@ Deno.test("deno task report makes a report again from the run's files", () =>
 
     const refused = await runCommand(["report", "pictures"], folder);
     assert.equal(refused.code, 2);
-    assert.match(refused.stderr, /pictures is not a run folder, it has neither config\.yaml nor/);
+    assert.match(refused.stderr, /images is not a run folder, it has neither config\.yaml nor/);
   }));

@@ -9,7 +9,7 @@ import { exists } from "../../src/base/paths.ts";
 import { readHistory } from "../../src/records/history.ts";
 import { readEvents } from "../../src/records/event_log.ts";
 import { readCheckpoint } from "../../src/checkpoint/checkpoint.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { runRecord } from "../support/run_record.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, startCommand, tinyConfig } from "../support/tiny_run.ts";
@@ -56,7 +56,7 @@ async function damage(path: string): Promise<void> {
 Deno.test("a run that is interrupted again and again, or goes back to an older checkpoint, leaves what an undisturbed one does", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const config = configOf(root);
     const { folder: whole } = await train(config, {
       onEpoch: async ({ epoch }) => {
@@ -111,7 +111,7 @@ Deno.test("a run that is interrupted again and again, or goes back to an older c
 Deno.test("a run goes on without the file of its initial weights", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const plain = tinyConfig(root, { train: { epochs: 1, batchSize: 6 } });
     const { folder: first } = await train(plain);
     const weights = join(folder, "start.safetensors");
@@ -128,7 +128,7 @@ Deno.test("a run goes on without the file of its initial weights", () =>
 Deno.test("a run that is killed at any file operation goes on to what an undisturbed one leaves", async (test) => {
   await withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const runs = join(folder, "runs");
     const copies = join(folder, "copies");
     await Deno.mkdir(copies);

@@ -4,14 +4,14 @@ import { parse } from "@std/yaml";
 import { readEvents } from "../../src/records/event_log.ts";
 import { readHistory } from "../../src/records/history.ts";
 import { readCheckpointInfo } from "../../src/checkpoint/checkpoint.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
 
 Deno.test("a changed config is refused at resume; what may change, and --override, are put on record", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const schedule = { name: "CosineAnnealingLR" } as const;
     const config = tinyConfig(root, { train: { epochs: 1, schedule } });
     await using first = await startTrain(folder, config);

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { readEvents } from "../../src/records/event_log.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, newestRun, runCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
 
-Deno.test("changed pictures are named at resume and accepted by a flag; moved, touched ones pass, in a copy without links too", () =>
+Deno.test("changed images are named at resume and accepted by a flag; moved, touched ones pass, in a copy without links too", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     await using first = await startTrain(folder, tinyConfig(root, { train: { epochs: 1 } }));
     assert.equal((await first.result).code, 0);
     const original = await newestRun(join(folder, "runs"));

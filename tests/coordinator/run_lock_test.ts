@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { exists } from "../../src/base/paths.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import {
   newestRun,
@@ -14,7 +14,7 @@ import {
 Deno.test("a run that goes on is refused to others by its pid, and goes on; killed, it is resumed by one", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "images");
-    await makePictures(root);
+    await makeImages(root);
     const first = await startTrain(folder, tinyConfig(root, { train: { epochs: 300 } }));
     await first.seen(/epoch +2\//);
     const run = await newestRun(join(folder, "runs"));
@@ -51,7 +51,7 @@ Deno.test("a run that goes on is refused to others by its pid, and goes on; kill
 Deno.test("two evaluations at once don't share a folder", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "images");
-    await makePictures(root);
+    await makeImages(root);
     await using run = await startTrain(folder, tinyConfig(root, { train: { epochs: 1 } }));
     assert.equal((await run.result).code, 0);
     const args = ["evaluate", "--run", await newestRun(join(folder, "runs"))];

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { basename, join } from "node:path";
 import { train } from "../../mod.ts";
 import { loadConfig } from "../../src/config/load.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { runCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
 
@@ -19,7 +19,7 @@ async function pngSize(path: string): Promise<[number, number]> {
 Deno.test("train() leaves a run folder with everything in it", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const config = tinyConfig(root, {
       workers: 2,
       train: { epochs: 3, schedule: { name: "StepLR", stepSize: 2, gamma: 0.1 } },
@@ -96,9 +96,9 @@ Deno.test("train() leaves a run folder with everything in it", () =>
       "finished",
       "report",
     ]);
-    for (const picture of ["batch.png", "curves.png", "predictions.png"]) {
-      const [width, height] = await pngSize(join(run, picture));
-      assert.ok(width >= 300 && width <= 2400 && height >= 200, `${picture}: ${width} × ${height}`);
+    for (const image of ["batch.png", "curves.png", "predictions.png"]) {
+      const [width, height] = await pngSize(join(run, image));
+      assert.ok(width >= 300 && width <= 2400 && height >= 200, `${image}: ${width} × ${height}`);
     }
     for (const checkpoint of ["best", "last", "last-1"]) {
       const info = JSON.parse(
@@ -111,7 +111,7 @@ Deno.test("train() leaves a run folder with everything in it", () =>
 Deno.test("train writes plain lines into a pipe: one per epoch, no control characters", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     await using run = await startTrain(folder, tinyConfig(root, { workers: 2 }));
     const { code, stdout, stderr } = await run.result;
     assert.equal(code, 0, stderr);
@@ -126,7 +126,7 @@ Deno.test("train writes plain lines into a pipe: one per epoch, no control chara
 Deno.test("train goes on from a checkpoint that stands between training and validation", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const whole = await train(tinyConfig(root, { workers: 1 }));
     // As if the run had been killed in the validation of its last epoch.
     const path = join(whole.folder, "history.json");

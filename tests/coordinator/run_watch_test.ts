@@ -7,7 +7,7 @@ import { readHistory } from "../../src/records/history.ts";
 import { readLiveStatus } from "../../src/records/live_status.ts";
 import { readMetrics } from "../../src/records/metrics_log.ts";
 import { readEventFile } from "../support/event_reader.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
 
@@ -22,7 +22,7 @@ function assertIncreasing(numbers: readonly number[], what: string): void {
 Deno.test("train() tells loggers what metrics.jsonl holds: losses of the history, and times that fit the clock", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const points: MetricsPoint[] = [];
     const seen: string[] = [];
     const logger: RunLogger = {
@@ -66,13 +66,13 @@ Deno.test("train() tells loggers what metrics.jsonl holds: losses of the history
     for (const { ms, ranks, epoch, step } of points) {
       assert.ok(ms.forwardBackward > 0, `epoch ${epoch}, step ${step}`);
       assert.equal(ranks.length, 2);
-      // The last step has one picture for two ranks.
+      // The last step has one image for two ranks.
       assert.equal(ranks.reduce((sum, { samples }) => sum + samples, 0), step === 6 ? 1 : 4);
     }
     assert.ok(points.at(-1)!.ms.exchange > 0 && points.at(-1)!.ms.update > 0);
     assert.ok(points.at(-1)!.ranks.every(({ residentBytes }) => residentBytes! > 5e7));
     const log = await Deno.readTextFile(join(run, "run.log"));
-    assert.match(log, /^\d{4}-\S+Z info Data: 21 training pictures/m);
+    assert.match(log, /^\d{4}-\S+Z info Data: 21 training images/m);
     assert.match(log, /^\S+Z info epoch 3\/3 .*train loss/m);
     assert.equal(await exists(join(run, "live.json")), false);
   }));
@@ -80,7 +80,7 @@ Deno.test("train() tells loggers what metrics.jsonl holds: losses of the history
 Deno.test("metrics.jsonl, metrics.csv and TensorBoard's files know no step twice after SIGKILL and resume", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const config = tinyConfig(root, {
       workers: 1,
       liveness: { lostAfter: 60 },

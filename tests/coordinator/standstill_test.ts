@@ -10,7 +10,7 @@ import { makeRunIdentity } from "../../src/protocol/subjects.ts";
 import { startCoordinator, TEST_WORKER } from "../support/coordinator_rig.ts";
 import { eventually } from "../support/eventually.ts";
 import { startPlainServer } from "../support/nats_server.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { commandLineOf, descendantsOf } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, startTrain, tinyConfig } from "../support/tiny_run.ts";
@@ -60,7 +60,7 @@ Deno.test("a rank whose module hangs or loops is named after 10 s, with what it 
 Deno.test("a module that calls Deno.exit() is named in one sentence", async () => {
   assert.match(
     await trainWith("Deno.exit(3);"),
-    /error: Rank \d failed: Picture "train#17" can't be used: sample\(17\) of file:.*data\.ts:\d+:\d+ threw: Deno\.exit\(3\) was called: a module must not end its worker/,
+    /error: Rank \d failed: Image "train#17" can't be used: sample\(17\) of file:.*data\.ts:\d+:\d+ threw: Deno\.exit\(3\) was called: a module must not end its worker/,
   );
 });
 
@@ -106,7 +106,7 @@ Deno.test("workers that start while their server starts anew join it", async () 
 Deno.test("the step named at a death is the one that the ranks were in", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "images");
-    await makePictures(root);
+    await makeImages(root);
     const train = { epochs: 500, logEverySteps: 1 };
     await using run = await startTrain(folder, tinyConfig(root, { workers: 2, train }));
     await run.seen(/epoch +3\//);
@@ -163,7 +163,7 @@ Deno.test({
   fn: () =>
     withTemporaryFolder(async (folder) => {
       const root = join(folder, "images");
-      await makePictures(root);
+      await makeImages(root);
       const [auto, strict] = await Promise.all(
         (["auto", "shared-memory"] as const).map((exchange) => {
           const own = { exchange, workers: 2, name: exchange, train: { epochs: 1 } } as const;

@@ -8,7 +8,7 @@ import { tf } from "../../src/engine/tf.ts";
 import { makePreprocessor } from "../../src/export/preprocessor.ts";
 import { applyModel } from "../../src/models/heads.ts";
 import { readCheckpoint } from "../../src/checkpoint/checkpoint.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, relativeDifference, runCommand } from "../support/tiny_run.ts";
 import { moduleConfig, moduleIn, writeModules } from "../support/user_modules.ts";
@@ -164,7 +164,7 @@ Deno.test("predict, export and show-batch take a run with modules of one's own",
     const config = moduleConfig(folder, { train: { epochs: 2 } });
     const { folder: run, loadBest } = await train(config);
     const photos = join(folder, "photos");
-    await makePictures(photos, { side: 20 });
+    await makeImages(photos, { side: 20 });
     const runs = async (...args: string[]) => {
       const { code, stdout, stderr } = await runCommand(args, folder);
       assert.equal(code, 0, stderr);

@@ -9,7 +9,7 @@ import { assertAccessible } from "../support/accessibility.ts";
 import { browserTest, withPage } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
 import { madeEpoch, madePoint, madeStatus, makeRun } from "../support/made_run.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, startCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
 
@@ -61,7 +61,7 @@ browserTest(
         );
         assert.equal(await page.isVisible("#processes"), true);
         assert.equal(await page.isVisible("#gpus-card"), false, "there is no GPU");
-        await seeText(page, "#log", /Data: 40 training pictures/);
+        await seeText(page, "#log", /Data: 40 training images/);
         await seeCount(page, "#epochs tbody tr", 2);
 
         using metrics = await MetricsLog.open(run, { epoch: 2, step: 10 });
@@ -338,7 +338,7 @@ browserTest(
   () =>
     withTemporaryFolder(async (folder) => {
       const root = join(folder, "pictures");
-      await makePictures(root, { classes: ["dark", EVIL.replaceAll("/", "")] });
+      await makeImages(root, { classes: ["dark", EVIL.replaceAll("/", "")] });
       const port = freePort();
       const config = tinyConfig(root, {
         workers: 2,

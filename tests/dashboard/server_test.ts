@@ -140,7 +140,7 @@ Deno.test("Dashboard sends what a run has, then what is new, and goes on from La
       "epoch",
       "epoch",
     ]);
-    assert.match(dataOf(first, "log")[0], /info Data: 40 training pictures$/);
+    assert.match(dataOf(first, "log")[0], /info Data: 40 training images$/);
     assert.equal(first.find(({ event }) => event === "live")!.data.run, "second");
     const id = first.at(-1)!.id;
 

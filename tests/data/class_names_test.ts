@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { chooseSplit } from "../../src/data/datasets/class_folders.ts";
 import { classMatcher, differentClasses, labelsByName } from "../../src/data/class_names.ts";
-import type { PictureSet } from "../../src/data/datasets/picture_set.ts";
+import type { ImageSet } from "../../src/data/datasets/image_set.ts";
 import { resolveClassWeights } from "../../src/coordinator/prepare.ts";
 
 const MANY = 21_000;
@@ -30,7 +30,7 @@ Deno.test("classes are found by name among 21,000, in any normal form, without a
     const set = {
       ...{ root: "images", classes, train: [], val: samples, fingerprint: "" },
       source: { cheap: false, read: () => Promise.reject(new Error()), [Symbol.dispose]() {} },
-    } satisfies PictureSet;
+    } satisfies ImageSet;
     const reversed = [...classes].reverse();
     const { val } = chooseSplit(set, { split: "val", classes: reversed });
     assert.deepEqual([val[0].label, val[1].label], [MANY - 1, MANY - 2]);

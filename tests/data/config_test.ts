@@ -52,7 +52,7 @@ Deno.test("dataSchema takes the cache's size in bytes or with a unit", () => {
 });
 
 Deno.test("dataSchema wants exactly one of dataset and root, and null counts as unset", () => {
-  assert.match(problemsOf({ root: undefined })[0], /^root: name a folder of pictures, or set data/);
+  assert.match(problemsOf({ root: undefined })[0], /^root: name a folder of images, or set data/);
   assert.match(problemsOf({ dataset: "food-groups" })[0], /^root: data\.dataset is set too/);
   assert.equal(dataSchema.parse({ ...GOOD, dataset: null }).root, resolve("photos"));
   assert.equal(
@@ -91,8 +91,8 @@ Deno.test("dataSchema points at a wrong argument", () => {
 });
 
 Deno.test("dataSchema refuses lists without a fixed size, and Normalize before the end", () => {
-  assert.match(problemsOf({ val: [{ Resize: 32 }] })[0], /^val: pictures of different sizes/);
-  assert.match(problemsOf({ train: [] })[0], /^train: pictures of different sizes/);
+  assert.match(problemsOf({ val: [{ Resize: 32 }] })[0], /^val: images of different sizes/);
+  assert.match(problemsOf({ train: [] })[0], /^train: images of different sizes/);
   const normalize = { Normalize: { mean: [0, 0, 0], std: [1, 1, 1] } };
   assert.match(problemsOf({ val: [normalize, { CenterCrop: 8 }] })[0], /^val\.0: Normalize works/);
   dataSchema.parse({ ...GOOD, val: [{ CenterCrop: 8 }, { Resize: 16 }, normalize] });
@@ -128,7 +128,7 @@ Deno.test("dataSchema takes format and folders from the data set, and refuses ot
 Deno.test("dataSchema refuses keys that mean nothing to CIFAR-10, and folders that are no two names", () => {
   assert.match(
     problemsOf({ format: "cifar10", valFraction: 0.2 })[0],
-    /^valFraction: CIFAR-10 has its own validation pictures \(test_batch\.bin\)/,
+    /^valFraction: CIFAR-10 has its own validation images \(test_batch\.bin\)/,
   );
   assert.match(
     problemsOf({ format: "cifar10", valFolder: "test" })[0],

@@ -23,10 +23,10 @@ function assertEqual(
   assert.equal(sha256(result.data), expected.sha256, message);
 }
 
-/** A picture after Resize with the arguments of a config. */
+/** An image after Resize with the arguments of a config. */
 function resized(args: Record<string, unknown>, [width, height, seed]: number[]) {
   const random = randomStream(0, "unused");
-  return Resize.onPicture!(noise(width, height, seed), Resize.schema.parse(args), random);
+  return Resize.onImage!(noise(width, height, seed), Resize.schema.parse(args), random);
 }
 
 for (const interpolation of INTERPOLATIONS) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { Loader, type LoaderOptions } from "../../src/data/loading/loader.ts";
-import { PictureSource } from "../../src/data/datasets/picture_source.ts";
+import { ImageSource } from "../../src/data/datasets/image_source.ts";
 import { planEpoch } from "../../src/data/loading/sampler.ts";
 import {
   type TransformInput,
@@ -15,8 +15,8 @@ const FOLDER = new URL("../fixtures/data/", import.meta.url);
 const Normalize = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
 /**
- * SHA-256 over two epochs of every picture of the fixtures. Taken in November 2026 from a loader that decoded
- * whole pictures and resized them in plain TypeScript: pixels must not change when the way to them does.
+ * SHA-256 over two epochs of every image of the fixtures. Taken in November 2026 from a loader that decoded
+ * whole images and resized them in plain TypeScript: pixels must not change when the way to them does.
  */
 const EXPECTED: [name: string, transforms: TransformInput[], sha256: string][] = [
   [
@@ -30,7 +30,7 @@ const EXPECTED: [name: string, transforms: TransformInput[], sha256: string][] =
     "RandomVerticalFlip",
   ], "7a646b36934879984f8b1c2cdcc8ed11135ea2de04d631e5f64a9d1e8cf1381c"],
   [
-    "a crop of a resized picture",
+    "a crop of a resized image",
     [{ Resize: 48 }, { RandomResizedCrop: 24 }],
     "6fed0c37b72c42a87a2216586454306476f00516bfaa323e32f64413e5af7140",
   ],
@@ -50,7 +50,7 @@ async function hashOf(
     [...Deno.readDirSync(new URL(folder, FOLDER))].map(({ name }) => `${folder}/${name}`).sort()
   ).map((path, index) => ({ path, label: 0, index }));
   await openEngine();
-  using source = new PictureSource(fileURLToPath(FOLDER));
+  using source = new ImageSource(fileURLToPath(FOLDER));
   const pipeline = new TransformPipeline(transformsSchema.parse(transforms));
   const loader = new Loader({
     source,

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { inflateSync } from "node:zlib";
-import pictures from "../fixtures/data/pictures.json" with { type: "json" };
+import images from "../fixtures/data/pictures.json" with { type: "json" };
 import type { RgbImage } from "../../src/data/codecs/rgb_image.ts";
 
 /** The same noise as in scripts/make_transform_fixtures.py. */
@@ -15,10 +15,10 @@ export function noise(width: number, height: number, seed: number): RgbImage {
   return { width, height, data };
 }
 
-/** A fixture's picture: [width, height, seed] of noise, or the picture rgb.png. */
+/** A fixture's image: [width, height, seed] of noise, or the image rgb.png. */
 export function sourceOf(source: number[] | string): RgbImage {
   if (typeof source !== "string") return noise(source[0], source[1], source[2]);
-  const { width, height, rgb } = pictures.pictures["rgb.png"];
+  const { width, height, rgb } = images.pictures["rgb.png"];
   return { width, height, data: new Uint8Array(inflateSync(Buffer.from(rgb, "base64"))) };
 }
 

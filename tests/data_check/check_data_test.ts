@@ -9,19 +9,19 @@ import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const FOLDERS = { trainFolder: "train", valFolder: "val" };
 
-Deno.test("surveyFolder() finds the same pictures and classes as a run", () =>
+Deno.test("surveyFolder() finds the same images and classes as a run", () =>
   withTemporaryFolder(async (root) => {
     const { scanImageFolder } = await import("../../src/data/datasets/image_folder.ts");
     await makeScenes(root);
     await put(root, "train/cat/deep/er/x.JPG", await sceneJpeg(1));
     await put(root, "train/.cache/y.jpg", "");
-    const { classes, pictures, findings, sides } = await surveyFolder(root, FOLDERS);
+    const { classes, images, findings, sides } = await surveyFolder(root, FOLDERS);
     const run = await scanImageFolder(root);
     assert.deepEqual(classes, run.classes);
     assert.deepEqual(sides, ["train", "val"]);
     for (const side of ["train", "val"] as const) {
       assert.deepEqual(
-        pictures.filter((picture) => picture.side === side).map(({ path, label }) => [path, label]),
+        images.filter((image) => image.side === side).map(({ path, label }) => [path, label]),
         run[side].map(({ path, label }) => [path, label]),
       );
     }
@@ -51,7 +51,7 @@ Deno.test("surveyFolder() says what a run would refuse, all of it", () =>
 Deno.test("checkData() looks through the records of CIFAR-10", () =>
   withTemporaryFolder(async (folder) => {
     const { root } = await makeCifar(folder);
-    // The first training picture again: as another class, and for validation.
+    // The first training image again: as another class, and for validation.
     const first = (await Deno.readFile(join(root, "data_batch_1.bin"))).slice(0, 3073);
     const conflict = first.slice();
     conflict[0] = (first[0] + 1) % 10;
@@ -77,7 +77,7 @@ Deno.test("checkData() looks through the records of CIFAR-10", () =>
     assert.equal(facts.classes.length, 10);
   }));
 
-Deno.test("balanceOf() measures ratio and evenness over the training pictures", () => {
+Deno.test("balanceOf() measures ratio and evenness over the training images", () => {
   const classes = (...counts: number[]) =>
     counts.map((train, index) => ({ name: `${index}`, train, val: 7, unusable: 0 }));
   const even = balanceOf(classes(5, 5, 5));

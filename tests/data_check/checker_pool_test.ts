@@ -10,7 +10,7 @@ async function checkers(): Promise<number[]> {
     args: ["-o", "pid=,args=", "--ppid", String(Deno.pid)],
   }).output();
   return new TextDecoder().decode(stdout).split("\n")
-    .filter((line) => line.includes("picture_checker.ts"))
+    .filter((line) => line.includes("image_checker.ts"))
     .map((line) => parseInt(line));
 }
 
@@ -36,7 +36,7 @@ async function writeBlackBmp(path: string, width: number, height: number): Promi
   await Deno.truncate(path, bytes);
 }
 
-Deno.test("CheckerPool goes on with a new process when a picture ends one", () =>
+Deno.test("CheckerPool goes on with a new process when an image ends one", () =>
   withTemporaryFolder(async (folder) => {
     const paths = await made(folder);
     // So large that the process can be killed at work on it.
@@ -57,7 +57,7 @@ Deno.test("CheckerPool goes on with a new process when a picture ends one", () =
     assert.equal(facts[3].width, 96);
   }));
 
-Deno.test("CheckerPool gives the pictures' facts in order, and small pictures", () =>
+Deno.test("CheckerPool gives the images' facts in order, and small images", () =>
   withTemporaryFolder(async (folder) => {
     const paths = await made(folder);
     await using pool = new CheckerPool({ maxPixels: 1e6, processes: 2 });
@@ -72,7 +72,7 @@ Deno.test("CheckerPool gives the pictures' facts in order, and small pictures", 
     assert.equal((await checkers()).length, 0);
   }));
 
-Deno.test("CheckerPool knows of which picture libjpeg says that it is damaged", () =>
+Deno.test("CheckerPool knows of which image libjpeg says that it is damaged", () =>
   withTemporaryFolder(async (folder) => {
     const paths = await made(folder);
     const odd = await Deno.readFile(paths[1]);

@@ -48,7 +48,7 @@ Deno.test("perceptualHash() of different photos differs in more bits than a near
   }
 });
 
-Deno.test("perceptualHash() tells plain pictures by their contrast", () => {
+Deno.test("perceptualHash() tells plain images by their contrast", () => {
   const rgbOf = (image: Image): RgbImage => ({
     width: image.width,
     height: image.height,

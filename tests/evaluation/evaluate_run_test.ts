@@ -9,7 +9,7 @@ import { type EvaluationRecord, readEvaluation } from "../../src/records/evaluat
 import { readHistory } from "../../src/records/history.ts";
 import { readPredictions } from "../../src/records/predictions.ts";
 import { silentReporter } from "../../src/events/reporter.ts";
-import { makePictures, transformsFor } from "../support/pictures.ts";
+import { makeImages, transformsFor } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { runCommand, tinyConfig } from "../support/tiny_run.ts";
 import { writeVersion2 } from "../support/version_2.ts";
@@ -21,10 +21,10 @@ const PNG = [0x89, 0x50, 0x4e, 0x47];
 /** A machine that does other things too may be slow. */
 const PATIENT = { lostAfter: 60 };
 
-/** A run on made pictures that is far from perfect. */
+/** A run on made images that is far from perfect. */
 async function makeRun(folder: string): Promise<{ root: string; run: string }> {
   const root = join(folder, "pictures");
-  await makePictures(root, { classes: CLASSES, train: 4, val: 3 });
+  await makeImages(root, { classes: CLASSES, train: 4, val: 3 });
   const { folder: run } = await train(tinyConfig(root, {
     liveness: PATIENT,
     workers: 2,
@@ -146,7 +146,7 @@ async function assertFiles(folder: string, run: string, record: EvaluationRecord
     assert.equal(new Set([2, 5, 7, 9, 11].map((at) => row[at])).size, 5, "five classes");
     lossSum += Number(row[4]);
   });
-  // Weights of the classes: 3 pictures each, of weight 2, 0.5 and five times 1.
+  // Weights of the classes: 3 images each, of weight 2, 0.5 and five times 1.
   assert.ok(Math.abs(lossSum / (3 * 7.5) - record.loss) < 1e-5);
   const wrong = rows.filter(([, own, predicted]) => own !== predicted)
     .sort((a, b) => Number(b[3]) - Number(a[3]));
@@ -171,7 +171,7 @@ async function assertFiles(folder: string, run: string, record: EvaluationRecord
   }
 }
 
-Deno.test("evaluateRun() on other pictures, parts and checkpoints", () =>
+Deno.test("evaluateRun() on other images, parts and checkpoints", () =>
   withTemporaryFolder(async (folder) => {
     const { root, run } = await makeRun(folder);
     const whole = (await evaluateRun({ run, workers: 1 })).record;
@@ -190,7 +190,7 @@ Deno.test("evaluateRun() on other pictures, parts and checkpoints", () =>
     const part = (await evaluateRun({ run, data: other, workers: 2 }, { reporter, out })).record;
     assert.equal(part.count, 15);
     assert.ok(
-      told.some((line) => /no pictures of 2 of the 7 classes: <b>&"bold", other/.test(line)),
+      told.some((line) => /no images of 2 of the 7 classes: <b>&"bold", other/.test(line)),
     );
     some.forEach((name) => {
       const label = CLASSES.indexOf(name);
@@ -240,10 +240,10 @@ Deno.test("evaluateRun() on other pictures, parts and checkpoints", () =>
     assert.ok(told.some((line) => preset.test(line)));
   }));
 
-Deno.test("evaluateRun() names and counts pictures that can't be read, as data.onError says", () =>
+Deno.test("evaluateRun() names and counts images that can't be read, as data.onError says", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { train: 2, val: 3 });
+    await makeImages(root, { train: 2, val: 3 });
     const transforms = transformsFor(20);
     const config = tinyConfig(root, {
       liveness: PATIENT,
@@ -251,7 +251,7 @@ Deno.test("evaluateRun() names and counts pictures that can't be read, as data.o
       train: { epochs: 1, batchSize: 4, lr: 0.02 },
     });
     const { folder: run } = await train(config);
-    await Deno.writeTextFile(join(root, "val", "dark", "1.jpg"), "no picture");
+    await Deno.writeTextFile(join(root, "val", "dark", "1.jpg"), "no image");
     const { told, reporter } = listener();
     const { record } = await evaluateRun({ run, workers: 2 }, { reporter });
     assert.equal(record.count, 8);
@@ -272,7 +272,7 @@ Deno.test("evaluateRun() names and counts pictures that can't be read, as data.o
 Deno.test("evaluateRun() says what is wrong before it starts", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { train: 2, val: 1 });
+    await makeImages(root, { train: 2, val: 1 });
     const { folder: run } = await train(
       tinyConfig(root, { liveness: PATIENT, train: { epochs: 1 } }),
     );
@@ -287,12 +287,12 @@ Deno.test("evaluateRun() says what is wrong before it starts", () =>
       { run: join(folder, "none") },
       /none is missing: name a folder that deno task train/,
     );
-    await refuses({ run: root }, /pictures is not a run folder, it has no config\.yaml/);
+    await refuses({ run: root }, /images is not a run folder, it has no config\.yaml/);
     await refuses({ checkpoint: join(folder, "none") }, /Checkpoint .*none is missing/);
     await refuses({ run, data: join(folder, "none") }, /none" is missing/);
 
     const typo = join(folder, "typo");
-    await makePictures(typo, { classes: ["dark", "ligth", "middle"], train: 1, val: 1 });
+    await makeImages(typo, { classes: ["dark", "ligth", "middle"], train: 1, val: 1 });
     await refuses({ run, data: typo }, /doesn't know, "ligth": did you mean "light"\?/);
     const plain = join(typo, "val");
     await refuses(
@@ -326,15 +326,15 @@ Deno.test("evaluateRun() says what is wrong before it starts", () =>
 Deno.test("evaluate on the command line: tables, JSON, and exit codes", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { train: 2, val: 2 });
+    await makeImages(root, { train: 2, val: 2 });
     const { folder: run } = await train(
       tinyConfig(root, { liveness: PATIENT, train: { epochs: 1 } }),
     );
     const table = await runCommand(["evaluate", "--run", join(folder, "runs", "latest")], folder);
     assert.equal(table.code, 0, table.stderr);
-    assert.match(table.stdout, /^6 validation pictures of .*pictures$/m);
+    assert.match(table.stdout, /^6 validation images of .*images$/m);
     assert.match(table.stdout, /^loss \d\.\d+ {2}accuracy \d\.\d{3} {2}ECE \d\.\d{3}$/m);
-    assert.match(table.stdout, /^class +precision +recall +F1 +pictures\ndark /m);
+    assert.match(table.stdout, /^class +precision +recall +F1 +images\ndark /m);
     assert.match(table.stdout, /^true +dark +light +middle\ndark +[\d·]/m);
     assert.match(table.stdout, /Evaluation: .*latest\/evaluation\n$/);
     const { model } = (await readEvaluation(join(run, "evaluation")))!;

@@ -19,7 +19,7 @@ import { predictionLines } from "../../src/terminal/prediction_lines.ts";
 import { reliabilitySpec } from "../../src/plots/reliability_plot.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
-/** An evaluation of `count` pictures per class, of which every third is taken for the next class. */
+/** An evaluation of `count` images per class, of which every third is taken for the next class. */
 function recordOf(classes: readonly string[], count = 12): EvaluationRecord {
   const labels = Array.from(
     { length: classes.length * count },
@@ -119,7 +119,7 @@ Deno.test("the confusion matrix survives large counts, control characters and em
 
 Deno.test("predictionLines() fits a terminal's width, and leaves names whole in a pipe", () => {
   const path = `photos/${"long/".repeat(20)}a.jpg`;
-  const picture = {
+  const image = {
     path,
     predictions: [
       { class: "green-leafy-vegetables", probability: 0.9731 },
@@ -129,22 +129,22 @@ Deno.test("predictionLines() fits a terminal's width, and leaves names whole in 
   const facts = { paths: [path], classes: ["green-leafy-vegetables", "fruits"], top: 2 };
   for (const width of [60, 100]) {
     const lines = predictionLines("table", { ...facts, width });
-    const [line] = lines.of(picture);
+    const [line] = lines.of(image);
     assert.ok(line.length <= width && lines.head[0].length <= width, line);
     assert.match(line, /….*a\.jpg +green-leafy-vegetables +97\.3%/);
   }
-  const [whole] = predictionLines("table", { ...facts, width: Infinity }).of(picture);
+  const [whole] = predictionLines("table", { ...facts, width: Infinity }).of(image);
   assert.equal(whole, `${path}  green-leafy-vegetables   97.3%  \\x1b[31mfruits 2.7%`);
-  const [json] = predictionLines("json", { ...facts, width: 80 }).of(picture);
-  assert.deepEqual(JSON.parse(json), picture);
+  const [json] = predictionLines("json", { ...facts, width: 80 }).of(image);
+  assert.deepEqual(JSON.parse(json), image);
   const csv = predictionLines("csv", { ...facts, width: 80 });
   assert.deepEqual(csv.head, ["path,predicted_class,probability,class_2,probability_2\r"]);
-  const [row] = csv.of({ ...picture, path: 'a,"b"' });
+  const [row] = csv.of({ ...image, path: 'a,"b"' });
   assert.match(row, /^"a,""b""",green-leafy-vegetables,0\.973100,/);
   assert.deepEqual(csv.ofUnread({ path, error: "x" }), []);
 });
 
-Deno.test("the confusion matrix of many classes is a picture of bounded size with the worst confusions", async () => {
+Deno.test("the confusion matrix of many classes is an image of bounded size with the worst confusions", async () => {
   const fonts = FONT_FILES;
   for (const count of [61, 400, 1000]) {
     const record = recordOf(numbered(count), 3);
@@ -164,7 +164,7 @@ Deno.test("the confusion matrix of many classes is a picture of bounded size wit
   }
 });
 
-Deno.test("an evaluation's pictures are titled by run, model, set and epoch, not by a folder", async () => {
+Deno.test("an evaluation's images are titled by run, model, set and epoch, not by a folder", async () => {
   const fonts = FONT_FILES;
   const timed = "20261128-184114-photos";
   for (const [count, split] of [[3, "val"], [80, "train"]] as const) {

@@ -27,7 +27,7 @@ function sizeFor(name: ModelName): [number, number] {
   return [side, side + 9];
 }
 
-function pictures(count: number, [height, width]: [number, number]): tf.Tensor4D {
+function makeImages(count: number, [height, width]: [number, number]): tf.Tensor4D {
   const values = deterministicValues("pictures", count * height * width * 3, 2);
   return tf.tensor4d(values, [count, height, width, 3]);
 }
@@ -76,7 +76,7 @@ for (const name of MODEL_NAMES) {
     if (name in fixture) deepEqual(describeState(model), fixture[name]!.toSorted());
     const size = sizeFor(name);
     const graphModel = makeGraphModel(model, size, {});
-    const images = pictures(3, size);
+    const images = makeImages(3, size);
     const expected = tf.tidy(() => {
       const [logits] = applyModel(model, images, false);
       return [logits, tf.softmax(logits)].map((tensor) => tensor.dataSync<"float32">());
@@ -86,7 +86,7 @@ for (const name of MODEL_NAMES) {
     model.dispose();
     const greatest = Math.max(...Array.from(expected[0], Math.abs));
     ok(greatest > 0.01, `logits of ${greatest} tell nothing`);
-    // tfjs's own backend is slow: one picture will do.
+    // tfjs's own backend is slow: one image will do.
     for (const [backend, count] of [["tensorflow", 3], ["cpu", 1]] as const) {
       const results = await runOn(backend, graphModel, values, [count, ...size, 3]);
       results.forEach((result, i) => {

@@ -3,7 +3,7 @@ import { basename, extname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Page } from "playwright-core";
 import { decodeImage } from "../../src/data/codecs/decode.ts";
-import { listPictures } from "../../src/data/datasets/picture_files.ts";
+import { listImages } from "../../src/data/datasets/image_files.ts";
 import {
   type TransformInput,
   transformsSchema,
@@ -22,7 +22,7 @@ import { ensurePretrainedWeights } from "../../src/provision/pretrained_weights.
 import { loadTorchWeights } from "../../src/train/load_weights.ts";
 import { browserTest, withPage } from "../support/browser.ts";
 import { filledModel, madeConfig, writeRun } from "../support/filled_run.ts";
-import { makePictures, transformsFor } from "../support/pictures.ts";
+import { makeImages, transformsFor } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const SIDE = 96;
@@ -50,7 +50,7 @@ type Photo = { path: string; label: number };
 
 async function photos(split: string, perClass: number): Promise<Photo[]> {
   const root = await ensureDataset("food-groups", () => {});
-  const lists = await Promise.all(CLASSES.map((name) => listPictures(root, join(split, name))));
+  const lists = await Promise.all(CLASSES.map((name) => listImages(root, join(split, name))));
   return lists.flatMap((files, label) =>
     files.slice(0, perClass).map(({ path }) => ({ path: join(root, path), label }))
   );
@@ -60,8 +60,8 @@ async function preprocessed({ path }: Photo, preprocess: ReturnType<typeof makeP
   return preprocess(await decodeImage(await Deno.readFile(path), { path }));
 }
 
-function batchOf(pictures: readonly Preprocessed[]): tf.Tensor {
-  return tf.stack(pictures.map(({ pixels }) => tf.tensor3d(pixels, [SIDE, SIDE, 3])));
+function batchOf(images: readonly Preprocessed[]): tf.Tensor {
+  return tf.stack(images.map(({ pixels }) => tf.tensor3d(pixels, [SIDE, SIDE, 3])));
 }
 
 /**
@@ -72,13 +72,13 @@ async function nearestMeanModel(
   preprocess: ReturnType<typeof makePreprocessor>,
 ): Promise<tf.LayersModel> {
   const known = await photos("train", KNOWN);
-  const pictures = await Promise.all(known.map((photo) => preprocessed(photo, preprocess)));
+  const images = await Promise.all(known.map((photo) => preprocessed(photo, preprocess)));
   const model = createModel("efficientnet_lite0", { numClasses: CLASSES.length });
   const weights = await ensurePretrainedWeights("efficientnet_lite0", () => {});
   await loadTorchWeights(model, weights, { replaceHead: true });
   const body = tf.model({ inputs: model.inputs, outputs: model.getLayer("classifier.0").output });
   const [means, biases] = tf.tidy(() => {
-    const features = body.predict(batchOf(pictures)) as tf.Tensor;
+    const features = body.predict(batchOf(images)) as tf.Tensor;
     const means = tf.mean(tf.reshape(features, [CLASSES.length, KNOWN, -1]), 1);
     const biases = tf.div(tf.sum(tf.square(means), 1), -2);
     return [means, biases].map((values) => tf.div(values, TEMPERATURE).dataSync<"float32">());
@@ -119,9 +119,9 @@ browserTest(
       await writeRun(folder, config, model, CLASSES);
       const url = await exported(folder);
       const compared = await photos("val", COMPARED);
-      const pictures = await Promise.all(compared.map((photo) => preprocessed(photo, preprocess)));
+      const images = await Promise.all(compared.map((photo) => preprocessed(photo, preprocess)));
       const expected = tf.tidy(() =>
-        tf.softmax(applyModel(model, batchOf(pictures), false)[0]).arraySync() as number[][]
+        tf.softmax(applyModel(model, batchOf(images), false)[0]).arraySync() as number[][]
       );
       model.dispose();
       const right = expected.filter((row, i) => argMax(row) === compared[i].label).length;
@@ -134,7 +134,7 @@ browserTest(
         await page.evaluate("lockstepDemo.ready");
         for (const [index, { path }] of compared.entries()) {
           const { probabilities, seen } = await classifyIn(page, path);
-          const levels = meanDifference(seen, pictures[index].seen.data);
+          const levels = meanDifference(seen, images[index].seen.data);
           ok(levels < MAX_LEVELS, `the pixels of ${path} are ${levels} levels away`);
           const off = Math.max(...probabilities.map((p, i) => Math.abs(p - expected[index][i])));
           ok(off < MAX_DIFFERENCE, `a probability of ${path} is ${off} away`);
@@ -159,11 +159,11 @@ browserTest(
       const model = filledModel("plain_cnn", { numClasses: classes.length });
       await writeRun(folder, madeConfig({ name: "plain_cnn" }, 24), model, classes);
       model.dispose();
-      await makePictures(join(folder, "data"), { side: 40 });
-      const picture = join(folder, "<i>a b.jpg");
-      await Deno.rename(join(folder, "data/val/dark/0.jpg"), picture);
+      await makeImages(join(folder, "data"), { side: 40 });
+      const image = join(folder, "<i>a b.jpg");
+      await Deno.rename(join(folder, "data/val/dark/0.jpg"), image);
       const other = join(folder, "notes.jpg");
-      await Deno.writeTextFile(other, "not a picture");
+      await Deno.writeTextFile(other, "not an image");
       const url = await exported(folder);
       await using server = serveFolder(join(folder, "export"));
       for (const place of [url, `${server.url}/demo/index.html`]) {
@@ -176,9 +176,9 @@ browserTest(
 
           await page.setInputFiles("#file", other);
           await page.waitForSelector("#error:not([hidden])");
-          match((await page.textContent("#error"))!, /^notes\.jpg is not a picture/);
+          match((await page.textContent("#error"))!, /^notes\.jpg is not an image/);
 
-          await page.setInputFiles("#file", picture);
+          await page.setInputFiles("#file", image);
           await page.waitForSelector("#result:not([hidden])");
           ok(await page.isHidden("#error"));
           equal(await page.textContent("#name"), "<i>a b.jpg");

@@ -56,7 +56,7 @@ Deno.test("makeGraphModel() takes heads of several layers", async () => {
   model.dispose();
 });
 
-Deno.test("makeGraphModel() refuses a model that depends on the number of pictures", () => {
+Deno.test("makeGraphModel() refuses a model that depends on the number of images", () => {
   class PerBatch extends tf.layers.Layer {
     static readonly className = "PerBatch";
     override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {

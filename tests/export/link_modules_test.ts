@@ -19,7 +19,7 @@ Deno.test("linkModules() makes a script of the preprocessing whose pixels are th
   const script = await linkModules(entry, "linked", PAGE_STAND_INS);
   const linked = run(script, "linked") as { makePreprocessor: typeof makePreprocessor };
   const random = randomStream("linked");
-  const picture = (width: number, height: number) => ({
+  const makeNoise = (width: number, height: number) => ({
     width,
     height,
     data: Uint8Array.from({ length: width * height * 3 }, () => 256 * random()),
@@ -33,7 +33,7 @@ Deno.test("linkModules() makes a script of the preprocessing whose pixels are th
   ];
   for (const list of lists) {
     const transforms = transformsSchema.parse(list);
-    for (const image of [picture(61, 47), picture(33, 90)]) {
+    for (const image of [makeNoise(61, 47), makeNoise(33, 90)]) {
       const expected = makePreprocessor(transforms)(image);
       const actual = linked.makePreprocessor(transforms)(image);
       deepEqual(actual.pixels, expected.pixels);

@@ -22,7 +22,7 @@ import { download } from "../../src/provision/download.ts";
 import { progressUntil } from "../../src/provision/progress.ts";
 import { fetchWheel } from "../../src/provision/wheel.ts";
 import { silentReporter } from "../../src/events/reporter.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { allGone, descendantsOf } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, newestRun, tinyConfig } from "../support/tiny_run.ts";
@@ -91,7 +91,7 @@ Deno.test("an abort signal ends a time limit's run with the limit's words", asyn
 Deno.test("train() stops in each phase with a whole checkpoint, and goes on from there", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const config = tinyConfig(root);
     const out = join(folder, "runs");
     await assertInterrupted((signal, abort) => {
@@ -100,7 +100,7 @@ Deno.test("train() stops in each phase with a whole checkpoint, and goes on from
     });
     assert.ok(!await exists(out), "a signal that has fired begins nothing");
     await assertInterrupted((signal, abort) => {
-      setTimeout(abort, 5); // while pictures are looked for and the model is built
+      setTimeout(abort, 5); // while images are looked for and the model is built
       return train(config, { signal });
     });
     assert.ok(!await exists(out), "nor does one that fires while the run is prepared");
@@ -170,7 +170,7 @@ async function checkUsers(folder: string, root: string, run: string): Promise<vo
 Deno.test("compare() stops its runs, and their processes are gone", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root);
+    await makeImages(root);
     const variants = { A: tinyConfig(root, { train: { epochs: 200 } }), B: tinyConfig(root) };
     await assertInterrupted((signal, abort) =>
       compare(variants, {

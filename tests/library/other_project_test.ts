@@ -9,7 +9,7 @@ import { parse, stringify } from "@std/yaml";
 import { PROJECT_ROOT } from "../../scripts/files.ts";
 import project from "../../deno.json" with { type: "json" };
 import { readHistory } from "../../src/records/history.ts";
-import { makePictures, transformsFor } from "../support/pictures.ts";
+import { makeImages, transformsFor } from "../support/images.ts";
 import { type OtherProject, withOtherProject } from "../support/other_project.ts";
 import { serveRepository } from "../support/served_files.ts";
 import { newestRun } from "../support/tiny_run.ts";
@@ -122,7 +122,7 @@ Deno.test("a project imports the library by an address, and needs the address on
   );
 });
 
-/** A recipe of the command line for pictures that are small and made. */
+/** A recipe of the command line for images that are small and made. */
 const RECIPE = {
   name: "tiny",
   workers: 2,
@@ -134,7 +134,7 @@ const RECIPE = {
 /** Runs the commands that a project needs first. */
 async function checkCommands({ deno, folder }: OtherProject, cli: string): Promise<void> {
   const run = (...args: string[]) => deno("run", "--allow-all", "--quiet", cli, ...args);
-  await makePictures(join(folder, "photos"));
+  await makeImages(join(folder, "photos"));
   const help = await run("--help");
   assert.match(help.stdout, new RegExp(`^Lockstep ${project.version}: `), help.stderr);
   const models = await run("models", "alexnet");

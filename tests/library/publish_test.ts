@@ -30,7 +30,7 @@ async function reached(entry: string): Promise<string[]> {
   return modules.map(({ specifier }) => specifier).filter((each) => each.startsWith(ROOT));
 }
 
-Deno.test("deno publish takes what mod.ts and cli.ts reach, without tests, pictures, fixtures and scripts", async () => {
+Deno.test("deno publish takes what mod.ts and cli.ts reach, without tests, images, fixtures and scripts", async () => {
   const [text, ...graphs] = await Promise.all([
     deno("publish", "--dry-run", "--allow-dirty", "--no-check"),
     ...["mod.ts", "src/cli.ts"].map(reached),

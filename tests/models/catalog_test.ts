@@ -117,7 +117,7 @@ function total(sizes: readonly { size: number }[]): number {
 }
 
 /**
- * Sends a picture through a network and counts: each element of a kernel is multiplied once at each place of the
+ * Sends an image through a network and counts: each element of a kernel is multiplied once at each place of the
  * layer's output.
  */
 function multiplyAddsOf(model: tf.LayersModel, size: number): number {

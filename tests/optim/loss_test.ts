@@ -50,7 +50,7 @@ for (const { value, gradient, share, ...entry } of cases as Case[]) {
   });
 }
 
-Deno.test("makeTargets() counts a mixed picture for the class with the larger share", () => {
+Deno.test("makeTargets() counts a mixed image for the class with the larger share", () => {
   const own = Int32Array.of(0, 1);
   const partnerLabels = Int32Array.of(1, 2);
   const options = { numClasses: 3, labelSmoothing: 0 };

@@ -26,7 +26,7 @@ const HISTORY: History = {
   workers: 1,
 };
 
-Deno.test("writeLossCurve() draws the training loss against pictures seen, and a dot per validation", () =>
+Deno.test("writeLossCurve() draws the training loss against images seen, and a dot per validation", () =>
   withTemporaryFolder(async (folder) => {
     await writeLossCurve(folder, HISTORY);
     const svg = await Deno.readTextFile(join(folder, "losses.svg"));

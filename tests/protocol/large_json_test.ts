@@ -35,8 +35,8 @@ Deno.test("a reply of 60,000 skipped images goes through a server with 64 KB mes
   const own = await BlobTransfers.open(worker, "rank-0");
   const skipped = Array.from({ length: 60_000 }, (_, index) => ({
     index,
-    path: `train/class_${index % 1000}/picture_${index}.jpg`,
-    reason: "no picture: the file is empty",
+    path: `train/class_${index % 1000}/image_${index}.jpg`,
+    reason: "no image: the file is empty",
   }));
   await serveCommands(worker, own, 0, ({ name }) => {
     if (name === "fail") throw new Error("x".repeat(100_000));

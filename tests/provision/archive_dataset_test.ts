@@ -13,14 +13,14 @@ import { withTemporaryFolder } from "../support/temporary_folder.ts";
 const PAIR: Files = {
   "insects/train/ants/1.jpg": "1",
   "insects/train/ants/2.JPG": "2",
-  "insects/train/ants/imageNotFound.gif": "no picture",
-  "insects/train/ants/._1.jpg": "no picture either",
+  "insects/train/ants/imageNotFound.gif": "no image",
+  "insects/train/ants/._1.jpg": "no image either",
   "insects/train/bees/3.jpeg": "3",
   "insects/val/ants/4.jpg": "4",
   "insects/val/bees/5.png": "5",
   "__MACOSX/insects/._train": "resource fork",
 };
-/** The real description, with fewer pictures. */
+/** The real description, with fewer images. */
 const INSECTS: ArchiveFacts = { ...ARCHIVES.hymenoptera, train: 3, val: 2 };
 const CIFAR: ArchiveFacts = { ...ARCHIVES.cifar10, train: 20, val: 4 };
 
@@ -123,7 +123,7 @@ Deno.test("makeFromArchive() checks CIFAR-10's MD5, and fetches anew what has an
     });
   }));
 
-Deno.test("makeFromArchive() counts CIFAR-10's pictures", () =>
+Deno.test("makeFromArchive() counts CIFAR-10's images", () =>
   withCifar(async (bytes, md5) => {
     await serving(bytes, async ({ refusal }) => {
       const more = { ...CIFAR, md5, train: 50_000, val: 4 };
@@ -169,8 +169,8 @@ Deno.test("makeFromArchive() refuses other content, and fetches it anew the next
       ),
     );
   const cases: [Promise<Uint8Array>, RegExp][] = [
-    [other({ "insects/val/bees/6.jpg": "6" }), /its val\/ has 3 pictures, expected 2/],
-    [other({}, ["insects/train/ants/1.jpg"]), /its train\/ has 2 pictures, expected 3/],
+    [other({ "insects/val/bees/6.jpg": "6" }), /its val\/ has 3 images, expected 2/],
+    [other({}, ["insects/train/ants/1.jpg"]), /its train\/ has 2 images, expected 3/],
     [other({}, ["insects/val/bees/5.png"]), /it has no folder val\/bees/],
     [zipOf({ "insects/train/ants": "a file", "insects/val/": "" }), /it has no folder train\/ants/],
     [other({}).then((bytes) => bytes.subarray(0, 300)), /is cut short or damaged/],
@@ -186,7 +186,7 @@ Deno.test("makeFromArchive() refuses other content, and fetches it anew the next
   }
 });
 
-Deno.test("makeFromArchive() takes more pictures where only the fewest are known, in folders of any name", async () => {
+Deno.test("makeFromArchive() takes more images where only the fewest are known, in folders of any name", async () => {
   const facts = { ...INSECTS, atLeast: true, valFolder: "test" };
   const files = Object.fromEntries(
     Object.entries({ ...PAIR, "insects/val/bees/6.jpg": "6" })
@@ -196,7 +196,7 @@ Deno.test("makeFromArchive() takes more pictures where only the fewest are known
     await make(facts, "insects.zip");
     assert.match(
       await refusal({ ...facts, val: 4 }, "insects.zip"),
-      /its test\/ has 3 pictures, expected at least 4/,
+      /its test\/ has 3 images, expected at least 4/,
     );
   });
 });

@@ -60,9 +60,9 @@ async function refusalOf(
 
 for (
   const [name, make] of Object.entries({
-    "pictures.tar": tarOf,
-    "pictures.tar.gz": tarGzOf,
-    "pictures.zip": zipOf,
+    "images.tar": tarOf,
+    "images.tar.gz": tarGzOf,
+    "images.zip": zipOf,
   })
 ) {
   Deno.test(`unpackArchive() unpacks ${name} with every byte, and tells how far it is`, () =>

@@ -30,7 +30,7 @@ Deno.test("ensureDataset() sorts the photos of food groups into train and val, w
       "val/marine-fish": 27,
       "val/other-vegetables": 12,
     });
-    assert.equal(hashes.size, 271, "no picture is there twice");
+    assert.equal(hashes.size, 271, "no image is there twice");
     const about = JSON.parse(await Deno.readTextFile(join(path!, "about.json")));
     assert.deepEqual(about.counts, { train: 211, val: 60 });
     assert.equal(about.licence, "AGPL-3.0");
@@ -56,7 +56,7 @@ Deno.test("ensureDataset() shows Deno's error and another way when npm can't be 
       },
     });
     assert.equal(name, "UsageError");
-    assert.match(message!, /Check the network, or set data\.root to a folder of pictures/);
+    assert.match(message!, /Check the network, or set data\.root to a folder of images/);
     assert.match(message!, /Deno said:\n(?: {2}\| .*\n)+ {2}\| error sending request .*$/);
     const left = (await Array.fromAsync(Deno.readDir(join(cache, "datasets"))))
       .map(({ name }) => name);

@@ -4,7 +4,7 @@ import { LockstepError } from "../../src/base/errors.ts";
 import { readPredictions, writePredictions } from "../../src/records/predictions.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
-Deno.test("writePredictions() writes one line per picture, and quotes what RFC 4180 asks to quote", () =>
+Deno.test("writePredictions() writes one line per image, and quotes what RFC 4180 asks to quote", () =>
   withTemporaryFolder(async (folder) => {
     const path = join(folder, "predictions.csv");
     await Deno.writeTextFile(path, "what stood there before, and is longer than the header alone");

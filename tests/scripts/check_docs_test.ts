@@ -58,7 +58,7 @@ Deno.test("checkDocs() accepts pages whose links, commands and keys hold", async
 const WRONG: [string, string, string][] = [
   ["a link to no file", "[a](docs/b.md)", "docs/b.md leads to docs/b.md, which doesn't exist"],
   ["a name with a space", "![a](<docs/a b.png>)", "docs/a b.png leads to docs/a b.png, which"],
-  ["a picture that is missing", '<img src="docs/x.png">', "docs/x.png leads to docs/x.png, which"],
+  ["an image that is missing", '<img src="docs/x.png">', "docs/x.png leads to docs/x.png, which"],
   [
     "a link to no heading",
     "# Usage\n[a](#usages)",

@@ -1,5 +1,5 @@
 /**
- * Small data in CIFAR-10's binary format: the real names, records and archive, with fewer pictures.
+ * Small data in CIFAR-10's binary format: the real names, records and archive, with fewer images.
  *
  * @module
  */
@@ -21,7 +21,7 @@ export const CIFAR_CLASSES = [
   "truck",
 ];
 
-/** Files of pictures, those of training first. */
+/** Files of images, those of training first. */
 export const CIFAR_FILES = [
   ...[1, 2, 3, 4, 5].map((number) => `data_batch_${number}.bin`),
   "test_batch.bin",
@@ -33,7 +33,7 @@ const RECORD_BYTES = 1 + 3 * PIXELS;
 
 /** What {@linkcode makeCifar} makes. */
 export interface CifarOptions {
-  /** Pictures in each of the six files (default 20); classes follow each other. */
+  /** Images in each of the six files (default 20); classes follow each other. */
   readonly perBatch?: number;
   /** Also make `cifar-10-binary.tar.gz`, with the folder in it as in the real one. */
   readonly archive?: boolean;

@@ -16,7 +16,7 @@ import { architectureOf } from "../../src/train/build_replica.ts";
 import { type CheckpointFacts, writeCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { stateOf } from "../../src/train/load_weights.ts";
 import { deterministicFill } from "./deterministic_fill.ts";
-import { transformsFor } from "./pictures.ts";
+import { transformsFor } from "./images.ts";
 
 /** A model whose parameters TypeScript and Python make alike, and whose logits are neither tiny nor huge. */
 export function filledModel(name: ModelName, options: ModelOptions): tf.LayersModel {
@@ -27,7 +27,7 @@ export function filledModel(name: ModelName, options: ModelOptions): tf.LayersMo
   return model;
 }
 
-/** A config for a {@linkcode writeRun} of a model on pictures of so many pixels. */
+/** A config for a {@linkcode writeRun} of a model on images of so many pixels. */
 export function madeConfig(
   model: ConfigInput["model"],
   side: number,

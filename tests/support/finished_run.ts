@@ -30,7 +30,7 @@ export interface FinishedRun {
   readonly classes?: readonly string[];
   readonly epochs?: number;
   readonly ranks?: number;
-  /** Validation pictures per class. */
+  /** Validation images per class. */
   readonly perClass?: number;
   /** The architecture that the config names. */
   readonly model?: string;
@@ -98,7 +98,7 @@ export async function makeFinishedRun(folder: string, options: FinishedRun = {})
   await writeHistoryTable(folder, history);
   await writeLossTable(folder, history);
   await writeMetrics(folder, epochs, ranks);
-  await writePictures(folder, classes, labels, guesses);
+  await writeImages(folder, classes, labels, guesses);
   using events = new EventLog(folder);
   events.append("started", { epoch: 1, step: 0 });
   events.append("warning", { message: "Rank 1 is slow" });
@@ -149,7 +149,7 @@ async function writeMetrics(folder: string, epochs: number, ranks: number): Prom
   }
 }
 
-async function writePictures(
+async function writeImages(
   folder: string,
   classes: readonly string[],
   labels: readonly number[],
@@ -163,16 +163,16 @@ async function writePictures(
   }));
   await writePredictions(folder, predictions);
   const rgb = Uint8Array.from({ length: SIDE * SIDE * 3 }, (_, index) => index * 7 % 256);
-  const picture = await thumbnail({ width: SIDE, height: SIDE, rgb });
-  const some = predictions.slice(0, 12).map((prediction) => ({ ...prediction, ...picture }));
+  const image = await thumbnail({ width: SIDE, height: SIDE, rgb });
+  const some = predictions.slice(0, 12).map((prediction) => ({ ...prediction, ...image }));
   await saveReportPictures(folder, {
     epoch: 3,
     samples: some,
     mistakes: some.filter(({ trueClass, predictedClass }) => trueClass !== predictedClass),
     batchAsTrained: true,
     batch: [
-      { class: classes[0], ...picture },
-      { class: classes[0], mixed: { class: classes[1], share: 0.3 }, ...picture },
+      { class: classes[0], ...image },
+      { class: classes[0], mixed: { class: classes[1], share: 0.3 }, ...image },
     ],
   });
 }

@@ -11,7 +11,7 @@ import type { LiveStatus } from "../../src/records/live_status.ts";
 import { MetricsLog, type MetricsPoint } from "../../src/records/metrics_log.ts";
 import { RunLog } from "../../src/records/run_log.ts";
 
-/** Pictures and steps of an epoch of a made run. */
+/** Images and steps of an epoch of a made run. */
 export const MADE = { samples: 40, steps: 10 };
 
 /** A point with plausible numbers. */
@@ -107,7 +107,7 @@ export async function makeRun(runs: string, id: string, run: MadeRun = {}): Prom
   using metrics = await MetricsLog.open(folder, { epoch: 1, step: 0 });
   using log = new RunLog();
   log.open(folder);
-  for (const line of run.log ?? ["Data: 40 training pictures"]) log.append("info", line);
+  for (const line of run.log ?? ["Data: 40 training images"]) log.append("info", line);
   events.append("started", { epoch: 1, step: 0 });
   for (let epoch = 1; epoch <= (run.epochs ?? 2); epoch++) {
     for (let step = 2; step <= MADE.steps; step += 2) metrics.append(madePoint(epoch, step));

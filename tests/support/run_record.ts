@@ -41,7 +41,7 @@ export async function runRecord(folder: string) {
     metricsCsv: withoutMeasured(await text("metrics.csv")),
     predictions: await text("predictions.csv"),
     // Their PNGs tell when they were made.
-    pictures: JSON.parse(
+    images: JSON.parse(
       await text("report_pictures.json"),
       (key, value) => key === "image" ? undefined : value,
     ),

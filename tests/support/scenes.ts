@@ -1,5 +1,5 @@
 /**
- * Pictures that differ as photos do: smooth shapes over the whole picture, others for each seed.
+ * Images that differ as photos do: smooth shapes over the whole image, others for each seed.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { Image } from "imagescript";
 import { randomStream } from "../../src/base/random.ts";
 
-/** A picture of ten waves. */
+/** An image of ten waves. */
 export function scene(seed: number, width = 96, height = 72): Image {
   const random = randomStream("scene", seed);
   const waves = Array.from({ length: 10 }, () => ({
@@ -46,7 +46,7 @@ export async function put(root: string, path: string, bytes: Uint8Array | string
   );
 }
 
-/** A sound folder of two classes, with train and val; all pictures are of different scenes. */
+/** A sound folder of two classes, with train and val; all images are of different scenes. */
 export async function makeScenes(root: string, train = 4, val = 2): Promise<void> {
   let seed = 1000;
   for (const [side, count] of [["train", train], ["val", val]] as const) {

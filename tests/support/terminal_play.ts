@@ -16,7 +16,7 @@ for (let epoch = 1; epoch <= epochs; epoch++) {
   reporter.phase({ name: "train", epoch, epochs, total });
   for (let done = 0; done <= total; done += 32) {
     reporter.progress({ done: Math.min(done, total), loss: 2 / (epoch + done / total) });
-    if (epoch === 2 && done === 64) reporter.warn("Skipped fruits/broken.jpg: not a picture");
+    if (epoch === 2 && done === 64) reporter.warn("Skipped fruits/broken.jpg: not an image");
     if (done === 64 && Deno.args.includes("--exit")) Deno.exit(130);
     if (done === 96) {
       reporter.workerLine(epoch % 2, `step ${done} of \x1b[31mepoch\x1b[0m ${epoch}`);

@@ -1,5 +1,5 @@
 /**
- * Whole runs on small made pictures: in this process, or as a user starts them.
+ * Whole runs on small made images: in this process, or as a user starts them.
  *
  * @module
  */
@@ -7,12 +7,12 @@ import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { readCheckpoint } from "../../src/checkpoint/checkpoint.ts";
-import { transformsFor } from "./pictures.ts";
+import { transformsFor } from "./images.ts";
 
 const PROJECT = new URL("../../", import.meta.url).pathname;
 const SIDE = 20;
 
-/** The config of a run of plain_cnn on what `makePictures` makes; `train` is merged over its defaults. */
+/** The config of a run of plain_cnn on what `makeImages` makes; `train` is merged over its defaults. */
 export function tinyConfig(
   root: string,
   changes: Omit<Partial<ConfigInput>, "train"> & { train?: Partial<ConfigInput["train"]> } = {},

@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { ConfigInput } from "../../src/config/schema.ts";
-import { transformsFor } from "./pictures.ts";
+import { transformsFor } from "./images.ts";
 
 const SIDE = 12;
 
@@ -22,7 +22,7 @@ export function createModel({ inputShape, numClasses }, tf) {
 }
 `;
 
-/** 21 + 9 pictures of three shades, with noise that depends on the index alone. */
+/** 21 + 9 images of three shades, with noise that depends on the index alone. */
 const DATA = `
 const shade = (index) => ({
   width: ${SIDE}, height: ${SIDE},

@@ -64,7 +64,7 @@ const REPLACED = ["missing", "file", "no permission", "broken link", "loop of li
 const WRITE_FILE = Object.keys(KINDS).filter((kind) => !REPLACED.includes(kind));
 
 const config = join(folder, "config.yaml");
-const picture = join(root, "val", "dark", "0.jpg");
+const image = join(root, "val", "dark", "0.jpg");
 const tiny = ["--config", config];
 /** Commands with `@` for the path, and the kinds that are wrong for it. */
 const COMMANDS: [command: string[], kinds: string[]][] = [
@@ -82,11 +82,11 @@ const COMMANDS: [command: string[], kinds: string[]][] = [
   [["evaluate", "--checkpoint", "@", "--data", join(root, "val")], READ_FOLDER],
   [["evaluate", "--run", run, "--data", "@"], READ_FOLDER],
   [["evaluate", "--run", run, "--out", "@"], WRITE_FOLDER],
-  [["predict", "--run", "@", picture], READ_FOLDER],
-  [["predict", "--checkpoint", "@", picture], READ_FOLDER],
+  [["predict", "--run", "@", image], READ_FOLDER],
+  [["predict", "--checkpoint", "@", image], READ_FOLDER],
   [["predict", "--run", run, "@"], READ_FILE],
-  [["predict", "--run", run, picture, "--grid", "@"], WRITE_FILE],
-  [["predict", "--run", run, picture, "--explain", "@"], WRITE_FOLDER],
+  [["predict", "--run", run, image, "--grid", "@"], WRITE_FILE],
+  [["predict", "--run", run, image, "--explain", "@"], WRITE_FOLDER],
   [["export", "--run", "@"], READ_FOLDER],
   [["export", "--run", run, "--format", "safetensors", "--out", "@"], WRITE_FOLDER],
   [["report", "@"], READ_FOLDER],
@@ -113,7 +113,7 @@ const NEEDED = RUN_FILES.filter((name) => !/best|metrics|files/.test(name));
 const OF_RUN: string[][] = [
   ["train", "--resume", "@", "--set", "train.epochs=2"],
   ["evaluate", "--run", "@", "--out", join(folder, "evaluation")],
-  ["predict", "--run", "@", picture],
+  ["predict", "--run", "@", image],
   ["export", "--run", "@", "--format", "safetensors"],
   ["report", "@"],
 ];

@@ -121,7 +121,7 @@ Deno.test("featuresLine() tells how much is kept, and how much may be", () => {
   const kept = { train: 211, val: 60, bytes: 1_387_520 };
   assert.equal(
     featuresLine(kept, 1, 5e8),
-    "1 worker keeps the features of 211 training and 60 validation pictures: 1.4 MB, of at most 500 MB",
+    "1 worker keeps the features of 211 training and 60 validation images: 1.4 MB, of at most 500 MB",
   );
   assert.match(
     featuresLine(kept, 2, 5e8),

@@ -46,7 +46,7 @@ Deno.test("terminalReporter() in a pseudo-terminal leaves whole lines and no res
     "nats-server 2.15.1: unpacked",
     "Learning 2 of 213 parameters: classifier.weight, classifier.bias",
     "epoch 1/3  train loss 1.2000 acc 0.700  val loss 0.8000 acc 0.750  4.2 s  best",
-    "Warning: Skipped fruits/broken.jpg: not a picture",
+    "Warning: Skipped fruits/broken.jpg: not an image",
     "epoch 2/3  train loss 0.6000 acc 0.800  val loss 0.4000 acc 0.800  4.2 s",
     "epoch 3/3  train loss 0.4000 acc 0.900  val loss 0.2667 acc 0.850  4.2 s  best",
     "Last lines of rank 1:",

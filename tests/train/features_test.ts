@@ -20,7 +20,7 @@ function makeReplica(name: ModelName, options: Omit<ModelOptions, "numClasses"> 
   return new Replica(model, { optimizer: SGD, capture: true });
 }
 
-/** Pictures whose values follow from their positions in the list of samples. */
+/** Images whose values follow from their positions in the list of samples. */
 function batchOf(samples: number[]) {
   const images = new Float32Array(samples.length * FLOATS);
   samples.forEach((sample, row) => {
@@ -132,7 +132,7 @@ for (const name of ["plain_cnn", "squeezenet1_1", "efficientnet_lite0", "resnet1
   });
 }
 
-Deno.test("known features are taken from the cache: their pictures aren't looked at", async () => {
+Deno.test("known features are taken from the cache: their images aren't looked at", async () => {
   using replica = makeReplica("efficientnet_lite0", { featureExtract: true });
   const caches = new FeatureCaches(1e9);
   const samples = [0, 1, 2, 3, 4, 5];

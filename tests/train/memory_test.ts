@@ -34,7 +34,7 @@ Deno.test("200 steps leave memory and native tensors as they were before them", 
   }
   const [before, after] = seen;
   assert.equal(after.tensors, before.tensors);
-  // The pictures of a step alone are 0.2 MB: those of 200 steps would be 44 MB.
+  // The images of a step alone are 0.2 MB: those of 200 steps would be 44 MB.
   const gained = after.bytes - before.bytes;
   assert.ok(gained < SLACK, `the process has gained ${(gained / 1e6).toFixed(1)} MB`);
 });

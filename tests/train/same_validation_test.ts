@@ -4,13 +4,13 @@ import { evaluate, loadCheckpoint, predict, train } from "../../mod.ts";
 import { evaluateRun } from "../../src/evaluation/evaluate_run.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { assertNear as near, CLASSES, TRANSFORMS } from "../support/odd_validation.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 Deno.test("validation, evaluate, the library and predict agree on the same images", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { classes: CLASSES, train: 6, val: 4, side: 44 });
+    await makeImages(root, { classes: CLASSES, train: 6, val: 4, side: 44 });
     const { folder: run, history } = await train({
       name: "same",
       out: join(folder, "runs"),

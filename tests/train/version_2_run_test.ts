@@ -9,14 +9,14 @@ import { readCheckpoint, readCheckpointInfo } from "../../src/checkpoint/checkpo
 import { descriptionOf } from "../../src/inference/checkpoint_config.ts";
 import { setState } from "../../src/train/load_weights.ts";
 import { assertNear as near, CLASSES, TRANSFORMS } from "../support/odd_validation.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, newestRun, tinyConfig } from "../support/tiny_run.ts";
 import { makeVersion2Run } from "../support/version_2.ts";
 
 Deno.test("a run of version 2 keeps its split and transforms; averaged weights and transforms travel with a checkpoint", () =>
   withTemporaryFolder(async (folder) => {
-    await makePictures(join(folder, "pictures"), { classes: CLASSES, train: 12, val: 0, side: 44 });
+    await makeImages(join(folder, "pictures"), { classes: CLASSES, train: 12, val: 0, side: 44 });
     const root = join(folder, "pictures", "train");
     const config = tinyConfig(root, {
       seed: 7,

@@ -90,7 +90,7 @@ globalThis.lockstepFeed = (() => {
       }
     }
 
-    /** Training pictures of an epoch, where they are known. */
+    /** Training images of an epoch, where they are known. */
     get samplesPerEpoch() {
       if (this.status?.phase === "train" && this.status.total) return this.status.total;
       const point = this.points.find(({ epoch, step }) => epoch > 1 && step > 0) ??
@@ -122,7 +122,7 @@ globalThis.lockstepFeed = (() => {
       return all.at(-1) ?? null;
     }
 
-    /** All validations, those after epochs too, by the pictures seen. */
+    /** All validations, those after epochs too, by the images seen. */
     get validationPoints() {
       const steps = this.stepsPerEpoch ?? 0;
       const ends = this.epochs.map(({ epoch, validation }) => ({

@@ -15,7 +15,7 @@
   const STRAGGLER_MS = 5000;
 
   const PARTS = [
-    ["data", "Waiting for pictures", "data"],
+    ["data", "Waiting for images", "data"],
     ["forwardBackward", "Forward and backward", "compute"],
     ["exchange", "Exchange", "exchange"],
     ["idle", "Waiting for slower ranks", "idle"],
@@ -39,7 +39,7 @@
     else charts.set(id, mount(figure, spec));
   };
 
-  const places = { label: "Training pictures seen", format: "integer" };
+  const places = { label: "Training images seen", format: "integer" };
 
   /** The first steps trace the network, which would leave no room for all others: the axis ends below them. */
   const capped = (points) => {
@@ -177,7 +177,7 @@
         "epoch",
         status.total ? status.done / status.total : 0,
         status.total
-          ? `${phase}: ${FORMATS.integer(status.done)} of ${FORMATS.integer(status.total)} pictures`
+          ? `${phase}: ${FORMATS.integer(status.done)} of ${FORMATS.integer(status.total)} images`
           : phase,
       );
     } else {
@@ -261,9 +261,7 @@
           make(
             "span",
             { className: "note" },
-            `${FORMATS.rate(imagesPerSecond)} · ${
-              FORMATS.ms(total)
-            } per step · ${samples} pictures`,
+            `${FORMATS.rate(imagesPerSecond)} · ${FORMATS.ms(total)} per step · ${samples} images`,
           ),
         ),
         host,

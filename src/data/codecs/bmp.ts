@@ -42,7 +42,7 @@ export function decodeBmp(bytes: Uint8Array): RgbImage {
   return { width, height, data };
 }
 
-/** Calls `action` with each row of the picture from the top and its row in the file. */
+/** Calls `action` with each row of the image from the top and its row in the file. */
 function eachRow({ height, topDown }: BmpHeader, action: (y: number, row: number) => void): void {
   for (let y = 0; y < height; y++) action(y, topDown ? y : height - 1 - y);
 }

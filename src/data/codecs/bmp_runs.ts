@@ -5,7 +5,7 @@
  */
 import type { BmpHeader } from "./bmp_header.ts";
 
-/** The byte behind a zero: ends a row, ends the picture, skips pixels; others count pixels as they are. */
+/** The byte behind a zero: ends a row, ends the image, skips pixels; others count pixels as they are. */
 const END_OF_LINE = 0;
 const END_OF_BITMAP = 1;
 const DELTA = 2;
@@ -14,7 +14,7 @@ const DELTA = 2;
  * Decodes the run lengths of 4 or 8 bits, as Pillow 13 does: skipped pixels have index 0.
  *
  * @returns The indices [height, width], rows in the file's order
- * @throws {RangeError} when there are fewer than the picture has pixels
+ * @throws {RangeError} when there are fewer than the image has pixels
  */
 export function decodeBmpRuns(bytes: Uint8Array, header: BmpHeader): Uint8Array {
   const { width, height, pixels, encoding } = header;

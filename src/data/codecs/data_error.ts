@@ -1,19 +1,19 @@
 /**
- * What a picture that can't be used throws.
+ * What an image that can't be used throws.
  *
  * @module
  */
 import { LockstepError } from "../../base/errors.ts";
 
-/** A picture can't be read, decoded or transformed; by `data.onError` it is skipped or ends the run. */
+/** An image can't be read, decoded or transformed; by `data.onError` it is skipped or ends the run. */
 export class DataError extends LockstepError {
   override name = "DataError";
 
   /**
-   * @param path The picture's file, relative to the data's root
+   * @param path The image's file, relative to the data's root
    * @param reason What is wrong with it, as the end of a sentence
    */
   constructor(readonly path: string, readonly reason: string, options?: ErrorOptions) {
-    super(`Picture ${JSON.stringify(path)} can't be used: ${reason}`, options);
+    super(`Image ${JSON.stringify(path)} can't be used: ${reason}`, options);
   }
 }

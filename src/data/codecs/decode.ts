@@ -1,5 +1,5 @@
 /**
- * From a picture file's bytes to upright RGB pixels.
+ * From an image file's bytes to upright RGB pixels.
  *
  * The pixels are Pillow's `ImageOps.exif_transpose(image).convert("RGB")`, with two rules of its own: of
  * 16-bit channels the high byte counts, and an alpha channel is left out (the colours under it stay).
@@ -30,7 +30,7 @@ export const MAX_IMAGE_BYTES = 2 ** 30;
 export interface DecodeOptions {
   /** The file, for messages. */
   path: string;
-  /** Larger pictures are refused before any memory is taken for them. */
+  /** Larger images are refused before any memory is taken for them. */
   maxPixels?: number;
   /** Which part to give, as if it were cut from the whole; everything unless given. */
   part?: PartOf;
@@ -80,14 +80,14 @@ function isPartial(bytes: Uint8Array, { format, frame }: ImageHeader): boolean {
   return format === "jpeg" && frame !== undefined && canDecodePart(bytes, frame);
 }
 
-/** A box with the {@linkcode MARGIN} around it, as far as the picture goes. */
-function around({ left, top, width, height }: Box, picture: ImageHeader): Box {
+/** A box with the {@linkcode MARGIN} around it, as far as the image goes. */
+function around({ left, top, width, height }: Box, image: ImageHeader): Box {
   const x = Math.max(left - MARGIN, 0), y = Math.max(top - MARGIN, 0);
   return {
     left: x,
     top: y,
-    width: Math.min(left + width + MARGIN, picture.width) - x,
-    height: Math.min(top + height + MARGIN, picture.height) - y,
+    width: Math.min(left + width + MARGIN, image.width) - x,
+    height: Math.min(top + height + MARGIN, image.height) - y,
   };
 }
 
@@ -118,7 +118,7 @@ async function decodePixels(
   }
 }
 
-/** A frame at its place on the picture. */
+/** A frame at its place on the image. */
 function onCanvas(
   frame: RgbImage,
   { width, height }: ImageHeader,

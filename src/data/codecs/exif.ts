@@ -1,7 +1,7 @@
 /**
  * The orientation in EXIF data and in XMP.
  *
- * Both are read as Pillow 13 reads them (`Image.getexif()`), oddities included: a picture must lie in
+ * Both are read as Pillow 13 reads them (`Image.getexif()`), oddities included: an image must lie in
  * the same way as in the tools that prepared the data set.
  *
  * @module
@@ -10,7 +10,7 @@
 const ORIENTATION_TAG = 0x0112;
 const UPRIGHT = 1;
 
-/** Values of an EXIF orientation that turn or mirror a picture. */
+/** Values of an EXIF orientation that turn or mirror an image. */
 const MIN_TURN = 2;
 const MAX_TURN = 8;
 

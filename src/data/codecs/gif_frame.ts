@@ -10,7 +10,7 @@ const TRAILER = 0x3b;
 
 const GRAPHIC_CONTROL = 0xf9;
 
-/** A frame, and where it stands on the picture. */
+/** A frame, and where it stands on the image. */
 export interface GifFrame {
   /** Where the frame begins in the whole file. */
   readonly at: number;
@@ -18,7 +18,7 @@ export interface GifFrame {
   readonly header: number;
   readonly width: number;
   readonly height: number;
-  /** Pixels from the picture's top left corner. */
+  /** Pixels from the image's top left corner. */
   readonly left: number;
   readonly top: number;
   /** Red, green and blue around the frame. */
@@ -74,7 +74,7 @@ export function gifOfFrame(
   const end = skipSubBlocks(bytes, at + 10 + localTable + 1);
   const frame = new Uint8Array(header + end - at + 1);
   frame.set(bytes.subarray(0, header));
-  frame.set(bytes.subarray(at + 5, at + 9), 6); // the frame's size for the picture's
+  frame.set(bytes.subarray(at + 5, at + 9), 6); // the frame's size for the image's
   frame.set(bytes.subarray(at, end), header);
   frame.fill(0, header + 1, header + 5); // at its top left corner
   frame[frame.length - 1] = TRAILER;

@@ -1,8 +1,8 @@
 /**
- * The error of a picture's header.
+ * The error of an image's header.
  *
  * @module
  */
 
-/** A picture's header is damaged or of a format that isn't supported; the message is the reason. */
+/** An image's header is damaged or of a format that isn't supported; the message is the reason. */
 export class HeaderError extends Error {}

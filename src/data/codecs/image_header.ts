@@ -1,5 +1,5 @@
 /**
- * What a picture's header says: format, size and orientation, before anything is decoded.
+ * What an image's header says: format, size and orientation, before anything is decoded.
  *
  * @module
  */
@@ -31,7 +31,7 @@ export interface ImageHeader extends ImageSize {
 }
 
 /**
- * Reads a picture's header. The first bytes decide the format; the file's name doesn't.
+ * Reads an image's header. The first bytes decide the format; the file's name doesn't.
  *
  * @throws {HeaderError} with the reason, as the end of a sentence
  */
@@ -43,7 +43,7 @@ export function readImageHeader(bytes: Uint8Array): ImageHeader {
 }
 
 /**
- * Reads the size of a picture of which the first bytes are known, as {@linkcode readImageHeader} does.
+ * Reads the size of an image of which the first bytes are known, as {@linkcode readImageHeader} does.
  *
  * @param bytes The first 16 bytes or more
  * @param isWhole Whether there are no more
@@ -57,7 +57,7 @@ export function readImageSize(bytes: Uint8Array, isWhole: boolean): ImageSize | 
   return size && checked(size);
 }
 
-/** Why a picture is too large, as the end of a sentence; nothing when it isn't. */
+/** Why an image is too large, as the end of a sentence; nothing when it isn't. */
 export function tooLarge({ width, height }: ImageSize, maxPixels: number): string | undefined {
   if (width * height <= maxPixels) return undefined;
   return `its ${width} × ${height} pixels are more than data.maxPixels (${maxPixels})`;

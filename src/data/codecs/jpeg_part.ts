@@ -18,8 +18,8 @@ const CHROMA_SAMPLING = 0x11;
  * with grey or three colours.
  *
  * A decoder that stops after the part doesn't see that the file is cut off or damaged further down, and
- * whether a picture can be used must not depend on the part: so the scan has to be followed to the end of
- * the picture first. In a scan 0xff stands before a marker, or before 0 (T.81, B.1.1.5).
+ * whether an image can be used must not depend on the part: so the scan has to be followed to the end of
+ * the image first. In a scan 0xff stands before a marker, or before 0 (T.81, B.1.1.5).
  *
  * @param bytes The whole file
  * @param frame Where the start of frame's marker stands
@@ -45,7 +45,7 @@ function isCommon(bytes: Uint8Array, at: number): boolean {
     sampling(1) === CHROMA_SAMPLING && sampling(2) === CHROMA_SAMPLING;
 }
 
-/** Whether the next marker, but for those that restart the decoder, ends the picture. */
+/** Whether the next marker, but for those that restart the decoder, ends the image. */
 function scanIsWhole(bytes: Uint8Array, start: number): boolean {
   for (let at = bytes.indexOf(0xff, start); at >= 0; at = bytes.indexOf(0xff, at + 1)) {
     const next = bytes[at + 1];

@@ -16,7 +16,7 @@ const XMP = "XML:com.adobe.xmp";
 
 const NONE = new Uint8Array();
 
-/** What says how the picture lies. */
+/** What says how the image lies. */
 interface Metadata {
   exif?: Uint8Array;
   /** EXIF data as ImageMagick writes them: a name, a length, hexadecimal digits. */
@@ -90,7 +90,7 @@ const READERS: Record<string, (chunk: Uint8Array, found: Metadata) => void> = {
   },
 };
 
-/** Keeps a text that may tell how the picture lies; no other is inflated or decoded. */
+/** Keeps a text that may tell how the image lies; no other is inflated or decoded. */
 function keep(keyword: string, text: () => string | Uint8Array, found: Metadata): void {
   if (keyword === XMP) found.xmp = text();
   if (keyword === RAW_EXIF) {

@@ -1,13 +1,13 @@
 /**
- * A decoded picture, and what moves its pixels without changing them.
+ * A decoded image, and what moves its pixels without changing them.
  *
  * @module
  */
 
-/** Pixels above which a picture is refused, unless configured. */
+/** Pixels above which an image is refused, unless configured. */
 export const DEFAULT_MAX_PIXELS = 100_000_000;
 
-/** A picture of 8-bit RGB pixels. */
+/** An image of 8-bit RGB pixels. */
 export interface RgbImage {
   readonly width: number;
   readonly height: number;
@@ -17,12 +17,12 @@ export interface RgbImage {
   readonly ready?: Float32Array;
 }
 
-/** What a picture takes in memory. */
+/** What an image takes in memory. */
 export function bytesIn({ data, ready }: RgbImage): number {
   return (ready ?? data).byteLength;
 }
 
-/** A part of a picture, in pixels from its top left corner. */
+/** A part of an image, in pixels from its top left corner. */
 export interface Box {
   readonly left: number;
   readonly top: number;
@@ -31,16 +31,16 @@ export interface Box {
 }
 
 /**
- * Chooses the part of an upright picture that is wanted, inside of it; nothing for all of it.
+ * Chooses the part of an upright image that is wanted, inside of it; nothing for all of it.
  *
  * @param size Width and height in pixels
  */
 export type PartOf = (size: { width: number; height: number }) => Box | undefined;
 
 /**
- * A copy of a part of a picture.
+ * A copy of a part of an image.
  *
- * @param outside Red, green and blue of what lies outside of the picture; black unless given
+ * @param outside Red, green and blue of what lies outside of the image; black unless given
  */
 export function cropRgb(image: RgbImage, box: Box, outside?: Uint8Array): RgbImage {
   const { left, top, width, height } = box;
@@ -58,13 +58,13 @@ export function cropRgb(image: RgbImage, box: Box, outside?: Uint8Array): RgbIma
   return { width, height, data };
 }
 
-/** The picture mirrored left to right. */
+/** The image mirrored left to right. */
 export function flipRgb(image: RgbImage): RgbImage {
   return orientRgb(image, 2);
 }
 
 /**
- * Turns a picture upright by its EXIF orientation (Exif 2.3, tag 0x0112): 2 mirrored, 3 upside down,
+ * Turns an image upright by its EXIF orientation (Exif 2.3, tag 0x0112): 2 mirrored, 3 upside down,
  * 4 both, 5–8 lying on a side. Any other value leaves it as it is.
  */
 export function orientRgb(image: RgbImage, orientation: number): RgbImage {

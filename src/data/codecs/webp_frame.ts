@@ -4,13 +4,13 @@
  * @module
  */
 
-/** A frame, and where it stands on the picture. */
+/** A frame, and where it stands on the image. */
 export interface WebpFrame {
   /** Where the chunk with the pixels begins in the whole file. */
   readonly at: number;
   /** Its length with the chunk's header, without padding. */
   readonly length: number;
-  /** Pixels from the picture's top left corner. */
+  /** Pixels from the image's top left corner. */
   readonly left: number;
   readonly top: number;
   /** Of an animation: the size that is announced before the frame's chunks. */

@@ -71,7 +71,7 @@ function frameSize(view: DataView, chunk: number): { width: number; height: numb
     const bits = view.getUint32(data + 1, true);
     return { width: 1 + (bits & 0x3fff), height: 1 + ((bits >>> 14) & 0x3fff) };
   }
-  if (kind !== "VP8 ") throw new HeaderError("it is damaged: a WebP file without a picture");
+  if (kind !== "VP8 ") throw new HeaderError("it is damaged: a WebP file without an image");
   return {
     width: view.getUint16(data + 6, true) & 0x3fff,
     height: view.getUint16(data + 8, true) & 0x3fff,

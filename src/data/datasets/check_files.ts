@@ -1,5 +1,5 @@
 /**
- * Finds picture files that can't be used, without decoding them: before a run starts, rather than in its
+ * Finds image files that can't be used, without decoding them: before a run starts, rather than in its
  * middle.
  *
  * @module
@@ -13,15 +13,15 @@ import { reasonOf, UsageError } from "../../base/errors.ts";
 import { openRegularFile } from "../../base/regular_file.ts";
 import { HeaderError } from "../codecs/header_error.ts";
 import { type ImageSize, readImageSize, requireFormat, tooLarge } from "../codecs/image_header.ts";
-import { NOT_UTF8 } from "./picture_files.ts";
-import type { PictureSet, Sample } from "./picture_set.ts";
+import { NOT_UTF8 } from "./image_files.ts";
+import type { ImageSet, Sample } from "./image_set.ts";
 
 /** A file that can't be used. */
 export interface FileProblem {
   readonly sample: Sample;
   /** As the end of a sentence. */
   readonly reason: string;
-  /** Whether it has more pixels than are allowed, and may be a picture like any other. */
+  /** Whether it has more pixels than are allowed, and may be an image like any other. */
   readonly isTooLarge: boolean;
 }
 
@@ -33,7 +33,7 @@ const AT_ONCE = 32;
 const HEAD_BYTES = 4096;
 /** Where these don't tell: the metadata before a JPEG's size are seldom longer. */
 const LONG_HEAD_BYTES = 2 ** 20;
-/** Bytes of the shortest file that can be a picture (a GIF of one pixel has 26 and more). */
+/** Bytes of the shortest file that can be an image (a GIF of one pixel has 26 and more). */
 const MIN_BYTES = 26;
 /** Files that a message names. */
 const MAX_NAMED = 5;
@@ -134,13 +134,13 @@ export interface FileCheckOptions {
 }
 
 /**
- * Checks all files of a set of pictures, if its samples are files.
+ * Checks all files of a set of images, if its samples are files.
  *
  * @returns With `skip`: a warning that names what will be left out, if there is something
  * @throws {UsageError} with `fail`, when a file can't be used; with `skip`, when a class has none left
  */
 export async function checkFiles(
-  set: PictureSet,
+  set: ImageSet,
   { onError, signal }: FileCheckOptions,
 ): Promise<string | undefined> {
   if (!set.source.ofFiles) return undefined;
@@ -183,7 +183,7 @@ function shown(problems: readonly FileProblem[]): string {
 
 /** The first class of which no file is left. */
 function emptiedClass(
-  set: PictureSet,
+  set: ImageSet,
   side: "train" | "val",
   bad: readonly FileProblem[],
 ): string | undefined {

@@ -11,10 +11,10 @@ import { reasonOf, UsageError } from "../../base/errors.ts";
 import { exists } from "../../base/paths.ts";
 import { openRegularFile, openRegularFileSync, readRegularText } from "../../base/regular_file.ts";
 import { DataError } from "../codecs/data_error.ts";
-import type { PictureSet, Sample, SampleSource } from "./picture_set.ts";
+import type { ImageSet, Sample, SampleSource } from "./image_set.ts";
 import { cropRgb, type PartOf, type RgbImage } from "../codecs/rgb_image.ts";
 
-/** Width and height of a picture, in pixels. */
+/** Width and height of an image, in pixels. */
 const SIDE = 32;
 const PIXELS = SIDE * SIDE;
 /** A label and three planes. */
@@ -34,13 +34,13 @@ const ARCHIVED_FOLDER = "cifar-10-batches-bin";
 const AGAIN = "fetch the archive again (cifar-10-binary.tar.gz)";
 
 /**
- * Lists the pictures of CIFAR-10: training pictures of the five batches, validation pictures of the test batch.
+ * Lists the images of CIFAR-10: training images of the five batches, validation images of the test batch.
  * Files may have any number of whole records.
  *
  * @param root The folder with the `.bin` files, or the folder above it
  * @throws {UsageError} when a file is missing, empty, cut short, or has a label that no class has
  */
-export async function scanCifar10(root: string): Promise<PictureSet> {
+export async function scanCifar10(root: string): Promise<ImageSet> {
   const folder = await batchesFolder(root);
   const classes = await readClasses(folder);
   const hash = createHash("sha256").update(`${classes.join("\0")}\n`);
@@ -140,7 +140,7 @@ async function scanBatch(
     const problem = size === 0
       ? "is empty"
       : `has ${size} bytes, which is no multiple of ${RECORD_BYTES}: it is cut short or damaged after ` +
-        `${records} whole pictures`;
+        `${records} whole images`;
     throw new UsageError(`${quotedPath(path)} ${problem}; ${AGAIN}`);
   }
   hash.update(`${name}\0${size}\n`);
@@ -152,7 +152,7 @@ async function scanBatch(
       const label = buffer[at];
       if (label >= CLASSES) {
         throw new UsageError(
-          `${quotedPath(path)}: picture ${record} (byte ${
+          `${quotedPath(path)}: image ${record} (byte ${
             record * RECORD_BYTES
           }) has the label ${label}, ` +
             `but there are only the classes 0 to ${
@@ -180,7 +180,7 @@ function fill(file: Deno.FsFile, buffer: Uint8Array): number {
   return filled;
 }
 
-/** Reads records where they lie: no pictures are kept in memory. Seeking and reading are one synchronous act. */
+/** Reads records where they lie: no images are kept in memory. Seeking and reading are one synchronous act. */
 class CifarSource implements SampleSource {
   readonly cheap = true;
   readonly #folder: string;

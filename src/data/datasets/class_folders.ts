@@ -1,5 +1,5 @@
 /**
- * Pictures for a model whose classes are known: what a folder holds is matched to them by name.
+ * Images for a model whose classes are known: what a folder holds is matched to them by name.
  *
  * @module
  */
@@ -9,26 +9,26 @@ import { join } from "node:path";
 import { quotedPath } from "../../base/called_paths.ts";
 import { nearestName, UsageError } from "../../base/errors.ts";
 import { classMatcher, labelsByName } from "../class_names.ts";
-import { listPictures, subfolders } from "./picture_files.ts";
-import type { PictureSet, Sample } from "./picture_set.ts";
-import { PictureSource } from "./picture_source.ts";
+import { listImages, subfolders } from "./image_files.ts";
+import type { ImageSet, Sample } from "./image_set.ts";
+import { ImageSource } from "./image_source.ts";
 
 /**
- * Lists a folder of classes; classes without a folder or pictures have no samples.
+ * Lists a folder of classes; classes without a folder or images have no samples.
  *
  * @param root The folder that paths are relative to
  * @param folder Relative to the root, with a folder for each class; the root itself when empty
  * @param classes Names of the classes in the order of the model's outputs
- * @param maxPixels Larger pictures can't be used
- * @returns The pictures as those that validate; there are none to train on
- * @throws {UsageError} when the folder can't be read, has a folder that is no class, or has no pictures
+ * @param maxPixels Larger images can't be used
+ * @returns The images as those that validate; there are none to train on
+ * @throws {UsageError} when the folder can't be read, has a folder that is no class, or has no images
  */
 export async function scanClassFolders(
   root: string,
   folder: string,
   classes: readonly string[],
   maxPixels?: number,
-): Promise<PictureSet> {
+): Promise<ImageSet> {
   const where = quotedPath(join(root, folder));
   const folders = await subfolders(root, folder);
   const names = folders.map(classMatcher(classes));
@@ -40,16 +40,16 @@ export async function scanClassFolders(
     const place = places.get(name);
     if (place === undefined) continue;
     const own = folders[place];
-    for (const { path, bytes } of await listPictures(root, folder ? `${folder}/${own}` : own)) {
+    for (const { path, bytes } of await listImages(root, folder ? `${folder}/${own}` : own)) {
       hash.update(`val\0${label}\0${path}\0${bytes}\n`);
       val.push({ path, label, index: val.length });
     }
   }
   if (val.length === 0) {
     throw new UsageError(
-      `Folder ${where} has no pictures of ${
+      `Folder ${where} has no images of ${
         listedInQuotes(classes)
-      }: name a folder with a folder of pictures for each class`,
+      }: name a folder with a folder of images for each class`,
     );
   }
   return {
@@ -58,20 +58,20 @@ export async function scanClassFolders(
     train: [],
     val,
     fingerprint: hash.digest("hex"),
-    source: new PictureSource(root, maxPixels),
+    source: new ImageSource(root, maxPixels),
   };
 }
 
 /**
- * One side of a run's pictures, for a model whose classes may stand in another order.
+ * One side of a run's images, for a model whose classes may stand in another order.
  *
- * @returns Those pictures as the ones that validate; there are none to train on
- * @throws {UsageError} when the pictures have a class that the model doesn't know
+ * @returns Those images as the ones that validate; there are none to train on
+ * @throws {UsageError} when the images have a class that the model doesn't know
  */
 export function chooseSplit(
-  set: PictureSet,
+  set: ImageSet,
   { split, classes }: { split: "train" | "val"; classes: readonly string[] },
-): PictureSet {
+): ImageSet {
   refuseUnknown(set.classes, classes, quotedPath(set.root));
   const known = labelsByName(classes);
   const labels = set.classes.map((name) => known.get(name)!);
@@ -84,7 +84,7 @@ export function chooseSplit(
   }));
   const { learnLabel } = set;
   const places = labelsByName(set.classes);
-  const learn: PictureSet["learnLabel"] = learnLabel &&
+  const learn: ImageSet["learnLabel"] = learnLabel &&
     ((_, index, label) => learnLabel(split, index, places.get(classes[label]) ?? -1));
   return {
     ...set,
@@ -96,7 +96,7 @@ export function chooseSplit(
 }
 
 /** Names of the classes that have no image among those that validate. */
-export function missingClasses({ classes, val }: Pick<PictureSet, "classes" | "val">): string[] {
+export function missingClasses({ classes, val }: Pick<ImageSet, "classes" | "val">): string[] {
   const present = new Set(val.map(({ label }) => label));
   return classes.filter((_, label) => !present.has(label));
 }

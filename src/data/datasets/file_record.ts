@@ -1,5 +1,5 @@
 /**
- * A record of a run's picture files: size, time of change and a hash of each, so that a resumed run notices pictures
+ * A record of a run's image files: size, time of change and a hash of each, so that a resumed run notices images
  * that are other ones now.
  *
  * It is no part of the data's fingerprint: machines that work on the same run may have copies with other times.
@@ -12,12 +12,12 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { UsageError } from "../../base/errors.ts";
 import { exists, writeFileAtomically } from "../../base/paths.ts";
 import { readRegularFile } from "../../base/regular_file.ts";
-import type { FileFacts } from "./picture_set.ts";
+import type { FileFacts } from "./image_set.ts";
 
 /** Name of the record in a run folder: lines of JSON, compressed. */
 export const FILE_RECORD = "data-files.jsonl.gz";
 
-/** Bytes of pictures that are hashed before a run: about 2 s. Further files are known by size and time alone. */
+/** Bytes of images that are hashed before a run: about 2 s. Further files are known by size and time alone. */
 const HASHED_BYTES = 2 ** 30;
 /** Hexadecimal digits of a SHA-256 that are kept. */
 const DIGITS = 16;
@@ -45,7 +45,7 @@ export interface FileChanges {
  * Records a run's files.
  *
  * @param folder The run folder
- * @param root The pictures' root
+ * @param root The images' root
  * @param hashedBytes How much may be read to hash it
  */
 export async function writeFileRecord(
@@ -93,7 +93,7 @@ export async function readFileRecord(folder: string): Promise<RecordedFile[] | u
     });
   } catch {
     throw new UsageError(
-      `${path} is damaged: restore it, or remove it to go on without a look at the pictures' contents`,
+      `${path} is damaged: restore it, or remove it to go on without a look at the images' contents`,
     );
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Finds pictures in a folder whose subfolders are the classes, as torchvision's ImageFolder does:
- * `train/<class>/…` and `val/<class>/…` (or folders of other names), or `<class>/…` with a part of the pictures set aside.
+ * Finds images in a folder whose subfolders are the classes, as torchvision's ImageFolder does:
+ * `train/<class>/…` and `val/<class>/…` (or folders of other names), or `<class>/…` with a part of the images set aside.
  *
  * @module
  */
@@ -11,21 +11,21 @@ import { join } from "node:path";
 import { calledPath, quotedPath } from "../../base/called_paths.ts";
 import { UsageError } from "../../base/errors.ts";
 import { shellWord } from "../../base/shell.ts";
-import { LeftOut, listPictures, type PictureFile, subfolders } from "./picture_files.ts";
-import type { PictureSet, Sample } from "./picture_set.ts";
-import { PictureSource } from "./picture_source.ts";
+import { type ImageFile, LeftOut, listImages, subfolders } from "./image_files.ts";
+import type { ImageSet, Sample } from "./image_set.ts";
+import { ImageSource } from "./image_source.ts";
 
 /** How {@linkcode scanImageFolder} reads a folder. */
 export interface ScanOptions {
-  /** Name of the folder of training pictures (default `train`). */
+  /** Name of the folder of training images (default `train`). */
   trainFolder?: string;
-  /** Name of the folder of validation pictures (default `val`). */
+  /** Name of the folder of validation images (default `val`). */
   valFolder?: string;
-  /** Share of a single folder's pictures that validate. */
+  /** Share of a single folder's images that validate. */
   valFraction?: number | null;
   /** Another number gives another split (default 0). */
   splitSeed?: number;
-  /** Larger pictures can't be used (default 100 million pixels). */
+  /** Larger images can't be used (default 100 million pixels). */
   maxPixels?: number;
 }
 
@@ -36,19 +36,19 @@ interface Sides {
 }
 
 /** What a scan finds; it doesn't read. */
-type Found = Omit<PictureSet, "source">;
+type Found = Omit<ImageSet, "source">;
 
-/** A picture file whose class is known. */
-interface Labelled extends PictureFile {
+/** An image file whose class is known. */
+interface Labelled extends ImageFile {
   label: number;
 }
 
 /**
- * Lists the pictures of an image folder. Names that begin with a dot are left out; symbolic links are
+ * Lists the images of an image folder. Names that begin with a dot are left out; symbolic links are
  * followed.
  *
- * A single folder is split by a hash of each relative path: no picture changes sides when others come or
- * go, but each class with two pictures or more keeps at least one on either side. The picture of a class
+ * A single folder is split by a hash of each relative path: no image changes sides when others come or
+ * go, but each class with two images or more keeps at least one on either side. The image of a class
  * with one trains; a warning names such classes.
  *
  * @param root A folder with `train/` and `val/`, or one of classes
@@ -57,7 +57,7 @@ interface Labelled extends PictureFile {
 export async function scanImageFolder(
   root: string,
   options: ScanOptions = {},
-): Promise<PictureSet> {
+): Promise<ImageSet> {
   const { trainFolder = "train", valFolder = "val", valFraction, splitSeed = 0, maxPixels } =
     options;
   const leftOut = new LeftOut();
@@ -77,7 +77,7 @@ export async function scanImageFolder(
   if (found.length !== 2 && !split) {
     throw new UsageError(await oneFolder(root, sides, names) ?? missingSides(root, sides, names));
   }
-  const source = new PictureSource(root, maxPixels);
+  const source = new ImageSource(root, maxPixels);
   const scanned = split
     ? await scanSingle(root, { classes: names, valFraction, splitSeed, leftOut })
     : await scanPair(root, sides, leftOut);
@@ -199,9 +199,7 @@ async function scanSingle(
   }
   if (val.length === 0) {
     throw new UsageError(
-      `No class of ${
-        quotedPath(root)
-      } has a second picture, so none is left to validate: add pictures`,
+      `No class of ${quotedPath(root)} has a second image, so none is left to validate: add images`,
     );
   }
   const validated = new Set(val.map(({ label }) => label));
@@ -235,12 +233,12 @@ async function scanClasses(
   const found: Labelled[] = [];
   for (const [label, name] of folders.entries()) {
     const folder = side === "" ? name : `${side}/${name}`;
-    const files = await listPictures(root, folder, leftOut);
+    const files = await listImages(root, folder, leftOut);
     if (files.length === 0) {
       throw new UsageError(
         `Class folder ${
           quotedPath(join(root, folder))
-        } has no pictures: add some, or remove the folder`,
+        } has no images: add some, or remove the folder`,
       );
     }
     for (const file of files) found.push({ ...file, label });
@@ -256,7 +254,7 @@ function requireClasses(folder: string, classes: string[]): void {
   throw new UsageError(
     `Folder ${
       quotedPath(folder)
-    } has ${found}: make a folder of pictures for each of at least two classes`,
+    } has ${found}: make a folder of images for each of at least two classes`,
   );
 }
 

@@ -1,5 +1,5 @@
 /**
- * A data set of the user's own as the pictures of a run.
+ * A data set of the user's own as the images of a run.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { listedInQuotes } from "../../base/listing.ts";
 import { createHash } from "node:crypto";
 import { importModule, thrownMessage, type UserModule } from "../../base/user_module.ts";
 import { DataError } from "../codecs/data_error.ts";
-import type { PictureSet, Sample, SampleSource } from "./picture_set.ts";
+import type { ImageSet, Sample, SampleSource } from "./image_set.ts";
 import type { PartOf, RgbImage } from "../codecs/rgb_image.ts";
 import { SampleStream } from "./sample_stream.ts";
 import {
@@ -19,7 +19,7 @@ import {
   isStream,
   type Split,
 } from "./user_dataset.ts";
-import { userPicture } from "./user_picture.ts";
+import { userImage } from "./user_image.ts";
 
 /** Who looks on while a data module makes samples. */
 export interface ModuleHooks {
@@ -32,7 +32,7 @@ export interface ModuleHooks {
 /** How a data module's samples are made. */
 export interface ModuleDataOptions extends ModuleHooks {
   readonly seed: number;
-  /** Larger pictures are refused. */
+  /** Larger images are refused. */
   readonly maxPixels: number;
 }
 
@@ -50,7 +50,7 @@ const SPLITS: readonly Split[] = ["train", "val"];
 export async function scanModule(
   url: string,
   options: ModuleDataOptions,
-): Promise<PictureSet> {
+): Promise<ImageSet> {
   const module = await importModule("data.module", url);
   const dataset = await createDataset(module, { seed: options.seed });
   const source = new ModuleSource(module, dataset, options);
@@ -142,7 +142,7 @@ class ModuleSource implements SampleSource {
     const sample = await this.#make(split, index, epoch, path);
     this.learn(split, index, this.#labelOf(sample, split, index, path));
     const { maxPixels } = this.#options;
-    return await userPicture(sample.image, { path, maxPixels, part });
+    return await userImage(sample.image, { path, maxPixels, part });
   }
 
   async #make(split: Split, index: number, epoch: number, path: string): Promise<DatasetSample> {

@@ -5,14 +5,14 @@
  */
 import { UsageError } from "../../base/errors.ts";
 import { exportedFunction, thrownMessage, type UserModule } from "../../base/user_module.ts";
-import type { PixelImage } from "./user_picture.ts";
+import type { PixelImage } from "./user_image.ts";
 
 /** One of the two parts of a data set. */
 export type Split = "train" | "val";
 
-/** A picture with its class. */
+/** An image with its class. */
 export interface DatasetSample {
-  /** Pixels, or the bytes of a picture file (JPEG, PNG, WebP, GIF, BMP). */
+  /** Pixels, or the bytes of an image file (JPEG, PNG, WebP, GIF, BMP). */
   readonly image: PixelImage | Uint8Array;
   /** The class, by name or by position in `classes`; may be left out where the samples have `labels`. */
   readonly label?: number | string;

@@ -11,8 +11,8 @@ import { type RandomStream, randomStream } from "../../base/random.ts";
 import { Semaphore } from "../../base/semaphore.ts";
 import { DataError } from "../codecs/data_error.ts";
 import { type BatchMix, drawMix, type Mix, mixRows, type MixSpec } from "../transforms/mix.ts";
-import { LocalCache, type PictureCache } from "./picture_cache.ts";
-import type { Sample, SampleSource } from "../datasets/picture_set.ts";
+import { type ImageCache, LocalCache } from "./image_cache.ts";
+import type { Sample, SampleSource } from "../datasets/image_set.ts";
 import type { PartOf, RgbImage } from "../codecs/rgb_image.ts";
 import type { EpochStep } from "./sampler.ts";
 import type { TransformPipeline } from "../transforms/transforms.ts";
@@ -22,28 +22,28 @@ const DEFAULT_CACHE_BYTES = 256 * 2 ** 20;
 
 /** What a {@linkcode Loader} is made of. */
 export interface LoaderOptions {
-  /** Gives the samples' pictures. */
+  /** Gives the samples' images. */
   source: SampleSource;
   /** What the plans' indices point into. */
   samples: readonly Sample[];
   pipeline: TransformPipeline;
   /** How rows are mixed with each other; not at all when empty or missing. */
   mix?: readonly MixSpec[];
-  /** Whether a picture that can't be used ends the iteration or is left out. */
+  /** Whether an image that can't be used ends the iteration or is left out. */
   onError: "fail" | "skip";
   /** Batches to have ready or in the making. */
   prefetch: number;
   /** Bytes of pixels to keep between epochs; 0 keeps none, which is the default of a cheap source. */
   cacheBytes?: number;
-  /** Where pictures are kept, rather than in this process alone. */
-  cache?: PictureCache;
-  /** Pictures to read and decode at a time. */
+  /** Where images are kept, rather than in this process alone. */
+  cache?: ImageCache;
+  /** Images to read and decode at a time. */
   concurrency?: number;
   /** Samples that needn't be read any more: their rows hold nothing of use. */
   known?: { has(index: number): boolean };
 }
 
-/** A picture that was left out. */
+/** An image that was left out. */
 export interface SkippedSample {
   readonly index: number;
   /** Relative to the root. */
@@ -74,7 +74,7 @@ export interface EpochOptions {
   signal?: AbortSignal;
   /**
    * Whether each batch is done with when the next one is asked for: then the memory of its images becomes a
-   * later batch's. Fresh memory costs a tenth of the time that a picture takes.
+   * later batch's. Fresh memory costs a tenth of the time that an image takes.
    */
   reuse?: boolean;
 }
@@ -107,7 +107,7 @@ interface Iteration {
 export class Loader {
   readonly #options: LoaderOptions;
   readonly #concurrency: number;
-  readonly #cache: PictureCache;
+  readonly #cache: ImageCache;
 
   constructor(options: LoaderOptions) {
     this.#options = options;
@@ -126,7 +126,7 @@ export class Loader {
    *
    * @param plan Steps of this rank, as from `planEpoch`
    * @param epoch Decides the augmentation, with the seed and each sample's index
-   * @throws {DataError} with `onError: "fail"`, naming the first picture of a batch that can't be used
+   * @throws {DataError} with `onError: "fail"`, naming the first image of a batch that can't be used
    */
   async *batches(
     plan: Iterable<EpochStep>,
@@ -164,21 +164,21 @@ export class Loader {
   }
 
   /**
-   * One sample's pixels after the transforms, as nearest bytes and not mixed: for pictures of what a network
+   * One sample's pixels after the transforms, as nearest bytes and not mixed: for images of what a network
    * sees.
    *
-   * @throws {DataError} when the picture can't be used
+   * @throws {DataError} when the image can't be used
    */
   async augmented(index: number, epoch: number, seed: number): Promise<RgbImage> {
     const random = augmentation(seed, epoch, index);
-    const { image, cut } = await this.#picture(this.#options.samples[index], random, epoch);
+    const { image, cut } = await this.#image(this.#options.samples[index], random, epoch);
     return this.#options.pipeline.augment(image, random, cut);
   }
 
-  /** The pictures of a batch, mixed where it is, as nearest bytes: for pictures of what a network sees. */
-  picturesOf({ images, labels }: Batch): RgbImage[] {
+  /** The images of a batch, mixed where it is, as nearest bytes: for images of what a network sees. */
+  imagesOf({ images, labels }: Batch): RgbImage[] {
     const { pipeline } = this.#options;
-    return Array.from(labels, (_, row) => pipeline.pictureAt(images, row * pipeline.floats));
+    return Array.from(labels, (_, row) => pipeline.imageAt(images, row * pipeline.floats));
   }
 
   async #batch(
@@ -200,7 +200,7 @@ export class Loader {
           signal.throwIfAborted();
           if (known?.has(index)) return;
           const random = augmentation(seed, epoch, index);
-          const { image, cut } = await this.#picture(samples[index], random, epoch);
+          const { image, cut } = await this.#image(samples[index], random, epoch);
           // Transforms block: let messages and timers have their turn before each.
           await new Promise((resolve) => setImmediate(resolve));
           signal.throwIfAborted();
@@ -231,7 +231,7 @@ export class Loader {
     );
   }
 
-  /** Whether a picture that failed like this is left out. */
+  /** Whether an image that failed like this is left out. */
   #maySkip(error: unknown): error is DataError {
     return this.#options.onError === "skip" && error instanceof DataError;
   }
@@ -257,7 +257,7 @@ export class Loader {
     return { partnerLabels, share: mix.share };
   }
 
-  /** Closes the gaps of pictures that can't be used. */
+  /** Closes the gaps of images that can't be used. */
   #collate(
     { step, indices: planned }: EpochStep,
     images: Float32Array<ArrayBuffer>,
@@ -293,12 +293,12 @@ export class Loader {
   }
 
   /**
-   * A sample's picture after the transforms that are the same in each epoch, kept for other epochs; or, where
+   * A sample's image after the transforms that are the same in each epoch, kept for other epochs; or, where
    * it won't be kept, only the part that is needed.
    *
    * @param random Draws the part
    */
-  async #picture(
+  async #image(
     sample: Sample,
     random: RandomStream,
     epoch: number,
@@ -334,7 +334,7 @@ function augmentation(seed: number, epoch: number, index: number) {
   return randomStream(seed, "augment", epoch, index);
 }
 
-/** Runs a transform; what it has against the picture becomes a {@linkcode DataError}. */
+/** Runs a transform; what it has against the image becomes a {@linkcode DataError}. */
 function usable<T>(sample: Sample, transform: () => T): T {
   try {
     return transform();

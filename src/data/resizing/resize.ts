@@ -1,9 +1,9 @@
 /**
- * Antialiased resizing of 8-bit pictures, equal to Pillow 13's to the bit: torchvision's models were trained
+ * Antialiased resizing of 8-bit images, equal to Pillow 13's to the bit: torchvision's models were trained
  * on its bilinear filter.
  *
  * Each output pixel is a weighted mean of the input pixels under a filter (resize_filter.ts), which is
- * stretched to output pixels when the picture shrinks and to input pixels when it grows. Both axes are done one after the
+ * stretched to output pixels when the image shrinks and to input pixels when it grows. Both axes are done one after the
  * other; between them pixels are rounded to 8 bits. Weights are fixed-point numbers of 22 bits.
  *
  * @module
@@ -47,20 +47,20 @@ interface Rows {
 
 /** Bytes of a source that are in the passes' memory at a time. */
 const BAND_BYTES = 2 ** 20;
-/** Bytes of the passes' memory that are kept for the next picture; a larger one gets memory of its own. */
+/** Bytes of the passes' memory that are kept for the next image; a larger one gets memory of its own. */
 const KEPT_BYTES = 32 * 2 ** 20;
 const PAGE_BYTES = 65536;
 /** What the passes read and write behind a row. */
 const SLACK_BYTES = 16;
 
 /**
- * Resizes a picture, or a part of it as if it were cropped before.
+ * Resizes an image, or a part of it as if it were cropped before.
  *
  * @param width Output width in pixels
  * @param height Output height in pixels
- * @param box The part to resize, inside of the picture; everything unless given
+ * @param box The part to resize, inside of the image; everything unless given
  * @param interpolation The filter, or `nearest`
- * @returns The picture; its pixels are the given ones when there is nothing to do
+ * @returns The image; its pixels are the given ones when there is nothing to do
  */
 export function resizeRgb(
   image: RgbImage,

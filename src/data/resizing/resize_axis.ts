@@ -16,7 +16,7 @@ export interface Axis {
   readonly record: number;
 }
 
-/** Random crops make many geometries; those of validation pictures come again and again. */
+/** Random crops make many geometries; those of validation images come again and again. */
 const CACHED_AXES = 256;
 const cache = new Map<string, Axis>();
 

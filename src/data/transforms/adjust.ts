@@ -1,6 +1,6 @@
 /**
  * Brightness, contrast, saturation and grey, with the pixels of Pillow's `ImageEnhance` to the bit: each is
- * a mix, in 32-bit floats, of the picture and one that lacks what is adjusted.
+ * a mix, in 32-bit floats, of the image and one that lacks what is adjusted.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export function adjustBrightness(image: RgbImage, factor: number): RgbImage {
 }
 
 /**
- * More (above 1) or less (below 1) contrast; 0 is one grey, the mean of the picture's.
+ * More (above 1) or less (below 1) contrast; 0 is one grey, the mean of the image's.
  *
  * @param factor 0 or more
  */

@@ -26,7 +26,7 @@ export const heightAndWidth = z.tuple([pixels, pixels], "give one number or [hei
 export const size = z.union([pixels, heightAndWidth], "give one number or [height, width]")
   .transform((value): Size => typeof value === "number" ? [value, value] : value);
 
-/** How pixels are made when a picture is resized, by torchvision's names; bilinear unless given. */
+/** How pixels are made when an image is resized, by torchvision's names; bilinear unless given. */
 export const interpolation = z.enum(INTERPOLATIONS, `give one of ${INTERPOLATIONS.join(", ")}`)
   .optional();
 
@@ -59,7 +59,7 @@ export function channels(what: string, number: z.ZodNumber) {
 const byte = z.int("give whole numbers from 0 to 255").min(0, "give 0 to 255")
   .max(255, "give 0 to 255");
 
-/** The colour where there is no picture: a grey or [red, green, blue]; always the latter when validated. */
+/** The colour where there is no image: a grey or [red, green, blue]; always the latter when validated. */
 export const fill = z.union(
   [byte, z.tuple([byte, byte, byte])],
   "give one number or [red, green, blue], each from 0 to 255",

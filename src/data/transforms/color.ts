@@ -35,7 +35,7 @@ export const ColorJitter = define({
     hue: turn,
   }),
   random: true,
-  onPicture: (image, args, random) =>
+  onImage: (image, args, random) =>
     drawColorJitter(args, random).reduce((current, step) => adjust(current, step), image),
 });
 
@@ -44,7 +44,7 @@ export const RandomGrayscale = define({
   schema: z.strictObject({ p: probability.default(0.1) }),
   shorthand: "p",
   random: true,
-  onPicture: (image, { p }, random) => random() < p ? greyRgb(image) : image,
+  onImage: (image, { p }, random) => random() < p ? greyRgb(image) : image,
 });
 
 const ADJUSTMENTS = {
@@ -63,7 +63,7 @@ export function adjust(image: RgbImage, [what, amount]: Adjustment): RgbImage {
 }
 
 /**
- * What ColorJitter does to one picture, in the order to do it. What may not vary is left out.
+ * What ColorJitter does to one image, in the order to do it. What may not vary is left out.
  *
  * @param ranges [low, high] of each amount
  */

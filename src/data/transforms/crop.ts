@@ -16,7 +16,7 @@ import { define } from "./transform.ts";
 /** Tries of RandomResizedCrop to find a box that fits, as in torchvision. */
 const CROP_TRIES = 10;
 
-/** A random part of the picture (its share of the area, its aspect ratio), resized. */
+/** A random part of the image (its share of the area, its aspect ratio), resized. */
 export const RandomResizedCrop = define({
   schema: z.strictObject({
     size,
@@ -28,7 +28,7 @@ export const RandomResizedCrop = define({
   shorthand: "size",
   random: true,
   sizeAfter: ({ size }) => size,
-  onPicture(image, { size: [height, width], scale, ratio, interpolation }, random) {
+  onImage(image, { size: [height, width], scale, ratio, interpolation }, random) {
     const box = randomResizedCropBox(image, scale, ratio, random);
     return resizeRgb(image, width, height, box, interpolation);
   },
@@ -37,7 +37,7 @@ export const RandomResizedCrop = define({
     resizeRgb(part, width, height, undefined, interpolation),
 });
 
-/** A part of the picture at a random place, the picture padded before. */
+/** A part of the image at a random place, the image padded before. */
 export const RandomCrop = define({
   schema: z.strictObject({
     size,
@@ -50,7 +50,7 @@ export const RandomCrop = define({
   random: true,
   sizeAfter: ({ size }) => size,
   problemWith: (args, before) => args.padIfNeeded ? undefined : tooSmallFor(args, before),
-  onPicture(image, args, random) {
+  onImage(image, args, random) {
     const problem = !args.padIfNeeded && tooSmallFor(args, [image.height, image.width]);
     if (problem) throw new LockstepError(problem);
     const padded = padForCrop(image, args);
@@ -58,20 +58,20 @@ export const RandomCrop = define({
   },
 });
 
-/** The middle of the picture, with black around a smaller one. */
+/** The middle of the image, with black around a smaller one. */
 export const CenterCrop = define({
   schema: z.strictObject({ size }),
   shorthand: "size",
   random: false,
   sizeAfter: ({ size }) => size,
-  onPicture: (image, { size }) => cropRgb(image, centerCropBox(image, size)),
+  onImage: (image, { size }) => cropRgb(image, centerCropBox(image, size)),
 });
 
 /**
  * The box that RandomResizedCrop draws: `scale` of the area and `ratio` of the sides at random, at a random
  * place; after ten misses the largest box in the middle whose ratio is allowed.
  *
- * @param image The picture's size
+ * @param image The image's size
  * @param scale Least and most of the area
  * @param ratio Least and most width divided by height; drawn evenly on a logarithmic scale
  */
@@ -103,9 +103,9 @@ export function randomResizedCropBox(
 }
 
 /**
- * A box at a random place inside of a picture.
+ * A box at a random place inside of an image.
  *
- * @param image The picture's size, not less than the box
+ * @param image The image's size, not less than the box
  * @param size Height and width of the box
  */
 export function randomCropBox(
@@ -119,7 +119,7 @@ export function randomCropBox(
 }
 
 /**
- * The box that CenterCrop takes; where the picture is smaller, it reaches outside.
+ * The box that CenterCrop takes; where the image is smaller, it reaches outside.
  *
  * @param size Height and width of the box
  */
@@ -139,10 +139,10 @@ function centered(whole: number, part: number): number {
 }
 
 /**
- * The picture as RandomCrop cuts from it: with its padding and, with `padIfNeeded`, what is still missing
+ * The image as RandomCrop cuts from it: with its padding and, with `padIfNeeded`, what is still missing
  * on both sides each.
  *
- * @throws {LockstepError} when the picture would become too large
+ * @throws {LockstepError} when the image would become too large
  */
 export function padForCrop(
   image: RgbImage,

@@ -41,7 +41,7 @@ export const RandomErasing = define({
 });
 
 /**
- * The box that RandomErasing draws, smaller than the picture on both sides.
+ * The box that RandomErasing draws, smaller than the image on both sides.
  *
  * @param scale Least and most of the area
  * @param ratio Least and most height divided by width; drawn evenly on a logarithmic scale
@@ -66,9 +66,9 @@ export function randomErasingBox(
 }
 
 /**
- * Overwrites a part of a picture.
+ * Overwrites a part of an image.
  *
- * @param box Inside of the picture
+ * @param box Inside of the image
  * @param value Values per channel, or `random` for numbers of mean 0 and variance 1 from `random`
  */
 export function eraseBox(

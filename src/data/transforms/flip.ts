@@ -13,7 +13,7 @@ export const RandomHorizontalFlip = define({
   schema: z.strictObject({ p: probability.default(0.5) }),
   shorthand: "p",
   random: true,
-  onPicture: (image, { p }, random) => random() < p ? flipRgb(image) : image,
+  onImage: (image, { p }, random) => random() < p ? flipRgb(image) : image,
 });
 
 /** Mirrored top to bottom with probability `p`. */
@@ -21,5 +21,5 @@ export const RandomVerticalFlip = define({
   schema: z.strictObject({ p: probability.default(0.5) }),
   shorthand: "p",
   random: true,
-  onPicture: (image, { p }, random) => random() < p ? orientRgb(image, 4) : image,
+  onImage: (image, { p }, random) => random() < p ? orientRgb(image, 4) : image,
 });

@@ -1,15 +1,15 @@
 /**
- * A limit to what transforms may make of a picture.
+ * A limit to what transforms may make of an image.
  *
  * @module
  */
 import { LockstepError } from "../../base/errors.ts";
 
-/** A long thin picture, resized by its shorter side or turned, may grow beyond all memory. */
+/** A long thin image, resized by its shorter side or turned, may grow beyond all memory. */
 const MAX_PIXELS = 100_000_000;
 
 /**
- * Stops a transform from making a picture of more than 100 million pixels.
+ * Stops a transform from making an image of more than 100 million pixels.
  *
  * @param what The transform's name
  * @throws {LockstepError} when it would

@@ -54,7 +54,7 @@ export interface BatchMix {
  * Draws what a step does.
  *
  * @param mixes The mixes to choose from, all as likely
- * @param size Height and width of the pictures
+ * @param size Height and width of the images
  * @returns Nothing when there is nothing to choose from
  */
 export function drawMix(
@@ -71,7 +71,7 @@ export function drawMix(
 }
 
 /**
- * CutMix's box: its middle at a point of the picture, its area 1 − `share` of the picture's; what reaches
+ * CutMix's box: its middle at a point of the image, its area 1 − `share` of the image's; what reaches
  * outside is cut off, and the share becomes what is left over.
  */
 export function cutMixAt(
@@ -121,7 +121,7 @@ export function mixRow(
  *
  * @param images [rows + 1, height, width, 3]: behind the share stands the row before its first one
  * @param size Height and width
- * @param usable [rows + 1]: whether there is a picture; a row whose partner has none stays as it is
+ * @param usable [rows + 1]: whether there is an image; a row whose partner has none stays as it is
  * @returns [rows]: whether the row was mixed
  */
 export function mixRows(

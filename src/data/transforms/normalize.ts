@@ -54,7 +54,7 @@ export class FloatTable {
     return this.#floats.every(Number.isFinite);
   }
 
-  /** Writes a picture's floats, [height, width, 3], from `offset` on. */
+  /** Writes an image's floats, [height, width, 3], from `offset` on. */
   write({ data }: RgbImage, target: Float32Array, offset: number): void {
     const floats = this.#floats;
     for (let i = 0; i < data.length; i += 3) {

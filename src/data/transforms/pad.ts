@@ -1,5 +1,5 @@
 /**
- * Pad: more pixels around a picture.
+ * Pad: more pixels around an image.
  *
  * @module
  */
@@ -26,32 +26,32 @@ export const padding = z.union(
 
 const PADDING_MODES = ["constant", "edge", "reflect", "symmetric"] as const;
 
-/** What the new pixels are: a colour, the outermost pixel, or the picture mirrored without or with that. */
+/** What the new pixels are: a colour, the outermost pixel, or the image mirrored without or with that. */
 export type PaddingMode = (typeof PADDING_MODES)[number];
 
 /** A {@linkcode PaddingMode}. */
 export const paddingMode = z.enum(PADDING_MODES, `give one of ${PADDING_MODES.join(", ")}`)
   .default("constant");
 
-/** More pixels around the picture. */
+/** More pixels around the image. */
 export const Pad = define({
   schema: z.strictObject({ padding, fill, paddingMode }),
   shorthand: "padding",
   random: false,
   sizeAfter: ({ padding }, before) => before && paddedSize(before, padding),
-  onPicture: (image, { padding, fill, paddingMode }) => padRgb(image, padding, fill, paddingMode),
+  onImage: (image, { padding, fill, paddingMode }) => padRgb(image, padding, fill, paddingMode),
 });
 
-/** The size of a picture after padding. */
+/** The size of an image after padding. */
 export function paddedSize([height, width]: Size, [left, top, right, bottom]: Padding): Size {
   return [height + top + bottom, width + left + right];
 }
 
 /**
- * Puts pixels around a picture.
+ * Puts pixels around an image.
  *
  * @param fill Colour of new pixels in mode `constant`
- * @throws {LockstepError} when the picture would become too large
+ * @throws {LockstepError} when the image would become too large
  */
 export function padRgb(
   image: RgbImage,

@@ -30,7 +30,7 @@ export const Resize = define({
   random: false,
   sizeAfter: ({ size, maxSize }, before) =>
     typeof size !== "number" ? size : before && resizedSize(before, size, maxSize),
-  onPicture(image, { size, maxSize, interpolation }) {
+  onImage(image, { size, maxSize, interpolation }) {
     const [height, width] = typeof size === "number"
       ? resizedSize([image.height, image.width], size, maxSize)
       : size;
@@ -40,7 +40,7 @@ export const Resize = define({
 });
 
 /**
- * The size of a picture after `Resize: shorterSide`, as torchvision computes it: the longer side is
+ * The size of an image after `Resize: shorterSide`, as torchvision computes it: the longer side is
  * rounded down; where it would be longer than `maxSize`, it gets that length and the shorter side is
  * rounded down.
  */

@@ -12,15 +12,15 @@ import { define } from "./transform.ts";
 
 const INTERPOLATIONS = ["nearest", "bilinear", "bicubic"] as const;
 
-/** How {@linkcode rotateRgb} turns a picture. */
+/** How {@linkcode rotateRgb} turns an image. */
 export interface RotateOptions {
   /** The nearest pixel, or the weighted mean of the 4 or 16 around. */
   readonly interpolation: (typeof INTERPOLATIONS)[number];
-  /** Whether the result is as large as the turned picture; else it has the picture's size. */
+  /** Whether the result is as large as the turned image; else it has the image's size. */
   readonly expand: boolean;
   /** What stays in its place, x and y in pixels from the top left corner; `null` is the middle. */
   readonly center: readonly [x: number, y: number] | null;
-  /** Colour outside of the picture. */
+  /** Colour outside of the image. */
   readonly fill: Rgb;
 }
 
@@ -47,17 +47,17 @@ export const RandomRotation = define({
   shorthand: "degrees",
   random: true,
   sizeAfter: ({ expand }, before) => expand ? undefined : before,
-  onPicture: (image, args, random) => rotateRgb(image, between(args.degrees, random), args),
+  onImage: (image, args, random) => rotateRgb(image, between(args.degrees, random), args),
 });
 
 /** Where a pixel (x, y) of the result comes from: a·x + b·y + c and d·x + e·y + f. */
 type Affine = [a: number, b: number, c: number, d: number, e: number, f: number];
 
 /**
- * Turns a picture counterclockwise.
+ * Turns an image counterclockwise.
  *
  * @param degrees Any angle
- * @throws {LockstepError} when the picture would become too large
+ * @throws {LockstepError} when the image would become too large
  */
 export function rotateRgb(image: RgbImage, degrees: number, options: RotateOptions): RgbImage {
   const rest = degrees % 360;
@@ -86,7 +86,7 @@ function quarterTurn(image: RgbImage, angle: number, expand: boolean): number | 
   return angle === 90 ? 8 : angle === 270 ? 6 : undefined;
 }
 
-/** The way back from the turned picture, and its size. */
+/** The way back from the turned image, and its size. */
 function inverseRotation(
   image: RgbImage,
   angle: number,
@@ -187,7 +187,7 @@ function sampleNearest(
   }
 }
 
-/** Means of the four pixels around each place; beyond the picture's edge the outermost pixels go on. */
+/** Means of the four pixels around each place; beyond the image's edge the outermost pixels go on. */
 function sampleBilinear(
   { width, height, data: source }: RgbImage,
   [a, b, c, d, e, f]: Affine,
@@ -215,7 +215,7 @@ function sampleBilinear(
 }
 
 /**
- * Cubic means of the 16 pixels around each place; beyond the picture's edge the outermost pixels go on, and
+ * Cubic means of the 16 pixels around each place; beyond the image's edge the outermost pixels go on, and
  * rows beyond it are what the row before them gave.
  */
 function sampleBicubic(

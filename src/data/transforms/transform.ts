@@ -8,7 +8,7 @@ import type { RandomStream } from "../../base/random.ts";
 import type { Box, RgbImage } from "../codecs/rgb_image.ts";
 import type { Size } from "./arguments.ts";
 
-/** A picture after the step from bytes to floats. */
+/** An image after the step from bytes to floats. */
 export interface FloatImage {
   readonly width: number;
   readonly height: number;
@@ -28,30 +28,30 @@ export interface Transform<Arguments> {
   /** Whether it draws random numbers: then its result is another in each epoch. */
   readonly random: boolean;
   /**
-   * The size of what comes out of a picture of the size `before`; without this function the size stays.
+   * The size of what comes out of an image of the size `before`; without this function the size stays.
    *
-   * @param before `undefined` when it depends on the picture, and so may the result
+   * @param before `undefined` when it depends on the image, and so may the result
    */
   sizeAfter?(args: Arguments, before: Size | undefined): Size | undefined;
   /**
-   * Why it can't work on pictures of this size, as a whole sentence with the cure.
+   * Why it can't work on images of this size, as a whole sentence with the cure.
    *
    * @returns Nothing when it can
    */
   problemWith?(args: Arguments, before: Size): string | undefined;
   /**
-   * The part of a picture that it takes, drawn at random, for those that need nothing else of it: then
+   * The part of an image that it takes, drawn at random, for those that need nothing else of it: then
    * `onPart` does the rest of the work.
    */
   part?(size: { width: number; height: number }, args: Arguments, random: RandomStream): Box;
-  /** What `onPicture` does with the picture after `part` was cut from it. */
+  /** What `onImage` does with the image after `part` was cut from it. */
   onPart?(part: RgbImage, args: Arguments): RgbImage;
   /**
    * @param random Draws the parameters
-   * @returns A new picture, or the given one when there is nothing to do
-   * @throws {LockstepError} when this picture can't be used
+   * @returns A new image, or the given one when there is nothing to do
+   * @throws {LockstepError} when this image can't be used
    */
-  onPicture?(image: RgbImage, args: Arguments, random: RandomStream): RgbImage;
+  onImage?(image: RgbImage, args: Arguments, random: RandomStream): RgbImage;
   /** Changes the floats in their place. */
   onFloats?(image: FloatImage, args: Arguments, random: RandomStream): void;
 }

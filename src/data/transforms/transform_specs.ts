@@ -29,7 +29,7 @@ export const transformSchema = namedSchema<TransformSpec>(
 
 /**
  * The pipeline's transforms in order: at least one, `Normalize` once and then only `RandomErasing`, and with
- * a height and width that don't depend on the picture.
+ * a height and width that don't depend on the image.
  */
 export const transformsSchema = z.array(transformSchema, "give a list of transforms").superRefine(
   (specs, context) => {
@@ -39,19 +39,19 @@ export const transformsSchema = z.array(transformSchema, "give a list of transfo
       const later = specs.slice(at + 1).map(partsOf);
       if ("Normalize" in spec && later.some(({ transform }) => !transform.onFloats)) {
         report(
-          "Normalize works on the finished picture: write it once, last or before RandomErasing",
+          "Normalize works on the finished image: write it once, last or before RandomErasing",
           at,
         );
       }
       if ("RandomErasing" in spec && later.some(({ transform }) => !transform.onFloats)) {
-        report("RandomErasing works on the finished, normalized picture: write it last", at);
+        report("RandomErasing works on the finished, normalized image: write it last", at);
       }
     });
     const { size, problems } = followSize(specs);
     for (const { at, name, message } of problems) report(message, at, name);
     if (size === undefined) {
       report(
-        "pictures of different sizes can't share a batch: " +
+        "images of different sizes can't share a batch: " +
           "end with RandomResizedCrop, RandomCrop, CenterCrop or Resize: [height, width]",
       );
     }
@@ -59,9 +59,9 @@ export const transformsSchema = z.array(transformSchema, "give a list of transfo
 );
 
 /**
- * The size of every picture that leaves these transforms.
+ * The size of every image that leaves these transforms.
  *
- * @returns Height and width, or `undefined` when they depend on the picture
+ * @returns Height and width, or `undefined` when they depend on the image
  */
 export function outputSize(specs: readonly TransformSpec[]): Size | undefined {
   return followSize(specs).size;

@@ -1,5 +1,5 @@
 /**
- * torchvision's transforms on 8-bit pictures, and the way of the result into a batch of floats.
+ * torchvision's transforms on 8-bit images, and the way of the result into a batch of floats.
  *
  * For the same parameters (which crop, flipped or not) the pixels are torchvision's to the bit; which
  * parameters are drawn is decided by Lockstep's keyed randomness.
@@ -15,8 +15,8 @@ import { FloatTable } from "./normalize.ts";
 import { partsOf, type TransformSpec } from "./table.ts";
 import type { FloatImage, Transform } from "./transform.ts";
 
-/** A transform of pictures, ready to run. */
-type PictureStep = (image: RgbImage, random: RandomStream) => RgbImage;
+/** A transform of images, ready to run. */
+type ImageStep = (image: RgbImage, random: RandomStream) => RgbImage;
 
 /** A transform of floats, ready to run. */
 type FloatStep = (image: FloatImage, random: RandomStream) => void;
@@ -38,26 +38,26 @@ type FloatStep = (image: FloatImage, random: RandomStream) => void;
 export class TransformPipeline {
   /** Height and width of what comes out. */
   readonly size: Size;
-  /** Floats of one picture: height × width × 3. */
+  /** Floats of one image: height × width × 3. */
   readonly floats: number;
   /** What is the same in each epoch. */
-  readonly #fixed: PictureStep[];
-  readonly #random: PictureStep[];
-  /** The first transform, when all that it needs of a picture is a part that it draws. */
+  readonly #fixed: ImageStep[];
+  readonly #random: ImageStep[];
+  /** The first transform, when all that it needs of an image is a part that it draws. */
   readonly #cut: { transform: Transform<unknown>; args: unknown } | undefined;
   readonly #table: FloatTable;
   readonly #onFloats: FloatStep[];
 
-  /** @throws {RangeError} when the size of what comes out depends on the picture */
+  /** @throws {RangeError} when the size of what comes out depends on the image */
   constructor(specs: readonly TransformSpec[]) {
     const size = outputSize(specs);
-    if (!size) throw new RangeError("The transforms give pictures of different sizes");
+    if (!size) throw new RangeError("The transforms give images of different sizes");
     this.size = size;
     this.floats = size[0] * size[1] * 3;
     const firstRandom = specs.findIndex((spec) => partsOf(spec).transform.random);
     const split = firstRandom < 0 ? specs.length : firstRandom;
-    this.#fixed = specs.slice(0, split).flatMap(pictureStepOf);
-    this.#random = specs.slice(split).flatMap(pictureStepOf);
+    this.#fixed = specs.slice(0, split).flatMap(imageStepOf);
+    this.#random = specs.slice(split).flatMap(imageStepOf);
     const first = partsOf(specs[0]);
     this.#cut = first.transform.part ? first : undefined;
     this.#table = new FloatTable(
@@ -69,22 +69,22 @@ export class TransformPipeline {
   /**
    * Runs the transforms before the first random one.
    *
-   * @throws {LockstepError} when this picture can't be used
+   * @throws {LockstepError} when this image can't be used
    */
   prepare(image: RgbImage): RgbImage {
     if (image.ready) return image;
     return this.#fixed.reduce((current, step) => step(current, notRandom), image);
   }
 
-  /** Whether {@linkcode part} says all that is needed of a picture. */
+  /** Whether {@linkcode part} says all that is needed of an image. */
   get cuts(): boolean {
     return this.#cut !== undefined;
   }
 
   /**
-   * Draws the part of a picture that the first transform takes: a picture's stream goes on from here.
+   * Draws the part of an image that the first transform takes: an image's stream goes on from here.
    *
-   * @param size Of the whole, upright picture
+   * @param size Of the whole, upright image
    * @returns Nothing when more than a part is needed
    */
   part(size: { width: number; height: number }, random: RandomStream): Box | undefined {
@@ -94,13 +94,13 @@ export class TransformPipeline {
   }
 
   /**
-   * Runs the other transforms and writes the picture as floats, [height, width, 3].
+   * Runs the other transforms and writes the image as floats, [height, width, 3].
    *
    * @param random Draws the parameters: a stream of its own for each (seed, epoch, sample)
    * @param target A batch
-   * @param offset Where the picture's {@linkcode floats} begin in it
+   * @param offset Where the image's {@linkcode floats} begin in it
    * @param cut Whether it is what {@linkcode part} has drawn rather than the whole
-   * @throws {LockstepError} when this picture can't be used
+   * @throws {LockstepError} when this image can't be used
    */
   apply(
     prepared: RgbImage,
@@ -116,7 +116,7 @@ export class TransformPipeline {
   /**
    * The first half of {@linkcode apply}: the transforms of 8-bit pixels.
    *
-   * @throws {LockstepError} when this picture can't be used
+   * @throws {LockstepError} when this image can't be used
    */
   transform(prepared: RgbImage, random: RandomStream, cut = false): RgbImage {
     let image = prepared;
@@ -137,31 +137,31 @@ export class TransformPipeline {
   }
 
   /**
-   * What {@linkcode apply} gives as a picture again, with the nearest colours: for people.
+   * What {@linkcode apply} gives as an image again, with the nearest colours: for people.
    *
    * @param random Draws the parameters: a stream of its own for each (seed, epoch, sample)
    * @param cut Whether it is what {@linkcode part} has drawn rather than the whole
-   * @throws {LockstepError} when this picture can't be used
+   * @throws {LockstepError} when this image can't be used
    */
   augment(prepared: RgbImage, random: RandomStream, cut = false): RgbImage {
     const data = new Float32Array(this.floats);
     this.apply(prepared, random, data, 0, cut);
-    return this.pictureAt(data, 0);
+    return this.imageAt(data, 0);
   }
 
   /**
-   * A picture of a batch as a picture again, with the nearest colours: for people.
+   * An image of a batch as an image again, with the nearest colours: for people.
    *
    * @param batch As {@linkcode apply} writes it
-   * @param offset Where the picture's {@linkcode floats} begin in it
+   * @param offset Where the image's {@linkcode floats} begin in it
    */
-  pictureAt(batch: Float32Array, offset: number): RgbImage {
+  imageAt(batch: Float32Array, offset: number): RgbImage {
     const [height, width] = this.size;
     const data = batch.subarray(offset, offset + this.floats);
     return this.#table.bytesOf({ width, height, data });
   }
 
-  /** Takes a picture that is ready as it is. */
+  /** Takes an image that is ready as it is. */
   #take({ width, height }: RgbImage, ready: Float32Array, target: Float32Array, offset: number) {
     if (height !== this.size[0] || width !== this.size[1]) {
       throw new LockstepError(
@@ -174,10 +174,10 @@ export class TransformPipeline {
   }
 }
 
-function pictureStepOf(spec: TransformSpec): PictureStep[] {
+function imageStepOf(spec: TransformSpec): ImageStep[] {
   const { transform, args } = partsOf(spec);
-  if (!transform.onPicture) return [];
-  return [(image, random) => transform.onPicture!(image, args, random)];
+  if (!transform.onImage) return [];
+  return [(image, random) => transform.onImage!(image, args, random)];
 }
 
 function floatStepOf(spec: TransformSpec): FloatStep[] {

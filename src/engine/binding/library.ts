@@ -20,7 +20,7 @@ const ERRORS_ONLY = 2;
 
 /**
  * TensorFlow takes oneDNN's kernels by itself only on CPUs with AVX-512 and newer extensions. On older ones it falls
- * back to Eigen's, which take more than twice the time, and whose results for a picture depend on the pictures beside
+ * back to Eigen's, which take more than twice the time, and whose results for an image depend on the images beside
  * it, in the last bits: then features could not be kept, and runs would differ between machines by more than they
  * need. Who sets the variable has the last word.
  */

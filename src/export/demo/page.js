@@ -186,7 +186,7 @@ async function take(blob) {
     await new Promise((resolve) => setTimeout(resolve));
     const { probabilities, seen, milliseconds } = await classify(blob).catch((error) => {
       if (error.name !== "InvalidStateError") throw error;
-      throw new Error(`${blob.name ?? "What was pasted"} is not a picture that this browser reads`);
+      throw new Error(`${blob.name ?? "What was pasted"} is not an image that this browser reads`);
     });
     if (own !== latest) return;
     showPhoto(blob);

@@ -6,7 +6,7 @@ import { DataError } from "../../../src/data/codecs/data_error.ts";
 import { decodeImage } from "../../../src/data/codecs/decode.ts";
 import { openEngine } from "../../../src/engine/engine.ts";
 
-const PICTURES = new URL("../../fixtures/data/pictures/", import.meta.url);
+const IMAGES = new URL("../../fixtures/data/pictures/", import.meta.url);
 
 /** Levels of 255 that a pixel may be off: four colours turn to three with another rounding. */
 const TOLERANCES: Record<string, number> = {
@@ -21,7 +21,7 @@ async function decode(name: string, options: { maxPixels?: number } = {}) {
 }
 
 function read(name: string): Promise<Uint8Array<ArrayBuffer>> {
-  return Deno.readFile(new URL(name, PICTURES));
+  return Deno.readFile(new URL(name, IMAGES));
 }
 
 for (const [name, expected] of Object.entries(fixtures.pictures)) {
@@ -42,14 +42,14 @@ async function reasonOf(bytes: Uint8Array<ArrayBuffer>, maxPixels?: number): Pro
     await decodeImage(bytes, { path: "a b/ü.jpg", maxPixels });
   } catch (error) {
     assert.ok(error instanceof DataError, String(error));
-    assert.ok(error.message.startsWith('Picture "a b/ü.jpg" can\'t be used: '), error.message);
+    assert.ok(error.message.startsWith('Image "a b/ü.jpg" can\'t be used: '), error.message);
     assert.equal(error.exitCode, 1);
     return error.reason;
   }
-  assert.fail("the picture was decoded");
+  assert.fail("the image was decoded");
 }
 
-Deno.test("decodeImage() names what isn't a picture", async () => {
+Deno.test("decodeImage() names what isn't an image", async () => {
   const text = (letters: string) => new TextEncoder().encode(letters);
   assert.equal(await reasonOf(new Uint8Array()), "it is empty");
   assert.match(await reasonOf(text("<html>not found</html>")), /not a JPEG, PNG, WebP, GIF or BMP/);

@@ -27,7 +27,7 @@ async function outcome(bytes: Uint8Array<ArrayBuffer>, box?: Box): Promise<RgbIm
   }
 }
 
-/** Boxes inside of a picture, as two of its corners. */
+/** Boxes inside of an image, as two of its corners. */
 function boxes({ width, height }: RgbImage): fc.Arbitrary<Box> {
   const edges = (length: number) =>
     fc.tuple(fc.nat(length - 1), fc.nat(length - 1)).map((

@@ -1,24 +1,24 @@
 import assert from "node:assert/strict";
 import { cropRgb, flipRgb, orientRgb, type RgbImage } from "../../../src/data/codecs/rgb_image.ts";
 
-/** A picture whose pixels have the given red values, row by row. */
-function picture(...rows: number[][]): RgbImage {
+/** An image whose pixels have the given red values, row by row. */
+function image(...rows: number[][]): RgbImage {
   const data = Uint8Array.from(rows.flat().flatMap((value) => [value, value + 100, value + 200]));
   return { width: rows[0].length, height: rows.length, data };
 }
 
-const IMAGE = picture([1, 2, 3], [4, 5, 6]);
+const IMAGE = image([1, 2, 3], [4, 5, 6]);
 
 Deno.test("orientRgb() undoes each of the eight EXIF orientations", () => {
   const upright: Record<number, RgbImage> = {
     1: IMAGE,
-    2: picture([3, 2, 1], [6, 5, 4]),
-    3: picture([6, 5, 4], [3, 2, 1]),
-    4: picture([4, 5, 6], [1, 2, 3]),
-    5: picture([1, 4], [2, 5], [3, 6]),
-    6: picture([4, 1], [5, 2], [6, 3]),
-    7: picture([6, 3], [5, 2], [4, 1]),
-    8: picture([3, 6], [2, 5], [1, 4]),
+    2: image([3, 2, 1], [6, 5, 4]),
+    3: image([6, 5, 4], [3, 2, 1]),
+    4: image([4, 5, 6], [1, 2, 3]),
+    5: image([1, 4], [2, 5], [3, 6]),
+    6: image([4, 1], [5, 2], [6, 3]),
+    7: image([6, 3], [5, 2], [4, 1]),
+    8: image([3, 6], [2, 5], [1, 4]),
   };
   for (const [orientation, expected] of Object.entries(upright)) {
     assert.deepEqual(orientRgb(IMAGE, Number(orientation)), expected, orientation);
@@ -36,10 +36,10 @@ Deno.test("flipRgb() mirrors left to right, and twice changes nothing", () => {
   assert.notDeepEqual(flipRgb(IMAGE), IMAGE);
 });
 
-Deno.test("cropRgb() cuts, and is black outside of the picture", () => {
+Deno.test("cropRgb() cuts, and is black outside of the image", () => {
   assert.deepEqual(
     cropRgb(IMAGE, { left: 1, top: 1, width: 2, height: 1 }),
-    picture([5, 6]),
+    image([5, 6]),
   );
   const wide = cropRgb(IMAGE, { left: -1, top: -1, width: 3, height: 2 });
   assert.deepEqual([...wide.data.subarray(0, 12)], Array(12).fill(0));

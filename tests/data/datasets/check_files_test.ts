@@ -6,7 +6,7 @@ import { readImageHeader } from "../../../src/data/codecs/image_header.ts";
 import { scanImageFolder } from "../../../src/data/datasets/image_folder.ts";
 import { withTemporaryFolder } from "../../support/temporary_folder.ts";
 
-const PICTURES = new URL("../../fixtures/data/pictures/", import.meta.url);
+const IMAGES = new URL("../../fixtures/data/pictures/", import.meta.url);
 const KINDS = ["baseline.jpg", "rgb.png", "lossy.webp", "plain.gif", "rgb.bmp"];
 
 /** A folder with `train/` and `val/` of classes a and b with a file of each format. */
@@ -14,7 +14,7 @@ async function makeFolder(root: string): Promise<void> {
   for (const side of ["train/a", "train/b", "val/a", "val/b"]) {
     await Deno.mkdir(join(root, side), { recursive: true });
     for (const kind of KINDS) {
-      await Deno.copyFile(new URL(kind, PICTURES), join(root, side, kind));
+      await Deno.copyFile(new URL(kind, IMAGES), join(root, side, kind));
     }
   }
 }
@@ -104,7 +104,7 @@ function withMetadata(jpeg: Uint8Array, bytes: number): Uint8Array<ArrayBuffer> 
 Deno.test("checkFiles() looks at pixels in the header of each format, wherever it stands", () =>
   withTemporaryFolder(async (root) => {
     await makeFolder(root);
-    const jpeg = await Deno.readFile(new URL("baseline.jpg", PICTURES));
+    const jpeg = await Deno.readFile(new URL("baseline.jpg", IMAGES));
     for (const bytes of [5000, 70_000, 900_000, 2_000_000]) {
       await Deno.writeFile(
         join(root, "train/a", `metadata_${bytes}.jpg`),
@@ -134,10 +134,10 @@ Deno.test("checkFiles() looks at pixels in the header of each format, wherever i
     }
   }));
 
-Deno.test("checkFiles() names pictures above maxPixels before the start, as decoding would, with the cures", () =>
+Deno.test("checkFiles() names images above maxPixels before the start, as decoding would, with the cures", () =>
   withTemporaryFolder(async (root) => {
     await makeFolder(root);
-    const bytes = await Deno.readFile(new URL("rgb.png", PICTURES));
+    const bytes = await Deno.readFile(new URL("rgb.png", IMAGES));
     new DataView(bytes.buffer).setUint32(16, 60_000);
     new DataView(bytes.buffer).setUint32(20, 50_000);
     await Deno.writeFile(join(root, "val/b/bomb.png"), bytes);

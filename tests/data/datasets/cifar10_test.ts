@@ -6,7 +6,7 @@ import { cropRgb } from "../../../src/data/codecs/rgb_image.ts";
 import { DataError } from "../../../src/data/codecs/data_error.ts";
 import { Loader } from "../../../src/data/loading/loader.ts";
 import { planEpoch } from "../../../src/data/loading/sampler.ts";
-import { scanPictures } from "../../../src/data/datasets/scan_pictures.ts";
+import { scanImages } from "../../../src/data/datasets/scan_images.ts";
 import { TransformPipeline } from "../../../src/data/transforms/transforms.ts";
 import { CIFAR_CLASSES, CIFAR_FILES, makeCifar } from "../../support/cifar.ts";
 import { withTemporaryFolder } from "../../support/temporary_folder.ts";
@@ -75,10 +75,10 @@ Deno.test("scanCifar10()'s source gives each record's planes as pixels, many at 
     }
   }));
 
-Deno.test("scanCifar10() feeds a loader, which keeps none of its pictures", () =>
+Deno.test("scanCifar10() feeds a loader, which keeps none of its images", () =>
   withTemporaryFolder(async (folder) => {
     const { root } = await makeCifar(folder);
-    const { val: samples, source } = await scanPictures(root, { format: "cifar10" });
+    const { val: samples, source } = await scanImages(root, { format: "cifar10" });
     using _source = source;
     const pipeline = new TransformPipeline([{ CenterCrop: { size: [32, 32] } }]);
     const loader = new Loader({ source, samples, pipeline, onError: "skip", prefetch: 2 });
@@ -152,7 +152,7 @@ Deno.test("scanCifar10() names a file that is missing, empty or cut short, with 
         await problemAfter(folder, name, (bytes) => bytes.subarray(0, 2 * RECORD + 17)),
         new RegExp(
           `"/.*/${name}" has 6163 bytes, which is no multiple of 3073: it is cut short or ` +
-            "damaged after 2 whole pictures; fetch the archive again",
+            "damaged after 2 whole images; fetch the archive again",
         ),
       );
       assert.match(
@@ -175,7 +175,7 @@ Deno.test("scanCifar10() names a file that is missing, empty or cut short, with 
     );
   }));
 
-Deno.test("scanCifar10() names picture and byte of a label that no class has", () =>
+Deno.test("scanCifar10() names image and byte of a label that no class has", () =>
   withTemporaryFolder(async (folder) => {
     const problem = await problemAfter(folder, "data_batch_4.bin", (bytes) => {
       bytes[3 * RECORD] = 10;
@@ -183,7 +183,7 @@ Deno.test("scanCifar10() names picture and byte of a label that no class has", (
     });
     assert.match(
       problem,
-      /data_batch_4\.bin": picture 3 \(byte 9219\) has the label 10, but there are only .* 0 to 9/,
+      /data_batch_4\.bin": image 3 \(byte 9219\) has the label 10, but there are only .* 0 to 9/,
     );
   }));
 
@@ -210,13 +210,13 @@ Deno.test("scanCifar10() says what it looks for where nothing of it is, or too m
     assert.match(await problemOf(folder), /has CIFAR-10 several times \(.*-bin", ".*copy"\)/);
   }));
 
-Deno.test("scanPictures() says that CIFAR-10's files are no image folder", () =>
+Deno.test("scanImages() says that CIFAR-10's files are no image folder", () =>
   withTemporaryFolder(async (folder) => {
     const { root } = await makeCifar(folder, { perBatch: 1 });
     for (const place of [root, folder]) {
       await assert.rejects(
-        scanPictures(place),
-        /holds the files of CIFAR-10, not folders of pictures: set data\.format to cifar10/,
+        scanImages(place),
+        /holds the files of CIFAR-10, not folders of images: set data\.format to cifar10/,
       );
     }
   }));

@@ -28,7 +28,7 @@ async function filesOf(root: string) {
   return files!;
 }
 
-Deno.test("compareFiles() tells changed pictures of the same size from touched ones, and names those that came and went", () =>
+Deno.test("compareFiles() tells changed images of the same size from touched ones, and names those that came and went", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "data");
     await makeFiles(root);

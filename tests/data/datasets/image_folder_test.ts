@@ -44,10 +44,10 @@ Deno.test("scanImageFolder() lists train/ and val/ in sorted order with labels a
 });
 
 Deno.test("scanImageFolder() takes torchvision's endings and GIF, and no other or hidden file", async () => {
-  const pictures = ["jpg", "JPG", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif"];
+  const images = ["jpg", "JPG", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif"];
   await using folder = await makeFolder(
     ...PAIR,
-    ...pictures.map((ending) => `train/cat/p.${ending}`),
+    ...images.map((ending) => `train/cat/p.${ending}`),
     ...["notes.txt", "x.jpg.part", ".jpg", "._a.jpg", "jpg", ".cache/y.jpg"].map((n) =>
       `train/cat/${n}`
     ),
@@ -56,7 +56,7 @@ Deno.test("scanImageFolder() takes torchvision's endings and GIF, and no other o
   );
   const { train, classes } = await scanImageFolder(folder.root);
   assert.deepEqual(classes, ["cat", "dog"]);
-  assert.equal(train.length, pictures.length + 2);
+  assert.equal(train.length, images.length + 2);
 });
 
 Deno.test("scanImageFolder() keeps odd names: spaces, quotes, line breaks, Unicode", async () => {
@@ -80,7 +80,7 @@ Deno.test("scanImageFolder() sorts by code point, as Python does", async () => {
   assert.deepEqual(classes, ["\uffee", "💙"]);
 });
 
-Deno.test("scanImageFolder() walks into a directory that is named like a picture", async () => {
+Deno.test("scanImageFolder() walks into a directory that is named like an image", async () => {
   await using folder = await makeFolder(...PAIR, "train/cat/x.jpg/inside.png");
   const { train } = await scanImageFolder(folder.root);
   assert.ok(pathsOf(train).includes("train/cat/x.jpg/inside.png"));
@@ -122,7 +122,7 @@ Deno.test("scanData() splits by data.splitSeed, whatever the run's seed is; an o
   assert.deepEqual(await valOf(await loadRunConfig(path)), expected);
 });
 
-Deno.test("scanImageFolder() keeps every picture on its side when others go", async () => {
+Deno.test("scanImageFolder() keeps every image on its side when others go", async () => {
   await using whole = await makeFolder(...MANY);
   await using half = await makeFolder(...MANY.slice(0, 200));
   const sides = await scanImageFolder(whole.root, { valFraction: 0.3 });
@@ -130,7 +130,7 @@ Deno.test("scanImageFolder() keeps every picture on its side when others go", as
   assert.deepEqual(pathsOf(val), pathsOf(sides.val).filter((p) => MANY.indexOf(p) < 200));
 });
 
-Deno.test("scanImageFolder() leaves each class of a split a picture on both sides", async () => {
+Deno.test("scanImageFolder() leaves each class of a split an image on both sides", async () => {
   await using folder = await makeFolder(
     "cat/1.jpg",
     "cat/2.jpg",
@@ -146,7 +146,7 @@ Deno.test("scanImageFolder() leaves each class of a split a picture on both side
   }
 });
 
-Deno.test("scanImageFolder()'s fingerprint tells a renamed, changed or moved picture", async () => {
+Deno.test("scanImageFolder()'s fingerprint tells a renamed, changed or moved image", async () => {
   const of = async (...paths: string[]) => {
     await using folder = await makeFolder(...paths);
     return (await scanImageFolder(folder.root)).fingerprint;
@@ -176,7 +176,7 @@ Deno.test("scanImageFolder() refuses classes that differ between train and val, 
 
 Deno.test("scanImageFolder() refuses an empty class, a single class, and no class", async () => {
   await using empty = await makeFolder(...PAIR, "train/eel/", "val/eel/a.jpg");
-  assert.match(await problemOf(empty.root), /Class folder ".*train\/eel" has no pictures/);
+  assert.match(await problemOf(empty.root), /Class folder ".*train\/eel" has no images/);
   await using single = await makeFolder(PAIR[0], PAIR[2]);
   assert.match(await problemOf(single.root), /has one class only \("cat"\)/);
   await using none = await makeFolder("a.jpg", "b.jpg");
@@ -184,7 +184,7 @@ Deno.test("scanImageFolder() refuses an empty class, a single class, and no clas
   await using alone = await makeFolder("cat/a.jpg", "dog/b.jpg");
   assert.match(
     await problemOf(alone.root, { valFraction: 0.5 }),
-    /No class of .* has a second picture/,
+    /No class of .* has a second image/,
   );
 });
 
@@ -316,10 +316,10 @@ Deno.test("scanImageFolder() takes folders of other names, and says how to name 
   );
 });
 
-Deno.test("scanImageFolder()'s source refuses pictures above maxPixels", async () => {
+Deno.test("scanImageFolder()'s source refuses images above maxPixels", async () => {
   await using folder = await makeFolder(...PAIR);
-  const picture = new URL("../../fixtures/data/pictures/rgb.png", import.meta.url);
-  await Deno.copyFile(picture, join(folder.root, "train/cat/a.jpg"));
+  const image = new URL("../../fixtures/data/pictures/rgb.png", import.meta.url);
+  await Deno.copyFile(image, join(folder.root, "train/cat/a.jpg"));
   const { train, source } = await scanImageFolder(folder.root, { maxPixels: 10 });
   using _source = source;
   await assert.rejects(source.read(train[0]), /more than data\.maxPixels \(10\)/);

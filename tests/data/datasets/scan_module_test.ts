@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 import { Image } from "imagescript";
 import { scanModule } from "../../../src/data/datasets/scan_module.ts";
 import { Loader } from "../../../src/data/loading/loader.ts";
-import type { PictureSet } from "../../../src/data/datasets/picture_set.ts";
+import type { ImageSet } from "../../../src/data/datasets/image_set.ts";
 import { planEpoch } from "../../../src/data/loading/sampler.ts";
 import { transformsSchema } from "../../../src/data/transforms/transform_specs.ts";
 import { TransformPipeline } from "../../../src/data/transforms/transforms.ts";
@@ -16,7 +16,7 @@ await openEngine();
 const OPTIONS = { seed: 7, maxPixels: 10_000 };
 
 /** Scans a module of this text. */
-async function scan(folder: string, text: string): Promise<PictureSet> {
+async function scan(folder: string, text: string): Promise<ImageSet> {
   const path = join(folder, `data${crypto.randomUUID()}.ts`);
   await Deno.writeTextFile(path, text);
   return await scanModule(pathToFileURL(path).href, OPTIONS);
@@ -39,7 +39,7 @@ const sample = (image: string, label: string | number = 0) =>
 const pixels = (data: string, width = 2, height = 1) =>
   `{ width: ${width}, height: ${height}, data: ${data} }`;
 
-Deno.test("scanModule() takes grey, RGB and RGBA pixels and picture files, and labels by name", () =>
+Deno.test("scanModule() takes grey, RGB and RGBA pixels and image files, and labels by name", () =>
   withTemporaryFolder(async (folder) => {
     const image = new Image(2, 1);
     image.fill(Image.rgbToColor(10, 20, 30));
@@ -101,7 +101,7 @@ const WRONG: [string, RegExp][] = [
   ["(() => { throw 'a string'; })()", /sample\(0\) of file:\S+ threw: a string/],
 ];
 
-Deno.test("a sample that is none is a picture that can't be used", () =>
+Deno.test("a sample that is none is an image that can't be used", () =>
   withTemporaryFolder(async (folder) => {
     for (const [text, message] of WRONG) {
       const { source, train } = await scan(folder, moduleOf([text]));

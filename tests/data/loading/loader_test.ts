@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DataError } from "../../../src/data/codecs/data_error.ts";
 import { type Batch, Loader, type LoaderOptions } from "../../../src/data/loading/loader.ts";
-import type { Sample } from "../../../src/data/datasets/picture_set.ts";
-import { PictureSource } from "../../../src/data/datasets/picture_source.ts";
+import type { Sample } from "../../../src/data/datasets/image_set.ts";
+import { ImageSource } from "../../../src/data/datasets/image_source.ts";
 import { planEpoch } from "../../../src/data/loading/sampler.ts";
 import { type TransformSpec } from "../../../src/data/transforms/transform_specs.ts";
 import { TransformPipeline } from "../../../src/data/transforms/transforms.ts";
 import { openEngine } from "../../../src/engine/engine.ts";
 
-const PICTURES = new URL("../../fixtures/data/pictures/", import.meta.url);
+const IMAGES = new URL("../../fixtures/data/pictures/", import.meta.url);
 const TRAIN: TransformSpec[] = [
   { RandomResizedCrop: { size: [8, 8], scale: [0.3, 1], ratio: [0.75, 4 / 3] } },
   { RandomHorizontalFlip: { p: 0.5 } },
@@ -24,7 +24,7 @@ const NAMES = [
   "gray.png",
 ];
 
-/** A folder of real pictures, some of which may be broken, and a loader over them. */
+/** A folder of real images, some of which may be broken, and a loader over them. */
 async function setUp(options: Partial<LoaderOptions> = {}, broken: Record<string, string> = {}) {
   await openEngine();
   const root = await Deno.makeTempDir();
@@ -32,10 +32,10 @@ async function setUp(options: Partial<LoaderOptions> = {}, broken: Record<string
   for (const [index, name] of NAMES.entries()) {
     samples.push({ path: name, label: index % 3, index });
     if (name in broken) await Deno.writeTextFile(join(root, name), broken[name]);
-    else await Deno.copyFile(new URL(name, PICTURES), join(root, name));
+    else await Deno.copyFile(new URL(name, IMAGES), join(root, name));
   }
   const loader = new Loader({
-    source: new PictureSource(root, 1e6),
+    source: new ImageSource(root, 1e6),
     samples,
     pipeline: new TransformPipeline(TRAIN),
     onError: "fail",
@@ -111,7 +111,7 @@ Deno.test("Loader.augmented() is what a batch holds, before it becomes floats", 
 Deno.test("Loader.batches() doesn't read known samples, and gives the others as ever", async () => {
   const reads: string[] = [];
   await using rig = await setUp();
-  const source = new PictureSource(rig.root, 1e6);
+  const source = new ImageSource(rig.root, 1e6);
   const counting = {
     cheap: false,
     read: (sample: Sample) => {
@@ -139,7 +139,7 @@ Deno.test("Loader.batches() gives ranks without rows empty batches", async () =>
 
 const BROKEN = { "rgb.png": "<html>", "gray.png": "" };
 
-Deno.test("Loader.batches() leaves out and lists broken pictures when told to skip", async () => {
+Deno.test("Loader.batches() leaves out and lists broken images when told to skip", async () => {
   await using whole = await setUp();
   await using rig = await setUp({ onError: "skip" }, BROKEN);
   await Deno.remove(join(rig.root, "plain.gif"));
@@ -165,7 +165,7 @@ Deno.test("Loader.batches() leaves out and lists broken pictures when told to sk
   }
 });
 
-Deno.test("Loader.batches() fails with the picture's name when told to, after the batches before it", async () => {
+Deno.test("Loader.batches() fails with the image's name when told to, after the batches before it", async () => {
   await using rig = await setUp({}, { "plain.gif": "GIF89a" });
   const seen: number[] = [];
   await assert.rejects(async () => {
@@ -175,7 +175,7 @@ Deno.test("Loader.batches() fails with the picture's name when told to, after th
   assert.deepEqual(seen, [0]);
 });
 
-Deno.test("Loader.batches() names a picture that a transform refuses", async () => {
+Deno.test("Loader.batches() names an image that a transform refuses", async () => {
   const pipeline = new TransformPipeline([{ Resize: { size: 20_000 } }, {
     CenterCrop: { size: [8, 8] },
   }]);

@@ -95,7 +95,7 @@ Deno.test("resizeRgb() computes what a plain loop computes, of any part and to a
   );
 });
 
-Deno.test("resizeRgb() computes the same of pictures that don't fit into its memory at once", () => {
+Deno.test("resizeRgb() computes the same of images that don't fit into its memory at once", () => {
   const cases: [from: [number, number], to: [number, number], box?: Box][] = [
     [[900, 500], [40, 300]], // bands of rows
     [[300, 1400], [290, 20]], // strips of columns

@@ -62,5 +62,5 @@ Deno.test("ColorJitter leaves out what may not vary, and with it the loss of 8-b
   assert.deepEqual(drawColorJitter(args, randomStream(0)).map(([name]) => name), ["saturation"]);
   const image = noise(20, 20, 1);
   const nothing = ColorJitter.schema.parse({});
-  assert.deepEqual(ColorJitter.onPicture!(image, nothing, randomStream(0)), image);
+  assert.deepEqual(ColorJitter.onImage!(image, nothing, randomStream(0)), image);
 });

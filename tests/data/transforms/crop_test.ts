@@ -24,7 +24,7 @@ Deno.test("randomResizedCropBox() falls back to torchvision's box in the middle"
   }
 });
 
-Deno.test("randomResizedCropBox() stays inside of any picture, within scale and ratio", () => {
+Deno.test("randomResizedCropBox() stays inside of any image, within scale and ratio", () => {
   fc.assert(fc.property(
     fc.integer({ min: 1, max: 500 }),
     fc.integer({ min: 1, max: 500 }),
@@ -66,7 +66,7 @@ Deno.test("padForCrop() and a given box give the pixels of torchvision's RandomC
   }
 });
 
-Deno.test("randomCropBox() takes every place inside of the picture", () => {
+Deno.test("randomCropBox() takes every place inside of the image", () => {
   const random = randomStream(2);
   const places = new Set<string>();
   for (let draw = 0; draw < 300; draw++) {
@@ -78,9 +78,9 @@ Deno.test("randomCropBox() takes every place inside of the picture", () => {
   assert.deepEqual([...places].sort(), all.sort());
 });
 
-Deno.test("RandomCrop names a picture's size when it is too small, and the cure", () => {
+Deno.test("RandomCrop names an image's size when it is too small, and the cure", () => {
   const crop = (args: object) =>
-    RandomCrop.onPicture!(noise(20, 10, 0), RandomCrop.schema.parse(args), randomStream(0));
+    RandomCrop.onImage!(noise(20, 10, 0), RandomCrop.schema.parse(args), randomStream(0));
   assert.throws(
     () => crop({ size: [10, 21] }),
     /^LockstepError: RandomCrop can't cut 21 × 10 pixels out of 20 × 10: set padIfNeeded: true, or write/,

@@ -40,7 +40,7 @@ Deno.test("eraseBox() with random values draws normally distributed ones, inside
   assert.equal(new Set(inside).size, inside.length, "each value is drawn anew");
 });
 
-Deno.test("randomErasingBox() is smaller than the picture, within scale and ratio", () => {
+Deno.test("randomErasingBox() is smaller than the image, within scale and ratio", () => {
   fc.assert(fc.property(
     fc.integer({ min: 1, max: 300 }),
     fc.integer({ min: 1, max: 300 }),
@@ -61,7 +61,7 @@ Deno.test("randomErasingBox() is smaller than the picture, within scale and rati
   assert.equal(randomErasingBox({ width: 1, height: 1 }, [1, 1], [1, 1], random), undefined);
 });
 
-Deno.test("RandomErasing erases about p of the pictures", () => {
+Deno.test("RandomErasing erases about p of the images", () => {
   const args = RandomErasing.schema.parse({ p: 0.3, value: [1, 2, 3] });
   const erased = Array.from({ length: 500 }, (_, key) => {
     const image = blank(32, 32);

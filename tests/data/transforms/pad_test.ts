@@ -17,7 +17,7 @@ Deno.test("padRgb() gives torchvision's pixels in each mode, also where mirrors 
   }
 });
 
-Deno.test("padRgb() leaves the picture in the middle as it is", () => {
+Deno.test("padRgb() leaves the image in the middle as it is", () => {
   const side = fc.integer({ min: 0, max: 20 });
   fc.assert(fc.property(
     fc.tuple(side, side, side, side),
@@ -31,7 +31,7 @@ Deno.test("padRgb() leaves the picture in the middle as it is", () => {
   ));
 });
 
-Deno.test("padRgb() refuses to make a huge picture", () => {
+Deno.test("padRgb() refuses to make a huge image", () => {
   assert.throws(
     () => padRgb(noise(1, 1, 0), [9999, 9999, 9999, 9999]),
     /Pad would make its 1 × 1 pixels 19999 × 19999/,

@@ -22,7 +22,7 @@ Deno.test("rotateRgb() gives Pillow's pixels to the bit", () => {
   }
 });
 
-Deno.test("rotateRgb() by four right angles is the picture again", () => {
+Deno.test("rotateRgb() by four right angles is the image again", () => {
   fc.assert(fc.property(
     fc.integer({ min: 1, max: 30 }),
     fc.integer({ min: 1, max: 30 }),
@@ -38,7 +38,7 @@ Deno.test("rotateRgb() by four right angles is the picture again", () => {
   ));
 });
 
-Deno.test("rotateRgb() with expand refuses to make a huge picture", () => {
+Deno.test("rotateRgb() with expand refuses to make a huge image", () => {
   assert.throws(
     () => rotateRgb(noise(20_000, 1, 0), 45, { ...PLAIN, expand: true }),
     /RandomRotation would make its 20000 × 1 pixels 1414\d × 1414\d/,

@@ -62,7 +62,7 @@ Deno.test("TransformPipeline's pixels are a function of the stream's keys alone"
   assert.notDeepEqual(floatsOf(TRAIN, 1, 2, 3), floatsOf(TRAIN, 1, 3, 3));
 });
 
-Deno.test("TransformPipeline flips about p of the pictures", () => {
+Deno.test("TransformPipeline flips about p of the images", () => {
   const specs: TransformSpec[] = [
     { CenterCrop: { size: [8, 8] } },
     { RandomHorizontalFlip: { p: 0.25 } },
@@ -73,7 +73,7 @@ Deno.test("TransformPipeline flips about p of the pictures", () => {
   assert.ok(share > 0.18 && share < 0.32, String(share));
 });
 
-Deno.test("TransformPipeline refuses a picture that Resize would make huge", () => {
+Deno.test("TransformPipeline refuses an image that Resize would make huge", () => {
   const pipeline = new TransformPipeline([{ Resize: { size: 500 } }, {
     CenterCrop: { size: [8, 8] },
   }]);
@@ -83,7 +83,7 @@ Deno.test("TransformPipeline refuses a picture that Resize would make huge", () 
   );
 });
 
-Deno.test("outputSize() follows the list, and is undefined when it depends on the picture", () => {
+Deno.test("outputSize() follows the list, and is undefined when it depends on the image", () => {
   assert.deepEqual(outputSize(TRAIN), [16, 24]);
   assert.equal(outputSize(TRAIN.slice(0, 1)), undefined);
   assert.deepEqual(outputSize([...TRAIN, { Resize: { size: 8 } }]), [8, 12]);

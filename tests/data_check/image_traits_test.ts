@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { readImageHeader } from "../../src/data/codecs/image_header.ts";
-import { isCutOff, pictureTraits } from "../../src/data_check/picture_traits.ts";
+import { imageTraits, isCutOff } from "../../src/data_check/image_traits.ts";
 
-const PICTURES = new URL("../fixtures/data/pictures/", import.meta.url);
+const IMAGES = new URL("../fixtures/data/pictures/", import.meta.url);
 
-/** Pictures that Pillow wrote → what is unusual about them. */
+/** Images that Pillow wrote → what is unusual about them. */
 const EXPECTED: Record<string, string[]> = {
   "baseline.jpg": [],
   "exif_1.jpg": [],
@@ -32,16 +32,16 @@ const EXPECTED: Record<string, string[]> = {
   "rgb.bmp": [],
 };
 
-Deno.test("pictureTraits() names what isn't kept of a picture", async () => {
+Deno.test("imageTraits() names what isn't kept of an image", async () => {
   for (const [name, traits] of Object.entries(EXPECTED)) {
-    const bytes = await Deno.readFile(new URL(name, PICTURES));
-    assert.deepEqual(pictureTraits(bytes, readImageHeader(bytes)), traits, name);
+    const bytes = await Deno.readFile(new URL(name, IMAGES));
+    assert.deepEqual(imageTraits(bytes, readImageHeader(bytes)), traits, name);
   }
 });
 
 Deno.test("isCutOff() is true of every file without its end, and of no whole one", async () => {
   for (const name of ["baseline.jpg", "progressive.jpg", "rgb.png", "lossy.webp", "alpha.webp"]) {
-    const bytes = await Deno.readFile(new URL(name, PICTURES));
+    const bytes = await Deno.readFile(new URL(name, IMAGES));
     assert.equal(isCutOff(bytes, readImageHeader(bytes)), false, name);
     for (const missing of [2, 20, 100]) {
       const part = bytes.slice(0, -missing);

@@ -8,8 +8,8 @@ import { UsageError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
 import { holdsCifar10 } from "../data/datasets/cifar10.ts";
 import { actualName } from "../data/datasets/image_folder.ts";
-import { subfolders } from "../data/datasets/picture_files.ts";
-import type { EvaluationPictures } from "../train/job.ts";
+import { subfolders } from "../data/datasets/image_files.ts";
+import type { EvaluationImages } from "../train/job.ts";
 
 /** What is asked for. */
 interface Wanted {
@@ -36,12 +36,12 @@ const FLAGS: Terms = { data: "with --data", split: "--split" };
  *
  * @throws {UsageError} when the folder is of another kind
  */
-export async function picturesToEvaluate(
+export async function imagesToEvaluate(
   root: string,
   data: Pick<Config["data"], "format" | "trainFolder" | "valFolder">,
   request: Wanted,
   terms: Terms = FLAGS,
-): Promise<EvaluationPictures> {
+): Promise<EvaluationImages> {
   const { split = "val", classes } = request;
   const wanted = { split, classes: [...classes] };
   if (request.data === undefined || data.format !== "imageFolder") return wanted;
@@ -49,7 +49,7 @@ export async function picturesToEvaluate(
     throw new UsageError(
       `Folder ${
         quotedPath(root)
-      } holds the files of CIFAR-10, but the run was trained on folders of pictures: ` +
+      } holds the files of CIFAR-10, but the run was trained on folders of images: ` +
         `name a folder of classes ${terms.data}`,
     );
   }
@@ -68,7 +68,7 @@ export async function picturesToEvaluate(
     throw new UsageError(
       `Folder ${
         quotedPath(root)
-      } holds classes and no ${side}/, so all of its pictures are evaluated: ` +
+      } holds classes and no ${side}/, so all of its images are evaluated: ` +
         `leave ${terms.split} out`,
     );
   }

@@ -1,19 +1,19 @@
 /**
- * What is to be said of one picture.
+ * What is to be said of one image.
  *
  * @module
  */
 import { type ImageFormat, NAMES } from "../data/codecs/image_header.ts";
-import type { PictureFacts } from "./inspect_picture.ts";
+import type { ImageFacts } from "./inspect_image.ts";
 import type { Finding, FindingKind } from "./kinds.ts";
 
-/** Pixels of the shorter side below which a picture is tiny: several networks take no smaller ones (VGG, DenseNet). */
+/** Pixels of the shorter side below which an image is tiny: several networks take no smaller ones (VGG, DenseNet). */
 export const TINY_SIDE = 32;
-/** Pixels above which a picture is huge. */
+/** Pixels above which an image is huge. */
 export const HUGE_PIXELS = 25_000_000;
-/** Longer side over the shorter one from which on a picture is elongated. */
+/** Longer side over the shorter one from which on an image is elongated. */
 export const LONG_RATIO = 5;
-/** Grey levels' deviation below which a picture is plain. */
+/** Grey levels' deviation below which an image is plain. */
 export const PLAIN_CONTRAST = 3;
 
 /** Endings of the formats' files. */
@@ -25,18 +25,18 @@ const ENDINGS: Record<ImageFormat, readonly string[]> = {
   webp: [".webp"],
 };
 
-/** Whether a picture can be compared with others by its hash. */
-export function isComparable({ hash }: PictureFacts): boolean {
+/** Whether an image can be compared with others by its hash. */
+export function isComparable({ hash }: ImageFacts): boolean {
   return hash !== undefined && hash.contrast >= PLAIN_CONTRAST;
 }
 
 /**
- * The findings about one picture by itself.
+ * The findings about one image by itself.
  *
  * @param path Relative to the root
  * @param said What the decoder's library printed
  */
-export function judgePicture(path: string, facts: PictureFacts, said?: string): Finding[] {
+export function judgeImage(path: string, facts: ImageFacts, said?: string): Finding[] {
   const found: Finding[] = [];
   const find = (kind: FindingKind, detail = "") => found.push({ kind, files: [path], detail });
   const { problem, format, width = 0, height = 0, traits } = facts;

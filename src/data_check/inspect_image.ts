@@ -1,5 +1,5 @@
 /**
- * All that is to be known of one picture file: whether it decodes, what it is, and by what it is compared.
+ * All that is to be known of one image file: whether it decodes, what it is, and by what it is compared.
  *
  * @module
  */
@@ -17,10 +17,10 @@ import {
 import type { RgbImage } from "../data/codecs/rgb_image.ts";
 import type { FindingKind } from "./kinds.ts";
 import { type PerceptualHash, perceptualHash } from "./perceptual_hash.ts";
-import { isCutOff, type PictureTrait, pictureTraits, rareJpegKind } from "./picture_traits.ts";
+import { type ImageTrait, imageTraits, isCutOff, rareJpegKind } from "./image_traits.ts";
 
-/** What one picture is. */
-export interface PictureFacts {
+/** What one image is. */
+export interface ImageFacts {
   /** SHA-256 of the file, in hexadecimal; missing when it couldn't be read. */
   readonly sha256?: string;
   /** What the content is. */
@@ -28,15 +28,15 @@ export interface PictureFacts {
   /** Pixels, upright. */
   readonly width?: number;
   readonly height?: number;
-  readonly traits: readonly PictureTrait[];
-  /** Only of a picture that decodes. */
+  readonly traits: readonly ImageTrait[];
+  /** Only of an image that decodes. */
   readonly hash?: PerceptualHash;
   /** Why it can't be used. */
   readonly problem?: { readonly kind: FindingKind; readonly detail: string };
 }
 
-/** Reads a picture and decodes all of it with the loader's decoder; the engine must be open. */
-export async function inspectPicture(path: string, maxPixels: number): Promise<PictureFacts> {
+/** Reads an image and decodes all of it with the loader's decoder; the engine must be open. */
+export async function inspectImage(path: string, maxPixels: number): Promise<ImageFacts> {
   let bytes: Uint8Array<ArrayBuffer>;
   try {
     bytes = await readRegularFile(path, MAX_IMAGE_BYTES);
@@ -50,7 +50,7 @@ export async function inspectPicture(path: string, maxPixels: number): Promise<P
 async function inspectBytes(
   bytes: Uint8Array<ArrayBuffer>,
   maxPixels: number,
-): Promise<PictureFacts> {
+): Promise<ImageFacts> {
   if (bytes.length === 0) return { traits: [], problem: { kind: "empty", detail: "" } };
   const format = sniffFormat(bytes);
   let header: ImageHeader;
@@ -58,11 +58,7 @@ async function inspectBytes(
     header = readImageHeader(bytes);
   } catch (error) {
     const detail = messageOf(error);
-    const kind = detail.includes("not supported")
-      ? "unsupported"
-      : format
-      ? "damaged"
-      : "notPicture";
+    const kind = detail.includes("not supported") ? "unsupported" : format ? "damaged" : "notImage";
     return { ...(format ? { format } : {}), traits: [], problem: { kind, detail } };
   }
   const turned = header.orientation >= 5;
@@ -76,14 +72,14 @@ async function inspectBytes(
   if (rare) return { ...known, problem: { kind: "unsupported", detail: rare } };
   try {
     const image = await decodeImage(bytes, { path: "", maxPixels });
-    return { ...known, traits: pictureTraits(bytes, header), hash: perceptualHash(image) };
+    return { ...known, traits: imageTraits(bytes, header), hash: perceptualHash(image) };
   } catch (error) {
     return { ...known, problem: decodingFailed(error, bytes, header) };
   }
 }
 
-/** What is known of a picture that is there as pixels and has no file of its own. */
-export function inspectPixels(image: RgbImage): PictureFacts {
+/** What is known of an image that is there as pixels and has no file of its own. */
+export function inspectPixels(image: RgbImage): ImageFacts {
   const { width, height, data } = image;
   const sha256 = createHash("sha256").update(data).digest("hex");
   return { sha256, width, height, traits: [], hash: perceptualHash(image) };

@@ -1,5 +1,5 @@
 /**
- * Pictures to measure the loader with: JPEGs of 500 × 375 pixels made of real photos.
+ * Images to measure the loader with: JPEGs of 500 × 375 pixels made of real photos.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { encodeJpegNative } from "../engine/image_ops.ts";
 const WIDTH = 500, HEIGHT = 375;
 const QUALITY = 95;
 
-/** The four quarters of a made picture: each shows one photo. */
+/** The four quarters of a made image: each shows one photo. */
 const QUARTERS: Box[] = [
   { left: 0, top: 0, width: 250, height: 188 },
   { left: 250, top: 0, width: 250, height: 188 },
@@ -27,35 +27,35 @@ const QUARTERS: Box[] = [
  * @param photos Folder of photos, with `train/` and `val/`
  * @param folder Where to write; it must be there
  */
-export async function makeBenchPictures(
+export async function makeBenchImages(
   photos: string,
   folder: string,
   count: number,
 ): Promise<void> {
   const { train, source } = await scanImageFolder(photos);
   using _ = source;
-  for (let picture = 0; picture < count; picture++) {
+  for (let image = 0; image < count; image++) {
     const made = { width: WIDTH, height: HEIGHT, data: new Uint8Array(WIDTH * HEIGHT * 3) };
     for (const [at, quarter] of QUARTERS.entries()) {
-      const photo = await source.read(train[(picture * QUARTERS.length + at) % train.length]);
+      const photo = await source.read(train[(image * QUARTERS.length + at) % train.length]);
       paste(resizeRgb(photo, quarter.width, quarter.height, fourByThree(photo)), made, quarter);
     }
-    const name = `${String(picture).padStart(4, "0")}.jpg`;
+    const name = `${String(image).padStart(4, "0")}.jpg`;
     await Deno.writeFile(join(folder, name), encodeJpegNative(made, QUALITY));
   }
 }
 
-/** The largest box of that shape in the middle of a picture. */
+/** The largest box of that shape in the middle of an image. */
 function fourByThree({ width, height }: RgbImage): Box {
   const wide = Math.min(width, Math.floor(height * 4 / 3));
   const high = Math.min(height, Math.floor(width * 3 / 4));
   return { left: (width - wide) >> 1, top: (height - high) >> 1, width: wide, height: high };
 }
 
-function paste(part: RgbImage, picture: RgbImage, { left, top }: Box): void {
+function paste(part: RgbImage, image: RgbImage, { left, top }: Box): void {
   const bytes = part.width * 3;
   for (let y = 0; y < part.height; y++) {
     const row = part.data.subarray(y * bytes, (y + 1) * bytes);
-    picture.data.set(row, ((top + y) * picture.width + left) * 3);
+    image.data.set(row, ((top + y) * image.width + left) * 3);
   }
 }

@@ -15,7 +15,7 @@ export const ODD_NAME = "a\x1b]0;owned\x07\n\x1b[31mred.jpg";
 export type Expected = Record<string, string[][]>;
 
 /** Fills a folder; gives what a check has to find. */
-export async function makeFaultyPictures(root: string): Promise<Expected> {
+export async function makeFaultyImages(root: string): Promise<Expected> {
   await makeScenes(root);
   const fixture = (name: string) => Deno.readFile(new URL(name, FIXTURES));
   const cat = (name: string, bytes: Uint8Array | string) => put(root, `train/cat/${name}`, bytes);
@@ -25,10 +25,10 @@ export async function makeFaultyPictures(root: string): Promise<Expected> {
   await cat("scan.tif", "II*\0 and more of a TIFF");
   await cat("cut.jpg", (await sceneJpeg(1)).slice(0, -200));
   await cat("cut.png", (await scene(2).encode()).slice(0, -100));
-  await cat("cut.webp", (await fixture("pictures/lossy.webp")).slice(0, -100));
+  await cat("cut.webp", (await fixture("images/lossy.webp")).slice(0, -100));
   await cat("bad.png", overwritten(await scene(3).encode(), 0.5));
   await cat("inside.jpg", overwritten(await fixture("jpegs/restarts.jpg"), 0.6));
-  await cat("bomb.png", bomb(await fixture("pictures/rgb.png")));
+  await cat("bomb.png", bomb(await fixture("images/rgb.png")));
   await cat("twelve_bits.jpg", twelveBits(await sceneJpeg(4)));
   await Deno.symlink(join(root, "nowhere.jpg"), join(root, "train/cat/lost.jpg"));
   await Deno.symlink(join(root, "train/cat"), join(root, "train/cat/loop"));
@@ -65,7 +65,7 @@ export async function makeFaultyPictures(root: string): Promise<Expected> {
     linkLoop: [["train/cat/itself"], ["train/cat/loop"]],
     unreadable: [["train/cat/pipe.jpg"], ["train/cat/lost.jpg"]],
     empty: [["train/cat/empty.jpg"]],
-    notPicture: [["train/cat/page.jpg"]],
+    notImage: [["train/cat/page.jpg"]],
     unsupported: [["train/cat/scan.tif"], ["train/cat/twelve_bits.jpg"]],
     damaged: ["bad.png", "cut.jpg", "cut.png", "cut.webp"].map((name) => [`train/cat/${name}`]),
     tooManyPixels: [["train/cat/bomb.png"]],

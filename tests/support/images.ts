@@ -7,10 +7,10 @@ import { join } from "node:path";
 import { Image } from "imagescript";
 import { randomStream } from "../../src/base/random.ts";
 
-/** What {@linkcode makePictures} makes. */
-export interface PictureOptions {
+/** What {@linkcode makeImages} makes. */
+export interface ImageOptions {
   readonly classes?: readonly string[];
-  /** Pictures per class. */
+  /** Images per class. */
   readonly train?: number;
   readonly val?: number;
   /** Width and height in pixels. */
@@ -18,14 +18,14 @@ export interface PictureOptions {
 }
 
 /** Fills `root` with `train/<class>/` and `val/<class>/`: each class has a shade of its own, and noise. */
-export async function makePictures(root: string, options: PictureOptions = {}): Promise<void> {
+export async function makeImages(root: string, options: ImageOptions = {}): Promise<void> {
   const { classes = ["dark", "light", "middle"], train = 7, val = 3, side = 20 } = options;
   for (const [split, count] of [["train", train], ["val", val]] as const) {
     for (const [label, name] of classes.entries()) {
       const folder = join(root, split, name);
       await Deno.mkdir(folder, { recursive: true });
       for (let index = 0; index < count; index++) {
-        const random = randomStream("picture", split, name, index);
+        const random = randomStream("image", split, name, index);
         const shade = 200 * label / classes.length;
         const level = () => shade + 55 * random();
         const image = new Image(side, side);
@@ -36,7 +36,7 @@ export async function makePictures(root: string, options: PictureOptions = {}): 
   }
 }
 
-/** Transforms for pictures of `side` pixels. */
+/** Transforms for images of `side` pixels. */
 export function transformsFor(side: number) {
   return [{ CenterCrop: side }, {
     Normalize: { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] },

@@ -1,11 +1,11 @@
 /**
- * Decoded pictures in memory that all workers of a machine share: what one of them has decoded, the others
+ * Decoded images in memory that all workers of a machine share: what one of them has decoded, the others
  * find.
  *
  * In the segment stand, each part at a multiple of 64 bytes: for each rank what it has found and kept; for each
- * sample where its picture begins (in units of 64 bytes, 0 when it isn't kept); for each rank its own part
- * for pictures, which it fills from the start. A picture is its width and height, and its pixels 64 bytes
- * further. So each number has one writer, but for a sample's place: when two ranks keep the same picture at
+ * sample where its image begins (in units of 64 bytes, 0 when it isn't kept); for each rank its own part
+ * for images, which it fills from the start. An image is its width and height, and its pixels 64 bytes
+ * further. So each number has one writer, but for a sample's place: when two ranks keep the same image at
  * once, either place is right. A place is written after all that it points to.
  *
  * @module
@@ -15,7 +15,7 @@ import {
   mapSharedSegment,
   type SharedSegment,
 } from "../../base/shared_memory.ts";
-import type { PictureCache } from "./picture_cache.ts";
+import type { ImageCache } from "./image_cache.ts";
 import type { RgbImage } from "../codecs/rgb_image.ts";
 
 const UNIT = 64;
@@ -23,54 +23,54 @@ const UNIT = 64;
 const MAX_BYTES = UNIT * 2 ** 32;
 
 /** What decides where things stand. */
-export interface SharedPicturesShape {
+export interface SharedImagesShape {
   /** Of the whole segment. */
   readonly bytes: number;
   readonly worldSize: number;
-  /** Training pictures, then validation pictures. */
+  /** Training images, then validation images. */
   readonly samples: number;
 }
 
 /** What all ranks together have done. */
 export interface CacheUse {
-  /** Pictures that are kept; one that two ranks keep counts twice. */
-  readonly pictures: number;
+  /** Images that are kept; one that two ranks keep counts twice. */
+  readonly images: number;
   /** What they take. */
   readonly bytes: number;
-  /** Pictures that were asked for and found. */
+  /** Images that were asked for and found. */
   readonly hits: number;
-  /** Pictures that were asked for and had to be decoded. */
+  /** Images that were asked for and had to be decoded. */
   readonly misses: number;
 }
 
 /** One rank's numbers. */
-const USE = ["pictures", "bytes", "hits", "misses"] as const;
+const USE = ["images", "bytes", "hits", "misses"] as const;
 
 /**
  * Makes the segment, all of it reserved.
  *
  * @throws {LockstepError} when there isn't that much memory
  */
-export function createSharedPictures(bytes: number): SharedSegment {
-  return createSharedSegment("lockstep-pictures", bytes);
+export function createSharedImages(bytes: number): SharedSegment {
+  return createSharedSegment("lockstep-images", bytes);
 }
 
 /** The least segment in which a rank can keep anything. */
 export function leastSharedBytes(
-  { worldSize, samples }: Omit<SharedPicturesShape, "bytes">,
+  { worldSize, samples }: Omit<SharedImagesShape, "bytes">,
 ): number {
-  return layoutOf({ bytes: 0, worldSize, samples }).pictures + worldSize * 2 * UNIT;
+  return layoutOf({ bytes: 0, worldSize, samples }).images + worldSize * 2 * UNIT;
 }
 
 /** A process's view of the segment. */
-export class SharedPictures {
+export class SharedImages {
   readonly #memory: Uint8Array<ArrayBuffer>;
   readonly #words: Uint32Array;
   readonly #places: Uint32Array;
   readonly #uses: Float64Array[];
   /** This rank's numbers. */
   readonly #use: Float64Array;
-  /** Where this rank's next picture begins, and where its part ends. */
+  /** Where this rank's next image begins, and where its part ends. */
   #next: number;
   readonly #end: number;
 
@@ -79,7 +79,7 @@ export class SharedPictures {
    * @param rank Whose part to fill; a process that only looks may leave it out
    * @throws {LockstepError} when the segment's maker is gone
    */
-  constructor(path: string, shape: SharedPicturesShape, rank = 0) {
+  constructor(path: string, shape: SharedImagesShape, rank = 0) {
     const { bytes, worldSize, samples } = shape;
     const layout = layoutOf(shape);
     this.#memory = mapSharedSegment(path, bytes);
@@ -91,16 +91,16 @@ export class SharedPictures {
       (_, each) => new Float64Array(buffer, each * UNIT, USE.length),
     );
     this.#use = this.#uses[rank];
-    this.#next = layout.pictures + rank * layout.part;
+    this.#next = layout.images + rank * layout.part;
     this.#end = this.#next + layout.part;
   }
 
   /** What all ranks have done so far. */
   get use(): CacheUse {
-    const [pictures, bytes, hits, misses] = USE.map((_, at) =>
+    const [images, bytes, hits, misses] = USE.map((_, at) =>
       this.#uses.reduce((sum, use) => sum + use[at], 0)
     );
-    return { pictures, bytes, hits, misses };
+    return { images, bytes, hits, misses };
   }
 
   /**
@@ -108,7 +108,7 @@ export class SharedPictures {
    *
    * @param first Where the list begins among all samples
    */
-  listFrom(first: number): PictureCache {
+  listFrom(first: number): ImageCache {
     return {
       get: (index) => this.#get(first + index),
       hasRoom: (bytes) => this.#hasRoom(bytes),
@@ -143,11 +143,11 @@ export class SharedPictures {
   }
 }
 
-function layoutOf({ bytes, worldSize, samples }: SharedPicturesShape) {
+function layoutOf({ bytes, worldSize, samples }: SharedImagesShape) {
   const places = worldSize * UNIT;
-  const pictures = roundUp(places + samples * 4);
-  const room = Math.max(Math.min(bytes, MAX_BYTES) - pictures, 0);
-  return { places, pictures, part: Math.floor(room / worldSize / UNIT) * UNIT };
+  const images = roundUp(places + samples * 4);
+  const room = Math.max(Math.min(bytes, MAX_BYTES) - images, 0);
+  return { places, images, part: Math.floor(room / worldSize / UNIT) * UNIT };
 }
 
 function roundUp(bytes: number): number {

@@ -1,5 +1,5 @@
 /**
- * Reads the picture files of a folder.
+ * Reads the image files of a folder.
  *
  * @module
  */
@@ -8,18 +8,18 @@ import { reasonOf } from "../../base/errors.ts";
 import { readRegularFile } from "../../base/regular_file.ts";
 import { DataError } from "../codecs/data_error.ts";
 import { decodeImage, MAX_IMAGE_BYTES } from "../codecs/decode.ts";
-import type { Sample, SampleSource } from "./picture_set.ts";
+import type { Sample, SampleSource } from "./image_set.ts";
 import { DEFAULT_MAX_PIXELS, type PartOf, type RgbImage } from "../codecs/rgb_image.ts";
 
-/** Pictures that are a file each. The engine must be open when one is read: it decodes. */
-export class PictureSource implements SampleSource {
+/** Images that are a file each. The engine must be open when one is read: it decodes. */
+export class ImageSource implements SampleSource {
   readonly cheap = false;
   readonly ofFiles: { readonly maxPixels: number };
   readonly #root: string;
 
   /**
    * @param root Folder that samples' paths are relative to
-   * @param maxPixels Larger pictures are refused
+   * @param maxPixels Larger images are refused
    */
   constructor(root: string, maxPixels: number = DEFAULT_MAX_PIXELS) {
     this.#root = root;
@@ -41,6 +41,6 @@ export class PictureSource implements SampleSource {
     }
   }
 
-  /** No file is left open between pictures. */
+  /** No file is left open between images. */
   [Symbol.dispose](): void {}
 }

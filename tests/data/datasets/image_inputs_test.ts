@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DataError } from "../../../src/data/codecs/data_error.ts";
-import { findInputs, InputSource } from "../../../src/data/datasets/picture_inputs.ts";
+import { findInputs, InputSource } from "../../../src/data/datasets/image_inputs.ts";
 import { openEngine } from "../../../src/engine/engine.ts";
-import { makePictures } from "../../support/pictures.ts";
+import { makeImages } from "../../support/images.ts";
 import { withTemporaryFolder } from "../../support/temporary_folder.ts";
 
 Deno.test("findInputs() takes files, folders, patterns and addresses in the order of their names", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "p");
-    await makePictures(root, { classes: ["b", "a"], train: 2, val: 1 });
-    await Deno.writeTextFile(join(root, "val", "notes.txt"), "no picture");
+    await makeImages(root, { classes: ["b", "a"], train: 2, val: 1 });
+    await Deno.writeTextFile(join(root, "val", "notes.txt"), "no image");
     await Deno.writeTextFile(join(root, "[odd].jpg"), "x");
     await Deno.writeTextFile(join(root, "noending"), "x");
     const names = [
@@ -42,7 +42,7 @@ Deno.test("findInputs() takes files, folders, patterns and addresses in the orde
     assert.equal(url.place, names[1], "fetched with its password, shown without");
   }));
 
-Deno.test("findInputs() says what is no picture, and goes on", () =>
+Deno.test("findInputs() says what is no image, and goes on", () =>
   withTemporaryFolder(async (folder) => {
     await Deno.mkdir(join(folder, "empty"));
     await Deno.writeTextFile(join(folder, "a.jpg"), "x");
@@ -57,16 +57,16 @@ Deno.test("findInputs() says what is no picture, and goes on", () =>
     assert.equal(inputs.length, 1);
     assert.deepEqual(problems.map(({ reason }) => reason), [
       "the file is missing",
-      "the folder has no pictures",
-      "no picture matches",
+      "the folder has no images",
+      "no image matches",
       "ftp: is not supported, only http: and https:",
       "it is not an address",
     ]);
     assert.ok(!JSON.stringify(problems).includes("secret"));
   }));
 
-/** A server with one picture, and with all that can go wrong. */
-function serve(picture: Uint8Array<ArrayBuffer>) {
+/** A server with one image, and with all that can go wrong. */
+function serve(image: Uint8Array<ArrayBuffer>) {
   const jpeg = { headers: { "content-type": "image/jpeg" } };
   const endless = () =>
     new ReadableStream({
@@ -75,14 +75,14 @@ function serve(picture: Uint8Array<ArrayBuffer>) {
   return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, ({ url }) => {
     const { pathname } = new URL(url);
     switch (pathname) {
-      case "/picture.jpg":
-        return new Response(picture, jpeg);
+      case "/image.jpg":
+        return new Response(image, jpeg);
       case "/moved.jpg":
-        return Response.redirect(new URL("/picture.jpg", url), 302);
+        return Response.redirect(new URL("/image.jpg", url), 302);
       case "/page":
         return new Response("<html>", { headers: { "content-type": "text/html; charset=utf-8" } });
       case "/junk.jpg":
-        return new Response("not a picture", jpeg);
+        return new Response("not an image", jpeg);
       case "/large.jpg":
         return new Response(new Uint8Array(2_000_000), jpeg);
       case "/endless.jpg":
@@ -98,17 +98,17 @@ function serve(picture: Uint8Array<ArrayBuffer>) {
 Deno.test("InputSource reads files and addresses, and says why it can't", () =>
   withTemporaryFolder(async (folder) => {
     await openEngine();
-    await makePictures(folder, { classes: ["a"], train: 1, val: 1 });
+    await makeImages(folder, { classes: ["a"], train: 1, val: 1 });
     const file = join(folder, "val", "a", "0.jpg");
     await using server = serve(await Deno.readFile(file));
     const base = `http://127.0.0.1:${server.addr.port}`;
     await Deno.writeTextFile(join(folder, "junk.jpg"), "junk");
     const reasons: [string, RegExp | undefined][] = [
       [file, undefined],
-      [`${base}/picture.jpg`, undefined],
+      [`${base}/image.jpg`, undefined],
       [`${base}/moved.jpg`, undefined],
       [`${base}/none.jpg`, /the server answered 404/],
-      [`${base}/page`, /the server sent text\/html, not a picture/],
+      [`${base}/page`, /the server sent text\/html, not an image/],
       [`${base}/junk.jpg`, /it is not a JPEG, PNG/],
       [`${base}/large.jpg`, /the file is larger than 1 MB/],
       [`${base}/endless.jpg`, /the file is larger than 1 MB/],

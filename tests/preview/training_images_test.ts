@@ -8,12 +8,12 @@ import {
   tilesOf,
   trainingRows,
   validationRows,
-} from "../../src/preview/training_pictures.ts";
-import { batchPictures } from "../../src/coordinator/report_writer.ts";
+} from "../../src/preview/training_images.ts";
+import { batchImages } from "../../src/coordinator/report_writer.ts";
 import { planEpoch } from "../../src/data/loading/sampler.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { makeLoaders, scanData } from "../../src/train/job.ts";
-import { makePictures } from "../support/pictures.ts";
+import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { tinyConfig } from "../support/tiny_run.ts";
 
@@ -26,7 +26,7 @@ async function withData(
 ): Promise<void> {
   await withTemporaryFolder(async (folder) => {
     const root = join(folder, "pictures");
-    await makePictures(root, { side: 30 });
+    await makeImages(root, { side: 30 });
     const { data: base, ...rest } = tinyConfig(root, { seed: 3 });
     const config = validateConfig({
       ...rest,
@@ -42,9 +42,9 @@ async function withData(
       },
     });
     await openEngine();
-    const pictures = await scanData(root, config);
-    using _source = pictures.source;
-    await use({ config, folder: pictures }, folder);
+    const images = await scanData(root, config);
+    using _source = images.source;
+    await use({ config, folder: images }, folder);
   });
 }
 
@@ -75,7 +75,7 @@ async function trained({ config, folder }: ShownData, epoch: number) {
   return rows;
 }
 
-Deno.test("tilesOf() gives the pictures of training, in its order, for each epoch", () =>
+Deno.test("tilesOf() gives the images of training, in its order, for each epoch", () =>
   withData({}, async (data) => {
     const seen = new Set<string>();
     for (const epoch of [1, 2]) {
@@ -84,7 +84,7 @@ Deno.test("tilesOf() gives the pictures of training, in its order, for each epoc
       const expected = await trained(data, epoch);
       assert.equal(tiles.length, 21);
       tiles.forEach((tile, index) => {
-        assert.deepEqual(Array.from(tile!.rgb), expected[index].rgb, `picture ${index}`);
+        assert.deepEqual(Array.from(tile!.rgb), expected[index].rgb, `image ${index}`);
         assert.equal(tile!.title, expected[index].label);
       });
       const first = tiles[rows.findIndex(({ indices }) => indices[0] === 0)]!;
@@ -101,7 +101,7 @@ Deno.test("tilesOf() shows what is mixed, with both labels and their shares", ()
     const tiles = await tilesOf(data, "train", 1, chosen.map((row) => rows[row]));
     tiles.forEach((tile, index) => {
       const { rgb, label, partner, share } = expected[chosen[index]];
-      assert.deepEqual(Array.from(tile!.rgb), rgb, `picture ${chosen[index]}`);
+      assert.deepEqual(Array.from(tile!.rgb), rgb, `image ${chosen[index]}`);
       if (label === partner) return assert.equal(tile!.title, label);
       const percent = Math.round(100 * share);
       const lines = [`${percent}% ${label}`, `${100 - percent}% ${partner}`];
@@ -111,11 +111,11 @@ Deno.test("tilesOf() shows what is mixed, with both labels and their shares", ()
     assert.ok(tiles.some((tile) => tile!.title.includes("\n")));
   }));
 
-Deno.test("tilesOf() leaves a gap for a picture that can't be read, or says which one it is", () =>
+Deno.test("tilesOf() leaves a gap for an image that can't be read, or says which one it is", () =>
   withData({ onError: "skip" }, async (data) => {
     const rows = validationRows(data);
     const broken = data.folder.val[1].path;
-    await Deno.writeTextFile(join(data.folder.root, broken), "no picture");
+    await Deno.writeTextFile(join(data.folder.root, broken), "no image");
     const tiles = await tilesOf(data, "val", 1, rows);
     assert.deepEqual(tiles.map((tile) => tile?.title), [
       "dark",
@@ -133,11 +133,11 @@ Deno.test("tilesOf() leaves a gap for a picture that can't be read, or says whic
     );
   }));
 
-Deno.test("batchPictures() gives the report the first step's images as the ranks get them", async () => {
+Deno.test("batchImages() gives the report the first step's images as the ranks get them", async () => {
   const mix: ConfigInput["data"]["mix"][] = [undefined, [{ MixUp: 1 }], [{ CutMix: 1 }]];
   for (const own of mix) {
     await withData(own ? { mix: own } : {}, async (data) => {
-      const pictures = await batchPictures(data);
+      const images = await batchImages(data);
       // Two workers' own loaders, each over its share of the first step.
       const expected = [];
       for (const rank of [0, 1]) {
@@ -152,7 +152,7 @@ Deno.test("batchPictures() gives the report the first step's images as the ranks
         });
         const { train } = makeLoaders(data.folder, data.config);
         for await (const batch of train.batches([step], 1, { seed: data.config.seed })) {
-          for (const [row, image] of train.picturesOf(batch).entries()) {
+          for (const [row, image] of train.imagesOf(batch).entries()) {
             const [label, other] = [batch.labels[row], batch.mix?.partnerLabels[row]];
             const { classes } = data.folder;
             const mixed = other === undefined || other === label
@@ -162,7 +162,7 @@ Deno.test("batchPictures() gives the report the first step's images as the ranks
           }
         }
       }
-      const shown = await Promise.all(pictures.map(async ({ image, width, height, ...rest }) => {
+      const shown = await Promise.all(images.map(async ({ image, width, height, ...rest }) => {
         const png = await Image.decode(Uint8Array.fromBase64(image.split(",")[1])) as Image;
         assert.deepEqual([png.width, png.height], [width, height]);
         return { rgb: Array.from(png.bitmap).filter((_, at) => at % 4 < 3), ...rest };

@@ -1,5 +1,5 @@
 /**
- * Process entry of a checker of pictures; started by `deno task data check`, see
+ * Process entry of a checker of images; started by `deno task data check`, see
  * `src/data_check/checker_process.ts`.
  *
  * @module

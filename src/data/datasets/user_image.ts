@@ -1,5 +1,5 @@
 /**
- * Pictures as a data module gives them, made into what the loader works with.
+ * Images as a data module gives them, made into what the loader works with.
  *
  * @module
  */
@@ -23,12 +23,12 @@ export interface PixelImage {
 }
 
 /**
- * Makes a picture of what a data module gave.
+ * Makes an image of what a data module gave.
  *
- * @param image Pixels, or the bytes of a picture file
+ * @param image Pixels, or the bytes of an image file
  * @throws {DataError} when it is neither, can't be decoded, or has floats that are not finite
  */
-export async function userPicture(
+export async function userImage(
   image: PixelImage | Uint8Array,
   options: DecodeOptions,
 ): Promise<RgbImage> {
@@ -57,7 +57,7 @@ export async function userPicture(
   return box ? cropRgb(rgb, box) : rgb;
 }
 
-/** A picture of floats. */
+/** An image of floats. */
 type FloatPixels = PixelImage & { readonly data: Float32Array };
 
 /** A network may hide what isn't finite: a ReLU makes 0 of NaN. */
@@ -83,7 +83,7 @@ function requireImage(image: unknown, path: string): asserts image is PixelImage
   throw new DataError(
     path,
     "its image is neither { width, height, data } with data of bytes or a Float32Array, nor the bytes of a " +
-      "picture file as a Uint8Array",
+      "image file as a Uint8Array",
   );
 }
 

@@ -1,12 +1,12 @@
 /**
- * `predict` from its inputs to lines, a picture grid and explanations, while pictures are still coming.
+ * `predict` from its inputs to lines, an image grid and explanations, while images are still coming.
  *
  * @module
  */
 import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
 import { reasonOf, UsageError } from "../base/errors.ts";
-import { findInputs } from "../data/datasets/picture_inputs.ts";
+import { findInputs } from "../data/datasets/image_inputs.ts";
 import type { DeviceName } from "../engine/devices.ts";
 import { openEngine } from "../engine/engine.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
@@ -31,24 +31,24 @@ import {
 /** What to predict, and what of it to show. */
 export interface PredictRequest extends ModelPlace, Pick<PredictOptions, "maxBytes" | "timeoutMs"> {
   /** Files, folders, patterns, addresses, `-`. */
-  readonly pictures: readonly string[];
-  /** Classes per picture. */
+  readonly images: readonly string[];
+  /** Classes per image. */
   readonly top: number;
   readonly format: PredictionFormat;
   /** What to compute on (default `auto`). */
   readonly device?: DeviceName;
   /** Characters per line of a table. */
   readonly width: number;
-  /** PNG file that gets the pictures with their classes. */
+  /** PNG file that gets the images with their classes. */
   readonly grid?: string;
-  /** Folder that gets an explanation of each picture. */
+  /** Folder that gets an explanation of each image. */
   readonly explain?: string;
 }
 
 /** Where lines and news go. */
 export interface PredictOutlet {
   /**
-   * Gets each line of the result at once. The next picture waits for what it returns; where that is `false`, nobody
+   * Gets each line of the result at once. The next image waits for what it returns; where that is `false`, nobody
    * wants more lines, and the work ends unless it has other results.
    */
   readonly print: (line: string) => void | boolean | Promise<void | boolean>;
@@ -57,7 +57,7 @@ export interface PredictOutlet {
   readonly signal?: AbortSignal;
 }
 
-/** How many pictures there were. */
+/** How many images there were. */
 export interface PredictedCounts {
   readonly predicted: number;
   readonly unread: number;
@@ -65,36 +65,36 @@ export interface PredictedCounts {
 
 type Seen = Exclude<DetailedPrediction, { readonly error: string }>;
 
-/** Pictures in a grid: all of them are kept in memory until it is drawn. */
+/** Images in a grid: all of them are kept in memory until it is drawn. */
 const MAX_TILES = 100;
 const GRID_COLUMNS = 5;
 /** So many are drawn larger, with more room for names. */
 const FEW_TILES = 20;
 const MIN_SIDE = 200;
-/** Characters of a picture's name that an explanation's name keeps. */
+/** Characters of an image's name that an explanation's name keeps. */
 const NAME_LENGTH = 60;
 
 /**
- * Predicts pictures and writes what comes out as it comes.
+ * Predicts images and writes what comes out as it comes.
  *
- * @throws {UsageError} when the model can't be used, or nothing is named; pictures that can't be read are named by
+ * @throws {UsageError} when the model can't be used, or nothing is named; images that can't be read are named by
  * warnings, and counted
  * @throws {LockstepError} at the end, when the network's output was NaN or infinite for some
  */
-export async function predictPictures(
+export async function predictImages(
   request: PredictRequest,
   { print, reporter, verbose = false, signal }: PredictOutlet,
 ): Promise<PredictedCounts> {
-  const { pictures, top, format, width, grid, explain } = request;
-  if (pictures.length === 0) {
+  const { images, top, format, width, grid, explain } = request;
+  if (images.length === 0) {
     throw new UsageError(
-      "Name pictures: files, folders, patterns such as 'photos/*.jpg', or addresses",
+      "Name images: files, folders, patterns such as 'photos/*.jpg', or addresses",
     );
   }
   const trained = await findTrainedModel(request);
   for (const note of trained.notes) reporter.info(note);
   if (explain !== undefined) await makeFolder(explain);
-  const found = await findInputs(pictures);
+  const found = await findInputs(images);
   const { classes } = trained.info;
   const paths = found.inputs.map(({ name }) => name);
   const lines = predictionLines(format, {
@@ -187,7 +187,7 @@ function tileOf(result: Seen): Tile {
   return { width, height, rgb: data, title: titleOf(result) };
 }
 
-/** The picture as the network saw it, and beside it where the network sees the class. Returns the file's path. */
+/** The image as the network saw it, and beside it where the network sees the class. Returns the file's path. */
 async function writeExplanation(folder: string, result: Seen, number: number): Promise<string> {
   const { view, map, path } = result;
   const overlay = overlayHeat(view, map!);
@@ -210,13 +210,13 @@ async function writeGrid(
   reporter: Reporter,
 ): Promise<void> {
   if (tiles.length === 0) {
-    return reporter.warn(`No picture could be read, so ${path} is not written`);
+    return reporter.warn(`No image could be read, so ${path} is not written`);
   }
   const { writePictureGrid } = await import("../plots/picture_grid.ts");
   const some = predicted > tiles.length
     ? `the first ${tiles.length} of ${predicted}`
     : `${predicted}`;
-  const heading = `${model}: ${some} ${predicted === 1 ? "picture" : "pictures"}`;
+  const heading = `${model}: ${some} ${predicted === 1 ? "image" : "images"}`;
   const leastSide = tiles.length <= FEW_TILES ? { leastSide: MIN_SIDE } : {};
   await writePictureGrid(path, tiles, { columns: GRID_COLUMNS, heading, ...leastSide });
 }

@@ -1,5 +1,5 @@
 /**
- * Pictures that somebody names: files, folders, patterns and addresses.
+ * Images that somebody names: files, folders, patterns and addresses.
  *
  * @module
  */
@@ -8,15 +8,15 @@ import { join } from "node:path";
 import { orAborted } from "../../base/async.ts";
 import { messageOf, reasonOf } from "../../base/errors.ts";
 import { readRegularFile } from "../../base/regular_file.ts";
-import { type FetchLimits, fetchPicture, shownUrl } from "../../provision/remote_picture.ts";
+import { fetchImage, type FetchLimits, shownUrl } from "../../provision/remote_image.ts";
 import { DataError } from "../codecs/data_error.ts";
 import { decodeImage, MAX_IMAGE_BYTES } from "../codecs/decode.ts";
-import { byCodePoint, isPictureName, listPictures } from "./picture_files.ts";
-import type { Sample, SampleSource } from "./picture_set.ts";
+import { byCodePoint, isImageName, listImages } from "./image_files.ts";
+import type { Sample, SampleSource } from "./image_set.ts";
 import { DEFAULT_MAX_PIXELS, type PartOf, type RgbImage } from "../codecs/rgb_image.ts";
 
-/** A picture that was named. */
-export interface PictureInput {
+/** An image that was named. */
+export interface ImageInput {
   /** For people: a path, a URL without its password, or `-`. */
   readonly name: string;
   /** Where its bytes come from. */
@@ -25,7 +25,7 @@ export interface PictureInput {
   readonly place: string;
 }
 
-/** Something named that is no picture. */
+/** Something named that is no image. */
 export interface InputProblem {
   readonly name: string;
   /** As the end of a sentence. */
@@ -34,21 +34,21 @@ export interface InputProblem {
 
 /** What the names mean. */
 export interface FoundInputs {
-  readonly inputs: readonly PictureInput[];
+  readonly inputs: readonly ImageInput[];
   readonly problems: readonly InputProblem[];
 }
 
 const GLOB_CHARACTERS = /[*?[\]{}]/;
 
 /**
- * Finds the pictures that are named, in the order of the names.
+ * Finds the images that are named, in the order of the names.
  *
- * A folder stands for all pictures in it and below, in the order of code points; a pattern (`*`, `**`, `?`, `[…]`,
- * `{…}`) for the pictures that it matches, sorted likewise; `-` for a picture on standard input. A file is taken
+ * A folder stands for all images in it and below, in the order of code points; a pattern (`*`, `**`, `?`, `[…]`,
+ * `{…}`) for the images that it matches, sorted likewise; `-` for an image on standard input. A file is taken
  * whatever its name.
  */
 export async function findInputs(names: readonly string[]): Promise<FoundInputs> {
-  const inputs: PictureInput[] = [];
+  const inputs: ImageInput[] = [];
   const problems: InputProblem[] = [];
   for (const name of names) {
     try {
@@ -61,7 +61,7 @@ export async function findInputs(names: readonly string[]): Promise<FoundInputs>
 }
 
 /** @throws {Error} with the reason why there are none */
-async function inputsOf(name: string): Promise<PictureInput[]> {
+async function inputsOf(name: string): Promise<ImageInput[]> {
   if (name === "-") return [{ name, from: "stdin", place: name }];
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(name)?.[1].toLowerCase();
   if (scheme === "http" || scheme === "https") {
@@ -76,22 +76,22 @@ async function inputsOf(name: string): Promise<PictureInput[]> {
   return await matching(name);
 }
 
-async function inFolder(folder: string): Promise<PictureInput[]> {
-  const files = await listPictures(folder, "");
-  if (files.length === 0) throw new Error("the folder has no pictures");
+async function inFolder(folder: string): Promise<ImageInput[]> {
+  const files = await listImages(folder, "");
+  if (files.length === 0) throw new Error("the folder has no images");
   return files.map(({ path }) => fileInput(join(folder, path)));
 }
 
-async function matching(pattern: string): Promise<PictureInput[]> {
+async function matching(pattern: string): Promise<ImageInput[]> {
   const found: string[] = [];
   for await (const path of glob(pattern)) {
-    if (isPictureName(path) && (await statOf(path))?.isFile) found.push(path);
+    if (isImageName(path) && (await statOf(path))?.isFile) found.push(path);
   }
-  if (found.length === 0) throw new Error("no picture matches");
+  if (found.length === 0) throw new Error("no image matches");
   return found.sort(byCodePoint).map(fileInput);
 }
 
-function fileInput(path: string): PictureInput {
+function fileInput(path: string): ImageInput {
   return { name: path, from: "file", place: path };
 }
 
@@ -112,17 +112,17 @@ function safeName(name: string): string {
 
 /** Settings of an {@linkcode InputSource}. */
 export interface InputSourceOptions extends FetchLimits {
-  /** Larger pictures are refused. */
+  /** Larger images are refused. */
   readonly maxPixels?: number;
 }
 
-/** Reads named pictures; the samples' indices are positions among them. */
+/** Reads named images; the samples' indices are positions among them. */
 export class InputSource implements SampleSource {
   readonly cheap = false;
-  readonly #inputs: readonly PictureInput[];
+  readonly #inputs: readonly ImageInput[];
   readonly #options: InputSourceOptions;
 
-  constructor(inputs: readonly PictureInput[], options: InputSourceOptions = {}) {
+  constructor(inputs: readonly ImageInput[], options: InputSourceOptions = {}) {
     this.#inputs = inputs;
     this.#options = options;
   }
@@ -132,11 +132,11 @@ export class InputSource implements SampleSource {
     return await decodeImage(await this.#bytes(this.#inputs[index]), { path, maxPixels, part });
   }
 
-  async #bytes({ name, from, place }: PictureInput): Promise<Uint8Array<ArrayBuffer>> {
+  async #bytes({ name, from, place }: ImageInput): Promise<Uint8Array<ArrayBuffer>> {
     try {
       switch (from) {
         case "url":
-          return await fetchPicture(place, this.#options);
+          return await fetchImage(place, this.#options);
         case "stdin":
           return await orAborted(readStandardInput(), this.#options.signal);
         case "file":
@@ -153,7 +153,7 @@ export class InputSource implements SampleSource {
     }
   }
 
-  /** No file is left open between pictures. */
+  /** No file is left open between images. */
   [Symbol.dispose](): void {}
 }
 

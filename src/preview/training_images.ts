@@ -1,11 +1,11 @@
 /**
- * Pictures exactly as the network gets them: transformed, augmented and mixed as in training.
+ * Images exactly as the network gets them: transformed, augmented and mixed as in training.
  *
  * @module
  */
 import { globalBatchSize } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
-import type { PictureSet } from "../data/datasets/picture_set.ts";
+import type { ImageSet } from "../data/datasets/image_set.ts";
 import { type EpochStep, planEpoch } from "../data/loading/sampler.ts";
 import { mixedLines } from "../terminal/lines.ts";
 import type { Tile } from "../plots/picture_grid.ts";
@@ -14,10 +14,10 @@ import { makeLoaders } from "../train/job.ts";
 /** A run's config and data set: all that showing its images needs. */
 export interface ShownData {
   readonly config: Config;
-  readonly folder: PictureSet;
+  readonly folder: ImageSet;
 }
 
-/** The training pictures of an epoch in the order in which they come, each as a step's share of one row. */
+/** The training images of an epoch in the order in which they come, each as a step's share of one row. */
 export function trainingRows(
   { config, folder: { train, inOrder } }: ShownData,
   epoch: number,
@@ -34,7 +34,7 @@ export function trainingRows(
   }));
 }
 
-/** The validation pictures in their order. */
+/** The validation images in their order. */
 export function validationRows({ folder: { val } }: ShownData): EpochStep[] {
   const { length } = val;
   const plan = {
@@ -75,12 +75,12 @@ export async function imagesOf(
   const seed = part === "train" ? config.seed : 0;
   const images: (ShownImage | undefined)[] = [];
   for await (const batch of loader.batches(rows, part === "train" ? epoch : 0, { seed })) {
-    const [picture] = loader.picturesOf(batch);
-    if (!picture) {
+    const [image] = loader.imagesOf(batch);
+    if (!image) {
       images.push(undefined);
       continue;
     }
-    const { width, height, data: rgb } = picture;
+    const { width, height, data: rgb } = image;
     const own = folder.classes[batch.labels[0]];
     const partner = batch.mix && folder.classes[batch.mix.partnerLabels[0]];
     const mixed = partner === undefined || partner === own

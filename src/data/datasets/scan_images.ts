@@ -1,5 +1,5 @@
 /**
- * Finds a run's pictures, in any of the formats.
+ * Finds a run's images, in any of the formats.
  *
  * @module
  */
@@ -8,28 +8,28 @@ import { UsageError } from "../../base/errors.ts";
 import type { DataFormat } from "../../provision/dataset_catalogue.ts";
 import { holdsCifar10, scanCifar10 } from "./cifar10.ts";
 import { scanImageFolder, type ScanOptions } from "./image_folder.ts";
-import type { PictureSet } from "./picture_set.ts";
+import type { ImageSet } from "./image_set.ts";
 
 /** Which format, and how an image folder is read. */
-export interface PictureOptions extends ScanOptions {
-  /** How the pictures lie on the disk (default `imageFolder`). */
+export interface ImageOptions extends ScanOptions {
+  /** How the images lie on the disk (default `imageFolder`). */
   format?: DataFormat;
 }
 
 /**
- * Finds the pictures in a folder.
+ * Finds the images in a folder.
  *
  * @throws {UsageError} when the folder can't be read, or can't be trained on
  */
-export async function scanPictures(
+export async function scanImages(
   root: string,
-  { format = "imageFolder", ...options }: PictureOptions = {},
-): Promise<PictureSet> {
+  { format = "imageFolder", ...options }: ImageOptions = {},
+): Promise<ImageSet> {
   switch (format) {
     case "imageFolder":
       if (await holdsCifar10(root)) {
         throw new UsageError(
-          `Folder ${quotedPath(root)} holds the files of CIFAR-10, not folders of pictures: ` +
+          `Folder ${quotedPath(root)} holds the files of CIFAR-10, not folders of images: ` +
             "set data.format to cifar10",
         );
       }

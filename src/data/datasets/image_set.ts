@@ -1,24 +1,24 @@
 /**
- * What a run's pictures are, however they lie on the disk.
+ * What a run's images are, however they lie on the disk.
  *
  * @module
  */
 import type { PartOf, RgbImage } from "../codecs/rgb_image.ts";
 
-/** One picture and its class. */
+/** One image and its class. */
 export interface Sample {
   /** Where it is, relative to the root: a file, with `/` between names, or `data_batch_1.bin#17`, a record. */
   readonly path: string;
-  /** Position in {@linkcode PictureSet.classes}; of a data module's sample maybe −1 until it was read. */
+  /** Position in {@linkcode ImageSet.classes}; of a data module's sample maybe −1 until it was read. */
   readonly label: number;
   /** Position in its own list. */
   readonly index: number;
 }
 
-/** A picture's file. */
+/** An image's file. */
 export interface FileFacts {
   readonly side: "train" | "val";
-  /** Position in {@linkcode PictureSet.classes}. */
+  /** Position in {@linkcode ImageSet.classes}. */
   readonly label: number;
   /** Relative to the root, with `/` between names. */
   readonly path: string;
@@ -28,28 +28,28 @@ export interface FileFacts {
   readonly modified: number;
 }
 
-/** Reads pictures; any number at the same time. */
+/** Reads images; any number at the same time. */
 export interface SampleSource extends Disposable {
   /**
-   * Reads one picture.
+   * Reads one image.
    *
    * @param part Which part to give: decoding less takes less time; everything unless given. It is called
-   * once, unless the picture can't be used
+   * once, unless the image can't be used
    * @param epoch Where samples come as a stream: which one
    * @returns Upright RGB pixels
-   * @throws {DataError} naming the picture and what is wrong with it
+   * @throws {DataError} naming the image and what is wrong with it
    */
   read(sample: Sample, part?: PartOf, epoch?: number): Promise<RgbImage>;
-  /** Reading again costs no more than remembering would: a loader needn't keep such pictures. */
+  /** Reading again costs no more than remembering would: a loader needn't keep such images. */
   readonly cheap: boolean;
-  /** Present where each sample is a picture file below the set's root: larger ones can't be used. */
+  /** Present where each sample is an image file below the set's root: larger ones can't be used. */
   readonly ofFiles?: { readonly maxPixels: number };
-  /** A picture that another process has read is of no use, as its label is known only there. */
+  /** An image that another process has read is of no use, as its label is known only there. */
   readonly ownOnly?: boolean;
 }
 
-/** The pictures of a run, in an order that doesn't depend on the file system. */
-export interface PictureSet {
+/** The images of a run, in an order that doesn't depend on the file system. */
+export interface ImageSet {
   readonly root: string;
   /** Names of the classes, by label. */
   readonly classes: string[];
@@ -57,13 +57,13 @@ export interface PictureSet {
   readonly val: Sample[];
   /** SHA-256 in hexadecimal: equal where the data are. */
   readonly fingerprint: string;
-  /** The pictures' files, where each picture has one; no part of the fingerprint but for paths, labels and sizes. */
+  /** The images' files, where each image has one; no part of the fingerprint but for paths, labels and sizes. */
   readonly files?: readonly FileFacts[];
-  /** What a person should know of the pictures before they are used. */
+  /** What a person should know of the images before they are used. */
   readonly warnings?: readonly string[];
-  /** Gives the pictures of `train` and `val`; whoever has it disposes of it. */
+  /** Gives the images of `train` and `val`; whoever has it disposes of it. */
   readonly source: SampleSource;
-  /** The training pictures are a stream: they come in their own order, not shuffled. */
+  /** The training images are a stream: they come in their own order, not shuffled. */
   readonly inOrder?: boolean;
   /** Present where labels are known only to whoever has read a sample: takes over what another process has found. */
   readonly learnLabel?: (split: "train" | "val", index: number, label: number) => void;

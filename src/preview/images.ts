@@ -1,5 +1,5 @@
 /**
- * The picture grids of a run: what the network is shown, and what it makes of it.
+ * The image grids of a run: what the network is shown, and what it makes of it.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { DataError } from "../data/codecs/data_error.ts";
 import type { Loader } from "../data/loading/loader.ts";
 import type { Tile } from "../plots/picture_grid.ts";
 import { makeLoaders } from "../train/job.ts";
-import { type ShownData, tilesOf, trainingRows } from "./training_pictures.ts";
+import { type ShownData, tilesOf, trainingRows } from "./training_images.ts";
 
 const MAX_BATCH_TILES = 16;
 const BATCH_COLUMNS = 4;
@@ -37,7 +37,7 @@ export async function readBatch(
 }
 
 /**
- * Writes `predictions.png`: six validation pictures, evenly spread, with predicted and true class.
+ * Writes `predictions.png`: six validation images, evenly spread, with predicted and true class.
  *
  * @param predictions Predicted class by position in the validation set, -1 where there is none
  */
@@ -71,7 +71,7 @@ export async function writePredictionsPicture(
   await writePictureGrid(path, tiles, { columns: PREDICTION_COLUMNS, heading });
 }
 
-/** @returns Nothing for a picture that can't be read, where such are skipped */
+/** @returns Nothing for an image that can't be read, where such are skipped */
 export async function tileOf(
   loader: Loader,
   index: number,

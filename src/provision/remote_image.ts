@@ -1,10 +1,10 @@
 /**
- * Fetches one picture over HTTP.
+ * Fetches one image over HTTP.
  *
  * @module
  */
 
-/** Bounds of {@linkcode fetchPicture}. */
+/** Bounds of {@linkcode fetchImage}. */
 export interface FetchLimits {
   /** Largest file (default 50 MB). */
   readonly maxBytes?: number;
@@ -25,12 +25,12 @@ export function shownUrl(url: string): string {
 }
 
 /**
- * Fetches a picture's bytes. That they are a picture is for the decoder to say, by their content.
+ * Fetches an image's bytes. That they are an image is for the decoder to say, by their content.
  *
  * @param url http or https
  * @throws {Error} whose message is the reason, as the end of a sentence
  */
-export async function fetchPicture(
+export async function fetchImage(
   url: string,
   { maxBytes = MAX_BYTES, timeoutMs = TIMEOUT_MS, signal }: FetchLimits = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
@@ -66,7 +66,7 @@ export async function fetchPicture(
 function problemOf({ ok, status, headers }: Response): Error | undefined {
   if (!ok) return new Error(`the server answered ${status}`);
   const [type] = (headers.get("content-type") ?? "").split(";");
-  return type.startsWith("text/") ? new Error(`the server sent ${type}, not a picture`) : undefined;
+  return type.startsWith("text/") ? new Error(`the server sent ${type}, not an image`) : undefined;
 }
 
 /** fetch() puts the address into its message, which the caller knows, and the network's own error behind it. */

@@ -1,20 +1,20 @@
 /**
- * What is unusual about a picture's pixels, by its header: Lockstep makes 8-bit RGB of everything, and people
+ * What is unusual about an image's pixels, by its header: Lockstep makes 8-bit RGB of everything, and people
  * should know of what.
  *
  * @module
  */
 import type { ImageFormat, ImageHeader } from "../data/codecs/image_header.ts";
 
-/** What a picture has that isn't kept as it is. */
-export type PictureTrait = "turned" | "cmyk" | "deep" | "alpha" | "animated";
+/** What an image has that isn't kept as it is. */
+export type ImageTrait = "turned" | "cmyk" | "deep" | "alpha" | "animated";
 
 /**
- * Looks at a picture that was decoded, so that its structure is sound.
+ * Looks at an image that was decoded, so that its structure is sound.
  *
  * @param bytes The whole file
  */
-export function pictureTraits(bytes: Uint8Array, header: ImageHeader): PictureTrait[] {
+export function imageTraits(bytes: Uint8Array, header: ImageHeader): ImageTrait[] {
   const traits = READERS[header.format](bytes, header);
   return header.orientation > 1 ? ["turned", ...traits] : traits;
 }
@@ -34,7 +34,7 @@ export function rareJpegKind(bytes: Uint8Array, { frame }: ImageHeader): string 
 }
 
 /**
- * Whether a file ends before its picture does, as far as its structure tells: for messages about files that
+ * Whether a file ends before its image does, as far as its structure tells: for messages about files that
  * couldn't be decoded.
  *
  * @param bytes The whole file
@@ -55,7 +55,7 @@ export function isCutOff(bytes: Uint8Array, { format, frame = 0 }: ImageHeader):
   }
 }
 
-type Reader = (bytes: Uint8Array, header: ImageHeader) => PictureTrait[];
+type Reader = (bytes: Uint8Array, header: ImageHeader) => ImageTrait[];
 
 const READERS: Record<ImageFormat, Reader> = {
   jpeg: (bytes, { frame }) => frame !== undefined && bytes[frame + 9] === 4 ? ["cmyk"] : [],
@@ -66,7 +66,7 @@ const READERS: Record<ImageFormat, Reader> = {
 };
 
 /** Bit depth and colour type stand in the first chunk (RFC 2083, 4.1.1). */
-function pngTraits(bytes: Uint8Array): PictureTrait[] {
+function pngTraits(bytes: Uint8Array): ImageTrait[] {
   const [depth, colour] = [bytes[24], bytes[25]];
   const kinds = pngChunks(bytes).map(({ kind }) => kind);
   const hasAlpha = (colour & 4) !== 0 || kinds.includes("tRNS");
@@ -90,7 +90,7 @@ function pngChunks(bytes: Uint8Array): { kind: string; whole: boolean }[] {
 }
 
 /** Flags of the extended format, or the bit for alpha of the lossless one (RFC 9649). */
-function webpTraits(bytes: Uint8Array): PictureTrait[] {
+function webpTraits(bytes: Uint8Array): ImageTrait[] {
   const kind = textAt(bytes, 12);
   if (kind === "VP8L") return (bytes[24] & 0x10) !== 0 ? ["alpha"] : [];
   if (kind !== "VP8X") return [];
@@ -101,7 +101,7 @@ function webpTraits(bytes: Uint8Array): PictureTrait[] {
 }
 
 /** Number of frames, and whether the first has a transparent colour, block by block (GIF89a, sections 20 to 27). */
-function gifTraits(bytes: Uint8Array): PictureTrait[] {
+function gifTraits(bytes: Uint8Array): ImageTrait[] {
   let frames = 0;
   let transparent = false;
   const table = (packed: number) => packed & 0x80 ? 3 * 2 ** ((packed & 7) + 1) : 0;

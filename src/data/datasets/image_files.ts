@@ -1,5 +1,5 @@
 /**
- * Walks folders for picture files, in an order that doesn't depend on the file system.
+ * Walks folders for image files, in an order that doesn't depend on the file system.
  *
  * @module
  */
@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { quotedPath } from "../../base/called_paths.ts";
 import { reasonOf, UsageError } from "../../base/errors.ts";
 
-/** Endings that count as pictures, in any case: torchvision's, GIF, and what browsers and scanners write. */
-export const PICTURE_ENDINGS: readonly string[] = [
+/** Endings that count as images, in any case: torchvision's, GIF, and what browsers and scanners write. */
+export const IMAGE_ENDINGS: readonly string[] = [
   ".jpg",
   ".jpeg",
   ".jfif",
@@ -25,8 +25,8 @@ export const PICTURE_ENDINGS: readonly string[] = [
   ".gif",
 ];
 
-/** A file that is a picture by its name. */
-export interface PictureFile {
+/** A file that is an image by its name. */
+export interface ImageFile {
   /** Relative to the root, with `/` between names. */
   path: string;
   /** Size of the file; −1 when it can't be opened, such as a link to nothing. */
@@ -35,10 +35,10 @@ export interface PictureFile {
   modified: number;
 }
 
-/** The folder that macOS puts into archives, with files that look like pictures and are none. */
+/** The folder that macOS puts into archives, with files that look like images and are none. */
 const MAC_EXTRAS = "__MACOSX";
-/** Endings of pictures that aren't decoded: people may think that they are. */
-const FOREIGN_PICTURES = [
+/** Endings of images that aren't decoded: people may think that they are. */
+const FOREIGN_IMAGES = [
   ...[".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".psd", ".ico", ".tga"],
   ...[".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2", ".raw"],
 ];
@@ -53,17 +53,17 @@ export class LeftOut {
   readonly #endings = new Map<string, number>();
   #strays = 0;
 
-  /** Counts a file in a class folder that is no picture by its name. */
+  /** Counts a file in a class folder that is no image by its name. */
   add(name: string): void {
     if (SYSTEM_FILES.includes(name.toLowerCase())) return;
     const ending = endingOf(name);
     this.#endings.set(ending, (this.#endings.get(ending) ?? 0) + 1);
   }
 
-  /** Counts a file outside of the class folders, if it is a picture by its name. */
+  /** Counts a file outside of the class folders, if it is an image by its name. */
   addStray(name: string): void {
-    if (isPictureName(name)) this.#strays++;
-    else if (FOREIGN_PICTURES.includes(endingOf(name))) this.add(name);
+    if (isImageName(name)) this.#strays++;
+    else if (FOREIGN_IMAGES.includes(endingOf(name))) this.add(name);
   }
 
   /** Number of images in folders that belong to no class. */
@@ -86,7 +86,7 @@ export class LeftOut {
       parts.push(`${files(total)} with names that no image has that is read (${named.join(", ")})`);
     }
     if (parts.length === 0) return undefined;
-    const foreign = counts.find(([ending]) => FOREIGN_PICTURES.includes(ending));
+    const foreign = counts.find(([ending]) => FOREIGN_IMAGES.includes(ending));
     const cure = foreign ? `; convert ${foreign[0]} files to JPEG or PNG to use them` : "";
     return `Left out of ${quotedPath(root)}: ${parts.join(", ")}${cure}`;
   }
@@ -110,7 +110,7 @@ const STATS_AT_ONCE = 64;
  *
  * @param root The folder that paths are relative to
  * @param folder Relative to the root; the root itself when empty
- * @param leftOut Counts the pictures in it, which belong to no class
+ * @param leftOut Counts the images in it, which belong to no class
  * @throws {UsageError} when the folder can't be read
  */
 export async function subfolders(
@@ -124,24 +124,24 @@ export async function subfolders(
 }
 
 /**
- * Picture files in a folder and all folders below: those of a folder before those of its subfolders.
+ * Image files in a folder and all folders below: those of a folder before those of its subfolders.
  *
  * @param root The folder that paths are relative to
  * @param folder Relative to the root; the root itself when empty
- * @param leftOut Counts the files that are no pictures by their names
+ * @param leftOut Counts the files that are no images by their names
  * @throws {UsageError} when a folder can't be read or links lead in a circle
  */
-export async function listPictures(
+export async function listImages(
   root: string,
   folder: string,
   leftOut?: LeftOut,
-): Promise<PictureFile[]> {
+): Promise<ImageFile[]> {
   const paths: string[] = [];
   await walk(root, folder, [], { paths, leftOut });
-  const found: PictureFile[] = [];
+  const found: ImageFile[] = [];
   for (let from = 0; from < paths.length; from += STATS_AT_ONCE) {
     const some = paths.slice(from, from + STATS_AT_ONCE);
-    found.push(...await Promise.all(some.map((path) => pictureFile(root, path))));
+    found.push(...await Promise.all(some.map((path) => imageFile(root, path))));
   }
   return found;
 }
@@ -163,7 +163,7 @@ async function walk(
   }
   const { folders, files } = await readFolder(root, folder);
   for (const name of files) {
-    if (isPictureName(name)) found.paths.push(folder ? `${folder}/${name}` : name);
+    if (isImageName(name)) found.paths.push(folder ? `${folder}/${name}` : name);
     else found.leftOut?.add(name);
   }
   for (const name of folders) {
@@ -171,9 +171,9 @@ async function walk(
   }
 }
 
-/** Whether a file is a picture by its name. */
-export function isPictureName(name: string): boolean {
-  return PICTURE_ENDINGS.includes(endingOf(name));
+/** Whether a file is an image by its name. */
+export function isImageName(name: string): boolean {
+  return IMAGE_ENDINGS.includes(endingOf(name));
 }
 
 async function readFolder(
@@ -194,7 +194,7 @@ async function readFolder(
   return { folders: folders.sort(byCodePoint), files: files.sort(byCodePoint) };
 }
 
-async function pictureFile(root: string, path: string): Promise<PictureFile> {
+async function imageFile(root: string, path: string): Promise<ImageFile> {
   let info: Deno.FileInfo;
   try {
     info = await Deno.stat(join(root, path));
@@ -204,9 +204,7 @@ async function pictureFile(root: string, path: string): Promise<PictureFile> {
   }
   if (!info.isFile) {
     throw new UsageError(
-      `${
-        quotedPath(join(root, path))
-      } is named like a picture but is a pipe or a device: remove it`,
+      `${quotedPath(join(root, path))} is named like an image but is a pipe or a device: remove it`,
     );
   }
   return { path, bytes: info.size, modified: info.mtime?.getTime() ?? 0 };
@@ -216,7 +214,7 @@ async function isFolder(path: string): Promise<boolean> {
   try {
     return (await Deno.stat(path)).isDirectory;
   } catch (error) {
-    // A link that leads to itself can't be followed; one that leads nowhere may be a lost picture.
+    // A link that leads to itself can't be followed; one that leads nowhere may be a lost image.
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
   }
