@@ -37,13 +37,26 @@ const PERMISSIONS = [
 ];
 
 /** About half of the time that everything takes; a process of its own runs these folders of `tests/`. */
-const BESIDE = ["compare", "coordinator", "dashboard", "exchange", "reports"];
+const BESIDE = [
+  "cluster",
+  "compare",
+  "coordinator",
+  "dashboard",
+  "evaluation",
+  "exchange",
+  "plots",
+  "preview",
+  "report",
+  "terminal",
+];
 
 /** The tests, and the modules whose documented examples run as tests, in two halves. */
 async function everything(): Promise<string[][]> {
   const names = (await Array.fromAsync(Deno.readDir(join(PROJECT_ROOT, "tests"))))
     .map(({ name }) => name).sort();
   const pathsOf = (some: string[]) => some.map((name) => `tests/${name}`);
+  const missing = BESIDE.filter((name) => !names.includes(name));
+  if (missing.length > 0) throw new Error(`tests/ has no ${missing.join(", ")}: mend BESIDE`);
   const others = names.filter((name) => !BESIDE.includes(name));
   return [["--doc", "mod.ts", "src", ...pathsOf(others)], pathsOf(BESIDE)];
 }
