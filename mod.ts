@@ -192,7 +192,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
 
 /**
  * Trains several configs, each in processes of its own, and leaves a folder with their validation accuracies as a
- * table and as an image. A run that fails doesn't keep the others from finishing: see its `status`.
+ * table and as a picture. A run that fails doesn't keep the others from finishing: see its `status`.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * Checks exports for torchvision against PyTorch itself: each architecture is exported with made-up weights, loaded
+ * Checks exports for torchvision against PyTorch itself: each architecture is exported with synthetic weights, loaded
  * by torchvision with `strict=True`, and its logits are compared.
  *
  * ```sh

@@ -30,7 +30,7 @@ def gathered(value) -> list:
 
 
 def train(args: argparse.Namespace) -> dict:
-    """Times SGD steps of a replica on made-up pictures; the middle half of the steps counts."""
+    """Times SGD steps of a replica on synthetic pictures; the middle half of the steps counts."""
     torch.manual_seed(0)
     channels_last = args.format == "channels_last"
     model = torchvision.models.get_model(args.model, num_classes=10).train()

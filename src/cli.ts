@@ -42,7 +42,7 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }
     load: async () => (await import("./commands/compare.ts")).runCompare,
   },
   "show-batch": {
-    summary: "Show as an image what the augmentation makes of the data",
+    summary: "Show as a picture what the augmentation makes of the data",
     load: async () => (await import("./commands/show_batch.ts")).runShowBatch,
   },
   report: {

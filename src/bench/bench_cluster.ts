@@ -42,7 +42,7 @@ export interface BenchJob {
   readonly images?: { root: string; fingerprint: string; numClasses: number };
 }
 
-/** Classes of made-up images. */
+/** Classes of synthetic images. */
 export const MADE_CLASSES = 10;
 
 /** Seconds: with many workers on few cores, starting takes long, and a heartbeat may be late. */

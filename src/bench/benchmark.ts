@@ -11,9 +11,9 @@ const milliseconds = z.number().nonnegative();
 
 /** What the workers of a benchmark work on. */
 export const benchmarkJobSchema = z.strictObject({
-  /** `made`: images made up in memory; `folder`: those of the job's root. */
+  /** `made`: synthetic images; `folder`: those of the job's root. */
   images: z.enum(["made", "folder"]),
-  /** Side of made-up images, in pixels. */
+  /** Side of synthetic images, in pixels. */
   imageSize: z.int().positive(),
   /** A pause instead of forward, backward and update. */
   pause: z.strictObject({

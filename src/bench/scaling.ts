@@ -41,7 +41,7 @@ export interface ScalingOptions extends ClusterSettings {
   readonly batch: number;
   readonly steps: number;
   readonly warmup: number;
-  /** Folder of images; made-up ones in memory unless given. */
+  /** Folder of images; synthetic ones unless given. */
   readonly data?: string;
   /** Milliseconds of a pause in the place of the model's work on a batch. */
   readonly simulateCompute?: number;

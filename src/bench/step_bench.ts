@@ -55,7 +55,7 @@ const SLOWEST = 20;
 const PROFILE_WARMUP = 2;
 
 /**
- * Times training steps on made-up images.
+ * Times training steps on synthetic images.
  *
  * @throws {UsageError} when libtensorflow is missing
  */
@@ -83,7 +83,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
 }
 
 /**
- * Times the nodes of a training step's functions, and of evaluation, on made-up images.
+ * Times the nodes of a training step's functions, and of evaluation, on synthetic images.
  *
  * @throws {UsageError} when libtensorflow is missing
  */

@@ -8,7 +8,7 @@ import type { ReplicaState } from "../train/replica_state.ts";
 import { NO_TOTALS } from "../train/step_sums.ts";
 import type { BatchSource, TrainableReplica } from "../train/train_epoch.ts";
 
-/** Batches of made-up images that are there at once. */
+/** Batches of synthetic images that are there at once. */
 export function syntheticBatches(imageSize: number, numClasses: number): BatchSource {
   const made = new Map<number, Pick<Batch, "images" | "labels">>();
   const ofRows = (rows: number) => {

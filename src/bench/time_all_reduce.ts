@@ -27,7 +27,7 @@ export function allReduceCalls({ warmup, steps }: Pick<Benchmark, "warmup" | "st
 }
 
 /**
- * Times all-reduces of a made-up vector, checks the last sum, and times copies of as many bytes.
+ * Times all-reduces of a synthetic vector, checks the last sum, and times copies of as many bytes.
  *
  * @throws {LockstepError} when the sum is wrong
  */

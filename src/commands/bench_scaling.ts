@@ -43,7 +43,7 @@ export const BENCH_SCALING_HELP: CommandHelp = {
       value: "N",
       help: "Threads of TensorFlow per worker (default: the cores / the most workers)",
     },
-    { name: "data", value: "DIR", help: "Read the images there (default: made up in memory)" },
+    { name: "data", value: "DIR", help: "Read the images there (default: synthetic images)" },
     {
       name: "simulate-compute",
       value: "MS",

@@ -22,7 +22,7 @@ export const EVALUATE_HELP: CommandHelp = {
   name: "evaluate",
   summary:
     "Measure a trained model on all images of a set, over one or more workers: loss, accuracy, precision and\n" +
-    "recall per class, confusion matrix, calibration, and the worst mistakes as an image.",
+    "recall per class, confusion matrix, calibration, and the worst mistakes as a picture.",
   flags: [
     ...MODEL_FLAGS,
     {

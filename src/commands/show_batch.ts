@@ -1,5 +1,5 @@
 /**
- * `deno task show-batch`: what the augmentation makes of the data, as an image.
+ * `deno task show-batch`: what the augmentation makes of the data, as a picture.
  *
  * @module
  */
@@ -22,7 +22,7 @@ const KEYS: readonly KeyFlagName[] = ["data", "image-size", "batch-size", "seed"
 /** Flags of `show-batch`. */
 export const SHOW_BATCH_HELP: CommandHelp = {
   name: "show-batch",
-  summary: "Show as an image what the augmentation makes of the data: what training would get.",
+  summary: "Show as a picture what the augmentation makes of the data: what training would get.",
   flags: [
     {
       name: "config",

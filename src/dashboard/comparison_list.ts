@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { readRegularText } from "../base/regular_file.ts";
 import { join } from "node:path";
 import { z } from "../deps/zod.ts";
 import { LOCK_FILE } from "../base/folder_lock.ts";
@@ -189,7 +190,7 @@ export class ComparisonList {
 
 async function readPlan(path: string): Promise<Plan | undefined> {
   try {
-    return planSchema.parse(JSON.parse(await Deno.readTextFile(path)));
+    return planSchema.parse(JSON.parse(await readRegularText(path)));
   } catch {
     return undefined; // somebody's own file: the list is shown without it
   }

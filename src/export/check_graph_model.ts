@@ -34,7 +34,7 @@ export async function loadGraphModel(model: GraphModel): Promise<tf.GraphModel> 
 }
 
 /**
- * Runs both on the same made-up images.
+ * Runs both on the same synthetic images.
  *
  * @returns The greatest difference of two logits
  * @throws {NonFiniteOutputError} when the model's own logits are NaN or infinite

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { readRegularText } from "../base/regular_file.ts";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { maskArguments } from "../base/secrets.ts";
@@ -71,7 +72,7 @@ export async function describeEnvironment(options: EnvironmentOptions): Promise<
 /** Adds the server that the run talks through to `environment.json`, or replaces that of the session before. */
 export async function recordServer(folder: string, server: ServerFacts): Promise<void> {
   const path = join(folder, ENVIRONMENT_FILE);
-  const environment = JSON.parse(await Deno.readTextFile(path)) as Environment;
+  const environment = JSON.parse(await readRegularText(path)) as Environment;
   await writeEnvironment(folder, { ...environment, natsServer: server });
 }
 

@@ -184,7 +184,7 @@ Deno.test("config keys for modules are checked together with the others", () => 
   );
   assert.match(
     problem({ data: { ...base.data, module: "./d.ts" } }),
-    /data\.root .*keep one of them/,
+    /data\.root .*data\.module gives the images: remove one of the two keys/,
   );
   const both = { ...base.train, loss: "nll", lossModule: "./l.ts" };
   assert.match(problem({ train: both }), /Both train\.loss \(nll\) and train\.lossModule/);

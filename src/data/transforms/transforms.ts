@@ -137,7 +137,7 @@ export class TransformPipeline {
   }
 
   /**
-   * What {@linkcode apply} gives as an image again, with the nearest colours: for people.
+   * What {@linkcode apply} gives as 8-bit pixels again, with the nearest colours: for people.
    *
    * @param random Draws the parameters: a stream of its own for each (seed, epoch, sample)
    * @param cut Whether it is what {@linkcode part} has drawn rather than the whole
@@ -150,7 +150,7 @@ export class TransformPipeline {
   }
 
   /**
-   * An image of a batch as an image again, with the nearest colours: for people.
+   * An image of a batch as 8-bit pixels again, with the nearest colours: for people.
    *
    * @param batch As {@linkcode apply} writes it
    * @param offset Where the image's {@linkcode floats} begin in it
