@@ -14,12 +14,13 @@ import { PROJECT_ROOT, sourceFiles } from "./files.ts";
 
 /** What in a test, or in a file of `tests/` that it imports, shows that it needs more than a unit test may. */
 const NEEDS_MORE =
-  /Deno\.(Command|serve|listen|connect)|node:(child_process|http|net)|\bnew Worker\(|\bfetch\(|\b(startBroker|startServer|spawnWorkers|startRig|train|compare|evaluateRun|checkLayers|writePictureGrid)\(|playwright|chromium/;
+  /Deno\.(Command|serve|listen|connect)|node:(child_process|http|net)|\bnew Worker\(|\bfetch\(|\b(startBroker|startServer|spawnWorkers|startRig|train|compare|benchAllReduce|benchScaling|evaluateRun|checkLayers|writePictureGrid)\(|playwright|chromium/;
 
-/** Unit tests that take longer than all others together: parity with PyTorch, exports of all architectures. */
+/** Unit tests for the whole suite only: some take longer than all others, one watches its process's memory. */
 const LONG: readonly string[] = [
-  "tests/models/parity_test.ts",
   "tests/export/architectures_test.ts",
+  "tests/models/parity_test.ts",
+  "tests/train/memory_test.ts",
 ];
 
 const PERMISSIONS = [

@@ -20,7 +20,7 @@ const TRANSFORMS = transformsFor(SIDE);
 
 Deno.test("train(), loadCheckpoint() and evaluate() agree on what was learned", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { classes: CLASSES, train: 8, val: 3, side: SIDE });
     const { folder: run, history } = await train({
       name: "api",
@@ -50,7 +50,7 @@ Deno.test("train(), loadCheckpoint() and evaluate() agree on what was learned", 
 
 Deno.test("train() leaves no tensor behind in the process that calls it", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { classes: CLASSES, train: 2, val: 1, side: SIDE });
     const { runtime } = await openEngine();
     const counts: number[] = [];

@@ -49,7 +49,7 @@ const BLOW_UP = { lr: 1e-4, schedule: { name: "ExponentialLR", gamma: 1e20 } } a
 
 async function blownUpRun(): Promise<void> {
   await withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { classes: ["a", "b"], train: 6, val: 4 });
     const config = tinyConfig(root, { train: { epochs: 3, batchSize: 12, ...BLOW_UP } });
     const message = await failureOf(config);
@@ -73,7 +73,7 @@ async function blownUpRun(): Promise<void> {
 
 async function blownUpEpoch(): Promise<void> {
   await withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { classes: ["a", "b"], train: 4, val: 2 });
     const config = tinyConfig(root, {
       model: { name: "squeezenet1_1", weights: "none" },
@@ -117,7 +117,7 @@ async function wildWeights(): Promise<void> {
 
 async function wildOutputs(): Promise<void> {
   await withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { classes: ["a", "b"], train: 4, val: 2 });
     const { folder: run } = await train(
       validateConfig(tinyConfig(root, { train: { epochs: 1, batchSize: 8 } })),
@@ -244,7 +244,7 @@ function wildConfigs(): void {
 
 async function heavyClasses(): Promise<void> {
   await withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { classes: ["a", "b"], train: 4, val: 2 });
     const train = { epochs: 3, batchSize: 8, classWeights: [1e12, 1e12] };
     // Without a mix the mean divides by the weights; with one, by the number of samples.

@@ -36,7 +36,7 @@ const CLASSES = ["a", "b"];
 
 /** A run that nobody trained, and images for it; each weight is multiplied by `factor`. */
 async function madeRun(folder: string, factor: number): Promise<{ run: string; root: string }> {
-  const root = join(folder, "pictures");
+  const root = join(folder, "images");
   await makeImages(root, { classes: CLASSES, train: 2, val: 2 });
   await openEngine();
   const model = filledModel("plain_cnn", { numClasses: CLASSES.length });
@@ -184,7 +184,7 @@ async function comparedMetric(): Promise<void> {
       ...{ validation: { loss, accuracy: number / 10, count: 4 }, metrics },
       ...{ seconds: 1, imagesPerSecond: 4 },
     });
-    const config = validateConfig(tinyConfig("pictures", { train: { epochs: 2 } }));
+    const config = validateConfig(tinyConfig("images", { train: { epochs: 2 } }));
     const variant = (id: string, epochs: ReturnType<typeof epoch>[]) => ({
       ...{ id, label: id, config, differences: {} },
       runs: [{ seed: 0, folder: id, status: "finished" as const, epochs }],

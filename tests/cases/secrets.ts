@@ -51,7 +51,7 @@ export const CASES: readonly Case[] = [
     name: `nats.url ${url.replace("hidden!pw", "PASSWORD")}`,
     must: "a validated config holds no credentials",
     run: () => {
-      const config = validateConfig(tinyConfig("pictures", { nats: { url } }));
+      const config = validateConfig(tinyConfig("images", { nats: { url } }));
       assert.doesNotMatch(JSON.stringify(config), /hidden/);
       assert.match(config.nats.url!, /^((nats|tls):\/\/)?h:4222$/);
     },
@@ -60,7 +60,7 @@ export const CASES: readonly Case[] = [
     name: "nats.url that is none, with a password",
     must: "is refused without the password",
     run: () => {
-      const config = tinyConfig("pictures", { nats: { url: "ftp://u:hidden/@pw@h" } });
+      const config = tinyConfig("images", { nats: { url: "ftp://u:hidden/@pw@h" } });
       assert.throws(() => validateConfig(config), (error: Error) => {
         assert.match(error.message, /nats\.url is .*\*\*\*@h/);
         assert.doesNotMatch(error.message, /hidden/);

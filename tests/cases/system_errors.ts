@@ -21,7 +21,7 @@ const SETPRIV = "-dac_override,-dac_read_search";
 
 /** Trains with two workers in a shell that sets a limit before. */
 async function trainLimited(folder: string, limit: string) {
-  const root = join(folder, "pictures");
+  const root = join(folder, "images");
   await makeImages(root);
   const config = join(folder, "config.yaml");
   await Deno.writeTextFile(config, stringify(tinyConfig(root, { workers: 2 })));
@@ -51,7 +51,7 @@ function isOrderly({ kind, path, code, text }: Walked): boolean {
 /** Runs every command with every kind of wrong path, without the rights that root has over all files. */
 async function walkWrongPaths(): Promise<void> {
   await withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const config = tinyConfig(root, { train: { epochs: 1 } });
     await Deno.writeTextFile(join(folder, "config.yaml"), stringify(config));

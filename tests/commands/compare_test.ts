@@ -18,7 +18,7 @@ import { runCommand, startCommand, tinyConfig } from "../support/tiny_run.ts";
 
 /** Makes images and a recipe; returns the recipe's path. */
 async function recipe(folder: string, changes: Parameters<typeof tinyConfig>[1] = {}) {
-  const root = join(folder, "pictures");
+  const root = join(folder, "images");
   await makeImages(root);
   const config: ConfigInput = {
     ...tinyConfig(root, changes),

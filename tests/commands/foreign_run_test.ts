@@ -31,7 +31,7 @@ async function* filesBelow(folder: string): AsyncGenerator<[path: string, text: 
 
 Deno.test("a server's password is in no file and no message of a run, and a foreign run folder runs and reaches nothing unasked", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const config = join(folder, "recipes");
     await Deno.mkdir(config);

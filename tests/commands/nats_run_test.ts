@@ -48,7 +48,7 @@ async function disturb(url: string): Promise<() => Promise<void>> {
 
 Deno.test("a run on a foreign server records it, counts strangers' messages and shows them; a user without rights is told", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     await using server = await startPlainServer(`
       server_name: hall
@@ -126,7 +126,7 @@ Deno.test("a run on a foreign server records it, counts strangers' messages and 
 
 Deno.test("a server that lets too few clients in is named when a heartbeat's connection is refused", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     await using server = await startPlainServer("max_connections: 3");
     await using run = await startTrain(folder, tinyConfig(root), ["--nats", server.url]);

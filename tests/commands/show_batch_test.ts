@@ -11,7 +11,7 @@ const SIDE = 160;
 
 /** Makes images and a recipe, and runs `show-batch`. */
 async function showBatch(folder: string, args: readonly string[], cache?: string) {
-  const root = join(folder, "pictures");
+  const root = join(folder, "images");
   await makeImages(root, { side: SIDE, train: 4, val: 2 });
   const config = tinyConfig(root);
   const path = join(folder, "recipe.yaml");

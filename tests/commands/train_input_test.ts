@@ -30,7 +30,7 @@ async function trainWith(
     change?: (root: string) => Promise<void>;
   },
 ): Promise<CommandResult> {
-  const root = join(folder, "pictures");
+  const root = join(folder, "images");
   await makeImages(root, { train: 3, val: 1, ...images });
   await change?.(root);
   const path = join(folder, "config.yaml");
@@ -278,7 +278,7 @@ Deno.test("train refuses to resume with other data", () =>
     assert.equal(first.code, 0, first.stderr);
     const run = await newestRun(join(folder, "runs"));
     const before = await Deno.readTextFile(join(run, "history.json"));
-    await Deno.remove(join(folder, "pictures", "train", "dark", "0.jpg"));
+    await Deno.remove(join(folder, "images", "train", "dark", "0.jpg"));
     const { code, stderr } = await runCommand(["train", "--resume", run], folder);
     assert.equal(code, 2, stderr);
     assert.match(stderr, /1 removed: "train\/dark\/0\.jpg"; .*--accept-data/s);

@@ -39,7 +39,7 @@ Deno.test({
   ignore,
   fn: () =>
     withTemporaryFolder(async (folder) => {
-      const root = join(folder, "pictures");
+      const root = join(folder, "images");
       await makeImages(root);
       await Promise.all([...STALLS, undefined].map(async (stall, index) => {
         const out = join(folder, `runs-${index}`);
@@ -79,7 +79,7 @@ async function withTrainedRun(
   use: (place: { folder: string; root: string; run: string }) => Promise<void>,
 ): Promise<void> {
   await withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { val: 60 });
     const config = tinyConfig(root, { train: { epochs: 1 } });
     await Deno.writeTextFile(join(folder, "config.yaml"), stringify(config));

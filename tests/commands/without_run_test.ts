@@ -31,7 +31,7 @@ Deno.test("predict, evaluate, export and report take the newest run, with a best
       /^error: There is no run with a history in runs; .* or name a run's folder$/m,
     );
 
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { classes: ["a", "b"], train: 4, val: 3 });
     const [, normalize] = transformsFor(20);
     const config = tinyConfig(root, {

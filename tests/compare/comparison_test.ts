@@ -31,7 +31,7 @@ function comparisonOf(variants: Record<string, number[][]>, epochs = EPOCHS): Co
     variants: Object.entries(variants).map(([label, runs], position) => ({
       id: `variant-${position}`,
       label,
-      config: validateConfig(tinyConfig("pictures", { train: { epochs } })),
+      config: validateConfig(tinyConfig("images", { train: { epochs } })),
       differences: { "train.lr": position / 100 },
       runs: runs.map((accuracies, seed) => ({
         seed,

@@ -177,7 +177,7 @@ for (const [name, options, message] of WRONG) {
 }
 
 Deno.test("variantsOf() names folders after labels, all different", () => {
-  const config = tinyConfig("pictures");
+  const config = tinyConfig("images");
   const labels = ["Größe 1", "A/B", "a b", "a-b-2", "…"];
   const variants = variantsOf(Object.fromEntries(labels.map((label) => [label, config])));
   assert.deepEqual(variants.map(({ label }) => label), labels);

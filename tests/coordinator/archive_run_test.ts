@@ -51,11 +51,11 @@ Deno.test("train() takes a zip of an image folder, with folders of other names",
   withTemporaryFolder(async (folder) => {
     const cache = join(folder, "cache");
     await linkPrograms(cache);
-    const images = join(folder, "pictures");
+    const images = join(folder, "images");
     await makeImages(images, { train: 4, val: 2 });
     await Deno.rename(join(images, "val"), join(images, "test"));
     const archive = join(folder, "photos.zip");
-    await Deno.writeFile(archive, await zipOf(await filesBelow(folder, "pictures")));
+    await Deno.writeFile(archive, await zipOf(await filesBelow(folder, "images")));
     const config = tinyConfig(archive, { out: join(folder, "runs"), train: { epochs: 1 } });
     await Deno.writeTextFile(join(folder, "config.yaml"), stringify(config));
     const env = { LOCKSTEP_CACHE: cache };

@@ -111,7 +111,7 @@ Deno.test("checkSingleValues() refuses no recipe with maps of 1 × 1 on its real
 
 Deno.test("train.dropLast leaves out the smaller step in any epoch, also of a run that stops and goes on", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { classes: ["a", "b"], train: 9, val: 2 });
     await Deno.remove(join(root, "train/b/8.jpg")); // 17
     const model = await batchNormModel(folder);
@@ -177,7 +177,7 @@ Deno.test("train.dropLast leaves out the smaller step in any epoch, also of a ru
 
 Deno.test("an image that a skipped one leaves by itself is left out of the running statistics, and said", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { classes: ["a", "b"], train: 5, val: 2 });
     await Deno.writeTextFile(join(root, "train/b/4.jpg"), "no image");
     const model = await batchNormModel(folder);
@@ -216,7 +216,7 @@ Deno.test("an image that a skipped one leaves by itself is left out of the runni
 
 Deno.test("class weights change neither running statistics nor, where they are 0 in a whole step, parameters", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { train: 6, val: 2 });
     const model = await batchNormModel(folder);
     const run = async (change: Partial<ConfigInput>, own: Partial<ConfigInput["train"]>) => {

@@ -46,7 +46,7 @@ const ARTEFACTS = [
 
 Deno.test("no image, log or report ends a run: each that can't be written is a warning", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const run = join(folder, "run");
     // A folder in the place of the file: neither opened nor replaced.

@@ -26,7 +26,7 @@ async function trained(
 
 Deno.test("1, 2 and 4 workers at the same global batch reach the same parameters", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const one = await trained(root, { workers: 1 });
     for (const workers of [2, 4]) {
@@ -55,7 +55,7 @@ Deno.test("1, 2 and 4 workers at the same global batch reach the same parameters
 
 Deno.test("workers share a batch that doesn't divide, or has fewer images than they are, without changing the result", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const both = ["shared-memory", "nats"] as const;
     const cases = [
@@ -90,7 +90,7 @@ Deno.test("workers share a batch that doesn't divide, or has fewer images than t
 
 Deno.test("the same seed and number of workers give the same bits, another seed others", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const runs = [];
     for (const seed of [3, 3, 4]) {
@@ -103,7 +103,7 @@ Deno.test("the same seed and number of workers give the same bits, another seed 
 
 Deno.test("gradients over NATS and through shared memory give the same bits", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     for (const workers of [1, 3]) {
       const [nats, shared] = [
@@ -121,7 +121,7 @@ Deno.test("gradients over NATS and through shared memory give the same bits", ()
 
 Deno.test("a run without capture gives the numbers of one with it", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const captured = await trained(root, { train: { epochs: 3 } });
     const eager = await trained(root, { engine: { capture: false }, train: { epochs: 3 } });
@@ -139,7 +139,7 @@ Deno.test("a run without capture gives the numbers of one with it", () =>
 
 Deno.test("a network with BatchNorm gives the same bits in buckets over NATS as through shared memory", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { classes: ["a", "b"], train: 4, val: 1, side: 32 });
     const travels = [
       { exchange: "shared-memory" },
@@ -184,7 +184,7 @@ const RICH = {
 
 Deno.test("workers and accumulation don't change what AdamW, weights, clipping and averages give", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const one = await trained(root, { train: RICH });
     for (const [workers, accumulationSteps] of [[2, 1], [1, 3], [2, 2]]) {
@@ -211,7 +211,7 @@ Deno.test("workers and accumulation don't change what AdamW, weights, clipping a
 
 Deno.test("a run that stops within an epoch goes on to the same bits, averages and validations too", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const validate = { everySteps: 2, atStart: true };
     const changes = { workers: 2, validate, train: { ...RICH, epochs: 3 } };
@@ -242,7 +242,7 @@ Deno.test("a run that stops within an epoch goes on to the same bits, averages a
 
 Deno.test("mixed images and labels are the same for any number of workers", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const { data } = tinyConfig(root);
     const plain = await trained(root, { train: { epochs: 3 } });

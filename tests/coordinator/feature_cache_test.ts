@@ -63,7 +63,7 @@ async function run(config: ConfigInput) {
 for (const name of ["plain_cnn", "squeezenet1_1", "efficientnet_lite0"] as const) {
   Deno.test(`kept features of ${name} change no bit of a run`, () =>
     withTemporaryFolder(async (folder) => {
-      const root = join(folder, "pictures");
+      const root = join(folder, "images");
       await makeImages(root, { side: NETWORKS[name].side });
       for (const workers of [1, 2]) {
         const plain = await run(frozenConfig(root, name, false, { workers }));
@@ -83,7 +83,7 @@ for (const name of ["plain_cnn", "squeezenet1_1", "efficientnet_lite0"] as const
 
 Deno.test("kept features change no bit where a worker has a single row, parts, averages and dropout", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { side: 32 });
     // 21 images in batches of 9: the last three are one for each worker.
     const changes = {
@@ -104,7 +104,7 @@ Deno.test("kept features change no bit where a worker has a single row, parts, a
 
 Deno.test("a run that keeps some of the features only comes to the same bits, within its bytes", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const plain = await run(frozenConfig(root, "plain_cnn", false));
     const few = { maxBytes: 12 * 64 * 4 + 100 }; // 64 features each
@@ -117,7 +117,7 @@ Deno.test("a run that keeps some of the features only comes to the same bits, wi
 
 Deno.test("a run with kept features that stops within an epoch goes on to the same bits", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const whole = await run(frozenConfig(root, "plain_cnn", false, { workers: 2 }));
     const config = frozenConfig(root, "plain_cnn", true, {
@@ -148,7 +148,7 @@ Deno.test("a run with kept features that stops within an epoch goes on to the sa
 
 Deno.test("train() refuses to keep features that change, before it starts, and names the cure", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { side: 32 });
     const plain = frozenConfig(root, "plain_cnn", true);
     const { data } = plain;

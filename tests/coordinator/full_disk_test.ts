@@ -29,7 +29,7 @@ for (const [kind, trouble] of Object.entries(TROUBLES)) {
     withTemporaryFolder(async (folder) => {
       await using disk = await mountSmallDisk(folder, 8);
       if (!disk) return;
-      const root = join(folder, "pictures");
+      const root = join(folder, "images");
       await makeImages(root);
       const config = tinyConfig(root, { train: { epochs: 4 } });
       const whole = await train(config, { folder: join(folder, "whole") });

@@ -114,7 +114,7 @@ Deno.test("GpuWatch begins and ends at once whatever nvidia-smi does, and takes 
 
 Deno.test("a run neither waits nor fails for an nvidia-smi that hangs", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const bin = join(folder, "bin");
     const pids = join(folder, "pids");

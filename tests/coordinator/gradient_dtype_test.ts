@@ -11,7 +11,7 @@ const DTYPES = ["float32", "float16", "bfloat16"] as const;
 
 Deno.test("runs with narrow gradients learn as float32 runs do, and give the same bits twice", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const trained = async (gradientDtype: (typeof DTYPES)[number]) => {
       const { folder, history } = await train(tinyConfig(root, {
@@ -40,7 +40,7 @@ Deno.test("runs with narrow gradients learn as float32 runs do, and give the sam
 
 Deno.test("running statistics travel as float32 whatever the gradients do", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { classes: ["a", "b"], train: 4, val: 1, side: 32 });
     const states = [];
     for (const gradientDtype of ["float32", "bfloat16"] as const) {
@@ -68,7 +68,7 @@ Deno.test("running statistics travel as float32 whatever the gradients do", () =
 
 Deno.test("a gradient too large for float16 ends the run, naming rank, step and cure", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const { data } = tinyConfig(root);
     // Pixels of up to a million: the gradients of the first layer are as large, but finite.
@@ -96,7 +96,7 @@ Deno.test("a narrow dtype that shared memory doesn't use is told", {
   ignore: Deno.build.os !== "linux",
 }, () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const warnings: string[] = [];
     const reporter = { ...silentReporter(), warn: (line: string) => void warnings.push(line) };

@@ -43,7 +43,7 @@ async function assertRefusesConnections(port: number): Promise<void> {
 
 /** Starts a long run of two workers and waits until it trains. */
 async function longRun(folder: string, port = freePort()): Promise<TrainProcess> {
-  const root = join(folder, "pictures");
+  const root = join(folder, "images");
   await makeImages(root);
   const run = await startTrain(
     folder,
@@ -111,7 +111,7 @@ Deno.test("a second SIGINT ends a run at once, and leaves nothing behind", () =>
 
 Deno.test("a run that was interrupted and resumed ends with the bits of one that never was", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const config = tinyConfig(root, { workers: 2, train: { epochs: 40, batchSize: 4 } });
     const whole = await train(config);

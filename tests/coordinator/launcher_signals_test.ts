@@ -23,7 +23,7 @@ async function withRecipe(
   use: (place: { folder: string; recipe: string; temporary: string }) => Promise<void>,
 ): Promise<void> {
   await withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const recipe = join(folder, "config.yaml");
     await Deno.writeTextFile(
@@ -132,7 +132,7 @@ Deno.test("a closed terminal ends a run in order with code 129; under nohup the 
 
 Deno.test("Ctrl-C to its group ends `data check` with code 130, and writes no report", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { train: 400, val: 100 });
     for (const ms of [150, 400, 700]) {
       const command = commandLine(["data", "check", root, "--out", join(folder, "out")]);

@@ -11,7 +11,7 @@ Deno.test("a run is trained, resumed, evaluated and copied without symbolic link
   withTemporaryFolder(async (folder) => {
     const env = await withoutSymlinks(folder);
     if (!env) return;
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const config = tinyConfig(root, { train: { epochs: 2 } });
     const path = join(folder, "config.yaml");

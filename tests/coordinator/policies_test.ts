@@ -20,7 +20,7 @@ async function checkpointsOf(folder: string): Promise<string[]> {
 
 Deno.test("train() stops early, keeps the newest epochs, and a resumed run stops at the same place", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const config = tinyConfig(root, {
       checkpoint: { monitor: "loss", everyEpochs: 1, keep: 2 },
@@ -55,7 +55,7 @@ Deno.test("train() stops early, keeps the newest epochs, and a resumed run stops
 
 Deno.test("train() saves within an epoch, tells each step, and passes a callback's error on", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const config = tinyConfig(root, {
       checkpoint: { everySteps: 1 },
@@ -97,7 +97,7 @@ Deno.test("train() saves within an epoch, tells each step, and passes a callback
 
 Deno.test("onEpoch ends training with stop, or with its error", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const config = tinyConfig(root, { liveness: LIVENESS, train: { epochs: 3 } });
     const { history, folder: run } = await train(config, { onEpoch: () => "stop" });
@@ -116,7 +116,7 @@ Deno.test("onEpoch ends training with stop, or with its error", () =>
 
 Deno.test("a metric that there isn't can't be monitored", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { train: 2, val: 1 });
     await assert.rejects(
       train(tinyConfig(root, { checkpoint: { monitor: "f1" } })),

@@ -12,7 +12,7 @@ import { runCommand, startCommand, tinyConfig } from "../support/tiny_run.ts";
 const PATIENT = { lostAfter: 60 };
 
 async function makeRun(folder: string): Promise<{ root: string; run: string }> {
-  const root = join(folder, "pictures");
+  const root = join(folder, "images");
   await makeImages(root, { train: 4, val: 4 });
   const { folder: run } = await train(
     tinyConfig(root, { liveness: PATIENT, train: { epochs: 1 } }),

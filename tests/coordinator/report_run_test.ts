@@ -15,7 +15,7 @@ browserTest(
   "train() leaves a report of its run, harmless whatever the classes are called",
   () =>
     withTemporaryFolder(async (folder) => {
-      const root = join(folder, "pictures");
+      const root = join(folder, "images");
       await makeImages(root, { classes: ODD_NAMES });
       await Deno.writeTextFile(join(root, "train", ODD_NAMES[0], "<b>broken.jpg"), "no image");
       const config = tinyConfig(root);
@@ -47,7 +47,7 @@ browserTest(
 
 Deno.test("a run that is interrupted or fails leaves a report that says so, and how to go on", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { train: 20 });
     await using process = await startTrain(folder, tinyConfig(root, { train: { epochs: 10_000 } }));
     await process.seen(/epoch +2\/10000 +train loss/);
@@ -79,7 +79,7 @@ Deno.test("a run that is interrupted or fails leaves a report that says so, and 
 
 Deno.test("deno task report makes a report again from the run's files", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     await using process = await startTrain(folder, tinyConfig(root));
     assert.equal((await process.result).code, 0);
@@ -99,7 +99,7 @@ Deno.test("deno task report makes a report again from the run's files", () =>
     );
     assert.equal(written(await textOf(path)), first);
 
-    const refused = await runCommand(["report", "pictures"], folder);
+    const refused = await runCommand(["report", "images"], folder);
     assert.equal(refused.code, 2);
     assert.match(refused.stderr, /images is not a run folder, it has neither config\.yaml nor/);
   }));

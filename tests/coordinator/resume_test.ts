@@ -55,7 +55,7 @@ async function damage(path: string): Promise<void> {
 
 Deno.test("a run that is interrupted again and again, or goes back to an older checkpoint, leaves what an undisturbed one does", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const config = configOf(root);
     const { folder: whole } = await train(config, {
@@ -110,7 +110,7 @@ Deno.test("a run that is interrupted again and again, or goes back to an older c
 
 Deno.test("a run goes on without the file of its initial weights", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const plain = tinyConfig(root, { train: { epochs: 1, batchSize: 6 } });
     const { folder: first } = await train(plain);
@@ -127,7 +127,7 @@ Deno.test("a run goes on without the file of its initial weights", () =>
 
 Deno.test("a run that is killed at any file operation goes on to what an undisturbed one leaves", async (test) => {
   await withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const runs = join(folder, "runs");
     const copies = join(folder, "copies");

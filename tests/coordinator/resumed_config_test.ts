@@ -10,7 +10,7 @@ import { newestRun, runCommand, startTrain, tinyConfig } from "../support/tiny_r
 
 Deno.test("a changed config is refused at resume; what may change, and --override, are put on record", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const schedule = { name: "CosineAnnealingLR" } as const;
     const config = tinyConfig(root, { train: { epochs: 1, schedule } });

@@ -7,7 +7,7 @@ import { lastState, newestRun, runCommand, startTrain, tinyConfig } from "../sup
 
 Deno.test("changed images are named at resume and accepted by a flag; moved, touched ones pass, in a copy without links too", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     await using first = await startTrain(folder, tinyConfig(root, { train: { epochs: 1 } }));
     assert.equal((await first.result).code, 0);

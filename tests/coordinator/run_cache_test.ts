@@ -26,7 +26,7 @@ Deno.test({
   ignore,
   fn: () =>
     withTemporaryFolder(async (folder) => {
-      const root = join(folder, "pictures");
+      const root = join(folder, "images");
       await makeImages(root);
       const without = await trained(root, null);
       assert.deepEqual(without.report, []);
@@ -47,7 +47,7 @@ Deno.test({
   ignore,
   fn: () =>
     withTemporaryFolder(async (folder) => {
-      const root = join(folder, "pictures");
+      const root = join(folder, "images");
       await makeImages(root);
       await assert.rejects(trained(root, 100), (error) => {
         assert.ok(error instanceof UsageError);

@@ -18,7 +18,7 @@ async function pngSize(path: string): Promise<[number, number]> {
 
 Deno.test("train() leaves a run folder with everything in it", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const config = tinyConfig(root, {
       workers: 2,
@@ -110,7 +110,7 @@ Deno.test("train() leaves a run folder with everything in it", () =>
 
 Deno.test("train writes plain lines into a pipe: one per epoch, no control characters", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     await using run = await startTrain(folder, tinyConfig(root, { workers: 2 }));
     const { code, stdout, stderr } = await run.result;
@@ -125,7 +125,7 @@ Deno.test("train writes plain lines into a pipe: one per epoch, no control chara
 
 Deno.test("train goes on from a checkpoint that stands between training and validation", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const whole = await train(tinyConfig(root, { workers: 1 }));
     // As if the run had been killed in the validation of its last epoch.

@@ -21,7 +21,7 @@ function assertIncreasing(numbers: readonly number[], what: string): void {
 
 Deno.test("train() tells loggers what metrics.jsonl holds: losses of the history, and times that fit the clock", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const points: MetricsPoint[] = [];
     const seen: string[] = [];
@@ -79,7 +79,7 @@ Deno.test("train() tells loggers what metrics.jsonl holds: losses of the history
 
 Deno.test("metrics.jsonl, metrics.csv and TensorBoard's files know no step twice after SIGKILL and resume", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const config = tinyConfig(root, {
       workers: 1,

@@ -50,7 +50,7 @@ browserTest(
         await seeText(page, "#state", /^Running$/);
         await seeText(page, tile("epoch"), /^3 \/ 5$/);
         await seeText(page, tile("best"), /^75\.0%$/);
-        await seeText(page, "#epoch-text", /training: 20 of 40 pictures/);
+        await seeText(page, "#epoch-text", /training: 20 of 40 images/);
         await seeText(page, "#run-text", /^50% of 5 epochs$/);
         await seeText(page, tile("eta"), /^8\.8 s$/); // 2.5 epochs of 3.5 s
         await seeText(page, "#ranks", /Rank 1.*the others wait for it/);
@@ -337,7 +337,7 @@ browserTest(
   "train --dashboard shows a real run while it trains, after a reload, and when it is resumed",
   () =>
     withTemporaryFolder(async (folder) => {
-      const root = join(folder, "pictures");
+      const root = join(folder, "images");
       await makeImages(root, { classes: ["dark", EVIL.replaceAll("/", "")] });
       const port = freePort();
       const config = tinyConfig(root, {

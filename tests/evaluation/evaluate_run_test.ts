@@ -23,7 +23,7 @@ const PATIENT = { lostAfter: 60 };
 
 /** A run on made images that is far from perfect. */
 async function makeRun(folder: string): Promise<{ root: string; run: string }> {
-  const root = join(folder, "pictures");
+  const root = join(folder, "images");
   await makeImages(root, { classes: CLASSES, train: 4, val: 3 });
   const { folder: run } = await train(tinyConfig(root, {
     liveness: PATIENT,
@@ -242,7 +242,7 @@ Deno.test("evaluateRun() on other images, parts and checkpoints", () =>
 
 Deno.test("evaluateRun() names and counts images that can't be read, as data.onError says", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { train: 2, val: 3 });
     const transforms = transformsFor(20);
     const config = tinyConfig(root, {
@@ -271,7 +271,7 @@ Deno.test("evaluateRun() names and counts images that can't be read, as data.onE
 
 Deno.test("evaluateRun() says what is wrong before it starts", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { train: 2, val: 1 });
     const { folder: run } = await train(
       tinyConfig(root, { liveness: PATIENT, train: { epochs: 1 } }),
@@ -325,7 +325,7 @@ Deno.test("evaluateRun() says what is wrong before it starts", () =>
 
 Deno.test("evaluate on the command line: tables, JSON, and exit codes", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { train: 2, val: 2 });
     const { folder: run } = await train(
       tinyConfig(root, { liveness: PATIENT, train: { epochs: 1 } }),

@@ -36,7 +36,7 @@ function recordOf(classes: readonly string[], count = 12): EvaluationRecord {
   }, classes);
   return completeRecord({
     model: { name: "plain_cnn", run: "a-run", checkpoint: "runs/a-run/checkpoints/best", epoch: 3 },
-    data: { root: "pictures", split: "val", pictures: scored, fingerprint: "0" },
+    data: { root: "images", split: "val", pictures: scored, fingerprint: "0" },
     workers: 2,
     seconds: 1,
     classes: [...classes],

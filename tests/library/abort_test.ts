@@ -90,7 +90,7 @@ Deno.test("an abort signal ends a time limit's run with the limit's words", asyn
 
 Deno.test("train() stops in each phase with a whole checkpoint, and goes on from there", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const config = tinyConfig(root);
     const out = join(folder, "runs");
@@ -169,7 +169,7 @@ async function checkUsers(folder: string, root: string, run: string): Promise<vo
 
 Deno.test("compare() stops its runs, and their processes are gone", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root);
     const variants = { A: tinyConfig(root, { train: { epochs: 200 } }), B: tinyConfig(root) };
     await assertInterrupted((signal, abort) =>

@@ -25,7 +25,7 @@ async function withData(
   use: (data: ShownData, folder: string) => Promise<void>,
 ): Promise<void> {
   await withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { side: 30 });
     const { data: base, ...rest } = tinyConfig(root, { seed: 3 });
     const config = validateConfig({

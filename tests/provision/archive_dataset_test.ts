@@ -52,7 +52,7 @@ async function serving(bytes: Uint8Array | undefined, use: (rig: Rig) => Promise
       const target = join(scratch, "result");
       const events: ProgressEvent[] = [];
       const source = `http://127.0.0.1:${server.addr.port}/some/where/${file}?v=1`;
-      const places = { target, scratch, folder, what: "pictures" };
+      const places = { target, scratch, folder, what: "images" };
       await makeFromArchive({ ...facts, source }, places, (event) => events.push(event));
       return { target, events };
     };

@@ -25,10 +25,10 @@ export async function makeFaultyImages(root: string): Promise<Expected> {
   await cat("scan.tif", "II*\0 and more of a TIFF");
   await cat("cut.jpg", (await sceneJpeg(1)).slice(0, -200));
   await cat("cut.png", (await scene(2).encode()).slice(0, -100));
-  await cat("cut.webp", (await fixture("images/lossy.webp")).slice(0, -100));
+  await cat("cut.webp", (await fixture("pictures/lossy.webp")).slice(0, -100));
   await cat("bad.png", overwritten(await scene(3).encode(), 0.5));
   await cat("inside.jpg", overwritten(await fixture("jpegs/restarts.jpg"), 0.6));
-  await cat("bomb.png", bomb(await fixture("images/rgb.png")));
+  await cat("bomb.png", bomb(await fixture("pictures/rgb.png")));
   await cat("twelve_bits.jpg", twelveBits(await sceneJpeg(4)));
   await Deno.symlink(join(root, "nowhere.jpg"), join(root, "train/cat/lost.jpg"));
   await Deno.symlink(join(root, "train/cat"), join(root, "train/cat/loop"));

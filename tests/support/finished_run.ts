@@ -48,7 +48,7 @@ export async function makeFinishedRun(folder: string, options: FinishedRun = {})
   const { classes = ["ant", "bee", "crab"], epochs = 4, ranks = 2, perClass = 7 } = options;
   await Deno.mkdir(folder, { recursive: true });
   const config = validateConfig(
-    tinyConfig(join(folder, "pictures"), { workers: ranks, train: { epochs, lr: 0.05 } }),
+    tinyConfig(join(folder, "images"), { workers: ranks, train: { epochs, lr: 0.05 } }),
   );
   const { model = config.model.name } = options;
   const named = { ...config, model: { ...config.model, name: model } };

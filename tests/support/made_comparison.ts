@@ -26,7 +26,7 @@ export function madeComparison(variants: readonly MadeVariant[], epochs = 5): Co
     created: "2026-01-02T03:04:05.000Z",
     variants: variants.map(({ label, runs, weights = "none", status, message }, position) => {
       const config = validateConfig(
-        tinyConfig("pictures", { train: { epochs }, model: { name: "plain_cnn", weights } }),
+        tinyConfig("images", { train: { epochs }, model: { name: "plain_cnn", weights } }),
       );
       return {
         id: `variant-${position}`,

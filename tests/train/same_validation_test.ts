@@ -9,7 +9,7 @@ import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 Deno.test("validation, evaluate, the library and predict agree on the same images", () =>
   withTemporaryFolder(async (folder) => {
-    const root = join(folder, "pictures");
+    const root = join(folder, "images");
     await makeImages(root, { classes: CLASSES, train: 6, val: 4, side: 44 });
     const { folder: run, history } = await train({
       name: "same",

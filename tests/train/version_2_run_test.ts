@@ -16,8 +16,8 @@ import { makeVersion2Run } from "../support/version_2.ts";
 
 Deno.test("a run of version 2 keeps its split and transforms; averaged weights and transforms travel with a checkpoint", () =>
   withTemporaryFolder(async (folder) => {
-    await makeImages(join(folder, "pictures"), { classes: CLASSES, train: 12, val: 0, side: 44 });
-    const root = join(folder, "pictures", "train");
+    await makeImages(join(folder, "images"), { classes: CLASSES, train: 12, val: 0, side: 44 });
+    const root = join(folder, "images", "train");
     const config = tinyConfig(root, {
       seed: 7,
       data: { root, valFraction: 0.25, splitSeed: 7, train: TRANSFORMS, val: TRANSFORMS },
