@@ -24,7 +24,7 @@ import { buildReplica } from "../train/build_replica.ts";
 import { COMMANDS } from "../train/commands.ts";
 import { makeLoaders, scanData } from "../train/job.ts";
 import { type BenchReplica, pausingReplica, syntheticBatches } from "./synthetic.ts";
-import type { BatchSource } from "../train/train_epoch.ts";
+import type { BatchSource } from "../train/rank_epoch.ts";
 import type { SessionOptions } from "../worker/session.ts";
 
 /** What a worker of a benchmark holds; each part is opened when it is first needed. */

@@ -6,7 +6,7 @@
 import type { Batch } from "../data/loading/loader.ts";
 import type { ReplicaState } from "../train/replica_state.ts";
 import { NO_TOTALS } from "../train/step_sums.ts";
-import type { BatchSource, TrainableReplica } from "../train/train_epoch.ts";
+import type { BatchSource, TrainableReplica } from "../train/rank_epoch.ts";
 
 /** Batches of synthetic images that are there at once. */
 export function syntheticBatches(imageSize: number, numClasses: number): BatchSource {

@@ -5,7 +5,7 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import type { StepTimes } from "./benchmark.ts";
-import { type EpochParts, type EpochSpan, trainEpoch } from "../train/train_epoch.ts";
+import { type EpochParts, type EpochSpan, runEpoch } from "../train/rank_epoch.ts";
 
 /** What the clocks saw. */
 export interface TimedEpoch {
@@ -32,7 +32,7 @@ export async function timeEpoch(
   const steps: StepTimes[] = [];
   let loss = NaN;
   let firstStepAt = 0;
-  const { notFinite } = await trainEpoch(parts, span, {
+  const { notFinite } = await runEpoch(parts, span, {
     onBegin: onStep,
     onEnd: (_step, times, { lossSum, weight }) => {
       firstStepAt ||= Date.now();

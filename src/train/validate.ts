@@ -10,7 +10,7 @@ import type { StepPhase } from "../protocol/step_phases.ts";
 import { type LabelledImages, rowOf } from "./labelled_images.ts";
 import type { Replica } from "./replica.ts";
 import { firstNonFinite, type Ranking } from "./scores.ts";
-import type { Place } from "./train_epoch.ts";
+import type { Place } from "./rank_epoch.ts";
 
 /** Scores batches in eval mode; a {@linkcode Replica} is one. */
 export type Scorer = Pick<Replica, "evaluate" | "findNonFiniteLayer">;

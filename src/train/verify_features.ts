@@ -10,7 +10,7 @@ import { outputSize } from "../data/transforms/transform_specs.ts";
 import type { Features } from "./features.ts";
 import { validationBatchSize } from "./job.ts";
 import { partSizes } from "./labelled_images.ts";
-import type { Place } from "./train_epoch.ts";
+import type { Place } from "./rank_epoch.ts";
 
 /**
  * Computes features of made images for all numbers of rows that a rank's steps will have, and for a few of the

@@ -21,12 +21,8 @@ import { FeatureCaches } from "../train/feature_cache.ts";
 import { type Job, makeLoaders, scanJob, validationBatchSize } from "../train/job.ts";
 import { checkModules } from "../train/modules.ts";
 import { packScores } from "../train/score_bytes.ts";
-import {
-  type Place,
-  type StepObserver,
-  trainEpoch,
-  type TrainingParts,
-} from "../train/train_epoch.ts";
+import { type Place, runEpoch, type TrainingParts } from "../train/rank_epoch.ts";
+import type { StepObserver } from "../train/step_watch.ts";
 import { validateShard } from "../train/validate.ts";
 import { verifyFeatures } from "../train/verify_features.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
@@ -169,7 +165,7 @@ export class Session {
     const observer: StepObserver = {
       onPhase: (step, phase) => heartbeat.at(span.epoch, step, phase),
     };
-    const { steps, skipped, notFinite } = await trainEpoch(this.#parts, span, observer, signal);
+    const { steps, skipped, notFinite } = await runEpoch(this.#parts, span, observer, signal);
     return {
       steps,
       skipped: skipped.map((sample) => ({ ...sample })),

@@ -85,7 +85,7 @@ const REFUSED: Refused[] = [
     name: "no credentials",
     config: USERS,
     message:
-      /^The nats-server at 127\.0\.0\.1:\d+ wants credentials, and none were given: put user:password@ or TOKEN@ before the host of the URL, by nats\.url or in the environment variable LOCKSTEP_NATS_URL; /,
+      /^The nats-server at 127\.0\.0\.1:\d+ wants credentials, and none were given: put user:password@ or TOKEN@ before the host of the URL, by (?:nats\.url|--nats) or in the environment variable LOCKSTEP_NATS_URL; /,
   },
   {
     name: "a wrong password",

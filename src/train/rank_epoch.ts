@@ -1,0 +1,173 @@
+/**
+ * One rank's part of an epoch: its share of each batch, gradients, and the update of its part of the parameters.
+ *
+ * @module
+ */
+import type { FloatRange } from "../base/float_range.ts";
+import { randomSeed } from "../base/random.ts";
+import type { Config } from "../config/schema.ts";
+import type { Batch, Loader } from "../data/loading/loader.ts";
+import { type EpochStep, planEpoch, stepsPerEpoch } from "../data/loading/sampler.ts";
+import type {
+  GradientExchange,
+  StepContribution,
+  StepResult,
+} from "../exchange/gradient_exchange.ts";
+import { newShareAt } from "../optim/averages.ts";
+import type { Optimizer } from "../optim/optimizer.ts";
+import { learningRateAt } from "../optim/schedule.ts";
+import type { EarlyGradients, Replica } from "./replica.ts";
+import { type LocalTotals, NO_TOTALS } from "./step_sums.ts";
+import { type StepObserver, StepWatch } from "./step_watch.ts";
+import { type EpochOutcome, type EpochWork, trainEpoch } from "./train_epoch.ts";
+
+/** A worker's place among the workers of a run. */
+export interface Place {
+  readonly rank: number;
+  readonly worldSize: number;
+}
+
+/** From where to where an epoch goes. */
+export interface EpochSpan {
+  /** Counted from 1. */
+  readonly epoch: number;
+  /** Steps of it that are already done. */
+  readonly startStep: number;
+  /** Optimizer steps of the run before this epoch's first one here. */
+  readonly optimizerSteps: number;
+}
+
+/** The subset of `Replica` that an epoch uses. */
+export interface TrainableReplica extends Pick<Replica, "forwardBackward" | "update"> {
+  readonly state: { readonly optimizer: Pick<Optimizer, "baseRates" | "measure"> };
+}
+
+/** The subset of `Loader` that an epoch uses. */
+export type BatchSource = Pick<Loader, "batches">;
+
+/** The parts of an epoch; `bench scaling` puts others in their place. */
+export interface EpochParts {
+  readonly config: Config;
+  /** Samples per step over all ranks. */
+  readonly globalBatch: number;
+  readonly place: Place;
+  readonly replica: TrainableReplica;
+  readonly loader: BatchSource;
+  /** Samples of the loader. */
+  readonly samples: number;
+  /** The samples keep their order instead of being shuffled. */
+  readonly inOrder?: boolean;
+  readonly exchange: GradientExchange;
+}
+
+/** What a worker trains with. */
+export interface TrainingParts extends EpochParts {
+  readonly replica: Replica;
+  readonly loader: Loader;
+}
+
+/**
+ * Trains an epoch, or what is left of it, on one rank.
+ *
+ * @throws The signal's reason when it fires
+ */
+export async function runEpoch(
+  parts: EpochParts,
+  span: EpochSpan,
+  observer: StepObserver,
+  signal?: AbortSignal,
+): Promise<EpochOutcome> {
+  const work = new RankEpoch(parts, span, observer);
+  return await trainEpoch(work, work.watch, signal);
+}
+
+/** The training of one rank in one epoch. */
+class RankEpoch implements EpochWork {
+  readonly exchange: GradientExchange;
+  readonly watch: StepWatch;
+  readonly #parts: EpochParts;
+  readonly #span: EpochSpan;
+  readonly #plan: readonly EpochStep[];
+  readonly #runLength: { readonly epochs: number; readonly stepsPerEpoch: number };
+
+  constructor(parts: EpochParts, span: EpochSpan, observer: StepObserver) {
+    const { config: { seed, train }, globalBatch, place, samples: length } = parts;
+    const { dropLast, epochs } = train;
+    const { epoch, startStep } = span;
+    this.exchange = parts.exchange;
+    this.#parts = parts;
+    this.#span = span;
+    this.#runLength = { epochs, stepsPerEpoch: stepsPerEpoch(length, globalBatch, dropLast) };
+    const order = { seed, epoch, shuffle: !parts.inOrder, startStep };
+    this.#plan = planEpoch({ length, globalBatch, dropLast, ...place, ...order });
+    const first = this.#plan[0]?.step ?? startStep;
+    const last = this.#plan.at(-1)?.step ?? startStep;
+    this.watch = new StepWatch({ first, last }, observer);
+  }
+
+  batches(signal?: AbortSignal): AsyncIterable<Batch> {
+    const { loader, config: { seed } } = this.#parts;
+    return loader.batches(this.#plan, this.#span.epoch, { seed, signal, reuse: true });
+  }
+
+  async forwardBackward(batch: Batch): Promise<StepContribution> {
+    const { replica, config: { seed, nats: { bucketSize } } } = this.#parts;
+    // A rank without rows brings nothing to a step.
+    if (batch.labels.length === 0) return this.#contribution(batch, NO_TOTALS);
+    const { epoch } = this.#span;
+    const { step } = batch;
+    const { globalRows, rowOffset } = this.#plan[step - this.#plan[0].step];
+    const seeds = [
+      randomSeed(seed, "step", epoch, step),
+      randomSeed(seed, "step", step, epoch),
+    ] as const;
+    const early: EarlyGradients | undefined = bucketSize > 0 && this.exchange.offer
+      ? {
+        bucketBytes: bucketSize,
+        onReady: (totals, begin) => {
+          const { times } = this.watch;
+          this.exchange.offer!({ ...this.#contribution(batch, totals), times }, begin);
+        },
+      }
+      : undefined;
+    const totals = await replica.forwardBackward(
+      batch,
+      { seed: seeds, globalRows, rowOffset },
+      early,
+    );
+    return this.#contribution(batch, totals);
+  }
+
+  async update(step: number, reduced: StepResult, done: number): Promise<void> {
+    const { config: { train }, globalBatch, replica } = this.#parts;
+    const { ema, schedule } = train;
+    const at = { epoch: this.#span.epoch, step };
+    const runLength = this.#runLength;
+    const optimizerStep = this.#span.optimizerSteps + done + 1;
+    const rates = replica.state.optimizer.baseRates.map((rate) =>
+      learningRateAt(schedule, rate, at, runLength)
+    );
+    const newShare = ema &&
+      newShareAt({ ema, schedule, globalBatch, ...runLength }, at, optimizerStep);
+    await replica.update({
+      rates,
+      step: optimizerStep,
+      squares: reduced.measure,
+      learns: reduced.weight > 0,
+      hasStatistics: reduced.statisticsRows > 0,
+      ...(newShare === undefined ? {} : { newShare }),
+    });
+  }
+
+  #contribution({ step, labels }: Batch, totals: LocalTotals): StepContribution {
+    const { optimizer } = this.#parts.replica.state;
+    return {
+      epoch: this.#span.epoch,
+      step,
+      samples: labels.length,
+      vector: this.exchange.vector,
+      ...totals,
+      measure: (range: FloatRange) => optimizer.measure(range),
+    };
+  }
+}

@@ -1,0 +1,151 @@
+import assert from "node:assert/strict";
+import type { Batch } from "../../src/data/loading/loader.ts";
+import type { StepContribution, StepResult } from "../../src/exchange/gradient_exchange.ts";
+import { type EpochWork, trainEpoch } from "../../src/train/train_epoch.ts";
+
+const TIMES = { data: 1, forwardBackward: 2, exchange: 3, update: 4 };
+const REDUCED: StepResult = {
+  samples: 8,
+  weight: 8,
+  lossSum: 4,
+  correct: 2,
+  statisticsRows: 8,
+  action: "continue",
+  finite: true,
+  measure: 0.5,
+};
+
+/** What fakes of a step are given and do, as far as it differs from a normal step. */
+interface FakeStep {
+  readonly reduced?: Partial<StepResult>;
+  readonly rows?: number;
+  readonly skipped?: readonly string[];
+  readonly during?: () => void;
+}
+
+/** A rank whose parts write down what they are asked to do. */
+function fakeRank(steps: readonly FakeStep[], firstStep = 0) {
+  const calls: string[] = [];
+  const contributions: StepContribution[] = [];
+  let position = 0;
+  const fake = () => steps[position];
+  const work: EpochWork = {
+    async *batches(signal) {
+      for (; position < steps.length; position++) {
+        signal?.throwIfAborted();
+        calls.push("batch");
+        const { rows = 4, skipped = [] } = fake();
+        yield {
+          step: firstStep + position,
+          labels: new Int32Array(rows),
+          skipped: skipped.map((path) => ({ path, reason: "damaged" })),
+        } as unknown as Batch;
+      }
+    },
+    forwardBackward: ({ step, labels }) => {
+      calls.push("forwardBackward");
+      fake().during?.();
+      const samples = labels.length;
+      const vector = new Uint8Array(4);
+      const [weight, lossSum, correct] = [samples, samples / 2, 1];
+      return Promise.resolve({ epoch: 1, step, samples, vector, weight, lossSum, correct });
+    },
+    update: (step, reduced, done) => {
+      calls.push(`update ${step} after ${done}, weight ${reduced.weight}`);
+      return Promise.resolve();
+    },
+    exchange: {
+      reduceScatter: (contribution, signal) => {
+        signal?.throwIfAborted();
+        calls.push("reduceScatter");
+        contributions.push(contribution);
+        return Promise.resolve({ ...REDUCED, ...fake().reduced });
+      },
+      allGather: (signal) => {
+        signal?.throwIfAborted();
+        calls.push("allGather");
+        return Promise.resolve();
+      },
+    },
+  };
+  const watch = {
+    begin: (step: number) => void calls.push(`begin ${step}`),
+    enter: (phase: string) => void calls.push(`[${phase}]`),
+    end: ({ action }: StepResult) => void calls.push(`end, ${action}`),
+    times: TIMES,
+  };
+  return { work, watch, calls, contributions };
+}
+
+const STEP = (step: number, done: number, action = "continue") => [
+  "batch",
+  `begin ${step}`,
+  "[computing]",
+  "forwardBackward",
+  "[waiting for the other ranks]",
+  "reduceScatter",
+  "[updating its parameters]",
+  `update ${step} after ${done}, weight 8`,
+  "[waiting for the other ranks]",
+  "allGather",
+  `end, ${action}`,
+];
+
+Deno.test("trainEpoch() takes its steps in order: batch, gradients, their sum, update, gathering", async () => {
+  const { work, watch, calls, contributions } = fakeRank([{}, { skipped: ["a.jpg"] }], 5);
+  const outcome = await trainEpoch(work, watch);
+  assert.deepEqual(calls, [
+    "[waiting for its batch]",
+    ...STEP(5, 0),
+    "[waiting for its batch]",
+    ...STEP(6, 1),
+    "[waiting for its batch]",
+  ]);
+  assert.deepEqual(outcome, { steps: 2, skipped: [{ path: "a.jpg", reason: "damaged" }] });
+  assert.deepEqual(contributions.map(({ step, times }) => [step, times]), [[5, TIMES], [6, TIMES]]);
+});
+
+Deno.test("trainEpoch() ends before an update that isn't finite, and names the step", async () => {
+  const { work, watch, calls } = fakeRank([{}, { reduced: { finite: false } }, {}]);
+  const outcome = await trainEpoch(work, watch);
+  assert.deepEqual(outcome, { steps: 1, skipped: [], notFinite: 1 });
+  assert.equal(calls.at(-1), "reduceScatter", "neither an update nor an exchange comes after it");
+});
+
+Deno.test("trainEpoch() takes part in steps for which the rank has no rows", async () => {
+  const { work, watch, calls, contributions } = fakeRank([{ rows: 0 }]);
+  assert.equal((await trainEpoch(work, watch)).steps, 1);
+  assert.equal(contributions[0].samples, 0);
+  assert.ok(calls.includes("allGather"), "the others wait for it");
+});
+
+Deno.test("trainEpoch() makes no update of a step without any sample, and goes on", async () => {
+  const nothing = { weight: 0, statisticsRows: 0, samples: 0 };
+  const { work, watch, calls } = fakeRank([{ reduced: nothing, skipped: ["b.jpg"] }, {}]);
+  const outcome = await trainEpoch(work, watch);
+  assert.deepEqual(outcome, { steps: 1, skipped: [{ path: "b.jpg", reason: "damaged" }] });
+  assert.deepEqual(calls.slice(6, 8), ["reduceScatter", "end, continue"]);
+  assert.ok(calls.includes("update 1 after 0, weight 8"), "the step doesn't count");
+});
+
+Deno.test("trainEpoch() moves statistics alone where all classes have weight 0, which is no optimizer step", async () => {
+  const { work, watch, calls } = fakeRank([{ reduced: { weight: 0 } }]);
+  assert.equal((await trainEpoch(work, watch)).steps, 0);
+  assert.ok(calls.includes("update 0 after 0, weight 0"));
+  assert.ok(calls.includes("allGather"));
+});
+
+Deno.test("trainEpoch() takes the step at which the coordinator says stop, and asks for no batch after it", async () => {
+  const { work, watch, calls } = fakeRank([{}, { reduced: { action: "stop" } }, {}]);
+  assert.equal((await trainEpoch(work, watch)).steps, 2);
+  assert.deepEqual(calls.slice(-STEP(1, 1).length), STEP(1, 1, "stop"));
+});
+
+Deno.test("trainEpoch() throws the signal's reason, without an update after it", async () => {
+  const controller = new AbortController();
+  const reason = new Error("lost");
+  const { work, watch, calls } = fakeRank([{}, { during: () => controller.abort(reason) }]);
+  await assert.rejects(trainEpoch(work, watch, controller.signal), (error) => error === reason);
+  assert.equal(calls.at(-1), "[waiting for the other ranks]");
+  assert.equal(calls.filter((call) => call.startsWith("update")).length, 1);
+});
