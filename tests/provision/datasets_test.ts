@@ -49,7 +49,7 @@ Deno.test("ensureDataset() shows Deno's error and another way when npm can't be 
     const closed = `http://127.0.0.1:${listener.addr.port}`;
     listener.close();
     const { name, message } = await runProvision(cache, "ensureFoodGroups", {
-      env: {
+      childEnv: {
         DENO_DIR: join(cache, "deno"), // else the package may be there
         NPM_CONFIG_REGISTRY: closed,
         RUST_BACKTRACE: "1",

@@ -17,15 +17,24 @@ const CALLS = {
   ensureResnet18: ["pretrained_weights", "ensurePretrainedWeights", '"resnet18", '],
 } as const;
 
+/** How a call's process is started. */
+interface ProcessOptions {
+  readonly env?: Record<string, string>;
+  /** Variables of the programs that the process starts; its own modules are loaded without them. */
+  readonly childEnv?: Record<string, string>;
+  readonly rights?: string[];
+}
+
 /** Fetches something in a process of its own, with an own cache, environment and rights. */
 export async function runProvision(
   cache: string,
   call: keyof typeof CALLS,
-  { env = {}, rights = ["--allow-all"] }: { env?: Record<string, string>; rights?: string[] } = {},
+  { env = {}, childEnv = {}, rights = ["--allow-all"] }: ProcessOptions = {},
 ): Promise<Outcome> {
   const [module, name, first] = CALLS[call];
   return await runScript(cache, module, `${name}(${first}(event) => events.push(event))`, {
     env,
+    childEnv,
     rights,
   });
 }
@@ -35,12 +44,15 @@ export async function runScript(
   cache: string,
   module: string,
   call: string,
-  { env = {}, rights = ["--allow-all"] }: { env?: Record<string, string>; rights?: string[] } = {},
+  { env = {}, childEnv = {}, rights = ["--allow-all"] }: ProcessOptions = {},
 ): Promise<Outcome> {
   const url = new URL(`../../src/provision/${module}.ts`, import.meta.url).href;
   const name = call.slice(0, call.indexOf("("));
   const script = `
     import { ${name} } from "${url}";
+    for (const [name, value] of Object.entries(${
+    JSON.stringify(childEnv)
+  })) Deno.env.set(name, value);
     const events = [];
     try {
       const path = await ${call};
