@@ -150,7 +150,7 @@ const _PROGRAMS = [
 
 /**
  * Trains by a config: fetches what is missing, starts broker and workers, trains and validates, and leaves a
- * run folder with checkpoints, history and images.
+ * run folder with checkpoints, history and pictures.
  *
  * @param config As in a YAML file; keys with a default may be left out. {@linkcode loadConfig} reads a file
  * @param options Reporter, resume, signal; nothing is printed unless a reporter is given

@@ -138,7 +138,7 @@ async function lockRun(folder: string, reporter: Reporter): Promise<Disposable> 
 
 /**
  * Trains by a config: prepares, starts broker and workers, trains and validates epoch by epoch, and leaves a
- * folder with checkpoints, history and images.
+ * folder with checkpoints, history and pictures.
  *
  * @param config A validated config, see `loadConfig`
  * @throws {UsageError} for what is wrong before the start

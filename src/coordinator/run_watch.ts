@@ -121,7 +121,7 @@ export class RunWatch implements AsyncDisposable {
     this.loggers.metrics({ ...point, ranks });
   }
 
-  /** An image of the run folder, `<name>.png`, is new. */
+  /** A picture of the run folder, `<name>.png`, is new. */
   async image(name: string, step: number): Promise<void> {
     if (!this.loggers.takesPictures) return;
     const path = join(this.#folder!, `${name}.png`);
