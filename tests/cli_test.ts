@@ -98,6 +98,7 @@ const WRONG_USE: [string[], RegExp][] = [
     ["--model", "resnet81"],
     /^error: --model: model\.name is "resnet81".*did you mean resnet18\?$/m,
   ],
+  [["--accept-data"], /^error: --accept-data is for a run that is resumed/m],
   [["--override", "seed=1"], /^error: --override changes a run that is resumed/m],
 ];
 for (const [args, expected] of WRONG_USE) {

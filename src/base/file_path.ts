@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { isAbsolute, relative, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { isAbsolute, join, relative, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { z } from "../deps/zod.ts";
 import { messageOf, UsageError } from "./errors.ts";
 
@@ -23,15 +23,26 @@ export interface PathMark {
 /** A URL's scheme with its slashes; `C:\photos` has none. */
 const URL_START = /^[a-z][a-z\d+.-]+:\/\//i;
 const FILE_URL = /^file:\//i;
+const RELATIVE_FILE_URL = /^file:(?!\/)/i;
 
 /** Whether a text is a URL. */
 export function isAddress(text: string): boolean {
   return URL_START.test(text) || FILE_URL.test(text);
 }
 
+/** Whether a text is a `file:` URL, also one without slashes, which counts from a folder. */
+export function isFileUrl(text: string): boolean {
+  return FILE_URL.test(text) || isRelativeFileUrl(text);
+}
+
+/** Whether a text is a `file:` URL that counts from a folder, such as `file:photos`. */
+export function isRelativeFileUrl(text: string): boolean {
+  return RELATIVE_FILE_URL.test(text);
+}
+
 /**
  * Returns the absolute path that a text means: `~` and `~/…` are in the home folder, a `file:` URL is its path, and a
- * relative path counts from `folder`. Backslashes are left as they are.
+ * relative path or `file:` URL counts from `folder`. Backslashes are left as they are.
  *
  * @param folder The working directory unless given
  * @throws {UsageError} for another URL, `~user`, a home or working folder that there isn't; the message is the end of a
@@ -53,7 +64,8 @@ export function absolutePath(text: string, folder?: string): string {
         "name that begins with ~",
     );
   }
-  return resolve(folder ?? workingFolder(text), text);
+  const base = folder ?? workingFolder(text);
+  return isRelativeFileUrl(text) ? pathOfUrl(text, base) : resolve(base, text);
 }
 
 /**
@@ -131,9 +143,9 @@ function workingFolder(text: string): string {
   }
 }
 
-function pathOfUrl(url: string): string {
+function pathOfUrl(url: string, folder = "/"): string {
   try {
-    return fileURLToPath(url);
+    return fileURLToPath(new URL(url, pathToFileURL(join(folder, "/"))));
   } catch {
     throw new UsageError("it is no file: URL of this machine, such as file:///photos: mend it");
   }

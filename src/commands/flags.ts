@@ -5,7 +5,7 @@
  */
 import { type Args, parseArgs } from "../deps/std_parse_args.ts";
 import { nearestName, UsageError } from "../base/errors.ts";
-import { pathOption } from "../base/file_path.ts";
+import { isFileUrl, pathOption } from "../base/file_path.ts";
 import { setInvocation } from "../base/invocation.ts";
 
 /** One flag. */
@@ -178,31 +178,34 @@ export function parseFlags(command: CommandHelp, args: readonly string[]): Flags
     );
   }
   if (values.help) return new Flags(values, typed);
-  return new Flags({ ...values, ...withHomes(command, values, typed) }, typed);
+  return new Flags({ ...values, ...withPaths(command, values, typed) }, typed);
 }
 
 /** What flags that name files or folders have as their value in the help text. */
 const PATH_VALUES = ["DIR", "FILE", "C"];
 
 /**
- * Positional arguments and values of flags in which `~` is the home folder, also where a shell left it: in quotes, and
- * behind `=`.
+ * Positional arguments and values of flags in which a `file:` URL is its path, and `~` is the home folder, also where a
+ * shell left it: in quotes, and behind `=`.
  */
-function withHomes({ flags, positional }: CommandHelp, values: Args, typed: Map<string, string>) {
+function withPaths({ flags, positional }: CommandHelp, values: Args, typed: Map<string, string>) {
   const changed: Record<string, string[] | string> = {};
   for (const { name, value } of flags) {
     const given = values[name];
     if (value === undefined || !PATH_VALUES.includes(value)) continue;
     const here = (text: string) =>
-      text.startsWith("~") ? pathOption(typed.get(name) ?? `--${name}`, text) : text;
+      text.startsWith("~") || isFileUrl(text)
+        ? pathOption(typed.get(name) ?? `--${name}`, text)
+        : text;
     if (Array.isArray(given)) changed[name] = given.map(here);
     else if (typeof given === "string") changed[name] = here(given);
   }
   // A pattern that the shell expanded may have given names that begin with ~ as they are.
-  const isHome = (text: string) => positional !== undefined && /^~($|\/)/.test(text);
+  const isPath = (text: string) =>
+    positional !== undefined && (/^~($|\/)/.test(text) || isFileUrl(text));
   return {
     ...changed,
-    _: values._.map((text) => isHome(text) ? pathOption("The path", text) : text),
+    _: values._.map((text) => isPath(text) ? pathOption("The path", text) : text),
   };
 }
 

@@ -108,6 +108,11 @@ export async function runTrain(args: string[]): Promise<number> {
   if (named === undefined && flags.given("override")) {
     throw new UsageError("--override changes a run that is resumed: give --resume too, or --set");
   }
+  if (named === undefined && flags.given("accept-data")) {
+    throw new UsageError(
+      "--accept-data is for a run that is resumed: give --resume too; a new run takes the images as they are",
+    );
+  }
   if (from !== undefined && named === undefined) {
     throw new UsageError("--from names a checkpoint of a run to go on with: give --resume, too");
   }

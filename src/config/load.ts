@@ -192,7 +192,8 @@ export function parseConfig(
   }
   const describe: Describe = (path, isMissing = false) => {
     const override = overrides.findLast(({ key }) => concerns(stepsOf(key), path)) ??
-      overrides.findLast(({ key }) => isMissing && chooses(stepsOf(key), path.slice(0, -1)));
+      overrides.findLast(({ key }) => isMissing && chooses(stepsOf(key), path.slice(0, -1))) ??
+      overrides.findLast(({ key }) => makes(stepsOf(key), path, before));
     if (override) return sourceOf(override);
     const node = nodeAt(document, isMissing ? path.slice(0, -1) : path);
     return node?.range ? `${source}, line ${lines.linePos(node.range[0]).line}` : source;
@@ -221,6 +222,12 @@ function concerns(steps: readonly string[], path: readonly (string | number)[]):
   if (steps.length <= path.length) return true;
   const nodes = nodesAt(path);
   return length > 0 && (takesNames(nodes) || takesList(nodes));
+}
+
+/** Whether an override set something in what the file doesn't have: then it made the mapping there. */
+function makes(steps: readonly string[], path: readonly (string | number)[], file: Tree): boolean {
+  if (path.length === 0 || steps.length <= path.length) return false;
+  return path.every((step, at) => steps[at] === String(step)) && valueAt(file, path) === undefined;
 }
 
 /** Whether an override chose what a mapping has: then it is to blame for a key that is missing there. */

@@ -4,7 +4,14 @@
  * @module
  */
 import { isAbsolute } from "node:path";
-import { absolutePath, isAddress, PATH_MARK, type PathMark } from "../base/file_path.ts";
+import {
+  absolutePath,
+  isAddress,
+  isRelativeFileUrl,
+  PATH_MARK,
+  type PathMark,
+} from "../base/file_path.ts";
+import { UsageError } from "../base/errors.ts";
 import { SCHEME } from "../base/user_module.ts";
 import { childNodes, rootNodes, type SchemaNode } from "./schema_paths.ts";
 import { isTree, type Tree } from "./tree.ts";
@@ -22,7 +29,13 @@ interface PlacedPath {
  * are no paths, such as `pretrained`, and what begins with `~` or is a URL.
  */
 export function placePaths(tree: Tree, folder: string): void {
-  for (const { text, replace } of relativePaths(tree)) replace(absolutePath(text, folder));
+  for (const { text, replace } of relativePaths(tree)) {
+    try {
+      replace(absolutePath(text, folder));
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error; // the schema says the same, with the key
+    }
+  }
 }
 
 /** The relative paths in a tree, in its order. */
@@ -50,5 +63,6 @@ function* pathsIn(
 function isRelative(text: string, { [PATH_MARK]: mark }: SchemaNode): boolean {
   if (mark === undefined || text === "" || /^~|\0/.test(text) || isAbsolute(text)) return false;
   const { names, urls } = mark as PathMark;
+  if (isRelativeFileUrl(text)) return true;
   return !names.includes(text) && !isAddress(text) && !(urls && SCHEME.test(text));
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
 import { type CommandHelp, HELP_FLAG, parseFlags } from "../../src/commands/flags.ts";
 
@@ -137,6 +138,17 @@ Deno.test("parseFlags() expands ~ in values that are paths, and in positional ar
       parse("~tmp.jpg", "a~").positional,
       ["~tmp.jpg", "a~"],
       "a pattern may give it",
+    );
+    const urls = parse("--run", "file:///a%20b/c", "--name", "file:///x", "FILE:///a%20b/*.jpg");
+    assert.equal(urls.text("run"), "/a b/c");
+    assert.equal(urls.text("name"), "file:///x");
+    assert.deepEqual(urls.positional, ["/a b/*.jpg"]);
+    const here = parse("-r", "file:a%20b", "file:./c.jpg");
+    assert.equal(here.text("run"), join(Deno.cwd(), "a b"));
+    assert.deepEqual(here.positional, [join(Deno.cwd(), "c.jpg")]);
+    assert.throws(
+      () => parse("-r", "file://host/x"),
+      /^UsageError: -r is file:\/\/host\/x: it is no file: URL of this machine/,
     );
     assert.throws(
       () => parse("-r", "~bob/x"),

@@ -282,6 +282,10 @@ Deno.test("--set reaches into lists, and is blamed for what it sets below a key"
   assert.deepEqual(set("data.val.1.CenterCrop=24").data.val[1], { CenterCrop: { size: [24, 24] } });
   assert.match(problemOf(GOOD, ["data.val.2.CenterCrop=24"]), /2 is no position in a list of 2/);
   assert.match(problemOf(GOOD, ["data.val.x=24"]), /--set data\.val\.x: x is no position/);
+  for (const key of ["train.optimizer.name", "data.mix.mixup", "nosuch.x", "name.x.y"]) {
+    const blamed = problemOf(GOOD.replace(/^name:.*\n/m, ""), [`${key}=9`]);
+    assert.ok(blamed.startsWith(`--set ${key}: `), blamed);
+  }
   assert.match(
     problemOf(GOOD, ["train.schedule={ name: StepLR, stepSize: 0 }"]),
     /^--set train\.schedule: train\.schedule\.stepSize is 0/,

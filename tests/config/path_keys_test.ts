@@ -131,6 +131,8 @@ const RELATIVE: readonly [text: string, path: string][] = [
   ["a/../b/", "b"],
   ["./~x", "~x"],
   ["x#1?y%20z", "x#1?y%20z"],
+  ["file:my%20photos/x", "my photos/x"],
+  ["file:../x", "../x"],
 ];
 
 Deno.test("each path key counts from the YAML file's folder, typed from the working directory, and comes out absolute", () =>
