@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { shellWord } from "../base/shell.ts";
-import { EVENTS_FILE, readEvents } from "../records/event_log.ts";
+import { readEvents } from "../records/event_log.ts";
 import { folderOf } from "../checkpoint/checkpoint_names.ts";
 import { HISTORY_FILE, readHistory } from "../records/history.ts";
 
@@ -69,10 +69,10 @@ async function describeOthers(folder: string): Promise<string> {
     : `give --from one that has an optimizer state: ${names.sort().join(", ")}`;
 }
 
-/** Whether a run has said that it is finished, and has written its report. */
+/** Whether a run has said that it is finished, and has written its report; one whose log can't be read hasn't. */
 export async function isComplete(folder: string): Promise<boolean> {
-  if (!await exists(join(folder, EVENTS_FILE))) return false;
-  const types = (await readEvents(folder)).map(({ type }) => type);
+  const events = await readEvents(folder).catch(() => []);
+  const types = events.map(({ type }) => type);
   const end = types.lastIndexOf("finished");
   const begin = Math.max(types.lastIndexOf("started"), types.lastIndexOf("resumed"));
   return end > begin && types.includes("report", end);

@@ -35,7 +35,7 @@ import {
   writeEnvironment,
 } from "../records/environment.ts";
 import { earlyStopReason } from "../metrics/monitor.ts";
-import { EventLog, readEvents, standingEvents } from "../records/event_log.ts";
+import { EventLog, EVENTS_FILE, readEvents, standingEvents } from "../records/event_log.ts";
 import { type History, HISTORY_FILE } from "../records/history.ts";
 import { BestEffort } from "../events/best_effort.ts";
 import { HistoryWriter } from "../records/history_writer.ts";
@@ -203,7 +203,7 @@ async function trainUntil(config: Config, options: TrainOptions): Promise<TrainR
     (line) => options.reporter?.info(line),
   );
   const effort = new BestEffort((line) => reporter.warn(line));
-  using events = new EventLog(folder, (append) => effort.attemptNow("events.jsonl", append));
+  using events = new EventLog(folder, (append) => effort.attemptNow(EVENTS_FILE, append));
   await using _watch = watch;
   using record = new HistoryWriter(folder, (what, action) => effort.attempt(what, action));
   const reports = new ReportWriter({ run, folder, history, effort });
@@ -362,7 +362,7 @@ async function trainWithWorkers(
 
 /** Does what a killed run may not have come to after its last epoch was on record. */
 async function catchUp(
-  { run: { config }, folder, history, record, events }: Omit<
+  { run: { config }, folder, history, record, events, effort }: Omit<
     RunContext,
     "cluster" | "callbacks" | "signal"
   >,
@@ -377,7 +377,9 @@ async function catchUp(
   }
   await record.save(history);
   if (!last) return;
-  const known = standingEvents(await readEvents(folder));
+  const logged = await effort.attempt(EVENTS_FILE, () => readEvents(folder));
+  if (!logged) return;
+  const known = standingEvents(logged);
   const told = new Set(known.map(({ type, epoch }) => `${type} ${epoch}`));
   for (const each of history.epochs) {
     if (!told.has(`epoch ${each.epoch}`)) events.append("epoch", { ...each });

@@ -73,4 +73,11 @@ Deno.test("no image, log or report ends a run: each that can't be written is a w
       );
     }
     assert.ok(warnings.every((line) => !line.includes("\n")), warnings.join("\n"));
+
+    const longer = tinyConfig(root, { train: { epochs: 3 } });
+    const resumed = await train(longer, { resume: run, reporter });
+    assert.equal(resumed.history.epochs.length, 3, "a log that can't be read ends no resume");
+    assert.equal((await readCheckpoint(join(run, "checkpoints", "last"))).info.epoch, 3);
+    const again = await train(longer, { resume: run, reporter });
+    assert.equal(again.history.epochs.length, 3, "the end that no log has told of is completed");
   }));
