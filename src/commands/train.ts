@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
+import { shellWord } from "../base/shell.ts";
 import {
   ALLOW_MODULE_FLAG,
   type CommandHelp,
@@ -183,8 +184,12 @@ async function resumedConfig(
   }
   const path = join(folder, "config.yaml");
   if (!await exists(path)) {
+    const { describeNoRun } = await import("../records/not_a_run.ts");
+    const cure = await exists(join(folder, "comparison.json"))
+      ? `go on with it by deno task compare --resume ${shellWord(folder)}`
+      : "give --resume a folder such as runs/latest";
     throw new UsageError(
-      `${folder} is not a run folder, it has no config.yaml: give --resume a folder such as runs/latest`,
+      `${folder} ${await describeNoRun(folder)}: ${cure}`,
     );
   }
   const { loadRunConfig } = await import("../config/load.ts");

@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { reasonOf, UsageError } from "../base/errors.ts";
+import { describeUnreadableFolder } from "../base/unreadable_folder.ts";
 import { openRegularFile } from "../base/regular_file.ts";
 import { NAMES, sniffFormat } from "../data/codecs/image_header.ts";
 import { classMatcher, labelsByName } from "../data/class_names.ts";
@@ -249,9 +250,7 @@ function rootError(path: string, error: unknown): UsageError {
   if (error instanceof Deno.errors.NotFound) {
     return new UsageError(`Folder ${where} is missing: name a folder of images or an archive`);
   }
-  return new UsageError(
-    `Folder ${where} can't be read: ${troubleOf(error)}; mend its access rights`,
-  );
+  return new UsageError(describeUnreadableFolder(where, error));
 }
 
 function troubleOf(error: unknown): string {

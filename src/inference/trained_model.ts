@@ -14,6 +14,7 @@ import type { Config } from "../config/schema.ts";
 import type { TransformSpec } from "../data/transforms/transform_specs.ts";
 import type { tf } from "../engine/tf.ts";
 import { decodeSafetensors, type NamedTensors } from "../weights/safetensors.ts";
+import { describeNoRun } from "../records/not_a_run.ts";
 import { selectState, tensorsOf } from "../weights/select_state.ts";
 import { readWeights } from "../weights/weights_file.ts";
 import { type CheckpointInfo, readCheckpoint } from "../checkpoint/checkpoint.ts";
@@ -157,9 +158,8 @@ type Found = Omit<TrainedModel, "run" | "config" | "transforms">;
 
 async function requireRun(run: string): Promise<void> {
   if (await exists(join(run, CONFIG_FILE))) return;
-  const what = await exists(run) ? "is not a run folder, it has no config.yaml" : "is missing";
   throw new UsageError(
-    `Run ${run} ${what}: name a folder that deno task train made, ${HOW}`,
+    `Run ${run} ${await describeNoRun(run)}: name a folder that deno task train made, ${HOW}`,
   );
 }
 

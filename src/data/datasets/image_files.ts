@@ -5,7 +5,8 @@
  */
 import { join } from "node:path";
 import { quotedPath } from "../../base/called_paths.ts";
-import { reasonOf, UsageError } from "../../base/errors.ts";
+import { UsageError } from "../../base/errors.ts";
+import { describeUnreadableFolder } from "../../base/unreadable_folder.ts";
 
 /** Endings that count as images, in any case: torchvision's, GIF, and what browsers and scanners write. */
 export const IMAGE_ENDINGS: readonly string[] = [
@@ -233,7 +234,7 @@ function refuse(root: string, folder: string, error: unknown): never {
     const what = isLink(join(root, folder)) ? "is a link to nothing" : "is missing";
     throw new UsageError(`Folder ${path} ${what}: name an existing folder with data.root`);
   }
-  throw new UsageError(`Folder ${path} can't be read: ${reasonOf(error)}; mend its access rights`);
+  throw new UsageError(describeUnreadableFolder(path, error));
 }
 
 function isLink(path: string): boolean {
