@@ -1,5 +1,5 @@
 /**
- * `deno task compare`: the same recipe in several variants, and their accuracies in one image.
+ * `deno task compare`: the same recipe in several variants, and their accuracies in one picture.
  *
  * @module
  */
@@ -175,7 +175,7 @@ async function print({ folder, comparison }: CompareResult): Promise<void> {
   const { isTerminal, columns } = standardStream("stdout");
   const lines = comparisonLines(comparison, isTerminal ? columns : Infinity);
   console.log(
-    ["", ...lines, `Image: ${folder}/comparison.png`, `Report: ${folder}/report.html`].map(
+    ["", ...lines, `Picture: ${folder}/comparison.png`, `Report: ${folder}/report.html`].map(
       printable,
     ).join("\n"),
   );

@@ -440,7 +440,7 @@ async function showBest(
     await watch.image("predictions", step);
   });
   if (!watch.loggers.takesPictures) return;
-  await effort.attempt("The image of the confusion matrix", async () => {
+  await effort.attempt("The picture of the confusion matrix", async () => {
     watch.loggers.picture("confusion", await drawConfusion(validated, run, epoch), step);
   });
 }

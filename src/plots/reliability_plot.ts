@@ -133,7 +133,7 @@ export function reliabilitySpec(
           y: {
             field: "count",
             type: "quantitative",
-            title: "pictures",
+            title: "images",
             axis: { tickCount: 4, tickMinStep: 1, format: "d" },
           },
         },

@@ -102,7 +102,7 @@ Deno.test("compare trains named variants, and leaves their runs, a table and an 
     );
     assert.match(stdout, /^Scratch +\d\.\d{3} ± \d\.\d{3} +\d\.\d{3} to \d\.\d{3} .* img\/s/m);
     assert.match(stdout, /^differs in +Feature extraction +Scratch$/m);
-    assert.match(stdout, /^Image: .*comparison\.png$/m);
+    assert.match(stdout, /^Picture: .*comparison\.png$/m);
     assert.match(stdout, /^Report: .*report\.html$/m);
     const report = await Deno.readTextFile(join(made, "report.html"));
     assert.match(report, /<\/span> finished<\/span>/);
