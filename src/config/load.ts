@@ -193,7 +193,9 @@ export function parseConfig(
   const describe: Describe = (path, isMissing = false) => {
     const override = overrides.findLast(({ key }) => concerns(stepsOf(key), path)) ??
       overrides.findLast(({ key }) => isMissing && chooses(stepsOf(key), path.slice(0, -1))) ??
-      overrides.findLast(({ key }) => makes(stepsOf(key), path, before));
+      overrides.findLast(({ key }) =>
+        makes(stepsOf(key), isMissing ? path.slice(0, -1) : path, before)
+      );
     if (override) return sourceOf(override);
     const node = nodeAt(document, isMissing ? path.slice(0, -1) : path);
     return node?.range ? `${source}, line ${lines.linePos(node.range[0]).line}` : source;
@@ -280,10 +282,11 @@ function explain(
   }
   const name = path.join(".") || "the config";
   const value = valueAt(input, path);
-  if (value === undefined) {
-    return [`${describe(path, true)}: ${name} is missing: ${issue.message}`];
-  }
   const choices = issue.code === "invalid_union" ? choicesOf(path) : [];
+  if (value === undefined) {
+    const cure = choices.length > 0 ? `give ${choices.join(", ")}` : issue.message;
+    return [`${describe(path, true)}: ${name} is missing: ${cure}`];
+  }
   const values = issue.code === "invalid_value" ? issue.values.map(String) : choices;
   const nearest = typeof value === "string" ? nearestName(value, values) : undefined;
   const hint = nearest ? `: did you mean ${nearest}?` : "";

@@ -35,7 +35,7 @@ export function parseYaml(text: string, lineCounter?: LineCounter): Document.Par
  * The values of a document.
  *
  * @param nodes What the schema says about them
- * @throws {Error} when aliases expand to too many nodes
+ * @throws {Error} when aliases expand to too many nodes, or a key has no space behind its colon
  */
 export function yamlValues(document: Document.Parsed, nodes: readonly SchemaNode[]): unknown {
   keepText(document.contents, nodes);
@@ -47,6 +47,7 @@ function keepText(node: ParsedNode | Node | null, schema: readonly SchemaNode[])
   if (isMap(node)) {
     for (const { key, value } of node.items) {
       if (isScalar(key)) key.value = textOf(key);
+      if (value === null && isScalar(key)) requireSpace(key);
       const name = isScalar(key) ? textOf(key) : "";
       keepText(value as Node | null, childNodes(schema, name));
     }
@@ -56,6 +57,15 @@ function keepText(node: ParsedNode | Node | null, schema: readonly SchemaNode[])
     const text = textOf(node);
     if (node.type !== "PLAIN" || !NULLS.has(text)) node.value = text;
   }
+}
+
+/** Refuses `{a:1}`: in YAML that is the name `a:1` without a value. */
+function requireSpace(key: Scalar): void {
+  const [written, name, value] = /^([^:]+):([^:\s].*)$/s.exec(textOf(key)) ?? [];
+  if (written === undefined || key.type !== "PLAIN") return;
+  throw new Error(
+    `YAML takes "${written}" as a name without a value: write a space behind the colon, { ${name}: ${value} }`,
+  );
 }
 
 /** A scalar as it is written, without its quotes. */

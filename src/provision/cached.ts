@@ -40,7 +40,7 @@ export async function ensureCached(
   try {
     if (await exists(path)) return path;
     progress.signal?.throwIfAborted();
-    await Deno.mkdir(folder, { recursive: true });
+    await makeFolder(folder, what);
     using lock = await lockFor(`${path}.lock`, what, progress);
     void lock;
     if (await exists(path)) return path; // made by the process that we waited for
@@ -58,6 +58,19 @@ export async function ensureCached(
     return path;
   } catch (error) {
     throw asUsageError(error, what, folder);
+  }
+}
+
+/** @throws {UsageError} also where a parent folder can't hold any, as below `/proc` */
+async function makeFolder(folder: string, what: string): Promise<void> {
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new UsageError(
+      `${what} can't be stored in ${folder}: the folder can't be made; set LOCKSTEP_CACHE to one that can be written`,
+      { cause: error },
+    );
   }
 }
 

@@ -282,6 +282,14 @@ Deno.test("--set reaches into lists, and is blamed for what it sets below a key"
   assert.deepEqual(set("data.val.1.CenterCrop=24").data.val[1], { CenterCrop: { size: [24, 24] } });
   assert.match(problemOf(GOOD, ["data.val.2.CenterCrop=24"]), /2 is no position in a list of 2/);
   assert.match(problemOf(GOOD, ["data.val.x=24"]), /--set data\.val\.x: x is no position/);
+  const noName = problemOf(GOOD, ["train.schedule.tMax=3"]);
+  assert.match(
+    noName,
+    /^--set train\.schedule\.tMax: train\.schedule\.name is missing: give constant, StepLR/,
+  );
+  const spaceless = /"Resize:20" as a name without a value: write a space .*\{ Resize: 20 \}$/;
+  assert.throws(() => parseOverride("data.train=[{Resize:20}]"), spaceless);
+  assert.match(problemOf(GOOD.replace("{ CenterCrop: 32 }", "{Resize:20}")), spaceless);
   for (const key of ["train.optimizer.name", "data.mix.mixup", "nosuch.x", "name.x.y"]) {
     const blamed = problemOf(GOOD.replace(/^name:.*\n/m, ""), [`${key}=9`]);
     assert.ok(blamed.startsWith(`--set ${key}: `), blamed);

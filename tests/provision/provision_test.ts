@@ -205,7 +205,7 @@ Deno.test("ensureCached() clears what a killed process left of this thing, and n
   }));
 
 Deno.test({
-  name: "ensureCached() names LOCKSTEP_CACHE when the disk is full",
+  name: "ensureCached() names LOCKSTEP_CACHE when the disk is full or no folder can be made",
   ignore: Deno.build.os !== "linux", // only Linux has a device that is always full
   fn: () =>
     withTemporaryFolder(async (folder) => {
@@ -220,6 +220,16 @@ Deno.test({
       assert.match(
         message!,
         /can't be stored in .*: the disk is full; set LOCKSTEP_CACHE to a folder/,
+      );
+      const nowhere = await runScript(
+        folder,
+        "cached",
+        `ensureCached({ what: "a thing", path: "/proc/nowhere/thing", make: () => {} }, (event) => events.push(event))`,
+      );
+      assert.equal(
+        nowhere.message,
+        "a thing can't be stored in /proc/nowhere: the folder can't be made; " +
+          "set LOCKSTEP_CACHE to one that can be written",
       );
     }),
 });

@@ -196,7 +196,10 @@ Deno.test("scanImageFolder() names what is missing of root, train/ and val/", as
     await problemOf(join(folder.root, "train")),
     /has no train\/ and val\/.*valFraction/,
   );
-  assert.match(await problemOf(join(folder.root, "cat/a.jpg")), /can't be read/);
+  assert.match(
+    await problemOf(join(folder.root, "cat/a.jpg")),
+    /a\.jpg" is no folder: name a folder/,
+  );
   await using pair = await makeFolder(...PAIR);
   assert.match(await problemOf(pair.root, { valFraction: 0.2 }), /holds train\/ and val\/ already/);
 });
