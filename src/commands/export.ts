@@ -78,7 +78,7 @@ export async function runExport(args: string[]): Promise<number> {
 /** The formats that are asked for, each once. */
 function formatsOf(flags: Flags): readonly ExportFormat[] {
   const names = flags.all("format").flatMap((list) => list.split(",")).map((name) => name.trim());
-  if (names.length === 0) return FORMATS;
+  if (names.length === 0 || names.includes("all")) return FORMATS;
   return [
     ...new Set(names.map((name) => {
       const known = FORMATS.find((format) => format === name);

@@ -18,7 +18,7 @@ export const PLAIN_CONTRAST = 3;
 
 /** Endings of the formats' files. */
 const ENDINGS: Record<ImageFormat, readonly string[]> = {
-  jpeg: [".jpg", ".jpeg"],
+  jpeg: [".jpg", ".jpeg", ".jpe", ".jfif"],
   png: [".png"],
   gif: [".gif"],
   bmp: [".bmp"],

@@ -1,11 +1,11 @@
 /**
- * Lays a map over a picture.
+ * Lays a map over an image.
  *
  * @module
  */
 import { colourOf } from "./colour_map.ts";
 
-/** A picture of 8-bit RGB pixels. */
+/** An image of 8-bit RGB pixels. */
 interface Pixels {
   readonly width: number;
   readonly height: number;
@@ -21,11 +21,11 @@ export interface HeatMap {
   readonly values: Float32Array;
 }
 
-/** Share of the map's colour in a pixel; the rest is the picture, in grey. */
+/** Share of the map's colour in a pixel; the rest is the image, in grey. */
 const OPACITY = 0.55;
 
 /**
- * The picture in grey under the map's colours: the greatest number of the map is the lightest colour. A map without
+ * The image in grey under the map's colours: the greatest number of the map is the lightest colour. A map without
  * any number above 0 is dark all over.
  */
 export function overlayHeat({ width, height, data }: Pixels, map: HeatMap): Pixels {

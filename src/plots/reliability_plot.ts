@@ -1,6 +1,6 @@
 /**
  * Whether a model is right as often as it says, as `reliability.svg` and `reliability.png`: a reliability diagram
- * (DeGroot and Fienberg 1983; Guo et al. 2017, arXiv:1706.04599), and how many pictures are in each bin.
+ * (DeGroot and Fienberg 1983; Guo et al. 2017, arXiv:1706.04599), and how many images are in each bin.
  *
  * @module
  */

@@ -49,13 +49,13 @@ export function classesSection({ best }: History): Section | undefined {
               <th scope="col" class="number">F1</th>
               <th scope="col" data-fixed
                 class="bar-column"><span class="visually-hidden">F1 as a bar</span></th>
-              <th scope="col" class="number">Pictures</th>
+              <th scope="col" class="number">Images</th>
               <th scope="col" class="number">Taken for it</th>
             </tr>
           </thead>
           <tbody>${shown.map(row)}</tbody>
           <tfoot>${meanRow("Mean over classes", macroMean(scores), total)}${meanRow(
-            "Mean by pictures",
+            "Mean by images",
             weightedMean(scores),
             total,
           )}</tfoot>

@@ -79,7 +79,7 @@ function matrixCard(classes: readonly string[], confusion: ConfusionCounts): Htm
       <table class="${roomy ? "matrix roomy" : "matrix"}">
         <caption class="visually-hidden">True classes in rows, predicted classes in columns</caption>
         <thead><tr><th scope="col" class="corner">true ↓ predicted →</th>${heads}
-          <th scope="col" class="number">pictures</th></tr></thead>
+          <th scope="col" class="number">images</th></tr></thead>
         <tbody>${rows}</tbody>
       </table>
     </div></div>`;
@@ -104,7 +104,7 @@ function pairsCard(classes: readonly string[], confusion: ConfusionCounts): Html
     return html`
       <div class="card">
         <h3>Most frequent confusions</h3>
-        <p class="note">None: every picture
+        <p class="note">None: every image
             was recognized.</p>
       </div>
     `;
@@ -123,7 +123,7 @@ function pairsCard(classes: readonly string[], confusion: ConfusionCounts): Html
   return html`<div class="card"><h3>Most frequent confusions</h3>
     <div class="scroll" tabindex="0" role="region" aria-label="Pairs of confused classes">
     <table><thead><tr><th scope="col">true</th><th scope="col">taken for</th>
-      <th scope="col" class="number">pictures</th><th scope="col" class="number">share</th>
+      <th scope="col" class="number">images</th><th scope="col" class="number">share</th>
       </tr></thead><tbody>${rows}</tbody></table></div>
     ${more > 0 && html`<p class="note">and ${whole(more)} more</p>`}</div>`;
 }

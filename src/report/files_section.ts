@@ -30,8 +30,8 @@ const MEANINGS: Record<string, string> = {
   "losses.svg": "losses against images seen, drawn",
   "metrics.csv": "step times and throughput, for spreadsheets",
   "metrics.jsonl": "step times and throughput, point by point",
-  "predictions.csv": "what the best weights make of each validation picture",
-  "predictions.png": "validation pictures with predicted and true class",
+  "predictions.csv": "what the best weights make of each validation image",
+  "predictions.png": "validation images with predicted and true class",
   "report_pictures.json": "the small pictures of this page",
   "run.log": "what the run said",
 };

@@ -104,7 +104,7 @@ function dataTile({ history }: RunFiles): Html {
   return tile(
     "Classes",
     whole(best.classes!.length),
-    count === undefined ? undefined : `${counted(count, "validation picture")}`,
+    count === undefined ? undefined : `${counted(count, "validation image")}`,
   );
 }
 
@@ -129,7 +129,7 @@ function callouts(files: RunFiles, { state, message, last }: RunStatus): HtmlVal
   const skipped = skippedOf(files.events).length;
   const told = [
     ...(warnings > 0 ? [counted(warnings, "warning")] : []),
-    ...(skipped > 0 ? [`${counted(skipped, "picture")} left out`] : []),
+    ...(skipped > 0 ? [`${counted(skipped, "image")} left out`] : []),
   ].join(", ");
   return [
     state === "failed" &&

@@ -24,7 +24,7 @@ export function picturesSection(files: RunFiles): Section | undefined {
     title: "Pictures",
     note:
       html`As the network gets them, with the weights of epoch ${pictures.epoch}; <code>predictions.csv</code>
-      has all validation pictures.`,
+      has all validation images.`,
     body: html`${
       mistakes.length > 0
         ? html`
@@ -36,7 +36,7 @@ export function picturesSection(files: RunFiles): Section | undefined {
         : samples.length > 0 &&
           html`
             <h3>Worst mistakes</h3>
-            <p class="note">None: every picture was recognized.</p>
+            <p class="note">None: every image was recognized.</p>
           `
     }${
       samples.length > 0 && html`
@@ -81,8 +81,8 @@ function predicted(picture: PredictedPicture): Html {
   const right = trueClass === predictedClass;
   const sure = percent(confidence);
   const text = right
-    ? `Picture of ${trueClass}, recognized, ${sure} sure`
-    : `Picture of ${trueClass}, taken for ${predictedClass}, ${sure} sure`;
+    ? `Image of ${trueClass}, recognized, ${sure} sure`
+    : `Image of ${trueClass}, taken for ${predictedClass}, ${sure} sure`;
   return html`
     <li>
       <figure class="${right ? "right" : "wrong"}" title="${path}">${image(picture, text)}
@@ -115,10 +115,10 @@ function gridsSection({ grids }: RunFiles): Section {
     title: "Pictures",
     body: html`<div class="grid">${
       grids.predictions && html`<figure class="card"><img class="wide" src="${grids.predictions}"
-        alt="Six validation pictures with their predicted and true classes"></figure>`
+        alt="Six validation images with their predicted and true classes"></figure>`
     }${
       grids.batch && html`<figure class="card"><img class="wide" src="${grids.batch}"
-        alt="The first pictures of a training batch, augmented, with their classes"></figure>`
+        alt="The first images of a training batch, augmented, with their classes"></figure>`
     }</div>`,
   };
 }

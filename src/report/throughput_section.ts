@@ -42,7 +42,7 @@ export function throughputSection(metrics: readonly MetricsPoint[]): Section | u
       <div class="grid">${
       chartFigure({
         id: "rate",
-        title: "Pictures per second",
+        title: "Images per second",
         summary: `All workers together, a median of ${middle}.`,
       })
     }${
@@ -149,7 +149,7 @@ function ranksCard(ranks: readonly RankTimes[]): Html {
         <table class="wide dense" data-sortable>
           <thead>
             <tr><th scope="col">Rank</th>
-          <th scope="col" class="number">Pictures</th><th scope="col" class="number">img/s</th>
+          <th scope="col" class="number">Images</th><th scope="col" class="number">img/s</th>
           <th scope="col" data-fixed class="bar-column">Step</th>${RANK_PARTS.map(({ brief }) =>
             html`<th scope="col" class="number">${brief}</th>`
           )}<th scope="col" class="number">most memory</th></tr>

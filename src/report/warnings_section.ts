@@ -19,8 +19,8 @@ export interface Warning {
   readonly count: number;
 }
 
-/** A picture that was left out. */
-export interface SkippedPicture {
+/** An image that was left out. */
+export interface SkippedImage {
   readonly path: string;
   readonly reason: string;
 }
@@ -36,9 +36,9 @@ export function warningsOf(events: readonly RunEvent[]): Warning[] {
   return [...warnings.values()];
 }
 
-/** The pictures that couldn't be read, each once. */
-export function skippedOf(events: readonly RunEvent[]): SkippedPicture[] {
-  const skipped = new Map<string, SkippedPicture>();
+/** The images that couldn't be read, each once. */
+export function skippedOf(events: readonly RunEvent[]): SkippedImage[] {
+  const skipped = new Map<string, SkippedImage>();
   for (const { type, path, reason } of events) {
     if (type === "skipped" && typeof path === "string") {
       skipped.set(path, { path, reason: String(reason) });
@@ -78,7 +78,7 @@ function warningTable(warnings: readonly Warning[]): Html {
     ${leftOut(warnings.length)}</div>`;
 }
 
-function skippedTable(skipped: readonly SkippedPicture[]): Html {
+function skippedTable(skipped: readonly SkippedImage[]): Html {
   const rows = skipped.slice(0, MAX_LINES).map(({ path, reason }) =>
     html`
       <tr>
@@ -87,10 +87,10 @@ function skippedTable(skipped: readonly SkippedPicture[]): Html {
       </tr>
     `
   );
-  return html`<div class="card"><h3>${counted(skipped.length, "picture")} left out</h3>
+  return html`<div class="card"><h3>${counted(skipped.length, "image")} left out</h3>
     <p class="note">They couldn't be read; <code>data.onError</code> is <code>skip</code>.</p>
-    <div class="scroll tall" tabindex="0" role="region" aria-label="Pictures left out">
-    <table class="wide"><thead><tr><th scope="col">Picture</th><th scope="col">Reason</th></tr></thead>
+    <div class="scroll tall" tabindex="0" role="region" aria-label="Images left out">
+    <table class="wide"><thead><tr><th scope="col">Image</th><th scope="col">Reason</th></tr></thead>
     <tbody>${rows}</tbody></table></div>${leftOut(skipped.length)}</div>`;
 }
 

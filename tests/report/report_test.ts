@@ -35,7 +35,7 @@ Deno.test("writeReport() shows every part of a run, in one file of bounded size"
         /Throughput 81\.0 img\/s/,
         /Duration 1 min 15 s/,
         /Model plain_cnn/,
-        /1 warning, 1 picture left out/,
+        /1 warning, 1 image left out/,
         /Rank 1 is slow/,
         /train\/ant\/broken\.jpg it is cut short/,
         /Worst mistakes The surest first: 3 of 5 mistakes/,
