@@ -46,7 +46,7 @@ Deno.test("writeReport() shows every part of a run, in one file of bounded size"
         /1 slow 160 40\.0 img\/s/,
         /train\.lr set 0\.05/,
         /train\.momentum 0\.9/,
-        /predictions\.csv what the best weights make of each validation picture/,
+        /predictions\.csv what the best weights make of each validation image/,
       ]
     ) assert.match(text, part);
     assert.match(text, /environment\.json is missing/, "what is lacking is told");
