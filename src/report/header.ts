@@ -115,7 +115,7 @@ export function tile(name: string, value: HtmlValue, detail?: HtmlValue): Html {
   }</div>`;
 }
 
-/** Pictures per second in the middle of all points, or of all epochs. */
+/** Images per second in the middle of all points, or of all epochs. */
 function rate({ metrics, history }: RunFiles): string {
   const rates = (metrics.length > 0 ? usualPoints(metrics) : history?.epochs ?? [])
     .map(({ imagesPerSecond }) => imagesPerSecond).filter((value) => value > 0);

@@ -1,5 +1,5 @@
 /**
- * Small pictures: the worst mistakes, samples of the validation set, a training batch.
+ * Small images: the worst mistakes, samples of the validation set, a training batch.
  *
  * @module
  */
@@ -10,10 +10,10 @@ import type { RunFiles } from "./run_files.ts";
 import type { Section } from "./section.ts";
 import { counted, percent, whole } from "./words.ts";
 
-/** Pictures shown smaller than this are enlarged pixel by pixel. */
+/** Images shown smaller than this are enlarged pixel by pixel. */
 const PIXELATED_BELOW = 96;
 
-/** The pictures; of an older run those that it drew itself. */
+/** The images; of an older run those that it drew itself. */
 export function picturesSection(files: RunFiles): Section | undefined {
   const { pictures, predictions, grids } = files;
   if (!pictures) return grids.batch || grids.predictions ? gridsSection(files) : undefined;
@@ -21,7 +21,7 @@ export function picturesSection(files: RunFiles): Section | undefined {
   const { mistakes, samples, batch } = pictures;
   return {
     id: "pictures",
-    title: "Pictures",
+    title: "Images",
     note:
       html`As the network gets them, with the weights of epoch ${pictures.epoch}; <code>predictions.csv</code>
       has all validation images.`,
@@ -112,7 +112,7 @@ function image(
 function gridsSection({ grids }: RunFiles): Section {
   return {
     id: "pictures",
-    title: "Pictures",
+    title: "Images",
     body: html`<div class="grid">${
       grids.predictions && html`<figure class="card"><img class="wide" src="${grids.predictions}"
         alt="Six validation images with their predicted and true classes"></figure>`

@@ -53,7 +53,7 @@ const picturesSchema = z.object({
   })),
 });
 
-/** A validation picture and what the network takes it for. */
+/** A validation image and what the network takes it for. */
 export type PredictedPicture = z.output<typeof predictedSchema>;
 /** The pictures of a report. */
 export type ReportPictures = z.output<typeof picturesSchema>;

@@ -84,7 +84,7 @@ export class LeftOut {
       const named = counts.slice(0, MAX_NAMED)
         .map(([ending, count]) => `${count} ${ending === "" ? "without an ending" : ending}`);
       if (counts.length > MAX_NAMED) named.push("others");
-      parts.push(`${files(total)} with names that no image has that is read (${named.join(", ")})`);
+      parts.push(`${files(total)} without an ending that is read (${named.join(", ")})`);
     }
     if (parts.length === 0) return undefined;
     const foreign = counts.find(([ending]) => FOREIGN_IMAGES.includes(ending));
