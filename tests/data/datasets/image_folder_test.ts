@@ -273,7 +273,7 @@ Deno.test("scanImageFolder() says what it leaves out, with counts", async () => 
   const { warnings } = await scanImageFolder(folder.root);
   assert.deepEqual(warnings, [
     `Left out of ${JSON.stringify(folder.root)}: 1 file outside of the class folders, ` +
-    "3 files with names that no image has that is read (2 .heic, 1 .txt); " +
+    "3 files without an ending that is read (2 .heic, 1 .txt); " +
     "convert .heic files to JPEG or PNG to use them",
   ]);
 });
