@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { giving } from "../base/invocation.ts";
 import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
@@ -237,7 +238,10 @@ export async function historyUpTo(
 /** Why no epoch is left to train, in words that follow "The run has". */
 function overReason({ epochs }: History, { train }: PreparedRun["config"]): string | undefined {
   if (epochs.length >= train.epochs) {
-    return `finished its ${train.epochs} epochs: nothing is left to resume`;
+    const all = train.epochs === 1 ? "1 epoch" : `${train.epochs} epochs`;
+    const more = giving("train.epochs", `${train.epochs + 1}`);
+    return `finished its ${all}: nothing is left to resume` +
+      (more ? `; to train more, raise their number (${more})` : "");
   }
   const stopped = train.earlyStopping && earlyStopReason(train.earlyStopping, epochs);
   return stopped &&
