@@ -1,11 +1,14 @@
 /**
- * How a vector is cut into messages.
+ * The plan by which a vector is cut into messages.
  *
  * @module
  */
 import type { GradientDtype } from "../protocol/messages.ts";
 
-/** How the gradients, which stand at the beginning of a vector, travel over NATS; all else is float32 always. */
+/**
+ * The format in which the gradients, at the beginning of a vector, travel over NATS; all other values are
+ * always float32.
+ */
 export interface WireFormat {
   readonly dtype: GradientDtype;
   /** Bytes of the vector that hold gradients. */
@@ -19,7 +22,7 @@ export interface Chunk {
   /** Values. */
   readonly floats: number;
   readonly dtype: GradientDtype;
-  /** What the values take in the message. */
+  /** The size of the values in the message. */
   readonly bytes: number;
 }
 
@@ -63,8 +66,8 @@ const IN_FLIGHT_BYTES_PER_RANK = 16 * 1024 * 1024;
  *
  * @param bytes Length of the vector, a multiple of 4
  * @param worldSize Number of ranks that send at the same time
- * @param maxPayloadBytes What the server lets through in one message
- * @param wire How its gradients travel; as float32 unless given
+ * @param maxPayloadBytes The most bytes that the server accepts in one message
+ * @param wire The format of its gradients; float32 unless given
  * @throws {RangeError} When a length is not a multiple of 4, or nothing fits
  */
 export function planChunks(

@@ -1,6 +1,6 @@
 /**
- * What a training step sees of the other workers: their vectors are added, each rank works on its part of the sum,
- * and all get what everybody made of theirs.
+ * The view that a training step has of the other workers: their vectors are added, each rank works on its
+ * part of the sum, and all ranks get the results of all parts.
  *
  * @module
  */
@@ -18,7 +18,7 @@ export interface RankTimes {
   readonly update: number;
 }
 
-/** What one rank brings to a step. */
+/** One rank's contribution to a step. */
 export interface StepContribution {
   readonly epoch: number;
   readonly step: number;
@@ -26,7 +26,7 @@ export interface StepContribution {
   readonly samples: number;
   /** Float32 values, little-endian; must stay as it is until the call returns. */
   readonly vector: Uint8Array;
-  /** What this rank's gradients count among the others': the sum of its samples' weights. */
+  /** The weight of this rank's gradients among the others': the sum of its samples' weights. */
   readonly weight: number;
   /** Sum of the samples' losses, each times its weight. */
   readonly lossSum: number;
@@ -45,15 +45,15 @@ export interface StepContribution {
    */
   readonly measure?: (range: FloatRange) => number;
   /**
-   * Where this rank's part of the sum goes in place of {@linkcode GradientExchange.reduced}: memory as long as the
-   * vector. A region has the whole sum when the call returns, and there is nothing left to gather.
+   * The memory for this rank's part of the sum in place of {@linkcode GradientExchange.reduced}: as long as
+   * the vector. A region has the whole sum when the call returns, and there is nothing left to gather.
    */
   readonly target?: Uint8Array<ArrayBuffer>;
-  /** How long the step has taken so far; what it has not come to yet is that of the step before. */
+  /** The durations of the step's phases so far; those of later phases are from the step before. */
   readonly times?: RankTimes;
 }
 
-/** What all ranks made together; the same on every rank, bit for bit. */
+/** The result of all ranks together; the same on every rank, bit for bit. */
 export interface StepResult {
   readonly samples: number;
   /** With 0 there is nothing to learn from: the gradients are 0. */
@@ -64,7 +64,7 @@ export interface StepResult {
   readonly statisticsRows: number;
   /** `stop`: take this step, then stop training. */
   readonly action: "continue" | "stop";
-  /** Whether the vector and the loss are free of NaN and infinity; if not, the step must not be taken. */
+  /** True if the vector and the loss are free of NaN and infinity; if not, the step must not be taken. */
   readonly finite: boolean;
   /** Sum over the ranks' ranges, in order, of what `measure` gave; 0 without it. */
   readonly measure: number;
@@ -125,7 +125,7 @@ export interface StepTotals {
   /** That rank's vector was finite, but has values that are too large for this dtype, in which it travelled. */
   readonly tooLargeFor?: NarrowDtype;
   readonly action: "continue" | "stop";
-  /** What each rank said of itself, in order. */
+  /** Each rank's report of itself, in order. */
   readonly ranks: readonly RankReport[];
 }
 

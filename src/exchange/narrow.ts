@@ -23,7 +23,7 @@ import { NARROW_CODE } from "./narrow_code.ts";
 /** The formats of 16 bits. */
 export type NarrowDtype = Exclude<GradientDtype, "float32">;
 
-/** What narrow.wat exports. */
+/** The exports of narrow.wat. */
 interface Conversions {
   readonly memory: WebAssembly.Memory;
   toFloat16(bytes: number): number;
@@ -45,9 +45,9 @@ const BLOCK = 4096;
 const FLOAT_BYTES = 4;
 const NARROW_BYTES = 2;
 /**
- * Where the values stand in the passes' memory, float32 and 16 bits. Both lie 1 KiB behind the start of a page, where
- * buffers of JavaScript like to begin: copies between two places of about the same offset in their pages take up to
- * ten times as long on many CPUs ("4K aliasing").
+ * The offsets of the values in the passes' memory, float32 and 16 bits. Both lie 1 KiB behind the start of a
+ * page, where buffers of JavaScript like to begin: copies between two places of about the same offset in
+ * their pages take up to ten times as long on many CPUs ("4K aliasing").
  */
 const WIDE = 1024;
 const NARROWED = WIDE + BLOCK * FLOAT_BYTES;

@@ -32,7 +32,7 @@ export interface NatsExchangeOptions {
   readonly vectorBytes: number;
   /** Vectors that stand beside it. */
   readonly regions: number;
-  /** How the gradients travel; as float32 unless given. */
+  /** The format of the gradients; float32 unless given. */
   readonly wire?: WireFormat;
   /** Milliseconds without any progress after which a step fails (210000 unless set). */
   readonly timeoutMs?: number;

@@ -27,7 +27,7 @@ export interface NatsReducerOptions {
   readonly worldSize: number;
   /** Length of every step's vector. */
   readonly vectorBytes: number;
-  /** How the gradients travel; as float32 unless given. */
+  /** The format of the gradients; float32 unless given. */
   readonly wire?: WireFormat;
   /** Milliseconds without any progress after which a step fails (180000 unless set). */
   readonly timeoutMs?: number;
@@ -154,7 +154,7 @@ export class NatsReducer implements Reducer {
     this.#requestMissing(rank, header, [header.chunk], false);
   }
 
-  /** Whether a message belongs to a step that is already reduced. */
+  /** Tells whether a message belongs to a step that is already reduced. */
   #isOver(place: StepKey): boolean {
     if (!this.#step) return false;
     const order = compareSteps(place, this.#step);
@@ -327,7 +327,10 @@ function sumCounted(
   );
 }
 
-/** How a rank cuts its vectors otherwise than the coordinator expects, with both values; nothing when it doesn't. */
+/**
+ * Describes how a rank cuts its vectors otherwise than the coordinator expects, with both values; returns
+ * nothing if it doesn't.
+ */
 function mismatchOf(rank: Fields<"contribution">, plan: ChunkPlan): string | undefined {
   if (rank.dtype !== plan.dtype) {
     return `Rank ${rank.rank} sends its gradients as ${rank.dtype}, the coordinator expects ${plan.dtype}: ` +

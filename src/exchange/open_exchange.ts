@@ -19,23 +19,23 @@ import { SharedGradientExchange } from "./shared_exchange.ts";
 import { segmentBytes, type SegmentShape } from "./shared_layout.ts";
 import { SharedReducer } from "./shared_reducer.ts";
 
-/** How gradients may travel. */
+/** The ways in which gradients may travel. */
 export type ExchangeKind = "auto" | "shared-memory" | "nats";
 
 /** A run's vectors and who exchanges them. */
 export interface ExchangeShape extends SegmentShape {
-  /** How the gradients travel over NATS; as float32 unless given. */
+  /** The format of the gradients over NATS; float32 unless given. */
   readonly wire?: WireFormat;
 }
 
-/** Where workers find the shared memory of a run. */
+/** The place where workers find the shared memory of a run. */
 export type SegmentPlace = Pick<SharedSegment, "path" | "bytes">;
 
 /**
  * Decides whether the ranks exchange through a segment that all of them have tried.
  *
  * @param problems By rank: why it can't use the segment, or null
- * @returns Whether they do; when not, `onFallback` was told why
+ * @returns `true` if they do; if not, `onFallback` was given the reason
  * @throws {LockstepError} when shared memory was asked for and a rank can't have it
  */
 export function agreeOnSegment(

@@ -1,5 +1,5 @@
 /**
- * What one rank has sent for its current step.
+ * The messages that one rank has sent for its current step.
  *
  * @module
  */
@@ -60,7 +60,7 @@ export class RankInbox implements RankCounts {
     return this.#contribution?.times ?? undefined;
   }
 
-  /** Whether the rank's contribution to this step is here. */
+  /** Tells whether the rank's contribution to this step has arrived. */
   hasBegun(step: StepKey): boolean {
     return this.#contribution !== undefined && compareSteps(this.#contribution, step) === 0;
   }
@@ -88,7 +88,7 @@ export class RankInbox implements RankCounts {
     return true;
   }
 
-  /** Whether a chunk is here and not yet summed. */
+  /** Tells whether a chunk has arrived and is not yet summed. */
   has(chunk: number): boolean {
     return this.#chunks[chunk] !== undefined;
   }

@@ -30,7 +30,7 @@ export interface SharedExchangeOptions extends SegmentShape {
   readonly rank: number;
   /** The mapped memory, of `segmentBytes` (see `shared_layout.ts`). */
   readonly segment: Uint8Array<ArrayBuffer>;
-  /** Where the gradients end in a vector: at its end unless given. */
+  /** The end of the gradients in a vector; the vector's end unless given. */
   readonly wire?: Pick<WireFormat, "gradientBytes">;
   /** Milliseconds without any progress after which a step fails (210000 unless set). */
   readonly timeoutMs?: number;
@@ -41,7 +41,7 @@ const FLOAT_BYTES = 4;
 /** A step that this rank is in. */
 interface RunningStep {
   readonly contribution: StepContribution;
-  /** What came of this rank's share, once it is made. */
+  /** The result of this rank's share, once it is made. */
   shard?: Pick<Header<"shard">, "finite" | "worstRank" | "measure">;
   readonly wait: StepWait<StepResult>;
 }
@@ -284,7 +284,9 @@ function isSame(a: readonly (number | null)[], b: readonly (number | null)[]): b
   return a.every((value, index) => value === b[index]);
 }
 
-/** Whether this rank's part, in whose place the sum stands by now, was not finite where all the others were. */
+/**
+ * Tells whether this rank's part, which the sum has replaced by now, was not finite while all others were.
+ */
 function isOwnBad(sum: Float32Array, parts: readonly Float32Array[], own: number): boolean {
   return sum.some((value, at) =>
     !Number.isFinite(value) &&

@@ -1,6 +1,6 @@
 /**
- * What stands where in the memory that the ranks of one machine share: a slot for each rank's vector, then the regions
- * that they have in common.
+ * The layout of the memory that the ranks of one machine share: a slot for each rank's vector, then the
+ * regions that they have in common.
  *
  * @module
  */
@@ -8,7 +8,7 @@
 /** Semaphore begin at pages. */
 const PAGE = 4096;
 
-/** What a segment holds. */
+/** The shape of a segment's contents. */
 export interface SegmentShape {
   readonly worldSize: number;
   /** Length of every vector. */

@@ -38,7 +38,7 @@ interface ReducingStep extends StepKey {
   /** Known with the totals. */
   ranks: readonly RankReport[];
   reduce?: Fields<"reduce">;
-  /** What the ranks measured of their shares of the sum, once these are made. */
+  /** The ranks' measures of their shares of the sum, once these are made. */
   readonly shards: Map<number, number>;
   /** Ranks whose share of what comes of the sum is written. */
   readonly written: Set<number>;

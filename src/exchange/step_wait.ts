@@ -7,7 +7,7 @@ import { LockstepError } from "../base/errors.ts";
 import { RetryTimer } from "../protocol/retry_timer.ts";
 import type { StepKey } from "./gradient_exchange.ts";
 
-/** What to do when nothing comes. */
+/** The options of a wait for a step: its timeout, and the callbacks for when nothing comes. */
 export interface StepWaitOptions {
   /** Milliseconds without any progress after which the step fails (180000 unless set). */
   readonly timeoutMs: number | undefined;

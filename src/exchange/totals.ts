@@ -6,7 +6,7 @@
 import { LockstepError } from "../base/errors.ts";
 import { compareSteps, type RankReport, type StepKey } from "./gradient_exchange.ts";
 
-/** What one rank brings to the step that it is in, besides its vector. */
+/** One rank's contribution to its current step, besides its vector. */
 export interface RankCounts extends RankReport {
   readonly rank: number;
   /** The step that the rank is in, as far as its messages tell. */
@@ -16,7 +16,7 @@ export interface RankCounts extends RankReport {
   readonly correct: number;
   readonly statisticsRows: number;
   readonly trackedBatches: number;
-  /** Whether the rank's contribution to a step is here. */
+  /** Tells whether the rank's contribution to a step has arrived. */
   hasBegun(step: StepKey): boolean;
 }
 
@@ -31,7 +31,9 @@ export interface Totals {
   readonly trackedBatches: number;
 }
 
-/** What each rank's values are multiplied by before they are added; null where they don't count. */
+/**
+ * The factors by which each rank's values are multiplied before they are added; null where they don't count.
+ */
 export interface SumWeights {
   readonly gradients: readonly (number | null)[];
   /** Of the running statistics: a mean over rows, whatever a sample's loss weighs. */

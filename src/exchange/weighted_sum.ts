@@ -5,7 +5,7 @@
  */
 import { WEIGHTED_SUM_CODE } from "./weighted_sum_code.ts";
 
-/** What weighted_sum.wat exports. */
+/** The exports of weighted_sum.wat. */
 interface Passes {
   readonly memory: WebAssembly.Memory;
   scale(bytes: number, weight: number): number;
@@ -16,12 +16,12 @@ interface Passes {
 const BLOCK = 8192;
 const FLOAT_BYTES = 4;
 /**
- * Where a block of the sum stands in the passes' memory: not at the start of a page, where vectors like to begin.
- * Copies between two places of about the same offset in their pages take up to ten times as long on many CPUs ("4K
- * aliasing").
+ * The offset of a block of the sum in the passes' memory: not at the start of a page, where vectors like to
+ * begin. Copies between two places of about the same offset in their pages take up to ten times as long on
+ * many CPUs ("4K aliasing").
  */
 const SUM = 1024;
-/** Where a block of a vector stands, behind that of the sum. */
+/** The offset of a block of a vector, behind that of the sum. */
 const SOURCE = SUM + BLOCK * FLOAT_BYTES;
 /** A block is worked on in pieces of so many bytes. */
 const PIECE_BYTES = 32;
@@ -66,7 +66,7 @@ export function weightedSum(
   return bad === 0;
 }
 
-/** Whether no value is NaN or infinite. */
+/** Tells whether all values are finite. */
 export function allFinite(vector: Float32Array): boolean {
   for (let begin = 0; begin < vector.length; begin += BLOCK) {
     const bytes = load(sum, vector, begin, Math.min(begin + BLOCK, vector.length));
@@ -75,7 +75,7 @@ export function allFinite(vector: Float32Array): boolean {
   return true;
 }
 
-/** Whether two views begin at the same place of the same memory. */
+/** Tells whether two views begin at the same place of the same memory. */
 function isSame(a: Float32Array, b: Float32Array): boolean {
   return a.buffer === b.buffer && a.byteOffset === b.byteOffset;
 }

@@ -7,7 +7,7 @@
 import { UsageError } from "../base/errors.ts";
 import { keepSecret, maskAddress } from "../base/secrets.ts";
 
-/** Where a server is, and how to be let in. */
+/** The address of a server, with the credentials for it. */
 export interface NatsAddress {
   /** `nats://[user:password@ | token@]host[:port]`, or `tls://…`. */
   readonly url: string;
@@ -25,7 +25,7 @@ export const NATS_URL_VARIABLE = "LOCKSTEP_NATS_URL";
 
 const DEFAULT_PORT = "4222";
 
-/** The address with credentials of each server that this process was told credentials of, by `host:port`. */
+/** The address with credentials of each server whose credentials this process was given, by `host:port`. */
 const known = new Map<string, string>();
 
 /** The parts of an address. */
@@ -53,7 +53,7 @@ export function takeCredentials(url: string): string {
   return scheme + url.slice(at + 1);
 }
 
-/** The address of a server with the credentials that this process was told for it, if any. */
+/** The address of a server with the credentials that this process was given for it, if any. */
 export function withCredentials(url: string): string {
   return known.get(parseAddress({ url }).server) ?? url;
 }

@@ -19,11 +19,11 @@ export interface ServerFacts {
   /** Only where it was given one. */
   readonly name?: string;
   readonly version: string;
-  /** Whether Lockstep started it. */
+  /** True if Lockstep started the server. */
   readonly own: boolean;
   /** Bytes of the largest message. */
   readonly maxPayload: number;
-  /** Whether the connection is encrypted. */
+  /** True if the connection is encrypted. */
   readonly tls: boolean;
 }
 

@@ -19,14 +19,14 @@ export interface Reply {
   readonly payload?: Uint8Array<ArrayBuffer>;
 }
 
-/** What goes with a command. */
+/** The options of a command. */
 export interface CallOptions {
   /** Bytes that every worker gets; must stay as they are until the call is over. */
   readonly payload?: Uint8Array;
   readonly signal?: AbortSignal;
 }
 
-/** A worker failed to do what it was told. */
+/** A worker failed to carry out a command. */
 export class WorkerFailedError extends LockstepError {
   override name = "WorkerFailedError";
   readonly rank: number;
@@ -165,7 +165,7 @@ export interface Command {
   readonly payload?: Uint8Array<ArrayBuffer>;
 }
 
-/** What a worker answers; the payload must stay as it is until the next command comes. */
+/** A worker's answer; the payload must stay as it is until the next command comes. */
 export interface Outcome {
   readonly result?: Json;
   readonly payload?: Uint8Array;

@@ -1,5 +1,5 @@
 /**
- * Why a connection to a nats-server didn't come about, as a sentence with its cure.
+ * Explains why a connection to a nats-server failed, as a sentence with its cure.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export class CredentialsError extends ServerRefusalError {
   override name = "CredentialsError";
 }
 
-/** What a failure is told of. */
+/** The facts about a failed connection that its message depends on. */
 interface Attempt extends ParsedAddress {
   readonly address: NatsAddress;
   readonly handshake: Handshake;
@@ -95,7 +95,7 @@ function noAnswer(attempt: Attempt): LockstepError {
   );
 }
 
-/** Why nobody answers. */
+/** Explains why nobody answers. */
 function silence({ server, handshake, timeoutMs, cause }: Attempt): string {
   const reason = messageOf(cause);
   const seconds = `${Number((timeoutMs / 1000).toFixed(1))} s`;
@@ -156,7 +156,7 @@ function tlsFailure({ server, address, cause }: Attempt): LockstepError {
     : new ServerRefusalError(sentence, { cause });
 }
 
-/** What is wrong with a certificate; nothing where that isn't what is wrong. */
+/** Describes the trouble with a certificate; returns nothing if the certificate isn't the cause. */
 function certificateTrouble(
   reason: string,
   { server, host, hasCa }: { server: string; host: string; hasCa: boolean },

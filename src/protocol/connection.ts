@@ -34,7 +34,7 @@ const RECONNECT_WAIT_MS = 250;
 
 const sendMemory = new SendMemory();
 
-/** How the client gets to a server. */
+/** The client's way of connecting to a server. */
 const TRANSPORT: TransportFactory = {
   factory: () => new DenoTransport(sendMemory),
   dnsResolveFn: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),

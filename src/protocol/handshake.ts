@@ -1,18 +1,21 @@
 /**
- * How far a connection's beginning got, so that its failure can be said as what it is: the client itself tells little
- * more than "timeout".
+ * Records how far a connection's beginning got, so that the message names the real cause of a failure: the
+ * client itself reports little more than "timeout".
  *
  * @module
  */
 import { type ConnectionOptions, errors, type ServerInfo } from "../deps/nats_core.ts";
 import { visible } from "../base/visible_text.ts";
 
-/** What a connection waits for: the name's address, TCP, the server's `INFO`, TLS, its answer to the credentials. */
+/**
+ * The stages that a connection waits for: the name's address, TCP, the server's `INFO`, TLS, its answer to
+ * the credentials.
+ */
 const STAGES = ["address", "tcp", "info", "tls", "answer"] as const;
-/** What a connection waits for. */
+/** A stage that a connection waits for. */
 export type Stage = (typeof STAGES)[number];
 
-/** Why a connection didn't come about. */
+/** The reason why a connection failed before it was open. */
 export interface EarlyFailure {
   readonly stage: Stage;
   readonly cause: Error;
@@ -48,12 +51,15 @@ export interface RecordedOptions extends ConnectionOptions {
   readonly handshake?: Handshake;
 }
 
-/** What answers is no nats-server, or not at this port; the message says what it is. */
+/**
+ * An error for a program that is no nats-server, or not one at this port; the message says what the program
+ * is.
+ */
 export class ForeignServerError extends errors.ConnectionError {
   override name = "ForeignServerError";
 }
 
-/** Why there is no first word. */
+/** The message for a program that sends no first message. */
 export const SAYS_NOTHING = "a program accepts connections there and says nothing";
 /** The same, of a program that closes the connection when it is spoken to. */
 export const HANGS_UP =

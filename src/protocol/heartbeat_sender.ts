@@ -9,7 +9,7 @@ import type { NatsAddress } from "./address.ts";
 import { STEP_PHASES, type StepPhase } from "./step_phases.ts";
 import type { RunIdentity } from "./subjects.ts";
 
-/** What the thread needs to speak for its process. */
+/** The settings with which the thread sends heartbeats for its process. */
 export interface HeartbeatSettings {
   readonly address: NatsAddress;
   readonly run: RunIdentity;
@@ -68,7 +68,7 @@ export class HeartbeatSender {
     return this.#failed.signal;
   }
 
-  /** Where the process is; goes out with the next beat. */
+  /** Sets the process's epoch, step and phase; the next heartbeat carries them. */
   at(epoch: number, step: number, phase: StepPhase = "none"): void {
     Atomics.store(this.#place, PLACE.epoch, epoch);
     Atomics.store(this.#place, PLACE.step, step);
@@ -85,7 +85,7 @@ export class HeartbeatSender {
     Atomics.add(this.#place, PLACE.refused, 1);
   }
 
-  /** What the process is doing, for people. */
+  /** Sets the description, for people, of the process's activity. */
   doing(activity: string): void {
     this.#thread.postMessage({ activity });
   }

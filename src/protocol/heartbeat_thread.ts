@@ -23,7 +23,10 @@ self.addEventListener("message", (event: unknown) => {
   else start(data).catch(failed);
 });
 
-/** What trying again won't mend is told; else the process learns of it from its own connection. */
+/**
+ * Reports an error that a retry won't mend to the process, which learns of other errors from its own
+ * connection. Then ends the thread.
+ */
 function failed(error: unknown): void {
   if (error instanceof ServerRefusalError) {
     const thread = self as unknown as { postMessage(message: HeartFailure): void };

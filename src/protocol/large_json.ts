@@ -25,7 +25,7 @@ export interface PackedJson {
 /**
  * Puts a value behind the payload where it is too long for a message.
  *
- * @param maxPayloadBytes What the server lets through in one message
+ * @param maxPayloadBytes The most bytes that the server accepts in one message
  */
 export function packJson(
   value: Json,

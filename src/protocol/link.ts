@@ -1,5 +1,5 @@
 /**
- * One process's end of the protocol: publishes checked messages, and hands on only messages that carry the
+ * One process's end of the protocol: publishes checked messages, and passes on only messages that carry the
  * run's token, this version and an intact payload.
  *
  * @module
@@ -42,10 +42,10 @@ export interface Incoming<K extends Kind> {
   readonly payload: Uint8Array;
 }
 
-/** What to do with each kind of message. */
+/** The handler of each kind of message. */
 export type Handlers<K extends Kind> = { readonly [P in K]: (message: Incoming<P>) => void };
 
-/** What to do with messages that are not handed on; unless set, they are only counted. */
+/** Handlers of messages that are not passed on; unless set, such messages are only counted. */
 export interface Rejections<K extends Kind> {
   /** The payload is not what its checksum says. */
   readonly onCorrupt?: (header: Header<K>, error: ProtocolError) => void;
@@ -69,7 +69,7 @@ export interface RefusedCounts {
 export class Link {
   readonly connection: NatsConnection;
   readonly subjects: Subjects;
-  /** What this process got and did not accept. */
+  /** The counts of messages that this process received and refused. */
   readonly refused: RefusedCounts = { token: 0, version: 0, malformed: 0, corrupt: 0 };
   /** This process's name in its messages: `coordinator`, `rank <n>` or `worker <instance>`. */
   from: string;
@@ -157,12 +157,14 @@ export class Link {
     return this.#named ?? { url: this.server };
   }
 
-  /** What the server says of itself. */
+  /** The facts that the server states about itself. */
   get facts(): ServerFacts {
     return serverFacts(this.connection, this.#address);
   }
 
-  /** Whether the connection is lost at the moment; it comes back by itself when the server does. */
+  /**
+   * True if the connection is lost at the moment; the connection comes back by itself when the server does.
+   */
   get serverGone(): boolean {
     return this.#serverGone || this.connection.isClosed();
   }
@@ -259,7 +261,7 @@ export class Link {
     }
   }
 
-  /** Whether the server answers within `ms` milliseconds. */
+  /** Tells whether the server answers within `ms` milliseconds. */
   async answers(ms: number): Promise<boolean> {
     try {
       await within(this.connection.flush(), ms, () => new Error("no answer"));

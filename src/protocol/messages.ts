@@ -11,9 +11,9 @@ import { STEP_PHASES } from "./step_phases.ts";
 /** Version of the messages; raised whenever a message changes its meaning or its fields. */
 export const PROTOCOL_VERSION = 4;
 
-/** How the values of gradients may travel; all other values are float32. */
+/** The dtypes in which gradients may travel; all other values are float32. */
 export const GRADIENT_DTYPES = ["float32", "float16", "bfloat16"] as const;
-/** How the values of gradients travel. */
+/** The dtype in which gradients travel. */
 export type GradientDtype = (typeof GRADIENT_DTYPES)[number];
 
 const count = z.int().nonnegative();
@@ -21,7 +21,7 @@ const count = z.int().nonnegative();
 /** A number that may be NaN or infinite, which JSON cannot hold: those travel as strings. */
 const wireNumber = z.union([z.number(), z.enum(["NaN", "Infinity", "-Infinity"])]);
 
-/** How {@linkcode wireNumber} fields are written. */
+/** Returns a number in the form of {@linkcode wireNumber} fields. */
 export function toWireNumber(value: number): number | "NaN" | "Infinity" | "-Infinity" {
   return Number.isFinite(value) ? value : String(value) as "NaN" | "Infinity" | "-Infinity";
 }
@@ -73,7 +73,10 @@ const KINDS = {
     index: count.nullable(),
     pid: count,
     host: z.string(),
-    /** Why the worker can't use the shared memory that it was told of; null when it can, or was told of none. */
+    /**
+     * The reason why the worker can't use the shared memory that the coordinator named; null if it can, or if
+     * none was named.
+     */
     segmentProblem: z.string().max(1000).nullable(),
   },
   /** Coordinator → worker: may not join, and why. */
@@ -127,7 +130,7 @@ const KINDS = {
     ...position,
     finite: z.boolean(),
     worstRank: count.nullable(),
-    /** What the workers asked to be added up over the shares. */
+    /** The value that the workers asked to be summed over the shares. */
     measure: wireNumber,
   },
   /** Worker → coordinator: its share of what comes of the sum stands in shared memory. */
@@ -170,7 +173,7 @@ const KINDS = {
   piece: { id: z.string(), owner: z.string(), chunk: count },
 } as const satisfies Record<string, z.ZodRawShape>;
 
-/** Whether there is such a kind of message. */
+/** Tells whether there is such a kind of message. */
 export function isKind(name: string): name is Kind {
   return Object.hasOwn(KINDS, name);
 }
@@ -193,7 +196,7 @@ const envelopeShape = {
 
 const envelopeSchema = z.looseObject(envelopeShape);
 
-/** What every message begins with, whatever its kind and version. */
+/** The fields that every message begins with, whatever its kind and version. */
 export type Envelope = z.output<z.ZodObject<typeof envelopeShape, z.core.$strict>>;
 
 /** A checked header: envelope and own fields. */
@@ -242,7 +245,10 @@ export function parseHeader<K extends Kind>(kind: K, json: unknown): Header<K> |
   return path.length === 0 ? message : `${path.join(".")}: ${message}`;
 }
 
-/** Why a message of another version is refused, or `undefined` when it is of this version. */
+/**
+ * Explains why a message of another version is refused; returns `undefined` if the message is of this
+ * version.
+ */
 export function versionMismatch(envelope: Envelope): string | undefined {
   if (envelope.protocol !== PROTOCOL_VERSION) {
     return `${envelope.from} speaks protocol ${envelope.protocol}, the coordinator ` +

@@ -28,7 +28,7 @@ const CR_LF_BYTES = 2;
 /** Memory in which messages arrive. Its parts lie like this: taken, whole messages, a part of one, room. */
 export class ProtocolReader {
   #memory = new Uint8Array(FIRST_BYTES);
-  /** Where the whole messages begin … */
+  /** The offset where the whole messages begin … */
   #start = 0;
   /** … and end. */
   #whole = 0;
@@ -82,7 +82,7 @@ export class ProtocolReader {
     return new TextDecoder().decode(this.#memory.subarray(this.#start, this.#start + end));
   }
 
-  /** What is here and not taken. */
+  /** Returns the bytes that have arrived and are not taken yet. */
   peek(): Uint8Array {
     return this.#memory.subarray(this.#start, this.#end);
   }

@@ -1,10 +1,10 @@
 /**
- * How long one side waits for the other before it asks again, and before it gives up.
+ * The times for which one side waits for the other before it asks again, and before it gives up.
  *
  * @module
  */
 
-/** What to do when nothing comes. */
+/** The options of a retry timer: its timeout, and the callbacks for when nothing comes. */
 export interface RetryTimerOptions {
   /** Milliseconds without progress after which `giveUp` is called, once (180000 unless set). */
   readonly timeoutMs?: number;

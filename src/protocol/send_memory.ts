@@ -38,7 +38,7 @@ export class SendMemory {
   }
 }
 
-/** What the client has yet to send, joined in lent memory. */
+/** The bytes that the client has yet to send, joined in lent memory. */
 export class OutgoingBuffer extends DataBuffer {
   readonly #memory: SendMemory;
 

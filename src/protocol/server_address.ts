@@ -14,7 +14,7 @@ const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE----
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /**
- * Returns the address of a config, with the credentials that this process was told, and the certificates of the
+ * Returns the address of a config, with the credentials that this process was given, and the certificates of the
  * authorities that may vouch for the server: those of `nats.ca`, else of the environment variable.
  *
  * @throws {UsageError} When the file of certificates can't be used
@@ -36,7 +36,7 @@ function fromEnvironment(): { path: string; where: string } | undefined {
 /**
  * Reads certificates of authorities.
  *
- * @param where What names the file, for messages
+ * @param where The name of the file in messages
  * @returns The certificates as PEM, without what stands between them
  * @throws {UsageError} When the file can't be read, or has no certificate that can be
  */

@@ -1,5 +1,5 @@
 /**
- * What a server that has let a client in says against it, as a sentence with its cure.
+ * Turns an error that a server reports after it has let a client in into a sentence with its cure.
  *
  * @module
  */

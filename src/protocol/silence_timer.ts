@@ -1,5 +1,5 @@
 /**
- * How long a partner has been silent, as this process could have noticed.
+ * Measures the time for which a partner has been silent, as far as this process could have noticed it.
  *
  * @module
  */
@@ -37,7 +37,7 @@ export class SilenceTimer {
     this.#everHeard = true;
   }
 
-  /** Whether the partner was ever heard: on a busy machine its first heartbeat takes its time. */
+  /** True if the partner was ever heard: on a busy machine the first heartbeat takes its time. */
   get everHeard(): boolean {
     return this.#everHeard;
   }

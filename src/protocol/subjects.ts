@@ -6,7 +6,7 @@
  */
 import { randomUUID } from "node:crypto";
 
-/** Who talks in a run: its subjects' name, and the secret that every message carries. */
+/** The identity of a run: its subjects' name, and the secret that every message carries. */
 export interface RunIdentity {
   /** 1 to 80 letters, digits, `-` and `_`; unique per run, also between runs of one name. */
   readonly runId: string;
@@ -43,7 +43,7 @@ export class Subjects {
     this.#prefix = `lockstep.${runId}`;
   }
 
-  /** What a coordinator listens to, and where it speaks. */
+  /** Returns the subjects to which a coordinator listens and publishes. */
   ofCoordinator(): SubjectLists {
     return {
       listening: [
@@ -59,7 +59,10 @@ export class Subjects {
     };
   }
 
-  /** What a worker listens to, and where it speaks; what each may be spoken to by the other is listed there. */
+  /**
+   * Returns the subjects to which a worker listens and publishes. These lists contain each subject by which
+   * the coordinator and the worker reach each other.
+   */
   ofWorker(instance: string, rank: number): SubjectLists {
     return {
       listening: [

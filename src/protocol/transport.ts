@@ -66,7 +66,7 @@ export class DenoTransport implements Transport {
   #sending: Promise<void> | undefined;
   readonly #memory: SendMemory;
 
-  /** @param memory Where frames that have left go back to, if they are of it */
+  /** @param memory The pool to which frames that were sent are returned, if they are from it */
   constructor(memory: SendMemory) {
     this.#memory = memory;
   }
@@ -114,7 +114,10 @@ export class DenoTransport implements Transport {
     }
   }
 
-  /** What arrives, cut between messages. The memory of a large one is used again when the next is asked for. */
+  /**
+   * Yields the bytes that arrive, cut between messages. The memory of a large one is used again when the next
+   * is asked for.
+   */
   async *[Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array> {
     try {
       while (!this.#isClosed) {

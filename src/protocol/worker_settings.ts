@@ -1,6 +1,6 @@
 /**
- * What the coordinator tells a worker process as it starts it: one line of JSON on its standard input, where
- * no other user can see the secrets.
+ * The settings that the coordinator passes to a worker process as it starts the process: one line of JSON on
+ * the worker's standard input, where no other user can see the secrets.
  *
  * @module
  */
