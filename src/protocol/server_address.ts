@@ -36,7 +36,7 @@ function fromEnvironment(): { path: string; where: string } | undefined {
 /**
  * Reads certificates of authorities.
  *
- * @param where The name of the file in messages
+ * @param where The setting that names the file, for messages
  * @returns The certificates as PEM, without what stands between them
  * @throws {UsageError} When the file can't be read, or has no certificate that can be
  */
