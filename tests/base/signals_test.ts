@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { exists } from "../../src/base/paths.ts";
 import { delay } from "../../src/base/async.ts";
 import { isRunning } from "../support/processes.ts";
+import { eventually } from "../support/eventually.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const SIGNALS = new URL("../../src/base/signals.ts", import.meta.url).href;
@@ -116,6 +117,20 @@ Deno.test("a SIGHUP that nohup ignores stays ignored, with and without the right
     }
   }));
 
+/** Tells whether a process ignores or handles SIGHUP, SIGINT and SIGTERM. */
+async function survivesStopSignals(pid: number): Promise<boolean> {
+  if (Deno.build.os !== "linux") {
+    await delay(200);
+    return true;
+  }
+  const { stdout } = await new Deno.Command("cat", { args: [`/proc/${pid}/status`] }).output(); // Deno may not
+  const status = new TextDecoder().decode(stdout);
+  const mask = (name: string) =>
+    BigInt(`0x${status.match(new RegExp(`^${name}:\\s*(\\w+)`, "m"))![1]}`);
+  const survived = mask("SigIgn") | mask("SigCgt");
+  return [1n, 2n, 15n].every((signal) => (survived >> (signal - 1n)) & 1n);
+}
+
 Deno.test("shieldedCommand() starts a process that requests to stop don't reach, from its first moment on", () =>
   withTemporaryFolder(async (folder) => {
     const path = join(folder, "child.ts");
@@ -128,7 +143,7 @@ Deno.test("shieldedCommand() starts a process that requests to stop don't reach,
       args: ["run", "--quiet", "--no-check", path],
       stdin: "piped",
     }).spawn();
-    await delay(20); // the shell has begun; Deno hasn't
+    await eventually(async () => assert.ok(await survivesStopSignals(child.pid))); // Deno hasn't begun
     for (let round = 0; round < 60; round++) {
       for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) child.kill(signal);
       await delay(10);
