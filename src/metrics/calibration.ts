@@ -1,5 +1,6 @@
 /**
- * Whether a model is right as often as it says: reliability bins and the calibration errors made of them.
+ * Measures whether a model is right as often as it says: reliability bins and the calibration errors computed
+ * from them.
  *
  * Definitions of Guo, Pleiss, Sun and Weinberger 2017, "On Calibration of Modern Neural Networks"
  * (arXiv:1706.04599), section 2; the bins are those of Naeini, Cooper and Hauskrecht 2015.
@@ -24,7 +25,7 @@ export interface ReliabilityBin {
   accuracy: number;
 }
 
-/** How far confidence and accuracy are apart. */
+/** The differences between confidence and accuracy. */
 export interface Calibration {
   /** Expected calibration error: Σ count/n · |accuracy − confidence| over the bins, 0 … 1; NaN without samples. */
   ece: number;
@@ -32,7 +33,7 @@ export interface Calibration {
   mce: number;
   /** Mean probability of the predicted classes. */
   confidence: number;
-  /** From the lowest confidences to the highest, of equal width. */
+  /** The bins from the lowest confidences to the highest, of equal width. */
   bins: ReliabilityBin[];
 }
 

@@ -36,7 +36,7 @@ export interface SeenSet {
   readonly skipped: readonly LeftOut[];
 }
 
-/** What a model made of an image: its loss, and its first class, or -1 where no output is finite. */
+/** The result of an image: its loss, and its first class, or -1 where no output is finite. */
 export interface Outcome {
   readonly loss: number;
   readonly first: number;

@@ -1,5 +1,5 @@
 /**
- * Which classes are taken for which.
+ * The confusion matrix: sample counts by true and predicted class.
  *
  * Only the cells that hold samples are kept: a dense matrix of 21,000 classes would take 3.5 GB, while there are never
  * more such cells than samples.
@@ -39,7 +39,7 @@ export interface ConfusedPair {
   readonly share: number;
 }
 
-/** How well one class is recognized. */
+/** The accuracy of one class. */
 export interface ClassAccuracy {
   /** Its name. */
   class: string;
@@ -194,8 +194,8 @@ export function overallAccuracy({ labels, predictions, counts }: ConfusionCounts
 /**
  * The mistakes that are made most often: those of equal counts by their share of the class, then by class.
  *
- * @param most How many to return
- * @returns Also how many pairs there are in all
+ * @param most The number of pairs to return at most
+ * @returns The pairs, and the number of all such pairs
  */
 export function worstConfusions(
   confusion: ConfusionCounts,

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** What a metric came to for some samples. */
+/** The results of a metric for some samples. */
 export interface MetricPart {
   /** Of each sample, in the order of their scoring; empty where the metric gives sums. */
   readonly values: readonly number[];
@@ -13,7 +13,7 @@ export interface MetricPart {
   readonly count: number;
 }
 
-/** Adds what the metrics came to for more samples to what they came to for those before. */
+/** Adds the results of the metrics for more samples to the results for the samples before. */
 export function addParts(totals: MetricTotal[], parts: readonly MetricPart[]): void {
   parts.forEach(({ values, sum, count }, index) => {
     const total = totals[index] ??= { values: [], sum: 0, count: 0 };

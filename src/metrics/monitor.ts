@@ -1,5 +1,5 @@
 /**
- * Which number of an epoch decides what is the best, and when training has gone on for long enough.
+ * The number of an epoch that decides what is the best, and when training has gone on for long enough.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { float32 } from "../base/float32.ts";
 
 const metric = z.string().min(1, "give accuracy, loss or the name of a metric of your own");
 
-/** Which way is better: `min` for the loss, `max` for everything else, unless set. */
+/** The direction that is better: `min` for the loss, `max` for everything else, unless set. */
 const mode = z.enum(["max", "min"]).optional();
 
 /** `train.earlyStopping`: ends training when an epoch's validation gets no better any more. */
@@ -19,20 +19,20 @@ export const earlyStoppingSchema = z.strictObject({
   mode,
   /** Epochs without improvement after which training ends. */
   patience: z.int().positive(),
-  /** What counts as an improvement: more than this. */
+  /** The change that a value must exceed to count as an improvement. */
   minDelta: float32().nonnegative().default(0),
 });
 
 /** `checkpoint`: what is kept of a run beside `last`. */
 export const checkpointPolicySchema = z.strictObject({
-  /** Which metric decides what `best` is: `accuracy`, `loss`, or one of your own. */
+  /** The metric that decides what `best` is: `accuracy`, `loss`, or one of your own. */
   monitor: metric.default("accuracy"),
   mode,
   /** Save `last` within an epoch too, each time so many of its steps are done. */
   everySteps: z.int().positive().optional(),
   /** Keep the model after every so many epochs, as `checkpoints/epoch-5`; none unless set. */
   everyEpochs: z.int().positive().optional(),
-  /** How many of those stay, the newest; all unless set. */
+  /** The number of those that stay, the newest; all unless set. */
   keep: z.int().positive().optional(),
 });
 
@@ -45,7 +45,7 @@ export interface Monitor {
   readonly mode?: "max" | "min";
 }
 
-/** What of an epoch can be monitored. */
+/** The numbers of an epoch that can be monitored. */
 export interface MonitoredEpoch {
   readonly epoch: number;
   readonly validation: { readonly loss: number; readonly accuracy: number };
@@ -77,7 +77,10 @@ export function monitored({ metric }: Monitor, { validation, metrics }: Monitore
   return metrics?.[metric] ?? NaN;
 }
 
-/** Whether a value is better than the best one before by more than `minDelta`; NaN and infinities never are. */
+/**
+ * Tells whether a value is better than the best one before by more than `minDelta`; NaN and infinities never
+ * are.
+ */
 export function isBetter(
   { metric, mode = metric === "loss" ? "min" : "max" }: Monitor,
   value: number,
@@ -90,10 +93,10 @@ export function isBetter(
 }
 
 /**
- * Why training is over: a function of the epochs on record and of nothing else, so that a resumed run stops where it
- * would have stopped.
+ * Returns the reason why training is over: a function of the epochs on record and of nothing else, so that a
+ * resumed run stops where it would have stopped.
  *
- * @returns Nothing as long as it isn't
+ * @returns Nothing as long as training goes on
  */
 export function earlyStopReason(
   stopping: EarlyStopping,

@@ -9,7 +9,7 @@
  */
 import { type ConfusionCounts, predictedOf, recognizedOf, supportsOf } from "./confusion.ts";
 
-/** How well one class is told from the others. */
+/** Precision, recall and F1 of one class against all others. */
 export interface ClassScores {
   /** Its name. */
   class: string;

@@ -19,10 +19,12 @@ import {
 } from "./per_class.ts";
 import { topKAccuracy } from "./top_k.ts";
 
-/** From how many classes on top-5 accuracy says something: of five, all are among the first five. */
+/**
+ * The number of classes from which on top-5 accuracy says something: of five, all are among the first five.
+ */
 const MIN_FOR_TOP_5 = 6;
 
-/** What a model makes of some samples. */
+/** A model's predictions for some samples. */
 export interface RankedPredictions {
   /** [n], true classes. */
   readonly labels: ArrayLike<number>;
@@ -48,7 +50,7 @@ export interface ClassificationReport extends ConfusionRecord {
   macro: MeanScores;
   /** Mean over the classes, each counted by its samples. */
   weighted: MeanScores;
-  /** Whether the model is right as often as it says. */
+  /** The agreement between the model's confidence and its accuracy. */
   calibration: Calibration;
 }
 

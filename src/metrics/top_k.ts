@@ -1,5 +1,5 @@
 /**
- * Whether the true class is among the first k.
+ * Computes how often the true class is among the first k.
  *
  * @module
  */

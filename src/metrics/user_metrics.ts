@@ -7,7 +7,7 @@ import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
 import { importModule } from "../base/user_module.ts";
 import { type Tensor, type Tensor1D, type Tensor2D, type TensorFlow, tf } from "../engine/tf.ts";
 
-/** What a metric looks at. */
+/** The tensors from which a metric is computed. */
 export interface MetricInputs {
   /** float32 [n, classes]. */
   readonly logits: Tensor2D;

@@ -10,7 +10,7 @@ import "./finite_pooling.ts";
 import { BatchNorm, Dropout, isFrozenLayer } from "./layers.ts";
 import { type NamedLayer, namedLayers } from "./named_layers.ts";
 
-/** What a layer does with a batch. */
+/** A layer's `call`: its computation on a batch. */
 type Call = (
   inputs: tf.Tensor | tf.Tensor[],
   kwargs: { training?: boolean },
@@ -29,7 +29,7 @@ const DRAWING = [
  * Lets stock Dropout draw from the step's seed and stock BatchNorm be frozen, and has every layer say its name
  * when it fails.
  *
- * @param url Where the model comes from, for messages
+ * @param url The source of the model, for messages
  * @throws {UsageError} for a layer that can't be trained so
  */
 export function adaptLayers(model: tf.LayersModel, url: string): void {

@@ -1,5 +1,5 @@
 /**
- * What Lockstep knows of an architecture.
+ * The description of an architecture.
  *
  * @module
  */
@@ -20,14 +20,14 @@ export type Distribution =
   /** Normal with this standard deviation. */
   | { readonly std: number };
 
-/** How a layer's parameters are drawn at first. */
+/** The distributions from which a layer's parameters are initialized. */
 export interface Initializer {
   readonly weight: Distribution;
   /** `torchDefault`: uniform within `±1 / sqrt(fan_in)` of the layer's weight. */
   readonly bias: "zeros" | "torchDefault";
 }
 
-/** What Lockstep knows of an architecture. */
+/** The description of an architecture. */
 export interface Architecture {
   /** Symbolic input [n, h, w, 3] → logits [n, classes]. */
   readonly build: (input: Node, options: BuildOptions) => Network;
@@ -39,7 +39,7 @@ export interface Architecture {
   };
   /** Names of the last layers, the main one first, which another number of classes replaces. */
   readonly heads: readonly [string, ...string[]];
-  /** Whether the main head is a linear layer on a vector of features, in whose place other layers can stand. */
+  /** True if the main head is a linear layer on a vector of features, which other layers can replace. */
   readonly linearHead: boolean;
   /** Side of the images that the pretrained weights were made for, in pixels. */
   readonly inputSize: number;

@@ -1,5 +1,6 @@
 /**
- * How many batches each BatchNorm layer was trained on: PyTorch's `num_batches_tracked`. Nothing in training reads it.
+ * The number of batches on which each BatchNorm layer was trained: PyTorch's `num_batches_tracked`. Nothing
+ * in training reads it.
  *
  * @module
  */

@@ -10,7 +10,7 @@ import { BatchNorm, Dropout, ReLU6 } from "./layers.ts";
 /** A symbolic [n, h, w, c] tensor of a functional model. */
 export type Node = tf.SymbolicTensor;
 
-/** What an architecture's graph depends on beside its input. */
+/** The options on which an architecture's graph depends beside its input. */
 export interface BuildOptions {
   /** Number of classes: units of the last layer. */
   readonly classes: number;
@@ -24,7 +24,7 @@ export interface BuildOptions {
   readonly transformInput?: boolean;
 }
 
-/** What an architecture makes of its input. */
+/** The outputs that an architecture computes from its input. */
 export interface Network {
   /** [n, classes]. */
   readonly logits: Node;
@@ -32,7 +32,7 @@ export interface Network {
   readonly auxiliary?: Node;
 }
 
-/** How a convolution pads its input with zeros. */
+/** The zero padding of a convolution's input. */
 export type Padding =
   /** `(kernel - 1) / 2` on all sides. */
   | "torch"
@@ -104,7 +104,10 @@ export function depthwiseConv(name: string, x: Node, options: DepthwiseOptions):
   );
 }
 
-/** What a convolution takes, and whether it pads that itself. */
+/**
+ * Returns the input of a convolution and its own padding: the input is padded with zeros if the convolution
+ * can't pad it.
+ */
 function padded(
   name: string,
   x: Node,

@@ -20,7 +20,7 @@ export type CatalogName =
   | "vgg11_bn"
   | "vgg16_bn";
 
-/** Where an architecture was published. */
+/** The publication of an architecture. */
 export interface Paper {
   /** Such as `He et al. 2015`. */
   readonly authors: string;
@@ -29,7 +29,7 @@ export interface Paper {
   readonly arxiv: string;
 }
 
-/** What is known of an architecture. */
+/** The facts about an architecture. */
 export interface ModelFacts {
   /** Parameters with 1000 classes, the auxiliary classifier's included; running statistics don't count. */
   readonly parameters: number;

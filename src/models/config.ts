@@ -29,13 +29,15 @@ export const MODEL_NAMES = [
 /** Name of an architecture. */
 export type ModelName = (typeof MODEL_NAMES)[number];
 
-/** What `model.weights` takes beside the path of a file. */
+/** The values of `model.weights` beside the path of a file. */
 export const WEIGHTS_NAMES = ["pretrained", "pretrained-v2", "none"] as const;
 
-/** What `model.name` is when the network comes from a module of the user's own. */
+/** The value of `model.name` when the network comes from a module of the user's own. */
 export const USER_MODEL = "custom";
 
-/** What of a network's shape is free: a checkpoint keeps it, so that the network can be built again. */
+/**
+ * The configurable part of a network's shape: a checkpoint keeps it, so that the network can be built again.
+ */
 export const architectureShape = {
   /** Layers in the place of the architecture's last one. */
   head: headSchema.optional(),
@@ -83,7 +85,7 @@ export const modelSchema = z.strictObject({
   weights: weights ?? (rest.module ? "none" : "pretrained"),
 }));
 
-/** What {@linkcode problemsOf} looks at. */
+/** The keys that {@linkcode problemsOf} checks. */
 interface ModelKeys {
   name?: string;
   module?: string;

@@ -18,7 +18,7 @@ import { namedLayers } from "./named_layers.ts";
 import { parametersOf } from "./parameters.ts";
 import { ARCHITECTURES } from "./registry.ts";
 
-/** What of a network's shape is free. */
+/** The configurable part of a network's shape. */
 export interface ArchitectureOptions {
   /** Number of classes: units of the last layer. */
   readonly numClasses: number;
@@ -32,7 +32,7 @@ export interface ArchitectureOptions {
   readonly transformInput?: boolean;
 }
 
-/** What of a network learns. */
+/** The choice of the parameters that are trained. */
 export interface LearningOptions {
   /** Freeze everything but the last layer. */
   readonly featureExtract?: boolean;

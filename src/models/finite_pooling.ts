@@ -9,7 +9,7 @@
  */
 import { tf } from "../engine/tf.ts";
 
-/** How layers are called. */
+/** The options of a layer's call. */
 interface CallOptions {
   readonly training?: boolean;
 }

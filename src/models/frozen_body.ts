@@ -1,6 +1,6 @@
 /**
- * Where a network's frozen body ends: what lies before that place gives the same features for an image in every
- * epoch, and needs no gradient.
+ * Finds the end of a network's frozen body: the layers before that place give the same features for an image
+ * in every epoch, and need no gradient.
  *
  * @module
  */
@@ -19,9 +19,9 @@ export interface FrozenBody {
   head(features: tf.Tensor, training: boolean): tf.Tensor2D;
 }
 
-/** Why a network has no frozen body. */
+/** The reason why a network has no frozen body. */
 export interface Obstacle {
-  /** What learns or is random, and what would help. */
+  /** The part that learns or is random, with the cure. */
   readonly obstacle: string;
 }
 
@@ -56,7 +56,10 @@ export function findFrozenBody(model: tf.LayersModel): FrozenBody | Obstacle {
   };
 }
 
-/** What each layer does in training that a frozen one doesn't, by the layers' own names, in the network's order. */
+/**
+ * Returns each layer's activity in training that a frozen layer doesn't have, by the layers' own names, in
+ * the network's order.
+ */
 function activities(model: tf.LayersModel): Map<string, string> {
   const found = new Map<string, string>();
   for (const named of namedLayers(model)) {

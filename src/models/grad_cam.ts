@@ -1,6 +1,7 @@
 /**
- * Where in an image a network sees a class: Grad-CAM (Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from
- * Deep Networks via Gradient-based Localization", arXiv:1610.02391, equations 1 and 2).
+ * Shows the places of an image in which a network sees a class: Grad-CAM (Selvaraju et al. 2017, "Grad-CAM:
+ * Visual Explanations from Deep Networks via Gradient-based Localization", arXiv:1610.02391, equations 1 and
+ * 2).
  *
  * @module
  */

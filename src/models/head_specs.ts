@@ -12,7 +12,9 @@ const features = z.int("give a whole number of features").positive("give at leas
 const LAYERS = {
   /** `nn.Linear`; `classes` stands for the number of classes. */
   Linear: z.strictObject({
-    /** What comes in, to be checked; unless given, what the layer before gives. */
+    /**
+     * The number of input features, to be checked; unless given, the number that the layer before returns.
+     */
     inFeatures: features.optional(),
     outFeatures: z.union(
       [features, z.literal("classes")],
@@ -72,7 +74,7 @@ export const headSchema = z.array(layerSchema, "give a list of layers").min(
 /** A head's layers as a config may write them. */
 export type HeadInput = z.input<typeof headSchema>;
 
-/** Whether a head gives log-probabilities. */
+/** Tells whether a head returns log-probabilities. */
 export function endsInLogSoftmax(head: readonly HeadLayer[] | undefined): boolean {
   const last = head?.at(-1);
   return last !== undefined && "LogSoftmax" in last;

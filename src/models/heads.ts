@@ -1,11 +1,11 @@
 /**
- * What concerns the last layers of a network.
+ * The last layers of a network.
  *
  * @module
  */
 import type { tf } from "../engine/tf.ts";
 
-/** Whether a layer or parameter is one of the named layers or lies in one. */
+/** Tells whether a layer or parameter is one of the named layers or lies in one. */
 export function isPartOf(name: string, layers: readonly string[]): boolean {
   return layers.some((layer) => name === layer || name.startsWith(`${layer}.`));
 }

@@ -9,7 +9,7 @@ import { tf } from "../engine/tf.ts";
 import type { Architecture, Distribution, Initializer } from "./architecture.ts";
 import { type Parameter, parametersOf } from "./parameters.ts";
 
-/** What PyTorch draws a new `nn.Linear` or `nn.Conv2d` from. */
+/** The distributions from which PyTorch initializes a new `nn.Linear` or `nn.Conv2d`. */
 const TORCH_DEFAULT: Initializer = { weight: "torchDefault", bias: "torchDefault" };
 
 /**

@@ -10,25 +10,25 @@ import { tf } from "../engine/tf.ts";
 type Call = { training?: boolean };
 type Inputs = tf.Tensor | tf.Tensor[];
 
-/** What a layer does in training beside learning, and may be kept from. */
+/** The behaviour of a layer in training beside learning, which freezing turns off. */
 interface Freezable {
   /** Run in eval mode even while training. */
   frozen?: boolean;
-  /** Whether anything is dropped at random while training. */
+  /** True if anything is dropped at random while training. */
   readonly drops?: boolean;
 }
 
-/** Whether a layer runs in eval mode even while training. */
+/** Tells whether a layer runs in eval mode even while training. */
 export function isFrozenLayer(layer: tf.layers.Layer): boolean {
   return (layer as Freezable).frozen ?? false;
 }
 
-/** Whether a layer drops at random while training. */
+/** Tells whether a layer drops at random while training. */
 export function dropsAtRandom(layer: tf.layers.Layer): boolean {
   return (layer as Freezable).drops ?? false;
 }
 
-/** Whether a layer keeps running statistics: BatchNorm, ours or the stock layer. */
+/** Tells whether a layer keeps running statistics: BatchNorm, ours or the stock layer. */
 export function isBatchNorm(
   layer: tf.layers.Layer,
 ): layer is tf.layers.Layer & { frozen: boolean } {
@@ -155,7 +155,7 @@ export class Dropout extends tf.layers.Layer {
     this.#config = config;
   }
 
-  /** Whether anything is dropped while training. */
+  /** True if anything is dropped while training. */
   get drops(): boolean {
     return !this.frozen && this.#config.rate > 0;
   }

@@ -24,7 +24,7 @@ export interface Parameter {
   readonly torchShape: readonly number[];
   /** Running statistics of BatchNorm: no gradient. */
   readonly buffer: boolean;
-  /** Whether training changes it. */
+  /** True if training changes the parameter. */
   readonly trainable: boolean;
 }
 
@@ -129,7 +129,7 @@ export function toTorch(values: tf.Tensor, kind: ParameterKind): tf.Tensor {
   return isSame(kind) ? tf.clone(values) : tf.transpose(values, [...TO_TORCH[kind]]);
 }
 
-/** Whether both layouts are one. */
+/** Tells whether both layouts of a parameter are the same. */
 function isSame(kind: ParameterKind): kind is "vector" | "asIs" {
   return kind === "vector" || kind === "asIs";
 }

@@ -19,7 +19,7 @@ const TORCH_DEFAULT: Initializer = { weight: "torchDefault", bias: "torchDefault
 const KAIMING_NORMAL: Initializer = { weight: "kaimingNormalFanOut", bias: "zeros" };
 const NARROW_NORMAL: Initializer = { weight: { std: 0.01 }, bias: "zeros" };
 
-/** What the members of a family have in common. */
+/** The facts that the members of a family have in common. */
 const RESNET = {
   initializers: { conv: KAIMING_NORMAL, linear: TORCH_DEFAULT },
   heads: ["fc"],

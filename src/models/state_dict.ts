@@ -31,7 +31,7 @@ export interface StateValues {
 
 /** Settings of {@linkcode loadStateDict}. */
 export interface LoadOptions {
-  /** Where the state comes from, for messages. */
+  /** The source of the state, for messages. */
   readonly source: string;
   /** Names of the last layers, the main one first. */
   readonly heads: readonly string[];
@@ -39,7 +39,7 @@ export interface LoadOptions {
   readonly replaceHead: boolean;
 }
 
-/** What {@linkcode loadStateDict} did. */
+/** The result of {@linkcode loadStateDict}. */
 export interface LoadReport {
   /** Parameters and buffers that were set. */
   readonly loaded: number;
@@ -47,7 +47,10 @@ export interface LoadReport {
   readonly freshHeads?: readonly string[];
   /** Classes of the state's own main head, where it was left out and is a single layer. */
   readonly replacedHeadClasses?: number;
-  /** What of a file was taken, taken off its names and left out; none where it is a plain state dict. */
+  /**
+   * Notes on the entries that were taken from a file, the prefixes that were removed from their names and the
+   * entries that were left out; none where the file is a plain state dict.
+   */
   readonly notes?: readonly string[];
 }
 

@@ -17,7 +17,7 @@ import { chooseLearning, type LearningOptions } from "./create_model.ts";
 import { namedLayers } from "./named_layers.ts";
 import { parametersOf } from "./parameters.ts";
 
-/** What a model module's `createModel` is told. */
+/** The options that a model module's `createModel` is given. */
 export interface UserModelOptions {
   /** Units of the output: a logit for each class. */
   readonly numClasses: number;
@@ -28,15 +28,15 @@ export interface UserModelOptions {
 }
 
 /**
- * What a model module exports as `createModel`: float32 [n, height, width, 3], as the transforms give them → logits
- * float32 [n, numClasses].
+ * The function that a model module exports as `createModel`: float32 [n, height, width, 3], as the transforms
+ * give them → logits float32 [n, numClasses].
  */
 export type CreateUserModel = (
   options: UserModelOptions,
   tf: TensorFlow,
 ) => LayersModel | Promise<LayersModel>;
 
-/** How a network of the user's own is built. */
+/** The settings with which a network of the user's own is built. */
 export interface UserModelSettings extends LearningOptions {
   readonly numClasses: number;
   /** Height and width; `null` where they differ from part to part. */
@@ -113,7 +113,7 @@ async function call(
   }
 }
 
-/** What is wrong with what a user's code gave, as the end of a sentence. */
+/** Describes the problem with the model that a user's code returned, as the end of a sentence. */
 function problemOf(
   model: tf.LayersModel,
   numClasses: number,

@@ -11,7 +11,7 @@ import { addScaled, NativeVector, VectorView } from "../engine/native_vector.ts"
 import type { EmaConfig } from "./config.ts";
 import { isWarmingUp, type RunLength, type SchedulePlace, type WarmupConfig } from "./schedule.ts";
 
-/** What the averages of a run depend on beside the step. */
+/** The settings on which the averages of a run depend beside the step. */
 export interface AveragesOfRun extends RunLength {
   readonly ema: EmaConfig;
   /** Samples per step over all workers. */
@@ -52,7 +52,7 @@ export function newShareOfSteps(
   return (optimizerStep - 1) % everySteps === 0 ? 1 - decay : 0;
 }
 
-/** Where the averages were updated before; nothing at the first update. */
+/** Returns the step of the previous update of the averages; nothing at the first update. */
 function updateBefore(
   { epoch, step }: SchedulePlace,
   everySteps: number,
@@ -68,7 +68,7 @@ export interface AverageMemory {
   /** Parameters and running statistics. */
   readonly values: Uint8Array<ArrayBuffer>;
   readonly averages: Uint8Array<ArrayBuffer>;
-  /** What of them is updated here. */
+  /** The range of the vectors that is updated here. */
   readonly range: FloatRange;
 }
 

@@ -30,7 +30,7 @@ export function sumOfSquares(values: Float32Array): number {
   return sum;
 }
 
-/** What gradients with this sum of squares are multiplied with, at most 1. */
+/** Returns the factor, at most 1, by which gradients with this sum of squares are multiplied. */
 export function clipFactor(squares: number, limit: number): number {
   return Math.min(1, limit / (Math.sqrt(squares) + EPSILON));
 }

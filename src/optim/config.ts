@@ -31,7 +31,7 @@ function emaDefaults(
 export type OptimizerName = (typeof OPTIMIZER_NAMES)[number];
 
 const common = {
-  /** Whether the schedule's numbers count epochs or optimizer steps. */
+  /** The unit of the schedule's numbers: epochs or optimizer steps. */
   per: z.enum(["epoch", "step"]).default("epoch"),
   /** A linear rise to the learning rate before the schedule begins, as `torch.optim.lr_scheduler.LinearLR`. */
   warmup: z.strictObject({
@@ -116,9 +116,9 @@ export const optimizerShape = {
   /** Exponential moving average of the weights, which then is what is validated and kept as best. */
   ema: z.strictObject({
     /**
-     * When the averages are updated, and by how much. `steps` counts the optimizer's steps through the run;
-     * `torchvision` is the rule of torchvision's reference training: each epoch counts anew, the weights are copied
-     * during warm-up, and the decay is scaled by batch size, `everySteps` and epochs.
+     * The rule for when the averages are updated, and by how much. `steps` counts the optimizer's steps
+     * through the run; `torchvision` is the rule of torchvision's reference training: each epoch counts anew,
+     * the weights are copied during warm-up, and the decay is scaled by batch size, `everySteps` and epochs.
      */
     rule: z.enum(EMA_RULES).default("steps"),
     /** Share of the averages that stays at each update: 0.999 unless set, 0.99998 for `torchvision`. */

@@ -1,5 +1,5 @@
 /**
- * How tensors of a model stand in one flat vector.
+ * The layout of a model's tensors in one flat vector.
  *
  * @module
  */

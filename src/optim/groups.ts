@@ -59,8 +59,8 @@ export function groupsOf(
 /**
  * The longest ranges of one group each, in order.
  *
- * @param places Where each parameter stands, in order
- * @param end Where the last one's padding ends
+ * @param places The range of each parameter, in order
+ * @param end The end of the last range, with its padding
  */
 export function runsOf(
   groups: readonly Group[],

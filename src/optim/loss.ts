@@ -40,7 +40,7 @@ export const lossShape = {
   ], "give a list, a mapping from class to weight, or `balanced`").optional(),
 };
 
-/** Which loss. */
+/** The name of a loss. */
 export type LossName = z.output<(typeof lossShape)["loss"]>;
 
 /**
@@ -54,13 +54,13 @@ export type LossFunction = (
   distributions: tf.Tensor2D,
 ) => tf.Tensor1D;
 
-/** A class weight above which a loss that isn't finite may be the weights' doing. */
+/** A class weight above which a loss that isn't finite may be caused by the weights. */
 const LARGE_CLASS_WEIGHT = 1000;
 
 /**
- * What helps against a loss or gradients that are not finite, as the end of a sentence.
+ * Returns the cure for a loss or gradients that are not finite, as the end of a sentence.
  *
- * @param other What else to look at, such as `the data`
+ * @param other Another possible cause to look at, such as `the data`
  */
 export function lossCure(
   { lr, classWeights = {} }: { lr: number; classWeights?: z.output<typeof lossShape.classWeights> },
@@ -82,15 +82,15 @@ export interface TargetOptions {
   readonly classWeights?: readonly number[];
 }
 
-/** What the loss compares a batch's outputs with. */
+/** The targets with which the loss compares a batch's outputs. */
 export interface Targets {
   /** [n, classes], each row adds up to 1. */
   readonly distributions: Float32Array;
-  /** [n]: what a sample's cross-entropy is multiplied by. */
+  /** [n]: the factor of each sample's cross-entropy. */
   readonly scales: Float32Array;
   /** [n]: the class with the largest share, for accuracies. */
   readonly labels: Int32Array;
-  /** What the sum of the losses is divided by for PyTorch's mean; 0 where all samples' classes have weight 0. */
+  /** The divisor of the sum of the losses for PyTorch's mean; 0 where all samples' classes have weight 0. */
   readonly weight: number;
 }
 

@@ -26,17 +26,17 @@ export interface PlacedParameter {
   readonly place: FloatRange;
 }
 
-/** Where the optimizer works: float32 vectors of one layout, aligned to 64 bytes. */
+/** The memory in which the optimizer works: float32 vectors of one layout, aligned to 64 bytes. */
 export interface OptimizerMemory {
   /** The parameters. */
   readonly values: Uint8Array<ArrayBuffer>;
   /** Their gradients; may be changed by a step. */
   readonly gradients: Uint8Array<ArrayBuffer>;
-  /** What of them this optimizer updates. */
+  /** The range of the vectors that this optimizer updates. */
   readonly range: FloatRange;
 }
 
-/** When a step is taken, and how large the gradients are. */
+/** The time of a step, and the size of the gradients. */
 export interface StepTime {
   /** Learning rates, one per group. */
   readonly rates: readonly number[];

@@ -1,5 +1,5 @@
 /**
- * What an optimizer step does to a run of parameters, by PyTorch's update rules.
+ * The computation of an optimizer step on a run of parameters, by PyTorch's update rules.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export interface RunState {
   readonly slots: readonly NativeVector[];
 }
 
-/** What a step depends on beside the gradients. */
+/** The settings on which a step depends beside the gradients. */
 export interface StepSettings {
   /** Learning rate. */
   readonly rate: number;

@@ -8,7 +8,7 @@ import { UsageError } from "../base/errors.ts";
 import { float32Problem } from "../base/float32.ts";
 import type { ScheduleConfig } from "./config.ts";
 
-/** Where a step stands. */
+/** The position of a step in a run. */
 export interface SchedulePlace {
   /** Counted from 1. */
   readonly epoch: number;
@@ -16,16 +16,16 @@ export interface SchedulePlace {
   readonly step: number;
 }
 
-/** How long a run is. */
+/** The length of a run. */
 export interface RunLength {
   readonly epochs: number;
   readonly stepsPerEpoch: number;
 }
 
-/** What of a schedule its warm-up depends on. */
+/** The keys of a schedule on which its warm-up depends. */
 export type WarmupConfig = Pick<ScheduleConfig, "per" | "warmup">;
 
-/** Whether the learning rate is still rising to its first value. */
+/** Tells whether the learning rate is still rising to its first value. */
 export function isWarmingUp(
   config: WarmupConfig,
   place: SchedulePlace,

@@ -8,7 +8,7 @@ import { exportedFunction, importModule } from "../base/user_module.ts";
 import { type Tensor1D, type Tensor2D, type TensorFlow, tf } from "../engine/tf.ts";
 import type { LossFunction } from "./loss.ts";
 
-/** What a batch's logits are compared with. */
+/** The targets with which a batch's logits are compared. */
 export interface LossTargets {
   /** int32 [n]: the class of each sample. */
   readonly labels: Tensor1D;
@@ -17,8 +17,8 @@ export interface LossTargets {
 }
 
 /**
- * What a loss module exports as `lossPerSample`: float32 [n], the loss of each sample, differentiable. Class weights
- * and the mean over the batch are Lockstep's part.
+ * The function that a loss module exports as `lossPerSample`: float32 [n], the loss of each sample,
+ * differentiable. Class weights and the mean over the batch are Lockstep's part.
  */
 export type UserLoss = (logits: Tensor2D, targets: LossTargets, tf: TensorFlow) => Tensor1D;
 
