@@ -169,7 +169,7 @@ async function writeImages(root: string, classes: number, broken: number): Promi
   }
 }
 
-/** What `data check` does, but for what it prints. */
+/** Does the work of `data check`, without its output. */
 async function checkImages(root: string, out: string): Promise<void> {
   const folders = { trainFolder: "train", valFolder: "val" };
   const options = { data: root, root, ...folders, nearDistance: DEFAULT_NEAR_DISTANCE };

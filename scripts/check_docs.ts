@@ -17,7 +17,7 @@ import { PROJECT_ROOT, readText } from "./files.ts";
 import { findRetiredWords, isExempt } from "./retired_words.ts";
 import { type Located, type Page, parseMarkdown } from "./markdown.ts";
 
-/** What the docs are held against. */
+/** The facts that the docs are checked against. */
 export interface Facts {
   /** Tasks of deno.json. */
   readonly tasks: ReadonlySet<string>;

@@ -37,7 +37,7 @@ export const INNER_LEVELS: Readonly<Record<string, readonly (readonly string[])[
 /** The level of the files outside `src/` that start things or are the public door. */
 const ENTRY_LEVEL = LEVELS.length;
 
-/** What is wrong with one import, in a sentence that names both files and the rule. */
+/** The fault of one import, in a sentence that names both files and the rule. */
 export type Violation = string;
 
 /** Local imports of each file, both as paths relative to the root with `/` between folders. */
@@ -141,8 +141,8 @@ function describeBreak(
 }
 
 /**
- * What is wrong with a specifier for projects that import this one by a path or an address: their import maps hold, not
- * ours. Packages are named, with their versions, in `src/deps/` alone.
+ * Returns the fault of a specifier for projects that import this one by a path or an address: their import maps
+ * hold, not ours. Packages are named, with their versions, in `src/deps/` alone.
  */
 function unportable(file: string, specifier: string): Violation | undefined {
   if (/^(\.{1,2}\/|node:)/.test(specifier)) return undefined;

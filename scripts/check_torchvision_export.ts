@@ -91,7 +91,7 @@ if (import.meta.main) {
   if (results.includes(false)) Deno.exit(1);
 }
 
-/** Whether torchvision lacks a model. */
+/** Tells whether torchvision lacks a model. */
 function isOwn(name: ModelName): boolean {
   return name === "plain_cnn" || name === "efficientnet_lite0";
 }

@@ -51,7 +51,7 @@ const precision = ["--precision", text("precision", "float32")];
 const steps = ["--steps", String(count("steps", 8)), "--warmup", "2"];
 const exchange = ["--exchange", text("exchange", "auto")];
 
-/** What a run found, by name. */
+/** The results of a run, by name. */
 type Figures = Record<string, number>;
 
 /** A figure of either side that is compared. */

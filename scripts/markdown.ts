@@ -10,7 +10,7 @@ export interface Located {
   readonly line: number;
 }
 
-/** What a Markdown page links to, can be linked at, and shows as code. */
+/** The links, the link targets and the code of a Markdown page. */
 export interface Page {
   /** Targets of links and images, as written. */
   readonly links: readonly Located[];

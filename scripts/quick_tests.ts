@@ -12,7 +12,7 @@ import { ensureLibtensorflow } from "../src/provision/libtensorflow.ts";
 import { exitCode, startChild } from "./children.ts";
 import { PROJECT_ROOT, sourceFiles } from "./files.ts";
 
-/** What in a test, or in a file of `tests/` that it imports, shows that it needs more than a unit test may. */
+/** Signs, in a test or a file of `tests/` that it imports, that the test needs more than a unit test may. */
 const NEEDS_MORE =
   /Deno\.(Command|serve|listen|connect)|node:(child_process|http|net)|\bnew Worker\(|\bfetch\(|\b(startBroker|startServer|spawnWorkers|startRig|train|compare|benchAllReduce|benchScaling|evaluateRun|checkLayers|writePictureGrid)\(|playwright|chromium/;
 

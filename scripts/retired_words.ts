@@ -54,11 +54,11 @@ export interface RetiredUse {
   readonly start: number;
   /** Position after the last character. */
   readonly end: number;
-  /** What to do, as a sentence. */
+  /** The cure, as a sentence. */
   readonly message: string;
 }
 
-/** Whether a file, relative to the project's root with `/` between names, may hold retired words. */
+/** Tells whether a file, relative to the project's root with `/` between names, may hold retired words. */
 export function isExempt(file: string): boolean {
   return EXEMPT.includes(file);
 }

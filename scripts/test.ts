@@ -25,7 +25,7 @@ import { ensurePretrainedWeights } from "../src/provision/pretrained_weights.ts"
 import { exitCode, startChild } from "./children.ts";
 import { PROJECT_ROOT } from "./files.ts";
 
-/** What the tests may do; docs/permissions.md says why. They reach no machine but this one. */
+/** Permissions of the tests; docs/permissions.md says why. The tests reach no machine but this one. */
 const PERMISSIONS = [
   "--allow-read",
   "--allow-write",

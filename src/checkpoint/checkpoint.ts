@@ -65,7 +65,7 @@ const checkpointSchema = z.strictObject({
     /** Of a network of the user's own: URL and SHA-256 of the module that makes it. */
     module: z.string().optional(),
     moduleSha256: z.string().optional(),
-    /** Height and width that such a module was told. */
+    /** Height and width that such a module was given. */
     inputSize: z.tuple([z.int().nullable(), z.int().nullable()]).optional(),
   }),
   classes: z.array(z.string()),
@@ -83,7 +83,7 @@ const checkpointSchema = z.strictObject({
   seconds: z.number().nonnegative(),
   /** Sums of the steps since the last point of the training loss, where there are any. */
   pending: pendingSchema.optional(),
-  /** What the run's history holds up to here; only in `last`. */
+  /** The extent of the run's history up to here; only in `last`. */
   history: historyMarkSchema.optional(),
   /** Validation accuracy of this state, where it is known; `null` is what JSON makes of NaN. */
   accuracy: z.number().nullish().transform((value) => value ?? undefined),
@@ -109,13 +109,13 @@ export interface CheckpointModel {
   dropout?: number;
   /** Greatest probability of skipping a block. */
   stochasticDepth?: number;
-  /** Whether it takes images normalized for ImageNet to Inception's range. */
+  /** `true` where the model takes images normalized for ImageNet to Inception's range. */
   transformInput?: boolean;
   /** URL of the module that makes a network of the user's own. */
   module?: string;
   /** SHA-256 of that module. */
   moduleSha256?: string;
-  /** Height and width that it was told; `null` where those of training and validation differ. */
+  /** Height and width that the module was given; `null` where those of training and validation differ. */
   inputSize?: [height: number | null, width: number | null];
 }
 
@@ -123,7 +123,7 @@ export interface CheckpointModel {
 export interface TrainTotals {
   /** Each sample's loss times its weight. */
   lossSum: number;
-  /** What the sum is divided by for the mean loss. */
+  /** The divisor of the sum for the mean loss. */
   weight: number;
   /** Samples whose highest logit was their label's. */
   correct: number;
@@ -139,7 +139,7 @@ export interface PendingSums extends TrainTotals {
   seconds: number;
 }
 
-/** What a history holds up to a checkpoint. */
+/** The extent of a history up to a checkpoint. */
 export interface HistoryMark {
   /** Epochs before the one that the checkpoint stands in. */
   epochs: number;
@@ -157,7 +157,7 @@ export interface CheckpointInfo {
   checkpointVersion: 2 | 3;
   /** Version of the program that wrote it. */
   lockstep: string;
-  /** What is needed to build the network again. */
+  /** The facts that are needed to build the network again. */
   model: CheckpointModel;
   /** Names in the order of the outputs. */
   classes: string[];
@@ -175,7 +175,7 @@ export interface CheckpointInfo {
   seconds: number;
   /** Sums of the steps since the last point of the training loss, where there are any. */
   pending?: PendingSums;
-  /** What the run's history holds up to here; only in `last`. */
+  /** The extent of the run's history up to here; only in `last`. */
   history?: HistoryMark;
   /** Validation accuracy of this state, where it is known. */
   accuracy?: number;
@@ -189,7 +189,7 @@ export interface CheckpointInfo {
   sha256: Record<string, string>;
 }
 
-/** What the writer knows of a checkpoint; versions and hashes are added. */
+/** The part of a checkpoint's description that its writer knows; versions and hashes are added. */
 export type CheckpointFacts = Omit<CheckpointInfo, "checkpointVersion" | "lockstep" | "sha256">;
 
 /** A checkpoint that was read and verified. */
@@ -212,8 +212,8 @@ const AVERAGES_FILE = "averages.safetensors";
  *
  * @param folder The run's `checkpoints` folder
  * @param name `best` or `last`
- * @throws {LockstepError} when a tensor holds NaN or infinity; what is there stays as it is
- * @throws {SystemError} when it can't be written; what is there stays as it is
+ * @throws {LockstepError} when a tensor holds NaN or infinity; the existing checkpoint stays as it is
+ * @throws {SystemError} when the checkpoint can't be written; the existing one stays as it is
  */
 export async function writeCheckpoint(
   folder: string,

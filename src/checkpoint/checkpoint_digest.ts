@@ -24,9 +24,9 @@ export function encodeWithDigest(info: object): Uint8Array<ArrayBuffer> {
 
 /** A description as it was read. */
 export interface Described {
-  /** What the JSON says, without the digest. */
+  /** The JSON's value, without the digest. */
   readonly json: unknown;
-  /** Whether it has a digest, which is right. */
+  /** `true` where the description has a digest, which is right. */
   readonly hasDigest: boolean;
 }
 

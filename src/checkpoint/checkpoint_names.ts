@@ -56,7 +56,7 @@ export async function folderOf(path: string): Promise<string> {
   return await exists(next) ? await followPointers(next) : real;
 }
 
-/** Where the next value of a name stands until it is moved over the name. */
+/** Returns the path of a name's next value until that value is moved over the name. */
 function nextOf(folder: string, name: string): string {
   return join(folder, `.${name}.next`);
 }

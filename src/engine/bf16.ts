@@ -1,5 +1,5 @@
 /**
- * Whether a machine computes with bfloat16.
+ * The check that a machine computes with bfloat16.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { UsageError } from "../base/errors.ts";
 /** Flags of `/proc/cpuinfo` with which oneDNN has products of bfloat16 in hardware (x86, then ARM). */
 const IN_HARDWARE = ["amx_bf16", "avx512_bf16", "bf16"];
 
-/** What a CPU says of itself. */
+/** A CPU's description of itself. */
 export interface CpuFacts {
   readonly model: string;
   readonly flags: ReadonlySet<string>;
@@ -32,17 +32,17 @@ export function readCpu(): CpuFacts | undefined {
   return text === undefined ? undefined : parseCpuInfo(text);
 }
 
-/** Whether products of bfloat16 are in the CPU's hardware. */
+/** Tells whether products of bfloat16 are in the CPU's hardware. */
 export function hasBf16({ flags }: CpuFacts): boolean {
   return IN_HARDWARE.some((flag) => flags.has(flag));
 }
 
 /**
- * What there is to say about bfloat16 on a machine before it is used.
+ * Checks bfloat16 on a machine before its use.
  *
  * @param gpu Whether TensorFlow places ops on a GPU
- * @returns A warning where the numbers are right but slow to come by; nothing where the hardware has them
- * @throws {UsageError} where TensorFlow would go on with float32 without a word
+ * @returns A warning where the numbers are right but slow to compute; nothing where the hardware has bfloat16
+ * @throws {UsageError} where TensorFlow would go on with float32 without a warning
  */
 export function checkBf16(gpu: boolean, cpu: CpuFacts | undefined = readCpu()): string | undefined {
   const cure = "set engine.precision to float32";

@@ -1,5 +1,5 @@
 /**
- * What TensorFlow may compute on.
+ * The devices that TensorFlow may compute on.
  *
  * @module
  */

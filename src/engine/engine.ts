@@ -16,7 +16,7 @@ import { tf } from "./tf.ts";
 
 /** Settings of the engine. */
 export interface EngineOptions {
-  /** What to compute on (default `auto`); an engine that is open must fit. */
+  /** The kind of device to compute on (default `auto`); an engine that is open must fit. */
   readonly device?: "auto" | "cpu" | "gpu";
   /** Sizes of TensorFlow's thread pools; 0, the default, lets TensorFlow choose. */
   readonly threads?: Partial<Threads>;
@@ -32,9 +32,9 @@ export interface Engine {
   readonly tensorflowVersion: string;
   /** The library that was opened. */
   readonly libraryPath: string;
-  /** What TensorFlow may place ops on. */
+  /** The devices that TensorFlow may place ops on. */
   readonly devices: readonly Device[];
-  /** Whether one of them is a GPU. */
+  /** `true` where one of the devices is a GPU. */
   readonly hasGpu: boolean;
 }
 

@@ -73,8 +73,8 @@ export async function decodeImageNative(
  * Decodes a part of a JPEG to RGB.
  *
  * @param bytes The file
- * @param part What to give
- * @param decoded What to decode: `part` and some pixels around it
+ * @param part The part to return
+ * @param decoded The part to decode: `part` and some pixels around it
  * @throws {EngineError} when the file is damaged (within the part or above it) or of another format
  */
 export async function decodeJpegPartNative(

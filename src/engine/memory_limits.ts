@@ -7,7 +7,7 @@
  */
 import { readNative } from "./binding/native_environment.ts";
 
-/** What is known of memory at a moment. */
+/** The state of the memory at a moment, where it is known. */
 export interface MemoryState {
   /** The narrowest limits, such as `2.0 GiB for its control group`. */
   readonly limits: readonly string[];
@@ -22,7 +22,7 @@ const MOUNT = "/sys/fs/cgroup";
 /** Larger values stand for "no limit" in the first version of control groups. */
 const MAX_LIMIT = 2 ** 60;
 
-/** Where the two versions of control groups keep what. */
+/** Folders and files of the two versions of control groups. */
 const VERSIONS = {
   1: { folder: `${MOUNT}/memory`, limit: "memory.limit_in_bytes", events: "memory.oom_control" },
   2: { folder: MOUNT, limit: "memory.max", events: "memory.events" },
@@ -44,11 +44,11 @@ export function readMemoryState(read: Read = readNative): MemoryState {
   };
 }
 
-/** What libraries and V8 say when memory can't be had, by `ulimit -v` or a control group, too. */
+/** Messages of libraries and V8 when memory can't be had, by `ulimit -v` or a control group, too. */
 const OUT_OF_MEMORY =
   /out of memory|bad_alloc|(memory|buffer) allocation( of \d+ bytes)? failed|cannot allocate memory|\bOOM\b|ENOMEM/i;
 
-/** Whether a line of a process or an error's message says that memory ran out. */
+/** Tells whether a line of a process or an error's message says that memory ran out. */
 export function saysOutOfMemory(text: string): boolean {
   return OUT_OF_MEMORY.test(text);
 }

@@ -25,7 +25,7 @@ export interface BatchNormResult {
   readonly movingVariance: tf.Tensor1D;
 }
 
-/** What BatchNorm needs beside its input; all float32 [c]. */
+/** The tensors that BatchNorm needs beside its input; all float32 [c]. */
 export interface BatchNormState {
   readonly gamma: tf.Tensor1D;
   readonly beta: tf.Tensor1D;
@@ -88,8 +88,8 @@ export function trainingBatchNorm(
 }
 
 /**
- * What BatchNorm takes in the place of `x`. XLA computes the variance as E[x²] − E[x]², which loses the digits that a
- * mean far from 0 takes up; around its mean, `x` loses none. TensorFlow's own kernels subtract the mean first.
+ * Returns BatchNorm's input in the place of `x`. XLA computes the variance as E[x²] − E[x]², which loses the digits
+ * that a mean far from 0 takes up; around its mean, `x` loses none. TensorFlow's own kernels subtract the mean first.
  */
 function centered(x: tf.Tensor4D): { shifted: tf.Tensor4D; center?: tf.Tensor1D } {
   if (!nativeBackend().runtime.tracer?.xla) return { shifted: x };

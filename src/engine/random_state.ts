@@ -60,7 +60,7 @@ export function randomVariables(): tf.Variable[] {
   return [seed, rowOffset];
 }
 
-/** What of the state shapes a trace: another value needs a trace of its own. */
+/** Returns the part of the state that shapes a trace: another value needs a trace of its own. */
 export function randomTraceKey(): string {
   return String(randomState().globalRows);
 }

@@ -40,17 +40,17 @@ export interface ExportOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What was written. */
+/** A report of the written files. */
 export interface ExportReport {
   /** Name of the architecture. */
   readonly model: string;
   /** Number of classes. */
   readonly classes: number;
-  /** Where the weights come from, such as `epoch 3, validation accuracy 0.947`. */
+  /** Origin of the weights, such as `epoch 3, validation accuracy 0.947`. */
   readonly origin: string;
   /** Bytes by path, relative to the folder. */
   readonly files: ReadonlyMap<string, number>;
-  /** What a user should know beside. */
+  /** Further facts that a user should know. */
   readonly notes: readonly string[];
 }
 

@@ -61,7 +61,7 @@ export function nodesOf(graph: Graph): GraphNode[] {
   return [...order];
 }
 
-/** How many inputs and results each node's outputs are. */
+/** Counts the uses of each node's outputs as inputs of nodes and as results. */
 export function countUses(graph: Graph): Map<GraphNode, number> {
   const uses = new Map<GraphNode, number>();
   const count = ({ node }: Output) => uses.set(node, (uses.get(node) ?? 0) + 1);
@@ -73,7 +73,7 @@ export function countUses(graph: Graph): Map<GraphNode, number> {
 /**
  * Puts other outputs in the place of some nodes' first ones, wherever these are used.
  *
- * @param replacements What stands for a node; one that is itself replaced is followed
+ * @param replacements The output that replaces each node; a replacement that is itself replaced is followed
  */
 export function replaceNodes(graph: Graph, replacements: ReadonlyMap<GraphNode, Output>): void {
   const resolve = (output: Output): Output => {

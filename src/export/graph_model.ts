@@ -32,7 +32,7 @@ export interface WeightSpec {
  * Makes a graph model of a model's inference pass, with BatchNorm folded into convolutions.
  *
  * @param size Height and width of the images
- * @param metadata What `model.json` says beside the model
+ * @param metadata Entries of `model.json` beside the model
  */
 export function makeGraphModel(
   model: tf.LayersModel,

@@ -9,7 +9,7 @@
  */
 import { stripTypeScriptTypes } from "node:module";
 
-/** What stands in the place of a module. */
+/** Replacements of modules. */
 export type StandIns = Readonly<Record<string, string>>;
 
 const IMPORT = /^import\s*\{([^}]*)\}\s*from\s*"([^"]+)";?[ \t]*$/gm;

@@ -1,5 +1,5 @@
 /**
- * From a decoded image to a model's input, as in validation. The demo's page runs this module too.
+ * The conversion of a decoded image to a model's input, as in validation. The demo's page runs this module too.
  *
  * @module
  */

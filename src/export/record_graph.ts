@@ -1,5 +1,5 @@
 /**
- * From a model to a graph that takes any number of images.
+ * The conversion of a model to a graph that takes any number of images.
  *
  * @module
  */
@@ -96,9 +96,9 @@ function constantOf({ constants }: Recording, id: TensorId): Constant {
   );
 }
 
-/** What follows the number of images, with -1 in its place. */
+/** The constants and shapes that depend on the number of images, with -1 in its place. */
 interface Counted {
-  /** Constants that do. */
+  /** Constants that depend on the number of images. */
   readonly counted: Map<TensorId, Constant>;
   /** Shapes of all results of ops. */
   readonly shapes: Map<TensorId, number[]>;

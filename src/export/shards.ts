@@ -5,10 +5,10 @@
  */
 import { type GraphModel, weightBytes } from "./graph_model.ts";
 
-/** What tfjs's own converter takes: browsers cache files of this size. */
+/** The size that tfjs's own converter takes: browsers cache files of this size. */
 export const SHARD_BYTES = 4 * 2 ** 20;
 
-/** How many files the weights take. */
+/** Returns the number of files that the weights take. */
 export function shardCount(model: GraphModel): number {
   return Math.max(1, Math.ceil(weightBytes(model) / SHARD_BYTES));
 }

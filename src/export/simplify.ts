@@ -63,7 +63,7 @@ function flattenProducts(graph: Graph): void {
   replaceNodes(graph, replacements);
 }
 
-/** Whether a node gives a list of one matrix. */
+/** Tells whether a node gives a list of one matrix. */
 function isOneMatrix({ shape }: GraphNode): boolean {
   return shape.length === 3 && shape[0] === 1;
 }

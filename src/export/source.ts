@@ -1,5 +1,5 @@
 /**
- * What is exported: a run's model with all that is needed to use it elsewhere.
+ * The source of an export: a run's model with all that is needed to use it elsewhere.
  *
  * @module
  */
@@ -30,7 +30,7 @@ export interface ModelFacts {
   };
   /** In the order of the logits. */
   readonly classes: readonly string[];
-  /** What makes the model's input of an image: RGB, row by row, [height, width, 3]. */
+  /** The conversion of an image to the model's input: RGB, row by row, [height, width, 3]. */
   readonly preprocessing: {
     readonly height: number;
     readonly width: number;

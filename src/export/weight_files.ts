@@ -27,7 +27,7 @@ export function torchvisionFile({ state, facts }: ExportSource): Uint8Array {
   });
 }
 
-/** What {@linkcode torchvisionFile} writes. */
+/** Returns the state dict that {@linkcode torchvisionFile} writes. */
 export function torchvisionState(state: NamedTensors): Map<string, TorchTensor> {
   return new Map(
     [...state].flatMap(([name, tensor]): [string, TorchTensor][] => {
@@ -59,7 +59,7 @@ function metadataOf(facts: ModelFacts): Record<string, string> {
 /** Architectures of which torchvision has no model. */
 const NOT_IN_TORCHVISION = new Set(["efficientnet_lite0", "plain_cnn"]);
 
-/** Whether torchvision has a model that takes the state dict. */
+/** Tells whether torchvision has a model that takes the state dict. */
 export function isInTorchvision({ architecture }: ModelFacts): boolean {
   return architecture.module === undefined && !NOT_IN_TORCHVISION.has(architecture.name);
 }

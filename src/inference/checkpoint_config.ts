@@ -16,13 +16,13 @@ import { MODEL_NAMES, type ModelName } from "../models/config.ts";
 import { ARCHITECTURES } from "../models/registry.ts";
 import type { CheckpointInfo } from "../checkpoint/checkpoint.ts";
 
-/** What a model was validated with. */
+/** The facts of a model's validation. */
 export interface ModelDescription {
   /** The checkpoint's folder. */
   readonly checkpoint: string;
   /** Names of the classes, in the order of the outputs. */
   readonly classes: readonly string[];
-  /** How an image is prepared; nothing where nobody knows. */
+  /** Transforms that prepare an image; nothing where they are unknown. */
   readonly transforms?: readonly TransformSpec[];
   /** Of the run; nothing where neither the checkpoint nor a run around it has one. */
   readonly config?: Config;
@@ -32,12 +32,12 @@ const CONFIG_FILE = "config.yaml";
 
 const descriptions = new WeakMap<LayersModel, ModelDescription>();
 
-/** Remembers what a model was validated with, for as long as there is the model. */
+/** Remembers the facts of a model's validation for as long as the model exists. */
 export function describeModel(model: LayersModel, description: ModelDescription): void {
   descriptions.set(model, description);
 }
 
-/** What a model was validated with, if it comes from a checkpoint. */
+/** Returns the facts of a model's validation, if the model comes from a checkpoint. */
 export function descriptionOf(model: LayersModel): ModelDescription | undefined {
   return descriptions.get(model);
 }
@@ -79,7 +79,7 @@ export function withFreeKeys(config: Config, run: Config): Config {
   };
 }
 
-/** What the model of a checkpoint's folder was validated with: its own config, or that of the run around it. */
+/** Describes the validation of a checkpoint's model: by the checkpoint's config, or that of the run around it. */
 export async function describeCheckpoint(
   folder: string,
   info: CheckpointInfo,

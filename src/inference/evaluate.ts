@@ -26,9 +26,9 @@ import { imagesToEvaluate } from "./evaluation_images.ts";
 import { nonFiniteLayerOf, scoreOnce } from "../train/scores.ts";
 import { validateShard } from "../train/validate.ts";
 
-/** What to evaluate on, and how. */
+/** Options of an evaluation. */
 export interface EvaluateOptions {
-  /** How the images lie on the disk (default `imageFolder`; of the run's own data, as there). */
+  /** Layout of the images on the disk (default `imageFolder`; for the run's own data, the run's format). */
   readonly format?: DataFormat;
   /** Part of the folder (default `val`). */
   readonly split?: "train" | "val";
@@ -46,7 +46,7 @@ export interface EvaluateOptions {
   readonly transforms?: readonly TransformInput[];
   /** Images per pass (default 32). */
   readonly batchSize?: number;
-  /** What an image that can't be read does (default `fail`). */
+  /** The reaction to an image that can't be read (default `fail`). */
   readonly onError?: "fail" | "skip";
   /** Largest image that is decoded, in pixels (default 100 million). */
   readonly maxPixels?: number;
@@ -54,7 +54,7 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What came out. */
+/** The results of an evaluation. */
 export interface Evaluation {
   /** Mean cross-entropy. */
   readonly loss: number;

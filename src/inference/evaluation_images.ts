@@ -1,5 +1,5 @@
 /**
- * Which images an evaluation takes.
+ * The choice of an evaluation's images.
  *
  * @module
  */
@@ -11,17 +11,17 @@ import { actualName } from "../data/datasets/image_folder.ts";
 import { subfolders } from "../data/datasets/image_files.ts";
 import type { EvaluationImages } from "../train/job.ts";
 
-/** What is asked for. */
+/** The images that are asked for. */
 interface Wanted {
   /** Another folder than the run's. */
   readonly data?: string;
-  /** Which of the two sides (default `val`). */
+  /** One of the two sides (default `val`). */
   readonly split?: "train" | "val";
   /** Names of the classes, in the order of the model's outputs. */
   readonly classes: readonly string[];
 }
 
-/** How the one who asks gives a folder and a side, for messages. */
+/** The caller's terms for a folder and a side, for messages. */
 export interface Terms {
   /** As in "name a folder of classes …". */
   readonly data: string;

@@ -1,5 +1,5 @@
 /**
- * From a checkpoint back to a model.
+ * The conversion of a checkpoint back to a model.
  *
  * @module
  */

@@ -13,10 +13,10 @@ import { readLiveStatus } from "../records/live_status.ts";
 import { readCheckpoint } from "../checkpoint/checkpoint.ts";
 import { folderOf, INFO_FILE } from "../checkpoint/checkpoint_names.ts";
 
-/** Folder of the runs, as commands make it unless told otherwise. */
+/** Folder of the runs, as commands make it by default. */
 export const RUNS = "runs";
 
-/** What a run must have. */
+/** The file or checkpoint that a run must have. */
 export type RunNeed = "best" | "last" | "history";
 
 /** A run, and those that were newer. */
@@ -84,7 +84,7 @@ async function runsIn(runs: string): Promise<string[]> {
     .map(({ name }) => name);
 }
 
-/** When a run began, as its folder's name says it, else as its config was written; nothing where it is none. */
+/** Returns a run's start: by its folder's name, else by the time of its config; nothing where the folder is no run. */
 async function beginOf(path: string, name: string): Promise<string | undefined> {
   const config = await Deno.stat(join(path, CONFIG_FILE)).catch(() => undefined);
   const stamp = /^(\d{8}-\d{6})-/.exec(name)?.[1];
@@ -102,7 +102,7 @@ async function isEmptyRun(path: string, stamp: string | undefined): Promise<bool
   return true;
 }
 
-/** Why a run can't be taken; nothing where it can. */
+/** Returns the reason why a run can't be taken; nothing where it can. */
 async function whyNot(run: string, need: RunNeed): Promise<string | undefined> {
   if (!await exists(join(run, CONFIG_FILE))) return "is empty";
   if (need === "history") {

@@ -30,7 +30,7 @@ export interface ClassProbability {
   readonly probability: number;
 }
 
-/** What a model makes of one image, or why it couldn't be read or its output means nothing. */
+/** The predictions for one image, or the reason why it couldn't be read or its output means nothing. */
 export type ImagePrediction =
   | {
     /** The image's path or URL. */
@@ -48,7 +48,7 @@ export type DetailedPrediction =
     readonly predictions: readonly ClassProbability[];
     /** The image as the network saw it. */
     readonly view: RgbImage;
-    /** Where the network sees the first class, when asked for. */
+    /** Map of the places where the network sees the first class, when asked for. */
     readonly map?: {
       readonly height: number;
       readonly width: number;
@@ -56,7 +56,7 @@ export type DetailedPrediction =
     };
   };
 
-/** How to predict. */
+/** Options of a prediction. */
 export interface PredictOptions {
   /** Classes per image (default 5). */
   readonly top?: number;
@@ -78,7 +78,7 @@ const TOP = 5;
 const BATCH = 8;
 /** Batches that are decoded ahead. */
 const PREFETCH = 2;
-/** Why an image has no classes although it could be read. */
+/** The reason why an image has no classes although it could be read. */
 const NOT_FINITE = "the network's output is NaN or infinite";
 
 /**
@@ -135,7 +135,7 @@ export async function* predict(
   }
 }
 
-/** What the predictions are made with. */
+/** The transforms and classes of the predictions. */
 type Prepared = Pick<TrainedModel, "transforms"> & {
   readonly info: Pick<TrainedModel["info"], "classes">;
 };

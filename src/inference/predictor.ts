@@ -20,7 +20,7 @@ export interface ImageBatch {
   readonly width: number;
 }
 
-/** Where a network sees a class in some images. */
+/** Maps of the places where a network sees a class in some images. */
 export interface Maps {
   /** Side of a map in cells. */
   readonly height: number;
@@ -75,7 +75,7 @@ export class Predictor implements Disposable {
   }
 
   /**
-   * Where each image shows a class (Grad-CAM).
+   * Maps the places where each image shows a class (Grad-CAM).
    *
    * @param classes [n]
    * @throws {UsageError} when the network has no convolutional features

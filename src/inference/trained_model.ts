@@ -30,7 +30,7 @@ import {
 import { buildModelOf, checkModelModule, modelNameIn } from "./load_checkpoint.ts";
 import { refuseUnreadable, renamesOf, setState } from "../train/load_weights.ts";
 
-/** Where to look; one of the two at least. */
+/** The place of a model: `run`, `checkpoint`, or both. */
 export interface ModelPlace {
   /** A run folder. */
   readonly run?: string;
@@ -43,7 +43,7 @@ export interface ModelPlace {
   readonly modules?: readonly string[];
 }
 
-/** What of a checkpoint's description says what the model is. */
+/** The part of a checkpoint's description that says what the model is. */
 export type ModelInfo =
   & Pick<CheckpointInfo, "model" | "classes">
   & Partial<
@@ -60,9 +60,9 @@ export interface TrainedModel {
   readonly config?: Config;
   readonly info: ModelInfo;
   readonly tensors: NamedTensors;
-  /** How an image is prepared: as it was validated, else as the architecture's authors do. */
+  /** Transforms that prepare an image: those of the validation, else those of the architecture's authors. */
   readonly transforms: readonly TransformSpec[];
-  /** What a person should know about all this. */
+  /** Further facts about the model that a user should know. */
   readonly notes: readonly string[];
 }
 
@@ -153,7 +153,7 @@ async function followed(path: string | undefined): Promise<string | undefined> {
   return path === undefined ? undefined : await followPointers(path);
 }
 
-/** What is found without looking at a run. */
+/** The facts that are found without looking at a run. */
 type Found = Omit<TrainedModel, "run" | "config" | "transforms">;
 
 async function requireRun(run: string): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * What a picture of a confusion matrix is made of.
+ * The facts that a picture of a confusion matrix shows.
  *
  * @module
  */

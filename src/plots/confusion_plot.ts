@@ -1,7 +1,7 @@
 /**
- * Which classes are taken for which, as `confusion.svg` and `confusion.png`.
+ * The confusion matrix of an evaluation, as `confusion.svg` and `confusion.png`.
  *
- * Drawn without Vega, which can only guess at the width of names, and they are what such a picture is made of.
+ * Drawn without Vega, which can only guess at the width of names, and such a picture consists mostly of names.
  *
  * @module
  */
@@ -36,7 +36,7 @@ const NAME_LENGTH = 28;
 /** Angle of names that don't fit above their columns. */
 const SLANT = 55;
 const INK = "#222222";
-/** From this share on, white text has the better contrast. */
+/** The share from which on white text has the better contrast. */
 const DARK = 0.5;
 
 /**
@@ -71,7 +71,7 @@ interface Layout {
   readonly text: number;
   readonly name: number;
   readonly names: readonly string[];
-  /** Whether the names above the columns lie flat. */
+  /** `true` where the names above the columns lie flat. */
   readonly flat: boolean;
   /** Top left corner of the matrix. */
   readonly left: number;

@@ -16,7 +16,7 @@ const LEGEND_COLUMNS = 3;
  * A panel with a line for each metric.
  *
  * @param x Encoding of the axis of epochs, over the field `epoch`
- * @param points Whether each epoch is marked
+ * @param points `true` marks each epoch
  * @returns Nothing when there are no metrics
  */
 export function metricsPanels<X extends object>(

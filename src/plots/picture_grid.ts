@@ -24,11 +24,11 @@ export interface Tile {
   colour?: "good" | "bad" | "plain";
 }
 
-/** How a grid looks. */
+/** The looks of a grid. */
 export interface GridOptions {
   columns: number;
   heading: string;
-  /** How wide a column may become for the sake of its titles, in pixels; as its pictures unless given. */
+  /** Width that a column may reach for the sake of its titles, in pixels; as its pictures unless given. */
   roomForTitles?: number;
   /** Smaller pictures are enlarged by a whole factor until they are this wide (default 144 pixels). */
   leastSide?: number;
@@ -38,7 +38,7 @@ const MARGIN = 16;
 const GAP = 14;
 /** Width of a coloured frame around a picture. */
 const FRAME = 4;
-/** Unless told otherwise, pictures are enlarged until they are this wide; they are reduced to at most the other. */
+/** Default width in pixels up to which pictures are enlarged; `MAX_SIDE` is the width that they are reduced to. */
 const MIN_SIDE = 144;
 const MAX_SIDE = 400;
 const HEADING = { size: 20, lineHeight: 27, below: 13 };

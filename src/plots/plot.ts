@@ -14,7 +14,7 @@ export const PNG_ZOOM = 2;
 /** Two colours that colour-blind people can tell apart (Okabe and Ito, 2008), and a quiet one. */
 export const COLOURS = { train: "#0072b2", validation: "#d55e00", quiet: "#555555" };
 
-/** What all plots have in common. */
+/** The settings that all plots have in common. */
 export const PLOT_CONFIG = {
   font: `${FONT_FAMILY}, Verdana, sans-serif`,
   view: { stroke: "#cccccc" },

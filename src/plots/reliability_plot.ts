@@ -1,6 +1,6 @@
 /**
- * Whether a model is right as often as it says, as `reliability.svg` and `reliability.png`: a reliability diagram
- * (DeGroot and Fienberg 1983; Guo et al. 2017, arXiv:1706.04599), and how many images are in each bin.
+ * The reliability of a model's probabilities, as `reliability.svg` and `reliability.png`: a reliability diagram
+ * (DeGroot and Fienberg 1983; Guo et al. 2017, arXiv:1706.04599), and the number of images in each bin.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { type EvaluatedFacts, evaluationTitle } from "./evaluation_title.ts";
 import { COLOURS, PLOT_CONFIG, writePlot } from "./plot.ts";
 import { drawable } from "./svg_picture.ts";
 
-/** What of an evaluation the plot shows. */
+/** The part of an evaluation that the plot shows. */
 export type ReliabilityFacts =
   & Pick<EvaluationRecord, "calibration" | "accuracy" | "count">
   & EvaluatedFacts;

@@ -1,5 +1,5 @@
 /**
- * How far a check of images is: a live bar on a terminal, a line now and then elsewhere.
+ * The progress of a check of images: a live bar on a terminal, a line now and then elsewhere.
  *
  * @module
  */

@@ -8,7 +8,7 @@ import type { EpochRecord } from "../records/history.ts";
 /** Narrowest and widest bar, in characters. */
 const BAR_WIDTHS = { least: 6, most: 40 };
 
-/** What a bar shows. */
+/** The state that a bar shows. */
 export interface BarState {
   label: string;
   /** Done, in the same unit as `total`. */
@@ -127,7 +127,7 @@ export function validationLine(news: ValidationNews): string {
 }
 
 /**
- * How many images' features workers keep.
+ * Says how many images' features workers keep.
  *
  * @param limit Bytes that each may keep
  */

@@ -7,7 +7,7 @@ import { SingleBar } from "../deps/cli_progress.ts";
 import { barLine, type BarState } from "./lines.ts";
 import type { TerminalStream } from "./terminal_stream.ts";
 
-/** How often the bar may be redrawn, per second. */
+/** Largest number of times that the bar is redrawn per second. */
 const FRAMES_PER_SECOND = 10;
 
 /**

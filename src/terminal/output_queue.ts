@@ -7,7 +7,7 @@
  * @module
  */
 
-/** Where the bytes go, such as `Deno.stdout`. */
+/** The target of the bytes, such as `Deno.stdout`. */
 export interface OutputTarget {
   /** Resolves to the number of bytes taken; lasts as long as the other end takes none. */
   write(bytes: Uint8Array): Promise<number>;
@@ -15,10 +15,10 @@ export interface OutputTarget {
   writeSync(bytes: Uint8Array): number;
 }
 
-/** What text is: news may be dropped when nobody reads, a result may not. */
+/** The kind of a text: news may be dropped when nobody reads, a result may not. */
 export type OutputKind = "news" | "result";
 
-/** How a queue reports what went wrong. */
+/** A queue's report of errors, and its clock. */
 export interface OutputQueueOptions {
   /** Called with the error when a target refuses some text, such as on a full disk; its later text is tried again. */
   readonly onError?: (target: OutputTarget, error: unknown, kind: OutputKind) => void;
@@ -70,7 +70,7 @@ export class OutputQueue {
     return this.#bytes;
   }
 
-  /** Whether a result is among what waits. */
+  /** `true` where a result is among the waiting texts. */
   get holdsResults(): boolean {
     return [...this.#entries, this.#flight].some((entry) => entry?.kind === "result");
   }
@@ -80,7 +80,7 @@ export class OutputQueue {
     return this.#bytes === 0 ? 0 : this.#now() - this.#progressAt;
   }
 
-  /** Whether the reader of a target has gone: nothing more is written there. */
+  /** Tells whether the reader of a target has gone: nothing more is written there. */
   isGone(target: OutputTarget): boolean {
     return this.#gone.has(target);
   }
@@ -213,7 +213,7 @@ export class OutputQueue {
   }
 }
 
-/** Whether a reader went away, or a terminal was closed (`EIO`). */
+/** Tells whether a reader went away, or a terminal was closed (`EIO`). */
 function isGone(error: unknown): boolean {
   return error instanceof Deno.errors.BrokenPipe ||
     (error as { code?: string } | null)?.code === "EIO";

@@ -21,10 +21,10 @@ export interface UnreadImage {
   readonly error: string;
 }
 
-/** How predictions are written. */
+/** The format of written predictions. */
 export type PredictionFormat = "table" | "json" | "csv";
 
-/** What is known before the first prediction. */
+/** The facts that are known before the first prediction. */
 export interface PredictionFacts {
   readonly paths: readonly string[];
   readonly classes: readonly string[];

@@ -9,9 +9,9 @@
 /** A column of a table. */
 export interface Column {
   readonly title: string;
-  /** Which side its cells lean to; default: left. */
+  /** The side that the column's cells are aligned to; default: left. */
   readonly align?: "left" | "right";
-  /** How soon it gives way where room is short: the greatest first; a column without stays. */
+  /** Order in which columns give way where room is short: the greatest first; a column without a number stays. */
   readonly givesWay?: number;
   /** Characters that its cells may be cut to before it is left out. */
   readonly leastWidth?: number;

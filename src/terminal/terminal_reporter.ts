@@ -36,11 +36,11 @@ const PLAIN_INTERVAL_MS = 10_000;
 export interface TerminalReporterOptions {
   /** Show the workers' lines as they come. */
   verbose: boolean;
-  /** What each line and bar begins with, such as the name of one of several runs. */
+  /** The beginning of each line and bar, such as the name of one of several runs. */
   label?: string;
-  /** Where news and progress go; standard output unless given. */
+  /** The stream for news and progress; standard output unless given. */
   stream?: TerminalStream;
-  /** Where warnings go; standard error unless given. */
+  /** The stream for warnings; standard error unless given. */
   errorStream?: TerminalStream;
   /** A clock in milliseconds, for tests. */
   now?: () => number;
@@ -202,7 +202,7 @@ class TerminalReporter implements Reporter {
     this.#bar = undefined;
   }
 
-  /** Images per second: as told, else since the phase began. */
+  /** Returns the images per second: as reported, else since the phase began. */
   #rate(): number {
     const { done, imagesPerSecond } = this.#progress;
     if (imagesPerSecond !== undefined) return imagesPerSecond;

@@ -1,5 +1,5 @@
 /**
- * Where lines go: a terminal or a pipe, its width, its colours, and text made safe to print.
+ * The target of lines: a terminal or a pipe, its width, its colours, and text made safe to print.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { type OutputKind, OutputQueue, type OutputTarget } from "./output_queue.
 
 /** A place for text: standard output, standard error, or what a test gives. */
 export interface TerminalStream {
-  /** Whether a person watches: live bars and colours are allowed. */
+  /** `true` where a person watches: live bars and colours are allowed. */
   readonly isTerminal: boolean;
   /** Characters per line, asked anew at each drawing since windows are resized. */
   readonly columns: number;
@@ -22,7 +22,7 @@ export interface TerminalStream {
   write(text: string): void;
 }
 
-/** What {@linkcode styled} can do to text. */
+/** The styles that {@linkcode styled} can give to text. */
 export type Style = "bold" | "dim" | "green" | "yellow" | "red";
 
 const DEFAULT_COLUMNS = 80;
@@ -37,7 +37,7 @@ let queues: Readonly<Record<"stdout" | "stderr", OutputQueue>> | undefined;
 /**
  * The process's own standard output or standard error. Writing never waits: see {@linkcode OutputQueue}.
  *
- * @param kind Whether text may be dropped while nobody reads it
+ * @param kind Tells whether text may be dropped while nobody reads it
  */
 export function standardStream(
   name: "stdout" | "stderr",
@@ -77,7 +77,7 @@ function isSameFile(first: number, second: number): boolean {
   }
 }
 
-/** Whether nobody reads standard output any more (`… | head`). */
+/** Tells whether nobody reads standard output any more (`… | head`). */
 export function outputIsGone(): boolean {
   return queueOf("stdout").isGone(Deno.stdout);
 }
@@ -142,13 +142,13 @@ function currentColumns(): number {
   }
 }
 
-/** Why a result couldn't be written, the first time that it couldn't. */
+/** The reason of the first failure to write a result. */
 let failure: string | undefined;
-/** Targets whose failure was told. */
+/** Targets whose failure was reported. */
 const told = new Set<OutputTarget>();
 
 /**
- * Why standard output takes no more of a command's result, such as a full disk.
+ * Returns the reason why standard output takes no more of a command's result, such as a full disk.
  *
  * @returns `undefined` where all was written, and where the reader wanted no more (`… | head`)
  */

@@ -8,7 +8,7 @@
 export interface Case {
   /** Short and unique, such as `orientation: XMP in a JPEG`. */
   readonly name: string;
-  /** What must happen, in a sentence. */
+  /** The expected outcome, in a sentence. */
   readonly must: string;
   /** Asserts it. */
   run(): Promise<void> | void;

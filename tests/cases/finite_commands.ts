@@ -1,5 +1,5 @@
 /**
- * What commands do with a checkpoint or a record that holds values that are not finite.
+ * Cases of commands with a checkpoint or a record that holds non-finite values.
  *
  * @module
  */

@@ -54,7 +54,7 @@ const cutAt = (epoch: number, step: number) => {
 const places = (points: readonly { epoch: number; step: number }[]) =>
   points.map(({ epoch, step }) => `${epoch}/${step}`).join(" ");
 
-/** What TensorBoard's files of a run folder hold: `<step> <tags>`, without those of speed. */
+/** Returns the entries of TensorBoard's files of a run folder: `<step> <tags>`, without the tags of speed. */
 async function shown(folder: string): Promise<string[]> {
   const path = join(folder, "tensorboard");
   const names = (await Array.fromAsync(Deno.readDir(path))).map(({ name }) => name).sort();

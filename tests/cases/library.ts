@@ -1,6 +1,6 @@
 /**
- * What makes the library fit for other projects: no bare names, no files beside modules, one version, permissions in
- * one place.
+ * Cases of the library's fitness for other projects: no bare names, no files beside modules, one version, permissions
+ * in one place.
  *
  * @module
  */

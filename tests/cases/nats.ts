@@ -169,7 +169,7 @@ const REFUSED: Refused[] = [
 
 const ALL = '"lockstep.>"';
 
-/** What the user of a server may do, and the sentence; nothing where all is well. */
+/** The permissions of a server's user, and the expected message; no message where all is well. */
 const RIGHTS: [name: string, permissions: string, message?: RegExp][] = [
   ["all on lockstep.>", `publish: ${ALL}, subscribe: ${ALL}`],
   [
@@ -200,7 +200,7 @@ function limited(permissions: string): string {
 
 const asLimited = (url: string) => url.replace("//", "//limited:hidden@");
 
-/** What a server does to a link in the midst of a run. */
+/** The events on a link to a server in the midst of a run. */
 const MIDST: {
   readonly name: string;
   readonly before: string;

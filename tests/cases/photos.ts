@@ -36,7 +36,7 @@ function zip(paths: readonly string[]): Promise<Uint8Array> {
   return zipOf(Object.fromEntries(paths.map((path) => [path, path])) as Files);
 }
 
-/** What the default recipe makes of settings. */
+/** Returns the config, the data set and the notes of the default recipe with settings. */
 async function found(sets: readonly string[]) {
   const notes: string[] = [];
   const overrides = sets.map(parseOverride);
@@ -46,7 +46,7 @@ async function found(sets: readonly string[]) {
   return { config, folder, notes };
 }
 
-/** Why settings are refused. */
+/** Returns the message with which settings are refused. */
 async function refusal(sets: readonly string[]): Promise<string> {
   const error = await found(sets).then(() => undefined, (thrown) => thrown);
   assert.ok(error instanceof UsageError, `refused with ${sets.join(" ")}: ${error}`);

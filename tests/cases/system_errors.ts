@@ -1,5 +1,5 @@
 /**
- * What the operating system refuses: low limits, and paths that can't be what they should be.
+ * Cases of the operating system's refusals: low limits, and paths that can't be what they should be.
  *
  * @module
  */
@@ -39,7 +39,7 @@ async function trainLimited(folder: string, limit: string) {
   return { code, text, last: () => newestRun(join(folder, "runs")).then(lastState) };
 }
 
-/** Whether a command ended with an exit code of its own, a sentence, and the name of what is in the way. */
+/** Tells whether a command ended with an exit code of its own, a sentence, and the name of the obstacle. */
 function isOrderly({ kind, path, code, text }: Walked): boolean {
   const mayDoWithout = path.includes("/copy-"); // a file of a run folder
   if (mayDoWithout && code === 0) return true;

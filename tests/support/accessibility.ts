@@ -1,5 +1,5 @@
 /**
- * What axe has against a page.
+ * The faults that axe finds in a page.
  *
  * @module
  */

@@ -23,7 +23,7 @@ const FLAGS = [
   "--disable-sync",
 ];
 
-/** How a page is shown. */
+/** Options for the display of a page. */
 export interface PageOptions {
   /** Default: light. */
   readonly colorScheme?: "light" | "dark";
@@ -125,7 +125,7 @@ function watch(context: BrowserContext): Wrong[] {
 
 /**
  * Playwright, imported at the first use. When loaded it looks for signs of WSL in `/proc`, which Deno opens only to
- * programs that may do everything; told that this is a test of that very look, it leaves it be.
+ * programs that may do everything; informed that this is a test of that very look, Playwright skips the look.
  */
 async function playwright(): Promise<typeof import("playwright-core")> {
   const name = "__IS_WSL_TEST__";

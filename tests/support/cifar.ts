@@ -31,7 +31,7 @@ const FOLDER = "cifar-10-batches-bin";
 const PIXELS = 32 * 32;
 const RECORD_BYTES = 1 + 3 * PIXELS;
 
-/** What {@linkcode makeCifar} makes. */
+/** Options of {@linkcode makeCifar}. */
 export interface CifarOptions {
   /** Images in each of the six files (default 20); classes follow each other. */
   readonly perBatch?: number;
@@ -39,7 +39,7 @@ export interface CifarOptions {
   readonly archive?: boolean;
 }
 
-/** What was made. */
+/** The result of {@linkcode makeCifar}. */
 export interface MadeCifar {
   /** Folder with the `.bin` files. */
   readonly root: string;

@@ -58,7 +58,7 @@ export function deterministicFill(name: string, shape: readonly number[]): Float
   return values;
 }
 
-/** How a value follows from u: `offset + scale · u`, or from |u|. */
+/** The law by which a value follows from u: `offset + scale · u`, or from |u|. */
 interface Law {
   readonly offset: number;
   readonly scale: number;

@@ -68,7 +68,7 @@ export async function openBench(
   };
 }
 
-/** What a rank brings to a step: seeded values. */
+/** Makes a rank's contribution to a step: seeded values. */
 export function contribution(rank: number, step: number, samples: number, floats = FLOATS) {
   const next = randomStream(rank, step, "contribution");
   const values = new Float32Array(floats);
@@ -111,7 +111,7 @@ export function reference(
   return rounded(target, wire);
 }
 
-/** What is left of a vector on its way. */
+/** Rounds a vector as its transfer does. */
 function rounded(values: Float32Array, wire?: WireFormat): Float32Array {
   if (!wire || wire.dtype === "float32") return values;
   const gradients = values.subarray(0, wire.gradientBytes / 4);

@@ -67,7 +67,7 @@ for (
 
 const paths = new WeakMap<Deno.FsFile, string>();
 const { write, writeSync } = Deno.FsFile.prototype;
-/** What a killed process may leave of a write: its first half. */
+/** Returns the action that leaves of a write what a killed process may leave: the first half. */
 const halfOf = (file: Deno.FsFile, bytes: Uint8Array) => () =>
   void writeSync.call(file, bytes.subarray(0, bytes.length >> 1));
 Deno.FsFile.prototype.write = function (bytes) {

@@ -25,7 +25,7 @@ import { saveReportPictures } from "../../src/report/report_pictures.ts";
 import { thumbnail } from "../../src/report/thumbnail.ts";
 import { tinyConfig } from "./tiny_run.ts";
 
-/** What the run was. */
+/** The facts of a finished run. */
 export interface FinishedRun {
   readonly classes?: readonly string[];
   readonly epochs?: number;

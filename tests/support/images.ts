@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { Image } from "imagescript";
 import { randomStream } from "../../src/base/random.ts";
 
-/** What {@linkcode makeImages} makes. */
+/** Options of {@linkcode makeImages}. */
 export interface ImageOptions {
   readonly classes?: readonly string[];
   /** Images per class. */

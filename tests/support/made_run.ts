@@ -80,7 +80,7 @@ export function madeStatus(changes: Partial<LiveStatus> = {}): LiveStatus {
   };
 }
 
-/** How a made run is. */
+/** The properties of a made run. */
 export interface MadeRun {
   readonly name?: string;
   readonly epochs?: number;

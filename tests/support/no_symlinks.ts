@@ -13,7 +13,7 @@ int symlinkat(const char *a, int f, const char *b) { errno = EPERM; return -1; }
 /**
  * Makes the library.
  *
- * @param folder Where
+ * @param folder The library's folder
  * @returns Environment variables of a process that can make no symbolic links; nothing, with a printed reason, where
  * there is no compiler
  */

@@ -1,5 +1,5 @@
 /**
- * How the tests validate where an architecture's preset must not pass for the run's own transforms.
+ * The validation of tests in which an architecture's preset must not pass for the run's own transforms.
  *
  * @module
  */

@@ -11,8 +11,8 @@ async function shell(script: string, ...args: string[]) {
 }
 
 /**
- * Whether a process is there, be it stopped. One that has ended but that its parent has not taken note of (a
- * zombie) is not: orphans may stay so for seconds.
+ * Tells whether a process exists, stopped or not. A process that has ended but that its parent has not taken note of (a
+ * zombie) does not count: orphans may stay zombies for seconds.
  */
 export async function isRunning(pid: number): Promise<boolean> {
   return (await shell('case "$(ps -o stat= -p "$1")" in ""|Z*) exit 1;; esac', String(pid)))

@@ -20,7 +20,7 @@ while True:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `;
 
-/** What came out of the terminal. */
+/** The output of the terminal. */
 export interface Played {
   code: number;
   raw: string;

@@ -13,7 +13,7 @@ import { readEventFile } from "./event_reader.ts";
 const MEASURED = /^(time|seconds|images_per_second|.*_ms|slowest_rank|resident_bytes)$/;
 /** Tags of TensorBoard that do. */
 const MEASURED_TAGS = /^(images_per_second|step_ms|epoch\/seconds)/;
-/** Tags that a point has only where a heartbeat told of them before it. */
+/** Tags that a point has only where a heartbeat reported their values before it. */
 const TIMED_TAGS = /^(memory_bytes|gpu)/;
 
 /** Reads the record of a run folder. */

@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 /** A file system of its own. */
 export interface SmallDisk extends AsyncDisposable {
-  /** Where it is mounted. */
+  /** The folder in which the file system is mounted. */
   readonly folder: string;
   /** Takes all the room that is left. */
   fill(): void;

@@ -42,7 +42,7 @@ code = child.wait()
 sys.exit(code if code >= 0 else 128 - code)
 `;
 
-/** Which streams nobody reads, and what they are. */
+/** The streams that nobody reads, and their kind. */
 export type Stall = "stdout,pipe" | "stderr,pipe" | "stdout+stderr,pipe" | "stdout+stderr,terminal";
 
 /** Starts a command whose output nobody reads until `read()` is called. */

@@ -1,5 +1,5 @@
 /**
- * What the parity fixtures keep of a tensor instead of the tensor.
+ * Summaries that the parity fixtures keep in the place of tensors.
  *
  * `scripts/make_parity_fixtures.py` summarizes PyTorch's tensors in the same way.
  *
@@ -48,11 +48,11 @@ export function summarize(rows: ArrayLike<number>, norm?: number): TensorSummary
 }
 
 /**
- * How far a summary is off: the greatest of the errors of norm and projection, as shares of the expected norm, and
- * of the elements, as shares of the largest of them or, if that is more, of the root mean square.
+ * Returns the error of a summary: the greatest of the errors of norm and projection, as shares of the expected norm,
+ * and of the elements, as shares of the largest of them or, if that is more, of the root mean square.
  *
  * @param count Elements of the tensor
- * @param floor What the norm counts at least
+ * @param floor Lower bound of the norm
  */
 export function summaryError(
   actual: TensorSummary,

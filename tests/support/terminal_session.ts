@@ -34,7 +34,7 @@ while master in sources:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `;
 
-/** What a person may do to the terminal. */
+/** A key that a person may press in the terminal. */
 export type Press = "c" | "x";
 
 /** Starts a command in a terminal; needs python3, as the set-up does. */

@@ -60,7 +60,7 @@ export function relativeDifference(a: Float32Array, b: Float32Array): number {
   return Math.sqrt(difference / norm);
 }
 
-/** How a command ended. */
+/** The result of a command. */
 export interface CommandResult {
   readonly code: number;
   readonly stdout: string;
@@ -74,7 +74,7 @@ export interface TrainProcess extends AsyncDisposable {
   /** Resolves when a line of the output matches; rejects when the process ends before. */
   seen(pattern: RegExp): Promise<void>;
   kill(signal: Deno.Signal): void;
-  /** What it has printed so far. */
+  /** Returns the command's output so far. */
   output(): string;
   /** Writes to its standard input, where that is a pipe. */
   send(text: string): Promise<void>;
@@ -91,7 +91,7 @@ export async function startTrain(
   return startCommand(["train", "--config", path, ...args], folder);
 }
 
-/** How to start a command, beside its arguments. */
+/** Options for the start of a command, beside its arguments. */
 export interface CommandOptions {
   /** A module that runs before the program. */
   readonly preload?: string;

@@ -57,7 +57,7 @@ export const recall = ({ logits, labels }, tf) => {
 };
 `;
 
-/** Which parts of the config a test changes. */
+/** The parts of the config that a test changes. */
 export type Changes =
   & Pick<Partial<ConfigInput>, "workers" | "seed">
   & {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { main } from "../../src/cli.ts";
 import { finishOutput, guardConsole } from "../../src/terminal/terminal_stream.ts";
 
-/** How a command ended. */
+/** The result of a command. */
 export interface Walked {
   readonly command: string;
   /** The kind of path. */

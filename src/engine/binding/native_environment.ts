@@ -15,7 +15,7 @@ const encoder = new TextEncoder();
 /**
  * Sets variables of this process for native code; must come before the library that reads them is opened.
  *
- * @param overwrite Whether a value that is there already gives way
+ * @param overwrite `true` replaces an existing value
  */
 export function setNativeVariables(
   variables: Readonly<Record<string, string>>,

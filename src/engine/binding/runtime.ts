@@ -39,7 +39,7 @@ export type TensorDescription = Omit<TensorMetadata, "id">;
 
 /** Records ops instead of running them. */
 export interface OpRecorder {
-  /** Whether XLA will compile what is taken down. */
+  /** `true` where XLA will compile the recorded ops. */
   readonly xla: boolean;
   /** Adds an op; its outputs are symbols. */
   addOp(

@@ -78,7 +78,7 @@ export class Status implements Disposable {
   /**
    * Throws when the last call that was given this status failed.
    *
-   * @param op What was called
+   * @param op The called function or op
    * @param details Adds what helps to understand the failure, such as input shapes
    * @throws {EngineError}
    */

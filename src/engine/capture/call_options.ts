@@ -1,15 +1,15 @@
 /**
- * How TensorFlow compiles a captured function.
+ * Options for TensorFlow's compilation of a captured function.
  *
  * @module
  */
 import { BinaryWriter, WireType } from "../../deps/protobuf_wire.ts";
 import { type Attribute, ATTRIBUTE_TYPES } from "../binding/attributes.ts";
 
-/** What convolutions and matrix products multiply. */
+/** The type of the numbers that convolutions and matrix products multiply. */
 export type Precision = "float32" | "bf16";
 
-/** How a captured function is compiled. */
+/** Options for the compilation of a captured function. */
 export interface CallOptions {
   /** `float32` unless given. */
   readonly precision?: Precision;

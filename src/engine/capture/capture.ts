@@ -13,7 +13,7 @@ import { EngineError } from "../binding/status.ts";
 import { tf } from "../tf.ts";
 import { type TracedFunction, type TracedPart, Tracer } from "./tracer.ts";
 
-/** What a captured function depends on. */
+/** The variables that a captured function uses, and the options of its capture. */
 export interface CaptureOptions extends CallOptions {
   /** All variables that the function reads or assigns, in an order that never changes. */
   readonly variables: () => readonly tf.Variable[];
@@ -25,7 +25,7 @@ export interface CaptureOptions extends CallOptions {
 
 /** A result of a captured function as a cut sees it. */
 export interface ResultPlace {
-  /** When the op was taken down that gives it: ops are counted from 0. */
+  /** Number of the recorded op that gives the result, counted from 0. */
   readonly position: number;
   /** Values. */
   readonly size: number;
@@ -34,8 +34,8 @@ export interface ResultPlace {
 /** A captured function in parts. */
 export interface PartsOptions {
   /**
-   * Where to cut: positions of ops after which a part ends, rising. A cut before a variable's new value is left out, so
-   * that the first part gives them all. Must give the same for the same results.
+   * Returns the cuts: positions of ops after which a part ends, rising. Cuts before a variable's new value are left
+   * out, so that the first part gives all new values. Must return the same cuts for the same results.
    */
   readonly cuts: (results: readonly ResultPlace[]) => readonly number[];
   /**
@@ -109,7 +109,7 @@ export class CapturedFunction {
   }
 
   /**
-   * Calls the function as several ones that run one after the other, and hands on what each gives as soon as it does.
+   * Calls the function as several parts that run one after the other, and passes each part's results on at once.
    * Without capture, or where TensorFlow compiles the function as a whole, all results come at once.
    *
    * @throws {EngineError} when an op fails, or when the function can't be captured
@@ -160,7 +160,7 @@ export class CapturedFunction {
   /**
    * Traces the function anew and runs it some times in a session, which times each node. Nothing is assigned.
    *
-   * @param runs How often; the first run of all allocates and compiles, so leave it out of what is shown
+   * @param runs Number of runs; the first run of all allocates and compiles, so leave that run out of reports
    */
   async profile(inputs: readonly tf.Tensor[], runs: number): Promise<GraphRun[]> {
     const backend = nativeBackend();
@@ -264,7 +264,7 @@ export class CapturedFunction {
 class PartCalls {
   readonly #trace: Trace;
   readonly #attributes: readonly Attribute[];
-  /** Tensors by number: what the trace was called with, then what its parts hand on. */
+  /** Tensors by number: the inputs of the trace, then the tensors that its parts pass on. */
   readonly #known: Map<number, TensorId>;
   readonly #handedOn = new Set<TensorId>();
 

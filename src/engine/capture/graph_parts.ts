@@ -13,16 +13,16 @@ export interface GraphOutput {
 /** A node of a graph. */
 export interface GraphNode {
   readonly pointer: Deno.PointerValue;
-  /** When it was made: nodes are counted from 0. */
+  /** Number of the node in the order of creation, counted from 0. */
   readonly position: number;
-  /** What it takes; nothing for arguments and constants. */
+  /** The node's inputs; none for arguments and constants. */
   readonly takes: readonly GraphOutput[];
   readonly kind: "argument" | "constant" | "op";
 }
 
 /** A graph's results. */
 export interface GraphResult {
-  /** What is given. */
+  /** The output that is the result. */
   readonly source: GraphOutput;
   /** A node's output that gives the source as a result; it is in the source's part. */
   readonly output: GraphOutput;

@@ -22,9 +22,9 @@ export interface GraphEnds {
   readonly outputCount: number;
 }
 
-/** What a run took. */
+/** The times of a run. */
 export interface GraphRun {
-  /** From the call to its end. */
+  /** Time from the call to its end. */
   readonly milliseconds: number;
   readonly nodes: readonly NodeRun[];
 }

@@ -46,8 +46,8 @@ export interface Recording {
  * Records what `fn` does to float32 inputs of these shapes. Nothing is computed, so the inputs have no values.
  *
  * @param fn Synchronous; may not read values back in JavaScript
- * @param variables What it reads; their values are not copied
- * @throws {EngineError} when it does, or when a shape depends on values
+ * @param variables The variables that `fn` reads; their values are not copied
+ * @throws {EngineError} when `fn` reads values back, or when a shape depends on values
  */
 export function recordOps(
   fn: (...inputs: tf.Tensor[]) => tf.Tensor[],
@@ -73,7 +73,7 @@ export function recordOps(
   }
 }
 
-/** Lets a tracer find types and shapes, and keeps what it is told. */
+/** Lets a tracer find types and shapes, and keeps the ops that it is given. */
 class Recorder implements OpRecorder {
   readonly xla = false;
   readonly ops: RecordedOp[] = [];

@@ -19,7 +19,7 @@ export interface NodeRun {
   /** Type of the op as it ran, such as `_MklNativeConv2D`. */
   readonly op: string;
   readonly device: string;
-  /** When its kernel began, in nanoseconds since 1970. */
+  /** Start of its kernel, in nanoseconds since 1970. */
   readonly start: number;
   /** Nanoseconds that its kernel took. */
   readonly duration: number;

@@ -65,7 +65,7 @@ const DROPS_NAN_WHEN_FUSED = new Set(["Relu", "Relu6"]);
 /** A copy that moves no data where nothing else takes its input. The graph optimizer fuses nothing with it. */
 const KEEPS_APART = "Snapshot";
 
-/** Records what the runtime is told to execute between its making and `finish()`. */
+/** Records the ops that the runtime is asked to execute between the tracer's creation and `finish()`. */
 export class Tracer implements OpRecorder, Disposable {
   readonly xla: boolean;
   readonly #runtime: Runtime;
@@ -87,9 +87,9 @@ export class Tracer implements OpRecorder, Disposable {
   #nodes = 0;
 
   /**
-   * @param runtime Where the ops run
+   * @param runtime The runtime of the ops
    * @param args The arguments of the function to be, in order
-   * @param xla Whether XLA will compile the function
+   * @param xla `true` where XLA will compile the function
    */
   constructor(runtime: Runtime, args: readonly TensorId[], xla = false) {
     this.xla = xla;
@@ -116,7 +116,7 @@ export class Tracer implements OpRecorder, Disposable {
     );
   }
 
-  /** Whether the trace used `id` without having been given it: its value stays as it is now. */
+  /** Tells whether the trace used `id` without having been given it: the tensor's value stays as it is now. */
   isFrozen(id: TensorId): boolean {
     return this.#outside.has(id);
   }
@@ -186,7 +186,7 @@ export class Tracer implements OpRecorder, Disposable {
     return this.#hidden;
   }
 
-  /** When the op was taken down that gives a tensor; ops are counted from 0. */
+  /** Returns the number of the recorded op that gives a tensor, counted from 0. */
   positionOf(id: TensorId): number {
     return this.#output(id).node.position;
   }
@@ -195,7 +195,7 @@ export class Tracer implements OpRecorder, Disposable {
    * Makes functions and adds them to the runtime's context.
    *
    * @param name Unique in the process
-   * @param results What they give together, in order
+   * @param results The results of all functions together, in order
    * @param cuts Positions of ops after which one function ends and the next begins, rising; none for a single one
    */
   finish(name: string, results: readonly TensorId[], cuts: readonly number[] = []): TracedFunction {
@@ -328,8 +328,8 @@ export class Tracer implements OpRecorder, Disposable {
   }
 
   /**
-   * What an activation takes so that it isn't fused with the op before. After a batch normalization it stays: in
-   * evaluation nothing is fused there, and in training NaN shows in the running statistics.
+   * Returns an activation's input such that the activation isn't fused with the op before. After a batch normalization
+   * the input stays: in evaluation nothing is fused there, and in training NaN shows in the running statistics.
    */
   #keepApart(output: GraphOutput, id: TensorId): GraphOutput {
     return this.#normalized.has(output.node) ? output : this.#identity(output, id, KEEPS_APART);
