@@ -180,7 +180,7 @@ async function checkImages(root: string, out: string): Promise<void> {
   dataCheckLines(record, standardStream("stdout"), 100);
 }
 
-/** All lines of predictions of so many images with each of the classes. */
+/** Makes all lines of {@linkcode PREDICTED} images' predictions, each with the first `top` classes. */
 function predictAll(format: PredictionFormat, classes: number, top: number): Promise<void> {
   const names = namesOf(classes);
   const predictions = names.slice(0, top).map((name) => ({

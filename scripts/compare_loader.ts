@@ -15,9 +15,9 @@ const python = String(flags.python ?? "python3");
 const rounds = Number(flags.rounds ?? 5);
 
 interface Outcome {
-  /** By the clock: Lockstep on all its threads, torchvision on its one. */
+  /** Images per second of wall-clock time: Lockstep on all its threads, torchvision on its one. */
   imagesPerSecond: number;
-  /** By the time that the process had a core. */
+  /** Images per second of the process's time on a core. */
   imagesPerCoreSecond: number;
 }
 

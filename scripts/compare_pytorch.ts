@@ -41,7 +41,7 @@ const rounds = count("rounds", 5);
 const workers = count("workers", 2);
 const only = text("only", PARTS.join(",")).split(",");
 const out = text("out", "");
-/** The same on either side. */
+/** Options that both sides share. */
 const size = [
   ["--model", text("model", "resnet18")],
   ["--image-size", String(count("image-size", 224))],

@@ -18,7 +18,7 @@ export interface WasmSource {
   readonly constant: string;
 }
 
-/** All of them. */
+/** All sources of WebAssembly modules. */
 export const WASM_SOURCES: readonly WasmSource[] = [
   {
     source: "src/data/resizing/resize.wat",

@@ -1,8 +1,8 @@
 /**
  * `deno task test:quick`: the unit tests, for every commit: no processes, no broker, no browser, no network.
  *
- * They run without the permissions to start programs and to open connections. A test that needs one of them fails
- * here, and so shows that {@linkcode NEEDS_MORE} doesn't know it.
+ * The unit tests run without the permissions to start programs and to open connections. A test that needs one of them
+ * fails here, and so shows that {@linkcode NEEDS_MORE} doesn't know the test's need.
  *
  * @module
  */

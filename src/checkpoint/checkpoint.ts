@@ -62,7 +62,7 @@ const checkpointSchema = z.strictObject({
     name: z.string(),
     numClasses: z.int(),
     ...architectureShape,
-    /** Of a network of the user's own: URL and SHA-256 of the module that makes it. */
+    /** URL and SHA-256 of the module that makes a network of the user's own. */
     module: z.string().optional(),
     moduleSha256: z.string().optional(),
     /** Height and width that such a module was given. */
@@ -153,7 +153,7 @@ export interface HistoryMark {
 
 /** The description of a checkpoint (`checkpoint.json`). */
 export interface CheckpointInfo {
-  /** Of the format. */
+  /** Version of the format. */
   checkpointVersion: 2 | 3;
   /** Version of the program that wrote it. */
   lockstep: string;

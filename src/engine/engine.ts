@@ -28,7 +28,7 @@ export interface EngineOptions {
 
 /** The open engine. */
 export interface Engine {
-  /** Such as `2.21.0`. */
+  /** TensorFlow's version, such as `2.21.0`. */
   readonly tensorflowVersion: string;
   /** The library that was opened. */
   readonly libraryPath: string;

@@ -2,8 +2,8 @@
  * Vectors that TensorFlow's fused optimizer kernels change in place: one pass over the memory where composed ops take
  * several, each into fresh memory (ResNet-18's SGD step with momentum: a tenth of the time).
  *
- * They live on the CPU, whatever other devices there are: what the kernels read and write comes from memory that
- * processes share, and goes back there.
+ * The vectors live on the CPU, whatever other devices there are: the kernels read and write memory that processes
+ * share.
  *
  * @module
  */

@@ -19,7 +19,7 @@ const _PREPROCESSOR = () => import("./preprocessor.ts");
 /** Weights above this are more than a page gets by with: it holds them twice while it loads. */
 export const MAX_DEMO_BYTES = 2 ** 29;
 
-/** In a page nobody checks a config: whatever is asked of zod, there is more of the same. */
+/** Replacement of zod in a page, where no config is checked: each property and each call gives the same proxy. */
 export const PAGE_STAND_INS = {
   [import.meta.resolve("../deps/zod.ts")]:
     "(() => { const z = new Proxy(() => z, { get: () => z }); return { z }; })()",

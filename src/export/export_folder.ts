@@ -14,7 +14,7 @@ import { LOCKSTEP_VERSION } from "../base/versions.ts";
 /** Lists the files of all exports in the folder. */
 export const LIST_FILE = "export.json";
 
-/** In the list: files of earlier exports that are to be removed when the present one is written. */
+/** Key of the list: files of earlier exports that are to be removed when the present one is written. */
 const STALE = "stale";
 
 /** A file to be written, or one that is made only when its turn comes. */

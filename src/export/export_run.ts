@@ -30,7 +30,7 @@ export interface ExportOptions {
   readonly checkpoint?: string;
   /** Files of modules that may be imported, as in `ModelPlace`. */
   readonly modules?: readonly string[];
-  /** All unless given. */
+  /** Formats to write (default: all). */
   readonly formats?: readonly ExportFormat[];
   /** Folder to write to (default: `export` in the run's folder). */
   readonly out?: string;

@@ -26,7 +26,7 @@ export interface GraphNode {
   op: string;
   inputs: Output[];
   attributes: Attribute[];
-  /** Of the first output; the first dimension is -1 where it is the number of images. */
+  /** Shape of the first output; the first dimension is -1 where it is the number of images. */
   shape: readonly number[];
   constant?: Constant;
 }

@@ -12,7 +12,7 @@ import { TransformPipeline } from "../data/transforms/transforms.ts";
 export interface Preprocessed {
   /** [height, width, 3]. */
   readonly pixels: Float32Array;
-  /** The same for people. */
+  /** The same image for people to look at. */
   readonly seen: RgbImage;
 }
 

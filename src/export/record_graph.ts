@@ -24,8 +24,8 @@ const COUNTS = [2, 3] as const;
 /**
  * Records a model's inference pass on images of one size.
  *
- * It is recorded twice, with two numbers of images: a shape that differs between the two is that number's, and any
- * number may stand in its place.
+ * The pass is recorded twice, with two numbers of images: a dimension that differs between the two is the number of
+ * images, and any number may stand in its place.
  *
  * @param size Height and width of the images
  * @throws {LockstepError} when the model depends on the number of images in another way

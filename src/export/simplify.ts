@@ -1,5 +1,5 @@
 /**
- * Takes out of a graph what the way of recording left in it and nobody needs.
+ * The removal of ops that recording leaves in a graph without need.
  *
  * @module
  */

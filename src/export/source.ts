@@ -25,10 +25,10 @@ export interface ModelFacts {
   readonly architecture: {
     readonly name: string;
     readonly numClasses: number;
-    /** Name of the user's module that makes the network, where one does; its folder is nobody's business. */
+    /** Name of the user's module that makes the network, where one does; its folder is private. */
     readonly module?: string;
   };
-  /** In the order of the logits. */
+  /** Names of the classes, in the order of the logits. */
   readonly classes: readonly string[];
   /** The conversion of an image to the model's input: RGB, row by row, [height, width, 3]. */
   readonly preprocessing: {

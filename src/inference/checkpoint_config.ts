@@ -24,7 +24,7 @@ export interface ModelDescription {
   readonly classes: readonly string[];
   /** Transforms that prepare an image; nothing where they are unknown. */
   readonly transforms?: readonly TransformSpec[];
-  /** Of the run; nothing where neither the checkpoint nor a run around it has one. */
+  /** Config of the run; nothing where neither the checkpoint nor a run around it has one. */
   readonly config?: Config;
 }
 

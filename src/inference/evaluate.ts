@@ -38,7 +38,7 @@ export interface EvaluateOptions {
   readonly valFolder?: string;
   /** Share of a single folder's images that are the `val` part. */
   readonly valFraction?: number;
-  /** As the run's `data.splitSeed` (default 0). */
+  /** Seed of the split, as in the run's `data.splitSeed` (default 0). */
   readonly splitSeed?: number;
   /** Names of the classes, in the order of the model's outputs (default: the checkpoint's, else the folder's). */
   readonly classes?: readonly string[];

@@ -23,9 +23,9 @@ interface Wanted {
 
 /** The caller's terms for a folder and a side, for messages. */
 export interface Terms {
-  /** As in "name a folder of classes …". */
+  /** Term for the folder, as in "name a folder of classes …". */
   readonly data: string;
-  /** As in "leave … out". */
+  /** Term for the side, as in "leave … out". */
   readonly split: string;
 }
 

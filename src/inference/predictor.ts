@@ -1,5 +1,5 @@
 /**
- * A trained model at work on images whose classes nobody knows.
+ * The application of a trained model to images of unknown classes.
  *
  * @module
  */

@@ -24,7 +24,7 @@ export class CheckProgress {
     this.#now = now;
   }
 
-  /** The images are counted. */
+  /** Starts the display, once the images are counted. */
   start(total: number): void {
     this.#total = total;
     this.#start = this.#lastLine = this.#now();
@@ -40,7 +40,7 @@ export class CheckProgress {
     }));
   }
 
-  /** So many are done. */
+  /** Shows the number of images that are done. */
   update(done: number): void {
     this.#bar?.update(done);
     const now = this.#now();

@@ -35,7 +35,7 @@ export function percent(share: number): string {
 }
 
 /**
- * All of an evaluation.
+ * Returns the lines of a whole evaluation.
  *
  * @param width Characters per line; `Infinity` where lines may be long
  */

@@ -11,7 +11,7 @@
 export interface OutputTarget {
   /** Resolves to the number of bytes taken; lasts as long as the other end takes none. */
   write(bytes: Uint8Array): Promise<number>;
-  /** The same for the end of the process, when nothing resolves any more. */
+  /** Does the same at the end of the process, when promises no longer resolve. */
   writeSync(bytes: Uint8Array): number;
 }
 

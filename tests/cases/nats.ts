@@ -200,7 +200,7 @@ function limited(permissions: string): string {
 
 const asLimited = (url: string) => url.replace("//", "//limited:hidden@");
 
-/** The events on a link to a server in the midst of a run. */
+/** The events on a link to a server during a run. */
 const MIDST: {
   readonly name: string;
   readonly before: string;

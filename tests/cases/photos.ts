@@ -54,7 +54,7 @@ async function refusal(sets: readonly string[]): Promise<string> {
   return error.message;
 }
 
-/** With a folder that is the home, the cache, and the place of the photos. */
+/** Runs `use` with a folder that is the home, the cache, and the place of the photos. */
 function withPhotos(use: (folder: string) => Promise<void>): () => Promise<void> {
   return () =>
     withTemporaryFolder(async (folder) => {

@@ -21,7 +21,7 @@ export async function tarOf(files: Files, odd: readonly TarEntry[] = []): Promis
   return await packTar([...entries, ...odd]);
 }
 
-/** The same, gzipped. */
+/** Returns a gzipped tar archive of files, with odd entries after them. */
 export async function tarGzOf(files: Files, odd?: readonly TarEntry[]): Promise<Uint8Array> {
   return new Uint8Array(gzipSync(await tarOf(files, odd)));
 }

@@ -34,7 +34,7 @@ export interface FinishedRun {
   readonly perClass?: number;
   /** The architecture that the config names. */
   readonly model?: string;
-  /** It failed instead. */
+  /** `true` where the run failed instead. */
   readonly failed?: boolean;
 }
 

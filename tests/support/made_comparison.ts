@@ -11,9 +11,9 @@ import { tinyConfig } from "./tiny_run.ts";
 export interface MadeVariant {
   readonly label: string;
   readonly runs: readonly (readonly number[])[];
-  /** Of the config; `none` unless given. */
+  /** Weights in the config; `none` unless given. */
   readonly weights?: string;
-  /** Of all runs; unless given, `finished` where all epochs are there, else `interrupted`. */
+  /** Status of all runs; unless given, `finished` where all epochs are there, else `interrupted`. */
   readonly status?: ComparedRun["status"];
   readonly message?: string;
 }

@@ -49,7 +49,7 @@ export interface PlainServer extends AsyncDisposable {
   readonly url: string;
   /** Sends it a signal, such as `SIGUSR2` for lame duck mode. */
   signal(name: Deno.Signal): void;
-  /** Has it read other lines of config while it runs. */
+  /** Makes the server read other lines of config while it runs. */
   configure(text: string): Promise<void>;
 }
 

@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 /** Classes of the made images. */
 export const CLASSES = ["dark", "light", "middle"];
 
-/** Far from ImageNet's in sizes, means and deviations. */
+/** Transforms that are far from ImageNet's in sizes, means and deviations. */
 export const TRANSFORMS = [
   { Resize: 40 },
   { CenterCrop: 28 },

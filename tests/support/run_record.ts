@@ -1,5 +1,5 @@
 /**
- * All that a finished run leaves, without times: equal for a run that was stopped and one that never was.
+ * The record of a finished run's files, without times: equal for a run that was stopped and one that never was.
  *
  * @module
  */

@@ -108,7 +108,7 @@ const RUN_FILES = [
   "checkpoints/best/checkpoint.json",
   "checkpoints/best/model.safetensors",
 ];
-/** Of them, those without which a run can't go on. */
+/** Files of {@linkcode RUN_FILES} without which a run can't go on. */
 const NEEDED = RUN_FILES.filter((name) => !/best|metrics|files/.test(name));
 const OF_RUN: string[][] = [
   ["train", "--resume", "@", "--set", "train.epochs=2"],

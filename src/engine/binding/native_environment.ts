@@ -1,7 +1,7 @@
 /**
  * Environment variables for TensorFlow, which reads some settings from nowhere else.
  *
- * They are set through the C library: no right to Deno's environment is needed, and whoever opens the engine
+ * The variables are set through the C library: no right to Deno's environment is needed, and whoever opens the engine
  * (a worker, a benchmark, a program that uses Lockstep as a library) gets the same settings.
  *
  * @module

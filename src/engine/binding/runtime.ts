@@ -28,9 +28,9 @@ export interface TensorMetadata {
 
 /** A device that TensorFlow may place ops on. */
 export interface Device {
-  /** Such as `/job:localhost/replica:0/task:0/device:GPU:0`. */
+  /** TensorFlow's name, such as `/job:localhost/replica:0/task:0/device:GPU:0`. */
   readonly name: string;
-  /** Such as `CPU` or `GPU`. */
+  /** Kind of device, such as `CPU` or `GPU`. */
   readonly type: string;
 }
 
@@ -296,7 +296,7 @@ export class Runtime {
     return await this.#executeAsync(op, status, name, inputs, mostOutputs);
   }
 
-  /** As {@linkcode executeOnHost}, on another thread; for ops without outputs. */
+  /** Does the same as {@linkcode executeOnHost}, on another thread; for ops without outputs. */
   async executeOnHostAsync(
     name: string,
     attributes: readonly Attribute[],

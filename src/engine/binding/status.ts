@@ -49,7 +49,7 @@ export type StatusCode =
 
 /** A failure inside TensorFlow, or a use of the engine that can't work. */
 export class EngineError extends LockstepError {
-  /** For messages. */
+  /** Name of the class, for messages. */
   override name = "EngineError";
   /** Name of the native status, such as `INVALID_ARGUMENT`. */
   readonly code: StatusCode;

@@ -248,8 +248,8 @@ export const SYMBOLS = {
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /**
- * Of the framework library: `absl::SetMinLogLevel`, under the name that the pinned release gives it. Another
- * release may lack it, and then only says more on stderr.
+ * The framework library's `absl::SetMinLogLevel`, under the name that the pinned release gives it. Another
+ * release may lack the function, and then only says more on stderr.
  */
 export const LOGGING_SYMBOLS = {
   SetMinLogLevel: {

@@ -85,7 +85,7 @@ export class CapturedFunction {
     this.#attributes = callAttributes(options);
   }
 
-  /** For errors and profiles. */
+  /** Name of the function, for errors and profiles. */
   get name(): string {
     return this.#name;
   }

@@ -46,7 +46,7 @@ export interface TracedPart {
 /** A trace as TensorFlow functions that are called one after the other. */
 export interface TracedFunction {
   readonly parts: readonly TracedPart[];
-  /** Tensors from outside that the trace used beside its arguments: they follow them. */
+  /** Captured inputs: tensors from outside that the trace used beside its arguments. They follow the arguments. */
   readonly hidden: readonly TensorId[];
 }
 
@@ -80,7 +80,7 @@ export class Tracer implements OpRecorder, Disposable {
   readonly #outside = new Set<TensorId>();
   /** Tensors that ops of the trace computed: their values change from call to call. */
   readonly #computed = new Set<TensorId>();
-  /** Those of them whose shapes the graph doesn't know. */
+  /** Computed tensors whose shapes the graph doesn't know. */
   readonly #shapeless = new Set<TensorId>();
   /** Batch normalizations, and sums of one. */
   readonly #normalized = new Set<GraphNode>();
@@ -181,7 +181,7 @@ export class Tracer implements OpRecorder, Disposable {
     };
   }
 
-  /** Tensors from outside that the trace used beside its arguments: the inputs behind them. */
+  /** Captured inputs: tensors from outside that the trace used beside its arguments, which they follow. */
   get hidden(): readonly TensorId[] {
     return this.#hidden;
   }

@@ -241,5 +241,5 @@ async function main() {
   }
 }
 
-/** For tests, and for the curious at the browser's console. */
+/** The page's promise and functions, for tests and for the curious at the browser's console. */
 globalThis.lockstepDemo = { ready: main(), classify, take };
