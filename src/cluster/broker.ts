@@ -28,7 +28,7 @@ export interface BrokerOptions {
   readonly onLine?: (line: string) => void;
 }
 
-/** How the server ended. */
+/** The end of the server's process. */
 export interface BrokerExit {
   readonly code: number;
   readonly signal: string | null;
@@ -149,7 +149,7 @@ export class Broker implements NatsAddress {
     }
   }
 
-  /** Whether the server ended because another program has its port. */
+  /** Tells whether the server ended because another program has its port. */
   get portTaken(): boolean {
     return this.#lines.some((line) => /address already in use/i.test(line));
   }

@@ -35,7 +35,7 @@ import { describeRefusals, type RefusedMessages, tellOfRefusals } from "./refuse
 import { type JoinedWorker, Rendezvous } from "./rendezvous.ts";
 import { spawnWorkers, type WorkerGroup } from "./spawn.ts";
 
-/** What a cluster is made of. */
+/** The parts of a cluster. */
 export interface ClusterOptions {
   readonly config: Config;
   readonly job: Job;
@@ -225,7 +225,7 @@ export class Cluster implements AsyncDisposable {
     return { ...this.#exchange.link.refused, workers };
   }
 
-  /** Where the workers said they were. */
+  /** Returns the last heartbeats of the workers. */
   heartbeats(): WorkerHeartbeat[] {
     return this.#monitor.heartbeats();
   }

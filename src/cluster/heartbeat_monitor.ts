@@ -39,7 +39,7 @@ const ASK_SERVER_MS = 3_000;
 const STRAGGLER_MS = 5_000;
 const STRAGGLER_AT_START_MS = 15_000;
 
-/** Where a worker said it was, and how long ago. */
+/** A worker's last heartbeat, and its age. */
 export interface WorkerHeartbeat extends Fields<"heartbeat"> {
   readonly rank: number;
   readonly pid: number;
@@ -48,7 +48,7 @@ export interface WorkerHeartbeat extends Fields<"heartbeat"> {
   readonly silentMs: number;
 }
 
-/** What is known of one worker. */
+/** The monitor's knowledge of one worker. */
 interface Watched extends JoinedWorker {
   readonly watch: SilenceTimer;
   readonly stall: StallWatch;
@@ -125,7 +125,7 @@ export class HeartbeatMonitor {
     return this.#lost.signal;
   }
 
-  /** Where a worker said it was. */
+  /** Returns a worker's last heartbeat. */
   lastHeartbeat(rank: number): Fields<"heartbeat"> | undefined {
     return this.#watched[rank]?.last;
   }
@@ -154,7 +154,7 @@ export class HeartbeatMonitor {
     );
   }
 
-  /** Stops watching: call it before the workers are told to leave. */
+  /** Stops watching: call it before the workers are asked to leave. */
   close(): void {
     this.#closed = true;
     this.#subscription.unsubscribe();

@@ -1,5 +1,5 @@
 /**
- * What a process says: its output line by line, and how it ended.
+ * Output of a process, line by line, and a description of its exit.
  *
  * @module
  */
@@ -48,7 +48,7 @@ export async function keepLines(
   }
 }
 
-/** How a process ended, as the predicate of a sentence. */
+/** Describes the end of a process, as the predicate of a sentence. */
 export function describeExit({ code, signal }: { code: number; signal: string | null }): string {
   return signal === null ? `exited with code ${code}` : `was killed by ${signal}`;
 }

@@ -1,5 +1,5 @@
 /**
- * How the end of a worker is told to people.
+ * Explains the end of a worker to people.
  *
  * @module
  */
@@ -15,9 +15,9 @@ export class WorkerLostError extends LockstepError {
   override name = "WorkerLostError";
   readonly rank: number;
   readonly pid: number;
-  /** How its process ended; undefined when it is only silent. */
+  /** Exit of the worker's process; undefined when the worker is only silent. */
   readonly exit: WorkerExit | undefined;
-  /** Where it was when it was last heard of. */
+  /** The worker's place at its last heartbeat. */
   readonly place: { readonly epoch: number; readonly step: number } | undefined;
 
   constructor(
@@ -36,7 +36,7 @@ export class WorkerLostError extends LockstepError {
 const TRACE =
   /^\s*(at (async )?(.* \(.+\)|\S+:\d+:\d+)$|#\d*\s*(0x.*|$)|=+ C stack trace|\S+\(\+0x[0-9a-f]+\) \[0x)/;
 
-/** How a worker ended, as the predicate of a sentence. */
+/** Explains the end of a worker, as the predicate of a sentence. */
 export function explainExit(
   exit: Pick<WorkerExit, "signal" | "code" | "memory">,
   lines: readonly string[] = [],

@@ -1,5 +1,5 @@
 /**
- * Messages on a run's subjects that its processes didn't accept: counted, told of once per reason, and summed up at the
+ * Messages on a run's subjects that its processes didn't accept: counted, reported once per reason, and summed up at the
  * end.
  *
  * @module
@@ -8,11 +8,11 @@ import type { Link, RefusedCounts } from "../protocol/link.ts";
 
 /** Counts of the coordinator by reason, and of all workers together. */
 export interface RefusedMessages extends RefusedCounts {
-  /** What the workers didn't accept, for whatever reason. */
+  /** Messages that the workers refused, for whatever reason. */
   readonly workers: number;
 }
 
-/** What is wrong with messages of each kind. */
+/** The fault of the messages of each kind. */
 const REASONS: Readonly<Record<keyof RefusedCounts, string>> = {
   token: "without the run's token",
   version: "of another version of Lockstep",

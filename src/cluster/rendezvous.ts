@@ -27,7 +27,7 @@ export interface JoinedWorker extends Pick<Fields<"join">, "pid" | "host" | "seg
   readonly rank: number;
 }
 
-/** What every worker gets. */
+/** The answer that every worker gets when it joins. */
 export interface Welcome {
   readonly config: Json;
   /** Bytes at the payload's end that are the config, as JSON; 0 unless given. */
@@ -44,7 +44,7 @@ interface Member extends JoinedWorker {
  * Gathers the workers. A worker's rank is its index among those that this coordinator started; workers started
  * elsewhere take the ranks that are free, in the order of their coming.
  *
- * Stays open during the run: a welcome that was lost is sent again, and late comers are told that they are late.
+ * Stays open during the run: a lost welcome is sent again, and late workers are informed that they are late.
  */
 export class Rendezvous {
   readonly #link: Link;

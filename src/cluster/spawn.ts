@@ -13,7 +13,7 @@ import type { WorkerSettings } from "../protocol/worker_settings.ts";
 import { keepLines } from "./lines.ts";
 import { readMemoryState } from "../engine/memory_limits.ts";
 
-/** How to start workers. */
+/** Options of the start of workers. */
 export interface SpawnOptions {
   readonly count: number;
   readonly run: RunIdentity;
@@ -32,17 +32,17 @@ export interface SpawnOptions {
   readonly onLine?: (index: number, line: string) => void;
 }
 
-/** How a worker process ended. */
+/** The end of a worker process. */
 export interface WorkerExit {
   readonly index: number;
   readonly pid: number;
   readonly code: number;
   /** Such as `SIGKILL`; null when the process exited by itself. */
   readonly signal: string | null;
-  /** What the kernel says of memory, where it says something. */
+  /** The kernel's report on memory, where there is one. */
   readonly memory?: {
     readonly limits: readonly string[];
-    /** Whether it has ended a process for want of memory while this one ran. */
+    /** True when the kernel has ended a process for want of memory while this one ran. */
     readonly killed: boolean;
   };
 }
@@ -53,7 +53,7 @@ export interface SpawnedWorker {
   readonly pid: number;
   /** Resolves when the process has ended and its output is read. */
   readonly exited: Promise<WorkerExit>;
-  /** How it ended; undefined while it runs. */
+  /** The exit of the process; undefined while it runs. */
   readonly exit: WorkerExit | undefined;
   /** The last 50 lines that it printed, oldest first. */
   readonly lastLines: readonly string[];
@@ -147,7 +147,7 @@ class WorkerProcess implements SpawnedWorker {
     }
   }
 
-  /** The pipe stays open: its end tells the worker that this process is gone. */
+  /** The pipe stays open: its end informs the worker that this process is gone. */
   #sendSettings({ run, nats, threads, lostAfter, segments = [] }: SpawnOptions): void {
     const settings: WorkerSettings = {
       runId: run.runId,

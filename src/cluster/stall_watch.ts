@@ -17,13 +17,13 @@ const TIMES_LONGEST = 3;
 /** Two heartbeats lie a second apart: a longer gap is time in which nothing was heard. */
 const MAX_GAP_MS = 2_000;
 
-/** The parts of a heartbeat that tell whether its rank gets on. */
+/** The parts of a heartbeat that show whether its rank makes progress. */
 export type Progress = Pick<
   Fields<"heartbeat">,
   "epoch" | "step" | "phase" | "sample" | "activity"
 >;
 
-/** One rank's progress, as its heartbeats tell. */
+/** One rank's progress, as its heartbeats report it. */
 export class StallWatch {
   readonly #longest = new Map<string, number>();
   #last: Progress | undefined;
@@ -35,7 +35,7 @@ export class StallWatch {
    * Takes over a heartbeat.
    *
    * @param now Milliseconds of a monotonic clock
-   * @returns What the rank has been doing for too long, as the predicate of a sentence, once per report
+   * @returns The activity of the rank that takes too long, as the predicate of a sentence, once per report
    */
   heard(progress: Progress, now: number): string | undefined {
     const last = this.#last;
@@ -84,7 +84,7 @@ function isSamePlace(a: Progress, b: Progress): boolean {
     a.phase === b.phase;
 }
 
-/** Whether a rank in this part of a step is waited for by the others, not waiting itself. */
+/** Tells whether the others wait for a rank in this part of a step, which isn't waiting itself. */
 function canStall({ activity, phase }: Progress): boolean {
   return (activity === COMMANDS.trainEpoch || activity === COMMANDS.validate) &&
     phase !== "none" && phase !== "waiting for the other ranks";

@@ -1,5 +1,5 @@
 /**
- * What a program hears of its run while it goes on, and may say to it.
+ * The callbacks through which a program follows its run and may end it.
  *
  * @module
  */
@@ -37,7 +37,7 @@ export interface Callbacks {
 /** Calls a program's functions; the first "stop" or error counts. */
 export class CallbackRunner {
   readonly #callbacks: Callbacks;
-  /** Who said stop. */
+  /** The callback that asked to stop, if one did. */
   stoppedBy: "onStep" | "onEpoch" | undefined;
   #failure: { readonly error: unknown } | undefined;
 
@@ -45,12 +45,12 @@ export class CallbackRunner {
     this.#callbacks = callbacks;
   }
 
-  /** Whether anybody listens to steps. */
+  /** Tells whether the program listens to steps. */
   get hearsSteps(): boolean {
     return this.#callbacks.onStep !== undefined;
   }
 
-  /** Whether training should end as soon as it can. */
+  /** Tells whether training should end as soon as it can. */
   get wantsEnd(): boolean {
     return this.stoppedBy !== undefined || this.#failure !== undefined;
   }

@@ -13,7 +13,7 @@ import type { tf } from "../engine/tf.ts";
 import { findSingleValue } from "../models/single_value.ts";
 import { partSizes } from "../train/labelled_images.ts";
 
-/** How an epoch's samples are divided. */
+/** The division of an epoch's samples into batches, shares and parts. */
 interface Division {
   readonly length: number;
   readonly globalBatch: number;
@@ -67,7 +67,7 @@ export function checkSingleValues(config: Config, model: tf.LayersModel, samples
   );
 }
 
-/** Whether some part of some rank's share of some step is a single row; the step's rows, and that share's. */
+/** Finds a step with a part of a single row; returns the rows of the step and of the rank's share. */
 function findSingle(
   { length, globalBatch, workers, parts, dropLast }: Division,
 ): { rows: number; share: number } | undefined {

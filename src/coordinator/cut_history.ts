@@ -7,7 +7,7 @@ import { UsageError } from "../base/errors.ts";
 import { isBetter, type Monitor, monitored } from "../metrics/monitor.ts";
 import type { EpochRecord, History } from "../records/history.ts";
 
-/** A place in a run, and what is needed to tell what comes after it. */
+/** A place in a run, and the facts that decide which records come after it. */
 export interface CutPlace {
   /** Epoch that a checkpoint's state stands in, counted from 1. */
   readonly epoch: number;

@@ -30,7 +30,7 @@ import type { PreparedRun } from "./prepare.ts";
 export interface Totals {
   /** Each sample's loss times its weight. */
   lossSum: number;
-  /** What the sum is divided by for the mean loss. */
+  /** Divisor of the sum for the mean loss. */
   weight: number;
   correct: number;
   count: number;
@@ -42,7 +42,7 @@ export interface Skipped {
   readonly reason: string;
 }
 
-/** How the training part of an epoch went. */
+/** Result of the training part of an epoch. */
 export interface TrainedEpoch {
   /** Steps of the epoch that are done, earlier ones of a resumed epoch included. */
   readonly step: number;
@@ -58,30 +58,30 @@ export interface TrainedEpoch {
   readonly leftOut: OutOfStatistics;
 }
 
-/** What was left out of the running statistics. */
+/** Steps and samples that were left out of the running statistics. */
 export interface OutOfStatistics {
   readonly steps: number;
   readonly samples: number;
 }
 
-/** Milliseconds between two looks at how far the workers' validation is. */
+/** Milliseconds between two readings of the progress of the workers' validation. */
 const PROGRESS_MS = 500;
 
-/** What the workers are, and who listens. */
+/** The run, its cluster, and the reporter that listens. */
 export interface EpochContext {
   readonly run: PreparedRun;
   readonly cluster: Cluster;
   readonly reporter: Reporter;
 }
 
-/** What of it a validation needs. */
+/** The subset of {@linkcode EpochContext} that a validation needs. */
 export interface ValidationContext extends Omit<EpochContext, "run"> {
   readonly run:
     & Pick<PreparedRun, "config" | "folder" | "job">
     & Partial<Pick<PreparedRun, "metrics">>;
 }
 
-/** How far to train, and who looks on. */
+/** Options of a span of steps: its end, and its listeners. */
 export interface SpanOptions {
   /** Totals of the epoch's steps that are already done. */
   readonly before: Totals;
@@ -89,7 +89,7 @@ export interface SpanOptions {
   readonly until: number;
   /** Asked at each step; when true, the step is the last one. */
   readonly shouldStop: () => boolean;
-  /** Called after each step with its own sums, and what each rank says of it. */
+  /** Called after each step with the step's own sums, and each rank's report on the step. */
   readonly onStep: (
     step: number,
     sums: Totals,
@@ -161,7 +161,7 @@ export async function driveEpoch(
   };
 }
 
-/** What the workers make of one sample. */
+/** The model's scores of one sample. */
 export interface SampleScores {
   /** Times the sample's weight. */
   readonly loss: number;
@@ -171,7 +171,7 @@ export interface SampleScores {
   readonly probabilities: readonly number[];
 }
 
-/** What the validation of a state brought. */
+/** Result of the validation of a state. */
 export interface Validated {
   readonly loss: number;
   readonly accuracy: number;
@@ -185,7 +185,7 @@ export interface Validated {
   /** Metrics of the user's own by name; NaN where one is NaN or infinite. */
   readonly metrics?: Readonly<Record<string, number>>;
   readonly skipped: readonly LeftOut[];
-  /** What all workers keep of the features, when they do. */
+  /** The features that all workers keep, when they do. */
   readonly features?: KeptFeatures;
 }
 
@@ -270,7 +270,7 @@ function checkValidated(
   );
 }
 
-/** What one rank gives of the user's own metrics. */
+/** One rank's share of the user's own metrics. */
 interface MetricShard {
   readonly indices: readonly number[];
   readonly metrics: readonly MetricPart[];
@@ -331,7 +331,7 @@ function gather(
   return { samples, parts };
 }
 
-/** What several workers keep, together. */
+/** Adds up the counts of the features that several workers keep. */
 function addUp(parts: readonly KeptFeatures[]): { features?: KeptFeatures } {
   if (parts.length === 0) return {};
   const sum = (key: keyof KeptFeatures) => parts.reduce((total, part) => total + part[key], 0);

@@ -1,5 +1,5 @@
 /**
- * What the machine's GPUs do, asked of `nvidia-smi`.
+ * Use of the machine's GPUs, as `nvidia-smi` reports it.
  *
  * @module
  */
@@ -55,7 +55,7 @@ export function parseGpuUse(text: string): GpuUse[] {
   return gpus.slice(0, MAX_GPUS);
 }
 
-/** How to ask. */
+/** Options of a query of `nvidia-smi`. */
 export interface GpuQuery {
   /** Path of the program, or its name on `PATH`. */
   readonly program?: string;

@@ -200,7 +200,7 @@ function checkSamples(config: Config, { inOrder, train }: ImageSet): void {
   }
 }
 
-/** What of the weights was left out, for people. */
+/** Describes, for people, the weights that were left out. */
 function describeFresh({ freshHeads, replacedHeadClasses }: LoadReport, classes: number): string {
   if (!freshHeads) return "";
   const instead = replacedHeadClasses === undefined || replacedHeadClasses === classes
@@ -315,7 +315,7 @@ async function weightsFile(
   return await ensurePretrainedWeights(name, progress, { version });
 }
 
-/** Which of the published weights a value of `model.weights` means; `undefined` for files and `none`. */
+/** Returns the published weights that a value of `model.weights` means; `undefined` for files and `none`. */
 function publishedVersion(weights: string): WeightsVersion | undefined {
   if (weights === "pretrained") return "v1";
   return weights === "pretrained-v2" ? "v2" : undefined;

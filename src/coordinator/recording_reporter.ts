@@ -7,7 +7,7 @@ import type { RunLog } from "../records/run_log.ts";
 import { epochLine } from "../terminal/lines.ts";
 import type { Phase, PhaseProgress, Reporter } from "../events/reporter.ts";
 
-/** Who else wants to know. */
+/** A further listener to phases and their progress. */
 export interface PhaseListener {
   onPhase(phase: Phase): void;
   onProgress(progress: PhaseProgress): void;

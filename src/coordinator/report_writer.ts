@@ -1,5 +1,5 @@
 /**
- * The report of a run in progress: written after epochs as far as that is cheap, and at the end.
+ * The report of a run in progress: written after epochs where that is cheap, and at the end.
  *
  * @module
  */

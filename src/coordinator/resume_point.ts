@@ -1,5 +1,5 @@
 /**
- * From where a run can go on, and whether anything of it is left.
+ * The point from which a run can go on, and whether anything of the run is left.
  *
  * @module
  */
@@ -69,7 +69,7 @@ async function describeOthers(folder: string): Promise<string> {
     : `give --from one that has an optimizer state: ${names.sort().join(", ")}`;
 }
 
-/** Whether a run has said that it is finished, and has written its report; one whose log can't be read hasn't. */
+/** Tells whether a run's log records its end, report included; false where the log can't be read. */
 export async function isComplete(folder: string): Promise<boolean> {
   const events = await readEvents(folder).catch(() => []);
   const types = events.map(({ type }) => type);

@@ -1,5 +1,5 @@
 /**
- * A resumed run's best checkpoint: whether it is the one that the history tells of.
+ * Checks whether a resumed run's best checkpoint is the one that its history records.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { readCheckpoint } from "../checkpoint/checkpoint.ts";
  *
  * @param checkpoints The run's `checkpoints` folder
  * @param history Up to the place where the run goes on
- * @returns What is wrong; nothing where the weights are there, or of an epoch that is made again
+ * @returns The problem; nothing where the weights are there, or of an epoch that is made again
  */
 export async function checkResumedBest(
   checkpoints: string,

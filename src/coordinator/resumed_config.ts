@@ -14,7 +14,7 @@ import type { History } from "../records/history.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import { readCheckpointInfo } from "../checkpoint/checkpoint.ts";
 
-/** What {@linkcode checkResumedConfig} finds. */
+/** Result of {@linkcode checkResumedConfig}. */
 export interface ResumedConfig {
   /** The config of the run so far; nothing where its checkpoint keeps none (version 2). */
   readonly before?: Config;

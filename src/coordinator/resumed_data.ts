@@ -17,7 +17,7 @@ const MAX_NAMED = 5;
  *
  * @param folder The run folder
  * @param accepted Let other images pass
- * @returns What differs; nothing for a run without a record of its files
+ * @returns The differences; nothing for a run without a record of its files
  * @throws {UsageError} naming the files that differ, and the cure
  */
 export async function checkResumedData(
@@ -36,7 +36,7 @@ export async function checkResumedData(
   );
 }
 
-/** Whether there are other images than before, as far as can be told. */
+/** Tells whether there are other images than before, where that can be determined. */
 export function hasOtherImages({ changed, unsure, added, removed }: FileChanges): boolean {
   return changed.length + unsure.length + added.length + removed.length > 0;
 }
@@ -54,7 +54,7 @@ export function describeFileChanges({ changed, unsure, added, removed }: FileCha
   }).join("; ");
 }
 
-/** What the record of a run keeps of such changes. */
+/** Returns the entry for such changes in the record of a run. */
 export function recordOfFileChanges(changes: FileChanges) {
   const { changed, unsure, added, removed } = changes;
   const counts = { changed, unsure, added, removed };

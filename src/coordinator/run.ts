@@ -85,7 +85,7 @@ const STOP_MS = 1_000;
 /** Classes that the first lines of a run name. */
 const MAX_NAMES = 50;
 
-/** How to run. */
+/** Options of a training run. */
 export interface TrainOptions extends Callbacks {
   /** Listens to the run; silent unless given. */
   readonly reporter?: Reporter;
@@ -115,7 +115,7 @@ export interface TrainOptions extends Callbacks {
   readonly signal?: AbortSignal;
 }
 
-/** What a run leaves. */
+/** Result of a run. */
 export interface TrainResult {
   /** The run folder. */
   readonly folder: string;
@@ -319,7 +319,7 @@ async function preparedUnlessAborted(
   }
 }
 
-/** Where a run is to go on; nothing where it begins. */
+/** Finds the point where a run is to go on; returns nothing where the run begins. */
 async function resumePointOf(
   resume: string | undefined,
   from: string | undefined,
@@ -462,7 +462,7 @@ async function writeConfig(folder: string, config: Config): Promise<void> {
   await writeFileAtomically(join(folder, "config.yaml"), header + stringify(config));
 }
 
-/** What the loggers are told at the beginning. */
+/** Returns the information that loggers get at the beginning. */
 function loggerStart(
   folder: string,
   run: PreparedRun,
@@ -480,7 +480,7 @@ function loggerStart(
   return { ...begin, resumed: { epochs: epochs.length, points: losses.length, validated } };
 }
 
-/** What a run folder holds before the first step; the checkpoint comes last, as with it the run has begun. */
+/** Writes the files that precede the first step; the checkpoint comes last, as with it the run has begun. */
 async function writeStart(
   { folder, run, history, record, watch, effort }: Pick<
     RunContext,

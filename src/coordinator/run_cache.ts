@@ -17,7 +17,7 @@ import type { Reporter } from "../events/reporter.ts";
 /** A run's cache of decoded images. The workers find it as long as it isn't disposed of. */
 export interface RunCache extends Disposable {
   readonly address: SegmentAddress;
-  /** What it has been good for so far, for people. */
+  /** Describes, for people, the use of the cache so far. */
   report(): string;
 }
 

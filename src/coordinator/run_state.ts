@@ -1,5 +1,5 @@
 /**
- * Where a run stands: what is written to its folder as it goes on, and read from there when it is resumed.
+ * State of a run: written to its folder as the run goes on, and read from there when the run is resumed.
  *
  * @module
  */
@@ -132,16 +132,16 @@ export function bestPath(folder: string): string {
   return join(folder, CHECKPOINTS, "best");
 }
 
-/** What a resumed run begins with. */
+/** The state with which a resumed run begins. */
 export interface Resumed {
-  /** Where the run goes on. */
+  /** The position at which the run goes on. */
   readonly position: Position;
-  /** Where its checkpoint stands: there too, or at the end of the epoch before. */
+  /** The position of the run's checkpoint: the same, or the end of the epoch before. */
   readonly place: Position;
   readonly history: History | undefined;
-  /** Whether all epochs are on record, so that only what comes after the last one is left to do. */
+  /** True when all epochs are on record, so that only the work after the last one is left to do. */
   readonly isOver: boolean;
-  /** What is lost of the run. */
+  /** Warning that names the parts of the run that are lost. */
   readonly warning?: string;
 }
 
@@ -235,7 +235,7 @@ export async function historyUpTo(
   return history;
 }
 
-/** Why no epoch is left to train, in words that follow "The run has". */
+/** Returns the reason why no epoch is left to train, in words that follow "The run has". */
 function overReason({ epochs }: History, { train }: PreparedRun["config"]): string | undefined {
   if (epochs.length >= train.epochs) {
     const all = train.epochs === 1 ? "1 epoch" : `${train.epochs} epochs`;
@@ -272,7 +272,7 @@ function factsOf({ config, folder, job }: PreparedRun, position: Position): Chec
   };
 }
 
-/** What a checkpoint keeps of a network of the user's own. */
+/** Returns a checkpoint's facts about a network of the user's own. */
 function userModel(
   config: PreparedRun["config"],
   { modules }: PreparedRun["job"],
@@ -282,7 +282,7 @@ function userModel(
   return { module, moduleSha256: modules?.["model.module"], inputSize: inputSizeOf(config) };
 }
 
-/** What of the network's shape the config leaves free, in the checkpoint's form. */
+/** Returns the parts of the network's shape that the config leaves free, in the checkpoint's form. */
 function modelShape(config: PreparedRun["config"]): Partial<CheckpointFacts["model"]> {
   const { head, ...shape } = architectureOf(config);
   return { ...shape, ...(head ? { head: [...head] } : {}) };

@@ -1,5 +1,5 @@
 /**
- * Everything that a run tells while it goes on, beside the terminal: points to the loggers, lines to `run.log`,
+ * The records of a run in progress, beside the terminal: points to the loggers, lines to `run.log`,
  * and where it is to `live.json`.
  *
  * @module
@@ -26,14 +26,14 @@ import { type PointPlace, StepMeter } from "./step_meter.ts";
 
 const LIVE_MS = 1_000;
 
-/** Where the workers said they were. */
+/** Returns the last heartbeats of the workers. */
 export type ReadHeartbeats = () => readonly WorkerHeartbeat[];
 
 /** Watches a run from its beginning to its end. */
 export class RunWatch implements AsyncDisposable {
   /** Passes on to the reporter that was given. */
   readonly reporter: Reporter;
-  /** Who keeps the numbers. */
+  /** The loggers that keep the numbers. */
   readonly loggers: LoggerSet;
   readonly #log = new RunLog();
   readonly #effort = new BestEffort((line) => this.reporter.warn(line));
@@ -58,7 +58,7 @@ export class RunWatch implements AsyncDisposable {
     this.#meter = new StepMeter(workers);
   }
 
-  /** The run has a folder: what is told goes there from now on. */
+  /** Starts the records in the run folder; events from now on go there. */
   async open(start: LoggerStart, loggers: readonly NamedLogger[] = []): Promise<void> {
     const { folder, config, stepsPerEpoch } = start;
     this.#effort.attemptNow("run.log", () => this.#log.open(folder));

@@ -17,7 +17,7 @@ export class SavedState {
   readonly #folder: string;
   readonly #reporter: Pick<Reporter, "warn">;
   readonly #events: Pick<EventLog, "append">;
-  /** What isn't on the disk as it should be, with the reason. */
+  /** The files whose newest version isn't on the disk, with the reason. */
   readonly #missing = new Map<string, string>();
 
   /** @param folder The run folder, for messages */
@@ -37,8 +37,8 @@ export class SavedState {
    * Writes something.
    *
    * @param what Name in the run folder, such as `checkpoints/last`
-   * @param state Which state of it, such as `epoch 3, step 18`
-   * @returns Whether it is written; `false`, after a warning, when the operating system refuses
+   * @param state The state of the run, such as `epoch 3, step 18`
+   * @returns True when the state is written; `false`, after a warning, when the operating system refuses
    * @throws whatever else `write` throws
    */
   async attempt(what: string, state: string, write: () => Promise<void>): Promise<boolean> {
@@ -58,7 +58,7 @@ export class SavedState {
     return true;
   }
 
-  /** Whether the last attempt to write something failed. */
+  /** Tells whether the last attempt to write something failed. */
   isMissing(what: string): boolean {
     return this.#missing.has(what);
   }

@@ -1,5 +1,5 @@
 /**
- * What a run says of images that it leaves out.
+ * Messages of a run about images that it leaves out.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * From the steps of training to a point of `metrics.jsonl`: means since the point before.
+ * Sums up steps of training as points of `metrics.jsonl`: means since the point before.
  *
  * @module
  */
@@ -8,17 +8,17 @@ import type { MetricsPoint, RankMetrics } from "../records/metrics_log.ts";
 import type { PendingSums } from "../checkpoint/checkpoint.ts";
 import type { Totals } from "./epochs.ts";
 
-/** Where a point stands, and what isn't a mean over its steps. */
+/** The position of a point, and its values that aren't means over its steps. */
 export type PointPlace = Pick<MetricsPoint, "epoch" | "step" | "examples" | "learningRate">;
 
-/** The parts of a step that its contribution tells of the step before. */
+/** The parts of a step that the next step's contribution reports. */
 const LATE = ["exchange", "update"] as const;
 
 /** Sums over steps, by how many steps each is of. */
 class Mean {
   #sum = 0;
   #count = 0;
-  /** The last mean, for points without any step that tells: the only step of an epoch, say. */
+  /** The last mean, for points without a step that reports it: the only step of an epoch, say. */
   #last = 0;
 
   add(value: number): void {
@@ -45,7 +45,7 @@ const partMeans = () => ({
   update: new Mean(),
 });
 
-/** Adds up what the ranks say of each step. */
+/** Adds up the reports of the ranks on each step. */
 export class StepMeter {
   readonly #ranks: { samples: number; ms: ReturnType<typeof partMeans> }[];
   readonly #exchange = new Mean();

@@ -24,7 +24,7 @@ export class TimeShare {
   /**
    * Runs `action`, unless it has taken more than its share so far; the first time always.
    *
-   * @returns Whether it ran
+   * @returns True when it ran
    */
   async spend(action: () => Promise<unknown>): Promise<boolean> {
     const start = this.#now();

@@ -241,7 +241,7 @@ async function saveState(context: RunContext, position: Position): Promise<void>
   await saved.attempt(LAST, state, save);
 }
 
-/** Whether the validation within an epoch that belongs to a place is on record; there is none before the first step. */
+/** Tells whether the validation at a place in an epoch is on record; none is before the first step. */
 function isValidated({ validations }: History, { epoch, step }: Position): boolean {
   return step === 0 || validations.some((point) => point.epoch === epoch && point.step === step);
 }
@@ -345,7 +345,7 @@ async function validateWithin(
   }));
 }
 
-/** Where a position stands on the axis of images seen. */
+/** Returns the place of a position on the axis of images seen. */
 function pointAt(
   { epoch, step, totals }: Pick<Position, "epoch" | "step" | "totals">,
   { config, folder: { train } }: Pick<PreparedRun, "config" | "folder">,
@@ -462,13 +462,13 @@ async function drawConfusion(
   });
 }
 
-/** Whether an epoch is better than the best before; the first one is, if what is monitored is finite. */
+/** Tells whether an epoch is the best so far; the first one is, if the monitored value is finite. */
 function isBestEpoch(monitor: Monitor, { best, epochs }: History, record: EpochRecord): boolean {
   const before = epochs.find(({ epoch }) => epoch === best.epoch);
   return isBetter(monitor, monitored(monitor, record), before ? monitored(monitor, before) : NaN);
 }
 
-/** What the model makes of each validation image that could be read. */
+/** Returns the model's prediction for each validation image that could be read. */
 function predictionsOf(
   { folder: { val, classes } }: PreparedRun,
   { samples }: Validated,

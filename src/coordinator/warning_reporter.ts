@@ -1,5 +1,5 @@
 /**
- * A reporter that also tells someone else of the warnings.
+ * A reporter that also passes the warnings on to a further listener.
  *
  * @module
  */

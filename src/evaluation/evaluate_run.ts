@@ -29,7 +29,7 @@ import {
   prepareEvaluation,
 } from "./prepare_evaluation.ts";
 
-/** How to evaluate. */
+/** Options of an evaluation. */
 export interface EvaluateRunOptions {
   /** Folder to write to; `evaluation` in the run's folder unless given, or here for a bare checkpoint. */
   readonly out?: string;
@@ -41,7 +41,7 @@ export interface EvaluateRunOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What an evaluation leaves. */
+/** Result of an evaluation. */
 export interface EvaluatedRun {
   /** The folder with the files. */
   readonly folder: string;

@@ -28,14 +28,14 @@ import {
   type ModelPlace,
 } from "../inference/trained_model.ts";
 
-/** What to predict, and what of it to show. */
+/** The images to predict, and the form of the result. */
 export interface PredictRequest extends ModelPlace, Pick<PredictOptions, "maxBytes" | "timeoutMs"> {
   /** Files, folders, patterns, addresses, `-`. */
   readonly images: readonly string[];
   /** Classes per image. */
   readonly top: number;
   readonly format: PredictionFormat;
-  /** What to compute on (default `auto`). */
+  /** The device to compute on (default `auto`). */
   readonly device?: DeviceName;
   /** Characters per line of a table. */
   readonly width: number;
@@ -45,7 +45,7 @@ export interface PredictRequest extends ModelPlace, Pick<PredictOptions, "maxByt
   readonly explain?: string;
 }
 
-/** Where lines and news go. */
+/** The receivers of result lines and of news. */
 export interface PredictOutlet {
   /**
    * Gets each line of the result at once. The next image waits for what it returns; where that is `false`, nobody
@@ -57,7 +57,7 @@ export interface PredictOutlet {
   readonly signal?: AbortSignal;
 }
 
-/** How many images there were. */
+/** Numbers of images with and without a prediction. */
 export interface PredictedCounts {
   readonly predicted: number;
   readonly unread: number;

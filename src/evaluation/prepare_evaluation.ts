@@ -39,15 +39,15 @@ import {
 import { checkServer } from "../protocol/check_server.ts";
 import { resolveClassWeights } from "../coordinator/prepare.ts";
 
-/** What to evaluate, and on what. */
+/** The model to evaluate, and the data to evaluate it on. */
 export interface EvaluationRequest extends ModelPlace {
   /** Another folder than the run's, with the same classes. */
   readonly data?: string;
-  /** Which of the two sets (default `val`). */
+  /** The set to evaluate on (default `val`). */
   readonly split?: "train" | "val";
   /** Worker processes; as many as the run had unless given. */
   readonly workers?: number;
-  /** What to compute on (default `auto`, whatever the run was trained on). */
+  /** The device to compute on (default `auto`, whatever the run was trained on). */
   readonly device?: Config["device"];
   /** URL of a running nats-server; one is started unless given. The run's own is never used. */
   readonly nats?: string;

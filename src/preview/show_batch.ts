@@ -17,7 +17,7 @@ import type { Reporter } from "../events/reporter.ts";
 import { scanData } from "../train/job.ts";
 import { type ShownData, tilesOf, trainingRows, validationRows } from "./training_images.ts";
 
-/** What to show. */
+/** The images to show, and their layout. */
 export interface ShowOptions {
   /** Counted from 1. */
   readonly epoch: number;
@@ -66,7 +66,7 @@ export async function showBatch(config: Config, path: string, options: ShowOptio
   await writePictureGrid(path, tiles, { columns, heading, roomForTitles: ROOM_FOR_TITLES });
 }
 
-/** What a grid shows. */
+/** Contents of a picture grid. */
 interface Shown {
   readonly heading: string;
   readonly tiles: Tile[];

@@ -1,5 +1,5 @@
 /**
- * From a config to the model and the replica that trains it: the same in every process.
+ * Builds the model of a config and the replica that trains it: the same in every process.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { optimizerConfig } from "../optim/config.ts";
 import { importLoss } from "../optim/user_loss.ts";
 import { Replica } from "./replica.ts";
 
-/** What of a run's data the model and its loss depend on. */
+/** The facts about a run's data on which the model and its loss depend. */
 export interface DataFacts {
   readonly numClasses: number;
   /** Weight of each class in the loss. */
@@ -89,7 +89,7 @@ export function inputSizeOf({ data }: Config): [height: number | null, width: nu
   return [train[0] === val[0] ? train[0] : null, train[1] === val[1] ? train[1] : null];
 }
 
-/** What of the network's shape the config leaves free, as a checkpoint keeps it. */
+/** Returns the parts of the network's shape that the config leaves free, as a checkpoint keeps them. */
 export function architectureOf({ model }: Config): Omit<ArchitectureOptions, "numClasses"> {
   const { head, dropout, stochasticDepth, weights } = model;
   const transformInput = model.transformInput ?? weights === "pretrained";

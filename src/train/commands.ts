@@ -36,15 +36,15 @@ export const shardScoresSchema = z.strictObject({
   width: count,
   /** Metrics of the user's own; none where the worker has scored nothing. */
   metrics: z.array(z.strictObject({
-    /** Whether the payload has a value for each sample. */
+    /** True when the payload has a value for each sample. */
     valued: z.boolean(),
     sum: measured,
     count: measured,
   })),
-  /** What the worker keeps of the features so far, when it does. */
+  /** The features that the worker keeps so far, when it does. */
   features: z.strictObject({ train: count, val: count, bytes: count }).optional(),
   skipped: skippedSchema,
-  /** Where an output isn't finite: the first layer of which that is so. */
+  /** The first layer with a non-finite output, where an output is non-finite. */
   nonFiniteLayer: z.string().optional(),
 });
 

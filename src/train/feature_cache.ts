@@ -1,10 +1,10 @@
 /**
- * What a worker keeps of the images that it has seen, where the network's body is frozen.
+ * Features that a worker keeps of the images it has seen, where the network's body is frozen.
  *
  * @module
  */
 
-/** What is kept by one or several workers. */
+/** Counts and bytes of the features that one or several workers keep. */
 export interface KeptFeatures {
   /** Training images. */
   readonly train: number;

@@ -36,7 +36,7 @@ export interface Images {
 
 /** Computes features, or takes them from a cache where there is one. */
 export class Features implements Disposable {
-  /** Where features are kept. */
+  /** The caches that keep features. */
   caches: FeatureCaches | undefined;
   readonly head: FrozenBody["head"];
   readonly #body: CapturedFunction;
@@ -54,7 +54,7 @@ export class Features implements Disposable {
   /**
    * Features of a batch [n, …]; the caller disposes of them.
    *
-   * @param cache Where those that are known lie, and the others go
+   * @param cache Holds the known features, and gets the others
    */
   async of(images: Images, cache?: FeatureCache): Promise<tf.Tensor> {
     const { indices } = images;
@@ -184,7 +184,7 @@ function stack(rows: readonly Float32Array[], shape: readonly number[]): tf.Tens
   return tensorFrom([rows.length, ...shape], "float32", new Uint8Array(values.buffer));
 }
 
-/** Whether two rows have the same bits. */
+/** Tells whether two rows have the same bits. */
 function equal(a: Float32Array, b: Float32Array): boolean {
   const [x, y] = [a, b].map(({ buffer, byteOffset, length }) =>
     new Uint32Array(buffer as ArrayBuffer, byteOffset, length)

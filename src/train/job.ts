@@ -1,5 +1,5 @@
 /**
- * What all processes of a run must agree on, as the coordinator tells it to the workers.
+ * The facts on which all processes of a run must agree, as the coordinator sends them to the workers.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { TransformPipeline } from "../data/transforms/transforms.ts";
 import type { FeatureCaches } from "./feature_cache.ts";
 
 const evaluationSchema = z.strictObject({
-  /** Which of the run's two sets. */
+  /** The training or the validation set. */
   split: z.enum(["train", "val"]),
   /** Names of the classes in the order of the model's outputs: labels are given by name. */
   classes: z.array(z.string()),
@@ -25,7 +25,7 @@ const evaluationSchema = z.strictObject({
   folder: z.string().optional(),
 });
 
-/** Which images to evaluate. */
+/** The images to evaluate. */
 export type EvaluationImages = z.output<typeof evaluationSchema>;
 
 const jobSchema = z.strictObject({
@@ -47,7 +47,7 @@ const jobSchema = z.strictObject({
   benchmark: z.json().optional(),
   /** The images to evaluate, in a run that doesn't train. */
   evaluation: evaluationSchema.optional(),
-  /** Where the workers share decoded images, when they do. */
+  /** The memory in which the workers share decoded images, when they do. */
   cache: z.strictObject({ path: z.string(), bytes: z.int().nonnegative() }).optional(),
 });
 

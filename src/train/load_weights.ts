@@ -66,7 +66,7 @@ export function refuseUnreadable({ unreadable }: SelectedState, source: string):
 /**
  * Sets a model's parameters and buffers from tensors under torchvision's names.
  *
- * @param source Where the tensors come from, for messages
+ * @param source The origin of the tensors, for messages
  * @param selected Tells their names in the file, for messages
  * @throws {UsageError} when they don't fit, are no floats, or hold values that are not finite
  */
@@ -94,7 +94,7 @@ export function setState(
 
 const COUNT = /^(.*)\.num_batches_tracked$/;
 
-/** The batches that each BatchNorm layer was trained on, as far as tensors say. */
+/** The batches that each BatchNorm layer was trained on, where tensors record them. */
 function countsIn(
   tensors: NamedTensors,
   renameState: (name: string) => string,
@@ -119,7 +119,7 @@ function originOf(
 }
 
 /**
- * How names in public files are made those of a model.
+ * Returns the function that turns names in public files into those of a model.
  *
  * @param name An architecture, or `custom`
  */
@@ -180,7 +180,7 @@ export function optimizerStateOf(state: ReplicaState): Map<string, TorchTensor> 
 /**
  * Sets an optimizer's state from what {@linkcode optimizerStateOf} gave.
  *
- * @param source Where the tensors come from, for messages
+ * @param source The origin of the tensors, for messages
  * @throws {UsageError} when a tensor is missing, has another shape, or a value that is not finite
  */
 export function setOptimizerState(

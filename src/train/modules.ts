@@ -40,7 +40,7 @@ export async function checkModules(
   }
 }
 
-/** What differs between the modules of a checkpoint and those that are here, for messages. */
+/** Describes, for messages, the differences between the modules of a checkpoint and the present ones. */
 export function differentModules(saved: ModuleHashes, present: ModuleHashes): string[] {
   const keys = new Set([...Object.keys(saved), ...Object.keys(present)]);
   return [...keys].filter((key) => saved[key] !== present[key]).map((key) =>

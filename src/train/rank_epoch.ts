@@ -27,7 +27,7 @@ export interface Place {
   readonly worldSize: number;
 }
 
-/** From where to where an epoch goes. */
+/** The span of an epoch's steps to train. */
 export interface EpochSpan {
   /** Counted from 1. */
   readonly epoch: number;
@@ -60,7 +60,7 @@ export interface EpochParts {
   readonly exchange: GradientExchange;
 }
 
-/** What a worker trains with. */
+/** The parts with which a worker trains. */
 export interface TrainingParts extends EpochParts {
   readonly replica: Replica;
   readonly loader: Loader;

@@ -28,7 +28,7 @@ import { ReplicaState, type UpdateTime } from "./replica_state.ts";
 import { nonFiniteLayerOf, readScores, score, type Scores } from "./scores.ts";
 import { type LocalTotals, RESULTS, StepSums } from "./step_sums.ts";
 
-/** Where a rank's rows stand in the step's global batch, and the step's seed: for dropout. */
+/** The place of a rank's rows in the step's global batch, and the step's seed: for dropout. */
 export interface StepPlace {
   readonly seed: readonly [number, number];
   readonly globalRows: number;
@@ -52,7 +52,7 @@ export interface ReplicaCall {
   readonly inputs: readonly tf.Tensor[];
 }
 
-/** What is minimized. */
+/** The loss to minimize. */
 export interface LossOptions {
   readonly loss: LossName | LossFunction;
   readonly labelSmoothing: number;
@@ -73,13 +73,13 @@ export interface ReplicaOptions {
   readonly ema?: EmaConfig;
   /** Run each part of a step as one TensorFlow function. */
   readonly capture: boolean;
-  /** How these functions are compiled. */
+  /** Options of the compilation of these functions. */
   readonly call?: CallOptions;
 }
 
 const PLAIN: LossOptions = { loss: "crossEntropy", labelSmoothing: 0 };
 
-/** What an auxiliary classifier's loss counts (Szegedy et al. 2015, arXiv:1512.00567; torchvision's references). */
+/** Weight of an auxiliary classifier's loss (Szegedy et al. 2015, arXiv:1512.00567; torchvision's references). */
 const AUXILIARY_WEIGHT = 0.4;
 
 /**
@@ -94,7 +94,7 @@ export class Replica implements Disposable {
   readonly #parts: number;
   readonly #forwardBackward: CapturedFunction;
   readonly #evaluate: CapturedFunction;
-  /** Whether one image is a single value per channel somewhere, by the images' size. */
+  /** By the images' size: true when one image is a single value per channel somewhere. */
   readonly #singleValues = new Map<string, boolean>();
 
   /** @throws {UsageError} when a group of parameters matches none */
@@ -178,7 +178,7 @@ export class Replica implements Disposable {
     }
   }
 
-  /** Whether a BatchNorm layer that trains has one value per channel in a part of a batch. */
+  /** Tells whether a BatchNorm layer that trains has one value per channel in a part of a batch. */
   #hasSingleValue({ labels, height, width }: LabelledImages): boolean {
     if (labels.length !== 1) return false;
     const size = `${height} × ${width}`;
@@ -250,7 +250,7 @@ export class Replica implements Disposable {
     return makeTargets(labels, { numClasses: classesOf(this.model), ...this.#loss }, mix);
   }
 
-  /** Where a step starts, which is at the features or at the images, and its targets. */
+  /** Returns the tensor with which a step starts, features or images, and the step's targets. */
   async #inputs(
     batch: LabelledImages,
     targets: Targets,

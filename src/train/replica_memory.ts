@@ -1,5 +1,5 @@
 /**
- * Where a replica's vectors stand, and the model's variables that look at them.
+ * Memory of a replica's vectors, and the model's variables that are views of it.
  *
  * @module
  */
@@ -13,11 +13,11 @@ import type { FlatLayout } from "../optim/flat_layout.ts";
 export interface ReplicaMemory {
   /** This rank's gradients and statistics. */
   readonly vector: Uint8Array;
-  /** Their sum over the ranks, as far as {@linkcode shard} goes; may be the same memory. */
+  /** Their sum over the ranks, in the range {@linkcode shard}; may be the same memory. */
   readonly reduced: Uint8Array<ArrayBuffer>;
-  /** What all ranks have in common: the values, then their averages where such are kept. */
+  /** Memory that all ranks have in common: the values, then their averages where such are kept. */
   readonly regions: readonly Uint8Array<ArrayBuffer>[];
-  /** What of the values this rank updates. */
+  /** The range of the values that this rank updates. */
   readonly shard: FloatRange;
 }
 
@@ -32,7 +32,7 @@ export function privateMemory(vectorBytes: number, regions: number): ReplicaMemo
   };
 }
 
-/** Variables that look at a region: what is written there, they have. */
+/** Variables that are views of a region: they have the values that are written to it. */
 export class BoundVariables implements Disposable {
   readonly #variables: readonly tf.Variable[];
   readonly #parts: readonly Uint8Array<ArrayBuffer>[];
@@ -48,7 +48,7 @@ export class BoundVariables implements Disposable {
     this.#views = variables.map(({ shape }, index) => viewOf(shape, this.#parts[index]));
   }
 
-  /** Has the variables look at the region, whose values they take. */
+  /** Makes the variables views of the region, whose values they take. */
   bind(): void {
     this.#variables.forEach((variable, index) => variable.assign(this.#views[index]));
   }

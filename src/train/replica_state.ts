@@ -1,5 +1,5 @@
 /**
- * What a replica keeps: parameters, running statistics, averages and the optimizer's state, in memory that it may
+ * State of a replica: parameters, running statistics, averages and the optimizer's state, in memory that it may
  * share with other ranks.
  *
  * @module
@@ -14,7 +14,7 @@ import { type FlatLayout, layOut } from "../optim/flat_layout.ts";
 import { Optimizer, type OptimizerOptions } from "../optim/optimizer.ts";
 import { BoundVariables, privateMemory, type ReplicaMemory } from "./replica_memory.ts";
 
-/** When a step is taken. */
+/** The step of an update, and the quantities that belong to it. */
 export interface UpdateTime {
   /** Learning rates, one per group of parameters. */
   readonly rates: readonly number[];
@@ -22,9 +22,9 @@ export interface UpdateTime {
   readonly step: number;
   /** Sum over the ranks of what {@linkcode Optimizer.measure} gave; this rank's alone unless given. */
   readonly squares?: number;
-  /** Whether there are gradients to learn from (default true): not where all samples' classes have weight 0. */
+  /** True when there are gradients to learn from (default true): not where all samples' classes have weight 0. */
   readonly learns?: boolean;
-  /** Whether there are new running statistics (default true): not where no sample counts in them. */
+  /** True when there are new running statistics (default true): not where no sample counts in them. */
   readonly hasStatistics?: boolean;
   /** Share of the new values in the averages; by the rule `steps` unless given. */
   readonly newShare?: number;
@@ -32,15 +32,15 @@ export interface UpdateTime {
 
 /** A part of a state: {@linkcode ReplicaState.exportState}. */
 export interface StatePart {
-  /** Whether parameters, statistics and averages are in it. */
+  /** True when the part has parameters, statistics and averages. */
   readonly model: boolean;
-  /** What of the optimizer's state is in it. */
+  /** The range of the optimizer's state in the part. */
   readonly shard: FloatRange;
 }
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 
-/** Memory as a replica works on it, and the parts that look at it. */
+/** Memory on which a replica works, and the parts that are views of it. */
 interface Attached {
   readonly memory: ReplicaMemory;
   readonly values: BoundVariables;
@@ -55,7 +55,7 @@ interface Attached {
 export class ReplicaState implements Disposable {
   readonly parameters: readonly Parameter[];
   readonly optimizer: Optimizer;
-  /** What the vector stands for: parameters that learn, then statistics. */
+  /** The variables of the exchanged vector: parameters that learn, then statistics. */
   readonly exchanged: readonly tf.Variable[];
   /** The first ones of them, which have gradients. */
   readonly learning: readonly tf.Variable[];
@@ -96,7 +96,7 @@ export class ReplicaState implements Disposable {
     return this.#ema ? 2 : 1;
   }
 
-  /** Where the vectors stand: memory of its own, unless other was attached. */
+  /** Memory of the vectors: the state's own, unless other memory was attached. */
   get memory(): ReplicaMemory {
     return this.#parts.memory;
   }
@@ -139,7 +139,7 @@ export class ReplicaState implements Disposable {
     this.#parts.values.bind();
   }
 
-  /** Takes the optimizer's step and takes over the reduced statistics, as far as this rank's shard goes. */
+  /** Takes the optimizer's step and takes over the reduced statistics, in the range of this rank's shard. */
   async update(time: UpdateTime): Promise<void> {
     const { memory: { shard, reduced, regions: [values] }, averages } = this.#parts;
     const { rates, step, learns = true, hasStatistics = true } = time;
@@ -156,7 +156,7 @@ export class ReplicaState implements Disposable {
     await averages.update.update(time.newShare ?? newShareOfSteps(this.#ema!, step));
   }
 
-  /** Whether the weights are averaged over the steps. */
+  /** Tells whether the weights are averaged over the steps. */
   get hasAverages(): boolean {
     return this.#ema !== undefined;
   }
@@ -188,7 +188,7 @@ export class ReplicaState implements Disposable {
   }
 
   /**
-   * What of the state this rank has: with `model` all parameters, buffers and averages, then its shard of the
+   * Returns this rank's part of the state: with `model` all parameters, buffers and averages, then its shard of the
    * optimizer's tensors. All float32.
    */
   exportState(model = true): { bytes: Uint8Array<ArrayBuffer>; part: StatePart } {
@@ -245,7 +245,7 @@ export class ReplicaState implements Disposable {
     });
   }
 
-  /** A copy of one of the optimizer's tensors in the vector's layout, as far as this rank's shard goes. */
+  /** A copy of one of the optimizer's tensors in the vector's layout, in the range of this rank's shard. */
   slotVector(slot: number): Uint8Array<ArrayBuffer> {
     const vector = new Uint8Array(this.vectorBytes);
     this.optimizer.readSlot(slot, vector);

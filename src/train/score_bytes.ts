@@ -6,14 +6,14 @@
  */
 import type { ShardScores } from "./validate.ts";
 
-/** What stands in the bytes. */
+/** The values that the bytes hold. */
 export interface PackedScores
   extends Pick<ShardScores, "indices" | "labels" | "losses" | "ranked" | "probabilities"> {
   /** Of each metric of the user's own that gives values: [n]. */
   readonly values: readonly (readonly number[])[];
 }
 
-/** What the reader has to know beside the bytes. */
+/** The sizes that the reader needs beside the bytes. */
 export interface ScoreShape {
   /** Samples. */
   readonly count: number;

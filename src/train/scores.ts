@@ -1,5 +1,5 @@
 /**
- * What a model makes of images in eval mode.
+ * Scores of images by a model in eval mode.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export interface Ranking {
   readonly probabilities: Float32Array;
 }
 
-/** What a model makes of some images in eval mode. */
+/** Scores of some images by a model in eval mode. */
 export interface Scores extends Ranking {
   /** [n], each image's loss times its weight. */
   readonly losses: Float32Array;
@@ -34,7 +34,7 @@ export interface Scores extends Ranking {
   readonly metrics?: readonly MetricPart[];
 }
 
-/** How many classes of each image {@linkcode score} puts in order. */
+/** Returns the number of classes that {@linkcode score} ranks for each image. */
 export function rankedOf(classes: number): number {
   return Math.min(MAX_RANKED, classes);
 }

@@ -1,5 +1,5 @@
 /**
- * What a step's function gives, added up over the parts of a rank's batch and written into the vector.
+ * Results of a step's function, added up over the parts of a rank's batch and written into the vector.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { tf } from "../engine/tf.ts";
 import { readInto } from "../engine/transfer.ts";
 import type { ReplicaState } from "./replica_state.ts";
 
-/** What a rank found in its share of a batch. */
+/** Totals of a rank's share of a batch. */
 export interface LocalTotals {
   /** Sum of the samples' losses, each times its weight. */
   readonly lossSum: number;
@@ -22,7 +22,7 @@ export interface LocalTotals {
   readonly trackedBatches: number;
 }
 
-/** What a rank without samples brings to a step. */
+/** The totals of a rank without samples. */
 export const NO_TOTALS: LocalTotals = {
   lossSum: 0,
   weight: 0,
@@ -31,7 +31,7 @@ export const NO_TOTALS: LocalTotals = {
   trackedBatches: 0,
 };
 
-/** What of a state the sums need. */
+/** The subset of `ReplicaState` that the sums need. */
 export type SumState = Pick<ReplicaState, "learning" | "exchanged" | "layout" | "memory">;
 
 /** The results of a step's function: the sum of the losses, the number of right ones, then the gradients. */

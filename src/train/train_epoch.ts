@@ -14,7 +14,7 @@ import type {
 } from "../exchange/gradient_exchange.ts";
 import type { StepWatch } from "./step_watch.ts";
 
-/** What a rank did in an epoch. */
+/** Result of an epoch on one rank. */
 export interface EpochOutcome {
   /** Optimizer steps taken. */
   readonly steps: number;

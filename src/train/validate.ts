@@ -15,9 +15,9 @@ import type { Place } from "./rank_epoch.ts";
 /** Scores batches in eval mode; a {@linkcode Replica} is one. */
 export type Scorer = Pick<Replica, "evaluate" | "findNonFiniteLayer">;
 
-/** What a rank found in its share. */
+/** Scores of a rank's share of the images. */
 export interface ShardScores {
-  /** What the sum of the losses is divided by. */
+  /** Divisor of the sum of the losses. */
   readonly weight: number;
   /** [n], positions in the validation set. */
   readonly indices: readonly number[];
@@ -34,7 +34,7 @@ export interface ShardScores {
   /** Metrics of the user's own, in their order. */
   readonly metrics: readonly MetricPart[];
   readonly skipped: readonly SkippedSample[];
-  /** Where an output isn't finite: the first layer of which that is so. */
+  /** The first layer with a non-finite output, where an output is non-finite. */
   readonly nonFiniteLayer?: string;
 }
 

@@ -1,5 +1,5 @@
 /**
- * How a worker becomes part of a run.
+ * Joins a worker to a run.
  *
  * @module
  */
@@ -20,7 +20,7 @@ export interface Membership {
   readonly transfers: BlobTransfers;
   readonly rank: number;
   readonly worldSize: number;
-  /** What the coordinator tells all workers. */
+  /** The config that the coordinator sends to all workers. */
   readonly config: Json;
   /** Bytes that came with it. */
   readonly payload?: Uint8Array<ArrayBuffer>;
@@ -66,7 +66,7 @@ export async function joinRun(
   }
 }
 
-/** Why this process can't use the run's shared memory; null when it can, or there is none. */
+/** Returns the reason why this process can't use the run's shared memory; null when it can, or there is none. */
 function problemWithSegment({ segments }: WorkerSettings): string | null {
   try {
     segments.forEach(trySharedSegment);

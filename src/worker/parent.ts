@@ -1,12 +1,12 @@
 /**
- * The process that started this worker: tells it what to do, and takes it along when it ends.
+ * The process that started this worker: it sends the settings, and its end ends the worker.
  *
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
 import { parseWorkerSettings, type WorkerSettings } from "../protocol/worker_settings.ts";
 
-/** What the parent process said, and whether it is still there. */
+/** The settings that the parent process sent, and a promise of its end. */
 export interface Parent {
   readonly settings: WorkerSettings;
   /** Resolves when the parent's end of our standard input closes: it is gone, or wants us to go. */

@@ -28,7 +28,7 @@ import { verifyFeatures } from "../train/verify_features.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 
-/** What a session is made of. */
+/** The parts of a session. */
 export interface SessionOptions {
   readonly job: Job;
   readonly place: Place;
@@ -220,7 +220,7 @@ export class Session {
   }
 }
 
-/** What metrics of the user's own give for each sample. */
+/** Returns the values per sample of the user's own metrics. */
 function valuesOf(metrics: readonly MetricPart[]): (readonly number[])[] {
   return metrics.map(({ values }) => values).filter((values) => values.length > 0);
 }

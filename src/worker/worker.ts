@@ -18,7 +18,7 @@ import { joinRun } from "./join.ts";
 import { type Parent, readParent } from "./parent.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
-/** What carries out a worker's commands: training, or a benchmark. */
+/** The part that carries out a worker's commands: training, or a benchmark. */
 export interface WorkerSession {
   run(command: Command): Promise<Outcome>;
   close(): Promise<void> | void;
