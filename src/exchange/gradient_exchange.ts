@@ -33,8 +33,8 @@ export interface StepContribution {
   /** Samples that were classified rightly. */
   readonly correct: number;
   /**
-   * Samples that count in the running statistics, which stand at the end of the vector; all unless given. With 0 this
-   * rank's statistics are ignored.
+   * Samples that count in the running statistics, which are at the end of the vector; all unless given. With
+   * 0 this rank's statistics are ignored.
    */
   readonly statisticsRows?: number;
   /** Forward passes whose statistics count (default 0). */
@@ -66,13 +66,13 @@ export interface StepResult {
   readonly action: "continue" | "stop";
   /** True if the vector and the loss are free of NaN and infinity; if not, the step must not be taken. */
   readonly finite: boolean;
-  /** Sum over the ranks' ranges, in order, of what `measure` gave; 0 without it. */
+  /** Sum over the ranks' ranges, in order, of the values that `measure` returned; 0 without it. */
   readonly measure: number;
 }
 
 /** An all-reduce over the workers of a run, in its two halves. */
 export interface GradientExchange {
-  /** Memory for this rank's vector: one that stands here isn't copied on its way. */
+  /** Memory for this rank's vector: a vector in this memory isn't copied on its way. */
   readonly vector: Uint8Array;
   /**
    * After {@linkcode reduceScatter}: float32 values, little-endian, the sum over the ranks r, in their order, of
@@ -83,12 +83,16 @@ export interface GradientExchange {
   readonly reduced: Uint8Array<ArrayBuffer>;
   /** The part of the sum that this rank gets: all of it where every rank gets it. */
   readonly shard: FloatRange;
-  /** Vectors for what the ranks make of the sums: each writes its shard, and sees everybody's after {@linkcode allGather}. */
+  /**
+   * Vectors for the ranks' results: each rank writes its shard, and sees all shards after
+   * {@linkcode allGather}.
+   */
   readonly regions: readonly Uint8Array<ArrayBuffer>[];
   /**
-   * Says that a part of this rank's next contribution is final, so that it may travel while the rest is computed: the
-   * vector from float `begin` on, and all that isn't in the vector. Any number of times with a falling `begin`, then
-   * {@linkcode reduceScatter} follows, which throws what goes wrong meanwhile. Missing where nothing would come of it.
+   * Declares a part of this rank's next contribution final, so that this part may travel while the rest is
+   * computed: the vector from float `begin` on, and all values outside the vector. May be called any number
+   * of times with a falling `begin`; then {@linkcode reduceScatter} follows, which throws the errors of the
+   * meantime. Missing in exchanges that would gain nothing from it.
    */
   offer?(contribution: StepContribution, begin: number): void;
   /**
@@ -99,8 +103,8 @@ export interface GradientExchange {
    */
   reduceScatter(contribution: StepContribution, signal?: AbortSignal): Promise<StepResult>;
   /**
-   * Says that this rank has written its shard of the regions, and waits until all have. To be called by all ranks
-   * or by none, after a {@linkcode reduceScatter} that was finite.
+   * Announces that this rank has written its shard of the regions, and waits until all have. To be called by
+   * all ranks or by none, after a {@linkcode reduceScatter} that was finite.
    *
    * @throws {LockstepError} When others keep silent for too long
    * @throws The signal's reason when it fires
@@ -139,7 +143,7 @@ export interface RankReport {
 /** The coordinator's end of an all-reduce. */
 export interface Reducer {
   /**
-   * Takes part in one step: waits for all ranks, has their vectors summed, then tells them the result with
+   * Takes part in one step: waits for all ranks, has their vectors summed, then sends them the result with
    * `decide()`'s action. Contributions that came before the call are used.
    *
    * @throws {LockstepError} When a rank keeps silent for too long, is in another step, or sends damaged data

@@ -1,10 +1,10 @@
 /**
  * The worker's end of the all-reduce over NATS.
  *
- * A step goes: contribution (samples, loss), then the rank's vector in chunks, the last first, while the reduced
- * chunks come back; then the result. Chunks go out as soon as they are final. A rank is at most a window of chunks
- * ahead of the reduced ones. Nothing is taken for granted: each side asks again for what it misses, and repeated
- * messages change nothing.
+ * A step goes: contribution (samples, loss), then the rank's vector in chunks, the last first, while the
+ * reduced chunks come back; then the result. Chunks go out as soon as they are final. A rank is at most a
+ * window of chunks ahead of the reduced ones. Messages may be lost: each side asks again for those that it
+ * misses, and repeated messages change nothing.
  *
  * @module
  */
@@ -30,7 +30,7 @@ export interface NatsExchangeOptions {
   readonly worldSize: number;
   /** Length of every step's vector. */
   readonly vectorBytes: number;
-  /** Vectors that stand beside it. */
+  /** Vectors beside that of each step. */
   readonly regions: number;
   /** The format of the gradients; float32 unless given. */
   readonly wire?: WireFormat;
@@ -205,7 +205,9 @@ export class NatsGradientExchange implements GradientExchange {
     });
   }
 
-  /** Sends what is ready and the window allows; a rank without samples has nothing to send. */
+  /**
+   * Sends the chunks that are ready and that the window allows; a rank without samples has nothing to send.
+   */
   #sendWindow(running: RunningStep): void {
     const { chunks } = this.#plan;
     if (running.contribution.samples === 0) return;
@@ -289,7 +291,7 @@ export class NatsGradientExchange implements GradientExchange {
     else this.#requestMissing(running, [header.chunk], false);
   }
 
-  /** The coordinator asks again for what it doesn't have. */
+  /** The coordinator asks again for the messages that it doesn't have. */
   #onMissing({ header }: Incoming<"missing">): void {
     const running = this.#runningAt(header);
     if (!running) return;

@@ -31,7 +31,7 @@ export interface NatsReducerOptions {
   readonly wire?: WireFormat;
   /** Milliseconds without any progress after which a step fails (180000 unless set). */
   readonly timeoutMs?: number;
-  /** A rank and what it last did, as a sentence, for the error when it keeps silent. */
+  /** Describes a rank's last activity, as a sentence, for the error when the rank keeps silent. */
   readonly describe?: (rank: number) => string | undefined;
 }
 

@@ -22,7 +22,7 @@ import { SharedReducer } from "./shared_reducer.ts";
 /** The ways in which gradients may travel. */
 export type ExchangeKind = "auto" | "shared-memory" | "nats";
 
-/** A run's vectors and who exchanges them. */
+/** The shape of a run's exchange: its vectors, its world size and the format of the gradients. */
 export interface ExchangeShape extends SegmentShape {
   /** The format of the gradients over NATS; float32 unless given. */
   readonly wire?: WireFormat;
@@ -34,7 +34,7 @@ export type SegmentPlace = Pick<SharedSegment, "path" | "bytes">;
 /**
  * Decides whether the ranks exchange through a segment that all of them have tried.
  *
- * @param problems By rank: why it can't use the segment, or null
+ * @param problems By rank: the reason why the rank can't use the segment, or null
  * @returns `true` if they do; if not, `onFallback` was given the reason
  * @throws {LockstepError} when shared memory was asked for and a rank can't have it
  */
@@ -87,7 +87,7 @@ export function makeSegment(
 /**
  * Opens the coordinator's end.
  *
- * @param describe A rank and what it last did, as a sentence, for the error when it keeps silent
+ * @param describe Describes a rank's last activity, as a sentence, for the error when the rank keeps silent
  */
 export function openReducer(
   link: Link,

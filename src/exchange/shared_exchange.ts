@@ -1,11 +1,12 @@
 /**
  * The worker's end of the all-reduce in memory that all ranks of a machine share.
  *
- * A step goes: the rank's vector stands in its slot, its contribution (samples, loss) goes to the coordinator;
- * on the coordinator's `reduce` the rank adds its share of all vectors, in rank order and into its own slot, where
- * nobody else reads that share (or into a region), and says so; on `result` it may work on it. What it makes of it
- * goes into its share of the regions; when all have said so, `gathered` tells everybody. Nobody waits on memory: every
- * wait is for a message, and who misses one asks again.
+ * A step: the rank's vector is in the rank's slot, and the contribution (samples, loss) goes to the
+ * coordinator. On the coordinator's `reduce` the rank adds its share of all vectors, in rank order and into
+ * its own slot, where nobody else reads that share (or into a region), and sends `shard`. On `result` the
+ * rank may work on its share. The rank writes its results to its shard of the regions, and sends `written`.
+ * When all ranks have done so, `gathered` goes to all. Nobody waits on memory: every wait is for a message,
+ * and a process that misses one asks again.
  *
  * @module
  */
@@ -262,7 +263,7 @@ export class SharedGradientExchange implements GradientExchange {
     if (gathering && compareSteps(header, gathering.place) === 0) gathering.wait.finish();
   }
 
-  /** The coordinator asks again for what it doesn't have. */
+  /** The coordinator asks again for the messages that it doesn't have. */
   #onMissing({ header }: Incoming<"missing">): void {
     if (this.#gathering) return this.#publishWritten(this.#gathering.place);
     const running = this.#runningAt(header);

@@ -25,7 +25,7 @@ export interface SharedReducerOptions {
   readonly vectorBytes: number;
   /** Milliseconds without any progress after which a step fails (180000 unless set). */
   readonly timeoutMs?: number;
-  /** A rank and what it last did, as a sentence, for the error when it keeps silent. */
+  /** Describes a rank's last activity, as a sentence, for the error when the rank keeps silent. */
   readonly describe?: (rank: number) => string | undefined;
 }
 
@@ -40,7 +40,7 @@ interface ReducingStep extends StepKey {
   reduce?: Fields<"reduce">;
   /** The ranks' measures of their shares of the sum, once these are made. */
   readonly shards: Map<number, number>;
-  /** Ranks whose share of what comes of the sum is written. */
+  /** Ranks whose shard of the regions is written. */
   readonly written: Set<number>;
   result?: Fields<"result">;
   worstRank: number | undefined;
@@ -193,7 +193,7 @@ export class SharedReducer implements Reducer {
     step.wait.finish({ ...totals, finite, worstRank, action, ranks });
   }
 
-  /** A rank's share of what comes of the sum is written: of the last step that was decided. */
+  /** A rank's shard of the regions is written: of the last step that was decided. */
   #onWritten({ header }: Incoming<"written">): void {
     const step = this.#stepAt(header);
     if (!step?.result || !this.#ranks[header.rank]) return;

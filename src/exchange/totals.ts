@@ -56,7 +56,7 @@ export function sumWeights(
 }
 
 /**
- * Adds up what the ranks bring to a step, in their order.
+ * Adds up the ranks' contributions to a step, in the order of the ranks.
  *
  * @returns The sums and the first rank whose loss is not finite, or nothing while a rank is missing
  * @throws {LockstepError} When a rank is in a later step already

@@ -1,5 +1,6 @@
 /**
- * Checks that what a set of images came to can be measured: images that could be used, and outputs that are finite.
+ * Checks that the results of a set of images can be measured: images that could be used, and outputs that are
+ * finite.
  *
  * @module
  */
@@ -42,7 +43,7 @@ export interface Outcome {
   readonly first: number;
 }
 
-/** Paths named in a message before it says how many more there are. */
+/** Paths named in a message before the number of further ones. */
 const LISTED = 5;
 
 /**

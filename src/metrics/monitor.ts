@@ -23,7 +23,7 @@ export const earlyStoppingSchema = z.strictObject({
   minDelta: float32().nonnegative().default(0),
 });
 
-/** `checkpoint`: what is kept of a run beside `last`. */
+/** `checkpoint`: the checkpoints of a run that are kept beside `last`. */
 export const checkpointPolicySchema = z.strictObject({
   /** The metric that decides what `best` is: `accuracy`, `loss`, or one of your own. */
   monitor: metric.default("accuracy"),

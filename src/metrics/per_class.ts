@@ -13,15 +13,15 @@ import { type ConfusionCounts, predictedOf, recognizedOf, supportsOf } from "./c
 export interface ClassScores {
   /** Its name. */
   class: string;
-  /** Right among those that were taken for it: TP / (TP + FP); 0 when none was. */
+  /** The share of right predictions among those of the class: TP / (TP + FP); 0 without any. */
   precision: number;
-  /** Recognized among those of the class: TP / (TP + FN); NaN when it has no samples. */
+  /** The share of the class's samples that were recognized: TP / (TP + FN); NaN without samples. */
   recall: number;
   /** Harmonic mean of both: 2 TP / (2 TP + FP + FN); NaN when it has no samples. */
   f1: number;
   /** Samples of the class. */
   support: number;
-  /** Samples that were taken for it. */
+  /** Samples that were predicted as the class. */
   predicted: number;
 }
 

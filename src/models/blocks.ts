@@ -14,7 +14,9 @@ export type Node = tf.SymbolicTensor;
 export interface BuildOptions {
   /** Number of classes: units of the last layer. */
   readonly classes: number;
-  /** Puts the main head on features [n, features]: a linear layer of that name, or what stands in its place. */
+  /**
+   * Puts the main head on features [n, features]: a linear layer of that name, or the layers that replace it.
+   */
   readonly head: (name: string, features: Node) => Node;
   /** Share of units that the architecture's own Dropout layers drop; unless given, as in its paper. */
   readonly dropout?: number;

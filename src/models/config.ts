@@ -52,7 +52,7 @@ export const architectureShape = {
   transformInput: z.boolean().optional(),
 };
 
-/** `model`: what is trained, and from which weights. */
+/** `model`: the network that is trained, and its initial weights. */
 export const modelSchema = z.strictObject({
   /** An architecture; `custom`, or nothing, with `module`. */
   name: z.enum([...MODEL_NAMES, USER_MODEL]).optional(),

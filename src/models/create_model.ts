@@ -103,7 +103,7 @@ function buildModel(
 }
 
 /**
- * Freezes what doesn't learn, beside what is frozen already.
+ * Freezes the parameters that aren't trained, beside those that are frozen already.
  *
  * @param heads Names of the last layers
  * @throws {UsageError} when a pattern of `train` matches no parameter
@@ -135,7 +135,7 @@ export function chooseLearning(
   }
 }
 
-/** Stochastic depth stands in the body; dropout before the head learns with it. */
+/** Stochastic depth is in the body; dropout before the head learns with it. */
 function isStochasticDepth(layer: Dropout): boolean {
   return layer.name.endsWith(".drop");
 }

@@ -81,7 +81,7 @@ function activityOf(named: NamedLayer): string | undefined {
     "model.featureExtract to true";
 }
 
-/** The first layer in the network's order is the one that stands in the way. */
+/** Returns the obstacle: the first active layer in the network's order. */
 function obstacle({ layers }: tf.LayersModel, active: Map<string, string>): Obstacle {
   const first = layers.find(({ name }) => active.has(name))!;
   return { obstacle: active.get(first.name)! };

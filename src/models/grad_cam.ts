@@ -24,8 +24,9 @@ export interface FeatureMap {
 }
 
 /**
- * Finds the last convolutional features of a network: what goes into its last pooling or, where it has none, into
- * its head. A head that is a convolution itself (SqueezeNet's) doesn't count, and neither does what follows it.
+ * Finds the last convolutional features of a network: the input of its last pooling or, where it has none, of
+ * its head. A head that is a convolution itself (SqueezeNet's) doesn't count, and neither do the layers
+ * behind it.
  *
  * @throws {UsageError} when there are none, or what lies behind them is no single chain of layers
  */

@@ -17,7 +17,7 @@ const FIRST_SALT = 1_000;
  * @param name Name of the head, such as `classifier`
  * @param features [n, features]
  * @returns [n, classes]
- * @throws {UsageError} when a Linear layer's sizes don't fit what comes in, or the last one's the classes
+ * @throws {UsageError} when a Linear layer's sizes don't fit its input, or the last one's the classes
  */
 export function buildHead(
   name: string,

@@ -1,6 +1,6 @@
 /**
  * Layers that run on the engine's fused ops. Each carries the class name and the weights of the stock layer
- * that it stands for, so that a model's JSON loads wherever tfjs does.
+ * that it replaces, so that a model's JSON loads wherever tfjs does.
  *
  * @module
  */
@@ -134,7 +134,7 @@ export class ReLU6 extends tf.layers.Layer {
 /** Settings of {@linkcode Dropout}. */
 export interface DropoutConfig {
   readonly name: string;
-  /** Share of what is dropped. */
+  /** Share of the values that are dropped. */
   readonly rate: number;
   /** Sets the masks of a model's layers apart. */
   readonly salt: number;

@@ -5,7 +5,7 @@
  */
 import { tf } from "../engine/tf.ts";
 
-/** A layer that isn't made of others, and what its parameters are called by. */
+/** A layer that doesn't consist of others, with the name that prefixes its parameters' names. */
 export interface NamedLayer {
   /** With those of the models around it, such as `features.conv1`. */
   readonly name: string;

@@ -14,7 +14,7 @@ interface Container {
 }
 
 /**
- * Runs a model in eval mode, op by op, and looks at what each layer gives.
+ * Runs a model in eval mode, op by op, and checks the output of each layer.
  *
  * @param images float32 [n, h, w, 3]
  * @returns Name of the first layer whose output has NaN or infinity

@@ -17,7 +17,7 @@ export interface Parameter {
   /** Its layer's name, such as `layer1.0.conv1`. */
   readonly layer: string;
   readonly variable: tf.Variable;
-  /** tfjs's holder of the variable, which says whether it learns. */
+  /** tfjs's holder of the variable, which records whether the variable is trained. */
   readonly weight: tf.layers.Layer["weights"][0];
   readonly kind: ParameterKind;
   /** Shape in PyTorch's layout: convolutions OIHW, linear layers [out, in]. */

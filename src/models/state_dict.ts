@@ -57,7 +57,7 @@ export interface LoadReport {
 /** PyTorch counts batches in BatchNorm, which is no parameter: see `batch_counts.ts`. */
 const IGNORED = /\.num_batches_tracked$/;
 
-/** Names listed in a message before it says how many more there are. */
+/** Names listed in a message before the number of further ones. */
 const LISTED = 5;
 
 /**
@@ -92,7 +92,7 @@ export function loadStateDict(
   };
 }
 
-/** The body fits, the head doesn't, and nobody said that it may be replaced. */
+/** Refuses a head that doesn't fit although the body does, as the caller didn't allow a replacement. */
 function refuseHead(
   misfits: Misfits,
   model: tf.LayersModel,

@@ -1,5 +1,5 @@
 /**
- * Networks of the user's own: what a model module exports, and what is asked of it.
+ * Networks of the user's own: the exports of a model module, and the requirements on them.
  *
  * @module
  */

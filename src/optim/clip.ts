@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Limits; what is not set is not clipped. */
+/** Limits; unless a limit is set, its quantity is not clipped. */
 export interface ClipConfig {
   /** Largest 2-norm over all gradients together. */
   readonly clipGradNorm?: number;

@@ -113,7 +113,7 @@ export const optimizerShape = {
   clipGradValue: float32().positive().optional(),
   /** Parts in which each worker computes its share of a batch, one after the other: less memory, the same step. */
   accumulationSteps: z.int().positive().default(1),
-  /** Exponential moving average of the weights, which then is what is validated and kept as best. */
+  /** Exponential moving average of the weights; if set, the averages are validated and kept as best. */
   ema: z.strictObject({
     /**
      * The rule for when the averages are updated, and by how much. `steps` counts the optimizer's steps
@@ -170,7 +170,7 @@ export type OptimizerConfig =
   | ({ readonly optimizer: "sgd" } & (typeof OWN_DEFAULTS)["sgd"])
   | ({ readonly optimizer: "adam" | "adamw" } & (typeof OWN_DEFAULTS)["adam"]);
 
-/** Fills in what is not set. */
+/** Fills in the defaults of keys that are not set. */
 export function optimizerConfig(train: OwnKeys): OptimizerConfig {
   const defaults: Record<string, unknown> = OWN_DEFAULTS[train.optimizer];
   const settings = Object.entries(defaults).map(([key, value]) => [

@@ -5,7 +5,7 @@
  */
 import { type FloatRange, LINE_FLOATS } from "../base/float_range.ts";
 
-/** Tensors one after the other, each at a cache line; what is between them stays 0. */
+/** Tensors one after the other, each at a cache line; the values between them stay 0. */
 export interface FlatLayout {
   /** In the order of the tensors. */
   readonly places: readonly FloatRange[];

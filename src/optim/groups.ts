@@ -23,7 +23,8 @@ export interface GroupRun extends FloatRange {
 }
 
 /**
- * Puts each parameter into the first group that fits, or into the one that stands first here.
+ * Puts each parameter into the first group that fits, or into the default group, which is the first of the
+ * result.
  *
  * @throws {UsageError} when a pattern matches no parameter, or a group gets none
  */

@@ -20,7 +20,7 @@ export interface OptimizerOptions extends ClipConfig {
   readonly groups?: readonly GroupConfig[];
 }
 
-/** A parameter that learns, and where it stands in the flat vector. */
+/** A parameter that is trained, with its range in the flat vector. */
 export interface PlacedParameter {
   readonly name: string;
   readonly place: FloatRange;
@@ -42,7 +42,7 @@ export interface StepTime {
   readonly rates: readonly number[];
   /** Optimizer step of the run, counted from 1. */
   readonly step: number;
-  /** Sum over all parts of what {@linkcode Optimizer.measure} gave. */
+  /** Sum over all parts of the values that {@linkcode Optimizer.measure} returned. */
   readonly squares: number;
 }
 

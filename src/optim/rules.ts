@@ -14,7 +14,7 @@ import {
 } from "../engine/native_vector.ts";
 import type { OptimizerConfig } from "./config.ts";
 
-/** Parameters that stand next to each other, their gradients, and the optimizer's state for them. */
+/** Adjacent parameters, their gradients, and the optimizer's state for them. */
 export interface RunState {
   /** Changed in place. */
   readonly parameter: NativeVector;

@@ -1,6 +1,6 @@
 /**
- * Addresses of nats-servers, and the credentials in them, which leave an address as soon as it is read: what is kept,
- * shown and compared is the address without them.
+ * Addresses of nats-servers, and the credentials in them. Credentials are removed from an address as soon as
+ * it is read: only the address without credentials is kept, shown and compared.
  *
  * @module
  */
@@ -61,7 +61,7 @@ export function withCredentials(url: string): string {
 /**
  * Reads an address. Credentials are all up to the last `@`.
  *
- * @throws {UsageError} When it is not a URL of NATS, naming what is wrong with it
+ * @throws {UsageError} When it is not a URL of NATS; the message names the problem
  */
 export function parseAddress({ url, token }: NatsAddress): ParsedAddress {
   const text = url.trim();

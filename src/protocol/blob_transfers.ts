@@ -73,9 +73,9 @@ export class BlobTransfers {
   }
 
   /**
-   * Pulls what another process offers.
+   * Pulls a blob that another process offers.
    *
-   * @throws {LockstepError} When nothing comes for a minute, or what comes is damaged again and again
+   * @throws {LockstepError} When nothing comes for a minute, or the chunks are damaged again and again
    * @throws The signal's reason when it fires
    */
   async pull(transfer: Transfer, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {

@@ -1,5 +1,5 @@
 /**
- * A server is tried before a run depends on it: what a run will do there is done once, on subjects of no run.
+ * Tries a server before a run depends on it: each operation of a run is done once, on subjects of no run.
  *
  * @module
  */
@@ -50,7 +50,7 @@ export async function checkServer(
   }
 }
 
-/** Returns what the server said of itself. */
+/** Returns the facts that the server states about itself. */
 export function serverFacts(connection: NatsConnection, address: NatsAddress): ServerFacts {
   const info = connection.info;
   const name = info?.server_name !== info?.server_id ? info?.server_name : undefined;

@@ -52,8 +52,8 @@ export function encodeFrame(header: object, payload?: Uint8Array): Uint8Array<Ar
 }
 
 /**
- * Writes the header into the first {@linkcode FRAME_HEADER_BYTES} of a frame whose payload stands behind
- * them already.
+ * Writes the header into the first {@linkcode FRAME_HEADER_BYTES} of a frame that already holds the payload
+ * behind them.
  *
  * @throws {RangeError} When the header doesn't fit
  */

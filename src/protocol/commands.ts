@@ -171,7 +171,7 @@ export interface Outcome {
   readonly payload?: Uint8Array;
 }
 
-/** Does what a command says; what it throws goes to the coordinator as the reply's error. */
+/** Carries out a command; an error that it throws goes to the coordinator as the reply's error. */
 export type CommandHandler = (command: Command) => Promise<Outcome | void>;
 
 /** The worker's end, as made by {@linkcode serveCommands}. */

@@ -43,8 +43,9 @@ const TRANSPORT: TransportFactory = {
 /**
  * Connects to a nats-server.
  *
- * A server that goes away later is looked for until `reconnectMs` is over; then the connection closes, which
- * its `closed()` tells. What a subscription's callback gets is valid until it returns: copy what is to be kept.
+ * If the server goes away later, the client tries to reconnect until `reconnectMs` is over; then the
+ * connection closes and its `closed()` resolves. The bytes that a subscription's callback gets are valid
+ * until the callback returns: copy those that are to be kept.
  *
  * @throws {UsageError} When the URL is not a server's
  * @throws {ServerRefusalError} When it is reached and can't be used: credentials, TLS, limits, messages that are too
@@ -91,7 +92,7 @@ export async function connectNats(
   }
 }
 
-/** Has the client join what it sends in memory that is used again. */
+/** Has the client join the bytes that it sends in memory that is reused. */
 function sendFromLentMemory({ protocol }: NatsConnectionImpl): void {
   const outgoing = new OutgoingBuffer(sendMemory);
   for (const part of protocol.outbound.buffers) outgoing.fill(part);

@@ -24,7 +24,7 @@ export interface EarlyFailure {
 /** The record of one connection; its transports fill it in. */
 export class Handshake {
   stage: Stage = "address";
-  /** The server's first word. */
+  /** The server's first message. */
   info: ServerInfo | undefined;
   /** The failure that came furthest: a name may have several addresses, and nobody listens at most of them. */
   failure: EarlyFailure | undefined;
@@ -69,8 +69,8 @@ export const HANGS_UP =
 const REFUSED = "authorization violation: ";
 
 /**
- * Returns what arrived, with an error of the server's in the form that ends the client's wait: of any but refused
- * credentials the client takes no note before the server has let it in.
+ * Returns the messages, with an error of the server's in the form that ends the client's wait: before the
+ * server has let the client in, the client ignores all errors but refused credentials.
  */
 export function untilLetIn(messages: Uint8Array, handshake: Handshake): Uint8Array {
   if (handshake.isOver) return messages;
@@ -84,7 +84,7 @@ const TLS_ALERT = 0x15;
 const TLS_HANDSHAKE = 0x16;
 const MAX_SHOWN = 40;
 
-/** Says what a first line or answer that isn't a nats-server's belongs to. */
+/** Describes the program behind a first line or answer that isn't a nats-server's. */
 export function describeForeign(bytes: Uint8Array): string {
   if (bytes[0] === TLS_ALERT || bytes[0] === TLS_HANDSHAKE) {
     return "it wants TLS from the first byte: set handshake_first of its tls block to auto";

@@ -36,7 +36,7 @@ function addressOf({ url, token, ca }: NatsAddress): NatsAddress {
   return { url, ...(token ? { token } : {}), ...(ca ? { ca } : {}) };
 }
 
-/** Message of the thread: the server refuses what it does. */
+/** Message of the thread: the server refuses the heartbeats. */
 export interface HeartFailure {
   readonly failure: string;
 }

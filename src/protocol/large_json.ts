@@ -15,7 +15,7 @@ const INLINE_SHARE = 0.5;
 
 /** A value and bytes, as a message carries them. */
 export interface PackedJson {
-  /** `null` when it stands in the payload. */
+  /** `null` when it is in the payload. */
   readonly value: Json;
   /** Bytes at the payload's end that are the value, as JSON; 0 when the message itself has it. */
   readonly jsonBytes: number;

@@ -47,7 +47,7 @@ export type Handlers<K extends Kind> = { readonly [P in K]: (message: Incoming<P
 
 /** Handlers of messages that are not passed on; unless set, such messages are only counted. */
 export interface Rejections<K extends Kind> {
-  /** The payload is not what its checksum says. */
+  /** The payload doesn't match its checksum. */
   readonly onCorrupt?: (header: Header<K>, error: ProtocolError) => void;
   /** Another version of the protocol or of Lockstep; only the envelope can be trusted. */
   readonly onOtherVersion?: (envelope: Envelope, reason: string, header: unknown) => void;
@@ -146,8 +146,8 @@ export class Link {
   }
 
   /**
-   * Fires with a {@linkcode LockstepError} when the server refuses what a run can't do without: a subject, a message, the
-   * credentials; or when it doesn't keep the connection.
+   * Fires with a {@linkcode LockstepError} when the server refuses something that a run needs (a subject, a
+   * message, the credentials), or when the server doesn't keep the connection.
    */
   get failed(): AbortSignal {
     return this.#failed.signal;
@@ -226,7 +226,7 @@ export class Link {
     });
   }
 
-  /** Calls `listener` each time a lost connection is back: what was under way may be lost. */
+  /** Calls `listener` each time a lost connection is back: messages that were under way may be lost. */
   onReconnect(listener: () => void): { unsubscribe(): void } {
     this.#reconnectListeners.add(listener);
     return { unsubscribe: () => void this.#reconnectListeners.delete(listener) };
@@ -237,7 +237,7 @@ export class Link {
     this.#refusalListeners.add(listener);
   }
 
-  /** Calls `listener` with what the server announces, such as its end. */
+  /** Calls `listener` with the server's announcements, such as its shutdown. */
   onNotice(listener: (message: string) => void): void {
     this.#noticeListeners.add(listener);
   }
@@ -271,7 +271,7 @@ export class Link {
     }
   }
 
-  /** Closes the connection; what was published before still leaves. */
+  /** Closes the connection; messages that were published before are still sent. */
   async close(): Promise<void> {
     if (this.connection.isClosed()) return;
     // A flush on a connection that looks for its server would wait for that.

@@ -86,7 +86,7 @@ const KINDS = {
     rank: count,
     worldSize: z.int().positive(),
     config: z.json(),
-    /** Bytes at the payload's end that are the config, as JSON; 0 when it stands here. */
+    /** Bytes at the payload's end that are the config, as JSON; 0 when the config is in the header. */
     configBytes: count,
     payload: transferSchema.nullable(),
   },
@@ -104,8 +104,8 @@ const KINDS = {
     refused: count.optional(),
   },
   /**
-   * Worker → coordinator: what the chunks that follow belong to. `bytes` is the length of the vector, of which the
-   * first `narrowBytes` travel as `dtype` and the rest as float32; with shared memory all is float32, and
+   * Worker → coordinator: the header of the chunks that follow. `bytes` is the length of the vector, of which
+   * the first `narrowBytes` travel as `dtype` and the rest as float32; with shared memory all is float32, and
    * `chunkBytes` is 0.
    */
   contribution: {
@@ -124,7 +124,7 @@ const KINDS = {
    * statistics with `statisticsWeights`; null: without that rank's.
    */
   reduce: { ...position, weights: rankWeights, statisticsWeights: rankWeights },
-  /** Worker → coordinator: its share of the sum is made. */
+  /** Worker → coordinator: the worker's share of the sum is computed. */
   shard: {
     rank: count,
     ...position,
@@ -133,9 +133,9 @@ const KINDS = {
     /** The value that the workers asked to be summed over the shares. */
     measure: wireNumber,
   },
-  /** Worker → coordinator: its share of what comes of the sum stands in shared memory. */
+  /** Worker → coordinator: the worker's shard of the regions is written to shared memory. */
   written: { rank: count, ...position },
-  /** Coordinator → workers: all shares of it stand there. */
+  /** Coordinator → workers: all shards of the regions are written. */
   gathered: { ...position },
   /**
    * Worker → coordinator; payload: one chunk of the rank's vector. `tooLarge`: a finite value of it became infinite
@@ -163,7 +163,7 @@ const KINDS = {
     rank: count,
     error: z.string().nullable(),
     result: z.json(),
-    /** Bytes at the payload's end that are the result, as JSON; 0 when it stands here. */
+    /** Bytes at the payload's end that are the result, as JSON; 0 when the result is in the header. */
     resultBytes: count,
     payload: transferSchema.nullable(),
   },
@@ -236,7 +236,7 @@ export function parseEnvelope(json: unknown): Envelope | undefined {
 /**
  * Checks a header of this protocol version against its kind.
  *
- * @returns The header, or a sentence saying what is wrong with it
+ * @returns The header, or a sentence that describes the problem with it
  */
 export function parseHeader<K extends Kind>(kind: K, json: unknown): Header<K> | string {
   const parsed = SCHEMAS[kind].safeParse(json);

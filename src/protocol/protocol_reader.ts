@@ -1,5 +1,5 @@
 /**
- * Cuts what a nats-server sends between its messages, without another copy of large ones.
+ * Cuts the bytes that a nats-server sends between its messages, without another copy of large ones.
  *
  * NATS's protocol is lines that end in CR LF; the lines `MSG` and `HMSG` end in the length of the bytes that follow
  * them, before another CR LF.
@@ -37,7 +37,7 @@ export class ProtocolReader {
   /** The end of the message behind the whole ones, once its first line is here. */
   #next: number | undefined;
 
-  /** Memory for what comes next; {@linkcode filled} says how much came. */
+  /** Memory for the next bytes; {@linkcode filled} is called with the number that came. */
   room(): Uint8Array {
     if (this.#start === this.#end) this.#moveTo(this.#memory);
     const missing = Math.max((this.#next ?? 0) - this.#end, MIN_ROOM);

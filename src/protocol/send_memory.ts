@@ -1,8 +1,8 @@
 /**
- * Memory for what is on its way to the server, used again and again.
+ * Reusable memory for the bytes that are on their way to the server.
  *
- * The NATS client joins what it sends at a time. In new memory for each megabyte, that is several times as slow as
- * the copying itself: the kernel has to find and clear every page of it.
+ * The NATS client joins the bytes that it sends at a time. In new memory for each megabyte, joining is
+ * several times as slow as the copying itself: the kernel has to find and clear every page of that memory.
  *
  * @module
  */

@@ -37,7 +37,7 @@ function fromEnvironment(): { path: string; where: string } | undefined {
  * Reads certificates of authorities.
  *
  * @param where The setting that names the file, for messages
- * @returns The certificates as PEM, without what stands between them
+ * @returns The certificates as PEM, without the text between them
  * @throws {UsageError} When the file can't be read, or has no certificate that can be
  */
 export async function readAuthorities(path: string, where: string): Promise<string> {

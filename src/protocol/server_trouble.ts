@@ -16,7 +16,7 @@ export const MAX_SUBSCRIPTIONS = 7;
 /** Subjects of each kind that a sentence names. */
 const MAX_NAMED = 2;
 
-/** Returns what an error of the server's means for a run; nothing where the run can go on. */
+/** Returns the error of a run for an error of the server's; nothing where the run can go on. */
 export function serverTrouble(error: Error, address: NatsAddress): LockstepError | undefined {
   if (error instanceof errors.PermissionViolationError) return rightsMissing([error], address);
   const at = `The nats-server at ${parseAddress(address).server}`;

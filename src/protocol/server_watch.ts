@@ -1,5 +1,5 @@
 /**
- * Tells a server that stands still from a partner that does.
+ * Distinguishes a server that has stalled from a partner that has.
  *
  * @module
  */

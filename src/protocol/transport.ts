@@ -1,9 +1,9 @@
 /**
  * The NATS client's way to the server: a TCP or TLS connection of Deno's.
  *
- * The client's own transport goes through Node's sockets, which hand over pieces of 64 KiB in new memory each, and
- * the client puts a large message together of them in memory that grows. For messages of a megabyte that costs more
- * than all else that the exchange does. Here a message arrives in one piece, in memory that is used again and again.
+ * The client's own transport uses Node's sockets, which deliver pieces of 64 KiB, each in new memory. The
+ * client joins the pieces of a large message in memory that grows. For messages of a megabyte this costs more
+ * than the rest of the exchange. Here a message arrives in one piece, in memory that is reused.
  *
  * @module
  */
@@ -30,7 +30,7 @@ import {
 import { ProtocolReader } from "./protocol_reader.ts";
 import type { SendMemory } from "./send_memory.ts";
 
-/** Share of the time for a connection in which the server must have said its first word. */
+/** Share of the time for a connection in which the server must have sent its first message. */
 const INFO_SHARE = 0.6;
 const DEFAULT_TIMEOUT_MS = 5_000;
 /** Milliseconds in which a silent program gets to answer something else than NATS. */
@@ -175,7 +175,7 @@ export class DenoTransport implements Transport {
     }
   }
 
-  /** Reads the first line, and asks a program that says nothing what it is. */
+  /** Reads the first line; probes a program that sends nothing, to find out what it is. */
   async #readInfo(connection: Deno.TcpConn, silentMs: number): Promise<ServerInfo> {
     let isProbed = false;
     const probe = setTimeout(() => {
@@ -238,7 +238,10 @@ export class DenoTransport implements Transport {
     }
   }
 
-  /** Closes and tells, the first time; what never was connected is told by {@linkcode connect} alone. */
+  /**
+   * Closes and reports the end, the first time; {@linkcode connect} alone reports a connection that failed to
+   * open.
+   */
   #end(error?: Error): void {
     const isNews = this.#isConnected && !this.#isClosed;
     if (isNews && error) this.closeError = error;
