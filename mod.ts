@@ -208,7 +208,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
  * }
  * ```
  *
- * @param variants Configs by what they are called in the legend
+ * @param variants Configs by their names in the legend
  * @param options Seeds, runs at a time, reporter, signal
  * @throws {UsageError} for what is wrong before the start; {@linkcode resumeComparison} goes on after an interruption
  * @throws {InterruptedError} after an orderly stop by `options.signal`

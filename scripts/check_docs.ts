@@ -30,7 +30,7 @@ export interface Facts {
 /**
  * Checks the Markdown pages of the project at `root`.
  *
- * @returns what is wrong, as `file:line: sentence`, sorted by file
+ * @returns The faults, as `file:line: sentence`, sorted by file
  */
 export async function checkDocs(root: string, facts: Facts): Promise<string[]> {
   const pages = new Map<string, Page>();

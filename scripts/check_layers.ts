@@ -56,7 +56,7 @@ interface ModuleInfo {
 /**
  * Checks the project at `root`: every `.ts` file of `src/` and `workers/`, and `mod.ts`.
  *
- * @returns what is wrong, sorted; empty when all is well
+ * @returns The faults, sorted; empty when all is well
  * @throws {Error} when `deno info` fails
  */
 export async function checkLayers(root: string): Promise<Violation[]> {

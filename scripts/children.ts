@@ -29,7 +29,7 @@ export function startChild(program: string, options: Deno.CommandOptions): Deno.
   return child;
 }
 
-/** Runs a program to its end, and returns what it printed. */
+/** Runs a program to its end, and returns its output. */
 export async function outputOf(
   program: string,
   options: Deno.CommandOptions,

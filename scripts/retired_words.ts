@@ -16,7 +16,7 @@ export interface RetiredWord {
   readonly example: string;
 }
 
-/** Files that may hold the words: the list itself, its tests, and what tells of the past. */
+/** Files that may hold the words: the list itself, its tests, and texts about the past. */
 const EXEMPT: readonly string[] = [
   "scripts/retired_words.ts",
   "tests/scripts/lint_words_test.ts",

@@ -35,10 +35,10 @@ export function tensorFrom(
 }
 
 /**
- * A float32 tensor that looks at memory without a copy: what is written there later, it has.
+ * Returns a float32 tensor that looks at memory without a copy: later writes to the memory change the tensor.
  *
  * @param memory Aligned to 64 bytes; must not be written to while an op reads it
- * @throws {RangeError} when it isn't aligned, or has another size
+ * @throws {RangeError} when the memory isn't aligned, or has another size
  */
 export function viewOf(shape: readonly number[], memory: Uint8Array<ArrayBuffer>): tf.Tensor {
   const backend = nativeBackend();

@@ -18,7 +18,7 @@ export const INPUT_NAME = "images";
 /** Results of the graph: [n, classes] each. */
 export const RESULT_NAMES = ["logits", "probabilities"] as const;
 
-/** Two numbers of images; what differs between them follows the number. */
+/** Two numbers of images; values that differ between the two recordings depend on the number. */
 const COUNTS = [2, 3] as const;
 
 /**

@@ -40,7 +40,7 @@ export function torchvisionState(state: NamedTensors): Map<string, TorchTensor> 
   );
 }
 
-/** Strings for a safetensors header; what isn't a string is JSON. */
+/** Returns strings for a safetensors header; other values are written as JSON. */
 function metadataOf(facts: ModelFacts): Record<string, string> {
   const { lockstep, name, run, architecture, classes, preprocessing, checkpoint } = facts;
   return {

@@ -181,7 +181,7 @@ export async function evaluate(
 
 const TERMS = { data: "as root", split: "the option split" };
 
-/** Options that say how a folder is laid out: they come before what is known of the model. */
+/** Options of a folder's layout: they precede the layout that is known from the model. */
 const LAYOUT = ["format", "trainFolder", "valFolder", "valFraction", "splitSeed"] as const;
 
 /** The images to evaluate, as those that validate; their labels are those of the model's classes. */

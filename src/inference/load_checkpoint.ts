@@ -41,8 +41,8 @@ export function architectureIn({ model }: Pick<CheckpointInfo, "model">): Archit
 }
 
 /**
- * Loads the model of a checkpoint, with its averaged weights where it has such. The engine must be open. `evaluate()`
- * knows what such a model was validated with.
+ * Loads the model of a checkpoint, with its averaged weights where it has them. The engine must be open. `evaluate()`
+ * knows the facts of such a model's validation.
  *
  * @param path Folder of the checkpoint, such as `runs/latest/checkpoints/best`
  * @throws {UsageError} when the checkpoint is missing, damaged, or of an unknown architecture, or the module isn't the

@@ -39,8 +39,8 @@ const WHAT: Readonly<Record<RunNeed, string>> = {
 };
 
 /**
- * Finds the newest run that has what is needed. A run that goes on is left out where its checkpoint is needed, since
- * that will be another one in a moment; so is one whose checkpoint is damaged.
+ * Finds the newest run that has the needed file. A running one is left out where its checkpoint is needed, since the
+ * checkpoint will soon be replaced. A run whose checkpoint is damaged is left out, too.
  *
  * @param need A checkpoint or the history
  * @param runs The folder of runs

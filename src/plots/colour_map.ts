@@ -17,7 +17,7 @@ const STOPS: readonly (readonly [number, number, number])[] = [
   [253, 231, 37],
 ];
 
-/** The colour of a number from 0 to 1; what lies outside gets the nearest end's, and NaN the lower one's. */
+/** Returns the colour of a number from 0 to 1; numbers outside get the nearest end's, and NaN the lower end's. */
 export function colourOf(value: number): [red: number, green: number, blue: number] {
   const place = Math.min(1, Math.max(0, value || 0)) * (STOPS.length - 1);
   const low = Math.min(STOPS.length - 2, Math.floor(place));

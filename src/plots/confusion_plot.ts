@@ -194,7 +194,7 @@ function rowOf(row: readonly number[], label: number, layout: Layout): string[] 
   });
 }
 
-/** Whole percents; what is more than nothing and less than all doesn't look like it. */
+/** Returns whole percents: a share above 0 is never shown as 0%, and one below 1 never as 100%. */
 function percentOf(share: number): string {
   if (share < 0.005) return "<1%";
   return share < 1 && share >= 0.995 ? ">99%" : `${Math.round(100 * share)}%`;

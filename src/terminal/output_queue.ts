@@ -55,7 +55,7 @@ export class OutputQueue {
   #isClosed = false;
   #progressAt: number;
   #waiting: { readonly limit: number; readonly resolve: () => void }[] = [];
-  /** Lines of news that found no room since the last one that did, and when that began. */
+  /** Number of lines of news that were dropped since the last one that found room, and the start of the stall. */
   #dropped: { lines: number; readonly since: number } | undefined;
 
   /** Makes an empty queue. */

@@ -156,7 +156,7 @@ export function outputFailure(): string | undefined {
   return failure;
 }
 
-/** Keeps why a result is lost; of news there is a warning, as what they are about goes on. */
+/** Keeps the reason of a lost result; lost news lead to a warning only, as their command goes on. */
 function onError(target: OutputTarget, error: unknown, kind: OutputKind): void {
   if (target !== Deno.stdout) return; // nobody could be told
   const reason = reasonOf(error);

@@ -30,7 +30,7 @@ async function failureOf(config: Parameters<typeof validateConfig>[0]): Promise<
   return "it did not fail";
 }
 
-/** Returns what is said of a config, or nothing. */
+/** Returns the message about a config, or an empty string. */
 function problemOf(trainKeys: Record<string, unknown>, normalize?: Record<string, number[]>) {
   const config = tinyConfig("x", { train: trainKeys });
   if (normalize) {

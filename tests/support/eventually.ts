@@ -7,7 +7,7 @@ import { AssertionError } from "node:assert/strict";
 import { delay } from "../../src/base/async.ts";
 
 /**
- * Runs `check` until its assertions hold; what else it throws ends it at once.
+ * Runs `check` until its assertions hold; any other error ends the wait at once.
  *
  * @throws {AssertionError} the last one, when they don't hold within `seconds`
  */

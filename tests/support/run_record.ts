@@ -11,7 +11,7 @@ import { readEventFile } from "./event_reader.ts";
 
 /** Columns of CSVs that hold times, speeds or memory. */
 const MEASURED = /^(time|seconds|images_per_second|.*_ms|slowest_rank|resident_bytes)$/;
-/** Tags of TensorBoard that do. */
+/** Tags of TensorBoard that hold times or speeds. */
 const MEASURED_TAGS = /^(images_per_second|step_ms|epoch\/seconds)/;
 /** Tags that a point has only where a heartbeat reported their values before it. */
 const TIMED_TAGS = /^(memory_bytes|gpu)/;

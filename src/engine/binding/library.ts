@@ -22,7 +22,7 @@ const ERRORS_ONLY = 2;
  * TensorFlow takes oneDNN's kernels by itself only on CPUs with AVX-512 and newer extensions. On older ones it falls
  * back to Eigen's, which take more than twice the time, and whose results for an image depend on the images beside
  * it, in the last bits: then features could not be kept, and runs would differ between machines by more than they
- * need. Who sets the variable has the last word.
+ * need. A value that the user sets takes precedence.
  */
 const ONEDNN = { TF_ENABLE_ONEDNN_OPTS: "1" };
 

@@ -155,8 +155,8 @@ export class Runtime {
   }
 
   /**
-   * A tensor that looks at memory without a copy: what is written there later, the tensor has. Whoever holds the
-   * tensor must not write while an op reads it.
+   * Returns a tensor that looks at memory without a copy: later writes to the memory change the tensor. The tensor's
+   * owner must not write to the memory while an op reads it.
    *
    * @throws {RangeError} when the memory isn't aligned to 64 bytes, or has another size
    */

@@ -209,9 +209,9 @@ export class CapturedFunction {
   }
 
   /**
-   * Records the function's ops. What it assigns to variables meanwhile is taken back.
+   * Records the function's ops. Its assignments to variables are undone afterwards.
    *
-   * @param finish Is given the results, the variables' new values after them, and the results' number
+   * @param finish Takes the results, the variables' new values after them, and the results' number
    */
   #record<T>(
     tracer: Tracer,
@@ -241,7 +241,7 @@ export class CapturedFunction {
     }
   }
 
-  /** A variable that is read but not listed would keep its present value for ever. */
+  /** Refuses a variable that is read but not listed: it would always keep its present value. */
   #checkVariables(tracer: Tracer, listed: readonly tf.Variable[], trace: Trace): void {
     const known = new Set(listed);
     const backend = nativeBackend();

@@ -108,7 +108,7 @@ export class GraphSession implements Disposable {
   }
 }
 
-/** Two encoded messages of one kind as one: what is written one after the other is merged by who reads it. */
+/** Joins two encoded messages of one kind to one: a reader merges messages that are written one after the other. */
 function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
   const both = new Uint8Array(a.length + b.length);
   both.set(a);
