@@ -40,7 +40,7 @@ export function hasBf16({ flags }: CpuFacts): boolean {
 /**
  * Checks bfloat16 on a machine before its use.
  *
- * @param gpu Whether TensorFlow places ops on a GPU
+ * @param gpu `true` where TensorFlow places ops on a GPU
  * @returns A warning where the numbers are right but slow to compute; nothing where the hardware has bfloat16
  * @throws {UsageError} where TensorFlow would go on with float32 without a warning
  */

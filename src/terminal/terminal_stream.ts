@@ -37,7 +37,7 @@ let queues: Readonly<Record<"stdout" | "stderr", OutputQueue>> | undefined;
 /**
  * The process's own standard output or standard error. Writing never waits: see {@linkcode OutputQueue}.
  *
- * @param kind Tells whether text may be dropped while nobody reads it
+ * @param kind News or a result: only news may be dropped while nobody reads it
  */
 export function standardStream(
   name: "stdout" | "stderr",

@@ -109,7 +109,7 @@ export class CapturedFunction {
   }
 
   /**
-   * Calls the function as several parts that run one after the other, and passes each part's results on at once.
+   * Calls the function as several parts that run one after the other; each part's results are passed on before the next part ends.
    * Without capture, or where TensorFlow compiles the function as a whole, all results come at once.
    *
    * @throws {EngineError} when an op fails, or when the function can't be captured
