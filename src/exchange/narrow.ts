@@ -51,7 +51,7 @@ const NARROW_BYTES = 2;
  */
 const WIDE = 1024;
 const NARROWED = WIDE + BLOCK * FLOAT_BYTES;
-/** A block is worked on in pieces of so many bytes of float32. */
+/** The size of the pieces in which a block is processed, in bytes of float32. */
 const PIECE_BYTES = 16;
 
 const code = Uint8Array.from(atob(NARROW_CODE), (letter) => letter.charCodeAt(0));

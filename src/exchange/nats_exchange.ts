@@ -45,11 +45,11 @@ interface RunningStep {
   readonly contribution: StepContribution;
   /** The vector is final from this float on. */
   ready: number;
-  /** The whole contribution is here, and its sum is waited for. */
+  /** The whole contribution is complete, and the rank waits for the sum. */
   isWhole: boolean;
   readonly arrived: Uint8Array; // 1 for each reduced chunk that is here
   arrivedCount: number;
-  /** Reduced chunks that are here without a gap. */
+  /** Reduced chunks that have arrived without a gap. */
   prefix: number;
   sent: number;
   result?: StepResult;

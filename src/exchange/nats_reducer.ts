@@ -41,7 +41,7 @@ const FLOAT_BYTES = 4;
 interface ReducingStep extends StepKey {
   readonly decide: () => "continue" | "stop";
   readonly wait: StepWait<StepTotals>;
-  /** Known as soon as every rank's contribution is here. */
+  /** Known as soon as every rank's contribution has arrived. */
   totals?: Totals;
   /** Known with the totals. */
   ranks: readonly RankReport[];
@@ -264,7 +264,7 @@ export class NatsReducer implements Reducer {
     });
   }
 
-  /** A rank asks again for sums; they stand in the frames until the next step's contributions are complete. */
+  /** A rank asks again for sums; the frames hold them until the next step's contributions are complete. */
   #onMissing({ header }: Incoming<"missing">): void {
     const step = [this.#step, this.#previous].find((known) =>
       known !== undefined && compareSteps(known, header) === 0

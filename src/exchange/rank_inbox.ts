@@ -93,7 +93,7 @@ export class RankInbox implements RankCounts {
     return this.#chunks[chunk] !== undefined;
   }
 
-  /** A chunk that is here; valid until its release. */
+  /** A chunk that has arrived; valid until its release. */
   chunk(chunk: number): ReceivedChunk {
     return this.#chunks[chunk]!;
   }

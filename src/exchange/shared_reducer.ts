@@ -33,7 +33,7 @@ export interface SharedReducerOptions {
 interface ReducingStep extends StepKey {
   readonly decide: () => "continue" | "stop";
   readonly wait: StepWait<StepTotals>;
-  /** Known as soon as every rank's contribution is here. */
+  /** Known as soon as every rank's contribution has arrived. */
   totals?: Totals;
   /** Known with the totals. */
   ranks: readonly RankReport[];
@@ -142,7 +142,7 @@ export class SharedReducer implements Reducer {
     this.#gather(step);
   }
 
-  /** As soon as every rank's vector is there, the ranks may add them. */
+  /** Lets the ranks add the vectors as soon as every rank's vector is there. */
   #gather(step: ReducingStep): void {
     try {
       const gathered = gatherTotals(this.#ranks, step);

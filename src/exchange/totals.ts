@@ -36,7 +36,7 @@ export interface Totals {
  */
 export interface SumWeights {
   readonly gradients: readonly (number | null)[];
-  /** Of the running statistics: a mean over rows, whatever a sample's loss weighs. */
+  /** The factors of the running statistics: a mean over rows, whatever a sample's loss weighs. */
   readonly statistics: readonly (number | null)[];
 }
 

@@ -23,7 +23,7 @@ const FLOAT_BYTES = 4;
 const SUM = 1024;
 /** The offset of a block of a vector, behind that of the sum. */
 const SOURCE = SUM + BLOCK * FLOAT_BYTES;
-/** A block is worked on in pieces of so many bytes. */
+/** The size of the pieces in which a block is processed, in bytes. */
 const PIECE_BYTES = 32;
 
 const code = Uint8Array.from(atob(WEIGHTED_SUM_CODE), (letter) => letter.charCodeAt(0));

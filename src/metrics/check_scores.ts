@@ -7,7 +7,7 @@
 import { LockstepError } from "../base/errors.ts";
 import { listed } from "../base/listing.ts";
 
-/** A network gave NaN or infinity for images. */
+/** A network returned NaN or infinity for images. */
 export class NonFiniteOutputError extends LockstepError {
   override name = "NonFiniteOutputError";
 }

@@ -6,9 +6,9 @@
 
 /** The results of a metric for some samples. */
 export interface MetricPart {
-  /** Of each sample, in the order of their scoring; empty where the metric gives sums. */
+  /** The values of the samples, in the order of their scoring; empty where the metric gives sums. */
   readonly values: readonly number[];
-  /** Of the batches, where the metric gives sums. */
+  /** The sum over the batches, where the metric gives sums. */
   readonly sum: number;
   readonly count: number;
 }

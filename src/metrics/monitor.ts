@@ -28,9 +28,9 @@ export const checkpointPolicySchema = z.strictObject({
   /** The metric that decides what `best` is: `accuracy`, `loss`, or one of your own. */
   monitor: metric.default("accuracy"),
   mode,
-  /** Save `last` within an epoch too, each time so many of its steps are done. */
+  /** Save `last` within an epoch too, each time this number of its steps is done. */
   everySteps: z.int().positive().optional(),
-  /** Keep the model after every so many epochs, as `checkpoints/epoch-5`; none unless set. */
+  /** Keep the model each time this number of epochs is done, as `checkpoints/epoch-5`; none unless set. */
   everyEpochs: z.int().positive().optional(),
   /** The number of those that stay, the newest; all unless set. */
   keep: z.int().positive().optional(),

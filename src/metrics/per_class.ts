@@ -27,11 +27,11 @@ export interface ClassScores {
 
 /** Means over the classes. */
 export interface MeanScores {
-  /** Of the classes' precisions. */
+  /** Mean of the classes' precisions. */
   precision: number;
-  /** Of their recalls. */
+  /** Mean of the classes' recalls. */
   recall: number;
-  /** Of their F1. */
+  /** Mean of the classes' F1. */
   f1: number;
 }
 

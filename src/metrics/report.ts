@@ -44,7 +44,7 @@ export interface ClassificationReport extends ConfusionRecord {
   accuracy: number;
   /** Share of the samples whose true class is among the five most probable ones; only with more than five classes. */
   top5?: number;
-  /** In the order of the labels. */
+  /** The scores of the classes, in the order of the labels. */
   perClass: ClassScores[];
   /** Plain mean over the classes that have samples. */
   macro: MeanScores;

@@ -16,7 +16,7 @@ type Call = (
   kwargs: { training?: boolean },
 ) => tf.Tensor | tf.Tensor[];
 
-/** Classes that draw in JavaScript, each step anew: no two workers would draw the same. */
+/** Classes that draw random numbers in JavaScript at each step: no two workers would draw the same. */
 const DRAWING = [
   "SpatialDropout1D",
   "GaussianNoise",

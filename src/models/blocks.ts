@@ -40,7 +40,7 @@ export type Padding =
   | "torch"
   /** SAME, which for strides above 1 pads less before than after. */
   | "tensorflow"
-  /** So many on all sides. */
+  /** This number of zeros on all sides. */
   | number;
 
 /** Settings of {@linkcode conv}. */

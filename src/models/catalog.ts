@@ -181,7 +181,7 @@ export const CATALOG: Readonly<Record<CatalogName, ModelFacts>> = {
   },
 };
 
-/** Parameters of an architecture's last layer with so many classes. */
+/** Parameters of an architecture's last layer with this number of classes. */
 export function headParameters({ head }: ModelFacts, classes: number): number {
   return (head.features + 1) * classes;
 }

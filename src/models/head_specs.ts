@@ -10,7 +10,7 @@ import { namedSchema } from "../base/named_specs.ts";
 const features = z.int("give a whole number of features").positive("give at least 1 feature");
 
 const LAYERS = {
-  /** `nn.Linear`; `classes` stands for the number of classes. */
+  /** `nn.Linear`; `classes` means the number of classes. */
   Linear: z.strictObject({
     /**
      * The number of input features, to be checked; unless given, the number that the layer before returns.

@@ -10,7 +10,7 @@ export function isPartOf(name: string, layers: readonly string[]): boolean {
   return layers.some((layer) => name === layer || name.startsWith(`${layer}.`));
 }
 
-/** The number of classes that a model tells apart. */
+/** The number of classes that a model distinguishes. */
 export function classesOf(model: tf.LayersModel): number {
   return (model.outputs[0].shape as number[]).at(-1)!;
 }

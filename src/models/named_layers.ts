@@ -15,8 +15,9 @@ export interface NamedLayer {
 }
 
 /**
- * The layers of a model and of the models inside of it. They have their own names, but for those that TensorFlow.js
- * has made up from a counter of the process, such as `dense_Dense7`: these count anew in each model, as `dense_1`.
+ * Returns the layers of a model and of the models inside of it. Layers keep their own names, except for names
+ * that TensorFlow.js makes from a counter of the process, such as `dense_Dense7`: each model numbers these
+ * from its own counter, as `dense_1`.
  */
 export function namedLayers(
   model: tf.LayersModel,

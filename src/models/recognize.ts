@@ -1,5 +1,5 @@
 /**
- * Tells of which architecture a state dict is, for the cure where it is another one than expected.
+ * Recognizes the architecture of a state dict, for the cure where the architecture isn't the expected one.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * ResNet as torchvision builds it (He et al. 2015, arXiv:1512.03385); the stride of a bottleneck block stands in
+ * ResNet as torchvision builds it (He et al. 2015, arXiv:1512.03385); the stride of a bottleneck block is in
  * its 3×3 convolution, not in its first one (Goyal et al. 2017, arXiv:1706.02677).
  *
  * @module
@@ -21,7 +21,7 @@ import {
 /** Channels of the four stages' 3×3 convolutions. */
 const CHANNELS = [64, 128, 256, 512];
 const STEM_CHANNELS = 64;
-/** A bottleneck block gives so many times the channels of its 3×3 convolution. */
+/** The ratio of a bottleneck block's output channels to the channels of its 3×3 convolution. */
 const EXPANSION = 4;
 
 type Block = "basic" | "bottleneck";

@@ -15,7 +15,7 @@ type Inputs = tf.Tensor | tf.Tensor[];
  * The first BatchNorm layer that has one value per channel when the model is trained on one image. With two images or
  * more no layer has.
  *
- * A dry run finds the maps' sizes: BatchNorm hands its input on, so that no state changes.
+ * A dry run finds the maps' sizes: BatchNorm returns its input, so that no state changes.
  *
  * @param size Height and width of the images
  * @returns The layer's name; nothing where no layer has, frozen ones aside

@@ -21,7 +21,7 @@ export interface AveragesOfRun extends RunLength {
 }
 
 /**
- * The share of the new values in the averages of a step: 0 leaves the averages as they are, 1 begins them anew.
+ * The share of the new values in the averages of a step: 0 leaves the averages as they are, 1 restarts them.
  *
  * The rule `torchvision` counts the steps of each epoch anew and scales the share of new values by
  * `globalBatch · everySteps / epochs`. It copies the weights until the warm-up has ended, and at the first update after.
@@ -102,7 +102,7 @@ export class WeightAverages implements Disposable {
     this.#average.readInto(this.#averages);
   }
 
-  /** Begins anew with the present values. */
+  /** Restarts the averages with the present values. */
   reset(): void {
     this.#averages.set(this.#values);
     this.reload();

@@ -81,8 +81,8 @@ export class CommandClient {
   }
 
   /**
-   * Has every worker run a command, and waits for all replies: as long as it takes. What ends the waiting for a
-   * dead worker is the signal (see `HeartbeatMonitor`).
+   * Has every worker run a command, and waits for all replies, without a time limit. The signal ends the wait
+   * for a dead worker (see `HeartbeatMonitor`).
    *
    * @returns The replies in the order of the ranks
    * @throws {WorkerFailedError} As soon as one worker's handler throws
@@ -141,7 +141,7 @@ export class CommandClient {
   }
 }
 
-/** Does something now, and again and again, until the returned function is called. */
+/** Runs `action` now, and again at growing intervals, until the returned function is called. */
 function repeatWithBackoff(action: () => void): () => void {
   let timer: ReturnType<typeof setTimeout>;
   const round = (next: number) => {

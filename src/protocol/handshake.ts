@@ -61,11 +61,13 @@ export class ForeignServerError extends errors.ConnectionError {
 
 /** The message for a program that sends no first message. */
 export const SAYS_NOTHING = "a program accepts connections there and says nothing";
-/** The same, of a program that closes the connection when it is spoken to. */
+/** The message for a program that closes the connection when it receives a message. */
 export const HANGS_UP =
   "a program waits there to be spoken to, and not as Lockstep does: of a nats-server with TLS, set handshake_first to auto";
 
-/** Has the client take any refusal for one of the credentials, which is the only kind that ends its wait. */
+/**
+ * Makes the client treat any refusal as one of the credentials, the only kind that ends the client's wait.
+ */
 const REFUSED = "authorization violation: ";
 
 /**

@@ -24,7 +24,7 @@ self.addEventListener("message", (event: unknown) => {
 });
 
 /**
- * Reports an error that a retry won't mend to the process, which learns of other errors from its own
+ * Reports an error that a retry won't fix to the process, which learns of other errors from its own
  * connection. Then ends the thread.
  */
 function failed(error: unknown): void {

@@ -55,9 +55,9 @@ export interface Rejections<K extends Kind> {
 
 /** Messages that were not handed on, by reason. */
 export interface RefusedCounts {
-  /** Without the run's token: from a stranger. */
+  /** Messages without the run's token: from a stranger. */
   token: number;
-  /** Of another version. */
+  /** Messages of another version. */
   version: number;
   /** No message of Lockstep, or of no kind that it has. */
   malformed: number;
@@ -100,7 +100,7 @@ export class Link {
   }
 
   /**
-   * Connects to the server and speaks for `from`.
+   * Connects to the server and sends messages in the name of `from`.
    *
    * @throws {LockstepError} See {@linkcode connectNats}
    */
@@ -115,7 +115,7 @@ export class Link {
   }
 
   /**
-   * Connects like {@linkcode Link.open}, and tries again for a while: a server may be starting anew at this moment.
+   * Connects like {@linkcode Link.open}, and retries for a while: a server may be restarting at this moment.
    *
    * @param timeoutMs Milliseconds in which another attempt may begin
    * @throws {LockstepError} When the server still doesn't answer then, or refuses the credentials
@@ -186,7 +186,7 @@ export class Link {
   }
 
   /**
-   * Publishes one message whose payload stands in `frame`, behind `FRAME_HEADER_BYTES` for the header, without
+   * Publishes one message whose payload is in `frame`, behind `FRAME_HEADER_BYTES` for the header, without
    * another copy. The frame must stay as it is until the message has been answered.
    */
   publishInPlace<K extends Kind>(
@@ -379,7 +379,7 @@ export class Link {
   }
 }
 
-/** A server that breaks off a connection so often within so many milliseconds doesn't keep it. */
+/** A server that breaks off a connection this often within this many milliseconds doesn't keep it. */
 const MAX_CUTS = 5;
 const CUTS_MS = 60_000;
 const DEFAULT_MAX_PAYLOAD = 1024 * 1024;

@@ -112,7 +112,10 @@ const KINDS = {
     rank: count,
     ...position,
     ...totals,
-    /** Of this step up to here, `exchange` and `update` of the one before; null when not measured. */
+    /**
+     * Durations of this step so far, and of `exchange` and `update` of the step before; null when not
+     * measured.
+     */
     times: timesSchema.nullable(),
     bytes: count,
     chunkBytes: count,

@@ -8,7 +8,7 @@
  */
 
 const FIRST_BYTES = 128 * 1024;
-/** A read gets room for at least so many bytes. */
+/** The least room for a read, in bytes. */
 const MIN_ROOM = 16 * 1024;
 /** Large messages that the memory has room for: the more, the less often a part of one has to be moved. */
 const MESSAGES_HELD = 4;
@@ -34,7 +34,7 @@ export class ProtocolReader {
   #whole = 0;
   /** The end of what has arrived. */
   #end = 0;
-  /** The end of the message behind the whole ones, once its first line is here. */
+  /** The end of the message behind the whole ones, once the first line of this message has arrived. */
   #next: number | undefined;
 
   /** Memory for the next bytes; {@linkcode filled} is called with the number that came. */
@@ -50,7 +50,7 @@ export class ProtocolReader {
   }
 
   /**
-   * So many bytes came into {@linkcode room}.
+   * Notes that `count` bytes came into {@linkcode room}.
    *
    * @throws {RangeError} When a message is longer than any that NATS has
    */
@@ -65,8 +65,8 @@ export class ProtocolReader {
   }
 
   /**
-   * All whole messages that are here; nothing without any. Large ones are valid until {@linkcode room} is called
-   * again.
+   * All whole messages that have arrived; nothing without any. Large ones are valid until {@linkcode room} is
+   * called again.
    */
   take(): Uint8Array | undefined {
     if (this.#whole === this.#start) return undefined;
@@ -75,7 +75,7 @@ export class ProtocolReader {
     return messages.length < COPIED_BYTES ? messages.slice() : messages;
   }
 
-  /** The first line, when it is here; it isn't taken. */
+  /** Returns the first line if it has arrived, without taking it. */
   firstLine(): string | undefined {
     const end = this.#memory.subarray(this.#start, this.#end).indexOf(LINE_FEED);
     if (end < 0) return undefined;

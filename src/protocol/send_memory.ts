@@ -29,7 +29,7 @@ export class SendMemory {
     return new Uint8Array(memory, 0, length);
   }
 
-  /** Takes back what {@linkcode take} gave; other memory is left alone. */
+  /** Takes back memory that {@linkcode take} returned; other memory is left alone. */
   give({ buffer }: Uint8Array): void {
     if (!this.#lent.delete(buffer)) return;
     if (this.#freeBytes + buffer.byteLength > MAX_FREE_BYTES) return;

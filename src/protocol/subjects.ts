@@ -34,7 +34,7 @@ export class Subjects {
   readonly runId: string;
   readonly #prefix: string;
 
-  /** @throws {TypeError} When the id is not made of 1 to 80 letters, digits, `-` and `_` */
+  /** @throws {TypeError} When the id doesn't consist of 1 to 80 letters, digits, `-` and `_` */
   constructor(runId: string) {
     if (!/^[\w-]{1,80}$/.test(runId)) {
       throw new TypeError(`A run's id has 1 to 80 letters, digits, '-' and '_': ${runId}`);
