@@ -109,8 +109,8 @@ export class CapturedFunction {
   }
 
   /**
-   * Calls the function as several parts that run one after the other; each part's results are passed on before the next part ends.
-   * Without capture, or where TensorFlow compiles the function as a whole, all results come at once.
+   * Calls the function as several parts that run one after the other. Each part's results are passed on while the
+   * next part runs. Without capture, or where TensorFlow compiles the function as a whole, all results come together.
    *
    * @throws {EngineError} when an op fails, or when the function can't be captured
    * @throws What `onResults` throws
