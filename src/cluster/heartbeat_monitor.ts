@@ -141,7 +141,7 @@ export class HeartbeatMonitor {
     this.#validating = epoch;
   }
 
-  /** A rank and what it last did, as a sentence; nothing while it wasn't heard. */
+  /** Describes a rank's last activity in a sentence; returns nothing before its first heartbeat. */
   describe(rank: number): string | undefined {
     const watched = this.#watched[rank];
     return watched?.last && `${nameOf(watched)} is ${describeProgress(watched.last)}`;
@@ -202,7 +202,7 @@ export class HeartbeatMonitor {
     }
   }
 
-  /** Nobody can be heard: that says nothing about the workers. */
+  /** No heartbeat can arrive: the silence says nothing about the workers. */
   #onServerGone(silentMs: number, what: string): void {
     if (silentMs < 1000 * this.#options.lostAfter || this.#lost.signal.aborted) return;
     const seconds = Math.round(silentMs / 1000);
@@ -211,7 +211,7 @@ export class HeartbeatMonitor {
     );
   }
 
-  /** The server has the connection and doesn't answer: nobody could be heard through it. */
+  /** The server has the connection and doesn't answer: no heartbeat could arrive through the server. */
   #onServerStill(silentMs: number): void {
     if (silentMs >= STRAGGLER_MS && !this.#serverWarned) {
       this.#serverWarned = true;

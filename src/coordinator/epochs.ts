@@ -1,5 +1,5 @@
 /**
- * The coordinator's side of an epoch: it rules each step, and puts the ranks' results together.
+ * The coordinator's side of an epoch: rules each step, and combines the ranks' results.
  *
  * @module
  */
@@ -342,7 +342,7 @@ function miscounted(what: string): LockstepError {
   return new LockstepError(`Validation doesn't add up: ${what}`);
 }
 
-/** Names the images behind the first bad rank: one of them may be what is wrong. */
+/** Names the images of the first bad rank: one of the images may be the cause. */
 function notFiniteError(
   { config, folder }: PreparedRun,
   { epoch, step }: StepKey,

@@ -19,7 +19,7 @@ const FIELDS = [
 ];
 const POLL_MS = 5_000;
 const TIMEOUT_MS = 4_000;
-/** Answers without a GPU, one after the other, after which the program isn't asked any more. */
+/** Answers without a GPU, one after the other, after which the program isn't queried any more. */
 const MAX_EMPTY_ANSWERS = 3;
 /** Longest output that is read, and GPUs and characters of a name that are taken from it. */
 const MAX_BYTES = 256 * 1024;
@@ -132,7 +132,7 @@ async function readAtMost(
   return new TextDecoder().decode(Buffer.concat(parts));
 }
 
-/** Asks again and again, where there is a program to ask; nothing waits for the answers. */
+/** Queries the program repeatedly, where there is one; nothing waits for the answers. */
 export class GpuWatch implements Disposable {
   readonly #query: GpuQuery;
   readonly #over = new AbortController();

@@ -15,7 +15,7 @@ const DIGITS = 16;
 type Place = Readonly<{ epoch: number; step: number }>;
 
 /**
- * Returns the mark of what a history holds up to a place, whatever it holds beyond.
+ * Returns the mark of a history up to a place, whatever the history holds beyond it.
  *
  * The validation at the place itself is left out: it may come before the checkpoint, or after a resume.
  */

@@ -64,7 +64,7 @@ export interface PreparedRun {
 }
 
 /**
- * Prepares a run: fetches what is missing, finds the images, builds the model with its initial weights.
+ * Prepares a run: fetches missing files, finds the images, builds the model with its initial weights.
  *
  * @throws {UsageError} naming what is wrong and the cure
  */

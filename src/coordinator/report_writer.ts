@@ -32,7 +32,7 @@ const REPORT_SHARE = 0.02;
 /** Share that curves may take: in a long run they aren't drawn after each epoch. */
 const CURVES_SHARE = 0.05;
 
-/** Draws the curves and writes `report.html`. What can't be written is a warning: a run doesn't fail for it. */
+/** Draws the curves and writes `report.html`. A file that can't be written is a warning: the run goes on. */
 export class ReportWriter {
   readonly #run: PreparedRun;
   readonly #folder: string;
@@ -57,7 +57,7 @@ export class ReportWriter {
     this.#effort = effort;
   }
 
-  /** Draws and writes what stands, each unless it has taken more than its share of the time. */
+  /** Draws the curves and writes the report, each unless it has taken more than its share of the time. */
   async afterEpoch(): Promise<void> {
     await this.#curvesTime.spend(() => this.#drawCurves());
     await this.#reportTime.spend(() => this.#write());
@@ -67,7 +67,7 @@ export class ReportWriter {
    * Draws the last curves and writes the last report of this session.
    *
    * @param images Make the small images too, where those there are of other weights
-   * @returns Its path, or nothing when it couldn't be written
+   * @returns The report's path, or nothing when the report couldn't be written
    */
   async atEnd({ images }: { images: boolean }): Promise<string | undefined> {
     await this.#drawCurves();

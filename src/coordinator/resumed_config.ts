@@ -1,5 +1,5 @@
 /**
- * A resumed run's config: what of it may differ from the run so far, what is said about that, and what is kept of it.
+ * The config of a resumed run: permitted differences from the run so far, described and recorded.
  *
  * @module
  */
@@ -42,7 +42,7 @@ export async function checkResumedConfig(
   return { before: before as Config, changes, epoch };
 }
 
-/** Says where a resumed run differs from one that had its config from the start. */
+/** Describes the differences between a resumed run and one that had its config from the start. */
 export function resumeNotes(
   { before, changes, epoch }: ResumedConfig,
   config: Config,

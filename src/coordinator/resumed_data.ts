@@ -1,5 +1,5 @@
 /**
- * A resumed run's images: whether they are those of the run so far.
+ * Checks whether a resumed run's images are those of the run so far.
  *
  * @module
  */

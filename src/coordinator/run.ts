@@ -94,7 +94,7 @@ export interface TrainOptions extends Callbacks {
    * of one that was killed after its last epoch, the end is completed.
    */
   readonly resume?: string;
-  /** Another checkpoint of that run, such as `last-1`: all that the run knows beyond it is taken back. */
+  /** Another checkpoint of that run, such as `last-1`: the run's later records are removed. */
   readonly from?: string;
   /**
    * Keys of the config, such as `train.lr`, that may differ from the resumed run's so far. Where it runs and who watches
@@ -142,7 +142,7 @@ async function lockRun(folder: string, reporter: Reporter): Promise<Disposable> 
  *
  * @param config A validated config, see `loadConfig`
  * @throws {UsageError} for what is wrong before the start
- * @throws {LockstepError} for what goes wrong on the way; the last checkpoint stays whole
+ * @throws {LockstepError} for failures on the way; the last checkpoint stays whole
  * @throws {InterruptedError} after an orderly stop by `options.signal`
  */
 export async function train(config: Config, options: TrainOptions = {}): Promise<TrainResult> {
@@ -329,7 +329,7 @@ async function resumePointOf(
   throw new UsageError(`from is "${from}", a checkpoint of a run to resume: name the run, too`);
 }
 
-/** Trains with workers of its own from a position on, which moves along. */
+/** Starts workers and trains from a position on; the position is updated as training goes on. */
 async function trainWithWorkers(
   parts: Omit<RunContext, "cluster">,
   position: Position,
@@ -360,7 +360,7 @@ async function trainWithWorkers(
   if (cache) reporter.info(cache.report());
 }
 
-/** Does what a killed run may not have come to after its last epoch was on record. */
+/** Completes the work after the last epoch, which a killed run may not have done. */
 async function catchUp(
   { run: { config }, folder, history, record, events, effort }: Omit<
     RunContext,
@@ -410,7 +410,7 @@ async function loggersOf(
   return [{ name: "TensorBoard", open: openTensorBoard }, ...own];
 }
 
-/** Puts on record which images a resumed run goes on with. */
+/** Records the images with which a resumed run goes on. */
 async function followPictures(
   { run, reporter, folder, history }: Pick<
     RunContext,
@@ -433,7 +433,7 @@ async function followPictures(
   if (files && (isOther || changes.touched > 0)) await writeFileRecord(folder, root, files);
 }
 
-/** Lets checkpoint, `config.yaml` and history of a resumed run follow its changed config. */
+/** Updates checkpoint, `config.yaml` and history of a resumed run to its changed config. */
 async function followChanges(
   { run, reporter, folder, history, record }: Pick<
     RunContext,

@@ -1,5 +1,5 @@
 /**
- * The dashboard that a run serves of itself, when it is asked to.
+ * The dashboard that a run serves of itself, where the config asks for it.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
  * The records of a run in progress, beside the terminal: points to the loggers, lines to `run.log`,
- * and where it is to `live.json`.
+ * and its position to `live.json`.
  *
  * @module
  */
@@ -82,7 +82,7 @@ export class RunWatch implements AsyncDisposable {
     });
   }
 
-  /** The workers are there. */
+  /** Listens to the workers once they have joined. */
   listenTo(signs: ReadHeartbeats, refused: () => RefusedMessages): void {
     this.#signs = signs;
     this.#refused = refused;

@@ -10,7 +10,7 @@ import type { Skipped } from "./epochs.ts";
 /** Images that are named to the listener; the events name all of them. */
 const MAX_NAMED = 50;
 
-/** Says each image once, however often it is skipped; after that, only how many were. */
+/** Reports each image once, however often it is skipped; after that, only the number of images. */
 export class SkippedImages {
   readonly #reporter: Pick<Reporter, "warn">;
   readonly #events: Pick<EventLog, "append"> | undefined;

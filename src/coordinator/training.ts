@@ -1,5 +1,5 @@
 /**
- * Training epoch by epoch: steps, validations, what is kept of them.
+ * Trains epoch by epoch: steps, validations, and the records of both.
  *
  * @module
  */
@@ -153,7 +153,7 @@ async function stopEarly(
 }
 
 /**
- * Trains what is left of an epoch and saves where it stands; returns images per second.
+ * Trains the rest of an epoch and saves the state; returns images per second.
  *
  * @throws {LockstepError} when no image of the epoch, or of a class, could be used; nothing is saved then
  */
@@ -226,7 +226,7 @@ function checkTrained(
 }
 
 /**
- * Saves where training stands. The history goes first: what it has beyond the checkpoint is cut off when the run is
+ * Saves the state of training. The history goes first: what it has beyond the checkpoint is cut off when the run is
  * resumed, whereas points that only the checkpoint knew of would be lost.
  */
 async function saveState(context: RunContext, position: Position): Promise<void> {
@@ -241,7 +241,7 @@ async function saveState(context: RunContext, position: Position): Promise<void>
   await saved.attempt(LAST, state, save);
 }
 
-/** Tells whether the validation at a place in an epoch is on record; none is before the first step. */
+/** Tells whether the validation at a place in an epoch is on record; before the first step there is none. */
 function isValidated({ validations }: History, { epoch, step }: Position): boolean {
   return step === 0 || validations.some((point) => point.epoch === epoch && point.step === step);
 }
@@ -485,7 +485,7 @@ function predictionsOf(
   });
 }
 
-/** Says how much the workers keep, when it is something else than before. */
+/** Reports the amount of features that the workers keep, when the amount has changed. */
 function reportFeatures(
   { reporter, run: { config }, events }: RunContext,
   epoch: number,

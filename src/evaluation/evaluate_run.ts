@@ -1,5 +1,5 @@
 /**
- * The life of an evaluation: workers score each image once, and what they found becomes a folder.
+ * Runs an evaluation: workers score each image once, and the results are written to a folder.
  *
  * @module
  */
@@ -56,7 +56,7 @@ const MAX_MISTAKES = 16;
  * Evaluates a checkpoint on all images of a set, over workers as a run's validation does, and writes what came out.
  *
  * @throws {UsageError} for what is wrong before the start: the run, the checkpoint, the images
- * @throws {LockstepError} for what goes wrong on the way
+ * @throws {LockstepError} for failures on the way
  */
 export async function evaluateRun(
   request: EvaluationRequest,

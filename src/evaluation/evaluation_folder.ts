@@ -24,7 +24,7 @@ const MIN_SIDE = 200;
 const MISTAKES = "mistakes.png";
 
 /**
- * Writes everything that an evaluation found. `evaluation.json` comes last: where it is, the others belong to it.
+ * Writes the results of an evaluation. `evaluation.json` comes last, so that the other files belong to it.
  *
  * @param images With their positions in the set
  */

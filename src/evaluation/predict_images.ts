@@ -75,7 +75,7 @@ const MIN_SIDE = 200;
 const NAME_LENGTH = 60;
 
 /**
- * Predicts images and writes what comes out as it comes.
+ * Predicts images and writes each result as soon as it is there.
  *
  * @throws {UsageError} when the model can't be used, or nothing is named; images that can't be read are named by
  * warnings, and counted
@@ -187,7 +187,7 @@ function tileOf(result: Seen): Tile {
   return { width, height, rgb: data, title: titleOf(result) };
 }
 
-/** The image as the network saw it, and beside it where the network sees the class. Returns the file's path. */
+/** Writes the image as the network saw it beside the map of the class; returns the file's path. */
 async function writeExplanation(folder: string, result: Seen, number: number): Promise<string> {
   const { view, map, path } = result;
   const overlay = overlayHeat(view, map!);

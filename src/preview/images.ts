@@ -1,5 +1,5 @@
 /**
- * The image grids of a run: what the network is shown, and what it makes of it.
+ * The image grids of a run: the images that the network gets, and its predictions.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Shows what the augmentation makes of the data, without a worker, a broker or a model.
+ * Shows the augmented images of the data, without a worker, a broker or a model.
  *
  * @module
  */
@@ -89,7 +89,7 @@ async function grid(data: ShownData, { epoch, count, val = false }: ShowOptions)
   };
 }
 
-/** A row for each image: the original, then what epoch after epoch makes of it. */
+/** A row for each image: the original, then its augmented versions, epoch after epoch. */
 async function draws(
   data: ShownData,
   epochs: number,

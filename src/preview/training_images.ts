@@ -11,7 +11,7 @@ import { mixedLines } from "../terminal/lines.ts";
 import type { Tile } from "../plots/picture_grid.ts";
 import { makeLoaders } from "../train/job.ts";
 
-/** A run's config and data set: all that showing its images needs. */
+/** A run's config and data set, which suffice to show its images. */
 export interface ShownData {
   readonly config: Config;
   readonly folder: ImageSet;

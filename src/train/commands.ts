@@ -48,7 +48,7 @@ export const shardScoresSchema = z.strictObject({
   nonFiniteLayer: z.string().optional(),
 });
 
-/** Answer to `readState`, beside the bytes: what they are. */
+/** Answer to `readState`, beside the bytes: the description of the bytes. */
 export const statePartSchema = z.strictObject({
   model: z.boolean(),
   shard: z.strictObject({ begin: count, end: count }),
@@ -60,7 +60,7 @@ export const COMMANDS = {
   loadState: "loadState",
   trainEpoch: "trainEpoch",
   validate: "validate",
-  /** Each rank answers with what it alone has of the state as payload. */
+  /** Each rank answers with the part of the state that it alone has, as payload. */
   readState: "readState",
   /** Measures; only workers of a job with `benchmark` know it (see bench_commands.ts). */
   benchmark: "benchmark",

@@ -52,7 +52,7 @@ export function partsOf(
   });
 }
 
-/** The image of one row, without what belongs to it in training. */
+/** The image of one row, without the values that belong to it in training. */
 export function rowOf(
   { images, labels, height, width }: LabelledImages,
   row: number,

@@ -109,7 +109,7 @@ function countsIn(
   return counts;
 }
 
-/** The last layers of a model, and how names in files are made its own. */
+/** Returns the last layers of a model, and the function that turns names in files into the model's. */
 function originOf(
   model: tf.LayersModel,
 ): { heads: readonly string[]; renameState: (name: string) => string } {

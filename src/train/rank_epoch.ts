@@ -67,7 +67,7 @@ export interface TrainingParts extends EpochParts {
 }
 
 /**
- * Trains an epoch, or what is left of it, on one rank.
+ * Trains an epoch, or the rest of it, on one rank.
  *
  * @throws The signal's reason when it fires
  */

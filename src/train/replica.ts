@@ -165,7 +165,7 @@ export class Replica implements Disposable {
     return new Map((await this.#forwardBackward.call(inputs)).entries());
   }
 
-  /** The running statistics are afterwards what they were before. */
+  /** Calls the function, and leaves the running statistics as they were. */
   async #callWithoutStatistics(inputs: readonly tf.Tensor[]): Promise<Map<number, tf.Tensor>> {
     const { exchanged, learning } = this.state;
     const statistics = exchanged.slice(learning.length);

@@ -53,7 +53,7 @@ export class BoundVariables implements Disposable {
     this.#variables.forEach((variable, index) => variable.assign(this.#views[index]));
   }
 
-  /** Writes what the variables were given meanwhile into the region, and binds them again; returns whether any was. */
+  /** Writes values newly assigned to variables into the region, and rebinds them; returns whether any was. */
   collect(): boolean {
     let any = false;
     this.#variables.forEach((variable, index) => {

@@ -134,7 +134,7 @@ export class ReplicaState implements Disposable {
     if (this.#parts.values.collect()) this.optimizer.reload();
   }
 
-  /** The variables have the values in memory, whatever they were given since. */
+  /** Binds the variables to the values in memory, whatever was assigned to them since. */
   restore(): void {
     this.#parts.values.bind();
   }
@@ -167,7 +167,7 @@ export class ReplicaState implements Disposable {
     this.#parts.averages?.update.reset();
   }
 
-  /** Does something with the averaged weights, where there are such, in the place of the present ones. */
+  /** Runs `action` with the averaged weights in place of the present ones, where there are averages. */
   async withAverages<T>(action: () => T | Promise<T>): Promise<T> {
     const { values, averages } = this.#parts;
     if (!averages) return await action();

@@ -40,7 +40,7 @@ export function rankedOf(classes: number): number {
 }
 
 /**
- * Scores images with a model as it is, op by op: for a use or two, where tracing wouldn't pay.
+ * Scores images with a model as it is, op by op: for one or two calls, where tracing wouldn't pay.
  *
  * @returns As the replica's `evaluate`, with plain cross-entropy, which for a head that ends in LogSoftmax is
  * the negative log-likelihood
@@ -69,7 +69,7 @@ export function nonFiniteLayerOf(
   return layer;
 }
 
-/** Each image's loss, and its first classes with their probabilities; then what metrics of the user's own give. */
+/** Each image's loss, and its first classes with their probabilities; then the values of the user's own metrics. */
 export function score(
   logits: tf.Tensor2D,
   loss: LossName | LossFunction,
@@ -114,7 +114,7 @@ export function firstNonFinite({ ranked, width }: Ranking): number {
   return at < 0 ? -1 : Math.floor(at / width);
 }
 
-/** Reads what {@linkcode score} gave, and disposes of it. */
+/** Reads the result of {@linkcode score}, and disposes of it. */
 export function readScores(
   [losses, ranked, probabilities, ...metrics]: tf.Tensor[],
   weight: number,
@@ -129,7 +129,7 @@ export function readScores(
   return scores;
 }
 
-/** Reads what {@linkcode rank} gave, and disposes of it. */
+/** Reads the result of {@linkcode rank}, and disposes of it. */
 export function readRanking([ranked, probabilities]: tf.Tensor[]): Ranking {
   const ranking = {
     width: ranked.shape[1]!,

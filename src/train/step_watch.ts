@@ -1,5 +1,5 @@
 /**
- * The watch of a rank's steps: where the rank is, and where the time of a step goes.
+ * Watches a rank's steps: the place of the rank, and the times of the parts of a step.
  *
  * @module
  */

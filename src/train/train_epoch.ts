@@ -29,7 +29,7 @@ export interface EpochWork {
   readonly exchange: Pick<GradientExchange, "reduceScatter" | "allGather">;
   /** This rank's rows of each step that is left, in the order of the steps; a step may have none. */
   batches(signal?: AbortSignal): AsyncIterable<Batch>;
-  /** Runs forward and backward; returns the rank's gradients, and what they count among the others'. */
+  /** Runs forward and backward; returns the rank's gradients, and their weight among those of all ranks. */
   forwardBackward(batch: Batch): Promise<StepContribution>;
   /**
    * Updates this rank's part of the parameters and the running statistics.
@@ -40,7 +40,7 @@ export interface EpochWork {
 }
 
 /**
- * Trains an epoch, or what is left of it. All ranks end at the same step: when the batches do, when the coordinator
+ * Trains an epoch, or the rest of it. All ranks end at the same step: when the batches do, when the coordinator
  * says so, or before an update that isn't finite.
  *
  * @throws The signal's reason when it fires

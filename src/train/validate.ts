@@ -97,7 +97,7 @@ export async function validateShard(
   };
 }
 
-/** The layer that the first output of a batch owes its NaN or infinity to, if there is one. */
+/** The layer that caused the first non-finite output of a batch, if there is one. */
 function layerOf(scorer: Scorer, batch: LabelledImages, scores: Ranking): string | undefined {
   const row = firstNonFinite(scores);
   return row < 0 ? undefined : scorer.findNonFiniteLayer(rowOf(batch, row));
