@@ -19,7 +19,7 @@ import { type Finding, KIND_NAMES, KINDS, SEVERITIES } from "./kinds.ts";
 import type { DataCheckFacts } from "./record.ts";
 import { type Survey, type SurveyedImage, surveyFolder } from "./survey.ts";
 
-/** What to check. */
+/** The options of a check. */
 export interface CheckOptions {
   /** As the user named it, for the report. */
   readonly data: string;
@@ -45,14 +45,14 @@ export interface ShownPair {
   readonly images: readonly [RgbImage, RgbImage];
 }
 
-/** What a check found. */
+/** The result of a check. */
 export interface DataCheck {
   readonly facts: DataCheckFacts;
   /** The pairs that look most like the same image where it matters. */
   readonly pairs: readonly ShownPair[];
 }
 
-/** Bits of 64 that may differ, unless told otherwise. */
+/** Bits of 64 that may differ, unless given. */
 export const DEFAULT_NEAR_DISTANCE = 6;
 
 /** Near-duplicates that are listed. */

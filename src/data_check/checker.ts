@@ -23,7 +23,7 @@ import { type ImageFacts, inspectImage } from "./inspect_image.ts";
 /** Begins a line of standard error that says which image is next. */
 export const IMAGE_MARK = "@lockstep image ";
 
-/** What is asked of a checker, one line of JSON. */
+/** A request to a checker, one line of JSON. */
 export interface CheckRequest {
   readonly index: number;
   /** A file. */
@@ -41,7 +41,7 @@ export interface Thumbnail {
   readonly rgb: string;
 }
 
-/** What a checker answers, one line of JSON. */
+/** The answer of a checker, one line of JSON. */
 export type CheckAnswer =
   | { readonly kind: "ready" }
   /** It can't work at all, such as without libtensorflow. */

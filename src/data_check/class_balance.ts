@@ -1,5 +1,5 @@
 /**
- * How evenly images are spread over the classes.
+ * The balance of the images over the classes.
  *
  * @module
  */
@@ -11,7 +11,7 @@ export interface ClassCounts {
   /** By side; all of a single folder count as training images. */
   readonly train: number;
   readonly val: number;
-  /** How many of them can't be used. */
+  /** The number of them that can't be used. */
   readonly unusable: number;
 }
 
@@ -23,7 +23,7 @@ export interface Balance {
   readonly evenness: number | null;
 }
 
-/** From this ratio on, classes are unbalanced. */
+/** The ratio from which on classes are unbalanced. */
 export const IMBALANCE_RATIO = 5;
 
 /** Measures the balance. */

@@ -14,10 +14,10 @@ export interface CheckedImage extends SurveyedImage {
   readonly facts: ImageFacts;
 }
 
-/** What {@linkcode findNearCopies} found. */
+/** The result of {@linkcode findNearCopies}. */
 export interface NearCopies {
   readonly findings: readonly Finding[];
-  /** Whether the search ended before it had all pairs. */
+  /** True if the search ended before it had all pairs. */
   readonly more: boolean;
 }
 

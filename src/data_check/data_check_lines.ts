@@ -1,5 +1,5 @@
 /**
- * What a check of a data set found, in words and tables, for a terminal.
+ * The result of a data set's check, in words and tables, for a terminal.
  *
  * @module
  */

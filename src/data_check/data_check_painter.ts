@@ -19,7 +19,7 @@ export const DATA_CHECK_IMAGE = "data-check.png";
 
 const PAINTER: OwnProgram = { entry: "workers/check_painter.ts", permissions: "check-painter" };
 
-/** What travels to the painter. */
+/** The message to the painter. */
 interface Order {
   readonly record: PaintedRecord;
   readonly pairs: readonly {

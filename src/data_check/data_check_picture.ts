@@ -1,6 +1,6 @@
 /**
- * What a check of a data set found, as `data-check.png`: the classes' sizes as bars, and below them the pairs of
- * images that look the same.
+ * The result of a data set's check, as `data-check.png`: the classes' sizes as bars, and below them the pairs
+ * of images that look the same.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { escapeXml, renderSvg, textWidth } from "../plots/svg_picture.ts";
 import { shorten } from "../terminal/table.ts";
 import { visible, visiblePath } from "../base/visible_text.ts";
 
-/** What of a record the image shows. */
+/** The part of a record that the picture shows. */
 export type PaintedRecord = Pick<DataCheckRecord, "data" | "sides" | "classes" | "counts">;
 
 const WIDTH = 1100;

@@ -6,7 +6,7 @@
  */
 import type { ImageFormat, ImageHeader } from "../data/codecs/image_header.ts";
 
-/** What an image has that isn't kept as it is. */
+/** A property of an image that isn't kept as it is. */
 export type ImageTrait = "turned" | "cmyk" | "deep" | "alpha" | "animated";
 
 /**
@@ -20,7 +20,7 @@ export function imageTraits(bytes: Uint8Array, header: ImageHeader): ImageTrait[
 }
 
 /**
- * Why a JPEG's kind isn't supported; nothing when it is (ITU-T T.81, table B.1).
+ * Returns the reason why a JPEG's kind isn't supported; nothing when the kind is (ITU-T T.81, table B.1).
  *
  * @param bytes The whole file
  */
@@ -34,8 +34,8 @@ export function rareJpegKind(bytes: Uint8Array, { frame }: ImageHeader): string 
 }
 
 /**
- * Whether a file ends before its image does, as far as its structure tells: for messages about files that
- * couldn't be decoded.
+ * Tells whether a file ends before its image does, as far as its structure tells: for messages about files
+ * that couldn't be decoded.
  *
  * @param bytes The whole file
  */

@@ -19,11 +19,11 @@ import type { FindingKind } from "./kinds.ts";
 import { type PerceptualHash, perceptualHash } from "./perceptual_hash.ts";
 import { type ImageTrait, imageTraits, isCutOff, rareJpegKind } from "./image_traits.ts";
 
-/** What one image is. */
+/** The facts about one image. */
 export interface ImageFacts {
   /** SHA-256 of the file, in hexadecimal; missing when it couldn't be read. */
   readonly sha256?: string;
-  /** What the content is. */
+  /** The format of the content. */
   readonly format?: ImageFormat;
   /** Pixels, upright. */
   readonly width?: number;
@@ -31,7 +31,7 @@ export interface ImageFacts {
   readonly traits: readonly ImageTrait[];
   /** Only of an image that decodes. */
   readonly hash?: PerceptualHash;
-  /** Why it can't be used. */
+  /** The reason why the image can't be used. */
   readonly problem?: { readonly kind: FindingKind; readonly detail: string };
 }
 

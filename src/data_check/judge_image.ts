@@ -1,5 +1,5 @@
 /**
- * What is to be said of one image.
+ * The findings about one image.
  *
  * @module
  */
@@ -25,7 +25,7 @@ const ENDINGS: Record<ImageFormat, readonly string[]> = {
   webp: [".webp"],
 };
 
-/** Whether an image can be compared with others by its hash. */
+/** Tells whether an image can be compared with others by its hash. */
 export function isComparable({ hash }: ImageFacts): boolean {
   return hash !== undefined && hash.contrast >= PLAIN_CONTRAST;
 }

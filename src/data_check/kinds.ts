@@ -1,25 +1,25 @@
 /**
- * What can be wrong with a data set: each kind with its weight, its name and its cure.
+ * The possible faults of a data set: each kind with its weight, its name and its cure.
  *
  * @module
  */
 
-/** How much a finding weighs: an error stops training or makes its result worthless. */
+/** The weight of a finding: an error stops training or makes its result worthless. */
 export type Severity = "error" | "warning" | "note";
 
 /** The severities, the heaviest first. */
 export const SEVERITIES: readonly Severity[] = ["error", "warning", "note"];
 
-/** What is known of a kind of finding. */
+/** The facts about a kind of finding. */
 export interface KindFacts {
   readonly severity: Severity;
   /** In a table, for one or more. */
   readonly title: string;
-  /** What to do, or what Lockstep does by itself. */
+  /** The thing to do, or the thing that Lockstep does by itself. */
   readonly cure: string;
 }
 
-/** All kinds, in the order in which they are told. */
+/** All kinds, in the order in which they are listed. */
 export const KINDS = {
   missingSide: {
     severity: "error",

@@ -16,10 +16,10 @@ export interface NearPair {
   readonly distance: number;
 }
 
-/** What a search found. */
+/** The result of a search. */
 export interface NearPairs {
   readonly pairs: NearPair[];
-  /** Whether there are more than were asked for. */
+  /** True if there are more pairs than were asked for. */
   readonly more: boolean;
 }
 

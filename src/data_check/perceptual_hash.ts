@@ -15,7 +15,7 @@ import type { RgbImage } from "../data/codecs/rgb_image.ts";
 const SIDE = 32;
 const BITS = 64;
 
-/** What images are compared by. */
+/** The hash by which images are compared. */
 export interface PerceptualHash {
   /** 64 bits, as 16 hexadecimal digits. */
   readonly bits: string;

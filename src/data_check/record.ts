@@ -1,5 +1,5 @@
 /**
- * What a check found, as `report.json`.
+ * The result of a check, as `report.json`.
  *
  * @module
  */
@@ -50,7 +50,7 @@ const recordSchema = z.object({
     /** Entropy of the classes' shares over the greatest possible, 0 to 1. */
     evenness: z.number().nullable(),
   }),
-  /** How many findings there are. */
+  /** The number of findings of each severity. */
   counts: z.object({ error: count, warning: count, note: count }),
   /** Kinds that were found, the heaviest first. */
   kinds: z.array(z.object({ kind, severity, title: z.string(), count, cure: z.string() })),
@@ -64,11 +64,11 @@ const recordSchema = z.object({
     /** Of near-duplicates: bits of 64 in which their hashes differ. */
     distance: count.optional(),
   })),
-  /** Whether `findings` has all; false when there are more near-duplicates than are listed. */
+  /** True if `findings` has all; false when there are more near-duplicates than are listed. */
   complete: z.boolean(),
 });
 
-/** What a check found. */
+/** The result of a check. */
 export type DataCheckRecord = z.output<typeof recordSchema>;
 
 /** What the check knows; versions and the time are added. */

@@ -25,7 +25,7 @@ export interface SurveyedImage {
   readonly label: number;
 }
 
-/** What the folders hold. */
+/** The contents of the folders. */
 export interface Survey {
   readonly sides: readonly Side[];
   /** Names of the classes of all sides, sorted by code point. */
@@ -229,7 +229,7 @@ class Surveyor {
 // deno-lint-ignore no-control-regex -- control characters are what is looked for
 const ODD_NAME = /[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
 
-/** What remains of a name without case, spaces, separators and ways to compose letters. */
+/** Returns the rest of a name without case, spaces, separators and ways to compose letters. */
 function simplified(name: string): string {
   return name.normalize("NFKC").toLowerCase().replace(/[\s_-]+/g, "");
 }

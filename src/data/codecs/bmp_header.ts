@@ -8,20 +8,20 @@ import { HeaderError } from "./header_error.ts";
 /** Ways to store the pixels that can be read. */
 export type BmpEncoding = "plain" | "masks" | "rle8" | "rle4";
 
-/** What a BMP's header says; enough to decode it. */
+/** The facts of a BMP's header that decoding needs. */
 export interface BmpHeader {
   readonly width: number;
   readonly height: number;
-  /** Whether the first row is the upper one. */
+  /** True if the first row is the upper one. */
   readonly topDown: boolean;
   /** Bits per pixel. */
   readonly bits: number;
   readonly encoding: BmpEncoding;
-  /** Where red, green and blue are in a pixel of 16 to 32 bits. */
+  /** The masks of red, green and blue in a pixel of 16 to 32 bits. */
   readonly masks: readonly [red: number, green: number, blue: number];
   /** Colours of a palette, blue, green and red, `step` bytes apart. */
   readonly palette: { readonly at: number; readonly colors: number; readonly step: number };
-  /** Where the pixels begin. */
+  /** The offset of the pixels. */
   readonly pixels: number;
 }
 
@@ -100,7 +100,9 @@ function encodingOf(bits: number, compression: number): BmpEncoding {
 }
 
 /**
- * Where palette and pixels are. The palette always follows the header. An offset of the pixels that points
+ * Returns the offsets of palette and pixels.
+ *
+ * The palette always follows the header. An offset of the pixels that points
  * to the palette, as some writers leave it, means what comes after the palette, and so does none.
  */
 function places(

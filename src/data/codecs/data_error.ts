@@ -1,5 +1,5 @@
 /**
- * What an image that can't be used throws.
+ * The error that an unusable image throws.
  *
  * @module
  */

@@ -26,7 +26,7 @@ import { firstWebpFrame, webpOfFrame } from "./webp_frame.ts";
 /** Most bytes of a file with an image; no camera makes larger ones. */
 export const MAX_IMAGE_BYTES = 2 ** 30;
 
-/** What {@linkcode decodeImage} needs to know. */
+/** The options of {@linkcode decodeImage}. */
 export interface DecodeOptions {
   /** The file, for messages. */
   path: string;

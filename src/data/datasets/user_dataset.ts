@@ -57,9 +57,9 @@ export interface StreamedSamples {
 export interface Dataset {
   /** Names of the classes, two or more, in the order of the labels. */
   readonly classes: readonly string[];
-  /** What is trained on. */
+  /** The training set. */
   readonly train: IndexedSamples | StreamedSamples;
-  /** What validates. */
+  /** The validation set. */
   readonly val: IndexedSamples | StreamedSamples;
   /** Changes when the samples do, such as a hash of their files: a run doesn't go on with other samples. */
   readonly fingerprint?: string;
@@ -73,10 +73,10 @@ export interface DatasetOptions {
   readonly seed: number;
 }
 
-/** What a data module exports as `createDataset`. Runs in every process. */
+/** The function that a data module exports as `createDataset`. Runs in every process. */
 export type CreateDataset = (options: DatasetOptions) => Dataset | Promise<Dataset>;
 
-/** Whether samples come in an order of their own. */
+/** Tells whether samples come in an order of their own. */
 export function isStream(samples: IndexedSamples | StreamedSamples): samples is StreamedSamples {
   return "stream" in samples;
 }
@@ -134,7 +134,7 @@ function samplesProblem(
   }
 }
 
-/** Whether a value is the position of a class. */
+/** Tells whether a value is the position of a class. */
 export function isLabel(label: unknown, classes: number): label is number {
   return Number.isInteger(label) && (label as number) >= 0 && (label as number) < classes;
 }

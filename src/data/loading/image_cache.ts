@@ -9,7 +9,7 @@ import { bytesIn, type RgbImage } from "../codecs/rgb_image.ts";
 export interface ImageCache {
   /** The image, when it is kept. */
   get(index: number): RgbImage | undefined;
-  /** Whether {@linkcode put} would keep an image of so many bytes. */
+  /** Tells whether {@linkcode put} would keep an image of `bytes` bytes. */
   hasRoom(bytes: number): boolean;
   /** Keeps an image, when there is room for it. */
   put(index: number, image: RgbImage): void;

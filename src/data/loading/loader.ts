@@ -20,11 +20,11 @@ import type { TransformPipeline } from "../transforms/transforms.ts";
 /** Bytes of pixels that a loader keeps, so that later epochs needn't decode them again. */
 const DEFAULT_CACHE_BYTES = 256 * 2 ** 20;
 
-/** What a {@linkcode Loader} is made of. */
+/** The parts of a {@linkcode Loader}. */
 export interface LoaderOptions {
   /** Gives the samples' images. */
   source: SampleSource;
-  /** What the plans' indices point into. */
+  /** The samples that the plans' indices point into. */
   samples: readonly Sample[];
   pipeline: TransformPipeline;
   /** How rows are mixed with each other; not at all when empty or missing. */
@@ -63,11 +63,11 @@ export interface Batch {
   readonly height: number;
   readonly width: number;
   readonly skipped: readonly SkippedSample[];
-  /** How the images were mixed, when the loader mixes. */
+  /** The mix of the images, when the loader mixes. */
   readonly mix?: BatchMix;
 }
 
-/** Where an epoch's randomness comes from, and how to stop it. */
+/** The source of an epoch's randomness, and the means to stop the epoch. */
 export interface EpochOptions {
   seed: number;
   /** Ends the iteration with the signal's reason. */
@@ -79,7 +79,7 @@ export interface EpochOptions {
   reuse?: boolean;
 }
 
-/** What the batches of one iteration share. */
+/** The state that the batches of one iteration share. */
 interface Iteration {
   readonly epoch: number;
   readonly seed: number;
@@ -231,7 +231,7 @@ export class Loader {
     );
   }
 
-  /** Whether an image that failed like this is left out. */
+  /** Tells whether an image that failed with `error` is left out. */
   #maySkip(error: unknown): error is DataError {
     return this.#options.onError === "skip" && error instanceof DataError;
   }

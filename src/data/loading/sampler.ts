@@ -6,7 +6,7 @@
  */
 import { randomPermutation, randomStream } from "../../base/random.ts";
 
-/** What {@linkcode planEpoch} needs to know. */
+/** The options of {@linkcode planEpoch}. */
 export interface EpochPlanOptions {
   /** Samples of the data set. */
   length: number;
@@ -34,7 +34,7 @@ export interface EpochStep {
   indices: Uint32Array;
   /** Samples of this step over all ranks. */
   globalRows: number;
-  /** Where this rank's share begins among the step's samples. */
+  /** The position among the step's samples at which this rank's share begins. */
   rowOffset: number;
   /**
    * The sample before this rank's first one among the step's, whose last comes before its first: mixing

@@ -31,7 +31,7 @@ export interface SharedImagesShape {
   readonly samples: number;
 }
 
-/** What all ranks together have done. */
+/** The use of the cache by all ranks together. */
 export interface CacheUse {
   /** Images that are kept; one that two ranks keep counts twice. */
   readonly images: number;
@@ -95,7 +95,7 @@ export class SharedImages {
     this.#end = this.#next + layout.part;
   }
 
-  /** What all ranks have done so far. */
+  /** The use of the cache by all ranks so far. */
   get use(): CacheUse {
     const [images, bytes, hits, misses] = USE.map((_, at) =>
       this.#uses.reduce((sum, use) => sum + use[at], 0)

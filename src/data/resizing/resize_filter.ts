@@ -6,7 +6,7 @@
 
 /** Weights around a position that decide an output pixel. */
 export interface ResizeFilter {
-  /** How far it reaches to either side, in pixels of the coarser image. */
+  /** The filter's reach to either side, in pixels of the coarser image. */
   readonly support: number;
   /** The weight at a distance, in the same pixels. */
   weight(x: number): number;

@@ -34,7 +34,7 @@ export const mixesSchema = z.array(
   "give a list, such as [{ MixUp: 0.2 }, { CutMix: 1 }]",
 );
 
-/** What one step does. */
+/** The mix of one step. */
 export interface Mix {
   /** The weight of a row's own label, 0 … 1; the rest is its partner's. */
   readonly share: number;
@@ -42,7 +42,7 @@ export interface Mix {
   readonly box?: Box;
 }
 
-/** What has been mixed into a batch. */
+/** The mix that was applied to a batch. */
 export interface BatchMix {
   /** [n], the partners' labels; a row that was left as it is has its own. */
   readonly partnerLabels: Int32Array<ArrayBuffer>;

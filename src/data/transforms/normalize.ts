@@ -49,7 +49,7 @@ export class FloatTable {
     }
   }
 
-  /** Whether no pixel becomes infinite. */
+  /** True if no pixel becomes infinite. */
   get isFinite(): boolean {
     return this.#floats.every(Number.isFinite);
   }

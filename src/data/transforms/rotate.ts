@@ -12,13 +12,13 @@ import { define } from "./transform.ts";
 
 const INTERPOLATIONS = ["nearest", "bilinear", "bicubic"] as const;
 
-/** How {@linkcode rotateRgb} turns an image. */
+/** The options of {@linkcode rotateRgb}. */
 export interface RotateOptions {
   /** The nearest pixel, or the weighted mean of the 4 or 16 around. */
   readonly interpolation: (typeof INTERPOLATIONS)[number];
-  /** Whether the result is as large as the turned image; else it has the image's size. */
+  /** True if the result is as large as the turned image; else the result has the image's size. */
   readonly expand: boolean;
-  /** What stays in its place, x and y in pixels from the top left corner; `null` is the middle. */
+  /** The point that stays in its place, x and y in pixels from the top left corner; `null` is the middle. */
   readonly center: readonly [x: number, y: number] | null;
   /** Colour outside of the image. */
   readonly fill: Rgb;
@@ -50,7 +50,7 @@ export const RandomRotation = define({
   onImage: (image, args, random) => rotateRgb(image, between(args.degrees, random), args),
 });
 
-/** Where a pixel (x, y) of the result comes from: a·x + b·y + c and d·x + e·y + f. */
+/** The source of a pixel (x, y) of the result: a·x + b·y + c and d·x + e·y + f. */
 type Affine = [a: number, b: number, c: number, d: number, e: number, f: number];
 
 /**

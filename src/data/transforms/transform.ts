@@ -1,5 +1,5 @@
 /**
- * What a transform is made of.
+ * The parts of a transform.
  *
  * @module
  */
@@ -44,7 +44,7 @@ export interface Transform<Arguments> {
    * `onPart` does the rest of the work.
    */
   part?(size: { width: number; height: number }, args: Arguments, random: RandomStream): Box;
-  /** What `onImage` does with the image after `part` was cut from it. */
+  /** Does the rest of `onImage` with the image after `part` was cut from it. */
   onPart?(part: RgbImage, args: Arguments): RgbImage;
   /**
    * @param random Draws the parameters

@@ -40,7 +40,7 @@ export class TransformPipeline {
   readonly size: Size;
   /** Floats of one image: height × width × 3. */
   readonly floats: number;
-  /** What is the same in each epoch. */
+  /** The steps that are the same in each epoch. */
   readonly #fixed: ImageStep[];
   readonly #random: ImageStep[];
   /** The first transform, when all that it needs of an image is a part that it draws. */
