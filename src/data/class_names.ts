@@ -21,9 +21,10 @@ export function classMatcher(classes: readonly string[]): (folder: string) => st
 }
 
 /**
- * How the classes of a checkpoint differ from the data's, among thousands maybe by one, as a part of a sentence.
+ * Describes how the classes of a checkpoint differ from the data's, as a part of a sentence: among thousands
+ * maybe by one.
  *
- * @returns Nothing in it where they are the same in the same order
+ * @returns An empty text where the classes are the same in the same order
  */
 export function differentClasses(saved: readonly string[], present: readonly string[]): string {
   const at = saved.findIndex((name, index) => name !== present[index]);

@@ -35,7 +35,7 @@ export const dataSchema = z.strictObject({
   root: pathSchema("name a folder").nullish(),
   /** A module of your own that exports `createDataset`, instead of images on the disk (docs/library.md). */
   module: moduleSchema.nullish(),
-  /** How the images lie on the disk: `imageFolder` unless the data set has another. */
+  /** The layout of the images on the disk: `imageFolder` unless the data set has another. */
   format: z.enum(FORMATS).optional(),
   /** Folder of the training images below the root: `train` unless the data set has another. */
   trainFolder: folderName.optional(),
@@ -50,9 +50,9 @@ export const dataSchema = z.strictObject({
   train: transformsSchema,
   /** Transforms of validation images, in order. */
   val: transformsSchema,
-  /** How training images are mixed with each other: in each step one of these; none unless given. */
+  /** The mixes of training images with each other: in each step one of these; none unless given. */
   mix: mixesSchema.default([]),
-  /** What an image that can't be read does: end the run, or be counted and left out. */
+  /** The effect of an image that can't be read: end the run, or be counted and left out. */
   onError: z.enum(["fail", "skip"]).default("fail"),
   /** Batches that are decoded ahead of the training step. */
   prefetch: z.int().positive().max(1000).default(4),
@@ -73,7 +73,7 @@ interface Layout {
   valFolder: string;
 }
 
-/** What {@linkcode problemsOf} looks at. */
+/** The keys that {@linkcode problemsOf} looks at. */
 interface DataKeys extends Partial<Layout> {
   dataset?: DatasetName | null;
   root?: string | null;

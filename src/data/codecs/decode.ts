@@ -1,5 +1,5 @@
 /**
- * From an image file's bytes to upright RGB pixels.
+ * Decoding of an image file's bytes to upright RGB pixels.
  *
  * The pixels are Pillow's `ImageOps.exif_transpose(image).convert("RGB")`, with two rules of its own: of
  * 16-bit channels the high byte counts, and an alpha channel is left out (the colours under it stay).
@@ -32,7 +32,7 @@ export interface DecodeOptions {
   path: string;
   /** Larger images are refused before any memory is taken for them. */
   maxPixels?: number;
-  /** Which part to give, as if it were cut from the whole; everything unless given. */
+  /** The part to return, as if it were cut from the whole; everything unless given. */
   part?: PartOf;
 }
 

@@ -12,7 +12,7 @@ const GRAPHIC_CONTROL = 0xf9;
 
 /** A frame, and where it stands on the image. */
 export interface GifFrame {
-  /** Where the frame begins in the whole file. */
+  /** The offset of the frame in the whole file. */
   readonly at: number;
   /** Bytes of the file's header with the colour table. */
   readonly header: number;

@@ -1,5 +1,5 @@
 /**
- * What an image's header says: format, size and orientation, before anything is decoded.
+ * The facts of an image's header: format, size and orientation, before anything is decoded.
  *
  * @module
  */
@@ -19,14 +19,14 @@ export interface ImageSize {
   readonly height: number;
 }
 
-/** What is known before decoding. */
+/** The facts that are known before decoding. */
 export interface ImageHeader extends ImageSize {
   readonly format: ImageFormat;
   /** EXIF orientation, 1–8. */
   readonly orientation: number;
   /** A JPEG of four colours without Adobe's marker, which says how to read them. */
   readonly bareCmyk?: boolean;
-  /** Where a JPEG's start of frame stands. */
+  /** The offset of a JPEG's start of frame. */
   readonly frame?: number;
 }
 
@@ -57,7 +57,7 @@ export function readImageSize(bytes: Uint8Array, isWhole: boolean): ImageSize | 
   return size && checked(size);
 }
 
-/** Why an image is too large, as the end of a sentence; nothing when it isn't. */
+/** Returns the reason why an image is too large, as the end of a sentence; nothing when the image isn't. */
 export function tooLarge({ width, height }: ImageSize, maxPixels: number): string | undefined {
   if (width * height <= maxPixels) return undefined;
   return `its ${width} × ${height} pixels are more than data.maxPixels (${maxPixels})`;
@@ -103,7 +103,7 @@ export function requireFormat(bytes: Uint8Array): ImageFormat {
   return formatOf(bytes);
 }
 
-/** How people write the formats' names. */
+/** The formats' names as people write them. */
 export const NAMES: Record<ImageFormat, string> = {
   jpeg: "JPEG",
   png: "PNG",

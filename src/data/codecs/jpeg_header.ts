@@ -15,14 +15,14 @@ const END_OF_IMAGE = 0xd9;
 const APP1 = 0xe1;
 const APP14 = 0xee;
 
-/** What a JPEG's header says. */
+/** The facts of a JPEG's header. */
 export interface JpegHeader {
   readonly width: number;
   readonly height: number;
   readonly orientation: number;
   /** A JPEG of four colours without Adobe's marker, which says how to read them. */
   readonly bareCmyk: boolean;
-  /** Where the start of frame stands. */
+  /** The offset of the start of frame. */
   readonly frame: number;
 }
 

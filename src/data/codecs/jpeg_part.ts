@@ -1,5 +1,5 @@
 /**
- * Whether a part of a JPEG can be decoded alone, with the pixels and the errors of the whole.
+ * The test whether a part of a JPEG can be decoded alone, with the pixels and the errors of the whole.
  *
  * @module
  */
@@ -14,7 +14,7 @@ const LUMA_SAMPLING = [0x11, 0x21, 0x22];
 const CHROMA_SAMPLING = 0x11;
 
 /**
- * Whether the decoder may leave out what lies around a part: only where it decodes row by row, in one scan
+ * Tells whether the decoder may leave out the surroundings of a part: only where it decodes row by row, in one scan
  * with grey or three colours.
  *
  * A decoder that stops after the part doesn't see that the file is cut off or damaged further down, and
@@ -45,7 +45,7 @@ function isCommon(bytes: Uint8Array, at: number): boolean {
     sampling(1) === CHROMA_SAMPLING && sampling(2) === CHROMA_SAMPLING;
 }
 
-/** Whether the next marker, but for those that restart the decoder, ends the image. */
+/** Tells whether the next marker, but for those that restart the decoder, ends the image. */
 function scanIsWhole(bytes: Uint8Array, start: number): boolean {
   for (let at = bytes.indexOf(0xff, start); at >= 0; at = bytes.indexOf(0xff, at + 1)) {
     const next = bytes[at + 1];

@@ -17,7 +17,7 @@ export interface RgbImage {
   readonly ready?: Float32Array;
 }
 
-/** What an image takes in memory. */
+/** Returns the bytes that an image takes in memory. */
 export function bytesIn({ data, ready }: RgbImage): number {
   return (ready ?? data).byteLength;
 }

@@ -6,7 +6,7 @@
 
 /** A frame, and where it stands on the image. */
 export interface WebpFrame {
-  /** Where the chunk with the pixels begins in the whole file. */
+  /** The offset of the chunk with the pixels in the whole file. */
   readonly at: number;
   /** Its length with the chunk's header, without padding. */
   readonly length: number;

@@ -21,7 +21,7 @@ export interface FileProblem {
   readonly sample: Sample;
   /** As the end of a sentence. */
   readonly reason: string;
-  /** Whether it has more pixels than are allowed, and may be an image like any other. */
+  /** True if the image has more pixels than are allowed, and may be an image like any other. */
   readonly isTooLarge: boolean;
 }
 
@@ -31,14 +31,14 @@ type Problem = Omit<FileProblem, "sample">;
 const AT_ONCE = 32;
 /** Bytes that are read first: most files have their size in them. */
 const HEAD_BYTES = 4096;
-/** Where these don't tell: the metadata before a JPEG's size are seldom longer. */
+/** Bytes that are read next, where the first ones lack the size: the metadata before a JPEG's size are seldom longer. */
 const LONG_HEAD_BYTES = 2 ** 20;
 /** Bytes of the shortest file that can be an image (a GIF of one pixel has 26 and more). */
 const MIN_BYTES = 26;
 /** Files that a message names. */
 const MAX_NAMED = 5;
 
-/** How {@linkcode findUnusableFiles} goes about it. */
+/** The options of {@linkcode findUnusableFiles}. */
 export interface FileLimits {
   /** As `data.maxPixels`; unless given, sizes aren't looked at. */
   readonly maxPixels?: number;
@@ -126,7 +126,7 @@ async function readFully(file: Deno.FsFile, bytes: Uint8Array): Promise<number> 
   return length;
 }
 
-/** How {@linkcode checkFiles} goes about it. */
+/** The options of {@linkcode checkFiles}. */
 export interface FileCheckOptions {
   /** As `data.onError`. */
   readonly onError: "fail" | "skip";

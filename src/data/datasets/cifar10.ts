@@ -52,7 +52,7 @@ export async function scanCifar10(root: string): Promise<ImageSet> {
   return { root, classes, train, val, fingerprint, source: new CifarSource(folder) };
 }
 
-/** Whether a folder, or the one below it that CIFAR-10's archive makes, has CIFAR-10's training files. */
+/** Tells whether a folder, or the one below it that CIFAR-10's archive makes, has its training files. */
 export async function holdsCifar10(root: string): Promise<boolean> {
   const [first] = TRAIN_FILES;
   return await exists(join(root, first)) || await exists(join(root, ARCHIVED_FOLDER, first));

@@ -29,7 +29,7 @@ export interface RecordedFile extends FileFacts {
   readonly hash: string | null;
 }
 
-/** What differs between recorded files and those that are here; paths with `train/` or `val/` as they lie. */
+/** Differences between recorded files and those that are here; paths with `train/` or `val/` as they lie. */
 export interface FileChanges {
   /** Other content, or another class. */
   readonly changed: readonly string[];

@@ -32,7 +32,7 @@ export interface ImageFile {
   path: string;
   /** Size of the file; −1 when it can't be opened, such as a link to nothing. */
   bytes: number;
-  /** When it was changed, in milliseconds since 1970; 0 where that isn't known. */
+  /** The time of the last change, in milliseconds since 1970; 0 where the time isn't known. */
   modified: number;
 }
 
@@ -172,7 +172,7 @@ async function walk(
   }
 }
 
-/** Whether a file is an image by its name. */
+/** Tells whether a file is an image by its name. */
 export function isImageName(name: string): boolean {
   return IMAGE_ENDINGS.includes(endingOf(name));
 }
@@ -245,7 +245,7 @@ function isLink(path: string): boolean {
   }
 }
 
-/** What stands for bytes of a name that are no letters in UTF-8; the file can't be opened by such a name. */
+/** The character for bytes of a name that are not UTF-8; the file can't be opened by such a name. */
 export const NOT_UTF8 = "\ufffd";
 
 /** The order of Python's `sorted`; JavaScript's own differs beyond U+FFFF. */

@@ -15,7 +15,7 @@ import { type ImageFile, LeftOut, listImages, subfolders } from "./image_files.t
 import type { ImageSet, Sample } from "./image_set.ts";
 import { ImageSource } from "./image_source.ts";
 
-/** How {@linkcode scanImageFolder} reads a folder. */
+/** The options of {@linkcode scanImageFolder}. */
 export interface ScanOptions {
   /** Name of the folder of training images (default `train`). */
   trainFolder?: string;
@@ -35,7 +35,7 @@ interface Sides {
   val: string;
 }
 
-/** What a scan finds; it doesn't read. */
+/** The result of a scan, which doesn't read. */
 type Found = Omit<ImageSet, "source">;
 
 /** An image file whose class is known. */

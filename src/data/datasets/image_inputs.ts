@@ -19,7 +19,7 @@ import { DEFAULT_MAX_PIXELS, type PartOf, type RgbImage } from "../codecs/rgb_im
 export interface ImageInput {
   /** For people: a path, a URL without its password, or `-`. */
   readonly name: string;
-  /** Where its bytes come from. */
+  /** The source of the input's bytes. */
   readonly from: "file" | "url" | "stdin";
   /** Path or URL. */
   readonly place: string;
@@ -32,7 +32,7 @@ export interface InputProblem {
   readonly reason: string;
 }
 
-/** What the names mean. */
+/** The meaning of the names. */
 export interface FoundInputs {
   readonly inputs: readonly ImageInput[];
   readonly problems: readonly InputProblem[];

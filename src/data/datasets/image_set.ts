@@ -1,5 +1,5 @@
 /**
- * What a run's images are, however they lie on the disk.
+ * The images of a run, independent of their layout on the disk.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export interface FileFacts {
   readonly path: string;
   /** Size; −1 when it can't be opened. */
   readonly bytes: number;
-  /** When it was changed, in milliseconds since 1970; 0 where that isn't known. */
+  /** The time of the last change, in milliseconds since 1970; 0 where the time isn't known. */
   readonly modified: number;
 }
 
@@ -59,7 +59,7 @@ export interface ImageSet {
   readonly fingerprint: string;
   /** The images' files, where each image has one; no part of the fingerprint but for paths, labels and sizes. */
   readonly files?: readonly FileFacts[];
-  /** What a person should know of the images before they are used. */
+  /** The facts that a person should know of the images before they are used. */
   readonly warnings?: readonly string[];
   /** Gives the images of `train` and `val`; whoever has it disposes of it. */
   readonly source: SampleSource;

@@ -10,9 +10,9 @@ import { holdsCifar10, scanCifar10 } from "./cifar10.ts";
 import { scanImageFolder, type ScanOptions } from "./image_folder.ts";
 import type { ImageSet } from "./image_set.ts";
 
-/** Which format, and how an image folder is read. */
+/** The format, and the options for reading an image folder. */
 export interface ImageOptions extends ScanOptions {
-  /** How the images lie on the disk (default `imageFolder`). */
+  /** The layout of the images on the disk (default `imageFolder`). */
   format?: DataFormat;
 }
 

@@ -29,14 +29,14 @@ export interface ModuleHooks {
   readonly onMaking?: (index: number | undefined) => void;
 }
 
-/** How a data module's samples are made. */
+/** The options for making a data module's samples. */
 export interface ModuleDataOptions extends ModuleHooks {
   readonly seed: number;
   /** Larger images are refused. */
   readonly maxPixels: number;
 }
 
-/** What a label is before its sample was read. */
+/** The label of a sample that wasn't read yet. */
 const UNKNOWN = -1;
 
 const SPLITS: readonly Split[] = ["train", "val"];

@@ -1,5 +1,5 @@
 /**
- * What a data module exports: `createDataset`, and what that gives.
+ * The export of a data module: `createDataset`, and the data set that `createDataset` returns.
  *
  * @module
  */
@@ -18,9 +18,9 @@ export interface DatasetSample {
   readonly label?: number | string;
 }
 
-/** What is known where a sample is made. */
+/** The facts that are known where a sample is made. */
 export interface SampleContext {
-  /** Which part the sample is of. */
+  /** The part that the sample belongs to. */
   readonly split: Split;
   /** Seed of the run. */
   readonly seed: number;
@@ -28,7 +28,7 @@ export interface SampleContext {
 
 /** Samples that can be had in any order: they are shuffled, shared among the workers and kept for later epochs. */
 export interface IndexedSamples {
-  /** How many there are. */
+  /** The number of samples. */
   readonly length: number;
   /** Makes one of them: always the same for an index. Runs in the workers, several at the same time. */
   sample(index: number, context: SampleContext): DatasetSample | Promise<DatasetSample>;
@@ -36,7 +36,7 @@ export interface IndexedSamples {
   readonly labels?: ArrayLike<number>;
 }
 
-/** What is known where a stream begins. */
+/** The facts that are known where a stream begins. */
 export interface StreamContext extends SampleContext {
   /** Counted from 1; 0 for validation. */
   readonly epoch: number;
@@ -100,7 +100,7 @@ export async function createDataset(module: UserModule, options: DatasetOptions)
   return dataset;
 }
 
-/** What is wrong with what a user's code gave, as the end of a sentence. */
+/** Returns the fault of the data set that a user's code returned, as the end of a sentence. */
 function problemOf(dataset: Partial<Dataset> | undefined): string | undefined {
   const { classes } = dataset ?? {};
   if (!Array.isArray(classes) || classes.some((name) => typeof name !== "string" || !name)) {

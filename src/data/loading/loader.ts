@@ -27,15 +27,15 @@ export interface LoaderOptions {
   /** The samples that the plans' indices point into. */
   samples: readonly Sample[];
   pipeline: TransformPipeline;
-  /** How rows are mixed with each other; not at all when empty or missing. */
+  /** The mixes of rows with each other; not at all when empty or missing. */
   mix?: readonly MixSpec[];
-  /** Whether an image that can't be used ends the iteration or is left out. */
+  /** The effect of an image that can't be used: it ends the iteration or is left out. */
   onError: "fail" | "skip";
   /** Batches to have ready or in the making. */
   prefetch: number;
   /** Bytes of pixels to keep between epochs; 0 keeps none, which is the default of a cheap source. */
   cacheBytes?: number;
-  /** Where images are kept, rather than in this process alone. */
+  /** The cache that keeps images, rather than in this process alone. */
   cache?: ImageCache;
   /** Images to read and decode at a time. */
   concurrency?: number;

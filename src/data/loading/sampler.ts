@@ -1,5 +1,5 @@
 /**
- * Which samples each rank takes in each step of an epoch: a pure function of (seed, epoch, rank, number of
+ * The samples that each rank takes in each step of an epoch: a pure function of (seed, epoch, rank, number of
  * workers), so that nobody has to send indices around.
  *
  * @module

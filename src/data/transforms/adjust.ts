@@ -57,7 +57,7 @@ function greyOf(data: Uint8Array, at: number): number {
   return (data[at] * 19595 + data[at + 1] * 38470 + data[at + 2] * 7471 + 0x8000) >> 16;
 }
 
-/** What becomes of each byte. */
+/** Returns the result for each byte. */
 function mixTable(from: number, factor: number): Uint8ClampedArray {
   const share = Math.fround(factor);
   return Uint8ClampedArray.from({ length: 256 }, (_, byte) => mixed(from, byte, share));

@@ -36,7 +36,7 @@ export const antialias = z.literal(
   "give true or leave it out: images are always resized with antialiasing, as torchvision does with PIL images",
 ).nullish();
 
-/** How often, 0 … 1. */
+/** A probability, 0 … 1. */
 export const probability = z.number().min(0, "give a probability from 0 to 1")
   .max(1, "give a probability from 0 to 1");
 

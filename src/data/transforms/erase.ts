@@ -15,7 +15,7 @@ import { define, type FloatImage } from "./transform.ts";
 /** Tries to find a box that fits, as in torchvision. */
 const ERASE_TRIES = 10;
 
-/** What stands in an erased box: one value per channel, or each value drawn anew. */
+/** The content of an erased box: one value per channel, or each value drawn anew. */
 export type ErasingValue = Rgb | "random";
 
 const value = z.union(

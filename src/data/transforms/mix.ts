@@ -17,7 +17,7 @@ import type { Size } from "./arguments.ts";
 const alpha = float32().positive("give a number above 0, such as 0.2").default(1);
 const schema = z.strictObject({ alpha });
 
-/** What a config may name. */
+/** The mixes that a config may name. */
 const MIXES = {
   /** Weighted means of pixels and labels. */
   MixUp: { schema, shorthand: "alpha" },

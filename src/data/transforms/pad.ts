@@ -26,7 +26,7 @@ export const padding = z.union(
 
 const PADDING_MODES = ["constant", "edge", "reflect", "symmetric"] as const;
 
-/** What the new pixels are: a colour, the outermost pixel, or the image mirrored without or with that. */
+/** The kind of the new pixels: a colour, the outermost pixel, or the image mirrored without or with that. */
 export type PaddingMode = (typeof PADDING_MODES)[number];
 
 /** A {@linkcode PaddingMode}. */

@@ -14,7 +14,7 @@ import { Resize } from "./resize.ts";
 import { RandomRotation } from "./rotate.ts";
 import type { Transform } from "./transform.ts";
 
-/** What a config may name. */
+/** The transforms that a config may name. */
 export const TRANSFORMS = {
   RandomResizedCrop,
   RandomCrop,

@@ -25,7 +25,7 @@ export interface Transform<Arguments> {
   readonly schema: z.ZodObject;
   /** The argument that a bare number or list stands for. */
   readonly shorthand?: string;
-  /** Whether it draws random numbers: then its result is another in each epoch. */
+  /** True if the transform draws random numbers: then its result is another in each epoch. */
   readonly random: boolean;
   /**
    * The size of what comes out of an image of the size `before`; without this function the size stays.
@@ -34,9 +34,9 @@ export interface Transform<Arguments> {
    */
   sizeAfter?(args: Arguments, before: Size | undefined): Size | undefined;
   /**
-   * Why it can't work on images of this size, as a whole sentence with the cure.
+   * Returns why the transform can't work on images of this size, as a whole sentence with the cure.
    *
-   * @returns Nothing when it can
+   * @returns Nothing when the transform can
    */
   problemWith?(args: Arguments, before: Size): string | undefined;
   /**

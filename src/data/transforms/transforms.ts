@@ -76,7 +76,7 @@ export class TransformPipeline {
     return this.#fixed.reduce((current, step) => step(current, notRandom), image);
   }
 
-  /** Whether {@linkcode part} says all that is needed of an image. */
+  /** True if {@linkcode part} says all that is needed of an image. */
   get cuts(): boolean {
     return this.#cut !== undefined;
   }
@@ -137,7 +137,7 @@ export class TransformPipeline {
   }
 
   /**
-   * What {@linkcode apply} gives as 8-bit pixels again, with the nearest colours: for people.
+   * Returns the result of {@linkcode apply} as 8-bit pixels again, with the nearest colours: for people.
    *
    * @param random Draws the parameters: a stream of its own for each (seed, epoch, sample)
    * @param cut Whether it is what {@linkcode part} has drawn rather than the whole
