@@ -22,7 +22,7 @@ import {
 import { sizeText, workersText } from "./sizes.ts";
 import { mean, median } from "./statistics.ts";
 
-/** What to measure. */
+/** The settings of an all-reduce benchmark. */
 export interface AllReduceOptions extends ClusterSettings {
   /** Numbers of workers, one after the other. */
   readonly workers: readonly number[];
@@ -60,9 +60,9 @@ export interface AllReducePoint {
 /** All points of a measurement. */
 export interface AllReduceResult {
   readonly kind: "allreduce";
-  /** Which implementation summed. */
+  /** The exchange that summed. */
   readonly exchange: string;
-  /** How the values travelled. */
+  /** The dtype in which the values travelled. */
   readonly dtype: GradientDtype;
   /** Cores of the machine. */
   readonly cores: number;

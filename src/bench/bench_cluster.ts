@@ -15,7 +15,7 @@ import type { Benchmark, BenchmarkJob } from "./benchmark.ts";
 import { COMMANDS } from "../train/commands.ts";
 import type { Job } from "../train/job.ts";
 
-/** What all benchmarks with workers can be told. */
+/** The settings that all benchmarks with workers share. */
 export interface ClusterSettings {
   /** Threads of TensorFlow per worker. */
   readonly threads: number;
@@ -31,7 +31,7 @@ export interface ClusterSettings {
   readonly onNews?: (line: string) => void;
 }
 
-/** What a cluster of a benchmark works on. */
+/** The job of a benchmark's cluster. */
 export interface BenchJob {
   readonly workers: number;
   readonly config: Config;

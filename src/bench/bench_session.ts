@@ -27,7 +27,7 @@ import { type BenchReplica, pausingReplica, syntheticBatches } from "./synthetic
 import type { BatchSource } from "../train/rank_epoch.ts";
 import type { SessionOptions } from "../worker/session.ts";
 
-/** What a worker of a benchmark holds; each part is opened when it is first needed. */
+/** The state that a benchmark's worker holds; each part is opened when it is first needed. */
 export class BenchSession {
   readonly #options: SessionOptions;
   readonly #work: BenchmarkJob;
@@ -112,7 +112,7 @@ export class BenchSession {
     return this.#exchange;
   }
 
-  /** How gradients travel. */
+  /** The dtype in which gradients travel. */
   get #dtype(): GradientDtype {
     const { segment, config } = this.#options.job;
     return segment ? "float32" : config.nats.gradientDtype;

@@ -9,7 +9,7 @@ import { GRADIENT_DTYPES } from "../protocol/messages.ts";
 const count = z.int().nonnegative();
 const milliseconds = z.number().nonnegative();
 
-/** What the workers of a benchmark work on. */
+/** The job of a benchmark's workers. */
 export const benchmarkJobSchema = z.strictObject({
   /** `made`: synthetic images; `folder`: those of the job's root. */
   images: z.enum(["made", "folder"]),
@@ -25,7 +25,7 @@ export const benchmarkJobSchema = z.strictObject({
   }).optional(),
 });
 
-/** What the workers of a benchmark work on. */
+/** The job of a benchmark's workers. */
 export type BenchmarkJob = z.output<typeof benchmarkJobSchema>;
 
 const lengths = {
@@ -53,14 +53,14 @@ export const benchmarkSchema = z.discriminatedUnion("kind", [
   }),
 ]);
 
-/** What a worker is told to measure. */
+/** A measurement that a worker is asked for. */
 export type Benchmark = z.output<typeof benchmarkSchema>;
 
 /** Answer to an `allReduce` benchmark. */
 export const allReduceTimesSchema = z.strictObject({
-  /** Which implementation summed. */
+  /** The exchange that summed. */
   exchange: z.string(),
-  /** How the values travelled. */
+  /** The dtype in which the values travelled. */
   dtype: z.enum(GRADIENT_DTYPES),
   /** Of each timed call. */
   milliseconds: z.array(milliseconds),
@@ -89,7 +89,7 @@ export type StepTimes = z.output<typeof stepTimesSchema>;
 
 /** Answer to a `train` benchmark. */
 export const trainTimesSchema = z.strictObject({
-  /** Which implementation summed the gradients. */
+  /** The exchange that summed the gradients. */
   exchange: z.string(),
   /** Of the timed steps. */
   steps: z.array(stepTimesSchema),

@@ -18,7 +18,7 @@ import { transformsSchema } from "../data/transforms/transform_specs.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
 import { openEngine } from "../engine/engine.ts";
 
-/** What to measure. */
+/** The settings of a loader benchmark. */
 export interface LoaderBenchOptions {
   /** Folder of images. */
   readonly data: string;
@@ -43,7 +43,7 @@ export interface LoaderStages {
   readonly collate: number;
 }
 
-/** What was measured. */
+/** The result of a loader benchmark. */
 export interface LoaderBenchResult {
   readonly images: number;
   /** Mean size of a file. */

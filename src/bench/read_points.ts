@@ -24,7 +24,7 @@ const resultSchema = z.object({
 /** Measured points and where they come from. */
 export interface MeasuredPoints {
   readonly exchange: string;
-  /** How the values travelled. */
+  /** The dtype in which the values travelled. */
   readonly dtype: GradientDtype;
   readonly cores: number;
   readonly points: readonly CostPoint[];

@@ -30,7 +30,7 @@ import { type Breakdown, type ScalingPoint, summarize } from "./scaling_point.ts
 /** `weak`: the batch per worker stays; `strong`: the batch of all workers together stays. */
 export type ScalingMode = "weak" | "strong";
 
-/** What to measure. */
+/** The settings of a scaling benchmark. */
 export interface ScalingOptions extends ClusterSettings {
   readonly workers: readonly number[];
   readonly modes: readonly ScalingMode[];
@@ -67,7 +67,7 @@ export interface ScalingResult {
   readonly steps: number;
   readonly threads: number;
   readonly cores: number;
-  /** Which implementation summed the gradients. */
+  /** The exchange that summed the gradients. */
   readonly exchange: string;
   readonly vectorBytes: number;
   /** Milliseconds of the pause, where the model's work was left out. */
@@ -110,7 +110,7 @@ export async function benchScaling(options: ScalingOptions): Promise<ScalingResu
   };
 }
 
-/** What all numbers of workers have in common. */
+/** The part of a job that is the same for all numbers of workers. */
 type CommonJob = Omit<BenchJob, "workers" | "config"> & {
   configFor: (workers: number) => Config;
 };

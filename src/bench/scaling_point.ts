@@ -19,7 +19,7 @@ export interface Breakdown {
   readonly update: number;
 }
 
-/** What was measured at a number of workers and a batch. */
+/** The measurement at a number of workers and a batch. */
 export interface ScalingPoint {
   readonly workers: number;
   /** Images per step over all workers. */

@@ -13,7 +13,7 @@ import { optimizerConfig } from "../optim/config.ts";
 import { Replica, type StepPlace } from "../train/replica.ts";
 import { type PartRuns, type StepProfile, summarizeProfile, wholePart } from "./step_profile.ts";
 
-/** What to measure. */
+/** The settings of a step benchmark. */
 export interface StepBenchOptions {
   readonly model: ModelName;
   /** Side of the images in pixels. */
@@ -31,7 +31,7 @@ export interface StepBenchOptions {
   readonly call?: CallOptions;
 }
 
-/** What was measured. */
+/** The result of a step benchmark. */
 export interface StepBenchResult {
   /** Of the median step. */
   readonly imagesPerSecond: number;

@@ -53,7 +53,7 @@ export interface StepProfile {
   readonly slowest: NodeRow[];
 }
 
-/** What was measured of one function. */
+/** The measurements of one function. */
 export interface PartRuns {
   readonly part: string;
   readonly runs: readonly GraphRun[];

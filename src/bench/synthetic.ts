@@ -45,7 +45,7 @@ export interface Pause {
   readonly vectorBytes: number;
 }
 
-/** What a benchmark's worker needs of a replica. */
+/** The subset of a replica that a benchmark's worker uses. */
 export interface BenchReplica extends TrainableReplica {
   readonly state:
     & TrainableReplica["state"]

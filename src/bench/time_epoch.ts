@@ -7,7 +7,7 @@ import { LockstepError } from "../base/errors.ts";
 import type { StepTimes } from "./benchmark.ts";
 import { type EpochParts, type EpochSpan, runEpoch } from "../train/rank_epoch.ts";
 
-/** What the clocks saw. */
+/** The times of an epoch. */
 export interface TimedEpoch {
   /** All steps, the first ones included. */
   readonly steps: StepTimes[];

@@ -44,7 +44,7 @@ import { createRunFolder, pointLatest } from "../records/run_folder.ts";
 import { runMemberProcess } from "./member_process.ts";
 import { differencesOf, type Variant } from "./variants.ts";
 
-/** How to go about a comparison. */
+/** The settings of running a comparison. */
 export interface CompareRunOptions {
   /** Runs that go on at the same time; 1 unless given. */
   readonly parallel?: number;
@@ -56,7 +56,7 @@ export interface CompareRunOptions {
   readonly signal?: AbortSignal;
 }
 
-/** How to compare. */
+/** The settings of a comparison. */
 export interface CompareOptions extends CompareRunOptions {
   /** Part of the folder's name; that of the first variant's config unless given. */
   readonly name?: string;
@@ -66,7 +66,7 @@ export interface CompareOptions extends CompareRunOptions {
   readonly repeats?: number;
 }
 
-/** What a comparison leaves. */
+/** The result of a comparison. */
 export interface CompareResult {
   /** The comparison's folder. */
   readonly folder: string;
@@ -299,7 +299,7 @@ async function refresh(folder: string, run: ComparedRun, config: Config): Promis
   } else if (run.status === "running") run.status = "interrupted";
 }
 
-/** Whether no epoch is left to train. */
+/** Tells whether no epoch is left to train. */
 function isOver({ epochs }: ComparedRun, { train }: Config): boolean {
   const { earlyStopping } = train;
   return epochs.length >= train.epochs ||

@@ -22,7 +22,7 @@ const runSchema = z.object({
   /** The run's folder, below the comparison's. */
   folder: z.string().regex(/^[\w.-]+$/, "a folder's name"),
   status: z.enum(["waiting", "running", "interrupted", "failed", "finished"]),
-  /** What went wrong. */
+  /** The error's message. */
   message: z.string().optional(),
   /** As in the run's own `history.json`. */
   epochs: z.array(epochSchema),
@@ -56,9 +56,9 @@ export interface ComparedRun {
   seed: number;
   /** The run's folder, below the comparison's. */
   folder: string;
-  /** How far it is. */
+  /** The state of the run. */
   status: "waiting" | "running" | "interrupted" | "failed" | "finished";
-  /** What went wrong. */
+  /** The error's message. */
   message?: string;
   /** As in the run's own `history.json`. */
   epochs: EpochRecord[];
@@ -86,11 +86,11 @@ export interface Comparison<ItsConfig = ConfigInput> {
   name: string;
   /** ISO 8601, UTC. */
   created: string;
-  /** What is compared. */
+  /** The compared variants. */
   variants: ComparedVariant<ItsConfig>[];
 }
 
-/** What one run brought so far. */
+/** The results of one run so far. */
 export interface RunSummary {
   /** Best validation accuracy, NaN while there is none. */
   readonly bestAccuracy: number;
@@ -102,7 +102,7 @@ export interface RunSummary {
   readonly imagesPerSecond: number;
 }
 
-/** What a variant's runs brought, over its seeds. */
+/** The results of a variant's runs, over its seeds. */
 export interface VariantSummary {
   /** Runs that are finished, and all of them. */
   readonly finished: number;
@@ -130,7 +130,7 @@ export function summarizeRun({ epochs }: ComparedRun): RunSummary {
   };
 }
 
-/** Whether an epoch's losses and accuracies are all finite; otherwise it is never the best. */
+/** Tells whether an epoch's losses and accuracies are all finite; otherwise it is never the best. */
 export function isMeasured({ train, validation }: EpochRecord): boolean {
   const { loss, accuracy } = validation;
   return [train.loss, train.accuracy, loss, accuracy].every(Number.isFinite);

@@ -16,19 +16,19 @@ export const memberSettingsSchema = z.strictObject({
   verbose: z.boolean(),
 });
 
-/** How to run. */
+/** The settings of a member's process. */
 export type MemberSettings = z.output<typeof memberSettingsSchema>;
 
 /** A later line of the input: end at the next step, with a checkpoint. */
 export const STOP = "stop";
 
-/** How a run ended. */
+/** The outcome of a run. */
 export const outcomeSchema = z.strictObject({
   status: z.enum(["finished", "interrupted", "failed"]),
   message: z.string().optional(),
 });
 
-/** How a run ended. */
+/** The outcome of a run. */
 export type Outcome = z.output<typeof outcomeSchema>;
 
 /** A line of a run's standard output: what its reporter is told, or how it ended. */
@@ -37,7 +37,7 @@ const messageSchema = z.union([
   z.strictObject({ end: outcomeSchema }),
 ]);
 
-/** What a run says. */
+/** A message of a run. */
 export type MemberMessage = z.output<typeof messageSchema>;
 
 /** JSON has no NaN and no infinity. */

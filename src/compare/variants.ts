@@ -74,7 +74,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
 /** What is compared unless something else is asked for. */
 const DEFAULT_PRESETS = ["pretrained", "scratch"];
 
-/** What {@linkcode planVariants} combines. */
+/** The parts that {@linkcode planVariants} combines. */
 export interface VariantOptions {
   /** Paths of recipes. */
   readonly configs: readonly string[];
@@ -215,7 +215,7 @@ function presetNamed(name: string): string {
   );
 }
 
-/** What a combination is made of, each as an id. */
+/** Returns the parts of a combination, each as an id. */
 function partsOf({ recipe, preset, workers }: Combination): string[] {
   return [
     ...(recipe === undefined ? [] : [slug(recipe)]),
@@ -224,7 +224,7 @@ function partsOf({ recipe, preset, workers }: Combination): string[] {
   ];
 }
 
-/** What may stand before the colon of a `--set` for a combination. */
+/** Returns the prefixes that may stand before the colon of a `--set` for a combination. */
 function prefixesOf(combination: Combination): string[] {
   const parts = partsOf(combination);
   return [parts.join("-"), ...parts];

@@ -11,7 +11,7 @@ import { maskRunText } from "../base/secrets.ts";
 import { lstat, type RunList } from "./run_list.ts";
 import type { RunState } from "./run_digest.ts";
 
-/** How a run of a comparison stands; `waiting` means that it wasn't begun. */
+/** The state of a comparison's run; `waiting` means that it wasn't begun. */
 export type MemberState = RunState | "waiting";
 
 /** A run of a comparison in a line. */

@@ -22,7 +22,7 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-/** What of a request decides. */
+/** The parts of a request that decide. */
 type AskedOf = Pick<Request, "method" | "headers">;
 
 /** Decides about requests. */

@@ -272,7 +272,7 @@ export function runsPage(
   );
 }
 
-/** What {@linkcode comparePage} knows of a run. */
+/** The facts of a run that {@linkcode comparePage} shows. */
 export interface ComparedRun {
   readonly summary: RunSummary;
   readonly config: Readonly<Record<string, unknown>>;

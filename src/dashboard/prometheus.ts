@@ -10,7 +10,7 @@ import type { RunSummary } from "./run_list.ts";
 /** The media type of the format. */
 export const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-/** What is known of a run. */
+/** The known facts of a run. */
 export interface ScrapedRun {
   readonly summary: RunSummary;
   readonly live: LiveStatus | undefined;

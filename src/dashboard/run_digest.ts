@@ -13,12 +13,12 @@ export type RunState = "running" | "finished" | "interrupted" | "failed" | "lost
 
 const TURNS = ["started", "resumed", "finished", "interrupted", "failed"];
 
-/** Whether an event says how the run stands from then on. */
+/** Tells whether an event says how the run stands from then on. */
 export function isTurn({ type }: Pick<RunEvent, "type">): boolean {
   return TURNS.includes(type);
 }
 
-/** How a run stands, by the type of its last turn and whether it lives. */
+/** Returns a run's state, by the type of its last turn and whether it lives. */
 export function stateAfter(turn: string | undefined, live: LiveStatus | undefined): RunState {
   if (turn === "finished" || turn === "interrupted" || turn === "failed") return turn;
   return live ? "running" : "lost";

@@ -48,7 +48,7 @@ const MAX_RUNS = 500;
 const CONFIG_FILE = "config.yaml";
 const COMPARISON_FILE = "comparison.json";
 
-/** What the config tells. */
+/** The facts that are read from a config. */
 interface ConfigFacts {
   readonly name: string;
   readonly model: string;

@@ -21,7 +21,7 @@ import { PROMETHEUS_TYPE, prometheusText, type ScrapedRun } from "./prometheus.t
 import { PICTURES, REPORT, RunFeed } from "./run_feed.ts";
 import { readConfig, RunList, type RunSummary } from "./run_list.ts";
 
-/** Where the dashboard listens unless told otherwise. */
+/** The default port of the dashboard. */
 export const DEFAULT_PORT = 8470;
 /** Ports after the default one that are tried when it is taken. */
 const MORE_PORTS = 20;

@@ -6,12 +6,12 @@
 import type { ProgressEvent } from "../provision/progress.ts";
 import type { EpochRecord } from "../records/history.ts";
 
-/** How far a download or another part of the set-up is. */
+/** The progress of a download or another part of the set-up. */
 export type DownloadEvent = ProgressEvent;
 
 /** A part of an epoch that begins. */
 export interface Phase {
-  /** Which part. */
+  /** The name of the phase. */
   name: "train" | "validate" | "evaluate";
   /** Counted from 1. */
   epoch: number;
@@ -23,7 +23,7 @@ export interface Phase {
   done?: number;
 }
 
-/** How far the phase is. */
+/** The progress of the phase. */
 export interface PhaseProgress {
   /** Samples done since the phase began. */
   done: number;
@@ -33,7 +33,7 @@ export interface PhaseProgress {
   imagesPerSecond?: number;
 }
 
-/** How a run ended. */
+/** The outcome of a run. */
 export interface Summary {
   /** Wall time of the whole run. */
   seconds: number;
@@ -45,7 +45,7 @@ export interface Summary {
   folder: string;
   /** Path of its report, where that was written. */
   report?: string;
-  /** Whether it was ended by a signal. */
+  /** True if the run was ended by a signal. */
   interrupted?: boolean;
 }
 

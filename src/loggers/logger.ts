@@ -6,7 +6,7 @@
 import type { EpochRecord, ValidationPoint } from "../records/history.ts";
 import type { MetricsPoint } from "../records/metrics_log.ts";
 
-/** What a logger knows when the run begins, or goes on. */
+/** The facts that a logger gets when the run begins, or goes on. */
 export interface LoggerStart {
   /** The run folder. */
   readonly folder: string;

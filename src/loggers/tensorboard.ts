@@ -43,7 +43,7 @@ export function openTensorBoard(start: LoggerStart): RunLogger {
   };
 }
 
-/** Whether a resumed run makes an event again: one of a later step, or of a validation or epoch not on record. */
+/** Tells whether a resumed run makes an event again: one of a later step, or of a validation or epoch not on record. */
 function isUndone(
   { step: at, tags }: SummaryPlace,
   { step, stepsPerEpoch, resumed }: LoggerStart & Required<Pick<LoggerStart, "resumed">>,

@@ -15,7 +15,7 @@ import { gitCommit } from "./git_commit.ts";
 /** Name of the file in a run folder. */
 export const ENVIRONMENT_FILE = "environment.json";
 
-/** What only the caller knows. */
+/** The facts that only the caller knows. */
 export interface EnvironmentOptions {
   workers: number;
   threadsPerWorker: number;

@@ -31,7 +31,7 @@ const evaluationSchema = z.object({
   lockstep: z.string(),
   /** ISO 8601, UTC. */
   time: z.string(),
-  /** What was evaluated. */
+  /** The evaluated model. */
   model: z.object({
     /** The architecture. */
     name: z.string(),
@@ -108,10 +108,10 @@ const evaluationSchema = z.object({
   skipped: z.array(z.object({ path: z.string(), reason: z.string() })),
 });
 
-/** What an evaluation found. */
+/** The results of an evaluation. */
 export type EvaluationRecord = z.output<typeof evaluationSchema>;
 
-/** What the writer knows; versions and the time are added. */
+/** The facts that the writer knows; versions and the time are added. */
 export type EvaluationFacts = Omit<EvaluationRecord, "evaluationVersion" | "lockstep" | "time">;
 
 /** One image's part of `predictions.csv`. */

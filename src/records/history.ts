@@ -122,7 +122,7 @@ const historyGainSchema = z.object({
   stopped: stoppedSchema.optional(),
 });
 
-/** What one epoch brought. */
+/** The results of one epoch. */
 export interface EpochRecord {
   /** Counted from 1. */
   epoch: number;
@@ -160,7 +160,7 @@ export interface ValidationPoint extends LossPoint {
   metrics?: Record<string, number>;
 }
 
-/** What the best epoch so far brought. */
+/** The results of the best epoch so far. */
 export interface BestEpoch {
   /** 0 while none is finished. */
   epoch: number;
@@ -181,7 +181,7 @@ export interface BestEpoch {
   kept?: { epoch: number; accuracy: number };
 }
 
-/** What a run brought so far. */
+/** The results of a run so far. */
 export interface History {
   /** The resolved config of the run. */
   config: Record<string, unknown>;

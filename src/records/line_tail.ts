@@ -69,7 +69,7 @@ export class LineTail {
   }
 }
 
-/** Whether the byte before an offset is a line break. */
+/** Tells whether the byte before an offset is a line break. */
 async function startsAtLine(file: Deno.FsFile, offset: number): Promise<boolean> {
   const byte = new Uint8Array(1);
   await file.seek(offset - 1, Deno.SeekMode.Start);

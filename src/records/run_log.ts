@@ -12,7 +12,7 @@ import { LineFile } from "./jsonl_file.ts";
 /** Name of the log in a run folder. */
 export const RUN_LOG_FILE = "run.log";
 
-/** How much a line matters. */
+/** The severity of a line. */
 export type Level = "info" | "warning" | "error";
 
 /** Lines that are kept until the run has a folder. */

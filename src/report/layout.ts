@@ -11,7 +11,7 @@ import reportScript from "./report.js" with { type: "text" };
 import { type Section, sectionHtml } from "./section.ts";
 import { moment } from "./words.ts";
 
-/** What a report shows. */
+/** The content of a report. */
 export interface ReportPage {
   /** In the browser's tab. */
   readonly title: string;
@@ -21,7 +21,7 @@ export interface ReportPage {
   readonly sections: readonly Section[];
   /** What is missing or can't be read, a sentence each. */
   readonly notes: readonly string[];
-  /** When it is written. */
+  /** The time of writing. */
   readonly now: Date;
 }
 

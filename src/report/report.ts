@@ -25,7 +25,7 @@ import { percent } from "./words.ts";
 /** Name of the report in a run folder. */
 export const REPORT_FILE = "report.html";
 
-/** What a writer of reports may know better than the files. */
+/** The facts that a writer of reports may know better than the files. */
 export interface ReportOptions {
   /** Of the run in progress. */
   readonly history?: History;

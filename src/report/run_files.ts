@@ -128,7 +128,7 @@ export async function readRunFiles(folder: string, history?: History): Promise<R
   };
 }
 
-/** Whether a value is a mapping of names to values. */
+/** Tells whether a value is a mapping of names to values. */
 export function isTree(value: unknown): value is Tree {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

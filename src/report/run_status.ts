@@ -9,7 +9,7 @@ import type { RunEvent } from "../records/event_log.ts";
 /** `running` also when it ended without a word: killed, or the machine went down. */
 export type RunState = "finished" | "interrupted" | "failed" | "running" | "unknown";
 
-/** How a run stands. */
+/** The state of a run. */
 export interface RunStatus {
   readonly state: RunState;
   /** Of an interruption or a failure. */

@@ -24,7 +24,7 @@ export const STEP_PARTS = [
   { part: "update", label: "update", brief: "update", colour: "update" },
 ] as const satisfies readonly (Omit<BarPart, "value"> & { part: StepPart; brief: string })[];
 
-/** What a rank did, in the mean. */
+/** The mean times of a rank. */
 export interface RankTimes {
   readonly rank: number;
   readonly samples: number;

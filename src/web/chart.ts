@@ -5,7 +5,7 @@
  */
 import { type Html, html, type HtmlValue } from "./html.ts";
 
-/** How values are written: a share as percent, milliseconds, images per second, … */
+/** The format of values: a share as percent, milliseconds, images per second, … */
 export type ValueFormat =
   | "number"
   | "loss"

@@ -26,7 +26,7 @@ export class Html {
 
 const BRAND = Symbol("html");
 
-/** What may stand in a template: text is escaped, nothing is written for `null`, `undefined` and `false`. */
+/** A value that may stand in a template: text is escaped, nothing is written for `null`, `undefined` and `false`. */
 export type HtmlValue = Html | string | number | null | undefined | false | readonly HtmlValue[];
 
 /** Characters that could end a text or a quoted attribute. */

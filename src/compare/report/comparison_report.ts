@@ -18,7 +18,7 @@ import { resultsSection } from "./results_section.ts";
 import { runsSection } from "./runs_section.ts";
 import { differencesSection } from "./differences_section.ts";
 
-/** What the report shows besides the comparison itself. */
+/** The parts of the report besides the comparison itself. */
 export interface ComparisonFiles {
   /** The comparison's folder, as it was named. */
   readonly folder: string;
