@@ -131,7 +131,7 @@ export async function main(args: string[]): Promise<number> {
   }
 }
 
-/** Whether `--version` stands among the arguments, before a `--`. */
+/** Tells whether `--version` stands among the arguments, before a `--`. */
 function asksForVersion(args: readonly string[]): boolean {
   const end = args.indexOf("--");
   const flags = end < 0 ? args : args.slice(0, end);

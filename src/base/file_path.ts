@@ -25,17 +25,17 @@ const URL_START = /^[a-z][a-z\d+.-]+:\/\//i;
 const FILE_URL = /^file:\//i;
 const RELATIVE_FILE_URL = /^file:(?!\/)/i;
 
-/** Whether a text is a URL. */
+/** Tells whether a text is a URL. */
 export function isAddress(text: string): boolean {
   return URL_START.test(text) || FILE_URL.test(text);
 }
 
-/** Whether a text is a `file:` URL, also one without slashes, which counts from a folder. */
+/** Tells whether a text is a `file:` URL, also one without slashes, which counts from a folder. */
 export function isFileUrl(text: string): boolean {
   return FILE_URL.test(text) || isRelativeFileUrl(text);
 }
 
-/** Whether a text is a `file:` URL that counts from a folder, such as `file:photos`. */
+/** Tells whether a text is a `file:` URL that counts from a folder, such as `file:photos`. */
 export function isRelativeFileUrl(text: string): boolean {
   return RELATIVE_FILE_URL.test(text);
 }

@@ -58,7 +58,7 @@ async function open(path: string): Promise<Deno.FsFile> {
   }
 }
 
-/** Whether this process has the lock now; `undefined` where there are no locks. */
+/** Tells whether this process has the lock now; `undefined` where there are no locks. */
 async function tryLock(
   file: Deno.FsFile,
   folder: string,

@@ -30,7 +30,7 @@ export function invocation(): Invocation | undefined {
   return current;
 }
 
-/** Whether a command runs, and was given this flag. */
+/** Tells whether a command runs, and was given this flag. */
 export function wasTyped(flag: string): boolean {
   const own = new RegExp(`^--${flag}(=|$)`);
   return current?.args.some((arg) => own.test(arg)) ?? false;

@@ -36,7 +36,7 @@ export function cacheFolder(): string {
   return join(home, ".cache", "lockstep");
 }
 
-/** Whether `path` exists (any kind of entry); other failures, such as no permission, are thrown. */
+/** Tells whether `path` exists (any kind of entry); other failures, such as no permission, are thrown. */
 export async function exists(path: string): Promise<boolean> {
   try {
     await Deno.lstat(path);

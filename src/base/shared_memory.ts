@@ -72,7 +72,7 @@ let opened: Libc | undefined;
 
 const encoder = new TextEncoder();
 
-/** Whether this platform can share memory in this way. */
+/** Tells whether this platform can share memory in this way. */
 export function canShareMemory(): boolean {
   return Deno.build.os === "linux";
 }

@@ -121,7 +121,7 @@ export function shieldedCommand(program: string, options: Deno.CommandOptions): 
   });
 }
 
-/** Whether a process was ended by a request to stop. */
+/** Tells whether a process was ended by a request to stop. */
 export function isStopSignal(signal: string | null): signal is StopSignal {
   return (STOP_SIGNALS as readonly (string | null)[]).includes(signal);
 }

@@ -111,18 +111,18 @@ const STORAGE = new Set("EACCES EPERM EROFS ENOSPC EDQUOT EFBIG EIO ESTALE ENODE
 /** Codes of a process that has too much open. */
 const DESCRIPTORS = new Set(["EMFILE", "ENFILE"]);
 
-/** Whether a file system or the limit of open files is what failed, and not what was read or fetched. */
+/** Tells whether a file system or the limit of open files is what failed, and not what was read or fetched. */
 export function isDiskError(thrown: unknown): boolean {
   const code = describeSystemError(thrown)?.code ?? "";
   return STORAGE.has(code) || DESCRIPTORS.has(code);
 }
 
-/** Whether another folder may help: not where this process has too many open files, for one. */
+/** Tells whether another folder may help: not where this process has too many open files, for one. */
 export function isStorageCode(code: string): boolean {
   return STORAGE.has(code);
 }
 
-/** Whether no room is left. */
+/** Tells whether no room is left. */
 export function isDiskFull(thrown: unknown): boolean {
   return ["ENOSPC", "EDQUOT"].includes(describeSystemError(thrown)?.code ?? "");
 }

@@ -18,7 +18,7 @@ export type Trusted =
   | { readonly kind: "module"; readonly url: string; readonly sha256: string }
   | { readonly kind: "server"; readonly server: string };
 
-/** Whether {@linkcode trust} was called for the same by this user. */
+/** Tells whether {@linkcode trust} was called for the same by this user. */
 export async function isTrusted(what: Trusted): Promise<boolean> {
   return await exists(pathOf(what));
 }

@@ -89,7 +89,7 @@ export function refuseChanges(
   );
 }
 
-/** Whether a run has the name that it gets where none is given. */
+/** Tells whether a run has the name that it gets where none is given. */
 function isUnchosen({ name, data }: Record<string, unknown> | Config): boolean {
   return name === UNNAMED || name === runName({ data });
 }

@@ -69,7 +69,7 @@ function layoutOf(source: Source, replaced: readonly Source[]): (keyof typeof LA
   return source === "root" && !replaced.includes("dataset") ? [] : all;
 }
 
-/** Whether a run is named after a data set that is replaced, as in `cifar10-resnet18`. */
+/** Tells whether a run is named after a data set that is replaced, as in `cifar10-resnet18`. */
 function isNameOf(
   name: unknown,
   dataset: unknown,

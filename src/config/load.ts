@@ -72,7 +72,7 @@ export async function loadConfig(
 /** Most bytes of a config file. */
 const MAX_CONFIG_BYTES = 2 ** 24;
 
-/** Whether a file is the config of a run folder, which may be from somebody else. */
+/** Tells whether a file is the config of a run folder, which may be from somebody else. */
 async function liesInRun(path: string): Promise<boolean> {
   if (basename(path) !== "config.yaml") return false;
   const others = ["checkpoints", "environment.json", "history.json"];
@@ -121,7 +121,7 @@ function leavePaths(tree: Tree, path: string, onNote?: (note: string) => void): 
   );
 }
 
-/** Whether a run's config is of a version that kept paths as they were typed. */
+/** Tells whether a run's config is of a version that kept paths as they were typed. */
 export async function keepsTypedPaths(path: string): Promise<boolean> {
   const tree = yamlValues(parseYaml(await readConfig(path)), rootNodes());
   return isTree(tree) && !relativePaths(tree).next().done;
@@ -217,7 +217,7 @@ function placeInFolder(tree: Tree, source: string): void {
   if (!isAddress(source)) placePaths(tree, resolve(dirname(source)));
 }
 
-/** Whether an override is to blame for a key: it set the key, what holds it, or a name or position in it. */
+/** Tells whether an override is to blame for a key: it set the key, what holds it, or a name or position in it. */
 function concerns(steps: readonly string[], path: readonly (string | number)[]): boolean {
   const length = Math.min(steps.length, path.length);
   if (steps.slice(0, length).some((step, at) => step !== String(path[at]))) return false;
@@ -226,13 +226,13 @@ function concerns(steps: readonly string[], path: readonly (string | number)[]):
   return length > 0 && (takesNames(nodes) || takesList(nodes));
 }
 
-/** Whether an override set something in what the file doesn't have: then it made the mapping there. */
+/** Tells whether an override set something in what the file doesn't have: then it made the mapping there. */
 function makes(steps: readonly string[], path: readonly (string | number)[], file: Tree): boolean {
   if (path.length === 0 || steps.length <= path.length) return false;
   return path.every((step, at) => steps[at] === String(step)) && valueAt(file, path) === undefined;
 }
 
-/** Whether an override chose what a mapping has: then it is to blame for a key that is missing there. */
+/** Tells whether an override chose what a mapping has: then it is to blame for a key that is missing there. */
 function chooses(steps: readonly string[], path: readonly (string | number)[]): boolean {
   return steps.length === path.length + 1 && path.every((step, at) => steps[at] === String(step)) &&
     discriminatorOf(nodesAt(path)) === steps.at(-1);

@@ -59,7 +59,7 @@ function* pathsIn(
   }
 }
 
-/** Whether a value of a key is a path that counts from somewhere. */
+/** Tells whether a value of a key is a path that counts from somewhere. */
 function isRelative(text: string, { [PATH_MARK]: mark }: SchemaNode): boolean {
   if (mark === undefined || text === "" || /^~|\0/.test(text) || isAbsolute(text)) return false;
   const { names, urls } = mark as PathMark;

@@ -68,7 +68,7 @@ function onlyValue(node: SchemaNode, key: string): unknown {
   return isNode(property) ? property.const : undefined;
 }
 
-/** Whether a key takes free text and nothing else, but for `null`. */
+/** Tells whether a key takes free text and nothing else, but for `null`. */
 export function takesText(nodes: readonly SchemaNode[]): boolean {
   const values = nodes.filter(({ type }) => type !== "null");
   return values.length > 0 &&
@@ -82,7 +82,7 @@ export function takesNames(nodes: readonly SchemaNode[]): boolean {
   return nodes.some(({ additionalProperties }) => isNode(additionalProperties));
 }
 
-/** Whether a key's value is a list. */
+/** Tells whether a key's value is a list. */
 export function takesList(nodes: readonly SchemaNode[]): boolean {
   return nodes.some(({ type }) => type === "array");
 }
@@ -93,7 +93,7 @@ export function kindOfNamed(nodes: readonly SchemaNode[]): string | undefined {
   return kind;
 }
 
-/** Whether a key may be left out. */
+/** Tells whether a key may be left out. */
 export function isOptional(path: readonly (string | number)[]): boolean {
   const last = path.at(-1);
   if (typeof last !== "string") return false;
@@ -101,7 +101,7 @@ export function isOptional(path: readonly (string | number)[]): boolean {
   return holders.some(({ required }) => !((required ?? []) as string[]).includes(last));
 }
 
-/** Whether `null` is a value of its own for a key. */
+/** Tells whether `null` is a value of its own for a key. */
 export function takesNull(nodes: readonly SchemaNode[]): boolean {
   return nodes.some(({ type }) => type === "null");
 }

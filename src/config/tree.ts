@@ -7,7 +7,7 @@
 /** A mapping of a config, before validation. */
 export type Tree = Record<string, unknown>;
 
-/** Whether a value is a mapping. */
+/** Tells whether a value is a mapping. */
 export function isTree(value: unknown): value is Tree {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -100,7 +100,7 @@ function torchvision(v1: FileAndSize, v2?: FileAndSize): PublishedWeights {
   };
 }
 
-/** Whether there are pretrained weights for an architecture. */
+/** Tells whether there are pretrained weights for an architecture. */
 export function isPretrainedModel(name: string): name is PretrainedModel {
   return Object.hasOwn(PUBLISHED_WEIGHTS, name);
 }

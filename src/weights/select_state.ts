@@ -173,7 +173,7 @@ function view(state: StateDict, prefix: string, names: BareNames, wanted: Wanted
   return { state, prefix, tensors, unreadable, leftOut, strippedWrappers, found, fitting };
 }
 
-/** Whether a tensor is no parameter but a count, which doesn't matter here. BatchNorm's counts are kept. */
+/** Tells whether a tensor is no parameter but a count, which doesn't matter here. BatchNorm's counts are kept. */
 function isCounter(name: string, tensor: TorchTensor | undefined): boolean {
   if (!tensor || BATCH_COUNT.test(name)) return false;
   const isSingle = tensor.shape.every((size) => size === 1);

@@ -61,7 +61,7 @@ export function materialize(
   return { dtype, shape, data: gather(source, shape, strides, itemSize, count) };
 }
 
-/** Whether neighbours follow each other in row-major order; dimensions of size 1 have no neighbours. */
+/** Tells whether neighbours follow each other in row-major order; dimensions of size 1 have no neighbours. */
 function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {
   let expected = 1;
   for (let i = shape.length - 1; i >= 0; i--) {

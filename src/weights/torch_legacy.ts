@@ -17,7 +17,7 @@ const PROTO = 0x80;
 /** Where it stands: after the protocol and, from protocol 4 on, a frame's length. */
 const MAGIC_POSITIONS = [2, 11];
 
-/** Whether a file starts like one in the legacy format. */
+/** Tells whether a file starts like one in the legacy format. */
 export function isLegacy(bytes: Uint8Array): boolean {
   return bytes[0] === PROTO &&
     MAGIC_POSITIONS.some((start) => MAGIC_BYTES.every((byte, i) => bytes[start + i] === byte));

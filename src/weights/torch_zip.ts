@@ -18,7 +18,7 @@ export class ArchiveError extends Error {
 
 const ZIP_START = [0x50, 0x4b, 0x03, 0x04];
 
-/** Whether a file starts like a zip archive. */
+/** Tells whether a file starts like a zip archive. */
 export function isZip(bytes: Uint8Array): boolean {
   return ZIP_START.every((byte, i) => bytes[i] === byte);
 }

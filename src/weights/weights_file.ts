@@ -39,7 +39,7 @@ export async function readWeights(path: string): Promise<StateDict[]> {
   );
 }
 
-/** Whether there is a header's length, and a header behind it or the file's end. */
+/** Tells whether there is a header's length, and a header behind it or the file's end. */
 function isSafetensors(bytes: Uint8Array): boolean {
   if (isZip(bytes) || isLegacy(bytes) || !ZERO_BYTES.every((at) => bytes[at] === 0)) return false;
   return bytes.length > HEADER_START
