@@ -11,7 +11,7 @@ export class DataError extends LockstepError {
 
   /**
    * @param path The image's file, relative to the data's root
-   * @param reason What is wrong with it, as the end of a sentence
+   * @param reason The fault of the image, as the end of a sentence
    */
   constructor(readonly path: string, readonly reason: string, options?: ErrorOptions) {
     super(`Image ${JSON.stringify(path)} can't be used: ${reason}`, options);

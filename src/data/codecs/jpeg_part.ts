@@ -14,15 +14,15 @@ const LUMA_SAMPLING = [0x11, 0x21, 0x22];
 const CHROMA_SAMPLING = 0x11;
 
 /**
- * Tells whether the decoder may leave out the surroundings of a part: only where it decodes row by row, in one scan
- * with grey or three colours.
+ * Tells whether the decoder may leave out the surroundings of a part: only where it decodes row by row,
+ * in one scan with grey or three colours.
  *
  * A decoder that stops after the part doesn't see that the file is cut off or damaged further down, and
  * whether an image can be used must not depend on the part: so the scan has to be followed to the end of
  * the image first. In a scan 0xff stands before a marker, or before 0 (T.81, B.1.1.5).
  *
  * @param bytes The whole file
- * @param frame Where the start of frame's marker stands
+ * @param frame The offset of the start of frame's marker
  */
 export function canDecodePart(bytes: Uint8Array, frame: number): boolean {
   if (!SEQUENTIAL.includes(bytes[frame + 1]) || !isCommon(bytes, frame + 9)) return false;
@@ -36,7 +36,7 @@ export function canDecodePart(bytes: Uint8Array, frame: number): boolean {
   return scanIsWhole(bytes, at + 2);
 }
 
-/** @param at Where the number of components stands; three bytes for each follow */
+/** @param at The offset of the number of components; three bytes for each follow */
 function isCommon(bytes: Uint8Array, at: number): boolean {
   const components = bytes[at];
   if (components === 1) return true;

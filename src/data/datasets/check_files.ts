@@ -31,7 +31,7 @@ type Problem = Omit<FileProblem, "sample">;
 const AT_ONCE = 32;
 /** Bytes that are read first: most files have their size in them. */
 const HEAD_BYTES = 4096;
-/** Bytes that are read next, where the first ones lack the size: the metadata before a JPEG's size are seldom longer. */
+/** Bytes that are read next, if the first ones lack the size; a JPEG's metadata are seldom longer. */
 const LONG_HEAD_BYTES = 2 ** 20;
 /** Bytes of the shortest file that can be an image (a GIF of one pixel has 26 and more). */
 const MIN_BYTES = 26;

@@ -1,5 +1,5 @@
 /**
- * From a plan of samples to batches of floats: reading, decoding and transforming some batches ahead, while
+ * Loading of batches of floats by a plan of samples: reading, decoding and transforming some batches ahead, while
  * the training step runs.
  *
  * @module
@@ -73,7 +73,7 @@ export interface EpochOptions {
   /** Ends the iteration with the signal's reason. */
   signal?: AbortSignal;
   /**
-   * Whether each batch is done with when the next one is asked for: then the memory of its images becomes a
+   * True if each batch is done with when the next one is asked for: then the memory of its images becomes a
    * later batch's. Fresh memory costs a tenth of the time that an image takes.
    */
   reuse?: boolean;

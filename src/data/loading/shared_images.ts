@@ -22,7 +22,7 @@ const UNIT = 64;
 /** Places are 32-bit numbers. */
 const MAX_BYTES = UNIT * 2 ** 32;
 
-/** What decides where things stand. */
+/** The sizes that determine the segment's layout. */
 export interface SharedImagesShape {
   /** Of the whole segment. */
   readonly bytes: number;
@@ -35,7 +35,7 @@ export interface SharedImagesShape {
 export interface CacheUse {
   /** Images that are kept; one that two ranks keep counts twice. */
   readonly images: number;
-  /** What they take. */
+  /** The bytes that the images take. */
   readonly bytes: number;
   /** Images that were asked for and found. */
   readonly hits: number;
@@ -70,7 +70,7 @@ export class SharedImages {
   readonly #uses: Float64Array[];
   /** This rank's numbers. */
   readonly #use: Float64Array;
-  /** Where this rank's next image begins, and where its part ends. */
+  /** The offset at which this rank's next image begins, and the one at which the rank's part ends. */
   #next: number;
   readonly #end: number;
 
@@ -106,7 +106,7 @@ export class SharedImages {
   /**
    * The cache of one list of samples.
    *
-   * @param first Where the list begins among all samples
+   * @param first The position of the list's begin among all samples
    */
   listFrom(first: number): ImageCache {
     return {

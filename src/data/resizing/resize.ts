@@ -50,7 +50,7 @@ const BAND_BYTES = 2 ** 20;
 /** Bytes of the passes' memory that are kept for the next image; a larger one gets memory of its own. */
 const KEPT_BYTES = 32 * 2 ** 20;
 const PAGE_BYTES = 65536;
-/** What the passes read and write behind a row. */
+/** The bytes that the passes read and write behind a row. */
 const SLACK_BYTES = 16;
 
 /**
@@ -125,7 +125,7 @@ function nearestPlaces(from: number, to: number): Int32Array {
 }
 
 /**
- * Whether Pillow resizes along y before x: since Pillow 13, when that takes away more than twice as many
+ * Tells whether Pillow resizes along y before x: since Pillow 13, when that takes away more than twice as many
  * rows as columns. (The order shows in the last bit. Older ones always began with x.)
  */
 function columnsFirst(part: Rows, width: number, height: number): boolean {

@@ -26,7 +26,7 @@ export const heightAndWidth = z.tuple([pixels, pixels], "give one number or [hei
 export const size = z.union([pixels, heightAndWidth], "give one number or [height, width]")
   .transform((value): Size => typeof value === "number" ? [value, value] : value);
 
-/** How pixels are made when an image is resized, by torchvision's names; bilinear unless given. */
+/** The interpolation when an image is resized, by torchvision's names; bilinear unless given. */
 export const interpolation = z.enum(INTERPOLATIONS, `give one of ${INTERPOLATIONS.join(", ")}`)
   .optional();
 

@@ -63,7 +63,7 @@ export function adjust(image: RgbImage, [what, amount]: Adjustment): RgbImage {
 }
 
 /**
- * What ColorJitter does to one image, in the order to do it. What may not vary is left out.
+ * Draws the steps of ColorJitter for one image, in their order. Amounts that may not vary are left out.
  *
  * @param ranges [low, high] of each amount
  */

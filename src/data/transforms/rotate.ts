@@ -126,7 +126,7 @@ function rounded(value: number): number {
 }
 
 /**
- * Whether 16 bits are enough before the point. Without a turn (by 0 or 180 degrees around a given center)
+ * Tells whether 16 bits are enough before the point. Without a turn (by 0 or 180 degrees around a given center)
  * Pillow stays with floats.
  */
 function fitsFixedPoint(matrix: Affine, { width, height }: RgbImage): boolean {
