@@ -99,7 +99,7 @@ export const trainTimesSchema = z.strictObject({
   loss: z.number().nullable(),
   /** Resident memory of the process after the last step. */
   residentBytes: count,
-  /** When the first step of all was done: milliseconds since 1970. */
+  /** The time when the first step of all was done: milliseconds since 1970. */
   firstStepAt: milliseconds,
 });
 

@@ -13,7 +13,7 @@ export interface CostPoint {
   readonly milliseconds: number;
 }
 
-/** How an algorithm's cost grows with the number n of those that take part. */
+/** The growth of an algorithm's cost with the number n of those that take part. */
 export interface CostForm {
   readonly name: string;
   /** Messages that follow each other. */

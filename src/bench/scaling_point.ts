@@ -36,7 +36,7 @@ export interface ScalingPoint {
   readonly loss: number | null;
   /** Resident memory of a worker, mean over the ranks. */
   readonly residentBytes: number;
-  /** When the first step of the cluster was done on all ranks: milliseconds since 1970. */
+  /** The time when the first step of the cluster was done on all ranks: milliseconds since 1970. */
   readonly firstStepAt: number;
 }
 

@@ -13,7 +13,7 @@ export interface TimedEpoch {
   readonly steps: StepTimes[];
   /** Mean loss of the last step over all ranks. */
   readonly loss: number;
-  /** When the first step was done: milliseconds since 1970. */
+  /** The time when the first step was done: milliseconds since 1970. */
   readonly firstStepAt: number;
 }
 

@@ -22,7 +22,7 @@ export interface RunPlace {
   readonly number: number;
   /** Runs of the comparison. */
   readonly of: number;
-  /** Whether several seeds are compared. */
+  /** True if several seeds are compared. */
   readonly repeated: boolean;
 }
 

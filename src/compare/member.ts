@@ -104,7 +104,7 @@ async function waitForOthers(folder: string, signal: AbortSignal): Promise<void>
   }
 }
 
-/** Tells whether another process has a lock on a file; none has where the file system knows no locks, or the file is gone. */
+/** Tells whether another process has locked a file; none has where the file system knows no locks, or the file is gone. */
 async function isLocked(path: string): Promise<boolean> {
   try {
     using file = await Deno.open(path, { read: true, write: true });

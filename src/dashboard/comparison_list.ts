@@ -23,7 +23,7 @@ export interface MemberSummary {
   readonly variant: number;
   readonly seed: number;
   readonly state: MemberState;
-  /** Whether it has a folder. */
+  /** True if the run has a folder. */
   readonly begun: boolean;
   readonly epochs: number;
   readonly ofEpochs: number | null;
@@ -196,7 +196,7 @@ async function readPlan(path: string): Promise<Plan | undefined> {
   }
 }
 
-/** How a comparison stands by its runs. */
+/** Returns a comparison's state, by its runs. */
 function totals(
   members: readonly MemberSummary[],
   mayLive: boolean,

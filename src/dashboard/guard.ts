@@ -9,7 +9,7 @@
  */
 import { timingSafeEqual } from "node:crypto";
 
-/** How the server is reached. */
+/** The way in which the server is reached. */
 export interface GuardOptions {
   /** Needed for everything when given. */
   readonly token?: string;

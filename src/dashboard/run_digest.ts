@@ -24,7 +24,7 @@ export function stateAfter(turn: string | undefined, live: LiveStatus | undefine
   return live ? "running" : "lost";
 }
 
-/** What the events of a run come to. */
+/** The progress of a run, by its events. */
 export interface RunProgress {
   /** Epochs that are on record. */
   readonly epochs: number;
@@ -130,7 +130,7 @@ function after(before: RunProgress, event: RunEvent): RunProgress {
   };
 }
 
-/** What the epochs of a run come to. */
+/** Returns the summary of a run's epochs. */
 function summaryOf(
   epochs: readonly EpochFacts[],
 ): Pick<RunProgress, "epochs" | "seconds" | "best"> {

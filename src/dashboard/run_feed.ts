@@ -68,7 +68,7 @@ export class RunFeed {
     return feed;
   }
 
-  /** Where this reader is. */
+  /** The position of this reader. */
   get cursor(): string {
     const { events, metrics, log } = this.#tails;
     return [events, metrics, log].map(({ offset }) => offset).join(".");

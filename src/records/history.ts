@@ -84,7 +84,7 @@ const bestSchema = z.object({
 
 /** A key of the config that changed when the run was resumed. */
 const changeSchema = z.object({
-  /** Where the run stood. */
+  /** The position of the run. */
   epoch: count,
   step: count,
   key: z.string(),

@@ -14,7 +14,7 @@ export interface Section {
   readonly body: HtmlValue;
   /** Under the title. */
   readonly note?: HtmlValue;
-  /** What the section's charts show, by the ids of their figures. */
+  /** The content of the section's charts, by the ids of their figures. */
   readonly charts?: Readonly<Record<string, ChartSpec>>;
 }
 

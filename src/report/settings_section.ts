@@ -120,7 +120,7 @@ const ENVIRONMENT: readonly [string, (tree: Tree) => string | Html | undefined][
   ["Threads per worker", ({ threadsPerWorker }) => words(threadsPerWorker)],
 ];
 
-/** Where the run took place. */
+/** Returns the section about the environment of the run. */
 export function environmentSection({ environment }: RunFiles): Section | undefined {
   if (!environment) return undefined;
   const rows = ENVIRONMENT.flatMap(([name, valueOf]) => {

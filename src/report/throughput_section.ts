@@ -161,7 +161,7 @@ function ranksCard(ranks: readonly RankTimes[]): Html {
   `;
 }
 
-/** What the machine's GPUs did, where it has any. */
+/** Returns the card of the machine's GPUs, where it has any. */
 function gpusCard(metrics: readonly MetricsPoint[]): Html | undefined {
   const uses = metrics.flatMap(({ gpus = [] }) => gpus);
   const indices = [...new Set(uses.map(({ index }) => index))].sort((a, b) => a - b);

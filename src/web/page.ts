@@ -18,7 +18,7 @@ export interface Page {
   readonly title: string;
   /** For who finds the page without opening it. */
   readonly description?: string;
-  /** What stands in `<body>`, with a `<main id="main">`. */
+  /** The content of `<body>`, with a `<main id="main">`. */
   readonly body: Html;
   /** Style sheets after the theme. */
   readonly styles?: readonly string[];
