@@ -14,7 +14,7 @@ export function alignedBytes(bytes: number): Uint8Array<ArrayBuffer> {
   return memory.subarray(ALIGNMENT_BYTES - past, ALIGNMENT_BYTES - past + bytes);
 }
 
-/** Where a view begins. */
+/** Returns the address at which a view begins. */
 export function addressOf(memory: Uint8Array<ArrayBuffer>): bigint {
   return Deno.UnsafePointer.value(Deno.UnsafePointer.of(memory));
 }

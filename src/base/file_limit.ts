@@ -1,5 +1,5 @@
 /**
- * How many files a process may have open: every pipe, socket and shared memory counts as one.
+ * The number of files that a process may have open: every pipe, socket and shared memory counts as one.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Where libtensorflow lives: agreed on by the engine, which opens it, and provision, which fetches it.
+ * The path of libtensorflow: agreed on by the engine, which opens it, and provision, which fetches it.
  *
  * @module
  */

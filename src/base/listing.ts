@@ -7,7 +7,7 @@
 /** Names that a message lists unless it says otherwise. */
 const MAX_LISTED = 10;
 
-/** How {@linkcode listed} goes about it. */
+/** Options of {@linkcode listed}. */
 export interface ListingOptions {
   /** Names in the list at most (default 10). */
   readonly max?: number;

@@ -9,7 +9,7 @@ import { nearestName } from "./errors.ts";
 /** A named thing as a config may write it. */
 export type NamedInput = string | { [name: string]: unknown };
 
-/** What a name stands for. */
+/** The meaning of a name. */
 export interface Named {
   /** Checks the arguments, and puts defaults in. */
   readonly schema: z.ZodObject;

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** What stands for a secret. */
+/** The text that stands for a secret. */
 export const MASK = "***";
 
 /** Shorter ones would be found in words that have nothing to do with them. */

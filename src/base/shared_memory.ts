@@ -35,7 +35,7 @@ const FROM_END = 2; // SEEK_END
 /** Length of a segment's mark: a UUID without its hyphens. */
 const MARK_BYTES = 32;
 
-/** What `mmap` returns when it fails. */
+/** The value that `mmap` returns when it fails. */
 const MAP_FAILED = 2n ** 64n - 1n;
 
 const openLibc = () =>

@@ -1,5 +1,5 @@
 /**
- * Why a folder of images can't be read, in a sentence.
+ * The reason why a folder of images can't be read, in a sentence.
  *
  * @module
  */

@@ -79,7 +79,7 @@ export async function runBenchAllReduce(args: string[]): Promise<number> {
   return 0;
 }
 
-/** What {@linkcode ALL_REDUCE_FLAGS} ask for. */
+/** Reads the options that {@linkcode ALL_REDUCE_FLAGS} ask for. */
 export async function allReduceOptions(flags: Flags) {
   const { parseCounts, parseSizes } = await import("../bench/sizes.ts");
   return {

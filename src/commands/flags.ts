@@ -92,12 +92,12 @@ export class Flags {
     return this.#typed.get(name) ?? `--${name}`;
   }
 
-  /** Whether a switch is given. */
+  /** Tells whether a switch is given. */
   on(name: string): boolean {
     return this.#values[name] === true;
   }
 
-  /** Whether a flag is given at all. */
+  /** Tells whether a flag is given at all. */
   given(name: string): boolean {
     const value = this.#values[name];
     return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;

@@ -35,7 +35,7 @@ import { applyOverrides } from "./unions.ts";
 import { type ImageSize, scaledTransforms, typedSizes } from "./image_size.ts";
 import { parseYaml, yamlValues } from "./yaml_tree.ts";
 
-/** How a config is read. */
+/** Options for reading a config. */
 export interface LoadOptions {
   /** Gets a sentence for each thing of the file that isn't as it stands there, such as what overrides leave out. */
   readonly onNote?: (note: string) => void;
@@ -138,7 +138,7 @@ async function readConfig(path: string): Promise<string> {
   }
 }
 
-/** How a config's text is read. */
+/** Options for reading a config's text. */
 interface ParseOptions extends LoadOptions {
   /** Changes the tree before anything else does. */
   readonly prepare?: (tree: Tree) => void;

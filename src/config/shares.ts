@@ -1,5 +1,5 @@
 /**
- * How the workers share the images of a step.
+ * The shares of the workers in the images of a step.
  *
  * @module
  */

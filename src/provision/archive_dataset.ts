@@ -80,7 +80,7 @@ export async function makeFromArchive(
   if (!byHand) await Deno.remove(archive);
 }
 
-/** Where an archive comes from, for messages. */
+/** Returns the source of an archive, for messages. */
 function addressOf({ source }: ArchiveFacts): string {
   const { origin, pathname } = new URL(source);
   return origin + pathname;

@@ -12,10 +12,10 @@ import { removeAtStop } from "../base/signals.ts";
 import { describeSystemError, isStorageCode, withoutDisposal } from "../base/system_words.ts";
 import type { Progress } from "./progress.ts";
 
-/** How the folders end in which things are made. */
+/** The ending of the folders in which things are made. */
 const SCRATCH_SUFFIX = ".setup";
 
-/** What to make. */
+/** The thing to make. */
 export interface CachedThing {
   /** For people, such as `nats-server 2.15.1`. */
   readonly what: string;

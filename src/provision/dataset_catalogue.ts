@@ -13,7 +13,7 @@ export type DatasetName = (typeof DATASET_NAMES)[number];
 /** How images lie on the disk: a folder per class, or CIFAR-10's binary files. */
 export type DataFormat = "imageFolder" | "cifar10";
 
-/** What is known about a data set before it is fetched. */
+/** The facts about a data set before it is fetched. */
 export interface DatasetFacts {
   readonly format: DataFormat;
   /** Folder of the training images, in `imageFolder`. */
@@ -106,7 +106,7 @@ export const ARCHIVES: Record<Exclude<DatasetName, "food-groups">, ArchiveFacts>
   },
 };
 
-/** What is known about each data set. */
+/** The facts about each data set. */
 export const DATASETS: Record<DatasetName, DatasetFacts> = {
   "food-groups": FOOD_GROUPS,
   ...ARCHIVES,

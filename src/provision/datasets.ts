@@ -28,7 +28,7 @@ export async function ensureDataset(name: DatasetName, progress: Progress): Prom
   return await ensureCached({ what, path: datasetFolder(name), make }, progress);
 }
 
-/** Where the cache holds a data set once it is fetched. */
+/** Returns the folder in which the cache holds a data set once it is fetched. */
 export function datasetFolder(name: DatasetName): string {
   return join(datasetsFolder(), name);
 }

@@ -6,7 +6,7 @@
 import { openRegularFile } from "../base/regular_file.ts";
 import type { Progress } from "./progress.ts";
 
-/** How long a server may send nothing, in milliseconds. */
+/** The time for which a server may send nothing, in milliseconds. */
 const TIMEOUT_MS = 30_000;
 
 /**

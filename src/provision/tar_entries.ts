@@ -12,7 +12,7 @@ import type { ArchiveEntry, EntryKind } from "./unpacked_folder.ts";
 
 const CHUNK_BYTES = 1 << 18;
 
-/** How to read. */
+/** Options for reading. */
 export interface TarOptions {
   readonly gzipped: boolean;
   /** Bytes that the files may be; headers and padding may be as much again. */

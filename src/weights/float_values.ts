@@ -79,7 +79,7 @@ function float64At({ data }: TorchTensor, at: number): number {
   return new DataView(data.buffer, data.byteOffset, data.byteLength).getFloat64(8 * at, true);
 }
 
-/** Where an element stands, such as `[0, 3]`. */
+/** Returns the position of an element, such as `[0, 3]`. */
 function positionOf(at: number, shape: readonly number[]): string {
   const position: number[] = [];
   let rest = at;
