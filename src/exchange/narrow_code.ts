@@ -4,7 +4,7 @@
  * @module
  */
 
-/** See narrow.wat for the exports. */
+/** See narrow.wat for what it exports. */
 export const NARROW_CODE =
   "AGFzbQEAAAABCgJgAX8Bf2ABfwADBQQAAQABBQMBAAEHQAUGbWVtb3J5AgAJdG9GbG9hdDE2AAALZnJvbUZsb2F0MT" +
   "YAAQp0b0JmbG9hdDE2AAIMZnJvbUJmbG9hdDE2AAMKiwUEhgICAX8Oe0H/////B/0RIQZBAf0RIQdBgeD/vwP9ESEI" +

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** See weighted_sum.wat for the exports. */
+/** See weighted_sum.wat for what it exports. */
 export const WEIGHTED_SUM_CODE =
   "AGFzbQEAAAABDgJgAn99AX9gA399fQF/AwMCAAEFAwEAAgccAwZtZW1vcnkCAAVzY2FsZQAAB2NvbWJpbmUAAQrtAQ" +
   "JQAgF/BHsgAf0TIQVBgICA/Af9ESEGA0AgBSAC/QAEgAj95gEhAyACIAP9CwSACCAEIAMgBv1OIAb9N/1QIQQgAkEQ" +

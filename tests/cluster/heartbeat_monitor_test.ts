@@ -4,6 +4,7 @@ import { WorkerLostError } from "../../src/cluster/lost_worker.ts";
 import type { HeartbeatMonitor } from "../../src/cluster/heartbeat_monitor.ts";
 import { startCoordinator } from "../support/coordinator_rig.ts";
 import { isRunning } from "../support/processes.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 async function lostWorker(
   monitor: HeartbeatMonitor,
@@ -129,25 +130,27 @@ Deno.test("HeartbeatMonitor tells when it is the server that is gone", async () 
   assert.equal(run.workers[0].exit?.code, 4);
 });
 
-Deno.test("nothing is left when the coordinator is killed", async () => {
-  const before = new Set(Array.from(Deno.readDirSync("/tmp"), ({ name }) => name));
-  const program = new URL("../support/coordinator_program.ts", import.meta.url).pathname;
-  const process = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--allow-all", program],
-    stdout: "piped",
-  }).spawn();
-  const reader = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const pids = JSON.parse((await reader.read()).value!) as number[];
-  assert.equal(pids.length, 3);
-  for (const pid of pids) assert.ok(await isRunning(pid));
-  process.kill("SIGKILL");
-  await process.status;
-  await reader.cancel();
-  const gone = async () => {
-    for (const pid of pids) while (await isRunning(pid)) await delay(20);
-  };
-  await within(gone(), 5_000, () => new Error("a process is left"));
-  const left = Array.from(Deno.readDirSync("/tmp"), ({ name }) => name)
-    .filter((name) => name.startsWith("lockstep-nats-") && !before.has(name));
-  assert.deepEqual(left, []);
-});
+Deno.test("nothing is left when the coordinator is killed", () =>
+  withTemporaryFolder(async (folder) => {
+    const folders = () =>
+      Array.from(Deno.readDirSync(folder), ({ name }) => name)
+        .filter((name) => name.startsWith("lockstep-nats-"));
+    const program = new URL("../support/coordinator_program.ts", import.meta.url).pathname;
+    const process = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "--allow-all", program],
+      env: { TMPDIR: folder }, // other tests start servers at the same time
+      stdout: "piped",
+    }).spawn();
+    const reader = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    const pids = JSON.parse((await reader.read()).value!) as number[];
+    assert.equal(pids.length, 3);
+    for (const pid of pids) assert.ok(await isRunning(pid));
+    process.kill("SIGKILL");
+    await process.status;
+    await reader.cancel();
+    const gone = async () => {
+      for (const pid of pids) while (await isRunning(pid)) await delay(20);
+    };
+    await within(gone(), 5_000, () => new Error("a process is left"));
+    assert.deepEqual(folders(), []);
+  }));
