@@ -65,7 +65,7 @@ async function retiredWordsOf(root: string): Promise<string[]> {
   return problems;
 }
 
-/** Markdown, HTML and CSS of the root, docs/ and src/, relative to the root. */
+/** Markdown, HTML and CSS of the root, docs/ and src/, relative to the root, sorted. */
 async function textFiles(root: string): Promise<string[]> {
   const files: string[] = [];
   const visit = async (folder: string): Promise<void> => {
@@ -82,17 +82,7 @@ async function textFiles(root: string): Promise<string[]> {
 
 /** README.md and all pages under docs/, relative to the root. */
 async function markdownFiles(root: string): Promise<string[]> {
-  const files: string[] = [];
-  const visit = async (folder: string): Promise<void> => {
-    for await (const entry of Deno.readDir(join(root, folder))) {
-      const path = join(folder, entry.name);
-      if (entry.isDirectory) await visit(path);
-      else if (entry.name.endsWith(".md")) files.push(path);
-    }
-  };
-  if (await exists(join(root, "README.md"))) files.push("README.md");
-  if (await exists(join(root, "docs"))) await visit("docs");
-  return files.sort();
+  return (await textFiles(root)).filter((file) => /^(README|docs\/.*)\.md$/.test(file));
 }
 
 async function brokenLink(

@@ -11,6 +11,7 @@ import { messageOf } from "../src/base/errors.ts";
 import { ensureLibtensorflow } from "../src/provision/libtensorflow.ts";
 import { exitCode, startChild } from "./children.ts";
 import { PROJECT_ROOT, sourceFiles } from "./files.ts";
+import { PERMISSIONS } from "./test.ts";
 
 /** Signs, in a test or a file of `tests/` that it imports, that the test needs more than a unit test may. */
 const NEEDS_MORE =
@@ -23,13 +24,8 @@ const LONG: readonly string[] = [
   "tests/train/memory_test.ts",
 ];
 
-const PERMISSIONS = [
-  "--allow-read",
-  "--allow-write",
-  "--allow-ffi",
-  "--allow-sys",
-  "--allow-env",
-];
+/** Those of the whole suite, without connections and programs. */
+const UNIT_PERMISSIONS = PERMISSIONS.filter((flag) => !/^--allow-(net|run)/.test(flag));
 
 /**
  * Finds the unit tests of a project.
@@ -66,6 +62,6 @@ if (import.meta.main) {
     Deno.exit(1);
   }
   const files = quickTests(await readTests(PROJECT_ROOT));
-  const args = ["test", "--parallel", ...PERMISSIONS, ...Deno.args, ...files];
+  const args = ["test", "--parallel", ...UNIT_PERMISSIONS, ...Deno.args, ...files];
   Deno.exit(exitCode((await startChild(Deno.execPath(), { args, cwd: PROJECT_ROOT }).status).code));
 }

@@ -26,7 +26,7 @@ import { exitCode, startChild } from "./children.ts";
 import { PROJECT_ROOT } from "./files.ts";
 
 /** Permissions of the tests; docs/permissions.md says why. The tests reach no machine but this one. */
-const PERMISSIONS = [
+export const PERMISSIONS: readonly string[] = [
   "--allow-read",
   "--allow-write",
   "--allow-net=127.0.0.1,localhost,[::1],0.0.0.0",

@@ -5,7 +5,8 @@
  */
 import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import type { AllReduceResult } from "./all_reduce.ts";
-import { plotFrame, SERIES_COLOURS, TOP_LEGEND } from "./plots.ts";
+import { SERIES_COLOURS } from "../plots/plot.ts";
+import { plotFrame, TOP_LEGEND } from "./plots.ts";
 import { workersText } from "./sizes.ts";
 
 /** The plot as a Vega-Lite specification: one panel, logarithmic on both axes. */

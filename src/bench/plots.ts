@@ -5,17 +5,6 @@
  */
 import { PLOT_CONFIG } from "../plots/plot.ts";
 
-/** Colours that colour-blind people can tell apart (Okabe and Ito, 2008). */
-export const SERIES_COLOURS = [
-  "#0072b2",
-  "#d55e00",
-  "#009e73",
-  "#cc79a7",
-  "#e69f00",
-  "#56b4e9",
-  "#000000",
-];
-
 /**
  * Frame of a plot: title above, white ground.
  *

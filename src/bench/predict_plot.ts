@@ -5,7 +5,8 @@
  */
 import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import { type CostFit, costOf, type Prediction } from "./cost_model.ts";
-import { plotFrame, SERIES_COLOURS } from "./plots.ts";
+import { SERIES_COLOURS } from "../plots/plot.ts";
+import { plotFrame } from "./plots.ts";
 
 /** Points of a curve between its ends. */
 const CURVE_POINTS = 40;

@@ -6,7 +6,7 @@
 import { EXIT_FAILED, UsageError } from "../base/errors.ts";
 import type { CompareOptions, CompareResult, CompareRunOptions } from "../compare/compare.ts";
 import { DEFAULT_CONFIG_PATH } from "../config/default_config.ts";
-import { type KeyFlagName, keyFlags, keySettings, natsFromEnvironment } from "./key_flags.ts";
+import { keyFlags, keySettings, natsFromEnvironment, RUN_KEY_FLAGS } from "./key_flags.ts";
 import {
   type CommandHelp,
   type Flags,
@@ -20,20 +20,8 @@ import { interruptible } from "./interruptible.ts";
 /** Epochs of the default recipe when it is compared: enough to see a network learn that starts from scratch. */
 const DEFAULT_EPOCHS = 15;
 
-/** Flags that are short for keys of all variants; `workers` has several values here. */
-const KEYS: readonly KeyFlagName[] = [
-  "data",
-  "model",
-  "weights",
-  "epochs",
-  "batch-size",
-  "lr",
-  "image-size",
-  "device",
-  "seed",
-  "out",
-  "nats",
-];
+/** Flags that are short for keys of all variants; `workers` has several values here, and no run serves a dashboard. */
+const KEYS = RUN_KEY_FLAGS.filter((name) => name !== "workers" && name !== "dashboard");
 
 /** Flags of `compare`. */
 export const COMPARE_HELP: CommandHelp = {

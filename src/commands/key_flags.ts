@@ -126,6 +126,23 @@ const KEY_FLAGS = {
 /** Name of a flag that is short for a key. */
 export type KeyFlagName = keyof typeof KEY_FLAGS;
 
+/** Flags of `train` that are short for keys. */
+export const RUN_KEY_FLAGS: readonly KeyFlagName[] = [
+  "data",
+  "model",
+  "weights",
+  "epochs",
+  "batch-size",
+  "lr",
+  "image-size",
+  "device",
+  "workers",
+  "seed",
+  "out",
+  "nats",
+  "dashboard",
+];
+
 /** Flags by their names, with what a command says of them otherwise. */
 export function keyFlags(
   names: readonly KeyFlagName[],

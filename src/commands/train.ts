@@ -18,26 +18,9 @@ import {
   VERBOSE_FLAG,
 } from "./flags.ts";
 import { DEFAULT_CONFIG_PATH } from "../config/default_config.ts";
-import { type KeyFlagName, keyFlags, keySettings } from "./key_flags.ts";
+import { type KeyFlagName, keyFlags, keySettings, RUN_KEY_FLAGS } from "./key_flags.ts";
 import { interruptible } from "./interruptible.ts";
 import type { Config } from "../config/schema.ts";
-
-/** Flags that are short for keys. */
-const KEYS: readonly KeyFlagName[] = [
-  "data",
-  "model",
-  "weights",
-  "epochs",
-  "batch-size",
-  "lr",
-  "image-size",
-  "device",
-  "workers",
-  "seed",
-  "out",
-  "nats",
-  "dashboard",
-];
 
 /** Those that make another run: one that is resumed has its own. */
 const OF_A_NEW_RUN: readonly KeyFlagName[] = ["model", "weights", "image-size", "seed", "out"];
@@ -59,7 +42,7 @@ export const TRAIN_HELP: CommandHelp = {
       many: true,
       help: "Override a key of the config, such as train.lr=0.01; repeatable",
     },
-    ...keyFlags(KEYS),
+    ...keyFlags(RUN_KEY_FLAGS),
     {
       name: "resume",
       value: "DIR",
@@ -159,7 +142,7 @@ async function configFromFlags(flags: Flags, notes: string[]): Promise<Config> {
   const { parseOverride } = await import("../config/override.ts");
   const path = flags.text("config") ?? DEFAULT_CONFIG_PATH;
   const sets = flags.all("set").map(parseOverride);
-  const { overrides, imageSize } = await keySettings(flags, KEYS, sets);
+  const { overrides, imageSize } = await keySettings(flags, RUN_KEY_FLAGS, sets);
   return await loadConfig(path, overrides, {
     onNote: (note) => notes.push(note),
     ...(imageSize ? { imageSize } : {}),
@@ -194,7 +177,7 @@ async function resumedConfig(
   }
   const { loadRunConfig } = await import("../config/load.ts");
   const { overrideOf, parseOverride } = await import("../config/override.ts");
-  const { overrides } = await keySettings(flags, KEYS, [
+  const { overrides } = await keySettings(flags, RUN_KEY_FLAGS, [
     ...flags.all("set").map(parseOverride),
     ...flags.all("override").map((text) => overrideOf("--override", text)),
   ]);

@@ -7,7 +7,7 @@ import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import { type ComparedVariant, type Comparison, summarizeVariant } from "./comparison.ts";
 import { epochTicks } from "../plots/curves.ts";
 import { shorten } from "../terminal/lines.ts";
-import { COLOURS, PLOT_CONFIG, writePlot } from "../plots/plot.ts";
+import { COLOURS, PLOT_CONFIG, SERIES_COLOURS, writePlot } from "../plots/plot.ts";
 import { spreadOf } from "./spread.ts";
 import { someEpochs } from "../plots/thin.ts";
 
@@ -25,16 +25,7 @@ const CHARACTER = 12;
 const ENTRY = 36;
 const MAX_ENTRY = Math.floor((SIZE.width - ENTRY) / CHARACTER);
 
-/** Colours that colour-blind people can tell apart (Okabe and Ito, 2008); they come again with another dash. */
-const SERIES_COLOURS = [
-  "#0072b2",
-  "#d55e00",
-  "#009e73",
-  "#cc79a7",
-  "#e69f00",
-  "#56b4e9",
-  "#000000",
-];
+/** Dashes of lines: {@linkcode SERIES_COLOURS} come again with another dash. */
 const DASHES = [[1, 0], [7, 4], [2, 3], [10, 3, 2, 3]];
 
 /** Draws a comparison into its folder. */

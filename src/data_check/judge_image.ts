@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { endingOf, JPEG_ENDINGS } from "../data/datasets/image_files.ts";
 import { type ImageFormat, NAMES } from "../data/codecs/image_header.ts";
 import type { ImageFacts } from "./inspect_image.ts";
 import type { Finding, FindingKind } from "./kinds.ts";
@@ -18,7 +19,7 @@ export const PLAIN_CONTRAST = 3;
 
 /** Endings of the formats' files. */
 const ENDINGS: Record<ImageFormat, readonly string[]> = {
-  jpeg: [".jpg", ".jpeg", ".jpe", ".jfif"],
+  jpeg: JPEG_ENDINGS,
   png: [".png"],
   gif: [".gif"],
   bmp: [".bmp"],
@@ -54,8 +55,4 @@ export function judgeImage(path: string, facts: ImageFacts, said?: string): Find
   if (!isComparable(facts)) find("plain");
   for (const trait of traits) find(trait);
   return found;
-}
-
-function endingOf(path: string): string {
-  return path.slice(path.lastIndexOf(".")).toLowerCase();
 }

@@ -11,6 +11,17 @@ import { FONT_FAMILY, FONT_FILES } from "./font.ts";
 /** Pixels of a PNG per unit of the plot: sharp on a dense screen. */
 export const PNG_ZOOM = 2;
 
+/** Colours that colour-blind people can tell apart (Okabe and Ito, 2008). */
+export const SERIES_COLOURS = [
+  "#0072b2",
+  "#d55e00",
+  "#009e73",
+  "#cc79a7",
+  "#e69f00",
+  "#56b4e9",
+  "#000000",
+];
+
 /** Two colours that colour-blind people can tell apart (Okabe and Ito, 2008), and a quiet one. */
 export const COLOURS = { train: "#0072b2", validation: "#d55e00", quiet: "#555555" };
 

@@ -8,14 +8,19 @@ import { quotedPath } from "../../base/called_paths.ts";
 import { UsageError } from "../../base/errors.ts";
 import { describeUnreadableFolder } from "../../base/unreadable_folder.ts";
 
-/** Endings that count as images, in any case: torchvision's, GIF, and what browsers and scanners write. */
-export const IMAGE_ENDINGS: readonly string[] = [
+/** Endings of JPEG files, in lower case. */
+export const JPEG_ENDINGS: readonly string[] = [
   ".jpg",
   ".jpeg",
   ".jfif",
   ".jpe",
   ".pjpeg",
   ".pjp",
+];
+
+/** Endings that count as images, in any case: torchvision's, GIF, and what browsers and scanners write. */
+export const IMAGE_ENDINGS: readonly string[] = [
+  ...JPEG_ENDINGS,
   ".png",
   ".ppm",
   ".bmp",
@@ -98,7 +103,7 @@ function files(count: number): string {
 }
 
 /** The ending with its dot, in lower case; empty when there is none. */
-function endingOf(name: string): string {
+export function endingOf(name: string): string {
   const dot = name.lastIndexOf(".");
   return dot > 0 ? name.slice(dot).toLowerCase() : "";
 }
