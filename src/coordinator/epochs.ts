@@ -77,7 +77,7 @@ export interface EpochContext {
 /** The subset of {@linkcode EpochContext} that a validation needs. */
 export interface ValidationContext extends Omit<EpochContext, "run"> {
   readonly run:
-    & Pick<PreparedRun, "config" | "folder" | "job">
+    & Pick<PreparedRun, "config" | "dataset" | "job">
     & Partial<Pick<PreparedRun, "metrics">>;
 }
 
@@ -109,11 +109,11 @@ export async function driveEpoch(
   { before, until, shouldStop, onStep }: SpanOptions,
   signal: AbortSignal,
 ): Promise<TrainedEpoch> {
-  const { config, folder, stepsPerEpoch } = run;
+  const { config, dataset, stepsPerEpoch } = run;
   const { epoch, startStep } = span;
   const done = startStep * globalBatchSize(config);
   const total = samplesPerEpoch(
-    folder.train.length,
+    dataset.train.length,
     globalBatchSize(config),
     config.train.dropLast,
   );
@@ -200,8 +200,8 @@ export async function validate(
   epoch: number,
   signal: AbortSignal,
 ): Promise<Validated> {
-  const { config, folder, job } = run;
-  const count = folder.val.length;
+  const { config, dataset, job } = run;
+  const count = dataset.val.length;
   const name = job.evaluation ? "evaluate" : "validate";
   reporter.phase({ name, epoch, epochs: config.train.epochs, total: count });
   cluster.inValidation(epoch);
@@ -213,10 +213,10 @@ export async function validate(
   const replies = await cluster.callAll(COMMANDS.validate, { epoch }, { signal })
     .finally(() => clearInterval(ticker));
   const shards = replies.map(({ result }) => shardScoresSchema.parse(result));
-  const { samples, parts } = gather(replies, folder);
+  const { samples, parts } = gather(replies, dataset);
   const predictions = Int32Array.from(samples, (sample) => sample?.ranked[0] ?? -1);
   const skipped = shards.flatMap((shard) => shard.skipped);
-  const scored = folder.val.filter(({ index }) => samples[index]);
+  const scored = dataset.val.filter(({ index }) => samples[index]);
   if (scored.length + skipped.length !== count) {
     throw miscounted(`${scored.length} scored and ${skipped.length} skipped of ${count} samples`);
   }
@@ -226,7 +226,7 @@ export async function validate(
   const confusion = countConfusions(
     scored.map(({ label }) => label),
     scored.map(({ index }) => predictions[index]),
-    folder.classes.length,
+    dataset.classes.length,
   );
   // In the order of the samples, whoever scored them: the sum doesn't depend on the number of workers.
   const lossSum = samples.reduce((sum, sample) => sum + (sample?.loss ?? 0), 0);
@@ -245,7 +245,7 @@ export async function validate(
 
 /** Refuses a validation that says nothing: without images, or with outputs that are not finite. */
 function checkValidated(
-  { config, folder: { val: samples, classes }, job }: ValidationContext["run"],
+  { config, dataset: { val: samples, classes }, job }: ValidationContext["run"],
   scores: readonly (SampleScores | undefined)[],
   { weight, skipped, layer }: {
     weight: number;
@@ -299,9 +299,9 @@ function metricsOf(
  */
 function gather(
   replies: readonly Reply[],
-  folder: ImageSet,
+  dataset: ImageSet,
 ): { samples: (SampleScores | undefined)[]; parts: MetricShard[] } {
-  const count = folder.val.length;
+  const count = dataset.val.length;
   const samples = new Array<SampleScores | undefined>(count).fill(undefined);
   const parts = replies.map(({ result, payload }) => {
     const { metrics, ...shape } = shardScoresSchema.parse(result);
@@ -312,7 +312,7 @@ function gather(
     indices.forEach((index, position) => {
       if (index >= count) throw miscounted(`sample ${index} was scored, of ${count}`);
       if (samples[index]) throw miscounted(`sample ${index} was scored twice`);
-      folder.learnLabel?.("val", index, labels[position]);
+      dataset.learnLabel?.("val", index, labels[position]);
       const at = position * width;
       samples[index] = {
         loss: losses[position],
@@ -344,7 +344,7 @@ function miscounted(what: string): LockstepError {
 
 /** Names the images of the first bad rank: one of the images may be the cause. */
 function notFiniteError(
-  { config, folder }: PreparedRun,
+  { config, dataset }: PreparedRun,
   { epoch, step }: StepKey,
   { worstRank: rank, tooLargeFor }: StepTotals,
 ): LockstepError {
@@ -359,17 +359,17 @@ function notFiniteError(
     );
   }
   const [plan] = planEpoch({
-    length: folder.train.length,
+    length: dataset.train.length,
     globalBatch: globalBatchSize(config),
     dropLast: config.train.dropLast,
     rank,
     worldSize: config.workers,
     seed: config.seed,
     epoch,
-    shuffle: !folder.inOrder,
+    shuffle: !dataset.inOrder,
     startStep: step,
   });
-  const files = listed(Array.from(plan.indices, (index) => folder.train[index].path), {
+  const files = listed(Array.from(plan.indices, (index) => dataset.train[index].path), {
     max: MAX_NAMED_FILES,
   });
   return new LockstepError(

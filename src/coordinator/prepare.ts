@@ -52,7 +52,7 @@ import { checkSingleValues } from "./check_single_values.ts";
 export interface PreparedRun {
   readonly config: Config;
   readonly job: Job;
-  readonly folder: ImageSet;
+  readonly dataset: ImageSet;
   readonly engine: Engine;
   /** The coordinator's copy of the model: never trained, only set and read. */
   readonly replica: Replica;
@@ -87,11 +87,11 @@ export async function prepareRun(
   if (unrecorded) reporter.warn(unrecorded);
   const root = await ensureDataRoot(data, progress);
   signal?.throwIfAborted();
-  const folder = await scanData(root, config);
-  folder.warnings?.forEach((warning) => reporter.warn(warning));
-  const leftOut = await checkFiles(folder, { onError: data.onError, signal });
+  const dataset = await scanData(root, config);
+  dataset.warnings?.forEach((warning) => reporter.warn(warning));
+  const leftOut = await checkFiles(dataset, { onError: data.onError, signal });
   if (leftOut) reporter.warn(leftOut);
-  checkSamples(config, folder);
+  checkSamples(config, dataset);
   const metrics = await metricNames(config);
   const weights = resuming ? undefined : await weightsFile(config, progress);
   const natsServer = config.nats.url ? undefined : await ensureNatsServer(progress);
@@ -108,13 +108,13 @@ export async function prepareRun(
     if (warning) reporter.warn(warning);
   }
   signal?.throwIfAborted();
-  const steps = stepsOf(config, folder);
+  const steps = stepsOf(config, dataset);
   const { schedule, epochs, lr, groups } = config.train;
   const length = { epochs, stepsPerEpoch: steps };
   checkSchedule(schedule, length);
   checkRates(schedule, [lr, ...groups.flatMap((group) => group.lr ?? [])], length);
-  const classWeights = resolveClassWeights(config.train.classWeights, folder);
-  const facts = { numClasses: folder.classes.length, ...(classWeights ? { classWeights } : {}) };
+  const classWeights = resolveClassWeights(config.train.classWeights, dataset);
+  const facts = { numClasses: dataset.classes.length, ...(classWeights ? { classWeights } : {}) };
   const replica = await buildReplica(config, facts);
   if (weights) {
     const isPublished = publishedVersion(model.weights) !== undefined;
@@ -123,17 +123,17 @@ export async function prepareRun(
     reporter.info(
       `Weights: ${isPublished ? "ImageNet" : weights}${
         (report.notes ?? []).map((note) => `; ${note}`).join("")
-      }${describeFresh(report, folder.classes.length)}`,
+      }${describeFresh(report, dataset.classes.length)}`,
     );
   }
   await dryRun(replica, config);
-  if (!resuming) checkSingleValues(config, replica.model, folder.train.length);
+  if (!resuming) checkSingleValues(config, replica.model, dataset.train.length);
   replica.state.resetAverages();
-  const { fingerprint } = folder;
+  const { fingerprint } = dataset;
   return {
     config,
     job: { config, root, fingerprint, ...facts, modules, verbose },
-    folder,
+    dataset,
     engine,
     replica,
     stepsPerEpoch: steps,
@@ -234,12 +234,12 @@ function stepsOf(config: Config, { train: { length } }: ImageSet): number {
  */
 export function resolveClassWeights(
   weights: Config["train"]["classWeights"],
-  folder: Pick<ImageSet, "classes" | "train"> & Partial<Pick<ImageSet, "val">>,
+  dataset: Pick<ImageSet, "classes" | "train"> & Partial<Pick<ImageSet, "val">>,
 ): number[] | undefined {
-  const resolved = weightsByClass(weights, folder);
+  const resolved = weightsByClass(weights, dataset);
   if (!resolved) return undefined;
   for (const part of ["train", "val"] as const) {
-    const samples = folder[part] ?? [];
+    const samples = dataset[part] ?? [];
     // A label below 0 is not known before its sample is made.
     if (samples.length === 0 || samples.some(({ label }) => label < 0 || resolved[label] > 0)) {
       continue;

@@ -120,8 +120,8 @@ async function predictedImages(
   run: PreparedRun,
   predictions: readonly Prediction[],
 ): Promise<PredictedPicture[]> {
-  const { val } = makeLoaders(run.folder, run.config);
-  const indices = new Map(run.folder.val.map(({ path, index }) => [path, index]));
+  const { val } = makeLoaders(run.dataset, run.config);
+  const indices = new Map(run.dataset.val.map(({ path, index }) => [path, index]));
   const images: PredictedPicture[] = [];
   for (const prediction of predictions) {
     const index = indices.get(prediction.path);

@@ -175,12 +175,12 @@ async function trainUntil(config: Config, options: TrainOptions): Promise<TrainR
   const resuming = from !== undefined;
   const run = await preparedUnlessAborted(config, { reporter, verbose, signal, resuming });
   using _model = run.replica;
-  using _images = run.folder.source;
+  using _images = run.dataset.source;
   announce(run, reporter);
   const { acceptData } = options;
   const images = from === undefined
     ? undefined
-    : await checkResumedData(going!, run.folder, acceptData);
+    : await checkResumedData(going!, run.dataset, acceptData);
   const resumed = from === undefined ? undefined : await resume(going!, run, from, { acceptData });
   const named = going ??
     (options.folder === undefined ? undefined : pathOption("folder", options.folder));
@@ -229,11 +229,11 @@ async function trainUntil(config: Config, options: TrainOptions): Promise<TrainR
       ...(changed && changed.changes.length > 0 ? { changes: changed.changes } : {}),
       ...(images && hasOtherImages(images) ? { data: recordOfFileChanges(images) } : {}),
     });
-    if (resumed && !images && run.folder.files) {
+    if (resumed && !images && run.dataset.files) {
       watched.warn(
         `The run has no ${FILE_RECORD}, so its images are compared by name, class and size alone; it has one from now on`,
       );
-      await writeFileRecord(folder, run.folder.root, run.folder.files);
+      await writeFileRecord(folder, run.dataset.root, run.dataset.files);
     }
     const { place } = resumed ?? { place: position };
     if (images) await followPictures({ run, reporter, folder, history }, images, place);
@@ -310,9 +310,9 @@ async function preparedUnlessAborted(
   try {
     return await orAborted(preparing, options.signal);
   } catch (error) {
-    const over = preparing.then(({ replica, folder }) => {
+    const over = preparing.then(({ replica, dataset }) => {
       replica[Symbol.dispose]();
-      folder.source[Symbol.dispose]();
+      dataset.source[Symbol.dispose]();
     }).catch(() => {}); // it failed as well, for the same reason
     await waitAtMost(STOP_MS, over);
     throw error;
@@ -337,7 +337,7 @@ async function trainWithWorkers(
 ): Promise<void> {
   const { run, events, watch, reporter, signal, effort, folder } = parts;
   const { config, replica, natsServer } = run;
-  using cache = openRunCache(config, run.folder, watched);
+  using cache = openRunCache(config, run.dataset, watched);
   const { vectorBytes, regions, gradientBytes } = replica.state;
   await using cluster = await Cluster.assemble({
     config,
@@ -419,7 +419,7 @@ async function followPictures(
   changes: FileChanges,
   position: Position,
 ): Promise<void> {
-  const { root, files } = run.folder;
+  const { root, files } = run.dataset;
   const isOther = hasOtherImages(changes);
   if (isOther) {
     reporter.warn(
@@ -469,7 +469,7 @@ function loggerStart(
   position: Position,
   history: History | undefined,
 ): LoggerStart {
-  const { config, folder: { classes }, stepsPerEpoch } = run;
+  const { config, dataset: { classes }, stepsPerEpoch } = run;
   const steps = ({ epoch, step }: { epoch: number; step: number }) =>
     (epoch - 1) * stepsPerEpoch + step;
   const step = steps(position);
@@ -498,7 +498,7 @@ async function writeStart(
   const drawBatch = await readBatch(run, 1);
   await effort.attempt("batch.png", () => drawBatch(folder));
   await watch.image("batch", 0);
-  const { root, files } = run.folder;
+  const { root, files } = run.dataset;
   if (files) await effort.attempt(FILE_RECORD, () => writeFileRecord(folder, root, files));
   await record.save(history);
   await saveLast(folder, run, { position: startPosition(), history });
@@ -510,7 +510,7 @@ function deviceOf({ devices }: PreparedRun["engine"]): string {
 }
 
 /** Tells what is about to be trained. */
-function announce({ config, engine, folder, replica }: PreparedRun, reporter: Reporter): void {
+function announce({ config, engine, dataset, replica }: PreparedRun, reporter: Reporter): void {
   const { workers, model, train } = config;
   const threads = threadsPerWorker(config);
   const plural = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
@@ -519,9 +519,9 @@ function announce({ config, engine, folder, replica }: PreparedRun, reporter: Re
       `${plural(workers, "worker")} with ${plural(threads, "thread")} each, on ${deviceOf(engine)}`,
   );
   reporter.info(
-    `Data: ${plural(folder.train.length, "training image")}, ` +
-      `${folder.val.length} for validation, ${folder.classes.length} classes ` +
-      `(${listed(folder.classes, { max: MAX_NAMES })})`,
+    `Data: ${plural(dataset.train.length, "training image")}, ` +
+      `${dataset.val.length} for validation, ${dataset.classes.length} classes ` +
+      `(${listed(dataset.classes, { max: MAX_NAMES })})`,
   );
   const shares = describeShares(config);
   if (shares?.isWarning) reporter.warn(shares.text);

@@ -249,16 +249,16 @@ function overReason({ epochs }: History, { train }: PreparedRun["config"]): stri
       "start a new run with --weights";
 }
 
-function factsOf({ config, folder, job }: PreparedRun, position: Position): CheckpointFacts {
+function factsOf({ config, dataset, job }: PreparedRun, position: Position): CheckpointFacts {
   const { epoch, step, optimizerSteps, totals, seconds, pending } = position;
   return {
     model: {
       name: config.model.name,
-      numClasses: folder.classes.length,
+      numClasses: dataset.classes.length,
       ...modelShape(config),
       ...userModel(config, job),
     },
-    classes: folder.classes,
+    classes: dataset.classes,
     epoch,
     step,
     globalBatch: globalBatchSize(config),
@@ -294,10 +294,10 @@ function refuseOther(
   run: PreparedRun,
   acceptData: boolean,
 ): void {
-  const { config, folder, job } = run;
+  const { config, dataset, job } = run;
   const differences = [
     differs("model", info.model.name, config.model.name),
-    differentClasses(info.classes, folder.classes),
+    differentClasses(info.classes, dataset.classes),
     acceptData
       ? ""
       : differs("data fingerprint", info.fingerprint.slice(0, 12), job.fingerprint.slice(0, 12)),

@@ -210,7 +210,7 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
  * @param skipped Images left out since the epoch's start, or since the resume
  */
 function checkTrained(
-  { folder: { train: samples, classes } }: PreparedRun,
+  { dataset: { train: samples, classes } }: PreparedRun,
   { epoch, totals }: Position,
   skipped: readonly LeftOut[],
 ): void {
@@ -348,7 +348,7 @@ async function validateWithin(
 /** Returns the place of a position on the axis of images seen. */
 function pointAt(
   { epoch, step, totals }: Pick<Position, "epoch" | "step" | "totals">,
-  { config, folder: { train } }: Pick<PreparedRun, "config" | "folder">,
+  { config, dataset: { train } }: Pick<PreparedRun, "config" | "dataset">,
 ) {
   const samples = samplesPerEpoch(train.length, globalBatchSize(config), config.train.dropLast);
   return { examples: (epoch - 1) * samples + totals.count, epoch, step };
@@ -390,7 +390,7 @@ async function recordEpoch(
   record: EpochRecord,
 ): Promise<void> {
   const { run, reporter, folder, history, events, watch, reports, saved } = context;
-  const { config, folder: { classes } } = run;
+  const { config, dataset: { classes } } = run;
   const { epoch, accuracy } = { epoch: record.epoch, accuracy: record.validation.accuracy };
   history.epochs.push(record);
   const { monitor, mode, everyEpochs } = config.checkpoint;
@@ -448,7 +448,7 @@ async function showBest(
 /** The confusion matrix of an epoch, for loggers that show images. */
 async function drawConfusion(
   { confusion, accuracy, count }: Validated,
-  { config, folder: { classes } }: PreparedRun,
+  { config, dataset: { classes } }: PreparedRun,
   epoch: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { confusionAsPng } = await import("../plots/confusion_plot.ts");
@@ -470,7 +470,7 @@ function isBestEpoch(monitor: Monitor, { best, epochs }: History, record: EpochR
 
 /** Returns the model's prediction for each validation image that could be read. */
 function predictionsOf(
-  { folder: { val, classes } }: PreparedRun,
+  { dataset: { val, classes } }: PreparedRun,
   { samples }: Validated,
 ): Prediction[] {
   return val.flatMap(({ index, label, path }) => {

@@ -65,7 +65,7 @@ export async function evaluateRun(
   const { reporter = silentReporter(), verbose, signal } = options;
   const prepared = await prepareEvaluation(request, { reporter, verbose, signal });
   using _model = prepared.replica;
-  using _images = prepared.folder.source;
+  using _images = prepared.dataset.source;
   const folder = options.out ?? join(prepared.trained.run ?? ".", EVALUATION_FOLDER);
   await Deno.mkdir(folder, { recursive: true }).catch((error) => {
     throw new UsageError(`${folder} can't be made: ${reasonOf(error)}; name another with --out`);
@@ -88,7 +88,7 @@ export async function evaluateRun(
 }
 
 async function scoreOverWorkers(
-  { config, job, folder, replica, natsServer }: PreparedEvaluation,
+  { config, job, dataset, replica, natsServer }: PreparedEvaluation,
   { reporter, signal }: { reporter: Reporter; signal?: AbortSignal },
 ): Promise<Validated> {
   const { state } = replica;
@@ -103,7 +103,7 @@ async function scoreOverWorkers(
       ...(natsServer ? { natsServer } : {}),
     });
     await cluster.callAll(COMMANDS.loadState, null, { payload: state.exportState().bytes, signal });
-    const run = { config, folder, job };
+    const run = { config, dataset, job };
     return await validate({ run, cluster, reporter }, 1, signal ?? new AbortController().signal);
   } catch (error) {
     const rank = failedRank(error);
@@ -113,7 +113,7 @@ async function scoreOverWorkers(
 }
 
 /** The images that were scored, in the order of the set. */
-function imagesOf({ folder: { val, classes } }: PreparedEvaluation, { samples }: Validated) {
+function imagesOf({ dataset: { val, classes } }: PreparedEvaluation, { samples }: Validated) {
   return val.flatMap(({ index, path, label }): (ScoredImage & { index: number })[] => {
     const scores = samples[index];
     if (!scores) return [];
@@ -124,12 +124,12 @@ function imagesOf({ folder: { val, classes } }: PreparedEvaluation, { samples }:
 }
 
 function recordOf(
-  { trained, config, job, folder, split }: PreparedEvaluation,
+  { trained, config, job, dataset, split }: PreparedEvaluation,
   { samples, loss, skipped }: Validated,
   images: readonly ScoredImage[],
   { run, seconds }: { run: string | undefined; seconds: number },
 ): EvaluationRecord {
-  const { classes, val } = folder;
+  const { classes, val } = dataset;
   const scored = val.flatMap(({ index, label }) => {
     const scores = samples[index];
     return scores ? [{ label, ...scores }] : [];

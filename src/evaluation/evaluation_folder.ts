@@ -56,7 +56,7 @@ async function writeMistakes(
   folder: string,
   record: EvaluationRecord,
   indices: ReadonlyMap<string, number>,
-  { config, folder: data }: PreparedEvaluation,
+  { config, dataset: data }: PreparedEvaluation,
 ): Promise<void> {
   const { mistakes, count } = record;
   const path = join(folder, MISTAKES);

@@ -59,7 +59,7 @@ export interface PreparedEvaluation {
   readonly config: Config;
   readonly job: Job;
   /** The images to evaluate are those that validate. */
-  readonly folder: ImageSet;
+  readonly dataset: ImageSet;
   readonly split: "train" | "val";
   readonly replica: Replica;
   /** The nats-server program, unless another server is used. */
@@ -115,10 +115,10 @@ export async function prepareEvaluation(
     verbose,
     evaluation,
   };
-  const folder = await scanJob(draft);
-  const leftOut = await checkFiles(folder, { onError: config.data.onError, signal });
+  const dataset = await scanJob(draft);
+  const leftOut = await checkFiles(dataset, { onError: config.data.onError, signal });
   if (leftOut) reporter.warn(leftOut);
-  reportMissing(folder, reporter);
+  reportMissing(dataset, reporter);
   await openEngine({
     device: config.device,
     libraryPath,
@@ -128,9 +128,9 @@ export async function prepareEvaluation(
   checkModelModule(trained.checkpoint, trained.info, draft.modules?.["model.module"]);
   const replica = await buildReplica(config, draft);
   setState(replica.model, trained.tensors, trained.checkpoint);
-  const job = { ...draft, fingerprint: folder.fingerprint };
+  const job = { ...draft, fingerprint: dataset.fingerprint };
   const server = natsServer ? { natsServer } : {};
-  return { trained, config, job, folder, split, replica, ...server };
+  return { trained, config, job, dataset, split, replica, ...server };
 }
 
 /**

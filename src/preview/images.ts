@@ -47,7 +47,7 @@ export async function writePredictionsPicture(
   epoch: number,
   predictions: Int32Array,
 ): Promise<void> {
-  const { config, folder: { val, classes } } = run;
+  const { config, dataset: { val, classes } } = run;
   const scored = val.filter(({ index }) => predictions[index] >= 0);
   const count = Math.min(PREDICTIONS, scored.length);
   const chosen = Array.from(
@@ -55,7 +55,7 @@ export async function writePredictionsPicture(
     (_, position) => scored[Math.floor((position + 0.5) * scored.length / count)],
   );
   const { onError } = config.data;
-  const loader = makeLoaders(run.folder, config).val;
+  const loader = makeLoaders(run.dataset, config).val;
   const tiles: Tile[] = [];
   for (const { index, label } of chosen) {
     const predicted = classes[predictions[index]];

@@ -48,12 +48,12 @@ export async function showBatch(config: Config, path: string, options: ShowOptio
   const { reporter, verbose = false, count, compareEpochs } = options;
   const progress = (event: Parameters<Reporter["download"]>[0]) => reporter.download(event);
   const root = await ensureDataRoot(config.data, progress);
-  const folder = await scanData(root, config);
-  using _source = folder.source;
+  const dataset = await scanData(root, config);
+  using _source = dataset.source;
   const libraryPath = await ensureLibtensorflow(progress);
   const threads = { intraOp: availableParallelism(), interOp: 1 };
   await openEngine({ libraryPath, threads, verbose }); // it decodes
-  const data: ShownData = { config, folder };
+  const data: ShownData = { config, dataset };
   const { heading, tiles } = compareEpochs === undefined
     ? await grid(data, options)
     : await draws(data, compareEpochs, options);
@@ -95,7 +95,7 @@ async function draws(
   epochs: number,
   { epoch: first, count }: ShowOptions,
 ): Promise<Shown> {
-  const { config, folder } = data;
+  const { config, dataset } = data;
   const chosen = trainingRows(data, first).slice(0, count).map(({ indices }) => indices[0]);
   const columns: (Tile | undefined)[][] = [];
   for (let epoch = first; epoch < first + epochs; epoch++) {
@@ -108,9 +108,9 @@ async function draws(
   for (const [row, index] of chosen.entries()) {
     const drawn = columns.map((column) => column[row]).filter((tile) => tile !== undefined);
     if (drawn.length < epochs) continue; // it, or what is mixed into it, can't be read
-    const sample = folder.train[index];
-    const { data: rgb, ...size } = fitted(await folder.source.read(sample), drawn[0]);
-    tiles.push({ ...size, rgb, title: `original: ${folder.classes[sample.label]}` }, ...drawn);
+    const sample = dataset.train[index];
+    const { data: rgb, ...size } = fitted(await dataset.source.read(sample), drawn[0]);
+    tiles.push({ ...size, rgb, title: `original: ${dataset.classes[sample.label]}` }, ...drawn);
   }
   const until = epochs > 1 ? `epochs ${first} to ${first + epochs - 1}` : `epoch ${first}`;
   return { heading: `${config.name}: training images in ${until}`, tiles };

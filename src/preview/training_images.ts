@@ -14,12 +14,12 @@ import { makeLoaders } from "../train/job.ts";
 /** A run's config and data set, which suffice to show its images. */
 export interface ShownData {
   readonly config: Config;
-  readonly folder: ImageSet;
+  readonly dataset: ImageSet;
 }
 
 /** The training images of an epoch in the order in which they come, each as a step's share of one row. */
 export function trainingRows(
-  { config, folder: { train, inOrder } }: ShownData,
+  { config, dataset: { train, inOrder } }: ShownData,
   epoch: number,
 ): EpochStep[] {
   return rowsOf(planEpoch({
@@ -35,7 +35,7 @@ export function trainingRows(
 }
 
 /** The validation images in their order. */
-export function validationRows({ folder: { val } }: ShownData): EpochStep[] {
+export function validationRows({ dataset: { val } }: ShownData): EpochStep[] {
   const { length } = val;
   const plan = {
     length,
@@ -66,12 +66,12 @@ export interface ShownImage {
  * @throws {DataError} for an image that can't be read, where none are skipped
  */
 export async function imagesOf(
-  { config, folder }: ShownData,
+  { config, dataset }: ShownData,
   part: "train" | "val",
   epoch: number,
   rows: readonly EpochStep[],
 ): Promise<(ShownImage | undefined)[]> {
-  const loader = makeLoaders(folder, config)[part];
+  const loader = makeLoaders(dataset, config)[part];
   const seed = part === "train" ? config.seed : 0;
   const images: (ShownImage | undefined)[] = [];
   for await (const batch of loader.batches(rows, part === "train" ? epoch : 0, { seed })) {
@@ -81,8 +81,8 @@ export async function imagesOf(
       continue;
     }
     const { width, height, data: rgb } = image;
-    const own = folder.classes[batch.labels[0]];
-    const partner = batch.mix && folder.classes[batch.mix.partnerLabels[0]];
+    const own = dataset.classes[batch.labels[0]];
+    const partner = batch.mix && dataset.classes[batch.mix.partnerLabels[0]];
     const mixed = partner === undefined || partner === own
       ? {}
       : { mixed: { class: partner, share: batch.mix!.share } };

@@ -109,12 +109,12 @@ export async function scanJob(
  * @param known Samples whose images aren't needed any more
  */
 export function makeLoaders(
-  folder: ImageSet,
+  dataset: ImageSet,
   { data, workers }: Config,
   shared?: SharedImages,
   known?: Pick<FeatureCaches, "train" | "val">,
 ): { train: Loader; val: Loader } {
-  const { source } = folder;
+  const { source } = dataset;
   const { onError, prefetch } = data;
   // Where memory can't be shared, each loader of each worker keeps its share.
   const own = data.cache && !source.cheap ? { cacheBytes: data.cache / workers / 2 } : {};
@@ -122,7 +122,7 @@ export function makeLoaders(
   return {
     train: new Loader({
       ...common,
-      samples: folder.train,
+      samples: dataset.train,
       pipeline: new TransformPipeline(data.train),
       mix: data.mix,
       known: known?.train,
@@ -130,8 +130,8 @@ export function makeLoaders(
     }),
     val: new Loader({
       ...common,
-      samples: folder.val,
-      cache: shared?.listFrom(folder.train.length),
+      samples: dataset.val,
+      cache: shared?.listFrom(dataset.train.length),
       pipeline: new TransformPipeline(data.val),
       known: known?.val,
     }),

@@ -87,14 +87,14 @@ export class Session {
     });
     await checkModules(job);
     // With its stack: the coordinator keeps a worker's last lines.
-    const folder = await scanJob(job, {
+    const dataset = await scanJob(job, {
       onThrown: (thrown) => console.error(withoutDisposal(thrown)),
       onMaking: (sample) => options.heartbeat.making(sample),
     });
-    if (folder.fingerprint !== job.fingerprint) {
+    if (dataset.fingerprint !== job.fingerprint) {
       throw new LockstepError(
         `The images in ${job.root} differ from those that the coordinator found (fingerprint ` +
-          `${folder.fingerprint.slice(0, 12)}, expected ${job.fingerprint.slice(0, 12)}): ` +
+          `${dataset.fingerprint.slice(0, 12)}, expected ${job.fingerprint.slice(0, 12)}): ` +
           "give all machines the same files",
       );
     }
@@ -102,7 +102,7 @@ export class Session {
     const maxBytes = featureCacheBytes(config);
     const caches = maxBytes > 0 ? new FeatureCaches(maxBytes) : undefined;
     if (replica.features) replica.features.caches = caches;
-    const loaders = makeLoaders(folder, config, sharedImages(job, place, folder), caches);
+    const loaders = makeLoaders(dataset, config, sharedImages(job, place, dataset), caches);
     const { vectorBytes, regions, gradientBytes } = replica.state;
     const wire = { dtype: config.nats.gradientDtype, gradientBytes };
     const shape = { ...place, vectorBytes, regions, wire };
@@ -116,17 +116,17 @@ export class Session {
         place,
         replica,
         loader: loaders.train,
-        samples: folder.train.length,
-        ...(folder.inOrder ? { inOrder: true } : {}),
+        samples: dataset.train.length,
+        ...(dataset.inOrder ? { inOrder: true } : {}),
         exchange,
       },
       {
         scorer: replica,
         loader: loaders.val,
-        samples: folder.val.length,
+        samples: dataset.val.length,
         batchSize: validationBatchSize(config),
       },
-      folder.source,
+      dataset.source,
     );
   }
 

@@ -44,14 +44,14 @@ async function withData(
     await openEngine();
     const images = await scanData(root, config);
     using _source = images.source;
-    await use({ config, folder: images }, folder);
+    await use({ config, dataset: images }, folder);
   });
 }
 
 /** A worker's batches of an epoch as bytes and labels, in the order of the epoch. */
-async function trained({ config, folder }: ShownData, epoch: number) {
+async function trained({ config, dataset }: ShownData, epoch: number) {
   const plan = planEpoch({
-    length: folder.train.length,
+    length: dataset.train.length,
     globalBatch: 8,
     rank: 0,
     worldSize: 1,
@@ -60,7 +60,7 @@ async function trained({ config, folder }: ShownData, epoch: number) {
     shuffle: true,
   });
   const rows: { rgb: number[]; label: string; partner: string; share: number }[] = [];
-  const { train } = makeLoaders(folder, config);
+  const { train } = makeLoaders(dataset, config);
   for await (const { images, labels, mix } of train.batches(plan, epoch, { seed: config.seed })) {
     const floats = images.length / labels.length;
     labels.forEach((label, row) => {
@@ -68,8 +68,8 @@ async function trained({ config, folder }: ShownData, epoch: number) {
         images.subarray(row * floats, (row + 1) * floats),
         (value, at) => 255 * (value * NORMALIZE.std[at % 3] + NORMALIZE.mean[at % 3]),
       ));
-      const partner = folder.classes[mix?.partnerLabels[row] ?? label];
-      rows.push({ rgb, label: folder.classes[label], partner, share: mix?.share ?? 1 });
+      const partner = dataset.classes[mix?.partnerLabels[row] ?? label];
+      rows.push({ rgb, label: dataset.classes[label], partner, share: mix?.share ?? 1 });
     });
   }
   return rows;
@@ -114,8 +114,8 @@ Deno.test("tilesOf() shows what is mixed, with both labels and their shares", ()
 Deno.test("tilesOf() leaves a gap for an image that can't be read, or says which one it is", () =>
   withData({ onError: "skip" }, async (data) => {
     const rows = validationRows(data);
-    const broken = data.folder.val[1].path;
-    await Deno.writeTextFile(join(data.folder.root, broken), "no image");
+    const broken = data.dataset.val[1].path;
+    await Deno.writeTextFile(join(data.dataset.root, broken), "no image");
     const tiles = await tilesOf(data, "val", 1, rows);
     assert.deepEqual(tiles.map((tile) => tile?.title), [
       "dark",
@@ -142,7 +142,7 @@ Deno.test("batchImages() gives the report the first step's images as the ranks g
       const expected = [];
       for (const rank of [0, 1]) {
         const [step] = planEpoch({
-          length: data.folder.train.length,
+          length: data.dataset.train.length,
           globalBatch: 8,
           rank,
           worldSize: 2,
@@ -150,11 +150,11 @@ Deno.test("batchImages() gives the report the first step's images as the ranks g
           epoch: 1,
           shuffle: true,
         });
-        const { train } = makeLoaders(data.folder, data.config);
+        const { train } = makeLoaders(data.dataset, data.config);
         for await (const batch of train.batches([step], 1, { seed: data.config.seed })) {
           for (const [row, image] of train.imagesOf(batch).entries()) {
             const [label, other] = [batch.labels[row], batch.mix?.partnerLabels[row]];
-            const { classes } = data.folder;
+            const { classes } = data.dataset;
             const mixed = other === undefined || other === label
               ? {}
               : { mixed: { class: classes[other], share: batch.mix!.share } };
