@@ -99,6 +99,7 @@ export type {
   ValidationPoint,
 } from "./src/records/history.ts";
 export type { GpuUse, MetricsPoint, RankMetrics } from "./src/records/metrics_log.ts";
+export type { StepPart, StepTimes } from "./src/base/step_times.ts";
 export type { Prediction } from "./src/records/predictions.ts";
 export type {
   DownloadEvent,

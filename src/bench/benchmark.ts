@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "../deps/zod.ts";
+import { stepTimesShape } from "../base/step_times.ts";
 import { GRADIENT_DTYPES } from "../protocol/messages.ts";
 
 const count = z.int().nonnegative();
@@ -75,24 +76,12 @@ export const allReduceTimesSchema = z.strictObject({
 /** One rank's times of an all-reduce. */
 export type AllReduceTimes = z.output<typeof allReduceTimesSchema>;
 
-/** Milliseconds of one step of one rank; the parts add up to the step. */
-export const stepTimesSchema = z.strictObject({
-  /** Waiting for the next batch. */
-  data: milliseconds,
-  forwardBackward: milliseconds,
-  exchange: milliseconds,
-  update: milliseconds,
-});
-
-/** Milliseconds of one step of one rank. */
-export type StepTimes = z.output<typeof stepTimesSchema>;
-
 /** Answer to a `train` benchmark. */
 export const trainTimesSchema = z.strictObject({
   /** The exchange that summed the gradients. */
   exchange: z.string(),
   /** Of the timed steps. */
-  steps: z.array(stepTimesSchema),
+  steps: z.array(z.strictObject(stepTimesShape)),
   /** Length of the exchanged vector. */
   vectorBytes: count,
   /** Mean loss of the last step over all ranks; `null` when it is not finite. */

@@ -25,7 +25,7 @@ import {
   measure,
 } from "./bench_cluster.ts";
 import { workersText } from "./sizes.ts";
-import { type Breakdown, type ScalingPoint, summarize } from "./scaling_point.ts";
+import { type ScalingPoint, summarize } from "./scaling_point.ts";
 
 /** `weak`: the batch per worker stays; `strong`: the batch of all workers together stays. */
 export type ScalingMode = "weak" | "strong";
@@ -222,12 +222,3 @@ function checkOptions({ workers, modes, batch, simulateCompute, vectorBytes }: S
     );
   }
 }
-
-/** Names of a step's parts, in order. */
-export const PARTS = [
-  "data",
-  "forwardBackward",
-  "exchange",
-  "idle",
-  "update",
-] as const satisfies readonly (keyof Breakdown)[];

@@ -4,7 +4,8 @@
  * @module
  */
 import type { TopLevelSpec } from "../deps/vega_lite.ts";
-import { type ModePoint, PARTS, type ScalingMode, type ScalingResult } from "./scaling.ts";
+import { BREAKDOWN_PARTS, type BreakdownPart } from "../base/step_times.ts";
+import type { ModePoint, ScalingMode, ScalingResult } from "./scaling.ts";
 import { plotFrame, TOP_LEGEND } from "./plots.ts";
 
 /** A mode's look. Its shape tells it apart without colours. */
@@ -17,7 +18,7 @@ const MODES: Readonly<Record<ScalingMode, { colour: string; shape: string }>> = 
  * Names and colours of a step's parts, from the bottom of a bar to its top. They are those of the report's pages (Okabe
  * and Ito, 2008), and none is a mode's. Neighbours differ in lightness.
  */
-const PART_LOOKS: Readonly<Record<(typeof PARTS)[number], { name: string; colour: string }>> = {
+const PART_LOOKS: Readonly<Record<BreakdownPart, { name: string; colour: string }>> = {
   data: { name: "data", colour: "#e69f00" },
   forwardBackward: { name: "forward + backward", colour: "#0072b2" },
   exchange: { name: "exchange", colour: "#5cc7a6" },
@@ -173,14 +174,14 @@ function linesPanel(
 
 function partsPanel(points: readonly ModePoint[], mode: ScalingMode, width: number) {
   const values = points.filter((point) => point.mode === mode).flatMap(({ workers, breakdown }) =>
-    PARTS.map((part, order) => ({
+    BREAKDOWN_PARTS.map((part, order) => ({
       workers,
       part: PART_LOOKS[part].name,
       order,
       milliseconds: Math.max(0, breakdown[part]),
     }))
   );
-  const looks = PARTS.map((part) => PART_LOOKS[part]);
+  const looks = BREAKDOWN_PARTS.map((part) => PART_LOOKS[part]);
   return {
     title: panelTitle(`A step, ${mode} scaling`),
     width,

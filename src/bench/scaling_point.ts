@@ -3,21 +3,14 @@
  *
  * @module
  */
-import type { StepTimes, TrainTimes } from "./benchmark.ts";
+import {
+  perBreakdownPart,
+  perStepPart,
+  type StepBreakdown,
+  type StepTimes,
+} from "../base/step_times.ts";
+import type { TrainTimes } from "./benchmark.ts";
 import { mean, middleHalf } from "./statistics.ts";
-
-/** Milliseconds of a step's parts, means over the ranks; they add up to the step. */
-export interface Breakdown {
-  /** Waiting for images. */
-  readonly data: number;
-  readonly forwardBackward: number;
-  /** The all-reduce itself: the least time that a rank of the step spent in it. */
-  readonly exchange: number;
-  /** Waiting for slower ranks: what a rank spent in the exchange beyond that. */
-  readonly idle: number;
-  /** The optimizer's step. */
-  readonly update: number;
-}
 
 /** The measurement at a number of workers and a batch. */
 export interface ScalingPoint {
@@ -31,7 +24,7 @@ export interface ScalingPoint {
   readonly minMilliseconds: number;
   readonly maxMilliseconds: number;
   /** Of the same steps. */
-  readonly breakdown: Breakdown;
+  readonly breakdown: StepBreakdown;
   /** Mean loss of the last step; `null` when it is not finite. */
   readonly loss: number | null;
   /** Resident memory of a worker, mean over the ranks. */
@@ -49,7 +42,7 @@ export interface ScalingPoint {
 export function summarize(ranks: readonly TrainTimes[], globalBatch: number): ScalingPoint {
   const steps = ranks[0].steps.map((_, step) => breakdownOf(ranks.map((rank) => rank.steps[step])));
   const middle = middleHalf(steps, ({ total }) => total);
-  const meanOf = (part: keyof (Breakdown & { total: number })) =>
+  const meanOf = (part: keyof (StepBreakdown & { total: number })) =>
     mean(middle.map((step) => step[part]));
   const stepMilliseconds = meanOf("total");
   const totals = steps.map(({ total }) => total);
@@ -60,13 +53,7 @@ export function summarize(ranks: readonly TrainTimes[], globalBatch: number): Sc
     stepMilliseconds,
     minMilliseconds: Math.min(...totals),
     maxMilliseconds: Math.max(...totals),
-    breakdown: {
-      data: meanOf("data"),
-      forwardBackward: meanOf("forwardBackward"),
-      exchange: meanOf("exchange"),
-      idle: meanOf("idle"),
-      update: meanOf("update"),
-    },
+    breakdown: perBreakdownPart(meanOf),
     loss: ranks[0].loss,
     residentBytes: mean(ranks.map(({ residentBytes }) => residentBytes)),
     firstStepAt: Math.max(...ranks.map(({ firstStepAt }) => firstStepAt)),
@@ -74,12 +61,9 @@ export function summarize(ranks: readonly TrainTimes[], globalBatch: number): Sc
 }
 
 /** One step over all ranks. */
-function breakdownOf(ranks: readonly StepTimes[]): Breakdown & { total: number } {
-  const meanOf = (part: keyof StepTimes) => mean(ranks.map((times) => times[part]));
-  const [data, forwardBackward, inExchange, update] =
-    (["data", "forwardBackward", "exchange", "update"] as const).map(meanOf);
-  const total = data + forwardBackward + inExchange + update;
+function breakdownOf(ranks: readonly StepTimes[]): StepBreakdown & { total: number } {
+  const means = perStepPart((part) => mean(ranks.map((times) => times[part])));
+  const total = means.data + means.forwardBackward + means.exchange + means.update;
   const exchange = Math.min(...ranks.map((times) => times.exchange));
-  const idle = inExchange - exchange;
-  return { total, data, forwardBackward, exchange, idle, update };
+  return { ...means, total, exchange, idle: means.exchange - exchange };
 }

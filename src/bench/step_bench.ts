@@ -10,7 +10,7 @@ import { tf } from "../engine/tf.ts";
 import type { ModelName } from "../models/config.ts";
 import { createModel } from "../models/create_model.ts";
 import { optimizerConfig } from "../optim/config.ts";
-import { Replica, type StepPlace } from "../train/replica.ts";
+import { type RankShare, Replica } from "../train/replica.ts";
 import { type PartRuns, type StepProfile, summarizeProfile, wholePart } from "./step_profile.ts";
 
 /** The settings of a step benchmark. */
@@ -140,6 +140,6 @@ function syntheticBatches({ batch, imageSize }: StepBenchOptions) {
   return { images, labels, height: imageSize, width: imageSize };
 }
 
-function placeOf({ batch }: StepBenchOptions, step: number): StepPlace {
+function placeOf({ batch }: StepBenchOptions, step: number): RankShare {
   return { seed: [0, step], globalRows: batch, rowOffset: 0 };
 }

@@ -9,7 +9,7 @@ import type { GradientExchange } from "../exchange/gradient_exchange.ts";
 import { narrowingBound } from "../exchange/narrow.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
 import type { AllReduceTimes, Benchmark } from "./benchmark.ts";
-import type { Place } from "../train/rank_epoch.ts";
+import type { RankInfo } from "../train/rank_epoch.ts";
 
 /** Values before the pattern of a vector repeats: a prime, so that no chunk looks like the one before. */
 const PERIOD = 8191;
@@ -33,7 +33,7 @@ export function allReduceCalls({ warmup, steps }: Pick<Benchmark, "warmup" | "st
  */
 export async function timeAllReduce(
   { exchange, dtype }: { exchange: GradientExchange; dtype: GradientDtype },
-  { rank, worldSize }: Place,
+  { rank, worldSize }: RankInfo,
   { bytes, round, warmup, steps }: Extract<Benchmark, { kind: "allReduce" }>,
   onStep: (step: number) => void,
   signal?: AbortSignal,

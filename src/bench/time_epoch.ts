@@ -4,7 +4,7 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
-import type { StepTimes } from "./benchmark.ts";
+import type { StepTimes } from "../base/step_times.ts";
 import { type EpochParts, type EpochSpan, runEpoch } from "../train/rank_epoch.ts";
 
 /** The times of an epoch. */

@@ -7,13 +7,14 @@ import { waitAtMost } from "../base/async.ts";
 import { LockstepError } from "../base/errors.ts";
 import type { SegmentAddress, SharedSegment } from "../base/shared_memory.ts";
 import type { Config } from "../config/schema.ts";
-import type { Reducer, StepKey } from "../exchange/gradient_exchange.ts";
+import type { StepKey } from "../base/step_key.ts";
+import type { Reducer } from "../exchange/gradient_exchange.ts";
 import {
   agreeOnSegment,
+  type ExchangeSegment,
   type ExchangeShape,
   makeSegment,
   openReducer,
-  type SegmentPlace,
 } from "../exchange/open_exchange.ts";
 import { CommandClient, type Reply, WorkerFailedError } from "../protocol/commands.ts";
 import { type Json, packJson } from "../protocol/large_json.ts";
@@ -56,7 +57,7 @@ export interface ClusterOptions {
 interface ClusterExchange {
   readonly link: Link;
   readonly dtype: GradientDtype;
-  readonly segment: SegmentPlace | undefined;
+  readonly segment: ExchangeSegment | undefined;
   reducer: Reducer;
   /** A rank and what it last did, for messages. */
   readonly describe: (rank: number) => string | undefined;
@@ -278,7 +279,7 @@ function agreeOnMemory(
   if (cache && !usable) {
     reporter.warn("data.cache can't be shared by these workers: each keeps its own share of it");
   }
-  const place = ({ path, bytes }: SegmentPlace) => ({ path, bytes });
+  const place = ({ path, bytes }: ExchangeSegment) => ({ path, bytes });
   const shared = usable && cache ? { cache: place(cache) } : {};
   const warn = (reason: string) => reporter.warn(reason);
   if (!segment || !agreeOnSegment(config.exchange, problems, warn)) return shared;

@@ -12,7 +12,7 @@ import type { Fields } from "../protocol/messages.ts";
 import { ServerWatch } from "../protocol/server_watch.ts";
 import { SilenceTimer } from "../protocol/silence_timer.ts";
 import type { RunIdentity } from "../protocol/subjects.ts";
-import { compareSteps, type StepKey } from "../exchange/gradient_exchange.ts";
+import { compareSteps, type StepKey } from "../base/step_key.ts";
 import { COMMANDS } from "../train/commands.ts";
 import { explainExit, withLastLines, WorkerLostError } from "./lost_worker.ts";
 import type { JoinedWorker } from "./rendezvous.ts";

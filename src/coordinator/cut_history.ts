@@ -8,7 +8,7 @@ import { isBetter, type Monitor, monitored } from "../metrics/monitor.ts";
 import type { EpochRecord, History } from "../records/history.ts";
 
 /** A place in a run, and the facts that decide which records come after it. */
-export interface CutPlace {
+export interface CutPoint {
   /** Epoch that a checkpoint's state stands in, counted from 1. */
   readonly epoch: number;
   /** Steps of that epoch that are done. */
@@ -24,7 +24,7 @@ export interface CutPlace {
  *
  * @throws {UsageError} when the history lacks epochs that are before the checkpoint
  */
-export function cutHistory(history: History, place: CutPlace): void {
+export function cutHistory(history: History, place: CutPoint): void {
   const { epoch, step, stepsPerEpoch } = place;
   if (history.epochs.length < epoch - 1) {
     throw new UsageError(

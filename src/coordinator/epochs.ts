@@ -9,7 +9,8 @@ import { globalBatchSize } from "../config/checks.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import type { Config } from "../config/schema.ts";
 import { planEpoch, samplesPerEpoch } from "../data/loading/sampler.ts";
-import type { StepKey, StepTotals } from "../exchange/gradient_exchange.ts";
+import type { StepKey } from "../base/step_key.ts";
+import type { StepTotals } from "../exchange/gradient_exchange.ts";
 import { type NarrowDtype, ROUNDING } from "../exchange/narrow.ts";
 import { type ConfusionCounts, countConfusions, overallAccuracy } from "../metrics/confusion.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
@@ -27,7 +28,7 @@ import type { Cluster } from "../cluster/cluster.ts";
 import type { PreparedRun } from "./prepare.ts";
 
 /** Sums over the samples of an epoch so far. */
-export interface Totals {
+export interface EpochTotals {
   /** Each sample's loss times its weight. */
   lossSum: number;
   /** Divisor of the sum for the mean loss. */
@@ -48,7 +49,7 @@ export interface TrainedEpoch {
   readonly step: number;
   /** Optimizer steps taken here. */
   readonly optimizerSteps: number;
-  readonly totals: Totals;
+  readonly totals: EpochTotals;
   /** Samples trained here, without those of a resumed epoch's first part. */
   readonly samples: number;
   readonly skipped: readonly LeftOut[];
@@ -84,7 +85,7 @@ export interface ValidationContext extends Omit<EpochContext, "run"> {
 /** Options of a span of steps: its end, and its listeners. */
 export interface SpanOptions {
   /** Totals of the epoch's steps that are already done. */
-  readonly before: Totals;
+  readonly before: EpochTotals;
   /** Number of steps of the epoch after which to stop. */
   readonly until: number;
   /** Asked at each step; when true, the step is the last one. */
@@ -92,7 +93,7 @@ export interface SpanOptions {
   /** Called after each step with the step's own sums, and each rank's report on the step. */
   readonly onStep: (
     step: number,
-    sums: Totals,
+    sums: EpochTotals,
     ranks: readonly RankReport[],
   ) => void | Promise<void>;
 }

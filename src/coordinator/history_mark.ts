@@ -6,13 +6,12 @@
  */
 import { createHash } from "node:crypto";
 import { UsageError } from "../base/errors.ts";
+import type { StepKey } from "../base/step_key.ts";
 import type { History } from "../records/history.ts";
 import type { HistoryMark } from "../checkpoint/checkpoint.ts";
 
 /** Hexadecimal digits of a SHA-256 that are kept. */
 const DIGITS = 16;
-
-type Place = Readonly<{ epoch: number; step: number }>;
 
 /**
  * Returns the mark of a history up to a place, whatever the history holds beyond it.
@@ -21,11 +20,11 @@ type Place = Readonly<{ epoch: number; step: number }>;
  */
 export function historyMark(
   { epochs, losses, validations }: Pick<History, "epochs" | "losses" | "validations">,
-  { epoch, step }: Place,
+  { epoch, step }: StepKey,
 ): HistoryMark {
-  const isBefore = (point: Place) =>
+  const isBefore = (point: StepKey) =>
     point.epoch < epoch || (point.epoch === epoch && point.step < step);
-  const isAt = (point: Place) => point.epoch === epoch && point.step === step;
+  const isAt = (point: StepKey) => point.epoch === epoch && point.step === step;
   const done = epochs.filter((each) => each.epoch < epoch);
   const points = losses.filter((point) => isBefore(point) || isAt(point));
   const validated = validations.filter(isBefore);
@@ -49,7 +48,7 @@ export function historyMark(
  *
  * @throws {UsageError} when it lacks something, or is of another run
  */
-export function checkHistoryMark(history: History, mark: HistoryMark, place: Place): void {
+export function checkHistoryMark(history: History, mark: HistoryMark, place: StepKey): void {
   const own = historyMark(history, place);
   const kinds = {
     epochs: "epochs",

@@ -25,7 +25,7 @@ import { architectureOf, inputSizeOf } from "../train/build_replica.ts";
 import { optimizerStateOf, setOptimizerState, setState, stateOf } from "../train/load_weights.ts";
 import { differentModules } from "../train/modules.ts";
 import { cutHistory } from "./cut_history.ts";
-import type { Totals } from "./epochs.ts";
+import type { EpochTotals } from "./epochs.ts";
 import { checkHistoryMark, historyMark } from "./history_mark.ts";
 import type { PreparedRun } from "./prepare.ts";
 import { checkResumedBest } from "./resumed_best.ts";
@@ -40,7 +40,7 @@ export interface Position {
   /** Optimizer steps of the whole run. */
   optimizerSteps: number;
   /** Training totals of the epoch so far. */
-  totals: Totals;
+  totals: EpochTotals;
   /** Seconds that the epoch has taken so far. */
   seconds: number;
   /** Sums of the steps since the last point of the training loss, where there are any. */

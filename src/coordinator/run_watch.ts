@@ -17,12 +17,12 @@ import { RunLog } from "../records/run_log.ts";
 import { BestEffort } from "../events/best_effort.ts";
 import type { Phase, PhaseProgress, Reporter } from "../events/reporter.ts";
 import type { PendingSums } from "../checkpoint/checkpoint.ts";
-import type { Totals } from "./epochs.ts";
+import type { EpochTotals } from "./epochs.ts";
 import { GpuWatch } from "./gpu_use.ts";
 import type { WorkerHeartbeat } from "../cluster/heartbeat_monitor.ts";
 import type { RefusedMessages } from "../cluster/refused_messages.ts";
 import { recordingReporter } from "./recording_reporter.ts";
-import { type PointPlace, StepMeter } from "./step_meter.ts";
+import { type PointHeader, StepMeter } from "./step_meter.ts";
 
 const LIVE_MS = 1_000;
 
@@ -104,12 +104,12 @@ export class RunWatch implements AsyncDisposable {
   }
 
   /** A step was made. */
-  step(sums: Totals, ranks: readonly RankReport[]): void {
+  step(sums: EpochTotals, ranks: readonly RankReport[]): void {
     this.#meter.add(sums, ranks);
   }
 
   /** The steps since the last point make a point. */
-  point(place: PointPlace): void {
+  point(place: PointHeader): void {
     const gpus = this.#gpus?.use ?? [];
     const point = this.#meter.take(place, gpus.length > 0 ? { gpus } : {});
     if (!point) return;

@@ -3,13 +3,14 @@
  *
  * @module
  */
-import type { RankReport, RankTimes } from "../exchange/gradient_exchange.ts";
+import { perStepPart, type StepPart } from "../base/step_times.ts";
+import type { RankReport } from "../exchange/gradient_exchange.ts";
 import type { MetricsPoint, RankMetrics } from "../records/metrics_log.ts";
 import type { PendingSums } from "../checkpoint/checkpoint.ts";
-import type { Totals } from "./epochs.ts";
+import type { EpochTotals } from "./epochs.ts";
 
 /** The position of a point, and its values that aren't means over its steps. */
-export type PointPlace = Pick<MetricsPoint, "epoch" | "step" | "examples" | "learningRate">;
+export type PointHeader = Pick<MetricsPoint, "epoch" | "step" | "examples" | "learningRate">;
 
 /** The parts of a step that the next step's contribution reports. */
 const LATE = ["exchange", "update"] as const;
@@ -38,12 +39,7 @@ function rounded(value: number): number {
   return Math.round(value * 1000) / 1000;
 }
 
-const partMeans = () => ({
-  data: new Mean(),
-  forwardBackward: new Mean(),
-  exchange: new Mean(),
-  update: new Mean(),
-});
+const partMeans = () => perStepPart(() => new Mean());
 
 /** Adds up the reports of the ranks on each step. */
 export class StepMeter {
@@ -51,7 +47,7 @@ export class StepMeter {
   readonly #exchange = new Mean();
   readonly #idle = new Mean();
   readonly #now: () => number;
-  #sums: Totals = nothing();
+  #sums: EpochTotals = nothing();
   #since = 0;
   /** Seconds before `#since` that the present sums took. */
   #earlier = 0;
@@ -85,7 +81,7 @@ export class StepMeter {
   }
 
   /** A step was made. */
-  add(sums: Totals, reports: readonly RankReport[]): void {
+  add(sums: EpochTotals, reports: readonly RankReport[]): void {
     for (const key of ["lossSum", "weight", "correct", "count"] as const) {
       this.#sums[key] += sums[key];
     }
@@ -104,12 +100,12 @@ export class StepMeter {
   }
 
   /** The point of the steps since the last one; nothing when they had no samples. */
-  take(place: PointPlace, more: Pick<MetricsPoint, "gpus"> = {}): MetricsPoint | undefined {
+  take(place: PointHeader, more: Pick<MetricsPoint, "gpus"> = {}): MetricsPoint | undefined {
     const { lossSum, weight, correct, count } = this.#sums;
     if (weight === 0) return undefined;
     const seconds = Math.max(1e-6, this.#seconds());
     const ranks = this.#ranks.map((own, rank) => rankPoint(own, rank, seconds));
-    const meanOf = (part: keyof RankTimes) =>
+    const meanOf = (part: StepPart) =>
       rounded(ranks.reduce((sum, { ms }) => sum + ms[part], 0) / ranks.length);
     const ms = {
       data: meanOf("data"),
@@ -144,7 +140,7 @@ export class StepMeter {
   }
 }
 
-function nothing(): Totals {
+function nothing(): EpochTotals {
   return { lossSum: 0, weight: 0, correct: 0, count: 0 };
 }
 
@@ -159,11 +155,6 @@ function rankPoint(
     rank,
     samples,
     imagesPerSecond: rounded(samples / seconds),
-    ms: {
-      data: ms.data.take(),
-      forwardBackward: ms.forwardBackward.take(),
-      exchange: ms.exchange.take(),
-      update: ms.update.take(),
-    },
+    ms: perStepPart((part) => ms[part].take()),
   };
 }

@@ -24,8 +24,8 @@ import type { KeptFeatures } from "../train/feature_cache.ts";
 import {
   driveEpoch,
   type EpochContext,
+  type EpochTotals,
   type OutOfStatistics,
-  type Totals,
   type TrainedEpoch,
   validate,
   type Validated,
@@ -263,9 +263,9 @@ async function trainSpan(
   const { run, history, watch, callbacks, signal } = context;
   const every = run.config.train.logEverySteps ?? Math.ceil(run.stepsPerEpoch / LOSS_POINTS);
   const seen = { ...totals };
-  let recent: Pick<Totals, "lossSum" | "weight"> = watch.pending ?? { lossSum: 0, weight: 0 };
+  let recent: Pick<EpochTotals, "lossSum" | "weight"> = watch.pending ?? { lossSum: 0, weight: 0 };
   const tell = stepTeller(context, epoch);
-  const onStep = async (step: number, sums: Totals, ranks: readonly RankReport[]) => {
+  const onStep = async (step: number, sums: EpochTotals, ranks: readonly RankReport[]) => {
     watch.step(sums, ranks);
     await tell(step, sums);
     seen.count += sums.count;
@@ -291,7 +291,7 @@ async function trainSpan(
 function stepTeller(
   { run: { config: { train }, stepsPerEpoch }, callbacks }: RunContext,
   epoch: number,
-): (step: number, sums: Totals) => Promise<void> {
+): (step: number, sums: EpochTotals) => Promise<void> {
   let before = performance.now();
   return async (step, { lossSum, weight, correct, count }) => {
     if (!callbacks.hearsSteps) return;

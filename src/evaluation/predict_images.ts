@@ -25,11 +25,12 @@ import {
 import {
   buildTrainedModel,
   findTrainedModel,
-  type ModelPlace,
+  type ModelSource,
 } from "../inference/trained_model.ts";
 
 /** The images to predict, and the form of the result. */
-export interface PredictRequest extends ModelPlace, Pick<PredictOptions, "maxBytes" | "timeoutMs"> {
+export interface PredictRequest
+  extends ModelSource, Pick<PredictOptions, "maxBytes" | "timeoutMs"> {
   /** Files, folders, patterns, addresses, `-`. */
   readonly images: readonly string[];
   /** Classes per image. */

@@ -33,14 +33,14 @@ import { hashModules } from "../train/modules.ts";
 import type { Replica } from "../train/replica.ts";
 import {
   findTrainedModel,
-  type ModelPlace,
+  type ModelSource,
   type TrainedModel,
 } from "../inference/trained_model.ts";
 import { checkServer } from "../protocol/check_server.ts";
 import { resolveClassWeights } from "../coordinator/prepare.ts";
 
 /** The model to evaluate, and the data to evaluate it on. */
-export interface EvaluationRequest extends ModelPlace {
+export interface EvaluationRequest extends ModelSource {
   /** Another folder than the run's, with the same classes. */
   readonly data?: string;
   /** The set to evaluate on (default `val`). */

@@ -5,18 +5,9 @@
  * @module
  */
 import type { FloatRange } from "../base/float_range.ts";
-
+import type { StepKey } from "../base/step_key.ts";
+import type { StepTimes } from "../base/step_times.ts";
 import type { NarrowDtype } from "./narrow.ts";
-
-/** Milliseconds of the parts of one rank's step; they add up to the step. */
-export interface RankTimes {
-  /** Waiting for the next batch. */
-  readonly data: number;
-  readonly forwardBackward: number;
-  /** The all-reduce, waiting for slower ranks included. */
-  readonly exchange: number;
-  readonly update: number;
-}
 
 /** One rank's contribution to a step. */
 export interface StepContribution {
@@ -50,7 +41,7 @@ export interface StepContribution {
    */
   readonly target?: Uint8Array<ArrayBuffer>;
   /** The durations of the step's phases so far; those of later phases are from the step before. */
-  readonly times?: RankTimes;
+  readonly times?: StepTimes;
 }
 
 /** The result of all ranks together; the same on every rank, bit for bit. */
@@ -137,7 +128,7 @@ export interface StepTotals {
 export interface RankReport {
   readonly samples: number;
   /** As in {@linkcode StepContribution}. */
-  readonly times: RankTimes | undefined;
+  readonly times: StepTimes | undefined;
 }
 
 /** The coordinator's end of an all-reduce. */
@@ -156,15 +147,4 @@ export interface Reducer {
     signal?: AbortSignal,
   ): Promise<StepTotals>;
   close(): Promise<void>;
-}
-
-/** A step's place in the run; later steps compare greater, epoch first. */
-export interface StepKey {
-  readonly epoch: number;
-  readonly step: number;
-}
-
-/** Negative, 0 or positive as `a` lies before, at or after `b`. */
-export function compareSteps(a: StepKey, b: StepKey): number {
-  return a.epoch - b.epoch || a.step - b.step;
 }

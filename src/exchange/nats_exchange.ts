@@ -15,12 +15,8 @@ import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Header, toWireNumber } from "../protocol/messages.ts";
 import { type ChunkPlan, MAX_REQUESTED, planChunks, type WireFormat } from "./chunks.ts";
-import {
-  compareSteps,
-  type GradientExchange,
-  type StepContribution,
-  type StepResult,
-} from "./gradient_exchange.ts";
+import { compareSteps } from "../base/step_key.ts";
+import type { GradientExchange, StepContribution, StepResult } from "./gradient_exchange.ts";
 import { narrow, widen } from "./narrow.ts";
 import { noAnswer, RANK_TIMEOUT_MS, StepWait } from "./step_wait.ts";
 

@@ -9,17 +9,12 @@ import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Fields, type Header, toWireNumber } from "../protocol/messages.ts";
 import { type ChunkPlan, MAX_REQUESTED, planChunks, type WireFormat } from "./chunks.ts";
-import {
-  compareSteps,
-  type RankReport,
-  type Reducer,
-  type StepKey,
-  type StepTotals,
-} from "./gradient_exchange.ts";
+import { compareSteps, type StepKey } from "../base/step_key.ts";
+import type { RankReport, Reducer, StepTotals } from "./gradient_exchange.ts";
 import { narrow, type NarrowDtype } from "./narrow.ts";
 import { RankInbox } from "./rank_inbox.ts";
 import { noAnswerFrom, StepWait } from "./step_wait.ts";
-import { gatherTotals, type SumWeights, sumWeights, type Totals } from "./totals.ts";
+import { gatherTotals, type GlobalCounts, type SumWeights, sumWeights } from "./totals.ts";
 import { allFinite, weightedSum } from "./weighted_sum.ts";
 
 /** Settings of the reducer. */
@@ -42,7 +37,7 @@ interface ReducingStep extends StepKey {
   readonly decide: () => "continue" | "stop";
   readonly wait: StepWait<StepTotals>;
   /** Known as soon as every rank's contribution has arrived. */
-  totals?: Totals;
+  totals?: GlobalCounts;
   /** Known with the totals. */
   ranks: readonly RankReport[];
   /** Chunks that are summed and published. */
@@ -191,7 +186,7 @@ export class NatsReducer implements Reducer {
     this.#publishResult(step);
   }
 
-  #gatherTotals(step: ReducingStep): Totals | undefined {
+  #gatherTotals(step: ReducingStep): GlobalCounts | undefined {
     try {
       const gathered = gatherTotals(this.#ranks, step);
       if (gathered) step.ranks = gathered.ranks;

@@ -29,7 +29,7 @@ export interface ExchangeShape extends SegmentShape {
 }
 
 /** The place where workers find the shared memory of a run. */
-export type SegmentPlace = Pick<SharedSegment, "path" | "bytes">;
+export type ExchangeSegment = Pick<SharedSegment, "path" | "bytes">;
 
 /**
  * Decides whether the ranks exchange through a segment that all of them have tried.
@@ -92,7 +92,7 @@ export function makeSegment(
 export function openReducer(
   link: Link,
   shape: ExchangeShape,
-  segment: SegmentPlace | undefined,
+  segment: ExchangeSegment | undefined,
   describe: (rank: number) => string | undefined = () => undefined,
 ): Promise<Reducer> {
   const options = { ...shape, describe };
@@ -107,7 +107,7 @@ export function openReducer(
 export function openExchange(
   link: Link,
   shape: ExchangeShape & { readonly rank: number },
-  place: SegmentPlace | undefined,
+  place: ExchangeSegment | undefined,
 ): Promise<GradientExchange> {
   if (!place) return NatsGradientExchange.open(link, shape);
   const segment = mapSharedSegment(place.path, place.bytes);

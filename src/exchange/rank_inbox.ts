@@ -5,7 +5,8 @@
  */
 import type { Fields } from "../protocol/messages.ts";
 import type { ChunkPlan } from "./chunks.ts";
-import { compareSteps, type RankTimes, type StepKey } from "./gradient_exchange.ts";
+import { compareSteps, type StepKey } from "../base/step_key.ts";
+import type { StepTimes } from "../base/step_times.ts";
 import { widen } from "./narrow.ts";
 import type { RankCounts } from "./totals.ts";
 
@@ -56,7 +57,7 @@ export class RankInbox implements RankCounts {
   get trackedBatches(): number {
     return this.#contribution?.trackedBatches ?? 0;
   }
-  get times(): RankTimes | undefined {
+  get times(): StepTimes | undefined {
     return this.#contribution?.times ?? undefined;
   }
 

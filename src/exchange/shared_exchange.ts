@@ -14,13 +14,8 @@ import { LockstepError } from "../base/errors.ts";
 import { type FloatRange, floatsOf, overlap, shardOf } from "../base/float_range.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Header, toWireNumber } from "../protocol/messages.ts";
-import {
-  compareSteps,
-  type GradientExchange,
-  type StepContribution,
-  type StepKey,
-  type StepResult,
-} from "./gradient_exchange.ts";
+import { compareSteps, type StepKey } from "../base/step_key.ts";
+import type { GradientExchange, StepContribution, StepResult } from "./gradient_exchange.ts";
 import type { WireFormat } from "./chunks.ts";
 import { type SegmentShape, viewsOf } from "./shared_layout.ts";
 import { noAnswer, RANK_TIMEOUT_MS, StepWait } from "./step_wait.ts";

@@ -7,16 +7,11 @@ import { LockstepError } from "../base/errors.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Fields, toWireNumber } from "../protocol/messages.ts";
 import { planChunks } from "./chunks.ts";
-import {
-  compareSteps,
-  type RankReport,
-  type Reducer,
-  type StepKey,
-  type StepTotals,
-} from "./gradient_exchange.ts";
+import { compareSteps, type StepKey } from "../base/step_key.ts";
+import type { RankReport, Reducer, StepTotals } from "./gradient_exchange.ts";
 import { RankInbox } from "./rank_inbox.ts";
 import { noAnswerFrom, StepWait } from "./step_wait.ts";
-import { gatherTotals, sumWeights, type Totals } from "./totals.ts";
+import { gatherTotals, type GlobalCounts, sumWeights } from "./totals.ts";
 
 /** Settings of the reducer. */
 export interface SharedReducerOptions {
@@ -34,7 +29,7 @@ interface ReducingStep extends StepKey {
   readonly decide: () => "continue" | "stop";
   readonly wait: StepWait<StepTotals>;
   /** Known as soon as every rank's contribution has arrived. */
-  totals?: Totals;
+  totals?: GlobalCounts;
   /** Known with the totals. */
   ranks: readonly RankReport[];
   reduce?: Fields<"reduce">;

@@ -5,7 +5,7 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { RetryTimer } from "../protocol/retry_timer.ts";
-import type { StepKey } from "./gradient_exchange.ts";
+import type { StepKey } from "../base/step_key.ts";
 
 /** The options of a wait for a step: its timeout, and the callbacks for when nothing comes. */
 export interface StepWaitOptions {

@@ -4,7 +4,8 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
-import { compareSteps, type RankReport, type StepKey } from "./gradient_exchange.ts";
+import { compareSteps, type StepKey } from "../base/step_key.ts";
+import type { RankReport } from "./gradient_exchange.ts";
 
 /** One rank's contribution to its current step, besides its vector. */
 export interface RankCounts extends RankReport {
@@ -21,7 +22,7 @@ export interface RankCounts extends RankReport {
 }
 
 /** Sums over the ranks. */
-export interface Totals {
+export interface GlobalCounts {
   readonly samples: number;
   readonly weight: number;
   readonly lossSum: number;
@@ -43,7 +44,7 @@ export interface SumWeights {
 /** The weights of the ranks' vectors in a step's sum. */
 export function sumWeights(
   ranks: readonly Pick<RankCounts, "samples" | "weight" | "statisticsRows">[],
-  { weight, statisticsRows }: Pick<Totals, "weight" | "statisticsRows">,
+  { weight, statisticsRows }: Pick<GlobalCounts, "weight" | "statisticsRows">,
 ): SumWeights {
   return {
     gradients: ranks.map((rank) =>
@@ -64,7 +65,7 @@ export function sumWeights(
 export function gatherTotals(
   ranks: readonly RankCounts[],
   key: StepKey,
-): { totals: Totals; ranks: RankReport[]; worstRank: number | undefined } | undefined {
+): { totals: GlobalCounts; ranks: RankReport[]; worstRank: number | undefined } | undefined {
   const ahead = ranks.find(({ place }) => place && compareSteps(place, key) > 0);
   if (ahead) {
     const { epoch, step } = ahead.place!;

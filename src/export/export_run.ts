@@ -28,7 +28,7 @@ export interface ExportOptions {
   readonly run: string;
   /** `best` (default), `last`, or the path of a checkpoint's folder. */
   readonly checkpoint?: string;
-  /** Files of modules that may be imported, as in `ModelPlace`. */
+  /** Files of modules that may be imported, as in `ModelSource`. */
   readonly modules?: readonly string[];
   /** Formats to write (default: all). */
   readonly formats?: readonly ExportFormat[];

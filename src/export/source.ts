@@ -60,7 +60,7 @@ export interface ExportSource {
  *
  * @param run The run's folder
  * @param checkpoint `best`, `last`, a checkpoint's folder, or a file of weights
- * @param modules Files of modules that may be imported, as in `ModelPlace`
+ * @param modules Files of modules that may be imported, as in `ModelSource`
  * @throws {UsageError} when one of both is missing or damaged
  */
 export async function readSource(

@@ -31,7 +31,7 @@ import { buildModelOf, checkModelModule, modelNameIn } from "./load_checkpoint.t
 import { refuseUnreadable, renamesOf, setState } from "../train/load_weights.ts";
 
 /** The place of a model: `run`, `checkpoint`, or both. */
-export interface ModelPlace {
+export interface ModelSource {
   /** A run folder. */
   readonly run?: string;
   /** The run's `best` (default) or `last`, a checkpoint's folder, or a file of weights. */
@@ -80,7 +80,7 @@ const HOW = "such as --run runs/latest, or a checkpoint with --checkpoint";
  * module that the user has neither run nor named
  */
 export async function findTrainedModel(
-  place: ModelPlace,
+  place: ModelSource,
   needs?: (config: Config) => [key: string, url: string][],
 ): Promise<TrainedModel> {
   const [run, checkpoint] = await Promise.all([place.run, place.checkpoint].map(followed));

@@ -9,7 +9,7 @@ import { readRegularFileSync } from "../base/regular_file.ts";
 import { maskedCrc } from "./event_file.ts";
 
 /** Where a summary stands, and the tags of its values. */
-export interface SummaryPlace {
+export interface SummaryPosition {
   /** Steps of the whole run. */
   readonly step: number;
   readonly tags: readonly string[];
@@ -24,7 +24,10 @@ const FRAME = 16;
  *
  * @param folder May be missing
  */
-export function cutEventFiles(folder: string, isUndone: (summary: SummaryPlace) => boolean): void {
+export function cutEventFiles(
+  folder: string,
+  isUndone: (summary: SummaryPosition) => boolean,
+): void {
   for (const name of eventFiles(folder)) {
     const path = join(folder, name);
     const bytes = readRegularFileSync(path);
@@ -45,7 +48,7 @@ function eventFiles(folder: string): string[] {
 }
 
 /** Bytes up to the first undone summary, or up to the last whole record. */
-function keptLength(bytes: Uint8Array, isUndone: (summary: SummaryPlace) => boolean): number {
+function keptLength(bytes: Uint8Array, isUndone: (summary: SummaryPosition) => boolean): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = 0;;) {
     if (at + FRAME > bytes.length) return at;
@@ -60,7 +63,7 @@ function keptLength(bytes: Uint8Array, isUndone: (summary: SummaryPlace) => bool
 }
 
 /** The place of an `Event` that is a summary; other events have none. */
-function readSummary(data: Uint8Array): SummaryPlace | undefined {
+function readSummary(data: Uint8Array): SummaryPosition | undefined {
   const reader = new BinaryReader(data);
   let step = 0;
   let tags: string[] | undefined;

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { stringify } from "../deps/yaml.ts";
 import type { EpochRecord } from "../records/history.ts";
 import type { MetricsPoint } from "../records/metrics_log.ts";
-import { cutEventFiles, type SummaryPlace } from "./cut_event_files.ts";
+import { cutEventFiles, type SummaryPosition } from "./cut_event_files.ts";
 import { EventFile, type SummaryValue } from "./event_file.ts";
 import type { LoggerStart, RunLogger } from "./logger.ts";
 
@@ -45,7 +45,7 @@ export function openTensorBoard(start: LoggerStart): RunLogger {
 
 /** Tells whether a resumed run makes an event again: one of a later step, or of a validation or epoch not on record. */
 function isUndone(
-  { step: at, tags }: SummaryPlace,
+  { step: at, tags }: SummaryPosition,
   { step, stepsPerEpoch, resumed }: LoggerStart & Required<Pick<LoggerStart, "resumed">>,
 ): boolean {
   if (at !== step) return at > step;

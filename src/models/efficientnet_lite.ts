@@ -72,7 +72,7 @@ export function efficientnetLite0(input: Node, options: BuildOptions): Network {
   return { logits: options.head("classifier.1", x) };
 }
 
-interface Place {
+interface BlockPosition {
   readonly name: string;
   /** Channels that come in. */
   readonly width: number;
@@ -82,7 +82,11 @@ interface Place {
 }
 
 /** Inverted residual (Sandler et al. 2018, arXiv:1801.04381). */
-function mobileBlock(x: Node, stage: Stage, { name, width, stride, dropRate, salt }: Place): Node {
+function mobileBlock(
+  x: Node,
+  stage: Stage,
+  { name, width, stride, dropRate, salt }: BlockPosition,
+): Node {
   const { kernel, expansion, channels } = stage;
   let part = 0;
   const next = () => `${name}.block.${part++}`;

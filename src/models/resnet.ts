@@ -63,7 +63,7 @@ function resnet(
   return { logits: options.head("fc", averagePool("avgpool", x)) };
 }
 
-interface Place {
+interface BlockPosition {
   readonly name: string;
   /** Channels that come in. */
   readonly width: number;
@@ -72,7 +72,7 @@ interface Place {
   readonly stride: number;
 }
 
-function residual(x: Node, block: Block, place: Place): Node {
+function residual(x: Node, block: Block, place: BlockPosition): Node {
   const { name, width, channels, stride } = place;
   const isBasic = block === "basic";
   const out = isBasic ? channels : channels * EXPANSION;
@@ -86,14 +86,14 @@ function residual(x: Node, block: Block, place: Place): Node {
   return relu(`${name}.relu${isBasic ? 2 : 3}`, sum);
 }
 
-function basicBranch(x: Node, { name, channels, stride }: Place): Node {
+function basicBranch(x: Node, { name, channels, stride }: BlockPosition): Node {
   let y = conv(`${name}.conv1`, x, { filters: channels, kernel: 3, stride });
   y = relu(`${name}.relu1`, batchNorm(`${name}.bn1`, y));
   y = conv(`${name}.conv2`, y, { filters: channels, kernel: 3 });
   return batchNorm(`${name}.bn2`, y);
 }
 
-function bottleneckBranch(x: Node, { name, channels, stride }: Place, out: number): Node {
+function bottleneckBranch(x: Node, { name, channels, stride }: BlockPosition, out: number): Node {
   let y = conv(`${name}.conv1`, x, { filters: channels, kernel: 1 });
   y = relu(`${name}.relu1`, batchNorm(`${name}.bn1`, y));
   y = conv(`${name}.conv2`, y, { filters: channels, kernel: 3, stride });

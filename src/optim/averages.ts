@@ -9,7 +9,8 @@
 import { bytesIn, type FloatRange } from "../base/float_range.ts";
 import { addScaled, NativeVector, VectorView } from "../engine/native_vector.ts";
 import type { EmaConfig } from "./config.ts";
-import { isWarmingUp, type RunLength, type SchedulePlace, type WarmupConfig } from "./schedule.ts";
+import { isWarmingUp, type RunLength, type WarmupConfig } from "./schedule.ts";
+import type { StepKey } from "../base/step_key.ts";
 
 /** The settings on which the averages of a run depend beside the step. */
 export interface AveragesOfRun extends RunLength {
@@ -31,7 +32,7 @@ export interface AveragesOfRun extends RunLength {
  */
 export function newShareAt(
   { ema, globalBatch, schedule, ...length }: AveragesOfRun,
-  place: SchedulePlace,
+  place: StepKey,
   optimizerStep: number,
 ): number {
   if (ema.rule === "steps") return newShareOfSteps(ema, optimizerStep);
@@ -54,10 +55,10 @@ export function newShareOfSteps(
 
 /** Returns the step of the previous update of the averages; nothing at the first update. */
 function updateBefore(
-  { epoch, step }: SchedulePlace,
+  { epoch, step }: StepKey,
   everySteps: number,
   stepsPerEpoch: number,
-): SchedulePlace | undefined {
+): StepKey | undefined {
   if (step >= everySteps) return { epoch, step: step - everySteps };
   if (epoch === 1) return undefined;
   return { epoch: epoch - 1, step: Math.floor((stepsPerEpoch - 1) / everySteps) * everySteps };

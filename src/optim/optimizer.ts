@@ -10,7 +10,7 @@ import { NativeVector, VectorView } from "../engine/native_vector.ts";
 import { type ClipConfig, clipFactor, clipValues, scaleValues, sumOfSquares } from "./clip.ts";
 import type { GroupConfig, OptimizerConfig } from "./config.ts";
 import { type Group, groupsOf, runsOf } from "./groups.ts";
-import { type RunState, type UpdateRule, updateRule } from "./rules.ts";
+import { type UpdateRule, updateRule, type UpdateSpan } from "./rules.ts";
 
 /** Settings of {@linkcode Optimizer}. */
 export interface OptimizerOptions extends ClipConfig {
@@ -37,17 +37,17 @@ export interface OptimizerMemory {
 }
 
 /** The time of a step, and the size of the gradients. */
-export interface StepTime {
+export interface OptimizerStep {
   /** Learning rates, one per group. */
   readonly rates: readonly number[];
   /** Optimizer step of the run, counted from 1. */
   readonly step: number;
-  /** Sum over all parts of the values that {@linkcode Optimizer.measure} returned. */
+  /** Sum over all parts of the values that {@linkcode Optimizer.clipAndSumSquares} returned. */
   readonly squares: number;
 }
 
 /** A run of parameters of one group, within the optimizer's part. */
-interface Run extends RunState {
+interface GroupedSpan extends UpdateSpan {
   readonly range: FloatRange;
   readonly group: number;
 }
@@ -61,7 +61,7 @@ export class Optimizer implements Disposable {
   /** All that learns, padding included. */
   readonly #learning: FloatRange;
   #memory: OptimizerMemory | undefined;
-  #runs: Run[] = [];
+  #runs: GroupedSpan[] = [];
 
   /** @throws {UsageError} when a pattern of a group matches no parameter */
   constructor(
@@ -112,7 +112,7 @@ export class Optimizer implements Disposable {
    *
    * @returns The sum of their squares, where the step needs it, else 0
    */
-  measure(range: FloatRange): number {
+  clipAndSumSquares(range: FloatRange): number {
     const { clipGradNorm, clipGradValue } = this.#clip;
     if (clipGradNorm === undefined && clipGradValue === undefined) return 0;
     const own = overlap(range, this.#learning);
@@ -122,7 +122,7 @@ export class Optimizer implements Disposable {
   }
 
   /** Takes the step on this optimizer's part, with gradients that were measured. */
-  async step({ rates, step, squares }: StepTime): Promise<void> {
+  async step({ rates, step, squares }: OptimizerStep): Promise<void> {
     const { values, gradients } = this.#memory!;
     const { clipGradNorm } = this.#clip;
     const factor = clipGradNorm === undefined ? 1 : clipFactor(squares, clipGradNorm);

@@ -15,7 +15,7 @@ import {
 import type { OptimizerConfig } from "./config.ts";
 
 /** Adjacent parameters, their gradients, and the optimizer's state for them. */
-export interface RunState {
+export interface UpdateSpan {
   /** Changed in place. */
   readonly parameter: NativeVector;
   /** The same values before the step. */
@@ -39,7 +39,7 @@ export interface UpdateRule {
   /** Names of the state's tensors, as in PyTorch's `state_dict()`. */
   readonly slots: readonly string[];
   /** Takes the step in place. */
-  apply(state: RunState, settings: StepSettings): Promise<void>;
+  apply(state: UpdateSpan, settings: StepSettings): Promise<void>;
 }
 
 /** The rule of a configured optimizer. */

@@ -6,15 +6,8 @@
  */
 import { UsageError } from "../base/errors.ts";
 import { float32Problem } from "../base/float32.ts";
+import type { StepKey } from "../base/step_key.ts";
 import type { ScheduleConfig } from "./config.ts";
-
-/** The position of a step in a run. */
-export interface SchedulePlace {
-  /** Counted from 1. */
-  readonly epoch: number;
-  /** Counted from 0 in each epoch. */
-  readonly step: number;
-}
 
 /** The length of a run. */
 export interface RunLength {
@@ -28,7 +21,7 @@ export type WarmupConfig = Pick<ScheduleConfig, "per" | "warmup">;
 /** Tells whether the learning rate is still rising to its first value. */
 export function isWarmingUp(
   config: WarmupConfig,
-  place: SchedulePlace,
+  place: StepKey,
   length: RunLength,
 ): boolean {
   return config.warmup !== undefined && timeAt(config, place, length) < config.warmup.length;
@@ -37,7 +30,7 @@ export function isWarmingUp(
 /** Epochs or steps before a step, as the schedule counts. */
 function timeAt(
   { per }: WarmupConfig,
-  { epoch, step }: SchedulePlace,
+  { epoch, step }: StepKey,
   { stepsPerEpoch }: RunLength,
 ): number {
   return per === "epoch" ? epoch - 1 : (epoch - 1) * stepsPerEpoch + step;
@@ -52,7 +45,7 @@ function timeAt(
 export function learningRateAt(
   config: ScheduleConfig,
   baseRate: number,
-  place: SchedulePlace,
+  place: StepKey,
   length: RunLength,
 ): number {
   const time = timeAt(config, place, length);

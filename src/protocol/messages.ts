@@ -5,6 +5,7 @@
  * @module
  */
 import { z } from "../deps/zod.ts";
+import { stepTimesShape } from "../base/step_times.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { STEP_PHASES } from "./step_phases.ts";
 
@@ -54,15 +55,8 @@ const totals = {
 /** A weight per rank; null for a rank whose values don't count. */
 const rankWeights = z.array(z.number().nonnegative().nullable());
 
-const milliseconds = z.number().nonnegative();
-
 /** Milliseconds of the parts of a rank's step. */
-const timesSchema = z.strictObject({
-  data: milliseconds,
-  forwardBackward: milliseconds,
-  exchange: milliseconds,
-  update: milliseconds,
-});
+const timesSchema = z.strictObject(stepTimesShape);
 
 /** The kinds' own fields. */
 const KINDS = {

@@ -8,6 +8,7 @@
  */
 import { join } from "node:path";
 import { z } from "../deps/zod.ts";
+import { type StepTimes, stepTimesShape } from "../base/step_times.ts";
 import { readRegularFile } from "../base/regular_file.ts";
 import { LineFile, linesOf, parseLine } from "./jsonl_file.ts";
 
@@ -27,12 +28,7 @@ const rankSchema = z.object({
   samples: count,
   imagesPerSecond: z.number().nonnegative(),
   /** Milliseconds of its step, means since the point before; `exchange` includes waiting for slower ranks. */
-  ms: z.object({
-    data: milliseconds,
-    forwardBackward: milliseconds,
-    exchange: milliseconds,
-    update: milliseconds,
-  }),
+  ms: z.object(stepTimesShape),
   /** Memory of its process, as of its last heartbeat. */
   residentBytes: count.optional(),
 });
@@ -88,7 +84,7 @@ export interface RankMetrics {
   /** Of this rank. */
   imagesPerSecond: number;
   /** Milliseconds of its step, means since the point before; `exchange` includes waiting for slower ranks. */
-  ms: { data: number; forwardBackward: number; exchange: number; update: number };
+  ms: StepTimes;
   /** Memory of its process, as of its last heartbeat. */
   residentBytes?: number;
 }

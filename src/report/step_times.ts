@@ -3,6 +3,12 @@
  *
  * @module
  */
+import {
+  type BreakdownPart,
+  perBreakdownPart,
+  perStepPart,
+  type StepTimes,
+} from "../base/step_times.ts";
 import type { MetricsPoint } from "../records/metrics_log.ts";
 import type { BarPart } from "../web/bars.ts";
 import { mean, quantile } from "./words.ts";
@@ -12,24 +18,21 @@ const ENOUGH = 3;
 /** A rank that needs so much more time of its own than the others' median is slow. */
 const SLOW = 1.2;
 
-/** A part of a step. */
-export type StepPart = Exclude<keyof MetricsPoint["ms"], "total">;
-
 /** The parts from the foot of a stack up, with their names and colours. */
-export const STEP_PARTS = [
+export const BREAKDOWN = [
   { part: "forwardBackward", label: "forward and backward", brief: "compute", colour: "compute" },
   { part: "data", label: "waiting for data", brief: "data", colour: "data" },
   { part: "exchange", label: "exchange", brief: "exchange", colour: "exchange" },
   { part: "idle", label: "waiting for slower workers", brief: "idle", colour: "idle" },
   { part: "update", label: "update", brief: "update", colour: "update" },
-] as const satisfies readonly (Omit<BarPart, "value"> & { part: StepPart; brief: string })[];
+] as const satisfies readonly (Omit<BarPart, "value"> & { part: BreakdownPart; brief: string })[];
 
 /** The mean times of a rank. */
-export interface RankTimes {
+export interface RankSummary {
   readonly rank: number;
   readonly samples: number;
   readonly imagesPerSecond: number;
-  readonly ms: Record<"data" | "forwardBackward" | "exchange" | "update", number>;
+  readonly ms: StepTimes;
   readonly mostResidentBytes: number | undefined;
   /** The others wait for it. */
   readonly slow: boolean;
@@ -47,33 +50,23 @@ export function stepNumbers(metrics: readonly MetricsPoint[]): number[] {
 }
 
 /** Mean milliseconds of each part of a step. */
-export function meanStep(metrics: readonly MetricsPoint[]): Record<StepPart | "total", number> {
+export function meanStep(
+  metrics: readonly MetricsPoint[],
+): Record<BreakdownPart | "total", number> {
   const points = usualPoints(metrics);
-  const of = (part: StepPart | "total") => mean(points.map(({ ms }) => ms[part]));
-  return {
-    data: of("data"),
-    forwardBackward: of("forwardBackward"),
-    exchange: of("exchange"),
-    idle: of("idle"),
-    update: of("update"),
-    total: of("total"),
-  };
+  const of = (part: BreakdownPart | "total") => mean(points.map(({ ms }) => ms[part]));
+  return { ...perBreakdownPart(of), total: of("total") };
 }
 
 /** Each rank's means, by rank. */
-export function rankTimes(metrics: readonly MetricsPoint[]): RankTimes[] {
+export function rankTimes(metrics: readonly MetricsPoint[]): RankSummary[] {
   const points = usualPoints(metrics);
   const ranks = [...new Set(points.flatMap(({ ranks }) => ranks.map(({ rank }) => rank)))];
   const times = ranks.sort((a, b) => a - b).map((rank) => {
     const own = points.flatMap((point) => point.ranks.filter((each) => each.rank === rank));
-    const of = (part: keyof RankTimes["ms"]) => mean(own.map(({ ms }) => ms[part]));
+    const of = (part: keyof StepTimes) => mean(own.map(({ ms }) => ms[part]));
     const resident = own.flatMap(({ residentBytes }) => residentBytes ?? []);
-    const ms = {
-      data: of("data"),
-      forwardBackward: of("forwardBackward"),
-      exchange: of("exchange"),
-      update: of("update"),
-    };
+    const ms = perStepPart(of);
     return {
       rank,
       samples: metrics.reduce(

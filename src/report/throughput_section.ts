@@ -10,10 +10,10 @@ import { type Html, html } from "../web/html.ts";
 import { formatBytes, formatRate } from "../terminal/lines.ts";
 import type { Section } from "./section.ts";
 import {
+  BREAKDOWN,
   meanStep,
-  type RankTimes,
+  type RankSummary,
   rankTimes,
-  STEP_PARTS,
   stepNumbers,
   usualPoints,
 } from "./step_times.ts";
@@ -81,7 +81,7 @@ function throughputCharts(metrics: readonly MetricsPoint[]) {
     kind: "stack",
     x,
     y: { label: "ms", format: "ms", min: 0, ...(cut ? { max: 1.5 * usual } : {}) },
-    series: STEP_PARTS.map(({ part, label, colour }) => ({
+    series: BREAKDOWN.map(({ part, label, colour }) => ({
       label,
       values: windows.map((window) => short(mean(window.map(({ ms }) => ms[part])))),
       colour,
@@ -94,8 +94,8 @@ function throughputCharts(metrics: readonly MetricsPoint[]) {
 /** The mean step as one bar. */
 function stepCard(metrics: readonly MetricsPoint[]): Html {
   const step = meanStep(metrics);
-  const sum = STEP_PARTS.reduce((total, { part }) => total + step[part], 0) || 1;
-  const parts = STEP_PARTS.map(({ part, label, colour }) => {
+  const sum = BREAKDOWN.reduce((total, { part }) => total + step[part], 0) || 1;
+  const parts = BREAKDOWN.map(({ part, label, colour }) => {
     const text = `${label} ${milliseconds(step[part])} (${percent(step[part] / sum)})`;
     return { label: text, value: step[part], colour };
   });
@@ -104,18 +104,18 @@ function stepCard(metrics: readonly MetricsPoint[]): Html {
     ${barLegend(parts)}</div>`;
 }
 
-const RANK_PARTS = STEP_PARTS.flatMap(({ part, label, brief, colour }) =>
+const RANK_PARTS = BREAKDOWN.flatMap(({ part, label, brief, colour }) =>
   part === "idle" ? [] : [{ part, label, brief, colour }]
 );
 
-function ranksCard(ranks: readonly RankTimes[]): Html {
-  const partsOf = ({ ms }: RankTimes): BarPart[] =>
+function ranksCard(ranks: readonly RankSummary[]): Html {
+  const partsOf = ({ ms }: RankSummary): BarPart[] =>
     RANK_PARTS.map(({ part, label, colour }) => ({
       label: `${label} ${milliseconds(ms[part])}`,
       value: ms[part],
       colour,
     }));
-  const sumOf = (rank: RankTimes) => partsOf(rank).reduce((sum, { value }) => sum + value, 0);
+  const sumOf = (rank: RankSummary) => partsOf(rank).reduce((sum, { value }) => sum + value, 0);
   const most = Math.max(...ranks.map(sumOf));
   const rows = ranks.map((rank) =>
     html`<tr><th scope="row">${rank.rank}${

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { ResultPlace } from "../engine/capture/capture.ts";
+import type { CapturedResult } from "../engine/capture/capture.ts";
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 
@@ -15,7 +15,7 @@ const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
  * @param bucketBytes A bucket is full when it has as many; a gradient is never divided
  * @returns Positions of ops after which a bucket's gradients are all there, rising
  */
-export function bucketCuts(gradients: readonly ResultPlace[], bucketBytes: number): number[] {
+export function bucketCuts(gradients: readonly CapturedResult[], bucketBytes: number): number[] {
   const cuts: number[] = [];
   let bytes = 0;
   let last = -1;

@@ -22,7 +22,7 @@ import { type StepObserver, StepWatch } from "./step_watch.ts";
 import { type EpochOutcome, type EpochWork, trainEpoch } from "./train_epoch.ts";
 
 /** A worker's place among the workers of a run. */
-export interface Place {
+export interface RankInfo {
   readonly rank: number;
   readonly worldSize: number;
 }
@@ -39,7 +39,7 @@ export interface EpochSpan {
 
 /** The subset of `Replica` that an epoch uses. */
 export interface TrainableReplica extends Pick<Replica, "forwardBackward" | "update"> {
-  readonly state: { readonly optimizer: Pick<Optimizer, "baseRates" | "measure"> };
+  readonly state: { readonly optimizer: Pick<Optimizer, "baseRates" | "clipAndSumSquares"> };
 }
 
 /** The subset of `Loader` that an epoch uses. */
@@ -50,7 +50,7 @@ export interface EpochParts {
   readonly config: Config;
   /** Samples per step over all ranks. */
   readonly globalBatch: number;
-  readonly place: Place;
+  readonly place: RankInfo;
   readonly replica: TrainableReplica;
   readonly loader: BatchSource;
   /** Samples of the loader. */
@@ -167,7 +167,7 @@ class RankEpoch implements EpochWork {
       samples: labels.length,
       vector: this.exchange.vector,
       ...totals,
-      measure: (range: FloatRange) => optimizer.measure(range),
+      measure: (range: FloatRange) => optimizer.clipAndSumSquares(range),
     };
   }
 }

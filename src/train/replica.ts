@@ -24,12 +24,12 @@ import { bucketCuts } from "./buckets.ts";
 import type { FeatureCache } from "./feature_cache.ts";
 import { Features } from "./features.ts";
 import { imagesTensor, type LabelledImages, partsOf, targetTensors } from "./labelled_images.ts";
-import { ReplicaState, type UpdateTime } from "./replica_state.ts";
+import { ReplicaState, type ReplicaUpdate } from "./replica_state.ts";
 import { nonFiniteLayerOf, readScores, score, type Scores } from "./scores.ts";
 import { type LocalTotals, RESULTS, StepSums } from "./step_sums.ts";
 
 /** The place of a rank's rows in the step's global batch, and the step's seed: for dropout. */
-export interface StepPlace {
+export interface RankShare {
   readonly seed: readonly [number, number];
   readonly globalRows: number;
   readonly rowOffset: number;
@@ -133,7 +133,7 @@ export class Replica implements Disposable {
    */
   async forwardBackward(
     batch: LabelledImages,
-    place: StepPlace,
+    place: RankShare,
     early?: EarlyGradients,
   ): Promise<LocalTotals> {
     const { state } = this;
@@ -203,7 +203,7 @@ export class Replica implements Disposable {
   }
 
   /** Takes the optimizer's step with the reduced gradients, and takes over the reduced statistics. */
-  async update(time: UpdateTime): Promise<void> {
+  async update(time: ReplicaUpdate): Promise<void> {
     await this.state.update(time);
   }
 
@@ -222,7 +222,7 @@ export class Replica implements Disposable {
   }
 
   /** The captured functions of a step and of an evaluation on a batch, for a profile. */
-  async calls(batch: LabelledImages, place: StepPlace): Promise<ReplicaCall[]> {
+  async calls(batch: LabelledImages, place: RankShare): Promise<ReplicaCall[]> {
     const targets = this.#targetsOf(batch);
     setStepSeed([...place.seed], place.globalRows, place.rowOffset);
     const start = () => this.#inputs(batch, targets, undefined);

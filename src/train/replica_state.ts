@@ -15,12 +15,12 @@ import { Optimizer, type OptimizerOptions } from "../optim/optimizer.ts";
 import { BoundVariables, privateMemory, type ReplicaMemory } from "./replica_memory.ts";
 
 /** The step of an update, and the quantities that belong to it. */
-export interface UpdateTime {
+export interface ReplicaUpdate {
   /** Learning rates, one per group of parameters. */
   readonly rates: readonly number[];
   /** Optimizer step of the run, counted from 1. */
   readonly step: number;
-  /** Sum over the ranks of what {@linkcode Optimizer.measure} gave; this rank's alone unless given. */
+  /** Sum over the ranks of what {@linkcode Optimizer.clipAndSumSquares} gave; this rank's alone unless given. */
   readonly squares?: number;
   /** True when there are gradients to learn from (default true): not where all samples' classes have weight 0. */
   readonly learns?: boolean;
@@ -140,11 +140,11 @@ export class ReplicaState implements Disposable {
   }
 
   /** Takes the optimizer's step and takes over the reduced statistics, in the range of this rank's shard. */
-  async update(time: UpdateTime): Promise<void> {
+  async update(time: ReplicaUpdate): Promise<void> {
     const { memory: { shard, reduced, regions: [values] }, averages } = this.#parts;
     const { rates, step, learns = true, hasStatistics = true } = time;
     if (learns) {
-      const squares = time.squares ?? this.optimizer.measure(shard);
+      const squares = time.squares ?? this.optimizer.clipAndSumSquares(shard);
       await this.optimizer.step({ rates, step, squares });
     }
     if (hasStatistics) {

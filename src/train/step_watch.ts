@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { RankTimes, StepResult } from "../exchange/gradient_exchange.ts";
+import { perStepPart, type StepPart, type StepTimes } from "../base/step_times.ts";
+import type { StepResult } from "../exchange/gradient_exchange.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
 
 /** Listens to a rank that trains. */
@@ -13,11 +14,8 @@ export interface StepObserver {
   /** A part of a step begins. */
   onPhase?(step: number, phase: StepPhase): void;
   /** A step has ended. */
-  onEnd?(step: number, times: RankTimes, result: StepResult): void;
+  onEnd?(step: number, times: StepTimes, result: StepResult): void;
 }
-
-/** A part of a step. */
-type StepPart = keyof RankTimes;
 
 /** The part of a step's time that a phase counts as. */
 const PARTS: Readonly<Record<StepPhase, StepPart>> = {
@@ -28,12 +26,7 @@ const PARTS: Readonly<Record<StepPhase, StepPart>> = {
   "updating its parameters": "update",
 };
 
-const nothing = (): Record<StepPart, number> => ({
-  data: 0,
-  forwardBackward: 0,
-  exchange: 0,
-  update: 0,
-});
+const nothing = () => perStepPart(() => 0);
 
 /** Tells an observer where a rank is, and gives each moment to one phase, so that the parts add up to the step. */
 export class StepWatch {
@@ -75,7 +68,7 @@ export class StepWatch {
   }
 
   /** The times of the step so far; of the parts that it has not come to, those of the step before. */
-  get times(): RankTimes {
+  get times(): StepTimes {
     return { ...this.#known };
   }
 

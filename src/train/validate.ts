@@ -10,7 +10,7 @@ import type { StepPhase } from "../protocol/step_phases.ts";
 import { type LabelledImages, rowOf } from "./labelled_images.ts";
 import type { Replica } from "./replica.ts";
 import { firstNonFinite, type Ranking } from "./scores.ts";
-import type { Place } from "./rank_epoch.ts";
+import type { RankInfo } from "./rank_epoch.ts";
 
 /** Scores batches in eval mode; a {@linkcode Replica} is one. */
 export type Scorer = Pick<Replica, "evaluate" | "findNonFiniteLayer">;
@@ -50,7 +50,7 @@ export async function validateShard(
     scorer: Scorer;
     loader: Loader;
     samples: number;
-    place: Place;
+    place: RankInfo;
     batchSize: number;
   },
   onPhase: (step: number, phase: StepPhase) => void = () => {},

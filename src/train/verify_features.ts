@@ -10,7 +10,7 @@ import { outputSize } from "../data/transforms/transform_specs.ts";
 import type { Features } from "./features.ts";
 import { validationBatchSize } from "./job.ts";
 import { partSizes } from "./labelled_images.ts";
-import type { Place } from "./rank_epoch.ts";
+import type { RankInfo } from "./rank_epoch.ts";
 
 /**
  * Computes features of made images for all numbers of rows that a rank's steps will have, and for a few of the
@@ -22,7 +22,7 @@ import type { Place } from "./rank_epoch.ts";
 export async function verifyFeatures(
   features: Features,
   config: Config,
-  place: Place,
+  place: RankInfo,
   samples: { readonly train: number; readonly val: number },
 ): Promise<void> {
   const { data, train: { accumulationSteps, dropLast } } = config;

@@ -21,7 +21,7 @@ import { FeatureCaches } from "../train/feature_cache.ts";
 import { type Job, makeLoaders, scanJob, validationBatchSize } from "../train/job.ts";
 import { checkModules } from "../train/modules.ts";
 import { packScores } from "../train/score_bytes.ts";
-import { type Place, runEpoch, type TrainingParts } from "../train/rank_epoch.ts";
+import { type RankInfo, runEpoch, type TrainingParts } from "../train/rank_epoch.ts";
 import type { StepObserver } from "../train/step_watch.ts";
 import { validateShard } from "../train/validate.ts";
 import { verifyFeatures } from "../train/verify_features.ts";
@@ -31,7 +31,7 @@ import type { Heartbeat } from "./heartbeat.ts";
 /** The parts of a session. */
 export interface SessionOptions {
   readonly job: Job;
-  readonly place: Place;
+  readonly place: RankInfo;
   readonly link: Link;
   readonly heartbeat: Heartbeat;
   /** Threads that TensorFlow may use. */
@@ -45,7 +45,7 @@ type ValidationParts = Omit<Parameters<typeof validateShard>[0], "place">;
 /** The memory that workers share for decoded images, when they do. */
 function sharedImages(
   { cache }: Job,
-  { rank, worldSize }: Place,
+  { rank, worldSize }: RankInfo,
   { train, val }: ImageSet,
 ): SharedImages | undefined {
   if (!cache) return undefined;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { CapturedFunction, type ResultPlace } from "../../src/engine/capture/capture.ts";
+import { CapturedFunction, type CapturedResult } from "../../src/engine/capture/capture.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { tf } from "../../src/engine/tf.ts";
 
@@ -15,7 +15,7 @@ function chain(total: tf.Variable): CapturedFunction {
   }, { variables: () => [total], capture: true });
 }
 
-const afterEach = (results: readonly ResultPlace[]) => results.map(({ position }) => position);
+const afterEach = (results: readonly CapturedResult[]) => results.map(({ position }) => position);
 
 async function inParts(fn: CapturedFunction, x: tf.Tensor, cuts = afterEach): Promise<number[][]> {
   const calls: number[][] = [];

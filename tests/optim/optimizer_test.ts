@@ -97,7 +97,7 @@ for (const worldSize of [1, 2]) {
       for (const [step, expected] of entry.trajectory.entries()) {
         gradient.set(vectorOf((name) => gradients[name][step]));
         let squares = 0;
-        for (const { range, optimizer } of ranks) squares += optimizer.measure(range);
+        for (const { range, optimizer } of ranks) squares += optimizer.clipAndSumSquares(range);
         for (const { optimizer, averages } of ranks) {
           const rates = optimizer.baseRates.map((rate) =>
             learningRateAt(schedule, rate, { epoch: 1, step }, { epochs: 1, stepsPerEpoch: 50 })

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import type { RankTimes, StepResult } from "../../src/exchange/gradient_exchange.ts";
+import type { StepTimes } from "../../src/base/step_times.ts";
+import type { StepResult } from "../../src/exchange/gradient_exchange.ts";
 import { StepWatch } from "../../src/train/step_watch.ts";
 
 const RESULT = { action: "continue" } as StepResult;
@@ -10,7 +11,7 @@ function work(milliseconds: number): void {
 }
 
 Deno.test("StepWatch gives each moment to one part of a step; the parts add up to it", () => {
-  const ended: RankTimes[] = [];
+  const ended: StepTimes[] = [];
   const start = performance.now();
   const watch = new StepWatch({ first: 0, last: 1 }, { onEnd: (_, times) => ended.push(times) });
   watch.enter("waiting for its batch");

@@ -24,7 +24,7 @@ export interface CaptureOptions extends CallOptions {
 }
 
 /** A result of a captured function as a cut sees it. */
-export interface ResultPlace {
+export interface CapturedResult {
   /** Number of the recorded op that gives the result, counted from 0. */
   readonly position: number;
   /** Values. */
@@ -37,7 +37,7 @@ export interface PartsOptions {
    * Returns the cuts: positions of ops after which a part ends, rising. Cuts before a variable's new value are left
    * out, so that the first part gives all new values. Must return the same cuts for the same results.
    */
-  readonly cuts: (results: readonly ResultPlace[]) => readonly number[];
+  readonly cuts: (results: readonly CapturedResult[]) => readonly number[];
   /**
    * Takes what a part gave, by number of the result, while the next part runs already; owns the tensors. Variables have
    * their new values.
@@ -142,7 +142,7 @@ export class CapturedFunction {
     if (!trace) this.#traces.set(key, trace = this.#trace(inputs, variables, cuts));
 
     const backend = nativeBackend();
-    const ids = [...backend.getInputTensorIds([...inputs, ...variables]), ...trace.hidden];
+    const ids = [...backend.getInputTensorIds([...inputs, ...variables]), ...trace.capturedInputs];
     for await (const some of new PartCalls(trace, this.#attributes, ids)) {
       const results = new Map<number, tf.Tensor>();
       for (const [index, metadata] of some) {
@@ -333,10 +333,10 @@ function chooseCuts(
   return cuts(places).filter((cut) => cut >= lastValue);
 }
 
-function release({ parts, hidden }: Trace): void {
+function release({ parts, capturedInputs }: Trace): void {
   const { runtime } = nativeBackend();
   for (const { name } of parts) runtime.removeFunction(name);
-  for (const id of hidden) runtime.deleteTensor(id);
+  for (const id of capturedInputs) runtime.deleteTensor(id);
 }
 
 /** Ids of the variables' values, each of its own: tfjs may share one native tensor among variables. */

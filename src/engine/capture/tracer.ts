@@ -47,7 +47,7 @@ export interface TracedPart {
 export interface TracedFunction {
   readonly parts: readonly TracedPart[];
   /** Captured inputs: tensors from outside that the trace used beside its arguments. They follow the arguments. */
-  readonly hidden: readonly TensorId[];
+  readonly capturedInputs: readonly TensorId[];
 }
 
 /**
@@ -227,7 +227,7 @@ export class Tracer implements OpRecorder, Disposable {
       for (const part of made) this.#runtime.removeFunction(part.name);
       throw error;
     }
-    const traced = { parts: made, hidden: [...this.#hidden] };
+    const traced = { parts: made, capturedInputs: [...this.#hidden] };
     this.#hidden.length = 0; // they belong to the functions now
     return traced;
   }
