@@ -55,7 +55,7 @@ export type { HeadLayer } from "./src/models/head_specs.ts";
 export type { Device, Threads } from "./src/engine/binding/runtime.ts";
 export type { LayersModel, Tensor, Tensor1D, Tensor2D, TensorFlow } from "./src/engine/tf.ts";
 export { EngineError, type StatusCode } from "./src/engine/binding/status.ts";
-export { MODEL_NAMES, type ModelName } from "./src/models/config.ts";
+export { MODEL_NAMES, type ModelName } from "./src/models/registry.ts";
 export {
   type ArchitectureOptions,
   createModel,

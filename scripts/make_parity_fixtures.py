@@ -1,16 +1,21 @@
-"""Makes tests/fixtures/parity: how PyTorch's networks compute, learn and start.
+"""Makes tests/fixtures/parity: how PyTorch's networks compute, learn and start, and what torchvision says of them.
 
 Run by hand, with a Python that has torch 2.x, torchvision and numpy:
 
     python scripts/make_parity_fixtures.py resnet34 densenet121
-    python scripts/make_parity_fixtures.py --search 16 resnet34
+    python scripts/make_parity_fixtures.py --search 16 --norm-bias 3 mnasnet0_5
     python scripts/make_parity_fixtures.py --package DIR efficientnet_lite0
 
---package is a folder that holds PyPI's efficientnet-lite-pytorch 0.1.0 unpacked.
+Any name that torchvision's get_model() takes will do, beside plain_cnn and efficientnet_lite0. A fixture that is there
+already is made again from the input, shape and biases that it names; flags override them. --package is a folder that
+holds PyPI's efficientnet-lite-pytorch 0.1.0 unpacked.
 
 Parameters and inputs come from make_model_fixtures.py's generator. For each network a fixture holds: logits in eval
 mode; the losses of 3 steps by SGD and of 3 by Adam, each from the same start; the gradients of the first step; all
-parameters and buffers behind the third; and the size of each parameter as torchvision draws it. Nothing is dropped.
+parameters and buffers behind the third; the size of each parameter as torchvision draws it; what PyTorch counts with
+1000 classes, and torchvision's metadata; names, shapes and (`*` for int64) types of torchvision's state dict with 3
+classes. Nothing is dropped. Multiply-adds are those of convolutions and linear layers for one image, without the
+auxiliary classifier, as torchvision counts its models' `_ops`.
 
 A tensor is summarized as [norm, projection, a, b, c]: the norm of the whole, then of its rows 0, k, 2k … (k = the
 count by 2^22, rounded up: 1 for all but the largest) the dot product with the generator's stream "projection" and the
@@ -18,20 +23,22 @@ elements at 1/6, 3/6 and 5/6. PyTorch computes in float64: its own rounding is n
 
 Which input is chosen matters: where a ReLU's input or the difference between two pixels of a max pool is about the
 size of float32's rounding, implementations go separate ways. --search tries so many inputs in float32 several times
-(with oneDNN, without it, channels last, with parameters and input that are off by as much as sums in float32 are) and
-prints those whose results lie nearest to float64's.
+(with oneDNN, without it, channels last, with parameters and input that are off by as much as sums in float32 are),
+prints those whose results lie nearest to float64's, and makes the fixture with the best.
 """
 
 import argparse
 import collections
+import json
 import math
 import sys
 
 import numpy as np
 import torch
 import torchvision
+from torch.utils.flop_counter import FlopCounterMode
 
-from make_model_fixtures import fill, hash32, listed, rounded, values, write
+from make_model_fixtures import FIXTURES, fill, hash32, listed, rounded, values, write
 
 LARGE = 2**22
 DIGITS = 6
@@ -56,30 +63,17 @@ NOISE = 2**-21
 # A deviation of PyTorch's float32 is written down from here on.
 NOTABLE = 1e-5
 
-# Number of the chosen input, by --search, and what differs from the above. `normBias` is added to the biases of
-# BatchNorm: the more, the fewer inputs of ReLUs are near 0. `anyFlips`: with tens of millions of inputs of ReLUs and
-# pools some are within rounding of the edge whatever the input, and in which layer is chance: what one tensor is off by
-# in PyTorch's float32, any may be.
-SPECS = {
-    "alexnet": {"input": 0},
-    "densenet121": {"input": 10, "normBias": 2},
-    "efficientnet_lite0": {"input": 3, "normBias": 3},
-    "inception_v3": {"input": 3, "shape": [4, 3, 299, 299], "normBias": 2, "anyFlips": True},
-    "mobilenet_v2": {"input": 5, "normBias": 3},
-    "plain_cnn": {"input": 3, "shape": [4, 3, 16, 18]},
-    "resnet18": {"input": 2, "normBias": 3},
-    "resnet34": {"input": 12, "normBias": 3},
-    "resnet50": {"input": 2, "normBias": 3},
-    "squeezenet1_0": {"input": 5},
-    "squeezenet1_1": {"input": 4},
-    "vgg11_bn": {"input": 7, "normBias": 3},
-    "vgg16_bn": {"input": 1, "normBias": 2},
-}
+# What a fixture is made with unless it or a flag says otherwise. `input` is the number of the input, by --search.
+# `normBias` is added to the biases of BatchNorm: the more, the fewer inputs of ReLUs are near 0. `anyFlips`: with tens
+# of millions of inputs of ReLUs and pools some are within rounding of the edge whatever the input, and in which layer
+# is chance: what one tensor is off by in PyTorch's float32, any may be.
+DEFAULTS = {"input": 0, "shape": SHAPE, "normBias": 1, "anyFlips": False}
 
 projection = values("projection", (LARGE + 2**16,))
 
 
-def plain_cnn():
+def plain_cnn(classes):
+    """src/models/architectures/plain_cnn.ts."""
     layers = collections.OrderedDict()
     channels = [3, 16, 32, 64]
     for number in (1, 2, 3):
@@ -90,29 +84,80 @@ def plain_cnn():
     layers |= {
         "avgpool": torch.nn.AdaptiveAvgPool2d(1),
         "flatten": torch.nn.Flatten(),
-        "fc": torch.nn.Linear(channels[-1], CLASSES),
+        "fc": torch.nn.Linear(channels[-1], classes),
     }
     return torch.nn.Sequential(layers)
 
 
-def efficientnet_lite0(shape):
+def efficientnet_lite0(classes, shape):
     from efficientnet_lite_pytorch import EfficientNet
 
     return EfficientNet.from_name(
-        "efficientnet-lite0", num_classes=CLASSES, dropout_rate=0, drop_connect_rate=0, image_size=shape[2:]
+        "efficientnet-lite0", num_classes=classes, dropout_rate=0, drop_connect_rate=0, image_size=shape[2:]
     )
 
 
-def build(name, shape):
-    """A network that drops nothing, as it is drawn."""
+def build(name, shape, classes=CLASSES, draw=True):
+    """A network that drops nothing; as torchvision draws it, if `draw`."""
     if name == "plain_cnn":
-        return plain_cnn()
+        return plain_cnn(classes)
     if name == "efficientnet_lite0":
-        return efficientnet_lite0(shape)
-    options = {"init_weights": True} if name == "inception_v3" else {}
-    if not name.startswith(("resnet", "densenet")):
-        options["dropout"] = 0
-    return getattr(torchvision.models, name)(num_classes=CLASSES, **options)
+        return efficientnet_lite0(classes, shape)
+    options = {"init_weights": draw} if name == "inception_v3" else {}
+    network = torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
+    for module in network.modules():
+        if isinstance(module, (torch.nn.Dropout, torchvision.ops.StochasticDepth)):
+            module.p = 0
+    return network
+
+
+def parameters_of(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def published(name):
+    """torchvision's weights, by version."""
+    if name in ("plain_cnn", "efficientnet_lite0"):
+        return {}
+    return {entry.name: entry for entry in torchvision.models.get_model_weights(name)}
+
+
+def catalog(name):
+    """What PyTorch counts with 1000 classes, and torchvision's metadata."""
+    versions = published(name)
+    first = versions.get("IMAGENET1K_V1")
+    size = first.transforms().crop_size[0] if first else 32 if name == "plain_cnn" else 224
+    network = build(name, [1, 3, size, size], 1000, draw=False).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 3, size, size))
+    layers = [(n, m) for n, m in network.named_modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
+    head, last = layers[-1]
+    auxiliary = getattr(network, "AuxLogits", None)
+    facts = {
+        "inputSize": size,
+        "parameters": parameters_of(network),
+        "multiplyAdds": counter.get_total_flops() // 2,
+        "head": head,
+        "headParameters": parameters_of(last),
+        **({"auxiliaryParameters": parameters_of(auxiliary)} if auxiliary else {}),
+    }
+    if first:
+        facts["metadata"] = {"num_params": first.meta["num_params"], "_ops": first.meta["_ops"]}
+        facts["weights"] = {
+            version: {"url": entry.url, "_file_size": entry.meta["_file_size"]} for version, entry in versions.items()
+        }
+    return facts
+
+
+def state_dict(name):
+    """Names, shapes and types of torchvision's state dict with 3 classes; nothing for networks of others."""
+    if not published(name):
+        return {}
+    with torch.device("meta"):
+        network = build(name, SHAPE, 3, draw=False)
+    types = {torch.float32: "", torch.int64: "*"}
+    entries = network.state_dict().items()
+    return {"stateDict": [f"{types[t.dtype]}{key} {','.join(map(str, t.shape))}".strip() for key, t in entries]}
 
 
 def summarize(tensor):
@@ -248,17 +293,27 @@ def worst_of(found):
     return {group: [rounded(e[-1], 2), rounded(e[len(e) // 2], 2)] for group, e in ordered.items()}
 
 
-def spec_of(name, number):
-    own = SPECS[name]
+def choices_of(name, flags):
+    """What a fixture is made with: defaults, then what the fixture there says, then flags."""
+    path = FIXTURES / "parity" / f"{name}.json"
+    chosen = dict(DEFAULTS)
+    if path.exists():
+        there = json.loads(path.read_text())
+        number = int(there["input"]["name"].rsplit(".", 1)[1])
+        chosen |= {
+            "input": number,
+            "shape": there["input"]["shape"],
+            **{key: there[key] for key in ("normBias", "anyFlips") if key in there},
+        }
+    return chosen | {key: value for key, value in flags.items() if value is not None}
+
+
+def spec_of(name, chosen):
     return {
         "numClasses": CLASSES,
-        "input": {
-            "name": f"{name}.input.{own['input'] if number is None else number}",
-            "shape": own.get("shape", SHAPE),
-            "scale": 2,
-        },
+        "input": {"name": f"{name}.input.{chosen['input']}", "shape": chosen["shape"], "scale": 2},
         "labels": LABELS,
-        "normBias": own.get("normBias", 1),
+        "normBias": chosen["normBias"],
         "steps": STEPS,
         "sgd": SGD,
         "adam": ADAM,
@@ -299,34 +354,36 @@ def batch_of(spec):
     return (values(name, shape, scale) + patches[:, :, rows][:, :, :, columns]).float()
 
 
-def prepare(name):
+def prepare(name, chosen):
     torch.manual_seed(0)
-    network = build(name, SPECS[name].get("shape", SHAPE))
+    network = build(name, chosen["shape"])
     initial = drawn(name, network)
-    start = start_of(network, spec_of(name, None)["normBias"])
+    start = start_of(network, chosen["normBias"])
     counts = {n: v.numel() for n, v in start.items()}
     return network, start, counts, initial
 
 
-def search(name, tries):
-    """Ranks inputs by one step each, then the best three by all steps."""
-    network, start, counts, _ = prepare(name)
+def search(name, chosen, tries):
+    """The best input: ranks them by one step each, then the best three by all steps."""
+    network, start, counts, _ = prepare(name, chosen)
 
     def worst(number, steps):
-        spec = spec_of(name, number)
+        spec = spec_of(name, chosen | {"input": number})
         exact = compute(network, start, spec, torch.float64, steps)
         return worst_of(in_float32(network, start, spec, exact, counts, steps))
 
     first = {number: worst(number, 1)["gradients"][0] for number in range(tries)}
     order = sorted(first, key=first.get)
     print(name, {number: first[number] for number in order}, flush=True)
-    for number in order[:3]:
-        print(name, number, worst(number, STEPS), flush=True)
+    whole = {number: worst(number, STEPS) for number in order[:3]}
+    for number, found in whole.items():
+        print(name, number, found, flush=True)
+    return min(whole, key=lambda number: max(whole[number][group][0] for group in ("gradients", "sgd")))
 
 
-def make(name):
-    network, start, counts, initial = prepare(name)
-    spec = spec_of(name, None)
+def make(name, chosen):
+    network, start, counts, initial = prepare(name, chosen)
+    spec = spec_of(name, chosen)
     exact = compute(network, start, spec, torch.float64)
     found = in_float32(network, start, spec, exact, counts, STEPS)
 
@@ -349,21 +406,37 @@ def make(name):
         **{key: listed(exact[key], 7) for key in ("evalLogits", "transformedLogits") if key in exact},
         **{key: [rounded(loss, 8) for loss in exact[key]] for key in ("sgdLosses", "adamLosses")},
         "float32Deviation": worst_of(found),
-        "anyFlips": SPECS[name].get("anyFlips", False),
+        "anyFlips": chosen["anyFlips"],
+        "catalog": catalog(name),
+        **state_dict(name),
         "tensors": tensors,
     })
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="+", choices=SPECS)
+    parser.add_argument("models", nargs="+")
     parser.add_argument("--package")
-    parser.add_argument("--search", type=int)
+    parser.add_argument("--search", type=int, help="try so many inputs and take the best")
+    parser.add_argument("--input", type=int, help="number of the input")
+    parser.add_argument("--norm-bias", type=float, help="what is added to the biases of BatchNorm")
+    parser.add_argument("--size", type=int, help="side of the images")
+    parser.add_argument("--any-flips", action="store_true", default=None)
     arguments = parser.parse_args()
     if arguments.package:
         sys.path.insert(0, arguments.package)
+    size = arguments.size
+    flags = {
+        "input": arguments.input,
+        "normBias": arguments.norm_bias,
+        "anyFlips": arguments.any_flips,
+        "shape": [*SHAPE[:2], size, size] if size else None,
+    }
     for name in arguments.models:
-        search(name, arguments.search) if arguments.search else make(name)
+        chosen = choices_of(name, flags)
+        if arguments.search:
+            chosen["input"] = search(name, chosen, arguments.search)
+        make(name, chosen)
 
 
 if __name__ == "__main__":

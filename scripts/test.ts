@@ -21,7 +21,7 @@ import { TRUSTED_VARIABLE } from "../src/base/trust.ts";
 import { ensureDataset } from "../src/provision/datasets.ts";
 import { ensureLibtensorflow } from "../src/provision/libtensorflow.ts";
 import { ensureNatsServer } from "../src/provision/nats_server.ts";
-import { ensurePretrainedWeights } from "../src/provision/pretrained_weights.ts";
+import { ensurePretrainedWeights } from "../src/models/pretrained_weights.ts";
 import { exitCode, startChild } from "./children.ts";
 import { PROJECT_ROOT } from "./files.ts";
 

@@ -6,7 +6,7 @@ import { train } from "../src/coordinator/run.ts";
 import { openEngine } from "../src/engine/engine.ts";
 import { tf } from "../src/engine/tf.ts";
 import { createModel } from "../src/models/create_model.ts";
-import type { ModelName } from "../src/models/config.ts";
+import type { ModelName } from "../src/models/registry.ts";
 import { parametersOf } from "../src/models/parameters.ts";
 import { datasetFolder } from "../src/provision/datasets.ts";
 import { stateOf } from "../src/train/load_weights.ts";

@@ -10,7 +10,7 @@ import type { Config, ConfigInput } from "../config/schema.ts";
 import { checkBf16 } from "../engine/bf16.ts";
 import type { CallOptions } from "../engine/capture/call_options.ts";
 import { openEngine } from "../engine/engine.ts";
-import type { ModelName } from "../models/config.ts";
+import type { ModelName } from "../models/registry.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { trainTimesSchema } from "./benchmark.ts";
 import { buildReplica } from "../train/build_replica.ts";

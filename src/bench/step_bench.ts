@@ -7,7 +7,7 @@ import { checkBf16 } from "../engine/bf16.ts";
 import type { CallOptions } from "../engine/capture/call_options.ts";
 import { openEngine } from "../engine/engine.ts";
 import { tf } from "../engine/tf.ts";
-import type { ModelName } from "../models/config.ts";
+import type { ModelName } from "../models/registry.ts";
 import { createModel } from "../models/create_model.ts";
 import { optimizerConfig } from "../optim/config.ts";
 import { type RankShare, Replica } from "../train/replica.ts";

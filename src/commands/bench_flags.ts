@@ -3,11 +3,12 @@
  *
  * @module
  */
-import { nearestName, UsageError } from "../base/errors.ts";
+import { UsageError } from "../base/errors.ts";
 import type { CallOptions } from "../engine/capture/call_options.ts";
-import { MODEL_NAMES, type ModelName } from "../models/config.ts";
+import type { ModelName } from "../models/registry.ts";
 import type { Column } from "../terminal/table.ts";
 import type { Flag, Flags } from "./flags.ts";
+import { modelNamed } from "./model_named.ts";
 
 /** Names that others have for `--batch`, which counts per worker or over all, as the benchmark says. */
 export const ALSO_BATCH: readonly string[] = ["batch-size", "bs"];
@@ -64,15 +65,7 @@ export function clusterSettings(flags: Flags) {
  * @throws {UsageError} naming the nearest one
  */
 export function modelFlag(flags: Flags): ModelName {
-  const given = flags.text("model") ?? "resnet18";
-  const known = MODEL_NAMES.find((name) => name === given);
-  if (known) return known;
-  const nearest = nearestName(given, MODEL_NAMES);
-  throw new UsageError(
-    `Unknown model "${given}": ${
-      nearest ? `did you mean ${nearest}?` : `known are ${MODEL_NAMES.join(", ")}`
-    }`,
-  );
+  return modelNamed(flags.text("model") ?? "resnet18");
 }
 
 /**

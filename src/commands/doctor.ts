@@ -159,7 +159,7 @@ async function checkPhotos(): Promise<string> {
 }
 
 async function checkWeights(): Promise<string> {
-  const { pretrainedWeightsPath } = await import("../provision/pretrained_weights.ts");
+  const { pretrainedWeightsPath } = await import("../models/pretrained_weights.ts");
   const path = pretrainedWeightsPath("efficientnet_lite0");
   const { readWeights } = await import("../weights/weights_file.ts");
   const [{ tensors }] = await readWeights(path);

@@ -6,15 +6,15 @@
 import { dirname } from "node:path";
 import { reasonOf } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
-import { CATALOG, CATALOG_CLASSES, type CatalogName, headParameters } from "../models/catalog.ts";
+import { CATALOG_CLASSES, headParameters } from "../models/architecture.ts";
 import { checkHash } from "../provision/hashed_file.ts";
 import {
-  isPretrainedModel,
   pretrainedWeightsPath,
-  PUBLISHED_WEIGHTS,
+  publishedWeights,
   TORCHVISION_URL,
-  type WeightsVersion,
-} from "../provision/pretrained_weights.ts";
+} from "../models/pretrained_weights.ts";
+import { ARCHITECTURES, isPretrainedModel, type ModelName } from "../models/registry.ts";
+import type { WeightsVersion } from "../provision/published_weights.ts";
 import { type Column, fitTable, wrapText } from "../terminal/table.ts";
 
 /** Published weights of an architecture. */
@@ -36,7 +36,7 @@ export interface WeightsEntry {
 
 /** An architecture with everything that is told of it. */
 export interface ModelEntry {
-  readonly name: CatalogName;
+  readonly name: ModelName;
   /** With 1000 classes, the auxiliary classifier's included. */
   readonly parameters: number;
   readonly auxiliaryParameters: number;
@@ -63,21 +63,28 @@ const NONE = "none";
 const INDENT = 17;
 
 /** Collects what is told of an architecture, and looks whether its weights are in the cache. */
-export async function modelEntry(name: CatalogName): Promise<ModelEntry> {
-  const { paper, head, auxiliaryParameters = 0, ...facts } = CATALOG[name];
+export async function modelEntry(name: ModelName): Promise<ModelEntry> {
+  const architecture = ARCHITECTURES[name];
+  const { parameters, multiplyAdds, inputSize, heads, headFeatures, paper } = architecture;
   return {
     name,
-    ...facts,
-    auxiliaryParameters,
-    head: { ...head, parameters: headParameters(CATALOG[name], CATALOG_CLASSES) },
+    parameters,
+    multiplyAdds,
+    inputSize,
+    auxiliaryParameters: architecture.auxiliaryParameters ?? 0,
+    head: {
+      name: heads[0],
+      features: headFeatures,
+      parameters: headParameters(architecture, CATALOG_CLASSES),
+    },
     paper: paper ? { authors: paper.authors, title: paper.title, url: ARXIV + paper.arxiv } : null,
     weights: await weightsEntries(name),
   };
 }
 
-async function weightsEntries(name: CatalogName): Promise<WeightsEntry[]> {
+async function weightsEntries(name: ModelName): Promise<WeightsEntry[]> {
   if (!isPretrainedModel(name)) return [];
-  const { licence, wheel, ...files } = PUBLISHED_WEIGHTS[name];
+  const { licence, wheel, ...files } = publishedWeights(name);
   const entries: WeightsEntry[] = [];
   for (const version of VERSIONS) {
     const published = files[version];

@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { nearestName, UsageError } from "../base/errors.ts";
+import { UsageError } from "../base/errors.ts";
 import { escapeJson } from "../base/visible_text.ts";
-import { MODEL_NAMES, type ModelName } from "../models/config.ts";
+import { MODEL_NAMES } from "../models/registry.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+import { modelNamed } from "./model_named.ts";
 
 /** Flags of `models`. */
 export const MODELS_HELP: CommandHelp = {
@@ -47,15 +48,4 @@ export async function runModels(args: string[]): Promise<number> {
     : await modelDetails(entries[0], width);
   console.log(lines.join("\n"));
   return 0;
-}
-
-function modelNamed(name: string): ModelName {
-  const known = MODEL_NAMES.find((model) => model === name);
-  if (known) return known;
-  const nearest = nearestName(name, MODEL_NAMES);
-  throw new UsageError(
-    `Unknown model "${name}": ${
-      nearest ? `did you mean ${nearest}?` : `known are ${MODEL_NAMES.join(", ")}`
-    }`,
-  );
 }

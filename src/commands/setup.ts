@@ -65,7 +65,7 @@ async function ensure(part: Part, progress: Progress): Promise<string> {
     case "food-groups":
       return await (await import("../provision/datasets.ts")).ensureDataset(part, progress);
     case "efficientnet_lite0":
-      return await (await import("../provision/pretrained_weights.ts"))
+      return await (await import("../models/pretrained_weights.ts"))
         .ensurePretrainedWeights(part, progress);
   }
 }

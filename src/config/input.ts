@@ -5,7 +5,7 @@
  * @module
  */
 import type { TransformInput } from "../data/transforms/transform_specs.ts";
-import type { ModelName } from "../models/config.ts";
+import type { ModelName } from "../models/registry.ts";
 import type { DataFormat, DatasetName } from "../provision/dataset_catalogue.ts";
 
 /** A config as it may be written: keys with a default may be left out. */

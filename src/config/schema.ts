@@ -15,7 +15,7 @@ import { checkpointPolicySchema, earlyStoppingSchema } from "../metrics/monitor.
 import { modelSchema } from "../models/config.ts";
 import { DEVICES } from "../engine/devices.ts";
 import { foreignKeys, optimizerConfig, optimizerShape, ownKeys } from "../optim/config.ts";
-import { lossShape } from "../optim/loss.ts";
+import { lossShape } from "../optim/loss_config.ts";
 import { takeCredentials } from "../protocol/address.ts";
 import { GRADIENT_DTYPES } from "../protocol/messages.ts";
 

@@ -20,7 +20,8 @@ import { outputSize } from "../data/transforms/transform_specs.ts";
 import { checkMonitor } from "../metrics/monitor.ts";
 import { importMetrics } from "../metrics/user_metrics.ts";
 import { USER_MODEL, WEIGHTS_NAMES } from "../models/config.ts";
-import { ARCHITECTURES } from "../models/registry.ts";
+import { ensurePretrainedWeights } from "../models/pretrained_weights.ts";
+import { ARCHITECTURES, isPretrainedModel } from "../models/registry.ts";
 import { stepsPerEpoch } from "../data/loading/sampler.ts";
 import { checkBf16 } from "../engine/bf16.ts";
 import { type Engine, openEngine } from "../engine/engine.ts";
@@ -31,12 +32,8 @@ import { serverAddress } from "../protocol/server_address.ts";
 import { ensureDataRoot } from "../provision/data_root.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { ensureNatsServer } from "../provision/nats_server.ts";
-import {
-  ensurePretrainedWeights,
-  isPretrainedModel,
-  type WeightsVersion,
-} from "../provision/pretrained_weights.ts";
 import { progressUntil } from "../provision/progress.ts";
+import type { WeightsVersion } from "../provision/published_weights.ts";
 import type { Reporter } from "../events/reporter.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { type Job, scanData } from "../train/job.ts";

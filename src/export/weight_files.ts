@@ -3,9 +3,8 @@
  *
  * @module
  */
-import type { ModelName } from "../models/config.ts";
+import { ARCHITECTURES, type ModelName } from "../models/registry.ts";
 import type { HeadLayer } from "../models/head_specs.ts";
-import { ARCHITECTURES } from "../models/registry.ts";
 import { countTensor } from "../train/load_weights.ts";
 import { encodeSafetensors } from "../weights/safetensors.ts";
 import type { NamedTensors, TorchTensor } from "../weights/torch_tensor.ts";

@@ -12,8 +12,7 @@ import { loadRunConfig } from "../config/load.ts";
 import { type Config, configSchema } from "../config/schema.ts";
 import { type TransformSpec, transformsSchema } from "../data/transforms/transform_specs.ts";
 import type { LayersModel } from "../engine/tf.ts";
-import { MODEL_NAMES, type ModelName } from "../models/config.ts";
-import { ARCHITECTURES } from "../models/registry.ts";
+import { ARCHITECTURES, MODEL_NAMES, type ModelName } from "../models/registry.ts";
 import type { CheckpointInfo } from "../checkpoint/checkpoint.ts";
 
 /** The facts of a model's validation. */

@@ -6,7 +6,7 @@
 import { UsageError } from "../base/errors.ts";
 import { hashModule } from "../base/user_module.ts";
 import type { LayersModel, tf } from "../engine/tf.ts";
-import { MODEL_NAMES, type ModelName } from "../models/config.ts";
+import { MODEL_NAMES, type ModelName } from "../models/registry.ts";
 import { type ArchitectureOptions, createModel } from "../models/create_model.ts";
 import { type CheckpointInfo, readCheckpoint } from "../checkpoint/checkpoint.ts";
 import { describeCheckpoint, describeModel } from "./checkpoint_config.ts";

@@ -3,7 +3,33 @@
  *
  * @module
  */
+import type { PublishedWeights } from "../provision/published_weights.ts";
 import type { BuildOptions, Network, Node } from "./blocks.ts";
+
+/** Number of classes of ImageNet, which the counts of an architecture are for. */
+export const CATALOG_CLASSES = 1000;
+
+/** The building blocks. A declaration takes them as an argument, so that its facts are read without TensorFlow. */
+export type Blocks = typeof import("./blocks.ts");
+
+/** The publication of an architecture. */
+export interface Paper {
+  /** Such as `He et al. 2015`. */
+  readonly authors: string;
+  readonly title: string;
+  /** arXiv's number. */
+  readonly arxiv: string;
+}
+
+/** What tells a state dict of an architecture from those of others. */
+export interface Fingerprint {
+  /** Parameters and buffers without those of the heads and without BatchNorm's counts of batches. */
+  readonly tensors: number;
+  /** Name of one of them. */
+  readonly name: string;
+  /** Its shape in PyTorch's order of axes. */
+  readonly shape: readonly number[];
+}
 
 /** Distributions that first weights are drawn from; `fan_in` and `fan_out` count as PyTorch counts them. */
 export type Distribution =
@@ -27,10 +53,10 @@ export interface Initializer {
   readonly bias: "zeros" | "torchDefault";
 }
 
-/** The description of an architecture. */
+/** The description of an architecture: all that Lockstep knows of it. */
 export interface Architecture {
   /** Symbolic input [n, h, w, 3] → logits [n, classes]. */
-  readonly build: (input: Node, options: BuildOptions) => Network;
+  readonly build: (nn: Blocks, input: Node, options: BuildOptions) => Network;
   readonly initializers: {
     readonly conv: Initializer;
     readonly linear: Initializer;
@@ -39,6 +65,8 @@ export interface Architecture {
   };
   /** Names of the last layers, the main one first, which another number of classes replaces. */
   readonly heads: readonly [string, ...string[]];
+  /** Features that come into the main head: it has a weight for each, and a bias, per class. */
+  readonly headFeatures: number;
   /** True if the main head is a linear layer on a vector of features, which other layers can replace. */
   readonly linearHead: boolean;
   /** Side of the images that the pretrained weights were made for, in pixels. */
@@ -47,6 +75,29 @@ export interface Architecture {
   readonly minSize: number;
   /** Least side in training, where that is more: an auxiliary classifier pools further. */
   readonly minTrainingSize?: number;
-  /** Turns the names of a public weights file into this model's. */
+  /**
+   * Turns the names of a public weights file into this model's; names of other kinds come back as they are.
+   */
   readonly renameState?: (name: string) => string;
+  /** Parameters with 1000 classes, the auxiliary classifier's included; running statistics don't count. */
+  readonly parameters: number;
+  /** Those of the auxiliary classifier, which counts in training only, with 1000 classes. */
+  readonly auxiliaryParameters?: number;
+  /**
+   * Multiplications, each with its addition, in the convolutions and linear layers for one image of `inputSize`,
+   * with 1000 classes and without the auxiliary classifier: what torchvision's metadata calls GFLOPs, times 10^9.
+   */
+  readonly multiplyAdds: number;
+  readonly fingerprint: Fingerprint;
+  /** Pretrained weights, where somebody has published any. */
+  readonly weights?: PublishedWeights;
+  readonly paper?: Paper;
+}
+
+/** Parameters of an architecture's last layer with this number of classes. */
+export function headParameters(
+  { headFeatures }: Pick<Architecture, "headFeatures">,
+  classes: number,
+): number {
+  return (headFeatures + 1) * classes;
 }

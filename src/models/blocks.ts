@@ -6,6 +6,8 @@
 import { tf } from "../engine/tf.ts";
 import "./finite_pooling.ts";
 import { BatchNorm, Dropout, ReLU6 } from "./layers.ts";
+import { AdaptiveAverageFlatten, CeilMaxPool } from "./pooling.ts";
+import { TransformInput } from "./transform_input.ts";
 
 /** A symbolic [n, h, w, c] tensor of a functional model. */
 export type Node = tf.SymbolicTensor;
@@ -159,6 +161,20 @@ export function dropUnits(name: string, x: Node, rate: number, salt: number): No
   return on(new Dropout({ name, rate, salt }), x);
 }
 
+/**
+ * Dropout of whole samples: stochastic depth, see `DropoutConfig`.
+ *
+ * @param salt Sets the masks of a network's layers apart
+ */
+export function dropSamples(name: string, x: Node, rate: number, salt: number): Node {
+  return on(new Dropout({ name, rate, salt, perSample: true }), x);
+}
+
+/** Sum of nodes of one shape. */
+export function add(name: string, nodes: Node[]): Node {
+  return on(tf.layers.add({ name }), nodes);
+}
+
 /** Nodes side by side in their channels. */
 export function concat(name: string, nodes: Node[]): Node {
   return on(tf.layers.concatenate({ name, axis: -1 }), nodes);
@@ -168,6 +184,11 @@ export function concat(name: string, nodes: Node[]): Node {
 export function maxPool(name: string, x: Node, size: number, stride = 2): Node {
   const config = { name, poolSize: size, strides: stride, padding: "valid" } as const;
   return on(tf.layers.maxPooling2d(config), x);
+}
+
+/** Maximum of each window, the last ones of which may reach beyond the edge; a `stride` of 2 unless given. */
+export function ceilMaxPool(name: string, x: Node, size: number, stride = 2): Node {
+  return on(new CeilMaxPool({ name, size, stride }), x);
 }
 
 /** Mean of each window that lies wholly in the input. */
@@ -184,4 +205,14 @@ export function linear(name: string, x: Node, units: number): Node {
 /** Mean over height and width: [n, h, w, c] → [n, c]. */
 export function averagePool(name: string, x: Node): Node {
   return on(tf.layers.globalAveragePooling2d({ name }), x);
+}
+
+/** Means over `bins` × `bins` parts, in PyTorch's order of elements: [n, h, w, c] → [n, c · bins · bins]. */
+export function adaptiveAverageFlatten(name: string, x: Node, bins: number): Node {
+  return on(new AdaptiveAverageFlatten({ name, bins }), x);
+}
+
+/** Images [n, h, w, 3] normalized for ImageNet → the same ones from -1 to 1. */
+export function transformInput(name: string, x: Node): Node {
+  return on(new TransformInput({ name }), x);
 }

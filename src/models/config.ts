@@ -8,26 +8,7 @@ import { pathSchema } from "../base/file_path.ts";
 import { shareBelow1 } from "../base/float32.ts";
 import { moduleSchema } from "../base/user_module.ts";
 import { headSchema } from "./head_specs.ts";
-
-/** Architectures that `model.name` accepts. */
-export const MODEL_NAMES = [
-  "alexnet",
-  "densenet121",
-  "efficientnet_lite0",
-  "inception_v3",
-  "mobilenet_v2",
-  "resnet18",
-  "resnet34",
-  "resnet50",
-  "squeezenet1_0",
-  "squeezenet1_1",
-  "vgg11_bn",
-  "vgg16_bn",
-  "plain_cnn",
-] as const;
-
-/** Name of an architecture. */
-export type ModelName = (typeof MODEL_NAMES)[number];
+import { MODEL_NAMES } from "./registry.ts";
 
 /** The values of `model.weights` beside the path of a file. */
 export const WEIGHTS_NAMES = ["pretrained", "pretrained-v2", "none"] as const;

@@ -7,8 +7,7 @@ import { UsageError } from "../base/errors.ts";
 import { globTest, unmatchedPatterns } from "../base/glob.ts";
 import { type LayersModel, tf } from "../engine/tf.ts";
 import type { Architecture } from "./architecture.ts";
-import { linear, type Node } from "./blocks.ts";
-import type { ModelName } from "./config.ts";
+import * as blocks from "./blocks.ts";
 import { buildHead } from "./head.ts";
 import { isPartOf } from "./heads.ts";
 import type { HeadLayer } from "./head_specs.ts";
@@ -16,7 +15,7 @@ import { initialize } from "./initialize.ts";
 import { Dropout, isBatchNorm } from "./layers.ts";
 import { namedLayers } from "./named_layers.ts";
 import { parametersOf } from "./parameters.ts";
-import { ARCHITECTURES } from "./registry.ts";
+import { ARCHITECTURES, type ModelName } from "./registry.ts";
 
 /** The configurable part of a network's shape. */
 export interface ArchitectureOptions {
@@ -91,10 +90,12 @@ function buildModel(
   { numClasses, head, dropout, stochasticDepth, transformInput = false }: ArchitectureOptions,
 ): tf.LayersModel {
   const input = tf.input({ shape: [null, null, 3], name: "images" });
-  const { logits, auxiliary } = build(input, {
+  const { logits, auxiliary } = build(blocks, input, {
     classes: numClasses,
-    head: (layer: string, features: Node) =>
-      head ? buildHead(layer, features, head, numClasses) : linear(layer, features, numClasses),
+    head: (layer: string, features: blocks.Node) =>
+      head
+        ? buildHead(layer, features, head, numClasses)
+        : blocks.linear(layer, features, numClasses),
     ...(dropout === undefined ? {} : { dropout }),
     ...(stochasticDepth === undefined ? {} : { stochasticDepth }),
     transformInput,

@@ -12,13 +12,8 @@ import { applyModel, classesOf } from "../models/heads.ts";
 import { findSingleValue } from "../models/single_value.ts";
 import type { EmaConfig } from "../optim/config.ts";
 import type { Metric } from "../metrics/user_metrics.ts";
-import {
-  type LossFunction,
-  type LossName,
-  lossPerSample,
-  makeTargets,
-  type Targets,
-} from "../optim/loss.ts";
+import { type LossFunction, lossPerSample, makeTargets, type Targets } from "../optim/loss.ts";
+import type { LossName } from "../optim/loss_config.ts";
 import type { OptimizerOptions } from "../optim/optimizer.ts";
 import { bucketCuts } from "./buckets.ts";
 import type { FeatureCache } from "./feature_cache.ts";

@@ -8,7 +8,8 @@ import { applyModel, classesOf } from "../models/heads.ts";
 import { findNonFiniteLayer } from "../models/non_finite_layer.ts";
 import type { MetricPart } from "../metrics/metric_parts.ts";
 import type { Metric } from "../metrics/user_metrics.ts";
-import { type LossFunction, type LossName, lossPerSample, makeTargets } from "../optim/loss.ts";
+import { type LossFunction, lossPerSample, makeTargets } from "../optim/loss.ts";
+import type { LossName } from "../optim/loss_config.ts";
 import { imagesTensor, type LabelledImages, targetTensors } from "./labelled_images.ts";
 
 /** Classes per image that are put in order, where there are so many. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { CATALOG, type CatalogName } from "../../src/models/catalog.ts";
-import { TORCHVISION_URL } from "../../src/provision/pretrained_weights.ts";
+import { MODEL_NAMES } from "../../src/models/registry.ts";
+import { TORCHVISION_URL } from "../../src/models/pretrained_weights.ts";
 import {
   modelDetails,
   type ModelEntry,
@@ -10,11 +10,9 @@ import {
 } from "../../src/commands/model_listing.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
-const NAMES = Object.keys(CATALOG) as CatalogName[];
-
 /** Entries of all architectures, with a cache in another place and something in it or nothing. */
 async function entriesIn(folder: string, cached: boolean): Promise<ModelEntry[]> {
-  const entries = await Promise.all(NAMES.map(modelEntry));
+  const entries = await Promise.all(MODEL_NAMES.map(modelEntry));
   return entries.map((entry) => ({
     ...entry,
     weights: entry.weights.map((weights) => ({
@@ -35,7 +33,7 @@ Deno.test("modelTable() shows every architecture whole in 80 columns, but for th
   const lines = modelTable(entries, 80);
   const [title, ...rows] = tableOf(lines);
   assert.match(title, /^model +params +GFLOPs +input +weights$/);
-  assert.equal(rows.length, NAMES.length);
+  assert.equal(rows.length, MODEL_NAMES.length);
   entries.forEach(({ name, weights: [weights] }, index) => {
     assert.match(rows[index], new RegExp(`^${name} `));
     const expected = weights ? `✓ ${weights.package?.name ?? weights.file}` : "  none";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { PROJECT_ROOT } from "../../scripts/files.ts";
-import { MODEL_NAMES } from "../../src/models/config.ts";
+import { MODEL_NAMES } from "../../src/models/registry.ts";
 import type { ModelEntry } from "../../src/commands/model_listing.ts";
 import { inPseudoTerminal } from "../support/pseudo_terminal.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
@@ -92,18 +92,47 @@ Deno.test("runModels() fits a terminal of 80 columns", async () => {
   }
 });
 
-Deno.test("src/commands/models.ts and all that it imports, at whatever time, are without TensorFlow", async () => {
+interface Dependency {
+  code?: { specifier: string };
+  isDynamic?: boolean;
+}
+
+/** All modules that a module loads, at once or at whatever time; imports of types alone load nothing. */
+async function loadedModules(
+  path: string,
+  when: "at once" | "at whatever time",
+): Promise<string[]> {
   const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json", "src/commands/models.ts"],
+    args: ["info", "--json", path],
     cwd: PROJECT_ROOT,
   }).output();
-  const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as {
-    modules: { specifier: string }[];
+  const { roots, modules } = JSON.parse(new TextDecoder().decode(stdout)) as {
+    roots: string[];
+    modules: { specifier: string; dependencies?: Dependency[] }[];
   };
-  const specifiers = modules.map(({ specifier }) => specifier);
-  assert.ok(specifiers.some((specifier) => specifier.endsWith("/src/models/catalog.ts")));
-  assert.deepEqual(
-    specifiers.filter((specifier) => /tensorflow\/|\/src\/engine\//.test(specifier)),
-    [],
-  );
-});
+  const byName = new Map(modules.map((module) => [module.specifier, module]));
+  const loaded = new Set(roots);
+  for (const specifier of loaded) {
+    for (const { code, isDynamic } of byName.get(specifier)?.dependencies ?? []) {
+      if (code && !(isDynamic && when === "at once")) loaded.add(code.specifier);
+    }
+  }
+  return [...loaded];
+}
+
+for (
+  const [path, when] of [
+    ["src/commands/models.ts", "at whatever time"],
+    ["src/config/load.ts", "at once"],
+  ] as const
+) {
+  Deno.test(`${path} and all that it imports, ${when}, are without TensorFlow`, async () => {
+    const loaded = await loadedModules(path, when);
+    const architecture = "/src/models/architectures/resnet.ts";
+    assert.ok(loaded.some((specifier) => specifier.endsWith(architecture)));
+    assert.deepEqual(
+      loaded.filter((specifier) => /tensorflow\/|tfjs|\/engine\/tf\.ts/.test(specifier)),
+      [],
+    );
+  });
+}

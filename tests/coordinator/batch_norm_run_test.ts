@@ -7,7 +7,7 @@ import type { ConfigInput } from "../../src/config/schema.ts";
 import { checkSingleValues } from "../../src/coordinator/check_single_values.ts";
 import { planEpoch } from "../../src/data/loading/sampler.ts";
 import { openEngine } from "../../src/engine/engine.ts";
-import type { ModelName } from "../../src/models/config.ts";
+import type { ModelName } from "../../src/models/registry.ts";
 import { createModel } from "../../src/models/create_model.ts";
 import { readSource } from "../../src/export/source.ts";
 import { lockstepFile } from "../../src/export/weight_files.ts";

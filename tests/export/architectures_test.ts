@@ -4,22 +4,18 @@ import { tf } from "../../src/engine/tf.ts";
 import { loadGraphModel } from "../../src/export/check_graph_model.ts";
 import { type GraphModel, makeGraphModel } from "../../src/export/graph_model.ts";
 import { torchvisionState } from "../../src/export/weight_files.ts";
-import { MODEL_NAMES, type ModelName } from "../../src/models/config.ts";
+import { ARCHITECTURES, MODEL_NAMES, type ModelName } from "../../src/models/registry.ts";
 import { applyModel } from "../../src/models/heads.ts";
 import { parametersOf } from "../../src/models/parameters.ts";
-import { ARCHITECTURES } from "../../src/models/registry.ts";
 import type { TorchTensor } from "../../src/weights/torch_tensor.ts";
 import { deterministicValues } from "../support/deterministic_fill.ts";
+import { readParity } from "../models/parity.ts";
 import { filledModel } from "../support/filled_run.ts";
 
 await openEngine();
 
+/** As many as the fixtures' state dicts have. */
 const CLASSES = 3;
-
-/** torchvision's state dicts with so many classes; see scripts/make_export_fixture.py. */
-const fixture: Partial<Record<ModelName, string[]>> = JSON.parse(
-  await Deno.readTextFile(new URL("../fixtures/export/state_dicts.json", import.meta.url)),
-);
 
 /** A size that no architecture treats specially, not square, so that axes can't be mixed up. */
 function sizeFor(name: ModelName): [number, number] {
@@ -58,7 +54,7 @@ async function runOn(
   }
 }
 
-/** The state dict that is exported for torchvision, described as in the fixture. */
+/** The state dict that is exported for torchvision, described as in the fixtures of parity. */
 function describeState(model: tf.LayersModel): string[] {
   const state = parametersOf(model).map(({ name, torchShape }): [string, TorchTensor] => [
     name,
@@ -73,7 +69,8 @@ function describeState(model: tf.LayersModel): string[] {
 for (const name of MODEL_NAMES) {
   Deno.test(`${name} is exported with torchvision's names, and as a graph with its logits on both of tfjs's backends`, async () => {
     const model = filledModel(name, { numClasses: CLASSES, transformInput: true });
-    if (name in fixture) deepEqual(describeState(model), fixture[name]!.toSorted());
+    const { stateDict } = await readParity(name);
+    if (stateDict) deepEqual(describeState(model), stateDict.toSorted());
     const size = sizeFor(name);
     const graphModel = makeGraphModel(model, size, {});
     const images = makeImages(3, size);

@@ -18,7 +18,7 @@ import { applyModel } from "../../src/models/heads.ts";
 import { assignTorch } from "../../src/models/state_dict.ts";
 import { createModel } from "../../src/models/create_model.ts";
 import { ensureDataset } from "../../src/provision/datasets.ts";
-import { ensurePretrainedWeights } from "../../src/provision/pretrained_weights.ts";
+import { ensurePretrainedWeights } from "../../src/models/pretrained_weights.ts";
 import { loadTorchWeights } from "../../src/train/load_weights.ts";
 import { browserTest, withPage } from "../support/browser.ts";
 import { filledModel, madeConfig, writeRun } from "../support/filled_run.ts";

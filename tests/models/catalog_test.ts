@@ -1,95 +1,116 @@
 import assert from "node:assert/strict";
 import { openEngine } from "../../src/engine/engine.ts";
 import { tf } from "../../src/engine/tf.ts";
-import {
-  CATALOG,
-  CATALOG_CLASSES,
-  type CatalogName,
-  headParameters,
-  type ModelFacts,
-} from "../../src/models/catalog.ts";
-import { MODEL_NAMES } from "../../src/models/config.ts";
+import { CATALOG_CLASSES, headParameters } from "../../src/models/architecture.ts";
 import { createModel } from "../../src/models/create_model.ts";
 import { parametersOf } from "../../src/models/parameters.ts";
-import { ARCHITECTURES } from "../../src/models/registry.ts";
-import { isPretrainedModel, PUBLISHED_WEIGHTS } from "../../src/provision/pretrained_weights.ts";
-import { readFixture } from "./fixture_model.ts";
+import { TORCHVISION_URL } from "../../src/models/pretrained_weights.ts";
+import { recognizeArchitecture } from "../../src/models/recognize.ts";
+import { ARCHITECTURES, MODEL_NAMES, type ModelName } from "../../src/models/registry.ts";
+import { readParity } from "./parity.ts";
 
 await openEngine();
 
-interface Fixture {
-  models: Record<string, {
-    inputSize: number;
-    parameters: number;
-    multiplyAdds: number;
-    head: string;
-    headParameters: number;
-    auxiliaryParameters?: number;
-    metadata?: { num_params: number; _ops: number };
-  }>;
-}
-
-const { models } = await readFixture<Fixture>("catalog");
-
 /** Layers of auxiliary classifiers, which are left out of the multiply-adds. */
 const AUXILIARY = /^AuxLogits\b/;
+/** Networks that torchvision doesn't have. */
+const NOT_TORCHVISION: readonly ModelName[] = ["efficientnet_lite0", "plain_cnn"];
 
-Deno.test("CATALOG has what PyTorch counts in its networks", () => {
-  assert.deepEqual(Object.keys(CATALOG).sort(), Object.keys(models).sort());
-  for (const [name, facts] of Object.entries(CATALOG)) {
-    const { parameters, multiplyAdds, inputSize, auxiliaryParameters, ...theirs } = models[name];
-    assert.deepEqual(
-      { ...facts, head: headParameters(facts, CATALOG_CLASSES), paper: undefined },
-      {
-        parameters,
-        multiplyAdds,
-        inputSize,
-        head: theirs.headParameters,
-        paper: undefined,
-        ...(auxiliaryParameters ? { auxiliaryParameters } : {}),
-      },
-      name,
-    );
-  }
-});
-
-Deno.test("CATALOG has torchvision's metadata and names of last layers", () => {
-  const ofTorchvision = Object.entries(models).flatMap(([name, { metadata, head }]) =>
-    metadata ? [{ name: name as CatalogName, metadata, head }] : []
+Deno.test("readParity() says how a missing fixture is made", async () => {
+  await assert.rejects(
+    () => readParity("resnet19"),
+    /no fixture tests\/fixtures\/parity\/resnet19\.json: make it with "python scripts\/make_parity_fixtures\.py .*resnet19"$/,
   );
-  assert.equal(ofTorchvision.length, 11);
-  for (const { name, metadata, head } of ofTorchvision) {
-    const { parameters, multiplyAdds } = CATALOG[name];
-    assert.equal(parameters, metadata.num_params, name);
-    assert.equal((multiplyAdds / 1e9).toFixed(3), metadata._ops.toFixed(3), name);
-    assert.equal(CATALOG[name].head.name, head, name);
-  }
 });
 
-Deno.test("docs/models.md has the figures of CATALOG", async () => {
-  const page = await Deno.readTextFile(new URL("../../docs/models.md", import.meta.url));
-  const rows = page.split("\n").map((line) => line.split("|").map((cell) => cell.trim()))
-    .filter((cells) => cells.length === 10 && cells[1].startsWith("`"));
-  assert.deepEqual(rows.map(([, name]) => name), Object.keys(CATALOG).map((name) => `\`${name}\``));
-  Object.entries(CATALOG).forEach(([name, facts], index) => {
-    const { parameters, multiplyAdds, inputSize, head, paper }: ModelFacts = facts;
-    const weights = isPretrainedModel(name) ? PUBLISHED_WEIGHTS[name].v1 : undefined;
-    assert.deepEqual(rows[index].slice(2, -1), [
-      `${(parameters / 1e6).toFixed(1)} M`,
-      (multiplyAdds / 1e9).toFixed(3),
-      String(inputSize),
-      `\`${head.name}\``,
-      weights ? `\`${weights.file}\`` : "none",
-      weights ? `${weights.mebibytes.toFixed(1)} MiB` : "",
-      paper ? `[${paper.authors}](https://arxiv.org/abs/${paper.arxiv})` : "",
-    ], name);
-  });
+Deno.test("MODEL_NAMES ends with the networks of no paper", () => {
+  assert.equal(MODEL_NAMES.length, new Set(MODEL_NAMES).size);
+  assert.deepEqual(MODEL_NAMES.toSorted(), Object.keys(ARCHITECTURES));
+  assert.equal(MODEL_NAMES.at(-1), "plain_cnn");
 });
 
 for (const name of MODEL_NAMES) {
-  Deno.test(`createModel("${name}") has the parameters and multiply-adds of CATALOG`, () => {
-    const facts: ModelFacts = CATALOG[name];
-    assert.equal(ARCHITECTURES[name].inputSize, facts.inputSize);
+  Deno.test(`ARCHITECTURES.${name} declares what PyTorch counts and torchvision publishes`, async () => {
+    const { catalog, tensors } = await readParity(name);
+    const architecture = ARCHITECTURES[name];
+    const { parameters, multiplyAdds, inputSize, auxiliaryParameters, weights } = architecture;
+    assert.deepEqual({
+      parameters,
+      multiplyAdds,
+      inputSize,
+      headParameters: headParameters(architecture, CATALOG_CLASSES),
+      auxiliaryParameters,
+    }, {
+      parameters: catalog.parameters,
+      multiplyAdds: catalog.multiplyAdds,
+      inputSize: catalog.inputSize,
+      headParameters: catalog.headParameters,
+      auxiliaryParameters: catalog.auxiliaryParameters,
+    });
+    const shapes = Object.entries(tensors).map(([own, { shape }]) => [own, shape] as const);
+    assert.equal(recognizeArchitecture(new Map(shapes)), name);
+    const { metadata } = catalog;
+    assert.equal(metadata === undefined, NOT_TORCHVISION.includes(name));
+    if (!metadata) return;
+    assert.equal(parameters, metadata.num_params);
+    assert.equal((multiplyAdds / 1e9).toFixed(3), metadata._ops.toFixed(3));
+    assert.equal(architecture.heads[0], catalog.head);
+    const versions = { IMAGENET1K_V1: weights?.v1, IMAGENET1K_V2: weights?.v2 };
+    assert.deepEqual(
+      Object.fromEntries(
+        Object.entries(versions).flatMap(([version, published]) =>
+          published
+            ? [[version, {
+              url: TORCHVISION_URL + published.file,
+              _file_size: published.mebibytes,
+            }]]
+            : []
+        ),
+      ),
+      catalog.weights,
+    );
+  });
+}
+
+/** The table of docs/models.md: its cells, without the lines around it. */
+function docsRows(): string[][] {
+  return (Object.keys(ARCHITECTURES) as ModelName[]).map((name) => {
+    const { parameters, multiplyAdds, inputSize, heads, weights, paper } = ARCHITECTURES[name];
+    return [
+      `\`${name}\``,
+      `${(parameters / 1e6).toFixed(1)} M`,
+      (multiplyAdds / 1e9).toFixed(3),
+      String(inputSize),
+      `\`${heads[0]}\``,
+      weights ? `\`${weights.v1.file}\`` : "none",
+      weights ? `${weights.v1.mebibytes.toFixed(1)} MiB` : "",
+      paper ? `[${paper.authors}](https://arxiv.org/abs/${paper.arxiv})` : "",
+    ];
+  });
+}
+
+Deno.test("docs/models.md has the figures of ARCHITECTURES", async () => {
+  const url = new URL("../../docs/models.md", import.meta.url);
+  const lines = (await Deno.readTextFile(url)).split("\n");
+  const isRow = (line: string) => line.startsWith("| `") && line.split("|").length === 10;
+  const rows = docsRows();
+  // To accept a change: deno task test tests/models/catalog_test.ts -- --update
+  if (Deno.args.includes("--update")) {
+    const first = lines.findIndex(isRow);
+    const count = lines.filter(isRow).length;
+    lines.splice(first, count, ...rows.map((cells) => `| ${cells.join(" | ")} |`));
+    await Deno.writeTextFile(url, lines.join("\n"));
+    return; // `deno fmt` lines the cells up
+  }
+  const cells = lines.filter(isRow).map((line) =>
+    line.split("|").slice(1, -1).map((cell) => cell.trim())
+  );
+  assert.deepEqual(cells, rows);
+});
+
+for (const name of MODEL_NAMES) {
+  Deno.test(`createModel("${name}") has the parameters and multiply-adds of its declaration`, () => {
+    const facts = ARCHITECTURES[name];
     const before = tf.memory().numTensors;
     const model = createModel(name, { numClasses: CATALOG_CLASSES });
     try {
@@ -97,7 +118,7 @@ for (const name of MODEL_NAMES) {
         .map((parameter) => ({ name: parameter.name, size: parameter.variable.size }));
       assert.equal(total(sizes), facts.parameters);
       assert.equal(
-        total(sizes.filter((part) => part.name.startsWith(`${facts.head.name}.`))),
+        total(sizes.filter((part) => part.name.startsWith(`${facts.heads[0]}.`))),
         headParameters(facts, CATALOG_CLASSES),
       );
       assert.equal(

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { openEngine } from "../../src/engine/engine.ts";
 import { setStepSeed } from "../../src/engine/random_state.ts";
 import { tf } from "../../src/engine/tf.ts";
-import type { ModelName } from "../../src/models/config.ts";
+import type { ModelName } from "../../src/models/registry.ts";
 import { createModel } from "../../src/models/create_model.ts";
 import { Dropout } from "../../src/models/layers.ts";
 

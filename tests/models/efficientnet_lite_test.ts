@@ -10,10 +10,10 @@ import { openEngine } from "../../src/engine/engine.ts";
 import { tf } from "../../src/engine/tf.ts";
 import { tensorFrom } from "../../src/engine/transfer.ts";
 import { createModel } from "../../src/models/create_model.ts";
-import { publicWeightName } from "../../src/models/efficientnet_lite.ts";
+import { ARCHITECTURES } from "../../src/models/registry.ts";
 import { parametersOf } from "../../src/models/parameters.ts";
 import { ensureDataset } from "../../src/provision/datasets.ts";
-import { ensurePretrainedWeights } from "../../src/provision/pretrained_weights.ts";
+import { ensurePretrainedWeights } from "../../src/models/pretrained_weights.ts";
 import { loadTorchWeights } from "../../src/train/load_weights.ts";
 import { assertWithin, fill, type FilledInput, inputImages, readFixture } from "./fixture_model.ts";
 
@@ -30,6 +30,7 @@ interface Fixture {
   filled: { input: FilledInput; logits: number[][] };
 }
 
+const publicWeightName = ARCHITECTURES.efficientnet_lite0.renameState!;
 const fixture = await readFixture<Fixture>("efficientnet_lite0");
 
 Deno.test("efficientnet_lite0 gives the PyTorch implementation's logits for given parameters", () => {
@@ -62,7 +63,7 @@ function publicNames(): Map<string, string> {
   );
 }
 
-Deno.test("publicWeightName() leaves other names as they are", () => {
+Deno.test("renameState() of efficientnet_lite0 leaves other names as they are", () => {
   assert.equal(publicWeightName("_blocks.0._expand_conv.weight"), "_blocks.0._expand_conv.weight");
   assert.equal(publicWeightName("_blocks.16._bn1.bias"), "_blocks.16._bn1.bias");
   assert.equal(publicWeightName("layer1.0.conv1.weight"), "layer1.0.conv1.weight");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { openEngine } from "../../src/engine/engine.ts";
-import type { ModelName } from "../../src/models/config.ts";
+import type { ModelName } from "../../src/models/registry.ts";
 import { createModel, type ModelOptions } from "../../src/models/create_model.ts";
 import { findFrozenBody } from "../../src/models/frozen_body.ts";
 

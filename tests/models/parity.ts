@@ -7,10 +7,9 @@ import assert from "node:assert/strict";
 import { bytesIn } from "../../src/base/float_range.ts";
 import { tf } from "../../src/engine/tf.ts";
 import { readInto, tensorFrom } from "../../src/engine/transfer.ts";
-import type { ModelName } from "../../src/models/config.ts";
+import { ARCHITECTURES, type ModelName } from "../../src/models/registry.ts";
 import { applyModel } from "../../src/models/heads.ts";
 import { type Parameter, parametersOf, toTorch } from "../../src/models/parameters.ts";
-import { ARCHITECTURES } from "../../src/models/registry.ts";
 import { assignTorch } from "../../src/models/state_dict.ts";
 import type { OptimizerConfig } from "../../src/optim/config.ts";
 import { Replica } from "../../src/train/replica.ts";
@@ -50,6 +49,9 @@ export interface ParityFixture {
   readonly float32Deviation: Readonly<Record<"gradients" | "sgd" | "adam", [number, number]>>;
   /** Any tensor may be off by as much as the worst one, see the script. */
   readonly anyFlips: boolean;
+  readonly catalog: CatalogFacts;
+  /** Names, shapes and types of torchvision's state dict with 3 classes; missing for networks of others. */
+  readonly stateDict?: readonly string[];
   /** By PyTorch's names. */
   readonly tensors: Readonly<Record<string, ParityTensor>>;
 }
@@ -80,10 +82,37 @@ interface Held {
   readonly torchName: string;
 }
 
-/** Reads a network's fixture. */
-export async function readParity(name: ModelName): Promise<ParityFixture> {
+/** What PyTorch counts in a network with 1000 classes, and what torchvision publishes about it. */
+export interface CatalogFacts {
+  readonly inputSize: number;
+  readonly parameters: number;
+  readonly multiplyAdds: number;
+  /** Name of the last layer. */
+  readonly head: string;
+  readonly headParameters: number;
+  readonly auxiliaryParameters?: number;
+  readonly metadata?: { readonly num_params: number; readonly _ops: number };
+  /** By version, such as `IMAGENET1K_V1`. */
+  readonly weights?: Readonly<
+    Record<string, { readonly url: string; readonly _file_size: number }>
+  >;
+}
+
+/**
+ * Reads a network's fixture.
+ *
+ * @throws {Error} that says how to make it when it is missing
+ */
+export async function readParity(name: string): Promise<ParityFixture> {
   const url = new URL(`../fixtures/parity/${name}.json`, import.meta.url);
-  return JSON.parse(await Deno.readTextFile(url));
+  const text = await Deno.readTextFile(url).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new Error(
+      `There is no fixture tests/fixtures/parity/${name}.json: make it with ` +
+        `"python scripts/make_parity_fixtures.py --search 16 --norm-bias 3 ${name}"`,
+    );
+  });
+  return JSON.parse(text);
 }
 
 /** A network beside what PyTorch found. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { openEngine } from "../../src/engine/engine.ts";
 import { tf } from "../../src/engine/tf.ts";
-import { MODEL_NAMES, type ModelName } from "../../src/models/config.ts";
+import { MODEL_NAMES, type ModelName } from "../../src/models/registry.ts";
 import { createModel, type ModelOptions } from "../../src/models/create_model.ts";
 import { Parity, type ParityFixture, readParity } from "./parity.ts";
 

@@ -2,13 +2,8 @@ import assert from "node:assert/strict";
 import fixture from "../fixtures/optim/losses.json" with { type: "json" };
 import { openEngine } from "../../src/engine/engine.ts";
 import { tf } from "../../src/engine/tf.ts";
-import {
-  balancedWeights,
-  lossCure,
-  type LossName,
-  lossPerSample,
-  makeTargets,
-} from "../../src/optim/loss.ts";
+import { balancedWeights, lossCure, lossPerSample, makeTargets } from "../../src/optim/loss.ts";
+import type { LossName } from "../../src/optim/loss_config.ts";
 import { assertWithin } from "../models/fixture_model.ts";
 
 await openEngine();

@@ -11,10 +11,10 @@ export interface Outcome {
 }
 
 const CALLS = {
-  ensureNatsServer: ["nats_server", "ensureNatsServer", ""],
-  ensureLibtensorflow: ["libtensorflow", "ensureLibtensorflow", ""],
-  ensureFoodGroups: ["datasets", "ensureDataset", '"food-groups", '],
-  ensureResnet18: ["pretrained_weights", "ensurePretrainedWeights", '"resnet18", '],
+  ensureNatsServer: ["provision/nats_server", "ensureNatsServer", ""],
+  ensureLibtensorflow: ["provision/libtensorflow", "ensureLibtensorflow", ""],
+  ensureFoodGroups: ["provision/datasets", "ensureDataset", '"food-groups", '],
+  ensureResnet18: ["models/pretrained_weights", "ensurePretrainedWeights", '"resnet18", '],
 } as const;
 
 /** How a call's process is started. */
@@ -39,14 +39,14 @@ export async function runProvision(
   });
 }
 
-/** Evaluates `call`, which may use what a module of provision exports, and `events`. */
+/** Evaluates `call`, which may use what a module of `src/` exports, and `events`. */
 export async function runScript(
   cache: string,
   module: string,
   call: string,
   { env = {}, childEnv = {}, rights = ["--allow-all"] }: ProcessOptions = {},
 ): Promise<Outcome> {
-  const url = new URL(`../../src/provision/${module}.ts`, import.meta.url).href;
+  const url = new URL(`../../src/${module}.ts`, import.meta.url).href;
   const name = call.slice(0, call.indexOf("("));
   const script = `
     import { ${name} } from "${url}";

@@ -8,7 +8,7 @@ import { stringify } from "@std/yaml";
 import { parseConfig } from "../../src/config/load.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { tf } from "../../src/engine/tf.ts";
-import type { ModelName } from "../../src/models/config.ts";
+import type { ModelName } from "../../src/models/registry.ts";
 import { createModel, type ModelOptions } from "../../src/models/create_model.ts";
 import { parametersOf } from "../../src/models/parameters.ts";
 import { assignTorch } from "../../src/models/state_dict.ts";

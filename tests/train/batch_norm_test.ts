@@ -5,7 +5,7 @@ import { trainingBatchNorm } from "../../src/engine/native_ops.ts";
 import { tf } from "../../src/engine/tf.ts";
 import { adaptLayers } from "../../src/models/adapt_layers.ts";
 import { batchCountsOf, countBatches } from "../../src/models/batch_counts.ts";
-import type { ModelName } from "../../src/models/config.ts";
+import type { ModelName } from "../../src/models/registry.ts";
 import { createModel } from "../../src/models/create_model.ts";
 import { findSingleValue } from "../../src/models/single_value.ts";
 import { setState, stateOf } from "../../src/train/load_weights.ts";

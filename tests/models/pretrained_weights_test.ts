@@ -1,48 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import {
-  isPretrainedModel,
-  type PretrainedModel,
-  PUBLISHED_WEIGHTS,
-  publishedFile,
-  TORCHVISION_URL,
-} from "../../src/provision/pretrained_weights.ts";
+import { publishedFile, TORCHVISION_URL } from "../../src/models/pretrained_weights.ts";
+import { isPretrainedModel, type PretrainedModel } from "../../src/models/registry.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
-import { runProvision, runScript } from "./run_provision.ts";
+import { runProvision, runScript } from "../provision/run_provision.ts";
 
 const FILE = "resnet18-f37072fd.pth";
-
-interface Published {
-  url: string;
-  _file_size: number;
-}
-
-/** What torchvision's own table says, by architecture. */
-async function torchvisionWeights(): Promise<Map<string, Record<string, Published>>> {
-  const url = new URL("../fixtures/models/catalog.json", import.meta.url);
-  const { models } = JSON.parse(await Deno.readTextFile(url)) as {
-    models: Record<string, { weights?: Record<string, Published> }>;
-  };
-  return new Map(
-    Object.entries(models).flatMap(([name, { weights }]) => weights ? [[name, weights]] : []),
-  );
-}
-
-Deno.test("PUBLISHED_WEIGHTS has torchvision's URLs and sizes, and its second versions", async () => {
-  const theirs = await torchvisionWeights();
-  const ours = Object.entries(PUBLISHED_WEIGHTS).filter(([, { wheel }]) => !wheel);
-  assert.deepEqual(ours.map(([name]) => name).sort(), [...theirs.keys()].sort());
-  for (const [name, { v1, v2 }] of ours) {
-    const published = Object.entries({ IMAGENET1K_V1: v1, IMAGENET1K_V2: v2 }).flatMap((
-      [version, weights],
-    ) =>
-      weights
-        ? [[version, { url: TORCHVISION_URL + weights.file, _file_size: weights.mebibytes }]]
-        : []
-    );
-    assert.deepEqual(Object.fromEntries(published), theirs.get(name));
-  }
-});
 
 Deno.test("publishedFile() says which architectures have a second version", () => {
   assert.equal(publishedFile("resnet50", "v2").file, "resnet50-11ad3fa6.pth");
@@ -120,5 +83,5 @@ Deno.test("ensurePretrainedWeights() asks the server for the version's file", ()
 /** `ensurePretrainedWeights()` in a process with a cache of its own. */
 function ensureIn(cache: string, model: PretrainedModel, options: Record<string, string>) {
   const args = `"${model}", (event) => events.push(event), ${JSON.stringify(options)}`;
-  return runScript(cache, "pretrained_weights", `ensurePretrainedWeights(${args})`);
+  return runScript(cache, "models/pretrained_weights", `ensurePretrainedWeights(${args})`);
 }
