@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "./format.ts";
 import { UsageError } from "./errors.ts";
 
 /** Files of a run besides those of its workers: measured are 44 of a quiet run, and a scan opens 16 images at once. */
@@ -22,8 +23,8 @@ export function requireFileLimit(workers: number): void {
   const needed = OWN_FILES + FILES_PER_WORKER * workers;
   if (limit === undefined || limit >= needed) return;
   throw new UsageError(
-    `This process may open ${limit} files, too few for ${workers} worker${
-      workers === 1 ? "" : "s"
+    `This process may open ${limit} files, too few for ${
+      counted(workers, "worker")
     }: raise the limit to ${needed} or more (ulimit -n ${needed})`,
   );
 }

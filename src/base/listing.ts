@@ -13,15 +13,17 @@ export interface ListingOptions {
   readonly max?: number;
   /** Between two names (default a comma). */
   readonly separator?: string;
+  /** What follows the number of the others (default "more"). */
+  readonly others?: string;
 }
 
 /** The first names, and how many more there are: `a, b and 3 more`. */
 export function listed(
   names: readonly string[],
-  { max = MAX_LISTED, separator = ", " }: ListingOptions = {},
+  { max = MAX_LISTED, separator = ", ", others = "more" }: ListingOptions = {},
 ): string {
   const more = names.length - max;
-  return names.slice(0, max).join(separator) + (more > 0 ? ` and ${more} more` : "");
+  return names.slice(0, max).join(separator) + (more > 0 ? ` and ${more} ${others}` : "");
 }
 
 /** As {@linkcode listed}, with each name in quotes and what it holds of controls visible. */

@@ -19,8 +19,9 @@ import {
   cores,
   measure,
 } from "./bench_cluster.ts";
-import { sizeText, workersText } from "./sizes.ts";
-import { mean, median } from "./statistics.ts";
+import { sizeText } from "./sizes.ts";
+import { counted } from "../base/format.ts";
+import { mean, median } from "../base/statistics.ts";
 
 /** The settings of an all-reduce benchmark. */
 export interface AllReduceOptions extends ClusterSettings {
@@ -89,7 +90,7 @@ export async function benchAllReduce(options: AllReduceOptions): Promise<AllRedu
   const points: AllReducePoint[] = [];
   let how: Pick<AllReduceTimes, "exchange" | "dtype"> | undefined;
   for (const workers of counts) {
-    onNews?.(`Starting ${workersText(workers)}`);
+    onNews?.(`Starting ${counted(workers, "worker")}`);
     await using cluster = await assembleBench({
       workers,
       config: benchConfig(workers, options),
@@ -107,7 +108,7 @@ export async function benchAllReduce(options: AllReduceOptions): Promise<AllRedu
       points.push(point);
       how = allReduceTimesSchema.parse(replies[0].result);
       onNews?.(
-        `${workersText(workers)}, ${sizeText(bytes)}: ${point.milliseconds.toFixed(2)} ms`,
+        `${counted(workers, "worker")}, ${sizeText(bytes)}: ${point.milliseconds.toFixed(2)} ms`,
       );
     }
   }

@@ -7,12 +7,12 @@ import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import type { AllReduceResult } from "./all_reduce.ts";
 import { SERIES_COLOURS } from "../plots/plot.ts";
 import { plotFrame, TOP_LEGEND } from "./plots.ts";
-import { workersText } from "./sizes.ts";
+import { counted } from "../base/format.ts";
 
 /** The plot as a Vega-Lite specification: one panel, logarithmic on both axes. */
 export function allReducePlot({ points, exchange, dtype }: AllReduceResult): TopLevelSpec {
   const counts = [...new Set(points.map(({ workers }) => workers))];
-  const busName = (workers: number) => `all-reduce, ${workersText(workers)}`;
+  const busName = (workers: number) => `all-reduce, ${counted(workers, "worker")}`;
   const copyName = "memcpy, one process";
   const most = counts[counts.length - 1];
   const togetherName = `memcpy, ${most} processes at once`;

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { mean } from "../base/statistics.ts";
 import { UsageError } from "../base/errors.ts";
 
 /** A measured all-reduce. */
@@ -125,8 +126,7 @@ export function fitCost(points: readonly CostPoint[], form: CostForm): CostFit {
     return { ...point, predicted, error: predicted / point.milliseconds - 1 };
   };
   const heldOut = sorted.filter(isHeldOut).map(errorOf);
-  const size = (of: readonly HeldOutPoint[]) =>
-    of.reduce((sum, { error }) => sum + Math.abs(error), 0) / of.length;
+  const size = (of: readonly HeldOutPoint[]) => mean(of.map(({ error }) => Math.abs(error)));
   return {
     ...model,
     fitted,

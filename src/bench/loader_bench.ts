@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { mean, median } from "../base/statistics.ts";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { randomStream } from "../base/random.ts";
@@ -104,10 +105,9 @@ export async function benchLoader(options: LoaderBenchOptions): Promise<LoaderBe
     coreSpeeds.push(count * 1e6 / (user + system));
   }
   const sorted = speeds.toSorted((a, b) => a - b);
-  const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
   return {
     images: samples.length,
-    kilobytes: files.reduce((sum, { bytes }) => sum + bytes, 0) / files.length / 1000,
+    kilobytes: mean(files.map(({ bytes }) => bytes)) / 1000,
     imagesPerSecond: median(speeds),
     range: [sorted[0], sorted[sorted.length - 1]],
     imagesPerCoreSecond: median(coreSpeeds),

@@ -24,7 +24,7 @@ import {
   MADE_CLASSES,
   measure,
 } from "./bench_cluster.ts";
-import { workersText } from "./sizes.ts";
+import { counted } from "../base/format.ts";
 import { type ScalingPoint, summarize } from "./scaling_point.ts";
 
 /** `weak`: the batch per worker stays; `strong`: the batch of all workers together stays. */
@@ -175,7 +175,7 @@ async function measureCluster(
   options: ScalingOptions,
 ): Promise<Map<number, Measured>> {
   const { onNews, warmup, steps } = options;
-  onNews?.(`Starting ${workersText(workers)}`);
+  onNews?.(`Starting ${counted(workers, "worker")}`);
   await using cluster = await assembleBench(
     { workers, config: configFor(workers), ...job },
     options,
@@ -193,7 +193,9 @@ async function measureCluster(
     const { exchange, vectorBytes } = ranks[0];
     measured.set(globalBatch, { ...point, exchange, vectorBytes });
     onNews?.(
-      `${workersText(workers)}, batch ${globalBatch}: ${point.imagesPerSecond.toFixed(1)} images/s`,
+      `${counted(workers, "worker")}, batch ${globalBatch}: ${
+        point.imagesPerSecond.toFixed(1)
+      } images/s`,
     );
   }
   return measured;

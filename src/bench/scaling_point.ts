@@ -10,7 +10,7 @@ import {
   type StepTimes,
 } from "../base/step_times.ts";
 import type { TrainTimes } from "./benchmark.ts";
-import { mean, middleHalf } from "./statistics.ts";
+import { mean, middleHalf } from "../base/statistics.ts";
 
 /** The measurement at a number of workers and a batch. */
 export interface ScalingPoint {

@@ -85,11 +85,6 @@ export function parseCounts(flag: string, text: string): number[] {
   return [...new Set(counts)].sort((a, b) => a - b);
 }
 
-/** `1 worker`, `2 workers`. */
-export function workersText(count: number): string {
-  return `${count} worker${count === 1 ? "" : "s"}`;
-}
-
 /** Bytes for people, in decimal units: `44.7 MB`. */
 export function sizeText(bytes: number): string {
   for (const [unit, factor] of [["GB", 1e9], ["MB", 1e6], ["KB", 1e3]] as const) {

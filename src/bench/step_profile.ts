@@ -6,7 +6,7 @@
 import { dtypeBytes } from "../engine/binding/attributes.ts";
 import type { GraphRun } from "../engine/capture/graph_session.ts";
 import type { NodeRun } from "../engine/capture/run_metadata.ts";
-import { median } from "./statistics.ts";
+import { median } from "../base/statistics.ts";
 
 /** All nodes of one type in one function. */
 export interface OpRow {

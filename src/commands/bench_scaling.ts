@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../base/format.ts";
 import { availableParallelism } from "node:os";
 import { UsageError } from "../base/errors.ts";
 import { visibleJson } from "../base/visible_text.ts";
@@ -144,7 +145,7 @@ async function print(result: ScalingResult): Promise<void> {
   const { sizeText } = await import("../bench/sizes.ts");
   const { points, model, simulateCompute, threads } = result;
   const work = simulateCompute === undefined
-    ? `${result.imageSize} px, ${threads} thread${threads === 1 ? "" : "s"} per worker`
+    ? `${result.imageSize} px, ${counted(threads, "thread")} per worker`
     : `a pause of ${simulateCompute} ms per ${result.batch} images instead of computing`;
   console.log(
     `${model}, ${work}; ${sizeText(result.vectorBytes)} exchanged, exchange: ${result.exchange}`,
@@ -158,8 +159,8 @@ async function print(result: ScalingResult): Promise<void> {
   }
   const [first] = points;
   console.log(
-    `\nEfficiency: images/s per worker over those with ${first.workers} worker${
-      first.workers === 1 ? "" : "s"
+    `\nEfficiency: images/s per worker over those with ${
+      counted(first.workers, "worker")
     }. Parts of a step in ms, means over the\nranks; idle: waiting in the exchange for slower ranks.`,
   );
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../base/format.ts";
 import { UsageError } from "../base/errors.ts";
 import { visibleJson } from "../base/visible_text.ts";
 import type { StepProfile } from "../bench/step_profile.ts";
@@ -108,9 +109,7 @@ async function print(options: Options, { parts, ops, slowest }: StepProfile): Pr
   const { model, imageSize, batch, threads } = options;
   console.log(
     `${model}, ${imageSize} px, batch ${batch}, ${
-      threads === 0
-        ? "as many threads as TensorFlow likes"
-        : `${threads} thread${threads === 1 ? "" : "s"}`
+      threads === 0 ? "as many threads as TensorFlow likes" : counted(threads, "thread")
     }\n`,
   );
   await printTable(

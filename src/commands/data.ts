@@ -70,13 +70,13 @@ async function fetchAll(names: readonly DatasetName[]): Promise<void> {
 
 /** The data sets, a row each; then what doesn't fit into a row. */
 async function table(): Promise<string> {
-  const { formatBytes } = await import("../terminal/lines.ts");
+  const { formatBytes, groupThousands } = await import("../base/format.ts");
   const rows = [["name", "state", "download", "train + val", "classes"]];
   const details: string[] = [];
   for (const name of DATASET_NAMES) {
     const { bytes, train, val, classes, licence, source } = DATASETS[name];
     const [state, path] = await stateOf(name);
-    const images = `${amount(train)} + ${amount(val)}`;
+    const images = `${groupThousands(train)} + ${groupThousands(val)}`;
     rows.push([name, state, formatBytes(bytes), images, String(classes.length)]);
     details.push("", name, `  from   ${source}`, `  terms  ${licence}`);
     if (path) details.push(`  here   ${path}`);
@@ -104,8 +104,4 @@ async function stateOf(name: DatasetName): Promise<[state: string, path?: string
     case "missing":
       return ["not fetched"];
   }
-}
-
-function amount(count: number): string {
-  return count.toLocaleString("en-US");
 }

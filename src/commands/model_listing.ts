@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { groupThousands } from "../base/format.ts";
 import { dirname } from "node:path";
 import { reasonOf } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
@@ -178,14 +179,18 @@ export async function modelDetails(entry: ModelEntry, width: number): Promise<st
   const wrapped = (text: string) => wrapText(text, Math.max(1, width - INDENT));
   const auxiliary = auxiliaryParameters > 0
     ? `, ${
-      count(auxiliaryParameters)
+      groupThousands(auxiliaryParameters)
     } of them in the auxiliary classifier, which counts in training only`
     : "";
-  const perClass = `${count(head.features + 1)} per class`;
+  const perClass = `${groupThousands(head.features + 1)} per class`;
   const items: Record<string, string[]> = {
     paper: paper ? [...wrapped(`${paper.authors}: ${paper.title}`), paper.url] : [NONE],
-    parameters: wrapped(`${count(parameters)} with ${CATALOG_CLASSES} classes${auxiliary}`),
-    head: wrapped(`${head.name}, ${count(head.parameters)} of the parameters: ${perClass}`),
+    parameters: wrapped(
+      `${groupThousands(parameters)} with ${CATALOG_CLASSES} classes${auxiliary}`,
+    ),
+    head: wrapped(
+      `${head.name}, ${groupThousands(head.parameters)} of the parameters: ${perClass}`,
+    ),
     input: [`${inputSize} × ${inputSize} pixels`],
     GFLOPs: wrapped(`${inGiga(multiplyAdds)} (multiply-adds for one image)`),
     pretrained: [NONE],
@@ -219,8 +224,4 @@ async function cacheState({ path, cached }: WeightsEntry): Promise<string> {
   } catch (error) {
     return `${CROSS} can't be read (${reasonOf(error)}); remove`;
   }
-}
-
-function count(number: number): string {
-  return number.toLocaleString("en-US");
 }

@@ -38,7 +38,7 @@ import {
 import { isComplete } from "../coordinator/resume_point.ts";
 import { earlyStopReason } from "../metrics/monitor.ts";
 import { HISTORY_FILE, readHistory } from "../records/history.ts";
-import { formatDuration } from "../terminal/lines.ts";
+import { formatDuration } from "../base/format.ts";
 import { lockFolder } from "../base/folder_lock.ts";
 import { createRunFolder, pointLatest } from "../records/run_folder.ts";
 import { runMemberProcess } from "./member_process.ts";

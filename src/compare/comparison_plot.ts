@@ -6,7 +6,7 @@
 import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import { type ComparedVariant, type Comparison, summarizeVariant } from "./comparison.ts";
 import { epochTicks } from "../plots/curves.ts";
-import { shorten } from "../terminal/lines.ts";
+import { truncate } from "../base/format.ts";
 import { COLOURS, PLOT_CONFIG, SERIES_COLOURS, writePlot } from "../plots/plot.ts";
 import { spreadOf } from "./spread.ts";
 import { someEpochs } from "../plots/thin.ts";
@@ -126,7 +126,7 @@ export function comparisonSpec({ name, variants }: Comparison): TopLevelSpec {
 }
 
 function subtitleOf(name: string, repeats: number): string {
-  const short = shorten(name, 40);
+  const short = truncate(name, 40);
   return repeats > 1 ? `${short}; mean of ${repeats} seeds, from the lowest to the highest` : short;
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { bestVariant, type Comparison, summarizeRun, summarizeVariant } from "./comparison.ts";
-import { formatDuration, formatRate } from "../terminal/lines.ts";
+import { formatDuration, formatRate } from "../base/format.ts";
 import type { Spread } from "./spread.ts";
 import { type Column, fitTable } from "../terminal/table.ts";
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { mean, median } from "../base/statistics.ts";
 
 /** Some numbers in a few; NaN where there are none. */
 export interface Spread {
@@ -19,11 +20,11 @@ export function spreadOf(numbers: readonly number[]): Spread {
   const sorted = numbers.filter(Number.isFinite).toSorted((a, b) => a - b);
   const count = sorted.length;
   if (count === 0) return { mean: NaN, median: NaN, deviation: NaN, least: NaN, most: NaN };
-  const mean = sorted.reduce((sum, value) => sum + value, 0) / count;
-  const squares = sorted.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const middle = mean(sorted);
+  const squares = sorted.reduce((sum, value) => sum + (value - middle) ** 2, 0);
   return {
-    mean,
-    median: (sorted[(count - 1) >> 1] + sorted[count >> 1]) / 2,
+    mean: middle,
+    median: median(sorted),
     deviation: count > 1 ? Math.sqrt(squares / (count - 1)) : 0,
     least: sorted[0],
     most: sorted[count - 1],

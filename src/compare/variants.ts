@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../base/format.ts";
 import { parse } from "node:path";
 import { messageOf, nearestName, UsageError } from "../base/errors.ts";
 import type { ImageSize } from "../config/image_size.ts";
@@ -240,7 +241,7 @@ async function variantOf(
   const words = [
     recipe,
     preset && PRESETS[preset].label,
-    workers && `${workers} worker${workers === 1 ? "" : "s"}`,
+    workers && counted(workers, "worker"),
   ];
   const label = words.filter(Boolean).join(", ");
   const prefixes = prefixesOf(combination);

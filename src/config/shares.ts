@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../base/format.ts";
 import { naming } from "../base/invocation.ts";
 import { shareOf } from "../data/loading/sampler.ts";
 import { globalBatchSize } from "./checks.ts";
@@ -32,7 +33,7 @@ export function describeShares(config: Config): SharesNote | undefined {
   if (least === 0) {
     const idle = workers - batch;
     return {
-      text: `A step has ${plural(batch, "image")} for ${workers} workers: ${
+      text: `A step has ${counted(batch, "image")} for ${workers} workers: ${
         idle === 1
           ? "one of them has none, and only validates"
           : `${idle} of them have none, and only validate`
@@ -47,8 +48,4 @@ export function describeShares(config: Config): SharesNote | undefined {
     } ${most}, the others ${least}; with ${size} ${below} or ${above} all take the same`,
     isWarning: false,
   };
-}
-
-function plural(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../base/format.ts";
 import { UsageError } from "../base/errors.ts";
 import { naming } from "../base/invocation.ts";
 import { globalBatchSize } from "../config/checks.ts";
@@ -50,11 +51,11 @@ export function checkSingleValues(config: Config, model: tf.LayersModel, samples
   const { rows, share } = single;
   const step = rows < globalBatch
     ? `the last step of an epoch has ${
-      plural(rows, "image")
+      counted(rows, "image")
     } (${length} images, batch size ${globalBatch})`
-    : `a step has ${plural(rows, "image")}`;
+    : `a step has ${counted(rows, "image")}`;
   const numbers = [
-    ...(workers > 1 ? [`a share of ${plural(share, "image")} for one of ${workers} workers`] : []),
+    ...(workers > 1 ? [`a share of ${counted(share, "image")} for one of ${workers} workers`] : []),
     ...(accumulationSteps > 1
       ? [`computed in parts, as train.accumulationSteps is ${accumulationSteps}`]
       : []),
@@ -117,10 +118,6 @@ function curesOf(config: Config, division: Division): string[] {
     ...(others === undefined ? [] : [`${naming("workers")} to ${others}`]),
     "model.freezeBatchNorm to true",
   ];
-}
-
-function plural(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function list(items: readonly string[]): string {

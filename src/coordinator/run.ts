@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted, groupThousands } from "../base/format.ts";
 import { listed } from "../base/listing.ts";
 import { join } from "node:path";
 import { stringify } from "../deps/yaml.ts";
@@ -513,13 +514,14 @@ function deviceOf({ devices }: PreparedRun["engine"]): string {
 function announce({ config, engine, dataset, replica }: PreparedRun, reporter: Reporter): void {
   const { workers, model, train } = config;
   const threads = threadsPerWorker(config);
-  const plural = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
   reporter.info(
     `Lockstep ${LOCKSTEP_VERSION}, TensorFlow ${engine.tensorflowVersion}: ` +
-      `${plural(workers, "worker")} with ${plural(threads, "thread")} each, on ${deviceOf(engine)}`,
+      `${counted(workers, "worker")} with ${counted(threads, "thread")} each, on ${
+        deviceOf(engine)
+      }`,
   );
   reporter.info(
-    `Data: ${plural(dataset.train.length, "training image")}, ` +
+    `Data: ${counted(dataset.train.length, "training image")}, ` +
       `${dataset.val.length} for validation, ${dataset.classes.length} classes ` +
       `(${listed(dataset.classes, { max: MAX_NAMES })})`,
   );
@@ -533,7 +535,7 @@ function announce({ config, engine, dataset, replica }: PreparedRun, reporter: R
     `Model: ${model.name}${
       model.module ? ` (${model.module})` : ""
     }, ${train.optimizer} with learning rate ${train.lr}; ` +
-      `${plural(trainable.length, "parameter")} to learn (${learned.toLocaleString("en")} values):`,
+      `${counted(trainable.length, "parameter")} to learn (${groupThousands(learned)} values):`,
   );
   reporter.info(names.join("\n"));
 }

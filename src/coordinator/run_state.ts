@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../base/format.ts";
 import { giving } from "../base/invocation.ts";
 import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
@@ -238,7 +239,7 @@ export async function historyUpTo(
 /** Returns the reason why no epoch is left to train, in words that follow "The run has". */
 function overReason({ epochs }: History, { train }: PreparedRun["config"]): string | undefined {
   if (epochs.length >= train.epochs) {
-    const all = train.epochs === 1 ? "1 epoch" : `${train.epochs} epochs`;
+    const all = counted(train.epochs, "epoch");
     const more = giving("train.epochs", `${train.epochs + 1}`);
     return `finished its ${all}: nothing is left to resume` +
       (more ? `; to train more, raise their number (${more})` : "");

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../base/format.ts";
 import type { EventLog } from "../records/event_log.ts";
 import type { Reporter } from "../events/reporter.ts";
 import type { Skipped } from "./epochs.ts";
@@ -45,7 +46,6 @@ export class SkippedImages {
     const again = skipped.length - fresh;
     if (again === 0 || again === this.#again) return;
     this.#again = again;
-    const images = again === 1 ? "1 image" : `${again} images`;
-    this.#reporter.warn(`Skipped ${images} again, named before`);
+    this.#reporter.warn(`Skipped ${counted(again, "image")} again, named before`);
   }
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../base/format.ts";
 import { LockstepError } from "../base/errors.ts";
 import { confusionRecord, perClassAccuracy } from "../metrics/confusion.ts";
 import { globalBatchSize } from "../config/checks.ts";
@@ -519,10 +520,9 @@ function reportLeftOut(
   { steps, samples }: OutOfStatistics,
 ): void {
   if (samples === 0) return;
-  const plural = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
   reporter.warn(
-    `BatchNorm had one value per channel in ${plural(steps, "step")} of epoch ${epoch}: ` +
-      `${plural(samples, "image")}, each computed by itself, left out of the running statistics`,
+    `BatchNorm had one value per channel in ${counted(steps, "step")} of epoch ${epoch}: ` +
+      `${counted(samples, "image")}, each computed by itself, left out of the running statistics`,
   );
   events.append("statisticsLeftOut", { epoch, steps, samples });
 }

@@ -4,8 +4,8 @@
  * @module
  */
 import type { DataCheckRecord } from "./record.ts";
-import { percent } from "../terminal/evaluation_lines.ts";
-import { type Column, fitTable, shorten, wrapText } from "../terminal/table.ts";
+import { counted, formatPercent, formatScore, truncateMiddle } from "../base/format.ts";
+import { type Column, fitTable, wrapText } from "../terminal/table.ts";
 import { styled, type TerminalStream } from "../terminal/terminal_stream.ts";
 import { visible, visiblePath } from "../base/visible_text.ts";
 
@@ -54,8 +54,7 @@ function headLine({ data, pictures, sides, classes, seconds }: DataCheckRecord):
     ? `${train} images`
     : `${train + val} images (train ${train}, val ${val})`;
   const bad = unusable > 0 ? `, ${unusable} of them unusable` : "";
-  const names = classes.length === 1 ? "class" : "classes";
-  return `${visible(data)}: ${amount} of ${classes.length} ${names}${bad}; ` +
+  return `${visible(data)}: ${amount} of ${counted(classes.length, "class", "classes")}${bad}; ` +
     `checked in ${seconds.toFixed(1)} s`;
 }
 
@@ -111,7 +110,7 @@ function amount(findings: DataCheckRecord["findings"], kind: string, count: numb
   const copied = findings.filter((one) => one.kind === kind && one.kind.startsWith("copy"));
   if (copied.length === 0) return String(count);
   const extra = copied.reduce((sum, { files }) => sum + files.length - 1, 0);
-  return `${count}; ${extra} ${extra === 1 ? "file" : "files"} too many`;
+  return `${count}; ${counted(extra, "file")} too many`;
 }
 
 function label(stream: TerminalStream, severity: Severity): string {
@@ -140,13 +139,13 @@ function classTable(record: DataCheckRecord, width: number): string[] {
     name,
     String(counts.train),
     ...(single ? [] : [String(counts.val)]),
-    percent((counts.train + counts.val) / all),
+    formatPercent((counts.train + counts.val) / all),
     String(counts.unusable),
   ];
   const sorted = [...classes].sort((a, b) => b.train - a.train);
   const half = Math.floor(MAX_CLASSES / 2);
   const named = (some: typeof classes) =>
-    some.map((one) => row(shorten(visiblePath(one.name), NAME_WIDTH), one));
+    some.map((one) => row(truncateMiddle(visiblePath(one.name), NAME_WIDTH), one));
   const between = `… ${classes.length - 2 * half} more`;
   const rows = classes.length <= MAX_CLASSES ? named(classes) : [
     ...named(sorted.slice(0, half)),
@@ -156,7 +155,7 @@ function classTable(record: DataCheckRecord, width: number): string[] {
   const { ratio, evenness } = balance;
   const measures = [
     ...(ratio === null ? [] : [`largest to smallest ${ratio.toFixed(1)} : 1`]),
-    ...(evenness === null ? [] : [`evenness ${evenness.toFixed(3)}`]),
+    ...(evenness === null ? [] : [`evenness ${formatScore(evenness)}`]),
   ];
   return [
     ...fitTable(columns, [...rows, row("all", pictures)], width).lines,
@@ -167,7 +166,7 @@ function classTable(record: DataCheckRecord, width: number): string[] {
 function verdict({ counts, complete }: DataCheckRecord, stream: TerminalStream): string {
   const parts = (["error", "warning", "note"] as const).map((severity) => {
     const count = counts[severity];
-    const text = `${count} ${severity}${count === 1 ? "" : "s"}`;
+    const text = counted(count, severity);
     return count > 0 && severity !== "note" ? styled(stream, COLOURS[severity], text) : text;
   });
   return parts.join(", ") + (complete ? "" : " (not all near-duplicates are listed)");

@@ -12,7 +12,7 @@ import type { DataCheckRecord } from "./record.ts";
 import { FONT_FAMILY, type FontFiles } from "../plots/font.ts";
 import { COLOURS, PNG_ZOOM } from "../plots/plot.ts";
 import { escapeXml, renderSvg, textWidth } from "../plots/svg_picture.ts";
-import { shorten } from "../terminal/table.ts";
+import { counted, truncateMiddle } from "../base/format.ts";
 import { visible, visiblePath } from "../base/visible_text.ts";
 
 /** The part of a record that the picture shows. */
@@ -88,7 +88,7 @@ function headPart(
 ): Part {
   const images = classes.reduce((sum, { train, val }) => sum + train + val, 0);
   const found = (["error", "warning", "note"] as const)
-    .map((severity) => `${counts[severity]} ${severity}${counts[severity] === 1 ? "" : "s"}`);
+    .map((severity) => counted(counts[severity], severity));
   const title = fitted(
     `Data check of ${visible(data)}`,
     WIDTH - 2 * MARGIN,
@@ -274,7 +274,7 @@ function fitted(
   let shown = text;
   for (let width = textWidth(shown, size, fonts, weight); width > room && shown.length > 1;) {
     const length = Math.min(shown.length - 1, Math.floor(shown.length * room / width));
-    shown = shorten(text, Math.max(1, length));
+    shown = truncateMiddle(text, Math.max(1, length));
     width = textWidth(shown, size, fonts, weight);
   }
   return shown;

@@ -13,7 +13,7 @@ import {
 } from "../records/evaluation_file.ts";
 import { evaluationTitle } from "../plots/evaluation_title.ts";
 import type { Tile } from "../plots/picture_grid.ts";
-import { percent } from "../terminal/evaluation_lines.ts";
+import { formatPercent } from "../base/format.ts";
 import { makeLoaders } from "../train/job.ts";
 import { tileOf } from "../preview/images.ts";
 import type { PreparedEvaluation } from "./prepare_evaluation.ts";
@@ -65,7 +65,7 @@ async function writeMistakes(
   const tiles: Tile[] = [];
   for (const { path: image, predictedClass, trueClass, probability } of mistakes) {
     // The probability first: a long name may be cut.
-    const title = `${percent(probability)} ${predictedClass} (true: ${trueClass})`;
+    const title = `${formatPercent(probability)} ${predictedClass} (true: ${trueClass})`;
     const place = { epoch: 0, seed: 0, title, onError };
     const tile = await tileOf(val, indices.get(image)!, place);
     if (tile) tiles.push({ ...tile, colour: "bad" });

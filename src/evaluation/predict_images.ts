@@ -11,7 +11,7 @@ import type { DeviceName } from "../engine/devices.ts";
 import { openEngine } from "../engine/engine.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { progressUntil } from "../provision/progress.ts";
-import { percent } from "../terminal/evaluation_lines.ts";
+import { counted, formatPercent } from "../base/format.ts";
 import { overlayHeat } from "../plots/heat_overlay.ts";
 import type { Tile } from "../plots/picture_grid.ts";
 import { type PredictionFormat, predictionLines } from "../terminal/prediction_lines.ts";
@@ -180,7 +180,7 @@ async function makeFolder(path: string): Promise<void> {
 }
 
 function titleOf({ predictions: [first] }: Seen): string {
-  return `${percent(first.probability)} ${first.class}`; // a long name may be cut
+  return `${formatPercent(first.probability)} ${first.class}`; // a long name may be cut
 }
 
 function tileOf(result: Seen): Tile {
@@ -214,10 +214,8 @@ async function writeGrid(
     return reporter.warn(`No image could be read, so ${path} is not written`);
   }
   const { writePictureGrid } = await import("../plots/picture_grid.ts");
-  const some = predicted > tiles.length
-    ? `the first ${tiles.length} of ${predicted}`
-    : `${predicted}`;
-  const heading = `${model}: ${some} ${predicted === 1 ? "image" : "images"}`;
+  const some = predicted > tiles.length ? `the first ${tiles.length} of ` : "";
+  const heading = `${model}: ${some}${counted(predicted, "image")}`;
   const leastSide = tiles.length <= FEW_TILES ? { leastSide: MIN_SIDE } : {};
   await writePictureGrid(path, tiles, { columns: GRID_COLUMNS, heading, ...leastSide });
 }

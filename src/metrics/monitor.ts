@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../base/format.ts";
 import { z } from "../deps/zod.ts";
 import { UsageError } from "../base/errors.ts";
 import { float32 } from "../base/float32.ts";
@@ -110,10 +111,9 @@ export function earlyStopReason(
     } else if (each.epoch - best.epoch >= stopping.patience) {
       return best.epoch === 0
         ? `the ${stopping.metric} was no number in ${stopping.patience} epochs`
-        : `the ${stopping.metric} was no better in ${stopping.patience} ` +
-          `${stopping.patience === 1 ? "epoch" : "epochs"} than ${
-            format(best.value)
-          } in epoch ${best.epoch}`;
+        : `the ${stopping.metric} was no better in ${counted(stopping.patience, "epoch")} than ${
+          format(best.value)
+        } in epoch ${best.epoch}`;
     }
   }
 }

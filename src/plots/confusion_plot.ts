@@ -15,7 +15,7 @@ import { FONT_FAMILY, FONT_FILES, type FontFiles } from "./font.ts";
 import { largeConfusionAsSvg } from "./large_confusion.ts";
 import { COLOURS, PNG_ZOOM } from "./plot.ts";
 import { escapeXml, renderSvg, textWidth } from "./svg_picture.ts";
-import { shorten } from "../terminal/table.ts";
+import { truncateMiddle } from "../base/format.ts";
 
 /** Side of a cell in pixels, size of its texts and of the classes' names, by the number of classes. */
 const SIZES = [
@@ -151,7 +151,7 @@ function layOut(
   const longest = Math.max(...confusionMatrix.map((row) => Math.max(...row)), 0);
   const digits = textWidth(String(longest), text, fonts);
   const cell = Math.ceil(Math.max(least, digits + 8, textWidth("100%", text, fonts) + 4));
-  const names = classes.map((own) => shorten(own, NAME_LENGTH));
+  const names = classes.map((own) => truncateMiddle(own, NAME_LENGTH));
   const widths = names.map((own) => textWidth(own, name, fonts));
   const widest = Math.max(...widths);
   const flat = widest + 6 <= cell;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../base/format.ts";
 import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import type { EpochRecord, History } from "../records/history.ts";
 import { metricsPanels } from "./metrics_panel.ts";
@@ -40,7 +41,6 @@ export async function curvesAsSvg(history: History): Promise<string> {
 export function curvesSpec(history: History): TopLevelSpec {
   const { best, workers, epochs } = history;
   const name = typeof history.config.name === "string" ? history.config.name : "run";
-  const workersText = `${workers} ${workers === 1 ? "worker" : "workers"}`;
   const result = best.epoch > 0
     ? Number.isFinite(best.accuracy)
       ? `best validation accuracy ${best.accuracy.toFixed(3)} in epoch ${best.epoch}`
@@ -52,7 +52,7 @@ export function curvesSpec(history: History): TopLevelSpec {
     padding: 16,
     title: {
       text: name,
-      subtitle: `${result}, ${workersText}`,
+      subtitle: `${result}, ${counted(workers, "worker")}`,
       anchor: "start",
       offset: 18,
       fontSize: 20,

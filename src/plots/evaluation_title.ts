@@ -5,7 +5,7 @@
  */
 import { visible } from "../base/visible_text.ts";
 import type { EvaluationRecord } from "../records/evaluation_file.ts";
-import { shorten } from "../terminal/table.ts";
+import { truncateMiddle } from "../base/format.ts";
 
 /** The part of an evaluation that its title tells. */
 export interface EvaluatedFacts {
@@ -26,9 +26,9 @@ export function evaluationTitle(
   const { name, run, runName, epoch } = model;
   const title = runName ?? run ?? name;
   const parts = [
-    ...(title === name ? [] : [shorten(visible(name), NAME_LENGTH)]),
+    ...(title === name ? [] : [truncateMiddle(visible(name), NAME_LENGTH)]),
     data.split === "val" ? "validation set" : "training set",
     ...(epoch === undefined ? [] : [`epoch ${epoch}`]),
   ];
-  return { title: shorten(visible(title), NAME_LENGTH), detail: parts.join(", ") };
+  return { title: truncateMiddle(visible(title), NAME_LENGTH), detail: parts.join(", ") };
 }

@@ -10,7 +10,7 @@ import { evaluationTitle } from "./evaluation_title.ts";
 import { FONT_FAMILY } from "./font.ts";
 import { COLOURS } from "./plot.ts";
 import { escapeXml } from "./svg_picture.ts";
-import { shorten } from "../terminal/table.ts";
+import { formatPercent, formatScore, truncateMiddle } from "../base/format.ts";
 
 const MARGIN = 20;
 const LINE = 22;
@@ -36,14 +36,14 @@ export async function largeConfusionAsSvg(
   const width = LEFT + Math.max(side, TABLE) + MARGIN;
   const table = TOP + side + 2 * LINE;
   const rows = pairs.map(({ label, predicted, count, share }) => [
-    shorten(classes[label], NAME_LENGTH),
-    shorten(classes[predicted], NAME_LENGTH),
+    truncateMiddle(classes[label], NAME_LENGTH),
+    truncateMiddle(classes[predicted], NAME_LENGTH),
     String(count),
-    `${(100 * share).toFixed(1)}%`,
+    formatPercent(share),
   ]);
   const more = total - pairs.length;
   const height = table + (rows.length + 3) * LINE + MARGIN;
-  const share = Number.isFinite(accuracy) ? accuracy.toFixed(3) : "unknown";
+  const share = formatScore(accuracy, "unknown");
   const parts = [
     `<rect width="${width}" height="${height}" fill="white"/>`,
     text(title, MARGIN, MARGIN + 17, 20, 'font-weight="bold"'),

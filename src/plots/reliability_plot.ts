@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { formatScore } from "../base/format.ts";
 import type { TopLevelSpec } from "../deps/vega_lite.ts";
 import type { EvaluationRecord } from "../records/evaluation_file.ts";
 import { type EvaluatedFacts, evaluationTitle } from "./evaluation_title.ts";
@@ -38,7 +39,7 @@ export function reliabilitySpec(
   const { title, detail } = evaluationTitle(facts);
   const { ece, confidence, bins } = calibration;
   const values = bins.filter((bin) => bin.count > 0).map((bin) => ({ ...bin }));
-  const number = (value: number) => Number.isFinite(value) ? value.toFixed(3) : "unknown";
+  const number = (value: number) => formatScore(value, "unknown");
   const parts = {
     domain: ["accuracy", "mean confidence"],
     range: [COLOURS.train, COLOURS.validation],

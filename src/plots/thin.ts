@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { mean } from "../base/statistics.ts";
 import type { EpochRecord, LossPoint } from "../records/history.ts";
 
 /** Most points of a line, and most dots. */
@@ -29,7 +30,7 @@ export function thinLosses(points: readonly LossPoint[]): Pick<LossPoint, "examp
   const thin: Pick<LossPoint, "examples" | "loss">[] = [];
   for (let start = 0; start < points.length; start += every) {
     const window = points.slice(start, start + every);
-    const loss = window.reduce((sum, point) => sum + point.loss, 0) / window.length;
+    const loss = mean(window.map((point) => point.loss));
     thin.push({ examples: window[window.length - 1].examples, loss });
   }
   return thin;

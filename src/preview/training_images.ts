@@ -7,7 +7,7 @@ import { globalBatchSize } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import { type EpochStep, planEpoch } from "../data/loading/sampler.ts";
-import { mixedLines } from "../terminal/lines.ts";
+import { mixedLines } from "../plots/mixed_classes.ts";
 import type { Tile } from "../plots/picture_grid.ts";
 import { makeLoaders } from "../train/job.ts";
 

@@ -153,7 +153,7 @@ function repeatWithBackoff(action: () => void): () => void {
 }
 
 /** An error's message of bounded length: it may name thousands of files. */
-function shortened(message: string): string {
+function truncatedMessage(message: string): string {
   return message.length <= MAX_ERROR ? message : message.slice(0, MAX_ERROR) + " …";
 }
 
@@ -207,7 +207,7 @@ export async function serveCommands(
       const { value: result, jsonBytes: resultBytes } = packed;
       reply = { ...answer, result, resultBytes, payload: offer?.transfer ?? null };
     } catch (error) {
-      reply = { ...answer, error: shortened(messageOf(error)) };
+      reply = { ...answer, error: truncatedMessage(messageOf(error)) };
     }
     send();
   };

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { listed } from "../base/listing.ts";
 import { LockstepError } from "../base/errors.ts";
 import { errors } from "../deps/nats_core.ts";
 import type { NatsAddress } from "./address.ts";
@@ -97,17 +98,16 @@ export function rightsMissing(
     },
   ].filter(({ of }) => of.length > 0);
   const denied = kinds.map(({ verb, of }) =>
-    `${verb} to ${listed(of.map(({ subject }) => subject))}`
+    `${verb} to ${
+      listed([...new Set(of.map(({ subject }) => subject))], {
+        max: MAX_NAMED,
+        others: "other subjects",
+      })
+    }`
   );
   const verbs = kinds.map(({ verb }) => verb).join(" and ");
   return new ServerRefusalError(
     `The nats-server at ${server} doesn't let ${who} ${denied.join(", nor ")}: ` +
       `give it permission to ${verbs} on lockstep.>`,
   );
-}
-
-function listed(subjects: readonly string[]): string {
-  const names = [...new Set(subjects)];
-  const more = names.length - MAX_NAMED;
-  return names.slice(0, MAX_NAMED).join(", ") + (more > 0 ? ` and ${more} other subjects` : "");
 }

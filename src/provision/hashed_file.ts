@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { formatMebibytes } from "../base/format.ts";
 import { basename } from "node:path";
 import { messageOf, reasonOf, UsageError } from "../base/errors.ts";
 import { isDiskError } from "../base/system_words.ts";
@@ -14,7 +15,6 @@ import { sha256OfFile } from "./wheel.ts";
 
 /** Digits of a SHA-256 in a name. */
 const DIGITS = 8;
-const MEBIBYTE = 2 ** 20;
 
 /** A file whose name ends in `-<first 8 digits of its SHA-256>.<ending>`. */
 export interface HashedFile extends CachedThing {
@@ -72,7 +72,7 @@ async function refuseOtherFile({ path, source, otherwise }: HashedFile): Promise
   const { size } = await Deno.stat(path);
   throw new UsageError(
     `${path} (${
-      inMebibytes(size)
+      formatMebibytes(size)
     }) is cut short or another file: its SHA-256 begins with ${found}, ` +
       `expected ${expected}. Remove it and run again to have it fetched, put ${source} in its place, or ${otherwise}`,
   );
@@ -101,7 +101,7 @@ export async function fetchHashed(
       progress.signal?.throwIfAborted();
       if (isDiskError(error)) throw error;
       const kept = await sizeOf(part);
-      const rest = kept > 0 ? `run again to go on after the ${inMebibytes(kept)} here, ` : "";
+      const rest = kept > 0 ? `run again to go on after the ${formatMebibytes(kept)} here, ` : "";
       throw new UsageError(`${url} can't be fetched (${messageOf(error)}): ${rest}${byHand}`);
     });
     const { matches, found, expected } = await checkHash(part, name);
@@ -116,8 +116,4 @@ export async function fetchHashed(
 
 async function sizeOf(path: string): Promise<number> {
   return await exists(path) ? (await Deno.stat(path)).size : 0;
-}
-
-function inMebibytes(bytes: number): string {
-  return `${(bytes / MEBIBYTE).toFixed(1)} MiB`;
 }

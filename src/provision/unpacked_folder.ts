@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { groupThousands } from "../base/format.ts";
 import { dirname, join } from "node:path";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import { isDiskError } from "../base/system_words.ts";
@@ -73,7 +74,10 @@ export class UnpackedFolder {
   async take({ name, kind, bytes, copy }: ArchiveEntry): Promise<void> {
     const { maxEntries, maxBytes } = this.#limits;
     if (++this.#entries > maxEntries) {
-      this.refuse(name, `is one more than the ${amount(maxEntries)} entries that are unpacked`);
+      this.refuse(
+        name,
+        `is one more than the ${groupThousands(maxEntries)} entries that are unpacked`,
+      );
     }
     if (kind !== "file" && kind !== "folder") {
       this.refuse(
@@ -113,7 +117,7 @@ export class UnpackedFolder {
   refuse(entry: string, why: string): never {
     throw new ArchiveError(
       `The archive ${this.#archive} can't be used: its entry ${
-        JSON.stringify(shortened(entry))
+        JSON.stringify(truncatedName(entry))
       } ${why}`,
     );
   }
@@ -122,7 +126,7 @@ export class UnpackedFolder {
     this.refuse(
       name,
       `makes it unpack to more than ${
-        amount(this.#limits.maxBytes)
+        groupThousands(this.#limits.maxBytes)
       } bytes, the most that is unpacked: ` +
         "if you trust it, unpack it by hand and name the folder as data.root",
     );
@@ -143,10 +147,6 @@ function codeOf(error: unknown): string {
   return (error as { code?: string } | null)?.code ?? "";
 }
 
-function amount(value: number): string {
-  return value.toLocaleString("en-US");
-}
-
-function shortened(name: string): string {
+function truncatedName(name: string): string {
   return name.length <= 200 ? name : `${name.slice(0, 200)}…`;
 }

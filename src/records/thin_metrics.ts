@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { mean } from "../base/statistics.ts";
 import { join } from "node:path";
 import { LineTail } from "./line_tail.ts";
 import { METRICS_FILE, type MetricsPoint, parseMetrics, type RankMetrics } from "./metrics_log.ts";
@@ -52,9 +53,9 @@ function meanPoint(points: readonly MetricsPoint[]): MetricsPoint {
   const numbers = last.ranks.map(({ rank }) => rank);
   return {
     ...last,
-    loss: mean(points, ({ loss }) => loss),
-    accuracy: mean(points, ({ accuracy }) => accuracy),
-    imagesPerSecond: mean(points, ({ imagesPerSecond }) => imagesPerSecond),
+    loss: mean(points.map(({ loss }) => loss)),
+    accuracy: mean(points.map(({ accuracy }) => accuracy)),
+    imagesPerSecond: mean(points.map(({ imagesPerSecond }) => imagesPerSecond)),
     ms: meanOfParts(points.map(({ ms }) => ms)),
     ranks: numbers.map((rank) =>
       meanRank(points.flatMap(({ ranks }) => ranks.filter((each) => each.rank === rank)))
@@ -67,7 +68,7 @@ function meanRank(ranks: readonly RankMetrics[]): RankMetrics {
   return {
     ...ranks[ranks.length - 1],
     samples: ranks.reduce((sum, { samples }) => sum + samples, 0),
-    imagesPerSecond: mean(ranks, ({ imagesPerSecond }) => imagesPerSecond),
+    imagesPerSecond: mean(ranks.map(({ imagesPerSecond }) => imagesPerSecond)),
     ms: meanOfParts(ranks.map(({ ms }) => ms)),
     ...(resident.length > 0 ? { residentBytes: resident.reduce((a, b) => Math.max(a, b)) } : {}),
   };
@@ -75,9 +76,7 @@ function meanRank(ranks: readonly RankMetrics[]): RankMetrics {
 
 function meanOfParts<P extends Record<string, number>>(parts: readonly P[]): P {
   const names = Object.keys(parts[0]);
-  return Object.fromEntries(names.map((name) => [name, mean(parts, (part) => part[name])])) as P;
-}
-
-function mean<T>(values: readonly T[], of: (value: T) => number): number {
-  return values.reduce((sum, value) => sum + of(value), 0) / values.length;
+  return Object.fromEntries(
+    names.map((name) => [name, mean(parts.map((part) => part[name]))]),
+  ) as P;
 }

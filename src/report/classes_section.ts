@@ -9,7 +9,7 @@ import type { History } from "../records/history.ts";
 import { stackedBar } from "../web/bars.ts";
 import { foreignName, type Html, html } from "../web/html.ts";
 import type { Section } from "./section.ts";
-import { percent, whole } from "./words.ts";
+import { formatPercent, groupThousands } from "../base/format.ts";
 
 /** Rows of the table: a page with those of 21,000 classes would be too heavy for a browser. */
 const MAX_ROWS = 1000;
@@ -37,7 +37,9 @@ export function classesSection({ best }: History): Section | undefined {
       "among those of the class. F1: the harmonic mean of both. A click on a head sorts." +
       (shown === scores
         ? ""
-        : ` Of ${whole(scores.length)} classes, the ${whole(MAX_ROWS)} with the lowest F1.`),
+        : ` Of ${groupThousands(scores.length)} classes, the ${
+          groupThousands(MAX_ROWS)
+        } with the lowest F1.`),
     body: html`
       <div class="card scroll tall" tabindex="0" role="region" aria-label="Scores by class">
         <table class="wide" data-sortable>
@@ -71,15 +73,15 @@ function row({ class: name, precision, recall, f1, support, predicted }: ClassSc
   }
     <td class="bar-column">${
     Number.isFinite(f1) &&
-    stackedBar([{ label: "F1", value: f1, colour: "train" }], `F1 ${percent(f1)}`, 1)
+    stackedBar([{ label: "F1", value: f1, colour: "train" }], `F1 ${formatPercent(f1)}`, 1)
   }</td>
-    <td class="number" data-value="${support}">${whole(support)}</td>
-    <td class="number" data-value="${predicted}">${whole(predicted)}</td></tr>`;
+    <td class="number" data-value="${support}">${groupThousands(support)}</td>
+    <td class="number" data-value="${predicted}">${groupThousands(predicted)}</td></tr>`;
 }
 
 function share(value: number): Html {
   return html`<td class="number" data-value="${Number.isFinite(value) ? value : ""}">${
-    percent(value)
+    formatPercent(value)
   }</td>`;
 }
 
@@ -89,5 +91,5 @@ function meanRow(
   total: number,
 ): Html {
   return html`<tr><th scope="row">${name}</th>${share(precision)}${share(recall)}${share(f1)}
-    <td></td><td class="number">${whole(total)}</td><td></td></tr>`;
+    <td></td><td class="number">${groupThousands(total)}</td><td></td></tr>`;
 }

@@ -14,7 +14,7 @@ import type { History } from "../records/history.ts";
 import { MAX_CELL_CLASSES } from "../plots/confusion_bitmap.ts";
 import { foreignName, type Html, html } from "../web/html.ts";
 import type { Section } from "./section.ts";
-import { percent, whole } from "./words.ts";
+import { formatPercent, groupThousands } from "../base/format.ts";
 
 /** Up to so many classes each cell has room for its share. */
 const ROOMY = 12;
@@ -37,7 +37,7 @@ export async function confusionSection({ best }: History): Promise<Section | und
       The share is that of the row. ${
         !small &&
         html`With ${
-          whole(classes.length)
+          groupThousands(classes.length)
         } classes, a cell is a dot; <code>history.json</code> has the counts.`
       }`,
     body: html`<div class="confusion">
@@ -71,7 +71,7 @@ function matrixCard(classes: readonly string[], confusion: ConfusionCounts): Htm
     const total = supports[row];
     return html`<tr><th scope="row" title="${classes[row]}">${foreignName(classes[row])}</th>${
       counts.map((count, column) => cell(count, total, row === column))
-    }<td class="number total">${whole(total)}</td></tr>`;
+    }<td class="number total">${groupThousands(total)}</td></tr>`;
   });
   return html`<div class="card">
     ${!roomy && html`<label class="switch"><input type="checkbox" id="shares"> Show shares</label>`}
@@ -91,9 +91,9 @@ function cell(count: number, total: number, right: boolean): Html {
   const shade = Math.max(1, Math.round(Math.sqrt(count / total) * SHADES));
   return html`
     <td
-      class="${`${right ? "right" : "wrong"}-${shade}`}"><span class="count">${whole(
+      class="${`${right ? "right" : "wrong"}-${shade}`}"><span class="count">${groupThousands(
         count,
-      )}</span> <span class="share">${percent(count / total)}</span></td>
+      )}</span> <span class="share">${formatPercent(count / total)}</span></td>
   `;
 }
 
@@ -114,8 +114,8 @@ function pairsCard(classes: readonly string[], confusion: ConfusionCounts): Html
       <tr>
         <td>${foreignName(classes[label])}</td>
         <td>${foreignName(classes[predicted])}</td>
-        <td class="number">${whole(count)}</td>
-        <td class="number">${percent(share)}</td>
+        <td class="number">${groupThousands(count)}</td>
+        <td class="number">${formatPercent(share)}</td>
       </tr>
     `
   );
@@ -125,5 +125,5 @@ function pairsCard(classes: readonly string[], confusion: ConfusionCounts): Html
     <table><thead><tr><th scope="col">true</th><th scope="col">taken for</th>
       <th scope="col" class="number">images</th><th scope="col" class="number">share</th>
       </tr></thead><tbody>${rows}</tbody></table></div>
-    ${more > 0 && html`<p class="note">and ${whole(more)} more</p>`}</div>`;
+    ${more > 0 && html`<p class="note">and ${groupThousands(more)} more</p>`}</div>`;
 }

@@ -7,9 +7,10 @@ import type { EpochRecord, History, LossPoint } from "../records/history.ts";
 import { chartFigure, type ChartSpec } from "../web/chart.ts";
 import { html } from "../web/html.ts";
 import { MAX_POINTS, thinEpochs, thinLosses } from "../plots/thin.ts";
-import { formatLoss } from "../terminal/lines.ts";
+import { formatLoss, formatPercent, groupedCount } from "../base/format.ts";
+import { chartValue, inWindows } from "../web/chart_values.ts";
+import { mean } from "../base/statistics.ts";
 import type { Section } from "./section.ts";
-import { counted, inWindows, mean, percent, short } from "./words.ts";
 
 /** Most points of a line. */
 const MAX_WINDOWS = 800;
@@ -27,7 +28,7 @@ export function curvesSection(all: History): Section | undefined {
   };
   const { epochs, losses, validations } = history;
   const skips = all.epochs.length > epochs.length
-    ? ` Of ${counted(all.epochs.length, "epoch")}, every ${
+    ? ` Of ${groupedCount(all.epochs.length, "epoch")}, every ${
       Math.ceil(all.epochs.length / MAX_POINTS)
     }th is drawn.`
     : "";
@@ -46,8 +47,8 @@ export function curvesSection(all: History): Section | undefined {
     figures.push(chartFigure({
       id: "losses-within",
       title: "Loss within the epochs",
-      summary: `${counted(losses.length, "point")} of the training loss, ` +
-        `${counted(validations.length, "validation")}.`,
+      summary: `${groupedCount(losses.length, "point")} of the training loss, ` +
+        `${groupedCount(validations.length, "validation")}.`,
     }));
   }
   if (epochs.length > 0) {
@@ -73,7 +74,7 @@ export function curvesSection(all: History): Section | undefined {
 function series(epochs: readonly EpochRecord[], measure: Measure, part: Part) {
   return {
     label: part === "train" ? "training" : "validation",
-    values: epochs.map((epoch) => short(epoch[part][measure])),
+    values: epochs.map((epoch) => chartValue(epoch[part][measure])),
     colour: part,
     dash: part === "validation",
   };
@@ -81,7 +82,11 @@ function series(epochs: readonly EpochRecord[], measure: Measure, part: Part) {
 
 function epochChart({ epochs, best }: History, measure: Measure): ChartSpec {
   const marks = best.epoch > 0
-    ? [{ x: best.epoch, label: `best: epoch ${best.epoch}, ${percent(best.accuracy)}`, series: 1 }]
+    ? [{
+      x: best.epoch,
+      label: `best: epoch ${best.epoch}, ${formatPercent(best.accuracy)}`,
+      series: 1,
+    }]
     : [];
   return {
     kind: "line",
@@ -97,10 +102,10 @@ function epochChart({ epochs, best }: History, measure: Measure): ChartSpec {
 
 /** The chart in a sentence, for who can't see it. */
 function inWords({ epochs }: History, measure: Measure): string {
-  const write = measure === "loss" ? formatLoss : percent;
+  const write = measure === "loss" ? formatLoss : formatPercent;
   const [first, last] = [epochs[0], epochs[epochs.length - 1]];
   const way = (part: Part) => `${write(first[part][measure])} to ${write(last[part][measure])}`;
-  return `Over ${counted(epochs.length, "epoch")}, training from ${way("train")}, ` +
+  return `Over ${groupedCount(epochs.length, "epoch")}, training from ${way("train")}, ` +
     `validation from ${way("validation")}.`;
 }
 
@@ -111,12 +116,12 @@ function lossChart({ losses, validations }: History): ChartSpec {
   const line = {
     label: "training",
     x: windows.map((window) => window[window.length - 1].examples),
-    values: values.map(short),
+    values: values.map(chartValue),
     colour: "train",
     points: false,
   } as const;
   const smooth = values.length >= MIN_SMOOTH
-    ? [{ ...line, label: "training, smoothed", values: smoothed(values).map(short) }]
+    ? [{ ...line, label: "training, smoothed", values: smoothed(values).map(chartValue) }]
     : [];
   return {
     kind: "line",
@@ -128,7 +133,7 @@ function lossChart({ losses, validations }: History): ChartSpec {
       {
         label: "validation",
         x: dots.map(({ examples }) => examples),
-        values: dots.map(({ loss }) => short(loss)),
+        values: dots.map(({ loss }) => chartValue(loss)),
         colour: "validation",
         pointsOnly: true,
       },
@@ -157,7 +162,7 @@ function rateChart(epochs: readonly EpochRecord[]): ChartSpec {
       format: "rate-of-learning",
       ...(log ? { log } : { min: 0 }),
     },
-    series: [{ label: "learning rate", values: rates.map(short), colour: 3 }],
+    series: [{ label: "learning rate", values: rates.map(chartValue), colour: 3 }],
     sync: "epochs",
   };
 }

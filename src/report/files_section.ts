@@ -4,7 +4,7 @@
  * @module
  */
 import { html, relativeAddress } from "../web/html.ts";
-import { formatBytes } from "../terminal/lines.ts";
+import { formatBytes } from "../base/format.ts";
 import type { RunFiles } from "./run_files.ts";
 import type { Section } from "./section.ts";
 

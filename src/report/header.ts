@@ -5,12 +5,20 @@
  */
 import { foreignName, type Html, html, type HtmlValue } from "../web/html.ts";
 import { themeToggle } from "../web/page.ts";
-import { formatDuration, formatLoss, formatRate } from "../terminal/lines.ts";
+import {
+  formatDuration,
+  formatLoss,
+  formatPercent,
+  formatRate,
+  groupedCount,
+  groupThousands,
+} from "../base/format.ts";
+import { moment } from "../web/moment.ts";
+import { quantile } from "../base/statistics.ts";
 import { isTree, type RunFiles } from "./run_files.ts";
 import { resumeCommand, type RunState, type RunStatus } from "./run_status.ts";
 import { usualPoints } from "./step_times.ts";
 import { skippedOf, warningsOf } from "./warnings_section.ts";
-import { counted, moment, percent, quantile, whole } from "./words.ts";
 
 /** How states look. */
 export const BADGES: Record<RunState, { text: string; look: string; sign: string }> = {
@@ -37,7 +45,7 @@ export function reportHeader(files: RunFiles, status: RunStatus): Html {
     </div>
     <p class="note">${foreignName(files.name)}${
     status.started && html`, begun ${moment(status.started)}`
-  }${status.sessions > 1 && `, in ${counted(status.sessions, "session")}`}</p>
+  }${status.sessions > 1 && `, in ${groupedCount(status.sessions, "session")}`}</p>
     <dl class="tiles">${tiles(files, status)}</dl>
     ${callouts(files, status)}
   </header>`;
@@ -55,7 +63,7 @@ function tiles(files: RunFiles, status: RunStatus): Html[] {
   return [
     tile(
       "Best accuracy",
-      best && best.epoch > 0 ? percent(best.accuracy) : "–",
+      best && best.epoch > 0 ? formatPercent(best.accuracy) : "–",
       best && best.epoch > 0 ? `validation, epoch ${best.epoch}` : "no epoch was finished",
     ),
     tile(
@@ -90,7 +98,7 @@ function tiles(files: RunFiles, status: RunStatus): Html[] {
 }
 
 function ofEach(threads: unknown): string | undefined {
-  return typeof threads === "number" ? `${counted(threads, "thread")} each` : undefined;
+  return typeof threads === "number" ? `${groupedCount(threads, "thread")} each` : undefined;
 }
 
 /** The exchange that the recipe asks for, where it asks for one. */
@@ -103,8 +111,8 @@ function dataTile({ history }: RunFiles): Html {
   const count = epochs[epochs.length - 1]?.validation.count;
   return tile(
     "Classes",
-    whole(best.classes!.length),
-    count === undefined ? undefined : `${counted(count, "validation image")}`,
+    groupThousands(best.classes!.length),
+    count === undefined ? undefined : `${groupedCount(count, "validation image")}`,
   );
 }
 
@@ -128,8 +136,8 @@ function callouts(files: RunFiles, { state, message, last }: RunStatus): HtmlVal
   const warnings = warningsOf(files.events).length;
   const skipped = skippedOf(files.events).length;
   const told = [
-    ...(warnings > 0 ? [counted(warnings, "warning")] : []),
-    ...(skipped > 0 ? [`${counted(skipped, "image")} left out`] : []),
+    ...(warnings > 0 ? [groupedCount(warnings, "warning")] : []),
+    ...(skipped > 0 ? [`${groupedCount(skipped, "image")} left out`] : []),
   ].join(", ");
   return [
     state === "failed" &&

@@ -9,7 +9,7 @@ import { renderPage } from "../web/page.ts";
 import reportStyle from "./report.css" with { type: "text" };
 import reportScript from "./report.js" with { type: "text" };
 import { type Section, sectionHtml } from "./section.ts";
-import { moment } from "./words.ts";
+import { moment } from "../web/moment.ts";
 
 /** The content of a report. */
 export interface ReportPage {

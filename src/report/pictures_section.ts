@@ -4,11 +4,11 @@
  * @module
  */
 import { foreignName, type Html, html } from "../web/html.ts";
-import { mixedLines } from "../terminal/lines.ts";
+import { mixedLines } from "../plots/mixed_classes.ts";
+import { formatPercent, groupedCount, groupThousands } from "../base/format.ts";
 import type { PredictedPicture, ReportPictures } from "./report_pictures.ts";
 import type { RunFiles } from "./run_files.ts";
 import type { Section } from "./section.ts";
-import { counted, percent, whole } from "./words.ts";
 
 /** Images shown smaller than this are enlarged pixel by pixel. */
 const PIXELATED_BELOW = 96;
@@ -30,7 +30,7 @@ export function picturesSection(files: RunFiles): Section | undefined {
         ? html`
           <h3>Worst mistakes</h3>
           <p class="note">The surest first${wrong !== undefined &&
-            html`: ${whole(mistakes.length)} of ${counted(wrong, "mistake")}`}.</p>
+            html`: ${groupThousands(mistakes.length)} of ${groupedCount(wrong, "mistake")}`}.</p>
           <ul class="gallery">${mistakes.map(predicted)}</ul>
         `
         : samples.length > 0 &&
@@ -56,7 +56,7 @@ export function picturesSection(files: RunFiles): Section | undefined {
 
 /** What was done to the batch; older versions didn't mix it. */
 function batchNote({ batch, batchAsTrained }: ReportPictures): string {
-  const which = `The first ${counted(batch.length, "image")} of epoch 1, step 0`;
+  const which = `The first ${groupedCount(batch.length, "image")} of epoch 1, step 0`;
   if (!batchAsTrained) return `${which}, augmented, but not mixed.`;
   const mixed = batch.some(({ mixed }) => mixed) ? " and mixed" : "";
   return `${which}, augmented${mixed} as the workers got them; those of rank 0 come first.`;
@@ -79,7 +79,7 @@ function trained(picture: ReportPictures["batch"][number]): Html {
 function predicted(picture: PredictedPicture): Html {
   const { path, trueClass, predictedClass, confidence } = picture;
   const right = trueClass === predictedClass;
-  const sure = percent(confidence);
+  const sure = formatPercent(confidence);
   const text = right
     ? `Image of ${trueClass}, recognized, ${sure} sure`
     : `Image of ${trueClass}, taken for ${predictedClass}, ${sure} sure`;

@@ -20,7 +20,7 @@ import type { Section } from "./section.ts";
 import { configSection, environmentSection } from "./settings_section.ts";
 import { throughputSection } from "./throughput_section.ts";
 import { warningsSection } from "./warnings_section.ts";
-import { percent } from "./words.ts";
+import { formatPercent } from "../base/format.ts";
 
 /** Name of the report in a run folder. */
 export const REPORT_FILE = "report.html";
@@ -62,7 +62,9 @@ export async function renderReport(files: RunFiles, now: Date = new Date()): Pro
     filesSection(files),
   ].filter((section): section is Section => section !== undefined);
   const title = runTitle(files);
-  const best = history && history.best.epoch > 0 ? `, best ${percent(history.best.accuracy)}` : "";
+  const best = history && history.best.epoch > 0
+    ? `, best ${formatPercent(history.best.accuracy)}`
+    : "";
   return renderReportPage({
     title: `${title}${best} · Lockstep`,
     description: `Report of the training run ${files.name}: ${status.state}${best}`,

@@ -4,11 +4,11 @@
  * @module
  */
 import { type Html, html } from "../web/html.ts";
-import { formatBytes } from "../terminal/lines.ts";
+import { formatBytes } from "../base/format.ts";
+import { moment } from "../web/moment.ts";
 import { configEntries, type ConfigEntry } from "./changed_keys.ts";
 import { isTree, type RunFiles, type Tree } from "./run_files.ts";
 import type { Section } from "./section.ts";
-import { moment } from "./words.ts";
 
 /** The config with the keys that differ from the defaults marked. */
 export function configSection({ config, configText }: RunFiles): Section | undefined {

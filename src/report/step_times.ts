@@ -11,7 +11,7 @@ import {
 } from "../base/step_times.ts";
 import type { MetricsPoint } from "../records/metrics_log.ts";
 import type { BarPart } from "../web/bars.ts";
-import { mean, quantile } from "./words.ts";
+import { mean, quantile } from "../base/statistics.ts";
 
 /** Points from which on the first, in which the step is traced, is left out of means. */
 const ENOUGH = 3;

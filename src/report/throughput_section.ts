@@ -7,7 +7,15 @@ import type { MetricsPoint } from "../records/metrics_log.ts";
 import { barLegend, type BarPart, stackedBar } from "../web/bars.ts";
 import { chartFigure, type ChartSpec } from "../web/chart.ts";
 import { type Html, html } from "../web/html.ts";
-import { formatBytes, formatRate } from "../terminal/lines.ts";
+import {
+  formatBytes,
+  formatMilliseconds,
+  formatPercent,
+  formatRate,
+  groupThousands,
+} from "../base/format.ts";
+import { chartValue, inWindows } from "../web/chart_values.ts";
+import { mean, quantile } from "../base/statistics.ts";
 import type { Section } from "./section.ts";
 import {
   BREAKDOWN,
@@ -17,7 +25,6 @@ import {
   stepNumbers,
   usualPoints,
 } from "./step_times.ts";
-import { inWindows, mean, milliseconds, percent, quantile, short, whole } from "./words.ts";
 
 /** Most points of a chart. */
 const MAX_POINTS = 400;
@@ -71,7 +78,7 @@ function throughputCharts(metrics: readonly MetricsPoint[]) {
     series: [{
       label: "all workers",
       values: windows.map((window) =>
-        short(mean(window.map(({ imagesPerSecond }) => imagesPerSecond)))
+        chartValue(mean(window.map(({ imagesPerSecond }) => imagesPerSecond)))
       ),
       colour: 1,
     }],
@@ -83,7 +90,7 @@ function throughputCharts(metrics: readonly MetricsPoint[]) {
     y: { label: "ms", format: "ms", min: 0, ...(cut ? { max: 1.5 * usual } : {}) },
     series: BREAKDOWN.map(({ part, label, colour }) => ({
       label,
-      values: windows.map((window) => short(mean(window.map(({ ms }) => ms[part])))),
+      values: windows.map((window) => chartValue(mean(window.map(({ ms }) => ms[part])))),
       colour,
     })),
     sync: "steps",
@@ -96,10 +103,10 @@ function stepCard(metrics: readonly MetricsPoint[]): Html {
   const step = meanStep(metrics);
   const sum = BREAKDOWN.reduce((total, { part }) => total + step[part], 0) || 1;
   const parts = BREAKDOWN.map(({ part, label, colour }) => {
-    const text = `${label} ${milliseconds(step[part])} (${percent(step[part] / sum)})`;
+    const text = `${label} ${formatMilliseconds(step[part])} (${formatPercent(step[part] / sum)})`;
     return { label: text, value: step[part], colour };
   });
-  return html`<div class="card stack"><h3>The mean step: ${milliseconds(step.total)}</h3>
+  return html`<div class="card stack"><h3>The mean step: ${formatMilliseconds(step.total)}</h3>
     ${stackedBar(parts, `The mean step: ${parts.map(({ label }) => label).join(", ")}`)}
     ${barLegend(parts)}</div>`;
 }
@@ -111,7 +118,7 @@ const RANK_PARTS = BREAKDOWN.flatMap(({ part, label, brief, colour }) =>
 function ranksCard(ranks: readonly RankSummary[]): Html {
   const partsOf = ({ ms }: RankSummary): BarPart[] =>
     RANK_PARTS.map(({ part, label, colour }) => ({
-      label: `${label} ${milliseconds(ms[part])}`,
+      label: `${label} ${formatMilliseconds(ms[part])}`,
       value: ms[part],
       colour,
     }));
@@ -122,7 +129,7 @@ function ranksCard(ranks: readonly RankSummary[]): Html {
       rank.slow && html`
         <span class="badge warn">slow</span>
       `
-    }</th><td class="number" data-value="${rank.samples}">${whole(rank.samples)}</td>
+    }</th><td class="number" data-value="${rank.samples}">${groupThousands(rank.samples)}</td>
       <td class="number" data-value="${rank.imagesPerSecond}">${
       formatRate(rank.imagesPerSecond)
     }</td>
@@ -134,7 +141,9 @@ function ranksCard(ranks: readonly RankSummary[]): Html {
       )
     }</td>${
       RANK_PARTS.map(({ part }) =>
-        html`<td class="number" data-value="${rank.ms[part]}">${milliseconds(rank.ms[part])}</td>`
+        html`<td class="number" data-value="${rank.ms[part]}">${
+          formatMilliseconds(rank.ms[part])
+        }</td>`
       )
     }<td class="number" data-value="${rank.mostResidentBytes ?? ""}">${
       rank.mostResidentBytes === undefined ? "–" : formatBytes(rank.mostResidentBytes)
@@ -175,7 +184,7 @@ function gpusCard(metrics: readonly MetricsPoint[]): Html | undefined {
       <tr>
         <th scope="row">${index}</th>
         <td>${own[0].name}</td>
-        <td class="number">${busy.length > 0 ? percent(mean(busy)) : "–"}</td>
+        <td class="number">${busy.length > 0 ? formatPercent(mean(busy)) : "–"}</td>
         <td class="number">${memory.length > 0
           ? formatBytes(Math.max(...memory))
           : "–"}${total !== undefined && ` of ${formatBytes(total)}`}</td>

@@ -6,7 +6,8 @@
 import type { RunEvent } from "../records/event_log.ts";
 import { foreignName, type Html, html } from "../web/html.ts";
 import type { Section } from "./section.ts";
-import { counted, moment, whole } from "./words.ts";
+import { groupedCount, groupThousands } from "../base/format.ts";
+import { moment } from "../web/moment.ts";
 
 /** Lines that are shown of each kind. */
 const MAX_LINES = 200;
@@ -68,7 +69,7 @@ function warningTable(warnings: readonly Warning[]): Html {
       <tr>
         <td class="when">${moment(time)}</td>
         <td class="name">${message}</td>
-        <td class="number">${count > 1 && `${whole(count)}×`}</td>
+        <td class="number">${count > 1 && `${groupThousands(count)}×`}</td>
       </tr>
     `
   );
@@ -87,7 +88,7 @@ function skippedTable(skipped: readonly SkippedImage[]): Html {
       </tr>
     `
   );
-  return html`<div class="card"><h3>${counted(skipped.length, "image")} left out</h3>
+  return html`<div class="card"><h3>${groupedCount(skipped.length, "image")} left out</h3>
     <p class="note">They couldn't be read; <code>data.onError</code> is <code>skip</code>.</p>
     <div class="scroll tall" tabindex="0" role="region" aria-label="Images left out">
     <table class="wide"><thead><tr><th scope="col">Image</th><th scope="col">Reason</th></tr></thead>
@@ -97,6 +98,6 @@ function skippedTable(skipped: readonly SkippedImage[]): Html {
 function leftOut(count: number): Html | undefined {
   if (count <= MAX_LINES) return undefined;
   return html`<p class="note">and ${
-    whole(count - MAX_LINES)
+    groupThousands(count - MAX_LINES)
   } more, in <code>events.jsonl</code></p>`;
 }

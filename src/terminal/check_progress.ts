@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { formatRate, formatTimeLeft } from "./lines.ts";
+import { formatRate, formatTimeLeft } from "../base/format.ts";
 import { LiveBar } from "./live_bar.ts";
 import type { TerminalStream } from "./terminal_stream.ts";
 

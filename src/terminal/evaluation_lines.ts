@@ -11,8 +11,8 @@ import {
 } from "../metrics/confusion.ts";
 import { visible } from "../base/visible_text.ts";
 import { EVALUATION_FILE, type EvaluationRecord } from "../records/evaluation_file.ts";
-import { formatLoss } from "./lines.ts";
-import { type Column, fitTable, shorten } from "./table.ts";
+import { formatLoss, formatPercent, formatScore, truncateMiddle } from "../base/format.ts";
+import { type Column, fitTable } from "./table.ts";
 
 /** Widest name in a table, in characters. */
 const NAME_WIDTH = 28;
@@ -28,11 +28,6 @@ const MAX_CLASSES = 30;
 const MAX_MATRIX_CLASSES = 60;
 /** Confusions that are listed where the matrix doesn't fit. */
 const MAX_CONFUSIONS = 10;
-
-/** A share as a percentage with one digit; `–` when it isn't known. */
-export function percent(share: number): string {
-  return Number.isFinite(share) ? `${(100 * share).toFixed(1)}%` : "–";
-}
 
 /**
  * Returns the lines of a whole evaluation.
@@ -60,9 +55,9 @@ function measureLines({ loss, accuracy, top5, calibration }: EvaluationRecord): 
   return [
     [
       `loss ${formatLoss(loss)}`,
-      `accuracy ${score(accuracy)}`,
-      ...(top5 === undefined ? [] : [`top-5 ${score(top5)}`]),
-      `ECE ${score(calibration.ece)}`,
+      `accuracy ${formatScore(accuracy)}`,
+      ...(top5 === undefined ? [] : [`top-5 ${formatScore(top5)}`]),
+      `ECE ${formatScore(calibration.ece)}`,
     ].join("  "),
   ];
 }
@@ -76,10 +71,10 @@ function classTable({ perClass, macro, weighted }: EvaluationRecord, width: numb
     { title: "images", align: "right", givesWay: 2 },
   ];
   const row = (name: string, scores: typeof macro, support: string) => [
-    shorten(visible(name), NAME_WIDTH),
-    score(scores.precision),
-    score(scores.recall),
-    score(scores.f1),
+    truncateMiddle(visible(name), NAME_WIDTH),
+    formatScore(scores.precision),
+    formatScore(scores.recall),
+    formatScore(scores.f1),
     support,
   ];
   const total = perClass.reduce((sum, { support }) => sum + support, 0);
@@ -123,10 +118,10 @@ function confusionLines(record: EvaluationRecord, width: number): string[] {
   if (room < Math.max(MIN_CELL, digits)) return confusions(classes, confusion);
   const columns: Column[] = [
     { title: "true" },
-    ...names.map((name) => ({ title: shorten(name, room), align: "right" as const })),
+    ...names.map((name) => ({ title: truncateMiddle(name, room), align: "right" as const })),
   ];
   const rows = confusionMatrix.map((row, label) => [
-    shorten(names[label], NAME_WIDTH),
+    truncateMiddle(names[label], NAME_WIDTH),
     ...row.map((count) => count === 0 ? "·" : String(count)),
   ]);
   return ["Taken for:", ...fitTable(columns, rows, Infinity).lines];
@@ -137,11 +132,7 @@ function confusions(classes: readonly string[], confusion: ConfusionCounts): str
   if (pairs.length === 0) return ["No class is taken for another one"];
   const lines = pairs.map(({ label, predicted, count, share }) =>
     `  ${visible(classes[label])} → ${visible(classes[predicted])}: ${count} of ` +
-    `${Math.round(count / share)} (${percent(share)})`
+    `${Math.round(count / share)} (${formatPercent(share)})`
   );
   return ["Most frequent confusions:", ...lines];
-}
-
-function score(value: number): string {
-  return Number.isFinite(value) ? value.toFixed(3) : "–";
 }

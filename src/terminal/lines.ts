@@ -3,6 +3,14 @@
  *
  * @module
  */
+import {
+  formatBytes,
+  formatDuration,
+  formatLoss,
+  formatRate,
+  formatScore,
+  truncate,
+} from "../base/format.ts";
 import type { EpochRecord } from "../records/history.ts";
 
 /** Narrowest and widest bar, in characters. */
@@ -19,48 +27,6 @@ export interface BarState {
   details: string[];
 }
 
-/** Seconds for people: `4.2 s`, `42 s`, `3 min 05 s`, `1 h 02 min`. */
-export function formatDuration(seconds: number): string {
-  if (!Number.isFinite(seconds)) return "?";
-  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
-  const whole = Math.round(seconds);
-  if (whole < 60) return `${whole} s`;
-  const two = (value: number) => String(value).padStart(2, "0");
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
-  const minutes = Math.round(whole / 60);
-  return `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`;
-}
-
-/** An estimate of the time left, without tenths: `ETA 7 s`. */
-export function formatTimeLeft(seconds: number): string {
-  return `ETA ${seconds < 10 ? `${Math.ceil(seconds)} s` : formatDuration(seconds)}`;
-}
-
-/** Bytes for people, in powers of 1000: `512 B`, `6.0 MB`, `270 MB`. */
-export function formatBytes(bytes: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
-}
-
-/** A loss with five significant digits at most, so that columns keep their width. */
-export function formatLoss(loss: number): string {
-  if (!Number.isFinite(loss)) return String(loss);
-  const size = Math.abs(loss);
-  if (size >= 1e5) return loss.toExponential(2);
-  return loss.toFixed(size < 10 ? 4 : size < 100 ? 3 : size < 1000 ? 2 : 1);
-}
-
-/** Images per second, such as `32.1 img/s`. */
-export function formatRate(imagesPerSecond: number): string {
-  return `${imagesPerSecond.toFixed(imagesPerSecond < 100 ? 1 : 0)} img/s`;
-}
-
 /**
  * The line that closes an epoch, in the fullest form that fits.
  *
@@ -74,7 +40,7 @@ export function epochLine(
 ): string {
   const { train, validation } = record;
   const head = epochLabel(record.epoch, epochs);
-  const accuracy = (value: number) => Number.isFinite(value) ? value.toFixed(3) : String(value);
+  const accuracy = (value: number) => formatScore(value, String(value));
   const long = [
     head,
     `train loss ${formatLoss(train.loss)} acc ${accuracy(train.accuracy)}`,
@@ -98,7 +64,7 @@ export function epochLine(
     [...short, ...end],
     [head, short[2], ...end],
   ].map((parts) => parts.join("  "));
-  return forms.find((form) => form.length <= width) ?? shorten(forms[forms.length - 1], width);
+  return forms.find((form) => form.length <= width) ?? truncate(forms[forms.length - 1], width);
 }
 
 /** A validation before the first step or within an epoch. */
@@ -150,7 +116,7 @@ export function epochLabel(epoch: number, epochs: number): string {
 
 /** One line with a bar that takes the room that the texts leave. */
 export function barLine(state: BarState, width: number): string {
-  if (state.total <= 0) return shorten([state.label, ...state.details].join("  "), width);
+  if (state.total <= 0) return truncate([state.label, ...state.details].join("  "), width);
   const share = Math.min(1, Math.max(0, state.done / state.total));
   const percent = `${Math.floor(share * 100)}%`.padStart(4);
   for (let kept = state.details.length; kept >= 0; kept--) {
@@ -161,26 +127,5 @@ export function barLine(state: BarState, width: number): string {
     const full = Math.round(share * size);
     return `${state.label}  ${"█".repeat(full)}${"░".repeat(size - full)}  ${tail}`;
   }
-  return shorten(`${state.label} ${percent}`, width);
-}
-
-/** `text`, or its beginning and an ellipsis when it is longer than `width`. */
-export function shorten(text: string, width: number): string {
-  if (text.length <= width) return text;
-  return width < 1 ? "" : text.slice(0, width - 1).trimEnd() + "…";
-}
-
-/**
- * The classes of a training image: its own, or both of a mixed one with their shares, the greater one first.
- *
- * @param mixed The class of the image mixed into it, and the share (0 … 1) of its own
- */
-export function mixedLines(
-  own: string,
-  mixed?: { readonly class: string; readonly share: number },
-): string[] {
-  if (!mixed) return [own];
-  const percent = Math.round(100 * mixed.share);
-  const lines = [`${percent}% ${own}`, `${100 - percent}% ${mixed.class}`];
-  return percent >= 50 ? lines : lines.reverse();
+  return truncate(`${state.label} ${percent}`, width);
 }

@@ -5,7 +5,7 @@
  */
 import { csvText } from "../base/csv.ts";
 import { visible, visibleJson } from "../base/visible_text.ts";
-import { shorten } from "./table.ts";
+import { formatPercent, truncateMiddle } from "../base/format.ts";
 
 /** An image's classes, the most probable one first. */
 export interface RankedImage {
@@ -93,8 +93,8 @@ function tableLines({ paths, classes, top, width }: PredictionFacts): Prediction
   const classWidth = Math.max(CLASS.least, Math.min(longest(classes), CLASS.most));
   const row = (path: string, name: string, share: string, others: string) => {
     const line = [
-      shorten(path, pathWidth).padEnd(pathWidth),
-      shorten(name, classWidth).padEnd(classWidth),
+      truncateMiddle(path, pathWidth).padEnd(pathWidth),
+      truncateMiddle(name, classWidth).padEnd(classWidth),
       share.padStart(PERCENT),
       others,
     ].join(GAP).trimEnd();
@@ -103,14 +103,12 @@ function tableLines({ paths, classes, top, width }: PredictionFacts): Prediction
   return {
     head: [row("image", "class", "", top > 1 ? "then" : "")],
     of: ({ path, predictions: [first, ...others] }) => {
-      const rest = others.map((entry) => `${visible(entry.class)} ${share(entry.probability)}`);
-      const [name, percent] = [visible(first.class), share(first.probability)];
+      const rest = others.map((entry) =>
+        `${visible(entry.class)} ${formatPercent(entry.probability)}`
+      );
+      const [name, percent] = [visible(first.class), formatPercent(first.probability)];
       return [row(visible(path), name, percent, rest.join(", "))];
     },
     ofUnread: () => [],
   };
-}
-
-function share(probability: number): string {
-  return `${(100 * probability).toFixed(1)}%`;
 }

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { truncateMiddle } from "../base/format.ts";
 
 /** A column of a table. */
 export interface Column {
@@ -56,7 +57,7 @@ export function fitTable(
   }
   const line = (cells: readonly string[]) =>
     [...kept].map((index) =>
-      pad(shorten(cells[index], widths[index]), widths[index], columns[index])
+      pad(truncateMiddle(cells[index], widths[index]), widths[index], columns[index])
     )
       .join(GAP).trimEnd();
   return {
@@ -67,13 +68,6 @@ export function fitTable(
 
 function pad(text: string, width: number, { align }: Column): string {
   return align === "right" ? text.padStart(width) : text.padEnd(width);
-}
-
-/** Cuts text in its middle, where file names say least. */
-export function shorten(text: string, width: number): string {
-  if (text.length <= width) return text;
-  const end = Math.floor((width - 1) / 2);
-  return `${text.slice(0, width - 1 - end)}…${end > 0 ? text.slice(-end) : ""}`;
 }
 
 /** Breaks text between words into lines of at most `width` characters; a longer word has a line of its own. */

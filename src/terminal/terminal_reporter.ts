@@ -3,20 +3,18 @@
  *
  * @module
  */
-import { task } from "../base/invocation.ts";
-import { shownPath } from "../base/file_path.ts";
-import { shellWord } from "../base/shell.ts";
-import { LiveBar } from "./live_bar.ts";
 import {
-  type BarState,
-  epochLabel,
-  epochLine,
   formatBytes,
   formatDuration,
   formatLoss,
   formatRate,
   formatTimeLeft,
-} from "./lines.ts";
+} from "../base/format.ts";
+import { task } from "../base/invocation.ts";
+import { shownPath } from "../base/file_path.ts";
+import { shellWord } from "../base/shell.ts";
+import { LiveBar } from "./live_bar.ts";
+import { type BarState, epochLabel, epochLine } from "./lines.ts";
 import type { DownloadEvent, Phase, PhaseProgress, Reporter, Summary } from "../events/reporter.ts";
 import type { EpochRecord } from "../records/history.ts";
 import {

@@ -221,12 +221,12 @@ function checkEntry(name: string, value: unknown, available: number) {
   }
   const count = Array.isArray(shape) ? elementCount(shape) : undefined;
   if (count === undefined) {
-    throw new FormatError(`${what} has a shape that can't be: ${shorten(shape)}`);
+    throw new FormatError(`${what} has a shape that can't be: ${jsonExcerpt(shape)}`);
   }
   const isPair = Array.isArray(offsets) && offsets.length === 2;
   const [begin, end] = isPair ? offsets as unknown[] : [];
   if (!isNatural(begin) || !isNatural(end) || begin > end) {
-    throw new FormatError(`${what} has data_offsets that can't be: ${shorten(offsets)}`);
+    throw new FormatError(`${what} has data_offsets that can't be: ${jsonExcerpt(offsets)}`);
   }
   if (end > available) {
     throw new FormatError(
@@ -270,7 +270,7 @@ function isNatural(value: unknown): value is number {
 
 const SHOWN_CHARACTERS = 60;
 
-function shorten(value: unknown): string {
+function jsonExcerpt(value: unknown): string {
   const text = JSON.stringify(value) ?? "missing";
   return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
 }

@@ -1,17 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { EpochRecord } from "../../src/records/history.ts";
-import {
-  barLine,
-  epochLine,
-  featuresLine,
-  formatBytes,
-  formatDuration,
-  formatLoss,
-  formatTimeLeft,
-  shorten,
-  validationLine,
-} from "../../src/terminal/lines.ts";
+import { barLine, epochLine, featuresLine, validationLine } from "../../src/terminal/lines.ts";
 
 const RECORD: EpochRecord = {
   epoch: 1,
@@ -21,52 +11,6 @@ const RECORD: EpochRecord = {
   seconds: 4.21,
   imagesPerSecond: 32.14,
 };
-
-Deno.test("formatDuration() chooses the unit by size", () => {
-  const cases: [number, string][] = [
-    [0, "0.0 s"],
-    [9.94, "9.9 s"],
-    [9.96, "10 s"],
-    [59.4, "59 s"],
-    [59.6, "1 min 00 s"],
-    [185, "3 min 05 s"],
-    [3599.7, "1 h 00 min"],
-    [3720, "1 h 02 min"],
-    [NaN, "?"],
-  ];
-  for (const [seconds, expected] of cases) assert.equal(formatDuration(seconds), expected);
-});
-
-Deno.test("formatTimeLeft() has no tenths", () => {
-  assert.equal(formatTimeLeft(0.2), "ETA 1 s");
-  assert.equal(formatTimeLeft(75), "ETA 1 min 15 s");
-});
-
-Deno.test("formatBytes() counts in powers of 1000", () => {
-  const cases: [number, string][] = [
-    [0, "0 B"],
-    [999, "999 B"],
-    [1500, "1.5 kB"],
-    [999_960, "1.0 MB"],
-    [6_000_000, "6.0 MB"],
-    [270_300_000, "270 MB"],
-    [4e15, "4000 TB"],
-  ];
-  for (const [bytes, expected] of cases) assert.equal(formatBytes(bytes), expected);
-});
-
-Deno.test("formatLoss() keeps its width, and shows what is no number", () => {
-  const cases: [number, string][] = [
-    [0.81234, "0.8123"],
-    [12.3456, "12.346"],
-    [123.456, "123.46"],
-    [1234.56, "1234.6"],
-    [1.5e9, "1.50e+9"],
-    [NaN, "NaN"],
-    [Infinity, "Infinity"],
-  ];
-  for (const [loss, expected] of cases) assert.equal(formatLoss(loss), expected);
-});
 
 Deno.test("epochLine() says everything where there is room", () => {
   assert.equal(
@@ -142,10 +86,4 @@ Deno.test("barLine() drops the last details first and fills by the share done", 
   );
   assert.equal(barLine(state, 30), "train  █████░░░░   50%  50/100");
   assert.equal(barLine({ ...state, done: 0, total: 0 }, 60), "train  50/100  12.0 img/s  loss 1");
-});
-
-Deno.test("shorten() ends with an ellipsis only when something is missing", () => {
-  assert.equal(shorten("marine-fish", 11), "marine-fish");
-  assert.equal(shorten("marine-fish", 8), "marine-…");
-  assert.equal(shorten("marine-fish", 0), "");
 });

@@ -8,7 +8,8 @@ import { html } from "../../web/html.ts";
 import { type Comparison, summarizeVariant } from "../comparison.ts";
 import type { Section } from "../../report/section.ts";
 import { someEpochs } from "../../plots/thin.ts";
-import { counted, percent, short } from "../../report/words.ts";
+import { formatPercent, groupedCount } from "../../base/format.ts";
+import { chartValue } from "../../web/chart_values.ts";
 import { lookOf } from "./looks.ts";
 import { epochsOf, meanAt, type Measure } from "./means.ts";
 
@@ -39,7 +40,7 @@ export function curvesSection({ variants }: Comparison): Section | undefined {
       const look = lookOf(index);
       const line = (own: typeof runs, more: Partial<ChartSeries>): ChartSeries => {
         const x = someEpochs(epochsOf(own), most);
-        const values = x.map((epoch) => short(meanAt(own, epoch, measure)));
+        const values = x.map((epoch) => chartValue(meanAt(own, epoch, measure)));
         return { label, x, values, ...look, ...more };
       };
       const seeds = withSeeds && runs.length > 1
@@ -52,9 +53,9 @@ export function curvesSection({ variants }: Comparison): Section | undefined {
     sync: "epochs",
   });
   const best = shown.map((variant) =>
-    `${variant.label}: best ${percent(summarizeVariant(variant).bestAccuracy.mean)}`
+    `${variant.label}: best ${formatPercent(summarizeVariant(variant).bestAccuracy.mean)}`
   );
-  const over = `Over up to ${counted(longest, "epoch")}`;
+  const over = `Over up to ${groupedCount(longest, "epoch")}`;
   const repeated = shown.some(({ runs }) => runs.length > 1);
   return {
     id: "curves",
@@ -62,10 +63,10 @@ export function curvesSection({ variants }: Comparison): Section | undefined {
     note: [
       repeated ? `Means over the seeds${withSeeds ? ", with single runs in pale" : ""}.` : "",
       longest > most
-        ? `Of ${counted(longest, "epoch")}, every ${Math.ceil(longest / most)}th is drawn.`
+        ? `Of ${groupedCount(longest, "epoch")}, every ${Math.ceil(longest / most)}th is drawn.`
         : "",
       shown.length < variants.length
-        ? `Of ${counted(variants.length, "variant")}, the first ${shown.length}.`
+        ? `Of ${groupedCount(variants.length, "variant")}, the first ${shown.length}.`
         : "",
       "Values appear on hover or with the arrow keys; a click on a name hides its line.",
     ].filter(Boolean).join(" "),

@@ -7,7 +7,7 @@ import { type Html, html, type HtmlValue } from "../../web/html.ts";
 import type { Comparison } from "../comparison.ts";
 import type { Section } from "../../report/section.ts";
 import { valueHtml } from "../../report/settings_section.ts";
-import { counted } from "../../report/words.ts";
+import { groupedCount } from "../../base/format.ts";
 import { variantName } from "./looks.ts";
 
 /** From so many variants on, each has a row rather than a column. */
@@ -33,7 +33,7 @@ export function differencesSection({ variants }: Comparison): Section {
     note: "Names, folders and seeds apart. All other settings are the same in all variants." +
       (keys.length < all.length
         ? ` Of ${
-          counted(all.length, "setting")
+          groupedCount(all.length, "setting")
         }, the first ${keys.length}; comparison.json has all.`
         : ""),
     body: keys.length === 0 ? html`<p class="card">None: the variants are equal.</p>` : html`

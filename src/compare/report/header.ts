@@ -7,10 +7,10 @@ import { basename, resolve } from "node:path";
 import { foreignName, type Html, html, type HtmlValue } from "../../web/html.ts";
 import { themeToggle } from "../../web/page.ts";
 import { bestVariant, type Comparison, summarizeRun, summarizeVariant } from "../comparison.ts";
-import { formatDuration } from "../../terminal/lines.ts";
+import { formatDuration, formatPercent, groupedCount } from "../../base/format.ts";
+import { moment } from "../../web/moment.ts";
 import { BADGES, tile } from "../../report/header.ts";
 import { resumeCommand, type RunState } from "../../report/run_status.ts";
-import { counted, moment, percent } from "../../report/words.ts";
 
 /** How a comparison stands, by its runs: `running` also when it ended without a word. */
 export function comparisonState({ variants }: Comparison): RunState {
@@ -50,12 +50,16 @@ function tiles(comparison: Comparison): Html[] {
   return [
     tile(
       "Best accuracy",
-      best ? percent(summarizeVariant(best).bestAccuracy.mean) : "–",
+      best ? formatPercent(summarizeVariant(best).bestAccuracy.mean) : "–",
       best
         ? html`${foreignName(best.label)}${repeats > 1 && ", mean over seeds"}`
         : "no epoch was finished",
     ),
-    tile("Variants", String(variants.length), repeats > 1 && `${counted(repeats, "seed")} each`),
+    tile(
+      "Variants",
+      String(variants.length),
+      repeats > 1 && `${groupedCount(repeats, "seed")} each`,
+    ),
     tile("Runs", `${finished} / ${runs.length}`, "finished"),
     tile("Epochs", epochs.join(", "), "of each run"),
     tile("Time", formatDuration(seconds), "all epochs of all runs"),
@@ -70,7 +74,7 @@ function callouts(comparison: Comparison, state: RunState, folder: string): Html
   return [
     failed.length > 0 &&
     html`<div class="callout bad" role="note">
-      <p><strong>${counted(failed.length, "run")} failed:</strong></p>
+      <p><strong>${groupedCount(failed.length, "run")} failed:</strong></p>
       <ul>${
       failed.map(({ label, seed, message }) =>
         html`<li>${foreignName(label)}, seed ${seed}: <span class="name message">${

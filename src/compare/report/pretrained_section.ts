@@ -7,7 +7,7 @@ import { foreignName, type Html, html } from "../../web/html.ts";
 import { type ComparedVariant, type Comparison, summarizeVariant } from "../comparison.ts";
 import type { Section } from "../../report/section.ts";
 import { someEpochs } from "../../plots/thin.ts";
-import { counted, percent } from "../../report/words.ts";
+import { formatPercent, groupedCount } from "../../base/format.ts";
 import { variantName } from "./looks.ts";
 import { epochsOf, meanAt, type Measure } from "./means.ts";
 
@@ -60,8 +60,8 @@ function pairCard(own: Placed, scratch: Placed): Html {
     return html`
       <tr>
         <th scope="row" class="number">${epoch}</th>
-        <td class="number">${percent(a)}</td>
-        <td class="number">${percent(b)}</td>
+        <td class="number">${formatPercent(a)}</td>
+        <td class="number">${formatPercent(b)}</td>
         <td class="number">${points(a - b)}</td>
       </tr>
     `;
@@ -92,12 +92,12 @@ function inWords(own: ComparedVariant, scratch: ComparedVariant): Html {
     .find((epoch) => meanAt(own.runs, epoch, accuracyOf) > b);
   const names = [own, scratch].map(({ label }) => foreignName(label));
   const known = Number.isFinite(a) && Number.isFinite(b);
-  return html`${names[0]} reached ${percent(a)}, ${names[1]} ${percent(b)}${
+  return html`${names[0]} reached ${formatPercent(a)}, ${names[1]} ${formatPercent(b)}${
     known && `: ${points(a - b)} points`
   }. ${
     known && (passed === undefined
       ? html`In no epoch was ${names[0]} above the best of ${names[1]}.`
-      : html`${names[0]} was above the best of ${names[1]} after ${counted(passed, "epoch")}.`)
+      : html`${names[0]} was above the best of ${names[1]} after ${groupedCount(passed, "epoch")}.`)
   }`;
 }
 

@@ -11,9 +11,8 @@ import {
   summarizeRun,
   summarizeVariant,
 } from "../comparison.ts";
-import { formatDuration, formatRate } from "../../terminal/lines.ts";
+import { formatDuration, formatPercent, formatRate, groupedCount } from "../../base/format.ts";
 import type { Section } from "../../report/section.ts";
-import { counted, percent } from "../../report/words.ts";
 import { variantName } from "./looks.ts";
 
 /** The table of best accuracies. */
@@ -26,7 +25,7 @@ export function resultsSection(comparison: Comparison): Section {
   return {
     id: "results",
     title: "Results",
-    note: (repeats > 1 ? `Mean ± standard deviation over ${counted(repeats, "seed")}. ` : "") +
+    note: (repeats > 1 ? `Mean ± standard deviation over ${groupedCount(repeats, "seed")}. ` : "") +
       "Best validation accuracy of any epoch; time is that of all epochs, speed the median of the epochs." +
       (counts.size > 1
         ? " The variants were validated on different numbers of images: their accuracies are not of the same images."
@@ -60,15 +59,16 @@ function row(variant: ComparedVariant, index: number, isBest: boolean, repeats: 
   const { bestEpoch } = summarizeRun(variant.runs[0]);
   const failed = variant.runs.filter(({ status }) => status === "failed").length;
   const [place, placeValue] = repeats > 1
-    ? [`${percent(least)} to ${percent(most)}`, least]
+    ? [`${formatPercent(least)} to ${formatPercent(most)}`, least]
     : [String(bestEpoch), bestEpoch];
   return html`
     <tr>
       <th scope="row">${variantName(variant.label, index)}${isBest && html`
         <span class="badge good">best</span>
       `}</th>
-      <td class="number" data-value="${known ? mean : ""}">${percent(mean)}${known && runs > 1 &&
-        ` ± ${percent(deviation)}`}</td>
+      <td class="number" data-value="${known ? mean : ""}">${formatPercent(mean)}${known &&
+        runs > 1 &&
+        ` ± ${formatPercent(deviation)}`}</td>
       <td class="number" data-value="${known ? placeValue : ""}">${known ? place : "–"}</td>
       <td class="number" data-value="${known ? seconds.mean : ""}">${known
         ? formatDuration(seconds.mean)

@@ -5,10 +5,9 @@
  */
 import { html, relativeAddress } from "../../web/html.ts";
 import { type ComparedRun, type Comparison, summarizeRun } from "../comparison.ts";
-import { formatDuration } from "../../terminal/lines.ts";
+import { formatDuration, formatPercent } from "../../base/format.ts";
 import { REPORT_FILE } from "../../report/report.ts";
 import type { Section } from "../../report/section.ts";
-import { percent } from "../../report/words.ts";
 import { variantName } from "./looks.ts";
 
 const STATES: Record<ComparedRun["status"], { text: string; look: string }> = {
@@ -38,7 +37,7 @@ export function runsSection(
             html`<div class="note name message">${message}</div>`}</td>
           <td class="number" data-value="${epochs.length}">${epochs.length} / ${config.train
             .epochs}</td>
-          <td class="number" data-value="${measured ? bestAccuracy : ""}">${percent(
+          <td class="number" data-value="${measured ? bestAccuracy : ""}">${formatPercent(
             bestAccuracy,
           )}</td>
           <td class="number" data-value="${measured ? bestEpoch : ""}">${measured

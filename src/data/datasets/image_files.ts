@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../../base/format.ts";
 import { join } from "node:path";
 import { quotedPath } from "../../base/called_paths.ts";
 import { UsageError } from "../../base/errors.ts";
@@ -83,23 +84,21 @@ export class LeftOut {
       more - less || byCodePoint(a, b)
     );
     const parts: string[] = [];
-    if (this.#strays > 0) parts.push(`${files(this.#strays)} outside of the class folders`);
+    if (this.#strays > 0) {
+      parts.push(`${counted(this.#strays, "file")} outside of the class folders`);
+    }
     if (counts.length > 0) {
       const total = counts.reduce((sum, [, count]) => sum + count, 0);
       const named = counts.slice(0, MAX_NAMED)
         .map(([ending, count]) => `${count} ${ending === "" ? "without an ending" : ending}`);
       if (counts.length > MAX_NAMED) named.push("others");
-      parts.push(`${files(total)} without an ending that is read (${named.join(", ")})`);
+      parts.push(`${counted(total, "file")} without an ending that is read (${named.join(", ")})`);
     }
     if (parts.length === 0) return undefined;
     const foreign = counts.find(([ending]) => FOREIGN_IMAGES.includes(ending));
     const cure = foreign ? `; convert ${foreign[0]} files to JPEG or PNG to use them` : "";
     return `Left out of ${quotedPath(root)}: ${parts.join(", ")}${cure}`;
   }
-}
-
-function files(count: number): string {
-  return `${count} file${count === 1 ? "" : "s"}`;
 }
 
 /** The ending with its dot, in lower case; empty when there is none. */

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { counted } from "../../base/format.ts";
 import { classMatcher, labelsByName } from "../class_names.ts";
 import { listedInQuotes } from "../../base/listing.ts";
 import { createHash } from "node:crypto";
@@ -98,7 +99,7 @@ const VALIDATION_NAMES = ["val", "valid", "validation", "dev"];
 
 /** Says that there are no folders, which are the classes. */
 function withoutFolders(root: string, images: number): string {
-  const only = images === 0 ? "" : `, only ${images} image${images === 1 ? "" : "s"}`;
+  const only = images === 0 ? "" : `, only ${counted(images, "image")}`;
   return `Folder ${
     quotedPath(root)
   } has no class folders${only}: it takes a folder of images for each class, ` +
