@@ -1,115 +1,126 @@
 """Makes tests/fixtures/optim: what PyTorch's optimizers, schedulers and losses do with the same numbers.
 
-Run by hand, with a Python that has torch 2.x and numpy:  python scripts/make_optim_fixtures.py
+Run by hand, with a Python that has torch 2.x and numpy:
+
+    python scripts/make_optim_fixtures.py optimizer sgd
+    python scripts/make_optim_fixtures.py optimizer radam '{"lr": 0.01}' '{"lr": 0.02, "weight_decay": 0.1}'
+    python scripts/make_optim_fixtures.py schedule PolynomialLR '{"totalIters": 8, "power": 2}'
+    python scripts/make_optim_fixtures.py losses
+    python scripts/make_optim_fixtures.py averages
+
+An optimizer is a class of torch.optim, whatever its case; a schedule one of torch.optim.lr_scheduler, with its
+arguments in camelCase. Each JSON object is a case; without any, the cases of the fixture that is there are made again.
 
 All in float64. Parameters, gradients and logits come from the integer hash of make_model_fixtures.py.
 """
 
+import argparse
 import json
+import re
 import warnings
 
 import torch
 from make_model_fixtures import FIXTURES, listed, rounded, values
 
 STEPS = 50
+# Length of a run for the schedules, in epochs or steps.
+WHOLE = 20
+RATE = 0.4
 
 
-def trajectories():
-    cases = []
+def optimizer_class(name):
+    """The class of torch.optim with this name, whatever its case."""
+    return next(
+        value for key, value in vars(torch.optim).items() if key.lower() == name.lower() and isinstance(value, type)
+    )
 
-    def case(name, optimizer, settings, **more):
-        cases.append({"name": name, "optimizer": optimizer, "settings": settings, **more})
 
-    case("plain", "sgd", {"lr": 0.1, "momentum": 0})
-    case("momentum", "sgd", {"lr": 0.1, "momentum": 0.9})
-    case("Nesterov and weight decay", "sgd",
-         {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True})
-    case("dampening and weight decay", "sgd",
-         {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01})
-    case("defaults", "adam", {"lr": 0.01})
-    case("weight decay, other betas", "adam",
-         {"lr": 0.02, "betas": [0.8, 0.95], "eps": 1e-6, "weight_decay": 0.1})
-    case("defaults", "adamw", {"lr": 0.01})
-    case("weight decay", "adamw", {"lr": 0.02, "weight_decay": 0.3})
-    case("clipped by norm", "sgd", {"lr": 0.1, "momentum": 0.9}, clipGradNorm=0.8)
-    case("clipped by value", "adam", {"lr": 0.01}, clipGradValue=0.4)
-    case("clipped by value and norm", "sgd", {"lr": 0.1, "momentum": 0.9}, clipGradNorm=0.8,
-         clipGradValue=0.6)
-    case("a group of its own", "sgd", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01},
-         group={"lr": 0.3, "weight_decay": 0.1})
-    case("a group of its own", "adamw", {"lr": 0.01}, group={"lr": 0.05})
-    case("cosine after warm-up, per step", "sgd", {"lr": 0.1, "momentum": 0.9}, schedule=True)
-    case("averaged weights", "sgd", {"lr": 0.1, "momentum": 0.9}, ema={"decay": 0.9, "everySteps": 4})
-
+def trajectory(name, entry):
+    """The parameters after each step; with averages, those."""
     start = {"body.weight": values("optim.start", (5,)), "head.weight": values("optim.head", (3,))}
-    gradients = {name: values(f"optim.{name}", (STEPS, len(p))) for name, p in start.items()}
-    kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    for entry in cases:
-        parameters = {name: torch.nn.Parameter(p.clone()) for name, p in start.items()}
-        settings = dict(entry["settings"])
-        groups = [{"params": [parameters["body.weight"]]}]
-        groups.append({"params": [parameters["head.weight"]], **entry.get("group", {})})
-        optimizer = kinds[entry["optimizer"]](groups, **settings)
-        scheduler = None
-        if entry.get("schedule"):
-            scheduler = torch.optim.lr_scheduler.SequentialLR(optimizer, [
-                torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.1, total_iters=10),
-                torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=STEPS - 10, eta_min=0.01),
-            ], milestones=[10])
-        averages = None
-        entry["trajectory"] = []
-        for step in range(STEPS):
-            for name, parameter in parameters.items():
-                parameter.grad = gradients[name][step].clone()
-            everything = list(parameters.values())
-            if "clipGradValue" in entry:
-                torch.nn.utils.clip_grad_value_(everything, entry["clipGradValue"])
-            if "clipGradNorm" in entry:
-                torch.nn.utils.clip_grad_norm_(everything, entry["clipGradNorm"])
-            optimizer.step()
-            if scheduler:
-                scheduler.step()
-            shown = torch.cat(everything).detach()
-            if "ema" in entry:
-                average = torch.optim.swa_utils.get_ema_multi_avg_fn(entry["ema"]["decay"])
-                if averages is None:
-                    averages = [shown.clone()]
-                elif step % entry["ema"]["everySteps"] == 0:
-                    average(averages, [shown], None)
-                shown = averages[0]
-            entry["trajectory"].append(listed(shown, 10))
-    return {"start": {n: listed(p, 17) for n, p in start.items()},
-            "gradients": {n: listed(g, 17) for n, g in gradients.items()}, "cases": cases}
-
-
-def schedules():
-    lr = torch.optim.lr_scheduler
-    cases = [
-        ({"name": "StepLR", "stepSize": 7, "gamma": 0.1}, lambda o: lr.StepLR(o, 7, 0.1)),
-        ({"name": "MultiStepLR", "milestones": [3, 10, 11], "gamma": 0.5},
-         lambda o: lr.MultiStepLR(o, [3, 10, 11], 0.5)),
-        ({"name": "ExponentialLR", "gamma": 0.9}, lambda o: lr.ExponentialLR(o, 0.9)),
-        ({"name": "CosineAnnealingLR", "etaMin": 0.001}, lambda o: lr.CosineAnnealingLR(o, 20, 0.001)),
-        ({"name": "CosineAnnealingLR", "tMax": 8}, lambda o: lr.CosineAnnealingLR(o, 8)),
-        ({"name": "constant", "warmup": {"length": 5}},
-         lambda o: lr.LinearLR(o, total_iters=5)),
-        ({"name": "StepLR", "stepSize": 4, "gamma": 0.5, "warmup": {"length": 5, "startFactor": 0.01}},
-         lambda o: lr.SequentialLR(o, [lr.LinearLR(o, 0.01, total_iters=5), lr.StepLR(o, 4, 0.5)], [5])),
-        ({"name": "CosineAnnealingLR", "warmup": {"length": 5, "startFactor": 0.5}},
-         lambda o: lr.SequentialLR(o, [lr.LinearLR(o, 0.5, total_iters=5),
-                                       lr.CosineAnnealingLR(o, 15)], [5])),
-    ]
-    result = []
-    for config, make in cases:
-        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
-        scheduler = make(optimizer)
-        rates = []
-        for _ in range(20):
-            rates.append(rounded(optimizer.param_groups[0]["lr"], 12))
-            optimizer.step()
+    gradients = {key: values(f"optim.{key}", (STEPS, len(p))) for key, p in start.items()}
+    parameters = {key: torch.nn.Parameter(p.clone()) for key, p in start.items()}
+    groups = [{"params": [parameters["body.weight"]]}]
+    groups.append({"params": [parameters["head.weight"]], **entry.get("group", {})})
+    optimizer = optimizer_class(name)(groups, **entry["settings"])
+    scheduler = None
+    if entry.get("schedule"):
+        scheduler = torch.optim.lr_scheduler.SequentialLR(optimizer, [
+            torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.1, total_iters=10),
+            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=STEPS - 10, eta_min=0.01),
+        ], milestones=[10])
+    averages = None
+    found = []
+    for step in range(STEPS):
+        for key, parameter in parameters.items():
+            parameter.grad = gradients[key][step].clone()
+        everything = list(parameters.values())
+        if "clipGradValue" in entry:
+            torch.nn.utils.clip_grad_value_(everything, entry["clipGradValue"])
+        if "clipGradNorm" in entry:
+            torch.nn.utils.clip_grad_norm_(everything, entry["clipGradNorm"])
+        optimizer.step()
+        if scheduler:
             scheduler.step()
-        result.append({"schedule": config, "lr": 0.4, "rates": rates})
-    return result
+        shown = torch.cat(everything).detach()
+        if "ema" in entry:
+            average = torch.optim.swa_utils.get_ema_multi_avg_fn(entry["ema"]["decay"])
+            if averages is None:
+                averages = [shown.clone()]
+            elif step % entry["ema"]["everySteps"] == 0:
+                average(averages, [shown], None)
+            shown = averages[0]
+        found.append(listed(shown, 10))
+    return found
+
+
+def rates(name, schedule):
+    """The learning rates of a run."""
+    lr = torch.optim.lr_scheduler
+    arguments = {re.sub("[A-Z]", lambda m: "_" + m[0].lower(), k): v for k, v in schedule.items() if k != "warmup"}
+    arguments = {("T_max" if k == "t_max" else k): v for k, v in arguments.items()}
+    warmup = schedule.get("warmup")
+    length = warmup["length"] if warmup else 0
+    if name == "CosineAnnealingLR":
+        arguments.setdefault("T_max", WHOLE - length)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=RATE)
+    scheduler = None if name == "constant" else getattr(lr, name)(optimizer, **arguments)
+    if warmup:
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=RATE)
+        parts = [lr.LinearLR(optimizer, warmup.get("startFactor", 1 / 3), total_iters=length)]
+        parts.append(lr.ConstantLR(optimizer, 1) if name == "constant" else getattr(lr, name)(optimizer, **arguments))
+        scheduler = lr.SequentialLR(optimizer, parts, [length])
+    found = []
+    for _ in range(WHOLE):
+        found.append(rounded(optimizer.param_groups[0]["lr"], 12))
+        optimizer.step()
+        if scheduler:
+            scheduler.step()
+    return found
+
+
+def cases_of(folder, name, given, key):
+    """The cases that are given, or else those of the fixture."""
+    if given:
+        return [{key: json.loads(text)} for text in given]
+    return json.loads((FIXTURES / "optim" / folder / f"{name}.json").read_text())["cases"]
+
+
+def make_optimizer(name, given):
+    cases = cases_of("optimizers", name, given, "settings")
+    for entry in cases:
+        # A case is named after what it sets, unless it has a name.
+        own = [key for key in entry["settings"] if key != "lr"]
+        entry.setdefault("name", ", ".join(own).replace("_", " ") or "defaults")
+        entry["trajectory"] = trajectory(name, entry)
+    write(f"optimizers/{name}", {"cases": cases})
+
+
+def make_schedule(name, given):
+    cases = cases_of("schedules", name, given, "schedule")
+    for entry in cases:
+        entry |= {"lr": RATE, "rates": rates(name, entry["schedule"])}
+    write(f"schedules/{name}", {"cases": cases})
 
 
 # A class that contributes nothing to the loss.
@@ -177,15 +188,27 @@ def losses():
     return {"logits": listed(logits), "labels": labels, "partnerLabels": partners, "cases": cases}
 
 
+def write(name, content):
+    path = FIXTURES / "optim" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = {"madeBy": f"torch {torch.__version__}, float64", **content}
+    path.write_text(json.dumps(made, separators=(",", ":")).replace("},{", "},\n{") + "\n")
+    print(f"{name}.json: {path.stat().st_size} bytes")
+
+
 def main():
     warnings.filterwarnings("ignore", category=UserWarning)
-    made = [("trajectories", trajectories()), ("schedules", schedules()), ("losses", losses()), ("averages", averages())]
-    for name, content in made:
-        path = FIXTURES / "optim" / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        made = {"madeBy": f"torch {torch.__version__}, float64", "content": content}
-        path.write_text(json.dumps(made, separators=(",", ":")).replace("},{", "},\n{") + "\n")
-        print(f"{path.name}: {path.stat().st_size} bytes")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["optimizer", "schedule", "losses", "averages"])
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("cases", nargs="*", help="JSON")
+    arguments = parser.parse_args()
+    if arguments.what == "optimizer":
+        make_optimizer(arguments.name, arguments.cases)
+    elif arguments.what == "schedule":
+        make_schedule(arguments.name, arguments.cases)
+    else:
+        write(arguments.what, {"content": losses() if arguments.what == "losses" else averages()})
 
 
 if __name__ == "__main__":

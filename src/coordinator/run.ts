@@ -27,6 +27,7 @@ import { keepsTypedPaths } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { describeShares } from "../config/shares.ts";
 import { FILE_RECORD, type FileChanges, writeFileRecord } from "../data/datasets/file_record.ts";
+import { type LoggerName, LOGGERS } from "../loggers/config.ts";
 import type { LoggerStart, OpenLogger } from "../loggers/logger.ts";
 import type { NamedLogger } from "../loggers/logger_set.ts";
 import {
@@ -214,7 +215,7 @@ async function trainUntil(config: Config, options: TrainOptions): Promise<TrainR
   try {
     const position = resumed?.position ?? startPosition();
     const start = loggerStart(folder, run, position, resumed && history);
-    await watch.open(start, await loggersOf(config, options));
+    await watch.open(start, loggersOf(config, options));
     if (!resumed) {
       if (options.resume) {
         reporter.info("The run ended before its first checkpoint: it starts over");
@@ -401,14 +402,12 @@ function emptyHistory(config: Config): History {
 }
 
 /** The loggers of the config, and those that the caller brings. */
-async function loggersOf(
-  { loggers }: Config,
-  { loggers: more = [] }: TrainOptions,
-): Promise<NamedLogger[]> {
-  const own = more.map((open, index) => ({ name: open.name || `${index + 1}th`, open }));
-  if (!loggers.tensorboard) return own;
-  const { openTensorBoard } = await import("../loggers/tensorboard.ts");
-  return [{ name: "TensorBoard", open: openTensorBoard }, ...own];
+function loggersOf({ loggers }: Config, { loggers: more = [] }: TrainOptions): NamedLogger[] {
+  const chosen = (Object.keys(LOGGERS) as LoggerName[]).filter((name) => loggers[name]);
+  return [
+    ...chosen.map((name) => ({ name: LOGGERS[name].title, open: LOGGERS[name].open })),
+    ...more.map((open, index) => ({ name: open.name || `${index + 1}th`, open })),
+  ];
 }
 
 /** Records the images with which a resumed run goes on. */

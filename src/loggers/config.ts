@@ -1,15 +1,21 @@
 /**
- * Settings of the loggers.
+ * The config keys of the loggers.
  *
  * @module
  */
 import { z } from "../deps/zod.ts";
+import * as declarations from "./kinds.ts";
+import type { LoggerDeclaration } from "./logger.ts";
 
-/** The `loggers` section of the config. */
-export const loggersSchema = z.strictObject({
-  /**
-   * Write TensorBoard's event files into `<run>/tensorboard/`. On by default: a point costs a fraction of a
-   * millisecond and about a kilobyte, and pictures are added only when there is a new best epoch.
-   */
-  tensorboard: z.boolean().default(true),
-});
+/** Name of a logger, as a config turns it on or off. */
+export type LoggerName = keyof typeof declarations;
+
+/** All loggers by name. */
+export const LOGGERS: Readonly<Record<LoggerName, LoggerDeclaration>> = declarations;
+
+/** The `loggers` section of the config: `true` for each logger that is on. */
+export const loggersSchema = z.strictObject(
+  Object.fromEntries(
+    Object.entries(LOGGERS).map(([name, { isDefault }]) => [name, z.boolean().default(isDefault)]),
+  ) as Record<LoggerName, z.ZodDefault<z.ZodBoolean>>,
+);

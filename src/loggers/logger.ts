@@ -54,3 +54,12 @@ export interface RunLogger {
 
 /** Opens a logger for a run. */
 export type OpenLogger = (start: LoggerStart) => RunLogger | Promise<RunLogger>;
+
+/** The description of a logger that a config turns on. It imports what it needs when it opens. */
+export interface LoggerDeclaration {
+  /** Name in messages. */
+  readonly title: string;
+  /** Whether it is on unless set. */
+  readonly isDefault: boolean;
+  readonly open: OpenLogger;
+}

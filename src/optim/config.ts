@@ -4,10 +4,15 @@
  * @module
  */
 import { z } from "../deps/zod.ts";
-import { float32, shareBelow1 } from "../base/float32.ts";
+import { float32 } from "../base/float32.ts";
+import * as optimizers from "./optimizers.ts";
+import * as schedules from "./schedules.ts";
+
+/** Name of an optimizer. */
+export type OptimizerName = keyof typeof optimizers;
 
 /** Optimizers that `train.optimizer` accepts. */
-export const OPTIMIZER_NAMES = ["sgd", "adam", "adamw"] as const;
+export const OPTIMIZER_NAMES = Object.keys(optimizers) as OptimizerName[];
 
 /** Rules that `train.ema.rule` accepts. */
 export const EMA_RULES = ["steps", "torchvision"] as const;
@@ -27,9 +32,6 @@ function emaDefaults(
   };
 }
 
-/** Name of an optimizer. */
-export type OptimizerName = (typeof OPTIMIZER_NAMES)[number];
-
 const common = {
   /** The unit of the schedule's numbers: epochs or optimizer steps. */
   per: z.enum(["epoch", "step"]).default("epoch"),
@@ -44,41 +46,34 @@ const common = {
   }).optional(),
 };
 
+/** Name of a schedule. */
+export type ScheduleName = keyof typeof schedules;
+
+/** The schema of a schedule, by its name. */
+type ScheduleSchema<Name extends ScheduleName> = (typeof schedules)[Name]["keys"] extends
+  infer Keys extends z.ZodRawShape
+  ? z.ZodObject<{ name: z.ZodLiteral<Name> } & typeof common & Keys, z.core.$strict>
+  : never;
+
+/** A learning-rate schedule as configured. */
+export type ScheduleConfig = {
+  [Name in ScheduleName]: z.output<ScheduleSchema<Name>>;
+}[ScheduleName];
+
+/** A learning-rate schedule as a config may write it. */
+export type ScheduleInput = {
+  [Name in ScheduleName]: z.input<ScheduleSchema<Name>>;
+}[ScheduleName];
+
+const [firstSchedule, ...moreSchedules] = Object.entries(schedules).map(([name, { keys }]) =>
+  z.strictObject({ name: z.literal(name), ...common, ...keys })
+);
+
 /** `train.schedule`: how the learning rate changes; names, keys and defaults are those of `torch.optim.lr_scheduler`. */
 export const scheduleSchema = z.discriminatedUnion("name", [
-  z.strictObject({ name: z.literal("constant"), ...common }),
-  z.strictObject({
-    name: z.literal("StepLR"),
-    ...common,
-    /** Epochs or steps between two decays. */
-    stepSize: z.int().positive(),
-    /** Factor of one decay. */
-    gamma: float32().positive().default(0.1),
-  }),
-  z.strictObject({
-    name: z.literal("MultiStepLR"),
-    ...common,
-    /** Epochs or steps after which the rate decays. */
-    milestones: z.array(z.int().positive()).min(1, "give at least one milestone").refine(
-      (all) => all.every((milestone, index) => index === 0 || milestone > all[index - 1]),
-      "give milestones in rising order",
-    ),
-    gamma: float32().positive().default(0.1),
-  }),
-  z.strictObject({
-    name: z.literal("ExponentialLR"),
-    ...common,
-    /** Factor of each epoch or step. */
-    gamma: float32().positive(),
-  }),
-  z.strictObject({
-    name: z.literal("CosineAnnealingLR"),
-    ...common,
-    /** Epochs or steps from the full rate to `etaMin`; unless set, all that follow the warm-up. */
-    tMax: z.int().positive().optional(),
-    etaMin: float32().nonnegative().default(0),
-  }),
-]);
+  firstSchedule,
+  ...moreSchedules,
+]) as unknown as z.ZodType<ScheduleConfig, ScheduleInput>;
 
 /** `train.groups`: parameters with settings of their own. */
 const groupSchema = z.strictObject({
@@ -88,21 +83,26 @@ const groupSchema = z.strictObject({
   weightDecay: float32().nonnegative().optional(),
 });
 
+/** The keys of all optimizers together. */
+type OwnShape = UnionToIntersection<(typeof optimizers)[OptimizerName]["keys"]>;
+
+type UnionToIntersection<Union> = (Union extends unknown ? (member: Union) => void : never) extends
+  (all: infer All) => void ? All
+  : never;
+
+/** The keys that some optimizers have: each may be left out, or `null`. */
+const ownShape = Object.fromEntries(
+  Object.values(optimizers).flatMap(({ keys }) =>
+    Object.entries(keys).map(([key, schema]) => [key, schema.nullish()])
+  ),
+) as { [Key in keyof OwnShape]: z.ZodOptional<z.ZodNullable<OwnShape[Key]>> };
+
 /** Keys of the optimizer, as `train.*`; names are those of `torch.optim`, in camelCase. */
 export const optimizerShape = {
   optimizer: z.enum(OPTIMIZER_NAMES).default("sgd"),
   /** Learning rate before the schedule. */
   lr: float32().nonnegative().default(0.001),
-  /** SGD's; 0.9 unless set. */
-  momentum: float32().min(0).max(1).nullish(),
-  /** SGD's; 0 unless set. */
-  dampening: float32().min(0).max(1).nullish(),
-  /** SGD's; false unless set. */
-  nesterov: z.boolean().nullish(),
-  /** Adam's and AdamW's decay of the two averages; [0.9, 0.999] unless set. */
-  betas: z.tuple([shareBelow1(), shareBelow1()]).nullish(),
-  /** Adam's and AdamW's, added to the denominator; 1e-8 unless set. */
-  eps: float32().positive().nullish(),
+  ...ownShape,
   /** SGD and Adam: L2 penalty, added to the gradient (0 unless set); AdamW: decoupled (0.01 unless set). */
   weightDecay: float32().nonnegative().nullish(),
   groups: z.array(groupSchema).default([]),
@@ -128,20 +128,12 @@ export const optimizerShape = {
   }).transform((ema) => ({ ...ema, ...emaDefaults(ema) })).optional(),
 };
 
-/** Keys that belong to some optimizers only, with their defaults. */
-const OWN_DEFAULTS = {
-  sgd: { momentum: 0.9, dampening: 0, nesterov: false, weightDecay: 0 },
-  adam: { betas: [0.9, 0.999] as [number, number], eps: 1e-8, weightDecay: 0 },
-  adamw: { betas: [0.9, 0.999] as [number, number], eps: 1e-8, weightDecay: 0.01 },
-} satisfies Record<OptimizerName, Record<string, unknown>>;
+/** Name of a key that belongs to some optimizers, or that each has its own default of. */
+type OwnKey = keyof typeof ownShape | "weightDecay";
 
-const OWN_KEYS = ["momentum", "dampening", "nesterov", "betas", "eps", "weightDecay"] as const;
+const OWN_KEYS = [...Object.keys(ownShape), "weightDecay"] as OwnKey[];
 
-type OwnKeys =
-  & { readonly optimizer: OptimizerName }
-  & {
-    readonly [Key in (typeof OWN_KEYS)[number]]?: unknown;
-  };
+type OwnKeys = { readonly optimizer: OptimizerName } & { readonly [Key in OwnKey]?: unknown };
 
 /** The keys that are set but belong to other optimizers. */
 export function foreignKeys(train: OwnKeys): string[] {
@@ -151,13 +143,14 @@ export function foreignKeys(train: OwnKeys): string[] {
 }
 
 /** The keys that other optimizers have, and this one hasn't. */
-export function otherKeys(optimizer: OptimizerName): (typeof OWN_KEYS)[number][] {
-  return OWN_KEYS.filter((key) => !(key in OWN_DEFAULTS[optimizer]));
+export function otherKeys(optimizer: OptimizerName): OwnKey[] {
+  const own = ownKeys(optimizer);
+  return OWN_KEYS.filter((key) => !own.includes(key));
 }
 
 /** The keys that an optimizer has of its own. */
 export function ownKeys(optimizer: OptimizerName): string[] {
-  return Object.keys(OWN_DEFAULTS[optimizer]);
+  return Object.keys(ownDefaults(optimizer));
 }
 
 /** All keys that belong to an optimizer. */
@@ -166,22 +159,25 @@ export function optimizerKeys(): readonly string[] {
 }
 
 /** An optimizer with all its settings. */
-export type OptimizerConfig =
-  | ({ readonly optimizer: "sgd" } & (typeof OWN_DEFAULTS)["sgd"])
-  | ({ readonly optimizer: "adam" | "adamw" } & (typeof OWN_DEFAULTS)["adam"]);
+export type OptimizerConfig = {
+  [Name in OptimizerName]:
+    & { readonly optimizer: Name; readonly weightDecay: number }
+    & (typeof optimizers)[Name]["defaults"];
+}[OptimizerName];
 
 /** Fills in the defaults of keys that are not set. */
 export function optimizerConfig(train: OwnKeys): OptimizerConfig {
-  const defaults: Record<string, unknown> = OWN_DEFAULTS[train.optimizer];
-  const settings = Object.entries(defaults).map(([key, value]) => [
+  const settings = Object.entries(ownDefaults(train.optimizer)).map(([key, value]) => [
     key,
-    train[key as keyof OwnKeys] ?? value,
+    train[key as OwnKey] ?? value,
   ]);
   return { optimizer: train.optimizer, ...Object.fromEntries(settings) } as OptimizerConfig;
 }
 
-/** A learning-rate schedule as configured. */
-export type ScheduleConfig = z.output<typeof scheduleSchema>;
+function ownDefaults(optimizer: OptimizerName): Record<string, unknown> {
+  const { defaults, weightDecay } = optimizers[optimizer];
+  return { ...defaults, weightDecay };
+}
 
 /** A group of parameters as configured. */
 export type GroupConfig = z.output<typeof groupSchema>;

@@ -10,7 +10,8 @@ import { NativeVector, VectorView } from "../engine/native_vector.ts";
 import { type ClipConfig, clipFactor, clipValues, scaleValues, sumOfSquares } from "./clip.ts";
 import type { GroupConfig, OptimizerConfig } from "./config.ts";
 import { type Group, groupsOf, runsOf } from "./groups.ts";
-import { type UpdateRule, updateRule, type UpdateSpan } from "./rules.ts";
+import type { UpdateRule, UpdateSpan } from "./optimizer_declaration.ts";
+import { updateRule } from "./rules.ts";
 
 /** Settings of {@linkcode Optimizer}. */
 export interface OptimizerOptions extends ClipConfig {

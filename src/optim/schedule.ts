@@ -8,6 +8,14 @@ import { UsageError } from "../base/errors.ts";
 import { float32Problem } from "../base/float32.ts";
 import type { StepKey } from "../base/step_key.ts";
 import type { ScheduleConfig } from "./config.ts";
+import type { ScheduleDeclaration, ScheduleEnd, ScheduleTime } from "./schedule_declaration.ts";
+import * as declarations from "./schedules.ts";
+
+/** A declaration, given the config that names it. */
+type AnySchedule = Omit<ScheduleDeclaration<Record<never, never>>, "rateAt" | "problem"> & {
+  rateAt(config: ScheduleConfig, rate: number, at: ScheduleTime): number;
+  problem?(config: ScheduleConfig, end: ScheduleEnd): string | undefined;
+};
 
 /** The length of a run. */
 export interface RunLength {
@@ -54,24 +62,15 @@ export function learningRateAt(
     const { startFactor } = warmup;
     return baseRate * (startFactor + (1 - startFactor) * time / warmup.length);
   }
-  return afterWarmup(config, baseRate, time - (warmup?.length ?? 0), timeLeft(config, length));
+  return declarationOf(config).rateAt(config, baseRate, {
+    time: time - (warmup?.length ?? 0),
+    whole: timeLeft(config, length),
+  });
 }
 
-function afterWarmup(config: ScheduleConfig, rate: number, time: number, whole: number): number {
-  switch (config.name) {
-    case "constant":
-      return rate;
-    case "StepLR":
-      return rate * config.gamma ** Math.floor(time / config.stepSize);
-    case "MultiStepLR":
-      return rate * config.gamma ** config.milestones.filter((at) => at <= time).length;
-    case "ExponentialLR":
-      return rate * config.gamma ** time;
-    case "CosineAnnealingLR": {
-      const { etaMin, tMax = whole } = config;
-      return etaMin + (rate - etaMin) * (1 + Math.cos(Math.PI * time / tMax)) / 2;
-    }
-  }
+/** The declaration of a schedule, given the config that names it. */
+function declarationOf(config: ScheduleConfig): AnySchedule {
+  return declarations[config.name] as unknown as AnySchedule;
 }
 
 /** Epochs or steps of the run, as the schedule counts. */
@@ -118,10 +117,7 @@ export function checkRates(
       const problem = float32Problem(rate)!.replace(/:.*/, "");
       throw new UsageError(
         `train.schedule (${config.name}) brings the learning rate ${baseRate} to ${rate} in ${where}, which is ` +
-          `${problem}: ${
-            config.name === "CosineAnnealingLR" ? "mend etaMin" : "give a smaller gamma"
-          }, a smaller ` +
-          "train.lr or fewer epochs",
+          `${problem}: ${declarationOf(config).cure}, a smaller train.lr or fewer epochs`,
       );
     }
   }
@@ -142,12 +138,6 @@ export function checkSchedule(config: ScheduleConfig, length: RunLength): void {
         "give a smaller one, or more epochs",
     );
   }
-  if (config.name !== "MultiStepLR") return;
-  const past = config.milestones.find((milestone) => milestone + warmup >= whole);
-  if (past === undefined) return;
-  const after = warmup > 0 ? ` (after ${warmup} of warm-up)` : "";
-  throw new UsageError(
-    `train.schedule.milestones: ${past}${after} would decay the rate past the end of the run, which has ` +
-      `${whole} ${unit}: remove it, or give more epochs`,
-  );
+  const problem = declarationOf(config).problem?.(config, { whole, warmup, unit });
+  if (problem !== undefined) throw new UsageError(`train.schedule.${problem}`);
 }

@@ -285,7 +285,7 @@ Deno.test("--set reaches into lists, and is blamed for what it sets below a key"
   const noName = problemOf(GOOD, ["train.schedule.tMax=3"]);
   assert.match(
     noName,
-    /^--set train\.schedule\.tMax: train\.schedule\.name is missing: give constant, StepLR/,
+    /^--set train\.schedule\.tMax: train\.schedule\.name is missing: give CosineAnnealingLR, ExponentialLR/,
   );
   const spaceless = /"Resize:20" as a name without a value: write a space .*\{ Resize: 20 \}$/;
   assert.throws(() => parseOverride("data.train=[{Resize:20}]"), spaceless);

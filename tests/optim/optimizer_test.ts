@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
-import fixture from "../fixtures/optim/trajectories.json" with { type: "json" };
 import { alignedBytes } from "../../src/base/aligned_memory.ts";
 import averagesFixture from "../fixtures/optim/averages.json" with { type: "json" };
 import { bytesIn, floatsOf, shardOf } from "../../src/base/float_range.ts";
@@ -8,21 +7,23 @@ import { openEngine } from "../../src/engine/engine.ts";
 import { newShareAt, newShareOfSteps, WeightAverages } from "../../src/optim/averages.ts";
 import {
   type EmaConfig,
+  OPTIMIZER_NAMES,
   optimizerConfig,
-  type OptimizerName,
   optimizerShape,
   scheduleSchema,
 } from "../../src/optim/config.ts";
 import { layOut } from "../../src/optim/flat_layout.ts";
 import { Optimizer } from "../../src/optim/optimizer.ts";
+import * as optimizers from "../../src/optim/optimizers.ts";
 import { learningRateAt } from "../../src/optim/schedule.ts";
+import { deterministicValues } from "../support/deterministic_fill.ts";
+import { readCases } from "./fixtures.ts";
 import { assertWithin } from "../models/fixture_model.ts";
 
 await openEngine();
 
 interface Case {
   name: string;
-  optimizer: string;
   settings: { lr: number; weight_decay?: number };
   clipGradNorm?: number;
   clipGradValue?: number;
@@ -32,10 +33,23 @@ interface Case {
   trajectory: number[][];
 }
 
-const { start, gradients, cases } = fixture.content;
 const TOLERANCE = 1e-5;
+const STEPS = 50;
 
+/** Parameters before the first step, and their gradients in each: those of `scripts/make_optim_fixtures.py`. */
+const start = {
+  "body.weight": [...deterministicValues("optim.start", 5, 1)],
+  "head.weight": [...deterministicValues("optim.head", 3, 1)],
+};
 const names = Object.keys(start) as (keyof typeof start)[];
+const gradients = Object.fromEntries(names.map((name) => {
+  const count = start[name].length;
+  const values = [...deterministicValues(`optim.${name}`, STEPS * count, 1)];
+  return [
+    name,
+    Array.from({ length: STEPS }, (_, step) => values.slice(step * count, (step + 1) * count)),
+  ];
+}));
 const layout = layOut(names.map((name) => start[name].length));
 const parameters = names.map((name, index) => ({ name, place: layout.places[index] }));
 const BYTES = 4 * layout.floats;
@@ -52,18 +66,32 @@ function valuesIn(vector: Uint8Array): number[] {
   return layout.places.flatMap((place) => [...floatsOf(bytesIn(vector, place))]);
 }
 
+const cases = (await Promise.all(
+  OPTIMIZER_NAMES.map(async (optimizerName) =>
+    (await readCases<Case>("optimizers", optimizerName)).map((entry) => ({
+      optimizerName,
+      ...entry,
+    }))
+  ),
+)).flat();
+
+/** PyTorch's settings as a config names them. */
+function inCamelCase(settings: object): object {
+  return Object.fromEntries(
+    Object.entries(settings).map(([key, value]) => [
+      key.replaceAll(/_(.)/g, (_, letter) => letter.toUpperCase()),
+      value,
+    ]),
+  );
+}
+
 /** The ranks of a step that shares the work: one, or two that split the vector. */
 for (const worldSize of [1, 2]) {
-  for (const entry of cases as Case[]) {
-    Deno.test(`Optimizer follows PyTorch's ${entry.optimizer} for 50 steps, ${entry.name}, in ${worldSize} parts`, async () => {
-      const { settings: { lr, weight_decay, ...settings }, group, clipGradNorm, clipGradValue } =
-        entry;
+  for (const { optimizerName, ...entry } of cases) {
+    Deno.test(`Optimizer follows PyTorch's ${optimizerName} for 50 steps, ${entry.name}, in ${worldSize} parts`, async () => {
+      const { settings: { lr, ...settings }, group, clipGradNorm, clipGradValue } = entry;
       const options = {
-        settings: optimizerConfig({
-          optimizer: entry.optimizer as OptimizerName,
-          ...settings,
-          weightDecay: weight_decay,
-        }),
+        settings: optimizerConfig({ optimizer: optimizerName, ...inCamelCase(settings) }),
         lr,
         groups: group ? [{ match: ["head.*"], lr: group.lr, weightDecay: group.weight_decay }] : [],
         clipGradNorm,
@@ -189,4 +217,16 @@ Deno.test("Optimizer gives its state by place, and takes it back", async () => {
   const again = new Uint8Array(BYTES);
   optimizer.readSlot(1, again);
   assert.deepEqual(again, slots[1]);
+});
+
+Deno.test("optimizers that have a key of one name share its schema, and each declares all defaults", () => {
+  const schemas = new Map<string, unknown>();
+  for (const [name, { keys, defaults }] of Object.entries(optimizers)) {
+    assert.deepEqual(Object.keys(defaults), Object.keys(keys), name);
+    for (const [key, schema] of Object.entries(keys)) {
+      assert.equal(schemas.get(key) ?? schema, schema, `${key} of ${name}`);
+      schemas.set(key, schema);
+      schema.parse(Object.entries(defaults).find(([own]) => own === key)![1]);
+    }
+  }
 });

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { LOGGERS, loggersSchema } from "../../src/loggers/config.ts";
+import type { LoggerStart } from "../../src/loggers/logger.ts";
+import { LoggerSet } from "../../src/loggers/logger_set.ts";
+import { madeEpoch, madePoint } from "../support/made_run.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
+
+/** Bytes of all files below a folder. */
+async function bytesIn(folder: string): Promise<number> {
+  let bytes = 0;
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const path = join(folder, name);
+    bytes += isDirectory ? await bytesIn(path) : (await Deno.stat(path)).size;
+  }
+  return bytes;
+}
+
+for (const [name, { title, isDefault, open }] of Object.entries(LOGGERS)) {
+  Deno.test(`the logger ${name} keeps a run's numbers, and goes on with those of a resumed run`, () =>
+    withTemporaryFolder(async (folder) => {
+      const start: LoggerStart = {
+        folder,
+        config: { name: "a run" },
+        classes: ["a", "b"],
+        stepsPerEpoch: 4,
+        step: 0,
+      };
+      const warnings: string[] = [];
+      const record = async (of: LoggerStart, epoch: number) => {
+        const set = new LoggerSet((line) => warnings.push(line));
+        await set.open([{ name: title, open }], of);
+        set.metrics(madePoint(epoch, 2));
+        set.validation({ examples: 8, epoch, step: 4, loss: 1, accuracy: 0.5 });
+        set.epoch(madeEpoch(epoch));
+        set.close();
+        return await bytesIn(folder);
+      };
+      const first = await record(start, 1);
+      assert.ok(first > 0, "it keeps them in the run folder");
+      const resumed = { epochs: 1, points: 1, validated: true };
+      assert.ok(await record({ ...start, step: 4, resumed }, 2) > first);
+      assert.deepEqual(warnings, []);
+    }));
+
+  Deno.test(`loggers.${name} of a config turns the logger on and off`, () => {
+    assert.deepEqual(Object.entries(loggersSchema.parse({})).find(([key]) => key === name), [
+      name,
+      isDefault,
+    ]);
+    assert.equal(loggersSchema.safeParse({ [name]: !isDefault }).success, true);
+    assert.equal(loggersSchema.safeParse({ [name]: "yes" }).success, false);
+  });
+}
