@@ -134,7 +134,7 @@ Deno.test("keys that are typed together and don't go together are errors, in eac
     problem("train.schedule.name=MultiStepLR"),
     /^--set train\.schedule\.name: train\.schedule\.milestones is missing/,
   );
-  const names = "give constant, StepLR, MultiStepLR, ExponentialLR, CosineAnnealingLR";
+  const names = "give CosineAnnealingLR, ExponentialLR, MultiStepLR, StepLR, constant";
   assert.equal(
     problem("train.schedule.name=cosineannealinglr"),
     `--set train.schedule.name: train.schedule.name is "cosineannealinglr": ${names}: did you mean CosineAnnealingLR?`,
