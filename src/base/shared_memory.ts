@@ -10,12 +10,16 @@
 import { getSystemErrorName } from "node:util";
 import { LockstepError, reasonOf } from "./errors.ts";
 
-/** Where other processes find a segment, and how they know that it is the right one. */
-export interface SegmentAddress {
+/** The place where other processes find a segment. */
+export interface SegmentPlace {
   /** Path for processes of the same user and pid namespace, as long as its maker lives and hasn't disposed of it. */
   readonly path: string;
   /** Length without the mark. */
   readonly bytes: number;
+}
+
+/** The place of a segment, and the proof that it is the right one. */
+export interface SegmentAddress extends SegmentPlace {
   /** Random text that stands behind the segment's bytes: another process may have the pid of the maker. */
   readonly mark: string;
 }

@@ -7,15 +7,15 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
-import type { Cluster } from "../cluster/cluster.ts";
-import type { Reply } from "../protocol/commands.ts";
+import type { ExchangingCluster } from "../cluster/cluster.ts";
+import type { Reply } from "../protocol/command_channel.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
 import { allReduceCalls } from "./time_all_reduce.ts";
 import { type AllReduceTimes, allReduceTimesSchema } from "./benchmark.ts";
 import {
   assembleBench,
+  type BenchClusterOptions,
   benchConfig,
-  type ClusterSettings,
   cores,
   measure,
 } from "./bench_cluster.ts";
@@ -24,7 +24,7 @@ import { counted } from "../base/format.ts";
 import { mean, median } from "../base/statistics.ts";
 
 /** The settings of an all-reduce benchmark. */
-export interface AllReduceOptions extends ClusterSettings {
+export interface AllReduceOptions extends BenchClusterOptions {
   /** Numbers of workers, one after the other. */
   readonly workers: readonly number[];
   /** Bytes of the vectors. */
@@ -118,11 +118,11 @@ export async function benchAllReduce(options: AllReduceOptions): Promise<AllRedu
 
 /** Has all ranks sum vectors of a length, again and again. */
 async function callMany(
-  cluster: Cluster,
+  cluster: ExchangingCluster,
   bytes: number,
   lengths: { round: number; warmup: number; steps: number },
 ): Promise<Reply[]> {
-  await cluster.changeVector(bytes);
+  await cluster.exchange.changeVector(bytes);
   return await measure(cluster, { kind: "allReduce", bytes, ...lengths }, allReduceCalls(lengths));
 }
 

@@ -6,17 +6,18 @@
 import { availableParallelism } from "node:os";
 import { UsageError } from "../base/errors.ts";
 import { type Config, type ConfigInput, configSchema } from "../config/schema.ts";
-import { Cluster } from "../cluster/cluster.ts";
-import type { Reply } from "../protocol/commands.ts";
+import { clusterSettings, exchangeSettings } from "../coordinator/cluster_settings.ts";
+import { Cluster, type ExchangingCluster } from "../cluster/cluster.ts";
+import type { Reply } from "../protocol/command_channel.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
 import { ensureNatsServer } from "../provision/nats_server.ts";
 import { silentReporter } from "../events/reporter.ts";
 import type { Benchmark, BenchmarkJob } from "./benchmark.ts";
-import { COMMANDS } from "../train/commands.ts";
-import type { Job } from "../train/job.ts";
+import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
+import { type Job, jobJson } from "../train/job.ts";
 
 /** The settings that all benchmarks with workers share. */
-export interface ClusterSettings {
+export interface BenchClusterOptions {
   /** Threads of TensorFlow per worker. */
   readonly threads: number;
   /** How gradients travel: a value of the config's `exchange`. */
@@ -55,7 +56,7 @@ const PATIENT = { joinTimeout: 300, lostAfter: 60 };
  */
 export function benchConfig(
   workers: number,
-  { threads, exchange = "auto", dtype, bucketBytes, nats }: ClusterSettings,
+  { threads, exchange = "auto", dtype, bucketBytes, nats }: BenchClusterOptions,
   changes: Partial<ConfigInput> = {},
 ): Config {
   const known: readonly string[] = configSchema.shape.exchange.unwrap().options;
@@ -81,18 +82,19 @@ export function benchConfig(
 }
 
 /** Starts the workers of a benchmark; the caller disposes of them. */
-export async function assembleBench(job: BenchJob, { onNews }: ClusterSettings): Promise<Cluster> {
+export async function assembleBench(
+  job: BenchJob,
+  { onNews }: BenchClusterOptions,
+): Promise<ExchangingCluster> {
   const { config, benchmark, vectorBytes, images } = job;
   const natsServer = config.nats.url ? undefined : await ensureNatsServer(() => {});
   const { root = "", fingerprint = "", numClasses = MADE_CLASSES } = images ?? {};
   const common: Job = { config, root, fingerprint, numClasses, verbose: false, benchmark };
   return await Cluster.assemble({
-    config,
-    job: common,
-    vectors: { vectorBytes, regions: 1 },
-    gradientBytes: vectorBytes,
+    ...clusterSettings(config, natsServer),
+    job: jobJson(common),
+    exchange: exchangeSettings(config, { vectorBytes, regions: 1, gradientBytes: vectorBytes }),
     reporter: { ...silentReporter(), warn: (line) => onNews?.(line) },
-    ...(natsServer ? { natsServer } : {}),
   });
 }
 
@@ -104,15 +106,19 @@ export async function assembleBench(job: BenchJob, { onNews }: ClusterSettings):
  * @throws {LockstepError} when a worker fails or is lost
  */
 export async function measure(
-  cluster: Cluster,
+  cluster: ExchangingCluster,
   benchmark: Benchmark,
   calls: number,
 ): Promise<Reply[]> {
   const failed = new AbortController();
-  const replies = cluster.callAll(COMMANDS.benchmark, { ...benchmark });
+  const replies = cluster.callAll(WORKER_COMMANDS.benchmark, { ...benchmark });
   replies.catch((error) => failed.abort(error));
   for (let step = 0; step < calls; step++) {
-    await cluster.reducer.reduce({ epoch: benchmark.round, step }, () => "continue", failed.signal);
+    await cluster.exchange.reducer.reduce(
+      { epoch: benchmark.round, step },
+      () => "continue",
+      failed.signal,
+    );
   }
   return await replies;
 }

@@ -7,7 +7,7 @@ import { LockstepError } from "../base/errors.ts";
 import { openEngine } from "../engine/engine.ts";
 import type { GradientExchange } from "../exchange/gradient_exchange.ts";
 import { openExchange } from "../exchange/open_exchange.ts";
-import type { Command, Outcome } from "../protocol/commands.ts";
+import type { CommandOutcome, WorkerCommand } from "../protocol/command_channel.ts";
 import type { Json } from "../protocol/large_json.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
 import { timeAllReduce } from "./time_all_reduce.ts";
@@ -21,7 +21,7 @@ import {
 } from "./benchmark.ts";
 import { timeEpoch } from "./time_epoch.ts";
 import { buildReplica } from "../train/build_replica.ts";
-import { COMMANDS } from "../train/commands.ts";
+import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { makeLoaders, scanData } from "../train/job.ts";
 import { type BenchReplica, pausingReplica, syntheticBatches } from "./synthetic.ts";
 import type { BatchSource } from "../train/rank_epoch.ts";
@@ -43,8 +43,8 @@ export class BenchSession {
   }
 
   /** Carries out one command. */
-  async run({ name, args }: Command): Promise<Outcome> {
-    if (name !== COMMANDS.benchmark) {
+  async run({ name, args }: WorkerCommand): Promise<CommandOutcome> {
+    if (name !== WORKER_COMMANDS.benchmark) {
       throw new LockstepError(`A worker of a benchmark doesn't know the command "${name}"`);
     }
     const { heartbeat } = this.#options;
@@ -105,22 +105,22 @@ export class BenchSession {
   async #exchangeOf(vectorBytes: number, regions = 1): Promise<GradientExchange> {
     if (this.#exchange?.vector.byteLength === vectorBytes) return this.#exchange;
     await this.#exchange?.close();
-    const { link, place, job } = this.#options;
+    const { link, place, memory } = this.#options;
     const wire = { dtype: this.#dtype, gradientBytes: vectorBytes };
     const shape = { ...place, vectorBytes, regions, wire };
-    this.#exchange = await openExchange(link, shape, job.segment);
+    this.#exchange = await openExchange(link, shape, memory.segment);
     return this.#exchange;
   }
 
   /** The dtype in which gradients travel. */
   get #dtype(): GradientDtype {
-    const { segment, config } = this.#options.job;
-    return segment ? "float32" : config.nats.gradientDtype;
+    const { job, memory } = this.#options;
+    return memory.segment ? "float32" : job.config.nats.gradientDtype;
   }
 
   /** As the config's key `exchange` calls it. */
   get #exchangeName(): string {
-    return this.#options.job.segment ? "shared-memory" : "nats";
+    return this.#options.memory.segment ? "shared-memory" : "nats";
   }
 
   async #openReplica(): Promise<BenchReplica> {

@@ -17,9 +17,9 @@ import { buildReplica } from "../train/build_replica.ts";
 import { scanData } from "../train/job.ts";
 import {
   assembleBench,
+  type BenchClusterOptions,
   benchConfig,
   type BenchJob,
-  type ClusterSettings,
   cores,
   MADE_CLASSES,
   measure,
@@ -31,7 +31,7 @@ import { type ScalingPoint, summarize } from "./scaling_point.ts";
 export type ScalingMode = "weak" | "strong";
 
 /** The settings of a scaling benchmark. */
-export interface ScalingOptions extends ClusterSettings {
+export interface ScalingOptions extends BenchClusterOptions {
   readonly workers: readonly number[];
   readonly modes: readonly ScalingMode[];
   readonly model: ModelName;

@@ -4,93 +4,92 @@
  * @module
  */
 import { waitAtMost } from "../base/async.ts";
-import { LockstepError } from "../base/errors.ts";
-import type { SegmentAddress, SharedSegment } from "../base/shared_memory.ts";
-import type { Config } from "../config/schema.ts";
+import type { SegmentAddress } from "../base/shared_memory.ts";
 import type { StepKey } from "../base/step_key.ts";
-import type { Reducer } from "../exchange/gradient_exchange.ts";
-import {
-  agreeOnSegment,
-  type ExchangeSegment,
-  type ExchangeShape,
-  makeSegment,
-  openReducer,
-} from "../exchange/open_exchange.ts";
-import { CommandClient, type Reply, WorkerFailedError } from "../protocol/commands.ts";
-import { type Json, packJson } from "../protocol/large_json.ts";
-import type { NatsAddress } from "../protocol/address.ts";
-import { Link } from "../protocol/link.ts";
-import type { GradientDtype } from "../protocol/messages.ts";
-import type { ServerFacts } from "../protocol/check_server.ts";
-import { serverAddress } from "../protocol/server_address.ts";
-import { makeRunIdentity } from "../protocol/subjects.ts";
-import { BlobTransfers } from "../protocol/blob_transfers.ts";
 import type { Reporter } from "../events/reporter.ts";
-import { COMMANDS } from "../train/commands.ts";
-import { type Job, threadsPerWorker } from "../train/job.ts";
-import { type Broker, startBroker } from "./broker.ts";
-import { describeExit } from "./lines.ts";
+import type { NatsAddress } from "../protocol/address.ts";
+import { BlobTransfers } from "../protocol/blob_transfers.ts";
+import type { ServerFacts } from "../protocol/check_server.ts";
+import { CommandClient, type Reply, WorkerFailedError } from "../protocol/command_channel.ts";
+import { type Json, packJson } from "../protocol/large_json.ts";
+import { Link } from "../protocol/link.ts";
+import { makeRunIdentity, type RunIdentity } from "../protocol/subjects.ts";
+import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
+import type { SharedMemory } from "../protocol/worker_settings.ts";
+import { ExchangeHost, type ExchangeOptions } from "./exchange_host.ts";
 import { HeartbeatMonitor, type WorkerHeartbeat } from "./heartbeat_monitor.ts";
 import { WorkerLostError } from "./lost_worker.ts";
 import { describeRefusals, type RefusedMessages, tellOfRefusals } from "./refused_messages.ts";
-import { type JoinedWorker, Rendezvous } from "./rendezvous.ts";
-import { spawnWorkers, type WorkerGroup } from "./spawn.ts";
+import { type JoinedWorker, Rendezvous, type Welcome } from "./rendezvous.ts";
+import { openServer, type ServerOptions } from "./run_server.ts";
+import { type SpawnedWorker, spawnWorkers } from "./spawn.ts";
 
 /** The parts of a cluster. */
 export interface ClusterOptions {
-  readonly config: Config;
-  readonly job: Job;
-  /** The vectors that the ranks exchange, and those that they have in common. */
-  readonly vectors: Omit<ExchangeShape, "worldSize" | "wire">;
-  /** Bytes of an exchanged vector that hold gradients, at its beginning. */
-  readonly gradientBytes: number;
-  /** The nats-server program; not needed with `nats.url`. */
-  readonly natsServer?: string;
-  readonly reporter: Reporter;
+  /** Name of the run: a part of its messages' subjects. */
+  readonly name: string;
+  /** Worker processes. */
+  readonly workers: number;
+  /** Threads of each worker. */
+  readonly threads: number;
+  /** Seconds that workers get to join, and that a silent one counts as alive. */
+  readonly liveness: { readonly joinTimeout: number; readonly lostAfter: number };
+  readonly server: ServerOptions;
+  /** The job that every worker is handed. */
+  readonly job: Json;
+  /** The exchange between the ranks; without it they have none. */
+  readonly exchange?: ExchangeOptions;
+  readonly reporter: Pick<Reporter, "warn" | "workerLine">;
   /** Ends the wait for workers. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Memory in which the workers share decoded images. */
   readonly cache?: SegmentAddress;
 }
 
-/** The coordinator's end of the all-reduce, and what another one is opened with. */
-interface ClusterExchange {
-  readonly link: Link;
-  readonly dtype: GradientDtype;
-  readonly segment: ExchangeSegment | undefined;
-  reducer: Reducer;
-  /** A rank and what it last did, for messages. */
-  readonly describe: (rank: number) => string | undefined;
-}
+/** A cluster whose ranks exchange vectors. */
+export type ExchangingCluster = Cluster & { readonly exchange: ExchangeHost };
 
 /** Milliseconds that workers get to answer, and then to leave by themselves. */
 const LEAVE_MS = 700;
 
+/** The coordinator's channels to its workers. */
+interface Channels {
+  readonly run: RunIdentity;
+  readonly address: NatsAddress;
+  readonly link: Link;
+  readonly transfers: BlobTransfers;
+  readonly commands: CommandClient;
+}
+
+/** The parts of a cluster that has come together. */
+interface ClusterParts {
+  readonly workers: readonly JoinedWorker[];
+  readonly channels: Channels;
+  readonly exchange: ExchangeHost | undefined;
+  readonly monitor: HeartbeatMonitor;
+  readonly lost: AbortSignal;
+  readonly reporter: Pick<Reporter, "warn">;
+  readonly stack: AsyncDisposableStack;
+}
+
 /** The workers of a run, joined and ready for commands. */
 export class Cluster implements AsyncDisposable {
   readonly workers: readonly JoinedWorker[];
-  /** Fires when a worker or the broker is lost. */
+  /** Fires once, with the error to report, when a worker or the server is lost. */
   readonly lost: AbortSignal;
-  readonly #exchange: ClusterExchange;
-  readonly #commands: CommandClient;
-  readonly #stack: AsyncDisposableStack;
+  /** The coordinator's end of the exchange; nothing where the ranks exchange nothing. */
+  readonly exchange: ExchangeHost | undefined;
+  readonly #channels: Channels;
   readonly #monitor: HeartbeatMonitor;
-  readonly #reporter: Reporter;
+  readonly #reporter: Pick<Reporter, "warn">;
+  readonly #stack: AsyncDisposableStack;
   #call: Promise<unknown> = Promise.resolve();
 
-  private constructor(parts: {
-    workers: readonly JoinedWorker[];
-    exchange: ClusterExchange;
-    commands: CommandClient;
-    monitor: HeartbeatMonitor;
-    reporter: Reporter;
-    lost: AbortSignal;
-    stack: AsyncDisposableStack;
-  }) {
+  private constructor(parts: ClusterParts) {
     this.workers = parts.workers;
-    this.#exchange = parts.exchange;
     this.lost = parts.lost;
-    this.#commands = parts.commands;
+    this.exchange = parts.exchange;
+    this.#channels = parts.channels;
     this.#monitor = parts.monitor;
     this.#reporter = parts.reporter;
     this.#stack = parts.stack;
@@ -103,102 +102,57 @@ export class Cluster implements AsyncDisposable {
    * @throws {LockstepError} when the server doesn't answer, or a worker doesn't join
    * @throws the signal's reason when it fires
    */
+  static async assemble(
+    options: ClusterOptions & { readonly exchange: ExchangeOptions },
+  ): Promise<ExchangingCluster>;
+  static async assemble(options: ClusterOptions): Promise<Cluster>;
   static async assemble(options: ClusterOptions): Promise<Cluster> {
     await using stack = new AsyncDisposableStack();
-    const { config, reporter, signal } = options;
-    const run = makeRunIdentity(config.name);
-    const brokerLost = new AbortController();
-    const address = await openBroker(options, stack, brokerLost);
-    const link = await Link.open(address, run, "coordinator");
-    stack.defer(() => link.close());
-    link.onNotice((message) => reporter.warn(message));
-    tellOfRefusals(link, (message) => reporter.warn(message));
-    const transfers = await BlobTransfers.open(link, "coordinator");
-    stack.defer(() => transfers.close());
-    const worldSize = config.workers;
-    const dtype = config.nats.gradientDtype;
-    const wire = { dtype, gradientBytes: options.gradientBytes };
-    const shape = { worldSize, ...options.vectors, wire };
+    const { reporter, signal } = options;
+    const lost = new AbortController();
+    const channels = await openChannels(options, stack, lost);
+    const { link } = channels;
+    const warn = (message: string) => reporter.warn(message);
+    const exchange = options.exchange &&
+      new ExchangeHost(link, options.workers, options.exchange, warn);
     // Workers share this machine: each is started here.
-    const segment = makeSegment(config.exchange, shape, (reason) => reporter.warn(reason));
-    if (segment) stack.use(segment);
-    const commands = await CommandClient.open(link, transfers, worldSize);
-    stack.defer(() => commands.close());
-
-    const { joinTimeout, lostAfter } = config.liveness;
-    const spawned: WorkerGroup["workers"][number][] = [];
+    if (exchange?.segment) stack.use(exchange.segment);
+    const spawned: SpawnedWorker[] = [];
     const rendezvous = await Rendezvous.open(link, {
-      worldSize,
-      joinTimeout,
+      worldSize: options.workers,
+      joinTimeout: options.liveness.joinTimeout,
       spawned,
-      onRefused: (reason) => reporter.warn(reason),
+      onRefused: warn,
     });
     stack.defer(() => rendezvous.close());
     signal?.throwIfAborted();
-    const group = spawnWorkers({
-      count: worldSize,
-      run,
-      nats: address,
-      threads: threadsPerWorker(config),
-      lostAfter,
-      segments: [segment, options.cache].filter((each) => each !== undefined),
-      onLine: (rank, line) => reporter.workerLine(rank, line),
-    });
-    stack.defer(() => group.stop(LEAVE_MS));
-    spawned.push(...group.workers);
-    let exchange: ClusterExchange | undefined;
+    spawned.push(...startWorkers(options, channels, exchange, stack));
+    if (exchange) stack.use(exchange);
     const known: { monitor?: HeartbeatMonitor } = {};
-    const describe = (rank: number) => known.monitor?.describe(rank);
     const workers = await rendezvous.gather(async (joined) => {
-      const shared = agreeOnMemory(options, segment, joined);
-      const reducer = await openReducer(link, shape, shared.segment, describe);
-      exchange = { link, dtype, segment: shared.segment, reducer, describe };
-      const job = { ...options.job, ...shared } as unknown as Json;
-      const { value, jsonBytes, payload } = packJson(job, undefined, link.maxPayloadBytes);
-      const welcome = { config: value, configBytes: jsonBytes };
-      return payload ? { ...welcome, payload: transfers.offer(payload).transfer } : welcome;
-    }, AbortSignal.any([link.failed, ...(signal ? [signal] : [])]));
-    const { reducer } = exchange!;
-    stack.defer(() => reducer.close());
-    const monitor = known.monitor = await HeartbeatMonitor.open(link, address, run, {
-      workers,
-      spawned,
-      lostAfter,
-      joinTimeout,
-      onStraggler: (message) => reporter.warn(message),
-    });
-    const lost = AbortSignal.any([monitor.signal, brokerLost.signal, link.failed]);
+      const problems = joined.map(({ segmentProblem }) => segmentProblem);
+      const describe = (rank: number) => known.monitor?.describe(rank);
+      const cache = usableCache(options, problems);
+      const segment = await exchange?.open(problems, describe);
+      const memory = { ...(segment ? { segment } : {}), ...(cache ? { cache } : {}) };
+      return welcomeOf(options.job, memory, channels);
+    }, AbortSignal.any([lost.signal, ...(signal ? [signal] : [])]));
+    const monitor = known.monitor = await HeartbeatMonitor.open(
+      link,
+      channels.address,
+      channels.run,
+      { workers, spawned, ...options.liveness, lost, onStraggler: warn },
+    );
     return new Cluster({
-      workers,
-      exchange: exchange!,
-      commands,
-      monitor,
-      reporter,
-      lost,
+      ...{ workers, channels, exchange, monitor, reporter },
+      lost: lost.signal,
       stack: stack.move(),
     });
   }
 
   /** The nats-server that the run talks through. */
   get server(): ServerFacts {
-    return this.#exchange.link.facts;
-  }
-
-  /** The coordinator's end of the all-reduce. */
-  get reducer(): Reducer {
-    return this.#exchange.reducer;
-  }
-
-  /**
-   * Makes the coordinator's end ready for vectors of another length, at most as long as the first ones, that hold
-   * nothing but gradients; no step may be running, and the workers have to open their ends anew.
-   */
-  async changeVector(vectorBytes: number): Promise<void> {
-    const { link, dtype, segment, reducer, describe } = this.#exchange;
-    await reducer.close();
-    const wire = { dtype, gradientBytes: vectorBytes };
-    const shape = { worldSize: this.workers.length, vectorBytes, regions: 1, wire };
-    this.#exchange.reducer = await openReducer(link, shape, segment, describe);
+    return this.#channels.link.facts;
   }
 
   /** Takes note of the step that all ranks are in, for messages. */
@@ -223,7 +177,7 @@ export class Cluster implements AsyncDisposable {
   refused(): RefusedMessages {
     const signs = this.#monitor.heartbeats();
     const workers = signs.reduce((sum, { refused = 0 }) => sum + refused, 0);
-    return { ...this.#exchange.link.refused, workers };
+    return { ...this.#channels.link.refused, workers };
   }
 
   /** Returns the last heartbeats of the workers. */
@@ -240,11 +194,10 @@ export class Cluster implements AsyncDisposable {
   async callAll(
     name: string,
     args: Json = null,
-    { payload, signal }: { payload?: Uint8Array; signal?: AbortSignal } = {},
+    { payload, signal }: { payload?: Uint8Array; signal?: AbortSignal | undefined } = {},
   ): Promise<Reply[]> {
-    const signals = signal ? AbortSignal.any([this.lost, signal]) : this.lost;
-    const call = this.#commands.callAll(name, args, {
-      signal: signals,
+    const call = this.#channels.commands.callAll(name, args, {
+      signal: signal ? AbortSignal.any([this.lost, signal]) : this.lost,
       ...(payload ? { payload } : {}),
     });
     this.#call = call.catch(() => {}); // the caller sees the failure
@@ -262,78 +215,71 @@ export class Cluster implements AsyncDisposable {
 
   async #sayStop(): Promise<void> {
     await waitAtMost(LEAVE_MS, this.#call);
-    const timeout = AbortSignal.timeout(LEAVE_MS);
+    const signal = AbortSignal.timeout(LEAVE_MS);
     // A worker that is busy or has failed doesn't answer: it is ended by signals.
-    await this.#commands.callAll(COMMANDS.stop, null, { signal: timeout }).catch(() => {});
+    await this.#channels.commands.callAll(WORKER_COMMANDS.stop, null, { signal }).catch(() => {});
   }
 }
 
-/** The memory that the workers share, as far as each of them has tried it with success. */
-function agreeOnMemory(
-  { config, reporter, cache }: ClusterOptions,
-  segment: SharedSegment | undefined,
-  workers: readonly JoinedWorker[],
-): Pick<Job, "segment" | "cache"> {
-  const problems = workers.map(({ segmentProblem }) => segmentProblem);
-  const usable = problems.every((problem) => problem === null);
-  if (cache && !usable) {
-    reporter.warn("data.cache can't be shared by these workers: each keeps its own share of it");
-  }
-  const place = ({ path, bytes }: ExchangeSegment) => ({ path, bytes });
-  const shared = usable && cache ? { cache: place(cache) } : {};
-  const warn = (reason: string) => reporter.warn(reason);
-  if (!segment || !agreeOnSegment(config.exchange, problems, warn)) return shared;
-  const { gradientDtype } = config.nats;
-  if (gradientDtype !== "float32") {
-    reporter.warn(
-      `nats.gradientDtype is ${gradientDtype}, but gradients go through shared memory as float32: ` +
-        "set exchange to nats to send them as it says",
-    );
-  }
-  return { ...shared, segment: place(segment) };
-}
-
-/** The server that was asked for, or one of our own. */
-async function openBroker(
-  { config, natsServer, reporter }: ClusterOptions,
+/** Opens the server and the channels to it; `lost` fires when one of them is gone for good. */
+async function openChannels(
+  { name, workers, server, reporter }: ClusterOptions,
   stack: AsyncDisposableStack,
   lost: AbortController,
-): Promise<NatsAddress> {
-  const { url: foreign, ca } = config.nats;
-  if (foreign) return await serverAddress({ url: foreign, ca });
-  if (!natsServer) throw new TypeError("Neither nats.url nor a nats-server program is given");
-  const executable = natsServer;
-  let broker: Broker = await startBroker({
-    executable,
-    ...(config.nats.port === undefined ? {} : { port: config.nats.port }),
+): Promise<Channels> {
+  const run = makeRunIdentity(name);
+  const address = await openServer(server, stack, (error) => {
+    reporter.warn(error.message);
+    lost.abort(error);
   });
-  const { url, token } = broker;
-  let expected = false;
-  let restart = Promise.resolve();
-  stack.defer(async () => {
-    expected = true;
-    await restart;
-    await broker.stop();
+  const link = await Link.open(address, run, "coordinator");
+  stack.defer(() => link.close());
+  const { failed } = link;
+  failed.addEventListener("abort", () => lost.abort(failed.reason), { once: true });
+  if (failed.aborted) lost.abort(failed.reason);
+  link.onNotice((message) => reporter.warn(message));
+  tellOfRefusals(link, (message) => reporter.warn(message));
+  const transfers = await BlobTransfers.open(link, "coordinator");
+  stack.defer(() => transfers.close());
+  const commands = await CommandClient.open(link, transfers, workers);
+  stack.defer(() => commands.close());
+  return { run, address, link, transfers, commands };
+}
+
+/** Starts the worker processes; the stack gets their end. */
+function startWorkers(
+  { workers: count, threads, liveness: { lostAfter }, cache, reporter }: ClusterOptions,
+  { run, address: nats }: Channels,
+  exchange: ExchangeHost | undefined,
+  stack: AsyncDisposableStack,
+): readonly SpawnedWorker[] {
+  const group = spawnWorkers({
+    ...{ count, run, nats, threads, lostAfter },
+    segments: [exchange?.segment, cache].filter((each) => each !== undefined),
+    onLine: (rank, line) => reporter.workerLine(rank, line),
   });
-  const watch = async () => {
-    const exit = await broker.exited;
-    if (expected) return;
-    // The server takes SIGTERM for an order of its own. When all processes got it (Slurm, systemd), the run still
-    // needs it, for the last checkpoint.
-    if (exit.code === 0) {
-      const port = Number(new URL(url).port);
-      restart = startBroker({ executable, port, token }).then((next) => void (broker = next));
-      if (await restart.then(() => true, () => false)) return void watch();
-      restart = Promise.resolve();
-    }
-    const message = `nats-server (pid ${broker.pid}) ${
-      describeExit(exit)
-    }: the run can't go on without it`;
-    reporter.warn(message);
-    lost.abort(new LockstepError(message));
-  };
-  void watch();
-  return { url, token };
+  stack.defer(() => group.stop(LEAVE_MS));
+  return group.workers;
+}
+
+/** The memory for decoded images, where all workers can use it. */
+function usableCache(
+  { cache, reporter }: ClusterOptions,
+  problems: readonly (string | null)[],
+): SharedMemory["cache"] {
+  if (!cache) return undefined;
+  if (problems.every((problem) => problem === null)) {
+    return { path: cache.path, bytes: cache.bytes };
+  }
+  reporter.warn("data.cache can't be shared by these workers: each keeps its own share of it");
+  return undefined;
+}
+
+/** The welcome of all workers; a long job goes with the bytes that the welcome describes. */
+function welcomeOf(job: Json, memory: SharedMemory, { link, transfers }: Channels): Welcome {
+  const { value, jsonBytes, payload } = packJson(job, undefined, link.maxPayloadBytes);
+  const welcome = { job: value, jobBytes: jsonBytes, ...memory };
+  return payload ? { ...welcome, payload: transfers.offer(payload).transfer } : welcome;
 }
 
 /** The rank that a failure is about, where it is about one. */

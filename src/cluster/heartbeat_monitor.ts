@@ -13,7 +13,7 @@ import { ServerWatch } from "../protocol/server_watch.ts";
 import { SilenceTimer } from "../protocol/silence_timer.ts";
 import type { RunIdentity } from "../protocol/subjects.ts";
 import { compareSteps, type StepKey } from "../base/step_key.ts";
-import { COMMANDS } from "../train/commands.ts";
+import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { explainExit, withLastLines, WorkerLostError } from "./lost_worker.ts";
 import type { JoinedWorker } from "./rendezvous.ts";
 import type { SpawnedWorker, WorkerExit } from "./spawn.ts";
@@ -27,6 +27,11 @@ export interface HeartbeatMonitorOptions {
   readonly lostAfter: number;
   /** The same for a worker that has joined and not yet shown its first one. */
   readonly joinTimeout: number;
+  /**
+   * Aborted, once, with a {@linkcode WorkerLostError} as soon as a worker is lost, or with a {@linkcode LockstepError}
+   * when the server is.
+   */
+  readonly lost: AbortController;
   /**
    * Called once when a worker has been silent for 5 s (15 s where nothing was heard of it yet: many that start at
    * once keep the machine busy), and again after it was heard in between.
@@ -60,7 +65,6 @@ interface Watched extends JoinedWorker {
 export class HeartbeatMonitor {
   readonly #link: Link;
   readonly #options: HeartbeatMonitorOptions;
-  readonly #lost = new AbortController();
   readonly #subscription: Subscription;
   readonly #watched: Watched[];
   readonly #sender: HeartbeatSender;
@@ -102,7 +106,7 @@ export class HeartbeatMonitor {
       subject: link.subjects.coordinatorHeartbeat,
     });
     const { failed } = this.#sender;
-    failed.addEventListener("abort", () => this.#lost.abort(failed.reason));
+    failed.addEventListener("abort", () => options.lost.abort(failed.reason));
   }
 
   /** Begins to watch, and to send the coordinator's own heartbeats. */
@@ -115,14 +119,6 @@ export class HeartbeatMonitor {
     const monitor = new HeartbeatMonitor(link, address, run, options);
     await link.flush();
     return monitor;
-  }
-
-  /**
-   * Fires with a {@linkcode WorkerLostError} as soon as a worker is lost, or with a {@linkcode LockstepError}
-   * when the server is.
-   */
-  get signal(): AbortSignal {
-    return this.#lost.signal;
   }
 
   /** Returns a worker's last heartbeat. */
@@ -204,9 +200,9 @@ export class HeartbeatMonitor {
 
   /** No heartbeat can arrive: the silence says nothing about the workers. */
   #onServerGone(silentMs: number, what: string): void {
-    if (silentMs < 1000 * this.#options.lostAfter || this.#lost.signal.aborted) return;
+    if (silentMs < 1000 * this.#options.lostAfter || this.#options.lost.signal.aborted) return;
     const seconds = Math.round(silentMs / 1000);
-    this.#lost.abort(
+    this.#options.lost.abort(
       new LockstepError(`The nats-server at ${this.#link.server} ${what} for ${seconds} s`),
     );
   }
@@ -234,10 +230,10 @@ export class HeartbeatMonitor {
   }
 
   #report(watched: Watched, message: string, exit?: WorkerExit): void {
-    if (this.#lost.signal.aborted) return;
+    if (this.#options.lost.signal.aborted) return;
     const { rank, pid } = watched;
     const place = this.#latestPlace(watched);
-    this.#lost.abort(new WorkerLostError(message, { rank, pid, exit, place }));
+    this.#options.lost.abort(new WorkerLostError(message, { rank, pid, exit, place }));
   }
 
   /** The rank's place by its last heartbeat, or by the step that all ranks are in, whichever is later. */
@@ -250,7 +246,7 @@ export class HeartbeatMonitor {
   #placeOf(watched: Watched): string {
     const { last } = watched;
     if (this.#validating !== undefined) {
-      const batch = last?.activity === COMMANDS.validate ? `, batch ${last.step}` : "";
+      const batch = last?.activity === WORKER_COMMANDS.validate ? `, batch ${last.step}` : "";
       return `in the validation in epoch ${this.#validating}${batch}`;
     }
     const place = this.#latestPlace(watched);

@@ -8,6 +8,7 @@ import { LockstepError } from "../base/errors.ts";
 import type { Json } from "../protocol/large_json.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import type { Envelope, Fields, Transfer } from "../protocol/messages.ts";
+import type { SharedMemory } from "../protocol/worker_settings.ts";
 import { explainExit, withLastLines } from "./lost_worker.ts";
 import type { SpawnedWorker } from "./spawn.ts";
 
@@ -28,10 +29,10 @@ export interface JoinedWorker extends Pick<Fields<"join">, "pid" | "host" | "seg
 }
 
 /** The answer that every worker gets when it joins. */
-export interface Welcome {
-  readonly config: Json;
-  /** Bytes at the payload's end that are the config, as JSON; 0 unless given. */
-  readonly configBytes?: number;
+export interface Welcome extends SharedMemory {
+  readonly job: Json;
+  /** Bytes at the payload's end that are the job, as JSON; 0 unless given. */
+  readonly jobBytes?: number;
   /** Bytes to pull: initial weights, for one. */
   readonly payload?: Transfer;
 }
@@ -163,8 +164,10 @@ export class Rendezvous {
     this.#link.publish(this.#link.subjects.welcome(instance), "welcome", {
       rank,
       worldSize: this.#members.length,
-      config: this.#welcome.config,
-      configBytes: this.#welcome.configBytes ?? 0,
+      job: this.#welcome.job,
+      jobBytes: this.#welcome.jobBytes ?? 0,
+      segment: this.#welcome.segment ?? null,
+      cache: this.#welcome.cache ?? null,
       payload: this.#welcome.payload ?? null,
     });
   }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Fields } from "../protocol/messages.ts";
-import { COMMANDS } from "../train/commands.ts";
+import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 
 /** Milliseconds without progress after which a rank is reported. */
 const REPORT_MS = 10_000;
@@ -71,7 +71,7 @@ export class StallWatch {
 
 /** A rank's place as the end of a sentence, such as `computing in epoch 1, step 4 of training`. */
 export function describeProgress({ epoch, step, phase, sample, activity }: Progress): string {
-  const where = activity === COMMANDS.validate
+  const where = activity === WORKER_COMMANDS.validate
     ? `batch ${step} of the validation in epoch ${epoch}`
     : `epoch ${epoch}, step ${step}`;
   const what = phase === "none" ? activity : phase;
@@ -86,6 +86,6 @@ function isSamePlace(a: Progress, b: Progress): boolean {
 
 /** Tells whether the others wait for a rank in this part of a step, which isn't waiting itself. */
 function canStall({ activity, phase }: Progress): boolean {
-  return (activity === COMMANDS.trainEpoch || activity === COMMANDS.validate) &&
+  return (activity === WORKER_COMMANDS.trainEpoch || activity === WORKER_COMMANDS.validate) &&
     phase !== "none" && phase !== "waiting for the other ranks";
 }

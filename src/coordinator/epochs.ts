@@ -15,16 +15,17 @@ import { type NarrowDtype, ROUNDING } from "../exchange/narrow.ts";
 import { type ConfusionCounts, countConfusions, overallAccuracy } from "../metrics/confusion.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
 import { lossCure } from "../optim/loss.ts";
-import type { Reply } from "../protocol/commands.ts";
+import type { Reply } from "../protocol/command_channel.ts";
 import { meanOf, type MetricPart } from "../metrics/metric_parts.ts";
 import type { Reporter } from "../events/reporter.ts";
 import { type LeftOut, requireFiniteOutputs, requireUsable } from "../metrics/check_scores.ts";
-import { COMMANDS, epochOutcomeSchema, shardScoresSchema } from "../train/commands.ts";
+import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
+import { epochOutcomeSchema, shardScoresSchema } from "../train/command_schemas.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
 import { validationBatchSize } from "../train/job.ts";
 import { unpackScores } from "../train/score_bytes.ts";
 import type { EpochSpan } from "../train/rank_epoch.ts";
-import type { Cluster } from "../cluster/cluster.ts";
+import type { Cluster, ExchangingCluster } from "../cluster/cluster.ts";
 import type { PreparedRun } from "./prepare.ts";
 
 /** Sums over the samples of an epoch so far. */
@@ -71,12 +72,13 @@ const PROGRESS_MS = 500;
 /** The run, its cluster, and the reporter that listens. */
 export interface EpochContext {
   readonly run: PreparedRun;
-  readonly cluster: Cluster;
+  readonly cluster: ExchangingCluster;
   readonly reporter: Reporter;
 }
 
 /** The subset of {@linkcode EpochContext} that a validation needs. */
-export interface ValidationContext extends Omit<EpochContext, "run"> {
+export interface ValidationContext extends Omit<EpochContext, "run" | "cluster"> {
+  readonly cluster: Cluster;
   readonly run:
     & Pick<PreparedRun, "config" | "dataset" | "job">
     & Partial<Pick<PreparedRun, "metrics">>;
@@ -121,7 +123,7 @@ export async function driveEpoch(
   reporter.phase({ name: "train", epoch, epochs: config.train.epochs, total, done });
   const totals = { ...before };
   const failed = new AbortController();
-  const replies = cluster.callAll(COMMANDS.trainEpoch, { ...span }, { signal });
+  const replies = cluster.callAll(WORKER_COMMANDS.trainEpoch, { ...span }, { signal });
   replies.catch((error) => failed.abort(error));
   const stepSignal = AbortSignal.any([failed.signal, signal]);
 
@@ -133,7 +135,7 @@ export async function driveEpoch(
   while (step < stepsPerEpoch && !stopped) {
     cluster.inStep({ epoch, step });
     const decide = () => shouldStop() || step + 1 >= until ? "stop" : "continue";
-    const reduced = await cluster.reducer.reduce({ epoch, step }, decide, stepSignal);
+    const reduced = await cluster.exchange.reducer.reduce({ epoch, step }, decide, stepSignal);
     if (!reduced.finite) throw notFiniteError(run, { epoch, step }, reduced);
     const { lossSum, weight, correct, samples: count } = reduced;
     totals.lossSum += lossSum;
@@ -208,10 +210,10 @@ export async function validate(
   cluster.inValidation(epoch);
   const rows = validationBatchSize(config) / config.workers;
   const ticker = setInterval(() => {
-    const steps = cluster.stepsBegun(COMMANDS.validate).reduce((sum, step) => sum + step, 0);
+    const steps = cluster.stepsBegun(WORKER_COMMANDS.validate).reduce((sum, step) => sum + step, 0);
     reporter.progress({ done: Math.min(count, Math.round(steps * rows)) });
   }, PROGRESS_MS);
-  const replies = await cluster.callAll(COMMANDS.validate, { epoch }, { signal })
+  const replies = await cluster.callAll(WORKER_COMMANDS.validate, { epoch }, { signal })
     .finally(() => clearInterval(ticker));
   const shards = replies.map(({ result }) => shardScoresSchema.parse(result));
   const { samples, parts } = gather(replies, dataset);

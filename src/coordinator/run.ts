@@ -44,10 +44,11 @@ import { HistoryWriter } from "../records/history_writer.ts";
 import { type Prediction, readPredictions } from "../records/predictions.ts";
 import { type Reporter, silentReporter } from "../events/reporter.ts";
 import { createRunFolder, ensureRunFolder, pointLatest } from "../records/run_folder.ts";
-import { COMMANDS } from "../train/commands.ts";
+import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { loadCheckpoint, type LoadedCheckpoint } from "../inference/load_checkpoint.ts";
-import { threadsPerWorker } from "../train/job.ts";
+import { jobJson, threadsPerWorker } from "../train/job.ts";
 import { CallbackRunner, type Callbacks } from "./callbacks.ts";
+import { clusterSettings, exchangeSettings } from "./cluster_settings.ts";
 import { Cluster, failedRank } from "../cluster/cluster.ts";
 import { readBatch } from "../preview/images.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
@@ -340,21 +341,18 @@ async function trainWithWorkers(
   const { run, events, watch, reporter, signal, effort, folder } = parts;
   const { config, replica, natsServer } = run;
   using cache = openRunCache(config, run.dataset, watched);
-  const { vectorBytes, regions, gradientBytes } = replica.state;
   await using cluster = await Cluster.assemble({
-    config,
-    job: run.job,
+    ...clusterSettings(config, natsServer),
+    job: jobJson(run.job),
+    exchange: exchangeSettings(config, replica.state),
     ...(cache ? { cache: cache.address } : {}),
-    vectors: { vectorBytes, regions },
-    gradientBytes,
     reporter: watched,
     signal,
-    ...(natsServer ? { natsServer } : {}),
   });
   events.append("joined", { workers: cluster.workers, server: cluster.server });
   await effort.attempt(ENVIRONMENT_FILE, () => recordServer(folder, cluster.server));
   watch.listenTo(() => cluster.heartbeats(), () => cluster.refused());
-  await cluster.callAll(COMMANDS.loadState, null, {
+  await cluster.callAll(WORKER_COMMANDS.loadState, null, {
     payload: replica.state.exportState().bytes,
     signal,
   });

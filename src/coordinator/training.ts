@@ -20,7 +20,8 @@ import type { HistoryWriter } from "../records/history_writer.ts";
 import { featuresLine, validationLine } from "../terminal/lines.ts";
 import { type Prediction, writePredictions } from "../records/predictions.ts";
 import { type LeftOut, requireUsable } from "../metrics/check_scores.ts";
-import { COMMANDS, statePartSchema } from "../train/commands.ts";
+import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
+import { statePartSchema } from "../train/command_schemas.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
 import {
   driveEpoch,
@@ -363,7 +364,7 @@ function rateAt({ config, stepsPerEpoch }: PreparedRun, epoch: number, step: num
 
 /** Brings the workers' state into the coordinator's replica, part by part. */
 async function readState({ run, cluster }: RunContext): Promise<void> {
-  for (const { result, payload } of await cluster.callAll(COMMANDS.readState)) {
+  for (const { result, payload } of await cluster.callAll(WORKER_COMMANDS.readState)) {
     if (payload) run.replica.state.importState(payload, statePartSchema.parse(result));
   }
 }

@@ -17,8 +17,10 @@ import {
   type ScoredImage,
 } from "../records/evaluation_file.ts";
 import { type Reporter, silentReporter } from "../events/reporter.ts";
-import { COMMANDS } from "../train/commands.ts";
+import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { rankedOf } from "../train/scores.ts";
+import { clusterSettings, exchangeSettings } from "../coordinator/cluster_settings.ts";
+import { jobJson } from "../train/job.ts";
 import { Cluster, failedRank } from "../cluster/cluster.ts";
 import { validate, type Validated } from "../coordinator/epochs.ts";
 import { SkippedImages } from "../coordinator/skipped_images.ts";
@@ -94,15 +96,16 @@ async function scoreOverWorkers(
   const { state } = replica;
   try {
     await using cluster = await Cluster.assemble({
-      config,
-      job,
-      vectors: { vectorBytes: state.vectorBytes, regions: state.regions },
-      gradientBytes: state.gradientBytes,
+      ...clusterSettings(config, natsServer),
+      job: jobJson(job),
+      exchange: exchangeSettings(config, state),
       reporter,
-      ...(signal ? { signal } : {}),
-      ...(natsServer ? { natsServer } : {}),
+      signal,
     });
-    await cluster.callAll(COMMANDS.loadState, null, { payload: state.exportState().bytes, signal });
+    await cluster.callAll(WORKER_COMMANDS.loadState, null, {
+      payload: state.exportState().bytes,
+      signal,
+    });
     const run = { config, dataset, job };
     return await validate({ run, cluster, reporter }, 1, signal ?? new AbortController().signal);
   } catch (error) {

@@ -10,7 +10,7 @@ import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { STEP_PHASES } from "./step_phases.ts";
 
 /** Version of the messages; raised whenever a message changes its meaning or its fields. */
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 
 /** The dtypes in which gradients may travel; all other values are float32. */
 export const GRADIENT_DTYPES = ["float32", "float16", "bfloat16"] as const;
@@ -52,6 +52,9 @@ const totals = {
   trackedBatches: count,
 };
 
+/** The place of shared memory that every worker has tried with success. */
+const segmentSchema = z.strictObject({ path: z.string(), bytes: count });
+
 /** A weight per rank; null for a rank whose values don't count. */
 const rankWeights = z.array(z.number().nonnegative().nullable());
 
@@ -79,9 +82,14 @@ const KINDS = {
   welcome: {
     rank: count,
     worldSize: z.int().positive(),
-    config: z.json(),
-    /** Bytes at the payload's end that are the config, as JSON; 0 when the config is in the header. */
-    configBytes: count,
+    /** The run's job, of which the protocol knows nothing but that it is JSON. */
+    job: z.json(),
+    /** Bytes at the payload's end that are the job, as JSON; 0 when the job is in the header. */
+    jobBytes: count,
+    /** Memory in which the ranks exchange their vectors; null where they exchange none, or do so over NATS. */
+    segment: segmentSchema.nullable(),
+    /** Memory in which the workers share decoded images, when they do. */
+    cache: segmentSchema.nullable(),
     payload: transferSchema.nullable(),
   },
   /** Coordinator and workers, each second. */

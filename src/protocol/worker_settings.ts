@@ -5,6 +5,7 @@
  * @module
  */
 import { z } from "../deps/zod.ts";
+import type { SegmentPlace } from "../base/shared_memory.ts";
 
 const schema = z.strictObject({
   runId: z.string(),
@@ -29,6 +30,14 @@ const schema = z.strictObject({
 
 /** Settings of a worker process. */
 export type WorkerSettings = z.output<typeof schema>;
+
+/** The memory that workers of one machine share, as far as each of them has tried it with success. */
+export interface SharedMemory {
+  /** Memory in which the ranks exchange their vectors. */
+  readonly segment?: SegmentPlace;
+  /** Memory in which the workers share decoded images. */
+  readonly cache?: SegmentPlace;
+}
 
 /**
  * Reads the line that the coordinator wrote.

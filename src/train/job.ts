@@ -13,6 +13,7 @@ import type { ImageSet } from "../data/datasets/image_set.ts";
 import { chooseSplit, scanClassFolders } from "../data/datasets/class_folders.ts";
 import { type ModuleHooks, scanModule } from "../data/datasets/scan_module.ts";
 import { scanImages } from "../data/datasets/scan_images.ts";
+import type { Json } from "../protocol/large_json.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
 import type { FeatureCaches } from "./feature_cache.ts";
 
@@ -41,18 +42,19 @@ const jobSchema = z.strictObject({
   classWeights: z.array(z.number().nonnegative()).optional(),
   /** Let TensorFlow write its notices. */
   verbose: z.boolean(),
-  /** Memory in which the ranks exchange their vectors; without it they do so over NATS. */
-  segment: z.strictObject({ path: z.string(), bytes: z.int().nonnegative() }).optional(),
   /** The workers measure instead of training. */
   benchmark: z.json().optional(),
   /** The images to evaluate, in a run that doesn't train. */
   evaluation: evaluationSchema.optional(),
-  /** The memory in which the workers share decoded images, when they do. */
-  cache: z.strictObject({ path: z.string(), bytes: z.int().nonnegative() }).optional(),
 });
 
 /** A run's common knowledge. */
 export type Job = z.output<typeof jobSchema>;
+
+/** Returns a job in the form in which it is sent to the workers. */
+export function jobJson(job: Job): Json {
+  return job as unknown as Json;
+}
 
 /**
  * Reads what {@linkcode Job} the coordinator sent.
@@ -139,6 +141,8 @@ export function makeLoaders(
 }
 
 /** Threads of TensorFlow in each worker: unless configured, the cores divided by the workers. */
-export function threadsPerWorker({ engine, workers }: Config): number {
+export function threadsPerWorker(
+  { engine, workers }: Pick<Config, "engine" | "workers">,
+): number {
   return engine.threadsPerWorker ?? Math.max(1, Math.floor(availableParallelism() / workers));
 }

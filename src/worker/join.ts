@@ -12,16 +12,16 @@ import { Link } from "../protocol/link.ts";
 import type { Fields, Header } from "../protocol/messages.ts";
 import { unpackJson } from "../protocol/large_json.ts";
 import { BlobTransfers } from "../protocol/blob_transfers.ts";
-import type { WorkerSettings } from "../protocol/worker_settings.ts";
+import type { SharedMemory, WorkerSettings } from "../protocol/worker_settings.ts";
 
 /** A worker's place in a run. */
-export interface Membership {
+export interface Membership extends SharedMemory {
   readonly link: Link;
   readonly transfers: BlobTransfers;
   readonly rank: number;
   readonly worldSize: number;
-  /** The config that the coordinator sends to all workers. */
-  readonly config: Json;
+  /** The job that the coordinator sends to all workers. */
+  readonly job: Json;
   /** Bytes that came with it. */
   readonly payload?: Uint8Array<ArrayBuffer>;
 }
@@ -57,9 +57,14 @@ export async function joinRun(
     link.from = `rank ${welcome.rank}`;
     const transfers = await BlobTransfers.open(link, instance);
     const bytes = welcome.payload ? await transfers.pull(welcome.payload, ends) : undefined;
-    const { rank, worldSize, configBytes } = welcome;
-    const { value: config, payload } = unpackJson(welcome.config, configBytes, bytes);
-    return { link, transfers, rank, worldSize, config, ...(payload ? { payload } : {}) };
+    const { rank, worldSize, jobBytes, segment, cache } = welcome;
+    const { value: job, payload } = unpackJson(welcome.job, jobBytes, bytes);
+    return {
+      ...{ link, transfers, rank, worldSize, job },
+      ...(segment ? { segment } : {}),
+      ...(cache ? { cache } : {}),
+      ...(payload ? { payload } : {}),
+    };
   } catch (error) {
     await link.close();
     throw error;

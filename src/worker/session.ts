@@ -10,13 +10,14 @@ import type { ImageSet } from "../data/datasets/image_set.ts";
 import { SharedImages } from "../data/loading/shared_images.ts";
 import { openEngine } from "../engine/engine.ts";
 import { openExchange } from "../exchange/open_exchange.ts";
-import type { Command, Outcome } from "../protocol/commands.ts";
+import type { CommandOutcome, WorkerCommand } from "../protocol/command_channel.ts";
 import type { Json } from "../protocol/large_json.ts";
 import type { MetricPart } from "../metrics/metric_parts.ts";
 import type { Link } from "../protocol/link.ts";
 import { featureCacheBytes } from "../config/schema.ts";
 import { buildReplica } from "../train/build_replica.ts";
-import { COMMANDS, epochSpanSchema, validateSchema } from "../train/commands.ts";
+import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
+import { epochSpanSchema, validateSchema } from "../train/command_schemas.ts";
 import { FeatureCaches } from "../train/feature_cache.ts";
 import { type Job, makeLoaders, scanJob, validationBatchSize } from "../train/job.ts";
 import { checkModules } from "../train/modules.ts";
@@ -25,12 +26,15 @@ import { type RankInfo, runEpoch, type TrainingParts } from "../train/rank_epoch
 import type { StepObserver } from "../train/step_watch.ts";
 import { validateShard } from "../train/validate.ts";
 import { verifyFeatures } from "../train/verify_features.ts";
+import type { SharedMemory } from "../protocol/worker_settings.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 
 /** The parts of a session. */
 export interface SessionOptions {
   readonly job: Job;
+  /** The memory that the workers share. */
+  readonly memory: SharedMemory;
   readonly place: RankInfo;
   readonly link: Link;
   readonly heartbeat: Heartbeat;
@@ -44,7 +48,7 @@ type ValidationParts = Omit<Parameters<typeof validateShard>[0], "place">;
 
 /** The memory that workers share for decoded images, when they do. */
 function sharedImages(
-  { cache }: Job,
+  { cache }: SharedMemory,
   { rank, worldSize }: RankInfo,
   { train, val }: ImageSet,
 ): SharedImages | undefined {
@@ -78,7 +82,7 @@ export class Session {
    * @throws {LockstepError} when the images are not those that the coordinator found
    */
   static async open(options: SessionOptions): Promise<Session> {
-    const { job, place, link, threads } = options;
+    const { job, memory, place, link, threads } = options;
     const { config } = job;
     await openEngine({
       device: config.device,
@@ -102,11 +106,11 @@ export class Session {
     const maxBytes = featureCacheBytes(config);
     const caches = maxBytes > 0 ? new FeatureCaches(maxBytes) : undefined;
     if (replica.features) replica.features.caches = caches;
-    const loaders = makeLoaders(dataset, config, sharedImages(job, place, dataset), caches);
+    const loaders = makeLoaders(dataset, config, sharedImages(memory, place, dataset), caches);
     const { vectorBytes, regions, gradientBytes } = replica.state;
     const wire = { dtype: config.nats.gradientDtype, gradientBytes };
     const shape = { ...place, vectorBytes, regions, wire };
-    const exchange = await openExchange(link, shape, job.segment);
+    const exchange = await openExchange(link, shape, memory.segment);
     replica.state.attach(exchange);
     return new Session(
       options,
@@ -131,19 +135,19 @@ export class Session {
   }
 
   /** Carries out one command. */
-  async run({ name, args, payload }: Command): Promise<Outcome> {
+  async run({ name, args, payload }: WorkerCommand): Promise<CommandOutcome> {
     const { heartbeat } = this.#options;
     heartbeat.doing(name);
     try {
       switch (name) {
-        case COMMANDS.loadState:
+        case WORKER_COMMANDS.loadState:
           await this.#loadState(payload!);
           return {};
-        case COMMANDS.trainEpoch:
+        case WORKER_COMMANDS.trainEpoch:
           return { result: await this.#trainEpoch(args) };
-        case COMMANDS.validate:
+        case WORKER_COMMANDS.validate:
           return await this.#validate(args);
-        case COMMANDS.readState:
+        case WORKER_COMMANDS.readState:
           return this.#readState();
         default:
           throw new LockstepError(`Unknown command "${name}"`);
@@ -173,7 +177,7 @@ export class Session {
     };
   }
 
-  async #validate(args: Json): Promise<Outcome> {
+  async #validate(args: Json): Promise<CommandOutcome> {
     const { epoch } = validateSchema.parse(args);
     const { place, signal, heartbeat } = this.#options;
     const onPhase = (step: number, phase: StepPhase) => heartbeat.at(epoch, step, phase);
@@ -209,7 +213,7 @@ export class Session {
   }
 
   /** All ranks hold the same model, which one of them sends; of the optimizer's state, each what it has alone. */
-  #readState(): Outcome {
+  #readState(): CommandOutcome {
     const { rank } = this.#options.place;
     const { state } = this.#parts.replica;
     const { begin, end } = state.memory.shard;

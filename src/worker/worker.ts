@@ -6,12 +6,12 @@
 import { asLockstepError, LockstepError, messageOf } from "../base/errors.ts";
 import { ignoreStopSignals } from "../base/signals.ts";
 import {
-  type Command,
   type CommandHandler,
-  type Outcome,
+  type CommandOutcome,
   serveCommands,
-} from "../protocol/commands.ts";
-import { COMMANDS } from "../train/commands.ts";
+  type WorkerCommand,
+} from "../protocol/command_channel.ts";
+import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { parseJob } from "../train/job.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { joinRun } from "./join.ts";
@@ -20,7 +20,7 @@ import { Session, type SessionOptions } from "./session.ts";
 
 /** The part that carries out a worker's commands: training, or a benchmark. */
 export interface WorkerSession {
-  run(command: Command): Promise<Outcome>;
+  run(command: WorkerCommand): Promise<CommandOutcome>;
   close(): Promise<void> | void;
 }
 
@@ -65,7 +65,7 @@ async function work(
   openBenchmark: OpenBenchmark,
   orphaned: AbortSignal,
 ): Promise<void> {
-  const { link, transfers, rank, worldSize, config } = await joinRun(
+  const { link, transfers, rank, worldSize, job, ...memory } = await joinRun(
     settings,
     JOIN_TIMEOUT,
     orphaned,
@@ -79,13 +79,13 @@ async function work(
     heartbeat.doing("preparing");
     const { threads } = settings;
     const place = { rank, worldSize };
-    const options = { job: parseJob(config), place, link, heartbeat, threads, signal };
+    const options = { job: parseJob(job), memory, place, link, heartbeat, threads, signal };
     const { benchmark } = options.job;
     const session: WorkerSession = benchmark === undefined
       ? await Session.open(options)
       : openBenchmark(options, benchmark);
     const handle: CommandHandler = async (command) => {
-      if (command.name !== COMMANDS.stop) return await session.run(command);
+      if (command.name !== WORKER_COMMANDS.stop) return await session.run(command);
       // The reply goes out first.
       setTimeout(over.resolve, 0);
     };

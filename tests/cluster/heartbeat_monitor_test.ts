@@ -1,22 +1,21 @@
 import assert from "node:assert/strict";
 import { delay, within } from "../../src/base/async.ts";
 import { WorkerLostError } from "../../src/cluster/lost_worker.ts";
-import type { HeartbeatMonitor } from "../../src/cluster/heartbeat_monitor.ts";
 import { startCoordinator } from "../support/coordinator_rig.ts";
 import { isRunning } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 async function lostWorker(
-  monitor: HeartbeatMonitor,
+  lost: AbortSignal,
   milliseconds: number,
 ): Promise<WorkerLostError> {
   const fired = new Promise<void>((resolve) => {
-    if (monitor.signal.aborted) resolve();
-    monitor.signal.addEventListener("abort", () => resolve());
+    if (lost.aborted) resolve();
+    lost.addEventListener("abort", () => resolve());
   });
   await within(fired, milliseconds, () => new Error(`nobody lost within ${milliseconds} ms`));
-  assert.ok(monitor.signal.reason instanceof WorkerLostError);
-  return monitor.signal.reason;
+  assert.ok(lost.reason instanceof WorkerLostError);
+  return lost.reason;
 }
 
 Deno.test("HeartbeatMonitor names rank, pid, signal and step of a killed worker, at once", async () => {
@@ -24,10 +23,10 @@ Deno.test("HeartbeatMonitor names rank, pid, signal and step of a killed worker,
   await run.commands.callAll("at");
   while (run.monitor.lastHeartbeat(1)?.step !== 17) await delay(50);
   const { pid } = run.workers[1];
-  const call = run.commands.callAll("block", 60_000, { signal: run.monitor.signal });
+  const call = run.commands.callAll("block", 60_000, { signal: run.lost });
   const ended = assert.rejects(call, WorkerLostError);
   Deno.kill(pid, "SIGKILL");
-  const error = await lostWorker(run.monitor, 2_000);
+  const error = await lostWorker(run.lost, 2_000);
   await ended;
   assert.match(
     error.message,
@@ -50,7 +49,7 @@ Deno.test("HeartbeatMonitor warns of a stopped worker, and lets it go on", async
   Deno.kill(pid, "SIGCONT");
   await run.commands.callAll("echo");
   await delay(1_200);
-  assert.equal(run.monitor.signal.aborted, false);
+  assert.equal(run.lost.aborted, false);
   assert.equal(run.warnings.length, 1);
 });
 
@@ -58,7 +57,7 @@ Deno.test("HeartbeatMonitor counts a worker as lost that stays stopped", async (
   await using run = await startCoordinator({ count: 2, lostAfter: 2 });
   const { pid } = run.workers[1];
   Deno.kill(pid, "SIGSTOP");
-  const error = await lostWorker(run.monitor, 4_500);
+  const error = await lostWorker(run.lost, 4_500);
   assert.match(
     error.message,
     new RegExp(`^Rank 1 \\(pid ${pid} on .* has sent no heartbeat for 2 s`),
@@ -69,7 +68,7 @@ Deno.test("HeartbeatMonitor counts a worker as lost that stays stopped", async (
 Deno.test("HeartbeatMonitor takes long synchronous work for what it is", async () => {
   await using run = await startCoordinator({ count: 1, lostAfter: 2 });
   await run.commands.callAll("block", 3_500);
-  assert.equal(run.monitor.signal.aborted, false);
+  assert.equal(run.lost.aborted, false);
 });
 
 Deno.test("workers end by themselves when the coordinator is silent", async () => {
@@ -118,7 +117,7 @@ Deno.test("HeartbeatMonitor tells when it is the server that is gone", async () 
   await run.commands.callAll("echo"); // the worker is all ears now
   await run.commands.callAll("echo"); // the worker has everything that it needs of the server
   Deno.kill(run.rig.broker.pid, "SIGKILL");
-  const { signal } = run.monitor;
+  const signal = run.lost;
   const fired = new Promise((resolve) => signal.addEventListener("abort", resolve));
   const exits = run.workers.map(({ exited }) => exited);
   const limit = () => new Error("not noticed within 5 s");

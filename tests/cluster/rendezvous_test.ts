@@ -24,12 +24,12 @@ Deno.test("Rendezvous.gather() gives ranks by index, and free ones to workers wi
     spawned: [],
     onRefused: (reason) => refusals.push(reason),
   });
-  const gathered = rendezvous.gather(() => ({ config: { lr: 0.1 } }));
+  const gathered = rendezvous.gather(() => ({ job: { lr: 0.1 } }));
   const numbered = [2, 0].map((index) => joinRun(settingsFor(rig, index), 10));
   await delay(300); // so that both have asked
   const members = await Promise.all([...numbered, joinRun(settingsFor(rig, null), 10)]);
   assert.deepEqual(members.map(({ rank }) => rank), [2, 0, 1]);
-  assert.deepEqual(members.map(({ config, worldSize }) => [config, worldSize]), [
+  assert.deepEqual(members.map(({ job, worldSize }) => [job, worldSize]), [
     [{ lr: 0.1 }, 3],
     [{ lr: 0.1 }, 3],
     [{ lr: 0.1 }, 3],

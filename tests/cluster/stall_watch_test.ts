@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describeProgress, type Progress, StallWatch } from "../../src/cluster/stall_watch.ts";
-import { COMMANDS } from "../../src/train/commands.ts";
+import { WORKER_COMMANDS } from "../../src/protocol/worker_commands.ts";
 
 const AT: Progress = {
-  activity: COMMANDS.trainEpoch,
+  activity: WORKER_COMMANDS.trainEpoch,
   epoch: 1,
   step: 4,
   phase: "waiting for its batch",
@@ -36,7 +36,7 @@ Deno.test("StallWatch leaves ranks in peace that wait for others or for commands
       { phase: "waiting for the other ranks" },
       { phase: "none" },
       { activity: "waiting" },
-      { activity: COMMANDS.readState },
+      { activity: WORKER_COMMANDS.readState },
     ] as Partial<Progress>[]
   ) assert.deepEqual(feed(new StallWatch(), { ...AT, ...change }, 0, 100), []);
 });
@@ -67,7 +67,13 @@ Deno.test("StallWatch doesn't count time in which nothing was heard", () => {
 
 Deno.test("describeProgress() names the batch of a validation", () => {
   assert.equal(
-    describeProgress({ ...AT, activity: COMMANDS.validate, epoch: 2, step: 7, phase: "computing" }),
+    describeProgress({
+      ...AT,
+      activity: WORKER_COMMANDS.validate,
+      epoch: 2,
+      step: 7,
+      phase: "computing",
+    }),
     "computing in batch 7 of the validation in epoch 2",
   );
 });

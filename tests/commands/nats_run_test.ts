@@ -12,6 +12,7 @@ import { eventually } from "../support/eventually.ts";
 import { startPlainServer } from "../support/nats_server.ts";
 import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { PROTOCOL_VERSION } from "../../src/protocol/messages.ts";
 import { newestRun, runCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
 
 const NATS_SERVER_VERSION = /^\d+\.\d+\.\d+/;
@@ -26,7 +27,13 @@ async function disturb(url: string): Promise<() => Promise<void>> {
       if (done || data.length === 0) return; // empty ones try what the server allows
       done = true;
       const [, run] = subject.split(".");
-      const envelope = { protocol: 4, lockstep: "1", from: "rank 0", kind: "reply", crc: 0 };
+      const envelope = {
+        protocol: PROTOCOL_VERSION,
+        lockstep: "1",
+        from: "rank 0",
+        kind: "reply",
+        crc: 0,
+      };
       const damaged = data.slice();
       damaged[20] ^= 1;
       for (let time = 0; time < 300; time++) {

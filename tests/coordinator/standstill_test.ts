@@ -69,7 +69,7 @@ Deno.test("a server that stands still is named, not the ranks that can't be hear
   const { pid } = run.rig.broker;
   Deno.kill(pid, "SIGSTOP");
   try {
-    const { signal } = run.monitor;
+    const signal = run.lost;
     const fired = new Promise((resolve) => signal.addEventListener("abort", resolve));
     await within(fired, 9_000, () => new Error("not noticed within 9 s"));
     // On a busy machine a worker may be the first to notice, and its last line says it.
@@ -99,7 +99,7 @@ Deno.test("workers that start while their server starts anew join it", async () 
   const rendezvous = await Rendezvous.open(link, {
     ...{ worldSize: 2, joinTimeout: 20, spawned: group.workers },
   });
-  const workers = await rendezvous.gather(() => ({ config: {} }));
+  const workers = await rendezvous.gather(() => ({ job: {} }));
   assert.deepEqual(workers.map(({ pid }) => pid), group.workers.map(({ pid }) => pid));
   rendezvous.close();
 });

@@ -33,7 +33,15 @@ const FIELDS: { readonly [K in Kind]: Fields<K> } = {
     segmentProblem: "ENOENT",
   },
   refusal: { reason: "The run has started" },
-  welcome: { rank: 1, worldSize: 2, config: { lr: 0.125 }, configBytes: 0, payload: transfer },
+  welcome: {
+    rank: 1,
+    worldSize: 2,
+    job: { lr: 0.125 },
+    jobBytes: 0,
+    segment: null,
+    cache: null,
+    payload: transfer,
+  },
   heartbeat: {
     ...position,
     activity: "training",

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { CommandClient, serveCommands } from "../../src/protocol/commands.ts";
+import { CommandClient, serveCommands } from "../../src/protocol/command_channel.ts";
 import { packJson, unpackJson } from "../../src/protocol/large_json.ts";
 import { Link } from "../../src/protocol/link.ts";
 import { makeRunIdentity } from "../../src/protocol/subjects.ts";

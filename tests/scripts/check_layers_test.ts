@@ -75,6 +75,21 @@ Deno.test("checkLayers() finds an import between folders of one level", async ()
   ]);
 });
 
+Deno.test("checkLayers() keeps configs and training out of the cluster", async () => {
+  const violations = await check({
+    "src/config/schema.ts": LEAF,
+    "src/train/job.ts": LEAF,
+    "src/cluster/cluster.ts":
+      `import type { Leaf } from "../train/job.ts";\nexport type * from "../config/schema.ts";\n`,
+  });
+  assert.deepEqual(violations, [
+    "src/cluster/cluster.ts → src/config/schema.ts: cluster and config are both on level 5; " +
+    "folders on one level never import each other",
+    "src/cluster/cluster.ts → src/train/job.ts: cluster (level 5) imports train (level 6); " +
+    "imports go strictly downward",
+  ]);
+});
+
 Deno.test("checkLayers() finds a source file that imports an entry", async () => {
   const [violation, ...rest] = await check({
     "src/worker/join.ts": `import "../../workers/trainer.ts";\n`,

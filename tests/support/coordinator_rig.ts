@@ -7,7 +7,7 @@ import { delay } from "../../src/base/async.ts";
 import { HeartbeatMonitor } from "../../src/cluster/heartbeat_monitor.ts";
 import { Rendezvous } from "../../src/cluster/rendezvous.ts";
 import { type SpawnedWorker, spawnWorkers, type WorkerGroup } from "../../src/cluster/spawn.ts";
-import { CommandClient } from "../../src/protocol/commands.ts";
+import { CommandClient } from "../../src/protocol/command_channel.ts";
 import type { Link } from "../../src/protocol/link.ts";
 import { BlobTransfers } from "../../src/protocol/blob_transfers.ts";
 import { type Rig, startRig } from "./nats_server.ts";
@@ -23,6 +23,8 @@ export interface CoordinatorRig extends AsyncDisposable {
   readonly group: WorkerGroup;
   readonly workers: readonly SpawnedWorker[];
   readonly monitor: HeartbeatMonitor;
+  /** Fires when a worker or the server is lost. */
+  readonly lost: AbortSignal;
   readonly commands: CommandClient;
   readonly warnings: string[];
 }
@@ -61,9 +63,10 @@ export async function startCoordinator(options: CoordinatorRigOptions): Promise<
     spawned: workers,
   });
   const offer = options.payload && transfers.offer(options.payload);
-  const welcome = { config: { greeting: "hello" }, ...(offer ? { payload: offer.transfer } : {}) };
+  const welcome = { job: { greeting: "hello" }, ...(offer ? { payload: offer.transfer } : {}) };
   const joined = await rendezvous.gather(() => welcome);
   const warnings: string[] = [];
+  const lost = new AbortController();
   let heard = false;
   link.subscribe(link.subjects.coordinatorHeartbeat, { heartbeat: () => heard = true });
   const monitor = await HeartbeatMonitor.open(link, rig.broker, rig.run, {
@@ -71,6 +74,7 @@ export async function startCoordinator(options: CoordinatorRigOptions): Promise<
     spawned: workers,
     lostAfter,
     joinTimeout: 60,
+    lost,
     onStraggler: (message) => warnings.push(message),
   });
   // From here on everybody has heard everybody: what counts is how long ago.
@@ -85,6 +89,7 @@ export async function startCoordinator(options: CoordinatorRigOptions): Promise<
   const cleanUp = stack.move();
   return {
     ...{ rig, link, transfers, group, workers, monitor, commands, warnings },
+    lost: lost.signal,
     [Symbol.asyncDispose]: () => cleanUp.disposeAsync(),
   };
 }

@@ -5,8 +5,8 @@
  * @module
  */
 import { NatsGradientExchange } from "../../src/exchange/nats_exchange.ts";
-import type { Command, Outcome } from "../../src/protocol/commands.ts";
-import { serveCommands } from "../../src/protocol/commands.ts";
+import type { CommandOutcome, WorkerCommand } from "../../src/protocol/command_channel.ts";
+import { serveCommands } from "../../src/protocol/command_channel.ts";
 import { startHeartbeat } from "../../src/worker/heartbeat.ts";
 import { joinRun, type Membership } from "../../src/worker/join.ts";
 import { readParent } from "../../src/worker/parent.ts";
@@ -35,14 +35,17 @@ await left.promise;
 await link.close();
 Deno.exit(0);
 
-async function obey({ name, args, payload }: Command, { config }: Membership): Promise<Outcome> {
+async function obey(
+  { name, args, payload }: WorkerCommand,
+  { job }: Membership,
+): Promise<CommandOutcome> {
   if (name === "leave") {
     setTimeout(left.resolve, 50); // after the reply
     return {};
   }
   if (name === "echo") {
     const bytes = payload ?? member.payload;
-    return { result: { args, config, rank }, ...(bytes ? { payload: bytes } : {}) };
+    return { result: { args, job, rank }, ...(bytes ? { payload: bytes } : {}) };
   }
   if (name === "fail" && rank === 1) throw new TypeError("No such file: x.jpg");
   if (name === "at") heartbeat.at(3, 17);

@@ -1,5 +1,5 @@
 /**
- * The commands that a coordinator gives and what workers answer: names and shapes of both.
+ * Schemas of the arguments and the answers of the commands that workers carry out.
  *
  * @module
  */
@@ -53,17 +53,3 @@ export const statePartSchema = z.strictObject({
   model: z.boolean(),
   shard: z.strictObject({ begin: count, end: count }),
 });
-
-/** Names of the commands. */
-export const COMMANDS = {
-  /** Takes over the state that comes as payload. */
-  loadState: "loadState",
-  trainEpoch: "trainEpoch",
-  validate: "validate",
-  /** Each rank answers with the part of the state that it alone has, as payload. */
-  readState: "readState",
-  /** Measures; only workers of a job with `benchmark` know it (see bench_commands.ts). */
-  benchmark: "benchmark",
-  /** Ends the worker. */
-  stop: "stop",
-} as const;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { CommandClient, serveCommands } from "../../src/protocol/commands.ts";
+import { CommandClient, serveCommands } from "../../src/protocol/command_channel.ts";
 import { BlobTransfers } from "../../src/protocol/blob_transfers.ts";
 import { startCoordinator } from "../support/coordinator_rig.ts";
 import { startRig } from "../support/nats_server.ts";
@@ -13,8 +13,8 @@ Deno.test("CommandClient.callAll() carries arguments and large bytes to worker p
   await using run = await startCoordinator({ count: 2, payload: weights });
   const first = await run.commands.callAll("echo", { epoch: 3 });
   assert.deepEqual(first.map(({ rank, result }) => [rank, result]), [
-    [0, { args: { epoch: 3 }, config: { greeting: "hello" }, rank: 0 }],
-    [1, { args: { epoch: 3 }, config: { greeting: "hello" }, rank: 1 }],
+    [0, { args: { epoch: 3 }, job: { greeting: "hello" }, rank: 0 }],
+    [1, { args: { epoch: 3 }, job: { greeting: "hello" }, rank: 1 }],
   ]);
   for (const { payload } of first) assert.deepEqual(payload, weights); // from the welcome
   const other = pattern(5_000_000);

@@ -158,7 +158,7 @@ function truncatedMessage(message: string): string {
 }
 
 /** A command as a worker sees it. */
-export interface Command {
+export interface WorkerCommand {
   readonly name: string;
   readonly args: Json;
   /** Present when the coordinator sent bytes along. */
@@ -166,13 +166,13 @@ export interface Command {
 }
 
 /** A worker's answer; the payload must stay as it is until the next command comes. */
-export interface Outcome {
+export interface CommandOutcome {
   readonly result?: Json;
   readonly payload?: Uint8Array;
 }
 
 /** Carries out a command; an error that it throws goes to the coordinator as the reply's error. */
-export type CommandHandler = (command: Command) => Promise<Outcome | void>;
+export type CommandHandler = (command: WorkerCommand) => Promise<CommandOutcome | void>;
 
 /** The worker's end, as made by {@linkcode serveCommands}. */
 export interface CommandServer {
