@@ -15,7 +15,7 @@ import { fromFileUrl, PROJECT_ROOT, readText, sourceFiles } from "./files.ts";
 export const LEVELS: readonly (readonly string[])[] = [
   ["deps"],
   ["base"],
-  ["engine", "protocol", "provision", "web", "weights"],
+  ["engine", "gpus", "protocol", "provision", "web", "weights"],
   ["records"],
   ["models", "data", "optim", "exchange", "metrics", "loggers", "events"],
   ["config", "checkpoint", "cluster"],

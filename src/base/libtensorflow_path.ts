@@ -16,15 +16,25 @@ export const LIBTENSORFLOW_FILES: { main: string; framework: string } = Deno.bui
   ? { main: "libtensorflow_cc.2.dylib", framework: "libtensorflow_framework.2.dylib" }
   : { main: "libtensorflow_cc.so.2", framework: "libtensorflow_framework.so.2" };
 
-/** The folder of the cache that holds the unpacked wheel. */
-export function libtensorflowFolder(): string {
-  return join(cacheFolder(), `libtensorflow-${LIBTENSORFLOW_VERSION}`);
+/**
+ * Builds of libtensorflow: for the CPU, and for CUDA with the libraries of one of its releases. Those of 12.5 have
+ * machine code for GPUs up to Hopper, those of 12.9 for Blackwell as well.
+ */
+export const LIBTENSORFLOW_BUILDS = ["cpu", "cuda-12.5", "cuda-12.9"] as const;
+
+/** Name of a build. */
+export type LibtensorflowBuild = (typeof LIBTENSORFLOW_BUILDS)[number];
+
+/** The folder of the cache that holds a build: laid out as pip unpacks its wheels. */
+export function libtensorflowFolder(build: LibtensorflowBuild = "cpu"): string {
+  const suffix = build === "cpu" ? "" : `-${build}`;
+  return join(cacheFolder(), `libtensorflow-${LIBTENSORFLOW_VERSION}${suffix}`);
 }
 
-/** The library that the engine opens: `LOCKSTEP_LIBTENSORFLOW`, else the one in the cache. */
-export function libtensorflowPath(): string {
+/** The library that the engine opens: `LOCKSTEP_LIBTENSORFLOW`, else that of a build in the cache. */
+export function libtensorflowPath(build: LibtensorflowBuild = "cpu"): string {
   const own = Deno.env.get(LIBTENSORFLOW_VARIABLE);
   return own
     ? pathOption(LIBTENSORFLOW_VARIABLE, own)
-    : join(libtensorflowFolder(), "tensorflow", LIBTENSORFLOW_FILES.main);
+    : join(libtensorflowFolder(build), "tensorflow", LIBTENSORFLOW_FILES.main);
 }

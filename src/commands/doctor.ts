@@ -4,10 +4,12 @@
  * @module
  */
 import { availableParallelism } from "node:os";
+import { stripVTControlCharacters } from "node:util";
 import { within } from "../base/async.ts";
 import { messageOf } from "../base/errors.ts";
 import { LIBTENSORFLOW_VARIABLE, libtensorflowPath } from "../base/libtensorflow_path.ts";
 import { cacheFolder, exists } from "../base/paths.ts";
+import type { Gpu } from "../gpus/gpu.ts";
 import type { NatsAddress } from "../protocol/address.ts";
 import { removeAtStop } from "../base/signals.ts";
 import { LIBTENSORFLOW_VERSION, LOCKSTEP_VERSION } from "../base/versions.ts";
@@ -43,7 +45,7 @@ export async function runDoctor(args: string[]): Promise<number> {
   }
   say(`Lockstep ${LOCKSTEP_VERSION}, Deno ${Deno.version.deno}, V8 ${Deno.version.v8}`);
   say(`Cache: ${cacheFolder()}`);
-  let failures = 0;
+  let failures = await checkGpus();
   for (const check of checks(flags.text("nats"))) {
     try {
       say(`✓ ${check.name}: ${await check.run()}`);
@@ -56,6 +58,63 @@ export async function runDoctor(args: string[]): Promise<number> {
   say(failures === 0 ? "All is well" : `${failures} of the checks failed`);
   return failures === 0 ? 0 : 1;
 }
+
+/** Lists the GPUs; returns how many things are wrong with them. */
+async function checkGpus(): Promise<number> {
+  const { hasDriver } = await import("../gpus/driver.ts");
+  const { listGpus } = await import("../gpus/gpu.ts");
+  const { gpus, hasProgram, problem } = await listGpus();
+  if (problem !== undefined || (!hasProgram && hasDriver())) {
+    say(`✗ GPUs: ${problem === undefined ? "nvidia-smi is missing" : `nvidia-smi ${problem}`}`);
+    say(
+      "  cure: install or restart NVIDIA's driver with its tools; in a container, add the utility capability",
+    );
+    return 1;
+  }
+  if (gpus.length === 0) {
+    say("✓ GPUs: none, workers compute on the CPU");
+    return 0;
+  }
+  return await listGpuLines(gpus);
+}
+
+async function listGpuLines(gpus: readonly Gpu[]): Promise<number> {
+  const { describeGpu, describeMask } = await import("../gpus/gpu_lines.ts");
+  const { VISIBLE_DEVICES, visibleDevices } = await import("../gpus/visible_devices.ts");
+  const { numaNodeOf } = await import("../gpus/numa.ts");
+  const { runNvidiaSmi } = await import("../gpus/nvidia_smi.ts");
+  let failures = 0;
+  for (const gpu of gpus) {
+    const { line, problem } = describeGpu(gpu, await numaNodeOf(gpu.pciBusId));
+    say(`${problem === undefined ? "✓" : "✗"} ${line}`);
+    if (problem === undefined) continue;
+    failures++;
+    say(`  cure: ${problem}`);
+  }
+  const mask = Deno.env.get(VISIBLE_DEVICES);
+  const shown = describeMask(mask, visibleDevices(gpus, mask));
+  if (shown !== undefined) say(`  ${shown}`);
+  const links = gpus.length > 1 ? await runNvidiaSmi(["topo", "-m"]) : undefined;
+  if (links?.kind === "text") say(plainLines(links.text));
+  return failures;
+}
+
+/** Returns a program's lines, indented, with blanks in the place of tabs and without colours. */
+function plainLines(text: string): string {
+  const lines = stripVTControlCharacters(text).trimEnd().split("\n");
+  return lines.map((line) => "  " + expandTabs(line)).join("\n");
+}
+
+function expandTabs(line: string): string {
+  const cells = line.split("\t");
+  const last = cells.pop()!;
+  const toTabStop = (length: number) => (Math.floor(length / TAB) + 1) * TAB;
+  return cells.reduce((done, cell) => (done + cell).padEnd(toTabStop((done + cell).length)), "") +
+    last;
+}
+
+/** Columns between tab stops. */
+const TAB = 8;
 
 function checks(nats: string | undefined): Check[] {
   const setup = 'run "deno task setup"';
