@@ -4,6 +4,8 @@
  * @module
  */
 import { nearestName, UsageError } from "../base/errors.ts";
+import type { LibtensorflowBuild } from "../base/libtensorflow_path.ts";
+import { DEVICES } from "../engine/devices.ts";
 import type { Progress } from "../provision/progress.ts";
 import { say } from "../terminal/terminal_stream.ts";
 import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
@@ -18,8 +20,26 @@ export const SETUP_HELP: CommandHelp = {
   summary:
     "Fetch libtensorflow, nats-server, the photos and the weights of the default recipe, where they are missing.",
   positional: "[libtensorflow | nats-server | food-groups | efficientnet_lite0] ...",
-  flags: [HELP_FLAG],
-  examples: ["deno task setup", "deno task setup libtensorflow nats-server"],
+  flags: [
+    {
+      name: "device",
+      value: "NAME",
+      help:
+        "Build of libtensorflow: auto (the default: for GPUs where there is NVIDIA's driver), gpu (also without one), or cpu",
+    },
+    {
+      name: "cuda",
+      value: "RELEASE",
+      help:
+        "CUDA's libraries: 12.5 for GPUs up to Hopper, 12.9 for Blackwell (default: by the GPUs that are here, else 12.5)",
+    },
+    HELP_FLAG,
+  ],
+  examples: [
+    "deno task setup",
+    "deno task setup libtensorflow nats-server",
+    "deno task setup --device gpu --cuda 12.9",
+  ],
 };
 
 /** Runs `setup` and returns the exit code. */
@@ -29,13 +49,14 @@ export async function runSetup(args: string[]): Promise<number> {
     console.log(helpText(SETUP_HELP));
     return 0;
   }
+  const build = await buildOf(flags.text("device"), flags.text("cuda"));
   const parts = flags.positional.length > 0 ? flags.positional.map(partNamed) : PARTS;
   const { terminalReporter } = await import("../terminal/terminal_reporter.ts");
   const reporter = terminalReporter({ verbose: false });
   const paths: string[] = [];
   try {
     for (const part of parts) {
-      const path = await ensure(part, (event) => reporter.download(event));
+      const path = await ensure(part, build, (event) => reporter.download(event));
       paths.push(`${part.padEnd(Math.max(...PARTS.map(({ length }) => length)))}  ${path}`);
     }
   } finally {
@@ -56,10 +77,43 @@ function partNamed(name: string): Part {
   );
 }
 
-async function ensure(part: Part, progress: Progress): Promise<string> {
+const CUDA_RELEASES = ["12.5", "12.9"] as const;
+
+/** Returns the build of libtensorflow that is wanted. */
+async function buildOf(
+  device = "auto",
+  release: string | undefined,
+): Promise<LibtensorflowBuild> {
+  if (!DEVICES.some((name) => name === device)) {
+    throw new UsageError(`--device is "${device}": give one of ${DEVICES.join(", ")}`);
+  }
+  const cuda = CUDA_RELEASES.find((known) => known === release);
+  if (release !== undefined && !cuda) {
+    throw new UsageError(`--cuda is "${release}": give one of ${CUDA_RELEASES.join(", ")}`);
+  }
+  if (device === "cpu") {
+    if (cuda) throw new UsageError(`--cuda is ${cuda}, but --device is cpu: leave out one of them`);
+    return "cpu";
+  }
+  if (cuda) return `cuda-${cuda}`;
+  const { buildFor, hasDriver } = await import("../gpus/driver.ts");
+  const { listGpus } = await import("../gpus/gpu.ts");
+  const isThere = hasDriver();
+  if (device === "auto" && !isThere) return "cpu";
+  return buildFor(isThere ? (await listGpus()).gpus : []);
+}
+
+async function ensure(
+  part: Part,
+  build: LibtensorflowBuild,
+  progress: Progress,
+): Promise<string> {
   switch (part) {
     case "libtensorflow":
-      return await (await import("../provision/libtensorflow.ts")).ensureLibtensorflow(progress);
+      return await (await import("../provision/libtensorflow.ts")).ensureLibtensorflow(
+        progress,
+        build,
+      );
     case "nats-server":
       return await (await import("../provision/nats_server.ts")).ensureNatsServer(progress);
     case "food-groups":

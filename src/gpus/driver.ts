@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { LibtensorflowBuild } from "../base/libtensorflow_path.ts";
 import { VISIBLE_DEVICES } from "./visible_devices.ts";
 import type { Gpu } from "./gpu.ts";
 
@@ -80,4 +81,12 @@ export function compareVersions(a: string, b: string): number {
     if (difference !== 0) return difference;
   }
   return 0;
+}
+
+/** Returns the build of libtensorflow with machine code for GPUs: the oldest, for its smaller size. */
+export function buildFor(
+  gpus: readonly Pick<Gpu, "computeCapability">[],
+): Exclude<LibtensorflowBuild, "cpu"> {
+  const isNew = gpus.some(({ computeCapability = 0 }) => computeCapability >= BLACKWELL);
+  return isNew ? "cuda-12.9" : "cuda-12.5";
 }

