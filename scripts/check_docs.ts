@@ -167,9 +167,8 @@ export async function projectFacts(): Promise<Facts> {
   const commands = new Map<string, CommandHelp>();
   for await (const { name } of Deno.readDir(join(PROJECT_ROOT, "src/commands"))) {
     const module = await import(new URL(`../src/commands/${name}`, import.meta.url).href);
-    for (const [key, value] of Object.entries(module)) {
-      if (key.endsWith("_HELP")) commands.set((value as CommandHelp).name, value as CommandHelp);
-    }
+    const command: CommandHelp | undefined = module.COMMAND;
+    if (command) commands.set(command.name, command);
   }
   const schema = z.toJSONSchema(configSchema, { unrepresentable: "any", io: "input" });
   return {

@@ -16,7 +16,9 @@ import {
   SystemError,
 } from "./base/errors.ts";
 import { exitCleanly, listenForStop, stopRequested } from "./base/signals.ts";
+import { taskDescription } from "./base/task_description.ts";
 import { LOCKSTEP_VERSION } from "./base/versions.ts";
+import { COMMANDS } from "./commands/commands.ts";
 
 /**
  * Never called: so Deno fetches and locks the programs that commands start together with this one, wherever it came from.
@@ -29,69 +31,10 @@ const _PROGRAMS = [
   () => import("./protocol/heartbeat_thread.ts"),
 ];
 
-/** Runs a command with its arguments; resolves to the exit code. */
-type Command = (args: string[]) => Promise<number>;
-
-const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }> = {
-  train: {
-    summary: "Train, fine-tune or feature-extract an image classifier",
-    load: async () => (await import("./commands/train.ts")).runTrain,
-  },
-  compare: {
-    summary: "Train variants of a recipe, such as pretrained and from scratch, and compare them",
-    load: async () => (await import("./commands/compare.ts")).runCompare,
-  },
-  "show-batch": {
-    summary: "Show as a picture what the augmentation makes of the data",
-    load: async () => (await import("./commands/show_batch.ts")).runShowBatch,
-  },
-  report: {
-    summary: "Write the report of runs anew, from their files",
-    load: async () => (await import("./commands/report.ts")).runReport,
-  },
-  setup: {
-    summary: "Fetch what training needs: libtensorflow, nats-server, photos, weights",
-    load: async () => (await import("./commands/setup.ts")).runSetup,
-  },
-  data: {
-    summary: "Show the data sets that are known by name, fetch some of them, or check one",
-    load: async () => (await import("./commands/data.ts")).runData,
-  },
-  dashboard: {
-    summary: "Show runs in the browser, live where they go on, and compare them",
-    load: async () => (await import("./commands/dashboard.ts")).runDashboard,
-  },
-  doctor: {
-    summary: "Check this machine, with a cure for each thing that is wrong",
-    load: async () => (await import("./commands/doctor.ts")).runDoctor,
-  },
-  evaluate: {
-    summary: "Measure a trained model: accuracy, per class, calibration, mistakes",
-    load: async () => (await import("./commands/evaluate.ts")).runEvaluate,
-  },
-  predict: {
-    summary: "Classify images: files, folders, patterns or addresses",
-    load: async () => (await import("./commands/predict.ts")).runPredict,
-  },
-  models: {
-    summary: "List the architectures: size, cost and pretrained weights",
-    load: async () => (await import("./commands/models.ts")).runModels,
-  },
-  export: {
-    summary: "Export a run's model: safetensors, torchvision, tfjs with a demo page",
-    load: async () => (await import("./commands/export.ts")).runExport,
-  },
-  bench: {
-    summary: "Measure the training step, the exchange, and how they scale",
-    load: async () => (await import("./commands/bench.ts")).runBench,
-  },
-};
-
 function usage(): string {
-  const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length));
-  const rows = Object.entries(COMMANDS).map(([name, { summary }]) =>
-    `  ${name.padEnd(width)}  ${summary}`
-  );
+  const names = Object.keys(COMMANDS);
+  const width = Math.max(...names.map((name) => name.length));
+  const rows = names.map((name) => `  ${name.padEnd(width)}  ${taskDescription(name)}`);
   return [
     `Lockstep ${LOCKSTEP_VERSION}: distributed data-parallel training of image classifiers`,
     "",
@@ -114,14 +57,15 @@ export async function main(args: string[]): Promise<number> {
     console.log(`Lockstep ${LOCKSTEP_VERSION}`);
     return 0;
   }
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (!command) {
+  if (!isCommand(name)) {
     const nearest = nearestName(name, Object.keys(COMMANDS));
     await fail(`Unknown command ${name}${nearest ? `: did you mean ${nearest}?` : ""}`, usage());
     return EXIT_USAGE;
   }
   try {
-    return await (await command.load())(rest);
+    const { runCommand } = await import("./commands/command.ts");
+    const { COMMAND } = await COMMANDS[name]();
+    return await runCommand(COMMAND, rest);
   } catch (thrown) {
     const error = asInterruption(asLockstepError(thrown));
     const known = error instanceof LockstepError;
@@ -129,6 +73,10 @@ export async function main(args: string[]): Promise<number> {
     await fail(messageOf(error), detailed ? Deno.inspect(error) : undefined);
     return known ? error.exitCode : EXIT_FAILED;
   }
+}
+
+function isCommand(name: string): name is keyof typeof COMMANDS {
+  return Object.hasOwn(COMMANDS, name);
 }
 
 /** Tells whether `--version` stands among the arguments, before a `--`. */

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { withCommandTasks } from "../scripts/make_tasks.ts";
+import { COMMANDS } from "../src/commands/commands.ts";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const FIXTURE = join(ROOT, "tests/fixtures/cli_help.txt");
@@ -43,6 +45,21 @@ Deno.test("main() answers --help of every command as tests/fixtures/cli_help.txt
   // To accept a change: deno task test tests/cli_test.ts -- --update
   if (Deno.args.includes("--update")) await Deno.writeTextFile(FIXTURE, help);
   assert.equal(help, await Deno.readTextFile(FIXTURE));
+});
+
+Deno.test("deno.json has the tasks of the commands: deno task make:tasks writes them", async () => {
+  const text = await Deno.readTextFile(join(ROOT, "deno.json"));
+  assert.equal(text, await withCommandTasks(text));
+});
+
+Deno.test("COMMANDS has each command under its own name, and all tasks of the command line", async () => {
+  for (const [name, load] of Object.entries(COMMANDS)) {
+    const { COMMAND } = await load();
+    assert.equal(COMMAND.name, name);
+    for (const [part, loadPart] of Object.entries(COMMAND.parts ?? {})) {
+      assert.equal((await loadPart()).COMMAND.name, `${name} ${part}`);
+    }
+  }
 });
 
 Deno.test("main() answers --help at once", async () => {

@@ -8,7 +8,8 @@ import { visibleJson } from "../base/visible_text.ts";
 import type { AllReducePoint } from "../bench/all_reduce.ts";
 import { GRADIENT_DTYPES, type GradientDtype } from "../protocol/messages.ts";
 import { CLUSTER_FLAGS, clusterSettings, OUTPUT_FLAGS, printTable } from "./bench_flags.ts";
-import { type CommandHelp, type Flags, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+import type { Command } from "./command.ts";
+import { type Flags, HELP_FLAG } from "./flags.ts";
 
 /** Flags that say what is measured; `bench predict` has them too. */
 export const ALL_REDUCE_FLAGS = [
@@ -28,8 +29,8 @@ export const ALL_REDUCE_FLAGS = [
   ...CLUSTER_FLAGS,
 ];
 
-/** Flags of `bench allreduce`. */
-export const BENCH_ALLREDUCE_HELP: CommandHelp = {
+/** `deno task bench allreduce`. */
+export const COMMAND: Command = {
   name: "bench allreduce",
   summary: "Measure the sum over the workers alone, beside copies of as many bytes.",
   flags: [...ALL_REDUCE_FLAGS, ...OUTPUT_FLAGS, HELP_FLAG],
@@ -38,15 +39,10 @@ export const BENCH_ALLREDUCE_HELP: CommandHelp = {
     "deno task bench allreduce --sizes 44.7MB --workers 2,4,8 --out bench/allreduce",
     "deno task bench allreduce --sizes 44.7MB --exchange nats --dtype bfloat16",
   ],
+  run,
 };
 
-/** Runs `bench allreduce` and returns the exit code. */
-export async function runBenchAllReduce(args: string[]): Promise<number> {
-  const flags = parseFlags(BENCH_ALLREDUCE_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(BENCH_ALLREDUCE_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const options = await allReduceOptions(flags);
   const { benchAllReduce } = await import("../bench/all_reduce.ts");
   const result = await benchAllReduce(options);

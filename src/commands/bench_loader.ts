@@ -10,10 +10,11 @@ import { visibleJson } from "../base/visible_text.ts";
 import { exists } from "../base/paths.ts";
 import { removeAtStop } from "../base/signals.ts";
 import { ALSO_BATCH } from "./bench_flags.ts";
-import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+import type { Command } from "./command.ts";
+import { type Flags, HELP_FLAG } from "./flags.ts";
 
-/** Flags of `bench loader`. */
-export const BENCH_LOADER_HELP: CommandHelp = {
+/** `deno task bench loader`. */
+export const COMMAND: Command = {
   name: "bench loader",
   summary: "Measure the data loader alone: images on the disk to batches of floats.",
   flags: [
@@ -36,15 +37,10 @@ export const BENCH_LOADER_HELP: CommandHelp = {
     "deno task bench loader",
     "deno task bench loader --data photos/train --threads 1",
   ],
+  run,
 };
 
-/** Runs `bench loader` and returns the exit code. */
-export async function runBenchLoader(args: string[]): Promise<number> {
-  const flags = parseFlags(BENCH_LOADER_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(BENCH_LOADER_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const { data, make } = { data: flags.text("data"), make: flags.text("make") };
   if (data && make) {
     throw new UsageError("--data and --make exclude each other: images are there, or are made");

@@ -8,15 +8,16 @@ import { visibleJson } from "../base/visible_text.ts";
 import type { CostFit, CostModel, Prediction } from "../bench/cost_model.ts";
 import { ALL_REDUCE_FLAGS, allReduceOptions } from "./bench_allreduce.ts";
 import { numberFlag, OUTPUT_FLAGS, printTable } from "./bench_flags.ts";
-import { type CommandHelp, type Flags, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+import type { Command } from "./command.ts";
+import { type Flags, HELP_FLAG } from "./flags.ts";
 
 /** Microseconds per message between hosts, unless given: TCP within a data centre. */
 const INTER_LATENCY_US = 50;
 /** 10⁹ bytes per second between hosts, unless given: 25 Gbit/s Ethernet. */
 const INTER_GBPS = 3.125;
 
-/** Flags of `bench predict`. */
-export const BENCH_PREDICT_HELP: CommandHelp = {
+/** `deno task bench predict`. */
+export const COMMAND: Command = {
   name: "bench predict",
   summary:
     "Fit the cost model α·f(n) + β·bytes·g(n) to measured all-reduces, and extrapolate a step to G GPUs on each\n" +
@@ -53,15 +54,10 @@ export const BENCH_PREDICT_HELP: CommandHelp = {
     "deno task bench predict bench/allreduce/result.json --compute 50",
     "deno task bench predict --workers 2,4 --sizes 1MB..16MB --hosts 1,2,4",
   ],
+  run,
 };
 
-/** Runs `bench predict` and returns the exit code. */
-export async function runBenchPredict(args: string[]): Promise<number> {
-  const flags = parseFlags(BENCH_PREDICT_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(BENCH_PREDICT_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const { fitCost, formOf, predictStep, RING, STAR } = await import("../bench/cost_model.ts");
   const { parseCounts, parseSize, sizeText } = await import("../bench/sizes.ts");
   const bytes = parseSize(flags.text("bytes") ?? "44.7MB");

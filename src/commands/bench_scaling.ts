@@ -19,10 +19,11 @@ import {
   OUTPUT_FLAGS,
   printTable,
 } from "./bench_flags.ts";
-import { type CommandHelp, type Flags, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+import type { Command } from "./command.ts";
+import { type Flags, HELP_FLAG } from "./flags.ts";
 
-/** Flags of `bench scaling`. */
-export const BENCH_SCALING_HELP: CommandHelp = {
+/** `deno task bench scaling`. */
+export const COMMAND: Command = {
   name: "bench scaling",
   summary:
     "Measure the training loop with different numbers of workers, and where a step's time goes.",
@@ -69,15 +70,10 @@ export const BENCH_SCALING_HELP: CommandHelp = {
     "deno task bench scaling --workers 1,2 --model resnet18",
     "deno task bench scaling --workers 1,2,4,8,16 --mode weak --simulate-compute 500",
   ],
+  run,
 };
 
-/** Runs `bench scaling` and returns the exit code. */
-export async function runBenchScaling(args: string[]): Promise<number> {
-  const flags = parseFlags(BENCH_SCALING_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(BENCH_SCALING_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const options = await scalingOptions(flags);
   const { benchScaling } = await import("../bench/scaling.ts");
   const result = await benchScaling(options);

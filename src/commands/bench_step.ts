@@ -8,10 +8,11 @@ import { UsageError } from "../base/errors.ts";
 import { visibleJson } from "../base/visible_text.ts";
 import type { StepProfile } from "../bench/step_profile.ts";
 import { ALSO_BATCH, ENGINE_FLAGS, engineSettings, modelFlag, printTable } from "./bench_flags.ts";
-import { type CommandHelp, type Flags, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+import type { Command } from "./command.ts";
+import { type Flags, HELP_FLAG } from "./flags.ts";
 
-/** Flags of `bench step`. */
-export const BENCH_STEP_HELP: CommandHelp = {
+/** `deno task bench step`. */
+export const COMMAND: Command = {
   name: "bench step",
   summary: "Measure one worker's training step without data and exchange.",
   flags: [
@@ -37,15 +38,10 @@ export const BENCH_STEP_HELP: CommandHelp = {
     "deno task bench step --model efficientnet_lite0 --image-size 160",
     "deno task bench step --profile --threads 1 --steps 3 --out bench/profile",
   ],
+  run,
 };
 
-/** Runs `bench step` and returns the exit code. */
-export async function runBenchStep(args: string[]): Promise<number> {
-  const flags = parseFlags(BENCH_STEP_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(BENCH_STEP_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const options = {
     model: modelFlag(flags),
     imageSize: flags.integer("image-size", 1) ?? 224,

@@ -7,14 +7,8 @@ import { EXIT_FAILED, UsageError } from "../base/errors.ts";
 import type { CompareOptions, CompareResult, CompareRunOptions } from "../compare/compare.ts";
 import { DEFAULT_CONFIG_PATH } from "../config/default_config.ts";
 import { keyFlags, keySettings, natsFromEnvironment, RUN_KEY_FLAGS } from "./key_flags.ts";
-import {
-  type CommandHelp,
-  type Flags,
-  HELP_FLAG,
-  helpText,
-  parseFlags,
-  VERBOSE_FLAG,
-} from "./flags.ts";
+import type { TaskCommand } from "./command.ts";
+import { type Flags, HELP_FLAG, VERBOSE_FLAG } from "./flags.ts";
 import { interruptible } from "./interruptible.ts";
 
 /** Epochs of the default recipe when it is compared: enough to see a network learn that starts from scratch. */
@@ -23,10 +17,12 @@ const DEFAULT_EPOCHS = 15;
 /** Flags that are short for keys of all variants; `workers` has several values here, and no run serves a dashboard. */
 const KEYS = RUN_KEY_FLAGS.filter((name) => name !== "workers" && name !== "dashboard");
 
-/** Flags of `compare`. */
-export const COMPARE_HELP: CommandHelp = {
+/** `deno task compare`. */
+export const COMMAND: TaskCommand = {
   name: "compare",
+  title: "Train variants of a recipe, such as pretrained and from scratch, and compare them",
   summary: "Train variants of a recipe, such as pretrained and from scratch, and compare them.",
+  permissions: "compare",
   flags: [
     {
       name: "config",
@@ -70,18 +66,14 @@ export const COMPARE_HELP: CommandHelp = {
     "deno task compare --config configs/finetune-resnet18.yaml --config configs/finetune-alexnet.yaml",
     "deno task compare --resume runs/latest-compare",
   ],
+  run,
 };
 
 /** Flags that may be given with `--resume`: they don't change what comes out. */
 const WITH_RESUME = ["resume", "parallel", "verbose"];
 
 /** Runs `compare` and returns the exit code: 1 when a variant failed. */
-export async function runCompare(args: string[]): Promise<number> {
-  const flags = parseFlags(COMPARE_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(COMPARE_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const parallel = flags.integer("parallel", 1) ?? 1;
   const verbose = flags.on("verbose");
   const notes: string[] = [];
@@ -103,7 +95,7 @@ export async function runCompare(args: string[]): Promise<number> {
 type Work = (options: CompareRunOptions) => Promise<CompareResult>;
 
 function resumed(flags: Flags): Work {
-  const changed = COMPARE_HELP.flags.filter(({ name }) =>
+  const changed = COMMAND.flags.filter(({ name }) =>
     !WITH_RESUME.includes(name) && flags.given(name)
   );
   if (changed.length > 0) {

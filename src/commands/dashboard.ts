@@ -7,14 +7,17 @@ import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { takeStopRequests } from "../base/signals.ts";
 import { printable, say } from "../terminal/terminal_stream.ts";
-import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+import type { TaskCommand } from "./command.ts";
+import { type Flags, HELP_FLAG } from "./flags.ts";
 
 const MAX_PORT = 65535;
 
-/** Flags of `dashboard`. */
-export const DASHBOARD_HELP: CommandHelp = {
+/** `deno task dashboard`. */
+export const COMMAND: TaskCommand = {
   name: "dashboard",
+  title: "Show runs in the browser, live where they go on, and compare them",
   summary: "Show runs in the browser, live where they go on, and compare them.",
+  permissions: "dashboard",
   flags: [
     { name: "runs", value: "DIR", help: "Folder of the runs (default: runs)" },
     {
@@ -31,15 +34,10 @@ export const DASHBOARD_HELP: CommandHelp = {
     HELP_FLAG,
   ],
   examples: ["deno task dashboard", "deno task dashboard --runs /data/runs --port 9000"],
+  run,
 };
 
-/** Runs `dashboard` until it is interrupted, and returns the exit code. */
-export async function runDashboard(args: string[]): Promise<number> {
-  const flags = parseFlags(DASHBOARD_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(DASHBOARD_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const folder = flags.text("runs") ?? "runs";
   if (!await exists(folder)) {
     throw new UsageError(

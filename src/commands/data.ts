@@ -6,14 +6,17 @@
 import { nearestName, UsageError } from "../base/errors.ts";
 import { DATASET_NAMES, type DatasetName, DATASETS } from "../provision/dataset_catalogue.ts";
 import { say } from "../terminal/terminal_stream.ts";
-import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+import type { TaskCommand } from "./command.ts";
+import { type Flags, HELP_FLAG } from "./flags.ts";
 
-/** Flags of `data`. */
-export const DATA_HELP: CommandHelp = {
+/** `deno task data`. */
+export const COMMAND: TaskCommand = {
   name: "data",
+  title: "Show the data sets that are known by name, fetch some of them, or check one",
   summary:
     "Show the data sets that data.dataset can name, or fetch some of them; or check one (data check --help).",
   positional: `[check DIR | ${DATASET_NAMES.join(" | ")}] ...`,
+  permissions: "setup",
   flags: [HELP_FLAG],
   examples: [
     "deno task data",
@@ -21,19 +24,11 @@ export const DATA_HELP: CommandHelp = {
     "deno task data check photos",
     "deno task data check --help",
   ],
+  run,
+  parts: { check: () => import("./data_check.ts") },
 };
 
-/** Runs `data` and returns the exit code. */
-export async function runData(args: string[]): Promise<number> {
-  if (args[0] === "check") {
-    const { runDataCheck } = await import("./data_check.ts");
-    return await runDataCheck(args.slice(1));
-  }
-  const flags = parseFlags(DATA_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(DATA_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const names = flags.positional.map(datasetNamed);
   if (names.length === 0) console.log(await table());
   else await fetchAll(names);

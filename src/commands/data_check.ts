@@ -8,14 +8,15 @@ import { orAborted } from "../base/async.ts";
 import { EXIT_FAILED, UsageError } from "../base/errors.ts";
 import { DATASET_NAMES, type DatasetName, DATASETS } from "../provision/dataset_catalogue.ts";
 import type { Progress } from "../provision/progress.ts";
-import { type CommandHelp, type Flags, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+import type { Command } from "./command.ts";
+import { type Flags, HELP_FLAG } from "./flags.ts";
 import { interruptible } from "./interruptible.ts";
 
 /** Folder that gets a folder per check, unless `--out` names one. */
 const OUT = "data-check";
 
-/** Flags of `data check`. */
-export const DATA_CHECK_HELP: CommandHelp = {
+/** `deno task data check`. */
+export const COMMAND: Command = {
   name: "data check",
   summary:
     "Check a data set before training on it: files that can't be read or decoded, wrong endings, exact and near\n" +
@@ -53,15 +54,11 @@ export const DATA_CHECK_HELP: CommandHelp = {
     "deno task data check photos --val-folder test --near-distance 10",
     "deno task data check food-groups --json",
   ],
+  run,
 };
 
 /** Runs `data check` and returns the exit code: 1 when there are errors. */
-export async function runDataCheck(args: string[]): Promise<number> {
-  const flags = parseFlags(DATA_CHECK_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(DATA_CHECK_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const data = dataNamed(flags);
   const options = await optionsOf(flags);
   const { checkData } = await import("../data_check/check_data.ts");

@@ -14,17 +14,21 @@ import type { NatsAddress } from "../protocol/address.ts";
 import { removeAtStop } from "../base/signals.ts";
 import { LIBTENSORFLOW_VERSION, LOCKSTEP_VERSION } from "../base/versions.ts";
 import { say } from "../terminal/terminal_stream.ts";
-import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+import type { TaskCommand } from "./command.ts";
+import { type Flags, HELP_FLAG } from "./flags.ts";
 
-/** Flags of `doctor`. */
-export const DOCTOR_HELP: CommandHelp = {
+/** `deno task doctor`. */
+export const COMMAND: TaskCommand = {
   name: "doctor",
+  title: "Check this machine, with a cure for each thing that is wrong",
   summary: "Check what training needs on this machine: library, devices, broker, photos, weights.",
+  permissions: "train",
   flags: [
     { name: "nats", value: "URL", help: "Check this nats-server instead of starting one" },
     HELP_FLAG,
   ],
   examples: ["deno task doctor", "deno task doctor --nats nats://host:4222"],
+  run,
 };
 
 /** One thing that is looked at. */
@@ -37,12 +41,7 @@ interface Check {
 }
 
 /** Runs `doctor` and returns the exit code: 0 when every check passed. */
-export async function runDoctor(args: string[]): Promise<number> {
-  const flags = parseFlags(DOCTOR_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(DOCTOR_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   say(`Lockstep ${LOCKSTEP_VERSION}, Deno ${Deno.version.deno}, V8 ${Deno.version.v8}`);
   say(`Cache: ${cacheFolder()}`);
   let failures = await checkGpus();

@@ -4,25 +4,20 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
-import {
-  type CommandHelp,
-  type Flags,
-  HELP_FLAG,
-  helpText,
-  MODEL_FLAGS,
-  parseFlags,
-  VERBOSE_FLAG,
-} from "./flags.ts";
-import { chosenRun } from "./chosen_run.ts";
-import { dataPlace, DEVICE_FLAG, deviceOf, natsUrlOf } from "./key_flags.ts";
-import { interruptible } from "./interruptible.ts";
+import { given } from "../base/given.ts";
+import type { TaskCommand } from "./command.ts";
+import { type Flags, HELP_FLAG, MODEL_FLAGS, VERBOSE_FLAG } from "./flags.ts";
+import { dataPlace, DEVICE_FLAG, natsUrlOf } from "./key_flags.ts";
+import { withTrainedModel } from "./trained_model.ts";
 
-/** Flags of `evaluate`. */
-export const EVALUATE_HELP: CommandHelp = {
+/** `deno task evaluate`. */
+export const COMMAND: TaskCommand = {
   name: "evaluate",
+  title: "Measure a trained model: accuracy, per class, calibration, mistakes",
   summary:
     "Measure a trained model on all images of a set, over one or more workers: loss, accuracy, precision and\n" +
     "recall per class, confusion matrix, calibration, and the worst mistakes as a picture.",
+  permissions: "train",
   flags: [
     ...MODEL_FLAGS,
     {
@@ -52,55 +47,39 @@ export const EVALUATE_HELP: CommandHelp = {
     "deno task evaluate --run runs/latest --data photos/test --workers 4",
     "deno task evaluate --run runs/latest --checkpoint last --split train",
   ],
+  run,
 };
 
-/** Runs `evaluate` and returns the exit code. */
-export async function runEvaluate(args: string[]): Promise<number> {
-  const flags = parseFlags(EVALUATE_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(EVALUATE_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const request = {
-    ...given("checkpoint", flags.text("checkpoint")),
     ...given("split", splitOf(flags)),
     ...given("workers", flags.integer("workers", 1)),
-    ...given("device", deviceOf(flags)),
     ...given("nats", natsUrlOf(flags)),
-    modules: flags.all("allow-module"),
   };
   const { evaluateRun } = await import("../evaluation/evaluate_run.ts");
   const { evaluationAsJson } = await import("../records/evaluation_file.ts");
   const { evaluationLines } = await import("../terminal/evaluation_lines.ts");
-  const { terminalReporter } = await import("../terminal/terminal_reporter.ts");
   const { standardStream } = await import("../terminal/terminal_stream.ts");
-  const verbose = flags.on("verbose");
   const json = flags.on("json");
   const out = standardStream("stdout", "result");
-  const stream = standardStream(json ? "stderr" : "stdout");
-  const reporter = terminalReporter({ verbose, stream });
-  using signals = interruptible(() => reporter.warn("Stopping; again to stop at once"));
-  try {
-    const run = await chosenRun(flags, (line) => reporter.info(line));
-    const data = await dataPlace(flags, (event) => reporter.download(event));
-    const place = { ...given("run", run), ...given("data", data) };
-    const { folder, record } = await evaluateRun({ ...request, ...place }, {
-      ...given("out", flags.text("out")),
-      reporter,
-      verbose,
-      signal: signals.signal,
-    });
-    reporter.close();
-    if (json) {
-      out.write(evaluationAsJson(record) + "\n");
-      return 0;
-    }
-    const lines = evaluationLines(record, out.isTerminal ? out.columns : Infinity);
-    out.write([...lines, "", `Evaluation: ${folder}`].join("\n") + "\n");
+  const { folder, record } = await withTrainedModel(
+    flags,
+    json ? "stderr" : "stdout",
+    async (model, session) => {
+      const data = await dataPlace(flags, (event) => session.reporter.download(event));
+      return await evaluateRun(
+        { ...model, ...request, ...given("data", data) },
+        { ...session, ...given("out", flags.text("out")) },
+      );
+    },
+  );
+  if (json) {
+    out.write(evaluationAsJson(record) + "\n");
     return 0;
-  } finally {
-    reporter.close();
   }
+  const lines = evaluationLines(record, out.isTerminal ? out.columns : Infinity);
+  out.write([...lines, "", `Evaluation: ${folder}`].join("\n") + "\n");
+  return 0;
 }
 
 function splitOf(flags: Flags): "val" | "train" | undefined {
@@ -109,9 +88,4 @@ function splitOf(flags: Flags): "val" | "train" | undefined {
   throw new UsageError(
     `--split is ${split}: give val or train; another folder of images is named with --data`,
   );
-}
-
-/** A property that is left out when it has no value. */
-function given<Key extends string, Value>(key: Key, value: Value | undefined) {
-  return (value === undefined ? {} : { [key]: value }) as { [K in Key]?: Value };
 }

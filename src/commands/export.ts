@@ -8,24 +8,19 @@ import { nearestName, UsageError } from "../base/errors.ts";
 import { followPointers } from "../base/pointer.ts";
 import type { ExportFormat } from "../export/export_run.ts";
 import { chosenRun } from "./chosen_run.ts";
-import {
-  type CommandHelp,
-  type Flags,
-  HELP_FLAG,
-  helpText,
-  MODEL_FLAGS,
-  parseFlags,
-  VERBOSE_FLAG,
-} from "./flags.ts";
+import type { TaskCommand } from "./command.ts";
+import { type Flags, HELP_FLAG, MODEL_FLAGS, VERBOSE_FLAG } from "./flags.ts";
 
 /** As in `export/export_run.ts`, which loads TensorFlow's bindings. */
 const FORMATS: readonly ExportFormat[] = ["safetensors", "torchvision", "tfjs"];
 
-/** Flags of `export`. */
-export const EXPORT_HELP: CommandHelp = {
+/** `deno task export`. */
+export const COMMAND: TaskCommand = {
   name: "export",
+  title: "Export a run's model: safetensors, torchvision, tfjs with a demo page",
   summary:
     "Export a run's model: as safetensors, as a state dict of torchvision's model, and for tfjs with a demo page.",
+  permissions: "export",
   flags: [
     ...MODEL_FLAGS,
     {
@@ -43,15 +38,10 @@ export const EXPORT_HELP: CommandHelp = {
     "deno task export",
     "deno task export --run runs/latest --checkpoint last --format torchvision --out exported",
   ],
+  run,
 };
 
-/** Runs `export` and returns the exit code. */
-export async function runExport(args: string[]): Promise<number> {
-  const flags = parseFlags(EXPORT_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(EXPORT_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const formats = formatsOf(flags);
   const { say } = await import("../terminal/terminal_stream.ts");
   const run = await chosenRun(flags, say);

@@ -6,29 +6,27 @@
 import { UsageError } from "../base/errors.ts";
 import { escapeJson } from "../base/visible_text.ts";
 import { MODEL_NAMES } from "../models/registry.ts";
-import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+import type { TaskCommand } from "./command.ts";
+import { type Flags, HELP_FLAG } from "./flags.ts";
 import { modelNamed } from "./model_named.ts";
 
-/** Flags of `models`. */
-export const MODELS_HELP: CommandHelp = {
+/** `deno task models`. */
+export const COMMAND: TaskCommand = {
   name: "models",
+  title: "List the architectures: size, cost and pretrained weights",
   summary:
     "List the architectures: size, cost and pretrained weights; or all that is known of one.",
   positional: "[NAME]",
+  permissions: "models",
   flags: [
     { name: "json", help: "Print JSON" },
     HELP_FLAG,
   ],
   examples: ["deno task models", "deno task models resnet50"],
+  run,
 };
 
-/** Runs `models` and returns the exit code. */
-export async function runModels(args: string[]): Promise<number> {
-  const flags = parseFlags(MODELS_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(MODELS_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const [name, ...more] = flags.positional;
   if (more.length > 0) {
     throw new UsageError(`Unexpected argument "${more[0]}" of models: name one architecture`);

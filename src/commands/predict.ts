@@ -4,28 +4,23 @@
  * @module
  */
 import { EXIT_FAILED, UsageError } from "../base/errors.ts";
-import {
-  type CommandHelp,
-  type Flags,
-  HELP_FLAG,
-  helpText,
-  MODEL_FLAGS,
-  parseFlags,
-  VERBOSE_FLAG,
-} from "./flags.ts";
-import { chosenRun } from "./chosen_run.ts";
-import { DEVICE_FLAG, deviceOf } from "./key_flags.ts";
-import { interruptible } from "./interruptible.ts";
+import { given } from "../base/given.ts";
+import type { TaskCommand } from "./command.ts";
+import { type Flags, HELP_FLAG, MODEL_FLAGS, VERBOSE_FLAG } from "./flags.ts";
+import { DEVICE_FLAG } from "./key_flags.ts";
+import { withTrainedModel } from "./trained_model.ts";
 
 const DEFAULT_TOP = 5;
 /** Longest `--timeout`: a day. */
 const MAX_SECONDS = 86_400;
 
-/** Flags of `predict`. */
-export const PREDICT_HELP: CommandHelp = {
+/** `deno task predict`. */
+export const COMMAND: TaskCommand = {
   name: "predict",
+  title: "Classify images: files, folders, patterns or addresses",
   summary: "Classify images with a trained model, one after the other as they are read.",
   positional: "FILE|FOLDER|PATTERN|URL|- ...",
+  permissions: "train",
   flags: [
     ...MODEL_FLAGS,
     { name: "top", short: "k", value: "K", help: `Classes per image (default: ${DEFAULT_TOP})` },
@@ -52,62 +47,46 @@ export const PREDICT_HELP: CommandHelp = {
     "deno task predict --run runs/latest 'photos/**/*.jpg' --top 3 --csv > predictions.csv",
     "deno task predict --run runs/latest photos --explain maps --grid grid.png",
   ],
+  run,
 };
 
 /** Runs `predict` and returns the exit code: 1 when an image couldn't be read. */
-export async function runPredict(args: string[]): Promise<number> {
-  const flags = parseFlags(PREDICT_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(PREDICT_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const format = formatOf(flags);
-  const checkpoint = flags.text("checkpoint");
-  const [grid, explain] = [flags.text("grid"), flags.text("explain")];
   const [seconds, megabytes] = [
     flags.integer("timeout", 1, MAX_SECONDS),
     flags.integer("max-size", 1),
   ];
   const top = flags.integer("top", 1) ?? DEFAULT_TOP;
-  const device = deviceOf(flags);
   const { predictImages } = await import("../evaluation/predict_images.ts");
-  const { terminalReporter } = await import("../terminal/terminal_reporter.ts");
   const { outputIsGone, resultIsTaken, standardStream } = await import(
     "../terminal/terminal_stream.ts"
   );
-  const verbose = flags.on("verbose");
   const out = standardStream("stdout", "result");
-  const reporter = terminalReporter({ verbose, stream: standardStream("stderr") });
-  using signals = interruptible(() => reporter.warn("Stopping; again to stop at once"));
-  try {
-    const run = await chosenRun(flags, (line) => reporter.info(line));
-    const { unread } = await predictImages({
-      images: flags.positional,
-      top,
-      format,
-      width: out.isTerminal ? out.columns : Infinity,
-      ...(run === undefined ? {} : { run }),
-      ...(device === undefined ? {} : { device }),
-      ...(checkpoint === undefined ? {} : { checkpoint }),
-      modules: flags.all("allow-module"),
-      ...(grid === undefined ? {} : { grid }),
-      ...(explain === undefined ? {} : { explain }),
-      ...(seconds === undefined ? {} : { timeoutMs: 1000 * seconds }),
-      ...(megabytes === undefined ? {} : { maxBytes: 1e6 * megabytes }),
-    }, {
-      print: async (line) => {
-        out.write(line + "\n");
-        await resultIsTaken(signals.signal);
-        return !outputIsGone();
-      },
-      reporter,
-      verbose,
-      signal: signals.signal,
-    });
-    return unread > 0 ? EXIT_FAILED : 0;
-  } finally {
-    reporter.close();
-  }
+  const request = {
+    images: flags.positional,
+    top,
+    format,
+    width: out.isTerminal ? out.columns : Infinity,
+    ...given("grid", flags.text("grid")),
+    ...given("explain", flags.text("explain")),
+    ...given("timeoutMs", seconds && 1000 * seconds),
+    ...given("maxBytes", megabytes && 1e6 * megabytes),
+  };
+  const { unread } = await withTrainedModel(
+    flags,
+    "stderr",
+    async (model, session) =>
+      await predictImages({ ...model, ...request }, {
+        ...session,
+        print: async (line) => {
+          out.write(line + "\n");
+          await resultIsTaken(session.signal);
+          return !outputIsGone();
+        },
+      }),
+  );
+  return unread > 0 ? EXIT_FAILED : 0;
 }
 
 function formatOf(flags: Flags): "table" | "json" | "csv" {

@@ -7,31 +7,29 @@ import { dirname, join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
-import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+import type { TaskCommand } from "./command.ts";
+import { type Flags, HELP_FLAG } from "./flags.ts";
 
 const NEWEST = "runs/latest";
 
-/** Flags of `report`. */
-export const REPORT_HELP: CommandHelp = {
+/** `deno task report`. */
+export const COMMAND: TaskCommand = {
   name: "report",
+  title: "Write the report of runs anew, from their files",
   summary:
     "Write report.html anew from a run's or comparison's files; the newest run's unless named.",
   positional: "[RUN…]",
+  permissions: "report",
   flags: [HELP_FLAG],
   examples: [
     "deno task report",
     "deno task report runs/20261123-165456-food-groups",
     "deno task report runs/latest-compare",
   ],
+  run,
 };
 
-/** Runs `report` and returns the exit code. */
-export async function runReport(args: string[]): Promise<number> {
-  const flags = parseFlags(REPORT_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(REPORT_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const { say } = await import("../terminal/terminal_stream.ts");
   const folders: string[] = [];
   for (const folder of flags.positional) folders.push(await runFolder(folder));

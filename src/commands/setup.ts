@@ -8,18 +8,21 @@ import type { LibtensorflowBuild } from "../base/libtensorflow_path.ts";
 import { DEVICES } from "../engine/devices.ts";
 import type { Progress } from "../provision/progress.ts";
 import { say } from "../terminal/terminal_stream.ts";
-import { type CommandHelp, HELP_FLAG, helpText, parseFlags } from "./flags.ts";
+import type { TaskCommand } from "./command.ts";
+import { type Flags, HELP_FLAG } from "./flags.ts";
 
 const PARTS = ["libtensorflow", "nats-server", "food-groups", "efficientnet_lite0"] as const;
 
 type Part = (typeof PARTS)[number];
 
-/** Flags of `setup`. */
-export const SETUP_HELP: CommandHelp = {
+/** `deno task setup`. */
+export const COMMAND: TaskCommand = {
   name: "setup",
+  title: "Fetch what training needs: libtensorflow, nats-server, photos, weights",
   summary:
     "Fetch libtensorflow, nats-server, the photos and the weights of the default recipe, where they are missing.",
   positional: "[libtensorflow | nats-server | food-groups | efficientnet_lite0] ...",
+  permissions: "setup",
   flags: [
     {
       name: "device",
@@ -40,15 +43,10 @@ export const SETUP_HELP: CommandHelp = {
     "deno task setup libtensorflow nats-server",
     "deno task setup --device gpu --cuda 12.9",
   ],
+  run,
 };
 
-/** Runs `setup` and returns the exit code. */
-export async function runSetup(args: string[]): Promise<number> {
-  const flags = parseFlags(SETUP_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(SETUP_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const build = await buildOf(flags.text("device"), flags.text("cuda"));
   const parts = flags.positional.length > 0 ? flags.positional.map(partNamed) : PARTS;
   const { terminalReporter } = await import("../terminal/terminal_reporter.ts");

@@ -7,22 +7,18 @@ import { join, resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { DEFAULT_CONFIG_PATH } from "../config/default_config.ts";
 import { type KeyFlagName, keyFlags, keySettings } from "./key_flags.ts";
-import {
-  type CommandHelp,
-  type Flags,
-  HELP_FLAG,
-  helpText,
-  parseFlags,
-  VERBOSE_FLAG,
-} from "./flags.ts";
+import type { TaskCommand } from "./command.ts";
+import { type Flags, HELP_FLAG, VERBOSE_FLAG } from "./flags.ts";
 
 /** Flags that are short for keys. */
 const KEYS: readonly KeyFlagName[] = ["data", "image-size", "batch-size", "seed"];
 
-/** Flags of `show-batch`. */
-export const SHOW_BATCH_HELP: CommandHelp = {
+/** `deno task show-batch`. */
+export const COMMAND: TaskCommand = {
   name: "show-batch",
+  title: "Show as a picture what the augmentation makes of the data",
   summary: "Show as a picture what the augmentation makes of the data: what training would get.",
+  permissions: "train",
   flags: [
     {
       name: "config",
@@ -50,6 +46,7 @@ export const SHOW_BATCH_HELP: CommandHelp = {
     "deno task show-batch --compare-epochs 5 --count 3",
     "deno task show-batch --set 'data.mix=[{CutMix: 1}]' --out mixed.png",
   ],
+  run,
 };
 
 /** More images would make a file that few programs open. */
@@ -57,13 +54,7 @@ const MOST = 400;
 const COUNT = 16;
 const COMPARED_COUNT = 4;
 
-/** Runs `show-batch` and returns the exit code. */
-export async function runShowBatch(args: string[]): Promise<number> {
-  const flags = parseFlags(SHOW_BATCH_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(SHOW_BATCH_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const shown = shownBy(flags);
   const { loadConfig } = await import("../config/load.ts");
   const { parseOverride } = await import("../config/override.ts");

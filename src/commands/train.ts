@@ -8,15 +8,8 @@ import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { followPointers } from "../base/pointer.ts";
 import { shellWord } from "../base/shell.ts";
-import {
-  ALLOW_MODULE_FLAG,
-  type CommandHelp,
-  type Flags,
-  HELP_FLAG,
-  helpText,
-  parseFlags,
-  VERBOSE_FLAG,
-} from "./flags.ts";
+import type { TaskCommand } from "./command.ts";
+import { ALLOW_MODULE_FLAG, type Flags, HELP_FLAG, VERBOSE_FLAG } from "./flags.ts";
 import { DEFAULT_CONFIG_PATH } from "../config/default_config.ts";
 import { type KeyFlagName, keyFlags, keySettings, RUN_KEY_FLAGS } from "./key_flags.ts";
 import { interruptible } from "./interruptible.ts";
@@ -25,10 +18,12 @@ import type { Config } from "../config/schema.ts";
 /** Those that make another run: one that is resumed has its own. */
 const OF_A_NEW_RUN: readonly KeyFlagName[] = ["model", "weights", "image-size", "seed", "out"];
 
-/** Flags of `train`; most are short for a key of the config. */
-export const TRAIN_HELP: CommandHelp = {
+/** `deno task train`. */
+export const COMMAND: TaskCommand = {
   name: "train",
+  title: "Train, fine-tune or feature-extract an image classifier",
   summary: "Train, fine-tune or feature-extract an image classifier on one or more workers.",
+  permissions: "train",
   flags: [
     {
       name: "config",
@@ -73,15 +68,10 @@ export const TRAIN_HELP: CommandHelp = {
     "deno task train --dashboard",
     "deno task train --resume runs/latest",
   ],
+  run,
 };
 
-/** Runs `train` and returns the exit code. */
-export async function runTrain(args: string[]): Promise<number> {
-  const flags = parseFlags(TRAIN_HELP, args);
-  if (flags.on("help")) {
-    console.log(helpText(TRAIN_HELP));
-    return 0;
-  }
+async function run(flags: Flags): Promise<number> {
   const from = flags.text("from");
   const named = flags.text("resume");
   if (named === undefined && flags.given("allow-module")) {

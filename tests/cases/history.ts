@@ -6,7 +6,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
-import { runTrain } from "../../src/commands/train.ts";
+import { runCommand } from "../../src/commands/command.ts";
+import { COMMAND as TRAIN } from "../../src/commands/train.ts";
 import { cutHistory } from "../../src/coordinator/cut_history.ts";
 import { isComplete, resumePoint } from "../../src/coordinator/resume_point.ts";
 import { StepMeter } from "../../src/coordinator/step_meter.ts";
@@ -244,7 +245,7 @@ export const CASES: Case[] = [
     must: "it is refused with the missing flag",
     run: () =>
       assert.rejects(
-        runTrain(["--from", "last-1"]),
+        runCommand(TRAIN, ["--from", "last-1"]),
         (error: Error) => error instanceof UsageError && /give --resume, too/.test(error.message),
       ),
   },

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { runBench } from "../../src/commands/bench.ts";
+import { COMMAND as BENCH } from "../../src/commands/bench.ts";
+import { runCommand } from "../../src/commands/command.ts";
 import { UsageError } from "../../src/base/errors.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
@@ -19,7 +20,7 @@ Deno.test("bench loader names what is wrong with its folders, and the cure", () 
         [["--epoch", "1"], /^Unknown flag --epoch of bench loader: did you mean --epochs\?$/],
       ] as const
     ) {
-      await assert.rejects(runBench(["loader", ...args]), (error) => {
+      await assert.rejects(runCommand(BENCH, ["loader", ...args]), (error) => {
         assert.ok(error instanceof UsageError, String(error));
         assert.match(error.message, expected);
         return true;

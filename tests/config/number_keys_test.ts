@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { z } from "zod";
 import { UsageError } from "../../src/base/errors.ts";
 import { type ConfigInput, configSchema } from "../../src/config/schema.ts";
-import { runPredict } from "../../src/commands/predict.ts";
+import { runCommand } from "../../src/commands/command.ts";
+import { COMMAND as PREDICT } from "../../src/commands/predict.ts";
 import { validateConfig } from "../../src/config/load.ts";
 import { TRANSFORMS } from "../../src/data/transforms/table.ts";
 
@@ -243,7 +244,7 @@ Deno.test("sizes of a config are whole bytes that a number can count", () => {
 
 Deno.test("Flags.integer() bounds --timeout of predict: a timer of 25 days would fire at once", async () => {
   await assert.rejects(
-    runPredict(["--timeout", "86401", "x.jpg"]),
+    runCommand(PREDICT, ["--timeout", "86401", "x.jpg"]),
     /--timeout is 86401: give a whole number of at most 86400/,
   );
 });

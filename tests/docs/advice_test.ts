@@ -8,11 +8,11 @@ import { join } from "node:path";
 import { projectFacts } from "../../scripts/check_docs.ts";
 import { readSources } from "../../scripts/check_messages.ts";
 import { giving, naming, setInvocation, task, wasTyped } from "../../src/base/invocation.ts";
-import { COMPARE_HELP } from "../../src/commands/compare.ts";
-import { DOCTOR_HELP } from "../../src/commands/doctor.ts";
-import { EVALUATE_HELP } from "../../src/commands/evaluate.ts";
+import { COMMAND as COMPARE } from "../../src/commands/compare.ts";
+import { COMMAND as DOCTOR } from "../../src/commands/doctor.ts";
+import { COMMAND as EVALUATE } from "../../src/commands/evaluate.ts";
 import { type CommandHelp, parseFlags } from "../../src/commands/flags.ts";
-import { TRAIN_HELP } from "../../src/commands/train.ts";
+import { COMMAND as TRAIN } from "../../src/commands/train.ts";
 import { parseAddress } from "../../src/protocol/address.ts";
 import { connectFailure } from "../../src/protocol/connect_failure.ts";
 import { Handshake } from "../../src/protocol/handshake.ts";
@@ -74,10 +74,10 @@ function cureFor(help: CommandHelp | undefined, args: string[]): string {
 
 Deno.test("the cure for a server that isn't there fits the command that was typed", () => {
   const url = ["--nats", "nats://127.0.0.1:1"];
-  for (const help of [TRAIN_HELP, COMPARE_HELP, EVALUATE_HELP, DOCTOR_HELP]) {
+  for (const help of [TRAIN, COMPARE, EVALUATE, DOCTOR]) {
     assert.match(cureFor(help, url), /, or leave out --nats to let Lockstep start one$/);
   }
-  assert.match(cureFor(TRAIN_HELP, []), /, or leave out nats\.url to let Lockstep start one$/);
+  assert.match(cureFor(TRAIN, []), /, or leave out nats\.url to let Lockstep start one$/);
   assert.match(cureFor(undefined, []), /, or leave out nats\.url to let Lockstep start one$/);
 });
 
@@ -89,8 +89,8 @@ Deno.test("giving() and naming() name a flag of the command, else --set, else th
     setInvocation(undefined);
     return [...all, typed];
   };
-  assert.deepEqual(said(TRAIN_HELP), ["--set nats.ca=FILE", "--nats URL", "--nats", true]);
-  assert.deepEqual(said(EVALUATE_HELP), [undefined, "--nats URL", "--nats", true]);
+  assert.deepEqual(said(TRAIN), ["--set nats.ca=FILE", "--nats URL", "--nats", true]);
+  assert.deepEqual(said(EVALUATE), [undefined, "--nats URL", "--nats", true]);
   assert.deepEqual(said(undefined), ["nats.ca=FILE", "nats.url=URL", "nats.url", false]);
   assert.match(task("setup"), /^(npx -y )?deno task setup$/);
 });

@@ -1,0 +1,13 @@
+/**
+ * Optional properties.
+ *
+ * @module
+ */
+
+/** Returns an object with one property, or with none where there is no value. */
+export function given<Key extends string, Value>(
+  key: Key,
+  value: Value | undefined,
+): { [Name in Key]?: Value } {
+  return (value === undefined ? {} : { [key]: value }) as { [Name in Key]?: Value };
+}
