@@ -15,6 +15,8 @@ export interface Named {
   readonly schema: z.ZodObject;
   /** The argument that a bare number or list stands for, or what makes arguments of it. */
   readonly shorthand?: string | ((value: unknown) => Record<string, unknown>);
+  /** The bare values that a `shorthand` function takes, for the JSON Schema. */
+  readonly short?: z.ZodType;
 }
 
 /** What each kind of named thing knows, by `what` of its schema. */
@@ -44,6 +46,15 @@ export function longForm(
 export function argumentNames(what: string, name: string): string[] | undefined {
   const table = tables.get(what);
   return table && Object.hasOwn(table, name) ? Object.keys(table[name].schema.shape) : undefined;
+}
+
+/**
+ * All named things of a kind.
+ *
+ * @param what As {@linkcode namedSchema} was given it
+ */
+export function namedTable(what: string): Readonly<Record<string, Named>> {
+  return tables.get(what) ?? {};
 }
 
 /**

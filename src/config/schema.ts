@@ -47,27 +47,36 @@ function seconds(): z.ZodNumber {
 }
 
 const trainSchema = z.strictObject({
-  epochs: countUpTo(MAX_COUNT),
-  /** Samples per step over all workers. */
-  batchSize: countUpTo(MAX_COUNT).optional(),
-  /** Samples per step of one worker: the alternative to `batchSize`. */
-  batchSizePerWorker: countUpTo(MAX_COUNT).optional(),
-  /** Leave out the last step of an epoch where it is smaller than the others, as `drop_last` of PyTorch's DataLoader. */
-  dropLast: z.boolean().default(false),
+  epochs: countUpTo(MAX_COUNT).describe("Passes over all training samples."),
+  batchSize: countUpTo(MAX_COUNT).optional().describe("Samples per step over all workers."),
+  batchSizePerWorker: countUpTo(MAX_COUNT).optional().describe(
+    "Samples per step of one worker: the alternative to `batchSize`.",
+  ),
+  dropLast: z.boolean().default(false).describe(
+    "Leave out the last step of an epoch where it is smaller than the others, as `drop_last` " +
+      "of PyTorch's DataLoader.",
+  ),
   ...lossShape,
   ...optimizerShape,
-  /** End when an epoch's validation gets no better any more. */
-  earlyStopping: earlyStoppingSchema.optional(),
-  /**
-   * Compute the features of each image once and keep them, where the body is frozen and no transform of the
-   * training images is random. `true`, or how many bytes each worker may keep.
-   */
+  earlyStopping: earlyStoppingSchema.optional().describe(
+    "End when an epoch's validation gets no better any more.",
+  ),
   featureCache: z.union([
     z.boolean(),
-    z.strictObject({ maxBytes: z.int().positive().default(DEFAULT_FEATURE_BYTES) }),
-  ], "give true, false or { maxBytes: … }").default(false),
-  /** Steps between two points of the training loss in `losses.csv` and `losses.png`; unless set, 20 points per epoch. */
-  logEverySteps: z.int().positive().optional(),
+    z.strictObject({
+      maxBytes: z.int().positive().default(DEFAULT_FEATURE_BYTES).describe(
+        "Bytes of features that each worker may keep.",
+      ),
+    }),
+  ], "give true, false or { maxBytes: … }").default(false).describe(
+    "Compute the features of each image once and keep them, where the body is frozen and no " +
+      "transform of the training images is random. `true`, or how many bytes each worker may " +
+      "keep.",
+  ),
+  logEverySteps: z.int().positive().optional().describe(
+    "Steps between two points of the training loss in `losses.csv` and `losses.png`; unless " +
+      "set, 20 points per epoch.",
+  ),
 }).superRefine((train, context) => {
   for (const key of foreignKeys(train)) {
     context.addIssue({
@@ -82,26 +91,32 @@ const trainSchema = z.strictObject({
 }).transform((train) => ({ ...train, ...optimizerConfig(train) }));
 
 const validateSchema = z.strictObject({
-  /** Validate within an epoch too, each time so many of its steps are done. */
-  everySteps: z.int().positive().optional(),
-  /** Validate before the first step too: what the network can do untrained. */
-  atStart: z.boolean().default(false),
-  /** A module of your own whose exported functions are metrics (docs/library.md). */
-  metricsModule: moduleSchema.optional(),
+  everySteps: z.int().positive().optional().describe(
+    "Validate within an epoch too, each time so many of its steps are done.",
+  ),
+  atStart: z.boolean().default(false).describe(
+    "Validate before the first step too: what the network can do untrained.",
+  ),
+  metricsModule: moduleSchema.optional().describe(
+    "A module of your own whose exported functions are metrics (docs/library.md).",
+  ),
 });
 
 const engineSchema = z.strictObject({
-  /** Run each step as one TensorFlow function; `false` runs op by op (slower; the reference). */
-  capture: z.boolean().default(true),
-  /**
-   * What convolutions and matrix products multiply: `bf16` rounds their factors to bfloat16, where the CPU has AMX or
-   * AVX512-BF16 faster than `float32`. Parameters, sums and the optimizer stay float32.
-   */
-  precision: z.enum(["float32", "bf16"]).default("float32"),
-  /** Threads per worker; unless set, the cores divided by the workers. */
-  threadsPerWorker: countUpTo(MAX_PARALLEL).optional(),
-  /** Compile each step with XLA: for GPUs, where it fuses; on CPUs it is slower, and slow to start. */
-  xla: z.boolean().default(false),
+  capture: z.boolean().default(true).describe(
+    "Run each step as one TensorFlow function; `false` runs op by op (slower; the reference).",
+  ),
+  precision: z.enum(["float32", "bf16"]).default("float32").describe(
+    "What convolutions and matrix products multiply: `bf16` rounds their factors to bfloat16, " +
+      "where the CPU has AMX or AVX512-BF16 faster than `float32`. Parameters, sums and the " +
+      "optimizer stay float32.",
+  ),
+  threadsPerWorker: countUpTo(MAX_PARALLEL).optional().describe(
+    "Threads per worker; unless set, the cores divided by the workers.",
+  ),
+  xla: z.boolean().default(false).describe(
+    "Compile each step with XLA: for GPUs, where it fuses; on CPUs it is slower, and slow to start.",
+  ),
 });
 
 const natsUrlSchema = z.string().min(1).transform((text, context) => {
@@ -114,77 +129,88 @@ const natsUrlSchema = z.string().min(1).transform((text, context) => {
 });
 
 const natsSchema = z.strictObject({
-  /**
-   * A running nats-server, such as `nats://host:4222`; unless set, the coordinator starts one. Credentials in it are
-   * kept by the process alone: a validated config has the address without them.
-   */
-  url: natsUrlSchema.optional(),
-  /**
-   * A PEM file with the certificate of the authority that signed the server's, where this machine doesn't know it. With
-   * it, only TLS will do.
-   */
-  ca: pathSchema("name a file").optional(),
-  /** Port of the server that the coordinator starts; unless set, a free one. */
-  port: z.int().min(1).max(65535).optional(),
-  /**
-   * How the values of gradients travel through the broker: with 16 bits they take half of the bytes and lose
-   * digits. `bfloat16` reaches as far as float32; `float16` keeps more digits, but values from 65520 on become
-   * infinite, which ends the run. Sums are made in float32, and running statistics travel as float32, whatever is set.
-   */
-  gradientDtype: z.enum(GRADIENT_DTYPES).default("float32"),
-  /**
-   * Gradients go to the broker in buckets of at least this size, while the backward pass makes those of the layers
-   * before; 0 sends all when it has ended. Makes no difference to the result.
-   */
-  bucketSize: z.union([z.literal(0), sizeSchema]).default(DEFAULT_BUCKET_BYTES),
+  url: natsUrlSchema.optional().describe(
+    "A running nats-server, such as `nats://host:4222`; unless set, the coordinator starts " +
+      "one. Credentials in it are kept by the process alone: a validated config has the address " +
+      "without them.",
+  ),
+  ca: pathSchema("name a file").optional().describe(
+    "A PEM file with the certificate of the authority that signed the server's, where this " +
+      "machine doesn't know it. With it, only TLS will do.",
+  ),
+  port: z.int().min(1).max(65535).optional().describe(
+    "Port of the server that the coordinator starts; unless set, a free one.",
+  ),
+  gradientDtype: z.enum(GRADIENT_DTYPES).default("float32").describe(
+    "How the values of gradients travel through the broker: with 16 bits they take half of the " +
+      "bytes and lose digits. `bfloat16` reaches as far as float32; `float16` keeps more digits, " +
+      "but values from 65520 on become infinite, which ends the run. Sums are made in float32, " +
+      "and running statistics travel as float32, whatever is set.",
+  ),
+  bucketSize: z.union([z.literal(0), sizeSchema]).default(DEFAULT_BUCKET_BYTES).describe(
+    "Gradients go to the broker in buckets of at least this size, while the backward pass " +
+      "makes those of the layers before; 0 sends all when it has ended. Makes no difference to " +
+      "the result.",
+  ),
 });
 
 const dashboardSchema = z.strictObject({
-  /** Port; unless set, 8470 or the next one that is free. */
-  port: z.int().min(1).max(65535).optional(),
-  /** Address to listen at; another one than this machine's own makes the page ask for a token. */
-  host: z.string().min(1).default("127.0.0.1"),
+  port: z.int().min(1).max(65535).optional().describe(
+    "Port; unless set, 8470 or the next one that is free.",
+  ),
+  host: z.string().min(1).default("127.0.0.1").describe(
+    "Address to listen at; another one than this machine's own makes the page ask for a token.",
+  ),
 });
 
 const livenessSchema = z.strictObject({
-  /** Seconds that workers get to start, load their libraries and join, and then for a first heartbeat. */
-  joinTimeout: seconds().default(120),
-  /** Seconds without a heartbeat after which a process counts as lost. */
-  lostAfter: seconds().default(8),
+  joinTimeout: seconds().default(120).describe(
+    "Seconds that workers get to start, load their libraries and join, and then for a first heartbeat.",
+  ),
+  lostAfter: seconds().default(8).describe(
+    "Seconds without a heartbeat after which a process counts as lost.",
+  ),
 });
 
 /** The schema of a config file; keys that it doesn't know are errors. */
 export const configSchema = z.strictObject({
-  /** Name of the run, and in the form that files' names have a part of its folder's name; its images' unless given. */
   name: z.string().trim().refine(
     isShownName,
     `use 1 to ${MAX_NAME} characters, none of them a line break or another that doesn't show`,
-  ).default("run"),
-  /** Seed of initial weights, shuffles, augmentation and dropout. */
-  seed: z.int().nonnegative().default(0),
-  /** What is computed on: `auto` takes GPUs where TensorFlow finds any, `gpu` refuses to go on without. */
-  device: z.enum(DEVICES).default("auto"),
-  /** Worker processes. */
-  workers: countUpTo(MAX_PARALLEL).default(2),
-  /** Folder that gets a folder per run. */
-  out: pathSchema("name a folder").prefault("runs"),
-  model: modelSchema,
-  data: dataSchema,
-  train: trainSchema,
-  validate: validateSchema.prefault({}),
-  checkpoint: checkpointPolicySchema.prefault({}),
-  engine: engineSchema.prefault({}),
-  /**
-   * How gradients travel: `shared-memory` between the workers of one Linux machine, or through the broker with
-   * `nats`; `auto` takes shared memory where there is any.
-   */
-  exchange: z.enum(["auto", "shared-memory", "nats"]).default("auto"),
-  nats: natsSchema.prefault({}),
-  liveness: livenessSchema.prefault({}),
-  /** Show the run in the browser while it goes on; `true` for the defaults. */
+  ).default("run").describe(
+    "Name of the run, and in the form that files' names have a part of its folder's name; its " +
+      "images' unless given.",
+  ),
+  seed: z.int().nonnegative().default(0).describe(
+    "Seed of initial weights, shuffles, augmentation and dropout.",
+  ),
+  device: z.enum(DEVICES).default("auto").describe(
+    "What is computed on: `auto` takes GPUs where TensorFlow finds any, `gpu` refuses to go on " +
+      "without.",
+  ),
+  workers: countUpTo(MAX_PARALLEL).default(2).describe("Worker processes."),
+  out: pathSchema("name a folder").prefault("runs").describe("Folder that gets a folder per run."),
+  model: modelSchema.describe("The network that is trained, and its initial weights."),
+  data: dataSchema.describe("The images, and how they become batches."),
+  train: trainSchema.describe("How the network is trained. Names and defaults are PyTorch's."),
+  validate: validateSchema.prefault({}).describe(
+    "Validation beside the one at the end of each epoch, and metrics of your own.",
+  ),
+  checkpoint: checkpointPolicySchema.prefault({}).describe(
+    "The checkpoints of a run that are kept beside the newest one.",
+  ),
+  engine: engineSchema.prefault({}).describe("How steps run."),
+  exchange: z.enum(["auto", "shared-memory", "nats"]).default("auto").describe(
+    "How gradients travel: `shared-memory` between the workers of one Linux machine, or " +
+      "through the broker with `nats`; `auto` takes shared memory where there is any.",
+  ),
+  nats: natsSchema.prefault({}).describe("The message broker."),
+  liveness: livenessSchema.prefault({}).describe("How long processes wait for each other."),
   dashboard: z.union([z.boolean(), dashboardSchema], "give true, false or { port: …, host: … }")
-    .default(false),
-  loggers: loggersSchema.prefault({}),
+    .default(false).describe(
+      "Show the run in the browser while it goes on; `true` for the defaults.",
+    ),
+  loggers: loggersSchema.prefault({}).describe("Other places that keep the run's numbers."),
 });
 
 /** A config as it may be written: keys with a default may be left out. */

@@ -26,40 +26,51 @@ const folderName = z.string().regex(
 
 /** `data`: which images, and how they become batches. */
 export const dataSchema = z.strictObject({
-  /** A data set that Lockstep fetches, where no folder is named as `root`. */
-  dataset: z.enum(DATASET_NAMES).nullish(),
-  /**
-   * A folder with `train/` and `val/`, or, with `valFraction`, one folder of classes, or CIFAR-10's binary
-   * files; or an archive of one of these (`.tar.gz`, `.tgz`, `.tar`, `.zip`).
-   */
-  root: pathSchema("name a folder").nullish(),
-  /** A module of your own that exports `createDataset`, instead of images on the disk (docs/library.md). */
-  module: moduleSchema.nullish(),
-  /** The layout of the images on the disk: `imageFolder` unless the data set has another. */
-  format: z.enum(FORMATS).optional(),
-  /** Folder of the training images below the root: `train` unless the data set has another. */
-  trainFolder: folderName.optional(),
-  /** Folder of the validation images below the root: `val` unless the data set has another. */
-  valFolder: folderName.optional(),
-  /** Share of a single folder's images that validate; a hash of each path decides which. */
+  dataset: z.enum(DATASET_NAMES).nullish().describe(
+    "A data set that Lockstep fetches, where no folder is named as `root`.",
+  ),
+  root: pathSchema("name a folder").nullish().describe(
+    "A folder with `train/` and `val/`, or, with `valFraction`, one folder of classes, or " +
+      "CIFAR-10's binary files; or an archive of one of these (`.tar.gz`, `.tgz`, `.tar`, " +
+      "`.zip`).",
+  ),
+  module: moduleSchema.nullish().describe(
+    "A module of your own that exports `createDataset`, instead of images on the disk " +
+      "(docs/library.md).",
+  ),
+  format: z.enum(FORMATS).optional().describe(
+    "The layout of the images on the disk: `imageFolder` unless the data set has another.",
+  ),
+  trainFolder: folderName.optional().describe(
+    "Folder of the training images below the root: `train` unless the data set has another.",
+  ),
+  valFolder: folderName.optional().describe(
+    "Folder of the validation images below the root: `val` unless the data set has another.",
+  ),
   valFraction: z.number().gt(0, "give a share above 0, such as 0.2")
-    .lt(1, "give a share below 1, such as 0.2").nullish(),
-  /** Another number gives another split by `valFraction`; the run's `seed` doesn't change it. */
-  splitSeed: z.int().nonnegative().default(0),
-  /** Transforms of training images, in order. */
-  train: transformsSchema,
-  /** Transforms of validation images, in order. */
-  val: transformsSchema,
-  /** The mixes of training images with each other: in each step one of these; none unless given. */
-  mix: mixesSchema.default([]),
-  /** The effect of an image that can't be read: end the run, or be counted and left out. */
-  onError: z.enum(["fail", "skip"]).default("fail"),
-  /** Batches that are decoded ahead of the training step. */
-  prefetch: z.int().positive().max(1000).default(4),
-  /** Memory that all workers share for decoded images; `null`: each worker keeps some by itself. */
-  cache: sizeSchema.nullish(),
-  /** Pixels above which an image is refused before it is decoded. */
-  maxPixels: z.int().positive().default(DEFAULT_MAX_PIXELS),
+    .lt(1, "give a share below 1, such as 0.2").nullish().describe(
+      "Share of a single folder's images that validate; a hash of each path decides which.",
+    ),
+  splitSeed: z.int().nonnegative().default(0).describe(
+    "Another number gives another split by `valFraction`; the run's `seed` doesn't change it.",
+  ),
+  train: transformsSchema.describe("Transforms of training images, in order."),
+  val: transformsSchema.describe("Transforms of validation images, in order."),
+  mix: mixesSchema.default([]).describe(
+    "The mixes of training images with each other: in each step one of these; none unless given.",
+  ),
+  onError: z.enum(["fail", "skip"]).default("fail").describe(
+    "The effect of an image that can't be read: end the run, or be counted and left out.",
+  ),
+  prefetch: z.int().positive().max(1000).default(4).describe(
+    "Batches that are decoded ahead of the training step.",
+  ),
+  cache: sizeSchema.nullish().describe(
+    "Memory that all workers share for decoded images; `null`: each worker keeps some by itself.",
+  ),
+  maxPixels: z.int().positive().default(DEFAULT_MAX_PIXELS).describe(
+    "Pixels above which an image is refused before it is decoded.",
+  ),
 }).superRefine((data, context) => {
   for (const [key, message] of problemsOf(data)) {
     context.addIssue({ code: "custom", path: [key], message });

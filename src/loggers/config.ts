@@ -16,6 +16,9 @@ export const LOGGERS: Readonly<Record<LoggerName, LoggerDeclaration>> = declarat
 /** The `loggers` section of the config: `true` for each logger that is on. */
 export const loggersSchema = z.strictObject(
   Object.fromEntries(
-    Object.entries(LOGGERS).map(([name, { isDefault }]) => [name, z.boolean().default(isDefault)]),
+    Object.entries(LOGGERS).map(([name, { isDefault, help }]) => [
+      name,
+      z.boolean().default(isDefault).describe(help),
+    ]),
   ) as Record<LoggerName, z.ZodDefault<z.ZodBoolean>>,
 );

@@ -57,6 +57,8 @@ export type OpenLogger = (start: LoggerStart) => RunLogger | Promise<RunLogger>;
 
 /** The description of a logger that a config turns on. It imports what it needs when it opens. */
 export interface LoggerDeclaration {
+  /** Description of the key of `loggers`, for editors. */
+  readonly help: string;
   /** Name in messages. */
   readonly title: string;
   /** Whether it is on unless set. */

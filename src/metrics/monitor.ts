@@ -10,31 +10,35 @@ import { float32 } from "../base/float32.ts";
 
 const metric = z.string().min(1, "give accuracy, loss or the name of a metric of your own");
 
-/** The direction that is better: `min` for the loss, `max` for everything else, unless set. */
-const mode = z.enum(["max", "min"]).optional();
+const mode = z.enum(["max", "min"]).optional().describe(
+  "The direction that is better: `min` for the loss, `max` for everything else, unless set.",
+);
 
 /** `train.earlyStopping`: ends training when an epoch's validation gets no better any more. */
 export const earlyStoppingSchema = z.strictObject({
-  /** `accuracy`, `loss`, or a metric of your own. */
-  metric: metric.default("accuracy"),
+  metric: metric.default("accuracy").describe("`accuracy`, `loss`, or a metric of your own."),
   mode,
-  /** Epochs without improvement after which training ends. */
-  patience: z.int().positive(),
-  /** The change that a value must exceed to count as an improvement. */
-  minDelta: float32().nonnegative().default(0),
+  patience: z.int().positive().describe("Epochs without improvement after which training ends."),
+  minDelta: float32().nonnegative().default(0).describe(
+    "The change that a value must exceed to count as an improvement.",
+  ),
 });
 
 /** `checkpoint`: the checkpoints of a run that are kept beside `last`. */
 export const checkpointPolicySchema = z.strictObject({
-  /** The metric that decides what `best` is: `accuracy`, `loss`, or one of your own. */
-  monitor: metric.default("accuracy"),
+  monitor: metric.default("accuracy").describe(
+    "The metric that decides what `best` is: `accuracy`, `loss`, or one of your own.",
+  ),
   mode,
-  /** Save `last` within an epoch too, each time this number of its steps is done. */
-  everySteps: z.int().positive().optional(),
-  /** Keep the model each time this number of epochs is done, as `checkpoints/epoch-5`; none unless set. */
-  everyEpochs: z.int().positive().optional(),
-  /** The number of those that stay, the newest; all unless set. */
-  keep: z.int().positive().optional(),
+  everySteps: z.int().positive().optional().describe(
+    "Save `last` within an epoch too, each time this number of its steps is done.",
+  ),
+  everyEpochs: z.int().positive().optional().describe(
+    "Keep the model each time this number of epochs is done, as `checkpoints/epoch-5`; none unless set.",
+  ),
+  keep: z.int().positive().optional().describe(
+    "The number of those that stay, the newest; all unless set.",
+  ),
 });
 
 /** `train.earlyStopping` of a validated config. */

@@ -20,41 +20,48 @@ export const USER_MODEL = "custom";
  * The configurable part of a network's shape: a checkpoint keeps it, so that the network can be built again.
  */
 export const architectureShape = {
-  /** Layers in the place of the architecture's last one. */
-  head: headSchema.optional(),
-  /** Share that the architecture's own Dropout layers drop; unless set, as in its paper. */
-  dropout: shareBelow1().optional(),
-  /** Greatest probability of skipping a block, where the architecture has stochastic depth. */
-  stochasticDepth: shareBelow1("give a probability below 1").optional(),
-  /**
-   * Take images normalized for ImageNet to the range that Inception's weights were made for, as torchvision does;
-   * unless set, for `pretrained` only.
-   */
-  transformInput: z.boolean().optional(),
+  head: headSchema.optional().describe("Layers in the place of the architecture's last one."),
+  dropout: shareBelow1().optional().describe(
+    "Share that the architecture's own Dropout layers drop; unless set, as in its paper.",
+  ),
+  stochasticDepth: shareBelow1("give a probability below 1").optional().describe(
+    "Greatest probability of skipping a block, where the architecture has stochastic depth.",
+  ),
+  transformInput: z.boolean().optional().describe(
+    "Take images normalized for ImageNet to the range that Inception's weights were made for, " +
+      "as torchvision does; unless set, for `pretrained` only.",
+  ),
 };
 
 /** `model`: the network that is trained, and its initial weights. */
 export const modelSchema = z.strictObject({
-  /** An architecture; `custom`, or nothing, with `module`. */
-  name: z.enum([...MODEL_NAMES, USER_MODEL]).optional(),
-  /** A module of your own that exports `createModel`, instead of a named architecture (docs/library.md). */
-  module: moduleSchema.optional(),
-  /**
-   * `pretrained` (ImageNet), `pretrained-v2` (torchvision's newer ones, of resnet50 and mobilenet_v2), `none` (from
-   * scratch), or the path of a `.pth` or `.safetensors` file. Unless set, `pretrained`, and `none` with `module`.
-   */
-  weights: pathSchema("name a file, or pretrained or none", WEIGHTS_NAMES).optional(),
-  /** Start with a fresh last layer when the weights have another number of classes; unless set, for `pretrained` only. */
-  replaceHead: z.boolean().optional(),
-  /** Freeze everything but the last layer. */
-  featureExtract: z.boolean().default(false),
-  /** Patterns of the parameters that learn, such as `layer4.*`; all others are frozen. */
+  name: z.enum([...MODEL_NAMES, USER_MODEL]).optional().describe(
+    "An architecture; `custom`, or nothing, with `module`.",
+  ),
+  module: moduleSchema.optional().describe(
+    "A module of your own that exports `createModel`, instead of a named architecture " +
+      "(docs/library.md).",
+  ),
+  weights: pathSchema("name a file, or pretrained or none", WEIGHTS_NAMES).optional().describe(
+    "`pretrained` (ImageNet), `pretrained-v2` (torchvision's newer ones, of resnet50 and " +
+      "mobilenet_v2), `none` (from scratch), or the path of a `.pth` or `.safetensors` file. " +
+      "Unless set, `pretrained`, and `none` with `module`.",
+  ),
+  replaceHead: z.boolean().optional().describe(
+    "Start with a fresh last layer when the weights have another number of classes; unless " +
+      "set, for `pretrained` only.",
+  ),
+  featureExtract: z.boolean().default(false).describe("Freeze everything but the last layer."),
   train: z.array(z.string().min(1), "give a list of patterns, such as [layer4.*, fc.*]").min(
     1,
     "give at least one pattern, such as fc.*",
-  ).optional(),
-  /** Run BatchNorm layers in eval mode during training; unless set, those whose own parameters are frozen. */
-  freezeBatchNorm: z.boolean().optional(),
+  ).optional().describe(
+    "Patterns of the parameters that learn, such as `layer4.*`; all others are frozen.",
+  ),
+  freezeBatchNorm: z.boolean().optional().describe(
+    "Run BatchNorm layers in eval mode during training; unless set, those whose own parameters " +
+      "are frozen.",
+  ),
   ...architectureShape,
 }).superRefine((model, context) => {
   for (const [key, message] of problemsOf(model)) {

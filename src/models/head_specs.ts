@@ -9,25 +9,28 @@ import { namedSchema } from "../base/named_specs.ts";
 
 const features = z.int("give a whole number of features").positive("give at least 1 feature");
 
+const outFeatures = z.union(
+  [features, z.literal("classes")],
+  "give a number of features or `classes`",
+);
+
 const LAYERS = {
-  /** `nn.Linear`; `classes` means the number of classes. */
   Linear: z.strictObject({
-    /**
-     * The number of input features, to be checked; unless given, the number that the layer before returns.
-     */
-    inFeatures: features.optional(),
-    outFeatures: z.union(
-      [features, z.literal("classes")],
-      "give a number of features or `classes`",
+    inFeatures: features.optional().describe(
+      "The number of input features, to be checked; unless given, the number that the layer " +
+        "before returns.",
     ),
-  }),
-  ReLU: z.strictObject({}),
-  /** `nn.Dropout`: drops a share `p` of the units in training. */
+    outFeatures: outFeatures.describe(
+      "The number of output features; `classes` is the number of classes.",
+    ),
+  }).describe("PyTorch's `nn.Linear`."),
+  ReLU: z.strictObject({}).describe("PyTorch's `nn.ReLU`."),
   Dropout: z.strictObject({
-    p: shareBelow1().default(0.5),
-  }),
-  /** `nn.LogSoftmax(dim=1)`: log-probabilities, for `train.loss: nll`; the last layer only. */
-  LogSoftmax: z.strictObject({}),
+    p: shareBelow1().default(0.5).describe("Share of the units that training drops."),
+  }).describe("PyTorch's `nn.Dropout`."),
+  LogSoftmax: z.strictObject({}).describe(
+    "Log-probabilities, for `train.loss: nll`; the last layer only.",
+  ),
 };
 
 /** One validated layer of a head: its name and all its arguments. */
@@ -46,6 +49,7 @@ const layerSchema = namedSchema<HeadLayer>("layer", "{ Linear: 500 }", {
       const [inFeatures, outFeatures, ...more] = value;
       return { inFeatures, outFeatures, ...(more.length > 0 ? { third: more[0] } : {}) };
     },
+    short: z.union([outFeatures, z.tuple([features, outFeatures])]),
   },
   ReLU: { schema: LAYERS.ReLU },
   Dropout: { schema: LAYERS.Dropout, shorthand: "p" },

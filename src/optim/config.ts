@@ -33,17 +33,18 @@ function emaDefaults(
 }
 
 const common = {
-  /** The unit of the schedule's numbers: epochs or optimizer steps. */
-  per: z.enum(["epoch", "step"]).default("epoch"),
-  /** A linear rise to the learning rate before the schedule begins, as `torch.optim.lr_scheduler.LinearLR`. */
+  per: z.enum(["epoch", "step"]).default("epoch").describe(
+    "The unit of the schedule's numbers: epochs or optimizer steps.",
+  ),
   warmup: z.strictObject({
-    /** Epochs or steps, as `per` says. */
-    length: z.int().positive(),
-    /** Share of the learning rate at the start. */
+    length: z.int().positive().describe("Epochs or steps, as `per` says."),
     startFactor: float32().gt(0, "give a share above 0").max(1, "give a share up to 1").default(
       1 / 3,
-    ),
-  }).optional(),
+    ).describe("Share of the learning rate at the start."),
+  }).optional().describe(
+    "A linear rise to the learning rate before the schedule begins, as " +
+      "`torch.optim.lr_scheduler.LinearLR`.",
+  ),
 };
 
 /** Name of a schedule. */
@@ -66,7 +67,11 @@ export type ScheduleInput = {
 }[ScheduleName];
 
 const [firstSchedule, ...moreSchedules] = Object.entries(schedules).map(([name, { keys }]) =>
-  z.strictObject({ name: z.literal(name), ...common, ...keys })
+  z.strictObject({
+    name: z.literal(name).describe("Name of the schedule, as in `torch.optim.lr_scheduler`."),
+    ...common,
+    ...keys,
+  })
 );
 
 /** `train.schedule`: how the learning rate changes; names, keys and defaults are those of `torch.optim.lr_scheduler`. */
@@ -77,10 +82,13 @@ export const scheduleSchema = z.discriminatedUnion("name", [
 
 /** `train.groups`: parameters with settings of their own. */
 const groupSchema = z.strictObject({
-  /** Patterns of parameter names, such as `fc.*`; a parameter belongs to the first group that fits. */
-  match: z.array(z.string().min(1)).min(1, "give at least one pattern, such as fc.*"),
-  lr: float32().nonnegative().optional(),
-  weightDecay: float32().nonnegative().optional(),
+  match: z.array(z.string().min(1)).min(1, "give at least one pattern, such as fc.*").describe(
+    "Patterns of parameter names, such as `fc.*`; a parameter belongs to the first group that fits.",
+  ),
+  lr: float32().nonnegative().optional().describe(
+    "Learning rate of the group before the schedule.",
+  ),
+  weightDecay: float32().nonnegative().optional().describe("Weight decay of the group."),
 });
 
 /** The keys of all optimizers together. */
@@ -99,33 +107,45 @@ const ownShape = Object.fromEntries(
 
 /** Keys of the optimizer, as `train.*`; names are those of `torch.optim`, in camelCase. */
 export const optimizerShape = {
-  optimizer: z.enum(OPTIMIZER_NAMES).default("sgd"),
-  /** Learning rate before the schedule. */
-  lr: float32().nonnegative().default(0.001),
+  optimizer: z.enum(OPTIMIZER_NAMES).default("sgd").describe("The optimizer, as in `torch.optim`."),
+  lr: float32().nonnegative().default(0.001).describe("Learning rate before the schedule."),
   ...ownShape,
-  /** SGD and Adam: L2 penalty, added to the gradient (0 unless set); AdamW: decoupled (0.01 unless set). */
-  weightDecay: float32().nonnegative().nullish(),
-  groups: z.array(groupSchema).default([]),
-  schedule: scheduleSchema.default({ name: "constant", per: "epoch" }),
-  /** Scales the gradient down to this 2-norm over all parameters, as `clip_grad_norm_`. */
-  clipGradNorm: float32().positive().optional(),
-  /** Limits each element of the gradient to ± this, as `clip_grad_value_`. */
-  clipGradValue: float32().positive().optional(),
-  /** Parts in which each worker computes its share of a batch, one after the other: less memory, the same step. */
-  accumulationSteps: z.int().positive().default(1),
-  /** Exponential moving average of the weights; if set, the averages are validated and kept as best. */
+  weightDecay: float32().nonnegative().nullish().describe(
+    "SGD and Adam: L2 penalty, added to the gradient (0 unless set); AdamW: decoupled (0.01 " +
+      "unless set).",
+  ),
+  groups: z.array(groupSchema).default([]).describe(
+    "Groups of parameters with settings of their own.",
+  ),
+  schedule: scheduleSchema.default({ name: "constant", per: "epoch" }).describe(
+    "How the learning rate changes.",
+  ),
+  clipGradNorm: float32().positive().optional().describe(
+    "Scales the gradient down to this 2-norm over all parameters, as `clip_grad_norm_`.",
+  ),
+  clipGradValue: float32().positive().optional().describe(
+    "Limits each element of the gradient to ± this, as `clip_grad_value_`.",
+  ),
+  accumulationSteps: z.int().positive().default(1).describe(
+    "Parts in which each worker computes its share of a batch, one after the other: less " +
+      "memory, the same step.",
+  ),
   ema: z.strictObject({
-    /**
-     * The rule for when the averages are updated, and by how much. `steps` counts the optimizer's steps
-     * through the run; `torchvision` is the rule of torchvision's reference training: each epoch counts anew,
-     * the weights are copied during warm-up, and the decay is scaled by batch size, `everySteps` and epochs.
-     */
-    rule: z.enum(EMA_RULES).default("steps"),
-    /** Share of the averages that stays at each update: 0.999 unless set, 0.99998 for `torchvision`. */
-    decay: z.number().gt(0).lt(1).optional(),
-    /** Steps between two updates: 1 unless set, 32 for `torchvision`. */
-    everySteps: z.int().positive().optional(),
-  }).transform((ema) => ({ ...ema, ...emaDefaults(ema) })).optional(),
+    rule: z.enum(EMA_RULES).default("steps").describe(
+      "The rule for when the averages are updated, and by how much. `steps` counts the " +
+        "optimizer's steps through the run; `torchvision` is the rule of torchvision's reference " +
+        "training: each epoch counts anew, the weights are copied during warm-up, and the decay " +
+        "is scaled by batch size, `everySteps` and epochs.",
+    ),
+    decay: z.number().gt(0).lt(1).optional().describe(
+      "Share of the averages that stays at each update: 0.999 unless set, 0.99998 for `torchvision`.",
+    ),
+    everySteps: z.int().positive().optional().describe(
+      "Steps between two updates: 1 unless set, 32 for `torchvision`.",
+    ),
+  }).transform((ema) => ({ ...ema, ...emaDefaults(ema) })).optional().describe(
+    "Exponential moving average of the weights; if set, the averages are validated and kept as best.",
+  ),
 };
 
 /** Name of a key that belongs to some optimizers, or that each has its own default of. */

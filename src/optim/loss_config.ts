@@ -18,21 +18,24 @@ const classWeight = z.number().refine(
 
 /** Keys of the loss, as `train.*`. */
 export const lossShape = {
-  /** `crossEntropy` on logits; `nll` on log-probabilities, for a head that ends in LogSoftmax. */
-  loss: z.enum(["crossEntropy", "nll"]).default("crossEntropy"),
-  /** A module of your own that exports `lossPerSample`, instead of `loss` (docs/library.md). */
-  lossModule: moduleSchema.optional(),
-  /** Share of the target that is spread evenly over all classes (Szegedy et al. 2015, arXiv:1512.00567). */
-  labelSmoothing: shareBelow1("give a share below 1").default(0),
-  /**
-   * Weight of each class: by name, in the order of the classes, or `balanced`: the rarer, the heavier. With 0 a class
-   * contributes nothing to the loss.
-   */
+  loss: z.enum(["crossEntropy", "nll"]).default("crossEntropy").describe(
+    "`crossEntropy` on logits; `nll` on log-probabilities, for a head that ends in LogSoftmax.",
+  ),
+  lossModule: moduleSchema.optional().describe(
+    "A module of your own that exports `lossPerSample`, instead of `loss` (docs/library.md).",
+  ),
+  labelSmoothing: shareBelow1("give a share below 1").default(0).describe(
+    "Share of the target that is spread evenly over all classes (Szegedy et al. 2015, " +
+      "arXiv:1512.00567).",
+  ),
   classWeights: z.union([
     z.literal("balanced"),
     z.array(classWeight),
     recordOf(classWeight),
-  ], "give a list, a mapping from class to weight, or `balanced`").optional(),
+  ], "give a list, a mapping from class to weight, or `balanced`").optional().describe(
+    "Weight of each class: by name, in the order of the classes, or `balanced`: the rarer, the " +
+      "heavier. With 0 a class contributes nothing to the loss.",
+  ),
 };
 
 /** The name of a loss. */

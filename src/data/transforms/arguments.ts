@@ -28,13 +28,15 @@ export const size = z.union([pixels, heightAndWidth], "give one number or [heigh
 
 /** The interpolation when an image is resized, by torchvision's names; bilinear unless given. */
 export const interpolation = z.enum(INTERPOLATIONS, `give one of ${INTERPOLATIONS.join(", ")}`)
-  .optional();
+  .optional().describe(
+    "The interpolation of resizing, by torchvision's names; `bilinear` unless given.",
+  );
 
 /** torchvision's switch, which has no effect on PIL images: they are always resized with antialiasing. */
 export const antialias = z.literal(
   true,
   "give true or leave it out: images are always resized with antialiasing, as torchvision does with PIL images",
-).nullish();
+).nullish().describe("torchvision's switch, always on: images are resized with antialiasing.");
 
 /** A probability, 0 … 1. */
 export const probability = z.number().min(0, "give a probability from 0 to 1")
@@ -63,4 +65,5 @@ const byte = z.int("give whole numbers from 0 to 255").min(0, "give 0 to 255")
 export const fill = z.union(
   [byte, z.tuple([byte, byte, byte])],
   "give one number or [red, green, blue], each from 0 to 255",
-).transform((value): Rgb => typeof value === "number" ? [value, value, value] : value).prefault(0);
+).transform((value): Rgb => typeof value === "number" ? [value, value, value] : value).prefault(0)
+  .describe("The colour where there is no image: a grey or [red, green, blue], 0 to 255.");

@@ -29,11 +29,13 @@ const turn = z.union(
 /** Brighter or darker, with more or less contrast and colour, and other hues, in random order. */
 export const ColorJitter = define({
   schema: z.strictObject({
-    brightness: factor,
-    contrast: factor,
-    saturation: factor,
-    hue: turn,
-  }),
+    brightness: factor.describe("Greatest change of the brightness, or [low, high] of its factor."),
+    contrast: factor.describe("Greatest change of the contrast, or [low, high] of its factor."),
+    saturation: factor.describe("Greatest change of the saturation, or [low, high] of its factor."),
+    hue: turn.describe(
+      "Greatest shift of the hue, up to 0.5 of the colour circle, or [low, high].",
+    ),
+  }).describe("Changes brightness, contrast, saturation and hue at random, in random order."),
   random: true,
   onImage: (image, args, random) =>
     drawColorJitter(args, random).reduce((current, step) => adjust(current, step), image),
@@ -41,7 +43,9 @@ export const ColorJitter = define({
 
 /** Without colour with probability `p`. */
 export const RandomGrayscale = define({
-  schema: z.strictObject({ p: probability.default(0.1) }),
+  schema: z.strictObject({ p: probability.default(0.1).describe("Probability of grey.") }).describe(
+    "Takes the colours away, with probability `p`.",
+  ),
   shorthand: "p",
   random: true,
   onImage: (image, { p }, random) => random() < p ? greyRgb(image) : image,

@@ -19,12 +19,16 @@ const CROP_TRIES = 10;
 /** A random part of the image (its share of the area, its aspect ratio), resized. */
 export const RandomResizedCrop = define({
   schema: z.strictObject({
-    size,
-    scale: range("area").default([0.08, 1]),
-    ratio: range("width divided by the height").default([3 / 4, 4 / 3]),
+    size: size.describe("The side of a square, or [height, width], in pixels."),
+    scale: range("area").default([0.08, 1]).describe(
+      "Least and greatest share of the image's area.",
+    ),
+    ratio: range("width divided by the height").default([3 / 4, 4 / 3]).describe(
+      "Least and greatest width divided by height.",
+    ),
     interpolation,
     antialias,
-  }),
+  }).describe("Cuts out a random part of the image and resizes it to `size`."),
   shorthand: "size",
   random: true,
   sizeAfter: ({ size }) => size,
@@ -40,12 +44,17 @@ export const RandomResizedCrop = define({
 /** A part of the image at a random place, the image padded before. */
 export const RandomCrop = define({
   schema: z.strictObject({
-    size,
-    padding: padding.nullable().default(null),
-    padIfNeeded: z.boolean("give true or false").default(false),
+    size: size.describe("The side of a square, or [height, width], in pixels."),
+    padding: padding.nullable().default(null).describe(
+      "Pixels that are added around the image before: all sides, [horizontal, vertical], or " +
+        "[left, top, right, bottom].",
+    ),
+    padIfNeeded: z.boolean("give true or false").default(false).describe(
+      "Pad images that are smaller than `size`, instead of refusing them.",
+    ),
     fill,
     paddingMode,
-  }),
+  }).describe("Cuts out a part of `size` at a random place."),
   shorthand: "size",
   random: true,
   sizeAfter: ({ size }) => size,
@@ -60,7 +69,9 @@ export const RandomCrop = define({
 
 /** The middle of the image, with black around a smaller one. */
 export const CenterCrop = define({
-  schema: z.strictObject({ size }),
+  schema: z.strictObject({
+    size: size.describe("The side of a square, or [height, width], in pixels."),
+  }).describe("Cuts out the middle of the image, with black around a smaller one."),
   shorthand: "size",
   random: false,
   sizeAfter: ({ size }) => size,

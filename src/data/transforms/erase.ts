@@ -27,11 +27,17 @@ const value = z.union(
 /** A random box overwritten with probability `p`. */
 export const RandomErasing = define({
   schema: z.strictObject({
-    p: probability.default(0.5),
-    scale: range("area, both from 0 to 1", z.number().min(0).max(1)).default([0.02, 0.33]),
-    ratio: range("height divided by the width").default([0.3, 3.3]),
-    value,
-  }),
+    p: probability.default(0.5).describe("Probability of a box."),
+    scale: range("area, both from 0 to 1", z.number().min(0).max(1)).default([0.02, 0.33]).describe(
+      "Least and greatest share of the image's area.",
+    ),
+    ratio: range("height divided by the width").default([0.3, 3.3]).describe(
+      "Least and greatest height divided by width.",
+    ),
+    value: value.describe(
+      "Value of the box after normalization: one number, one per channel, or `random`.",
+    ),
+  }).describe("Overwrites a random box of the normalized image, with probability `p`."),
   shorthand: "p",
   random: true,
   onFloats(image, { p, scale, ratio, value }, random) {

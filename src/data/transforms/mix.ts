@@ -14,15 +14,21 @@ import { namedSchema } from "../../base/named_specs.ts";
 import type { Box } from "../codecs/rgb_image.ts";
 import type { Size } from "./arguments.ts";
 
-const alpha = float32().positive("give a number above 0, such as 0.2").default(1);
+const alpha = float32().positive("give a number above 0, such as 0.2").default(1).describe(
+  "Both parameters of the Beta distribution of the share of the own label.",
+);
 const schema = z.strictObject({ alpha });
 
 /** The mixes that a config may name. */
 const MIXES = {
-  /** Weighted means of pixels and labels. */
-  MixUp: { schema, shorthand: "alpha" },
-  /** A box of the partner's pixels, labels in proportion to the areas. */
-  CutMix: { schema, shorthand: "alpha" },
+  MixUp: {
+    schema: schema.describe("Weighted means of the pixels and labels of two images."),
+    shorthand: "alpha",
+  },
+  CutMix: {
+    schema: schema.describe("A box of another image's pixels, labels in proportion to the areas."),
+    shorthand: "alpha",
+  },
 };
 
 /** One validated mix: Beta(alpha, alpha) is the distribution of the own label's share. */

@@ -18,13 +18,17 @@ export interface Normalization {
 /** (x / 255 − mean) / std per channel: part of the {@linkcode FloatTable}, no step of its own. */
 export const Normalize = define({
   schema: z.strictObject({
-    mean: channels("the mean", float32()),
-    std: channels("the standard deviation", float32().positive()),
+    mean: channels("the mean", float32()).describe(
+      "Mean of red, green and blue, for values from 0 to 1.",
+    ),
+    std: channels("the standard deviation", float32().positive()).describe(
+      "Standard deviation of red, green and blue, for values from 0 to 1.",
+    ),
   }).refine((args: Normalization): boolean => new FloatTable(args).isFinite, {
     path: ["std"],
     error:
       "pixels become infinite in float32: give the standard deviation of values from 0 to 1, such as 0.225",
-  }),
+  }).describe("Subtracts the mean and divides by the standard deviation, per channel."),
   random: false,
 });
 

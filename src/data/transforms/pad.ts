@@ -31,11 +31,19 @@ export type PaddingMode = (typeof PADDING_MODES)[number];
 
 /** A {@linkcode PaddingMode}. */
 export const paddingMode = z.enum(PADDING_MODES, `give one of ${PADDING_MODES.join(", ")}`)
-  .default("constant");
+  .default("constant").describe(
+    "Pixels of the padding: `constant` (`fill`), or the image's `edge`, `reflect` or `symmetric`.",
+  );
 
 /** More pixels around the image. */
 export const Pad = define({
-  schema: z.strictObject({ padding, fill, paddingMode }),
+  schema: z.strictObject({
+    padding: padding.describe(
+      "Pixels: all sides, [horizontal, vertical], or [left, top, right, bottom].",
+    ),
+    fill,
+    paddingMode,
+  }).describe("Adds pixels around the image."),
   shorthand: "padding",
   random: false,
   sizeAfter: ({ padding }, before) => before && paddedSize(before, padding),

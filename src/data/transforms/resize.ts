@@ -12,10 +12,11 @@ import { define } from "./transform.ts";
 /** One number: the shorter side, aspect ratio kept; or [height, width]. */
 export const Resize = define({
   schema: z.strictObject({
-    size: z.union([pixels, heightAndWidth], "give the shorter side or [height, width]"),
+    size: z.union([pixels, heightAndWidth], "give the shorter side or [height, width]").describe(
+      "The shorter side, with the aspect ratio kept, or [height, width], in pixels.",
+    ),
     interpolation,
-    /** The most that the longer side may have. */
-    maxSize: pixels.nullish(),
+    maxSize: pixels.nullish().describe("Most pixels of the longer side."),
     antialias,
   }).superRefine(({ size, maxSize }, context) => {
     if (typeof maxSize !== "number") return;
@@ -25,7 +26,7 @@ export const Resize = define({
       ? `it bounds the longer side: give more than the shorter one (${size})`
       : undefined;
     if (message) context.addIssue({ code: "custom", path: ["maxSize"], message });
-  }),
+  }).describe("Resizes the image: one number is the shorter side, two are [height, width]."),
   shorthand: "size",
   random: false,
   sizeAfter: ({ size, maxSize }, before) =>

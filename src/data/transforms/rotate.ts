@@ -36,14 +36,18 @@ const degrees = z.union(
 /** Turned by a random angle of so many degrees. */
 export const RandomRotation = define({
   schema: z.strictObject({
-    degrees,
+    degrees: degrees.describe("Greatest angle to both sides, or [low, high]; counterclockwise."),
     interpolation: z.enum(INTERPOLATIONS, `give one of ${INTERPOLATIONS.join(", ")}`).default(
       "nearest",
+    ).describe("The interpolation of turned pixels, by torchvision's names."),
+    expand: z.boolean("give true or false").default(false).describe(
+      "Enlarge the image so that all of it is kept.",
     ),
-    expand: z.boolean("give true or false").default(false),
-    center: z.tuple([reach, reach], "give [x, y] in pixels").nullable().default(null),
+    center: z.tuple([reach, reach], "give [x, y] in pixels").nullable().default(null).describe(
+      "Centre of rotation, [x, y] in pixels; the middle of the image unless given.",
+    ),
     fill,
-  }),
+  }).describe("Turns the image by a random angle."),
   shorthand: "degrees",
   random: true,
   sizeAfter: ({ expand }, before) => expand ? undefined : before,

@@ -12,5 +12,6 @@ import type { LoggerDeclaration } from "../logger.ts";
 export const tensorboard: LoggerDeclaration = {
   title: "TensorBoard",
   isDefault: true,
+  help: "Write TensorBoard's event files into `<run>/tensorboard/`.",
   open: async (start) => (await import("../tensorboard.ts")).openTensorBoard(start),
 };

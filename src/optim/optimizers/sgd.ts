@@ -18,9 +18,9 @@ import { declareOptimizer } from "../optimizer_declaration.ts";
  */
 export const sgd = declareOptimizer({
   keys: {
-    momentum: float32().min(0).max(1),
-    dampening: float32().min(0).max(1),
-    nesterov: z.boolean(),
+    momentum: float32().min(0).max(1).describe("SGD's momentum; 0.9 unless set."),
+    dampening: float32().min(0).max(1).describe("SGD's dampening of momentum; 0 unless set."),
+    nesterov: z.boolean().describe("SGD's momentum in Nesterov's form; false unless set."),
   },
   defaults: { momentum: 0.9, dampening: 0, nesterov: false },
   weightDecay: 0,

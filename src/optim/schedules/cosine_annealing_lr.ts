@@ -10,9 +10,10 @@ import { declareSchedule } from "../schedule_declaration.ts";
 /** `torch.optim.lr_scheduler.CosineAnnealingLR`. */
 export const CosineAnnealingLR = declareSchedule({
   keys: {
-    /** Epochs or steps from the full rate to `etaMin`; unless set, all that follow the warm-up. */
-    tMax: z.int().positive().optional(),
-    etaMin: float32().nonnegative().default(0),
+    tMax: z.int().positive().optional().describe(
+      "Epochs or steps from the full rate to `etaMin`; unless set, all that follow the warm-up.",
+    ),
+    etaMin: float32().nonnegative().default(0).describe("Learning rate at the end."),
   },
   cure: "mend etaMin",
   rateAt: ({ etaMin, tMax }, rate, { time, whole }) =>

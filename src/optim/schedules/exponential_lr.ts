@@ -9,8 +9,7 @@ import { declareSchedule } from "../schedule_declaration.ts";
 /** `torch.optim.lr_scheduler.ExponentialLR`. */
 export const ExponentialLR = declareSchedule({
   keys: {
-    /** Factor of each epoch or step. */
-    gamma: float32().positive(),
+    gamma: float32().positive().describe("Factor of each epoch or step."),
   },
   cure: "give a smaller gamma",
   rateAt: ({ gamma }, rate, { time }) => rate * gamma ** time,

@@ -10,13 +10,11 @@ import { declareSchedule } from "../schedule_declaration.ts";
 /** `torch.optim.lr_scheduler.MultiStepLR`. */
 export const MultiStepLR = declareSchedule({
   keys: {
-    /** Epochs or steps after which the rate decays. */
     milestones: z.array(z.int().positive()).min(1, "give at least one milestone").refine(
       (all) => all.every((milestone, index) => index === 0 || milestone > all[index - 1]),
       "give milestones in rising order",
-    ),
-    /** Factor of one decay. */
-    gamma: float32().positive().default(0.1),
+    ).describe("Epochs or steps after which the rate decays."),
+    gamma: float32().positive().default(0.1).describe("Factor of one decay."),
   },
   cure: "give a smaller gamma",
   rateAt: ({ gamma, milestones }, rate, { time }) =>

@@ -10,10 +10,8 @@ import { declareSchedule } from "../schedule_declaration.ts";
 /** `torch.optim.lr_scheduler.StepLR`. */
 export const StepLR = declareSchedule({
   keys: {
-    /** Epochs or steps between two decays. */
-    stepSize: z.int().positive(),
-    /** Factor of one decay. */
-    gamma: float32().positive().default(0.1),
+    stepSize: z.int().positive().describe("Epochs or steps between two decays."),
+    gamma: float32().positive().default(0.1).describe("Factor of one decay."),
   },
   cure: "give a smaller gamma",
   rateAt: ({ gamma, stepSize }, rate, { time }) => rate * gamma ** Math.floor(time / stepSize),
