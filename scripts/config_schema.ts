@@ -91,6 +91,7 @@ function convert(schema: z.ZodType): JsonSchema {
 function plain(schema: JsonSchema): JsonSchema {
   const { path, ...rest } = mapParts(schema, plain) as JsonSchema & { path?: { names: string[] } };
   if (path && path.names.length > 0) rest.examples = [...path.names];
+  if (JSON.stringify(rest.default) === "{}") delete rest.default; // each of its keys has its own
   const described = rest.anyOf?.find(({ description }) => description !== undefined);
   if (rest.description === undefined && described) rest.description = described.description!;
   return rest;

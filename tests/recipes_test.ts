@@ -47,7 +47,8 @@ const RECIPES: Record<string, Cut> = {
 };
 
 Deno.test("configs/ holds the tested recipes, and each is a valid config as it stands", async () => {
-  const names = (await Array.fromAsync(Deno.readDir(CONFIGS))).map(({ name }) => name).sort();
+  const files = (await Array.fromAsync(Deno.readDir(CONFIGS))).map(({ name }) => name).sort();
+  const names = files.filter((name) => name !== "config.schema.json");
   assert.deepEqual(names, Object.keys(RECIPES).map((name) => `${name}.yaml`).sort());
   for (const name of names) await loadConfig(join(CONFIGS, name));
 });

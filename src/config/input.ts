@@ -1,296 +1,465 @@
 /**
- * The config as a program writes it: what the schema accepts, spelt out for documentation. A test holds both to
- * each other.
+ * The config as a program writes it: made of the schemas by `deno task make:config`.
  *
  * @module
  */
 import type { TransformInput } from "../data/transforms/transform_specs.ts";
-import type { ModelName } from "../models/registry.ts";
-import type { DataFormat, DatasetName } from "../provision/dataset_catalogue.ts";
 
-/** A config as it may be written: keys with a default may be left out. */
+/** A config as it may be written. */
 export interface ConfigInput {
-  /** Name of the run, of which its folder's is made (default: that of the data's folder or data set). */
-  name?: string;
-  /** Seed of initial weights, shuffles, augmentation and dropout (default 0). */
-  seed?: number;
-  /** What is computed on (default `auto`: GPUs where there are any). */
-  device?: "auto" | "cpu" | "gpu";
-  /** Worker processes (default 2). */
-  workers?: number;
-  /** Folder that gets a folder per run (default `runs`). */
-  out?: string;
-  /** What is trained, and from which weights. */
+  /**
+   * Name of the run, and in the form that files' names have a part of its folder's name; its
+   * images' unless given.
+   */
+  name?: string | undefined;
+  /** Seed of initial weights, shuffles, augmentation and dropout. Default: `0`. */
+  seed?: number | undefined;
+  /**
+   * What is computed on: `auto` takes GPUs where TensorFlow finds any, `gpu` refuses to go on
+   * without. Default: `auto`.
+   */
+  device?: "auto" | "cpu" | "gpu" | undefined;
+  /** Worker processes. Default: `2`. */
+  workers?: number | undefined;
+  /** Folder that gets a folder per run. Default: `runs`. */
+  out?: string | undefined;
+  /** The network that is trained, and its initial weights. */
   model: ModelInput;
-  /** Which images, and how they become batches. */
+  /** The images, and how they become batches. */
   data: DataInput;
-  /** How it is trained. */
+  /** How the network is trained. Names and defaults are PyTorch's. */
   train: TrainInput;
-  /** When it is validated, and by which metrics beside accuracy and loss. */
-  validate?: ValidateInput;
-  /** What is kept beside the newest state. */
-  checkpoint?: CheckpointInput;
+  /** Validation beside the one at the end of each epoch, and metrics of your own. */
+  validate?: ValidateInput | undefined;
+  /** The checkpoints of a run that are kept beside the newest one. */
+  checkpoint?: CheckpointInput | undefined;
   /** How steps run. */
-  engine?: EngineInput;
-  /** How gradients travel (default `auto`: shared memory where there is any). */
-  exchange?: "auto" | "shared-memory" | "nats";
-  /** Which message broker. */
-  nats?: NatsInput;
+  engine?: EngineInput | undefined;
+  /**
+   * How gradients travel: `shared-memory` between the workers of one Linux machine, or through
+   * the broker with `nats`; `auto` takes shared memory where there is any. Default: `auto`.
+   */
+  exchange?: "auto" | "shared-memory" | "nats" | undefined;
+  /** The message broker. */
+  nats?: NatsInput | undefined;
   /** How long processes wait for each other. */
-  liveness?: LivenessInput;
-  /** Show the run in the browser while it goes on (default false). */
-  dashboard?: boolean | DashboardInput;
-  /** Who else keeps the run's numbers. */
-  loggers?: LoggersInput;
+  liveness?: LivenessInput | undefined;
+  /** Show the run in the browser while it goes on; `true` for the defaults. Default: `false`. */
+  dashboard?: boolean | DashboardInput | undefined;
+  /** Other places that keep the run's numbers. */
+  loggers?: LoggersInput | undefined;
 }
 
-/** `model`: what is trained, and from which weights. */
+/** The network that is trained, and its initial weights. */
 export interface ModelInput {
   /** An architecture; `custom`, or nothing, with `module`. */
-  name?: ModelName | "custom";
-  /** A module of your own that exports `createModel`: a `file:` URL or a path. */
-  module?: string;
+  name?:
+    | "alexnet"
+    | "densenet121"
+    | "efficientnet_lite0"
+    | "inception_v3"
+    | "mobilenet_v2"
+    | "resnet18"
+    | "resnet34"
+    | "resnet50"
+    | "squeezenet1_0"
+    | "squeezenet1_1"
+    | "vgg11_bn"
+    | "vgg16_bn"
+    | "plain_cnn"
+    | "custom"
+    | undefined;
   /**
-   * `pretrained` (ImageNet), `pretrained-v2`, `none` (from scratch), or the path of a `.pth` or `.safetensors` file
-   * (default `pretrained`, and `none` with `module`).
+   * A module of your own that exports `createModel`, instead of a named architecture
+   * (docs/library.md).
    */
-  weights?: string;
-  /** Start with a fresh last layer when the weights have another number of classes. */
-  replaceHead?: boolean;
-  /** Freeze everything but the last layer (default false). */
-  featureExtract?: boolean;
+  module?: string | undefined;
+  /**
+   * `pretrained` (ImageNet), `pretrained-v2` (torchvision's newer ones, of resnet50 and
+   * mobilenet_v2), `none` (from scratch), or the path of a `.pth` or `.safetensors` file. Unless
+   * set, `pretrained`, and `none` with `module`.
+   */
+  weights?: string | undefined;
+  /**
+   * Start with a fresh last layer when the weights have another number of classes; unless set,
+   * for `pretrained` only.
+   */
+  replaceHead?: boolean | undefined;
+  /** Freeze everything but the last layer. Default: `false`. */
+  featureExtract?: boolean | undefined;
   /** Patterns of the parameters that learn, such as `layer4.*`; all others are frozen. */
-  train?: string[];
-  /** Run BatchNorm layers in eval mode during training; unless set, those whose own parameters are frozen. */
-  freezeBatchNorm?: boolean;
-  /** Layers in the place of the architecture's last one, such as `[{ Linear: 500 }, "ReLU", { Linear: "classes" }]`. */
-  head?: TransformInput[];
-  /** Share that the architecture's own Dropout layers drop. */
-  dropout?: number;
+  train?: string[] | undefined;
+  /**
+   * Run BatchNorm layers in eval mode during training; unless set, those whose own parameters are
+   * frozen.
+   */
+  freezeBatchNorm?: boolean | undefined;
+  /** Layers in the place of the architecture's last one. */
+  head?: TransformInput[] | undefined;
+  /** Share that the architecture's own Dropout layers drop; unless set, as in its paper. */
+  dropout?: number | undefined;
   /** Greatest probability of skipping a block, where the architecture has stochastic depth. */
-  stochasticDepth?: number;
-  /** Take images normalized for ImageNet to the range that Inception's weights were made for. */
-  transformInput?: boolean;
+  stochasticDepth?: number | undefined;
+  /**
+   * Take images normalized for ImageNet to the range that Inception's weights were made for, as
+   * torchvision does; unless set, for `pretrained` only.
+   */
+  transformInput?: boolean | undefined;
 }
 
-/** `data`: which images, and how they become batches. */
+/** The images, and how they become batches. */
 export interface DataInput {
-  /** A data set that Lockstep fetches. */
-  dataset?: DatasetName | null;
-  /** A folder or archive of images. */
-  root?: string | null;
-  /** A module of your own that exports `createDataset`: a `file:` URL or a path. */
-  module?: string | null;
-  /** How the images lie on the disk (default `imageFolder`, or the data set's own). */
-  format?: DataFormat;
-  /** Folder of the training images below the root (default `train`). */
-  trainFolder?: string;
-  /** Folder of the validation images below the root (default `val`). */
-  valFolder?: string;
-  /** Share of a single folder's images that validate. */
-  valFraction?: number | null;
-  /** Another number gives another split; `seed` doesn't change it. */
-  splitSeed?: number;
+  /** A data set that Lockstep fetches, where no folder is named as `root`. */
+  dataset?: "food-groups" | "hymenoptera" | "catdog" | "cifar10" | null | undefined;
+  /**
+   * A folder with `train/` and `val/`, or, with `valFraction`, one folder of classes, or
+   * CIFAR-10's binary files; or an archive of one of these (`.tar.gz`, `.tgz`, `.tar`, `.zip`).
+   */
+  root?: string | null | undefined;
+  /**
+   * A module of your own that exports `createDataset`, instead of images on the disk
+   * (docs/library.md).
+   */
+  module?: string | null | undefined;
+  /** The layout of the images on the disk: `imageFolder` unless the data set has another. */
+  format?: "imageFolder" | "cifar10" | undefined;
+  /** Folder of the training images below the root: `train` unless the data set has another. */
+  trainFolder?: string | undefined;
+  /** Folder of the validation images below the root: `val` unless the data set has another. */
+  valFolder?: string | undefined;
+  /** Share of a single folder's images that validate; a hash of each path decides which. */
+  valFraction?: number | null | undefined;
+  /**
+   * Another number gives another split by `valFraction`; the run's `seed` doesn't change it.
+   * Default: `0`.
+   */
+  splitSeed?: number | undefined;
   /** Transforms of training images, in order. */
   train: TransformInput[];
   /** Transforms of validation images, in order. */
   val: TransformInput[];
-  /** How training images are mixed with each other, such as `[{ MixUp: 0.2 }]`. */
-  mix?: TransformInput[];
-  /** What an image that can't be read does (default `fail`). */
-  onError?: "fail" | "skip";
-  /** Batches that are decoded ahead of the training step (default 4). */
-  prefetch?: number;
-  /** Memory that all workers share for decoded images: bytes, or such as `2GB`. */
-  cache?: number | string | null;
-  /** Pixels above which an image is refused before it is decoded (default 100 million). */
-  maxPixels?: number;
+  /**
+   * The mixes of training images with each other: in each step one of these; none unless given.
+   */
+  mix?: TransformInput[] | undefined;
+  /**
+   * The effect of an image that can't be read: end the run, or be counted and left out. Default:
+   * `fail`.
+   */
+  onError?: "fail" | "skip" | undefined;
+  /** Batches that are decoded ahead of the training step. Default: `4`. */
+  prefetch?: number | undefined;
+  /**
+   * Memory that all workers share for decoded images; `null`: each worker keeps some by itself.
+   */
+  cache?: number | string | null | undefined;
+  /** Pixels above which an image is refused before it is decoded. Default: `100000000`. */
+  maxPixels?: number | undefined;
 }
 
-/** `train`: how it is trained. Names and defaults are PyTorch's. */
+/** How the network is trained. Names and defaults are PyTorch's. */
 export interface TrainInput {
-  /** How often all training images are seen. */
+  /** Passes over all training samples. */
   epochs: number;
   /** Samples per step over all workers. */
-  batchSize?: number;
+  batchSize?: number | undefined;
   /** Samples per step of one worker: the alternative to `batchSize`. */
-  batchSizePerWorker?: number;
-  /** Leave out the last step of an epoch where it is smaller than the others (default false). */
-  dropLast?: boolean;
-  /** `crossEntropy` (the default) on logits; `nll` on log-probabilities. */
-  loss?: "crossEntropy" | "nll";
-  /** A module of your own that exports `lossPerSample`: a `file:` URL or a path. */
-  lossModule?: string;
-  /** Share of the target that is spread evenly over all classes (default 0). */
-  labelSmoothing?: number;
-  /** Weight of each class, 0 or more: by name, in the order of the classes, or `balanced`. */
-  classWeights?: "balanced" | number[] | Record<string, number>;
-  /** Default `sgd`. */
-  optimizer?: "sgd" | "adam" | "adamw";
-  /** Learning rate before the schedule (default 0.001). */
-  lr?: number;
-  /** SGD's (default 0.9). */
-  momentum?: number | null;
-  /** SGD's (default 0). */
-  dampening?: number | null;
-  /** SGD's (default false). */
-  nesterov?: boolean | null;
-  /** Adam's and AdamW's decay of the two averages (default [0.9, 0.999]). */
-  betas?: [number, number] | null;
-  /** Adam's and AdamW's, added to the denominator (default 1e-8). */
-  eps?: number | null;
-  /** SGD and Adam: L2 penalty (default 0); AdamW: decoupled (default 0.01). */
-  weightDecay?: number | null;
-  /** Parameters with settings of their own. */
-  groups?: GroupInput[];
-  /** How the learning rate changes (default: not at all). */
-  schedule?: ScheduleInput;
-  /** Scales the gradient down to this 2-norm over all parameters. */
-  clipGradNorm?: number;
-  /** Limits each element of the gradient to ± this. */
-  clipGradValue?: number;
-  /** Parts in which each worker computes its share of a batch (default 1). */
-  accumulationSteps?: number;
-  /** Exponential moving average of the weights, which then is what is validated and kept as best. */
-  ema?: EmaInput;
+  batchSizePerWorker?: number | undefined;
+  /**
+   * Leave out the last step of an epoch where it is smaller than the others, as `drop_last` of
+   * PyTorch's DataLoader. Default: `false`.
+   */
+  dropLast?: boolean | undefined;
+  /**
+   * `crossEntropy` on logits; `nll` on log-probabilities, for a head that ends in LogSoftmax.
+   * Default: `crossEntropy`.
+   */
+  loss?: "crossEntropy" | "nll" | undefined;
+  /** A module of your own that exports `lossPerSample`, instead of `loss` (docs/library.md). */
+  lossModule?: string | undefined;
+  /**
+   * Share of the target that is spread evenly over all classes (Szegedy et al. 2015,
+   * arXiv:1512.00567). Default: `0`.
+   */
+  labelSmoothing?: number | undefined;
+  /**
+   * Weight of each class: by name, in the order of the classes, or `balanced`: the rarer, the
+   * heavier. With 0 a class contributes nothing to the loss.
+   */
+  classWeights?: "balanced" | number[] | Record<string, number> | undefined;
+  /** The optimizer, as in `torch.optim`. Default: `sgd`. */
+  optimizer?: "adam" | "adamw" | "sgd" | undefined;
+  /** Learning rate before the schedule. Default: `0.001`. */
+  lr?: number | undefined;
+  /**
+   * Adam's and AdamW's decay of the averages of the gradient and of its square; [0.9, 0.999]
+   * unless set.
+   */
+  betas?: [number, number] | null | undefined;
+  /** Adam's and AdamW's, added to the denominator; 1e-8 unless set. */
+  eps?: number | null | undefined;
+  /** SGD's momentum; 0.9 unless set. */
+  momentum?: number | null | undefined;
+  /** SGD's dampening of momentum; 0 unless set. */
+  dampening?: number | null | undefined;
+  /** SGD's momentum in Nesterov's form; false unless set. */
+  nesterov?: boolean | null | undefined;
+  /**
+   * SGD and Adam: L2 penalty, added to the gradient (0 unless set); AdamW: decoupled (0.01 unless
+   * set).
+   */
+  weightDecay?: number | null | undefined;
+  /** Groups of parameters with settings of their own. Default: `[]`. */
+  groups?: GroupInput[] | undefined;
+  /** How the learning rate changes. Default: `{"name":"constant","per":"epoch"}`. */
+  schedule?: ScheduleInput | undefined;
+  /** Scales the gradient down to this 2-norm over all parameters, as `clip_grad_norm_`. */
+  clipGradNorm?: number | undefined;
+  /** Limits each element of the gradient to ± this, as `clip_grad_value_`. */
+  clipGradValue?: number | undefined;
+  /**
+   * Parts in which each worker computes its share of a batch, one after the other: less memory,
+   * the same step. Default: `1`.
+   */
+  accumulationSteps?: number | undefined;
+  /**
+   * Exponential moving average of the weights; if set, the averages are validated and kept as
+   * best.
+   */
+  ema?: EmaInput | undefined;
   /** End when an epoch's validation gets no better any more. */
-  earlyStopping?: EarlyStoppingInput;
-  /** Compute the features of each image once and keep them, where the body is frozen (default false). */
-  featureCache?: boolean | FeatureCacheInput;
-  /** Steps between two points of the training loss; unless set, 20 points per epoch. */
-  logEverySteps?: number;
+  earlyStopping?: EarlyStoppingInput | undefined;
+  /**
+   * Compute the features of each image once and keep them, where the body is frozen and no
+   * transform of the training images is random. `true`, or how many bytes each worker may keep.
+   * Default: `false`.
+   */
+  featureCache?: boolean | FeatureCacheInput | undefined;
+  /**
+   * Steps between two points of the training loss in `losses.csv` and `losses.png`; unless set,
+   * 20 points per epoch.
+   */
+  logEverySteps?: number | undefined;
 }
 
-/** A group of parameters with settings of its own. */
+/** Groups of parameters with settings of their own. */
 export interface GroupInput {
-  /** Patterns of parameter names, such as `fc.*`; a parameter belongs to the first group that fits. */
+  /**
+   * Patterns of parameter names, such as `fc.*`; a parameter belongs to the first group that
+   * fits.
+   */
   match: string[];
-  /** Learning rate before the schedule. */
-  lr?: number;
-  /** As the optimizer's. */
-  weightDecay?: number;
+  /** Learning rate of the group before the schedule. */
+  lr?: number | undefined;
+  /** Weight decay of the group. */
+  weightDecay?: number | undefined;
 }
 
-/** What all schedules have. */
+/** Keys that every schedule has. */
 export interface ScheduleTiming {
-  /** Whether the schedule's numbers count epochs (the default) or optimizer steps. */
-  per?: "epoch" | "step";
-  /** A linear rise to the learning rate before the schedule begins. */
-  warmup?: WarmupInput;
+  /** The unit of the schedule's numbers: epochs or optimizer steps. Default: `epoch`. */
+  per?: "epoch" | "step" | undefined;
+  /**
+   * A linear rise to the learning rate before the schedule begins, as
+   * `torch.optim.lr_scheduler.LinearLR`.
+   */
+  warmup?: WarmupInput | undefined;
 }
 
-/** A linear rise to the learning rate. */
+/**
+ * A linear rise to the learning rate before the schedule begins, as
+ * `torch.optim.lr_scheduler.LinearLR`.
+ */
 export interface WarmupInput {
-  /** Epochs or steps. */
+  /** Epochs or steps, as `per` says. */
   length: number;
-  /** Share of the learning rate at the start (default 1/3). */
-  startFactor?: number;
+  /** Share of the learning rate at the start. Default: `1/3`. */
+  startFactor?: number | undefined;
 }
 
-/** How the learning rate changes: names, keys and defaults are those of `torch.optim.lr_scheduler`. */
+/** How the learning rate changes. */
 export type ScheduleInput =
-  | (ScheduleTiming & { name: "constant" })
-  | (ScheduleTiming & { name: "StepLR"; stepSize: number; gamma?: number })
-  | (ScheduleTiming & { name: "MultiStepLR"; milestones: number[]; gamma?: number })
-  | (ScheduleTiming & { name: "ExponentialLR"; gamma: number })
-  | (ScheduleTiming & { name: "CosineAnnealingLR"; tMax?: number; etaMin?: number });
+  | (ScheduleTiming & {
+    /** Name of the schedule, as in `torch.optim.lr_scheduler`. */
+    name: "CosineAnnealingLR";
+    /** Epochs or steps from the full rate to `etaMin`; unless set, all that follow the warm-up. */
+    tMax?: number | undefined;
+    /** Learning rate at the end. Default: `0`. */
+    etaMin?: number | undefined;
+  })
+  | (ScheduleTiming & {
+    /** Name of the schedule, as in `torch.optim.lr_scheduler`. */
+    name: "ExponentialLR";
+    /** Factor of each epoch or step. */
+    gamma: number;
+  })
+  | (ScheduleTiming & {
+    /** Name of the schedule, as in `torch.optim.lr_scheduler`. */
+    name: "MultiStepLR";
+    /** Epochs or steps after which the rate decays. */
+    milestones: number[];
+    /** Factor of one decay. Default: `0.1`. */
+    gamma?: number | undefined;
+  })
+  | (ScheduleTiming & {
+    /** Name of the schedule, as in `torch.optim.lr_scheduler`. */
+    name: "StepLR";
+    /** Epochs or steps between two decays. */
+    stepSize: number;
+    /** Factor of one decay. Default: `0.1`. */
+    gamma?: number | undefined;
+  })
+  | (ScheduleTiming & {
+    /** Name of the schedule, as in `torch.optim.lr_scheduler`. */
+    name: "constant";
+  });
 
-/** An average of the weights. */
+/**
+ * Exponential moving average of the weights; if set, the averages are validated and kept as
+ * best.
+ */
 export interface EmaInput {
-  /** When the averages are updated, and by how much: `steps` (the default), or torchvision's reference training's. */
-  rule?: "steps" | "torchvision";
-  /** Share of the average that stays at each update (default 0.999; 0.99998 for `torchvision`). */
-  decay?: number;
-  /** Steps between two updates (default 1; 32 for `torchvision`). */
-  everySteps?: number;
+  /**
+   * The rule for when the averages are updated, and by how much. `steps` counts the optimizer's
+   * steps through the run; `torchvision` is the rule of torchvision's reference training: each
+   * epoch counts anew, the weights are copied during warm-up, and the decay is scaled by batch
+   * size, `everySteps` and epochs. Default: `steps`.
+   */
+  rule?: "steps" | "torchvision" | undefined;
+  /**
+   * Share of the averages that stays at each update: 0.999 unless set, 0.99998 for `torchvision`.
+   */
+  decay?: number | undefined;
+  /** Steps between two updates: 1 unless set, 32 for `torchvision`. */
+  everySteps?: number | undefined;
 }
 
-/** When training has gone on for long enough. */
+/** End when an epoch's validation gets no better any more. */
 export interface EarlyStoppingInput {
-  /** `accuracy` (the default), `loss`, or a metric of your own. */
-  metric?: string;
-  /** Which way is better (default `min` for the loss, `max` for everything else). */
-  mode?: "max" | "min";
+  /** `accuracy`, `loss`, or a metric of your own. Default: `accuracy`. */
+  metric?: string | undefined;
+  /** The direction that is better: `min` for the loss, `max` for everything else, unless set. */
+  mode?: "max" | "min" | undefined;
   /** Epochs without improvement after which training ends. */
   patience: number;
-  /** What counts as an improvement: more than this (default 0). */
-  minDelta?: number;
+  /** The change that a value must exceed to count as an improvement. Default: `0`. */
+  minDelta?: number | undefined;
 }
 
-/** How much is kept of the features of a frozen body. */
+/**
+ * Compute the features of each image once and keep them, where the body is frozen and no
+ * transform of the training images is random. `true`, or how many bytes each worker may keep.
+ */
 export interface FeatureCacheInput {
-  /** Bytes that each worker may keep (default 500 million). */
-  maxBytes?: number;
+  /** Bytes of features that each worker may keep. Default: `500000000`. */
+  maxBytes?: number | undefined;
 }
 
-/** `validate`: when it is validated beside the end of each epoch, and by which metrics. */
+/** Validation beside the one at the end of each epoch, and metrics of your own. */
 export interface ValidateInput {
   /** Validate within an epoch too, each time so many of its steps are done. */
-  everySteps?: number;
-  /** Validate before the first step (default false). */
-  atStart?: boolean;
-  /** A module of your own whose exported functions are metrics: a `file:` URL or a path. */
-  metricsModule?: string;
+  everySteps?: number | undefined;
+  /** Validate before the first step too: what the network can do untrained. Default: `false`. */
+  atStart?: boolean | undefined;
+  /** A module of your own whose exported functions are metrics (docs/library.md). */
+  metricsModule?: string | undefined;
 }
 
-/** `checkpoint`: what is kept of a run beside `last`. */
+/** The checkpoints of a run that are kept beside the newest one. */
 export interface CheckpointInput {
-  /** Which metric decides what `best` is: `accuracy` (the default), `loss`, or one of your own. */
-  monitor?: string;
-  /** Which way is better (default `min` for the loss, `max` for everything else). */
-  mode?: "max" | "min";
-  /** Save `last` within an epoch too, each time so many of its steps are done. */
-  everySteps?: number;
-  /** Keep the model after every so many epochs, as `checkpoints/epoch-5`. */
-  everyEpochs?: number;
-  /** How many of those stay, the newest; all unless set. */
-  keep?: number;
+  /**
+   * The metric that decides what `best` is: `accuracy`, `loss`, or one of your own. Default:
+   * `accuracy`.
+   */
+  monitor?: string | undefined;
+  /** The direction that is better: `min` for the loss, `max` for everything else, unless set. */
+  mode?: "max" | "min" | undefined;
+  /** Save `last` within an epoch too, each time this number of its steps is done. */
+  everySteps?: number | undefined;
+  /**
+   * Keep the model each time this number of epochs is done, as `checkpoints/epoch-5`; none unless
+   * set.
+   */
+  everyEpochs?: number | undefined;
+  /** The number of those that stay, the newest; all unless set. */
+  keep?: number | undefined;
 }
 
-/** `engine`: how steps run. */
+/** How steps run. */
 export interface EngineInput {
-  /** Run each step as one TensorFlow function (default true); `false` runs op by op. */
-  capture?: boolean;
-  /** What convolutions and matrix products multiply (default `float32`); parameters and sums stay float32. */
-  precision?: "float32" | "bf16";
+  /**
+   * Run each step as one TensorFlow function; `false` runs op by op (slower; the reference).
+   * Default: `true`.
+   */
+  capture?: boolean | undefined;
+  /**
+   * What convolutions and matrix products multiply: `bf16` rounds their factors to bfloat16,
+   * where the CPU has AMX or AVX512-BF16 faster than `float32`. Parameters, sums and the
+   * optimizer stay float32. Default: `float32`.
+   */
+  precision?: "float32" | "bf16" | undefined;
   /** Threads per worker; unless set, the cores divided by the workers. */
-  threadsPerWorker?: number;
-  /** Compile each step with XLA: for GPUs (default false). */
-  xla?: boolean;
+  threadsPerWorker?: number | undefined;
+  /**
+   * Compile each step with XLA: for GPUs, where it fuses; on CPUs it is slower, and slow to
+   * start. Default: `false`.
+   */
+  xla?: boolean | undefined;
 }
 
-/** `nats`: which message broker. */
+/** The message broker. */
 export interface NatsInput {
-  /** A running nats-server, such as `nats://host:4222`; unless set, one is started. */
-  url?: string;
-  /** PEM file with the certificate of the authority that signed the server's, where this machine doesn't know it. */
-  ca?: string;
-  /** Port of the server that is started; unless set, a free one. */
-  port?: number;
-  /** How gradients travel over NATS (default `float32`). */
-  gradientDtype?: "float32" | "float16" | "bfloat16";
-  /** Bytes, or such as `8MB`, of gradients that leave the backward pass together; 0: all at its end (default 8MB). */
-  bucketSize?: number | string;
+  /**
+   * A running nats-server, such as `nats://host:4222`; unless set, the coordinator starts one.
+   * Credentials in it are kept by the process alone: a validated config has the address without
+   * them.
+   */
+  url?: string | undefined;
+  /**
+   * A PEM file with the certificate of the authority that signed the server's, where this machine
+   * doesn't know it. With it, only TLS will do.
+   */
+  ca?: string | undefined;
+  /** Port of the server that the coordinator starts; unless set, a free one. */
+  port?: number | undefined;
+  /**
+   * How the values of gradients travel through the broker: with 16 bits they take half of the
+   * bytes and lose digits. `bfloat16` reaches as far as float32; `float16` keeps more digits, but
+   * values from 65520 on become infinite, which ends the run. Sums are made in float32, and
+   * running statistics travel as float32, whatever is set. Default: `float32`.
+   */
+  gradientDtype?: "float32" | "float16" | "bfloat16" | undefined;
+  /**
+   * Gradients go to the broker in buckets of at least this size, while the backward pass makes
+   * those of the layers before; 0 sends all when it has ended. Makes no difference to the result.
+   */
+  bucketSize?: 0 | number | string | undefined;
 }
 
-/** `liveness`: how long processes wait for each other. */
+/** How long processes wait for each other. */
 export interface LivenessInput {
-  /** Seconds that workers get to start, load their libraries and join: 1 to 86400 (default 120). */
-  joinTimeout?: number;
-  /** Seconds without a heartbeat after which a process counts as lost: 1 to 86400 (default 8). */
-  lostAfter?: number;
+  /**
+   * Seconds that workers get to start, load their libraries and join, and then for a first
+   * heartbeat. Default: `120`.
+   */
+  joinTimeout?: number | undefined;
+  /** Seconds without a heartbeat after which a process counts as lost. Default: `8`. */
+  lostAfter?: number | undefined;
 }
 
-/** `dashboard`: where the run is shown. */
+/** Show the run in the browser while it goes on; `true` for the defaults. */
 export interface DashboardInput {
-  /** Unless set, 8470 or the next one that is free. */
-  port?: number;
-  /** Address to listen at (default `127.0.0.1`); with another one the page asks for a token. */
-  host?: string;
+  /** Port; unless set, 8470 or the next one that is free. */
+  port?: number | undefined;
+  /**
+   * Address to listen at; another one than this machine's own makes the page ask for a token.
+   * Default: `127.0.0.1`.
+   */
+  host?: string | undefined;
 }
 
-/** `loggers`: who else keeps the run's numbers. */
+/** Other places that keep the run's numbers. */
 export interface LoggersInput {
-  /** Write TensorBoard's event files (default true). */
-  tensorboard?: boolean;
+  /** Write TensorBoard's event files into `<run>/tensorboard/`. Default: `true`. */
+  tensorboard?: boolean | undefined;
 }

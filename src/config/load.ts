@@ -282,6 +282,8 @@ function explain(
   }
   const name = path.join(".") || "the config";
   const value = valueAt(input, path);
+  const within = issue.code === "invalid_union" && isTree(value) ? issuesWithin(issue) : [];
+  if (within.length > 0) return within.flatMap((each) => explain(each, input, describe));
   const choices = issue.code === "invalid_union" ? choicesOf(path) : [];
   if (value === undefined) {
     const cure = choices.length > 0 ? `give ${choices.join(", ")}` : issue.message;
@@ -293,6 +295,17 @@ function explain(
   const known = name === "nats.url" ? maskAddress(String(value)) : value;
   const message = choices.length > 0 ? `give ${choices.join(", ")}` : issue.message;
   return [`${describe(path)}: ${name} is ${shown(known)}: ${message}${hint}`];
+}
+
+/** The issues of the one alternative that a mapping is meant for; none where no alternative is a mapping. */
+function issuesWithin(issue: z.core.$ZodIssueInvalidUnion): z.core.$ZodIssue[] {
+  const within = issue.errors.filter((each) =>
+    each.length > 0 &&
+    each.every(({ path, code }) => path.length > 0 || code === "unrecognized_keys")
+  );
+  return within.length === 1
+    ? within[0].map((each) => ({ ...each, path: [...issue.path, ...each.path] }))
+    : [];
 }
 
 /** The values of a key that chooses between mappings; none for all other keys. */

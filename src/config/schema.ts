@@ -34,6 +34,9 @@ const MAX_PARALLEL = 1024;
 /** Seconds that something may take: a day. Timers take no more than 24 days. */
 const MAX_SECONDS = 86_400;
 
+const NAME_HINT =
+  `use 1 to ${MAX_NAME} characters, none of them a line break or another that doesn't show`;
+
 /** A whole number from 1 to a limit. */
 function countUpTo(limit: number): z.ZodInt {
   const hint = `give a whole number from 1 to ${limit}`;
@@ -174,10 +177,7 @@ const livenessSchema = z.strictObject({
 
 /** The schema of a config file; keys that it doesn't know are errors. */
 export const configSchema = z.strictObject({
-  name: z.string().trim().refine(
-    isShownName,
-    `use 1 to ${MAX_NAME} characters, none of them a line break or another that doesn't show`,
-  ).default("run").describe(
+  name: z.string().trim().min(1, NAME_HINT).refine(isShownName, NAME_HINT).default("run").describe(
     "Name of the run, and in the form that files' names have a part of its folder's name; its " +
       "images' unless given.",
   ),

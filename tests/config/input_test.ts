@@ -3,7 +3,7 @@ import type { ConfigInput } from "../../src/config/input.ts";
 import type { configSchema } from "../../src/config/schema.ts";
 
 /**
- * Holds `src/config/input.ts`, which is written by hand, to the schema: a key that one of them lacks, or has with
+ * Holds the types that `deno task make:config` makes to the schema's own: a key that one of them lacks, or has with
  * another type, is an error of the type check here, naming the section.
  */
 type Schema = z.input<typeof configSchema>;

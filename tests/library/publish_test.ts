@@ -46,8 +46,10 @@ Deno.test("deno publish takes what mod.ts and cli.ts reach, without tests, image
   const others = files.map((url) => url.slice(ROOT.length)).filter((path) =>
     !needed.has(ROOT + path)
   );
-  const known = /^(configs\/[\w-]+\.yaml|(docs\/\w+|README|CHANGELOG)\.md|LICENSE)$/;
+  const known =
+    /^(configs\/([\w-]+\.yaml|config\.schema\.json)|(docs\/\w+|README|CHANGELOG)\.md|LICENSE)$/;
   assert.deepEqual(others.filter((path) => !known.test(path)), [], "published, but not needed");
+  assert.ok(published.has(ROOT + "configs/config.schema.json"), "for editors");
   const sizes = await Promise.all(files.map(async (url) => (await Deno.stat(new URL(url))).size));
   assert.ok(sizes.reduce((sum, size) => sum + size) < MAX_BYTES);
 });
