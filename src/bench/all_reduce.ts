@@ -6,19 +6,14 @@
  *
  * @module
  */
+import { coresOfHost } from "../engine/threads.ts";
 import { UsageError } from "../base/errors.ts";
 import type { ExchangingCluster } from "../cluster/cluster.ts";
 import type { Reply } from "../protocol/command_channel.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
 import { allReduceCalls } from "./time_all_reduce.ts";
 import { type AllReduceTimes, allReduceTimesSchema } from "./benchmark.ts";
-import {
-  assembleBench,
-  type BenchClusterOptions,
-  benchConfig,
-  cores,
-  measure,
-} from "./bench_cluster.ts";
+import { assembleBench, type BenchClusterOptions, benchConfig, measure } from "./bench_cluster.ts";
 import { sizeText } from "./sizes.ts";
 import { counted } from "../base/format.ts";
 import { mean, median } from "../base/statistics.ts";
@@ -113,7 +108,7 @@ export async function benchAllReduce(options: AllReduceOptions): Promise<AllRedu
     }
   }
   const { exchange, dtype } = how!;
-  return { kind: "allreduce", exchange, dtype, cores: cores(), steps, points };
+  return { kind: "allreduce", exchange, dtype, cores: coresOfHost(), steps, points };
 }
 
 /** Has all ranks sum vectors of a length, again and again. */

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { availableParallelism } from "node:os";
 import { UsageError } from "../base/errors.ts";
 import { type Config, type ConfigInput, configSchema } from "../config/schema.ts";
 import { clusterSettings, exchangeSettings } from "../coordinator/cluster_settings.ts";
@@ -121,9 +120,4 @@ export async function measure(
     );
   }
   return await replies;
-}
-
-/** Cores that this process may use. */
-export function cores(): number {
-  return availableParallelism();
 }

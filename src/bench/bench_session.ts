@@ -25,6 +25,7 @@ import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { makeLoaders, scanData } from "../train/job.ts";
 import { type BenchReplica, pausingReplica, syntheticBatches } from "./synthetic.ts";
 import type { BatchSource } from "../train/rank_epoch.ts";
+import { RunPlan } from "../train/run_plan.ts";
 import type { SessionOptions } from "../worker/session.ts";
 
 /** The state that a benchmark's worker holds; each part is opened when it is first needed. */
@@ -85,7 +86,9 @@ export class BenchSession {
     const exchange = await this.#exchangeOf(vectorBytes, regions);
     replica.state.attach(exchange);
     const span = { epoch: round, startStep: 0, optimizerSteps: 0 };
-    const parts = { config, globalBatch, place, replica, loader, samples, exchange };
+    const counts = { train: { length: samples }, val: { length: 0 } };
+    const plan = new RunPlan(config, counts, globalBatch);
+    const parts = { config, plan, place, replica, loader, exchange };
     const timed = await timeEpoch(parts, span, this.#onStep(round), signal);
     return {
       exchange: this.#exchangeName,

@@ -10,11 +10,11 @@ import { randomStream } from "../base/random.ts";
 import { UsageError } from "../base/errors.ts";
 import { readRegularFile } from "../base/regular_file.ts";
 import { decodeImage } from "../data/codecs/decode.ts";
+import { EpochPlanner } from "../data/loading/epoch_planner.ts";
 import { Loader } from "../data/loading/loader.ts";
 import { listImages } from "../data/datasets/image_files.ts";
 import type { Sample } from "../data/datasets/image_set.ts";
 import { ImageSource } from "../data/datasets/image_source.ts";
-import { planEpoch } from "../data/loading/sampler.ts";
 import { transformsSchema } from "../data/transforms/transform_specs.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
 import { openEngine } from "../engine/engine.ts";
@@ -88,10 +88,14 @@ export async function benchLoader(options: LoaderBenchOptions): Promise<LoaderBe
     cacheBytes: keep ? Infinity : 0,
     concurrency: threads || undefined,
   });
+  const planner = new EpochPlanner({
+    length: samples.length,
+    globalBatch: batch,
+    shuffle: { seed: SEED },
+  });
   const speeds: number[] = [], coreSpeeds: number[] = [];
   for (let epoch = 0; epoch <= epochs; epoch++) {
-    const shape = { length: samples.length, globalBatch: batch, rank: 0, worldSize: 1 };
-    const plan = planEpoch({ ...shape, seed: SEED, epoch, shuffle: true });
+    const plan = planner.steps(epoch);
     const cpu = process.cpuUsage();
     const start = performance.now();
     let count = 0;

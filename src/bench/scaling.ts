@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { coresOfHost } from "../engine/threads.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Config, ConfigInput } from "../config/schema.ts";
 import { checkBf16 } from "../engine/bf16.ts";
@@ -20,7 +21,6 @@ import {
   type BenchClusterOptions,
   benchConfig,
   type BenchJob,
-  cores,
   MADE_CLASSES,
   measure,
 } from "./bench_cluster.ts";
@@ -103,7 +103,7 @@ export async function benchScaling(options: ScalingOptions): Promise<ScalingResu
   const { model, imageSize, steps, threads, simulateCompute } = options;
   return {
     kind: "scaling",
-    ...{ model, imageSize, batch, steps, threads, cores: cores(), exchange, vectorBytes },
+    ...{ model, imageSize, batch, steps, threads, cores: coresOfHost(), exchange, vectorBytes },
     ...(simulateCompute === undefined ? {} : { simulateCompute }),
     images: job.benchmark.images,
     points: withEfficiency(points),

@@ -9,7 +9,7 @@ import type { GradientExchange } from "../exchange/gradient_exchange.ts";
 import { narrowingBound } from "../exchange/narrow.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
 import type { AllReduceTimes, Benchmark } from "./benchmark.ts";
-import type { RankInfo } from "../train/rank_epoch.ts";
+import type { RankInfo } from "../base/rank_info.ts";
 
 /** Values before the pattern of a vector repeats: a prime, so that no chunk looks like the one before. */
 const PERIOD = 8191;

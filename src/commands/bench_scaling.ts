@@ -4,7 +4,7 @@
  * @module
  */
 import { counted } from "../base/format.ts";
-import { availableParallelism } from "node:os";
+import { coresOfHost, workerThreads } from "../engine/threads.ts";
 import { UsageError } from "../base/errors.ts";
 import { visibleJson } from "../base/visible_text.ts";
 import type { ModePoint, ScalingMode, ScalingResult } from "../bench/scaling.ts";
@@ -104,7 +104,7 @@ async function scalingOptions(flags: Flags) {
   const bucketSize = flags.text("bucket-size");
   const most = Math.max(...workers);
   const settings = clusterSettings(flags);
-  const coreCount = availableParallelism();
+  const coreCount = coresOfHost();
   if (simulateCompute === undefined && most > coreCount) {
     settings.onNews(
       `${most} workers share ${coreCount} cores: their speed says little about ${most} machines. ` +
@@ -119,7 +119,7 @@ async function scalingOptions(flags: Flags) {
     batch: flags.integer("batch", 1) ?? 16,
     steps: flags.integer("steps", 1) ?? 8,
     warmup: flags.integer("warmup", 0) ?? 2,
-    threads: flags.integer("threads", 1) ?? Math.max(1, Math.floor(coreCount / most)),
+    threads: workerThreads(flags.integer("threads", 1), most),
     call: engineSettings(flags),
     ...(data === undefined ? {} : { data }),
     ...(simulateCompute === undefined ? {} : { simulateCompute }),

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { availableParallelism } from "node:os";
 import { stripVTControlCharacters } from "node:util";
+import { coresOfHost } from "../engine/threads.ts";
 import { within } from "../base/async.ts";
 import { messageOf } from "../base/errors.ts";
 import { LIBTENSORFLOW_VARIABLE, libtensorflowPath } from "../base/libtensorflow_path.ts";
@@ -150,7 +150,7 @@ async function checkEngine(): Promise<string> {
   const { openEngine } = await import("../engine/engine.ts");
   const { tensorflowVersion, devices } = await openEngine();
   const names = devices.map(({ name }) => name.replace(/^.*device:/, "")).join(", ");
-  return `TensorFlow ${tensorflowVersion} at ${path}; devices ${names}; ${availableParallelism()} threads`;
+  return `TensorFlow ${tensorflowVersion} at ${path}; devices ${names}; ${coresOfHost()} threads`;
 }
 
 async function checkOp(): Promise<string> {

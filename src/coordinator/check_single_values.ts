@@ -6,13 +6,13 @@
 import { counted } from "../base/format.ts";
 import { UsageError } from "../base/errors.ts";
 import { naming } from "../base/invocation.ts";
-import { globalBatchSize } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
 import { shareOf, stepsPerEpoch } from "../data/loading/sampler.ts";
 import { outputSize } from "../data/transforms/transform_specs.ts";
 import type { tf } from "../engine/tf.ts";
 import { findSingleValue } from "../models/single_value.ts";
 import { partSizes } from "../train/labelled_images.ts";
+import type { RunPlan } from "../train/run_plan.ts";
 
 /** The division of an epoch's samples into batches, shares and parts. */
 interface Division {
@@ -31,14 +31,17 @@ const MAX_TRIED = 64;
  * Refuses a division of the samples in which a worker computes one image by itself, where a BatchNorm layer that trains
  * has a map of 1 × 1 for it.
  *
- * @param samples Training samples
  * @throws {UsageError} naming the layer, the numbers and what helps
  */
-export function checkSingleValues(config: Config, model: tf.LayersModel, samples: number): void {
+export function checkSingleValues(
+  config: Config,
+  model: tf.LayersModel,
+  { training }: Pick<RunPlan, "training">,
+): void {
   const { train: { accumulationSteps, dropLast }, workers } = config;
   const division: Division = {
-    length: samples,
-    globalBatch: globalBatchSize(config),
+    length: training.length,
+    globalBatch: training.globalBatch,
     workers,
     parts: accumulationSteps,
     dropLast,

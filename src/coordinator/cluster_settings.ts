@@ -6,7 +6,7 @@
 import type { ClusterOptions } from "../cluster/cluster.ts";
 import type { ExchangeOptions } from "../cluster/exchange_host.ts";
 import type { Config } from "../config/schema.ts";
-import { threadsPerWorker } from "../train/job.ts";
+import { workerThreads } from "../engine/threads.ts";
 
 /** The config keys that a cluster's settings are derived from. */
 type ClusterConfig = Pick<Config, "name" | "workers" | "liveness" | "engine"> & {
@@ -26,7 +26,7 @@ export function clusterSettings(
   return {
     name,
     workers,
-    threads: threadsPerWorker(config),
+    threads: workerThreads(config.engine.threadsPerWorker, workers),
     liveness,
     server: { url, ca, port, program },
   };

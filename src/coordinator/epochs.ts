@@ -5,10 +5,8 @@
  */
 import { listed } from "../base/listing.ts";
 import { LockstepError } from "../base/errors.ts";
-import { globalBatchSize } from "../config/checks.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import type { Config } from "../config/schema.ts";
-import { planEpoch, samplesPerEpoch } from "../data/loading/sampler.ts";
 import type { StepKey } from "../base/step_key.ts";
 import type { StepTotals } from "../exchange/gradient_exchange.ts";
 import { type NarrowDtype, ROUNDING } from "../exchange/narrow.ts";
@@ -22,7 +20,6 @@ import { type LeftOut, requireFiniteOutputs, requireUsable } from "../metrics/ch
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { epochOutcomeSchema, shardScoresSchema } from "../train/command_schemas.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
-import { validationBatchSize } from "../train/job.ts";
 import { unpackScores } from "../train/score_bytes.ts";
 import type { EpochSpan } from "../train/rank_epoch.ts";
 import type { Cluster, ExchangingCluster } from "../cluster/cluster.ts";
@@ -80,7 +77,7 @@ export interface EpochContext {
 export interface ValidationContext extends Omit<EpochContext, "run" | "cluster"> {
   readonly cluster: Cluster;
   readonly run:
-    & Pick<PreparedRun, "config" | "dataset" | "job">
+    & Pick<PreparedRun, "config" | "dataset" | "job" | "plan">
     & Partial<Pick<PreparedRun, "metrics">>;
 }
 
@@ -112,14 +109,10 @@ export async function driveEpoch(
   { before, until, shouldStop, onStep }: SpanOptions,
   signal: AbortSignal,
 ): Promise<TrainedEpoch> {
-  const { config, dataset, stepsPerEpoch } = run;
+  const { config, plan } = run;
   const { epoch, startStep } = span;
-  const done = startStep * globalBatchSize(config);
-  const total = samplesPerEpoch(
-    dataset.train.length,
-    globalBatchSize(config),
-    config.train.dropLast,
-  );
+  const done = startStep * plan.globalBatch;
+  const total = plan.samplesPerEpoch;
   reporter.phase({ name: "train", epoch, epochs: config.train.epochs, total, done });
   const totals = { ...before };
   const failed = new AbortController();
@@ -132,7 +125,7 @@ export async function driveEpoch(
   let samples = 0;
   let trackedBatches = 0;
   const leftOut = { steps: 0, samples: 0 };
-  while (step < stepsPerEpoch && !stopped) {
+  while (step < plan.stepsPerEpoch && !stopped) {
     cluster.inStep({ epoch, step });
     const decide = () => shouldStop() || step + 1 >= until ? "stop" : "continue";
     const reduced = await cluster.exchange.reducer.reduce({ epoch, step }, decide, stepSignal);
@@ -203,12 +196,12 @@ export async function validate(
   epoch: number,
   signal: AbortSignal,
 ): Promise<Validated> {
-  const { config, dataset, job } = run;
+  const { config, dataset, job, plan } = run;
   const count = dataset.val.length;
   const name = job.evaluation ? "evaluate" : "validate";
   reporter.phase({ name, epoch, epochs: config.train.epochs, total: count });
   cluster.inValidation(epoch);
-  const rows = validationBatchSize(config) / config.workers;
+  const rows = plan.validation.globalBatch / config.workers;
   const ticker = setInterval(() => {
     const steps = cluster.stepsBegun(WORKER_COMMANDS.validate).reduce((sum, step) => sum + step, 0);
     reporter.progress({ done: Math.min(count, Math.round(steps * rows)) });
@@ -347,7 +340,7 @@ function miscounted(what: string): LockstepError {
 
 /** Names the images of the first bad rank: one of the images may be the cause. */
 function notFiniteError(
-  { config, dataset }: PreparedRun,
+  { config, dataset, plan }: PreparedRun,
   { epoch, step }: StepKey,
   { worstRank: rank, tooLargeFor }: StepTotals,
 ): LockstepError {
@@ -361,18 +354,8 @@ function notFiniteError(
       `The sum of the gradients became infinite ${where}, no update was made: ${cure}`,
     );
   }
-  const [plan] = planEpoch({
-    length: dataset.train.length,
-    globalBatch: globalBatchSize(config),
-    dropLast: config.train.dropLast,
-    rank,
-    worldSize: config.workers,
-    seed: config.seed,
-    epoch,
-    shuffle: !dataset.inOrder,
-    startStep: step,
-  });
-  const files = listed(Array.from(plan.indices, (index) => dataset.train[index].path), {
+  const [{ indices }] = plan.training.steps(epoch, { rank, worldSize: config.workers }, step);
+  const files = listed(Array.from(indices, (index) => dataset.train[index].path), {
     max: MAX_NAMED_FILES,
   });
   return new LockstepError(

@@ -5,13 +5,11 @@
  * @module
  */
 import { listed } from "../base/listing.ts";
-import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { nearestName, UsageError } from "../base/errors.ts";
 import { requireFileLimit } from "../base/file_limit.ts";
 import { exists } from "../base/paths.ts";
 import { featureCacheBytes } from "../config/schema.ts";
-import { globalBatchSize } from "../config/checks.ts";
 import { recordConsent } from "../config/consent.ts";
 import type { Config } from "../config/schema.ts";
 import { checkFiles } from "../data/datasets/check_files.ts";
@@ -22,9 +20,9 @@ import { importMetrics } from "../metrics/user_metrics.ts";
 import { USER_MODEL, WEIGHTS_NAMES } from "../models/config.ts";
 import { ensurePretrainedWeights } from "../models/pretrained_weights.ts";
 import { ARCHITECTURES, isPretrainedModel } from "../models/registry.ts";
-import { stepsPerEpoch } from "../data/loading/sampler.ts";
 import { checkBf16 } from "../engine/bf16.ts";
 import { type Engine, openEngine } from "../engine/engine.ts";
+import { soleProcessThreads } from "../engine/threads.ts";
 import type { LoadReport } from "../models/state_dict.ts";
 import { balancedWeights } from "../optim/loss.ts";
 import { checkRates, checkSchedule } from "../optim/schedule.ts";
@@ -40,6 +38,7 @@ import { type Job, scanData } from "../train/job.ts";
 import { loadTorchWeights } from "../train/load_weights.ts";
 import { hashModules } from "../train/modules.ts";
 import type { Replica } from "../train/replica.ts";
+import { RunPlan } from "../train/run_plan.ts";
 import { dryRun } from "../train/dry_run.ts";
 import { checkServer } from "../protocol/check_server.ts";
 import { checkPort } from "../cluster/broker.ts";
@@ -53,7 +52,7 @@ export interface PreparedRun {
   readonly engine: Engine;
   /** The coordinator's copy of the model: never trained, only set and read. */
   readonly replica: Replica;
-  readonly stepsPerEpoch: number;
+  readonly plan: RunPlan;
   /** Names of the user's own metrics. */
   readonly metrics: readonly string[];
   /** The nats-server program, unless another server is used. */
@@ -98,18 +97,17 @@ export async function prepareRun(
   const libraryPath = await ensureLibtensorflow(progress);
   signal?.throwIfAborted();
 
-  const threads = { intraOp: availableParallelism(), interOp: 1 };
+  const threads = soleProcessThreads();
   const engine = await openEngine({ device: config.device, libraryPath, threads, verbose });
   if (config.engine.precision === "bf16") {
     const warning = checkBf16(engine.hasGpu);
     if (warning) reporter.warn(warning);
   }
   signal?.throwIfAborted();
-  const steps = stepsOf(config, dataset);
-  const { schedule, epochs, lr, groups } = config.train;
-  const length = { epochs, stepsPerEpoch: steps };
-  checkSchedule(schedule, length);
-  checkRates(schedule, [lr, ...groups.flatMap((group) => group.lr ?? [])], length);
+  const plan = planRun(config, dataset);
+  const { schedule, lr, groups } = config.train;
+  checkSchedule(schedule, plan);
+  checkRates(schedule, [lr, ...groups.flatMap((group) => group.lr ?? [])], plan);
   const classWeights = resolveClassWeights(config.train.classWeights, dataset);
   const facts = { numClasses: dataset.classes.length, ...(classWeights ? { classWeights } : {}) };
   const replica = await buildReplica(config, facts);
@@ -124,7 +122,7 @@ export async function prepareRun(
     );
   }
   await dryRun(replica, config);
-  if (!resuming) checkSingleValues(config, replica.model, dataset.train.length);
+  if (!resuming) checkSingleValues(config, replica.model, plan);
   replica.state.resetAverages();
   const { fingerprint } = dataset;
   return {
@@ -133,7 +131,7 @@ export async function prepareRun(
     dataset,
     engine,
     replica,
-    stepsPerEpoch: steps,
+    plan,
     metrics,
     ...(natsServer ? { natsServer } : {}),
   };
@@ -209,15 +207,14 @@ function describeFresh({ freshHeads, replacedHeadClasses }: LoadReport, classes:
 }
 
 /**
- * Steps of an epoch.
+ * Plans a run.
  *
- * @throws {UsageError} when `train.dropLast` leaves none
+ * @throws {UsageError} when `train.dropLast` leaves an epoch no step
  */
-function stepsOf(config: Config, { train: { length } }: ImageSet): number {
-  const globalBatch = globalBatchSize(config);
-  const { dropLast } = config.train;
-  const steps = stepsPerEpoch(length, globalBatch, dropLast);
-  if (steps > 0 || length === 0) return steps;
+function planRun(config: Config, dataset: ImageSet): RunPlan {
+  const plan = new RunPlan(config, dataset);
+  const { length, globalBatch } = plan.training;
+  if (plan.stepsPerEpoch > 0 || length === 0) return plan;
   throw new UsageError(
     `train.dropLast leaves out the last batch where it is smaller, which here is the only one: there are ${length} ` +
       `training images for a batch size of ${globalBatch}; set train.dropLast to false, or a smaller batch size`,

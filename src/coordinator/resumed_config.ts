@@ -11,7 +11,7 @@ import {
 } from "../config/changes.ts";
 import type { Config } from "../config/schema.ts";
 import type { History } from "../records/history.ts";
-import { learningRateAt } from "../optim/schedule.ts";
+import { LearningRates } from "../optim/learning_rates.ts";
 import { readCheckpointInfo } from "../checkpoint/checkpoint.ts";
 
 /** Result of {@linkcode checkResumedConfig}. */
@@ -82,11 +82,10 @@ function lastOtherRate(
   config: Config,
   { epoch, stepsPerEpoch }: { epoch: number; stepsPerEpoch: number },
 ): number {
-  const rate = ({ train: { schedule, lr, epochs } }: Config, epoch: number, step: number) =>
-    learningRateAt(schedule, lr, { epoch, step }, { epochs, stepsPerEpoch });
+  const [was, is] = [before, config].map(({ train }) => new LearningRates(train, stepsPerEpoch));
   for (let each = epoch; each >= 1; each--) {
     for (const step of [0, stepsPerEpoch - 1]) {
-      if (rate(before, each, step) !== rate(config, each, step)) return each;
+      if (was.at({ epoch: each, step }) !== is.at({ epoch: each, step })) return each;
     }
   }
   return 0;

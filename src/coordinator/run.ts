@@ -46,7 +46,8 @@ import { type Reporter, silentReporter } from "../events/reporter.ts";
 import { createRunFolder, ensureRunFolder, pointLatest } from "../records/run_folder.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { loadCheckpoint, type LoadedCheckpoint } from "../inference/load_checkpoint.ts";
-import { jobJson, threadsPerWorker } from "../train/job.ts";
+import { jobJson } from "../train/job.ts";
+import { workerThreads } from "../engine/threads.ts";
 import { CallbackRunner, type Callbacks } from "./callbacks.ts";
 import { clusterSettings, exchangeSettings } from "./cluster_settings.ts";
 import { Cluster, failedRank } from "../cluster/cluster.ts";
@@ -440,8 +441,8 @@ async function followChanges(
   changed: ResumedConfig,
   { position, place }: { position: Position; place: Position },
 ): Promise<void> {
-  const { config, stepsPerEpoch } = run;
-  for (const note of resumeNotes(changed, config, stepsPerEpoch)) reporter.info(note);
+  const { config, plan } = run;
+  for (const note of resumeNotes(changed, config, plan.stepsPerEpoch)) reporter.info(note);
   recordChanges(history, changed, config, position);
   if (changed.changes.length === 0) {
     // From now on checkpoints have absolute paths, whichever folder the next resume starts in.
@@ -467,7 +468,7 @@ function loggerStart(
   position: Position,
   history: History | undefined,
 ): LoggerStart {
-  const { config, dataset: { classes }, stepsPerEpoch } = run;
+  const { config, dataset: { classes }, plan: { stepsPerEpoch } } = run;
   const steps = ({ epoch, step }: { epoch: number; step: number }) =>
     (epoch - 1) * stepsPerEpoch + step;
   const step = steps(position);
@@ -488,7 +489,7 @@ async function writeStart(
   const { config, engine } = run;
   const environment = await describeEnvironment({
     workers: config.workers,
-    threadsPerWorker: threadsPerWorker(config),
+    threadsPerWorker: workerThreads(config.engine.threadsPerWorker, config.workers),
     devices: engine.devices.map(({ name }) => name.replace(/^.*device:/, "")),
     tensorflow: engine.tensorflowVersion,
   });
@@ -510,7 +511,7 @@ function deviceOf({ devices }: PreparedRun["engine"]): string {
 /** Tells what is about to be trained. */
 function announce({ config, engine, dataset, replica }: PreparedRun, reporter: Reporter): void {
   const { workers, model, train } = config;
-  const threads = threadsPerWorker(config);
+  const threads = workerThreads(config.engine.threadsPerWorker, workers);
   reporter.info(
     `Lockstep ${LOCKSTEP_VERSION}, TensorFlow ${engine.tensorflowVersion}: ` +
       `${counted(workers, "worker")} with ${counted(threads, "thread")} each, on ${

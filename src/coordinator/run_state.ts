@@ -8,8 +8,8 @@ import { giving } from "../base/invocation.ts";
 import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
+import type { Config } from "../config/schema.ts";
 import { differentClasses } from "../data/class_names.ts";
-import { globalBatchSize } from "../config/checks.ts";
 import { earlyStopReason } from "../metrics/monitor.ts";
 import { type History, HISTORY_FILE, readHistory } from "../records/history.ts";
 import {
@@ -174,7 +174,8 @@ export async function resume(
     seconds: info.seconds,
     ...(info.pending ? { pending: info.pending } : {}),
   };
-  const history = await historyUpTo(folder, run, info);
+  const { config, plan: { stepsPerEpoch } } = run;
+  const history = await historyUpTo(folder, { config, stepsPerEpoch }, info);
   const over = history && overReason(history, run.config);
   if (over && await isComplete(folder)) {
     throw new RunCompleteError(`The run ${folder} has ${over}`);
@@ -217,7 +218,7 @@ async function takeOver(
  */
 export async function historyUpTo(
   folder: string,
-  { config, stepsPerEpoch }: Pick<PreparedRun, "config" | "stepsPerEpoch">,
+  { config, stepsPerEpoch }: { config: Config; stepsPerEpoch: number },
   { epoch, step, history: mark }: Pick<CheckpointInfo, "epoch" | "step" | "history">,
 ): Promise<History | undefined> {
   if (!await exists(join(folder, HISTORY_FILE))) {
@@ -250,7 +251,7 @@ function overReason({ epochs }: History, { train }: PreparedRun["config"]): stri
       "start a new run with --weights";
 }
 
-function factsOf({ config, dataset, job }: PreparedRun, position: Position): CheckpointFacts {
+function factsOf({ config, dataset, job, plan }: PreparedRun, position: Position): CheckpointFacts {
   const { epoch, step, optimizerSteps, totals, seconds, pending } = position;
   return {
     model: {
@@ -262,7 +263,7 @@ function factsOf({ config, dataset, job }: PreparedRun, position: Position): Che
     classes: dataset.classes,
     epoch,
     step,
-    globalBatch: globalBatchSize(config),
+    globalBatch: plan.globalBatch,
     optimizerSteps,
     train: totals,
     seconds,
@@ -295,14 +296,14 @@ function refuseOther(
   run: PreparedRun,
   acceptData: boolean,
 ): void {
-  const { config, dataset, job } = run;
+  const { config, dataset, job, plan } = run;
   const differences = [
     differs("model", info.model.name, config.model.name),
     differentClasses(info.classes, dataset.classes),
     acceptData
       ? ""
       : differs("data fingerprint", info.fingerprint.slice(0, 12), job.fingerprint.slice(0, 12)),
-    differs("global batch", String(info.globalBatch), String(globalBatchSize(config))),
+    differs("global batch", String(info.globalBatch), String(plan.globalBatch)),
     optimizer ? "" : "it has no optimizer state",
     ...differentModules(info.modules ?? {}, job.modules ?? {}),
   ].filter((difference) => difference !== "");

@@ -6,13 +6,10 @@
 import { counted } from "../base/format.ts";
 import { LockstepError } from "../base/errors.ts";
 import { confusionRecord, perClassAccuracy } from "../metrics/confusion.ts";
-import { globalBatchSize } from "../config/checks.ts";
 import { featureCacheBytes } from "../config/schema.ts";
-import { samplesPerEpoch } from "../data/loading/sampler.ts";
 import { earlyStopReason, isBetter, type Monitor, monitored } from "../metrics/monitor.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
 import { countBatches } from "../models/batch_counts.ts";
-import { learningRateAt } from "../optim/schedule.ts";
 import type { BestEffort } from "../events/best_effort.ts";
 import type { EventLog } from "../records/event_log.ts";
 import { type EpochRecord, type History, HISTORY_FILE } from "../records/history.ts";
@@ -98,7 +95,7 @@ export async function runEpochs(context: RunContext, position: Position): Promis
     context.watch.loggers.validation(point);
     const record: EpochRecord = {
       epoch,
-      learningRate: rateAt(context.run, epoch, context.run.stepsPerEpoch - 1),
+      learningRate: context.run.plan.rates.at({ epoch, step: context.run.plan.stepsPerEpoch - 1 }),
       train: { loss: totals.lossSum / totals.weight, accuracy: totals.correct / totals.count },
       validation: { loss, accuracy, count },
       ...own,
@@ -161,7 +158,7 @@ async function stopEarly(
  */
 async function trainPart(context: RunContext, position: Position): Promise<number> {
   const { run, callbacks, signal } = context;
-  if (position.step >= run.stepsPerEpoch) { // stopped between training and validation
+  if (position.step >= run.plan.stepsPerEpoch) { // stopped between training and validation
     return position.totals.count / Math.max(1e-6, position.seconds);
   }
   const spent = { samples: 0, seconds: 0 };
@@ -175,7 +172,7 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
   }
   for (;;) {
     const until = Math.min(
-      run.stepsPerEpoch,
+      run.plan.stepsPerEpoch,
       nextMultiple(position.step, validateEvery),
       nextMultiple(position.step, saveEvery),
     );
@@ -192,13 +189,13 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
     position.step = trained.step;
     position.totals = trained.totals;
     position.optimizerSteps += trained.optimizerSteps;
-    if (position.step >= run.stepsPerEpoch || signal?.aborted || callbacks.wantsEnd) break;
+    if (position.step >= run.plan.stepsPerEpoch || signal?.aborted || callbacks.wantsEnd) break;
     if (isMultiple(position.step, validateEvery)) {
       await validateWithin(context, position, secondsPerStep);
     }
     if (isMultiple(position.step, saveEvery)) await save();
   }
-  if (position.step >= run.stepsPerEpoch) checkTrained(run, position, skipped);
+  if (position.step >= run.plan.stepsPerEpoch) checkTrained(run, position, skipped);
   await save();
   return spent.samples / spent.seconds;
 }
@@ -263,7 +260,7 @@ async function trainSpan(
   until: number,
 ): Promise<TrainedEpoch> {
   const { run, history, watch, callbacks, signal } = context;
-  const every = run.config.train.logEverySteps ?? Math.ceil(run.stepsPerEpoch / LOSS_POINTS);
+  const every = run.config.train.logEverySteps ?? Math.ceil(run.plan.stepsPerEpoch / LOSS_POINTS);
   const seen = { ...totals };
   let recent: Pick<EpochTotals, "lossSum" | "weight"> = watch.pending ?? { lossSum: 0, weight: 0 };
   const tell = stepTeller(context, epoch);
@@ -275,7 +272,7 @@ async function trainSpan(
     if (recent.weight === 0 || (step % every !== 0 && step < until)) return;
     const point = pointAt({ epoch, step, totals: seen }, run);
     history.losses.push({ ...point, loss: recent.lossSum / recent.weight });
-    watch.point({ ...point, learningRate: rateAt(run, epoch, step - 1) });
+    watch.point({ ...point, learningRate: run.plan.rates.at({ epoch, step: step - 1 }) });
     recent = { lossSum: 0, weight: 0 };
   };
   watch.begin();
@@ -291,24 +288,20 @@ async function trainSpan(
 
 /** Tells the program of each step of an epoch. */
 function stepTeller(
-  { run: { config: { train }, stepsPerEpoch }, callbacks }: RunContext,
+  { run: { plan }, callbacks }: RunContext,
   epoch: number,
 ): (step: number, sums: EpochTotals) => Promise<void> {
   let before = performance.now();
   return async (step, { lossSum, weight, correct, count }) => {
     if (!callbacks.hearsSteps) return;
     const now = performance.now();
-    const place = { epoch, step: step - 1 };
     await callbacks.step({
       epoch,
       step,
-      steps: stepsPerEpoch,
+      steps: plan.stepsPerEpoch,
       loss: lossSum / weight,
       accuracy: correct / count,
-      learningRate: learningRateAt(train.schedule, train.lr, place, {
-        epochs: train.epochs,
-        stepsPerEpoch,
-      }),
+      learningRate: plan.rates.at({ epoch, step: step - 1 }),
       imagesPerSecond: 1000 * count / (now - before),
     });
     before = performance.now();
@@ -339,7 +332,7 @@ async function validateWithin(
   reporter.info(validationLine({
     epoch,
     step,
-    steps: run.stepsPerEpoch,
+    steps: run.plan.stepsPerEpoch,
     loss,
     accuracy,
     ...(totals.weight > 0 ? { trainLoss: totals.lossSum / totals.weight } : {}),
@@ -350,16 +343,9 @@ async function validateWithin(
 /** Returns the place of a position on the axis of images seen. */
 function pointAt(
   { epoch, step, totals }: Pick<Position, "epoch" | "step" | "totals">,
-  { config, dataset: { train } }: Pick<PreparedRun, "config" | "dataset">,
+  { plan }: Pick<PreparedRun, "plan">,
 ) {
-  const samples = samplesPerEpoch(train.length, globalBatchSize(config), config.train.dropLast);
-  return { examples: (epoch - 1) * samples + totals.count, epoch, step };
-}
-
-/** The learning rate of a step, counted from 0. */
-function rateAt({ config, stepsPerEpoch }: PreparedRun, epoch: number, step: number): number {
-  const { schedule, lr, epochs } = config.train;
-  return learningRateAt(schedule, lr, { epoch, step }, { epochs, stepsPerEpoch });
+  return { examples: (epoch - 1) * plan.samplesPerEpoch + totals.count, epoch, step };
 }
 
 /** Brings the workers' state into the coordinator's replica, part by part. */
@@ -436,7 +422,7 @@ async function showBest(
     "predictions.csv",
     () => writePredictions(folder, predictionsOf(run, validated)),
   );
-  const step = epoch * run.stepsPerEpoch;
+  const step = epoch * run.plan.stepsPerEpoch;
   await effort.attempt("predictions.png", async () => {
     await writePredictionsPicture(folder, run, epoch, validated.predictions);
     await watch.image("predictions", step);

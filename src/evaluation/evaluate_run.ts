@@ -18,6 +18,7 @@ import {
 } from "../records/evaluation_file.ts";
 import { type Reporter, silentReporter } from "../events/reporter.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
+import { RunPlan } from "../train/run_plan.ts";
 import { rankedOf } from "../train/scores.ts";
 import { clusterSettings, exchangeSettings } from "../coordinator/cluster_settings.ts";
 import { jobJson } from "../train/job.ts";
@@ -106,7 +107,7 @@ async function scoreOverWorkers(
       payload: state.exportState().bytes,
       signal,
     });
-    const run = { config, dataset, job };
+    const run = { config, dataset, job, plan: new RunPlan(config, dataset) };
     return await validate({ run, cluster, reporter }, 1, signal ?? new AbortController().signal);
   } catch (error) {
     const rank = failedRank(error);

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import { findInputs } from "../data/datasets/image_inputs.ts";
 import type { DeviceName } from "../engine/devices.ts";
 import { openEngine } from "../engine/engine.ts";
+import { soleProcessThreads } from "../engine/threads.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { progressUntil } from "../provision/progress.ts";
 import { counted, formatPercent } from "../base/format.ts";
@@ -123,7 +123,7 @@ export async function predictImages(
   await openEngine({
     ...(request.device ? { device: request.device } : {}),
     libraryPath,
-    threads: { intraOp: availableParallelism(), interOp: 1 },
+    threads: soleProcessThreads(),
     verbose,
   });
   const model = await buildTrainedModel(trained);

@@ -4,7 +4,6 @@
  * @module
  */
 import { listed } from "../base/listing.ts";
-import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { requireFileLimit } from "../base/file_limit.ts";
 import { UsageError } from "../base/errors.ts";
@@ -15,6 +14,7 @@ import type { Config } from "../config/schema.ts";
 import { checkFiles } from "../data/datasets/check_files.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import { openEngine } from "../engine/engine.ts";
+import { soleProcessThreads } from "../engine/threads.ts";
 import { endsInLogSoftmax } from "../models/head_specs.ts";
 import { takeCredentials } from "../protocol/address.ts";
 import { serverAddress } from "../protocol/server_address.ts";
@@ -122,7 +122,7 @@ export async function prepareEvaluation(
   await openEngine({
     device: config.device,
     libraryPath,
-    threads: { intraOp: availableParallelism(), interOp: 1 },
+    threads: soleProcessThreads(),
     verbose,
   });
   checkModelModule(trained.checkpoint, trained.info, draft.modules?.["model.module"]);

@@ -7,9 +7,11 @@ import { listed } from "../base/listing.ts";
 import { resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { interruptedBy } from "../base/interruption.ts";
+import { ONLY_RANK } from "../base/rank_info.ts";
 import type { Config } from "../config/schema.ts";
 import type { LayersModel } from "../engine/tf.ts";
 import { checkFiles } from "../data/datasets/check_files.ts";
+import { EpochPlanner } from "../data/loading/epoch_planner.ts";
 import { Loader } from "../data/loading/loader.ts";
 import { chooseSplit, missingClasses, scanClassFolders } from "../data/datasets/class_folders.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
@@ -148,9 +150,8 @@ export async function evaluate(
         findNonFiniteLayer: (batch) => nonFiniteLayerOf(model, batch),
       },
       loader,
-      samples: samples.length,
-      place: { rank: 0, worldSize: 1 },
-      batchSize,
+      planner: new EpochPlanner({ length: samples.length, globalBatch: batchSize }),
+      place: ONLY_RANK,
     },
     undefined,
     signal,

@@ -14,7 +14,7 @@ import {
   type InputSourceOptions,
 } from "../data/datasets/image_inputs.ts";
 import type { RgbImage } from "../data/codecs/rgb_image.ts";
-import { planEpoch } from "../data/loading/sampler.ts";
+import { EpochPlanner } from "../data/loading/epoch_planner.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
 import type { tf } from "../engine/tf.ts";
 import { requireFiniteOutputs } from "../metrics/check_scores.ts";
@@ -164,15 +164,7 @@ export async function* predictInputs(
     cacheBytes: 0, // no image comes twice
   });
   using predictor = new Predictor(model, { top, fullBatch: batchSize });
-  const plan = planEpoch({
-    length: samples.length,
-    globalBatch: batchSize,
-    rank: 0,
-    worldSize: 1,
-    seed: 0,
-    epoch: 0,
-    shuffle: false,
-  });
+  const plan = new EpochPlanner({ length: samples.length, globalBatch: batchSize }).steps(0);
   const firsts = new Map<number, number>();
   let layer: string | undefined;
   for await (const batch of loader.batches(plan, 0, { seed: 0, signal, reuse: true })) {

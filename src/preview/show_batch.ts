@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { availableParallelism } from "node:os";
 import { calledPath } from "../base/called_paths.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
 import type { EpochStep } from "../data/loading/sampler.ts";
 import { resizeRgb } from "../data/resizing/resize.ts";
 import { openEngine } from "../engine/engine.ts";
+import { soleProcessThreads } from "../engine/threads.ts";
 import { ensureDataRoot } from "../provision/data_root.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { type Tile, writePictureGrid } from "../plots/picture_grid.ts";
@@ -51,7 +51,7 @@ export async function showBatch(config: Config, path: string, options: ShowOptio
   const dataset = await scanData(root, config);
   using _source = dataset.source;
   const libraryPath = await ensureLibtensorflow(progress);
-  const threads = { intraOp: availableParallelism(), interOp: 1 };
+  const threads = soleProcessThreads();
   await openEngine({ libraryPath, threads, verbose }); // it decodes
   const data: ShownData = { config, dataset };
   const { heading, tiles } = compareEpochs === undefined

@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { globalBatchSize } from "../config/checks.ts";
 import type { Config } from "../config/schema.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
-import { type EpochStep, planEpoch } from "../data/loading/sampler.ts";
+import type { EpochStep } from "../data/loading/sampler.ts";
 import { mixedLines } from "../plots/mixed_classes.ts";
 import type { Tile } from "../plots/picture_grid.ts";
 import { makeLoaders } from "../train/job.ts";
+import { RunPlan } from "../train/run_plan.ts";
 
 /** A run's config and data set, which suffice to show its images. */
 export interface ShownData {
@@ -19,33 +19,15 @@ export interface ShownData {
 
 /** The training images of an epoch in the order in which they come, each as a step's share of one row. */
 export function trainingRows(
-  { config, dataset: { train, inOrder } }: ShownData,
+  { config, dataset }: ShownData,
   epoch: number,
 ): EpochStep[] {
-  return rowsOf(planEpoch({
-    length: train.length,
-    globalBatch: globalBatchSize(config),
-    dropLast: config.train.dropLast,
-    rank: 0,
-    worldSize: 1,
-    seed: config.seed,
-    epoch,
-    shuffle: !inOrder,
-  }));
+  return new RunPlan(config, dataset).training.rows(epoch);
 }
 
 /** The validation images in their order. */
-export function validationRows({ dataset: { val } }: ShownData): EpochStep[] {
-  const { length } = val;
-  const plan = {
-    length,
-    globalBatch: Math.max(1, length),
-    rank: 0,
-    worldSize: 1,
-    seed: 0,
-    epoch: 0,
-  };
-  return rowsOf(planEpoch({ ...plan, shuffle: false }));
+export function validationRows({ config, dataset }: ShownData): EpochStep[] {
+  return new RunPlan(config, dataset).validation.rows(0);
 }
 
 /** An image as the network gets it, with its class. */
@@ -106,17 +88,5 @@ export async function tilesOf(
   const images = await imagesOf(data, part, epoch, rows);
   return images.map((image) =>
     image && { ...image, title: mixedLines(image.class, image.mixed).join("\n") }
-  );
-}
-
-/** Each row of the steps by itself, with its place and its partner in the step. */
-function rowsOf(steps: readonly EpochStep[]): EpochStep[] {
-  return steps.flatMap(({ indices, ...step }) =>
-    Array.from(indices, (_, row) => ({
-      ...step,
-      indices: indices.subarray(row, row + 1),
-      rowOffset: row,
-      partnerIndex: indices.at(row - 1)!,
-    }))
   );
 }

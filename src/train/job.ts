@@ -3,9 +3,7 @@
  *
  * @module
  */
-import { availableParallelism } from "node:os";
 import { z } from "../deps/zod.ts";
-import { globalBatchSize } from "../config/checks.ts";
 import { type Config, configSchema } from "../config/schema.ts";
 import { Loader } from "../data/loading/loader.ts";
 import type { SharedImages } from "../data/loading/shared_images.ts";
@@ -63,14 +61,6 @@ export function jobJson(job: Job): Json {
  */
 export function parseJob(json: unknown): Job {
   return jobSchema.parse(json);
-}
-
-/** Global training batches per validation batch: without gradients there is room for more. */
-const VALIDATION_FACTOR = 4;
-
-/** Samples per validation step over all ranks. */
-export function validationBatchSize(config: Config): number {
-  return VALIDATION_FACTOR * globalBatchSize(config);
 }
 
 /**
@@ -138,11 +128,4 @@ export function makeLoaders(
       known: known?.val,
     }),
   };
-}
-
-/** Threads of TensorFlow in each worker: unless configured, the cores divided by the workers. */
-export function threadsPerWorker(
-  { engine, workers }: Pick<Config, "engine" | "workers">,
-): number {
-  return engine.threadsPerWorker ?? Math.max(1, Math.floor(availableParallelism() / workers));
 }

@@ -5,27 +5,21 @@
  */
 import type { FloatRange } from "../base/float_range.ts";
 import { randomSeed } from "../base/random.ts";
+import type { RankInfo } from "../base/rank_info.ts";
 import type { Config } from "../config/schema.ts";
 import type { Batch, Loader } from "../data/loading/loader.ts";
-import { type EpochStep, planEpoch, stepsPerEpoch } from "../data/loading/sampler.ts";
+import type { EpochStep } from "../data/loading/sampler.ts";
 import type {
   GradientExchange,
   StepContribution,
   StepResult,
 } from "../exchange/gradient_exchange.ts";
-import { newShareAt } from "../optim/averages.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
-import { learningRateAt } from "../optim/schedule.ts";
 import type { EarlyGradients, Replica } from "./replica.ts";
+import type { RunPlan } from "./run_plan.ts";
 import { type LocalTotals, NO_TOTALS } from "./step_sums.ts";
 import { type StepObserver, StepWatch } from "./step_watch.ts";
 import { type EpochOutcome, type EpochWork, trainEpoch } from "./train_epoch.ts";
-
-/** A worker's place among the workers of a run. */
-export interface RankInfo {
-  readonly rank: number;
-  readonly worldSize: number;
-}
 
 /** The span of an epoch's steps to train. */
 export interface EpochSpan {
@@ -48,15 +42,10 @@ export type BatchSource = Pick<Loader, "batches">;
 /** The parts of an epoch; `bench scaling` puts others in their place. */
 export interface EpochParts {
   readonly config: Config;
-  /** Samples per step over all ranks. */
-  readonly globalBatch: number;
+  readonly plan: RunPlan;
   readonly place: RankInfo;
   readonly replica: TrainableReplica;
   readonly loader: BatchSource;
-  /** Samples of the loader. */
-  readonly samples: number;
-  /** The samples keep their order instead of being shuffled. */
-  readonly inOrder?: boolean;
   readonly exchange: GradientExchange;
 }
 
@@ -87,27 +76,22 @@ class RankEpoch implements EpochWork {
   readonly watch: StepWatch;
   readonly #parts: EpochParts;
   readonly #span: EpochSpan;
-  readonly #plan: readonly EpochStep[];
-  readonly #runLength: { readonly epochs: number; readonly stepsPerEpoch: number };
+  readonly #steps: readonly EpochStep[];
 
   constructor(parts: EpochParts, span: EpochSpan, observer: StepObserver) {
-    const { config: { seed, train }, globalBatch, place, samples: length } = parts;
-    const { dropLast, epochs } = train;
     const { epoch, startStep } = span;
     this.exchange = parts.exchange;
     this.#parts = parts;
     this.#span = span;
-    this.#runLength = { epochs, stepsPerEpoch: stepsPerEpoch(length, globalBatch, dropLast) };
-    const order = { seed, epoch, shuffle: !parts.inOrder, startStep };
-    this.#plan = planEpoch({ length, globalBatch, dropLast, ...place, ...order });
-    const first = this.#plan[0]?.step ?? startStep;
-    const last = this.#plan.at(-1)?.step ?? startStep;
+    this.#steps = parts.plan.training.steps(epoch, parts.place, startStep);
+    const first = this.#steps[0]?.step ?? startStep;
+    const last = this.#steps.at(-1)?.step ?? startStep;
     this.watch = new StepWatch({ first, last }, observer);
   }
 
   batches(signal?: AbortSignal): AsyncIterable<Batch> {
     const { loader, config: { seed } } = this.#parts;
-    return loader.batches(this.#plan, this.#span.epoch, { seed, signal, reuse: true });
+    return loader.batches(this.#steps, this.#span.epoch, { seed, signal, reuse: true });
   }
 
   async forwardBackward(batch: Batch): Promise<StepContribution> {
@@ -116,7 +100,7 @@ class RankEpoch implements EpochWork {
     if (batch.labels.length === 0) return this.#contribution(batch, NO_TOTALS);
     const { epoch } = this.#span;
     const { step } = batch;
-    const { globalRows, rowOffset } = this.#plan[step - this.#plan[0].step];
+    const { globalRows, rowOffset } = this.#steps[step - this.#steps[0].step];
     const seeds = [
       randomSeed(seed, "step", epoch, step),
       randomSeed(seed, "step", step, epoch),
@@ -139,18 +123,12 @@ class RankEpoch implements EpochWork {
   }
 
   async update(step: number, reduced: StepResult, done: number): Promise<void> {
-    const { config: { train }, globalBatch, replica } = this.#parts;
-    const { ema, schedule } = train;
+    const { plan, replica } = this.#parts;
     const at = { epoch: this.#span.epoch, step };
-    const runLength = this.#runLength;
     const optimizerStep = this.#span.optimizerSteps + done + 1;
-    const rates = replica.state.optimizer.baseRates.map((rate) =>
-      learningRateAt(schedule, rate, at, runLength)
-    );
-    const newShare = ema &&
-      newShareAt({ ema, schedule, globalBatch, ...runLength }, at, optimizerStep);
+    const newShare = plan.newShareAt(at, optimizerStep);
     await replica.update({
-      rates,
+      rates: replica.state.optimizer.baseRates.map((rate) => plan.rates.at(at, rate)),
       step: optimizerStep,
       squares: reduced.measure,
       learns: reduced.weight > 0,

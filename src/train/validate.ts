@@ -3,14 +3,14 @@
  *
  * @module
  */
+import type { RankInfo } from "../base/rank_info.ts";
+import type { EpochPlanner } from "../data/loading/epoch_planner.ts";
 import type { Loader, SkippedSample } from "../data/loading/loader.ts";
-import { planEpoch } from "../data/loading/sampler.ts";
 import { addParts, type MetricPart, type MetricTotal } from "../metrics/metric_parts.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
 import { type LabelledImages, rowOf } from "./labelled_images.ts";
 import type { Replica } from "./replica.ts";
 import { firstNonFinite, type Ranking } from "./scores.ts";
-import type { RankInfo } from "./rank_epoch.ts";
 
 /** Scores batches in eval mode; a {@linkcode Replica} is one. */
 export type Scorer = Pick<Replica, "evaluate" | "findNonFiniteLayer">;
@@ -42,28 +42,20 @@ export interface ShardScores {
  * Scores this rank's share of the loader's samples in eval mode. Over all ranks each sample is scored exactly
  * once: shares are disjoint, and none is padded.
  *
- * @param batchSize Samples per step over all ranks
+ * @param planner Plans the steps over all ranks, with the samples in their own order
  * @param onPhase Called when a part of a step begins, with the number of the step
  */
 export async function validateShard(
-  { scorer, loader, samples: length, place, batchSize }: {
+  { scorer, loader, planner, place }: {
     scorer: Scorer;
     loader: Loader;
-    samples: number;
+    planner: EpochPlanner;
     place: RankInfo;
-    batchSize: number;
   },
   onPhase: (step: number, phase: StepPhase) => void = () => {},
   signal?: AbortSignal,
 ): Promise<ShardScores> {
-  const plan = planEpoch({
-    length,
-    globalBatch: batchSize,
-    ...place,
-    seed: 0,
-    epoch: 0,
-    shuffle: false,
-  });
+  const plan = planner.steps(0, place);
   let weight = 0;
   let width = 0;
   const indices: number[] = [];

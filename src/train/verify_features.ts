@@ -3,35 +3,30 @@
  *
  * @module
  */
-import { globalBatchSize } from "../config/checks.ts";
+import type { RankInfo } from "../base/rank_info.ts";
 import type { Config } from "../config/schema.ts";
-import { planEpoch } from "../data/loading/sampler.ts";
+import type { EpochPlanner } from "../data/loading/epoch_planner.ts";
 import { outputSize } from "../data/transforms/transform_specs.ts";
 import type { Features } from "./features.ts";
-import { validationBatchSize } from "./job.ts";
 import { partSizes } from "./labelled_images.ts";
-import type { RankInfo } from "./rank_epoch.ts";
+import type { RunPlan } from "./run_plan.ts";
 
 /**
  * Computes features of made images for all numbers of rows that a rank's steps will have, and for a few of the
  * same images apart.
  *
- * @param samples Images of the two sets
  * @throws {LockstepError} when the bits differ
  */
 export async function verifyFeatures(
   features: Features,
   config: Config,
+  plan: RunPlan,
   place: RankInfo,
-  samples: { readonly train: number; readonly val: number },
 ): Promise<void> {
-  const { data, train: { accumulationSteps, dropLast } } = config;
-  const rowsOf = (length: number, globalBatch: number, parts: number, dropLast = false) => {
-    const order = { seed: 0, epoch: 0, shuffle: false };
-    const plan = planEpoch({ length, globalBatch, ...place, ...order, dropLast });
-    return [...new Set(plan.flatMap(({ indices }) => partSizes(indices.length, parts)))];
-  };
-  const train = rowsOf(samples.train, globalBatchSize(config), accumulationSteps, dropLast);
-  await features.verify(train, outputSize(data.train)!);
-  await features.verify(rowsOf(samples.val, validationBatchSize(config), 1), outputSize(data.val)!);
+  const { data, train: { accumulationSteps } } = config;
+  const rowsOf = (planner: EpochPlanner, parts: number) => [
+    ...new Set(planner.steps(0, place).flatMap(({ indices }) => partSizes(indices.length, parts))),
+  ];
+  await features.verify(rowsOf(plan.training, accumulationSteps), outputSize(data.train)!);
+  await features.verify(rowsOf(plan.validation, 1), outputSize(data.val)!);
 }

@@ -5,7 +5,7 @@
  */
 import { withoutDisposal } from "../base/system_words.ts";
 import { LockstepError } from "../base/errors.ts";
-import { globalBatchSize } from "../config/checks.ts";
+import type { RankInfo } from "../base/rank_info.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import { SharedImages } from "../data/loading/shared_images.ts";
 import { openEngine } from "../engine/engine.ts";
@@ -19,10 +19,11 @@ import { buildReplica } from "../train/build_replica.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { epochSpanSchema, validateSchema } from "../train/command_schemas.ts";
 import { FeatureCaches } from "../train/feature_cache.ts";
-import { type Job, makeLoaders, scanJob, validationBatchSize } from "../train/job.ts";
+import { type Job, makeLoaders, scanJob } from "../train/job.ts";
 import { checkModules } from "../train/modules.ts";
 import { packScores } from "../train/score_bytes.ts";
-import { type RankInfo, runEpoch, type TrainingParts } from "../train/rank_epoch.ts";
+import { runEpoch, type TrainingParts } from "../train/rank_epoch.ts";
+import { RunPlan } from "../train/run_plan.ts";
 import type { StepObserver } from "../train/step_watch.ts";
 import { validateShard } from "../train/validate.ts";
 import { verifyFeatures } from "../train/verify_features.ts";
@@ -112,24 +113,11 @@ export class Session {
     const shape = { ...place, vectorBytes, regions, wire };
     const exchange = await openExchange(link, shape, memory.segment);
     replica.state.attach(exchange);
+    const plan = new RunPlan(config, dataset);
     return new Session(
       options,
-      {
-        config,
-        globalBatch: globalBatchSize(config),
-        place,
-        replica,
-        loader: loaders.train,
-        samples: dataset.train.length,
-        ...(dataset.inOrder ? { inOrder: true } : {}),
-        exchange,
-      },
-      {
-        scorer: replica,
-        loader: loaders.val,
-        samples: dataset.val.length,
-        batchSize: validationBatchSize(config),
-      },
+      { config, plan, place, replica, loader: loaders.train, exchange },
+      { scorer: replica, loader: loaders.val, planner: plan.validation },
       dataset.source,
     );
   }
@@ -203,13 +191,12 @@ export class Session {
 
   /** Takes over a state, of which features that are kept would know nothing. */
   async #loadState(state: Uint8Array<ArrayBuffer>): Promise<void> {
-    const { config, replica, place, samples } = this.#parts;
+    const { config, plan, replica, place } = this.#parts;
     replica.state.importState(state);
     const { features } = replica;
     if (!features?.caches) return;
     features.caches.clear();
-    const counts = { train: samples, val: this.#validation.samples };
-    await verifyFeatures(features, config, place, counts);
+    await verifyFeatures(features, config, plan, place);
   }
 
   /** All ranks hold the same model, which one of them sends; of the optimizer's state, each what it has alone. */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { InterruptedError, train, UsageError } from "../../mod.ts";
 import { globalBatchSize } from "../../src/config/checks.ts";
 import { loadConfig, validateConfig } from "../../src/config/load.ts";
-import type { ConfigInput } from "../../src/config/schema.ts";
+import type { Config, ConfigInput } from "../../src/config/schema.ts";
 import { checkSingleValues } from "../../src/coordinator/check_single_values.ts";
 import { planEpoch } from "../../src/data/loading/sampler.ts";
 import { openEngine } from "../../src/engine/engine.ts";
@@ -14,6 +14,7 @@ import { lockstepFile } from "../../src/export/weight_files.ts";
 import { DATASETS } from "../../src/provision/dataset_catalogue.ts";
 import { silentReporter } from "../../src/events/reporter.ts";
 import { readCheckpoint } from "../../src/checkpoint/checkpoint.ts";
+import { RunPlan } from "../../src/train/run_plan.ts";
 import { decodeSafetensors } from "../../src/weights/safetensors.ts";
 import { toFloat32 } from "../../src/weights/torch_tensor.ts";
 import { batchNormModel } from "../support/batch_norm_module.ts";
@@ -33,6 +34,11 @@ async function tensorsOf(run: string) {
   };
 }
 
+/** The plan of a run on so many training samples. */
+function planOf(config: Config, samples: number): RunPlan {
+  return new RunPlan(config, { train: { length: samples }, val: { length: 0 } });
+}
+
 Deno.test("checkSingleValues() refuses what leaves an image by itself, and names what helps", async () => {
   await openEngine();
   const check = (
@@ -48,7 +54,7 @@ Deno.test("checkSingleValues() refuses what leaves an image by itself, and names
     }));
     const model = createModel("resnet18", { numClasses: 3, seed: 1, freezeBatchNorm: frozen });
     try {
-      checkSingleValues(config, model, samples);
+      checkSingleValues(config, model, planOf(config, samples));
     } catch (error) {
       assert.ok(error instanceof UsageError);
       return error.message;
@@ -103,7 +109,7 @@ Deno.test("checkSingleValues() refuses no recipe with maps of 1 × 1 on its real
     const model = createModel(first.model.name as ModelName, { numClasses: 2, seed: 1 });
     for (const workers of [1, 2, 4]) {
       const config = await loadConfig(path, [{ key: "workers", value: workers }]);
-      checkSingleValues(config, model, DATASETS[config.data.dataset!].train);
+      checkSingleValues(config, model, planOf(config, DATASETS[config.data.dataset!].train));
     }
     model.dispose();
   }

@@ -173,3 +173,37 @@ Deno.test("batchImages() gives the report the first step's images as the ranks g
     });
   }
 });
+
+Deno.test("batchImages() and trainingRows() keep the order of a stream, as training does", () =>
+  withTemporaryFolder(async (folder) => {
+    const module = join(folder, "stream.ts");
+    await Deno.writeTextFile(
+      module,
+      `const image = (value) => ({ width: 4, height: 4, data: new Uint8Array(16).fill(value) });
+       const part = (length) => ({ length, async *stream({ epoch }) {
+         for (let at = 0; at < length; at++) yield { image: image(100 * epoch + at), label: at % 2 };
+       } });
+       export const createDataset = () => ({ classes: ["a", "b"], train: part(21), val: part(6) });`,
+    );
+    const crop = [{ CenterCrop: 4 }];
+    const config = validateConfig(tinyConfig(folder, {
+      workers: 2,
+      data: { module, train: crop, val: crop },
+      train: { batchSize: 8, epochs: 2 },
+    }));
+    await openEngine();
+    const dataset = await scanData(folder, config);
+    using _source = dataset.source;
+    assert.deepEqual(
+      trainingRows({ config, dataset }, 2).map(({ indices }) => indices[0]),
+      Array.from({ length: 21 }, (_, index) => index),
+    );
+    const shown = await Promise.all(
+      (await batchImages({ config, dataset })).map(async ({ image, class: name }) => {
+        const png = await Image.decode(Uint8Array.fromBase64(image.split(",")[1])) as Image;
+        return [png.bitmap[0], name];
+      }),
+    );
+    const expected = Array.from({ length: 8 }, (_, at) => [100 + at, "ab"[at % 2]]);
+    assert.deepEqual(shown, expected);
+  }));

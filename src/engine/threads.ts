@@ -1,0 +1,28 @@
+/**
+ * The threads that processes of this host give to TensorFlow. They follow from the host's cores, so that each host
+ * derives its own.
+ *
+ * @module
+ */
+import { availableParallelism } from "node:os";
+import type { Threads } from "./binding/runtime.ts";
+
+/** Returns the cores of this host that this process may use. */
+export function coresOfHost(): number {
+  return availableParallelism();
+}
+
+/** Returns the threads of a process that computes alone on this host. */
+export function soleProcessThreads(): Threads {
+  return { intraOp: coresOfHost(), interOp: 1 };
+}
+
+/**
+ * Returns the threads of each worker on this host.
+ *
+ * @param configured The number that the config asks for (`engine.threadsPerWorker`)
+ * @param workers Workers that share this host
+ */
+export function workerThreads(configured: number | undefined, workers: number): number {
+  return configured ?? Math.max(1, Math.floor(coresOfHost() / workers));
+}
