@@ -5,6 +5,7 @@
  */
 import { UsageError } from "../base/errors.ts";
 import { type Config, type ConfigInput, configSchema } from "../config/schema.ts";
+import { driveSteps } from "../cluster/drive_steps.ts";
 import { clusterSettings, exchangeSettings } from "../coordinator/cluster_settings.ts";
 import { Cluster, type ExchangingCluster } from "../cluster/cluster.ts";
 import type { Reply } from "../protocol/command_channel.ts";
@@ -109,15 +110,11 @@ export async function measure(
   benchmark: Benchmark,
   calls: number,
 ): Promise<Reply[]> {
-  const failed = new AbortController();
-  const replies = cluster.callAll(WORKER_COMMANDS.benchmark, { ...benchmark });
-  replies.catch((error) => failed.abort(error));
-  for (let step = 0; step < calls; step++) {
-    await cluster.exchange.reducer.reduce(
-      { epoch: benchmark.round, step },
-      () => "continue",
-      failed.signal,
-    );
-  }
-  return await replies;
+  return await driveSteps(cluster, cluster.exchange.reducer, {
+    command: WORKER_COMMANDS.benchmark,
+    args: { ...benchmark },
+    epoch: benchmark.round,
+    startStep: 0,
+    endStep: calls,
+  }, { decide: () => "continue" });
 }

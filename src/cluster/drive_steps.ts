@@ -1,0 +1,76 @@
+/**
+ * Drives the steps of a command: the ranks take them, the coordinator rules each one at its end of the exchange.
+ *
+ * @module
+ */
+import type { StepKey } from "../base/step_key.ts";
+import type { Reducer, StepTotals } from "../exchange/gradient_exchange.ts";
+import type { Reply } from "../protocol/command_channel.ts";
+import type { Json } from "../protocol/large_json.ts";
+
+/** The subset of a cluster that a span of steps needs. */
+export interface SteppingCluster {
+  /** Fires with the error to report when a worker or the server is lost. */
+  readonly lost: AbortSignal;
+  /** Has every worker run a command; returns the replies in the order of the ranks. */
+  callAll(
+    name: string,
+    args: Json,
+    options: { signal?: AbortSignal | undefined },
+  ): Promise<Reply[]>;
+  /** Takes note of the step that all ranks are in, for messages. */
+  inStep(step: StepKey): void;
+}
+
+/** The steps of a command. */
+export interface StepSpan {
+  /** Name of the command in which the ranks take the steps. */
+  readonly command: string;
+  readonly args: Json;
+  readonly epoch: number;
+  /** The first step, counted from 0. */
+  readonly startStep: number;
+  /** The step before which the span ends, unless a step is decided to be the last one. */
+  readonly endStep: number;
+}
+
+/** Decides about the steps, and listens to them. */
+export interface StepRuler {
+  /** Called once a step's contributions are there; `stop` makes the step the last one. */
+  decide(step: StepKey): "continue" | "stop";
+  /** Called with each step's totals, before the next step; an error that it throws ends the span. */
+  onStep?(step: StepKey, totals: StepTotals): void | Promise<void>;
+}
+
+/**
+ * Has all workers run a command that takes steps, and rules each step until the span or its last step ends.
+ *
+ * The loss of a worker ends the step that is waited for at once, and so do a worker's failure and the signal.
+ *
+ * @param reducer The coordinator's end of the exchange between the workers
+ * @returns The replies to the command, in the order of the ranks
+ * @throws {LockstepError} when a worker is lost or fails, and what `ruler` throws
+ * @throws The signal's reason when it fires
+ */
+export async function driveSteps(
+  cluster: SteppingCluster,
+  reducer: Pick<Reducer, "reduce">,
+  { command, args, epoch, startStep, endStep }: StepSpan,
+  ruler: StepRuler,
+  signal?: AbortSignal,
+): Promise<Reply[]> {
+  const failed = new AbortController();
+  const replies = cluster.callAll(command, args, { signal });
+  replies.catch((error) => failed.abort(error));
+  const ends = [cluster.lost, failed.signal, ...(signal ? [signal] : [])];
+  const ended = AbortSignal.any(ends);
+  let action: "continue" | "stop" = "continue";
+  for (let step = startStep; step < endStep && action === "continue"; step++) {
+    const key = { epoch, step };
+    cluster.inStep(key);
+    const totals = await reducer.reduce(key, () => ruler.decide(key), ended);
+    action = totals.action;
+    await ruler.onStep?.(key, totals);
+  }
+  return await replies;
+}
