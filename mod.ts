@@ -5,22 +5,13 @@
  *
  * @example
  * ```ts
- * import { train } from "./mod.ts";
+ * import { loadConfig, openEngine, predict, train } from "@lockstep/lockstep";
  *
- * async function fineTune(images: string) {
- *   const { folder, history } = await train({
- *     name: "my-images",
- *     workers: 2,
- *     model: { name: "efficientnet_lite0", featureExtract: true },
- *     data: {
- *       root: images,
- *       train: [{ RandomResizedCrop: 160 }, "RandomHorizontalFlip"],
- *       val: [{ Resize: 176 }, { CenterCrop: 160 }],
- *     },
- *     train: { epochs: 5, batchSize: 12, lr: 0.01 },
- *   });
- *   console.log(folder, history.best.accuracy);
- * }
+ * const { folder, history } = await train(await loadConfig("recipe.yaml"));
+ * console.log(`Accuracy ${history.best.accuracy} in ${history.epochs.length} epochs`);
+ *
+ * await openEngine();
+ * for await (const result of predict(folder, ["photos/val"])) console.log(result);
  * ```
  *
  * @module
@@ -153,6 +144,28 @@ const _PROGRAMS = [
  * Trains by a config: fetches what is missing, starts broker and workers, trains and validates, and leaves a
  * run folder with checkpoints, history and pictures.
  *
+ * @example
+ * ```ts
+ * import { train } from "@lockstep/lockstep";
+ *
+ * const transforms = [
+ *   { CenterCrop: 24 },
+ *   { Normalize: { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] } },
+ * ];
+ * const { folder, history } = await train({
+ *   name: "photos",
+ *   workers: 2,
+ *   model: { name: "plain_cnn", weights: "none" },
+ *   data: {
+ *     root: "photos", // photos/train/<class>/*.jpg and photos/val/<class>/*.jpg
+ *     train: ["RandomHorizontalFlip", ...transforms],
+ *     val: transforms,
+ *   },
+ *   train: { epochs: 2, batchSize: 8, lr: 0.02 },
+ * });
+ * console.log(`${folder}: accuracy ${history.best.accuracy}`);
+ * ```
+ *
  * @param config As in a YAML file; keys with a default may be left out. {@linkcode loadConfig} reads a file
  * @param options Reporter, resume, signal; nothing is printed unless a reporter is given
  * @throws {UsageError} for what is wrong before the start: a key, the data, the weights
@@ -165,6 +178,14 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
 
 /**
  * Reads a config file, puts overrides over it and checks it.
+ *
+ * @example
+ * ```ts
+ * import { loadConfig } from "@lockstep/lockstep";
+ *
+ * const config = await loadConfig("recipe.yaml", [{ key: "train.epochs", value: 3 }]);
+ * console.log(config.train.epochs, config.workers);
+ * ```
  *
  * @param path YAML file; relative paths in it count from its folder
  * @param overrides Applied in order, over the file's values; their relative paths count from the working directory
@@ -185,6 +206,14 @@ export async function loadConfig(
  * Opens TensorFlow behind the API of TensorFlow.js; later calls give the same engine. Models can be made and run only
  * after that.
  *
+ * @example
+ * ```ts
+ * import { openEngine } from "@lockstep/lockstep";
+ *
+ * const { tensorflowVersion, hasGpu } = await openEngine({ device: "auto" });
+ * console.log(`TensorFlow ${tensorflowVersion} on a ${hasGpu ? "GPU" : "CPU"}`);
+ * ```
+ *
  * @throws {UsageError} when libtensorflow is missing or doesn't load
  */
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
@@ -197,16 +226,14 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
  *
  * @example
  * ```ts
- * import { compare, type ConfigInput } from "./mod.ts";
+ * import { compare, loadConfig } from "@lockstep/lockstep";
  *
- * async function pretrainedOrNot(config: ConfigInput) {
- *   const { model } = config;
- *   const { folder, comparison } = await compare({
- *     Pretrained: { ...config, model: { ...model, weights: "pretrained" } },
- *     Scratch: { ...config, model: { ...model, weights: "none", featureExtract: false } },
- *   }, { repeats: 3 });
- *   console.log(`${folder}/comparison.png`, comparison.variants[0].runs[0].epochs);
- * }
+ * const config = await loadConfig("recipe.yaml");
+ * const { folder, comparison } = await compare({
+ *   Large: { ...config, train: { ...config.train, lr: 0.05 } },
+ *   Small: { ...config, train: { ...config.train, lr: 0.005 } },
+ * });
+ * console.log(`${folder}/comparison.png`, comparison.variants[0].runs[0].epochs);
  * ```
  *
  * @param variants Configs by their names in the legend

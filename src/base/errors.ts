@@ -31,6 +31,21 @@ export function exitCodeOf(signal: StopSignal): number {
  * A failure whose message tells a person what is wrong, where, and how to mend it.
  *
  * Messages start with a capital and end without a period.
+ *
+ * @example
+ * ```ts
+ * import { loadCheckpoint, LockstepError, openEngine } from "@lockstep/lockstep";
+ *
+ * await openEngine();
+ * try {
+ *   const { info } = await loadCheckpoint("runs/latest/checkpoints/best");
+ *   console.log(`The best epoch is ${info.epoch}`);
+ * } catch (error) {
+ *   if (!(error instanceof LockstepError)) throw error;
+ *   console.error(error.message); // a sentence for the user, without a stack trace
+ *   Deno.exit(error.exitCode);
+ * }
+ * ```
  */
 export class LockstepError extends Error {
   /** For messages. */
@@ -39,7 +54,21 @@ export class LockstepError extends Error {
   readonly exitCode: number = EXIT_FAILED;
 }
 
-/** Wrong usage, config or input: found before any worker starts; exit code 2. */
+/**
+ * Wrong usage, config or input: found before any worker starts; exit code 2.
+ *
+ * @example
+ * ```ts
+ * import { parseOverride, UsageError } from "@lockstep/lockstep";
+ *
+ * try {
+ *   parseOverride("train.lr 0.01");
+ * } catch (error) {
+ *   if (!(error instanceof UsageError)) throw error;
+ *   console.error(error.message); // --set train.lr 0.01 is not key=value, such as --set train.lr=0.01
+ * }
+ * ```
+ */
 export class UsageError extends LockstepError {
   /** For messages. */
   override name = "UsageError";
@@ -47,7 +76,24 @@ export class UsageError extends LockstepError {
   override readonly exitCode: number = EXIT_USAGE;
 }
 
-/** The work was ended by a signal, of the system or of its caller (an `AbortSignal`); exit code 130 (SIGINT), 143 (SIGTERM) or 129 (SIGHUP). */
+/**
+ * The work was ended by a signal, of the system or of its caller (an `AbortSignal`); exit code 130 (SIGINT), 143 (SIGTERM) or 129 (SIGHUP).
+ *
+ * @example
+ * ```ts
+ * import { evaluate, InterruptedError, loadCheckpoint, openEngine } from "@lockstep/lockstep";
+ *
+ * await openEngine();
+ * const { model } = await loadCheckpoint("runs/latest/checkpoints/best");
+ * try {
+ *   const { accuracy } = await evaluate(model, "photos", { signal: AbortSignal.timeout(60_000) });
+ *   console.log(accuracy);
+ * } catch (error) {
+ *   if (!(error instanceof InterruptedError)) throw error;
+ *   console.error(error.message, error.cause); // the cause is the signal's reason
+ * }
+ * ```
+ */
 export class InterruptedError extends LockstepError {
   /** For messages. */
   override name = "InterruptedError";

@@ -119,6 +119,16 @@ export async function compareVariants(
  * Goes on with a comparison: what is finished stays, what was begun goes on from its last checkpoint, and what failed
  * is tried again.
  *
+ * @example
+ * ```ts
+ * import { resumeComparison } from "@lockstep/lockstep";
+ *
+ * const { comparison } = await resumeComparison("runs/latest-compare");
+ * for (const { label, runs } of comparison.variants) {
+ *   console.log(label, runs.map(({ status }) => status)); // such as: Large [ "finished" ]
+ * }
+ * ```
+ *
  * @param named The comparison's folder
  * @throws {UsageError} when it is none, or another process is at work on it
  * @throws {InterruptedError} after an orderly stop by `options.signal`

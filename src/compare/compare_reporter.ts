@@ -58,7 +58,17 @@ export function runLabel({ label, seed, number, of, repeated }: RunPlace): strin
   return `[${number}/${of}] ${label}${repeated ? `, seed ${seed}` : ""}`;
 }
 
-/** For people: each line of a run begins with the run's name. */
+/**
+ * For people: each line of a run begins with the run's name.
+ *
+ * @example
+ * ```ts
+ * import { resumeComparison, terminalCompareReporter } from "@lockstep/lockstep";
+ *
+ * const reporter = terminalCompareReporter({ verbose: false, parallel: false });
+ * await resumeComparison("runs/latest-compare", { reporter });
+ * ```
+ */
 export function terminalCompareReporter(options: TerminalCompareOptions): CompareReporter {
   const { verbose, parallel } = options;
   const stream = options.stream ?? standardStream("stdout");

@@ -40,6 +40,15 @@ export function sourceOf({ key, source }: Override): string {
  * Parses a `key=value` of the command line. A key that takes text gets it as it stands, without one pair of quotes
  * around it; every other value is read as YAML. `null` takes an optional key away.
  *
+ * @example
+ * ```ts
+ * import { loadConfig, parseOverride } from "@lockstep/lockstep";
+ *
+ * const overrides = ["train.epochs=2", "seed=7"].map(parseOverride);
+ * const config = await loadConfig("recipe.yaml", overrides);
+ * console.log(config.train.epochs, config.seed); // 2 7
+ * ```
+ *
  * @throws {UsageError} when there is no `=`
  */
 export function parseOverride(text: string): Override {

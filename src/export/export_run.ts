@@ -59,12 +59,14 @@ export interface ExportReport {
  *
  * @example
  * ```ts
- * import { exportRun } from "../../mod.ts";
+ * import { exportRun } from "@lockstep/lockstep";
  *
- * async function give(run: string) {
- *   const { files } = await exportRun({ run, formats: ["safetensors"], out: "exported" });
- *   console.log([...files.keys()]);
- * }
+ * const { files } = await exportRun({
+ *   run: "runs/latest",
+ *   formats: ["safetensors", "tfjs"],
+ *   out: "exported",
+ * });
+ * for (const [path, bytes] of files) console.log(`exported/${path}: ${bytes} bytes`);
  * ```
  *
  * @throws {UsageError} when the run or the checkpoint can't be used, torchvision's format alone is asked for of a

@@ -93,6 +93,16 @@ const IMAGENET: readonly TransformInput[] = [
  * of classes all images are taken; it may lack classes of the model, which are `missing` in the result, and may have
  * none that the model doesn't know. Options that are given come first.
  *
+ * @example
+ * ```ts
+ * import { evaluate, loadCheckpoint, openEngine } from "@lockstep/lockstep";
+ *
+ * await openEngine();
+ * const { model } = await loadCheckpoint("runs/latest/checkpoints/best");
+ * const { accuracy, count, perClass } = await evaluate(model, "photos");
+ * console.log(`${accuracy.toFixed(3)} of ${count} images`, perClass);
+ * ```
+ *
  * @param model float32 [n, h, w, 3] → logits [n, classes]
  * @param root Folder with `train/` and `val/`, or one folder of classes, or CIFAR-10's files. For a model without a
  * checkpoint, a single folder needs `valFraction`, and the classes' order is the alphabetical one
@@ -101,18 +111,6 @@ const IMAGENET: readonly TransformInput[] = [
  * @throws {InterruptedError} when `options.signal` fires
  * @throws {DataError} when an image can't be read, unless such are skipped
  * @throws {LockstepError} when no image of the set or of a class could be used, or an output is NaN or infinite
- *
- * @example
- * ```ts
- * import { evaluate, loadCheckpoint, openEngine } from "../../mod.ts";
- *
- * async function check(run: string, images: string) {
- *   await openEngine();
- *   const { model } = await loadCheckpoint(`${run}/checkpoints/best`);
- *   const { accuracy, count } = await evaluate(model, images);
- *   console.log(`${accuracy.toFixed(3)} of ${count} images`);
- * }
- * ```
  */
 export async function evaluate(
   model: LayersModel,

@@ -44,20 +44,19 @@ export function architectureIn({ model }: Pick<CheckpointInfo, "model">): Archit
  * Loads the model of a checkpoint, with its averaged weights where it has them. The engine must be open. `evaluate()`
  * knows the facts of such a model's validation.
  *
+ * @example
+ * ```ts
+ * import { loadCheckpoint, openEngine } from "@lockstep/lockstep";
+ *
+ * await openEngine();
+ * const { model, classes, info } = await loadCheckpoint("runs/latest/checkpoints/best");
+ * console.log(classes, model.countParams(), `epoch ${info.epoch}`);
+ * model.dispose();
+ * ```
+ *
  * @param path Folder of the checkpoint, such as `runs/latest/checkpoints/best`
  * @throws {UsageError} when the checkpoint is missing, damaged, or of an unknown architecture, or the module isn't the
  * one that it was made with
- *
- * @example
- * ```ts
- * import { loadCheckpoint, openEngine } from "../../mod.ts";
- *
- * async function show(folder: string) {
- *   await openEngine();
- *   const { model, classes } = await loadCheckpoint(`${folder}/checkpoints/best`);
- *   console.log(classes, model.countParams());
- * }
- * ```
  */
 export async function loadCheckpoint(
   path: string,

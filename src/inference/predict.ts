@@ -86,6 +86,17 @@ const NOT_FINITE = "the network's output is NaN or infinite";
  *
  * Images are prepared as the run's validation images were.
  *
+ * @example
+ * ```ts
+ * import { openEngine, predict } from "@lockstep/lockstep";
+ *
+ * await openEngine();
+ * for await (const result of predict("runs/latest", ["photos/val"], { top: 2 })) {
+ *   if ("error" in result) console.error(`${result.path}: ${result.error}`);
+ *   else console.log(result.path, result.predictions[0].class, result.predictions[0].probability);
+ * }
+ * ```
+ *
  * @param source A run folder (its best weights) or a checkpoint's folder
  * @param images Files, folders (with all below them), patterns such as `photos/*.jpg`, http and https addresses
  * @throws {UsageError} when the run or the checkpoint can't be used; an image that can't be read is no error, but a
@@ -93,19 +104,6 @@ const NOT_FINITE = "the network's output is NaN or infinite";
  * @throws {InterruptedError} when `options.signal` fires
  * @throws {LockstepError} after the last image, when the network's output was NaN or infinite for some: the results of
  * those have this as their error
- *
- * @example
- * ```ts
- * import { openEngine, predict } from "../../mod.ts";
- *
- * async function show(run: string, folder: string) {
- *   await openEngine();
- *   for await (const result of predict(run, [folder], { top: 3 })) {
- *     if ("error" in result) console.error(`${result.path}: ${result.error}`);
- *     else console.log(result.path, result.predictions[0].class, result.predictions[0].probability);
- *   }
- * }
- * ```
  */
 export async function* predict(
   source: string,

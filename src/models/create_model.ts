@@ -59,6 +59,15 @@ export interface ModelOptions extends ArchitectureOptions, LearningOptions {
  * torchvision's names, and the weights are drawn from torchvision's distributions. A network with an
  * auxiliary classifier (Inception) has that one's logits as a second output.
  *
+ * @example
+ * ```ts
+ * import { createModel, openEngine } from "@lockstep/lockstep";
+ *
+ * await openEngine();
+ * const model = createModel("resnet18", { numClasses: 10, seed: 1 });
+ * console.log(model.countParams()); // 11191242: parameters, and the running statistics of BatchNorm
+ * ```
+ *
  * @throws {RangeError} when `numClasses` is not a positive integer
  * @throws {UsageError} when the head doesn't fit, or a pattern of `train` matches no parameter
  */

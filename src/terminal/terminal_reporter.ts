@@ -44,7 +44,17 @@ export interface TerminalReporterOptions {
   now?: () => number;
 }
 
-/** News and progress on standard output, warnings and the lines of failed workers on standard error. */
+/**
+ * News and progress on standard output, warnings and the lines of failed workers on standard error.
+ *
+ * @example
+ * ```ts
+ * import { loadConfig, terminalReporter, train } from "@lockstep/lockstep";
+ *
+ * const reporter = terminalReporter({ verbose: false });
+ * await train(await loadConfig("recipe.yaml"), { reporter });
+ * ```
+ */
 export function terminalReporter(options: TerminalReporterOptions): Reporter {
   return new TerminalReporter(options);
 }

@@ -30,6 +30,16 @@ export interface LoadWeightsOptions {
  * torchvision's names. Wrappers around the state dict and prefixes of its names are taken off; the report's notes say
  * which. Nothing is changed when the file doesn't fit.
  *
+ * @example
+ * ```ts
+ * import { createModel, loadTorchWeights, openEngine } from "@lockstep/lockstep";
+ *
+ * await openEngine();
+ * const model = createModel("plain_cnn", { numClasses: 2 });
+ * const { loaded } = await loadTorchWeights(model, "runs/latest/checkpoints/best/model.safetensors");
+ * console.log(`${loaded} parameters and buffers`);
+ * ```
+ *
  * @param model Made by `createModel`, or of a checkpoint
  * @throws {UsageError} when the file can't be read, holds no state dict, is of another
  * architecture or number of classes, or has values that are no finite floats

@@ -47,7 +47,23 @@ export type StatusCode =
   | "DATA_LOSS"
   | "UNAUTHENTICATED";
 
-/** A failure inside TensorFlow, or a use of the engine that can't work. */
+/**
+ * A failure inside TensorFlow, or a use of the engine that can't work.
+ *
+ * @example
+ * ```ts
+ * import { EngineError, evaluate, loadCheckpoint, openEngine } from "@lockstep/lockstep";
+ *
+ * await openEngine();
+ * const { model } = await loadCheckpoint("runs/latest/checkpoints/best");
+ * try {
+ *   await evaluate(model, "photos", { batchSize: 512 });
+ * } catch (error) {
+ *   if (!(error instanceof EngineError) || error.code !== "RESOURCE_EXHAUSTED") throw error;
+ *   await evaluate(model, "photos", { batchSize: 32 }); // 512 images don't fit into the memory
+ * }
+ * ```
+ */
 export class EngineError extends LockstepError {
   /** Name of the class, for messages. */
   override name = "EngineError";
