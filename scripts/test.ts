@@ -23,6 +23,7 @@ import { ensureLibtensorflow } from "../src/provision/libtensorflow.ts";
 import { ensureNatsServer } from "../src/provision/nats_server.ts";
 import { ensurePretrainedWeights } from "../src/models/pretrained_weights.ts";
 import { exitCode, startChild } from "./children.ts";
+import { makeMark, MARK_VARIABLE, watchRunner } from "./end_with_runner.ts";
 import { PROJECT_ROOT } from "./files.ts";
 
 /** Permissions of the tests; docs/permissions.md says why. The tests reach no machine but this one. */
@@ -78,15 +79,17 @@ async function setUp(): Promise<void> {
 /** Starts `deno test`; signals to this process go on to it. */
 function startTests(args: readonly string[], output: "inherit" | "piped"): Deno.ChildProcess {
   // What tests run must not count as what this user trusts.
+  const mark = makeMark();
   const trusted = Deno.makeTempDirSync({ prefix: "lockstep-test-trusted-" });
   const child = startChild(Deno.execPath(), {
     args: ["test", ...PERMISSIONS, ...args],
-    env: { [TRUSTED_VARIABLE]: trusted },
+    env: { [TRUSTED_VARIABLE]: trusted, [MARK_VARIABLE]: mark },
     cwd: PROJECT_ROOT,
     stdin: "null",
     stdout: output,
     stderr: output,
   });
+  watchRunner([Deno.pid, child.pid], mark);
   child.status.finally(() => Deno.removeSync(trusted, { recursive: true }));
   return child;
 }

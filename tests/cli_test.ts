@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { withCommandTasks } from "../scripts/make_tasks.ts";
 import { COMMANDS } from "../src/commands/commands.ts";
+import { runDeno } from "./support/run_deno.ts";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const FIXTURE = join(ROOT, "tests/fixtures/cli_help.txt");
@@ -13,14 +14,15 @@ const FIXTURE = join(ROOT, "tests/fixtures/cli_help.txt");
  */
 async function run(...args: string[]) {
   const start = performance.now();
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "--allow-read", "--ignore-env", "src/cli.ts", ...args],
-    cwd: ROOT,
-    env: { LOCKSTEP_LIBTENSORFLOW: "/nowhere", NO_COLOR: "1" },
-    stdin: "null",
-  }).output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, stdout: text(stdout), stderr: text(stderr), ms: performance.now() - start };
+  const result = await runDeno([
+    "run",
+    "--no-prompt",
+    "--allow-read",
+    "--ignore-env",
+    "src/cli.ts",
+    ...args,
+  ], { cwd: ROOT, env: { LOCKSTEP_LIBTENSORFLOW: "/nowhere" } });
+  return { ...result, ms: performance.now() - start };
 }
 
 /** Names of the commands, as the help without a command lists them. */

@@ -4,6 +4,7 @@ import { pathToFileURL } from "node:url";
 import project from "../../deno.json" with { type: "json" };
 import { configFile, permissionFlags } from "../../src/base/programs.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { runDeno } from "../support/run_deno.ts";
 
 Deno.test("permissionFlags() gives a worker what deno.json's set names, and neither files to write, programs nor net", () => {
   assert.deepEqual(permissionFlags("worker"), [
@@ -39,13 +40,12 @@ async function statesWith(flags: readonly string[]): Promise<string> {
   const path = await Deno.makeTempFile({ suffix: ".js" });
   try {
     await Deno.writeTextFile(path, program);
-    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-q", "--no-prompt", "--config", "deno.json", ...flags, path],
-      env: { SECRET: "s", LOCKSTEP_X: "x" },
-    }).output();
-    const text = new TextDecoder().decode(stdout);
-    assert.ok(text.length > 0, new TextDecoder().decode(stderr));
-    return text;
+    const { stdout, stderr } = await runDeno(
+      ["run", "-q", "--no-prompt", "--config", "deno.json", ...flags, path],
+      { env: { SECRET: "s", LOCKSTEP_X: "x" } },
+    );
+    assert.ok(stdout.length > 0, stderr);
+    return stdout;
   } finally {
     await Deno.remove(path);
   }

@@ -9,6 +9,7 @@ import { followPointers, targetOf, writePointer } from "../../src/base/pointer.t
 import { withoutSymlinks } from "../support/no_symlinks.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import type { Case } from "./case.ts";
+import { runDeno } from "../support/run_deno.ts";
 
 export const CASES: readonly Case[] = [
   {
@@ -22,9 +23,8 @@ export const CASES: readonly Case[] = [
         const module = new URL("../../src/base/pointer.ts", import.meta.url).href;
         const code = `import { writePointer } from ${JSON.stringify(module)};
           await writePointer(${JSON.stringify(join(folder, "latest"))}, "run-1");`;
-        const args = ["eval", "--no-check", code];
-        const { success } = await new Deno.Command(Deno.execPath(), { args, env }).output();
-        assert.ok(success);
+        const result = await runDeno(["eval", "--no-check", code], { env });
+        assert.equal(result.code, 0, result.stderr);
         assert.ok((await Deno.lstat(join(folder, "latest"))).isFile);
         const path = join(folder, "latest", "checkpoints");
         assert.equal(await followPointers(path), join(folder, "run-1", "checkpoints"));

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { explainExit, withLastLines } from "../../src/cluster/lost_worker.ts";
+import { runDeno } from "../support/run_deno.ts";
 
 const V8 = `
 <--- Last few GCs --->
@@ -50,11 +51,10 @@ Deno.test("a worker's last lines are without stack traces", () => {
 
 Deno.test("a process that really ran out of memory is recognized by its last lines", async () => {
   const code = "const a = []; for (;;) a.push(new Array(100_000).fill(0).map((i) => ({ i })));";
-  const { signal, code: exit, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["eval", "--v8-flags=--max-old-space-size=30", code],
-    stdin: "null",
-  }).output();
-  const lines = new TextDecoder().decode(stderr).trimEnd().split("\n").slice(-50);
+  const { signal, code: exit, stderr } = await runDeno(
+    ["eval", "--v8-flags=--max-old-space-size=30", code],
+  );
+  const lines = stderr.trimEnd().split("\n").slice(-50);
   const told = withLastLines(explainExit({ signal, code: exit }, lines), lines);
   assert.match(
     told,

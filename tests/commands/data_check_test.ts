@@ -7,6 +7,7 @@ import { zipOf } from "../support/archives.ts";
 import { makeFaultyImages } from "../support/faulty_images.ts";
 import { makeScenes, put, sceneJpeg } from "../support/scenes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { runDeno } from "../support/run_deno.ts";
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const TASKS = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json"))).tasks;
@@ -15,18 +16,11 @@ const TASKS = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json"))).tasks
 async function dataCheck(folder: string, args: string[], env: Record<string, string> = {}) {
   const [program, ...words] = TASKS.data.command.split(" ");
   assert.equal(program, "deno");
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      ...words.map((word: string) => word === "src/cli.ts" ? join(ROOT, word) : word),
-      "check",
-      ...args,
-    ],
-    cwd: folder,
-    env: { NO_COLOR: "1", ...env },
-    stdin: "null",
-  }).output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, stdout: text(stdout), stderr: text(stderr) };
+  return await runDeno([
+    ...words.map((word: string) => word === "src/cli.ts" ? join(ROOT, word) : word),
+    "check",
+    ...args,
+  ], { cwd: folder, env: { ...env } });
 }
 
 /** Width and height of a PNG. */

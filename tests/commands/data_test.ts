@@ -2,20 +2,17 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { runDeno } from "../support/run_deno.ts";
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** Runs `data` with a cache of its own, and a proxy that isn't there: it reaches no machine. */
 async function data(cache: string, ...args: string[]) {
   const nowhere = "http://127.0.0.1:1";
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "--allow-all", "src/cli.ts", "data", ...args],
+  return await runDeno(["run", "--no-prompt", "--allow-all", "src/cli.ts", "data", ...args], {
     cwd: ROOT,
-    env: { NO_COLOR: "1", LOCKSTEP_CACHE: cache, HTTPS_PROXY: nowhere, https_proxy: nowhere },
-    stdin: "null",
-  }).output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, stdout: text(stdout), stderr: text(stderr) };
+    env: { LOCKSTEP_CACHE: cache, HTTPS_PROXY: nowhere, https_proxy: nowhere },
+  });
 }
 
 Deno.test("runData() shows each data set with its state in the cache, size, terms and source", () =>

@@ -7,6 +7,7 @@ import { filledModel, madeConfig, writeRun } from "../support/filled_run.ts";
 import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, tinyConfig } from "../support/tiny_run.ts";
+import { runDeno } from "../support/run_deno.ts";
 
 await openEngine();
 
@@ -28,17 +29,11 @@ Deno.test("export turns a trained run into all formats, with the rights that its
     equal(trained.code, 0, trained.stderr);
     const run = await newestRun(config.out!);
 
-    const child = new Deno.Command(Deno.execPath(), {
-      args: [...await taskArgs(), "--run", run],
+    const { code, stdout, stderr } = await runDeno([...await taskArgs(), "--run", run], {
       cwd: new URL("../../", import.meta.url),
-      stdin: "null",
     });
-    const { code, stdout, stderr } = await child.output();
-    equal(code, 0, new TextDecoder().decode(stderr));
-    match(
-      new TextDecoder().decode(stdout),
-      /^Exported plain_cnn, 2 classes, epoch \d, validation acc/,
-    );
+    equal(code, 0, stderr);
+    match(stdout, /^Exported plain_cnn, 2 classes, epoch \d, validation acc/);
     const names = (await Array.fromAsync(Deno.readDir(join(run, "export")))).map(({ name }) =>
       name
     );

@@ -5,6 +5,7 @@ import { MODEL_NAMES } from "../../src/models/registry.ts";
 import type { ModelEntry } from "../../src/commands/model_listing.ts";
 import { inPseudoTerminal } from "../support/pseudo_terminal.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { runDeno } from "../support/run_deno.ts";
 
 /** The command line of the task in deno.json: its own rights, and no more. */
 async function commandLine(args: readonly string[]): Promise<string[]> {
@@ -102,11 +103,8 @@ async function loadedModules(
   path: string,
   when: "at once" | "at whatever time",
 ): Promise<string[]> {
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json", path],
-    cwd: PROJECT_ROOT,
-  }).output();
-  const { roots, modules } = JSON.parse(new TextDecoder().decode(stdout)) as {
+  const { stdout } = await runDeno(["info", "--json", path], { cwd: PROJECT_ROOT });
+  const { roots, modules } = JSON.parse(stdout) as {
     roots: string[];
     modules: { specifier: string; dependencies?: Dependency[] }[];
   };

@@ -4,18 +4,15 @@ import { fileURLToPath } from "node:url";
 import { migGpu, someGpu } from "../gpus/some_gpus.ts";
 import { writeFakeNvidiaSmi } from "../support/fake_nvidia_smi.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { runDeno } from "../support/run_deno.ts";
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 async function lockstep(args: string[], env: Record<string, string>) {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "--allow-all", "src/cli.ts", ...args],
+  return await runDeno(["run", "--no-prompt", "--allow-all", "src/cli.ts", ...args], {
     cwd: ROOT,
-    env: { NO_COLOR: "1", LOCKSTEP_LIBTENSORFLOW: "", ...env },
-    stdin: "null",
-  }).output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, stdout: text(stdout), stderr: text(stderr) };
+    env: { LOCKSTEP_LIBTENSORFLOW: "", ...env },
+  });
 }
 
 Deno.test("runSetup() refuses an unknown part with exit code 2 and the nearest one", () =>

@@ -10,6 +10,7 @@ import { exists } from "../../src/base/paths.ts";
 import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, tinyConfig } from "../support/tiny_run.ts";
+import { denoCache } from "../support/other_project.ts";
 
 /** Runs a command that must succeed. */
 async function run(cwd: string, args: string[], env: Record<string, string> = {}): Promise<string> {
@@ -56,7 +57,7 @@ Deno.test("a run goes on, is evaluated, used and exported from elsewhere, though
       DENO_DIR: Deno.env.get("DENO_DIR") ?? "",
       LOCKSTEP_CACHE: await cache(),
     };
-    if (env.DENO_DIR === "") env.DENO_DIR = await denoDir();
+    if (env.DENO_DIR === "") env.DENO_DIR = await denoCache();
     await run(there, ["evaluate", "--run=~/my runs/latest"], env);
     const predicted = await run(there, [
       "predict",
@@ -116,10 +117,4 @@ Deno.test("an older run, whose config has relative paths, goes on from the worki
 
 async function cache(): Promise<string> {
   return (await import("../../src/base/paths.ts")).cacheFolder();
-}
-
-/** Where Deno keeps what it has compiled and fetched; another HOME would give another place. */
-async function denoDir(): Promise<string> {
-  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
-  return JSON.parse(new TextDecoder().decode(stdout)).denoDir;
 }

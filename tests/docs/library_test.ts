@@ -4,6 +4,7 @@ import { PROJECT_ROOT } from "../../scripts/files.ts";
 import { readHistory } from "../../src/records/history.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand } from "../support/tiny_run.ts";
+import { runDeno } from "../support/run_deno.ts";
 
 const EXAMPLES = join(PROJECT_ROOT, "docs", "examples");
 
@@ -22,26 +23,17 @@ Deno.test("docs/library.md shows the examples as they are", async () => {
 
 Deno.test("docs/examples/train.ts trains by two workers and loads what it has trained", () =>
   withTemporaryFolder(async (folder) => {
-    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "--quiet",
-        "--allow-all",
-        "--config",
-        join(PROJECT_ROOT, "deno.json"),
-        join(EXAMPLES, "train.ts"),
-      ],
-      cwd: folder,
-      env: { NO_COLOR: "1" },
-    }).output();
-    const [text, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-    assert.equal(code, 0, text + errors);
-    assert.match(text, /runs\/\S+-bars: standing or lying, 5154 parameters/);
+    const { code, stdout, stderr } = await runDeno([
+      ...["run", "--quiet", "--allow-all", "--config", join(PROJECT_ROOT, "deno.json")],
+      join(EXAMPLES, "train.ts"),
+    ], { cwd: folder });
+    assert.equal(code, 0, stdout + stderr);
+    assert.match(stdout, /runs\/\S+-bars: standing or lying, 5154 parameters/);
     const history = await readHistory(await newestRun(join(folder, "runs")));
     assert.equal(history.workers, 2);
     assert.ok(history.best.accuracy > 0.9, `it learns: ${history.best.accuracy}`);
     assert.deepEqual(Object.keys(history.epochs[0].metrics!), ["certainty", "lyingRecall"]);
-    assert.match(text, new RegExp(`${history.epochs.length} epochs`));
+    assert.match(stdout, new RegExp(`${history.epochs.length} epochs`));
   }));
 
 Deno.test("docs/examples/train.yaml trains from the command line, on the stream too", () =>

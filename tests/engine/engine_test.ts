@@ -5,6 +5,7 @@ import { openEngine } from "../../src/engine/engine.ts";
 import { EngineError } from "../../src/engine/binding/status.ts";
 import { tf } from "../../src/engine/tf.ts";
 import { readInto, tensorFrom } from "../../src/engine/transfer.ts";
+import { runDeno } from "../support/run_deno.ts";
 
 const engine = await openEngine();
 
@@ -91,11 +92,9 @@ Deno.test("the engine tells nothing on stderr and ends without a crash", async (
     const { tf } = await import("${new URL("../../src/engine/tf.ts", import.meta.url)}");
     await openEngine();
     console.log(tf.add(1, 2).arraySync());`;
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["eval", "--no-check", script],
-  }).output();
-  assert.equal(new TextDecoder().decode(stderr), "");
-  assert.equal(new TextDecoder().decode(stdout), "3\n");
+  const { code, stdout, stderr } = await runDeno(["eval", "--no-check", script]);
+  assert.equal(stderr, "");
+  assert.equal(stdout, "3\n");
   assert.equal(code, 0);
 });
 
@@ -107,9 +106,6 @@ Deno.test("openEngine() names the cure when the library is missing", async () =>
   )}");
     await openEngine({ libraryPath: "/nowhere/libtensorflow_cc.so.2" }).catch((error) =>
       console.log(error.name, error.exitCode, error.message));`;
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["eval", "--no-check", script],
-  }).output();
-  const text = new TextDecoder().decode(stdout);
-  assert.match(text, /^UsageError 2 .*\/nowhere\/libtensorflow_cc\.so\.2.*deno task setup/);
+  const { stdout } = await runDeno(["eval", "--no-check", script]);
+  assert.match(stdout, /^UsageError 2 .*\/nowhere\/libtensorflow_cc\.so\.2.*deno task setup/);
 });

@@ -6,20 +6,16 @@
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
 import { PROJECT_ROOT } from "../../scripts/files.ts";
+import { runDeno } from "../support/run_deno.ts";
 
 const ROOT = pathToFileURL(PROJECT_ROOT + "/").href;
 /** Bytes of all published files together. */
 const MAX_BYTES = 3e6;
 
 async function deno(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args,
-    cwd: PROJECT_ROOT,
-    env: { NO_COLOR: "1" },
-  }).output();
-  const [out, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  assert.equal(code, 0, out + errors);
-  return out + errors;
+  const { code, stdout, stderr } = await runDeno(args, { cwd: PROJECT_ROOT });
+  assert.equal(code, 0, stdout + stderr);
+  return stdout + stderr;
 }
 
 /** Files of this repository that a module reaches, assets included. */

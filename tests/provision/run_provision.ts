@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { ProgressEvent } from "../../src/provision/progress.ts";
+import { runDeno } from "../support/run_deno.ts";
 
 /** What a call in another process came to. */
 export interface Outcome {
@@ -65,13 +66,12 @@ export async function runScript(
   const file = await Deno.makeTempFile({ suffix: ".ts" });
   await Deno.writeTextFile(file, script);
   try {
-    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "--no-check", "--no-prompt", ...rights, "--config", config, file],
-      env: { LOCKSTEP_CACHE: cache, LOCKSTEP_LIBTENSORFLOW: "", ...env },
-    }).output();
-    const text = new TextDecoder().decode(stdout);
-    assert.ok(text, new TextDecoder().decode(stderr));
-    return JSON.parse(text) as Outcome;
+    const { stdout, stderr } = await runDeno(
+      ["run", "--quiet", "--no-check", "--no-prompt", ...rights, "--config", config, file],
+      { env: { LOCKSTEP_CACHE: cache, LOCKSTEP_LIBTENSORFLOW: "", ...env } },
+    );
+    assert.ok(stdout, stderr);
+    return JSON.parse(stdout) as Outcome;
   } finally {
     await Deno.remove(file);
   }

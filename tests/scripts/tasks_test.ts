@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import project from "../../deno.json" with { type: "json" };
 import { runCommand } from "../support/tiny_run.ts";
+import { runDeno } from "../support/run_deno.ts";
 
 const tasks: Readonly<Record<string, { description: string; command: string }>> = project.tasks;
 const sets: Readonly<Record<string, object>> = project.permissions;
@@ -27,11 +28,7 @@ Deno.test("a task of a command is one short line, whose permissions are a set of
 });
 
 Deno.test("deno task prints that line, and nothing of Deno's own beside it", async () => {
-  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["task", "models"],
-    env: { NO_COLOR: "1" },
-  }).output();
-  const [out, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  assert.match(out, /^Architectures/);
-  assert.equal(errors, "Task models deno run -q -P=models src/cli.ts models\n");
+  const { stdout, stderr } = await runDeno(["task", "models"]);
+  assert.match(stdout, /^Architectures/);
+  assert.equal(stderr, "Task models deno run -q -P=models src/cli.ts models\n");
 });

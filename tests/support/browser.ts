@@ -5,6 +5,7 @@
  *
  * @module
  */
+import "./end_with_runner.ts";
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fail } from "node:assert/strict";

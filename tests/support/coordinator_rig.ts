@@ -3,6 +3,7 @@
  *
  * @module
  */
+import "./end_with_runner.ts";
 import { delay } from "../../src/base/async.ts";
 import { HeartbeatMonitor } from "../../src/cluster/heartbeat_monitor.ts";
 import { Rendezvous } from "../../src/cluster/rendezvous.ts";

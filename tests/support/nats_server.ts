@@ -3,6 +3,7 @@
  *
  * @module
  */
+import "./end_with_runner.ts";
 import { type Broker, startBroker } from "../../src/cluster/broker.ts";
 import { ensureNatsServer } from "../../src/provision/nats_server.ts";
 import { Link } from "../../src/protocol/link.ts";

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { PROJECT_ROOT } from "../../scripts/files.ts";
 import type { CommandResult } from "./tiny_run.ts";
 import { withTemporaryFolder } from "./temporary_folder.ts";
+import { runDeno } from "./run_deno.ts";
 
 /** A project in a folder of its own. */
 export interface OtherProject {
@@ -43,17 +44,11 @@ export async function withOtherProject(
 }
 
 async function run(args: readonly string[], cwd: string, cache: string): Promise<CommandResult> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [...args],
-    cwd,
-    env: { NO_COLOR: "1", DENO_DIR: cache },
-  }).output();
-  const [out, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  return { code, stdout: out, stderr: errors };
+  return await runDeno(args, { cwd, env: { DENO_DIR: cache } });
 }
 
-/** The folder where Deno keeps modules and packages. */
-async function denoCache(): Promise<string> {
-  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
-  return JSON.parse(new TextDecoder().decode(stdout)).denoDir;
+/** The folder where Deno keeps modules and packages; another HOME would give another one. */
+export async function denoCache(): Promise<string> {
+  const { stdout } = await runDeno(["info", "--json"]);
+  return JSON.parse(stdout).denoDir;
 }

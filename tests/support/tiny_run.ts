@@ -3,6 +3,7 @@
  *
  * @module
  */
+import "./end_with_runner.ts";
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import type { ConfigInput } from "../../src/config/schema.ts";
