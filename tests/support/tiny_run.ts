@@ -79,6 +79,8 @@ export interface TrainProcess extends AsyncDisposable {
   output(): string;
   /** Writes to its standard input, where that is a pipe. */
   send(text: string): Promise<void>;
+  /** Ends its standard input, where that is a pipe. */
+  closeInput(): Promise<void>;
 }
 
 /** Writes a config and starts `train` with it, as a user would. */
@@ -162,6 +164,7 @@ export function startProcess(
       await writer.write(new TextEncoder().encode(text));
       writer.releaseLock();
     },
+    closeInput: () => process.stdin.close(),
     [Symbol.asyncDispose]: async () => {
       try {
         process.kill("SIGKILL");
