@@ -55,8 +55,8 @@ export function programCommand(
     ...flags,
     new URL(entry, ROOT).href,
   ];
-  const env = config === undefined ? options.env : { ...options.env, [CONFIG_VARIABLE]: config };
-  return shieldedCommand(Deno.execPath(), { ...options, args, env });
+  const own = config === undefined ? {} : { env: { ...options.env, [CONFIG_VARIABLE]: config } };
+  return shieldedCommand(Deno.execPath(), { ...options, args, ...own });
 }
 
 /** Returns a set of permissions of deno.json as flags of `deno run`. */

@@ -17,13 +17,13 @@ export const benchmarkJobSchema = z.strictObject({
   /** Side of synthetic images, in pixels. */
   imageSize: z.int().positive(),
   /** A pause instead of forward, backward and update. */
-  pause: z.strictObject({
+  pause: z.exactOptional(z.strictObject({
     /** For `rows` samples; other numbers of samples take their share. */
     milliseconds,
     rows: z.int().positive(),
     /** Length of the exchanged vector. */
     vectorBytes: z.int().positive(),
-  }).optional(),
+  })),
 });
 
 /** The job of a benchmark's workers. */

@@ -104,19 +104,19 @@ export interface CheckpointModel {
   /** Units of the last layer. */
   numClasses: number;
   /** Layers in the place of the architecture's last one. */
-  head?: HeadLayer[];
+  head?: HeadLayer[] | undefined;
   /** Share that the architecture's own Dropout layers drop. */
-  dropout?: number;
+  dropout?: number | undefined;
   /** Greatest probability of skipping a block. */
-  stochasticDepth?: number;
+  stochasticDepth?: number | undefined;
   /** `true` where the model takes images normalized for ImageNet to Inception's range. */
-  transformInput?: boolean;
+  transformInput?: boolean | undefined;
   /** URL of the module that makes a network of the user's own. */
-  module?: string;
+  module?: string | undefined;
   /** SHA-256 of that module. */
-  moduleSha256?: string;
+  moduleSha256?: string | undefined;
   /** Height and width that the module was given; `null` where those of training and validation differ. */
-  inputSize?: [height: number | null, width: number | null];
+  inputSize?: [height: number | null, width: number | null] | undefined;
 }
 
 /** Sums over the samples of an epoch so far. */
@@ -174,17 +174,17 @@ export interface CheckpointInfo {
   /** Seconds that the epoch has taken so far. */
   seconds: number;
   /** Sums of the steps since the last point of the training loss, where there are any. */
-  pending?: PendingSums;
+  pending?: PendingSums | undefined;
   /** The extent of the run's history up to here; only in `last`. */
-  history?: HistoryMark;
+  history?: HistoryMark | undefined;
   /** Validation accuracy of this state, where it is known. */
-  accuracy?: number;
+  accuracy?: number | undefined;
   /** Identity of the data that it was trained on. */
   fingerprint: string;
   /** SHA-256 of each module of the user's own, by the config key that names it. */
-  modules?: Record<string, string>;
+  modules?: Record<string, string> | undefined;
   /** The resolved config of the run; not in version 2. */
-  config?: Record<string, unknown>;
+  config?: Record<string, unknown> | undefined;
   /** SHA-256 of each file of tensors, in hexadecimal. */
   sha256: Record<string, string>;
 }
@@ -198,9 +198,9 @@ export interface Checkpoint {
   /** Parameters and buffers by torchvision's names, in PyTorch's layout. */
   readonly model: NamedTensors;
   /** The optimizer's state, named as `fc.weight.momentum_buffer`, in PyTorch's layout; only in `last`. */
-  readonly optimizer?: NamedTensors;
+  readonly optimizer?: NamedTensors | undefined;
   /** Averaged weights, where the run keeps such; only in `last`. */
-  readonly averages?: NamedTensors;
+  readonly averages?: NamedTensors | undefined;
 }
 
 const MODEL_FILE = "model.safetensors";

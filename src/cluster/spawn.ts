@@ -25,7 +25,7 @@ export interface SpawnOptions {
   /** Shared memory that each worker tries before it joins. */
   readonly segments?: readonly SegmentAddress[];
   /** More environment variables. */
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** Program of the worker (`workers/train_worker.ts` unless set). */
   readonly entry?: string | URL;
   /** Called with each line that a worker prints. */

@@ -51,9 +51,9 @@ export interface CompareRunOptions {
   /** Listens; silent unless given. */
   readonly reporter?: CompareReporter;
   /** Pass on all that the runs say. */
-  readonly verbose?: boolean;
+  readonly verbose?: boolean | undefined;
   /** Ends the runs at their next step, with checkpoints, and then with an `InterruptedError`. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The settings of a comparison. */
@@ -246,7 +246,7 @@ async function runOne(
   { variant, run, place }: Member,
   record: () => Promise<void>,
   { reporter, verbose, signal }:
-    & Required<Pick<CompareRunOptions, "reporter" | "verbose">>
+    & { readonly reporter: CompareReporter; readonly verbose: boolean }
     & CompareRunOptions,
 ): Promise<void> {
   const path = join(folder, run.folder);

@@ -59,7 +59,7 @@ export interface ComparedRun {
   /** The state of the run. */
   status: "waiting" | "running" | "interrupted" | "failed" | "finished";
   /** The error's message. */
-  message?: string;
+  message?: string | undefined;
   /** As in the run's own `history.json`. */
   epochs: EpochRecord[];
 }

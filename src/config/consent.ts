@@ -21,7 +21,7 @@ export type ModuleHashes = Readonly<Record<string, string>>;
 /** What was named on the command line. */
 export interface Consent {
   /** Files of `--allow-module`, as paths or `file:` URLs. */
-  readonly modules?: readonly string[];
+  readonly modules?: readonly string[] | undefined;
   /** Config keys that `--set`, `--override` or a flag of their own gave. */
   readonly keys?: readonly string[];
 }

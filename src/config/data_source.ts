@@ -31,7 +31,7 @@ const LAYOUT = {
 export function replaceSource(
   tree: Tree,
   overrides: readonly Override[],
-  { file, keepLayout = false }: { file: string; keepLayout?: boolean },
+  { file, keepLayout = false }: { file: string; keepLayout?: boolean | undefined },
 ): string | undefined {
   const { data } = tree;
   if (!isTree(data)) return undefined;

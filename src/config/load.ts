@@ -145,7 +145,7 @@ interface ParseOptions extends LoadOptions {
   /** Makes the tree's paths absolute; they count from the folder of `source` unless given. */
   readonly placePaths?: (tree: Tree, source: string, onNote?: (note: string) => void) => void;
   /** Another source of the images has them in the same form, see {@linkcode replaceSource}. */
-  readonly keepLayout?: boolean;
+  readonly keepLayout?: boolean | undefined;
 }
 
 /**

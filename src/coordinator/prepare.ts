@@ -68,8 +68,8 @@ export async function prepareRun(
   config: Config,
   { reporter, verbose = false, signal, resuming = false }: {
     reporter: Reporter;
-    verbose?: boolean;
-    signal?: AbortSignal;
+    verbose?: boolean | undefined;
+    signal?: AbortSignal | undefined;
     /** The run goes on with a state of its own: what it was allowed to begin with stands, and no initial weights are loaded. */
     resuming?: boolean;
   },

@@ -97,9 +97,9 @@ export interface TrainOptions extends Callbacks {
    * Folder of a run to go on with, from its `checkpoints/last`. One that ended before its first checkpoint starts over;
    * of one that was killed after its last epoch, the end is completed.
    */
-  readonly resume?: string;
+  readonly resume?: string | undefined;
   /** Another checkpoint of that run, such as `last-1`: the run's later records are removed. */
-  readonly from?: string;
+  readonly from?: string | undefined;
   /**
    * Keys of the config, such as `train.lr`, that may differ from the resumed run's so far. Where it runs and who watches
    * may always differ (`workers`, `data.root`, `dashboard` and the like), and `train.epochs` may grow.
@@ -114,9 +114,9 @@ export interface TrainOptions extends Callbacks {
   /** Said at the start, and kept in the log: what the command line left out of the config's file. */
   readonly notes?: readonly string[];
   /** Let TensorFlow write its notices. */
-  readonly verbose?: boolean;
+  readonly verbose?: boolean | undefined;
   /** Ends the run at the next step, with a checkpoint, and with an `InterruptedError` whose cause is its reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Result of a run. */

@@ -35,7 +35,7 @@ export interface DashboardOptions {
   /** Loopback unless given; another address needs a token, which is made up and part of the URL. */
   readonly host?: string;
   /** This very port; unless given, the first free one from {@linkcode DEFAULT_PORT} on. 0: any. */
-  readonly port?: number;
+  readonly port?: number | undefined;
   /** Event streams at a time. */
   readonly mostStreams?: number;
   /** Milliseconds between two looks at the files. */

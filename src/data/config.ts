@@ -85,11 +85,14 @@ interface Layout {
 }
 
 /** The keys that {@linkcode problemsOf} looks at. */
-interface DataKeys extends Partial<Layout> {
-  dataset?: DatasetName | null;
-  root?: string | null;
-  module?: string | null;
-  valFraction?: number | null;
+interface DataKeys {
+  format?: DataFormat | undefined;
+  trainFolder?: string | undefined;
+  valFolder?: string | undefined;
+  dataset?: DatasetName | null | undefined;
+  root?: string | null | undefined;
+  module?: string | null | undefined;
+  valFraction?: number | null | undefined;
 }
 
 const ORDINARY: Layout = { format: "imageFolder", trainFolder: "train", valFolder: "val" };

@@ -35,13 +35,13 @@ import {
 /** Options of an evaluation. */
 export interface EvaluateRunOptions {
   /** Folder to write to; `evaluation` in the run's folder unless given, or here for a bare checkpoint. */
-  readonly out?: string;
+  readonly out?: string | undefined;
   /** Listens; silent unless given. */
   readonly reporter?: Reporter;
   /** Let TensorFlow write its notices. */
-  readonly verbose?: boolean;
+  readonly verbose?: boolean | undefined;
   /** Ends the evaluation; nothing is written then. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Result of an evaluation. */
@@ -92,7 +92,7 @@ export async function evaluateRun(
 
 async function scoreOverWorkers(
   { config, job, dataset, replica, natsServer }: PreparedEvaluation,
-  { reporter, signal }: { reporter: Reporter; signal?: AbortSignal },
+  { reporter, signal }: { reporter: Reporter; signal?: AbortSignal | undefined },
 ): Promise<Validated> {
   const { state } = replica;
   try {

@@ -54,8 +54,8 @@ export interface PredictOutlet {
    */
   readonly print: (line: string) => void | boolean | Promise<void | boolean>;
   readonly reporter: Reporter;
-  readonly verbose?: boolean;
-  readonly signal?: AbortSignal;
+  readonly verbose?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Numbers of images with and without a prediction. */

@@ -42,7 +42,7 @@ import { resolveClassWeights } from "../coordinator/prepare.ts";
 /** The model to evaluate, and the data to evaluate it on. */
 export interface EvaluationRequest extends ModelSource {
   /** Another folder than the run's, with the same classes. */
-  readonly data?: string;
+  readonly data?: string | undefined;
   /** The set to evaluate on (default `val`). */
   readonly split?: "train" | "val";
   /** Worker processes; as many as the run had unless given. */
@@ -80,8 +80,8 @@ export async function prepareEvaluation(
   request: EvaluationRequest,
   { reporter, verbose = false, signal }: {
     reporter: Reporter;
-    verbose?: boolean;
-    signal?: AbortSignal;
+    verbose?: boolean | undefined;
+    signal?: AbortSignal | undefined;
   },
 ): Promise<PreparedEvaluation> {
   requireFileLimit(request.workers ?? 1);

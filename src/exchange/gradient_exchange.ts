@@ -116,9 +116,9 @@ export interface StepTotals {
   readonly trackedBatches: number;
   readonly finite: boolean;
   /** The first rank whose own loss or vector is not finite, when there is one. */
-  readonly worstRank?: number;
+  readonly worstRank?: number | undefined;
   /** That rank's vector was finite, but has values that are too large for this dtype, in which it travelled. */
-  readonly tooLargeFor?: NarrowDtype;
+  readonly tooLargeFor?: NarrowDtype | undefined;
   readonly action: "continue" | "stop";
   /** Each rank's report of itself, in order. */
   readonly ranks: readonly RankReport[];

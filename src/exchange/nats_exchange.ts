@@ -31,7 +31,7 @@ export interface NatsExchangeOptions {
   /** The format of the gradients; float32 unless given. */
   readonly wire?: WireFormat;
   /** Milliseconds without any progress after which a step fails (210000 unless set). */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 const FLOAT_BYTES = 4;

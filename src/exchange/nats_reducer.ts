@@ -37,14 +37,14 @@ interface ReducingStep extends StepKey {
   readonly decide: () => "continue" | "stop";
   readonly wait: StepWait<StepTotals>;
   /** Known as soon as every rank's contribution has arrived. */
-  totals?: GlobalCounts;
+  totals?: GlobalCounts | undefined;
   /** Known with the totals. */
   ranks: readonly RankReport[];
   /** Chunks that are summed and published. */
   published: number;
   result?: Fields<"result">;
-  worstRank?: number;
-  tooLargeFor?: NarrowDtype;
+  worstRank?: number | undefined;
+  tooLargeFor?: NarrowDtype | undefined;
   finite: boolean;
 }
 

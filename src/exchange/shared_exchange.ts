@@ -38,7 +38,7 @@ const FLOAT_BYTES = 4;
 interface RunningStep {
   readonly contribution: StepContribution;
   /** The result of this rank's share, once it is made. */
-  shard?: Pick<Header<"shard">, "finite" | "worstRank" | "measure">;
+  shard?: Pick<Header<"shard">, "finite" | "worstRank" | "measure"> | undefined;
   readonly wait: StepWait<StepResult>;
 }
 

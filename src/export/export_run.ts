@@ -29,7 +29,7 @@ export interface ExportOptions {
   /** `best` (default), `last`, or the path of a checkpoint's folder. */
   readonly checkpoint?: string;
   /** Files of modules that may be imported, as in `ModelSource`. */
-  readonly modules?: readonly string[];
+  readonly modules?: readonly string[] | undefined;
   /** Formats to write (default: all). */
   readonly formats?: readonly ExportFormat[];
   /** Folder to write to (default: `export` in the run's folder). */
@@ -37,7 +37,7 @@ export interface ExportOptions {
   /** Let TensorFlow write its notices. */
   readonly verbose?: boolean;
   /** Ends the export with an `InterruptedError`; each file that was written is whole, and the next export replaces it. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A report of the written files. */

@@ -26,7 +26,7 @@ export interface ModelFacts {
     readonly name: string;
     readonly numClasses: number;
     /** Name of the user's module that makes the network, where one does; its folder is private. */
-    readonly module?: string;
+    readonly module?: string | undefined;
   };
   /** Names of the classes, in the order of the logits. */
   readonly classes: readonly string[];

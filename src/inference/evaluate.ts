@@ -53,7 +53,7 @@ export interface EvaluateOptions {
   /** Largest image that is decoded, in pixels (default 100 million). */
   readonly maxPixels?: number;
   /** Ends the evaluation with an `InterruptedError`, whose cause is its reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The results of an evaluation. */

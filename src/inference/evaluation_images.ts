@@ -14,7 +14,7 @@ import type { EvaluationImages } from "../train/job.ts";
 /** The images that are asked for. */
 interface Wanted {
   /** Another folder than the run's. */
-  readonly data?: string;
+  readonly data?: string | undefined;
   /** One of the two sides (default `val`). */
   readonly split?: "train" | "val";
   /** Names of the classes, in the order of the model's outputs. */

@@ -29,7 +29,7 @@ export interface LoadCheckpointOptions {
    * The module that makes the network, where it is one of your own: a `file:` URL. A checkpoint only names it, since
    * loading data must not run code that you haven't asked for.
    */
-  readonly module?: string;
+  readonly module?: string | undefined;
 }
 
 /** The shape of a checkpoint's network. */

@@ -69,9 +69,9 @@ export interface PredictOptions {
   /** Milliseconds that fetching an image may take (default 30 seconds). */
   readonly timeoutMs?: number;
   /** Module files that the run names and that may be imported; those that you have trained with needn't be named. */
-  readonly modules?: readonly string[];
+  readonly modules?: readonly string[] | undefined;
   /** Ends the iteration with an `InterruptedError`, whose cause is its reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const TOP = 5;

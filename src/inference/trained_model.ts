@@ -40,7 +40,7 @@ export interface ModelSource {
    * Files of modules that the run names and that may be imported, as paths or `file:` URLs. A module that this user has
    * trained with needn't be named.
    */
-  readonly modules?: readonly string[];
+  readonly modules?: readonly string[] | undefined;
 }
 
 /** The part of a checkpoint's description that says what the model is. */

@@ -25,9 +25,9 @@ export interface ConfusionCounts {
 /** A confusion matrix as it is written: dense up to {@linkcode MAX_DENSE_CLASSES} classes, else its cells. */
 export interface ConfusionRecord {
   /** Samples by true class (row) and predicted class (column); only where there are few classes. */
-  confusionMatrix?: number[][];
+  confusionMatrix?: number[][] | undefined;
   /** Cells that are not 0, where there are many classes: true class, predicted class, samples. */
-  confusions?: [label: number, predicted: number, count: number][];
+  confusions?: [label: number, predicted: number, count: number][] | undefined;
 }
 
 /** A cell off the diagonal. */

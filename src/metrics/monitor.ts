@@ -47,7 +47,7 @@ export type EarlyStopping = z.output<typeof earlyStoppingSchema>;
 /** A metric and which way it is better. */
 export interface Monitor {
   readonly metric: string;
-  readonly mode?: "max" | "min";
+  readonly mode?: "max" | "min" | undefined;
 }
 
 /** The numbers of an epoch that can be monitored. */
@@ -55,7 +55,7 @@ export interface MonitoredEpoch {
   readonly epoch: number;
   readonly validation: { readonly loss: number; readonly accuracy: number };
   /** Metrics of the user's own by name. */
-  readonly metrics?: Readonly<Record<string, number>>;
+  readonly metrics?: Readonly<Record<string, number>> | undefined;
 }
 
 /**

@@ -75,9 +75,9 @@ export const modelSchema = z.strictObject({
 
 /** The keys that {@linkcode problemsOf} checks. */
 interface ModelKeys {
-  name?: string;
-  module?: string;
-  weights?: string;
+  name?: string | undefined;
+  module?: string | undefined;
+  weights?: string | undefined;
   [key: string]: unknown;
 }
 

@@ -7,9 +7,9 @@
 /** Limits; unless a limit is set, its quantity is not clipped. */
 export interface ClipConfig {
   /** Largest 2-norm over all gradients together. */
-  readonly clipGradNorm?: number;
+  readonly clipGradNorm?: number | undefined;
   /** Largest magnitude of an element; applied first. */
-  readonly clipGradValue?: number;
+  readonly clipGradValue?: number | undefined;
 }
 
 /** PyTorch adds it to the norm before it divides. */

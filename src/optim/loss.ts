@@ -46,7 +46,7 @@ export interface TargetOptions {
   readonly numClasses: number;
   readonly labelSmoothing: number;
   /** Weight of each class; 1 unless given. */
-  readonly classWeights?: readonly number[];
+  readonly classWeights?: readonly number[] | undefined;
 }
 
 /** The targets with which the loss compares a batch's outputs. */

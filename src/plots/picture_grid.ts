@@ -21,7 +21,7 @@ export interface Tile {
   /** Line breaks stay. */
   title: string;
   /** Colour of frame and title: green, red, or none; `plain` unless given. */
-  colour?: "good" | "bad" | "plain";
+  colour?: "good" | "bad" | "plain" | undefined;
 }
 
 /** The looks of a grid. */

@@ -12,9 +12,9 @@ export interface NatsAddress {
   /** `nats://[user:password@ | token@]host[:port]`, or `tls://…`. */
   readonly url: string;
   /** Token of a server that Lockstep started itself. */
-  readonly token?: string;
+  readonly token?: string | undefined;
   /** Certificates of authorities, as PEM, that may vouch for the server beside those that this machine knows. */
-  readonly ca?: string;
+  readonly ca?: string | undefined;
 }
 
 /** Environment variable that names the file of `nats.ca`, for any command. */

@@ -7,7 +7,7 @@
 /** The options of a retry timer: its timeout, and the callbacks for when nothing comes. */
 export interface RetryTimerOptions {
   /** Milliseconds without progress after which `giveUp` is called, once (180000 unless set). */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /** Called after 2 s without progress, and then at intervals that double up to 16 s. */
   readonly askAgain: () => void;
   readonly giveUp: (seconds: number) => void;

@@ -20,9 +20,9 @@ import type { Progress } from "./progress.ts";
  */
 export async function ensureDataRoot(
   { dataset, root, module }: {
-    dataset?: DatasetName | null;
-    root?: string | null;
-    module?: string | null;
+    dataset?: DatasetName | null | undefined;
+    root?: string | null | undefined;
+    module?: string | null | undefined;
   },
   progress: Progress,
 ): Promise<string> {

@@ -37,7 +37,7 @@ export interface DatasetFacts {
 /** A data set that is one archive behind a URL, which is its `source`. */
 export interface ArchiveFacts extends DatasetFacts {
   /** MD5 of the archive, where its authors publish one. */
-  readonly md5?: string;
+  readonly md5?: string | undefined;
   /** `train` and `val` are the fewest images that there must be, not their exact numbers. */
   readonly atLeast?: boolean;
   /** Files of the archive that are no images of a class. */

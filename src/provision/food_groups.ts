@@ -65,7 +65,7 @@ async function fetchPackage(
     stdin: "null",
     stdout: "null",
     stderr: "piped",
-    signal,
+    ...(signal ? { signal } : {}),
   }).spawn();
   using _install = endAtStop(install);
   const { success, stderr } = await install.output();

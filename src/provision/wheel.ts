@@ -66,7 +66,7 @@ async function runPip(
   { name, version, platform }: Wheel,
   download: string,
   temporary: string,
-  { what, manually, signal }: { what: string; manually: string; signal?: AbortSignal },
+  { what, manually, signal }: { what: string; manually: string; signal: AbortSignal | undefined },
 ): Promise<void> {
   signal?.throwIfAborted();
   const args = ["-m", "pip", "download", "--no-deps", "--only-binary=:all:"];
@@ -82,7 +82,7 @@ async function runPip(
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
-      signal,
+      ...(signal ? { signal } : {}),
     }).spawn();
     using _pip = endAtStop(pip);
     output = await pip.output();

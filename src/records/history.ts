@@ -133,7 +133,7 @@ export interface EpochRecord {
   /** Means over the whole validation set after the epoch, and its number of samples. */
   validation: { loss: number; accuracy: number; count: number };
   /** Metrics of the user's own over the validation set, by name. */
-  metrics?: Record<string, number>;
+  metrics?: Record<string, number> | undefined;
   /** Wall time of training and validation together. */
   seconds: number;
   /** Training images over the seconds of training, all workers together. */
@@ -157,7 +157,7 @@ export interface ValidationPoint extends LossPoint {
   /** Share of the samples whose class has the highest logit, 0 … 1. */
   accuracy: number;
   /** Metrics of the user's own, by name. */
-  metrics?: Record<string, number>;
+  metrics?: Record<string, number> | undefined;
 }
 
 /** The results of the best epoch so far. */
@@ -167,18 +167,18 @@ export interface BestEpoch {
   /** Of its validation, 0 … 1. */
   accuracy: number;
   /** Class names in the order of the labels. */
-  classes?: string[];
+  classes?: string[] | undefined;
   /** Accuracy and number of samples of each class. */
-  perClassAccuracy?: { class: string; accuracy: number; count: number }[];
+  perClassAccuracy?: { class: string; accuracy: number; count: number }[] | undefined;
   /** Samples by true class (row) and predicted class (column). */
-  confusionMatrix?: number[][];
+  confusionMatrix?: number[][] | undefined;
   /** With more than 256 classes: true class, predicted class and samples of each cell that is not 0. */
-  confusions?: [label: number, predicted: number, count: number][];
+  confusions?: [label: number, predicted: number, count: number][] | undefined;
   /**
    * What `checkpoints/best` and `predictions.csv` still hold after the run went on from before that epoch: it is made
    * again, and until an epoch is the best anew, those files are of the epoch as it was.
    */
-  kept?: { epoch: number; accuracy: number };
+  kept?: { epoch: number; accuracy: number } | undefined;
 }
 
 /** The results of a run so far. */
@@ -196,9 +196,11 @@ export interface History {
   /** Worker processes. */
   workers: number;
   /** Keys of the config that changed when the run was resumed, and where it stood then. */
-  changes?: { epoch: number; step: number; key: string; before: unknown; after: unknown }[];
+  changes?:
+    | { epoch: number; step: number; key: string; before: unknown; after: unknown }[]
+    | undefined;
   /** Where and why training ended before its last epoch, when it did. */
-  stopped?: { epoch: number; step: number; reason: string };
+  stopped?: { epoch: number; step: number; reason: string } | undefined;
 }
 
 const CSV_HEADER = [

@@ -86,7 +86,7 @@ export interface RankMetrics {
   /** Milliseconds of its step, means since the point before; `exchange` includes waiting for slower ranks. */
   ms: StepTimes;
   /** Memory of its process, as of its last heartbeat. */
-  residentBytes?: number;
+  residentBytes?: number | undefined;
 }
 
 /** What a GPU does. */
@@ -96,13 +96,13 @@ export interface GpuUse {
   /** As the driver calls it. */
   name: string;
   /** Share of the time that it worked, 0 … 1. */
-  utilization?: number;
+  utilization?: number | undefined;
   /** Of all processes. */
-  memoryUsedBytes?: number;
+  memoryUsedBytes?: number | undefined;
   /** What there is. */
-  memoryTotalBytes?: number;
+  memoryTotalBytes?: number | undefined;
   /** Degrees Celsius. */
-  temperature?: number;
+  temperature?: number | undefined;
 }
 
 /** A line of `metrics.jsonl`. */
@@ -138,7 +138,7 @@ export interface MetricsPoint {
   /** Rank by rank. */
   ranks: RankMetrics[];
   /** The machine's GPUs, where it has any. */
-  gpus?: GpuUse[];
+  gpus?: GpuUse[] | undefined;
 }
 
 /** A GPU's use; for other files that tell of it. */

@@ -37,18 +37,18 @@ export interface RunFiles {
   readonly folder: string;
   /** The folder's own name. */
   readonly name: string;
-  readonly config?: Tree;
-  readonly configText?: string;
-  readonly history?: History;
+  readonly config: Tree | undefined;
+  readonly configText: string | undefined;
+  readonly history: History | undefined;
   readonly events: readonly RunEvent[];
   readonly metrics: readonly MetricsPoint[];
-  readonly environment?: Tree;
+  readonly environment: Tree | undefined;
   /** The end of `run.log`. */
-  readonly log?: string;
-  readonly predictions?: readonly Prediction[];
-  readonly pictures?: ReportPictures;
+  readonly log: string | undefined;
+  readonly predictions: readonly Prediction[] | undefined;
+  readonly pictures: ReportPictures | undefined;
   /** Pictures of older runs as addresses of data, in place of `pictures`. */
-  readonly grids: { readonly batch?: string; readonly predictions?: string };
+  readonly grids: { readonly batch: string | undefined; readonly predictions: string | undefined };
   readonly files: readonly RunFile[];
   /** What is missing or can't be read, a sentence each. */
   readonly notes: readonly string[];

@@ -17,7 +17,7 @@ export interface RunStatus {
   /** ISO 8601. */
   readonly started?: string;
   /** The last event. */
-  readonly last?: string;
+  readonly last?: string | undefined;
   /** Working time over all sessions, in seconds. */
   readonly seconds: number;
   /** How often the run was begun or gone on with. */

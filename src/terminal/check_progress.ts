@@ -14,7 +14,7 @@ const PLAIN_INTERVAL_MS = 10_000;
 export class CheckProgress {
   readonly #stream: TerminalStream;
   readonly #now: () => number;
-  #bar?: LiveBar;
+  #bar: LiveBar | undefined;
   #total = 0;
   #start = 0;
   #lastLine = 0;

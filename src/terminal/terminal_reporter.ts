@@ -66,12 +66,12 @@ class TerminalReporter implements Reporter {
   readonly #error: TerminalStream;
   readonly #now: () => number;
   readonly #kept = new Map<number, string[]>();
-  #bar?: LiveBar;
-  #phase?: Phase;
+  #bar: LiveBar | undefined;
+  #phase: Phase | undefined;
   #progress: PhaseProgress = { done: 0 };
   #phaseStart = 0;
   #lastPlainLine = 0;
-  #download?: DownloadEvent;
+  #download: DownloadEvent | undefined;
   #downloadStart = 0;
   readonly #erase = () => this.#eraseBar();
 

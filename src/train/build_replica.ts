@@ -20,7 +20,7 @@ import { Replica } from "./replica.ts";
 export interface DataFacts {
   readonly numClasses: number;
   /** Weight of each class in the loss. */
-  readonly classWeights?: readonly number[];
+  readonly classWeights?: readonly number[] | undefined;
 }
 
 /**

@@ -27,7 +27,7 @@ export async function hashModules(config: Config): Promise<ModuleHashes> {
  * @throws {LockstepError} naming the module and both hashes
  */
 export async function checkModules(
-  { config, modules = {} }: { config: Config; modules?: ModuleHashes },
+  { config, modules = {} }: { config: Config; modules?: ModuleHashes | undefined },
 ): Promise<void> {
   const own = await hashModules(config);
   for (const [key, url] of modulesOf(config)) {

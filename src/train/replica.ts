@@ -52,7 +52,7 @@ export interface LossOptions {
   readonly loss: LossName | LossFunction;
   readonly labelSmoothing: number;
   /** Weight of each class; 1 unless given. */
-  readonly classWeights?: readonly number[];
+  readonly classWeights?: readonly number[] | undefined;
 }
 
 /** Settings of a replica. */

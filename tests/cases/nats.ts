@@ -264,7 +264,7 @@ const STRANGERS: [name: string, act: (connection: Deno.TcpConn) => Promise<unkno
 ];
 
 async function assertFails(
-  address: { url: string; ca?: string },
+  address: { url: string; ca?: string | undefined },
   message: RegExp,
 ): Promise<void> {
   const begin = performance.now();

@@ -104,8 +104,9 @@ Deno.test("parseFlags() refuses what it doesn't know, with the flag that was mea
     assert.throws(() => parse(`--${name}`, "1"), /^UsageError: Unknown flag /, name);
   }
   assert.throws(() => parse("-5"), /^UsageError: Unknown flag -5 of try/);
+  const { positional: _, ...withoutPositional } = COMMAND;
   assert.throws(
-    () => parseFlags({ ...COMMAND, positional: undefined } as CommandHelp, ["photos"]),
+    () => parseFlags(withoutPositional, ["photos"]),
     /^UsageError: Unexpected argument "photos" of try: flags start with --/,
   );
 });

@@ -98,7 +98,8 @@ Deno.test("findSingleValue() knows a user's own layers, whatever their axis and 
     adaptLayers(model, "file:///m.ts");
     return model;
   };
-  const norm = (axis?: number) => tf.layers.batchNormalization({ name: "own", axis });
+  const norm = (axis?: number) =>
+    tf.layers.batchNormalization({ name: "own", ...(axis === undefined ? {} : { axis }) });
   const flat = build(tf.layers.flatten(), norm(), tf.layers.dense({ units: 3 }));
   assert.equal(findSingleValue(flat, [4, 4]), "own", "features without a map");
   const maps = build(norm(), tf.layers.flatten(), tf.layers.dense({ units: 3 }));

@@ -31,9 +31,9 @@ export interface DecodeOptions {
   /** The file, for messages. */
   path: string;
   /** Larger images are refused before any memory is taken for them. */
-  maxPixels?: number;
+  maxPixels?: number | undefined;
   /** The part to return, as if it were cut from the whole; everything unless given. */
-  part?: PartOf;
+  part?: PartOf | undefined;
 }
 
 /**

@@ -130,7 +130,7 @@ async function readFully(file: Deno.FsFile, bytes: Uint8Array): Promise<number> 
 export interface FileCheckOptions {
   /** As `data.onError`. */
   readonly onError: "fail" | "skip";
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**

@@ -155,7 +155,7 @@ async function walk(
   root: string,
   folder: string,
   above: string[],
-  found: { paths: string[]; leftOut?: LeftOut },
+  found: { paths: string[]; leftOut?: LeftOut | undefined },
 ): Promise<void> {
   const real = await Deno.realPath(join(root, folder)).catch((error) =>
     refuse(root, folder, error)

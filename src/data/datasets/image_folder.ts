@@ -23,7 +23,7 @@ export interface ScanOptions {
   /** Name of the folder of validation images (default `val`). */
   valFolder?: string;
   /** Share of a single folder's images that validate. */
-  valFraction?: number | null;
+  valFraction?: number | null | undefined;
   /** Another number gives another split (default 0). */
   splitSeed?: number;
   /** Larger images can't be used (default 100 million pixels). */

@@ -36,11 +36,11 @@ export interface LoaderOptions {
   /** Bytes of pixels to keep between epochs; 0 keeps none, which is the default of a cheap source. */
   cacheBytes?: number;
   /** The cache that keeps images, rather than in this process alone. */
-  cache?: ImageCache;
+  cache?: ImageCache | undefined;
   /** Images to read and decode at a time. */
-  concurrency?: number;
+  concurrency?: number | undefined;
   /** Samples that needn't be read any more: their rows hold nothing of use. */
-  known?: { has(index: number): boolean };
+  known?: { has(index: number): boolean } | undefined;
 }
 
 /** An image that was left out. */
@@ -71,7 +71,7 @@ export interface Batch {
 export interface EpochOptions {
   seed: number;
   /** Ends the iteration with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /**
    * True if each batch is done with when the next one is asked for: then the memory of its images becomes a
    * later batch's. Fresh memory costs a tenth of the time that an image takes.
