@@ -108,7 +108,7 @@ async function fail(message: string, details?: string): Promise<void> {
   if (details !== undefined) console.error(printable(details));
 }
 
-/** What fails after a signal asked the command to stop, such as a process that it reached as well, is no failure. */
+/** Turns an error after a signal, such as the end of a process that the signal reached too, into an interruption. */
 function asInterruption(error: unknown): unknown {
   const signal = stopRequested();
   const isOwn = error instanceof InterruptedError || error instanceof SystemError;

@@ -16,7 +16,7 @@ import { withTemporaryFolder } from "./support/temporary_folder.ts";
 
 const CONFIGS = new URL("../configs/", import.meta.url).pathname;
 
-/** How a recipe is cut short. */
+/** Changes that make a recipe short. */
 interface Cut {
   /** `made`: weights of a seeded network of 1000 classes, as if published; `none`: from scratch. */
   readonly weights: "made" | "none" | "own";

@@ -1,12 +1,12 @@
 /**
- * What people call the folders that Lockstep makes for them: the content of an archive lies in the cache, and messages
+ * The names that users know for folders that Lockstep makes: an archive's content lies in the cache, and messages
  * name the archive.
  *
  * @module
  */
 import { join, relative } from "node:path";
 
-/** What a folder is called, by its absolute path. */
+/** Names of folders in messages, by absolute path. */
 const names = new Map<string, string>();
 
 /** Lets {@linkcode calledPath} call a folder, and what is in it, by another path. */

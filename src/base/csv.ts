@@ -9,11 +9,11 @@ import { visible } from "./visible_text.ts";
 /** A cell: text is a name from outside, numbers are written as they are. */
 export type CsvCell = string | number | null | undefined;
 
-/** What a spreadsheet takes for the beginning of a formula, behind any number of apostrophes; a number is none. */
+/** The beginning of a formula in a spreadsheet, behind any number of apostrophes; numbers don't match. */
 const FORMULA =
   /^'*(?![+-](?:\d+(?:\.\d*)?(?:e[+-]?\d+)?|Infinity)$)[=+\-@\uff0b\uff0d\uff1d\uff20]/;
 
-/** What {@linkcode textCell} writes for a character that doesn't show, or for a backslash beside such. */
+/** Escapes that {@linkcode textCell} writes for invisible characters, and for backslashes beside them. */
 const ESCAPE = /\\(?:(\\)|([nrt])|x([\da-f]{2})|u([\da-f]{4})|u\{([\da-f]{5,6})\})/g;
 
 const SHORT: Record<string, string> = { n: "\n", r: "\r", t: "\t" };
@@ -28,7 +28,10 @@ export function textCell(text: string): string {
   return FORMULA.test(shown) ? `'${shown}` : shown;
 }
 
-/** The text that {@linkcode textCell} made a cell of; files of older versions, which hold the bare text, mostly read as before. */
+/**
+ * The text that {@linkcode textCell} made a cell of; files of older versions, which hold the bare text, mostly read
+ * as before.
+ */
 export function readTextCell(cell: string): string {
   const shown = cell.startsWith("'") && FORMULA.test(cell) ? cell.slice(1) : cell;
   return shown.replace(ESCAPE, (_, backslash, short, byte, unit, point) => {

@@ -12,11 +12,11 @@ import { messageOf, UsageError } from "./errors.ts";
 /** The property of a JSON Schema that marks a key as a path. */
 export const PATH_MARK = "path";
 
-/** What a key that names a file or a folder says of itself in the JSON Schema, as {@linkcode PATH_MARK}. */
+/** The mark of a key that names a file or a folder in the JSON Schema, as {@linkcode PATH_MARK}. */
 export interface PathMark {
   /** Words that the key takes beside paths. */
   readonly names: readonly string[];
-  /** What begins like a URL is none of its paths, also without slashes: `npm:name`. */
+  /** True if a value that begins like a URL is no path, also without slashes: `npm:name`. */
   readonly urls: boolean;
 }
 

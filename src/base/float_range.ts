@@ -28,7 +28,7 @@ export function bytesIn<T extends ArrayBufferLike>(
   return vector.subarray(FLOAT_BYTES * begin, FLOAT_BYTES * end);
 }
 
-/** What two ranges have in common; an empty range when nothing. */
+/** Returns the intersection of two ranges; an empty range when they have nothing in common. */
 export function overlap(a: FloatRange, b: FloatRange): FloatRange {
   const begin = Math.max(a.begin, b.begin);
   return { begin, end: Math.max(begin, Math.min(a.end, b.end)) };

@@ -1,6 +1,6 @@
 /**
- * How this program was called, so that a cure names what its user can type: a flag that the command has, a key of the
- * config, or a call of the library.
+ * The form in which this program was called, so that a cure names what its user can type: a flag of the command, a
+ * key of the config, or a call of the library.
  *
  * @module
  */
@@ -56,7 +56,10 @@ export function giving(key: string, value: string): string | undefined {
   return "set" in current.flags ? `--set ${key}=${value}` : undefined;
 }
 
-/** Returns the name of a key of the config where its value is to be changed: a flag of the command that runs, or the key. */
+/**
+ * Returns the name of a key of the config where its value is to be changed: a flag of the command that runs, or the
+ * key.
+ */
 export function naming(key: string): string {
   const flag = flagOf(key);
   return flag ? `--${flag}` : key;

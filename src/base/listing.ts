@@ -13,7 +13,7 @@ export interface ListingOptions {
   readonly max?: number;
   /** Between two names (default a comma). */
   readonly separator?: string;
-  /** What follows the number of the others (default "more"). */
+  /** The word behind the number of the others (default "more"). */
   readonly others?: string;
 }
 

@@ -19,7 +19,7 @@ export interface Named {
   readonly short?: z.ZodType;
 }
 
-/** What each kind of named thing knows, by `what` of its schema. */
+/** The known names of each kind of named thing, by `what` of its schema. */
 const tables = new Map<string, Readonly<Record<string, Named>>>();
 
 /**

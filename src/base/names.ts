@@ -11,7 +11,9 @@ export const MAX_NAME = 80;
 /** Bytes of a file's name that is made of another name: with what stands around it, it fits into any file system. */
 const MAX_FILE_BYTES = 120;
 
-/** Whether a name can be shown as it is: not empty, not too long, no blanks around it, nothing in it that doesn't show. */
+/**
+ * Tells whether a name can be shown as it is: not empty, not too long, no blanks around it, no invisible characters.
+ */
 export function isShownName(name: string): boolean {
   return name !== "" && name === name.trim() && [...name].length <= MAX_NAME &&
     visible(name) === name;

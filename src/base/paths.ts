@@ -1,5 +1,5 @@
 /**
- * Where Lockstep keeps what it fetched, and how files are written so that none is ever half there.
+ * The cache's folders, and writing files so that no reader ever sees a half-written one.
  *
  * @module
  */

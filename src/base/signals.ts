@@ -20,11 +20,11 @@ const IGNORED = 1n;
 /** `F_GETFL`, and its access mode of a file that is open for writing only. */
 const [GET_FLAGS, ACCESS_MODE, WRITE_ONLY] = [3, 3, 1];
 
-/** What is known of this process's signals; nothing until {@linkcode listenForStop} was called. */
+/** The state of this process's signal handling; undefined until {@linkcode listenForStop} is called. */
 interface Desk {
   /** The first signal, once there was one. */
   requested: StopSignal | undefined;
-  /** Whether a further signal belongs to the first one. */
+  /** True while a further signal belongs to the first one. */
   isSettling: boolean;
   /** Takes the first request; unless set, it ends the process. */
   onRequest: ((signal: StopSignal) => void) | undefined;
@@ -167,7 +167,7 @@ export function exitCleanly(code: number): never {
 }
 
 /**
- * Whether SIGHUP was ignored when this process began. The C library knows; `npx` loses it for its children, but
+ * Tells whether SIGHUP was ignored when this process began. The C library knows; `npx` loses it for its children, but
  * leaves them the standard input of `nohup`, which can't be read. Without FFI only the streams are left to judge
  * by: `nohup` leaves none that is a terminal.
  */

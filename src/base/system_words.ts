@@ -5,7 +5,7 @@
  *
  * @module
  */
-/** What is known of an error of the operating system. */
+/** The facts about an error of the operating system. */
 export interface SystemTrouble {
   /** Such as `ENOSPC`. */
   readonly code: string;

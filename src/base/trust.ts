@@ -13,7 +13,7 @@ import { cacheFolder, exists, writeFileAtomically } from "./paths.ts";
 /** Names the folder of the record, where it isn't the cache's `trusted/`. */
 export const TRUSTED_VARIABLE = "LOCKSTEP_TRUSTED";
 
-/** What is trusted: a module's URL and SHA-256, or a server's `host:port`. */
+/** An entry of the list of trust: a module's URL and SHA-256, or a server's `host:port`. */
 export type Trusted =
   | { readonly kind: "module"; readonly url: string; readonly sha256: string }
   | { readonly kind: "server"; readonly server: string };

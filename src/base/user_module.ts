@@ -22,10 +22,10 @@ export interface UserModule {
   readonly exports: Readonly<Record<string, unknown>>;
 }
 
-/** What is imported by a relative path, statically or not. */
+/** Imports by a relative path, static or dynamic. */
 const RELATIVE_IMPORT = /\b(?:from|import)\s*\(?\s*["'](\.{1,2}\/[^"'\n]+)["']/g;
 
-/** What is imported from the network. */
+/** Imports from the network. */
 const REMOTE_IMPORT = /\b(?:from|import)\s*\(?\s*["'](https?:\/\/[^"'\n]+)["']/;
 
 /** A URL's scheme: two letters or more, so that `C:\model.ts` is a path. */
@@ -157,7 +157,7 @@ export function exportedFunction<Fn extends (...args: never[]) => unknown>(
 }
 
 /**
- * What code of the user's own threw, with the place in its file.
+ * Describes an error that the user's code threw, with the line in its file.
  *
  * @param what Such as `sample(17)`
  */

@@ -127,8 +127,9 @@ export function busBandwidth(algorithmBandwidth: number, workers: number): numbe
 }
 
 /**
- * What an all-reduce in memory takes at least: each rank reads its nth part of the n vectors and writes its nth part of
- * the sum, while the others do the same, as fast as memory moves the bytes of copies (each is read and written).
+ * Returns the lower bound of an all-reduce in memory, in milliseconds: each rank reads its nth part of the n vectors
+ * and writes its nth part of the sum, while the others do the same, at the speed at which memory moves the bytes of
+ * copies (each is read and written).
  *
  * @param copyTogether Milliseconds of copying a vector in each of the ranks at once
  */

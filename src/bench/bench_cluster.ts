@@ -20,9 +20,9 @@ import { type Job, jobJson } from "../train/job.ts";
 export interface BenchClusterOptions {
   /** Threads of TensorFlow per worker. */
   readonly threads: number;
-  /** How gradients travel: a value of the config's `exchange`. */
+  /** The exchange of gradients: a value of the config's `exchange`. */
   readonly exchange?: string;
-  /** How gradients travel over NATS: a value of the config's `nats.gradientDtype`. */
+  /** The dtype of gradients on the way over NATS: a value of the config's `nats.gradientDtype`. */
   readonly dtype?: GradientDtype;
   /** Bytes of a bucket of gradients: a value of the config's `nats.bucketSize`. */
   readonly bucketBytes?: number;

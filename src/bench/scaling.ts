@@ -47,7 +47,7 @@ export interface ScalingOptions extends BenchClusterOptions {
   readonly simulateCompute?: number;
   /** Length of the exchanged vector with a pause; the model's unless given. */
   readonly vectorBytes?: number;
-  /** How steps are compiled. */
+  /** The compilation of steps. */
   readonly call?: CallOptions;
 }
 

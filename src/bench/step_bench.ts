@@ -27,7 +27,7 @@ export interface StepBenchOptions {
   readonly threads: number;
   /** Run each half of the step as one TensorFlow function. */
   readonly capture: boolean;
-  /** How these functions are compiled. */
+  /** The compilation of these functions. */
   readonly call?: CallOptions;
 }
 

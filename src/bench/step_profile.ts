@@ -1,5 +1,5 @@
 /**
- * Where a training step's time goes, op by op: each captured function of a replica, node by node.
+ * The time of a training step, op by op: each captured function of a replica, node by node.
  *
  * @module
  */

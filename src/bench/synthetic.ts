@@ -36,7 +36,7 @@ export function syntheticBatches(imageSize: number, numClasses: number): BatchSo
   };
 }
 
-/** How long a step's computing takes that isn't done. */
+/** A pause in place of a step's computation. */
 export interface Pause {
   /** For `rows` samples; other numbers of samples take their share. */
   readonly milliseconds: number;

@@ -6,7 +6,7 @@
 import type { LoadCommand, TaskCommand } from "./command.ts";
 import { HELP_FLAG } from "./flags.ts";
 
-/** What each benchmark measures. */
+/** Summaries of the benchmarks. */
 const TITLES = {
   step: "One worker's training step, without data and exchange",
   loader: "Reading, decoding and transforming images into batches",

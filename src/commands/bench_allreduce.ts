@@ -89,7 +89,7 @@ export async function allReduceOptions(flags: Flags) {
   };
 }
 
-/** What `--dtype` asks for; it is about what goes through the broker. */
+/** Reads `--dtype`: the dtype of the values that go through the broker. */
 function dtypeFlag(flags: Flags): { dtype?: GradientDtype } {
   const given = flags.text("dtype");
   if (given === undefined) return {};

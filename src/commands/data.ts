@@ -83,7 +83,7 @@ async function table(): Promise<string> {
   return [...lines, ...details].join("\n");
 }
 
-/** What the cache has of a data set, in a word or two, and where. */
+/** Returns the state of a data set in the cache, in a word or two, and its path. */
 async function stateOf(name: DatasetName): Promise<[state: string, path?: string]> {
   const { datasetState } = await import("../provision/datasets.ts");
   const state = await datasetState(name);

@@ -21,7 +21,7 @@ export interface Flag {
   readonly many?: boolean;
   /** Names that other tools have for it: typed instead of it, they are answered with its own. */
   readonly also?: readonly string[];
-  /** What it does, in a line. */
+  /** The effect of the flag, in a line. */
   readonly help: string;
 }
 
@@ -181,7 +181,7 @@ export function parseFlags(command: CommandHelp, args: readonly string[]): Flags
   return new Flags({ ...values, ...withPaths(command, values, typed) }, typed);
 }
 
-/** What flags that name files or folders have as their value in the help text. */
+/** Names of the values, in the help text, of flags that take files or folders. */
 const PATH_VALUES = ["DIR", "FILE", "C"];
 
 /**
@@ -250,7 +250,7 @@ function joinValues(
   return joined;
 }
 
-/** Whether an argument is a flag, and no value: all that begins with a dash, but for `-` alone and negative numbers. */
+/** Tells whether an argument is a flag: it begins with a dash, and is neither `-` alone nor a negative number. */
 function looksLikeFlag(arg: string): boolean {
   return arg.length > 1 && arg.startsWith("-") && !/^-(\.?\d|inf)/i.test(arg);
 }

@@ -188,7 +188,7 @@ export function deviceOf(flags: Flags): DeviceName | undefined {
   );
 }
 
-/** What flags say of a config. */
+/** The settings that flags make in a config. */
 export interface KeySettings {
   /** Of the flags. */
   readonly own: Override[];
@@ -264,7 +264,7 @@ export async function dataPlace(flags: Flags, progress: Progress): Promise<strin
   return await ensureDataset(value as DatasetName, progress);
 }
 
-/** What `--data` names: a place, or a data set that is known by name. */
+/** Reads `--data`: a path, or the name of a known data set. */
 async function dataOf(text: string, flag: string): Promise<Override> {
   if (DATASET_NAMES.some((name) => name === text)) {
     if (!await exists(text)) return { key: "data.dataset", value: text };

@@ -1,5 +1,5 @@
 /**
- * What `deno task models` tells of the architectures: collected as data, and laid out as text.
+ * The listing of `deno task models`: the facts about the architectures as data, and their layout as text.
  *
  * @module
  */
@@ -20,17 +20,17 @@ import { type Column, fitTable, wrapText } from "../terminal/table.ts";
 
 /** Published weights of an architecture. */
 export interface WeightsEntry {
-  /** What `model.weights` is set to for them. */
+  /** The value of `model.weights` that selects them. */
   readonly setting: "pretrained" | "pretrained-v2";
   readonly file: string;
-  /** Where the file is fetched from, unless it is in a package. */
+  /** The URL of the file, unless it is in a package. */
   readonly url: string | null;
   /** Name and version of the pip package that the file is in. */
   readonly package: { readonly name: string; readonly version: string } | null;
   /** Size in units of 2^20 bytes. */
   readonly mebibytes: number;
   readonly licence: string;
-  /** Where the cache has it, or will have it. */
+  /** Its path in the cache, whether it is there yet or not. */
   readonly path: string;
   readonly cached: boolean;
 }
@@ -160,7 +160,7 @@ function tableNotes(entries: readonly ModelEntry[], leftOut: readonly string[]):
   return [...notes, "More of one: deno task models NAME."];
 }
 
-/** Where weights come from, in a word. */
+/** The origin of weights, in a word. */
 function origin(weights: WeightsEntry): string {
   return weights.package?.name ?? weights.file;
 }
@@ -213,7 +213,7 @@ export async function modelDetails(entry: ModelEntry, width: number): Promise<st
   return [name, ...body];
 }
 
-/** What is to say of a file's place in the cache, before the place itself. */
+/** The words before a file's path in the cache: whether it is there. */
 async function cacheState({ path, cached }: WeightsEntry): Promise<string> {
   if (!cached) return "not in the cache, belongs at";
   try {

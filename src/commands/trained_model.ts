@@ -22,7 +22,7 @@ export interface ModelChoice {
   readonly modules: readonly string[];
 }
 
-/** What a command reports to, and what stops it. */
+/** The reporter of a command, and the signal that stops it. */
 export interface ModelSession {
   readonly reporter: Reporter;
   readonly verbose: boolean;

@@ -70,7 +70,7 @@ export interface CompareOptions extends CompareRunOptions {
 export interface CompareResult {
   /** The comparison's folder. */
   readonly folder: string;
-  /** What the variants brought, as in `comparison.json`. Runs may have failed: see their `status`. */
+  /** The results of the variants, as in `comparison.json`. Runs may have failed: see their `status`. */
   readonly comparison: Comparison;
 }
 

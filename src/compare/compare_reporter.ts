@@ -1,5 +1,5 @@
 /**
- * What a comparison tells while it works: which of its runs is going on, and what that run tells.
+ * The reports of a comparison at work: the run that goes on, and that run's own reports.
  *
  * @module
  */
@@ -45,11 +45,11 @@ export function silentCompareReporter(): CompareReporter {
 export interface TerminalCompareOptions {
   /** Show all that the runs and their workers say. */
   verbose: boolean;
-  /** Whether several runs go on at the same time: then there is no live bar, but plain lines. */
+  /** True if several runs go on at the same time: they print plain lines and no live bar. */
   parallel: boolean;
-  /** Where news and progress go; standard output unless given. */
+  /** The stream for news and progress; standard output unless given. */
   stream?: TerminalStream;
-  /** Where warnings go; standard error unless given. */
+  /** The stream for warnings; standard error unless given. */
   errorStream?: TerminalStream;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What a comparison of several variants brought: `comparison.json` and `comparison.csv`.
+ * The results of a comparison of several variants: `comparison.json` and `comparison.csv`.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What a comparison and the process of one of its runs say to each other: lines of JSON.
+ * The messages between a comparison and the process of one of its runs: lines of JSON.
  *
  * @module
  */

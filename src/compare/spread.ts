@@ -1,5 +1,5 @@
 /**
- * How far numbers lie apart.
+ * The spread of numbers.
  *
  * @module
  */

@@ -20,10 +20,10 @@ export interface Variant {
   readonly config: Config;
 }
 
-/** What a variant that is known by name makes of a recipe. */
+/** The changes that a variant known by name makes to a recipe. */
 interface Preset {
   readonly label: string;
-  /** What it is, in some words. */
+  /** A description in some words. */
   readonly summary: string;
   readonly overrides: (base: Config) => Override[];
 }
@@ -72,7 +72,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
   },
 };
 
-/** What is compared unless something else is asked for. */
+/** The variants that are compared by default. */
 const DEFAULT_PRESETS = ["pretrained", "scratch"];
 
 /** The parts that {@linkcode planVariants} combines. */

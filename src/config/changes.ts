@@ -1,5 +1,5 @@
 /**
- * What of a config differs from the one that a run was trained with, and what of it may.
+ * The differences between a config and the one that a run was trained with, and those that are allowed.
  *
  * @module
  */

@@ -106,7 +106,7 @@ function checkLoss({ model, train }: Config): void {
   }
 }
 
-/** What is frozen must have been trained before. */
+/** Refuses frozen parameters that were never trained. */
 function checkFrozen({ model }: Config): void {
   // A module of the user's own may have loaded weights itself.
   if (model.featureExtract && model.weights === "none" && !model.module) {

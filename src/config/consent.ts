@@ -1,5 +1,5 @@
 /**
- * What the config of a run folder may do by itself: a folder from someone else runs no program and connects to no
+ * The limits of a run folder's config: a folder from someone else runs no program and connects to no
  * server that this user hasn't named.
  *
  * @module
@@ -18,7 +18,7 @@ type Naming = Pick<Config, "model" | "data" | "train" | "validate" | "nats">;
 /** Hashes of modules by the config keys that name them. */
 export type ModuleHashes = Readonly<Record<string, string>>;
 
-/** What was named on the command line. */
+/** The modules and servers that the command line names. */
 export interface Consent {
   /** Files of `--allow-module`, as paths or `file:` URLs. */
   readonly modules?: readonly string[] | undefined;

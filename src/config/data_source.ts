@@ -1,6 +1,6 @@
 /**
- * Where the images come from: a data set's name, a folder or a module. What is given above, on the command line,
- * replaces what a file below names.
+ * The source of the images: a data set's name, a folder or a module. A source on the command line replaces the
+ * source that the config file names.
  *
  * @module
  */

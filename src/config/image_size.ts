@@ -22,7 +22,7 @@ export interface ImageSize {
 export const IMAGE_LISTS = ["train", "val"] as const;
 
 /**
- * What of the command line decides the size that a list gives: nothing where that is the file's.
+ * Finds the override that decides the size that a list gives; nothing where the file decides it.
  *
  * @param before The config before overrides
  */

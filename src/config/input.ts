@@ -15,8 +15,8 @@ export interface ConfigInput {
   /** Seed of initial weights, shuffles, augmentation and dropout. Default: `0`. */
   seed?: number | undefined;
   /**
-   * What is computed on: `auto` takes GPUs where TensorFlow finds any, `gpu` refuses to go on
-   * without. Default: `auto`.
+   * The device: `auto` takes GPUs where TensorFlow finds any, `gpu` refuses to go on without.
+   * Default: `auto`.
    */
   device?: "auto" | "cpu" | "gpu" | undefined;
   /** Worker processes. Default: `2`. */
@@ -27,22 +27,23 @@ export interface ConfigInput {
   model: ModelInput;
   /** The images, and how they become batches. */
   data: DataInput;
-  /** How the network is trained. Names and defaults are PyTorch's. */
+  /** The settings of training. Names and defaults are PyTorch's. */
   train: TrainInput;
   /** Validation beside the one at the end of each epoch, and metrics of your own. */
   validate?: ValidateInput | undefined;
   /** The checkpoints of a run that are kept beside the newest one. */
   checkpoint?: CheckpointInput | undefined;
-  /** How steps run. */
+  /** The execution of steps. */
   engine?: EngineInput | undefined;
   /**
-   * How gradients travel: `shared-memory` between the workers of one Linux machine, or through
-   * the broker with `nats`; `auto` takes shared memory where there is any. Default: `auto`.
+   * The exchange of gradients: `shared-memory` between the workers of one Linux machine, or
+   * through the broker with `nats`; `auto` takes shared memory where there is any. Default:
+   * `auto`.
    */
   exchange?: "auto" | "shared-memory" | "nats" | undefined;
   /** The message broker. */
   nats?: NatsInput | undefined;
-  /** How long processes wait for each other. */
+  /** Time limits of processes that wait for each other. */
   liveness?: LivenessInput | undefined;
   /** Show the run in the browser while it goes on; `true` for the defaults. Default: `false`. */
   dashboard?: boolean | DashboardInput | undefined;
@@ -157,7 +158,7 @@ export interface DataInput {
   maxPixels?: number | undefined;
 }
 
-/** How the network is trained. Names and defaults are PyTorch's. */
+/** The settings of training. Names and defaults are PyTorch's. */
 export interface TrainInput {
   /** Passes over all training samples. */
   epochs: number;
@@ -211,7 +212,7 @@ export interface TrainInput {
   weightDecay?: number | null | undefined;
   /** Groups of parameters with settings of their own. Default: `[]`. */
   groups?: GroupInput[] | undefined;
-  /** How the learning rate changes. Default: `{"name":"constant","per":"epoch"}`. */
+  /** The course of the learning rate. Default: `{"name":"constant","per":"epoch"}`. */
   schedule?: ScheduleInput | undefined;
   /** Scales the gradient down to this 2-norm over all parameters, as `clip_grad_norm_`. */
   clipGradNorm?: number | undefined;
@@ -277,7 +278,7 @@ export interface WarmupInput {
   startFactor?: number | undefined;
 }
 
-/** How the learning rate changes. */
+/** The course of the learning rate. */
 export type ScheduleInput =
   | (ScheduleTiming & {
     /** Name of the schedule, as in `torch.optim.lr_scheduler`. */
@@ -385,7 +386,7 @@ export interface CheckpointInput {
   keep?: number | undefined;
 }
 
-/** How steps run. */
+/** The execution of steps. */
 export interface EngineInput {
   /**
    * Run each step as one TensorFlow function; `false` runs op by op (slower; the reference).
@@ -393,9 +394,9 @@ export interface EngineInput {
    */
   capture?: boolean | undefined;
   /**
-   * What convolutions and matrix products multiply: `bf16` rounds their factors to bfloat16,
-   * where the CPU has AMX or AVX512-BF16 faster than `float32`. Parameters, sums and the
-   * optimizer stay float32. Default: `float32`.
+   * Precision of convolutions and matrix products: `bf16` rounds their factors to bfloat16, where
+   * the CPU has AMX or AVX512-BF16 faster than `float32`. Parameters, sums and the optimizer stay
+   * float32. Default: `float32`.
    */
   precision?: "float32" | "bf16" | undefined;
   /** Threads per worker; unless set, the cores divided by the workers. */
@@ -423,7 +424,7 @@ export interface NatsInput {
   /** Port of the server that the coordinator starts; unless set, a free one. */
   port?: number | undefined;
   /**
-   * How the values of gradients travel through the broker: with 16 bits they take half of the
+   * The dtype of gradients on the way through the broker: values of 16 bits take half of the
    * bytes and lose digits. `bfloat16` reaches as far as float32; `float16` keeps more digits, but
    * values from 65520 on become infinite, which ends the run. Sums are made in float32, and
    * running statistics travel as float32, whatever is set. Default: `float32`.
@@ -436,7 +437,7 @@ export interface NatsInput {
   bucketSize?: 0 | number | string | undefined;
 }
 
-/** How long processes wait for each other. */
+/** Time limits of processes that wait for each other. */
 export interface LivenessInput {
   /**
    * Seconds that workers get to start, load their libraries and join, and then for a first

@@ -314,7 +314,7 @@ function choicesOf(path: readonly (string | number)[]): string[] {
   return discriminatorOf(nodes) === path.at(-1) ? choicesIn(nodes) : [];
 }
 
-/** What to do about a key that a mapping doesn't have. */
+/** The cure for a key that a mapping doesn't have. */
 function cureOfKey(key: string, path: (string | number)[], input: unknown): string {
   const nodes = nodesAt(path);
   const choice = discriminatorOf(nodes);

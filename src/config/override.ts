@@ -159,8 +159,7 @@ function childOf(
 }
 
 /**
- * What an override's next step is set in, with all that the value says: the short form of a named thing gets its long
- * one.
+ * Returns the value in which an override's next step is set. The short form of a named thing becomes its long form.
  *
  * @param value What stands at step `at` of the path
  * @param schema Of what holds it

@@ -110,7 +110,7 @@ const engineSchema = z.strictObject({
     "Run each step as one TensorFlow function; `false` runs op by op (slower; the reference).",
   ),
   precision: z.enum(["float32", "bf16"]).default("float32").describe(
-    "What convolutions and matrix products multiply: `bf16` rounds their factors to bfloat16, " +
+    "Precision of convolutions and matrix products: `bf16` rounds their factors to bfloat16, " +
       "where the CPU has AMX or AVX512-BF16 faster than `float32`. Parameters, sums and the " +
       "optimizer stay float32.",
   ),
@@ -145,7 +145,7 @@ const natsSchema = z.strictObject({
     "Port of the server that the coordinator starts; unless set, a free one.",
   ),
   gradientDtype: z.enum(GRADIENT_DTYPES).default("float32").describe(
-    "How the values of gradients travel through the broker: with 16 bits they take half of the " +
+    "The dtype of gradients on the way through the broker: values of 16 bits take half of the " +
       "bytes and lose digits. `bfloat16` reaches as far as float32; `float16` keeps more digits, " +
       "but values from 65520 on become infinite, which ends the run. Sums are made in float32, " +
       "and running statistics travel as float32, whatever is set.",
@@ -185,27 +185,29 @@ export const configSchema = z.strictObject({
     "Seed of initial weights, shuffles, augmentation and dropout.",
   ),
   device: z.enum(DEVICES).default("auto").describe(
-    "What is computed on: `auto` takes GPUs where TensorFlow finds any, `gpu` refuses to go on " +
+    "The device: `auto` takes GPUs where TensorFlow finds any, `gpu` refuses to go on " +
       "without.",
   ),
   workers: countUpTo(MAX_PARALLEL).default(2).describe("Worker processes."),
   out: pathSchema("name a folder").prefault("runs").describe("Folder that gets a folder per run."),
   model: modelSchema.describe("The network that is trained, and its initial weights."),
   data: dataSchema.describe("The images, and how they become batches."),
-  train: trainSchema.describe("How the network is trained. Names and defaults are PyTorch's."),
+  train: trainSchema.describe("The settings of training. Names and defaults are PyTorch's."),
   validate: validateSchema.prefault({}).describe(
     "Validation beside the one at the end of each epoch, and metrics of your own.",
   ),
   checkpoint: checkpointPolicySchema.prefault({}).describe(
     "The checkpoints of a run that are kept beside the newest one.",
   ),
-  engine: engineSchema.prefault({}).describe("How steps run."),
+  engine: engineSchema.prefault({}).describe("The execution of steps."),
   exchange: z.enum(["auto", "shared-memory", "nats"]).default("auto").describe(
-    "How gradients travel: `shared-memory` between the workers of one Linux machine, or " +
+    "The exchange of gradients: `shared-memory` between the workers of one Linux machine, or " +
       "through the broker with `nats`; `auto` takes shared memory where there is any.",
   ),
   nats: natsSchema.prefault({}).describe("The message broker."),
-  liveness: livenessSchema.prefault({}).describe("How long processes wait for each other."),
+  liveness: livenessSchema.prefault({}).describe(
+    "Time limits of processes that wait for each other.",
+  ),
   dashboard: z.union([z.boolean(), dashboardSchema], "give true, false or { port: …, host: … }")
     .default(false).describe(
       "Show the run in the browser while it goes on; `true` for the defaults.",

@@ -1,5 +1,5 @@
 /**
- * What the schema says about a key, read from its JSON Schema.
+ * The facts about a key, read from the config's JSON Schema.
  *
  * @module
  */
@@ -77,7 +77,10 @@ export function takesText(nodes: readonly SchemaNode[]): boolean {
     );
 }
 
-/** Whether a key's value is a mapping whose keys are names that the schema doesn't know, such as those of classes. */
+/**
+ * Tells whether a key's value is a mapping whose keys are names that the schema doesn't know, such as those of
+ * classes.
+ */
 export function takesNames(nodes: readonly SchemaNode[]): boolean {
   return nodes.some(({ additionalProperties }) => isNode(additionalProperties));
 }
@@ -87,7 +90,7 @@ export function takesList(nodes: readonly SchemaNode[]): boolean {
   return nodes.some(({ type }) => type === "array");
 }
 
-/** What a value is a named thing of (`{ Name: arguments }`), such as `transform`; nothing for all others. */
+/** Returns the kind of a named thing (`{ Name: arguments }`), such as `transform`; nothing for all other values. */
 export function kindOfNamed(nodes: readonly SchemaNode[]): string | undefined {
   const [kind] = nodes.flatMap(({ named }) => typeof named === "string" ? [named] : []);
   return kind;

@@ -12,7 +12,7 @@ import type { Config } from "./schema.ts";
 /** A sentence on shares that are not all alike. */
 export interface SharesNote {
   readonly text: string;
-  /** Whether some workers have nothing to train on. */
+  /** True if some workers have nothing to train on. */
   readonly isWarning: boolean;
 }
 

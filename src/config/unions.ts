@@ -14,7 +14,7 @@ import { isTree, type Tree } from "./tree.ts";
 /** Keys of the same section that don't go with a value; `value` is the new one of the key, never `null`. */
 type Foreign = (value: unknown, section: Tree) => string[];
 
-/** What a value of these keys excludes in its section, beside the discriminated unions of the schema. */
+/** Keys that a value of these keys excludes in its section, beside the discriminated unions of the schema. */
 const EXCLUDED: Readonly<Record<string, Foreign>> = {
   // Which way is better is the metric's: the highest loss is not the best.
   "checkpoint.monitor": () => ["mode"],
@@ -96,7 +96,9 @@ function asChoice(override: Override): Override {
   return discriminator === undefined ? override : { ...override, key: `${key}.${discriminator}` };
 }
 
-/** A name alone, such as `data.train.0=RandomCrop`, with those arguments of the thing in its place that it takes too. */
+/**
+ * A name alone, such as `data.train.0=RandomCrop`, with those arguments of the thing in its place that it takes too.
+ */
 function withArguments(
   tree: Tree,
   override: Override,

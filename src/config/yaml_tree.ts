@@ -19,7 +19,7 @@ import { childNodes, type SchemaNode, takesText } from "./schema_paths.ts";
 /** Aliases that a YAML file may expand to: enough for people, too few for a "billion laughs" file. */
 const MAX_ALIASES = 100;
 
-/** How YAML writes that a value is missing. */
+/** The spellings of a missing value in YAML. */
 const NULLS = new Set(["", "~", "null", "Null", "NULL"]);
 
 /** Parses YAML; keys are compared as they are written. */

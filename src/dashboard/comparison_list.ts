@@ -54,7 +54,7 @@ export interface ComparisonDetail extends ComparisonSummary {
   readonly labels: readonly string[];
   /** Settings that differ, with each variant's value as JSON. */
   readonly differences: readonly { readonly key: string; readonly values: readonly string[] }[];
-  /** When its report was written, in milliseconds since 1970; `null` where there is none. */
+  /** Time of its report, in milliseconds since 1970; `null` where there is none. */
   readonly report: number | null;
 }
 
@@ -69,7 +69,7 @@ const MAX_SETTINGS = 200;
 /** Milliseconds after its last word in which a comparison between two runs counts as running. */
 const BETWEEN_RUNS_MS = 60_000;
 
-/** What is read of `comparison.json`, of whatever version. */
+/** The part of `comparison.json`, of any version, that is read. */
 const planSchema = z.object({
   name: z.string(),
   created: z.string(),

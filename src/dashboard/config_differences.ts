@@ -1,5 +1,5 @@
 /**
- * What several configs don't have in common.
+ * The differences between several configs.
  *
  * @module
  */
@@ -12,7 +12,7 @@ export interface Difference {
   readonly values: readonly string[];
 }
 
-/** Where a run was to write and who may look on don't make another run. */
+/** Keys that aren't compared: the folder, the dashboard, the broker and the loggers don't change what is trained. */
 const LEFT_OUT = /^(out|dashboard|nats|loggers)(\.|$)/;
 
 /** The settings that aren't the same in all configs, in the order of their keys. */

@@ -1,5 +1,5 @@
 /**
- * Who may ask the dashboard for anything.
+ * The guard of the dashboard: which requests it answers.
  *
  * On loopback: programs of this machine, and pages that came from the dashboard itself. The `Host` header must be a
  * loopback name, so that a foreign site whose name leads to 127.0.0.1 (DNS rebinding) gets nothing. On any other

@@ -23,7 +23,7 @@ import type { RunSummary } from "./run_list.ts";
 const SCRIPTS = { feed, run, runs, curves, compare, comparison };
 type Script = keyof typeof SCRIPTS;
 
-/** How the states are called and coloured; `client/feed.js` has the same. */
+/** Names and colours of the states; `client/feed.js` has the same. */
 const STATES: Record<RunState, { name: string; look: string }> = {
   running: { name: "Running", look: "good" },
   finished: { name: "Finished", look: "" },

@@ -8,7 +8,7 @@ import { EVENTS_FILE, parseEvent, type RunEvent } from "../records/event_log.ts"
 import { LineTail } from "../records/line_tail.ts";
 import type { LiveStatus } from "../records/live_status.ts";
 
-/** How a run stands; `lost` means that it ended without a word: killed, or its machine went off. */
+/** The state of a run; `lost` means that it was killed, or that its machine went off. */
 export type RunState = "running" | "finished" | "interrupted" | "failed" | "lost";
 
 const TURNS = ["started", "resumed", "finished", "interrupted", "failed"];
@@ -32,10 +32,10 @@ export interface RunProgress {
   readonly seconds: number;
   /** Best validation accuracy and its epoch. */
   readonly best: { readonly accuracy: number; readonly epoch: number } | null;
-  /** When it began, and when it last said something; ISO 8601. */
+  /** Times of the first and the last event; ISO 8601. */
   readonly started: string | null;
   readonly updated: string | null;
-  /** Why it ended, where it did before its end. */
+  /** The reason why the run ended before its last epoch; `null` where it didn't. */
   readonly message: string | null;
   /** Type of the last event that says how it stands. */
   readonly turn: string | undefined;
@@ -43,7 +43,7 @@ export interface RunProgress {
   readonly validation: { readonly loss: number; readonly accuracy: number } | undefined;
 }
 
-/** What counts of an epoch in a summary. */
+/** The facts about an epoch that a summary needs. */
 interface EpochFacts {
   readonly epoch: number;
   readonly seconds: number;
@@ -76,7 +76,7 @@ export class RunDigest {
     this.#tail = new LineTail(this.#path, 0);
   }
 
-  /** What the events come to by now; reads those that are new. */
+  /** Returns the summary of all events so far; reads those that are new. */
   async progress(): Promise<RunProgress> {
     const own = this.#reading.then(() => this.#read());
     this.#reading = own.catch(() => {});
@@ -115,7 +115,7 @@ export class RunDigest {
   }
 }
 
-/** What an event says of a run besides its epochs. */
+/** Applies an event to a run's progress, except for its epochs. */
 function after(before: RunProgress, event: RunEvent): RunProgress {
   const { type, time } = event;
   const ended = type === "failed" || type === "interrupted";

@@ -1,5 +1,5 @@
 /**
- * What is new in a run, read from its files: the same for a run of this process, of another, and for one that ended
+ * The news of a run, read from its files: the same for a run of this process, of another, and for one that ended
  * long ago.
  *
  * @module
@@ -74,7 +74,10 @@ export class RunFeed {
     return [events, metrics, log].map(({ offset }) => offset).join(".");
   }
 
-  /** What is new; an empty list when nothing is. Events come first: `resumed` says which points no longer count. */
+  /**
+   * Returns the news; an empty list when there is none. Events come first: `resumed` says which points no longer
+   * count.
+   */
   async news(): Promise<News[]> {
     const { events, metrics, log } = this.#tails;
     const news: News[] = [];
@@ -102,7 +105,7 @@ export class RunFeed {
     return news;
   }
 
-  /** When each of the files that can be looked at was made, in milliseconds since 1970. */
+  /** Times of the files that the page can show, in milliseconds since 1970. */
   async #files(): Promise<Record<string, number>> {
     const entries = await Promise.all(SHOWN_FILES.map(async (name) => {
       const stat = await Deno.lstat(join(this.#path, name)).catch(() => undefined);

@@ -27,7 +27,7 @@ export interface RunSummary {
   readonly model: string;
   readonly workers: number | null;
   readonly state: RunState;
-  /** When it began, and when it last said something; ISO 8601. */
+  /** Times of the first and the last event; ISO 8601. */
   readonly started: string | null;
   readonly updated: string | null;
   /** Epochs that are on record, and those that it is to have. */
@@ -37,7 +37,7 @@ export interface RunSummary {
   readonly best: { readonly accuracy: number; readonly epoch: number } | null;
   /** Seconds of all its epochs. */
   readonly seconds: number;
-  /** Why it ended, where it did before its end. */
+  /** The reason why the run ended before its last epoch; `null` where it didn't. */
   readonly message: string | null;
 }
 
@@ -56,7 +56,7 @@ interface ConfigFacts {
   readonly ofEpochs: number | null;
 }
 
-/** What is kept of a run, so that nothing that hasn't changed is read again. */
+/** The cached facts of a run, so that unchanged files aren't read again. */
 interface Known {
   readonly digest: RunDigest;
   /** Sizes and times of the files that the rest was read from. */
@@ -151,7 +151,7 @@ export class RunList {
     return summary;
   }
 
-  /** What the events of a run come to; nothing where there is no such run. */
+  /** Returns the summary of a run's events; nothing where there is no such run. */
   async progress(id: string): Promise<RunProgress | undefined> {
     const path = await this.pathOf(id);
     return path ? await this.#knownOf(id, path).digest.progress() : undefined;
@@ -169,7 +169,7 @@ function unreadable(error: unknown): RunProgress {
   return { ...NO_PROGRESS, message: `${EVENTS_FILE} can't be read: ${reasonOf(error)}` };
 }
 
-/** What can be had of a config, whatever version of Lockstep wrote it. */
+/** Reads the facts of a config that any version of Lockstep may have written. */
 function configFacts(tree: Readonly<Record<string, unknown>>): ConfigFacts {
   const text = (value: unknown) => typeof value === "string" ? value : "?";
   const whole = (value: unknown) => typeof value === "number" ? value : null;

@@ -71,7 +71,7 @@ const PAGE_ALONE = {
 
 /** A running dashboard. */
 export class Dashboard implements AsyncDisposable {
-  /** Where to look; with the token where one is needed. */
+  /** The dashboard's URL, with the token where one is needed. */
   readonly url: string;
   readonly #options: DashboardOptions;
   readonly #runs: RunList;
@@ -153,7 +153,7 @@ export class Dashboard implements AsyncDisposable {
     return await this.#folder(path) ?? notFound(path);
   }
 
-  /** What a path of a run, a comparison or a file of theirs leads to. */
+  /** Answers a path of a run, of a comparison or of a file in their folders. */
   async #folder(path: string): Promise<Response | undefined> {
     const [, kind, id] = /^\/(runs|comparisons|api\/comparisons|files)\/(.+)$/.exec(path) ?? [];
     if (kind === undefined) return undefined;
@@ -197,7 +197,7 @@ export class Dashboard implements AsyncDisposable {
     return new Response(await readRegularFile(path), { headers });
   }
 
-  /** What is new in some runs, from where the reader was. */
+  /** Answers with the news of some runs since the reader's last position. */
   async #events(request: HttpRequest, url: URL): Promise<Response> {
     const ids = [...new Set(url.searchParams.getAll("run"))].slice(0, MAX_COMPARED);
     const paths = await Promise.all(ids.map((id) => this.#runs.pathOf(id)));
@@ -302,7 +302,7 @@ function listen(
   );
 }
 
-/** How a dashboard's port is given where this one was asked for. */
+/** The flag or key that sets a dashboard's port, for messages. */
 function howToName(): string {
   const flags = invocation()?.flags ?? {};
   if ("port" in flags) return "--port PORT";
@@ -330,7 +330,7 @@ function decoded(path: string): string | undefined {
   }
 }
 
-/** What every answer says to the browser. */
+/** Adds the security headers to an answer. */
 function secured(response: Response): Response {
   const { headers } = response;
   if (!headers.has("Content-Security-Policy")) {

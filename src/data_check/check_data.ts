@@ -116,7 +116,7 @@ interface Gallery extends AsyncDisposable {
   readonly survey: Survey;
   inspect(): Promise<ImageFacts[]>;
   show(findings: readonly Finding[]): Promise<ShownPair[]>;
-  /** What libraries printed about images, by position. */
+  /** Returns the lines that libraries printed about images, by the image's position. */
   end(): Promise<ReadonlyMap<number, string>>;
 }
 

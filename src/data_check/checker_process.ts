@@ -18,7 +18,7 @@ const CHECKER: OwnProgram = {
   permissions: "image-checker",
 };
 
-/** What libjpeg prints about pixels that are wrong; it also warns of what does no harm. */
+/** Warnings of libjpeg about wrong pixels; its other warnings are harmless. */
 const DAMAGE = /^(Corrupt JPEG data|Premature end of JPEG|Inconsistent progression)/;
 /** Longest text that is kept about an image. */
 const MAX_SAID = 300;

@@ -1,5 +1,5 @@
 /**
- * What is unusual about an image's pixels, by its header: Lockstep makes 8-bit RGB of everything, and people
+ * The unusual traits of an image's pixels, by its header: Lockstep makes 8-bit RGB of everything, and users
  * should know of what.
  *
  * @module

@@ -78,7 +78,7 @@ async function inspectBytes(
   }
 }
 
-/** What is known of an image that is there as pixels and has no file of its own. */
+/** Returns the facts about an image that is given as pixels and has no file of its own. */
 export function inspectPixels(image: RgbImage): ImageFacts {
   const { width, height, data } = image;
   const sha256 = createHash("sha256").update(data).digest("hex");

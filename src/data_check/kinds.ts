@@ -210,7 +210,7 @@ export const KIND_NAMES = Object.keys(KINDS) as readonly FindingKind[];
 /** One thing that was found. */
 export interface Finding {
   readonly kind: FindingKind;
-  /** What it is about, relative to the data's root with `/` between names: one, or those that are alike. */
+  /** The files of the finding, relative to the data's root with `/` between names: one, or those that are alike. */
   readonly files: readonly string[];
   /** More, as the end of a sentence; empty where the kind says all. */
   readonly detail: string;

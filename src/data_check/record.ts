@@ -71,7 +71,7 @@ const recordSchema = z.object({
 /** The result of a check. */
 export type DataCheckRecord = z.output<typeof recordSchema>;
 
-/** What the check knows; versions and the time are added. */
+/** The results of a check; versions and the time are added on writing. */
 export type DataCheckFacts = Omit<DataCheckRecord, "dataCheckVersion" | "lockstep" | "time">;
 
 /** Adds versions and the time. */

@@ -13,7 +13,7 @@ import { actualName } from "../data/datasets/image_folder.ts";
 import { byCodePoint, isImageName } from "../data/datasets/image_files.ts";
 import type { Finding, FindingKind } from "./kinds.ts";
 
-/** Where an image belongs; `all` in a single folder of classes, which a run splits by itself. */
+/** The split of an image; `all` in a single folder of classes, which a run splits by itself. */
 export type Side = "train" | "val" | "all";
 
 /** An image that a run would use. */

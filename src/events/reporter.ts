@@ -1,5 +1,5 @@
 /**
- * What a run tells while it works: the trainer speaks to a {@linkcode Reporter}, never to the console.
+ * The reports of a run at work: the trainer speaks to a {@linkcode Reporter}, never to the console.
  *
  * @module
  */

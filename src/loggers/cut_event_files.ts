@@ -8,7 +8,7 @@ import { BinaryReader, WireType } from "../deps/protobuf_wire.ts";
 import { readRegularFileSync } from "../base/regular_file.ts";
 import { maskedCrc } from "./event_file.ts";
 
-/** Where a summary stands, and the tags of its values. */
+/** The position of a summary in its file, and the tags of its values. */
 export interface SummaryPosition {
   /** Steps of the whole run. */
   readonly step: number;

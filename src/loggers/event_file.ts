@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { crc32c } from "../deps/crc32c.ts";
 import { BinaryWriter, WireType } from "../deps/protobuf_wire.ts";
 
-/** What the format adds to a CRC after it was rotated, so that data with CRCs inside still get good CRCs. */
+/** The constant that the format adds to a rotated CRC, so that data with CRCs inside still get good CRCs. */
 const MASK_DELTA = 0xa282ead8;
 /** `DT_STRING` of TensorFlow's types. */
 const DT_STRING = 7;

@@ -1,5 +1,5 @@
 /**
- * What a run tells to whoever keeps its numbers: TensorBoard, or a logger of your own.
+ * The interface between a run and its loggers: TensorBoard, or a logger of your own.
  *
  * @module
  */
@@ -18,13 +18,13 @@ export interface LoggerStart {
   readonly stepsPerEpoch: number;
   /** Steps of the whole run that are done; of a run that goes on, later steps are made again. */
   readonly step: number;
-  /** What is on record of a run that goes on; nothing when it begins. */
+  /** The records of a run that goes on; undefined when it begins. */
   readonly resumed?: {
     /** Epochs. */
     readonly epochs: number;
     /** Points of training, as {@linkcode RunLogger.metrics} was given them. */
     readonly points: number;
-    /** Whether the state after those steps was validated. */
+    /** True if the state after those steps was validated. */
     readonly validated: boolean;
   };
 }
@@ -61,7 +61,7 @@ export interface LoggerDeclaration {
   readonly help: string;
   /** Name in messages. */
   readonly title: string;
-  /** Whether it is on unless set. */
+  /** True if the logger is on by default. */
   readonly isDefault: boolean;
   readonly open: OpenLogger;
 }

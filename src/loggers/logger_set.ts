@@ -33,7 +33,7 @@ export class LoggerSet implements Required<RunLogger> {
     }
   }
 
-  /** Whether one of them takes pictures: if not, none needs to be drawn for them. */
+  /** True if one of the loggers takes pictures: if not, none needs to be drawn for them. */
   get takesPictures(): boolean {
     return this.#loggers.some(({ logger }) => logger.picture !== undefined);
   }

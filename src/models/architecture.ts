@@ -21,7 +21,7 @@ export interface Paper {
   readonly arxiv: string;
 }
 
-/** What tells a state dict of an architecture from those of others. */
+/** The parameters that tell a state dict of an architecture from those of others. */
 export interface Fingerprint {
   /** Parameters and buffers without those of the heads and without BatchNorm's counts of batches. */
   readonly tensors: number;

@@ -20,11 +20,11 @@ import { ARCHITECTURES, MODEL_NAMES, type PretrainedModel } from "./registry.ts"
 export interface WeightsOptions {
   /** Default: `v1`. */
   readonly version?: WeightsVersion;
-  /** Where torchvision's files are, ending in a slash; default {@linkcode TORCHVISION_URL}. */
+  /** The address of torchvision's files, ending in a slash; default {@linkcode TORCHVISION_URL}. */
   readonly baseUrl?: string;
 }
 
-/** Where torchvision's files are. */
+/** The address of torchvision's files. */
 export const TORCHVISION_URL = "https://download.pytorch.org/models/";
 
 const OTHERWISE =
@@ -51,7 +51,7 @@ export function publishedFile(model: PretrainedModel, version: WeightsVersion = 
   );
 }
 
-/** Where the cache holds a model's weights once they are fetched. */
+/** Returns the path of a model's weights in the cache. */
 export function pretrainedWeightsPath(
   model: PretrainedModel,
   version: WeightsVersion = "v1",

@@ -118,7 +118,7 @@ export const optimizerShape = {
     "Groups of parameters with settings of their own.",
   ),
   schedule: scheduleSchema.default({ name: "constant", per: "epoch" }).describe(
-    "How the learning rate changes.",
+    "The course of the learning rate.",
   ),
   clipGradNorm: float32().positive().optional().describe(
     "Scales the gradient down to this 2-norm over all parameters, as `clip_grad_norm_`.",

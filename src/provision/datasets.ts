@@ -33,7 +33,7 @@ export function datasetFolder(name: DatasetName): string {
   return join(datasetsFolder(), name);
 }
 
-/** What the cache has of a data set. */
+/** The state of a data set in the cache. */
 export type DatasetState =
   | { readonly kind: "ready"; readonly path: string }
   /** The archive is here, fetched or put there by hand, and not unpacked yet. */

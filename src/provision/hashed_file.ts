@@ -18,13 +18,13 @@ const DIGITS = 8;
 
 /** A file whose name ends in `-<first 8 digits of its SHA-256>.<ending>`. */
 export interface HashedFile extends CachedThing {
-  /** Where it comes from, for messages: a URL, or what it is a part of. */
+  /** The origin of the file, for messages: a URL, or the archive that contains it. */
   readonly source: string;
-  /** What to do without it, for messages. */
+  /** The cure when the file can't be fetched, for messages. */
   readonly otherwise: string;
 }
 
-/** What a file's SHA-256 has to do with its name. */
+/** The relation between a file's SHA-256 and its name. */
 export interface HashCheck {
   readonly matches: boolean;
   /** First 8 digits of the SHA-256, in hexadecimal. */

@@ -1,18 +1,18 @@
 /**
- * What a set-up tells while it works.
+ * Progress events of a set-up.
  *
  * @module
  */
 
-/** How far a part of the set-up is. */
+/** The progress of a part of the set-up. */
 export interface ProgressEvent {
-  /** What is fetched, such as `nats-server 2.15.1`. */
+  /** The name of the file that is fetched, such as `nats-server 2.15.1`. */
   what: string;
   /** Bytes that are here. */
   bytes?: number;
   /** Bytes that there will be, where it is known. */
   totalBytes?: number;
-  /** What happens when no bytes flow, such as `unpacking`. */
+  /** The activity when no bytes flow, such as `unpacking`. */
   note?: string;
 }
 

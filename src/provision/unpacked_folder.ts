@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import { isDiskError } from "../base/system_words.ts";
 
-/** What an archive may unpack to. */
+/** The limits of an archive's content. */
 export interface ArchiveLimits {
   /** Files and folders. */
   readonly maxEntries: number;
@@ -17,7 +17,7 @@ export interface ArchiveLimits {
   readonly maxBytes: number;
 }
 
-/** What an entry of an archive can be; only files and folders are taken. */
+/** The kind of an archive's entry; only files and folders are taken. */
 export type EntryKind =
   | "file"
   | "folder"
@@ -39,7 +39,7 @@ export interface ArchiveEntry {
   readonly copy: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>;
 }
 
-/** What an archive says about itself isn't so, or can't be stored; the message names archive and entry. */
+/** An archive that contradicts itself, or can't be stored; the message names archive and entry. */
 export class ArchiveError extends UsageError {
   override name = "ArchiveError";
 }

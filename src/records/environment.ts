@@ -1,5 +1,5 @@
 /**
- * Where a run took place: what someone needs who wants to repeat it, as `environment.json`.
+ * The environment of a run, as `environment.json`: the facts that are needed to repeat it.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What an evaluation found, as `evaluation.json`, and what it made of each image, as `predictions.csv`.
+ * The results of an evaluation, as `evaluation.json`, and its prediction for each image, as `predictions.csv`.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What happened in a run and when: `events.jsonl`, one JSON object per line, only ever appended to.
+ * The events of a run with their times: `events.jsonl`, one JSON object per line, only ever appended to.
  *
  * @module
  */

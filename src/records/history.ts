@@ -14,7 +14,7 @@ import { linesOf, parseLine } from "./jsonl_file.ts";
 
 /** Name of the history in a run folder. */
 export const HISTORY_FILE = "history.json";
-/** What the history has gained since `history.json` was written; absent in short runs. */
+/** The lines that the history has gained since `history.json` was written; absent in short runs. */
 export const HISTORY_LOG_FILE = "history.jsonl";
 
 const HISTORY_VERSION = 2;
@@ -43,7 +43,7 @@ export const epochSchema = z.object({
   imagesPerSecond: z.number().nonnegative(),
 });
 
-/** Where a point stands. */
+/** The position of a point. */
 const pointShape = {
   /** Training images that were seen up to here, over all epochs. */
   examples: count,
@@ -78,7 +78,7 @@ const bestSchema = z.object({
   confusionMatrix: z.array(z.array(count)).optional(),
   /** With more than 256 classes: true class, predicted class and samples of each cell that is not 0. */
   confusions: z.array(z.tuple([count, count, count])).optional(),
-  /** What `checkpoints/best` still holds: an epoch that is made again. */
+  /** The epoch of `checkpoints/best` while that epoch is repeated. */
   kept: z.object({ epoch: count, accuracy: measured }).optional(),
 });
 
@@ -109,7 +109,7 @@ const historySchema = z.object({
   best: bestSchema,
   workers: z.int().positive(),
   changes: z.array(changeSchema).optional(),
-  /** Where and why training ended before its last epoch, when it did by early stopping or at a program's word. */
+  /** Position and reason of an end before the last epoch, by early stopping or at a callback's request. */
   stopped: stoppedSchema.optional(),
 });
 
@@ -175,8 +175,8 @@ export interface BestEpoch {
   /** With more than 256 classes: true class, predicted class and samples of each cell that is not 0. */
   confusions?: [label: number, predicted: number, count: number][] | undefined;
   /**
-   * What `checkpoints/best` and `predictions.csv` still hold after the run went on from before that epoch: it is made
-   * again, and until an epoch is the best anew, those files are of the epoch as it was.
+   * The epoch that `checkpoints/best` and `predictions.csv` hold after the run was resumed from before it. The epoch is
+   * repeated; until another one is the best, those files are of its first pass.
    */
   kept?: { epoch: number; accuracy: number } | undefined;
 }
@@ -199,7 +199,7 @@ export interface History {
   changes?:
     | { epoch: number; step: number; key: string; before: unknown; after: unknown }[]
     | undefined;
-  /** Where and why training ended before its last epoch, when it did. */
+  /** Position and reason of an end before the last epoch. */
   stopped?: { epoch: number; step: number; reason: string } | undefined;
 }
 

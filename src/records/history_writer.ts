@@ -88,7 +88,7 @@ export class HistoryWriter implements Disposable {
     await this.#attempt("losses.csv", () => writeLossTable(this.#folder, history));
   }
 
-  /** Whether the lists are other than those that were written last; empty ones need no file. */
+  /** Tells whether the lists differ from those that were written last; empty ones need no file. */
   #isBeyondFile(history: History): boolean {
     const at = this.#written?.at ?? [0, 0, 0];
     return lengthsOf(history).some((length, list) => length !== at[list]);

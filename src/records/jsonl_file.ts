@@ -17,7 +17,7 @@ export class LineFile implements Disposable {
   readonly #path: string;
   readonly #file: Deno.FsFile;
   #open = true;
-  /** Whether the file ends with a part of a line. */
+  /** True if the file ends with a part of a line. */
   #isHalf = false;
 
   /**

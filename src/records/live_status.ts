@@ -1,5 +1,5 @@
 /**
- * Where a run is at this moment, as `live.json`: written each second while it goes on, gone when it has ended.
+ * The position of a run at this moment, as `live.json`: written each second while it goes on, gone when it has ended.
  *
  * @module
  */
@@ -23,9 +23,9 @@ const statusSchema = z.object({
   /** The coordinator's process, and the memory of it that is in RAM. */
   pid: count,
   residentBytes: count,
-  /** When this process began with the run. */
+  /** The time when this process began with the run. */
   since: z.iso.datetime(),
-  /** What goes on: `starting`, `train`, `validate`, …. */
+  /** The phase: `starting`, `train`, `validate`, …. */
   phase: z.string(),
   /** Counted from 1; 0 before the first. */
   epoch: count,
@@ -40,7 +40,7 @@ const statusSchema = z.object({
     rank: count,
     pid: count,
     host: z.string(),
-    /** What it is doing, where. */
+    /** The worker's activity and position. */
     activity: z.string(),
     epoch: count,
     step: count,
@@ -72,7 +72,7 @@ export async function removeLiveStatus(folder: string): Promise<void> {
 }
 
 /**
- * Where a run is, by its `live.json`.
+ * Reads the position of a run from its `live.json`.
  *
  * @returns Nothing when there is none, or when it is so old that the run must have been killed
  */

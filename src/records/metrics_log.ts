@@ -1,5 +1,5 @@
 /**
- * How training went, point by point: `metrics.jsonl` for programs, `metrics.csv` for spreadsheets.
+ * The course of training, point by point: `metrics.jsonl` for programs, `metrics.csv` for spreadsheets.
  *
  * Both only ever grow, but for one moment: a run that is resumed after it was killed takes back the points that
  * its checkpoint doesn't know of, since it makes them again.
@@ -89,7 +89,7 @@ export interface RankMetrics {
   residentBytes?: number | undefined;
 }
 
-/** What a GPU does. */
+/** The use of a GPU. */
 export interface GpuUse {
   /** As the driver counts. */
   index: number;
@@ -99,7 +99,7 @@ export interface GpuUse {
   utilization?: number | undefined;
   /** Of all processes. */
   memoryUsedBytes?: number | undefined;
-  /** What there is. */
+  /** The GPU's memory, in bytes. */
   memoryTotalBytes?: number | undefined;
   /** Degrees Celsius. */
   temperature?: number | undefined;
@@ -173,7 +173,7 @@ export function slowestRank(ranks: readonly RankMetrics[]): number | "" {
   return ranks.reduce((slowest, rank) => own(rank) > own(slowest) ? rank : slowest).rank;
 }
 
-/** Where training goes on. */
+/** The position from which training goes on. */
 export interface MetricsStart {
   readonly epoch: number;
   /** Steps of it that are done. */

@@ -1,5 +1,5 @@
 /**
- * What a folder is that was taken for a run's.
+ * The kind of a folder that was taken for a run's.
  *
  * @module
  */

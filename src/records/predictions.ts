@@ -1,5 +1,5 @@
 /**
- * What a run's best model makes of each validation image, as `predictions.csv`.
+ * The predictions of a run's best model for each validation image, as `predictions.csv`.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What a run said, as `run.log`: the lines of the terminal with their times, and those of the workers.
+ * The output of a run, as `run.log`: the lines of the terminal with their times, and those of the workers.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Which keys of a config say something else than the default would.
+ * The keys of a config whose values differ from the defaults.
  *
  * @module
  */
@@ -12,7 +12,7 @@ export interface ConfigEntry {
   /** Dotted, such as `train.lr`. */
   readonly key: string;
   readonly value: unknown;
-  /** Whether leaving it out would mean something else; unknown for configs of other versions. */
+  /** True if the default is another value; undefined for configs of other versions. */
   readonly changed?: boolean;
 }
 

@@ -1,5 +1,5 @@
 /**
- * How well each class is told from the others.
+ * The scores of each class.
  *
  * @module
  */

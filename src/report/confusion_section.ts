@@ -1,5 +1,5 @@
 /**
- * Which classes are taken for which, as a table with heat.
+ * The confusions between classes, as a table with heat.
  *
  * @module
  */

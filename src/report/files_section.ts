@@ -8,7 +8,7 @@ import { formatBytes } from "../base/format.ts";
 import type { RunFiles } from "./run_files.ts";
 import type { Section } from "./section.ts";
 
-/** What is in a file of this name. */
+/** The content of files, by their names. */
 const MEANINGS: Record<string, string> = {
   "batch.png": "a training batch as the network gets it",
   "checkpoints/best/": "the weights with the best validation accuracy",

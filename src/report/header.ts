@@ -20,7 +20,7 @@ import { resumeCommand, type RunState, type RunStatus } from "./run_status.ts";
 import { usualPoints } from "./step_times.ts";
 import { skippedOf, warningsOf } from "./warnings_section.ts";
 
-/** How states look. */
+/** The looks of states. */
 export const BADGES: Record<RunState, { text: string; look: string; sign: string }> = {
   finished: { text: "finished", look: "good", sign: "✓" },
   interrupted: { text: "interrupted", look: "warn", sign: "‖" },
@@ -130,7 +130,7 @@ function rate({ metrics, history }: RunFiles): string {
   return rates.length > 0 ? formatRate(quantile(rates, 0.5)) : "–";
 }
 
-/** What a reader should know before the figures: how the run ended, and whether something went wrong. */
+/** The facts that a reader should know before the figures: the run's end, and what went wrong. */
 function callouts(files: RunFiles, { state, message, last }: RunStatus): HtmlValue[] {
   const resume = html`<pre>${resumeCommand(files.folder)}</pre>`;
   const warnings = warningsOf(files.events).length;

@@ -19,7 +19,7 @@ export interface ReportPage {
   readonly description: string;
   readonly header: Html;
   readonly sections: readonly Section[];
-  /** What is missing or can't be read, a sentence each. */
+  /** Sentences about files that are missing or can't be read. */
   readonly notes: readonly string[];
   /** The time of writing. */
   readonly now: Date;

@@ -54,7 +54,7 @@ export function picturesSection(files: RunFiles): Section | undefined {
   };
 }
 
-/** What was done to the batch; older versions didn't mix it. */
+/** The note on the batch's transforms; older versions didn't mix it. */
 function batchNote({ batch, batchAsTrained }: ReportPictures): string {
   const which = `The first ${groupedCount(batch.length, "image")} of epoch 1, step 0`;
   if (!batchAsTrained) return `${which}, augmented, but not mixed.`;

@@ -42,7 +42,7 @@ const picturesSchema = z.object({
   samples: z.array(predictedSchema),
   /** Those taken for another class, the surest first. */
   mistakes: z.array(predictedSchema),
-  /** Whether the batch is mixed as in training; older versions only augmented it. */
+  /** True if the batch is mixed as in training; older versions only augmented it. */
   batchAsTrained: z.literal(true).optional(),
   /** The first images of the first step. */
   batch: z.array(z.object({

@@ -50,7 +50,7 @@ export interface RunFiles {
   /** Pictures of older runs as addresses of data, in place of `pictures`. */
   readonly grids: { readonly batch: string | undefined; readonly predictions: string | undefined };
   readonly files: readonly RunFile[];
-  /** What is missing or can't be read, a sentence each. */
+  /** Sentences about files that are missing or can't be read. */
   readonly notes: readonly string[];
 }
 
@@ -69,7 +69,9 @@ const MAX_LOG_BYTES = 64_000;
 /** Reads a run folder; `history` is that of the run in progress, newer than the file. */
 export async function readRunFiles(folder: string, history?: History): Promise<RunFiles> {
   const notes: string[] = [];
-  /** What `read` gives, or nothing and a note; a missing file gets one only when the run should have it. */
+  /**
+   * Returns the result of `read`, or nothing and a note; a missing file gets a note only when the run should have it.
+   */
   const attempt = async <T>(file: string, read: () => Promise<T>, expected = true) => {
     try {
       return await read();

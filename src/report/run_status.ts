@@ -1,5 +1,5 @@
 /**
- * How a run stands, as its events tell.
+ * The state of a run, by its events.
  *
  * @module
  */
@@ -20,7 +20,7 @@ export interface RunStatus {
   readonly last?: string | undefined;
   /** Working time over all sessions, in seconds. */
   readonly seconds: number;
-  /** How often the run was begun or gone on with. */
+  /** Number of times that the run was begun or resumed. */
   readonly sessions: number;
 }
 

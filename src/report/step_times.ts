@@ -1,5 +1,5 @@
 /**
- * Where the time of a run's steps went, added up.
+ * The times of the parts of a run's steps, added up.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * How fast training was, and where the time of a step went.
+ * The speed of training, and the parts of a step's time.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What went wrong without ending the run.
+ * The warnings of a run: what went wrong without ending it.
  *
  * @module
  */

@@ -90,7 +90,7 @@ export interface ChartFigure {
   /** Key of the chart in the page's data `charts`; without data there, a script mounts it. */
   readonly id: string;
   readonly title: string;
-  /** What to see, in a sentence: read out in place of the picture. */
+  /** A description in a sentence, which is read out in place of the picture. */
   readonly summary: string;
   readonly note?: HtmlValue;
 }

@@ -38,7 +38,10 @@ const ENTITIES: Record<string, string> = {
   "'": "&#39;",
 };
 
-/** Where escaping would not be enough: an attribute without quotes, a handler, a style, a tag's name, a script. */
+/**
+ * Positions where escaping would not be enough: an attribute without quotes, a handler, a style, a tag's name, a
+ * script.
+ */
 const UNSAFE_PLACE =
   /<[a-z][^<>]*=\s*$|<[a-z][^<>]*\s(?:on\w+|style)\s*=\s*(?:"[^"]*|'[^']*)$|<\/?$|<(script|style)\b(?:(?!<\/\1).)*$/is;
 const IN_QUOTES = /<[a-z][^<>]*=\s*(?:"[^"]*|'[^']*)$/i;
@@ -86,7 +89,10 @@ export function trustedHtml(text: string): Html {
   return new Html(text, BRAND);
 }
 
-/** Text as it stands in HTML, both between tags and in quoted attributes. Credentials of addresses are masked; what doesn't show is an escape. */
+/**
+ * Text as it stands in HTML, both between tags and in quoted attributes. Credentials of addresses are masked; what
+ * doesn't show is an escape.
+ */
 export function escapeHtml(text: string): string {
   return visibleBlock(maskCredentials(text)).replace(
     /[&<>"']/g,

@@ -26,7 +26,7 @@ export interface Page {
   readonly scripts?: readonly string[];
   /** Data by element id, for {@linkcode jsonData}; `charts` holds the charts that mount by themselves. */
   readonly data?: Readonly<Record<string, unknown>>;
-  /** Whether scripts may talk to the server that the page came from. */
+  /** True if scripts may talk to the server that the page came from. */
   readonly connect?: boolean;
 }
 
@@ -84,7 +84,7 @@ export function themeToggle(): Html {
 }
 
 /**
- * What a page may load and run: nothing but what is in it.
+ * Returns the content security policy of a page: it may load and run nothing but what is in it.
  *
  * @param styles, scripts Texts of the inline elements
  * @param connect Whether it may ask its own server

@@ -1,5 +1,5 @@
 /**
- * What `JSON.parse` doesn't tell: how deep a text is nested, and which keys are given twice.
+ * The facts that `JSON.parse` doesn't report: the depth of a text's nesting, and keys that are given twice.
  *
  * @module
  */

@@ -23,7 +23,7 @@ import {
   UnknownObject,
 } from "./pickle_values.ts";
 
-/** What a pickle may refer to. */
+/** The globals and storages that a pickle may refer to. */
 export interface PickleEnvironment {
   /** Values by `module.name`. */
   readonly globals: ReadonlyMap<string, PickleValue>;
@@ -394,7 +394,7 @@ function reduce(machine: Machine): void {
   throw new PickleError(`its pickle calls ${describe(callee)} with ${describe(args)}`);
 }
 
-/** How objects of protocol 1 and enums are made: by a function that is given the class. */
+/** Functions that make objects of protocol 1 and enums from the class that they are given. */
 const MAKERS = ["copyreg._reconstructor", "copy_reg._reconstructor", "builtins.getattr"];
 
 function classMadeBy(callee: UnknownGlobal, [first]: readonly PickleValue[]): UnknownGlobal {

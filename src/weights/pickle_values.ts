@@ -1,5 +1,5 @@
 /**
- * What a pickle may hold, and the budget for making it.
+ * The values that a pickle may hold, and the budget for making them.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export type PickleValue =
 
 /** A dict with plain keys. */
 export type PickleDict = Map<PickleKey, PickleValue>;
-/** What a dict may have for a key. */
+/** A key of a dict. */
 export type PickleKey = null | boolean | number | bigint | string;
 
 /** A tuple, apart from a list. */
@@ -58,7 +58,7 @@ export class UnknownGlobal extends PickleObject {
 export class UnknownObject extends PickleObject {
   /** Entries with plain keys, of a class that is filled like a dict. */
   readonly entries: PickleDict = new Map();
-  /** What its attributes are set from. */
+  /** The value that its attributes are set from. */
   state: PickleValue = null;
 
   /** @param type The class or function that makes it */
@@ -66,13 +66,13 @@ export class UnknownObject extends PickleObject {
     super();
   }
 
-  /** Whether it is a network: those keep their layers in attributes that no other class has. */
+  /** True if the object is a network: networks keep their layers in attributes that no other class has. */
   get isNetwork(): boolean {
     return this.state instanceof Map && this.state.has("_modules") && this.state.has("_parameters");
   }
 }
 
-/** Why a pickle is refused; becomes a part of a message. */
+/** The reason why a pickle is refused, as part of a message. */
 export class PickleError extends Error {
   /** @param cure Replaces the usual one: a phrase for the end of the message */
   constructor(message: string, readonly cure?: string) {

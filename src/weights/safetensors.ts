@@ -148,7 +148,7 @@ export function decodeSafetensorsState(
   }
 }
 
-/** Why a file is refused; becomes a part of the message. */
+/** The reason why a file is refused, as part of the message. */
 class FormatError extends Error {}
 
 function decode(bytes: Uint8Array) {

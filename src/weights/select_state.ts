@@ -27,7 +27,10 @@ export interface SelectedState {
   readonly tensors: ReadonlyMap<string, NamedTensor>;
   /** Names of tensors that can't be read, each with its kind. */
   readonly unreadable: ReadonlyMap<string, string>;
-  /** What was taken, taken off and left out: phrases for one line; none where the file is a plain state dict. */
+  /**
+   * Notes on the entries that were taken, the prefixes that were removed and the entries that were left out; none
+   * where the file is a plain state dict.
+   */
   readonly notes: readonly string[];
 }
 
@@ -116,7 +119,7 @@ function viewsOf(state: StateDict, wanted: WantedState): View[] {
   );
 }
 
-/** Where a name can be cut: "" and each beginning that ends in a dot. */
+/** Returns the prefixes of a name: "" and each beginning that ends in a dot. */
 function prefixesOf(name: string): string[] {
   const prefixes = [""];
   for (let dot = name.indexOf("."); dot >= 0; dot = name.indexOf(".", dot + 1)) {

@@ -6,7 +6,7 @@
 import { elementCount, ITEM_SIZES, type TorchTensor } from "./torch_tensor.ts";
 import type { TensorRef } from "./torch_pickle.ts";
 
-/** Why a tensor is refused; becomes a part of a message. */
+/** The reason why a tensor is refused, as part of a message. */
 export class StrideError extends Error {}
 
 /** Limits the bytes that are copied: strides of 0 make tensors of any size out of a single element. */

@@ -14,7 +14,7 @@ const COUNT_BYTES = 8;
 /** The magic number as a pickle of any protocol writes it. */
 const MAGIC_BYTES = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const PROTO = 0x80;
-/** Where it stands: after the protocol and, from protocol 4 on, a frame's length. */
+/** Positions of the magic number: after the protocol and, from protocol 4 on, a frame's length. */
 const MAGIC_POSITIONS = [2, 11];
 
 /** Tells whether a file starts like one in the legacy format. */

@@ -255,7 +255,7 @@ function makeOrderedDict([items = []]: readonly PickleValue[], budget: Budget): 
 /** Copied bytes that take as much of the budget as one value: histories of numpy have megabytes. */
 const BYTES_PER_UNIT = 64;
 
-/** How protocol 2 writes bytes: `_codecs.encode("text", "latin1")`. */
+/** Decodes the bytes of protocol 2: `_codecs.encode("text", "latin1")`. */
 function encodeLatin1([text, encoding]: readonly PickleValue[], budget: Budget): Uint8Array {
   if (typeof text !== "string" || encoding !== "latin1") {
     throw new PickleError("it has bytes that are not written as latin1");

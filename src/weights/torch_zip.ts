@@ -8,7 +8,7 @@
 import { crc32 } from "node:zlib";
 import { type Entry, Uint8ArrayReader, ZipReader } from "../deps/zip.ts";
 
-/** Why an archive is refused; becomes a part of a message. */
+/** The reason why an archive is refused, as part of a message. */
 export class ArchiveError extends Error {
   /** @param cure Replaces the usual one: a phrase for the end of the message */
   constructor(message: string, readonly cure?: string) {

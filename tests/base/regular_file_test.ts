@@ -14,7 +14,10 @@ import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const SOURCES = fileURLToPath(new URL("../../src", import.meta.url));
 
-/** Who may open files past `regular_file.ts`: for writing under a new name, for locks, and files of the product. */
+/**
+ * Sources that may open files past `regular_file.ts`: for writing under a new name, for locks, and files of the
+ * product.
+ */
 const OTHERS: Record<string, string> = {
   "base/regular_file.ts": "itself",
   "base/paths.ts": "writes a new file, and opens a folder to flush it",

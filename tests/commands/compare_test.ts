@@ -35,7 +35,7 @@ async function newest(folder: string): Promise<string> {
   return await Deno.realPath(join(folder, "runs", "latest-compare"));
 }
 
-/** What must be equal however often a comparison was interrupted: everything but times. */
+/** The results that must be equal however often a comparison was interrupted: everything but times. */
 function results({ variants }: Comparison) {
   return variants.map(({ id, label, differences, runs }) => ({
     ...{ id, label, differences },

@@ -12,7 +12,7 @@ import { tinyConfig } from "../support/tiny_run.ts";
 const recipe = (name: string) =>
   fileURLToPath(new URL(`../../configs/${name}.yaml`, import.meta.url));
 
-/** What a recipe with overrides makes of the data, and the notes. */
+/** Loads a recipe with overrides; returns its `data` and the notes. */
 async function load(path: string, sets: string[], read = loadConfig) {
   const notes: string[] = [];
   const overrides = sets.map(parseOverride);

@@ -206,7 +206,7 @@ Deno.test("a value of the wrong type or range is refused at the same path by pro
   assert.deepEqual(failures, []);
 });
 
-/** What program and JSON Schema disagree in. */
+/** Returns the disagreement between program and JSON Schema. */
 function disagreement(
   { path }: SchemaPlace,
   program: string[],

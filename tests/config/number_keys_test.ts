@@ -77,7 +77,7 @@ const ALLOWED: Record<string, readonly number[]> = {
   ),
 };
 
-/** What stands around a key, where an empty mapping isn't enough. */
+/** Values around a key, where an empty mapping isn't enough. */
 const AROUND: Record<string, unknown> = {
   "train.classWeights.0": [1, 1],
   "train.classWeights.a": { a: 1, b: 1 },

@@ -28,7 +28,7 @@ Deno.test("BestEffort tells of each failure once, and survives a listener that f
   await mute.attempt("a.png", full);
 });
 
-/** What a run draws, logs and reports: none of it may end the run. */
+/** Artefacts of a run, none of which may end it. */
 const ARTEFACTS = [
   "batch.png",
   "curves.svg",

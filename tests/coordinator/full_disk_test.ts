@@ -10,7 +10,7 @@ import { mountSmallDisk, type SmallDisk } from "../support/small_disk.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, tinyConfig } from "../support/tiny_run.ts";
 
-/** What a disk suffers, and what the run says of it. */
+/** Faults of a disk, and the run's messages about them. */
 const TROUBLES = {
   full: {
     begin: (disk: SmallDisk) => disk.fill(),

@@ -18,7 +18,7 @@ function secondsOf(action: () => void): number {
   return (performance.now() - start) / 1000;
 }
 
-/** What is square in the classes takes half a minute and more. */
+/** Limit in seconds; an algorithm that is quadratic in the classes takes half a minute and more. */
 const MAX_SECONDS = 3;
 
 Deno.test("classes are found by name among 21,000, in any normal form, without a square of them", () => {

@@ -6,7 +6,7 @@ import { DataError } from "../../src/data/codecs/data_error.ts";
 import { decodeImage } from "../../src/data/codecs/decode.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 
-/** What Pillow makes of a file: pixels, or an error. */
+/** Pillow's result for a file: pixels, or an error. */
 interface Expected {
   readonly file: string;
   readonly width?: number;

@@ -27,7 +27,7 @@ export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** What the fixtures keep of a result. */
+/** Returns the digest of a result that the fixtures keep. */
 export function shortDigest({ buffer, byteOffset, byteLength }: Uint8Array | Float32Array): string {
   return sha256(new Uint8Array(buffer, byteOffset, byteLength)).slice(0, 16);
 }

@@ -1,5 +1,5 @@
 /**
- * What the program advises can be typed: its messages name tasks, flags and keys that exist.
+ * Advice of the program can be typed: its messages name tasks, flags and keys that exist.
  *
  * @module
  */

@@ -54,7 +54,7 @@ function listener() {
   };
 }
 
-/** What must not depend on who did the work. */
+/** Removes the fields of an evaluation that depend on the clock or the number of workers. */
 function withoutClock({ time: _, seconds: __, workers: ___, ...rest }: EvaluationRecord) {
   return rest;
 }

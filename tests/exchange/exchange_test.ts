@@ -15,7 +15,7 @@ import {
 } from "../support/exchange_bench.ts";
 import { startPlainRig, startPlainServer, startRig } from "../support/nats_server.ts";
 
-/** How a contribution says that its vector stands in shared memory. */
+/** The encoding of a contribution whose vector lies in shared memory. */
 const SHARED = { chunkBytes: 0, dtype: "float32", narrowBytes: 0 } as const;
 
 for (const kind of ["nats", "shared-memory"] as const) {

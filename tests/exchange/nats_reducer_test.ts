@@ -19,7 +19,7 @@ import {
 import { startPlainRig, startRig } from "../support/nats_server.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
-/** How a contribution says that nothing of it is narrowed. */
+/** The encoding of a contribution that isn't narrowed. */
 const FLOAT32 = { dtype: "float32", narrowBytes: 0 } as const;
 
 for (const dtype of ["float32", "bfloat16"] as const) {

@@ -37,13 +37,13 @@ const CLASSES = ["fruits", "green-leafy-vegetables", "marine-fish", "other-veget
 const KNOWN = 8;
 const COMPARED = 5;
 /**
- * How far a probability may be off: browsers decode JPEGs in their own way, up to a few levels of 255 away, and a
+ * Tolerance of a probability: browsers decode JPEGs in their own way, up to a few levels of 255 away, and a
  * graphics card sums in its own order.
  */
 const MAX_DIFFERENCE = 0.02;
 /** Makes differences of logits of a few units. */
 const TEMPERATURE = 150;
-/** How far the pixels that the model sees may be off on average, in levels of 255. */
+/** Tolerance of the pixels that the model sees, on average, in levels of 255. */
 const MAX_LEVELS = 1;
 
 type Photo = { path: string; label: number };
@@ -96,7 +96,7 @@ async function exported(folder: string): Promise<string> {
   return pathToFileURL(join(out, "demo", "index.html")).href;
 }
 
-/** What the page makes of a file, by the same function that answers people. */
+/** Classifies a file in the page, by the same function that answers people. */
 async function classifyIn(page: Page, path: string) {
   const base64 = (await Deno.readFile(path)).toBase64();
   const { probabilities, seen } = await page.evaluate(`(async () => {

@@ -130,13 +130,13 @@ Deno.test("train() stops in each phase with a whole checkpoint, and goes on from
     await checkUsers(folder, root, run);
   }));
 
-/** Where a run's last checkpoint stands. */
+/** Returns the position of a run's last checkpoint. */
 async function position(run: string): Promise<[epoch: number, step: number]> {
   const { epoch, step } = await lastState(run);
   return [epoch, step];
 }
 
-/** What uses a trained model. */
+/** Checks the functions that use a trained model. */
 async function checkUsers(folder: string, root: string, run: string): Promise<void> {
   await openEngine();
   const { model } = await loadCheckpoint(join(run, "checkpoints", "best"));

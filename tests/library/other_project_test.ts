@@ -61,7 +61,7 @@ console.log(comparison.variants[0].runs[0].status, comparison.variants[0].runs[0
 const NAME = project.name;
 const IMPORTS = { sizes: "./sizes.ts" };
 
-/** What a run leaves whose pages, plots and checkpoints found everything that they are made of. */
+/** Checks that a run's pages, plots and checkpoints found everything that they are made of. */
 async function checkRun({ folder }: OtherProject): Promise<void> {
   const run = await newestRun(join(folder, "runs"));
   const history = await readHistory(run);

@@ -1,5 +1,5 @@
 /**
- * What is published: all that the library and the commands reach, and nothing else.
+ * The published files: all that the library and the commands reach, and nothing else.
  *
  * @module
  */

@@ -42,7 +42,7 @@ for (const rate of [0.1, 0.2, 0.5, 0.9]) {
   });
 }
 
-/** What torchvision's networks, and EfficientNet-Lite0's paper, drop in training. */
+/** Dropout rates of torchvision's networks and of EfficientNet-Lite0's paper. */
 const RATES: Partial<Record<ModelName, readonly number[]>> = {
   alexnet: [0.5, 0.5],
   densenet121: [],

@@ -17,15 +17,15 @@ import { deterministicFill, deterministicValues } from "../support/deterministic
 import { rowStep, summarize, summaryError, type TensorSummary } from "../support/tensor_summary.ts";
 import { assertWithin, type FilledInput, inputImages } from "./fixture_model.ts";
 
-/** What PyTorch found for a parameter or buffer. */
+/** PyTorch's results for a parameter or buffer. */
 interface ParityTensor {
   readonly shape: readonly number[];
   /** Root mean square and largest magnitude as torchvision draws it. */
   readonly drawn?: readonly [number, number];
   readonly gradient?: TensorSummary;
-  /** What 3 steps by SGD change in it. */
+  /** Its change in 3 steps of SGD. */
   readonly sgd: TensorSummary;
-  /** What 3 steps by Adam change in it. */
+  /** Its change in 3 steps of Adam. */
   readonly adam: TensorSummary;
   /** The gradient is 0 but for rounding: of a bias that BatchNorm takes away again. */
   readonly nil?: boolean;
@@ -45,7 +45,7 @@ export interface ParityFixture {
   readonly transformedLogits?: readonly (readonly number[])[];
   readonly sgdLosses: readonly number[];
   readonly adamLosses: readonly number[];
-  /** How far PyTorch's own float32 lies from its float64: the worst tensor and the middle one. */
+  /** The distance between PyTorch's float32 and its float64: the worst tensor and the median. */
   readonly float32Deviation: Readonly<Record<"gradients" | "sgd" | "adam", [number, number]>>;
   /** Any tensor may be off by as much as the worst one, see the script. */
   readonly anyFlips: boolean;
@@ -63,7 +63,7 @@ const TOLERANCE = 1e-4;
 const CHANGE_TOLERANCE = 4e-4;
 
 /**
- * Where PyTorch's own float32 lies further from its float64 than an eighth of {@linkcode TOLERANCE} (a sum that
+ * Factor for tensors where PyTorch's own float32 lies further from its float64 than an eighth of {@linkcode TOLERANCE} (a sum that
  * nearly cancels, or in Adam a gradient near 0, whose sign alone counts), so many times that much is let pass.
  */
 const OF_PYTORCHS_OWN = 8;
@@ -71,7 +71,7 @@ const OF_PYTORCHS_OWN = 8;
 /** Share of the norm of all gradients below which one is 0 but for rounding. */
 const NIL = 1e-6;
 
-/** What a step by float32 may lose of the value that it changes. */
+/** The relative error of a float32 step, in the value that it changes. */
 const HALF_ULP = 2 ** -24;
 
 /** A parameter or buffer beside what is expected of it. */
@@ -82,7 +82,7 @@ interface Held {
   readonly torchName: string;
 }
 
-/** What PyTorch counts in a network with 1000 classes, and what torchvision publishes about it. */
+/** PyTorch's counts for a network with 1000 classes, and torchvision's published facts about it. */
 export interface CatalogFacts {
   readonly inputSize: number;
   readonly parameters: number;
@@ -120,7 +120,7 @@ export class Parity {
   readonly #model: tf.LayersModel;
   readonly #fixture: ParityFixture;
   readonly #held: readonly Held[];
-  /** What the network has before it learns, in the order of the parameters. */
+  /** The network's initial values, in the order of the parameters. */
   #start: tf.Tensor[] = [];
 
   /** @throws {AssertionError} when names or shapes aren't PyTorch's */
@@ -303,7 +303,7 @@ export class Parity {
     assert.deepEqual(problems, []);
   }
 
-  /** How far a tensor may be off. */
+  /** Returns the tolerance of a tensor. */
   #roomFor(group: "gradients" | "sgd" | "adam", expected: TensorSummary): number {
     const { anyFlips, float32Deviation } = this.#fixture;
     const [, , , , , ofPytorchs = 0] = expected;

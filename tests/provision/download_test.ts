@@ -5,7 +5,7 @@ import type { ProgressEvent } from "../../src/provision/progress.ts";
 
 const CONTENT = crypto.getRandomValues(new Uint8Array(50_000));
 
-/** How the server behaves. */
+/** The server's behaviour. */
 interface Behaviour {
   /** Answers Range requests; otherwise it sends the whole file. */
   ranges?: boolean;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { ProgressEvent } from "../../src/provision/progress.ts";
 import { runDeno } from "../support/run_deno.ts";
 
-/** What a call in another process came to. */
+/** The outcome of a call in another process. */
 export interface Outcome {
   path?: string;
   /** Name and message of the error. */
@@ -19,7 +19,7 @@ const CALLS = {
   ensureResnet18: ["models/pretrained_weights", "ensurePretrainedWeights", '"resnet18", '],
 } as const;
 
-/** How a call's process is started. */
+/** Options for the start of a call's process. */
 interface ProcessOptions {
   readonly env?: Record<string, string>;
   /** Variables of the programs that the process starts; its own modules are loaded without them. */

@@ -30,6 +30,27 @@ Deno.test("the lint plugin finds retired words in code and in comments after it"
   ]);
 });
 
+Deno.test("the lint plugin refuses summaries that are clauses, and no other comments", () => {
+  const lint = (text: string) =>
+    Deno.lint.runPlugin(plugin, "src/a.ts", `${text}\nexport const a = 1;\n`)
+      .map(({ id, message }) => `${id}: ${message.split(":")[0]}`);
+  const refused = (word: string) => [`lockstep/doc-summary: A doc comment begins with "${word}"`];
+  for (const word of ["What", "Who", "Where", "How", "When", "Which", "Whether", "Why", "Whose"]) {
+    assert.deepEqual(lint(`/** ${word} it is. */`), refused(word));
+    assert.deepEqual(lint(`/**\n * ${word} it is.\n *\n * @module\n */`), refused(word));
+  }
+  for (
+    const comment of [
+      "/** The place where it is. */",
+      "/** Returns how many there are. */",
+      "/** Whatever. */",
+      "/**\n * The lines.\n *\n * Where there are none, it is empty.\n */",
+      "// Where the loop ends",
+      "/* How it works */",
+    ]
+  ) assert.deepEqual(lint(comment), [], comment);
+});
+
 Deno.test("findRetiredWords() lets words stand that only contain a retired one", () => {
   for (
     const text of [

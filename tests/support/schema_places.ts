@@ -5,7 +5,7 @@ export interface SchemaPlace {
   /** Steps from the root; positions in lists are numbers. */
   readonly path: readonly (string | number)[];
   readonly schema: JsonSchema;
-  /** Whether what holds the key needs it. */
+  /** True if the section of the key requires it. */
   readonly isRequired: boolean;
   /** A valid config but for the value of the key. */
   with(value: unknown): Record<string, unknown>;

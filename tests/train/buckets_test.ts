@@ -51,7 +51,7 @@ interface Offer {
   readonly tail: Uint8Array;
 }
 
-/** What a step of a replica leaves in the vector, and what it handed on before. */
+/** Runs a step of a replica; returns its vector, and the buckets that it reported before the end. */
 async function step(options: Partial<ReplicaOptions>, bucketBytes?: number) {
   using replica = makeReplica(options);
   const { vector } = replica.state.memory;

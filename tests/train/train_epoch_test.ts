@@ -15,7 +15,7 @@ const REDUCED: StepResult = {
   measure: 0.5,
 };
 
-/** What fakes of a step are given and do, as far as it differs from a normal step. */
+/** The differences between a fake step and a normal one. */
 interface FakeStep {
   readonly reduced?: Partial<StepResult>;
   readonly rows?: number;

@@ -17,7 +17,7 @@ const SGD = {
   lr: 0.02,
 } as const;
 
-/** What float32 sums in another order may differ by after three steps, over all parameters. */
+/** Tolerance of float32 sums in another order after three steps, over all parameters. */
 const TOLERANCE = 1e-5;
 
 const SIDE = 16;

@@ -12,7 +12,7 @@ import { moment } from "../../web/moment.ts";
 import { BADGES, tile } from "../../report/header.ts";
 import { resumeCommand, type RunState } from "../../report/run_status.ts";
 
-/** How a comparison stands, by its runs: `running` also when it ended without a word. */
+/** The state of a comparison by its runs: `running` also after it was killed. */
 export function comparisonState({ variants }: Comparison): RunState {
   const states = new Set(variants.flatMap(({ runs }) => runs.map(({ status }) => status)));
   if (states.has("running")) return "running";

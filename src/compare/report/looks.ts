@@ -1,5 +1,5 @@
 /**
- * How variants look in tables and charts.
+ * The looks of variants in tables and charts.
  *
  * @module
  */

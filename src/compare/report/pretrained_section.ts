@@ -1,5 +1,5 @@
 /**
- * What pretrained weights brought over training from scratch, epoch by epoch.
+ * The gain of pretrained weights over training from scratch, epoch by epoch.
  *
  * @module
  */

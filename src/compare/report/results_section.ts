@@ -1,5 +1,5 @@
 /**
- * What each variant of a comparison reached.
+ * The results of each variant of a comparison.
  *
  * @module
  */

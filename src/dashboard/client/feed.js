@@ -11,7 +11,7 @@ globalThis.lockstepFeed = (() => {
   const RECENT = 5;
   const RETRY_MS = 3000;
 
-  /** How the states are called and coloured; pages.ts has the same. */
+  /** Names and colours of the states; pages.ts has the same. */
   const STATES = {
     running: ["Running", "good"],
     finished: ["Finished", ""],

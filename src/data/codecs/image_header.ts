@@ -63,7 +63,7 @@ export function tooLarge({ width, height }: ImageSize, maxPixels: number): strin
   return `its ${width} × ${height} pixels are more than data.maxPixels (${maxPixels})`;
 }
 
-/** What a reader finds; nothing when the bytes end before. */
+/** Returns the result of a reader; nothing when the bytes end before. */
 function read<T>(reader: Reader<T>, bytes: Uint8Array): T | undefined {
   try {
     return reader(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), bytes);

@@ -16,7 +16,7 @@ const XMP = "XML:com.adobe.xmp";
 
 const NONE = new Uint8Array();
 
-/** What says how the image lies. */
+/** The metadata that gives the image's orientation. */
 interface Metadata {
   exif?: Uint8Array;
   /** EXIF data as ImageMagick writes them: a name, a length, hexadecimal digits. */

@@ -7,7 +7,7 @@ import type { PartOf, RgbImage } from "../codecs/rgb_image.ts";
 
 /** One image and its class. */
 export interface Sample {
-  /** Where it is, relative to the root: a file, with `/` between names, or `data_batch_1.bin#17`, a record. */
+  /** Its path relative to the root: a file, with `/` between names, or `data_batch_1.bin#17`, a record. */
   readonly path: string;
   /** Position in {@linkcode ImageSet.classes}; of a data module's sample maybe −1 until it was read. */
   readonly label: number;

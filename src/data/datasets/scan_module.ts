@@ -21,7 +21,7 @@ import {
 } from "./user_dataset.ts";
 import { userImage } from "./user_image.ts";
 
-/** Who looks on while a data module makes samples. */
+/** Callbacks of the scan of a data module's samples. */
 export interface ModuleHooks {
   /** Called with what the user's code throws, before it becomes a {@linkcode DataError}. */
   readonly onThrown?: (thrown: unknown) => void;

@@ -47,7 +47,7 @@ export interface StreamContext extends SampleContext {
  * so a stream must give the same in every process: a function of its context and of nothing else.
  */
 export interface StreamedSamples {
-  /** How many of an epoch; a stream that gives more is left there. */
+  /** Number of samples in an epoch; a stream that gives more is left there. */
   readonly length: number;
   /** Begins an epoch anew. */
   stream(context: StreamContext): AsyncIterable<DatasetSample> | Iterable<DatasetSample>;

@@ -73,7 +73,7 @@ function requireFinite({ width, data }: FloatPixels, channels: number, path: str
   );
 }
 
-/** What a user's code gives may be anything. */
+/** Asserts that a value of the user's code is an image. */
 function requireImage(image: unknown, path: string): asserts image is PixelImage {
   const { width, height, data } = (image ?? {}) as Partial<PixelImage>;
   const isSize = (size: unknown) => Number.isSafeInteger(size) && (size as number) > 0;

@@ -94,7 +94,10 @@ export function padRgb(
   return { width, height, data };
 }
 
-/** Which of `length` positions each of `padded` ones takes; −1 for none. Mirrors may mirror each other. */
+/**
+ * Returns the position in the source, of `length`, for each of `padded` positions; −1 for none. Mirrors may mirror
+ * each other.
+ */
 function sources(length: number, before: number, padded: number, mode: PaddingMode): Int32Array {
   return Int32Array.from({ length: padded }, (_, at) => {
     const position = at - before;

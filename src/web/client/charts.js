@@ -32,7 +32,7 @@ globalThis.lockstepCharts = (() => {
     return `${fixed(scaled, step > 0 && scaled < 100 ? 1 : 0)} ${units[step]}`;
   };
 
-  /** How a value is written in full. */
+  /** Functions that format a value in full, by format. */
   const FORMATS = {
     number: (value) => fixed(value, digitsFor(value)),
     loss: (value) => Math.abs(value) >= 1e5 ? value.toExponential(2) : fixed(value, 4),
@@ -44,7 +44,7 @@ globalThis.lockstepCharts = (() => {
     integer: (value) => value.toLocaleString("en", { maximumFractionDigits: 0 }),
   };
 
-  /** How the values of an axis are written: short, and with equal digits. */
+  /** Formats the values of an axis: short, and with equal digits. */
   const axisTexts = (format, values, step) => {
     const digits = Math.max(0, -Math.floor(Math.log10(step || 1) + 1e-9));
     return values.map((value) => {
@@ -295,7 +295,7 @@ globalThis.lockstepCharts = (() => {
       this.fillTable();
     }
 
-    /** What uPlot draws. */
+    /** The data that uPlot draws. */
     plotted() {
       return this.spec.kind === "stack" ? stacked(this.raw, this.shown) : this.raw;
     }

@@ -17,7 +17,7 @@ function read(path: string): Uint8Array<ArrayBuffer> {
   return Deno.readFileSync(new URL(path, FOLDER));
 }
 
-/** What a file gives: its pixels, or why it can't be used. */
+/** Decodes a file: its pixels, or the reason why it can't be used. */
 async function outcome(bytes: Uint8Array<ArrayBuffer>, box?: Box): Promise<RgbImage | string> {
   try {
     return await decodeImage(bytes, { path: "a.jpg", part: box && (() => box) });
