@@ -3,8 +3,8 @@
  *
  * The tests work on the real thing: TensorFlow's library, a real nats-server, real photos, real weights.
  * Arguments go on to `deno test`; paths among them replace the default, which is all of `tests/` and
- * the examples in doc comments; what follows `--` goes to the tests. Everything runs in two processes side by side:
- * many tests wait for other processes more than they compute.
+ * the examples in doc comments; what follows `--` goes to the tests. Everything runs in groups, one more at a time than
+ * there are cores: many tests wait for other processes more than they compute.
  *
  * ```sh
  * deno task test tests/engine --filter "openEngine()"
@@ -14,7 +14,6 @@
  */
 import { Buffer } from "node:buffer";
 import { stripVTControlCharacters } from "node:util";
-import { join } from "node:path";
 import { messageOf } from "../src/base/errors.ts";
 import { exists } from "../src/base/paths.ts";
 import { TRUSTED_VARIABLE } from "../src/base/trust.ts";
@@ -22,9 +21,9 @@ import { ensureDataset } from "../src/provision/datasets.ts";
 import { ensureLibtensorflow } from "../src/provision/libtensorflow.ts";
 import { ensureNatsServer } from "../src/provision/nats_server.ts";
 import { ensurePretrainedWeights } from "../src/models/pretrained_weights.ts";
-import { exitCode, startChild } from "./children.ts";
+import { exitCode, startChild, succeeds } from "./children.ts";
 import { makeMark, MARK_VARIABLE, watchRunner } from "./end_with_runner.ts";
-import { PROJECT_ROOT } from "./files.ts";
+import { PROJECT_ROOT, sourceFiles } from "./files.ts";
 
 /** Permissions of the tests; docs/permissions.md says why. The tests reach no machine but this one. */
 export const PERMISSIONS: readonly string[] = [
@@ -37,29 +36,49 @@ export const PERMISSIONS: readonly string[] = [
   "--allow-env",
 ];
 
-/** About half of the time that everything takes; a process of its own runs these folders of `tests/`. */
-const BESIDE = [
-  "cluster",
-  "compare",
-  "coordinator",
-  "dashboard",
-  "evaluation",
-  "exchange",
-  "plots",
-  "preview",
-  "report",
-  "terminal",
-];
+/** Groups at a time, however many cores there are: each needs up to 3 GiB. */
+const MAX_JOBS = 4;
 
-/** The tests, and the modules whose documented examples run as tests, in two halves. */
-async function everything(): Promise<string[][]> {
-  const names = (await Array.fromAsync(Deno.readDir(join(PROJECT_ROOT, "tests"))))
-    .map(({ name }) => name).sort();
-  const pathsOf = (some: string[]) => some.map((name) => `tests/${name}`);
-  const missing = BESIDE.filter((name) => !names.includes(name));
-  if (missing.length > 0) throw new Error(`tests/ has no ${missing.join(", ")}: mend BESIDE`);
-  const others = names.filter((name) => !BESIDE.includes(name));
-  return [["--doc", "mod.ts", "src", ...pathsOf(others)], pathsOf(BESIDE)];
+/** Files that take the longest, slowest first: each is a group of its own, so that none is left for the end. */
+const SLOW: readonly string[] = [
+  "recipes_test.ts",
+  "commands/compare_test.ts",
+  "coordinator/exactness_test.ts",
+  "cases/cases_test.ts",
+  "models/parity_test.ts",
+  "coordinator/feature_cache_test.ts",
+  "coordinator/standstill_test.ts",
+  "coordinator/user_modules_test.ts",
+  "coordinator/interruption_test.ts",
+  "coordinator/gradient_dtype_test.ts",
+  "coordinator/resume_test.ts",
+  "coordinator/batch_norm_run_test.ts",
+  "library/other_project_test.ts",
+  "coordinator/launcher_signals_test.ts",
+  "evaluation/evaluate_run_test.ts",
+  "dashboard/pages_test.ts",
+].map((path) => `tests/${path}`);
+
+/** Files of a group, beside those of {@linkcode SLOW}: few enough for an even end, many enough to start seldom. */
+const GROUP_SIZE = 20;
+
+/**
+ * Groups all tests for processes of `deno test`: the slow ones first, then the others in the order of their paths, and
+ * the modules whose documented examples run as tests.
+ *
+ * @param files All files of the project, relative to its root
+ * @throws {Error} when a file of {@linkcode SLOW} is gone
+ */
+export function groupTests(files: readonly string[]): string[][] {
+  const tests = files.filter((file) => /^tests\/.*_test\.ts$/.test(file));
+  const missing = SLOW.filter((file) => !tests.includes(file));
+  if (missing.length > 0) throw new Error(`There is no ${missing.join(", ")}: mend SLOW`);
+  const others = tests.filter((file) => !SLOW.includes(file)).sort();
+  const groups = Array.from(
+    { length: Math.ceil(others.length / GROUP_SIZE) },
+    (_, index) => others.slice(GROUP_SIZE * index, GROUP_SIZE * (index + 1)),
+  );
+  return [...SLOW.map((file) => [file]), ["--doc", "mod.ts", "src"], ...groups];
 }
 
 /** Fetches what is missing; says so once for each thing. */
@@ -127,29 +146,54 @@ function countsIn(output: string): Map<string, number> {
   ) => [what, Number(count)]));
 }
 
-/** Runs everything in two processes, shows one's output after the other's, and adds up their counts. */
-async function runSideBySide(args: readonly string[]): Promise<number> {
+/** Failed tests, from the runner's list at its end. */
+function failuresIn(output: string): string[] {
+  const at = output.lastIndexOf("\n FAILURES \n");
+  return at < 0 ? [] : output.slice(at).match(/^.+ => \.\/.+$/gm) ?? [];
+}
+
+/** Runs everything, a few groups at a time; shows one's output after the other's, and adds up their counts. */
+async function runEverything(args: readonly string[]): Promise<number> {
   const start = performance.now();
-  const halves = await everything();
-  const children = halves.map((paths) => startTests([...args, ...paths], "piped"));
-  const first = show(children[0], Promise.resolve());
-  const outputs = [await first, await show(children[1], first)];
-  const codes = await Promise.all(children.map(async (child) => (await child.status).code));
+  const groups = groupTests(await sourceFiles(PROJECT_ROOT)).map((paths) => [...args, ...paths]);
+  const outputs: Promise<string>[] = [];
+  const codes: number[] = [];
+  const takeGroups = async () => {
+    for (let group = groups.shift(); group; group = groups.shift()) {
+      const child = startTests(["--no-check", ...group], "piped");
+      outputs.push(show(child, outputs.at(-1) ?? Promise.resolve()));
+      codes.push((await child.status).code);
+    }
+  };
+  await Promise.all(
+    Array.from({ length: Math.min(MAX_JOBS, navigator.hardwareConcurrency + 1) }, takeGroups),
+  );
+  const texts = await Promise.all(outputs);
   const code = codes.find((code) => code !== 0) ?? 0;
   const sums = new Map([["passed", 0], ["failed", 0]]);
-  for (const [what, count] of outputs.flatMap((output) => [...countsIn(output)])) {
+  for (const [what, count] of texts.flatMap((output) => [...countsIn(output)])) {
     sums.set(what, (sums.get(what) ?? 0) + count);
   }
   const counts = [...sums].map(([what, count]) => `${count} ${what}`).join(" | ");
   const seconds = Math.round((performance.now() - start) / 1000);
-  console.log(`Both together:\n${code === 0 ? "ok" : "FAILED"} | ${counts} (${seconds}s)`);
+  const failures = texts.flatMap(failuresIn).map((line) => `${line}\n`).join("");
+  console.log(
+    `All together:\n${failures}${code === 0 ? "ok" : "FAILED"} | ${counts} (${seconds}s)`,
+  );
   return code;
 }
 
 /** Runs what the arguments choose and returns the exit code. */
 async function runTests(args: readonly string[]): Promise<number> {
   const chosen = await Promise.all(args.map((arg) => !arg.startsWith("-") && exists(arg)));
-  if (!chosen.includes(true)) return await runSideBySide(args);
+  if (!chosen.includes(true)) {
+    // Once for all groups, which share most of their modules.
+    const isChecked = await succeeds(Deno.execPath(), {
+      args: ["check", "--quiet", "--doc", "."],
+      cwd: PROJECT_ROOT,
+    });
+    return isChecked ? await runEverything(args) : 1;
+  }
   return (await startTests(args, "inherit").status).code;
 }
 
