@@ -31,20 +31,21 @@ export interface Fingerprint {
   readonly shape: readonly number[];
 }
 
-/** Distributions that first weights are drawn from; `fan_in` and `fan_out` count as PyTorch counts them. */
+/** The number of inputs, or of outputs, of a unit, as PyTorch counts `fan_in` and `fan_out`. */
+export type Fan = "fanIn" | "fanOut";
+
+/** Distributions that first weights are drawn from. */
 export type Distribution =
-  /** Normal with variance `2 / fan_out` (He et al. 2015, arXiv:1502.01852). */
-  | "kaimingNormalFanOut"
-  /** Normal with variance `2 / fan_in`. */
-  | "kaimingNormalFanIn"
-  /** Uniform with variance `2 / fan_in`: within `±sqrt(6 / fan_in)`. */
-  | "kaimingUniformFanIn"
+  /** Normal with this variance, divided by the fan: 2 is He et al. 2015, arXiv:1502.01852. */
+  | { readonly normal: number; readonly over: Fan }
+  /** Uniform around 0 with this variance, divided by the fan. */
+  | { readonly uniform: number; readonly over: Fan }
+  /** Normal with this standard deviation. */
+  | { readonly std: number }
   /** PyTorch's default of `nn.Linear` and `nn.Conv2d`: uniform within `±1 / sqrt(fan_in)`. */
   | "torchDefault"
   /** Uniform within `±1 / sqrt(units)`. */
-  | "uniformFanOut"
-  /** Normal with this standard deviation. */
-  | { readonly std: number };
+  | "uniformFanOut";
 
 /** The distributions from which a layer's parameters are initialized. */
 export interface Initializer {

@@ -47,20 +47,15 @@ function draw(
   seed: number,
 ): tf.Tensor {
   if (distribution === "zeros") return tf.zeros(shape);
-  if (typeof distribution === "object") return seededNormal(shape, distribution.std, seed);
   const [out, ...rest] = weight.torchShape; // [out, in, h, w] or [out, in]
   const fanIn = rest.reduce((product, size) => product * size, 1);
-  const fanOut = out * fanIn / rest[0];
-  switch (distribution) {
-    case "kaimingNormalFanOut":
-      return seededNormal(shape, Math.sqrt(2 / fanOut), seed);
-    case "kaimingNormalFanIn":
-      return seededNormal(shape, Math.sqrt(2 / fanIn), seed);
-    case "kaimingUniformFanIn":
-      return seededUniform(shape, Math.sqrt(6 / fanIn), seed);
-    case "torchDefault":
-      return seededUniform(shape, 1 / Math.sqrt(fanIn), seed);
-    case "uniformFanOut":
-      return seededUniform(shape, 1 / Math.sqrt(out), seed);
+  const fans = { fanIn, fanOut: out * fanIn / rest[0] };
+  if (distribution === "torchDefault") return seededUniform(shape, 1 / Math.sqrt(fanIn), seed);
+  if (distribution === "uniformFanOut") return seededUniform(shape, 1 / Math.sqrt(out), seed);
+  if ("std" in distribution) return seededNormal(shape, distribution.std, seed);
+  if ("normal" in distribution) {
+    return seededNormal(shape, Math.sqrt(distribution.normal / fans[distribution.over]), seed);
   }
+  const bound = Math.sqrt(3 * distribution.uniform / fans[distribution.over]);
+  return seededUniform(shape, bound, seed);
 }

@@ -4,31 +4,11 @@
  * @module
  */
 import type { z } from "../../deps/zod.ts";
-import { ColorJitter, RandomGrayscale } from "./color.ts";
-import { CenterCrop, RandomCrop, RandomResizedCrop } from "./crop.ts";
-import { RandomErasing } from "./erase.ts";
-import { RandomHorizontalFlip, RandomVerticalFlip } from "./flip.ts";
-import { Normalize } from "./normalize.ts";
-import { Pad } from "./pad.ts";
-import { Resize } from "./resize.ts";
-import { RandomRotation } from "./rotate.ts";
+import * as list from "./list.ts";
 import type { Transform } from "./transform.ts";
 
 /** The transforms that a config may name. */
-export const TRANSFORMS = {
-  RandomResizedCrop,
-  RandomCrop,
-  RandomHorizontalFlip,
-  RandomVerticalFlip,
-  RandomRotation,
-  ColorJitter,
-  RandomGrayscale,
-  Resize,
-  CenterCrop,
-  Pad,
-  Normalize,
-  RandomErasing,
-};
+export const TRANSFORMS = { ...list };
 
 /** Name of a transform, as in torchvision. */
 export type TransformName = keyof typeof TRANSFORMS;

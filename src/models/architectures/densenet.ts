@@ -11,7 +11,7 @@ import type { BuildOptions, Network, Node } from "../blocks.ts";
 export const densenet121 = {
   build,
   initializers: {
-    conv: { weight: "kaimingNormalFanIn", bias: "zeros" },
+    conv: { weight: { normal: 2, over: "fanIn" }, bias: "zeros" },
     linear: { weight: "torchDefault", bias: "zeros" },
   },
   heads: ["classifier"],

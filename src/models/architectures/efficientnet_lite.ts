@@ -12,7 +12,7 @@ import type { BuildOptions, Network, Node } from "../blocks.ts";
 export const efficientnet_lite0 = {
   build,
   initializers: {
-    conv: { weight: "kaimingNormalFanOut", bias: "zeros" },
+    conv: { weight: { normal: 2, over: "fanOut" }, bias: "zeros" },
     linear: { weight: "uniformFanOut", bias: "zeros" },
   },
   heads: ["classifier.1"],

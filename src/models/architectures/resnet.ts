@@ -10,7 +10,7 @@ import type { BuildOptions, Network, Node } from "../blocks.ts";
 /** The facts that all ResNets have in common. */
 const COMMON = {
   initializers: {
-    conv: { weight: "kaimingNormalFanOut", bias: "zeros" },
+    conv: { weight: { normal: 2, over: "fanOut" }, bias: "zeros" },
     linear: { weight: "torchDefault", bias: "torchDefault" },
   },
   heads: ["fc"],

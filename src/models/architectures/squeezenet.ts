@@ -10,7 +10,7 @@ import type { BuildOptions, Network, Node } from "../blocks.ts";
 /** The facts that both versions have in common. */
 const COMMON = {
   initializers: {
-    conv: { weight: "kaimingUniformFanIn", bias: "zeros" },
+    conv: { weight: { uniform: 2, over: "fanIn" }, bias: "zeros" },
     linear: { weight: "torchDefault", bias: "torchDefault" },
     layers: { "classifier.1": { weight: { std: 0.01 }, bias: "zeros" } },
   },

@@ -10,7 +10,7 @@ import type { BuildOptions, Network, Node } from "../blocks.ts";
 /** The facts that all VGGs have in common. */
 const COMMON = {
   initializers: {
-    conv: { weight: "kaimingNormalFanOut", bias: "zeros" },
+    conv: { weight: { normal: 2, over: "fanOut" }, bias: "zeros" },
     linear: { weight: { std: 0.01 }, bias: "zeros" },
   },
   heads: ["classifier.6"],
