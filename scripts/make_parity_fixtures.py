@@ -214,6 +214,13 @@ def noisy(tensors, number):
     return [t * (1 + NOISE * (2 * torch.rand(t.shape, generator=generator) - 1)) for t in tensors]
 
 
+def load(network, start):
+    """Loads parameters and buffers, as of the version of the network's own state dict."""
+    state = collections.OrderedDict(start)
+    state._metadata = network.state_dict()._metadata
+    network.load_state_dict(state)
+
+
 def compute(network, start, spec, dtype, steps=STEPS, channels_last=False, noise=0):
     """Everything that is compared, for one element type."""
     batch, *parameters = noisy([batch_of(spec), *start.values()], noise)
@@ -224,7 +231,7 @@ def compute(network, start, spec, dtype, steps=STEPS, channels_last=False, noise
     if channels_last:
         batch = batch.contiguous(memory_format=torch.channels_last)
         network = network.to(memory_format=torch.channels_last)
-    network.load_state_dict(start)
+    load(network, start)
     network.eval()
     with torch.no_grad():
         result = {"evalLogits": network(batch)}
@@ -239,7 +246,7 @@ def compute(network, start, spec, dtype, steps=STEPS, channels_last=False, noise
     del sgd
     if steps == 1:
         return result
-    network.load_state_dict(start)
+    load(network, start)
     adam = torch.optim.Adam(network.parameters(), **ADAM)
     result["adamLosses"], _, result["adam"] = learn(network, start, batch, labels, adam, steps)
     return result
