@@ -276,7 +276,10 @@ const PARTS: Record<string, Part> = {
     );
     return () => {
       using events = new EventLog(folder);
-      const images = new SkippedImages({ warn: () => {} }, events);
+      const images = new SkippedImages({
+        warn: () => {},
+        skipped: (image) => events.append("skipped", { ...image }),
+      });
       for (let epoch = 0; epoch < 10; epoch++) images.report(skipped);
       return Promise.resolve();
     };

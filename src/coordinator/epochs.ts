@@ -70,7 +70,7 @@ const PROGRESS_MS = 500;
 export interface EpochContext {
   readonly run: PreparedRun;
   readonly cluster: ExchangingCluster;
-  readonly reporter: Reporter;
+  readonly reporter: Pick<Reporter, "phase" | "progress">;
 }
 
 /** The subset of {@linkcode EpochContext} that a validation needs. */

@@ -67,7 +67,7 @@ export interface PreparedRun {
 export async function prepareRun(
   config: Config,
   { reporter, verbose = false, signal, resuming = false }: {
-    reporter: Reporter;
+    reporter: Pick<Reporter, "info" | "warn" | "download">;
     verbose?: boolean | undefined;
     signal?: AbortSignal | undefined;
     /** The run goes on with a state of its own: what it was allowed to begin with stands, and no initial weights are loaded. */

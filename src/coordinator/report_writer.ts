@@ -14,6 +14,7 @@ import { writeCurves } from "../plots/curves.ts";
 import { writeLossCurve } from "../plots/loss_curve.ts";
 import { type Prediction, PREDICTIONS_FILE, readPredictions } from "../records/predictions.ts";
 import type { BestEffort } from "../events/best_effort.ts";
+import type { RunEvent, RunEvents, RunListener } from "../events/run_events.ts";
 import {
   MAX_PICTURES,
   type PredictedPicture,
@@ -33,32 +34,47 @@ const REPORT_SHARE = 0.02;
 const CURVES_SHARE = 0.05;
 
 /** Draws the curves and writes `report.html`. A file that can't be written is a warning: the run goes on. */
-export class ReportWriter {
+export class ReportWriter implements RunListener {
+  readonly name = "The report";
   readonly #run: PreparedRun;
   readonly #folder: string;
   readonly #history: History;
   readonly #effort: BestEffort;
+  readonly #events: Pick<RunEvents, "emit">;
   readonly #reportTime = new TimeShare(REPORT_SHARE);
   readonly #curvesTime = new TimeShare(CURVES_SHARE);
+  /** The last report of this session, once it is written. */
+  path: string | undefined;
   /** Epochs and points that the curves show. */
   #drawn = "";
 
   constructor(
-    { run, folder, history, effort }: {
+    { run, folder, history, effort, events }: {
       run: PreparedRun;
       folder: string;
       history: History;
       effort: BestEffort;
+      events: Pick<RunEvents, "emit">;
     },
   ) {
     this.#run = run;
     this.#folder = folder;
     this.#history = history;
     this.#effort = effort;
+    this.#events = events;
+  }
+
+  async hear(event: RunEvent): Promise<void> {
+    if (event.type === "epoch") await this.#afterEpoch();
+    const finished = event.type === "finished";
+    if (finished || event.type === "interrupted" || event.type === "failed") {
+      this.path = await this.#atEnd({ images: finished });
+      if (this.path !== undefined) this.#events.emit({ type: "report", finished });
+    }
   }
 
   /** Draws the curves and writes the report, each unless it has taken more than its share of the time. */
-  async afterEpoch(): Promise<void> {
+  async #afterEpoch(): Promise<void> {
     await this.#curvesTime.spend(() => this.#drawCurves());
     await this.#reportTime.spend(() => this.#write());
   }
@@ -69,7 +85,7 @@ export class ReportWriter {
    * @param images Make the small images too, where those there are of other weights
    * @returns The report's path, or nothing when the report couldn't be written
    */
-  async atEnd({ images }: { images: boolean }): Promise<string | undefined> {
+  async #atEnd({ images }: { images: boolean }): Promise<string | undefined> {
     await this.#drawCurves();
     return await this.#write(images);
   }

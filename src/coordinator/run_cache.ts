@@ -31,7 +31,7 @@ export interface RunCache extends Disposable {
 export function openRunCache(
   { data: { cache: bytes }, workers }: Config,
   { train, val, source }: ImageSet,
-  reporter: Reporter,
+  reporter: Pick<Reporter, "info" | "warn">,
 ): RunCache | undefined {
   if (!bytes) return undefined;
   if (source.cheap) {

@@ -6,7 +6,7 @@
 import { basename, dirname, resolve } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
-import type { Reporter } from "../events/reporter.ts";
+import type { RunEvents } from "../events/run_events.ts";
 
 /**
  * Tries the port that was asked for, before anything is fetched or made.
@@ -22,15 +22,14 @@ export async function checkDashboard({ dashboard, out }: Config): Promise<void> 
 /**
  * Serves the runs beside `folder`, that run first, and says where.
  *
- * @param say Shows the address, which may hold the token: to people, not to the run's log
+ * @param events Gets the address, which may hold the token, as a notice: for people, not for the run's log
  * @returns Nothing where the config doesn't ask for it
  * @throws {UsageError} when the port that was asked for is taken
  */
 export async function openDashboard(
   { dashboard }: Config,
   folder: string,
-  reporter: Reporter,
-  say: (line: string) => void,
+  events: Pick<RunEvents, "emit">,
 ): Promise<AsyncDisposable | undefined> {
   if (dashboard === false) return undefined;
   const { Dashboard } = await import("../dashboard/server.ts");
@@ -39,8 +38,11 @@ export async function openDashboard(
     folder: dirname(path),
     home: basename(path),
     ...(dashboard === true ? {} : dashboard),
-    onError: (error) => reporter.warn(`The dashboard failed to answer: ${messageOf(error)}`),
+    onError: (error) => {
+      const message = `The dashboard failed to answer: ${messageOf(error)}`;
+      events.emit({ type: "warning", message, kept: false });
+    },
   });
-  say(`Dashboard: ${server.url}`);
+  events.emit({ type: "notice", line: `Dashboard: ${server.url}` });
   return server;
 }

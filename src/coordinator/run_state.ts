@@ -94,33 +94,25 @@ function modelState({ replica: { model, state } }: PreparedRun) {
   return stateOf(state.parameters, batchCountsOf(model));
 }
 
-/** Writes `checkpoints/best`: the model alone, with averaged weights where the run has such. */
-export async function saveBest(
+/** Writes a checkpoint of the model alone, with averaged weights where the run has such. */
+export async function saveWeights(
   folder: string,
   run: PreparedRun,
-  position: Position,
-  accuracy: number,
+  { name, position, accuracy }: {
+    /** `best`, or `epoch-<number>`. */
+    name: string;
+    position: Position;
+    accuracy: number;
+  },
 ): Promise<void> {
-  const { state } = run.replica;
-  const model = await state.withAverages(() => modelState(run));
+  const model = await run.replica.state.withAverages(() => modelState(run));
   const facts = { ...factsOf(run, position), accuracy };
-  await writeCheckpoint(join(folder, CHECKPOINTS), "best", facts, { model });
+  await writeCheckpoint(join(folder, CHECKPOINTS), name, facts, { model });
 }
 
-/** Writes `checkpoints/epoch-<number>` as {@linkcode saveBest} does, and removes the oldest of those. */
-export async function saveEpoch(
-  folder: string,
-  run: PreparedRun,
-  position: Position,
-  accuracy: number,
-): Promise<void> {
-  const { state } = run.replica;
-  const model = await state.withAverages(() => modelState(run));
-  const facts = { ...factsOf(run, position), accuracy };
-  const checkpoints = join(folder, CHECKPOINTS);
-  await writeCheckpoint(checkpoints, `epoch-${position.epoch}`, facts, { model });
-  const { keep } = run.config.checkpoint;
-  if (keep !== undefined) await pruneCheckpoints(checkpoints, "epoch", keep);
+/** Removes the oldest of the checkpoints `epoch-<number>`, where only some are to be kept. */
+export async function pruneEpochs(folder: string, keep: number | undefined): Promise<void> {
+  if (keep !== undefined) await pruneCheckpoints(join(folder, CHECKPOINTS), "epoch", keep);
 }
 
 /** Path of a checkpoint. */

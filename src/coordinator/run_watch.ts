@@ -1,27 +1,17 @@
 /**
- * The records of a run in progress, beside the terminal: points to the loggers, lines to `run.log`,
- * and its position to `live.json`.
+ * The measurements of a run in progress: steps summed up as points of training, and its position in `live.json`.
  *
  * @module
  */
-import { join } from "node:path";
-import { messageOf } from "../base/errors.ts";
-import { exists } from "../base/paths.ts";
-import { readRegularFile } from "../base/regular_file.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
-import type { LoggerStart } from "../loggers/logger.ts";
-import { LoggerSet, type NamedLogger } from "../loggers/logger_set.ts";
-import { openMetricsLogger } from "../loggers/metrics_logger.ts";
 import { type LiveStatus, removeLiveStatus, writeLiveStatus } from "../records/live_status.ts";
-import { RunLog } from "../records/run_log.ts";
-import { BestEffort } from "../events/best_effort.ts";
-import type { Phase, PhaseProgress, Reporter } from "../events/reporter.ts";
+import type { Phase } from "../events/reporter.ts";
+import type { RunEvent, RunEvents, RunListener } from "../events/run_events.ts";
 import type { PendingSums } from "../checkpoint/checkpoint.ts";
 import type { EpochTotals } from "./epochs.ts";
 import { GpuWatch } from "./gpu_use.ts";
 import type { WorkerHeartbeat } from "../cluster/heartbeat_monitor.ts";
 import type { RefusedMessages } from "../cluster/refused_messages.ts";
-import { recordingReporter } from "./recording_reporter.ts";
 import { type PointHeader, StepMeter } from "./step_meter.ts";
 
 const LIVE_MS = 1_000;
@@ -30,18 +20,13 @@ const LIVE_MS = 1_000;
 export type ReadHeartbeats = () => readonly WorkerHeartbeat[];
 
 /** Watches a run from its beginning to its end. */
-export class RunWatch implements AsyncDisposable {
-  /** Passes on to the reporter that was given. */
-  readonly reporter: Reporter;
-  /** The loggers that keep the numbers. */
-  readonly loggers: LoggerSet;
-  readonly #log = new RunLog();
-  readonly #effort = new BestEffort((line) => this.reporter.warn(line));
+export class RunWatch implements RunListener, AsyncDisposable {
+  readonly name = "live.json";
+  readonly #events: Pick<RunEvents, "emit">;
   readonly #meter: StepMeter;
   readonly #stack = new AsyncDisposableStack();
   readonly #since = new Date().toISOString();
-  #folder: string | undefined;
-  #signs: ReadHeartbeats = () => [];
+  #heartbeats: ReadHeartbeats = () => [];
   #refused: () => RefusedMessages | undefined = () => undefined;
   #gpus: GpuWatch | undefined;
   #phase: Phase | undefined;
@@ -49,30 +34,16 @@ export class RunWatch implements AsyncDisposable {
   #done = 0;
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(reporter: Reporter, workers: number) {
-    this.reporter = recordingReporter(reporter, this.#log, {
-      onPhase: (phase) => this.#onPhase(phase),
-      onProgress: (progress) => this.#onProgress(progress),
-    });
-    this.loggers = new LoggerSet((line) => this.reporter.warn(line));
+  /** @param events Gets the points of training */
+  constructor(workers: number, events: Pick<RunEvents, "emit">) {
+    this.#events = events;
     this.#meter = new StepMeter(workers);
   }
 
-  /** Starts the records in the run folder; events from now on go there. */
-  async open(start: LoggerStart, loggers: readonly NamedLogger[] = []): Promise<void> {
-    const { folder, config, stepsPerEpoch } = start;
-    this.#effort.attemptNow("run.log", () => this.#log.open(folder));
-    this.#stack.use(this.#log);
+  /** Writes the position into the run folder from now on. */
+  open(folder: string, run: { readonly epochs: number; readonly stepsPerEpoch: number }): void {
     this.#gpus = this.#stack.use(GpuWatch.start());
-    this.#folder = folder;
-    const own = {
-      name: "metrics",
-      open: (start: LoggerStart) => openMetricsLogger(start, (line) => this.reporter.warn(line)),
-    };
-    await this.loggers.open([own, ...loggers], start);
-    this.#stack.defer(() => this.loggers.close());
-    const { epochs } = config.train as { epochs: number };
-    const tick = () => this.#writeLive(folder, { epochs, stepsPerEpoch });
+    const tick = () => this.#writeLive(folder, run);
     tick();
     const timer = setInterval(tick, LIVE_MS);
     this.#stack.defer(async () => {
@@ -82,9 +53,19 @@ export class RunWatch implements AsyncDisposable {
     });
   }
 
+  hear(event: RunEvent): void {
+    if (event.type === "phase") {
+      this.#phase = event.phase;
+      this.#phaseStart = performance.now();
+      this.#done = event.phase.done ?? 0;
+    } else if (event.type === "progress") {
+      this.#done = event.progress.done;
+    }
+  }
+
   /** Listens to the workers once they have joined. */
-  listenTo(signs: ReadHeartbeats, refused: () => RefusedMessages): void {
-    this.#signs = signs;
+  listenTo(heartbeats: ReadHeartbeats, refused: () => RefusedMessages): void {
+    this.#heartbeats = heartbeats;
     this.#refused = refused;
   }
 
@@ -113,39 +94,18 @@ export class RunWatch implements AsyncDisposable {
     const gpus = this.#gpus?.use ?? [];
     const point = this.#meter.take(place, gpus.length > 0 ? { gpus } : {});
     if (!point) return;
-    const memory = new Map(this.#signs().map(({ rank, residentBytes }) => [rank, residentBytes]));
+    const memory = new Map(
+      this.#heartbeats().map(({ rank, residentBytes }) => [rank, residentBytes]),
+    );
     const ranks = point.ranks.map((own) => {
       const residentBytes = memory.get(own.rank);
       return residentBytes === undefined ? own : { ...own, residentBytes };
     });
-    this.loggers.metrics({ ...point, ranks });
-  }
-
-  /** A picture of the run folder, `<name>.png`, is new. */
-  async image(name: string, step: number): Promise<void> {
-    if (!this.loggers.takesPictures) return;
-    const path = join(this.#folder!, `${name}.png`);
-    if (!await exists(path)) return; // none of its images could be read
-    this.loggers.picture(name, await readRegularFile(path), step);
-  }
-
-  /** The run has failed. */
-  failed(error: unknown): void {
-    this.#log.append("error", messageOf(error));
+    this.#events.emit({ type: "metrics", point: { ...point, ranks } });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
-  }
-
-  #onPhase(phase: Phase): void {
-    this.#phase = phase;
-    this.#phaseStart = performance.now();
-    this.#done = phase.done ?? 0;
-  }
-
-  #onProgress({ done }: PhaseProgress): void {
-    this.#done = done;
   }
 
   #writeLive(folder: string, { epochs, stepsPerEpoch }: { epochs: number; stepsPerEpoch: number }) {
@@ -164,7 +124,7 @@ export class RunWatch implements AsyncDisposable {
       total: phase?.total ?? 0,
       done: this.#done,
       ...(made > 0 && seconds > 0 ? { imagesPerSecond: made / seconds } : {}),
-      workers: this.#signs().map((sign) => ({ ...sign })),
+      workers: this.#heartbeats().map((heartbeat) => ({ ...heartbeat })),
       ...(this.#refused() ? { refused: { ...this.#refused() } } : {}),
       gpus: this.#gpus?.use ?? [],
     };

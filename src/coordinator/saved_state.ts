@@ -9,27 +9,18 @@
 import { asLockstepError, LockstepError, SystemError } from "../base/errors.ts";
 import { shownPath } from "../base/file_path.ts";
 import { shellWord } from "../base/shell.ts";
-import type { EventLog } from "../records/event_log.ts";
-import type { Reporter } from "../events/reporter.ts";
+import type { RunEvents } from "../events/run_events.ts";
 
 /** Saves what a run can be resumed from. */
 export class SavedState {
   readonly #folder: string;
-  readonly #reporter: Pick<Reporter, "warn">;
-  readonly #events: Pick<EventLog, "append">;
+  readonly #events: Pick<RunEvents, "warn" | "emit">;
   /** The files whose newest version isn't on the disk, with the reason. */
   readonly #missing = new Map<string, string>();
 
   /** @param folder The run folder, for messages */
-  constructor(
-    { folder, reporter, events }: {
-      folder: string;
-      reporter: Pick<Reporter, "warn">;
-      events: Pick<EventLog, "append">;
-    },
-  ) {
+  constructor(folder: string, events: Pick<RunEvents, "warn" | "emit">) {
     this.#folder = folder;
-    this.#reporter = reporter;
     this.#events = events;
   }
 
@@ -50,8 +41,7 @@ export class SavedState {
       this.#missing.set(what, `${what} of ${state} (${error.message})`);
       const message = `${what} of ${state} couldn't be written: ${error.message}. ` +
         "What was saved before stays, the run goes on and tries again at the next time to save";
-      this.#reporter.warn(message);
-      this.#events.append("warning", { message });
+      this.#events.warn(message);
       return false;
     }
     this.#missing.delete(what);
@@ -64,10 +54,10 @@ export class SavedState {
   }
 
   /** Warns of what couldn't be written, at the end of a run that was interrupted. */
-  tell(): void {
-    if (this.#missing.size > 0) {
-      this.#reporter.warn(`Training was interrupted, ${this.#describe()}`);
-    }
+  warnOfMissing(): void {
+    if (this.#missing.size === 0) return;
+    const message = `Training was interrupted, ${this.#describe()}`;
+    this.#events.emit({ type: "warning", message, kept: false });
   }
 
   /**

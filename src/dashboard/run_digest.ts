@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { EVENTS_FILE, parseEvent, type RunEvent } from "../records/event_log.ts";
+import { EVENTS_FILE, type LoggedEvent, parseEvent } from "../records/event_log.ts";
 import { LineTail } from "../records/line_tail.ts";
 import type { LiveStatus } from "../records/live_status.ts";
 
@@ -14,7 +14,7 @@ export type RunState = "running" | "finished" | "interrupted" | "failed" | "lost
 const TURNS = ["started", "resumed", "finished", "interrupted", "failed"];
 
 /** Tells whether an event says how the run stands from then on. */
-export function isTurn({ type }: Pick<RunEvent, "type">): boolean {
+export function isTurn({ type }: Pick<LoggedEvent, "type">): boolean {
   return TURNS.includes(type);
 }
 
@@ -104,7 +104,7 @@ export class RunDigest {
   }
 
   /** Takes an event; a run that goes on makes the epochs from there on again. */
-  #take(event: RunEvent): void {
+  #take(event: LoggedEvent): void {
     const { type, epoch, seconds } = event;
     this.#progress = after(this.#progress, event);
     if (typeof epoch !== "number" || !["started", "resumed", "epoch"].includes(type)) return;
@@ -116,7 +116,7 @@ export class RunDigest {
 }
 
 /** Applies an event to a run's progress, except for its epochs. */
-function after(before: RunProgress, event: RunEvent): RunProgress {
+function after(before: RunProgress, event: LoggedEvent): RunProgress {
   const { type, time } = event;
   const ended = type === "failed" || type === "interrupted";
   return {

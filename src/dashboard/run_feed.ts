@@ -5,7 +5,7 @@
  * @module
  */
 import { join } from "node:path";
-import { EVENTS_FILE, parseEvent, type RunEvent } from "../records/event_log.ts";
+import { EVENTS_FILE, type LoggedEvent, parseEvent } from "../records/event_log.ts";
 import { LineTail } from "../records/line_tail.ts";
 import { readLiveStatus } from "../records/live_status.ts";
 import { METRICS_FILE, parseMetrics } from "../records/metrics_log.ts";
@@ -125,7 +125,7 @@ export class RunFeed {
     }
   }
 
-  #remember(events: readonly RunEvent[]): void {
+  #remember(events: readonly LoggedEvent[]): void {
     this.#turn = events.findLast(isTurn)?.type ?? this.#turn;
   }
 }

@@ -57,16 +57,16 @@ export class EventLog implements Disposable {
 const eventSchema = z.looseObject({ time: z.iso.datetime(), type: z.string() });
 
 /** A line of `events.jsonl`; its other fields are those of its type. */
-export type RunEvent = z.output<typeof eventSchema>;
+export type LoggedEvent = z.output<typeof eventSchema>;
 
 /** The event of a line, or `undefined` where it holds none. */
-export function parseEvent(line: string): RunEvent | undefined {
+export function parseEvent(line: string): LoggedEvent | undefined {
   return eventSchema.safeParse(parseLine(line)).data;
 }
 
 /** The events that still count: without the epochs, validations and stops that a resumed run makes again. */
-export function standingEvents(events: readonly RunEvent[]): RunEvent[] {
-  let standing: RunEvent[] = [];
+export function standingEvents(events: readonly LoggedEvent[]): LoggedEvent[] {
+  let standing: LoggedEvent[] = [];
   for (const event of events) {
     const begins = event.type === "started" || event.type === "resumed";
     if (begins) standing = standing.filter((earlier) => !isMadeAgain(earlier, event));
@@ -75,7 +75,7 @@ export function standingEvents(events: readonly RunEvent[]): RunEvent[] {
   return standing;
 }
 
-function isMadeAgain(event: RunEvent, begin: RunEvent): boolean {
+function isMadeAgain(event: LoggedEvent, begin: LoggedEvent): boolean {
   const epoch = Number(event.epoch) - Number(begin.epoch);
   const step = Number(event.step) - Number(begin.step);
   if (event.type === "epoch") return epoch >= 0;
@@ -84,7 +84,7 @@ function isMadeAgain(event: RunEvent, begin: RunEvent): boolean {
 }
 
 /** The events of a run folder, oldest first; lines that hold none are left out. */
-export async function readEvents(folder: string): Promise<RunEvent[]> {
+export async function readEvents(folder: string): Promise<LoggedEvent[]> {
   const bytes = await readRegularFile(join(folder, EVENTS_FILE));
   return [...linesOf(bytes)].flatMap(({ text }) => parseEvent(text) ?? []);
 }

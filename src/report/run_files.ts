@@ -8,7 +8,7 @@ import { parse } from "../deps/yaml.ts";
 import { LockstepError } from "../base/errors.ts";
 import { maskAddress, maskArguments, maskedJson, maskRunText } from "../base/secrets.ts";
 import { openRegularFile, readRegularFile, readRegularText } from "../base/regular_file.ts";
-import { EVENTS_FILE, readEvents, type RunEvent } from "../records/event_log.ts";
+import { EVENTS_FILE, type LoggedEvent, readEvents } from "../records/event_log.ts";
 import { type History, HISTORY_FILE, readHistory } from "../records/history.ts";
 import { METRICS_FILE, type MetricsPoint } from "../records/metrics_log.ts";
 import { readThinMetrics } from "../records/thin_metrics.ts";
@@ -40,7 +40,7 @@ export interface RunFiles {
   readonly config: Tree | undefined;
   readonly configText: string | undefined;
   readonly history: History | undefined;
-  readonly events: readonly RunEvent[];
+  readonly events: readonly LoggedEvent[];
   readonly metrics: readonly MetricsPoint[];
   readonly environment: Tree | undefined;
   /** The end of `run.log`. */
@@ -118,7 +118,7 @@ export async function readRunFiles(folder: string, history?: History): Promise<R
     config: withoutCredentials(known),
     configText: shown(configText),
     history,
-    events: events.map((event) => JSON.parse(maskedJson(event, server)) as RunEvent),
+    events: events.map((event) => JSON.parse(maskedJson(event, server)) as LoggedEvent),
     metrics,
     environment: isTree(environment) ? maskedEnvironment(environment, shown) : undefined,
     log: shown(log),

@@ -4,7 +4,7 @@
  * @module
  */
 import { shellWord } from "../base/shell.ts";
-import type { RunEvent } from "../records/event_log.ts";
+import type { LoggedEvent } from "../records/event_log.ts";
 
 /** `running` also when it ended without a word: killed, or the machine went down. */
 export type RunState = "finished" | "interrupted" | "failed" | "running" | "unknown";
@@ -25,7 +25,7 @@ export interface RunStatus {
 }
 
 /** Reads the state off a run's events, oldest first. */
-export function runStatus(events: readonly RunEvent[]): RunStatus {
+export function runStatus(events: readonly LoggedEvent[]): RunStatus {
   let state: RunState = "unknown";
   let message: string | undefined;
   let seconds = 0;

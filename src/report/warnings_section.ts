@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { RunEvent } from "../records/event_log.ts";
+import type { LoggedEvent } from "../records/event_log.ts";
 import { foreignName, type Html, html } from "../web/html.ts";
 import type { Section } from "./section.ts";
 import { groupedCount, groupThousands } from "../base/format.ts";
@@ -27,7 +27,7 @@ export interface SkippedImage {
 }
 
 /** The run's warnings, equal ones together. */
-export function warningsOf(events: readonly RunEvent[]): Warning[] {
+export function warningsOf(events: readonly LoggedEvent[]): Warning[] {
   const warnings = new Map<string, Warning>();
   for (const { type, time, message } of events) {
     if (type !== "warning" || typeof message !== "string") continue;
@@ -38,7 +38,7 @@ export function warningsOf(events: readonly RunEvent[]): Warning[] {
 }
 
 /** The images that couldn't be read, each once. */
-export function skippedOf(events: readonly RunEvent[]): SkippedImage[] {
+export function skippedOf(events: readonly LoggedEvent[]): SkippedImage[] {
   const skipped = new Map<string, SkippedImage>();
   for (const { type, path, reason } of events) {
     if (type === "skipped" && typeof path === "string") {
@@ -49,7 +49,7 @@ export function skippedOf(events: readonly RunEvent[]): SkippedImage[] {
 }
 
 /** The warnings; says so where there are none. */
-export function warningsSection(events: readonly RunEvent[]): Section {
+export function warningsSection(events: readonly LoggedEvent[]): Section {
   const warnings = warningsOf(events);
   const skipped = skippedOf(events);
   return {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { LockstepError } from "../../src/base/errors.ts";
+import { RunEvents } from "../../src/events/run_events.ts";
 import { SavedState } from "../../src/coordinator/saved_state.ts";
 
 const readOnly = () =>
@@ -8,19 +9,24 @@ const readOnly = () =>
   );
 
 Deno.test("SavedState warns each time, forgets what was written later, and names the rest at the end", async () => {
+  const events = new RunEvents();
   const warnings: string[] = [];
-  const events: string[] = [];
-  const saved = new SavedState({
-    folder: "/r",
-    reporter: { warn: (line) => void warnings.push(line) },
-    events: { append: (type) => void events.push(type) },
+  const kept: boolean[] = [];
+  events.add({
+    name: "The test",
+    hear: (event) => {
+      if (event.type !== "warning") return;
+      warnings.push(event.message);
+      kept.push(event.kept);
+    },
   });
+  const saved = new SavedState("/r", events);
   for (const epoch of [1, 2]) {
     assert.equal(await saved.attempt("checkpoints/last", `epoch ${epoch}`, readOnly), false);
   }
   assert.equal(await saved.attempt("history.json", "epoch 2", readOnly), false);
   assert.equal(warnings.length, 3);
-  assert.deepEqual(events, ["warning", "warning", "warning"]);
+  assert.deepEqual(kept, [true, true, true], "events.jsonl has them, too");
   assert.match(
     warnings[1],
     /^checkpoints\/last of epoch 2 couldn't be written: \/r\/a can't be opened: the file system is read-only; remount/,
@@ -33,6 +39,8 @@ Deno.test("SavedState warns each time, forgets what was written later, and names
     assert.doesNotMatch(error.message, /history\.json/);
     return true;
   });
+  saved.warnOfMissing();
+  assert.match(warnings[3], /^Training was interrupted, but could not write checkpoints\/last/);
   assert.equal(await saved.attempt("checkpoints/last", "epoch 3", async () => {}), true);
   saved.requireAll();
   const bug = () => Promise.reject(new TypeError("x is not a function"));

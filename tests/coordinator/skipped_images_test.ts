@@ -4,10 +4,10 @@ import { SkippedImages } from "../../src/coordinator/skipped_images.ts";
 Deno.test("SkippedImages says each image once, then a count, in bounded lines", () => {
   const lines: string[] = [];
   const events: unknown[] = [];
-  const skipped = new SkippedImages(
-    { warn: (line) => void lines.push(line) },
-    { append: (type, fields) => void events.push([type, fields]) },
-  );
+  const skipped = new SkippedImages({
+    warn: (line) => void lines.push(line),
+    skipped: (image) => void events.push(image),
+  });
   const two = [{ path: "a.jpg", reason: "cut off" }, { path: "b.jpg", reason: "empty" }];
   for (let epoch = 0; epoch < 100; epoch++) skipped.report(two);
   skipped.report([]);

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { LOGGERS, loggersSchema } from "../../src/loggers/config.ts";
 import type { LoggerStart } from "../../src/loggers/logger.ts";
-import { LoggerSet } from "../../src/loggers/logger_set.ts";
+import { listenWithLoggers } from "../../src/coordinator/logger_listener.ts";
+import { RunEvents } from "../../src/events/run_events.ts";
 import { madeEpoch, madePoint } from "../support/made_run.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
@@ -28,12 +29,17 @@ for (const [name, { title, isDefault, open }] of Object.entries(LOGGERS)) {
       };
       const warnings: string[] = [];
       const record = async (of: LoggerStart, epoch: number) => {
-        const set = new LoggerSet((line) => warnings.push(line));
-        await set.open([{ name: title, open }], of);
-        set.metrics(madePoint(epoch, 2));
-        set.validation({ examples: 8, epoch, step: 4, loss: 1, accuracy: 0.5 });
-        set.epoch(madeEpoch(epoch));
-        set.close();
+        const events = new RunEvents();
+        events.add({
+          name: "The test",
+          hear: (event) => event.type === "warning" ? void warnings.push(event.message) : undefined,
+        });
+        const closing = await listenWithLoggers(events, [{ name: title, open }], of);
+        events.emit({ type: "metrics", point: madePoint(epoch, 2) });
+        const point = { examples: 8, epoch, step: 4, loss: 1, accuracy: 0.5 };
+        events.emit({ type: "validation", point });
+        events.emit({ type: "epochEnded", record: madeEpoch(epoch) });
+        closing[Symbol.dispose]();
         return await bytesIn(folder);
       };
       const first = await record(start, 1);

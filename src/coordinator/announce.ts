@@ -1,0 +1,53 @@
+/**
+ * The first lines of a run: what is about to be trained.
+ *
+ * @module
+ */
+import { counted, groupThousands } from "../base/format.ts";
+import { listed } from "../base/listing.ts";
+import { LOCKSTEP_VERSION } from "../base/versions.ts";
+import { describeShares } from "../config/shares.ts";
+import type { Reporter } from "../events/reporter.ts";
+import { workerThreads } from "../engine/threads.ts";
+import type { PreparedRun } from "./prepare.ts";
+
+/** Classes that the first lines of a run name. */
+const MAX_NAMES = 50;
+
+/** `GPU` when TensorFlow sees one, else `CPU`. */
+function deviceOf({ devices }: PreparedRun["engine"]): string {
+  return devices.some(({ name }) => name.includes("GPU")) ? "GPU" : "CPU";
+}
+
+/** Reports what is about to be trained. */
+export function announce(
+  { config, engine, dataset, replica }: PreparedRun,
+  reporter: Pick<Reporter, "info" | "warn">,
+): void {
+  const { workers, model, train } = config;
+  const threads = workerThreads(config.engine.threadsPerWorker, config.workers);
+  reporter.info(
+    `Lockstep ${LOCKSTEP_VERSION}, TensorFlow ${engine.tensorflowVersion}: ` +
+      `${counted(workers, "worker")} with ${counted(threads, "thread")} each, on ${
+        deviceOf(engine)
+      }`,
+  );
+  reporter.info(
+    `Data: ${counted(dataset.train.length, "training image")}, ` +
+      `${dataset.val.length} for validation, ${dataset.classes.length} classes ` +
+      `(${listed(dataset.classes, { max: MAX_NAMES })})`,
+  );
+  const shares = describeShares(config);
+  if (shares?.isWarning) reporter.warn(shares.text);
+  else if (shares) reporter.info(shares.text);
+  const { trainable } = replica.state;
+  const learned = trainable.reduce((sum, { variable }) => sum + variable.size, 0);
+  const names = trainable.map(({ name, torchShape }) => `  ${name} [${torchShape.join(", ")}]`);
+  reporter.info(
+    `Model: ${model.name}${
+      model.module ? ` (${model.module})` : ""
+    }, ${train.optimizer} with learning rate ${train.lr}; ` +
+      `${counted(trainable.length, "parameter")} to learn (${groupThousands(learned)} values):`,
+  );
+  reporter.info(names.join("\n"));
+}

@@ -1,0 +1,103 @@
+/**
+ * The records of a run that goes on: brought up to its changed config and images, and to what a killed session missed.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { keepsTypedPaths } from "../config/load.ts";
+import { FILE_RECORD, type FileChanges, writeFileRecord } from "../data/datasets/file_record.ts";
+import { earlyStopReason } from "../metrics/monitor.ts";
+import { EVENTS_FILE, readEvents, standingEvents } from "../records/event_log.ts";
+import { recordChanges, type ResumedConfig, resumeNotes } from "./resumed_config.ts";
+import { describeFileChanges, hasOtherImages } from "./resumed_data.ts";
+import type { RunParts } from "./run_context.ts";
+import { writeConfig } from "./run_files.ts";
+import type { RestoredRun } from "./run_origin.ts";
+import { type Position, saveLast } from "./run_state.ts";
+
+/** Brings config, images and records of a run that goes on up to date. */
+export async function followRestored(
+  parts: RunParts,
+  { images, changed, resumed: { position, place } }: RestoredRun,
+): Promise<void> {
+  if (images) await followImages(parts, images, place);
+  else await recordImages(parts);
+  await followChanges(parts, changed, { position, place });
+}
+
+/** Gives a run that has no record of its images one. */
+async function recordImages({ run: { dataset: { root, files } }, events, folder }: RunParts) {
+  if (!files) return;
+  events.warn(
+    `The run has no ${FILE_RECORD}, so its images are compared by name, class and size alone; it has one from now on`,
+  );
+  await writeFileRecord(folder, root, files);
+}
+
+/** Records the images with which a resumed run goes on. */
+async function followImages(
+  { run, events, folder, history }: RunParts,
+  changes: FileChanges,
+  position: Position,
+): Promise<void> {
+  const { root, files } = run.dataset;
+  const isOther = hasOtherImages(changes);
+  if (isOther) {
+    const message =
+      `The run goes on with other images, as was accepted: ${
+        describeFileChanges(changes)
+      }. In an epoch that was ` +
+      "begun before, some may be seen twice or not at all";
+    events.emit({ type: "warning", message, kept: false });
+    await saveLast(folder, run, { position, history }, { keepPrevious: false });
+  }
+  if (files && (isOther || changes.touched > 0)) await writeFileRecord(folder, root, files);
+}
+
+/** Updates checkpoint, `config.yaml` and history of a resumed run to its changed config. */
+async function followChanges(
+  { run, events, folder, history, record }: RunParts,
+  changed: ResumedConfig,
+  { position, place }: { position: Position; place: Position },
+): Promise<void> {
+  const { config, plan } = run;
+  for (const note of resumeNotes(changed, config, plan.stepsPerEpoch)) events.info(note);
+  recordChanges(history, changed, config, position);
+  if (changed.changes.length === 0) {
+    // From now on checkpoints have absolute paths, whichever folder the next resume starts in.
+    if (await keepsTypedPaths(join(folder, "config.yaml"))) await writeConfig(folder, config);
+    return;
+  }
+  await saveLast(folder, run, { position: place, history }, { keepPrevious: false });
+  await writeConfig(folder, config);
+  await record.save(history);
+}
+
+/** Completes the work after the last epoch, which a killed run may not have done. */
+export async function catchUp(
+  { run: { config }, folder, history, record, events, effort }: RunParts,
+  { isOver }: RestoredRun["resumed"],
+): Promise<void> {
+  const { earlyStopping, epochs } = config.train;
+  const last = history.epochs.at(-1);
+  if (isOver && last && last.epoch < epochs) {
+    const reason = earlyStopping && earlyStopReason(earlyStopping, history.epochs);
+    const step = history.validations.at(-1)?.step ?? 0;
+    if (reason) history.stopped = { epoch: last.epoch, step, reason };
+  }
+  await record.save(history);
+  if (!last) return;
+  const lines = await effort.attempt(EVENTS_FILE, () => readEvents(folder));
+  if (!lines) return;
+  const known = standingEvents(lines);
+  const logged = new Set(known.map(({ type, epoch }) => `${type} ${epoch}`));
+  for (const each of history.epochs) {
+    if (!logged.has(`epoch ${each.epoch}`)) {
+      events.emit({ type: "recovered", event: { type: "epoch", record: each } });
+    }
+  }
+  const { stopped } = history;
+  if (stopped && !logged.has(`stopped ${stopped.epoch}`)) {
+    events.emit({ type: "recovered", event: { type: "stopped", ...stopped } });
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * The parts of a run on its way, and its position on the axes of its records.
+ *
+ * @module
+ */
+import type { BestEffort } from "../events/best_effort.ts";
+import type { RunEvents } from "../events/run_events.ts";
+import type { History } from "../records/history.ts";
+import type { HistoryWriter } from "../records/history_writer.ts";
+import type { CallbackRunner } from "./callbacks.ts";
+import type { EpochContext } from "./epochs.ts";
+import type { PreparedRun } from "./prepare.ts";
+import type { Position } from "./run_state.ts";
+import type { RunWatch } from "./run_watch.ts";
+import type { SavedState } from "./saved_state.ts";
+import type { SkippedImages } from "./skipped_images.ts";
+
+/** A run with its folder: its state, which it writes itself, and the stream of its events. */
+export interface RunParts {
+  readonly run: PreparedRun;
+  readonly folder: string;
+  readonly history: History;
+  readonly record: Pick<HistoryWriter, "save" | "finish">;
+  readonly saved: SavedState;
+  readonly events: RunEvents;
+  readonly watch: RunWatch;
+  readonly effort: BestEffort;
+}
+
+/** A run whose workers train. */
+export interface RunContext extends EpochContext, RunParts {
+  readonly run: PreparedRun;
+  readonly callbacks: CallbackRunner;
+  readonly skipped: Pick<SkippedImages, "report">;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Returns the place of a position on the axis of images seen. */
+export function pointAt(
+  { epoch, step, totals }: Pick<Position, "epoch" | "step" | "totals">,
+  { plan }: Pick<PreparedRun, "plan">,
+): { examples: number; epoch: number; step: number } {
+  return { examples: (epoch - 1) * plan.samplesPerEpoch + totals.count, epoch, step };
+}
+
+/** Tells whether something that happens every so many steps or epochs is due. */
+export function isMultiple(count: number, every: number | undefined): boolean {
+  return every !== undefined && count % every === 0;
+}

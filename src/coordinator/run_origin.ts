@@ -1,0 +1,146 @@
+/**
+ * The beginning of a run's life: a new folder, or the folder and the checkpoint of a run that goes on.
+ *
+ * @module
+ */
+import { UsageError } from "../base/errors.ts";
+import { pathOption } from "../base/file_path.ts";
+import { lockFolder } from "../base/folder_lock.ts";
+import { removeTemporaries } from "../base/paths.ts";
+import { followPointers } from "../base/pointer.ts";
+import type { Config } from "../config/schema.ts";
+import type { FileChanges } from "../data/datasets/file_record.ts";
+import type { Reporter } from "../events/reporter.ts";
+import { createRunFolder, ensureRunFolder } from "../records/run_folder.ts";
+import type { PreparedRun } from "./prepare.ts";
+import { checkResumedConfig, type ResumedConfig } from "./resumed_config.ts";
+import { checkResumedData } from "./resumed_data.ts";
+import { resumePoint } from "./resume_point.ts";
+import { checkpointPath, resume, type Resumed } from "./run_state.ts";
+
+/** The wish to begin a run, or to go on with one. */
+export interface OriginOptions {
+  readonly resume?: string | undefined;
+  readonly from?: string | undefined;
+  readonly overridden?: readonly string[];
+  readonly acceptData?: boolean;
+  readonly folder?: string;
+}
+
+/** The checkpoint that a run goes on from, as far as it is known before the run is prepared. */
+export interface Continuation {
+  readonly folder: string;
+  /** Name of the checkpoint. */
+  readonly from: string;
+  readonly changed: ResumedConfig;
+}
+
+/** The state of a run that goes on. */
+export interface RestoredRun extends Continuation {
+  readonly resumed: Resumed;
+  /** Differences of the images; nothing for a run without a record of its files. */
+  readonly images: FileChanges | undefined;
+}
+
+/** The folder of a run, locked until it is disposed of. */
+export class RunOrigin implements Disposable {
+  readonly #options: OriginOptions;
+  readonly #locks = new DisposableStack();
+  readonly #reporter: Pick<Reporter, "warn">;
+  /** The folder that was named, of a new run or of one to resume. */
+  readonly named: string | undefined;
+  /** Nothing where the run begins. */
+  readonly continuation: Continuation | undefined;
+
+  private constructor(
+    options: OriginOptions,
+    reporter: Pick<Reporter, "warn">,
+    locks: DisposableStack,
+    parts: { named: string | undefined; continuation: Continuation | undefined },
+  ) {
+    this.#options = options;
+    this.#reporter = reporter;
+    this.#locks = locks;
+    this.named = parts.named;
+    this.continuation = parts.continuation;
+  }
+
+  /**
+   * Finds what a run begins with; the folder of one to resume is locked.
+   *
+   * @throws {UsageError} when the run can't go on so
+   */
+  static async find(
+    config: Config,
+    options: OriginOptions,
+    reporter: Pick<Reporter, "warn">,
+  ): Promise<RunOrigin> {
+    using locks = new DisposableStack();
+    const going = options.resume === undefined
+      ? undefined
+      : await followPointers(pathOption("resume", options.resume));
+    if (going !== undefined) {
+      locks.use(await lockRun(going, reporter));
+      await removeTemporaries(going);
+    }
+    const from = await resumePointOf(going, options.from);
+    const continuation = from === undefined ? undefined : {
+      folder: going!,
+      from,
+      changed: await checkResumedConfig(checkpointPath(going!, from), config, options.overridden),
+    };
+    const named = going ??
+      (options.folder === undefined ? undefined : pathOption("folder", options.folder));
+    return new RunOrigin(options, reporter, locks.move(), { named, continuation });
+  }
+
+  /** Tells whether a run was to be resumed that ended before its first checkpoint. */
+  get startsOver(): boolean {
+    return this.#options.resume !== undefined && this.continuation === undefined;
+  }
+
+  /** Loads the state of a run that goes on; nothing where the run begins. */
+  async restore(run: PreparedRun): Promise<RestoredRun | undefined> {
+    if (!this.continuation) return undefined;
+    const { folder, from } = this.continuation;
+    const { acceptData } = this.#options;
+    const images = await checkResumedData(folder, run.dataset, acceptData);
+    return {
+      ...this.continuation,
+      images,
+      resumed: await resume(folder, run, from, { acceptData }),
+    };
+  }
+
+  /** Makes the folder of the run where it is missing, and locks it. */
+  async openFolder({ out, name }: Pick<Config, "out" | "name">): Promise<string> {
+    const folder = this.named === undefined
+      ? await createRunFolder(out, name)
+      : await ensureRunFolder(this.named);
+    if (this.#options.resume === undefined) this.#locks.use(await lockRun(folder, this.#reporter));
+    return folder;
+  }
+
+  [Symbol.dispose](): void {
+    this.#locks.dispose();
+  }
+}
+
+/** Keeps other processes from working on a run's folder. */
+async function lockRun(folder: string, reporter: Pick<Reporter, "warn">): Promise<Disposable> {
+  return await lockFolder(folder, {
+    what: "Run",
+    cure: "stop it with Ctrl-C",
+    onWarning: (message) => reporter.warn(message),
+  });
+}
+
+/** Finds the point where a run is to go on; returns nothing where the run begins. */
+async function resumePointOf(
+  resume: string | undefined,
+  from: string | undefined,
+): Promise<string | undefined> {
+  if (resume !== undefined) return await resumePoint(resume, from);
+  if (from === undefined) return undefined;
+  throw new UsageError(`from is "${from}", a checkpoint of a run to resume: name the run, too`);
+}

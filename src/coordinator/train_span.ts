@@ -1,0 +1,88 @@
+/**
+ * A span of training steps within an epoch: sums of the losses, points of the history, calls of the program.
+ *
+ * @module
+ */
+import type { RankReport } from "../exchange/gradient_exchange.ts";
+import { driveEpoch, type EpochTotals, type TrainedEpoch } from "./epochs.ts";
+import { pointAt, type RunContext } from "./run_context.ts";
+import type { Position } from "./run_state.ts";
+
+/** Milliseconds that a step may take to end after an interruption, before it is given up. */
+const STOP_MS = 2_500;
+
+/** Points of the training loss per epoch, unless `train.logEverySteps` says otherwise. */
+const LOSS_POINTS = 20;
+
+/** Trains up to a number of steps of the epoch, and keeps points of the loss. */
+export async function trainSpan(
+  context: RunContext,
+  { epoch, step: startStep, optimizerSteps, totals }: Position,
+  until: number,
+): Promise<TrainedEpoch> {
+  const { run, history, watch, callbacks, signal } = context;
+  const every = run.config.train.logEverySteps ?? Math.ceil(run.plan.stepsPerEpoch / LOSS_POINTS);
+  const seen = { ...totals };
+  let recent: Pick<EpochTotals, "lossSum" | "weight"> = watch.pending ?? { lossSum: 0, weight: 0 };
+  const callProgram = stepListener(context, epoch);
+  const onStep = async (step: number, sums: EpochTotals, ranks: readonly RankReport[]) => {
+    watch.step(sums, ranks);
+    await callProgram(step, sums);
+    seen.count += sums.count;
+    recent = { lossSum: recent.lossSum + sums.lossSum, weight: recent.weight + sums.weight };
+    if (recent.weight === 0 || (step % every !== 0 && step < until)) return;
+    const point = pointAt({ epoch, step, totals: seen }, run);
+    history.losses.push({ ...point, loss: recent.lossSum / recent.weight });
+    watch.point({ ...point, learningRate: run.plan.rates.at({ epoch, step: step - 1 }) });
+    recent = { lossSum: 0, weight: 0 };
+  };
+  watch.begin();
+  const limit = abortedAfter(signal, STOP_MS);
+  const shouldStop = () => callbacks.wantsEnd || (signal?.aborted ?? false);
+  return await driveEpoch(
+    context,
+    { epoch, startStep, optimizerSteps },
+    { before: totals, until, shouldStop, onStep },
+    limit.signal,
+  ).finally(() => limit.end());
+}
+
+/** Calls the program after each step of an epoch, where it listens. */
+function stepListener(
+  { run: { plan }, callbacks }: RunContext,
+  epoch: number,
+): (step: number, sums: EpochTotals) => Promise<void> {
+  let before = performance.now();
+  return async (step, { lossSum, weight, correct, count }) => {
+    if (!callbacks.hearsSteps) return;
+    const now = performance.now();
+    await callbacks.step({
+      epoch,
+      step,
+      steps: plan.stepsPerEpoch,
+      loss: lossSum / weight,
+      accuracy: correct / count,
+      learningRate: plan.rates.at({ epoch, step: step - 1 }),
+      imagesPerSecond: 1000 * count / (now - before),
+    });
+    before = performance.now();
+  };
+}
+
+/** A signal that fires some time after `signal`: when a step takes too long to end. */
+function abortedAfter(
+  signal: AbortSignal | undefined,
+  milliseconds: number,
+): { signal: AbortSignal; end: () => void } {
+  const controller = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const start = () => timer = setTimeout(() => controller.abort(signal!.reason), milliseconds);
+  signal?.addEventListener("abort", start, { once: true });
+  return {
+    signal: controller.signal,
+    end: () => {
+      signal?.removeEventListener("abort", start);
+      clearTimeout(timer);
+    },
+  };
+}
