@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { moment } from "../web/moment.ts";
+import { MEMBER_COLUMNS, tableHead } from "../web/table_head.ts";
 import { barLegend, type BarPart } from "../web/bars.ts";
 import { chartFigure } from "../web/chart.ts";
 import { foreignName, type Html, html } from "../web/html.ts";
@@ -122,31 +124,18 @@ export function runPage(summary: RunSummary, config: string): string {
             hidden>
             <table id="workers">
               <caption>Processes, as of their last heartbeat</caption>
-              <thead>
-                <tr>
-                  <th scope="col">Process</th>
-                  <th scope="col">Where</th>
-                  <th scope="col">Doing</th>
-                  <th scope="col" class="number">Epoch</th>
-                  <th scope="col" class="number">Step</th>
-                  <th scope="col" class="number">Memory</th>
-                  <th scope="col" class="number">Last sign</th>
-                </tr>
-              </thead>
+              ${tableHead("Process", "Where", "Doing", { number: "Epoch" }, { number: "Step" }, {
+                number: "Memory",
+              }, { number: "Last sign" })}
               <tbody></tbody>
             </table>
           </div>
           <div class="card scroll" tabindex="0" role="region" aria-label="GPUs" id="gpus-card" hidden>
             <table id="gpus">
               <caption>GPUs of the machine</caption>
-              <thead>
-                <tr>
-                  <th scope="col">GPU</th>
-                  <th scope="col" class="number">Use</th>
-                  <th scope="col" class="number">Memory</th>
-                  <th scope="col" class="number">Temperature</th>
-                </tr>
-              </thead>
+              ${tableHead("GPU", { number: "Use" }, { number: "Memory" }, {
+                number: "Temperature",
+              })}
               <tbody></tbody>
             </table>
           </div>
@@ -155,18 +144,16 @@ export function runPage(summary: RunSummary, config: string): string {
           <h2 id="epochs-title">Epochs</h2>
           <div class="card scroll tall" tabindex="0" role="region" aria-label="Epochs">
             <table id="epochs">
-              <thead>
-                <tr>
-                  <th scope="col">Epoch</th>
-                  <th scope="col" class="number">Train loss</th>
-                  <th scope="col" class="number">Train accuracy</th>
-                  <th scope="col" class="number">Validation loss</th>
-                  <th scope="col" class="number">Validation accuracy</th>
-                  <th scope="col" class="number">Learning rate</th>
-                  <th scope="col" class="number">Images/s</th>
-                  <th scope="col" class="number">Time</th>
-                </tr>
-              </thead>
+              ${tableHead(
+                "Epoch",
+                { number: "Train loss" },
+                { number: "Train accuracy" },
+                { number: "Validation loss" },
+                { number: "Validation accuracy" },
+                { number: "Learning rate" },
+                { number: "Images/s" },
+                { number: "Time" },
+              )}
               <tbody>
                 <tr>
                   <td colspan="8">No epoch is done yet.</td>
@@ -252,17 +239,15 @@ export function runsPage(
           <div class="card scroll" tabindex="0" role="region" aria-label="Comparisons">
             <table id="comparisons" data-sortable>
               <caption class="visually-hidden">Comparisons, the newest first</caption>
-              <thead>
-                <tr>
-                  <th scope="col">Comparison</th>
-                  <th scope="col">State</th>
-                  <th scope="col" class="number">Variants</th>
-                  <th scope="col" class="number">Runs finished</th>
-                  <th scope="col" class="number">Best accuracy</th>
-                  <th scope="col">of</th>
-                  <th scope="col">Started</th>
-                </tr>
-              </thead>
+              ${tableHead(
+                "Comparison",
+                "State",
+                { number: "Variants" },
+                { number: "Runs finished" },
+                { number: "Best accuracy" },
+                "Best variant",
+                "Started",
+              )}
               <tbody></tbody>
             </table>
           </div>
@@ -288,18 +273,16 @@ export function comparePage(runs: readonly ComparedRun[]): string {
       <div class="card scroll" tabindex="0" role="region" aria-label="Results">
         <table id="results">
           <caption>Results</caption>
-          <thead>
-            <tr>
-              <th scope="col">Run</th>
-              <th scope="col">State</th>
-              <th scope="col">Model</th>
-              <th scope="col" class="number">Workers</th>
-              <th scope="col" class="number">Epochs</th>
-              <th scope="col" class="number">Best accuracy</th>
-              <th scope="col" class="number">in epoch</th>
-              <th scope="col" class="number">Time</th>
-            </tr>
-          </thead>
+          ${tableHead(
+            "Run",
+            "State",
+            "Model",
+            { number: "Workers" },
+            { number: "Epochs" },
+            { number: "Best accuracy" },
+            { number: "Best epoch" },
+            { number: "Time" },
+          )}
           <tbody></tbody>
         </table>
       </div>
@@ -340,8 +323,7 @@ export function comparisonPage(detail: ComparisonDetail): string {
           <div>
             <h1>${foreignName(name)}</h1>
             <p
-              class="note">Comparison <span class="name">${id}</span>, begun <time datetime="${created}">${created
-                .replace("T", " ").replace(/(\.\d+)?Z$/, " UTC")}</time></p>
+              class="note">Comparison <span class="name">${id}</span>, begun ${moment(created)}</p>
           </div>
           <p class="states"><a class="button" id="report" href="${`/files/${
             addressOf(id)
@@ -352,17 +334,7 @@ export function comparisonPage(detail: ComparisonDetail): string {
         <div class="card scroll" tabindex="0" role="region" aria-label="Runs">
           <table id="members">
             <caption>Runs</caption>
-            <thead>
-              <tr>
-                <th scope="col">Variant</th>
-                <th scope="col" class="number">Seed</th>
-                <th scope="col">State</th>
-                <th scope="col" class="number">Epochs</th>
-                <th scope="col" class="number">Best accuracy</th>
-                <th scope="col" class="number">in epoch</th>
-                <th scope="col" class="number">Time</th>
-              </tr>
-            </thead>
+            ${tableHead(...MEMBER_COLUMNS)}
             <tbody></tbody>
           </table>
         </div>

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { tableHead } from "../web/table_head.ts";
 import {
   type ConfusionCounts,
   confusionOf,
@@ -122,8 +123,8 @@ function pairsCard(classes: readonly string[], confusion: ConfusionCounts): Html
   const more = total - pairs.length;
   return html`<div class="card"><h3>Most frequent confusions</h3>
     <div class="scroll" tabindex="0" role="region" aria-label="Pairs of confused classes">
-    <table><thead><tr><th scope="col">true</th><th scope="col">taken for</th>
-      <th scope="col" class="number">images</th><th scope="col" class="number">share</th>
-      </tr></thead><tbody>${rows}</tbody></table></div>
+    <table>${
+    tableHead("true", "taken for", { number: "images" }, { number: "share" })
+  }<tbody>${rows}</tbody></table></div>
     ${more > 0 && html`<p class="note">and ${groupThousands(more)} more</p>`}</div>`;
 }

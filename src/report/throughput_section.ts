@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { tableHead } from "../web/table_head.ts";
 import type { MetricsPoint } from "../records/metrics_log.ts";
 import { barLegend, type BarPart, stackedBar } from "../web/bars.ts";
 import { chartFigure, type ChartSpec } from "../web/chart.ts";
@@ -196,14 +197,7 @@ function gpusCard(metrics: readonly MetricsPoint[]): Html | undefined {
       <h3>GPUs</h3>
       <div class="scroll" tabindex="0" role="region" aria-label="GPUs">
         <table class="wide">
-          <thead>
-            <tr>
-              <th scope="col">GPU</th>
-              <th scope="col">Name</th>
-              <th scope="col" class="number">Busy</th>
-              <th scope="col" class="number">Most memory</th>
-            </tr>
-          </thead>
+          ${tableHead("GPU", "Name", { number: "Busy" }, { number: "Most memory" })}
           <tbody>${rows}</tbody>
         </table>
       </div>

@@ -4,6 +4,7 @@
  * @module
  */
 import type { LoggedEvent } from "../records/event_log.ts";
+import { tableHead } from "../web/table_head.ts";
 import { foreignName, type Html, html } from "../web/html.ts";
 import type { Section } from "./section.ts";
 import { groupedCount, groupThousands } from "../base/format.ts";
@@ -74,8 +75,9 @@ function warningTable(warnings: readonly Warning[]): Html {
     `
   );
   return html`<div class="card"><div class="scroll" tabindex="0" role="region" aria-label="Warnings of the run">
-    <table class="wide"><thead><tr><th scope="col">First</th><th scope="col">Warning</th>
-    <th scope="col" class="number">Times</th></tr></thead><tbody>${rows}</tbody></table></div>
+    <table class="wide">${
+    tableHead("First", "Warning", { number: "Times" })
+  }<tbody>${rows}</tbody></table></div>
     ${leftOut(warnings.length)}</div>`;
 }
 
@@ -91,7 +93,7 @@ function skippedTable(skipped: readonly SkippedImage[]): Html {
   return html`<div class="card"><h3>${groupedCount(skipped.length, "image")} left out</h3>
     <p class="note">They couldn't be read; <code>data.onError</code> is <code>skip</code>.</p>
     <div class="scroll tall" tabindex="0" role="region" aria-label="Images left out">
-    <table class="wide"><thead><tr><th scope="col">Image</th><th scope="col">Reason</th></tr></thead>
+    <table class="wide">${tableHead("Image", "Reason")}
     <tbody>${rows}</tbody></table></div>${leftOut(skipped.length)}</div>`;
 }
 

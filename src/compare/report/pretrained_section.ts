@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { tableHead } from "../../web/table_head.ts";
 import { foreignName, type Html, html } from "../../web/html.ts";
 import { type ComparedVariant, type Comparison, summarizeVariant } from "../comparison.ts";
 import type { Section } from "../../report/section.ts";
@@ -71,14 +72,9 @@ function pairCard(own: Placed, scratch: Placed): Html {
       <p>${inWords(first, second)}</p>
       <div class="scroll tall" tabindex="0" role="region" aria-label="Accuracy by epoch">
         <table>
-          <thead>
-            <tr>
-              <th scope="col" class="number">Epoch</th>
-              <th scope="col" class="number">${variantName(first.label, own.index)}</th>
-              <th scope="col" class="number">${variantName(second.label, scratch.index)}</th>
-              <th scope="col" class="number">Ahead</th>
-            </tr>
-          </thead>
+          ${tableHead({ number: "Epoch" }, { number: variantName(first.label, own.index) }, {
+            number: variantName(second.label, scratch.index),
+          }, { number: "Ahead" })}
           <tbody>${rows}</tbody>
         </table>
       </div>

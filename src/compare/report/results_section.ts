@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { tableHead } from "../../web/table_head.ts";
 import { type Html, html } from "../../web/html.ts";
 import {
   bestVariant,
@@ -33,16 +34,14 @@ export function resultsSection(comparison: Comparison): Section {
     body: html`
       <div class="card scroll" tabindex="0" role="region" aria-label="Results">
         <table class="wide" data-sortable>
-          <thead>
-            <tr>
-              <th scope="col">Variant</th>
-              <th scope="col" class="number">Best accuracy</th>
-              <th scope="col" class="number">${repeats > 1 ? "Range" : "in epoch"}</th>
-              <th scope="col" class="number">Time</th>
-              <th scope="col" class="number">Speed</th>
-              <th scope="col" class="number">Runs finished</th>
-            </tr>
-          </thead>
+          ${tableHead(
+            "Variant",
+            { number: "Best accuracy" },
+            { number: repeats > 1 ? "Range" : "Best epoch" },
+            { number: "Time" },
+            { number: "Speed" },
+            { number: "Runs finished" },
+          )}
           <tbody>${comparison.variants.map((variant, index) =>
             row(variant, index, variant === best, repeats)
           )}</tbody>

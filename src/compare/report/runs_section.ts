@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { MEMBER_COLUMNS, tableHead } from "../../web/table_head.ts";
 import { html, relativeAddress } from "../../web/html.ts";
 import { type ComparedRun, type Comparison, summarizeRun } from "../comparison.ts";
 import { formatDuration, formatPercent } from "../../base/format.ts";
@@ -63,18 +64,7 @@ export function runsSection(
     body: html`
       <div class="card scroll" tabindex="0" role="region" aria-label="Runs">
         <table class="wide" data-sortable>
-          <thead>
-            <tr>
-              <th scope="col">Variant</th>
-              <th scope="col" class="number">Seed</th>
-              <th scope="col">State</th>
-              <th scope="col" class="number">Epochs</th>
-              <th scope="col" class="number">Best accuracy</th>
-              <th scope="col" class="number">in epoch</th>
-              <th scope="col" class="number">Time</th>
-              <th scope="col">Report</th>
-            </tr>
-          </thead>
+          ${tableHead(...MEMBER_COLUMNS, "Report")}
           <tbody>${rows}</tbody>
         </table>
       </div>
