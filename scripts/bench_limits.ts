@@ -32,6 +32,7 @@ import { writeLossCurve } from "../src/plots/loss_curve.ts";
 import { writePredictions } from "../src/records/predictions.ts";
 import { writeReport } from "../src/report/report.ts";
 import { succeeds } from "./children.ts";
+import { addMadeEpoch } from "../tests/support/made_history.ts";
 
 const EPOCHS = 10_000;
 const POINTS = 20;
@@ -78,26 +79,8 @@ function evaluationOf(classes: number) {
 }
 
 function addEpoch(history: History): void {
-  const epoch = history.epochs.length + 1;
-  const accuracy = epoch / (2 * EPOCHS);
-  for (let step = 1; step <= POINTS; step++) {
-    history.losses.push({ examples: 100 * (epoch - 1) + 5 * step, epoch, step, loss: 1 / epoch });
-  }
-  history.validations.push({
-    examples: 100 * epoch,
-    epoch,
-    step: POINTS,
-    loss: 1 / epoch,
-    accuracy,
-  });
-  history.epochs.push({
-    epoch,
-    learningRate: 0.01,
-    train: { loss: 1 / epoch, accuracy },
-    validation: { loss: 1 / epoch, accuracy, count: SAMPLES },
-    seconds: 1,
-    imagesPerSecond: 100,
-  });
+  const accuracy = (history.epochs.length + 1) / (2 * EPOCHS);
+  addMadeEpoch(history, { accuracy, points: POINTS, count: SAMPLES });
 }
 
 function historyOf(classes: number, epochs: number): History {

@@ -13,7 +13,7 @@ import { exists } from "../src/base/paths.ts";
 import type { CommandHelp } from "../src/commands/flags.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { readSources, unknownMessages } from "./check_messages.ts";
-import { PROJECT_ROOT, readText } from "./files.ts";
+import { filesBelow, PROJECT_ROOT, readText } from "./files.ts";
 import { findRetiredWords, isExempt } from "./retired_words.ts";
 import { type Located, type Page, parseMarkdown } from "./markdown.ts";
 
@@ -67,17 +67,7 @@ async function retiredWordsOf(root: string): Promise<string[]> {
 
 /** Markdown, HTML and CSS of the root, docs/ and src/, relative to the root, sorted. */
 async function textFiles(root: string): Promise<string[]> {
-  const files: string[] = [];
-  const visit = async (folder: string): Promise<void> => {
-    for await (const entry of Deno.readDir(join(root, folder))) {
-      const path = join(folder, entry.name);
-      if (entry.isDirectory && (folder !== "" || ["docs", "src"].includes(entry.name))) {
-        await visit(path);
-      } else if (entry.isFile && /\.(md|html|css)$/.test(entry.name)) files.push(path);
-    }
-  };
-  await visit("");
-  return files.sort();
+  return await filesBelow(root, ["docs", "src"], /\.(md|html|css)$/);
 }
 
 /** README.md and all pages under docs/, relative to the root. */

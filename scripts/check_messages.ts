@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { filesBelow } from "./files.ts";
 import { join } from "node:path/posix";
 
 /** Characters of a message that a `…` may stand for in the source, where it is an expression. */
@@ -35,11 +36,7 @@ function escaped(text: string): string {
 
 /** Returns the text of all modules below a folder. */
 export async function readSources(folder: string): Promise<string[]> {
-  const sources: string[] = [];
-  for await (const { name, isDirectory } of Deno.readDir(folder)) {
-    const path = join(folder, name);
-    if (isDirectory) sources.push(...await readSources(path));
-    else if (name.endsWith(".ts")) sources.push(await Deno.readTextFile(path));
-  }
-  return sources;
+  const folders = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+  const files = await filesBelow(folder, folders, /\.ts$/);
+  return await Promise.all(files.map((file) => Deno.readTextFile(join(folder, file))));
 }

@@ -17,6 +17,8 @@ import zlib
 
 from PIL import Image, ImageOps
 
+from noise import noise_bytes
+
 warnings.simplefilter("ignore")
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "cases" / "decode.json"
 cases = {}
@@ -345,51 +347,43 @@ def bmp(width, height, bits, rows, palette=b"", size=40, compression=0, colors=0
     return b"BM" + struct.pack("<IHHI", begin + len(rows), 0, 0, offset) + head + palette + rows + tail
 
 
-def noise(count, seed=1):
-    state, out = seed, bytearray()
-    for _ in range(count):
-        state = (state * 1664525 + 1013904223) % 2**32
-        out.append(state >> 24)
-    return bytes(out)
-
-
 def rows_of(width, height, bits, seed=1):
-    return noise(((width * bits + 31) >> 3 & ~3) * height, seed)
+    return noise_bytes(((width * bits + 31) >> 3 & ~3) * height, seed)
 
 
 def bmps():
     for size in (12, 16, 40, 52, 56, 64, 108, 124, 20):
         for bits in (1, 2, 4, 8, 16, 24, 32):
             step = 3 if size == 12 else 4
-            palette = noise(step << bits, 5) if bits <= 8 else b""
+            palette = noise_bytes(step << bits, 5) if bits <= 8 else b""
             for height in (3, -3):
                 if size == 12 and height < 0:
                     continue
                 plain = bmp(5, height, bits, rows_of(5, 3, bits), palette, size)
                 add(f"BMP header {size} bits {bits} height {height}", plain, size in (12, 40, 64, 16))
     for bits in (1, 4, 8):
-        palette, rows = noise(4 << bits, 5), rows_of(5, 3, bits)
+        palette, rows = noise_bytes(4 << bits, 5), rows_of(5, 3, bits)
         whole = 54 + len(palette)
         for offset in sorted({0, 14, 53, 54, 55, 58, whole - 4, whole, whole + 4, whole + 400}):
             add(f"BMP bits {bits} offset {offset} of {whole}", bmp(5, 3, bits, rows, palette, offset=offset), True)
             add(f"BMP bits {bits} offset {offset} of {whole} with more behind",
-                bmp(5, 3, bits, rows, palette, offset=offset, tail=noise(600, 9)), offset in (0, 54, 58))
+                bmp(5, 3, bits, rows, palette, offset=offset, tail=noise_bytes(600, 9)), offset in (0, 54, 58))
         for colors in (1, 2, 3, 5, 16, 200, 256, 257, 300, 70000):
-            add(f"BMP bits {bits} colours {colors}", bmp(5, 3, bits, rows, noise(4 * min(colors, 256), 5), colors=colors),
+            add(f"BMP bits {bits} colours {colors}", bmp(5, 3, bits, rows, noise_bytes(4 * min(colors, 256), 5), colors=colors),
                 colors in (3, 256, 257))
-            add(f"BMP bits {bits} colours {colors} offset 54", bmp(5, 3, bits, rows, noise(
+            add(f"BMP bits {bits} colours {colors} offset 54", bmp(5, 3, bits, rows, noise_bytes(
                 4 * min(colors, 256), 5), colors=colors, offset=54), colors == 3)
         gray = b"".join(bytes([v, v, v, 0]) for v in ((0, 255) if bits == 1 else range(1 << bits)))
         ramp = b"".join(bytes([v * 17 % 256] * 3 + [0]) for v in range(1 << bits))
         add(f"BMP bits {bits} gray", bmp(5, 3, bits, rows, gray), bits != 4)
         add(f"BMP bits {bits} even gray", bmp(5, 3, bits, rows, ramp), True)
-        add(f"BMP bits {bits} old header offset 26", bmp(5, 3, bits, rows, noise(3 << bits, 5), 12, offset=26), True)
+        add(f"BMP bits {bits} old header offset 26", bmp(5, 3, bits, rows, noise_bytes(3 << bits, 5), 12, offset=26), True)
         add(f"BMP bits {bits} without the last padding", bmp(5, 3, bits, rows, palette)[:-(4 - (5 * bits + 7) // 8 % 4) % 4 or None], True)
         add(f"BMP bits {bits} a byte short", bmp(5, 3, bits, rows, palette)[:-4], True)
     for bits in (16, 24, 32):
         rows = rows_of(5, 3, bits)
         for offset in (0, 14, 50, 54, 58, 66):
-            add(f"BMP bits {bits} offset {offset}", bmp(5, 3, bits, rows, offset=offset, tail=noise(40, 4)), offset in (0, 54, 58))
+            add(f"BMP bits {bits} offset {offset}", bmp(5, 3, bits, rows, offset=offset, tail=noise_bytes(40, 4)), offset in (0, 54, 58))
         for masks in ((0xff0000, 0xff00, 0xff, 0), (0xff000000, 0xff0000, 0xff00, 0), (0xff000000, 0xff00, 0xff, 0),
                       (0xff000000, 0xff0000, 0xff00, 0xff), (0xff, 0xff00, 0xff0000, 0xff000000),
                       (0xff0000, 0xff00, 0xff, 0xff000000), (0xff000000, 0xff00, 0xff, 0xff0000), (0, 0, 0, 0),
@@ -403,7 +397,7 @@ def bmps():
                         size in (40, 56) and offset is None)
     for compression in (1, 2, 3, 4, 5, 11):
         for bits in (1, 4, 8, 24):
-            add(f"BMP bits {bits} compression {compression}", bmp(5, 3, bits, rows_of(5, 3, bits), noise(
+            add(f"BMP bits {bits} compression {compression}", bmp(5, 3, bits, rows_of(5, 3, bits), noise_bytes(
                 4 << bits if bits <= 8 else 0, 5), compression=compression), False)
     runs = {
         "runs": [5, 3, 0, 0, 2, 7, 3, 1, 0, 0, 5, 2, 0, 1], "no ends of lines": [5, 3, 5, 7, 5, 2, 0, 1],
@@ -419,7 +413,7 @@ def bmps():
         for bits, compression in ((8, 1), (4, 2)):
             for height in (3, -3):
                 for shift in (0, 1):
-                    palette = noise(4 << bits, 5) + bytes(shift)
+                    palette = noise_bytes(4 << bits, 5) + bytes(shift)
                     add(f"BMP run lengths {bits} bits height {height} shift {shift}: {name}", bmp(
                         5, height, bits, bytes(codes), palette, compression=compression), height == 3 and not shift)
     add("BMP header cut off", bmp(5, 3, 8, b"", b"")[:40])

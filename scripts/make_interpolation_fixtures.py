@@ -15,18 +15,14 @@ import torchvision.transforms.functional as F
 import torchvision.transforms.v2 as v2
 from PIL import Image
 
+from noise import noise_bytes
+
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "data" / "interpolations.json"
 MODES = list(v2.InterpolationMode)
 
 
 def noise(width, height, seed):
-    """Bytes of a linear congruential generator, as tests/data/noise.ts makes them."""
-    state = seed
-    data = bytearray(width * height * 3)
-    for i in range(len(data)):
-        state = (state * 1664525 + 1013904223) % 2**32
-        data[i] = state >> 24
-    return Image.frombytes("RGB", (width, height), bytes(data))
+    return Image.frombytes("RGB", (width, height), noise_bytes(width * height * 3, seed))
 
 
 def case(source, spec, result):

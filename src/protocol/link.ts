@@ -250,7 +250,7 @@ export class Link {
    */
   async flush(): Promise<void> {
     try {
-      await within(this.connection.flush(), FLUSH_MS, () => new Error("no answer"));
+      await this.#roundTrip(FLUSH_MS);
       await delay(0); // the client hands on what the server said before
       this.failed.throwIfAborted();
     } catch (error) {
@@ -264,7 +264,7 @@ export class Link {
   /** Tells whether the server answers within `ms` milliseconds. */
   async answers(ms: number): Promise<boolean> {
     try {
-      await within(this.connection.flush(), ms, () => new Error("no answer"));
+      await this.#roundTrip(ms);
       return true;
     } catch {
       return false;
@@ -275,8 +275,13 @@ export class Link {
   async close(): Promise<void> {
     if (this.connection.isClosed()) return;
     // A flush on a connection that looks for its server would wait for that.
-    await within(this.connection.flush(), FLUSH_ON_CLOSE_MS, () => new Error()).catch(() => {});
+    await this.#roundTrip(FLUSH_ON_CLOSE_MS).catch(() => {});
     await this.connection.close();
+  }
+
+  /** Waits until the server has answered, and with that seen everything sent before. */
+  async #roundTrip(ms: number): Promise<void> {
+    await within(this.connection.flush(), ms, () => new Error("no answer"));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -7,7 +7,7 @@
 import { groupThousands } from "../base/format.ts";
 import { dirname, join } from "node:path";
 import { reasonOf, UsageError } from "../base/errors.ts";
-import { isDiskError } from "../base/system_words.ts";
+import { describeSystemError, isDiskError } from "../base/system_words.ts";
 
 /** The limits of an archive's content. */
 export interface ArchiveLimits {
@@ -106,7 +106,7 @@ export class UnpackedFolder {
       if (error instanceof Deno.errors.AlreadyExists) {
         this.refuse(name, "is in it twice (or as a file and as a folder)");
       }
-      if (/^E[A-Z]+$/.test(codeOf(error))) {
+      if (describeSystemError(error)) {
         this.refuse(name, `can't be written: ${reasonOf(error)}`);
       }
       this.refuse(name, `is cut short or damaged (${reasonOf(error)}): fetch the archive again`);
@@ -141,10 +141,6 @@ export class UnpackedFolder {
     if (name.includes("\0")) this.refuse(name, "has a zero byte in its name");
     return name.split("/").filter((part) => part !== "" && part !== ".");
   }
-}
-
-function codeOf(error: unknown): string {
-  return (error as { code?: string } | null)?.code ?? "";
 }
 
 function truncatedName(name: string): string {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { exists } from "../../src/base/paths.ts";
 import { type History, readHistory, writeHistory } from "../../src/records/history.ts";
 import { HistoryWriter } from "../../src/records/history_writer.ts";
+import { addMadeEpoch } from "../support/made_history.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const POINTS = 20;
@@ -13,33 +14,11 @@ function emptyHistory(): History {
   return { config: { name: "long" }, epochs: [], losses: [], validations: [], best, workers: 2 };
 }
 
-/** Adds an epoch of 20 points; every 10th is the best so far. */
+/** Adds an epoch; every 10th is the best so far. */
 function addEpoch(history: History): void {
   const epoch = history.epochs.length + 1;
   const accuracy = Math.floor(epoch / 10) / 1e4;
-  for (let step = 1; step <= POINTS; step++) {
-    history.losses.push({
-      examples: 100 * (epoch - 1) + 5 * step,
-      epoch,
-      step,
-      loss: 1 / (epoch + step),
-    });
-  }
-  history.validations.push({
-    examples: 100 * epoch,
-    epoch,
-    step: POINTS,
-    loss: 1 / epoch,
-    accuracy,
-  });
-  history.epochs.push({
-    epoch,
-    learningRate: 0.01,
-    train: { loss: 1 / epoch, accuracy },
-    validation: { loss: 1 / epoch, accuracy, count: 57 },
-    seconds: 4.5,
-    imagesPerSecond: 60.25,
-  });
+  addMadeEpoch(history, { accuracy, points: POINTS, count: 57 });
   if (epoch % 10 === 0) history.best = { epoch, accuracy, classes: ["a", "b"] };
 }
 
