@@ -12,6 +12,7 @@ const STAGES: { name: string; args: string[] }[] = [
   { name: "format", args: ["fmt", "--check"] },
   { name: "lint", args: ["lint"] },
   { name: "types", args: ["check", "."] },
+  { name: "indices", args: ["task", "check:indexed"] },
   { name: "layers", args: ["task", "check:layers"] },
   { name: "docs", args: ["task", "check:docs"] },
   { name: "spelling", args: ["task", "check:spelling"] },

@@ -125,16 +125,22 @@ function decodeCredentials(
     const words = odd.map((character) => `"${character}" as ${encodeURIComponent(character)}`);
     refuse(`in its user, password or token write ${words.join(", ")}`);
   }
-  const [user, ...others] = text.split(":");
-  const [name, pass] = decoded([user, others.join(":")], refuse);
-  if (others.length === 0) return name ? { token: name } : {};
+  const [user, password] = splitOnce(text, ":");
+  const name = decoded(user, refuse);
+  if (password === undefined) return name ? { token: name } : {};
   if (!name) refuse("it has a password and no user");
-  return { user: name, pass };
+  return { user: name, pass: decoded(password, refuse) };
 }
 
-function decoded(parts: readonly string[], refuse: (reason: string) => never): string[] {
+/** The text before a separator, and that behind it where there is one. */
+function splitOnce(text: string, separator: string): [before: string, after?: string] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + separator.length)];
+}
+
+function decoded(part: string, refuse: (reason: string) => never): string {
   try {
-    return parts.map((part) => decodeURIComponent(part));
+    return decodeURIComponent(part);
   } catch {
     return refuse('in its user, password or token write "%" as %25');
   }

@@ -95,7 +95,7 @@ export function describeForeign(bytes: Uint8Array): string {
   if (/^HTTP\//.test(text)) {
     return "it is a web server, such as nats-server's own at its monitoring port";
   }
-  const line = text.split(/\r?\n/)[0];
+  const [line = ""] = text.split(/\r?\n/, 1);
   const shown = line.length > MAX_SHOWN ? `${line.slice(0, MAX_SHOWN)}…` : line;
   return `it says "${visible(shown)}"`;
 }

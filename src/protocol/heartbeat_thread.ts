@@ -42,7 +42,11 @@ async function start({ address, run, from, subject, place }: HeartbeatStart): Pr
   link.failed.addEventListener("abort", () => failed(link.failed.reason));
   const beat = () => {
     const at = (key: keyof typeof PLACE) => Atomics.load(numbers, PLACE[key]);
-    const [epoch, step, phase] = [at("epoch"), at("step"), STEP_PHASES[at("phase")]];
+    const [epoch, step, phase] = [
+      at("epoch"),
+      at("step"),
+      STEP_PHASES[at("phase")] ?? STEP_PHASES[0],
+    ];
     const sample = at("sample") > 0 ? at("sample") - 1 : null;
     const { rss: residentBytes } = Deno.memoryUsage(); // of the whole process
     const refused = at("refused");

@@ -313,7 +313,7 @@ export class Link {
     const now = performance.now();
     this.#cuts = [...this.#cuts.filter((time) => now - time < CUTS_MS), now];
     if (this.#cuts.length >= MAX_CUTS) {
-      const seconds = Math.ceil((now - this.#cuts[0]) / 1000);
+      const seconds = Math.ceil((now - Math.min(...this.#cuts)) / 1000);
       return this.#fail(cutOff(this.server, this.#cuts.length, seconds));
     }
     this.#reconnectListeners.forEach((listener) => listener());

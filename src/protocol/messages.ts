@@ -246,8 +246,9 @@ export function parseEnvelope(json: unknown): Envelope | undefined {
 export function parseHeader<K extends Kind>(kind: K, json: unknown): Header<K> | string {
   const parsed = SCHEMAS[kind].safeParse(json);
   if (parsed.success) return parsed.data as Header<K>;
-  const { path, message } = parsed.error.issues[0];
-  return path.length === 0 ? message : `${path.join(".")}: ${message}`;
+  const [issue] = parsed.error.issues;
+  if (!issue) return parsed.error.message;
+  return issue.path.length === 0 ? issue.message : `${issue.path.join(".")}: ${issue.message}`;
 }
 
 /**

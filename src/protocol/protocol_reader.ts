@@ -92,7 +92,7 @@ export class ProtocolReader {
     const found = this.#memory.subarray(from, this.#end).indexOf(LINE_FEED);
     if (found < 0) return undefined;
     const lineEnd = from + found + 1;
-    const letter = this.#memory[this.#whole] & UPPER_CASE;
+    const letter = this.#memory[this.#whole]! & UPPER_CASE; // the line feed is behind it
     const hasPayload = letter === LETTER_M || letter === LETTER_H;
     return hasPayload ? lineEnd + this.#numberBefore(lineEnd - CR_LF_BYTES) + CR_LF_BYTES : lineEnd;
   }
@@ -100,8 +100,8 @@ export class ProtocolReader {
   #numberBefore(end: number): number {
     let value = 0;
     let unit = 1;
-    for (let at = end - 1; at > this.#whole && this.#memory[at] > SPACE; at--) {
-      value += unit * (this.#memory[at] - DIGIT_0);
+    for (let at = end - 1; at > this.#whole && this.#memory[at]! > SPACE; at--) {
+      value += unit * (this.#memory[at]! - DIGIT_0);
       unit *= 10;
     }
     if (value <= MAX_BYTES) return value;

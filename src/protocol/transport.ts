@@ -200,7 +200,8 @@ export class DenoTransport implements Transport {
       const [, json] = /^INFO\s+(\{.*\})\s*$/i.exec(line ?? "") ?? [];
       if (json) return JSON.parse(json); // the client's parser gets the line too
       const bytes = this.#reader.peek();
-      if (line !== undefined || bytes[0] < SPACE) {
+      const [first = SPACE] = bytes;
+      if (line !== undefined || first < SPACE) {
         throw new ForeignServerError(describeForeign(bytes));
       }
       const count = await connection.read(this.#reader.room()).catch((error) => {

@@ -63,7 +63,8 @@ export function recognizeFile(bytes: Uint8Array): FileKind {
     return { reason: "it has nothing but zeros", cure: FETCH_AGAIN };
   }
   if (/^[[{]/.test(start)) return { reason: "it is JSON" };
-  if (bytes[0] === 0x80 && bytes[1] >= 2 && bytes[1] <= 5) {
+  const [first, protocol = 0] = bytes;
+  if (first === 0x80 && protocol >= 2 && protocol <= 5) {
     return {
       reason: "it is a pickle that torch.save didn't write",
       cure: "load it in Python and save the state dict with torch.save",

@@ -95,7 +95,7 @@ class Machine {
   }
 
   byte(): number {
-    return this.bytes[this.advance(1)];
+    return this.#view.getUint8(this.advance(1));
   }
 
   uint16(): number {
@@ -324,7 +324,7 @@ function setItems(machine: Machine, items: readonly PickleValue[]): void {
     throw new PickleError(`its pickle sets an item of ${describe(dict)}, which is no dict`);
   }
   if (items.length % 2 !== 0) throw new PickleError("its pickle sets a key without a value");
-  for (let i = 0; i < items.length; i += 2) setItem(dict, items[i], items[i + 1]);
+  for (let i = 0; i < items.length; i += 2) setItem(dict, items[i]!, items[i + 1]!); // an even number
 }
 
 function checkProtocol(machine: Machine): void {

@@ -110,7 +110,7 @@ export function setItem(dict: PickleDict, key: PickleValue, value: PickleValue):
 }
 
 /** A value's kind, for messages. */
-export function describe(value: PickleValue): string {
+export function describe(value: PickleValue | undefined): string {
   if (value === null) return "None";
   if (Array.isArray(value)) return "a list";
   if (value instanceof Map) return "a dict";

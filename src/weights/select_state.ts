@@ -81,6 +81,7 @@ export function selectState(states: readonly StateDict[], wanted: WantedState): 
     b.found - a.found || b.fitting - a.fitting || rank(a.state.key) - rank(b.state.key) ||
     (a.found === 0 ? b.tensors.size - a.tensors.size : 0)
   );
+  if (!best) throw new Error("There is no state dict to choose from");
   // Those that could have been taken as well; one that most names fail in is another network.
   const rivals = best.found === 0 ? [] : others.filter(({ found }) => 2 * found > best.found)
     .filter(({ state, prefix }) => state !== best.state || prefix !== best.prefix);

@@ -45,7 +45,7 @@ export function materialize(
       `it has the shape [${shape.slice(0, 8)}] with strides [${strides.slice(0, 8)}]`,
     );
   }
-  const last = shape.reduce((sum, size, i) => sum + (size - 1) * strides[i], offset);
+  const last = shape.reduce((sum, size, i) => sum + (size - 1) * strides[i]!, offset);
   if (count > 0 && !(last < part.count)) {
     throw new StrideError(
       `it reaches element ${last} of its storage ${part.storage.key}, which has ${part.count}`,
@@ -65,9 +65,10 @@ export function materialize(
 function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {
   let expected = 1;
   for (let i = shape.length - 1; i >= 0; i--) {
-    if (shape[i] === 1) continue;
+    const size = shape[i]!;
+    if (size === 1) continue;
     if (strides[i] !== expected) return false;
-    expected *= shape[i];
+    expected *= size;
   }
   return true;
 }
@@ -83,11 +84,12 @@ function gather(
   const index = new Array<number>(shape.length).fill(0);
   let from = 0; // in elements
   for (let to = 0; to < target.length; to += itemSize) {
-    for (let byte = 0; byte < itemSize; byte++) target[to + byte] = source[from * itemSize + byte];
+    for (let byte = 0; byte < itemSize; byte++) target[to + byte] = source[from * itemSize + byte]!;
     for (let i = shape.length - 1; i >= 0; i--) {
-      from += strides[i];
-      if (++index[i] < shape[i]) break;
-      from -= strides[i] * shape[i];
+      const [size, stride] = [shape[i]!, strides[i]!];
+      from += stride;
+      if (++index[i]! < size) break;
+      from -= stride * size;
       index[i] = 0;
     }
   }

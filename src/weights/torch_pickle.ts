@@ -127,7 +127,10 @@ const GLOBALS: ReadonlyMap<string, PickleValue> = new Map<string, PickleValue>([
   ...STORAGE_TYPES,
   ["collections.OrderedDict", new PickleFunction(makeOrderedDict)],
   ["collections.defaultdict", new PickleFunction(() => new Map())],
-  ["builtins.dict", new PickleFunction(([items], budget) => makeOrderedDict([items], budget))],
+  [
+    "builtins.dict",
+    new PickleFunction((args, budget) => makeOrderedDict(args.slice(0, 1), budget)),
+  ],
   ["torch.Size", new PickleFunction(makeSize)],
   ["torch._utils._rebuild_tensor", new PickleFunction(rebuildTensor)],
   ["torch._utils._rebuild_tensor_v2", new PickleFunction(rebuildTensor)],
@@ -264,7 +267,7 @@ function encodeLatin1([text, encoding]: readonly PickleValue[], budget: Budget):
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
-function naturals(value: PickleValue, budget: Budget): number[] {
+function naturals(value: PickleValue | undefined, budget: Budget): number[] {
   const items = value instanceof PickleTuple ? value.items : value;
   if (!Array.isArray(items)) {
     throw new PickleError(`it has a tensor whose size is ${describe(value)}`);

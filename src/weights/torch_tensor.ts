@@ -90,6 +90,6 @@ export function toFloat32({ dtype, data }: TorchTensor): Float32Array {
 /** A bfloat16 is the upper half of a float32. */
 function fromBfloat16(halves: Uint16Array): Float32Array {
   const bits = new Uint32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) bits[i] = halves[i] << 16;
+  for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
   return new Float32Array(bits.buffer);
 }

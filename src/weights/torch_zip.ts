@@ -49,10 +49,11 @@ export class TorchArchive {
     const pickles = [...entries.keys()].filter((name) =>
       name.endsWith(PICKLE_NAME) && name.indexOf("/") === name.length - PICKLE_NAME.length
     );
-    if (pickles.length !== 1) {
+    const [pickle] = pickles;
+    if (pickle === undefined || pickles.length > 1) {
       throw new ArchiveError("it is a zip archive without the data.pkl that torch.save writes");
     }
-    const folder = pickles[0].slice(0, -PICKLE_NAME.length);
+    const folder = pickle.slice(0, -PICKLE_NAME.length);
     if (entries.has(`${folder}/constants.pkl`)) {
       throw new ArchiveError(
         "it is a TorchScript program, not a state dict",

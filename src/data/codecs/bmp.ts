@@ -25,7 +25,7 @@ export function decodeBmp(bytes: Uint8Array): RgbImage {
     const data = new Uint8Array(width * height * 3);
     eachRow(header, (y, row) => {
       for (let x = 0; x < width; x++) {
-        data.set(color(indices[row * width + x]), (y * width + x) * 3);
+        data.set(color(indices[row * width + x]!), (y * width + x) * 3);
       }
     });
     return { width, height, data };
@@ -54,7 +54,7 @@ function paletteOf(bytes: Uint8Array, { palette: { at, colors, step } }: BmpHead
   const table = new Uint8Array(256 * 3);
   for (let index = 0; index < colors; index++) {
     for (let channel = 0; channel < 3; channel++) {
-      table[index * 3 + channel] = bytes[at + index * step + 2 - channel];
+      table[index * 3 + channel] = bytes[at + index * step + 2 - channel] ?? 0;
     }
   }
   return (index: number) => table.subarray(index * 3, index * 3 + 3);
@@ -67,7 +67,7 @@ function indexedRow(bytes: Uint8Array, header: BmpHeader): ReadRow {
   return (from, data, to) => {
     for (let x = 0; x < width; x++) {
       const shift = 8 - bits - (x % perByte) * bits;
-      data.set(color((bytes[from + Math.floor(x / perByte)] >> shift) & mask), to + x * 3);
+      data.set(color((bytes[from + Math.floor(x / perByte)]! >> shift) & mask), to + x * 3);
     }
   };
 }
@@ -75,12 +75,13 @@ function indexedRow(bytes: Uint8Array, header: BmpHeader): ReadRow {
 function colorRow(bytes: Uint8Array, { width, bits, masks }: BmpHeader): ReadRow {
   const step = bits / 8;
   if (step === 2) return shortRow(bytes, width, masks);
-  const [red, green, blue] = masks.map((mask) => (31 - Math.clz32(mask)) >> 3);
+  const byteOf = (mask: number) => (31 - Math.clz32(mask)) >> 3;
+  const red = byteOf(masks[0]), green = byteOf(masks[1]), blue = byteOf(masks[2]);
   return (from, data, to) => {
     for (let x = 0; x < width; x++, from += step, to += 3) {
-      data[to] = bytes[from + red];
-      data[to + 1] = bytes[from + green];
-      data[to + 2] = bytes[from + blue];
+      data[to] = bytes[from + red]!;
+      data[to + 1] = bytes[from + green]!;
+      data[to + 2] = bytes[from + blue]!;
     }
   };
 }
@@ -93,7 +94,7 @@ function shortRow(bytes: Uint8Array, width: number, masks: BmpHeader["masks"]): 
   });
   return (from, data, to) => {
     for (let x = 0; x < width; x++, from += 2) {
-      const pixel = bytes[from] + 256 * bytes[from + 1];
+      const pixel = bytes[from]! + 256 * bytes[from + 1]!;
       for (const { shift, most } of channels) {
         data[to++] = Math.floor(((pixel >> shift) & most) * 255 / most);
       }

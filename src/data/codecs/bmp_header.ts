@@ -131,8 +131,8 @@ function usualMasks(bits: number): BmpHeader["masks"] {
 function masksOf(view: DataView, size: number, bits: number): BmpHeader["masks"] {
   const mask = (channel: number) => view.getUint32(54 + 4 * channel, true);
   const alpha = size >= 56 ? mask(3) : 0;
-  const found = [mask(0), mask(1), mask(2), alpha];
-  const known = KNOWN_MASKS[bits].some((masks) => masks.every((value, i) => value === found[i]));
+  const found = [mask(0), mask(1), mask(2), alpha] as const;
+  const known = KNOWN_MASKS[bits]?.some((masks) => masks.every((value, i) => value === found[i]));
   if (!known) {
     const shown = found.map((value) => value.toString(16)).join(" ");
     throw new HeaderError(

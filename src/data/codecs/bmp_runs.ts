@@ -23,7 +23,7 @@ export function decodeBmpRuns(bytes: Uint8Array, header: BmpHeader): Uint8Array 
   let at = pixels, to = 0, x = 0;
   const nibble = (byte: number, index: number) => index % 2 === 0 ? byte >> 4 : byte & 15;
   while (to < data.length && at + 1 < bytes.length) {
-    const count = bytes[at], value = bytes[at + 1];
+    const count = bytes[at]!, value = bytes[at + 1]!;
     at += 2;
     if (count > 0) {
       const room = Math.min(count, Math.max(width - x, 0), data.length - to);
@@ -36,7 +36,7 @@ export function decodeBmpRuns(bytes: Uint8Array, header: BmpHeader): Uint8Array 
       break;
     } else if (value === DELTA) {
       if (at + 2 > bytes.length) break;
-      to = Math.min(to + bytes[at] + bytes[at + 1] * width, data.length);
+      to = Math.min(to + bytes[at]! + bytes[at + 1]! * width, data.length);
       at += 2;
       x = to % width;
     } else {
@@ -44,7 +44,7 @@ export function decodeBmpRuns(bytes: Uint8Array, header: BmpHeader): Uint8Array 
       const length = half ? Math.ceil(wanted / 2) : wanted;
       if (at + length > bytes.length) break;
       for (let i = 0; i < wanted; i++) {
-        data[to++] = half ? nibble(bytes[at + (i >> 1)], i) : bytes[at + i];
+        data[to++] = half ? nibble(bytes[at + (i >> 1)]!, i) : bytes[at + i]!;
       }
       at += length;
       x += value;

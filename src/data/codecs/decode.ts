@@ -145,7 +145,7 @@ function withAdobeMarker(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
 
 /** TensorFlow's messages are long and many-lined: the first line says it. */
 function reasonOf(error: unknown, { format }: ImageHeader): string {
-  const [message] = messageOf(error).split("\n");
+  const [message = ""] = messageOf(error).split("\n", 1);
   if (error instanceof RangeError && format === "bmp") return message;
   if (error instanceof RangeError) return `it is cut off or damaged (${NAMES[format]})`;
   return `it is damaged or of a rare kind of ${NAMES[format]} (${message})`;

@@ -87,11 +87,15 @@ function colorTableBytes(packed: number): number {
 }
 
 function skipSubBlocks(bytes: Uint8Array, at: number): number {
-  while (byteAt(bytes, at) !== 0) at += 1 + bytes[at];
-  return at + 1;
+  for (;;) {
+    const length = byteAt(bytes, at);
+    if (length === 0) return at + 1;
+    at += 1 + length;
+  }
 }
 
 function byteAt(bytes: Uint8Array, at: number): number {
-  if (at >= bytes.length) throw new RangeError("cut off");
-  return bytes[at];
+  const byte = bytes[at];
+  if (byte === undefined) throw new RangeError("cut off");
+  return byte;
 }

@@ -25,11 +25,12 @@ const CHROMA_SAMPLING = 0x11;
  * @param frame The offset of the start of frame's marker
  */
 export function canDecodePart(bytes: Uint8Array, frame: number): boolean {
-  if (!SEQUENTIAL.includes(bytes[frame + 1]) || !isCommon(bytes, frame + 9)) return false;
-  const components = bytes[frame + 9];
+  const byteAt = (at: number) => bytes[at] ?? -1;
+  if (!SEQUENTIAL.includes(byteAt(frame + 1)) || !isCommon(bytes, frame + 9)) return false;
+  const components = byteAt(frame + 9);
   let at = frame;
   while (at + 3 < bytes.length && bytes[at] === 0xff && bytes[at + 1] !== START_OF_SCAN) {
-    at += 2 + bytes[at + 2] * 256 + bytes[at + 3];
+    at += 2 + bytes[at + 2]! * 256 + bytes[at + 3]!;
   }
   if (bytes[at] !== 0xff || bytes[at + 1] !== START_OF_SCAN) return false;
   if (bytes[at + 4] !== components) return false;
@@ -40,7 +41,7 @@ export function canDecodePart(bytes: Uint8Array, frame: number): boolean {
 function isCommon(bytes: Uint8Array, at: number): boolean {
   const components = bytes[at];
   if (components === 1) return true;
-  const sampling = (component: number) => bytes[at + 2 + component * 3];
+  const sampling = (component: number) => bytes[at + 2 + component * 3] ?? -1;
   return components === 3 && LUMA_SAMPLING.includes(sampling(0)) &&
     sampling(1) === CHROMA_SAMPLING && sampling(2) === CHROMA_SAMPLING;
 }
@@ -49,6 +50,7 @@ function isCommon(bytes: Uint8Array, at: number): boolean {
 function scanIsWhole(bytes: Uint8Array, start: number): boolean {
   for (let at = bytes.indexOf(0xff, start); at >= 0; at = bytes.indexOf(0xff, at + 1)) {
     const next = bytes[at + 1];
+    if (next === undefined) return false;
     const passes = next === 0 || next === 0xff || (next >= 0xd0 && next <= 0xd7);
     if (!passes) return next === END_OF_IMAGE;
   }

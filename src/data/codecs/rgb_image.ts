@@ -84,9 +84,9 @@ export function orientRgb(image: RgbImage, orientation: number): RgbImage {
   for (let y = 0, at = 0; y < outHeight; y++) {
     let from = (origin + y * perRow) * 3;
     for (let x = 0; x < outWidth; x++, at += 3, from += perColumn * 3) {
-      data[at] = source[from];
-      data[at + 1] = source[from + 1];
-      data[at + 2] = source[from + 2];
+      data[at] = source[from]!;
+      data[at + 1] = source[from + 1]!;
+      data[at + 2] = source[from + 2]!;
     }
   }
   return { width: outWidth, height: outHeight, data };

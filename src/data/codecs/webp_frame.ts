@@ -72,6 +72,7 @@ export function webpOfFrame(
   file.set(new TextEncoder().encode("RIFF....WEBP"));
   new DataView(file.buffer).setUint32(4, file.length - 8, true);
   file.set(bytes.subarray(at, at + length), 12);
-  if (file[15] === 0x4c) file[12 + CHUNK_HEADER + 4] &= ~ALPHA_BIT; // VP8L
+  const flags = 12 + CHUNK_HEADER + 4;
+  if (file[15] === 0x4c && flags < file.length) file[flags]! &= ~ALPHA_BIT; // VP8L
   return file;
 }

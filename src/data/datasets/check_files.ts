@@ -61,9 +61,9 @@ export async function findUnusableFiles(
   let next = 0;
   const work = async () => {
     const head = new Uint8Array(HEAD_BYTES);
-    while (next < samples.length) {
+    for (let sample = samples[next]; sample; sample = samples[next]) {
+      const position = next++;
       signal?.throwIfAborted();
-      const position = next++, sample = samples[position];
       const problem = await problemOf(join(root, sample.path), head, maxPixels);
       if (problem) found[position] = { sample, ...problem };
     }
@@ -189,8 +189,8 @@ function emptiedClass(
 ): string | undefined {
   if (bad.length === 0) return undefined;
   const left = new Int32Array(set.classes.length);
-  for (const { label } of set[side]) left[label]++;
-  for (const { sample } of bad) left[sample.label]--;
+  for (const { label } of set[side]) left[label]!++;
+  for (const { sample } of bad) left[sample.label]!--;
   const emptied = bad.find(({ sample }) => left[sample.label] === 0);
   return emptied && set.classes[emptied.sample.label];
 }

@@ -24,9 +24,15 @@ const RECORDS_AT_ONCE = 340;
 
 const CLASSES = 10;
 const META_FILE = "batches.meta.txt";
-const TRAIN_FILES = [1, 2, 3, 4, 5].map((number) => `data_batch_${number}.bin`);
+const TRAIN_FILES = [
+  "data_batch_1.bin",
+  "data_batch_2.bin",
+  "data_batch_3.bin",
+  "data_batch_4.bin",
+  "data_batch_5.bin",
+] as const;
 const VAL_FILE = "test_batch.bin";
-const ALL_FILES = [META_FILE, ...TRAIN_FILES, VAL_FILE];
+const ALL_FILES: readonly string[] = [META_FILE, ...TRAIN_FILES, VAL_FILE];
 
 /** The archive's only folder. */
 const ARCHIVED_FOLDER = "cifar-10-batches-bin";
@@ -77,7 +83,8 @@ async function batchesFolder(root: string): Promise<string> {
     const found = await Promise.all(ALL_FILES.map((file) => exists(join(root, name, file))));
     if (found.includes(true)) below.push(join(root, name));
   }
-  if (below.length === 1) return await complete(below[0]);
+  const [only] = below;
+  if (only !== undefined && below.length === 1) return await complete(only);
   if (below.length > 1) {
     throw new UsageError(
       `Folder ${quotedPath(root)} has CIFAR-10 several times (${
@@ -149,7 +156,7 @@ async function scanBatch(
     const filled = fill(file, buffer);
     hash.update(buffer.subarray(0, filled));
     for (let at = 0; at + RECORD_BYTES <= filled; at += RECORD_BYTES, record++) {
-      const label = buffer[at];
+      const label = buffer[at]!; // a whole record
       if (label >= CLASSES) {
         throw new UsageError(
           `${quotedPath(path)}: image ${record} (byte ${
@@ -200,7 +207,7 @@ class CifarSource implements SampleSource {
   }
 
   #read(path: string, label: number): RgbImage {
-    const [name, record] = path.split("#");
+    const [name = "", record] = path.split("#");
     let filled: number;
     try {
       const file = this.#open(name);
@@ -233,9 +240,9 @@ class CifarSource implements SampleSource {
 function interleaved(record: Uint8Array): Uint8Array {
   const data = new Uint8Array(3 * PIXELS);
   for (let pixel = 0, at = 0; pixel < PIXELS; pixel++, at += 3) {
-    data[at] = record[1 + pixel];
-    data[at + 1] = record[1 + PIXELS + pixel];
-    data[at + 2] = record[1 + 2 * PIXELS + pixel];
+    data[at] = record[1 + pixel]!;
+    data[at + 1] = record[1 + PIXELS + pixel]!;
+    data[at + 2] = record[1 + 2 * PIXELS + pixel]!;
   }
   return data;
 }

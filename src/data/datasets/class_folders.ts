@@ -37,9 +37,8 @@ export async function scanClassFolders(
   const hash = createHash("sha256");
   const val: Sample[] = [];
   for (const [label, name] of classes.entries()) {
-    const place = places.get(name);
-    if (place === undefined) continue;
-    const own = folders[place];
+    const own = folders[places.get(name) ?? -1];
+    if (own === undefined) continue;
     for (const { path, bytes } of await listImages(root, folder ? `${folder}/${own}` : own)) {
       hash.update(`val\0${label}\0${path}\0${bytes}\n`);
       val.push({ path, label, index: val.length });
@@ -85,7 +84,7 @@ export function chooseSplit(
   const { learnLabel } = set;
   const places = labelsByName(set.classes);
   const learn: ImageSet["learnLabel"] = learnLabel &&
-    ((_, index, label) => learnLabel(split, index, places.get(classes[label]) ?? -1));
+    ((_, index, label) => learnLabel(split, index, places.get(classes[label] ?? "") ?? -1));
   return {
     ...set,
     classes: [...classes],
@@ -104,8 +103,8 @@ export function missingClasses({ classes, val }: Pick<ImageSet, "classes" | "val
 function refuseUnknown(names: readonly string[], classes: readonly string[], where: string): void {
   const known = new Set(classes);
   const unknown = names.filter((name) => !known.has(name));
-  if (unknown.length === 0) return;
   const [first] = unknown;
+  if (first === undefined) return;
   const nearest = nearestName(first, classes);
   throw new UsageError(
     `${where} has classes that the model doesn't know, ${listedInQuotes(unknown)}: ` +

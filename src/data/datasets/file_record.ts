@@ -137,12 +137,9 @@ async function forEachAtOnce<Item>(
   items: readonly Item[],
   action: (item: Item, index: number) => Promise<void>,
 ): Promise<void> {
-  let next = 0;
+  const entries = items.entries(); // shared: each item is taken once
   const work = async () => {
-    while (next < items.length) {
-      const index = next++;
-      await action(items[index], index);
-    }
+    for (const [index, item] of entries) await action(item, index);
   };
   await Promise.all(Array.from({ length: FILES_AT_ONCE }, work));
 }

@@ -258,7 +258,8 @@ export function byCodePoint(a: string, b: string): number {
   const right = Array.from(b, (letter) => letter.codePointAt(0)!);
   const length = Math.min(left.length, right.length);
   for (let i = 0; i < length; i++) {
-    if (left[i] !== right[i]) return left[i] - right[i];
+    const difference = left[i]! - right[i]!;
+    if (difference !== 0) return difference;
   }
   return left.length - right.length;
 }

@@ -91,7 +91,8 @@ export async function scanImageFolder(
 export function actualName(wanted: string, names: readonly string[]): string {
   if (names.includes(wanted)) return wanted;
   const similar = names.filter((name) => name.toLowerCase() === wanted.toLowerCase());
-  return similar.length === 1 ? similar[0] : wanted;
+  const [first = wanted] = similar;
+  return similar.length === 1 ? first : wanted;
 }
 
 /** Names that people give to the folder that validates. */
@@ -112,7 +113,8 @@ async function oneFolder(
   sides: Sides,
   [name, ...others]: string[],
 ): Promise<string | undefined> {
-  if (others.length > 0 || [sides.train, sides.val].includes(name)) return undefined;
+  if (name === undefined || others.length > 0) return undefined;
+  if ([sides.train, sides.val].includes(name)) return undefined;
   const names = await subfolders(root, name);
   const both = [sides.train, sides.val].every((side) => names.includes(actualName(side, names)));
   const cure = both
@@ -169,9 +171,9 @@ async function scanPair(root: string, sides: Sides, leftOut: LeftOut): Promise<F
     );
   }
   requireClasses(trainRoot, classes);
-  const folderOf = (name: string) => valFolders[inVal.get(name)!];
+  const valOfClasses = classes.flatMap((name) => valFolders[inVal.get(name) ?? -1] ?? []);
   const train = await scanClasses(root, sides.train, classes, leftOut);
-  const val = await scanClasses(root, sides.val, classes.map(folderOf), leftOut);
+  const val = await scanClasses(root, sides.val, valOfClasses, leftOut);
   return finish(root, classes, train, val);
 }
 
@@ -249,9 +251,8 @@ async function scanClasses(
 
 function requireClasses(folder: string, classes: string[]): void {
   if (classes.length >= 2) return;
-  const found = classes.length === 0
-    ? "no class folders"
-    : `one class only (${quotedPath(classes[0])})`;
+  const [only] = classes;
+  const found = only === undefined ? "no class folders" : `one class only (${quotedPath(only)})`;
   throw new UsageError(
     `Folder ${
       quotedPath(folder)

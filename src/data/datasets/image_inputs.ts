@@ -63,7 +63,7 @@ export async function findInputs(names: readonly string[]): Promise<FoundInputs>
 /** @throws {Error} with the reason why there are none */
 async function inputsOf(name: string): Promise<ImageInput[]> {
   if (name === "-") return [{ name, from: "stdin", place: name }];
-  const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(name)?.[1].toLowerCase();
+  const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(name)?.[1]?.toLowerCase();
   if (scheme === "http" || scheme === "https") {
     if (!URL.canParse(name)) throw new Error("it is not an address");
     return [{ name: shownUrl(name), from: "url", place: name }];
@@ -129,7 +129,9 @@ export class InputSource implements SampleSource {
 
   async read({ index, path }: Sample, part?: PartOf): Promise<RgbImage> {
     const { maxPixels = DEFAULT_MAX_PIXELS } = this.#options;
-    return await decodeImage(await this.#bytes(this.#inputs[index]), { path, maxPixels, part });
+    const input = this.#inputs[index];
+    if (!input) throw new RangeError(`There is no input ${index}`);
+    return await decodeImage(await this.#bytes(input), { path, maxPixels, part });
   }
 
   async #bytes({ name, from, place }: ImageInput): Promise<Uint8Array<ArrayBuffer>> {

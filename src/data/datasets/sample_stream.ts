@@ -57,7 +57,7 @@ export class SampleStream {
       const what = `the stream of ${this.#context.split} samples, at ${this.#position},`;
       this.#iterator = undefined;
       const message = thrownMessage(this.#module, what, error);
-      throw new LockstepError(message[0].toUpperCase() + message.slice(1), { cause: error });
+      throw new LockstepError(message.charAt(0).toUpperCase() + message.slice(1), { cause: error });
     }
     this.#iterator = undefined;
     throw new LockstepError(

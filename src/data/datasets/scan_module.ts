@@ -126,7 +126,7 @@ class ModuleSource implements SampleSource {
       path: `${split}#${index}`,
       index,
       get label() {
-        return labels[index];
+        return labels[index] ?? UNKNOWN;
       },
     }));
   }

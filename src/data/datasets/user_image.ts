@@ -92,15 +92,17 @@ function rgbOf(data: Uint8Array | Uint8ClampedArray, channels: number): Uint8Arr
   if (channels === 1) return spread(data, new Uint8Array(data.length * 3));
   const rgb = new Uint8Array(data.length / 4 * 3);
   for (let from = 0, to = 0; from < data.length; from += 4, to += 3) {
-    rgb[to] = data[from];
-    rgb[to + 1] = data[from + 1];
-    rgb[to + 2] = data[from + 2];
+    rgb[to] = data[from]!;
+    rgb[to + 1] = data[from + 1]!;
+    rgb[to + 2] = data[from + 2]!;
   }
   return rgb;
 }
 
 /** Writes each value three times. */
 function spread<T extends Uint8Array | Float32Array>(values: ArrayLike<number>, target: T): T {
-  for (let index = 0; index < target.length; index++) target[index] = values[Math.floor(index / 3)];
+  for (let index = 0; index < target.length; index++) {
+    target[index] = values[Math.floor(index / 3)]!;
+  }
   return target;
 }

@@ -149,8 +149,8 @@ export class Loader {
     try {
       signal?.throwIfAborted();
       for (let i = 0; i < this.#options.prefetch; i++) startOne();
-      while (ahead.length > 0) {
-        const batch = await ahead[0];
+      for (let first = ahead[0]; first; first = ahead[0]) {
+        const batch = await first;
         ahead.shift();
         startOne();
         yield batch;
@@ -171,7 +171,7 @@ export class Loader {
    */
   async augmented(index: number, epoch: number, seed: number): Promise<RgbImage> {
     const random = augmentation(seed, epoch, index);
-    const { image, cut } = await this.#image(this.#options.samples[index], random, epoch);
+    const { image, cut } = await this.#image(this.#sampleAt(index), random, epoch);
     return this.#options.pipeline.augment(image, random, cut);
   }
 
@@ -185,7 +185,7 @@ export class Loader {
     plan: EpochStep,
     { epoch, seed, queue, signal, spare }: Iteration,
   ): Promise<Batch> {
-    const { samples, pipeline, mix: mixes = [], known } = this.#options;
+    const { pipeline, mix: mixes = [], known } = this.#options;
     const { step, indices, globalRows, partnerIndex } = plan;
     const mix = drawMix(mixes, pipeline.size, randomStream(seed, "mix", epoch, step));
     // Another rank's last row is the partner of this one's first: it stands behind this rank's own rows.
@@ -200,23 +200,31 @@ export class Loader {
           signal.throwIfAborted();
           if (known?.has(index)) return;
           const random = augmentation(seed, epoch, index);
-          const { image, cut } = await this.#image(samples[index], random, epoch);
+          const sample = this.#sampleAt(index);
+          const { image, cut } = await this.#image(sample, random, epoch);
           // Transforms block: let messages and timers have their turn before each.
           await new Promise((resolve) => setImmediate(resolve));
           signal.throwIfAborted();
-          usable(samples[index], () => {
+          usable(sample, () => {
             pipeline.apply(image, random, images, row * pipeline.floats, cut);
           });
         })
       ),
     );
     for (const [row, result] of rows.entries()) {
-      if (result.status === "rejected") requireMemory(samples[wanted[row]], result.reason);
+      if (result.status === "rejected") requireMemory(this.#sampleAt(wanted[row]!), result.reason);
       if (result.status === "rejected" && !this.#maySkip(result.reason)) {
         throw this.#withCure(result.reason);
       }
     }
     return this.#collate(plan, images, rows, mix && this.#mix(plan, images, rows, mix));
+  }
+
+  /** The sample of an index that a plan names. */
+  #sampleAt(index: number): Sample {
+    const sample = this.#options.samples[index];
+    if (!sample) throw new RangeError(`There is no sample ${index}`);
+    return sample;
   }
 
   /** An error that ends the iteration, with what can be done about it. */
@@ -243,7 +251,7 @@ export class Loader {
     rows: PromiseSettledResult<void>[],
     mix: Mix,
   ): BatchMix {
-    const { samples, pipeline: { floats, size } } = this.#options;
+    const { pipeline: { floats, size } } = this.#options;
     const usable = rows.map(({ status }) => status === "fulfilled");
     if (usable.length === indices.length) { // all of the step: the last row comes before the first one
       usable.push(usable.at(-1) ?? false);
@@ -251,8 +259,8 @@ export class Loader {
     }
     const mixed = mixRows(images, size, usable, mix);
     const partnerLabels = Int32Array.from(indices, (own, row) => {
-      const partner = row === 0 ? partnerIndex : indices[row - 1];
-      return samples[mixed[row] ? partner : own].label;
+      const partner = row === 0 ? partnerIndex : indices[row - 1]!;
+      return this.#sampleAt(mixed[row] ? partner : own).label;
     });
     return { partnerLabels, share: mix.share };
   }
@@ -264,13 +272,13 @@ export class Loader {
     rows: PromiseSettledResult<void>[],
     mix: BatchMix | undefined,
   ): Batch {
-    const { samples, pipeline: { floats, size: [height, width] } } = this.#options;
+    const { pipeline: { floats, size: [height, width] } } = this.#options;
     const skipped: SkippedSample[] = [];
     const kept: number[] = [];
     planned.forEach((index, row) => {
-      const result = rows[row];
+      const result = rows[row]!;
       if (result.status === "rejected") {
-        skipped.push({ index, path: samples[index].path, reason: result.reason.reason });
+        skipped.push({ index, path: this.#sampleAt(index).path, reason: result.reason.reason });
         return;
       }
       if (kept.length < row) {
@@ -281,13 +289,13 @@ export class Loader {
     return {
       step,
       images: images.subarray(0, kept.length * floats),
-      labels: Int32Array.from(kept, (row) => samples[planned[row]].label),
-      indices: Uint32Array.from(kept, (row) => planned[row]),
+      labels: Int32Array.from(kept, (row) => this.#sampleAt(planned[row]!).label),
+      indices: Uint32Array.from(kept, (row) => planned[row]!),
       height,
       width,
       skipped,
       ...(mix && {
-        mix: { ...mix, partnerLabels: Int32Array.from(kept, (row) => mix.partnerLabels[row]) },
+        mix: { ...mix, partnerLabels: Int32Array.from(kept, (row) => mix.partnerLabels[row]!) },
       }),
     };
   }

@@ -67,7 +67,7 @@ export function planEpoch(options: EpochPlanOptions): EpochStep[] {
     const globalRows = Math.min(globalBatch, length - first);
     const { rows, rowOffset } = shareOf(globalRows, rank, worldSize);
     const indices = order.subarray(first + rowOffset, first + rowOffset + rows);
-    const partnerIndex = order[first + (rowOffset + globalRows - 1) % globalRows];
+    const partnerIndex = order[first + (rowOffset + globalRows - 1) % globalRows]!;
     plan.push({ step, indices, globalRows, rowOffset, partnerIndex });
   }
   return plan;

@@ -86,21 +86,18 @@ export class SharedImages {
     const { buffer } = this.#memory;
     this.#words = new Uint32Array(buffer, 0, Math.floor(bytes / 4));
     this.#places = new Uint32Array(buffer, layout.places, samples);
-    this.#uses = Array.from(
-      { length: worldSize },
-      (_, each) => new Float64Array(buffer, each * UNIT, USE.length),
-    );
-    this.#use = this.#uses[rank];
+    const useOf = (each: number) => new Float64Array(buffer, each * UNIT, USE.length);
+    this.#uses = Array.from({ length: worldSize }, (_, each) => useOf(each));
+    this.#use = useOf(rank);
     this.#next = layout.images + rank * layout.part;
     this.#end = this.#next + layout.part;
   }
 
   /** The use of the cache by all ranks so far. */
   get use(): CacheUse {
-    const [images, bytes, hits, misses] = USE.map((_, at) =>
-      this.#uses.reduce((sum, use) => sum + use[at], 0)
-    );
-    return { images, bytes, hits, misses };
+    const sum = (name: keyof CacheUse) =>
+      this.#uses.reduce((total, use) => total + use[USE.indexOf(name)]!, 0);
+    return { images: sum("images"), bytes: sum("bytes"), hits: sum("hits"), misses: sum("misses") };
   }
 
   /**
@@ -118,11 +115,16 @@ export class SharedImages {
 
   #get(sample: number): RgbImage | undefined {
     const place = Atomics.load(this.#places, sample);
-    this.#use[place === 0 ? 3 : 2]++;
+    this.#count(place === 0 ? "misses" : "hits", 1);
     if (place === 0) return undefined;
     const word = place * (UNIT / 4), at = (place + 1) * UNIT;
-    const width = this.#words[word], height = this.#words[word + 1];
+    const width = this.#words[word]!, height = this.#words[word + 1]!; // as they were put
     return { width, height, data: this.#memory.subarray(at, at + width * height * 3) };
+  }
+
+  /** Adds to one of this rank's numbers. */
+  #count(name: keyof CacheUse, more: number): void {
+    this.#use[USE.indexOf(name)]! += more;
   }
 
   #hasRoom(bytes: number): boolean {
@@ -137,8 +139,8 @@ export class SharedImages {
     this.#memory.set(data, at + UNIT);
     const taken = roundUp(UNIT + data.byteLength);
     this.#next += taken;
-    this.#use[0]++;
-    this.#use[1] += taken;
+    this.#count("images", 1);
+    this.#count("bytes", taken);
     Atomics.store(this.#places, sample, place);
   }
 }

@@ -106,9 +106,9 @@ function resizeNearest({ data, stride, ...part }: Rows, width: number, height: n
   for (const row of rows) {
     for (const column of columns) {
       const from = row * stride + column;
-      result[to++] = data[from];
-      result[to++] = data[from + 1];
-      result[to++] = data[from + 2];
+      result[to++] = data[from]!;
+      result[to++] = data[from + 1]!;
+      result[to++] = data[from + 2]!;
     }
   }
   return result;
@@ -143,13 +143,10 @@ function resizeXThenY(
   const axisX = axisWeights(part.width, width, filter);
   const axisY = axisWeights(part.height, height, filter);
   const bandRows = Math.max(Math.floor(BAND_BYTES / (part.width * 3)), 1);
-  const [x, y, band, between, result] = places(
-    axisX.records.byteLength,
-    axisY.records.byteLength,
-    Math.min(bandRows, part.height) * part.width * 3,
-    part.height * bytes,
-    height * bytes,
-  );
+  const place = placer();
+  const x = place(axisX.records.byteLength), y = place(axisY.records.byteLength);
+  const band = place(Math.min(bandRows, part.height) * part.width * 3);
+  const between = place(part.height * bytes), result = place(height * bytes);
   const passes = passesWith(result.end);
   const memory = new Uint8Array(passes.memory.buffer);
   memory.set(bytesOf(axisX), x.at);
@@ -184,13 +181,10 @@ function resizeYThenX(
     roundUp(Math.floor(BAND_BYTES / part.height), SLACK_BYTES),
     SLACK_BYTES,
   );
-  const [x, y, strip, between, result] = places(
-    axisX.records.byteLength,
-    axisY.records.byteLength,
-    Math.min(stripBytes, bytes) * part.height,
-    height * stride,
-    height * width * 3,
-  );
+  const place = placer();
+  const x = place(axisX.records.byteLength), y = place(axisY.records.byteLength);
+  const strip = place(Math.min(stripBytes, bytes) * part.height);
+  const between = place(height * stride), result = place(height * width * 3);
   const passes = passesWith(result.end);
   const memory = new Uint8Array(passes.memory.buffer);
   memory.set(bytesOf(axisX), x.at);
@@ -228,14 +222,14 @@ function copyBlock(
   }
 }
 
-/** Puts blocks of so many bytes one after the other, with some slack behind each. */
-function places(...sizes: number[]): { at: number; end: number }[] {
+/** Returns a function that puts blocks of bytes one after the other, with some slack behind each. */
+function placer(): (size: number) => { at: number; end: number } {
   let end = 0;
-  return sizes.map((size) => {
+  return (size) => {
     const at = end;
     end = roundUp(at + size + SLACK_BYTES, SLACK_BYTES);
     return { at, end };
-  });
+  };
 }
 
 function roundUp(value: number, step: number): number {

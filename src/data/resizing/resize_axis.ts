@@ -60,7 +60,7 @@ function computeAxis(from: number, to: number, filter: FilterName): Axis {
     records[at] = begin;
     records[at + 1] = end - begin;
     for (let i = 0; i < end - begin; i++) {
-      const share = sum === 0 ? weights[i] : weights[i] / sum;
+      const share = weights[i]! / (sum === 0 ? 1 : sum);
       records[at + 2 + i] = Math.trunc((share < 0 ? -0.5 : 0.5) + share * (1 << WEIGHT_BITS));
     }
   }

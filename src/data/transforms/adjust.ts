@@ -38,9 +38,9 @@ export function adjustSaturation(image: RgbImage, factor: number): RgbImage {
   const data = new Uint8ClampedArray(source.length);
   for (let at = 0; at < source.length; at += 3) {
     const grey = greyOf(source, at);
-    data[at] = mixed(grey, source[at], share);
-    data[at + 1] = mixed(grey, source[at + 1], share);
-    data[at + 2] = mixed(grey, source[at + 2], share);
+    data[at] = mixed(grey, source[at]!, share);
+    data[at + 1] = mixed(grey, source[at + 1]!, share);
+    data[at + 2] = mixed(grey, source[at + 2]!, share);
   }
   return { ...image, data: new Uint8Array(data.buffer) };
 }
@@ -54,7 +54,7 @@ export function greyRgb(image: RgbImage): RgbImage {
 
 /** The weights 0.299, 0.587 and 0.114 with 16 bits behind the point. */
 function greyOf(data: Uint8Array, at: number): number {
-  return (data[at] * 19595 + data[at + 1] * 38470 + data[at + 2] * 7471 + 0x8000) >> 16;
+  return (data[at]! * 19595 + data[at + 1]! * 38470 + data[at + 2]! * 7471 + 0x8000) >> 16;
 }
 
 /** Returns the result for each byte. */
@@ -69,5 +69,5 @@ function mixed(from: number, to: number, share: number): number {
 }
 
 function mapped(image: RgbImage, table: Uint8ClampedArray): RgbImage {
-  return { ...image, data: image.data.map((byte) => table[byte]) };
+  return { ...image, data: image.data.map((byte) => table[byte]!) };
 }

@@ -77,8 +77,8 @@ export function drawColorJitter(
 ): Adjustment[] {
   const names = Object.keys(ADJUSTMENTS) as (keyof typeof ADJUSTMENTS)[];
   const order = randomPermutation(random, names.length);
-  const amounts = names.map((name) => between(ranges[name], random));
-  return Array.from(order, (at): Adjustment => [names[at], amounts[at]]).filter(([name]) => {
+  const adjustments = names.map((name): Adjustment => [name, between(ranges[name], random)]);
+  return Array.from(order, (at) => adjustments[at]!).filter(([name]) => {
     const nothing = name === "hue" ? 0 : 1;
     return ranges[name].some((limit) => limit !== nothing);
   });

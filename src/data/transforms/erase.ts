@@ -87,7 +87,7 @@ export function eraseBox(
     const first = (y * image.width + box.left) * 3;
     for (let at = first; at < first + box.width * 3; at += 3) {
       for (let channel = 0; channel < 3; channel++) {
-        image.data[at + channel] = value === "random" ? randomNormal(random) : value[channel];
+        image.data[at + channel] = value === "random" ? randomNormal(random) : value[channel]!;
       }
     }
   }

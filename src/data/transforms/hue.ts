@@ -18,7 +18,7 @@ export function adjustHue(image: RgbImage, turn: number): RgbImage {
   const { data: source } = image;
   const data = new Uint8Array(source.length);
   for (let at = 0; at < source.length; at += 3) {
-    const red = source[at], green = source[at + 1], blue = source[at + 2];
+    const red = source[at]!, green = source[at + 1]!, blue = source[at + 2]!;
     const value = Math.max(red, green, blue);
     const chroma = value - Math.min(red, green, blue);
     const saturation = chroma === 0 ? 0 : Math.trunc(fround(chroma / value) * 255);

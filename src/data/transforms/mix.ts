@@ -69,7 +69,7 @@ export function drawMix(
   random: RandomStream,
 ): Mix | undefined {
   if (mixes.length === 0) return undefined;
-  const chosen = mixes[randomInt(random, mixes.length)];
+  const chosen = mixes[randomInt(random, mixes.length)]!;
   if ("MixUp" in chosen) return { share: randomBeta(chosen.MixUp.alpha, random) };
   const share = randomBeta(chosen.CutMix.alpha, random);
   const [height, width] = size;
@@ -118,7 +118,7 @@ export function mixRow(
   }
   const own = Math.fround(share), other = Math.fround(1 - share);
   for (let i = 0; i < floats; i++) {
-    images[to + i] = Math.fround(images[to + i] * own) + Math.fround(images[from + i] * other);
+    images[to + i] = Math.fround(images[to + i]! * own) + Math.fround(images[from + i]! * other);
   }
 }
 

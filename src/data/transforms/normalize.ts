@@ -45,8 +45,8 @@ export class FloatTable {
       for (let byte = 0; byte < 256; byte++) {
         let value = Math.fround(byte / 255);
         if (normalize) {
-          const centered = Math.fround(value - Math.fround(normalize.mean[channel]));
-          value = centered / Math.fround(normalize.std[channel]);
+          const centered = Math.fround(value - Math.fround(normalize.mean[channel]!));
+          value = centered / Math.fround(normalize.std[channel]!);
         }
         this.#floats[channel * 256 + byte] = value;
       }
@@ -62,9 +62,9 @@ export class FloatTable {
   write({ data }: RgbImage, target: Float32Array, offset: number): void {
     const floats = this.#floats;
     for (let i = 0; i < data.length; i += 3) {
-      target[offset + i] = floats[data[i]];
-      target[offset + i + 1] = floats[256 + data[i + 1]];
-      target[offset + i + 2] = floats[512 + data[i + 2]];
+      target[offset + i] = floats[data[i]!]!;
+      target[offset + i + 1] = floats[256 + data[i + 1]!]!;
+      target[offset + i + 2] = floats[512 + data[i + 2]!]!;
     }
   }
 
@@ -73,7 +73,7 @@ export class FloatTable {
     const { mean, std } = this.#normalize ?? { mean: [0, 0, 0], std: [1, 1, 1] };
     const bytes = Uint8ClampedArray.from(
       data,
-      (value, i) => (value * std[i % 3] + mean[i % 3]) * 255,
+      (value, i) => (value * std[i % 3]! + mean[i % 3]!) * 255,
     );
     return { width, height, data: new Uint8Array(bytes.buffer) };
   }

@@ -78,15 +78,17 @@ export function padRgb(
   const columns = sources(image.width, left, width, mode);
   const rows = sources(image.height, top, height, mode);
   const stride = image.width * 3;
-  const sides = mode === "constant" ? [] : [[0, left], [left + image.width, width]];
-  for (let y = 0; y < height; y++) {
-    if (rows[y] < 0) continue;
-    const from = rows[y] * stride;
+  const sides: [first: number, end: number][] = mode === "constant"
+    ? []
+    : [[0, left], [left + image.width, width]];
+  for (const [y, source] of rows.entries()) {
+    if (source < 0) continue;
+    const from = source * stride;
     const row = y * width;
     data.set(image.data.subarray(from, from + stride), (row + left) * 3);
     for (const [first, end] of sides) {
       for (let x = first; x < end; x++) {
-        const pixel = from + columns[x] * 3;
+        const pixel = from + columns[x]! * 3;
         data.set(image.data.subarray(pixel, pixel + 3), (row + x) * 3);
       }
     }

@@ -105,8 +105,9 @@ function inverseRotation(
   matrix[2] = left + x;
   matrix[5] = top + y;
   if (!expand) return { matrix, width, height };
-  const corners = [[0, 0], [width, 0], [width, height], [0, height]]
-    .map(([cornerX, cornerY]) => transformed(matrix, cornerX, cornerY));
+  const corners = cornersOf(image).map(([cornerX, cornerY]) =>
+    transformed(matrix, cornerX, cornerY)
+  );
   const extent = (axis: 0 | 1) => {
     const along = corners.map((corner) => corner[axis]);
     return Math.ceil(Math.max(...along)) - Math.floor(Math.min(...along));
@@ -118,6 +119,10 @@ function inverseRotation(
     -(size.height - height) / 2,
   );
   return { matrix, ...size };
+}
+
+function cornersOf({ width, height }: RgbImage): [x: number, y: number][] {
+  return [[0, 0], [width, 0], [width, height], [0, height]];
 }
 
 function transformed([a, b, c, d, e, f]: Affine, x: number, y: number): [number, number] {
@@ -133,9 +138,9 @@ function rounded(value: number): number {
  * Tells whether 16 bits are enough before the point. Without a turn (by 0 or 180 degrees around a given center)
  * Pillow stays with floats.
  */
-function fitsFixedPoint(matrix: Affine, { width, height }: RgbImage): boolean {
+function fitsFixedPoint(matrix: Affine, image: RgbImage): boolean {
   if (matrix[1] === 0 && matrix[3] === 0) return false;
-  return [[0, 0], [width, height], [0, height], [width, 0]].every(([x, y]) =>
+  return cornersOf(image).every(([x, y]) =>
     transformed(matrix, x, y).every((value) => Math.abs(value) < 32768)
   );
 }
@@ -155,9 +160,9 @@ function sampleFixedPoint(
       const column = inX >> 16, row = inY >> 16;
       if (column >= 0 && column < width && row >= 0 && row < height) {
         const from = (row * width + column) * 3;
-        result.data[at] = source[from];
-        result.data[at + 1] = source[from + 1];
-        result.data[at + 2] = source[from + 2];
+        result.data[at] = source[from]!;
+        result.data[at + 1] = source[from + 1]!;
+        result.data[at + 2] = source[from + 2]!;
       }
       inX = (inX + right) | 0;
       inY = (inY + down) | 0;
@@ -179,9 +184,9 @@ function sampleNearest(
     for (let x = 0; x < result.width; x++, at += 3) {
       if (inX >= 0 && inX < width && inY >= 0 && inY < height) {
         const from = (Math.trunc(inY) * width + Math.trunc(inX)) * 3;
-        result.data[at] = source[from];
-        result.data[at + 1] = source[from + 1];
-        result.data[at + 2] = source[from + 2];
+        result.data[at] = source[from]!;
+        result.data[at + 1] = source[from + 1]!;
+        result.data[at + 2] = source[from + 2]!;
       }
       inX += a;
       inY += d;
@@ -208,10 +213,10 @@ function sampleBilinear(
       const row = Math.max(top, 0) * width * 3;
       const nextRow = Math.min(top + 1, height - 1) * width * 3;
       for (let channel = 0; channel < 3; channel++) {
-        const upper = source[row + column + channel];
-        const lower = source[nextRow + column + channel];
-        const above = upper + (source[row + nextColumn + channel] - upper) * shareX;
-        const below = lower + (source[nextRow + nextColumn + channel] - lower) * shareX;
+        const upper = source[row + column + channel]!;
+        const lower = source[nextRow + column + channel]!;
+        const above = upper + (source[row + nextColumn + channel]! - upper) * shareX;
+        const below = lower + (source[nextRow + nextColumn + channel]! - lower) * shareX;
         result.data[at + channel] = Math.trunc(above + (below - above) * shareY);
       }
     }
@@ -240,19 +245,19 @@ function sampleBicubic(
         for (let i = 0; i < 4; i++) {
           const row = i === 0 ? Math.max(top - 1, 0) : top - 1 + i;
           if (i > 0 && (row < 0 || row >= height)) {
-            means[i] = means[i - 1];
+            means[i] = means[i - 1]!;
             continue;
           }
           const from = row * width * 3 + channel;
           means[i] = cubic(
-            source[from + columns[0]],
-            source[from + columns[1]],
-            source[from + columns[2]],
-            source[from + columns[3]],
+            source[from + columns[0]!]!,
+            source[from + columns[1]!]!,
+            source[from + columns[2]!]!,
+            source[from + columns[3]!]!,
             shareX,
           );
         }
-        const value = cubic(means[0], means[1], means[2], means[3], shareY);
+        const value = cubic(means[0]!, means[1]!, means[2]!, means[3]!, shareY);
         result.data[at + channel] = Math.min(Math.max(Math.trunc(value), 0), 255);
       }
     }

@@ -58,8 +58,8 @@ export class TransformPipeline {
     const split = firstRandom < 0 ? specs.length : firstRandom;
     this.#fixed = specs.slice(0, split).flatMap(imageStepOf);
     this.#random = specs.slice(split).flatMap(imageStepOf);
-    const first = partsOf(specs[0]);
-    this.#cut = first.transform.part ? first : undefined;
+    const [first] = specs.map(partsOf);
+    this.#cut = first?.transform.part ? first : undefined;
     this.#table = new FloatTable(
       specs.map((spec) => "Normalize" in spec ? spec.Normalize : undefined).find(Boolean),
     );
