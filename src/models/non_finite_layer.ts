@@ -16,10 +16,16 @@ interface Container {
 /**
  * Runs a model in eval mode, op by op, and checks the output of each layer.
  *
- * @param images float32 [n, h, w, 3]
+ * @param inputs float32 [n, h, w, 3], or what `apply` takes
+ * @param apply Runs the model, or its last part; its outputs are disposed of
  * @returns Name of the first layer whose output has NaN or infinity
  */
-export function findNonFiniteLayer(model: tf.LayersModel, images: tf.Tensor): string | undefined {
+export function findNonFiniteLayer(
+  model: tf.LayersModel,
+  inputs: tf.Tensor,
+  apply: (inputs: tf.Tensor) => tf.Tensor | tf.Tensor[] = (images) =>
+    applyModel(model, images, false),
+): string | undefined {
   let found: string | undefined;
   const layers = innerLayers(model.layers);
   for (const layer of layers) {
@@ -31,7 +37,7 @@ export function findNonFiniteLayer(model: tf.LayersModel, images: tf.Tensor): st
     };
   }
   try {
-    tf.dispose(applyModel(model, images, false));
+    tf.dispose(apply(inputs));
   } finally {
     // The layers' own classes have the method.
     for (const layer of layers) delete (layer as Partial<Layer>).call;

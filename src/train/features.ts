@@ -10,6 +10,7 @@
 import { LockstepError } from "../base/errors.ts";
 import { randomStream } from "../base/random.ts";
 import { CapturedFunction, type CaptureOptions } from "../engine/capture/capture.ts";
+import { requireImages } from "../data/loading/loader.ts";
 import { tf } from "../engine/tf.ts";
 import { tensorFrom } from "../engine/transfer.ts";
 import type { FrozenBody } from "../models/frozen_body.ts";
@@ -24,7 +25,7 @@ const LEAST = 2;
 /** Share of a batch that must be missing for all of it to be computed. */
 const MOST = 0.75;
 
-/** Images of a batch, some of which may be anything because their features are known. */
+/** Images of a batch. */
 export interface Images {
   /** NHWC, normalized. */
   readonly images: Float32Array;
@@ -32,6 +33,8 @@ export interface Images {
   readonly width: number;
   /** [n], positions in the list of samples; without them nothing is kept. */
   readonly indices?: Uint32Array;
+  /** Rows that hold no image, as in a `Batch`: their features must be kept. */
+  readonly unread?: ReadonlySet<number>;
 }
 
 /** Computes features, or takes them from a cache where there is one. */
@@ -55,10 +58,15 @@ export class Features implements Disposable {
    * Features of a batch [n, …]; the caller disposes of them.
    *
    * @param cache Holds the known features, and gets the others
+   * @throws {RangeError} when a row holds no image, and its features aren't kept
    */
   async of(images: Images, cache?: FeatureCache): Promise<tf.Tensor> {
     const { indices } = images;
-    if (!cache || !indices) return await this.#compute(images);
+    if (!cache || !indices) {
+      requireImages(images);
+      return await this.#compute(images);
+    }
+    requireKept(images, indices, cache);
     const missing = [...indices.keys()].filter((row) => !cache.has(indices[row]));
     if (missing.length > MOST * indices.length) {
       return this.#merge(await this.#compute(images), indices, cache);
@@ -73,6 +81,20 @@ export class Features implements Disposable {
         cache.keep(indices[row], computed[position]);
       });
     }
+    return stack(rows, this.#shape!);
+  }
+
+  /**
+   * Features of rows that are all kept [n, …]; the caller disposes of them.
+   *
+   * @throws {RangeError} when those of a row aren't
+   */
+  kept(indices: Uint32Array, cache: FeatureCache): tf.Tensor {
+    const rows = Array.from(indices, (index) => {
+      const row = cache.get(index);
+      if (row) return row;
+      throw new RangeError(`The features of image ${index} aren't kept`);
+    });
     return stack(rows, this.#shape!);
   }
 
@@ -160,6 +182,13 @@ export class Features implements Disposable {
     if (!isKnown.includes(true)) return computed;
     computed.dispose();
     return stack(rows.map((row, at) => isKnown[at] ? cache.get(indices[at])! : row), this.#shape!);
+  }
+}
+
+/** Refuses rows of which there is neither an image nor features. */
+function requireKept({ unread }: Images, indices: Uint32Array, cache: FeatureCache): void {
+  for (const row of unread ?? []) {
+    if (!cache.has(indices[row])) requireImages({ unread: new Set([row]) });
   }
 }
 

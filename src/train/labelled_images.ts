@@ -5,6 +5,7 @@
  */
 import type { tf } from "../engine/tf.ts";
 import { tensorFrom } from "../engine/transfer.ts";
+import { requireImages } from "../data/loading/loader.ts";
 import type { MixedLabels, Targets } from "../optim/loss.ts";
 
 /** Images and labels, as the loader gives them. */
@@ -18,6 +19,8 @@ export interface LabelledImages {
   readonly indices?: Uint32Array;
   /** Present when each image is mixed with another. */
   readonly mix?: MixedLabels;
+  /** Rows that hold no image, as in a `Batch`; their features are kept. */
+  readonly unread?: ReadonlySet<number>;
 }
 
 /** Rows of the parts in which a replica computes a share of a batch: of like size, the last one maybe smaller. */
@@ -32,7 +35,7 @@ export function partsOf(
   batch: LabelledImages,
   parts: number,
 ): { part: LabelledImages; firstRow: number }[] {
-  const { images, labels, indices, mix } = batch;
+  const { images, labels, indices, mix, unread, ...size } = batch;
   const floats = images.length / labels.length;
   let next = 0;
   return partSizes(labels.length, parts).map((rows) => {
@@ -42,19 +45,30 @@ export function partsOf(
     return {
       firstRow: begin,
       part: {
-        ...batch,
+        ...size,
         images: images.subarray(begin * floats, end * floats),
         labels: labels.subarray(begin, end),
         ...(indices ? { indices: indices.subarray(begin, end) } : {}),
+        ...unreadBetween(unread, begin, end),
         ...(mix && partnerLabels ? { mix: { ...mix, partnerLabels } } : {}),
       },
     };
   });
 }
 
-/** The image of one row, without the values that belong to it in training. */
+/** The rows of a part of a batch that hold no image, counted from the part's first row. */
+function unreadBetween(
+  unread: ReadonlySet<number> | undefined,
+  begin: number,
+  end: number,
+): Pick<LabelledImages, "unread"> {
+  const rows = [...unread ?? []].filter((row) => row >= begin && row < end);
+  return rows.length > 0 ? { unread: new Set(rows.map((row) => row - begin)) } : {};
+}
+
+/** One row, without the values that belong to it in training. */
 export function rowOf(
-  { images, labels, height, width }: LabelledImages,
+  { images, labels, height, width, indices, unread }: LabelledImages,
   row: number,
 ): LabelledImages {
   const floats = images.length / labels.length;
@@ -62,11 +76,19 @@ export function rowOf(
     images: images.subarray(row * floats, (row + 1) * floats),
     labels: labels.subarray(row, row + 1),
     ...{ height, width },
+    ...(indices ? { indices: indices.subarray(row, row + 1) } : {}),
+    ...unreadBetween(unread, row, row + 1),
   };
 }
 
-/** float32 [n, h, w, 3]. */
-export function imagesTensor({ images, labels, height, width }: LabelledImages): tf.Tensor {
+/**
+ * float32 [n, h, w, 3].
+ *
+ * @throws {RangeError} when a row holds no image
+ */
+export function imagesTensor(batch: LabelledImages): tf.Tensor {
+  requireImages(batch);
+  const { images, labels, height, width } = batch;
   return tensorFrom([labels.length, height, width, 3], "float32", bytesOf(images));
 }
 

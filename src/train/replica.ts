@@ -9,6 +9,7 @@ import { setStepSeed } from "../engine/random_state.ts";
 import { tf } from "../engine/tf.ts";
 import { findFrozenBody } from "../models/frozen_body.ts";
 import { applyModel, classesOf } from "../models/heads.ts";
+import { findNonFiniteLayer } from "../models/non_finite_layer.ts";
 import { findSingleValue } from "../models/single_value.ts";
 import type { EmaConfig } from "../optim/config.ts";
 import type { Metric } from "../metrics/user_metrics.ts";
@@ -211,9 +212,15 @@ export class Replica implements Disposable {
     return scores;
   }
 
-  /** As {@linkcode nonFiniteLayerOf}, with the present weights. */
+  /** As {@linkcode nonFiniteLayerOf}, with the present weights; from the kept features on where a row holds no image. */
   findNonFiniteLayer(batch: LabelledImages): string | undefined {
-    return nonFiniteLayerOf(this.model, batch);
+    const { features } = this;
+    const { indices, unread } = batch;
+    if (!unread || !indices || !features?.caches) return nonFiniteLayerOf(this.model, batch);
+    const kept = features.kept(indices, features.caches.val);
+    const layer = findNonFiniteLayer(this.model, kept, (start) => features.head(start, false));
+    kept.dispose();
+    return layer;
   }
 
   /** The captured functions of a step and of an evaluation on a batch, for a profile. */

@@ -57,13 +57,13 @@ export function scoreOnce(model: tf.LayersModel, batch: LabelledImages): Scores 
 /**
  * Name of the first layer that gives NaN or infinity for some images, in eval mode.
  *
- * @returns Nothing where all layers give finite values, or the images were not decoded
+ * @returns Nothing where all layers give finite values
+ * @throws {RangeError} when a row holds no image
  */
 export function nonFiniteLayerOf(
   model: tf.LayersModel,
   batch: LabelledImages,
 ): string | undefined {
-  if (batch.images.length === 0) return undefined;
   const images = imagesTensor(batch);
   const layer = findNonFiniteLayer(model, images);
   images.dispose();

@@ -7,6 +7,7 @@ import { createModel, type ModelOptions } from "../../src/models/create_model.ts
 import { optimizerConfig } from "../../src/optim/config.ts";
 import { FeatureCaches } from "../../src/train/feature_cache.ts";
 import { Features } from "../../src/train/features.ts";
+import { imagesTensor, partsOf, rowOf } from "../../src/train/labelled_images.ts";
 import { Replica } from "../../src/train/replica.ts";
 
 const { runtime } = await openEngine();
@@ -154,6 +155,45 @@ Deno.test("known features are taken from the cache: their images aren't looked a
     caches.clear();
     await featuresOf(replica, samples, caches);
   }
+});
+
+Deno.test("a row without an image takes its features from the cache, or is refused", async () => {
+  using replica = makeReplica("plain_cnn", { featureExtract: true });
+  const caches = replica.features!.caches = new FeatureCaches(1e9);
+  const read = batchOf([0, 1, 2, 3]);
+  const scores = await replica.evaluate(read);
+  const unread = {
+    ...read,
+    images: read.images.slice().fill(NaN, FLOATS),
+    unread: new Set([1, 2, 3]),
+  };
+  const again = await replica.evaluate(unread);
+  assert.deepEqual(again.losses, scores.losses);
+  // The training cache is another one.
+  const refused = { name: "RangeError", message: /^Row 1 of the batch holds no image/ };
+  await assert.rejects(replica.forwardBackward(unread, PLACE), refused);
+  const parts = { ...unread, images: read.images, unread: new Set([3]) };
+  assert.deepEqual(
+    partsOf(parts, 2).map(({ part }) => part.unread),
+    [undefined, new Set([1])],
+  );
+  assert.throws(() => imagesTensor(parts), /^RangeError: Row 3 of the batch holds no image/);
+  await assert.rejects(replica.features!.of(parts), /Row 3 of the batch holds no image/);
+  assert.equal(caches.train.size, 0);
+});
+
+Deno.test("the layer of a non-finite output is found from kept features, where there is no image", async () => {
+  using replica = makeReplica("plain_cnn", { featureExtract: true });
+  replica.features!.caches = new FeatureCaches(1e9);
+  const read = batchOf([0, 1, 2, 3]);
+  await replica.evaluate(read);
+  const [variable] = replica.state.learning;
+  variable.assign(tf.fill(variable.shape, 3e38));
+  const unread = { ...read, images: read.images.slice().fill(NaN), unread: new Set([0, 1, 2, 3]) };
+  const tensors = runtime.tensorCount;
+  const layers = [read, unread].map((batch) => replica.findNonFiniteLayer(rowOf(batch, 2)));
+  assert.deepEqual(layers, ["fc", "fc"], "not a layer of the body, which saw no image");
+  assert.equal(runtime.tensorCount, tensors);
 });
 
 Deno.test("Features.verify() refuses a network whose features depend on the batch", async () => {

@@ -39,7 +39,7 @@ export interface LoaderOptions {
   cache?: ImageCache | undefined;
   /** Images to read and decode at a time. */
   concurrency?: number | undefined;
-  /** Samples that needn't be read any more: their rows hold nothing of use. */
+  /** Samples that needn't be read any more: a batch marks their rows as `unread`. Not together with `mix`. */
   known?: { has(index: number): boolean } | undefined;
 }
 
@@ -65,7 +65,25 @@ export interface Batch {
   readonly skipped: readonly SkippedSample[];
   /** The mix of the images, when the loader mixes. */
   readonly mix?: BatchMix;
+  /** Rows of the loader's `known` samples: what `images` holds there is no image. Missing where all rows were read. */
+  readonly unread?: ReadonlySet<number>;
 }
+
+/**
+ * Makes sure that all rows of a batch hold images.
+ *
+ * @throws {RangeError} naming the first row that wasn't read
+ */
+export function requireImages({ unread }: Pick<Batch, "unread">): void {
+  for (const row of unread ?? []) {
+    throw new RangeError(
+      `Row ${row} of the batch holds no image: its sample was known, and not read`,
+    );
+  }
+}
+
+/** The outcome of a row: its image is in its place, or the sample was known and not read. */
+type RowOutcome = "image" | "unread";
 
 /** The source of an epoch's randomness, and the means to stop the epoch. */
 export interface EpochOptions {
@@ -110,6 +128,11 @@ export class Loader {
   readonly #cache: ImageCache;
 
   constructor(options: LoaderOptions) {
+    if (options.known && (options.mix ?? []).length > 0) {
+      throw new RangeError(
+        "A loader can't mix images and leave known ones unread: a row needs both images",
+      );
+    }
     this.#options = options;
     const { cheap } = options.source;
     this.#cache = options.cache ??
@@ -175,8 +198,14 @@ export class Loader {
     return this.#options.pipeline.augment(image, random, cut);
   }
 
-  /** The images of a batch, mixed where it is, as nearest bytes: for images of what a network sees. */
-  imagesOf({ images, labels }: Batch): RgbImage[] {
+  /**
+   * The images of a batch, mixed where it is, as nearest bytes: for images of what a network sees.
+   *
+   * @throws {RangeError} when a row of the batch wasn't read
+   */
+  imagesOf(batch: Batch): RgbImage[] {
+    requireImages(batch);
+    const { images, labels } = batch;
     const { pipeline } = this.#options;
     return Array.from(labels, (_, row) => pipeline.imageAt(images, row * pipeline.floats));
   }
@@ -196,9 +225,9 @@ export class Loader {
     const images = last?.length === length ? last : new Float32Array(length);
     const rows = await Promise.allSettled(
       wanted.map((index, row) =>
-        queue.run(async () => {
+        queue.run(async (): Promise<RowOutcome> => {
           signal.throwIfAborted();
-          if (known?.has(index)) return;
+          if (known?.has(index)) return "unread";
           const random = augmentation(seed, epoch, index);
           const sample = this.#sampleAt(index);
           const { image, cut } = await this.#image(sample, random, epoch);
@@ -208,6 +237,7 @@ export class Loader {
           usable(sample, () => {
             pipeline.apply(image, random, images, row * pipeline.floats, cut);
           });
+          return "image";
         })
       ),
     );
@@ -248,7 +278,7 @@ export class Loader {
   #mix(
     { indices, partnerIndex }: EpochStep,
     images: Float32Array<ArrayBuffer>,
-    rows: PromiseSettledResult<void>[],
+    rows: PromiseSettledResult<RowOutcome>[],
     mix: Mix,
   ): BatchMix {
     const { pipeline: { floats, size } } = this.#options;
@@ -269,12 +299,13 @@ export class Loader {
   #collate(
     { step, indices: planned }: EpochStep,
     images: Float32Array<ArrayBuffer>,
-    rows: PromiseSettledResult<void>[],
+    rows: PromiseSettledResult<RowOutcome>[],
     mix: BatchMix | undefined,
   ): Batch {
     const { pipeline: { floats, size: [height, width] } } = this.#options;
     const skipped: SkippedSample[] = [];
     const kept: number[] = [];
+    const unread = new Set<number>();
     planned.forEach((index, row) => {
       const result = rows[row]!;
       if (result.status === "rejected") {
@@ -284,6 +315,7 @@ export class Loader {
       if (kept.length < row) {
         images.copyWithin(kept.length * floats, row * floats, (row + 1) * floats);
       }
+      if (result.value === "unread") unread.add(kept.length);
       kept.push(row);
     });
     return {
@@ -294,6 +326,7 @@ export class Loader {
       height,
       width,
       skipped,
+      ...(unread.size > 0 ? { unread } : {}),
       ...(mix && {
         mix: { ...mix, partnerLabels: Int32Array.from(kept, (row) => mix.partnerLabels[row]!) },
       }),

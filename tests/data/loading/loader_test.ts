@@ -130,6 +130,29 @@ Deno.test("Loader.batches() doesn't read known samples, and gives the others as 
   }
 });
 
+Deno.test("Loader.batches() marks the rows of known samples, and shows no image of them", async () => {
+  await using rig = await setUp(
+    { known: new Set([0, 3, 5]), onError: "skip" },
+    { "lossy.webp": "broken" },
+  );
+  const plan = planOf({ shuffle: false, globalBatch: 4 });
+  const batches = await all(rig.loader.batches(plan, 0, { seed: 1 }));
+  assert.deepEqual(batches.map(({ indices, unread }) => [[...indices], unread]), [
+    [[0, 1, 3], new Set([0, 2])], // row 2, of the broken image, is left out
+    [[4, 5, 6], new Set([1])],
+  ]);
+  assert.throws(() => rig.loader.imagesOf(batches[1]), /Row 1 of the batch holds no image/);
+  await using plain = await setUp();
+  for (const batch of await all(plain.loader.batches(plan, 0, { seed: 1 }))) {
+    assert.ok(!("unread" in batch));
+    assert.equal(plain.loader.imagesOf(batch).length, batch.labels.length);
+  }
+  await assert.rejects(
+    setUp({ known: new Set([0]), mix: [{ name: "MixUp", alpha: 1, probability: 1 }] as never }),
+    /can't mix images and leave known ones unread/,
+  );
+});
+
 Deno.test("Loader.batches() gives ranks without rows empty batches", async () => {
   await using rig = await setUp();
   const plan = planOf({ rank: 2, worldSize: 3, globalBatch: 2 });
