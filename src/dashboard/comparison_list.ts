@@ -9,7 +9,7 @@ import { z } from "../deps/zod.ts";
 import { LOCK_FILE } from "../base/folder_lock.ts";
 import { maskRunText } from "../base/secrets.ts";
 import { lstat, type RunList } from "./run_list.ts";
-import type { RunState } from "./run_digest.ts";
+import type { RunState } from "../records/run_turns.ts";
 
 /** The state of a comparison's run; `waiting` means that it wasn't begun. */
 export type MemberState = RunState | "waiting";

@@ -18,7 +18,7 @@ import run from "./client/run.js" with { type: "text" };
 import runs from "./client/runs.js" with { type: "text" };
 import { configDifferences } from "./config_differences.ts";
 import type { ComparisonDetail, ComparisonSummary } from "./comparison_list.ts";
-import type { RunState } from "./run_digest.ts";
+import type { RunState } from "../records/run_turns.ts";
 import type { RunSummary } from "./run_list.ts";
 
 /** Scripts of the pages, by their names in `client/`. */

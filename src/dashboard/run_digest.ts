@@ -6,23 +6,7 @@
 import { join } from "node:path";
 import { EVENTS_FILE, type LoggedEvent, parseEvent } from "../records/event_log.ts";
 import { LineTail } from "../records/line_tail.ts";
-import type { LiveStatus } from "../records/live_status.ts";
-
-/** The state of a run; `lost` means that it was killed, or that its machine went off. */
-export type RunState = "running" | "finished" | "interrupted" | "failed" | "lost";
-
-const TURNS = ["started", "resumed", "finished", "interrupted", "failed"];
-
-/** Tells whether an event says how the run stands from then on. */
-export function isTurn({ type }: Pick<LoggedEvent, "type">): boolean {
-  return TURNS.includes(type);
-}
-
-/** Returns a run's state, by the type of its last turn and whether it lives. */
-export function stateAfter(turn: string | undefined, live: LiveStatus | undefined): RunState {
-  if (turn === "finished" || turn === "interrupted" || turn === "failed") return turn;
-  return live ? "running" : "lost";
-}
+import { isTurn } from "../records/run_turns.ts";
 
 /** The progress of a run, by its events. */
 export interface RunProgress {

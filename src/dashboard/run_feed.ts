@@ -10,7 +10,7 @@ import { LineTail } from "../records/line_tail.ts";
 import { readLiveStatus } from "../records/live_status.ts";
 import { METRICS_FILE, parseMetrics } from "../records/metrics_log.ts";
 import { RUN_LOG_FILE } from "../records/run_log.ts";
-import { isTurn, type RunState, stateAfter } from "./run_digest.ts";
+import { isTurn, type RunState, stateAfter } from "../records/run_turns.ts";
 
 /** A piece of news, JSON-like. */
 export interface News {
@@ -97,7 +97,7 @@ export class RunFeed {
     if (lines === undefined) log.offset = 0;
     else if (lines.length > 0) news.push({ type: "log", data: lines });
     const status = await readLiveStatus(this.#path);
-    const state: RunState = stateAfter(this.#turn, status);
+    const state: RunState = stateAfter(this.#turn, status !== undefined);
     const data = { state, status: status ?? null, files: await this.#files() };
     const live = JSON.stringify(data);
     if (live !== this.#live) news.push({ type: "live", data });

@@ -10,13 +10,8 @@ import { reasonOf } from "../base/errors.ts";
 import { readRegularText } from "../base/regular_file.ts";
 import { EVENTS_FILE } from "../records/event_log.ts";
 import { LIVE_FILE, readLiveStatus } from "../records/live_status.ts";
-import {
-  NO_PROGRESS,
-  RunDigest,
-  type RunProgress,
-  type RunState,
-  stateAfter,
-} from "./run_digest.ts";
+import { type RunState, stateAfter } from "../records/run_turns.ts";
+import { NO_PROGRESS, RunDigest, type RunProgress } from "./run_digest.ts";
 
 /** A run in a line. */
 export interface RunSummary {
@@ -146,7 +141,7 @@ export class RunList {
     ]);
     const { turn, validation: _validation, message: told, ...rest } = progress;
     const message = told === null ? null : maskRunText(told, { nats });
-    const summary = { id, ...facts, ...rest, message, state: stateAfter(turn, live) };
+    const summary = { id, ...facts, ...rest, message, state: stateAfter(turn, live !== undefined) };
     known.whole = { version, summary };
     return summary;
   }

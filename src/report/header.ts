@@ -16,16 +16,17 @@ import {
 import { moment } from "../web/moment.ts";
 import { quantile } from "../base/statistics.ts";
 import { isTree, type RunFiles } from "./run_files.ts";
-import { resumeCommand, type RunState, type RunStatus } from "./run_status.ts";
+import { type ReportedState, resumeCommand, type RunStatus } from "./run_status.ts";
 import { usualPoints } from "./step_times.ts";
 import { skippedOf, warningsOf } from "./warnings_section.ts";
 
 /** The looks of states. */
-export const BADGES: Record<RunState, { text: string; look: string; sign: string }> = {
+export const BADGES: Record<ReportedState, { text: string; look: string; sign: string }> = {
   finished: { text: "finished", look: "good", sign: "✓" },
   interrupted: { text: "interrupted", look: "warn", sign: "‖" },
   failed: { text: "failed", look: "bad", sign: "✗" },
   running: { text: "not finished", look: "", sign: "…" },
+  lost: { text: "ended without a word", look: "warn", sign: "!" },
   unknown: { text: "no events", look: "", sign: "?" },
 };
 
@@ -135,7 +136,7 @@ function callouts(files: RunFiles, { state, message, last }: RunStatus): HtmlVal
   const resume = html`<pre>${resumeCommand(files.folder)}</pre>`;
   const warnings = warningsOf(files.events).length;
   const skipped = skippedOf(files.events).length;
-  const told = [
+  const findings = [
     ...(warnings > 0 ? [groupedCount(warnings, "warning")] : []),
     ...(skipped > 0 ? [`${groupedCount(skipped, "image")} left out`] : []),
   ].join(", ");
@@ -148,17 +149,24 @@ function callouts(files: RunFiles, { state, message, last }: RunStatus): HtmlVal
       interrupted.</strong> ${
       message && html`<span class="name">${message}.</span>`
     } Go on with:</p>${resume}</div>`,
-    state === "running" &&
-    html`<div class="callout" role="note"><p><strong>The run hadn't ended</strong> when
-      this page was written${
-      last && html`; its last sign was at ${moment(last)}`
-    }. If it is gone, go on
-      with:</p>${resume}</div>`,
-    told !== "" && html`
+    state === "running" && html`
+      <div class="callout" role="note">
+        <p><strong>The run hadn't ended</strong>
+            when this page was written${lastEvent(last)}.</p>
+      </div>
+    `,
+    state === "lost" &&
+    html`<div class="callout warn" role="note"><p><strong>The run ended without a word:</strong>
+      it was killed, or its machine went off${lastEvent(last)}. Go on with:</p>${resume}</div>`,
+    findings !== "" && html`
       <div class="callout warn" role="note">
-        <p>${told}: see
+        <p>${findings}: see
             <a href="#warnings">Warnings</a>.</p>
       </div>
     `,
   ];
+}
+
+function lastEvent(time: string | undefined): HtmlValue {
+  return time && html`; its last event was at ${moment(time)}`;
 }

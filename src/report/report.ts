@@ -47,7 +47,7 @@ export async function writeReport(folder: string, options: ReportOptions = {}): 
 
 /** The report as an HTML document. */
 export async function renderReport(files: RunFiles, now: Date = new Date()): Promise<string> {
-  const status = runStatus(files.events);
+  const status = runStatus(files.events, files.lives);
   const { history } = files;
   const sections = [
     history && curvesSection(history),

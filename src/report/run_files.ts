@@ -10,9 +10,9 @@ import { maskAddress, maskArguments, maskedJson, maskRunText } from "../base/sec
 import { openRegularFile, readRegularFile, readRegularText } from "../base/regular_file.ts";
 import { EVENTS_FILE, type LoggedEvent, readEvents } from "../records/event_log.ts";
 import { type History, HISTORY_FILE, readHistory } from "../records/history.ts";
+import { LIVE_FILE, readLiveStatus } from "../records/live_status.ts";
 import { METRICS_FILE, type MetricsPoint } from "../records/metrics_log.ts";
 import { readThinMetrics } from "../records/thin_metrics.ts";
-import { LIVE_FILE } from "../records/live_status.ts";
 import { RUN_LOG_FILE } from "../records/run_log.ts";
 import { type Prediction, readPredictions } from "../records/predictions.ts";
 import {
@@ -41,6 +41,8 @@ export interface RunFiles {
   readonly configText: string | undefined;
   readonly history: History | undefined;
   readonly events: readonly LoggedEvent[];
+  /** True while the run goes on. */
+  readonly lives: boolean;
   readonly metrics: readonly MetricsPoint[];
   readonly environment: Tree | undefined;
   /** The end of `run.log`. */
@@ -119,6 +121,7 @@ export async function readRunFiles(folder: string, history?: History): Promise<R
     configText: shown(configText),
     history,
     events: events.map((event) => JSON.parse(maskedJson(event, server)) as LoggedEvent),
+    lives: await attempt(LIVE_FILE, () => readLiveStatus(folder), false) !== undefined,
     metrics,
     environment: isTree(environment) ? maskedEnvironment(environment, shown) : undefined,
     log: shown(log),

@@ -5,13 +5,14 @@
  */
 import { shellWord } from "../base/shell.ts";
 import type { LoggedEvent } from "../records/event_log.ts";
+import { isBeginning, isTurn, type RunState, stateAfter } from "../records/run_turns.ts";
 
-/** `running` also when it ended without a word: killed, or the machine went down. */
-export type RunState = "finished" | "interrupted" | "failed" | "running" | "unknown";
+/** A state, or that there are no events to tell it. */
+export type ReportedState = RunState | "unknown";
 
-/** The state of a run. */
+/** The state of a run, and what its events say of it. */
 export interface RunStatus {
-  readonly state: RunState;
+  readonly state: ReportedState;
   /** Of an interruption or a failure. */
   readonly message?: string;
   /** ISO 8601. */
@@ -25,26 +26,26 @@ export interface RunStatus {
 }
 
 /** Reads the state off a run's events, oldest first. */
-export function runStatus(events: readonly LoggedEvent[]): RunStatus {
-  let state: RunState = "unknown";
+export function runStatus(events: readonly LoggedEvent[], lives: boolean): RunStatus {
+  let turn: string | undefined;
   let message: string | undefined;
   let seconds = 0;
   let sessions = 0;
   let begun: string | undefined;
   let before: string | undefined;
-  const endSession = (time: string | undefined, told?: unknown) => {
+  const endSession = (time: string | undefined, recorded?: unknown) => {
     if (begun === undefined || time === undefined) return;
     const measured = (Date.parse(time) - Date.parse(begun)) / 1000;
-    seconds += typeof told === "number" ? told : Math.max(0, measured);
+    seconds += typeof recorded === "number" ? recorded : Math.max(0, measured);
     begun = undefined;
   };
   for (const { type, time, ...more } of events) {
-    if (type === "started" || type === "resumed") {
+    if (isTurn({ type })) turn = type;
+    if (isBeginning({ type })) {
       endSession(before);
-      [state, message, begun] = ["running", undefined, time];
+      [message, begun] = [undefined, time];
       sessions++;
-    } else if (type === "finished" || type === "interrupted" || type === "failed") {
-      state = type;
+    } else if (isTurn({ type })) {
       message = typeof more.message === "string" ? more.message : undefined;
       endSession(time, more.seconds);
     }
@@ -52,7 +53,7 @@ export function runStatus(events: readonly LoggedEvent[]): RunStatus {
   }
   endSession(before);
   return {
-    state,
+    state: events.length === 0 ? "unknown" : stateAfter(turn, lives),
     ...(message === undefined ? {} : { message }),
     ...(events[0] ? { started: events[0].time, last: before } : {}),
     seconds,

@@ -151,7 +151,7 @@ Deno.test("runStatus() follows a run over its sessions", () =>
       { time: at(100), type: "resumed" },
       { time: at(120), type: "epoch" },
     ];
-    assert.deepEqual(runStatus(events.slice(0, 2)), {
+    assert.deepEqual(runStatus(events.slice(0, 2), false), {
       state: "interrupted",
       message: "Interrupted by SIGINT",
       started: at(0),
@@ -159,11 +159,15 @@ Deno.test("runStatus() follows a run over its sessions", () =>
       seconds: 10,
       sessions: 1,
     });
-    const going = runStatus(events);
+    const going = runStatus(events, true);
     assert.deepEqual([going.state, going.seconds, going.sessions], ["running", 30, 2]);
     const done = [...events, { time: at(140), type: "finished", seconds: 41 }];
-    assert.deepEqual([runStatus(done).state, runStatus(done).seconds], ["finished", 51]);
-    assert.equal(runStatus([]).state, "unknown");
+    assert.deepEqual([runStatus(done, false).state, runStatus(done, false).seconds], [
+      "finished",
+      51,
+    ]);
+    assert.equal(runStatus([], false).state, "unknown");
+    assert.equal(runStatus(events, false).state, "lost", "it was killed, as the dashboard says");
 
     await makeFinishedRun(folder);
     using log = new EventLog(folder);

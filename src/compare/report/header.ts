@@ -10,7 +10,8 @@ import { bestVariant, type Comparison, summarizeRun, summarizeVariant } from "..
 import { formatDuration, formatPercent, groupedCount } from "../../base/format.ts";
 import { moment } from "../../web/moment.ts";
 import { BADGES, tile } from "../../report/header.ts";
-import { resumeCommand, type RunState } from "../../report/run_status.ts";
+import type { RunState } from "../../records/run_turns.ts";
+import { resumeCommand } from "../../report/run_status.ts";
 
 /** The state of a comparison by its runs: `running` also after it was killed. */
 export function comparisonState({ variants }: Comparison): RunState {
