@@ -11,7 +11,7 @@ import { readRegularFile } from "../base/regular_file.ts";
 import { writePredictionsPicture } from "../preview/images.ts";
 import { type EpochRecord, type History, HISTORY_FILE } from "../records/history.ts";
 import { type Prediction, writePredictions } from "../records/predictions.ts";
-import type { Validated } from "./epochs.ts";
+import type { Validated } from "./drive_validation.ts";
 import type { PreparedRun } from "./prepare.ts";
 import { isMultiple, type RunContext } from "./run_context.ts";
 import { type Position, pruneEpochs, saveWeights } from "./run_state.ts";

@@ -8,7 +8,7 @@ import type { RunEvents } from "../events/run_events.ts";
 import type { History } from "../records/history.ts";
 import type { HistoryWriter } from "../records/history_writer.ts";
 import type { CallbackRunner } from "./callbacks.ts";
-import type { EpochContext } from "./epochs.ts";
+import type { EpochContext } from "./epoch_context.ts";
 import type { PreparedRun } from "./prepare.ts";
 import type { Position } from "./run_state.ts";
 import type { RunWatch } from "./run_watch.ts";

@@ -26,7 +26,7 @@ import { architectureOf, inputSizeOf } from "../train/build_replica.ts";
 import { optimizerStateOf, setOptimizerState, setState, stateOf } from "../train/load_weights.ts";
 import { differentModules } from "../train/modules.ts";
 import { cutHistory } from "./cut_history.ts";
-import type { EpochTotals } from "./epochs.ts";
+import type { EpochTotals } from "./drive_epoch.ts";
 import { checkHistoryMark, historyMark } from "./history_mark.ts";
 import type { PreparedRun } from "./prepare.ts";
 import { checkResumedBest } from "./resumed_best.ts";

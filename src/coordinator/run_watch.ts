@@ -8,7 +8,7 @@ import { type LiveStatus, removeLiveStatus, writeLiveStatus } from "../records/l
 import type { Phase } from "../events/reporter.ts";
 import type { RunEvent, RunEvents, RunListener } from "../events/run_events.ts";
 import type { PendingSums } from "../checkpoint/checkpoint.ts";
-import type { EpochTotals } from "./epochs.ts";
+import type { EpochTotals } from "./drive_epoch.ts";
 import { GpuWatch } from "./gpu_use.ts";
 import type { WorkerHeartbeat } from "../cluster/heartbeat_monitor.ts";
 import type { RefusedMessages } from "../cluster/refused_messages.ts";

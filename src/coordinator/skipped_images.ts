@@ -4,7 +4,12 @@
  * @module
  */
 import { counted } from "../base/format.ts";
-import type { Skipped } from "./epochs.ts";
+
+/** An image that couldn't be read. */
+export interface Skipped {
+  readonly path: string;
+  readonly reason: string;
+}
 
 /** Images that are named to the listener; the events name all of them. */
 const MAX_NAMED = 50;

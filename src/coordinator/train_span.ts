@@ -4,7 +4,8 @@
  * @module
  */
 import type { RankReport } from "../exchange/gradient_exchange.ts";
-import { driveEpoch, type EpochTotals, type TrainedEpoch } from "./epochs.ts";
+import { driveEpoch, type EpochTotals, type TrainedEpoch } from "./drive_epoch.ts";
+import { epochDriver } from "./epoch_context.ts";
 import { pointAt, type RunContext } from "./run_context.ts";
 import type { Position } from "./run_state.ts";
 
@@ -40,7 +41,7 @@ export async function trainSpan(
   const limit = abortedAfter(signal, STOP_MS);
   const shouldStop = () => callbacks.wantsEnd || (signal?.aborted ?? false);
   return await driveEpoch(
-    context,
+    epochDriver(context),
     { epoch, startStep, optimizerSteps },
     { before: totals, until, shouldStop, onStep },
     limit.signal,

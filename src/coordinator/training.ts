@@ -13,7 +13,7 @@ import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { type EpochRecord, HISTORY_FILE } from "../records/history.ts";
 import { statePartSchema } from "../train/command_schemas.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
-import type { OutOfStatistics } from "./epochs.ts";
+import type { OutOfStatistics } from "./drive_epoch.ts";
 import type { PreparedRun } from "./prepare.ts";
 import { recordEpoch } from "./record_epoch.ts";
 import { isMultiple, type RunContext } from "./run_context.ts";

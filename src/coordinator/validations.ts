@@ -6,7 +6,8 @@
 import { featureCacheBytes } from "../config/schema.ts";
 import type { History, ValidationPoint } from "../records/history.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
-import { validate, type Validated } from "./epochs.ts";
+import { driveValidation, type Validated } from "./drive_validation.ts";
+import { validationDriver } from "./epoch_context.ts";
 import { pointAt, type RunContext } from "./run_context.ts";
 import type { Position } from "./run_state.ts";
 
@@ -47,11 +48,7 @@ async function validateAt(
   where: string,
 ): Promise<{ validated: Validated; point: ValidationPoint }> {
   const { run, history, signal, skipped } = context;
-  const validated = await validate(
-    context,
-    position.epoch,
-    signal ?? new AbortController().signal,
-  );
+  const validated = await driveValidation(validationDriver(context), position.epoch, signal);
   skipped.report(validated.skipped);
   warnOfMetrics(context, where, validated.metrics);
   const { loss, accuracy, metrics } = validated;

@@ -23,7 +23,7 @@ import { rankedOf } from "../train/scores.ts";
 import { clusterSettings, exchangeSettings } from "../coordinator/cluster_settings.ts";
 import { jobJson } from "../train/job.ts";
 import { Cluster, failedRank } from "../cluster/cluster.ts";
-import { validate, type Validated } from "../coordinator/epochs.ts";
+import { driveValidation, type Validated } from "../coordinator/drive_validation.ts";
 import { SkippedImages } from "../coordinator/skipped_images.ts";
 import { writeEvaluationFolder } from "./evaluation_folder.ts";
 import {
@@ -91,7 +91,7 @@ export async function evaluateRun(
 }
 
 async function scoreOverWorkers(
-  { config, job, dataset, replica, natsServer }: PreparedEvaluation,
+  { config, job, dataset, split, replica, natsServer }: PreparedEvaluation,
   { reporter, signal }: { reporter: Reporter; signal?: AbortSignal | undefined },
 ): Promise<Validated> {
   const { state } = replica;
@@ -107,8 +107,20 @@ async function scoreOverWorkers(
       payload: state.exportState().bytes,
       signal,
     });
-    const run = { config, dataset, job, plan: new RunPlan(config, dataset) };
-    return await validate({ run, cluster, reporter }, 1, signal ?? new AbortController().signal);
+    const { validation, epochs } = new RunPlan(config, dataset);
+    return await driveValidation(
+      {
+        ...{ cluster, reporter, dataset, metrics: [] },
+        rowsPerStep: validation.globalBatch / config.workers,
+        purpose: {
+          ...{ phase: "evaluate", epochs },
+          images: split === "train" ? "training" : "validation",
+          cure: "nothing was written; evaluate another checkpoint",
+        },
+      },
+      1,
+      signal,
+    );
   } catch (error) {
     const rank = failedRank(error);
     if (rank !== undefined) reporter.workerFailed(rank);

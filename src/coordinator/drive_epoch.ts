@@ -1,0 +1,133 @@
+/**
+ * The coordinator's side of an epoch's training: it rules each step, and adds up what the ranks bring.
+ *
+ * @module
+ */
+import type { LockstepError } from "../base/errors.ts";
+import type { StepKey } from "../base/step_key.ts";
+import { driveSteps, type SteppingCluster } from "../cluster/drive_steps.ts";
+import type { Reporter } from "../events/reporter.ts";
+import type { RankReport, Reducer, StepTotals } from "../exchange/gradient_exchange.ts";
+import type { LeftOut } from "../metrics/check_scores.ts";
+import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
+import { epochOutcomeSchema } from "../train/command_schemas.ts";
+import type { EpochSpan } from "../train/rank_epoch.ts";
+import type { RunPlan } from "../train/run_plan.ts";
+
+/** Sums over the samples of an epoch so far. */
+export interface EpochTotals {
+  /** Each sample's loss times its weight. */
+  lossSum: number;
+  /** Divisor of the sum for the mean loss. */
+  weight: number;
+  correct: number;
+  count: number;
+}
+
+/** Result of the training part of an epoch. */
+export interface TrainedEpoch {
+  /** Steps of the epoch that are done, earlier ones of a resumed epoch included. */
+  readonly step: number;
+  /** Optimizer steps taken here. */
+  readonly optimizerSteps: number;
+  readonly totals: EpochTotals;
+  /** Samples trained here, without those of a resumed epoch's first part. */
+  readonly samples: number;
+  readonly skipped: readonly LeftOut[];
+  /** Forward passes of a rank whose statistics count in BatchNorm's running ones. */
+  readonly trackedBatches: number;
+  /** Steps and samples that were left out of the running statistics: see `Replica.forwardBackward`. */
+  readonly leftOut: OutOfStatistics;
+}
+
+/** Steps and samples that were left out of the running statistics. */
+export interface OutOfStatistics {
+  readonly steps: number;
+  readonly samples: number;
+}
+
+/** The parts of a run that its epochs are driven with. */
+export interface EpochDriver {
+  readonly cluster: SteppingCluster;
+  /** The coordinator's end of the exchange. */
+  readonly reducer: Pick<Reducer, "reduce">;
+  readonly reporter: Pick<Reporter, "phase" | "progress">;
+  readonly plan: Pick<RunPlan, "epochs" | "globalBatch" | "stepsPerEpoch" | "samplesPerEpoch">;
+  /** Makes the error of a step whose loss or gradients are not finite. */
+  readonly nonFinite: (step: StepKey, totals: StepTotals) => LockstepError;
+}
+
+/** Options of a span of steps: its end, and its listeners. */
+export interface SpanOptions {
+  /** Totals of the epoch's steps that are already done. */
+  readonly before: EpochTotals;
+  /** Number of steps of the epoch after which to stop. */
+  readonly until: number;
+  /** Asked at each step; when true, the step is the last one. */
+  readonly shouldStop: () => boolean;
+  /** Called after each step with the step's own sums, and each rank's report on the step. */
+  readonly onStep: (
+    step: number,
+    sums: EpochTotals,
+    ranks: readonly RankReport[],
+  ) => void | Promise<void>;
+}
+
+/**
+ * Trains an epoch, or a part of it.
+ *
+ * @param signal Ends the epoch at once
+ * @throws {LockstepError} when a worker is lost, or loss or gradients are not finite
+ */
+export async function driveEpoch(
+  { cluster, reducer, reporter, plan, nonFinite }: EpochDriver,
+  span: EpochSpan,
+  { before, until, shouldStop, onStep }: SpanOptions,
+  signal?: AbortSignal,
+): Promise<TrainedEpoch> {
+  const { epoch, startStep } = span;
+  const { epochs, samplesPerEpoch: total } = plan;
+  const done = startStep * plan.globalBatch;
+  reporter.phase({ name: "train", epoch, epochs, total, done });
+  const trained = { step: startStep, samples: 0, trackedBatches: 0 };
+  const totals = { ...before };
+  const leftOut = { steps: 0, samples: 0 };
+  const replies = await driveSteps(cluster, reducer, {
+    command: WORKER_COMMANDS.trainEpoch,
+    args: { ...span },
+    epoch,
+    startStep,
+    endStep: plan.stepsPerEpoch,
+  }, {
+    decide: ({ step }) => shouldStop() || step + 1 >= until ? "stop" : "continue",
+    onStep: async (key, reduced) => {
+      if (!reduced.finite) throw nonFinite(key, reduced);
+      const { lossSum, weight, correct, samples: count, statisticsRows } = reduced;
+      const sums = { lossSum, weight, correct, count };
+      addTo(totals, sums);
+      trained.step++;
+      trained.samples += count;
+      trained.trackedBatches += reduced.trackedBatches;
+      leftOut.samples += count - statisticsRows;
+      if (count > statisticsRows) leftOut.steps++;
+      await onStep(trained.step, sums, reduced.ranks);
+      const loss = totals.weight > 0 ? { loss: totals.lossSum / totals.weight } : {};
+      reporter.progress({ done: done + trained.samples, ...loss });
+    },
+  }, signal);
+  const outcomes = replies.map(({ result }) => epochOutcomeSchema.parse(result));
+  return {
+    ...trained,
+    totals,
+    leftOut,
+    optimizerSteps: outcomes[0].steps,
+    skipped: outcomes.flatMap(({ skipped }) => skipped),
+  };
+}
+
+function addTo(totals: EpochTotals, sums: EpochTotals): void {
+  totals.lossSum += sums.lossSum;
+  totals.weight += sums.weight;
+  totals.correct += sums.correct;
+  totals.count += sums.count;
+}

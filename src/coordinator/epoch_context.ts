@@ -1,0 +1,45 @@
+/**
+ * A run in training, and the parts of it that its epochs and validations are driven with.
+ *
+ * @module
+ */
+import type { ExchangingCluster } from "../cluster/cluster.ts";
+import type { Reporter } from "../events/reporter.ts";
+import { lossCure } from "../optim/loss.ts";
+import type { EpochDriver } from "./drive_epoch.ts";
+import type { ValidationDriver } from "./drive_validation.ts";
+import { nonFiniteStepError } from "./non_finite_step.ts";
+import type { PreparedRun } from "./prepare.ts";
+
+/** A run, its cluster, and the reporter that listens. */
+export interface EpochContext {
+  readonly run: PreparedRun;
+  readonly cluster: ExchangingCluster;
+  readonly reporter: Pick<Reporter, "phase" | "progress">;
+}
+
+/** Returns the parts of a run that its epochs are driven with. */
+export function epochDriver({ run, cluster, reporter }: EpochContext): EpochDriver {
+  return {
+    cluster,
+    reducer: cluster.exchange.reducer,
+    reporter,
+    plan: run.plan,
+    nonFinite: (step, totals) => nonFiniteStepError(run, step, totals),
+  };
+}
+
+/** Returns the parts of a run that its validations are driven with. */
+export function validationDriver({ run, cluster, reporter }: EpochContext): ValidationDriver {
+  const { config, dataset, plan, metrics } = run;
+  return {
+    ...{ cluster, reporter, dataset, metrics },
+    rowsPerStep: plan.validation.globalBatch / config.workers,
+    purpose: {
+      phase: "validate",
+      epochs: plan.epochs,
+      images: "validation",
+      cure: `${lossCure(config.train, "train.schedule")}; this state is not kept as best`,
+    },
+  };
+}

@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { nonFiniteStepError, type StepFacts } from "../../src/coordinator/non_finite_step.ts";
+import { EpochPlanner } from "../../src/data/loading/epoch_planner.ts";
+
+/** A run of two workers over `samples` images in their own order. */
+function facts(samples: number, globalBatch: number): StepFacts {
+  return {
+    config: { workers: 2, train: { lr: 0.5, classWeights: undefined } },
+    dataset: { train: Array.from({ length: samples }, (_, index) => ({ path: `${index}.png` })) },
+    plan: { training: new EpochPlanner({ length: samples, globalBatch }) },
+  };
+}
+
+Deno.test("nonFiniteStepError() names the images of the rank that is to blame, in its step", () => {
+  const { message } = nonFiniteStepError(facts(8, 4), { epoch: 3, step: 1 }, { worstRank: 1 });
+  assert.equal(
+    message,
+    "Loss or gradients became NaN or infinite on rank 1 in epoch 3, step 1, no update was made: " +
+      "lower train.lr (0.5) or look at the data; its images were 6.png, 7.png",
+  );
+  const many = nonFiniteStepError(facts(100, 100), { epoch: 1, step: 0 }, { worstRank: 0 });
+  assert.match(many.message, /its images were 0\.png, .*19\.png/);
+  assert.doesNotMatch(many.message, /20\.png/);
+});
+
+Deno.test("nonFiniteStepError() tells a sum that overflowed, and values too large for 16 bits", () => {
+  const at = { epoch: 1, step: 0 };
+  assert.equal(
+    nonFiniteStepError(facts(8, 4), at, {}).message,
+    "The sum of the gradients became infinite in epoch 1, step 0, no update was made: " +
+      "lower train.lr (0.5) or look at the data",
+  );
+  assert.equal(
+    nonFiniteStepError(facts(8, 4), at, { worstRank: 1, tooLargeFor: "float16" }).message,
+    "Gradients of rank 1 have values too large for float16 (at most 65504) in epoch 1, step 0, no update " +
+      "was made: set nats.gradientDtype to bfloat16 or float32, or lower train.lr (0.5)",
+  );
+  assert.match(
+    nonFiniteStepError(facts(8, 4), at, { tooLargeFor: "bfloat16" }).message,
+    /^The sum of the gradients has values too large for bfloat16 .*: set nats\.gradientDtype to float32, or/,
+  );
+});
