@@ -7,7 +7,7 @@
 import { join } from "node:path";
 import { Image } from "imagescript";
 import { randomStream } from "../src/base/random.ts";
-import { SkippedImages } from "../src/coordinator/skipped_images.ts";
+import { SkippedImages } from "../src/coordinator/epochs/skipped_images.ts";
 import { checkFiles } from "../src/data/datasets/check_files.ts";
 import { scanImageFolder } from "../src/data/datasets/image_folder.ts";
 import { checkData, DEFAULT_NEAR_DISTANCE } from "../src/data_check/check_data.ts";

@@ -30,6 +30,7 @@ export const LEVELS: readonly (readonly string[])[] = [
 
 /** Folders inside of a folder, lowest level first; "." stands for the files that lie in it directly. */
 export const INNER_LEVELS: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  coordinator: [["epochs", "preparation"], ["state", "listeners"], ["."]],
   engine: [["binding"], ["."], ["capture"]],
   data: [["codecs"], ["resizing"], ["transforms"], ["."], ["datasets"], ["loading"]],
 };

@@ -6,7 +6,7 @@
 import { UsageError } from "../base/errors.ts";
 import { type Config, type ConfigInput, configSchema } from "../config/schema.ts";
 import { driveSteps } from "../cluster/drive_steps.ts";
-import { clusterSettings, exchangeSettings } from "../coordinator/cluster_settings.ts";
+import { clusterSettings, exchangeSettings } from "../coordinator/preparation/cluster_settings.ts";
 import { Cluster, type ExchangingCluster } from "../cluster/cluster.ts";
 import type { Reply } from "../protocol/command_channel.ts";
 import type { GradientDtype } from "../protocol/messages.ts";

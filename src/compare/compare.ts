@@ -35,7 +35,7 @@ import {
   type RunPlace,
   silentCompareReporter,
 } from "./compare_reporter.ts";
-import { isComplete } from "../coordinator/resume_point.ts";
+import { isComplete } from "../coordinator/state/resume_point.ts";
 import { earlyStopReason } from "../metrics/monitor.ts";
 import { HISTORY_FILE, readHistory } from "../records/history.ts";
 import { formatDuration } from "../base/format.ts";

@@ -17,7 +17,7 @@ import { LOCK_FILE } from "../base/folder_lock.ts";
 import { exists } from "../base/paths.ts";
 import { ignoreStopSignals, surviveFileLimit } from "../base/signals.ts";
 import { readLines } from "../cluster/lines.ts";
-import { RunCompleteError } from "../coordinator/resume_point.ts";
+import { RunCompleteError } from "../coordinator/state/resume_point.ts";
 import { train } from "../coordinator/run.ts";
 import { ensureRunFolder } from "../records/run_folder.ts";
 import type { Reporter } from "../events/reporter.ts";

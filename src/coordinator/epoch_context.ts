@@ -6,10 +6,10 @@
 import type { ExchangingCluster } from "../cluster/cluster.ts";
 import type { Reporter } from "../events/reporter.ts";
 import { lossCure } from "../optim/loss.ts";
-import type { EpochDriver } from "./drive_epoch.ts";
-import type { ValidationDriver } from "./drive_validation.ts";
-import { nonFiniteStepError } from "./non_finite_step.ts";
-import type { PreparedRun } from "./prepare.ts";
+import type { EpochDriver } from "./epochs/drive_epoch.ts";
+import type { ValidationDriver } from "./epochs/drive_validation.ts";
+import { nonFiniteStepError } from "./epochs/non_finite_step.ts";
+import type { PreparedRun } from "./preparation/prepare.ts";
 
 /** A run, its cluster, and the reporter that listens. */
 export interface EpochContext {

@@ -15,17 +15,17 @@ import { EventLog, EVENTS_FILE } from "../records/event_log.ts";
 import type { History } from "../records/history.ts";
 import { HistoryWriter } from "../records/history_writer.ts";
 import { RUN_LOG_FILE, RunLog } from "../records/run_log.ts";
-import { listenWithLoggers, type NamedLogger } from "./logger_listener.ts";
-import { newsOf } from "./news.ts";
-import type { PreparedRun } from "./prepare.ts";
-import { EventLogListener, RunLogListener } from "./record_listeners.ts";
-import { ReportWriter } from "./report_writer.ts";
+import { listenWithLoggers, type NamedLogger } from "./listeners/logger_listener.ts";
+import { newsOf } from "./listeners/news.ts";
+import type { PreparedRun } from "./preparation/prepare.ts";
+import { EventLogListener, RunLogListener } from "./listeners/record_listeners.ts";
+import { ReportWriter } from "./listeners/report_writer.ts";
 import type { RunParts } from "./run_context.ts";
 import { openDashboard } from "./run_dashboard.ts";
-import type { RestoredRun } from "./run_origin.ts";
-import { type Position, startPosition } from "./run_state.ts";
-import { RunWatch } from "./run_watch.ts";
-import { SavedState } from "./saved_state.ts";
+import type { RestoredRun } from "./state/run_origin.ts";
+import { type Position, startPosition } from "./state/run_state.ts";
+import { RunWatch } from "./listeners/run_watch.ts";
+import { SavedState } from "./state/saved_state.ts";
 
 /** The stream of a run that has no folder yet: people hear it at once, `run.log` when there is a folder. */
 export class RunStream {

@@ -11,10 +11,10 @@ import { readRegularFile } from "../base/regular_file.ts";
 import { writePredictionsPicture } from "../preview/images.ts";
 import { type EpochRecord, type History, HISTORY_FILE } from "../records/history.ts";
 import { type Prediction, writePredictions } from "../records/predictions.ts";
-import type { Validated } from "./drive_validation.ts";
-import type { PreparedRun } from "./prepare.ts";
+import type { Validated } from "./epochs/drive_validation.ts";
+import type { PreparedRun } from "./preparation/prepare.ts";
 import { isMultiple, type RunContext } from "./run_context.ts";
-import { type Position, pruneEpochs, saveWeights } from "./run_state.ts";
+import { type Position, pruneEpochs, saveWeights } from "./state/run_state.ts";
 
 /** Puts an epoch on record: checkpoints and history first, then whoever listens. */
 export async function recordEpoch(

@@ -8,12 +8,12 @@ import { keepsTypedPaths } from "../config/load.ts";
 import { FILE_RECORD, type FileChanges, writeFileRecord } from "../data/datasets/file_record.ts";
 import { earlyStopReason } from "../metrics/monitor.ts";
 import { EVENTS_FILE, readEvents, standingEvents } from "../records/event_log.ts";
-import { recordChanges, type ResumedConfig, resumeNotes } from "./resumed_config.ts";
-import { describeFileChanges, hasOtherImages } from "./resumed_data.ts";
+import { recordChanges, type ResumedConfig, resumeNotes } from "./state/resumed_config.ts";
+import { describeFileChanges, hasOtherImages } from "./state/resumed_data.ts";
 import type { RunParts } from "./run_context.ts";
 import { writeConfig } from "./run_files.ts";
-import type { RestoredRun } from "./run_origin.ts";
-import { type Position, saveLast } from "./run_state.ts";
+import type { RestoredRun } from "./state/run_origin.ts";
+import { type Position, saveLast } from "./state/run_state.ts";
 
 /** Brings config, images and records of a run that goes on up to date. */
 export async function followRestored(

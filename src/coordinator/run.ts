@@ -27,19 +27,19 @@ import { type History, HISTORY_FILE } from "../records/history.ts";
 import { type Prediction, readPredictions } from "../records/predictions.ts";
 import { pointLatest } from "../records/run_folder.ts";
 import { jobJson } from "../train/job.ts";
-import { announce } from "./announce.ts";
+import { announce } from "./preparation/announce.ts";
 import { CallbackRunner, type Callbacks } from "./callbacks.ts";
-import { clusterSettings, exchangeSettings } from "./cluster_settings.ts";
+import { clusterSettings, exchangeSettings } from "./preparation/cluster_settings.ts";
 import { type OpenRun, openRun, RunStream } from "./open_run.ts";
-import { type PreparedRun, prepareRun } from "./prepare.ts";
+import { type PreparedRun, prepareRun } from "./preparation/prepare.ts";
 import { catchUp, followRestored } from "./resume_records.ts";
-import { hasOtherImages, recordOfFileChanges } from "./resumed_data.ts";
-import { openRunCache } from "./run_cache.ts";
+import { hasOtherImages, recordOfFileChanges } from "./state/resumed_data.ts";
+import { openRunCache } from "./preparation/run_cache.ts";
 import { checkDashboard } from "./run_dashboard.ts";
 import { writeConfig, writeStart } from "./run_files.ts";
-import { type RestoredRun, RunOrigin } from "./run_origin.ts";
-import { bestPath } from "./run_state.ts";
-import { SkippedImages } from "./skipped_images.ts";
+import { type RestoredRun, RunOrigin } from "./state/run_origin.ts";
+import { bestPath } from "./state/run_state.ts";
+import { SkippedImages } from "./epochs/skipped_images.ts";
 import { requireBest, runEpochs } from "./training.ts";
 
 /** Milliseconds that an interrupted preparation may take to come to its end. */

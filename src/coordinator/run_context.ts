@@ -9,11 +9,11 @@ import type { History } from "../records/history.ts";
 import type { HistoryWriter } from "../records/history_writer.ts";
 import type { CallbackRunner } from "./callbacks.ts";
 import type { EpochContext } from "./epoch_context.ts";
-import type { PreparedRun } from "./prepare.ts";
-import type { Position } from "./run_state.ts";
-import type { RunWatch } from "./run_watch.ts";
-import type { SavedState } from "./saved_state.ts";
-import type { SkippedImages } from "./skipped_images.ts";
+import type { PreparedRun } from "./preparation/prepare.ts";
+import type { Position } from "./state/run_state.ts";
+import type { RunWatch } from "./listeners/run_watch.ts";
+import type { SavedState } from "./state/saved_state.ts";
+import type { SkippedImages } from "./epochs/skipped_images.ts";
 
 /** A run with its folder: its state, which it writes itself, and the stream of its events. */
 export interface RunParts {

@@ -14,7 +14,7 @@ import { describeEnvironment, ENVIRONMENT_FILE, writeEnvironment } from "../reco
 import { workerThreads } from "../engine/threads.ts";
 import { pictureIn } from "./record_epoch.ts";
 import type { RunParts } from "./run_context.ts";
-import { saveLast, startPosition } from "./run_state.ts";
+import { saveLast, startPosition } from "./state/run_state.ts";
 
 /** Writes `config.yaml`, which a run can't be resumed without. */
 export async function writeConfig(folder: string, config: Config): Promise<void> {

@@ -4,10 +4,10 @@
  * @module
  */
 import type { RankReport } from "../exchange/gradient_exchange.ts";
-import { driveEpoch, type EpochTotals, type TrainedEpoch } from "./drive_epoch.ts";
+import { driveEpoch, type EpochTotals, type TrainedEpoch } from "./epochs/drive_epoch.ts";
 import { epochDriver } from "./epoch_context.ts";
 import { pointAt, type RunContext } from "./run_context.ts";
-import type { Position } from "./run_state.ts";
+import type { Position } from "./state/run_state.ts";
 
 /** Milliseconds that a step may take to end after an interruption, before it is given up. */
 const STOP_MS = 2_500;

@@ -13,11 +13,11 @@ import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { type EpochRecord, HISTORY_FILE } from "../records/history.ts";
 import { statePartSchema } from "../train/command_schemas.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
-import type { OutOfStatistics } from "./drive_epoch.ts";
-import type { PreparedRun } from "./prepare.ts";
+import type { OutOfStatistics } from "./epochs/drive_epoch.ts";
+import type { PreparedRun } from "./preparation/prepare.ts";
 import { recordEpoch } from "./record_epoch.ts";
 import { isMultiple, type RunContext } from "./run_context.ts";
-import { nextEpoch, type Position, saveLast } from "./run_state.ts";
+import { nextEpoch, type Position, saveLast } from "./state/run_state.ts";
 import { trainSpan } from "./train_span.ts";
 import { isValidated, reportFeatures, validateEpoch, validateWithin } from "./validations.ts";
 

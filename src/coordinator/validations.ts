@@ -6,10 +6,10 @@
 import { featureCacheBytes } from "../config/schema.ts";
 import type { History, ValidationPoint } from "../records/history.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
-import { driveValidation, type Validated } from "./drive_validation.ts";
+import { driveValidation, type Validated } from "./epochs/drive_validation.ts";
 import { validationDriver } from "./epoch_context.ts";
 import { pointAt, type RunContext } from "./run_context.ts";
-import type { Position } from "./run_state.ts";
+import type { Position } from "./state/run_state.ts";
 
 /** Validates at the end of an epoch; the point goes into the history and to the listeners. */
 export async function validateEpoch(context: RunContext, position: Position): Promise<Validated> {

@@ -20,11 +20,11 @@ import { type Reporter, silentReporter } from "../events/reporter.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { RunPlan } from "../train/run_plan.ts";
 import { rankedOf } from "../train/scores.ts";
-import { clusterSettings, exchangeSettings } from "../coordinator/cluster_settings.ts";
+import { clusterSettings, exchangeSettings } from "../coordinator/preparation/cluster_settings.ts";
 import { jobJson } from "../train/job.ts";
 import { Cluster, failedRank } from "../cluster/cluster.ts";
-import { driveValidation, type Validated } from "../coordinator/drive_validation.ts";
-import { SkippedImages } from "../coordinator/skipped_images.ts";
+import { driveValidation, type Validated } from "../coordinator/epochs/drive_validation.ts";
+import { SkippedImages } from "../coordinator/epochs/skipped_images.ts";
 import { writeEvaluationFolder } from "./evaluation_folder.ts";
 import {
   type EvaluationRequest,

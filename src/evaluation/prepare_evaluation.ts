@@ -37,7 +37,7 @@ import {
   type TrainedModel,
 } from "../inference/trained_model.ts";
 import { checkServer } from "../protocol/check_server.ts";
-import { resolveClassWeights } from "../coordinator/prepare.ts";
+import { resolveClassWeights } from "../coordinator/preparation/prepare.ts";
 
 /** The model to evaluate, and the data to evaluate it on. */
 export interface EvaluationRequest extends ModelSource {

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { loadConfig } from "../../src/config/load.ts";
 import { parseOverride } from "../../src/config/override.ts";
-import { resolveClassWeights } from "../../src/coordinator/prepare.ts";
+import { resolveClassWeights } from "../../src/coordinator/preparation/prepare.ts";
 import { scanData } from "../../src/train/job.ts";
 import { makeImages } from "../support/images.ts";
 import type { Case } from "./case.ts";

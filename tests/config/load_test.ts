@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { resolve } from "node:path";
 import { stringify } from "yaml";
-import { resolveClassWeights } from "../../src/coordinator/prepare.ts";
+import { resolveClassWeights } from "../../src/coordinator/preparation/prepare.ts";
 import { UsageError } from "../../src/base/errors.ts";
 import { loadConfig, parseConfig } from "../../src/config/load.ts";
 import { parseOverride } from "../../src/config/override.ts";

@@ -4,7 +4,7 @@ import { InterruptedError, train, UsageError } from "../../mod.ts";
 import { globalBatchSize } from "../../src/config/checks.ts";
 import { loadConfig, validateConfig } from "../../src/config/load.ts";
 import type { Config, ConfigInput } from "../../src/config/schema.ts";
-import { checkSingleValues } from "../../src/coordinator/check_single_values.ts";
+import { checkSingleValues } from "../../src/coordinator/preparation/check_single_values.ts";
 import { planEpoch } from "../../src/data/loading/sampler.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import type { ModelName } from "../../src/models/registry.ts";

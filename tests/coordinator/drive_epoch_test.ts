@@ -4,7 +4,7 @@ import {
   type EpochDriver,
   type EpochTotals,
   type SpanOptions,
-} from "../../src/coordinator/drive_epoch.ts";
+} from "../../src/coordinator/epochs/drive_epoch.ts";
 import { LockstepError } from "../../src/base/errors.ts";
 import type { StepTotals } from "../../src/exchange/gradient_exchange.ts";
 import type { Reply } from "../../src/protocol/command_channel.ts";

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { driveValidation, type ValidationDriver } from "../../src/coordinator/drive_validation.ts";
+import {
+  driveValidation,
+  type ValidationDriver,
+} from "../../src/coordinator/epochs/drive_validation.ts";
 import { confusionRecord } from "../../src/metrics/confusion.ts";
 import type { Reply } from "../../src/protocol/command_channel.ts";
 import { packScores } from "../../src/train/score_bytes.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
-import { GpuWatch, parseGpuUse, readGpuUse } from "../../src/coordinator/gpu_use.ts";
+import { GpuWatch, parseGpuUse, readGpuUse } from "../../src/coordinator/listeners/gpu_use.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeImages } from "../support/images.ts";
 import { allGone } from "../support/processes.ts";

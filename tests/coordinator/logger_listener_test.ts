@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { listenWithLoggers } from "../../src/coordinator/logger_listener.ts";
+import { listenWithLoggers } from "../../src/coordinator/listeners/logger_listener.ts";
 import { RunEvents } from "../../src/events/run_events.ts";
 import type { RunLogger } from "../../src/loggers/logger.ts";
 import { madeEpoch, madePoint } from "../support/made_run.ts";

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { nonFiniteStepError, type StepFacts } from "../../src/coordinator/non_finite_step.ts";
+import {
+  nonFiniteStepError,
+  type StepFacts,
+} from "../../src/coordinator/epochs/non_finite_step.ts";
 import { EpochPlanner } from "../../src/data/loading/epoch_planner.ts";
 
 /** A run of two workers over `samples` images in their own order. */

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { EventLogListener, RunLogListener } from "../../src/coordinator/record_listeners.ts";
+import {
+  EventLogListener,
+  RunLogListener,
+} from "../../src/coordinator/listeners/record_listeners.ts";
 import { type RunEvent, RunEvents } from "../../src/events/run_events.ts";
 import { madeEpoch } from "../support/made_run.ts";
 

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
-import { checkHistoryMark, historyMark } from "../../src/coordinator/history_mark.ts";
-import type { PreparedRun } from "../../src/coordinator/prepare.ts";
-import type { SavedState } from "../../src/coordinator/saved_state.ts";
+import { checkHistoryMark, historyMark } from "../../src/coordinator/state/history_mark.ts";
+import type { PreparedRun } from "../../src/coordinator/preparation/prepare.ts";
+import type { SavedState } from "../../src/coordinator/state/saved_state.ts";
 import { requireBest } from "../../src/coordinator/training.ts";
-import { checkResumedBest } from "../../src/coordinator/resumed_best.ts";
+import { checkResumedBest } from "../../src/coordinator/state/resumed_best.ts";
 import { type History, readHistory, writeHistory } from "../../src/records/history.ts";
 import { type CheckpointFacts, writeCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { madeEpoch } from "../support/made_run.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { LockstepError } from "../../src/base/errors.ts";
 import { RunEvents } from "../../src/events/run_events.ts";
-import { SavedState } from "../../src/coordinator/saved_state.ts";
+import { SavedState } from "../../src/coordinator/state/saved_state.ts";
 
 const readOnly = () =>
   Promise.reject(

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { SkippedImages } from "../../src/coordinator/skipped_images.ts";
+import { SkippedImages } from "../../src/coordinator/epochs/skipped_images.ts";
 
 Deno.test("SkippedImages says each image once, then a count, in bounded lines", () => {
   const lines: string[] = [];

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { StepMeter } from "../../src/coordinator/step_meter.ts";
+import { StepMeter } from "../../src/coordinator/listeners/step_meter.ts";
 
 const PLACE = { epoch: 1, step: 2, examples: 16, learningRate: 0.1 };
 const sums = (lossSum: number, correct: number) => ({ lossSum, weight: 8, correct, count: 8 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { TimeShare } from "../../src/coordinator/time_share.ts";
+import { TimeShare } from "../../src/coordinator/listeners/time_share.ts";
 
 Deno.test("TimeShare runs the first time, and then as often as its share allows", async () => {
   let now = 0;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { chooseSplit } from "../../src/data/datasets/class_folders.ts";
 import { classMatcher, differentClasses, labelsByName } from "../../src/data/class_names.ts";
 import type { ImageSet } from "../../src/data/datasets/image_set.ts";
-import { resolveClassWeights } from "../../src/coordinator/prepare.ts";
+import { resolveClassWeights } from "../../src/coordinator/preparation/prepare.ts";
 
 const MANY = 21_000;
 /** Accented names, so that a folder may stand for a class in another normal form. */

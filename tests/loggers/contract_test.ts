@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { LOGGERS, loggersSchema } from "../../src/loggers/config.ts";
 import type { LoggerStart } from "../../src/loggers/logger.ts";
-import { listenWithLoggers } from "../../src/coordinator/logger_listener.ts";
+import { listenWithLoggers } from "../../src/coordinator/listeners/logger_listener.ts";
 import { RunEvents } from "../../src/events/run_events.ts";
 import { madeEpoch, madePoint } from "../support/made_run.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";

@@ -9,7 +9,7 @@ import {
   trainingRows,
   validationRows,
 } from "../../src/preview/training_images.ts";
-import { batchImages } from "../../src/coordinator/report_writer.ts";
+import { batchImages } from "../../src/coordinator/listeners/report_writer.ts";
 import { planEpoch } from "../../src/data/loading/sampler.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { makeLoaders, scanData } from "../../src/train/job.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { counted } from "../base/format.ts";
+import { counted } from "../../base/format.ts";
 
 /** An image that couldn't be read. */
 export interface Skipped {

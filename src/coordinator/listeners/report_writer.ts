@@ -4,29 +4,29 @@
  * @module
  */
 import { join } from "node:path";
-import { shownPath } from "../base/file_path.ts";
-import { exists } from "../base/paths.ts";
-import { shellWord } from "../base/shell.ts";
-import { DataError } from "../data/codecs/data_error.ts";
-import type { Loader } from "../data/loading/loader.ts";
-import type { History } from "../records/history.ts";
-import { writeCurves } from "../plots/curves.ts";
-import { writeLossCurve } from "../plots/loss_curve.ts";
-import { type Prediction, PREDICTIONS_FILE, readPredictions } from "../records/predictions.ts";
-import type { BestEffort } from "../events/best_effort.ts";
-import type { RunEvent, RunEvents, RunListener } from "../events/run_events.ts";
+import { shownPath } from "../../base/file_path.ts";
+import { exists } from "../../base/paths.ts";
+import { shellWord } from "../../base/shell.ts";
+import { DataError } from "../../data/codecs/data_error.ts";
+import type { Loader } from "../../data/loading/loader.ts";
+import type { History } from "../../records/history.ts";
+import { writeCurves } from "../../plots/curves.ts";
+import { writeLossCurve } from "../../plots/loss_curve.ts";
+import { type Prediction, PREDICTIONS_FILE, readPredictions } from "../../records/predictions.ts";
+import type { BestEffort } from "../../events/best_effort.ts";
+import type { RunEvent, RunEvents, RunListener } from "../../events/run_events.ts";
 import {
   MAX_PICTURES,
   type PredictedPicture,
   readReportPictures,
   type ReportPictures,
   saveReportPictures,
-} from "../report/report_pictures.ts";
-import type { Thumbnail } from "../report/thumbnail.ts";
-import { makeLoaders } from "../train/job.ts";
-import type { PreparedRun } from "./prepare.ts";
+} from "../../report/report_pictures.ts";
+import type { Thumbnail } from "../../report/thumbnail.ts";
+import { makeLoaders } from "../../train/job.ts";
+import type { PreparedRun } from "../preparation/prepare.ts";
 import { TimeShare } from "./time_share.ts";
-import { imagesOf, type ShownData, trainingRows } from "../preview/training_images.ts";
+import { imagesOf, type ShownData, trainingRows } from "../../preview/training_images.ts";
 
 /** Share of the run's time that reports before the last may take. */
 const REPORT_SHARE = 0.02;
@@ -103,7 +103,7 @@ export class ReportWriter implements RunListener {
   async #write(images = false): Promise<string | undefined> {
     return await this.#effort.attempt("The report", async () => {
       if (images) await makeImages(this.#folder, this.#run, this.#history);
-      const { writeReport } = await import("../report/report.ts");
+      const { writeReport } = await import("../../report/report.ts");
       return await writeReport(this.#folder, { history: this.#history });
     }, `try again with deno task report ${shellWord(shownPath(this.#folder))}`);
   }
@@ -154,7 +154,7 @@ async function predictedImages(
  * @returns Fewer where images can't be read any more: the report is of a run that is over
  */
 export async function batchImages(run: ShownData): Promise<ReportPictures["batch"]> {
-  const { thumbnail } = await import("../report/thumbnail.ts");
+  const { thumbnail } = await import("../../report/thumbnail.ts");
   const rows = trainingRows(run, 1).filter(({ step }) => step === 0);
   const images: ReportPictures["batch"] = [];
   for (const row of rows.slice(0, MAX_PICTURES.batch)) {
@@ -168,7 +168,7 @@ export async function batchImages(run: ShownData): Promise<ReportPictures["batch
 
 /** @returns Nothing for an image that can't be read any more: the report is of a run that is over */
 async function imageOf(loader: Loader, index: number): Promise<Thumbnail | undefined> {
-  const { thumbnail } = await import("../report/thumbnail.ts");
+  const { thumbnail } = await import("../../report/thumbnail.ts");
   const image = await readable(() => loader.augmented(index, 0, 0));
   return image && await thumbnail({ ...image, rgb: image.data });
 }

@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { perStepPart, type StepPart } from "../base/step_times.ts";
-import type { RankReport } from "../exchange/gradient_exchange.ts";
-import type { MetricsPoint, RankMetrics } from "../records/metrics_log.ts";
-import type { PendingSums } from "../checkpoint/checkpoint.ts";
-import type { EpochTotals } from "./drive_epoch.ts";
+import { perStepPart, type StepPart } from "../../base/step_times.ts";
+import type { RankReport } from "../../exchange/gradient_exchange.ts";
+import type { MetricsPoint, RankMetrics } from "../../records/metrics_log.ts";
+import type { PendingSums } from "../../checkpoint/checkpoint.ts";
+import type { EpochTotals } from "../epochs/drive_epoch.ts";
 
 /** The position of a point, and its values that aren't means over its steps. */
 export type PointHeader = Pick<MetricsPoint, "epoch" | "step" | "examples" | "learningRate">;

@@ -5,10 +5,10 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { UsageError } from "../base/errors.ts";
-import type { StepKey } from "../base/step_key.ts";
-import type { History } from "../records/history.ts";
-import type { HistoryMark } from "../checkpoint/checkpoint.ts";
+import { UsageError } from "../../base/errors.ts";
+import type { StepKey } from "../../base/step_key.ts";
+import type { History } from "../../records/history.ts";
+import type { HistoryMark } from "../../checkpoint/checkpoint.ts";
 
 /** Hexadecimal digits of a SHA-256 that are kept. */
 const DIGITS = 16;

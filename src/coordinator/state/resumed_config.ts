@@ -8,11 +8,11 @@ import {
   configChanges,
   describeChange,
   refuseChanges,
-} from "../config/changes.ts";
-import type { Config } from "../config/schema.ts";
-import type { History } from "../records/history.ts";
-import { LearningRates } from "../optim/learning_rates.ts";
-import { readCheckpointInfo } from "../checkpoint/checkpoint.ts";
+} from "../../config/changes.ts";
+import type { Config } from "../../config/schema.ts";
+import type { History } from "../../records/history.ts";
+import { LearningRates } from "../../optim/learning_rates.ts";
+import { readCheckpointInfo } from "../../checkpoint/checkpoint.ts";
 
 /** Result of {@linkcode checkResumedConfig}. */
 export interface ResumedConfig {

@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { calledPath } from "../base/called_paths.ts";
-import { listedInQuotes } from "../base/listing.ts";
-import { UsageError } from "../base/errors.ts";
-import { compareFiles, type FileChanges, readFileRecord } from "../data/datasets/file_record.ts";
-import type { ImageSet } from "../data/datasets/image_set.ts";
+import { calledPath } from "../../base/called_paths.ts";
+import { listedInQuotes } from "../../base/listing.ts";
+import { UsageError } from "../../base/errors.ts";
+import { compareFiles, type FileChanges, readFileRecord } from "../../data/datasets/file_record.ts";
+import type { ImageSet } from "../../data/datasets/image_set.ts";
 
 /** Files that a message names of each kind. */
 const MAX_NAMED = 5;

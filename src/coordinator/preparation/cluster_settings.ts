@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { ClusterOptions } from "../cluster/cluster.ts";
-import type { ExchangeOptions } from "../cluster/exchange_host.ts";
-import type { Config } from "../config/schema.ts";
-import { workerThreads } from "../engine/threads.ts";
+import type { ClusterOptions } from "../../cluster/cluster.ts";
+import type { ExchangeOptions } from "../../cluster/exchange_host.ts";
+import type { Config } from "../../config/schema.ts";
+import { workerThreads } from "../../engine/threads.ts";
 
 /** The config keys that a cluster's settings are derived from. */
 type ClusterConfig = Pick<Config, "name" | "workers" | "liveness" | "engine"> & {

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { RecoveredEvent, RunEvent, RunListener } from "../events/run_events.ts";
-import type { EventLog } from "../records/event_log.ts";
-import type { Level, RunLog } from "../records/run_log.ts";
-import { epochLine } from "../terminal/lines.ts";
+import type { RecoveredEvent, RunEvent, RunListener } from "../../events/run_events.ts";
+import type { EventLog } from "../../records/event_log.ts";
+import type { Level, RunLog } from "../../records/run_log.ts";
+import { epochLine } from "../../terminal/lines.ts";
 import { newsOf } from "./news.ts";
 
 /** Keeps the lines that people see, and those of the workers, in `run.log`. */

@@ -3,15 +3,15 @@
  *
  * @module
  */
-import type { RankReport } from "../exchange/gradient_exchange.ts";
-import { type LiveStatus, removeLiveStatus, writeLiveStatus } from "../records/live_status.ts";
-import type { Phase } from "../events/reporter.ts";
-import type { RunEvent, RunEvents, RunListener } from "../events/run_events.ts";
-import type { PendingSums } from "../checkpoint/checkpoint.ts";
-import type { EpochTotals } from "./drive_epoch.ts";
+import type { RankReport } from "../../exchange/gradient_exchange.ts";
+import { type LiveStatus, removeLiveStatus, writeLiveStatus } from "../../records/live_status.ts";
+import type { Phase } from "../../events/reporter.ts";
+import type { RunEvent, RunEvents, RunListener } from "../../events/run_events.ts";
+import type { PendingSums } from "../../checkpoint/checkpoint.ts";
+import type { EpochTotals } from "../epochs/drive_epoch.ts";
 import { GpuWatch } from "./gpu_use.ts";
-import type { WorkerHeartbeat } from "../cluster/heartbeat_monitor.ts";
-import type { RefusedMessages } from "../cluster/refused_messages.ts";
+import type { WorkerHeartbeat } from "../../cluster/heartbeat_monitor.ts";
+import type { RefusedMessages } from "../../cluster/refused_messages.ts";
 import { type PointHeader, StepMeter } from "./step_meter.ts";
 
 const LIVE_MS = 1_000;

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { cleanName, csvRows, type NvidiaSmiOptions, runNvidiaSmi } from "../gpus/nvidia_smi.ts";
-import type { GpuUse } from "../records/metrics_log.ts";
+import { cleanName, csvRows, type NvidiaSmiOptions, runNvidiaSmi } from "../../gpus/nvidia_smi.ts";
+import type { GpuUse } from "../../records/metrics_log.ts";
 
 const FIELDS = [
   "index",

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { RunEvent, RunEvents, RunListener } from "../events/run_events.ts";
-import type { LoggerStart, OpenLogger, RunLogger } from "../loggers/logger.ts";
+import type { RunEvent, RunEvents, RunListener } from "../../events/run_events.ts";
+import type { LoggerStart, OpenLogger, RunLogger } from "../../loggers/logger.ts";
 
 /** A logger with a name for messages. */
 export interface NamedLogger {

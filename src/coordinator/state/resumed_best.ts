@@ -4,9 +4,9 @@
  * @module
  */
 import { join } from "node:path";
-import { messageOf } from "../base/errors.ts";
-import type { History } from "../records/history.ts";
-import { readCheckpoint } from "../checkpoint/checkpoint.ts";
+import { messageOf } from "../../base/errors.ts";
+import type { History } from "../../records/history.ts";
+import { readCheckpoint } from "../../checkpoint/checkpoint.ts";
 
 /**
  * Compares `checkpoints/best` with the best epoch of a history, and lets the history follow: where the weights of that

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { counted, groupThousands } from "../base/format.ts";
-import { listed } from "../base/listing.ts";
-import { LOCKSTEP_VERSION } from "../base/versions.ts";
-import { describeShares } from "../config/shares.ts";
-import type { Reporter } from "../events/reporter.ts";
-import { workerThreads } from "../engine/threads.ts";
+import { counted, groupThousands } from "../../base/format.ts";
+import { listed } from "../../base/listing.ts";
+import { LOCKSTEP_VERSION } from "../../base/versions.ts";
+import { describeShares } from "../../config/shares.ts";
+import type { Reporter } from "../../events/reporter.ts";
+import { workerThreads } from "../../engine/threads.ts";
 import type { PreparedRun } from "./prepare.ts";
 
 /** Classes that the first lines of a run name. */

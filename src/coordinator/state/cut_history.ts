@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { UsageError } from "../base/errors.ts";
-import { isBetter, type Monitor, monitored } from "../metrics/monitor.ts";
-import type { EpochRecord, History } from "../records/history.ts";
+import { UsageError } from "../../base/errors.ts";
+import { isBetter, type Monitor, monitored } from "../../metrics/monitor.ts";
+import type { EpochRecord, History } from "../../records/history.ts";
 
 /** A place in a run, and the facts that decide which records come after it. */
 export interface CutPoint {

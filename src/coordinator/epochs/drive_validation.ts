@@ -3,15 +3,15 @@
  *
  * @module
  */
-import { LockstepError } from "../base/errors.ts";
-import type { ImageSet } from "../data/datasets/image_set.ts";
-import type { Phase, Reporter } from "../events/reporter.ts";
-import { type LeftOut, requireFiniteOutputs, requireUsable } from "../metrics/check_scores.ts";
-import { type ConfusionCounts, countConfusions, overallAccuracy } from "../metrics/confusion.ts";
-import type { Reply } from "../protocol/command_channel.ts";
-import type { Json } from "../protocol/large_json.ts";
-import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
-import type { KeptFeatures } from "../train/feature_cache.ts";
+import { LockstepError } from "../../base/errors.ts";
+import type { ImageSet } from "../../data/datasets/image_set.ts";
+import type { Phase, Reporter } from "../../events/reporter.ts";
+import { type LeftOut, requireFiniteOutputs, requireUsable } from "../../metrics/check_scores.ts";
+import { type ConfusionCounts, countConfusions, overallAccuracy } from "../../metrics/confusion.ts";
+import type { Reply } from "../../protocol/command_channel.ts";
+import type { Json } from "../../protocol/large_json.ts";
+import { WORKER_COMMANDS } from "../../protocol/worker_commands.ts";
+import type { KeptFeatures } from "../../train/feature_cache.ts";
 import { type GatheredScores, gatherScores, type SampleScores } from "./gather_scores.ts";
 
 /** The subset of a cluster that a validation needs. */

@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { UsageError } from "../base/errors.ts";
-import { pathOption } from "../base/file_path.ts";
-import { lockFolder } from "../base/folder_lock.ts";
-import { removeTemporaries } from "../base/paths.ts";
-import { followPointers } from "../base/pointer.ts";
-import type { Config } from "../config/schema.ts";
-import type { FileChanges } from "../data/datasets/file_record.ts";
-import type { Reporter } from "../events/reporter.ts";
-import { createRunFolder, ensureRunFolder } from "../records/run_folder.ts";
-import type { PreparedRun } from "./prepare.ts";
+import { UsageError } from "../../base/errors.ts";
+import { pathOption } from "../../base/file_path.ts";
+import { lockFolder } from "../../base/folder_lock.ts";
+import { removeTemporaries } from "../../base/paths.ts";
+import { followPointers } from "../../base/pointer.ts";
+import type { Config } from "../../config/schema.ts";
+import type { FileChanges } from "../../data/datasets/file_record.ts";
+import type { Reporter } from "../../events/reporter.ts";
+import { createRunFolder, ensureRunFolder } from "../../records/run_folder.ts";
+import type { PreparedRun } from "../preparation/prepare.ts";
 import { checkResumedConfig, type ResumedConfig } from "./resumed_config.ts";
 import { checkResumedData } from "./resumed_data.ts";
 import { resumePoint } from "./resume_point.ts";

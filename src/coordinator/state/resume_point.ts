@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { task } from "../base/invocation.ts";
+import { task } from "../../base/invocation.ts";
 import { join } from "node:path";
-import { UsageError } from "../base/errors.ts";
-import { exists } from "../base/paths.ts";
-import { shellWord } from "../base/shell.ts";
-import { readEvents } from "../records/event_log.ts";
-import { folderOf } from "../checkpoint/checkpoint_names.ts";
-import { HISTORY_FILE, readHistory } from "../records/history.ts";
+import { UsageError } from "../../base/errors.ts";
+import { exists } from "../../base/paths.ts";
+import { shellWord } from "../../base/shell.ts";
+import { readEvents } from "../../records/event_log.ts";
+import { folderOf } from "../../checkpoint/checkpoint_names.ts";
+import { HISTORY_FILE, readHistory } from "../../records/history.ts";
 
 /** Folder of the checkpoints in a run folder. */
 export const CHECKPOINTS = "checkpoints";

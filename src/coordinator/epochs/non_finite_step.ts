@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { LockstepError } from "../base/errors.ts";
-import { listed } from "../base/listing.ts";
-import type { StepKey } from "../base/step_key.ts";
-import type { Config } from "../config/schema.ts";
-import type { EpochPlanner } from "../data/loading/epoch_planner.ts";
-import type { StepTotals } from "../exchange/gradient_exchange.ts";
-import { type NarrowDtype, ROUNDING } from "../exchange/narrow.ts";
-import { lossCure } from "../optim/loss.ts";
+import { LockstepError } from "../../base/errors.ts";
+import { listed } from "../../base/listing.ts";
+import type { StepKey } from "../../base/step_key.ts";
+import type { Config } from "../../config/schema.ts";
+import type { EpochPlanner } from "../../data/loading/epoch_planner.ts";
+import type { StepTotals } from "../../exchange/gradient_exchange.ts";
+import { type NarrowDtype, ROUNDING } from "../../exchange/narrow.ts";
+import { lossCure } from "../../optim/loss.ts";
 
 /** The facts about a run that the error names. */
 export interface StepFacts {

@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { counted } from "../base/format.ts";
-import { UsageError } from "../base/errors.ts";
-import { naming } from "../base/invocation.ts";
-import type { Config } from "../config/schema.ts";
-import { shareOf, stepsPerEpoch } from "../data/loading/sampler.ts";
-import { outputSize } from "../data/transforms/transform_specs.ts";
-import type { tf } from "../engine/tf.ts";
-import { findSingleValue } from "../models/single_value.ts";
-import { partSizes } from "../train/labelled_images.ts";
-import type { RunPlan } from "../train/run_plan.ts";
+import { counted } from "../../base/format.ts";
+import { UsageError } from "../../base/errors.ts";
+import { naming } from "../../base/invocation.ts";
+import type { Config } from "../../config/schema.ts";
+import { shareOf, stepsPerEpoch } from "../../data/loading/sampler.ts";
+import { outputSize } from "../../data/transforms/transform_specs.ts";
+import type { tf } from "../../engine/tf.ts";
+import { findSingleValue } from "../../models/single_value.ts";
+import { partSizes } from "../../train/labelled_images.ts";
+import type { RunPlan } from "../../train/run_plan.ts";
 
 /** The division of an epoch's samples into batches, shares and parts. */
 interface Division {

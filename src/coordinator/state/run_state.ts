@@ -3,15 +3,15 @@
  *
  * @module
  */
-import { counted } from "../base/format.ts";
-import { giving } from "../base/invocation.ts";
+import { counted } from "../../base/format.ts";
+import { giving } from "../../base/invocation.ts";
 import { join } from "node:path";
-import { UsageError } from "../base/errors.ts";
-import { exists } from "../base/paths.ts";
-import type { Config } from "../config/schema.ts";
-import { differentClasses } from "../data/class_names.ts";
-import { earlyStopReason } from "../metrics/monitor.ts";
-import { type History, HISTORY_FILE, readHistory } from "../records/history.ts";
+import { UsageError } from "../../base/errors.ts";
+import { exists } from "../../base/paths.ts";
+import type { Config } from "../../config/schema.ts";
+import { differentClasses } from "../../data/class_names.ts";
+import { earlyStopReason } from "../../metrics/monitor.ts";
+import { type History, HISTORY_FILE, readHistory } from "../../records/history.ts";
 import {
   type Checkpoint,
   type CheckpointFacts,
@@ -19,16 +19,21 @@ import {
   type PendingSums,
   readCheckpoint,
   writeCheckpoint,
-} from "../checkpoint/checkpoint.ts";
-import { cleanCheckpoints, pruneCheckpoints } from "../checkpoint/checkpoint_names.ts";
-import { batchCountsOf } from "../models/batch_counts.ts";
-import { architectureOf, inputSizeOf } from "../train/build_replica.ts";
-import { optimizerStateOf, setOptimizerState, setState, stateOf } from "../train/load_weights.ts";
-import { differentModules } from "../train/modules.ts";
+} from "../../checkpoint/checkpoint.ts";
+import { cleanCheckpoints, pruneCheckpoints } from "../../checkpoint/checkpoint_names.ts";
+import { batchCountsOf } from "../../models/batch_counts.ts";
+import { architectureOf, inputSizeOf } from "../../train/build_replica.ts";
+import {
+  optimizerStateOf,
+  setOptimizerState,
+  setState,
+  stateOf,
+} from "../../train/load_weights.ts";
+import { differentModules } from "../../train/modules.ts";
 import { cutHistory } from "./cut_history.ts";
-import type { EpochTotals } from "./drive_epoch.ts";
+import type { EpochTotals } from "../epochs/drive_epoch.ts";
 import { checkHistoryMark, historyMark } from "./history_mark.ts";
-import type { PreparedRun } from "./prepare.ts";
+import type { PreparedRun } from "../preparation/prepare.ts";
 import { checkResumedBest } from "./resumed_best.ts";
 import { CHECKPOINTS, isComplete, RunCompleteError } from "./resume_point.ts";
 

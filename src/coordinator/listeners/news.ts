@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { RunEvent } from "../events/run_events.ts";
-import { featuresLine, validationLine } from "../terminal/lines.ts";
+import type { RunEvent } from "../../events/run_events.ts";
+import { featuresLine, validationLine } from "../../terminal/lines.ts";
 
 /** Returns the line of news that an event is; nothing for events that have a form of their own, or none. */
 export function newsOf(event: RunEvent): string | undefined {

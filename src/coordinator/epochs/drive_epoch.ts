@@ -3,16 +3,16 @@
  *
  * @module
  */
-import type { LockstepError } from "../base/errors.ts";
-import type { StepKey } from "../base/step_key.ts";
-import { driveSteps, type SteppingCluster } from "../cluster/drive_steps.ts";
-import type { Reporter } from "../events/reporter.ts";
-import type { RankReport, Reducer, StepTotals } from "../exchange/gradient_exchange.ts";
-import type { LeftOut } from "../metrics/check_scores.ts";
-import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
-import { epochOutcomeSchema } from "../train/command_schemas.ts";
-import type { EpochSpan } from "../train/rank_epoch.ts";
-import type { RunPlan } from "../train/run_plan.ts";
+import type { LockstepError } from "../../base/errors.ts";
+import type { StepKey } from "../../base/step_key.ts";
+import { driveSteps, type SteppingCluster } from "../../cluster/drive_steps.ts";
+import type { Reporter } from "../../events/reporter.ts";
+import type { RankReport, Reducer, StepTotals } from "../../exchange/gradient_exchange.ts";
+import type { LeftOut } from "../../metrics/check_scores.ts";
+import { WORKER_COMMANDS } from "../../protocol/worker_commands.ts";
+import { epochOutcomeSchema } from "../../train/command_schemas.ts";
+import type { EpochSpan } from "../../train/rank_epoch.ts";
+import type { RunPlan } from "../../train/run_plan.ts";
 
 /** Sums over the samples of an epoch so far. */
 export interface EpochTotals {

@@ -3,15 +3,15 @@
  *
  * @module
  */
-import type { z } from "../deps/zod.ts";
-import { LockstepError } from "../base/errors.ts";
-import type { ImageSet } from "../data/datasets/image_set.ts";
-import type { LeftOut } from "../metrics/check_scores.ts";
-import { meanOf, type MetricPart } from "../metrics/metric_parts.ts";
-import type { Reply } from "../protocol/command_channel.ts";
-import { shardScoresSchema } from "../train/command_schemas.ts";
-import type { KeptFeatures } from "../train/feature_cache.ts";
-import { unpackScores } from "../train/score_bytes.ts";
+import type { z } from "../../deps/zod.ts";
+import { LockstepError } from "../../base/errors.ts";
+import type { ImageSet } from "../../data/datasets/image_set.ts";
+import type { LeftOut } from "../../metrics/check_scores.ts";
+import { meanOf, type MetricPart } from "../../metrics/metric_parts.ts";
+import type { Reply } from "../../protocol/command_channel.ts";
+import { shardScoresSchema } from "../../train/command_schemas.ts";
+import type { KeptFeatures } from "../../train/feature_cache.ts";
+import { unpackScores } from "../../train/score_bytes.ts";
 
 /** The model's scores of one sample. */
 export interface SampleScores {

@@ -3,16 +3,20 @@
  *
  * @module
  */
-import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
-import { canShareMemory, type SegmentAddress, type SharedSegment } from "../base/shared_memory.ts";
-import type { Config } from "../config/schema.ts";
-import type { ImageSet } from "../data/datasets/image_set.ts";
+import { LockstepError, messageOf, UsageError } from "../../base/errors.ts";
+import {
+  canShareMemory,
+  type SegmentAddress,
+  type SharedSegment,
+} from "../../base/shared_memory.ts";
+import type { Config } from "../../config/schema.ts";
+import type { ImageSet } from "../../data/datasets/image_set.ts";
 import {
   createSharedImages,
   leastSharedBytes,
   SharedImages,
-} from "../data/loading/shared_images.ts";
-import type { Reporter } from "../events/reporter.ts";
+} from "../../data/loading/shared_images.ts";
+import type { Reporter } from "../../events/reporter.ts";
 
 /** A run's cache of decoded images. The workers find it as long as it isn't disposed of. */
 export interface RunCache extends Disposable {

@@ -6,10 +6,10 @@
  *
  * @module
  */
-import { asLockstepError, LockstepError, SystemError } from "../base/errors.ts";
-import { shownPath } from "../base/file_path.ts";
-import { shellWord } from "../base/shell.ts";
-import type { RunEvents } from "../events/run_events.ts";
+import { asLockstepError, LockstepError, SystemError } from "../../base/errors.ts";
+import { shownPath } from "../../base/file_path.ts";
+import { shellWord } from "../../base/shell.ts";
+import type { RunEvents } from "../../events/run_events.ts";
 
 /** Saves what a run can be resumed from. */
 export class SavedState {
