@@ -6,7 +6,11 @@
 import { UsageError } from "../base/errors.ts";
 import { type Config, type ConfigInput, configSchema } from "../config/schema.ts";
 import { driveSteps } from "../cluster/drive_steps.ts";
-import { clusterSettings, exchangeSettings } from "../coordinator/preparation/cluster_settings.ts";
+import {
+  clusterSettings,
+  exchangeSettings,
+  serverSettings,
+} from "../coordinator/preparation/cluster_settings.ts";
 import { Cluster, type ExchangingCluster } from "../cluster/cluster.ts";
 import type { Reply } from "../protocol/command_channel.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
@@ -91,7 +95,7 @@ export async function assembleBench(
   const { root = "", fingerprint = "", numClasses = MADE_CLASSES } = images ?? {};
   const common: Job = { config, root, fingerprint, numClasses, verbose: false, benchmark };
   return await Cluster.assemble({
-    ...clusterSettings(config, natsServer),
+    ...clusterSettings(config, serverSettings(config.nats, natsServer)),
     job: jobJson(common),
     exchange: exchangeSettings(config, { vectorBytes, regions: 1, gradientBytes: vectorBytes }),
     reporter: { ...silentReporter(), warn: (line) => onNews?.(line) },

@@ -26,9 +26,17 @@ export interface Consent {
   readonly keys?: readonly string[];
 }
 
+/** The sections of a config that name modules, as far as they do. */
+export interface NamingModules {
+  readonly model: Pick<Config["model"], "module">;
+  readonly data: Pick<Config["data"], "module">;
+  readonly train: Pick<Config["train"], "lossModule">;
+  readonly validate: Pick<Config["validate"], "metricsModule">;
+}
+
 /** The modules that a config names, by key. */
 export function modulesOf(
-  { model, data, train, validate }: Omit<Naming, "nats">,
+  { model, data, train, validate }: NamingModules,
 ): [key: string, url: string][] {
   const modules: Record<string, string | null | undefined> = {
     "model.module": model.module,

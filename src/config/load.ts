@@ -258,13 +258,26 @@ export function validateConfig(
   describe: Describe = () => "Config",
 ): Config {
   const named = isTree(input) ? { ...input, name: runName(input) } : input;
-  const result = configSchema.safeParse(named);
-  if (!result.success) {
-    const problems = result.error.issues.flatMap((issue) => explain(issue, input, describe));
-    throw new UsageError([...new Set(problems)].join("\n"));
-  }
-  checkConfig(result.data);
-  return result.data;
+  const config = validateKeys(configSchema, named as ConfigInput, describe);
+  checkConfig(config);
+  return config;
+}
+
+/**
+ * Validates keys of a config, without the checks across keys.
+ *
+ * @param describe Where a key stands, for messages
+ * @throws {UsageError} listing every wrong key and value, one line each
+ */
+export function validateKeys<S extends z.ZodType>(
+  schema: S,
+  input: z.input<S>,
+  describe: Describe = () => "Config",
+): z.output<S> {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const problems = result.error.issues.flatMap((issue) => explain(issue, input, describe));
+  throw new UsageError([...new Set(problems)].join("\n"));
 }
 
 function explain(

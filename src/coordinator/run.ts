@@ -29,7 +29,11 @@ import { pointLatest } from "../records/run_folder.ts";
 import { jobJson } from "../train/job.ts";
 import { announce } from "./preparation/announce.ts";
 import { CallbackRunner, type Callbacks } from "./callbacks.ts";
-import { clusterSettings, exchangeSettings } from "./preparation/cluster_settings.ts";
+import {
+  clusterSettings,
+  exchangeSettings,
+  serverSettings,
+} from "./preparation/cluster_settings.ts";
 import { type OpenRun, openRun, RunStream } from "./open_run.ts";
 import { type PreparedRun, prepareRun } from "./preparation/prepare.ts";
 import { catchUp, followRestored } from "./resume_records.ts";
@@ -201,7 +205,7 @@ async function trainWithWorkers(
   const reporter = emittingReporter(events, { keepsWarnings: true });
   using cache = openRunCache(config, run.dataset, reporter);
   await using cluster = await Cluster.assemble({
-    ...clusterSettings(config, natsServer),
+    ...clusterSettings(config, serverSettings(config.nats, natsServer)),
     job: jobJson(run.job),
     exchange: exchangeSettings(config, replica.state),
     ...(cache ? { cache: cache.address } : {}),

@@ -18,10 +18,10 @@ import {
 } from "../records/evaluation_file.ts";
 import { type Reporter, silentReporter } from "../events/reporter.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
-import { RunPlan } from "../train/run_plan.ts";
+import { exportParameters } from "../train/build_scorer.ts";
+import { evaluationJobJson } from "../train/evaluation_job.ts";
 import { rankedOf } from "../train/scores.ts";
-import { clusterSettings, exchangeSettings } from "../coordinator/preparation/cluster_settings.ts";
-import { jobJson } from "../train/job.ts";
+import { clusterSettings } from "../coordinator/preparation/cluster_settings.ts";
 import { Cluster, failedRank } from "../cluster/cluster.ts";
 import { driveValidation, type Validated } from "../coordinator/epochs/drive_validation.ts";
 import { SkippedImages } from "../coordinator/epochs/skipped_images.ts";
@@ -67,7 +67,7 @@ export async function evaluateRun(
 ): Promise<EvaluatedRun> {
   const { reporter = silentReporter(), verbose, signal } = options;
   const prepared = await prepareEvaluation(request, { reporter, verbose, signal });
-  using _model = prepared.replica;
+  using _scorer = prepared.scorer;
   using _images = prepared.dataset.source;
   const folder = options.out ?? join(prepared.trained.run ?? ".", EVALUATION_FOLDER);
   await Deno.mkdir(folder, { recursive: true }).catch((error) => {
@@ -91,29 +91,26 @@ export async function evaluateRun(
 }
 
 async function scoreOverWorkers(
-  { config, job, dataset, split, replica, natsServer }: PreparedEvaluation,
+  { config, job, dataset, split, scorer, server }: PreparedEvaluation,
   { reporter, signal }: { reporter: Reporter; signal?: AbortSignal | undefined },
 ): Promise<Validated> {
-  const { state } = replica;
   try {
     await using cluster = await Cluster.assemble({
-      ...clusterSettings(config, natsServer),
-      job: jobJson(job),
-      exchange: exchangeSettings(config, state),
+      ...clusterSettings(config, server),
+      job: evaluationJobJson(job),
       reporter,
       signal,
     });
     await cluster.callAll(WORKER_COMMANDS.loadState, null, {
-      payload: state.exportState().bytes,
+      payload: exportParameters(scorer),
       signal,
     });
-    const { validation, epochs } = new RunPlan(config, dataset);
     return await driveValidation(
       {
         ...{ cluster, reporter, dataset, metrics: [] },
-        rowsPerStep: validation.globalBatch / config.workers,
+        rowsPerStep: job.batchSize / config.workers,
         purpose: {
-          ...{ phase: "evaluate", epochs },
+          ...{ phase: "evaluate", epochs: 1 },
           images: split === "train" ? "training" : "validation",
           cure: "nothing was written; evaluate another checkpoint",
         },

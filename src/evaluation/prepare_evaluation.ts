@@ -9,8 +9,8 @@ import { requireFileLimit } from "../base/file_limit.ts";
 import { UsageError } from "../base/errors.ts";
 import { globalBatchSize } from "../config/checks.ts";
 import { modulesOf } from "../config/consent.ts";
-import { validateConfig } from "../config/load.ts";
-import type { Config } from "../config/schema.ts";
+import { validateKeys } from "../config/load.ts";
+import { type Config, configSchema } from "../config/schema.ts";
 import { checkFiles } from "../data/datasets/check_files.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import { openEngine } from "../engine/engine.ts";
@@ -23,14 +23,24 @@ import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { ensureNatsServer } from "../provision/nats_server.ts";
 import { progressUntil } from "../provision/progress.ts";
 import type { Reporter } from "../events/reporter.ts";
-import { buildReplica } from "../train/build_replica.ts";
+import type { z } from "../deps/zod.ts";
+import type { ServerOptions } from "../cluster/run_server.ts";
+import type { ClassWeights } from "../optim/loss_config.ts";
+import { buildScorer } from "../train/build_scorer.ts";
+import {
+  type EvaluationJob,
+  namedModules,
+  scanEvaluation,
+  scoringConfigSchema,
+} from "../train/evaluation_job.ts";
+import type { ModelScorer } from "../train/model_scorer.ts";
+import { validationBatch } from "../train/run_plan.ts";
 import { missingClasses } from "../data/datasets/class_folders.ts";
 import { imagesToEvaluate } from "../inference/evaluation_images.ts";
-import { type Job, scanData, scanJob } from "../train/job.ts";
+import { scanData } from "../train/job.ts";
 import { checkModelModule } from "../inference/load_checkpoint.ts";
 import { setState } from "../train/load_weights.ts";
 import { hashModules } from "../train/modules.ts";
-import type { Replica } from "../train/replica.ts";
 import {
   findTrainedModel,
   type ModelSource,
@@ -56,14 +66,32 @@ export interface EvaluationRequest extends ModelSource {
 /** An evaluation that is ready to start. */
 export interface PreparedEvaluation {
   readonly trained: TrainedModel;
-  readonly config: Config;
-  readonly job: Job;
+  readonly config: EvaluationConfig;
+  readonly job: EvaluationJob;
   /** The images to evaluate are those that validate. */
   readonly dataset: ImageSet;
   readonly split: "train" | "val";
-  readonly replica: Replica;
-  /** The nats-server program, unless another server is used. */
-  readonly natsServer?: string;
+  /** The model with its trained weights. */
+  readonly scorer: ModelScorer;
+  /** The server that the workers are reached through. */
+  readonly server: ServerOptions;
+}
+
+/** The config of an evaluation: the keys by which images are scored, and those of its cluster. */
+type EvaluationConfig = z.output<typeof evaluationConfigSchema>;
+
+const evaluationConfigSchema = scoringConfigSchema.extend(
+  configSchema.pick({ name: true, liveness: true }).shape,
+);
+
+/** An evaluation as the run, or its absence, makes it. */
+interface Setup {
+  readonly config: EvaluationConfig;
+  readonly loss: EvaluationJob["loss"];
+  /** Weights of the classes, as the run has them. */
+  readonly classWeights: ClassWeights;
+  /** Training images per worker and step. */
+  readonly rows: number;
 }
 
 /** Workers for a checkpoint without a run. */
@@ -92,30 +120,34 @@ export async function prepareEvaluation(
   );
   for (const note of trained.notes) reporter.info(note);
   const { split = "val" } = request;
-  const config = evaluationConfig(trained, request);
+  const { config, loss, classWeights: wanted, rows } = setUp(trained, request);
   const progress = progressUntil(signal, (event) => reporter.download(event));
   const root = await ensureDataRoot(config.data, progress);
   signal?.throwIfAborted();
   const { classes } = trained.info;
   const evaluation = await imagesToEvaluate(root, config.data, { ...request, classes });
-  const natsServer = config.nats.url ? undefined : await ensureNatsServer(progress);
-  const { url, ca } = config.nats;
-  if (url) await checkServer(await serverAddress({ url, ca }));
+  // Neither the run's server, which its folder's author chose, nor its port: the run may be going on.
+  const url = request.nats === undefined ? undefined : takeCredentials(request.nats);
+  const program = url ? undefined : await ensureNatsServer(progress);
+  if (url) await checkServer(await serverAddress({ url }));
   const libraryPath = await ensureLibtensorflow(progress);
   signal?.throwIfAborted();
 
-  const classWeights = await weightsOf(root, config, request, classes, reporter);
-  const draft: Job = {
-    config,
+  const classWeights = await weightsOf(root, config, wanted, request, classes, reporter);
+  const { name: _name, liveness: _liveness, ...scoring } = config;
+  const draft: EvaluationJob = {
+    config: scoring,
+    loss,
+    batchSize: validationBatch(rows * config.workers),
     root,
     fingerprint: "",
     numClasses: classes.length,
-    modules: await hashModules(config),
+    modules: await hashModules(namedModules({ config, loss })),
     ...(classWeights ? { classWeights } : {}),
     verbose,
     evaluation,
   };
-  const dataset = await scanJob(draft);
+  const dataset = await scanEvaluation(draft);
   const leftOut = await checkFiles(dataset, { onError: config.data.onError, signal });
   if (leftOut) reporter.warn(leftOut);
   reportMissing(dataset, reporter);
@@ -126,22 +158,19 @@ export async function prepareEvaluation(
     verbose,
   });
   checkModelModule(trained.checkpoint, trained.info, draft.modules?.["model.module"]);
-  const replica = await buildReplica(config, draft);
-  setState(replica.model, trained.tensors, trained.checkpoint);
+  const scorer = await buildScorer(draft);
+  setState(scorer.model, trained.tensors, trained.checkpoint);
   const job = { ...draft, fingerprint: dataset.fingerprint };
-  const server = natsServer ? { natsServer } : {};
-  return { trained, config, job, dataset, split, replica, ...server };
+  return { trained, config, job, dataset, split, scorer, server: { url, program } };
 }
 
 /**
- * The run's config, or one for a bare checkpoint, in the form that evaluating needs: other images, other workers
- * with as many rows each as before, no optimizer state, nothing kept from one pass to the next.
+ * The run's keys, or those for a bare checkpoint, in the form that evaluating needs: other images, other workers with as
+ * many rows each as before, nothing kept from one pass to the next.
  */
-function evaluationConfig(trained: TrainedModel, request: EvaluationRequest): Config {
-  const base = trained.config ?? bareConfig(trained, request.data);
-  const workers = request.workers ?? base.workers;
-  const rows = Math.ceil(globalBatchSize(base) / base.workers);
-  const { train, data } = base;
+function setUp(trained: TrainedModel, request: EvaluationRequest): Setup {
+  const base = trained.config ? setupOfRun(trained.config) : bareSetup(trained, request.data);
+  const { workers, data } = base.config;
   const own = {
     dataset: null,
     root: request.data,
@@ -151,31 +180,31 @@ function evaluationConfig(trained: TrainedModel, request: EvaluationRequest): Co
   } as const;
   return {
     ...base,
-    workers,
-    device: request.device ?? "auto",
-    // Neither the run's server, which its folder's author chose, nor its port: the run may be going on.
-    nats: {
-      ...base.nats,
-      url: request.nats === undefined ? undefined : takeCredentials(request.nats),
-      ca: undefined,
-      port: undefined,
-    },
-    data: {
-      ...data,
-      ...(request.data === undefined ? {} : { ...own, format: data.format }),
-      cache: null,
-    },
-    train: {
-      ...train,
-      batchSize: undefined,
-      batchSizePerWorker: rows,
-      featureCache: false,
-      ema: undefined,
+    config: {
+      ...base.config,
+      workers: request.workers ?? workers,
+      device: request.device ?? "auto",
+      data: {
+        ...data,
+        ...(request.data === undefined ? {} : { ...own, format: data.format }),
+        cache: null,
+      },
     },
   };
 }
 
-function bareConfig({ checkpoint, info, transforms }: TrainedModel, data?: string): Config {
+function setupOfRun(run: Config): Setup {
+  const { name, liveness, seed, device, workers, model, data, validate, engine, train } = run;
+  const { loss, lossModule, labelSmoothing, classWeights } = train;
+  return {
+    config: { name, liveness, seed, device, workers, model, data, validate, engine },
+    loss: { loss, lossModule, labelSmoothing },
+    classWeights,
+    rows: Math.ceil(globalBatchSize(run) / workers),
+  };
+}
+
+function bareSetup({ checkpoint, info, transforms }: TrainedModel, data?: string): Setup {
   if (data === undefined) {
     throw new UsageError(
       `Checkpoint ${checkpoint} lies in no run folder, so its images are unknown: name a folder of them with --data`,
@@ -183,28 +212,28 @@ function bareConfig({ checkpoint, info, transforms }: TrainedModel, data?: strin
   }
   const { name, numClasses: _, ...shape } = info.model;
   const preset = [...transforms] as never[];
-  return validateConfig({
-    name: basename(checkpoint).replaceAll(/[^\w.-]/g, "-").slice(0, 80),
-    workers: WORKERS,
-    model: { name: name as Config["model"]["name"], ...shape, weights: "none" },
-    data: { root: data, train: preset, val: preset },
-    train: {
-      epochs: 1,
-      batchSizePerWorker: BATCH_PER_WORKER,
-      loss: endsInLogSoftmax(shape.head) ? "nll" : "crossEntropy",
-    },
-  });
+  return {
+    config: validateKeys(evaluationConfigSchema, {
+      name: basename(checkpoint).replaceAll(/[^\w.-]/g, "-").slice(0, 80),
+      workers: WORKERS,
+      model: { name: name as Config["model"]["name"], ...shape, weights: "none" },
+      data: { root: data, train: preset, val: preset },
+    }),
+    loss: { loss: endsInLogSoftmax(shape.head) ? "nll" : "crossEntropy", labelSmoothing: 0 },
+    classWeights: undefined,
+    rows: BATCH_PER_WORKER,
+  };
 }
 
 /** The loss weighs the classes as in the run, where their weights are known. */
 async function weightsOf(
   root: string,
-  config: Config,
+  config: EvaluationConfig,
+  classWeights: ClassWeights,
   { data }: EvaluationRequest,
   classes: readonly string[],
   reporter: Reporter,
 ): Promise<number[] | undefined> {
-  const { classWeights } = config.train;
   if (classWeights !== "balanced") {
     return resolveClassWeights(classWeights, { classes: [...classes], train: [] });
   }

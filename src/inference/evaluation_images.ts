@@ -9,7 +9,7 @@ import type { Config } from "../config/schema.ts";
 import { holdsCifar10 } from "../data/datasets/cifar10.ts";
 import { actualName } from "../data/datasets/image_folder.ts";
 import { subfolders } from "../data/datasets/image_files.ts";
-import type { EvaluationImages } from "../train/job.ts";
+import type { EvaluationImages } from "../train/evaluation_job.ts";
 
 /** The images that are asked for. */
 interface Wanted {

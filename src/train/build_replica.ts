@@ -62,7 +62,10 @@ export async function buildReplica(
 }
 
 /** The network: a named architecture, or what a module of the user's own makes. */
-async function buildModel(config: Config, numClasses: number): Promise<tf.LayersModel> {
+export async function buildModel(
+  config: Pick<Config, "model" | "data" | "seed">,
+  numClasses: number,
+): Promise<tf.LayersModel> {
   const { model: { name, module, weights, featureExtract, train, freezeBatchNorm }, seed } = config;
   const learning = {
     featureExtract,
@@ -84,13 +87,17 @@ async function buildModel(config: Config, numClasses: number): Promise<tf.Layers
 }
 
 /** Height and width of the images; `null` where those of training and validation differ. */
-export function inputSizeOf({ data }: Config): [height: number | null, width: number | null] {
+export function inputSizeOf(
+  { data }: Pick<Config, "data">,
+): [height: number | null, width: number | null] {
   const [train, val] = [outputSize(data.train)!, outputSize(data.val)!];
   return [train[0] === val[0] ? train[0] : null, train[1] === val[1] ? train[1] : null];
 }
 
 /** Returns the parts of the network's shape that the config leaves free, as a checkpoint keeps them. */
-export function architectureOf({ model }: Config): Omit<ArchitectureOptions, "numClasses"> {
+export function architectureOf(
+  { model }: Pick<Config, "model">,
+): Omit<ArchitectureOptions, "numClasses"> {
   const { head, dropout, stochasticDepth, weights } = model;
   const transformInput = model.transformInput ?? weights === "pretrained";
   return {

@@ -8,24 +8,11 @@ import { type Config, configSchema } from "../config/schema.ts";
 import { Loader } from "../data/loading/loader.ts";
 import type { SharedImages } from "../data/loading/shared_images.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
-import { chooseSplit, scanClassFolders } from "../data/datasets/class_folders.ts";
 import { type ModuleHooks, scanModule } from "../data/datasets/scan_module.ts";
 import { scanImages } from "../data/datasets/scan_images.ts";
 import type { Json } from "../protocol/large_json.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
 import type { FeatureCaches } from "./feature_cache.ts";
-
-const evaluationSchema = z.strictObject({
-  /** The training or the validation set. */
-  split: z.enum(["train", "val"]),
-  /** Names of the classes in the order of the model's outputs: labels are given by name. */
-  classes: z.array(z.string()),
-  /** A folder of classes below the root, in the place of the run's layout; the root itself when empty. */
-  folder: z.string().optional(),
-});
-
-/** The images to evaluate. */
-export type EvaluationImages = z.output<typeof evaluationSchema>;
 
 const jobSchema = z.strictObject({
   config: configSchema,
@@ -42,8 +29,6 @@ const jobSchema = z.strictObject({
   verbose: z.boolean(),
   /** The workers measure instead of training. */
   benchmark: z.json().optional(),
-  /** The images to evaluate, in a run that doesn't train. */
-  evaluation: evaluationSchema.optional(),
 });
 
 /** A run's common knowledge. */
@@ -70,7 +55,7 @@ export function parseJob(json: unknown): Job {
  */
 export function scanData(
   root: string,
-  { data, seed }: Config,
+  { data, seed }: Pick<Config, "data" | "seed">,
   hooks: ModuleHooks = {},
 ): Promise<ImageSet> {
   const { module, format, trainFolder, valFolder, valFraction, splitSeed, maxPixels } = data;
@@ -80,29 +65,13 @@ export function scanData(
 }
 
 /**
- * Finds a job's images: those of its run, or those to evaluate in the place of the validation images.
- *
- * @param hooks Look on while a data module makes samples
- */
-export async function scanJob(
-  { root, config, evaluation }: Job,
-  hooks: ModuleHooks = {},
-): Promise<ImageSet> {
-  if (!evaluation) return await scanData(root, config, hooks);
-  const { folder, ...wanted } = evaluation;
-  return folder === undefined
-    ? chooseSplit(await scanData(root, config, hooks), wanted)
-    : await scanClassFolders(root, folder, wanted.classes, config.data.maxPixels);
-}
-
-/**
  * The loaders of a run's two sets of images.
  *
  * @param known Samples whose images aren't needed any more
  */
 export function makeLoaders(
   dataset: ImageSet,
-  { data, workers }: Config,
+  { data, workers }: Pick<Config, "data" | "workers">,
   shared?: SharedImages,
   known?: Pick<FeatureCaches, "train" | "val">,
 ): { train: Loader; val: Loader } {

@@ -5,8 +5,7 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { hashModule } from "../base/user_module.ts";
-import { type ModuleHashes, modulesOf } from "../config/consent.ts";
-import type { Config } from "../config/schema.ts";
+import { type ModuleHashes, modulesOf, type NamingModules } from "../config/consent.ts";
 
 /** Characters of a hash that messages show. */
 const SHOWN = 12;
@@ -16,7 +15,7 @@ const SHOWN = 12;
  *
  * @throws {UsageError} when one can't be read
  */
-export async function hashModules(config: Config): Promise<ModuleHashes> {
+export async function hashModules(config: NamingModules): Promise<ModuleHashes> {
   const hashes = modulesOf(config).map(async ([key, url]) => [key, await hashModule(key, url)]);
   return Object.fromEntries(await Promise.all(hashes));
 }
@@ -27,7 +26,7 @@ export async function hashModules(config: Config): Promise<ModuleHashes> {
  * @throws {LockstepError} naming the module and both hashes
  */
 export async function checkModules(
-  { config, modules = {} }: { config: Config; modules?: ModuleHashes | undefined },
+  { config, modules = {} }: { config: NamingModules; modules?: ModuleHashes | undefined },
 ): Promise<void> {
   const own = await hashModules(config);
   for (const [key, url] of modulesOf(config)) {

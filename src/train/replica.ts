@@ -3,25 +3,19 @@
  *
  * @module
  */
-import type { CallOptions } from "../engine/capture/call_options.ts";
 import { CapturedFunction } from "../engine/capture/capture.ts";
 import { setStepSeed } from "../engine/random_state.ts";
 import { tf } from "../engine/tf.ts";
-import { findFrozenBody } from "../models/frozen_body.ts";
-import { applyModel, classesOf } from "../models/heads.ts";
-import { findNonFiniteLayer } from "../models/non_finite_layer.ts";
 import { findSingleValue } from "../models/single_value.ts";
 import type { EmaConfig } from "../optim/config.ts";
-import type { Metric } from "../metrics/user_metrics.ts";
-import { type LossFunction, lossPerSample, makeTargets, type Targets } from "../optim/loss.ts";
-import type { LossName } from "../optim/loss_config.ts";
+import { lossPerSample } from "../optim/loss.ts";
 import type { OptimizerOptions } from "../optim/optimizer.ts";
 import { bucketCuts } from "./buckets.ts";
-import type { FeatureCache } from "./feature_cache.ts";
-import { Features } from "./features.ts";
-import { imagesTensor, type LabelledImages, partsOf, targetTensors } from "./labelled_images.ts";
+import type { Features } from "./features.ts";
+import { type LabelledImages, partsOf } from "./labelled_images.ts";
+import { ModelScorer, type ScorerOptions } from "./model_scorer.ts";
 import { ReplicaState, type ReplicaUpdate } from "./replica_state.ts";
-import { nonFiniteLayerOf, readScores, score, type Scores } from "./scores.ts";
+import type { Scores } from "./scores.ts";
 import { type LocalTotals, RESULTS, StepSums } from "./step_sums.ts";
 
 /** The place of a rank's rows in the step's global batch, and the step's seed: for dropout. */
@@ -48,32 +42,14 @@ export interface ReplicaCall {
   readonly inputs: readonly tf.Tensor[];
 }
 
-/** The loss to minimize. */
-export interface LossOptions {
-  readonly loss: LossName | LossFunction;
-  readonly labelSmoothing: number;
-  /** Weight of each class; 1 unless given. */
-  readonly classWeights?: readonly number[] | undefined;
-}
-
 /** Settings of a replica. */
-export interface ReplicaOptions {
+export interface ReplicaOptions extends ScorerOptions {
   readonly optimizer: OptimizerOptions;
-  /** Plain cross-entropy unless given. */
-  readonly loss?: LossOptions;
-  /** Metrics of the user's own, which {@linkcode Replica.evaluate} takes. */
-  readonly metrics?: readonly Metric[];
   /** Parts in which a batch is computed, one after the other (default 1). */
   readonly accumulationSteps?: number;
   /** Average the weights over the steps. */
   readonly ema?: EmaConfig;
-  /** Run each part of a step as one TensorFlow function. */
-  readonly capture: boolean;
-  /** Options of the compilation of these functions. */
-  readonly call?: CallOptions;
 }
-
-const PLAIN: LossOptions = { loss: "crossEntropy", labelSmoothing: 0 };
 
 /** Weight of an auxiliary classifier's loss (Szegedy et al. 2015, arXiv:1512.00567; torchvision's references). */
 const AUXILIARY_WEIGHT = 0.4;
@@ -84,12 +60,9 @@ const AUXILIARY_WEIGHT = 0.4;
 export class Replica implements Disposable {
   readonly model: tf.LayersModel;
   readonly state: ReplicaState;
-  /** The frozen body, where there is one: then only the head is a part of the step. */
-  readonly features: Features | undefined;
-  readonly #loss: LossOptions;
+  readonly #scorer: ModelScorer;
   readonly #parts: number;
   readonly #forwardBackward: CapturedFunction;
-  readonly #evaluate: CapturedFunction;
   /** By the images' size: true when one image is a single value per channel somewhere. */
   readonly #singleValues = new Map<string, boolean>();
 
@@ -97,26 +70,19 @@ export class Replica implements Disposable {
   constructor(model: tf.LayersModel, options: ReplicaOptions) {
     this.model = model;
     this.state = new ReplicaState(model, options.optimizer, options.ema);
-    this.#loss = options.loss ?? PLAIN;
+    this.#scorer = new ModelScorer(model, options);
     this.#parts = options.accumulationSteps ?? 1;
-
-    const compile = { capture: options.capture, ...options.call };
     const variables = () => this.state.parameters.map(({ variable }) => variable);
-    const frozen = findFrozenBody(model);
-    this.features = "obstacle" in frozen
-      ? undefined
-      : new Features(frozen, { variables, ...compile });
     this.#forwardBackward = new CapturedFunction(
       "forward_backward",
       (start, ...targets) => this.#trace(start, targets),
-      { variables, ...compile },
+      { variables, capture: options.capture, ...options.call },
     );
-    this.#evaluate = new CapturedFunction(
-      "evaluate",
-      (start, ...targets) =>
-        score(this.#outputs(start, false)[0], this.#loss.loss, targets, options.metrics),
-      { variables, ...compile },
-    );
+  }
+
+  /** The frozen body, where there is one: then only the head is a part of the step. */
+  get features(): Features | undefined {
+    return this.#scorer.features;
   }
 
   /**
@@ -134,14 +100,18 @@ export class Replica implements Disposable {
   ): Promise<LocalTotals> {
     const { state } = this;
     state.collect();
-    const { weight } = this.#targetsOf(batch);
+    const { weight } = this.#scorer.targetsOf(batch);
     const parts = partsOf(batch, this.#parts);
     const counted = parts.filter(({ part }) => !this.#hasSingleValue(part));
     const statisticsRows = counted.reduce((sum, { part }) => sum + part.labels.length, 0);
     using sums = new StepSums(state, { weight, statisticsRows, trackedBatches: counted.length });
     for (const [index, { part, firstRow }] of parts.entries()) {
       setStepSeed([...place.seed], place.globalRows, place.rowOffset + firstRow);
-      const inputs = await this.#inputs(part, this.#targetsOf(part), this.features?.caches?.train);
+      const inputs = await this.#scorer.inputs(
+        part,
+        this.#scorer.targetsOf(part),
+        this.features?.caches?.train,
+      );
       inputs.push(tf.scalar(weight === 0 ? 0 : 1 / weight));
       const isLast = index === parts.length - 1;
       try {
@@ -204,33 +174,23 @@ export class Replica implements Disposable {
   }
 
   /** Scores images in eval mode. */
-  async evaluate(batch: LabelledImages): Promise<Scores> {
-    const targets = this.#targetsOf(batch);
-    const inputs = await this.#inputs(batch, targets, this.features?.caches?.val);
-    const scores = readScores(await this.#evaluate.call(inputs), targets.weight);
-    tf.dispose(inputs);
-    return scores;
+  evaluate(batch: LabelledImages): Promise<Scores> {
+    return this.#scorer.evaluate(batch);
   }
 
-  /** As {@linkcode nonFiniteLayerOf}, with the present weights; from the kept features on where a row holds no image. */
+  /** As `ModelScorer.findNonFiniteLayer`. */
   findNonFiniteLayer(batch: LabelledImages): string | undefined {
-    const { features } = this;
-    const { indices, unread } = batch;
-    if (!unread || !indices || !features?.caches) return nonFiniteLayerOf(this.model, batch);
-    const kept = features.kept(indices, features.caches.val);
-    const layer = findNonFiniteLayer(this.model, kept, (start) => features.head(start, false));
-    kept.dispose();
-    return layer;
+    return this.#scorer.findNonFiniteLayer(batch);
   }
 
   /** The captured functions of a step and of an evaluation on a batch, for a profile. */
   async calls(batch: LabelledImages, place: RankShare): Promise<ReplicaCall[]> {
-    const targets = this.#targetsOf(batch);
+    const targets = this.#scorer.targetsOf(batch);
     setStepSeed([...place.seed], place.globalRows, place.rowOffset);
-    const start = () => this.#inputs(batch, targets, undefined);
+    const start = () => this.#scorer.inputs(batch, targets, undefined);
     return [
       { fn: this.#forwardBackward, inputs: [...await start(), tf.scalar(1 / targets.weight)] },
-      { fn: this.#evaluate, inputs: await start() },
+      { fn: this.#scorer.fn, inputs: await start() },
     ];
   }
 
@@ -243,29 +203,8 @@ export class Replica implements Disposable {
   /** Releases the traced functions and the optimizer's state; the model stays. */
   dispose(): void {
     this.#forwardBackward.dispose();
-    this.#evaluate.dispose();
-    this.features?.[Symbol.dispose]();
+    this.#scorer.dispose();
     this.state[Symbol.dispose]();
-  }
-
-  #targetsOf({ labels, mix }: LabelledImages): Targets {
-    return makeTargets(labels, { numClasses: classesOf(this.model), ...this.#loss }, mix);
-  }
-
-  /** Returns the tensor with which a step starts, features or images, and the step's targets. */
-  async #inputs(
-    batch: LabelledImages,
-    targets: Targets,
-    cache: FeatureCache | undefined,
-  ): Promise<tf.Tensor[]> {
-    const start = this.features ? await this.features.of(batch, cache) : imagesTensor(batch);
-    return [start, ...targetTensors(targets)];
-  }
-
-  #outputs(start: tf.Tensor, training: boolean): tf.Tensor2D[] {
-    return this.features
-      ? [this.features.head(start, training)]
-      : applyModel(this.model, start, training);
   }
 
   #trace(start: tf.Tensor, inputs: readonly tf.Tensor[]): tf.Tensor[] {
@@ -273,10 +212,10 @@ export class Replica implements Disposable {
     const variables = [...this.state.learning];
     let totals: tf.Tensor[] = [];
     const { value, grads } = tf.variableGrads(() => {
-      const [logits, auxiliary] = this.#outputs(start, true);
+      const [logits, auxiliary] = this.#scorer.outputs(start, true);
       const lossOf = (outputs: tf.Tensor2D) =>
         tf.sum(lossPerSample(
-          this.#loss.loss,
+          this.#scorer.loss.loss,
           outputs,
           distributions as tf.Tensor2D,
           scales as tf.Tensor1D,

@@ -23,6 +23,11 @@ export interface PlannedSamples {
 /** Global training batches per validation batch: without gradients there is room for more. */
 const VALIDATION_FACTOR = 4;
 
+/** Samples per validation step over all ranks. */
+export function validationBatch(globalBatch: number): number {
+  return VALIDATION_FACTOR * globalBatch;
+}
+
 /** The plan of a run: its batches, its length and its rates. */
 export class RunPlan implements RunLength {
   /** Samples per training step over all ranks. */
@@ -55,7 +60,7 @@ export class RunPlan implements RunLength {
     });
     this.validation = new EpochPlanner({
       length: samples.val.length,
-      globalBatch: VALIDATION_FACTOR * globalBatch,
+      globalBatch: validationBatch(globalBatch),
     });
     this.epochs = train.epochs;
     this.stepsPerEpoch = this.training.stepsPerEpoch;

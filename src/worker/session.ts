@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { withoutDisposal } from "../base/system_words.ts";
 import { LockstepError } from "../base/errors.ts";
 import type { RankInfo } from "../base/rank_info.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
@@ -12,16 +11,14 @@ import { openEngine } from "../engine/engine.ts";
 import { openExchange } from "../exchange/open_exchange.ts";
 import type { CommandOutcome, WorkerCommand } from "../protocol/command_channel.ts";
 import type { Json } from "../protocol/large_json.ts";
-import type { MetricPart } from "../metrics/metric_parts.ts";
 import type { Link } from "../protocol/link.ts";
 import { featureCacheBytes } from "../config/schema.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { epochSpanSchema, validateSchema } from "../train/command_schemas.ts";
 import { FeatureCaches } from "../train/feature_cache.ts";
-import { type Job, makeLoaders, scanJob } from "../train/job.ts";
+import { type Job, makeLoaders, scanData } from "../train/job.ts";
 import { checkModules } from "../train/modules.ts";
-import { packScores } from "../train/score_bytes.ts";
 import { runEpoch, type TrainingParts } from "../train/rank_epoch.ts";
 import { RunPlan } from "../train/run_plan.ts";
 import type { StepObserver } from "../train/step_watch.ts";
@@ -30,6 +27,8 @@ import { verifyFeatures } from "../train/verify_features.ts";
 import type { SharedMemory } from "../protocol/worker_settings.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
 import type { Heartbeat } from "./heartbeat.ts";
+import { openImages } from "./open_images.ts";
+import { scoreReply } from "./score_reply.ts";
 
 /** The parts of a session. */
 export interface SessionOptions {
@@ -91,18 +90,11 @@ export class Session {
       verbose: job.verbose,
     });
     await checkModules(job);
-    // With its stack: the coordinator keeps a worker's last lines.
-    const dataset = await scanJob(job, {
-      onThrown: (thrown) => console.error(withoutDisposal(thrown)),
-      onMaking: (sample) => options.heartbeat.making(sample),
-    });
-    if (dataset.fingerprint !== job.fingerprint) {
-      throw new LockstepError(
-        `The images in ${job.root} differ from those that the coordinator found (fingerprint ` +
-          `${dataset.fingerprint.slice(0, 12)}, expected ${job.fingerprint.slice(0, 12)}): ` +
-          "give all machines the same files",
-      );
-    }
+    const dataset = await openImages(
+      job,
+      options.heartbeat,
+      (hooks) => scanData(job.root, config, hooks),
+    );
     const replica = await buildReplica(config, job);
     const maxBytes = featureCacheBytes(config);
     const caches = maxBytes > 0 ? new FeatureCaches(maxBytes) : undefined;
@@ -173,20 +165,7 @@ export class Session {
       validateShard({ ...this.#validation, place }, onPhase, signal)
     );
     const caches = this.#parts.replica.features?.caches;
-    const result = {
-      weight: scores.weight,
-      count: scores.indices.length,
-      width: scores.width,
-      metrics: scores.metrics.map(({ values, sum, count }) => ({
-        valued: values.length > 0,
-        sum: finiteOrNull(sum),
-        count: finiteOrNull(count),
-      })),
-      skipped: scores.skipped.map((sample) => ({ ...sample })),
-      ...(caches ? { features: { ...caches.kept } } : {}),
-      ...(scores.nonFiniteLayer === undefined ? {} : { nonFiniteLayer: scores.nonFiniteLayer }),
-    };
-    return { result, payload: packScores({ ...scores, values: valuesOf(scores.metrics) }) };
+    return scoreReply(scores, caches?.kept);
   }
 
   /** Takes over a state, of which features that are kept would know nothing. */
@@ -209,14 +188,4 @@ export class Session {
     const { bytes, part } = state.exportState(rank === 0);
     return { result: { model: part.model, shard: { ...part.shard } }, payload: bytes };
   }
-}
-
-/** Returns the values per sample of the user's own metrics. */
-function valuesOf(metrics: readonly MetricPart[]): (readonly number[])[] {
-  return metrics.map(({ values }) => values).filter((values) => values.length > 0);
-}
-
-/** JSON has no NaN and no infinity. */
-function finiteOrNull(value: number): number | null {
-  return Number.isFinite(value) ? value : null;
 }

@@ -12,7 +12,10 @@ import {
   type WorkerCommand,
 } from "../protocol/command_channel.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
+import { parseEvaluationJob } from "../train/evaluation_job.ts";
 import { parseJob } from "../train/job.ts";
+import type { Json } from "../protocol/large_json.ts";
+import { EvaluationSession } from "./evaluation_session.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { joinRun } from "./join.ts";
 import { type Parent, readParent } from "./parent.ts";
@@ -60,6 +63,19 @@ function forbidExit(): void {
   };
 }
 
+/** Opens the session of a job: an evaluation, a benchmark, or training. */
+async function openSession(
+  json: Json,
+  parts: Omit<SessionOptions, "job">,
+  openBenchmark: OpenBenchmark,
+): Promise<WorkerSession> {
+  const evaluation = parseEvaluationJob(json);
+  if (evaluation) return await EvaluationSession.open({ ...parts, job: evaluation });
+  const options = { ...parts, job: parseJob(json) };
+  const { benchmark } = options.job;
+  return benchmark === undefined ? await Session.open(options) : openBenchmark(options, benchmark);
+}
+
 async function work(
   { settings }: Parent,
   openBenchmark: OpenBenchmark,
@@ -79,11 +95,8 @@ async function work(
     heartbeat.doing("preparing");
     const { threads } = settings;
     const place = { rank, worldSize };
-    const options = { job: parseJob(job), memory, place, link, heartbeat, threads, signal };
-    const { benchmark } = options.job;
-    const session: WorkerSession = benchmark === undefined
-      ? await Session.open(options)
-      : openBenchmark(options, benchmark);
+    const parts = { memory, place, link, heartbeat, threads, signal };
+    const session = await openSession(job, parts, openBenchmark);
     const handle: CommandHandler = async (command) => {
       if (command.name !== WORKER_COMMANDS.stop) return await session.run(command);
       // The reply goes out first.

@@ -5,31 +5,29 @@
  */
 import type { ClusterOptions } from "../../cluster/cluster.ts";
 import type { ExchangeOptions } from "../../cluster/exchange_host.ts";
+import type { ServerOptions } from "../../cluster/run_server.ts";
 import type { Config } from "../../config/schema.ts";
 import { workerThreads } from "../../engine/threads.ts";
 
-/** The config keys that a cluster's settings are derived from. */
-type ClusterConfig = Pick<Config, "name" | "workers" | "liveness" | "engine"> & {
-  readonly nats: Pick<Config["nats"], "url" | "ca" | "port">;
-};
+/** Returns the settings of a config's cluster. */
+export function clusterSettings(
+  { name, workers, liveness, engine }: Pick<Config, "name" | "workers" | "liveness" | "engine">,
+  server: ServerOptions,
+): Pick<ClusterOptions, "name" | "workers" | "threads" | "liveness" | "server"> {
+  const threads = workerThreads(engine.threadsPerWorker, workers);
+  return { name, workers, threads, liveness, server };
+}
 
 /**
- * Returns the settings of a config's cluster.
+ * Returns the server of a config's cluster.
  *
  * @param program The nats-server program; not needed with `nats.url`
  */
-export function clusterSettings(
-  config: ClusterConfig,
+export function serverSettings(
+  { url, ca, port }: Config["nats"],
   program: string | undefined,
-): Pick<ClusterOptions, "name" | "workers" | "threads" | "liveness" | "server"> {
-  const { name, workers, liveness, nats: { url, ca, port } } = config;
-  return {
-    name,
-    workers,
-    threads: workerThreads(config.engine.threadsPerWorker, workers),
-    liveness,
-    server: { url, ca, port, program },
-  };
+): ServerOptions {
+  return { url, ca, port, program };
 }
 
 /**
