@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { StepKey } from "../base/step_key.ts";
 import { LockstepError } from "../base/errors.ts";
 import { memoryCure, saysOutOfMemory } from "../engine/memory_limits.ts";
 import { describeExit } from "./lines.ts";
@@ -18,7 +19,7 @@ export class WorkerLostError extends LockstepError {
   /** Exit of the worker's process; undefined when the worker is only silent. */
   readonly exit: WorkerExit | undefined;
   /** The worker's place at its last heartbeat. */
-  readonly place: { readonly epoch: number; readonly step: number } | undefined;
+  readonly place: StepKey | undefined;
 
   constructor(
     message: string,

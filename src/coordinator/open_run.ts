@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { pointOf, stepsBefore } from "../base/step_key.ts";
 import type { Config } from "../config/schema.ts";
 import { BestEffort } from "../events/best_effort.ts";
 import type { Reporter } from "../events/reporter.ts";
@@ -131,12 +132,12 @@ function loggerStart(
   history: History | undefined,
 ): LoggerStart {
   const { config, dataset: { classes }, plan: { stepsPerEpoch } } = run;
-  const steps = ({ epoch, step }: { epoch: number; step: number }) =>
-    (epoch - 1) * stepsPerEpoch + step;
-  const step = steps(position);
+  const step = stepsBefore(position, stepsPerEpoch);
   const begin = { folder, config, classes, stepsPerEpoch, step };
   if (!history) return begin;
   const { epochs, losses, validations } = history;
-  const validated = validations.some((point) => steps(point) === step);
+  const validated = validations.some((point) =>
+    stepsBefore(pointOf(point), stepsPerEpoch) === step
+  );
   return { ...begin, resumed: { epochs: epochs.length, points: losses.length, validated } };
 }

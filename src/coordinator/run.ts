@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { recorded } from "../base/step_key.ts";
 import { orAborted, waitAtMost } from "../base/async.ts";
 import {
   asLockstepError,
@@ -176,8 +177,11 @@ async function begin(
   }
   if (origin.named === undefined) await pointLatest(config.out, folder);
   events.info(`Run folder: ${shownPath(folder)}`);
-  const { epoch, step } = position;
-  events.emit({ type: restored ? "resumed" : "started", epoch, step, ...factsOf(restored) });
+  events.emit({
+    type: restored ? "resumed" : "started",
+    ...recorded(position),
+    ...factsOf(restored),
+  });
   if (restored) await followRestored(open, restored);
   if (position.pending) watch.restore(position.pending);
   delete position.pending; // the watch has it now

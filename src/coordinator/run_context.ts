@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { recorded, type RecordedPoint } from "../base/step_key.ts";
 import type { BestEffort } from "../events/best_effort.ts";
 import type { RunEvents } from "../events/run_events.ts";
 import type { History } from "../records/history.ts";
@@ -37,10 +38,11 @@ export interface RunContext extends EpochContext, RunParts {
 
 /** Returns the place of a position on the axis of images seen. */
 export function pointAt(
-  { epoch, step, totals }: Pick<Position, "epoch" | "step" | "totals">,
+  point: Pick<Position, "epoch" | "stepsDone" | "totals">,
   { plan }: Pick<PreparedRun, "plan">,
-): { examples: number; epoch: number; step: number } {
-  return { examples: (epoch - 1) * plan.samplesPerEpoch + totals.count, epoch, step };
+): RecordedPoint & { examples: number } {
+  const examples = (point.epoch - 1) * plan.samplesPerEpoch + point.totals.count;
+  return { examples, ...recorded(point) };
 }
 
 /** Tells whether something that happens every so many steps or epochs is due. */

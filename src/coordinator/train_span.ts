@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { lastStep } from "../base/step_key.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
 import { driveEpoch, type EpochTotals, type TrainedEpoch } from "./epochs/drive_epoch.ts";
 import { epochDriver } from "./epoch_context.ts";
@@ -18,7 +19,7 @@ const LOSS_POINTS = 20;
 /** Trains up to a number of steps of the epoch, and keeps points of the loss. */
 export async function trainSpan(
   context: RunContext,
-  { epoch, step: startStep, optimizerSteps, totals }: Position,
+  { epoch, stepsDone: startStep, optimizerSteps, totals }: Position,
   until: number,
 ): Promise<TrainedEpoch> {
   const { run, history, watch, callbacks, signal } = context;
@@ -26,15 +27,15 @@ export async function trainSpan(
   const seen = { ...totals };
   let recent: Pick<EpochTotals, "lossSum" | "weight"> = watch.pending ?? { lossSum: 0, weight: 0 };
   const callProgram = stepListener(context, epoch);
-  const onStep = async (step: number, sums: EpochTotals, ranks: readonly RankReport[]) => {
+  const onStep = async (stepsDone: number, sums: EpochTotals, ranks: readonly RankReport[]) => {
     watch.step(sums, ranks);
-    await callProgram(step, sums);
+    await callProgram(stepsDone, sums);
     seen.count += sums.count;
     recent = { lossSum: recent.lossSum + sums.lossSum, weight: recent.weight + sums.weight };
-    if (recent.weight === 0 || (step % every !== 0 && step < until)) return;
-    const point = pointAt({ epoch, step, totals: seen }, run);
+    if (recent.weight === 0 || (stepsDone % every !== 0 && stepsDone < until)) return;
+    const point = pointAt({ epoch, stepsDone, totals: seen }, run);
     history.losses.push({ ...point, loss: recent.lossSum / recent.weight });
-    watch.point({ ...point, learningRate: run.plan.rates.at({ epoch, step: step - 1 }) });
+    watch.point({ ...point, learningRate: run.plan.rates.at(lastStep({ epoch, stepsDone })) });
     recent = { lossSum: 0, weight: 0 };
   };
   watch.begin();
@@ -52,18 +53,18 @@ export async function trainSpan(
 function stepListener(
   { run: { plan }, callbacks }: RunContext,
   epoch: number,
-): (step: number, sums: EpochTotals) => Promise<void> {
+): (stepsDone: number, sums: EpochTotals) => Promise<void> {
   let before = performance.now();
-  return async (step, { lossSum, weight, correct, count }) => {
+  return async (stepsDone, { lossSum, weight, correct, count }) => {
     if (!callbacks.hearsSteps) return;
     const now = performance.now();
     await callbacks.step({
       epoch,
-      step,
+      step: stepsDone,
       steps: plan.stepsPerEpoch,
       loss: lossSum / weight,
       accuracy: correct / count,
-      learningRate: plan.rates.at({ epoch, step: step - 1 }),
+      learningRate: plan.rates.at(lastStep({ epoch, stepsDone })),
       imagesPerSecond: 1000 * count / (now - before),
     });
     before = performance.now();

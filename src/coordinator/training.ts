@@ -30,7 +30,7 @@ const LAST = "checkpoints/last";
  */
 export async function runEpochs(context: RunContext, position: Position): Promise<void> {
   const { run: { config }, history, callbacks, signal } = context;
-  const isStart = position.epoch === 1 && position.step === 0;
+  const isStart = position.epoch === 1 && position.stepsDone === 0;
   if (config.validate.atStart && isStart && history.validations.length === 0) {
     await validateWithin(context, position);
   }
@@ -98,7 +98,7 @@ export function requireBest(
 /** Puts on record why training ends here. */
 async function stopEarly(
   { history, record, events, saved }: RunContext,
-  { epoch, step }: Position,
+  { epoch, stepsDone: step }: Position,
   reason: string,
 ): Promise<void> {
   history.stopped = { epoch, step, reason };
@@ -113,7 +113,7 @@ async function stopEarly(
  */
 async function trainPart(context: RunContext, position: Position): Promise<number> {
   const { run, callbacks, signal } = context;
-  if (position.step >= run.plan.stepsPerEpoch) { // stopped between training and validation
+  if (position.stepsDone >= run.plan.stepsPerEpoch) { // stopped between training and validation
     return position.totals.count / Math.max(1e-6, position.seconds);
   }
   const spent = { samples: 0, seconds: 0 };
@@ -122,14 +122,14 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
   const skipped: LeftOut[] = [];
   const save = () => saveState(context, { ...position, seconds: position.seconds + spent.seconds });
   // A run that was interrupted at this step has not been validated there yet.
-  if (isMultiple(position.step, validateEvery) && !isValidated(context.history, position)) {
+  if (isMultiple(position.stepsDone, validateEvery) && !isValidated(context.history, position)) {
     await validateWithin(context, position);
   }
   for (;;) {
     const until = Math.min(
       run.plan.stepsPerEpoch,
-      nextMultiple(position.step, validateEvery),
-      nextMultiple(position.step, saveEvery),
+      nextMultiple(position.stepsDone, validateEvery),
+      nextMultiple(position.stepsDone, saveEvery),
     );
     const start = performance.now();
     const trained = await trainSpan(context, position, until);
@@ -140,17 +140,19 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
     skipped.push(...trained.skipped);
     countBatches(run.replica.model, trained.trackedBatches);
     reportLeftOut(context.events, position.epoch, trained.leftOut);
-    const secondsPerStep = seconds / (trained.step - position.step);
-    position.step = trained.step;
+    const secondsPerStep = seconds / (trained.stepsDone - position.stepsDone);
+    position.stepsDone = trained.stepsDone;
     position.totals = trained.totals;
     position.optimizerSteps += trained.optimizerSteps;
-    if (position.step >= run.plan.stepsPerEpoch || signal?.aborted || callbacks.wantsEnd) break;
-    if (isMultiple(position.step, validateEvery)) {
+    if (position.stepsDone >= run.plan.stepsPerEpoch || signal?.aborted || callbacks.wantsEnd) {
+      break;
+    }
+    if (isMultiple(position.stepsDone, validateEvery)) {
       await validateWithin(context, position, secondsPerStep);
     }
-    if (isMultiple(position.step, saveEvery)) await save();
+    if (isMultiple(position.stepsDone, saveEvery)) await save();
   }
-  if (position.step >= run.plan.stepsPerEpoch) checkTrained(run, position, skipped);
+  if (position.stepsDone >= run.plan.stepsPerEpoch) checkTrained(run, position, skipped);
   await save();
   return spent.samples / spent.seconds;
 }
@@ -186,7 +188,7 @@ function checkTrained(
 async function saveState(context: RunContext, position: Position): Promise<void> {
   const { folder, run, history, record, saved, watch: { pending } } = context;
   await readState(context);
-  const state = `epoch ${position.epoch}, step ${position.step}`;
+  const state = `epoch ${position.epoch}, step ${position.stepsDone}`;
   const save = async () => {
     await record.save(history);
     const here = { ...position, ...(pending ? { pending } : {}) };

@@ -24,8 +24,8 @@ export async function validateWithin(
   position: Position,
   secondsPerStep?: number,
 ): Promise<void> {
-  const { epoch, step, totals } = position;
-  const { point } = await validateAt(context, position, `epoch ${epoch}, step ${step}`);
+  const { epoch, stepsDone, totals } = position;
+  const { point } = await validateAt(context, position, `epoch ${epoch}, step ${stepsDone}`);
   context.events.emit({
     type: "validation",
     point,
@@ -38,8 +38,9 @@ export async function validateWithin(
 }
 
 /** Tells whether the validation at a place in an epoch is on record; before the first step there is none. */
-export function isValidated({ validations }: History, { epoch, step }: Position): boolean {
-  return step === 0 || validations.some((point) => point.epoch === epoch && point.step === step);
+export function isValidated({ validations }: History, { epoch, stepsDone }: Position): boolean {
+  return stepsDone === 0 ||
+    validations.some(({ epoch: own, step }) => own === epoch && step === stepsDone);
 }
 
 async function validateAt(

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { pointOf, type RecordedPoint, stepsBefore } from "../base/step_key.ts";
 import { join } from "node:path";
 import { stringify } from "../deps/yaml.ts";
 import type { EpochRecord } from "../records/history.ts";
@@ -23,8 +24,7 @@ export function openTensorBoard(start: LoggerStart): RunLogger {
   const events = join(folder, TENSORBOARD_FOLDER);
   cutEventFiles(events, (event) => !resumed || isUndone(event, { ...start, resumed }));
   const file = new EventFile(events);
-  const stepOf = (place: { epoch: number; step: number }) =>
-    (place.epoch - 1) * stepsPerEpoch + place.step;
+  const stepOf = (point: RecordedPoint) => stepsBefore(pointOf(point), stepsPerEpoch);
   if (resumed) file.restart(step); // for a TensorBoard that has read the old files already
   else file.summary(0, [{ tag: "config", text: "```yaml\n" + stringify(config) + "```" }]);
   return {

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import type { RecordedPoint } from "../base/step_key.ts";
 import { join } from "node:path";
 import { z } from "../deps/zod.ts";
 import { type StepTimes, stepTimesShape } from "../base/step_times.ts";
@@ -173,13 +174,6 @@ export function slowestRank(ranks: readonly RankMetrics[]): number | "" {
   return ranks.reduce((slowest, rank) => own(rank) > own(slowest) ? rank : slowest).rank;
 }
 
-/** The position from which training goes on. */
-export interface MetricsStart {
-  readonly epoch: number;
-  /** Steps of it that are done. */
-  readonly step: number;
-}
-
 /** Appends to `metrics.jsonl` and `metrics.csv` of a run folder. */
 export class MetricsLog implements Disposable {
   readonly #lines: LineFile;
@@ -197,7 +191,7 @@ export class MetricsLog implements Disposable {
    *
    * @param folder The run folder; the files are made when missing
    */
-  static async open(folder: string, start: MetricsStart): Promise<MetricsLog> {
+  static async open(folder: string, start: RecordedPoint): Promise<MetricsLog> {
     const points = await cutAfter(join(folder, METRICS_FILE), start);
     const table = join(folder, METRICS_CSV);
     const old = await rowsUpTo(table, start);
@@ -242,7 +236,7 @@ export async function readMetrics(folder: string): Promise<MetricsPoint[]> {
 }
 
 /** Cuts a log off behind its last point up to `start`; returns the points that stay. */
-async function cutAfter(path: string, { epoch, step }: MetricsStart): Promise<MetricsPoint[]> {
+async function cutAfter(path: string, { epoch, step }: RecordedPoint): Promise<MetricsPoint[]> {
   const bytes = await readIfThere(path);
   const kept: MetricsPoint[] = [];
   let length = 0;
@@ -256,12 +250,12 @@ async function cutAfter(path: string, { epoch, step }: MetricsStart): Promise<Me
   return kept;
 }
 
-function isLater(point: MetricsStart, start: MetricsStart): boolean {
+function isLater(point: RecordedPoint, start: RecordedPoint): boolean {
   return point.epoch > start.epoch || (point.epoch === start.epoch && point.step > start.step);
 }
 
 /** The whole rows of a table up to `start`; none of a table with other columns. */
-async function rowsUpTo(path: string, start: MetricsStart): Promise<string[]> {
+async function rowsUpTo(path: string, start: RecordedPoint): Promise<string[]> {
   const text = new TextDecoder().decode(await readIfThere(path));
   const [header, ...rows] = text.slice(0, text.lastIndexOf("\n") + 1).split("\n");
   if (header !== CSV_HEADER) return [];

@@ -93,7 +93,7 @@ Deno.test("driveEpoch() rules each step, hands on its sums, and adds up the epoc
     ...["in 2/2", "reduce 2, stop", "step 3: 8 of 2 ranks", `progress 24, loss ${10 / 24}`],
   ]);
   assert.deepEqual(trained, {
-    ...{ step: 3, samples: 24, trackedBatches: 3, optimizerSteps: 3 },
+    ...{ stepsDone: 3, samples: 24, trackedBatches: 3, optimizerSteps: 3 },
     totals: { lossSum: 10, weight: 24, correct: 6, count: 24 },
     leftOut: { steps: 1, samples: 1 },
     skipped: [
@@ -117,7 +117,7 @@ Deno.test("driveEpoch() goes on within an epoch, with the totals of the steps be
     ...["in 2/1", "reduce 1, stop", "step 2: 8 of 2 ranks", "progress 16, loss 1"],
   ]);
   assert.deepEqual(trained.totals, { lossSum: 16, weight: 16, correct: 3, count: 16 });
-  assert.deepEqual([trained.step, trained.samples], [2, 8]);
+  assert.deepEqual([trained.stepsDone, trained.samples], [2, 8]);
   assert.equal(before.count, 8, "the caller's totals stay as they were");
 });
 
@@ -128,7 +128,7 @@ Deno.test("driveEpoch() takes a step without samples: it counts as a step, and h
   assert.deepEqual(calls.slice(2), [
     ...["in 2/0", "reduce 0, stop", "step 1: 0 of 2 ranks", "progress 0, loss undefined"],
   ]);
-  assert.deepEqual([trained.step, trained.samples], [1, 0]);
+  assert.deepEqual([trained.stepsDone, trained.samples], [1, 0]);
   assert.deepEqual(trained.leftOut, { steps: 0, samples: 0 });
 });
 
@@ -136,7 +136,7 @@ Deno.test("driveEpoch() stops after the step in which it is asked to", async () 
   const { calls, driver, options } = fakeRun();
   let asked = 0;
   const trained = await driveEpoch(driver, SPAN, { ...options, shouldStop: () => ++asked === 2 });
-  assert.equal(trained.step, 2);
+  assert.equal(trained.stepsDone, 2);
   assert.deepEqual(calls.slice(-4), [
     ...["in 2/1", "reduce 1, stop", "step 2: 8 of 2 ranks", "progress 16, loss 0.5"],
   ]);

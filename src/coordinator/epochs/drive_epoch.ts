@@ -27,7 +27,7 @@ export interface EpochTotals {
 /** Result of the training part of an epoch. */
 export interface TrainedEpoch {
   /** Steps of the epoch that are done, earlier ones of a resumed epoch included. */
-  readonly step: number;
+  readonly stepsDone: number;
   /** Optimizer steps taken here. */
   readonly optimizerSteps: number;
   readonly totals: EpochTotals;
@@ -67,7 +67,7 @@ export interface SpanOptions {
   readonly shouldStop: () => boolean;
   /** Called after each step with the step's own sums, and each rank's report on the step. */
   readonly onStep: (
-    step: number,
+    stepsDone: number,
     sums: EpochTotals,
     ranks: readonly RankReport[],
   ) => void | Promise<void>;
@@ -89,7 +89,7 @@ export async function driveEpoch(
   const { epochs, samplesPerEpoch: total } = plan;
   const done = startStep * plan.globalBatch;
   reporter.phase({ name: "train", epoch, epochs, total, done });
-  const trained = { step: startStep, samples: 0, trackedBatches: 0 };
+  const trained = { stepsDone: startStep, samples: 0, trackedBatches: 0 };
   const totals = { ...before };
   const leftOut = { steps: 0, samples: 0 };
   const replies = await driveSteps(cluster, reducer, {
@@ -105,12 +105,12 @@ export async function driveEpoch(
       const { lossSum, weight, correct, samples: count, statisticsRows } = reduced;
       const sums = { lossSum, weight, correct, count };
       addTo(totals, sums);
-      trained.step++;
+      trained.stepsDone++;
       trained.samples += count;
       trained.trackedBatches += reduced.trackedBatches;
       leftOut.samples += count - statisticsRows;
       if (count > statisticsRows) leftOut.steps++;
-      await onStep(trained.step, sums, reduced.ranks);
+      await onStep(trained.stepsDone, sums, reduced.ranks);
       const loss = totals.weight > 0 ? { loss: totals.lossSum / totals.weight } : {};
       reporter.progress({ done: done + trained.samples, ...loss });
     },

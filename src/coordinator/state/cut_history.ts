@@ -4,15 +4,12 @@
  * @module
  */
 import { UsageError } from "../../base/errors.ts";
+import type { RecordedPoint } from "../../base/step_key.ts";
 import { isBetter, type Monitor, monitored } from "../../metrics/monitor.ts";
 import type { EpochRecord, History } from "../../records/history.ts";
 
 /** A place in a run, and the facts that decide which records come after it. */
-export interface CutPoint {
-  /** Epoch that a checkpoint's state stands in, counted from 1. */
-  readonly epoch: number;
-  /** Steps of that epoch that are done. */
-  readonly step: number;
+export interface CutPoint extends RecordedPoint {
   readonly stepsPerEpoch: number;
   /** Decides which of the epochs that stay is the best. */
   readonly monitor: Monitor;
@@ -37,7 +34,7 @@ export function cutHistory(history: History, place: CutPoint): void {
     each.epoch < epoch || (each.epoch === epoch && isDone)
   );
   const recorded = history.epochs.length;
-  const isKnown = (point: { epoch: number; step: number }) =>
+  const isKnown = (point: RecordedPoint) =>
     point.epoch < epoch || (point.epoch === epoch && point.step <= step);
   history.losses = history.losses.filter(isKnown);
   // The validation after an epoch goes on record together with the epoch.

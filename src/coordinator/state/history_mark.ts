@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { UsageError } from "../../base/errors.ts";
-import type { StepKey } from "../../base/step_key.ts";
+import type { RecordedPoint } from "../../base/step_key.ts";
 import type { History } from "../../records/history.ts";
 import type { HistoryMark } from "../../checkpoint/checkpoint.ts";
 
@@ -20,11 +20,11 @@ const DIGITS = 16;
  */
 export function historyMark(
   { epochs, losses, validations }: Pick<History, "epochs" | "losses" | "validations">,
-  { epoch, step }: StepKey,
+  { epoch, step }: RecordedPoint,
 ): HistoryMark {
-  const isBefore = (point: StepKey) =>
+  const isBefore = (point: RecordedPoint) =>
     point.epoch < epoch || (point.epoch === epoch && point.step < step);
-  const isAt = (point: StepKey) => point.epoch === epoch && point.step === step;
+  const isAt = (point: RecordedPoint) => point.epoch === epoch && point.step === step;
   const done = epochs.filter((each) => each.epoch < epoch);
   const points = losses.filter((point) => isBefore(point) || isAt(point));
   const validated = validations.filter(isBefore);
@@ -48,7 +48,7 @@ export function historyMark(
  *
  * @throws {UsageError} when it lacks something, or is of another run
  */
-export function checkHistoryMark(history: History, mark: HistoryMark, place: StepKey): void {
+export function checkHistoryMark(history: History, mark: HistoryMark, place: RecordedPoint): void {
   const own = historyMark(history, place);
   const kinds = {
     epochs: "epochs",

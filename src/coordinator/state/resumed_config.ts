@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { recorded, type RunPoint } from "../../base/step_key.ts";
 import {
   type ConfigChange,
   configChanges,
@@ -96,13 +97,13 @@ export function recordChanges(
   history: History,
   { changes }: ResumedConfig,
   config: Config,
-  { epoch, step }: { epoch: number; step: number },
+  point: RunPoint,
 ): void {
   history.config = config;
   history.workers = config.workers;
   if (changes.length === 0) return;
   history.changes = [
     ...(history.changes ?? []),
-    ...changes.map((change) => ({ epoch, step, ...change })),
+    ...changes.map((change) => ({ ...recorded(point), ...change })),
   ];
 }

@@ -8,6 +8,7 @@ import { giving } from "../../base/invocation.ts";
 import { join } from "node:path";
 import { UsageError } from "../../base/errors.ts";
 import { exists } from "../../base/paths.ts";
+import { pointOf, recorded, type RunPoint } from "../../base/step_key.ts";
 import type { Config } from "../../config/schema.ts";
 import { differentClasses } from "../../data/class_names.ts";
 import { earlyStopReason } from "../../metrics/monitor.ts";
@@ -37,12 +38,10 @@ import type { PreparedRun } from "../preparation/prepare.ts";
 import { checkResumedBest } from "./resumed_best.ts";
 import { CHECKPOINTS, isComplete, RunCompleteError } from "./resume_point.ts";
 
-/** A place in a run. */
-export interface Position {
-  /** Counted from 1. */
+/** A point of a run, and the sums up to there. */
+export interface Position extends RunPoint {
   epoch: number;
-  /** Steps of the epoch that are done. */
-  step: number;
+  stepsDone: number;
   /** Optimizer steps of the whole run. */
   optimizerSteps: number;
   /** Training totals of the epoch so far. */
@@ -57,7 +56,7 @@ export interface Position {
 export function startPosition(): Position {
   return {
     epoch: 1,
-    step: 0,
+    stepsDone: 0,
     optimizerSteps: 0,
     totals: { lossSum: 0, weight: 0, correct: 0, count: 0 },
     seconds: 0,
@@ -88,7 +87,7 @@ export async function saveLast(
   await writeCheckpoint(
     join(folder, CHECKPOINTS),
     "last",
-    { ...factsOf(run, position), history: historyMark(history, position) },
+    { ...factsOf(run, position), history: historyMark(history, recorded(position)) },
     { model, optimizer, ...(averages ? { averages } : {}) },
     { keepPrevious },
   );
@@ -164,8 +163,7 @@ export async function resume(
   refuseOther(path, checkpoint, run, acceptData);
   const { info } = checkpoint;
   const position: Position = {
-    epoch: info.epoch,
-    step: info.step,
+    ...pointOf(info),
     optimizerSteps: info.optimizerSteps,
     totals: { ...info.train },
     seconds: info.seconds,
@@ -249,7 +247,7 @@ function overReason({ epochs }: History, { train }: PreparedRun["config"]): stri
 }
 
 function factsOf({ config, dataset, job, plan }: PreparedRun, position: Position): CheckpointFacts {
-  const { epoch, step, optimizerSteps, totals, seconds, pending } = position;
+  const { optimizerSteps, totals, seconds, pending } = position;
   return {
     model: {
       name: config.model.name,
@@ -258,8 +256,7 @@ function factsOf({ config, dataset, job, plan }: PreparedRun, position: Position
       ...userModel(config, job),
     },
     classes: dataset.classes,
-    epoch,
-    step,
+    ...recorded(position),
     globalBatch: plan.globalBatch,
     optimizerSteps,
     train: totals,
