@@ -101,6 +101,7 @@ Deno.test("RunPlan gives the rates and the averages' shares of the run's schedul
 Deno.test("nothing but the planner plans an epoch, a learning rate or a global batch", async () => {
   const owners: Readonly<Record<string, RegExp>> = {
     planEpoch: /^src\/data\/loading\//,
+    stepsPerEpoch: /^src\/(data\/loading\/|coordinator\/preparation\/check_single_values)/,
     samplesPerEpoch: /^src\/data\/loading\//,
     learningRateAt: /^src\/optim\//,
     newShareAt: /^src\/(optim\/|train\/run_plan)/,
