@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Pending } from "./pending.ts";
 
 /** Waits; ends early, with the signal's reason, when `signal` fires. */
 export function delay(milliseconds: number, signal?: AbortSignal): Promise<void> {
@@ -21,23 +22,11 @@ export function delay(milliseconds: number, signal?: AbortSignal): Promise<void>
 }
 
 /**
- * The outcome of `promise`, or a failure with `makeError()` when it takes longer than `milliseconds`.
- * The promise itself goes on: stop what it stands for.
+ * The outcome of `work`, or a failure with `makeError()` when it takes longer than `ms`.
+ * The work itself goes on: stop what it stands for.
  */
-export async function within<T>(
-  promise: Promise<T>,
-  milliseconds: number,
-  makeError: () => Error,
-): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(makeError()), milliseconds);
-  });
-  try {
-    return await Promise.race([promise, deadline]);
-  } finally {
-    clearTimeout(timer);
-  }
+export async function within<T>(work: Promise<T>, ms: number, makeError: () => Error): Promise<T> {
+  return await outcomeOf(work).result({ timeout: { ms, makeError } });
 }
 
 /**
@@ -48,17 +37,13 @@ export async function orAborted<T>(
   work: Promise<T>,
   signal: AbortSignal | undefined,
 ): Promise<T> {
-  if (!signal) return await work;
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  if (signal.aborted) abort();
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([aborted.promise, work]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-    work.catch(() => {}); // nobody waits for it any more
-  }
+  return await outcomeOf(work).result({ signal });
+}
+
+function outcomeOf<T>(work: Promise<T>): Pending<T> {
+  const pending = new Pending<T>();
+  work.then((value) => pending.finish(value), (error) => pending.fail(error));
+  return pending;
 }
 
 /** Waits until `what` settles, or for so long. */

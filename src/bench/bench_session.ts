@@ -5,8 +5,8 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { openEngine } from "../engine/engine.ts";
-import type { GradientExchange } from "../exchange/gradient_exchange.ts";
-import { openExchange } from "../exchange/open_exchange.ts";
+import { exchangeOf, type OpenExchange, openExchange } from "../exchange/open_exchange.ts";
+import type { ExchangeName } from "../exchange/registry.ts";
 import type { CommandOutcome, WorkerCommand } from "../protocol/command_channel.ts";
 import type { Json } from "../protocol/large_json.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
@@ -34,7 +34,7 @@ export class BenchSession {
   readonly #work: BenchmarkJob;
   readonly #stack = new DisposableStack();
   #replica: BenchReplica | undefined;
-  #exchange: GradientExchange | undefined;
+  #open: OpenExchange | undefined;
   #firstStepAt: number | undefined;
 
   /** @param work The job's `benchmark`, as it came */
@@ -64,15 +64,15 @@ export class BenchSession {
   /** Gives up images, model and exchange. */
   async close(): Promise<void> {
     this.#stack.dispose();
-    await this.#exchange?.close();
+    await this.#open?.exchange.close();
   }
 
   async #allReduce(benchmark: Extract<Benchmark, { kind: "allReduce" }>): Promise<AllReduceTimes> {
     const { place, signal } = this.#options;
-    const exchange = await this.#exchangeOf(benchmark.bytes);
+    const open = await this.#exchangeOf(benchmark.bytes, 1, true);
     const onStep = this.#onStep(benchmark.round);
     const dtype = this.#dtype;
-    const times = await timeAllReduce({ exchange, dtype }, place, benchmark, onStep, signal);
+    const times = await timeAllReduce({ ...open, dtype }, place, benchmark, onStep, signal);
     return { exchange: this.#exchangeName, dtype, ...times };
   }
 
@@ -83,8 +83,8 @@ export class BenchSession {
     const samples = (warmup + steps) * globalBatch;
     const loader = await this.#images(samples);
     const { vectorBytes, regions } = replica.state;
-    const exchange = await this.#exchangeOf(vectorBytes, regions);
-    replica.state.attach(exchange);
+    const { exchange, buffers } = await this.#exchangeOf(vectorBytes, regions);
+    replica.state.attach(buffers);
     const span = { epoch: round, startStep: 0, optimizerSteps: 0 };
     const counts = { train: { length: samples }, val: { length: 0 } };
     const plan = new RunPlan(config, counts, globalBatch);
@@ -105,14 +105,20 @@ export class BenchSession {
   }
 
   /** The exchange for vectors of a length, that hold nothing but gradients; one is open at a time. */
-  async #exchangeOf(vectorBytes: number, regions = 1): Promise<GradientExchange> {
-    if (this.#exchange?.vector.byteLength === vectorBytes) return this.#exchange;
-    await this.#exchange?.close();
+  async #exchangeOf(
+    vectorBytes: number,
+    regions: number,
+    sumInRegion = false,
+  ): Promise<OpenExchange> {
+    const { buffers } = this.#open ?? {};
+    const isAsWanted = buffers?.vector.byteLength === vectorBytes &&
+      (buffers.reduced === buffers.regions[0]) === sumInRegion;
+    if (this.#open && isAsWanted) return this.#open;
+    await this.#open?.exchange.close();
     const { link, place, memory } = this.#options;
     const wire = { dtype: this.#dtype, gradientBytes: vectorBytes };
-    const shape = { ...place, vectorBytes, regions, wire };
-    this.#exchange = await openExchange(link, shape, memory.segment);
-    return this.#exchange;
+    const shape = { ...place, vectorBytes, regions, wire, sumInRegion };
+    return this.#open = await openExchange(link, shape, memory.segment);
   }
 
   /** The dtype in which gradients travel. */
@@ -122,8 +128,8 @@ export class BenchSession {
   }
 
   /** As the config's key `exchange` calls it. */
-  get #exchangeName(): string {
-    return this.#options.memory.segment ? "shared-memory" : "nats";
+  get #exchangeName(): ExchangeName {
+    return exchangeOf(this.#options.memory.segment);
   }
 
   async #openReplica(): Promise<BenchReplica> {

@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "../deps/zod.ts";
+import { EXCHANGE_NAMES } from "../exchange/registry.ts";
 import { stepTimesShape } from "../base/step_times.ts";
 import { GRADIENT_DTYPES } from "../protocol/messages.ts";
 
@@ -60,7 +61,7 @@ export type Benchmark = z.output<typeof benchmarkSchema>;
 /** Answer to an `allReduce` benchmark. */
 export const allReduceTimesSchema = z.strictObject({
   /** The exchange that summed. */
-  exchange: z.string(),
+  exchange: z.enum(EXCHANGE_NAMES),
   /** The dtype in which the values travelled. */
   dtype: z.enum(GRADIENT_DTYPES),
   /** Of each timed call. */
@@ -79,7 +80,7 @@ export type AllReduceTimes = z.output<typeof allReduceTimesSchema>;
 /** Answer to a `train` benchmark. */
 export const trainTimesSchema = z.strictObject({
   /** The exchange that summed the gradients. */
-  exchange: z.string(),
+  exchange: z.enum(EXCHANGE_NAMES),
   /** Of the timed steps. */
   steps: z.array(z.strictObject(stepTimesShape)),
   /** Length of the exchanged vector. */

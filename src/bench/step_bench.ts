@@ -68,7 +68,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
   for (let step = 0; step < warmup + steps; step++) {
     const start = performance.now();
     const totals = await replica.forwardBackward(images, placeOf(options, step));
-    await replica.update({ rates: [SGD.lr], step: step + 1 });
+    await replica.update({ rates: [SGD.lr], step: step + 1, squares: 0 });
     if (step >= warmup) times.push(performance.now() - start);
     loss = totals.lossSum / batch;
   }
@@ -99,7 +99,10 @@ export async function profileStep(options: StepBenchOptions): Promise<StepProfil
     measured.push({ part: fn.name, runs: runs.slice(PROFILE_WARMUP), callMilliseconds });
     tf.dispose([...inputs]);
   }
-  const times = await timed(options, (step) => replica.update({ rates: [SGD.lr], step: step + 1 }));
+  const times = await timed(
+    options,
+    (step) => replica.update({ rates: [SGD.lr], step: step + 1, squares: 0 }),
+  );
   measured.splice(1, 0, wholePart("update", times));
   return summarizeProfile(measured, SLOWEST);
 }

@@ -56,7 +56,8 @@ export interface BenchReplica extends TrainableReplica {
 export function pausingReplica({ milliseconds, rows, vectorBytes }: Pause): BenchReplica {
   return {
     state: {
-      optimizer: { baseRates: [], clipAndSumSquares: () => 0 },
+      optimizer: { baseRates: [] },
+      clipAndSumSquares: () => 0,
       vectorBytes,
       regions: 1,
       attach: () => {},

@@ -5,7 +5,7 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { floatsOf } from "../base/float_range.ts";
-import type { GradientExchange } from "../exchange/gradient_exchange.ts";
+import type { OpenExchange } from "../exchange/open_exchange.ts";
 import { narrowingBound } from "../exchange/narrow.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
 import type { AllReduceTimes, Benchmark } from "./benchmark.ts";
@@ -27,27 +27,28 @@ export function allReduceCalls({ warmup, steps }: Pick<Benchmark, "warmup" | "st
 }
 
 /**
- * Times all-reduces of a synthetic vector, checks the last sum, and times copies of as many bytes.
+ * Times all-reduces of a synthetic vector, whose sum comes into the first region, checks the last sum, and times copies of as many bytes.
  *
  * @throws {LockstepError} when the sum is wrong
  */
 export async function timeAllReduce(
-  { exchange, dtype }: { exchange: GradientExchange; dtype: GradientDtype },
+  { exchange, buffers, dtype }: OpenExchange & { readonly dtype: GradientDtype },
   { rank, worldSize }: RankInfo,
   { bytes, round, warmup, steps }: Extract<Benchmark, { kind: "allReduce" }>,
   onStep: (step: number) => void,
   signal?: AbortSignal,
 ): Promise<Omit<AllReduceTimes, "exchange" | "dtype">> {
-  const vector = fillRankVector(exchange.vector, rank);
-  const [sum] = exchange.regions;
+  const vector = fillRankVector(buffers.vector, rank);
+  const sum = buffers.regions[0];
   const milliseconds: number[] = [];
   const reduce = async (step: number) => {
     onStep(step);
     const start = performance.now();
     await exchange.reduceScatter(
-      { epoch: round, step, samples: 1, vector, weight: 1, lossSum: 0, correct: 0, target: sum },
+      { epoch: round, step, samples: 1, weight: 1, lossSum: 0, correct: 0 },
       signal,
     );
+    await exchange.agree(0, signal);
     return performance.now() - start;
   };
   let maxError = NaN;

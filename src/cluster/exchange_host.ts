@@ -5,18 +5,14 @@
  */
 import type { SegmentPlace, SharedSegment } from "../base/shared_memory.ts";
 import type { Reducer } from "../exchange/gradient_exchange.ts";
-import {
-  agreeOnSegment,
-  type ExchangeKind,
-  makeSegment,
-  openReducer,
-} from "../exchange/open_exchange.ts";
+import { agreeOnSegment, makeSegment, openReducer } from "../exchange/open_exchange.ts";
+import type { ExchangeChoice } from "../exchange/registry.ts";
 import type { Link } from "../protocol/link.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
 
 /** The exchange that a cluster hosts. */
 export interface ExchangeOptions {
-  readonly kind: ExchangeKind;
+  readonly kind: ExchangeChoice;
   /** The dtype in which gradients travel over NATS. */
   readonly dtype: GradientDtype;
   /** Length of the vector that each rank brings. */
@@ -107,7 +103,11 @@ export class ExchangeHost implements AsyncDisposable {
   ): Promise<void> {
     const wire = { dtype: this.#options.dtype, gradientBytes };
     const shape = { worldSize: this.#worldSize, vectorBytes, regions, wire };
-    this.#reducer = await openReducer(this.#link, shape, this.#agreed, this.#describe);
+    this.#reducer = await openReducer(
+      this.#link,
+      { ...shape, describe: this.#describe },
+      this.#agreed,
+    );
   }
 
   /** Closes the reducer; the memory lasts until its own disposal. */

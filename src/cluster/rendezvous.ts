@@ -5,6 +5,7 @@
  */
 import type { Subscription } from "../deps/nats.ts";
 import { LockstepError } from "../base/errors.ts";
+import { Pending } from "../base/pending.ts";
 import type { Json } from "../protocol/large_json.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import type { Envelope, Fields, Transfer } from "../protocol/messages.ts";
@@ -52,7 +53,7 @@ export class Rendezvous {
   readonly #options: RendezvousOptions;
   readonly #members: (Member | undefined)[];
   readonly #subscription: Subscription;
-  readonly #complete = Promise.withResolvers<void>();
+  readonly #complete = new Pending<void>();
   #welcome: Welcome | undefined;
 
   private constructor(link: Link, options: RendezvousOptions) {
@@ -64,7 +65,6 @@ export class Rendezvous {
     }, {
       onOtherVersion: (envelope, reason, header) => this.#onOtherVersion(envelope, reason, header),
     });
-    this.#complete.promise.catch(() => {}); // gather() may not be waiting any more
   }
 
   /** Opens the door; do so before the workers are started. */
@@ -88,22 +88,12 @@ export class Rendezvous {
   ): Promise<JoinedWorker[]> {
     signal?.throwIfAborted();
     const { joinTimeout, spawned } = this.#options;
-    const abort = () => this.#complete.reject(signal!.reason);
-    signal?.addEventListener("abort", abort, { once: true });
-    const timer = setTimeout(
-      () => this.#complete.reject(this.#absenceError()),
-      1000 * joinTimeout,
-    );
     for (const worker of spawned) {
-      worker.exited.then(() => this.#complete.reject(earlyExitError(worker)));
+      worker.exited.then(() => this.#complete.fail(earlyExitError(worker)));
     }
-    try {
-      this.#completeIfAllAreHere();
-      await this.#complete.promise;
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", abort);
-    }
+    this.#completeIfAllAreHere();
+    const timeout = { ms: 1000 * joinTimeout, makeError: () => this.#absenceError() };
+    await this.#complete.result({ signal, timeout });
     const members = this.#members.map((member) => member!);
     const workers = members.map(({ instance: _, ...worker }) => worker);
     this.#welcome = await welcome(workers);
@@ -156,7 +146,7 @@ export class Rendezvous {
   }
 
   #completeIfAllAreHere(): void {
-    if (this.#members.every((member) => member !== undefined)) this.#complete.resolve();
+    if (this.#members.every((member) => member !== undefined)) this.#complete.finish();
   }
 
   #sendWelcome({ instance, rank }: Member): void {

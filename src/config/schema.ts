@@ -10,6 +10,7 @@ import { isShownName, MAX_NAME } from "../base/names.ts";
 import { sizeSchema } from "../base/size_schema.ts";
 import { moduleSchema } from "../base/user_module.ts";
 import { dataSchema } from "../data/config.ts";
+import { EXCHANGE_CHOICES } from "../exchange/registry.ts";
 import { loggersSchema } from "../loggers/config.ts";
 import { checkpointPolicySchema, earlyStoppingSchema } from "../metrics/monitor.ts";
 import { modelSchema } from "../models/config.ts";
@@ -200,7 +201,7 @@ export const configSchema = z.strictObject({
     "The checkpoints of a run that are kept beside the newest one.",
   ),
   engine: engineSchema.prefault({}).describe("The execution of steps."),
-  exchange: z.enum(["auto", "shared-memory", "nats"]).default("auto").describe(
+  exchange: z.enum(EXCHANGE_CHOICES).default("auto").describe(
     "The exchange of gradients: `shared-memory` between the workers of one Linux machine, or " +
       "through the broker with `nats`; `auto` takes shared memory where there is any.",
   ),

@@ -9,14 +9,10 @@ import type { StepKey } from "../base/step_key.ts";
 import type { StepTimes } from "../base/step_times.ts";
 import type { NarrowDtype } from "./narrow.ts";
 
-/** One rank's contribution to a step. */
-export interface StepContribution {
-  readonly epoch: number;
-  readonly step: number;
+/** One rank's contribution to a step, beside the vector in its buffers. */
+export interface StepContribution extends StepKey {
   /** Samples behind the vector; with 0 the vector is ignored. */
   readonly samples: number;
-  /** Float32 values, little-endian; must stay as it is until the call returns. */
-  readonly vector: Uint8Array;
   /** The weight of this rank's gradients among the others': the sum of its samples' weights. */
   readonly weight: number;
   /** Sum of the samples' losses, each times its weight. */
@@ -30,16 +26,6 @@ export interface StepContribution {
   readonly statisticsRows?: number;
   /** Forward passes whose statistics count (default 0). */
   readonly trackedBatches?: number;
-  /**
-   * Called with each rank's range of the sum, in the order of the ranks, wherever its sum is at hand; its numbers are
-   * added up over all ranges, and may change the sum.
-   */
-  readonly measure?: (range: FloatRange) => number;
-  /**
-   * The memory for this rank's part of the sum in place of {@linkcode GradientExchange.reduced}: as long as
-   * the vector. A region has the whole sum when the call returns, and there is nothing left to gather.
-   */
-  readonly target?: Uint8Array<ArrayBuffer>;
   /** The durations of the step's phases so far; those of later phases are from the step before. */
   readonly times?: StepTimes;
 }
@@ -57,28 +43,15 @@ export interface StepResult {
   readonly action: "continue" | "stop";
   /** True if the vector and the loss are free of NaN and infinity; if not, the step must not be taken. */
   readonly finite: boolean;
-  /** Sum over the ranks' ranges, in order, of the values that `measure` returned; 0 without it. */
-  readonly measure: number;
+  /** Sum of the squares of the summed gradients, as far as the ranks have brought them to {@linkcode GradientExchange.agree}. */
+  readonly squares: number;
 }
 
-/** An all-reduce over the workers of a run, in its two halves. */
+/**
+ * An all-reduce over the workers of a run. It works on buffers (see `step_buffers.ts`) that it is given once, when it
+ * is opened. A step is a call of each method, in this order; calls never overlap.
+ */
 export interface GradientExchange {
-  /** Memory for this rank's vector: a vector in this memory isn't copied on its way. */
-  readonly vector: Uint8Array;
-  /**
-   * After {@linkcode reduceScatter}: float32 values, little-endian, the sum over the ranks r, in their order, of
-   * (w_r / W) · vector_r, with weights w_r that add up to W: the samples' weights for gradients (all 0 where W is 0),
-   * the rows that count for the running statistics behind them; as far as {@linkcode shard} goes. This rank's own
-   * until the next call; may be the memory of its vector.
-   */
-  readonly reduced: Uint8Array<ArrayBuffer>;
-  /** The part of the sum that this rank gets: all of it where every rank gets it. */
-  readonly shard: FloatRange;
-  /**
-   * Vectors for the ranks' results: each rank writes its shard, and sees all shards after
-   * {@linkcode allGather}.
-   */
-  readonly regions: readonly Uint8Array<ArrayBuffer>[];
   /**
    * Declares a part of this rank's next contribution final, so that this part may travel while the rest is
    * computed: the vector from float `begin` on, and all values outside the vector. May be called any number
@@ -87,20 +60,35 @@ export interface GradientExchange {
    */
   offer?(contribution: StepContribution, begin: number): void;
   /**
-   * Brings this rank's contribution and waits for the sum. Calls follow each other, never overlap.
+   * Brings this rank's contribution and waits for the sum. The vector must stay as it is until then.
    *
+   * @returns The ranges of the sum that are at hand here and may be changed, in the order of the ranks whose shards
+   *   they are; none where they are not finite
    * @throws {LockstepError} When others keep silent for too long
    * @throws The signal's reason when it fires
    */
-  reduceScatter(contribution: StepContribution, signal?: AbortSignal): Promise<StepResult>;
+  reduceScatter(
+    contribution: StepContribution,
+    signal?: AbortSignal,
+  ): Promise<readonly FloatRange[]>;
+  /**
+   * Brings what this rank makes of its ranges of the sum, and waits until all ranks know the step's result.
+   *
+   * @param squares Sum of the squares of the gradients in the ranges of {@linkcode reduceScatter}, added range by
+   *   range; 0 where nobody needs it
+   * @throws {LockstepError} When others keep silent for too long
+   * @throws The signal's reason when it fires
+   */
+  agree(squares: number, signal?: AbortSignal): Promise<StepResult>;
   /**
    * Announces that this rank has written its shard of the regions, and waits until all have. To be called by
-   * all ranks or by none, after a {@linkcode reduceScatter} that was finite.
+   * all ranks or by none, after a result that is finite.
    *
    * @throws {LockstepError} When others keep silent for too long
    * @throws The signal's reason when it fires
    */
   allGather(signal?: AbortSignal): Promise<void>;
+  /** Ends it; calls that are still waiting fail. */
   close(): Promise<void>;
 }
 
@@ -118,7 +106,7 @@ export interface StepTotals {
   /** The first rank whose own loss or vector is not finite, when there is one. */
   readonly worstRank?: number | undefined;
   /** That rank's vector was finite, but has values that are too large for this dtype, in which it travelled. */
-  readonly tooLargeFor?: NarrowDtype | undefined;
+  readonly tooLargeFor?: NarrowDtype;
   readonly action: "continue" | "stop";
   /** Each rank's report of itself, in order. */
   readonly ranks: readonly RankReport[];
@@ -146,5 +134,6 @@ export interface Reducer {
     decide: () => "continue" | "stop",
     signal?: AbortSignal,
   ): Promise<StepTotals>;
+  /** Ends it; a call that is still waiting fails. */
   close(): Promise<void>;
 }

@@ -8,230 +8,150 @@
  *
  * @module
  */
-import { alignedBytes } from "../base/aligned_memory.ts";
-import { LockstepError } from "../base/errors.ts";
 import { bytesIn, type FloatRange, floatsOf, shardOf } from "../base/float_range.ts";
 import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
-import type { Incoming, Link } from "../protocol/link.ts";
-import { type Header, toWireNumber } from "../protocol/messages.ts";
-import { type ChunkPlan, MAX_REQUESTED, planChunks, type WireFormat } from "./chunks.ts";
-import { compareSteps } from "../base/step_key.ts";
-import type { GradientExchange, StepContribution, StepResult } from "./gradient_exchange.ts";
+import type { Incoming } from "../protocol/link.ts";
+import type { Header } from "../protocol/messages.ts";
+import { type ChunkPlan, MAX_REQUESTED, planChunks } from "./chunks.ts";
+import type { StepContribution, StepResult } from "./gradient_exchange.ts";
 import { narrow, widen } from "./narrow.ts";
-import { noAnswer, RANK_TIMEOUT_MS, StepWait } from "./step_wait.ts";
-
-/** Settings of one rank's exchange. */
-export interface NatsExchangeOptions {
-  readonly rank: number;
-  readonly worldSize: number;
-  /** Length of every step's vector. */
-  readonly vectorBytes: number;
-  /** Vectors beside that of each step. */
-  readonly regions: number;
-  /** The format of the gradients; float32 unless given. */
-  readonly wire?: WireFormat;
-  /** Milliseconds without any progress after which a step fails (210000 unless set). */
-  readonly timeoutMs?: number | undefined;
-}
+import {
+  type ExchangeLink,
+  type Missing,
+  type PhaseAt,
+  RankEnd,
+  type RankEndOptions,
+  resultOf,
+  type VectorFormat,
+} from "./rank_end.ts";
+import { ownBuffers, type RankShape, type StepBuffers } from "./step_buffers.ts";
 
 const FLOAT_BYTES = 4;
 
-/** A step that this rank is in. */
-interface RunningStep {
-  readonly contribution: StepContribution;
+/** The chunks of a step, on their way to and fro. */
+interface ChunkTransfer {
   /** The vector is final from this float on. */
   ready: number;
-  /** The whole contribution is complete, and the rank waits for the sum. */
-  isWhole: boolean;
   readonly arrived: Uint8Array; // 1 for each reduced chunk that is here
   arrivedCount: number;
   /** Reduced chunks that have arrived without a gap. */
   prefix: number;
   sent: number;
   result?: StepResult;
-  readonly wait: StepWait<StepResult>;
+}
+
+type Contributing = PhaseAt<ChunkTransfer, "contributing">;
+
+/** Makes a rank's buffers in memory of its own. */
+export function makeBuffers(shape: RankShape): StepBuffers {
+  return ownBuffers(shape);
+}
+
+/**
+ * Subscribes a rank; when the promise resolves, the coordinator may begin.
+ *
+ * @throws {LockstepError} When the connection is gone
+ */
+export async function openExchange(
+  link: ExchangeLink,
+  options: RankEndOptions,
+): Promise<NatsGradientExchange> {
+  return await NatsGradientExchange.open(link, options);
 }
 
 /** All-reduce over NATS through the coordinator's `NatsReducer`. */
-export class NatsGradientExchange implements GradientExchange {
-  readonly vector: Uint8Array;
-  readonly reduced: Uint8Array<ArrayBuffer>;
-  readonly shard: FloatRange;
-  readonly regions: readonly Uint8Array<ArrayBuffer>[];
-  readonly #link: Link;
-  readonly #rank: number;
-  readonly #worldSize: number;
+export class NatsGradientExchange extends RankEnd<ChunkTransfer> {
+  protected override readonly format: VectorFormat;
   readonly #plan: ChunkPlan;
-  readonly #timeoutMs: number | undefined;
   readonly #frames: Uint8Array[] = [];
-  readonly #subscriptions: { unsubscribe(): void }[] = [];
-  #step: RunningStep | undefined;
+  /** The shards of all ranks: every rank has the whole sum. */
+  readonly #shards: readonly FloatRange[];
   /** Chunks that may be ahead of the reduced ones; shrinks when the server or the network loses some. */
   #window: number;
 
-  private constructor(link: Link, options: NatsExchangeOptions) {
-    this.#link = link;
-    this.#rank = options.rank;
-    this.#worldSize = options.worldSize;
-    this.#timeoutMs = options.timeoutMs;
+  private constructor(link: ExchangeLink, options: RankEndOptions) {
+    super(link, options);
     const { vectorBytes, worldSize, wire } = options;
     this.#plan = planChunks(vectorBytes, worldSize, link.maxPayloadBytes, wire);
     this.#window = this.#plan.window;
-    this.vector = new Uint8Array(vectorBytes);
-    this.reduced = alignedBytes(vectorBytes);
-    this.shard = shardOf(0, 1, vectorBytes);
-    this.regions = Array.from({ length: options.regions }, () => alignedBytes(vectorBytes));
-  }
-
-  /**
-   * Subscribes this rank; when the promise resolves, the coordinator may begin.
-   *
-   * @throws {LockstepError} When the connection is gone
-   */
-  static async open(link: Link, options: NatsExchangeOptions): Promise<NatsGradientExchange> {
-    const exchange = new NatsGradientExchange(link, options);
-    const { subjects } = link;
-    exchange.#subscriptions.push(
-      link.subscribe(subjects.reduced, {
-        reduced: (message) => exchange.#onReduced(message),
-        result: (message) => exchange.#onResult(message),
-      }, {
-        onCorrupt: (header, error) => exchange.#onCorrupt(header, error),
-      }),
-      link.subscribe(subjects.missing(options.rank), {
-        missing: (message) => exchange.#onMissing(message),
-      }),
-      link.onReconnect(() => exchange.#askAgain()),
+    this.#shards = Array.from(
+      { length: worldSize },
+      (_, rank) => shardOf(rank, worldSize, vectorBytes),
     );
-    await link.flush();
-    return exchange;
+    const { bytes, chunkBytes, dtype, narrowBytes } = this.#plan;
+    this.format = { bytes, chunkBytes, dtype, narrowBytes };
   }
 
-  offer(contribution: StepContribution, begin: number): void {
-    const running = this.#step ?? this.#begin(contribution);
-    running.ready = begin;
-    running.wait.progress();
-    this.#sendWindow(running);
+  /** As {@linkcode openExchange}. */
+  static async open(link: ExchangeLink, options: RankEndOptions): Promise<NatsGradientExchange> {
+    return await new NatsGradientExchange(link, options).open();
   }
 
-  async reduceScatter(contribution: StepContribution, signal?: AbortSignal): Promise<StepResult> {
-    signal?.throwIfAborted();
-    const running = this.#step ?? this.#begin(contribution);
-    if (running.isWhole || compareSteps(contribution, running.contribution) !== 0) {
-      throw new TypeError("reduceScatter() was called while a step is still running");
-    }
-    running.isWhole = true;
-    running.ready = 0;
-    running.wait.progress();
-    try {
-      this.#sendWindow(running);
-      const result = await running.wait.result(signal);
-      this.#window = Math.min(this.#plan.window, this.#window + 1);
-      return { ...result, measure: this.#measure(contribution) };
-    } finally {
-      this.#step = undefined;
-    }
-  }
-
-  #begin(contribution: StepContribution): RunningStep {
-    const { bytes, chunks } = this.#plan;
-    if (contribution.vector.length !== bytes) {
-      throw new RangeError(
-        `A vector of ${contribution.vector.length} bytes; this exchange takes ${bytes}`,
-      );
-    }
-    const wait = new StepWait<StepResult>({
-      timeoutMs: this.#timeoutMs ?? RANK_TIMEOUT_MS,
-      askAgain: () => this.#askAgain(),
-      silence: (seconds) => noAnswer(this.#rank, contribution, seconds),
+  protected override listen() {
+    return this.link.subscribe(this.link.subjects.reduced, {
+      reduced: (message) => this.#onReduced(message),
+      result: (message) => this.#onResult(message),
+    }, {
+      onCorrupt: (header, error) => this.#onCorrupt(header, error),
     });
-    this.#step = {
-      contribution,
+  }
+
+  protected override begin(): ChunkTransfer {
+    const { bytes, chunks } = this.#plan;
+    return {
       ready: bytes / FLOAT_BYTES,
-      isWhole: false,
       arrived: new Uint8Array(chunks.length),
       arrivedCount: 0,
       prefix: 0,
       sent: 0,
-      wait,
     };
-    this.#publishContribution(contribution);
-    return this.#step;
   }
 
-  /** Every rank has the whole sum, and makes the same of it. */
-  async allGather(): Promise<void> {}
-
-  /** Added up share by share, as it is where each rank has one. */
-  #measure({ measure }: StepContribution): number {
-    if (!measure) return 0;
-    let sum = 0;
-    for (let rank = 0; rank < this.#worldSize; rank++) {
-      sum += measure(shardOf(rank, this.#worldSize, this.#plan.bytes));
-    }
-    return sum;
+  offer(contribution: StepContribution, begin: number): void {
+    const phase = this.contributing(contribution);
+    phase.step.transfer.ready = begin;
+    phase.wait.progress();
+    this.#sendWindow(phase);
   }
 
-  // deno-lint-ignore require-await -- the interface is asynchronous
-  async close(): Promise<void> {
-    for (const subscription of this.#subscriptions) subscription.unsubscribe();
-    this.#step?.wait.end();
-    this.#step?.wait.fail(new LockstepError("The exchange was closed in the middle of a step"));
+  protected override contribute(phase: Contributing): void {
+    phase.step.transfer.ready = 0;
+    this.#sendWindow(phase);
+    this.#finishIfComplete(phase);
   }
 
-  #publishContribution(contribution: StepContribution): void {
-    const { epoch, step, samples, weight, lossSum, correct, times = null } = contribution;
-    const { statisticsRows = samples, trackedBatches = 0 } = contribution;
-    const { bytes, chunkBytes, dtype, narrowBytes } = this.#plan;
-    this.#link.publish(this.#link.subjects.gradient(this.#rank), "contribution", {
-      rank: this.#rank,
-      epoch,
-      step,
-      samples,
-      weight,
-      lossSum: toWireNumber(lossSum),
-      correct,
-      statisticsRows,
-      trackedBatches,
-      times,
-      bytes,
-      chunkBytes,
-      dtype,
-      narrowBytes,
-    });
+  /** Every rank has the whole sum, and adds up the same squares. */
+  protected override sendSquares(phase: PhaseAt<ChunkTransfer, "agreeing">): void {
+    this.#window = Math.min(this.#plan.window, this.#window + 1);
+    this.finishStep(phase, { ...phase.step.transfer.result!, squares: phase.squares });
+  }
+
+  /** Every rank makes the same of the whole sum. */
+  protected override sendWritten(phase: PhaseAt<ChunkTransfer, "gathering">): void {
+    this.finishGathering(phase);
   }
 
   /**
    * Sends the chunks that are ready and that the window allows; a rank without samples has nothing to send.
    */
-  #sendWindow(running: RunningStep): void {
+  #sendWindow({ step: { contribution, transfer } }: Contributing): void {
     const { chunks } = this.#plan;
-    if (running.contribution.samples === 0) return;
-    const limit = Math.min(chunks.length, running.prefix + this.#window);
-    while (running.sent < limit && chunks[running.sent].begin >= running.ready) {
-      this.#sendChunk(running, running.sent++);
+    if (contribution.samples === 0) return;
+    const limit = Math.min(chunks.length, transfer.prefix + this.#window);
+    while (transfer.sent < limit && chunks[transfer.sent].begin >= transfer.ready) {
+      this.#sendChunk(contribution, transfer.sent++);
     }
   }
 
-  #sendChunk(running: RunningStep, chunk: number): void {
-    const { epoch, step, vector } = running.contribution;
+  #sendChunk({ epoch, step }: StepContribution, chunk: number): void {
     const { begin, floats, dtype, bytes } = this.#plan.chunks[chunk];
     const frame = this.#frameFor(chunk).subarray(0, FRAME_HEADER_BYTES + bytes);
-    const offset = vector.byteOffset + begin * FLOAT_BYTES;
+    const values = bytesIn(this.buffers.vector, { begin, end: begin + floats });
     let tooLarge = false;
-    if (dtype === "float32") {
-      frame.set(new Uint8Array(vector.buffer, offset, bytes), FRAME_HEADER_BYTES);
-    } else {
-      const values = new Float32Array(vector.buffer, offset, floats);
-      tooLarge = narrow(frame.subarray(FRAME_HEADER_BYTES), values, dtype);
-    }
-    const fields = { rank: this.#rank, epoch, step, chunk, tooLarge };
-    this.#link.publishInPlace(
-      this.#link.subjects.gradient(this.#rank),
-      "gradient",
-      fields,
-      frame,
-    );
+    if (dtype === "float32") frame.set(values, FRAME_HEADER_BYTES);
+    else tooLarge = narrow(frame.subarray(FRAME_HEADER_BYTES), floatsOf(values), dtype);
+    const fields = { rank: this.rank, epoch, step, chunk, tooLarge };
+    this.link.publishInPlace(this.link.subjects.gradient(this.rank), "gradient", fields, frame);
   }
 
   /** The window guarantees that a frame's last message has long left when its turn comes again. */
@@ -240,86 +160,66 @@ export class NatsGradientExchange implements GradientExchange {
     return this.#frames[slot] ??= new Uint8Array(FRAME_HEADER_BYTES + this.#plan.chunkBytes);
   }
 
-  #runningAt(place: { epoch: number; step: number }): RunningStep | undefined {
-    const running = this.#step;
-    return running && compareSteps(place, running.contribution) === 0 ? running : undefined;
-  }
-
   #onReduced({ header, payload }: Incoming<"reduced">): void {
-    const running = this.#runningAt(header);
+    const phase = this.phaseAt("contributing", header);
     const { chunk } = header;
     const planned = this.#plan.chunks[chunk];
-    if (!running || payload.length !== planned?.bytes || running.arrived[chunk]) return;
-    const part = bytesIn(running.contribution.target ?? this.reduced, {
-      begin: planned.begin,
-      end: planned.begin + planned.floats,
-    });
-    if (planned.dtype === "float32") part.set(payload);
-    else widen(floatsOf(part), payload, planned.dtype);
-    running.arrived[chunk] = 1;
-    running.arrivedCount++;
-    while (running.arrived[running.prefix]) running.prefix++;
-    running.wait.progress();
-    this.#sendWindow(running);
-    this.#finishIfComplete(running);
+    if (!phase || payload.length !== planned?.bytes) return;
+    const { transfer } = phase.step;
+    if (transfer.arrived[chunk]) return;
+    const { begin, floats, dtype } = planned;
+    const part = bytesIn(this.buffers.reduced, { begin, end: begin + floats });
+    if (dtype === "float32") part.set(payload);
+    else widen(floatsOf(part), payload, dtype);
+    transfer.arrived[chunk] = 1;
+    transfer.arrivedCount++;
+    while (transfer.arrived[transfer.prefix]) transfer.prefix++;
+    phase.wait.progress();
+    this.#sendWindow(phase);
+    this.#finishIfComplete(phase);
   }
 
-  #onResult({ header }: Incoming<"result">): void {
-    const running = this.#runningAt(header);
-    if (!running || running.result) return;
-    const { samples, weight, correct, statisticsRows, action, finite } = header;
-    const lossSum = Number(header.lossSum);
-    const counts = { samples, weight, lossSum, correct, statisticsRows };
-    running.result = { ...counts, action, finite, measure: 0 };
-    running.wait.progress();
-    this.#finishIfComplete(running);
+  #onResult(message: Incoming<"result">): void {
+    const phase = this.phaseAt("contributing", message.header);
+    if (!phase || phase.step.transfer.result) return;
+    phase.step.transfer.result = resultOf(message);
+    phase.wait.progress();
+    this.#finishIfComplete(phase);
   }
 
-  #finishIfComplete(running: RunningStep): void {
-    if (!running.result || running.arrivedCount < this.#plan.chunks.length) return;
-    running.wait.finish(running.result);
+  #finishIfComplete(phase: Contributing): void {
+    const { result, arrivedCount } = phase.step.transfer;
+    if (!phase.isWhole || !result || arrivedCount < this.#plan.chunks.length) return;
+    this.finishSum(phase, result.finite ? this.#shards : []);
   }
 
   #onCorrupt(header: Header<"reduced" | "result">, error: Error): void {
-    const running = this.#runningAt(header);
-    if (!running || !("chunk" in header)) return;
-    if (running.wait.damaged()) running.wait.fail(error);
-    else this.#requestMissing(running, [header.chunk], false);
+    const phase = this.phaseAt("contributing", header);
+    if (!phase || !("chunk" in header)) return;
+    if (phase.wait.damaged()) phase.wait.fail(error);
+    else this.ask(header, { chunks: [header.chunk], totals: false });
   }
 
   /** The coordinator asks again for the messages that it doesn't have. */
-  #onMissing({ header }: Incoming<"missing">): void {
-    const running = this.#runningAt(header);
-    if (!running) return;
-    if (header.totals) this.#publishContribution(running.contribution);
+  protected override onMissing(header: Header<"missing">): void {
+    const phase = this.phaseAt("contributing", header);
+    if (!phase) return;
+    const { contribution, transfer } = phase.step;
+    if (header.totals) this.publishContribution(contribution);
     const firstLost = Math.min(...header.chunks);
-    if (firstLost >= running.sent) return;
+    if (firstLost >= transfer.sent) return;
     // Losses come from a reader that the server found too slow: another burst like the last would fare no better.
     this.#window = Math.max(1, Math.floor(this.#window / 2));
-    running.sent = Math.max(running.prefix, firstLost);
-    this.#sendWindow(running);
+    transfer.sent = Math.max(transfer.prefix, firstLost);
+    this.#sendWindow(phase);
   }
 
-  #askAgain(): void {
-    const running = this.#step;
-    if (!running) return;
-    if (!running.isWhole) running.wait.progress(); // it is this rank that the others wait for
+  protected override missing(): Missing {
+    if (this.phase.at !== "contributing") return { chunks: [], totals: true };
+    const { arrived, prefix, result } = this.phase.step.transfer;
     const chunks: number[] = [];
-    const end = Math.min(this.#plan.chunks.length, running.prefix + this.#plan.window);
-    for (let chunk = running.prefix; chunk < end; chunk++) {
-      if (!running.arrived[chunk]) chunks.push(chunk);
-    }
-    this.#requestMissing(running, chunks, !running.result);
-  }
-
-  #requestMissing({ contribution }: RunningStep, chunks: number[], totals: boolean): void {
-    const { epoch, step } = contribution;
-    this.#link.publish(this.#link.subjects.missing("coordinator"), "missing", {
-      rank: this.#rank,
-      epoch,
-      step,
-      chunks: chunks.slice(0, MAX_REQUESTED),
-      totals,
-    });
+    const end = Math.min(this.#plan.chunks.length, prefix + this.#plan.window);
+    for (let chunk = prefix; chunk < end; chunk++) if (!arrived[chunk]) chunks.push(chunk);
+    return { chunks: chunks.slice(0, MAX_REQUESTED), totals: !result };
   }
 }

@@ -10,23 +10,12 @@ import {
   mapSharedSegment,
   type SharedSegment,
 } from "../base/shared_memory.ts";
-import type { Link } from "../protocol/link.ts";
-import type { WireFormat } from "./chunks.ts";
 import type { GradientExchange, Reducer } from "./gradient_exchange.ts";
-import { NatsGradientExchange } from "./nats_exchange.ts";
-import { NatsReducer } from "./nats_reducer.ts";
-import { SharedGradientExchange } from "./shared_exchange.ts";
-import { segmentBytes, type SegmentShape } from "./shared_layout.ts";
-import { SharedReducer } from "./shared_reducer.ts";
-
-/** The ways in which gradients may travel. */
-export type ExchangeKind = "auto" | "shared-memory" | "nats";
-
-/** The shape of a run's exchange: its vectors, its world size and the format of the gradients. */
-export interface ExchangeShape extends SegmentShape {
-  /** The format of the gradients over NATS; float32 unless given. */
-  readonly wire?: WireFormat;
-}
+import type { ExchangeLink } from "./rank_end.ts";
+import type { ReducerEndOptions } from "./reducer_end.ts";
+import { type ExchangeChoice, type ExchangeName, EXCHANGES } from "./registry.ts";
+import { segmentBytes } from "./shared_layout.ts";
+import type { ExchangeShape, RankShape, StepBuffers } from "./step_buffers.ts";
 
 /** The place where workers find the shared memory of a run. */
 export type ExchangeSegment = Pick<SharedSegment, "path" | "bytes">;
@@ -39,7 +28,7 @@ export type ExchangeSegment = Pick<SharedSegment, "path" | "bytes">;
  * @throws {LockstepError} when shared memory was asked for and a rank can't have it
  */
 export function agreeOnSegment(
-  kind: ExchangeKind,
+  kind: ExchangeChoice,
   problems: readonly (string | null)[],
   onFallback: (reason: string) => void,
 ): boolean {
@@ -63,7 +52,7 @@ export function agreeOnSegment(
  * @throws {LockstepError} when shared memory was asked for and there is none
  */
 export function makeSegment(
-  kind: ExchangeKind,
+  kind: ExchangeChoice,
   shape: ExchangeShape,
   onFallback: (reason: string) => void,
 ): SharedSegment | undefined {
@@ -84,32 +73,39 @@ export function makeSegment(
   }
 }
 
-/**
- * Opens the coordinator's end.
- *
- * @param describe Describes a rank's last activity, as a sentence, for the error when the rank keeps silent
- */
-export function openReducer(
-  link: Link,
-  shape: ExchangeShape,
+/** Returns the exchange of a run: the ranks that have a segment use it. */
+export function exchangeOf(segment: ExchangeSegment | undefined): ExchangeName {
+  return segment ? "shared-memory" : "nats";
+}
+
+/** Opens the coordinator's end. */
+export async function openReducer(
+  link: ExchangeLink,
+  options: ReducerEndOptions,
   segment: ExchangeSegment | undefined,
-  describe: (rank: number) => string | undefined = () => undefined,
 ): Promise<Reducer> {
-  const options = { ...shape, describe };
-  return segment ? SharedReducer.open(link, options) : NatsReducer.open(link, options);
+  const { openReducer } = await EXCHANGES[exchangeOf(segment)].reducer();
+  return await openReducer(link, options);
+}
+
+/** A worker's end, and the memory that it works on. */
+export interface OpenExchange {
+  readonly exchange: GradientExchange;
+  readonly buffers: StepBuffers;
 }
 
 /**
- * Opens a worker's end.
+ * Opens a worker's end, and makes the memory of its steps.
  *
  * @throws {LockstepError} when the memory can't be mapped
  */
-export function openExchange(
-  link: Link,
-  shape: ExchangeShape & { readonly rank: number },
-  place: ExchangeSegment | undefined,
-): Promise<GradientExchange> {
-  if (!place) return NatsGradientExchange.open(link, shape);
-  const segment = mapSharedSegment(place.path, place.bytes);
-  return SharedGradientExchange.open(link, { ...shape, segment });
+export async function openExchange(
+  link: ExchangeLink,
+  shape: RankShape & { readonly timeoutMs?: number },
+  segment: ExchangeSegment | undefined,
+): Promise<OpenExchange> {
+  const { makeBuffers, openExchange } = await EXCHANGES[exchangeOf(segment)].rank();
+  const memory = segment && mapSharedSegment(segment.path, segment.bytes);
+  const buffers = makeBuffers(shape, memory);
+  return { exchange: await openExchange(link, { ...shape, buffers }), buffers };
 }

@@ -3,276 +3,207 @@
  *
  * A step: the rank's vector is in the rank's slot, and the contribution (samples, loss) goes to the
  * coordinator. On the coordinator's `reduce` the rank adds its share of all vectors, in rank order and into
- * its own slot, where nobody else reads that share (or into a region), and sends `shard`. On `result` the
- * rank may work on its share. The rank writes its results to its shard of the regions, and sends `written`.
- * When all ranks have done so, `gathered` goes to all. Nobody waits on memory: every wait is for a message,
- * and a process that misses one asks again.
+ * its own slot, where nobody else reads that share (or into a region). It sends `shard` with the share's sum of
+ * squares, and on `result` it may work on its share. The rank writes its results to its shard of the regions, and
+ * sends `written`. When all ranks have done so, `gathered` goes to all. Nobody waits on memory: every wait is for a
+ * message, and a process that misses one asks again.
  *
  * @module
  */
-import { LockstepError } from "../base/errors.ts";
 import { type FloatRange, floatsOf, overlap, shardOf } from "../base/float_range.ts";
-import type { Incoming, Link } from "../protocol/link.ts";
+import { compareSteps } from "../base/step_key.ts";
+import type { Incoming } from "../protocol/link.ts";
 import { type Header, toWireNumber } from "../protocol/messages.ts";
-import { compareSteps, type StepKey } from "../base/step_key.ts";
-import type { GradientExchange, StepContribution, StepResult } from "./gradient_exchange.ts";
-import type { WireFormat } from "./chunks.ts";
-import { type SegmentShape, viewsOf } from "./shared_layout.ts";
-import { noAnswer, RANK_TIMEOUT_MS, StepWait } from "./step_wait.ts";
+import {
+  type ExchangeLink,
+  type Missing,
+  type PhaseAt,
+  RankEnd,
+  type RankEndOptions,
+  resultOf,
+  type VectorFormat,
+} from "./rank_end.ts";
+import { viewsOf } from "./shared_layout.ts";
+import { gradientFloats, type RankShape, type StepBuffers } from "./step_buffers.ts";
 import { allFinite, weightedSum } from "./weighted_sum.ts";
 
-/** Settings of one rank's exchange. */
-export interface SharedExchangeOptions extends SegmentShape {
-  readonly rank: number;
-  /** The mapped memory, of `segmentBytes` (see `shared_layout.ts`). */
-  readonly segment: Uint8Array<ArrayBuffer>;
-  /** The end of the gradients in a vector; the vector's end unless given. */
-  readonly wire?: Pick<WireFormat, "gradientBytes">;
-  /** Milliseconds without any progress after which a step fails (210000 unless set). */
-  readonly timeoutMs?: number;
+/** The finiteness of this rank's share of the sum; nothing until it is made. */
+interface OwnShare {
+  verdict?: Pick<Header<"shard">, "finite" | "worstRank">;
 }
 
-const FLOAT_BYTES = 4;
+/** The lack of the message that ends a phase. */
+const MESSAGE: Missing = { chunks: [], totals: true };
 
-/** A step that this rank is in. */
-interface RunningStep {
-  readonly contribution: StepContribution;
-  /** The result of this rank's share, once it is made. */
-  shard?: Pick<Header<"shard">, "finite" | "worstRank" | "measure"> | undefined;
-  readonly wait: StepWait<StepResult>;
+/**
+ * Makes a rank's buffers in the memory of a run.
+ *
+ * @param segment The mapped memory, of `segmentBytes` (see `shared_layout.ts`)
+ */
+export function makeBuffers(
+  shape: RankShape,
+  segment: Uint8Array<ArrayBuffer> | undefined,
+): StepBuffers {
+  if (!segment) throw new TypeError("An exchange in shared memory without a segment");
+  const { rank, worldSize, vectorBytes, sumInRegion = false } = shape;
+  const { vectors, regions } = viewsOf(segment, shape);
+  return {
+    vector: vectors[rank],
+    reduced: sumInRegion ? regions[0] : vectors[rank],
+    regions,
+    shard: shardOf(rank, worldSize, vectorBytes),
+    peers: vectors,
+  };
 }
 
-/** A step whose results this rank has written, and waits for the others'. */
-interface GatheringStep {
-  readonly place: StepKey;
-  readonly wait: StepWait<void>;
+/**
+ * Subscribes a rank; when the promise resolves, the coordinator may begin.
+ *
+ * @throws {LockstepError} When the connection is gone
+ */
+export async function openExchange(
+  link: ExchangeLink,
+  options: RankEndOptions,
+): Promise<SharedGradientExchange> {
+  return await SharedGradientExchange.open(link, options);
 }
 
 /** All-reduce in shared memory under the coordinator's `SharedReducer`. */
-export class SharedGradientExchange implements GradientExchange {
-  readonly vector: Uint8Array;
-  readonly reduced: Uint8Array<ArrayBuffer>;
-  readonly shard: FloatRange;
-  readonly regions: readonly Uint8Array<ArrayBuffer>[];
-  readonly #link: Link;
-  readonly #rank: number;
-  readonly #timeoutMs: number | undefined;
+export class SharedGradientExchange extends RankEnd<OwnShare> {
+  protected override readonly format: VectorFormat;
   readonly #vectors: readonly Float32Array[];
+  /** The memory in which the sum is made. */
+  readonly #sum: Float32Array;
+  /** True where the sum takes the place of this rank's vector. */
+  readonly #isInPlace: boolean;
   /** Floats of a vector that are gradients; running statistics follow. */
   readonly #gradientFloats: number;
-  readonly #subscriptions: { unsubscribe(): void }[] = [];
-  #step: RunningStep | undefined;
-  #gathering: GatheringStep | undefined;
-  /** Place of the step whose sum this rank has. */
-  #last: StepKey | undefined;
 
-  private constructor(link: Link, options: SharedExchangeOptions) {
-    const { rank, worldSize, vectorBytes, segment, timeoutMs } = options;
-    this.#link = link;
-    this.#rank = rank;
-    this.#timeoutMs = timeoutMs;
-    const { vectors, regions } = viewsOf(segment, options);
-    this.vector = this.reduced = vectors[rank];
-    this.regions = regions;
-    this.#vectors = vectors.map(floatsOf);
-    this.#gradientFloats = (options.wire?.gradientBytes ?? vectorBytes) / FLOAT_BYTES;
-    this.shard = shardOf(rank, worldSize, vectorBytes);
-  }
-
-  /**
-   * Subscribes this rank; when the promise resolves, the coordinator may begin.
-   *
-   * @throws {LockstepError} When the connection is gone
-   */
-  static async open(link: Link, options: SharedExchangeOptions): Promise<SharedGradientExchange> {
-    const exchange = new SharedGradientExchange(link, options);
-    const { subjects } = link;
-    exchange.#subscriptions.push(
-      link.subscribe(subjects.reduced, {
-        reduce: (message) => exchange.#onReduce(message),
-        result: (message) => exchange.#onResult(message),
-        gathered: (message) => exchange.#onGathered(message),
-      }),
-      link.subscribe(subjects.missing(options.rank), {
-        missing: (message) => exchange.#onMissing(message),
-      }),
-      link.onReconnect(() => exchange.#askAgain()),
-    );
-    await link.flush();
-    return exchange;
-  }
-
-  async reduceScatter(contribution: StepContribution, signal?: AbortSignal): Promise<StepResult> {
-    signal?.throwIfAborted();
-    if (this.#step || this.#gathering) {
-      throw new TypeError("reduceScatter() was called while a step is still running");
+  private constructor(link: ExchangeLink, options: RankEndOptions) {
+    super(link, options);
+    const { vector, reduced, peers } = options.buffers;
+    if (!peers) {
+      throw new TypeError("An exchange in shared memory without the other ranks' vectors");
     }
-    const { vector } = contribution;
-    if (vector.length !== this.vector.length) {
-      throw new RangeError(
-        `A vector of ${vector.length} bytes; this exchange takes ${this.vector.length}`,
-      );
-    }
-    if (vector !== this.vector) this.vector.set(vector);
-    const wait = new StepWait<StepResult>({
-      timeoutMs: this.#timeoutMs ?? RANK_TIMEOUT_MS,
-      askAgain: () => this.#askAgain(),
-      silence: (seconds) => noAnswer(this.#rank, contribution, seconds),
-    });
-    this.#step = { contribution, wait };
-    try {
-      this.#publishContribution(contribution);
-      const result = await wait.result(signal);
-      const { epoch, step, target } = contribution;
-      this.#last = target ? undefined : { epoch, step };
-      return result;
-    } finally {
-      this.#step = undefined;
-    }
+    this.#vectors = peers.map(floatsOf);
+    this.#sum = floatsOf(reduced);
+    this.#isInPlace = reduced === vector;
+    this.#gradientFloats = gradientFloats(options);
+    this.format = { bytes: vector.length, chunkBytes: 0, dtype: "float32", narrowBytes: 0 };
   }
 
-  async allGather(signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted();
-    const place = this.#last;
-    if (!place || this.#gathering) throw new TypeError("allGather() was called without a sum");
-    const wait = new StepWait<void>({
-      timeoutMs: this.#timeoutMs ?? RANK_TIMEOUT_MS,
-      askAgain: () => this.#askAgain(),
-      silence: (seconds) => noAnswer(this.#rank, place, seconds),
-    });
-    this.#gathering = { place, wait };
-    try {
-      this.#publishWritten(place);
-      await wait.result(signal);
-      this.#last = undefined;
-    } finally {
-      this.#gathering = undefined;
-    }
+  /** As {@linkcode openExchange}. */
+  static async open(
+    link: ExchangeLink,
+    options: RankEndOptions,
+  ): Promise<SharedGradientExchange> {
+    return await new SharedGradientExchange(link, options).open();
   }
 
-  // deno-lint-ignore require-await -- the interface is asynchronous
-  async close(): Promise<void> {
-    for (const subscription of this.#subscriptions) subscription.unsubscribe();
-    const closed = new LockstepError("The exchange was closed in the middle of a step");
-    this.#step?.wait.fail(closed);
-    this.#gathering?.wait.fail(closed);
-  }
-
-  #publishContribution(contribution: StepContribution): void {
-    const { epoch, step, samples, weight, lossSum, correct, times = null } = contribution;
-    const { statisticsRows = samples, trackedBatches = 0 } = contribution;
-    this.#link.publish(this.#link.subjects.gradient(this.#rank), "contribution", {
-      rank: this.#rank,
-      epoch,
-      step,
-      samples,
-      weight,
-      lossSum: toWireNumber(lossSum),
-      correct,
-      statisticsRows,
-      trackedBatches,
-      times,
-      bytes: this.vector.length,
-      chunkBytes: 0,
-      dtype: "float32",
-      narrowBytes: 0,
+  protected override listen() {
+    return this.link.subscribe(this.link.subjects.reduced, {
+      reduce: (message) => this.#onReduce(message),
+      result: (message) => this.#onResult(message),
+      gathered: (message) => this.#onGathered(message),
     });
   }
 
-  #publishShard({ contribution, shard }: RunningStep): void {
+  protected override begin(): OwnShare {
+    return {};
+  }
+
+  /** The vector is in its slot: the coordinator's `reduce` comes next. */
+  protected override contribute(): void {}
+
+  protected override sendSquares(
+    { step: { contribution, transfer }, squares }: PhaseAt<OwnShare, "agreeing">,
+  ): void {
     const { epoch, step } = contribution;
-    const fields = { rank: this.#rank, epoch, step, ...shard! };
-    this.#link.publish(this.#link.subjects.gradient(this.#rank), "shard", fields);
+    const { finite, worstRank } = transfer.verdict!;
+    const share = { finite, worstRank, squares: toWireNumber(squares) };
+    const fields = { rank: this.rank, epoch, step, ...share };
+    this.link.publish(this.link.subjects.gradient(this.rank), "shard", fields);
   }
 
-  #publishWritten({ epoch, step }: StepKey): void {
-    const fields = { rank: this.#rank, epoch, step };
-    this.#link.publish(this.#link.subjects.gradient(this.#rank), "written", fields);
+  protected override sendWritten(
+    { key: { epoch, step } }: PhaseAt<OwnShare, "gathering">,
+  ): void {
+    const fields = { rank: this.rank, epoch, step };
+    this.link.publish(this.link.subjects.gradient(this.rank), "written", fields);
   }
 
-  #runningAt(place: { epoch: number; step: number }): RunningStep | undefined {
-    const running = this.#step;
-    return running && compareSteps(place, running.contribution) === 0 ? running : undefined;
+  protected override missing(): Missing {
+    return MESSAGE;
   }
 
   #onReduce({ header }: Incoming<"reduce">): void {
-    const running = this.#runningAt(header);
-    if (!running) return;
-    running.wait.progress();
-    running.shard ??= this.#reduceShard(header, running.contribution);
-    this.#publishShard(running);
+    const agreeing = this.phaseAt("agreeing", header);
+    if (agreeing) { // it has been sent already, and got lost
+      agreeing.wait.progress();
+      return this.sendSquares(agreeing);
+    }
+    const phase = this.phaseAt("contributing", header);
+    if (!phase) return;
+    const bad = this.#sumShare(header);
+    const ranks = bad.flatMap(({ rank }) => rank ?? []);
+    const finite = bad.length === 0;
+    phase.step.transfer.verdict = {
+      finite,
+      worstRank: ranks.length > 0 ? Math.min(...ranks) : null,
+    };
+    this.finishSum(phase, finite ? [this.buffers.shard] : []);
   }
 
-  /** Adds this rank's share of the vectors, in rank order. */
-  #reduceShard(
-    { weights, statisticsWeights }: Header<"reduce">,
-    { measure, target = this.reduced }: StepContribution,
-  ): RunningStep["shard"] {
-    const { begin, end } = this.shard;
+  /**
+   * Adds this rank's share of the vectors, in rank order.
+   *
+   * @returns Nothing when the sum is finite, else for each bad part the first rank whose own values are to blame
+   */
+  #sumShare({ weights, statisticsWeights }: Header<"reduce">): { rank: number | undefined }[] {
+    const { shard } = this.buffers;
+    const { begin, end } = shard;
     const border = this.#gradientFloats;
-    const ranges = isSame(weights, statisticsWeights) ? [{ range: this.shard, weights }] : [
-      { range: overlap(this.shard, { begin, end: border }), weights },
-      { range: overlap(this.shard, { begin: border, end }), weights: statisticsWeights },
+    const parts = isSame(weights, statisticsWeights) ? [{ range: shard, weights }] : [
+      { range: overlap(shard, { begin, end: border }), weights },
+      { range: overlap(shard, { begin: border, end }), weights: statisticsWeights },
     ];
-    const bad = ranges.flatMap(({ range, weights }) =>
-      this.#reduceRange(range, weights, target) ?? []
-    );
-    if (bad.length > 0) {
-      const ranks = bad.flatMap(({ rank }) => rank ?? []);
-      return { finite: false, worstRank: ranks.length > 0 ? Math.min(...ranks) : null, measure: 0 };
-    }
-    return { finite: true, worstRank: null, measure: toWireNumber(measure?.(this.shard) ?? 0) };
+    return parts.flatMap(({ range, weights }) => this.#sumRange(range, weights) ?? []);
   }
 
   /** @returns Nothing when the sum is finite, else the first rank whose own values are not, if any */
-  #reduceRange(
+  #sumRange(
     { begin, end }: FloatRange,
     weights: readonly (number | null)[],
-    target: Uint8Array<ArrayBuffer>,
   ): { rank: number | undefined } | undefined {
     if (begin >= end) return undefined;
     const senders = [...weights.keys()].filter((rank) => weights[rank] !== null);
     const parts = senders.map((rank) => this.#vectors[rank].subarray(begin, end));
-    const sum = floatsOf(target).subarray(begin, end);
+    const sum = this.#sum.subarray(begin, end);
     if (weightedSum(sum, parts, senders.map((rank) => weights[rank]!))) return undefined;
     const rank = senders.find((rank, index) =>
-      rank === this.#rank && target === this.vector
-        ? isOwnBad(sum, parts, index)
-        : !allFinite(parts[index])
+      rank === this.rank && this.#isInPlace ? isOwnBad(sum, parts, index) : !allFinite(parts[index])
     );
     return { rank };
   }
 
-  #onResult({ header }: Incoming<"result">): void {
-    const running = this.#runningAt(header);
-    if (!running) return;
-    const { samples, weight, correct, statisticsRows, action, finite } = header;
-    const lossSum = Number(header.lossSum);
-    const measure = Number(header.measure);
-    const counts = { samples, weight, lossSum, correct, statisticsRows };
-    running.wait.finish({ ...counts, action, finite, measure });
+  #onResult(message: Incoming<"result">): void {
+    const phase = this.phaseAt("agreeing", message.header);
+    if (phase) this.finishStep(phase, resultOf(message));
   }
 
   #onGathered({ header }: Incoming<"gathered">): void {
-    const gathering = this.#gathering;
-    if (gathering && compareSteps(header, gathering.place) === 0) gathering.wait.finish();
+    const { phase } = this;
+    if (phase.at !== "gathering" || compareSteps(header, phase.key) !== 0) return;
+    this.finishGathering(phase);
   }
 
   /** The coordinator asks again for the messages that it doesn't have. */
-  #onMissing({ header }: Incoming<"missing">): void {
-    if (this.#gathering) return this.#publishWritten(this.#gathering.place);
-    const running = this.#runningAt(header);
-    if (!running) return;
-    this.#publishContribution(running.contribution);
-    if (running.shard) this.#publishShard(running);
-  }
-
-  #askAgain(): void {
-    const place = this.#step?.contribution ?? this.#gathering?.place;
-    if (!place) return;
-    const { epoch, step } = place;
-    const fields = { rank: this.#rank, epoch, step, chunks: [], totals: true };
-    this.#link.publish(this.#link.subjects.missing("coordinator"), "missing", fields);
+  protected override onMissing(header: Header<"missing">): void {
+    if (this.phase.at === "gathering") return this.sendWritten(this.phase);
+    const phase = this.phaseAt("contributing", header) ?? this.phaseAt("agreeing", header);
+    if (!phase) return;
+    this.publishContribution(phase.step.contribution);
+    if (phase.at === "agreeing") this.sendSquares(phase);
   }
 }
 

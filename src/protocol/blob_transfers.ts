@@ -9,7 +9,7 @@ import type { Subscription } from "../deps/nats.ts";
 import { LockstepError } from "../base/errors.ts";
 import type { Incoming, Link } from "./link.ts";
 import type { Header, Transfer } from "./messages.ts";
-import { RetryTimer } from "./retry_timer.ts";
+import { RetriedWait } from "./retried_wait.ts";
 
 const PREFERRED_CHUNK_BYTES = 2 * 1024 * 1024;
 const PIECES_UNDER_WAY = 4;
@@ -27,8 +27,7 @@ interface Pulling {
   readonly arrived: Uint8Array; // 1 for each piece that is here
   arrivedCount: number;
   requested: number;
-  readonly done: PromiseWithResolvers<void>;
-  readonly retryTimer: RetryTimer;
+  readonly wait: RetriedWait<void>;
 }
 
 /** One process's end of the transfers of large blobs. */
@@ -80,15 +79,12 @@ export class BlobTransfers {
    */
   async pull(transfer: Transfer, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     signal?.throwIfAborted();
-    const done = Promise.withResolvers<void>();
-    const retryTimer = new RetryTimer({
+    const wait = new RetriedWait<void>({
       timeoutMs: TIMEOUT_MS,
       askAgain: () => this.#askAgain(pulling),
-      giveUp: (seconds) =>
-        done.reject(
-          new LockstepError(
-            `${transfer.owner} sent nothing of ${transfer.bytes} bytes for ${seconds} s`,
-          ),
+      silence: (seconds) =>
+        new LockstepError(
+          `${transfer.owner} sent nothing of ${transfer.bytes} bytes for ${seconds} s`,
         ),
     });
     const count = Math.ceil(transfer.bytes / transfer.chunkBytes);
@@ -98,20 +94,15 @@ export class BlobTransfers {
       arrived: new Uint8Array(count),
       arrivedCount: 0,
       requested: 0,
-      done,
-      retryTimer,
+      wait,
     };
-    const abort = () => done.reject(signal!.reason);
-    signal?.addEventListener("abort", abort, { once: true });
     this.#pulls.set(transfer.id, pulling);
     try {
-      if (count === 0) done.resolve();
+      if (count === 0) wait.finish();
       this.#requestMore(pulling);
-      await done.promise;
+      await wait.result(signal);
       return pulling.bytes;
     } finally {
-      retryTimer.end();
-      signal?.removeEventListener("abort", abort);
       this.#pulls.delete(transfer.id);
     }
   }
@@ -120,8 +111,8 @@ export class BlobTransfers {
   close(): void {
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
     this.#offers.clear();
-    for (const { done } of this.#pulls.values()) {
-      done.reject(new LockstepError("A transfer was cut short: its process ends"));
+    for (const { wait } of this.#pulls.values()) {
+      wait.fail(new LockstepError("A transfer was cut short: its process ends"));
     }
   }
 
@@ -158,15 +149,15 @@ export class BlobTransfers {
     pulling.bytes.set(payload, chunk * chunkBytes);
     pulling.arrived[chunk] = 1;
     pulling.arrivedCount++;
-    pulling.retryTimer.progress();
-    if (pulling.arrivedCount === pulling.arrived.length) pulling.done.resolve();
+    pulling.wait.progress();
+    if (pulling.arrivedCount === pulling.arrived.length) pulling.wait.finish();
     else this.#requestMore(pulling);
   }
 
   #onCorrupt({ id, chunk }: Header<"piece">, error: Error): void {
     const pulling = this.#pulls.get(id);
     if (!pulling) return;
-    if (pulling.retryTimer.damaged()) pulling.done.reject(error);
+    if (pulling.wait.damaged()) pulling.wait.fail(error);
     else this.#request(pulling, chunk);
   }
 }

@@ -6,6 +6,7 @@
  */
 import type { Subscription } from "../deps/nats.ts";
 import { LockstepError, messageOf } from "../base/errors.ts";
+import { Pending } from "../base/pending.ts";
 import type { Incoming, Link } from "./link.ts";
 import type { Fields } from "./messages.ts";
 import { type Json, packJson, unpackJson } from "./large_json.ts";
@@ -47,7 +48,7 @@ interface Call {
   readonly command: Fields<"command">;
   readonly replies: Map<number, Reply>;
   readonly pulling: Set<number>;
-  readonly done: PromiseWithResolvers<void>;
+  readonly done: Pending<void>;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -94,20 +95,17 @@ export class CommandClient {
     if (this.#call) throw new TypeError(`callAll("${name}") while a call is still running`);
     const offer = payload && this.#transfers.offer(payload);
     const command = { id: ++this.#lastId, name, args, payload: offer?.transfer ?? null };
-    const done = Promise.withResolvers<void>();
+    const done = new Pending<void>();
     const call: Call = { command, replies: new Map(), pulling: new Set(), done, signal };
     this.#call = call;
-    const abort = () => done.reject(signal!.reason);
-    signal?.addEventListener("abort", abort, { once: true });
     const stopRepeating = repeatWithBackoff(() =>
       this.#link.publish(this.#link.subjects.command, "command", command)
     );
     try {
-      await done.promise;
+      await done.result({ signal });
       return [...call.replies.values()].sort((a, b) => a.rank - b.rank);
     } finally {
       stopRepeating();
-      signal?.removeEventListener("abort", abort);
       offer?.withdraw();
       this.#call = undefined;
     }
@@ -116,7 +114,7 @@ export class CommandClient {
   /** Ends a running call with an error. */
   close(): void {
     this.#subscription.unsubscribe();
-    this.#call?.done.reject(new LockstepError("The command channel was closed"));
+    this.#call?.done.fail(new LockstepError("The command channel was closed"));
   }
 
   #onReply({ header }: Incoming<"reply">): void {
@@ -124,7 +122,7 @@ export class CommandClient {
     const { id, rank, error, payload } = header;
     if (!call || id !== call.command.id || rank >= this.#worldSize) return;
     if (call.replies.has(rank) || call.pulling.has(rank)) return; // repeated
-    if (error !== null) return call.done.reject(new WorkerFailedError(rank, error));
+    if (error !== null) return call.done.fail(new WorkerFailedError(rank, error));
     if (payload === null) return this.#settle(call, { rank, result: header.result });
     call.pulling.add(rank);
     this.#transfers.pull(payload, call.signal).then(
@@ -132,12 +130,12 @@ export class CommandClient {
         const { value: result, payload } = unpackJson(header.result, header.resultBytes, bytes);
         this.#settle(call, { rank, result, ...(payload ? { payload } : {}) });
       },
-    ).catch((failure) => call.done.reject(failure));
+    ).catch((failure) => call.done.fail(failure));
   }
 
   #settle(call: Call, reply: Reply): void {
     call.replies.set(reply.rank, reply);
-    if (call.replies.size === this.#worldSize) call.done.resolve();
+    if (call.replies.size === this.#worldSize) call.done.finish();
   }
 }
 

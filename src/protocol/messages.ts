@@ -135,8 +135,8 @@ const KINDS = {
     ...position,
     finite: z.boolean(),
     worstRank: count.nullable(),
-    /** The value that the workers asked to be summed over the shares. */
-    measure: wireNumber,
+    /** Sum of the squares of the share's gradients where their norm is needed, else 0. */
+    squares: wireNumber,
   },
   /** Worker → coordinator: the worker's shard of the regions is written to shared memory. */
   written: { rank: count, ...position },
@@ -156,7 +156,7 @@ const KINDS = {
     action: z.enum(["continue", "stop"]),
     finite: z.boolean(),
     /** Sum over the shares in shared memory; 0 over NATS, where each worker has the whole sum. */
-    measure: wireNumber,
+    squares: wireNumber,
   },
   /** Either way: send these chunks (and the closing or opening message) of the step again. */
   missing: { rank: count, ...position, chunks: z.array(count), totals: z.boolean() },

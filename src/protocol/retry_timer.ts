@@ -27,6 +27,7 @@ export class RetryTimer {
   #nextAsk = this.#lastProgress + FIRST_ASK_MS;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #damaged = 0;
+  #ended = false;
 
   constructor(options: RetryTimerOptions) {
     this.#options = options;
@@ -48,10 +49,12 @@ export class RetryTimer {
 
   /** Stops watching. */
   end(): void {
+    this.#ended = true;
     clearTimeout(this.#timer);
   }
 
   #arm(): void {
+    if (this.#ended) return; // by what was asked
     const next = Math.min(this.#nextAsk, this.#lastProgress + this.#timeoutMs);
     this.#timer = setTimeout(() => this.#onTimer(), Math.max(1, next - performance.now()));
   }

@@ -28,9 +28,9 @@ export async function dryRun(replica: Replica, { data, model, train, validate }:
   const place = { seed: [1, 2], globalRows: ROWS, rowOffset: 0 } as const;
   const batch = madeBatch(outputSize(data.train)!, classesOf(replica.model));
   await replica.forwardBackward(batch, place);
-  const first = floatsOf(replica.state.memory.vector).slice();
+  const first = floatsOf(replica.state.buffers.vector).slice();
   await replica.forwardBackward(batch, place); // statistics are as they were
-  const difference = relativeDifference(first, floatsOf(replica.state.memory.vector));
+  const difference = relativeDifference(first, floatsOf(replica.state.buffers.vector));
   if (difference > TOLERANCE) {
     const what = model.module ?? train.lossModule;
     throw new UsageError(

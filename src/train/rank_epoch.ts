@@ -16,6 +16,7 @@ import type {
 } from "../exchange/gradient_exchange.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { EarlyGradients, Replica } from "./replica.ts";
+import type { ReplicaState } from "./replica_state.ts";
 import type { RunPlan } from "./run_plan.ts";
 import { type LocalTotals, NO_TOTALS } from "./step_sums.ts";
 import { type StepObserver, StepWatch } from "./step_watch.ts";
@@ -33,7 +34,9 @@ export interface EpochSpan {
 
 /** The subset of `Replica` that an epoch uses. */
 export interface TrainableReplica extends Pick<Replica, "forwardBackward" | "update"> {
-  readonly state: { readonly optimizer: Pick<Optimizer, "baseRates" | "clipAndSumSquares"> };
+  readonly state: Pick<ReplicaState, "clipAndSumSquares"> & {
+    readonly optimizer: Pick<Optimizer, "baseRates">;
+  };
 }
 
 /** The subset of `Loader` that an epoch uses. */
@@ -122,6 +125,10 @@ class RankEpoch implements EpochWork {
     return this.#contribution(batch, totals);
   }
 
+  clipAndSumSquares(ranges: readonly FloatRange[]): number {
+    return this.#parts.replica.state.clipAndSumSquares(ranges);
+  }
+
   async update(step: number, reduced: StepResult, done: number): Promise<void> {
     const { plan, replica } = this.#parts;
     const at = { epoch: this.#span.epoch, step };
@@ -130,7 +137,7 @@ class RankEpoch implements EpochWork {
     await replica.update({
       rates: replica.state.optimizer.baseRates.map((rate) => plan.rates.at(at, rate)),
       step: optimizerStep,
-      squares: reduced.measure,
+      squares: reduced.squares,
       learns: reduced.weight > 0,
       hasStatistics: reduced.statisticsRows > 0,
       ...(newShare === undefined ? {} : { newShare }),
@@ -138,14 +145,6 @@ class RankEpoch implements EpochWork {
   }
 
   #contribution({ step, labels }: Batch, totals: LocalTotals): StepContribution {
-    const { optimizer } = this.#parts.replica.state;
-    return {
-      epoch: this.#span.epoch,
-      step,
-      samples: labels.length,
-      vector: this.exchange.vector,
-      ...totals,
-      measure: (range: FloatRange) => optimizer.clipAndSumSquares(range),
-    };
+    return { epoch: this.#span.epoch, step, samples: labels.length, ...totals };
   }
 }

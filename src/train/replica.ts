@@ -169,8 +169,8 @@ export class Replica implements Disposable {
   }
 
   /** Takes the optimizer's step with the reduced gradients, and takes over the reduced statistics. */
-  async update(time: ReplicaUpdate): Promise<void> {
-    await this.state.update(time);
+  async update(update: ReplicaUpdate): Promise<void> {
+    await this.state.update(update);
   }
 
   /** Scores images in eval mode. */

@@ -5,6 +5,7 @@
  * @module
  */
 import { bytesIn, type FloatRange, overlap } from "../base/float_range.ts";
+import { loneBuffers, type StepBuffers } from "../exchange/step_buffers.ts";
 import type { tf } from "../engine/tf.ts";
 import { readInto, tensorFrom } from "../engine/transfer.ts";
 import { type Parameter, parametersOf } from "../models/parameters.ts";
@@ -12,7 +13,7 @@ import { newShareOfSteps, WeightAverages } from "../optim/averages.ts";
 import type { EmaConfig } from "../optim/config.ts";
 import { type FlatLayout, layOut } from "../optim/flat_layout.ts";
 import { Optimizer, type OptimizerOptions } from "../optim/optimizer.ts";
-import { BoundVariables, privateMemory, type ReplicaMemory } from "./replica_memory.ts";
+import { BoundVariables } from "./bound_variables.ts";
 
 /** The step of an update, and the quantities that belong to it. */
 export interface ReplicaUpdate {
@@ -20,8 +21,11 @@ export interface ReplicaUpdate {
   readonly rates: readonly number[];
   /** Optimizer step of the run, counted from 1. */
   readonly step: number;
-  /** Sum over the ranks of what {@linkcode Optimizer.clipAndSumSquares} gave; this rank's alone unless given. */
-  readonly squares?: number;
+  /**
+   * Sum of the squares of the gradients over the ranks; needed where their norm is clipped. See
+   * {@linkcode ReplicaState.clipAndSumSquares}.
+   */
+  readonly squares: number;
   /** True when there are gradients to learn from (default true): not where all samples' classes have weight 0. */
   readonly learns?: boolean;
   /** True when there are new running statistics (default true): not where no sample counts in them. */
@@ -40,9 +44,9 @@ export interface StatePart {
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 
-/** Memory on which a replica works, and the parts that are views of it. */
+/** The buffers on which a replica works, and the parts that are views of them. */
 interface Attached {
-  readonly memory: ReplicaMemory;
+  readonly buffers: StepBuffers;
   readonly values: BoundVariables;
   readonly averages?: { readonly bound: BoundVariables; readonly update: WeightAverages };
 }
@@ -96,37 +100,37 @@ export class ReplicaState implements Disposable {
     return this.#ema ? 2 : 1;
   }
 
-  /** Memory of the vectors: the state's own, unless other memory was attached. */
-  get memory(): ReplicaMemory {
-    return this.#parts.memory;
+  /** The memory of the vectors: the state's own, unless other buffers were attached. */
+  get buffers(): StepBuffers {
+    return this.#parts.buffers;
   }
 
   /**
-   * Moves into other memory, with the present values; the optimizer's state begins anew.
+   * Moves into other buffers, with the present values; the optimizer's state begins anew.
    *
-   * @throws {RangeError} when it is too small
+   * @throws {RangeError} when they are too small
    */
-  attach(memory: ReplicaMemory): void {
+  attach(buffers: StepBuffers): void {
     const { vectorBytes, exchanged, layout } = this;
-    const given = [memory.vector, memory.reduced, ...memory.regions];
-    if (memory.regions.length < this.regions || given.some((v) => v.length !== vectorBytes)) {
+    const given = [buffers.vector, buffers.reduced, ...buffers.regions];
+    if (buffers.regions.length < this.regions || given.some((v) => v.length !== vectorBytes)) {
       throw new RangeError(
-        `${memory.regions.length} vectors of ${memory.vector.length} bytes for ${this.regions} of ${vectorBytes}`,
+        `${buffers.regions.length} vectors of ${buffers.vector.length} bytes for ${this.regions} of ${vectorBytes}`,
       );
     }
-    const [region, averaged] = memory.regions;
+    const [region, averaged] = buffers.regions;
     const values = new BoundVariables(exchanged, layout, region);
     values.collect();
     this.#release();
-    const range = memory.shard;
-    this.optimizer.attach({ values: region, gradients: memory.reduced, range });
+    const range = buffers.shard;
+    this.optimizer.attach({ values: region, gradients: buffers.reduced, range });
     let averages: Attached["averages"];
     if (this.#ema) {
       const update = new WeightAverages({ values: region, averages: averaged, range });
       update.reset();
       averages = { bound: new BoundVariables(exchanged, layout, averaged), update };
     }
-    this.#attached = { memory, values, ...(averages ? { averages } : {}) };
+    this.#attached = { buffers, values, ...(averages ? { averages } : {}) };
   }
 
   /** The values in memory are those of the variables, whoever has set these. */
@@ -139,21 +143,28 @@ export class ReplicaState implements Disposable {
     this.#parts.values.bind();
   }
 
+  /**
+   * Clips the summed gradients of some ranges by their values, where that is set. Each range of the sum must be
+   * clipped once before the update.
+   *
+   * @returns The sum of their squares, added range by range, where the update needs it, else 0
+   */
+  clipAndSumSquares(ranges: readonly FloatRange[]): number {
+    return ranges.reduce((sum, range) => sum + this.optimizer.clipAndSumSquares(range), 0);
+  }
+
   /** Takes the optimizer's step and takes over the reduced statistics, in the range of this rank's shard. */
-  async update(time: ReplicaUpdate): Promise<void> {
-    const { memory: { shard, reduced, regions: [values] }, averages } = this.#parts;
-    const { rates, step, learns = true, hasStatistics = true } = time;
-    if (learns) {
-      const squares = time.squares ?? this.optimizer.clipAndSumSquares(shard);
-      await this.optimizer.step({ rates, step, squares });
-    }
+  async update(update: ReplicaUpdate): Promise<void> {
+    const { buffers: { shard, reduced, regions: [values] }, averages } = this.#parts;
+    const { rates, step, squares, learns = true, hasStatistics = true } = update;
+    if (learns) await this.optimizer.step({ rates, step, squares });
     if (hasStatistics) {
       const learning = this.layout.places[this.learning.length]?.begin ?? this.layout.floats;
       const statistics = overlap(shard, { begin: learning, end: this.layout.floats });
       bytesIn(values, statistics).set(bytesIn(reduced, statistics));
     }
     if (!learns || !averages) return;
-    await averages.update.update(time.newShare ?? newShareOfSteps(this.#ema!, step));
+    await averages.update.update(update.newShare ?? newShareOfSteps(this.#ema!, step));
   }
 
   /** Tells whether the weights are averaged over the steps. */
@@ -193,7 +204,7 @@ export class ReplicaState implements Disposable {
    */
   exportState(model = true): { bytes: Uint8Array<ArrayBuffer>; part: StatePart } {
     this.collect();
-    const { shard, regions } = this.memory;
+    const { shard, regions } = this.buffers;
     const part = { model, shard };
     const bytes = new Uint8Array(this.#bytesOf(part));
     let offset = 0;
@@ -217,7 +228,7 @@ export class ReplicaState implements Disposable {
    * @throws {RangeError} when it has another size
    */
   importState(bytes: Uint8Array, part?: StatePart): void {
-    const { memory: { regions }, averages } = this.#parts;
+    const { buffers: { regions }, averages } = this.#parts;
     const { model, shard } = part ?? { model: true, shard: { begin: 0, end: this.layout.floats } };
     const expected = this.#bytesOf({ model, shard });
     if (bytes.byteLength !== expected) {
@@ -260,7 +271,7 @@ export class ReplicaState implements Disposable {
   }
 
   get #parts(): Attached {
-    if (!this.#attached) this.attach(privateMemory(this.vectorBytes, this.regions));
+    if (!this.#attached) this.attach(loneBuffers(this.vectorBytes, this.regions));
     return this.#attached!;
   }
 

@@ -32,7 +32,7 @@ export const NO_TOTALS: LocalTotals = {
 };
 
 /** The subset of `ReplicaState` that the sums need. */
-export type SumState = Pick<ReplicaState, "learning" | "exchanged" | "layout" | "memory">;
+export type SumState = Pick<ReplicaState, "learning" | "exchanged" | "layout" | "buffers">;
 
 /** The results of a step's function: the sum of the losses, the number of right ones, then the gradients. */
 export const RESULTS = { lossSum: 0, correct: 1, gradients: 2 };
@@ -105,7 +105,7 @@ export class StepSums implements Disposable {
   }
 
   #write(index: number, tensor: tf.Tensor): void {
-    const { memory: { vector }, layout: { places } } = this.#state;
+    const { buffers: { vector }, layout: { places } } = this.#state;
     readInto(tensor, bytesIn(vector, places[index]));
   }
 

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import type { FloatRange } from "../base/float_range.ts";
 import type { Batch, SkippedSample } from "../data/loading/loader.ts";
 import type {
   GradientExchange,
@@ -26,11 +27,13 @@ export interface EpochOutcome {
 
 /** One rank's part of an epoch: its batches, its model, and the exchange with the other ranks. */
 export interface EpochWork {
-  readonly exchange: Pick<GradientExchange, "reduceScatter" | "allGather">;
+  readonly exchange: Pick<GradientExchange, "reduceScatter" | "agree" | "allGather">;
   /** This rank's rows of each step that is left, in the order of the steps; a step may have none. */
   batches(signal?: AbortSignal): AsyncIterable<Batch>;
   /** Runs forward and backward; returns the rank's gradients, and their weight among those of all ranks. */
   forwardBackward(batch: Batch): Promise<StepContribution>;
+  /** Clips the summed gradients in some ranges; returns the sum of their squares, where it is needed. */
+  clipAndSumSquares(ranges: readonly FloatRange[]): number;
   /**
    * Updates this rank's part of the parameters and the running statistics.
    *
@@ -64,7 +67,8 @@ export async function trainEpoch(
     const gradients = await work.forwardBackward(batch);
 
     watch.enter("waiting for the other ranks");
-    const reduced = await exchange.reduceScatter({ ...gradients, times: watch.times }, signal);
+    const ranges = await exchange.reduceScatter({ ...gradients, times: watch.times }, signal);
+    const reduced = await exchange.agree(work.clipAndSumSquares(ranges), signal);
     if (!reduced.finite) return { steps, skipped, notFinite: step };
 
     if (changesAnything(reduced)) {

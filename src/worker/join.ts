@@ -6,6 +6,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { LockstepError, messageOf } from "../base/errors.ts";
+import { Pending } from "../base/pending.ts";
 import { trySharedSegment } from "../base/shared_memory.ts";
 import type { Json } from "../protocol/large_json.ts";
 import { Link } from "../protocol/link.ts";
@@ -88,27 +89,21 @@ async function askToJoin(
   signal: AbortSignal,
 ): Promise<Header<"welcome">> {
   signal.throwIfAborted();
-  const answer = Promise.withResolvers<Header<"welcome">>();
-  const abort = () => answer.reject(signal.reason);
-  signal.addEventListener("abort", abort, { once: true });
+  const answer = new Pending<Header<"welcome">>();
   const subscription = link.subscribe(link.subjects.welcome(fields.instance), {
-    welcome: ({ header }) => answer.resolve(header),
-    refusal: ({ header }) => answer.reject(new LockstepError(header.reason)),
+    welcome: ({ header }) => answer.finish(header),
+    refusal: ({ header }) => answer.fail(new LockstepError(header.reason)),
   });
   const ask = () => link.publish(link.subjects.join, "join", fields);
   const repeat = setInterval(ask, REPEAT_MS);
-  const timeout = setTimeout(() => {
-    answer.reject(new LockstepError(`No welcome from the coordinator within ${joinTimeout} s`));
-  }, 1000 * joinTimeout);
-  answer.promise.catch(() => {}); // it may fail while flush() is awaited
+  const makeError = () =>
+    new LockstepError(`No welcome from the coordinator within ${joinTimeout} s`);
   try {
     await link.flush();
     ask();
-    return await answer.promise;
+    return await answer.result({ signal, timeout: { ms: 1000 * joinTimeout, makeError } });
   } finally {
     clearInterval(repeat);
-    clearTimeout(timeout);
-    signal.removeEventListener("abort", abort);
     subscription.unsubscribe();
   }
 }

@@ -103,8 +103,8 @@ export class Session {
     const { vectorBytes, regions, gradientBytes } = replica.state;
     const wire = { dtype: config.nats.gradientDtype, gradientBytes };
     const shape = { ...place, vectorBytes, regions, wire };
-    const exchange = await openExchange(link, shape, memory.segment);
-    replica.state.attach(exchange);
+    const { exchange, buffers } = await openExchange(link, shape, memory.segment);
+    replica.state.attach(buffers);
     const plan = new RunPlan(config, dataset);
     return new Session(
       options,
@@ -182,7 +182,7 @@ export class Session {
   #readState(): CommandOutcome {
     const { rank } = this.#options.place;
     const { state } = this.#parts.replica;
-    const { begin, end } = state.memory.shard;
+    const { begin, end } = state.buffers.shard;
     const hasAll = begin === 0 && end === state.layout.floats;
     if (rank !== 0 && hasAll) return {};
     const { bytes, part } = state.exportState(rank === 0);

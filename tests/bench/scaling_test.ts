@@ -103,7 +103,7 @@ Deno.test("summarize() counts as idle what a rank waits for slower ones", () => 
     update: 2,
   });
   const rank = (forwardBackward: number, exchange: number) => ({
-    exchange: "made",
+    exchange: "nats" as const,
     steps: [step(forwardBackward, exchange)],
     vectorBytes: 4,
     loss: 0.5,
@@ -131,7 +131,13 @@ Deno.test("summarize() leaves out the fastest and the slowest quarter of the ste
     exchange: 0,
     update: 0,
   }));
-  const times = { exchange: "made", vectorBytes: 4, loss: 1, residentBytes: 1, firstStepAt: 1 };
+  const times = {
+    exchange: "nats" as const,
+    vectorBytes: 4,
+    loss: 1,
+    residentBytes: 1,
+    firstStepAt: 1,
+  };
   const point = summarize([{ ...times, steps }], 1);
   assert.equal(point.stepMilliseconds, 10);
   assert.deepEqual([point.minMilliseconds, point.maxMilliseconds], [1, 100]);

@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { delay } from "../../src/base/async.ts";
-import type { StepContribution } from "../../src/exchange/gradient_exchange.ts";
 import { type NarrowDtype, narrowingBound, ROUNDING } from "../../src/exchange/narrow.ts";
 import {
-  BYTES,
   contribution,
   FLOATS,
   floatsOf,
   oneStep,
   openBench,
+  reduceScatter,
   reference,
+  type TestContribution,
   wireOf,
 } from "../support/exchange_bench.ts";
 import { startPlainRig, startPlainServer, startRig } from "../support/nats_server.ts";
@@ -20,7 +20,7 @@ const DTYPES: readonly NarrowDtype[] = ["float16", "bfloat16"];
 /** Checks a sum against the float32 one, value by value; the tail must have the same bits. */
 function checkBound(
   sum: Float32Array,
-  contributions: readonly StepContribution[],
+  contributions: readonly TestContribution[],
   { dtype, gradientBytes }: { dtype: NarrowDtype; gradientBytes: number },
 ): void {
   const exact = reference(contributions);
@@ -44,7 +44,7 @@ for (const dtype of DTYPES) {
     Deno.test(`${worldSize} ranks get the same bits within the bound, statistics untouched (${dtype})`, async () => {
       await using rig = await startRig();
       const wire = { ...wireOf(dtype), dtype };
-      await using bench = await openBench(rig, "nats", worldSize, BYTES, 20_000, wire);
+      await using bench = await openBench(rig, "nats", { worldSize: worldSize, wire });
       const sums: Float32Array[] = [];
       for (const step of [0, 1]) {
         const contributions = Array.from(
@@ -78,7 +78,11 @@ for (const dtype of DTYPES) {
     const vector = fc.array(value, { minLength: floats, maxLength: floats });
     await using rig = await startRig();
     for (const worldSize of [1, 2, 3, 4]) {
-      await using bench = await openBench(rig, "nats", worldSize, 4 * floats, 20_000, wire);
+      await using bench = await openBench(rig, "nats", {
+        worldSize: worldSize,
+        vectorBytes: 4 * floats,
+        wire,
+      });
       let step = 0;
       const ranks = fc.array(fc.tuple(vector, fc.integer({ min: 1, max: 64 })), {
         minLength: worldSize,
@@ -102,7 +106,7 @@ for (const dtype of DTYPES) {
 
   Deno.test(`reduce() tells what is too large for ${dtype} from what is infinite or NaN`, async () => {
     await using rig = await startRig();
-    await using bench = await openBench(rig, "nats", 3, BYTES, 20_000, wireOf(dtype));
+    await using bench = await openBench(rig, "nats", { worldSize: 3, wire: wireOf(dtype) });
     const poisoned = (rank: number, step: number, value: number, index: number) => {
       const own = contribution(rank, step, 4);
       new Float32Array(own.vector.buffer)[index] = value;
@@ -141,7 +145,7 @@ for (const dtype of DTYPES) {
 Deno.test("reduce() refuses a rank that sends another dtype or narrows other bytes, with both values", async () => {
   await using rig = await startRig();
   const wire = { dtype: "bfloat16", gradientBytes: 4000 } as const;
-  await using bench = await openBench(rig, "nats", 2, 8000, 20_000, wire);
+  await using bench = await openBench(rig, "nats", { worldSize: 2, vectorBytes: 8000, wire });
   const cases = [
     {
       wire: { dtype: "float16", gradientBytes: 4000 },
@@ -160,11 +164,15 @@ Deno.test("reduce() refuses a rank that sends another dtype or narrows other byt
     },
   ] as const;
   for (const [step, { wire: other, message }] of cases.entries()) {
-    await using wrong = await openBench(rig, "nats", 2, 8000, 20_000, other);
+    await using wrong = await openBench(rig, "nats", {
+      worldSize: 2,
+      vectorBytes: 8000,
+      wire: other,
+    });
     const reduced = bench.reducer.reduce({ epoch: 1, step }, () => "continue");
     const failure = assert.rejects(reduced, { name: "LockstepError", message });
     const stop = new AbortController();
-    const sent = wrong.exchanges[1].reduceScatter(contribution(1, step, 4, 2000), stop.signal);
+    const sent = reduceScatter(wrong.ranks[1], contribution(1, step, 4, 2000), stop.signal);
     await failure;
     stop.abort(new Error("refused"));
     await assert.rejects(sent, { message: "refused" });
@@ -175,7 +183,7 @@ Deno.test("narrowed steps go on when the server was killed and started again", a
   await using rig = await startPlainRig();
   const port = Number(new URL(rig.server.url.replace("nats:", "http:")).port);
   const wire = wireOf("bfloat16");
-  await using bench = await openBench(rig, "nats", 2, BYTES, 20_000, wire);
+  await using bench = await openBench(rig, "nats", { worldSize: 2, wire });
   const steps = 40;
   const restart = (async () => {
     await delay(300);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { planChunks } from "../../src/exchange/chunks.ts";
-import { NatsGradientExchange } from "../../src/exchange/nats_exchange.ts";
+import { openExchange } from "../../src/exchange/open_exchange.ts";
 import { NatsReducer } from "../../src/exchange/nats_reducer.ts";
 import { narrow } from "../../src/exchange/narrow.ts";
 import { encodeFrame } from "../../src/protocol/codec.ts";
@@ -12,6 +12,7 @@ import {
   floatsOf,
   oneStep,
   openBench,
+  reduceScatter,
   reference,
   takeStep,
   wireOf,
@@ -27,7 +28,7 @@ for (const dtype of ["float32", "bfloat16"] as const) {
 
   Deno.test(`NatsReducer ignores repeated, late and foreign messages (${dtype})`, async () => {
     await using rig = await startRig();
-    await using bench = await openBench(rig, "nats", 2, BYTES, 20_000, wire);
+    await using bench = await openBench(rig, "nats", { worldSize: 2, wire });
     await oneStep(bench, [0, 1].map((rank) => contribution(rank, 0, 4)));
 
     const forger = await rig.open("rank 1");
@@ -52,7 +53,7 @@ for (const dtype of ["float32", "bfloat16"] as const) {
 
   Deno.test(`NatsReducer asks again for a damaged chunk, and both sides for lost ones (${dtype})`, async () => {
     await using rig = await startRig();
-    await using bench = await openBench(rig, "nats", 1, BYTES, 20_000, wire);
+    await using bench = await openBench(rig, "nats", { worldSize: 1, wire });
     const own = contribution(0, 0, 4);
     const forger = await rig.open("rank 0");
     const fields = { rank: 0, epoch: 1, step: 0, chunk: 1, tooLarge: false };
@@ -65,7 +66,7 @@ for (const dtype of ["float32", "bfloat16"] as const) {
     await forger.flush();
     forger.publishFrame(forger.subjects.gradient(0), damaged.subarray(0, 4 * 1024 * 1024));
     await forger.flush();
-    const result = await takeStep(bench.exchanges[0], own);
+    const result = await takeStep(bench.ranks[0], own);
     await reduced;
     assert.deepEqual(floatsOf(result.vector), reference([own], wire));
     assert.equal(bench.coordinator.refused.corrupt, 1);
@@ -74,7 +75,7 @@ for (const dtype of ["float32", "bfloat16"] as const) {
 
   Deno.test(`the chunks adapt to a server with a small max_payload (${dtype})`, async () => {
     await using rig = await startPlainRig("max_payload: 65536");
-    await using bench = await openBench(rig, "nats", 2, BYTES, 20_000, wire);
+    await using bench = await openBench(rig, "nats", { worldSize: 2, wire });
     const contributions = [0, 1].map((rank) => contribution(rank, 0, 4));
     const [, first, second] = await oneStep(bench, contributions);
     assert.deepEqual(floatsOf(first.vector), reference(contributions, wire));
@@ -84,7 +85,11 @@ for (const dtype of ["float32", "bfloat16"] as const) {
   Deno.test(`a server that drops slow readers early loses no chunk unnoticed (${dtype})`, async () => {
     await using rig = await startPlainRig("max_pending: 4194304");
     const large = wireOf(dtype, 4 * 8_000_000);
-    await using bench = await openBench(rig, "nats", 2, 4 * 8_000_000, 20_000, large);
+    await using bench = await openBench(rig, "nats", {
+      worldSize: 2,
+      vectorBytes: 4 * 8_000_000,
+      wire: large,
+    });
     const contributions = [0, 1].map((rank) => contribution(rank, 0, 4, 8_000_000));
     const [, first, second] = await oneStep(bench, contributions);
     assert.deepEqual(floatsOf(first.vector), reference(contributions, large));
@@ -94,7 +99,7 @@ for (const dtype of ["float32", "bfloat16"] as const) {
 
 Deno.test("NatsReducer.reduce() gives up on a sender whose chunks are always damaged, naming it", async () => {
   await using rig = await startRig();
-  await using bench = await openBench(rig, "nats", 1);
+  await using bench = await openBench(rig, "nats", { worldSize: 1 });
   const forger = await rig.open("rank 0");
   const fields = { rank: 0, epoch: 1, step: 0, chunk: 0, tooLarge: false };
   const header = makeHeader({ token: rig.run.token, from: "rank 0" }, "gradient", fields, 1);
@@ -132,23 +137,20 @@ Deno.test("a lost result is sent again, also when the coordinator waits for the 
   const waiting = reducer.reduce({ epoch: 1, step: 1 }, () => "stop", next.signal);
   const stopped = assert.rejects(waiting, { message: "test over" });
 
-  const exchange = await NatsGradientExchange.open(await rig.open("rank 0"), {
-    rank: 0,
-    ...options,
-  });
-  const result = await takeStep(exchange, own); // asks again after 2 s of silence
+  const rank = await openExchange(await rig.open("rank 0"), { rank: 0, ...options }, undefined);
+  const result = await takeStep(rank, own); // asks again after 2 s of silence
   assert.deepEqual(result.vector, own.vector);
   assert.equal(result.action, "stop");
   next.abort(new Error("test over"));
   await stopped;
-  await exchange.close();
+  await rank.exchange.close();
   await reducer.close();
 });
 
 Deno.test("reduce() fails when a rank is in a later step, or exchanges another model", async () => {
   await using rig = await startRig();
-  await using bench = await openBench(rig, "nats", 2);
-  const ahead = bench.exchanges[1].reduceScatter(contribution(1, 3, 4));
+  await using bench = await openBench(rig, "nats", { worldSize: 2 });
+  const ahead = reduceScatter(bench.ranks[1], contribution(1, 3, 4));
   const aheadFails = assert.rejects(ahead);
   await assert.rejects(bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue"), {
     message: "Rank 1 is in epoch 1, step 3, the coordinator in epoch 1, step 0",

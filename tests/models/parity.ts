@@ -221,7 +221,7 @@ export class Parity {
         const { lossSum, weight } = await replica.forwardBackward(this.#batch(), place);
         found.push(lossSum / weight);
         if (step === 1) this.#assertGradients(replica);
-        await replica.update({ rates: [lr], step });
+        await replica.update({ rates: [lr], step, squares: 0 });
       }
       assertWithin(found, losses, TOLERANCE, "losses");
       this.#assertChanges(by);
@@ -256,7 +256,7 @@ export class Parity {
     return { images, labels: Int32Array.from(labels), height, width };
   }
 
-  #assertGradients({ state: { memory: { vector }, layout } }: Replica): void {
+  #assertGradients({ state: { buffers: { vector }, layout } }: Replica): void {
     const learning = this.#held.filter(({ parameter }) => !parameter.buffer);
     const problems: string[] = [];
     const total = Math.hypot(...learning.map(({ expected: { gradient } }) => gradient![0]));

@@ -64,12 +64,12 @@ const FIELDS: { readonly [K in Kind]: Fields<K> } = {
     weights: [0.25, null, 0.75],
     statisticsWeights: [0.5, null, 0.5],
   },
-  shard: { rank: 1, ...position, finite: true, worstRank: null, measure: 0.5 },
+  shard: { rank: 1, ...position, finite: true, worstRank: null, squares: 0.5 },
   written: { rank: 1, ...position },
   gathered: position,
   gradient: { rank: 1, ...position, chunk: 3, tooLarge: false },
   reduced: { ...position, chunk: 3 },
-  result: { ...position, ...totals, action: "continue", finite: true, measure: 0.5 },
+  result: { ...position, ...totals, action: "continue", finite: true, squares: 0.5 },
   missing: { rank: 1, ...position, chunks: [1, 2], totals: true },
   command: { id: 3, name: "train", args: { lr: 0.1 }, payload: transfer },
   reply: { id: 3, rank: 1, error: null, result: { loss: 1.5 }, resultBytes: 0, payload: transfer },
@@ -147,7 +147,7 @@ for (const kind of ["nats", "shared-memory"] as const) {
       const head = new TextDecoder().decode(frame.subarray(0, 800));
       const [, name] = /"kind":"(contribution|reduce|result|shard)"/.exec(head) ?? [];
       const found = name && !altered.includes(name)
-        ? /"(?:weight|weights|measure)":\[?(?=\d)/.exec(head)
+        ? /"(?:weight|weights|squares)":\[?(?=\d)/.exec(head)
         : undefined;
       if (!found) return publishFrame.call(this, subject, frame);
       altered.push(name!);
@@ -156,7 +156,7 @@ for (const kind of ["nats", "shared-memory"] as const) {
       publishFrame.call(this, subject, copy);
     };
     try {
-      await using bench = await openBench(rig, kind, 2);
+      await using bench = await openBench(rig, kind, { worldSize: 2 });
       const own = [0, 1].map((rank) => contribution(rank, 0, 4));
       const [, ...results] = await oneStep(bench, own);
       for (const { vector, weight } of results) {

@@ -1,10 +1,11 @@
 /**
- * A coordinator's and the ranks' ends of an exchange, in this process, over a real server.
+ * A coordinator's and the ranks' ends of an exchange, in this process.
  *
  * @module
  */
-import { bytesIn } from "../../src/base/float_range.ts";
+import { bytesIn, type FloatRange } from "../../src/base/float_range.ts";
 import { randomStream } from "../../src/base/random.ts";
+import { mapSharedSegment } from "../../src/base/shared_memory.ts";
 import type { WireFormat } from "../../src/exchange/chunks.ts";
 import type {
   GradientExchange,
@@ -12,53 +13,68 @@ import type {
   StepContribution,
   StepResult,
 } from "../../src/exchange/gradient_exchange.ts";
-import {
-  type ExchangeKind,
-  makeSegment,
-  openExchange,
-  openReducer,
-} from "../../src/exchange/open_exchange.ts";
+import { makeSegment, type OpenExchange } from "../../src/exchange/open_exchange.ts";
 import { narrow, widen } from "../../src/exchange/narrow.ts";
+import type { ExchangeLink } from "../../src/exchange/rank_end.ts";
 import { weightedSum } from "../../src/exchange/weighted_sum.ts";
-import type { Link } from "../../src/protocol/link.ts";
 import type { GradientDtype } from "../../src/protocol/messages.ts";
-import type { Rig } from "./nats_server.ts";
+import { TESTED_EXCHANGES, type TestedExchange } from "./exchanges.ts";
 
 /** Values of a vector: 5.2 MB, which go over NATS as five chunks, the last one short. */
 export const FLOATS = 1_300_001;
 /** Bytes of a vector. */
 export const BYTES = 4 * FLOATS;
 
+/** Whatever opens links of one run. */
+export interface Links<L extends ExchangeLink> {
+  open(from: string): Promise<L>;
+}
+
 /** Both ends. */
-export interface Bench extends AsyncDisposable {
+export interface Bench<L extends ExchangeLink = ExchangeLink> extends AsyncDisposable {
   readonly reducer: Reducer;
+  readonly ranks: readonly OpenExchange[];
   readonly exchanges: readonly GradientExchange[];
-  readonly coordinator: Link;
+  readonly coordinator: L;
+}
+
+/** The shape of a bench. */
+export interface BenchOptions {
+  readonly worldSize: number;
+  readonly vectorBytes?: number;
+  readonly timeoutMs?: number;
+  readonly wire?: WireFormat | undefined;
+  readonly sumInRegion?: boolean;
 }
 
 /** Opens both ends. */
-export async function openBench(
-  rig: Pick<Rig, "open">,
-  kind: ExchangeKind,
-  worldSize: number,
-  vectorBytes = BYTES,
-  timeoutMs = 20_000,
-  wire?: WireFormat,
-): Promise<Bench> {
-  const coordinator = await rig.open("coordinator");
+export async function openBench<L extends ExchangeLink>(
+  links: Links<L>,
+  name: TestedExchange,
+  { worldSize, vectorBytes = BYTES, timeoutMs = 20_000, wire, sumInRegion }: BenchOptions,
+): Promise<Bench<L>> {
+  const coordinator = await links.open("coordinator");
   const shape = { worldSize, vectorBytes, regions: 1, timeoutMs, ...(wire ? { wire } : {}) };
-  const segment = makeSegment(kind, shape, (reason) => {
-    throw new Error(reason);
-  });
-  const reducer = await openReducer(coordinator, shape, segment);
-  const exchanges: GradientExchange[] = [];
+  const definition = TESTED_EXCHANGES[name];
+  using segment = name === "shared-memory"
+    ? makeSegment(name, shape, (reason) => {
+      throw new Error(reason);
+    })
+    : undefined;
+  const { openReducer } = await definition.reducer();
+  const { makeBuffers, openExchange } = await definition.rank();
+  const reducer = await openReducer(coordinator, shape);
+  const ranks: OpenExchange[] = [];
   for (let rank = 0; rank < worldSize; rank++) {
-    const link = await rig.open(`rank ${rank}`);
-    exchanges.push(await openExchange(link, { rank, ...shape }, segment));
+    const own = { ...shape, rank, ...(sumInRegion ? { sumInRegion } : {}) };
+    const buffers = makeBuffers(own, segment && mapSharedSegment(segment.path, segment.bytes));
+    const link = await links.open(`rank ${rank}`);
+    ranks.push({ exchange: await openExchange(link, { ...own, buffers }), buffers });
   }
-  segment?.[Symbol.dispose]();
+  const exchanges = ranks.map(({ exchange }) => exchange);
   return {
     reducer,
+    ranks,
     exchanges,
     coordinator,
     [Symbol.asyncDispose]: async () => {
@@ -66,6 +82,11 @@ export async function openBench(
       await reducer.close();
     },
   };
+}
+
+/** A contribution with its vector. */
+export interface TestContribution extends StepContribution {
+  readonly vector: Uint8Array;
 }
 
 /** Makes a rank's contribution to a step: seeded values. */
@@ -82,7 +103,7 @@ export function contribution(rank: number, step: number, samples: number, floats
     lossSum: 0.1 * (rank + 1),
     correct: rank,
     times: { data: rank, forwardBackward: 2.5, exchange: step, update: 0.5 },
-  } satisfies StepContribution;
+  } satisfies TestContribution;
 }
 
 /** A copy of a vector's values. */
@@ -97,7 +118,7 @@ export function wireOf(dtype: GradientDtype, vectorBytes = BYTES): WireFormat {
 
 /** The sum that all ranks must get: each rank's gradients narrowed, added in float32, and the sum narrowed. */
 export function reference(
-  contributions: readonly StepContribution[],
+  contributions: readonly TestContribution[],
   wire?: WireFormat,
 ): Float32Array {
   const senders = contributions.filter(({ samples }) => samples > 0);
@@ -121,25 +142,45 @@ function rounded(values: Float32Array, wire?: WireFormat): Float32Array {
   return values;
 }
 
-/** A rank's step: the sum, which all ranks put into their common region. */
+/** A rank's first half of a step: its vector in, the ranges of the sum out. */
+export async function reduceScatter(
+  { exchange, buffers }: OpenExchange,
+  { vector, ...own }: TestContribution,
+  signal?: AbortSignal,
+): Promise<readonly FloatRange[]> {
+  buffers.vector.set(vector);
+  return await exchange.reduceScatter(own, signal);
+}
+
+/**
+ * A rank's step: the sum, which all ranks put into their common region.
+ *
+ * @param squares Makes what the rank brings of its ranges
+ */
 export async function takeStep(
-  exchange: GradientExchange,
-  own: StepContribution,
+  rank: OpenExchange,
+  own: TestContribution,
+  squares: (ranges: readonly FloatRange[]) => number = () => 0,
 ): Promise<StepResult & { vector: Uint8Array }> {
-  const result = await exchange.reduceScatter(own);
-  const { shard, reduced, regions: [region] } = exchange;
+  const ranges = await reduceScatter(rank, own);
+  const { exchange, buffers: { shard, reduced, regions: [region] } } = rank;
+  const result = await exchange.agree(squares(ranges));
   if (result.finite) {
-    bytesIn(region, shard).set(bytesIn(reduced, shard));
+    if (reduced !== region) bytesIn(region, shard).set(bytesIn(reduced, shard));
     await exchange.allGather();
   }
   return { ...result, vector: region.slice() };
 }
 
 /** Takes one step: the coordinator's totals, then the ranks' results. */
-export async function oneStep(bench: Bench, contributions: readonly StepContribution[]) {
+export async function oneStep(
+  bench: Bench,
+  contributions: readonly TestContribution[],
+  action: "continue" | "stop" = "continue",
+) {
   const [{ epoch, step }] = contributions;
   return await Promise.all([
-    bench.reducer.reduce({ epoch, step }, () => "continue"),
-    ...contributions.map((own, rank) => takeStep(bench.exchanges[rank], own)),
+    bench.reducer.reduce({ epoch, step }, () => action),
+    ...contributions.map((own, rank) => takeStep(bench.ranks[rank], own)),
   ]);
 }

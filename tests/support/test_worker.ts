@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { NatsGradientExchange } from "../../src/exchange/nats_exchange.ts";
+import { floatsOf } from "../../src/base/float_range.ts";
+import { openExchange } from "../../src/exchange/open_exchange.ts";
 import type { CommandOutcome, WorkerCommand } from "../../src/protocol/command_channel.ts";
 import { serveCommands } from "../../src/protocol/command_channel.ts";
 import { startHeartbeat } from "../../src/worker/heartbeat.ts";
@@ -60,9 +61,9 @@ function blockFor(milliseconds: number): void {
 }
 
 async function reduce({ steps, vectorBytes }: { steps: number; vectorBytes: number }) {
-  const options = { rank, worldSize: member.worldSize, vectorBytes, regions: 0 };
-  const exchange = await NatsGradientExchange.open(link, options);
-  const vector = new Uint8Array(new Float32Array(vectorBytes / 4).fill(rank + 1).buffer);
+  const shape = { rank, worldSize: member.worldSize, vectorBytes, regions: 0 };
+  const { exchange, buffers } = await openExchange(link, shape, undefined);
+  floatsOf(buffers.vector).fill(rank + 1);
   for (let step = 0; step < steps; step++) {
     heartbeat.at(0, step);
     await exchange.reduceScatter({
@@ -70,10 +71,10 @@ async function reduce({ steps, vectorBytes }: { steps: number; vectorBytes: numb
       step,
       samples: 1,
       weight: 1,
-      vector,
       lossSum: 0,
       correct: 0,
     });
+    await exchange.agree(0);
   }
   await exchange.close();
 }

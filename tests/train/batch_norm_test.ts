@@ -35,7 +35,7 @@ function makeBatch(labels: readonly number[]) {
 const PLACE = { seed: [9, 1], globalRows: 3, rowOffset: 0 } as const;
 
 /** Gradients and statistics in a replica's vector. */
-function vectorOf({ state: { memory: { vector }, gradientBytes } }: Replica) {
+function vectorOf({ state: { buffers: { vector }, gradientBytes } }: Replica) {
   const floats = new Float32Array(vector.slice().buffer);
   return {
     gradients: floats.slice(0, gradientBytes / 4),
@@ -123,7 +123,7 @@ Deno.test("forwardBackward() leaves an image by itself out of the running statis
   assert.ok(vectorOf(whole).gradients.some((value) => value !== 0));
   const kept = vectorOf(whole).statistics.filter((value) => value !== 0);
   assert.deepEqual(kept, Float32Array.from(start.filter((value) => value !== 0)), "as they were");
-  await whole.update({ rates: [0], step: 1, hasStatistics: false });
+  await whole.update({ rates: [0], step: 1, squares: 0, hasStatistics: false });
 
   // Parts of 2 and 1: the statistics are those of the first part.
   const two = await whole.forwardBackward(makeBatch([1, 0]), PLACE);
@@ -152,7 +152,7 @@ Deno.test("forwardBackward() of samples whose classes have weight 0 gives no gra
   assert.deepEqual(statistics, vectorOf(plain).statistics);
 
   const before = weighted.state.exportState().bytes;
-  await weighted.update({ rates: [0.1], step: 1, learns: false });
+  await weighted.update({ rates: [0.1], step: 1, squares: 0, learns: false });
   const learned = weighted.state.learning.reduce((sum, { size }) => sum + size, 0);
   assert.notDeepEqual(weighted.state.exportState().bytes, before, "the statistics moved");
   using still = makeReplica();

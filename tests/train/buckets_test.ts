@@ -54,7 +54,7 @@ interface Offer {
 /** Runs a step of a replica; returns its vector, and the buckets that it reported before the end. */
 async function step(options: Partial<ReplicaOptions>, bucketBytes?: number) {
   using replica = makeReplica(options);
-  const { vector } = replica.state.memory;
+  const { vector } = replica.state.buffers;
   const offers: Offer[] = [];
   const early = bucketBytes === undefined ? undefined : {
     bucketBytes,

@@ -38,7 +38,7 @@ async function train(replica: Replica, steps: number, rows = 4, side = 16): Prom
   for (let step = 0; step < steps; step++) {
     const place = { seed: [9, step], globalRows: rows, rowOffset: 0 } as const;
     const { lossSum } = await replica.forwardBackward(makeBatch(rows, side, step), place);
-    await replica.update({ rates: [0.05 / (1 + step)], step: step + 1 });
+    await replica.update({ rates: [0.05 / (1 + step)], step: step + 1, squares: 0 });
     losses.push(lossSum / rows);
   }
   return losses;

@@ -12,7 +12,7 @@ const REDUCED: StepResult = {
   statisticsRows: 8,
   action: "continue",
   finite: true,
-  measure: 0.5,
+  squares: 0.5,
 };
 
 /** The differences between a fake step and a normal one. */
@@ -46,9 +46,12 @@ function fakeRank(steps: readonly FakeStep[], firstStep = 0) {
       calls.push("forwardBackward");
       fake().during?.();
       const samples = labels.length;
-      const vector = new Uint8Array(4);
       const [weight, lossSum, correct] = [samples, samples / 2, 1];
-      return Promise.resolve({ epoch: 1, step, samples, vector, weight, lossSum, correct });
+      return Promise.resolve({ epoch: 1, step, samples, weight, lossSum, correct });
+    },
+    clipAndSumSquares: (ranges) => {
+      calls.push(`clip ${ranges.length}`);
+      return 0.5;
     },
     update: (step, reduced, done) => {
       calls.push(`update ${step} after ${done}, weight ${reduced.weight}`);
@@ -59,6 +62,12 @@ function fakeRank(steps: readonly FakeStep[], firstStep = 0) {
         signal?.throwIfAborted();
         calls.push("reduceScatter");
         contributions.push(contribution);
+        const ranges = fake().reduced?.finite === false ? [] : [{ begin: 0, end: 1 }];
+        return Promise.resolve(ranges);
+      },
+      agree: (squares, signal) => {
+        signal?.throwIfAborted();
+        calls.push(`agree ${squares}`);
         return Promise.resolve({ ...REDUCED, ...fake().reduced });
       },
       allGather: (signal) => {
@@ -84,6 +93,8 @@ const STEP = (step: number, done: number, action = "continue") => [
   "forwardBackward",
   "[waiting for the other ranks]",
   "reduceScatter",
+  "clip 1",
+  "agree 0.5",
   "[updating its parameters]",
   `update ${step} after ${done}, weight 8`,
   "[waiting for the other ranks]",
@@ -109,7 +120,11 @@ Deno.test("trainEpoch() ends before an update that isn't finite, and names the s
   const { work, watch, calls } = fakeRank([{}, { reduced: { finite: false } }, {}]);
   const outcome = await trainEpoch(work, watch);
   assert.deepEqual(outcome, { steps: 1, skipped: [], notFinite: 1 });
-  assert.equal(calls.at(-1), "reduceScatter", "neither an update nor an exchange comes after it");
+  assert.deepEqual(
+    calls.slice(-3),
+    ["reduceScatter", "clip 0", "agree 0.5"],
+    "neither an update nor an all-gather",
+  );
 });
 
 Deno.test("trainEpoch() takes part in steps for which the rank has no rows", async () => {
@@ -124,7 +139,7 @@ Deno.test("trainEpoch() makes no update of a step without any sample, and goes o
   const { work, watch, calls } = fakeRank([{ reduced: nothing, skipped: ["b.jpg"] }, {}]);
   const outcome = await trainEpoch(work, watch);
   assert.deepEqual(outcome, { steps: 1, skipped: [{ path: "b.jpg", reason: "damaged" }] });
-  assert.deepEqual(calls.slice(6, 8), ["reduceScatter", "end, continue"]);
+  assert.deepEqual(calls.slice(6, 10), ["reduceScatter", "clip 1", "agree 0.5", "end, continue"]);
   assert.ok(calls.includes("update 1 after 0, weight 8"), "the step doesn't count");
 });
 

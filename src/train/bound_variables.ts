@@ -1,36 +1,12 @@
 /**
- * Memory of a replica's vectors, and the model's variables that are views of it.
+ * The model's variables as views of a replica's memory.
  *
  * @module
  */
-import { alignedBytes } from "../base/aligned_memory.ts";
-import { bytesIn, type FloatRange } from "../base/float_range.ts";
+import { bytesIn } from "../base/float_range.ts";
 import { tf } from "../engine/tf.ts";
 import { readInto, viewOf } from "../engine/transfer.ts";
 import type { FlatLayout } from "../optim/flat_layout.ts";
-
-/** Vectors of one layout, float32; a `GradientExchange` has them. */
-export interface ReplicaMemory {
-  /** This rank's gradients and statistics. */
-  readonly vector: Uint8Array;
-  /** Their sum over the ranks, in the range {@linkcode shard}; may be the same memory. */
-  readonly reduced: Uint8Array<ArrayBuffer>;
-  /** Memory that all ranks have in common: the values, then their averages where such are kept. */
-  readonly regions: readonly Uint8Array<ArrayBuffer>[];
-  /** The range of the values that this rank updates. */
-  readonly shard: FloatRange;
-}
-
-/** Memory of a replica that is alone. */
-export function privateMemory(vectorBytes: number, regions: number): ReplicaMemory {
-  const vector = alignedBytes(vectorBytes);
-  return {
-    vector,
-    reduced: vector,
-    regions: Array.from({ length: regions }, () => alignedBytes(vectorBytes)),
-    shard: { begin: 0, end: vectorBytes / Float32Array.BYTES_PER_ELEMENT },
-  };
-}
 
 /** Variables that are views of a region: they have the values that are written to it. */
 export class BoundVariables implements Disposable {

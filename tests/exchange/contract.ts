@@ -1,0 +1,454 @@
+/**
+ * The contract of an all-reduce, which every exchange passes.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { delay } from "../../src/base/async.ts";
+import { type FloatRange, floatsOf as viewOf, shardOf } from "../../src/base/float_range.ts";
+import type { ExchangeLink } from "../../src/exchange/rank_end.ts";
+import type { GradientExchange } from "../../src/exchange/gradient_exchange.ts";
+import {
+  type Bench,
+  type BenchOptions,
+  contribution,
+  FLOATS,
+  floatsOf,
+  type Links,
+  oneStep,
+  openBench,
+  reduceScatter,
+  takeStep,
+  type TestContribution,
+} from "../support/exchange_bench.ts";
+import type { TestedExchange } from "../support/exchanges.ts";
+
+/** Values of a chunk over NATS. */
+const CHUNK = 262_144;
+/** Values of vectors that end at, before and behind the edges of cache lines and chunks. */
+const EDGES = [0, 1, 15, 16, 17, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 1];
+/** Running statistics at the end of a vector. */
+const STATISTICS = 40_001;
+/** Values of a vector where its length doesn't matter: two chunks and a bit. */
+const SHORT = 2 * CHUNK + 101;
+
+const REASON = new Error("told to end");
+
+/** Opens what the links of one test go through. */
+export type OpenLinks = () => Promise<Links<ExchangeLink> & AsyncDisposable>;
+
+/** Registers the contract's tests for an exchange. */
+export function testContract(name: TestedExchange, over: string, openLinks: OpenLinks): void {
+  const test = (what: string, run: (open: Open) => Promise<void>) =>
+    Deno.test(`${name} over ${over}: ${what}`, async () => {
+      await using links = await openLinks();
+      await run((options) => openBench(links, name, options));
+    });
+  sumTests(test);
+  countTests(test);
+  nonFiniteTests(test);
+  orderTests(test);
+  endTests(test);
+}
+
+type Open = (options: BenchOptions) => Promise<Bench>;
+type Test = (what: string, run: (open: Open) => Promise<void>) => void;
+
+/** Contributions of all ranks to a step, with uneven numbers of samples. */
+function uneven(worldSize: number, step: number, floats: number) {
+  return Array.from(
+    { length: worldSize },
+    (_, rank) => contribution(rank, step, 5 + 3 * rank, floats),
+  );
+}
+
+/**
+ * Σ (w / W) · vector over vectors with a weight above 0, in their order, each product and each sum rounded to float32;
+ * 0 without such. Written out here: what the product adds with is not its own judge.
+ */
+function meanOf(vectors: readonly Float32Array[], weights: readonly number[]): Float32Array {
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const sum = new Float32Array(vectors[0].length);
+  vectors.forEach((vector, rank) => {
+    if (weights[rank] === 0) return;
+    const share = Math.fround(weights[rank] / total);
+    vector.forEach((value, at) => sum[at] += Math.fround(share * value));
+  });
+  return sum;
+}
+
+/** Compares without printing millions of values; -0 counts as 0. */
+function assertSame(actual: Float32Array, expected: Float32Array, what: string): void {
+  assert.equal(actual.length, expected.length);
+  const at = actual.findIndex((value, index) => value !== expected[index]);
+  assert.equal(at, -1, `${what}: ${actual[at]} instead of ${expected[at]} at ${at}`);
+}
+
+function sumOf(own: readonly TestContribution[]): Float32Array {
+  return meanOf(own.map(({ vector }) => floatsOf(vector)), own.map(({ weight }) => weight));
+}
+
+function sumTests(test: Test): void {
+  for (const worldSize of [1, 2, 3, 4]) {
+    test(`${worldSize} ranks get the sum in rank order, step after step`, async (open) => {
+      await using bench = await open({ worldSize });
+      for (const step of [0, 1, 2]) {
+        const own = uneven(worldSize, step, FLOATS);
+        const [totals, ...results] = await oneStep(bench, own);
+        const expected = sumOf(own);
+        for (const { vector } of results) assertSame(floatsOf(vector), expected, `step ${step}`);
+        assertNearFloat64(expected, own);
+        const sum = (pick: (own: TestContribution) => number) =>
+          own.map(pick).reduce((a, b) => a + b, 0);
+        const counts = {
+          samples: sum(({ samples }) => samples),
+          weight: sum(({ weight }) => weight),
+          lossSum: sum(({ lossSum }) => lossSum),
+          correct: sum(({ correct }) => correct),
+          statisticsRows: sum(({ samples }) => samples),
+        };
+        const verdict = { action: "continue", finite: true } as const;
+        for (const { vector: _, ...result } of results) {
+          assert.deepEqual(result, { ...counts, ...verdict, squares: 0 });
+        }
+        const ranks = own.map(({ samples, times }) => ({ samples, times }));
+        const more = { trackedBatches: 0, worstRank: undefined, ranks };
+        assert.deepEqual(totals, { ...counts, ...verdict, ...more });
+      }
+    });
+  }
+
+  test("vectors of any length arrive whole", async (open) => {
+    for (const floats of EDGES) {
+      await using bench = await open({ worldSize: 3, vectorBytes: 4 * floats });
+      for (const step of [0, 1]) {
+        const own = uneven(3, step, floats);
+        const [, ...results] = await oneStep(bench, own);
+        const expected = sumOf(own);
+        for (const { vector } of results) {
+          assertSame(floatsOf(vector), expected, `${floats} floats`);
+        }
+      }
+    }
+  });
+
+  test("epochs follow each other, also with steps left out", async (open) => {
+    await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT });
+    for (const [epoch, step] of [[1, 0], [1, 1], [2, 0], [2, 3], [5, 0]]) {
+      const own = uneven(2, 10 * epoch + step, SHORT).map((one) => ({ ...one, epoch, step }));
+      const [, first, second] = await oneStep(bench, own);
+      assertSame(floatsOf(first.vector), sumOf(own), `epoch ${epoch}, step ${step}`);
+      assert.deepEqual(first.vector, second.vector);
+    }
+  });
+
+  test("contributions that come before reduce() are used", async (open) => {
+    await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT });
+    const own = uneven(2, 0, SHORT);
+    const early = own.map((one, rank) => takeStep(bench.ranks[rank], one));
+    await delay(50);
+    await bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue");
+    for (const { vector } of await Promise.all(early)) {
+      assertSame(floatsOf(vector), sumOf(own), "early");
+    }
+  });
+
+  test("parts of a vector that are offered early change no bit", async (open) => {
+    await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT });
+    for (const step of [0, 1]) {
+      const own = uneven(2, step, SHORT);
+      const reduced = bench.reducer.reduce({ epoch: 1, step }, () => "continue");
+      const sums = own.map(async (one, rank) => {
+        const { vector, ...counts } = one;
+        const { buffers, exchange } = bench.ranks[rank];
+        buffers.vector.fill(rank + 1); // what isn't offered yet may still change
+        for (const begin of [SHORT - 7, CHUNK + 11, CHUNK - 3, 5]) {
+          buffers.vector.set(vector.subarray(4 * begin), 4 * begin);
+          exchange.offer?.(counts, begin);
+          await delay(5);
+        }
+        return await takeStep(bench.ranks[rank], one);
+      });
+      const results = await Promise.all(sums);
+      await reduced;
+      for (const { vector } of results) assertSame(floatsOf(vector), sumOf(own), `step ${step}`);
+    }
+  });
+
+  test("a sum goes into the region where it is wanted there, and vectors stay as they are", async (open) => {
+    await using bench = await open({ worldSize: 3, vectorBytes: 4 * SHORT, sumInRegion: true });
+    for (const step of [0, 1, 2]) {
+      const own = uneven(3, step, SHORT);
+      await Promise.all([
+        bench.reducer.reduce({ epoch: 1, step }, () => "continue"),
+        ...bench.ranks.map(async (rank, index) => {
+          await reduceScatter(rank, own[index]);
+          await rank.exchange.agree(0);
+          const { vector, regions: [region] } = rank.buffers;
+          assertSame(floatsOf(region), sumOf(own), "the region");
+          assertSame(floatsOf(vector), floatsOf(own[index].vector), "the vector");
+        }),
+      ]);
+    }
+    for (const bad of [0, 1, 2]) {
+      const own = uneven(3, 3 + bad, SHORT);
+      for (const at of [0, SHORT - 1]) viewOf(own[bad].vector)[at] = NaN;
+      const [{ finite, worstRank }] = await oneStep(bench, own);
+      assert.deepEqual([finite, worstRank], [false, bad]);
+    }
+  });
+}
+
+/** The float32 sum is what float64 gives, up to a rounding of each product, sum and weight. */
+function assertNearFloat64(sum: Float32Array, own: readonly TestContribution[]): void {
+  const vectors = own.map(({ vector }) => floatsOf(vector));
+  const total = own.reduce((all, { weight }) => all + weight, 0);
+  for (let at = 0; at < sum.length; at += 997) {
+    const exact = own.reduce(
+      (all, { weight }, rank) => all + weight / total * vectors[rank][at],
+      0,
+    );
+    assert.ok(Math.abs(sum[at] - exact) <= 3 * own.length * 2 ** -24, `value ${at}`);
+  }
+}
+
+function countTests(test: Test): void {
+  test("running statistics are a mean over rows, gradients one over weights", async (open) => {
+    const border = FLOATS - STATISTICS;
+    const wire = { dtype: "float32", gradientBytes: 4 * border } as const;
+    await using bench = await open({ worldSize: 3, wire });
+    const cases = [
+      { weights: [0.6, 9, 3], rows: [3, 3, 3], tracked: [1, 1, 1] },
+      // A rank whose samples' classes have weight 0; a rank that had one value per channel.
+      { weights: [0, 2, 1], rows: [4, 2, 0], tracked: [2, 1, 0] },
+      // Nothing to learn from, but rows for the statistics.
+      { weights: [0, 0, 0], rows: [3, 2, 2], tracked: [1, 1, 1] },
+      // And the other way round: rows of single values alone.
+      { weights: [1, 1, 1], rows: [0, 0, 0], tracked: [0, 0, 0] },
+    ];
+    for (const [step, { weights, rows, tracked }] of cases.entries()) {
+      const own = weights.map((weight, rank) => ({
+        ...contribution(rank, step, Math.max(1, rows[rank])),
+        weight,
+        statisticsRows: rows[rank],
+        trackedBatches: tracked[rank],
+      }));
+      // Statistics that don't count must not matter, whatever they are.
+      own.forEach(({ vector }, rank) => {
+        if (rows[rank] === 0) viewOf(vector).fill(NaN, border);
+      });
+      const [totals, ...results] = await oneStep(bench, own);
+      const vectors = own.map(({ vector }) => floatsOf(vector));
+      const expected = new Float32Array(FLOATS);
+      expected.set(meanOf(vectors.map((vector) => vector.subarray(0, border)), weights));
+      expected.set(meanOf(vectors.map((vector) => vector.subarray(border)), rows), border);
+      const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);
+      assert.equal(totals.statisticsRows, sum(rows));
+      assert.equal(totals.trackedBatches, Math.max(...tracked));
+      for (const { vector, finite, weight, statisticsRows } of results) {
+        assert.deepEqual([finite, weight, statisticsRows], [true, sum(weights), sum(rows)]);
+        assertSame(floatsOf(vector), expected, `step ${step}`);
+      }
+    }
+  });
+
+  test("a rank without samples is left out, and gets the result", async (open) => {
+    await using bench = await open({ worldSize: 3, vectorBytes: 4 * SHORT });
+    for (const busy of [0, 1, 2]) {
+      const own = [0, 1, 2].map((rank) => contribution(rank, busy, rank === busy ? 7 : 0, SHORT));
+      own.forEach(({ vector }, rank) => rank !== busy && viewOf(vector).fill(NaN));
+      const [totals, ...results] = await oneStep(bench, own);
+      assert.deepEqual([totals.finite, totals.samples], [true, 7]);
+      for (const { vector } of results) assert.deepEqual(vector, own[busy].vector);
+    }
+    const nobody = [0, 1, 2].map((rank) => contribution(rank, 3, 0, SHORT));
+    const [{ samples, weight }, ...results] = await oneStep(bench, nobody);
+    assert.deepEqual([samples, weight], [0, 0]);
+    for (const { vector } of results) {
+      assertSame(floatsOf(vector), new Float32Array(SHORT), "zeros");
+    }
+  });
+
+  test("each part of the sum is seen once, and the squares are added up in rank order", async (open) => {
+    await using bench = await open({ worldSize: 3 });
+    const own = uneven(3, 0, FLOATS);
+    const squares = (values: Float32Array, { begin, end }: FloatRange) => {
+      let sum = 0;
+      for (let index = begin; index < end; index++) sum += values[index] ** 2;
+      return sum;
+    };
+    const [, ...results] = await Promise.all([
+      bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue"),
+      ...bench.ranks.map((rank, index) =>
+        takeStep(rank, own[index], (ranges) => {
+          const values = viewOf(rank.buffers.reduced);
+          return ranges.reduce((sum, range) => sum + squares(values, range), 0);
+        })
+      ),
+    ]);
+    const sum = sumOf(own);
+    const shards = [0, 1, 2].map((rank) => squares(sum, shardOf(rank, 3, 4 * FLOATS)));
+    for (const result of results) {
+      assert.equal(result.squares, shards.reduce((all, one) => all + one, 0), "the same bits");
+    }
+  });
+}
+
+function nonFiniteTests(test: Test): void {
+  test("the rank whose vector or loss is not finite is named", async (open) => {
+    await using bench = await open({ worldSize: 3, vectorBytes: 4 * SHORT });
+    let step = 0;
+    for (const bad of [0, 1, 2]) {
+      for (const [at, value] of [[0, NaN], [SHORT - 1, Infinity], [CHUNK, -Infinity]]) {
+        const own = uneven(3, step++, SHORT);
+        viewOf(own[bad].vector)[at] = value;
+        const [totals, ...results] = await oneStep(bench, own);
+        assert.deepEqual([totals.finite, totals.worstRank], [false, bad], `${value} at ${at}`);
+        assert.ok(results.every(({ finite }) => !finite));
+      }
+      const own = uneven(3, step++, SHORT).map((one, rank) =>
+        rank === bad ? { ...one, lossSum: NaN } : one
+      );
+      const [totals, ...results] = await oneStep(bench, own);
+      assert.deepEqual([totals.finite, totals.worstRank], [false, bad], "loss");
+      assert.ok(results.every((result) => !result.finite && Number.isNaN(result.lossSum)));
+    }
+    const both = uneven(3, step++, SHORT);
+    for (const rank of [1, 2]) viewOf(both[rank].vector)[3] = NaN;
+    assert.equal((await oneStep(bench, both))[0].worstRank, 1, "the first one of several");
+    const good = uneven(3, step, SHORT);
+    const [totals, first] = await oneStep(bench, good);
+    assert.deepEqual([totals.finite, totals.worstRank], [true, undefined]);
+    assertSame(floatsOf(first.vector), sumOf(good), "the step after a bad one");
+  });
+}
+
+function orderTests(test: Test): void {
+  test("stop reaches every rank, and the step is still taken", async (open) => {
+    await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT });
+    const own = uneven(2, 0, SHORT);
+    const [totals, ...results] = await oneStep(bench, own, "stop");
+    assert.equal(totals.action, "stop");
+    for (const { action, vector } of results) {
+      assert.equal(action, "stop");
+      assertSame(floatsOf(vector), sumOf(own), "the last step");
+    }
+  });
+
+  test("calls out of order are refused", async (open) => {
+    await using bench = await open({ worldSize: 1, vectorBytes: 4 * SHORT });
+    const [rank] = bench.ranks;
+    const { exchange } = rank;
+    const own = contribution(0, 0, 4, SHORT);
+    await assert.rejects(exchange.agree(0), { name: "TypeError" });
+    await assert.rejects(exchange.allGather(), { name: "TypeError" });
+    const first = reduceScatter(rank, own);
+    await assert.rejects(reduceScatter(rank, own), {
+      message: /^reduceScatter\(\) was called while/,
+    });
+    await assert.rejects(exchange.agree(0), { name: "TypeError" });
+    const reduced = bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue");
+    await first;
+    await assert.rejects(reduceScatter(rank, own), { name: "TypeError" });
+    await exchange.agree(0);
+    await reduced;
+    await exchange.allGather();
+    await assert.rejects(exchange.allGather(), { name: "TypeError" });
+    await oneStep(bench, [contribution(0, 1, 4, SHORT)]); // nothing of it did any harm
+  });
+}
+
+/** The calls of a rank in the middle of a step that wait for others: each ends a step of its own. */
+const PHASES: Readonly<
+  Record<string, (bench: Bench, step: number, signal?: AbortSignal) => Promise<unknown>>
+> = {
+  contributing: ({ ranks: [first] }, step, signal) =>
+    reduceScatter(first, contribution(0, step, 4, SHORT), signal),
+  agreeing: async (bench, step, signal) => {
+    await summed(bench, step);
+    return await bench.exchanges[0].agree(0, signal);
+  },
+  gathering: async (bench, step, signal) => {
+    await summed(bench, step);
+    await Promise.all(bench.exchanges.map((exchange) => exchange.agree(0)));
+    return await bench.exchanges[0].allGather(signal);
+  },
+};
+
+/** Brings all ranks to where the sum is at hand. */
+async function summed(bench: Bench, step: number): Promise<void> {
+  const own = uneven(bench.ranks.length, step, SHORT);
+  bench.reducer.reduce({ epoch: 1, step }, () => "continue").catch(() => {}); // others may end it
+  await Promise.all(own.map((one, rank) => reduceScatter(bench.ranks[rank], one)));
+}
+
+/** An exchange that needs nobody in a phase has passed it before anything could end it. */
+async function endsWith(waiting: Promise<unknown>, end: () => void, expected: object) {
+  const outcome = waiting.then(() => "passed", (error) => error);
+  await delay(50);
+  end();
+  const ended = await outcome;
+  if (ended === "passed") return false;
+  await assert.rejects(Promise.reject(ended), expected);
+  return true;
+}
+
+function endTests(test: Test): void {
+  for (const [phase, enter] of Object.entries(PHASES)) {
+    test(`a signal ends a rank that is ${phase}, with its reason`, async (open) => {
+      await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT });
+      const controller = new AbortController();
+      const waiting = enter(bench, 0, controller.signal);
+      const waited = await endsWith(waiting, () => controller.abort(REASON), REASON);
+      assert.ok(waited || phase !== "contributing", "the other rank's vector is waited for");
+    });
+
+    test(`close() ends a rank that is ${phase}`, async (open) => {
+      await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT });
+      const closed = { message: "The exchange was closed in the middle of a step" };
+      const end = () => void bench.exchanges[0].close();
+      const waited = await endsWith(enter(bench, 0), end, closed);
+      assert.ok(waited || phase !== "contributing", "the other rank's vector is waited for");
+      await assert.rejects(reduceScatter(bench.ranks[0], contribution(0, 1, 4, SHORT)));
+    });
+  }
+
+  test("a signal that has fired ends each call at once", async (open) => {
+    await using bench = await open({ worldSize: 1, vectorBytes: 4 * SHORT });
+    const signal = AbortSignal.abort(REASON);
+    const exchange: GradientExchange = bench.exchanges[0];
+    const own = contribution(0, 0, 4, SHORT);
+    await assert.rejects(reduceScatter(bench.ranks[0], own, signal), REASON);
+    await assert.rejects(exchange.agree(0, signal), REASON);
+    await assert.rejects(exchange.allGather(signal), REASON);
+    const key = { epoch: 1, step: 0 };
+    await assert.rejects(bench.reducer.reduce(key, () => "continue", signal), REASON);
+    await oneStep(bench, [own]);
+  });
+
+  test("a signal and close() end the coordinator's end", async (open) => {
+    await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT });
+    const key = { epoch: 1, step: 0 };
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(REASON), 50);
+    await assert.rejects(bench.reducer.reduce(key, () => "continue", controller.signal), REASON);
+    setTimeout(() => void bench.reducer.close(), 50);
+    await assert.rejects(bench.reducer.reduce({ ...key, step: 1 }, () => "continue"), {
+      message: "The reducer was closed in the middle of a step",
+    });
+  });
+
+  test("both ends give up when the others keep silent, and name them", async (open) => {
+    await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT, timeoutMs: 1_000 });
+    await Promise.all([
+      assert.rejects(bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue"), {
+        name: "LockstepError",
+        message: "No gradients from rank 1 for 1 s in epoch 1, step 0",
+      }),
+      assert.rejects(reduceScatter(bench.ranks[0], contribution(0, 0, 4, SHORT)), {
+        name: "LockstepError",
+        message: "Rank 0 got no answer from the coordinator for 1 s in epoch 1, step 0",
+      }),
+    ]);
+  });
+}
