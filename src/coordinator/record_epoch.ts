@@ -74,6 +74,7 @@ async function showBest(
       step,
       draw: pictureIn(folder, "predictions"),
     });
+    await events.settled();
   });
   const draw = once(() =>
     effort.attempt(

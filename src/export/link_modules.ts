@@ -2,8 +2,8 @@
  * Joins TypeScript modules into one plain script for a page, which may be opened without a server: there, browsers
  * load no modules.
  *
- * What a page runs is so the very code that trains. It understands what the modules concerned do (named imports and
- * exports of declarations) and refuses everything else.
+ * What a page runs is so the very code that trains. It understands what the modules concerned do (imports by name or of
+ * all names, exports of declarations, and lists of other modules' exports) and refuses everything else.
  *
  * @module
  */
@@ -12,7 +12,8 @@ import { stripTypeScriptTypes } from "node:module";
 /** Replacements of modules. */
 export type StandIns = Readonly<Record<string, string>>;
 
-const IMPORT = /^import\s*\{([^}]*)\}\s*from\s*"([^"]+)";?[ \t]*$/gm;
+const IMPORT = /^import\s*(?:\{([^}]*)\}|\*\s*as\s+([\w$]+))\s*from\s*"([^"]+)";?[ \t]*$/gm;
+const RE_EXPORT = /^export\s*\{([^}]*)\}\s*from\s*"([^"]+)";?[ \t]*$/gm;
 const EXPORT = /^export\s+(?=(?:async\s+)?(?:const|function\*?|class)\s+([\w$]+))/gm;
 
 interface Module {
@@ -45,24 +46,37 @@ export async function linkModules(
     if (known) return known;
     const code = stripTypeScriptTypes(await textOf(url));
     const imports: string[] = [];
-    for (const [, names, specifier] of code.matchAll(IMPORT)) {
+    const moduleOf = async (specifier: string) => {
       const bare = !/^\.{1,2}\//.test(specifier);
       if (bare && !modules.has(specifier)) {
         throw new SyntaxError(`${url} imports ${specifier}, which a page has not`);
       }
-      const bindings = names.split(",").map((name) => name.trim().replace(/\s+as\s+/, ": "))
-        .filter(Boolean);
-      if (bindings.length === 0) continue; // types only
-      const module = bare ? modules.get(specifier)! : await visit(new URL(specifier, url));
-      imports.push(`const { ${bindings.join(", ")} } = ${module.name};`);
+      return bare ? modules.get(specifier)! : await visit(new URL(specifier, url));
+    };
+    for (const [, names, all, specifier] of code.matchAll(IMPORT)) {
+      const bindings = all ?? bindingsOf(names);
+      if (bindings === undefined) continue; // types only
+      const { name } = await moduleOf(specifier);
+      imports.push(`const ${bindings} = ${name};`);
+    }
+    const reExported: string[] = [];
+    for (const [, names, specifier] of code.matchAll(RE_EXPORT)) {
+      if (namesIn(names).length === 0) continue; // types only
+      const { name } = await moduleOf(specifier);
+      for (const each of namesIn(names)) {
+        const [inner, outer = inner] = each.split(/\s+as\s+/);
+        reExported.push(`${outer}: ${name}.${inner}`);
+      }
     }
     const exported = [...code.matchAll(EXPORT)].map(([, name]) => name);
-    const plain = code.replace(IMPORT, "").replace(EXPORT, "");
+    const plain = code.replace(IMPORT, "").replace(RE_EXPORT, "").replace(EXPORT, "");
     const left = /^(?:import|export)\b.*|\bimport\s*[.(].*/m.exec(withoutComments(plain));
     if (left) throw new SyntaxError(`${url} can't be linked into a script: ${left[0]}`);
     const module = {
       name: `module${modules.size}`,
-      body: `${imports.join("\n")}\n${plain.trim()}\nreturn { ${exported.join(", ")} };`,
+      body: `${imports.join("\n")}\n${plain.trim()}\nreturn { ${
+        [...exported, ...reExported].join(", ")
+      } };`,
     };
     modules.set(url.href, module);
     return module;
@@ -83,4 +97,15 @@ async function textOf(url: URL): Promise<string> {
 
 function withoutComments(code: string): string {
   return code.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "");
+}
+
+/** Names between braces; types are gone by now. */
+function namesIn(names: string): string[] {
+  return names.split(",").map((name) => name.trim()).filter(Boolean);
+}
+
+/** A pattern that takes names off a module's exports; nothing where there are none. */
+function bindingsOf(names: string): string | undefined {
+  const bindings = namesIn(names).map((name) => name.replace(/\s+as\s+/, ": "));
+  return bindings.length === 0 ? undefined : `{ ${bindings.join(", ")} }`;
 }

@@ -54,10 +54,13 @@ export interface Initializer {
   readonly bias: "zeros" | "torchDefault";
 }
 
+/** The arguments of an architecture's `build`: the building blocks, the images, and the options of the network. */
+export type BuildArguments = [nn: Blocks, input: Node, options: BuildOptions];
+
 /** The description of an architecture: all that Lockstep knows of it. */
 export interface Architecture {
   /** Symbolic input [n, h, w, 3] → logits [n, classes]. */
-  readonly build: (nn: Blocks, input: Node, options: BuildOptions) => Network;
+  readonly build: (...args: BuildArguments) => Network;
   readonly initializers: {
     readonly conv: Initializer;
     readonly linear: Initializer;

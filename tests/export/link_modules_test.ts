@@ -42,6 +42,9 @@ Deno.test("linkModules() makes a script of the preprocessing whose pixels are th
   }
 });
 
+let count = 0;
+
+/** Links files, of which `a.ts` is the entry, and runs them. */
 async function linked(files: Record<string, string>): Promise<unknown> {
   let result: unknown;
   await withTemporaryFolder(async (folder) => {
@@ -49,7 +52,8 @@ async function linked(files: Record<string, string>): Promise<unknown> {
       await Deno.writeTextFile(join(folder, name), text);
     }
     const entry = pathToFileURL(join(folder, "a.ts"));
-    result = run(await linkModules(entry, "result", { known: "{ five: 5 }" }), "result");
+    const name = `result${count++}`;
+    result = run(await linkModules(entry, name, { known: "{ five: 5 }" }), name);
   });
   return result;
 }
@@ -81,6 +85,21 @@ export const log: string[] = ["c"];
   equal(exports.answer, 10);
   deepEqual(exports.all(), ["c", "b", "a"]);
   equal(new exports.Box().value, 1);
+});
+
+Deno.test("linkModules() follows lists of other modules' exports, and takes all names of a module", async () => {
+  const exports = await linked({
+    "a.ts": `import * as list from "./list.ts";
+export const names = Object.keys({ ...list });
+export const sum = list.one + list.second;
+`,
+    "list.ts": `export { one } from "./one.ts";
+export { two as second, type Two } from "./two.ts";
+`,
+    "one.ts": `export const one = 1;`,
+    "two.ts": `export type Two = 2; export const two = 2;`.replace("; ", ";\n"),
+  }) as { names: string[]; sum: number };
+  deepEqual(exports, { names: ["one", "second"], sum: 3 });
 });
 
 Deno.test("linkModules() refuses what it doesn't understand", async () => {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Architecture, Blocks } from "../architecture.ts";
+import type { Architecture, Blocks, BuildArguments } from "../architecture.ts";
 import type { BuildOptions, Network, Node } from "../blocks.ts";
 
 /** The facts that all ResNets have in common. */
@@ -27,7 +27,7 @@ const COMMON = {
 /** ResNet-18. */
 export const resnet18 = {
   ...COMMON,
-  build: (...args) => resnet(...args, "basic", [2, 2, 2, 2]),
+  build: (...args: BuildArguments): Network => resnet(...args, "basic", [2, 2, 2, 2]),
   headFeatures: 512,
   parameters: 11_689_512,
   multiplyAdds: 1_814_073_344,
@@ -38,7 +38,7 @@ export const resnet18 = {
 /** ResNet-34. */
 export const resnet34 = {
   ...COMMON,
-  build: (...args) => resnet(...args, "basic", [3, 4, 6, 3]),
+  build: (...args: BuildArguments): Network => resnet(...args, "basic", [3, 4, 6, 3]),
   headFeatures: 512,
   parameters: 21_797_672,
   multiplyAdds: 3_663_761_408,
@@ -49,7 +49,7 @@ export const resnet34 = {
 /** ResNet-50. */
 export const resnet50 = {
   ...COMMON,
-  build: (...args) => resnet(...args, "bottleneck", [3, 4, 6, 3]),
+  build: (...args: BuildArguments): Network => resnet(...args, "bottleneck", [3, 4, 6, 3]),
   headFeatures: 2048,
   parameters: 25_557_032,
   multiplyAdds: 4_089_184_256,

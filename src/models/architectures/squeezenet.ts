@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Architecture, Blocks } from "../architecture.ts";
+import type { Architecture, Blocks, BuildArguments } from "../architecture.ts";
 import type { BuildOptions, Network, Node } from "../blocks.ts";
 
 /** The facts that both versions have in common. */
@@ -28,7 +28,7 @@ const COMMON = {
 /** SqueezeNet 1.0. */
 export const squeezenet1_0 = {
   ...COMMON,
-  build: (...args) => squeezenet(...args, VERSION_1_0),
+  build: (...args: BuildArguments): Network => squeezenet(...args, VERSION_1_0),
   minSize: 21,
   parameters: 1_248_424,
   multiplyAdds: 818_924_576,
@@ -42,7 +42,7 @@ export const squeezenet1_0 = {
 /** SqueezeNet 1.1. */
 export const squeezenet1_1 = {
   ...COMMON,
-  build: (...args) => squeezenet(...args, VERSION_1_1),
+  build: (...args: BuildArguments): Network => squeezenet(...args, VERSION_1_1),
   minSize: 17,
   parameters: 1_235_496,
   multiplyAdds: 349_151_936,

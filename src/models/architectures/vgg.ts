@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Architecture, Blocks } from "../architecture.ts";
+import type { Architecture, Blocks, BuildArguments } from "../architecture.ts";
 import type { BuildOptions, Network, Node } from "../blocks.ts";
 
 /** The facts that all VGGs have in common. */
@@ -28,7 +28,7 @@ const COMMON = {
 /** VGG-11 with BatchNorm. */
 export const vgg11_bn = {
   ...COMMON,
-  build: (...args) => vgg(...args, STAGES_11),
+  build: (...args: BuildArguments): Network => vgg(...args, STAGES_11),
   parameters: 132_868_840,
   multiplyAdds: 7_609_090_048,
   fingerprint: { tensors: 52, name: "features.0.weight", shape: [64, 3, 3, 3] },
@@ -38,7 +38,7 @@ export const vgg11_bn = {
 /** VGG-16 with BatchNorm. */
 export const vgg16_bn = {
   ...COMMON,
-  build: (...args) => vgg(...args, STAGES_16),
+  build: (...args: BuildArguments): Network => vgg(...args, STAGES_16),
   parameters: 138_365_992,
   multiplyAdds: 15_470_264_320,
   fingerprint: { tensors: 82, name: "features.0.weight", shape: [64, 3, 3, 3] },
