@@ -60,13 +60,36 @@ async function run(config: ConfigInput) {
   return { results, kept };
 }
 
+/** The images of the runs that several tests compare with, and these runs, each made once. */
+const shared = { folder: "", runs: new Map<number, ReturnType<typeof run>>() };
+
+Deno.test.beforeAll(async () => {
+  shared.folder = await Deno.makeTempDir({ prefix: "lockstep-features-" });
+  await makeImages(join(shared.folder, "images"));
+});
+
+Deno.test.afterAll(async () => {
+  await Deno.remove(shared.folder, { recursive: true });
+});
+
+/** A run of plain_cnn that keeps no features, made at the first use. */
+function plainRun(workers: number): ReturnType<typeof run> {
+  const root = join(shared.folder, "images");
+  const made = shared.runs.get(workers) ??
+    run(frozenConfig(root, "plain_cnn", false, { workers }));
+  shared.runs.set(workers, made);
+  return made;
+}
+
 for (const name of ["plain_cnn", "squeezenet1_1", "efficientnet_lite0"] as const) {
   Deno.test(`kept features of ${name} change no bit of a run`, () =>
     withTemporaryFolder(async (folder) => {
       const root = join(folder, "images");
       await makeImages(root, { side: NETWORKS[name].side });
       for (const workers of [1, 2]) {
-        const plain = await run(frozenConfig(root, name, false, { workers }));
+        const plain = name === "plain_cnn"
+          ? await plainRun(workers)
+          : await run(frozenConfig(root, name, false, { workers }));
         const cached = await run(frozenConfig(root, name, true, { workers }));
         assert.deepEqual(cached.results, plain.results, `${workers} workers`);
         assert.equal(plain.kept.length, 0);
@@ -106,7 +129,7 @@ Deno.test("a run that keeps some of the features only comes to the same bits, wi
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "images");
     await makeImages(root);
-    const plain = await run(frozenConfig(root, "plain_cnn", false));
+    const plain = await plainRun(1);
     const few = { maxBytes: 12 * 64 * 4 + 100 }; // 64 features each
     const cached = await run(frozenConfig(root, "plain_cnn", few));
     assert.deepEqual(cached.results, plain.results);
@@ -119,7 +142,7 @@ Deno.test("a run with kept features that stops within an epoch goes on to the sa
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "images");
     await makeImages(root);
-    const whole = await run(frozenConfig(root, "plain_cnn", false, { workers: 2 }));
+    const whole = await plainRun(2);
     const config = frozenConfig(root, "plain_cnn", true, {
       workers: 2,
       validate: { everySteps: 2 },

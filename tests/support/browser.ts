@@ -9,7 +9,7 @@ import "./end_with_runner.ts";
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fail } from "node:assert/strict";
-import type { BrowserContext, ConsoleMessage, Page, Request } from "playwright-core";
+import type { Browser, BrowserContext, ConsoleMessage, Page, Request } from "playwright-core";
 
 /** Names that the browser goes by on PATH. */
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -63,11 +63,36 @@ export function browserPath(): string | undefined {
 export function browserTest(name: string, run: () => Promise<void>): void {
   const required = Deno.env.get("LOCKSTEP_REQUIRE_BROWSER") === "1";
   const ignore = !required && browserPath() === undefined;
+  if (!ignore && !shared.isPlanned) shareBrowser();
   Deno.test({ name: ignore ? `${name} (no chromium on PATH)` : name, ignore, fn: run });
 }
 
+/** The browser of all browser tests of a file: to start one takes a second, a context of its own takes none. */
+const shared: { isPlanned: boolean; browser?: Browser } = { isPlanned: false };
+
+/** Starts a browser before the first test of the file, and closes it after the last one. */
+function shareBrowser(): void {
+  shared.isPlanned = true;
+  Deno.test.beforeAll(async () => {
+    shared.browser = await launch();
+  });
+  Deno.test.afterAll(async () => {
+    await shared.browser?.close();
+  });
+}
+
+async function launch(): Promise<Browser> {
+  const executablePath = browserPath() ?? fail("There is no browser on PATH");
+  return await (await playwright()).chromium.launch({
+    executablePath,
+    headless: true,
+    args: FLAGS,
+  });
+}
+
 /**
- * Runs `use` with an empty page of a fresh browser, which is gone afterwards, profile and all.
+ * Runs `use` with an empty page in a context of its own, without what other pages stored: in the browser of the file's
+ * browser tests, else in one that is gone afterwards.
  *
  * @throws {Error} when the page threw or logged an error, or asked another machine for something
  */
@@ -75,28 +100,23 @@ export async function withPage(
   options: PageOptions,
   use: (page: Page, context: BrowserContext) => Promise<void>,
 ): Promise<void> {
-  const executablePath = browserPath() ?? fail("There is no browser on PATH");
-  const profile = await Deno.makeTempDir({ prefix: "lockstep-browser-" });
+  const own = shared.browser?.isConnected() ? undefined : await launch();
   try {
-    const context = await (await playwright()).chromium.launchPersistentContext(profile, {
-      executablePath,
-      headless: true,
-      args: FLAGS,
+    const context = await (own ?? shared.browser!).newContext({
       colorScheme: options.colorScheme ?? "light",
       viewport: { width: options.width ?? 1280, height: options.height ?? 800 },
       deviceScaleFactor: options.scale ?? 1,
     });
     const wrongs = watch(context);
     try {
-      const page = context.pages()[0] ?? await context.newPage();
-      await use(page, context);
+      await use(await context.newPage(), context);
     } finally {
       await context.close();
     }
     const counted = wrongs.filter(({ kind }) => kind === "network" || !options.allowErrors);
     if (counted.length > 0) fail(counted.map(({ text }) => text).join("\n"));
   } finally {
-    await Deno.remove(profile, { recursive: true });
+    await own?.close();
   }
 }
 
