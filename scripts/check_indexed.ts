@@ -12,7 +12,7 @@ import { exitCode } from "./children.ts";
 import { PROJECT_ROOT, readText } from "./files.ts";
 
 /** Rooms of `src/` in which an index may be out of range. */
-export const CHECKED_ROOMS: readonly string[] = ["data", "protocol", "weights"];
+export const CHECKED_ROOMS: readonly string[] = ["data", "exchange", "protocol", "weights"];
 
 /** The parts of deno.json that a type check reads. */
 interface ProjectConfig {

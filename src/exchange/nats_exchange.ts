@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { itemAt } from "../base/item_at.ts";
 import { bytesIn, type FloatRange, floatsOf, shardOf } from "../base/float_range.ts";
 import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
 import type { Incoming } from "../protocol/link.ts";
@@ -138,13 +139,13 @@ export class NatsGradientExchange extends RankEnd<ChunkTransfer> {
     const { chunks } = this.#plan;
     if (contribution.samples === 0) return;
     const limit = Math.min(chunks.length, transfer.prefix + this.#window);
-    while (transfer.sent < limit && chunks[transfer.sent].begin >= transfer.ready) {
+    while (transfer.sent < limit && itemAt(chunks, transfer.sent).begin >= transfer.ready) {
       this.#sendChunk(contribution, transfer.sent++);
     }
   }
 
   #sendChunk({ epoch, step }: StepContribution, chunk: number): void {
-    const { begin, floats, dtype, bytes } = this.#plan.chunks[chunk];
+    const { begin, floats, dtype, bytes } = itemAt(this.#plan.chunks, chunk);
     const frame = this.#frameFor(chunk).subarray(0, FRAME_HEADER_BYTES + bytes);
     const values = bytesIn(this.buffers.vector, { begin, end: begin + floats });
     let tooLarge = false;
@@ -163,7 +164,7 @@ export class NatsGradientExchange extends RankEnd<ChunkTransfer> {
   #onReduced({ header, payload }: Incoming<"reduced">): void {
     const phase = this.phaseAt("contributing", header);
     const { chunk } = header;
-    const planned = this.#plan.chunks[chunk];
+    const planned = itemAt(this.#plan.chunks, chunk);
     if (!phase || payload.length !== planned?.bytes) return;
     const { transfer } = phase.step;
     if (transfer.arrived[chunk]) return;

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { itemAt } from "../base/item_at.ts";
 import type { LockstepError } from "../base/errors.ts";
 import { type StepKey } from "../base/step_key.ts";
 import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
@@ -128,7 +129,7 @@ export class NatsReducer extends ReducerEnd<ChunkedSum> {
       this.#sumChunk(summing, chunk);
       const fields = { epoch, step, chunk };
       const { reduced } = this.link.subjects;
-      this.link.publishInPlace(reduced, "reduced", fields, this.#frames[chunk]);
+      this.link.publishInPlace(reduced, "reduced", fields, itemAt(this.#frames, chunk));
       transfer.published++;
     }
     this.finish(summing, 0); // each rank has the whole sum
@@ -136,8 +137,8 @@ export class NatsReducer extends ReducerEnd<ChunkedSum> {
 
   #sumChunk(step: SummingStep<ChunkedSum>, chunk: number): void {
     const { senders, weights } = step.phase.transfer;
-    const frame = this.#frames[chunk];
-    const { begin, floats, dtype } = this.#plan.chunks[chunk];
+    const frame = itemAt(this.#frames, chunk);
+    const { begin, floats, dtype } = itemAt(this.#plan.chunks, chunk);
     const isNarrow = dtype !== "float32";
     const target = isNarrow
       ? this.#wideSum.subarray(0, floats)
@@ -178,7 +179,7 @@ export class NatsReducer extends ReducerEnd<ChunkedSum> {
     const { phase } = step;
     for (const chunk of header.chunks) {
       if (chunk >= phase.transfer.published) continue;
-      this.link.publishFrame(this.link.subjects.reduced, this.#frames[chunk]);
+      this.link.publishFrame(this.link.subjects.reduced, itemAt(this.#frames, chunk));
     }
     if (header.totals && phase.at === "decided") {
       this.link.publish(this.link.subjects.reduced, "result", phase.result);

@@ -10,6 +10,7 @@
  *
  * @module
  */
+import { itemAt } from "../base/item_at.ts";
 import { type FloatRange, floatsOf, overlap, shardOf } from "../base/float_range.ts";
 import { compareSteps } from "../base/step_key.ts";
 import type { Incoming } from "../protocol/link.ts";
@@ -47,9 +48,10 @@ export function makeBuffers(
   if (!segment) throw new TypeError("An exchange in shared memory without a segment");
   const { rank, worldSize, vectorBytes, sumInRegion = false } = shape;
   const { vectors, regions } = viewsOf(segment, shape);
+  const vector = itemAt(vectors, rank);
   return {
-    vector: vectors[rank],
-    reduced: sumInRegion ? regions[0] : vectors[rank],
+    vector,
+    reduced: sumInRegion ? itemAt(regions, 0) : vector,
     regions,
     shard: shardOf(rank, worldSize, vectorBytes),
     peers: vectors,
@@ -177,11 +179,13 @@ export class SharedGradientExchange extends RankEnd<OwnShare> {
   ): { rank: number | undefined } | undefined {
     if (begin >= end) return undefined;
     const senders = [...weights.keys()].filter((rank) => weights[rank] !== null);
-    const parts = senders.map((rank) => this.#vectors[rank].subarray(begin, end));
+    const parts = senders.map((rank) => itemAt(this.#vectors, rank).subarray(begin, end));
     const sum = this.#sum.subarray(begin, end);
     if (weightedSum(sum, parts, senders.map((rank) => weights[rank]!))) return undefined;
     const rank = senders.find((rank, index) =>
-      rank === this.rank && this.#isInPlace ? isOwnBad(sum, parts, index) : !allFinite(parts[index])
+      rank === this.rank && this.#isInPlace
+        ? isOwnBad(sum, parts, index)
+        : !allFinite(itemAt(parts, index))
     );
     return { rank };
   }

@@ -141,6 +141,7 @@ export class SharedReducer extends ReducerEnd<ShardedSum> {
       const { shards } = step.phase.transfer;
       return { ranks: all.filter((rank) => !shards.has(rank)), what: "share of the sum" };
     }
-    return { ranks: all.filter((rank) => !this.ranks[rank].hasBegun(step)), what: "gradients" };
+    const silent = this.ranks.filter((inbox) => !inbox.hasBegun(step));
+    return { ranks: silent.map(({ rank }) => rank), what: "gradients" };
   }
 }

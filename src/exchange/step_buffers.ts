@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { itemAt } from "../base/item_at.ts";
 import { alignedBytes } from "../base/aligned_memory.ts";
 import { type FloatRange, shardOf } from "../base/float_range.ts";
 import type { WireFormat } from "./chunks.ts";
@@ -56,7 +57,7 @@ export function ownBuffers(
   const regions = Array.from({ length: count }, () => alignedBytes(vectorBytes));
   return {
     vector: alignedBytes(vectorBytes),
-    reduced: sumInRegion ? regions[0] : alignedBytes(vectorBytes),
+    reduced: sumInRegion ? itemAt(regions, 0) : alignedBytes(vectorBytes),
     regions,
     shard: shardOf(0, 1, vectorBytes),
   };

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { itemAt } from "../base/item_at.ts";
 import { WEIGHTED_SUM_CODE } from "./weighted_sum_code.ts";
 
 /** The exports of weighted_sum.wat. */
@@ -48,17 +49,18 @@ export function weightedSum(
     target.fill(0);
     return true;
   }
+  const first = itemAt(vectors, 0), firstWeight = itemAt(weights, 0);
   // A copy is only looked through: multiplying by 1 could change the bits of a NaN.
-  const isCopy = vectors.length === 1 && weights[0] === 1;
-  if (isCopy && !isSame(target, vectors[0])) target.set(vectors[0]);
+  const isCopy = vectors.length === 1 && firstWeight === 1;
+  if (isCopy && !isSame(target, first)) target.set(first);
   let bad = 0;
   for (let begin = 0; begin < target.length; begin += BLOCK) {
     const end = Math.min(begin + BLOCK, target.length);
-    const bytes = load(sum, vectors[0], begin, end);
-    let badHere = vectors.length === 1 ? passes.scale(bytes, weights[0]) : 0;
+    const bytes = load(sum, first, begin, end);
+    let badHere = vectors.length === 1 ? passes.scale(bytes, firstWeight) : 0;
     for (let r = 1; r < vectors.length; r++) {
-      load(source, vectors[r], begin, end);
-      badHere = passes.combine(bytes, r === 1 ? weights[0] : 1, weights[r]);
+      load(source, vectors[r]!, begin, end);
+      badHere = passes.combine(bytes, r === 1 ? firstWeight : 1, weights[r]!);
     }
     bad |= badHere;
     if (!isCopy) target.set(sum.subarray(0, end - begin), begin);
