@@ -46,6 +46,18 @@ export const RETIRED_WORDS: readonly RetiredWord[] = [
   identifier("LEAST_(?=[A-Z])", "MIN_", "const LEAST_SIDE = 3"),
   identifier("LONGEST_(?=[A-Z])", "MAX_", "const LONGEST_LINE = 3"),
   word("[Tt]akes? down (?:its |the )?ops", "records ops", "It takes down ops"),
+  declared("told", "a name for its content, such as lines", "const told = new Set()"),
+  word(
+    "hidden (?:arguments?|inputs?)|this\\.#hidden",
+    "captured inputs",
+    "the hidden inputs of a trace",
+  ),
+  word("handsOn|handedOn", "carried", "part.handsOn"),
+  word("hand(?:s|ed|ing)? (?:it |them )?on", "pass on, carry", "It hands on its outputs"),
+  word("[Tt]ak(?:e|es|ing) note", "record", "Takes note of a failure"),
+  word("go(?:es)? its way", "goes on", "The run goes its way"),
+  word("inWords", "describe…", "inWords(history)"),
+  word("system_words", "system_errors", 'import "./system_words.ts"'),
 ];
 
 /** A place in a text where a retired word stands. */
@@ -82,4 +94,10 @@ function word(source: string, instead: string, example: string): RetiredWord {
 /** The beginning of identifiers. */
 function identifier(source: string, instead: string, example: string): RetiredWord {
   return { pattern: new RegExp(`\\b${source}\\w*`, "g"), instead, example };
+}
+
+/** A name that is declared or a private field: the word may stand in prose, in HTML and in the DOM's properties. */
+function declared(name: string, instead: string, example: string): RetiredWord {
+  const pattern = new RegExp(`(?:\\b(?:const|let|readonly|get) #?|#)${name}\\b`, "g");
+  return { pattern, instead, example };
 }

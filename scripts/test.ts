@@ -59,6 +59,17 @@ const SLOW: readonly string[] = [
   "dashboard/pages_test.ts",
 ].map((path) => `tests/${path}`);
 
+/**
+ * Modules whose documented examples run as tests. Examples of the library's functions and classes need images and runs:
+ * `tests/docs/examples_test.ts` runs those.
+ */
+export const WITH_EXAMPLES: readonly string[] = [
+  "src/base/random.ts",
+  "src/data/loading/loader.ts",
+  "src/data/transforms/transforms.ts",
+  "src/web/html.ts",
+];
+
 /** Files of a group, beside those of {@linkcode SLOW}: few enough for an even end, many enough to start seldom. */
 const GROUP_SIZE = 20;
 
@@ -78,15 +89,15 @@ export function groupTests(files: readonly string[]): string[][] {
     { length: Math.ceil(others.length / GROUP_SIZE) },
     (_, index) => others.slice(GROUP_SIZE * index, GROUP_SIZE * (index + 1)),
   );
-  return [...SLOW.map((file) => [file]), ["--doc", "mod.ts", "src"], ...groups];
+  return [...SLOW.map((file) => [file]), ["--doc", ...WITH_EXAMPLES], ...groups];
 }
 
 /** Fetches what is missing; says so once for each thing. */
 async function setUp(): Promise<void> {
-  const told = new Set<string>();
+  const named = new Set<string>();
   const progress: Parameters<typeof ensureLibtensorflow>[0] = ({ what, bytes }) => {
-    if (bytes === undefined || told.has(what)) return;
-    told.add(what);
+    if (bytes === undefined || named.has(what)) return;
+    named.add(what);
     console.error(`Set-up: ${what}`);
   };
   await ensureLibtensorflow(progress);

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { describeSystemError, withoutDisposal } from "./system_words.ts";
+import { describeSystemError, withoutDisposal } from "./system_errors.ts";
 
 /** Exit code of a run that failed while it was working. */
 export const EXIT_FAILED = 1;

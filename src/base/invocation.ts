@@ -20,7 +20,7 @@ const NATS_FLAG = "nats";
 
 let current: Invocation | undefined;
 
-/** Takes note of the command that runs; without one, the library is used. */
+/** Records the command that runs; without one, the library is used. */
 export function setInvocation(invocation: Invocation | undefined): void {
   current = invocation;
 }

@@ -26,7 +26,7 @@ export type RandomKey = number | string;
  */
 export function randomStream(...keys: RandomKey[]): RandomStream {
   let a = 0x9e3779b9, b = 0x243f6a88, c = 0xb7e15162, d = 1;
-  for (const word of keys.flatMap(wordsOf)) {
+  for (const word of keys.flatMap(uint32sOf)) {
     a = mix32(a ^ word);
     b = mix32(b + a);
     c = mix32(c ^ (b >>> 7) ^ word);
@@ -70,7 +70,7 @@ export function randomPermutation(next: RandomStream, length: number): Uint32Arr
   return order;
 }
 
-function wordsOf(key: RandomKey): number[] {
+function uint32sOf(key: RandomKey): number[] {
   if (typeof key === "number") return [key | 0, Math.floor(key / 0x1_0000_0000) | 0, 1];
   return [...Array.from(key, (_, index) => key.charCodeAt(index)), key.length, 2];
 }

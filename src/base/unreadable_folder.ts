@@ -4,7 +4,7 @@
  * @module
  */
 import { reasonOf } from "./errors.ts";
-import { describeSystemError } from "./system_words.ts";
+import { describeSystemError } from "./system_errors.ts";
 
 /** Says what keeps a folder from being read, and what to do about that. */
 export function describeUnreadableFolder(quotedPath: string, error: unknown): string {

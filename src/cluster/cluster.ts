@@ -155,12 +155,12 @@ export class Cluster implements AsyncDisposable {
     return this.#channels.link.facts;
   }
 
-  /** Takes note of the step that all ranks are in, for messages. */
+  /** Records the step that all ranks are in, for messages. */
   inStep(step: StepKey): void {
     this.#monitor.inStep(step);
   }
 
-  /** Takes note that all ranks validate, for messages. */
+  /** Records that all ranks validate, for messages. */
   inValidation(epoch: number): void {
     this.#monitor.inValidation(epoch);
   }

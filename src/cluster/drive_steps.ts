@@ -18,7 +18,7 @@ export interface SteppingCluster {
     args: Json,
     options: { signal?: AbortSignal | undefined },
   ): Promise<Reply[]>;
-  /** Takes note of the step that all ranks are in, for messages. */
+  /** Records the step that all ranks are in, for messages. */
   inStep(step: StepKey): void;
 }
 

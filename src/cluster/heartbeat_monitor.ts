@@ -126,13 +126,13 @@ export class HeartbeatMonitor {
     return this.#watched[rank]?.last;
   }
 
-  /** Takes note of the step that all ranks are in. */
+  /** Records the step that all ranks are in. */
   inStep(step: StepKey): void {
     this.#step = step;
     this.#validating = undefined;
   }
 
-  /** Takes note that all ranks validate. */
+  /** Records that all ranks validate. */
   inValidation(epoch: number): void {
     this.#validating = epoch;
   }

@@ -56,7 +56,7 @@ export function explainExit(
 
 /** A message followed by the last lines of a process, when there are any; without the lines of native stack traces. */
 export function withLastLines(message: string, lines: readonly string[]): string {
-  const told = lines.filter((line) => line.trim() !== "" && !TRACE.test(line));
-  const shown = told.slice(-LINES_SHOWN).map((line) => `  | ${line}`);
+  const written = lines.filter((line) => line.trim() !== "" && !TRACE.test(line));
+  const shown = written.slice(-LINES_SHOWN).map((line) => `  | ${line}`);
   return shown.length === 0 ? message : `${message}; its last lines:\n${shown.join("\n")}`;
 }

@@ -22,10 +22,10 @@ const REASONS: Readonly<Record<keyof RefusedCounts, string>> = {
 
 /** Warns of the first message of each reason; the others are counted alone. */
 export function tellOfRefusals(link: Link, warn: (message: string) => void): void {
-  const told = new Set<string>();
+  const reported = new Set<string>();
   link.onRefused((reason) => {
-    if (told.has(reason)) return;
-    told.add(reason);
+    if (reported.has(reason)) return;
+    reported.add(reason);
     warn(
       `Messages ${
         REASONS[reason]

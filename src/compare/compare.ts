@@ -257,18 +257,18 @@ async function runOne(
   run.status = "running";
   delete run.message;
   await record();
-  const told = reporter.run(place);
+  const runReporter = reporter.run(place);
   try {
     const config = memberConfig(variant, run, folder);
     const { status, message } = await runMemberProcess(
       { config, folder: path, resume, verbose },
-      told,
+      runReporter,
       signal,
     );
     run.status = status === "interrupted" && !signal?.aborted ? "failed" : status;
     if (message !== undefined) run.message = message;
   } finally {
-    told.close();
+    runReporter.close();
   }
   const { status, message } = run;
   await refresh(folder, run, variant.config);

@@ -238,12 +238,12 @@ async function variantOf(
   notes: Set<string>,
 ): Promise<Variant> {
   const { path, recipe, preset, workers } = combination;
-  const words = [
+  const parts = [
     recipe,
     preset && PRESETS[preset].label,
     workers && counted(workers, "worker"),
   ];
-  const label = words.filter(Boolean).join(", ");
+  const label = parts.filter(Boolean).join(", ");
   const prefixes = prefixesOf(combination);
   const forAll = sets.filter(({ variant }) => variant === undefined);
   const own = sets.filter(({ variant }) => variant !== undefined && prefixes.includes(variant));

@@ -47,8 +47,8 @@ export function applyOverrides(
   onNote: (note: string) => void = () => {},
   source = "the file",
 ): void {
-  const told = { onNote, source };
-  const changes = overrides.map((override) => withArguments(tree, asChoice(override), told));
+  const noting = { onNote, source };
+  const changes = overrides.map((override) => withArguments(tree, asChoice(override), noting));
   const wanted = structuredClone(tree);
   for (const change of changes) applyOverride(wanted, structuredClone(change));
   for (const { key } of changes) {

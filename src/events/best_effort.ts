@@ -8,7 +8,7 @@ import { asLockstepError, messageOf } from "../base/errors.ts";
 /** Does what a run can do without; a failure is a warning, told once for each thing and message. */
 export class BestEffort {
   readonly #warn: (line: string) => void;
-  readonly #told = new Set<string>();
+  readonly #reported = new Set<string>();
 
   /** @param warn Shows a line; what it throws itself is left unsaid: there is nobody left to tell */
   constructor(warn: (line: string) => void) {
@@ -45,8 +45,8 @@ export class BestEffort {
 
   #tell(what: string, error: unknown, cure = "the run goes on without it"): void {
     const line = `${what} couldn't be written: ${messageOf(asLockstepError(error))}; ${cure}`;
-    if (this.#told.has(line)) return;
-    this.#told.add(line);
+    if (this.#reported.has(line)) return;
+    this.#reported.add(line);
     try {
       this.#warn(line);
     } catch {

@@ -8,7 +8,7 @@ import { z } from "../deps/zod.ts";
 import { messageOf, reasonOf, UsageError } from "../base/errors.ts";
 import { exists, writeFileAtomically } from "../base/paths.ts";
 import { readRegularText } from "../base/regular_file.ts";
-import { describeSystemError } from "../base/system_words.ts";
+import { describeSystemError } from "../base/system_errors.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 
 /** Lists the files of all exports in the folder. */

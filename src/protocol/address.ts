@@ -122,8 +122,8 @@ function decodeCredentials(
 ): ParsedAddress["credentials"] {
   const odd = [...new Set(text.match(RESERVED))];
   if (odd.length > 0) {
-    const words = odd.map((character) => `"${character}" as ${encodeURIComponent(character)}`);
-    refuse(`in its user, password or token write ${words.join(", ")}`);
+    const escapes = odd.map((character) => `"${character}" as ${encodeURIComponent(character)}`);
+    refuse(`in its user, password or token write ${escapes.join(", ")}`);
   }
   const [user, password] = splitOnce(text, ":");
   const name = decoded(user, refuse);

@@ -79,7 +79,7 @@ async function tryRights(connection: NatsConnection, address: NatsAddress): Prom
     for (const subscription of subscriptions) subscription.unsubscribe();
   }
   await answered(connection, address);
-  await delay(0); // the client hands on what it was told
+  await delay(0); // lets the client report what the server said before
   const rights = refused.filter((error) => error instanceof errors.PermissionViolationError);
   if (rights.length > 0) {
     const anyRun = rights.map(({ operation, subject }) => ({

@@ -31,18 +31,18 @@ export class Handshake {
   /** Set once the server has let the client in: from then on the client hears of everything itself. */
   isOver = false;
 
-  /** Takes note of a failure in the present stage. */
+  /** Records a failure in the present stage. */
   failed(cause: Error): void {
     const { stage, failure } = this;
     if (this.isOver || (failure && STAGES.indexOf(failure.stage) > STAGES.indexOf(stage))) return;
     this.failure = { stage, cause };
   }
 
-  /** Takes note of a refusal, and returns the server's words that end the client's wait. */
+  /** Records a refusal, and returns the server's error line that ends the client's wait. */
   refused(reason: string): Uint8Array {
     this.failed(new errors.ConnectionError(reason));
-    const words = reason.replaceAll(/[\r\n']/g, " ");
-    return new TextEncoder().encode(`-ERR '${REFUSED}${words}'\r\n`);
+    const text = reason.replaceAll(/[\r\n']/g, " ");
+    return new TextEncoder().encode(`-ERR '${REFUSED}${text}'\r\n`);
   }
 }
 

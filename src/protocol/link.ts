@@ -53,7 +53,7 @@ export interface Rejections<K extends Kind> {
   readonly onOtherVersion?: (envelope: Envelope, reason: string, header: unknown) => void;
 }
 
-/** Messages that were not handed on, by reason. */
+/** Messages that were refused, by reason. */
 export interface RefusedCounts {
   /** Messages without the run's token: from a stranger. */
   token: number;
@@ -251,7 +251,7 @@ export class Link {
   async flush(): Promise<void> {
     try {
       await this.#roundTrip(FLUSH_MS);
-      await delay(0); // the client hands on what the server said before
+      await delay(0); // lets the client report what the server said before
       this.failed.throwIfAborted();
     } catch (error) {
       this.failed.throwIfAborted();

@@ -21,7 +21,7 @@ export class ServerWatch {
     this.#link = link;
   }
 
-  /** Takes note that something was heard, so the server works. */
+  /** Records that a message came, so the server works. */
   heard(): void {
     this.#answered = true;
   }

@@ -6,7 +6,7 @@
 import { basename, join } from "node:path";
 import { calledPath, callPath } from "../base/called_paths.ts";
 import { reasonOf } from "../base/errors.ts";
-import { isDiskError } from "../base/system_words.ts";
+import { isDiskError } from "../base/system_errors.ts";
 import { cacheFolder } from "../base/paths.ts";
 import { openRegularFile } from "../base/regular_file.ts";
 import { ensureCached } from "./cached.ts";

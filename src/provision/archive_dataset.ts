@@ -6,7 +6,7 @@
 import { basename, join } from "node:path";
 import { messageOf, UsageError } from "../base/errors.ts";
 import { calledPath, callPath } from "../base/called_paths.ts";
-import { isDiskFull } from "../base/system_words.ts";
+import { isDiskFull } from "../base/system_errors.ts";
 import { exists } from "../base/paths.ts";
 import { onlyFolder, unpackArchive } from "./archive.ts";
 import type { ArchiveFacts } from "./dataset_catalogue.ts";

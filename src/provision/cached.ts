@@ -9,7 +9,7 @@ import { asLockstepError, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { openRegularFile } from "../base/regular_file.ts";
 import { removeAtStop } from "../base/signals.ts";
-import { describeSystemError, isStorageCode, withoutDisposal } from "../base/system_words.ts";
+import { describeSystemError, isStorageCode, withoutDisposal } from "../base/system_errors.ts";
 import type { Progress } from "./progress.ts";
 
 /** The ending of the folders in which things are made. */

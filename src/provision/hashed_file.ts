@@ -6,7 +6,7 @@
 import { formatMebibytes } from "../base/format.ts";
 import { basename } from "node:path";
 import { messageOf, reasonOf, UsageError } from "../base/errors.ts";
-import { isDiskError } from "../base/system_words.ts";
+import { isDiskError } from "../base/system_errors.ts";
 import { exists } from "../base/paths.ts";
 import { type CachedThing, ensureCached } from "./cached.ts";
 import { download } from "./download.ts";

@@ -7,7 +7,7 @@
 import { groupThousands } from "../base/format.ts";
 import { dirname, join } from "node:path";
 import { reasonOf, UsageError } from "../base/errors.ts";
-import { describeSystemError, isDiskError } from "../base/system_words.ts";
+import { describeSystemError, isDiskError } from "../base/system_errors.ts";
 
 /** The limits of an archive's content. */
 export interface ArchiveLimits {

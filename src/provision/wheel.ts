@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { reasonOf, UsageError } from "../base/errors.ts";
-import { isDiskError } from "../base/system_words.ts";
+import { isDiskError } from "../base/system_errors.ts";
 import { hashOfFile } from "./file_hash.ts";
 import { endAtStop } from "../base/signals.ts";
 import type { Progress } from "./progress.ts";

@@ -39,7 +39,7 @@ export function curvesSection(all: History): Section | undefined {
     for (const measure of ["loss", "accuracy"] as const) {
       charts[measure] = epochChart(history, measure);
       const title = measure === "loss" ? "Loss" : "Accuracy";
-      figures.push(chartFigure({ id: measure, title, summary: inWords(all, measure) }));
+      figures.push(chartFigure({ id: measure, title, summary: describeCurve(all, measure) }));
     }
   }
   if (losses.length + validations.length > 1) {
@@ -101,7 +101,7 @@ function epochChart({ epochs, best }: History, measure: Measure): ChartSpec {
 }
 
 /** The chart in a sentence, for who can't see it. */
-function inWords({ epochs }: History, measure: Measure): string {
+function describeCurve({ epochs }: History, measure: Measure): string {
   const write = measure === "loss" ? formatLoss : formatPercent;
   const [first, last] = [epochs[0], epochs[epochs.length - 1]];
   const way = (part: Part) => `${write(first[part][measure])} to ${write(last[part][measure])}`;

@@ -77,19 +77,19 @@ const ENVIRONMENT: readonly [string, (tree: Tree) => string | Html | undefined][
   ["Command", ({ commandLine }) => Array.isArray(commandLine) ? commandLine.join(" ") : undefined],
   [
     "Lockstep",
-    ({ lockstep }) => isTree(lockstep) ? words(lockstep.version, lockstep.commit) : undefined,
+    ({ lockstep }) => isTree(lockstep) ? joined(lockstep.version, lockstep.commit) : undefined,
   ],
-  ["TensorFlow", ({ tensorflow }) => words(tensorflow)],
+  ["TensorFlow", ({ tensorflow }) => joined(tensorflow)],
   [
     "Deno",
     ({ deno, v8, typescript }) =>
-      words(deno, v8 && `V8 ${v8}`, typescript && `TypeScript ${typescript}`),
+      joined(deno, v8 && `V8 ${v8}`, typescript && `TypeScript ${typescript}`),
   ],
   [
     "nats-server",
     ({ natsServer: server }) =>
       isTree(server)
-        ? words(
+        ? joined(
           server.version,
           server.name,
           `at ${server.address}`,
@@ -98,15 +98,15 @@ const ENVIRONMENT: readonly [string, (tree: Tree) => string | Html | undefined][
           typeof server.maxPayload === "number" &&
             `messages up to ${formatBytes(server.maxPayload)}`,
         )
-        : words(server),
+        : joined(server),
   ],
   [
     "System",
-    ({ os }) => isTree(os) ? words(os.name, os.release, os.architecture) : undefined,
+    ({ os }) => isTree(os) ? joined(os.name, os.release, os.architecture) : undefined,
   ],
   [
     "CPU",
-    ({ cpu }) => isTree(cpu) ? words(cpu.model, cpu.cores && `${cpu.cores} cores`) : undefined,
+    ({ cpu }) => isTree(cpu) ? joined(cpu.model, cpu.cores && `${cpu.cores} cores`) : undefined,
   ],
   [
     "Memory",
@@ -116,8 +116,8 @@ const ENVIRONMENT: readonly [string, (tree: Tree) => string | Html | undefined][
         : undefined,
   ],
   ["Devices", ({ devices }) => Array.isArray(devices) ? devices.join(", ") : undefined],
-  ["Workers", ({ workers }) => words(workers)],
-  ["Threads per worker", ({ threadsPerWorker }) => words(threadsPerWorker)],
+  ["Workers", ({ workers }) => joined(workers)],
+  ["Threads per worker", ({ threadsPerWorker }) => joined(threadsPerWorker)],
 ];
 
 /** Returns the section about the environment of the run. */
@@ -147,7 +147,7 @@ export function environmentSection({ environment }: RunFiles): Section | undefin
   };
 }
 
-function words(...parts: unknown[]): string | undefined {
+function joined(...parts: unknown[]): string | undefined {
   const known = parts.filter((part) => typeof part === "string" || typeof part === "number");
   return known.length > 0 ? known.join(", ") : undefined;
 }

@@ -145,7 +145,7 @@ function currentColumns(): number {
 /** The reason of the first failure to write a result. */
 let failure: string | undefined;
 /** Targets whose failure was reported. */
-const told = new Set<OutputTarget>();
+const warnedStreams = new Set<OutputTarget>();
 
 /**
  * Returns the reason why standard output takes no more of a command's result, such as a full disk.
@@ -162,8 +162,8 @@ function onError(target: OutputTarget, error: unknown, kind: OutputKind): void {
   const reason = reasonOf(error);
   if (kind === "result") {
     failure ??= reason;
-  } else if (!told.has(target)) {
-    told.add(target);
+  } else if (!warnedStreams.has(target)) {
+    warnedStreams.add(target);
     const text = `Warning: Standard output can't be written: ${reason}; the work goes on\n`;
     standardStream("stderr").write(text);
   }

@@ -27,7 +27,7 @@ export interface RankShare {
 
 /** Gradients that leave a step before it has ended. */
 export interface EarlyGradients {
-  /** Bytes of gradients that are worth to be handed on. */
+  /** Least bytes of gradients in a bucket. */
   readonly bucketBytes: number;
   /**
    * The vector is final from float `begin` on, and so are the totals. Called with a falling `begin`; not for the last

@@ -4,7 +4,7 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
-import { withoutDisposal } from "../base/system_words.ts";
+import { withoutDisposal } from "../base/system_errors.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import type { ModuleHooks } from "../data/datasets/scan_module.ts";
 import type { Heartbeat } from "./heartbeat.ts";

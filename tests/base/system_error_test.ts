@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { asLockstepError, messageOf, reasonOf, SystemError } from "../../src/base/errors.ts";
-import { describeSystemError } from "../../src/base/system_words.ts";
+import { describeSystemError } from "../../src/base/system_errors.ts";
 import { cacheFolder, writeFileAtomically } from "../../src/base/paths.ts";
 import { LineFile } from "../../src/records/jsonl_file.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";

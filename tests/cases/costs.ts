@@ -88,11 +88,11 @@ export const CASES: readonly Case[] = [
         assert.equal(history.epochs.length, 2);
         const skipped = (await readEvents(run)).filter(({ type }) => type === "skipped");
         assert.equal(skipped.length, 700, "each once, in two epochs");
-        const told = warnings.filter((line) => line.startsWith("Skipped "));
-        assert.ok(told.length <= 53, `${told.length} lines`);
+        const skippedLines = warnings.filter((line) => line.startsWith("Skipped "));
+        assert.ok(skippedLines.length <= 53, `${skippedLines.length} lines`);
         assert.ok(
-          told.some((line) => line === "Skipped 700 images again, named before"),
-          told.join("\n"),
+          skippedLines.some((line) => line === "Skipped 700 images again, named before"),
+          skippedLines.join("\n"),
         );
       }),
   },

@@ -115,7 +115,7 @@ Deno.test("driveSteps() ends at a loss between two steps, a worker's failure, an
   await assert.rejects(ended, /^Error: interrupted$/);
 });
 
-Deno.test("driveSteps() hands on the error of a step, and of the replies after the last step", async () => {
+Deno.test("driveSteps() passes on the error of a step, and of the replies after the last step", async () => {
   const { calls, cluster, reducer } = fakes();
   const onStep = ({ step }: StepKey) => {
     throw new Error(`step ${step} is not finite`);

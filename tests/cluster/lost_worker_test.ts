@@ -55,10 +55,10 @@ Deno.test("a process that really ran out of memory is recognized by its last lin
     ["eval", "--v8-flags=--max-old-space-size=30", code],
   );
   const lines = stderr.trimEnd().split("\n").slice(-50);
-  const told = withLastLines(explainExit({ signal, code: exit }, lines), lines);
+  const message = withLastLines(explainExit({ signal, code: exit }, lines), lines);
   assert.match(
-    told,
+    message,
     /^was killed by SIG\w+ \(memory ran out: use a smaller batch or fewer workers/,
   );
-  assert.doesNotMatch(told, /\[0x|C stack trace/);
+  assert.doesNotMatch(message, /\[0x|C stack trace/);
 });

@@ -76,10 +76,10 @@ Deno.test("a run on a foreign server records it, counts strangers' messages and 
     );
 
     const doctor = await runCommand(["doctor", "--nats", as("limited")], folder);
-    const told = doctor.stdout.split("\n");
-    const failed = told.findIndex((line) => /^✗ nats-server at .*"limited" publish/.test(line));
+    const printed = doctor.stdout.split("\n");
+    const failed = printed.findIndex((line) => /^✗ nats-server at .*"limited" publish/.test(line));
     assert.ok(failed >= 0, doctor.stdout);
-    assert.doesNotMatch(told[failed + 1], /cure/, "the sentence has its cure");
+    assert.doesNotMatch(printed[failed + 1], /cure/, "the sentence has its cure");
     assert.doesNotMatch(doctor.stdout, /hidden/);
 
     const leave = await disturb(as("good"));

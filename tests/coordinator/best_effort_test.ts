@@ -61,12 +61,12 @@ Deno.test("no image, log or report ends a run: each that can't be written is a w
     assert.deepEqual((await readHistory(run)).epochs, history.epochs);
     assert.equal((await readCheckpoint(join(run, "checkpoints", "last"))).info.epoch, 2);
     for (const name of [...ARTEFACTS, "TensorBoard"]) {
-      const told = name === "report.html"
+      const reported = name === "report.html"
         ? "The report"
         : name === "metrics.jsonl"
         ? "metrics"
         : name;
-      const own = warnings.filter((line) => line.includes(told));
+      const own = warnings.filter((line) => line.includes(reported));
       assert.ok(
         own.length >= 1 && own.length <= 2,
         `${name}: ${own.length} in ${warnings.join("\n")}`,

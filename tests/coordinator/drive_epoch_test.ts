@@ -82,7 +82,7 @@ function fakeRun(steps: Record<number, FakeStep> = {}) {
   return { calls, driver, options, lost, replies, hanging: hanging.promise };
 }
 
-Deno.test("driveEpoch() rules each step, hands on its sums, and adds up the epoch", async () => {
+Deno.test("driveEpoch() rules each step, passes on its sums, and adds up the epoch", async () => {
   const { calls, driver, options } = fakeRun({ 1: { lossSum: 2, statisticsRows: 7 } });
   const trained = await driveEpoch(driver, SPAN, options);
   assert.deepEqual(calls, [
@@ -175,7 +175,7 @@ Deno.test("driveEpoch() ends at once where it is aborted, or a worker is lost in
   );
 });
 
-Deno.test("driveEpoch() hands on what a listener throws, and what a worker failed of", async () => {
+Deno.test("driveEpoch() passes on what a listener throws, and what a worker failed of", async () => {
   const { driver, options } = fakeRun();
   const onStep = () => Promise.reject(new LockstepError("onStep threw"));
   await assert.rejects(

@@ -55,13 +55,13 @@ for (const [kind, trouble] of Object.entries(TROUBLES)) {
         return true;
       });
       assert.deepEqual(seen, [1, 1, 3, 3]);
-      const told = warnings.filter((line) => line.startsWith("checkpoints/last of epoch"));
+      const notices = warnings.filter((line) => line.startsWith("checkpoints/last of epoch"));
       assert.match(
-        told[0],
+        notices[0],
         /^checkpoints\/last of epoch 2, .*What was saved before stays/,
       );
-      assert.ok(told[0].includes(trouble.words));
-      assert.match(told[1], /^checkpoints\/last of epoch 4/);
+      assert.ok(notices[0].includes(trouble.words));
+      assert.match(notices[1], /^checkpoints\/last of epoch 4/);
       assert.ok(warnings.every((line) => !/disposal|\n|os error/.test(line)), warnings.join("\n"));
       const names = (await Array.fromAsync(Deno.readDir(join(run, "checkpoints")))).map((e) =>
         e.name

@@ -106,8 +106,8 @@ Deno.test("a narrow dtype that shared memory doesn't use is told", {
       train: { epochs: 1 },
     });
     await train(config, { reporter });
-    const told = warnings.filter((line) => line.includes("gradientDtype"));
-    assert.deepEqual(told, [
+    const notices = warnings.filter((line) => line.includes("gradientDtype"));
+    assert.deepEqual(notices, [
       "nats.gradientDtype is bfloat16, but gradients go through shared memory as float32: " +
       "set exchange to nats to send them as it says",
     ]);

@@ -6,7 +6,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
-import { PROJECT_ROOT } from "../../scripts/files.ts";
+import { PROJECT_ROOT, sourceFiles } from "../../scripts/files.ts";
+import { WITH_EXAMPLES } from "../../scripts/test.ts";
 import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { tinyConfig } from "../support/tiny_run.ts";
@@ -60,6 +61,16 @@ const PRINTED = [
   { name: "openEngine", text: /^TensorFlow 2\.\d+\.\d+ on a (C|G)PU$/ },
   { name: "module", text: /^Accuracy \S+ in 1 epochs\n\{/ },
 ];
+
+Deno.test("each documented example of the sources is run by a test", async () => {
+  for (const file of await sourceFiles(PROJECT_ROOT)) {
+    if (!file.startsWith("src/") || WITH_EXAMPLES.includes(file)) continue;
+    const text = await Deno.readTextFile(join(PROJECT_ROOT, file));
+    for (const [, code] of text.matchAll(/ \* @example\n \* ```ts\n(.*?) \* ```\n/gs)) {
+      assert.match(code, /from "@lockstep\/lockstep";/, `${file}: add it to WITH_EXAMPLES`);
+    }
+  }
+});
 
 /** Position of an example in the order of FIRST; behind them all unless it is one of them. */
 function rankOf({ name }: Example): number {

@@ -56,7 +56,7 @@ Deno.test("callInParts() gives what call() gives, part by part, and leaves nothi
   tf.dispose([x, total]);
 });
 
-Deno.test("callInParts() hands on a part's results while the next part runs", async () => {
+Deno.test("callInParts() gives a part's results while the next part runs", async () => {
   const order: string[] = [];
   const fn = new CapturedFunction("slow", (x) => {
     const early = tf.add(x, 1);

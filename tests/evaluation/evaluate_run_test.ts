@@ -42,14 +42,14 @@ async function makeRun(folder: string): Promise<{ root: string; run: string }> {
 
 /** A reporter that remembers what it was told. */
 function listener() {
-  const told: string[] = [];
+  const lines: string[] = [];
   const reporter = silentReporter();
   return {
-    told,
+    lines,
     reporter: {
       ...reporter,
-      info: (line: string) => void told.push(line),
-      warn: (line: string) => void told.push(line),
+      info: (line: string) => void lines.push(line),
+      warn: (line: string) => void lines.push(line),
     },
   };
 }
@@ -185,12 +185,12 @@ Deno.test("evaluateRun() on other images, parts and checkpoints", () =>
         await Deno.copyFile(join(root, "val", name, file), join(other, name, file));
       }
     }
-    const { told, reporter } = listener();
+    const { lines, reporter } = listener();
     const out = join(folder, "out");
     const part = (await evaluateRun({ run, data: other, workers: 2 }, { reporter, out })).record;
     assert.equal(part.count, 15);
     assert.ok(
-      told.some((line) => /no images of 2 of the 7 classes: <b>&"bold", other/.test(line)),
+      lines.some((line) => /no images of 2 of the 7 classes: <b>&"bold", other/.test(line)),
     );
     some.forEach((name) => {
       const label = CLASSES.indexOf(name);
@@ -213,7 +213,7 @@ Deno.test("evaluateRun() on other images, parts and checkpoints", () =>
       out,
     });
     assert.equal(ofLast.model.run, basename(run), "the run is found around its checkpoint");
-    assert.ok(told.some((line) => /averaged weights are used/.test(line)));
+    assert.ok(lines.some((line) => /averaged weights are used/.test(line)));
     const history = await readHistory(run);
     assert.equal(ofLast.accuracy, history.epochs[1].validation.accuracy);
 
@@ -232,12 +232,12 @@ Deno.test("evaluateRun() on other images, parts and checkpoints", () =>
       assert.deepEqual(alone.record.confusionMatrix, whole.confusionMatrix);
     }
     const preset = /evaluation preset of plain_cnn \(Resize 37, CenterCrop 32/;
-    assert.ok(!told.some((line) => preset.test(line)));
+    assert.ok(!lines.some((line) => preset.test(line)));
     await writeVersion2(bare);
     await assert.rejects(evaluateRun({ checkpoint: bare }), /lies in no run folder.*--data/);
     const old = await evaluateRun({ checkpoint: bare, data: root, workers: 1 }, { reporter, out });
     assert.equal(old.record.count, 21);
-    assert.ok(told.some((line) => preset.test(line)));
+    assert.ok(lines.some((line) => preset.test(line)));
   }));
 
 Deno.test("evaluateRun() names and counts images that can't be read, as data.onError says", () =>
@@ -252,12 +252,12 @@ Deno.test("evaluateRun() names and counts images that can't be read, as data.onE
     });
     const { folder: run } = await train(config);
     await Deno.writeTextFile(join(root, "val", "dark", "1.jpg"), "no image");
-    const { told, reporter } = listener();
+    const { lines, reporter } = listener();
     const { record } = await evaluateRun({ run, workers: 2 }, { reporter });
     assert.equal(record.count, 8);
     assert.equal(record.data.pictures, 9);
     assert.deepEqual(record.skipped.map(({ path }) => path), ["val/dark/1.jpg"]);
-    assert.ok(told.some((line) => line.startsWith("Skipped val/dark/1.jpg: it is not a JPEG")));
+    assert.ok(lines.some((line) => line.startsWith("Skipped val/dark/1.jpg: it is not a JPEG")));
     assert.equal(record.perClass[0].support, 2);
     assert.equal((await csvRows(join(run, "evaluation", "predictions.csv"))).length, 1 + 8);
 

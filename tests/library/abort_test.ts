@@ -109,7 +109,7 @@ Deno.test("train() stops in each phase with a whole checkpoint, and goes on from
       assertInterrupted((signal, abort) => train(config, { signal, ...more, ...when(abort) }));
     const listening = (method: "info" | "phase", abort: () => void, pattern: RegExp) => ({
       reporter: Object.assign(silentReporter(), {
-        [method]: (told: unknown) => pattern.test(JSON.stringify(told)) && abort(),
+        [method]: (event: unknown) => pattern.test(JSON.stringify(event)) && abort(),
       }),
     });
     await at((abort) => listening("info", abort, /^"Run folder: /)); // the workers are still to come

@@ -46,7 +46,7 @@ Deno.test("OutgoingBuffer joins its parts in order, in memory that comes back", 
   }
 });
 
-Deno.test("OutgoingBuffer hands on a single part as it is", () => {
+Deno.test("OutgoingBuffer sends a single part as it is", () => {
   const memory = new SendMemory();
   const outgoing = new OutgoingBuffer(memory);
   const ping = new TextEncoder().encode("PING\r\n");

@@ -60,6 +60,10 @@ Deno.test("findRetiredWords() lets words stand that only contain a retired one",
       "optimizer.slots, slot 3",
       "a heartbeat, heartbeats",
       "ALMOST_ALL",
+      "the user is told what to do; nothing was told.",
+      'page.hidden = true; `<p hidden aria-hidden="true" class="visually-hidden">`',
+      "a hands-on guide; notes that are taken",
+      "uint32 words, many words of a message",
     ]
   ) assert.deepEqual(findRetiredWords(text), [], text);
 });

@@ -79,7 +79,7 @@ for (const accumulationSteps of [1, 2]) {
         "less is left each time",
       );
       assert.equal(lossSum, totals.lossSum);
-      assert.deepEqual(tail, vector.slice(FLOAT_BYTES * begin), "what was handed on was final");
+      assert.deepEqual(tail, vector.slice(FLOAT_BYTES * begin), "what was passed on was final");
     });
   });
 }

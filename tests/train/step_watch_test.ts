@@ -38,11 +38,11 @@ Deno.test("StepWatch gives each moment to one part of a step; the parts add up t
 });
 
 Deno.test("StepWatch tells which step is in which phase: the next one from a step's end, never one after the last", () => {
-  const told: string[] = [];
+  const calls: string[] = [];
   const watch = new StepWatch({ first: 7, last: 8 }, {
-    onBegin: (step) => told.push(`begin ${step}`),
-    onPhase: (step, phase) => told.push(`${step} ${phase}`),
-    onEnd: (step) => told.push(`end ${step}`),
+    onBegin: (step) => calls.push(`begin ${step}`),
+    onPhase: (step, phase) => calls.push(`${step} ${phase}`),
+    onEnd: (step) => calls.push(`end ${step}`),
   });
   watch.enter("waiting for its batch");
   for (const step of [7, 8]) {
@@ -51,7 +51,7 @@ Deno.test("StepWatch tells which step is in which phase: the next one from a ste
     watch.end(RESULT);
     watch.enter("waiting for its batch");
   }
-  assert.deepEqual(told, [
+  assert.deepEqual(calls, [
     "7 waiting for its batch",
     "begin 7",
     "7 computing",

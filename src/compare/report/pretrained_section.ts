@@ -69,7 +69,7 @@ function pairCard(own: Placed, scratch: Placed): Html {
   });
   return html`
     <div class="card">
-      <p>${inWords(first, second)}</p>
+      <p>${describeGain(first, second)}</p>
       <div class="scroll tall" tabindex="0" role="region" aria-label="Accuracy by epoch">
         <table>
           ${tableHead({ number: "Epoch" }, { number: variantName(first.label, own.index) }, {
@@ -82,7 +82,7 @@ function pairCard(own: Placed, scratch: Placed): Html {
   `;
 }
 
-function inWords(own: ComparedVariant, scratch: ComparedVariant): Html {
+function describeGain(own: ComparedVariant, scratch: ComparedVariant): Html {
   const [a, b] = [own, scratch].map((variant) => summarizeVariant(variant).bestAccuracy.mean);
   const passed = Array.from({ length: epochsOf(own.runs) }, (_, index) => index + 1)
     .find((epoch) => meanAt(own.runs, epoch, accuracyOf) > b);

@@ -22,7 +22,7 @@ export interface ValidatingCluster {
     args: Json,
     options: { signal?: AbortSignal | undefined },
   ): Promise<Reply[]>;
-  /** Takes note that all ranks validate, for messages. */
+  /** Records that all ranks validate, for messages. */
   inValidation(epoch: number): void;
   /** Steps that each worker has begun in a command. */
   stepsBegun(command: string): number[];

@@ -167,7 +167,7 @@ export class CapturedFunction {
     const variables = this.#variables();
     using tracer = this.#tracer(inputs, variables);
     const { value: ends } = this.#record(tracer, inputs, variables, (ids) => tracer.ends(ids));
-    const ids = [...backend.getInputTensorIds([...inputs, ...variables]), ...tracer.hidden];
+    const ids = [...backend.getInputTensorIds([...inputs, ...variables]), ...tracer.capturedInputs];
     using session = new GraphSession(backend.runtime, ends, this.#options.precision);
     const done: GraphRun[] = [];
     while (done.length < runs) done.push(await session.run(ids));
@@ -266,7 +266,7 @@ class PartCalls {
   readonly #attributes: readonly Attribute[];
   /** Tensors by number: the inputs of the trace, then the tensors that its parts pass on. */
   readonly #known: Map<number, TensorId>;
-  readonly #handedOn = new Set<TensorId>();
+  readonly #carried = new Set<TensorId>();
 
   constructor(trace: Trace, attributes: readonly Attribute[], ids: readonly TensorId[]) {
     this.#trace = trace;
@@ -283,10 +283,10 @@ class PartCalls {
       for (const [index, part] of parts.entries()) {
         const outputs = await running;
         isGiven = true;
-        part.handsOn.forEach((number, at) => {
+        part.carried.forEach((number, at) => {
           const { id } = outputs[part.results.length + at];
           this.#known.set(number, id);
-          this.#handedOn.add(id);
+          this.#carried.add(id);
         });
         if (index + 1 < parts.length) {
           running = this.#start(parts[index + 1]);
@@ -297,8 +297,8 @@ class PartCalls {
     } finally {
       // Who takes the results may have failed while the next part ran.
       const lost = isGiven ? [] : await running.catch(() => []);
-      for (const { id } of lost) this.#handedOn.add(id);
-      for (const id of this.#handedOn) nativeBackend().runtime.deleteTensor(id);
+      for (const { id } of lost) this.#carried.add(id);
+      for (const id of this.#carried) nativeBackend().runtime.deleteTensor(id);
     }
   }
 
@@ -310,7 +310,7 @@ class PartCalls {
     // The call holds what it takes; nobody else needs these any more.
     for (const number of done) {
       const id = this.#known.get(number)!;
-      this.#handedOn.delete(id);
+      this.#carried.delete(id);
       runtime.deleteTensor(id);
     }
     return running;

@@ -37,7 +37,7 @@ export interface GraphPart {
   /** Positions of the results that it gives. */
   readonly results: readonly number[];
   /** Outputs of its nodes that later parts take. */
-  readonly handsOn: readonly GraphOutput[];
+  readonly carried: readonly GraphOutput[];
   /** Outputs of earlier parts' nodes that no part after this one takes. */
   readonly done: readonly GraphOutput[];
 }
@@ -65,7 +65,7 @@ export function cutGraph(results: readonly GraphResult[], cuts: readonly number[
   const numbers = Array.from({ length: cuts.length + 1 }, (_, part) => part);
   const nodes = numbers.map(() => new Set<GraphNode>());
   const takes = numbers.map(() => new Set<GraphOutput>());
-  const handsOn = numbers.map(() => new Set<GraphOutput>());
+  const carried = numbers.map(() => new Set<GraphOutput>());
   const lastTaker = new Map<GraphOutput, number>();
   for (const [node, part] of placed) {
     nodes[part].add(node);
@@ -74,7 +74,7 @@ export function cutGraph(results: readonly GraphResult[], cuts: readonly number[
       if (output.node.kind === "constant") nodes[part].add(output.node);
       else if (from !== part) takes[part].add(output);
       if (from === undefined || from === part) continue;
-      handsOn[from].add(output);
+      carried[from].add(output);
       lastTaker.set(output, Math.max(part, lastTaker.get(output) ?? part));
     }
   }
@@ -82,7 +82,7 @@ export function cutGraph(results: readonly GraphResult[], cuts: readonly number[
     nodes: [...nodes[part]].sort((a, b) => a.position - b.position),
     takes: [...takes[part]],
     results: [...results.keys()].filter((index) => placed.get(results[index].output.node) === part),
-    handsOn: [...handsOn[part]],
+    carried: [...carried[part]],
     done: [...takes[part]].filter((output) => lastTaker.get(output) === part),
   }));
 }

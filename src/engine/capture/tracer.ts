@@ -38,7 +38,7 @@ export interface TracedPart {
   /** Positions among the trace's results of the part's first outputs. */
   readonly results: readonly number[];
   /** Numbers of the outputs that follow, for later parts. */
-  readonly handsOn: readonly number[];
+  readonly carried: readonly number[];
   /** Numbers of what earlier parts gave that no part after this one takes. */
   readonly done: readonly number[];
 }
@@ -75,7 +75,7 @@ export class Tracer implements OpRecorder, Disposable {
   readonly #writeAttributes: AttributeWriter;
   readonly #outputs = new Map<TensorId, GraphOutput>();
   readonly #arguments: GraphOutput[] = [];
-  readonly #hidden: TensorId[] = [];
+  readonly #capturedInputs: TensorId[] = [];
   /** Tensors that no op of the trace computed, and that are not arguments. */
   readonly #outside = new Set<TensorId>();
   /** Tensors that ops of the trace computed: their values change from call to call. */
@@ -182,8 +182,8 @@ export class Tracer implements OpRecorder, Disposable {
   }
 
   /** Captured inputs: tensors from outside that the trace used beside its arguments, which they follow. */
-  get hidden(): readonly TensorId[] {
-    return this.#hidden;
+  get capturedInputs(): readonly TensorId[] {
+    return this.#capturedInputs;
   }
 
   /** Returns the number of the recorded op that gives a tensor, counted from 0. */
@@ -206,7 +206,7 @@ export class Tracer implements OpRecorder, Disposable {
     });
     const parts = cutGraph(all, cuts);
     const numbers = new Map<GraphOutput, number>();
-    for (const output of [...this.#arguments, ...parts.flatMap(({ handsOn }) => handsOn)]) {
+    for (const output of [...this.#arguments, ...parts.flatMap(({ carried }) => carried)]) {
       numbers.set(output, numbers.size);
     }
     const numbersOf = (list: readonly GraphOutput[]) => list.map((output) => numbers.get(output)!);
@@ -219,7 +219,7 @@ export class Tracer implements OpRecorder, Disposable {
           name: partName,
           takes: numbersOf(part.takes),
           results: part.results,
-          handsOn: numbersOf(part.handsOn),
+          carried: numbersOf(part.carried),
           done: numbersOf(part.done),
         });
       }
@@ -227,17 +227,17 @@ export class Tracer implements OpRecorder, Disposable {
       for (const part of made) this.#runtime.removeFunction(part.name);
       throw error;
     }
-    const traced = { parts: made, capturedInputs: [...this.#hidden] };
-    this.#hidden.length = 0; // they belong to the functions now
+    const traced = { parts: made, capturedInputs: [...this.#capturedInputs] };
+    this.#capturedInputs.length = 0; // they belong to the functions now
     return traced;
   }
 
   #addFunction(
     name: string,
-    { nodes, takes, results, handsOn }: GraphPart,
+    { nodes, takes, results, carried }: GraphPart,
     outputs: readonly GraphOutput[],
   ): void {
-    const given = [...results.map((index) => outputs[index]), ...handsOn];
+    const given = [...results.map((index) => outputs[index]), ...carried];
     const fn = this.#lib.TF_GraphToFunction(
       this.#graph,
       cText(name),
@@ -262,9 +262,9 @@ export class Tracer implements OpRecorder, Disposable {
     }
   }
 
-  /** Releases the graph, and the hidden arguments of a trace that was not finished. */
+  /** Releases the graph, and the captured inputs of a trace that was not finished. */
   [Symbol.dispose](): void {
-    for (const id of this.#hidden) this.#runtime.deleteTensor(id);
+    for (const id of this.#capturedInputs) this.#runtime.deleteTensor(id);
     this.#lib.TF_DeleteGraph(this.#graph);
     this.#status[Symbol.dispose]();
   }
@@ -302,10 +302,10 @@ export class Tracer implements OpRecorder, Disposable {
   #output(id: TensorId): GraphOutput {
     const output = this.#outputs.get(id);
     if (output) return output;
-    const hidden = this.#addArgument(id);
+    const input = this.#addArgument(id);
     this.#outside.add(id);
-    this.#hidden.push(this.#runtime.shareTensor(id));
-    return hidden;
+    this.#capturedInputs.push(this.#runtime.shareTensor(id));
+    return input;
   }
 
   #addArgument(id: TensorId): GraphOutput {

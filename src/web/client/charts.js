@@ -379,9 +379,9 @@ globalThis.lockstepCharts = (() => {
 
     showTip() {
       const { idx, left } = this.plot.cursor;
-      const hidden = idx === null || idx === undefined || left < 0 || this.empty;
-      this.tip.hidden = hidden;
-      if (hidden) return;
+      const isHidden = idx === null || idx === undefined || left < 0 || this.empty;
+      this.tip.hidden = isHidden;
+      if (isHidden) return;
       const rows = this.valuesAt(idx).map(({ label, swatch, text }) => {
         const row = make("div", "tip-row");
         row.append(

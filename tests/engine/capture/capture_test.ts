@@ -152,7 +152,7 @@ Deno.test("dropout() for whole samples keeps or drops a row as one", async () =>
 });
 
 Deno.test("dispose() releases the native function and its tensors", async () => {
-  const constant = tf.tensor1d([1, 2, 3]); // from outside: a hidden argument of the trace
+  const constant = tf.tensor1d([1, 2, 3]); // from outside: a captured input of the trace
   const x = tf.ones([3]);
   const counts: number[] = [];
   for (let round = 0; round < 3; round++) {

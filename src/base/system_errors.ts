@@ -1,5 +1,5 @@
 /**
- * Words for errors of the operating system: the reason, and what a person can do about it.
+ * Explanations of errors of the operating system: the reason, and what a person can do about it.
  *
  * The one table of them. `asLockstepError` of `errors.ts` makes sentences from it.
  *
@@ -19,7 +19,7 @@ export interface SystemTrouble {
   readonly verb: string;
 }
 
-const WORDS: Readonly<Record<string, readonly [reason: string, cure: string]>> = {
+const EXPLANATIONS: Readonly<Record<string, readonly [reason: string, cure: string]>> = {
   ENOSPC: ["the disk is full", "free space there, or name another folder"],
   EDQUOT: ["the disk quota is used up", "free space there, or name another folder"],
   EFBIG: [
@@ -60,7 +60,7 @@ const NUMBERS: Readonly<Record<string, number>> = globalThis.process?.getBuiltin
   ?.constants.errno ?? {};
 
 /** Codes by the number that the platform gives them; Deno names some errors by number only. */
-const CODES = new Map(Object.keys(WORDS).map((code) => [NUMBERS[code], code]));
+const CODES = new Map(Object.keys(EXPLANATIONS).map((code) => [NUMBERS[code], code]));
 
 const VERBS: Readonly<Record<string, string>> = {
   open: "opened",
@@ -99,11 +99,11 @@ export function describeSystemError(thrown: unknown): SystemTrouble | undefined 
   const [, number, operation = "", from, to] = FORM.exec(error.message) ?? [];
   const own = (error as { code?: unknown }).code;
   const code = typeof own === "string" ? own : CODES.get(Number(number));
-  const words = code === undefined ? undefined : WORDS[code];
-  if (code === undefined || words === undefined) return undefined;
+  const explanation = code === undefined ? undefined : EXPLANATIONS[code];
+  if (code === undefined || explanation === undefined) return undefined;
   const path = to ?? from;
   const verb = VERBS[operation] ?? "written";
-  return { code, reason: words[0], cure: words[1], verb, ...(path ? { path } : {}) };
+  return { code, reason: explanation[0], cure: explanation[1], verb, ...(path ? { path } : {}) };
 }
 
 /** Codes of a place that can't be written, whoever writes there. */
