@@ -30,7 +30,7 @@ import { serverAddress } from "../../protocol/server_address.ts";
 import { ensureDataRoot } from "../../provision/data_root.ts";
 import { ensureLibtensorflow } from "../../provision/libtensorflow.ts";
 import { ensureNatsServer } from "../../provision/nats_server.ts";
-import { progressUntil } from "../../provision/progress.ts";
+import { type Progress, progressUntil } from "../../provision/progress.ts";
 import type { WeightsVersion } from "../../provision/published_weights.ts";
 import type { Reporter } from "../../events/reporter.ts";
 import { buildReplica } from "../../train/build_replica.ts";
@@ -59,68 +59,42 @@ export interface PreparedRun {
   readonly natsServer?: string;
 }
 
+/** Options of the preparation of a run. */
+export interface PrepareOptions {
+  readonly reporter: Pick<Reporter, "info" | "warn" | "download">;
+  readonly verbose?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** The run goes on with a state of its own: what it was allowed to begin with stands, and no initial weights are loaded. */
+  readonly resuming?: boolean;
+}
+
 /**
  * Prepares a run: fetches missing files, finds the images, builds the model with its initial weights.
  *
  * @throws {UsageError} naming what is wrong and the cure
  */
-export async function prepareRun(
-  config: Config,
-  { reporter, verbose = false, signal, resuming = false }: {
-    reporter: Pick<Reporter, "info" | "warn" | "download">;
-    verbose?: boolean | undefined;
-    signal?: AbortSignal | undefined;
-    /** The run goes on with a state of its own: what it was allowed to begin with stands, and no initial weights are loaded. */
-    resuming?: boolean;
-  },
-): Promise<PreparedRun> {
+export async function prepareRun(config: Config, options: PrepareOptions): Promise<PreparedRun> {
+  const { reporter, verbose = false, signal, resuming = false } = options;
   const progress = progressUntil(signal, (event) => reporter.download(event));
-  const { data, model } = config;
   requireFileLimit(config.workers);
   checkImageSize(config);
   const modules = await hashModules(config);
   const unrecorded = await recordConsent(config, modules);
   if (unrecorded) reporter.warn(unrecorded);
-  const root = await ensureDataRoot(data, progress);
-  signal?.throwIfAborted();
-  const dataset = await scanData(root, config);
-  dataset.warnings?.forEach((warning) => reporter.warn(warning));
-  const leftOut = await checkFiles(dataset, { onError: data.onError, signal });
-  if (leftOut) reporter.warn(leftOut);
-  checkSamples(config, dataset);
+  const { root, dataset } = await prepareDataset(config, progress, options);
   const metrics = await metricNames(config);
   const weights = resuming ? undefined : await weightsFile(config, progress);
-  const natsServer = config.nats.url ? undefined : await ensureNatsServer(progress);
-  const { url, ca } = config.nats;
-  if (url) await checkServer(await serverAddress({ url, ca }));
-  else if (config.nats.port !== undefined) await checkPort(config.nats.port);
+  const natsServer = await prepareServer(config, progress);
   const libraryPath = await ensureLibtensorflow(progress);
   signal?.throwIfAborted();
-
-  const threads = soleProcessThreads();
-  const engine = await openEngine({ device: config.device, libraryPath, threads, verbose });
-  if (config.engine.precision === "bf16") {
-    const warning = checkBf16(engine.hasGpu);
-    if (warning) reporter.warn(warning);
-  }
+  const engine = await openRunEngine(config, libraryPath, options);
   signal?.throwIfAborted();
   const plan = planRun(config, dataset);
-  const { schedule, lr, groups } = config.train;
-  checkSchedule(schedule, plan);
-  checkRates(schedule, [lr, ...groups.flatMap((group) => group.lr ?? [])], plan);
+  checkRun(config, plan);
   const classWeights = resolveClassWeights(config.train.classWeights, dataset);
   const facts = { numClasses: dataset.classes.length, ...(classWeights ? { classWeights } : {}) };
   const replica = await buildReplica(config, facts);
-  if (weights) {
-    const isPublished = publishedVersion(model.weights) !== undefined;
-    const replaceHead = model.replaceHead ?? isPublished;
-    const report = await loadTorchWeights(replica.model, weights, { replaceHead });
-    reporter.info(
-      `Weights: ${isPublished ? "ImageNet" : weights}${
-        (report.notes ?? []).map((note) => `; ${note}`).join("")
-      }${describeFresh(report, dataset.classes.length)}`,
-    );
-  }
+  if (weights) await loadInitialWeights(replica, config, weights, { reporter, ...facts });
   await dryRun(replica, config);
   if (!resuming) checkSingleValues(config, replica.model, plan);
   replica.state.resetAverages();
@@ -135,6 +109,66 @@ export async function prepareRun(
     metrics,
     ...(natsServer ? { natsServer } : {}),
   };
+}
+
+/** Fetches the images where they are missing, finds and checks them. */
+async function prepareDataset(
+  config: Config,
+  progress: Progress,
+  { reporter, signal }: PrepareOptions,
+): Promise<{ root: string; dataset: ImageSet }> {
+  const root = await ensureDataRoot(config.data, progress);
+  signal?.throwIfAborted();
+  const dataset = await scanData(root, config);
+  dataset.warnings?.forEach((warning) => reporter.warn(warning));
+  const leftOut = await checkFiles(dataset, { onError: config.data.onError, signal });
+  if (leftOut) reporter.warn(leftOut);
+  checkSamples(config, dataset);
+  return { root, dataset };
+}
+
+/** Checks the server that the config names; else returns the program of an own one. */
+async function prepareServer(
+  { nats: { url, ca, port } }: Config,
+  progress: Progress,
+): Promise<string | undefined> {
+  const natsServer = url ? undefined : await ensureNatsServer(progress);
+  if (url) await checkServer(await serverAddress({ url, ca }));
+  else if (port !== undefined) await checkPort(port);
+  return natsServer;
+}
+
+async function openRunEngine(
+  { device, engine: { precision } }: Config,
+  libraryPath: string,
+  { reporter, verbose = false }: PrepareOptions,
+): Promise<Engine> {
+  const engine = await openEngine({ device, libraryPath, threads: soleProcessThreads(), verbose });
+  const warning = precision === "bf16" ? checkBf16(engine.hasGpu) : undefined;
+  if (warning) reporter.warn(warning);
+  return engine;
+}
+
+/** Checks schedule and learning rates, which depend on the run's length. */
+function checkRun({ train: { schedule, lr, groups } }: Config, plan: RunPlan): void {
+  checkSchedule(schedule, plan);
+  checkRates(schedule, [lr, ...groups.flatMap((group) => group.lr ?? [])], plan);
+}
+
+/** Loads the weights that training begins with, and says what they are. */
+async function loadInitialWeights(
+  { model: network }: Replica,
+  { model }: Config,
+  path: string,
+  { reporter, numClasses }: { reporter: Pick<Reporter, "info">; numClasses: number },
+): Promise<void> {
+  const isPublished = publishedVersion(model.weights) !== undefined;
+  const replaceHead = model.replaceHead ?? isPublished;
+  const report = await loadTorchWeights(network, path, { replaceHead });
+  const notes = (report.notes ?? []).map((note) => `; ${note}`).join("");
+  reporter.info(
+    `Weights: ${isPublished ? "ImageNet" : path}${notes}${describeFresh(report, numClasses)}`,
+  );
 }
 
 /**
