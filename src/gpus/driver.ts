@@ -52,9 +52,7 @@ export function driverProblem(gpu: Gpu): string | undefined {
     return `${what} has compute capability ${
       computeCapability.toFixed(1)
     }, and TensorFlow's kernels begin at ` +
-      `${
-        OLDEST.toFixed(1)
-      }: leave it out with --devices or ${VISIBLE_DEVICES}, or set --device cpu`;
+      `${OLDEST.toFixed(1)}: leave it out with ${VISIBLE_DEVICES}, or set --device cpu`;
   }
   const { driver, why } = requirementOf(computeCapability);
   if (compareVersions(driverVersion, driver) >= 0) return undefined;

@@ -4,6 +4,7 @@
  * @module
  */
 import { join } from "node:path";
+import { readRegularText } from "../base/regular_file.ts";
 
 /** CPUs of a NUMA node. */
 export interface NumaNode {
@@ -47,7 +48,7 @@ export function parseCpuList(text: string): number[] {
 
 async function readText(path: string): Promise<string | undefined> {
   try {
-    return (await Deno.readTextFile(path)).trim();
+    return (await readRegularText(path)).trim();
   } catch {
     return undefined; // the kernel has no such file, or doesn't show it to this process
   }
