@@ -9,6 +9,7 @@ import { type ConfigInput, configSchema } from "../../src/config/schema.ts";
 import { runCommand } from "../../src/commands/command.ts";
 import { COMMAND as PREDICT } from "../../src/commands/predict.ts";
 import { validateConfig } from "../../src/config/load.ts";
+import * as schedules from "../../src/optim/schedules.ts";
 import { TRANSFORMS } from "../../src/data/transforms/table.ts";
 
 type Tree = Record<string, unknown>;
@@ -90,10 +91,16 @@ const AROUND: Record<string, unknown> = {
   "train.schedule.stepSize": { name: "StepLR", stepSize: 1 },
   "train.schedule.gamma": { name: "ExponentialLR", gamma: 0.5 },
   "train.schedule.milestones.0": { name: "MultiStepLR", milestones: [1] },
-  "train.schedule.tMax": { name: "CosineAnnealingLR" },
-  "train.schedule.etaMin": { name: "CosineAnnealingLR" },
   "train.earlyStopping.minDelta": { patience: 1 },
 };
+
+/** Returns what stands around a key; around a schedule's, unless the table has it, the schedule's name. */
+function aroundOf(path: string): unknown {
+  const key = /^train\.schedule\.(\w+)/.exec(path)?.[1];
+  if (path in AROUND || key === undefined) return AROUND[path];
+  const found = Object.entries(schedules).find(([, { keys }]) => key in keys);
+  return found && { name: found[0] };
+}
 
 /** Named things, whose arguments the config's own schema doesn't show. */
 const NAMED: readonly [path: string, around: unknown][] = [
@@ -145,7 +152,7 @@ function put(tree: Tree, path: string, value: unknown, around?: unknown): void {
   node[steps.at(-1)!] = value;
 }
 
-function configWith(path: string, value: number, around: unknown = AROUND[path]): ConfigInput {
+function configWith(path: string, value: number, around: unknown = aroundOf(path)): ConfigInput {
   const tree = base();
   const train = tree.train as Tree;
   if (/betas|eps/.test(path)) train.optimizer = "adam";
