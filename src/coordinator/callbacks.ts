@@ -5,36 +5,42 @@
  */
 import type { EpochRecord } from "../records/history.ts";
 
-/** A training step that was taken. */
+/** A completed training step. */
 export interface StepInfo {
-  /** Counted from 1. */
+  /** Number of the step, counted from 1. */
   readonly epoch: number;
-  /** Steps of the epoch that are done. */
+  /** Completed steps of the epoch. */
   readonly step: number;
   /** Steps of an epoch. */
   readonly steps: number;
-  /** Mean over the step's samples; NaN where their classes all have weight 0, or none could be read. */
+  /** Mean over the step's samples; NaN if all their classes have weight 0, or if no sample could be read. */
   readonly loss: number;
-  /** Share of the step's samples whose highest logit is their label's, 0 … 1. */
+  /** Share of the step's samples that are classified correctly (top-1), 0 … 1. */
   readonly accuracy: number;
-  /** Of the parameters that no group names. */
+  /** Learning rate of the parameters that belong to no named group. */
   readonly learningRate: number;
-  /** Of this step, all workers together. */
+  /** Value of this step over all workers. */
   readonly imagesPerSecond: number;
 }
 
-/** `"stop"` ends the training in an orderly way; anything else lets it go on. */
+/** `"stop"` ends the training in an orderly way; any other value continues it. */
 export type Decision = "stop" | void;
 
-/** Functions that are called in the program's own process as the run goes on; the run waits for what they return. */
+/**
+ * Functions that run in the program's own process during the run; the run waits for the promises that they
+ * return.
+ */
 export interface Callbacks {
-  /** After each training step. To stop here leaves `checkpoints/last` within the epoch, which isn't validated. */
+  /**
+   * Called after each training step. A stop within an epoch leaves `checkpoints/last` there, without a
+   * validation.
+   */
   readonly onStep?: (step: StepInfo) => Decision | Promise<Decision>;
-  /** After each epoch, when it is validated and on record. */
+  /** Called after each epoch, once it is validated and recorded. */
   readonly onEpoch?: (record: EpochRecord) => Decision | Promise<Decision>;
 }
 
-/** Calls a program's functions; the first "stop" or error counts. */
+/** Calls a program's functions; the first "stop" or error ends the training. */
 export class CallbackRunner {
   readonly #callbacks: Callbacks;
   /** The callback that asked to stop, if one did. */
@@ -50,12 +56,12 @@ export class CallbackRunner {
     return this.#callbacks.onStep !== undefined;
   }
 
-  /** Tells whether training should end as soon as it can. */
+  /** Tells whether training should end as soon as possible. */
   get wantsEnd(): boolean {
     return this.stoppedBy !== undefined || this.#failure !== undefined;
   }
 
-  /** Calls `onStep`, unless the end is near; what it throws is kept until {@linkcode throwFailure}. */
+  /** Calls `onStep`, unless the end was requested; {@linkcode throwFailure} rethrows its error. */
   async step(info: StepInfo): Promise<void> {
     const { onStep } = this.#callbacks;
     if (!onStep || this.wantsEnd) return;
@@ -71,7 +77,7 @@ export class CallbackRunner {
     if (await this.#callbacks.onEpoch?.(record) === "stop") this.stoppedBy = "onEpoch";
   }
 
-  /** Throws what `onStep` threw, now that the state is saved. */
+  /** Rethrows the error of `onStep`; called once the state is saved. */
   throwFailure(): void {
     if (this.#failure) throw this.#failure.error;
   }

@@ -1,5 +1,5 @@
 /**
- * A run in training, and the parts of it that its epochs and validations are driven with.
+ * A running training and the parts of it that its epochs and validations need.
  *
  * @module
  */
@@ -11,14 +11,14 @@ import type { ValidationDriver } from "./epochs/drive_validation.ts";
 import { nonFiniteStepError } from "./epochs/non_finite_step.ts";
 import type { PreparedRun } from "./preparation/prepare.ts";
 
-/** A run, its cluster, and the reporter that listens. */
+/** A run, its cluster, and the reporter of its events. */
 export interface EpochContext {
   readonly run: PreparedRun;
   readonly cluster: ExchangingCluster;
   readonly reporter: Pick<Reporter, "phase" | "progress">;
 }
 
-/** Returns the parts of a run that its epochs are driven with. */
+/** Returns the parts of a run that its epochs need. */
 export function epochDriver({ run, cluster, reporter }: EpochContext): EpochDriver {
   return {
     cluster,
@@ -29,7 +29,7 @@ export function epochDriver({ run, cluster, reporter }: EpochContext): EpochDriv
   };
 }
 
-/** Returns the parts of a run that its validations are driven with. */
+/** Returns the parts of a run that its validations need. */
 export function validationDriver({ run, cluster, reporter }: EpochContext): ValidationDriver {
   const { config, dataset, plan, metrics } = run;
   return {

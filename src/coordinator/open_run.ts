@@ -1,5 +1,5 @@
 /**
- * Opens a run's folder: its state, and everybody who listens to it.
+ * Opens a run's folder: its state and its listeners.
  *
  * @module
  */
@@ -28,7 +28,10 @@ import { type Position, startPosition } from "./state/run_state.ts";
 import { RunWatch } from "./listeners/run_watch.ts";
 import { SavedState } from "./state/saved_state.ts";
 
-/** The stream of a run that has no folder yet: people hear it at once, `run.log` when there is a folder. */
+/**
+ * The event stream of a run without a folder: listeners get events at once; `run.log` gets them when the folder
+ * exists.
+ */
 export class RunStream {
   readonly events: RunEvents = new RunEvents();
   readonly log: RunLog = new RunLog();
@@ -41,13 +44,13 @@ export class RunStream {
 
 /** A run with its folder open. */
 export interface OpenRun extends RunParts, AsyncDisposable {
-  /** Moves along as the run goes on. */
+  /** Position of the run; it advances during the run. */
   readonly position: Position;
   readonly reports: Pick<ReportWriter, "path">;
 }
 
 /**
- * Opens the records of a run, and lets loggers, report and dashboard listen.
+ * Opens the records of a run and starts its loggers, report and dashboard.
  *
  * @throws {UsageError} when the dashboard's port is taken
  */
@@ -109,7 +112,7 @@ function emptyHistory(config: Config): History {
   };
 }
 
-/** The loggers of the config, and those that the caller brings. */
+/** The loggers of the config, followed by those of the caller. */
 function loggersOf(
   { loggers }: Config,
   more: readonly OpenLogger[],
@@ -124,7 +127,7 @@ function loggersOf(
   ];
 }
 
-/** Returns the information that loggers get at the beginning. */
+/** Returns the information that loggers get at the start. */
 function loggerStart(
   folder: string,
   run: PreparedRun,

@@ -16,7 +16,7 @@ import type { PreparedRun } from "./preparation/prepare.ts";
 import { isMultiple, type RunContext } from "./run_context.ts";
 import { type Position, pruneEpochs, saveWeights } from "./state/run_state.ts";
 
-/** Puts an epoch on record: checkpoints and history first, then whoever listens. */
+/** Records an epoch: first checkpoints and history, then the events for the listeners. */
 export async function recordEpoch(
   context: RunContext,
   position: Position,
@@ -33,7 +33,7 @@ export async function recordEpoch(
       await saveWeights(folder, run, { name, position, accuracy });
       await prune();
     });
-  // The history names as best what is in `checkpoints/best`.
+  // The history names as best the epoch that is in `checkpoints/best`.
   const best = isBestEpoch({ metric: monitor, ...(mode ? { mode } : {}) }, history, record) &&
     await save("best");
   if (best) {
@@ -55,7 +55,7 @@ export async function recordEpoch(
   await events.settled();
 }
 
-/** Writes and draws what the best weights make of the validation set. */
+/** Writes and draws the predictions of the best weights for the validation set. */
 async function showBest(
   { run, folder, events, effort }: RunContext,
   validated: Validated,
@@ -86,7 +86,7 @@ async function showBest(
   await events.settled();
 }
 
-/** Reads a picture of the run folder, `<name>.png`, when it is wanted; there may be none. */
+/** Reads a plot of the run folder, `<name>.png`, when it is requested; returns nothing if the file is missing. */
 export function pictureIn(
   folder: string,
   name: string,
@@ -97,7 +97,7 @@ export function pictureIn(
   });
 }
 
-/** Does something at the first call, and gives what came of it to all calls. */
+/** Runs a function at the first call and returns its result at every call. */
 function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => made ??= make();
@@ -120,7 +120,7 @@ async function drawConfusion(
   });
 }
 
-/** Tells whether an epoch is the best so far; the first one is, if the monitored value is finite. */
+/** Tells whether an epoch is the best so far. The first epoch is the best if its monitored value is finite. */
 function isBestEpoch(monitor: Monitor, { best, epochs }: History, record: EpochRecord): boolean {
   const before = epochs.find(({ epoch }) => epoch === best.epoch);
   return isBetter(monitor, monitored(monitor, record), before ? monitored(monitor, before) : NaN);

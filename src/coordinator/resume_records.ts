@@ -1,5 +1,6 @@
 /**
- * The records of a run that goes on: brought up to its changed config and images, and to what a killed session missed.
+ * The records of a resumed run: updates them to its changed config and images, and completes those of a killed
+ * session.
  *
  * @module
  */
@@ -15,7 +16,7 @@ import { writeConfig } from "./run_files.ts";
 import type { RestoredRun } from "./state/run_origin.ts";
 import { type Position, saveLast } from "./state/run_state.ts";
 
-/** Brings config, images and records of a run that goes on up to date. */
+/** Updates config, images and records of a resumed run. */
 export async function followRestored(
   parts: RunParts,
   { images, changed, resumed: { position, place } }: RestoredRun,
@@ -25,7 +26,7 @@ export async function followRestored(
   await followChanges(parts, changed, { position, place });
 }
 
-/** Gives a run that has no record of its images one. */
+/** Records the images of a run that has no record of them. */
 async function recordImages({ run: { dataset: { root, files } }, events, folder }: RunParts) {
   if (!files) return;
   events.warn(
@@ -34,7 +35,7 @@ async function recordImages({ run: { dataset: { root, files } }, events, folder 
   await writeFileRecord(folder, root, files);
 }
 
-/** Records the images with which a resumed run goes on. */
+/** Records the images with which a resumed run continues. */
 async function followImages(
   { run, events, folder, history }: RunParts,
   changes: FileChanges,
@@ -64,7 +65,7 @@ async function followChanges(
   for (const note of resumeNotes(changed, config, plan.stepsPerEpoch)) events.info(note);
   recordChanges(history, changed, config, position);
   if (changed.changes.length === 0) {
-    // From now on checkpoints have absolute paths, whichever folder the next resume starts in.
+    // From here on, checkpoints have absolute paths, so that the next resume may start in any folder.
     if (await keepsTypedPaths(join(folder, "config.yaml"))) await writeConfig(folder, config);
     return;
   }
@@ -73,7 +74,7 @@ async function followChanges(
   await record.save(history);
 }
 
-/** Completes the work after the last epoch, which a killed run may not have done. */
+/** Completes the work after the last epoch, which a killed run may not have finished. */
 export async function catchUp(
   { run: { config }, folder, history, record, events, effort }: RunParts,
   { isOver }: RestoredRun["resumed"],

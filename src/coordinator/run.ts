@@ -1,5 +1,5 @@
 /**
- * The life of a run, top to bottom.
+ * The life of a run, from preparation to the last record.
  *
  * @module
  */
@@ -47,36 +47,42 @@ import { bestPath } from "./state/run_state.ts";
 import { SkippedImages } from "./epochs/skipped_images.ts";
 import { requireBest, runEpochs } from "./training.ts";
 
-/** Milliseconds that an interrupted preparation may take to come to its end. */
+/** Milliseconds that an interrupted preparation gets to finish. */
 const STOP_MS = 1_000;
 
 /** Options of a training run. */
 export interface TrainOptions extends Callbacks {
-  /** Listens to the run; silent unless given. */
+  /** Listens to the run; no output unless given. */
   readonly reporter?: Reporter;
   /**
-   * Folder of a run to go on with, from its `checkpoints/last`. One that ended before its first checkpoint starts over;
-   * of one that was killed after its last epoch, the end is completed.
+   * Folder of a run to resume from its `checkpoints/last`. A run that ended before its first checkpoint starts
+   * over. For a run that was killed after its last epoch, the remaining work is completed.
    */
   readonly resume?: string | undefined;
-  /** Another checkpoint of that run, such as `last-1`: the run's later records are removed. */
+  /** Another checkpoint of that run, such as `last-1`; later records of the run are removed. */
   readonly from?: string | undefined;
   /**
-   * Keys of the config, such as `train.lr`, that may differ from the resumed run's so far. Where it runs and who watches
-   * may always differ (`workers`, `data.root`, `dashboard` and the like), and `train.epochs` may grow.
+   * Keys of the config, such as `train.lr`, that may differ from those of the resumed run. Keys of place and
+   * display (`workers`, `data.root`, `dashboard` and the like) may always differ, and `train.epochs` may grow.
    */
   readonly overridden?: readonly string[];
-  /** Let a resumed run go on with images that were changed, added or removed. */
+  /** Lets a resumed run continue with images that were changed, added or removed. */
   readonly acceptData?: boolean;
-  /** Take the run's numbers, beside the loggers of the config. */
+  /** Loggers that get the run's metrics, in addition to those of the config. */
   readonly loggers?: readonly OpenLogger[];
-  /** The folder of a new run, made when missing; unless given, one below `out` that no other run has. */
+  /** The folder of a new run, made when missing; by default a new folder below `out`. */
   readonly folder?: string;
-  /** Said at the start, and kept in the log: what the command line left out of the config's file. */
+  /**
+   * A notice shown at the start and kept in `run.log`: the parts of the config file that the command line
+   * replaced.
+   */
   readonly notes?: readonly string[];
-  /** Let TensorFlow write its notices. */
+  /** Lets TensorFlow print its log messages. */
   readonly verbose?: boolean | undefined;
-  /** Ends the run at the next step, with a checkpoint, and with an `InterruptedError` whose cause is its reason. */
+  /**
+   * Ends the run at the next step, with a checkpoint and an `InterruptedError` whose cause is the signal's
+   * reason.
+   */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -88,17 +94,17 @@ export interface TrainResult {
   readonly history: History;
   /** Loads the weights with the best validation accuracy; the caller disposes of the model. */
   readonly loadBest: () => Promise<LoadedCheckpoint>;
-  /** Reads what those weights make of each validation image that could be read: `predictions.csv`. */
+  /** Reads `predictions.csv`: the predictions of those weights for each validation image that could be read. */
   readonly loadPredictions: () => Promise<Prediction[]>;
 }
 
 /**
  * Trains by a config: prepares, starts broker and workers, trains and validates epoch by epoch, and leaves a
- * folder with checkpoints, history and pictures.
+ * folder with checkpoints, history and plots.
  *
  * @param config A validated config, see `loadConfig`
- * @throws {UsageError} for what is wrong before the start
- * @throws {LockstepError} for failures on the way; the last checkpoint stays whole
+ * @throws {UsageError} for an error found before the start
+ * @throws {LockstepError} for failures during the run; the last checkpoint stays complete
  * @throws {InterruptedError} after an orderly stop by `options.signal`
  */
 export async function train(config: Config, options: TrainOptions = {}): Promise<TrainResult> {
@@ -106,7 +112,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
   return await trainUntil(config, { ...options, signal: interruption.signal });
 }
 
-/** {@linkcode train}, until its signal fires, whose reason is an interruption. */
+/** {@linkcode train}, with a signal whose reason is an interruption. */
 async function trainUntil(config: Config, options: TrainOptions): Promise<TrainResult> {
   const { verbose, signal } = options;
   const begun = performance.now();
@@ -142,8 +148,8 @@ async function trainUntil(config: Config, options: TrainOptions): Promise<TrainR
 }
 
 /**
- * Prepares a run; when the signal fires, waits a moment for what the preparation is at, and lets go of what it still
- * brings.
+ * Prepares a run. When the signal fires, waits briefly for the preparation to end, and releases the resources
+ * that it still returns.
  */
 async function preparedUnlessAborted(
   config: Config,
@@ -162,7 +168,7 @@ async function preparedUnlessAborted(
   }
 }
 
-/** Writes what a run begins with, or brings the records of one that goes on up to date. */
+/** Writes the first records of a new run, or updates the records of a resumed one. */
 async function begin(
   open: OpenRun,
   origin: RunOrigin,
@@ -188,7 +194,7 @@ async function begin(
   if (restored?.resumed.warning) events.warn(restored.resumed.warning);
 }
 
-/** Returns what is particular about the way a run goes on. */
+/** Returns the details of a resume for the event `resumed`. */
 function factsOf(restored: RestoredRun | undefined) {
   if (!restored) return {};
   const { from, changed: { changes }, images } = restored;
@@ -199,7 +205,7 @@ function factsOf(restored: RestoredRun | undefined) {
   };
 }
 
-/** Starts workers and trains from the run's position on. */
+/** Starts workers and trains from the run's position. */
 async function trainWithWorkers(
   open: OpenRun,
   { signal, ...callbacks }: TrainOptions,
@@ -234,7 +240,7 @@ async function trainWithWorkers(
   if (cache) events.info(cache.report());
 }
 
-/** Completes the history, and says that the run is finished. */
+/** Completes the history and reports that the run is finished. */
 async function finish(open: OpenRun, begun: number): Promise<void> {
   const { history, record, saved, events } = open;
   const { seconds, bestEpoch: epoch, bestAccuracy: accuracy } = summaryOf(open, begun);
@@ -244,7 +250,7 @@ async function finish(open: OpenRun, begun: number): Promise<void> {
   events.emit({ type: "summary", summary: { ...summaryOf(open, begun), ...report } });
 }
 
-/** Puts on record why a run ends early; returns the error to throw. */
+/** Records why a run ends early; returns the error to throw. */
 async function fail(
   open: OpenRun,
   begun: number,
@@ -252,7 +258,7 @@ async function fail(
 ): Promise<unknown> {
   const { history, record, saved, events, effort } = open;
   const sentence = asLockstepError(thrown);
-  // A worker or a server that the signal reached as well is no failure.
+  // A worker or a server that received the same signal has not failed.
   const isLoss = sentence instanceof LockstepError && !(sentence instanceof SystemError);
   const error = isLoss && signal?.aborted ? signal.reason : sentence;
   const rank = failedRank(error);
@@ -269,7 +275,7 @@ async function fail(
   return error;
 }
 
-/** Emits the last event of a run's work; returns the path of the report that a listener then writes. */
+/** Emits the last event of a run; returns the path of the report that a listener writes in response. */
 async function emitEnd(
   { events, reports }: OpenRun,
   event: RunEvent,

@@ -1,5 +1,5 @@
 /**
- * The parts of a run on its way, and its position on the axes of its records.
+ * The parts of a running training, and its position on the axes of its records.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import type { RunWatch } from "./listeners/run_watch.ts";
 import type { SavedState } from "./state/saved_state.ts";
 import type { SkippedImages } from "./epochs/skipped_images.ts";
 
-/** A run with its folder: its state, which it writes itself, and the stream of its events. */
+/** A run with its folder: the state, which the run writes, and the stream of its events. */
 export interface RunParts {
   readonly run: PreparedRun;
   readonly folder: string;
@@ -36,7 +36,7 @@ export interface RunContext extends EpochContext, RunParts {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Returns the place of a position on the axis of images seen. */
+/** Returns the coordinate of a position on the axis of images seen. */
 export function pointAt(
   point: Pick<Position, "epoch" | "stepsDone" | "totals">,
   { plan }: Pick<PreparedRun, "plan">,
@@ -45,7 +45,7 @@ export function pointAt(
   return { examples, ...recorded(point) };
 }
 
-/** Tells whether something that happens every so many steps or epochs is due. */
+/** Tells whether an action that is repeated every given number of steps or epochs is due. */
 export function isMultiple(count: number, every: number | undefined): boolean {
   return every !== undefined && count % every === 0;
 }

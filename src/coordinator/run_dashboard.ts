@@ -1,5 +1,5 @@
 /**
- * The dashboard that a run serves of itself, where the config asks for it.
+ * The dashboard that a run serves if the config asks for one.
  *
  * @module
  */
@@ -9,9 +9,9 @@ import type { Config } from "../config/schema.ts";
 import type { RunEvents } from "../events/run_events.ts";
 
 /**
- * Tries the port that was asked for, before anything is fetched or made.
+ * Checks that the requested port is free, before any download or preparation.
  *
- * @throws {UsageError} when it is taken, or the address isn't one of this machine
+ * @throws {UsageError} when the port is taken, or the address isn't one of this machine
  */
 export async function checkDashboard({ dashboard, out }: Config): Promise<void> {
   if (typeof dashboard === "boolean") return;
@@ -20,11 +20,11 @@ export async function checkDashboard({ dashboard, out }: Config): Promise<void> 
 }
 
 /**
- * Serves the runs beside `folder`, that run first, and says where.
+ * Serves the runs beside `folder`, that run first, and reports the address.
  *
- * @param events Gets the address, which may hold the token, as a notice: for people, not for the run's log
- * @returns Nothing where the config doesn't ask for it
- * @throws {UsageError} when the port that was asked for is taken
+ * @param events Gets the address, which may hold the token, as a notice: it is shown but not written to `run.log`
+ * @returns `undefined` if the config asks for no dashboard
+ * @throws {UsageError} when the requested port is taken
  */
 export async function openDashboard(
   { dashboard }: Config,

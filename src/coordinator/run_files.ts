@@ -1,5 +1,5 @@
 /**
- * The files that a run begins with.
+ * The files that are written at the start of a run.
  *
  * @module
  */
@@ -16,14 +16,14 @@ import { pictureIn } from "./record_epoch.ts";
 import type { RunParts } from "./run_context.ts";
 import { saveLast, startPosition } from "./state/run_state.ts";
 
-/** Writes `config.yaml`, which a run can't be resumed without. */
+/** Writes `config.yaml`, without which a run can't be resumed. */
 export async function writeConfig(folder: string, config: Config): Promise<void> {
   const header =
     `# The config of this run with every default filled in (Lockstep ${LOCKSTEP_VERSION}).\n`;
   await writeFileAtomically(join(folder, "config.yaml"), header + stringify(config));
 }
 
-/** Writes the files that precede the first step; the checkpoint comes last, as with it the run has begun. */
+/** Writes the files that precede the first step. The checkpoint comes last, since it marks the run as begun. */
 export async function writeStart(
   { folder, run, history, record, events, effort }: RunParts,
 ): Promise<void> {

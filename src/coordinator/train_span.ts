@@ -1,5 +1,6 @@
 /**
- * A span of training steps within an epoch: sums of the losses, points of the history, calls of the program.
+ * A span of training steps within an epoch: sums of the losses, points of the history, and the program's
+ * callbacks.
  *
  * @module
  */
@@ -10,13 +11,13 @@ import { epochDriver } from "./epoch_context.ts";
 import { pointAt, type RunContext } from "./run_context.ts";
 import type { Position } from "./state/run_state.ts";
 
-/** Milliseconds that a step may take to end after an interruption, before it is given up. */
+/** Milliseconds that a step gets to end after an interruption; after that it is abandoned. */
 const STOP_MS = 2_500;
 
-/** Points of the training loss per epoch, unless `train.logEverySteps` says otherwise. */
+/** Points of the training loss per epoch, unless `train.logEverySteps` is set. */
 const LOSS_POINTS = 20;
 
-/** Trains up to a number of steps of the epoch, and keeps points of the loss. */
+/** Trains to a given step of the epoch and records points of the loss. */
 export async function trainSpan(
   context: RunContext,
   { epoch, stepsDone: startStep, optimizerSteps, totals }: Position,
@@ -49,7 +50,7 @@ export async function trainSpan(
   ).finally(() => limit.end());
 }
 
-/** Calls the program after each step of an epoch, where it listens. */
+/** Calls the program's `onStep` after each step of an epoch, if there is one. */
 function stepListener(
   { run: { plan }, callbacks }: RunContext,
   epoch: number,
@@ -71,7 +72,7 @@ function stepListener(
   };
 }
 
-/** A signal that fires some time after `signal`: when a step takes too long to end. */
+/** A signal that fires some time after `signal`, for a step that takes too long to end. */
 function abortedAfter(
   signal: AbortSignal | undefined,
   milliseconds: number,

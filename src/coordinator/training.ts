@@ -21,12 +21,12 @@ import { nextEpoch, type Position, saveLast } from "./state/run_state.ts";
 import { trainSpan } from "./train_span.ts";
 import { isValidated, reportFeatures, validateEpoch, validateWithin } from "./validations.ts";
 
-/** The newest state, in a run folder. */
+/** Name of the newest state in a run folder. */
 const LAST = "checkpoints/last";
 
 /**
- * Trains and validates from a position, which moves along, to the last epoch or to where early stopping or the
- * program says stop.
+ * Trains and validates from a position to the last epoch, or until early stopping or the program ends the
+ * training. The position advances with each step.
  */
 export async function runEpochs(context: RunContext, position: Position): Promise<void> {
   const { run: { config }, history, callbacks, signal } = context;
@@ -72,7 +72,7 @@ export async function runEpochs(context: RunContext, position: Position): Promis
   requireBest(context);
 }
 
-/** Refuses to end well without a best checkpoint, which needs one epoch whose monitored metric is finite. */
+/** Refuses a successful end without a best checkpoint, which needs one epoch with a finite monitored metric. */
 export function requireBest(
   { run: { config: { checkpoint } }, history, saved }: Pick<
     RunContext,
@@ -95,7 +95,7 @@ export function requireBest(
   );
 }
 
-/** Puts on record why training ends here. */
+/** Records the reason why training ends early. */
 async function stopEarly(
   { history, record, events, saved }: RunContext,
   { epoch, stepsDone: step }: Position,
@@ -109,7 +109,7 @@ async function stopEarly(
 /**
  * Trains the rest of an epoch and saves the state; returns images per second.
  *
- * @throws {LockstepError} when no image of the epoch, or of a class, could be used; nothing is saved then
+ * @throws {LockstepError} when no image of the epoch, or of a class, could be used; no state is saved then
  */
 async function trainPart(context: RunContext, position: Position): Promise<number> {
   const { run, callbacks, signal } = context;
@@ -121,7 +121,7 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
     run.config;
   const skipped: LeftOut[] = [];
   const save = () => saveState(context, { ...position, seconds: position.seconds + spent.seconds });
-  // A run that was interrupted at this step has not been validated there yet.
+  // A run that was interrupted at this step has no validation of this step yet.
   if (isMultiple(position.stepsDone, validateEvery) && !isValidated(context.history, position)) {
     await validateWithin(context, position);
   }
@@ -158,12 +158,12 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
 }
 
 /**
- * Refuses an epoch in which nothing, or nothing of a class, could be learned.
+ * Refuses an epoch without a usable image, or without a usable image of some class.
  *
- * After a resume within the epoch, the images left out before are unknown, so that a class without a usable image is
- * found only at the end of the next epoch. An epoch without any usable image is always found.
+ * After a resume within the epoch, the images that were skipped earlier are unknown. A class without a usable
+ * image is then found only at the end of the next epoch. An epoch without any usable image is always found.
  *
- * @param skipped Images left out since the epoch's start, or since the resume
+ * @param skipped Images skipped since the epoch's start, or since the resume
  */
 function checkTrained(
   { dataset: { train: samples, classes } }: PreparedRun,
@@ -182,8 +182,8 @@ function checkTrained(
 }
 
 /**
- * Saves the state of training. The history goes first: what it has beyond the checkpoint is cut off when the run is
- * resumed, whereas points that only the checkpoint knew of would be lost.
+ * Saves the state of training. The history is written first: a resume removes records that are newer than the
+ * checkpoint, whereas records older than the checkpoint could not be restored.
  */
 async function saveState(context: RunContext, position: Position): Promise<void> {
   const { folder, run, history, record, saved, watch: { pending } } = context;
@@ -201,14 +201,14 @@ function nextMultiple(step: number, every = Infinity): number {
   return every === Infinity ? Infinity : (Math.floor(step / every) + 1) * every;
 }
 
-/** Brings the workers' state into the coordinator's replica, part by part. */
+/** Copies the workers' state into the coordinator's replica, part by part. */
 async function readState({ run, cluster }: RunContext): Promise<void> {
   for (const { result, payload } of await cluster.callAll(WORKER_COMMANDS.readState)) {
     if (payload) run.replica.state.importState(payload, statePartSchema.parse(result));
   }
 }
 
-/** Says what BatchNorm could take no variance from. */
+/** Reports the steps and samples that BatchNorm's running statistics don't include. */
 function reportLeftOut(
   events: RunEvents,
   epoch: number,

@@ -11,7 +11,7 @@ import { validationDriver } from "./epoch_context.ts";
 import { pointAt, type RunContext } from "./run_context.ts";
 import type { Position } from "./state/run_state.ts";
 
-/** Validates at the end of an epoch; the point goes into the history and to the listeners. */
+/** Validates at the end of an epoch; adds the point to the history and sends it to the listeners. */
 export async function validateEpoch(context: RunContext, position: Position): Promise<Validated> {
   const { validated, point } = await validateAt(context, position, `epoch ${position.epoch}`);
   context.events.emit({ type: "validation", point });
@@ -37,7 +37,7 @@ export async function validateWithin(
   });
 }
 
-/** Tells whether the validation at a place in an epoch is on record; before the first step there is none. */
+/** Tells whether the validation at a place in an epoch is recorded; before the first step there is none. */
 export function isValidated({ validations }: History, { epoch, stepsDone }: Position): boolean {
   return stepsDone === 0 ||
     validations.some(({ epoch: own, step }) => own === epoch && step === stepsDone);
@@ -58,7 +58,7 @@ async function validateAt(
   return { validated, point };
 }
 
-/** Warns of metrics that are NaN or infinite: records show them as `null`, and they are never best. */
+/** Warns of metrics that are NaN or infinite: records show them as `null`, and they never count as best. */
 function warnOfMetrics(
   { events, run: { config: { validate } } }: RunContext,
   where: string,
@@ -72,7 +72,7 @@ function warnOfMetrics(
   );
 }
 
-/** Reports the amount of features that the workers keep, when the amount has changed. */
+/** Reports the amount of cached features of the workers, when the amount has changed. */
 export function reportFeatures(
   { run: { config }, events }: RunContext,
   epoch: number,

@@ -1,5 +1,5 @@
 /**
- * The coordinator's side of an epoch's training: it rules each step, and adds up what the ranks bring.
+ * The coordinator's side of an epoch's training: it decides on each step and adds up the ranks' contributions.
  *
  * @module
  */
@@ -26,15 +26,15 @@ export interface EpochTotals {
 
 /** Result of the training part of an epoch. */
 export interface TrainedEpoch {
-  /** Steps of the epoch that are done, earlier ones of a resumed epoch included. */
+  /** Completed steps of the epoch, including those before a resume. */
   readonly stepsDone: number;
-  /** Optimizer steps taken here. */
+  /** Optimizer steps of this part of the epoch. */
   readonly optimizerSteps: number;
   readonly totals: EpochTotals;
-  /** Samples trained here, without those of a resumed epoch's first part. */
+  /** Samples trained in this part of the epoch, without those before a resume. */
   readonly samples: number;
   readonly skipped: readonly LeftOut[];
-  /** Forward passes of a rank whose statistics count in BatchNorm's running ones. */
+  /** Forward passes of a rank whose statistics enter BatchNorm's running ones. */
   readonly trackedBatches: number;
   /** Steps and samples that were left out of the running statistics: see `Replica.forwardBackward`. */
   readonly leftOut: OutOfStatistics;
@@ -46,24 +46,24 @@ export interface OutOfStatistics {
   readonly samples: number;
 }
 
-/** The parts of a run that its epochs are driven with. */
+/** The parts of a run that its epochs need. */
 export interface EpochDriver {
   readonly cluster: SteppingCluster;
   /** The coordinator's end of the exchange. */
   readonly reducer: Pick<Reducer, "reduce">;
   readonly reporter: Pick<Reporter, "phase" | "progress">;
   readonly plan: Pick<RunPlan, "epochs" | "globalBatch" | "stepsPerEpoch" | "samplesPerEpoch">;
-  /** Makes the error of a step whose loss or gradients are not finite. */
+  /** Makes the error of a step with a non-finite loss or gradient. */
   readonly nonFinite: (step: StepKey, totals: StepTotals) => LockstepError;
 }
 
-/** Options of a span of steps: its end, and its listeners. */
+/** Options of a span of steps: its end and its listeners. */
 export interface SpanOptions {
-  /** Totals of the epoch's steps that are already done. */
+  /** Totals of the epoch's completed steps. */
   readonly before: EpochTotals;
   /** Number of steps of the epoch after which to stop. */
   readonly until: number;
-  /** Asked at each step; when true, the step is the last one. */
+  /** Evaluated at each step; true makes the step the last one. */
   readonly shouldStop: () => boolean;
   /** Called after each step with the step's own sums, and each rank's report on the step. */
   readonly onStep: (

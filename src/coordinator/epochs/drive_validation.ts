@@ -1,5 +1,6 @@
 /**
- * The coordinator's side of a validation: the workers score each sample once, and the scores are put together.
+ * The coordinator's side of a validation: the workers score each sample once, and the coordinator merges the
+ * scores.
  *
  * @module
  */
@@ -28,26 +29,26 @@ export interface ValidatingCluster {
   stepsBegun(command: string): number[];
 }
 
-/** The purpose of a validation, for whoever watches it and for its errors. */
+/** The purpose of a validation, for listeners and error messages. */
 export interface ValidationPurpose {
   readonly phase: Extract<Phase["name"], "validate" | "evaluate">;
   /** Epochs of the run. */
   readonly epochs: number;
-  /** Names the images, such as `validation`. */
+  /** Name of the image set, such as `validation`. */
   readonly images: string;
-  /** The end of the message about outputs that are not finite. */
+  /** The end of the message about non-finite outputs. */
   readonly cure: string;
 }
 
-/** The parts that a validation is driven with. */
+/** The parts of a run that a validation needs. */
 export interface ValidationDriver {
   readonly cluster: ValidatingCluster;
   readonly reporter: Pick<Reporter, "phase" | "progress">;
-  /** Its validation images are scored. */
+  /** The data set whose validation images are scored. */
   readonly dataset: Pick<ImageSet, "val" | "classes" | "learnLabel">;
-  /** Samples of one step of one rank. */
+  /** Samples per step and rank. */
   readonly rowsPerStep: number;
-  /** Names of the user's own metrics. */
+  /** Names of the user-defined metrics. */
   readonly metrics: readonly string[];
   readonly purpose: ValidationPurpose;
 }
@@ -57,16 +58,16 @@ export interface Validated {
   readonly loss: number;
   readonly accuracy: number;
   readonly count: number;
-  /** Samples by true class (row) and predicted class (column). */
+  /** Confusion matrix: samples by true class (row) and predicted class (column). */
   readonly confusion: ConfusionCounts;
-  /** By position in the validation set; nothing where the image couldn't be read. */
+  /** Loss by position in the validation set; `undefined` for an image that couldn't be read. */
   readonly samples: readonly (SampleScores | undefined)[];
   /** Predicted class by position in the validation set; -1 where the image couldn't be read. */
   readonly predictions: Int32Array;
-  /** Metrics of the user's own by name; NaN where one is NaN or infinite. */
+  /** User-defined metrics by name; NaN stands for NaN and infinity. */
   readonly metrics?: Readonly<Record<string, number>>;
   readonly skipped: readonly LeftOut[];
-  /** The features that all workers keep, when they do. */
+  /** The features that the workers cache, if they cache any. */
   readonly features?: KeptFeatures;
 }
 
@@ -76,8 +77,8 @@ const PROGRESS_MS = 500;
 /**
  * Validates the workers' present state, each sample exactly once.
  *
- * @throws {LockstepError} when a sample is missing or scored twice, no image of the set or of a class could be used, or
- * the output for an image is not finite
+ * @throws {LockstepError} when a sample is missing or scored twice, when no image of the set or of a class could
+ * be used, or when the output for an image is not finite
  */
 export async function driveValidation(
   driver: ValidationDriver,
@@ -97,7 +98,7 @@ export async function driveValidation(
     scored.map(({ index }) => predictions[index]),
     classes.length,
   );
-  // In the order of the samples, whoever scored them: the sum doesn't depend on the number of workers.
+  // The sum runs in the order of the samples, so that it doesn't depend on the number of workers.
   const lossSum = samples.reduce((sum, sample) => sum + (sample?.loss ?? 0), 0);
   return {
     loss: lossSum / weight,
@@ -109,7 +110,7 @@ export async function driveValidation(
   };
 }
 
-/** Has the workers score their shares, and shows how far they are. */
+/** Has the workers score their shares, and reports the progress. */
 async function scoreAll(
   { cluster, reporter, dataset: { val }, rowsPerStep }: ValidationDriver,
   epoch: number,
@@ -127,7 +128,7 @@ async function scoreAll(
   }
 }
 
-/** Refuses a validation that says nothing: without images, or with outputs that are not finite. */
+/** Refuses a validation without usable images, or with non-finite outputs. */
 function checkScores(
   { dataset: { val: samples, classes }, purpose: { images: what, cure } }: ValidationDriver,
   { samples: scores, weight, skipped, layer }: GatheredScores,

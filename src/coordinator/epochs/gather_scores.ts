@@ -1,5 +1,5 @@
 /**
- * The ranks' scores of a set of samples, put together.
+ * Merges the ranks' scores of a set of samples.
  *
  * @module
  */
@@ -15,43 +15,43 @@ import { unpackScores } from "../../train/score_bytes.ts";
 
 /** The model's scores of one sample. */
 export interface SampleScores {
-  /** Times the sample's weight. */
+  /** Loss of the sample, multiplied by the sample's weight. */
   readonly loss: number;
-  /** Classes, the most probable one first; all of them -1 where the output isn't finite. */
+  /** Class indices by falling probability; all of them -1 if the output isn't finite. */
   readonly ranked: readonly number[];
-  /** Their probabilities. */
+  /** Probabilities of these classes. */
   readonly probabilities: readonly number[];
 }
 
 /** The scores of all ranks. */
 export interface GatheredScores {
-  /** By position in the set; nothing where the image couldn't be read. */
+  /** By position in the set; `undefined` for an image that couldn't be read. */
   readonly samples: readonly (SampleScores | undefined)[];
   /** Divisor of the sum of the losses. */
   readonly weight: number;
   readonly skipped: readonly LeftOut[];
-  /** The first layer with a non-finite output, where an output is non-finite. */
+  /** The first layer with a non-finite output, if there is one. */
   readonly layer: string | undefined;
-  /** Metrics of the user's own by name; NaN where one is NaN or infinite. */
+  /** User-defined metrics by name; NaN stands for NaN and infinity. */
   readonly metrics?: Readonly<Record<string, number>>;
-  /** The features that all workers keep, when they do. */
+  /** The features that the workers cache, if they cache any. */
   readonly features?: KeptFeatures;
 }
 
-/** The samples that were to be scored. */
+/** The samples to score. */
 export type ScoredSet = Pick<ImageSet, "val" | "learnLabel">;
 
-/** One rank's share of the user's own metrics. */
+/** One rank's share of the user-defined metrics. */
 interface MetricShard {
   readonly indices: readonly number[];
   readonly metrics: readonly MetricPart[];
 }
 
 /**
- * Puts the ranks' answers to `validate` together, in the order of the samples.
+ * Merges the ranks' answers to `validate` in the order of the samples.
  *
- * @param metricNames Names of the user's own metrics
- * @throws {LockstepError} when a sample is missing or scored twice, or is none
+ * @param metricNames Names of the user-defined metrics
+ * @throws {LockstepError} when a sample is missing, scored twice or unknown
  */
 export function gatherScores(
   replies: readonly Reply[],
@@ -80,9 +80,9 @@ export function gatherScores(
 }
 
 /**
- * Puts one rank's scores at the places of their samples.
+ * Writes one rank's scores to the positions of their samples.
  *
- * @returns The rank's share of the user's own metrics
+ * @returns The rank's share of the user-defined metrics
  */
 function placeScores(
   { metrics, ...shape }: z.output<typeof shardScoresSchema>,
@@ -116,7 +116,7 @@ function placeScores(
   return { indices, metrics: own };
 }
 
-/** The user's own metrics over all samples. */
+/** The user-defined metrics over all samples. */
 function metricsOf(
   names: readonly string[],
   parts: readonly MetricShard[],
@@ -126,13 +126,13 @@ function metricsOf(
   const indices = scored.map((part) => part.indices);
   const values = names.map((name, at) => {
     const mean = meanOf(scored.map(({ metrics }) => metrics[at]), indices);
-    // Records have one form for what isn't finite, so that a resumed run sees what the first one saw.
+    // Records write NaN and infinity alike, so that a resumed run sees the same values as the first one.
     return [name, Number.isFinite(mean) ? mean : NaN] as const;
   });
   return { metrics: Object.fromEntries(values) };
 }
 
-/** Adds up the counts of the features that several workers keep. */
+/** Adds up the counts of the features that the workers cache. */
 function addUp(parts: readonly KeptFeatures[]): { features?: KeptFeatures } {
   if (parts.length === 0) return {};
   const sum = (key: keyof KeptFeatures) => parts.reduce((total, part) => total + part[key], 0);

@@ -25,7 +25,10 @@ export interface StepFacts {
 /** Files that the message names. */
 const MAX_NAMED_FILES = 20;
 
-/** Returns the error; it names the images of the first bad rank, since one of them may be the cause. */
+/**
+ * Returns the error. It names the images of the first rank with a non-finite value, since one of them may be the
+ * cause.
+ */
 export function nonFiniteStepError(
   { config, dataset, plan }: StepFacts,
   { epoch, step }: StepKey,
@@ -51,7 +54,7 @@ export function nonFiniteStepError(
   );
 }
 
-/** A gradient that is finite, but not in the dtype in which it should have travelled. */
+/** A gradient that is finite, but overflows the dtype of the exchange. */
 function formatOverflow(
   dtype: NarrowDtype,
   rank: number | undefined,

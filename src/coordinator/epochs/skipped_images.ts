@@ -1,5 +1,5 @@
 /**
- * Messages of a run about images that it leaves out.
+ * Reports images that a run skips.
  *
  * @module
  */
@@ -11,17 +11,17 @@ export interface Skipped {
   readonly reason: string;
 }
 
-/** Images that are named to the listener; the events name all of them. */
+/** Images that are named to the listener; the events name every skipped image. */
 const MAX_NAMED = 50;
 
-/** Listens to images that are left out. */
+/** Listener for skipped images. */
 export interface SkippedListener {
   warn(message: string): void;
-  /** Takes each image, once. */
+  /** Gets each image once. */
   skipped?(image: Skipped): void;
 }
 
-/** Reports each image once, however often it is skipped; after that, only the number of images. */
+/** Reports each image once, however often it is skipped; beyond a limit, reports only the number of images. */
 export class SkippedImages {
   readonly #listener: SkippedListener;
   readonly #known = new Set<string>();
@@ -32,7 +32,7 @@ export class SkippedImages {
     this.#listener = listener;
   }
 
-  /** Images that were skipped, in a part of an epoch or in a validation. */
+  /** Images that were skipped in a part of an epoch or in a validation. */
   report(skipped: readonly Skipped[]): void {
     if (skipped.length === 0) return;
     let fresh = 0;

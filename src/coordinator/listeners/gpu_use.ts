@@ -15,7 +15,7 @@ const FIELDS = [
   "temperature.gpu",
 ];
 const POLL_MS = 5_000;
-/** Answers without a GPU, one after the other, after which the program isn't queried any more. */
+/** Consecutive answers without a GPU after which the program is no longer queried. */
 const MAX_EMPTY_ANSWERS = 3;
 const MAX_GPUS = 256;
 /** Degrees Celsius. */
@@ -23,8 +23,8 @@ const MAX_TEMPERATURE = 1_000;
 const MEBIBYTE = 2 ** 20;
 
 /**
- * Reads what `nvidia-smi --format=csv,noheader,nounits` prints for {@linkcode FIELDS}; a value that the driver
- * doesn't know (`[N/A]`, `[Not Supported]`), or that can't be, is left out.
+ * Parses the output of `nvidia-smi --format=csv,noheader,nounits` for {@linkcode FIELDS}. A value that the driver
+ * doesn't report (`[N/A]`, `[Not Supported]`), or an impossible value, is left out.
  */
 export function parseGpuUse(text: string): GpuUse[] {
   const gpus = csvRows(text, FIELDS.length).flatMap((row) => {
@@ -49,7 +49,7 @@ export function parseGpuUse(text: string): GpuUse[] {
 /**
  * Asks `nvidia-smi` once, as {@linkcode runNvidiaSmi} does.
  *
- * @returns No GPUs where the program fails or prints something else; `undefined` where it can't be started
+ * @returns An empty list if the program fails or prints something else; `undefined` if it can't be started
  */
 export async function readGpuUse(options: NvidiaSmiOptions = {}): Promise<GpuUse[] | undefined> {
   const query = [`--query-gpu=${FIELDS.join(",")}`, "--format=csv,noheader,nounits"];
@@ -58,21 +58,21 @@ export async function readGpuUse(options: NvidiaSmiOptions = {}): Promise<GpuUse
   return answer.kind === "text" ? parseGpuUse(answer.text) : [];
 }
 
-/** Queries the program repeatedly, where there is one; nothing waits for the answers. */
+/** Queries `nvidia-smi` repeatedly if it is installed; no caller waits for the answers. */
 export class GpuWatch implements Disposable {
   readonly #query: NvidiaSmiOptions;
   readonly #over = new AbortController();
   #timer: ReturnType<typeof setInterval> | undefined;
   #isAsking = false;
   #emptyAnswers = 0;
-  /** As of the last answer. */
+  /** GPU use according to the last answer. */
   use: GpuUse[] = [];
 
   private constructor(query: NvidiaSmiOptions) {
     this.#query = { ...query, signal: this.#over.signal };
   }
 
-  /** Begins to ask. */
+  /** Starts the queries. */
   static start(query: NvidiaSmiOptions = {}): GpuWatch {
     const watch = new GpuWatch(query);
     watch.#timer = setInterval(() => void watch.#ask(), POLL_MS);

@@ -1,18 +1,18 @@
 /**
- * A logger of numbers, such as TensorBoard, as a listener of a run.
+ * A metrics logger, such as TensorBoard, as a listener of a run.
  *
  * @module
  */
 import type { RunEvent, RunEvents, RunListener } from "../../events/run_events.ts";
 import type { LoggerStart, OpenLogger, RunLogger } from "../../loggers/logger.ts";
 
-/** A logger with a name for messages. */
+/** A logger with its name for messages. */
 export interface NamedLogger {
   readonly name: string;
   readonly open: OpenLogger;
 }
 
-/** Passes the numbers of a run on to a logger. */
+/** Passes the metrics of a run on to a logger. */
 export class LoggerListener implements RunListener {
   readonly name: string;
   readonly #logger: RunLogger;
@@ -47,9 +47,9 @@ export class LoggerListener implements RunListener {
 }
 
 /**
- * Opens loggers, one after the other, and lets them listen. One that can't be opened is left out, with a warning.
+ * Opens loggers one after the other and starts them. A logger that can't be opened is left out, with a warning.
  *
- * @returns Closes them; those that fail then are warned of
+ * @returns A function that closes the loggers; a failure to close is a warning
  */
 export async function listenWithLoggers(
   events: RunEvents,

@@ -1,12 +1,12 @@
 /**
- * Events of a run as lines of news, for people and for `run.log`.
+ * Events of a run as lines of text, for the terminal and for `run.log`.
  *
  * @module
  */
 import type { RunEvent } from "../../events/run_events.ts";
 import { featuresLine, validationLine } from "../../terminal/lines.ts";
 
-/** Returns the line of news that an event is; nothing for events that have a form of their own, or none. */
+/** Returns the line of text for an event; `undefined` for events with a form of their own, or without one. */
 export function newsOf(event: RunEvent): string | undefined {
   switch (event.type) {
     case "info":

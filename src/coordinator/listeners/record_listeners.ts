@@ -1,5 +1,5 @@
 /**
- * Listeners that keep what happens in a run: `run.log` and `events.jsonl`.
+ * Listeners that write the records of a run: `run.log` and `events.jsonl`.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Level, RunLog } from "../../records/run_log.ts";
 import { epochLine } from "../../terminal/lines.ts";
 import { newsOf } from "./news.ts";
 
-/** Keeps the lines that people see, and those of the workers, in `run.log`. */
+/** Writes the lines that users see, and those of the workers, to `run.log`. */
 export class RunLogListener implements RunListener {
   readonly name = RUN_LOG;
   readonly #log: Pick<RunLog, "append">;
@@ -42,7 +42,7 @@ export class RunLogListener implements RunListener {
 
 const RUN_LOG = "run.log";
 
-/** Keeps the events that a run's history is read from in `events.jsonl`. */
+/** Writes the events from which a run's history is read to `events.jsonl`. */
 export class EventLogListener implements RunListener {
   readonly name = "events.jsonl";
   readonly #log: Pick<EventLog, "append">;

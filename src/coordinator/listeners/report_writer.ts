@@ -1,5 +1,5 @@
 /**
- * The report of a run in progress: written after epochs where that is cheap, and at the end.
+ * The report of a run in progress: written after epochs when that is cheap, and at the end.
  *
  * @module
  */
@@ -33,7 +33,7 @@ const REPORT_SHARE = 0.02;
 /** Share that curves may take: in a long run they aren't drawn after each epoch. */
 const CURVES_SHARE = 0.05;
 
-/** Draws the curves and writes `report.html`. A file that can't be written is a warning: the run goes on. */
+/** Draws the curves and writes `report.html`. A file that can't be written is a warning: the run continues. */
 export class ReportWriter implements RunListener {
   readonly name = "The report";
   readonly #run: PreparedRun;
@@ -45,7 +45,7 @@ export class ReportWriter implements RunListener {
   readonly #curvesTime = new TimeShare(CURVES_SHARE);
   /** The last report of this session, once it is written. */
   path: string | undefined;
-  /** Epochs and points that the curves show. */
+  /** Number of epochs and points in the curves. */
   #drawn = "";
 
   constructor(
@@ -73,7 +73,7 @@ export class ReportWriter implements RunListener {
     }
   }
 
-  /** Draws the curves and writes the report, each unless it has taken more than its share of the time. */
+  /** Draws the curves and writes the report, each unless it has used up its share of the time. */
   async #afterEpoch(): Promise<void> {
     await this.#curvesTime.spend(() => this.#drawCurves());
     await this.#reportTime.spend(() => this.#write());
@@ -82,15 +82,15 @@ export class ReportWriter implements RunListener {
   /**
    * Draws the last curves and writes the last report of this session.
    *
-   * @param images Make the small images too, where those there are of other weights
-   * @returns The report's path, or nothing when the report couldn't be written
+   * @param images Also make the thumbnails, if the existing ones belong to other weights
+   * @returns The report's path; `undefined` when the report couldn't be written
    */
   async #atEnd({ images }: { images: boolean }): Promise<string | undefined> {
     await this.#drawCurves();
     return await this.#write(images);
   }
 
-  /** Draws the curves, unless they show everything already. */
+  /** Draws the curves, unless they are up to date. */
   async #drawCurves(): Promise<void> {
     const { epochs, losses, validations } = this.#history;
     const state = [epochs.length, losses.length, validations.length].join(" ");
@@ -109,7 +109,7 @@ export class ReportWriter implements RunListener {
   }
 }
 
-/** Writes `report_pictures.json`, unless it is there for the best weights. */
+/** Writes `report_pictures.json`, unless it exists for the best weights. */
 async function makeImages(folder: string, run: PreparedRun, history: History): Promise<void> {
   const { epoch } = history.best;
   if (epoch === 0 || !await exists(join(folder, PREDICTIONS_FILE))) return;
@@ -149,9 +149,10 @@ async function predictedImages(
 }
 
 /**
- * The first images of the run's first step, augmented and mixed as the workers got them: those of rank 0 come first.
+ * The first images of the run's first step, augmented and mixed as the workers received them, those of rank 0
+ * first.
  *
- * @returns Fewer where images can't be read any more: the report is of a run that is over
+ * @returns Fewer images when some can't be read any more: the run that the report describes is over
  */
 export async function batchImages(run: ShownData): Promise<ReportPictures["batch"]> {
   const { thumbnail } = await import("../../report/thumbnail.ts");
@@ -166,7 +167,7 @@ export async function batchImages(run: ShownData): Promise<ReportPictures["batch
   return images;
 }
 
-/** @returns Nothing for an image that can't be read any more: the report is of a run that is over */
+/** @returns `undefined` for an image that can't be read any more: the run that the report describes is over */
 async function imageOf(loader: Loader, index: number): Promise<Thumbnail | undefined> {
   const { thumbnail } = await import("../../report/thumbnail.ts");
   const image = await readable(() => loader.augmented(index, 0, 0));

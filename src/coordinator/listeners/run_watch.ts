@@ -1,5 +1,6 @@
 /**
- * The measurements of a run in progress: steps summed up as points of training, and its position in `live.json`.
+ * The measurements of a run in progress: summarizes steps as points of training, and writes the position to
+ * `live.json`.
  *
  * @module
  */
@@ -19,7 +20,7 @@ const LIVE_MS = 1_000;
 /** Returns the last heartbeats of the workers. */
 export type ReadHeartbeats = () => readonly WorkerHeartbeat[];
 
-/** Watches a run from its beginning to its end. */
+/** Measures a run from its beginning to its end. */
 export class RunWatch implements RunListener, AsyncDisposable {
   readonly name = "live.json";
   readonly #events: Pick<RunEvents, "emit">;
@@ -40,7 +41,7 @@ export class RunWatch implements RunListener, AsyncDisposable {
     this.#meter = new StepMeter(workers);
   }
 
-  /** Writes the position into the run folder from now on. */
+  /** Starts writing the position into the run folder. */
   open(folder: string, run: { readonly epochs: number; readonly stepsPerEpoch: number }): void {
     this.#gpus = this.#stack.use(GpuWatch.start());
     const tick = () => this.#writeLive(folder, run);
@@ -63,33 +64,33 @@ export class RunWatch implements RunListener, AsyncDisposable {
     }
   }
 
-  /** Listens to the workers once they have joined. */
+  /** Starts listening to the workers, once they have joined. */
   listenTo(heartbeats: ReadHeartbeats, refused: () => RefusedMessages): void {
     this.#heartbeats = heartbeats;
     this.#refused = refused;
   }
 
-  /** Training begins, or goes on after a validation. */
+  /** Called when training begins or continues after a validation. */
   begin(): void {
     this.#meter.begin();
   }
 
-  /** Sums since the last point, for a checkpoint; nothing when there are none. */
+  /** Sums since the last point, for a checkpoint; `undefined` when there are none. */
   get pending(): PendingSums | undefined {
     return this.#meter.pending;
   }
 
-  /** The run goes on from a checkpoint. */
+  /** Called when the run resumes from a checkpoint. */
   restore(pending: PendingSums): void {
     this.#meter.restore(pending);
   }
 
-  /** A step was made. */
+  /** Called after each step. */
   step(sums: EpochTotals, ranks: readonly RankReport[]): void {
     this.#meter.add(sums, ranks);
   }
 
-  /** The steps since the last point make a point. */
+  /** Makes a point of the steps since the last point. */
   point(place: PointHeader): void {
     const gpus = this.#gpus?.use ?? [];
     const point = this.#meter.take(place, gpus.length > 0 ? { gpus } : {});
@@ -128,7 +129,7 @@ export class RunWatch implements RunListener, AsyncDisposable {
       ...(this.#refused() ? { refused: { ...this.#refused() } } : {}),
       gpus: this.#gpus?.use ?? [],
     };
-    // A disk that is full for a moment is no reason to end a run, nor to warn each second.
+    // A temporarily full disk must neither end the run nor cause a warning every second.
     this.#writing = this.#writing.then(() => writeLiveStatus(folder, status)).catch(() => {});
   }
 }

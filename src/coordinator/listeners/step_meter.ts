@@ -1,5 +1,5 @@
 /**
- * Sums up steps of training as points of `metrics.jsonl`: means since the point before.
+ * Summarizes training steps as points of `metrics.jsonl`: means since the previous point.
  *
  * @module
  */
@@ -9,17 +9,17 @@ import type { MetricsPoint, RankMetrics } from "../../records/metrics_log.ts";
 import type { PendingSums } from "../../checkpoint/checkpoint.ts";
 import type { EpochTotals } from "../epochs/drive_epoch.ts";
 
-/** The position of a point, and its values that aren't means over its steps. */
+/** The position of a point, and its values that are not means over its steps. */
 export type PointHeader = Pick<MetricsPoint, "epoch" | "step" | "examples" | "learningRate">;
 
-/** The parts of a step that the next step's contribution reports. */
+/** The parts of a step that are reported with the next step's contribution. */
 const LATE = ["exchange", "update"] as const;
 
-/** Sums over steps, by how many steps each is of. */
+/** Sums over steps, each with the number of its steps. */
 class Mean {
   #sum = 0;
   #count = 0;
-  /** The last mean, for points without a step that reports it: the only step of an epoch, say. */
+  /** The last mean, for points whose steps report no value, such as the only step of an epoch. */
   #last = 0;
 
   add(value: number): void {
@@ -34,7 +34,7 @@ class Mean {
   }
 }
 
-/** Clocks aren't better than this, and lines stay short. */
+/** Resolution of the values: clocks are not more precise, and lines stay short. */
 function rounded(value: number): number {
   return Math.round(value * 1000) / 1000;
 }
@@ -49,7 +49,7 @@ export class StepMeter {
   readonly #now: () => number;
   #sums: EpochTotals = nothing();
   #since = 0;
-  /** Seconds before `#since` that the present sums took. */
+  /** Seconds before `#since` that belong to the present sums. */
   #earlier = 0;
   #isFirst = true;
 
@@ -59,14 +59,14 @@ export class StepMeter {
     this.#now = now;
   }
 
-  /** Sums since the last point, for a checkpoint; nothing when there are none. */
+  /** Sums since the last point, for a checkpoint; `undefined` when there are none. */
   get pending(): PendingSums | undefined {
     if (this.#sums.count === 0) return undefined;
     const ranks = this.#ranks.map(({ samples }) => samples);
     return { ...this.#sums, ranks, seconds: this.#seconds() };
   }
 
-  /** Goes on from the sums of a checkpoint. Ranks of another number of workers begin at 0. */
+  /** Continues from the sums of a checkpoint. With another number of workers, the sums of the ranks begin at 0. */
   restore({ ranks, seconds, ...sums }: PendingSums): void {
     this.#sums = { ...sums };
     this.#earlier = seconds;
@@ -74,13 +74,13 @@ export class StepMeter {
     ranks.forEach((samples, rank) => this.#ranks[rank].samples = samples);
   }
 
-  /** Steps begin after a pause: a validation, or the start of the run. */
+  /** Called when steps begin after a pause: a validation, or the start of the run. */
   begin(): void {
     this.#since = this.#now();
     this.#isFirst = true;
   }
 
-  /** A step was made. */
+  /** Called after each step. */
   add(sums: EpochTotals, reports: readonly RankReport[]): void {
     for (const key of ["lossSum", "weight", "correct", "count"] as const) {
       this.#sums[key] += sums[key];
@@ -91,7 +91,7 @@ export class StepMeter {
       if (!times) return;
       own.ms.data.add(times.data);
       own.ms.forwardBackward.add(times.forwardBackward);
-      // The first step after a pause has none before it.
+      // The first step after a pause has no predecessor.
       if (!this.#isFirst) { for (const part of LATE) own.ms[part].add(times[part]); }
     });
     const waits = reports.flatMap(({ times }) => times?.exchange ?? []);
@@ -99,7 +99,7 @@ export class StepMeter {
     this.#isFirst = false;
   }
 
-  /** The point of the steps since the last one; nothing when they had no samples. */
+  /** The point of the steps since the last one; `undefined` when they had no samples. */
   take(place: PointHeader, more: Pick<MetricsPoint, "gpus"> = {}): MetricsPoint | undefined {
     const { lossSum, weight, correct, count } = this.#sums;
     if (weight === 0) return undefined;

@@ -1,10 +1,10 @@
 /**
- * Work that may take a share of a run's time.
+ * Work that is limited to a share of a run's time.
  *
  * @module
  */
 
-/** Runs something now and then: never more often than its share of the time allows. */
+/** Runs an action occasionally, within its share of the time. */
 export class TimeShare {
   readonly #share: number;
   readonly #now: () => number;
@@ -12,7 +12,7 @@ export class TimeShare {
   #spent = 0;
 
   /**
-   * @param share Of the time since now, 0 … 1
+   * @param share Share of the time since construction, 0 … 1
    * @param now A clock in milliseconds
    */
   constructor(share: number, now: () => number = () => performance.now()) {
@@ -22,9 +22,9 @@ export class TimeShare {
   }
 
   /**
-   * Runs `action`, unless it has taken more than its share so far; the first time always.
+   * Runs `action`, unless it has used up its share so far. The first call always runs it.
    *
-   * @returns True when it ran
+   * @returns True when the action ran
    */
   async spend(action: () => Promise<unknown>): Promise<boolean> {
     const start = this.#now();

@@ -11,7 +11,7 @@ import type { Reporter } from "../../events/reporter.ts";
 import { workerThreads } from "../../engine/threads.ts";
 import type { PreparedRun } from "./prepare.ts";
 
-/** Classes that the first lines of a run name. */
+/** Classes that the first lines of a run list. */
 const MAX_NAMES = 50;
 
 /** `GPU` when TensorFlow sees one, else `CPU`. */

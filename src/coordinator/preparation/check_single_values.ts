@@ -1,5 +1,5 @@
 /**
- * Refuses a run whose steps would leave BatchNorm one value per channel, which has no variance.
+ * Refuses a run with steps that leave BatchNorm a single value per channel, which has no variance.
  *
  * @module
  */
@@ -19,19 +19,19 @@ interface Division {
   readonly length: number;
   readonly globalBatch: number;
   readonly workers: number;
-  /** Parts in which a worker computes its share. */
+  /** Parts into which a worker splits its share. */
   readonly parts: number;
   readonly dropLast: boolean;
 }
 
-/** Batch sizes that are tried as a cure, above and below. */
+/** Batch sizes that are tried as a cure, above and below the configured one. */
 const MAX_TRIED = 64;
 
 /**
- * Refuses a division of the samples in which a worker computes one image by itself, where a BatchNorm layer that trains
- * has a map of 1 × 1 for it.
+ * Refuses a division of the samples that gives a worker a part of one image, if a trainable BatchNorm layer has a
+ * 1 × 1 feature map.
  *
- * @throws {UsageError} naming the layer, the numbers and what helps
+ * @throws {UsageError} naming the layer, the numbers and the cure
  */
 export function checkSingleValues(
   config: Config,
@@ -78,7 +78,7 @@ function findSingle(
   const steps = [globalBatch, dropLast ? 0 : length % globalBatch]
     .filter((rows) => rows > 0 && rows <= length);
   for (const rows of steps) {
-    // Shares differ by one row at most: the first rank has the largest, the last one the smallest.
+    // Shares differ by at most one row. The first rank has the largest share, the last rank the smallest.
     for (const rank of [0, workers - 1]) {
       const { rows: share } = shareOf(rows, rank, workers);
       if (partSizes(share, parts).includes(1)) return { rows, share };
@@ -87,7 +87,7 @@ function findSingle(
   return undefined;
 }
 
-/** Settings that leave no image by itself, each as `key to value`. */
+/** Settings that leave no part with a single image, each as `key to value`. */
 function curesOf(config: Config, division: Division): string[] {
   const { globalBatch, workers, parts, length } = division;
   const works = (change: Partial<Division>) => {
@@ -97,7 +97,7 @@ function curesOf(config: Config, division: Division): string[] {
   const key = config.train.batchSize === undefined ? "batchSizePerWorker" : "batchSize";
   const isGlobal = key === "batchSize";
   const unit = isGlobal ? 1 : workers;
-  // Sizes that all workers share evenly.
+  // Sizes that divide evenly among the workers.
   const [next, last] = [Math.floor(globalBatch / workers), Math.ceil(globalBatch / workers)];
   const sizes = (direction: 1 | -1) =>
     Array.from(

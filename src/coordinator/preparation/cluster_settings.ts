@@ -1,5 +1,5 @@
 /**
- * The cluster's part of a config: a cluster knows neither configs nor what its workers are for.
+ * The cluster's part of a config: the cluster depends neither on configs nor on the purpose of its workers.
  *
  * @module
  */

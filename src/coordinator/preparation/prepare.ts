@@ -1,6 +1,5 @@
 /**
- * Everything that can be known to be right or wrong before a worker starts: downloads, images, model, weights,
- * checkpoint.
+ * All checks that are possible before a worker starts: downloads, images, model, weights, checkpoint.
  *
  * @module
  */
@@ -50,12 +49,12 @@ export interface PreparedRun {
   readonly job: Job;
   readonly dataset: ImageSet;
   readonly engine: Engine;
-  /** The coordinator's copy of the model: never trained, only set and read. */
+  /** The coordinator's copy of the model: never trained, only written and read. */
   readonly replica: Replica;
   readonly plan: RunPlan;
-  /** Names of the user's own metrics. */
+  /** Names of the user-defined metrics. */
   readonly metrics: readonly string[];
-  /** The nats-server program, unless another server is used. */
+  /** The nats-server program; `undefined` if another server is used. */
   readonly natsServer?: string;
 }
 
@@ -64,12 +63,12 @@ export interface PrepareOptions {
   readonly reporter: Pick<Reporter, "info" | "warn" | "download">;
   readonly verbose?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** The run goes on with a state of its own: what it was allowed to begin with stands, and no initial weights are loaded. */
+  /** True for a resumed run: checks of its initial state are skipped, and no initial weights are loaded. */
   readonly resuming?: boolean;
 }
 
 /**
- * Prepares a run: fetches missing files, finds the images, builds the model with its initial weights.
+ * Prepares a run: downloads missing files, finds the images, builds the model with its initial weights.
  *
  * @throws {UsageError} naming what is wrong and the cure
  */
@@ -111,7 +110,7 @@ export async function prepareRun(config: Config, options: PrepareOptions): Promi
   };
 }
 
-/** Fetches the images where they are missing, finds and checks them. */
+/** Downloads missing images, then finds and checks all images. */
 async function prepareDataset(
   config: Config,
   progress: Progress,
@@ -127,7 +126,7 @@ async function prepareDataset(
   return { root, dataset };
 }
 
-/** Checks the server that the config names; else returns the program of an own one. */
+/** Checks the server that the config names; without one, returns the nats-server program. */
 async function prepareServer(
   { nats: { url, ca, port } }: Config,
   progress: Progress,
@@ -155,7 +154,7 @@ function checkRun({ train: { schedule, lr, groups } }: Config, plan: RunPlan): v
   checkRates(schedule, [lr, ...groups.flatMap((group) => group.lr ?? [])], plan);
 }
 
-/** Loads the weights that training begins with, and says what they are. */
+/** Loads the initial weights and describes them. */
 async function loadInitialWeights(
   { model: network }: Replica,
   { model }: Config,
@@ -172,9 +171,9 @@ async function loadInitialWeights(
 }
 
 /**
- * Refuses images that a network has too many strides for.
+ * Refuses images that are too small for the network's strides.
  *
- * @throws {UsageError} naming the transforms' size and the least side
+ * @throws {UsageError} naming the transforms' size and the smallest side
  */
 function checkImageSize({ model: { name }, data }: Config): void {
   if (name === USER_MODEL) return; // its module is told the size
@@ -193,9 +192,9 @@ function checkImageSize({ model: { name }, data }: Config): void {
 }
 
 /**
- * Names of the user's own metrics.
+ * Names of the user-defined metrics.
  *
- * @throws {UsageError} when another metric is to be monitored
+ * @throws {UsageError} when the monitored metric is not among them
  */
 async function metricNames({ validate, train, checkpoint }: Config): Promise<string[]> {
   const { metricsModule } = validate;
@@ -206,7 +205,7 @@ async function metricNames({ validate, train, checkpoint }: Config): Promise<str
   return names;
 }
 
-/** Refuses what a data module's samples can't be used for. */
+/** Refuses settings that a data module's samples can't be used with. */
 function checkSamples(config: Config, { inOrder, train }: ImageSet): void {
   const { data, train: { classWeights } } = config;
   if (inOrder && data.mix.length > 0) {
@@ -229,7 +228,7 @@ function checkSamples(config: Config, { inOrder, train }: ImageSet): void {
   }
 }
 
-/** Describes, for people, the weights that were left out. */
+/** Describes the weights that were not loaded, for messages. */
 function describeFresh({ freshHeads, replacedHeadClasses }: LoadReport, classes: number): string {
   if (!freshHeads) return "";
   const instead = replacedHeadClasses === undefined || replacedHeadClasses === classes
@@ -243,7 +242,7 @@ function describeFresh({ freshHeads, replacedHeadClasses }: LoadReport, classes:
 /**
  * Plans a run.
  *
- * @throws {UsageError} when `train.dropLast` leaves an epoch no step
+ * @throws {UsageError} when `train.dropLast` leaves no step in an epoch
  */
 function planRun(config: Config, dataset: ImageSet): RunPlan {
   const plan = new RunPlan(config, dataset);
@@ -256,7 +255,7 @@ function planRun(config: Config, dataset: ImageSet): RunPlan {
 }
 
 /**
- * Each class's weight in the loss, in the order of the classes.
+ * Returns the loss weight of each class, in the order of the classes.
  *
  * @throws {UsageError} when weights are missing, too many, or for an unknown class
  */
@@ -268,7 +267,7 @@ export function resolveClassWeights(
   if (!resolved) return undefined;
   for (const part of ["train", "val"] as const) {
     const samples = dataset[part] ?? [];
-    // A label below 0 is not known before its sample is made.
+    // A label below 0 is known only when its sample is made.
     if (samples.length === 0 || samples.some(({ label }) => label < 0 || resolved[label] > 0)) {
       continue;
     }
@@ -319,7 +318,7 @@ function weightsByClass(
   return classes.map((name) => Object.hasOwn(weights, name) ? weights[name] : 1);
 }
 
-/** Path of the initial weights, or nothing when the run starts from scratch. */
+/** Path of the initial weights; `undefined` when the run starts from scratch. */
 async function weightsFile(
   { model: { name, weights } }: Config,
   progress: Parameters<typeof ensurePretrainedWeights>[1],
@@ -343,7 +342,7 @@ async function weightsFile(
   return await ensurePretrainedWeights(name, progress, { version });
 }
 
-/** Returns the published weights that a value of `model.weights` means; `undefined` for files and `none`. */
+/** Returns the published weights that a value of `model.weights` names; `undefined` for files and `none`. */
 function publishedVersion(weights: string): WeightsVersion | undefined {
   if (weights === "pretrained") return "v1";
   return weights === "pretrained-v2" ? "v2" : undefined;

@@ -1,5 +1,5 @@
 /**
- * The memory in which a run's workers share decoded images.
+ * The shared memory for the decoded images of a run's workers.
  *
  * @module
  */
@@ -18,19 +18,19 @@ import {
 } from "../../data/loading/shared_images.ts";
 import type { Reporter } from "../../events/reporter.ts";
 
-/** A run's cache of decoded images. The workers find it as long as it isn't disposed of. */
+/** A run's cache of decoded images. The workers can open it until it is disposed of. */
 export interface RunCache extends Disposable {
   readonly address: SegmentAddress;
-  /** Describes, for people, the use of the cache so far. */
+  /** Describes the use of the cache so far, for messages. */
   report(): string;
 }
 
 /**
- * Makes the cache that `data.cache` asks for.
+ * Makes the cache that `data.cache` requests.
  *
- * @returns Nothing when none is asked for, or it would be of no use
- * @throws {UsageError} when it is too small for anything
- * @throws {LockstepError} when there isn't that much memory
+ * @returns `undefined` when no cache is requested, or when a cache would be useless
+ * @throws {UsageError} when the cache is too small for any image
+ * @throws {LockstepError} when the machine has too little memory
  */
 export function openRunCache(
   { data: { cache: bytes }, workers }: Config,

@@ -1,5 +1,5 @@
 /**
- * Takes a history back to a checkpoint.
+ * Cuts a history back to a checkpoint.
  *
  * @module
  */
@@ -8,18 +8,18 @@ import type { RecordedPoint } from "../../base/step_key.ts";
 import { isBetter, type Monitor, monitored } from "../../metrics/monitor.ts";
 import type { EpochRecord, History } from "../../records/history.ts";
 
-/** A place in a run, and the facts that decide which records come after it. */
+/** A place in a run, and the facts that decide which records are later than the place. */
 export interface CutPoint extends RecordedPoint {
   readonly stepsPerEpoch: number;
-  /** Decides which of the epochs that stay is the best. */
+  /** Decides which of the remaining epochs is the best. */
   readonly monitor: Monitor;
 }
 
 /**
- * Removes all that a history knows beyond a checkpoint, which the run makes again. A best epoch that is removed stays
- * on record as `best.kept`, since its weights are all that is left in `checkpoints/best`.
+ * Removes all records of a history that are later than a checkpoint, since the run repeats that part. A best
+ * epoch that is removed stays recorded as `best.kept`: its weights are still in `checkpoints/best`.
  *
- * @throws {UsageError} when the history lacks epochs that are before the checkpoint
+ * @throws {UsageError} when the history lacks epochs before the checkpoint
  */
 export function cutHistory(history: History, place: CutPoint): void {
   const { epoch, step, stepsPerEpoch } = place;
@@ -37,7 +37,7 @@ export function cutHistory(history: History, place: CutPoint): void {
   const isKnown = (point: RecordedPoint) =>
     point.epoch < epoch || (point.epoch === epoch && point.step <= step);
   history.losses = history.losses.filter(isKnown);
-  // The validation after an epoch goes on record together with the epoch.
+  // The validation after an epoch is recorded together with the epoch.
   history.validations = history.validations.filter((point) =>
     isKnown(point) && (point.step < stepsPerEpoch || point.epoch <= recorded)
   );
@@ -55,7 +55,7 @@ function cutBest(history: History, monitor: Monitor): void {
   };
 }
 
-/** The epoch that was the best after the last one, by the rule of a run in progress. */
+/** The best epoch as of the last one, by the rule of a run in progress. */
 function bestOf(epochs: readonly EpochRecord[], monitor: Monitor): EpochRecord | undefined {
   let best: EpochRecord | undefined;
   for (const record of epochs) {

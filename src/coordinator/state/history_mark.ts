@@ -1,6 +1,6 @@
 /**
- * A mark of a run's history in its checkpoints, by which a resumed run notices a history that was cut or is of
- * another run.
+ * A mark of a run's history in its checkpoints. A resumed run detects with it a history that was cut or belongs
+ * to another run.
  *
  * @module
  */
@@ -10,13 +10,13 @@ import type { RecordedPoint } from "../../base/step_key.ts";
 import type { History } from "../../records/history.ts";
 import type { HistoryMark } from "../../checkpoint/checkpoint.ts";
 
-/** Hexadecimal digits of a SHA-256 that are kept. */
+/** Number of hexadecimal digits of the SHA-256 that are kept. */
 const DIGITS = 16;
 
 /**
- * Returns the mark of a history up to a place, whatever the history holds beyond it.
+ * Returns the mark of a history up to a place; later records don't change the mark.
  *
- * The validation at the place itself is left out: it may come before the checkpoint, or after a resume.
+ * The validation at the place is excluded, since it may come before the checkpoint or after a resume.
  */
 export function historyMark(
   { epochs, losses, validations }: Pick<History, "epochs" | "losses" | "validations">,
@@ -46,7 +46,7 @@ export function historyMark(
 /**
  * Compares a history with the mark of a checkpoint.
  *
- * @throws {UsageError} when it lacks something, or is of another run
+ * @throws {UsageError} when the history lacks records, or belongs to another run
  */
 export function checkHistoryMark(history: History, mark: HistoryMark, place: RecordedPoint): void {
   const own = historyMark(history, place);

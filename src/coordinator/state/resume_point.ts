@@ -1,5 +1,5 @@
 /**
- * The point from which a run can go on, and whether anything of the run is left.
+ * The point from which a run can be resumed, and a check whether any work is left.
  *
  * @module
  */
@@ -21,12 +21,12 @@ export class RunCompleteError extends UsageError {
 }
 
 /**
- * The checkpoint to go on from.
+ * The checkpoint to resume from.
  *
  * @param folder The run folder
  * @param from Name of a checkpoint of the run, such as `last-1`; `last` unless given
- * @returns Nothing for a run that ended before its first checkpoint: it has to start over
- * @throws {UsageError} naming the checkpoints that there are, when there is none of that name
+ * @returns `undefined` for a run that ended before its first checkpoint: it has to start over
+ * @throws {UsageError} listing the existing checkpoints, when none has that name
  */
 export async function resumePoint(folder: string, from?: string): Promise<string | undefined> {
   const has = async (name: string) => exists(await folderOf(join(folder, CHECKPOINTS, name)));
@@ -69,7 +69,7 @@ async function describeOthers(folder: string): Promise<string> {
     : `give --from one that has an optimizer state: ${names.sort().join(", ")}`;
 }
 
-/** Tells whether a run's log records its end, report included; false where the log can't be read. */
+/** Tells whether a run's log records its end, report included; false if the log can't be read. */
 export async function isComplete(folder: string): Promise<boolean> {
   const events = await readEvents(folder).catch(() => []);
   const types = events.map(({ type }) => type);

@@ -9,12 +9,12 @@ import type { History } from "../../records/history.ts";
 import { readCheckpoint } from "../../checkpoint/checkpoint.ts";
 
 /**
- * Compares `checkpoints/best` with the best epoch of a history, and lets the history follow: where the weights of that
- * epoch are gone, no epoch is the best, so that the next one is.
+ * Compares `checkpoints/best` with the best epoch of a history. If the weights of that epoch are missing, the
+ * history gets no best epoch, so that the next epoch becomes the best.
  *
  * @param checkpoints The run's `checkpoints` folder
- * @param history Up to the place where the run goes on
- * @returns The problem; nothing where the weights are there, or of an epoch that is made again
+ * @param history Up to the place where the run resumes
+ * @returns The problem; `undefined` if the weights are there, or belong to an epoch that is repeated
  */
 export async function checkResumedBest(
   checkpoints: string,
@@ -37,7 +37,7 @@ async function whatIsWrong(path: string, history: History): Promise<string | und
     const kept = info.accuracy ?? NaN;
     if (info.epoch === epoch && Object.is(kept, accuracy)) return undefined;
     if (info.epoch > history.epochs.length) {
-      // A run that was killed before the history knew of it.
+      // A run was killed before the history recorded this epoch.
       history.best = { ...history.best, kept: { epoch: info.epoch, accuracy: kept } };
       return undefined;
     }

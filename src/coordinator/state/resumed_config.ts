@@ -17,10 +17,10 @@ import { readCheckpointInfo } from "../../checkpoint/checkpoint.ts";
 
 /** Result of {@linkcode checkResumedConfig}. */
 export interface ResumedConfig {
-  /** The config of the run so far; nothing where its checkpoint keeps none (version 2). */
+  /** The config of the run so far; `undefined` if its checkpoint holds none (version 2). */
   readonly before?: Config;
   readonly changes: readonly ConfigChange[];
-  /** Epoch that the run stands in, counted from 1. */
+  /** Epoch of the checkpoint's position, counted from 1. */
   readonly epoch: number;
 }
 
@@ -43,7 +43,7 @@ export async function checkResumedConfig(
   return { before: before as Config, changes, epoch };
 }
 
-/** Describes the differences between a resumed run and one that had its config from the start. */
+/** Describes the differences between a resumed run and a run that had the new config from the start. */
 export function resumeNotes(
   { before, changes, epoch }: ResumedConfig,
   config: Config,
@@ -77,7 +77,7 @@ export function resumeNotes(
   return notes;
 }
 
-/** The last epoch begun whose learning rate depends on which of two configs a run has; 0 where none does. */
+/** The last started epoch whose learning rate differs between two configs of a run; 0 if there is none. */
 function lastOtherRate(
   before: Config,
   config: Config,
@@ -92,7 +92,7 @@ function lastOtherRate(
   return 0;
 }
 
-/** Lets a history follow a changed config. */
+/** Updates a history to a changed config. */
 export function recordChanges(
   history: History,
   { changes }: ResumedConfig,

@@ -9,15 +9,15 @@ import { UsageError } from "../../base/errors.ts";
 import { compareFiles, type FileChanges, readFileRecord } from "../../data/datasets/file_record.ts";
 import type { ImageSet } from "../../data/datasets/image_set.ts";
 
-/** Files that a message names of each kind. */
+/** Number of files of each kind that a message names. */
 const MAX_NAMED = 5;
 
 /**
- * Compares a run's images with those that it was trained on so far.
+ * Compares a run's images with the images of its training so far.
  *
  * @param folder The run folder
- * @param accepted Let other images pass
- * @returns The differences; nothing for a run without a record of its files
+ * @param accepted Accept differing images
+ * @returns The differences; `undefined` for a run without a record of its files
  * @throws {UsageError} naming the files that differ, and the cure
  */
 export async function checkResumedData(
@@ -36,12 +36,12 @@ export async function checkResumedData(
   );
 }
 
-/** Tells whether there are other images than before, where that can be determined. */
+/** Tells whether the images have changed, if that can be determined. */
 export function hasOtherImages({ changed, unsure, added, removed }: FileChanges): boolean {
   return changed.length + unsure.length + added.length + removed.length > 0;
 }
 
-/** Says what differs, in words, with the first names of each kind. */
+/** Describes the differences in words, with the first names of each kind. */
 export function describeFileChanges({ changed, unsure, added, removed }: FileChanges): string {
   const kinds: [readonly string[], string][] = [
     [changed, "changed"],
@@ -54,7 +54,7 @@ export function describeFileChanges({ changed, unsure, added, removed }: FileCha
   }).join("; ");
 }
 
-/** Returns the entry for such changes in the record of a run. */
+/** Returns the entry for such changes in a run's record. */
 export function recordOfFileChanges(changes: FileChanges) {
   const { changed, unsure, added, removed } = changes;
   const counts = { changed, unsure, added, removed };

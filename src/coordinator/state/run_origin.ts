@@ -1,5 +1,5 @@
 /**
- * The beginning of a run's life: a new folder, or the folder and the checkpoint of a run that goes on.
+ * The start of a run: a new folder, or the folder and the checkpoint of a resumed run.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import { checkResumedData } from "./resumed_data.ts";
 import { resumePoint } from "./resume_point.ts";
 import { checkpointPath, resume, type Resumed } from "./run_state.ts";
 
-/** The wish to begin a run, or to go on with one. */
+/** A request to begin or to resume a run. */
 export interface OriginOptions {
   readonly resume?: string | undefined;
   readonly from?: string | undefined;
@@ -27,7 +27,7 @@ export interface OriginOptions {
   readonly folder?: string;
 }
 
-/** The checkpoint that a run goes on from, as far as it is known before the run is prepared. */
+/** The checkpoint that a run resumes from, as far as it is known before the preparation. */
 export interface Continuation {
   readonly folder: string;
   /** Name of the checkpoint. */
@@ -35,10 +35,10 @@ export interface Continuation {
   readonly changed: ResumedConfig;
 }
 
-/** The state of a run that goes on. */
+/** The state of a resumed run. */
 export interface RestoredRun extends Continuation {
   readonly resumed: Resumed;
-  /** Differences of the images; nothing for a run without a record of its files. */
+  /** Differences of the images; `undefined` for a run without a record of its files. */
   readonly images: FileChanges | undefined;
 }
 
@@ -47,9 +47,9 @@ export class RunOrigin implements Disposable {
   readonly #options: OriginOptions;
   readonly #locks = new DisposableStack();
   readonly #reporter: Pick<Reporter, "warn">;
-  /** The folder that was named, of a new run or of one to resume. */
+  /** The folder that the user named, of a new run or of a run to resume. */
   readonly named: string | undefined;
-  /** Nothing where the run begins. */
+  /** `undefined` for a new run. */
   readonly continuation: Continuation | undefined;
 
   private constructor(
@@ -66,9 +66,9 @@ export class RunOrigin implements Disposable {
   }
 
   /**
-   * Finds what a run begins with; the folder of one to resume is locked.
+   * Finds the origin of a run; locks the folder of a run to resume.
    *
-   * @throws {UsageError} when the run can't go on so
+   * @throws {UsageError} when the run can't be resumed
    */
   static async find(
     config: Config,
@@ -94,12 +94,12 @@ export class RunOrigin implements Disposable {
     return new RunOrigin(options, reporter, locks.move(), { named, continuation });
   }
 
-  /** Tells whether a run was to be resumed that ended before its first checkpoint. */
+  /** Tells whether the run to resume ended before its first checkpoint. */
   get startsOver(): boolean {
     return this.#options.resume !== undefined && this.continuation === undefined;
   }
 
-  /** Loads the state of a run that goes on; nothing where the run begins. */
+  /** Loads the state of a resumed run; returns `undefined` for a new run. */
   async restore(run: PreparedRun): Promise<RestoredRun | undefined> {
     if (!this.continuation) return undefined;
     const { folder, from } = this.continuation;
@@ -112,7 +112,7 @@ export class RunOrigin implements Disposable {
     };
   }
 
-  /** Makes the folder of the run where it is missing, and locks it. */
+  /** Makes the run's folder if it is missing, and locks it. */
   async openFolder({ out, name }: Pick<Config, "out" | "name">): Promise<string> {
     const folder = this.named === undefined
       ? await createRunFolder(out, name)
@@ -126,7 +126,7 @@ export class RunOrigin implements Disposable {
   }
 }
 
-/** Keeps other processes from working on a run's folder. */
+/** Locks a run's folder against other processes. */
 async function lockRun(folder: string, reporter: Pick<Reporter, "warn">): Promise<Disposable> {
   return await lockFolder(folder, {
     what: "Run",
@@ -135,7 +135,7 @@ async function lockRun(folder: string, reporter: Pick<Reporter, "warn">): Promis
   });
 }
 
-/** Finds the point where a run is to go on; returns nothing where the run begins. */
+/** Finds the point where a run is to resume; returns `undefined` for a new run. */
 async function resumePointOf(
   resume: string | undefined,
   from: string | undefined,

@@ -1,5 +1,5 @@
 /**
- * State of a run: written to its folder as the run goes on, and read from there when the run is resumed.
+ * State of a run: written to its folder during the run, and read from there when the run is resumed.
  *
  * @module
  */
@@ -38,7 +38,7 @@ import type { PreparedRun } from "../preparation/prepare.ts";
 import { checkResumedBest } from "./resumed_best.ts";
 import { CHECKPOINTS, isComplete, RunCompleteError } from "./resume_point.ts";
 
-/** A point of a run, and the sums up to there. */
+/** A point of a run, and the sums up to that point. */
 export interface Position extends RunPoint {
   epoch: number;
   stepsDone: number;
@@ -48,7 +48,7 @@ export interface Position extends RunPoint {
   totals: EpochTotals;
   /** Seconds that the epoch has taken so far. */
   seconds: number;
-  /** Sums of the steps since the last point of the training loss, where there are any. */
+  /** Sums of the steps since the last point of the training loss, if there are any. */
   pending?: PendingSums;
 }
 
@@ -63,16 +63,16 @@ export function startPosition(): Position {
   };
 }
 
-/** The place before the first step of the epoch after a place's. */
+/** The place before the first step of the epoch that follows a given place. */
 export function nextEpoch({ epoch, optimizerSteps, pending }: Position): Position {
   const sums = pending ? { pending } : {};
   return { ...startPosition(), epoch: epoch + 1, optimizerSteps, ...sums };
 }
 
 /**
- * Writes `checkpoints/last`: model and optimizer, as the coordinator's replica holds them, and a mark of the history.
+ * Writes `checkpoints/last`: model and optimizer from the coordinator's replica, and a mark of the history.
  *
- * @param keepPrevious Let the one before stay as `last-1`
+ * @param keepPrevious Keep the previous one as `last-1`
  */
 export async function saveLast(
   folder: string,
@@ -93,12 +93,12 @@ export async function saveLast(
   );
 }
 
-/** The present weights, with the batches that BatchNorm was trained on. */
+/** The present weights, with the batches of BatchNorm's statistics. */
 function modelState({ replica: { model, state } }: PreparedRun) {
   return stateOf(state.parameters, batchCountsOf(model));
 }
 
-/** Writes a checkpoint of the model alone, with averaged weights where the run has such. */
+/** Writes a checkpoint of the model alone, with EMA weights if the run keeps them. */
 export async function saveWeights(
   folder: string,
   run: PreparedRun,
@@ -114,7 +114,7 @@ export async function saveWeights(
   await writeCheckpoint(join(folder, CHECKPOINTS), name, facts, { model });
 }
 
-/** Removes the oldest of the checkpoints `epoch-<number>`, where only some are to be kept. */
+/** Removes the oldest checkpoints `epoch-<number>`, if only some are to be kept. */
 export async function pruneEpochs(folder: string, keep: number | undefined): Promise<void> {
   if (keep !== undefined) await pruneCheckpoints(join(folder, CHECKPOINTS), "epoch", keep);
 }
@@ -129,28 +129,28 @@ export function bestPath(folder: string): string {
   return join(folder, CHECKPOINTS, "best");
 }
 
-/** The state with which a resumed run begins. */
+/** The state from which a resumed run starts. */
 export interface Resumed {
-  /** The position at which the run goes on. */
+  /** The position from which the run continues. */
   readonly position: Position;
-  /** The position of the run's checkpoint: the same, or the end of the epoch before. */
+  /** The position of the run's checkpoint: the same, or the end of the previous epoch. */
   readonly place: Position;
   readonly history: History | undefined;
-  /** True when all epochs are on record, so that only the work after the last one is left to do. */
+  /** True when all epochs are recorded, so that only the work after the last epoch remains. */
   readonly isOver: boolean;
-  /** Warning that names the parts of the run that are lost. */
+  /** Warning that names the lost parts of the run. */
   readonly warning?: string;
 }
 
 /**
- * Takes over the state of a checkpoint of a run, and its history up to there.
+ * Restores the state of a run from a checkpoint, and its history up to that checkpoint.
  *
- * A checkpoint other than `last` becomes `last`, before anything of the run's record is taken back: a process that is
- * killed in between leaves a run that can be resumed.
+ * A checkpoint other than `last` becomes `last` before any record of the run is cut back. A process that is
+ * killed in between therefore leaves a run that can be resumed.
  *
- * @param name Of the checkpoint, see `resumePoint`
- * @throws {UsageError} when the checkpoint is damaged, or is of another model or other data
- * @throws {RunCompleteError} when nothing is left to do
+ * @param name Name of the checkpoint, see `resumePoint`
+ * @throws {UsageError} when the checkpoint is damaged, or belongs to another model or other data
+ * @throws {RunCompleteError} when no work is left
  */
 export async function resume(
   folder: string,
@@ -205,11 +205,11 @@ async function takeOver(
 }
 
 /**
- * Reads the history of a run and takes it back to a checkpoint.
+ * Reads the history of a run and cuts it back to a checkpoint.
  *
- * @param place The checkpoint's, with its mark of the history where it has one
- * @returns Nothing where none was written yet, which can only be in the first epoch
- * @throws {UsageError} when the history is missing, was cut, or is of another run
+ * @param place The checkpoint's place, with its mark of the history if it has one
+ * @returns `undefined` if no history was written yet, which is possible only in the first epoch
+ * @throws {UsageError} when the history is missing, was cut, or belongs to another run
  */
 export async function historyUpTo(
   folder: string,
@@ -232,7 +232,7 @@ export async function historyUpTo(
   return history;
 }
 
-/** Returns the reason why no epoch is left to train, in words that follow "The run has". */
+/** Returns the reason why no epoch is left to train, worded to follow "The run has". */
 function overReason({ epochs }: History, { train }: PreparedRun["config"]): string | undefined {
   if (epochs.length >= train.epochs) {
     const all = counted(train.epochs, "epoch");
@@ -268,7 +268,7 @@ function factsOf({ config, dataset, job, plan }: PreparedRun, position: Position
   };
 }
 
-/** Returns a checkpoint's facts about a network of the user's own. */
+/** Returns a checkpoint's facts about a user-defined network. */
 function userModel(
   config: PreparedRun["config"],
   { modules }: PreparedRun["job"],
@@ -278,7 +278,7 @@ function userModel(
   return { module, moduleSha256: modules?.["model.module"], inputSize: inputSizeOf(config) };
 }
 
-/** Returns the parts of the network's shape that the config leaves free, in the checkpoint's form. */
+/** Returns the dimensions of the network that the config leaves open, in the checkpoint's form. */
 function modelShape(config: PreparedRun["config"]): Partial<CheckpointFacts["model"]> {
   const { head, ...shape } = architectureOf(config);
   return { ...shape, ...(head ? { head: [...head] } : {}) };

@@ -1,8 +1,8 @@
 /**
- * Checkpoints and history of a run whose disk may fill up, or become read-only, on the way.
+ * Checkpoints and history of a run whose disk may become full or read-only during the run.
  *
- * What can't be written is a warning, and tried again when it is due the next time; what is on the disk stays as it
- * is. The end of the run names what is still missing.
+ * A failed write is a warning, and is repeated when the next write is due. The existing version stays on the
+ * disk. The end of the run names the files that are still missing.
  *
  * @module
  */
@@ -11,11 +11,11 @@ import { shownPath } from "../../base/file_path.ts";
 import { shellWord } from "../../base/shell.ts";
 import type { RunEvents } from "../../events/run_events.ts";
 
-/** Saves what a run can be resumed from. */
+/** Saves the state from which a run can be resumed. */
 export class SavedState {
   readonly #folder: string;
   readonly #events: Pick<RunEvents, "warn" | "emit">;
-  /** The files whose newest version isn't on the disk, with the reason. */
+  /** The files whose newest version isn't on the disk, each with the reason. */
   readonly #missing = new Map<string, string>();
 
   /** @param folder The run folder, for messages */
@@ -25,12 +25,12 @@ export class SavedState {
   }
 
   /**
-   * Writes something.
+   * Writes a part of the state.
    *
-   * @param what Name in the run folder, such as `checkpoints/last`
+   * @param what Name of the file in the run folder, such as `checkpoints/last`
    * @param state The state of the run, such as `epoch 3, step 18`
    * @returns True when the state is written; `false`, after a warning, when the operating system refuses
-   * @throws whatever else `write` throws
+   * @throws Any other error of `write`
    */
   async attempt(what: string, state: string, write: () => Promise<void>): Promise<boolean> {
     try {
@@ -48,12 +48,12 @@ export class SavedState {
     return true;
   }
 
-  /** Tells whether the last attempt to write something failed. */
+  /** Tells whether the last attempt to write a file failed. */
   isMissing(what: string): boolean {
     return this.#missing.has(what);
   }
 
-  /** Warns of what couldn't be written, at the end of a run that was interrupted. */
+  /** Warns of files that couldn't be written, at the end of an interrupted run. */
   warnOfMissing(): void {
     if (this.#missing.size === 0) return;
     const message = `Training was interrupted, ${this.#describe()}`;
@@ -63,7 +63,7 @@ export class SavedState {
   /**
    * Ends a run whose training is over.
    *
-   * @throws {LockstepError} naming what couldn't be written
+   * @throws {LockstepError} naming the files that couldn't be written
    */
   requireAll(): void {
     if (this.#missing.size === 0) return;
