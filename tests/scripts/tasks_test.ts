@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import project from "../../deno.json" with { type: "json" };
+import { makeFinishedRun } from "../support/finished_run.ts";
 import { runCommand } from "../support/tiny_run.ts";
 import { runDeno } from "../support/run_deno.ts";
+import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const tasks: Readonly<Record<string, { description: string; command: string }>> = project.tasks;
 const sets: Readonly<Record<string, object>> = project.permissions;
@@ -32,3 +35,12 @@ Deno.test("deno task prints that line, and nothing of Deno's own beside it", asy
   assert.match(stdout, /^Architectures/);
   assert.equal(stderr, "Task models deno run -q -P=models src/cli.ts models\n");
 });
+
+Deno.test("deno task report writes a report with the rights that it has", () =>
+  withTemporaryFolder(async (folder) => {
+    await makeFinishedRun(folder);
+    const { code, stdout, stderr } = await runDeno(["task", "report", folder]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /report\.html/);
+    assert.match(await Deno.readTextFile(join(folder, "report.html")), /<title>/);
+  }));
