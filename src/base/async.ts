@@ -1,5 +1,5 @@
 /**
- * Waiting without hanging.
+ * Waits with time limits and abort signals.
  *
  * @module
  */
@@ -22,16 +22,16 @@ export function delay(milliseconds: number, signal?: AbortSignal): Promise<void>
 }
 
 /**
- * The outcome of `work`, or a failure with `makeError()` when it takes longer than `ms`.
- * The work itself goes on: stop what it stands for.
+ * The outcome of `work`, or the error `makeError()` when `work` takes longer than `ms`. The timeout doesn't stop
+ * the work: the caller has to stop the underlying operation.
  */
 export async function within<T>(work: Promise<T>, ms: number, makeError: () => Error): Promise<T> {
   return await outcomeOf(work).result({ timeout: { ms, makeError } });
 }
 
 /**
- * The outcome of `work`, or the signal's reason as soon as it fires. The work isn't stopped: use it for what leaves
- * nothing half-made that would be taken for whole when the process ends, such as a download.
+ * The outcome of `work`, or the signal's reason as soon as it fires. The signal doesn't stop the work. Use this
+ * only for work that leaves no partial result that looks complete, such as a download.
  */
 export async function orAborted<T>(
   work: Promise<T>,
@@ -46,7 +46,7 @@ function outcomeOf<T>(work: Promise<T>): Pending<T> {
   return pending;
 }
 
-/** Waits until `what` settles, or for so long. */
+/** Waits until `what` settles, but at most the given time. */
 export async function waitAtMost(milliseconds: number, what: Promise<unknown>): Promise<void> {
   const over = new AbortController();
   const timer = delay(milliseconds, over.signal).catch(() => {}); // aborted below: nothing to report

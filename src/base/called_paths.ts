@@ -1,20 +1,20 @@
 /**
- * The names that users know for folders that Lockstep makes: an archive's content lies in the cache, and messages
- * name the archive.
+ * Display names for folders that Lockstep makes. For example, the content of an archive lies in the cache, but
+ * messages name the archive.
  *
  * @module
  */
 import { join, relative } from "node:path";
 
-/** Names of folders in messages, by absolute path. */
+/** Display names of folders, by absolute path. */
 const names = new Map<string, string>();
 
-/** Lets {@linkcode calledPath} call a folder, and what is in it, by another path. */
+/** Makes {@linkcode calledPath} show another path for a folder and its contents. */
 export function callPath(folder: string, name: string): void {
   if (folder !== name) names.set(folder, name);
 }
 
-/** Returns a path as the user knows it: within an archive, where it lies in the folder of an unpacked one. */
+/** Returns a path for messages: a path in the folder of an unpacked archive becomes a path in the archive. */
 export function calledPath(path: string): string {
   for (const [folder, name] of names) {
     if (path === folder) return name; // which may be an address
@@ -23,7 +23,7 @@ export function calledPath(path: string): string {
   return path;
 }
 
-/** Returns a {@linkcode calledPath}, or any other name, in quotes, with what doesn't show as escapes. */
+/** Returns a {@linkcode calledPath}, or any other name, in quotes, with invisible characters as escapes. */
 export function quotedPath(path: string): string {
   return JSON.stringify(calledPath(path));
 }

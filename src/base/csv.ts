@@ -1,15 +1,15 @@
 /**
- * Cells and lines of CSV (RFC 4180) that a spreadsheet or terminal may be given, whatever names are in them.
+ * Cells and lines of CSV (RFC 4180) that are safe for spreadsheets and terminals, whatever names they contain.
  *
  * @module
  */
 import Papa from "../deps/papaparse.ts";
 import { visible } from "./visible_text.ts";
 
-/** A cell: text is a name from outside, numbers are written as they are. */
+/** A cell: text is an untrusted name and gets escaped, numbers are written unchanged. */
 export type CsvCell = string | number | null | undefined;
 
-/** The beginning of a formula in a spreadsheet, behind any number of apostrophes; numbers don't match. */
+/** The beginning of a formula in a spreadsheet, after any number of apostrophes; numbers don't match. */
 const FORMULA =
   /^'*(?![+-](?:\d+(?:\.\d*)?(?:e[+-]?\d+)?|Infinity)$)[=+\-@\uff0b\uff0d\uff1d\uff20]/;
 
@@ -19,8 +19,9 @@ const ESCAPE = /\\(?:(\\)|([nrt])|x([\da-f]{2})|u([\da-f]{4})|u\{([\da-f]{5,6})\
 const SHORT: Record<string, string> = { n: "\n", r: "\r", t: "\t" };
 
 /**
- * A text as a cell. Characters that don't show become escapes such as `\x1b`, and an apostrophe goes before what a
- * spreadsheet would take for a formula (OWASP, "CSV Injection"). {@linkcode readTextCell} gives the text back.
+ * Returns a text as a cell. Invisible characters become escapes such as `\x1b`, and text that a spreadsheet would
+ * read as a formula gets an apostrophe in front (OWASP, "CSV Injection"). {@linkcode readTextCell} restores the
+ * text.
  */
 export function textCell(text: string): string {
   const isPlain = visible(text) === text && text.replace(ESCAPE, "") === text;
@@ -29,8 +30,8 @@ export function textCell(text: string): string {
 }
 
 /**
- * The text that {@linkcode textCell} made a cell of; files of older versions, which hold the bare text, mostly read
- * as before.
+ * Restores the text of a cell made by {@linkcode textCell}. Cells of older versions, which hold the text without
+ * escapes, read mostly unchanged.
  */
 export function readTextCell(cell: string): string {
   const shown = cell.startsWith("'") && FORMULA.test(cell) ? cell.slice(1) : cell;
@@ -41,7 +42,7 @@ export function readTextCell(cell: string): string {
   });
 }
 
-/** Lines of CSV without a line break at the end; text cells are made by {@linkcode textCell}. */
+/** Lines of CSV without a final line break; use {@linkcode textCell} for text cells. */
 export function csvText(rows: readonly (readonly CsvCell[])[], newline = "\r\n"): string {
   const cells = rows.map((row) =>
     row.map((cell) => typeof cell === "string" ? textCell(cell) : cell)

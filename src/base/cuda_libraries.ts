@@ -1,19 +1,19 @@
 /**
- * The libraries that TensorFlow's CUDA build opens, as NVIDIA's wheels lay them out: agreed on by the engine, which
- * opens them, and provision, which fetches them.
+ * The libraries that TensorFlow's CUDA build opens, with their paths in NVIDIA's wheels. The engine opens the
+ * libraries, and provision downloads them.
  *
  * @module
  */
 
-/** A library of CUDA. */
+/** A CUDA library. */
 export interface CudaLibrary {
   /** Folder of its wheel below `nvidia/`. */
   readonly folder: string;
-  /** File in the wheel's `lib/`, and name by which others need it. */
+  /** File in the wheel's `lib/`, and name by which other libraries load it. */
   readonly name: string;
 }
 
-/** In the order in which they are opened: each after those that it needs. */
+/** In the order of opening: each library after its dependencies. */
 export const CUDA_LIBRARIES: readonly CudaLibrary[] = [
   { folder: "cuda_runtime", name: "libcudart.so.12" },
   { folder: "nvjitlink", name: "libnvJitLink.so.12" },

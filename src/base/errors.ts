@@ -28,7 +28,7 @@ export function exitCodeOf(signal: StopSignal): number {
 }
 
 /**
- * A failure whose message tells a person what is wrong, where, and how to mend it.
+ * A failure whose message tells the user what is wrong, where, and how to fix it.
  *
  * Messages start with a capital and end without a period.
  *
@@ -48,14 +48,14 @@ export function exitCodeOf(signal: StopSignal): number {
  * ```
  */
 export class LockstepError extends Error {
-  /** For messages. */
+  /** Name of the class, for messages. */
   override name = "LockstepError";
-  /** The exit code of the process when nobody handles this error. */
+  /** The exit code of the process when no code handles this error. */
   readonly exitCode: number = EXIT_FAILED;
 }
 
 /**
- * Wrong usage, config or input: found before any worker starts; exit code 2.
+ * Wrong usage, config or input, found before any worker starts; exit code 2.
  *
  * @example
  * ```ts
@@ -77,7 +77,8 @@ export class UsageError extends LockstepError {
 }
 
 /**
- * The work was ended by a signal, of the system or of its caller (an `AbortSignal`); exit code 130 (SIGINT), 143 (SIGTERM) or 129 (SIGHUP).
+ * The work was ended by a signal of the system or by the caller's `AbortSignal`; exit code 130 (SIGINT), 143
+ * (SIGTERM) or 129 (SIGHUP).
  *
  * @example
  * ```ts
@@ -95,28 +96,28 @@ export class UsageError extends LockstepError {
  * ```
  */
 export class InterruptedError extends LockstepError {
-  /** For messages. */
+  /** Name of the class, for messages. */
   override name = "InterruptedError";
   /** 130, 143 or 129. */
   override readonly exitCode: number;
 
-  /** Makes the error of a run that `signal` ended. */
+  /** Makes the error of a run that was ended by `signal`. */
   constructor(message: string, signal: StopSignal = "SIGINT", options?: ErrorOptions) {
     super(message, options);
     this.exitCode = exitCodeOf(signal);
   }
 }
 
-/** A file or folder can't be used, for a reason of the operating system's, such as a full disk. */
+/** A file or folder can't be used, for a reason of the operating system, such as a full disk. */
 export class SystemError extends LockstepError {
-  /** For messages. */
+  /** Name of the class, for messages. */
   override name = "SystemError";
-  /** Of the operating system, such as `ENOSPC`. */
+  /** Code of the operating system, such as `ENOSPC`. */
   readonly code: string;
   /** Clause such as `the disk is full`, for sentences that name the path themselves. */
   readonly reason: string;
 
-  /** Makes the error of a code. */
+  /** Makes the error for a code. */
   constructor(message: string, code: string, options: ErrorOptions & { reason: string }) {
     super(message, options);
     this.code = code;
@@ -125,10 +126,10 @@ export class SystemError extends LockstepError {
 }
 
 /**
- * Returns an error of the operating system as one sentence with path and cure; any other error as it is, without the
- * `SuppressedError` around it.
+ * Returns an error of the operating system as one sentence with path and cure. Any other error is returned
+ * unchanged, without the `SuppressedError` around it.
  *
- * @param path Of the file, where the error itself may not name it
+ * @param path Path of the file, for errors that don't name it
  */
 export function asLockstepError(thrown: unknown, path?: string): unknown {
   const error = withoutDisposal(thrown);
@@ -144,8 +145,8 @@ export function asLockstepError(thrown: unknown, path?: string): unknown {
 }
 
 /**
- * The message of whatever was thrown, for sentences that embed a cause; of an error of the operating system the
- * sentence of {@linkcode asLockstepError}.
+ * The message of any thrown value, for sentences that embed a cause. For an error of the operating system, the
+ * message is the sentence of {@linkcode asLockstepError}.
  */
 export function messageOf(thrown: unknown): string {
   const error = asLockstepError(thrown);
@@ -154,8 +155,8 @@ export function messageOf(thrown: unknown): string {
 }
 
 /**
- * As {@linkcode messageOf}, for sentences that name the path and the cure themselves: of an error of the operating
- * system only the reason, such as `permission is denied`.
+ * {@linkcode messageOf} for sentences that already name the path and the cure. For an error of the operating
+ * system, it is only the reason, such as `permission is denied`.
  */
 export function reasonOf(thrown: unknown): string {
   const error = withoutDisposal(thrown);

@@ -1,22 +1,22 @@
 /**
- * The number of files that a process may have open: every pipe, socket and shared memory counts as one.
+ * The limit of a process's open files: every pipe, socket and shared memory segment counts as one.
  *
  * @module
  */
 import { counted } from "./format.ts";
 import { UsageError } from "./errors.ts";
 
-/** Files of a run besides those of its workers: measured are 44 of a quiet run, and a scan opens 16 images at once. */
+/** Open files of a run without its workers: 44 were measured outside of scans, and a scan opens 16 images at once. */
 const OWN_FILES = 96;
-/** Files per worker: its pipes, its connection and its shared memory; measured are 4. */
+/** Open files per worker for pipes, connection and shared memory: 4 were measured. */
 const FILES_PER_WORKER = 8;
-/** The limit is raised no further: some programs close every possible file when they start. */
+/** Upper bound of the raised limit: some programs close every possible file descriptor at their start. */
 const MAX_RAISED = 65_536n;
 
 /**
- * Raises this process's limit of open files, which its workers inherit, as far as the user may.
+ * Raises this process's limit of open files as far as permitted; workers inherit the limit.
  *
- * @throws {UsageError} when it stays too low for so many workers
+ * @throws {UsageError} when the limit stays too low for the number of workers
  */
 export function requireFileLimit(workers: number): void {
   const limit = raiseFileLimit();
@@ -29,7 +29,7 @@ export function requireFileLimit(workers: number): void {
   );
 }
 
-/** Returns the limit after raising it; nothing where the C library can't be asked. */
+/** Returns the limit after raising it; `undefined` if the C library can't be called. */
 function raiseFileLimit(): number | undefined {
   const isMac = Deno.build.os === "darwin";
   if (!isMac && Deno.build.os !== "linux") return undefined;

@@ -1,6 +1,6 @@
 /**
- * Paths as people write them, and how they become absolute: one rule for every config key and flag that names a file or
- * a folder.
+ * Paths as users write them, made absolute by the same rule for every config key and flag that names a file or a
+ * folder.
  *
  * @module
  */
@@ -14,9 +14,9 @@ export const PATH_MARK = "path";
 
 /** The mark of a key that names a file or a folder in the JSON Schema, as {@linkcode PATH_MARK}. */
 export interface PathMark {
-  /** Words that the key takes beside paths. */
+  /** Special words that the key accepts besides paths. */
   readonly names: readonly string[];
-  /** True if a value that begins like a URL is no path, also without slashes: `npm:name`. */
+  /** True if values that begin like a URL, such as `npm:name` without slashes, are not paths. */
   readonly urls: boolean;
 }
 
@@ -30,23 +30,23 @@ export function isAddress(text: string): boolean {
   return URL_START.test(text) || FILE_URL.test(text);
 }
 
-/** Tells whether a text is a `file:` URL, also one without slashes, which counts from a folder. */
+/** Tells whether a text is a `file:` URL, including one without slashes, which is resolved against a folder. */
 export function isFileUrl(text: string): boolean {
   return FILE_URL.test(text) || isRelativeFileUrl(text);
 }
 
-/** Tells whether a text is a `file:` URL that counts from a folder, such as `file:photos`. */
+/** Tells whether a text is a `file:` URL that is resolved against a folder, such as `file:photos`. */
 export function isRelativeFileUrl(text: string): boolean {
   return RELATIVE_FILE_URL.test(text);
 }
 
 /**
- * Returns the absolute path that a text means: `~` and `~/…` are in the home folder, a `file:` URL is its path, and a
- * relative path or `file:` URL counts from `folder`. Backslashes are left as they are.
+ * Returns the absolute path of a text: `~` and `~/…` are in the home folder, a `file:` URL is its path, and a
+ * relative path or `file:` URL is resolved against `folder`. Backslashes are unchanged.
  *
- * @param folder The working directory unless given
- * @throws {UsageError} for another URL, `~user`, a home or working folder that there isn't; the message is the end of a
- * sentence that names the key
+ * @param folder Base folder (default: the working directory)
+ * @throws {UsageError} for another URL, for `~user`, and for a missing home or working folder; the message is the
+ * end of a sentence that names the key
  */
 export function absolutePath(text: string, folder?: string): string {
   if (text.includes("\0")) throw new UsageError("a path has no zero character: remove it");
@@ -71,7 +71,7 @@ export function absolutePath(text: string, folder?: string): string {
 /**
  * Returns the {@linkcode absolutePath} of an option.
  *
- * @param option What the message calls it, such as `--run`
+ * @param option Name of the option for the message, such as `--run`
  * @throws {UsageError} naming the option and its value
  */
 export function pathOption(option: string, text: string): string {
@@ -84,7 +84,7 @@ export function pathOption(option: string, text: string): string {
   }
 }
 
-/** Returns a path as people may type it where they stand: within the working directory without that. */
+/** Returns a path for display: relative to the working directory for paths below that directory. */
 export function shownPath(path: string): string {
   let shown: string;
   try {
@@ -96,19 +96,19 @@ export function shownPath(path: string): string {
   return /^[-~]|^\w+:\//.test(shown) ? `./${shown}` : shown;
 }
 
-/** The marker of a schema whose text is a path: for its `meta()`, before it is transformed. */
+/** The metadata of a schema whose text is a path, for `meta()` before the transformation. */
 export function pathMark(mark: Partial<PathMark> = {}): Record<typeof PATH_MARK, PathMark> {
   return { [PATH_MARK]: { names: [], urls: false, ...mark } };
 }
 
 /**
- * A config key that names a file or a folder; what comes out is absolute. What the key takes beside paths are `names`:
- * words such as `none`, which come out as they are.
+ * Schema of a config key that names a file or a folder. The parsed value is an absolute path, or one of `names`:
+ * special words such as `none`, which stay unchanged.
  *
  * In a YAML file a relative path counts from that file's folder, on the command line and in a program from the working
  * directory (`src/config/path_keys.ts`).
  *
- * @param hint For an empty value
+ * @param hint Cure in the message for an empty value
  */
 export function pathSchema(hint: string, names: readonly string[] = []) {
   return z.string().min(1, hint).meta(pathMark({ names }))

@@ -11,10 +11,10 @@ export const MAX_FLOAT32 = 3.4028234663852886e38;
 export const MIN_FLOAT32 = 1.1754943508222875e-38;
 
 /**
- * Returns what is wrong with a number that float32 can't hold, as the end of a sentence: NaN, infinite, rounded to
- * infinity, or taken for 0 although it isn't.
+ * Returns the fault of a number that float32 can't hold, as the end of a sentence: NaN, infinite, rounded to
+ * infinity, or flushed to 0.
  *
- * @returns Nothing when float32 holds it
+ * @returns `undefined` when float32 holds the number
  */
 export function float32Problem(value: number): string | undefined {
   if (!Number.isFinite(value)) return "not a finite number";
@@ -26,14 +26,14 @@ export function float32Problem(value: number): string | undefined {
   }
 }
 
-/** A schema of a number that float32 can hold. */
+/** Schema of a number that float32 can hold. */
 export function float32(): z.ZodNumber {
   return z.number().refine((value) => float32Problem(value) === undefined, {
     error: ({ input }) => `it is ${float32Problem(input as number)}`,
   });
 }
 
-/** A schema of a share from 0 to below 1 that doesn't become 1 in float32. */
+/** Schema of a fraction from 0 to below 1 that doesn't round to 1 in float32. */
 export function shareBelow1(message = "give a share below 1"): z.ZodNumber {
   return z.number().min(0, "give a share from 0").lt(1, message).refine(
     (value) => value >= 1 || Math.fround(value) < 1,
@@ -43,7 +43,7 @@ export function shareBelow1(message = "give a share below 1"): z.ZodNumber {
   );
 }
 
-/** Position of the first value that is NaN or infinite, or -1. */
+/** Position of the first NaN or infinity, or -1. */
 export function findNonFinite(values: Float32Array): number {
   // A finite value times 0 is 0, any other is NaN: one loop without branches.
   let zeros = 0;

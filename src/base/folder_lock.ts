@@ -1,5 +1,5 @@
 /**
- * A lock on a folder that one process works on; the kernel lets it go when the process ends, however it does.
+ * A lock on a folder for one process; the kernel releases it when the process ends in any way.
  *
  * @module
  */
@@ -10,26 +10,26 @@ import { reasonOf, UsageError } from "./errors.ts";
 /** Name of the file in a locked folder. */
 export const LOCK_FILE = ".lock";
 
-/** A longer file is none of ours. */
+/** A longer file was not written by this module. */
 const MAX_BYTES = 4096;
 
 /** Settings of {@linkcode lockFolder}. */
 export interface LockOptions {
   /** The folder's role in the message to a second process, such as `Run`. */
   readonly what: string;
-  /** End of that message: what to do besides waiting. */
+  /** End of that message: an alternative to waiting. */
   readonly cure: string;
-  /** Told when the file system knows no locks. */
+  /** Called when the file system supports no locks. */
   readonly onWarning: (message: string) => void;
 }
 
 /**
  * Locks a folder until the result is disposed of, or this process ends.
  *
- * The lock is an advisory one (`flock`) on a file `.lock`, which names this process for others. Where the file system
- * has no locks, the folder stays unlocked with a warning.
+ * The lock is an advisory one (`flock`) on a file `.lock`, which names this process. On a file system without
+ * locks, the folder stays unlocked, with a warning.
  *
- * @throws {UsageError} when another process has the lock, naming it, or the file can't be written
+ * @throws {UsageError} when another process holds the lock (the message names it), or the file can't be written
  */
 export async function lockFolder(folder: string, options: LockOptions): Promise<Disposable> {
   const path = join(folder, LOCK_FILE);
@@ -44,7 +44,7 @@ export async function lockFolder(folder: string, options: LockOptions): Promise<
         `${options.what} ${folder} is in use by ${holder}: wait for its end, or ${options.cure}`,
       );
     }
-    // A holder removes the file as it ends: the lock counts only on the file that has the name now.
+    // A process removes the file when it releases the lock: a lock counts only on the file that has the name now.
     if (await isStillThere(file, path)) return await hold(file, path);
     file.close();
   }
@@ -58,7 +58,7 @@ async function open(path: string): Promise<Deno.FsFile> {
   }
 }
 
-/** Tells whether this process has the lock now; `undefined` where there are no locks. */
+/** Tells whether this process now holds the lock; `undefined` on a file system without locks. */
 async function tryLock(
   file: Deno.FsFile,
   folder: string,
@@ -75,7 +75,7 @@ async function tryLock(
   }
 }
 
-/** Names this process in the file, and removes it in the end. */
+/** Names this process in the file, and removes the file at the end. */
 async function hold(file: Deno.FsFile, path: string): Promise<Disposable> {
   const holder = { pid: Deno.pid, host: hostname(), since: new Date().toISOString() };
   await file.truncate();
@@ -85,7 +85,7 @@ async function hold(file: Deno.FsFile, path: string): Promise<Disposable> {
       try {
         Deno.removeSync(path); // while the lock is held: nobody else's file is removed
       } catch {
-        // The folder is gone or read-only by now: an unlocked file says nothing.
+        // The folder is missing or read-only by now; a leftover file without a lock does no harm.
       }
       file.close();
     },

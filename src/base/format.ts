@@ -1,5 +1,5 @@
 /**
- * Numbers, times, amounts and names as text for people.
+ * Formats numbers, times, amounts and names for display.
  *
  * @module
  */
@@ -16,12 +16,12 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`;
 }
 
-/** An estimate of the time left, without tenths: `ETA 7 s`. */
+/** An estimate of the remaining time, without tenths: `ETA 7 s`. */
 export function formatTimeLeft(seconds: number): string {
   return `ETA ${seconds < 10 ? `${Math.ceil(seconds)} s` : formatDuration(seconds)}`;
 }
 
-/** Milliseconds with as many digits as tell something; a dash where there are none. */
+/** Milliseconds with the digits that are significant; a dash for a missing value. */
 export function formatMilliseconds(value: number): string {
   if (!Number.isFinite(value)) return "–";
   return `${value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ms`;
@@ -55,13 +55,13 @@ export function formatLoss(loss: number): string {
 /**
  * A score of 0 … 1, such as an accuracy, with three decimals.
  *
- * @param missing Text for a score that is NaN or infinite
+ * @param missing Text for a NaN or infinite score
  */
 export function formatScore(score: number, missing = "–"): string {
   return Number.isFinite(score) ? score.toFixed(3) : missing;
 }
 
-/** A share of 0 … 1 as a percentage with one decimal; a dash where there is none. */
+/** A fraction of 0 … 1 as a percentage with one decimal; a dash for a missing value. */
 export function formatPercent(share: number | undefined | null): string {
   return typeof share === "number" && Number.isFinite(share) ? `${(100 * share).toFixed(1)}%` : "–";
 }
@@ -92,7 +92,10 @@ export function truncate(text: string, width: number): string {
   return width < 1 ? "" : text.slice(0, width - 1).trimEnd() + "…";
 }
 
-/** `text`, or both its ends when it has more than `width` characters: the middle of a file's name says least. */
+/**
+ * `text`, or both its ends when it has more than `width` characters: the middle of a file name is the least
+ * informative.
+ */
 export function truncateMiddle(text: string, width: number): string {
   if (text.length <= width) return text;
   const end = Math.floor((width - 1) / 2);

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Returns an object with one property, or with none where there is no value. */
+/** Returns an object with one property, or an empty object when the value is undefined. */
 export function given<Key extends string, Value>(
   key: Key,
   value: Value | undefined,

@@ -1,17 +1,17 @@
 /**
- * Patterns over names, such as `layer4.*`.
+ * Name patterns, such as `layer4.*`.
  *
  * @module
  */
 
-/** A test for names: `*` stands for any characters, dots too; all others for themselves. */
+/** A predicate for names: `*` matches any characters, dots included; all others match themselves. */
 export function globTest(pattern: string): (name: string) => boolean {
   const escaped = pattern.split("*").map((part) => part.replace(/[\\^$.+?()[\]{}|]/g, "\\$&"));
   const expression = new RegExp(`^${escaped.join(".*")}$`, "s");
   return (name) => expression.test(name);
 }
 
-/** The patterns that no name fits. */
+/** Returns the patterns that match no name. */
 export function unmatchedPatterns(
   patterns: readonly string[],
   names: readonly string[],

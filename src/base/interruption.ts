@@ -1,20 +1,23 @@
 /**
- * Abort signals of callers, whose reason may be anything, as the interruptions that this library throws.
+ * Converts abort signals of callers, whose reason may be any value, to signals whose reason is an interruption.
  *
  * @module
  */
 import { InterruptedError } from "./errors.ts";
 
-/** A signal that is let go when the work is over. */
+/** A signal that is released when the work is over. */
 export interface Interruption extends Disposable {
-  /** Fires with the caller's; its reason is an {@linkcode InterruptedError}. Undefined where the caller has none. */
+  /**
+   * Fires with the caller's signal; its reason is an {@linkcode InterruptedError}. `undefined` if the caller has
+   * no signal.
+   */
   readonly signal: AbortSignal | undefined;
 }
 
 /**
  * Derives a signal for a piece of work from its caller's.
  *
- * @throws {InterruptedError} when that has fired already: nothing is begun
+ * @throws {InterruptedError} when the caller's signal has already fired: no work is started
  */
 export function interruptedBy(caller: AbortSignal | undefined): Interruption {
   if (!caller) return { signal: undefined, [Symbol.dispose]: () => {} };
@@ -28,10 +31,10 @@ export function interruptedBy(caller: AbortSignal | undefined): Interruption {
   };
 }
 
-/** A signal's reason as the error that its work fails with; the reason itself is the cause. */
+/** Returns a signal's reason as the error of its work; the reason is the cause of that error. */
 export function interruptionOf(reason: unknown): InterruptedError {
   if (reason instanceof InterruptedError) return reason;
-  // What controller.abort() gives by itself says no more than that.
+  // The message of the default reason of controller.abort() adds no information.
   const isPlain = reason instanceof DOMException && reason.name === "AbortError";
   const why = isPlain ? "" : `: ${reason instanceof Error ? reason.message : String(reason)}`;
   return new InterruptedError(`Interrupted by an abort signal${why}`, "SIGINT", { cause: reason });

@@ -1,43 +1,43 @@
 /**
- * The form in which this program was called, so that a cure names what its user can type: a flag of the command, a
- * key of the config, or a call of the library.
+ * The form in which this program was called. An error message can thus name a cure that the user can type: a flag
+ * of the command, a key of the config, or a call of the library.
  *
  * @module
  */
 
-/** A command as it was typed. */
+/** A command as the user typed it. */
 export interface Invocation {
-  /** Such as `train`. */
+  /** Name of the command, such as `train`. */
   readonly command: string;
-  /** Names of its flags, with the key of the config that each stands for, if any. */
+  /** Names of its flags, each with the config key that it sets, if any. */
   readonly flags: Readonly<Record<string, string | null>>;
-  /** Its arguments. */
+  /** Arguments of the command. */
   readonly args: readonly string[];
 }
 
-/** Flags that stand for a key in commands that have no `--set`. */
+/** Flags that set a config key in commands without `--set`. */
 const NATS_FLAG = "nats";
 
 let current: Invocation | undefined;
 
-/** Records the command that runs; without one, the library is used. */
+/** Records the running command; without one, the code runs as a library. */
 export function setInvocation(invocation: Invocation | undefined): void {
   current = invocation;
 }
 
-/** The command that runs; `undefined` where the library is used. */
+/** The running command; `undefined` when the code runs as a library. */
 export function invocation(): Invocation | undefined {
   return current;
 }
 
-/** Tells whether a command runs, and was given this flag. */
+/** Tells whether a command runs and was given this flag. */
 export function wasTyped(flag: string): boolean {
   const own = new RegExp(`^--${flag}(=|$)`);
   return current?.args.some((arg) => own.test(arg)) ?? false;
 }
 
 /**
- * Returns a task as it can be typed: `deno task setup`, or `npx -y deno task setup` where Deno came by npx.
+ * Returns a task as a command to type: `deno task setup`, or `npx -y deno task setup` where npx started Deno.
  *
  * @param rest The task and its arguments
  */
@@ -46,8 +46,8 @@ export function task(rest: string): string {
 }
 
 /**
- * Returns how a key of the config can be given a value: as a flag of the command that runs, or as the key where the
- * library is used; nothing where the command can't be given it.
+ * Returns the way to set a config key: a flag of the running command, or the key when the code runs as a library.
+ * Returns `undefined` if the command can't set the key.
  */
 export function giving(key: string, value: string): string | undefined {
   const flag = flagOf(key);
@@ -57,8 +57,7 @@ export function giving(key: string, value: string): string | undefined {
 }
 
 /**
- * Returns the name of a key of the config where its value is to be changed: a flag of the command that runs, or the
- * key.
+ * Returns the name under which a user changes a config key: a flag of the running command, or the key.
  */
 export function naming(key: string): string {
   const flag = flagOf(key);

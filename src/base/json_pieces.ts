@@ -1,18 +1,18 @@
 /**
- * JSON in pieces of bounded length: one string of a large tree could be longer than a string may be.
+ * JSON in pieces of bounded length, since the JSON of a large tree may exceed V8's maximum string length.
  *
  * @module
  */
 
-/** Length at which a piece is handed out, in characters. */
+/** Length in characters at which a piece is emitted. */
 const PIECE = 64 * 1024;
-/** Levels that are broken into lines; what lies deeper stays on one. */
+/** Levels with line breaks; deeper levels stay on one line. */
 const LEVELS = 2;
 const encoder = new TextEncoder();
 
 /**
- * A tree as indented JSON, whose third level and all below stand on one line: a line per item of a list, so that
- * the files of long runs are half as long as with `JSON.stringify(tree, undefined, 2)`.
+ * Returns a tree as indented JSON with line breaks in the first two levels only. A list item takes one line, so
+ * that the files of long runs are half as long as with `JSON.stringify(tree, undefined, 2)`.
  *
  * @param tree As for `JSON.stringify`: NaN becomes `null`, undefined properties are left out
  */
@@ -27,7 +27,7 @@ export function* jsonPieces(tree: unknown): Generator<Uint8Array> {
   yield encoder.encode(text + "\n");
 }
 
-/** The same as one string, for trees that are known to be small, or are printed. */
+/** The same as one string, for trees that are small or are printed. */
 export function jsonText(tree: unknown): string {
   return [...partsOf(tree, 0)].join("");
 }

@@ -1,5 +1,5 @@
 /**
- * The path of libtensorflow: agreed on by the engine, which opens it, and provision, which fetches it.
+ * The path of libtensorflow, for the engine, which opens it, and for provision, which downloads it.
  *
  * @module
  */
@@ -11,14 +11,14 @@ import { LIBTENSORFLOW_VERSION } from "./versions.ts";
 /** The environment variable that names another libtensorflow. */
 export const LIBTENSORFLOW_VARIABLE = "LOCKSTEP_LIBTENSORFLOW";
 
-/** File names of the C API's library, and of the framework library that it needs beside it. */
+/** File names of the C API's library and of the framework library that it depends on. */
 export const LIBTENSORFLOW_FILES: { main: string; framework: string } = Deno.build.os === "darwin"
   ? { main: "libtensorflow_cc.2.dylib", framework: "libtensorflow_framework.2.dylib" }
   : { main: "libtensorflow_cc.so.2", framework: "libtensorflow_framework.so.2" };
 
 /**
- * Builds of libtensorflow: for the CPU, and for CUDA with the libraries of one of its releases. Those of 12.5 have
- * machine code for GPUs up to Hopper, those of 12.9 for Blackwell as well.
+ * Builds of libtensorflow: for the CPU, and for each supported CUDA release. The builds with CUDA 12.5 have
+ * machine code for GPUs up to Hopper, those with 12.9 also for Blackwell.
  */
 export const LIBTENSORFLOW_BUILDS = ["cpu", "cuda-12.5", "cuda-12.9"] as const;
 
@@ -31,7 +31,7 @@ export function libtensorflowFolder(build: LibtensorflowBuild = "cpu"): string {
   return join(cacheFolder(), `libtensorflow-${LIBTENSORFLOW_VERSION}${suffix}`);
 }
 
-/** The library that the engine opens: `LOCKSTEP_LIBTENSORFLOW`, else that of a build in the cache. */
+/** The library that the engine opens: `LOCKSTEP_LIBTENSORFLOW`, or that of a build in the cache. */
 export function libtensorflowPath(build: LibtensorflowBuild = "cpu"): string {
   const own = Deno.env.get(LIBTENSORFLOW_VARIABLE);
   return own

@@ -1,23 +1,23 @@
 /**
- * Lists in messages: a line holds some names and the number of the others.
+ * Lists in messages: some names and the number of the remaining ones.
  *
  * @module
  */
 
-/** Names that a message lists unless it says otherwise. */
+/** Default number of names in a list. */
 const MAX_LISTED = 10;
 
 /** Options of {@linkcode listed}. */
 export interface ListingOptions {
-  /** Names in the list at most (default 10). */
+  /** Maximum number of names in the list (default 10). */
   readonly max?: number;
-  /** Between two names (default a comma). */
+  /** Separator between two names (default a comma). */
   readonly separator?: string;
-  /** The word behind the number of the others (default "more"). */
+  /** The word after the number of the remaining names (default "more"). */
   readonly others?: string;
 }
 
-/** The first names, and how many more there are: `a, b and 3 more`. */
+/** The first names and the number of the remaining ones: `a, b and 3 more`. */
 export function listed(
   names: readonly string[],
   { max = MAX_LISTED, separator = ", ", others = "more" }: ListingOptions = {},
@@ -26,7 +26,7 @@ export function listed(
   return names.slice(0, max).join(separator) + (more > 0 ? ` and ${more} ${others}` : "");
 }
 
-/** As {@linkcode listed}, with each name in quotes and what it holds of controls visible. */
+/** {@linkcode listed} with each name in quotes and control characters escaped. */
 export function listedInQuotes(names: readonly string[], options: ListingOptions = {}): string {
   const { max = MAX_LISTED } = options;
   return listed(names.map((name, index) => index < max ? JSON.stringify(name) : ""), options);

@@ -6,16 +6,16 @@
 import { z } from "../deps/zod.ts";
 import { nearestName } from "./errors.ts";
 
-/** A named thing as a config may write it. */
+/** A named thing as a config writes it. */
 export type NamedInput = string | { [name: string]: unknown };
 
 /** The meaning of a name. */
 export interface Named {
-  /** Checks the arguments, and puts defaults in. */
+  /** Validates the arguments and fills in defaults. */
   readonly schema: z.ZodObject;
-  /** The argument that a bare number or list stands for, or what makes arguments of it. */
+  /** The argument that a bare number or list sets, or a function that converts it to arguments. */
   readonly shorthand?: string | ((value: unknown) => Record<string, unknown>);
-  /** The bare values that a `shorthand` function takes, for the JSON Schema. */
+  /** The bare values that a `shorthand` function accepts, for the JSON Schema. */
   readonly short?: z.ZodType;
 }
 
@@ -23,10 +23,10 @@ export interface Named {
 const tables = new Map<string, Readonly<Record<string, Named>>>();
 
 /**
- * The arguments that stand behind a name in a config, in their long form.
+ * Returns the arguments of a named thing in a config, in their long form.
  *
  * @param what As {@linkcode namedSchema} was given it
- * @returns Nothing where the name is unknown, or takes no bare value
+ * @returns `undefined` when the name is unknown, or takes no bare value
  */
 export function longForm(
   what: string,
@@ -42,7 +42,7 @@ export function longForm(
     : expanded(given, shorthand) as Record<string, unknown>;
 }
 
-/** Names of the arguments that a named thing takes; nothing where the name is unknown. */
+/** Names of the arguments that a named thing takes; `undefined` when the name is unknown. */
 export function argumentNames(what: string, name: string): string[] | undefined {
   const table = tables.get(what);
   return table && Object.hasOwn(table, name) ? Object.keys(table[name].schema.shape) : undefined;
@@ -58,11 +58,11 @@ export function namedTable(what: string): Readonly<Record<string, Named>> {
 }
 
 /**
- * A schema of one named thing; the value that comes out has the long form, `{ Name: { all arguments } }`.
+ * Returns a schema of one named thing; the parsed value has the long form, `{ Name: { all arguments } }`.
  *
- * @param what What the names name, such as "transform", for messages
- * @param example One of them as a config writes it
- * @param table All of them by name
+ * @param what The kind of thing, such as "transform", for messages
+ * @param example An example as a config writes it
+ * @param table All things of the kind by name
  */
 export function namedSchema<Spec>(
   what: string,

@@ -1,5 +1,5 @@
 /**
- * The cache's folders, and writing files so that no reader ever sees a half-written one.
+ * The cache's folders, and atomic writes, so that no reader ever sees a half-written file.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { removeAtStop } from "./signals.ts";
  * The cache folder: `LOCKSTEP_CACHE`, else the platform's cache folder + `lockstep`
  * (`$XDG_CACHE_HOME` or `~/.cache` on Linux, `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows).
  *
- * @throws {UsageError} where no variable names a folder, or `LOCKSTEP_CACHE` one that there can't be
+ * @throws {UsageError} when no variable names a folder, or `LOCKSTEP_CACHE` names an impossible one
  */
 export function cacheFolder(): string {
   const own = Deno.env.get("LOCKSTEP_CACHE");
@@ -51,9 +51,10 @@ export async function exists(path: string): Promise<boolean> {
 
 /**
  * Writes a file atomically: to `<path>.<pid>.tmp`, flushed to disk, then renamed over `path`.
- * A reader sees the old content or the new, never a part. The folder is made when missing.
+ * A reader sees either the old or the new content. The folder is made when missing.
  *
- * @throws {SystemError} naming `path`, when it can't be written; the old content stays, and no temporary file
+ * @throws {SystemError} naming `path`, when it can't be written; the old content stays and the temporary file is
+ * removed
  */
 export async function writeFileAtomically(
   path: string,
@@ -77,14 +78,14 @@ export async function writeFileAtomically(
   await syncFolder(dirname(path));
 }
 
-/** Refuses a device, a pipe or a socket, which renaming a file to its path would remove. */
+/** Refuses a device, a pipe or a socket: renaming a file to that path would remove it. */
 async function refuseSpecial(path: string): Promise<void> {
   const info = await Deno.stat(path).catch(() => undefined); // writing says what is wrong
   if (info && !info.isDirectory) requireRegular(path, info, "written");
 }
 
 /**
- * Flushes a folder's entries to the disk: until then a renamed file may have its old name after a power failure.
+ * Flushes a folder's entries to the disk. Without it, a renamed file may have its old name after a power failure.
  */
 export async function syncFolder(folder: string): Promise<void> {
   if (Deno.build.os === "windows") return; // folders can't be opened there
@@ -92,13 +93,13 @@ export async function syncFolder(folder: string): Promise<void> {
     using handle = await Deno.open(folder);
     await handle.sync();
   } catch {
-    // A file system that can't flush folders does what it can.
+    // A file system that can't flush folders offers no more.
   }
 }
 
 /**
- * Removes the temporary files that {@linkcode writeFileAtomically} left in a folder and those below it when its process
- * was killed. Call it only where no other process writes there.
+ * Removes temporary files of {@linkcode writeFileAtomically} that a killed process left in a folder and its
+ * subfolders. Call this only when no other process writes there.
  */
 export async function removeTemporaries(folder: string): Promise<void> {
   for await (const { name, isDirectory, isFile } of Deno.readDir(folder)) {

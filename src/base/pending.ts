@@ -1,5 +1,5 @@
 /**
- * A result that another part of the program brings.
+ * A promise that another part of the program settles.
  *
  * @module
  */
@@ -8,11 +8,11 @@
 export interface WaitLimits {
   /** Ends the wait with its reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Ends the wait with an error after so many milliseconds. */
+  /** Ends the wait with an error after the given number of milliseconds. */
   readonly timeout?: { readonly ms: number; readonly makeError: () => Error };
 }
 
-/** A promise that is settled from outside, by whatever comes first: a value, a failure, a signal or a time limit. */
+/** A promise that the first of these events settles: a value, a failure, a signal or a time limit. */
 export class Pending<T> {
   readonly #settled = Promise.withResolvers<T>();
 
@@ -20,20 +20,20 @@ export class Pending<T> {
     this.#settled.promise.catch(() => {}); // it may fail before anybody waits, or when nobody does any more
   }
 
-  /** Settles it with a value; without effect when it is settled already. */
+  /** Settles it with a value; no effect if it is already settled. */
   finish(value: T): void {
     this.#settled.resolve(value);
   }
 
-  /** Settles it with a failure; without effect when it is settled already. */
+  /** Settles it with a failure; no effect if it is already settled. */
   fail(error: unknown): void {
     this.#settled.reject(error);
   }
 
   /**
-   * Waits for the result. Call it once: a limit that is reached settles the result.
+   * Waits for the result. Call this once: a reached limit settles the result.
    *
-   * @throws The error that {@linkcode Pending.fail} was given
+   * @throws The error passed to {@linkcode Pending.fail}
    * @throws The signal's reason when it fires
    * @throws The error of the timeout
    */

@@ -1,20 +1,20 @@
 /**
- * Names for folders that move: a symbolic link, or a small file where the file system has no links.
+ * Names for changing folders: a symbolic link, or a small file if the file system has no links.
  *
- * Such a file (exFAT, SMB, some archives and cloud drives) holds the name of a folder beside it, and nothing else.
+ * Such a file (exFAT, SMB, some archives and cloud drives) holds only the name of a folder beside it.
  *
  * @module
  */
 import { basename, dirname, join } from "node:path";
 import { readRegularText } from "./regular_file.ts";
 
-/** Longer files are no pointers: file names have up to 255 bytes. */
+/** Longer files are no pointers: file names have at most 255 bytes. */
 const MAX_POINTER_BYTES = 257;
 
 /**
  * Returns the name that a link or a pointer file holds.
  *
- * @returns `undefined` where nothing is there, or something else, such as a folder
+ * @returns `undefined` for a missing entry, or for something else, such as a folder
  */
 export async function targetOf(path: string): Promise<string | undefined> {
   const entry = await lstat(path);
@@ -26,9 +26,10 @@ export async function targetOf(path: string): Promise<string | undefined> {
 }
 
 /**
- * Makes a symbolic link to a folder beside it, or a pointer file where links can't be made. Replaces what is there.
+ * Makes a symbolic link to a sibling folder, or a pointer file if links can't be made. Replaces an existing
+ * entry.
  *
- * @param path Where; must not be a folder
+ * @param path Path of the link; must not be a folder
  * @param target Name of the folder
  */
 export async function writePointer(path: string, target: string): Promise<void> {
@@ -36,7 +37,7 @@ export async function writePointer(path: string, target: string): Promise<void> 
   try {
     await Deno.symlink(target, path, { type: "dir" });
   } catch {
-    // Whatever was wrong with the folder itself, this says.
+    // This operation reports any fault of the folder itself.
     using file = await Deno.open(path, { write: true, create: true, truncate: true });
     const bytes = new TextEncoder().encode(`${target}\n`);
     for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
@@ -47,7 +48,7 @@ export async function writePointer(path: string, target: string): Promise<void> 
 /**
  * Returns a path in which each pointer file is replaced by the folder that it names.
  *
- * @param path Such as `runs/latest/checkpoints/best`; returned as it is where it has no pointer files
+ * @param path A path such as `runs/latest/checkpoints/best`; it is returned unchanged if it has no pointer files
  */
 export async function followPointers(path: string): Promise<string> {
   const entry = await Deno.stat(path).catch(() => undefined); // the caller says what is wrong with it
@@ -60,7 +61,7 @@ export async function followPointers(path: string): Promise<string> {
   return target === undefined ? here : join(folder, target);
 }
 
-/** Facts about an entry itself; nothing where there is none. */
+/** Facts about an entry without following links; `undefined` when it is missing. */
 export async function lstat(path: string): Promise<Deno.FileInfo | undefined> {
   try {
     return await Deno.lstat(path);

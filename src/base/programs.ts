@@ -1,5 +1,5 @@
 /**
- * Programs that Lockstep starts as processes of its own: where they are, their command line, and their rights.
+ * Programs that Lockstep starts as child processes: their location, command line and permissions.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { shieldedCommand } from "./signals.ts";
 /** A named set of permissions in deno.json. */
 export type PermissionSet = keyof typeof project.permissions;
 
-/** A value of a permission in deno.json: all, some, or some beside which the rest looks unset. */
+/** A value of a permission in deno.json: all, a list, or a list with `ignore`, where all other values look unset. */
 type Permission = boolean | readonly string[] | {
   readonly allow?: boolean | readonly string[];
   readonly ignore?: boolean | readonly string[];
@@ -20,24 +20,24 @@ type Permission = boolean | readonly string[] | {
 /** Lockstep's own folder or address. */
 const ROOT = new URL("../../", import.meta.url);
 
-/** Names the deno.json of the project, for its processes and theirs. */
+/** Path of the project's deno.json, for its processes and their children. */
 const CONFIG_VARIABLE = "LOCKSTEP_DENO_CONFIG";
 
-/** A program of Lockstep's. */
+/** A program that belongs to Lockstep. */
 export interface OwnProgram {
-  /** Its path under Lockstep's folder or address, or its URL. */
+  /** Path below Lockstep's folder or address, or a URL. */
   readonly entry: string | URL;
   readonly permissions: PermissionSet;
-  /** Further permissions, as flags. */
+  /** Additional permissions, as flags. */
   readonly flags?: readonly string[];
 }
 
 /**
- * A command that runs one of Lockstep's programs, of its own version, wherever this module came from; it ignores
+ * Returns a command that runs one of Lockstep's programs, in the version of this module; the program ignores
  * signals ({@linkcode shieldedCommand}).
  *
- * The program resolves bare names as this process does, since a run's own modules are imported by both: by the
- * deno.json of the project that began this process. It imports nothing from the network but Lockstep itself, where that
+ * The program resolves bare specifiers by the same deno.json as this process, that of the project that started
+ * it, since both import the run's own modules. From the network it imports only Lockstep itself, if this module
  * came from there.
  */
 export function programCommand(
@@ -75,7 +75,7 @@ function flagOf(flag: string, value: boolean | readonly string[] | undefined): s
 }
 
 /**
- * Returns the path of the config file that a program gets, or undefined for none.
+ * Returns the path of a program's config file, or `undefined` for none.
  *
  * @param root Lockstep's folder or address
  * @param main URL of the module that began the present process
@@ -87,7 +87,7 @@ export function configFile(root: URL, main: string): string | undefined {
   return fileURLToPath(new URL("deno.json", root));
 }
 
-/** The config file that Deno takes for programs in a folder. */
+/** The config file that Deno finds for programs in a folder. */
 function configAbove(folder: string): string | undefined {
   for (const name of ["deno.json", "deno.jsonc"]) {
     const path = join(folder, name);

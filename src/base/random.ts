@@ -1,6 +1,6 @@
 /**
- * Randomness as a pure function of keys, so that shuffles, augmentation and initial weights depend on
- * (seed, epoch, sample index) and on nothing else: not on the number of workers, not on order of calls.
+ * Random numbers as a pure function of keys: shuffles, augmentation and initial weights depend only on (seed,
+ * epoch, sample index), and neither on the number of workers nor on the order of calls.
  *
  * @module
  */
@@ -8,11 +8,11 @@
 /** A stream of uniform numbers in [0, 1) with 32 bits of resolution. */
 export type RandomStream = () => number;
 
-/** Any part of a key; strings are hashed by their UTF-16 code units. */
+/** A part of a key; strings are hashed by their UTF-16 code units. */
 export type RandomKey = number | string;
 
 /**
- * A deterministic stream for the given keys: the same keys always give the same numbers.
+ * Returns a deterministic stream for the given keys: equal keys give equal numbers.
  *
  * The generator is sfc32 (Chris Doty-Humphrey, PractRand), seeded by mixing each key with
  * MurmurHash3's 32-bit finalizer, and warmed up by 12 draws.
@@ -49,7 +49,7 @@ export function randomSeed(...keys: RandomKey[]): number {
   return Math.floor(randomStream(...keys)() * 0x1_0000_0000) | 0;
 }
 
-/** An integer in [0, `bound`), uniform. */
+/** A uniformly distributed integer in [0, `bound`). */
 export function randomInt(next: RandomStream, bound: number): number {
   return Math.floor(next() * bound);
 }

@@ -1,5 +1,5 @@
 /**
- * The place of a worker among the workers of a run.
+ * The rank of a worker and the world size.
  *
  * @module
  */
@@ -11,5 +11,5 @@ export interface RankInfo {
   readonly worldSize: number;
 }
 
-/** A worker without others: its share of a step is all of the step. */
+/** The only worker of a run: its share of a step is the whole step. */
 export const ONLY_RANK: RankInfo = { rank: 0, worldSize: 1 };

@@ -1,13 +1,13 @@
 /**
- * Mappings in a config whose keys are names that anybody chose, such as those of classes.
+ * Mappings in a config whose keys are free names, such as those of classes.
  *
  * @module
  */
 import { z } from "../deps/zod.ts";
 
 /**
- * A schema of a mapping from any names to values of one kind. `z.record` drops the name `__proto__`; here it is a name
- * like others.
+ * Returns a schema of a mapping from any names to values of one kind. `z.record` drops the name `__proto__`; this
+ * schema keeps it like any other name.
  */
 export function recordOf<Value>(value: z.ZodType<Value>) {
   return z.custom<Record<string, Value>>(isMapping)
@@ -16,7 +16,7 @@ export function recordOf<Value>(value: z.ZodType<Value>) {
       const entries = Object.entries(input).map(([name, given]) => {
         const result = value.safeParse(given);
         for (const { message, path } of result.error?.issues ?? []) {
-          // An issue that ends parsing would make a union say only what it takes.
+          // An issue that aborts parsing would make a union report only its accepted types.
           const issue = { code: "custom" as const, message, path: [name, ...path], input: given };
           context.issues.push({ ...issue, continue: true });
         }

@@ -1,17 +1,17 @@
 /**
- * Opening and reading files whose paths others choose: never a pipe, which would be waited for, nor a device, a socket
- * or a folder.
+ * Opening and reading files with untrusted paths: regular files only. A pipe could block, and devices, sockets
+ * and folders are refused as well.
  *
- * A test keeps the rest of the sources from opening files past this module.
+ * A test keeps all other sources from opening files without this module.
  *
  * @module
  */
 import { fileURLToPath } from "node:url";
 import { SystemError } from "./errors.ts";
 
-/** Most bytes of a file that is read as a whole, unless the caller names less. */
+/** Default maximum in bytes for a file that is read as a whole. */
 const MAX_BYTES = 4 * 2 ** 30;
-/** Most bytes of a text: beyond it V8 makes no string. */
+/** Maximum bytes of a text: V8 makes no longer strings. */
 export const MAX_TEXT_BYTES = 2 ** 29 - 2 ** 10;
 
 type Kinds = Pick<
@@ -22,7 +22,7 @@ type Kinds = Pick<
 /**
  * Opens a regular file, by default for reading.
  *
- * @throws {SystemError} when something else is there
+ * @throws {SystemError} when the path is no regular file
  * @throws {Error} the operating system's, such as `Deno.errors.NotFound`
  */
 export async function openRegularFile(
@@ -37,7 +37,7 @@ export async function openRegularFile(
   return await Deno.open(path, options);
 }
 
-/** As {@linkcode openRegularFile}, at once. */
+/** {@linkcode openRegularFile}, synchronously. */
 export function openRegularFileSync(path: string, options?: Deno.OpenOptions): Deno.FsFile {
   try {
     requireRegular(path, Deno.statSync(path), verbOf(options));
@@ -55,7 +55,7 @@ export function requireRegularFileSync(path: string): void {
 /**
  * Reads a regular file as a whole. A file without a size, such as those in `/proc`, reads as empty.
  *
- * @throws {SystemError} when something else is there, or more than `maxBytes`
+ * @throws {SystemError} when the path is no regular file, or the file has more than `maxBytes`
  * @throws {Error} the operating system's, such as `Deno.errors.NotFound`
  */
 export async function readRegularFile(
@@ -66,13 +66,13 @@ export async function readRegularFile(
   return requireReadable(path, info, maxBytes) ? await Deno.readFile(path) : new Uint8Array();
 }
 
-/** As {@linkcode readRegularFile}, at once. */
+/** {@linkcode readRegularFile}, synchronously. */
 export function readRegularFileSync(path: string, maxBytes = MAX_BYTES): Uint8Array<ArrayBuffer> {
   const info = Deno.statSync(path);
   return requireReadable(path, info, maxBytes) ? Deno.readFileSync(path) : new Uint8Array();
 }
 
-/** As {@linkcode readRegularFile}, for text in UTF-8. */
+/** {@linkcode readRegularFile} for UTF-8 text. */
 export async function readRegularText(
   path: string | URL,
   maxBytes = MAX_TEXT_BYTES,
@@ -94,9 +94,9 @@ function requireReadable(path: string | URL, info: Deno.FileInfo, maxBytes: numb
 }
 
 /**
- * Asks for a regular file.
+ * Checks that a path is a regular file.
  *
- * @throws {SystemError} that names what is there
+ * @throws {SystemError} naming the kind of the entry
  */
 export function requireRegular(path: string, info: Kinds, verb: "read" | "written" = "read"): void {
   if (info.isFile) return;

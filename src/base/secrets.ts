@@ -1,40 +1,40 @@
 /**
- * Passwords and tokens that this process was given: none of them may be shown or kept.
+ * Passwords and tokens that this process was given: they are never displayed or stored.
  *
  * @module
  */
 
-/** The text that stands for a secret. */
+/** The replacement for a secret. */
 export const MASK = "***";
 
-/** Shorter ones would be found in words that have nothing to do with them. */
+/** Minimum length of a secret: shorter ones would match unrelated words. */
 const MIN_LENGTH = 4;
 
 const secrets = new Set<string>();
 
 /**
- * Credentials of a broker's address: all up to the last `@` before a space or quote, as a password may hold `@` and `/`.
- * They are sought within bounds, so that no text takes time without bounds.
+ * Credentials of a broker's address: everything up to the last `@` before a space or quote, since a password may
+ * hold `@` and `/`. The length of a match is bounded, so that the search time is bounded.
  */
 const BROKER_CREDENTIALS = /((?:nats|tls|wss?):\/\/)[^\s"'<>]{0,2048}@(?=[\w[.-])/gi;
-/** Credentials of any other address; an `@` in its path belongs to a name. */
+/** Credentials of any other address; an `@` in its path is part of a name. */
 const CREDENTIALS = /(:\/\/)[^\s"'<>/]{0,2048}@(?=[\w[.-])/g;
 
-/** Makes {@linkcode maskSecrets} mask a text from now on, also in the form that it has in an address. */
+/** Registers a text for {@linkcode maskSecrets}, also in its URL-encoded form. */
 export function keepSecret(text: string): void {
   for (const form of [text, encodeURIComponent(text)]) {
     if (form.length >= MIN_LENGTH) secrets.add(form);
   }
 }
 
-/** A text with `***` in the place of known secrets and of the credentials of addresses. */
+/** Replaces known secrets and the credentials of addresses by `***`. */
 export function maskSecrets(text: string): string {
   let masked = maskCredentials(text);
   for (const secret of secrets) masked = masked.replaceAll(secret, MASK);
   return masked;
 }
 
-/** A text with `***` in the place of the credentials of addresses: for what older versions kept in files. */
+/** Replaces the credentials of addresses by `***`, for texts in files of older versions. */
 export function maskCredentials(text: string): string {
   if (!text.includes("://")) return text;
   return text.replace(BROKER_CREDENTIALS, `$1${MASK}@`).replace(CREDENTIALS, `$1${MASK}@`);
@@ -43,7 +43,7 @@ export function maskCredentials(text: string): string {
 /**
  * A value's JSON, with {@linkcode maskRunText} applied to each text.
  *
- * @param config That of the run that the value is of, where it is of one
+ * @param config Config of the run that the value belongs to, if there is one
  */
 export function maskedJson(value: unknown, config?: unknown): string {
   return JSON.stringify(
@@ -53,8 +53,8 @@ export function maskedJson(value: unknown, config?: unknown): string {
 }
 
 /**
- * A text of a run folder as {@linkcode maskCredentials} gives it, without the credentials of the run's nats-server
- * wherever its address stands.
+ * Returns a text of a run folder after {@linkcode maskCredentials}, also without the credentials of the run's
+ * nats-server wherever its address occurs.
  *
  * @param config The run's config, of any version
  */
@@ -65,7 +65,7 @@ export function maskRunText(text: string, config: unknown): string {
   return maskCredentials(known ? text.replaceAll(address, maskAddress(address)) : text);
 }
 
-/** An address, with or without a scheme, with `***` in the place of its credentials. */
+/** Returns an address, with or without a scheme, with `***` instead of its credentials. */
 export function maskAddress(address: string): string {
   const at = address.lastIndexOf("@");
   if (at < 0) return maskSecrets(address);
@@ -78,7 +78,7 @@ const ADDRESS_ARGUMENT = /^((?:--?[\w-]+=)?nats\.url=|--nats=)(.*)$/s;
 /** A flag whose next argument is such an address. */
 const ADDRESS_FLAG = "--nats";
 
-/** The arguments of a program as they may be kept. */
+/** Returns the arguments of a program in a form that may be stored. */
 export function maskArguments(args: readonly string[]): string[] {
   return args.map((arg, index) => {
     if (args[index - 1] === ADDRESS_FLAG) return maskAddress(arg);

@@ -1,10 +1,10 @@
 /**
- * A limit to what goes on at the same time.
+ * A limit of concurrent tasks.
  *
  * @module
  */
 
-/** Lets a number of tasks run at a time, in the order in which they came. */
+/** Runs at most a given number of tasks at a time, in the order of their arrival. */
 export class Semaphore {
   readonly #waiting: (() => void)[] = [];
   #free: number;
@@ -14,7 +14,7 @@ export class Semaphore {
     this.#free = slots;
   }
 
-  /** Runs a task when its turn has come. */
+  /** Runs a task when a slot is free. */
   async run<T>(task: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free--;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));

@@ -1,32 +1,35 @@
 /**
- * Memory that processes of one machine share, without a name that could stay behind.
+ * Memory shared by processes of one machine, without a name that could remain after a crash.
  *
- * The creator holds an anonymous file of the kernel (Linux's `memfd_create`); others open it through the
- * creator's entry in `/proc`. The kernel gives the memory back when the last process that has it is gone,
- * however it went.
+ * The creator holds an anonymous file of the kernel (Linux's `memfd_create`). Other processes open it through the
+ * creator's entry in `/proc`. The kernel frees the memory when the last process that uses it has ended, for any
+ * reason.
  *
  * @module
  */
 import { getSystemErrorName } from "node:util";
 import { LockstepError, reasonOf } from "./errors.ts";
 
-/** The place where other processes find a segment. */
+/** The location under which other processes find a segment. */
 export interface SegmentPlace {
-  /** Path for processes of the same user and pid namespace, as long as its maker lives and hasn't disposed of it. */
+  /**
+   * Path for processes of the same user and pid namespace; valid while its creator lives and hasn't disposed of
+   * it.
+   */
   readonly path: string;
   /** Length without the mark. */
   readonly bytes: number;
 }
 
-/** The place of a segment, and the proof that it is the right one. */
+/** The location of a segment and a proof of its identity. */
 export interface SegmentAddress extends SegmentPlace {
-  /** Random text that stands behind the segment's bytes: another process may have the pid of the maker. */
+  /** Random text after the segment's bytes; it tells the segment apart if another process gets the creator's pid. */
   readonly mark: string;
 }
 
-/** A segment that this process has made. */
+/** A segment that this process has created. */
 export interface SharedSegment extends SegmentAddress, Disposable {
-  /** Path for the maker itself, whatever /proc shows. */
+  /** Path for the creator itself, even if /proc is hidden. */
   readonly ownPath: string;
 }
 
@@ -76,16 +79,16 @@ let opened: Libc | undefined;
 
 const encoder = new TextEncoder();
 
-/** Tells whether this platform can share memory in this way. */
+/** Tells whether this platform supports this kind of shared memory. */
 export function canShareMemory(): boolean {
   return Deno.build.os === "linux";
 }
 
 /**
- * Makes a segment of zeros, with its memory reserved.
+ * Creates a segment of zeros, with its memory reserved.
  *
  * @param name Shown by tools that list a process's memory
- * @throws {LockstepError} when there isn't that much memory
+ * @throws {LockstepError} when the machine has too little memory
  */
 export function createSharedSegment(name: string, bytes: number): SharedSegment {
   const { available } = Deno.systemMemoryInfo();
@@ -128,10 +131,10 @@ export function createSharedSegment(name: string, bytes: number): SharedSegment 
 }
 
 /**
- * Maps a segment, for as long as this process lives.
+ * Maps a segment for the rest of this process's life.
  *
- * @param path As its creator says
- * @throws {LockstepError} when the creator is gone, or runs as another user
+ * @param path As given by its creator
+ * @throws {LockstepError} when the creator has ended, or runs as another user
  */
 export function mapSharedSegment(path: string, bytes: number): Uint8Array<ArrayBuffer> {
   if (bytes === 0) return new Uint8Array(0);
@@ -139,9 +142,10 @@ export function mapSharedSegment(path: string, bytes: number): Uint8Array<ArrayB
 }
 
 /**
- * Maps a segment for a moment and looks for its mark.
+ * Maps a segment temporarily and checks its mark.
  *
- * @throws {LockstepError} when it can't be mapped, or is another one: its maker lives in another pid namespace
+ * @throws {LockstepError} when it can't be mapped, or is another segment: its creator lives in another pid
+ * namespace
  */
 export function trySharedSegment({ path, bytes, mark }: SegmentAddress): void {
   const libc = opened ??= openLibc().symbols;
@@ -160,11 +164,11 @@ function viewAt(address: Deno.PointerObject, bytes: number): Uint8Array<ArrayBuf
   return new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(address, bytes));
 }
 
-/** Maps the first bytes of a file; returns where they stand. */
+/** Maps the first bytes of a file; returns their address. */
 function map(libc: Libc, path: string, bytes: number): Deno.PointerObject {
   const fd = libc.open(encoder.encode(`${path}\0`), READ_WRITE);
   if (fd < 0) throw failure(libc, `Shared memory ${path} can't be opened`);
-  // Touching a page behind the end of a shorter file would end this process.
+  // Access to a page behind the end of a shorter file would kill this process.
   if (libc.lseek(fd, 0n, FROM_END) < BigInt(bytes)) {
     libc.close(fd);
     throw foreign(path);
@@ -179,7 +183,7 @@ function map(libc: Libc, path: string, bytes: number): Deno.PointerObject {
 }
 
 /** Name of an error of the C library, such as `ENOENT`. */
-/** An error as the runtime makes them, for its words. */
+/** An error as the runtime makes it, for its message. */
 function systemError(errno: number): Error {
   const name = errnoName(errno);
   return Object.assign(new Error(name), { code: name });

@@ -1,10 +1,13 @@
 /**
- * Commands that are shown to people, ready to be copied into a shell.
+ * Shell commands for display, ready to be copied.
  *
  * @module
  */
 
-/** Returns an argument as a shell takes it as one: quoted where it has more than letters, digits and harmless signs. */
+/**
+ * Returns an argument in the form of a single shell word: quoted unless it has only letters, digits and harmless
+ * signs.
+ */
 export function shellWord(argument: string): string {
   return /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", `'\\''`)}'`;
 }

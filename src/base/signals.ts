@@ -11,7 +11,7 @@ import { exitCodeOf, type StopSignal } from "./errors.ts";
 
 const STOP_SIGNALS: readonly StopSignal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
-/** A second after the first signal, another one is a new request. */
+/** Milliseconds after the first signal from which a further signal is a new request. */
 const SAME_REQUEST = { rounds: 10, ms: 100 };
 
 const SIGHUP = 1;
@@ -22,11 +22,11 @@ const [GET_FLAGS, ACCESS_MODE, WRITE_ONLY] = [3, 3, 1];
 
 /** The state of this process's signal handling; undefined until {@linkcode listenForStop} is called. */
 interface Desk {
-  /** The first signal, once there was one. */
+  /** The first signal received. */
   requested: StopSignal | undefined;
-  /** True while a further signal belongs to the first one. */
+  /** True while a further signal belongs to the first request. */
   isSettling: boolean;
-  /** Takes the first request; unless set, it ends the process. */
+  /** Handles the first request; unless set, the request ends the process. */
   onRequest: ((signal: StopSignal) => void) | undefined;
 }
 
@@ -34,14 +34,14 @@ let desk: Desk | undefined;
 const cleanups = new Set<() => void>();
 
 /**
- * Begins to listen; call it before anything heavy is imported. Until {@linkcode takeStopRequests} is called, a
- * signal ends the process at once, with the exit code of the signal. A SIGHUP that was ignored when the process
- * began (`nohup`) stays ignored.
+ * Starts listening; call it before anything heavy is imported. Until {@linkcode takeStopRequests} is called, a
+ * signal ends the process at once, with the exit code of the signal. A SIGHUP that was ignored at the process's
+ * start (`nohup`) stays ignored.
  */
 export function listenForStop(): void {
   if (desk) return;
   desk = { requested: undefined, isSettling: false, onRequest: undefined };
-  // A listener for any of the signals makes Deno take over all of them: this must be asked before.
+  // A listener for any of the signals makes Deno take over all of them, so that this must be checked first.
   const survivesHangup = hangupIsIgnored();
   surviveFileLimit();
   for (const signal of stopSignals()) {

@@ -1,5 +1,5 @@
 /**
- * The coordinator's own nats-server, for the time of a run.
+ * The nats-server that the coordinator runs for the duration of a training run.
  *
  * @module
  */
@@ -18,11 +18,11 @@ import { describeExit, keepLines } from "./lines.ts";
 export interface BrokerOptions {
   /** Path of the nats-server program. */
   readonly executable: string;
-  /** Port to listen on; unless set, a free one is taken. */
+  /** Port to listen on; a free port unless set. */
   readonly port?: number;
-  /** Secret of its users; unless set, a new one is made. */
+  /** Authentication token of the clients; a new one unless set. */
   readonly token?: string;
-  /** Address to listen on (127.0.0.1 unless set). */
+  /** Address to listen on (default 127.0.0.1). */
   readonly host?: string;
   /** Called with each line that the server logs. */
   readonly onLine?: (line: string) => void;
@@ -43,24 +43,24 @@ const MAX_PENDING = 1024 * 1024 * 1024;
 const LINES_KEPT = 20;
 
 /**
- * Becomes the server, beside a guard that ends the server when our end of its standard input closes: when this
- * process is gone, even by SIGKILL.
+ * Shell script that becomes the server, beside a guard process. The guard ends the server when the script's
+ * standard input closes, which happens when this process ends, even by SIGKILL.
  */
 const GUARDED = `exec 3<&0
 (trap '' HUP INT TERM; cat <&3 >/dev/null 2>&1; kill -TERM $$) >/dev/null 2>&1 &
 exec "$0" --config "$1" 3<&- </dev/null`;
 
 /**
- * Starts a nats-server that only holders of its token may use, and waits until it answers.
+ * Starts a nats-server that requires its token, and waits until it answers.
  *
- * @throws {UsageError} When the port that was asked for is in use
- * @throws {LockstepError} When the program does not start or does not get ready
+ * @throws {UsageError} When the requested port is in use
+ * @throws {LockstepError} When the program does not start or does not become ready
  */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const host = options.host ?? LOOPBACK;
   if (options.port !== undefined) await checkPort(options.port, host);
   for (let attempt = 1;; attempt++) {
-    // Another program may take a free port before the server does: then the next one is tried.
+    // Another program may take a free port before the server does; the next free port is tried then.
     const port = options.port ?? await freePort(host);
     const folder = Deno.makeTempDirSync({ prefix: "lockstep-nats-" });
     using _folder = removeAtStop(folder);
@@ -76,7 +76,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
         if (attempt === ATTEMPTS) throw error;
       }
     } finally {
-      // A server that answers has read its settings: the secret needn't outlive this process, however it ends.
+      // A server that answers has read its settings. The file with the token is no longer needed.
       await Deno.remove(folder, { recursive: true });
     }
   }
@@ -91,12 +91,12 @@ export async function checkPort(port: number, host = LOOPBACK): Promise<void> {
   if (!await isFree(host, port)) throw portInUse(port);
 }
 
-/** A running nats-server; ends with its scope. */
+/** A running nats-server; it ends when its scope ends. */
 export class Broker implements NatsAddress {
   readonly url: string;
   readonly token: string;
   readonly pid: number;
-  /** Resolves when the server has ended, for whatever reason. */
+  /** Resolves when the server has ended, for any reason. */
   readonly exited: Promise<BrokerExit>;
   readonly #executable: string;
   readonly #process: Deno.ChildProcess;
@@ -154,7 +154,7 @@ export class Broker implements NatsAddress {
     return this.#lines.some((line) => /address already in use/i.test(line));
   }
 
-  /** Waits until the server lets us in. */
+  /** Waits until the server accepts a connection. */
   async ready(): Promise<void> {
     const deadline = performance.now() + READY_MS;
     for (;;) {
@@ -169,7 +169,7 @@ export class Broker implements NatsAddress {
     }
   }
 
-  /** Ends the server, within 2 s. */
+  /** Stops the server within 2 s. */
   async stop(): Promise<void> {
     if (!this.#ended) {
       this.#process.kill("SIGTERM");
@@ -196,7 +196,8 @@ export class Broker implements NatsAddress {
 }
 
 /**
- * Writes the server's settings, in a file that only this user can read: arguments are visible to everybody.
+ * Writes the server's settings to a file that only this user can read, since every user can see a process's
+ * arguments.
  *
  * @returns Path of the file
  */

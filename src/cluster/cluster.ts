@@ -1,5 +1,5 @@
 /**
- * Broker, workers and channels of a run: everything that has to be started, and that must be gone at the end.
+ * Broker, workers and channels of a run: starts all of them, and stops all of them at the end.
  *
  * @module
  */
@@ -24,7 +24,7 @@ import { type JoinedWorker, Rendezvous, type Welcome } from "./rendezvous.ts";
 import { openServer, type ServerOptions } from "./run_server.ts";
 import { type SpawnedWorker, spawnWorkers } from "./spawn.ts";
 
-/** The parts of a cluster. */
+/** Options of a cluster. */
 export interface ClusterOptions {
   /** Name of the run: a part of its messages' subjects. */
   readonly name: string;
@@ -32,15 +32,15 @@ export interface ClusterOptions {
   readonly workers: number;
   /** Threads of each worker. */
   readonly threads: number;
-  /** Seconds that workers get to join, and that a silent one counts as alive. */
+  /** Seconds within which workers must join, and after which a silent worker counts as lost. */
   readonly liveness: { readonly joinTimeout: number; readonly lostAfter: number };
   readonly server: ServerOptions;
-  /** The job that every worker is handed. */
+  /** The job that every worker receives. */
   readonly job: Json;
-  /** The exchange between the ranks; without it they have none. */
+  /** The exchange between the ranks; `undefined` for ranks without an exchange. */
   readonly exchange?: ExchangeOptions;
   readonly reporter: Pick<Reporter, "warn" | "workerLine">;
-  /** Ends the wait for workers. */
+  /** Ends the wait for workers when it fires. */
   readonly signal?: AbortSignal | undefined;
   /** Memory in which the workers share decoded images. */
   readonly cache?: SegmentAddress;
@@ -49,7 +49,7 @@ export interface ClusterOptions {
 /** A cluster whose ranks exchange vectors. */
 export type ExchangingCluster = Cluster & { readonly exchange: ExchangeHost };
 
-/** Milliseconds that workers get to answer, and then to leave by themselves. */
+/** Milliseconds that workers get to answer, and then to exit. */
 const LEAVE_MS = 700;
 
 /** The coordinator's channels to its workers. */
@@ -61,7 +61,7 @@ interface Channels {
   readonly commands: CommandClient;
 }
 
-/** The parts of a cluster that has come together. */
+/** The parts of a cluster whose workers have joined. */
 interface ClusterParts {
   readonly workers: readonly JoinedWorker[];
   readonly channels: Channels;
@@ -77,7 +77,7 @@ export class Cluster implements AsyncDisposable {
   readonly workers: readonly JoinedWorker[];
   /** Fires once, with the error to report, when a worker or the server is lost. */
   readonly lost: AbortSignal;
-  /** The coordinator's end of the exchange; nothing where the ranks exchange nothing. */
+  /** The coordinator's end of the exchange; `undefined` for ranks without an exchange. */
   readonly exchange: ExchangeHost | undefined;
   readonly #channels: Channels;
   readonly #monitor: HeartbeatMonitor;
@@ -96,8 +96,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Starts the broker and the workers, and waits until all have joined. When something fails, nothing stays
-   * behind.
+   * Starts the broker and the workers, and waits until all workers have joined. A failure stops everything that
+   * was started.
    *
    * @throws {LockstepError} when the server doesn't answer, or a worker doesn't join
    * @throws the signal's reason when it fires
@@ -165,7 +165,7 @@ export class Cluster implements AsyncDisposable {
     this.#monitor.inValidation(epoch);
   }
 
-  /** Steps that the workers have begun in what they are doing, as their last heartbeats say. */
+  /** Steps that the workers have begun in their current command, according to their last heartbeats. */
   stepsBegun(command: string): number[] {
     return this.workers.map(({ rank }) => {
       const heartbeat = this.#monitor.lastHeartbeat(rank);
@@ -173,7 +173,7 @@ export class Cluster implements AsyncDisposable {
     });
   }
 
-  /** Messages that coordinator and workers didn't accept so far. */
+  /** Messages that coordinator and workers have refused so far. */
   refused(): RefusedMessages {
     const signs = this.#monitor.heartbeats();
     const workers = signs.reduce((sum, { refused = 0 }) => sum + refused, 0);
@@ -204,7 +204,7 @@ export class Cluster implements AsyncDisposable {
     return await call;
   }
 
-  /** Ends the workers, orderly where they still listen, and everything else. */
+  /** Ends all workers, with a shutdown message where possible, and every other part of the cluster. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#monitor.close();
     const refusals = describeRefusals(this.refused());
@@ -216,12 +216,12 @@ export class Cluster implements AsyncDisposable {
   async #sayStop(): Promise<void> {
     await waitAtMost(LEAVE_MS, this.#call);
     const signal = AbortSignal.timeout(LEAVE_MS);
-    // A worker that is busy or has failed doesn't answer: it is ended by signals.
+    // A worker that is busy or has failed doesn't answer; signals end it.
     await this.#channels.commands.callAll(WORKER_COMMANDS.stop, null, { signal }).catch(() => {});
   }
 }
 
-/** Opens the server and the channels to it; `lost` fires when one of them is gone for good. */
+/** Starts the server and opens the channels to it; `lost` fires when one of them is lost for good. */
 async function openChannels(
   { name, workers, server, reporter }: ClusterOptions,
   stack: AsyncDisposableStack,
@@ -246,7 +246,7 @@ async function openChannels(
   return { run, address, link, transfers, commands };
 }
 
-/** Starts the worker processes; the stack gets their end. */
+/** Starts the worker processes, and pushes their end onto the stack. */
 function startWorkers(
   { workers: count, threads, liveness: { lostAfter }, cache, reporter }: ClusterOptions,
   { run, address: nats }: Channels,
@@ -262,7 +262,7 @@ function startWorkers(
   return group.workers;
 }
 
-/** The memory for decoded images, where all workers can use it. */
+/** The shared memory for decoded images, if all workers can use it. */
 function usableCache(
   { cache, reporter }: ClusterOptions,
   problems: readonly (string | null)[],
@@ -275,14 +275,14 @@ function usableCache(
   return undefined;
 }
 
-/** The welcome of all workers; a long job goes with the bytes that the welcome describes. */
+/** The welcome message of all workers; a long job is sent as bytes that the welcome describes. */
 function welcomeOf(job: Json, memory: SharedMemory, { link, transfers }: Channels): Welcome {
   const { value, jsonBytes, payload } = packJson(job, undefined, link.maxPayloadBytes);
   const welcome = { job: value, jobBytes: jsonBytes, ...memory };
   return payload ? { ...welcome, payload: transfers.offer(payload).transfer } : welcome;
 }
 
-/** The rank that a failure is about, where it is about one. */
+/** The rank that a failure concerns, if it concerns one. */
 export function failedRank(error: unknown): number | undefined {
   const isOfRank = error instanceof WorkerLostError || error instanceof WorkerFailedError;
   return isOfRank ? error.rank : undefined;

@@ -1,5 +1,6 @@
 /**
- * Drives the steps of a command: the ranks take them, the coordinator rules each one at its end of the exchange.
+ * Drives the steps of a command: the ranks run them, and the coordinator decides on each one at its end of the
+ * exchange.
  *
  * @module
  */
@@ -24,33 +25,33 @@ export interface SteppingCluster {
 
 /** The steps of a command. */
 export interface StepSpan {
-  /** Name of the command in which the ranks take the steps. */
+  /** Name of the command in which the ranks run the steps. */
   readonly command: string;
   readonly args: Json;
   readonly epoch: number;
   /** The first step, counted from 0. */
   readonly startStep: number;
-  /** The step before which the span ends, unless a step is decided to be the last one. */
+  /** The step before which the span ends, unless an earlier step becomes the last one. */
   readonly endStep: number;
 }
 
-/** Decides about the steps, and listens to them. */
+/** Decides on the steps and observes them. */
 export interface StepRuler {
-  /** Called once a step's contributions are there; `stop` makes the step the last one. */
+  /** Called once all contributions to a step are there; `stop` makes the step the last one. */
   decide(step: StepKey): "continue" | "stop";
-  /** Called with each step's totals, before the next step; an error that it throws ends the span. */
+  /** Called with each step's totals, before the next step; an error from this callback ends the span. */
   onStep?(step: StepKey, totals: StepTotals): void | Promise<void>;
 }
 
 /**
- * Has all workers run a command that takes steps, and rules each step until the span or its last step ends.
+ * Has all workers run a command with steps, and decides on each step until the span or its last step ends.
  *
- * The loss of a worker ends the step that is waited for at once, and so do a worker's failure and the signal.
+ * The loss of a worker, a worker's failure and the signal each end the current step at once.
  *
  * @param reducer The coordinator's end of the exchange between the workers
  * @returns The replies to the command, in the order of the ranks
- * @throws {LockstepError} when a worker is lost or fails, and what `ruler` throws
- * @throws The signal's reason when it fires
+ * @throws {LockstepError} when a worker is lost or fails
+ * @throws The signal's reason when it fires, and any error of `ruler`
  */
 export async function driveSteps(
   cluster: SteppingCluster,

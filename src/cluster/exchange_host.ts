@@ -1,5 +1,6 @@
 /**
- * The coordinator's end of a run's exchange: the memory that the ranks share, and the reducer that rules each step.
+ * The coordinator's end of a run's exchange: the memory that the ranks share, and the reducer that decides on
+ * each step.
  *
  * @module
  */
@@ -15,17 +16,17 @@ export interface ExchangeOptions {
   readonly kind: ExchangeChoice;
   /** The dtype in which gradients travel over NATS. */
   readonly dtype: GradientDtype;
-  /** Length of the vector that each rank brings. */
+  /** Length of the vector that each rank contributes. */
   readonly vectorBytes: number;
-  /** Vectors that the ranks have in common. */
+  /** Number of vectors that all ranks share. */
   readonly regions: number;
-  /** Bytes of an exchanged vector that hold gradients, at its beginning. */
+  /** Number of bytes at the start of an exchanged vector that hold gradients. */
   readonly gradientBytes: number;
 }
 
 /** The coordinator's end of an exchange. */
 export class ExchangeHost implements AsyncDisposable {
-  /** The memory that workers are to try before they join; nothing where the vectors go over NATS anyway. */
+  /** The shared memory that workers test before they join; `undefined` if the vectors go over NATS anyway. */
   readonly segment: SharedSegment | undefined;
   readonly #link: Link;
   readonly #worldSize: number;
@@ -36,9 +37,9 @@ export class ExchangeHost implements AsyncDisposable {
   #reducer: Reducer | undefined;
 
   /**
-   * Makes the memory, where the vectors are to go through memory.
+   * Allocates the shared memory, if the vectors are to go through it.
    *
-   * @throws {LockstepError} when shared memory was asked for and there is none
+   * @throws {LockstepError} when shared memory was requested and isn't available
    */
   constructor(
     link: Link,
@@ -62,12 +63,12 @@ export class ExchangeHost implements AsyncDisposable {
   }
 
   /**
-   * Decides how the vectors travel, and opens the reducer.
+   * Chooses the transport of the vectors and opens the reducer.
    *
    * @param problems By rank: the reason why the rank can't use the segment, or null
    * @param describe Describes a rank's last activity, as a sentence, for messages
-   * @returns The memory, where the vectors go through memory
-   * @throws {LockstepError} when shared memory was asked for and a rank can't have it
+   * @returns The memory, if the vectors go through it
+   * @throws {LockstepError} when shared memory was requested and a rank can't use it
    */
   async open(
     problems: readonly (string | null)[],
@@ -90,8 +91,8 @@ export class ExchangeHost implements AsyncDisposable {
   }
 
   /**
-   * Makes the coordinator's end ready for vectors of another length, at most as long as the first ones, that hold
-   * nothing but gradients; no step may be running, and the workers have to open their ends anew.
+   * Prepares the coordinator's end for vectors of another length, at most that of the first ones, that hold
+   * gradients alone. No step may be running, and the workers must reopen their ends.
    */
   async changeVector(vectorBytes: number): Promise<void> {
     await this.#reducer?.close();
@@ -110,7 +111,7 @@ export class ExchangeHost implements AsyncDisposable {
     );
   }
 
-  /** Closes the reducer; the memory lasts until its own disposal. */
+  /** Closes the reducer; the shared memory remains until it is disposed of. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#reducer?.close();
   }

@@ -1,5 +1,5 @@
 /**
- * Tells which workers are alive: by their heartbeats, and by the processes of those started here.
+ * Detects lost workers by their heartbeats, and by the exit of the processes that this machine started.
  *
  * @module
  */
@@ -19,27 +19,27 @@ import type { JoinedWorker } from "./rendezvous.ts";
 import type { SpawnedWorker, WorkerExit } from "./spawn.ts";
 import { describeProgress, StallWatch } from "./stall_watch.ts";
 
-/** Settings of the watch. */
+/** Settings of the monitor. */
 export interface HeartbeatMonitorOptions {
   readonly workers: readonly JoinedWorker[];
   readonly spawned: readonly SpawnedWorker[];
   /** Seconds without a heartbeat after which a worker counts as lost. */
   readonly lostAfter: number;
-  /** The same for a worker that has joined and not yet shown its first one. */
+  /** The same limit for a worker that has joined and not sent its first heartbeat yet. */
   readonly joinTimeout: number;
   /**
-   * Aborted, once, with a {@linkcode WorkerLostError} as soon as a worker is lost, or with a {@linkcode LockstepError}
-   * when the server is.
+   * Aborted once: with a {@linkcode WorkerLostError} when a worker is lost, or with a {@linkcode LockstepError}
+   * when the server is lost.
    */
   readonly lost: AbortController;
   /**
-   * Called once when a worker has been silent for 5 s (15 s where nothing was heard of it yet: many that start at
-   * once keep the machine busy), and again after it was heard in between.
+   * Called once when a worker has been silent for 5 s, and again if it falls silent after a further heartbeat.
+   * Before its first heartbeat the limit is 15 s, since many workers that start at once keep the machine busy.
    */
   readonly onStraggler?: (message: string) => void;
 }
 
-/** Milliseconds of a rank's silence after which the server is asked whether it works. */
+/** Milliseconds of a rank's silence after which the server is pinged. */
 const ASK_SERVER_MS = 3_000;
 const STRAGGLER_MS = 5_000;
 const STRAGGLER_AT_START_MS = 15_000;
@@ -49,11 +49,11 @@ export interface WorkerHeartbeat extends Fields<"heartbeat"> {
   readonly rank: number;
   readonly pid: number;
   readonly host: string;
-  /** Milliseconds since it was heard. */
+  /** Milliseconds since the heartbeat arrived. */
   readonly silentMs: number;
 }
 
-/** The monitor's knowledge of one worker. */
+/** The monitor's state of one worker. */
 interface Watched extends JoinedWorker {
   readonly watch: SilenceTimer;
   readonly stall: StallWatch;
@@ -61,7 +61,7 @@ interface Watched extends JoinedWorker {
   warned: boolean;
 }
 
-/** Watches the workers of a run, until it is closed. */
+/** Monitors the workers of a run until it is closed. */
 export class HeartbeatMonitor {
   readonly #link: Link;
   readonly #options: HeartbeatMonitorOptions;
@@ -72,7 +72,7 @@ export class HeartbeatMonitor {
   readonly #server: ServerWatch;
   #serverWarned = false;
   #step: StepKey | undefined;
-  /** Epoch of the validation that goes on. */
+  /** Epoch of the validation in progress. */
   #validating: number | undefined;
 
   private constructor(
@@ -109,7 +109,7 @@ export class HeartbeatMonitor {
     failed.addEventListener("abort", () => options.lost.abort(failed.reason));
   }
 
-  /** Begins to watch, and to send the coordinator's own heartbeats. */
+  /** Starts the monitor and the coordinator's own heartbeats. */
   static async open(
     link: Link,
     address: NatsAddress,
@@ -143,14 +143,14 @@ export class HeartbeatMonitor {
     return watched?.last && `${nameOf(watched)} is ${describeProgress(watched.last)}`;
   }
 
-  /** The last heartbeat of each worker that gave one. */
+  /** The last heartbeat of each worker that has sent one. */
   heartbeats(): WorkerHeartbeat[] {
     return this.#watched.flatMap(({ rank, pid, host, last, watch }) =>
       last ? [{ ...last, rank, pid, host, silentMs: watch.silentMs }] : []
     );
   }
 
-  /** Stops watching: call it before the workers are asked to leave. */
+  /** Stops the monitor: call this before the workers are asked to exit. */
   close(): void {
     this.#closed = true;
     this.#subscription.unsubscribe();
@@ -198,7 +198,7 @@ export class HeartbeatMonitor {
     }
   }
 
-  /** No heartbeat can arrive: the silence says nothing about the workers. */
+  /** Handles a lost connection: no heartbeat can arrive, so the workers' silence means nothing. */
   #onServerGone(silentMs: number, what: string): void {
     if (silentMs < 1000 * this.#options.lostAfter || this.#options.lost.signal.aborted) return;
     const seconds = Math.round(silentMs / 1000);
@@ -207,7 +207,7 @@ export class HeartbeatMonitor {
     );
   }
 
-  /** The server has the connection and doesn't answer: no heartbeat could arrive through the server. */
+  /** Handles a connected server that doesn't answer: no heartbeat could arrive through it. */
   #onServerStill(silentMs: number): void {
     if (silentMs >= STRAGGLER_MS && !this.#serverWarned) {
       this.#serverWarned = true;
@@ -225,7 +225,7 @@ export class HeartbeatMonitor {
     const message = `Rank ${worker.index} (pid ${worker.pid}) ${
       explainExit(exit, worker.lastLines)
     } ${this.#placeOf(watched)}`;
-    // Of a process killed from outside the last lines say nothing.
+    // The last lines of a process that was killed from outside don't explain its end.
     this.#report(watched, withLastLines(message, exit.signal ? [] : worker.lastLines), exit);
   }
 
@@ -236,7 +236,7 @@ export class HeartbeatMonitor {
     this.#options.lost.abort(new WorkerLostError(message, { rank, pid, exit, place }));
   }
 
-  /** The rank's place by its last heartbeat, or by the step that all ranks are in, whichever is later. */
+  /** The later of the position in the rank's last heartbeat and the step that all ranks are in. */
   #latestPlace({ last }: Watched): StepKey | undefined {
     const step = this.#step;
     if (!step || (last && compareSteps(last, step) > 0)) return last;

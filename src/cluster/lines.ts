@@ -9,7 +9,7 @@ const MAX_LINE = 16 * 1024;
 /**
  * The lines of a byte stream as UTF-8 text.
  *
- * @param longest Characters at which a line that never ends is cut
+ * @param longest Characters after which a line without an end is cut
  */
 export async function* readLines(
   stream: ReadableStream<Uint8Array>,

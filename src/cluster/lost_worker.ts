@@ -1,5 +1,5 @@
 /**
- * Explains the end of a worker to people.
+ * Explains the loss of a worker to users.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { WorkerExit } from "./spawn.ts";
 
 const LINES_SHOWN = 10;
 
-/** A worker is gone, or silent for too long. */
+/** Thrown when a worker has ended, or has been silent for too long. */
 export class WorkerLostError extends LockstepError {
   override name = "WorkerLostError";
   readonly rank: number;
@@ -37,7 +37,7 @@ export class WorkerLostError extends LockstepError {
 const TRACE =
   /^\s*(at (async )?(.* \(.+\)|\S+:\d+:\d+)$|#\d*\s*(0x.*|$)|=+ C stack trace|\S+\(\+0x[0-9a-f]+\) \[0x)/;
 
-/** Explains the end of a worker, as the predicate of a sentence. */
+/** Explains the loss of a worker, as the predicate of a sentence. */
 export function explainExit(
   exit: Pick<WorkerExit, "signal" | "code" | "memory">,
   lines: readonly string[] = [],
@@ -54,7 +54,7 @@ export function explainExit(
   return describeExit(exit) + (isKill ? hint : "");
 }
 
-/** A message followed by the last lines of a process, when there are any; without the lines of native stack traces. */
+/** A message followed by the last lines of a process, if there are any, without native stack traces. */
 export function withLastLines(message: string, lines: readonly string[]): string {
   const written = lines.filter((line) => line.trim() !== "" && !TRACE.test(line));
   const shown = written.slice(-LINES_SHOWN).map((line) => `  | ${line}`);

@@ -1,6 +1,6 @@
 /**
- * Messages on a run's subjects that its processes didn't accept: counted, reported once per reason, and summed up at the
- * end.
+ * Messages on a run's subjects that its processes refused: counted, reported once per reason, and summarized at
+ * the end.
  *
  * @module
  */
@@ -8,11 +8,11 @@ import type { Link, RefusedCounts } from "../protocol/link.ts";
 
 /** Counts of the coordinator by reason, and of all workers together. */
 export interface RefusedMessages extends RefusedCounts {
-  /** Messages that the workers refused, for whatever reason. */
+  /** Messages that the workers refused, for any reason. */
   readonly workers: number;
 }
 
-/** The fault of the messages of each kind. */
+/** Description of each kind of refused message. */
 const REASONS: Readonly<Record<keyof RefusedCounts, string>> = {
   token: "without the run's token",
   version: "of another version of Lockstep",
@@ -20,7 +20,7 @@ const REASONS: Readonly<Record<keyof RefusedCounts, string>> = {
   corrupt: "that arrived damaged",
 };
 
-/** Warns of the first message of each reason; the others are counted alone. */
+/** Warns of the first message of each reason, and only counts the others. */
 export function tellOfRefusals(link: Link, warn: (message: string) => void): void {
   const reported = new Set<string>();
   link.onRefused((reason) => {
@@ -35,7 +35,7 @@ export function tellOfRefusals(link: Link, warn: (message: string) => void): voi
   });
 }
 
-/** Sums up what was refused; nothing where that is nothing. */
+/** Summarizes the refused messages; returns `undefined` when there were none. */
 export function describeRefusals(refused: RefusedMessages): string | undefined {
   const { workers, ...own } = refused;
   const parts = Object.entries(own).filter(([, count]) => count > 0).map(([reason, count]) =>

@@ -1,5 +1,5 @@
 /**
- * The beginning of a run: workers ask to join, and get a rank and everything they need.
+ * The start of a run: workers ask to join, and receive a rank and their settings.
  *
  * @module
  */
@@ -16,11 +16,11 @@ import type { SpawnedWorker } from "./spawn.ts";
 /** Settings of a rendezvous. */
 export interface RendezvousOptions {
   readonly worldSize: number;
-  /** Seconds that the workers get to join. */
+  /** Seconds within which the workers must join. */
   readonly joinTimeout: number;
   /** The workers that this coordinator started; may be empty when they are started elsewhere. */
   readonly spawned: readonly SpawnedWorker[];
-  /** Called when a process is not let in. */
+  /** Called when a process is refused. */
   readonly onRefused?: (reason: string) => void;
 }
 
@@ -29,12 +29,12 @@ export interface JoinedWorker extends Pick<Fields<"join">, "pid" | "host" | "seg
   readonly rank: number;
 }
 
-/** The answer that every worker gets when it joins. */
+/** The answer that every joining worker receives. */
 export interface Welcome extends SharedMemory {
   readonly job: Json;
-  /** Bytes at the payload's end that are the job, as JSON; 0 unless given. */
+  /** Bytes at the payload's end that hold the job as JSON; 0 unless given. */
   readonly jobBytes?: number;
-  /** Bytes to pull: initial weights, for one. */
+  /** Bytes for the worker to pull, such as the initial weights. */
   readonly payload?: Transfer;
 }
 
@@ -43,10 +43,10 @@ interface Member extends JoinedWorker {
 }
 
 /**
- * Gathers the workers. A worker's rank is its index among those that this coordinator started; workers started
- * elsewhere take the ranks that are free, in the order of their coming.
+ * Gathers the workers. A worker's rank is its index among those that this coordinator started. Workers that were
+ * started elsewhere get the free ranks in the order of their requests.
  *
- * Stays open during the run: a lost welcome is sent again, and late workers are informed that they are late.
+ * Stays open during the run: a lost welcome is sent again, and late workers get a refusal that says so.
  */
 export class Rendezvous {
   readonly #link: Link;
@@ -67,7 +67,7 @@ export class Rendezvous {
     });
   }
 
-  /** Opens the door; do so before the workers are started. */
+  /** Opens the rendezvous; call this before the workers are started. */
   static async open(link: Link, options: RendezvousOptions): Promise<Rendezvous> {
     const rendezvous = new Rendezvous(link, options);
     await link.flush();
@@ -77,9 +77,9 @@ export class Rendezvous {
   /**
    * Waits until all workers have asked to join, and welcomes them.
    *
-   * @param welcome Makes what every worker gets, when all have asked
+   * @param welcome Makes the message to every worker, called when all have asked
    * @returns The workers in the order of their ranks
-   * @throws {LockstepError} When one ends before it joins, or doesn't come in time; with its last lines
+   * @throws {LockstepError} When a worker ends before it joins (with its last lines), or doesn't join in time
    * @throws The signal's reason when it fires
    */
   async gather(
@@ -133,7 +133,7 @@ export class Rendezvous {
   }
 
   #onOtherVersion(_envelope: Envelope, reason: string, header: unknown): void {
-    // Of another version only this much is expected: an address to send the reason to.
+    // Messages of another protocol version need only contain an address for the refusal.
     const instance = (header as { instance?: unknown }).instance;
     if (typeof instance === "string" && /^[\w-]{1,80}$/.test(instance)) {
       this.#refuse(instance, capitalize(reason));

@@ -1,5 +1,5 @@
 /**
- * The nats-server of a run: the one that was asked for, or one that lives as long as the cluster.
+ * The nats-server of a run: the configured one, or one that lives as long as the cluster.
  *
  * @module
  */
@@ -11,21 +11,21 @@ import { describeExit } from "./lines.ts";
 
 /** The server that a cluster talks through. */
 export interface ServerOptions {
-  /** A running server; one is started unless given. */
+  /** Address of a running server; without it, a server is started. */
   readonly url?: string | undefined;
-  /** Path of the certificate of the authority that signed its own. */
+  /** Path of the CA certificate that signed the server's certificate. */
   readonly ca?: string | undefined;
-  /** Port of the server that is started; a free one unless given. */
+  /** Port of the server to start; a free one unless given. */
   readonly port?: number | undefined;
-  /** The nats-server program; not needed with `url`. */
+  /** The nats-server program; unused with `url`. */
   readonly program?: string | undefined;
 }
 
 /**
- * Returns the address of the run's server, started here unless it runs already.
+ * Returns the address of the run's server, and starts a server unless one is configured.
  *
- * @param stack Gets the stop of a server that was started
- * @param onLost Called with the reason when a server that was started here is gone for good
+ * @param stack Gets the disposal of a server that was started
+ * @param onLost Called with the reason when a server that was started here is lost for good
  * @throws {LockstepError} when the server doesn't start
  */
 export async function openServer(
@@ -47,8 +47,8 @@ export async function openServer(
   const watch = async () => {
     const exit = await broker.exited;
     if (expected) return;
-    // The server takes SIGTERM for an order of its own. When all processes got it (Slurm, systemd), the run still
-    // needs it, for the last checkpoint.
+    // The server exits with code 0 after SIGTERM. When all processes get SIGTERM (Slurm, systemd), the run still
+    // needs a server for the last checkpoint.
     if (exit.code === 0) {
       const port = Number(new URL(url).port);
       restart = startBroker({ executable, port, token }).then((next) => void (broker = next));

@@ -13,20 +13,20 @@ import type { WorkerSettings } from "../protocol/worker_settings.ts";
 import { keepLines } from "./lines.ts";
 import { readMemoryState } from "../engine/memory_limits.ts";
 
-/** Options of the start of workers. */
+/** Options for starting workers. */
 export interface SpawnOptions {
   readonly count: number;
   readonly run: RunIdentity;
   readonly nats: NatsAddress;
   /** Threads per worker. */
   readonly threads: number;
-  /** Seconds without a heartbeat of the coordinator after which a worker ends itself. */
+  /** Seconds without a heartbeat of the coordinator after which a worker exits. */
   readonly lostAfter: number;
-  /** Shared memory that each worker tries before it joins. */
+  /** Shared memory that each worker tests before it joins. */
   readonly segments?: readonly SegmentAddress[];
-  /** More environment variables. */
+  /** Additional environment variables. */
   readonly env?: Readonly<Record<string, string>> | undefined;
-  /** Program of the worker (`workers/train_worker.ts` unless set). */
+  /** Program of the worker (default `workers/train_worker.ts`). */
   readonly entry?: string | URL;
   /** Called with each line that a worker prints. */
   readonly onLine?: (index: number, line: string) => void;
@@ -37,12 +37,12 @@ export interface WorkerExit {
   readonly index: number;
   readonly pid: number;
   readonly code: number;
-  /** Such as `SIGKILL`; null when the process exited by itself. */
+  /** Name such as `SIGKILL`; null when no signal ended the process. */
   readonly signal: string | null;
-  /** The kernel's report on memory, where there is one. */
+  /** The kernel's out-of-memory report, if there is one. */
   readonly memory?: {
     readonly limits: readonly string[];
-    /** True when the kernel has ended a process for want of memory while this one ran. */
+    /** True when the kernel's out-of-memory killer ended a process during this process's life. */
     readonly killed: boolean;
   };
 }
@@ -51,7 +51,7 @@ export interface WorkerExit {
 export interface SpawnedWorker {
   readonly index: number;
   readonly pid: number;
-  /** Resolves when the process has ended and its output is read. */
+  /** Resolves when the process has ended and its output has been read. */
   readonly exited: Promise<WorkerExit>;
   /** The exit of the process; undefined while it runs. */
   readonly exit: WorkerExit | undefined;
@@ -61,10 +61,10 @@ export interface SpawnedWorker {
 
 const LINES_KEPT = 50;
 const CLOSE_MS = 500;
-/** Milliseconds in which a signal that ended a worker reaches this process, too. */
+/** Milliseconds within which a signal that ended a worker reaches this process as well. */
 const SIGNAL_MS = 500;
 
-/** Starts workers; they end when this process does, when their scope does, or when `stop` is called. */
+/** Starts workers; they end with this process, with their scope, or when `stop` is called. */
 export function spawnWorkers(options: SpawnOptions): WorkerGroup {
   const indices = Array.from({ length: options.count }, (_, index) => index);
   return new WorkerGroup(indices.map((index) => new WorkerProcess(options, index)));
@@ -80,8 +80,8 @@ export class WorkerGroup {
   }
 
   /**
-   * Ends all workers: waits `graceMs` for them to end by themselves, then closes their standard input, and half a
-   * second later sends SIGKILL. Resolves when none is left.
+   * Ends all workers: waits `graceMs` for them to exit, then closes their standard input, and sends SIGKILL half
+   * a second later. Resolves when all have ended.
    */
   async stop(graceMs: number): Promise<void> {
     const ended = Promise.all(this.#processes.map(({ exited }) => exited));
@@ -126,18 +126,22 @@ class WorkerProcess implements SpawnedWorker {
       const memory = { limits, killed: kills > this.#kills };
       this.exit = { index, pid: this.pid, code, signal, memory };
       await Promise.allSettled([...output, this.#stdin.close()]);
-      // What asks the whole group to stop is heard of here first, lest it look like the loss of a worker.
+      // A stop signal to the whole process group must be noticed here first, lest it look like the loss of a
+      // worker.
       if (isStopSignal(signal)) await delay(SIGNAL_MS);
       return this.exit;
     });
   }
 
-  /** Closes the pipe whose end asks the process to end. */
+  /** Closes the pipe to the process, whose end asks the process to exit. */
   askToEnd(): void {
     if (!this.exit) this.#stdin.close().catch(() => {}); // the process may be ending already
   }
 
-  /** Ends the process; nothing when it has ended. Workers write no files. */
+  /**
+   * Kills the process, without effect when it has ended. Workers write no files, so that nothing is left
+   * half-written.
+   */
   kill(): void {
     if (this.exit) return;
     try {
@@ -147,7 +151,7 @@ class WorkerProcess implements SpawnedWorker {
     }
   }
 
-  /** The pipe stays open: its end informs the worker that this process is gone. */
+  /** Never written to: the end of the pipe tells the worker that this process has ended. */
   #sendSettings({ run, nats, threads, lostAfter, segments = [] }: SpawnOptions): void {
     const settings: WorkerSettings = {
       runId: run.runId,
@@ -168,7 +172,7 @@ class WorkerProcess implements SpawnedWorker {
 }
 
 function programOf({ nats, entry = "workers/train_worker.ts" }: SpawnOptions): OwnProgram {
-  // A loopback address can be granted alone; a name is resolved to addresses that are not known here.
+  // A permission can name a loopback address alone; a host name resolves to addresses that are unknown here.
   const local = /^nats:\/\/(?:[^@/]*@)?(127\.0\.0\.1:\d+)\/?$/.exec(nats.url)?.[1];
   return {
     entry,
@@ -177,7 +181,7 @@ function programOf({ nats, entry = "workers/train_worker.ts" }: SpawnOptions): O
   };
 }
 
-/** TensorFlow and oneDNN read these as their libraries are loaded. */
+/** TensorFlow and oneDNN read these variables when their libraries are loaded. */
 function threadVariables(threads: number): Record<string, string> {
   return { OMP_NUM_THREADS: String(threads), TF_NUM_INTRAOP_THREADS: String(threads) };
 }

@@ -1,5 +1,5 @@
 /**
- * Notices a rank that stands still while its heartbeat goes on: a hanging module, a stuck file system.
+ * Detects a rank that makes no progress while its heartbeats continue: a hanging module, a stuck file system.
  *
  * @module
  */
@@ -8,22 +8,22 @@ import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 
 /** Milliseconds without progress after which a rank is reported. */
 const REPORT_MS = 10_000;
-/** A rank that still stands still is reported again after these multiples of the first report's time. */
+/** Multiples of the first report's time at which a rank that still makes no progress is reported again. */
 const REPORT_MULTIPLES = [1, 6, 15];
-/** The first computation of a rank traces and compiles its step: it is reported later. */
+/** Milliseconds after which a rank's first computation is reported: it includes tracing and compiling the step. */
 const FIRST_COMPUTATION_MS = 30_000;
-/** A rank is reported no earlier than after this many times the longest that the same part has taken before. */
+/** A rank is reported no earlier than after this multiple of the longest previous time of the same part of a step. */
 const TIMES_LONGEST = 3;
-/** Two heartbeats lie a second apart: a longer gap is time in which nothing was heard. */
+/** Heartbeats arrive every second; a longer gap is time without information about the rank. */
 const MAX_GAP_MS = 2_000;
 
-/** The parts of a heartbeat that show whether its rank makes progress. */
+/** The fields of a heartbeat that show a rank's progress. */
 export type Progress = Pick<
   Fields<"heartbeat">,
   "epoch" | "step" | "phase" | "sample" | "activity"
 >;
 
-/** One rank's progress, as its heartbeats report it. */
+/** One rank's progress, according to its heartbeats. */
 export class StallWatch {
   readonly #longest = new Map<string, number>();
   #last: Progress | undefined;
@@ -32,10 +32,10 @@ export class StallWatch {
   #reports = 0;
 
   /**
-   * Takes over a heartbeat.
+   * Processes a heartbeat.
    *
    * @param now Milliseconds of a monotonic clock
-   * @returns The activity of the rank that takes too long, as the predicate of a sentence, once per report
+   * @returns The rank's activity that takes too long, as the predicate of a sentence; once per report
    */
   heard(progress: Progress, now: number): string | undefined {
     const last = this.#last;
@@ -84,7 +84,7 @@ function isSamePlace(a: Progress, b: Progress): boolean {
     a.phase === b.phase;
 }
 
-/** Tells whether the others wait for a rank in this part of a step, which isn't waiting itself. */
+/** Tells whether a rank's part of a step may stall the other ranks: a part that doesn't itself wait for them. */
 function canStall({ activity, phase }: Progress): boolean {
   return (activity === WORKER_COMMANDS.trainEpoch || activity === WORKER_COMMANDS.validate) &&
     phase !== "none" && phase !== "waiting for the other ranks";
