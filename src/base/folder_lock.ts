@@ -5,6 +5,7 @@
  */
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { delay } from "./async.ts";
 import { reasonOf, UsageError } from "./errors.ts";
 
 /** Name of the file in a locked folder. */
@@ -12,6 +13,10 @@ export const LOCK_FILE = ".lock";
 
 /** A longer file was not written by this module. */
 const MAX_BYTES = 4096;
+
+/** Readings of a holder's name, and the milliseconds between two. */
+const NAME_ATTEMPTS = 10;
+const NAME_DELAY_MS = 50;
 
 /** Settings of {@linkcode lockFolder}. */
 export interface LockOptions {
@@ -102,15 +107,26 @@ async function isStillThere(file: Deno.FsFile, path: string): Promise<boolean> {
   }
 }
 
+/** Names the holder; one that has just taken the lock gets a moment to write its name. */
 async function describeHolder(file: Deno.FsFile): Promise<string> {
+  for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
+    const name = await holderIn(file);
+    if (name !== undefined) return name;
+    await delay(NAME_DELAY_MS);
+  }
+  return "another process";
+}
+
+async function holderIn(file: Deno.FsFile): Promise<string | undefined> {
   try {
     const bytes = new Uint8Array(MAX_BYTES);
+    await file.seek(0, Deno.SeekMode.Start);
     const length = await file.read(bytes) ?? 0;
     const { pid, host, since } = JSON.parse(new TextDecoder().decode(bytes.subarray(0, length)));
-    if (!Number.isInteger(pid)) return "another process";
+    if (!Number.isInteger(pid)) return undefined;
     return `the process with pid ${pid} on ${visible(host)} since ${visible(since)}`;
   } catch {
-    return "another process"; // one that has just taken it
+    return undefined; // not written yet, or not by this module
   }
 }
 
