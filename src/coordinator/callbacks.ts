@@ -7,7 +7,7 @@ import type { EpochRecord } from "../records/history.ts";
 
 /** A completed training step. */
 export interface StepInfo {
-  /** Number of the step, counted from 1. */
+  /** Number of the epoch, counted from 1. */
   readonly epoch: number;
   /** Completed steps of the epoch. */
   readonly step: number;
@@ -19,7 +19,7 @@ export interface StepInfo {
   readonly accuracy: number;
   /** Learning rate of the parameters that belong to no named group. */
   readonly learningRate: number;
-  /** Value of this step over all workers. */
+  /** Speed of this step, all workers together. */
   readonly imagesPerSecond: number;
 }
 

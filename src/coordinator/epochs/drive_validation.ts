@@ -60,7 +60,7 @@ export interface Validated {
   readonly count: number;
   /** Confusion matrix: samples by true class (row) and predicted class (column). */
   readonly confusion: ConfusionCounts;
-  /** Loss by position in the validation set; `undefined` for an image that couldn't be read. */
+  /** Scores by position in the validation set; `undefined` for an image that couldn't be read. */
   readonly samples: readonly (SampleScores | undefined)[];
   /** Predicted class by position in the validation set; -1 where the image couldn't be read. */
   readonly predictions: Int32Array;
