@@ -1,0 +1,27 @@
+import assert from "node:assert/strict";
+import { parseWorkerSettings } from "../../src/protocol/worker_settings.ts";
+
+const SETTINGS = {
+  runId: "r",
+  token: "t",
+  nats: { url: "nats://127.0.0.1:4222" },
+  index: 0,
+  threads: 2,
+  lostAfter: 10,
+  segments: [],
+};
+
+Deno.test("parseWorkerSettings() reads the coordinator's line, and nothing else", () => {
+  assert.deepEqual(parseWorkerSettings(JSON.stringify(SETTINGS)), SETTINGS);
+  for (
+    const bad of [
+      "",
+      "{}",
+      "not json",
+      JSON.stringify({ ...SETTINGS, more: 1 }),
+      JSON.stringify({ ...SETTINGS, threads: 0 }),
+    ]
+  ) {
+    assert.throws(() => parseWorkerSettings(bad), /^TypeError: Not a worker's settings: /, bad);
+  }
+});
