@@ -122,9 +122,10 @@ Deno.test("HeartbeatMonitor tells when it is the server that is gone", async () 
   const exits = run.workers.map(({ exited }) => exited);
   const limit = () => new Error("not noticed within 5 s");
   await within(Promise.all([fired, ...exits]), 5_000, limit);
+  // On a busy machine the worker's exit, with these words as its last line, may come first.
   assert.match(
     signal.reason.message,
-    /^The nats-server at 127\.0\.0\.1:\d+ has been gone for 2 s$/,
+    /The nats-server at 127\.0\.0\.1:\d+ has been gone for 2 s$/,
   );
   assert.equal(run.workers[0].exit?.code, 4);
 });
