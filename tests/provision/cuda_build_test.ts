@@ -31,7 +31,9 @@ Deno.test("ensureLibtensorflow() fetches what a CUDA build lacks, says how much 
         await Deno.writeTextFile(path, "whole");
       }
     }
-    const { path, message, events } = await runProvision(cache, "ensureCudaBuild");
+    const { path, message, events } = await runProvision(cache, "ensureCudaBuild", {
+      rights: ["-P=setup"],
+    });
     assert.equal(message, undefined);
     assert.equal(path, join(root, "tensorflow", "libtensorflow_cc.so.2"));
     assert.match(
