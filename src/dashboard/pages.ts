@@ -31,7 +31,7 @@ const STATES: Record<RunState, { name: string; look: string }> = {
   finished: { name: "Finished", look: "" },
   interrupted: { name: "Interrupted", look: "warn" },
   failed: { name: "Failed", look: "bad" },
-  lost: { name: "Ended without a word", look: "warn" },
+  lost: { name: "Lost", look: "warn" },
 };
 
 const PARTS = [

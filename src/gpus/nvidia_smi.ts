@@ -86,7 +86,7 @@ const MAX_REASON = 200;
 
 function firstLine(text: string): string {
   const line = text.trim().split("\n", 1)[0] ?? "";
-  return cleanName(line.slice(0, MAX_REASON)) || "without a word";
+  return cleanName(line.slice(0, MAX_REASON)) || "without a message";
 }
 
 /** In a group of its own, since what a hanging script has started must end with it. */

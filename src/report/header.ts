@@ -26,7 +26,7 @@ export const BADGES: Record<ReportedState, { text: string; look: string; sign: s
   interrupted: { text: "interrupted", look: "warn", sign: "‖" },
   failed: { text: "failed", look: "bad", sign: "✗" },
   running: { text: "not finished", look: "", sign: "…" },
-  lost: { text: "ended without a word", look: "warn", sign: "!" },
+  lost: { text: "lost", look: "warn", sign: "!" },
   unknown: { text: "no events", look: "", sign: "?" },
 };
 
@@ -156,7 +156,7 @@ function callouts(files: RunFiles, { state, message, last }: RunStatus): HtmlVal
       </div>
     `,
     state === "lost" &&
-    html`<div class="callout warn" role="note"><p><strong>The run ended without a word:</strong>
+    html`<div class="callout warn" role="note"><p><strong>The run was lost without an error:</strong>
       it was killed, or its machine went off${lastEvent(last)}. Go on with:</p>${resume}</div>`,
     findings !== "" && html`
       <div class="callout warn" role="note">

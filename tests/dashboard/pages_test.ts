@@ -135,7 +135,7 @@ browserTest(
       const { port } = first;
       await withPage({ allowErrors: true }, async (page) => {
         await page.goto(`${first.url}runs/second`);
-        await seeText(page, "#state", /^Ended without a word$/);
+        await seeText(page, "#state", /^Lost$/);
         await first[Symbol.asyncDispose]();
         await page.waitForSelector("#connection:not([hidden])", { timeout: 10_000 });
         // The run is resumed within epoch 2: what it has of that epoch from step 4 on is made again.

@@ -17,7 +17,7 @@ globalThis.lockstepFeed = (() => {
     finished: ["Finished", ""],
     interrupted: ["Interrupted", "warn"],
     failed: ["Failed", "bad"],
-    lost: ["Ended without a word", "warn"],
+    lost: ["Lost", "warn"],
     waiting: ["Waiting", ""],
   };
 
