@@ -7,7 +7,11 @@ import { DATA_TYPES } from "./binding/attributes.ts";
 import { nativeBackend } from "./backend.ts";
 import type { tf } from "./tf.ts";
 
-const TYPES = { float32: DATA_TYPES.TF_FLOAT, int32: DATA_TYPES.TF_INT32 } as const;
+const TYPES = {
+  float32: DATA_TYPES.TF_FLOAT,
+  int32: DATA_TYPES.TF_INT32,
+  uint8: DATA_TYPES.TF_UINT8,
+} as const;
 
 /**
  * Copies a tensor's elements (little-endian, row-major) into memory that is already there.
@@ -22,6 +26,7 @@ export function readInto(tensor: tf.Tensor, destination: Uint8Array): void {
 /**
  * Makes a tensor of bytes, which are copied once, at the call.
  *
+ * @param dtype tfjs takes uint8 for int32, so that such a tensor goes to the functions of `array_ops.ts` alone
  * @param bytes Elements, little-endian, row-major
  */
 export function tensorFrom(

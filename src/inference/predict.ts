@@ -171,7 +171,7 @@ export async function* predictInputs(
     const ranking = count > 0 ? await predictor.rank(images) : undefined;
     const wild = ranking ? firstNonFinite(ranking) : -1;
     if (wild >= 0) layer ??= predictor.nonFiniteLayer(images, wild);
-    const maps = explain && ranking ? predictor.explain(images, firstOf(ranking)) : undefined;
+    const maps = explain && ranking ? await predictor.explain(images, firstOf(ranking)) : undefined;
     yield* inOrder(batch, (row) => {
       const { path, index } = samples[batch.indices[row]];
       const first = ranking!.ranked[row * ranking!.width];
@@ -180,7 +180,7 @@ export async function* predictInputs(
       return {
         path,
         predictions: namedRow(ranking!, row, info.classes),
-        view: pipeline.imageAt(batch.images, row * pipeline.floats),
+        view: pipeline.imageAt(batch.images, row),
         ...(maps ? { map: mapOf(maps, row) } : {}),
       };
     });

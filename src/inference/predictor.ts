@@ -5,16 +5,17 @@
  */
 import { CapturedFunction } from "../engine/capture/capture.ts";
 import { tf } from "../engine/tf.ts";
-import { tensorFrom } from "../engine/transfer.ts";
 import { type FeatureMap, gradCam, lastFeatureMap } from "../models/grad_cam.ts";
 import { applyModel, classesOf } from "../models/heads.ts";
 import { parametersOf } from "../models/parameters.ts";
+import { ImageStage } from "../train/image_stage.ts";
+import type { Images } from "../data/transforms/byte_images.ts";
 import { rowOf } from "../train/labelled_images.ts";
 import { nonFiniteLayerOf, rank, type Ranking, readRanking } from "../train/scores.ts";
 
-/** Images [n, height, width, 3], normalized. */
+/** Images [n, height, width, 3], normalized; or as bytes. */
 export interface ImageBatch {
-  readonly images: Float32Array;
+  readonly images: Images;
   readonly count: number;
   readonly height: number;
   readonly width: number;
@@ -35,6 +36,7 @@ export class Predictor implements Disposable {
   readonly #top: number;
   readonly #fullBatch: number;
   readonly #traced: CapturedFunction;
+  readonly #stage = new ImageStage(true);
   #map: FeatureMap | undefined;
 
   /**
@@ -55,7 +57,7 @@ export class Predictor implements Disposable {
 
   /** Ranks the classes of each image. */
   async rank(batch: ImageBatch): Promise<Ranking> {
-    const images = tensorOf(batch);
+    const images = await this.#stage.tensorOf(batch);
     const results = batch.count === this.#fullBatch
       ? await this.#traced.call([images])
       : tf.tidy(() => this.#rank(images));
@@ -80,9 +82,10 @@ export class Predictor implements Disposable {
    * @param classes [n]
    * @throws {UsageError} when the network has no convolutional features
    */
-  explain(batch: ImageBatch, classes: Int32Array): Maps {
+  async explain(batch: ImageBatch, classes: Int32Array): Promise<Maps> {
     const map = this.#featureMap();
-    const [images, chosen] = [tensorOf(batch), tf.tensor1d(classes, "int32")];
+    const images = await this.#stage.tensorOf(batch);
+    const chosen = tf.tensor1d(classes, "int32");
     const result = gradCam(map, images, chosen);
     const [count, height, width] = result.shape;
     const values = result.dataSync() as Float32Array;
@@ -95,8 +98,9 @@ export class Predictor implements Disposable {
     return { height, width, maps };
   }
 
-  /** Releases the traced function; the model stays. */
+  /** Releases the traced functions; the model stays. */
   [Symbol.dispose](): void {
+    this.#stage[Symbol.dispose]();
     this.#traced.dispose();
   }
 
@@ -107,9 +111,4 @@ export class Predictor implements Disposable {
   #featureMap(): FeatureMap {
     return this.#map ??= lastFeatureMap(this.#model);
   }
-}
-
-function tensorOf({ images, count, height, width }: ImageBatch): tf.Tensor {
-  const bytes = new Uint8Array(images.buffer, images.byteOffset, images.byteLength);
-  return tensorFrom([count, height, width, 3], "float32", bytes);
 }

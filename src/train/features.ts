@@ -14,7 +14,9 @@ import { requireImages } from "../data/loading/loader.ts";
 import { tf } from "../engine/tf.ts";
 import { tensorFrom } from "../engine/transfer.ts";
 import type { FrozenBody } from "../models/frozen_body.ts";
+import type { Images } from "../data/transforms/byte_images.ts";
 import type { FeatureCache, FeatureCaches } from "./feature_cache.ts";
+import type { ImageStage } from "./image_stage.ts";
 
 /** Numbers of rows that are computed at a time when much of a batch is known: few, as each is a trace. */
 const CHUNKS = { large: 4, small: 2 };
@@ -26,9 +28,9 @@ const LEAST = 2;
 const MOST = 0.75;
 
 /** Images of a batch. */
-export interface Images {
-  /** NHWC, normalized. */
-  readonly images: Float32Array;
+export interface FeatureImages {
+  /** NHWC, normalized; or as bytes. */
+  readonly images: Images;
   readonly height: number;
   readonly width: number;
   /** [n], positions in the list of samples; without them nothing is kept. */
@@ -43,11 +45,14 @@ export class Features implements Disposable {
   caches: FeatureCaches | undefined;
   readonly head: FrozenBody["head"];
   readonly #body: CapturedFunction;
+  readonly #stage: ImageStage;
   /** One image's shape of features, once some were computed. */
   #shape: readonly number[] | undefined;
 
-  constructor({ body, head }: FrozenBody, options: CaptureOptions) {
+  /** @param stage Makes tensors of images; the caller disposes of it */
+  constructor({ body, head }: FrozenBody, stage: ImageStage, options: CaptureOptions) {
     this.head = head;
+    this.#stage = stage;
     this.#body = new CapturedFunction("features", (images) => [body(images)], {
       ...options,
       random: false,
@@ -60,7 +65,7 @@ export class Features implements Disposable {
    * @param cache Holds the known features, and gets the others
    * @throws {RangeError} when a row holds no image, and its features aren't kept
    */
-  async of(images: Images, cache?: FeatureCache): Promise<tf.Tensor> {
+  async of(images: FeatureImages, cache?: FeatureCache): Promise<tf.Tensor> {
     const { indices } = images;
     if (!cache || !indices) {
       requireImages(images);
@@ -137,13 +142,12 @@ export class Features implements Disposable {
     this.#body.dispose();
   }
 
-  async #compute({ images, height, width }: Images): Promise<tf.Tensor> {
+  async #compute({ images, height, width }: FeatureImages): Promise<tf.Tensor> {
     const floats = height * width * 3;
-    const count = images.length / floats;
+    const count = images instanceof Float32Array ? images.length / floats : images.count;
     const rows = Math.max(count, LEAST);
-    const input = rows === count ? images : padded(images, rows * floats);
-    const bytes = new Uint8Array(input.buffer, input.byteOffset, input.byteLength);
-    const tensor = tensorFrom([rows, height, width, 3], "float32", bytes);
+    const input = rows === count ? images : pick(images, [...Array(count).keys()], rows, floats);
+    const tensor = await this.#stage.tensorOf({ images: input, height, width });
     const [features] = await this.#body.call([tensor]);
     tensor.dispose();
     this.#shape = features.shape.slice(1);
@@ -155,19 +159,15 @@ export class Features implements Disposable {
 
   /** Features of some rows, computed in a batch of `size`. */
   async #chunk(
-    { images, height, width }: Images,
+    { images, height, width }: FeatureImages,
     rows: readonly number[],
     size: number,
   ): Promise<Float32Array[]> {
-    const floats = height * width * 3;
-    const chosen = new Float32Array(size * floats);
-    rows.forEach((row, position) =>
-      chosen.set(images.subarray(row * floats, (row + 1) * floats), position * floats)
-    );
+    const chosen = pick(images, rows, size, height * width * 3);
     return await this.#rowsOf({ images: chosen, height, width });
   }
 
-  async #rowsOf(images: Images): Promise<Float32Array[]> {
+  async #rowsOf(images: FeatureImages): Promise<Float32Array[]> {
     const features = await this.#compute(images);
     const rows = unstack(features);
     features.dispose();
@@ -186,16 +186,20 @@ export class Features implements Disposable {
 }
 
 /** Refuses rows of which there is neither an image nor features. */
-function requireKept({ unread }: Images, indices: Uint32Array, cache: FeatureCache): void {
+function requireKept({ unread }: FeatureImages, indices: Uint32Array, cache: FeatureCache): void {
   for (const row of unread ?? []) {
     if (!cache.has(indices[row])) requireImages({ unread: new Set([row]) });
   }
 }
 
-function padded(values: Float32Array, length: number): Float32Array {
-  const result = new Float32Array(length);
-  result.set(values);
-  return result;
+/** A copy of some rows, `count` with black or grey images behind them. */
+function pick(images: Images, rows: readonly number[], count: number, floats: number): Images {
+  if (!(images instanceof Float32Array)) return images.pick(rows, count);
+  const chosen = new Float32Array(count * floats);
+  rows.forEach((row, position) =>
+    chosen.set(images.subarray(row * floats, (row + 1) * floats), position * floats)
+  );
+  return chosen;
 }
 
 function unstack(features: tf.Tensor): Float32Array[] {

@@ -5,13 +5,13 @@
  */
 import type { tf } from "../engine/tf.ts";
 import { tensorFrom } from "../engine/transfer.ts";
-import { requireImages } from "../data/loading/loader.ts";
+import type { Images } from "../data/transforms/byte_images.ts";
 import type { MixedLabels, Targets } from "../optim/loss.ts";
 
 /** Images and labels, as the loader gives them. */
 export interface LabelledImages {
-  /** NHWC, normalized. */
-  readonly images: Float32Array;
+  /** NHWC, normalized; or as bytes. */
+  readonly images: Images;
   readonly labels: Int32Array;
   readonly height: number;
   readonly width: number;
@@ -36,7 +36,6 @@ export function partsOf(
   parts: number,
 ): { part: LabelledImages; firstRow: number }[] {
   const { images, labels, indices, mix, unread, ...size } = batch;
-  const floats = images.length / labels.length;
   let next = 0;
   return partSizes(labels.length, parts).map((rows) => {
     const begin = next;
@@ -46,7 +45,7 @@ export function partsOf(
       firstRow: begin,
       part: {
         ...size,
-        images: images.subarray(begin * floats, end * floats),
+        images: imageRows(images, begin, end, labels.length),
         labels: labels.subarray(begin, end),
         ...(indices ? { indices: indices.subarray(begin, end) } : {}),
         ...unreadBetween(unread, begin, end),
@@ -71,9 +70,8 @@ export function rowOf(
   { images, labels, height, width, indices, unread }: LabelledImages,
   row: number,
 ): LabelledImages {
-  const floats = images.length / labels.length;
   return {
-    images: images.subarray(row * floats, (row + 1) * floats),
+    images: imageRows(images, row, row + 1, labels.length),
     labels: labels.subarray(row, row + 1),
     ...{ height, width },
     ...(indices ? { indices: indices.subarray(row, row + 1) } : {}),
@@ -81,15 +79,11 @@ export function rowOf(
   };
 }
 
-/**
- * float32 [n, h, w, 3].
- *
- * @throws {RangeError} when a row holds no image
- */
-export function imagesTensor(batch: LabelledImages): tf.Tensor {
-  requireImages(batch);
-  const { images, labels, height, width } = batch;
-  return tensorFrom([labels.length, height, width, 3], "float32", bytesOf(images));
+/** The rows from `begin` to `end` of `count` images. */
+function imageRows(images: Images, begin: number, end: number, count: number): Images {
+  if (!(images instanceof Float32Array)) return images.slice(begin, end);
+  const floats = images.length / count;
+  return images.subarray(begin * floats, end * floats);
 }
 
 /** Labels int32 [n], target distributions float32 [n, classes] and scales float32 [n]. */

@@ -15,7 +15,8 @@ import { type LossFunction, makeTargets, type Targets } from "../optim/loss.ts";
 import type { LossName } from "../optim/loss_config.ts";
 import type { FeatureCache } from "./feature_cache.ts";
 import { Features } from "./features.ts";
-import { imagesTensor, type LabelledImages, targetTensors } from "./labelled_images.ts";
+import { ImageStage } from "./image_stage.ts";
+import { type LabelledImages, targetTensors } from "./labelled_images.ts";
 import { nonFiniteLayerOf, readScores, score, type Scores } from "./scores.ts";
 
 /** The loss of a sample. */
@@ -46,16 +47,18 @@ export class ModelScorer implements Disposable {
   readonly loss: LossOptions;
   /** The frozen body, where there is one: then the head alone is computed with the batch. */
   readonly features: Features | undefined;
+  readonly #stage: ImageStage;
   readonly #evaluate: CapturedFunction;
 
   constructor(model: tf.LayersModel, { loss = PLAIN, metrics, capture, call }: ScorerOptions) {
     this.model = model;
     this.loss = loss;
+    this.#stage = new ImageStage(capture);
     const parameters = parametersOf(model);
     const variables = () => parameters.map(({ variable }) => variable);
     const compile = { variables, capture, ...call };
     const frozen = findFrozenBody(model);
-    this.features = "obstacle" in frozen ? undefined : new Features(frozen, compile);
+    this.features = "obstacle" in frozen ? undefined : new Features(frozen, this.#stage, compile);
     this.#evaluate = new CapturedFunction(
       "evaluate",
       (start, ...targets) => score(this.outputs(start, false)[0], loss.loss, targets, metrics),
@@ -98,7 +101,9 @@ export class ModelScorer implements Disposable {
     targets: Targets,
     cache: FeatureCache | undefined,
   ): Promise<tf.Tensor[]> {
-    const start = this.features ? await this.features.of(batch, cache) : imagesTensor(batch);
+    const start = this.features
+      ? await this.features.of(batch, cache)
+      : await this.#stage.tensorOf(batch);
     return [start, ...targetTensors(targets)];
   }
 
@@ -118,6 +123,7 @@ export class ModelScorer implements Disposable {
   /** Releases the traced functions; the model stays. */
   dispose(): void {
     this.#evaluate.dispose();
+    this.#stage[Symbol.dispose]();
     this.features?.[Symbol.dispose]();
   }
 }

@@ -10,7 +10,8 @@ import type { MetricPart } from "../metrics/metric_parts.ts";
 import type { Metric } from "../metrics/user_metrics.ts";
 import { type LossFunction, lossPerSample, makeTargets } from "../optim/loss.ts";
 import type { LossName } from "../optim/loss_config.ts";
-import { imagesTensor, type LabelledImages, targetTensors } from "./labelled_images.ts";
+import { floatTensor } from "./image_stage.ts";
+import { type LabelledImages, targetTensors } from "./labelled_images.ts";
 
 /** Classes per image that are put in order, where there are so many. */
 const MAX_RANKED = 5;
@@ -48,7 +49,7 @@ export function rankedOf(classes: number): number {
  */
 export function scoreOnce(model: tf.LayersModel, batch: LabelledImages): Scores {
   const targets = makeTargets(batch.labels, { numClasses: classesOf(model), labelSmoothing: 0 });
-  const [images, ...rest] = [imagesTensor(batch), ...targetTensors(targets)];
+  const [images, ...rest] = [floatTensor(batch), ...targetTensors(targets)];
   const scored = tf.tidy(() => score(applyModel(model, images, false)[0], "crossEntropy", rest));
   tf.dispose([images, ...rest]);
   return readScores(scored, targets.weight);
@@ -64,7 +65,7 @@ export function nonFiniteLayerOf(
   model: tf.LayersModel,
   batch: LabelledImages,
 ): string | undefined {
-  const images = imagesTensor(batch);
+  const images = floatTensor(batch);
   const layer = findNonFiniteLayer(model, images);
   images.dispose();
   return layer;

@@ -7,7 +7,8 @@ import { createModel, type ModelOptions } from "../../src/models/create_model.ts
 import { optimizerConfig } from "../../src/optim/config.ts";
 import { FeatureCaches } from "../../src/train/feature_cache.ts";
 import { Features } from "../../src/train/features.ts";
-import { imagesTensor, partsOf, rowOf } from "../../src/train/labelled_images.ts";
+import { floatTensor, ImageStage } from "../../src/train/image_stage.ts";
+import { partsOf, rowOf } from "../../src/train/labelled_images.ts";
 import { Replica } from "../../src/train/replica.ts";
 
 const { runtime } = await openEngine();
@@ -177,7 +178,7 @@ Deno.test("a row without an image takes its features from the cache, or is refus
     partsOf(parts, 2).map(({ part }) => part.unread),
     [undefined, new Set([1])],
   );
-  assert.throws(() => imagesTensor(parts), /^RangeError: Row 3 of the batch holds no image/);
+  assert.throws(() => floatTensor(parts), /^RangeError: Row 3 of the batch holds no image/);
   await assert.rejects(replica.features!.of(parts), /Row 3 of the batch holds no image/);
   assert.equal(caches.train.size, 0);
 });
@@ -199,7 +200,8 @@ Deno.test("the layer of a non-finite output is found from kept features, where t
 Deno.test("Features.verify() refuses a network whose features depend on the batch", async () => {
   const body = (x: tf.Tensor) => tf.sub(x, tf.mean(x, 0));
   const head = (x: tf.Tensor) => x as tf.Tensor2D;
-  using features = new Features({ name: "centred", body, head }, {
+  using stage = new ImageStage(true);
+  using features = new Features({ name: "centred", body, head }, stage, {
     variables: () => [],
     capture: true,
   });

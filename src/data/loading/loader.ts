@@ -207,7 +207,7 @@ export class Loader {
     requireImages(batch);
     const { images, labels } = batch;
     const { pipeline } = this.#options;
-    return Array.from(labels, (_, row) => pipeline.imageAt(images, row * pipeline.floats));
+    return Array.from(labels, (_, row) => pipeline.imageAt(images, row));
   }
 
   async #batch(

@@ -37,6 +37,7 @@ export const ColorJitter = define({
     ),
   }).describe("Changes brightness, contrast, saturation and hue at random, in random order."),
   random: true,
+  ignoresMirroring: true,
   onImage: (image, args, random) =>
     drawColorJitter(args, random).reduce((current, step) => adjust(current, step), image),
 });
@@ -48,6 +49,7 @@ export const RandomGrayscale = define({
   ),
   shorthand: "p",
   random: true,
+  ignoresMirroring: true,
   onImage: (image, { p }, random) => random() < p ? greyRgb(image) : image,
 });
 

@@ -7,7 +7,7 @@ import { z } from "../../deps/zod.ts";
 import { float32 } from "../../base/float32.ts";
 import { randomNormal, type RandomStream } from "../../base/random.ts";
 import type { Box } from "../codecs/rgb_image.ts";
-import { probability, range, type Rgb } from "./arguments.ts";
+import { probability, range, type Rgb, type Size } from "./arguments.ts";
 import { randomCropBox } from "./crop.ts";
 import { between, betweenLog, roundHalfEven } from "./draw.ts";
 import { define, type FloatImage } from "./transform.ts";
@@ -40,11 +40,26 @@ export const RandomErasing = define({
   }).describe("Overwrites a random box of the normalized image, with probability `p`."),
   shorthand: "p",
   random: true,
-  onFloats(image, { p, scale, ratio, value }, random) {
-    const box = random() < p ? randomErasingBox(image, scale, ratio, random) : undefined;
-    if (box) eraseBox(image, box, value, random);
+  erase: {
+    colour: ({ value }) => value === "random" ? undefined : value,
+    draw: drawBox,
+  },
+  onFloats(image, args, random) {
+    const box = drawBox(args, [image.height, image.width], random);
+    if (box) eraseBox(image, box, args.value, random);
   },
 });
+
+/** The arguments that decide on a box. */
+interface BoxArguments {
+  readonly p: number;
+  readonly scale: readonly [number, number];
+  readonly ratio: readonly [number, number];
+}
+
+function drawBox({ p, scale, ratio }: BoxArguments, [height, width]: Size, random: RandomStream) {
+  return random() < p ? randomErasingBox({ width, height }, scale, ratio, random) : undefined;
+}
 
 /**
  * The box that RandomErasing draws, smaller than the image on both sides.
@@ -77,17 +92,24 @@ export function randomErasingBox(
  * @param box Inside of the image
  * @param value Values per channel, or `random` for numbers of mean 0 and variance 1 from `random`
  */
+export function eraseBox(image: FloatImage, box: Box, value: Rgb): void;
 export function eraseBox(
   image: FloatImage,
   box: Box,
   value: ErasingValue,
   random: RandomStream,
+): void;
+export function eraseBox(
+  image: FloatImage,
+  box: Box,
+  value: ErasingValue,
+  random?: RandomStream,
 ): void {
   for (let y = box.top; y < box.top + box.height; y++) {
     const first = (y * image.width + box.left) * 3;
     for (let at = first; at < first + box.width * 3; at += 3) {
       for (let channel = 0; channel < 3; channel++) {
-        image.data[at + channel] = value === "random" ? randomNormal(random) : value[channel]!;
+        image.data[at + channel] = value === "random" ? randomNormal(random!) : value[channel]!;
       }
     }
   }

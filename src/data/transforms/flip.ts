@@ -4,24 +4,30 @@
  * @module
  */
 import { z } from "../../deps/zod.ts";
-import { flipRgb, orientRgb } from "../codecs/rgb_image.ts";
+import type { RandomStream } from "../../base/random.ts";
+import { flipRgb, orientRgb, type RgbImage } from "../codecs/rgb_image.ts";
 import { probability } from "./arguments.ts";
-import { define } from "./transform.ts";
+import { define, type MirrorAxis } from "./transform.ts";
 
 /** Mirrored left to right with probability `p`. */
-export const RandomHorizontalFlip = define({
-  schema: z.strictObject({ p: probability.default(0.5).describe("Probability of a flip.") })
-    .describe("Exchanges left and right, with probability `p`."),
-  shorthand: "p",
-  random: true,
-  onImage: (image, { p }, random) => random() < p ? flipRgb(image) : image,
-});
+export const RandomHorizontalFlip = defineFlip("x", "Exchanges left and right");
 
 /** Mirrored top to bottom with probability `p`. */
-export const RandomVerticalFlip = define({
-  schema: z.strictObject({ p: probability.default(0.5).describe("Probability of a flip.") })
-    .describe("Exchanges top and bottom, with probability `p`."),
-  shorthand: "p",
-  random: true,
-  onImage: (image, { p }, random) => random() < p ? orientRgb(image, 4) : image,
-});
+export const RandomVerticalFlip = defineFlip("y", "Exchanges top and bottom");
+
+/** The image mirrored along an axis. */
+export function mirrorRgb(image: RgbImage, axis: MirrorAxis): RgbImage {
+  return axis === "x" ? flipRgb(image) : orientRgb(image, 4);
+}
+
+function defineFlip(axis: MirrorAxis, effect: string) {
+  const draw = ({ p }: { p: number }, random: RandomStream) => random() < p;
+  return define({
+    schema: z.strictObject({ p: probability.default(0.5).describe("Probability of a flip.") })
+      .describe(`${effect}, with probability \`p\`.`),
+    shorthand: "p",
+    random: true,
+    mirror: { axis, draw },
+    onImage: (image, args, random) => draw(args, random) ? mirrorRgb(image, axis) : image,
+  });
+}

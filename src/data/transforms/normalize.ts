@@ -34,13 +34,14 @@ export const Normalize = define({
 
 /** The float of each byte: x / 255, which Normalize then moves and scales. */
 export class FloatTable {
+  /** The mean and standard deviation, where there are some. */
+  readonly normalization: Normalization | undefined;
   /** 256 floats for red, then green, then blue. */
   readonly #floats = new Float32Array(3 * 256);
-  readonly #normalize: Normalization | undefined;
 
   /** Each step of the computation is rounded to 32 bits, as in PyTorch. */
   constructor(normalize?: Normalization) {
-    this.#normalize = normalize;
+    this.normalization = normalize;
     for (let channel = 0; channel < 3; channel++) {
       for (let byte = 0; byte < 256; byte++) {
         let value = Math.fround(byte / 255);
@@ -58,6 +59,11 @@ export class FloatTable {
     return this.#floats.every(Number.isFinite);
   }
 
+  /** The floats of all bytes: 256 for red, then green, then blue. */
+  get floats(): Float32Array {
+    return this.#floats.slice();
+  }
+
   /** Writes an image's floats, [height, width, 3], from `offset` on. */
   write({ data }: RgbImage, target: Float32Array, offset: number): void {
     const floats = this.#floats;
@@ -70,7 +76,7 @@ export class FloatTable {
 
   /** The way back: the nearest byte to each float. */
   bytesOf({ width, height, data }: FloatImage): RgbImage {
-    const { mean, std } = this.#normalize ?? { mean: [0, 0, 0], std: [1, 1, 1] };
+    const { mean, std } = this.normalization ?? { mean: [0, 0, 0], std: [1, 1, 1] };
     const bytes = Uint8ClampedArray.from(
       data,
       (value, i) => (value * std[i % 3]! + mean[i % 3]!) * 255,

@@ -6,7 +6,7 @@
 import type { z } from "../../deps/zod.ts";
 import type { RandomStream } from "../../base/random.ts";
 import type { Box, RgbImage } from "../codecs/rgb_image.ts";
-import type { Size } from "./arguments.ts";
+import type { Rgb, Size } from "./arguments.ts";
 
 /** An image after the step from bytes to floats. */
 export interface FloatImage {
@@ -15,6 +15,9 @@ export interface FloatImage {
   /** [height, width, 3], normalized. */
   readonly data: Float32Array;
 }
+
+/** The axis along which pixels change places: `x` exchanges left and right, `y` top and bottom. */
+export type MirrorAxis = "x" | "y";
 
 /**
  * One transform: the arguments it takes and what it does with them. Which of the last two functions it has
@@ -52,6 +55,24 @@ export interface Transform<Arguments> {
    * @throws {LockstepError} when this image can't be used
    */
   onImage?(image: RgbImage, args: Arguments, random: RandomStream): RgbImage;
+  /** The decision of a transform that mirrors images and does nothing else: it may be left to the device. */
+  mirror?: {
+    readonly axis: MirrorAxis;
+    /** Draws whether an image is mirrored. */
+    draw(args: Arguments, random: RandomStream): boolean;
+  };
+  /**
+   * True if an image may as well be mirrored after it: each pixel's result depends on that pixel and on
+   * sums over all of them.
+   */
+  readonly ignoresMirroring?: boolean;
+  /** The decision of a transform that overwrites a box and does nothing else: it may be left to the device. */
+  erase?: {
+    /** The content of the box, where it is the same for all images. */
+    colour(args: Arguments): Rgb | undefined;
+    /** Draws the box of an image of this size, if there is one. */
+    draw(args: Arguments, size: Size, random: RandomStream): Box | undefined;
+  };
   /** Changes the floats in their place. */
   onFloats?(image: FloatImage, args: Arguments, random: RandomStream): void;
 }

@@ -11,12 +11,37 @@ import type { RandomStream } from "../../base/random.ts";
 import type { Box, RgbImage } from "../codecs/rgb_image.ts";
 import { outputSize } from "./transform_specs.ts";
 import type { Size } from "./arguments.ts";
+import type { Images } from "./byte_images.ts";
+import {
+  BOX_BYTES,
+  type DeviceTransforms,
+  normalizationOf,
+  planDevice,
+  writeBox,
+} from "./device_transforms.ts";
 import { FloatTable } from "./normalize.ts";
 import { partsOf, type TransformSpec } from "./table.ts";
 import type { FloatImage, Transform } from "./transform.ts";
 
 /** A transform of images, ready to run. */
 type ImageStep = (image: RgbImage, random: RandomStream) => RgbImage;
+
+/** A random transform of images; where the device may mirror instead, with the decision alone. */
+interface RandomStep {
+  readonly run: ImageStep;
+  readonly mirror?: { readonly column: number; readonly draw: (random: RandomStream) => boolean };
+}
+
+/** Draws the box that is erased. */
+type BoxDraw = (random: RandomStream) => Box | undefined;
+
+/** The places of one image in a batch of bytes. */
+export interface ByteRow {
+  /** [height, width, 3] */
+  readonly pixels: Uint8Array;
+  /** What the device needs to know of the image. */
+  readonly parameters: Uint8Array;
+}
 
 /** A transform of floats, ready to run. */
 type FloatStep = (image: FloatImage, random: RandomStream) => void;
@@ -40,13 +65,16 @@ export class TransformPipeline {
   readonly size: Size;
   /** Floats of one image: height × width × 3. */
   readonly floats: number;
+  /** The last transforms, where the device can do them: then {@linkcode applyBytes} does the others. */
+  readonly device: DeviceTransforms | undefined;
   /** The steps that are the same in each epoch. */
   readonly #fixed: ImageStep[];
-  readonly #random: ImageStep[];
+  readonly #random: RandomStep[];
   /** The first transform, when all that it needs of an image is a part that it draws. */
   readonly #cut: { transform: Transform<unknown>; args: unknown } | undefined;
   readonly #table: FloatTable;
   readonly #onFloats: FloatStep[];
+  readonly #boxes: BoxDraw[];
 
   /** @throws {RangeError} when the size of what comes out depends on the image */
   constructor(specs: readonly TransformSpec[]) {
@@ -57,13 +85,14 @@ export class TransformPipeline {
     const firstRandom = specs.findIndex((spec) => partsOf(spec).transform.random);
     const split = firstRandom < 0 ? specs.length : firstRandom;
     this.#fixed = specs.slice(0, split).flatMap(imageStepOf);
-    this.#random = specs.slice(split).flatMap(imageStepOf);
+    const plan = planDevice(specs, size);
+    this.device = plan?.device;
+    this.#random = specs.slice(split).flatMap((spec) => randomStepOf(spec, plan));
     const [first] = specs.map(partsOf);
     this.#cut = first?.transform.part ? first : undefined;
-    this.#table = new FloatTable(
-      specs.map((spec) => "Normalize" in spec ? spec.Normalize : undefined).find(Boolean),
-    );
+    this.#table = plan?.device.table ?? new FloatTable(normalizationOf(specs));
     this.#onFloats = specs.flatMap(floatStepOf);
+    this.#boxes = specs.flatMap((spec) => boxOf(spec, size));
   }
 
   /**
@@ -120,11 +149,37 @@ export class TransformPipeline {
    */
   transform(prepared: RgbImage, random: RandomStream, cut = false): RgbImage {
     let image = prepared;
-    for (const [index, step] of this.#random.entries()) {
-      const begun = cut && index === 0 && this.#cut;
-      image = begun ? begun.transform.onPart!(image, begun.args) : step(image, random);
+    for (const [index, { run }] of this.#random.entries()) {
+      image = this.#step(index, run, image, random, cut);
     }
     return image;
+  }
+
+  /**
+   * Runs the other transforms but for those of {@linkcode device}, and writes the image as bytes. Draws the same
+   * random numbers as {@linkcode apply}.
+   *
+   * @param prepared Bytes; one with floats of its own goes to {@linkcode apply}
+   * @throws {LockstepError} when this image can't be used
+   */
+  applyBytes(
+    prepared: RgbImage,
+    random: RandomStream,
+    { pixels, parameters }: ByteRow,
+    cut = false,
+  ): void {
+    const { mirrors } = this.device!;
+    parameters.fill(0);
+    let image = prepared;
+    for (const [index, { run, mirror }] of this.#random.entries()) {
+      if (!mirror) image = this.#step(index, run, image, random, cut);
+      else if (mirror.draw(random)) parameters[mirror.column]! ^= 1;
+    }
+    pixels.set(image.data);
+    for (const [index, draw] of this.#boxes.entries()) {
+      const box = draw(random);
+      if (box) writeBox(parameters, mirrors.length + index * BOX_BYTES, box);
+    }
   }
 
   /** The second half of {@linkcode apply}: to floats, and the transforms of those. */
@@ -149,16 +204,18 @@ export class TransformPipeline {
     return this.imageAt(data, 0);
   }
 
-  /**
-   * An image of a batch as 8-bit pixels again, with the nearest colours: for people.
-   *
-   * @param batch As {@linkcode apply} writes it
-   * @param offset Where the image's {@linkcode floats} begin in it
-   */
-  imageAt(batch: Float32Array, offset: number): RgbImage {
+  /** A row of a batch's images as 8-bit pixels again, with the nearest colours: for people. */
+  imageAt(images: Images, row: number): RgbImage {
     const [height, width] = this.size;
-    const data = batch.subarray(offset, offset + this.floats);
+    const data = images instanceof Float32Array
+      ? images.subarray(row * this.floats, (row + 1) * this.floats)
+      : images.slice(row, row + 1).floats();
     return this.#table.bytesOf({ width, height, data });
+  }
+
+  #step(index: number, run: ImageStep, image: RgbImage, random: RandomStream, cut: boolean) {
+    const begun = cut && index === 0 && this.#cut;
+    return begun ? begun.transform.onPart!(image, begun.args) : run(image, random);
   }
 
   /** Takes an image that is ready as it is. */
@@ -178,6 +235,23 @@ function imageStepOf(spec: TransformSpec): ImageStep[] {
   const { transform, args } = partsOf(spec);
   if (!transform.onImage) return [];
   return [(image, random) => transform.onImage!(image, args, random)];
+}
+
+function randomStepOf(
+  spec: TransformSpec,
+  plan: ReturnType<typeof planDevice>,
+): RandomStep[] {
+  const { transform: { mirror }, args } = partsOf(spec);
+  return imageStepOf(spec).map((run) => {
+    if (!mirror || !plan?.deferred.has(spec)) return { run };
+    const column = plan.device.mirrors.indexOf(mirror.axis);
+    return { run, mirror: { column, draw: (random) => mirror.draw(args, random) } };
+  });
+}
+
+function boxOf(spec: TransformSpec, size: Size): BoxDraw[] {
+  const { transform: { erase }, args } = partsOf(spec);
+  return erase ? [(random) => erase.draw(args, size, random)] : [];
 }
 
 function floatStepOf(spec: TransformSpec): FloatStep[] {

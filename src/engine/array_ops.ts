@@ -1,0 +1,92 @@
+/**
+ * Ops that move and choose elements of arrays, also of uint8, which tfjs doesn't know. Each has a kernel for GPUs for
+ * the types that it takes here.
+ *
+ * @module
+ */
+import {
+  type Attribute,
+  ATTRIBUTE_TYPES,
+  DATA_TYPES,
+  typeAttribute,
+} from "./binding/attributes.ts";
+import { nativeBackend } from "./backend.ts";
+import { tf } from "./tf.ts";
+
+/** Type of the elements. */
+export type ArrayType = "uint8" | "float32";
+
+const TYPES = { uint8: DATA_TYPES.TF_UINT8, float32: DATA_TYPES.TF_FLOAT } as const;
+const INDEX_TYPE = DATA_TYPES.TF_INT32;
+
+/** Changes the shape. */
+export function reshaped(x: tf.Tensor, type: ArrayType, shape: readonly number[]): tf.Tensor {
+  const attributes = [typeAttribute("T", TYPES[type]), typeAttribute("Tshape", INDEX_TYPE)];
+  return run("Reshape", attributes, [x, int32(shape)]);
+}
+
+/** Returns the elements in reverse order along an axis. */
+export function reversed(x: tf.Tensor, type: ArrayType, axis: number): tf.Tensor {
+  const attributes = [typeAttribute("Tidx", INDEX_TYPE), typeAttribute("T", TYPES[type])];
+  return run("ReverseV2", attributes, [x, int32([axis])]);
+}
+
+/** Returns the rows from `begin` to `end`. */
+export function rowsBetween(
+  x: tf.Tensor,
+  type: ArrayType,
+  begin: number,
+  end: number,
+): tf.Tensor {
+  const masks = ["begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask"];
+  return run("StridedSlice", [
+    typeAttribute("T", TYPES[type]),
+    typeAttribute("Index", INDEX_TYPE),
+    ...masks.map((name) => intAttribute(name, 0)),
+  ], [x, int32([begin]), int32([end]), int32([1])]);
+}
+
+/** Joins two tensors along their first axis. */
+export function joined(a: tf.Tensor, b: tf.Tensor, type: ArrayType): tf.Tensor {
+  return run("ConcatV2", [
+    intAttribute("N", 2),
+    typeAttribute("T", TYPES[type]),
+    typeAttribute("Tidx", INDEX_TYPE),
+  ], [a, b, tf.scalar(0, "int32")]);
+}
+
+/**
+ * Returns elements of `a` where the condition holds, else of `b`. What is broadcast should be so along outer axes or
+ * a short way along the last: TensorFlow's CPU kernel is slow where the last axes are short.
+ *
+ * @param condition bool
+ */
+export function chosen(
+  condition: tf.Tensor,
+  a: tf.Tensor,
+  b: tf.Tensor,
+  type: ArrayType,
+): tf.Tensor {
+  return run("SelectV2", [typeAttribute("T", TYPES[type])], [condition, a, b]);
+}
+
+/** float32 values of uint8 ones. */
+export function floatsOfBytes(x: tf.Tensor): tf.Tensor {
+  return run("Cast", [
+    typeAttribute("SrcT", TYPES.uint8),
+    typeAttribute("DstT", TYPES.float32),
+    { name: "Truncate", type: ATTRIBUTE_TYPES.TF_ATTR_BOOL, value: false },
+  ], [x]);
+}
+
+function run(op: string, attributes: Attribute[], inputs: tf.Tensor[]): tf.Tensor {
+  return nativeBackend().executeSingleOutput(op, attributes, inputs);
+}
+
+function intAttribute(name: string, value: number): Attribute {
+  return { name, type: ATTRIBUTE_TYPES.TF_ATTR_INT, value };
+}
+
+function int32(values: readonly number[]): tf.Tensor {
+  return tf.tensor1d([...values], "int32");
+}

@@ -1,0 +1,275 @@
+/**
+ * The way of a batch's images into a tensor: bytes are finished by the device.
+ *
+ * @module
+ */
+import { requireImages } from "../data/loading/loader.ts";
+import type { Box } from "../data/codecs/rgb_image.ts";
+import type { ByteImages, Images } from "../data/transforms/byte_images.ts";
+import { BOX_BYTES, type DeviceTransforms } from "../data/transforms/device_transforms.ts";
+import {
+  chosen,
+  floatsOfBytes,
+  joined,
+  reshaped,
+  reversed,
+  rowsBetween,
+} from "../engine/array_ops.ts";
+import { CapturedFunction } from "../engine/capture/capture.ts";
+import { tf } from "../engine/tf.ts";
+import { tensorFrom } from "../engine/transfer.ts";
+
+/** Bytes per pixel. */
+const CHANNELS = 3;
+
+/** A kind of mix: weighted sums of whole images, or a box of another image. */
+type MixKind = "sum" | "box" | undefined;
+
+/** Batches of images, and their size. */
+export interface ImageBatch {
+  readonly images: Images;
+  readonly height: number;
+  readonly width: number;
+  /** Rows that hold no image. */
+  readonly unread?: ReadonlySet<number>;
+}
+
+/**
+ * Makes tensors of batches, with the bits of `ByteImages.floats`. What an image's transforms have drawn, and the
+ * numbers that they work with, are inputs of a function that is captured once per shape; constants would let
+ * TensorFlow turn divisions into multiplications.
+ */
+export class ImageStage implements Disposable {
+  readonly #capture: boolean;
+  /** By what they do. */
+  readonly #functions = new Map<string, CapturedFunction>();
+
+  /** @param capture `false` runs op by op */
+  constructor(capture: boolean) {
+    this.#capture = capture;
+  }
+
+  /**
+   * Returns the images as float32 [n, height, width, 3]; the caller disposes of them.
+   *
+   * @throws {RangeError} when a row holds no image
+   */
+  async tensorOf(batch: ImageBatch): Promise<tf.Tensor> {
+    const { images } = batch;
+    if (images instanceof Float32Array) return floatTensor(batch);
+    requireImages(batch);
+    const { transforms, mix } = images;
+    const { size: [height, width], parameterBytes } = transforms;
+    const kind: MixKind = mix && (mix.box ? "box" : "sum");
+    const inputs = [
+      tensorFrom([images.rows, height, width, CHANNELS], "uint8", images.pixels),
+      tensorFrom([images.rows, parameterBytes], "uint8", images.parameters),
+      numbersOf(images),
+    ];
+    try {
+      const [result] = await this.#functionFor(transforms, kind, images.count).call(inputs);
+      return result;
+    } finally {
+      tf.dispose(inputs);
+    }
+  }
+
+  /** Releases the captured functions. */
+  [Symbol.dispose](): void {
+    for (const fn of this.#functions.values()) fn.dispose();
+    this.#functions.clear();
+  }
+
+  #functionFor(transforms: DeviceTransforms, kind: MixKind, count: number): CapturedFunction {
+    const { mirrors, table, erasing } = transforms;
+    const isNormalized = table.normalization !== undefined;
+    const key = [mirrors.join(""), isNormalized, erasing.length, kind, kind && count].join();
+    const known = this.#functions.get(key);
+    if (known) return known;
+    const made = new CapturedFunction(
+      "images",
+      (pixels, parameters, numbers) => [
+        new BatchWork({ mirrors, isNormalized, boxes: erasing.length, kind, count })
+          .images(pixels, parameters, numbers),
+      ],
+      { variables: () => [], capture: this.#capture, random: false },
+    );
+    this.#functions.set(key, made);
+    return made;
+  }
+}
+
+/**
+ * Returns the images as float32 [n, height, width, 3], bytes finished here: for single calls.
+ *
+ * @throws {RangeError} when a row holds no image
+ */
+export function floatTensor(batch: ImageBatch): tf.Tensor {
+  requireImages(batch);
+  const { images, height, width } = batch;
+  const floats = images instanceof Float32Array ? images : images.floats();
+  const count = floats.length / (height * width * CHANNELS);
+  const bytes = new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
+  return tensorFrom([count, height, width, CHANNELS], "float32", bytes);
+}
+
+/**
+ * float32: 255, mean and standard deviation, the colours of erased boxes; of a mix the weights, the box (top, bottom,
+ * left, right), and for each row whether it is mixed.
+ */
+function numbersOf({ transforms: { table, erasing }, mix }: ByteImages): tf.Tensor {
+  const { mean, std } = table.normalization ?? { mean: [], std: [] };
+  const numbers = [255, ...mean, ...std, ...erasing.flat()];
+  if (mix) {
+    numbers.push(mix.share, 1 - mix.share, ...edgesOf(mix.box), ...mix.mixed.map(Number));
+  }
+  const floats = Float32Array.from(numbers);
+  return tensorFrom([floats.length], "float32", new Uint8Array(floats.buffer));
+}
+
+function edgesOf(box: Box | undefined): number[] {
+  const { top, left, width, height } = box ?? { top: 0, left: 0, width: 0, height: 0 };
+  return [top, top + height, left, left + width];
+}
+
+/** Edges of boxes, each float32 of one shape. */
+interface Edges {
+  readonly top: tf.Tensor;
+  readonly bottom: tf.Tensor;
+  readonly left: tf.Tensor;
+  readonly right: tf.Tensor;
+}
+
+/** What is done with a batch, whatever its numbers are. */
+interface WorkPlan extends Pick<DeviceTransforms, "mirrors"> {
+  readonly isNormalized: boolean;
+  /** Boxes that an image may have. */
+  readonly boxes: number;
+  readonly kind: MixKind;
+  /** Rows of the batch; there may be one more for mixing. */
+  readonly count: number;
+}
+
+/**
+ * The ops. Images are [rows, height, width · 3] on the way, and what depends on a pixel's place is [rows, height, 1]
+ * or [rows, 1, width · 3]: kernels for CPUs take their time where the last axis is short.
+ */
+class BatchWork {
+  readonly #plan: WorkPlan;
+
+  constructor(plan: WorkPlan) {
+    this.#plan = plan;
+  }
+
+  images(pixels: tf.Tensor, parameters: tf.Tensor, numbers: tf.Tensor): tf.Tensor {
+    const { kind, boxes, count } = this.#plan;
+    const [rows, height, width] = pixels.shape;
+    const take = taker(numbers);
+    const byte = take(1), [mean, std] = this.#plan.isNormalized ? [take(3), take(3)] : [];
+    const colours = Array.from({ length: boxes }, () => take(3));
+    const columns = this.#columns(parameters);
+
+    let bytes = this.#mirrored(pixels, columns);
+    bytes = reshaped(bytes, "uint8", [rows, height, width * CHANNELS]);
+    // A box of another image is a box of its bytes as well, and these are fewer.
+    const mixesBytes = kind === "box" && boxes === 0;
+    if (mixesBytes) bytes = this.#mixedBox(bytes, "uint8", take);
+
+    let floats = tf.div(floatsOfBytes(bytes), byte);
+    const perValue = (colour: tf.Tensor) => tf.reshape(tf.tile(colour, [width]), [1, 1, -1]);
+    if (mean && std) floats = tf.div(tf.sub(floats, perValue(mean)), perValue(std));
+    for (const [index, colour] of colours.entries()) {
+      const edges = edgesFrom(columns.slice(this.#plan.mirrors.length + index * BOX_BYTES));
+      floats = chosen(inside(edges, floats), perValue(colour), floats, "float32");
+    }
+    if (kind === "box" && !mixesBytes) floats = this.#mixedBox(floats, "float32", take);
+    if (kind === "sum") floats = this.#mixedSum(floats, take);
+    return tf.reshape(floats, [kind ? count : rows, height, width, CHANNELS]);
+  }
+
+  /** The bytes of all rows' parameters, one by one, as float32 [rows, 1, 1]. */
+  #columns(parameters: tf.Tensor): tf.Tensor[] {
+    const [rows, bytes] = parameters.shape;
+    if (bytes === 0) return [];
+    return tf.split(floatsOfBytes(parameters), bytes, 1)
+      .map((column) => tf.reshape(column, [rows, 1, 1]));
+  }
+
+  #mirrored(pixels: tf.Tensor, columns: readonly tf.Tensor[]): tf.Tensor {
+    const { shape: [rows, ...image], shape } = pixels;
+    const flat = [rows, image.reduce((product, side) => product * side)];
+    return this.#plan.mirrors.reduce((current, axis, index) => {
+      const isMirrored = tf.greater(tf.reshape(columns[index], [rows, 1]), 0);
+      const other = reversed(current, "uint8", axis === "x" ? 2 : 1);
+      const both = [other, current].map((each) => reshaped(each, "uint8", flat));
+      return reshaped(chosen(isMirrored, both[0], both[1], "uint8"), "uint8", shape);
+    }, pixels);
+  }
+
+  #mixedSum(images: tf.Tensor, take: (count: number) => tf.Tensor): tf.Tensor {
+    const own = take(1), other = take(1);
+    take(4);
+    const mixed = tf.reshape(take(this.#plan.count), [-1, 1, 1]);
+    const unmixed = tf.sub(1, mixed);
+    const { rows, partners } = this.#partners(images, "float32");
+    // A row that isn't mixed has the weights 1 and 0.
+    return tf.add(
+      tf.mul(rows, tf.add(tf.mul(mixed, own), unmixed)),
+      tf.mul(partners, tf.mul(mixed, other)),
+    );
+  }
+
+  #mixedBox(
+    images: tf.Tensor,
+    type: "uint8" | "float32",
+    take: (count: number) => tf.Tensor,
+  ): tf.Tensor {
+    take(2);
+    const [top, bottom, left, right] = [take(1), take(1), take(1), take(1)];
+    const mixed = tf.reshape(take(this.#plan.count), [-1, 1, 1]);
+    const { rows, partners } = this.#partners(images, type);
+    const isInside = inside({ top, bottom, left, right }, rows);
+    return chosen(tf.logicalAnd(isInside, tf.greater(mixed, 0)), partners, rows, type);
+  }
+
+  /** The batch's rows, and the row before each of them. */
+  #partners(images: tf.Tensor, type: "uint8" | "float32") {
+    const { count } = this.#plan;
+    const [all] = images.shape;
+    const last = rowsBetween(images, type, all - 1, all);
+    const rows = all > count ? rowsBetween(images, type, 0, count) : images;
+    const partners = count === 1
+      ? last
+      : joined(last, rowsBetween(images, type, 0, count - 1), type);
+    return { rows, partners };
+  }
+}
+
+/** Takes one part of a vector after the other. */
+function taker(vector: tf.Tensor): (count: number) => tf.Tensor {
+  let next = 0;
+  return (count) => rowsBetween(vector, "float32", next, next += count);
+}
+
+/** Reads boxes of parameters: 16 bits for each edge, the lower ones first. */
+function edgesFrom(columns: readonly tf.Tensor[]): Edges {
+  const [top, bottom, left, right] = [0, 2, 4, 6].map((at) =>
+    tf.add(columns[at], tf.mul(columns[at + 1], 256))
+  );
+  return { top, bottom, left, right };
+}
+
+/** Tells of each value of images [rows, height, width · 3] whether it is in its image's box. */
+function inside({ top, bottom, left, right }: Edges, images: tf.Tensor): tf.Tensor {
+  const [, height, values] = images.shape;
+  const y = tf.reshape(tf.range(0, height), [1, height, 1]);
+  const x = tf.tensor3d(
+    Float32Array.from({ length: values }, (_, at) => Math.floor(at / CHANNELS)),
+    [1, 1, values],
+  );
+  return tf.logicalAnd(between(y, top, bottom), between(x, left, right));
+}
+
+function between(place: tf.Tensor, from: tf.Tensor, to: tf.Tensor): tf.Tensor {
+  return tf.logicalAnd(tf.greaterEqual(place, from), tf.less(place, to));
+}
