@@ -31,19 +31,24 @@ export function reversed(x: tf.Tensor, type: ArrayType, axis: number): tf.Tensor
   return run("ReverseV2", attributes, [x, int32([axis])]);
 }
 
-/** Returns the rows from `begin` to `end`. */
-export function rowsBetween(
+/** Returns the elements from `begin` to `end` of an axis. */
+export function part(
   x: tf.Tensor,
   type: ArrayType,
-  begin: number,
-  end: number,
+  [begin, end]: readonly [number, number],
+  axis = 0,
 ): tf.Tensor {
-  const masks = ["begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask"];
+  const size = axis + 1;
+  const onAxis = (value: number, other: number) =>
+    int32(Array.from({ length: size }, (_, at) => at === axis ? value : other));
+  const mask = 2 ** axis - 1; // all of the axes before
   return run("StridedSlice", [
     typeAttribute("T", TYPES[type]),
     typeAttribute("Index", INDEX_TYPE),
-    ...masks.map((name) => intAttribute(name, 0)),
-  ], [x, int32([begin]), int32([end]), int32([1])]);
+    intAttribute("begin_mask", mask),
+    intAttribute("end_mask", mask),
+    ...["ellipsis_mask", "new_axis_mask", "shrink_axis_mask"].map((name) => intAttribute(name, 0)),
+  ], [x, onAxis(begin, 0), onAxis(end, 0), onAxis(1, 1)]);
 }
 
 /** Joins two tensors along their first axis. */

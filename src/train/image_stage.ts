@@ -7,14 +7,7 @@ import { requireImages } from "../data/loading/loader.ts";
 import type { Box } from "../data/codecs/rgb_image.ts";
 import type { ByteImages, Images } from "../data/transforms/byte_images.ts";
 import { BOX_BYTES, type DeviceTransforms } from "../data/transforms/device_transforms.ts";
-import {
-  chosen,
-  floatsOfBytes,
-  joined,
-  reshaped,
-  reversed,
-  rowsBetween,
-} from "../engine/array_ops.ts";
+import { chosen, floatsOfBytes, joined, part, reshaped, reversed } from "../engine/array_ops.ts";
 import { CapturedFunction } from "../engine/capture/capture.ts";
 import { tf } from "../engine/tf.ts";
 import { tensorFrom } from "../engine/transfer.ts";
@@ -59,11 +52,9 @@ export class ImageStage implements Disposable {
     if (images instanceof Float32Array) return floatTensor(batch);
     requireImages(batch);
     const { transforms, mix } = images;
-    const { size: [height, width], parameterBytes } = transforms;
     const kind: MixKind = mix && (mix.box ? "box" : "sum");
     const inputs = [
-      tensorFrom([images.rows, height, width, CHANNELS], "uint8", images.pixels),
-      tensorFrom([images.rows, parameterBytes], "uint8", images.parameters),
+      tensorFrom([images.rows, transforms.rowBytes], "uint8", images.data),
       numbersOf(images),
     ];
     try {
@@ -81,16 +72,23 @@ export class ImageStage implements Disposable {
   }
 
   #functionFor(transforms: DeviceTransforms, kind: MixKind, count: number): CapturedFunction {
-    const { mirrors, table, erasing } = transforms;
+    const { size, mirrors, table, erasing } = transforms;
     const isNormalized = table.normalization !== undefined;
-    const key = [mirrors.join(""), isNormalized, erasing.length, kind, kind && count].join();
+    const key = [
+      size.join("x"),
+      mirrors.join(""),
+      isNormalized,
+      erasing.length,
+      kind,
+      kind && count,
+    ].join();
     const known = this.#functions.get(key);
     if (known) return known;
     const made = new CapturedFunction(
       "images",
-      (pixels, parameters, numbers) => [
-        new BatchWork({ mirrors, isNormalized, boxes: erasing.length, kind, count })
-          .images(pixels, parameters, numbers),
+      (data, numbers) => [
+        new BatchWork({ size, mirrors, isNormalized, boxes: erasing.length, kind, count })
+          .images(data, numbers),
       ],
       { variables: () => [], capture: this.#capture, random: false },
     );
@@ -140,8 +138,8 @@ interface Edges {
   readonly right: tf.Tensor;
 }
 
-/** What is done with a batch, whatever its numbers are. */
-interface WorkPlan extends Pick<DeviceTransforms, "mirrors"> {
+/** The work on a batch, whatever its numbers are. */
+interface WorkPlan extends Pick<DeviceTransforms, "size" | "mirrors"> {
   readonly isNormalized: boolean;
   /** Boxes that an image may have. */
   readonly boxes: number;
@@ -161,15 +159,17 @@ class BatchWork {
     this.#plan = plan;
   }
 
-  images(pixels: tf.Tensor, parameters: tf.Tensor, numbers: tf.Tensor): tf.Tensor {
-    const { kind, boxes, count } = this.#plan;
-    const [rows, height, width] = pixels.shape;
+  images(data: tf.Tensor, numbers: tf.Tensor): tf.Tensor {
+    const { size: [height, width], kind, boxes, count } = this.#plan;
+    const [rows, rowBytes] = data.shape, pixelBytes = height * width * CHANNELS;
+    const hasParameters = rowBytes > pixelBytes;
     const take = taker(numbers);
     const byte = take(1), [mean, std] = this.#plan.isNormalized ? [take(3), take(3)] : [];
     const colours = Array.from({ length: boxes }, () => take(3));
-    const columns = this.#columns(parameters);
+    const columns = hasParameters ? columnsOf(part(data, "uint8", [pixelBytes, rowBytes], 1)) : [];
 
-    let bytes = this.#mirrored(pixels, columns);
+    let bytes = hasParameters ? part(data, "uint8", [0, pixelBytes], 1) : data;
+    bytes = this.#mirrored(bytes, columns);
     bytes = reshaped(bytes, "uint8", [rows, height, width * CHANNELS]);
     // A box of another image is a box of its bytes as well, and these are fewer.
     const mixesBytes = kind === "box" && boxes === 0;
@@ -187,22 +187,14 @@ class BatchWork {
     return tf.reshape(floats, [kind ? count : rows, height, width, CHANNELS]);
   }
 
-  /** The bytes of all rows' parameters, one by one, as float32 [rows, 1, 1]. */
-  #columns(parameters: tf.Tensor): tf.Tensor[] {
-    const [rows, bytes] = parameters.shape;
-    if (bytes === 0) return [];
-    return tf.split(floatsOfBytes(parameters), bytes, 1)
-      .map((column) => tf.reshape(column, [rows, 1, 1]));
-  }
-
   #mirrored(pixels: tf.Tensor, columns: readonly tf.Tensor[]): tf.Tensor {
-    const { shape: [rows, ...image], shape } = pixels;
-    const flat = [rows, image.reduce((product, side) => product * side)];
-    return this.#plan.mirrors.reduce((current, axis, index) => {
+    const { size: [height, width], mirrors } = this.#plan;
+    const [rows, pixelBytes] = pixels.shape;
+    return mirrors.reduce((current, axis, index) => {
+      const images = reshaped(current, "uint8", [rows, height, width, CHANNELS]);
+      const other = reversed(images, "uint8", axis === "x" ? 2 : 1);
       const isMirrored = tf.greater(tf.reshape(columns[index], [rows, 1]), 0);
-      const other = reversed(current, "uint8", axis === "x" ? 2 : 1);
-      const both = [other, current].map((each) => reshaped(each, "uint8", flat));
-      return reshaped(chosen(isMirrored, both[0], both[1], "uint8"), "uint8", shape);
+      return chosen(isMirrored, reshaped(other, "uint8", [rows, pixelBytes]), current, "uint8");
     }, pixels);
   }
 
@@ -236,19 +228,24 @@ class BatchWork {
   #partners(images: tf.Tensor, type: "uint8" | "float32") {
     const { count } = this.#plan;
     const [all] = images.shape;
-    const last = rowsBetween(images, type, all - 1, all);
-    const rows = all > count ? rowsBetween(images, type, 0, count) : images;
-    const partners = count === 1
-      ? last
-      : joined(last, rowsBetween(images, type, 0, count - 1), type);
+    const last = part(images, type, [all - 1, all]);
+    const rows = all > count ? part(images, type, [0, count]) : images;
+    const partners = count === 1 ? last : joined(last, part(images, type, [0, count - 1]), type);
     return { rows, partners };
   }
+}
+
+/** The bytes of all images' parameters, one by one, as float32 [rows, 1, 1]. */
+function columnsOf(parameters: tf.Tensor): tf.Tensor[] {
+  const [rows, bytes] = parameters.shape;
+  return tf.split(floatsOfBytes(parameters), bytes, 1)
+    .map((column) => tf.reshape(column, [rows, 1, 1]));
 }
 
 /** Takes one part of a vector after the other. */
 function taker(vector: tf.Tensor): (count: number) => tf.Tensor {
   let next = 0;
-  return (count) => rowsBetween(vector, "float32", next, next += count);
+  return (count) => part(vector, "float32", [next, next += count]);
 }
 
 /** Reads boxes of parameters: 16 bits for each edge, the lower ones first. */

@@ -35,21 +35,15 @@ export function bothBatches(
   if (!device) throw new Error("The transforms can't be left to the device");
   const rows = count + (mixing && !mixing.isWhole ? 1 : 0);
   const floats = new Float32Array((count + (mixing ? 1 : 0)) * size);
-  const pixels = new Uint8Array(rows * size);
-  const parameters = new Uint8Array(rows * device.parameterBytes);
+  const data = new Uint8Array(rows * device.rowBytes);
   for (let row = 0; row < rows; row++) {
     const image = pipeline.prepare(noise(19, 16, row + 1));
     pipeline.apply(image, randomStream(5, row), floats, row * size);
-    pipeline.applyBytes(image, randomStream(5, row), {
-      pixels: pixels.subarray(row * size, (row + 1) * size),
-      parameters: parameters.subarray(
-        row * device.parameterBytes,
-        (row + 1) * device.parameterBytes,
-      ),
-    });
+    const target = data.subarray(row * device.rowBytes, (row + 1) * device.rowBytes);
+    pipeline.applyBytes(image, randomStream(5, row), target);
   }
   if (!mixing) {
-    return { floats, bytes: new ByteImages({ count, transforms: device, pixels, parameters }) };
+    return { floats, bytes: new ByteImages({ count, transforms: device, data }) };
   }
   const { mix, usable, isWhole } = mixing;
   if (isWhole) floats.copyWithin(count * size, (count - 1) * size);
@@ -57,7 +51,7 @@ export function bothBatches(
   return {
     floats: floats.subarray(0, count * size),
     bytes: new ByteImages({
-      ...{ count, transforms: device, pixels, parameters },
+      ...{ count, transforms: device, data },
       mix: { ...mix, mixed },
     }),
   };

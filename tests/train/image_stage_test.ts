@@ -116,7 +116,7 @@ Deno.test("all 256 bytes become the same floats, whatever the mean and deviation
     for (const std of numbers) {
       const Normalize = { mean: [mean, -mean, mean / 2], std: [std, std * 3, std / 7] };
       const { bytes } = bothBatches([{ RandomCrop: [16, 16] }, { Normalize }], 1);
-      bytes.pixels.forEach((_, at) => bytes.pixels[at] = Math.floor(at / 3));
+      bytes.data.forEach((_, at) => bytes.data[at] = Math.floor(at / 3));
       sameBits(await stageFloats(stage, bytes), bytes.floats(), `${mean}, ${std}`);
     }
   }

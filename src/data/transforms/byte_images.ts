@@ -11,10 +11,10 @@ import { mirrorRgb } from "./flip.ts";
 import { type Mix, mixRow } from "./mix.ts";
 
 /** The least product of a share and a pixel: below it sums may come to numbers that kernels take as 0. */
-const LEAST_PRODUCT = 2 ** -102;
+const MIN_PRODUCT = 2 ** -102;
 
 /** Images of a batch [n, height, width, 3]: finished floats, or bytes that the device finishes. */
-export type Images = Float32Array<ArrayBuffer> | ByteImages;
+export type Images = Float32Array | ByteImages;
 
 /** The mix of a batch's rows. */
 export interface RowMix extends Mix {
@@ -24,76 +24,59 @@ export interface RowMix extends Mix {
 
 /** Images that are bytes until the device has them. */
 export class ByteImages {
-  /** Rows of the batch. */
+  /** Images of the batch. */
   readonly count: number;
   /** The work that is left. */
   readonly transforms: DeviceTransforms;
-  /** [rows, height, width, 3]: the batch, then maybe the partner of its first row, which else is the last row. */
-  readonly pixels: Uint8Array<ArrayBuffer>;
-  /** [rows, {@linkcode DeviceTransforms.parameterBytes}] */
-  readonly parameters: Uint8Array<ArrayBuffer>;
+  /**
+   * [rows, {@linkcode DeviceTransforms.rowBytes}]: an image's pixels [height, width, 3] and its parameters. The rows of
+   * the batch, then maybe the partner of its first row, which else is the last row.
+   */
+  readonly data: Uint8Array;
   /** A row's partner is the one before it. */
   readonly mix: RowMix | undefined;
 
   constructor(
-    { count, transforms, pixels, parameters, mix }:
-      & Pick<
-        ByteImages,
-        "count" | "transforms" | "pixels" | "parameters"
-      >
-      & { readonly mix?: RowMix | undefined },
+    { count, transforms, data, mix }: Pick<ByteImages, "count" | "transforms" | "data"> & {
+      readonly mix?: RowMix | undefined;
+    },
   ) {
     this.count = count;
     this.transforms = transforms;
-    this.pixels = pixels;
-    this.parameters = parameters;
+    this.data = data;
     this.mix = mix;
   }
 
-  /** Rows of {@linkcode pixels}: {@linkcode count}, or one more. */
+  /** Rows of {@linkcode data}: {@linkcode count}, or one more. */
   get rows(): number {
-    return this.pixels.length / this.#rowBytes;
+    return this.data.length / this.transforms.rowBytes;
   }
 
-  /** The rows from `begin` to `end`, without a copy where they aren't mixed. */
+  /** The images from `begin` to `end`, without a copy where they aren't mixed. */
   slice(begin: number, end: number): ByteImages {
     if (begin === 0 && end === this.count) return this;
     const rows = Array.from({ length: end - begin }, (_, at) => begin + at);
     if (this.mix) return this.pick(rows, end - begin);
-    const { parameterBytes } = this.transforms;
-    return new ByteImages({
-      count: end - begin,
-      transforms: this.transforms,
-      pixels: this.pixels.subarray(begin * this.#rowBytes, end * this.#rowBytes),
-      parameters: this.parameters.subarray(begin * parameterBytes, end * parameterBytes),
-    });
+    const { rowBytes } = this.transforms;
+    const data = this.data.subarray(begin * rowBytes, end * rowBytes);
+    return new ByteImages({ count: end - begin, transforms: this.transforms, data });
   }
 
   /**
-   * A copy of some rows.
+   * A copy of some images.
    *
    * @param rows Rows that follow each other where they are mixed
-   * @param count Rows to make; black images follow those that are given
+   * @param count Images to make; black ones follow those that are given
    */
   pick(rows: readonly number[], count: number): ByteImages {
+    const { mix, transforms } = this;
     const [first = 0] = rows;
-    const partner = this.mix ? [first > 0 ? first - 1 : this.rows - 1] : [];
-    const { parameterBytes } = this.transforms;
-    const copy = (source: Uint8Array, bytes: number) => {
-      const target = new Uint8Array((count + partner.length) * bytes);
-      const copyRow = (row: number, to: number) =>
-        target.set(source.subarray(row * bytes, (row + 1) * bytes), to * bytes);
-      rows.forEach(copyRow);
-      partner.forEach((row) => copyRow(row, count));
-      return target;
-    };
-    return new ByteImages({
-      count,
-      transforms: this.transforms,
-      pixels: copy(this.pixels, this.#rowBytes),
-      parameters: copy(this.parameters, parameterBytes),
-      mix: this.mix && { ...this.mix, mixed: rows.map((row) => this.mix!.mixed[row]!) },
-    });
+    const data = new Uint8Array((count + (mix ? 1 : 0)) * transforms.rowBytes);
+    rows.forEach((row, to) => data.set(this.#row(row), to * transforms.rowBytes));
+    if (!mix) return new ByteImages({ count, transforms, data });
+    data.set(this.#row(first > 0 ? first - 1 : this.rows - 1), count * transforms.rowBytes);
+    const mixed = rows.map((row) => mix.mixed[row]!);
+    return new ByteImages({ count, transforms, data, mix: { ...mix, mixed } });
   }
 
   /**
@@ -103,8 +86,7 @@ export class ByteImages {
    */
   floats(): Float32Array<ArrayBuffer> {
     const { count, mix, rows } = this;
-    const { size } = this.transforms;
-    const floats = this.#rowBytes;
+    const { size, pixelBytes: floats } = this.transforms; // a float for each byte
     const result = new Float32Array((count + (mix ? 1 : 0)) * floats);
     for (let row = 0; row < Math.min(rows, count + (mix ? 1 : 0)); row++) {
       this.#write(row, result.subarray(row * floats, (row + 1) * floats));
@@ -119,12 +101,11 @@ export class ByteImages {
   }
 
   #write(row: number, target: Float32Array): void {
-    const { size: [height, width], mirrors, table, erasing, parameterBytes } = this.transforms;
-    const parameters = this.parameters.subarray(row * parameterBytes, (row + 1) * parameterBytes);
-    const data = this.pixels.subarray(row * this.#rowBytes, (row + 1) * this.#rowBytes);
+    const { size: [height, width], mirrors, table, erasing, pixelBytes } = this.transforms;
+    const data = this.#row(row), parameters = data.subarray(pixelBytes);
     const image = mirrors.reduce<RgbImage>(
       (current, axis, index) => parameters[index] ? mirrorRgb(current, axis) : current,
-      { width, height, data },
+      { width, height, data: data.subarray(0, pixelBytes) },
     );
     table.write(image, target, 0);
     erasing.forEach((colour, index) => {
@@ -133,10 +114,9 @@ export class ByteImages {
     });
   }
 
-  /** Bytes of an image; as many as it has floats. */
-  get #rowBytes(): number {
-    const [height, width] = this.transforms.size;
-    return height * width * 3;
+  #row(row: number): Uint8Array {
+    const { rowBytes } = this.transforms;
+    return this.data.subarray(row * rowBytes, (row + 1) * rowBytes);
   }
 }
 
@@ -148,5 +128,5 @@ export function mixesOnDevice(transforms: DeviceTransforms, { share, box }: Mix)
   if (box) return true;
   const least = leastMagnitude(transforms);
   return [Math.fround(share), Math.fround(1 - share)]
-    .every((weight) => weight === 0 || weight * least >= LEAST_PRODUCT);
+    .every((weight) => weight === 0 || weight * least >= MIN_PRODUCT);
 }

@@ -17,7 +17,7 @@ import type { MirrorAxis } from "./transform.ts";
 export const BOX_BYTES = 8;
 
 /** The least normal number of float32: TensorFlow's kernels take what is nearer to 0 as 0. */
-const LEAST_NORMAL = 2 ** -126;
+const MIN_NORMAL = 2 ** -126;
 
 /** The last transforms of a list, in their order: mirroring, normalizing, erasing. */
 export interface DeviceTransforms {
@@ -29,8 +29,13 @@ export interface DeviceTransforms {
   readonly table: FloatTable;
   /** The colour of each erased box. */
   readonly erasing: readonly Rgb[];
-  /** Bytes of an image's parameters: 1 for each axis, whether it is mirrored, and {@linkcode BOX_BYTES} for each box. */
-  readonly parameterBytes: number;
+  /** Bytes of an image's pixels. */
+  readonly pixelBytes: number;
+  /**
+   * Bytes of an image's pixels and parameters: of these 1 for each axis, whether it is mirrored, and
+   * {@linkcode BOX_BYTES} for each box.
+   */
+  readonly rowBytes: number;
 }
 
 /**
@@ -65,8 +70,9 @@ export function planDevice(
   const table = new FloatTable(normalizationOf(specs));
   if (!hasPlainSteps(table)) return undefined;
   const axes = (["x", "y"] as const).filter((axis) => mirrors.has(axis));
-  const parameterBytes = axes.length + erasing.length * BOX_BYTES;
-  return { device: { size, mirrors: axes, table, erasing, parameterBytes }, deferred };
+  const pixelBytes = size[0] * size[1] * 3;
+  const rowBytes = pixelBytes + axes.length + erasing.length * BOX_BYTES;
+  return { device: { size, mirrors: axes, table, erasing, pixelBytes, rowBytes }, deferred };
 }
 
 /** The arguments of a list's Normalize. */
@@ -99,7 +105,7 @@ export function leastMagnitude({ table, erasing }: DeviceTransforms): number {
 /** True for a number that all kernels keep as it is: 0, or normal in float32. */
 function isPlain(value: number): boolean {
   const rounded = Math.fround(value);
-  return Object.is(rounded, 0) || Math.abs(rounded) >= LEAST_NORMAL;
+  return Object.is(rounded, 0) || Math.abs(rounded) >= MIN_NORMAL;
 }
 
 /** Tells whether no step from a byte to its float meets a number that isn't plain. */

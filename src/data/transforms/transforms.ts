@@ -35,14 +35,6 @@ interface RandomStep {
 /** Draws the box that is erased. */
 type BoxDraw = (random: RandomStream) => Box | undefined;
 
-/** The places of one image in a batch of bytes. */
-export interface ByteRow {
-  /** [height, width, 3] */
-  readonly pixels: Uint8Array;
-  /** What the device needs to know of the image. */
-  readonly parameters: Uint8Array;
-}
-
 /** A transform of floats, ready to run. */
 type FloatStep = (image: FloatImage, random: RandomStream) => void;
 
@@ -160,22 +152,23 @@ export class TransformPipeline {
    * random numbers as {@linkcode apply}.
    *
    * @param prepared Bytes; one with floats of its own goes to {@linkcode apply}
+   * @param target [{@linkcode DeviceTransforms.rowBytes}]: pixels and parameters
    * @throws {LockstepError} when this image can't be used
    */
   applyBytes(
     prepared: RgbImage,
     random: RandomStream,
-    { pixels, parameters }: ByteRow,
+    target: Uint8Array,
     cut = false,
   ): void {
-    const { mirrors } = this.device!;
-    parameters.fill(0);
+    const { mirrors, pixelBytes } = this.device!;
+    const parameters = target.subarray(pixelBytes).fill(0);
     let image = prepared;
     for (const [index, { run, mirror }] of this.#random.entries()) {
       if (!mirror) image = this.#step(index, run, image, random, cut);
       else if (mirror.draw(random)) parameters[mirror.column]! ^= 1;
     }
-    pixels.set(image.data);
+    target.set(image.data);
     for (const [index, draw] of this.#boxes.entries()) {
       const box = draw(random);
       if (box) writeBox(parameters, mirrors.length + index * BOX_BYTES, box);

@@ -27,7 +27,7 @@ Deno.test("the device takes over the flips that nothing but colours follows, Nor
   assert.deepEqual(mirrorsOf(crop, "RandomVerticalFlip", ...colours), ["y"]);
   const erasing = device(crop, { RandomErasing: {} }, { RandomErasing: { value: [1, 2, 3] } });
   assert.deepEqual(erasing?.erasing, [[0, 0, 0], [1, 2, 3]]);
-  assert.equal(erasing?.parameterBytes, 2 * BOX_BYTES);
+  assert.equal(erasing?.rowBytes, 8 * 8 * 3 + 2 * BOX_BYTES);
 });
 
 Deno.test("the device takes nothing over where its kernels could give other bits", () => {
@@ -47,12 +47,14 @@ Deno.test("the device takes nothing over where its kernels could give other bits
 Deno.test("an image's parameters say whether it is mirrored, and hold the box", () => {
   const transforms = [crop, "RandomHorizontalFlip", { RandomErasing: 0.5 }];
   const pipeline = new TransformPipeline(transformsSchema.parse(transforms));
-  const pixels = new Uint8Array(pipeline.floats), parameters = new Uint8Array(1 + BOX_BYTES);
+  const row = new Uint8Array(pipeline.device!.rowBytes);
+  const parameters = row.subarray(pipeline.floats);
+  assert.equal(parameters.length, 1 + BOX_BYTES);
   const counts = { mirrored: 0, erased: 0 };
   for (let seed = 0; seed < 400; seed++) {
     parameters.fill(255); // the memory of another batch
-    pipeline.applyBytes(noise(8, 8, 1), randomStream(seed), { pixels, parameters });
-    assert.deepEqual(pixels, noise(8, 8, 1).data);
+    pipeline.applyBytes(noise(8, 8, 1), randomStream(seed), row);
+    assert.deepEqual(row.subarray(0, pipeline.floats), noise(8, 8, 1).data);
     assert.ok(parameters[0]! <= 1);
     counts.mirrored += parameters[0]!;
     const { left, top, width, height } = readBox(parameters, 1);
