@@ -37,7 +37,7 @@ export async function makeBenchImages(
   for (let image = 0; image < count; image++) {
     const made = { width: WIDTH, height: HEIGHT, data: new Uint8Array(WIDTH * HEIGHT * 3) };
     for (const [at, quarter] of QUARTERS.entries()) {
-      const photo = await source.read(train[(image * QUARTERS.length + at) % train.length]);
+      const photo = await source.read(train.at((image * QUARTERS.length + at) % train.length)!);
       paste(resizeRgb(photo, quarter.width, quarter.height, fourByThree(photo)), made, quarter);
     }
     const name = `${String(image).padStart(4, "0")}.jpg`;

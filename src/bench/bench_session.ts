@@ -151,7 +151,7 @@ export class BenchSession {
     const { train } = folder;
     const repeated = Array.from(
       { length: samples },
-      (_, index) => ({ ...train[index % train.length], index }),
+      (_, index) => ({ ...train.at(index % train.length)!, index }),
     );
     return makeLoaders({ ...folder, train: repeated }, config).train;
   }

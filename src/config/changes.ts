@@ -37,6 +37,7 @@ export const FREE_KEYS = [
   "data.root",
   "data.dataset",
   "data.onError",
+  "data.fileHashes",
 ] as const;
 
 /** Characters of a value that a message shows. */

@@ -154,6 +154,12 @@ export interface DataInput {
    * Memory that all workers share for decoded images; `null`: each worker keeps some by itself.
    */
   cache?: number | string | null | undefined;
+  /**
+   * Image files that a run's record keeps a hash of, by which a resumed run notices other
+   * contents of the same size: `auto` are all of a set of at most 50,000 files and 1 GiB, `all`
+   * takes as long as reading them, `none` compares paths, classes and sizes. Default: `auto`.
+   */
+  fileHashes?: "auto" | "all" | "none" | undefined;
   /** Pixels above which an image is refused before it is decoded. Default: `100000000`. */
   maxPixels?: number | undefined;
 }

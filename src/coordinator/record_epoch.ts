@@ -134,11 +134,11 @@ function predictionsOf(
   return val.flatMap(({ index, label, path }) => {
     const scores = samples[index];
     if (!scores) return [];
-    return {
+    return [{
       path,
       trueClass: classes[label],
       predictedClass: classes[scores.ranked[0]],
       confidence: scores.probabilities[0],
-    };
+    }];
   });
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import { join } from "node:path";
+import { counted } from "../base/format.ts";
 import { keepsTypedPaths } from "../config/load.ts";
 import { FILE_RECORD, type FileChanges, writeFileRecord } from "../data/datasets/file_record.ts";
 import { earlyStopReason } from "../metrics/monitor.ts";
@@ -27,12 +28,14 @@ export async function followRestored(
 }
 
 /** Records the images of a run that has no record of them. */
-async function recordImages({ run: { dataset: { root, files } }, events, folder }: RunParts) {
+async function recordImages(
+  { run: { dataset: { root, files }, config }, events, folder }: RunParts,
+): Promise<void> {
   if (!files) return;
   events.warn(
     `The run has no ${FILE_RECORD}, so its images are compared by name, class and size alone; it has one from now on`,
   );
-  await writeFileRecord(folder, root, files);
+  await writeFileRecord(folder, root, files, config.data.fileHashes);
 }
 
 /** Records the images with which a resumed run continues. */
@@ -52,7 +55,17 @@ async function followImages(
     events.emit({ type: "warning", message, kept: false });
     await saveLast(folder, run, { position, history }, { keepPrevious: false });
   }
-  if (files && (isOther || changes.touched > 0)) await writeFileRecord(folder, root, files);
+  const { touched, otherTime } = changes;
+  if (otherTime > 0) {
+    events.info(
+      `${
+        counted(otherTime, "image")
+      } of the same path and size have another time of change than before: their ` +
+        "contents were not compared, which takes data.fileHashes: all from the start of a run",
+    );
+  }
+  if (!files || !isOther && touched + otherTime === 0) return;
+  await writeFileRecord(folder, root, files, run.config.data.fileHashes);
 }
 
 /** Updates checkpoint, `config.yaml` and history of a resumed run to its changed config. */

@@ -40,6 +40,7 @@ import { type PreparedRun, prepareRun } from "./preparation/prepare.ts";
 import { catchUp, followRestored } from "./resume_records.ts";
 import { hasOtherImages, recordOfFileChanges } from "./state/resumed_data.ts";
 import { openRunCache } from "./preparation/run_cache.ts";
+import { shareSamples } from "./preparation/share_samples.ts";
 import { checkDashboard } from "./run_dashboard.ts";
 import { writeConfig, writeStart } from "./run_files.ts";
 import { type RestoredRun, RunOrigin } from "./state/run_origin.ts";
@@ -214,9 +215,10 @@ async function trainWithWorkers(
   const { config, replica, natsServer } = run;
   const reporter = emittingReporter(events, { keepsWarnings: true });
   using cache = openRunCache(config, run.dataset, reporter);
+  using samples = shareSamples(run.dataset, reporter);
   await using cluster = await Cluster.assemble({
     ...clusterSettings(config, serverSettings(config.nats, natsServer)),
-    job: jobJson(run.job),
+    job: jobJson({ ...run.job, ...(samples ? { samples: samples.place } : {}) }),
     exchange: exchangeSettings(config, replica.state),
     ...(cache ? { cache: cache.address } : {}),
     reporter,

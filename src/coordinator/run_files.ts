@@ -40,7 +40,10 @@ export async function writeStart(
   events.emit({ type: "picture", name: "batch", step: 0, draw: pictureIn(folder, "batch") });
   await events.settled();
   const { root, files } = run.dataset;
-  if (files) await effort.attempt(FILE_RECORD, () => writeFileRecord(folder, root, files));
+  const { fileHashes } = config.data;
+  if (files) {
+    await effort.attempt(FILE_RECORD, () => writeFileRecord(folder, root, files, fileHashes));
+  }
   await record.save(history);
   await saveLast(folder, run, { position: startPosition(), history });
 }

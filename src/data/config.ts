@@ -14,6 +14,7 @@ import {
   DATASETS,
 } from "../provision/dataset_catalogue.ts";
 import { DEFAULT_MAX_PIXELS } from "./codecs/rgb_image.ts";
+import { FILE_HASHES } from "./file_hashes.ts";
 import { mixesSchema } from "./transforms/mix.ts";
 import { transformsSchema } from "./transforms/transform_specs.ts";
 
@@ -67,6 +68,11 @@ export const dataSchema = z.strictObject({
   ),
   cache: sizeSchema.nullish().describe(
     "Memory that all workers share for decoded images; `null`: each worker keeps some by itself.",
+  ),
+  fileHashes: z.enum(FILE_HASHES).default("auto").describe(
+    "Image files that a run's record keeps a hash of, by which a resumed run notices other " +
+      "contents of the same size: `auto` are all of a set of at most 50,000 files and 1 GiB, " +
+      "`all` takes as long as reading them, `none` compares paths, classes and sizes.",
   ),
   maxPixels: z.int().positive().default(DEFAULT_MAX_PIXELS).describe(
     "Pixels above which an image is refused before it is decoded.",

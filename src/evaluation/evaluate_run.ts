@@ -24,6 +24,7 @@ import { rankedOf } from "../train/scores.ts";
 import { clusterSettings } from "../coordinator/preparation/cluster_settings.ts";
 import { Cluster, failedRank } from "../cluster/cluster.ts";
 import { driveValidation, type Validated } from "../coordinator/epochs/drive_validation.ts";
+import { shareSamples } from "../coordinator/preparation/share_samples.ts";
 import { SkippedImages } from "../coordinator/epochs/skipped_images.ts";
 import { writeEvaluationFolder } from "./evaluation_folder.ts";
 import {
@@ -95,9 +96,10 @@ async function scoreOverWorkers(
   { reporter, signal }: { reporter: Reporter; signal?: AbortSignal | undefined },
 ): Promise<Validated> {
   try {
+    using samples = shareSamples(dataset, reporter);
     await using cluster = await Cluster.assemble({
       ...clusterSettings(config, server),
-      job: evaluationJobJson(job),
+      job: evaluationJobJson({ ...job, ...(samples ? { samples: samples.place } : {}) }),
       reporter,
       signal,
     });

@@ -163,7 +163,7 @@ export async function evaluate(
       ? undefined
       : { loss: scores.losses[row], first: scores.ranked[row * scores.width] };
   }, "these weights can't be measured");
-  const labels = scores.indices.map((index) => samples[index].label);
+  const labels = scores.indices.map((index) => samples.at(index)!.label);
   const report = classificationReport({ ...scores, labels }, classes);
   const { accuracy, count, confusionMatrix: confusion } = report;
   return {

@@ -5,6 +5,7 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
+import type { List } from "../base/lazy_list.ts";
 import { listed } from "../base/listing.ts";
 
 /** A network returned NaN or infinity for images. */
@@ -32,7 +33,7 @@ export interface LeftOut {
 export interface SeenSet {
   /** Names the images, such as `validation`. */
   readonly what: string;
-  readonly samples: readonly CheckedSample[];
+  readonly samples: List<CheckedSample>;
   readonly classes: readonly string[];
   readonly skipped: readonly LeftOut[];
 }

@@ -8,7 +8,7 @@ import { DataError } from "../data/codecs/data_error.ts";
 import type { Loader } from "../data/loading/loader.ts";
 import type { Tile } from "../plots/picture_grid.ts";
 import { makeLoaders } from "../train/job.ts";
-import { type ShownData, tilesOf, trainingRows } from "./training_images.ts";
+import { firstStep, type ShownData, tilesOf } from "./training_images.ts";
 
 const MAX_BATCH_TILES = 16;
 const BATCH_COLUMNS = 4;
@@ -25,8 +25,8 @@ export async function readBatch(
   run: ShownData,
   epoch: number,
 ): Promise<(folder: string) => Promise<void>> {
-  const rows = trainingRows(run, epoch).filter(({ step }) => step === 0);
-  const shown = await tilesOf(run, "train", epoch, rows.slice(0, MAX_BATCH_TILES));
+  const rows = firstStep(run, epoch).slice(0, MAX_BATCH_TILES);
+  const shown = await tilesOf(run, "train", epoch, rows);
   const tiles = shown.filter((tile) => tile !== undefined);
   const heading = `${run.config.name}: training batch, augmented (epoch ${epoch}, step 0)`;
   return async (folder) => {

@@ -5,6 +5,7 @@
  */
 import { calledPath } from "../base/called_paths.ts";
 import { UsageError } from "../base/errors.ts";
+import type { List } from "../base/lazy_list.ts";
 import type { Config } from "../config/schema.ts";
 import type { EpochStep } from "../data/loading/sampler.ts";
 import { resizeRgb } from "../data/resizing/resize.ts";
@@ -99,7 +100,8 @@ async function draws(
   const chosen = trainingRows(data, first).slice(0, count).map(({ indices }) => indices[0]);
   const columns: (Tile | undefined)[][] = [];
   for (let epoch = first; epoch < first + epochs; epoch++) {
-    const rows = trainingRows(data, epoch);
+    const wanted = new Set(chosen);
+    const rows = trainingRows(data, epoch).filter(({ indices: [index] }) => wanted.has(index));
     const byIndex = new Map(rows.map((row) => [row.indices[0], row]));
     const tiles = await tilesOf(data, "train", epoch, chosen.map((index) => byIndex.get(index)!));
     columns.push(tiles.map((tile) => tile && { ...tile, title: inEpoch(epoch, tile.title) }));
@@ -108,7 +110,7 @@ async function draws(
   for (const [row, index] of chosen.entries()) {
     const drawn = columns.map((column) => column[row]).filter((tile) => tile !== undefined);
     if (drawn.length < epochs) continue; // it, or what is mixed into it, can't be read
-    const sample = dataset.train[index];
+    const sample = dataset.train.at(index)!;
     const { data: rgb, ...size } = fitted(await dataset.source.read(sample), drawn[0]);
     tiles.push({ ...size, rgb, title: `original: ${dataset.classes[sample.label]}` }, ...drawn);
   }
@@ -120,11 +122,11 @@ function inEpoch(epoch: number, title: string): string {
   return `epoch ${epoch}${title.includes("\n") ? "\n" : ": "}${title}`;
 }
 
-function spread(rows: readonly EpochStep[], count: number): EpochStep[] {
+function spread(rows: List<EpochStep>, count: number): EpochStep[] {
   const shown = Math.min(count, rows.length);
   return Array.from(
     { length: shown },
-    (_, position) => rows[Math.floor((position + 0.5) * rows.length / shown)],
+    (_, position) => rows.at(Math.floor((position + 0.5) * rows.length / shown))!,
   );
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { List } from "../base/lazy_list.ts";
 import type { Config } from "../config/schema.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import type { EpochStep } from "../data/loading/sampler.ts";
@@ -21,12 +22,18 @@ export interface ShownData {
 export function trainingRows(
   { config, dataset }: ShownData,
   epoch: number,
-): EpochStep[] {
+): List<EpochStep> {
   return new RunPlan(config, dataset).training.rows(epoch);
 }
 
+/** The training images of an epoch's first step. */
+export function firstStep(data: ShownData, epoch: number): EpochStep[] {
+  const rows = trainingRows(data, epoch);
+  return rows.slice(0, rows.at(0)?.globalRows ?? 0);
+}
+
 /** The validation images in their order. */
-export function validationRows({ config, dataset }: ShownData): EpochStep[] {
+export function validationRows({ config, dataset }: ShownData): List<EpochStep> {
   return new RunPlan(config, dataset).validation.rows(0);
 }
 

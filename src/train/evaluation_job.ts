@@ -9,10 +9,11 @@ import type { NamingModules } from "../config/consent.ts";
 import { configSchema } from "../config/schema.ts";
 import { chooseSplit, scanClassFolders } from "../data/datasets/class_folders.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
+import { tablePlaceSchema } from "../data/datasets/shared_table.ts";
 import type { ModuleHooks } from "../data/datasets/scan_module.ts";
 import { lossShape } from "../optim/loss_config.ts";
 import type { Json } from "../protocol/large_json.ts";
-import { scanData } from "./job.ts";
+import { findImages } from "./job.ts";
 
 const imagesSchema = z.strictObject({
   /** The training or the validation set. */
@@ -54,6 +55,8 @@ const evaluationJobSchema = z.strictObject({
   root: z.string(),
   /** Fingerprint of the images as the coordinator found them. */
   fingerprint: z.string(),
+  /** The images of `root` as the coordinator found them; without it, each process finds them itself. */
+  samples: tablePlaceSchema.optional(),
   numClasses: z.int().positive(),
   /** SHA-256 of each module of the user's own, by the config key that names it. */
   modules: z.record(z.string(), z.string()).optional(),
@@ -95,11 +98,15 @@ export function namedModules(
  * @param hooks Look on while a data module makes samples
  */
 export async function scanEvaluation(
-  { root, config, evaluation }: Pick<EvaluationJob, "root" | "config" | "evaluation">,
+  job: Pick<EvaluationJob, "root" | "config" | "evaluation" | "samples">,
   hooks: ModuleHooks = {},
 ): Promise<ImageSet> {
-  const { folder, ...wanted } = evaluation;
+  const { root, config, evaluation: { folder, ...wanted } } = job;
   return folder === undefined
-    ? chooseSplit(await scanData(root, config, hooks), wanted)
-    : await scanClassFolders(root, folder, wanted.classes, config.data.maxPixels);
+    ? chooseSplit(await findImages(job, hooks), wanted)
+    : await findImages(
+      job,
+      hooks,
+      () => scanClassFolders(root, folder, wanted.classes, config.data.maxPixels),
+    );
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LockstepError } from "../base/errors.ts";
 import { z } from "../deps/zod.ts";
 import { type Config, configSchema } from "../config/schema.ts";
 import { Loader } from "../data/loading/loader.ts";
@@ -10,6 +11,8 @@ import type { SharedImages } from "../data/loading/shared_images.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import { type ModuleHooks, scanModule } from "../data/datasets/scan_module.ts";
 import { scanImages } from "../data/datasets/scan_images.ts";
+import { openTable, type TablePlace, tablePlaceSchema } from "../data/datasets/shared_table.ts";
+import { tableImages } from "../data/datasets/table_images.ts";
 import type { Json } from "../protocol/large_json.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
 import type { FeatureCaches } from "./feature_cache.ts";
@@ -20,6 +23,8 @@ const jobSchema = z.strictObject({
   root: z.string(),
   /** Fingerprint of the images as the coordinator found them. */
   fingerprint: z.string(),
+  /** The images of `root` as the coordinator found them; without it, each process finds them itself. */
+  samples: tablePlaceSchema.optional(),
   numClasses: z.int().positive(),
   /** SHA-256 of each module of the user's own, by the config key that names it. */
   modules: z.record(z.string(), z.string()).optional(),
@@ -48,14 +53,45 @@ export function parseJob(json: unknown): Job {
   return jobSchema.parse(json);
 }
 
+/** The images that a run needs. */
+export interface ImagesToFind {
+  readonly root: string;
+  readonly config: Pick<Config, "data" | "seed">;
+  /** The images as another process has found them. */
+  readonly samples?: TablePlace | undefined;
+}
+
 /**
- * Finds a run's images.
+ * Finds a run's images: in the list that the coordinator shares, else on the disk.
+ *
+ * @param hooks Look on while a data module makes samples
+ * @param scan Looks on the disk
+ */
+export async function findImages(
+  { root, config, samples }: ImagesToFind,
+  hooks: ModuleHooks = {},
+  scan: (hooks: ModuleHooks) => Promise<ImageSet> = () => scanData(root, config, hooks),
+): Promise<ImageSet> {
+  if (samples) {
+    try {
+      return tableImages(openTable(samples), { root, maxPixels: config.data.maxPixels });
+    } catch (error) {
+      if (!(error instanceof LockstepError)) throw error;
+      // The coordinator may be in another container, or on another machine.
+      console.error(`The list of images can't be shared (${error.message}): looking in ${root}`);
+    }
+  }
+  return await scan(hooks);
+}
+
+/**
+ * Finds a run's images on the disk.
  *
  * @param hooks Look on while a data module makes samples
  */
 export function scanData(
   root: string,
-  { data, seed }: Pick<Config, "data" | "seed">,
+  { data, seed }: ImagesToFind["config"],
   hooks: ModuleHooks = {},
 ): Promise<ImageSet> {
   const { module, format, trainFolder, valFolder, valFraction, splitSeed, maxPixels } = data;

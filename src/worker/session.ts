@@ -17,7 +17,7 @@ import { buildReplica } from "../train/build_replica.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { epochSpanSchema, validateSchema } from "../train/command_schemas.ts";
 import { FeatureCaches } from "../train/feature_cache.ts";
-import { type Job, makeLoaders, scanData } from "../train/job.ts";
+import { findImages, type Job, makeLoaders } from "../train/job.ts";
 import { checkModules } from "../train/modules.ts";
 import { runEpoch, type TrainingParts } from "../train/rank_epoch.ts";
 import { RunPlan } from "../train/run_plan.ts";
@@ -93,7 +93,7 @@ export class Session {
     const dataset = await openImages(
       job,
       options.heartbeat,
-      (hooks) => scanData(job.root, config, hooks),
+      (hooks) => findImages(job, hooks),
     );
     const replica = await buildReplica(config, job);
     const maxBytes = featureCacheBytes(config);

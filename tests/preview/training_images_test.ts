@@ -79,7 +79,7 @@ Deno.test("tilesOf() gives the images of training, in its order, for each epoch"
   withData({}, async (data) => {
     const seen = new Set<string>();
     for (const epoch of [1, 2]) {
-      const rows = trainingRows(data, epoch);
+      const rows = [...trainingRows(data, epoch)];
       const tiles = await tilesOf(data, "train", epoch, rows);
       const expected = await trained(data, epoch);
       assert.equal(tiles.length, 21);
@@ -98,7 +98,7 @@ Deno.test("tilesOf() shows what is mixed, with both labels and their shares", ()
     const rows = trainingRows(data, 1);
     const expected = await trained(data, 1);
     const chosen = [0, 1, 7, 8, 20]; // first and last rows of steps, and the short last step
-    const tiles = await tilesOf(data, "train", 1, chosen.map((row) => rows[row]));
+    const tiles = await tilesOf(data, "train", 1, chosen.map((row) => rows.at(row)!));
     tiles.forEach((tile, index) => {
       const { rgb, label, partner, share } = expected[chosen[index]];
       assert.deepEqual(Array.from(tile!.rgb), rgb, `image ${chosen[index]}`);
@@ -113,8 +113,8 @@ Deno.test("tilesOf() shows what is mixed, with both labels and their shares", ()
 
 Deno.test("tilesOf() leaves a gap for an image that can't be read, or says which one it is", () =>
   withData({ onError: "skip" }, async (data) => {
-    const rows = validationRows(data);
-    const broken = data.dataset.val[1].path;
+    const rows = [...validationRows(data)];
+    const broken = data.dataset.val.at(1)!.path;
     await Deno.writeTextFile(join(data.dataset.root, broken), "no image");
     const tiles = await tilesOf(data, "val", 1, rows);
     assert.deepEqual(tiles.map((tile) => tile?.title), [

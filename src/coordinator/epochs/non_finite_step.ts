@@ -4,6 +4,7 @@
  * @module
  */
 import { LockstepError } from "../../base/errors.ts";
+import type { List } from "../../base/lazy_list.ts";
 import { listed } from "../../base/listing.ts";
 import type { StepKey } from "../../base/step_key.ts";
 import type { Config } from "../../config/schema.ts";
@@ -18,7 +19,7 @@ export interface StepFacts {
     readonly workers: number;
     readonly train: Pick<Config["train"], "lr" | "classWeights">;
   };
-  readonly dataset: { readonly train: readonly { readonly path: string }[] };
+  readonly dataset: { readonly train: Pick<List<{ readonly path: string }>, "at"> };
   readonly plan: { readonly training: Pick<EpochPlanner, "steps"> };
 }
 
@@ -45,7 +46,7 @@ export function nonFiniteStepError(
     );
   }
   const [{ indices }] = plan.training.steps(epoch, { rank, worldSize: config.workers }, step);
-  const files = listed(Array.from(indices, (index) => dataset.train[index].path), {
+  const files = listed(Array.from(indices, (index) => dataset.train.at(index)!.path), {
     max: MAX_NAMED_FILES,
   });
   return new LockstepError(

@@ -26,7 +26,7 @@ import type { Thumbnail } from "../../report/thumbnail.ts";
 import { makeLoaders } from "../../train/job.ts";
 import type { PreparedRun } from "../preparation/prepare.ts";
 import { TimeShare } from "./time_share.ts";
-import { imagesOf, type ShownData, trainingRows } from "../../preview/training_images.ts";
+import { firstStep, imagesOf, type ShownData } from "../../preview/training_images.ts";
 
 /** Share of the run's time that reports before the last may take. */
 const REPORT_SHARE = 0.02;
@@ -156,7 +156,7 @@ async function predictedImages(
  */
 export async function batchImages(run: ShownData): Promise<ReportPictures["batch"]> {
   const { thumbnail } = await import("../../report/thumbnail.ts");
-  const rows = trainingRows(run, 1).filter(({ step }) => step === 0);
+  const rows = firstStep(run, 1);
   const images: ReportPictures["batch"] = [];
   for (const row of rows.slice(0, MAX_PICTURES.batch)) {
     const image = await readable(async () => (await imagesOf(run, "train", 1, [row]))[0]);

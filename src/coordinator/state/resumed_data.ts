@@ -37,17 +37,16 @@ export async function checkResumedData(
 }
 
 /** Tells whether the images have changed, if that can be determined. */
-export function hasOtherImages({ changed, unsure, added, removed }: FileChanges): boolean {
-  return changed.length + unsure.length + added.length + removed.length > 0;
+export function hasOtherImages({ changed, added, removed }: FileChanges): boolean {
+  return changed.length + added.length + removed.length > 0;
 }
 
 /** Describes the differences in words, with the first names of each kind. */
-export function describeFileChanges({ changed, unsure, added, removed }: FileChanges): string {
+export function describeFileChanges({ changed, added, removed }: FileChanges): string {
   const kinds: [readonly string[], string][] = [
     [changed, "changed"],
     [removed, "removed"],
     [added, "added"],
-    [unsure, "may have changed (another time, and too much data to have a hash)"],
   ];
   return kinds.filter(([paths]) => paths.length > 0).map(([paths, what]) => {
     return `${paths.length} ${what}: ${listedInQuotes(paths, { max: MAX_NAMED })}`;
@@ -56,8 +55,8 @@ export function describeFileChanges({ changed, unsure, added, removed }: FileCha
 
 /** Returns the entry for such changes in a run's record. */
 export function recordOfFileChanges(changes: FileChanges) {
-  const { changed, unsure, added, removed } = changes;
-  const counts = { changed, unsure, added, removed };
+  const { changed, added, removed } = changes;
+  const counts = { changed, added, removed };
   return Object.fromEntries(
     Object.entries(counts).map(([kind, paths]) => [kind, {
       count: paths.length,

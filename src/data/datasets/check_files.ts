@@ -10,11 +10,12 @@ import { join } from "node:path";
 import { calledPath, quotedPath } from "../../base/called_paths.ts";
 import { shellWord } from "../../base/shell.ts";
 import { reasonOf, UsageError } from "../../base/errors.ts";
-import { openRegularFile } from "../../base/regular_file.ts";
+import { bulkCalls } from "../../base/bulk_calls.ts";
+import { openRegularFile, openRegularFileSync } from "../../base/regular_file.ts";
 import { HeaderError } from "../codecs/header_error.ts";
 import { type ImageSize, readImageSize, requireFormat, tooLarge } from "../codecs/image_header.ts";
 import { NOT_UTF8 } from "./image_files.ts";
-import type { ImageSet, Sample } from "./image_set.ts";
+import type { ImageSet, Sample, SampleList } from "./image_set.ts";
 
 /** A file that can't be used. */
 export interface FileProblem {
@@ -27,8 +28,6 @@ export interface FileProblem {
 
 type Problem = Omit<FileProblem, "sample">;
 
-/** Files that are read at a time. */
-const AT_ONCE = 32;
 /** Bytes that are read first: most files have their size in them. */
 const HEAD_BYTES = 4096;
 /** Bytes that are read next, if the first ones lack the size; a JPEG's metadata are seldom longer. */
@@ -54,29 +53,44 @@ export interface FileLimits {
  */
 export async function findUnusableFiles(
   root: string,
-  samples: readonly Sample[],
+  samples: SampleList,
   { maxPixels = Infinity, signal }: FileLimits = {},
 ): Promise<FileProblem[]> {
-  const found: (FileProblem | undefined)[] = new Array(samples.length);
-  let next = 0;
-  const work = async () => {
-    const head = new Uint8Array(HEAD_BYTES);
-    for (let sample = samples[next]; sample; sample = samples[next]) {
-      const position = next++;
-      signal?.throwIfAborted();
-      const problem = await problemOf(join(root, sample.path), head, maxPixels);
-      if (problem) found[position] = { sample, ...problem };
-    }
+  const found: { position: number; problem: FileProblem }[] = [];
+  const suspects: number[] = [];
+  const head = new Uint8Array(HEAD_BYTES);
+  const look = async (position: number) => {
+    const sample = samples.at(position)!;
+    const problem = await problemOf(join(root, sample.path), maxPixels);
+    if (problem) found.push({ position, problem: { sample, ...problem } });
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
-  return found.filter((problem) => problem !== undefined);
+  await bulkCalls(samples.length, {
+    sync: (position) => {
+      const path = `${root}/${samples.at(position)!.path}`;
+      if (!isUsable(path, head, maxPixels)) suspects.push(position);
+    },
+    async: look,
+  }, { signal });
+  for (const position of suspects) await look(position);
+  return found.sort((a, b) => a.position - b.position).map(({ problem }) => problem);
 }
 
-async function problemOf(
-  path: string,
-  head: Uint8Array,
-  maxPixels: number,
-): Promise<Problem | undefined> {
+/** Tells whether the first bytes of a file show that it can be used; {@linkcode problemOf} knows of the others. */
+function isUsable(path: string, head: Uint8Array, maxPixels: number): boolean {
+  try {
+    using file = openRegularFileSync(path);
+    const length = file.readSync(head) ?? 0;
+    if (length < MIN_BYTES) return false;
+    requireFormat(head.subarray(0, length));
+    const size = readImageSize(head.subarray(0, length), length < head.length);
+    return size !== undefined && tooLarge(size, maxPixels) === undefined;
+  } catch {
+    return false;
+  }
+}
+
+async function problemOf(path: string, maxPixels: number): Promise<Problem | undefined> {
+  const head = new Uint8Array(HEAD_BYTES);
   try {
     using file = await openRegularFile(path);
     const length = await file.read(head) ?? 0;

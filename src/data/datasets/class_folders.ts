@@ -3,15 +3,16 @@
  *
  * @module
  */
+import { LazyList } from "../../base/lazy_list.ts";
 import { listedInQuotes } from "../../base/listing.ts";
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { quotedPath } from "../../base/called_paths.ts";
 import { nearestName, UsageError } from "../../base/errors.ts";
 import { classMatcher, labelsByName } from "../class_names.ts";
-import { listImages, subfolders } from "./image_files.ts";
-import type { ImageSet, Sample } from "./image_set.ts";
-import { ImageSource } from "./image_source.ts";
+import { addImages, subfolders } from "./image_files.ts";
+import type { ImageSet, SampleList } from "./image_set.ts";
+import { SampleTableBuilder } from "./sample_table.ts";
+import { tableImages } from "./table_images.ts";
 
 /**
  * Lists a folder of classes; classes without a folder or images have no samples.
@@ -34,31 +35,19 @@ export async function scanClassFolders(
   const names = folders.map(classMatcher(classes));
   refuseUnknown(names, classes, `Folder ${where}`);
   const places = labelsByName(names);
-  const hash = createHash("sha256");
-  const val: Sample[] = [];
+  const builder = new SampleTableBuilder();
   for (const [label, name] of classes.entries()) {
     const own = folders[places.get(name) ?? -1];
-    if (own === undefined) continue;
-    for (const { path, bytes } of await listImages(root, folder ? `${folder}/${own}` : own)) {
-      hash.update(`val\0${label}\0${path}\0${bytes}\n`);
-      val.push({ path, label, index: val.length });
-    }
+    if (own !== undefined) await addImages(builder, root, folder ? `${folder}/${own}` : own, label);
   }
-  if (val.length === 0) {
+  if (builder.length === 0) {
     throw new UsageError(
       `Folder ${where} has no images of ${
         listedInQuotes(classes)
       }: name a folder with a folder of images for each class`,
     );
   }
-  return {
-    root,
-    classes: [...classes],
-    train: [],
-    val,
-    fingerprint: hash.digest("hex"),
-    source: new ImageSource(root, maxPixels),
-  };
+  return tableImages(builder.finish({ classes, train: 0 }), { root, maxPixels });
 }
 
 /**
@@ -74,13 +63,7 @@ export function chooseSplit(
   refuseUnknown(set.classes, classes, quotedPath(set.root));
   const known = labelsByName(classes);
   const labels = set.classes.map((name) => known.get(name)!);
-  const val = set[split].map((sample, index) => ({
-    path: sample.path,
-    index,
-    get label() { // of a data module's sample maybe known only later
-      return labels[sample.label] ?? sample.label;
-    },
-  }));
+  const val = relabelled(set[split], labels);
   const { learnLabel } = set;
   const places = labelsByName(set.classes);
   const learn: ImageSet["learnLabel"] = learnLabel &&
@@ -94,9 +77,24 @@ export function chooseSplit(
   };
 }
 
+/** The same samples with the labels of a model; those that aren't known yet stay so. */
+function relabelled(samples: SampleList, labels: readonly number[]): SampleList {
+  return new LazyList(samples.length, (index) => {
+    const sample = samples.at(index)!;
+    return {
+      path: sample.path,
+      index,
+      get label() { // of a data module's sample maybe known only later
+        return labels[sample.label] ?? sample.label;
+      },
+    };
+  });
+}
+
 /** Names of the classes that have no image among those that validate. */
 export function missingClasses({ classes, val }: Pick<ImageSet, "classes" | "val">): string[] {
-  const present = new Set(val.map(({ label }) => label));
+  const present = new Set<number>();
+  for (const { label } of val) present.add(label);
   return classes.filter((_, label) => !present.has(label));
 }
 

@@ -1,5 +1,5 @@
 /**
- * A record of a run's image files: size, time of change and a hash of each, so that a resumed run notices images
+ * A record of a run's image files: size, time of change and maybe a hash of each, so that a resumed run notices images
  * that are other ones now.
  *
  * It is no part of the data's fingerprint: machines that work on the same run may have copies with other times.
@@ -8,37 +8,45 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { gunzipSync, gzipSync } from "node:zlib";
+import { Readable } from "node:stream";
+import { promisify } from "node:util";
+import { createGunzip, gzip } from "node:zlib";
 import { UsageError } from "../../base/errors.ts";
 import { exists, writeFileAtomically } from "../../base/paths.ts";
 import { readRegularFile } from "../../base/regular_file.ts";
-import type { FileFacts } from "./image_set.ts";
+import type { FileHashes } from "../file_hashes.ts";
+import type { FileFacts, FileTable } from "./image_set.ts";
 
 /** Name of the record in a run folder: lines of JSON, compressed. */
 export const FILE_RECORD = "data-files.jsonl.gz";
 
-/** Bytes of images that are hashed before a run: about 2 s. Further files are known by size and time alone. */
-const HASHED_BYTES = 2 ** 30;
+/** The most that `auto` hashes. */
+const AUTO_BYTES = 2 ** 30, AUTO_FILES = 50_000;
 /** Hexadecimal digits of a SHA-256 that are kept. */
 const DIGITS = 16;
 const LINES_AT_ONCE = 10_000;
 const FILES_AT_ONCE = 8;
+/** Level of the compression: higher ones take three times as long for a fifth less. */
+const LEVEL = 1;
 
-/** A file as it was recorded; the hash is `null` where there was too much to hash. */
+/** A file as it was recorded; the hash is `null` where none was taken. */
 export interface RecordedFile extends FileFacts {
   readonly hash: string | null;
 }
 
+/** Recorded files, some at a time. */
+export type FileRecord = AsyncIterable<readonly RecordedFile[]>;
+
 /** Differences between recorded files and those that are here; paths with `train/` or `val/` as they lie. */
 export interface FileChanges {
-  /** Other content, or another class. */
+  /** Other content, as far as size or hash tell, or another class. */
   readonly changed: readonly string[];
-  /** Another time of the last change, and no hash that would tell whether the content is the same. */
-  readonly unsure: readonly string[];
   readonly added: readonly string[];
   readonly removed: readonly string[];
   /** Files with another time but the same content. */
   readonly touched: number;
+  /** Files with another time and the same size, of which no hash is known. */
+  readonly otherTime: number;
 }
 
 /**
@@ -46,51 +54,70 @@ export interface FileChanges {
  *
  * @param folder The run folder
  * @param root The images' root
- * @param hashedBytes How much may be read to hash it
  */
 export async function writeFileRecord(
   folder: string,
   root: string,
-  files: readonly FileFacts[],
-  hashedBytes = HASHED_BYTES,
+  files: FileTable,
+  hashes: FileHashes = "auto",
 ): Promise<void> {
-  const hashes: (string | null)[] = new Array(files.length).fill(null);
-  let bytes = 0;
-  await forEachAtOnce(files, async (file, index) => {
-    bytes += Math.max(0, file.bytes);
-    if (bytes <= hashedBytes) hashes[index] = await hashOf(join(root, file.path));
-  });
-  await writeFileAtomically(join(folder, FILE_RECORD), encode(files, hashes));
+  const known = hashesAll(files, hashes) ? await hashAll(root, files) : undefined;
+  const parts: Promise<Uint8Array>[] = [];
+  let lines: string[] = [];
+  const compress = promisify<string, { level: number }, Uint8Array>(gzip);
+  const end = () => {
+    parts.push(compress(lines.join(""), { level: LEVEL }));
+    lines = [];
+    return parts.at(-2); // two at a time, so that few lines wait
+  };
+  let row = 0;
+  for (const { side, label, path, bytes, modified } of files) {
+    const hash = known?.[row++] ?? null;
+    lines.push(JSON.stringify([side, label, path, bytes, modified, hash]) + "\n");
+    if (lines.length === LINES_AT_ONCE) await end();
+  }
+  if (lines.length > 0) end();
+  await writeFileAtomically(join(folder, FILE_RECORD), await Promise.all(parts));
 }
 
-function* encode(
-  files: readonly FileFacts[],
-  hashes: readonly (string | null)[],
-): Generator<Uint8Array> {
-  for (let from = 0; from < files.length; from += LINES_AT_ONCE) {
-    const lines = files.slice(from, from + LINES_AT_ONCE).map((
-      { side, label, path, bytes, modified },
-      index,
-    ) => JSON.stringify([side, label, path, bytes, modified, hashes[from + index]]) + "\n");
-    yield gzipSync(lines.join(""));
-  }
+function hashesAll(files: FileTable, hashes: FileHashes): boolean {
+  if (hashes !== "auto") return hashes === "all";
+  if (files.length > AUTO_FILES) return false;
+  let total = 0;
+  for (const { bytes } of files) total += Math.max(bytes, 0);
+  return total <= AUTO_BYTES;
+}
+
+async function hashAll(root: string, files: FileTable): Promise<(string | null)[]> {
+  const hashes: (string | null)[] = new Array(files.length).fill(null);
+  await forEachAtOnce(files, async ({ path }, row) => {
+    hashes[row] = await hashOf(join(root, path));
+  });
+  return hashes;
 }
 
 /**
  * Reads the record of a run.
  *
- * @returns Nothing where the run has none
- * @throws {UsageError} when it is damaged
+ * @returns Nothing where the run has none; reading on throws a {@linkcode UsageError} when it is damaged
  */
-export async function readFileRecord(folder: string): Promise<RecordedFile[] | undefined> {
+export async function readFileRecord(folder: string): Promise<FileRecord | undefined> {
   const path = join(folder, FILE_RECORD);
-  if (!await exists(path)) return undefined;
+  return await exists(path) ? recordedFiles(path) : undefined;
+}
+
+async function* recordedFiles(path: string): AsyncGenerator<RecordedFile[]> {
   try {
-    const text = gunzipSync(await readRegularFile(path)).toString();
-    return text.trimEnd().split("\n").map((line) => {
-      const [side, label, path, bytes, modified, hash] = JSON.parse(line);
-      return { side, label, path, bytes, modified, hash };
-    });
+    const decoder = new TextDecoder();
+    let text = "";
+    for await (const part of Readable.from([await readRegularFile(path)]).pipe(createGunzip())) {
+      text += decoder.decode(part as Uint8Array, { stream: true });
+      const end = text.lastIndexOf("\n");
+      if (end < 0) continue;
+      yield text.slice(0, end).split("\n").map(recordedFile);
+      text = text.slice(end + 1);
+    }
+    if (text !== "") yield [recordedFile(text)];
   } catch {
     throw new UsageError(
       `${path} is damaged: restore it, or remove it to go on without a look at the images' contents`,
@@ -98,29 +125,54 @@ export async function readFileRecord(folder: string): Promise<RecordedFile[] | u
   }
 }
 
-/** Compares recorded files with those that are here. Reads only files whose time differs. */
+function recordedFile(line: string): RecordedFile {
+  const [side, label, path, bytes, modified, hash] = JSON.parse(line);
+  return { side, label, path, bytes, modified, hash };
+}
+
+/**
+ * Compares recorded files with those that are here: by class, path and size; files whose time differs also by their
+ * hash, where one was recorded.
+ */
 export async function compareFiles(
-  recorded: readonly RecordedFile[],
+  recorded: FileRecord,
   root: string,
-  files: readonly FileFacts[],
+  files: FileTable,
 ): Promise<FileChanges> {
-  const changed: string[] = [], unsure: string[] = [], added: string[] = [];
+  const changed: string[] = [], removed: string[] = [];
+  const doubtful: { path: string; hash: string }[] = [];
+  const seen = new Uint8Array(files.length);
+  let otherTime = 0, next = 0;
+  for await (const some of recorded) {
+    for (const known of some) {
+      const row = rowOf(files, known, next);
+      if (row < 0) {
+        removed.push(known.path);
+        continue;
+      }
+      next = row + 1;
+      seen[row] = 1;
+      const { path, label, bytes, modified } = files.at(row)!;
+      if (known.bytes !== bytes || known.label !== label) changed.push(path);
+      else if (known.modified === modified) continue;
+      else if (known.hash === null) otherTime++;
+      else doubtful.push({ path, hash: known.hash });
+    }
+  }
   let touched = 0;
-  const keyOf = ({ side, path }: FileFacts) => `${side}\0${path}`;
-  const before = new Map(recorded.map((file) => [keyOf(file), file]));
-  await forEachAtOnce(files, async (file) => {
-    const { path, label, bytes, modified } = file;
-    const known = before.get(keyOf(file));
-    before.delete(keyOf(file));
-    if (!known) added.push(path);
-    else if (known.bytes !== bytes || known.label !== label) changed.push(path);
-    else if (known.modified === modified) return;
-    else if (known.hash === null) unsure.push(path);
-    else if (await hashOf(join(root, path)) !== known.hash) changed.push(path);
-    else touched++;
+  await forEachAtOnce(doubtful, async ({ path, hash }) => {
+    if (await hashOf(join(root, path)) === hash) touched++;
+    else changed.push(path);
   });
-  const removed = Array.from(before.values(), ({ path }) => path);
-  return { changed: changed.sort(), unsure: unsure.sort(), added: added.sort(), removed, touched };
+  const added: string[] = [];
+  for (const [row, isSeen] of seen.entries()) if (!isSeen) added.push(files.at(row)!.path);
+  return { changed: changed.sort(), added: added.sort(), removed, touched, otherTime };
+}
+
+/** The row of a recorded file, which most often comes behind that of the one before. */
+function rowOf(files: FileTable, { side, path }: RecordedFile, guess: number): number {
+  const here = files.at(guess);
+  return here?.path === path && here.side === side ? guess : files.rowOf(side, path);
 }
 
 /** A file's hash; `null` where it can't be read, which its reading will say in time. */
@@ -134,12 +186,15 @@ async function hashOf(path: string): Promise<string | null> {
 }
 
 async function forEachAtOnce<Item>(
-  items: readonly Item[],
+  items: Iterable<Item>,
   action: (item: Item, index: number) => Promise<void>,
 ): Promise<void> {
-  const entries = items.entries(); // shared: each item is taken once
+  const iterator = items[Symbol.iterator](); // shared: each item is taken once
+  let next = 0;
   const work = async () => {
-    for (const [index, item] of entries) await action(item, index);
+    for (let item = iterator.next(); !item.done; item = iterator.next()) {
+      await action(item.value, next++);
+    }
   };
   await Promise.all(Array.from({ length: FILES_AT_ONCE }, work));
 }

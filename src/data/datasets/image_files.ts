@@ -5,9 +5,11 @@
  */
 import { counted } from "../../base/format.ts";
 import { join } from "node:path";
+import { bulkCalls } from "../../base/bulk_calls.ts";
 import { quotedPath } from "../../base/called_paths.ts";
 import { UsageError } from "../../base/errors.ts";
 import { describeUnreadableFolder } from "../../base/unreadable_folder.ts";
+import type { SampleTableBuilder } from "./sample_table.ts";
 
 /** Endings of JPEG files, in lower case. */
 export const JPEG_ENDINGS: readonly string[] = [
@@ -107,9 +109,6 @@ export function endingOf(name: string): string {
   return dot > 0 ? name.slice(dot).toLowerCase() : "";
 }
 
-/** Files whose size is asked for at once. */
-const STATS_AT_ONCE = 64;
-
 /**
  * Names of the folders in a folder, sorted by code point, without those that begin with a dot.
  *
@@ -141,21 +140,94 @@ export async function listImages(
   folder: string,
   leftOut?: LeftOut,
 ): Promise<ImageFile[]> {
-  const paths: string[] = [];
-  await walk(root, folder, [], { paths, leftOut });
   const found: ImageFile[] = [];
-  for (let from = 0; from < paths.length; from += STATS_AT_ONCE) {
-    const some = paths.slice(from, from + STATS_AT_ONCE);
-    found.push(...await Promise.all(some.map((path) => imageFile(root, path))));
-  }
+  await walk(root, folder, [], {
+    add: (place, name) => found.push({ path: pathOf(place, name), bytes: -1, modified: 0 }),
+    leftOut,
+  });
+  await statFiles(root, {
+    count: found.length,
+    path: (index) => found[index]!.path,
+    found: (index, bytes, modified) => Object.assign(found[index]!, { bytes, modified }),
+  });
   return found;
+}
+
+/**
+ * Adds the {@linkcode listImages | image files in a folder} to a table.
+ *
+ * @param label The class of all of them
+ * @returns How many there are
+ */
+export async function addImages(
+  table: SampleTableBuilder,
+  root: string,
+  folder: string,
+  label: number,
+  leftOut?: LeftOut,
+): Promise<number> {
+  const first = table.length;
+  await walk(root, folder, [], { add: (place, name) => table.add(place, name, label), leftOut });
+  const count = table.length - first;
+  await statFiles(root, {
+    count,
+    path: (index) => table.path(first + index),
+    found: (index, bytes, modified) => table.setFile(first + index, bytes, modified),
+  });
+  return count;
+}
+
+/** Files whose sizes are asked for. */
+interface FilesToStat {
+  readonly count: number;
+  /** Path of a file relative to the root. */
+  readonly path: (index: number) => string;
+  /** Called for each file that is there; size in bytes, time of the last change in ms. */
+  readonly found: (index: number, bytes: number, modified: number) => void;
+}
+
+/** A file that can't be asked for stays without a size: reading it will fail too, and data.onError says what happens. */
+async function statFiles(root: string, { count, path, found }: FilesToStat): Promise<void> {
+  const take = (index: number, info: Deno.FileInfo) => {
+    if (!info.isFile) throw new UsageError(notAFile(join(root, path(index))));
+    found(index, info.size, info.mtime?.getTime() ?? 0);
+  };
+  await bulkCalls(count, {
+    sync: (index) => {
+      let info: Deno.FileInfo;
+      try {
+        info = Deno.statSync(`${root}/${path(index)}`);
+      } catch {
+        return;
+      }
+      take(index, info);
+    },
+    async: async (index) => {
+      const info = await Deno.stat(`${root}/${path(index)}`).catch(() => undefined);
+      if (info) take(index, info);
+    },
+  });
+}
+
+function notAFile(path: string): string {
+  return `${quotedPath(path)} is named like an image but is a pipe or a device: remove it`;
+}
+
+function pathOf(folder: string, name: string): string {
+  return folder ? `${folder}/${name}` : name;
+}
+
+/** The parts that a walk fills. */
+interface WalkTarget {
+  readonly add: (folder: string, name: string) => void;
+  readonly leftOut?: LeftOut | undefined;
 }
 
 async function walk(
   root: string,
   folder: string,
   above: string[],
-  found: { paths: string[]; leftOut?: LeftOut | undefined },
+  found: WalkTarget,
 ): Promise<void> {
   const real = await Deno.realPath(join(root, folder)).catch((error) =>
     refuse(root, folder, error)
@@ -168,11 +240,11 @@ async function walk(
   }
   const { folders, files } = await readFolder(root, folder);
   for (const name of files) {
-    if (isImageName(name)) found.paths.push(folder ? `${folder}/${name}` : name);
+    if (isImageName(name)) found.add(folder, name);
     else found.leftOut?.add(name);
   }
   for (const name of folders) {
-    await walk(root, folder ? `${folder}/${name}` : name, [...above, real], found);
+    await walk(root, pathOf(folder, name), [...above, real], found);
   }
 }
 
@@ -197,22 +269,6 @@ async function readFolder(
     refuse(root, folder, error);
   }
   return { folders: folders.sort(byCodePoint), files: files.sort(byCodePoint) };
-}
-
-async function imageFile(root: string, path: string): Promise<ImageFile> {
-  let info: Deno.FileInfo;
-  try {
-    info = await Deno.stat(join(root, path));
-  } catch {
-    // Reading it will fail too, and data.onError says what happens then.
-    return { path, bytes: -1, modified: 0 };
-  }
-  if (!info.isFile) {
-    throw new UsageError(
-      `${quotedPath(join(root, path))} is named like an image but is a pipe or a device: remove it`,
-    );
-  }
-  return { path, bytes: info.size, modified: info.mtime?.getTime() ?? 0 };
 }
 
 async function isFolder(path: string): Promise<boolean> {
@@ -254,12 +310,16 @@ export const NOT_UTF8 = "\ufffd";
 
 /** The order of Python's `sorted`; JavaScript's own differs beyond U+FFFF. */
 export function byCodePoint(a: string, b: string): number {
-  const left = Array.from(a, (letter) => letter.codePointAt(0)!);
-  const right = Array.from(b, (letter) => letter.codePointAt(0)!);
-  const length = Math.min(left.length, right.length);
-  for (let i = 0; i < length; i++) {
-    const difference = left[i]! - right[i]!;
-    if (difference !== 0) return difference;
+  const length = Math.min(a.length, b.length);
+  for (let at = 0; at < length; at++) {
+    const left = a.charCodeAt(at), right = b.charCodeAt(at);
+    if (left !== right) return inCodePointOrder(left) - inCodePointOrder(right);
   }
-  return left.length - right.length;
+  return a.length - b.length;
+}
+
+/** A UTF-16 unit's place in the order of code points: units of a pair come behind all others. */
+function inCodePointOrder(unit: number): number {
+  if (unit < 0xd800) return unit;
+  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
 }

@@ -12,9 +12,10 @@ import { join } from "node:path";
 import { calledPath, quotedPath } from "../../base/called_paths.ts";
 import { UsageError } from "../../base/errors.ts";
 import { shellWord } from "../../base/shell.ts";
-import { type ImageFile, LeftOut, listImages, subfolders } from "./image_files.ts";
-import type { ImageSet, Sample } from "./image_set.ts";
-import { ImageSource } from "./image_source.ts";
+import { addImages, LeftOut, subfolders } from "./image_files.ts";
+import type { ImageSet } from "./image_set.ts";
+import { type SampleTable, SampleTableBuilder } from "./sample_table.ts";
+import { tableImages } from "./table_images.ts";
 
 /** The options of {@linkcode scanImageFolder}. */
 export interface ScanOptions {
@@ -36,12 +37,10 @@ interface Sides {
   val: string;
 }
 
-/** The result of a scan, which doesn't read. */
-type Found = Omit<ImageSet, "source">;
-
-/** An image file whose class is known. */
-interface Labelled extends ImageFile {
-  label: number;
+/** The result of a scan. */
+interface Found {
+  readonly table: SampleTable;
+  readonly warning?: string;
 }
 
 /**
@@ -78,13 +77,12 @@ export async function scanImageFolder(
   if (found.length !== 2 && !split) {
     throw new UsageError(await oneFolder(root, sides, names) ?? missingSides(root, sides, names));
   }
-  const source = new ImageSource(root, maxPixels);
-  const scanned = split
+  const { table, warning } = split
     ? await scanSingle(root, { classes: names, valFraction, splitSeed, leftOut })
     : await scanPair(root, sides, leftOut);
-  const others = leftOut.describe(root);
-  const warnings = [...scanned.warnings ?? [], ...others ? [others] : []];
-  return { ...scanned, source, ...warnings.length > 0 ? { warnings } : {} };
+  const warnings = [warning, leftOut.describe(root)].filter((each) => each !== undefined);
+  const images = tableImages(table, { root, maxPixels });
+  return { ...images, ...warnings.length > 0 ? { warnings } : {} };
 }
 
 /** A folder as it is called, in upper or lower case, if there is but one such. */
@@ -172,9 +170,11 @@ async function scanPair(root: string, sides: Sides, leftOut: LeftOut): Promise<F
   }
   requireClasses(trainRoot, classes);
   const valOfClasses = classes.flatMap((name) => valFolders[inVal.get(name) ?? -1] ?? []);
-  const train = await scanClasses(root, sides.train, classes, leftOut);
-  const val = await scanClasses(root, sides.val, valOfClasses, leftOut);
-  return finish(root, classes, train, val);
+  const builder = new SampleTableBuilder();
+  await addClasses(builder, root, { side: sides.train, folders: classes, leftOut });
+  const train = builder.length;
+  await addClasses(builder, root, { side: sides.val, folders: valOfClasses, leftOut });
+  return { table: builder.finish({ classes, train }) };
 }
 
 async function scanSingle(
@@ -187,28 +187,39 @@ async function scanSingle(
   },
 ): Promise<Found> {
   requireClasses(root, classes);
-  const train: Labelled[] = [], val: Labelled[] = [];
-  const files = await scanClasses(root, "", classes, leftOut);
-  for (let label = 0; label < classes.length; label++) {
-    const ofClass = files.filter((file) => file.label === label)
-      .map((file) => ({ file, draw: drawOf(file.path, splitSeed) }))
-      .sort((a, b) => a.draw - b.draw);
-    const hashed = ofClass.filter(({ draw }) => draw < valFraction).length;
-    const count = Math.max(Math.min(hashed, ofClass.length - 1), ofClass.length > 1 ? 1 : 0);
-    const toVal = new Set(ofClass.slice(0, count).map(({ file }) => file));
-    for (const file of files) {
-      if (file.label === label) (toVal.has(file) ? val : train).push(file);
-    }
+  const builder = new SampleTableBuilder();
+  const ends = await addClasses(builder, root, { side: "", folders: classes, leftOut });
+  const train: number[] = [], val: number[] = [], untested: string[] = [];
+  let first = 0;
+  for (const [label, end] of ends.entries()) {
+    const toVal = drawValidation(builder, { first, end }, valFraction, splitSeed);
+    if (toVal.size === 0) untested.push(classes[label] ?? "");
+    for (let row = first; row < end; row++) (toVal.has(row) ? val : train).push(row);
+    first = end;
   }
   if (val.length === 0) {
     throw new UsageError(
       `No class of ${quotedPath(root)} has a second image, so none is left to validate: add images`,
     );
   }
-  const validated = new Set(val.map(({ label }) => label));
-  const untested = classes.filter((_, label) => !validated.has(label));
-  const found = finish(root, classes, train, val);
-  return untested.length === 0 ? found : { ...found, warnings: [untestedClasses(root, untested)] };
+  const order = Uint32Array.from([...train, ...val]);
+  const table = builder.finish({ classes, train: train.length, order });
+  return untested.length === 0 ? { table } : { table, warning: untestedClasses(root, untested) };
+}
+
+/** The rows of a class that validate. */
+function drawValidation(
+  builder: SampleTableBuilder,
+  { first, end }: { first: number; end: number },
+  valFraction: number,
+  splitSeed: number,
+): Set<number> {
+  const rows = Array.from({ length: end - first }, (_, index) => {
+    return { row: first + index, draw: drawOf(builder.path(first + index), splitSeed) };
+  }).sort((a, b) => a.draw - b.draw);
+  const drawn = rows.filter(({ draw }) => draw < valFraction).length;
+  const count = Math.max(Math.min(drawn, rows.length - 1), rows.length > 1 ? 1 : 0);
+  return new Set(rows.slice(0, count).map(({ row }) => row));
 }
 
 function untestedClasses(root: string, untested: readonly string[]): string {
@@ -226,27 +237,30 @@ function drawOf(path: string, splitSeed: number): number {
   return hash.readUIntBE(0, 6) / 2 ** 48;
 }
 
-/** @param folders The classes' folders, by label */
-async function scanClasses(
+/**
+ * Adds the images of all classes.
+ *
+ * @param folders The classes' folders, by label
+ * @returns The row behind the last one of each class
+ */
+async function addClasses(
+  builder: SampleTableBuilder,
   root: string,
-  side: string,
-  folders: readonly string[],
-  leftOut: LeftOut,
-): Promise<Labelled[]> {
-  const found: Labelled[] = [];
+  { side, folders, leftOut }: { side: string; folders: readonly string[]; leftOut: LeftOut },
+): Promise<number[]> {
+  const ends: number[] = [];
   for (const [label, name] of folders.entries()) {
     const folder = side === "" ? name : `${side}/${name}`;
-    const files = await listImages(root, folder, leftOut);
-    if (files.length === 0) {
+    if (await addImages(builder, root, folder, label, leftOut) === 0) {
       throw new UsageError(
         `Class folder ${
           quotedPath(join(root, folder))
         } has no images: add some, or remove the folder`,
       );
     }
-    for (const file of files) found.push({ ...file, label });
+    ends.push(builder.length);
   }
-  return found;
+  return ends;
 }
 
 function requireClasses(folder: string, classes: string[]): void {
@@ -259,32 +273,6 @@ function requireClasses(folder: string, classes: string[]): void {
     } has ${found}: make a folder of images for each of at least two classes`,
   );
 }
-
-function finish(root: string, classes: string[], train: Labelled[], val: Labelled[]): Found {
-  const hash = createHash("sha256");
-  for (const [side, files] of [["train", train], ["val", val]] as const) {
-    for (const { path, bytes, label } of files) {
-      hash.update(`${side}\0${label}\0${path}\0${bytes}\n`);
-    }
-  }
-  const toSample = ({ path, label }: Labelled, index: number): Sample => ({ path, label, index });
-  return {
-    root,
-    classes,
-    train: train.map(toSample),
-    val: val.map(toSample),
-    fingerprint: hash.digest("hex"),
-    files: [...train.map(factsOf("train")), ...val.map(factsOf("val"))],
-  };
-}
-
-const factsOf = (side: "train" | "val") => ({ path, label, bytes, modified }: Labelled) => ({
-  side,
-  label,
-  path,
-  bytes,
-  modified,
-});
 
 function list(names: string[]): string {
   return names.length === 0 ? "none of its own" : listedInQuotes(names);

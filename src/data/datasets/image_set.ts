@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { List } from "../../base/lazy_list.ts";
 import type { PartOf, RgbImage } from "../codecs/rgb_image.ts";
 
 /** One image and its class. */
@@ -15,6 +16,9 @@ export interface Sample {
   readonly index: number;
 }
 
+/** A list of samples, which may be made only when they are asked for. An array is one. */
+export type SampleList = List<Sample>;
+
 /** An image's file. */
 export interface FileFacts {
   readonly side: "train" | "val";
@@ -26,6 +30,17 @@ export interface FileFacts {
   readonly bytes: number;
   /** The time of the last change, in milliseconds since 1970; 0 where the time isn't known. */
   readonly modified: number;
+}
+
+/** The files of all images of a set, in one piece of memory. */
+export interface FileTable extends Iterable<FileFacts> {
+  readonly length: number;
+  /** The facts about a file; nothing behind the end. */
+  at(row: number): FileFacts | undefined;
+  /** The row of a path on one side; −1 where there is none. */
+  rowOf(side: FileFacts["side"], path: string): number;
+  /** All of it, which another process of this machine can read in the place of the folder. */
+  readonly memory: Uint8Array<ArrayBuffer>;
 }
 
 /** Reads images; any number at the same time. */
@@ -53,12 +68,12 @@ export interface ImageSet {
   readonly root: string;
   /** Names of the classes, by label. */
   readonly classes: string[];
-  readonly train: Sample[];
-  readonly val: Sample[];
+  readonly train: SampleList;
+  readonly val: SampleList;
   /** SHA-256 in hexadecimal: equal where the data are. */
   readonly fingerprint: string;
   /** The images' files, where each image has one; no part of the fingerprint but for paths, labels and sizes. */
-  readonly files?: readonly FileFacts[];
+  readonly files?: FileTable;
   /** The facts that a person should know of the images before they are used. */
   readonly warnings?: readonly string[];
   /** Gives the images of `train` and `val`; whoever has it disposes of it. */

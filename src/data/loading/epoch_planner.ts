@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LazyList, type List } from "../../base/lazy_list.ts";
 import { ONLY_RANK, type RankInfo } from "../../base/rank_info.ts";
 import { type EpochStep, planEpoch, samplesPerEpoch, stepsPerEpoch } from "./sampler.ts";
 
@@ -60,14 +61,17 @@ export class EpochPlanner {
   }
 
   /** The rows of an epoch one by one, each as a share of its step with its own partner. */
-  rows(epoch: number): EpochStep[] {
-    return this.steps(epoch).flatMap(({ indices, ...step }) =>
-      Array.from(indices, (_, row) => ({
+  rows(epoch: number): List<EpochStep> {
+    const steps = this.steps(epoch);
+    return new LazyList(this.samplesPerEpoch, (at) => {
+      const row = at % this.globalBatch;
+      const { indices, ...step } = steps[(at - row) / this.globalBatch]!;
+      return {
         ...step,
         indices: indices.subarray(row, row + 1),
         rowOffset: row,
         partnerIndex: indices.at(row - 1)!,
-      }))
-    );
+      };
+    });
   }
 }

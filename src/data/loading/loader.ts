@@ -12,7 +12,7 @@ import { Semaphore } from "../../base/semaphore.ts";
 import { DataError } from "../codecs/data_error.ts";
 import { type BatchMix, drawMix, type Mix, mixRows, type MixSpec } from "../transforms/mix.ts";
 import { type ImageCache, LocalCache } from "./image_cache.ts";
-import type { Sample, SampleSource } from "../datasets/image_set.ts";
+import type { Sample, SampleList, SampleSource } from "../datasets/image_set.ts";
 import type { PartOf, RgbImage } from "../codecs/rgb_image.ts";
 import type { EpochStep } from "./sampler.ts";
 import type { TransformPipeline } from "../transforms/transforms.ts";
@@ -25,7 +25,7 @@ export interface LoaderOptions {
   /** Gives the samples' images. */
   source: SampleSource;
   /** The samples that the plans' indices point into. */
-  samples: readonly Sample[];
+  samples: SampleList;
   pipeline: TransformPipeline;
   /** The mixes of rows with each other; not at all when empty or missing. */
   mix?: readonly MixSpec[];
@@ -252,7 +252,7 @@ export class Loader {
 
   /** The sample of an index that a plan names. */
   #sampleAt(index: number): Sample {
-    const sample = this.#options.samples[index];
+    const sample = this.#options.samples.at(index);
     if (!sample) throw new RangeError(`There is no sample ${index}`);
     return sample;
   }

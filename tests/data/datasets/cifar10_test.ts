@@ -42,9 +42,9 @@ Deno.test("scanCifar10() lists the five batches and the test batch with labels a
     using _source = source;
     assert.deepEqual(classes, CIFAR_CLASSES);
     assert.deepEqual([train.length, val.length], [3500, 700]);
-    assert.deepEqual(train[0], { path: "data_batch_1.bin#0", label: 0, index: 0 });
-    assert.deepEqual(train[1523], { path: "data_batch_3.bin#123", label: 3, index: 1523 });
-    assert.deepEqual(val[699], { path: "test_batch.bin#699", label: 9, index: 699 });
+    assert.deepEqual(train.at(0)!, { path: "data_batch_1.bin#0", label: 0, index: 0 });
+    assert.deepEqual(train.at(1523)!, { path: "data_batch_3.bin#123", label: 3, index: 1523 });
+    assert.deepEqual(val.at(699)!, { path: "test_batch.bin#699", label: 9, index: 699 });
     assert.match(fingerprint, /^[0-9a-f]{64}$/);
     const above = await scanCifar10(folder);
     assert.equal(above.fingerprint, fingerprint, "the folder above it");
@@ -96,7 +96,9 @@ Deno.test("scanCifar10() feeds a loader, which keeps none of its images", () =>
       for await (const batch of loader.batches(plan, 0, { seed: 0 })) {
         seen.push(...batch.indices);
         skipped.push(...batch.skipped.map(({ reason }) => reason));
-        batch.labels.forEach((label, at) => assert.equal(label, samples[batch.indices[at]].label));
+        batch.labels.forEach((label, at) =>
+          assert.equal(label, samples.at(batch.indices[at])!.label)
+        );
       }
       return { seen: seen.sort((a, b) => a - b), skipped };
     };
@@ -115,7 +117,7 @@ Deno.test("scanCifar10()'s source names the record of a file that has gone", () 
     using _source = source;
     await Deno.remove(join(root, "data_batch_2.bin"));
     await assert.rejects(
-      source.read(train[27]),
+      source.read(train.at(27)!),
       (error) =>
         error instanceof DataError && error.path === "data_batch_2.bin#7" &&
         /can't be read/.test(error.reason),

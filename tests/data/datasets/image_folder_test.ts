@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { loadConfig, loadRunConfig } from "../../../src/config/load.ts";
 import type { Config } from "../../../src/config/schema.ts";
 import { scanData } from "../../../src/train/job.ts";
+import type { List } from "../../../src/base/lazy_list.ts";
 import { UsageError } from "../../../src/base/errors.ts";
 import { scanImageFolder, type ScanOptions } from "../../../src/data/datasets/image_folder.ts";
 
@@ -18,7 +19,7 @@ async function makeFolder(...paths: string[]) {
 }
 
 const PAIR = ["train/cat/a.jpg", "train/dog/b.jpg", "val/cat/c.jpg", "val/dog/d.jpg"];
-const pathsOf = (samples: { path: string }[]) => samples.map(({ path }) => path);
+const pathsOf = (samples: List<{ path: string }>) => samples.map(({ path }) => path);
 
 async function problemOf(root: string, options?: ScanOptions): Promise<string> {
   try {
@@ -34,7 +35,7 @@ Deno.test("scanImageFolder() lists train/ and val/ in sorted order with labels a
   await using folder = await makeFolder(...PAIR, "train/cat/Z.JPEG", "train/cat/deep/er/x.webp");
   const { classes, train, val } = await scanImageFolder(folder.root);
   assert.deepEqual(classes, ["cat", "dog"]);
-  assert.deepEqual(train, [
+  assert.deepEqual([...train], [
     { path: "train/cat/Z.JPEG", label: 0, index: 0 },
     { path: "train/cat/a.jpg", label: 0, index: 1 },
     { path: "train/cat/deep/er/x.webp", label: 0, index: 2 },
@@ -325,5 +326,5 @@ Deno.test("scanImageFolder()'s source refuses images above maxPixels", async () 
   await Deno.copyFile(image, join(folder.root, "train/cat/a.jpg"));
   const { train, source } = await scanImageFolder(folder.root, { maxPixels: 10 });
   using _source = source;
-  await assert.rejects(source.read(train[0]), /more than data\.maxPixels \(10\)/);
+  await assert.rejects(source.read(train.at(0)!), /more than data\.maxPixels \(10\)/);
 });

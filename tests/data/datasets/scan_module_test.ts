@@ -66,7 +66,7 @@ Deno.test("scanModule() takes grey, RGB and RGBA pixels and image files, and lab
     ]);
     assert.deepEqual(train.map(({ label }) => label), [0, 1, 1, 0]);
     const part = () => ({ left: 1, top: 0, width: 1, height: 1 });
-    assert.deepEqual(Array.from((await source.read(train[1], part)).data), [4, 5, 6]);
+    assert.deepEqual(Array.from((await source.read(train.at(1)!, part)).data), [4, 5, 6]);
   }));
 
 Deno.test("scanModule() knows labels that are given, and holds samples to them", () =>
@@ -79,9 +79,9 @@ Deno.test("scanModule() knows labels that are given, and holds samples to them",
     );
     assert.equal(set.learnLabel, undefined, "nothing is left to learn");
     assert.deepEqual(set.train.map(({ label }) => label), [1, 1]);
-    await set.source.read(set.train[0]);
+    await set.source.read(set.train.at(0)!);
     await assert.rejects(
-      set.source.read(set.train[1]),
+      set.source.read(set.train.at(1)!),
       /"train#1".*label is 0, but labels\[1\] is 1/,
     );
   }));
@@ -105,7 +105,7 @@ Deno.test("a sample that is none is an image that can't be used", () =>
   withTemporaryFolder(async (folder) => {
     for (const [text, message] of WRONG) {
       const { source, train } = await scan(folder, moduleOf([text]));
-      await assert.rejects(source.read(train[0]), (error: Error) => {
+      await assert.rejects(source.read(train.at(0)!), (error: Error) => {
         assert.equal(error.name, "DataError");
         assert.match(error.message, message);
         return true;
@@ -204,11 +204,11 @@ Deno.test("a stream that ends too early or throws ends the run, whatever data.on
   withTemporaryFolder(async (folder) => {
     const short = await scan(folder, streamOf(4));
     await assert.rejects(
-      short.source.read(short.train[5], undefined, 1),
+      short.source.read(short.train.at(5)!, undefined, 1),
       /The stream of train samples of file:\S+ ended after 4, but its length is 6/,
     );
     const broken = await scan(folder, streamOf(2, "throw new Error('cable cut');"));
-    await assert.rejects(broken.source.read(broken.val[3]), (error: Error) => {
+    await assert.rejects(broken.source.read(broken.val.at(3)!), (error: Error) => {
       assert.equal(error.name, "LockstepError");
       assert.match(error.message, /^The stream of val samples, at 2, of file:\S+ threw: cable cut/);
       return true;
