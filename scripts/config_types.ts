@@ -57,7 +57,8 @@ function typeOf(schema: JsonSchema, place: Place): string {
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" | ");
   if (schema.oneOf) return choice(schema.oneOf, place);
   if (schema.anyOf) {
-    return [...new Set(schema.anyOf.map((part) => typeOf(part, place)))].join(" | ");
+    const parts = schema.anyOf.flatMap((part) => part.anyOf ?? [part]);
+    return [...new Set(parts.map((part) => typeOf(part, place)))].join(" | ");
   }
   if (Array.isArray(schema.type)) {
     return schema.type.map((type) => typeOf({ ...schema, type }, place)).join(" | ");

@@ -31,10 +31,29 @@ export function libtensorflowFolder(build: LibtensorflowBuild = "cpu"): string {
   return join(cacheFolder(), `libtensorflow-${LIBTENSORFLOW_VERSION}${suffix}`);
 }
 
-/** The library that the engine opens: `LOCKSTEP_LIBTENSORFLOW`, or that of a build in the cache. */
-export function libtensorflowPath(build: LibtensorflowBuild = "cpu"): string {
+/** Returns the build that computes on the CPU without a download: the first that the cache holds, else the CPU's own. */
+export function presentBuild(): LibtensorflowBuild {
+  return LIBTENSORFLOW_BUILDS.find((build) => isThere(libraryOf(build))) ?? "cpu";
+}
+
+function libraryOf(build: LibtensorflowBuild): string {
+  return join(libtensorflowFolder(build), "tensorflow", LIBTENSORFLOW_FILES.main);
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false; // not there, or not for this process: opening it says why
+  }
+}
+
+/**
+ * The library that the engine opens: `LOCKSTEP_LIBTENSORFLOW`, or that of a build in the cache; one that is there unless
+ * a build is given.
+ */
+export function libtensorflowPath(build: LibtensorflowBuild = presentBuild()): string {
   const own = Deno.env.get(LIBTENSORFLOW_VARIABLE);
-  return own
-    ? pathOption(LIBTENSORFLOW_VARIABLE, own)
-    : join(libtensorflowFolder(build), "tensorflow", LIBTENSORFLOW_FILES.main);
+  return own ? pathOption(LIBTENSORFLOW_VARIABLE, own) : libraryOf(build);
 }

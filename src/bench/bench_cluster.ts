@@ -4,11 +4,12 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
-import { type Config, type ConfigInput, configSchema } from "../config/schema.ts";
+import { type Config, type ConfigInput, decidedConfigSchema } from "../config/schema.ts";
 import { driveSteps } from "../cluster/drive_steps.ts";
 import {
   clusterSettings,
   exchangeSettings,
+  type RunDevices,
   serverSettings,
 } from "../coordinator/preparation/cluster_settings.ts";
 import { Cluster, type ExchangingCluster } from "../cluster/cluster.ts";
@@ -32,6 +33,8 @@ export interface BenchClusterOptions {
   readonly bucketBytes?: number;
   /** A running nats-server. */
   readonly nats?: string;
+  /** The devices of the workers, at least as many, and the library that they open; the CPU unless given. */
+  readonly compute?: RunDevices;
   /** Told what goes on. */
   readonly onNews?: (line: string) => void;
 }
@@ -63,7 +66,7 @@ export function benchConfig(
   { threads, exchange = "auto", dtype, bucketBytes, nats }: BenchClusterOptions,
   changes: Partial<ConfigInput> = {},
 ): Config {
-  const known: readonly string[] = configSchema.shape.exchange.unwrap().options;
+  const known: readonly string[] = decidedConfigSchema.shape.exchange.unwrap().options;
   if (!known.includes(exchange)) {
     throw new UsageError(`--exchange is ${exchange}: give ${known.join(" or ")}`);
   }
@@ -71,7 +74,7 @@ export function benchConfig(
     { CenterCrop: 32 },
     { Normalize: { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] } },
   ];
-  return configSchema.parse({
+  return decidedConfigSchema.parse({
     name: "bench",
     workers,
     model: { name: "plain_cnn", weights: "none" },
@@ -88,14 +91,14 @@ export function benchConfig(
 /** Starts the workers of a benchmark; the caller disposes of them. */
 export async function assembleBench(
   job: BenchJob,
-  { onNews }: BenchClusterOptions,
+  { compute = {}, onNews }: BenchClusterOptions,
 ): Promise<ExchangingCluster> {
   const { config, benchmark, vectorBytes, images } = job;
   const natsServer = config.nats.url ? undefined : await ensureNatsServer(() => {});
   const { root = "", fingerprint = "", numClasses = MADE_CLASSES } = images ?? {};
   const common: Job = { config, root, fingerprint, numClasses, verbose: false, benchmark };
   return await Cluster.assemble({
-    ...clusterSettings(config, serverSettings(config.nats, natsServer)),
+    ...clusterSettings(config, serverSettings(config.nats, natsServer), compute),
     job: jobJson(common),
     exchange: exchangeSettings(config, { vectorBytes, regions: 1, gradientBytes: vectorBytes }),
     reporter: { ...silentReporter(), warn: (line) => onNews?.(line) },

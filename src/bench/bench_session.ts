@@ -4,7 +4,6 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
-import { openEngine } from "../engine/engine.ts";
 import { exchangeOf, type OpenExchange, openExchange } from "../exchange/open_exchange.ts";
 import type { ExchangeName } from "../exchange/registry.ts";
 import type { CommandOutcome, WorkerCommand } from "../protocol/command_channel.ts";
@@ -26,6 +25,7 @@ import { makeLoaders, scanData } from "../train/job.ts";
 import { type BenchReplica, pausingReplica, syntheticBatches } from "./synthetic.ts";
 import type { BatchSource } from "../train/rank_epoch.ts";
 import { RunPlan } from "../train/run_plan.ts";
+import { openDevice } from "../worker/open_device.ts";
 import type { SessionOptions } from "../worker/session.ts";
 
 /** The state that a benchmark's worker holds; each part is opened when it is first needed. */
@@ -133,9 +133,9 @@ export class BenchSession {
   }
 
   async #openReplica(): Promise<BenchReplica> {
-    const { job, threads } = this.#options;
+    const { job, engine } = this.#options;
     if (this.#work.pause) return pausingReplica(this.#work.pause);
-    await openEngine({ threads: { intraOp: threads, interOp: threads }, verbose: job.verbose });
+    await openDevice(engine, job);
     return this.#stack.use(await buildReplica(job.config, job));
   }
 

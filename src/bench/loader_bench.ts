@@ -17,7 +17,7 @@ import type { Sample } from "../data/datasets/image_set.ts";
 import { ImageSource } from "../data/datasets/image_source.ts";
 import { transformsSchema } from "../data/transforms/transform_specs.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
-import { openEngine } from "../engine/engine.ts";
+import { openEngineOnCpu } from "../engine/engine.ts";
 
 /** The settings of a loader benchmark. */
 export interface LoaderBenchOptions {
@@ -72,7 +72,7 @@ export async function benchLoader(options: LoaderBenchOptions): Promise<LoaderBe
   const files = await listImages(root, folder);
   if (files.length === 0) throw new UsageError(`Folder ${JSON.stringify(data)} has no images`);
   const samples = files.map(({ path }, index): Sample => ({ path, label: 0, index }));
-  await openEngine({ threads: { intraOp: 1, interOp: 1 } });
+  await openEngineOnCpu({ threads: { intraOp: 1, interOp: 1 } });
   const pipeline = new TransformPipeline(transformsSchema.parse([
     { RandomResizedCrop: imageSize },
     "RandomHorizontalFlip",

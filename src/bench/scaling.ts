@@ -10,7 +10,7 @@ import { UsageError } from "../base/errors.ts";
 import type { Config, ConfigInput } from "../config/schema.ts";
 import { checkBf16 } from "../engine/bf16.ts";
 import type { CallOptions } from "../engine/capture/call_options.ts";
-import { openEngine } from "../engine/engine.ts";
+import { openEngineOnCpu } from "../engine/engine.ts";
 import type { ModelName } from "../models/registry.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { trainTimesSchema } from "./benchmark.ts";
@@ -24,14 +24,18 @@ import {
   MADE_CLASSES,
   measure,
 } from "./bench_cluster.ts";
+import { describeDevices } from "../base/compute_device.ts";
 import { counted } from "../base/format.ts";
+import type { RunDevices } from "../coordinator/preparation/cluster_settings.ts";
+import { type DeviceWishes, findDevices } from "../gpus/find_devices.ts";
 import { type ScalingPoint, summarize } from "./scaling_point.ts";
 
 /** `weak`: the batch per worker stays; `strong`: the batch of all workers together stays. */
 export type ScalingMode = "weak" | "strong";
 
 /** The settings of a scaling benchmark. */
-export interface ScalingOptions extends BenchClusterOptions {
+export interface ScalingOptions
+  extends Omit<BenchClusterOptions, "compute">, Pick<Partial<DeviceWishes>, "device" | "devices"> {
   readonly workers: readonly number[];
   readonly modes: readonly ScalingMode[];
   readonly model: ModelName;
@@ -72,6 +76,8 @@ export interface ScalingResult {
   readonly vectorBytes: number;
   /** Milliseconds of the pause, where the model's work was left out. */
   readonly simulateCompute?: number;
+  /** The devices of the most workers, such as `CPU`; absent where nothing is computed. */
+  readonly devices?: string;
   readonly images: "made" | "folder";
   readonly points: ModePoint[];
 }
@@ -87,7 +93,8 @@ type Measured = ScalingPoint & { exchange: string; vectorBytes: number };
 export async function benchScaling(options: ScalingOptions): Promise<ScalingResult> {
   const { workers: counts, modes, batch } = options;
   checkOptions(options);
-  const job = await prepare(options);
+  const compute = await devicesOf(options);
+  const job = await prepare(options, compute);
   const points: Omit<ModePoint, "efficiency">[] = [];
   let last: Measured | undefined;
   for (const workers of counts) {
@@ -100,11 +107,13 @@ export async function benchScaling(options: ScalingOptions): Promise<ScalingResu
     }
   }
   const { exchange, vectorBytes } = last!;
+  const { devices = [] } = compute;
   const { model, imageSize, steps, threads, simulateCompute } = options;
   return {
     kind: "scaling",
     ...{ model, imageSize, batch, steps, threads, cores: coresOfHost(), exchange, vectorBytes },
     ...(simulateCompute === undefined ? {} : { simulateCompute }),
+    ...(devices.length > 0 ? { devices: describeDevices(devices) } : {}),
     images: job.benchmark.images,
     points: withEfficiency(points),
   };
@@ -112,10 +121,21 @@ export async function benchScaling(options: ScalingOptions): Promise<ScalingResu
 
 /** The part of a job that is the same for all numbers of workers. */
 type CommonJob = Omit<BenchJob, "workers" | "config"> & {
-  configFor: (workers: number) => Config;
+  readonly configFor: (workers: number) => Config;
+  readonly compute: RunDevices;
 };
 
-async function prepare(options: ScalingOptions): Promise<CommonJob> {
+/** The devices of the most workers, and the library that computes on them; none where nothing is computed. */
+async function devicesOf(options: ScalingOptions): Promise<RunDevices> {
+  const { workers, device = "auto", devices: names, simulateCompute, onNews } = options;
+  if (simulateCompute !== undefined) return {};
+  const found = await findDevices({ device, devices: names, workers: Math.max(...workers) });
+  found.warnings.forEach((warning) => onNews?.(warning));
+  const libraryPath = await ensureLibtensorflow(() => {}, found.build);
+  return { devices: found.devices, libraryPath };
+}
+
+async function prepare(options: ScalingOptions, compute: RunDevices): Promise<CommonJob> {
   const { model, imageSize, batch, data, simulateCompute, onNews } = options;
   const configFor = (workers: number) =>
     benchConfig(workers, options, {
@@ -134,12 +154,12 @@ async function prepare(options: ScalingOptions): Promise<CommonJob> {
   const numClasses = images?.numClasses ?? MADE_CLASSES;
   const isReal = simulateCompute === undefined;
   const vectorBytes = (isReal ? undefined : options.vectorBytes) ??
-    await modelBytes(config, numClasses, onNews);
+    await modelBytes(config, numClasses, compute, onNews);
   const pause = isReal ? {} : {
     pause: { milliseconds: simulateCompute, rows: batch, vectorBytes },
   };
   const benchmark = { images: data ? "folder" as const : "made" as const, imageSize, ...pause };
-  return { configFor, benchmark, vectorBytes, ...(images ? { images } : {}) };
+  return { configFor, benchmark, vectorBytes, compute, ...(images ? { images } : {}) };
 }
 
 /** The transforms of ImageNet's recipes. */
@@ -156,11 +176,13 @@ function folderData(root: string, imageSize: number): ConfigInput["data"] {
 async function modelBytes(
   config: Config,
   numClasses: number,
+  { devices = [], ...compute }: RunDevices,
   onNews?: (line: string) => void,
 ): Promise<number> {
   onNews?.(`Building ${config.model.name}`);
-  const libraryPath = await ensureLibtensorflow(() => {});
-  const { hasGpu } = await openEngine({ libraryPath, threads: { intraOp: 1, interOp: 1 } });
+  const libraryPath = compute.libraryPath ?? await ensureLibtensorflow(() => {});
+  await openEngineOnCpu({ libraryPath, threads: { intraOp: 1, interOp: 1 } });
+  const hasGpu = devices.some(({ kind }) => kind === "gpu");
   const warning = config.engine.precision === "bf16" ? checkBf16(hasGpu) : undefined;
   if (warning) onNews?.(warning);
   using replica = await buildReplica(config, { numClasses });
@@ -171,14 +193,14 @@ async function modelBytes(
 async function measureCluster(
   workers: number,
   globalBatches: ReadonlySet<number>,
-  { configFor, ...job }: CommonJob,
+  { configFor, compute, ...job }: CommonJob,
   options: ScalingOptions,
 ): Promise<Map<number, Measured>> {
   const { onNews, warmup, steps } = options;
   onNews?.(`Starting ${counted(workers, "worker")}`);
   await using cluster = await assembleBench(
     { workers, config: configFor(workers), ...job },
-    options,
+    { ...options, compute },
   );
   const measured = new Map<number, Measured>();
   for (const globalBatch of globalBatches) {

@@ -5,7 +5,8 @@
  */
 import { checkBf16 } from "../engine/bf16.ts";
 import type { CallOptions } from "../engine/capture/call_options.ts";
-import { openEngine } from "../engine/engine.ts";
+import type { DeviceWishes } from "../gpus/find_devices.ts";
+import { openSoleDevice } from "../inference/open_sole_device.ts";
 import { tf } from "../engine/tf.ts";
 import type { ModelName } from "../models/registry.ts";
 import { createModel } from "../models/create_model.ts";
@@ -14,7 +15,7 @@ import { type RankShare, Replica } from "../train/replica.ts";
 import { type PartRuns, type StepProfile, summarizeProfile, wholePart } from "./step_profile.ts";
 
 /** The settings of a step benchmark. */
-export interface StepBenchOptions {
+export interface StepBenchOptions extends Pick<Partial<DeviceWishes>, "device" | "devices"> {
   readonly model: ModelName;
   /** Side of the images in pixels. */
   readonly imageSize: number;
@@ -122,9 +123,13 @@ async function timed(
 }
 
 async function openReplica(
-  { model, threads, capture, call = {} }: StepBenchOptions,
+  { model, threads, capture, call = {}, ...wishes }: StepBenchOptions,
 ): Promise<Replica> {
-  const { hasGpu } = await openEngine({ threads: { intraOp: threads, interOp: threads } });
+  const { hasGpu } = await openSoleDevice(wishes, {
+    progress: () => {},
+    onWarning: (warning) => console.error(warning),
+    threads: { intraOp: threads, interOp: threads },
+  });
   const warning = call.precision === "bf16" ? checkBf16(hasGpu) : undefined;
   if (warning) console.error(warning);
   return new Replica(createModel(model, { numClasses: CLASSES }), {

@@ -4,6 +4,7 @@
  * @module
  */
 import { waitAtMost } from "../base/async.ts";
+import type { ComputeDevice } from "../base/compute_device.ts";
 import type { SegmentAddress } from "../base/shared_memory.ts";
 import type { StepKey } from "../base/step_key.ts";
 import type { Reporter } from "../events/reporter.ts";
@@ -32,6 +33,10 @@ export interface ClusterOptions {
   readonly workers: number;
   /** Threads of each worker. */
   readonly threads: number;
+  /** The device of each worker; the CPU unless given. */
+  readonly devices?: readonly ComputeDevice[] | undefined;
+  /** The libtensorflow that the workers open; that of the environment or the cache unless given. */
+  readonly libraryPath?: string | undefined;
   /** Seconds within which workers must join, and after which a silent worker counts as lost. */
   readonly liveness: { readonly joinTimeout: number; readonly lostAfter: number };
   readonly server: ServerOptions;
@@ -248,13 +253,14 @@ async function openChannels(
 
 /** Starts the worker processes, and pushes their end onto the stack. */
 function startWorkers(
-  { workers: count, threads, liveness: { lostAfter }, cache, reporter }: ClusterOptions,
+  { workers: count, threads, devices, libraryPath, liveness: { lostAfter }, cache, reporter }:
+    ClusterOptions,
   { run, address: nats }: Channels,
   exchange: ExchangeHost | undefined,
   stack: AsyncDisposableStack,
 ): readonly SpawnedWorker[] {
   const group = spawnWorkers({
-    ...{ count, run, nats, threads, lostAfter },
+    ...{ count, run, nats, threads, devices, libraryPath, lostAfter },
     segments: [exchange?.segment, cache].filter((each) => each !== undefined),
     onLine: (rank, line) => reporter.workerLine(rank, line),
   });

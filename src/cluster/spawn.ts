@@ -4,9 +4,12 @@
  * @module
  */
 import { delay, waitAtMost } from "../base/async.ts";
+import { type ComputeDevice, CPU_DEVICE } from "../base/compute_device.ts";
+import { given } from "../base/given.ts";
 import { type OwnProgram, programCommand } from "../base/programs.ts";
 import type { SegmentAddress } from "../base/shared_memory.ts";
 import { isStopSignal } from "../base/signals.ts";
+import { VISIBLE_DEVICES } from "../gpus/visible_devices.ts";
 import type { NatsAddress } from "../protocol/address.ts";
 import type { RunIdentity } from "../protocol/subjects.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
@@ -20,6 +23,10 @@ export interface SpawnOptions {
   readonly nats: NatsAddress;
   /** Threads per worker. */
   readonly threads: number;
+  /** The device of each worker; the CPU unless given. */
+  readonly devices?: readonly ComputeDevice[] | undefined;
+  /** The libtensorflow that the workers open. */
+  readonly libraryPath?: string | undefined;
   /** Seconds without a heartbeat of the coordinator after which a worker exits. */
   readonly lostAfter: number;
   /** Shared memory that each worker tests before it joins. */
@@ -110,7 +117,11 @@ class WorkerProcess implements SpawnedWorker {
   constructor(options: SpawnOptions, index: number) {
     this.index = index;
     this.#process = programCommand(programOf(options), {
-      env: { ...threadVariables(options.threads), ...options.env },
+      env: {
+        ...threadVariables(options.threads),
+        ...deviceVariables(deviceOf(options, index)),
+        ...options.env,
+      },
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
@@ -152,7 +163,8 @@ class WorkerProcess implements SpawnedWorker {
   }
 
   /** Never written to: the end of the pipe tells the worker that this process has ended. */
-  #sendSettings({ run, nats, threads, lostAfter, segments = [] }: SpawnOptions): void {
+  #sendSettings(options: SpawnOptions): void {
+    const { run, nats, threads, libraryPath, lostAfter, segments = [] } = options;
     const settings: WorkerSettings = {
       runId: run.runId,
       token: run.token,
@@ -163,6 +175,8 @@ class WorkerProcess implements SpawnedWorker {
       },
       index: this.index,
       threads,
+      device: deviceOf(options, this.index),
+      ...given("libraryPath", libraryPath),
       lostAfter,
       segments: segments.map(({ path, bytes, mark }) => ({ path, bytes, mark })),
     };
@@ -179,6 +193,15 @@ function programOf({ nats, entry = "workers/train_worker.ts" }: SpawnOptions): O
     permissions: "worker",
     flags: [local ? `--allow-net=${local}` : "--allow-net"],
   };
+}
+
+function deviceOf({ devices }: SpawnOptions, index: number): ComputeDevice {
+  return devices?.[index] ?? CPU_DEVICE;
+}
+
+/** CUDA reads it when its driver is first asked for devices; the UUID means the same whatever is masked. */
+function deviceVariables(device: ComputeDevice): Record<string, string> {
+  return device.kind === "gpu" ? { [VISIBLE_DEVICES]: device.uuid } : {};
 }
 
 /** TensorFlow and oneDNN read these variables when their libraries are loaded. */

@@ -84,13 +84,13 @@ async function run(flags: Flags): Promise<number> {
 }
 
 async function makeImages(folder: string, count: number): Promise<void> {
-  const { openEngine } = await import("../engine/engine.ts");
+  const { openEngineOnCpu } = await import("../engine/engine.ts");
   const { ensureDataset } = await import("../provision/datasets.ts");
   const { makeBenchImages } = await import("../bench/bench_images.ts");
   const photos = await ensureDataset("food-groups", ({ what, note }) => {
     if (note) console.error(`${what}: ${note}`);
   });
-  await openEngine({ threads: { intraOp: 1, interOp: 1 } });
+  await openEngineOnCpu({ threads: { intraOp: 1, interOp: 1 } });
   await makeBenchImages(photos, folder, count);
 }
 

@@ -21,6 +21,7 @@ import {
 } from "./bench_flags.ts";
 import type { Command } from "./command.ts";
 import { type Flags, HELP_FLAG } from "./flags.ts";
+import { DEVICE_FLAGS, deviceWishes } from "./key_flags.ts";
 
 /** `deno task bench scaling`. */
 export const COMMAND: Command = {
@@ -61,6 +62,7 @@ export const COMMAND: Command = {
       value: "SIZE",
       help: "Gradients that leave over NATS together, 0 for all (default: as nats.bucketSize)",
     },
+    ...DEVICE_FLAGS,
     ...ENGINE_FLAGS,
     ...CLUSTER_FLAGS,
     ...OUTPUT_FLAGS,
@@ -127,6 +129,7 @@ async function scalingOptions(flags: Flags) {
     ...(bucketSize === undefined
       ? {}
       : { bucketBytes: bucketSize === "0" ? 0 : parseSize(bucketSize) }),
+    ...deviceWishes(flags),
     ...settings,
   };
 }
@@ -141,7 +144,7 @@ async function print(result: ScalingResult): Promise<void> {
   const { sizeText } = await import("../bench/sizes.ts");
   const { points, model, simulateCompute, threads } = result;
   const work = simulateCompute === undefined
-    ? `${result.imageSize} px, ${counted(threads, "thread")} per worker`
+    ? `${result.imageSize} px, ${counted(threads, "thread")} per worker, on ${result.devices}`
     : `a pause of ${simulateCompute} ms per ${result.batch} images instead of computing`;
   console.log(
     `${model}, ${work}; ${sizeText(result.vectorBytes)} exchanged, exchange: ${result.exchange}`,

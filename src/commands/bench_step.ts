@@ -10,6 +10,7 @@ import type { StepProfile } from "../bench/step_profile.ts";
 import { ALSO_BATCH, ENGINE_FLAGS, engineSettings, modelFlag, printTable } from "./bench_flags.ts";
 import type { Command } from "./command.ts";
 import { type Flags, HELP_FLAG } from "./flags.ts";
+import { DEVICE_FLAGS, deviceWishes } from "./key_flags.ts";
 
 /** `deno task bench step`. */
 export const COMMAND: Command = {
@@ -23,6 +24,7 @@ export const COMMAND: Command = {
     { name: "warmup", value: "N", help: "Steps before them (default: 3)" },
     { name: "threads", value: "N", help: "Threads of TensorFlow (default: it chooses)" },
     { name: "eager", help: "Run op by op instead of as one TensorFlow function" },
+    ...DEVICE_FLAGS,
     ...ENGINE_FLAGS,
     { name: "profile", help: "Show where the time goes, op by op, instead of timing whole steps" },
     {
@@ -50,6 +52,7 @@ async function run(flags: Flags): Promise<number> {
     warmup: flags.integer("warmup", 0) ?? 3,
     threads: flags.integer("threads", 0) ?? 0,
     capture: !flags.on("eager"),
+    ...deviceWishes(flags),
     call: engineSettings(flags),
   };
   const rewritten = options.call.xla ? "--xla" : `--precision ${options.call.precision}`;

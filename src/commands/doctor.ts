@@ -147,16 +147,16 @@ function checks(nats: string | undefined): Check[] {
 
 async function checkEngine(): Promise<string> {
   const path = libtensorflowPath();
-  const { openEngine } = await import("../engine/engine.ts");
-  const { tensorflowVersion, devices } = await openEngine();
+  const { openEngineOnCpu } = await import("../engine/engine.ts");
+  const { tensorflowVersion, devices } = await openEngineOnCpu();
   const names = devices.map(({ name }) => name.replace(/^.*device:/, "")).join(", ");
   return `TensorFlow ${tensorflowVersion} at ${path}; devices ${names}; ${coresOfHost()} threads`;
 }
 
 async function checkOp(): Promise<string> {
-  const { openEngine } = await import("../engine/engine.ts");
+  const { openEngineOnCpu } = await import("../engine/engine.ts");
   const { tf } = await import("../engine/tf.ts");
-  await openEngine();
+  await openEngineOnCpu();
   const start = performance.now();
   const sum = tf.tidy(() => tf.matMul(tf.ones([64, 64]), tf.ones([64, 64])).sum().arraySync());
   if (sum !== 64 ** 3) {

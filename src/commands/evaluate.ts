@@ -7,7 +7,7 @@ import { UsageError } from "../base/errors.ts";
 import { given } from "../base/given.ts";
 import type { TaskCommand } from "./command.ts";
 import { type Flags, HELP_FLAG, MODEL_FLAGS, VERBOSE_FLAG } from "./flags.ts";
-import { dataPlace, DEVICE_FLAG, natsUrlOf } from "./key_flags.ts";
+import { dataPlace, DEVICE_FLAGS, natsUrlOf } from "./key_flags.ts";
 import { withTrainedModel } from "./trained_model.ts";
 
 /** `deno task evaluate`. */
@@ -26,8 +26,13 @@ export const COMMAND: TaskCommand = {
       help: "Other images than the run's: folders named as its classes, or a known data set",
     },
     { name: "split", value: "val|train", help: "Which of the two sets (default: val)" },
-    { name: "workers", short: "w", value: "N", help: "Worker processes (default: as the run had)" },
-    DEVICE_FLAG,
+    {
+      name: "workers",
+      short: "w",
+      value: "N",
+      help: "Worker processes (default: one per free GPU; on the CPU as the run had)",
+    },
+    ...DEVICE_FLAGS,
     {
       name: "out",
       value: "DIR",

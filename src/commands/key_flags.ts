@@ -5,6 +5,7 @@
  */
 import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
+import { given } from "../base/given.ts";
 import { nearestName, UsageError } from "../base/errors.ts";
 import { exists } from "../base/paths.ts";
 import { maskAddress } from "../base/secrets.ts";
@@ -12,6 +13,7 @@ import { NATS_URL_VARIABLE } from "../protocol/address.ts";
 import type { Override } from "../config/override.ts";
 import { type DeviceName, DEVICES } from "../engine/devices.ts";
 import type { ImageSize } from "../config/image_size.ts";
+import { devicesSchema } from "../gpus/config.ts";
 import { DATASET_NAMES, type DatasetName } from "../provision/dataset_catalogue.ts";
 import type { Progress } from "../provision/progress.ts";
 import type { Flag, Flags } from "./flags.ts";
@@ -26,6 +28,11 @@ interface KeyFlag extends Flag {
 
 const text = (flags: Flags, name: string) => flags.text(name);
 const count = (flags: Flags, name: string) => flags.integer(name, 1);
+
+const ALSO_DEVICE = ["accelerator", "gpu", "cpu"];
+const ALSO_DEVICES = ["gpus", "gpu-ids", "device-ids", "visible-devices"];
+const DEVICES_HELP =
+  "GPUs, such as 0,2: indices, which count within CUDA_VISIBLE_DEVICES as CUDA's do, or UUIDs";
 
 /** All of them, by name. Those without a `key` of their own in `overrides` are named there. */
 const KEY_FLAGS = {
@@ -81,16 +88,23 @@ const KEY_FLAGS = {
   device: {
     key: "device",
     value: "D",
-    also: ["accelerator", "gpu", "gpus", "cpu"],
+    also: ALSO_DEVICE,
     help: "auto, cpu or gpu",
     read: text,
+  },
+  devices: {
+    key: "devices",
+    value: "LIST",
+    also: ALSO_DEVICES,
+    help: DEVICES_HELP,
+    read: devicesOf,
   },
   workers: {
     key: "workers",
     short: "w",
     value: "N",
-    also: ["num-workers", "nproc-per-node", "world-size", "devices"],
-    help: "Worker processes, one per GPU",
+    also: ["num-workers", "nproc-per-node", "world-size"],
+    help: "Worker processes, each with a GPU of its own; unless set, one per free GPU, else 1",
     read: count,
   },
   seed: {
@@ -136,6 +150,7 @@ export const RUN_KEY_FLAGS: readonly KeyFlagName[] = [
   "lr",
   "image-size",
   "device",
+  "devices",
   "workers",
   "seed",
   "out",
@@ -164,19 +179,44 @@ export function keyFlags(
   });
 }
 
-/** The flag `--device` of commands that compute without a config of their own. */
-export const DEVICE_FLAG: Flag = {
-  name: "device",
-  value: "D",
-  help: "auto, cpu or gpu (default: auto)",
-};
+/** The flags `--device` and `--devices` of commands that compute without a config of their own. */
+export const DEVICE_FLAGS: readonly Flag[] = [
+  {
+    name: "device",
+    value: "D",
+    also: ALSO_DEVICE,
+    help: "auto, cpu or gpu (default: auto)",
+  },
+  { name: "devices", value: "LIST", also: ALSO_DEVICES, help: DEVICES_HELP },
+];
 
 /**
- * Reads {@linkcode DEVICE_FLAG}.
+ * Reads {@linkcode DEVICE_FLAGS}.
  *
- * @throws {UsageError} for another name
+ * @throws {UsageError} for another name than that of a device
  */
-export function deviceOf(flags: Flags): DeviceName | undefined {
+export function deviceWishes(flags: Flags): { device?: DeviceName; devices?: string[] } {
+  const device = deviceOf(flags);
+  const names = devicesOf(flags, "devices");
+  if (names !== undefined && device === "cpu") {
+    throw new UsageError(
+      `${flags.typed("devices")} names GPUs, but ${
+        flags.typed("device")
+      } is cpu: leave out one of them`,
+    );
+  }
+  return { ...given("device", device), ...given("devices", names) };
+}
+
+function devicesOf(flags: Flags, name: string): string[] | undefined {
+  const value = flags.text(name);
+  if (value === undefined) return undefined;
+  const names = devicesSchema.safeParse(value);
+  if (names.success) return names.data;
+  throw new UsageError(`${flags.typed(name)} is ${value}: ${names.error.issues[0]?.message}`);
+}
+
+function deviceOf(flags: Flags): DeviceName | undefined {
   const text = flags.text("device");
   const known = DEVICES.find((name) => name === text);
   if (text === undefined || known) return known;
@@ -222,6 +262,11 @@ export async function keySettings(
     } else own.push({ key, value, source });
   }
   refuseContradictions(own, sets);
+  const has = (key: string) => [...own, ...sets].some((each) => each.key === key);
+  // One worker for each GPU that is named, whatever number a recipe has.
+  if (names.includes("workers") && has("devices") && !has("workers")) {
+    own.push({ key: "workers", value: null, source: "--devices" });
+  }
   return {
     own,
     overrides: [...natsFromEnvironment(), ...sets, ...own],

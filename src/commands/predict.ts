@@ -7,7 +7,7 @@ import { EXIT_FAILED, UsageError } from "../base/errors.ts";
 import { given } from "../base/given.ts";
 import type { TaskCommand } from "./command.ts";
 import { type Flags, HELP_FLAG, MODEL_FLAGS, VERBOSE_FLAG } from "./flags.ts";
-import { DEVICE_FLAG } from "./key_flags.ts";
+import { DEVICE_FLAGS } from "./key_flags.ts";
 import { withTrainedModel } from "./trained_model.ts";
 
 const DEFAULT_TOP = 5;
@@ -37,7 +37,7 @@ export const COMMAND: TaskCommand = {
       value: "SECONDS",
       help: "Longest time for fetching an image (default: 30)",
     },
-    DEVICE_FLAG,
+    ...DEVICE_FLAGS,
     { name: "max-size", value: "MB", help: "Largest image that is fetched (default: 50)" },
     VERBOSE_FLAG,
     HELP_FLAG,

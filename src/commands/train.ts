@@ -13,7 +13,7 @@ import { ALLOW_MODULE_FLAG, type Flags, HELP_FLAG, VERBOSE_FLAG } from "./flags.
 import { DEFAULT_CONFIG_PATH } from "../config/default_config.ts";
 import { type KeyFlagName, keyFlags, keySettings, RUN_KEY_FLAGS } from "./key_flags.ts";
 import { interruptible } from "./interruptible.ts";
-import type { Config } from "../config/schema.ts";
+import type { LoadedConfig } from "../config/schema.ts";
 
 /** Those that make another run: one that is resumed has its own. */
 const OF_A_NEW_RUN: readonly KeyFlagName[] = ["model", "weights", "image-size", "seed", "out"];
@@ -127,7 +127,7 @@ function keysOf(overrides: readonly string[]): string[] {
   return overrides.map((text) => text.slice(0, text.indexOf("=")).trim());
 }
 
-async function configFromFlags(flags: Flags, notes: string[]): Promise<Config> {
+async function configFromFlags(flags: Flags, notes: string[]): Promise<LoadedConfig> {
   const { loadConfig } = await import("../config/load.ts");
   const { parseOverride } = await import("../config/override.ts");
   const path = flags.text("config") ?? DEFAULT_CONFIG_PATH;
@@ -144,7 +144,7 @@ async function resumedConfig(
   folder: string,
   flags: Flags,
   notes: string[],
-): Promise<Config> {
+): Promise<LoadedConfig> {
   const changed = ["config", ...OF_A_NEW_RUN].filter((name) => flags.given(name));
   if (changed.length > 0) {
     throw new UsageError(

@@ -10,7 +10,7 @@ import type { Reporter } from "../events/reporter.ts";
 import { chosenRun } from "./chosen_run.ts";
 import type { Flags } from "./flags.ts";
 import { interruptible } from "./interruptible.ts";
-import { deviceOf } from "./key_flags.ts";
+import { deviceWishes } from "./key_flags.ts";
 
 /** A trained model, as flags choose it. */
 export interface ModelChoice {
@@ -18,6 +18,7 @@ export interface ModelChoice {
   readonly run?: string;
   readonly checkpoint?: string;
   readonly device?: DeviceName;
+  readonly devices?: readonly string[];
   /** Modules of a run of others that may be imported. */
   readonly modules: readonly string[];
 }
@@ -42,7 +43,7 @@ export async function withTrainedModel<Result>(
   use: (model: ModelChoice, session: ModelSession) => Promise<Result>,
 ): Promise<Result> {
   const checkpoint = flags.text("checkpoint");
-  const device = deviceOf(flags);
+  const wishes = deviceWishes(flags);
   const { terminalReporter } = await import("../terminal/terminal_reporter.ts");
   const { standardStream } = await import("../terminal/terminal_stream.ts");
   const verbose = flags.on("verbose");
@@ -53,7 +54,7 @@ export async function withTrainedModel<Result>(
     const model: ModelChoice = {
       ...given("run", run),
       ...given("checkpoint", checkpoint),
-      ...given("device", device),
+      ...wishes,
       modules: flags.all("allow-module"),
     };
     return await use(model, { reporter, verbose, signal: signals.signal });

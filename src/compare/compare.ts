@@ -15,7 +15,7 @@ import { followPointers } from "../base/pointer.ts";
 import { shownName } from "../base/names.ts";
 import { shellWord } from "../base/shell.ts";
 import { Semaphore } from "../base/semaphore.ts";
-import type { Config } from "../config/schema.ts";
+import type { LoadedConfig } from "../config/schema.ts";
 import {
   type ComparedRun,
   type ComparedVariant,
@@ -98,7 +98,7 @@ export async function compareVariants(
   checkParallel(variants.map(({ config }) => config), options.parallel);
   const folder = await createRunFolder(out, `compare-${name}`);
   const differences = differencesOf(variants.map(({ config }) => config));
-  const comparison: Comparison<Config> = {
+  const comparison: Comparison<LoadedConfig> = {
     comparisonVersion: 1,
     name,
     created: new Date().toISOString(),
@@ -144,20 +144,25 @@ export async function resumeComparison(
   return await runAll({ folder, comparison }, { ...options, signal: interruption.signal });
 }
 
-function plannedRun(id: string, config: Config, repeat: number, repeats: number): ComparedRun {
+function plannedRun(
+  id: string,
+  config: LoadedConfig,
+  repeat: number,
+  repeats: number,
+): ComparedRun {
   const seed = config.seed + repeat;
   const folder = repeats > 1 ? `${id}-seed-${seed}` : id;
   return { seed, folder, status: "waiting", epochs: [] };
 }
 
 /** Ports that a config asks for, by their keys. */
-function portsOf({ nats, dashboard }: Config): [key: string, port: number | undefined][] {
+function portsOf({ nats, dashboard }: LoadedConfig): [key: string, port: number | undefined][] {
   const board = typeof dashboard === "object" ? dashboard.port : undefined;
   return [["nats.port", nats.port], ["dashboard.port", board]];
 }
 
 /** Runs that go on at the same time can't have the same port. */
-function checkParallel(configs: readonly Config[], parallel = 1): void {
+function checkParallel(configs: readonly LoadedConfig[], parallel = 1): void {
   if (!Number.isSafeInteger(parallel) || parallel < 1) {
     throw new UsageError(`parallel is ${parallel}: give a whole number of at least 1`);
   }
@@ -172,13 +177,13 @@ function checkParallel(configs: readonly Config[], parallel = 1): void {
 
 /** A run and where it stands. */
 interface Member {
-  readonly variant: ComparedVariant<Config>;
+  readonly variant: ComparedVariant<LoadedConfig>;
   readonly run: ComparedRun;
   readonly place: RunPlace;
 }
 
 async function runAll(
-  { folder, comparison }: { folder: string; comparison: Comparison<Config> },
+  { folder, comparison }: { folder: string; comparison: Comparison<LoadedConfig> },
   { parallel = 1, reporter = silentCompareReporter(), verbose = false, signal }: CompareRunOptions,
 ): Promise<CompareResult> {
   using _lock = await lockFolder(folder, {
@@ -218,7 +223,7 @@ async function runAll(
 }
 
 /** All runs in their order: each seed's variants together, so that there is something to compare early. */
-function membersOf({ variants }: Comparison<Config>): Member[] {
+function membersOf({ variants }: Comparison<LoadedConfig>): Member[] {
   const repeats = Math.max(...variants.map(({ runs }) => runs.length));
   const all = Array.from(
     { length: repeats },
@@ -286,15 +291,15 @@ async function runOne(
 }
 
 function memberConfig(
-  { config, id }: ComparedVariant<Config>,
+  { config, id }: ComparedVariant<LoadedConfig>,
   { seed }: ComparedRun,
   out: string,
-): Config {
+): LoadedConfig {
   return { ...config, seed, out, name: shownName(`${config.name}-${id}`) ?? id };
 }
 
 /** Takes over what a run's own folder says: it may know of more than was put on record here. */
-async function refresh(folder: string, run: ComparedRun, config: Config): Promise<void> {
+async function refresh(folder: string, run: ComparedRun, config: LoadedConfig): Promise<void> {
   const path = join(folder, run.folder);
   if (await exists(join(path, HISTORY_FILE))) {
     try {
@@ -310,7 +315,7 @@ async function refresh(folder: string, run: ComparedRun, config: Config): Promis
 }
 
 /** Tells whether no epoch is left to train. */
-function isOver({ epochs }: ComparedRun, { train }: Config): boolean {
+function isOver({ epochs }: ComparedRun, { train }: LoadedConfig): boolean {
   const { earlyStopping } = train;
   return epochs.length >= train.epochs ||
     (earlyStopping !== undefined && earlyStopReason(earlyStopping, epochs) !== undefined);

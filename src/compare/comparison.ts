@@ -10,7 +10,7 @@ import { reasonOf, UsageError } from "../base/errors.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 import { readRegularText } from "../base/regular_file.ts";
 import type { ConfigInput } from "../config/input.ts";
-import { type Config, configSchema } from "../config/schema.ts";
+import { configSchema, type LoadedConfig } from "../config/schema.ts";
 import { type EpochRecord, epochSchema } from "../records/history.ts";
 import { type Spread, spreadOf } from "./spread.ts";
 
@@ -206,7 +206,7 @@ export function comparisonAsCsv({ variants }: Comparison): string {
  *
  * @throws {UsageError} when the file is missing, is not JSON, or is not a comparison
  */
-export async function readComparison(folder: string): Promise<Comparison<Config>> {
+export async function readComparison(folder: string): Promise<Comparison<LoadedConfig>> {
   const path = join(folder, COMPARISON_FILE);
   let tree: unknown;
   try {

@@ -4,7 +4,7 @@
  * @module
  */
 import { type OwnProgram, programCommand } from "../base/programs.ts";
-import type { Config } from "../config/schema.ts";
+import type { LoadedConfig } from "../config/schema.ts";
 import { describeExit, keepLines, readLines } from "../cluster/lines.ts";
 import { withCredentials } from "../protocol/address.ts";
 import type { Reporter } from "../events/reporter.ts";
@@ -77,7 +77,7 @@ async function listen(
 }
 
 /** A config as the process needs it, whose standard input nobody else reads: with the credentials of its server. */
-function withServer(config: Config): Config {
+function withServer(config: LoadedConfig): LoadedConfig {
   const { nats } = config;
   return nats.url ? { ...config, nats: { ...nats, url: withCredentials(nats.url) } } : config;
 }

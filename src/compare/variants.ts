@@ -9,7 +9,7 @@ import { messageOf, nearestName, UsageError } from "../base/errors.ts";
 import type { ImageSize } from "../config/image_size.ts";
 import { loadConfig, validateConfig } from "../config/load.ts";
 import { type Override, parseOverride } from "../config/override.ts";
-import type { Config, ConfigInput } from "../config/schema.ts";
+import type { ConfigInput, LoadedConfig } from "../config/schema.ts";
 
 /** One side of a comparison. */
 export interface Variant {
@@ -17,7 +17,7 @@ export interface Variant {
   readonly id: string;
   /** For people. */
   readonly label: string;
-  readonly config: Config;
+  readonly config: LoadedConfig;
 }
 
 /** The changes that a variant known by name makes to a recipe. */
@@ -25,11 +25,11 @@ interface Preset {
   readonly label: string;
   /** A description in some words. */
   readonly summary: string;
-  readonly overrides: (base: Config) => Override[];
+  readonly overrides: (base: LoadedConfig) => Override[];
 }
 
 /** Learning from weights that others have trained: the recipe's own, unless it has none. */
-const pretrainedWeights = ({ model: { weights } }: Config): Override[] =>
+const pretrainedWeights = ({ model: { weights } }: LoadedConfig): Override[] =>
   weights === "none" ? [{ key: "model.weights", value: "pretrained" }] : [];
 
 /** All parameters learn. */
@@ -138,7 +138,7 @@ export async function planVariants(options: VariantOptions): Promise<Variant[]> 
 }
 
 /** The dotted keys in which configs differ, apart from names and places, with each one's values. */
-export function differencesOf(configs: readonly Config[]): Record<string, unknown>[] {
+export function differencesOf(configs: readonly LoadedConfig[]): Record<string, unknown>[] {
   const flat = configs.map((config) => flatten(config));
   const keys = [...new Set(flat.flatMap((one) => Object.keys(one)))].filter((key) =>
     !["name", "out", "seed"].includes(key) &&

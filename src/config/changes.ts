@@ -7,7 +7,7 @@ import { UsageError } from "../base/errors.ts";
 import { shellWord } from "../base/shell.ts";
 import { globalBatchSize } from "./checks.ts";
 import { runName, UNNAMED } from "./run_name.ts";
-import { type Config, configSchema } from "./schema.ts";
+import { type Config, configSchema, withWorkers } from "./schema.ts";
 
 /** A key whose value differs. */
 export interface ConfigChange {
@@ -25,6 +25,8 @@ export interface ConfigChange {
  */
 export const FREE_KEYS = [
   "device",
+  "devices",
+  "engine.gpuMemory",
   "out",
   "workers",
   "nats.url",
@@ -106,8 +108,9 @@ function refuseOtherBatch(
   before: Record<string, unknown>,
   after: Config,
 ): void {
-  const saved = configSchema.safeParse(before).data;
-  if (!saved || changes.length === 0) return;
+  const { data } = configSchema.safeParse(before);
+  if (!data || changes.length === 0) return;
+  const saved = withWorkers(data);
   const [was, is] = [globalBatchSize(saved), globalBatchSize(after)];
   if (was === is) return;
   const { batchSizePerWorker } = after.train;

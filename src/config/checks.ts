@@ -6,28 +6,30 @@
 import { UsageError } from "../base/errors.ts";
 import { partsOf } from "../data/transforms/table.ts";
 import { endsInLogSoftmax } from "../models/head_specs.ts";
-import { type Config, featureCacheBytes } from "./schema.ts";
+import { type Config, featureCacheBytes, type LoadedConfig } from "./schema.ts";
 
 /**
  * The samples of one step over all workers.
  *
  * @throws {UsageError} when neither or both batch keys are set
  */
-export function globalBatchSize(config: Config): number {
-  const { batchSize, batchSizePerWorker } = config.train;
+export function globalBatchSize({ train, workers }: Pick<Config, "train" | "workers">): number {
+  requireBatchSize(train);
+  return train.batchSize ?? train.batchSizePerWorker! * workers;
+}
+
+function requireBatchSize({ batchSize, batchSizePerWorker }: Config["train"]): void {
   if (batchSize !== undefined && batchSizePerWorker !== undefined) {
     throw new UsageError(
       `Both train.batchSize (${batchSize}) and train.batchSizePerWorker (${batchSizePerWorker}) are set: ` +
         "keep one of them",
     );
   }
-  if (batchSizePerWorker !== undefined) return batchSizePerWorker * config.workers;
-  if (batchSize === undefined) {
+  if (batchSize === undefined && batchSizePerWorker === undefined) {
     throw new UsageError(
       "The batch size is missing: set train.batchSize (all workers together) or train.batchSizePerWorker",
     );
   }
-  return batchSize;
 }
 
 /**
@@ -35,8 +37,9 @@ export function globalBatchSize(config: Config): number {
  *
  * @throws {UsageError} naming the keys, the values and the cure
  */
-export function checkConfig(config: Config): void {
-  globalBatchSize(config);
+export function checkConfig(config: LoadedConfig): void {
+  requireBatchSize(config.train);
+  checkDevices(config);
   checkAuthority(config);
   const { train } = config;
   if (train.optimizer === "sgd" && train.nesterov) {
@@ -55,8 +58,21 @@ export function checkConfig(config: Config): void {
   checkEngine(config);
 }
 
+/** Keys about GPUs make no sense on the CPU. */
+function checkDevices({ device, devices, engine: { gpuMemory } }: LoadedConfig): void {
+  if (device !== "cpu") return;
+  const key = devices ? "devices" : gpuMemory === undefined ? undefined : "engine.gpuMemory";
+  if (key === undefined) return;
+  throw new UsageError(
+    `device is cpu, but ${key} is ${
+      devices?.join(",") ?? gpuMemory
+    }, which is about GPUs: set device to auto or gpu, or leave ` +
+      `${key} out`,
+  );
+}
+
 /** XLA compiles what was captured, and as it was captured. */
-function checkEngine({ engine: { capture, precision, xla } }: Config): void {
+function checkEngine({ engine: { capture, precision, xla } }: LoadedConfig): void {
   if (xla && !capture) {
     throw new UsageError(
       "engine.xla compiles captured steps, but engine.capture is false: set engine.capture to true, or engine.xla " +
@@ -78,7 +94,7 @@ function checkEngine({ engine: { capture, precision, xla } }: Config): void {
 }
 
 /** The loss must fit what the head gives. */
-function checkLoss({ model, train }: Config): void {
+function checkLoss({ model, train }: LoadedConfig): void {
   if (train.lossModule) {
     if (train.loss === "crossEntropy") return;
     throw new UsageError(
@@ -107,7 +123,7 @@ function checkLoss({ model, train }: Config): void {
 }
 
 /** Refuses frozen parameters that were never trained. */
-function checkFrozen({ model }: Config): void {
+function checkFrozen({ model }: LoadedConfig): void {
   // A module of the user's own may have loaded weights itself.
   if (model.featureExtract && model.weights === "none" && !model.module) {
     throw new UsageError(
@@ -118,7 +134,7 @@ function checkFrozen({ model }: Config): void {
 }
 
 /** Features can be kept only of images that are the same in each epoch. */
-function checkFeatureCache(config: Config): void {
+function checkFeatureCache(config: LoadedConfig): void {
   if (featureCacheBytes(config) === 0) return;
   const { train, mix } = config.data;
   const random = train.map(partsOf).find(({ transform }) => transform.random);
@@ -137,7 +153,7 @@ function checkFeatureCache(config: Config): void {
 }
 
 /** Only what goes through the broker can be narrowed. */
-function checkAuthority({ nats: { url, ca } }: Config): void {
+function checkAuthority({ nats: { url, ca } }: LoadedConfig): void {
   if (ca === undefined || url !== undefined) return;
   throw new UsageError(
     `nats.ca is ${ca}, but no server is named: set nats.url to its address, or leave out nats.ca, since the server that ` +
@@ -145,7 +161,7 @@ function checkAuthority({ nats: { url, ca } }: Config): void {
   );
 }
 
-function checkGradientDtype({ exchange, nats: { gradientDtype } }: Config): void {
+function checkGradientDtype({ exchange, nats: { gradientDtype } }: LoadedConfig): void {
   if (gradientDtype === "float32" || exchange !== "shared-memory") return;
   throw new UsageError(
     `nats.gradientDtype is ${gradientDtype}, but exchange is shared-memory, where gradients stay float32: ` +

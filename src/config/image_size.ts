@@ -7,7 +7,7 @@ import { UsageError } from "../base/errors.ts";
 import { withImageSize } from "../data/image_size.ts";
 import { outputSize, transformsSchema } from "../data/transforms/transform_specs.ts";
 import { type Override, sourceOf } from "./override.ts";
-import type { Config } from "./schema.ts";
+import type { LoadedConfig } from "./schema.ts";
 import { isTree, type Tree } from "./tree.ts";
 
 /** The side that images get. */
@@ -28,7 +28,7 @@ export const IMAGE_LISTS = ["train", "val"] as const;
  */
 export function typedSizes(
   before: Tree,
-  { data }: Config,
+  { data }: LoadedConfig,
   overrides: readonly Override[],
 ): Partial<Record<(typeof IMAGE_LISTS)[number], string>> {
   const section = isTree(before.data) ? before.data : {};
@@ -50,7 +50,7 @@ export function typedSizes(
  * @throws {UsageError} where a list can't be scaled, or says another size on the command line
  */
 export function scaledTransforms(
-  { data }: Config,
+  { data }: LoadedConfig,
   { side, source }: ImageSize,
   typed: Partial<Record<(typeof IMAGE_LISTS)[number], string>>,
 ) {

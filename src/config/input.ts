@@ -19,7 +19,16 @@ export interface ConfigInput {
    * Default: `auto`.
    */
   device?: "auto" | "cpu" | "gpu" | undefined;
-  /** Worker processes. Default: `2`. */
+  /**
+   * GPUs to compute on, such as `[0, 2]`: their indices, as CUDA counts those that
+   * CUDA_VISIBLE_DEVICES shows, or their UUIDs (`GPU-…`, or `MIG-…` for MIG instances); unless
+   * set, those that nobody else computes on.
+   */
+  devices?: number | string | (number | string)[] | undefined;
+  /**
+   * Worker processes, one per GPU; unless set, one for each of `devices` or each free GPU, and a
+   * single one on the CPU.
+   */
   workers?: number | undefined;
   /** Folder that gets a folder per run. Default: `runs`. */
   out?: string | undefined;
@@ -407,6 +416,11 @@ export interface EngineInput {
   precision?: "float32" | "bf16" | undefined;
   /** Threads per worker; unless set, the cores divided by the workers. */
   threadsPerWorker?: number | undefined;
+  /**
+   * The most memory of its GPU that a worker takes: a part of it up to 1, such as `0.5`, or a
+   * size such as `20GB`; unless set, what it needs, as it grows.
+   */
+  gpuMemory?: number | string | undefined;
   /**
    * Compile each step with XLA: for GPUs, where it fuses; on CPUs it is slower, and slow to
    * start. Default: `false`.

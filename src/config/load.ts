@@ -19,7 +19,7 @@ import { replaceSource } from "./data_source.ts";
 import { type Override, sourceOf, stepsOf } from "./override.ts";
 import { placePaths, relativePaths } from "./path_keys.ts";
 import { runName } from "./run_name.ts";
-import { type Config, type ConfigInput, configSchema } from "./schema.ts";
+import { type Config, type ConfigInput, configSchema, type LoadedConfig } from "./schema.ts";
 import {
   alternativeOf,
   choicesIn,
@@ -55,7 +55,7 @@ export async function loadConfig(
   path: string,
   overrides: Override[] = [],
   options: LoadOptions = {},
-): Promise<Config> {
+): Promise<LoadedConfig> {
   const isOfRun = await liesInRun(path);
   const config = parseConfig(await readConfig(path), path, overrides, {
     ...options,
@@ -93,7 +93,7 @@ export async function loadRunConfig(
   path: string,
   overrides: Override[] = [],
   options: LoadOptions = {},
-): Promise<Config> {
+): Promise<LoadedConfig> {
   return parseConfig(await readConfig(path), path, overrides, {
     ...options,
     prepare: keepSplit,
@@ -161,7 +161,7 @@ export function parseConfig(
   source: string,
   overrides: Override[] = [],
   options: ParseOptions = {},
-): Config {
+): LoadedConfig {
   const lines = new LineCounter();
   const document = parseYaml(text, lines);
   const [problem] = document.errors;
@@ -253,14 +253,14 @@ function nodeAt(document: Document.Parsed, path: (string | number)[]) {
  * @param describe Where a key stands, for messages
  * @throws {UsageError} listing every wrong key and value, one line each
  */
-export function validateConfig(
-  input: ConfigInput,
+export function validateConfig<Input extends ConfigInput>(
+  input: Input,
   describe: Describe = () => "Config",
-): Config {
+): Input extends { workers: number } ? Config : LoadedConfig {
   const named = isTree(input) ? { ...input, name: runName(input) } : input;
   const config = validateKeys(configSchema, named as ConfigInput, describe);
   checkConfig(config);
-  return config;
+  return config as Config; // with the workers that the input has
 }
 
 /**

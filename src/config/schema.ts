@@ -15,6 +15,7 @@ import { loggersSchema } from "../loggers/config.ts";
 import { checkpointPolicySchema, earlyStoppingSchema } from "../metrics/monitor.ts";
 import { modelSchema } from "../models/config.ts";
 import { DEVICES } from "../engine/devices.ts";
+import { devicesSchema, gpuMemorySchema } from "../gpus/config.ts";
 import { foreignKeys, optimizerConfig, optimizerShape, ownKeys } from "../optim/config.ts";
 import { lossShape } from "../optim/loss_config.ts";
 import { takeCredentials } from "../protocol/address.ts";
@@ -118,6 +119,10 @@ const engineSchema = z.strictObject({
   threadsPerWorker: countUpTo(MAX_PARALLEL).optional().describe(
     "Threads per worker; unless set, the cores divided by the workers.",
   ),
+  gpuMemory: gpuMemorySchema.optional().describe(
+    "The most memory of its GPU that a worker takes: a part of it up to 1, such as `0.5`, or a " +
+      "size such as `20GB`; unless set, what it needs, as it grows.",
+  ),
   xla: z.boolean().default(false).describe(
     "Compile each step with XLA: for GPUs, where it fuses; on CPUs it is slower, and slow to start.",
   ),
@@ -189,7 +194,15 @@ export const configSchema = z.strictObject({
     "The device: `auto` takes GPUs where TensorFlow finds any, `gpu` refuses to go on " +
       "without.",
   ),
-  workers: countUpTo(MAX_PARALLEL).default(2).describe("Worker processes."),
+  devices: devicesSchema.optional().describe(
+    "GPUs to compute on, such as `[0, 2]`: their indices, as CUDA counts those that " +
+      "CUDA_VISIBLE_DEVICES shows, or their UUIDs (`GPU-…`, or `MIG-…` for MIG instances); unless " +
+      "set, those that nobody else computes on.",
+  ),
+  workers: countUpTo(MAX_PARALLEL).optional().describe(
+    "Worker processes, one per GPU; unless set, one for each of `devices` or each free GPU, " +
+      "and a single one on the CPU.",
+  ),
   out: pathSchema("name a folder").prefault("runs").describe("Folder that gets a folder per run."),
   model: modelSchema.describe("The network that is trained, and its initial weights."),
   data: dataSchema.describe("The images, and how they become batches."),
@@ -219,11 +232,22 @@ export const configSchema = z.strictObject({
 /** A config as it may be written: keys with a default may be left out. */
 export type ConfigInput = z.input<typeof configSchema>;
 
-/** A validated config with every default filled in. */
-export type Config = z.output<typeof configSchema>;
+/** A validated config with every default filled in; the number of workers may still follow from the machine. */
+export type LoadedConfig = z.output<typeof configSchema>;
+
+/** The schema of a config whose number of workers is decided. */
+export const decidedConfigSchema = configSchema.required({ workers: true });
+
+/** A config whose number of workers is decided. */
+export type Config = z.output<typeof decidedConfigSchema>;
+
+/** Decides the number of workers of a config that leaves it open. */
+export function withWorkers(config: LoadedConfig, workers = 1): Config {
+  return { ...config, workers: config.workers ?? workers };
+}
 
 /** Bytes of features that each worker keeps; 0 keeps none. */
-export function featureCacheBytes({ train: { featureCache } }: Config): number {
+export function featureCacheBytes({ train: { featureCache } }: Pick<Config, "train">): number {
   if (typeof featureCache === "boolean") return featureCache ? DEFAULT_FEATURE_BYTES : 0;
   return featureCache.maxBytes;
 }

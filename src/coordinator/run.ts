@@ -16,17 +16,18 @@ import { shownPath } from "../base/file_path.ts";
 import { interruptedBy } from "../base/interruption.ts";
 import { Cluster, failedRank } from "../cluster/cluster.ts";
 import { checkConfig } from "../config/checks.ts";
-import type { Config } from "../config/schema.ts";
+import type { LoadedConfig } from "../config/schema.ts";
 import { type Reporter, silentReporter, type Summary } from "../events/reporter.ts";
 import { emittingReporter } from "../events/reporters.ts";
 import type { RunEvent } from "../events/run_events.ts";
 import { loadCheckpoint, type LoadedCheckpoint } from "../inference/load_checkpoint.ts";
 import type { OpenLogger } from "../loggers/logger.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
-import { ENVIRONMENT_FILE, recordServer } from "../records/environment.ts";
+import { ENVIRONMENT_FILE, recordDevices, recordServer } from "../records/environment.ts";
 import { type History, HISTORY_FILE } from "../records/history.ts";
 import { type Prediction, readPredictions } from "../records/predictions.ts";
 import { pointLatest } from "../records/run_folder.ts";
+import { openedDeviceSchema } from "../train/command_schemas.ts";
 import { jobJson } from "../train/job.ts";
 import { announce } from "./preparation/announce.ts";
 import { CallbackRunner, type Callbacks } from "./callbacks.ts";
@@ -35,6 +36,7 @@ import {
   exchangeSettings,
   serverSettings,
 } from "./preparation/cluster_settings.ts";
+import { decideDevices, type DecidedRun } from "./preparation/decide_devices.ts";
 import { type OpenRun, openRun, RunStream } from "./open_run.ts";
 import { type PreparedRun, prepareRun } from "./preparation/prepare.ts";
 import { catchUp, followRestored } from "./resume_records.ts";
@@ -43,6 +45,7 @@ import { openRunCache } from "./preparation/run_cache.ts";
 import { shareSamples } from "./preparation/share_samples.ts";
 import { checkDashboard } from "./run_dashboard.ts";
 import { writeConfig, writeStart } from "./run_files.ts";
+import { keepWorkers } from "./state/keep_workers.ts";
 import { type RestoredRun, RunOrigin } from "./state/run_origin.ts";
 import { bestPath } from "./state/run_state.ts";
 import { SkippedImages } from "./epochs/skipped_images.ts";
@@ -108,23 +111,28 @@ export interface TrainResult {
  * @throws {LockstepError} for failures during the run; the last checkpoint stays complete
  * @throws {InterruptedError} after an orderly stop by `options.signal`
  */
-export async function train(config: Config, options: TrainOptions = {}): Promise<TrainResult> {
+export async function train(
+  config: LoadedConfig,
+  options: TrainOptions = {},
+): Promise<TrainResult> {
   using interruption = interruptedBy(options.signal);
   return await trainUntil(config, { ...options, signal: interruption.signal });
 }
 
 /** {@linkcode train}, with a signal whose reason is an interruption. */
-async function trainUntil(config: Config, options: TrainOptions): Promise<TrainResult> {
+async function trainUntil(loaded: LoadedConfig, options: TrainOptions): Promise<TrainResult> {
   const { verbose, signal } = options;
   const begun = performance.now();
   const stream = new RunStream(options.reporter ?? silentReporter());
   const reporter = emittingReporter(stream.events, { keepsWarnings: false });
-  checkConfig(config);
+  checkConfig(loaded);
   options.notes?.forEach(reporter.info);
-  await checkDashboard(config);
+  await checkDashboard(loaded);
+  const decided = await decideDevices(await keepWorkers(loaded, options.resume));
+  const { config } = decided;
   using origin = await RunOrigin.find(config, options, reporter);
   const resuming = origin.continuation !== undefined;
-  const run = await preparedUnlessAborted(config, { reporter, verbose, signal, resuming });
+  const run = await preparedUnlessAborted(decided, { reporter, verbose, signal, resuming });
   using _model = run.replica;
   using _images = run.dataset.source;
   announce(run, reporter);
@@ -153,10 +161,10 @@ async function trainUntil(config: Config, options: TrainOptions): Promise<TrainR
  * that it still returns.
  */
 async function preparedUnlessAborted(
-  config: Config,
+  decided: DecidedRun,
   options: Parameters<typeof prepareRun>[1],
 ): Promise<PreparedRun> {
-  const preparing = prepareRun(config, options);
+  const preparing = prepareRun(decided, options);
   try {
     return await orAborted(preparing, options.signal);
   } catch (error) {
@@ -212,12 +220,12 @@ async function trainWithWorkers(
   { signal, ...callbacks }: TrainOptions,
 ): Promise<void> {
   const { run, events, watch, effort, folder, position } = open;
-  const { config, replica, natsServer } = run;
+  const { config, replica, natsServer, devices, engine: { libraryPath } } = run;
   const reporter = emittingReporter(events, { keepsWarnings: true });
   using cache = openRunCache(config, run.dataset, reporter);
   using samples = shareSamples(run.dataset, reporter);
   await using cluster = await Cluster.assemble({
-    ...clusterSettings(config, serverSettings(config.nats, natsServer)),
+    ...clusterSettings(config, serverSettings(config.nats, natsServer), { devices, libraryPath }),
     job: jobJson({ ...run.job, ...(samples ? { samples: samples.place } : {}) }),
     exchange: exchangeSettings(config, replica.state),
     ...(cache ? { cache: cache.address } : {}),
@@ -227,10 +235,13 @@ async function trainWithWorkers(
   events.emit({ type: "joined", workers: cluster.workers, server: cluster.server });
   await effort.attempt(ENVIRONMENT_FILE, () => recordServer(folder, cluster.server));
   watch.listenTo(() => cluster.heartbeats(), () => cluster.refused());
-  await cluster.callAll(WORKER_COMMANDS.loadState, null, {
+  const opened = await cluster.callAll(WORKER_COMMANDS.loadState, null, {
     payload: replica.state.exportState().bytes,
     signal,
   });
+  const workerDevices = opened.map(({ result }) => openedDeviceSchema.parse(result));
+  events.emit({ type: "devices", devices: workerDevices });
+  await effort.attempt(ENVIRONMENT_FILE, () => recordDevices(folder, workerDevices));
   const skipped = new SkippedImages({
     warn: (message) => events.emit({ type: "warning", message, kept: false }),
     skipped: (image) => events.emit({ type: "skipped", ...image }),

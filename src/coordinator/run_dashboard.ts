@@ -13,7 +13,9 @@ import type { RunEvents } from "../events/run_events.ts";
  *
  * @throws {UsageError} when the port is taken, or the address isn't one of this machine
  */
-export async function checkDashboard({ dashboard, out }: Config): Promise<void> {
+export async function checkDashboard(
+  { dashboard, out }: Pick<Config, "dashboard" | "out">,
+): Promise<void> {
   if (typeof dashboard === "boolean") return;
   const { Dashboard } = await import("../dashboard/server.ts");
   await new Dashboard({ folder: out, ...dashboard })[Symbol.asyncDispose]();

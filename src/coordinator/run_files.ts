@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { stringify } from "../deps/yaml.ts";
+import { deviceName } from "../base/compute_device.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import type { Config } from "../config/schema.ts";
@@ -27,11 +28,13 @@ export async function writeConfig(folder: string, config: Config): Promise<void>
 export async function writeStart(
   { folder, run, history, record, events, effort }: RunParts,
 ): Promise<void> {
-  const { config, engine } = run;
+  const { config, engine, devices } = run;
   const environment = await describeEnvironment({
     workers: config.workers,
     threadsPerWorker: workerThreads(config.engine.threadsPerWorker, config.workers),
-    devices: engine.devices.map(({ name }) => name.replace(/^.*device:/, "")),
+    devices: devices.some(({ kind }) => kind === "gpu")
+      ? devices.map(deviceName)
+      : engine.devices.map(({ name }) => name.replace(/^.*device:/, "")),
     tensorflow: engine.tensorflowVersion,
   });
   await effort.attempt(ENVIRONMENT_FILE, () => writeEnvironment(folder, environment));

@@ -17,7 +17,7 @@ import { readRegularFile } from "../base/regular_file.ts";
 import { ignoreStopSignals } from "../base/signals.ts";
 import { decodeImage } from "../data/codecs/decode.ts";
 import { resizeRgb } from "../data/resizing/resize.ts";
-import { openEngine } from "../engine/engine.ts";
+import { openEngineOnCpu } from "../engine/engine.ts";
 import { type ImageFacts, inspectImage } from "./inspect_image.ts";
 
 /** Begins a line of standard error that says which image is next. */
@@ -54,7 +54,7 @@ export async function runChecker(): Promise<number> {
   // A signal to the group reaches this process as well; it ends when its standard input does.
   ignoreStopSignals();
   try {
-    await openEngine({ threads: { intraOp: 1, interOp: 1 } });
+    await openEngineOnCpu({ threads: { intraOp: 1, interOp: 1 } });
   } catch (error) {
     send({ kind: "failed", message: messageOf(error), known: error instanceof LockstepError });
     return 1;

@@ -49,7 +49,7 @@ export function checkBf16(gpu: boolean, cpu: CpuFacts | undefined = readCpu()): 
   if (gpu) {
     throw new UsageError(
       "engine.precision is bf16, but TensorFlow sees a GPU, and its rewrite to bfloat16 is for CPUs only: " +
-        `${cure} (recent GPUs multiply float32 as TF32 anyway), or hide the GPU with CUDA_VISIBLE_DEVICES=-1`,
+        `${cure} (recent GPUs multiply float32 as TF32 anyway), or set device to cpu`,
     );
   }
   if (nativeVariable("TF_ENABLE_ONEDNN_OPTS") === "0") {

@@ -9,7 +9,7 @@ import { libtensorflowPath } from "../base/libtensorflow_path.ts";
 import { ATTRIBUTE_TYPES, DATA_TYPES } from "./binding/attributes.ts";
 import { BACKEND } from "./backend.ts";
 import { registerNativeGradients } from "./gradients.ts";
-import { hideGpus, openLibrary } from "./binding/library.ts";
+import { hideGpus, openLibrary, showGpu } from "./binding/library.ts";
 import { type Device, Runtime, type Threads } from "./binding/runtime.ts";
 import { EngineError } from "./binding/status.ts";
 import { tf } from "./tf.ts";
@@ -18,6 +18,8 @@ import { tf } from "./tf.ts";
 export interface EngineOptions {
   /** The kind of device to compute on (default `auto`); an engine that is open must fit. */
   readonly device?: "auto" | "cpu" | "gpu";
+  /** UUID of the GPU, or MIG instance, to compute on: all others stay hidden. */
+  readonly gpu?: string;
   /** Sizes of TensorFlow's thread pools; 0, the default, lets TensorFlow choose. */
   readonly threads?: Partial<Threads>;
   /** Let TensorFlow write its notices to stderr. */
@@ -63,6 +65,18 @@ export async function openEngine(options: EngineOptions = {}): Promise<NativeEng
   return engine;
 }
 
+/**
+ * Opens the engine without GPUs, for a process that leaves the computing to others; one that is open already stays as it
+ * is.
+ *
+ * @throws {UsageError} as {@linkcode openEngine}
+ */
+export function openEngineOnCpu(
+  options: Omit<EngineOptions, "device" | "gpu"> = {},
+): Promise<NativeEngine> {
+  return openEngine({ ...options, ...(opening ? {} : { device: "cpu" }) });
+}
+
 function requireDevice({ hasGpu, libraryPath }: NativeEngine, device: EngineOptions["device"]) {
   if (device === "gpu" && !hasGpu) {
     throw new UsageError(
@@ -80,6 +94,7 @@ function requireDevice({ hasGpu, libraryPath }: NativeEngine, device: EngineOpti
 async function open(options: EngineOptions): Promise<NativeEngine> {
   const libraryPath = options.libraryPath ?? libtensorflowPath();
   if (options.device === "cpu") hideGpus();
+  else if (options.gpu !== undefined) showGpu(options.gpu);
   const threads = { intraOp: 0, interOp: 0, ...options.threads };
   const runtime = new Runtime(openLibrary(libraryPath, options.verbose), threads);
 

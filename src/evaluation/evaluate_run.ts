@@ -92,13 +92,13 @@ export async function evaluateRun(
 }
 
 async function scoreOverWorkers(
-  { config, job, dataset, split, scorer, server }: PreparedEvaluation,
+  { config, job, dataset, split, scorer, server, compute }: PreparedEvaluation,
   { reporter, signal }: { reporter: Reporter; signal?: AbortSignal | undefined },
 ): Promise<Validated> {
   try {
     using samples = shareSamples(dataset, reporter);
     await using cluster = await Cluster.assemble({
-      ...clusterSettings(config, server),
+      ...clusterSettings(config, server, compute),
       job: evaluationJobJson({ ...job, ...(samples ? { samples: samples.place } : {}) }),
       reporter,
       signal,

@@ -7,9 +7,7 @@ import { basename, join } from "node:path";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import { findInputs } from "../data/datasets/image_inputs.ts";
 import type { DeviceName } from "../engine/devices.ts";
-import { openEngine } from "../engine/engine.ts";
 import { soleProcessThreads } from "../engine/threads.ts";
-import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { progressUntil } from "../provision/progress.ts";
 import { counted, formatPercent } from "../base/format.ts";
 import { overlayHeat } from "../plots/heat_overlay.ts";
@@ -17,6 +15,7 @@ import type { Tile } from "../plots/picture_grid.ts";
 import { type PredictionFormat, predictionLines } from "../terminal/prediction_lines.ts";
 import type { Reporter } from "../events/reporter.ts";
 import { NonFiniteOutputError } from "../metrics/check_scores.ts";
+import { openSoleDevice } from "../inference/open_sole_device.ts";
 import {
   type DetailedPrediction,
   predictInputs,
@@ -38,6 +37,8 @@ export interface PredictRequest
   readonly format: PredictionFormat;
   /** The device to compute on (default `auto`). */
   readonly device?: DeviceName;
+  /** The GPU to compute on, by its index or UUID; a free one unless given. */
+  readonly devices?: readonly string[];
   /** Characters per line of a table. */
   readonly width: number;
   /** PNG file that gets the images with their classes. */
@@ -117,12 +118,9 @@ export async function predictImages(
   for (const { name, reason } of found.problems) await unread(name, reason);
   if (paths.length === 0) return counts;
 
-  const libraryPath = await ensureLibtensorflow(
-    progressUntil(signal, (event) => reporter.download(event)),
-  );
-  await openEngine({
-    ...(request.device ? { device: request.device } : {}),
-    libraryPath,
+  await openSoleDevice(request, {
+    progress: progressUntil(signal, (event) => reporter.download(event)),
+    onWarning: (warning) => reporter.warn(warning),
     threads: soleProcessThreads(),
     verbose,
   });

@@ -13,8 +13,9 @@ import { validateKeys } from "../config/load.ts";
 import { type Config, configSchema } from "../config/schema.ts";
 import { checkFiles } from "../data/datasets/check_files.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
-import { openEngine } from "../engine/engine.ts";
+import { openEngineOnCpu } from "../engine/engine.ts";
 import { soleProcessThreads } from "../engine/threads.ts";
+import { cpuDevices, findDevices, type FoundDevices } from "../gpus/find_devices.ts";
 import { endsInLogSoftmax } from "../models/head_specs.ts";
 import { takeCredentials } from "../protocol/address.ts";
 import { serverAddress } from "../protocol/server_address.ts";
@@ -47,6 +48,7 @@ import {
   type TrainedModel,
 } from "../inference/trained_model.ts";
 import { checkServer } from "../protocol/check_server.ts";
+import type { RunDevices } from "../coordinator/preparation/cluster_settings.ts";
 import { resolveClassWeights } from "../coordinator/preparation/prepare.ts";
 
 /** The model to evaluate, and the data to evaluate it on. */
@@ -55,10 +57,12 @@ export interface EvaluationRequest extends ModelSource {
   readonly data?: string | undefined;
   /** The set to evaluate on (default `val`). */
   readonly split?: "train" | "val";
-  /** Worker processes; as many as the run had unless given. */
+  /** Worker processes; one per free GPU unless given, and on the CPU as many as the run had. */
   readonly workers?: number;
   /** The device to compute on (default `auto`, whatever the run was trained on). */
   readonly device?: Config["device"];
+  /** GPUs to compute on, by their indices or UUIDs; those that are free unless given. */
+  readonly devices?: readonly string[];
   /** URL of a running nats-server; one is started unless given. The run's own is never used. */
   readonly nats?: string;
 }
@@ -75,6 +79,8 @@ export interface PreparedEvaluation {
   readonly scorer: ModelScorer;
   /** The server that the workers are reached through. */
   readonly server: ServerOptions;
+  /** The devices of the workers, and the library that they open. */
+  readonly compute: RunDevices;
 }
 
 /** The config of an evaluation: the keys by which images are scored, and those of its cluster. */
@@ -112,7 +118,6 @@ export async function prepareEvaluation(
     signal?: AbortSignal | undefined;
   },
 ): Promise<PreparedEvaluation> {
-  requireFileLimit(request.workers ?? 1);
   const trained = await findTrainedModel(
     request,
     ({ data, ...config }) =>
@@ -120,7 +125,12 @@ export async function prepareEvaluation(
   );
   for (const note of trained.notes) reporter.info(note);
   const { split = "val" } = request;
-  const { config, loss, classWeights: wanted, rows } = setUp(trained, request);
+  const setup = setUp(trained, request);
+  const { loss, classWeights: wanted, rows } = setup;
+  const { devices, build, warnings } = await devicesOf(setup, request);
+  const config: EvaluationConfig = { ...setup.config, workers: devices.length };
+  requireFileLimit(config.workers);
+  warnings.forEach((warning) => reporter.warn(warning));
   const progress = progressUntil(signal, (event) => reporter.download(event));
   const root = await ensureDataRoot(config.data, progress);
   signal?.throwIfAborted();
@@ -130,7 +140,7 @@ export async function prepareEvaluation(
   const url = request.nats === undefined ? undefined : takeCredentials(request.nats);
   const program = url ? undefined : await ensureNatsServer(progress);
   if (url) await checkServer(await serverAddress({ url }));
-  const libraryPath = await ensureLibtensorflow(progress);
+  const libraryPath = await ensureLibtensorflow(progress, build);
   signal?.throwIfAborted();
 
   const classWeights = await weightsOf(root, config, wanted, request, classes, reporter);
@@ -151,17 +161,13 @@ export async function prepareEvaluation(
   const leftOut = await checkFiles(dataset, { onError: config.data.onError, signal });
   if (leftOut) reporter.warn(leftOut);
   reportMissing(dataset, reporter);
-  await openEngine({
-    device: config.device,
-    libraryPath,
-    threads: soleProcessThreads(),
-    verbose,
-  });
+  await openEngineOnCpu({ libraryPath, threads: soleProcessThreads(), verbose });
   checkModelModule(trained.checkpoint, trained.info, draft.modules?.["model.module"]);
   const scorer = await buildScorer(draft);
   setState(scorer.model, trained.tensors, trained.checkpoint);
   const job = { ...draft, fingerprint: dataset.fingerprint };
-  return { trained, config, job, dataset, split, scorer, server: { url, program } };
+  const compute = { devices, libraryPath };
+  return { trained, config, job, dataset, split, scorer, server: { url, program }, compute };
 }
 
 /**
@@ -170,7 +176,7 @@ export async function prepareEvaluation(
  */
 function setUp(trained: TrainedModel, request: EvaluationRequest): Setup {
   const base = trained.config ? setupOfRun(trained.config) : bareSetup(trained, request.data);
-  const { workers, data } = base.config;
+  const { data } = base.config;
   const own = {
     dataset: null,
     root: request.data,
@@ -182,8 +188,6 @@ function setUp(trained: TrainedModel, request: EvaluationRequest): Setup {
     ...base,
     config: {
       ...base.config,
-      workers: request.workers ?? workers,
-      device: request.device ?? "auto",
       data: {
         ...data,
         ...(request.data === undefined ? {} : { ...own, format: data.format }),
@@ -193,11 +197,20 @@ function setUp(trained: TrainedModel, request: EvaluationRequest): Setup {
   };
 }
 
+/** The devices of the workers: as wished, else free GPUs, else the CPU with as many workers as the run had. */
+async function devicesOf(
+  { config }: Setup,
+  { device = "auto", devices, workers }: EvaluationRequest,
+): Promise<FoundDevices> {
+  const found = await findDevices({ device, devices, workers });
+  return found.build === "cpu" ? cpuDevices(workers ?? config.workers) : found;
+}
+
 function setupOfRun(run: Config): Setup {
-  const { name, liveness, seed, device, workers, model, data, validate, engine, train } = run;
+  const { name, liveness, seed, workers, model, data, validate, engine, train } = run;
   const { loss, lossModule, labelSmoothing, classWeights } = train;
   return {
-    config: { name, liveness, seed, device, workers, model, data, validate, engine },
+    config: { name, liveness, seed, workers, model, data, validate, engine },
     loss: { loss, lossModule, labelSmoothing },
     classWeights,
     rows: Math.ceil(globalBatchSize(run) / workers),

@@ -43,6 +43,8 @@ export type RunEvent =
   }
   /** All workers have joined. */
   | { readonly type: "joined"; readonly workers: readonly unknown[]; readonly server: unknown }
+  /** The devices that the workers have opened, in the order of the ranks. */
+  | { readonly type: "devices"; readonly devices: readonly unknown[] }
   /** An image is left out; each once. */
   | { readonly type: "skipped"; readonly path: string; readonly reason: string }
   /** Samples that were left out of BatchNorm's running statistics in an epoch. */

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { interruptedBy } from "../base/interruption.ts";
 import { followPointers } from "../base/pointer.ts";
-import { openEngine } from "../engine/engine.ts";
+import { openEngineOnCpu } from "../engine/engine.ts";
 import { checkGraphModel } from "./check_graph_model.ts";
 import { demoFiles, MAX_DEMO_BYTES } from "./demo_files.ts";
 import { type ExportFile, writeExport } from "./export_folder.ts";
@@ -79,7 +79,7 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
   const { signal } = interruption;
   const { run, checkpoint = "best", modules, formats = FORMATS, verbose = false } = options;
   const out = options.out ?? join(await followPointers(run), "export");
-  await openEngine({ verbose });
+  await openEngineOnCpu({ verbose });
   const source = await readSource(run, checkpoint, modules);
   const notes: string[] = [];
   const files = new Map<ExportFormat, readonly ExportFile[]>();

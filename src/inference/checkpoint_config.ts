@@ -9,7 +9,7 @@ import { exists } from "../base/paths.ts";
 import { readRegularText } from "../base/regular_file.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { loadRunConfig } from "../config/load.ts";
-import { type Config, configSchema } from "../config/schema.ts";
+import { type Config, configSchema, withWorkers } from "../config/schema.ts";
 import { type TransformSpec, transformsSchema } from "../data/transforms/transform_specs.ts";
 import type { LayersModel } from "../engine/tf.ts";
 import { ARCHITECTURES, MODEL_NAMES, type ModelName } from "../models/registry.ts";
@@ -54,7 +54,7 @@ export function configIn(
 ): Config | undefined {
   if (config === undefined) return undefined;
   const result = configSchema.safeParse(config);
-  if (result.success) return result.data;
+  if (result.success) return withWorkers(result.data);
   const [{ path: key, message }] = result.error.issues;
   throw new UsageError(
     `Checkpoint ${path} has a config that this Lockstep (${LOCKSTEP_VERSION}) can't read: ${
@@ -122,7 +122,7 @@ export async function runAround(folder: string): Promise<string | undefined> {
 /** The config in a run folder. */
 export async function runConfig(run: string): Promise<Config> {
   try {
-    return await loadRunConfig(join(run, CONFIG_FILE));
+    return withWorkers(await loadRunConfig(join(run, CONFIG_FILE)));
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     const version = await versionOf(run);

@@ -6,10 +6,10 @@
 import { calledPath } from "../base/called_paths.ts";
 import { UsageError } from "../base/errors.ts";
 import type { List } from "../base/lazy_list.ts";
-import type { Config } from "../config/schema.ts";
+import { type LoadedConfig, withWorkers } from "../config/schema.ts";
 import type { EpochStep } from "../data/loading/sampler.ts";
 import { resizeRgb } from "../data/resizing/resize.ts";
-import { openEngine } from "../engine/engine.ts";
+import { openEngineOnCpu } from "../engine/engine.ts";
 import { soleProcessThreads } from "../engine/threads.ts";
 import { ensureDataRoot } from "../provision/data_root.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
@@ -45,15 +45,20 @@ const ROOM_FOR_TITLES = 260;
  * @param path PNG file, replaced as a whole
  * @throws {UsageError} when there is no image to show
  */
-export async function showBatch(config: Config, path: string, options: ShowOptions): Promise<void> {
+export async function showBatch(
+  loaded: LoadedConfig,
+  path: string,
+  options: ShowOptions,
+): Promise<void> {
   const { reporter, verbose = false, count, compareEpochs } = options;
+  const config = withWorkers(loaded);
   const progress = (event: Parameters<Reporter["download"]>[0]) => reporter.download(event);
   const root = await ensureDataRoot(config.data, progress);
   const dataset = await scanData(root, config);
   using _source = dataset.source;
   const libraryPath = await ensureLibtensorflow(progress);
   const threads = soleProcessThreads();
-  await openEngine({ libraryPath, threads, verbose }); // it decodes
+  await openEngineOnCpu({ libraryPath, threads, verbose }); // it decodes
   const data: ShownData = { config, dataset };
   const { heading, tiles } = compareEpochs === undefined
     ? await grid(data, options)

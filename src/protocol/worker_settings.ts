@@ -5,6 +5,7 @@
  * @module
  */
 import { z } from "../deps/zod.ts";
+import { computeDeviceSchema } from "../base/compute_device.ts";
 import type { SegmentPlace } from "../base/shared_memory.ts";
 
 const schema = z.strictObject({
@@ -20,6 +21,10 @@ const schema = z.strictObject({
   index: z.int().nonnegative().nullable(),
   /** Threads that the worker may use. */
   threads: z.int().positive(),
+  /** The device that the worker computes on, and the only one that it opens. */
+  device: computeDeviceSchema,
+  /** The libtensorflow that the worker opens; that of the environment or the cache unless given. */
+  libraryPath: z.string().optional(),
   /** Seconds without a heartbeat of the coordinator after which the worker ends. */
   lostAfter: z.number().positive(),
   /** Shared memory of the run, for the worker to try before it joins. */

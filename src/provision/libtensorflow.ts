@@ -13,6 +13,7 @@ import {
   type LibtensorflowBuild,
   libtensorflowFolder,
   libtensorflowPath,
+  presentBuild,
 } from "../base/libtensorflow_path.ts";
 import { exists } from "../base/paths.ts";
 import { LIBTENSORFLOW_VERSION } from "../base/versions.ts";
@@ -48,14 +49,14 @@ const WHEELS: Record<string, Wheel> = {
 
 /**
  * Makes sure that a build of libtensorflow is here: the one that `LOCKSTEP_LIBTENSORFLOW` names, whatever build it is,
- * else the wanted one.
+ * else the wanted one; unless one is wanted, a build that is here already, or the CPU's.
  *
  * @returns Path of the library
  * @throws {UsageError} when it can't be had, naming the cure
  */
 export async function ensureLibtensorflow(
   progress: Progress,
-  build: LibtensorflowBuild = "cpu",
+  build: LibtensorflowBuild = presentBuild(),
 ): Promise<string> {
   const own = Deno.env.get(LIBTENSORFLOW_VARIABLE);
   if (own) {
@@ -79,7 +80,7 @@ export async function ensureLibtensorflow(
 async function ensureCpuBuild(progress: Progress): Promise<void> {
   const platform = `${Deno.build.os}-${Deno.build.arch}`;
   const wheel = WHEELS[platform];
-  if (!wheel && !await exists(libtensorflowPath())) {
+  if (!wheel && !await exists(libtensorflowPath("cpu"))) {
     throw new UsageError(`There is no wheel with libtensorflow for ${platform}: ${MANUALLY}`);
   }
   await ensureCached({

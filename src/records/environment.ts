@@ -27,6 +27,12 @@ export interface EnvironmentOptions {
   commandLine?: string[];
 }
 
+/** A device that a worker has opened, as far as this file knows it. */
+export interface OpenedGpu {
+  readonly kind: string;
+  readonly name: string;
+}
+
 /** The content of `environment.json`. */
 export interface Environment {
   time: string;
@@ -43,7 +49,10 @@ export interface Environment {
   memory: { total: number; available: number };
   workers: number;
   threadsPerWorker: number;
+  /** Names of the workers' GPUs, one per worker; on the CPU, TensorFlow's own devices. */
   devices: string[];
+  /** The devices that the workers have opened, once they have. */
+  workerDevices?: readonly unknown[];
   commandLine: string[];
 }
 
@@ -71,9 +80,22 @@ export async function describeEnvironment(options: EnvironmentOptions): Promise<
 
 /** Adds the server that the run talks through to `environment.json`, or replaces that of the session before. */
 export async function recordServer(folder: string, server: ServerFacts): Promise<void> {
+  await amend(folder, { natsServer: server });
+}
+
+/** Adds the devices that the workers have opened, or replaces those of the session before. */
+export async function recordDevices(
+  folder: string,
+  devices: readonly OpenedGpu[],
+): Promise<void> {
+  const gpus = devices.filter(({ kind }) => kind === "gpu").map(({ name }) => name);
+  await amend(folder, { ...(gpus.length > 0 ? { devices: gpus } : {}), workerDevices: devices });
+}
+
+async function amend(folder: string, changes: Partial<Environment>): Promise<void> {
   const path = join(folder, ENVIRONMENT_FILE);
   const environment = JSON.parse(await readRegularText(path)) as Environment;
-  await writeEnvironment(folder, { ...environment, natsServer: server });
+  await writeEnvironment(folder, { ...environment, ...changes });
 }
 
 /** Writes `environment.json` into a run folder. */

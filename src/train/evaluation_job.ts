@@ -6,7 +6,7 @@
  */
 import { z } from "../deps/zod.ts";
 import type { NamingModules } from "../config/consent.ts";
-import { configSchema } from "../config/schema.ts";
+import { decidedConfigSchema } from "../config/schema.ts";
 import { chooseSplit, scanClassFolders } from "../data/datasets/class_folders.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import { tablePlaceSchema } from "../data/datasets/shared_table.ts";
@@ -28,9 +28,8 @@ const imagesSchema = z.strictObject({
 export type EvaluationImages = z.output<typeof imagesSchema>;
 
 /** The keys of a config that say how images are read and scored. */
-export const scoringConfigSchema = configSchema.pick({
+export const scoringConfigSchema = decidedConfigSchema.pick({
   seed: true,
-  device: true,
   workers: true,
   model: true,
   data: true,

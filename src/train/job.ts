@@ -5,7 +5,7 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { z } from "../deps/zod.ts";
-import { type Config, configSchema } from "../config/schema.ts";
+import { type Config, decidedConfigSchema } from "../config/schema.ts";
 import { Loader } from "../data/loading/loader.ts";
 import type { SharedImages } from "../data/loading/shared_images.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
@@ -18,7 +18,7 @@ import { TransformPipeline } from "../data/transforms/transforms.ts";
 import type { FeatureCaches } from "./feature_cache.ts";
 
 const jobSchema = z.strictObject({
-  config: configSchema,
+  config: decidedConfigSchema,
   /** Folder of the images, or URL of the module that makes them. */
   root: z.string(),
   /** Fingerprint of the images as the coordinator found them. */

@@ -5,7 +5,6 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { EpochPlanner } from "../data/loading/epoch_planner.ts";
-import { openEngine } from "../engine/engine.ts";
 import type { CommandOutcome, WorkerCommand } from "../protocol/command_channel.ts";
 import type { Json } from "../protocol/large_json.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
@@ -17,6 +16,7 @@ import { makeLoaders } from "../train/job.ts";
 import type { ModelScorer } from "../train/model_scorer.ts";
 import { checkModules } from "../train/modules.ts";
 import { validateShard } from "../train/validate.ts";
+import { openDevice } from "./open_device.ts";
 import { openImages } from "./open_images.ts";
 import { scoreReply } from "./score_reply.ts";
 import type { SessionOptions } from "./session.ts";
@@ -51,13 +51,9 @@ export class EvaluationSession {
    * @throws {LockstepError} when the images are not those that the coordinator found
    */
   static async open(options: EvaluationOptions): Promise<EvaluationSession> {
-    const { job, threads, heartbeat } = options;
-    const { config, verbose, modules } = job;
-    await openEngine({
-      device: config.device,
-      threads: { intraOp: threads, interOp: threads },
-      verbose,
-    });
+    const { job, engine, heartbeat } = options;
+    const { config, modules } = job;
+    await openDevice(engine, job);
     await checkModules({ config: namedModules(job), ...(modules ? { modules } : {}) });
     const dataset = await openImages(job, heartbeat, (hooks) => scanEvaluation(job, hooks));
     const scorer = await buildScorer(job);

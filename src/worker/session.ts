@@ -7,7 +7,6 @@ import { LockstepError } from "../base/errors.ts";
 import type { RankInfo } from "../base/rank_info.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import { SharedImages } from "../data/loading/shared_images.ts";
-import { openEngine } from "../engine/engine.ts";
 import { openExchange } from "../exchange/open_exchange.ts";
 import type { CommandOutcome, WorkerCommand } from "../protocol/command_channel.ts";
 import type { Json } from "../protocol/large_json.ts";
@@ -15,7 +14,7 @@ import type { Link } from "../protocol/link.ts";
 import { featureCacheBytes } from "../config/schema.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
-import { epochSpanSchema, validateSchema } from "../train/command_schemas.ts";
+import { epochSpanSchema, type OpenedDevice, validateSchema } from "../train/command_schemas.ts";
 import { FeatureCaches } from "../train/feature_cache.ts";
 import { findImages, type Job, makeLoaders } from "../train/job.ts";
 import { checkModules } from "../train/modules.ts";
@@ -27,6 +26,7 @@ import { verifyFeatures } from "../train/verify_features.ts";
 import type { SharedMemory } from "../protocol/worker_settings.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
 import type { Heartbeat } from "./heartbeat.ts";
+import { type EngineSettings, openDevice } from "./open_device.ts";
 import { openImages } from "./open_images.ts";
 import { scoreReply } from "./score_reply.ts";
 
@@ -38,11 +38,14 @@ export interface SessionOptions {
   readonly place: RankInfo;
   readonly link: Link;
   readonly heartbeat: Heartbeat;
-  /** Threads that TensorFlow may use. */
-  readonly threads: number;
+  /** The device, the library and the threads that TensorFlow may use. */
+  readonly engine: EngineSettings;
   /** Ends whatever is going on. */
   readonly signal: AbortSignal;
 }
+
+/** The options of a session, and the device that is open. */
+type OpenSession = SessionOptions & { readonly device: OpenedDevice };
 
 type ValidationParts = Omit<Parameters<typeof validateShard>[0], "place">;
 
@@ -59,13 +62,13 @@ function sharedImages(
 
 /** Model, data and exchange of one worker. */
 export class Session {
-  readonly #options: SessionOptions;
+  readonly #options: OpenSession;
   readonly #parts: TrainingParts;
   readonly #validation: ValidationParts;
   readonly #images: Disposable;
 
   private constructor(
-    options: SessionOptions,
+    options: OpenSession,
     parts: TrainingParts,
     validation: ValidationParts,
     images: Disposable,
@@ -82,13 +85,9 @@ export class Session {
    * @throws {LockstepError} when the images are not those that the coordinator found
    */
   static async open(options: SessionOptions): Promise<Session> {
-    const { job, memory, place, link, threads } = options;
+    const { job, memory, place, link, engine } = options;
     const { config } = job;
-    await openEngine({
-      device: config.device,
-      threads: { intraOp: threads, interOp: threads },
-      verbose: job.verbose,
-    });
+    const device = await openDevice(engine, job);
     await checkModules(job);
     const dataset = await openImages(
       job,
@@ -107,7 +106,7 @@ export class Session {
     replica.state.attach(buffers);
     const plan = new RunPlan(config, dataset);
     return new Session(
-      options,
+      { ...options, device },
       { config, plan, place, replica, loader: loaders.train, exchange },
       { scorer: replica, loader: loaders.val, planner: plan.validation },
       dataset.source,
@@ -122,7 +121,7 @@ export class Session {
       switch (name) {
         case WORKER_COMMANDS.loadState:
           await this.#loadState(payload!);
-          return {};
+          return { result: this.#options.device as unknown as Json };
         case WORKER_COMMANDS.trainEpoch:
           return { result: await this.#trainEpoch(args) };
         case WORKER_COMMANDS.validate:

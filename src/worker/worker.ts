@@ -4,6 +4,7 @@
  * @module
  */
 import { asLockstepError, LockstepError, messageOf } from "../base/errors.ts";
+import { given } from "../base/given.ts";
 import { ignoreStopSignals } from "../base/signals.ts";
 import {
   type CommandHandler,
@@ -19,6 +20,7 @@ import { EvaluationSession } from "./evaluation_session.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { joinRun } from "./join.ts";
 import { type Parent, readParent } from "./parent.ts";
+import { bindToDevice, type EngineSettings } from "./open_device.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
 /** The part that carries out a worker's commands: training, or a benchmark. */
@@ -45,9 +47,12 @@ export async function runWorker(openBenchmark: OpenBenchmark): Promise<number> {
   forbidExit();
   try {
     const parent = await readParent();
+    // Before anything starts threads, which inherit it.
+    const boundCpus = bindToDevice(parent.settings.device);
     const orphaned = new AbortController();
     parent.gone.then(() => orphaned.abort(new LockstepError("The coordinator is gone")));
-    await work(parent, openBenchmark, orphaned.signal);
+    const engine = { ...parent.settings, ...given("boundCpus", boundCpus) };
+    await work(parent, engine, openBenchmark, orphaned.signal);
     return 0;
   } catch (thrown) {
     const error = asLockstepError(thrown);
@@ -78,6 +83,7 @@ async function openSession(
 
 async function work(
   { settings }: Parent,
+  engine: EngineSettings,
   openBenchmark: OpenBenchmark,
   orphaned: AbortSignal,
 ): Promise<void> {
@@ -93,9 +99,8 @@ async function work(
   signal.addEventListener("abort", () => over.reject(signal.reason), { once: true });
   try {
     heartbeat.doing("preparing");
-    const { threads } = settings;
     const place = { rank, worldSize };
-    const parts = { memory, place, link, heartbeat, threads, signal };
+    const parts = { memory, place, link, heartbeat, engine, signal };
     const session = await openSession(job, parts, openBenchmark);
     const handle: CommandHandler = async (command) => {
       if (command.name !== WORKER_COMMANDS.stop) return await session.run(command);

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { setInvocation } from "../../src/base/invocation.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { parseOverride } from "../../src/config/override.ts";
-import type { Config } from "../../src/config/schema.ts";
+import { type LoadedConfig, withWorkers } from "../../src/config/schema.ts";
 import { describeShares } from "../../src/config/shares.ts";
 import { outputSize } from "../../src/data/transforms/transform_specs.ts";
 import { parseFlags } from "../../src/commands/flags.ts";
@@ -24,7 +24,7 @@ function choice(
   file: string,
   set: string,
   leftOut: readonly string[],
-  valueOf: (config: Config) => unknown,
+  valueOf: (config: LoadedConfig) => unknown,
   expected: unknown,
 ): Case {
   return {
@@ -48,7 +48,7 @@ function choice(
 function typed(
   file: string,
   args: string[],
-  valueOf: (config: Config) => unknown,
+  valueOf: (config: LoadedConfig) => unknown,
   expected: unknown,
 ): Case {
   return {
@@ -66,9 +66,9 @@ function typed(
 
 const KEYS = ["data", "model", "epochs", "batch-size", "lr", "image-size"] as const;
 
-const sizes = ({ data: { train, val } }: Config) => [outputSize(train), outputSize(val)];
+const sizes = ({ data: { train, val } }: LoadedConfig) => [outputSize(train), outputSize(val)];
 
-const schedule = ({ train }: Config) => train.schedule;
+const schedule = ({ train }: LoadedConfig) => train.schedule;
 
 /** A batch that isn't shared evenly. */
 function shared(batchSize: number, workers: number, says: RegExp): Case {
@@ -76,11 +76,8 @@ function shared(batchSize: number, workers: number, says: RegExp): Case {
     name: `--batch-size ${batchSize} --workers ${workers}`,
     must: "is shared unevenly, and said",
     async run() {
-      const overrides = [{ key: "train.batchSize", value: batchSize }, {
-        key: "workers",
-        value: workers,
-      }];
-      const config = await loadConfig(recipe("default"), overrides);
+      const overrides = [{ key: "train.batchSize", value: batchSize }];
+      const config = withWorkers(await loadConfig(recipe("default"), overrides), workers);
       assert.match(describeShares(config)!.text, says);
     },
   };

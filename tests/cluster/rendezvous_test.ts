@@ -4,6 +4,7 @@ import { LOCKSTEP_VERSION } from "../../src/base/versions.ts";
 import { Rendezvous } from "../../src/cluster/rendezvous.ts";
 import { encodeFrame } from "../../src/protocol/codec.ts";
 import { makeHeader, PROTOCOL_VERSION } from "../../src/protocol/messages.ts";
+import { CPU_DEVICE } from "../../src/base/compute_device.ts";
 import { joinRun } from "../../src/worker/join.ts";
 import { startCoordinator } from "../support/coordinator_rig.ts";
 import { type Rig, startRig } from "../support/nats_server.ts";
@@ -11,7 +12,7 @@ import { isRunning } from "../support/processes.ts";
 
 function settingsFor(rig: Rig, index: number | null) {
   const nats = { url: rig.broker.url, token: rig.broker.token };
-  return { ...rig.run, nats, index, threads: 1, lostAfter: 5, segments: [] };
+  return { ...rig.run, nats, index, threads: 1, device: CPU_DEVICE, lostAfter: 5, segments: [] };
 }
 
 Deno.test("Rendezvous.gather() gives ranks by index, and free ones to workers without", async () => {

@@ -9,6 +9,7 @@ function config(changes: Partial<ConfigInput> = {}): Config {
     model: { name: "plain_cnn", weights: "none" },
     data: { root: "a", train: [{ CenterCrop: 20 }], val: [{ CenterCrop: 20 }] },
     ...changes,
+    workers: changes.workers ?? 2,
     train: { epochs: 2, batchSize: 8, lr: 0.1, ...changes.train },
   });
 }

@@ -28,6 +28,7 @@ Deno.test("ConfigInput has the keys and types of the schema", () => {
     name: true,
     seed: true,
     device: true,
+    devices: true,
     workers: true,
     out: true,
     model: true,

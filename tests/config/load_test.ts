@@ -4,6 +4,7 @@ import { stringify } from "yaml";
 import { resolveClassWeights } from "../../src/coordinator/preparation/prepare.ts";
 import { UsageError } from "../../src/base/errors.ts";
 import { loadConfig, parseConfig } from "../../src/config/load.ts";
+import { withWorkers } from "../../src/config/schema.ts";
 import { parseOverride } from "../../src/config/override.ts";
 import { describeShares } from "../../src/config/shares.ts";
 
@@ -33,7 +34,7 @@ function problemOf(text: string, overrides: string[] = []): string {
 
 Deno.test("parseConfig() fills in every default", () => {
   const config = parseConfig(GOOD, "x.yaml");
-  assert.equal(config.workers, 2);
+  assert.equal(config.workers, undefined, "it follows from the machine");
   assert.equal(config.train.momentum, 0.9);
   assert.deepEqual(config.train.schedule, { name: "constant", per: "epoch" });
   assert.deepEqual(config.engine, { capture: true, precision: "float32", xla: false });
@@ -68,7 +69,7 @@ Deno.test("parseConfig() applies overrides over the file and blames --set for th
 
 Deno.test("describeShares() says how a batch is shared that doesn't divide", () => {
   const shares = (...sets: string[]) =>
-    describeShares(parseConfig(GOOD, "x.yaml", sets.map(parseOverride)));
+    describeShares(withWorkers(parseConfig(GOOD, "x.yaml", sets.map(parseOverride))));
   assert.equal(shares("train.batchSize=8", "workers=4"), undefined);
   assert.deepEqual(shares("train.batchSize=130", "workers=4"), {
     text: "A step has 130 images for 4 workers: 2 of them take 33, the others 32; " +

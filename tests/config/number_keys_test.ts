@@ -20,6 +20,8 @@ const VALUES = [1e300, -1, 0, 1e-46, NaN, Infinity, -Infinity];
 /** The values above that a key takes, by its path; a path without an entry takes none of them. */
 const ALLOWED: Record<string, readonly number[]> = {
   "seed": [0],
+  "devices": [0],
+  "devices.0": [0],
   "data.splitSeed": [0],
   "data.valFraction": [1e-46], // no image hashes into it: the scan says which class has none
   "model.dropout": [0, 1e-46],

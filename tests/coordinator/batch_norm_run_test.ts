@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { InterruptedError, train, UsageError } from "../../mod.ts";
 import { globalBatchSize } from "../../src/config/checks.ts";
 import { loadConfig, validateConfig } from "../../src/config/load.ts";
-import type { Config, ConfigInput } from "../../src/config/schema.ts";
+import { type Config, type ConfigInput, withWorkers } from "../../src/config/schema.ts";
 import { checkSingleValues } from "../../src/coordinator/preparation/check_single_values.ts";
 import { planEpoch } from "../../src/data/loading/sampler.ts";
 import { openEngine } from "../../src/engine/engine.ts";
@@ -108,7 +108,7 @@ Deno.test("checkSingleValues() refuses no recipe with maps of 1 × 1 on its real
     const first = await loadConfig(path);
     const model = createModel(first.model.name as ModelName, { numClasses: 2, seed: 1 });
     for (const workers of [1, 2, 4]) {
-      const config = await loadConfig(path, [{ key: "workers", value: workers }]);
+      const config = withWorkers(await loadConfig(path), workers);
       checkSingleValues(config, model, planOf(config, DATASETS[config.data.dataset!].train));
     }
     model.dispose();

@@ -10,8 +10,14 @@ Deno.test("a cluster's settings are derived from a config, and nothing else of i
   const engine = { threadsPerWorker: 3 } as Parameters<typeof clusterSettings>[0]["engine"];
   const server = { url: "nats://h", ca: undefined, port: undefined, program: undefined };
   assert.deepEqual(
-    clusterSettings({ name: "n", workers: 2, liveness, engine }, server),
-    { name: "n", workers: 2, threads: 3, liveness, server },
+    clusterSettings({ name: "n", workers: 1, liveness, engine }, server, {
+      devices: [{ kind: "cpu" }],
+      libraryPath: "/lib/tf.so",
+    }),
+    {
+      ...{ name: "n", workers: 1, threads: 3, liveness, server },
+      ...{ devices: [{ kind: "cpu" }], libraryPath: "/lib/tf.so" },
+    },
   );
   const nats = { port: 4222, gradientDtype: "bfloat16" } as Parameters<typeof serverSettings>[0];
   const own = serverSettings(nats, "/bin/nats-server");

@@ -4,6 +4,7 @@ import { LockstepError } from "../../src/base/errors.ts";
 import { prepareRun } from "../../src/coordinator/preparation/prepare.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { validateConfig } from "../../src/config/load.ts";
+import { cpuDevices } from "../../src/gpus/find_devices.ts";
 import { makeImages } from "../support/images.ts";
 import { tinyConfig } from "../support/tiny_run.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
@@ -23,7 +24,7 @@ function listener() {
 
 /** Prepares a run and lets go of it. */
 async function facts(config: Config, reporter = listener()) {
-  const run = await prepareRun(config, { reporter });
+  const run = await prepareRun({ config, ...cpuDevices(config.workers) }, { reporter });
   using _model = run.replica;
   using _images = run.dataset.source;
   const { plan, job, metrics, dataset } = run;
@@ -66,8 +67,9 @@ Deno.test("prepareRun() refuses what can't be trained before anything is started
     await refuses({ nats: { url: "nats://127.0.0.1:1" } }, /127\.0\.0\.1:1/);
     const stop = new AbortController();
     stop.abort(new Error("enough"));
+    const config = validateConfig(tinyConfig(root));
     await assert.rejects(
-      prepareRun(validateConfig(tinyConfig(root)), { reporter: listener(), signal: stop.signal }),
+      prepareRun({ config, ...cpuDevices(1) }, { reporter: listener(), signal: stop.signal }),
       /enough/,
     );
   }));

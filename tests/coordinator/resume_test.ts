@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { type ConfigInput, InterruptedError, train, type TrainOptions } from "../../mod.ts";
 import { parseConfig } from "../../src/config/load.ts";
+import { withWorkers } from "../../src/config/schema.ts";
 import { resumePoint } from "../../src/coordinator/state/resume_point.ts";
 import { historyUpTo } from "../../src/coordinator/state/run_state.ts";
 import { exists } from "../../src/base/paths.ts";
@@ -205,7 +206,8 @@ async function checkCopy(copy: string, whole: string): Promise<string | undefine
   if (!await exists(join(run, "config.yaml"))) return undefined;
   const from = await resumePoint(run);
   if (from === undefined) return "start over";
-  const config = parseConfig(await Deno.readTextFile(join(run, "config.yaml")), "config.yaml");
+  const text = await Deno.readTextFile(join(run, "config.yaml"));
+  const config = withWorkers(parseConfig(text, "config.yaml"));
   const { info } = await readCheckpoint(join(run, "checkpoints", from));
   const history = await historyUpTo(run, { config, stepsPerEpoch: STEPS }, info);
   assert.ok(history, "the history is written before the checkpoint");

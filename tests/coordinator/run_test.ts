@@ -90,12 +90,19 @@ Deno.test("train() leaves a run folder with everything in it", () =>
     assert.deepEqual(events, [
       "started",
       "joined",
+      "devices",
       "epoch",
       "epoch",
       "epoch",
       "finished",
       "report",
     ]);
+    const environment = JSON.parse(await Deno.readTextFile(join(run, "environment.json")));
+    assert.deepEqual(environment.devices, ["CPU:0"]);
+    assert.deepEqual(
+      environment.workerDevices,
+      Array.from({ length: 2 }, () => ({ kind: "cpu", name: "CPU", tensorflow: ["CPU:0"] })),
+    );
     for (const image of ["batch.png", "curves.png", "predictions.png"]) {
       const [width, height] = await pngSize(join(run, image));
       assert.ok(width >= 300 && width <= 2400 && height >= 200, `${image}: ${width} × ${height}`);

@@ -17,15 +17,15 @@ const SIDE = 20;
 export function tinyConfig(
   root: string,
   changes: Omit<Partial<ConfigInput>, "train"> & { train?: Partial<ConfigInput["train"]> } = {},
-): ConfigInput {
+): ConfigInput & { workers: number } {
   const transforms = transformsFor(SIDE);
   return {
     name: "tiny",
     out: join(root, "..", "runs"),
-    workers: 1,
     model: { name: "plain_cnn", weights: "none" },
     data: { root, train: ["RandomHorizontalFlip", ...transforms], val: transforms },
     ...changes,
+    workers: changes.workers ?? 1,
     train: { epochs: 2, batchSize: 8, lr: 0.02, ...changes.train },
   };
 }

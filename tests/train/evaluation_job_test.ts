@@ -13,14 +13,15 @@ import { jobJson, parseJob } from "../../src/train/job.ts";
 
 const RUN = validateConfig({
   name: "run",
+  workers: 2,
   model: { name: "plain_cnn", weights: "none" },
   data: { root: "images", train: [{ CenterCrop: 16 }], val: [{ CenterCrop: 16 }] },
   train: { epochs: 1, batchSize: 8 },
 });
-const { seed, device, workers, model, data, validate, engine } = RUN;
+const { seed, workers, model, data, validate, engine } = RUN;
 
 const JOB: EvaluationJob = {
-  config: { seed, device, workers, model, data, validate, engine },
+  config: { seed, workers, model, data, validate, engine },
   loss: { loss: "crossEntropy", labelSmoothing: 0.125 },
   batchSize: 32,
   evaluation: { split: "val", classes: ["a", "b", "c"] },
@@ -37,7 +38,7 @@ Deno.test("an evaluation's job crosses the wire, and holds nothing of training",
   assert.deepEqual(JSON.parse(JSON.stringify(job)), sent);
   assert.deepEqual(
     Object.keys(job.config).sort(),
-    ["data", "device", "engine", "model", "seed", "validate", "workers"],
+    ["data", "engine", "model", "seed", "validate", "workers"],
   );
   const withTraining = { ...sent as Record<string, Json>, config: JSON.parse(JSON.stringify(RUN)) };
   assert.throws(() => parseEvaluationJob(withTraining), /unrecognized_keys/);

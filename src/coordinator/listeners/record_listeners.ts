@@ -72,6 +72,7 @@ export class EventLogListener implements RunListener {
       case "started":
       case "resumed":
       case "joined":
+      case "devices":
       case "skipped":
       case "statisticsLeftOut":
       case "finished":

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type ComputeGpu, describeDevices } from "../../base/compute_device.ts";
 import { counted, groupThousands } from "../../base/format.ts";
 import { listed } from "../../base/listing.ts";
 import { LOCKSTEP_VERSION } from "../../base/versions.ts";
@@ -14,14 +15,14 @@ import type { PreparedRun } from "./prepare.ts";
 /** Classes that the first lines of a run list. */
 const MAX_NAMES = 50;
 
-/** `GPU` when TensorFlow sees one, else `CPU`. */
-function deviceOf({ devices }: PreparedRun["engine"]): string {
-  return devices.some(({ name }) => name.includes("GPU")) ? "GPU" : "CPU";
+/** Such as `rank 0 on GPU 2 (GPU-8f3c…), NUMA node 1`. */
+function describeGpuOfRank({ index, uuid, numa }: ComputeGpu, rank: number): string {
+  return `rank ${rank} on GPU ${index} (${uuid})${numa ? `, NUMA node ${numa.node}` : ""}`;
 }
 
 /** Reports what is about to be trained. */
 export function announce(
-  { config, engine, dataset, replica }: PreparedRun,
+  { config, engine, devices, dataset, replica }: PreparedRun,
   reporter: Pick<Reporter, "info" | "warn">,
 ): void {
   const { workers, model, train } = config;
@@ -29,9 +30,11 @@ export function announce(
   reporter.info(
     `Lockstep ${LOCKSTEP_VERSION}, TensorFlow ${engine.tensorflowVersion}: ` +
       `${counted(workers, "worker")} with ${counted(threads, "thread")} each, on ${
-        deviceOf(engine)
+        describeDevices(devices)
       }`,
   );
+  const gpus = devices.flatMap((device) => device.kind === "gpu" ? [device] : []);
+  if (gpus.length > 0) reporter.info(`GPUs: ${gpus.map(describeGpuOfRank).join("; ")}`);
   reporter.info(
     `Data: ${counted(dataset.train.length, "training image")}, ` +
       `${dataset.val.length} for validation, ${dataset.classes.length} classes ` +

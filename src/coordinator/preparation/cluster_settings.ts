@@ -9,13 +9,20 @@ import type { ServerOptions } from "../../cluster/run_server.ts";
 import type { Config } from "../../config/schema.ts";
 import { workerThreads } from "../../engine/threads.ts";
 
+/** The devices that workers compute on, and the library that computes. */
+export type RunDevices = Pick<ClusterOptions, "devices" | "libraryPath">;
+
 /** Returns the settings of a config's cluster. */
 export function clusterSettings(
   { name, workers, liveness, engine }: Pick<Config, "name" | "workers" | "liveness" | "engine">,
   server: ServerOptions,
-): Pick<ClusterOptions, "name" | "workers" | "threads" | "liveness" | "server"> {
+  { devices, libraryPath }: RunDevices,
+): Pick<
+  ClusterOptions,
+  "name" | "workers" | "threads" | "liveness" | "server" | "devices" | "libraryPath"
+> {
   const threads = workerThreads(engine.threadsPerWorker, workers);
-  return { name, workers, threads, liveness, server };
+  return { name, workers, threads, liveness, server, devices, libraryPath };
 }
 
 /**

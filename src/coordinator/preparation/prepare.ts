@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ComputeDevice } from "../../base/compute_device.ts";
 import { listed } from "../../base/listing.ts";
 import { basename } from "node:path";
 import { nearestName, UsageError } from "../../base/errors.ts";
@@ -20,7 +21,7 @@ import { USER_MODEL, WEIGHTS_NAMES } from "../../models/config.ts";
 import { ensurePretrainedWeights } from "../../models/pretrained_weights.ts";
 import { ARCHITECTURES, isPretrainedModel } from "../../models/registry.ts";
 import { checkBf16 } from "../../engine/bf16.ts";
-import { type Engine, openEngine } from "../../engine/engine.ts";
+import { type Engine, openEngineOnCpu } from "../../engine/engine.ts";
 import { soleProcessThreads } from "../../engine/threads.ts";
 import type { LoadReport } from "../../models/state_dict.ts";
 import { balancedWeights } from "../../optim/loss.ts";
@@ -41,6 +42,7 @@ import { RunPlan } from "../../train/run_plan.ts";
 import { dryRun } from "../../train/dry_run.ts";
 import { checkServer } from "../../protocol/check_server.ts";
 import { checkPort } from "../../cluster/broker.ts";
+import type { DecidedRun } from "./decide_devices.ts";
 import { checkSingleValues } from "./check_single_values.ts";
 
 /** A run that is ready to start. */
@@ -48,6 +50,9 @@ export interface PreparedRun {
   readonly config: Config;
   readonly job: Job;
   readonly dataset: ImageSet;
+  /** One per worker, in the order of the ranks. */
+  readonly devices: readonly ComputeDevice[];
+  /** The coordinator's own, without GPUs; the workers open the same library. */
   readonly engine: Engine;
   /** The coordinator's copy of the model: never trained, only written and read. */
   readonly replica: Replica;
@@ -72,10 +77,14 @@ export interface PrepareOptions {
  *
  * @throws {UsageError} naming what is wrong and the cure
  */
-export async function prepareRun(config: Config, options: PrepareOptions): Promise<PreparedRun> {
+export async function prepareRun(
+  { config, devices, build, warnings }: DecidedRun,
+  options: PrepareOptions,
+): Promise<PreparedRun> {
   const { reporter, verbose = false, signal, resuming = false } = options;
   const progress = progressUntil(signal, (event) => reporter.download(event));
   requireFileLimit(config.workers);
+  warnings.forEach((warning) => reporter.warn(warning));
   checkImageSize(config);
   const modules = await hashModules(config);
   const unrecorded = await recordConsent(config, modules);
@@ -84,9 +93,9 @@ export async function prepareRun(config: Config, options: PrepareOptions): Promi
   const metrics = await metricNames(config);
   const weights = resuming ? undefined : await weightsFile(config, progress);
   const natsServer = await prepareServer(config, progress);
-  const libraryPath = await ensureLibtensorflow(progress);
+  const libraryPath = await ensureLibtensorflow(progress, build);
   signal?.throwIfAborted();
-  const engine = await openRunEngine(config, libraryPath, options);
+  const engine = await openRunEngine(config, build !== "cpu", libraryPath, options);
   signal?.throwIfAborted();
   const plan = planRun(config, dataset);
   checkRun(config, plan);
@@ -102,6 +111,7 @@ export async function prepareRun(config: Config, options: PrepareOptions): Promi
     config,
     job: { config, root, fingerprint, ...facts, modules, verbose },
     dataset,
+    devices,
     engine,
     replica,
     plan,
@@ -138,12 +148,13 @@ async function prepareServer(
 }
 
 async function openRunEngine(
-  { device, engine: { precision } }: Config,
+  { engine: { precision } }: Config,
+  hasGpus: boolean,
   libraryPath: string,
   { reporter, verbose = false }: PrepareOptions,
 ): Promise<Engine> {
-  const engine = await openEngine({ device, libraryPath, threads: soleProcessThreads(), verbose });
-  const warning = precision === "bf16" ? checkBf16(engine.hasGpu) : undefined;
+  const engine = await openEngineOnCpu({ libraryPath, threads: soleProcessThreads(), verbose });
+  const warning = precision === "bf16" ? checkBf16(hasGpus) : undefined;
   if (warning) reporter.warn(warning);
   return engine;
 }

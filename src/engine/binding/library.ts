@@ -34,6 +34,11 @@ export function hideGpus(): void {
   setNativeVariables(WITHOUT_GPUS, true);
 }
 
+/** Keeps TensorFlow from finding any GPU but one; must come before the library is opened. */
+export function showGpu(uuid: string): void {
+  setNativeVariables({ CUDA_VISIBLE_DEVICES: uuid }, true);
+}
+
 /**
  * Opens the library. The framework library comes first: the other one needs its symbols.
  *

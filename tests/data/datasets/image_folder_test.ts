@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { loadConfig, loadRunConfig } from "../../../src/config/load.ts";
-import type { Config } from "../../../src/config/schema.ts";
+import type { LoadedConfig } from "../../../src/config/schema.ts";
 import { scanData } from "../../../src/train/job.ts";
 import type { List } from "../../../src/base/lazy_list.ts";
 import { UsageError } from "../../../src/base/errors.ts";
@@ -111,7 +111,7 @@ Deno.test("scanData() splits by data.splitSeed, whatever the run's seed is; an o
       }, valFraction: 0.2, ${data}
         train: [{ Resize: [32, 32] }], val: [{ Resize: [32, 32] }] }, model: { name: plain_cnn }, train: { epochs: 1, batchSize: 8, lr: 0.1 } }`,
     );
-  const valOf = async (config: Config) => pathsOf((await scanData(folder.root, config)).val);
+  const valOf = async (config: LoadedConfig) => pathsOf((await scanData(folder.root, config)).val);
   await write(0, "");
   const expected = await valOf(await loadConfig(path));
   assert.deepEqual(await valOf(await loadConfig(path, [{ key: "seed", value: 7 }])), expected);

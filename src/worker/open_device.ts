@@ -1,0 +1,62 @@
+/**
+ * The device of a worker: its threads are bound to the CPUs near it, and it is the only one that is opened.
+ *
+ * @module
+ */
+import { type ComputeDevice, deviceName } from "../base/compute_device.ts";
+import { LockstepError } from "../base/errors.ts";
+import { given } from "../base/given.ts";
+import { openEngine } from "../engine/engine.ts";
+import { bindThreads } from "../gpus/bind_threads.ts";
+import type { WorkerSettings } from "../protocol/worker_settings.ts";
+import type { OpenedDevice } from "../train/command_schemas.ts";
+
+/** The device, the library and the threads of a worker's engine. */
+export interface EngineSettings extends Pick<WorkerSettings, "device" | "libraryPath" | "threads"> {
+  /** Number of the CPUs that the worker's threads are bound to, where they are. */
+  readonly boundCpus?: number;
+}
+
+/**
+ * Binds this thread, and those that it starts from now on, to the CPUs of the device's NUMA node.
+ *
+ * @returns The number of these CPUs; `undefined` where nothing is bound
+ */
+export function bindToDevice(device: ComputeDevice): number | undefined {
+  if (device.kind !== "gpu" || !device.numa) return undefined;
+  return bindThreads(device.numa.cpus).length || undefined;
+}
+
+/**
+ * Opens the engine on the worker's device. A worker that was given a GPU never goes on on the CPU.
+ *
+ * @throws {LockstepError} when TensorFlow opens no GPU, or several
+ */
+export async function openDevice(
+  { device, libraryPath, threads, boundCpus }: EngineSettings,
+  { verbose }: { readonly verbose: boolean },
+): Promise<OpenedDevice> {
+  const { devices } = await openEngine({
+    device: device.kind,
+    ...(device.kind === "gpu" ? { gpu: device.uuid } : {}),
+    ...given("libraryPath", libraryPath),
+    threads: { intraOp: threads, interOp: threads },
+    verbose,
+  });
+  const gpus = devices.filter(({ type }) => type === "GPU");
+  if (device.kind === "gpu" && gpus.length !== 1) {
+    throw new LockstepError(
+      `This worker was given ${
+        deviceName(device)
+      } (${device.uuid}), but TensorFlow opened ${gpus.length} GPUs`,
+    );
+  }
+  return {
+    kind: device.kind,
+    name: deviceName(device),
+    ...(device.kind === "gpu" ? { uuid: device.uuid, index: device.index } : {}),
+    ...(device.kind === "gpu" && device.numa ? { numaNode: device.numa.node } : {}),
+    ...given("boundCpus", boundCpus),
+    tensorflow: devices.map(({ name }) => name.replace(/^.*device:/, "")),
+  };
+}
