@@ -13,7 +13,7 @@ import { Image } from "imagescript";
 import { checkFiles } from "../src/data/datasets/check_files.ts";
 import { compareFiles, readFileRecord, writeFileRecord } from "../src/data/datasets/file_record.ts";
 import { stringify } from "@std/yaml";
-import { type ConfigInput, configSchema } from "../src/config/schema.ts";
+import { type ConfigInput, decidedConfigSchema } from "../src/config/schema.ts";
 import { RunPlan } from "../src/train/run_plan.ts";
 import { scanImageFolder } from "../src/data/datasets/image_folder.ts";
 import { succeeds } from "./children.ts";
@@ -72,7 +72,7 @@ const PARTS: Record<string, Part> = {
   "plan an epoch": async (root) => {
     const { train, val } = await scanImageFolder(root);
     const lengths = { train: { length: train.length }, val: { length: val.length } };
-    const plan = new RunPlan(configSchema.parse(configOf(root, "runs")), lengths);
+    const plan = new RunPlan(decidedConfigSchema.parse(configOf(root, "runs")), lengths);
     return () => Promise.resolve(plan.training.steps(1, { rank: 0, worldSize: 2 }));
   },
 };
