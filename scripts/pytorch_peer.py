@@ -15,22 +15,23 @@ import torchvision
 def measure(args: argparse.Namespace, channels_last: bool) -> dict:
     """Times `args.steps` SGD steps after `args.warmup` others."""
     torch.manual_seed(0)
-    model = torchvision.models.get_model(args.model, num_classes=10).train()
+    device = torch.device(args.device)
+    model = torchvision.models.get_model(args.model, num_classes=10).train().to(device)
     images = torch.sin(torch.arange(args.batch * 3 * args.image_size**2, dtype=torch.float32) * 12.9898)
-    images = images.reshape(args.batch, 3, args.image_size, args.image_size)
+    images = images.reshape(args.batch, 3, args.image_size, args.image_size).to(device)
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
         images = images.to(memory_format=torch.channels_last)
     if args.compile:
         model = torch.compile(model)
-    labels = torch.arange(args.batch) % 10
+    labels = (torch.arange(args.batch) % 10).to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
     loss_of = torch.nn.CrossEntropyLoss()
     times = []
     for step in range(args.warmup + args.steps):
         start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.precision == "bf16"):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=args.precision == "bf16"):
             loss = loss_of(model(images), labels)
         loss.backward()
         optimizer.step()
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--format", choices=["default", "channels_last"], default="default")
     parser.add_argument("--precision", choices=["float32", "bf16"], default="float32", help="bf16: by autocast")
     parser.add_argument("--compile", action="store_true", help="by torch.compile")

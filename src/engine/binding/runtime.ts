@@ -265,7 +265,21 @@ export class Runtime {
     attributes: readonly Attribute[],
     inputs: readonly TensorId[],
   ): TensorMetadata[] {
-    const op = this.#placedOnHost(this.#newOp(name, attributes, inputs, this.#status));
+    return this.executeOn(this.#hostName, name, attributes, inputs);
+  }
+
+  /**
+   * Runs an op on a device.
+   *
+   * @param device Name of one of the {@linkcode devices}
+   */
+  executeOn(
+    device: string,
+    name: string,
+    attributes: readonly Attribute[],
+    inputs: readonly TensorId[],
+  ): TensorMetadata[] {
+    const op = this.#placed(this.#newOp(name, attributes, inputs, this.#status), device);
     return this.#execute(op, name, inputs);
   }
 
@@ -303,7 +317,7 @@ export class Runtime {
     inputs: readonly TensorId[],
   ): Promise<void> {
     using status = new Status(this.lib);
-    const op = this.#placedOnHost(this.#newOp(name, attributes, inputs, status));
+    const op = this.#placed(this.#newOp(name, attributes, inputs, status), this.#hostName);
     await this.#executeAsync(op, status, name, inputs, 1);
   }
 
@@ -403,9 +417,12 @@ export class Runtime {
     return op;
   }
 
-  #placedOnHost(op: Deno.PointerValue): Deno.PointerValue {
-    const { name } = this.devices.find(({ type }) => type === "CPU")!;
-    this.lib.TFE_OpSetDevice(op, cText(name), this.#status.pointer);
+  get #hostName(): string {
+    return this.devices.find(({ type }) => type === "CPU")!.name;
+  }
+
+  #placed(op: Deno.PointerValue, device: string): Deno.PointerValue {
+    this.lib.TFE_OpSetDevice(op, cText(device), this.#status.pointer);
     this.#status.check("TFE_OpSetDevice");
     return op;
   }
