@@ -12,6 +12,7 @@ import type { ModelName } from "../models/registry.ts";
 import { createModel } from "../models/create_model.ts";
 import { optimizerConfig } from "../optim/config.ts";
 import { type RankShare, Replica } from "../train/replica.ts";
+import { syntheticImages } from "./synthetic.ts";
 import { type PartRuns, type StepProfile, summarizeProfile, wholePart } from "./step_profile.ts";
 
 /** The settings of a step benchmark. */
@@ -93,7 +94,7 @@ export async function profileStep(options: StepBenchOptions): Promise<StepProfil
   const { steps } = options;
   const images = syntheticBatches(options);
   await replica.forwardBackward(images, placeOf(options, 0));
-  const measured: PartRuns[] = [];
+  const measured: PartRuns[] = []; // images, forward and backward, evaluation
   for (const { fn, inputs } of await replica.calls(images, placeOf(options, 0))) {
     const callMilliseconds = await timed(options, async () => tf.dispose(await fn.call(inputs)));
     const runs = await fn.profile(inputs, PROFILE_WARMUP + steps);
@@ -104,7 +105,7 @@ export async function profileStep(options: StepBenchOptions): Promise<StepProfil
     options,
     (step) => replica.update({ rates: [SGD.lr], step: step + 1, squares: 0 }),
   );
-  measured.splice(1, 0, wholePart("update", times));
+  measured.splice(2, 0, wholePart("update", times));
   return summarizeProfile(measured, SLOWEST);
 }
 
@@ -140,10 +141,7 @@ async function openReplica(
 }
 
 function syntheticBatches({ batch, imageSize }: StepBenchOptions) {
-  const images = Float32Array.from(
-    { length: batch * imageSize * imageSize * 3 },
-    (_, index) => Math.sin(index * 12.9898),
-  );
+  const images = syntheticImages(batch, imageSize);
   const labels = Int32Array.from({ length: batch }, (_, index) => index % CLASSES);
   return { images, labels, height: imageSize, width: imageSize };
 }

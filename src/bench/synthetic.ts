@@ -3,10 +3,33 @@
  *
  * @module
  */
+import { ByteImages } from "../data/transforms/byte_images.ts";
+import { transformsSchema } from "../data/transforms/transform_specs.ts";
+import { TransformPipeline } from "../data/transforms/transforms.ts";
 import type { Batch } from "../data/loading/loader.ts";
 import type { ReplicaState } from "../train/replica_state.ts";
 import { NO_TOTALS } from "../train/step_sums.ts";
 import type { BatchSource, TrainableReplica } from "../train/rank_epoch.ts";
+
+/** The last transforms of the usual recipe: half of the images are mirrored. */
+const RECIPE = [
+  "RandomHorizontalFlip",
+  { Normalize: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } },
+];
+
+/** Square images as training has them: bytes, to be mirrored or not, and normalized. */
+export function syntheticImages(count: number, side: number): ByteImages {
+  const { device } = new TransformPipeline(
+    transformsSchema.parse([{ CenterCrop: side }, ...RECIPE]),
+  );
+  const { rowBytes, pixelBytes } = device!;
+  const data = Uint8Array.from(
+    { length: count * rowBytes },
+    (_, index) => 128 + 127 * Math.sin(index * 12.9898),
+  );
+  for (let row = 0; row < count; row++) data[row * rowBytes + pixelBytes] = row % 2;
+  return new ByteImages({ count, transforms: device!, data });
+}
 
 /** Batches of synthetic images that are there at once. */
 export function syntheticBatches(imageSize: number, numClasses: number): BatchSource {

@@ -151,7 +151,7 @@ async function print(options: Options, { parts, ops, slowest }: StepProfile): Pr
     ]),
   );
   console.log(
-    "\nA node's time is the median over the steps; share: of the step (forward_backward and update), or of evaluate.\n" +
+    "\nA node's time is the median over the steps; share: of the step (images, forward_backward and update), or of evaluate.\n" +
       "call ms: the function as training calls it; wall ms: the same while its nodes are timed.",
   );
 }

@@ -51,18 +51,24 @@ export class ImageStage implements Disposable {
     const { images } = batch;
     if (images instanceof Float32Array) return floatTensor(batch);
     requireImages(batch);
-    const { transforms, mix } = images;
-    const kind: MixKind = mix && (mix.box ? "box" : "sum");
-    const inputs = [
-      tensorFrom([images.rows, transforms.rowBytes], "uint8", images.data),
-      numbersOf(images),
-    ];
+    const { fn, inputs } = this.callOf(images);
     try {
-      const [result] = await this.#functionFor(transforms, kind, images.count).call(inputs);
+      const [result] = await fn.call(inputs);
       return result;
     } finally {
-      tf.dispose(inputs);
+      tf.dispose([...inputs]);
     }
+  }
+
+  /** The function that finishes some images, and its inputs; the caller disposes of those. */
+  callOf(images: ByteImages): { fn: CapturedFunction; inputs: readonly tf.Tensor[] } {
+    const { transforms, mix, rows, data, count } = images;
+    const kind: MixKind = mix && (mix.box ? "box" : "sum");
+    const inputs = [
+      tensorFrom([rows, transforms.rowBytes], "uint8", data),
+      numbersOf(images),
+    ];
+    return { fn: this.#functionFor(transforms, kind, count), inputs };
   }
 
   /** Releases the captured functions. */
@@ -191,8 +197,11 @@ class BatchWork {
     const { size: [height, width], mirrors } = this.#plan;
     const [rows, pixelBytes] = pixels.shape;
     return mirrors.reduce((current, axis, index) => {
-      const images = reshaped(current, "uint8", [rows, height, width, CHANNELS]);
-      const other = reversed(images, "uint8", axis === "x" ? 2 : 1);
+      // With three axes, the middle one reversed, the kernel for CPUs is quick.
+      const shape = axis === "x"
+        ? [rows * height, width, CHANNELS]
+        : [rows, height, width * CHANNELS];
+      const other = reversed(reshaped(current, "uint8", shape), "uint8", 1);
       const isMirrored = tf.greater(tf.reshape(columns[index], [rows, 1]), 0);
       return chosen(isMirrored, reshaped(other, "uint8", [rows, pixelBytes]), current, "uint8");
     }, pixels);

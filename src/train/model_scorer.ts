@@ -86,6 +86,11 @@ export class ModelScorer implements Disposable {
     return layer;
   }
 
+  /** Makes tensors of images. */
+  get stage(): ImageStage {
+    return this.#stage;
+  }
+
   /** The captured function. */
   get fn(): CapturedFunction {
     return this.#evaluate;

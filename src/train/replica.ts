@@ -183,12 +183,14 @@ export class Replica implements Disposable {
     return this.#scorer.findNonFiniteLayer(batch);
   }
 
-  /** The captured functions of a step and of an evaluation on a batch, for a profile. */
+  /** The captured functions of a step (that of its images only for bytes) and of an evaluation on a batch, for a profile. */
   async calls(batch: LabelledImages, place: RankShare): Promise<ReplicaCall[]> {
     const targets = this.#scorer.targetsOf(batch);
     setStepSeed([...place.seed], place.globalRows, place.rowOffset);
     const start = () => this.#scorer.inputs(batch, targets, undefined);
+    const { images } = batch;
     return [
+      ...(images instanceof Float32Array ? [] : [this.#scorer.stage.callOf(images)]),
       { fn: this.#forwardBackward, inputs: [...await start(), tf.scalar(1 / targets.weight)] },
       { fn: this.#scorer.fn, inputs: await start() },
     ];

@@ -62,6 +62,7 @@ Deno.test("profileStep() shows the kernels of a step and of an evaluation", asyn
     capture: true,
   });
   assert.deepEqual(profile.parts.map(({ part }) => part), [
+    "images",
     "forward_backward",
     "update",
     "evaluate",

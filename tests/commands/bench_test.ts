@@ -148,7 +148,7 @@ Deno.test("bench step --profile prints ops and nodes, and writes them", async ()
     const csv = await Deno.readTextFile(join(folder, "profile/ops.csv"));
     assert.match(
       csv,
-      /^part,op,count,milliseconds,share,bytes\n(forward_backward|update|evaluate),/,
+      /^part,op,count,milliseconds,share,bytes\n(images|forward_backward|update|evaluate),/,
     );
     const nodes = await Deno.readTextFile(join(folder, "profile/nodes.csv"));
     assert.match(nodes, /^part,node,op,milliseconds,bytes,shapes\n/);
