@@ -108,7 +108,13 @@ function configOf(root: string, out: string): ConfigInput {
   };
 }
 
-/** Starts a run and ends it after its first steps; measures the time up to these, and the memory of its processes. */
+/** Lines of a file that contain a text. */
+async function linesOf(path: string, text = "{"): Promise<number> {
+  const lines = await Deno.readTextFile(path).catch(() => "");
+  return lines.split("\n").filter((line) => line.includes(text)).length;
+}
+
+/** Starts a run, measures the time until its workers are there and their memory in the first steps, and ends it. */
 async function startRun(name: string, work: string, args: readonly string[]): Promise<void> {
   const start = performance.now();
   const process = new Deno.Command(Deno.execPath(), {
@@ -124,12 +130,14 @@ async function startRun(name: string, work: string, args: readonly string[]): Pr
     stderr: "inherit",
   }).spawn();
   const metrics = join(work, "runs/latest/metrics.jsonl");
-  const linesOf = async () => (await Deno.readTextFile(metrics).catch(() => "")).split("\n").length;
-  const before = await linesOf();
-  let over = false;
+  const joins = () => linesOf(join(work, "runs/latest/events.jsonl"), '"joined"');
+  const [steps, joined] = [await linesOf(metrics), await joins()];
+  let over = false, seconds = 0;
   process.status.then(() => over = true);
-  while (!over && await linesOf() <= before) await new Promise((done) => setTimeout(done, 100));
-  const seconds = (performance.now() - start) / 1000;
+  while (!over && await linesOf(metrics) <= steps) {
+    if (seconds === 0 && await joins() > joined) seconds = (performance.now() - start) / 1000;
+    await new Promise((done) => setTimeout(done, 100));
+  }
   const children = await Deno.readTextFile(`/proc/${process.pid}/task/${process.pid}/children`);
   for (const [index, pid] of [process.pid, ...children.trim().split(" ").map(Number)].entries()) {
     const line = await Deno.readTextFile(`/proc/${pid}/cmdline`);
@@ -165,7 +173,9 @@ else {
       const success = await succeeds(Deno.execPath(), { args: command });
       if (!success) console.log(`| ${name} | failed | | |`);
     }
-    console.log("\n| process | seconds to the first steps | MB then | MB at most |");
+    console.log(
+      "\n| process | seconds until the workers are there | MB in the first steps | MB at most |",
+    );
     console.log("| --- | --- | --- | --- |");
     const config = join(work, "config.yaml");
     await Deno.writeTextFile(config, stringify(configOf(root, join(work, "runs"))));

@@ -132,7 +132,10 @@ async function trainUntil(loaded: LoadedConfig, options: TrainOptions): Promise<
   const { config } = decided;
   using origin = await RunOrigin.find(config, options, reporter);
   const resuming = origin.continuation !== undefined;
-  const run = await preparedUnlessAborted(decided, { reporter, verbose, signal, resuming });
+  const usableIn = origin.usableIn(config);
+  const run = await preparedUnlessAborted(decided, {
+    ...{ reporter, verbose, signal, resuming, usableIn },
+  });
   using _model = run.replica;
   using _images = run.dataset.source;
   announce(run, reporter);

@@ -13,6 +13,7 @@ import { featureCacheBytes } from "../../config/schema.ts";
 import { recordConsent } from "../../config/consent.ts";
 import type { Config } from "../../config/schema.ts";
 import { checkFiles } from "../../data/datasets/check_files.ts";
+import { readFileRecord, unchangedFiles } from "../../data/datasets/file_record.ts";
 import type { ImageSet } from "../../data/datasets/image_set.ts";
 import { outputSize } from "../../data/transforms/transform_specs.ts";
 import { checkMonitor } from "../../metrics/monitor.ts";
@@ -70,6 +71,8 @@ export interface PrepareOptions {
   readonly signal?: AbortSignal | undefined;
   /** True for a resumed run: checks of its initial state are skipped, and no initial weights are loaded. */
   readonly resuming?: boolean;
+  /** A run folder in whose record all images were found to be usable: those that are unchanged aren't looked at again. */
+  readonly usableIn?: string | undefined;
 }
 
 /**
@@ -124,16 +127,27 @@ export async function prepareRun(
 async function prepareDataset(
   config: Config,
   progress: Progress,
-  { reporter, signal }: PrepareOptions,
+  { reporter, signal, usableIn }: PrepareOptions,
 ): Promise<{ root: string; dataset: ImageSet }> {
   const root = await ensureDataRoot(config.data, progress);
   signal?.throwIfAborted();
   const dataset = await scanData(root, config);
   dataset.warnings?.forEach((warning) => reporter.warn(warning));
-  const leftOut = await checkFiles(dataset, { onError: config.data.onError, signal });
+  const { onError } = config.data;
+  const known = usableIn === undefined ? undefined : await unchangedSince(usableIn, dataset);
+  const leftOut = await checkFiles(dataset, { onError, signal, known });
   if (leftOut) reporter.warn(leftOut);
   checkSamples(config, dataset);
   return { root, dataset };
+}
+
+/** The rows of the files that are as in a run's record. */
+async function unchangedSince(
+  folder: string,
+  { files }: ImageSet,
+): Promise<Uint8Array | undefined> {
+  const record = files && await readFileRecord(folder);
+  return record && await unchangedFiles(record, files);
 }
 
 /** Checks the server that the config names; without one, returns the nats-server program. */

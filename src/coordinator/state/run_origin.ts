@@ -99,6 +99,16 @@ export class RunOrigin implements Disposable {
     return this.#options.resume !== undefined && this.continuation === undefined;
   }
 
+  /**
+   * Returns the folder of a resumed run that began only because all of its images could be used, within limits not
+   * wider than now.
+   */
+  usableIn({ data: { maxPixels } }: Config): string | undefined {
+    const data = this.continuation?.changed.before?.data;
+    const were = data?.onError === "fail" && data.maxPixels <= maxPixels;
+    return were ? this.continuation?.folder : undefined;
+  }
+
   /** Loads the state of a resumed run; returns `undefined` for a new run. */
   async restore(run: PreparedRun): Promise<RestoredRun | undefined> {
     if (!this.continuation) return undefined;

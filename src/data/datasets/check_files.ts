@@ -42,6 +42,8 @@ export interface FileLimits {
   /** As `data.maxPixels`; unless given, sizes aren't looked at. */
   readonly maxPixels?: number;
   readonly signal?: AbortSignal | undefined;
+  /** 1 at the position of each sample whose file is known to be usable. */
+  readonly known?: Uint8Array | undefined;
 }
 
 /**
@@ -54,7 +56,7 @@ export interface FileLimits {
 export async function findUnusableFiles(
   root: string,
   samples: SampleList,
-  { maxPixels = Infinity, signal }: FileLimits = {},
+  { maxPixels = Infinity, signal, known }: FileLimits = {},
 ): Promise<FileProblem[]> {
   const found: { position: number; problem: FileProblem }[] = [];
   const suspects: number[] = [];
@@ -66,10 +68,13 @@ export async function findUnusableFiles(
   };
   await bulkCalls(samples.length, {
     sync: (position) => {
+      if (known?.[position]) return;
       const path = `${root}/${samples.at(position)!.path}`;
       if (!isUsable(path, head, maxPixels)) suspects.push(position);
     },
-    async: look,
+    async: async (position) => {
+      if (!known?.[position]) await look(position);
+    },
   }, { signal });
   for (const position of suspects) await look(position);
   return found.sort((a, b) => a.position - b.position).map(({ problem }) => problem);
@@ -145,6 +150,8 @@ export interface FileCheckOptions {
   /** As `data.onError`. */
   readonly onError: "fail" | "skip";
   readonly signal?: AbortSignal | undefined;
+  /** 1 for the row of each file that is known to be usable. */
+  readonly known?: Uint8Array | undefined;
 }
 
 /**
@@ -155,12 +162,14 @@ export interface FileCheckOptions {
  */
 export async function checkFiles(
   set: ImageSet,
-  { onError, signal }: FileCheckOptions,
+  { onError, signal, known }: FileCheckOptions,
 ): Promise<string | undefined> {
   if (!set.source.ofFiles) return undefined;
   const limits = { ...set.source.ofFiles, signal };
-  const train = await findUnusableFiles(set.root, set.train, limits);
-  const val = await findUnusableFiles(set.root, set.val, limits);
+  const first = set.train.length;
+  const [knownTrain, knownVal] = [known?.subarray(0, first), known?.subarray(first)];
+  const train = await findUnusableFiles(set.root, set.train, { ...limits, known: knownTrain });
+  const val = await findUnusableFiles(set.root, set.val, { ...limits, known: knownVal });
   const problems = [...train, ...val];
   if (problems.length === 0) return undefined;
   const total = set.train.length + set.val.length;

@@ -169,6 +169,27 @@ export async function compareFiles(
   return { changed: changed.sort(), added: added.sort(), removed, touched, otherTime };
 }
 
+/**
+ * Finds the files that are as they were recorded, by class, path, size and time.
+ *
+ * @returns 1 for the row of each such file, 0 for others
+ */
+export async function unchangedFiles(recorded: FileRecord, files: FileTable): Promise<Uint8Array> {
+  const unchanged = new Uint8Array(files.length);
+  let next = 0;
+  for await (const some of recorded) {
+    for (const known of some) {
+      const row = rowOf(files, known, next);
+      if (row < 0) continue;
+      next = row + 1;
+      const { label, bytes, modified } = files.at(row)!;
+      const isSame = known.label === label && known.bytes === bytes && known.modified === modified;
+      unchanged[row] = isSame && bytes >= 0 ? 1 : 0;
+    }
+  }
+  return unchanged;
+}
+
 /** The row of a recorded file, which most often comes behind that of the one before. */
 function rowOf(files: FileTable, { side, path }: RecordedFile, guess: number): number {
   const here = files.at(guess);

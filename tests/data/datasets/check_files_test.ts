@@ -3,6 +3,12 @@ import { dirname, join } from "node:path";
 import { UsageError } from "../../../src/base/errors.ts";
 import { checkFiles, findUnusableFiles } from "../../../src/data/datasets/check_files.ts";
 import { readImageHeader } from "../../../src/data/codecs/image_header.ts";
+import {
+  readFileRecord,
+  unchangedFiles,
+  writeFileRecord,
+} from "../../../src/data/datasets/file_record.ts";
+import type { ImageSet } from "../../../src/data/datasets/image_set.ts";
 import { scanImageFolder } from "../../../src/data/datasets/image_folder.ts";
 import { withTemporaryFolder } from "../../support/temporary_folder.ts";
 
@@ -153,4 +159,36 @@ Deno.test("checkFiles() names images above maxPixels before the start, as decodi
     assert.match(warning!, new RegExp(`^1 of 21 images .*${reason}.* they are left out`));
     const sample = set.val.find(({ path }) => path.endsWith("bomb.png"))!;
     await assert.rejects(set.source.read(sample), new RegExp(reason));
+  }));
+
+Deno.test("checkFiles() doesn't open files that are known to be usable, and opens those that have changed since", () =>
+  withTemporaryFolder(async (folder) => {
+    const root = join(folder, "images");
+    await makeFolder(root);
+    const set = await scanImageFolder(root);
+    await writeFileRecord(folder, root, set.files!);
+    const known = async ({ files }: ImageSet) =>
+      await unchangedFiles((await readFileRecord(folder))!, files!);
+    const all = await known(set);
+    assert.deepEqual([all.length, all.every((each) => each === 1)], [set.files!.length, true]);
+    // Nothing tells that these are other bytes now: so they weren't read.
+    const [first, last] = [set.train.at(0)!, set.val.at(set.val.length - 1)!];
+    for (const { path } of [first, last]) {
+      const { size, mtime } = await Deno.stat(join(root, path));
+      await Deno.writeFile(join(root, path), new Uint8Array(size));
+      await Deno.utime(join(root, path), mtime!, mtime!);
+    }
+    const options = { onError: "fail" } as const;
+    assert.equal(await checkFiles(set, { ...options, known: all }), undefined);
+    await assert.rejects(checkFiles(set, options), /2 of \d+ images/);
+    // A changed time, on either side, is reason enough to look.
+    for (const { path } of [first, last]) {
+      const later = new Date(Date.now() + 5000);
+      await Deno.utime(join(root, path), later, later);
+      const now = await scanImageFolder(root);
+      const others = await known(now);
+      await assert.rejects(checkFiles(now, { ...options, known: others }), (error: Error) => {
+        return error.message.includes(`"${path}"`);
+      });
+    }
   }));
