@@ -49,12 +49,35 @@ export function deviceName(device: ComputeDevice): string {
   return device.profile === undefined ? device.name : `${device.name} MIG ${device.profile}`;
 }
 
+/** The schema of a device that a worker has opened. */
+export const openedDeviceSchema = z.strictObject({
+  kind: z.enum(["cpu", "gpu"]),
+  /** `CPU`, or the card's name. */
+  name: z.string(),
+  /** The name that CUDA takes. */
+  uuid: z.string().optional(),
+  /** Of the GPU, as `nvidia-smi` counts. */
+  index: count.optional(),
+  numaNode: count.optional(),
+  /** Number of the CPUs that the worker's threads are bound to, where they are. */
+  boundCpus: count.optional(),
+  /** TensorFlow's names of what it may place ops on, such as `CPU:0`. */
+  tensorflow: z.array(z.string()),
+});
+
+/** A device that a worker has opened. */
+export type OpenedDevice = z.output<typeof openedDeviceSchema>;
+
 /** Describes the devices of all workers: `CPU`, `NVIDIA L4`, `4 × NVIDIA H100 80GB HBM3`. */
 export function describeDevices(devices: readonly ComputeDevice[]): string {
+  // Workers on the CPU share it.
+  if (devices.every(({ kind }) => kind === "cpu")) return "CPU";
+  return countNames(devices.map(deviceName));
+}
+
+/** Lists names with the number of those that come several times: `2 × NVIDIA L4, NVIDIA T4`. */
+export function countNames(names: readonly string[]): string {
   const counts = new Map<string, number>();
-  for (const device of devices) {
-    const name = deviceName(device);
-    counts.set(name, device.kind === "cpu" ? 1 : (counts.get(name) ?? 0) + 1);
-  }
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
   return [...counts].map(([name, count]) => count > 1 ? `${count} × ${name}` : name).join(", ");
 }

@@ -264,7 +264,7 @@ export async function keySettings(
   refuseContradictions(own, sets);
   const has = (key: string) => [...own, ...sets].some((each) => each.key === key);
   // One worker for each GPU that is named, whatever number a recipe has.
-  if (names.includes("workers") && has("devices") && !has("workers")) {
+  if (names.includes("devices") && has("devices") && !has("workers")) {
     own.push({ key: "workers", value: null, source: "--devices" });
   }
   return {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { openedDeviceSchema } from "../base/compute_device.ts";
 import { recorded } from "../base/step_key.ts";
 import { orAborted, waitAtMost } from "../base/async.ts";
 import {
@@ -27,7 +28,6 @@ import { ENVIRONMENT_FILE, recordDevices, recordServer } from "../records/enviro
 import { type History, HISTORY_FILE } from "../records/history.ts";
 import { type Prediction, readPredictions } from "../records/predictions.ts";
 import { pointLatest } from "../records/run_folder.ts";
-import { openedDeviceSchema } from "../train/command_schemas.ts";
 import { jobJson } from "../train/job.ts";
 import { announce } from "./preparation/announce.ts";
 import { CallbackRunner, type Callbacks } from "./callbacks.ts";

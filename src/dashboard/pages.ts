@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../base/format.ts";
 import { moment } from "../web/moment.ts";
 import { MEMBER_COLUMNS, tableHead } from "../web/table_head.ts";
 import { barLegend, type BarPart } from "../web/bars.ts";
@@ -49,6 +50,13 @@ export function policyOf(document: string): string {
   return content.replaceAll("&#39;", "'").replaceAll("&amp;", "&");
 }
 
+/** Such as ` · 4 workers on 4 × NVIDIA L4`; empty for a run whose devices aren't known yet. */
+function placeOf({ workers, devices }: RunSummary): string {
+  return workers === null || devices === null
+    ? ""
+    : ` · ${counted(workers, "worker")} on ${devices}`;
+}
+
 /** A run: progress, curves, workers, log and config. */
 export function runPage(summary: RunSummary, config: string): string {
   const { id, name, model } = summary;
@@ -70,7 +78,9 @@ export function runPage(summary: RunSummary, config: string): string {
         <div class="headline">
           <div>
             <h1>${foreignName(name)}</h1>
-            <p class="note">${foreignName(model)} · <span class="name">${id}</span></p>
+            <p class="note">${foreignName(model)}${placeOf(
+              summary,
+            )} · <span class="name">${id}</span></p>
           </div>
           <p class="states"><a class="button" id="report" href="${address}/report.html" hidden>Report</a>
           ${stateBadge(summary.state)}

@@ -4,6 +4,8 @@
  * @module
  */
 import { join } from "node:path";
+import { z } from "../deps/zod.ts";
+import { countNames, openedDeviceSchema } from "../base/compute_device.ts";
 import { EVENTS_FILE, type LoggedEvent, parseEvent } from "../records/event_log.ts";
 import { LineTail } from "../records/line_tail.ts";
 import { isTurn } from "../records/run_turns.ts";
@@ -23,6 +25,8 @@ export interface RunProgress {
   readonly message: string | null;
   /** Type of the last event that says how it stands. */
   readonly turn: string | undefined;
+  /** The devices of the workers, such as `4 × NVIDIA L4`; `null` while they aren't known. */
+  readonly devices: string | null;
   /** The last validation. */
   readonly validation: { readonly loss: number; readonly accuracy: number } | undefined;
 }
@@ -43,6 +47,7 @@ export const NO_PROGRESS: RunProgress = {
   updated: null,
   message: null,
   turn: undefined,
+  devices: null,
   validation: undefined,
 };
 
@@ -109,6 +114,7 @@ function after(before: RunProgress, event: LoggedEvent): RunProgress {
     updated: time,
     message: ended && typeof event.message === "string" ? event.message : null,
     ...(isTurn(event) ? { turn: type } : {}),
+    ...(type === "devices" ? { devices: devicesOf(event.devices) } : {}),
     ...(type === "validation" ? { validation: measuresOf(event) } : {}),
     ...(type === "epoch" ? { validation: measuresOf(event.validation) } : {}),
   };
@@ -125,6 +131,14 @@ function summaryOf(
     if (Number.isFinite(accuracy) && accuracy > (best?.accuracy ?? -1)) best = { accuracy, epoch };
   }
   return { epochs: epochs.at(-1)?.epoch ?? 0, seconds, best };
+}
+
+/** Describes the devices of an event; a file of others may hold anything. */
+function devicesOf(value: unknown): string | null {
+  const devices = z.array(openedDeviceSchema).safeParse(value).data;
+  if (!devices) return null;
+  const isOnCpu = devices.every(({ kind }) => kind === "cpu");
+  return isOnCpu ? "CPU" : countNames(devices.map(({ name }) => name));
 }
 
 /** Loss and accuracy of a validation; a number that JSON has as `null` isn't one. */

@@ -21,6 +21,8 @@ export interface RunSummary {
   readonly name: string;
   readonly model: string;
   readonly workers: number | null;
+  /** The devices of the workers, such as `4 × NVIDIA L4`; `null` while they aren't known. */
+  readonly devices: string | null;
   readonly state: RunState;
   /** Times of the first and the last event; ISO 8601. */
   readonly started: string | null;

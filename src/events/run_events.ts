@@ -5,6 +5,7 @@
  *
  * @module
  */
+import type { OpenedDevice } from "../base/compute_device.ts";
 import { asLockstepError, messageOf } from "../base/errors.ts";
 import type { EpochRecord, ValidationPoint } from "../records/history.ts";
 import type { MetricsPoint } from "../records/metrics_log.ts";
@@ -44,7 +45,7 @@ export type RunEvent =
   /** All workers have joined. */
   | { readonly type: "joined"; readonly workers: readonly unknown[]; readonly server: unknown }
   /** The devices that the workers have opened, in the order of the ranks. */
-  | { readonly type: "devices"; readonly devices: readonly unknown[] }
+  | { readonly type: "devices"; readonly devices: readonly OpenedDevice[] }
   /** An image is left out; each once. */
   | { readonly type: "skipped"; readonly path: string; readonly reason: string }
   /** Samples that were left out of BatchNorm's running statistics in an epoch. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { OpenedDevice } from "../base/compute_device.ts";
 import { readRegularText } from "../base/regular_file.ts";
 import { cpus } from "node:os";
 import { join } from "node:path";
@@ -27,12 +28,6 @@ export interface EnvironmentOptions {
   commandLine?: string[];
 }
 
-/** A device that a worker has opened, as far as this file knows it. */
-export interface OpenedGpu {
-  readonly kind: string;
-  readonly name: string;
-}
-
 /** The content of `environment.json`. */
 export interface Environment {
   time: string;
@@ -52,7 +47,7 @@ export interface Environment {
   /** Names of the workers' GPUs, one per worker; on the CPU, TensorFlow's own devices. */
   devices: string[];
   /** The devices that the workers have opened, once they have. */
-  workerDevices?: readonly unknown[];
+  workerDevices?: readonly OpenedDevice[];
   commandLine: string[];
 }
 
@@ -86,7 +81,7 @@ export async function recordServer(folder: string, server: ServerFacts): Promise
 /** Adds the devices that the workers have opened, or replaces those of the session before. */
 export async function recordDevices(
   folder: string,
-  devices: readonly OpenedGpu[],
+  devices: readonly OpenedDevice[],
 ): Promise<void> {
   const gpus = devices.filter(({ kind }) => kind === "gpu").map(({ name }) => name);
   await amend(folder, { ...(gpus.length > 0 ? { devices: gpus } : {}), workerDevices: devices });

@@ -40,6 +40,8 @@ const statusSchema = z.object({
     rank: count,
     pid: count,
     host: z.string(),
+    /** The GPU that it computes on, where it does. */
+    gpu: z.object({ index: count, name: z.string() }).optional(),
     /** The worker's activity and position. */
     activity: z.string(),
     epoch: count,

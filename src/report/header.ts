@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { countNames } from "../base/compute_device.ts";
 import { foreignName, type Html, html, type HtmlValue } from "../web/html.ts";
 import { themeToggle } from "../web/page.ts";
 import {
@@ -60,7 +61,9 @@ function tiles(files: RunFiles, status: RunStatus): Html[] {
   const model = isTree(config?.model) ? config.model : {};
   const last = epochs[epochs.length - 1];
   const workers = history?.workers ?? config?.workers;
-  const device = Array.isArray(environment?.devices) ? environment.devices.join(", ") : undefined;
+  const device = Array.isArray(environment?.devices)
+    ? countNames(environment.devices.map(String))
+    : undefined;
   return [
     tile(
       "Best accuracy",

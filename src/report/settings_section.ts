@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { countNames } from "../base/compute_device.ts";
 import { type Html, html } from "../web/html.ts";
 import { formatBytes } from "../base/format.ts";
 import { moment } from "../web/moment.ts";
@@ -115,7 +116,10 @@ const ENVIRONMENT: readonly [string, (tree: Tree) => string | Html | undefined][
         ? `${formatBytes(memory.total)}, of which ${formatBytes(memory.available)} were free`
         : undefined,
   ],
-  ["Devices", ({ devices }) => Array.isArray(devices) ? devices.join(", ") : undefined],
+  [
+    "Devices",
+    ({ devices }) => Array.isArray(devices) ? countNames(devices.map(String)) : undefined,
+  ],
   ["Workers", ({ workers }) => joined(workers)],
   ["Threads per worker", ({ threadsPerWorker }) => joined(threadsPerWorker)],
 ];

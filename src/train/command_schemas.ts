@@ -48,25 +48,6 @@ export const shardScoresSchema = z.strictObject({
   nonFiniteLayer: z.string().optional(),
 });
 
-/** Answer to `loadState`: the device that the worker has opened. */
-export const openedDeviceSchema = z.strictObject({
-  kind: z.enum(["cpu", "gpu"]),
-  /** `CPU`, or the card's name. */
-  name: z.string(),
-  /** The name that CUDA takes. */
-  uuid: z.string().optional(),
-  /** Of the GPU, as `nvidia-smi` counts. */
-  index: count.optional(),
-  numaNode: count.optional(),
-  /** CPUs that the worker's threads are bound to, where they are. */
-  boundCpus: count.optional(),
-  /** As TensorFlow names what it may place ops on, such as `CPU:0`. */
-  tensorflow: z.array(z.string()),
-});
-
-/** The device that a worker has opened. */
-export type OpenedDevice = z.output<typeof openedDeviceSchema>;
-
 /** Answer to `readState`, beside the bytes: the description of the bytes. */
 export const statePartSchema = z.strictObject({
   model: z.boolean(),

@@ -3,13 +3,12 @@
  *
  * @module
  */
-import { type ComputeDevice, deviceName } from "../base/compute_device.ts";
+import { type ComputeDevice, deviceName, type OpenedDevice } from "../base/compute_device.ts";
 import { LockstepError } from "../base/errors.ts";
 import { given } from "../base/given.ts";
 import { openEngine } from "../engine/engine.ts";
 import { bindThreads } from "../gpus/bind_threads.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
-import type { OpenedDevice } from "../train/command_schemas.ts";
 
 /** The device, the library and the threads of a worker's engine. */
 export interface EngineSettings extends Pick<WorkerSettings, "device" | "libraryPath" | "threads"> {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { OpenedDevice } from "../base/compute_device.ts";
 import { LockstepError } from "../base/errors.ts";
 import type { RankInfo } from "../base/rank_info.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
@@ -14,7 +15,7 @@ import type { Link } from "../protocol/link.ts";
 import { featureCacheBytes } from "../config/schema.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
-import { epochSpanSchema, type OpenedDevice, validateSchema } from "../train/command_schemas.ts";
+import { epochSpanSchema, validateSchema } from "../train/command_schemas.ts";
 import { FeatureCaches } from "../train/feature_cache.ts";
 import { findImages, type Job, makeLoaders } from "../train/job.ts";
 import { checkModules } from "../train/modules.ts";

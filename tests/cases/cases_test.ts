@@ -12,6 +12,7 @@ import { CASES as batchnorm } from "./batchnorm.ts";
 import { CASES as config } from "./config.ts";
 import { CASES as costs } from "./costs.ts";
 import { CASES as data } from "./data.ts";
+import { CASES as devices } from "./devices.ts";
 import { CASES as finite } from "./finite.ts";
 import { CASES as finiteCommands } from "./finite_commands.ts";
 import { CASES as flags } from "./flags.ts";
@@ -33,6 +34,7 @@ const AREAS: Record<string, readonly Case[]> = {
   resume,
   costs,
   data,
+  devices,
   flags,
   history,
   library,

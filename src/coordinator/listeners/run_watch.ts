@@ -4,6 +4,8 @@
  *
  * @module
  */
+import type { OpenedDevice } from "../../base/compute_device.ts";
+import { given } from "../../base/given.ts";
 import type { RankReport } from "../../exchange/gradient_exchange.ts";
 import { type LiveStatus, removeLiveStatus, writeLiveStatus } from "../../records/live_status.ts";
 import type { Phase } from "../../events/reporter.ts";
@@ -30,6 +32,8 @@ export class RunWatch implements RunListener, AsyncDisposable {
   #heartbeats: ReadHeartbeats = () => [];
   #refused: () => RefusedMessages | undefined = () => undefined;
   #gpus: GpuWatch | undefined;
+  /** By rank; empty until the workers have opened them. */
+  #devices: readonly OpenedDevice[] = [];
   #phase: Phase | undefined;
   #phaseStart = 0;
   #done = 0;
@@ -61,6 +65,8 @@ export class RunWatch implements RunListener, AsyncDisposable {
       this.#done = event.phase.done ?? 0;
     } else if (event.type === "progress") {
       this.#done = event.progress.done;
+    } else if (event.type === "devices") {
+      this.#devices = event.devices;
     }
   }
 
@@ -109,6 +115,11 @@ export class RunWatch implements RunListener, AsyncDisposable {
     await this.#stack.disposeAsync();
   }
 
+  #gpuOf(rank: number): { index: number; name: string } | undefined {
+    const { index, name } = this.#devices[rank] ?? {};
+    return index === undefined || name === undefined ? undefined : { index, name };
+  }
+
   #writeLive(folder: string, { epochs, stepsPerEpoch }: { epochs: number; stepsPerEpoch: number }) {
     const phase = this.#phase;
     const seconds = (performance.now() - this.#phaseStart) / 1000;
@@ -125,7 +136,10 @@ export class RunWatch implements RunListener, AsyncDisposable {
       total: phase?.total ?? 0,
       done: this.#done,
       ...(made > 0 && seconds > 0 ? { imagesPerSecond: made / seconds } : {}),
-      workers: this.#heartbeats().map((heartbeat) => ({ ...heartbeat })),
+      workers: this.#heartbeats().map((heartbeat) => ({
+        ...heartbeat,
+        ...given("gpu", this.#gpuOf(heartbeat.rank)),
+      })),
       ...(this.#refused() ? { refused: { ...this.#refused() } } : {}),
       gpus: this.#gpus?.use ?? [],
     };

@@ -287,7 +287,10 @@
           "tr",
           {},
           make("th", { scope: "row" }, `Rank ${worker.rank}`),
-          cell(`${worker.host}, pid ${worker.pid}`),
+          cell(
+            `${worker.host}, pid ${worker.pid}` +
+              (worker.gpu ? `, GPU ${worker.gpu.index}: ${worker.gpu.name}` : ""),
+          ),
           cell(doing),
           number(worker.epoch),
           number(worker.step),
