@@ -16,6 +16,7 @@ import { shownName } from "../base/names.ts";
 import { shellWord } from "../base/shell.ts";
 import { Semaphore } from "../base/semaphore.ts";
 import type { LoadedConfig } from "../config/schema.ts";
+import { DeviceShares, type Variables } from "./device_shares.ts";
 import {
   type ComparedRun,
   type ComparedVariant,
@@ -199,11 +200,14 @@ async function runAll(
   const record = recorder(folder, comparison, new BestEffort((line) => reporter.warn(line)));
   const semaphore = new Semaphore(parallel);
   const open = members.filter(({ run }) => run.status !== "finished");
+  const shares = await DeviceShares.divide(open.map(({ variant }) => variant.config), parallel);
   const results = await Promise.allSettled(
     open.map((member) =>
       semaphore.run(async () => {
         if (signal?.aborted) return;
-        await runOne(folder, member, record, { reporter, verbose, signal });
+        await shares.lend((variables) =>
+          runOne(folder, member, record, { reporter, verbose, signal, variables })
+        );
       })
     ),
   );
@@ -250,8 +254,9 @@ async function runOne(
   folder: string,
   { variant, run, place }: Member,
   record: () => Promise<void>,
-  { reporter, verbose, signal }:
+  { reporter, verbose, signal, variables }:
     & { readonly reporter: CompareReporter; readonly verbose: boolean }
+    & { readonly variables: Variables }
     & CompareRunOptions,
 ): Promise<void> {
   const path = join(folder, run.folder);
@@ -268,7 +273,7 @@ async function runOne(
     const { status, message } = await runMemberProcess(
       { config, folder: path, resume, verbose },
       runReporter,
-      signal,
+      { variables, signal },
     );
     run.status = status === "interrupted" && !signal?.aborted ? "failed" : status;
     if (message !== undefined) run.message = message;

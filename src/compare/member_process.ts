@@ -16,19 +16,27 @@ const MEMBER: OwnProgram = { entry: "workers/compare_run.ts", permissions: "trai
 const MAX_MESSAGE = 2 ** 20;
 const LINES_KEPT = 20;
 
+/** Options of a run's process. */
+export interface MemberProcessOptions {
+  /** Additional environment variables. */
+  readonly variables?: Readonly<Record<string, string>>;
+  /** Ends the run at its next step, with a checkpoint. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Runs one training to its end.
  *
  * @param reporter Told what the run's own reporter is told
- * @param signal Ends the run at its next step, with a checkpoint
  * @returns How it ended; never throws for what the process does
  */
 export async function runMemberProcess(
   settings: MemberSettings,
   reporter: Reporter,
-  signal?: AbortSignal,
+  { variables = {}, signal }: MemberProcessOptions = {},
 ): Promise<Outcome> {
   const process = programCommand(MEMBER, {
+    env: { ...variables },
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",

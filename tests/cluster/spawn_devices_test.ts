@@ -28,14 +28,14 @@ Deno.test("spawnWorkers() shows each worker its own GPU alone, and binds it to t
     lostAfter: 5,
     entry: ENTRY,
   });
-  const told = await Promise.all(group.workers.map(async ({ exited, lastLines }) => {
+  const given = await Promise.all(group.workers.map(async ({ exited, lastLines }) => {
     assert.equal((await exited).code, 0, lastLines.join("\n"));
     return JSON.parse(lastLines[0]!);
   }));
-  assert.deepEqual(told.map(({ index }) => index), [0, 1, 2]);
-  assert.deepEqual(told.map(({ device }) => device), devices);
+  assert.deepEqual(given.map(({ index }) => index), [0, 1, 2]);
+  assert.deepEqual(given.map(({ device }) => device), devices);
   const inherited = Deno.env.get("CUDA_VISIBLE_DEVICES") ?? null;
-  assert.deepEqual(told.map(({ visible }) => visible), ["GPU-2000", "GPU-0000", inherited]);
-  assert.deepEqual(told.map(({ boundCpus }) => boundCpus), [1, null, null]);
-  assert.ok(told.every(({ libraryPath }) => libraryPath === "/somewhere/libtensorflow_cc.so.2"));
+  assert.deepEqual(given.map(({ visible }) => visible), ["GPU-2000", "GPU-0000", inherited]);
+  assert.deepEqual(given.map(({ boundCpus }) => boundCpus), [1, null, null]);
+  assert.ok(given.every(({ libraryPath }) => libraryPath === "/somewhere/libtensorflow_cc.so.2"));
 });
