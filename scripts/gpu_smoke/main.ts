@@ -16,6 +16,7 @@ import {
   nearestName,
   UsageError,
 } from "../../src/base/errors.ts";
+import { presentBuild } from "../../src/base/libtensorflow_path.ts";
 import { cacheFolder, exists } from "../../src/base/paths.ts";
 import { exitCleanly, stopRequested, takeStopRequests } from "../../src/base/signals.ts";
 import { buildFor, hasDriver } from "../../src/gpus/driver.ts";
@@ -168,7 +169,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (note === undefined && named.has(what)) return;
     named.add(what);
     console.log(`Set-up: ${what}${note === undefined ? "" : `: ${note}`}`);
-  }, device === "gpu" ? buildFor(listing.gpus) : "cpu");
+  }, device === "gpu" ? buildFor(listing.gpus) : presentBuild());
   const python = options.python ?? await findPython(options.installPytorch);
   await Deno.mkdir(folder, { recursive: true });
   const context: CheckContext = { device, libraryPath, gpus, size, folder, python };
