@@ -4,12 +4,15 @@
  * @module
  */
 import util from "node:util";
-import { UsageError } from "../base/errors.ts";
+import { messageOf, UsageError } from "../base/errors.ts";
 import { libtensorflowPath } from "../base/libtensorflow_path.ts";
 import { ATTRIBUTE_TYPES, DATA_TYPES } from "./binding/attributes.ts";
 import { BACKEND } from "./backend.ts";
 import { registerNativeGradients } from "./gradients.ts";
-import { hideGpus, openLibrary, showGpu } from "./binding/library.ts";
+import type { CudaDevice } from "./binding/cuda_driver.ts";
+import { cudaProblemIn, ON_CPU } from "./binding/cuda_problems.ts";
+import { LOG_LEVEL, openLibrary, setLogLevel, showGpu } from "./binding/library.ts";
+import { logProblems, withCapturedStderr } from "./binding/native_output.ts";
 import { type Device, Runtime, type Threads } from "./binding/runtime.ts";
 import { EngineError } from "./binding/status.ts";
 import { tf } from "./tf.ts";
@@ -26,6 +29,8 @@ export interface EngineOptions {
   readonly verbose?: boolean;
   /** Another libtensorflow than `LOCKSTEP_LIBTENSORFLOW` or the cache's. */
   readonly libraryPath?: string;
+  /** The most of a GPU's memory that this process may take: a part up to 1, or bytes; all of it unless given. */
+  readonly gpuMemory?: number | undefined;
 }
 
 /** The open engine. */
@@ -44,6 +49,8 @@ export interface Engine {
 export interface NativeEngine extends Engine {
   /** The native side: tensors and ops. */
   readonly runtime: Runtime;
+  /** The GPU that is computed on; undefined for the CPU. */
+  readonly gpu?: CudaDevice;
 }
 
 const PACKAGE = "@tensorflow/tfjs-node-gpu";
@@ -77,11 +84,10 @@ export function openEngineOnCpu(
   return openEngine({ ...options, ...(opening ? {} : { device: "cpu" }) });
 }
 
-function requireDevice({ hasGpu, libraryPath }: NativeEngine, device: EngineOptions["device"]) {
+function requireDevice({ hasGpu }: NativeEngine, device: EngineOptions["device"]) {
   if (device === "gpu" && !hasGpu) {
     throw new UsageError(
-      `device is gpu, but TensorFlow finds no GPU with ${libraryPath}: look at deno task doctor, name a CUDA build with ` +
-        "LOCKSTEP_LIBTENSORFLOW, or set device to auto or cpu",
+      "device is gpu, but this process has opened TensorFlow without a GPU before: start another process",
     );
   }
   if (device === "cpu" && hasGpu) {
@@ -91,12 +97,61 @@ function requireDevice({ hasGpu, libraryPath }: NativeEngine, device: EngineOpti
   }
 }
 
+/**
+ * Opens the library and TensorFlow's context, which looks for the GPU.
+ *
+ * @throws {UsageError} where a GPU is to be computed on and TensorFlow doesn't list it, with TensorFlow's own lines
+ */
+function openRuntime(path: string, options: EngineOptions): { runtime: Runtime; gpu?: CudaDevice } {
+  const { device, gpuMemory, verbose = false } = options;
+  const threads = { intraOp: 0, interOp: 0, ...options.threads };
+  let text = "";
+  const captured = <T>(action: () => T): T =>
+    verbose ? action() : withCapturedStderr(action, (written) => text = written);
+  const { lib, gpu } = captured(() => openLibrary({ path, device }));
+  if (!gpu) {
+    if (!verbose) setLogLevel(path, LOG_LEVEL.errors);
+    return { runtime: new Runtime(lib, { threads }) };
+  }
+  // TensorFlow says only as a warning that it goes on without the GPU.
+  if (!verbose) setLogLevel(path, LOG_LEVEL.warnings);
+  const memoryFraction = gpuMemory &&
+    (gpuMemory <= 1 ? gpuMemory : Math.min(1, gpuMemory / gpu.memoryBytes));
+  let runtime: Runtime;
+  try {
+    runtime = captured(() => new Runtime(lib, { threads, gpu: { memoryFraction } }));
+  } catch (error) {
+    throw contextError(error, text);
+  }
+  if (!verbose) setLogLevel(path, LOG_LEVEL.errors);
+  if (!hasGpu(runtime)) throw new UsageError(unlistedGpu(gpu, text));
+  return { runtime, gpu };
+}
+
+/** Explains TensorFlow's failure to open a GPU. */
+function contextError(error: unknown, text: string): unknown {
+  const problem = error instanceof EngineError ? cudaProblemIn(error.message + text) : undefined;
+  return problem === undefined
+    ? error
+    : new UsageError(`${problem}, ${ON_CPU} (${messageOf(error)})`, { cause: error });
+}
+
+const MAX_LOG_LINES = 5;
+
+function unlistedGpu({ name }: CudaDevice, text: string): string {
+  const said = logProblems(text).slice(-MAX_LOG_LINES);
+  const problem = cudaProblemIn(text);
+  const cure = problem ?? "look at deno task doctor";
+  return `TensorFlow doesn't list ${name}, which the driver does: ${cure}, ${ON_CPU}` +
+    (said.length === 0
+      ? ""
+      : `; TensorFlow said:\n${said.map((line) => `  | ${line}`).join("\n")}`);
+}
+
 async function open(options: EngineOptions): Promise<NativeEngine> {
   const libraryPath = options.libraryPath ?? libtensorflowPath();
-  if (options.device === "cpu") hideGpus();
-  else if (options.gpu !== undefined) showGpu(options.gpu);
-  const threads = { intraOp: 0, interOp: 0, ...options.threads };
-  const runtime = new Runtime(openLibrary(libraryPath, options.verbose), threads);
+  if (options.device !== "cpu" && options.gpu !== undefined) showGpu(options.gpu);
+  const { runtime, gpu } = openRuntime(libraryPath, options);
 
   // The package calls a helper that newer Nodes and Deno no longer have.
   const helpers = util as unknown as Record<string, unknown>;
@@ -114,7 +169,11 @@ async function open(options: EngineOptions): Promise<NativeEngine> {
   await tf.setBackend(BACKEND);
   registerNativeGradients();
   const { version: tensorflowVersion, devices } = runtime;
-  return { runtime, tensorflowVersion, libraryPath, devices, hasGpu: hasGpu(runtime) };
+  return {
+    ...{ runtime, tensorflowVersion, libraryPath, devices },
+    hasGpu: hasGpu(runtime),
+    ...(gpu ? { gpu } : {}),
+  };
 }
 
 function hasGpu({ devices }: Runtime): boolean {

@@ -3,21 +3,10 @@
  *
  * @module
  */
+import { BLACKWELL, driverRequirement, HOPPER, OLDEST_CAPABILITY } from "../base/cuda_support.ts";
 import type { LibtensorflowBuild } from "../base/libtensorflow_path.ts";
 import { VISIBLE_DEVICES } from "./visible_devices.ts";
 import type { Gpu } from "./gpu.ts";
-
-/** Oldest driver for libraries of CUDA 12 (CUDA 12 release notes, "minor version compatibility"). */
-const CUDA_12_DRIVER = "525.60.13";
-/** Oldest driver that compiles PTX 8.5, in which the build carries kernels without machine code for a GPU. */
-const PTX_8_5_DRIVER = "555.42.02";
-/** Oldest driver that knows Blackwell. */
-const BLACKWELL_DRIVER = "570.26";
-
-/** Compute capabilities: the oldest that the build has machine code for, Hopper, Blackwell. */
-const OLDEST = 6.0;
-const HOPPER = 9.0;
-const BLACKWELL = 10.0;
 
 /** The time that the driver takes to compile kernels when a GPU is first used. */
 export type Compilation = "none" | "part" | "all";
@@ -48,26 +37,16 @@ export function compilationFor({ computeCapability }: Pick<Gpu, "computeCapabili
 export function driverProblem(gpu: Gpu): string | undefined {
   const { computeCapability, driverVersion, index, name } = gpu;
   const what = `GPU ${index}, ${name}`;
-  if (computeCapability !== undefined && computeCapability < OLDEST) {
+  if (computeCapability !== undefined && computeCapability < OLDEST_CAPABILITY) {
     return `${what} has compute capability ${
       computeCapability.toFixed(1)
     }, and TensorFlow's kernels begin at ` +
-      `${OLDEST.toFixed(1)}: leave it out with ${VISIBLE_DEVICES}, or set --device cpu`;
+      `${OLDEST_CAPABILITY.toFixed(1)}: leave it out with ${VISIBLE_DEVICES}, or set --device cpu`;
   }
-  const { driver, why } = requirementOf(computeCapability);
+  const { driver, why } = driverRequirement(computeCapability);
   if (compareVersions(driverVersion, driver) >= 0) return undefined;
   return `The driver ${driverVersion} is too old for ${what}: ${why} needs ${driver} or newer; update the driver, ` +
     "or set --device cpu";
-}
-
-function requirementOf(capability: number | undefined): { driver: string; why: string } {
-  if (capability !== undefined && capability >= BLACKWELL) {
-    return { driver: BLACKWELL_DRIVER, why: "this GPU" };
-  }
-  if (capability !== undefined && capability >= HOPPER) {
-    return { driver: PTX_8_5_DRIVER, why: "compiling TensorFlow's PTX 8.5 for it" };
-  }
-  return { driver: CUDA_12_DRIVER, why: "CUDA 12" };
 }
 
 /** Returns a negative number, 0 or a positive one as version `a` is older than `b`, the same or newer. */

@@ -6,6 +6,7 @@
 import { type ComputeDevice, deviceName, type OpenedDevice } from "../base/compute_device.ts";
 import { LockstepError } from "../base/errors.ts";
 import { given } from "../base/given.ts";
+import type { Config } from "../config/schema.ts";
 import { openEngine } from "../engine/engine.ts";
 import { bindThreads } from "../gpus/bind_threads.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
@@ -14,6 +15,12 @@ import type { WorkerSettings } from "../protocol/worker_settings.ts";
 export interface EngineSettings extends Pick<WorkerSettings, "device" | "libraryPath" | "threads"> {
   /** Number of the CPUs that the worker's threads are bound to, where they are. */
   readonly boundCpus?: number;
+}
+
+/** The keys of a job that the engine is opened with. */
+export interface OpeningJob {
+  readonly verbose: boolean;
+  readonly config: { readonly engine: Pick<Config["engine"], "gpuMemory"> };
 }
 
 /**
@@ -33,12 +40,13 @@ export function bindToDevice(device: ComputeDevice): number | undefined {
  */
 export async function openDevice(
   { device, libraryPath, threads, boundCpus }: EngineSettings,
-  { verbose }: { readonly verbose: boolean },
+  { verbose, config }: OpeningJob,
 ): Promise<OpenedDevice> {
   const { devices } = await openEngine({
     device: device.kind,
     ...(device.kind === "gpu" ? { gpu: device.uuid } : {}),
     ...given("libraryPath", libraryPath),
+    gpuMemory: config.engine.gpuMemory,
     threads: { intraOp: threads, interOp: threads },
     verbose,
   });

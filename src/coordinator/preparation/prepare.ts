@@ -22,6 +22,7 @@ import { USER_MODEL, WEIGHTS_NAMES } from "../../models/config.ts";
 import { ensurePretrainedWeights } from "../../models/pretrained_weights.ts";
 import { ARCHITECTURES, isPretrainedModel } from "../../models/registry.ts";
 import { checkBf16 } from "../../engine/bf16.ts";
+import { checkGpuSettings } from "../../engine/gpu_settings.ts";
 import { type Engine, openEngineOnCpu } from "../../engine/engine.ts";
 import { soleProcessThreads } from "../../engine/threads.ts";
 import type { LoadReport } from "../../models/state_dict.ts";
@@ -88,6 +89,7 @@ export async function prepareRun(
   const progress = progressUntil(signal, (event) => reporter.download(event));
   requireFileLimit(config.workers);
   warnings.forEach((warning) => reporter.warn(warning));
+  if (devices.some(({ kind }) => kind === "gpu")) checkGpuSettings(config.engine);
   checkImageSize(config);
   const modules = await hashModules(config);
   const unrecorded = await recordConsent(config, modules);

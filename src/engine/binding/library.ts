@@ -12,11 +12,12 @@ import {
   LIBTENSORFLOW_VARIABLE,
   libtensorflowPath,
 } from "../../base/libtensorflow_path.ts";
-import { LIBC, setNativeVariables } from "./native_environment.ts";
-import { type LibTensorflow, LOGGING_SYMBOLS, SYMBOLS } from "./symbols.ts";
-
-/** `absl::LogSeverityAtLeast::kError`. */
-const ERRORS_ONLY = 2;
+import { type CudaDevice, openCudaDevice } from "./cuda_driver.ts";
+import { nameXlaFolder, nvidiaFolder, openCudaLibraries } from "./cuda_libraries.ts";
+import { ON_CPU } from "./cuda_problems.ts";
+import { loadForGood, MODE } from "./dynamic_loader.ts";
+import { setNativeVariables } from "./native_environment.ts";
+import { FRAMEWORK_SYMBOLS, type LibTensorflow, SYMBOLS } from "./symbols.ts";
 
 /**
  * TensorFlow takes oneDNN's kernels by itself only on CPUs with AVX-512 and newer extensions. On older ones it falls
@@ -26,12 +27,22 @@ const ERRORS_ONLY = 2;
  */
 const ONEDNN = { TF_ENABLE_ONEDNN_OPTS: "1" };
 
-/** Hides all GPUs from CUDA, which reads it when the library first asks for them. */
-const WITHOUT_GPUS = { CUDA_VISIBLE_DEVICES: "-1" };
+/** Kinds of devices to compute on. */
+export type DeviceKind = "auto" | "cpu" | "gpu";
 
-/** Keeps TensorFlow from finding GPUs; must come before the library is opened. */
-export function hideGpus(): void {
-  setNativeVariables(WITHOUT_GPUS, true);
+/** An open library. */
+export interface OpenLibrary {
+  readonly lib: LibTensorflow;
+  /** The GPU that TensorFlow will compute on; undefined for the CPU. */
+  readonly gpu?: CudaDevice;
+}
+
+/** Options for opening the library. */
+export interface LibraryOptions {
+  /** The library; unless given, `LOCKSTEP_LIBTENSORFLOW` or the cache's. */
+  readonly path?: string;
+  /** The kind of device to compute on (default `auto`: a GPU where a CUDA build finds one). */
+  readonly device?: DeviceKind | undefined;
 }
 
 /** Keeps TensorFlow from finding any GPU but one; must come before the library is opened. */
@@ -40,13 +51,15 @@ export function showGpu(uuid: string): void {
 }
 
 /**
- * Opens the library. The framework library comes first: the other one needs its symbols.
+ * Opens the library, and before it, for a GPU, the driver and CUDA's libraries. The framework library comes before the
+ * main one, which needs its symbols.
  *
- * @param path The library; unless given, `LOCKSTEP_LIBTENSORFLOW` or the cache's
- * @param verbose Let TensorFlow write its notices to stderr
- * @throws {UsageError} when it is missing or can't be loaded
+ * @throws {UsageError} when the library is missing or can't be loaded, and for everything that keeps a GPU from being
+ * used: TensorFlow by itself would go on with the CPU
  */
-export function openLibrary(path: string = libtensorflowPath(), verbose = false): LibTensorflow {
+export function openLibrary(
+  { path = libtensorflowPath(), device = "auto" }: LibraryOptions = {},
+): OpenLibrary {
   const cure = `run "${task("setup")}", or set ${LIBTENSORFLOW_VARIABLE} to the path of ` +
     LIBTENSORFLOW_FILES.main;
   try {
@@ -59,61 +72,58 @@ export function openLibrary(path: string = libtensorflowPath(), verbose = false)
     const real = Deno.realPathSync(path);
     const framework = join(dirname(real), LIBTENSORFLOW_FILES.framework);
     setNativeVariables(ONEDNN, false);
-    const { symbols } = verbose
-      ? open(framework, real, true)
-      : quietly(() => open(framework, real, false));
-    pin([framework, real]);
-    return symbols;
+    const nvidia = device === "cpu" ? undefined : nvidiaFolder(real);
+    let gpu = nvidia === undefined ? undefined : openGpu(nvidia, device);
+    const { symbols: build } = Deno.dlopen(framework, FRAMEWORK_SYMBOLS);
+    keepLoaded(framework);
+    const isCuda = build.IsGoogleCudaEnabled?.() === 1;
+    if (nvidia === undefined && device !== "cpu" && isCuda) gpu = openGpu(undefined, device);
+    if (device === "gpu" && !isCuda) throw new UsageError(withoutCuda(path));
+    const { symbols: lib } = Deno.dlopen(real, SYMBOLS);
+    keepLoaded(real);
+    return { lib, ...(gpu ? { gpu } : {}) };
   } catch (error) {
+    if (error instanceof UsageError) throw error;
     throw new UsageError(
       `${path} can't be loaded as libtensorflow on this machine: ${messageOf(error)}; ${cure}`,
     );
   }
 }
 
-function open(framework: string, main: string, verbose: boolean) {
-  const { symbols: logging } = Deno.dlopen(framework, LOGGING_SYMBOLS);
-  if (!verbose) logging.SetMinLogLevel?.(ERRORS_ONLY);
-  return Deno.dlopen(main, SYMBOLS);
+/**
+ * Keeps a library loaded for good. Deno unloads what it opened when the process ends, while TensorFlow's threads still
+ * run in it: a segmentation fault after the work is done.
+ */
+function keepLoaded(path: string): void {
+  loadForGood(path, MODE.lazy);
 }
 
-/**
- * Runs `load` with file descriptor 2 turned away: TensorFlow logs while it is being loaded, before anybody
- * could turn its logger down.
- */
-function quietly<T>(load: () => T): T {
-  const libc = Deno.dlopen(LIBC, {
-    dup: { parameters: ["i32" /* fd */], result: "i32" },
-    dup2: { parameters: ["i32", /* from */ "i32" /* to */], result: "i32" },
-    open: { parameters: ["buffer", /* path */ "i32" /* flags */], result: "i32" },
-    close: { parameters: ["i32" /* fd */], result: "i32" },
-  });
-  const stderr = 2;
-  const writeOnly = 1; // O_WRONLY
-  const saved = libc.symbols.dup(stderr);
-  const nowhere = libc.symbols.open(new TextEncoder().encode("/dev/null\0"), writeOnly);
-  try {
-    if (saved >= 0 && nowhere >= 0) libc.symbols.dup2(nowhere, stderr);
-    return load();
-  } finally {
-    if (saved >= 0) libc.symbols.dup2(saved, stderr);
-    for (const descriptor of [saved, nowhere]) if (descriptor >= 0) libc.symbols.close(descriptor);
-    libc.close();
-  }
+/** Opens the driver and CUDA's libraries; returns nothing where `auto` finds no GPU. */
+function openGpu(nvidia: string | undefined, device: DeviceKind): CudaDevice | undefined {
+  const gpu = openCudaDevice(device === "gpu");
+  if (!gpu) return undefined;
+  openCudaLibraries(nvidia);
+  if (nvidia !== undefined) nameXlaFolder(nvidia);
+  return gpu;
 }
 
-/**
- * Keeps the libraries loaded for good. Deno unloads what it opened when the process ends, while
- * TensorFlow's threads still run in it: a segmentation fault after the work is done.
- */
-function pin(paths: readonly string[]): void {
-  const darwin = Deno.build.os === "darwin";
-  const noDelete = darwin ? 0x80 : 0x1000; // RTLD_NODELETE
-  const lazy = 1; // RTLD_LAZY
-  const system = Deno.dlopen(darwin ? "libSystem.dylib" : "libdl.so.2", {
-    dlopen: { parameters: ["buffer", /* file */ "i32" /* mode */], result: "pointer" },
-  });
-  const encoder = new TextEncoder();
-  for (const path of paths) system.symbols.dlopen(encoder.encode(path + "\0"), lazy | noDelete);
-  system.close();
+function withoutCuda(path: string): string {
+  const { os, arch } = Deno.build;
+  const isSupported = os === "linux" && arch === "x86_64";
+  return `device is gpu, but the libtensorflow at ${path} was built without CUDA: ` +
+    (isSupported
+      ? `run "${
+        task("setup --device gpu")
+      }", name a CUDA build with ${LIBTENSORFLOW_VARIABLE}, ${ON_CPU}`
+      : `TensorFlow's wheels for ${os}-${arch} have none; name a CUDA build of your own with ` +
+        `${LIBTENSORFLOW_VARIABLE}, ${ON_CPU}`);
+}
+
+/** Severities of TensorFlow's log (`absl::LogSeverityAtLeast`). */
+export const LOG_LEVEL = { all: 0, warnings: 1, errors: 2 } as const;
+
+/** Sets the least severity that TensorFlow logs; the library must be open. */
+export function setLogLevel(path: string, level: number): void {
+  const framework = join(dirname(Deno.realPathSync(path)), LIBTENSORFLOW_FILES.framework);
+  Deno.dlopen(framework, FRAMEWORK_SYMBOLS).symbols.SetMinLogLevel?.(level);
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { BinaryWriter } from "../../deps/protobuf_wire.ts";
+import { BinaryWriter, WireType } from "../../deps/protobuf_wire.ts";
 import { addressOf, ALIGNMENT_BYTES } from "../../base/aligned_memory.ts";
 import {
   type Attribute,
@@ -61,6 +61,16 @@ export interface Threads {
   readonly interOp: number;
 }
 
+/** Settings of a runtime. */
+export interface RuntimeOptions {
+  readonly threads: Threads;
+  /** Compute on the first visible GPU; without it, TensorFlow looks for none. */
+  readonly gpu?: {
+    /** The part of its memory that TensorFlow may take, above 0 and at most 1; all of it unless given. */
+    readonly memoryFraction?: number | undefined;
+  };
+}
+
 /** Bytes of an element, by `TF_DataType`; strings have none. */
 const ELEMENT_BYTES: Record<number, number> = {
   [DATA_TYPES.TF_FLOAT]: 4,
@@ -94,18 +104,20 @@ export class Runtime {
   /** Tensors of a trace: type and shape, and no values. */
   readonly #symbols = new Map<TensorId, TensorDescription>();
   /** Memory that tensors look at: it must stay as long as they do. */
-  readonly #viewed = new Map<TensorId, Uint8Array>();
+  readonly #viewed = new Map<TensorId, Uint8Array<ArrayBuffer>>();
   readonly #writeAttributes: AttributeWriter;
+  readonly #hasGpu: boolean;
   readonly #outputs = new BigUint64Array(MAX_OUTPUTS);
   readonly #outputCount = new Int32Array(1);
   #nextId = 1;
 
-  constructor(lib: LibTensorflow, threads: Threads) {
+  constructor(lib: LibTensorflow, options: RuntimeOptions) {
     this.lib = lib;
     this.version = cString(lib.TF_Version());
     this.#status = new Status(lib);
     this.#writeAttributes = eagerAttributes(lib, this.#status);
-    this.config = configFor(threads);
+    this.config = configFor(options);
+    this.#hasGpu = options.gpu !== undefined;
     this.context = this.#openContext();
     this.devices = this.#listDevices();
   }
@@ -169,16 +181,7 @@ export class Runtime {
           `it needs ${expected}, at a multiple of ${ALIGNMENT_BYTES}`,
       );
     }
-    const tensor = this.lib.TF_NewTensor(
-      dtype,
-      BigInt64Array.from(shape, BigInt),
-      shape.length,
-      memory,
-      BigInt(byteLength),
-      this.lib.doNothing,
-      null,
-    );
-    const id = this.#adopt(tensor, dtype);
+    const id = this.#adopt(this.#tensorOver(shape, dtype, memory), dtype);
     this.#viewed.set(id, memory);
     return id;
   }
@@ -209,7 +212,10 @@ export class Runtime {
   shareTensor(id: TensorId): TensorId {
     const copy = this.lib.TFE_TensorHandleCopySharingTensor(this.handle(id), this.#status.pointer);
     this.#status.check("TFE_TensorHandleCopySharingTensor");
-    return this.#hold(copy);
+    const shared = this.#hold(copy);
+    const viewed = this.#viewed.get(id);
+    if (viewed) this.#viewed.set(shared, viewed);
+    return shared;
   }
 
   /** Reads a tensor into a fresh array; strings as an array of byte arrays. */
@@ -279,7 +285,7 @@ export class Runtime {
     attributes: readonly Attribute[],
     inputs: readonly TensorId[],
   ): TensorMetadata[] {
-    const op = this.#placed(this.#newOp(name, attributes, inputs, this.#status), device);
+    const op = this.#newOp(name, attributes, inputs, this.#status, device);
     return this.#execute(op, name, inputs);
   }
 
@@ -317,7 +323,7 @@ export class Runtime {
     inputs: readonly TensorId[],
   ): Promise<void> {
     using status = new Status(this.lib);
-    const op = this.#placed(this.#newOp(name, attributes, inputs, status), this.#hostName);
+    const op = this.#newOp(name, attributes, inputs, status, this.#hostName);
     await this.#executeAsync(op, status, name, inputs, 1);
   }
 
@@ -401,14 +407,18 @@ export class Runtime {
     attributes: readonly Attribute[],
     inputs: readonly TensorId[],
     status: Status,
+    device?: string,
   ): Deno.PointerValue {
     const op = this.lib.TFE_NewOp(this.context, cText(name), status.pointer);
     status.check(name);
     try {
       for (const id of inputs) {
-        this.lib.TFE_OpAddInput(op, this.handle(id), status.pointer);
+        const fresh = this.#hasGpu && device !== this.#hostName ? this.#freshView(id) : null;
+        this.lib.TFE_OpAddInput(op, fresh ?? this.handle(id), status.pointer);
+        if (fresh !== null) this.lib.TFE_DeleteTensorHandle(fresh); // the op holds it
         status.check(name, () => this.#shapesOf(inputs));
       }
+      if (device !== undefined) this.#place(op, device);
       this.#writeAttributes(op, attributes);
     } catch (error) {
       this.lib.TFE_DeleteOp(op);
@@ -421,10 +431,44 @@ export class Runtime {
     return this.devices.find(({ type }) => type === "CPU")!.name;
   }
 
-  #placed(op: Deno.PointerValue, device: string): Deno.PointerValue {
+  #place(op: Deno.PointerValue, device: string): void {
     this.lib.TFE_OpSetDevice(op, cText(device), this.#status.pointer);
     this.#status.check("TFE_OpSetDevice");
-    return op;
+  }
+
+  /**
+   * Another handle of the memory that a view looks at; null for other tensors. TensorFlow keeps what it has once copied
+   * to the GPU with the handle, and would go on with those values after the memory has changed.
+   */
+  #freshView(id: TensorId): Deno.PointerValue {
+    const memory = this.#viewed.get(id);
+    if (!memory) return null;
+    const { shape, dtype } = this.describe(id);
+    const tensor = this.#tensorOver(shape, dtype, memory);
+    try {
+      const handle = this.lib.TFE_NewTensorHandle(tensor, this.#status.pointer);
+      this.#status.check("TFE_NewTensorHandle");
+      return handle;
+    } finally {
+      this.lib.TF_DeleteTensor(tensor);
+    }
+  }
+
+  /** A `TF_Tensor` that looks at memory of ours. */
+  #tensorOver(
+    shape: readonly number[],
+    dtype: number,
+    memory: Uint8Array<ArrayBuffer>,
+  ): Deno.PointerValue {
+    return this.lib.TF_NewTensor(
+      dtype,
+      BigInt64Array.from(shape, BigInt),
+      shape.length,
+      memory,
+      BigInt(memory.byteLength),
+      this.lib.doNothing,
+      null,
+    );
   }
 
   #take(outputs: BigUint64Array, count: number): TensorMetadata[] {
@@ -557,11 +601,31 @@ export class Runtime {
   }
 }
 
-/** `tensorflow.ConfigProto` with intra_op_parallelism_threads (2) and inter_op_parallelism_threads (5). */
-function configFor({ intraOp, interOp }: Threads): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(
-    new BinaryWriter().tag(2, 0).int32(intraOp).tag(5, 0).int32(interOp).finish(),
-  );
+/** Fields of `tensorflow.ConfigProto` and `tensorflow.GPUOptions`, by the names that they have there. */
+const CONFIG = { deviceCount: 1, intraOpThreads: 2, interOpThreads: 5, gpuOptions: 6 } as const;
+const MAP_ENTRY = { key: 1, value: 2 } as const;
+const GPU_OPTIONS = { memoryFraction: 1, allowGrowth: 4, visibleDeviceList: 5 } as const;
+
+/** Returns a `tensorflow.ConfigProto`. */
+export function configFor({ threads, gpu }: RuntimeOptions): Uint8Array<ArrayBuffer> {
+  const config = new BinaryWriter()
+    .tag(CONFIG.intraOpThreads, WireType.Varint).int32(threads.intraOp)
+    .tag(CONFIG.interOpThreads, WireType.Varint).int32(threads.interOp);
+  if (gpu) {
+    config.tag(CONFIG.gpuOptions, WireType.LengthDelimited).fork();
+    const { memoryFraction } = gpu;
+    if (memoryFraction !== undefined) {
+      config.tag(GPU_OPTIONS.memoryFraction, WireType.Bit64).double(memoryFraction);
+    }
+    // Memory is taken as it is needed. An engine computes on one GPU and opens no other.
+    config.tag(GPU_OPTIONS.allowGrowth, WireType.Varint).bool(true)
+      .tag(GPU_OPTIONS.visibleDeviceList, WireType.LengthDelimited).string("0").join();
+  } else {
+    config.tag(CONFIG.deviceCount, WireType.LengthDelimited).fork()
+      .tag(MAP_ENTRY.key, WireType.LengthDelimited).string("GPU")
+      .tag(MAP_ENTRY.value, WireType.Varint).int32(0).join();
+  }
+  return new Uint8Array(config.finish());
 }
 
 /** Elements as bytes. A `Uint8Array` is taken as bytes already, whatever the dtype. */

@@ -248,14 +248,22 @@ export const SYMBOLS = {
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /**
- * The framework library's `absl::SetMinLogLevel`, under the name that the pinned release gives it. Another
- * release may lack the function, and then only says more on stderr.
+ * Functions of the framework library that the C API lacks, under the names that the pinned release gives them. Another
+ * release may lack them: then it says more on stderr, and counts as a build without CUDA.
  */
-export const LOGGING_SYMBOLS = {
+export const FRAMEWORK_SYMBOLS = {
+  /** `absl::SetMinLogLevel`. */
   SetMinLogLevel: {
     name: "_ZN4absl12lts_2025081414SetMinLogLevelENS0_18LogSeverityAtLeastE",
     parameters: ["i32" /* severity */],
     result: "void",
+    optional: true,
+  },
+  /** `tensorflow::IsGoogleCudaEnabled`. */
+  IsGoogleCudaEnabled: {
+    name: "_ZN10tensorflow19IsGoogleCudaEnabledEv",
+    parameters: [],
+    result: "u8",
     optional: true,
   },
 } as const satisfies Deno.ForeignLibraryInterface;
