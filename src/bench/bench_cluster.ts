@@ -123,5 +123,5 @@ export async function measure(
     epoch: benchmark.round,
     startStep: 0,
     endStep: calls,
-  }, { decide: () => "continue" });
+  }, { decide: () => "continue", mayDecideAhead: true });
 }

@@ -9,6 +9,7 @@ import { TransformPipeline } from "../data/transforms/transforms.ts";
 import type { Batch } from "../data/loading/loader.ts";
 import type { ReplicaState } from "../train/replica_state.ts";
 import { NO_TOTALS } from "../train/step_sums.ts";
+import { precisePause } from "./precise_pause.ts";
 import type { BatchSource, TrainableReplica } from "../train/rank_epoch.ts";
 
 /** The last transforms of the usual recipe: half of the images are mirrored. */
@@ -87,7 +88,7 @@ export function pausingReplica({ milliseconds, rows, vectorBytes }: Pause): Benc
     },
     forwardBackward: async ({ labels }) => {
       const count = labels.length;
-      await new Promise((resolve) => setTimeout(resolve, milliseconds * count / rows));
+      await precisePause(milliseconds * count / rows);
       return { ...NO_TOTALS, lossSum: count, weight: count, statisticsRows: count };
     },
     update: async () => {},

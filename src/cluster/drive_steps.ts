@@ -37,8 +37,13 @@ export interface StepSpan {
 
 /** Decides on the steps and observes them. */
 export interface StepRuler {
-  /** Called once all contributions to a step are there; `stop` makes the step the last one. */
+  /**
+   * Called once for each step, in order; `stop` makes the step the last one. Unless {@linkcode mayDecideAhead}, it is
+   * called when all contributions to the step are there, after `onStep` of the step before.
+   */
   decide(step: StepKey): "continue" | "stop";
+  /** True when short steps may be decided on some milliseconds ahead. */
+  readonly mayDecideAhead?: boolean;
   /** Called with each step's totals, before the next step; an error from this callback ends the span. */
   onStep?(step: StepKey, totals: StepTotals): void | Promise<void>;
 }
@@ -69,7 +74,11 @@ export async function driveSteps(
   for (let step = startStep; step < endStep && action === "continue"; step++) {
     const key = { epoch, step };
     cluster.inStep(key);
-    const totals = await reducer.reduce(key, () => ruler.decide(key), ended);
+    const ahead = ruler.mayDecideAhead ? endStep - step : 0;
+    const totals = await reducer.reduce(key, (step) => ruler.decide(step), {
+      signal: ended,
+      ahead,
+    });
     action = totals.action;
     await ruler.onStep?.(key, totals);
   }

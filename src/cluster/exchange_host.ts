@@ -107,7 +107,7 @@ export class ExchangeHost implements AsyncDisposable {
     this.#reducer = await openReducer(
       this.#link,
       { ...shape, describe: this.#describe },
-      this.#agreed,
+      this.#agreed && this.segment && { ...this.#agreed, path: this.segment.ownPath },
     );
   }
 

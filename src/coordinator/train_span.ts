@@ -45,7 +45,7 @@ export async function trainSpan(
   return await driveEpoch(
     epochDriver(context),
     { epoch, startStep, optimizerSteps },
-    { before: totals, until, shouldStop, onStep },
+    { before: totals, until, shouldStop, mayDecideAhead: !callbacks.hearsSteps, onStep },
     limit.signal,
   ).finally(() => limit.end());
 }

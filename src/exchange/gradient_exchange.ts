@@ -119,21 +119,30 @@ export interface RankReport {
   readonly times: StepTimes | undefined;
 }
 
+/** Decides on a step; called once for each step, in their order. `stop` makes the step the last one. */
+export type Decide = (step: StepKey) => "continue" | "stop";
+
+/** Options of a step. */
+export interface ReduceOptions {
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Steps, this one included, that may be decided on before the ranks have contributed to them. They are steps of the
+   * same epoch, without gaps. 0, the default: a step is decided on when all have contributed.
+   */
+  readonly ahead?: number;
+}
+
 /** The coordinator's end of an all-reduce. */
 export interface Reducer {
   /**
-   * Takes part in one step: waits for all ranks, has their vectors summed, then sends them the result with
-   * `decide()`'s action. Contributions that came before the call are used.
+   * Takes part in one step: waits until all ranks have contributed, decides on the step, and waits until the vectors
+   * are summed. Contributions that came before the call are used.
    *
-   * @throws {LockstepError} When a rank keeps silent for too long, is in another step, or sends damaged data
-   *   again and again
+   * @throws {LockstepError} When a rank keeps silent for too long, is in another step, has another model, or sends
+   *   damaged data again and again
    * @throws The signal's reason when it fires
    */
-  reduce(
-    key: StepKey,
-    decide: () => "continue" | "stop",
-    signal?: AbortSignal,
-  ): Promise<StepTotals>;
+  reduce(key: StepKey, decide: Decide, options?: ReduceOptions): Promise<StepTotals>;
   /** Ends it; a call that is still waiting fails. */
   close(): Promise<void>;
 }

@@ -85,7 +85,7 @@ export async function openReducer(
   segment: ExchangeSegment | undefined,
 ): Promise<Reducer> {
   const { openReducer } = await EXCHANGES[exchangeOf(segment)].reducer();
-  return await openReducer(link, options);
+  return await openReducer(link, options, segment && mapSharedSegment(segment.path, segment.bytes));
 }
 
 /** A worker's end, and the memory that it works on. */

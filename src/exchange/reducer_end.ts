@@ -10,13 +10,25 @@ import type { Incoming } from "../protocol/link.ts";
 import { type Fields, type Header, toWireNumber } from "../protocol/messages.ts";
 import { RetriedWait } from "../protocol/retried_wait.ts";
 import { type ChunkPlan, MAX_REQUESTED } from "./chunks.ts";
-import type { RankReport, Reducer, StepTotals } from "./gradient_exchange.ts";
+import type {
+  Decide,
+  RankReport,
+  ReduceOptions,
+  Reducer,
+  StepTotals,
+} from "./gradient_exchange.ts";
 import type { NarrowDtype } from "./narrow.ts";
 import { RankInbox } from "./rank_inbox.ts";
 import type { ExchangeLink } from "./rank_end.ts";
 import { noAnswerFrom } from "./silence.ts";
 import type { ExchangeShape } from "./step_buffers.ts";
-import { gatherTotals, type GlobalCounts, type SumWeights, sumWeights } from "./totals.ts";
+import {
+  gatherTotals,
+  type GlobalCounts,
+  type SumWeights,
+  sumWeights,
+  type Verdict,
+} from "./totals.ts";
 
 /** Settings of a coordinator's end. */
 export interface ReducerEndOptions extends Omit<ExchangeShape, "regions"> {
@@ -26,10 +38,8 @@ export interface ReducerEndOptions extends Omit<ExchangeShape, "regions"> {
   readonly describe?: (rank: number) => string | undefined;
 }
 
-/** The decision on a step: a step that is not finite must not be taken. */
-export interface Verdict {
-  readonly finite: boolean;
-  readonly worstRank: number | undefined;
+/** The decision on a step, with the dtype in which the vectors travelled. */
+export interface NarrowVerdict extends Verdict {
   readonly tooLargeFor?: NarrowDtype;
 }
 
@@ -51,9 +61,9 @@ export type ReducePhase<Transfer> =
 
 /** The step that is being reduced, or one that was. */
 export interface ReducingStep<Transfer> extends StepKey {
-  readonly decide: () => "continue" | "stop";
+  readonly decide: Decide;
   readonly wait: RetriedWait<StepTotals>;
-  verdict: Verdict;
+  verdict: NarrowVerdict;
   phase: ReducePhase<Transfer>;
 }
 
@@ -112,8 +122,8 @@ export abstract class ReducerEnd<Transfer> implements Reducer {
 
   async reduce(
     { epoch, step: number }: StepKey,
-    decide: () => "continue" | "stop",
-    signal?: AbortSignal,
+    decide: Decide,
+    { signal }: ReduceOptions = {},
   ): Promise<StepTotals> {
     signal?.throwIfAborted();
     const step: ReducingStep<Transfer> = {
@@ -181,8 +191,8 @@ export abstract class ReducerEnd<Transfer> implements Reducer {
   /** Decides a step whose sum is whole, and sends the result. */
   protected finish(step: SummingStep<Transfer>, squares: number): void {
     const { counts, ranks } = step.phase;
-    const action = step.decide();
     const { epoch, step: number, verdict } = step;
+    const action = step.decide({ epoch, step: number });
     const result = {
       ...{ epoch, step: number, ...counts, lossSum: toWireNumber(counts.lossSum) },
       action,

@@ -15,9 +15,13 @@ export interface RankModule {
   openExchange(link: ExchangeLink, options: RankEndOptions): Promise<GradientExchange>;
 }
 
-/** The exports of a coordinator's end. */
+/** The exports of a coordinator's end, which gets the run's shared memory where there is some. */
 export interface ReducerModule {
-  openReducer(link: ExchangeLink, options: ReducerEndOptions): Promise<Reducer>;
+  openReducer(
+    link: ExchangeLink,
+    options: ReducerEndOptions,
+    segment: Uint8Array<ArrayBuffer> | undefined,
+  ): Promise<Reducer>;
 }
 
 /** The two ends of an exchange. They are loaded when they are needed, as the config reads this registry too. */

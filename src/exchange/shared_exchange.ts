@@ -1,40 +1,26 @@
 /**
  * The worker's end of the all-reduce in memory that all ranks of a machine share.
  *
- * A step: the rank's vector is in the rank's slot, and the contribution (samples, loss) goes to the
- * coordinator. On the coordinator's `reduce` the rank adds its share of all vectors, in rank order and into
- * its own slot, where nobody else reads that share (or into a region). It sends `shard` with the share's sum of
- * squares, and on `result` it may work on its share. The rank writes its results to its shard of the regions, and
- * sends `written`. When all ranks have done so, `gathered` goes to all. Nobody waits on memory: every wait is for a
- * message, and a process that misses one asks again.
+ * Each rank computes its gradients in a slot of its own. When all have, each adds its shard of all slots, in rank
+ * order. When all have, each updates its shard of the parameters in the region that all have in common. The ranks
+ * meet in that memory (see `meeting.ts`) and each computes the step's result from all ranks' records, in rank order:
+ * no message is sent.
  *
  * @module
  */
-import { itemAt } from "../base/item_at.ts";
+import { LockstepError } from "../base/errors.ts";
 import { type FloatRange, floatsOf, overlap, shardOf } from "../base/float_range.ts";
-import { compareSteps } from "../base/step_key.ts";
-import type { Incoming } from "../protocol/link.ts";
-import { type Header, toWireNumber } from "../protocol/messages.ts";
-import {
-  type ExchangeLink,
-  type Missing,
-  type PhaseAt,
-  RankEnd,
-  type RankEndOptions,
-  resultOf,
-  type VectorFormat,
-} from "./rank_end.ts";
+import { itemAt } from "../base/item_at.ts";
+import { compareSteps, type StepKey } from "../base/step_key.ts";
+import type { GradientExchange, StepContribution, StepResult } from "./gradient_exchange.ts";
+import { Meeting, type WaitOptions } from "./meeting.ts";
+import type { ExchangeLink, RankEndOptions } from "./rank_end.ts";
 import { viewsOf } from "./shared_layout.ts";
+import { noArrival, RANK_TIMEOUT_MS } from "./silence.ts";
 import { gradientFloats, type RankShape, type StepBuffers } from "./step_buffers.ts";
+import type { ShareResult, StepRecord } from "./step_record.ts";
+import { addCounts, sumWeights, verdictOf } from "./totals.ts";
 import { allFinite, weightedSum } from "./weighted_sum.ts";
-
-/** The finiteness of this rank's share of the sum; nothing until it is made. */
-interface OwnShare {
-  verdict?: Pick<Header<"shard">, "finite" | "worstRank">;
-}
-
-/** The lack of the message that ends a phase. */
-const MESSAGE: Missing = { chunks: [], totals: true };
 
 /**
  * Makes a rank's buffers in the memory of a run.
@@ -47,7 +33,7 @@ export function makeBuffers(
 ): StepBuffers {
   if (!segment) throw new TypeError("An exchange in shared memory without a segment");
   const { rank, worldSize, vectorBytes, sumInRegion = false } = shape;
-  const { vectors, regions } = viewsOf(segment, shape);
+  const { meeting, vectors, regions } = viewsOf(segment, shape);
   const vector = itemAt(vectors, rank);
   return {
     vector,
@@ -55,24 +41,46 @@ export function makeBuffers(
     regions,
     shard: shardOf(rank, worldSize, vectorBytes),
     peers: vectors,
+    meeting,
   };
 }
 
 /**
- * Subscribes a rank; when the promise resolves, the coordinator may begin.
+ * Joins the other ranks.
  *
- * @throws {LockstepError} When the connection is gone
+ * @throws {LockstepError} When processes can't wait for each other on this system
  */
-export async function openExchange(
-  link: ExchangeLink,
+export function openExchange(
+  _link: ExchangeLink,
   options: RankEndOptions,
 ): Promise<SharedGradientExchange> {
-  return await SharedGradientExchange.open(link, options);
+  return Promise.resolve(new SharedGradientExchange(options));
 }
 
-/** All-reduce in shared memory under the coordinator's `SharedReducer`. */
-export class SharedGradientExchange extends RankEnd<OwnShare> {
-  protected override readonly format: VectorFormat;
+/** A step that this rank is in. */
+interface RankStep {
+  /** Its number among the steps of this memory. */
+  readonly index: number;
+  readonly key: StepKey;
+}
+
+/** The phase that a rank is in: between two calls, or in one that waits. */
+type Phase =
+  | { readonly at: "idle" | "gathering" | "failed" | "closed" }
+  | { readonly at: "contributing" | "agreeing"; readonly step: RankStep }
+  | {
+    readonly at: "summed";
+    readonly step: RankStep;
+    readonly share: Pick<ShareResult, "finite" | "worstRank">;
+  }
+  | { readonly at: "decided"; readonly step: RankStep; readonly finite: boolean };
+
+/** All-reduce in shared memory. */
+export class SharedGradientExchange implements GradientExchange {
+  readonly #rank: number;
+  readonly #meeting: Meeting;
+  readonly #timeoutMs: number;
+  readonly #shard: FloatRange;
   readonly #vectors: readonly Float32Array[];
   /** The memory in which the sum is made. */
   readonly #sum: Float32Array;
@@ -80,96 +88,149 @@ export class SharedGradientExchange extends RankEnd<OwnShare> {
   readonly #isInPlace: boolean;
   /** Floats of a vector that are gradients; running statistics follow. */
   readonly #gradientFloats: number;
+  #phase: Phase = { at: "idle" };
 
-  private constructor(link: ExchangeLink, options: RankEndOptions) {
-    super(link, options);
-    const { vector, reduced, peers } = options.buffers;
-    if (!peers) {
-      throw new TypeError("An exchange in shared memory without the other ranks' vectors");
+  constructor(options: RankEndOptions) {
+    const { rank, worldSize, buffers, timeoutMs = RANK_TIMEOUT_MS } = options;
+    const { vector, reduced, shard, peers, meeting } = buffers;
+    if (!peers || !meeting) {
+      throw new TypeError("An exchange in shared memory without the memory of the other ranks");
     }
+    this.#rank = rank;
+    this.#timeoutMs = timeoutMs;
+    this.#meeting = new Meeting(meeting, worldSize);
+    this.#shard = shard;
     this.#vectors = peers.map(floatsOf);
     this.#sum = floatsOf(reduced);
     this.#isInPlace = reduced === vector;
     this.#gradientFloats = gradientFloats(options);
-    this.format = { bytes: vector.length, chunkBytes: 0, dtype: "float32", narrowBytes: 0 };
+    this.#meeting.join(rank, floatsOf(vector).length);
   }
 
-  /** As {@linkcode openExchange}. */
-  static async open(
-    link: ExchangeLink,
-    options: RankEndOptions,
-  ): Promise<SharedGradientExchange> {
-    return await new SharedGradientExchange(link, options).open();
+  async reduceScatter(
+    contribution: StepContribution,
+    signal?: AbortSignal,
+  ): Promise<readonly FloatRange[]> {
+    signal?.throwIfAborted();
+    this.#requireIdle();
+    const index = this.#meeting.summed;
+    const step = { index, key: { epoch: contribution.epoch, step: contribution.step } };
+    this.#phase = { at: "contributing", step };
+    this.#meeting.contribute(this.#rank, index, contribution);
+    await this.#wait(
+      step.key,
+      signal,
+      (options) => this.#meeting.barrier(this.#rank, "contributed", options),
+    );
+    const share = this.#sumShare(this.#recordsOf(step));
+    this.#phase = { at: "summed", step, share };
+    return share.finite ? [this.#shard] : [];
   }
 
-  protected override listen() {
-    return this.link.subscribe(this.link.subjects.reduced, {
-      reduce: (message) => this.#onReduce(message),
-      result: (message) => this.#onResult(message),
-      gathered: (message) => this.#onGathered(message),
+  async agree(squares: number, signal?: AbortSignal): Promise<StepResult> {
+    signal?.throwIfAborted();
+    const phase = this.#phase;
+    if (phase.at !== "summed") throw new TypeError("agree() was called without a sum");
+    const { step, share } = phase;
+    const { index, key } = step;
+    this.#phase = { at: "agreeing", step };
+    this.#meeting.share(this.#rank, index, { ...share, squares });
+    await this.#wait(key, signal, async (options) => {
+      await this.#meeting.barrier(this.#rank, "summed", options);
+      await this.#meeting.untilGranted(index, options);
     });
-  }
-
-  protected override begin(): OwnShare {
-    return {};
-  }
-
-  /** The vector is in its slot: the coordinator's `reduce` comes next. */
-  protected override contribute(): void {}
-
-  protected override sendSquares(
-    { step: { contribution, transfer }, squares }: PhaseAt<OwnShare, "agreeing">,
-  ): void {
-    const { epoch, step } = contribution;
-    const { finite, worstRank } = transfer.verdict!;
-    const share = { finite, worstRank, squares: toWireNumber(squares) };
-    const fields = { rank: this.rank, epoch, step, ...share };
-    this.link.publish(this.link.subjects.gradient(this.rank), "shard", fields);
-  }
-
-  protected override sendWritten(
-    { key: { epoch, step } }: PhaseAt<OwnShare, "gathering">,
-  ): void {
-    const fields = { rank: this.rank, epoch, step };
-    this.link.publish(this.link.subjects.gradient(this.rank), "written", fields);
-  }
-
-  protected override missing(): Missing {
-    return MESSAGE;
-  }
-
-  #onReduce({ header }: Incoming<"reduce">): void {
-    const agreeing = this.phaseAt("agreeing", header);
-    if (agreeing) { // it has been sent already, and got lost
-      agreeing.wait.progress();
-      return this.sendSquares(agreeing);
-    }
-    const phase = this.phaseAt("contributing", header);
-    if (!phase) return;
-    const bad = this.#sumShare(header);
-    const ranks = bad.flatMap(({ rank }) => rank ?? []);
-    const finite = bad.length === 0;
-    phase.step.transfer.verdict = {
+    const records = this.#meeting.records(index);
+    const { trackedBatches: _, ...counts } = addCounts(records);
+    const { finite } = verdictOf(records);
+    this.#phase = { at: "decided", step, finite };
+    return {
+      ...counts,
       finite,
-      worstRank: ranks.length > 0 ? Math.min(...ranks) : null,
+      action: this.#meeting.actionOf(index),
+      squares: records.reduce((sum, record) => sum + record.squares, 0),
     };
-    this.finishSum(phase, finite ? [this.buffers.shard] : []);
   }
 
-  /**
-   * Adds this rank's share of the vectors, in rank order.
-   *
-   * @returns Nothing when the sum is finite, else for each bad part the first rank whose own values are to blame
-   */
-  #sumShare({ weights, statisticsWeights }: Header<"reduce">): { rank: number | undefined }[] {
-    const { shard } = this.buffers;
-    const { begin, end } = shard;
+  async allGather(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    const phase = this.#phase;
+    if (phase.at !== "decided" || !phase.finite) {
+      throw new TypeError("allGather() was called without a sum");
+    }
+    this.#phase = { at: "gathering" };
+    await this.#wait(
+      phase.step.key,
+      signal,
+      (options) => this.#meeting.barrier(this.#rank, undefined, options),
+    );
+    this.#phase = { at: "idle" };
+  }
+
+  // deno-lint-ignore require-await -- the interface is asynchronous
+  async close(): Promise<void> {
+    this.#phase = { at: "closed" };
+    this.#meeting.close(new LockstepError("The exchange was closed in the middle of a step"));
+  }
+
+  #requireIdle(): void {
+    const { at } = this.#phase;
+    if (at === "idle" || at === "decided") return;
+    if (at === "closed") throw new TypeError("An exchange was used after close()");
+    // A rank that has arrived and gone away can't be counted again: its step is lost for all ranks.
+    if (at === "failed") throw new TypeError("An exchange was used after a step that failed");
+    throw new TypeError("reduceScatter() was called while a step is still running");
+  }
+
+  /** Waits for the other ranks; after a failure there is no further step. */
+  async #wait(
+    key: StepKey,
+    signal: AbortSignal | undefined,
+    wait: (options: WaitOptions) => Promise<void>,
+  ): Promise<void> {
+    try {
+      await wait({
+        signal,
+        timeoutMs: this.#timeoutMs,
+        silence: (seconds) => noArrival(this.#rank, this.#meeting.lagging(), key, seconds),
+      });
+    } catch (error) {
+      if (this.#phase.at !== "closed") this.#phase = { at: "failed" };
+      throw error;
+    }
+  }
+
+  /** @throws {LockstepError} when another rank is in another step or has another model */
+  #recordsOf({ index, key }: RankStep): readonly StepRecord[] {
+    const records = this.#meeting.records(index);
+    const own = this.#meeting.floatsOf(this.#rank);
+    const other = records.findIndex((record, rank) =>
+      compareSteps(record, key) !== 0 || this.#meeting.floatsOf(rank) !== own
+    );
+    if (other < 0) return records;
+    this.#phase = { at: "failed" };
+    const describe = ({ epoch, step }: StepKey, rank: number) =>
+      `epoch ${epoch}, step ${step} with ${this.#meeting.floatsOf(rank)} values`;
+    throw new LockstepError(
+      `Rank ${other} is in ${describe(itemAt(records, other), other)}, ` +
+        `rank ${this.#rank} in ${describe(key, this.#rank)}`,
+    );
+  }
+
+  /** Adds this rank's shard of the vectors, in rank order. */
+  #sumShare(records: readonly StepRecord[]): Pick<ShareResult, "finite" | "worstRank"> {
+    const { gradients, statistics } = sumWeights(records, addCounts(records));
+    const { begin, end } = this.#shard;
     const border = this.#gradientFloats;
-    const parts = isSame(weights, statisticsWeights) ? [{ range: shard, weights }] : [
-      { range: overlap(shard, { begin, end: border }), weights },
-      { range: overlap(shard, { begin: border, end }), weights: statisticsWeights },
+    const parts = isSame(gradients, statistics) ? [{ range: this.#shard, weights: gradients }] : [
+      { range: overlap(this.#shard, { begin, end: border }), weights: gradients },
+      { range: overlap(this.#shard, { begin: border, end }), weights: statistics },
     ];
-    return parts.flatMap(({ range, weights }) => this.#sumRange(range, weights) ?? []);
+    const bad = parts.flatMap(({ range, weights }) => this.#sumRange(range, weights) ?? []);
+    const ranks = bad.flatMap(({ rank }) => rank ?? []);
+    return {
+      finite: bad.length === 0,
+      worstRank: ranks.length > 0 ? Math.min(...ranks) : undefined,
+    };
   }
 
   /** @returns Nothing when the sum is finite, else the first rank whose own values are not, if any */
@@ -183,31 +244,11 @@ export class SharedGradientExchange extends RankEnd<OwnShare> {
     const sum = this.#sum.subarray(begin, end);
     if (weightedSum(sum, parts, senders.map((rank) => weights[rank]!))) return undefined;
     const rank = senders.find((rank, index) =>
-      rank === this.rank && this.#isInPlace
+      rank === this.#rank && this.#isInPlace
         ? isOwnBad(sum, parts, index)
         : !allFinite(itemAt(parts, index))
     );
     return { rank };
-  }
-
-  #onResult(message: Incoming<"result">): void {
-    const phase = this.phaseAt("agreeing", message.header);
-    if (phase) this.finishStep(phase, resultOf(message));
-  }
-
-  #onGathered({ header }: Incoming<"gathered">): void {
-    const { phase } = this;
-    if (phase.at !== "gathering" || compareSteps(header, phase.key) !== 0) return;
-    this.finishGathering(phase);
-  }
-
-  /** The coordinator asks again for the messages that it doesn't have. */
-  protected override onMissing(header: Header<"missing">): void {
-    if (this.phase.at === "gathering") return this.sendWritten(this.phase);
-    const phase = this.phaseAt("contributing", header) ?? this.phaseAt("agreeing", header);
-    if (!phase) return;
-    this.publishContribution(phase.step.contribution);
-    if (phase.at === "agreeing") this.sendSquares(phase);
   }
 }
 

@@ -1,147 +1,128 @@
 /**
- * The coordinator's end of the all-reduce in shared memory: it touches no vector, and rules each step.
+ * The coordinator's end of the all-reduce in shared memory. It touches no vector and sends no message: it grants the
+ * steps, and reads the ranks' records of them.
  *
  * @module
  */
+import { LockstepError } from "../base/errors.ts";
 import { compareSteps, type StepKey } from "../base/step_key.ts";
-import type { Incoming } from "../protocol/link.ts";
-import type { Fields, Header } from "../protocol/messages.ts";
-import { planChunks } from "./chunks.ts";
+import type { Decide, ReduceOptions, Reducer, StepTotals } from "./gradient_exchange.ts";
+import { Meeting, SLOTS, type WaitOptions } from "./meeting.ts";
 import type { ExchangeLink } from "./rank_end.ts";
-import {
-  isSumming,
-  ReducerEnd,
-  type ReducerEndOptions,
-  type ReducingStep,
-  type SummingStep,
-} from "./reducer_end.ts";
-import type { SumWeights } from "./totals.ts";
-
-/** The state of a sum that the ranks make, shard by shard. */
-interface ShardedSum {
-  /** The message that the ranks begin with. */
-  readonly reduce: Fields<"reduce">;
-  /** The ranks' sums of squares over their shards, once these are made. */
-  readonly shards: Map<number, number>;
-  /** Ranks whose shard of the regions is written. */
-  readonly written: Set<number>;
-}
+import type { ReducerEndOptions } from "./reducer_end.ts";
+import { viewsOf } from "./shared_layout.ts";
+import { COORDINATOR_TIMEOUT_MS, noAnswerFrom } from "./silence.ts";
+import type { StepRecord } from "./step_record.ts";
+import { addCounts, verdictOf } from "./totals.ts";
 
 /**
- * Subscribes to all ranks; when the promise resolves, the workers may begin.
- *
- * @throws {LockstepError} When the connection is gone
+ * Milliseconds of steps that are decided ahead, where that is allowed. Longer steps are decided when all ranks have
+ * contributed, which the ranks don't notice, so that a stop takes effect in the step in which it is asked for.
  */
-export async function openReducer(
-  link: ExchangeLink,
+const AHEAD_MS = 20;
+
+/** Opens the coordinator's end; the ranks join afterwards. */
+export function openReducer(
+  _link: ExchangeLink,
   options: ReducerEndOptions,
+  segment: Uint8Array<ArrayBuffer> | undefined,
 ): Promise<SharedReducer> {
-  return await SharedReducer.open(link, options);
+  if (!segment) throw new TypeError("An exchange in shared memory without a segment");
+  return Promise.resolve(new SharedReducer(options, segment));
 }
 
-/** Has the workers sum their vectors, step by step. */
-export class SharedReducer extends ReducerEnd<ShardedSum> {
-  readonly #vectorBytes: number;
+/** Grants the steps of ranks that sum their vectors themselves. */
+export class SharedReducer implements Reducer {
+  readonly #options: ReducerEndOptions;
+  readonly #meeting: Meeting;
+  /** Number of steps that were reduced. */
+  #reduced = 0;
+  #stepMs = Infinity;
+  #lastEnd = -Infinity;
 
-  private constructor(link: ExchangeLink, options: ReducerEndOptions) {
-    super(link, options, planChunks(0, options.worldSize, link.maxPayloadBytes));
-    this.#vectorBytes = options.vectorBytes;
+  /** @param segment The mapped memory; the meeting place in it is made anew */
+  constructor(options: ReducerEndOptions, segment: Uint8Array<ArrayBuffer>) {
+    this.#options = options;
+    const { meeting } = viewsOf(segment, { ...options, regions: 0 });
+    this.#meeting = new Meeting(meeting, options.worldSize);
+    this.#meeting.reset();
   }
 
-  /** As {@linkcode openReducer}. */
-  static async open(link: ExchangeLink, options: ReducerEndOptions): Promise<SharedReducer> {
-    return await new SharedReducer(link, options).open();
-  }
+  async reduce(
+    key: StepKey,
+    decide: Decide,
+    { signal, ahead = 0 }: ReduceOptions = {},
+  ): Promise<StepTotals> {
+    signal?.throwIfAborted();
+    const meeting = this.#meeting;
+    const index = this.#reduced;
+    const wait = this.#waitOptions(index, key, signal);
+    const grant = (count: number) => this.#grantTo(index + count, index, key, decide);
 
-  protected override listen() {
-    return this.link.subscribe(this.link.subjects.gradient("*"), {
-      contribution: (message) => this.onContribution(message),
-      shard: (message) => this.#onShard(message),
-      written: (message) => this.#onWritten(message),
-    });
-  }
-
-  protected override mismatchOf(
-    { rank, bytes, chunkBytes }: Fields<"contribution">,
-  ): string | undefined {
-    if (bytes === this.#vectorBytes && chunkBytes === 0) return undefined;
-    return `Rank ${rank} exchanges ${bytes} bytes, ` +
-      `the coordinator ${this.#vectorBytes} in shared memory: their models differ`;
-  }
-
-  /** Lets the ranks add the vectors. */
-  protected override beginSum(
-    { epoch, step }: StepKey,
-    { gradients, statistics }: SumWeights,
-  ): ShardedSum {
-    const weights = { weights: [...gradients], statisticsWeights: [...statistics] };
-    const reduce = { epoch, step, ...weights };
-    this.#publishReduce(reduce);
-    return { reduce, shards: new Map(), written: new Set() };
-  }
-
-  protected override sum(step: SummingStep<ShardedSum>): void {
-    const { shards } = step.phase.transfer;
-    if (shards.size < this.ranks.length) return;
-    this.finish(step, this.ranks.reduce((sum, { rank }) => sum + shards.get(rank)!, 0));
-  }
-
-  #publishReduce(reduce: Fields<"reduce">): void {
-    this.link.publish(this.link.subjects.reduced, "reduce", reduce);
-  }
-
-  #onShard({ header: { rank, finite, worstRank, squares, ...key } }: Incoming<"shard">): void {
-    const { step } = this;
-    if (!step || !isSumming(step) || compareSteps(key, step) !== 0) return;
-    const { shards } = step.phase.transfer;
-    if (!this.ranks[rank] || shards.has(rank)) return;
-    shards.set(rank, Number(squares));
-    if (!finite) this.spoil(step, worstRank ?? undefined);
-    this.progress();
-  }
-
-  /** A rank's shard of the regions is written: of the last step that was decided. */
-  #onWritten({ header }: Incoming<"written">): void {
-    const step = this.stepAt(header);
-    if (step?.phase.at !== "decided" || !this.ranks[header.rank]) return;
-    const { written } = step.phase.transfer;
-    written.add(header.rank);
-    if (this.#isGathered(written)) this.#publishGathered(step);
-  }
-
-  #isGathered(written: ReadonlySet<number>): boolean {
-    return written.size === this.ranks.length;
-  }
-
-  #publishGathered({ epoch, step }: StepKey): void {
-    this.link.publish(this.link.subjects.reduced, "gathered", { epoch, step });
-  }
-
-  /** A rank asks again for the message that it waits for; others may have to be asked first. */
-  protected override onMissing(header: Header<"missing">): void {
-    const step = this.stepAt(header);
-    if (!step || step.phase.at === "collecting") return;
-    const { phase } = step;
-    if (phase.at === "summing") return this.#publishReduce(phase.transfer.reduce);
-    this.link.publish(this.link.subjects.reduced, "result", phase.result);
-    const { written } = phase.transfer;
-    if (this.#isGathered(written)) return this.#publishGathered(step);
-    if (written.size === 0) return;
-    for (const { rank } of this.ranks) if (!written.has(rank)) this.ask(rank, step, [], true);
-  }
-
-  protected override askRanks(step: ReducingStep<ShardedSum>): void {
-    for (const rank of this.awaited(step).ranks) this.ask(rank, step, [], true);
-    if (isSumming(step)) this.#publishReduce(step.phase.transfer.reduce);
-  }
-
-  protected override awaited(step: ReducingStep<ShardedSum>): { ranks: number[]; what: string } {
-    const all = this.ranks.map(({ rank }) => rank);
-    if (isSumming(step)) {
-      const { shards } = step.phase.transfer;
-      return { ranks: all.filter((rank) => !shards.has(rank)), what: "share of the sum" };
+    grant(Math.min(ahead, SLOTS - 2, Math.floor(AHEAD_MS / this.#stepMs)));
+    if (meeting.granted <= index) {
+      await meeting.untilContributed(index, wait);
+      this.#requireSame(key, meeting.records(index));
+      grant(1);
     }
-    const silent = this.ranks.filter((inbox) => !inbox.hasBegun(step));
-    return { ranks: silent.map(({ rank }) => rank), what: "gradients" };
+    await meeting.untilSummed(index, wait);
+
+    const records = meeting.records(index);
+    this.#requireSame(key, records);
+    this.#reduced++;
+    const now = performance.now();
+    this.#stepMs = now - this.#lastEnd;
+    this.#lastEnd = now;
+    return {
+      ...addCounts(records),
+      ...verdictOf(records),
+      action: meeting.actionOf(index),
+      ranks: records.map(({ samples, times }) => ({ samples, times })),
+    };
+  }
+
+  // deno-lint-ignore require-await -- the interface is asynchronous
+  async close(): Promise<void> {
+    this.#meeting.close(new LockstepError("The reducer was closed in the middle of a step"));
+  }
+
+  /** Decides on the steps below `end` that are not granted yet, up to one after which the ranks stop. */
+  #grantTo(end: number, index: number, { epoch, step }: StepKey, decide: Decide): void {
+    const meeting = this.#meeting;
+    const hasStopped = () =>
+      meeting.granted > index && meeting.actionOf(meeting.granted - 1) === "stop";
+    while (meeting.granted < end && !hasStopped()) {
+      meeting.grant(decide({ epoch, step: step + meeting.granted - index }));
+    }
+  }
+
+  /** @throws {LockstepError} when a rank has another model, or is in another step */
+  #requireSame(key: StepKey, records: readonly StepRecord[]): void {
+    const { vectorBytes } = this.#options;
+    for (const [rank, record] of records.entries()) {
+      const bytes = this.#meeting.floatsOf(rank) * Float32Array.BYTES_PER_ELEMENT;
+      if (bytes !== vectorBytes) {
+        throw new LockstepError(
+          `Rank ${rank} exchanges ${bytes} bytes, the coordinator ${vectorBytes} in shared memory: their models differ`,
+        );
+      }
+      if (compareSteps(record, key) === 0) continue;
+      throw new LockstepError(
+        `Rank ${rank} is in epoch ${record.epoch}, step ${record.step}, ` +
+          `the coordinator in epoch ${key.epoch}, step ${key.step}`,
+      );
+    }
+  }
+
+  #waitOptions(index: number, key: StepKey, signal: AbortSignal | undefined): WaitOptions {
+    const { timeoutMs = COORDINATOR_TIMEOUT_MS, describe } = this.#options;
+    return {
+      signal,
+      timeoutMs,
+      silence: (seconds) => {
+        const what = this.#meeting.contributed > index ? "share of the sum" : "gradients";
+        return noAnswerFrom(this.#meeting.lagging(), what, key, seconds, describe);
+      },
+    };
   }
 }

@@ -6,10 +6,10 @@
 import { LockstepError } from "../base/errors.ts";
 import type { StepKey } from "../base/step_key.ts";
 
-/**
- * Milliseconds without any progress after which a rank's step fails: later than the coordinator's own (180000), which
- * knows whom the step waits for.
- */
+/** Milliseconds without any progress after which the coordinator's step fails. */
+export const COORDINATOR_TIMEOUT_MS = 180_000;
+
+/** The same for a rank's step: later than the coordinator's, which knows more about what the ranks do. */
 export const RANK_TIMEOUT_MS = 210_000;
 
 /** The coordinator's failure when ranks keep silent. */
@@ -33,5 +33,23 @@ export function noAnswerFrom(
 export function noAnswer(rank: number, { epoch, step }: StepKey, seconds: number): LockstepError {
   return new LockstepError(
     `Rank ${rank} got no answer from the coordinator for ${seconds} s in epoch ${epoch}, step ${step}`,
+  );
+}
+
+/**
+ * A rank's failure when others don't arrive.
+ *
+ * @param lagging The ranks that have come least far; with the rank itself among them, it is the coordinator that is
+ *   waited for
+ */
+export function noArrival(
+  rank: number,
+  lagging: readonly number[],
+  { epoch, step }: StepKey,
+  seconds: number,
+): LockstepError {
+  const whom = lagging.includes(rank) ? "the coordinator" : `rank ${lagging.join(", ")}`;
+  return new LockstepError(
+    `Rank ${rank} waited ${seconds} s for ${whom} in epoch ${epoch}, step ${step}`,
   );
 }

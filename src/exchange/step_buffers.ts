@@ -28,6 +28,8 @@ export interface StepBuffers {
   readonly shard: FloatRange;
   /** The vectors of all ranks, in order, where they are in memory that this rank sees. */
   readonly peers?: readonly Uint8Array<ArrayBuffer>[];
+  /** The meeting place of the ranks, where they share memory (see `meeting.ts`). */
+  readonly meeting?: Uint8Array<ArrayBuffer>;
 }
 
 /** The shape of a run's exchange: its world size, its vectors, and the format of the gradients. */

@@ -75,17 +75,44 @@ export function gatherTotals(
     );
   }
   if (!ranks.every((rank) => rank.hasBegun(key))) return undefined;
-  const sum = (of: (rank: RankCounts) => number) => ranks.reduce((all, rank) => all + of(rank), 0);
   return {
-    totals: {
-      samples: sum(({ samples }) => samples),
-      weight: sum(({ weight }) => weight),
-      lossSum: sum(({ lossSum }) => lossSum),
-      correct: sum(({ correct }) => correct),
-      statisticsRows: sum(({ statisticsRows }) => statisticsRows),
-      trackedBatches: Math.max(...ranks.map(({ trackedBatches }) => trackedBatches)),
-    },
+    totals: addCounts(ranks),
     ranks: ranks.map(({ samples, times }) => ({ samples, times })),
     worstRank: ranks.find(({ lossSum }) => !Number.isFinite(lossSum))?.rank,
+  };
+}
+
+/** Adds up the ranks' counts, in the order of the ranks. */
+export function addCounts(ranks: readonly GlobalCounts[]): GlobalCounts {
+  const sum = (of: (rank: GlobalCounts) => number) =>
+    ranks.reduce((all, rank) => all + of(rank), 0);
+  return {
+    samples: sum(({ samples }) => samples),
+    weight: sum(({ weight }) => weight),
+    lossSum: sum(({ lossSum }) => lossSum),
+    correct: sum(({ correct }) => correct),
+    statisticsRows: sum(({ statisticsRows }) => statisticsRows),
+    trackedBatches: Math.max(...ranks.map(({ trackedBatches }) => trackedBatches)),
+  };
+}
+
+/** The decision on a step: a step that is not finite must not be taken. */
+export interface Verdict {
+  readonly finite: boolean;
+  /** The first rank whose own loss or vector is not finite, when there is one. */
+  readonly worstRank: number | undefined;
+}
+
+/** The decision that follows from the records of all ranks, in their order. */
+export function verdictOf(
+  records: readonly (Verdict & Pick<RankCounts, "lossSum">)[],
+): Verdict {
+  const guilty = records.flatMap(({ lossSum, worstRank }, rank) => [
+    ...(Number.isFinite(lossSum) ? [] : [rank]),
+    ...(worstRank === undefined ? [] : [worstRank]),
+  ]);
+  return {
+    finite: guilty.length === 0 && records.every(({ finite }) => finite),
+    worstRank: guilty.length > 0 ? Math.min(...guilty) : undefined,
   };
 }

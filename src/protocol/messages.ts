@@ -10,7 +10,7 @@ import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { STEP_PHASES } from "./step_phases.ts";
 
 /** Version of the messages; raised whenever a message changes its meaning or its fields. */
-export const PROTOCOL_VERSION = 5;
+export const PROTOCOL_VERSION = 6;
 
 /** The dtypes in which gradients may travel; all other values are float32. */
 export const GRADIENT_DTYPES = ["float32", "float16", "bfloat16"] as const;
@@ -56,7 +56,6 @@ const totals = {
 const segmentSchema = z.strictObject({ path: z.string(), bytes: count });
 
 /** A weight per rank; null for a rank whose values don't count. */
-const rankWeights = z.array(z.number().nonnegative().nullable());
 
 /** Milliseconds of the parts of a rank's step. */
 const timesSchema = z.strictObject(stepTimesShape);
@@ -107,8 +106,7 @@ const KINDS = {
   },
   /**
    * Worker → coordinator: the header of the chunks that follow. `bytes` is the length of the vector, of which
-   * the first `narrowBytes` travel as `dtype` and the rest as float32; with shared memory all is float32, and
-   * `chunkBytes` is 0.
+   * the first `narrowBytes` travel as `dtype` and the rest as float32.
    */
   contribution: {
     rank: count,
@@ -124,24 +122,6 @@ const KINDS = {
     dtype: z.enum(GRADIENT_DTYPES),
     narrowBytes: count,
   },
-  /**
-   * Coordinator → workers: add your shares of the vectors in shared memory, gradients with `weights`, running
-   * statistics with `statisticsWeights`; null: without that rank's.
-   */
-  reduce: { ...position, weights: rankWeights, statisticsWeights: rankWeights },
-  /** Worker → coordinator: the worker's share of the sum is computed. */
-  shard: {
-    rank: count,
-    ...position,
-    finite: z.boolean(),
-    worstRank: count.nullable(),
-    /** Sum of the squares of the share's gradients where their norm is needed, else 0. */
-    squares: wireNumber,
-  },
-  /** Worker → coordinator: the worker's shard of the regions is written to shared memory. */
-  written: { rank: count, ...position },
-  /** Coordinator → workers: all shards of the regions are written. */
-  gathered: { ...position },
   /**
    * Worker → coordinator; payload: one chunk of the rank's vector. `tooLarge`: a finite value of it became infinite
    * in the dtype that it travels in.

@@ -33,7 +33,7 @@ function fakes({ totals = {}, hangsAt }: { totals?: Partial<StepTotals>; hangsAt
     inStep: ({ epoch, step }) => calls.push(`in ${epoch}/${step}`),
   };
   const reducer: Pick<Reducer, "reduce"> = {
-    reduce: async ({ step }, decide, signal) => {
+    reduce: async ({ epoch, step }, decide, { signal } = {}) => {
       signal?.throwIfAborted();
       calls.push(`reduce ${step}`);
       if (step === hangsAt) {
@@ -42,7 +42,7 @@ function fakes({ totals = {}, hangsAt }: { totals?: Partial<StepTotals>; hangsAt
           signal!.addEventListener("abort", () => reject(signal!.reason))
         );
       }
-      const action = decide();
+      const action = decide({ epoch, step });
       return { ...TOTALS, action, ...totals };
     },
   };

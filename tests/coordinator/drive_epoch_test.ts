@@ -49,7 +49,7 @@ function fakeRun(steps: Record<number, FakeStep> = {}) {
       inStep: ({ epoch, step }) => calls.push(`in ${epoch}/${step}`),
     },
     reducer: {
-      reduce: async ({ step }, decide, signal) => {
+      reduce: async ({ epoch, step }, decide, { signal } = {}) => {
         signal?.throwIfAborted();
         const { hangs, ...totals } = steps[step] ?? {};
         if (hangs) {
@@ -58,7 +58,7 @@ function fakeRun(steps: Record<number, FakeStep> = {}) {
             signal!.addEventListener("abort", () => reject(signal!.reason))
           );
         }
-        const action = decide();
+        const action = decide({ epoch, step });
         calls.push(`reduce ${step}, ${action}`);
         if (action === "stop" || step + 1 === PLAN.stepsPerEpoch) replies.resolve(REPLIES);
         return { ...TOTALS, action, ...totals };

@@ -134,7 +134,7 @@ Deno.test("a lost result is sent again, also when the coordinator waits for the 
   }
   await reducer.reduce({ epoch: 1, step: 0 }, () => "stop");
   const next = new AbortController();
-  const waiting = reducer.reduce({ epoch: 1, step: 1 }, () => "stop", next.signal);
+  const waiting = reducer.reduce({ epoch: 1, step: 1 }, () => "stop", { signal: next.signal });
   const stopped = assert.rejects(waiting, { message: "test over" });
 
   const rank = await openExchange(await rig.open("rank 0"), { rank: 0, ...options }, undefined);

@@ -63,11 +63,12 @@ export async function openBench<L extends ExchangeLink>(
     : undefined;
   const { openReducer } = await definition.reducer();
   const { makeBuffers, openExchange } = await definition.rank();
-  const reducer = await openReducer(coordinator, shape);
+  const map = () => segment && mapSharedSegment(segment.path, segment.bytes);
+  const reducer = await openReducer(coordinator, shape, map());
   const ranks: OpenExchange[] = [];
   for (let rank = 0; rank < worldSize; rank++) {
     const own = { ...shape, rank, ...(sumInRegion ? { sumInRegion } : {}) };
-    const buffers = makeBuffers(own, segment && mapSharedSegment(segment.path, segment.bytes));
+    const buffers = makeBuffers(own, map());
     const link = await links.open(`rank ${rank}`);
     ranks.push({ exchange: await openExchange(link, { ...own, buffers }), buffers });
   }

@@ -65,6 +65,8 @@ export interface SpanOptions {
   readonly until: number;
   /** Evaluated at each step; true makes the step the last one. */
   readonly shouldStop: () => boolean;
+  /** True when steps may be decided on before earlier ones were reported: see {@linkcode StepRuler}. */
+  readonly mayDecideAhead?: boolean;
   /** Called after each step with the step's own sums, and each rank's report on the step. */
   readonly onStep: (
     stepsDone: number,
@@ -82,7 +84,7 @@ export interface SpanOptions {
 export async function driveEpoch(
   { cluster, reducer, reporter, plan, nonFinite }: EpochDriver,
   span: EpochSpan,
-  { before, until, shouldStop, onStep }: SpanOptions,
+  { before, until, shouldStop, mayDecideAhead = false, onStep }: SpanOptions,
   signal?: AbortSignal,
 ): Promise<TrainedEpoch> {
   const { epoch, startStep } = span;
@@ -100,6 +102,7 @@ export async function driveEpoch(
     endStep: plan.stepsPerEpoch,
   }, {
     decide: ({ step }) => shouldStop() || step + 1 >= until ? "stop" : "continue",
+    mayDecideAhead,
     onStep: async (key, reduced) => {
       if (!reduced.finite) throw nonFinite(key, reduced);
       const { lossSum, weight, correct, samples: count, statisticsRows } = reduced;
