@@ -100,18 +100,13 @@ export class Meeting {
     this.#records = new Float64Array(memory.buffer, begin, worldSize * SLOTS * RECORD_LENGTH);
   }
 
-  /** Forgets everything, for ranks that are in no step and will join anew. */
+  /** Forgets everything, while no rank is in a step. */
   reset(): void {
     this.#words.fill(0);
     this.#records.fill(0);
   }
 
-  /** Announces the length of a rank's vectors. */
-  join(rank: number, floats: number): void {
-    Atomics.store(this.#words, wordOf(rank, "floats"), floats);
-  }
-
-  /** Length of a rank's vectors; 0 before it has joined. */
+  /** Length of the vector of a rank's last contribution. */
   floatsOf(rank: number): number {
     return this.#load(wordOf(rank, "floats"));
   }
@@ -144,8 +139,13 @@ export class Meeting {
     return this.#load(WORD.last) === index + 1 ? "stop" : "continue";
   }
 
-  /** Writes a rank's contribution to a step. */
-  contribute(rank: number, index: number, own: StepContribution): void {
+  /**
+   * Writes a rank's contribution to a step.
+   *
+   * @param floats Length of its vector
+   */
+  contribute(rank: number, index: number, own: StepContribution, floats: number): void {
+    Atomics.store(this.#words, wordOf(rank, "floats"), floats);
     writeContribution(this.#slot(rank, index), own);
   }
 

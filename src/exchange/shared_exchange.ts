@@ -82,6 +82,8 @@ export class SharedGradientExchange implements GradientExchange {
   readonly #timeoutMs: number;
   readonly #shard: FloatRange;
   readonly #vectors: readonly Float32Array[];
+  /** Length of each. */
+  readonly #floats: number;
   /** The memory in which the sum is made. */
   readonly #sum: Float32Array;
   /** True where the sum takes the place of this rank's vector. */
@@ -104,7 +106,7 @@ export class SharedGradientExchange implements GradientExchange {
     this.#sum = floatsOf(reduced);
     this.#isInPlace = reduced === vector;
     this.#gradientFloats = gradientFloats(options);
-    this.#meeting.join(rank, floatsOf(vector).length);
+    this.#floats = floatsOf(vector).length;
   }
 
   async reduceScatter(
@@ -116,7 +118,7 @@ export class SharedGradientExchange implements GradientExchange {
     const index = this.#meeting.summed;
     const step = { index, key: { epoch: contribution.epoch, step: contribution.step } };
     this.#phase = { at: "contributing", step };
-    this.#meeting.contribute(this.#rank, index, contribution);
+    this.#meeting.contribute(this.#rank, index, contribution, this.#floats);
     await this.#wait(
       step.key,
       signal,
@@ -202,9 +204,8 @@ export class SharedGradientExchange implements GradientExchange {
   /** @throws {LockstepError} when another rank is in another step or has another model */
   #recordsOf({ index, key }: RankStep): readonly StepRecord[] {
     const records = this.#meeting.records(index);
-    const own = this.#meeting.floatsOf(this.#rank);
     const other = records.findIndex((record, rank) =>
-      compareSteps(record, key) !== 0 || this.#meeting.floatsOf(rank) !== own
+      compareSteps(record, key) !== 0 || this.#meeting.floatsOf(rank) !== this.#floats
     );
     if (other < 0) return records;
     this.#phase = { at: "failed" };

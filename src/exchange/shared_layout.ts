@@ -6,7 +6,7 @@
  */
 import { meetingBytes } from "./meeting.ts";
 
-/** Slots begin at pages. */
+/** Vectors and regions begin at pages. */
 const PAGE = 4096;
 
 /** The shape of a segment's contents. */
