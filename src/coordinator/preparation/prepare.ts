@@ -45,6 +45,7 @@ import { dryRun } from "../../train/dry_run.ts";
 import { checkServer } from "../../protocol/check_server.ts";
 import { checkPort } from "../../cluster/broker.ts";
 import type { DecidedRun } from "./decide_devices.ts";
+import { checkGpuMemory } from "./check_gpu_memory.ts";
 import { checkSingleValues } from "./check_single_values.ts";
 
 /** A run that is ready to start. */
@@ -110,6 +111,8 @@ export async function prepareRun(
   if (weights) await loadInitialWeights(replica, config, weights, { reporter, ...facts });
   await dryRun(replica, config);
   if (!resuming) checkSingleValues(config, replica.model, plan);
+  const large = checkGpuMemory(config, replica, plan, devices);
+  if (large !== undefined) reporter.warn(large);
   replica.state.resetAverages();
   const { fingerprint } = dataset;
   return {

@@ -1,0 +1,104 @@
+/**
+ * Refuses a batch that can't fit into the memory of a worker's GPU, before anything starts.
+ *
+ * @module
+ */
+import type { ComputeDevice, ComputeGpu } from "../../base/compute_device.ts";
+import { counted } from "../../base/format.ts";
+import { UsageError } from "../../base/errors.ts";
+import { naming } from "../../base/invocation.ts";
+import type { Config } from "../../config/schema.ts";
+import { shareOf } from "../../data/loading/sampler.ts";
+import { outputSize } from "../../data/transforms/transform_specs.ts";
+import { type ActivationSizes, activationSizes } from "../../models/activation_sizes.ts";
+import { partSizes } from "../../train/labelled_images.ts";
+import type { Replica } from "../../train/replica.ts";
+import type { RunPlan } from "../../train/run_plan.ts";
+
+const FLOAT_BYTES = 4;
+const GIBIBYTE = 2 ** 30;
+/** Share of the memory that a suggested batch fills: the CUDA context and cuDNN's workspaces need some, too. */
+const USABLE_SHARE = 0.85;
+
+/** The memory that a worker's step needs, in bytes. */
+export interface MemoryNeed {
+  /** Parameters and their gradients. */
+  readonly fixed: number;
+  /** Activations of one image, and the image itself. */
+  readonly perImage: ActivationSizes;
+  /** Images that a worker computes at once. */
+  readonly rows: number;
+}
+
+/**
+ * Checks the memory of the smallest GPU.
+ *
+ * @returns A warning where the estimate is above the memory; nothing where it fits, or isn't known
+ * @throws {UsageError} where even the least that a step takes doesn't fit, naming a batch that would
+ */
+export function checkGpuMemory(
+  config: Config,
+  { model, state }: Replica,
+  { training: { globalBatch } }: RunPlan,
+  devices: readonly ComputeDevice[],
+): string | undefined {
+  const smallest = smallestGpu(devices);
+  if (!smallest) return undefined;
+  const size = outputSize(config.data.train)!;
+  const image = FLOAT_BYTES * size[0] * size[1] * 3;
+  const { least, estimated } = activationSizes(model, size);
+  const share = shareOf(globalBatch, 0, config.workers).rows;
+  return judgeMemory(config, smallest, {
+    fixed: FLOAT_BYTES * (floatsOf(state.parameters) + floatsOf(state.trainable)),
+    perImage: { least: least + image, estimated: estimated + image },
+    rows: Math.max(...partSizes(share, config.train.accumulationSteps)),
+  });
+}
+
+function floatsOf(parameters: Replica["state"]["parameters"]): number {
+  return parameters.reduce((sum, { variable }) => sum + variable.size, 0);
+}
+
+/** The GPU with the least memory; nothing where no GPU's memory is known. */
+function smallestGpu(devices: readonly ComputeDevice[]): ComputeGpu | undefined {
+  return devices.flatMap((device) =>
+    device.kind === "gpu" && device.memoryBytes !== undefined ? [device] : []
+  ).sort((a, b) => a.memoryBytes! - b.memoryBytes!)[0];
+}
+
+/** Compares a need with the memory that a worker may take of a GPU; as {@linkcode checkGpuMemory}. */
+export function judgeMemory(
+  { train, workers, engine: { gpuMemory = 1 } }: Pick<Config, "train" | "workers" | "engine">,
+  { index, name, memoryBytes = Infinity }: ComputeGpu,
+  { fixed, perImage, rows }: MemoryNeed,
+): string | undefined {
+  const limit = gpuMemory <= 1 ? gpuMemory * memoryBytes : Math.min(gpuMemory, memoryBytes);
+  const needed = fixed + rows * perImage.estimated;
+  if (needed <= limit) return undefined;
+  const fitting = Math.floor((USABLE_SHARE * limit - fixed) / perImage.estimated);
+  const isPerWorker = train.batchSize === undefined;
+  const key = naming(isPerWorker ? "train.batchSizePerWorker" : "train.batchSize");
+  const batch = fitting * train.accumulationSteps * (isPerWorker ? 1 : workers);
+  const parts = Math.ceil(rows * train.accumulationSteps / fitting);
+  const cure = fitting >= 1
+    ? `set ${key} to ${batch} or less, or train.accumulationSteps to ${parts} or more`
+    : "not even one image fits; use smaller images or a smaller network";
+  const has = gpuMemory === 1
+    ? `GPU ${index}, ${name} has ${gibibytes(memoryBytes)}`
+    : `engine.gpuMemory leaves ${gibibytes(limit)} of GPU ${index}, ${name}`;
+  const text = `A worker computes ${counted(rows, "image")} at once, which takes about ${
+    gibibytes(needed)
+  } of GPU memory by an estimate (${gibibytes(fixed)} for parameters and gradients, ${
+    mebibytes(perImage.estimated)
+  } per image), but ${has}: ${cure}`;
+  if (fixed + rows * perImage.least > limit) throw new UsageError(text);
+  return text;
+}
+
+function gibibytes(bytes: number): string {
+  return `${(bytes / GIBIBYTE).toFixed(1)} GiB`;
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(bytes < 100 * 2 ** 20 ? 1 : 0)} MiB`;
+}
