@@ -154,7 +154,7 @@ Deno.test("bench step --profile prints ops and nodes, and writes them", async ()
     assert.match(nodes, /^part,node,op,milliseconds,bytes,shapes\n/);
     assert.match(nodes, /float32 \[4×32×32×16\]/);
     const result = JSON.parse(await Deno.readTextFile(join(folder, "profile/result.json")));
-    assert.equal(result.parts.length, 3);
+    assert.equal(result.parts.length, 4);
     assert.equal(result.environment.workers, 1);
   });
 });
