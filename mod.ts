@@ -138,6 +138,7 @@ const _PROGRAMS = [
   () => import("./workers/compare_run.ts"),
   () => import("./workers/train_worker.ts"),
   () => import("./src/protocol/heartbeat_thread.ts"),
+  () => import("./src/data/loading/loader_thread.ts"),
 ];
 
 /**

@@ -29,6 +29,7 @@ const _PROGRAMS = [
   () => import("../workers/image_checker.ts"),
   () => import("../workers/train_worker.ts"),
   () => import("./protocol/heartbeat_thread.ts"),
+  () => import("./data/loading/loader_thread.ts"),
 ];
 
 function usage(): string {

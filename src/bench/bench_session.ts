@@ -21,7 +21,7 @@ import {
 import { timeEpoch } from "./time_epoch.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
-import { makeLoaders, scanData } from "../train/job.ts";
+import { makeLoaders, scanData, startLoaderThreads } from "../train/job.ts";
 import { type BenchReplica, pausingReplica, syntheticBatches } from "./synthetic.ts";
 import type { BatchSource } from "../train/rank_epoch.ts";
 import { RunPlan } from "../train/run_plan.ts";
@@ -32,7 +32,7 @@ import type { SessionOptions } from "../worker/session.ts";
 export class BenchSession {
   readonly #options: SessionOptions;
   readonly #work: BenchmarkJob;
-  readonly #stack = new DisposableStack();
+  readonly #stack = new AsyncDisposableStack();
   #replica: BenchReplica | undefined;
   #open: OpenExchange | undefined;
   #firstStepAt: number | undefined;
@@ -63,7 +63,7 @@ export class BenchSession {
 
   /** Gives up images, model and exchange. */
   async close(): Promise<void> {
-    this.#stack.dispose();
+    await this.#stack.disposeAsync();
     await this.#open?.exchange.close();
   }
 
@@ -153,6 +153,7 @@ export class BenchSession {
       { length: samples },
       (_, index) => ({ ...train.at(index % train.length)!, index }),
     );
-    return makeLoaders({ ...folder, train: repeated }, config).train;
+    const threads = this.#stack.use(startLoaderThreads(config));
+    return makeLoaders({ ...folder, train: repeated }, config, { threads }).train;
   }
 }

@@ -12,11 +12,15 @@ import { readRegularFile } from "../base/regular_file.ts";
 import { decodeImage } from "../data/codecs/decode.ts";
 import { EpochPlanner } from "../data/loading/epoch_planner.ts";
 import { Loader } from "../data/loading/loader.ts";
+import { LoaderThreads } from "../data/loading/loader_threads.ts";
+import type { EpochStep } from "../data/loading/sampler.ts";
 import { listImages } from "../data/datasets/image_files.ts";
 import type { Sample } from "../data/datasets/image_set.ts";
 import { ImageSource } from "../data/datasets/image_source.ts";
+import { PAUSED_SIDE, PausedSource } from "../data/datasets/paused_source.ts";
 import { transformsSchema } from "../data/transforms/transform_specs.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
+import { readNative } from "../engine/binding/native_environment.ts";
 import { openEngineOnCpu } from "../engine/engine.ts";
 
 /** The settings of a loader benchmark. */
@@ -28,10 +32,12 @@ export interface LoaderBenchOptions {
   readonly batch: number;
   /** Times that all images are loaded and timed, after once for warming up. */
   readonly epochs: number;
-  /** Images to read and decode at a time, each on a thread; 0: as in training. */
-  readonly threads: number;
+  /** Numbers of loader threads to measure, in turn. */
+  readonly threads: readonly number[];
   /** Keep the decoded images in memory: what is timed finds them there. */
   readonly keep: boolean;
+  /** Milliseconds that a thread sleeps for each image, in the place of all work on it. */
+  readonly simulatedCost?: number | undefined;
 }
 
 /** Milliseconds that one image spends in each part of the loader, alone on the machine: means. */
@@ -44,79 +50,141 @@ export interface LoaderStages {
   readonly collate: number;
 }
 
-/** The result of a loader benchmark. */
-export interface LoaderBenchResult {
-  readonly images: number;
-  /** Mean size of a file. */
-  readonly kilobytes: number;
+/** The speed of the loader with a number of threads. */
+export interface LoaderSpeed {
+  readonly threads: number;
   /** Of the median epoch. */
   readonly imagesPerSecond: number;
   /** The slowest and the fastest epoch. */
   readonly range: readonly [number, number];
   /** Of the median epoch, by the time that this process had a core: what one core alone can load. */
   readonly imagesPerCoreSecond: number;
-  readonly stages: LoaderStages;
+  /** Median over the epochs of the speed over that of the first number of threads in the same round. */
+  readonly scaling: number;
+  /** Time of a core that the main thread takes per image, in microseconds; `null` where the system doesn't say. */
+  readonly mainMicroseconds: number | null;
+}
+
+/** The result of a loader benchmark. */
+export interface LoaderBenchResult {
+  readonly images: number;
+  /** Mean size of a file. */
+  readonly kilobytes: number;
+  readonly speeds: readonly LoaderSpeed[];
+  /** Missing where the cost is simulated. */
+  readonly stages?: LoaderStages;
 }
 
 const SEED = 0;
+/** Room for the images that are kept; the system gives memory only for those that there are. */
+const KEPT_BYTES = 4 * 2 ** 30;
+const NORMALIZE = {
+  Normalize: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+} as const;
+
+/** One epoch's figures. */
+interface Epoch {
+  readonly imagesPerSecond: number;
+  readonly imagesPerCoreSecond: number;
+  readonly mainMicroseconds: number | null;
+}
 
 /**
- * Loads images with the transforms of ImageNet's usual recipe: RandomResizedCrop, flip, Normalize.
+ * Loads images with the transforms of ImageNet's usual recipe: RandomResizedCrop, flip, Normalize. The numbers of
+ * threads take turns, epoch by epoch.
  *
  * @throws {UsageError} when libtensorflow is missing, or the folder has no images
  * @throws {DataError} naming the image that can't be used
  */
 export async function benchLoader(options: LoaderBenchOptions): Promise<LoaderBenchResult> {
-  const { data, imageSize, batch, epochs, threads, keep } = options;
+  const { data, imageSize, batch, epochs, keep, simulatedCost } = options;
   const [root, folder] = [dirname(data), basename(data)];
   const files = await listImages(root, folder);
   if (files.length === 0) throw new UsageError(`Folder ${JSON.stringify(data)} has no images`);
   const samples = files.map(({ path }, index): Sample => ({ path, label: 0, index }));
   await openEngineOnCpu({ threads: { intraOp: 1, interOp: 1 } });
-  const pipeline = new TransformPipeline(transformsSchema.parse([
-    { RandomResizedCrop: imageSize },
-    "RandomHorizontalFlip",
-    { Normalize: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } },
-  ]));
-  using source = new ImageSource(root);
-  const loader = new Loader({
-    source,
-    samples,
-    pipeline,
-    onError: "fail",
-    prefetch: 4,
-    cacheBytes: keep ? Infinity : 0,
-    concurrency: threads || undefined,
-  });
+  const pipeline = new TransformPipeline(transformsSchema.parse(
+    simulatedCost === undefined
+      ? [{ RandomResizedCrop: imageSize }, "RandomHorizontalFlip", NORMALIZE]
+      : [{ CenterCrop: PAUSED_SIDE }],
+  ));
+  using source = simulatedCost === undefined
+    ? new ImageSource(root)
+    : new PausedSource(simulatedCost);
   const planner = new EpochPlanner({
     length: samples.length,
     globalBatch: batch,
     shuffle: { seed: SEED },
   });
-  const speeds: number[] = [], coreSpeeds: number[] = [];
+  await using pools = new AsyncDisposableStack();
+  const loaders = options.threads.map((count) =>
+    new Loader({
+      source,
+      samples,
+      pipeline,
+      onError: "fail",
+      // Every thread has something to do, also when batches are small.
+      prefetch: Math.max(4, Math.ceil(4 * count / batch)),
+      cacheBytes: keep ? KEPT_BYTES : 0,
+      threads: pools.use(new LoaderThreads(count)),
+    })
+  );
+  const measured = loaders.map((): Epoch[] => []);
   for (let epoch = 0; epoch <= epochs; epoch++) {
-    const plan = planner.steps(epoch);
-    const cpu = process.cpuUsage();
-    const start = performance.now();
-    let count = 0;
-    for await (const { indices } of loader.batches(plan, epoch, { seed: SEED, reuse: true })) {
-      count += indices.length;
+    for (const [at, loader] of loaders.entries()) {
+      const outcome = await timeEpoch(loader, planner.steps(epoch), epoch);
+      if (epoch > 0) measured[at]!.push(outcome);
     }
-    const seconds = (performance.now() - start) / 1000;
-    const { user, system } = process.cpuUsage(cpu);
-    if (epoch === 0) continue;
-    speeds.push(count / seconds);
-    coreSpeeds.push(count * 1e6 / (user + system));
   }
-  const sorted = speeds.toSorted((a, b) => a - b);
   return {
     images: samples.length,
     kilobytes: mean(files.map(({ bytes }) => bytes)) / 1000,
-    imagesPerSecond: median(speeds),
-    range: [sorted[0], sorted[sorted.length - 1]],
-    imagesPerCoreSecond: median(coreSpeeds),
-    stages: await timeStages(root, samples, pipeline),
+    speeds: options.threads.map((threads, at) => speedOf(threads, measured[at]!, measured[0]!)),
+    ...(simulatedCost === undefined ? { stages: await timeStages(root, samples, pipeline) } : {}),
   };
+}
+
+async function timeEpoch(
+  loader: Loader,
+  plan: readonly EpochStep[],
+  epoch: number,
+): Promise<Epoch> {
+  const cpu = process.cpuUsage();
+  const main = mainThreadSeconds();
+  const start = performance.now();
+  let count = 0;
+  for await (const { indices } of loader.batches(plan, epoch, { seed: SEED, reuse: true })) {
+    count += indices.length;
+  }
+  const seconds = (performance.now() - start) / 1000;
+  const mainEnd = mainThreadSeconds();
+  const { user, system } = process.cpuUsage(cpu);
+  return {
+    imagesPerSecond: count / seconds,
+    imagesPerCoreSecond: count * 1e6 / (user + system),
+    mainMicroseconds: main === undefined || mainEnd === undefined
+      ? null
+      : (mainEnd - main) * 1e6 / count,
+  };
+}
+
+function speedOf(threads: number, epochs: readonly Epoch[], first: readonly Epoch[]): LoaderSpeed {
+  const speeds = epochs.map(({ imagesPerSecond }) => imagesPerSecond);
+  const main = epochs.flatMap(({ mainMicroseconds }) => mainMicroseconds ?? []);
+  return {
+    threads,
+    imagesPerSecond: median(speeds),
+    range: [Math.min(...speeds), Math.max(...speeds)],
+    imagesPerCoreSecond: median(epochs.map(({ imagesPerCoreSecond }) => imagesPerCoreSecond)),
+    scaling: median(speeds.map((speed, epoch) => speed / first[epoch]!.imagesPerSecond)),
+    mainMicroseconds: main.length > 0 ? median(main) : null,
+  };
+}
+
+/** The time that this thread has had a core, by the kernel's own count (proc(5), `schedstat`); Linux only. */
+function mainThreadSeconds(): number | undefined {
+  const text = readNative("/proc/thread-self/schedstat");
+  return text === undefined ? undefined : Number(text.split(" ", 1)[0]) / 1e9;
 }
 
 /** Does to one image after the other what the loader does, each part timed. */

@@ -5,11 +5,14 @@
  */
 import { resolve } from "node:path";
 import type { LoaderBenchResult } from "../bench/loader_bench.ts";
+import type { Column } from "../terminal/table.ts";
 import { UsageError } from "../base/errors.ts";
 import { visibleJson } from "../base/visible_text.ts";
 import { exists } from "../base/paths.ts";
 import { removeAtStop } from "../base/signals.ts";
-import { ALSO_BATCH } from "./bench_flags.ts";
+import { parseCounts } from "../bench/sizes.ts";
+import { loaderThreads } from "../engine/threads.ts";
+import { ALSO_BATCH, numberFlag, printTable } from "./bench_flags.ts";
 import type { Command } from "./command.ts";
 import { type Flags, HELP_FLAG } from "./flags.ts";
 
@@ -28,14 +31,24 @@ export const COMMAND: Command = {
     { name: "image-size", value: "PIXELS", help: "Side of the crops (default: 224)" },
     { name: "batch", also: ALSO_BATCH, value: "N", help: "Images per batch (default: 16)" },
     { name: "epochs", value: "N", help: "Times that all are loaded and timed (default: 5)" },
-    { name: "threads", value: "N", help: "Images decoded at a time (default: as in training)" },
+    {
+      name: "threads",
+      value: "N[,N…]",
+      help: "Loader threads, such as 1,2,16 (default: one per core)",
+    },
+    {
+      name: "simulate-cost",
+      value: "MS",
+      help: "Let threads sleep so long for each image, and do nothing else",
+    },
     { name: "keep", help: "Keep decoded images in memory, and time the later epochs" },
     { name: "json", help: "Print one line of JSON" },
     HELP_FLAG,
   ],
   examples: [
     "deno task bench loader",
-    "deno task bench loader --data photos/train --threads 1",
+    "deno task bench loader --data photos/train --threads 1,2",
+    "deno task bench loader --threads 1,16 --simulate-cost 10",
   ],
   run,
 };
@@ -49,14 +62,16 @@ async function run(flags: Flags): Promise<number> {
     imageSize: flags.integer("image-size", 1) ?? 224,
     batch: flags.integer("batch", 1) ?? 16,
     epochs: flags.integer("epochs", 1) ?? 5,
-    threads: flags.integer("threads", 0) ?? 0,
+    threads: parseCounts("threads", flags.text("threads") ?? String(loaderThreads(undefined, 1))),
     keep: flags.on("keep"),
+    simulatedCost: numberFlag(flags, "simulate-cost"),
   };
   const images = flags.integer("pictures", 1) ?? 256;
   const { benchLoader } = await import("../bench/loader_bench.ts");
   const measure = async (folder: string) => {
     const result = await benchLoader({ ...options, data: resolve(folder) });
-    console.log(flags.on("json") ? visibleJson({ ...options, ...result }) : lines(result));
+    if (flags.on("json")) console.log(visibleJson({ ...options, ...result }));
+    else await print(result, options.simulatedCost);
   };
   if (data) {
     if (!await exists(data)) throw new UsageError(`--data: there is no folder "${data}"`);
@@ -94,13 +109,41 @@ async function makeImages(folder: string, count: number): Promise<void> {
   await makeBenchImages(photos, folder, count);
 }
 
-function lines(result: LoaderBenchResult): string {
-  const [slowest, fastest] = result.range.map((speed) => speed.toFixed(0));
-  const stages = Object.entries(result.stages).map(([name, ms]) => `${name} ${ms.toFixed(2)}`);
-  return [
-    `${result.images} images of ${result.kilobytes.toFixed(0)} kB: ` +
-    `${result.imagesPerSecond.toFixed(0)} images/s (${slowest} to ${fastest})`,
-    `per second of one core's time: ${result.imagesPerCoreSecond.toFixed(0)} images`,
-    `milliseconds per image, one at a time: ${stages.join(", ")}`,
-  ].join("\n");
+const COLUMNS: readonly Column[] = [
+  { title: "threads", align: "right" },
+  { title: "images/s", align: "right" },
+  { title: "slowest to fastest" },
+  { title: "scaling" },
+  { title: "per thread" },
+  { title: "per core" },
+  { title: "main thread" },
+];
+
+async function print(result: LoaderBenchResult, simulated: number | undefined): Promise<void> {
+  const { images, kilobytes, speeds, stages } = result;
+  const [first] = speeds;
+  // A thread's own speed: by the simulated cost, or as the first number of threads has it.
+  const ideal = simulated === undefined
+    ? first!.imagesPerSecond / first!.threads
+    : 1000 / simulated;
+  console.log(
+    simulated === undefined
+      ? `${images} images of ${kilobytes.toFixed(0)} kB`
+      : `${images} images, each ${simulated} ms of sleep`,
+  );
+  await printTable(
+    COLUMNS,
+    speeds.map((speed) => [
+      String(speed.threads),
+      speed.imagesPerSecond.toFixed(0),
+      speed.range.map((end) => end.toFixed(0)).join(" to "),
+      `${speed.scaling.toFixed(2)} ×`,
+      `${(100 * speed.imagesPerSecond / speed.threads / ideal).toFixed(1)}%`,
+      simulated === undefined ? `${speed.imagesPerCoreSecond.toFixed(0)} images/s` : "–",
+      speed.mainMicroseconds === null ? "–" : `${speed.mainMicroseconds.toFixed(1)} µs/image`,
+    ]),
+  );
+  if (!stages) return;
+  const parts = Object.entries(stages).map(([name, ms]) => `${name} ${ms.toFixed(2)}`);
+  console.log(`milliseconds per image, one at a time: ${parts.join(", ")}`);
 }

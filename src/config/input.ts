@@ -160,6 +160,11 @@ export interface DataInput {
   /** Batches that are decoded ahead of the training step. Default: `4`. */
   prefetch?: number | undefined;
   /**
+   * Threads of each worker that read, decode and transform images; unless set, the cores divided
+   * by the workers.
+   */
+  loaderThreads?: number | undefined;
+  /**
    * Memory that all workers share for decoded images; `null`: each worker keeps some by itself.
    */
   cache?: number | string | null | undefined;

@@ -18,6 +18,8 @@ import { FILE_HASHES } from "./file_hashes.ts";
 import { mixesSchema } from "./transforms/mix.ts";
 import { transformsSchema } from "./transforms/transform_specs.ts";
 
+const MAX_LOADER_THREADS = 1024;
+
 const FORMATS = ["imageFolder", "cifar10"] as const satisfies readonly DataFormat[];
 
 const folderName = z.string().regex(
@@ -65,6 +67,10 @@ export const dataSchema = z.strictObject({
   ),
   prefetch: z.int().positive().max(1000).default(4).describe(
     "Batches that are decoded ahead of the training step.",
+  ),
+  loaderThreads: z.int().positive().max(MAX_LOADER_THREADS).optional().describe(
+    "Threads of each worker that read, decode and transform images; unless set, the cores divided " +
+      "by the workers.",
   ),
   cache: sizeSchema.nullish().describe(
     "Memory that all workers share for decoded images; `null`: each worker keeps some by itself.",

@@ -13,6 +13,7 @@ import type { CudaDevice } from "./binding/cuda_driver.ts";
 import { cudaProblemIn, ON_CPU } from "./binding/cuda_problems.ts";
 import { LOG_LEVEL, openLibrary, setLogLevel, showGpu } from "./binding/library.ts";
 import { logProblems, withCapturedStderr } from "./binding/native_output.ts";
+import { setNativeRuntime } from "./native_runtime.ts";
 import { type Device, Runtime, type Threads } from "./binding/runtime.ts";
 import { EngineError } from "./binding/status.ts";
 import { tf } from "./tf.ts";
@@ -167,6 +168,7 @@ async function open(options: EngineOptions): Promise<NativeEngine> {
     return Object.assign(backend, { runtime });
   });
   await tf.setBackend(BACKEND);
+  setNativeRuntime(runtime, libraryPath);
   registerNativeGradients();
   const { version: tensorflowVersion, devices } = runtime;
   return {

@@ -1,10 +1,11 @@
 /**
- * TensorFlow's image decoders, run on another thread, and its JPEG encoder.
+ * TensorFlow's image decoders, and its JPEG encoder.
  *
  * @module
  */
 import { type Attribute, ATTRIBUTE_TYPES, DATA_TYPES } from "./binding/attributes.ts";
-import { nativeBackend } from "./backend.ts";
+import type { Runtime, TensorId, TensorMetadata } from "./binding/runtime.ts";
+import { nativeRuntime } from "./native_runtime.ts";
 
 /** Formats that TensorFlow decodes. */
 export type NativeImageFormat = "jpeg" | "png" | "gif" | "bmp" | "webp";
@@ -40,27 +41,77 @@ const DECODERS: Record<NativeImageFormat, readonly [string, readonly Attribute[]
   webp: ["DecodeWebP", [CHANNELS]],
 };
 
+/** An op that image code wants to run. */
+interface ImageOp {
+  readonly runtime: Runtime;
+  readonly name: string;
+  readonly attributes: readonly Attribute[];
+  readonly inputs: readonly TensorId[];
+}
+
+/**
+ * Work on images that needs ops in between: whoever drives it decides where they run. {@linkcode onOtherThreads} and
+ * {@linkcode onThisThread} do.
+ */
+export type ImageWork<T> = Generator<ImageOp, T, TensorMetadata[]>;
+
+/** Does work with its ops on TensorFlow's side, on other threads; JavaScript goes on meanwhile. */
+export async function onOtherThreads<T>(work: ImageWork<T>): Promise<T> {
+  let next = work.next();
+  while (!next.done) {
+    const { runtime, name, attributes, inputs } = next.value;
+    let outputs: TensorMetadata[];
+    try {
+      outputs = await runtime.executeAsync(name, attributes, inputs, 1);
+    } catch (error) {
+      next = work.throw(error);
+      continue;
+    }
+    next = work.next(outputs);
+  }
+  return next.value;
+}
+
+/** Does work with its ops on the calling thread, which waits for them. */
+export function onThisThread<T>(work: ImageWork<T>): T {
+  let next = work.next();
+  while (!next.done) {
+    const { runtime, name, attributes, inputs } = next.value;
+    let outputs: TensorMetadata[];
+    try {
+      outputs = runtime.execute(name, attributes, inputs);
+    } catch (error) {
+      next = work.throw(error);
+      continue;
+    }
+    next = work.next(outputs);
+  }
+  return next.value;
+}
+
 /**
  * Decodes an image to RGB; of an animation the first frame.
  *
  * @param bytes The file
  * @throws {EngineError} when the file is damaged or of another format
  */
-export async function decodeImageNative(
+export function* decodeImageNative(
   bytes: Uint8Array<ArrayBuffer>,
   format: NativeImageFormat,
-): Promise<DecodedImage> {
-  const { runtime } = nativeBackend();
-  const [op, attributes] = DECODERS[format];
+): ImageWork<DecodedImage> {
+  const runtime = nativeRuntime();
+  const [name, attributes] = DECODERS[format];
   const input = runtime.createStringView(bytes);
   try {
-    const [output] = await runtime.executeAsync(op, attributes, [input], 1);
+    const [output] = yield { runtime, name, attributes, inputs: [input] };
     try {
       const [height, width, channels] = output.shape.slice(-3);
       const frame = height * width * channels;
-      const frames = new Uint8Array(output.shape.reduce((product, size) => product * size, 1));
-      runtime.readInto(output.id, frames);
-      return { width, height, data: toRgb(frames.subarray(0, frame), channels) };
+      const data = runtime.withBytes(
+        output.id,
+        (frames) => channels === 3 ? frames.slice(0, frame) : toRgb(frames, frame, channels),
+      );
+      return { width, height, data };
     } finally {
       runtime.deleteTensor(output.id);
     }
@@ -77,12 +128,12 @@ export async function decodeImageNative(
  * @param decoded The part to decode: `part` and some pixels around it
  * @throws {EngineError} when the file is damaged (within the part or above it) or of another format
  */
-export async function decodeJpegPartNative(
+export function* decodeJpegPartNative(
   bytes: Uint8Array<ArrayBuffer>,
   part: Part,
   decoded: Part,
-): Promise<DecodedImage> {
-  const { runtime } = nativeBackend();
+): ImageWork<DecodedImage> {
+  const runtime = nativeRuntime();
   const window = Int32Array.of(decoded.top, decoded.left, decoded.height, decoded.width);
   const inputs = [
     runtime.createStringView(bytes),
@@ -90,35 +141,24 @@ export async function decodeJpegPartNative(
   ];
   try {
     const [, attributes] = DECODERS.jpeg;
-    const [output] = await runtime.executeAsync("DecodeAndCropJpeg", attributes, inputs, 1);
+    const [output] = yield { runtime, name: "DecodeAndCropJpeg", attributes, inputs };
     try {
-      const stride = decoded.width * 3, length = part.width * 3;
-      const pixels = scratchOf(decoded.height * stride);
-      runtime.readInto(output.id, pixels);
-      const first = (part.top - decoded.top) * stride + (part.left - decoded.left) * 3;
-      const data = new Uint8Array(part.height * length);
-      for (let y = 0; y < part.height; y++) {
-        const from = first + y * stride;
-        data.set(pixels.subarray(from, from + length), y * length);
-      }
-      return { width: part.width, height: part.height, data };
+      return runtime.withBytes(output.id, (pixels) => {
+        const stride = decoded.width * 3, length = part.width * 3;
+        const first = (part.top - decoded.top) * stride + (part.left - decoded.left) * 3;
+        const data = new Uint8Array(part.height * length);
+        for (let y = 0; y < part.height; y++) {
+          const from = first + y * stride;
+          data.set(pixels.subarray(from, from + length), y * length);
+        }
+        return { width: part.width, height: part.height, data };
+      });
     } finally {
       runtime.deleteTensor(output.id);
     }
   } finally {
     inputs.forEach((input) => runtime.deleteTensor(input));
   }
-}
-
-/** The most memory that is kept from one image to the next. */
-const SCRATCH_BYTES = 4 * 2 ** 20;
-let scratch = new Uint8Array(0);
-
-/** Memory for use before the next `await`: fresh memory for each image would keep the collector busy. */
-function scratchOf(bytes: number): Uint8Array {
-  if (bytes > SCRATCH_BYTES) return new Uint8Array(bytes);
-  if (bytes > scratch.length) scratch = new Uint8Array(bytes);
-  return scratch.subarray(0, bytes);
 }
 
 /**
@@ -130,7 +170,7 @@ export function encodeJpegNative(
   { width, height, data }: DecodedImage,
   quality: number,
 ): Uint8Array<ArrayBuffer> {
-  const { runtime } = nativeBackend();
+  const runtime = nativeRuntime();
   const input = runtime.createTensor([height, width, 3], DATA_TYPES.TF_UINT8, data);
   try {
     const [output] = runtime.execute("EncodeJpeg", [
@@ -149,9 +189,8 @@ export function encodeJpegNative(
 }
 
 /** DecodeBmp keeps the file's number of channels. */
-function toRgb(pixels: Uint8Array, channels: number): Uint8Array {
-  if (channels === 3) return pixels;
-  const count = pixels.length / channels;
+function toRgb(pixels: Uint8Array, bytes: number, channels: number): Uint8Array {
+  const count = bytes / channels;
   const rgb = new Uint8Array(count * 3);
   for (let pixel = 0; pixel < count; pixel++) {
     for (let channel = 0; channel < 3; channel++) {

@@ -1,5 +1,5 @@
 /**
- * The threads that processes of this host give to TensorFlow. They follow from the host's cores, so that each host
+ * The threads that processes of this host give to TensorFlow and to the loader. They follow from the host's cores, so that each host
  * derives its own.
  *
  * @module
@@ -24,5 +24,15 @@ export function soleProcessThreads(): Threads {
  * @param workers Workers that share this host
  */
 export function workerThreads(configured: number | undefined, workers: number): number {
+  return configured ?? Math.max(1, Math.floor(coresOfHost() / workers));
+}
+
+/**
+ * Returns the loader threads of each worker on this host: for each core that a worker has, one.
+ *
+ * @param configured The number that the config asks for (`data.loaderThreads`)
+ * @param workers Workers that share this host
+ */
+export function loaderThreads(configured: number | undefined, workers: number): number {
   return configured ?? Math.max(1, Math.floor(coresOfHost() / workers));
 }

@@ -9,10 +9,12 @@ import { UsageError } from "../base/errors.ts";
 import { interruptedBy } from "../base/interruption.ts";
 import { ONLY_RANK } from "../base/rank_info.ts";
 import type { Config } from "../config/schema.ts";
+import { loaderThreads } from "../engine/threads.ts";
 import type { LayersModel } from "../engine/tf.ts";
 import { checkFiles } from "../data/datasets/check_files.ts";
 import { EpochPlanner } from "../data/loading/epoch_planner.ts";
 import { Loader } from "../data/loading/loader.ts";
+import { LoaderThreads } from "../data/loading/loader_threads.ts";
 import { chooseSplit, missingClasses, scanClassFolders } from "../data/datasets/class_folders.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import { scanImages } from "../data/datasets/scan_images.ts";
@@ -133,9 +135,11 @@ export async function evaluate(
       `The model has ${outputs} classes, but ${root} has ${classes.length} (${listed(classes)})`,
     );
   }
+  await using threads = new LoaderThreads(loaderThreads(undefined, 1));
   const loader = new Loader({
     source,
     samples,
+    threads,
     pipeline: new TransformPipeline(transformsSchema.parse([...transforms])),
     onError,
     prefetch: 2,

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { interruptedBy } from "../base/interruption.ts";
 import { exists } from "../base/paths.ts";
 import { type Batch, Loader } from "../data/loading/loader.ts";
+import { LoaderThreads } from "../data/loading/loader_threads.ts";
 import {
   findInputs,
   type FoundInputs,
@@ -16,6 +17,7 @@ import {
 import type { RgbImage } from "../data/codecs/rgb_image.ts";
 import { EpochPlanner } from "../data/loading/epoch_planner.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
+import { loaderThreads } from "../engine/threads.ts";
 import type { tf } from "../engine/tf.ts";
 import { requireFiniteOutputs } from "../metrics/check_scores.ts";
 import { type Maps, Predictor } from "./predictor.ts";
@@ -153,9 +155,12 @@ export async function* predictInputs(
   const pipeline = new TransformPipeline(transforms);
   const samples = inputs.map(({ name }, index) => ({ path: name, label: 0, index }));
   using source = new InputSource(inputs, sourceOptions(options));
+  await using threads = new LoaderThreads(loaderThreads(undefined, 1));
   const loader = new Loader({
     source,
     samples,
+    // A few images are there before threads would be.
+    ...(samples.length > batchSize ? { threads } : {}),
     pipeline,
     onError: "skip",
     prefetch: PREFETCH,

@@ -7,6 +7,7 @@ import { LockstepError } from "../base/errors.ts";
 import { z } from "../deps/zod.ts";
 import { type Config, decidedConfigSchema } from "../config/schema.ts";
 import { Loader } from "../data/loading/loader.ts";
+import { LoaderThreads } from "../data/loading/loader_threads.ts";
 import type { SharedImages } from "../data/loading/shared_images.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import { type ModuleHooks, scanModule } from "../data/datasets/scan_module.ts";
@@ -14,6 +15,7 @@ import { scanImages } from "../data/datasets/scan_images.ts";
 import { openTable, type TablePlace, tablePlaceSchema } from "../data/datasets/shared_table.ts";
 import { tableImages } from "../data/datasets/table_images.ts";
 import type { Json } from "../protocol/large_json.ts";
+import { loaderThreads } from "../engine/threads.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
 import type { FeatureCaches } from "./feature_cache.ts";
 
@@ -101,21 +103,39 @@ export function scanData(
 }
 
 /**
- * The loaders of a run's two sets of images.
+ * Starts the loader threads of one of a run's workers, while the engine opens and the images are found.
  *
- * @param known Samples whose images aren't needed any more
+ * @returns The threads; whoever has them disposes of them
  */
+export function startLoaderThreads(
+  { data, workers }: Pick<Config, "data" | "workers">,
+): LoaderThreads {
+  const threads = new LoaderThreads(loaderThreads(data.loaderThreads, workers));
+  threads.start();
+  return threads;
+}
+
+/** The parts of a run's loaders that not every process has. */
+export interface LoaderParts {
+  /** Threads that make the rows, rather than the calling one. */
+  readonly threads?: LoaderThreads | undefined;
+  /** The memory that workers share for decoded images. */
+  readonly shared?: SharedImages | undefined;
+  /** Samples whose images aren't needed any more. */
+  readonly known?: Pick<FeatureCaches, "train" | "val"> | undefined;
+}
+
+/** The loaders of a run's two sets of images. */
 export function makeLoaders(
   dataset: ImageSet,
   { data, workers }: Pick<Config, "data" | "workers">,
-  shared?: SharedImages,
-  known?: Pick<FeatureCaches, "train" | "val">,
+  { threads, shared, known }: LoaderParts = {},
 ): { train: Loader; val: Loader } {
   const { source } = dataset;
   const { onError, prefetch } = data;
   // Where memory can't be shared, each loader of each worker keeps its share.
   const own = data.cache && !source.cheap ? { cacheBytes: data.cache / workers / 2 } : {};
-  const common = { source, onError, prefetch, ...own };
+  const common = { source, onError, prefetch, threads, ...own };
   return {
     train: new Loader({
       ...common,

@@ -12,7 +12,7 @@ import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { buildScorer, importParameters } from "../train/build_scorer.ts";
 import { validateSchema } from "../train/command_schemas.ts";
 import { type EvaluationJob, namedModules, scanEvaluation } from "../train/evaluation_job.ts";
-import { makeLoaders } from "../train/job.ts";
+import { makeLoaders, startLoaderThreads } from "../train/job.ts";
 import type { ModelScorer } from "../train/model_scorer.ts";
 import { checkModules } from "../train/modules.ts";
 import { validateShard } from "../train/validate.ts";
@@ -31,18 +31,18 @@ export class EvaluationSession {
   readonly #options: EvaluationOptions;
   readonly #scorer: ModelScorer;
   readonly #validation: Omit<Parameters<typeof validateShard>[0], "place">;
-  readonly #images: Disposable;
+  readonly #resources: AsyncDisposableStack;
 
   private constructor(
     options: EvaluationOptions,
     scorer: ModelScorer,
     validation: Omit<Parameters<typeof validateShard>[0], "place">,
-    images: Disposable,
+    resources: AsyncDisposableStack,
   ) {
     this.#options = options;
     this.#scorer = scorer;
     this.#validation = validation;
-    this.#images = images;
+    this.#resources = resources;
   }
 
   /**
@@ -53,13 +53,17 @@ export class EvaluationSession {
   static async open(options: EvaluationOptions): Promise<EvaluationSession> {
     const { job, engine, heartbeat } = options;
     const { config, modules } = job;
+    await using opened = new AsyncDisposableStack();
+    const loaderThreads = opened.use(startLoaderThreads(config));
     await openDevice(engine, job);
     await checkModules({ config: namedModules(job), ...(modules ? { modules } : {}) });
     const dataset = await openImages(job, heartbeat, (hooks) => scanEvaluation(job, hooks));
+    opened.use(dataset.source);
     const scorer = await buildScorer(job);
-    const loader = makeLoaders(dataset, config).val;
+    const loader = makeLoaders(dataset, config, { threads: loaderThreads }).val;
     const planner = new EpochPlanner({ length: dataset.val.length, globalBatch: job.batchSize });
-    return new EvaluationSession(options, scorer, { scorer, loader, planner }, dataset.source);
+    const validation = { scorer, loader, planner };
+    return new EvaluationSession(options, scorer, validation, opened.move());
   }
 
   /** Carries out one command. */
@@ -81,9 +85,9 @@ export class EvaluationSession {
     }
   }
 
-  /** Gives up the images. */
-  close(): void {
-    this.#images[Symbol.dispose]();
+  /** Gives up the images and the loader's threads. */
+  async close(): Promise<void> {
+    await this.#resources.disposeAsync();
   }
 
   async #validate(args: Json): Promise<CommandOutcome> {

@@ -17,7 +17,7 @@ import { buildReplica } from "../train/build_replica.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { epochSpanSchema, validateSchema } from "../train/command_schemas.ts";
 import { FeatureCaches } from "../train/feature_cache.ts";
-import { findImages, type Job, makeLoaders } from "../train/job.ts";
+import { findImages, type Job, makeLoaders, startLoaderThreads } from "../train/job.ts";
 import { checkModules } from "../train/modules.ts";
 import { runEpoch, type TrainingParts } from "../train/rank_epoch.ts";
 import { RunPlan } from "../train/run_plan.ts";
@@ -66,18 +66,18 @@ export class Session {
   readonly #options: OpenSession;
   readonly #parts: TrainingParts;
   readonly #validation: ValidationParts;
-  readonly #images: Disposable;
+  readonly #resources: AsyncDisposableStack;
 
   private constructor(
     options: OpenSession,
     parts: TrainingParts,
     validation: ValidationParts,
-    images: Disposable,
+    resources: AsyncDisposableStack,
   ) {
     this.#options = options;
     this.#parts = parts;
     this.#validation = validation;
-    this.#images = images;
+    this.#resources = resources;
   }
 
   /**
@@ -88,6 +88,8 @@ export class Session {
   static async open(options: SessionOptions): Promise<Session> {
     const { job, memory, place, link, engine } = options;
     const { config } = job;
+    await using opened = new AsyncDisposableStack();
+    const loaderThreads = opened.use(startLoaderThreads(config));
     const device = await openDevice(engine, job);
     await checkModules(job);
     const dataset = await openImages(
@@ -95,11 +97,16 @@ export class Session {
       options.heartbeat,
       (hooks) => findImages(job, hooks),
     );
+    opened.use(dataset.source);
     const replica = await buildReplica(config, job);
     const maxBytes = featureCacheBytes(config);
     const caches = maxBytes > 0 ? new FeatureCaches(maxBytes) : undefined;
     if (replica.features) replica.features.caches = caches;
-    const loaders = makeLoaders(dataset, config, sharedImages(memory, place, dataset), caches);
+    const loaders = makeLoaders(dataset, config, {
+      threads: loaderThreads,
+      shared: sharedImages(memory, place, dataset),
+      known: caches,
+    });
     const { vectorBytes, regions, gradientBytes } = replica.state;
     const wire = { dtype: config.nats.gradientDtype, gradientBytes };
     const shape = { ...place, vectorBytes, regions, wire };
@@ -110,7 +117,7 @@ export class Session {
       { ...options, device },
       { config, plan, place, replica, loader: loaders.train, exchange },
       { scorer: replica, loader: loaders.val, planner: plan.validation },
-      dataset.source,
+      opened.move(),
     );
   }
 
@@ -137,9 +144,9 @@ export class Session {
     }
   }
 
-  /** Gives up the images and the exchange. */
+  /** Gives up the images, the loader's threads and the exchange. */
   async close(): Promise<void> {
-    this.#images[Symbol.dispose]();
+    await this.#resources.disposeAsync();
     await this.#parts.exchange.close();
   }
 

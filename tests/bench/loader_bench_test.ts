@@ -9,7 +9,7 @@ import { openEngine } from "../../src/engine/engine.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const JPEGS = fileURLToPath(new URL("../fixtures/data/jpegs", import.meta.url));
-const OPTIONS = { imageSize: 32, batch: 4, epochs: 2, threads: 1, keep: false };
+const OPTIONS = { imageSize: 32, batch: 4, epochs: 2, threads: [1, 2], keep: false };
 
 Deno.test("benchLoader() loads every image of a folder and times each part", async () => {
   const result = await benchLoader({ ...OPTIONS, data: JPEGS });
@@ -18,12 +18,16 @@ Deno.test("benchLoader() loads every image of a folder and times each part", asy
     result.images,
   );
   assert.equal(result.images, [...Deno.readDirSync(JPEGS)].length);
-  const { imagesPerSecond, imagesPerCoreSecond, range, stages } = result;
-  assert.deepEqual(Object.keys(stages), ["read", "decode", "transform", "collate"]);
-  for (const figure of [imagesPerSecond, imagesPerCoreSecond, ...Object.values(stages)]) {
-    assert.ok(figure > 0 && Number.isFinite(figure), JSON.stringify(result));
+  const { speeds: [one, two], stages } = result;
+  assert.deepEqual(Object.keys(stages!), ["read", "decode", "transform", "collate"]);
+  assert.deepEqual([one.threads, two.threads, one.scaling], [1, 2, 1]);
+  for (const { imagesPerSecond, imagesPerCoreSecond, range, mainMicroseconds } of [one, two]) {
+    for (const figure of [imagesPerSecond, imagesPerCoreSecond, mainMicroseconds!]) {
+      assert.ok(figure > 0 && Number.isFinite(figure), JSON.stringify(result));
+    }
+    assert.ok(range[0] <= imagesPerSecond && imagesPerSecond <= range[1]);
   }
-  assert.ok(range[0] <= imagesPerSecond && imagesPerSecond <= range[1]);
+  for (const figure of Object.values(stages!)) assert.ok(figure > 0, JSON.stringify(stages));
 });
 
 Deno.test("benchLoader() refuses a folder without images", async () => {

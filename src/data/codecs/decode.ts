@@ -7,7 +7,13 @@
  * @module
  */
 import { messageOf } from "../../base/errors.ts";
-import { decodeImageNative, decodeJpegPartNative } from "../../engine/image_ops.ts";
+import {
+  decodeImageNative,
+  decodeJpegPartNative,
+  type ImageWork,
+  onOtherThreads,
+  onThisThread,
+} from "../../engine/image_ops.ts";
 import { decodeBmp } from "./bmp.ts";
 import { DataError } from "./data_error.ts";
 import { firstGifFrame, gifOfFrame } from "./gif_frame.ts";
@@ -52,8 +58,23 @@ const UPRIGHT = 1;
  */
 export async function decodeImage(
   bytes: Uint8Array<ArrayBuffer>,
-  { path, maxPixels = DEFAULT_MAX_PIXELS, part }: DecodeOptions,
+  options: DecodeOptions,
 ): Promise<RgbImage> {
+  return await onOtherThreads(decoding(bytes, options));
+}
+
+/** {@linkcode decodeImage} on the calling thread, which waits for it. */
+export function decodeImageSync(
+  bytes: Uint8Array<ArrayBuffer>,
+  options: DecodeOptions,
+): RgbImage {
+  return onThisThread(decoding(bytes, options));
+}
+
+function* decoding(
+  bytes: Uint8Array<ArrayBuffer>,
+  { path, maxPixels = DEFAULT_MAX_PIXELS, part }: DecodeOptions,
+): ImageWork<RgbImage> {
   let header: ImageHeader;
   try {
     header = readImageHeader(bytes);
@@ -67,9 +88,9 @@ export async function decodeImage(
   const box = part?.(turned ? { width: height, height: width } : { width, height });
   try {
     if (box && header.orientation === UPRIGHT && isPartial(bytes, header)) {
-      return await decodeJpegPartNative(bytes, box, around(box, header));
+      return yield* decodeJpegPartNative(bytes, box, around(box, header));
     }
-    const image = orientRgb(await decodePixels(bytes, header), header.orientation);
+    const image = orientRgb(yield* decodePixels(bytes, header), header.orientation);
     return box ? cropRgb(image, box) : image;
   } catch (error) {
     throw new DataError(path, reasonOf(error, header), { cause: error });
@@ -91,26 +112,26 @@ function around({ left, top, width, height }: Box, image: ImageHeader): Box {
   };
 }
 
-async function decodePixels(
+function* decodePixels(
   bytes: Uint8Array<ArrayBuffer>,
   header: ImageHeader,
-): Promise<RgbImage> {
+): ImageWork<RgbImage> {
   switch (header.format) {
     case "bmp":
       return decodeBmp(bytes);
     case "gif": {
       const frame = firstGifFrame(bytes);
-      const image = await decodeImageNative(gifOfFrame(bytes, frame), "gif");
+      const image = yield* decodeImageNative(gifOfFrame(bytes, frame), "gif");
       return onCanvas(image, header, frame, frame.surroundings);
     }
     case "jpeg":
-      return await decodeImageNative(header.bareCmyk ? withAdobeMarker(bytes) : bytes, "jpeg");
+      return yield* decodeImageNative(header.bareCmyk ? withAdobeMarker(bytes) : bytes, "jpeg");
     case "png":
-      return await decodeImageNative(bytes, "png");
+      return yield* decodeImageNative(bytes, "png");
     case "webp": {
       const frame = firstWebpFrame(bytes);
       return onCanvas(
-        await decodeImageNative(webpOfFrame(bytes, frame), "webp"),
+        yield* decodeImageNative(webpOfFrame(bytes, frame), "webp"),
         header,
         frame,
       );

@@ -11,7 +11,7 @@ import { reasonOf, UsageError } from "../../base/errors.ts";
 import { exists } from "../../base/paths.ts";
 import { openRegularFile, openRegularFileSync, readRegularText } from "../../base/regular_file.ts";
 import { DataError } from "../codecs/data_error.ts";
-import type { ImageSet, Sample, SampleSource } from "./image_set.ts";
+import type { ImageSet, Sample, SampleSource, SourceRecipe } from "./image_set.ts";
 import { cropRgb, type PartOf, type RgbImage } from "../codecs/rgb_image.ts";
 
 /** Width and height of an image, in pixels. */
@@ -188,22 +188,27 @@ function fill(file: Deno.FsFile, buffer: Uint8Array): number {
 }
 
 /** Reads records where they lie: no images are kept in memory. Seeking and reading are one synchronous act. */
-class CifarSource implements SampleSource {
+export class CifarSource implements SampleSource {
   readonly cheap = true;
+  readonly recipe: SourceRecipe;
   readonly #folder: string;
   readonly #files = new Map<string, Deno.FsFile>();
   readonly #record = new Uint8Array(RECORD_BYTES);
 
+  /** @param folder Where the files lie */
   constructor(folder: string) {
     this.#folder = folder;
+    this.recipe = { kind: "cifar10", folder };
   }
 
-  read({ path, label }: Sample, part?: PartOf): Promise<RgbImage> {
-    return new Promise((resolve) => {
-      const image = this.#read(path, label);
-      const box = part?.(image);
-      resolve(box ? cropRgb(image, box) : image);
-    });
+  read(sample: Sample, part?: PartOf): Promise<RgbImage> {
+    return new Promise((resolve) => resolve(this.readSync(sample, part)));
+  }
+
+  readSync({ path, label }: Sample, part?: PartOf): RgbImage {
+    const image = this.#read(path, label);
+    const box = part?.(image);
+    return box ? cropRgb(image, box) : image;
   }
 
   #read(path: string, label: number): RgbImage {

@@ -6,13 +6,14 @@
 import { glob } from "node:fs/promises";
 import { join } from "node:path";
 import { orAborted } from "../../base/async.ts";
-import { messageOf, reasonOf } from "../../base/errors.ts";
+import { messageOf } from "../../base/errors.ts";
 import { readRegularFile } from "../../base/regular_file.ts";
 import { fetchImage, type FetchLimits, shownUrl } from "../../provision/remote_image.ts";
 import { DataError } from "../codecs/data_error.ts";
 import { decodeImage, MAX_IMAGE_BYTES } from "../codecs/decode.ts";
 import { byCodePoint, isImageName, listImages } from "./image_files.ts";
-import type { Sample, SampleSource } from "./image_set.ts";
+import { unreadable } from "./image_source.ts";
+import type { Sample, SampleSource, SourceRecipe } from "./image_set.ts";
 import { DEFAULT_MAX_PIXELS, type PartOf, type RgbImage } from "../codecs/rgb_image.ts";
 
 /** An image that was named. */
@@ -119,12 +120,17 @@ export interface InputSourceOptions extends FetchLimits {
 /** Reads named images; the samples' indices are positions among them. */
 export class InputSource implements SampleSource {
   readonly cheap = false;
+  /** Missing where an image doesn't come from a file: addresses are fetched by this thread, many at a time. */
+  readonly recipe: SourceRecipe | undefined;
   readonly #inputs: readonly ImageInput[];
   readonly #options: InputSourceOptions;
 
   constructor(inputs: readonly ImageInput[], options: InputSourceOptions = {}) {
     this.#inputs = inputs;
     this.#options = options;
+    const { maxPixels = DEFAULT_MAX_PIXELS } = options;
+    const areFiles = inputs.every(({ from, name, place }) => from === "file" && name === place);
+    this.recipe = areFiles ? { kind: "files", root: "", maxPixels } : undefined;
   }
 
   async read({ index, path }: Sample, part?: PartOf): Promise<RgbImage> {
@@ -146,12 +152,8 @@ export class InputSource implements SampleSource {
       }
     } catch (error) {
       if (this.#options.signal?.aborted) throw this.#options.signal.reason;
-      const reason = error instanceof Deno.errors.NotFound
-        ? "the file is missing"
-        : from === "file"
-        ? `the file can't be read: ${reasonOf(error)}`
-        : messageOf(error);
-      throw new DataError(name, reason, { cause: error });
+      if (from === "file") throw unreadable(name, error);
+      throw new DataError(name, messageOf(error), { cause: error });
     }
   }
 

@@ -43,6 +43,12 @@ export interface FileTable extends Iterable<FileFacts> {
   readonly memory: Uint8Array<ArrayBuffer>;
 }
 
+/** Plain data from which another thread makes a source of the same images (`source_recipe.ts`). */
+export type SourceRecipe =
+  | { readonly kind: "files"; readonly root: string; readonly maxPixels: number }
+  | { readonly kind: "cifar10"; readonly folder: string }
+  | { readonly kind: "pause"; readonly milliseconds: number };
+
 /** Reads images; any number at the same time. */
 export interface SampleSource extends Disposable {
   /**
@@ -55,6 +61,10 @@ export interface SampleSource extends Disposable {
    * @throws {DataError} naming the image and what is wrong with it
    */
   read(sample: Sample, part?: PartOf, epoch?: number): Promise<RgbImage>;
+  /** {@linkcode read} on the calling thread, which waits for the image. */
+  readSync?(sample: Sample, part?: PartOf, epoch?: number): RgbImage;
+  /** Present where other threads of this process can read the same images. */
+  readonly recipe?: SourceRecipe | undefined;
   /** Reading again costs no more than remembering would: a loader needn't keep such images. */
   readonly cheap: boolean;
   /** Present where each sample is an image file below the set's root: larger ones can't be used. */

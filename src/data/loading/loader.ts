@@ -5,17 +5,28 @@
  * @module
  */
 import { memoryCure, outOfMemoryMessage, readMemoryState } from "../../engine/memory_limits.ts";
-import { setImmediate } from "node:timers";
 import { LockstepError } from "../../base/errors.ts";
-import { type RandomStream, randomStream } from "../../base/random.ts";
-import { Semaphore } from "../../base/semaphore.ts";
+import { randomStream } from "../../base/random.ts";
 import { DataError } from "../codecs/data_error.ts";
-import { type BatchMix, drawMix, type Mix, mixRows, type MixSpec } from "../transforms/mix.ts";
-import { type ImageCache, LocalCache } from "./image_cache.ts";
+import type { RgbImage } from "../codecs/rgb_image.ts";
 import type { Sample, SampleList, SampleSource } from "../datasets/image_set.ts";
-import type { PartOf, RgbImage } from "../codecs/rgb_image.ts";
-import type { EpochStep } from "./sampler.ts";
+import { type BatchMix, drawMix, mixableRows, type MixSpec } from "../transforms/mix.ts";
 import type { TransformPipeline } from "../transforms/transforms.ts";
+import { type ImageCache, LocalCache } from "./image_cache.ts";
+import type { LoaderThreads } from "./loader_threads.ts";
+import { LocalRows } from "./local_rows.ts";
+import { augmentation, floatsOf, RowMaker, withPartner } from "./row_maker.ts";
+import type { EpochStep } from "./sampler.ts";
+import { createProcessCache, type SharedCache } from "./shared_images.ts";
+import {
+  isUsable,
+  type MadeRows,
+  type RowFactory,
+  type RowOutcome,
+  type RowsOptions,
+  type StepOrder,
+} from "./step_rows.ts";
+import { ThreadedRows } from "./threaded_rows.ts";
 
 /** Bytes of pixels that a loader keeps, so that later epochs needn't decode them again. */
 const DEFAULT_CACHE_BYTES = 256 * 2 ** 20;
@@ -37,7 +48,12 @@ export interface LoaderOptions {
   cacheBytes?: number;
   /** The cache that keeps images, rather than in this process alone. */
   cache?: ImageCache | undefined;
-  /** Images to read and decode at a time. */
+  /**
+   * Threads that make the rows, where they can make this source's images; else, and without them, the calling thread
+   * does. The batches are the same. They must live as long as the loader is used.
+   */
+  threads?: LoaderThreads | undefined;
+  /** Images that the calling thread has read and decoded at a time. */
   concurrency?: number | undefined;
   /** Samples that needn't be read any more: a batch marks their rows as `unread`. Not together with `mix`. */
   known?: { has(index: number): boolean } | undefined;
@@ -55,7 +71,7 @@ export interface SkippedSample {
 export interface Batch {
   readonly step: number;
   /** [n, height, width, 3], as the pipeline's `Normalize` says, else 0–1. */
-  readonly images: Float32Array<ArrayBuffer>;
+  readonly images: Float32Array;
   /** [n], positions in the list of classes. */
   readonly labels: Int32Array<ArrayBuffer>;
   /** [n], positions in the list of samples. */
@@ -82,9 +98,6 @@ export function requireImages({ unread }: Pick<Batch, "unread">): void {
   }
 }
 
-/** The outcome of a row: its image is in its place, or the sample was known and not read. */
-type RowOutcome = "image" | "unread";
-
 /** The source of an epoch's randomness, and the means to stop the epoch. */
 export interface EpochOptions {
   seed: number;
@@ -95,16 +108,6 @@ export interface EpochOptions {
    * later batch's. Fresh memory costs a tenth of the time that an image takes.
    */
   reuse?: boolean;
-}
-
-/** The state that the batches of one iteration share. */
-interface Iteration {
-  readonly epoch: number;
-  readonly seed: number;
-  readonly queue: Semaphore;
-  readonly signal: AbortSignal;
-  /** Images of batches that are done with. */
-  readonly spare: Float32Array<ArrayBuffer>[];
 }
 
 /**
@@ -125,7 +128,11 @@ interface Iteration {
 export class Loader {
   readonly #options: LoaderOptions;
   readonly #concurrency: number;
-  readonly #cache: ImageCache;
+  readonly #maker: RowMaker;
+  /** The cache that the threads share. */
+  readonly #shared: SharedCache | undefined;
+  /** Number of this loader's row maker in the threads, once they have it. */
+  #threadMaker: number | undefined;
 
   constructor(options: LoaderOptions) {
     if (options.known && (options.mix ?? []).length > 0) {
@@ -134,9 +141,15 @@ export class Loader {
       );
     }
     this.#options = options;
-    const { cheap } = options.source;
-    this.#cache = options.cache ??
-      new LocalCache(options.cacheBytes ?? (cheap ? 0 : DEFAULT_CACHE_BYTES));
+    const { source, pipeline, samples, threads } = options;
+    const bytes = options.cacheBytes ?? (source.cheap ? 0 : DEFAULT_CACHE_BYTES);
+    const isThreaded = threads !== undefined && source.recipe !== undefined;
+    const own = isThreaded && bytes > 0 && !options.cache
+      ? createProcessCache(bytes, samples.length)
+      : undefined;
+    const cache = options.cache ?? own ?? new LocalCache(isThreaded ? 0 : bytes);
+    this.#shared = "address" in cache ? cache as SharedCache : undefined;
+    this.#maker = new RowMaker({ source, pipeline, cache });
     this.#concurrency = options.concurrency ??
       Math.min(Math.max(navigator.hardwareConcurrency, 2), 8);
   }
@@ -158,31 +171,31 @@ export class Loader {
   ): AsyncGenerator<Batch, void, undefined> {
     const stop = new AbortController();
     const signals = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
-    const queue = new Semaphore(this.#concurrency);
-    const iteration: Iteration = { epoch, seed, queue, signal: signals, spare: [] };
-    const ahead: Promise<Batch>[] = [];
+    const rows = this.#rowFactory({ epoch, seed, signal: signals, reuse });
+    const ahead: Promise<Made>[] = [];
     const steps = plan[Symbol.iterator]();
     const startOne = () => {
       const { value: step, done } = steps.next();
       if (done) return;
-      const batch = this.#batch(step, iteration);
-      batch.catch(() => {}); // whoever takes it from the queue sees the error
-      ahead.push(batch);
+      const made = this.#make(step, rows, seed, epoch);
+      made.catch(() => {}); // whoever takes it from the queue sees the error
+      ahead.push(made);
     };
     try {
       signal?.throwIfAborted();
       for (let i = 0; i < this.#options.prefetch; i++) startOne();
       for (let first = ahead[0]; first; first = ahead[0]) {
-        const batch = await first;
+        const { batch, memory } = await first;
         ahead.shift();
         startOne();
         yield batch;
-        if (reuse) iteration.spare.push(new Float32Array(batch.images.buffer));
+        if (reuse) rows.recycle(memory);
         signal?.throwIfAborted();
       }
     } finally {
       stop.abort();
       await Promise.allSettled(ahead);
+      rows.close();
     }
   }
 
@@ -194,8 +207,8 @@ export class Loader {
    */
   async augmented(index: number, epoch: number, seed: number): Promise<RgbImage> {
     const random = augmentation(seed, epoch, index);
-    const { image, cut } = await this.#image(this.#sampleAt(index), random, epoch);
-    return this.#options.pipeline.augment(image, random, cut);
+    const prepared = await this.#maker.read(this.#sampleAt(index), random, epoch);
+    return this.#maker.augmented(prepared, random);
   }
 
   /**
@@ -210,44 +223,39 @@ export class Loader {
     return Array.from(labels, (_, row) => pipeline.imageAt(images, row));
   }
 
-  async #batch(
-    plan: EpochStep,
-    { epoch, seed, queue, signal, spare }: Iteration,
-  ): Promise<Batch> {
-    const { pipeline, mix: mixes = [], known } = this.#options;
+  /** The maker of an iteration's rows. */
+  #rowFactory(options: RowsOptions): RowFactory {
+    const { source: { recipe }, threads, known, pipeline } = this.#options;
+    const sampleAt = (index: number) => this.#sampleAt(index);
+    if (!threads || !recipe) {
+      const concurrency = this.#concurrency;
+      return new LocalRows({ maker: this.#maker, sampleAt, known, concurrency }, options);
+    }
+    const maker = this.#threadMaker ??= threads.addMaker({
+      source: recipe,
+      transforms: pipeline.specs,
+      cache: this.#shared?.address,
+    });
+    const { rowBytes } = this.#maker;
+    return new ThreadedRows({ threads, maker, rowBytes, sampleAt, known }, options);
+  }
+
+  async #make(plan: EpochStep, rows: RowFactory, seed: number, epoch: number): Promise<Made> {
+    const { pipeline, mix: mixes = [] } = this.#options;
     const { step, indices, globalRows, partnerIndex } = plan;
     const mix = drawMix(mixes, pipeline.size, randomStream(seed, "mix", epoch, step));
     // Another rank's last row is the partner of this one's first: it stands behind this rank's own rows.
     const fetchesPartner = mix && indices.length > 0 && indices.length < globalRows;
     const wanted = fetchesPartner ? [...indices, partnerIndex] : [...indices];
-    const length = (indices.length + (mix ? 1 : 0)) * pipeline.floats;
-    const last = spare.pop();
-    const images = last?.length === length ? last : new Float32Array(length);
-    const rows = await Promise.allSettled(
-      wanted.map((index, row) =>
-        queue.run(async (): Promise<RowOutcome> => {
-          signal.throwIfAborted();
-          if (known?.has(index)) return "unread";
-          const random = augmentation(seed, epoch, index);
-          const sample = this.#sampleAt(index);
-          const { image, cut } = await this.#image(sample, random, epoch);
-          // Transforms block: let messages and timers have their turn before each.
-          await new Promise((resolve) => setImmediate(resolve));
-          signal.throwIfAborted();
-          usable(sample, () => {
-            pipeline.apply(image, random, images, row * pipeline.floats, cut);
-          });
-          return "image";
-        })
-      ),
-    );
-    for (const [row, result] of rows.entries()) {
-      if (result.status === "rejected") requireMemory(this.#sampleAt(wanted[row]!), result.reason);
-      if (result.status === "rejected" && !this.#maySkip(result.reason)) {
-        throw this.#withCure(result.reason);
-      }
+    const order = { step, wanted, planned: indices.length, mix };
+    const made = await rows.make(order);
+    for (const [row, outcome] of made.outcomes.entries()) {
+      if (isUsable(outcome)) continue;
+      const { error } = outcome as Failed;
+      requireMemory(this.#sampleAt(wanted[row]!), error);
+      if (!this.#maySkip(error)) throw this.#withCure(error);
     }
-    return this.#collate(plan, images, rows, mix && this.#mix(plan, images, rows, mix));
+    return { batch: this.#collate(plan, made, order), memory: made.rows };
   }
 
   /** The sample of an index that a plan names. */
@@ -274,20 +282,10 @@ export class Loader {
     return this.#options.onError === "skip" && error instanceof DataError;
   }
 
-  /** Mixes the planned rows in their places. */
-  #mix(
-    { indices, partnerIndex }: EpochStep,
-    images: Float32Array<ArrayBuffer>,
-    rows: PromiseSettledResult<RowOutcome>[],
-    mix: Mix,
-  ): BatchMix {
-    const { pipeline: { floats, size } } = this.#options;
-    const usable = rows.map(({ status }) => status === "fulfilled");
-    if (usable.length === indices.length) { // all of the step: the last row comes before the first one
-      usable.push(usable.at(-1) ?? false);
-      images.copyWithin(indices.length * floats, (indices.length - 1) * floats);
-    }
-    const mixed = mixRows(images, size, usable, mix);
+  /** The labels of the mix: a row whose partner has no image is left as it is. */
+  #mixed({ indices, partnerIndex }: EpochStep, made: MadeRows, { mix, planned }: StepOrder) {
+    if (!mix) return undefined;
+    const mixed = mixableRows(withPartner(made.outcomes.map(isUsable), planned));
     const partnerLabels = Int32Array.from(indices, (own, row) => {
       const partner = row === 0 ? partnerIndex : indices[row - 1]!;
       return this.#sampleAt(mixed[row] ? partner : own).label;
@@ -295,32 +293,27 @@ export class Loader {
     return { partnerLabels, share: mix.share };
   }
 
-  /** Closes the gaps of images that can't be used. */
-  #collate(
-    { step, indices: planned }: EpochStep,
-    images: Float32Array<ArrayBuffer>,
-    rows: PromiseSettledResult<RowOutcome>[],
-    mix: BatchMix | undefined,
-  ): Batch {
+  /** A batch of the rows that have an image or are unread. */
+  #collate(plan: EpochStep, made: MadeRows, order: StepOrder): Batch {
     const { pipeline: { floats, size: [height, width] } } = this.#options;
+    const { step, indices: planned } = plan;
+    const mix = this.#mixed(plan, made, order);
     const skipped: SkippedSample[] = [];
     const kept: number[] = [];
     const unread = new Set<number>();
     planned.forEach((index, row) => {
-      const result = rows[row]!;
-      if (result.status === "rejected") {
-        skipped.push({ index, path: this.#sampleAt(index).path, reason: result.reason.reason });
+      const outcome: RowOutcome = made.outcomes[row]!;
+      if (typeof outcome !== "string") {
+        const { reason } = outcome.error as DataError;
+        skipped.push({ index, path: this.#sampleAt(index).path, reason });
         return;
       }
-      if (kept.length < row) {
-        images.copyWithin(kept.length * floats, row * floats, (row + 1) * floats);
-      }
-      if (result.value === "unread") unread.add(kept.length);
+      if (outcome === "unread") unread.add(kept.length);
       kept.push(row);
     });
     return {
       step,
-      images: images.subarray(0, kept.length * floats),
+      images: floatsOf(made.rows).subarray(0, kept.length * floats),
       labels: Int32Array.from(kept, (row) => this.#sampleAt(planned[row]!).label),
       indices: Uint32Array.from(kept, (row) => planned[row]!),
       height,
@@ -332,33 +325,16 @@ export class Loader {
       }),
     };
   }
-
-  /**
-   * A sample's image after the transforms that are the same in each epoch, kept for other epochs; or, where
-   * it won't be kept, only the part that is needed.
-   *
-   * @param random Draws the part
-   */
-  async #image(
-    sample: Sample,
-    random: RandomStream,
-    epoch: number,
-  ): Promise<{ image: RgbImage; cut: boolean }> {
-    const { source, pipeline } = this.#options;
-    const kept = this.#cache.get(sample.index);
-    if (kept) return { image: kept, cut: false };
-    let cut = false;
-    const partOf: PartOf = (size) => {
-      cut = !this.#cache.hasRoom(size.width * size.height * 3);
-      return cut ? pipeline.part(size, random) : undefined;
-    };
-    const image = await source.read(sample, pipeline.cuts ? partOf : undefined, epoch);
-    if (cut) return { image, cut };
-    const prepared = usable(sample, () => pipeline.prepare(image));
-    this.#cache.put(sample.index, prepared);
-    return { image: prepared, cut };
-  }
 }
+
+/** A batch, and the memory of its rows. */
+interface Made {
+  readonly batch: Batch;
+  readonly memory: Uint8Array;
+}
+
+/** A row that has no image. */
+type Failed = Exclude<RowOutcome, string>;
 
 /** An image isn't to blame, and never skipped, when there was no memory to read it. */
 function requireMemory({ path }: Sample, error: unknown): void {
@@ -369,18 +345,4 @@ function requireMemory({ path }: Sample, error: unknown): void {
       memoryCure(readMemoryState().limits),
     { cause: error },
   );
-}
-
-function augmentation(seed: number, epoch: number, index: number) {
-  return randomStream(seed, "augment", epoch, index);
-}
-
-/** Runs a transform; what it has against the image becomes a {@linkcode DataError}. */
-function usable<T>(sample: Sample, transform: () => T): T {
-  try {
-    return transform();
-  } catch (error) {
-    if (!(error instanceof LockstepError)) throw error;
-    throw new DataError(sample.path, error.message, { cause: error });
-  }
 }

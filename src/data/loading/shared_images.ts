@@ -1,12 +1,12 @@
 /**
- * Decoded images in memory that all workers of a machine share: what one of them has decoded, the others
- * find.
+ * Decoded images in memory that the threads of a process, or all workers of a machine, share: what one of them has
+ * decoded, the others find.
  *
- * In the segment stand, each part at a multiple of 64 bytes: for each rank what it has found and kept; for each
- * sample where its image begins (in units of 64 bytes, 0 when it isn't kept); for each rank its own part
- * for images, which it fills from the start. An image is its width and height, and its pixels 64 bytes
- * further. So each number has one writer, but for a sample's place: when two ranks keep the same image at
- * once, either place is right. A place is written after all that it points to.
+ * In the segment stand, each part at a multiple of 64 bytes: for each rank what it has found and kept and how full
+ * its part is; for each sample where its image begins (in units of 64 bytes, 0 when it isn't kept); for each rank its
+ * own part for images, which it fills from the start. An image is its width and height, and its pixels 64 bytes
+ * further. Any number of threads may write at once: counts and the end of a part are moved atomically, and a sample's
+ * place is written after all that it points to. When two threads keep the same image at once, either place is right.
  *
  * @module
  */
@@ -43,8 +43,10 @@ export interface CacheUse {
   readonly misses: number;
 }
 
-/** One rank's numbers. */
+/** One rank's numbers: 64 bits each. */
 const USE = ["images", "bytes", "hits", "misses"] as const;
+/** Behind them, in units of 64 bytes, 32 bits: the place at which the rank's next image begins. */
+const NEXT_WORD = USE.length * 2;
 
 /**
  * Makes the segment, all of it reserved.
@@ -62,41 +64,89 @@ export function leastSharedBytes(
   return layoutOf({ bytes: 0, worldSize, samples }).images + worldSize * 2 * UNIT;
 }
 
-/** A process's view of the segment. */
+/** A cache that another thread can open, too. */
+export interface SharedCache extends ImageCache {
+  readonly address: CacheAddress;
+}
+
+/** The means to open a list's cache in another thread of the process. */
+export interface CacheAddress {
+  /** Path of the segment, or memory of this process alone. */
+  readonly memory: string | SharedArrayBuffer;
+  readonly shape: SharedImagesShape;
+  readonly rank: number;
+  /** The position of the list's begin among all samples. */
+  readonly first: number;
+}
+
+/** Opens a list's cache. */
+export function openCache({ memory, shape, rank, first }: CacheAddress): SharedCache {
+  return new SharedImages(memory, shape, rank).listFrom(first);
+}
+
+/**
+ * Makes a cache of one list of samples for the threads of this process. The system gives the memory page by page, as
+ * it is filled.
+ *
+ * @param bytes The most that the pixels may take
+ * @returns Nothing where there aren't that many addresses
+ */
+export function createProcessCache(bytes: number, samples: number): SharedCache | undefined {
+  const shape = {
+    bytes: bytes + leastSharedBytes({ worldSize: 1, samples }),
+    worldSize: 1,
+    samples,
+  };
+  try {
+    return openCache({ memory: new SharedArrayBuffer(shape.bytes), shape, rank: 0, first: 0 });
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+/** A thread's view of the segment. */
 export class SharedImages {
-  readonly #memory: Uint8Array<ArrayBuffer>;
+  readonly #address: Omit<CacheAddress, "first">;
+  readonly #memory: Uint8Array;
   readonly #words: Uint32Array;
   readonly #places: Uint32Array;
-  readonly #uses: Float64Array[];
+  readonly #uses: BigInt64Array[];
   /** This rank's numbers. */
-  readonly #use: Float64Array;
-  /** The offset at which this rank's next image begins, and the one at which the rank's part ends. */
-  #next: number;
-  readonly #end: number;
+  readonly #use: BigInt64Array;
+  /** The place at which this rank's next image begins, counted from the begin of its part. */
+  readonly #next: Uint32Array;
+  /** The place at which this rank's part begins, and its length: units. */
+  readonly #begin: number;
+  readonly #length: number;
 
   /**
-   * @param path Where the segment is found
+   * @param memory Where the segment is found, or the memory itself
    * @param rank Whose part to fill; a process that only looks may leave it out
    * @throws {LockstepError} when the segment's maker is gone
    */
-  constructor(path: string, shape: SharedImagesShape, rank = 0) {
+  constructor(memory: string | SharedArrayBuffer, shape: SharedImagesShape, rank = 0) {
     const { bytes, worldSize, samples } = shape;
     const layout = layoutOf(shape);
-    this.#memory = mapSharedSegment(path, bytes);
+    this.#address = { memory, shape, rank };
+    this.#memory = typeof memory === "string"
+      ? mapSharedSegment(memory, bytes)
+      : new Uint8Array(memory);
     const { buffer } = this.#memory;
     this.#words = new Uint32Array(buffer, 0, Math.floor(bytes / 4));
     this.#places = new Uint32Array(buffer, layout.places, samples);
-    const useOf = (each: number) => new Float64Array(buffer, each * UNIT, USE.length);
+    const useOf = (each: number) => new BigInt64Array(buffer, each * UNIT, USE.length);
     this.#uses = Array.from({ length: worldSize }, (_, each) => useOf(each));
     this.#use = useOf(rank);
-    this.#next = layout.images + rank * layout.part;
-    this.#end = this.#next + layout.part;
+    this.#next = new Uint32Array(buffer, rank * UNIT + NEXT_WORD * 4, 1);
+    this.#begin = (layout.images + rank * layout.part) / UNIT;
+    this.#length = layout.part / UNIT;
   }
 
   /** The use of the cache by all ranks so far. */
   get use(): CacheUse {
     const sum = (name: keyof CacheUse) =>
-      this.#uses.reduce((total, use) => total + use[USE.indexOf(name)]!, 0);
+      this.#uses.reduce((total, use) => total + Number(use[USE.indexOf(name)]!), 0);
     return { images: sum("images"), bytes: sum("bytes"), hits: sum("hits"), misses: sum("misses") };
   }
 
@@ -105,8 +155,9 @@ export class SharedImages {
    *
    * @param first The position of the list's begin among all samples
    */
-  listFrom(first: number): ImageCache {
+  listFrom(first: number): SharedCache {
     return {
+      address: { ...this.#address, first },
       get: (index) => this.#get(first + index),
       hasRoom: (bytes) => this.#hasRoom(bytes),
       put: (index, image) => this.#put(first + index, image),
@@ -124,25 +175,41 @@ export class SharedImages {
 
   /** Adds to one of this rank's numbers. */
   #count(name: keyof CacheUse, more: number): void {
-    this.#use[USE.indexOf(name)]! += more;
+    Atomics.add(this.#use, USE.indexOf(name), BigInt(more));
   }
 
   #hasRoom(bytes: number): boolean {
-    return this.#next + UNIT + bytes <= this.#end;
+    return Atomics.load(this.#next, 0) + unitsOf(bytes) <= this.#length;
   }
 
   #put(sample: number, { width, height, data, ready }: RgbImage): void {
     if (ready) return; // it has no bytes
-    if (!this.#hasRoom(data.byteLength) || Atomics.load(this.#places, sample) !== 0) return;
-    const at = this.#next, place = at / UNIT;
+    if (Atomics.load(this.#places, sample) !== 0) return;
+    const units = unitsOf(data.byteLength);
+    const taken = this.#take(units);
+    if (taken === undefined) return;
+    const place = this.#begin + taken, at = place * UNIT;
     this.#words.set([width, height], at / 4);
     this.#memory.set(data, at + UNIT);
-    const taken = roundUp(UNIT + data.byteLength);
-    this.#next += taken;
     this.#count("images", 1);
-    this.#count("bytes", taken);
+    this.#count("bytes", units * UNIT);
     Atomics.store(this.#places, sample, place);
   }
+
+  /** Takes units of this rank's part, when there are as many. */
+  #take(units: number): number | undefined {
+    for (let next = Atomics.load(this.#next, 0);;) {
+      if (next + units > this.#length) return undefined;
+      const found = Atomics.compareExchange(this.#next, 0, next, next + units);
+      if (found === next) return next;
+      next = found;
+    }
+  }
+}
+
+/** Units of an image: one for its size, then its pixels. */
+function unitsOf(bytes: number): number {
+  return 1 + Math.ceil(bytes / UNIT);
 }
 
 function layoutOf({ bytes, worldSize, samples }: SharedImagesShape) {

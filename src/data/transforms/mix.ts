@@ -136,16 +136,26 @@ export function mixRows(
   usable: readonly boolean[],
   mix: Mix,
 ): boolean[] {
-  const rows = usable.length - 1;
-  const mixed = new Array<boolean>(rows).fill(false);
+  const mixed = mixableRows(usable);
   // From the end, so that partners are still as they were.
-  for (let row = rows - 1; row >= 0; row--) {
-    const partner = row === 0 ? rows : row - 1;
-    if (!usable[row] || !usable[partner]) continue;
-    mixRow(images, size, row, partner, mix);
-    mixed[row] = true;
+  for (let row = mixed.length - 1; row >= 0; row--) {
+    if (mixed[row]) mixRow(images, size, row, row === 0 ? mixed.length : row - 1, mix);
   }
   return mixed;
+}
+
+/**
+ * Tells which rows of a rank's share can be mixed.
+ *
+ * @param usable [rows + 1]: whether there is an image; the last one is that of the row before the first one
+ * @returns [rows]
+ */
+export function mixableRows(usable: readonly boolean[]): boolean[] {
+  const rows = usable.length - 1;
+  return Array.from(
+    { length: rows },
+    (_, row) => Boolean(usable[row] && usable[row === 0 ? rows : row - 1]),
+  );
 }
 
 /**

@@ -53,6 +53,8 @@ type FloatStep = (image: FloatImage, random: RandomStream) => void;
  * ```
  */
 export class TransformPipeline {
+  /** The transforms, as plain data. */
+  readonly specs: readonly TransformSpec[];
   /** Height and width of what comes out. */
   readonly size: Size;
   /** Floats of one image: height × width × 3. */
@@ -72,6 +74,7 @@ export class TransformPipeline {
   constructor(specs: readonly TransformSpec[]) {
     const size = outputSize(specs);
     if (!size) throw new RangeError("The transforms give images of different sizes");
+    this.specs = specs;
     this.size = size;
     this.floats = size[0] * size[1] * 3;
     const firstRandom = specs.findIndex((spec) => partsOf(spec).transform.random);

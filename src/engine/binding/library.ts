@@ -90,6 +90,11 @@ export function openLibrary(
   }
 }
 
+/** Binds the library that another thread of this process has opened: no second copy is loaded. */
+export function attachLibrary(path: string): LibTensorflow {
+  return Deno.dlopen(Deno.realPathSync(path), SYMBOLS).symbols;
+}
+
 /**
  * Keeps a library loaded for good. Deno unloads what it opened when the process ends, while TensorFlow's threads still
  * run in it: a segmentation fault after the work is done.

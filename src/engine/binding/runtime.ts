@@ -95,7 +95,7 @@ export class Runtime {
   readonly context: Deno.PointerValue;
   readonly version: string;
   readonly devices: readonly Device[];
-  /** The settings that it was opened with: a `tensorflow.ConfigProto`. */
+  /** The settings that it was opened with, a `tensorflow.ConfigProto`; empty where the context is another thread's. */
   readonly config: Uint8Array<ArrayBuffer>;
   /** Records ops, which then don't run, while a function is traced. */
   tracer: OpRecorder | undefined;
@@ -111,14 +111,21 @@ export class Runtime {
   readonly #outputCount = new Int32Array(1);
   #nextId = 1;
 
-  constructor(lib: LibTensorflow, options: RuntimeOptions) {
+  /** @param origin The options of a context of its own; or the address of an open one, which is only used */
+  constructor(lib: LibTensorflow, origin: RuntimeOptions | { readonly context: bigint }) {
     this.lib = lib;
     this.version = cString(lib.TF_Version());
     this.#status = new Status(lib);
     this.#writeAttributes = eagerAttributes(lib, this.#status);
-    this.config = configFor(options);
-    this.#hasGpu = options.gpu !== undefined;
-    this.context = this.#openContext();
+    if ("context" in origin) {
+      this.config = new Uint8Array();
+      this.#hasGpu = false;
+      this.context = Deno.UnsafePointer.create(origin.context);
+    } else {
+      this.config = configFor(origin);
+      this.#hasGpu = origin.gpu !== undefined;
+      this.context = this.#openContext();
+    }
     this.devices = this.#listDevices();
   }
 
@@ -236,6 +243,14 @@ export class Runtime {
         default:
           return bytes;
       }
+    });
+  }
+
+  /** A tensor's bytes where they lie, for the length of `use`; whoever wants them longer copies them. */
+  withBytes<T>(id: TensorId, use: (bytes: Uint8Array<ArrayBuffer>) => T): T {
+    return this.#resolved(id, (data, size) => {
+      if (size === 0) return use(new Uint8Array());
+      return use(new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(data!, size)));
     });
   }
 

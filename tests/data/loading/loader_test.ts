@@ -211,7 +211,7 @@ Deno.test("Loader.batches() names an image that a transform refuses", async () =
 Deno.test("Loader.batches() uses memory again when told to, and only then", async () => {
   await using rig = await setUp({ prefetch: 1 });
   for (const reuse of [true, false]) {
-    const buffers: ArrayBuffer[] = [];
+    const buffers: ArrayBufferLike[] = [];
     const plan = planOf({ globalBatch: 1 });
     for await (const { images } of rig.loader.batches(plan, 0, { seed: 1, reuse })) {
       buffers.push(images.buffer);

@@ -1,0 +1,60 @@
+/**
+ * The native side of the open engine, for code that needs no tfjs: a loader thread has this and nothing else of the
+ * engine.
+ *
+ * @module
+ */
+import { attachLibrary } from "./binding/library.ts";
+import { Runtime } from "./binding/runtime.ts";
+import { EngineError } from "./binding/status.ts";
+
+/** The engine of one thread of this process, in a form that another thread can attach to. */
+export interface EngineAddress {
+  /** The library that is open. */
+  readonly libraryPath: string;
+  /** The eager context. */
+  readonly context: bigint;
+}
+
+let current: { runtime: Runtime; libraryPath: string } | undefined;
+
+/** Makes a runtime this thread's. */
+export function setNativeRuntime(runtime: Runtime, libraryPath: string): void {
+  current = { runtime, libraryPath };
+}
+
+/**
+ * Returns this thread's runtime.
+ *
+ * @throws {EngineError} when the engine isn't open
+ */
+export function nativeRuntime(): Runtime {
+  return opened().runtime;
+}
+
+/**
+ * Returns the address of this thread's engine.
+ *
+ * @throws {EngineError} when the engine isn't open
+ */
+export function engineAddress(): EngineAddress {
+  const { runtime, libraryPath } = opened();
+  return { libraryPath, context: Deno.UnsafePointer.value(runtime.context) };
+}
+
+/**
+ * Gives this thread a runtime of its own over another thread's context, which must stay open. TensorFlow's eager ops
+ * may run in any number of threads at the same time.
+ */
+export function attachEngine({ libraryPath, context }: EngineAddress): void {
+  setNativeRuntime(new Runtime(attachLibrary(libraryPath), { context }), libraryPath);
+}
+
+function opened() {
+  if (current) return current;
+  throw new EngineError(
+    "FAILED_PRECONDITION",
+    "engine",
+    "The engine is not open: call openEngine()",
+  );
+}
