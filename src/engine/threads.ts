@@ -1,15 +1,18 @@
 /**
- * The threads that processes of this host give to TensorFlow and to the loader. They follow from the host's cores, so that each host
- * derives its own.
+ * The threads that processes of this host give to TensorFlow and to the loader. They follow from the host's cores, so
+ * that each host derives its own.
  *
  * @module
  */
 import { availableParallelism } from "node:os";
 import type { Threads } from "./binding/runtime.ts";
 
+/** As the process begins: later its threads may be bound to the cores near a GPU. */
+const CORES = availableParallelism();
+
 /** Returns the cores of this host that this process may use. */
 export function coresOfHost(): number {
-  return availableParallelism();
+  return CORES;
 }
 
 /** Returns the threads of a process that computes alone on this host. */
