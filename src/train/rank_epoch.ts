@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LockstepError } from "../base/errors.ts";
 import type { FloatRange } from "../base/float_range.ts";
 import { randomSeed } from "../base/random.ts";
 import type { RankInfo } from "../base/rank_info.ts";
@@ -145,6 +146,20 @@ class RankEpoch implements EpochWork {
   }
 
   #contribution({ step, labels }: Batch, totals: LocalTotals): StepContribution {
+    requireCount(totals.correct, labels.length, step);
     return { epoch: this.#span.epoch, step, samples: labels.length, ...totals };
   }
+}
+
+/**
+ * Refuses a number of right answers that no batch can have: a device that computes wrongly.
+ *
+ * @throws {LockstepError} naming the number
+ */
+export function requireCount(correct: number, samples: number, step: number): void {
+  if (Number.isInteger(correct) && correct >= 0 && correct <= samples) return;
+  throw new LockstepError(
+    `Step ${step} counts ${correct} right answers among ${samples} samples, which can't be: what this worker's device ` +
+      "computed is not to be trusted; check the device, or compute on another one (device cpu)",
+  );
 }

@@ -428,6 +428,20 @@ function endTests(test: Test, name: TestedExchange): void {
     await oneStep(bench, [own]);
   });
 
+  test("totals that no message can carry fail at once, and the next step works", async (open) => {
+    await using bench = await open({ worldSize: 1, vectorBytes: 4 * SHORT });
+    for (const wrong of [{ correct: NaN }, { correct: -3 }, { correct: 1.5 }, { weight: -1 }]) {
+      const own = { ...contribution(0, 0, 4, SHORT), ...wrong };
+      const began = performance.now();
+      await assert.rejects(
+        reduceScatter(bench.ranks[0], own),
+        /^LockstepError: Rank 0's totals of step 0 in epoch 1 can't be right \((correct|weight): /,
+      );
+      assert.ok(performance.now() - began < 5_000);
+    }
+    await oneStep(bench, [contribution(0, 0, 4, SHORT)]);
+  });
+
   test("a signal and close() end the coordinator's end", async (open) => {
     await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT });
     const key = { epoch: 1, step: 0 };
