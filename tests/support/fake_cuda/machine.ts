@@ -1,0 +1,224 @@
+/**
+ * A machine with fake GPUs: processes that get its environment find a driver, TensorFlow's CUDA build and an
+ * `nvidia-smi` that agree with each other.
+ *
+ * @module
+ */
+import { basename, dirname, join } from "node:path";
+import { CUDA_COMPILER_FOLDER, CUDA_LIBRARIES } from "../../../src/base/cuda_libraries.ts";
+import { LIBTENSORFLOW_FILES, libtensorflowFolder } from "../../../src/base/libtensorflow_path.ts";
+import { cacheFolder } from "../../../src/base/paths.ts";
+import { CUDA_WHEELS } from "../../../src/provision/cuda_wheels.ts";
+import type { Gpu } from "../../../src/gpus/gpu.ts";
+import { someGpus } from "../../gpus/some_gpus.ts";
+import { type Fault, writeFakeNvidiaSmi } from "../fake_nvidia_smi.ts";
+import { DRIVER_LIBRARIES, fakeCudaFolder, fakeLibraries, tensorflowFolder } from "./build.ts";
+
+/** Equipment of the machine, and its faults. */
+export interface FakeMachineOptions {
+  /** Number of A100s with 2 GiB, or the GPUs themselves; default 1. */
+  readonly gpus?: number | readonly Gpu[];
+  /** Memory of each GPU for CUDA, in MiB; default: what `nvidia-smi` prints. */
+  readonly memoryMebibytes?: number;
+  /** Version that `cuDriverGetVersion` returns, such as 11040 for a driver of CUDA 11.4; default 12080. */
+  readonly cudaVersion?: number;
+  /** Error that `cuInit` returns: 100, 802, 803, 999. */
+  readonly initError?: number;
+  /** A GPU that falls off the bus after as many launches in a process; every call returns `error` then (default 46). */
+  readonly lost?: { readonly gpu: number; readonly afterLaunches: number; readonly error?: number };
+  /** Allocations of device memory that succeed before every other fails. */
+  readonly allocErrorAfter?: number;
+  /** Time that the loading of a module takes, as when it is compiled; default 0. */
+  readonly moduleLoadMillis?: number;
+  /** Longest delay of an operation of a stream; default 200; 0 for none, and no poison. */
+  readonly maxDelayMicros?: number;
+  /** Seed of the delays. */
+  readonly seed?: number;
+  /** Results of kernels are zeros when they are read back, so that losses are finite; default false: what was there. */
+  readonly zeroResults?: boolean;
+  /** Libraries that are missing: names of files. */
+  readonly without?: readonly string[];
+  /** Fault of `nvidia-smi`. */
+  readonly smiFault?: Fault;
+}
+
+/** Record of one process and its GPUs. */
+export interface CudaRecord {
+  readonly pid: number;
+  readonly initCalls: number;
+  /** Result of the last `cuInit`. */
+  readonly initCode: number;
+  /** Times that the host waited. */
+  readonly hostSyncs: number;
+  /** The devices that CUDA showed to the process. */
+  readonly devices: readonly DeviceRecord[];
+  readonly errors: readonly {
+    readonly call: string;
+    readonly code: number;
+    readonly count: number;
+  }[];
+  /** Calls of functions that the fake has no code for. */
+  readonly stubs: Readonly<Record<string, number>>;
+}
+
+/** Record of one process and one device: counts of copies and of bytes, up to the device, down and within. */
+export interface DeviceRecord {
+  readonly uuid: string;
+  readonly hasContext: boolean;
+  readonly isLost: boolean;
+  /** Kernels, those of `libraryCalls` included. */
+  readonly launches: number;
+  /** Kernels of cuBLAS and cuDNN. */
+  readonly libraryCalls: number;
+  readonly copiesUp: number;
+  readonly bytesUp: number;
+  readonly copiesDown: number;
+  readonly bytesDown: number;
+  readonly copiesWithin: number;
+  readonly bytesWithin: number;
+  readonly usedBytes: number;
+  readonly peakBytes: number;
+}
+
+/** A machine that is set up. */
+export interface FakeMachine extends AsyncDisposable {
+  readonly gpus: readonly Gpu[];
+  /** For processes on it. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly folder: string;
+  /** Path of TensorFlow's library in the machine's cache. */
+  readonly libraryPath: string;
+  /** The driver, for tests that call it by FFI: the process must have the machine's environment. */
+  readonly driverPath: string;
+  /** Returns what the processes on it have recorded, by process id. */
+  records(): Promise<CudaRecord[]>;
+}
+
+/** Sets up a machine; it is gone when it is disposed of. */
+export async function fakeGpuMachine(options: FakeMachineOptions = {}): Promise<FakeMachine> {
+  const { gpus: wanted = 1, memoryMebibytes } = options;
+  const gpus = typeof wanted === "number"
+    ? someGpus(wanted).map((gpu) => ({
+      ...gpu,
+      driverVersion: "570.86.10",
+      memoryTotalBytes: 2 ** 31,
+    }))
+    : wanted;
+  const [libraries, tensorflow] = await Promise.all([fakeLibraries(), tensorflowFolder()]);
+  const folder = await Deno.makeTempDir({ dir: fakeCudaFolder(), prefix: "machine-" });
+  const at = (...path: string[]) => join(folder, ...path);
+  for (const name of ["cache", "driver", "bin", "records"]) await Deno.mkdir(at(name));
+  await linkCache(at("cache"));
+  const build = libtensorflowFolder("cuda-12.5").slice(cacheFolder().length + 1);
+  await linkBuild(at("cache", build), libraries, tensorflow, options.without ?? []);
+  for (const name of Object.values(DRIVER_LIBRARIES)) {
+    if (!options.without?.includes(name)) {
+      await Deno.link(join(libraries, name), at("driver", name));
+    }
+  }
+  await writeFakeNvidiaSmi(at("bin"), gpus, options.smiFault ? { fault: options.smiFault } : {});
+  await Deno.writeTextFile(
+    at("machine"),
+    description(gpus, memoryMebibytes, at("records"), options),
+  );
+  return {
+    gpus,
+    folder,
+    env: {
+      FAKE_CUDA_MACHINE: at("machine"),
+      LD_LIBRARY_PATH: at("driver"),
+      LOCKSTEP_CACHE: at("cache"),
+      PATH: `${at("bin")}:${Deno.env.get("PATH") ?? ""}`,
+    },
+    libraryPath: at("cache", build, "tensorflow", LIBTENSORFLOW_FILES.main),
+    driverPath: at("driver", DRIVER_LIBRARIES.driver),
+    records: () => readRecords(at("records")),
+    [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
+  };
+}
+
+/** An assembler that always fails: TensorFlow then gives PTX to the driver; and a module of LLVM without functions. */
+const COMPILER_FILES: Readonly<Record<string, string>> = {
+  "ptxas": "#!/bin/sh\nexit 1\n",
+  "libdevice.10.bc": "; nothing\n",
+};
+
+/** Everything of this machine's cache but its builds of TensorFlow. */
+async function linkCache(cache: string): Promise<void> {
+  for await (const { name } of Deno.readDir(cacheFolder())) {
+    if (/^libtensorflow|^fake-cuda|\.lock$|^\./.test(name)) continue;
+    await Deno.symlink(join(cacheFolder(), name), join(cache, name));
+  }
+}
+
+/** A folder as pip lays it out. Hard links: the loader looks for a library's neighbours where the file really is. */
+async function linkBuild(
+  build: string,
+  libraries: string,
+  tensorflow: string,
+  without: readonly string[],
+): Promise<void> {
+  await Deno.mkdir(join(build, "tensorflow"), { recursive: true });
+  for (const file of Object.values(LIBTENSORFLOW_FILES)) {
+    await Deno.link(join(tensorflow, file), join(build, "tensorflow", file));
+  }
+  const compiler = CUDA_WHEELS["cuda-12.5"].find(({ folder }) =>
+    folder.endsWith(CUDA_COMPILER_FOLDER)
+  )!;
+  for (const file of compiler.files) {
+    const path = join(build, compiler.folder, file);
+    await Deno.mkdir(dirname(path), { recursive: true });
+    await Deno.writeTextFile(path, COMPILER_FILES[basename(path)]!, { mode: 0o755 });
+  }
+  for (const { folder, name } of CUDA_LIBRARIES) {
+    const path = join(build, "nvidia", folder, "lib");
+    await Deno.mkdir(path, { recursive: true });
+    if (!without.includes(name)) await Deno.link(join(libraries, name), join(path, name));
+  }
+}
+
+/** The file that the driver reads: see driver/machine.c. */
+function description(
+  gpus: readonly Gpu[],
+  memoryMebibytes: number | undefined,
+  records: string,
+  options: FakeMachineOptions,
+): string {
+  const { cudaVersion = 12080, lost } = options;
+  const lines = [`driverVersion ${cudaVersion} ${gpus[0]?.driverVersion ?? "570.86.10"}`];
+  const entryOf: number[] = [];
+  let entries = 0;
+  for (const gpu of gpus) {
+    entryOf.push(entries++);
+    const memory = memoryMebibytes ?? Math.round((gpu.memoryTotalBytes ?? 2 ** 31) / 2 ** 20);
+    const common = `${(gpu.computeCapability ?? 8).toFixed(1)} ${gpu.pciBusId}`;
+    lines.push(`gpu ${gpu.uuid} ${memory} ${common} ${gpu.isMig ? 1 : 0} ${gpu.name}`);
+    for (const { uuid, profile } of gpu.migInstances) {
+      lines.push(`mig ${uuid} ${Math.floor(memory / 8)} ${common} 0 ${gpu.name} MIG ${profile}`);
+      entries++;
+    }
+  }
+  if (lost) lines.push(`lost ${entryOf[lost.gpu]} ${lost.afterLaunches} ${lost.error ?? 46}`);
+  const values: Record<string, string | number | undefined> = {
+    initError: options.initError,
+    allocErrorAfter: options.allocErrorAfter,
+    moduleLoadMillis: options.moduleLoadMillis,
+    maxDelayMicros: options.maxDelayMicros ?? 200,
+    seed: options.seed,
+    zeroResults: options.zeroResults ? 1 : undefined,
+    record: records,
+  };
+  for (const [key, value] of Object.entries(values)) {
+    if (value !== undefined) lines.push(`${key} ${value}`);
+  }
+  return lines.join("\n") + "\n";
+}
+
+async function readRecords(folder: string): Promise<CudaRecord[]> {
+  const records: CudaRecord[] = [];
+  for await (const { name } of Deno.readDir(folder)) {
+    if (!name.endsWith(".json")) continue;
+    records.push(JSON.parse(await Deno.readTextFile(join(folder, name))));
+  }
+  return records.sort((a, b) => a.pid - b.pid);
+}
