@@ -1,8 +1,9 @@
 /**
- * Measures the data loader alone: images on the disk to batches of floats, without a training step.
+ * Measures the data loader alone: images on the disk to batches of bytes, without a training step.
  *
  * @module
  */
+import { alignedBytes } from "../base/aligned_memory.ts";
 import { mean, median } from "../base/statistics.ts";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
@@ -18,10 +19,12 @@ import { listImages } from "../data/datasets/image_files.ts";
 import type { Sample } from "../data/datasets/image_set.ts";
 import { ImageSource } from "../data/datasets/image_source.ts";
 import { PAUSED_SIDE, PausedSource } from "../data/datasets/paused_source.ts";
+import { ByteImages } from "../data/transforms/byte_images.ts";
 import { transformsSchema } from "../data/transforms/transform_specs.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
 import { readNative } from "../engine/binding/native_environment.ts";
 import { openEngineOnCpu } from "../engine/engine.ts";
+import { ImageStage } from "../train/image_stage.ts";
 
 /** The settings of a loader benchmark. */
 export interface LoaderBenchOptions {
@@ -44,10 +47,10 @@ export interface LoaderBenchOptions {
 export interface LoaderStages {
   readonly read: number;
   readonly decode: number;
-  /** Crop, resize and flip. */
+  /** Crop and resize, up to bytes in their place in the batch. */
   readonly transform: number;
-  /** From bytes to normalized floats in their place in the batch. */
-  readonly collate: number;
+  /** From bytes to mirrored, normalized floats: no part of the loader, but of the step, for a batch at a time. */
+  readonly finish: number;
 }
 
 /** The speed of the loader with a number of threads. */
@@ -140,7 +143,9 @@ export async function benchLoader(options: LoaderBenchOptions): Promise<LoaderBe
     images: samples.length,
     kilobytes: mean(files.map(({ bytes }) => bytes)) / 1000,
     speeds: options.threads.map((threads, at) => speedOf(threads, measured[at]!, measured[0]!)),
-    ...(simulatedCost === undefined ? { stages: await timeStages(root, samples, pipeline) } : {}),
+    ...(simulatedCost === undefined
+      ? { stages: await timeStages(root, samples, pipeline, batch) }
+      : {}),
   };
 }
 
@@ -187,16 +192,21 @@ function mainThreadSeconds(): number | undefined {
   return text === undefined ? undefined : Number(text.split(" ", 1)[0]) / 1e9;
 }
 
-/** Does to one image after the other what the loader does, each part timed. */
+/** Does to one image after the other what the loader does, each part timed; the step's part by batches. */
 async function timeStages(
   root: string,
   samples: readonly Sample[],
   pipeline: TransformPipeline,
+  batch: number,
 ): Promise<LoaderStages> {
-  const sums = { read: 0, decode: 0, transform: 0, collate: 0 };
-  const floats = new Float32Array(pipeline.floats);
-  for (const { path, index } of samples) {
+  const sums = { read: 0, decode: 0, transform: 0 };
+  const { rowBytes } = pipeline.device!;
+  const data = alignedBytes(batch * rowBytes);
+  using stage = new ImageStage(true);
+  const batches: number[] = [];
+  for (const [count, { path, index }] of samples.entries()) {
     const random = randomStream(SEED, "augment", 0, index);
+    const row = count % batch;
     const start = performance.now();
     const bytes = await readRegularFile(join(root, path));
     const read = performance.now();
@@ -205,19 +215,33 @@ async function timeStages(
       part: (size) => pipeline.part(size, random),
     });
     const decoded = performance.now();
-    const transformed = pipeline.transform(image, random, true);
-    const done = performance.now();
-    pipeline.write(transformed, random, floats, 0);
+    pipeline.applyBytes(image, random, data.subarray(row * rowBytes, (row + 1) * rowBytes), true);
     sums.read += read - start;
     sums.decode += decoded - read;
-    sums.transform += done - decoded;
-    sums.collate += performance.now() - done;
+    sums.transform += performance.now() - decoded;
+    if (row === batch - 1 || batches.length === 0) {
+      batches.push(await timeFinish(stage, pipeline, data));
+    }
   }
-  const mean = (sum: number) => sum / samples.length;
   return {
-    read: mean(sums.read),
-    decode: mean(sums.decode),
-    transform: mean(sums.transform),
-    collate: mean(sums.collate),
+    read: sums.read / samples.length,
+    decode: sums.decode / samples.length,
+    transform: sums.transform / samples.length,
+    finish: median(batches) / batch,
   };
+}
+
+/** Milliseconds of the device's part for a batch. */
+async function timeFinish(
+  stage: ImageStage,
+  { device, size: [height, width] }: TransformPipeline,
+  data: Uint8Array,
+): Promise<number> {
+  const count = data.length / device!.rowBytes;
+  const images = new ByteImages({ count, transforms: device!, data });
+  const start = performance.now();
+  const tensor = await stage.tensorOf({ images, height, width });
+  const milliseconds = performance.now() - start;
+  tensor.dispose();
+  return milliseconds;
 }

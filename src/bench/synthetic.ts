@@ -36,8 +36,7 @@ export function syntheticImages(count: number, side: number): ByteImages {
 export function syntheticBatches(imageSize: number, numClasses: number): BatchSource {
   const made = new Map<number, Pick<Batch, "images" | "labels">>();
   const ofRows = (rows: number) => {
-    const images = new Float32Array(rows * imageSize * imageSize * 3);
-    for (let index = 0; index < images.length; index++) images[index] = Math.sin(index * 12.9898);
+    const images = syntheticImages(rows, imageSize);
     const labels = Int32Array.from({ length: rows }, (_, index) => index % numClasses);
     return { images, labels };
   };

@@ -145,5 +145,8 @@ async function print(result: LoaderBenchResult, simulated: number | undefined): 
   );
   if (!stages) return;
   const parts = Object.entries(stages).map(([name, ms]) => `${name} ${ms.toFixed(2)}`);
-  console.log(`milliseconds per image, one at a time: ${parts.join(", ")}`);
+  console.log(
+    `milliseconds per image, one at a time: ${parts.join(", ")} ` +
+      "(finish: flip and Normalize, which are part of the step and not of images/s)",
+  );
 }

@@ -3,15 +3,12 @@
  *
  * @module
  */
+import { addressOf, ALIGNMENT_BYTES } from "../base/aligned_memory.ts";
 import { DATA_TYPES } from "./binding/attributes.ts";
 import { nativeBackend } from "./backend.ts";
 import type { tf } from "./tf.ts";
 
-const TYPES = {
-  float32: DATA_TYPES.TF_FLOAT,
-  int32: DATA_TYPES.TF_INT32,
-  uint8: DATA_TYPES.TF_UINT8,
-} as const;
+const TYPES = { float32: DATA_TYPES.TF_FLOAT, int32: DATA_TYPES.TF_INT32 } as const;
 
 /**
  * Copies a tensor's elements (little-endian, row-major) into memory that is already there.
@@ -26,7 +23,6 @@ export function readInto(tensor: tf.Tensor, destination: Uint8Array): void {
 /**
  * Makes a tensor of bytes, which are copied once, at the call.
  *
- * @param dtype tfjs takes uint8 for int32, so that such a tensor goes to the functions of `array_ops.ts` alone
  * @param bytes Elements, little-endian, row-major
  */
 export function tensorFrom(
@@ -49,4 +45,20 @@ export function viewOf(shape: readonly number[], memory: Uint8Array<ArrayBuffer>
   const backend = nativeBackend();
   const id = backend.runtime.createView(shape, TYPES.float32, memory);
   return backend.createOutputTensor({ id, shape: [...shape], dtype: TYPES.float32 });
+}
+
+/**
+ * Returns a uint8 tensor of bytes: it looks at memory that is aligned to 64 bytes, and copies other memory. tfjs takes
+ * it for int32, so that it goes to the functions of `array_ops.ts` alone.
+ *
+ * @param memory Must not be written to until the tensor is disposed of
+ */
+export function bytesTensor(shape: readonly number[], memory: Uint8Array): tf.Tensor {
+  const backend = nativeBackend();
+  const bytes = memory as Uint8Array<ArrayBuffer>; // its address is all that counts, shared or not
+  const isAligned = bytes.length > 0 && addressOf(bytes) % BigInt(ALIGNMENT_BYTES) === 0n;
+  const id = isAligned
+    ? backend.runtime.createView(shape, DATA_TYPES.TF_UINT8, bytes)
+    : backend.runtime.createTensor(shape, DATA_TYPES.TF_UINT8, bytes);
+  return backend.createOutputTensor({ id, shape: [...shape], dtype: DATA_TYPES.TF_UINT8 });
 }

@@ -5,12 +5,12 @@
  */
 import { requireImages } from "../data/loading/loader.ts";
 import type { Box } from "../data/codecs/rgb_image.ts";
-import type { ByteImages, Images } from "../data/transforms/byte_images.ts";
+import { type ByteImages, floatsFrom, type Images } from "../data/transforms/byte_images.ts";
 import { BOX_BYTES, type DeviceTransforms } from "../data/transforms/device_transforms.ts";
 import { chosen, floatsOfBytes, joined, part, reshaped, reversed } from "../engine/array_ops.ts";
 import { CapturedFunction } from "../engine/capture/capture.ts";
 import { tf } from "../engine/tf.ts";
-import { tensorFrom } from "../engine/transfer.ts";
+import { bytesTensor, tensorFrom } from "../engine/transfer.ts";
 
 /** Bytes per pixel. */
 const CHANNELS = 3;
@@ -60,12 +60,15 @@ export class ImageStage implements Disposable {
     }
   }
 
-  /** The function that finishes some images, and its inputs; the caller disposes of those. */
+  /**
+   * The function that finishes some images, and its inputs; the caller disposes of those before the images' memory is
+   * written to again.
+   */
   callOf(images: ByteImages): { fn: CapturedFunction; inputs: readonly tf.Tensor[] } {
     const { transforms, mix, rows, data, count } = images;
     const kind: MixKind = mix && (mix.box ? "box" : "sum");
     const inputs = [
-      tensorFrom([rows, transforms.rowBytes], "uint8", data),
+      bytesTensor([rows, transforms.rowBytes], data),
       numbersOf(images),
     ];
     return { fn: this.#functionFor(transforms, kind, count), inputs };
@@ -111,7 +114,7 @@ export class ImageStage implements Disposable {
 export function floatTensor(batch: ImageBatch): tf.Tensor {
   requireImages(batch);
   const { images, height, width } = batch;
-  const floats = images instanceof Float32Array ? images : images.floats();
+  const floats = floatsFrom(images);
   const count = floats.length / (height * width * CHANNELS);
   const bytes = new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
   return tensorFrom([count, height, width, CHANNELS], "float32", bytes);

@@ -19,7 +19,7 @@ Deno.test("benchLoader() loads every image of a folder and times each part", asy
   );
   assert.equal(result.images, [...Deno.readDirSync(JPEGS)].length);
   const { speeds: [one, two], stages } = result;
-  assert.deepEqual(Object.keys(stages!), ["read", "decode", "transform", "collate"]);
+  assert.deepEqual(Object.keys(stages!), ["read", "decode", "transform", "finish"]);
   assert.deepEqual([one.threads, two.threads, one.scaling], [1, 2, 1]);
   for (const { imagesPerSecond, imagesPerCoreSecond, range, mainMicroseconds } of [one, two]) {
     for (const figure of [imagesPerSecond, imagesPerCoreSecond, mainMicroseconds!]) {

@@ -8,6 +8,7 @@ import {
   type TransformInput,
   transformsSchema,
 } from "../../src/data/transforms/transform_specs.ts";
+import { floatsFrom } from "../../src/data/transforms/byte_images.ts";
 import { TransformPipeline } from "../../src/data/transforms/transforms.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 
@@ -65,7 +66,8 @@ async function hashOf(
     const rank = { length: samples.length, globalBatch: 16, rank: 0, worldSize: 1 };
     const plan = planEpoch({ ...rank, seed: 3, epoch, shuffle: true });
     for await (const { images } of loader.batches(plan, epoch, { seed: 3, reuse })) {
-      hash.update(new Uint8Array(images.buffer, images.byteOffset, images.byteLength));
+      const { buffer, byteOffset, byteLength } = floatsFrom(images);
+      hash.update(new Uint8Array(buffer, byteOffset, byteLength));
     }
   }
   return hash.digest("hex");

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { floatsFrom } from "../../src/data/transforms/byte_images.ts";
 import { join } from "node:path";
 import { Image } from "imagescript";
 import { validateConfig } from "../../src/config/load.ts";
@@ -62,10 +63,10 @@ async function trained({ config, dataset }: ShownData, epoch: number) {
   const rows: { rgb: number[]; label: string; partner: string; share: number }[] = [];
   const { train } = makeLoaders(dataset, config);
   for await (const { images, labels, mix } of train.batches(plan, epoch, { seed: config.seed })) {
-    const floats = images.length / labels.length;
+    const values = floatsFrom(images), floats = values.length / labels.length;
     labels.forEach((label, row) => {
       const rgb = Array.from(Uint8ClampedArray.from(
-        images.subarray(row * floats, (row + 1) * floats),
+        values.subarray(row * floats, (row + 1) * floats),
         (value, at) => 255 * (value * NORMALIZE.std[at % 3] + NORMALIZE.mean[at % 3]),
       ));
       const partner = dataset.classes[mix?.partnerLabels[row] ?? label];

@@ -4,8 +4,8 @@
  * @module
  */
 import { randomStream } from "../../src/base/random.ts";
-import { ByteImages } from "../../src/data/transforms/byte_images.ts";
-import { type Mix, mixRows } from "../../src/data/transforms/mix.ts";
+import { ByteImages, type Images } from "../../src/data/transforms/byte_images.ts";
+import { type Mix, mixableRows, mixRows } from "../../src/data/transforms/mix.ts";
 import {
   type TransformInput,
   transformsSchema,
@@ -47,7 +47,8 @@ export function bothBatches(
   }
   const { mix, usable, isWhole } = mixing;
   if (isWhole) floats.copyWithin(count * size, (count - 1) * size);
-  const mixed = mixRows(floats, pipeline.size, usable, mix);
+  const mixed = mixableRows(usable);
+  mixRows(floats, pipeline.size, mixed, mix);
   return {
     floats: floats.subarray(0, count * size),
     bytes: new ByteImages({
@@ -55,4 +56,9 @@ export function bothBatches(
       mix: { ...mix, mixed },
     }),
   };
+}
+
+/** The memory that a batch's images lie in. */
+export function memoryOf(images: Images): ArrayBufferLike {
+  return images instanceof Float32Array ? images.buffer : images.data.buffer;
 }

@@ -1,5 +1,5 @@
 /**
- * Loading of batches of floats by a plan of samples: reading, decoding and transforming some batches ahead, while
+ * Loading of batches of images by a plan of samples: reading, decoding and transforming some batches ahead, while
  * the training step runs.
  *
  * @module
@@ -10,12 +10,13 @@ import { randomStream } from "../../base/random.ts";
 import { DataError } from "../codecs/data_error.ts";
 import type { RgbImage } from "../codecs/rgb_image.ts";
 import type { Sample, SampleList, SampleSource } from "../datasets/image_set.ts";
+import type { Images } from "../transforms/byte_images.ts";
 import { type BatchMix, drawMix, mixableRows, type MixSpec } from "../transforms/mix.ts";
 import type { TransformPipeline } from "../transforms/transforms.ts";
 import { type ImageCache, LocalCache } from "./image_cache.ts";
 import type { LoaderThreads } from "./loader_threads.ts";
 import { LocalRows } from "./local_rows.ts";
-import { augmentation, floatsOf, RowMaker, withPartner } from "./row_maker.ts";
+import { augmentation, RowMaker, withPartner } from "./row_maker.ts";
 import type { EpochStep } from "./sampler.ts";
 import { createProcessCache, type SharedCache } from "./shared_images.ts";
 import {
@@ -70,8 +71,11 @@ export interface SkippedSample {
 /** The samples of one step of one rank, without those that were skipped: `n` may be 0. */
 export interface Batch {
   readonly step: number;
-  /** [n, height, width, 3], as the pipeline's `Normalize` says, else 0–1. */
-  readonly images: Float32Array;
+  /**
+   * [n, height, width, 3], as the pipeline's `Normalize` says, else 0–1: floats, or bytes that come to these floats
+   * once the device has done the last transforms.
+   */
+  readonly images: Images;
   /** [n], positions in the list of classes. */
   readonly labels: Int32Array<ArrayBuffer>;
   /** [n], positions in the list of samples. */
@@ -295,7 +299,7 @@ export class Loader {
 
   /** A batch of the rows that have an image or are unread. */
   #collate(plan: EpochStep, made: MadeRows, order: StepOrder): Batch {
-    const { pipeline: { floats, size: [height, width] } } = this.#options;
+    const [height, width] = this.#options.pipeline.size;
     const { step, indices: planned } = plan;
     const mix = this.#mixed(plan, made, order);
     const skipped: SkippedSample[] = [];
@@ -313,7 +317,7 @@ export class Loader {
     });
     return {
       step,
-      images: floatsOf(made.rows).subarray(0, kept.length * floats),
+      images: this.#maker.images(made, order),
       labels: Int32Array.from(kept, (row) => this.#sampleAt(planned[row]!).label),
       indices: Uint32Array.from(kept, (row) => planned[row]!),
       height,

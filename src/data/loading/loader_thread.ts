@@ -152,7 +152,8 @@ async function makeRow(slot: ThreadSlot, maker: RowMaker, row: number): Promise<
   const prepared = maker.isSync
     ? maker.readSync(sample, random, epoch)
     : await maker.read(sample, random, epoch);
-  maker.write(prepared, sample, random, slot.rows, row);
+  const own = maker.write(prepared, sample, random, slot.rows, row);
+  if (own) throw new Error(`${sample.path} has floats of its own, which no thread can hand over`);
   return ROW_STATES.image;
 }
 

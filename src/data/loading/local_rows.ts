@@ -5,6 +5,7 @@
  * @module
  */
 import { setImmediate } from "node:timers";
+import { alignedBytes } from "../../base/aligned_memory.ts";
 import { Semaphore } from "../../base/semaphore.ts";
 import type { Sample } from "../datasets/image_set.ts";
 import { augmentation, type RowMaker } from "./row_maker.ts";
@@ -35,7 +36,7 @@ export class LocalRows implements RowFactory {
   readonly #options: RowsOptions;
   readonly #queue: Semaphore;
   /** Memory of rows that are done with. */
-  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
+  readonly #spare: Uint8Array[] = [];
 
   constructor(parts: LocalRowsParts, options: RowsOptions) {
     this.#parts = parts;
@@ -47,27 +48,33 @@ export class LocalRows implements RowFactory {
     const { maker } = this.#parts;
     const bytes = bytesToMake(order, maker.rowBytes);
     const last = this.#spare.pop();
-    const rows = last?.length === bytes ? last : new Uint8Array(bytes);
+    const rows = last?.length === bytes ? last : alignedBytes(bytes);
+    const floats = new Map<number, Float32Array>();
     const settled = await Promise.allSettled(
-      order.wanted.map((index, row) => this.#queue.run(() => this.#make(index, rows, row))),
+      order.wanted.map((index, row) => this.#queue.run(() => this.#make(index, rows, row, floats))),
     );
     this.#options.signal.throwIfAborted();
     const outcomes = settled.map((result): RowOutcome =>
       result.status === "fulfilled" ? result.value : { error: result.reason }
     );
     maker.finish(rows, outcomes.map(isUsable), order.planned, order.mix);
-    return { rows, outcomes };
+    return { rows, outcomes, floats };
   }
 
   recycle(rows: Uint8Array): void {
-    if (rows.buffer instanceof ArrayBuffer) this.#spare.push(new Uint8Array(rows.buffer));
+    this.#spare.push(rows);
   }
 
   close(): void {
     this.#spare.length = 0;
   }
 
-  async #make(index: number, rows: Uint8Array, row: number): Promise<RowOutcome> {
+  async #make(
+    index: number,
+    rows: Uint8Array,
+    row: number,
+    floats: Map<number, Float32Array>,
+  ): Promise<RowOutcome> {
     const { maker, sampleAt, known } = this.#parts;
     const { signal, seed, epoch } = this.#options;
     signal.throwIfAborted();
@@ -78,7 +85,8 @@ export class LocalRows implements RowFactory {
     // Transforms block: let messages and timers have their turn before each.
     await new Promise((resolve) => setImmediate(resolve));
     signal.throwIfAborted();
-    maker.write(prepared, sample, random, rows, row);
+    const own = maker.write(prepared, sample, random, rows, row);
+    if (own) floats.set(row, own);
     return "image";
   }
 }

@@ -1,8 +1,8 @@
 /**
  * One row of a batch: a sample's image, read, decoded, transformed and written into its place.
  *
- * Only this file knows what a row's bytes are: float32 [height, width, 3]. The loader, its threads and their memory
- * move rows as bytes.
+ * Only this file knows what a row's bytes are: pixels and parameters for the device where it can do the last
+ * transforms, else float32 [height, width, 3]. The loader, its threads and their memory move rows as bytes.
  *
  * @module
  */
@@ -11,9 +11,11 @@ import { type RandomStream, randomStream } from "../../base/random.ts";
 import { DataError } from "../codecs/data_error.ts";
 import type { PartOf, RgbImage } from "../codecs/rgb_image.ts";
 import type { Sample, SampleSource } from "../datasets/image_set.ts";
-import { type Mix, mixRows } from "../transforms/mix.ts";
+import { ByteImages, type Images, mixesOnDevice } from "../transforms/byte_images.ts";
+import { type Mix, mixableRows, mixRows } from "../transforms/mix.ts";
 import type { TransformPipeline } from "../transforms/transforms.ts";
 import type { ImageCache } from "./image_cache.ts";
+import { isUsable, type MadeRows, type StepOrder } from "./step_rows.ts";
 
 const FLOAT_BYTES = 4;
 
@@ -48,7 +50,7 @@ export class RowMaker {
     this.#source = source;
     this.#pipeline = pipeline;
     this.#cache = cache;
-    this.rowBytes = pipeline.floats * FLOAT_BYTES;
+    this.rowBytes = pipeline.device?.rowBytes ?? pipeline.floats * FLOAT_BYTES;
   }
 
   /** Tells whether {@linkcode readSync} can be called. */
@@ -83,6 +85,7 @@ export class RowMaker {
    *
    * @param random The stream that the image was read with
    * @param rows Memory of a batch, aligned to 4 bytes
+   * @returns The floats of an image that has floats of its own, where rows are bytes: nothing was written
    * @throws {DataError} when the image can't be used
    */
   write(
@@ -91,9 +94,20 @@ export class RowMaker {
     random: RandomStream,
     rows: Uint8Array,
     row: number,
-  ): void {
-    usable(sample, () => {
-      this.#pipeline.apply(image, random, floatsOf(rows), row * this.#pipeline.floats, cut);
+  ): Float32Array | undefined {
+    const pipeline = this.#pipeline;
+    return usable(sample, () => {
+      if (!pipeline.device) {
+        pipeline.apply(image, random, floatsOf(rows), row * pipeline.floats, cut);
+        return undefined;
+      }
+      if (image.ready) {
+        pipeline.requireSize(image);
+        return image.ready;
+      }
+      const target = rows.subarray(row * this.rowBytes, (row + 1) * this.rowBytes);
+      pipeline.applyBytes(image, random, target, cut);
+      return undefined;
     });
   }
 
@@ -103,7 +117,8 @@ export class RowMaker {
   }
 
   /**
-   * Finishes the rows of a step in their places: mixes them, and closes the gaps of those without an image.
+   * Finishes the rows of a step in their places: mixes them unless the device does, and closes the gaps of those
+   * without an image.
    *
    * @param rows The planned rows; when mixed, one more: the partner of the first row, or room for it
    * @param usable For each row that was to be made: whether there is something in its place
@@ -111,17 +126,41 @@ export class RowMaker {
    */
   finish(rows: Uint8Array, usable: readonly boolean[], planned: number, mix?: Mix): void {
     const { rowBytes } = this;
-    if (mix && planned > 0) {
+    const isPartnerKept = this.#pipeline.device !== undefined && usable.length > planned;
+    if (mix && planned > 0 && !this.#pipeline.device) {
       if (usable.length === planned) { // all of the step: the last row comes before the first one
         rows.copyWithin(planned * rowBytes, (planned - 1) * rowBytes, planned * rowBytes);
       }
-      mixRows(floatsOf(rows), this.#pipeline.size, withPartner(usable, planned), mix);
+      const mixed = mixableRows(withPartner(usable, planned));
+      mixRows(floatsOf(rows), this.#pipeline.size, mixed, mix);
     }
-    for (let row = 0, kept = 0; row < planned; row++) {
-      if (!usable[row]) continue;
+    for (let row = 0, kept = 0; row < usable.length; row++) {
+      if (row < planned ? !usable[row] : !isPartnerKept) continue;
       if (kept < row) rows.copyWithin(kept * rowBytes, row * rowBytes, (row + 1) * rowBytes);
       kept++;
     }
+  }
+
+  /**
+   * The images of a step's finished rows, without those that can't be used.
+   *
+   * @param made Rows as {@linkcode finish} leaves them
+   */
+  images({ rows, outcomes, floats: own }: MadeRows, { planned, mix }: StepOrder): Images {
+    const { device, floats: size } = this.#pipeline;
+    const usable = outcomes.map(isUsable);
+    const kept = usable.flatMap((isKept, row) => isKept && row < planned ? [row] : []);
+    if (!device) return floatsOf(rows).subarray(0, kept.length * size);
+    const places = mix && outcomes.length > planned ? [...kept, planned] : kept;
+    const mixable = mix && mixableRows(withPartner(usable, planned));
+    const images = new ByteImages({
+      count: kept.length,
+      transforms: device,
+      data: rows.subarray(0, places.length * this.rowBytes),
+      mix: mix && { ...mix, mixed: kept.map((row) => mixable![row]!) },
+    });
+    const isForDevice = !own?.size && (!mix || mixesOnDevice(device, mix));
+    return isForDevice ? images : images.floats(places.map((row) => own?.get(row)));
   }
 
   /** The part to ask the source for, and whether it is taken. */

@@ -24,6 +24,8 @@ export interface MadeRows {
   readonly rows: Uint8Array;
   /** [wanted]. */
   readonly outcomes: readonly RowOutcome[];
+  /** The floats of wanted rows whose images have floats of their own, where rows are bytes. */
+  readonly floats?: ReadonlyMap<number, Float32Array>;
 }
 
 /** Settings of an iteration. */

@@ -8,13 +8,18 @@ import type { RgbImage } from "../codecs/rgb_image.ts";
 import { BOX_BYTES, type DeviceTransforms, leastMagnitude, readBox } from "./device_transforms.ts";
 import { eraseBox } from "./erase.ts";
 import { mirrorRgb } from "./flip.ts";
-import { type Mix, mixRow } from "./mix.ts";
+import { type Mix, mixRows } from "./mix.ts";
 
 /** The least product of a share and a pixel: below it sums may come to numbers that kernels take as 0. */
 const MIN_PRODUCT = 2 ** -102;
 
 /** Images of a batch [n, height, width, 3]: finished floats, or bytes that the device finishes. */
 export type Images = Float32Array | ByteImages;
+
+/** Returns images as floats, whatever they are. */
+export function floatsFrom(images: Images): Float32Array {
+  return images instanceof Float32Array ? images : images.floats();
+}
 
 /** The mix of a batch's rows. */
 export interface RowMix extends Mix {
@@ -82,21 +87,21 @@ export class ByteImages {
   /**
    * Does the work here.
    *
+   * @param own Floats that stand in the place of a row's bytes; mixed like others
    * @returns [n, height, width, 3]
    */
-  floats(): Float32Array<ArrayBuffer> {
+  floats(own: readonly (Float32Array | undefined)[] = []): Float32Array<ArrayBuffer> {
     const { count, mix, rows } = this;
     const { size, pixelBytes: floats } = this.transforms; // a float for each byte
     const result = new Float32Array((count + (mix ? 1 : 0)) * floats);
     for (let row = 0; row < Math.min(rows, count + (mix ? 1 : 0)); row++) {
-      this.#write(row, result.subarray(row * floats, (row + 1) * floats));
+      const given = own[row];
+      if (given) result.set(given, row * floats);
+      else this.#write(row, result.subarray(row * floats, (row + 1) * floats));
     }
     if (!mix) return result;
     if (rows === count) result.copyWithin(count * floats, (count - 1) * floats);
-    // From the end, so that partners are still as they were.
-    for (let row = count - 1; row >= 0; row--) {
-      if (mix.mixed[row]) mixRow(result, size, row, row === 0 ? count : row - 1, mix);
-    }
+    mixRows(result, size, mix.mixed, mix);
     return result.subarray(0, count * floats);
   }
 

@@ -123,25 +123,22 @@ export function mixRow(
 }
 
 /**
- * Mixes each row of a rank's share with the row before it, in their places.
+ * Mixes rows of a rank's share with the row before each, in their places.
  *
  * @param images [rows + 1, height, width, 3]: behind the share stands the row before its first one
  * @param size Height and width
- * @param usable [rows + 1]: whether there is an image; a row whose partner has none stays as it is
- * @returns [rows]: whether the row was mixed
+ * @param mixed [rows]: whether to mix a row, as from {@linkcode mixableRows}
  */
 export function mixRows(
   images: Float32Array,
   size: Size,
-  usable: readonly boolean[],
+  mixed: readonly boolean[],
   mix: Mix,
-): boolean[] {
-  const mixed = mixableRows(usable);
+): void {
   // From the end, so that partners are still as they were.
   for (let row = mixed.length - 1; row >= 0; row--) {
     if (mixed[row]) mixRow(images, size, row, row === 0 ? mixed.length : row - 1, mix);
   }
-  return mixed;
 }
 
 /**

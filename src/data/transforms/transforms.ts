@@ -133,21 +133,20 @@ export class TransformPipeline {
     offset: number,
     cut = false,
   ): void {
-    if (prepared.ready) return this.#take(prepared, prepared.ready, target, offset);
-    this.write(this.transform(prepared, random, cut), random, target, offset);
-  }
-
-  /**
-   * The first half of {@linkcode apply}: the transforms of 8-bit pixels.
-   *
-   * @throws {LockstepError} when this image can't be used
-   */
-  transform(prepared: RgbImage, random: RandomStream, cut = false): RgbImage {
+    if (prepared.ready) {
+      this.requireSize(prepared);
+      target.set(prepared.ready, offset);
+      return;
+    }
     let image = prepared;
     for (const [index, { run }] of this.#random.entries()) {
       image = this.#step(index, run, image, random, cut);
     }
-    return image;
+    this.#table.write(image, target, offset);
+    if (this.#onFloats.length === 0) return;
+    const [height, width] = this.size;
+    const data = target.subarray(offset, offset + this.floats);
+    for (const step of this.#onFloats) step({ width, height, data }, random);
   }
 
   /**
@@ -178,15 +177,6 @@ export class TransformPipeline {
     }
   }
 
-  /** The second half of {@linkcode apply}: to floats, and the transforms of those. */
-  write(image: RgbImage, random: RandomStream, target: Float32Array, offset: number): void {
-    this.#table.write(image, target, offset);
-    if (this.#onFloats.length === 0) return;
-    const [height, width] = this.size;
-    const data = target.subarray(offset, offset + this.floats);
-    for (const step of this.#onFloats) step({ width, height, data }, random);
-  }
-
   /**
    * Returns the result of {@linkcode apply} as 8-bit pixels again, with the nearest colours: for people.
    *
@@ -214,16 +204,18 @@ export class TransformPipeline {
     return begun ? begun.transform.onPart!(image, begun.args) : run(image, random);
   }
 
-  /** Takes an image that is ready as it is. */
-  #take({ width, height }: RgbImage, ready: Float32Array, target: Float32Array, offset: number) {
-    if (height !== this.size[0] || width !== this.size[1]) {
-      throw new LockstepError(
-        `its ${height} × ${width} floats are taken as they are, but the transforms make ${
-          this.size.join(" × ")
-        } (height × width): give that size, or bytes for the transforms to work on`,
-      );
-    }
-    target.set(ready, offset);
+  /**
+   * Makes sure that an image with floats of its own has the size of the others.
+   *
+   * @throws {LockstepError} when it hasn't
+   */
+  requireSize({ width, height }: RgbImage): void {
+    if (height === this.size[0] && width === this.size[1]) return;
+    throw new LockstepError(
+      `its ${height} × ${width} floats are taken as they are, but the transforms make ${
+        this.size.join(" × ")
+      } (height × width): give that size, or bytes for the transforms to work on`,
+    );
   }
 }
 

@@ -6,6 +6,8 @@ import type { Sample } from "../../../src/data/datasets/image_set.ts";
 import { ImageSource } from "../../../src/data/datasets/image_source.ts";
 import { planEpoch } from "../../../src/data/loading/sampler.ts";
 import { type TransformSpec } from "../../../src/data/transforms/transform_specs.ts";
+import { ByteImages, floatsFrom } from "../../../src/data/transforms/byte_images.ts";
+import { memoryOf } from "../../support/byte_batches.ts";
 import { TransformPipeline } from "../../../src/data/transforms/transforms.ts";
 import { openEngine } from "../../../src/engine/engine.ts";
 
@@ -60,12 +62,13 @@ async function all(batches: AsyncIterable<Batch>): Promise<Batch[]> {
 function pixelsOf(batches: Batch[]): Map<number, string> {
   const floats = 8 * 8 * 3;
   return new Map(
-    batches.flatMap(({ indices, images }) =>
-      Array.from(
+    batches.flatMap(({ indices, images }) => {
+      const values = floatsFrom(images);
+      return Array.from(
         indices,
-        (index, row) => [index, images.subarray(row * floats, (row + 1) * floats).join()] as const,
-      )
-    ),
+        (index, row) => [index, values.subarray(row * floats, (row + 1) * floats).join()] as const,
+      );
+    }),
   );
 }
 
@@ -77,8 +80,10 @@ Deno.test("Loader.batches() gives the plan's samples in order, with labels and N
   batches.forEach((batch, at) => {
     assert.deepEqual(batch.indices, plan[at].indices.slice());
     assert.deepEqual([...batch.labels], [...batch.indices].map((index) => index % 3));
-    assert.equal(batch.images.length, batch.indices.length * 8 * 8 * 3);
-    assert.ok(batch.images.every((value) => value >= 0 && value <= 1));
+    assert.ok(batch.images instanceof ByteImages, "the device finishes them");
+    const images = batch.images.floats();
+    assert.equal(images.length, batch.indices.length * 8 * 8 * 3);
+    assert.ok(images.every((value) => value >= 0 && value <= 1));
     assert.deepEqual([batch.height, batch.width, batch.skipped], [8, 8, []]);
   });
 });
@@ -182,7 +187,7 @@ Deno.test("Loader.batches() leaves out and lists broken images when told to skip
     for (const { index } of skipped) expected.delete(index);
     assert.deepEqual(pixelsOf(batches), expected);
     for (const { images, labels, indices } of batches) {
-      assert.equal(images.length, indices.length * 192);
+      assert.equal(floatsFrom(images).length, indices.length * 192);
       assert.equal(labels.length, indices.length);
     }
   }
@@ -214,7 +219,7 @@ Deno.test("Loader.batches() uses memory again when told to, and only then", asyn
     const buffers: ArrayBufferLike[] = [];
     const plan = planOf({ globalBatch: 1 });
     for await (const { images } of rig.loader.batches(plan, 0, { seed: 1, reuse })) {
-      buffers.push(images.buffer);
+      buffers.push(memoryOf(images));
     }
     assert.equal(new Set(buffers).size < buffers.length, reuse);
   }

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { DataError } from "../../../src/data/codecs/data_error.ts";
 import { CifarSource } from "../../../src/data/datasets/cifar10.ts";
-import type { Sample } from "../../../src/data/datasets/image_set.ts";
+import type { Sample, SampleSource } from "../../../src/data/datasets/image_set.ts";
 import { ImageSource } from "../../../src/data/datasets/image_source.ts";
 import { PausedSource } from "../../../src/data/datasets/paused_source.ts";
 import { LoaderThreads } from "../../../src/data/loading/loader_threads.ts";
@@ -11,6 +11,8 @@ import { type Batch, Loader, type LoaderOptions } from "../../../src/data/loadin
 import { planEpoch } from "../../../src/data/loading/sampler.ts";
 import { createSharedImages, SharedImages } from "../../../src/data/loading/shared_images.ts";
 import { transformsSchema } from "../../../src/data/transforms/transform_specs.ts";
+import { ByteImages, floatsFrom } from "../../../src/data/transforms/byte_images.ts";
+import { memoryOf } from "../../support/byte_batches.ts";
 import { TransformPipeline } from "../../../src/data/transforms/transforms.ts";
 import { openEngine } from "../../../src/engine/engine.ts";
 
@@ -84,7 +86,9 @@ async function all(loader: Loader, plan: ReturnType<typeof planOf>, epoch = 0, r
     const { step, images, labels, indices, skipped, mix, unread } = batch;
     list.push({
       step,
-      rows: hashes(images, labels.length).map((hash, row) => unread?.has(row) ? "unread" : hash),
+      rows: hashes(floatsFrom(images), labels.length).map((hash, row) =>
+        unread?.has(row) ? "unread" : hash
+      ),
       labels,
       indices,
       skipped,
@@ -124,6 +128,71 @@ Deno.test("Loader.batches() gives the same bits with any number of threads, and 
       const loader = rig.loader({ onError: "skip", threads, ...options });
       const found = [await all(loader, plan, 3), await all(loader, plan, 4, false)];
       assert.deepEqual(found, expected.get(kind), `${count} threads: ${kind}`);
+    }
+  }
+});
+
+/** Leaves nothing to the device. */
+class FloatPipeline extends TransformPipeline {
+  override readonly device = undefined;
+}
+
+Deno.test("batches of bytes come to the bits of batches of floats, mixed and with gaps", async () => {
+  const broken = { "8 plain rgb.png": "<html>", "13 日本 ü gray.png": "" };
+  await using rig = await setUp(broken);
+  await using threads = new LoaderThreads(2);
+  const recipe = transformsSchema.parse([
+    { RandomResizedCrop: 12 },
+    "RandomHorizontalFlip",
+    { ColorJitter: { brightness: 0.4, hue: 0.1 } },
+    "RandomVerticalFlip",
+    { Normalize: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } },
+    { RandomErasing: { p: 0.5, value: [1, -1, 0.3] } },
+  ]);
+  const files = new ImageSource(rig.root, 1e6);
+  /** Gives some images as floats of their own, one of them of another size. */
+  const partly: SampleSource = {
+    cheap: true,
+    async read(sample, part) {
+      const image = await files.read(sample, part);
+      if (sample.index % 3 > 0) return image;
+      const side = sample.index === 3 ? 11 : 12;
+      const ready = Float32Array.from({ length: side ** 2 * 3 }, (_, at) => sample.index - at / 7);
+      return { width: side, height: side, data: new Uint8Array(), ready };
+    },
+    [Symbol.dispose]: () => {},
+  };
+  const byRank = (rank: number) => planOf({ rank, worldSize: 2 });
+  const kinds: [string, Partial<LoaderOptions>, ReturnType<typeof planOf>, bytes?: boolean][] = [
+    ["not mixed", {}, planOf()],
+    ["mixed", { mix: MIX }, planOf()],
+    ["the first rank of two", { mix: MIX }, byRank(0)],
+    ["the second rank of two", { mix: MIX }, byRank(1)],
+    ["a rank with one row", { mix: MIX }, planOf({ rank: 1, worldSize: 4 })],
+    ["known samples", { known: new Set([0, 3, 12]) }, planOf()],
+    ["floats of their own", { source: partly }, planOf({ globalBatch: 4 }), false],
+    ["floats of their own, mixed", { source: partly, mix: MIX }, byRank(0), false],
+    ["floats of their own, mixed, all of the step", { source: partly, mix: MIX }, planOf(), false],
+    [
+      "products that are nearly 0",
+      { mix: [{ MixUp: { alpha: 0.013 } }] },
+      planOf({ globalBatch: 2 }),
+      false,
+    ],
+  ];
+  for (const [kind, options, plan, isBytes = true] of kinds) {
+    const of = (pipeline: TransformPipeline, more: Partial<LoaderOptions> = {}) =>
+      rig.loader({ onError: "skip", pipeline, ...options, ...more });
+    const expected = await all(of(new FloatPipeline(recipe)), plan, 3);
+    assert.ok(expected.some(({ rows }) => rows.length > 0), kind);
+    for (const more of [{}, { threads }]) {
+      const loader = of(new TransformPipeline(recipe), more);
+      assert.deepEqual(await all(loader, plan, 3), expected, kind);
+      const forms = [];
+      for await (const { images } of loader.batches(plan, 3, { seed: 1 })) {
+        forms.push(images instanceof ByteImages);
+      }
+      assert.ok(isBytes ? !forms.includes(false) : forms.includes(false), kind);
     }
   }
 });
@@ -174,9 +243,9 @@ Deno.test("threads end an iteration early, by a break or a signal, and make othe
     pipeline: new TransformPipeline(transformsSchema.parse([{ CenterCrop: 12 }])),
   });
   for await (const { images } of loader.batches(planOf(), 0, { seed: 1, reuse: true })) {
-    const copy = images.slice();
+    const copy = floatsFrom(images).slice();
     for await (const _ of loader.batches(planOf(), 1, { seed: 1, reuse: true })) break;
-    assert.deepEqual(images, copy, "rows in use are nobody else's");
+    assert.deepEqual(floatsFrom(images), copy, "rows in use are nobody else's");
     break;
   }
   const stop = new AbortController();
@@ -253,7 +322,7 @@ Deno.test("threads' memory is used again from epoch to epoch, and for other load
     for (const pipeline of [TRAIN, VAL]) {
       const loader = rig.loader({ threads, pipeline: new TransformPipeline(pipeline) });
       for await (const { images } of loader.batches(planOf(), epoch, { seed: 1, reuse: true })) {
-        buffers.add(images.buffer);
+        buffers.add(memoryOf(images));
       }
     }
   }

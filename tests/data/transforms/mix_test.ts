@@ -5,6 +5,7 @@ import { randomStream } from "../../../src/base/random.ts";
 import {
   cutMixAt,
   drawMix,
+  mixableRows,
   mixesSchema,
   mixRows,
   type MixSpec,
@@ -33,8 +34,9 @@ Deno.test("mixRows() gives the pixels and labels of torchvision's MixUp and CutM
       table.write(noise(width, height, seed), images, row * floats);
     });
     const mix = name === "MixUp" ? { share } : { share: ownShare!, box: box! };
-    const mixed = mixRows(images, [height, width], new Array(5).fill(true), mix);
+    const mixed = mixableRows(new Array(5).fill(true));
     assert.deepEqual(mixed, [true, true, true, true]);
+    mixRows(images, [height, width], mixed, mix);
     assert.equal(shortDigest(images.subarray(0, 4 * floats)), sha256, `${name} ${share}`);
     labels.forEach((row, own) => {
       const expected = [0, 0, 0, 0];
@@ -53,8 +55,9 @@ Deno.test("cutMixAt() gives torchvision's box and share", () => {
 
 Deno.test("mixRows() leaves a row alone whose partner is missing", () => {
   const images = Float32Array.of(1, 1, 1, 2, 2, 2, 3, 3, 3, 9, 9, 9);
-  const mixed = mixRows(images, [1, 1], [true, true, false, false], { share: 0.25 });
+  const mixed = mixableRows([true, true, false, false]);
   assert.deepEqual(mixed, [false, true, false]);
+  mixRows(images, [1, 1], mixed, { share: 0.25 });
   assert.deepEqual([...images.subarray(0, 6)], [1, 1, 1, 1.25, 1.25, 1.25]);
 });
 
