@@ -13,9 +13,16 @@ import { resultLine, verdict } from "../../scripts/gpu_smoke/results.ts";
 import { type CheckResult, runChecks } from "../../scripts/gpu_smoke/run_checks.ts";
 import { DATA_TYPES } from "../../src/engine/binding/attributes.ts";
 import { migGpu, someGpus } from "../gpus/some_gpus.ts";
+import { fakeCudaProblem } from "../support/fake_cuda/build.ts";
+import { fakeGpuMachine } from "../support/fake_cuda/machine.ts";
 import { writeFakeNvidiaSmi } from "../support/fake_nvidia_smi.ts";
 import { allGone } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
+
+const withoutFake = fakeCudaProblem();
+if (withoutFake !== undefined) {
+  console.log(`Tests with fake GPUs are left out: ${withoutFake}`);
+}
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
@@ -270,7 +277,7 @@ Deno.test("runChecks() names checks that hang, crash and fail, and makes the oth
 Deno.test("scripts/gpu_smoke.sh ends with a sentence where there is no GPU", async () => {
   await withTemporaryFolder(async (folder) => {
     await writeFakeNvidiaSmi(folder, []);
-    const { code, stdout, stderr } = await smoke(folder, []);
+    const { code, stdout, stderr } = await smoke(withFirst(folder), []);
     assert.equal(code, 2);
     assert.equal(stdout, "");
     assert.match(
@@ -283,13 +290,10 @@ Deno.test("scripts/gpu_smoke.sh ends with a sentence where there is no GPU", asy
 Deno.test("scripts/gpu_smoke.sh --device cpu compares the CPU with the CPU", async () => {
   await withTemporaryFolder(async (folder) => {
     const out = join(folder, "out");
-    const { code, stdout, stderr } = await smoke(folder, [
-      "--device",
-      "cpu",
-      "--short",
-      "--out",
-      out,
-    ]);
+    await writeFakeNvidiaSmi(folder, someGpus(1)); // a dry run looks at no GPU
+    const only = "libraries,devices,compilation,cards,copies,ops,gradients,losses,speed";
+    const args = ["--device", "cpu", "--short", "--only", only, "--out", out];
+    const { code, stdout, stderr } = await smoke(withFirst(folder), args);
     assert.equal(code, 0, stdout + stderr);
     const record = JSON.parse(await Deno.readTextFile(join(out, "gpu_smoke.json")));
     const results: CheckResult[] = record.results;
@@ -310,11 +314,77 @@ Deno.test("scripts/gpu_smoke.sh --device cpu compares the CPU with the CPU", asy
   });
 });
 
-/** Runs the script with a fake `nvidia-smi` first on `PATH`. */
-async function smoke(bin: string, args: readonly string[]) {
+Deno.test({
+  name:
+    "scripts/gpu_smoke.sh opens the libraries of fake GPUs, copies, and fails where it computes",
+  ignore: withoutFake !== undefined,
+  fn: async () => {
+    await using machine = await fakeGpuMachine({ gpus: 2 });
+    const out = join(machine.folder, "out");
+    const computing = ["cards", "ops", "gradients", "losses", "speed"];
+    const only = ["libraries", "devices", "copies", ...computing].join();
+    const { code, stdout } = await smoke(machine.env, ["--short", "--only", only, "--out", out]);
+    assert.equal(code, 1, stdout);
+    const record = JSON.parse(await Deno.readTextFile(join(out, "gpu_smoke.json")));
+    const results = new Map<string, CheckResult>(
+      record.results.map((result: CheckResult) => [result.name, result]),
+    );
+    assert.equal(record.machine.gpus.length, 2);
+    for (const name of ["libraries", "devices", "copies"]) {
+      assert.equal(results.get(name)!.status, "pass", results.get(name)!.figure);
+    }
+    // A card that computes nothing passes no comparison.
+    for (const name of computing) assert.equal(results.get(name)?.status, "fail", name);
+    assert.match(
+      results.get("libraries")!.figure,
+      /^13 open: cuda 12\.8, driver 570\.86\.10, cudart/,
+    );
+    assert.match(results.get("devices")!.figure, /^2 GPUs: NVIDIA A100-SXM4-40GB/);
+    assert.match(results.get("cards")!.figure, /^GPU 0: 65536 of 65536 values are wrong .*1 more/);
+    assert.match(results.get("ops")!.figure, /\d\d ops are wrong/);
+    const records = await machine.records();
+    const copying = records.flatMap(({ devices }) => devices)
+      .filter(({ launches, copiesUp }) => launches === 0 && copiesUp > 10);
+    const bytes = 18 * 4 * 2 ** 20;
+    assert.deepEqual(
+      copying.map(({ copiesUp, copiesDown, bytesUp, bytesDown }) => [
+        copiesUp,
+        copiesDown,
+        bytesUp,
+        bytesDown,
+      ]),
+      [[18, 18, bytes, bytes]],
+      "what the figure of the copies is about went over the bus",
+    );
+    for (const { devices } of records) {
+      assert.ok(devices.filter(({ hasContext }) => hasContext).length <= 1, "one card per process");
+    }
+  },
+});
+
+Deno.test({
+  name: "scripts/gpu_smoke.sh names a library that is missing",
+  ignore: withoutFake !== undefined,
+  fn: async () => {
+    await using machine = await fakeGpuMachine({ without: ["libcudnn.so.9"] });
+    const out = join(machine.folder, "out");
+    const { code, stdout } = await smoke(machine.env, ["--only", "libraries,cards", "--out", out]);
+    assert.equal(code, 1);
+    assert.match(stdout, /^FAIL {2}libraries .*libcudnn\.so\.9: /m);
+    assert.match(stdout, /^FAIL {2}cards .*libcudnn\.so\.9/m);
+  },
+});
+
+/** An environment with a folder first on `PATH`. */
+function withFirst(folder: string): Record<string, string> {
+  return { PATH: `${folder}:${Deno.env.get("PATH")}` };
+}
+
+/** Runs the script. */
+async function smoke(env: Readonly<Record<string, string>>, args: readonly string[]) {
   const { code, stdout, stderr } = await new Deno.Command(join(ROOT, "scripts/gpu_smoke.sh"), {
     args: [...args],
-    env: { PATH: `${bin}:${Deno.env.get("PATH")}`, NO_COLOR: "1" },
+    env: { ...env, NO_COLOR: "1" },
     stdin: "null",
   }).output();
   const [text, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));

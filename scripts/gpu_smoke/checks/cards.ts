@@ -3,12 +3,15 @@
  *
  * @module
  */
+import { join } from "node:path";
 import { DATA_TYPES, typeAttribute } from "../../../src/engine/binding/attributes.ts";
 import { ATTRIBUTE_TYPES } from "../../../src/engine/binding/attributes.ts";
 import type { Runtime } from "../../../src/engine/binding/runtime.ts";
 import { counted } from "../../../src/base/format.ts";
 import type { CheckContext, Outcome, SmokeCheck } from "../check.ts";
-import { openSmokeEngine } from "../engine.ts";
+import { deviceName, openSmokeEngine } from "../engine.ts";
+import { checkProcess } from "../process.ts";
+import { readOutcome } from "../run_checks.ts";
 
 /** The check. */
 export const CHECK: SmokeCheck = {
@@ -21,26 +24,50 @@ export const CHECK: SmokeCheck = {
 };
 
 const SIDE = 256;
+const PRODUCT = `exact products of ${SIDE} × ${SIDE}`;
 
 async function run(context: CheckContext): Promise<Outcome> {
-  const { devices, runtime } = await openSmokeEngine(context);
-  const kind = context.device === "gpu" ? "GPU" : "CPU";
-  const computing = devices.filter(({ type }) => type === kind);
-  const results = computing.map(({ name }) => ({ name, wrong: wrongValues(runtime, name) }));
-  const bad = results.filter(({ wrong }) => wrong > 0);
+  return context.gpus.length > 1 ? await runOnEach(context) : await runOnOne(context);
+}
+
+/** Makes the check on each GPU, in processes of their own, at the same time: the engine opens one GPU per process. */
+async function runOnEach(context: CheckContext): Promise<Outcome> {
+  const outcomes = await Promise.all(context.gpus.map(async (gpu, position) => {
+    const folder = join(context.folder, `${CHECK.name}-${position}`);
+    await Deno.mkdir(folder, { recursive: true });
+    const own = { ...context, gpus: [gpu], folder };
+    const { code, signal } = await checkProcess(CHECK, own, "check", {
+      log: join(folder, `${CHECK.name}.log`),
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).output();
+    const outcome = await readOutcome(own, CHECK);
+    return { gpu, ...outcome ?? failed(`ended with ${signal ?? `code ${code}`}`) };
+  }));
+  const bad = outcomes.filter(({ status }) => status !== "pass");
   if (bad.length > 0) {
-    const [{ name, wrong }] = bad;
-    return {
-      status: "fail",
-      figure: `${wrong} of ${SIDE * SIDE} values are wrong on ${name}`,
-      details: results,
-    };
+    const [{ gpu, figure }] = bad;
+    const more = bad.length > 1 ? ` (and ${bad.length - 1} more)` : "";
+    return { ...failed(`GPU ${gpu.index}: ${figure}${more}`), details: outcomes };
   }
   return {
     status: "pass",
-    figure: `${counted(results.length, "device")} with exact products of ${SIDE} × ${SIDE}`,
-    details: results,
+    figure: `${counted(outcomes.length, "card")} with ${PRODUCT}`,
+    details: outcomes,
   };
+}
+
+async function runOnOne(context: CheckContext): Promise<Outcome> {
+  const engine = await openSmokeEngine(context);
+  const device = deviceName(engine);
+  const wrong = wrongValues(engine.runtime, device);
+  if (wrong > 0) return failed(`${wrong} of ${SIDE * SIDE} values are wrong on ${device}`);
+  return { status: "pass", figure: `1 device with ${PRODUCT}` };
+}
+
+function failed(figure: string): Outcome {
+  return { status: "fail", figure };
 }
 
 /** Returns how many values of a product of small integers differ from the exact ones, which every format holds. */

@@ -17,8 +17,8 @@ export const CHECK: SmokeCheck = {
   run,
 };
 
-const BYTES = 64 * 2 ** 20;
-const REPETITIONS = 8;
+/** Copies of each kind, the first one not timed. */
+const COPIES = 9;
 const GIGABYTE = 1e9;
 /** `cudaMemcpyKind`. */
 const [TO_DEVICE, TO_HOST] = [1, 2];
@@ -38,18 +38,19 @@ const SYMBOLS = {
 
 type Cudart = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
-async function run({ libraryPath }: CheckContext): Promise<Outcome> {
+async function run({ libraryPath, size }: CheckContext): Promise<Outcome> {
+  const bytes = (size === "full" ? 64 : 4) * 2 ** 20;
   const { folder, name } = CUDA_LIBRARIES.find(({ folder }) => folder === "cuda_runtime")!;
   const { symbols: cuda } = Deno.dlopen(await cudaLibraryPath(libraryPath, folder, name), SYMBOLS);
-  const pageable = new Uint8Array(BYTES);
-  const device = allocate(cuda, "cudaMalloc");
-  const pinned = allocate(cuda, "cudaMallocHost");
-  const pinnedBytes = new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pinned!, BYTES));
+  const pageable = new Uint8Array(bytes);
+  const device = allocate(cuda, "cudaMalloc", bytes);
+  const pinned = allocate(cuda, "cudaMallocHost", bytes);
+  const pinnedBytes = new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pinned!, bytes));
   const measure = (memory: Uint8Array<ArrayBuffer>, pointer: Deno.PointerValue, seed: number) => {
     fill(memory, seed);
-    const up = time(cuda, device, pointer, TO_DEVICE);
+    const up = time(cuda, device, pointer, bytes, TO_DEVICE);
     memory.fill(0);
-    const down = time(cuda, pointer, device, TO_HOST);
+    const down = time(cuda, pointer, device, bytes, TO_HOST);
     return { up, down, wrong: wrongBytes(memory, seed) };
   };
   const results = {
@@ -66,14 +67,18 @@ async function run({ libraryPath }: CheckContext): Promise<Outcome> {
     status: wrong === 0 ? "pass" : "fail",
     figure: wrong === 0
       ? `${figure.join("; ")} GB/s`
-      : `${wrong} of ${2 * BYTES} bytes came back wrong`,
-    details: { bytes: BYTES, gigabytesPerSecond: results },
+      : `${wrong} of ${2 * bytes} bytes came back wrong`,
+    details: { bytes, gigabytesPerSecond: results },
   };
 }
 
-function allocate(cuda: Cudart, name: "cudaMalloc" | "cudaMallocHost"): Deno.PointerValue {
+function allocate(
+  cuda: Cudart,
+  name: "cudaMalloc" | "cudaMallocHost",
+  bytes: number,
+): Deno.PointerValue {
   const address = new BigUint64Array(1);
-  check(cuda, name, cuda[name](address, BigInt(BYTES)));
+  check(cuda, name, cuda[name](address, BigInt(bytes)));
   return Deno.UnsafePointer.create(address[0]!);
 }
 
@@ -82,17 +87,18 @@ function time(
   cuda: Cudart,
   to: Deno.PointerValue,
   from: Deno.PointerValue,
+  bytes: number,
   kind: number,
 ): number {
   const times: number[] = [];
-  for (let at = 0; at <= REPETITIONS; at++) {
+  for (let copy = 0; copy < COPIES; copy++) {
     const start = performance.now();
-    check(cuda, "cudaMemcpy", cuda.cudaMemcpy(to, from, BigInt(BYTES), kind));
+    check(cuda, "cudaMemcpy", cuda.cudaMemcpy(to, from, BigInt(bytes), kind));
     check(cuda, "cudaDeviceSynchronize", cuda.cudaDeviceSynchronize());
-    if (at > 0) times.push((performance.now() - start) / 1000);
+    if (copy > 0) times.push((performance.now() - start) / 1000);
   }
   times.sort((a, b) => a - b);
-  return BYTES / GIGABYTE / times[times.length >> 1]!;
+  return bytes / GIGABYTE / times[times.length >> 1]!;
 }
 
 /** Fills memory with bytes that differ by place and seed. */

@@ -1,5 +1,5 @@
 /**
- * Compares the GPUs that TensorFlow finds with those that the driver lists.
+ * Compares the GPUs that CUDA shows with those that the driver lists, and opens TensorFlow on the first.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { openSmokeEngine } from "../engine.ts";
 /** The check. */
 export const CHECK: SmokeCheck = {
   name: "devices",
-  title: "that TensorFlow finds the GPUs that the driver lists",
+  title: "that CUDA shows the GPUs that the driver lists",
   limitSeconds: 40,
   cards: "all",
   needsGpu: true,
@@ -27,19 +27,20 @@ async function run(context: CheckContext): Promise<Outcome> {
     gpus.map(async (gpu) => describeGpu(gpu, await numaNodeOf(gpu.pciBusId))),
   );
   const topology = gpus.length > 1 ? await runNvidiaSmi(["topo", "-m"]) : undefined;
+  const found = cudaDeviceCount();
   const { devices, tensorflowVersion } = await openSmokeEngine(context);
-  const found = devices.filter(({ type }) => type === "GPU").map(({ name }) => name);
   const details = {
     gpus: lines.map(({ line }) => line),
     problems: lines.flatMap(({ problem }) => problem ?? []),
     topology: topology?.kind === "text" ? topology.text.split("\n") : [],
     tensorflow: tensorflowVersion,
-    devices: devices.map(({ name }) => name),
+    devices: devices.map(({ name }) => name), // the engine opens one GPU per process
+    cudaDevices: found,
   };
   const wanted = context.gpus.length;
-  if (found.length !== wanted) {
-    const counts = `TensorFlow finds ${counted(found.length, "GPU")} of ${wanted} that are visible`;
-    return { status: "fail", figure: counts, details };
+  if (found !== wanted) {
+    const figure = `CUDA shows ${counted(found, "GPU")} of ${wanted} that are visible`;
+    return { status: "fail", figure, details };
   }
   const [problem] = details.problems;
   if (problem !== undefined) return { status: "fail", figure: problem, details };
@@ -57,4 +58,16 @@ function modelsOf(gpus: readonly Gpu[], { gpus: visible }: CheckContext): string
     `${name} (compute capability ${computeCapability?.toFixed(1) ?? "unknown"})`
   );
   return [...new Set(models), `driver ${shown[0]?.driverVersion}`].join(", ");
+}
+
+/** Returns the number of GPUs that CUDA shows to this process. */
+function cudaDeviceCount(): number {
+  const { symbols } = Deno.dlopen("libcuda.so.1", {
+    cuInit: { parameters: ["u32" /* flags */], result: "i32" },
+    cuDeviceGetCount: { parameters: ["buffer" /* count */], result: "i32" },
+  });
+  const count = new Int32Array(1);
+  const error = symbols.cuInit(0) || symbols.cuDeviceGetCount(count);
+  if (error !== 0) throw new Error(`The driver gives CUDA error ${error}`);
+  return count[0];
 }

@@ -10,6 +10,7 @@ import { difference, norm, shownError } from "../compare.ts";
 import { openSmokeEngine } from "../engine.ts";
 import { reference } from "../reference.ts";
 import {
+  type FloatBatch,
   gradientsOf,
   madeBatch,
   makeReplica,
@@ -80,10 +81,7 @@ async function compute(context: CheckContext): Promise<Tensors> {
   return all;
 }
 
-async function gradients(
-  replica: Replica,
-  batch: ReturnType<typeof madeBatch>,
-): Promise<Tensors> {
+async function gradients(replica: Replica, batch: FloatBatch): Promise<Tensors> {
   const globalRows = batch.labels.length;
   await replica.forwardBackward(batch, { seed: [1, 2], globalRows, rowOffset: 0 });
   return gradientsOf(replica);

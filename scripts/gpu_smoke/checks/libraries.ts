@@ -17,8 +17,8 @@ interface Opened {
   readonly problem?: string;
 }
 
-/** Reads a library's version. */
-type ReadVersion = (path: string) => string;
+/** Reads a library's version; undefined when the library doesn't say. */
+type ReadVersion = (path: string) => string | undefined;
 
 /** The check. */
 export const CHECK: SmokeCheck = {
@@ -84,7 +84,8 @@ export async function cudaLibraryPath(
 function open(path: string, version?: ReadVersion): Opened {
   try {
     Deno.dlopen(path, {}); // stays open, as libraries after it need its symbols
-    return { path, ...(version ? { version: version(path) } : {}) };
+    const found = version?.(path);
+    return { path, ...(found === undefined ? {} : { version: found }) };
   } catch (error) {
     return { path, problem: messageOf(error).replace(/^Could not open library: /, "") };
   }
@@ -110,13 +111,14 @@ function cudaVersion(number: number): string {
 }
 
 /** Asks for major, minor and patch level by `status f(libraryPropertyType type, int *value)`. */
-function propertyVersion(path: string, name: string): string {
-  const { symbols } = Deno.dlopen(path, {
-    read: { name, parameters: ["i32", "buffer"], result: "i32" },
+function propertyVersion(path: string, name: string): string | undefined {
+  const { symbols: { read } } = Deno.dlopen(path, {
+    read: { name, parameters: ["i32", "buffer"], result: "i32", optional: true },
   });
+  if (!read) return undefined;
   const value = new Int32Array(1);
   return [0, 1, 2].map((part) => {
-    const error = symbols.read(part, value);
+    const error = read(part, value);
     if (error !== 0) throw new Error(`${name} gives error ${error}`);
     return value[0];
   }).join(".");

@@ -10,6 +10,7 @@ import { shownError } from "../compare.ts";
 import { openSmokeEngine } from "../engine.ts";
 import { reference } from "../reference.ts";
 import {
+  type FloatBatch,
   madeBatch,
   makeReplica,
   perturbations,
@@ -31,7 +32,6 @@ export const CHECK: SmokeCheck = {
   reference: compute,
 };
 
-const STEPS = 20;
 const LR = 0.00002;
 const LOSSES = "losses";
 const ROUNDING = "rounding";
@@ -42,23 +42,23 @@ const FIRST_STEPS = 5;
 /** The largest limit, whatever rounding does on the CPU. */
 const MAX_LIMIT = 0.1;
 
-function sizeOf({ size }: CheckContext): { rows: number; side: number } {
-  return size === "full" ? { rows: 16, side: 96 } : { rows: 4, side: 48 };
+function sizeOf({ size }: CheckContext): { rows: number; side: number; steps: number } {
+  return size === "full" ? { rows: 16, side: 96, steps: 20 } : { rows: 4, side: 48, steps: 8 };
 }
 
 /** Computes losses on the CPU, with the weights with which they begin, and what rounding does to them. */
 async function compute(context: CheckContext): Promise<Map<string, Float32Array>> {
   await openSmokeEngine(context);
-  const { rows, side } = sizeOf(context);
+  const { rows, side, steps } = sizeOf(context);
   const batch = madeBatch(rows, side);
   using replica = makeReplica("resnet18", LR);
   const weights = weightsOf(replica);
-  const losses = await train(replica, batch);
+  const losses = await train(replica, batch, steps);
   const rounding = losses.map(() => 0);
   for (let variant = 0; variant < perturbations(context); variant++) {
     using other = makeReplica("resnet18", LR);
     setWeights(other, weights);
-    const errors = lossErrors(await train(other, perturbed(batch, variant)), losses);
+    const errors = lossErrors(await train(other, perturbed(batch, variant), steps), losses);
     errors.forEach((error, step) => rounding[step] = Math.max(rounding[step], error));
   }
   return new Map([
@@ -68,10 +68,10 @@ async function compute(context: CheckContext): Promise<Map<string, Float32Array>
   ]);
 }
 
-async function train(replica: Replica, batch: ReturnType<typeof madeBatch>): Promise<number[]> {
+async function train(replica: Replica, batch: FloatBatch, steps: number): Promise<number[]> {
   const globalRows = batch.labels.length;
   const losses: number[] = [];
-  for (let step = 0; step < STEPS; step++) {
+  for (let step = 0; step < steps; step++) {
     const place = { seed: [1, step] as const, globalRows, rowOffset: 0 };
     const { lossSum, weight } = await replica.forwardBackward(batch, place);
     losses.push(lossSum / weight);
@@ -85,10 +85,10 @@ async function run(context: CheckContext): Promise<Outcome> {
   const wanted = [...expected.get(LOSSES)!];
   const rounding = [...expected.get(ROUNDING)!];
   await openSmokeEngine(context);
-  const { rows, side } = sizeOf(context);
+  const { rows, side, steps } = sizeOf(context);
   using replica = makeReplica("resnet18", LR);
   setWeights(replica, expected);
-  const losses = await train(replica, madeBatch(rows, side));
+  const losses = await train(replica, madeBatch(rows, side), steps);
   const details = { losses, cpu: wanted, limits: lossLimits(rounding) };
   const problem = lossProblem(losses, wanted, details.limits);
   if (problem !== undefined) return { status: "fail", figure: problem, details };
