@@ -75,10 +75,16 @@ browserTest(
           memoryUsedBytes: 1e10,
           memoryTotalBytes: 4e10,
         };
-        await writeLiveStatus(run, madeStatus({ epoch: 4, done: 0, gpus: [gpu] }));
+        const status = madeStatus({ epoch: 4, done: 0, gpus: [gpu] });
+        const workers = status.workers.map((worker) => ({
+          ...worker,
+          gpu: { index: worker.rank, name: "Big One" },
+        }));
+        await writeLiveStatus(run, { ...status, workers });
         await seeText(page, tile("loss"), /^0\.1234$/);
         await seeText(page, tile("best"), /^90\.0%$/);
         await seeText(page, "#epochs tbody", /^3 \(best\)/);
+        await seeText(page, "#workers tbody", /Rank 1somewhere, pid 2001, GPU 1: Big Onetraining/);
         await seeText(page, "#gpus tbody", /0: Big One87\.0%10\.0 GB of 40\.0 GB/);
 
         events.append("failed", { message: `Rank 1 was killed ${EVIL}` });

@@ -99,3 +99,22 @@ Deno.test("RunDigest begins anew when the log is another one, and asks at the sa
     const anew = await digest.progress();
     assert.deepEqual([anew.epochs, anew.message, anew.turn], [0, null, "started"]);
   }));
+
+Deno.test("RunDigest names the devices that the workers have opened", () =>
+  withTemporaryFolder(async (folder) => {
+    const digest = new RunDigest(folder);
+    const gpu = (index: number, name: string) => ({
+      ...{ kind: "gpu", name, uuid: `GPU-${index}`, index, tensorflow: ["CPU:0", "GPU:0"] },
+    });
+    using events = new EventLog(folder);
+    const after = async (devices: unknown) => {
+      events.append("devices", { devices });
+      return (await digest.progress()).devices;
+    };
+    assert.equal((await digest.progress()).devices, null);
+    const cards = [gpu(0, "NVIDIA L4"), gpu(1, "NVIDIA T4"), gpu(2, "NVIDIA L4")];
+    assert.equal(await after(cards), "2 × NVIDIA L4, NVIDIA T4");
+    const cpu = { kind: "cpu", name: "CPU", tensorflow: ["CPU:0"] };
+    assert.equal(await after([cpu, cpu]), "CPU");
+    assert.equal(await after("<script>"), null, "a file of others may hold anything");
+  }));

@@ -53,6 +53,17 @@ Deno.test("writeReport() shows every part of a run, in one file of bounded size"
     assert.doesNotMatch(page, /\ssrc="(?!data:image\/)/, "nothing is loaded");
   }));
 
+Deno.test("writeReport() names the workers' GPUs", () =>
+  withTemporaryFolder(async (folder) => {
+    await makeFinishedRun(folder);
+    const devices = ["NVIDIA L4", "NVIDIA T4", "NVIDIA L4"];
+    const environment = { workers: 3, threadsPerWorker: 4, devices };
+    await Deno.writeTextFile(join(folder, "environment.json"), JSON.stringify(environment));
+    const text = textOf(await Deno.readTextFile(await writeReport(folder)));
+    assert.match(text, /Workers \d 2 × NVIDIA L4, NVIDIA T4, 4 threads each/);
+    assert.match(text, /Devices 2 × NVIDIA L4, NVIDIA T4 Workers 3/);
+  }));
+
 Deno.test("writeReport() makes do with what there is", () =>
   withTemporaryFolder(async (folder) => {
     await makeFinishedRun(folder);
