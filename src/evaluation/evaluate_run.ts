@@ -139,7 +139,7 @@ function imagesOf({ dataset: { val, classes } }: PreparedEvaluation, { samples }
 }
 
 function recordOf(
-  { trained, config, job, dataset, split }: PreparedEvaluation,
+  { trained, config, job, dataset, split, compute }: PreparedEvaluation,
   { samples, loss, skipped }: Validated,
   images: readonly ScoredImage[],
   { run, seconds }: { run: string | undefined; seconds: number },
@@ -167,6 +167,7 @@ function recordOf(
     },
     data: { root: calledPath(job.root), split, pictures: val.length, fingerprint: job.fingerprint },
     workers: config.workers,
+    ...(compute.gpus.length > 0 ? { devices: [...compute.gpus] } : {}),
     seconds,
     classes,
     count,

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { countNames, deviceName } from "../base/compute_device.ts";
+import { counted } from "../base/format.ts";
 import { listed } from "../base/listing.ts";
 import { basename } from "node:path";
 import { requireFileLimit } from "../base/file_limit.ts";
@@ -79,8 +81,8 @@ export interface PreparedEvaluation {
   readonly scorer: ModelScorer;
   /** The server that the workers are reached through. */
   readonly server: ServerOptions;
-  /** The devices of the workers, and the library that they open. */
-  readonly compute: RunDevices;
+  /** The devices of the workers, the names of those that are GPUs, and the library that the workers open. */
+  readonly compute: RunDevices & { readonly gpus: readonly string[] };
 }
 
 /** The config of an evaluation: the keys by which images are scored, and those of its cluster. */
@@ -131,6 +133,8 @@ export async function prepareEvaluation(
   const config: EvaluationConfig = { ...setup.config, workers: devices.length };
   requireFileLimit(config.workers);
   warnings.forEach((warning) => reporter.warn(warning));
+  const gpus = devices.filter(({ kind }) => kind === "gpu").map(deviceName);
+  if (gpus.length > 0) reporter.info(`${counted(gpus.length, "worker")} on ${countNames(gpus)}`);
   const progress = progressUntil(signal, (event) => reporter.download(event));
   const root = await ensureDataRoot(config.data, progress);
   signal?.throwIfAborted();
@@ -166,7 +170,7 @@ export async function prepareEvaluation(
   const scorer = await buildScorer(draft);
   setState(scorer.model, trained.tensors, trained.checkpoint);
   const job = { ...draft, fingerprint: dataset.fingerprint };
-  const compute = { devices, libraryPath };
+  const compute = { devices, gpus, libraryPath };
   return { trained, config, job, dataset, split, scorer, server: { url, program }, compute };
 }
 

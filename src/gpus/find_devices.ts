@@ -14,7 +14,13 @@ import { chooseGpus } from "./choose_gpus.ts";
 import { buildFor, hasDriver } from "./driver.ts";
 import { type Gpu, type GpuListing, listGpus } from "./gpu.ts";
 import { type NumaNode, numaNodeOf } from "./numa.ts";
-import { type GpuDevice, VISIBLE_DEVICES, visibleDevices } from "./visible_devices.ts";
+import {
+  DEVICE_ORDER,
+  type GpuDevice,
+  orderWarning,
+  VISIBLE_DEVICES,
+  visibleDevices,
+} from "./visible_devices.ts";
 
 /** The wishes of a config for its devices. */
 export interface DeviceWishes {
@@ -42,6 +48,8 @@ export interface Surroundings {
   readonly arch: string;
   /** The value of `CUDA_VISIBLE_DEVICES`; undefined when it isn't set. */
   readonly mask: string | undefined;
+  /** The value of `CUDA_DEVICE_ORDER`; undefined when it isn't set. */
+  readonly deviceOrder?: string | undefined;
   /** True when a libtensorflow of the user's own is opened, whatever build it is. */
   readonly hasOwnLibrary: boolean;
   /** Processes of the run itself. */
@@ -62,6 +70,7 @@ export function surroundings(): Surroundings {
     os: Deno.build.os,
     arch: Deno.build.arch,
     mask: Deno.env.get(VISIBLE_DEVICES),
+    deviceOrder: Deno.env.get(DEVICE_ORDER),
     hasOwnLibrary: Boolean(Deno.env.get(LIBTENSORFLOW_VARIABLE)),
     ownPids: [Deno.pid],
     hasDriver: () => hasDriver(),
@@ -97,7 +106,7 @@ export async function findDevices(
   requirePlatform(machine);
   requireDriver(machine);
   const gpus = await requireGpus(machine);
-  const { mask, ownPids } = machine;
+  const { mask, deviceOrder, ownPids } = machine;
   const visible = visibleDevices(gpus, mask);
   const { devices, warnings } = chooseGpus(gpus, visible, mask, {
     devices: names,
@@ -107,7 +116,7 @@ export async function findDevices(
   return {
     devices: await Promise.all(devices.map((each) => computeGpu(each, machine))),
     build: buildFor(devices.map(({ gpu }) => gpu)),
-    warnings,
+    warnings: [orderWarning(gpus, mask, deviceOrder) ?? [], warnings].flat(),
   };
 }
 

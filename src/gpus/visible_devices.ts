@@ -8,6 +8,27 @@ import type { Gpu } from "./gpu.ts";
 /** The environment variable. */
 export const VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES";
 
+/** The environment variable by which CUDA counts GPUs in another order than `nvidia-smi`, the fastest first. */
+export const DEVICE_ORDER = "CUDA_DEVICE_ORDER";
+
+/**
+ * Returns a warning where a mask's indices mean other GPUs to CUDA than to `nvidia-smi`: CUDA counts the fastest GPU first
+ * unless the order is `PCI_BUS_ID`. Lockstep counts as `nvidia-smi`; the order makes no difference to GPUs of one model.
+ *
+ * @param order Value of {@linkcode DEVICE_ORDER}
+ */
+export function orderWarning(
+  gpus: readonly Pick<Gpu, "name">[],
+  mask: string | undefined,
+  order: string | undefined,
+): string | undefined {
+  const hasIndices = mask?.split(",").some((entry) => /^\s*\d+\s*$/.test(entry));
+  const models = new Set(gpus.map(({ name }) => name));
+  if (!hasIndices || models.size < 2 || order === "PCI_BUS_ID") return undefined;
+  return `${VISIBLE_DEVICES}=${mask} is read in the order of nvidia-smi, as with ${DEVICE_ORDER}=PCI_BUS_ID; programs that ` +
+    "leave that variable unset count this machine's GPUs in another order";
+}
+
 /** A device that a process can compute on: a GPU, or a MIG instance of one. */
 export interface GpuDevice {
   readonly gpu: Gpu;

@@ -53,6 +53,8 @@ const evaluationSchema = z.object({
     fingerprint: z.string(),
   }),
   workers: z.int().positive(),
+  /** Names of the workers' GPUs, where they computed on some. */
+  devices: z.array(z.string()).optional(),
   seconds: z.number().nonnegative(),
   /** Names in the order of the model's outputs. */
   classes: z.array(z.string()),

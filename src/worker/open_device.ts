@@ -42,12 +42,14 @@ export async function openDevice(
   { device, libraryPath, threads, boundCpus }: EngineSettings,
   { verbose, config }: OpeningJob,
 ): Promise<OpenedDevice> {
+  // More threads than CPUs only wait for each other.
+  const used = Math.min(threads, boundCpus ?? threads);
   const { devices } = await openEngine({
     device: device.kind,
     ...(device.kind === "gpu" ? { gpu: device.uuid } : {}),
     ...given("libraryPath", libraryPath),
     gpuMemory: config.engine.gpuMemory,
-    threads: { intraOp: threads, interOp: threads },
+    threads: { intraOp: used, interOp: used },
     verbose,
   });
   const gpus = devices.filter(({ type }) => type === "GPU");

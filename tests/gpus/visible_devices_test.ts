@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { visibleDevices } from "../../src/gpus/visible_devices.ts";
+import { orderWarning, visibleDevices } from "../../src/gpus/visible_devices.ts";
 import { migGpu, someGpus } from "./some_gpus.ts";
 
 const GPUS = someGpus(4);
@@ -48,4 +48,14 @@ Deno.test("visibleDevices() shows MIG instances in the place of their GPU", () =
   assert.deepEqual(uuids(second), [second]);
   assert.deepEqual(uuids("MIG-11"), [second]);
   assert.deepEqual(uuids("2"), []);
+});
+
+Deno.test("orderWarning() says where a mask's indices mean other GPUs to CUDA", () => {
+  const mixed = [someGpu(0, { name: "NVIDIA T400" }), someGpu(1)];
+  assert.match(orderWarning(mixed, "0", undefined)!, /CUDA_VISIBLE_DEVICES=0 is read in the order/);
+  assert.match(orderWarning(mixed, "0, 1", "FASTEST_FIRST")!, /CUDA_DEVICE_ORDER=PCI_BUS_ID/);
+  assert.equal(orderWarning(mixed, "0", "PCI_BUS_ID"), undefined);
+  assert.equal(orderWarning(mixed, mixed[0]!.uuid, undefined), undefined);
+  assert.equal(orderWarning(mixed, undefined, undefined), undefined);
+  assert.equal(orderWarning(someGpus(2), "1", undefined), undefined);
 });
