@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { orderWarning, visibleDevices } from "../../src/gpus/visible_devices.ts";
-import { migGpu, someGpus } from "./some_gpus.ts";
+import { migGpu, someGpu, someGpus } from "./some_gpus.ts";
 
 const GPUS = someGpus(4);
 const UUIDS = GPUS.map(({ uuid }) => uuid);
