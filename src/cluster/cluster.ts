@@ -49,6 +49,8 @@ export interface ClusterOptions {
   readonly signal?: AbortSignal | undefined;
   /** Memory in which the workers share decoded images. */
   readonly cache?: SegmentAddress;
+  /** The only folder into which the workers may write; its path has no comma. */
+  readonly writableFolder?: string;
 }
 
 /** A cluster whose ranks exchange vectors. */
@@ -253,14 +255,15 @@ async function openChannels(
 
 /** Starts the worker processes, and pushes their end onto the stack. */
 function startWorkers(
-  { workers: count, threads, devices, libraryPath, liveness: { lostAfter }, cache, reporter }:
+  { workers: count, threads, devices, libraryPath, liveness, cache, writableFolder, reporter }:
     ClusterOptions,
   { run, address: nats }: Channels,
   exchange: ExchangeHost | undefined,
   stack: AsyncDisposableStack,
 ): readonly SpawnedWorker[] {
   const group = spawnWorkers({
-    ...{ count, run, nats, threads, devices, libraryPath, lostAfter },
+    ...{ count, run, nats, threads, devices, libraryPath, lostAfter: liveness.lostAfter },
+    writableFolder,
     segments: [exchange?.segment, cache].filter((each) => each !== undefined),
     onLine: (rank, line) => reporter.workerLine(rank, line),
   });

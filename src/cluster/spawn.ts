@@ -31,6 +31,8 @@ export interface SpawnOptions {
   readonly lostAfter: number;
   /** Shared memory that each worker tests before it joins. */
   readonly segments?: readonly SegmentAddress[];
+  /** The only folder into which a worker may write; its path has no comma, which separates paths in a permission. */
+  readonly writableFolder?: string | undefined;
   /** Additional environment variables. */
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Program of the worker (default `workers/train_worker.ts`). */
@@ -185,13 +187,18 @@ class WorkerProcess implements SpawnedWorker {
   }
 }
 
-function programOf({ nats, entry = "workers/train_worker.ts" }: SpawnOptions): OwnProgram {
+function programOf(
+  { nats, writableFolder, entry = "workers/train_worker.ts" }: SpawnOptions,
+): OwnProgram {
   // A permission can name a loopback address alone; a host name resolves to addresses that are unknown here.
   const local = /^nats:\/\/(?:[^@/]*@)?(127\.0\.0\.1:\d+)\/?$/.exec(nats.url)?.[1];
   return {
     entry,
     permissions: "worker",
-    flags: [local ? `--allow-net=${local}` : "--allow-net"],
+    flags: [
+      local ? `--allow-net=${local}` : "--allow-net",
+      ...(writableFolder ? [`--allow-write=${writableFolder}`] : []),
+    ],
   };
 }
 

@@ -40,6 +40,8 @@ export const FREE_KEYS = [
   "data.dataset",
   "data.onError",
   "data.fileHashes",
+  "data.cacheDir",
+  "data.cacheDirBytes",
 ] as const;
 
 /** Characters of a value that a message shows. */

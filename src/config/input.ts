@@ -169,6 +169,13 @@ export interface DataInput {
    */
   cache?: number | string | null | undefined;
   /**
+   * A folder that keeps decoded images for later epochs and runs, on which the transforms before
+   * the first random one have been run; `null` keeps none on the disk.
+   */
+  cacheDir?: string | null | undefined;
+  /** The most that `cacheDir` may take; when it is full, further images aren't kept in it. */
+  cacheDirBytes?: number | string | undefined;
+  /**
    * Image files that a run's record keeps a hash of, by which a resumed run notices other
    * contents of the same size: `auto` are all of a set of at most 50,000 files and 1 GiB, `all`
    * takes as long as reading them, `none` compares paths, classes and sizes. Default: `auto`.

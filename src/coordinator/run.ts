@@ -36,12 +36,12 @@ import {
   exchangeSettings,
   serverSettings,
 } from "./preparation/cluster_settings.ts";
-import { compileKernels } from "./preparation/compile_kernels.ts";
 import { decideDevices, type DecidedRun } from "./preparation/decide_devices.ts";
 import { type OpenRun, openRun, RunStream } from "./open_run.ts";
 import { type PreparedRun, prepareRun } from "./preparation/prepare.ts";
 import { catchUp, followRestored } from "./resume_records.ts";
 import { hasOtherImages, recordOfFileChanges } from "./state/resumed_data.ts";
+import { openCacheFolder } from "./preparation/cache_folder.ts";
 import { openRunCache } from "./preparation/run_cache.ts";
 import { shareSamples } from "./preparation/share_samples.ts";
 import { checkDashboard } from "./run_dashboard.ts";
@@ -226,13 +226,17 @@ async function trainWithWorkers(
   const { run, events, watch, effort, folder, position } = open;
   const { config, replica, natsServer, devices, engine: { libraryPath } } = run;
   const reporter = emittingReporter(events, { keepsWarnings: true });
-  const { job, plan: { globalBatch } } = run;
-  await compileKernels({ devices, libraryPath, job, globalBatch }, { reporter, signal });
   using cache = openRunCache(config, run.dataset, reporter);
   using samples = shareSamples(run.dataset, reporter);
+  using kept = await openCacheFolder(config, run.dataset, reporter);
   await using cluster = await Cluster.assemble({
     ...clusterSettings(config, serverSettings(config.nats, natsServer), { devices, libraryPath }),
-    job: jobJson({ ...run.job, ...(samples ? { samples: samples.place } : {}) }),
+    job: jobJson({
+      ...run.job,
+      ...(samples ? { samples: samples.place } : {}),
+      ...(kept ? { cacheFolder: kept.place } : {}),
+    }),
+    ...(kept ? { writableFolder: kept.place.folder } : {}),
     exchange: exchangeSettings(config, replica.state),
     ...(cache ? { cache: cache.address } : {}),
     reporter,
@@ -257,6 +261,7 @@ async function trainWithWorkers(
     position,
   );
   if (cache) events.info(cache.report());
+  if (kept) events.info(kept.report());
 }
 
 /** Completes the history and reports that the run is finished. */

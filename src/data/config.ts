@@ -75,6 +75,13 @@ export const dataSchema = z.strictObject({
   cache: sizeSchema.nullish().describe(
     "Memory that all workers share for decoded images; `null`: each worker keeps some by itself.",
   ),
+  cacheDir: pathSchema("name a folder").nullish().describe(
+    "A folder that keeps decoded images for later epochs and runs, on which the transforms before " +
+      "the first random one have been run; `null` keeps none on the disk.",
+  ),
+  cacheDirBytes: sizeSchema.default(50e9).describe(
+    "The most that `cacheDir` may take; when it is full, further images aren't kept in it.",
+  ),
   fileHashes: z.enum(FILE_HASHES).default("auto").describe(
     "Image files that a run's record keeps a hash of, by which a resumed run notices other " +
       "contents of the same size: `auto` are all of a set of at most 50,000 files and 1 GiB, " +

@@ -196,6 +196,7 @@ function setUp(trained: TrainedModel, request: EvaluationRequest): Setup {
         ...data,
         ...(request.data === undefined ? {} : { ...own, format: data.format }),
         cache: null,
+        cacheDir: null, // the run's folder may be somebody else's, and name any folder to write into
       },
     },
   };

@@ -8,6 +8,7 @@ import { z } from "../deps/zod.ts";
 import { type Config, decidedConfigSchema } from "../config/schema.ts";
 import { Loader } from "../data/loading/loader.ts";
 import { LoaderThreads } from "../data/loading/loader_threads.ts";
+import { type DiskFolder, diskFolderSchema } from "../data/loading/disk_images.ts";
 import type { SharedImages } from "../data/loading/shared_images.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import { type ModuleHooks, scanModule } from "../data/datasets/scan_module.ts";
@@ -27,6 +28,8 @@ const jobSchema = z.strictObject({
   fingerprint: z.string(),
   /** The images of `root` as the coordinator found them; without it, each process finds them itself. */
   samples: tablePlaceSchema.optional(),
+  /** The folder that keeps decoded images. */
+  cacheFolder: diskFolderSchema.optional(),
   numClasses: z.int().positive(),
   /** SHA-256 of each module of the user's own, by the config key that names it. */
   modules: z.record(z.string(), z.string()).optional(),
@@ -121,6 +124,8 @@ export interface LoaderParts {
   readonly threads?: LoaderThreads | undefined;
   /** The memory that workers share for decoded images. */
   readonly shared?: SharedImages | undefined;
+  /** The folder that keeps images on the disk. */
+  readonly disk?: DiskFolder | undefined;
   /** Samples whose images aren't needed any more. */
   readonly known?: Pick<FeatureCaches, "train" | "val"> | undefined;
 }
@@ -129,13 +134,13 @@ export interface LoaderParts {
 export function makeLoaders(
   dataset: ImageSet,
   { data, workers }: Pick<Config, "data" | "workers">,
-  { threads, shared, known }: LoaderParts = {},
+  { threads, shared, disk, known }: LoaderParts = {},
 ): { train: Loader; val: Loader } {
   const { source } = dataset;
   const { onError, prefetch } = data;
   // Where memory can't be shared, each loader of each worker keeps its share.
   const own = data.cache && !source.cheap ? { cacheBytes: data.cache / workers / 2 } : {};
-  const common = { source, onError, prefetch, threads, ...own };
+  const common = { source, onError, prefetch, threads, disk, ...own };
   return {
     train: new Loader({
       ...common,

@@ -105,6 +105,7 @@ export class Session {
     const loaders = makeLoaders(dataset, config, {
       threads: loaderThreads,
       shared: sharedImages(memory, place, dataset),
+      disk: job.cacheFolder,
       known: caches,
     });
     const { vectorBytes, regions, gradientBytes } = replica.state;

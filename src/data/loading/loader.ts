@@ -4,6 +4,8 @@
  *
  * @module
  */
+import { LOCKSTEP_VERSION } from "../../base/versions.ts";
+import { nativeRuntime } from "../../engine/native_runtime.ts";
 import { memoryCure, outOfMemoryMessage, readMemoryState } from "../../engine/memory_limits.ts";
 import { LockstepError } from "../../base/errors.ts";
 import { randomStream } from "../../base/random.ts";
@@ -13,6 +15,7 @@ import type { Sample, SampleList, SampleSource } from "../datasets/image_set.ts"
 import type { Images } from "../transforms/byte_images.ts";
 import { type BatchMix, drawMix, mixableRows, type MixSpec } from "../transforms/mix.ts";
 import type { TransformPipeline } from "../transforms/transforms.ts";
+import { type DiskFolder, DiskImages, type DiskImagesRecipe } from "./disk_images.ts";
 import { type ImageCache, LocalCache } from "./image_cache.ts";
 import type { LoaderThreads } from "./loader_threads.ts";
 import { LocalRows } from "./local_rows.ts";
@@ -49,6 +52,8 @@ export interface LoaderOptions {
   cacheBytes?: number;
   /** The cache that keeps images, rather than in this process alone. */
   cache?: ImageCache | undefined;
+  /** The folder that keeps images on the disk, where the samples are files. */
+  disk?: DiskFolder | undefined;
   /**
    * Threads that make the rows, where they can make this source's images; else, and without them, the calling thread
    * does. The batches are the same. They must live as long as the loader is used.
@@ -135,6 +140,7 @@ export class Loader {
   readonly #maker: RowMaker;
   /** The cache that the threads share. */
   readonly #shared: SharedCache | undefined;
+  readonly #disk: DiskImagesRecipe | undefined;
   /** Number of this loader's row maker in the threads, once they have it. */
   #threadMaker: number | undefined;
 
@@ -153,7 +159,9 @@ export class Loader {
       : undefined;
     const cache = options.cache ?? own ?? new LocalCache(isThreaded ? 0 : bytes);
     this.#shared = "address" in cache ? cache as SharedCache : undefined;
-    this.#maker = new RowMaker({ source, pipeline, cache });
+    this.#disk = options.disk && diskRecipe(options.disk, source, pipeline);
+    const disk = this.#disk && new DiskImages(this.#disk);
+    this.#maker = new RowMaker({ source, pipeline, cache, disk });
     this.#concurrency = options.concurrency ??
       Math.min(Math.max(navigator.hardwareConcurrency, 2), 8);
   }
@@ -239,6 +247,7 @@ export class Loader {
       source: recipe,
       transforms: pipeline.specs,
       cache: this.#shared?.address,
+      disk: this.#disk,
     });
     const { rowBytes } = this.#maker;
     return new ThreadedRows({ threads, maker, rowBytes, sampleAt, known }, options);
@@ -349,4 +358,16 @@ function requireMemory({ path }: Sample, error: unknown): void {
       memoryCure(readMemoryState().limits),
     { cause: error },
   );
+}
+
+/** The recipe of images that are kept on the disk; nothing where they are no files. The engine must be open. */
+function diskRecipe(
+  folder: DiskFolder,
+  { recipe }: SampleSource,
+  { fixedSpecs }: TransformPipeline,
+): DiskImagesRecipe | undefined {
+  if (recipe?.kind !== "files") return undefined;
+  const { root, maxPixels } = recipe;
+  const decoder = `Lockstep ${LOCKSTEP_VERSION}, TensorFlow ${nativeRuntime().version}`;
+  return { ...folder, root, maxPixels, decoder, fixed: JSON.stringify(fixedSpecs) };
 }

@@ -5,9 +5,9 @@
  * @module
  */
 import { attachEngine } from "../../engine/native_runtime.ts";
-import type { SampleSource } from "../datasets/image_set.ts";
 import { sourceOf } from "../datasets/source_recipe.ts";
 import { TransformPipeline } from "../transforms/transforms.ts";
+import { DiskImages } from "./disk_images.ts";
 import { LocalCache } from "./image_cache.ts";
 import { augmentation, RowMaker } from "./row_maker.ts";
 import { openCache } from "./shared_images.ts";
@@ -33,7 +33,7 @@ class LoaderThread {
   readonly #channel: Channel;
   readonly #slots = new Map<number, ThreadSlot>();
   readonly #makers = new Map<number, RowMaker>();
-  readonly #sources: SampleSource[] = [];
+  readonly #resources = new DisposableStack();
   /** Messages that were read. */
   #read = 0;
   #onRead: (() => void) | undefined;
@@ -53,7 +53,7 @@ class LoaderThread {
       if (this.#read < control.mail) await this.#nextMail();
       else if (!await this.#makeRow()) control.sleep(pulse);
     }
-    for (const source of this.#sources) source[Symbol.dispose]();
+    this.#resources.dispose();
   }
 
   #take(mail: ThreadMail): void {
@@ -84,8 +84,9 @@ class LoaderThread {
     const source = sourceOf(recipe.source);
     const pipeline = new TransformPipeline(recipe.transforms);
     const cache = recipe.cache ? openCache(recipe.cache) : new LocalCache(0);
-    this.#sources.push(source);
-    this.#makers.set(id, new RowMaker({ source, pipeline, cache }));
+    const disk = recipe.disk && this.#resources.use(new DiskImages(recipe.disk));
+    this.#resources.use(source);
+    this.#makers.set(id, new RowMaker({ source, pipeline, cache, disk }));
   }
 
   /** Lets the event loop deliver a message. */

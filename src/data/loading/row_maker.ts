@@ -14,6 +14,7 @@ import type { Sample, SampleSource } from "../datasets/image_set.ts";
 import { ByteImages, type Images, mixesOnDevice } from "../transforms/byte_images.ts";
 import { type Mix, mixableRows, mixRows } from "../transforms/mix.ts";
 import type { TransformPipeline } from "../transforms/transforms.ts";
+import type { DiskEntry, DiskImages } from "./disk_images.ts";
 import type { ImageCache } from "./image_cache.ts";
 import { isUsable, type MadeRows, type StepOrder } from "./step_rows.ts";
 
@@ -24,6 +25,8 @@ export interface RowMakerParts {
   readonly source: SampleSource;
   readonly pipeline: TransformPipeline;
   readonly cache: ImageCache;
+  /** Keeps images on the disk. */
+  readonly disk?: DiskImages | undefined;
 }
 
 /** An image after the transforms that are the same in each epoch. */
@@ -45,8 +48,10 @@ export class RowMaker {
   readonly #source: SampleSource;
   readonly #pipeline: TransformPipeline;
   readonly #cache: ImageCache;
+  readonly #disk: DiskImages | undefined;
 
-  constructor({ source, pipeline, cache }: RowMakerParts) {
+  constructor({ source, pipeline, cache, disk }: RowMakerParts) {
+    this.#disk = disk;
     this.#source = source;
     this.#pipeline = pipeline;
     this.#cache = cache;
@@ -66,18 +71,20 @@ export class RowMaker {
    * @throws {DataError} when the image can't be used
    */
   async read(sample: Sample, random: RandomStream, epoch: number): Promise<PreparedImage> {
-    const kept = this.#cache.get(sample.index);
-    if (kept) return { image: kept, cut: false };
-    const wanted = this.#wanted(random);
-    return this.#prepared(sample, await this.#source.read(sample, wanted.part, epoch), wanted.cut);
+    const { image, entry } = this.#kept(sample);
+    if (image) return { image, cut: false };
+    const wanted = this.#wanted(random, entry);
+    const read = await this.#source.read(sample, wanted.part, epoch);
+    return this.#prepared(sample, read, wanted.cut, entry);
   }
 
   /** {@linkcode read} on the calling thread, which waits for the image. */
   readSync(sample: Sample, random: RandomStream, epoch: number): PreparedImage {
-    const kept = this.#cache.get(sample.index);
-    if (kept) return { image: kept, cut: false };
-    const wanted = this.#wanted(random);
-    return this.#prepared(sample, this.#source.readSync!(sample, wanted.part, epoch), wanted.cut);
+    const { image, entry } = this.#kept(sample);
+    if (image) return { image, cut: false };
+    const wanted = this.#wanted(random, entry);
+    const read = this.#source.readSync!(sample, wanted.part, epoch);
+    return this.#prepared(sample, read, wanted.cut, entry);
   }
 
   /**
@@ -163,21 +170,41 @@ export class RowMaker {
     return isForDevice ? images : images.floats(places.map((row) => own?.get(row)));
   }
 
+  /** The image that is kept, in memory or on the disk; without one, the place on the disk for it. */
+  #kept({ index, path }: Sample): { image: RgbImage | undefined; entry?: DiskEntry | undefined } {
+    const inMemory = this.#cache.get(index);
+    if (inMemory || !this.#disk) return { image: inMemory };
+    const entry = this.#disk.find(path);
+    const image = entry?.read();
+    if (image) this.#cache.put(index, image);
+    return { image, entry };
+  }
+
   /** The part to ask the source for, and whether it is taken. */
-  #wanted(random: RandomStream): { part: PartOf | undefined; cut: () => boolean } {
+  #wanted(
+    random: RandomStream,
+    entry: DiskEntry | undefined,
+  ): { part: PartOf | undefined; cut: () => boolean } {
     if (!this.#pipeline.cuts) return { part: undefined, cut: () => false };
     let cut = false;
     const part: PartOf = (size) => {
-      cut = !this.#cache.hasRoom(size.width * size.height * 3);
+      const bytes = size.width * size.height * 3;
+      cut = !this.#cache.hasRoom(bytes) && !entry?.hasRoom(bytes);
       return cut ? this.#pipeline.part(size, random) : undefined;
     };
     return { part, cut: () => cut };
   }
 
-  #prepared(sample: Sample, image: RgbImage, cut: () => boolean): PreparedImage {
+  #prepared(
+    sample: Sample,
+    image: RgbImage,
+    cut: () => boolean,
+    entry: DiskEntry | undefined,
+  ): PreparedImage {
     if (cut()) return { image, cut: true };
     const prepared = usable(sample, () => this.#pipeline.prepare(image));
     this.#cache.put(sample.index, prepared);
+    entry?.write(prepared);
     return { image: prepared, cut: false };
   }
 }

@@ -7,6 +7,7 @@
 import type { EngineAddress } from "../../engine/native_runtime.ts";
 import type { SourceRecipe } from "../datasets/image_set.ts";
 import type { TransformSpec } from "../transforms/table.ts";
+import type { DiskImagesRecipe } from "./disk_images.ts";
 import type { CacheAddress } from "./shared_images.ts";
 
 /** From which another thread makes a `RowMaker`. */
@@ -15,6 +16,8 @@ export interface MakerRecipe {
   readonly transforms: readonly TransformSpec[];
   /** Missing where nothing is kept. */
   readonly cache: CacheAddress | undefined;
+  /** Missing where nothing is kept on the disk. */
+  readonly disk?: DiskImagesRecipe | undefined;
 }
 
 /** A message to every loader thread. */

@@ -55,6 +55,8 @@ type FloatStep = (image: FloatImage, random: RandomStream) => void;
 export class TransformPipeline {
   /** The transforms, as plain data. */
   readonly specs: readonly TransformSpec[];
+  /** The transforms that {@linkcode prepare} runs: those of 8-bit pixels, up to the first random one. */
+  readonly fixedSpecs: readonly TransformSpec[];
   /** Height and width of what comes out. */
   readonly size: Size;
   /** Floats of one image: height × width × 3. */
@@ -79,7 +81,9 @@ export class TransformPipeline {
     this.floats = size[0] * size[1] * 3;
     const firstRandom = specs.findIndex((spec) => partsOf(spec).transform.random);
     const split = firstRandom < 0 ? specs.length : firstRandom;
-    this.#fixed = specs.slice(0, split).flatMap(imageStepOf);
+    this.fixedSpecs = specs.slice(0, split)
+      .filter((spec) => partsOf(spec).transform.onImage !== undefined);
+    this.#fixed = this.fixedSpecs.flatMap(imageStepOf);
     const plan = planDevice(specs, size);
     this.device = plan?.device;
     this.#random = specs.slice(split).flatMap((spec) => randomStepOf(spec, plan));
