@@ -5,10 +5,10 @@
  *
  * @module
  */
-import { join } from "node:path";
 import { messageOf } from "../../src/base/errors.ts";
 import type { CheckContext, Outcome } from "./check.ts";
 import { CHECKS } from "./checks.ts";
+import { resultPath } from "./run_checks.ts";
 import { writeReference } from "./reference.ts";
 
 const [mode, name, json] = Deno.args;
@@ -20,8 +20,10 @@ else {
     console.error(error);
     return { status: "fail", figure: messageOf(error) };
   });
-  const path = join(context.folder, `${name}.json`);
-  await Deno.writeTextFile(path, JSON.stringify(outcome, undefined, 2) + "\n");
+  await Deno.writeTextFile(
+    resultPath(context, check),
+    JSON.stringify(outcome, undefined, 2) + "\n",
+  );
 }
 // TensorFlow's threads and CUDA's are not waited for.
 Deno.exit(0);

@@ -60,6 +60,7 @@ async function runCheck(
 ): Promise<Outcome> {
   const limitSeconds = limitFactor * check.limitSeconds;
   const log = join(context.folder, `${check.name}.log`);
+  await Deno.remove(resultPath(context, check)).catch(() => {}); // of an earlier smoke test in this folder
   const child = checkProcess(check, context, "check", {
     log,
     ...(program ? { program } : {}),
@@ -91,13 +92,21 @@ async function runCheck(
   return { status: "fail", figure: `${how}${line === "" ? "" : `: ${line}`}` };
 }
 
-/** Reads the result of a check; undefined when there is none. */
-export async function readOutcome(
+/** Returns the path of a check's result. */
+export function resultPath(
   { folder }: Pick<CheckContext, "folder">,
   { name }: Pick<SmokeCheck, "name">,
+): string {
+  return join(folder, `${name}.json`);
+}
+
+/** Reads the result of a check; undefined when there is none. */
+export async function readOutcome(
+  context: Pick<CheckContext, "folder">,
+  check: Pick<SmokeCheck, "name">,
 ): Promise<Outcome | undefined> {
   try {
-    return JSON.parse(await readRegularText(join(folder, `${name}.json`)));
+    return JSON.parse(await readRegularText(resultPath(context, check)));
   } catch {
     return undefined; // the check wrote none
   }

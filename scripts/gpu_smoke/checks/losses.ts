@@ -43,7 +43,7 @@ const FIRST_STEPS = 5;
 const MAX_LIMIT = 0.1;
 
 function sizeOf({ size }: CheckContext): { rows: number; side: number; steps: number } {
-  return size === "full" ? { rows: 16, side: 96, steps: 20 } : { rows: 4, side: 48, steps: 8 };
+  return size === "full" ? { rows: 8, side: 96, steps: 20 } : { rows: 4, side: 48, steps: 8 };
 }
 
 /** Computes losses on the CPU, with the weights with which they begin, and what rounding does to them. */
