@@ -5,6 +5,7 @@
  */
 import { asLockstepError, LockstepError, messageOf } from "../base/errors.ts";
 import { given } from "../base/given.ts";
+import { forbidExit } from "../base/forbid_exit.ts";
 import { ignoreStopSignals } from "../base/signals.ts";
 import {
   type CommandHandler,
@@ -59,13 +60,6 @@ export async function runWorker(openBenchmark: OpenBenchmark): Promise<number> {
     console.error(error instanceof LockstepError ? messageOf(error) : error);
     return 1;
   }
-}
-
-/** Turns a module's call of `Deno.exit()` or `process.exit()` into an error that names the module. */
-function forbidExit(): void {
-  Deno.exit = (code = 0): never => {
-    throw new LockstepError(`Deno.exit(${code}) was called: a module must not end its worker`);
-  };
 }
 
 /** Opens the session of a job: an evaluation, a benchmark, or training. */

@@ -47,6 +47,16 @@ export interface FileTable extends Iterable<FileFacts> {
 export type SourceRecipe =
   | { readonly kind: "files"; readonly root: string; readonly maxPixels: number }
   | { readonly kind: "cifar10"; readonly folder: string }
+  | {
+    readonly kind: "module";
+    readonly url: string;
+    readonly seed: number;
+    readonly maxPixels: number;
+    /** As of the set that this process has found. */
+    readonly fingerprint: string;
+    /** True if what the user's code throws goes to standard error. */
+    readonly reports: boolean;
+  }
   | { readonly kind: "pause"; readonly milliseconds: number };
 
 /** Reads images; any number at the same time. */
@@ -65,6 +75,8 @@ export interface SampleSource extends Disposable {
   readSync?(sample: Sample, part?: PartOf, epoch?: number): RgbImage;
   /** Present where other threads of this process can read the same images. */
   readonly recipe?: SourceRecipe | undefined;
+  /** Called with the index of a sample that a thread has been making for some time, or with nothing. */
+  readonly onMaking?: ((index: number | undefined) => void) | undefined;
   /** Reading again costs no more than remembering would: a loader needn't keep such images. */
   readonly cheap: boolean;
   /** Present where each sample is an image file below the set's root: larger ones can't be used. */

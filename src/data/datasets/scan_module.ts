@@ -8,7 +8,7 @@ import { listedInQuotes } from "../../base/listing.ts";
 import { createHash } from "node:crypto";
 import { importModule, thrownMessage, type UserModule } from "../../base/user_module.ts";
 import { DataError } from "../codecs/data_error.ts";
-import type { ImageSet, Sample, SampleSource } from "./image_set.ts";
+import type { ImageSet, Sample, SampleSource, SourceRecipe } from "./image_set.ts";
 import type { PartOf, RgbImage } from "../codecs/rgb_image.ts";
 import { SampleStream } from "./sample_stream.ts";
 import {
@@ -53,13 +53,14 @@ export async function scanModule(
 ): Promise<ImageSet> {
   const module = await importModule("data.module", url);
   const dataset = await createDataset(module, { seed: options.seed });
-  const source = new ModuleSource(module, dataset, options);
+  const fingerprint = fingerprintOf(module, dataset);
+  const source = new ModuleSource(module, dataset, options, fingerprint);
   return {
     root: url,
     classes: [...dataset.classes],
     train: source.samples("train"),
     val: source.samples("val"),
-    fingerprint: fingerprintOf(module, dataset),
+    fingerprint,
     source,
     inOrder: isStream(dataset.train),
     ...(source.labelsAreKnown
@@ -84,6 +85,8 @@ function fingerprintOf({ sha256 }: UserModule, dataset: Dataset): string {
 class ModuleSource implements SampleSource {
   readonly cheap: boolean;
   readonly labelsAreKnown: boolean;
+  readonly recipe: SourceRecipe | undefined;
+  readonly onMaking: ModuleHooks["onMaking"];
   readonly #module: UserModule;
   readonly #dataset: Dataset;
   readonly #options: ModuleDataOptions;
@@ -97,6 +100,7 @@ class ModuleSource implements SampleSource {
     module: UserModule,
     dataset: Dataset,
     options: ModuleDataOptions,
+    fingerprint: string,
   ) {
     this.#module = module;
     this.#dataset = dataset;
@@ -112,6 +116,12 @@ class ModuleSource implements SampleSource {
     const streams = Object.keys(this.#streams).length > 0;
     this.cheap = streams || (dataset.cheap ?? false);
     this.labelsAreKnown = SPLITS.every((split) => !this.#labels[split].includes(UNKNOWN));
+    this.onMaking = options.onMaking;
+    const { seed, maxPixels, onThrown } = options;
+    const parts = { url: module.url, seed, maxPixels, fingerprint, reports: Boolean(onThrown) };
+    if (dataset.inThreads && !streams && this.labelsAreKnown) {
+      this.recipe = { kind: "module", ...parts };
+    }
   }
 
   /** Other processes don't know the label of a sample that this one has read. */

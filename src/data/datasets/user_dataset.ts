@@ -65,6 +65,11 @@ export interface Dataset {
   readonly fingerprint?: string;
   /** Making a sample costs no more than remembering it: then none are kept for later epochs. */
   readonly cheap?: boolean;
+  /**
+   * Several threads of a worker may make samples at the same time: each imports the module and calls `createDataset`.
+   * Takes indexed samples whose `labels` are given, and images of bytes.
+   */
+  readonly inThreads?: boolean;
 }
 
 /** Settings of a data set. */

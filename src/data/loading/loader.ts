@@ -237,18 +237,21 @@ export class Loader {
 
   /** The maker of an iteration's rows. */
   #rowFactory(options: RowsOptions): RowFactory {
-    const { source: { recipe }, threads, known, pipeline } = this.#options;
+    const { source: { recipe, onMaking }, threads, known, pipeline } = this.#options;
     const sampleAt = (index: number) => this.#sampleAt(index);
     if (!threads || !recipe) {
       const concurrency = this.#concurrency;
       return new LocalRows({ maker: this.#maker, sampleAt, known, concurrency }, options);
     }
-    const maker = this.#threadMaker ??= threads.addMaker({
-      source: recipe,
-      transforms: pipeline.specs,
-      cache: this.#shared?.address,
-      disk: this.#disk,
-    });
+    const maker = this.#threadMaker ??= threads.addMaker(
+      {
+        source: recipe,
+        transforms: pipeline.specs,
+        cache: this.#shared?.address,
+        disk: this.#disk,
+      },
+      onMaking,
+    );
     const { rowBytes } = this.#maker;
     return new ThreadedRows({ threads, maker, rowBytes, sampleAt, known }, options);
   }

@@ -4,6 +4,8 @@
  *
  * @module
  */
+import { LockstepError } from "../../base/errors.ts";
+import { forbidExit } from "../../base/forbid_exit.ts";
 import { attachEngine } from "../../engine/native_runtime.ts";
 import { sourceOf } from "../datasets/source_recipe.ts";
 import { TransformPipeline } from "../transforms/transforms.ts";
@@ -16,6 +18,7 @@ import {
   ThreadControl,
   type ThreadMail,
   type ThreadReport,
+  type ThreadStart,
 } from "./thread_control.ts";
 import { describeError } from "./thread_errors.ts";
 import { ROW_STATES, type RowState, ThreadSlot } from "./thread_slot.ts";
@@ -31,6 +34,11 @@ interface Channel {
 class LoaderThread {
   readonly #control: ThreadControl;
   readonly #channel: Channel;
+  readonly #thread: number;
+  /** Messages are taken one after the other. */
+  #turn: Promise<void> = Promise.resolve();
+  /** True if a user's code runs here, which may need the event loop. */
+  #runsModules = false;
   readonly #slots = new Map<number, ThreadSlot>();
   readonly #makers = new Map<number, RowMaker>();
   readonly #resources = new DisposableStack();
@@ -38,10 +46,13 @@ class LoaderThread {
   #read = 0;
   #onRead: (() => void) | undefined;
 
-  constructor(control: ThreadControl, channel: Channel) {
-    this.#control = control;
+  constructor({ control, threads, thread }: ThreadStart, channel: Channel) {
+    this.#control = new ThreadControl(threads, control);
+    this.#thread = thread;
     this.#channel = channel;
-    channel.onmessage = ({ data }) => this.#take(data);
+    channel.onmessage = ({ data }) => {
+      this.#turn = this.#turn.then(() => this.#take(data));
+    };
   }
 
   /** Makes rows until the main thread says stop. */
@@ -51,14 +62,16 @@ class LoaderThread {
       const { pulse } = control;
       if (control.stops) break;
       if (this.#read < control.mail) await this.#nextMail();
-      else if (!await this.#makeRow()) control.sleep(pulse);
+      else if (await this.#makeRow()) continue;
+      else if (this.#runsModules) await control.idle(pulse);
+      else control.sleep(pulse);
     }
     this.#resources.dispose();
   }
 
-  #take(mail: ThreadMail): void {
+  async #take(mail: ThreadMail): Promise<void> {
     try {
-      this.#apply(mail);
+      await this.#apply(mail);
     } catch (error) {
       this.#channel.postMessage({ kind: "broken", error: describeError(error) });
     }
@@ -66,12 +79,12 @@ class LoaderThread {
     this.#onRead?.();
   }
 
-  #apply(mail: ThreadMail): void {
+  async #apply(mail: ThreadMail): Promise<void> {
     switch (mail.kind) {
       case "engine":
         return attachEngine(mail.address);
       case "maker":
-        return this.#addMaker(mail.id, mail.recipe);
+        return await this.#addMaker(mail.id, mail.recipe);
       case "slot":
         this.#slots.set(mail.id, new ThreadSlot(mail.id, mail.buffer));
         return;
@@ -80,8 +93,12 @@ class LoaderThread {
     }
   }
 
-  #addMaker(id: number, recipe: MakerRecipe): void {
-    const source = sourceOf(recipe.source);
+  async #addMaker(id: number, recipe: MakerRecipe): Promise<void> {
+    this.#runsModules ||= recipe.source.kind === "module";
+    const source = await sourceOf(
+      recipe.source,
+      (index) => this.#control.setMaking(this.#thread, index),
+    );
     const pipeline = new TransformPipeline(recipe.transforms);
     const cache = recipe.cache ? openCache(recipe.cache) : new LocalCache(0);
     const disk = recipe.disk && this.#resources.use(new DiskImages(recipe.disk));
@@ -154,13 +171,19 @@ async function makeRow(slot: ThreadSlot, maker: RowMaker, row: number): Promise<
     ? maker.readSync(sample, random, epoch)
     : await maker.read(sample, random, epoch);
   const own = maker.write(prepared, sample, random, slot.rows, row);
-  if (own) throw new Error(`${sample.path} has floats of its own, which no thread can hand over`);
+  if (own) {
+    throw new LockstepError(
+      `${sample.path} is an image of floats, which a loader thread can't hand over: give bytes, or leave inThreads out ` +
+        "of the data set",
+    );
+  }
   return ROW_STATES.image;
 }
 
 const channel = self as unknown as Channel;
-channel.onmessage = async ({ data }: MessageEvent<SharedArrayBuffer>) => {
-  const thread = new LoaderThread(new ThreadControl(data), channel);
+forbidExit();
+channel.onmessage = async ({ data }: MessageEvent<ThreadStart>) => {
+  const thread = new LoaderThread(data, channel);
   channel.postMessage({ kind: "ready" });
   try {
     await thread.serve();

@@ -11,6 +11,7 @@ import {
   type ThreadError,
   type ThreadMail,
   type ThreadReport,
+  type ThreadStart,
 } from "./thread_control.ts";
 import { errorOf } from "./thread_errors.ts";
 import {
@@ -24,6 +25,9 @@ import {
 
 /** The size of a slot is a multiple of this, so that steps with longer paths fit, too. */
 const SLOT_UNIT = 2 ** 16;
+
+/** Milliseconds between two looks at what users' code is making. */
+const WATCH_MS = 500;
 
 /** A thread. */
 interface Thread {
@@ -52,7 +56,9 @@ export interface OpenStep {
 export class LoaderThreads implements AsyncDisposable {
   /** Number of threads. */
   readonly count: number;
-  readonly #control = new ThreadControl();
+  readonly #control: ThreadControl;
+  /** Asks for the samples that users' code is making. */
+  #watch: ReturnType<typeof setInterval> | undefined;
   #threads: Thread[] = [];
   #engineSent = false;
   /** The reason why no thread makes rows any more. */
@@ -66,21 +72,28 @@ export class LoaderThreads implements AsyncDisposable {
   /** @param count Number of threads, at least 1 */
   constructor(count: number) {
     this.count = count;
+    this.#control = new ThreadControl(count);
   }
 
   /** Starts the threads, without waiting for them; the engine needn't be open yet. */
   start(): void {
     if (this.#threads.length > 0) return;
-    this.#threads = Array.from({ length: this.count }, () => this.#startThread());
+    this.#threads = Array.from({ length: this.count }, (_, thread) => this.#startThread(thread));
   }
 
-  /** Makes a row maker known to the threads; returns its number. The engine must be open. */
-  addMaker(recipe: MakerRecipe): number {
+  /**
+   * Makes a row maker known to the threads. The engine must be open.
+   *
+   * @param onMaking Called about twice a second with a sample that a user's code is making, or with nothing
+   * @returns Its number
+   */
+  addMaker(recipe: MakerRecipe, onMaking?: (index: number | undefined) => void): number {
     this.start();
     if (!this.#engineSent) this.#send({ kind: "engine", address: engineAddress() });
     this.#engineSent = true;
     const id = ++this.#lastId;
     this.#send({ kind: "maker", id, recipe });
+    if (onMaking && recipe.source.kind === "module") this.#watchModules(onMaking);
     return id;
   }
 
@@ -134,6 +147,7 @@ export class LoaderThreads implements AsyncDisposable {
 
   /** Ends the threads, after the rows in hand. */
   async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#watch);
     this.#control.stop();
     await Promise.all(this.#threads.map(async ({ worker, isReady, end }) => {
       // A thread that is only being loaded has nothing in hand.
@@ -143,7 +157,7 @@ export class LoaderThreads implements AsyncDisposable {
     this.#break(ended());
   }
 
-  #startThread(): Thread {
+  #startThread(thread: number): Thread {
     const url = import.meta.resolve("./loader_thread.ts");
     const worker = new Worker(url, { type: "module", name: "loader" });
     const end = Promise.withResolvers<void>();
@@ -159,8 +173,21 @@ export class LoaderThreads implements AsyncDisposable {
       end.resolve();
       this.#break(new LockstepError(`A thread of the loader has failed: ${event.message}`));
     };
-    worker.postMessage(this.#control.buffer);
+    const start: ThreadStart = { control: this.#control.buffer, threads: this.count, thread };
+    worker.postMessage(start);
     return { worker, end, isReady: () => isReady };
+  }
+
+  /** Looks at what users' code is making: of several samples, at one that was there at the last look, too. */
+  #watchModules(onMaking: (index: number | undefined) => void): void {
+    let last: number[] = [];
+    clearInterval(this.#watch);
+    this.#watch = setInterval(() => {
+      const { making } = this.#control;
+      const made = making.filter((index) => index >= 0);
+      onMaking(making.find((index, thread) => index >= 0 && index === last[thread]) ?? made[0]);
+      last = making;
+    }, WATCH_MS);
   }
 
   #send(mail: ThreadMail): void {

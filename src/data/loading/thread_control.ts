@@ -37,6 +37,14 @@ export interface ThreadError {
   readonly stack?: string | undefined;
 }
 
+/** The first message to a thread. */
+export interface ThreadStart {
+  readonly control: SharedArrayBuffer;
+  readonly threads: number;
+  /** Number of this thread, from 0. */
+  readonly thread: number;
+}
+
 /** A message from a loader thread. */
 export type ThreadReport =
   | { readonly kind: "ready" }
@@ -54,15 +62,31 @@ export type ThreadReport =
 const WORDS = { pulse: 0, mail: 1, stop: 2, first: 3, end: 4, ring: 8 } as const;
 /** Steps that may be open at a time. */
 const RING = 4096;
+/** The first of the words, one for each thread, that hold the sample in the making plus 1. */
+const MAKING = WORDS.ring + RING;
 
 /** A thread's view of the control memory. */
 export class ThreadControl {
   readonly buffer: SharedArrayBuffer;
   readonly #words: Int32Array<SharedArrayBuffer>;
 
-  constructor(buffer = new SharedArrayBuffer((WORDS.ring + RING) * 4)) {
+  /**
+   * @param threads Number of threads
+   * @param buffer Memory that another thread's view has made
+   */
+  constructor(threads: number, buffer = new SharedArrayBuffer((MAKING + threads) * 4)) {
     this.buffer = buffer;
     this.#words = new Int32Array(buffer);
+  }
+
+  /** Says which sample a user's code is making in a thread; nothing when none. */
+  setMaking(thread: number, index: number | undefined): void {
+    Atomics.store(this.#words, MAKING + thread, (index ?? -1) + 1);
+  }
+
+  /** Samples that users' code is making, by thread; -1 where it makes none. */
+  get making(): number[] {
+    return Array.from(this.#words.subarray(MAKING), (index) => index - 1);
   }
 
   /** Messages that were sent to each thread. */
@@ -124,6 +148,12 @@ export class ThreadControl {
   /** Puts the thread to sleep until there is something new since `pulse`. */
   sleep(pulse: number): void {
     Atomics.wait(this.#words, WORDS.pulse, pulse);
+  }
+
+  /** Waits until there is something new since `pulse`, while the thread's timers and messages have their turn. */
+  async idle(pulse: number): Promise<void> {
+    const wait = Atomics.waitAsync(this.#words, WORDS.pulse, pulse);
+    if (wait.async) await wait.value;
   }
 
   #wake(): void {
