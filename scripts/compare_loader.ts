@@ -2,7 +2,9 @@
  * Runs `bench loader` and torchvision's PIL pipeline in turn, over the same images, and prints the median
  * ratios. Taking turns matters: on a shared machine only ratios within the same minute mean anything.
  *
- * Usage: deno task bench:loader-compare [--python PATH] [--rounds N] [--data DIR]
+ * For each number of threads, torch's DataLoader has as many worker processes.
+ *
+ * Usage: deno task bench:loader-compare [--python PATH] [--rounds N] [--threads 1,2] [--data DIR]
  *
  * @module
  */
@@ -10,18 +12,15 @@ import { parseArgs } from "@std/cli/parse-args";
 import { outputOf } from "./children.ts";
 
 const root = new URL("..", import.meta.url).pathname;
-const flags = parseArgs(Deno.args, { string: ["python", "rounds", "data"] });
+const flags = parseArgs(Deno.args, { string: ["python", "rounds", "threads", "data"] });
 const python = String(flags.python ?? "python3");
 const rounds = Number(flags.rounds ?? 5);
+const threads = String(flags.threads ?? navigator.hardwareConcurrency).split(",").map(Number);
 
-interface Outcome {
-  /** Images per second of wall-clock time: Lockstep on all its threads, torchvision on its one. */
-  imagesPerSecond: number;
-  /** Images per second of the process's time on a core. */
-  imagesPerCoreSecond: number;
-}
+/** Images per second by the clock. */
+type Outcome = number;
 
-async function run(command: string, args: string[]): Promise<Outcome> {
+async function run(command: string, args: string[]): Promise<unknown> {
   const { code, stdout, stderr } = await outputOf(command, { args, cwd: root });
   const text = new TextDecoder().decode(stdout);
   if (code !== 0) {
@@ -30,38 +29,38 @@ async function run(command: string, args: string[]): Promise<Outcome> {
   return JSON.parse(text.trim().split("\n").at(-1)!);
 }
 
-const lockstep = (...args: string[]) =>
+const bench = (...args: string[]) =>
   run(Deno.execPath(), ["task", "--quiet", "bench", "loader", "--json", ...args]);
 
+async function lockstep(folder: string, count: number): Promise<Outcome> {
+  const result = await bench("--data", folder, "--threads", String(count));
+  return (result as { speeds: [{ imagesPerSecond: number }] }).speeds[0].imagesPerSecond;
+}
+
+async function torchvision(folder: string, count: number): Promise<Outcome> {
+  const args = ["scripts/loader_peer.py", "--data", folder, "--workers", String(count)];
+  return (await run(python, args) as { imagesPerSecond: number }).imagesPerSecond;
+}
+
 async function compare(folder: string): Promise<void> {
-  const contestants: [name: string, measure: () => Promise<Outcome>][] = [
-    ["lockstep", () => lockstep("--data", folder)],
-    ["torchvision", () => run(python, ["scripts/loader_peer.py", "--data", folder])],
-  ];
-  const outcomes: Record<string, Outcome[]> = { lockstep: [], torchvision: [] };
+  const ratios = threads.map((): number[] => []);
   for (let round = 1; round <= rounds; round++) {
-    for (const [name, measure] of contestants) {
-      const outcome = await measure();
-      outcomes[name].push(outcome);
+    for (const [at, count] of threads.entries()) {
+      const [own, other] = [await lockstep(folder, count), await torchvision(folder, count)];
+      ratios[at]!.push(own / other);
       console.log(
-        `round ${round}  ${name.padEnd(12)} ${outcome.imagesPerSecond.toFixed(0)} images/s, ` +
-          `${outcome.imagesPerCoreSecond.toFixed(0)} per second of one core`,
+        `round ${round}  lockstep, ${count} threads: ${own.toFixed(0)} images/s; torchvision, ` +
+          `${count} workers: ${other.toFixed(0)} images/s; ratio ${(own / other).toFixed(2)}`,
       );
     }
   }
-  for (
-    const [key, what] of [
-      ["imagesPerCoreSecond", "per core"],
-      ["imagesPerSecond", "per process, by the clock"],
-    ] as const
-  ) {
-    const ratios = outcomes.lockstep
-      .map((own, round) => own[key] / outcomes.torchvision[round][key])
-      .toSorted((a, b) => a - b);
-    const [least, median, most] = [ratios[0], ratios[ratios.length >> 1], ratios.at(-1)!]
+  for (const [at, count] of threads.entries()) {
+    const sorted = ratios[at]!.toSorted((a, b) => a - b);
+    const [least, median, most] = [sorted[0]!, sorted[sorted.length >> 1]!, sorted.at(-1)!]
       .map((ratio) => ratio.toFixed(2));
     console.log(
-      `lockstep / torchvision, ${what}: ${median} (median of ${rounds} rounds, ${least} to ${most})`,
+      `lockstep / torchvision, ${count} threads and workers: ${median} (median of ${rounds} rounds, ` +
+        `${least} to ${most})`,
     );
   }
 }
@@ -70,7 +69,7 @@ if (flags.data) await compare(String(flags.data));
 else {
   const folder = await Deno.makeTempDir({ prefix: "lockstep-bench-" });
   try {
-    await lockstep("--make", folder, "--epochs", "1");
+    await bench("--make", folder, "--epochs", "1");
     await compare(folder);
   } finally {
     await Deno.remove(folder, { recursive: true });

@@ -20,6 +20,8 @@ export const gpuDeviceSchema = z.strictObject({
   profile: z.string().optional(),
   /** Such as `00000000:3B:00.0`. */
   busId: z.string(),
+  /** Version of the driver, such as `550.54.15`. */
+  driverVersion: z.string().optional(),
   /** Such as 9.0; unknown to old drivers. */
   computeCapability: z.number().optional(),
   /** All of the GPU's memory; unknown for a MIG instance. */

@@ -13,7 +13,7 @@ import { readRegularFile } from "../base/regular_file.ts";
 import { decodeImage } from "../data/codecs/decode.ts";
 import { EpochPlanner } from "../data/loading/epoch_planner.ts";
 import { type DiskFolder, ENTRIES_FOLDER } from "../data/loading/disk_images.ts";
-import { Loader } from "../data/loading/loader.ts";
+import { Loader, type LoaderOptions } from "../data/loading/loader.ts";
 import { LoaderThreads } from "../data/loading/loader_threads.ts";
 import type { EpochStep } from "../data/loading/sampler.ts";
 import { listImages } from "../data/datasets/image_files.ts";
@@ -42,8 +42,14 @@ export interface LoaderBenchOptions {
   readonly keep: boolean;
   /** A folder that keeps the decoded images: what is timed finds them there, but for files that are just written. */
   readonly cacheDir?: string | undefined;
+}
+
+/** The settings of a benchmark of what is around the work on images. */
+export interface SimulatedLoaderOptions
+  extends Pick<LoaderBenchOptions, "batch" | "epochs" | "threads"> {
+  readonly images: number;
   /** Milliseconds that a thread sleeps for each image, in the place of all work on it. */
-  readonly simulatedCost?: number | undefined;
+  readonly simulatedCost: number;
 }
 
 /** Milliseconds that one image spends in each part of the loader, alone on the machine: means. */
@@ -74,19 +80,15 @@ export interface LoaderSpeed {
 /** The result of a loader benchmark. */
 export interface LoaderBenchResult {
   readonly images: number;
-  /** Mean size of a file. */
-  readonly kilobytes: number;
+  /** Mean size of a file; missing, like the stages, where the cost is simulated. */
+  readonly kilobytes?: number;
   readonly speeds: readonly LoaderSpeed[];
-  /** Missing where the cost is simulated. */
   readonly stages?: LoaderStages;
 }
 
 const SEED = 0;
 /** Room for the images that are kept; the system gives memory only for those that there are. */
 const KEPT_BYTES = 4 * 2 ** 30;
-const NORMALIZE = {
-  Normalize: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
-} as const;
 
 /** One epoch's figures. */
 interface Epoch {
@@ -103,37 +105,61 @@ interface Epoch {
  * @throws {DataError} naming the image that can't be used
  */
 export async function benchLoader(options: LoaderBenchOptions): Promise<LoaderBenchResult> {
-  const { data, imageSize, batch, epochs, keep, simulatedCost } = options;
+  const { data, imageSize, keep, cacheDir } = options;
   const [root, folder] = [dirname(data), basename(data)];
   const files = await listImages(root, folder);
   if (files.length === 0) throw new UsageError(`Folder ${JSON.stringify(data)} has no images`);
   const samples = files.map(({ path }, index): Sample => ({ path, label: 0, index }));
+  const pipeline = new TransformPipeline(transformsSchema.parse([
+    { RandomResizedCrop: imageSize },
+    "RandomHorizontalFlip",
+    { Normalize: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } },
+  ]));
+  using source = new ImageSource(root);
+  const cacheBytes = keep ? KEPT_BYTES : 0;
+  const disk = cacheDir === undefined ? undefined : await makeDiskFolder(cacheDir);
+  const speeds = await timeThreads(options, { source, samples, pipeline, cacheBytes, disk });
+  return {
+    images: samples.length,
+    kilobytes: mean(files.map(({ bytes }) => bytes)) / 1000,
+    speeds,
+    stages: await timeStages(root, samples, pipeline, options.batch),
+  };
+}
+
+/**
+ * Has threads sleep in the place of reading, decoding and transforming: so the handing out can be measured with more
+ * threads than there are cores.
+ */
+export async function simulateLoader(options: SimulatedLoaderOptions): Promise<LoaderBenchResult> {
+  const { images, simulatedCost } = options;
+  const samples = Array.from(
+    { length: images },
+    (_, index): Sample => ({ path: `train/class/image-${index}.jpg`, label: 0, index }),
+  );
+  const pipeline = new TransformPipeline(transformsSchema.parse([{ CenterCrop: PAUSED_SIDE }]));
+  using source = new PausedSource(simulatedCost);
+  return { images, speeds: await timeThreads(options, { source, samples, pipeline }) };
+}
+
+/** Times epochs with each number of threads. */
+async function timeThreads(
+  { threads, batch, epochs }: Pick<LoaderBenchOptions, "threads" | "batch" | "epochs">,
+  parts: Omit<LoaderOptions, "onError" | "prefetch">,
+): Promise<LoaderSpeed[]> {
   await openEngineOnCpu({ threads: { intraOp: 1, interOp: 1 } });
-  const pipeline = new TransformPipeline(transformsSchema.parse(
-    simulatedCost === undefined
-      ? [{ RandomResizedCrop: imageSize }, "RandomHorizontalFlip", NORMALIZE]
-      : [{ CenterCrop: PAUSED_SIDE }],
-  ));
-  using source = simulatedCost === undefined
-    ? new ImageSource(root)
-    : new PausedSource(simulatedCost);
   const planner = new EpochPlanner({
-    length: samples.length,
+    length: parts.samples.length,
     globalBatch: batch,
     shuffle: { seed: SEED },
   });
-  const disk = options.cacheDir === undefined ? undefined : await makeDiskFolder(options.cacheDir);
   await using pools = new AsyncDisposableStack();
-  const loaders = options.threads.map((count) =>
+  const loaders = threads.map((count) =>
     new Loader({
-      source,
-      samples,
-      pipeline,
+      ...parts,
       onError: "fail",
       // Every thread has something to do, also when batches are small.
       prefetch: Math.max(4, Math.ceil(4 * count / batch)),
-      cacheBytes: keep ? KEPT_BYTES : 0,
-      disk,
       threads: pools.use(new LoaderThreads(count)),
     })
   );
@@ -144,14 +170,7 @@ export async function benchLoader(options: LoaderBenchOptions): Promise<LoaderBe
       if (epoch > 0) measured[at]!.push(outcome);
     }
   }
-  return {
-    images: samples.length,
-    kilobytes: mean(files.map(({ bytes }) => bytes)) / 1000,
-    speeds: options.threads.map((threads, at) => speedOf(threads, measured[at]!, measured[0]!)),
-    ...(simulatedCost === undefined
-      ? { stages: await timeStages(root, samples, pipeline, batch) }
-      : {}),
-  };
+  return threads.map((count, at) => speedOf(count, measured[at]!, measured[0]!));
 }
 
 async function makeDiskFolder(cacheDir: string): Promise<DiskFolder> {

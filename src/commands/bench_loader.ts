@@ -29,7 +29,7 @@ export const COMMAND: Command = {
     },
     { name: "pictures", value: "N", help: "How many to make (default: 256)" },
     { name: "image-size", value: "PIXELS", help: "Side of the crops (default: 224)" },
-    { name: "batch", also: ALSO_BATCH, value: "N", help: "Images per batch (default: 16)" },
+    { name: "batch", also: ALSO_BATCH, value: "N", help: "Images per batch (default: 64)" },
     { name: "epochs", value: "N", help: "Times that all are loaded and timed (default: 5)" },
     {
       name: "threads",
@@ -66,19 +66,30 @@ async function run(flags: Flags): Promise<number> {
   const cacheDir = flags.text("cache-dir");
   const options = {
     imageSize: flags.integer("image-size", 1) ?? 224,
-    batch: flags.integer("batch", 1) ?? 16,
+    batch: flags.integer("batch", 1) ?? 64,
     epochs: flags.integer("epochs", 1) ?? 5,
     threads: parseCounts("threads", flags.text("threads") ?? String(loaderThreads(undefined, 1))),
     keep: flags.on("keep"),
     cacheDir: cacheDir === undefined ? undefined : resolve(cacheDir),
-    simulatedCost: numberFlag(flags, "simulate-cost"),
   };
+  const simulatedCost = numberFlag(flags, "simulate-cost");
   const images = flags.integer("pictures", 1) ?? 256;
-  const { benchLoader } = await import("../bench/loader_bench.ts");
+  const { benchLoader, simulateLoader } = await import("../bench/loader_bench.ts");
+  if (simulatedCost !== undefined) {
+    const other = ["data", "make", "keep", "cache-dir"].find((name) => flags.given(name));
+    if (other) {
+      throw new UsageError(`--simulate-cost and --${other} exclude each other: it reads no images`);
+    }
+    const count = flags.integer("pictures", 1) ?? 128 * Math.max(...options.threads);
+    const result = await simulateLoader({ ...options, images: count, simulatedCost });
+    if (flags.on("json")) console.log(visibleJson({ ...options, simulatedCost, ...result }));
+    else await print(result, simulatedCost);
+    return 0;
+  }
   const measure = async (folder: string) => {
     const result = await benchLoader({ ...options, data: resolve(folder) });
     if (flags.on("json")) console.log(visibleJson({ ...options, ...result }));
-    else await print(result, options.simulatedCost);
+    else await print(result, undefined);
   };
   if (data) {
     if (!await exists(data)) throw new UsageError(`--data: there is no folder "${data}"`);
@@ -135,7 +146,7 @@ async function print(result: LoaderBenchResult, simulated: number | undefined): 
     : 1000 / simulated;
   console.log(
     simulated === undefined
-      ? `${images} images of ${kilobytes.toFixed(0)} kB`
+      ? `${images} images of ${kilobytes!.toFixed(0)} kB`
       : `${images} images, each ${simulated} ms of sleep`,
   );
   await printTable(

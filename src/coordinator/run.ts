@@ -36,6 +36,7 @@ import {
   exchangeSettings,
   serverSettings,
 } from "./preparation/cluster_settings.ts";
+import { compileKernels } from "./preparation/compile_kernels.ts";
 import { decideDevices, type DecidedRun } from "./preparation/decide_devices.ts";
 import { type OpenRun, openRun, RunStream } from "./open_run.ts";
 import { type PreparedRun, prepareRun } from "./preparation/prepare.ts";
@@ -226,6 +227,8 @@ async function trainWithWorkers(
   const { run, events, watch, effort, folder, position } = open;
   const { config, replica, natsServer, devices, engine: { libraryPath } } = run;
   const reporter = emittingReporter(events, { keepsWarnings: true });
+  const { job, plan: { globalBatch } } = run;
+  await compileKernels({ devices, libraryPath, job, globalBatch }, { reporter, signal });
   using cache = openRunCache(config, run.dataset, reporter);
   using samples = shareSamples(run.dataset, reporter);
   using kept = await openCacheFolder(config, run.dataset, reporter);

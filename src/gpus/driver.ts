@@ -28,7 +28,9 @@ export function hasDriver(files: readonly string[] = DRIVER_FILES): boolean {
 }
 
 /** Returns the part of TensorFlow's kernels that a driver must compile for a GPU before its first step. */
-export function compilationFor({ computeCapability }: Pick<Gpu, "computeCapability">): Compilation {
+export function compilationFor(
+  { computeCapability }: { readonly computeCapability?: number | undefined },
+): Compilation {
   if (computeCapability === undefined || computeCapability < HOPPER) return "none";
   return computeCapability < BLACKWELL ? "part" : "all";
 }

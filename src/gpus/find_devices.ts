@@ -201,6 +201,7 @@ async function computeGpu(
     name: gpu.name,
     ...given("profile", profile),
     busId: gpu.pciBusId,
+    driverVersion: gpu.driverVersion,
     ...given("computeCapability", gpu.computeCapability),
     ...given("memoryBytes", profile === undefined ? gpu.memoryTotalBytes : undefined),
     ...(numa ? { numa: { node: numa.node, cpus: [...numa.cpus] } } : {}),

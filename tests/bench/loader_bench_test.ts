@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { makeBenchImages } from "../../src/bench/bench_images.ts";
-import { benchLoader } from "../../src/bench/loader_bench.ts";
+import { benchLoader, simulateLoader } from "../../src/bench/loader_bench.ts";
 import { UsageError } from "../../src/base/errors.ts";
 import { decodeImage } from "../../src/data/codecs/decode.ts";
 import { openEngine } from "../../src/engine/engine.ts";
@@ -28,6 +28,16 @@ Deno.test("benchLoader() loads every image of a folder and times each part", asy
     assert.ok(range[0] <= imagesPerSecond && imagesPerSecond <= range[1]);
   }
   for (const figure of Object.values(stages!)) assert.ok(figure > 0, JSON.stringify(stages));
+});
+
+Deno.test("simulateLoader() shows 16 threads on fewer cores, and a main thread with little to do", async () => {
+  const options = { images: 512, batch: 64, epochs: 2, simulatedCost: 20 };
+  const { speeds } = await simulateLoader({ ...options, threads: [4, 16] });
+  const [four, sixteen] = speeds;
+  assert.deepEqual([four.threads, sixteen.threads], [4, 16]);
+  // Sleeping takes as long as it does, but a busy machine wakes threads late.
+  assert.ok(sixteen.imagesPerSecond <= 16 * 1000 / 20);
+  assert.ok(sixteen.scaling > 2, `${sixteen.scaling} times as fast with 4 times the threads`);
 });
 
 Deno.test("benchLoader() refuses a folder without images", async () => {

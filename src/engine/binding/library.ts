@@ -15,6 +15,7 @@ import {
 import { type CudaDevice, openCudaDevice } from "./cuda_driver.ts";
 import { nameXlaFolder, nvidiaFolder, openCudaLibraries } from "./cuda_libraries.ts";
 import { ON_CPU } from "./cuda_problems.ts";
+import { keepCompiledKernels } from "./kernel_cache.ts";
 import { loadForGood, MODE } from "./dynamic_loader.ts";
 import { setNativeVariables } from "./native_environment.ts";
 import { FRAMEWORK_SYMBOLS, type LibTensorflow, SYMBOLS } from "./symbols.ts";
@@ -73,11 +74,11 @@ export function openLibrary(
     const framework = join(dirname(real), LIBTENSORFLOW_FILES.framework);
     setNativeVariables(ONEDNN, false);
     const nvidia = device === "cpu" ? undefined : nvidiaFolder(real);
-    let gpu = nvidia === undefined ? undefined : openGpu(nvidia, device);
+    let gpu = nvidia === undefined ? undefined : openGpu(real, nvidia, device);
     const { symbols: build } = Deno.dlopen(framework, FRAMEWORK_SYMBOLS);
     keepLoaded(framework);
     const isCuda = build.IsGoogleCudaEnabled?.() === 1;
-    if (nvidia === undefined && device !== "cpu" && isCuda) gpu = openGpu(undefined, device);
+    if (nvidia === undefined && device !== "cpu" && isCuda) gpu = openGpu(real, undefined, device);
     if (device === "gpu" && !isCuda) throw new UsageError(withoutCuda(path));
     const { symbols: lib } = Deno.dlopen(real, SYMBOLS);
     keepLoaded(real);
@@ -104,7 +105,12 @@ function keepLoaded(path: string): void {
 }
 
 /** Opens the driver and CUDA's libraries; returns nothing where `auto` finds no GPU. */
-function openGpu(nvidia: string | undefined, device: DeviceKind): CudaDevice | undefined {
+function openGpu(
+  library: string,
+  nvidia: string | undefined,
+  device: DeviceKind,
+): CudaDevice | undefined {
+  keepCompiledKernels(library);
   const gpu = openCudaDevice(device === "gpu");
   if (!gpu) return undefined;
   openCudaLibraries(nvidia);

@@ -156,7 +156,9 @@ function stubsFor(sources: string, names: readonly string[]): string {
     sources.match(/\b(?:__cuda|cu|nvml)[A-Z]\w*(?=\()|\b(?:__)?(?:cuda|cublas|cudnn)\w+(?=\()/g),
   );
   // The names of copies and of algorithms are arguments of macros.
-  for (const [, name] of sources.matchAll(/^COPY_\w+\((\w+)\)/gm)) own.add(name!);
+  for (const [, name] of sources.matchAll(/^COPY\((\w+)/gm)) {
+    own.add(`${name}_v2`).add(`${name}Async_v2`);
+  }
   for (const [, direction] of sources.matchAll(/^ALGORITHM_OF\((\w+)\)/gm)) {
     own.add(`cudnnGetConvolution${direction}Algorithm_v7`);
     own.add(`cudnnGetConvolution${direction}WorkspaceSize`);

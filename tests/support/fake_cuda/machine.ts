@@ -12,6 +12,7 @@ import { CUDA_WHEELS } from "../../../src/provision/cuda_wheels.ts";
 import type { Gpu } from "../../../src/gpus/gpu.ts";
 import { someGpus } from "../../gpus/some_gpus.ts";
 import { type Fault, writeFakeNvidiaSmi } from "../fake_nvidia_smi.ts";
+import { type CudaRecord, readRecords } from "./record.ts";
 import { DRIVER_LIBRARIES, fakeCudaFolder, fakeLibraries, tensorflowFolder } from "./build.ts";
 
 /** Equipment of the machine, and its faults. */
@@ -40,44 +41,6 @@ export interface FakeMachineOptions {
   readonly without?: readonly string[];
   /** Fault of `nvidia-smi`. */
   readonly smiFault?: Fault;
-}
-
-/** Record of one process and its GPUs. */
-export interface CudaRecord {
-  readonly pid: number;
-  readonly initCalls: number;
-  /** Result of the last `cuInit`. */
-  readonly initCode: number;
-  /** Times that the host waited. */
-  readonly hostSyncs: number;
-  /** The devices that CUDA showed to the process. */
-  readonly devices: readonly DeviceRecord[];
-  readonly errors: readonly {
-    readonly call: string;
-    readonly code: number;
-    readonly count: number;
-  }[];
-  /** Calls of functions that the fake has no code for. */
-  readonly stubs: Readonly<Record<string, number>>;
-}
-
-/** Record of one process and one device: counts of copies and of bytes, up to the device, down and within. */
-export interface DeviceRecord {
-  readonly uuid: string;
-  readonly hasContext: boolean;
-  readonly isLost: boolean;
-  /** Kernels, those of `libraryCalls` included. */
-  readonly launches: number;
-  /** Kernels of cuBLAS and cuDNN. */
-  readonly libraryCalls: number;
-  readonly copiesUp: number;
-  readonly bytesUp: number;
-  readonly copiesDown: number;
-  readonly bytesDown: number;
-  readonly copiesWithin: number;
-  readonly bytesWithin: number;
-  readonly usedBytes: number;
-  readonly peakBytes: number;
 }
 
 /** A machine that is set up. */
@@ -212,13 +175,4 @@ function description(
     if (value !== undefined) lines.push(`${key} ${value}`);
   }
   return lines.join("\n") + "\n";
-}
-
-async function readRecords(folder: string): Promise<CudaRecord[]> {
-  const records: CudaRecord[] = [];
-  for await (const { name } of Deno.readDir(folder)) {
-    if (!name.endsWith(".json")) continue;
-    records.push(JSON.parse(await Deno.readTextFile(join(folder, name))));
-  }
-  return records.sort((a, b) => a.pid - b.pid);
 }

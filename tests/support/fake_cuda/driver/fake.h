@@ -36,6 +36,7 @@ typedef struct {
   const DeviceEntry *entry;
   int ordinal;
   Context *context; // the primary context
+  void *symbols; // variables of modules
   atomic_bool lost;
   atomic_size_t used, peak; // bytes of device memory
   atomic_long launches, library_calls, copies[COPY_DIRECTIONS], bytes[COPY_DIRECTIONS];
@@ -61,6 +62,8 @@ int fake_health(Device *device);
 enum memory_kind { PAGEABLE, PINNED, ON_DEVICE };
 // Tells what an address is; `device`, where given, is set to the device of ON_DEVICE.
 enum memory_kind fake_memory_kind(const void *address, Device **device);
+// Returns memory of a device for the variables of modules, all of which share it; `bytes`, where given, is its size.
+void *fake_symbols(Device *device, size_t *bytes);
 
 // streams.c
 // Returns the stream of a handle in a context: the default stream for the handles 0, 1 and 2.

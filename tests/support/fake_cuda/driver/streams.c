@@ -287,6 +287,28 @@ API int cuLaunchHostFunc(void *handle, void (*function)(void *), void *argument)
   return SUCCESS;
 }
 
+// A call of an older kind of function, which also gets the stream and its state.
+typedef struct {
+  void (*function)(void *stream, int code, void *argument);
+  void *handle, *argument;
+  Device *device;
+} Callback;
+
+static void call_back(void *argument) {
+  Callback callback = *(Callback *)argument;
+  free(argument);
+  callback.function(callback.handle, fake_health(callback.device), callback.argument);
+}
+
+API int cuStreamAddCallback(void *handle, void (*function)(void *, int, void *), void *argument, unsigned flags) {
+  CURRENT(context);
+  (void)flags;
+  Callback *callback = malloc(sizeof *callback);
+  *callback = (Callback){function, handle, argument, context->device};
+  fake_enqueue_host_function(fake_stream(context, handle), call_back, callback);
+  return SUCCESS;
+}
+
 API int cuStreamWaitEvent(void *handle, Event *event, unsigned flags) {
   CURRENT(context);
   (void)flags;

@@ -216,9 +216,7 @@ API int cudaMemsetAsync(void *to, int value, size_t bytes, void *stream) {
 }
 API int cudaGetSymbolAddress(void **address, const void *symbol) {
   (void)symbol;
-  static char constants[65536];
-  *address = constants;
-  return 0;
+  BOUND(cuModuleGetGlobal_v2, (void **, size_t *, void *, const char *), address, NULL, NULL, "");
 }
 
 // Streams and events.
@@ -242,6 +240,10 @@ API int cudaStreamIsCapturing(void *stream, int *status) {
 }
 API int cudaLaunchHostFunc(void *stream, void (*function)(void *), void *argument) {
   BOUND(cuLaunchHostFunc, (void *, void (*)(void *), void *), stream, function, argument);
+}
+API int cudaStreamAddCallback(void *stream, void (*function)(void *, int, void *), void *argument, unsigned flags) {
+  BOUND(cuStreamAddCallback, (void *, void (*)(void *, int, void *), void *, unsigned), stream, function, argument,
+        flags);
 }
 API int cudaEventCreateWithFlags(void **event, unsigned flags) {
   BOUND(cuEventCreate, (void **, unsigned), event, flags);
