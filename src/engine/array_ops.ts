@@ -75,6 +75,30 @@ export function chosen(
   return run("SelectV2", [typeAttribute("T", TYPES[type])], [condition, a, b]);
 }
 
+/**
+ * Returns rows of `a` where the condition holds, else of `b`: four bytes at a time where rows have a multiple of four.
+ *
+ * @param condition bool [rows, 1]
+ * @param a uint8 [rows, bytes]
+ * @param b As `a`
+ */
+export function chosenRows(condition: tf.Tensor, a: tf.Tensor, b: tf.Tensor): tf.Tensor {
+  const [rows, bytes] = a.shape;
+  if (bytes % 4 !== 0) return chosen(condition, a, b, "uint8");
+  const words = [a, b].map((x) => {
+    const groups = reshaped(x, "uint8", [rows, bytes / 4, 4]);
+    return run("Bitcast", bitcast(TYPES.uint8, DATA_TYPES.TF_INT32), [groups]);
+  });
+  const type = typeAttribute("T", DATA_TYPES.TF_INT32);
+  const result = run("SelectV2", [type], [condition, ...words]);
+  const groups = run("Bitcast", bitcast(DATA_TYPES.TF_INT32, TYPES.uint8), [result]);
+  return reshaped(groups, "uint8", [rows, bytes]);
+}
+
+function bitcast(from: number, to: number): Attribute[] {
+  return [typeAttribute("T", from), typeAttribute("type", to)];
+}
+
 /** float32 values of uint8 ones. */
 export function floatsOfBytes(x: tf.Tensor): tf.Tensor {
   return run("Cast", [

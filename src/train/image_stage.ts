@@ -7,13 +7,25 @@ import { requireImages } from "../data/loading/loader.ts";
 import type { Box } from "../data/codecs/rgb_image.ts";
 import { type ByteImages, floatsFrom, type Images } from "../data/transforms/byte_images.ts";
 import { BOX_BYTES, type DeviceTransforms } from "../data/transforms/device_transforms.ts";
-import { chosen, floatsOfBytes, joined, part, reshaped, reversed } from "../engine/array_ops.ts";
+import {
+  chosen,
+  chosenRows,
+  floatsOfBytes,
+  joined,
+  part,
+  reshaped,
+  reversed,
+} from "../engine/array_ops.ts";
+import { nativeBackend } from "../engine/backend.ts";
 import { CapturedFunction } from "../engine/capture/capture.ts";
 import { tf } from "../engine/tf.ts";
 import { bytesTensor, tensorFrom } from "../engine/transfer.ts";
 
 /** Bytes per pixel. */
 const CHANNELS = 3;
+
+/** Bytes of a batch below which a CPU finishes it in JavaScript: the call of a function would take as long. */
+const MIN_CALL_BYTES = 2 ** 18;
 
 /** A kind of mix: weighted sums of whole images, or a box of another image. */
 type MixKind = "sum" | "box" | undefined;
@@ -34,12 +46,17 @@ export interface ImageBatch {
  */
 export class ImageStage implements Disposable {
   readonly #capture: boolean;
+  readonly #minBytes: number;
   /** By what they do. */
   readonly #functions = new Map<string, CapturedFunction>();
 
-  /** @param capture `false` runs op by op */
-  constructor(capture: boolean) {
+  /**
+   * @param capture `false` runs op by op
+   * @param minBytes Bytes of a batch from which the device finishes it; by default 0 on a GPU, 256 KiB on a CPU
+   */
+  constructor(capture: boolean, minBytes = hasGpu() ? 0 : MIN_CALL_BYTES) {
     this.#capture = capture;
+    this.#minBytes = minBytes;
   }
 
   /**
@@ -49,7 +66,9 @@ export class ImageStage implements Disposable {
    */
   async tensorOf(batch: ImageBatch): Promise<tf.Tensor> {
     const { images } = batch;
-    if (images instanceof Float32Array) return floatTensor(batch);
+    if (images instanceof Float32Array || images.data.length < this.#minBytes) {
+      return floatTensor(batch);
+    }
     requireImages(batch);
     const { fn, inputs } = this.callOf(images);
     try {
@@ -118,6 +137,10 @@ export function floatTensor(batch: ImageBatch): tf.Tensor {
   const count = floats.length / (height * width * CHANNELS);
   const bytes = new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
   return tensorFrom([count, height, width, CHANNELS], "float32", bytes);
+}
+
+function hasGpu(): boolean {
+  return nativeBackend().runtime.devices.some(({ type }) => type === "GPU");
 }
 
 /**
@@ -206,7 +229,7 @@ class BatchWork {
         : [rows, height, width * CHANNELS];
       const other = reversed(reshaped(current, "uint8", shape), "uint8", 1);
       const isMirrored = tf.greater(tf.reshape(columns[index], [rows, 1]), 0);
-      return chosen(isMirrored, reshaped(other, "uint8", [rows, pixelBytes]), current, "uint8");
+      return chosenRows(isMirrored, reshaped(other, "uint8", [rows, pixelBytes]), current);
     }, pixels);
   }
 

@@ -12,10 +12,11 @@ import { type BatchMixing, bothBatches } from "../support/byte_batches.ts";
 
 const { runtime } = await openEngine();
 
-const SIDE = 16, ROWS = 5;
+// A batch is finished by a function of the device, a part of it in JavaScript.
+const SIDE = 136, ROWS = 5;
 const SGD = { settings: optimizerConfig({ optimizer: "sgd" }), lr: 0.05 };
 const TRANSFORMS = [
-  { RandomCrop: SIDE },
+  { Resize: [SIDE, SIDE] },
   "RandomHorizontalFlip",
   { Normalize: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } },
   { RandomErasing: 0.5 },
@@ -26,7 +27,7 @@ const usable = [true, true, false, true, true, true];
 const MIXES: Record<string, BatchMixing | undefined> = {
   "not mixed": undefined,
   MixUp: { mix: { share: 0.7 }, usable, isWhole: false },
-  CutMix: { mix: cutMixAt([SIDE, SIDE], 0.6, 5, 9), usable, isWhole: true },
+  CutMix: { mix: cutMixAt([SIDE, SIDE], 0.6, 50, 90), usable, isWhole: true },
 };
 
 function replicaOf(name: ModelName, options: Partial<ReplicaOptions>, featureExtract = false) {

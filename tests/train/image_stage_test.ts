@@ -93,7 +93,7 @@ async function stageFloats(stage: ImageStage, images: ByteImages) {
 for (const capture of [true, false]) {
   const how = capture ? "captured" : "op by op";
   Deno.test(`bytes become the same floats on the device, ${how}, as on the way of floats`, async () => {
-    using stage = new ImageStage(capture);
+    using stage = new ImageStage(capture, 0);
     await stageFloats(stage, bothBatches([crop], 1).bytes); // the engine's own tensors are there from now on
     const tensors = runtime.tensorCount;
     for (const [name, transforms] of Object.entries(TRANSFORMS)) {
@@ -110,7 +110,7 @@ for (const capture of [true, false]) {
 }
 
 Deno.test("all 256 bytes become the same floats, whatever the mean and deviation", async () => {
-  using stage = new ImageStage(true);
+  using stage = new ImageStage(true, 0);
   const numbers = [1e-6, 0.1, 1 / 3, 0.5, 0.999, 7, 123.456, 3e5];
   for (const mean of numbers) {
     for (const std of numbers) {
@@ -123,7 +123,7 @@ Deno.test("all 256 bytes become the same floats, whatever the mean and deviation
 });
 
 Deno.test("parts of a batch, of one row as well, have the floats of the batch", async () => {
-  using stage = new ImageStage(true);
+  using stage = new ImageStage(true, 0);
   for (const [mixName, mixing] of Object.entries(MIXES)) {
     const { floats, bytes } = bothBatches(TRANSFORMS["erased twice"], ROWS, mixing);
     const size = floats.length / ROWS;
@@ -144,8 +144,21 @@ Deno.test("parts of a batch, of one row as well, have the floats of the batch", 
   sameBits(picked.subarray(size, 2 * size), floats.subarray(size, 2 * size), "another");
 });
 
-Deno.test("floats and rows without images are taken and refused as ever", async () => {
+Deno.test("a CPU makes the same floats of small batches and of large ones", async () => {
   using stage = new ImageStage(true);
+  const side = 136;
+  for (const rows of [1, 5]) {
+    const { floats, bytes } = bothBatches(
+      [{ Resize: [side, side] }, "RandomHorizontalFlip", imageNet],
+      rows,
+    );
+    assert.equal(bytes.data.length > 2 ** 18, rows > 1);
+    sameBits(await stageFloats(stage, bytes), floats, `${rows} rows`);
+  }
+});
+
+Deno.test("floats and rows without images are taken and refused as ever", async () => {
+  using stage = new ImageStage(true, 0);
   const { floats, bytes } = bothBatches(TRANSFORMS.ImageNet, 2);
   const size = { height: HEIGHT, width: WIDTH };
   for (const images of [floats, bytes]) {
