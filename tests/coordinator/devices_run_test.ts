@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { someGpu, someGpus } from "../gpus/some_gpus.ts";
+import { fakeGpuMachine } from "../support/fake_cuda/machine.ts";
+import { fakeCudaTest } from "../support/fake_cuda/test.ts";
 import { writeFakeDriver } from "../support/fake_driver.ts";
 import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
@@ -56,3 +58,59 @@ Deno.test({
       assert.deepEqual(saved.sort(), [["2", 2], ["3", 3]], "what was decided is on record");
     }),
 });
+
+fakeCudaTest(
+  "train, evaluate and predict open one GPU per process that computes, and no other process opens any",
+  () =>
+    withTemporaryFolder(async (folder) => {
+      await using machine = await fakeGpuMachine({ gpus: 4, zeroResults: true });
+      const root = join(folder, "images");
+      await makeImages(root);
+      const { workers: _, ...config } = tinyConfig(root, { train: { epochs: 1 } });
+      const path = join(folder, "config.yaml");
+      await Deno.writeTextFile(path, stringify(config));
+      const run = async (...args: string[]) => {
+        const result = await runCommand(args, folder, machine.env);
+        assert.equal(result.code, 0, result.stderr + result.stdout);
+        return result.stdout;
+      };
+      /** Indices of the GPUs with a context, by the processes that have made one. */
+      const opened = async () =>
+        (await machine.records()).flatMap(({ devices, initCalls }) => {
+          assert.ok(devices.length <= 1, "a process sees its own GPU alone");
+          assert.equal(initCalls > 0, devices.length === 1, "others don't even start the driver");
+          return devices.map(({ uuid }) => machine.gpus.findIndex((gpu) => gpu.uuid === uuid));
+        }).sort();
+
+      const head = await run("train", "--config", path, "--devices", "3,1");
+      assert.match(head, /2 workers with .* on 2 × NVIDIA A100-SXM4-40GB\n/);
+      assert.deepEqual(await opened(), [1, 3]);
+      const folderOfRun = join(folder, "runs", "latest");
+      const file = (name: string) => Deno.readTextFile(join(folderOfRun, name));
+      const events = (await file("events.jsonl")).trim().split("\n").map((line) =>
+        JSON.parse(line)
+      );
+      const { devices } = events.find(({ type }) => type === "devices");
+      assert.deepEqual(
+        devices,
+        [3, 1].map((index) => ({
+          kind: "gpu",
+          name: machine.gpus[index]!.name,
+          uuid: machine.gpus[index]!.uuid,
+          index,
+          tensorflow: ["CPU:0", "GPU:0"],
+        })),
+      );
+      assert.match(await file("report.html"), /2 × NVIDIA A100-SXM4-40GB/);
+
+      await Promise.all([
+        run("evaluate", "--devices", "0,2"),
+        run("predict", "--devices", machine.gpus[2]!.uuid, join(root, "val")),
+        run("show-batch", "--config", path),
+        run("bench", "loader", "--data", join(root, "val", "dark"), "--epochs", "1"),
+      ]);
+      assert.deepEqual(await opened(), [0, 1, 2, 2, 3]);
+      const evaluation = JSON.parse(await file("evaluation/evaluation.json"));
+      assert.deepEqual(evaluation.devices, [0, 2].map((index) => machine.gpus[index]!.name));
+    }),
+);
