@@ -94,7 +94,7 @@ async function listGpuLines(gpus: readonly Gpu[]): Promise<number> {
   const shown = describeMask(mask, visibleDevices(gpus, mask));
   if (shown !== undefined) say(`  ${shown}`);
   const links = gpus.length > 1 ? await runNvidiaSmi(["topo", "-m"]) : undefined;
-  if (links?.kind === "text") say(plainLines(links.text));
+  if (links?.kind === "text" && links.text.trim() !== "") say(plainLines(links.text));
   return failures;
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
+import { counted } from "../base/format.ts";
 import { shellWord } from "../base/shell.ts";
 import { globalBatchSize } from "./checks.ts";
 import { runName, UNNAMED } from "./run_name.ts";
@@ -124,7 +125,9 @@ function refuseOtherBatch(
   }
   const each = was / after.workers;
   throw new UsageError(
-    `With ${after.workers} workers in the place of ${saved.workers}, train.batchSizePerWorker ` +
+    `With ${
+      counted(after.workers, "worker")
+    } in the place of ${saved.workers}, train.batchSizePerWorker ` +
       `(${batchSizePerWorker}) makes the global batch ${is}, but the run was trained with ${was}: ` +
       `give --workers ${saved.workers}` +
       (Number.isInteger(each) ? `, or --override train.batchSizePerWorker=${each}` : ""),

@@ -84,21 +84,20 @@ export function judgeMemory(
     ? `set ${key} to ${batch} or less, or train.accumulationSteps to ${parts} or more`
     : "not even one image fits; use smaller images or a smaller network";
   const has = gpuMemory === 1
-    ? `GPU ${index}, ${name} has ${gibibytes(memoryBytes)}`
-    : `engine.gpuMemory leaves ${gibibytes(limit)} of GPU ${index}, ${name}`;
+    ? `GPU ${index}, ${name} has ${memory(memoryBytes)}`
+    : `engine.gpuMemory leaves ${memory(limit)} of GPU ${index}, ${name}`;
   const text = `A worker computes ${counted(rows, "image")} at once, which takes about ${
-    gibibytes(needed)
-  } of GPU memory by an estimate (${gibibytes(fixed)} for parameters and gradients, ${
-    mebibytes(perImage.estimated)
+    memory(needed)
+  } of GPU memory by an estimate (${memory(fixed)} for parameters and gradients, ${
+    memory(perImage.estimated)
   } per image), but ${has}: ${cure}`;
   if (fixed + rows * perImage.least > limit) throw new UsageError(text);
   return text;
 }
 
-function gibibytes(bytes: number): string {
-  return `${(bytes / GIBIBYTE).toFixed(1)} GiB`;
-}
-
-function mebibytes(bytes: number): string {
-  return `${(bytes / 2 ** 20).toFixed(bytes < 100 * 2 ** 20 ? 1 : 0)} MiB`;
+/** Bytes in GiB, or in MiB where they are few. */
+function memory(bytes: number): string {
+  if (bytes >= GIBIBYTE) return `${(bytes / GIBIBYTE).toFixed(1)} GiB`;
+  const mebibytes = bytes / 2 ** 20;
+  return `${mebibytes.toFixed(mebibytes < 100 ? 1 : 0)} MiB`;
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../../base/format.ts";
 import { recorded, type RunPoint } from "../../base/step_key.ts";
 import {
   type ConfigChange,
@@ -57,7 +58,9 @@ export function resumeNotes(
   const notes = changes.map((change) => `Changed at resume: ${describeChange(change)}`);
   if (before.workers !== config.workers) {
     notes.push(
-      `${config.workers} workers in the place of ${before.workers}: the global batch is the same, but sums are made in ` +
+      `${
+        counted(config.workers, "worker")
+      } in the place of ${before.workers}: the global batch is the same, but sums are made in ` +
         "another order, so the last bits may differ from a run with as many workers throughout",
     );
   }
