@@ -51,6 +51,11 @@ export function deviceName(device: ComputeDevice): string {
   return device.profile === undefined ? device.name : `${device.name} MIG ${device.profile}`;
 }
 
+/** Completes a worker's name in messages: ` on GPU 1 (GPU-8f3c…)`; nothing for the CPU. */
+export function onDevice(device: ComputeDevice): string {
+  return device.kind === "gpu" ? ` on GPU ${device.index} (${device.uuid})` : "";
+}
+
 /** The schema of a device that a worker has opened. */
 export const openedDeviceSchema = z.strictObject({
   kind: z.enum(["cpu", "gpu"]),

@@ -4,7 +4,7 @@
  * @module
  */
 import { waitAtMost } from "../base/async.ts";
-import type { ComputeDevice } from "../base/compute_device.ts";
+import { type ComputeDevice, onDevice } from "../base/compute_device.ts";
 import type { SegmentAddress } from "../base/shared_memory.ts";
 import type { StepKey } from "../base/step_key.ts";
 import type { Reporter } from "../events/reporter.ts";
@@ -230,7 +230,7 @@ export class Cluster implements AsyncDisposable {
 
 /** Starts the server and opens the channels to it; `lost` fires when one of them is lost for good. */
 async function openChannels(
-  { name, workers, server, reporter }: ClusterOptions,
+  { name, workers, devices, server, reporter }: ClusterOptions,
   stack: AsyncDisposableStack,
   lost: AbortController,
 ): Promise<Channels> {
@@ -248,7 +248,7 @@ async function openChannels(
   tellOfRefusals(link, (message) => reporter.warn(message));
   const transfers = await BlobTransfers.open(link, "coordinator");
   stack.defer(() => transfers.close());
-  const commands = await CommandClient.open(link, transfers, workers);
+  const commands = await CommandClient.open(link, transfers, workers, devices?.map(onDevice));
   stack.defer(() => commands.close());
   return { run, address, link, transfers, commands };
 }

@@ -5,6 +5,7 @@
  */
 import type { Subscription } from "../deps/nats.ts";
 import type { NatsAddress } from "../protocol/address.ts";
+import { onDevice } from "../base/compute_device.ts";
 import { LockstepError } from "../base/errors.ts";
 import { HeartbeatSender } from "../protocol/heartbeat_sender.ts";
 import type { Link } from "../protocol/link.ts";
@@ -222,7 +223,7 @@ export class HeartbeatMonitor {
   #onExit(worker: SpawnedWorker, exit: WorkerExit): void {
     const watched = this.#watched[worker.index];
     if (this.#closed || !watched) return;
-    const message = `Rank ${worker.index} (pid ${worker.pid}) ${
+    const message = `Rank ${worker.index} (pid ${worker.pid})${onDevice(worker.device)} ${
       explainExit(exit, worker.lastLines)
     } ${this.#placeOf(watched)}`;
     // The last lines of a process that was killed from outside don't explain its end.

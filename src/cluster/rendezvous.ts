@@ -4,6 +4,7 @@
  * @module
  */
 import type { Subscription } from "../deps/nats.ts";
+import { onDevice } from "../base/compute_device.ts";
 import { LockstepError } from "../base/errors.ts";
 import { Pending } from "../base/pending.ts";
 import type { Json } from "../protocol/large_json.ts";
@@ -176,8 +177,10 @@ export class Rendezvous {
 
 function earlyExitError(worker: SpawnedWorker): LockstepError {
   const message =
-    `Rank ${worker.index} (pid ${worker.pid}) ${explainExit(worker.exit!, worker.lastLines)} ` +
-    `before it joined`;
+    `Rank ${worker.index} (pid ${worker.pid})${onDevice(worker.device)} ${
+      explainExit(worker.exit!, worker.lastLines)
+    } ` +
+    "before it joined";
   return new LockstepError(withLastLines(message, worker.lastLines));
 }
 

@@ -60,6 +60,7 @@ export interface WorkerExit {
 export interface SpawnedWorker {
   readonly index: number;
   readonly pid: number;
+  readonly device: ComputeDevice;
   /** Resolves when the process has ended and its output has been read. */
   readonly exited: Promise<WorkerExit>;
   /** The exit of the process; undefined while it runs. */
@@ -109,6 +110,7 @@ export class WorkerGroup {
 class WorkerProcess implements SpawnedWorker {
   readonly index: number;
   readonly pid: number;
+  readonly device: ComputeDevice;
   readonly exited: Promise<WorkerExit>;
   readonly lastLines: string[] = [];
   exit: WorkerExit | undefined;
@@ -118,10 +120,11 @@ class WorkerProcess implements SpawnedWorker {
 
   constructor(options: SpawnOptions, index: number) {
     this.index = index;
+    this.device = deviceOf(options, index);
     this.#process = programCommand(programOf(options), {
       env: {
         ...threadVariables(options.threads),
-        ...deviceVariables(deviceOf(options, index)),
+        ...deviceVariables(this.device),
         ...options.env,
       },
       stdin: "piped",
@@ -177,7 +180,7 @@ class WorkerProcess implements SpawnedWorker {
       },
       index: this.index,
       threads,
-      device: deviceOf(options, this.index),
+      device: this.device,
       ...given("libraryPath", libraryPath),
       lostAfter,
       segments: segments.map(({ path, bytes, mark }) => ({ path, bytes, mark })),

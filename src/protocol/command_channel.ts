@@ -32,8 +32,9 @@ export class WorkerFailedError extends LockstepError {
   override name = "WorkerFailedError";
   readonly rank: number;
 
-  constructor(rank: number, message: string) {
-    super(`Rank ${rank} failed: ${message}`);
+  /** @param place Completes the rank's name: its device */
+  constructor(rank: number, message: string, place = "") {
+    super(`Rank ${rank}${place} failed: ${message}`);
     this.rank = rank;
   }
 }
@@ -58,10 +59,17 @@ export class CommandClient {
   readonly #transfers: BlobTransfers;
   readonly #worldSize: number;
   readonly #subscription: Subscription;
+  readonly #places: readonly string[];
   #lastId = 0;
   #call: Call | undefined;
 
-  private constructor(link: Link, transfers: BlobTransfers, worldSize: number) {
+  private constructor(
+    link: Link,
+    transfers: BlobTransfers,
+    worldSize: number,
+    places: readonly string[],
+  ) {
+    this.#places = places;
     this.#link = link;
     this.#transfers = transfers;
     this.#worldSize = worldSize;
@@ -70,13 +78,18 @@ export class CommandClient {
     });
   }
 
-  /** Opens the channel to `worldSize` workers. */
+  /**
+   * Opens the channel to `worldSize` workers.
+   *
+   * @param places Completes the ranks' names in messages: their devices
+   */
   static async open(
     link: Link,
     transfers: BlobTransfers,
     worldSize: number,
+    places: readonly string[] = [],
   ): Promise<CommandClient> {
-    const client = new CommandClient(link, transfers, worldSize);
+    const client = new CommandClient(link, transfers, worldSize, places);
     await link.flush();
     return client;
   }
@@ -122,7 +135,9 @@ export class CommandClient {
     const { id, rank, error, payload } = header;
     if (!call || id !== call.command.id || rank >= this.#worldSize) return;
     if (call.replies.has(rank) || call.pulling.has(rank)) return; // repeated
-    if (error !== null) return call.done.fail(new WorkerFailedError(rank, error));
+    if (error !== null) {
+      return call.done.fail(new WorkerFailedError(rank, error, this.#places[rank]));
+    }
     if (payload === null) return this.#settle(call, { rank, result: header.result });
     call.pulling.add(rank);
     this.#transfers.pull(payload, call.signal).then(
