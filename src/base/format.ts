@@ -81,6 +81,13 @@ export function counted(count: number, noun: string, plural = `${noun}s`): strin
   return `${count} ${count === 1 ? noun : plural}`;
 }
 
+/** Returns an amount of memory in the units of memory: `1.9 GiB`, `73.5 MiB`. */
+export function formatMemory(bytes: number): string {
+  return bytes >= 2 ** 30
+    ? `${(bytes / 2 ** 30).toFixed(1)} GiB`
+    : `${(bytes / 2 ** 20).toFixed(bytes < 100 * 2 ** 20 ? 1 : 0)} MiB`;
+}
+
 /** As {@linkcode counted}, with commas between thousands: `1,200 images`. */
 export function groupedCount(count: number, noun: string): string {
   return `${groupThousands(count)} ${count === 1 ? noun : `${noun}s`}`;

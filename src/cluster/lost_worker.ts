@@ -5,6 +5,7 @@
  */
 import type { StepKey } from "../base/step_key.ts";
 import { LockstepError } from "../base/errors.ts";
+import { cudaProblemIn } from "../engine/binding/cuda_problems.ts";
 import { memoryCure, saysOutOfMemory } from "../engine/memory_limits.ts";
 import { describeExit } from "./lines.ts";
 import type { WorkerExit } from "./spawn.ts";
@@ -47,6 +48,8 @@ export function explainExit(
   if (isKill && exit.memory?.killed) {
     return `${describeExit(exit)} (by the kernel, as memory ran out${cure})`;
   }
+  const problem = cudaProblemIn(lines.join("\n"));
+  if (problem !== undefined) return `${describeExit(exit)} (${problem})`;
   if (lines.some(saysOutOfMemory)) {
     return `${describeExit(exit)} (memory ran out${cure})`;
   }

@@ -5,6 +5,7 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { EpochPlanner } from "../data/loading/epoch_planner.ts";
+import { shareOf } from "../data/loading/sampler.ts";
 import type { CommandOutcome, WorkerCommand } from "../protocol/command_channel.ts";
 import type { Json } from "../protocol/large_json.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
@@ -16,6 +17,7 @@ import { makeLoaders, startLoaderThreads } from "../train/job.ts";
 import type { ModelScorer } from "../train/model_scorer.ts";
 import { checkModules } from "../train/modules.ts";
 import { validateShard } from "../train/validate.ts";
+import { explainingDeviceErrors } from "./device_errors.ts";
 import { openDevice } from "./open_device.ts";
 import { openImages } from "./open_images.ts";
 import { scoreReply } from "./score_reply.ts";
@@ -76,13 +78,22 @@ export class EvaluationSession {
           importParameters(this.#scorer, payload!);
           return {};
         case WORKER_COMMANDS.validate:
-          return await this.#validate(args);
+          return await this.#onDevice(() => this.#validate(args));
         default:
           throw new LockstepError(`Unknown command "${name}"`);
       }
     } finally {
       heartbeat.doing("waiting");
     }
+  }
+
+  /** Runs work on the device, whose errors are explained. */
+  async #onDevice<T>(work: () => Promise<T>): Promise<T> {
+    const { engine: { device }, job: { config, batchSize }, place } = this.#options;
+    const { rows } = shareOf(batchSize, place.rank, place.worldSize);
+    const { gpuMemory } = config.engine;
+    const about = { kind: "evaluation", device, rows, accumulationSteps: 1, gpuMemory } as const;
+    return await explainingDeviceErrors(about, work);
   }
 
   /** Gives up the images and the loader's threads. */

@@ -7,6 +7,7 @@ import type { OpenedDevice } from "../base/compute_device.ts";
 import { LockstepError } from "../base/errors.ts";
 import type { RankInfo } from "../base/rank_info.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
+import { shareOf } from "../data/loading/sampler.ts";
 import { SharedImages } from "../data/loading/shared_images.ts";
 import { openExchange } from "../exchange/open_exchange.ts";
 import type { CommandOutcome, WorkerCommand } from "../protocol/command_channel.ts";
@@ -19,6 +20,7 @@ import { epochSpanSchema, validateSchema } from "../train/command_schemas.ts";
 import { FeatureCaches } from "../train/feature_cache.ts";
 import { findImages, type Job, makeLoaders, startLoaderThreads } from "../train/job.ts";
 import { checkModules } from "../train/modules.ts";
+import { partSizes } from "../train/labelled_images.ts";
 import { runEpoch, type TrainingParts } from "../train/rank_epoch.ts";
 import { RunPlan } from "../train/run_plan.ts";
 import type { StepObserver } from "../train/step_watch.ts";
@@ -27,6 +29,7 @@ import { verifyFeatures } from "../train/verify_features.ts";
 import type { SharedMemory } from "../protocol/worker_settings.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
 import type { Heartbeat } from "./heartbeat.ts";
+import { type DeviceWork, explainingDeviceErrors } from "./device_errors.ts";
 import { type EngineSettings, openDevice } from "./open_device.ts";
 import { openImages } from "./open_images.ts";
 import { scoreReply } from "./score_reply.ts";
@@ -132,9 +135,11 @@ export class Session {
           await this.#loadState(payload!);
           return { result: this.#options.device as unknown as Json };
         case WORKER_COMMANDS.trainEpoch:
-          return { result: await this.#trainEpoch(args) };
+          return await this.#onDevice("training", async () => ({
+            result: await this.#trainEpoch(args),
+          }));
         case WORKER_COMMANDS.validate:
-          return await this.#validate(args);
+          return await this.#onDevice("evaluation", () => this.#validate(args));
         case WORKER_COMMANDS.readState:
           return this.#readState();
         default:
@@ -143,6 +148,19 @@ export class Session {
     } finally {
       heartbeat.doing("waiting");
     }
+  }
+
+  /** Runs work on the device, whose errors are explained. */
+  async #onDevice<T>(kind: DeviceWork["kind"], work: () => Promise<T>): Promise<T> {
+    const { engine: { device }, job: { config } } = this.#options;
+    const { place: { rank, worldSize }, plan } = this.#parts;
+    const { accumulationSteps } = config.train;
+    const isTraining = kind === "training";
+    const { globalBatch } = plan[isTraining ? "training" : "validation"];
+    const { rows: share } = shareOf(globalBatch, rank, worldSize);
+    const rows = isTraining ? Math.max(...partSizes(share, accumulationSteps)) : share;
+    const { gpuMemory } = config.engine;
+    return await explainingDeviceErrors({ kind, device, rows, accumulationSteps, gpuMemory }, work);
   }
 
   /** Gives up the images, the loader's threads and the exchange. */

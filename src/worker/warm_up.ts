@@ -14,7 +14,8 @@ import { outputSize } from "../data/transforms/transform_specs.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
 import { buildReplica } from "../train/build_replica.ts";
 import { type Job, parseJob } from "../train/job.ts";
-import type { LabelledImages } from "../train/labelled_images.ts";
+import { type LabelledImages, partSizes } from "../train/labelled_images.ts";
+import { explainingDeviceErrors } from "./device_errors.ts";
 import { openDevice } from "./open_device.ts";
 
 const settingsSchema = z.strictObject({
@@ -60,8 +61,17 @@ async function warmUp({ device, libraryPath, threads, rows, job: json }: WarmUpS
   await openDevice({ device, threads, ...given("libraryPath", libraryPath) }, job);
   using replica = await buildReplica(config, job);
   const place = { seed: [config.seed, 0], globalRows: rows.train, rowOffset: 0 } as const;
-  await replica.forwardBackward(syntheticBatch(job, "train", rows.train), place);
-  await replica.evaluate(syntheticBatch(job, "val", rows.val));
+  const { engine: { gpuMemory }, train: { accumulationSteps } } = config;
+  const work = { device, accumulationSteps, gpuMemory };
+  const trained = Math.max(...partSizes(rows.train, accumulationSteps));
+  await explainingDeviceErrors(
+    { ...work, kind: "training", rows: trained },
+    () => replica.forwardBackward(syntheticBatch(job, "train", rows.train), place),
+  );
+  await explainingDeviceErrors(
+    { ...work, kind: "evaluation", rows: rows.val },
+    () => replica.evaluate(syntheticBatch(job, "val", rows.val)),
+  );
 }
 
 /** Makes a batch in the form in which the loader gives it for the config's transforms: bytes or floats. */

@@ -62,3 +62,11 @@ Deno.test("a process that really ran out of memory is recognized by its last lin
   );
   assert.doesNotMatch(message, /\[0x|C stack trace/);
 });
+
+Deno.test("explainExit() explains an error of CUDA among the last lines", () => {
+  const lines = ["F0000 gpu_event.cc:1] CUDA_ERROR_LAUNCH_FAILED: unspecified launch failure"];
+  assert.match(
+    explainExit({ signal: "SIGABRT", code: 134 }, lines),
+    /SIGABRT \(A kernel has failed on the GPU, or the GPU has fallen off the bus: look at dmesg/,
+  );
+});

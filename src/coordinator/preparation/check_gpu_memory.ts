@@ -4,7 +4,7 @@
  * @module
  */
 import type { ComputeDevice, ComputeGpu } from "../../base/compute_device.ts";
-import { counted } from "../../base/format.ts";
+import { counted, formatMemory } from "../../base/format.ts";
 import { UsageError } from "../../base/errors.ts";
 import { naming } from "../../base/invocation.ts";
 import type { Config } from "../../config/schema.ts";
@@ -16,7 +16,6 @@ import type { Replica } from "../../train/replica.ts";
 import type { RunPlan } from "../../train/run_plan.ts";
 
 const FLOAT_BYTES = 4;
-const GIBIBYTE = 2 ** 30;
 /** Share of the memory that a suggested batch fills: the CUDA context and cuDNN's workspaces need some, too. */
 const USABLE_SHARE = 0.85;
 
@@ -84,20 +83,13 @@ export function judgeMemory(
     ? `set ${key} to ${batch} or less, or train.accumulationSteps to ${parts} or more`
     : "not even one image fits; use smaller images or a smaller network";
   const has = gpuMemory === 1
-    ? `GPU ${index}, ${name} has ${memory(memoryBytes)}`
-    : `engine.gpuMemory leaves ${memory(limit)} of GPU ${index}, ${name}`;
+    ? `GPU ${index}, ${name} has ${formatMemory(memoryBytes)}`
+    : `engine.gpuMemory leaves ${formatMemory(limit)} of GPU ${index}, ${name}`;
   const text = `A worker computes ${counted(rows, "image")} at once, which takes about ${
-    memory(needed)
-  } of GPU memory by an estimate (${memory(fixed)} for parameters and gradients, ${
-    memory(perImage.estimated)
+    formatMemory(needed)
+  } of GPU memory by an estimate (${formatMemory(fixed)} for parameters and gradients, ${
+    formatMemory(perImage.estimated)
   } per image), but ${has}: ${cure}`;
   if (fixed + rows * perImage.least > limit) throw new UsageError(text);
   return text;
-}
-
-/** Bytes in GiB, or in MiB where they are few. */
-function memory(bytes: number): string {
-  if (bytes >= GIBIBYTE) return `${(bytes / GIBIBYTE).toFixed(1)} GiB`;
-  const mebibytes = bytes / 2 ** 20;
-  return `${mebibytes.toFixed(mebibytes < 100 ? 1 : 0)} MiB`;
 }
