@@ -61,6 +61,18 @@ const CUDNN: CudaWheel = {
   unpackedBytes: 1_053_232_960,
 };
 
+/** Of one release for all builds: ptxas before 12.6.3 compiles some code wrongly, and TensorFlow warns of it. */
+const NVCC: CudaWheel = {
+  name: "nvidia-cuda-nvcc-cu12",
+  version: "12.9.86",
+  platform: MANYLINUX_2010,
+  sha256: "5d6a0d32fdc7ea39917c20065614ae93add6f577d840233237ff08e9a38f58f0",
+  bytes: 40_546_229,
+  folder: `nvidia/${CUDA_COMPILER_FOLDER}`,
+  files: ["bin/ptxas", "nvvm/libdevice/libdevice.10.bc"],
+  unpackedBytes: 35_417_224,
+};
+
 /** The wheels of each build, the largest last: what is wrong with pip or its index shows early. */
 export const CUDA_WHEELS: Readonly<Record<CudaBuild, readonly CudaWheel[]>> = {
   "cuda-12.5": [
@@ -84,16 +96,7 @@ export const CUDA_WHEELS: Readonly<Record<CudaBuild, readonly CudaWheel[]>> = {
       files: ["lib/libnvJitLink.so.12"],
       unpackedBytes: 54_560_656,
     },
-    {
-      name: "nvidia-cuda-nvcc-cu12",
-      version: "12.5.82",
-      platform: MANYLINUX_2014,
-      sha256: "b03e545b8e8c3ce7ebcd7fc44063180ff52ff01d064ece2127ed90a04ef12cd0",
-      bytes: 22_468_537,
-      folder: `nvidia/${CUDA_COMPILER_FOLDER}`,
-      files: ["bin/ptxas", "nvvm/libdevice/libdevice.10.bc"],
-      unpackedBytes: 31_408_356,
-    },
+    NVCC,
     {
       name: "nvidia-cuda-nvrtc-cu12",
       version: "12.5.82",
@@ -168,16 +171,7 @@ export const CUDA_WHEELS: Readonly<Record<CudaBuild, readonly CudaWheel[]>> = {
       files: ["lib/libnvJitLink.so.12"],
       unpackedBytes: 95_935_344,
     },
-    {
-      name: "nvidia-cuda-nvcc-cu12",
-      version: "12.9.86",
-      platform: MANYLINUX_2010,
-      sha256: "5d6a0d32fdc7ea39917c20065614ae93add6f577d840233237ff08e9a38f58f0",
-      bytes: 40_546_229,
-      folder: `nvidia/${CUDA_COMPILER_FOLDER}`,
-      files: ["bin/ptxas", "nvvm/libdevice/libdevice.10.bc"],
-      unpackedBytes: 35_417_224,
-    },
+    NVCC,
     {
       name: "nvidia-cuda-nvrtc-cu12",
       version: "12.9.86",
