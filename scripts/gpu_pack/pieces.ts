@@ -10,8 +10,8 @@ import { startChild } from "../children.ts";
 
 /** Programs that compress, by name: each also decompresses, with `-dc`. */
 export const COMPRESSORS = {
-  xz: ["-T2", "-6", "-c"],
-  zstd: ["-T2", "-19", "--long=27", "-q", "-c"],
+  xz: ["-T0", "-6", "-c"],
+  zstd: ["-T0", "-12", "--long=27", "-q", "-c"],
   gzip: ["-9", "-c"],
 } as const satisfies Record<string, readonly string[]>;
 

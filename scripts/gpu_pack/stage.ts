@@ -1,7 +1,8 @@
 /**
  * The content of a pack, laid out in a folder: `bin/deno`, `deno_dir/`, `cache/` (as `LOCKSTEP_CACHE`) and `lockstep/`.
  *
- * Files that don't change are symbolic links there.
+ * Libraries that don't change and packages are symbolic links there; the sources are copies, since somebody may work on
+ * them while the pack is compressed.
  *
  * @module
  */
@@ -45,7 +46,8 @@ async function stageSources(target: string): Promise<void> {
   const files = await filesBelow(PROJECT_ROOT, SOURCES, /./);
   for (const file of files) {
     if (file.includes("/") || ROOT_FILES.test(file)) {
-      await link(join(PROJECT_ROOT, file), join(target, file));
+      await Deno.mkdir(dirname(join(target, file)), { recursive: true });
+      await Deno.copyFile(join(PROJECT_ROOT, file), join(target, file));
     }
   }
 }

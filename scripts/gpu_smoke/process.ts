@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LIBTENSORFLOW_VARIABLE } from "../../src/base/libtensorflow_path.ts";
 import { VISIBLE_DEVICES } from "../../src/gpus/visible_devices.ts";
 import { fromFileUrl } from "../files.ts";
 import type { CheckContext, SmokeCheck } from "./check.ts";
@@ -73,7 +74,7 @@ export function checkProcess(
 
 function environment(
   { cards, isExact }: SmokeCheck,
-  { device, gpus }: CheckContext,
+  { device, gpus, libraryPath }: CheckContext,
   mode: ProcessMode,
 ): Record<string, string> {
   const shown = cards === "none" || mode === "reference" || device === "cpu"
@@ -81,6 +82,7 @@ function environment(
     : gpus.slice(0, cards === "first" ? 1 : gpus.length).map(({ uuid }) => uuid).join(",");
   return {
     [VISIBLE_DEVICES]: shown,
+    [LIBTENSORFLOW_VARIABLE]: libraryPath, // nothing else is opened, or fetched
     ...(isExact ? EXACT : {}),
     ...(mode === "reference" && device === "cpu" ? EIGEN : {}),
   };

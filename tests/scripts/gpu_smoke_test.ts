@@ -293,10 +293,9 @@ Deno.test("scripts/gpu_smoke.sh --device cpu compares the CPU with the CPU", asy
   await withTemporaryFolder(async (folder) => {
     const out = join(folder, "out");
     await writeFakeNvidiaSmi(folder, someGpus(1)); // a dry run looks at no GPU
-    const only = "libraries,devices,compilation,cards,copies,ops,gradients,losses,speed";
+    const only = "libraries,devices,compilation,cards,copies,ops,gradients,losses,speed,loader";
     const args = ["--device", "cpu", "--short", "--only", only, "--out", out];
     const { code, stdout, stderr } = await smoke(withFirst(folder), args);
-    assert.equal(code, 0, stdout + stderr);
     const record = JSON.parse(await Deno.readTextFile(join(out, "gpu_smoke.json")));
     const results: CheckResult[] = record.results;
     const statuses = new Map(results.map(({ name, status }) => [name, status]));
@@ -307,12 +306,15 @@ Deno.test("scripts/gpu_smoke.sh --device cpu compares the CPU with the CPU", asy
       assert.equal(statuses.get(name), "skip", name);
     }
     for (const { name, figure } of results) assert.ok(stdout.includes(figure), name);
+    // Which of the loader and a tiny step is faster depends on the machine's load.
+    assert.equal(code, statuses.get("loader") === "pass" ? 0 : 1, stdout + stderr);
     const figure = (name: string) => results.find((result) => result.name === name)!.figure;
     assert.match(figure("ops"), /^\d\d ops in \d{3} forms/);
     // Two implementations are compared: nothing else gives small errors that aren't 0.
     assert.match(figure("gradients"), /resnet18 \d\.\de-\d .*efficientnet_lite0 \d\.\de-\d/);
+    assert.match(figure("loader"), /^the loader gives .+ times what the card takes$/);
     const text = await Deno.readTextFile(join(out, "gpu_smoke.txt"));
-    assert.match(text, /in a dry run: no GPU was checked\n$/);
+    if (code === 0) assert.match(text, /in a dry run: no GPU was checked\n$/);
   });
 });
 

@@ -38,7 +38,8 @@ const MIN_LOSS = 0.01;
 async function run(context: CheckContext): Promise<Outcome> {
   await openSmokeEngine(context);
   const step = measuredStep(context);
-  const result = await benchStep({ ...step, threads: 0, capture: true });
+  const { device } = context;
+  const result = await benchStep({ ...step, device, threads: 0, capture: true });
   const { imagesPerSecond, medianMilliseconds, loss } = result;
   const details: SpeedDetails & Record<string, unknown> = { ...step, ...result };
   if (!(loss > MIN_LOSS && loss < MAX_LOSS)) {
