@@ -7,6 +7,7 @@ const SETTINGS = {
   nats: { url: "nats://127.0.0.1:4222" },
   index: 0,
   threads: 2,
+  device: { kind: "cpu" },
   lostAfter: 10,
   segments: [],
 };
@@ -20,6 +21,7 @@ Deno.test("parseWorkerSettings() reads the coordinator's line, and nothing else"
       "not json",
       JSON.stringify({ ...SETTINGS, more: 1 }),
       JSON.stringify({ ...SETTINGS, threads: 0 }),
+      JSON.stringify({ ...SETTINGS, device: { kind: "gpu" } }),
     ]
   ) {
     assert.throws(() => parseWorkerSettings(bad), /^TypeError: Not a worker's settings: /, bad);
