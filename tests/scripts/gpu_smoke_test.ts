@@ -221,41 +221,51 @@ Deno.test("the checks have names of their own, and limits of 10 minutes together
   assert.ok(limits.reduce((sum, limit) => sum + limit) <= 600);
 });
 
+/** The program of the checks of {@linkcode someCheck}. */
+const PROGRAM = new URL("gpu_smoke_program.ts", import.meta.url);
+
+function someCheck(name: string, more: Partial<SmokeCheck> = {}): SmokeCheck {
+  return {
+    name,
+    title: name,
+    limitSeconds: name === "hangs" ? 2 : 30,
+    cards: "first",
+    needsGpu: false,
+    run: () => Promise.reject(new Error("runs in its own process")),
+    ...more,
+  };
+}
+
+function someContext(folder: string): CheckContext {
+  return {
+    device: "gpu",
+    libraryPath: "/nowhere",
+    gpus: someGpus(2),
+    size: "short",
+    folder,
+    python: "python3",
+  };
+}
+
 Deno.test("runChecks() names checks that hang, crash and fail, and makes the others", async () => {
   await withTemporaryFolder(async (folder) => {
-    const check = (name: string, more: Partial<SmokeCheck> = {}): SmokeCheck => ({
-      name,
-      title: name,
-      limitSeconds: name === "hangs" ? 2 : 30,
-      cards: "first",
-      needsGpu: false,
-      run: () => Promise.reject(new Error("runs in its own process")),
-      ...more,
-    });
     const names = ["hangs", "crashes", "throws", "says-nothing"];
-    const context: CheckContext = {
-      device: "gpu",
-      libraryPath: "/nowhere",
-      gpus: someGpus(2),
-      size: "short",
-      folder,
-      python: "python3",
-    };
+    const context = someContext(folder);
     const stale = { status: "pass", figure: "of an earlier run" };
     await Deno.writeTextFile(join(folder, "says-nothing.json"), JSON.stringify(stale));
     const shown: string[] = [];
     const results = await runChecks(
       [
-        ...names.map((name) => check(name)),
-        check("one", { isExact: true }),
-        check("all", { cards: "all" }),
+        ...names.map((name) => someCheck(name)),
+        someCheck("one", { isExact: true }),
+        someCheck("all", { cards: "all" }),
       ],
       context,
       {
         limitFactor: 1,
         signal: new AbortController().signal,
         onResult: ({ name }) => shown.push(name),
-        program: new URL("gpu_smoke_program.ts", import.meta.url),
+        program: PROGRAM,
       },
     );
     assert.deepEqual(shown, [...names, "one", "all"]);
@@ -273,6 +283,28 @@ Deno.test("runChecks() names checks that hang, crash and fail, and makes the oth
     assert.equal(one.figure, `${first} 0`);
     assert.equal(all.figure, `${first},${second} `);
     assert.deepEqual([one.status, all.status], ["pass", "pass"]);
+  });
+});
+
+Deno.test("runChecks() ends the present check when it is interrupted, and leaves out the others", async () => {
+  await withTemporaryFolder(async (folder) => {
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(), 1500);
+    const results = await runChecks(
+      ["hangs", "one"].map((name) => someCheck(name, { limitSeconds: 60 })),
+      someContext(folder),
+      {
+        limitFactor: 1,
+        signal: stop.signal,
+        onResult: () => {},
+        program: PROGRAM,
+      },
+    );
+    assert.deepEqual(results.map(({ status, figure }) => [status, figure]), [
+      ["fail", "interrupted"],
+      ["skip", "the smoke test was interrupted before it"],
+    ]);
+    assert.ok(!verdict(results, "gpu").isGood);
   });
 });
 
