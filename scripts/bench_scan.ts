@@ -82,11 +82,21 @@ const mb = (bytes: number) => (bytes / 1e6).toFixed(0);
 async function runPart(name: string, root: string, folder: string): Promise<void> {
   const action = await PARTS[name](root, folder);
   const before = Deno.memoryUsage().rss;
-  const start = performance.now();
+  const start = performance.now(), cpu = await coreSeconds(Deno.pid);
   await action();
   const seconds = (performance.now() - start) / 1000;
+  const cores = await coreSeconds(Deno.pid) - cpu;
   const { VmHWM } = await memoryOf(Deno.pid);
-  console.log(`| ${name} | ${seconds.toFixed(2)} | ${mb(before)} | ${mb(VmHWM)} |`);
+  console.log(
+    `| ${name} | ${seconds.toFixed(1)} | ${cores.toFixed(1)} | ${mb(before)} | ${mb(VmHWM)} |`,
+  );
+}
+
+/** Seconds that a process has had a core (proc(5), `stat`: fields 14 and 15, in hundredths). */
+async function coreSeconds(pid: number): Promise<number> {
+  const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
+  const [user, system] = stat.slice(stat.lastIndexOf(")") + 2).split(" ").slice(11, 13);
+  return (Number(user) + Number(system)) / 100;
 }
 
 /** A process's numbers of bytes, such as `VmHWM`. */
@@ -132,10 +142,13 @@ async function startRun(name: string, work: string, args: readonly string[]): Pr
   const metrics = join(work, "runs/latest/metrics.jsonl");
   const joins = () => linesOf(join(work, "runs/latest/events.jsonl"), '"joined"');
   const [steps, joined] = [await linesOf(metrics), await joins()];
-  let over = false, seconds = 0;
+  let over = false, seconds = 0, cores = 0;
   process.status.then(() => over = true);
   while (!over && await linesOf(metrics) <= steps) {
-    if (seconds === 0 && await joins() > joined) seconds = (performance.now() - start) / 1000;
+    if (seconds === 0 && await joins() > joined) {
+      seconds = (performance.now() - start) / 1000;
+      cores = await coreSeconds(process.pid);
+    }
     await new Promise((done) => setTimeout(done, 100));
   }
   const children = await Deno.readTextFile(`/proc/${process.pid}/task/${process.pid}/children`);
@@ -144,12 +157,9 @@ async function startRun(name: string, work: string, args: readonly string[]): Pr
     const who = index === 0 ? "coordinator" : /worker\.ts/.test(line) ? "worker" : undefined;
     if (!who) continue;
     const { VmRSS, VmHWM, RssAnon, RssShmem } = await memoryOf(pid);
-    console.log(
-      `| ${name}, ${who} | ${seconds.toFixed(1)} | ${mb(VmRSS)} (${mb(RssAnon)} own, ${
-        mb(RssShmem)
-      } shared) | ` +
-        `${mb(VmHWM)} |`,
-    );
+    const [clock, core] = index === 0 ? [seconds.toFixed(1), cores.toFixed(1)] : ["", ""];
+    const memory = `${mb(VmRSS)} (${mb(RssAnon)} own, ${mb(RssShmem)} shared)`;
+    console.log(`| ${name}, ${who} | ${clock} | ${core} | ${memory} | ${mb(VmHWM)} |`);
   }
   process.kill("SIGINT");
   await process.status;
@@ -166,17 +176,17 @@ else {
     if (Array.from(Deno.readDirSync(root)).length === 0) {
       await makeFolder(root, Number(args.images ?? 1_300_000), Number(args.classes ?? 1000));
     }
-    console.log("| part | seconds | MB before | MB at most |");
-    console.log("| --- | --- | --- | --- |");
+    console.log("| part | seconds | of a core | MB before | MB at most |");
+    console.log("| --- | --- | --- | --- | --- |");
     for (const name of Object.keys(PARTS)) {
       const command = ["run", "-A", import.meta.filename!, "--part", name, root, work];
       const success = await succeeds(Deno.execPath(), { args: command });
-      if (!success) console.log(`| ${name} | failed | | |`);
+      if (!success) console.log(`| ${name} | failed | | | |`);
     }
     console.log(
-      "\n| process | seconds until the workers are there | MB in the first steps | MB at most |",
+      "\n| process | seconds until the workers are there | of a core | MB in the first steps | MB at most |",
     );
-    console.log("| --- | --- | --- | --- |");
+    console.log("| --- | --- | --- | --- | --- |");
     const config = join(work, "config.yaml");
     await Deno.writeTextFile(config, stringify(configOf(root, join(work, "runs"))));
     await startRun("start", work, ["--config", config]);

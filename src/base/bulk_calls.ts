@@ -23,10 +23,12 @@ export interface BulkOptions {
   readonly slowMs?: number;
 }
 
-/** Calls that are made synchronously before their time is looked at. */
-const SYNC_CALLS = 64;
-/** Calls that are made asynchronously before a synchronous try. */
-const ASYNC_CALLS = 64 * SYNC_CALLS;
+/** Synchronous calls whose time is looked at together. */
+const SYNC_CALLS = 16;
+/** Groups of such calls that are slow one after the other: a single one may be a thread that had to wait for a core. */
+const SLOW_GROUPS = 2;
+/** Calls that are made asynchronously before a synchronous try: the first time, and as often as tries were slow. */
+const MIN_ASYNC_CALLS = 1024, MAX_ASYNC_CALLS = 2 ** 16;
 /** Asynchronous calls at a time. */
 const AT_ONCE = 64;
 /** Milliseconds without a turn for messages, timers and signals. */
@@ -42,18 +44,25 @@ export async function bulkCalls(
   call: BulkCall,
   { signal, slowMs = 0.1 }: BulkOptions = {},
 ): Promise<void> {
-  let next = 0, turn = performance.now();
+  let next = 0, turn = performance.now(), slow = 0, asyncCalls = MIN_ASYNC_CALLS;
   while (next < count) {
     signal?.throwIfAborted();
     const start = performance.now(), end = Math.min(next + SYNC_CALLS, count), calls = end - next;
     while (next < end) call.sync(next++);
     const now = performance.now();
-    if ((now - start) / calls >= slowMs) {
-      const until = Math.min(next + ASYNC_CALLS, count);
+    if ((now - start) / calls < slowMs) {
+      slow = 0;
+      asyncCalls = MIN_ASYNC_CALLS;
+    } else if (++slow === SLOW_GROUPS) {
+      const until = Math.min(next + asyncCalls, count);
       await callAtOnce(next, until, call, signal);
       next = until;
-    } else if (now - turn < MAX_BLOCKED_MS) continue;
-    else await new Promise((resolve) => setImmediate(resolve));
+      slow = 0;
+      asyncCalls = Math.min(2 * asyncCalls, MAX_ASYNC_CALLS);
+      turn = performance.now();
+    }
+    if (now - turn < MAX_BLOCKED_MS) continue;
+    await new Promise((resolve) => setImmediate(resolve));
     turn = performance.now();
   }
 }
