@@ -227,8 +227,9 @@ async function trainWithWorkers(
   const { run, events, watch, effort, folder, position } = open;
   const { config, replica, natsServer, devices, engine: { libraryPath } } = run;
   const reporter = emittingReporter(events, { keepsWarnings: true });
-  const { job, plan: { globalBatch } } = run;
-  await compileKernels({ devices, libraryPath, job, globalBatch }, { reporter, signal });
+  const { job, plan: { training, validation } } = run;
+  const batches = { train: training.globalBatch, val: validation.globalBatch };
+  await compileKernels({ devices, libraryPath, job, batches }, { reporter, signal });
   using cache = openRunCache(config, run.dataset, reporter);
   using samples = shareSamples(run.dataset, reporter);
   using kept = await openCacheFolder(config, run.dataset, reporter);

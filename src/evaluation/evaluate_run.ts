@@ -21,6 +21,7 @@ import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { exportParameters } from "../train/build_scorer.ts";
 import { evaluationJobJson } from "../train/evaluation_job.ts";
 import { rankedOf } from "../train/scores.ts";
+import { compileKernels } from "../coordinator/preparation/compile_kernels.ts";
 import { clusterSettings } from "../coordinator/preparation/cluster_settings.ts";
 import { Cluster, failedRank } from "../cluster/cluster.ts";
 import { driveValidation, type Validated } from "../coordinator/epochs/drive_validation.ts";
@@ -96,6 +97,11 @@ async function scoreOverWorkers(
   { reporter, signal }: { reporter: Reporter; signal?: AbortSignal | undefined },
 ): Promise<Validated> {
   try {
+    const { devices, libraryPath } = compute;
+    if (devices && libraryPath !== undefined) {
+      const needs = { devices, libraryPath, job, batches: { val: job.batchSize } };
+      await compileKernels(needs, { reporter, signal });
+    }
     using samples = shareSamples(dataset, reporter);
     await using cluster = await Cluster.assemble({
       ...clusterSettings(config, server, compute),

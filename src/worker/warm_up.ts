@@ -7,12 +7,14 @@
 import { z } from "../deps/zod.ts";
 import { asLockstepError, LockstepError, messageOf } from "../base/errors.ts";
 import { gpuDeviceSchema } from "../base/compute_device.ts";
-import { given } from "../base/given.ts";
 import { ignoreStopSignals } from "../base/signals.ts";
 import { ByteImages, type Images } from "../data/transforms/byte_images.ts";
 import { outputSize } from "../data/transforms/transform_specs.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
 import { buildReplica } from "../train/build_replica.ts";
+import { buildScorer } from "../train/build_scorer.ts";
+import { parseEvaluationJob } from "../train/evaluation_job.ts";
+import type { Replica } from "../train/replica.ts";
 import { type Job, parseJob } from "../train/job.ts";
 import { type LabelledImages, partSizes } from "../train/labelled_images.ts";
 import { explainingDeviceErrors } from "./device_errors.ts";
@@ -22,8 +24,8 @@ const settingsSchema = z.strictObject({
   device: gpuDeviceSchema,
   libraryPath: z.string(),
   threads: z.int().positive(),
-  /** Images of a rank's training step and of its step of validation. */
-  rows: z.strictObject({ train: z.int().positive(), val: z.int().positive() }),
+  /** Images of a rank's training step, unless nobody trains, and of its step of validation. */
+  rows: z.strictObject({ train: z.int().positive().optional(), val: z.int().positive() }),
   /** The job of the run's workers. */
   job: z.json(),
 });
@@ -55,28 +57,48 @@ async function readSettings(): Promise<WarmUpSettings> {
   return settingsSchema.parse(JSON.parse(text));
 }
 
-async function warmUp({ device, libraryPath, threads, rows, job: json }: WarmUpSettings) {
-  const job = parseJob(json);
-  const { config } = job;
-  await openDevice({ device, threads, ...given("libraryPath", libraryPath) }, job);
-  using replica = await buildReplica(config, job);
-  const place = { seed: [config.seed, 0], globalRows: rows.train, rowOffset: 0 } as const;
-  const { engine: { gpuMemory }, train: { accumulationSteps } } = config;
-  const work = { device, accumulationSteps, gpuMemory };
-  const trained = Math.max(...partSizes(rows.train, accumulationSteps));
+async function warmUp(settings: WarmUpSettings): Promise<void> {
+  const evaluation = parseEvaluationJob(settings.job);
+  const job = evaluation ?? parseJob(settings.job);
+  const { device, libraryPath, threads } = settings;
+  await openDevice({ device, threads, libraryPath }, job);
+  if (evaluation) return await evaluateOnce(await buildScorer(evaluation), evaluation, settings);
+  using replica = await buildReplica(parseJob(settings.job).config, job);
+  await trainOnce(replica, parseJob(settings.job), settings);
+  await evaluateOnce(replica, job, settings);
+}
+
+async function trainOnce(replica: Replica, job: Job, { device, rows }: WarmUpSettings) {
+  const { seed, engine: { gpuMemory }, train: { accumulationSteps } } = job.config;
+  const count = rows.train ?? 1;
+  const atOnce = Math.max(...partSizes(count, accumulationSteps));
+  const place = { seed: [seed, 0], globalRows: count, rowOffset: 0 } as const;
   await explainingDeviceErrors(
-    { ...work, kind: "training", rows: trained },
-    () => replica.forwardBackward(syntheticBatch(job, "train", rows.train), place),
+    { device, accumulationSteps, gpuMemory, kind: "training", rows: atOnce },
+    () => replica.forwardBackward(syntheticBatch(job, "train", count), place),
   );
+}
+
+async function evaluateOnce(
+  scorer: Pick<Replica, "evaluate">,
+  job: WarmUpJob,
+  { device, rows }: WarmUpSettings,
+): Promise<void> {
+  const { gpuMemory } = job.config.engine;
   await explainingDeviceErrors(
-    { ...work, kind: "evaluation", rows: rows.val },
-    () => replica.evaluate(syntheticBatch(job, "val", rows.val)),
+    { device, accumulationSteps: 1, gpuMemory, kind: "evaluation", rows: rows.val },
+    () => scorer.evaluate(syntheticBatch(job, "val", rows.val)),
   );
+}
+
+/** The part of a job, of either kind, that images depend on. */
+interface WarmUpJob extends Pick<Job, "numClasses"> {
+  readonly config: Pick<Job["config"], "data" | "engine">;
 }
 
 /** Makes a batch in the form in which the loader gives it for the config's transforms: bytes or floats. */
 function syntheticBatch(
-  { config: { data }, numClasses }: Job,
+  { config: { data }, numClasses }: WarmUpJob,
   part: "train" | "val",
   count: number,
 ): LabelledImages {

@@ -21,13 +21,13 @@ function gpuNamed(name: string, computeCapability: number | undefined = 9.0): Co
   };
 }
 
-function needs(folder: string, name: string, globalBatch = 16): CompilationNeeds {
+function needs(folder: string, name: string, train = 16): CompilationNeeds {
   const config = { ...validateConfig(tinyConfig(folder)), workers: 1 } as Job["config"];
   return {
     devices: [gpuNamed(name)],
     libraryPath: join(folder, "build", "tensorflow", "libtensorflow_cc.so.2"),
     job: { config, root: folder, fingerprint: "", numClasses: 3, verbose: false },
-    globalBatch,
+    batches: { train, val: 64 },
   };
 }
 
@@ -64,14 +64,18 @@ Deno.test("compileKernels() runs one process once per GPU, driver, network and s
       assert.match(lines[1]!, /^Compiling kernels for NVIDIA H100 900 ms: \d+\.\d s so far$/);
       assert.match(lines.at(-1)!, /^Compiled the kernels for NVIDIA H100 900 ms in \d+\.\d s$/);
       assert.deepEqual(await linesOf(slow), [], "it is on record");
-      assert.notDeepEqual(await linesOf({ ...slow, globalBatch: 32 }), [], "other sizes");
+      assert.notDeepEqual(
+        await linesOf({ ...slow, batches: { train: 32, val: 64 } }),
+        [],
+        "other sizes",
+      );
       const [device] = slow.devices as ComputeGpu[];
       const updated = { ...slow, devices: [{ ...device!, driverVersion: "580.65.06" }] };
       assert.notDeepEqual(await linesOf(updated), [], "another driver");
       assert.deepEqual(await linesOf({ ...slow, devices: [gpuNamed("NVIDIA L4", 8.9)] }), []);
       await assert.rejects(
         linesOf(needs(folder, "NVIDIA H100 that fails")),
-        /^LockstepError: The process that compiles the kernels for NVIDIA H100 that fails ended with code 1; its last lines:\n {2}\| no kernels for 16 \+ \d+ images$/,
+        /^LockstepError: The process that compiles the kernels for NVIDIA H100 that fails ended with code 1; its last lines:\n {2}\| no kernels for 16 \+ 64 images$/,
       );
       const begun = performance.now();
       const controller = new AbortController();

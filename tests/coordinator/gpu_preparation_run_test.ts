@@ -7,7 +7,13 @@ import { fakeGpuMachine, type FakeMachineOptions } from "../support/fake_cuda/ma
 import { fakeCudaTest } from "../support/fake_cuda/test.ts";
 import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
-import { commandLine, startProcess, tinyConfig, type TrainProcess } from "../support/tiny_run.ts";
+import {
+  commandLine,
+  runCommand,
+  startProcess,
+  tinyConfig,
+  type TrainProcess,
+} from "../support/tiny_run.ts";
 
 const HOPPER = someGpu(0, {
   name: "NVIDIA H100 80GB HBM3",
@@ -18,7 +24,10 @@ const HOPPER = someGpu(0, {
 /** Starts a training of one epoch on a machine with fake GPUs, and passes the process on. */
 async function trainOn(
   options: FakeMachineOptions,
-  look: (process: TrainProcess) => Promise<void>,
+  look: (
+    process: TrainProcess,
+    place: { folder: string; env: Readonly<Record<string, string>> },
+  ) => Promise<void>,
 ): Promise<void> {
   await using machine = await fakeGpuMachine({ zeroResults: true, maxDelayMicros: 0, ...options });
   await withTemporaryFolder(async (folder) => {
@@ -29,7 +38,7 @@ async function trainOn(
     await Deno.writeTextFile(path, stringify(config));
     const command = commandLine(["train", "--config", path, "--epochs", "1"]);
     await using process = startProcess(command, { cwd: folder, env: machine.env });
-    await look(process);
+    await look(process, { folder, env: machine.env });
   });
 }
 
@@ -46,14 +55,20 @@ fakeCudaTest("a worker out of device memory says how much is used, and the cures
 });
 
 fakeCudaTest(
-  "kernels are compiled by one process before the ranks",
+  "kernels are compiled by one process before the ranks, of evaluate too",
   () =>
-    trainOn({ gpus: [HOPPER] }, async (process) => {
+    trainOn({ gpus: [HOPPER] }, async (process, { folder, env }) => {
       const { code, stdout, stderr } = await process.result;
       assert.equal(code, 0, stderr);
       assert.match(
         stdout,
         /Compiling a part of TensorFlow's kernels for NVIDIA H100.*\nCompiled the kernels for NVIDIA H100 80GB HBM3 in [\d.]+ s\nepoch 1\/1 /,
+      );
+      const evaluated = await runCommand(["evaluate", "--run", "runs/latest"], folder, env);
+      assert.equal(evaluated.code, 0, evaluated.stderr);
+      assert.match(
+        evaluated.stdout,
+        /Compiled the kernels for NVIDIA H100 80GB HBM3 in [\d.]+ s\n/,
       );
     }),
 );

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { type ComputeDevice, type ComputeGpu, deviceName } from "../../base/compute_device.ts";
 import { orAborted } from "../../base/async.ts";
 import { LockstepError } from "../../base/errors.ts";
+import { given } from "../../base/given.ts";
 import { formatDuration } from "../../base/format.ts";
 import { type OwnProgram, programCommand } from "../../base/programs.ts";
 import { endAtStop } from "../../base/signals.ts";
@@ -22,8 +23,8 @@ import { VISIBLE_DEVICES } from "../../gpus/visible_devices.ts";
 import type { Json } from "../../protocol/large_json.ts";
 import { ensureCached } from "../../provision/cached.ts";
 import { progressUntil } from "../../provision/progress.ts";
-import { type Job, jobJson } from "../../train/job.ts";
-import { validationBatch } from "../../train/run_plan.ts";
+import type { EvaluationJob } from "../../train/evaluation_job.ts";
+import type { Job } from "../../train/job.ts";
 import type { WarmUpSettings } from "../../worker/warm_up.ts";
 
 /** The parts of a run that its kernels depend on. */
@@ -31,9 +32,9 @@ export interface CompilationNeeds {
   /** One per worker. */
   readonly devices: readonly ComputeDevice[];
   readonly libraryPath: string;
-  readonly job: Job;
-  /** Images per step over all ranks. */
-  readonly globalBatch: number;
+  readonly job: Job | EvaluationJob;
+  /** Images per step over all ranks; without training, of an evaluation alone. */
+  readonly batches: { readonly train?: number; readonly val: number };
 }
 
 /** Options of {@linkcode compileKernels}. */
@@ -93,11 +94,8 @@ export function gpusToCompileFor(devices: readonly ComputeDevice[]): ComputeGpu[
 }
 
 /** Returns a name for all that the kernels depend on. */
-function keyOf(
-  gpu: ComputeGpu,
-  { libraryPath, job, globalBatch, devices }: CompilationNeeds,
-): string {
-  const { model, data, engine, train } = job.config;
+function keyOf(gpu: ComputeGpu, { libraryPath, job, batches, devices }: CompilationNeeds): string {
+  const { model, data, engine } = job.config;
   const parts = [
     LIBTENSORFLOW_VERSION,
     libraryPath,
@@ -108,10 +106,26 @@ function keyOf(
     job.numClasses,
     [data.train, data.val],
     [engine.precision, engine.xla],
-    [train.loss, train.lossModule, train.accumulationSteps],
-    Math.ceil(globalBatch / devices.length),
+    lossOf(job),
+    rowsOf(batches, devices.length),
   ];
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16);
+}
+
+/** Returns the part of a job that the last ops of its functions depend on. */
+function lossOf(job: Job | EvaluationJob): unknown {
+  if ("evaluation" in job) return job.loss;
+  const { loss, lossModule, labelSmoothing, accumulationSteps } = job.config.train;
+  return [loss, lossModule, labelSmoothing, accumulationSteps];
+}
+
+/** Returns the images of a rank's steps. */
+function rowsOf(
+  { train, val }: CompilationNeeds["batches"],
+  ranks: number,
+): WarmUpSettings["rows"] {
+  const share = (batch: number) => Math.ceil(batch / ranks);
+  return { ...given("train", train === undefined ? undefined : share(train)), val: share(val) };
 }
 
 /** Runs the process; returns its seconds. */
@@ -187,15 +201,14 @@ function kill(process: Deno.ChildProcess): void {
 
 function settingsOf(
   gpu: ComputeGpu,
-  { devices, libraryPath, job, globalBatch }: CompilationNeeds,
+  { devices, libraryPath, job, batches }: CompilationNeeds,
 ): WarmUpSettings {
-  const rowsOf = (batch: number) => Math.ceil(batch / devices.length);
   return {
     device: gpu,
     libraryPath,
     // The ranks wait: all cores compile.
     threads: workerThreads(undefined, 1),
-    rows: { train: rowsOf(globalBatch), val: rowsOf(validationBatch(globalBatch)) },
-    job: jobJson(job) as Json,
+    rows: rowsOf(batches, devices.length),
+    job: job as unknown as Json,
   };
 }
