@@ -103,6 +103,14 @@ function falls() {
   return { launches, synchronize: driver.synchronize(), other };
 }
 
+/** Milliseconds that the loading of a module takes. */
+function loads(): number {
+  driver.makeCurrent(0);
+  const start = performance.now();
+  driver.raw.cuModuleLoadData(new BigUint64Array(1), new Uint8Array(8));
+  return performance.now() - start;
+}
+
 const SCENARIOS: Record<string, () => unknown> = {
   waits: async () => {
     const refused = withoutContext();
@@ -123,6 +131,7 @@ const SCENARIOS: Record<string, () => unknown> = {
   }),
   fills,
   falls,
+  loads,
 };
 
 console.log(JSON.stringify(await SCENARIOS[Deno.args[0]!]!()));

@@ -79,6 +79,7 @@ fakeCudaTest("the fake has the faults of cards and drivers", async () => {
   });
   const lost = await onMachine({ gpus: 2, lost: { gpu: 0, afterLaunches: 3 } }, "falls");
   assert.deepEqual(lost, { launches: [0, 0, 0, 46, 46], synchronize: 46, other: 0 });
+  assert.ok(await onMachine({ moduleLoadMillis: 300 }, "loads") >= 300);
   assert.equal((await onMachine({ gpus: 0 }, "devices")).code, 100);
   for (const initError of [802, 803, 999]) {
     assert.equal((await onMachine({ initError }, "devices")).code, initError);

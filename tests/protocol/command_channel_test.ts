@@ -83,3 +83,20 @@ Deno.test("CommandClient.callAll() ends with the signal's reason", async () => {
   commands.close();
   transfers.close();
 });
+
+Deno.test("CommandClient.callAll() names the failed rank and its device", async () => {
+  await using rig = await startRig();
+  const coordinator = await rig.open("coordinator");
+  const transfers = await BlobTransfers.open(coordinator, "coordinator");
+  const commands = await CommandClient.open(coordinator, transfers, 1, [" on GPU 3 (GPU-8f3c)"]);
+  const link = await rig.open("rank 0");
+  const own = await BlobTransfers.open(link, "rank-0");
+  await serveCommands(link, own, 0, () => Promise.reject(new Error("it is lost")));
+  await assert.rejects(commands.callAll("x"), {
+    name: "WorkerFailedError",
+    message: "Rank 0 on GPU 3 (GPU-8f3c) failed: it is lost",
+  });
+  commands.close();
+  transfers.close();
+  own.close();
+});

@@ -29,6 +29,7 @@ const SYMBOLS = {
   cuStreamWaitValue32_v2: { parameters: ["u64", "u64", "u32", "u32"], result: "i32" },
   cuEventCreate: { parameters: ["buffer", "u32"], result: "i32" },
   cuEventRecord: { parameters: ["u64", "u64"], result: "i32" },
+  cuModuleLoadData: { parameters: ["buffer", "buffer"], result: "i32" },
   cuLaunchKernel: {
     parameters: ["u64", "u32", "u32", "u32", "u32", "u32", "u32", "u32", "u64", "u64", "u64"],
     result: "i32",

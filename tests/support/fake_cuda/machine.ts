@@ -57,6 +57,9 @@ export interface FakeMachine extends AsyncDisposable {
   records(): Promise<CudaRecord[]>;
 }
 
+/** No test takes as long. */
+const ABANDONED_MS = 6 * 3600 * 1000;
+
 /** Sets up a machine; it is gone when it is disposed of. */
 export async function fakeGpuMachine(options: FakeMachineOptions = {}): Promise<FakeMachine> {
   const { gpus: wanted = 1, memoryMebibytes } = options;
@@ -68,6 +71,7 @@ export async function fakeGpuMachine(options: FakeMachineOptions = {}): Promise<
     }))
     : wanted;
   const [libraries, tensorflow] = await Promise.all([fakeLibraries(), tensorflowFolder()]);
+  await removeAbandoned();
   const folder = await Deno.makeTempDir({ dir: fakeCudaFolder(), prefix: "machine-" });
   const at = (...path: string[]) => join(folder, ...path);
   for (const name of ["cache", "driver", "bin", "records"]) await Deno.mkdir(at(name));
@@ -98,6 +102,17 @@ export async function fakeGpuMachine(options: FakeMachineOptions = {}): Promise<
     records: () => readRecords(at("records")),
     [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
   };
+}
+
+/** Removes the machines of tests that were killed: their links would keep files of the cache alive. */
+async function removeAbandoned(): Promise<void> {
+  for await (const { name } of Deno.readDir(fakeCudaFolder())) {
+    if (!name.startsWith("machine-")) continue;
+    const path = join(fakeCudaFolder(), name);
+    const made = await Deno.stat(path).then(({ mtime }) => mtime?.getTime(), () => undefined);
+    if (made === undefined || Date.now() - made < ABANDONED_MS) continue;
+    await Deno.remove(path, { recursive: true }).catch(() => {}); // another test has done so
+  }
 }
 
 /** An assembler that always fails: TensorFlow then gives PTX to the driver; and a module of LLVM without functions. */
