@@ -8,8 +8,9 @@ import { LockstepError } from "../base/errors.ts";
 import type { FloatRange } from "../base/float_range.ts";
 import { compareSteps, type StepKey } from "../base/step_key.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
-import { type Fields, fieldsProblem, type Header, toWireNumber } from "../protocol/messages.ts";
+import { type Fields, type Header, toWireNumber } from "../protocol/messages.ts";
 import { RetriedWait } from "../protocol/retried_wait.ts";
+import { checkContribution } from "./check_contribution.ts";
 import type { GradientExchange, StepContribution, StepResult } from "./gradient_exchange.ts";
 import { noAnswer, RANK_TIMEOUT_MS } from "./silence.ts";
 import type { RankShape, StepBuffers } from "./step_buffers.ts";
@@ -182,7 +183,7 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
     if (phase.at === "contributing") return phase;
     if (phase.at === "closed") throw new TypeError("An exchange was used after close()");
     if (phase.at !== "idle" && phase.at !== "decided") throw stillRunning();
-    this.#fieldsOf(contribution); // throws before anything is begun
+    checkContribution(this.rank, contribution);
     const step = { contribution, transfer: this.begin() };
     const wait = this.#wait<readonly FloatRange[]>(contribution);
     this.publishContribution(contribution);
@@ -224,19 +225,9 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
 
   /** Tells the coordinator about this rank's step. */
   protected publishContribution(contribution: StepContribution): void {
-    const subject = this.link.subjects.gradient(this.rank);
-    this.link.publish(subject, "contribution", this.#fieldsOf(contribution));
-  }
-
-  /**
-   * Returns a contribution's message.
-   *
-   * @throws {LockstepError} for one that the coordinator would refuse, and this rank wait for its answer in vain
-   */
-  #fieldsOf(contribution: StepContribution): Fields<"contribution"> {
     const { epoch, step, samples, weight, lossSum, correct, times = null } = contribution;
     const { statisticsRows = samples, trackedBatches = 0 } = contribution;
-    const fields: Fields<"contribution"> = {
+    this.link.publish(this.link.subjects.gradient(this.rank), "contribution", {
       rank: this.rank,
       epoch,
       step,
@@ -248,15 +239,7 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
       trackedBatches,
       times,
       ...this.format,
-    };
-    const problem = fieldsProblem("contribution", fields);
-    if (problem !== undefined) {
-      throw new LockstepError(
-        `Rank ${this.rank}'s totals of step ${step} in epoch ${epoch} can't be right (${problem}): what this worker's ` +
-          "device computed is not to be trusted; check the device, or compute on another one (device cpu)",
-      );
-    }
-    return fields;
+    });
   }
 
   /** Asks the coordinator again for what this rank lacks. */

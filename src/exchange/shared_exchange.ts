@@ -12,6 +12,7 @@ import { LockstepError } from "../base/errors.ts";
 import { type FloatRange, floatsOf, overlap, shardOf } from "../base/float_range.ts";
 import { itemAt } from "../base/item_at.ts";
 import { compareSteps, type StepKey } from "../base/step_key.ts";
+import { checkContribution } from "./check_contribution.ts";
 import type { GradientExchange, StepContribution, StepResult } from "./gradient_exchange.ts";
 import { Meeting, type WaitOptions } from "./meeting.ts";
 import type { ExchangeLink, RankEndOptions } from "./rank_end.ts";
@@ -115,6 +116,7 @@ export class SharedGradientExchange implements GradientExchange {
   ): Promise<readonly FloatRange[]> {
     signal?.throwIfAborted();
     this.#requireIdle();
+    checkContribution(this.#rank, contribution);
     const index = this.#meeting.summed;
     const step = { index, key: { epoch: contribution.epoch, step: contribution.step } };
     this.#phase = { at: "contributing", step };

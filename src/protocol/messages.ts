@@ -213,16 +213,6 @@ export function makeHeader<K extends Kind>(
   return { ...envelope, ...fields };
 }
 
-/**
- * Checks the fields of a message before it is sent: a receiver would refuse the message, and its sender wait in vain.
- *
- * @returns A sentence that describes the problem; nothing when there is none
- */
-export function fieldsProblem<K extends Kind>(kind: K, fields: Fields<K>): string | undefined {
-  const header = parseHeader(kind, makeHeader({ token: "", from: "self" }, kind, fields, 0));
-  return typeof header === "string" ? header : undefined;
-}
-
 /** The envelope of a parsed header, or `undefined` when it has none. */
 export function parseEnvelope(json: unknown): Envelope | undefined {
   return envelopeSchema.safeParse(json).data;
