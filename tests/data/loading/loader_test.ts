@@ -36,15 +36,21 @@ async function setUp(options: Partial<LoaderOptions> = {}, broken: Record<string
     if (name in broken) await Deno.writeTextFile(join(root, name), broken[name]);
     else await Deno.copyFile(new URL(name, IMAGES), join(root, name));
   }
-  const loader = new Loader({
-    source: new ImageSource(root, 1e6),
-    samples,
-    pipeline: new TransformPipeline(TRAIN),
-    onError: "fail",
-    prefetch: 2,
-    ...options,
-  });
-  return { root, loader, [Symbol.asyncDispose]: () => Deno.remove(root, { recursive: true }) };
+  const remove = () => Deno.remove(root, { recursive: true });
+  try {
+    const loader = new Loader({
+      source: new ImageSource(root, 1e6),
+      samples,
+      pipeline: new TransformPipeline(TRAIN),
+      onError: "fail",
+      prefetch: 2,
+      ...options,
+    });
+    return { root, loader, [Symbol.asyncDispose]: remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
 }
 
 function planOf(change: object = {}) {
