@@ -266,6 +266,8 @@ async function trainWithWorkers(
   );
   if (cache) events.info(cache.report());
   if (kept) events.info(kept.report());
+  const cacheProblem = kept?.problem();
+  if (cacheProblem) events.emit({ type: "warning", message: cacheProblem, kept: false });
 }
 
 /** Completes the history and reports that the run is finished. */

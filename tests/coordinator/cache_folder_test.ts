@@ -17,17 +17,19 @@ import { lastState, tinyConfig } from "../support/tiny_run.ts";
 async function run(
   config: ConfigInput,
   data: Partial<ConfigInput["data"]>,
-): Promise<{ sha256: unknown; lines: string[] }> {
+): Promise<{ sha256: unknown; lines: string[]; warnings: string[] }> {
   const lines: string[] = [];
+  const warnings: string[] = [];
   const keep = (line: string) => {
     if (/cache folder|cacheDir/i.test(line)) lines.push(line);
   };
   const reporter = {
     ...silentReporter(),
-    ...{ info: keep, warn: keep, workerLine: (_: number, line: string) => keep(line) },
+    warn: (line: string) => void warnings.push(line),
+    ...{ info: keep, workerLine: (_: number, line: string) => keep(line) },
   };
   const { folder } = await train({ ...config, data: { ...config.data, ...data } }, { reporter });
-  return { sha256: (await lastState(folder)).sha256, lines };
+  return { sha256: (await lastState(folder)).sha256, lines, warnings };
 }
 
 Deno.test("data.cacheDir keeps images for workers and further runs: same bits, and a full disk ends no run", () =>
@@ -67,6 +69,12 @@ Deno.test("data.cacheDir keeps images for workers and further runs: same bits, a
     const [said, ...others] = full.lines.filter((line) => /the disk is full/.test(line));
     assert.match(said, /^data\.cacheDir: no more images are written, and the run goes on: /);
     assert.deepEqual(others, []);
+    // A worker's line is in run.log alone: the person in front of the terminal gets a warning.
+    assert.match(
+      full.warnings.join("\n"),
+      /couldn't be written into ".*kept".*run\.log has the reason$/,
+    );
+    assert.deepEqual([...first.warnings, ...second.warnings], []);
   }));
 
 Deno.test("openCacheFolder() counts what is in a folder that may be full, and warns of one that can't be used", () =>

@@ -20,6 +20,8 @@ export interface CacheFolder extends Disposable {
   readonly place: DiskFolder;
   /** Describes the use of the folder so far, for messages. */
   report(): string;
+  /** Says that a worker couldn't write into it; nothing where all could. */
+  problem(): string | undefined;
 }
 
 /** The share of the limit from which the files are counted again: some may have gone since. */
@@ -68,6 +70,7 @@ export async function openCacheFolder(
   return {
     place: { folder, limit, ...(counters ? { counters: placeOf(counters) } : {}) },
     report: () => counters ? describeUse(counters, cacheDir) : `Cache folder: ${cacheDir}`,
+    problem: () => counters && problemIn(counters, cacheDir),
     [Symbol.dispose]: () => counters?.[Symbol.dispose](),
   };
 }
@@ -111,8 +114,18 @@ function countersOf(): SharedSegment | undefined {
 
 const placeOf = ({ path, bytes }: SharedSegment) => ({ path, bytes });
 
-function describeUse({ ownPath, bytes }: SharedSegment, cacheDir: string): string {
-  const { hits, misses, written, writtenBytes } = new DiskCounters({ path: ownPath, bytes }).use;
+const useOf = ({ ownPath, bytes }: SharedSegment) => new DiskCounters({ path: ownPath, bytes }).use;
+
+function problemIn(counters: SharedSegment, cacheDir: string): string | undefined {
+  if (useOf(counters).failures === 0) return undefined;
+  return `data.cacheDir: images couldn't be written into ${
+    quotedPath(cacheDir)
+  }, and were decoded again: ` +
+    "run.log has the reason";
+}
+
+function describeUse(counters: SharedSegment, cacheDir: string): string {
+  const { hits, misses, written, writtenBytes } = useOf(counters);
   const share = hits + misses > 0 ? 100 * hits / (hits + misses) : 0;
   return `Cache folder ${quotedPath(cacheDir)}: ${share.toFixed(0)}% of ${
     counted(hits + misses, "image")
