@@ -50,9 +50,10 @@ export async function runNvidiaSmi(
     if (text === undefined) return { kind: "failed", reason: "printed more than 256 KiB" };
     const { success, code } = await orAborted(ended, limit);
     isOver = true;
-    return success
-      ? { kind: "text", text }
-      : { kind: "failed", reason: `exited with code ${code}: ${firstLine(text)}` };
+    return success ? { kind: "text", text } : {
+      kind: "failed",
+      reason: `exited with code ${code}: ${firstLine(text).replace(/\.$/, "")}`,
+    };
   } catch (error) {
     const reason = limit.aborted
       ? `gave no answer within ${timeoutMs / 1000} s`
