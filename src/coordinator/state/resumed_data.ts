@@ -6,6 +6,7 @@
 import { calledPath } from "../../base/called_paths.ts";
 import { listedInQuotes } from "../../base/listing.ts";
 import { UsageError } from "../../base/errors.ts";
+import type { FileHashes } from "../../data/file_hashes.ts";
 import { compareFiles, type FileChanges, readFileRecord } from "../../data/datasets/file_record.ts";
 import type { ImageSet } from "../../data/datasets/image_set.ts";
 
@@ -17,6 +18,7 @@ const MAX_NAMED = 5;
  *
  * @param folder The run folder
  * @param accepted Accept differing images
+ * @param hashes `all` compares contents also where size and time are the same
  * @returns The differences; `undefined` for a run without a record of its files
  * @throws {UsageError} naming the files that differ, and the cure
  */
@@ -24,10 +26,11 @@ export async function checkResumedData(
   folder: string,
   { root, files }: ImageSet,
   accepted = false,
+  hashes?: FileHashes,
 ): Promise<FileChanges | undefined> {
   const recorded = files && await readFileRecord(folder);
   if (!recorded) return undefined;
-  const changes = await compareFiles(recorded, root, files);
+  const changes = await compareFiles(recorded, root, files, hashes);
   if (!hasOtherImages(changes) || accepted) return changes;
   throw new UsageError(
     `The images in ${calledPath(root)} aren't those that ${folder} was trained on: ${

@@ -114,7 +114,12 @@ export class RunOrigin implements Disposable {
     if (!this.continuation) return undefined;
     const { folder, from } = this.continuation;
     const { acceptData } = this.#options;
-    const images = await checkResumedData(folder, run.dataset, acceptData);
+    const images = await checkResumedData(
+      folder,
+      run.dataset,
+      acceptData,
+      run.config.data.fileHashes,
+    );
     return {
       ...this.continuation,
       images,

@@ -133,14 +133,17 @@ function recordedFile(line: string): RecordedFile {
 /**
  * Compares recorded files with those that are here: by class, path and size; files whose time differs also by their
  * hash, where one was recorded.
+ *
+ * @param hashes `all` compares also files of the same time by their hash
  */
 export async function compareFiles(
   recorded: FileRecord,
   root: string,
   files: FileTable,
+  hashes: FileHashes = "auto",
 ): Promise<FileChanges> {
   const changed: string[] = [], removed: string[] = [];
-  const doubtful: { path: string; hash: string }[] = [];
+  const doubtful: { path: string; hash: string; isSameTime: boolean }[] = [];
   const seen = new Uint8Array(files.length);
   let otherTime = 0, next = 0;
   for await (const some of recorded) {
@@ -153,16 +156,20 @@ export async function compareFiles(
       next = row + 1;
       seen[row] = 1;
       const { path, label, bytes, modified } = files.at(row)!;
-      if (known.bytes !== bytes || known.label !== label) changed.push(path);
-      else if (known.modified === modified) continue;
-      else if (known.hash === null) otherTime++;
-      else doubtful.push({ path, hash: known.hash });
+      if (known.bytes !== bytes || known.label !== label) {
+        changed.push(path);
+        continue;
+      }
+      const isSameTime = known.modified === modified;
+      if (isSameTime && (hashes !== "all" || known.hash === null)) continue;
+      if (known.hash === null) otherTime++;
+      else doubtful.push({ path, hash: known.hash, isSameTime });
     }
   }
   let touched = 0;
-  await forEachAtOnce(doubtful, async ({ path, hash }) => {
-    if (await hashOf(join(root, path)) === hash) touched++;
-    else changed.push(path);
+  await forEachAtOnce(doubtful, async ({ path, hash, isSameTime }) => {
+    if (await hashOf(join(root, path)) !== hash) changed.push(path);
+    else if (!isSameTime) touched++;
   });
   const added: string[] = [];
   for (const [row, isSeen] of seen.entries()) if (!isSeen) added.push(files.at(row)!.path);

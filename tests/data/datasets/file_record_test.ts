@@ -83,6 +83,21 @@ Deno.test("compareFiles() tells changed images of the same size from touched one
     );
   }));
 
+Deno.test("compareFiles() finds other content behind the same size and time when all hashes are compared", () =>
+  withTemporaryFolder(async (folder) => {
+    const root = join(folder, "data"), path = join(root, "train/a/0.jpg");
+    await makeFiles(root);
+    await writeFileRecord(folder, root, await filesOf(root), "all");
+    const compare = async (hashes: "auto" | "all") =>
+      await compareFiles((await readFileRecord(folder))!, root, await filesOf(root), hashes);
+    assert.deepEqual(await compare("all"), NONE);
+    const { mtime } = await Deno.stat(path);
+    await Deno.writeTextFile(path, "trainax");
+    await Deno.utime(path, mtime!, mtime!);
+    assert.deepEqual(await compare("auto"), NONE, "by the time");
+    assert.deepEqual(await compare("all"), { ...NONE, changed: ["train/a/0.jpg"] });
+  }));
+
 Deno.test("compareFiles() counts files of another time and the same size, of which there are no hashes", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "data");
