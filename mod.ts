@@ -137,6 +137,7 @@ export { loadTorchWeights, type LoadWeightsOptions } from "./src/train/load_weig
 const _PROGRAMS = [
   () => import("./workers/compare_run.ts"),
   () => import("./workers/train_worker.ts"),
+  () => import("./workers/warm_up.ts"),
   () => import("./src/protocol/heartbeat_thread.ts"),
   () => import("./src/data/loading/loader_thread.ts"),
 ];

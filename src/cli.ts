@@ -28,6 +28,7 @@ const _PROGRAMS = [
   () => import("../workers/compare_run.ts"),
   () => import("../workers/image_checker.ts"),
   () => import("../workers/train_worker.ts"),
+  () => import("../workers/warm_up.ts"),
   () => import("./protocol/heartbeat_thread.ts"),
   () => import("./data/loading/loader_thread.ts"),
 ];

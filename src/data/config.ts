@@ -18,7 +18,7 @@ import { FILE_HASHES } from "./file_hashes.ts";
 import { mixesSchema } from "./transforms/mix.ts";
 import { transformsSchema } from "./transforms/transform_specs.ts";
 
-const MAX_LOADER_THREADS = 1024;
+const MAX_LOADER_THREADS = 256;
 
 const FORMATS = ["imageFolder", "cifar10"] as const satisfies readonly DataFormat[];
 

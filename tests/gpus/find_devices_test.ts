@@ -51,6 +51,7 @@ Deno.test("findDevices() takes the free GPUs of a machine, and the CPU of one wi
     index: 2,
     name: "NVIDIA A100-SXM4-40GB",
     busId: "00000000:02:00.0",
+    driverVersion: "550.54.15",
     computeCapability: 8,
     memoryBytes: 40960 * 2 ** 20,
   });
@@ -123,6 +124,7 @@ Deno.test("findDevices() names a MIG instance by its UUID, and a GPU's NUMA node
       name: "NVIDIA A100-SXM4-40GB",
       profile: "1g.5gb",
       busId: "00000000:00:00.0",
+      driverVersion: "550.54.15",
       computeCapability: 8,
       numa: { node: 1, cpus: [4, 5, 9] },
     });
