@@ -103,7 +103,7 @@ Deno.test("terminalReporter() honours NO_COLOR in a pseudo-terminal, and shows w
 
 Deno.test("terminalReporter() leaves an empty line to the shell when the process exits at once", async () => {
   const { code, lines } = await inPseudoTerminal(
-    [Deno.execPath(), "run", "--no-check", "--allow-all", PLAY, "20", "--exit"],
+    [Deno.execPath(), "run", "--no-check", "--allow-all", PLAY, "150", "--exit"],
   );
   assert.equal(code, 130);
   assert.equal(lines.at(-1), "Learning 2 of 213 parameters: classifier.weight, classifier.bias");

@@ -36,6 +36,13 @@ const MAX_LOSS = 10;
 const MIN_LOSS = 0.01;
 
 async function run(context: CheckContext): Promise<Outcome> {
+  const losses = await readOutcome(context, { name: "losses" });
+  if (losses?.status === "fail") {
+    return {
+      status: "fail",
+      figure: "not measured: the check losses failed, so the steps are wrong",
+    };
+  }
   await openSmokeEngine(context);
   const step = measuredStep(context);
   const { device } = context;
