@@ -11,7 +11,7 @@ import { visibleJson } from "../base/visible_text.ts";
 import { exists } from "../base/paths.ts";
 import { removeAtStop } from "../base/signals.ts";
 import { parseCounts } from "../bench/sizes.ts";
-import { loaderThreads } from "../engine/threads.ts";
+import { coresOfHost } from "../engine/threads.ts";
 import { ALSO_BATCH, numberFlag, printTable } from "./bench_flags.ts";
 import type { Command } from "./command.ts";
 import { type Flags, HELP_FLAG } from "./flags.ts";
@@ -68,7 +68,7 @@ async function run(flags: Flags): Promise<number> {
     imageSize: flags.integer("image-size", 1) ?? 224,
     batch: flags.integer("batch", 1) ?? 64,
     epochs: flags.integer("epochs", 1) ?? 5,
-    threads: parseCounts("threads", flags.text("threads") ?? String(loaderThreads(undefined, 1))),
+    threads: parseCounts("threads", flags.text("threads") ?? String(coresOfHost())),
     keep: flags.on("keep"),
     cacheDir: cacheDir === undefined ? undefined : resolve(cacheDir),
   };

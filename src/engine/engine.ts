@@ -125,7 +125,7 @@ function openRuntime(path: string, options: EngineOptions): { runtime: Runtime; 
     throw contextError(error, text);
   }
   if (!verbose) setLogLevel(path, LOG_LEVEL.errors);
-  if (!hasGpu(runtime)) throw new UsageError(unlistedGpu(gpu, text));
+  if (!runtime.hasGpu) throw new UsageError(unlistedGpu(gpu, text));
   return { runtime, gpu };
 }
 
@@ -173,13 +173,9 @@ async function open(options: EngineOptions): Promise<NativeEngine> {
   const { version: tensorflowVersion, devices } = runtime;
   return {
     ...{ runtime, tensorflowVersion, libraryPath, devices },
-    hasGpu: hasGpu(runtime),
+    hasGpu: runtime.hasGpu,
     ...(gpu ? { gpu } : {}),
   };
-}
-
-function hasGpu({ devices }: Runtime): boolean {
-  return devices.some(({ type }) => type === "GPU");
 }
 
 /** The `TFJSBinding` that the package's backend runs on. */
@@ -199,7 +195,7 @@ function bindingOf(runtime: Runtime) {
     deleteTensor: runtime.deleteTensor.bind(runtime),
     tensorDataSync: runtime.read.bind(runtime),
     executeOp: runtime.execute.bind(runtime),
-    isUsingGpuDevice: () => hasGpu(runtime),
+    isUsingGpuDevice: () => runtime.hasGpu,
     getNumOfTensors: () => runtime.tensorCount,
     getNumOfSavedModels: () => 0,
     loadSavedModel: unsupported("loadSavedModel"),

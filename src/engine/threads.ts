@@ -21,21 +21,11 @@ export function soleProcessThreads(): Threads {
 }
 
 /**
- * Returns the threads of each worker on this host.
+ * Returns the threads of each worker on this host, of TensorFlow as of the loader: one for each core that it has.
  *
- * @param configured The number that the config asks for (`engine.threadsPerWorker`)
+ * @param configured The number that the config asks for (`engine.threadsPerWorker`, `data.loaderThreads`)
  * @param workers Workers that share this host
  */
 export function workerThreads(configured: number | undefined, workers: number): number {
-  return configured ?? Math.max(1, Math.floor(coresOfHost() / workers));
-}
-
-/**
- * Returns the loader threads of each worker on this host: for each core that a worker has, one.
- *
- * @param configured The number that the config asks for (`data.loaderThreads`)
- * @param workers Workers that share this host
- */
-export function loaderThreads(configured: number | undefined, workers: number): number {
   return configured ?? Math.max(1, Math.floor(coresOfHost() / workers));
 }

@@ -14,15 +14,16 @@ import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
 import type { Incoming } from "../protocol/link.ts";
 import type { Header } from "../protocol/messages.ts";
 import { type ChunkPlan, MAX_REQUESTED, planChunks } from "./chunks.ts";
-import type { StepContribution, StepResult } from "./gradient_exchange.ts";
+import type { StepContribution } from "./gradient_exchange.ts";
 import { narrow, widen } from "./narrow.ts";
 import {
+  type Contributing,
   type ExchangeLink,
   type Missing,
-  type PhaseAt,
   RankEnd,
   type RankEndOptions,
   resultOf,
+  type SumResult,
   type VectorFormat,
 } from "./rank_end.ts";
 import { ownBuffers, type RankShape, type StepBuffers } from "./step_buffers.ts";
@@ -38,10 +39,8 @@ interface ChunkTransfer {
   /** Reduced chunks that have arrived without a gap. */
   prefix: number;
   sent: number;
-  result?: StepResult;
+  result?: SumResult;
 }
-
-type Contributing = PhaseAt<ChunkTransfer, "contributing">;
 
 /** Makes a rank's buffers in memory of its own. */
 export function makeBuffers(shape: RankShape): StepBuffers {
@@ -115,27 +114,16 @@ export class NatsGradientExchange extends RankEnd<ChunkTransfer> {
     this.#sendWindow(phase);
   }
 
-  protected override contribute(phase: Contributing): void {
+  protected override contribute(phase: Contributing<ChunkTransfer>): void {
     phase.step.transfer.ready = 0;
     this.#sendWindow(phase);
     this.#finishIfComplete(phase);
   }
 
-  /** Every rank has the whole sum, and adds up the same squares. */
-  protected override sendSquares(phase: PhaseAt<ChunkTransfer, "agreeing">): void {
-    this.#window = Math.min(this.#plan.window, this.#window + 1);
-    this.finishStep(phase, { ...phase.step.transfer.result!, squares: phase.squares });
-  }
-
-  /** Every rank makes the same of the whole sum. */
-  protected override sendWritten(phase: PhaseAt<ChunkTransfer, "gathering">): void {
-    this.finishGathering(phase);
-  }
-
   /**
    * Sends the chunks that are ready and that the window allows; a rank without samples has nothing to send.
    */
-  #sendWindow({ step: { contribution, transfer } }: Contributing): void {
+  #sendWindow({ step: { contribution, transfer } }: Contributing<ChunkTransfer>): void {
     const { chunks } = this.#plan;
     if (contribution.samples === 0) return;
     const limit = Math.min(chunks.length, transfer.prefix + this.#window);
@@ -162,7 +150,7 @@ export class NatsGradientExchange extends RankEnd<ChunkTransfer> {
   }
 
   #onReduced({ header, payload }: Incoming<"reduced">): void {
-    const phase = this.phaseAt("contributing", header);
+    const phase = this.contributingTo(header);
     const { chunk } = header;
     const planned = itemAt(this.#plan.chunks, chunk);
     if (!phase || payload.length !== planned?.bytes) return;
@@ -181,21 +169,22 @@ export class NatsGradientExchange extends RankEnd<ChunkTransfer> {
   }
 
   #onResult(message: Incoming<"result">): void {
-    const phase = this.phaseAt("contributing", message.header);
+    const phase = this.contributingTo(message.header);
     if (!phase || phase.step.transfer.result) return;
     phase.step.transfer.result = resultOf(message);
     phase.wait.progress();
     this.#finishIfComplete(phase);
   }
 
-  #finishIfComplete(phase: Contributing): void {
+  #finishIfComplete(phase: Contributing<ChunkTransfer>): void {
     const { result, arrivedCount } = phase.step.transfer;
     if (!phase.isWhole || !result || arrivedCount < this.#plan.chunks.length) return;
-    this.finishSum(phase, result.finite ? this.#shards : []);
+    this.#window = Math.min(this.#plan.window, this.#window + 1);
+    this.finishSum(phase, result, result.finite ? this.#shards : []);
   }
 
   #onCorrupt(header: Header<"reduced" | "result">, error: Error): void {
-    const phase = this.phaseAt("contributing", header);
+    const phase = this.contributingTo(header);
     if (!phase || !("chunk" in header)) return;
     if (phase.wait.damaged()) phase.wait.fail(error);
     else this.ask(header, { chunks: [header.chunk], totals: false });
@@ -203,7 +192,7 @@ export class NatsGradientExchange extends RankEnd<ChunkTransfer> {
 
   /** The coordinator asks again for the messages that it doesn't have. */
   protected override onMissing(header: Header<"missing">): void {
-    const phase = this.phaseAt("contributing", header);
+    const phase = this.contributingTo(header);
     if (!phase) return;
     const { contribution, transfer } = phase.step;
     if (header.totals) this.publishContribution(contribution);
@@ -215,9 +204,8 @@ export class NatsGradientExchange extends RankEnd<ChunkTransfer> {
     this.#sendWindow(phase);
   }
 
-  protected override missing(): Missing {
-    if (this.phase.at !== "contributing") return { chunks: [], totals: true };
-    const { arrived, prefix, result } = this.phase.step.transfer;
+  protected override missing({ step }: Contributing<ChunkTransfer>): Missing {
+    const { arrived, prefix, result } = step.transfer;
     const chunks: number[] = [];
     const end = Math.min(this.#plan.chunks.length, prefix + this.#plan.window);
     for (let chunk = prefix; chunk < end; chunk++) if (!arrived[chunk]) chunks.push(chunk);

@@ -132,7 +132,7 @@ export class NatsReducer extends ReducerEnd<ChunkedSum> {
       this.link.publishInPlace(reduced, "reduced", fields, itemAt(this.#frames, chunk));
       transfer.published++;
     }
-    this.finish(summing, 0); // each rank has the whole sum
+    this.finish(summing);
   }
 
   #sumChunk(step: SummingStep<ChunkedSum>, chunk: number): void {

@@ -1,6 +1,6 @@
 /**
- * The worker's end of an all-reduce, as far as all exchanges have it in common: the phases of a step, its waits, and
- * the messages about it. How vectors move is up to the exchange.
+ * The worker's end of an all-reduce by messages: the phases of a step, its wait, and the messages about it. How vectors
+ * move is up to the exchange.
  *
  * @module
  */
@@ -42,37 +42,26 @@ export interface RankStep<Transfer> {
   readonly transfer: Transfer;
 }
 
+/** The result of a step as its message says it: each rank adds the squares of the whole sum, which it has. */
+export type SumResult = Omit<StepResult, "squares">;
+
+/** The phase in which the vector is on its way, whole or in parts, and the sum is waited for. */
+export interface Contributing<Transfer> {
+  readonly at: "contributing";
+  readonly step: RankStep<Transfer>;
+  /** Nothing of the contribution is still to be computed. */
+  readonly isWhole: boolean;
+  readonly wait: RetriedWait<readonly FloatRange[]>;
+}
+
 /** The phase that a rank's end is in; each has just what it needs. */
 export type RankPhase<Transfer> =
-  | { readonly at: "idle" }
-  /** The vector is on its way, whole or in parts, and the sum is waited for. */
-  | {
-    readonly at: "contributing";
-    readonly step: RankStep<Transfer>;
-    /** Nothing of the contribution is still to be computed. */
-    readonly isWhole: boolean;
-    readonly wait: RetriedWait<readonly FloatRange[]>;
-  }
+  | { readonly at: "idle" | "closed" }
+  | Contributing<Transfer>
   /** The sum is here, and the caller works on it. */
-  | { readonly at: "summed"; readonly step: RankStep<Transfer> }
-  /** The result is waited for. */
-  | {
-    readonly at: "agreeing";
-    readonly step: RankStep<Transfer>;
-    readonly squares: number;
-    readonly wait: RetriedWait<StepResult>;
-  }
-  /** The result is here; the caller may write its shard of the regions, or begin the next step. */
-  | { readonly at: "decided"; readonly key: StepKey; readonly finite: boolean }
-  /** This rank's shard is written, and the others' are waited for. */
-  | { readonly at: "gathering"; readonly key: StepKey; readonly wait: RetriedWait<void> }
-  | { readonly at: "closed" };
-
-/** A phase by its name. */
-export type PhaseAt<Transfer, At extends RankPhase<Transfer>["at"]> = Extract<
-  RankPhase<Transfer>,
-  { at: At }
->;
+  | { readonly at: "summed"; readonly result: SumResult }
+  /** The caller knows the result, and may write the regions or begin the next step. */
+  | { readonly at: "decided"; readonly finite: boolean };
 
 /** The fields of a contribution that describe the form in which its vector travels. */
 export type VectorFormat = Pick<
@@ -112,13 +101,9 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
   /** Makes what a step keeps. */
   protected abstract begin(): Transfer;
   /** Sends what is left of a contribution that is whole. */
-  protected abstract contribute(phase: PhaseAt<Transfer, "contributing">): void;
-  /** Brings the squares to the others, or knows the result already. */
-  protected abstract sendSquares(phase: PhaseAt<Transfer, "agreeing">): void;
-  /** Tells the others that the shard is written, or knows that nobody waits for it. */
-  protected abstract sendWritten(phase: PhaseAt<Transfer, "gathering">): void;
-  /** Lists what this rank lacks in the phase that it is in. */
-  protected abstract missing(): Missing;
+  protected abstract contribute(phase: Contributing<Transfer>): void;
+  /** Lists what this rank lacks. */
+  protected abstract missing(phase: Contributing<Transfer>): Missing;
   /** Sends again what the coordinator lacks. */
   protected abstract onMissing(header: Header<"missing">): void;
 
@@ -145,27 +130,31 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
     if (isWhole || compareSteps(contribution, step.contribution) !== 0) throw stillRunning();
     const phase = this.phase = { at: "contributing", step, isWhole: true, wait } as const;
     wait.progress();
-    return await this.#waitIn(phase, wait, signal, () => this.contribute(phase));
+    try {
+      this.contribute(phase);
+      return await wait.result(signal);
+    } catch (error) {
+      if (this.phase === phase) this.phase = { at: "idle" };
+      throw error;
+    }
   }
 
+  // deno-lint-ignore require-await -- the interface is asynchronous
   async agree(squares: number, signal?: AbortSignal): Promise<StepResult> {
     signal?.throwIfAborted();
     if (this.phase.at !== "summed") throw new TypeError("agree() was called without a sum");
-    const { step } = this.phase;
-    const wait = this.#wait<StepResult>(step.contribution);
-    const phase = this.phase = { at: "agreeing", step, squares, wait } as const;
-    return await this.#waitIn(phase, wait, signal, () => this.sendSquares(phase));
+    const { result } = this.phase;
+    this.phase = { at: "decided", finite: result.finite };
+    return { ...result, squares };
   }
 
+  // deno-lint-ignore require-await -- the interface is asynchronous
   async allGather(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     if (this.phase.at !== "decided" || !this.phase.finite) {
       throw new TypeError("allGather() was called without a sum");
     }
-    const { key } = this.phase;
-    const wait = this.#wait<void>(key);
-    const phase = this.phase = { at: "gathering", key, wait } as const;
-    await this.#waitIn(phase, wait, signal, () => this.sendWritten(phase));
+    this.phase = { at: "idle" }; // every rank makes the same of the whole sum: nobody waits
   }
 
   // deno-lint-ignore require-await -- the interface is asynchronous
@@ -173,54 +162,42 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
     const { phase } = this;
     this.phase = { at: "closed" };
-    if (!("wait" in phase)) return;
+    if (phase.at !== "contributing") return;
     phase.wait.fail(new LockstepError("The exchange was closed in the middle of a step"));
   }
 
   /** The step of a contribution, which begins with the first part of it. */
-  protected contributing(contribution: StepContribution): PhaseAt<Transfer, "contributing"> {
+  protected contributing(contribution: StepContribution): Contributing<Transfer> {
     const { phase } = this;
     if (phase.at === "contributing") return phase;
     if (phase.at === "closed") throw new TypeError("An exchange was used after close()");
-    if (phase.at !== "idle" && phase.at !== "decided") throw stillRunning();
+    if (phase.at === "summed") throw stillRunning();
     checkContribution(this.rank, contribution);
     const step = { contribution, transfer: this.begin() };
-    const wait = this.#wait<readonly FloatRange[]>(contribution);
+    const wait = new RetriedWait<readonly FloatRange[]>({
+      timeoutMs: this.#timeoutMs,
+      askAgain: () => this.#askAgain(),
+      silence: (seconds) => noAnswer(this.rank, contribution, seconds),
+    });
     this.publishContribution(contribution);
     return this.phase = { at: "contributing", step, isWhole: false, wait };
   }
 
-  /** The phase, where it is of this name and of the step that a message is about. */
-  protected phaseAt<At extends "contributing" | "agreeing">(
-    at: At,
-    key: StepKey,
-  ): PhaseAt<Transfer, At> | undefined {
+  /** The phase, where it is that of the step that a message is about. */
+  protected contributingTo(key: StepKey): Contributing<Transfer> | undefined {
     const { phase } = this;
-    if (phase.at !== at || !("step" in phase)) return undefined;
-    if (compareSteps(key, phase.step.contribution) !== 0) return undefined;
-    return phase as PhaseAt<Transfer, At>;
+    if (phase.at !== "contributing") return undefined;
+    return compareSteps(key, phase.step.contribution) === 0 ? phase : undefined;
   }
 
-  /** The sum is here. */
+  /** The sum and the result are here. */
   protected finishSum(
-    { step, wait }: PhaseAt<Transfer, "contributing">,
+    { wait }: Contributing<Transfer>,
+    result: SumResult,
     ranges: readonly FloatRange[],
   ): void {
-    this.phase = { at: "summed", step };
+    this.phase = { at: "summed", result };
     wait.finish(ranges);
-  }
-
-  /** The result is here. */
-  protected finishStep({ step, wait }: PhaseAt<Transfer, "agreeing">, result: StepResult): void {
-    const { contribution: { epoch, step: number } } = step;
-    this.phase = { at: "decided", key: { epoch, step: number }, finite: result.finite };
-    wait.finish(result);
-  }
-
-  /** All shards of the regions are written. */
-  protected finishGathering({ wait }: PhaseAt<Transfer, "gathering">): void {
-    this.phase = { at: "idle" };
-    wait.finish();
   }
 
   /** Tells the coordinator about this rank's step. */
@@ -250,42 +227,25 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
 
   #askAgain(): void {
     const { phase } = this;
-    if (!("wait" in phase)) return;
+    if (phase.at !== "contributing") return;
     // While its vector is being computed, it is this rank that the others wait for.
-    if (phase.at === "contributing" && !phase.isWhole) phase.wait.progress();
-    this.ask(phase.at === "gathering" ? phase.key : phase.step.contribution, this.missing());
-  }
-
-  #wait<T>(key: StepKey): RetriedWait<T> {
-    return new RetriedWait<T>({
-      timeoutMs: this.#timeoutMs,
-      askAgain: () => this.#askAgain(),
-      silence: (seconds) => noAnswer(this.rank, key, seconds),
-    });
-  }
-
-  /** Begins a phase and waits for its end; after a failure there is no step any more. */
-  async #waitIn<T>(
-    phase: RankPhase<Transfer>,
-    wait: RetriedWait<T>,
-    signal: AbortSignal | undefined,
-    send: () => void,
-  ): Promise<T> {
-    try {
-      send();
-      return await wait.result(signal);
-    } catch (error) {
-      if (this.phase === phase) this.phase = { at: "idle" };
-      throw error;
-    }
+    if (!phase.isWhole) phase.wait.progress();
+    this.ask(phase.step.contribution, this.missing(phase));
   }
 }
 
 /** Reads the result of a step from its message. */
-export function resultOf({ header }: Incoming<"result">): StepResult {
+export function resultOf({ header }: Incoming<"result">): SumResult {
   const { samples, weight, correct, statisticsRows, action, finite } = header;
-  const [lossSum, squares] = [Number(header.lossSum), Number(header.squares)];
-  return { samples, weight, lossSum, correct, statisticsRows, action, finite, squares };
+  return {
+    samples,
+    weight,
+    lossSum: Number(header.lossSum),
+    correct,
+    statisticsRows,
+    action,
+    finite,
+  };
 }
 
 function stillRunning(): TypeError {

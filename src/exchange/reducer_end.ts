@@ -189,7 +189,7 @@ export abstract class ReducerEnd<Transfer> implements Reducer {
   }
 
   /** Decides a step whose sum is whole, and sends the result. */
-  protected finish(step: SummingStep<Transfer>, squares: number): void {
+  protected finish(step: SummingStep<Transfer>): void {
     const { counts, ranks } = step.phase;
     const { epoch, step: number, verdict } = step;
     const action = step.decide({ epoch, step: number });
@@ -197,7 +197,6 @@ export abstract class ReducerEnd<Transfer> implements Reducer {
       ...{ epoch, step: number, ...counts, lossSum: toWireNumber(counts.lossSum) },
       action,
       finite: verdict.finite,
-      squares: toWireNumber(squares),
     };
     (step as ReducingStep<Transfer>).phase = { ...step.phase, at: "decided", result };
     this.link.publish(this.link.subjects.reduced, "result", result);

@@ -20,7 +20,7 @@ import { viewsOf } from "./shared_layout.ts";
 import { noArrival, RANK_TIMEOUT_MS } from "./silence.ts";
 import { gradientFloats, type RankShape, type StepBuffers } from "./step_buffers.ts";
 import type { ShareResult, StepRecord } from "./step_record.ts";
-import { addCounts, sumWeights, verdictOf } from "./totals.ts";
+import { addCounts, type GlobalCounts, type SumWeights, sumWeights, verdictOf } from "./totals.ts";
 import { allFinite, weightedSum } from "./weighted_sum.ts";
 
 /**
@@ -72,6 +72,7 @@ type Phase =
   | {
     readonly at: "summed";
     readonly step: RankStep;
+    readonly counts: GlobalCounts;
     readonly share: Pick<ShareResult, "finite" | "worstRank">;
   }
   | { readonly at: "decided"; readonly step: RankStep; readonly finite: boolean };
@@ -126,8 +127,10 @@ export class SharedGradientExchange implements GradientExchange {
       signal,
       (options) => this.#meeting.barrier(this.#rank, "contributed", options),
     );
-    const share = this.#sumShare(this.#recordsOf(step));
-    this.#phase = { at: "summed", step, share };
+    const records = this.#recordsOf(step);
+    const counts = addCounts(records);
+    const share = this.#sumShare(sumWeights(records, counts));
+    this.#phase = { at: "summed", step, counts, share };
     return share.finite ? [this.#shard] : [];
   }
 
@@ -135,7 +138,7 @@ export class SharedGradientExchange implements GradientExchange {
     signal?.throwIfAborted();
     const phase = this.#phase;
     if (phase.at !== "summed") throw new TypeError("agree() was called without a sum");
-    const { step, share } = phase;
+    const { step, share, counts: { trackedBatches: _, ...counts } } = phase;
     const { index, key } = step;
     this.#phase = { at: "agreeing", step };
     this.#meeting.share(this.#rank, index, { ...share, squares });
@@ -144,7 +147,6 @@ export class SharedGradientExchange implements GradientExchange {
       await this.#meeting.untilGranted(index, options);
     });
     const records = this.#meeting.records(index);
-    const { trackedBatches: _, ...counts } = addCounts(records);
     const { finite } = verdictOf(records);
     this.#phase = { at: "decided", step, finite };
     return {
@@ -220,8 +222,7 @@ export class SharedGradientExchange implements GradientExchange {
   }
 
   /** Adds this rank's shard of the vectors, in rank order. */
-  #sumShare(records: readonly StepRecord[]): Pick<ShareResult, "finite" | "worstRank"> {
-    const { gradients, statistics } = sumWeights(records, addCounts(records));
+  #sumShare({ gradients, statistics }: SumWeights): Pick<ShareResult, "finite" | "worstRank"> {
     const { begin, end } = this.#shard;
     const border = this.#gradientFloats;
     const parts = isSame(gradients, statistics) ? [{ range: this.#shard, weights: gradients }] : [

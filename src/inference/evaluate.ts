@@ -9,7 +9,7 @@ import { UsageError } from "../base/errors.ts";
 import { interruptedBy } from "../base/interruption.ts";
 import { ONLY_RANK } from "../base/rank_info.ts";
 import type { Config } from "../config/schema.ts";
-import { loaderThreads } from "../engine/threads.ts";
+import { coresOfHost } from "../engine/threads.ts";
 import type { LayersModel } from "../engine/tf.ts";
 import { checkFiles } from "../data/datasets/check_files.ts";
 import { EpochPlanner } from "../data/loading/epoch_planner.ts";
@@ -135,7 +135,7 @@ export async function evaluate(
       `The model has ${outputs} classes, but ${root} has ${classes.length} (${listed(classes)})`,
     );
   }
-  await using threads = new LoaderThreads(loaderThreads(undefined, 1));
+  await using threads = new LoaderThreads(coresOfHost());
   const loader = new Loader({
     source,
     samples,

@@ -17,7 +17,7 @@ import {
 import type { RgbImage } from "../data/codecs/rgb_image.ts";
 import { EpochPlanner } from "../data/loading/epoch_planner.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
-import { loaderThreads } from "../engine/threads.ts";
+import { coresOfHost } from "../engine/threads.ts";
 import type { tf } from "../engine/tf.ts";
 import { requireFiniteOutputs } from "../metrics/check_scores.ts";
 import { type Maps, Predictor } from "./predictor.ts";
@@ -155,7 +155,7 @@ export async function* predictInputs(
   const pipeline = new TransformPipeline(transforms);
   const samples = inputs.map(({ name }, index) => ({ path: name, label: 0, index }));
   using source = new InputSource(inputs, sourceOptions(options));
-  await using threads = new LoaderThreads(loaderThreads(undefined, 1));
+  await using threads = new LoaderThreads(coresOfHost());
   const loader = new Loader({
     source,
     samples,

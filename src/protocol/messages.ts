@@ -135,8 +135,6 @@ const KINDS = {
     ...totals,
     action: z.enum(["continue", "stop"]),
     finite: z.boolean(),
-    /** Sum over the shares in shared memory; 0 over NATS, where each worker has the whole sum. */
-    squares: wireNumber,
   },
   /** Either way: send these chunks (and the closing or opening message) of the step again. */
   missing: { rank: count, ...position, chunks: z.array(count), totals: z.boolean() },

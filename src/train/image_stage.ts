@@ -54,7 +54,7 @@ export class ImageStage implements Disposable {
    * @param capture `false` runs op by op
    * @param minBytes Bytes of a batch from which the device finishes it; by default 0 on a GPU, 256 KiB on a CPU
    */
-  constructor(capture: boolean, minBytes = hasGpu() ? 0 : MIN_CALL_BYTES) {
+  constructor(capture: boolean, minBytes = nativeBackend().runtime.hasGpu ? 0 : MIN_CALL_BYTES) {
     this.#capture = capture;
     this.#minBytes = minBytes;
   }
@@ -137,10 +137,6 @@ export function floatTensor(batch: ImageBatch): tf.Tensor {
   const count = floats.length / (height * width * CHANNELS);
   const bytes = new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
   return tensorFrom([count, height, width, CHANNELS], "float32", bytes);
-}
-
-function hasGpu(): boolean {
-  return nativeBackend().runtime.devices.some(({ type }) => type === "GPU");
 }
 
 /**

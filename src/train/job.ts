@@ -16,7 +16,7 @@ import { scanImages } from "../data/datasets/scan_images.ts";
 import { openTable, type TablePlace, tablePlaceSchema } from "../data/datasets/shared_table.ts";
 import { tableImages } from "../data/datasets/table_images.ts";
 import type { Json } from "../protocol/large_json.ts";
-import { loaderThreads } from "../engine/threads.ts";
+import { workerThreads } from "../engine/threads.ts";
 import { TransformPipeline } from "../data/transforms/transforms.ts";
 import type { FeatureCaches } from "./feature_cache.ts";
 
@@ -113,7 +113,7 @@ export function scanData(
 export function startLoaderThreads(
   { data, workers }: Pick<Config, "data" | "workers">,
 ): LoaderThreads {
-  const threads = new LoaderThreads(loaderThreads(data.loaderThreads, workers));
+  const threads = new LoaderThreads(workerThreads(data.loaderThreads, workers));
   threads.start();
   return threads;
 }

@@ -4,11 +4,9 @@
  * @module
  */
 import { type FloatRange, shardOf } from "../../src/base/float_range.ts";
-import type { StepResult } from "../../src/exchange/gradient_exchange.ts";
 import {
   type ExchangeLink,
   type Missing,
-  type PhaseAt,
   RankEnd,
   type RankEndOptions,
   resultOf,
@@ -33,7 +31,7 @@ export async function openExchange(
 }
 
 /** All-reduce within one process, under `LoopbackReducer`. */
-export class LoopbackExchange extends RankEnd<{ result?: StepResult }> {
+export class LoopbackExchange extends RankEnd<undefined> {
   protected override readonly format: VectorFormat;
   readonly #shards: readonly FloatRange[];
 
@@ -53,28 +51,18 @@ export class LoopbackExchange extends RankEnd<{ result?: StepResult }> {
   protected override listen() {
     return this.link.subscribe(this.link.subjects.reduced, {
       result: (message) => {
-        const phase = this.phaseAt("contributing", message.header);
+        const phase = this.contributingTo(message.header);
         if (!phase) return;
-        const result = phase.step.transfer.result = resultOf(message);
+        const result = resultOf(message);
         this.buffers.reduced.set(VECTORS.get(this.link.subjects)!.sum);
-        this.finishSum(phase, result.finite ? this.#shards : []);
+        this.finishSum(phase, result, result.finite ? this.#shards : []);
       },
     });
   }
 
-  protected override begin(): { result?: StepResult } {
-    return {};
-  }
+  protected override begin(): undefined {}
 
   protected override contribute(): void {}
-
-  protected override sendSquares(phase: PhaseAt<{ result?: StepResult }, "agreeing">): void {
-    this.finishStep(phase, { ...phase.step.transfer.result!, squares: phase.squares });
-  }
-
-  protected override sendWritten(phase: PhaseAt<{ result?: StepResult }, "gathering">): void {
-    this.finishGathering(phase);
-  }
 
   protected override missing(): Missing {
     return { chunks: [], totals: true };

@@ -68,7 +68,7 @@ export class LoopbackReducer extends ReducerEnd<SumWeights> {
       if (weightedSum(sum.subarray(begin, end), own, counted)) continue;
       this.spoil(step, senders.find((_, index) => !allFinite(own[index])));
     }
-    this.finish(step, 0);
+    this.finish(step);
   }
 
   protected override awaited(step: ReducingStep<SumWeights>) {

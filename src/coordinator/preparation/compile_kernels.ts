@@ -16,7 +16,7 @@ import { endAtStop } from "../../base/signals.ts";
 import { LIBTENSORFLOW_VERSION } from "../../base/versions.ts";
 import { withLastLines } from "../../cluster/lost_worker.ts";
 import { kernelCacheFolder } from "../../engine/binding/kernel_cache.ts";
-import { workerThreads } from "../../engine/threads.ts";
+import { coresOfHost } from "../../engine/threads.ts";
 import type { Reporter } from "../../events/reporter.ts";
 import { compilationFor } from "../../gpus/driver.ts";
 import { VISIBLE_DEVICES } from "../../gpus/visible_devices.ts";
@@ -207,7 +207,7 @@ function settingsOf(
     device: gpu,
     libraryPath,
     // The ranks wait: all cores compile.
-    threads: workerThreads(undefined, 1),
+    threads: coresOfHost(),
     rows: rowsOf(batches, devices.length),
     job: job as unknown as Json,
   };

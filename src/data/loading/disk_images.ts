@@ -12,6 +12,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
@@ -180,7 +181,7 @@ export class DiskImages implements Disposable {
   }
 
   #pathOf(key: Uint8Array): { folder: string; path: string } {
-    const name = hexOf(key);
+    const name = Buffer.from(key).toString("hex");
     const folder = join(this.#recipe.folder, name.slice(0, 2));
     return { folder, path: join(folder, `${name}${ENTRY}`) };
   }
@@ -275,8 +276,4 @@ function headOf(key: Uint8Array, width: number, height: number, crc: number): Ui
 
 function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
   for (let offset = 0; offset < bytes.length;) offset += file.writeSync(bytes.subarray(offset));
-}
-
-function hexOf(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -106,7 +106,7 @@ export class Runtime {
   /** Memory that tensors look at: it must stay as long as they do. */
   readonly #viewed = new Map<TensorId, Uint8Array<ArrayBuffer>>();
   readonly #writeAttributes: AttributeWriter;
-  readonly #hasGpu: boolean;
+  readonly #ownsGpu: boolean;
   readonly #outputs = new BigUint64Array(MAX_OUTPUTS);
   readonly #outputCount = new Int32Array(1);
   #nextId = 1;
@@ -119,14 +119,19 @@ export class Runtime {
     this.#writeAttributes = eagerAttributes(lib, this.#status);
     if ("context" in origin) {
       this.config = new Uint8Array();
-      this.#hasGpu = false;
+      this.#ownsGpu = false;
       this.context = Deno.UnsafePointer.create(origin.context);
     } else {
       this.config = configFor(origin);
-      this.#hasGpu = origin.gpu !== undefined;
+      this.#ownsGpu = origin.gpu !== undefined;
       this.context = this.#openContext();
     }
     this.devices = this.#listDevices();
+  }
+
+  /** `true` where one of the devices is a GPU. */
+  get hasGpu(): boolean {
+    return this.devices.some(({ type }) => type === "GPU");
   }
 
   /** Native tensors that JavaScript holds. */
@@ -428,7 +433,7 @@ export class Runtime {
     status.check(name);
     try {
       for (const id of inputs) {
-        const fresh = this.#hasGpu && device !== this.#hostName ? this.#freshView(id) : null;
+        const fresh = this.#ownsGpu && device !== this.#hostName ? this.#freshView(id) : null;
         this.lib.TFE_OpAddInput(op, fresh ?? this.handle(id), status.pointer);
         if (fresh !== null) this.lib.TFE_DeleteTensorHandle(fresh); // the op holds it
         status.check(name, () => this.#shapesOf(inputs));

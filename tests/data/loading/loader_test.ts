@@ -10,33 +10,18 @@ import { ByteImages, floatsFrom } from "../../../src/data/transforms/byte_images
 import { memoryOf } from "../../support/byte_batches.ts";
 import { TransformPipeline } from "../../../src/data/transforms/transforms.ts";
 import { openEngine } from "../../../src/engine/engine.ts";
+import { IMAGE_FILES, makeImageSamples } from "../../support/image_samples.ts";
 
-const IMAGES = new URL("../../fixtures/data/pictures/", import.meta.url);
 const TRAIN: TransformSpec[] = [
   { RandomResizedCrop: { size: [8, 8], scale: [0.3, 1], ratio: [0.75, 4 / 3] } },
   { RandomHorizontalFlip: { p: 0.5 } },
-];
-const NAMES = [
-  "baseline.jpg",
-  "rgb.png",
-  "lossy.webp",
-  "plain.gif",
-  "rgb.bmp",
-  "exif_6.jpg",
-  "gray.png",
 ];
 
 /** A folder of real images, some of which may be broken, and a loader over them. */
 async function setUp(options: Partial<LoaderOptions> = {}, broken: Record<string, string> = {}) {
   await openEngine();
-  const root = await Deno.makeTempDir();
-  const samples: Sample[] = [];
-  for (const [index, name] of NAMES.entries()) {
-    samples.push({ path: name, label: index % 3, index });
-    if (name in broken) await Deno.writeTextFile(join(root, name), broken[name]);
-    else await Deno.copyFile(new URL(name, IMAGES), join(root, name));
-  }
-  const remove = () => Deno.remove(root, { recursive: true });
+  const folder = await makeImageSamples(IMAGE_FILES.map((file) => ({ path: file, file })), broken);
+  const { root, samples } = folder;
   try {
     const loader = new Loader({
       source: new ImageSource(root, 1e6),
@@ -46,15 +31,22 @@ async function setUp(options: Partial<LoaderOptions> = {}, broken: Record<string
       prefetch: 2,
       ...options,
     });
-    return { root, loader, [Symbol.asyncDispose]: remove };
+    return { root, loader, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
   } catch (error) {
-    await remove();
+    await folder[Symbol.asyncDispose]();
     throw error;
   }
 }
 
 function planOf(change: object = {}) {
-  const base = { length: NAMES.length, globalBatch: 3, rank: 0, worldSize: 1, seed: 1, epoch: 0 };
+  const base = {
+    length: IMAGE_FILES.length,
+    globalBatch: 3,
+    rank: 0,
+    worldSize: 1,
+    seed: 1,
+    epoch: 0,
+  };
   return planEpoch({ ...base, shuffle: true, ...change });
 }
 
@@ -97,7 +89,7 @@ Deno.test("Loader.batches() gives the plan's samples in order, with labels and N
 Deno.test("Loader.batches() gives a sample the same pixels for any workers, order, cache and prefetch", async () => {
   await using rig = await setUp();
   const expected = pixelsOf(await all(rig.loader.batches(planOf(), 4, { seed: 1 })));
-  assert.equal(expected.size, NAMES.length);
+  assert.equal(expected.size, IMAGE_FILES.length);
   const again = await all(rig.loader.batches(planOf(), 4, { seed: 1 }));
   assert.deepEqual(pixelsOf(again), expected, "from the cache");
   await using bare = await setUp({ cacheBytes: 0, prefetch: 9, concurrency: 1 });
@@ -133,11 +125,11 @@ Deno.test("Loader.batches() doesn't read known samples, and gives the others as 
   };
   await using known = await setUp({ source: counting, known: new Set([0, 3, 5]) });
   const pixels = pixelsOf(await all(known.loader.batches(planOf(), 0, { seed: 1 })));
-  assert.deepEqual(reads.sort(), [1, 2, 4, 6].map((index) => NAMES[index]).sort());
+  assert.deepEqual(reads.sort(), [1, 2, 4, 6].map((index) => IMAGE_FILES[index]).sort());
   const reference = pixelsOf(await all(rig.loader.batches(planOf(), 0, { seed: 1 })));
   assert.deepEqual([...pixels.keys()], [...reference.keys()]);
   for (const index of [1, 2, 4, 6]) {
-    assert.equal(pixels.get(index), reference.get(index), NAMES[index]);
+    assert.equal(pixels.get(index), reference.get(index), IMAGE_FILES[index]);
   }
 });
 
@@ -265,7 +257,7 @@ Deno.test("Loader.batches() decodes at most prefetch batches ahead", async () =>
   const batches = rig.loader.batches(planOf({ globalBatch: 1, shuffle: false }), 0, { seed: 1 });
   await batches.next();
   // Steps 1 and 2 may be ready; the files of later ones have not been touched.
-  for (const name of NAMES.slice(3)) await Deno.remove(join(rig.root, name));
+  for (const name of IMAGE_FILES.slice(3)) await Deno.remove(join(rig.root, name));
   await new Promise((resolve) => setTimeout(resolve, 50));
   const rest = [await batches.next(), await batches.next()];
   assert.deepEqual(rest.map(({ value }) => (value as Batch).step), [1, 2]);

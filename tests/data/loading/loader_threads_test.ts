@@ -15,17 +15,8 @@ import { ByteImages, floatsFrom } from "../../../src/data/transforms/byte_images
 import { memoryOf } from "../../support/byte_batches.ts";
 import { TransformPipeline } from "../../../src/data/transforms/transforms.ts";
 import { openEngine } from "../../../src/engine/engine.ts";
+import { IMAGE_FILES, makeImageSamples } from "../../support/image_samples.ts";
 
-const IMAGES = new URL("../../fixtures/data/pictures/", import.meta.url);
-const NAMES = [
-  "baseline.jpg",
-  "rgb.png",
-  "lossy.webp",
-  "plain.gif",
-  "rgb.bmp",
-  "exif_6.jpg",
-  "gray.png",
-];
 const TRAIN = transformsSchema.parse([
   { RandomResizedCrop: 12 },
   "RandomHorizontalFlip",
@@ -39,15 +30,15 @@ const MIX = [{ MixUp: { alpha: 0.8 } }, { CutMix: { alpha: 1 } }];
 /** A folder of real images under many names, some of them broken. */
 async function setUp(broken: Record<string, string> = {}) {
   await openEngine();
-  const root = await Deno.makeTempDir();
-  const samples: Sample[] = [];
-  for (let index = 0; index < 3 * NAMES.length; index++) {
-    const name = NAMES[index % NAMES.length];
-    const path = `${index} ${index % 2 ? "日本 ü" : "plain"} ${name}`;
-    samples.push({ path, label: index % 3, index });
-    if (path in broken) await Deno.writeTextFile(join(root, path), broken[path]);
-    else await Deno.copyFile(new URL(name, IMAGES), join(root, path));
-  }
+  const files = [...IMAGE_FILES, ...IMAGE_FILES, ...IMAGE_FILES];
+  const folder = await makeImageSamples(
+    files.map((file, index) => ({
+      file,
+      path: `${index} ${index % 2 ? "日本 ü" : "plain"} ${file}`,
+    })),
+    broken,
+  );
+  const { root, samples } = folder;
   const loader = (options: Partial<LoaderOptions> = {}) =>
     new Loader({
       source: new ImageSource(root, 1e6),
@@ -61,12 +52,12 @@ async function setUp(broken: Record<string, string> = {}) {
     root,
     samples,
     loader,
-    [Symbol.asyncDispose]: () => Deno.remove(root, { recursive: true }),
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
 }
 
 function planOf(change: object = {}) {
-  const base = { length: 3 * NAMES.length, globalBatch: 5, rank: 0, worldSize: 1, seed: 1 };
+  const base = { length: 3 * IMAGE_FILES.length, globalBatch: 5, rank: 0, worldSize: 1, seed: 1 };
   return planEpoch({ ...base, epoch: 0, shuffle: true, ...change });
 }
 
