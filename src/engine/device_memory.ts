@@ -1,0 +1,73 @@
+/**
+ * float32 memory on the device that computes, at a fixed place: state and gradients that tensors look at.
+ *
+ * @module
+ */
+import { addressOf } from "../base/aligned_memory.ts";
+import type { tf } from "./tf.ts";
+import { viewOf } from "./transfer.ts";
+
+const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
+
+/** Memory of the device: on the CPU it is memory of this process, or a part of a segment that processes share. */
+export interface DeviceMemory extends Disposable {
+  readonly byteLength: number;
+  /** Its place in the device's address space. */
+  readonly address: bigint;
+  /** The memory itself, where the device is the CPU. */
+  readonly host?: Uint8Array<ArrayBuffer>;
+  /**
+   * A float32 tensor that looks at some of the memory without a copy; the caller disposes of it.
+   *
+   * @param beginFloat The tensor's first float
+   */
+  view(shape: readonly number[], beginFloat?: number): tf.Tensor;
+  /** Copies bytes in; they are there when the promise resolves. The caller keeps ops from the memory meanwhile. */
+  upload(bytes: Uint8Array<ArrayBuffer>, beginByte?: number): Promise<void>;
+  /** Copies bytes out, once the ops that write them are done. */
+  download(into: Uint8Array<ArrayBuffer>, beginByte?: number): Promise<void>;
+}
+
+/**
+ * Memory of the CPU.
+ *
+ * @param bytes Aligned to 64 bytes
+ */
+export function hostMemory(bytes: Uint8Array<ArrayBuffer>): DeviceMemory {
+  return new HostMemory(bytes);
+}
+
+class HostMemory implements DeviceMemory {
+  readonly host: Uint8Array<ArrayBuffer>;
+
+  constructor(host: Uint8Array<ArrayBuffer>) {
+    this.host = host;
+  }
+
+  get byteLength(): number {
+    return this.host.byteLength;
+  }
+
+  get address(): bigint {
+    return addressOf(this.host);
+  }
+
+  view(shape: readonly number[], beginFloat = 0): tf.Tensor {
+    const floats = shape.reduce((product, side) => product * side, 1);
+    const begin = beginFloat * FLOAT_BYTES;
+    return viewOf(shape, this.host.subarray(begin, begin + floats * FLOAT_BYTES));
+  }
+
+  // deno-lint-ignore require-await -- the interface is asynchronous
+  async upload(bytes: Uint8Array<ArrayBuffer>, beginByte = 0): Promise<void> {
+    this.host.set(bytes, beginByte);
+  }
+
+  // deno-lint-ignore require-await -- the interface is asynchronous
+  async download(into: Uint8Array<ArrayBuffer>, beginByte = 0): Promise<void> {
+    into.set(this.host.subarray(beginByte, beginByte + into.byteLength));
+  }
+
+  /** The memory belongs to its maker. */
+  [Symbol.dispose](): void {}
+}
