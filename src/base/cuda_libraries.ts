@@ -26,5 +26,8 @@ export const CUDA_LIBRARIES: readonly CudaLibrary[] = [
   { folder: "cudnn", name: "libcudnn.so.9" },
 ];
 
+/** NCCL, which sums over the GPUs of several processes. TensorFlow doesn't need it: it is opened when it is used. */
+export const NCCL_LIBRARY: CudaLibrary = { folder: "nccl", name: "libnccl.so.2" };
+
 /** Folder of the wheel with XLA's assembler and device functions, below `nvidia/`. */
 export const CUDA_COMPILER_FOLDER = "cuda_nvcc";

@@ -61,6 +61,18 @@ const CUDNN: CudaWheel = {
   unpackedBytes: 1_053_232_960,
 };
 
+/** Of one release for all builds: it has machine code from Pascal to Blackwell, and brings its own CUDA runtime. */
+const NCCL: CudaWheel = {
+  name: "nvidia-nccl-cu12",
+  version: "2.27.7",
+  platform: MANYLINUX_2014,
+  sha256: "de5ba5562f08029a19cb1cd659404b18411ed0d6c90ac5f52f30bf99ad5809aa",
+  bytes: 322_546_339,
+  folder: "nvidia/nccl",
+  files: ["lib/libnccl.so.2"],
+  unpackedBytes: 430_126_192,
+};
+
 /** Of one release for all builds: ptxas before 12.6.3 compiles some code wrongly, and TensorFlow warns of it. */
 const NVCC: CudaWheel = {
   name: "nvidia-cuda-nvcc-cu12",
@@ -137,6 +149,7 @@ export const CUDA_WHEELS: Readonly<Record<CudaBuild, readonly CudaWheel[]>> = {
       files: ["lib/libcusparse.so.12"],
       unpackedBytes: 295_715_544,
     },
+    NCCL,
     {
       name: "nvidia-cublas-cu12",
       version: "12.5.3.2",
@@ -192,6 +205,7 @@ export const CUDA_WHEELS: Readonly<Record<CudaBuild, readonly CudaWheel[]>> = {
       files: ["lib/libcufft.so.11"],
       unpackedBytes: 291_507_928,
     },
+    NCCL,
     {
       name: "nvidia-cusolver-cu12",
       version: "11.7.5.82",

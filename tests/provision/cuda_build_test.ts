@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
-import { CUDA_LIBRARIES } from "../../src/base/cuda_libraries.ts";
+import { CUDA_LIBRARIES, NCCL_LIBRARY } from "../../src/base/cuda_libraries.ts";
 import { LIBTENSORFLOW_VERSION } from "../../src/base/versions.ts";
 import { CUDA_WHEELS } from "../../src/provision/cuda_wheels.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
@@ -9,7 +9,7 @@ import { runProvision } from "./run_provision.ts";
 Deno.test("each CUDA build has every library that is opened, pinned, and each wheel once", () => {
   for (const [build, wheels] of Object.entries(CUDA_WHEELS)) {
     const files = wheels.flatMap(({ folder, files }) => files.map((file) => `${folder}/${file}`));
-    for (const { folder, name } of CUDA_LIBRARIES) {
+    for (const { folder, name } of [...CUDA_LIBRARIES, NCCL_LIBRARY]) {
       assert.ok(files.includes(`nvidia/${folder}/lib/${name}`), `${build} lacks ${name}`);
     }
     assert.equal(new Set(wheels.map(({ name }) => name)).size, wheels.length);

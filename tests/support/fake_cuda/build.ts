@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { CUDA_LIBRARIES } from "../../../src/base/cuda_libraries.ts";
+import { CUDA_LIBRARIES, NCCL_LIBRARY } from "../../../src/base/cuda_libraries.ts";
 import { LIBTENSORFLOW_FILES, libtensorflowFolder } from "../../../src/base/libtensorflow_path.ts";
 import { cacheFolder, exists } from "../../../src/base/paths.ts";
 import { LIBTENSORFLOW_VERSION } from "../../../src/base/versions.ts";
@@ -41,7 +41,7 @@ const LIBRARIES: readonly FakeLibrary[] = [
     sources: ["libraries/nvml.c", "driver/machine.c"],
     functions: /^nvml/,
   },
-  ...CUDA_LIBRARIES.map(({ name }) => ({ name, ...sourcesOf(name) })),
+  ...[...CUDA_LIBRARIES, NCCL_LIBRARY].map(({ name }) => ({ name, ...sourcesOf(name) })),
 ];
 
 function sourcesOf(name: string): { sources: string[]; functions: RegExp } {
@@ -53,6 +53,8 @@ function sourcesOf(name: string): { sources: string[]; functions: RegExp } {
       return { sources: ["libraries/cublas.c", HANDLES, CALLS], functions: /^cublas[A-KM-Z]/ };
     case "cudnn":
       return { sources: ["libraries/cudnn.c", HANDLES, CALLS], functions: /^cudnn/ };
+    case "nccl":
+      return { sources: ["libraries/nccl.c", "driver/machine.c", CALLS], functions: /^nccl/ };
     case "cublasLt":
       return { sources: ["libraries/cublasLt.c", CALLS], functions: /^cublasLt/ };
     default:

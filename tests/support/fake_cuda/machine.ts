@@ -5,7 +5,11 @@
  * @module
  */
 import { basename, dirname, join } from "node:path";
-import { CUDA_COMPILER_FOLDER, CUDA_LIBRARIES } from "../../../src/base/cuda_libraries.ts";
+import {
+  CUDA_COMPILER_FOLDER,
+  CUDA_LIBRARIES,
+  NCCL_LIBRARY,
+} from "../../../src/base/cuda_libraries.ts";
 import { LIBTENSORFLOW_FILES, libtensorflowFolder } from "../../../src/base/libtensorflow_path.ts";
 import { cacheFolder } from "../../../src/base/paths.ts";
 import { CUDA_WHEELS } from "../../../src/provision/cuda_wheels.ts";
@@ -37,11 +41,26 @@ export interface FakeMachineOptions {
   readonly seed?: number;
   /** Results of kernels are zeros when they are read back, so that losses are finite; default false: what was there. */
   readonly zeroResults?: boolean;
+  /**
+   * Fault of NCCL, and the number of a communicator's operations before it (default 0): other cards' values arrive as
+   * zeros, all or from 1 MiB on; a rank waits for ever; another rank is lost; joining fails, or never ends.
+   */
+  readonly nccl?: { readonly fault: NcclFault; readonly afterOperations?: number };
   /** Libraries that are missing: names of files. */
   readonly without?: readonly string[];
   /** Fault of `nvidia-smi`. */
   readonly smiFault?: Fault;
 }
+
+/** Fault of the fake NCCL. */
+export type NcclFault =
+  | "zeros"
+  | "largeZeros"
+  | "hang"
+  | "remoteError"
+  | "initError"
+  | "initHang"
+  | "noNetwork";
 
 /** A machine that is set up. */
 export interface FakeMachine extends AsyncDisposable {
@@ -51,6 +70,8 @@ export interface FakeMachine extends AsyncDisposable {
   readonly folder: string;
   /** Path of TensorFlow's library in the machine's cache. */
   readonly libraryPath: string;
+  /** Folder of NVIDIA's wheels beside it. */
+  readonly nvidiaFolder: string;
   /** The driver, for tests that call it by FFI: the process must have the machine's environment. */
   readonly driverPath: string;
   /** Returns what the processes on it have recorded, by process id. */
@@ -98,6 +119,7 @@ export async function fakeGpuMachine(options: FakeMachineOptions = {}): Promise<
       PATH: `${at("bin")}:${Deno.env.get("PATH") ?? ""}`,
     },
     libraryPath: at("cache", build, "tensorflow", LIBTENSORFLOW_FILES.main),
+    nvidiaFolder: at("cache", build, "nvidia"),
     driverPath: at("driver", DRIVER_LIBRARIES.driver),
     records: () => readRecords(at("records")),
     [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
@@ -148,7 +170,7 @@ async function linkBuild(
     await Deno.mkdir(dirname(path), { recursive: true });
     await Deno.writeTextFile(path, COMPILER_FILES[basename(path)]!, { mode: 0o755 });
   }
-  for (const { folder, name } of CUDA_LIBRARIES) {
+  for (const { folder, name } of [...CUDA_LIBRARIES, NCCL_LIBRARY]) {
     const path = join(build, "nvidia", folder, "lib");
     await Deno.mkdir(path, { recursive: true });
     if (!without.includes(name)) await Deno.link(join(libraries, name), join(path, name));
@@ -184,6 +206,7 @@ function description(
     maxDelayMicros: options.maxDelayMicros ?? 200,
     seed: options.seed,
     zeroResults: options.zeroResults ? 1 : undefined,
+    nccl: options.nccl && `${options.nccl.fault} ${options.nccl.afterOperations ?? 0}`,
     record: records,
   };
   for (const [key, value] of Object.entries(values)) {

@@ -52,6 +52,8 @@ static void take(const char *key, const char *value) {
     m->alloc_error_after = atoi(value);
   } else if (!strcmp(key, "zeroResults")) {
     m->zero_results = atoi(value);
+  } else if (!strcmp(key, "nccl")) {
+    sscanf(value, "%31s %ld", m->nccl_fault, &m->nccl_after);
   } else if (!strcmp(key, "record")) {
     snprintf(m->record, sizeof m->record, "%.*s", (int)strcspn(value, "\n"), value);
   } else {

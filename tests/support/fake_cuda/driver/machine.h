@@ -30,6 +30,8 @@ typedef struct {
   int lost_error; // what every call returns from then on
   int alloc_error_after; // allocations of device memory that succeed; -1 for all
   bool zero_results; // copies down bring zeros once a kernel was launched
+  char nccl_fault[32]; // see libraries/nccl.c; empty for none
+  long nccl_after; // operations of a communicator before the fault
   char record[512]; // folder of the records; empty for none
 } Machine;
 
