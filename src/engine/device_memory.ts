@@ -3,9 +3,17 @@
  *
  * @module
  */
-import { addressOf } from "../base/aligned_memory.ts";
+import { addressOf, alignedBytes } from "../base/aligned_memory.ts";
+import {
+  allocateCudaMemory,
+  type CudaAddress,
+  CudaStream,
+  deviceIdle,
+  freeCudaMemory,
+} from "./binding/cuda_memory.ts";
+import { nativeRuntime } from "./native_runtime.ts";
 import type { tf } from "./tf.ts";
-import { viewOf } from "./transfer.ts";
+import { deviceViewOf, viewOf } from "./transfer.ts";
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 
@@ -26,6 +34,15 @@ export interface DeviceMemory extends Disposable {
   upload(bytes: Uint8Array<ArrayBuffer>, beginByte?: number): Promise<void>;
   /** Copies bytes out, once the ops that write them are done. */
   download(into: Uint8Array<ArrayBuffer>, beginByte?: number): Promise<void>;
+}
+
+/**
+ * Allocates zeros on the device that the open engine computes on.
+ *
+ * @throws {EngineError} of the code `RESOURCE_EXHAUSTED` when a GPU has too little memory left
+ */
+export function allocateDeviceMemory(byteLength: number): DeviceMemory {
+  return nativeRuntime().hasGpu ? new GpuMemory(byteLength) : hostMemory(alignedBytes(byteLength));
 }
 
 /**
@@ -70,4 +87,52 @@ class HostMemory implements DeviceMemory {
 
   /** The memory belongs to its maker. */
   [Symbol.dispose](): void {}
+}
+
+/** Memory of the GPU, outside of what TensorFlow allocates; the addresses of allocations are multiples of 256. */
+class GpuMemory implements DeviceMemory {
+  readonly byteLength: number;
+  readonly address: CudaAddress;
+  readonly #copies = new CudaStream();
+  #isFreed = false;
+
+  constructor(byteLength: number) {
+    this.byteLength = byteLength;
+    this.address = allocateCudaMemory(byteLength);
+  }
+
+  view(shape: readonly number[], beginFloat = 0): tf.Tensor {
+    const floats = shape.reduce((product, side) => product * side, 1);
+    return deviceViewOf(shape, this.#at(beginFloat * FLOAT_BYTES, floats * FLOAT_BYTES));
+  }
+
+  async upload(bytes: Uint8Array<ArrayBuffer>, beginByte = 0): Promise<void> {
+    const to = this.#at(beginByte, bytes.byteLength);
+    await deviceIdle(); // ops that were given before may still use what the memory holds
+    await this.#copies.copyPageable(to, addressOf(bytes), bytes.byteLength);
+  }
+
+  async download(into: Uint8Array<ArrayBuffer>, beginByte = 0): Promise<void> {
+    const from = this.#at(beginByte, into.byteLength);
+    await deviceIdle();
+    await this.#copies.copyPageable(addressOf(into), from, into.byteLength);
+  }
+
+  /** @throws {RangeError} when the range isn't within the memory */
+  #at(beginByte: number, byteLength: number): CudaAddress {
+    if (beginByte < 0 || beginByte + byteLength > this.byteLength || this.#isFreed) {
+      throw new RangeError(
+        `${byteLength} bytes at ${beginByte} aren't within ` +
+          (this.#isFreed ? "memory that was freed" : `${this.byteLength} bytes of the GPU`),
+      );
+    }
+    return this.address + BigInt(beginByte);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#isFreed) return;
+    this.#isFreed = true;
+    this.#copies[Symbol.dispose]();
+    freeCudaMemory(this.address);
+  }
 }

@@ -48,6 +48,29 @@ export function viewOf(shape: readonly number[], memory: Uint8Array<ArrayBuffer>
 }
 
 /**
+ * Returns a float32 tensor that looks at memory of the GPU without a copy.
+ *
+ * @param address Multiple of 64; the memory must stay until the tensor is disposed of and the ops on it are done
+ * @throws {RangeError} when the address isn't a multiple of 64
+ */
+export function deviceViewOf(shape: readonly number[], address: bigint): tf.Tensor {
+  const backend = nativeBackend();
+  const id = backend.runtime.createDeviceView(shape, TYPES.float32, address);
+  return backend.createOutputTensor({ id, shape: [...shape], dtype: TYPES.float32 });
+}
+
+/**
+ * Reads a float32 or int32 tensor; on a GPU this thread goes on while the ops that make it are computed.
+ *
+ * @throws {EngineError} when an op that makes it fails
+ */
+export async function readAsync(tensor: tf.Tensor): Promise<Float32Array | Int32Array> {
+  const backend = nativeBackend();
+  const values = await backend.runtime.readAsync(backend.getInputTensorIds([tensor])[0]);
+  return values as Float32Array | Int32Array;
+}
+
+/**
  * Returns a uint8 tensor of bytes: it looks at memory that is aligned to 64 bytes, and copies other memory. tfjs takes
  * it for int32, so that it goes to the functions of `array_ops.ts` alone.
  *

@@ -103,8 +103,8 @@ export class Runtime {
   readonly #handles = new Map<TensorId, Deno.PointerValue>();
   /** Tensors of a trace: type and shape, and no values. */
   readonly #symbols = new Map<TensorId, TensorDescription>();
-  /** Memory that tensors look at: it must stay as long as they do. */
-  readonly #viewed = new Map<TensorId, Uint8Array<ArrayBuffer>>();
+  /** Memory that tensors look at: it must stay as long as they do. Of the GPU's only the address is known. */
+  readonly #viewed = new Map<TensorId, Uint8Array<ArrayBuffer> | bigint>();
   readonly #writeAttributes: AttributeWriter;
   readonly #ownsGpu: boolean;
   readonly #outputs = new BigUint64Array(MAX_OUTPUTS);
@@ -199,6 +199,34 @@ export class Runtime {
   }
 
   /**
+   * Returns a tensor that looks at memory of the GPU without a copy: the memory must stay until the tensor is released
+   * and the ops that were given it are done.
+   *
+   * @throws {RangeError} when the address isn't a multiple of 64
+   * @throws {EngineError} when there is no GPU, or while a function is traced: its values can't become constants
+   */
+  createDeviceView(shape: readonly number[], dtype: number, address: bigint): TensorId {
+    if (address % BigInt(ALIGNMENT_BYTES) !== 0n) {
+      throw new RangeError(
+        `A tensor of shape [${shape}] can't look at address ${address}: it needs a multiple of ${ALIGNMENT_BYTES}`,
+      );
+    }
+    const gpu = this.devices.find(({ type }) => type === "GPU");
+    if (!gpu || this.tracer) {
+      throw new EngineError(
+        "FAILED_PRECONDITION",
+        "createDeviceView",
+        gpu
+          ? "Memory of the GPU can't be wrapped while a function is traced"
+          : "Memory of a GPU can't be wrapped: TensorFlow computes on the CPU",
+      );
+    }
+    const id = this.#hold(this.#deviceHandle(shape, dtype, address, gpu.name));
+    this.#viewed.set(id, address);
+    return id;
+  }
+
+  /**
    * A scalar string tensor that looks at `bytes` without a copy: for one op that reads it at once. The
    * caller keeps `bytes` alive until that op is done, and releases the tensor then.
    */
@@ -226,29 +254,67 @@ export class Runtime {
     this.#status.check("TFE_TensorHandleCopySharingTensor");
     const shared = this.#hold(copy);
     const viewed = this.#viewed.get(id);
-    if (viewed) this.#viewed.set(shared, viewed);
+    if (viewed !== undefined) this.#viewed.set(shared, viewed);
     return shared;
   }
 
   /** Reads a tensor into a fresh array; strings as an array of byte arrays. */
   read(id: TensorId): Float32Array | Int32Array | Uint8Array | BigInt64Array | Uint8Array[] {
     const { dtype } = this.describe(id);
-    return this.#resolved(id, (data, size) => {
-      if (dtype === DATA_TYPES.TF_STRING) return this.#readStrings(data, this.#elements(id));
-      const bytes = new Uint8Array(size);
-      if (size > 0) Deno.UnsafePointerView.copyInto(data!, bytes);
-      switch (dtype) {
-        case DATA_TYPES.TF_FLOAT:
-        case DATA_TYPES.TF_COMPLEX64:
-          return new Float32Array(bytes.buffer);
-        case DATA_TYPES.TF_INT32:
-          return new Int32Array(bytes.buffer);
-        case DATA_TYPES.TF_INT64:
-          return new BigInt64Array(bytes.buffer);
-        default:
-          return bytes;
+    return this.#resolved(
+      id,
+      (data, size) => this.#valuesOf(dtype, this.#elements(id), data, size),
+    );
+  }
+
+  /** A fresh array of a tensor's values; strings as an array of byte arrays. */
+  #valuesOf(
+    dtype: number,
+    elements: number,
+    data: Deno.PointerValue,
+    size: number,
+  ): ReturnType<Runtime["read"]> {
+    if (dtype === DATA_TYPES.TF_STRING) return this.#readStrings(data, elements);
+    const bytes = new Uint8Array(size);
+    if (size > 0) Deno.UnsafePointerView.copyInto(data!, bytes);
+    switch (dtype) {
+      case DATA_TYPES.TF_FLOAT:
+      case DATA_TYPES.TF_COMPLEX64:
+        return new Float32Array(bytes.buffer);
+      case DATA_TYPES.TF_INT32:
+        return new Int32Array(bytes.buffer);
+      case DATA_TYPES.TF_INT64:
+        return new BigInt64Array(bytes.buffer);
+      default:
+        return bytes;
+    }
+  }
+
+  /**
+   * Reads a tensor as {@linkcode read} does; on a GPU another thread waits for the ops that make it. Other tensors may
+   * be used and released meanwhile, this one too.
+   */
+  async readAsync(id: TensorId): Promise<ReturnType<Runtime["read"]>> {
+    if (!this.hasGpu) return this.read(id); // ops of the CPU are done when they return
+    this.tracer?.assertReadable(id);
+    const { dtype } = this.describe(id);
+    const elements = this.#elements(id);
+    using status = new Status(this.lib);
+    const handle = this.#freshView(id, this.#hostName) ??
+      this.lib.TFE_TensorHandleCopySharingTensor(this.handle(id), status.pointer);
+    status.check("TFE_TensorHandleCopySharingTensor");
+    try {
+      const tensor = await this.lib.TFE_TensorHandleResolve_nonblocking(handle, status.pointer);
+      status.check("TFE_TensorHandleResolve");
+      try {
+        const size = Number(this.lib.TF_TensorByteSize(tensor));
+        return this.#valuesOf(dtype, elements, this.lib.TF_TensorData(tensor), size);
+      } finally {
+        this.lib.TF_DeleteTensor(tensor);
       }
-    });
+    } finally {
+      this.lib.TFE_DeleteTensorHandle(handle);
+    }
   }
 
   /** A tensor's bytes where they lie, for the length of `use`; whoever wants them longer copies them. */
@@ -377,8 +443,7 @@ export class Runtime {
 
   /** The native tensor behind an id, as `TF_Tensor`, for the length of `use`. */
   withTensor<T>(id: TensorId, use: (tensor: Deno.PointerValue) => T): T {
-    const tensor = this.lib.TFE_TensorHandleResolve(this.handle(id), this.#status.pointer);
-    this.#status.check("TFE_TensorHandleResolve");
+    const tensor = this.#resolve(id);
     try {
       return use(tensor);
     } finally {
@@ -392,8 +457,7 @@ export class Runtime {
     const dispose = () => held.forEach((tensor) => this.lib.TF_DeleteTensor(tensor));
     try {
       for (const id of ids) {
-        held.push(this.lib.TFE_TensorHandleResolve(this.handle(id), this.#status.pointer));
-        this.#status.check("TFE_TensorHandleResolve");
+        held.push(this.#resolve(id));
       }
     } catch (error) {
       dispose();
@@ -412,6 +476,19 @@ export class Runtime {
     const data = Deno.UnsafePointer.create(view.getBigUint64(0));
     if (data !== null && bytes.length > 0) Deno.UnsafePointerView.copyInto(data, bytes);
     return bytes;
+  }
+
+  /** The `TF_Tensor` behind an id, in memory of the host. */
+  #resolve(id: TensorId): Deno.PointerValue {
+    const fresh = this.#freshView(id, this.#hostName);
+    try {
+      const handle = fresh ?? this.handle(id);
+      const tensor = this.lib.TFE_TensorHandleResolve(handle, this.#status.pointer);
+      this.#status.check("TFE_TensorHandleResolve");
+      return tensor;
+    } finally {
+      if (fresh !== null) this.lib.TFE_DeleteTensorHandle(fresh);
+    }
   }
 
   #resolved<T>(id: TensorId, use: (data: Deno.PointerValue, size: number) => T): T {
@@ -433,7 +510,7 @@ export class Runtime {
     status.check(name);
     try {
       for (const id of inputs) {
-        const fresh = this.#ownsGpu && device !== this.#hostName ? this.#freshView(id) : null;
+        const fresh = this.#viewed.size === 0 ? null : this.#freshView(id, device);
         this.lib.TFE_OpAddInput(op, fresh ?? this.handle(id), status.pointer);
         if (fresh !== null) this.lib.TFE_DeleteTensorHandle(fresh); // the op holds it
         status.check(name, () => this.#shapesOf(inputs));
@@ -457,13 +534,16 @@ export class Runtime {
   }
 
   /**
-   * Another handle of the memory that a view looks at; null for other tensors. TensorFlow keeps what it has once copied
-   * to the GPU with the handle, and would go on with those values after the memory has changed.
+   * Another handle of the memory that a view looks at, for use on a device (the one that TensorFlow chooses unless
+   * given); null where a view's own will do, and for other tensors. TensorFlow keeps what it has once copied to another
+   * device with the handle, and would go on with those values after the memory has changed.
    */
-  #freshView(id: TensorId): Deno.PointerValue {
+  #freshView(id: TensorId, device?: string): Deno.PointerValue {
     const memory = this.#viewed.get(id);
-    if (!memory) return null;
+    if (memory === undefined) return null;
     const { shape, dtype } = this.describe(id);
+    if (typeof memory === "bigint") return this.#deviceHandle(shape, dtype, memory, this.#gpuName);
+    if (!this.#ownsGpu || device === this.#hostName) return null;
     const tensor = this.#tensorOver(shape, dtype, memory);
     try {
       const handle = this.lib.TFE_NewTensorHandle(tensor, this.#status.pointer);
@@ -472,6 +552,33 @@ export class Runtime {
     } finally {
       this.lib.TF_DeleteTensor(tensor);
     }
+  }
+
+  get #gpuName(): string {
+    return this.devices.find(({ type }) => type === "GPU")!.name;
+  }
+
+  /** A handle of memory of the GPU. */
+  #deviceHandle(
+    shape: readonly number[],
+    dtype: number,
+    address: bigint,
+    device: string,
+  ): Deno.PointerValue {
+    const handle = this.lib.TFE_NewTensorHandleFromDeviceMemory(
+      this.context,
+      cText(device),
+      dtype,
+      BigInt64Array.from(shape, BigInt),
+      shape.length,
+      address,
+      BigInt(shape.reduce((product, size) => product * size, ELEMENT_BYTES[dtype])),
+      this.lib.doNothing,
+      null,
+      this.#status.pointer,
+    );
+    this.#status.check("TFE_NewTensorHandleFromDeviceMemory");
+    return handle;
   }
 
   /** A `TF_Tensor` that looks at memory of ours. */

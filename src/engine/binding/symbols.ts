@@ -83,8 +83,31 @@ export const SYMBOLS = {
 
   // Handles
   TFE_NewTensorHandle: { parameters: [P, /* t */ P /* status */], result: P },
+  /** A tensor in memory of a device that is there already. */
+  TFE_NewTensorHandleFromDeviceMemory: {
+    parameters: [
+      P, /* ctx */
+      B, /* device_name */
+      "i32", /* dtype */
+      B, /* dims */
+      "i32", /* num_dims */
+      "u64", /* data, an address of the device */
+      "usize", /* len */
+      P, /* deallocator */
+      P, /* deallocator_arg */
+      P, /* status */
+    ],
+    result: P,
+  },
   TFE_DeleteTensorHandle: { parameters: [P /* h */], result: "void" },
   TFE_TensorHandleResolve: { parameters: [P, /* h */ P /* status */], result: P },
+  /** The same call on another thread: on a GPU it waits for all that TensorFlow was given before. */
+  TFE_TensorHandleResolve_nonblocking: {
+    name: "TFE_TensorHandleResolve",
+    parameters: [P, /* h */ P /* status */],
+    result: P,
+    nonblocking: true,
+  },
   TFE_TensorHandleDataType: { parameters: [P /* h */], result: "i32" },
   TFE_TensorHandleNumDims: { parameters: [P, /* h */ P /* status */], result: "i32" },
   TFE_TensorHandleDim: {
