@@ -44,7 +44,7 @@ fakeCudaTest(
       const missing = fakeGpuMachine({ gpus: 2, without: ["libnccl.so.2"] });
       await using machine2 = await missing;
       const { message: text } = await play(machine2, "joins");
-      assert.match(text, /^NCCL doesn't load \(.*\): run "deno task setup --device gpu", or set/);
+      assert.match(text, /^NCCL doesn't load \(.*\): run "deno task setup --device gpu"; or set/);
     }
     const cases: [NcclFault, [string, ...string[]], RegExp][] = [
       [

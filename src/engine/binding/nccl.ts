@@ -7,13 +7,12 @@
  * @module
  */
 import { join } from "node:path";
-import { LockstepError } from "../../base/errors.ts";
 import { NCCL_LIBRARY } from "../../base/cuda_libraries.ts";
 import { task } from "../../base/invocation.ts";
 import { loadForGood } from "./dynamic_loader.ts";
 import { setNativeVariables } from "./native_environment.ts";
 import { Communicator, type CommunicatorOptions, saidBy } from "./nccl_communicator.ts";
-import { NCCL_RESULT, ncclError } from "./nccl_problems.ts";
+import { NCCL_RESULT, NcclError, ncclError } from "./nccl_problems.ts";
 import {
   MIN_NCCL_VERSION,
   NCCL_SYMBOLS,
@@ -51,7 +50,7 @@ export class Nccl {
   /**
    * Opens the library.
    *
-   * @throws {LockstepError} when it is missing, doesn't load, or is too old
+   * @throws {NcclError} when it is missing, doesn't load, or is too old
    */
   static open({ nvidia, deterministic = false }: NcclOptions = {}): Nccl {
     const { folder, name } = NCCL_LIBRARY;
@@ -59,10 +58,9 @@ export class Nccl {
     const file = path !== undefined && isFile(path) ? path : name;
     const missing = loadForGood(file);
     if (missing !== undefined) {
-      throw new LockstepError(
-        `NCCL doesn't load (${missing}): run "${
-          task("setup --device gpu")
-        }", or set exchange to shared-memory`,
+      throw new NcclError(
+        "unusable",
+        `NCCL doesn't load (${missing}): run "${task("setup --device gpu")}"`,
       );
     }
     if (deterministic) setNativeVariables(DETERMINISTIC, true);
@@ -70,9 +68,10 @@ export class Nccl {
     const version = new Int32Array(1);
     const code = symbols.ncclGetVersion(version);
     if (code !== NCCL_RESULT.success || version[0]! < MIN_NCCL_VERSION) {
-      throw new LockstepError(
+      throw new NcclError(
+        "unusable",
         `NCCL at ${file} is too old (version code ${version[0]}; 2.14 is needed): run ` +
-          `"${task("setup --device gpu")}", or set exchange to shared-memory`,
+          `"${task("setup --device gpu")}"`,
       );
     }
     return new Nccl(symbols, version[0]!);

@@ -31,7 +31,10 @@ export interface AllReduce {
   readonly to: bigint;
   /** Number of float32 values. */
   readonly floats: number;
-  /** This rank's factor, a float32; 1 unless given. */
+  /**
+   * This rank's factor, a float32. All ranks give one or none: NCCL sums with factors by other kernels, and waits for
+   * ever where the ranks differ.
+   */
   readonly factor?: number;
 }
 
@@ -90,7 +93,7 @@ export class Communicator {
     this.#requireOpen();
     const operators: number[] = [];
     try {
-      for (const { factor = 1 } of sums) operators.push(this.#operatorFor(factor));
+      for (const { factor } of sums) operators.push(this.#operatorFor(factor));
       this.#check(this.#symbols.ncclGroupStart(), "ncclGroupStart");
       // A group that is begun must be ended, whatever happens inside: NCCL counts by thread.
       const codes = sums.map(({ from, to, floats }, at) =>
@@ -182,8 +185,8 @@ export class Communicator {
   }
 
   /** An operator that multiplies this rank's values by a factor before it adds. */
-  #operatorFor(factor: number): number {
-    if (factor === 1) return NCCL_SUM;
+  #operatorFor(factor: number | undefined): number {
+    if (factor === undefined) return NCCL_SUM;
     const operator = new Int32Array(1);
     const call = "ncclRedOpCreatePreMulSum";
     const code = this.#symbols[call](

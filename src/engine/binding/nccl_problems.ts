@@ -17,8 +17,11 @@ export const NCCL_RESULT = {
   inProgress: 7,
 } as const;
 
-/** The kind of an {@linkcode NcclError}: a result of NCCL, or a wait that took too long. */
-export type NcclFailure = Exclude<keyof typeof NCCL_RESULT, "success" | "inProgress"> | "timeout";
+/** The kind of an {@linkcode NcclError}: a result of NCCL, a wait that took too long, or a library that can't be used. */
+export type NcclFailure =
+  | Exclude<keyof typeof NCCL_RESULT, "success" | "inProgress">
+  | "timeout"
+  | "unusable";
 
 /** A failure of NCCL. */
 export class NcclError extends LockstepError {
@@ -26,10 +29,14 @@ export class NcclError extends LockstepError {
   override name = "NcclError";
   /** Kind of the failure. */
   readonly failure: NcclFailure;
+  /** The message without the way around NCCL. */
+  readonly problem: string;
 
-  constructor(failure: NcclFailure, message: string) {
-    super(message);
+  /** @param problem What failed, and the cure */
+  constructor(failure: NcclFailure, problem: string) {
+    super(`${problem}; or set exchange to shared-memory`);
     this.failure = failure;
+    this.problem = problem;
   }
 }
 
@@ -37,7 +44,7 @@ const WITHOUT_PEERS =
   "if the cards can't reach each other's memory (PCIe ACS, virtual machines, consumer cards), set NCCL_P2P_DISABLE=1";
 const MORE = "NCCL_DEBUG=INFO prints more";
 
-const CURES: Readonly<Record<NcclFailure, string>> = {
+const CURES: Readonly<Record<Exclude<NcclFailure, "unusable">, string>> = {
   unhandledCudaError: `check the GPUs with nvidia-smi; ${WITHOUT_PEERS}`,
   systemError:
     "name a network interface that all ranks have (NCCL_SOCKET_IFNAME=lo on one machine), and in a container give " +
@@ -66,12 +73,11 @@ export interface FailedCall {
 export function ncclError(code: number, { call, rank, said }: FailedCall): NcclError {
   const names = Object.entries(NCCL_RESULT);
   const found = names.find(([, value]) => value === code)?.[0] ?? "internalError";
-  const failure = found as NcclFailure;
+  const failure = found as keyof typeof CURES;
   const where = rank === undefined ? "" : ` on rank ${rank}`;
   return new NcclError(
     failure,
-    `NCCL failed${where} in ${call} (${said.trim()}): ${CURES[failure]}; ${MORE}; ` +
-      "or set exchange to shared-memory",
+    `NCCL failed${where} in ${call} (${said.trim()}): ${CURES[failure]}; ${MORE}`,
   );
 }
 
@@ -79,7 +85,6 @@ export function ncclError(code: number, { call, rank, said }: FailedCall): NcclE
 export function ncclTimeout(call: string, rank: number, seconds: number): NcclError {
   return new NcclError(
     "timeout",
-    `NCCL on rank ${rank} didn't finish ${call} in ${seconds} s: ${CURES.timeout}; ${MORE}; ` +
-      "or set exchange to shared-memory",
+    `NCCL on rank ${rank} didn't finish ${call} in ${seconds} s: ${CURES.timeout}; ${MORE}`,
   );
 }

@@ -4,6 +4,10 @@
  * @module
  */
 import { delay } from "../../../src/base/async.ts";
+import type { FloatRange } from "../../../src/base/float_range.ts";
+import { Nccl } from "../../../src/engine/binding/nccl.ts";
+import type { DeviceMemory } from "../../../src/engine/device_memory.ts";
+import type { NcclDevice } from "../../../src/engine/nccl_device.ts";
 import { type Address, FakeDriver } from "./driver.ts";
 
 let opened: FakeDriver | undefined;
@@ -48,4 +52,68 @@ export class RankDevice {
       await delay(1);
     }
   }
+}
+
+/** Memory of a fake GPU as the product sees it: it has no tensors, and looks like that of a GPU. */
+class FakeDeviceMemory implements DeviceMemory {
+  readonly #floats: Float32Array<ArrayBuffer>;
+  readonly address: Address;
+
+  constructor({ address, floats }: FakeMemory) {
+    this.address = address;
+    this.#floats = floats;
+  }
+
+  get byteLength(): number {
+    return this.#floats.byteLength;
+  }
+
+  /** The bytes themselves, for tests. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#floats.buffer, 0, this.byteLength);
+  }
+
+  view(): never {
+    throw new TypeError("Memory of a fake GPU has no tensors without an engine");
+  }
+
+  // deno-lint-ignore require-await -- the interface is asynchronous
+  async upload(bytes: Uint8Array, beginByte = 0): Promise<void> {
+    this.bytes.set(bytes, beginByte);
+  }
+
+  // deno-lint-ignore require-await -- the interface is asynchronous
+  async download(into: Uint8Array, beginByte = 0): Promise<void> {
+    into.set(this.bytes.subarray(beginByte, beginByte + into.length));
+  }
+
+  /** Stays until the process ends: an operation that was aborted may still be enqueued. */
+  [Symbol.dispose](): void {}
+}
+
+/** The fake GPU of a rank among several of one process, as an exchange by NCCL uses it. */
+export function fakeNcclDevice(device: number, nvidia: string): NcclDevice {
+  const gpu = new RankDevice(device);
+  return {
+    uuid: gpu.driver.uuids()[device]!,
+    open: (deterministic) => Promise.resolve(Nccl.open({ nvidia, deterministic })),
+    stream: () => {
+      gpu.enter();
+      return {
+        handle: gpu.stream,
+        clear: (address, byteLength) => {
+          const pointer = Deno.UnsafePointer.create(address)!;
+          new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer, byteLength)).fill(0);
+        },
+        done: () => gpu.done(),
+        [Symbol.dispose]: () => {},
+      };
+    },
+    allocate: (byteLength) => new FakeDeviceMemory(gpu.allocate(byteLength / 4)),
+    isFinite: (memory, { begin, end }: FloatRange) => {
+      const { bytes } = memory as FakeDeviceMemory;
+      const values = new Float32Array(bytes.buffer).subarray(begin, end);
+      return Promise.resolve(values.every(Number.isFinite));
+    },
+  };
 }

@@ -38,6 +38,7 @@ typedef struct {
     atomic_int joined;
     atomic_ulong arrivals; // at barriers
     size_t count; // of its current operation
+    bool is_scaled;
     char uuid[UUID_LENGTH];
   } ranks[MAX_RANKS];
 } Room;
@@ -141,9 +142,11 @@ static bool sum(Operation *operation) {
   Comm *comm = operation->comm;
   bool zeros = has_fault("zeros") || (has_fault("largeZeros") && operation->count >= LARGE);
   comm->room->ranks[comm->rank].count = operation->count;
+  comm->room->ranks[comm->rank].is_scaled = operation->is_scaled;
   if (!barrier(comm)) return false;
   for (int rank = 0; rank < comm->size; rank++) {
-    if (comm->room->ranks[rank].count == operation->count) continue;
+    bool is_same = comm->room->ranks[rank].is_scaled == operation->is_scaled;
+    if (comm->room->ranks[rank].count == operation->count && is_same) continue;
     comm->state = fail(comm, INVALID_USAGE, "the ranks are in different operations");
     return false;
   }

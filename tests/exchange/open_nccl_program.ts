@@ -1,0 +1,33 @@
+/**
+ * Ranks that agree on NCCL in one process: prints each rank's outcome as JSON.
+ *
+ * @module
+ */
+import { messageOf } from "../../src/base/errors.ts";
+import { boardBytes, NoticeBoard } from "../../src/exchange/notice_board.ts";
+import { openNccl } from "../../src/exchange/open_nccl.ts";
+import { fakeNcclDevice } from "../support/fake_cuda/rank_device.ts";
+
+const [nvidia, devices, without = ""] = Deno.args as [string, string, string?];
+const all = devices.split(",");
+const worldSize = all.length;
+const board = new Uint8Array(boardBytes(worldSize));
+const floats = 400_000;
+
+const outcomes = all.map(async (device, rank) => {
+  const begun = performance.now();
+  if (without === String(rank)) return { rank, outcome: "absent", ms: 0 };
+  const outcome = await openNccl({
+    ...{ rank, worldSize },
+    vectorBytes: 4 * floats,
+    gradientFloats: floats - 10,
+    device: device === "cpu" ? undefined : fakeNcclDevice(Number(device), nvidia),
+    board: new NoticeBoard(board, rank, worldSize),
+    limits: { rankMs: 1_000, joinMs: 500, trialMs: 500 },
+  }).then(
+    (result) => "parts" in result ? "nccl" : result.reason ?? "nothing to say",
+    (error) => `error: ${messageOf(error)}`,
+  );
+  return { rank, outcome, ms: Math.round(performance.now() - begun) };
+});
+console.log(JSON.stringify(await Promise.all(outcomes)));
