@@ -54,7 +54,7 @@ export interface BenchJob {
 export const MADE_CLASSES = 10;
 
 /** Seconds: with many workers on few cores, starting takes long, and a heartbeat may be late. */
-const PATIENT = { joinTimeout: 300, lostAfter: 60 };
+const PATIENT = { joinTimeout: 300, lostAfter: 60, reportAfter: 30 };
 
 /**
  * The config of a benchmark.

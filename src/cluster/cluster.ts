@@ -8,6 +8,8 @@ import { type ComputeDevice, onDevice } from "../base/compute_device.ts";
 import type { SegmentAddress } from "../base/shared_memory.ts";
 import type { StepKey } from "../base/step_key.ts";
 import type { Reporter } from "../events/reporter.ts";
+import type { Reducer } from "../exchange/gradient_exchange.ts";
+import { HangWatch } from "../exchange/hang_watch.ts";
 import type { NatsAddress } from "../protocol/address.ts";
 import { BlobTransfers } from "../protocol/blob_transfers.ts";
 import type { ServerFacts } from "../protocol/check_server.ts";
@@ -38,7 +40,12 @@ export interface ClusterOptions {
   /** The libtensorflow that the workers open; that of the environment or the cache unless given. */
   readonly libraryPath?: string | undefined;
   /** Seconds within which workers must join, and after which a silent worker counts as lost. */
-  readonly liveness: { readonly joinTimeout: number; readonly lostAfter: number };
+  readonly liveness: {
+    readonly joinTimeout: number;
+    readonly lostAfter: number;
+    /** Seconds without progress of any rank after which a standstill is reported. */
+    readonly reportAfter: number;
+  };
   readonly server: ServerOptions;
   /** The job that every worker receives. */
   readonly job: Json;
@@ -59,6 +66,9 @@ export type ExchangingCluster = Cluster & { readonly exchange: ExchangeHost };
 /** Milliseconds that workers get to answer, and then to exit. */
 const LEAVE_MS = 700;
 
+/** Milliseconds between two looks at the ranks' steps. */
+const LOOK_MS = 250;
+
 /** The coordinator's channels to its workers. */
 interface Channels {
   readonly run: RunIdentity;
@@ -77,6 +87,8 @@ interface ClusterParts {
   readonly lost: AbortSignal;
   readonly reporter: Pick<Reporter, "warn">;
   readonly stack: AsyncDisposableStack;
+  /** As in {@linkcode ClusterOptions}. */
+  readonly reportAfter: number;
 }
 
 /** The workers of a run, joined and ready for commands. */
@@ -90,6 +102,7 @@ export class Cluster implements AsyncDisposable {
   readonly #monitor: HeartbeatMonitor;
   readonly #reporter: Pick<Reporter, "warn">;
   readonly #stack: AsyncDisposableStack;
+  readonly #hangs: HangWatch;
   #call: Promise<unknown> = Promise.resolve();
 
   private constructor(parts: ClusterParts) {
@@ -100,6 +113,7 @@ export class Cluster implements AsyncDisposable {
     this.#monitor = parts.monitor;
     this.#reporter = parts.reporter;
     this.#stack = parts.stack;
+    this.#hangs = new HangWatch(1000 * parts.reportAfter);
   }
 
   /**
@@ -154,6 +168,7 @@ export class Cluster implements AsyncDisposable {
       ...{ workers, channels, exchange, monitor, reporter },
       lost: lost.signal,
       stack: stack.move(),
+      reportAfter: options.liveness.reportAfter,
     });
   }
 
@@ -165,6 +180,28 @@ export class Cluster implements AsyncDisposable {
   /** Records the step that all ranks are in, for messages. */
   inStep(step: StepKey): void {
     this.#monitor.inStep(step);
+  }
+
+  /**
+   * Watches the ranks' steps until the watch is disposed of, and reports when none of them gets on.
+   *
+   * @param reducer Knows where the ranks are, unless heartbeats alone say so
+   */
+  watchSteps(reducer: Pick<Reducer, "places" | "reported">): Disposable {
+    this.#hangs.begin();
+    const timer = setInterval(() => {
+      const places = reducer.places?.();
+      const ranks = this.#monitor.steppingRanks().map((rank) => ({
+        ...rank,
+        ...places?.[rank.rank],
+      }));
+      if (ranks.length < this.workers.length || this.lost.aborted) return;
+      const report = this.#hangs.look(ranks, performance.now());
+      if (!report) return;
+      reducer.reported?.();
+      this.#reporter.warn(report);
+    }, LOOK_MS);
+    return { [Symbol.dispose]: () => clearInterval(timer) };
   }
 
   /** Records that all ranks validate, for messages. */

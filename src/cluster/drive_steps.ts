@@ -21,6 +21,8 @@ export interface SteppingCluster {
   ): Promise<Reply[]>;
   /** Records the step that all ranks are in, for messages. */
   inStep(step: StepKey): void;
+  /** Reports when no rank gets on, until the watch is disposed of. */
+  watchSteps(reducer: Pick<Reducer, "places" | "reported">): Disposable;
 }
 
 /** The steps of a command. */
@@ -60,11 +62,12 @@ export interface StepRuler {
  */
 export async function driveSteps(
   cluster: SteppingCluster,
-  reducer: Pick<Reducer, "reduce">,
+  reducer: Pick<Reducer, "reduce" | "places" | "reported">,
   { command, args, epoch, startStep, endStep }: StepSpan,
   ruler: StepRuler,
   signal?: AbortSignal,
 ): Promise<Reply[]> {
+  using _watch = cluster.watchSteps(reducer);
   const failed = new AbortController();
   const replies = cluster.callAll(command, args, { signal });
   replies.catch((error) => failed.abort(error));

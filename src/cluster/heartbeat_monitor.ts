@@ -7,6 +7,7 @@ import type { Subscription } from "../deps/nats.ts";
 import type { NatsAddress } from "../protocol/address.ts";
 import { onDevice } from "../base/compute_device.ts";
 import { LockstepError } from "../base/errors.ts";
+import type { WatchedRank } from "../exchange/hang_watch.ts";
 import { HeartbeatSender } from "../protocol/heartbeat_sender.ts";
 import type { Link } from "../protocol/link.ts";
 import type { Fields } from "../protocol/messages.ts";
@@ -151,6 +152,23 @@ export class HeartbeatMonitor {
     );
   }
 
+  /** The ranks as their last heartbeats show them, of all that have sent one. */
+  steppingRanks(): WatchedRank[] {
+    return this.#watched.flatMap(({ last, watch, ...worker }) =>
+      last
+        ? [{
+          rank: worker.rank,
+          name: nameOf(worker),
+          epoch: last.epoch,
+          step: last.step,
+          phase: last.phase,
+          sample: last.sample,
+          silentMs: watch.silentMs,
+        }]
+        : []
+    );
+  }
+
   /** Stops the monitor: call this before the workers are asked to exit. */
   close(): void {
     this.#closed = true;
@@ -255,6 +273,6 @@ export class HeartbeatMonitor {
   }
 }
 
-function nameOf({ rank, pid, host }: Watched): string {
+function nameOf({ rank, pid, host }: Pick<JoinedWorker, "rank" | "pid" | "host">): string {
   return `Rank ${rank} (pid ${pid} on ${host})`;
 }

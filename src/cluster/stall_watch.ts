@@ -1,5 +1,6 @@
 /**
- * Detects a rank that makes no progress while its heartbeats continue: a hanging module, a stuck file system.
+ * Detects a rank that makes no progress in a validation while its heartbeats continue: a hanging module, a stuck file
+ * system. The ranks don't wait for each other there; `src/exchange/hang_watch.ts` watches their training steps.
  *
  * @module
  */
@@ -84,8 +85,8 @@ function isSamePlace(a: Progress, b: Progress): boolean {
     a.phase === b.phase;
 }
 
-/** Tells whether a rank's part of a step may stall the other ranks: a part that doesn't itself wait for them. */
+/** Tells whether a rank is at work on a part of the validation. */
 function canStall({ activity, phase }: Progress): boolean {
-  return (activity === WORKER_COMMANDS.trainEpoch || activity === WORKER_COMMANDS.validate) &&
-    phase !== "none" && phase !== "waiting for the other ranks";
+  return activity === WORKER_COMMANDS.validate && phase !== "none" &&
+    phase !== "waiting for the other ranks";
 }

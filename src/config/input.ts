@@ -478,6 +478,12 @@ export interface LivenessInput {
   joinTimeout?: number | undefined;
   /** Seconds without a heartbeat after which a process counts as lost. Default: `8`. */
   lostAfter?: number | undefined;
+  /**
+   * Seconds without progress of any rank after which a standstill is reported, with what each
+   * rank does; three times as long for the first step, and at least three times the longest wait
+   * so far. Default: `10`.
+   */
+  reportAfter?: number | undefined;
 }
 
 /** Show the run in the browser while it goes on; `true` for the defaults. */

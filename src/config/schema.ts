@@ -179,6 +179,10 @@ const livenessSchema = z.strictObject({
   lostAfter: seconds().default(8).describe(
     "Seconds without a heartbeat after which a process counts as lost.",
   ),
+  reportAfter: seconds().default(10).describe(
+    "Seconds without progress of any rank after which a standstill is reported, with what each rank " +
+      "does; three times as long for the first step, and at least three times the longest wait so far.",
+  ),
 });
 
 /** The schema of a config file; keys that it doesn't know are errors. */

@@ -7,7 +7,9 @@
 import type { FloatRange } from "../base/float_range.ts";
 import type { StepKey } from "../base/step_key.ts";
 import type { StepTimes } from "../base/step_times.ts";
+import type { StepPhase } from "../protocol/step_phases.ts";
 import type { NarrowDtype } from "./narrow.ts";
+import type { RankPlace } from "./rank_place.ts";
 
 /** One rank's contribution to a step, beside the vector in its buffers. */
 export interface StepContribution extends StepKey {
@@ -88,6 +90,11 @@ export interface GradientExchange {
    * @throws The signal's reason when it fires
    */
   allGather(signal?: AbortSignal): Promise<void>;
+  /**
+   * Notes the part of a step that this rank is in outside of the calls above, for the reports of others when nobody
+   * gets on. Missing in exchanges that have no place for it.
+   */
+  enter?(step: StepKey, phase: StepPhase): void;
   /** Ends it; calls that are still waiting fail. */
   close(): Promise<void>;
 }
@@ -143,6 +150,10 @@ export interface Reducer {
    * @throws The signal's reason when it fires
    */
   reduce(key: StepKey, decide: Decide, options?: ReduceOptions): Promise<StepTotals>;
+  /** The place that each rank has noted, in order. Missing in exchanges that know no more than the heartbeats. */
+  places?(): readonly RankPlace[];
+  /** Notes that a standstill was reported, so that the ranks don't report it, too. */
+  reported?(): void;
   /** Ends it; a call that is still waiting fails. */
   close(): Promise<void>;
 }

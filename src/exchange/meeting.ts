@@ -1,55 +1,70 @@
 /**
- * The meeting place of the ranks of a host, in their shared memory: barriers, the ranks' records of their steps, and
+ * The meeting place of the ranks of a host, in their shared memory: the phases of their steps, the ranks' records, and
  * the steps that the coordinator has granted.
  *
- * A barrier is passed when all ranks have arrived. A step has two barriers (contributions, sums) or three (shards
- * written), the same ones on every rank. The records of the last {@linkcode SLOTS} steps are kept: the coordinator
- * grants a step only when it has read the record whose slot the next one takes.
+ * All ranks arrive at each {@linkcode MeetingPhase} of a step, in order; the last one raises the phase's count and wakes
+ * those who wait for it. The records of the last {@linkcode SLOTS} steps are kept: the coordinator grants a step only
+ * when it has read the record whose slot the next one takes.
  *
  * @module
  */
 import { FutexWords } from "../base/futex.ts";
-import type { StepContribution } from "./gradient_exchange.ts";
-import {
-  readRecord,
-  RECORD_LENGTH,
-  type ShareResult,
-  type StepRecord,
-  writeContribution,
-  writeShare,
-} from "./step_record.ts";
+import type { StepKey } from "../base/step_key.ts";
+import { STEP_PHASES, type StepPhase } from "../protocol/step_phases.ts";
+import type { RankPlace } from "./rank_place.ts";
+import { RECORD_LENGTH, StepRecords } from "./step_record.ts";
 
 /** Steps whose records are kept. */
 export const SLOTS = 16;
 
+/** A phase of a step that ends when all ranks have arrived at its end. */
+export type MeetingPhase = "contributed" | "summed" | "committed";
+
 /** Words of a cache line. */
 const LINE = 16;
-/** The words of a meeting, in cache lines by their writers; those of the ranks follow. */
+/**
+ * The words that are waited for, each in a cache line of its own; the ranks' lines follow. A phase's word is the number
+ * of its ends that all ranks have come to.
+ */
 const WORD = {
-  /** Barriers that all ranks have passed. */
-  passed: 0,
-  /** Ranks that have arrived at the next barrier. */
-  arrived: LINE,
-  /** Steps that are granted. */
-  granted: 2 * LINE,
-  /** Number of the steps after which the ranks stop; 0 for none. */
-  last: 2 * LINE + 1,
-  /** Steps to which all ranks have contributed. */
-  contributed: 3 * LINE,
-  /** Steps whose sums all ranks have made. */
-  summed: 3 * LINE + 1,
+  contributed: 0,
+  summed: LINE,
+  committed: 2 * LINE,
+  /** Number of steps that are granted. */
+  granted: 3 * LINE,
   /** Changes when the coordinator has something to do. */
-  progress: 3 * LINE + 2,
+  progress: 4 * LINE,
 } as const;
-const RANKS = 4 * LINE;
-/** The words in a rank's line: barriers that it has arrived at, and floats of its vector. */
-const RANK_WORD = { barriers: 0, floats: 1 } as const;
+const RANKS = 5 * LINE;
+/** Behind a word that is waited for: the processes that sleep until it changes. */
+const SLEEPERS = 1;
+/** Behind the word of a phase: ranks that have arrived at its next end. */
+const ARRIVED = 2;
+/** Number of the steps after which the ranks stop; 0 for none. */
+const LAST = WORD.granted + 2;
+/** Number of steps to which a rank has contributed. */
+const BEGUN = WORD.progress + 2;
+/** Number of summed steps from which on the coordinator wants to be woken. */
+const WAKE_AT = WORD.progress + 3;
+/** Behind `progress`: reports of a standstill, whoever made them. */
+const REPORTS = WORD.progress + 4;
+/**
+ * The words in a rank's line: ends of phases that it has arrived at, its steps, floats of its vector, and its place:
+ * epoch, step, and the number of the part of it among `STEP_PHASES`.
+ */
+const RANK_WORD = { arrivals: 0, steps: 1, floats: 2, epoch: 3, step: 4, phase: 5 } as const;
+
+/** The time between two looks of a wait; a longer one is time in which this process stood still. */
+const MAX_LOOK_MS = 1_000;
 
 /** Milliseconds for which a process looks at a word before it sleeps, unless others are known to be near. */
 const SPIN_MS = 0.02;
 
-/** The same where all others have just passed a barrier: to sleep and be woken takes about as long. */
+/** The same where all others have just ended a phase: to sleep and be woken takes about as long. */
 const NEAR_SPIN_MS = 0.1;
+
+/** Times that a process looks at a word between two looks at its clock. */
+const LOOKS = 16;
 
 const PAGE = 4096;
 
@@ -70,19 +85,24 @@ export interface WaitOptions {
   readonly timeoutMs: number;
   /** Makes the failure. */
   readonly silence: (seconds: number) => Error;
+  /** Called a few times a second while the wait sleeps. */
+  readonly onLook?: (() => void) | undefined;
 }
+
+/** A wait: nothing where it is over already, so that its caller needn't wait for a promise. */
+export type MaybePromise = Promise<void> | undefined;
 
 /**
  * The meeting place as one process sees it: a rank or the coordinator.
  *
- * Each wait throws its signal's reason when that fires, the error of its `silence` after a time without any arrival,
- * and the error of {@linkcode Meeting.close}.
+ * A wait's promise is rejected with its signal's reason when that fires, with the error of its `silence` after a time
+ * without any arrival, and with the error of {@linkcode Meeting.close}.
  */
 export class Meeting {
   readonly worldSize: number;
+  readonly records: StepRecords;
   readonly #futex: FutexWords;
   readonly #words: Int32Array<ArrayBuffer>;
-  readonly #records: Float64Array<ArrayBuffer>;
   readonly #nearSpinMs: number;
   #closed: Error | undefined;
 
@@ -97,13 +117,17 @@ export class Meeting {
     // With more ranks than cores, one that spins keeps another from arriving.
     this.#nearSpinMs = worldSize <= navigator.hardwareConcurrency ? NEAR_SPIN_MS : SPIN_MS;
     const begin = memory.byteOffset + wordBytes(worldSize);
-    this.#records = new Float64Array(memory.buffer, begin, worldSize * SLOTS * RECORD_LENGTH);
+    const numbers = new Float64Array(memory.buffer, begin, worldSize * SLOTS * RECORD_LENGTH);
+    this.records = new StepRecords(numbers, worldSize, SLOTS);
   }
 
-  /** Forgets everything, while no rank is in a step. */
+  /** Forgets everything, while no rank is in a step. Those who still sleep go on counting as such until they wake. */
   reset(): void {
-    this.#words.fill(0);
-    this.#records.fill(0);
+    const sleepers = new Set(Object.values(WORD).map((word) => word + SLEEPERS));
+    for (let at = 0; at < this.#words.length; at++) {
+      if (!sleepers.has(at)) Atomics.store(this.#words, at, 0);
+    }
+    this.records.clear();
   }
 
   /** Length of the vector of a rank's last contribution. */
@@ -111,14 +135,27 @@ export class Meeting {
     return this.#load(wordOf(rank, "floats"));
   }
 
+  /** Number of steps to which a rank has contributed, which is the index of its next one. */
+  stepsOf(rank: number): number {
+    return this.#load(wordOf(rank, "steps"));
+  }
+
   /** Number of steps to which all ranks have contributed. */
   get contributed(): number {
     return this.#load(WORD.contributed);
   }
 
-  /** Number of steps whose sums all ranks have made, which is the index of the step that comes next. */
+  /** Number of steps whose sums all ranks have made and recorded. */
   get summed(): number {
     return this.#load(WORD.summed);
+  }
+
+  /**
+   * Number of the steps that all ranks have committed, which is the version of the state that is whole everywhere. The
+   * last rank to arrive raises it: where a rank ends before it arrives, the version before it stays.
+   */
+  get committed(): number {
+    return this.#load(WORD.committed);
   }
 
   /** Number of steps that are granted. */
@@ -126,40 +163,49 @@ export class Meeting {
     return this.#load(WORD.granted);
   }
 
+  /** Notes the part of a step that a rank is in. */
+  enter(rank: number, { epoch, step }: StepKey, phase: StepPhase): void {
+    const words = this.#words;
+    Atomics.store(words, wordOf(rank, "epoch"), epoch);
+    Atomics.store(words, wordOf(rank, "step"), step);
+    Atomics.store(words, wordOf(rank, "phase"), STEP_PHASES.indexOf(phase));
+  }
+
+  /** The place that a rank has noted last. */
+  placeOf(rank: number): RankPlace {
+    const load = (name: keyof typeof RANK_WORD) => this.#load(wordOf(rank, name));
+    return {
+      epoch: load("epoch"),
+      step: load("step"),
+      phase: STEP_PHASES[load("phase")] ?? "none",
+      arrivals: load("arrivals"),
+    };
+  }
+
+  /** Number of reports of a standstill that the processes have made. */
+  get reports(): number {
+    return this.#load(REPORTS);
+  }
+
+  /** Counts a report, so that no other process makes the same one. */
+  reported(): void {
+    Atomics.add(this.#words, REPORTS, 1);
+  }
+
   /** Grants the next step. */
   grant(action: "continue" | "stop"): void {
     const granted = this.granted + 1;
-    if (action === "stop") Atomics.store(this.#words, WORD.last, granted);
+    if (action === "stop") Atomics.store(this.#words, LAST, granted);
     Atomics.store(this.#words, WORD.granted, granted);
-    this.#futex.wake(WORD.granted);
+    this.#wake(WORD.granted);
   }
 
   /** The action of a step that is granted. */
   actionOf(index: number): "continue" | "stop" {
-    return this.#load(WORD.last) === index + 1 ? "stop" : "continue";
+    return this.#load(LAST) === index + 1 ? "stop" : "continue";
   }
 
-  /**
-   * Writes a rank's contribution to a step.
-   *
-   * @param floats Length of its vector
-   */
-  contribute(rank: number, index: number, own: StepContribution, floats: number): void {
-    Atomics.store(this.#words, wordOf(rank, "floats"), floats);
-    writeContribution(this.#slot(rank, index), own);
-  }
-
-  /** Completes a rank's record of a step. */
-  share(rank: number, index: number, share: ShareResult): void {
-    writeShare(this.#slot(rank, index), share);
-  }
-
-  /** The ranks' records of a step, in order. */
-  records(index: number): StepRecord[] {
-    return this.#perRank((rank) => readRecord(this.#slot(rank, index)));
-  }
-
-  /** The ranks that have arrived at fewer barriers than others; all ranks when none is ahead. */
+  /** The ranks that have arrived at fewer ends of phases than others; all ranks when none is ahead. */
   lagging(): number[] {
     const arrivals = this.#arrivals();
     const least = Math.min(...arrivals);
@@ -167,117 +213,160 @@ export class Meeting {
   }
 
   /**
-   * Arrives at the next barrier, and waits until all ranks have.
+   * Arrives at the end of `contributed` of a rank's next step, whose record is written.
    *
-   * @param counter The count of steps that grows when all have arrived, if any
+   * @param floats Length of the rank's vector
    */
-  async barrier(
-    rank: number,
-    counter: "contributed" | "summed" | undefined,
-    options: WaitOptions,
-  ): Promise<void> {
-    const before = this.#load(WORD.passed);
-    Atomics.add(this.#words, wordOf(rank, "barriers"), 1);
-    if (Atomics.add(this.#words, WORD.arrived, 1) + 1 < this.worldSize) {
-      const isPassed = () => this.#load(WORD.passed) !== before;
-      const spinMs = counter === "contributed" ? SPIN_MS : this.#nearSpinMs;
-      return await this.#until(WORD.passed, isPassed, options, spinMs);
-    }
-    Atomics.store(this.#words, WORD.arrived, 0);
-    if (counter) Atomics.add(this.#words, WORD[counter], 1);
-    Atomics.add(this.#words, WORD.passed, 1);
-    if (this.worldSize > 1) this.#futex.wake(WORD.passed);
-    if (counter) this.#tellCoordinator(counter);
+  contribute(rank: number, floats: number): void {
+    const words = this.#words;
+    Atomics.store(words, wordOf(rank, "floats"), floats);
+    const index = Atomics.add(words, wordOf(rank, "steps"), 1);
+    const isFirst = this.#load(WORD.contributed + ARRIVED) === 0;
+    if (isFirst) Atomics.store(words, BEGUN, index + 1);
+    const isLast = this.arrive(rank, "contributed");
+    if ((isFirst || isLast) && this.granted <= index) this.wakeCoordinator();
   }
 
-  /** Wakes the coordinator where it has something to do; of steps that are granted it may read later. */
-  #tellCoordinator(counter: "contributed" | "summed"): void {
-    const ahead = this.granted - this.summed;
-    if (counter === "contributed" ? ahead > 0 : ahead > SLOTS / 2) return;
+  /**
+   * Arrives at the end of a phase, without waiting for the others.
+   *
+   * @returns Whether this rank was the last one
+   */
+  arrive(rank: number, phase: MeetingPhase): boolean {
+    const words = this.#words;
+    Atomics.add(words, wordOf(rank, "arrivals"), 1);
+    if (Atomics.add(words, WORD[phase] + ARRIVED, 1) + 1 < this.worldSize) return false;
+    Atomics.store(words, WORD[phase] + ARRIVED, 0);
+    const count = Atomics.add(words, WORD[phase], 1) + 1;
+    this.#wake(WORD[phase]);
+    if (phase === "summed" && count >= this.#load(WAKE_AT)) this.wakeCoordinator();
+    return true;
+  }
+
+  /** Wakes the coordinator, which has something to do. */
+  wakeCoordinator(): void {
     Atomics.add(this.#words, WORD.progress, 1);
-    this.#futex.wake(WORD.progress);
+    this.#wake(WORD.progress);
+  }
+
+  /** Waits until all ranks have come to the end of a phase for the `count`th time. */
+  untilPassed(phase: MeetingPhase, count: number, options: WaitOptions): MaybePromise {
+    const spinMs = phase === "contributed" ? SPIN_MS : this.#nearSpinMs;
+    return this.#until(WORD[phase], WORD[phase], count, spinMs, options);
   }
 
   /** Waits until a step is granted. */
-  async untilGranted(index: number, options: WaitOptions): Promise<void> {
-    await this.#until(WORD.granted, () => this.granted > index, options);
+  untilGranted(index: number, options: WaitOptions): MaybePromise {
+    return this.#until(WORD.granted, WORD.granted, index + 1, SPIN_MS, options);
   }
 
-  /** Waits until all ranks have contributed to a step, which must not be granted yet. */
-  async untilContributed(index: number, options: WaitOptions): Promise<void> {
-    await this.#until(WORD.progress, () => this.contributed > index, options);
+  /** The coordinator's wait until a rank has contributed to a step, which must not be granted yet. */
+  untilBegun(index: number, options: WaitOptions): MaybePromise {
+    return this.#until(WORD.progress, BEGUN, index + 1, 0, options);
   }
 
-  /** Waits until all ranks have made the sum of a step. */
-  async untilSummed(index: number, options: WaitOptions): Promise<void> {
-    await this.#until(WORD.progress, () => this.summed > index, options);
+  /** The coordinator's wait until all ranks have contributed to a step, which must not be granted yet. */
+  untilContributed(index: number, options: WaitOptions): MaybePromise {
+    return this.#until(WORD.progress, WORD.contributed, index + 1, 0, options);
+  }
+
+  /**
+   * The coordinator's wait until all ranks have made the sum of a step.
+   *
+   * @param wakeAt Number of summed steps at which it is woken; at most as many as are granted
+   */
+  untilSummed(index: number, wakeAt: number, options: WaitOptions): MaybePromise {
+    Atomics.store(this.#words, WAKE_AT, wakeAt);
+    return this.#until(WORD.progress, WORD.summed, index + 1, 0, options);
   }
 
   /** Ends this process's waits with an error, now and later. */
   close(error: Error): void {
     this.#closed ??= error;
-    for (const word of [WORD.passed, WORD.granted, WORD.progress]) this.#futex.wake(word);
+    for (const word of Object.values(WORD)) this.#futex.wake(word);
   }
 
-  async #until(
+  /**
+   * Waits until the number at `counter` is `least` or more.
+   *
+   * @param word Changes, and is woken, when the number does
+   */
+  #until(
     word: number,
-    isDone: () => boolean,
+    counter: number,
+    least: number,
+    spinMs: number,
     options: WaitOptions,
-    spinMs = SPIN_MS,
-  ): Promise<void> {
-    const begin = performance.now();
-    do {
-      if (isDone()) return;
-    } while (performance.now() - begin < spinMs);
+  ): MaybePromise {
+    if (this.#load(counter) >= least) return undefined;
+    if (spinMs > 0 && this.#spin(counter, least, performance.now() + spinMs)) return undefined;
+    const words = this.#words;
+    Atomics.add(words, word + SLEEPERS, 1);
     const seen = this.#load(word);
-    if (isDone()) return;
-    this.#futex.waitBlocking(word, seen);
-    if (!isDone()) await this.#sleepUntil(word, isDone, options, begin);
+    if (this.#load(counter) < least) this.#futex.waitBlocking(word, seen);
+    Atomics.sub(words, word + SLEEPERS, 1);
+    if (this.#load(counter) >= least) return undefined;
+    return this.#sleepUntil(word, counter, least, options);
+  }
+
+  #spin(counter: number, least: number, end: number): boolean {
+    do {
+      for (let look = 0; look < LOOKS; look++) {
+        if (this.#load(counter) >= least) return true;
+      }
+    } while (performance.now() < end);
+    return false;
   }
 
   async #sleepUntil(
     word: number,
-    isDone: () => boolean,
-    { signal, timeoutMs, silence }: WaitOptions,
-    begin: number,
+    counter: number,
+    least: number,
+    { signal, timeoutMs, silence, onLook }: WaitOptions,
   ): Promise<void> {
     const lookAgain = () => void this.#futex.wake(word);
     signal?.addEventListener("abort", lookAgain);
+    Atomics.add(this.#words, word + SLEEPERS, 1);
     try {
       let arrivals = this.#arrivals();
-      let since = begin;
+      let silentMs = 0;
+      let lastLook = performance.now();
       for (;;) {
         const seen = this.#load(word);
-        if (isDone()) return;
+        if (this.#load(counter) >= least) return;
         signal?.throwIfAborted();
         if (this.#closed) throw this.#closed;
         await this.#futex.wait(word, seen);
         const [known, now] = [arrivals, performance.now()];
         arrivals = this.#arrivals();
-        if (arrivals.some((count, rank) => count !== known[rank])) since = now;
-        if (now - since >= timeoutMs && !isDone()) throw silence(Math.round(timeoutMs / 1000));
+        const hasArrived = arrivals.some((count, rank) => count !== known[rank]);
+        silentMs = hasArrived ? 0 : silentMs + Math.min(now - lastLook, MAX_LOOK_MS);
+        lastLook = now;
+        if (this.#load(counter) >= least) return;
+        if (silentMs >= timeoutMs) throw silence(Math.round(timeoutMs / 1000));
+        onLook?.();
       }
     } finally {
+      Atomics.sub(this.#words, word + SLEEPERS, 1);
       signal?.removeEventListener("abort", lookAgain);
     }
   }
 
-  /** Barriers that each rank has arrived at. */
-  #arrivals(): number[] {
-    return this.#perRank((rank) => this.#load(wordOf(rank, "barriers")));
+  /** Wakes those who sleep until a word changes, after it has. */
+  #wake(word: number): void {
+    if (this.#load(word + SLEEPERS) > 0) this.#futex.wake(word);
   }
 
-  #perRank<T>(valueOf: (rank: number) => T): T[] {
-    return Array.from({ length: this.worldSize }, (_, rank) => valueOf(rank));
+  /** Ends of phases that each rank has arrived at. */
+  #arrivals(): number[] {
+    return Array.from(
+      { length: this.worldSize },
+      (_, rank) => this.#load(wordOf(rank, "arrivals")),
+    );
   }
 
   #load(word: number): number {
     return Atomics.load(this.#words, word);
-  }
-
-  #slot(rank: number, index: number): Float64Array {
-    const begin = (rank * SLOTS + index % SLOTS) * RECORD_LENGTH;
-    return this.#records.subarray(begin, begin + RECORD_LENGTH);
   }
 }
 

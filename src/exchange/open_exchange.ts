@@ -11,7 +11,7 @@ import {
   type SharedSegment,
 } from "../base/shared_memory.ts";
 import type { GradientExchange, Reducer } from "./gradient_exchange.ts";
-import type { ExchangeLink } from "./rank_end.ts";
+import type { ExchangeLink, RankEndOptions } from "./rank_end.ts";
 import type { ReducerEndOptions } from "./reducer_end.ts";
 import { type ExchangeChoice, type ExchangeName, EXCHANGES } from "./registry.ts";
 import { segmentBytes } from "./shared_layout.ts";
@@ -101,7 +101,7 @@ export interface OpenExchange {
  */
 export async function openExchange(
   link: ExchangeLink,
-  shape: RankShape & { readonly timeoutMs?: number },
+  shape: RankShape & Pick<RankEndOptions, "timeoutMs" | "hangs">,
   segment: ExchangeSegment | undefined,
 ): Promise<OpenExchange> {
   const { makeBuffers, openExchange } = await EXCHANGES[exchangeOf(segment)].rank();

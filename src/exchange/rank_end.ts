@@ -34,6 +34,15 @@ export interface RankEndOptions extends RankShape {
   readonly buffers: StepBuffers;
   /** Milliseconds without any progress after which a step fails (210000 unless set). */
   readonly timeoutMs?: number;
+  /** The report of a standstill, where this rank makes one: see `hang_watch.ts`. */
+  readonly hangs?: HangOptions;
+}
+
+/** The report of a standstill that a rank makes where the coordinator makes none. */
+export interface HangOptions {
+  /** Milliseconds without any rank's progress after which the coordinator reports a standstill. */
+  readonly afterMs: number;
+  readonly onReport: (message: string) => void;
 }
 
 /** A step that this rank is in, with what its exchange keeps for it. */

@@ -6,22 +6,28 @@
  * meet in that memory (see `meeting.ts`) and each computes the step's result from all ranks' records, in rank order:
  * no message is sent.
  *
+ * To meet takes longer than to add up short vectors. Each rank therefore adds up all of them, and updates parameters of
+ * its own: the ranks meet once in a step instead of three times. Two slots for each rank, used in turn, let a rank
+ * contribute to the next step while another one still reads.
+ *
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
-import { type FloatRange, floatsOf, overlap, shardOf } from "../base/float_range.ts";
+import { type FloatRange, floatsOf, shardOf } from "../base/float_range.ts";
 import { itemAt } from "../base/item_at.ts";
 import { compareSteps, type StepKey } from "../base/step_key.ts";
+import type { StepPhase } from "../protocol/step_phases.ts";
 import { checkContribution } from "./check_contribution.ts";
 import type { GradientExchange, StepContribution, StepResult } from "./gradient_exchange.ts";
-import { Meeting, type WaitOptions } from "./meeting.ts";
+import { type MaybePromise, Meeting, type WaitOptions } from "./meeting.ts";
 import type { ExchangeLink, RankEndOptions } from "./rank_end.ts";
+import { RankHangs } from "./rank_hangs.ts";
 import { viewsOf } from "./shared_layout.ts";
 import { noArrival, RANK_TIMEOUT_MS } from "./silence.ts";
-import { gradientFloats, type RankShape, type StepBuffers } from "./step_buffers.ts";
-import type { ShareResult, StepRecord } from "./step_record.ts";
-import { addCounts, type GlobalCounts, type SumWeights, sumWeights, verdictOf } from "./totals.ts";
-import { allFinite, weightedSum } from "./weighted_sum.ts";
+import { ShardSum, type SumVerdict } from "./shard_sum.ts";
+import { gradientFloats, ownBuffers, type RankShape, type StepBuffers } from "./step_buffers.ts";
+import type { StepRecord } from "./step_record.ts";
+import { addCounts, type GlobalCounts, sumWeights, verdictOf } from "./totals.ts";
 
 /**
  * Makes a rank's buffers in the memory of a run.
@@ -34,14 +40,15 @@ export function makeBuffers(
 ): StepBuffers {
   if (!segment) throw new TypeError("An exchange in shared memory without a segment");
   const { rank, worldSize, vectorBytes, sumInRegion = false } = shape;
-  const { meeting, vectors, regions } = viewsOf(segment, shape);
-  const vector = itemAt(vectors, rank);
+  const { meeting, slots, regions } = viewsOf(segment, shape);
+  if (slots.length > 1) return { ...ownBuffers(shape), peers: slots, meeting };
+  const vector = itemAt(itemAt(slots, 0), rank);
   return {
     vector,
     reduced: sumInRegion ? itemAt(regions, 0) : vector,
     regions,
     shard: shardOf(rank, worldSize, vectorBytes),
-    peers: vectors,
+    peers: slots,
     meeting,
   };
 }
@@ -73,7 +80,7 @@ type Phase =
     readonly at: "summed";
     readonly step: RankStep;
     readonly counts: GlobalCounts;
-    readonly share: Pick<ShareResult, "finite" | "worstRank">;
+    readonly share: SumVerdict;
   }
   | { readonly at: "decided"; readonly step: RankStep; readonly finite: boolean };
 
@@ -82,20 +89,18 @@ export class SharedGradientExchange implements GradientExchange {
   readonly #rank: number;
   readonly #meeting: Meeting;
   readonly #timeoutMs: number;
-  readonly #shard: FloatRange;
-  readonly #vectors: readonly Float32Array[];
-  /** Length of each. */
-  readonly #floats: number;
-  /** The memory in which the sum is made. */
-  readonly #sum: Float32Array;
-  /** True where the sum takes the place of this rank's vector. */
-  readonly #isInPlace: boolean;
-  /** Floats of a vector that are gradients; running statistics follow. */
-  readonly #gradientFloats: number;
+  /** The sum, by the step's number modulo 1 or 2: of the slots that are used in turn. */
+  readonly #sums: readonly ShardSum[];
+  /** This rank's slots where its vector is copied into them. */
+  readonly #copies: readonly Float32Array[] | undefined;
+  readonly #vector: Float32Array;
+  /** The ranges of the sum that this rank makes. */
+  readonly #ranges: readonly FloatRange[];
+  readonly #hangs: RankHangs | undefined;
   #phase: Phase = { at: "idle" };
 
   constructor(options: RankEndOptions) {
-    const { rank, worldSize, buffers, timeoutMs = RANK_TIMEOUT_MS } = options;
+    const { rank, worldSize, vectorBytes, buffers, timeoutMs = RANK_TIMEOUT_MS, hangs } = options;
     const { vector, reduced, shard, peers, meeting } = buffers;
     if (!peers || !meeting) {
       throw new TypeError("An exchange in shared memory without the memory of the other ranks");
@@ -103,12 +108,17 @@ export class SharedGradientExchange implements GradientExchange {
     this.#rank = rank;
     this.#timeoutMs = timeoutMs;
     this.#meeting = new Meeting(meeting, worldSize);
-    this.#shard = shard;
-    this.#vectors = peers.map(floatsOf);
-    this.#sum = floatsOf(reduced);
-    this.#isInPlace = reduced === vector;
-    this.#gradientFloats = gradientFloats(options);
-    this.#floats = floatsOf(vector).length;
+    this.#hangs = hangs && new RankHangs(this.#meeting, rank, hangs);
+    this.#vector = floatsOf(vector);
+    const own = reduced === vector ? rank : undefined;
+    this.#sums = peers.map((slots) =>
+      new ShardSum(floatsOf(reduced), slots.map(floatsOf), shard, gradientFloats(options), own)
+    );
+    const isWhole = peers.length > 1;
+    this.#copies = isWhole ? peers.map((slots) => floatsOf(itemAt(slots, rank))) : undefined;
+    this.#ranges = isWhole
+      ? Array.from({ length: worldSize }, (_, rank) => shardOf(rank, worldSize, vectorBytes))
+      : [shard];
   }
 
   async reduceScatter(
@@ -118,20 +128,26 @@ export class SharedGradientExchange implements GradientExchange {
     signal?.throwIfAborted();
     this.#requireIdle();
     checkContribution(this.#rank, contribution);
-    const index = this.#meeting.summed;
+    const meeting = this.#meeting;
+    const index = meeting.stepsOf(this.#rank);
     const step = { index, key: { epoch: contribution.epoch, step: contribution.step } };
     this.#phase = { at: "contributing", step };
-    this.#meeting.contribute(this.#rank, index, contribution, this.#floats);
+    meeting.enter(this.#rank, step.key, "waiting for the other ranks");
+    if (this.#copies) itemAt(this.#copies, index % this.#copies.length).set(this.#vector);
+    itemAt(meeting.records.of(index), this.#rank).contribute(contribution);
+    meeting.contribute(this.#rank, this.#vector.length);
     await this.#wait(
       step.key,
       signal,
-      (options) => this.#meeting.barrier(this.#rank, "contributed", options),
+      (options) => meeting.untilPassed("contributed", index + 1, options),
     );
+    meeting.enter(this.#rank, step.key, "summing gradients");
     const records = this.#recordsOf(step);
     const counts = addCounts(records);
-    const share = this.#sumShare(sumWeights(records, counts));
+    const sum = itemAt(this.#sums, index % this.#sums.length);
+    const share = sum.make(sumWeights(records, counts));
     this.#phase = { at: "summed", step, counts, share };
-    return share.finite ? [this.#shard] : [];
+    return share.finite ? this.#ranges : [];
   }
 
   async agree(squares: number, signal?: AbortSignal): Promise<StepResult> {
@@ -141,19 +157,29 @@ export class SharedGradientExchange implements GradientExchange {
     const { step, share, counts: { trackedBatches: _, ...counts } } = phase;
     const { index, key } = step;
     this.#phase = { at: "agreeing", step };
-    this.#meeting.share(this.#rank, index, { ...share, squares });
-    await this.#wait(key, signal, async (options) => {
-      await this.#meeting.barrier(this.#rank, "summed", options);
-      await this.#meeting.untilGranted(index, options);
-    });
-    const records = this.#meeting.records(index);
-    const { finite } = verdictOf(records);
+    const meeting = this.#meeting;
+    const records = meeting.records.of(index);
+    itemAt(records, this.#rank).share({ ...share, squares });
+    meeting.arrive(this.#rank, "summed");
+    if (!this.#copies) {
+      meeting.enter(this.#rank, key, "waiting for the other ranks");
+      await this.#wait(key, signal, (options) => meeting.untilPassed("summed", index + 1, options));
+    }
+    const finite = this.#copies
+      ? share.finite && records.every(({ lossSum }) => Number.isFinite(lossSum))
+      : verdictOf(records).finite;
+    // No further step comes: the coordinator must not sleep until one does.
+    if (!finite) meeting.wakeCoordinator();
+    if (meeting.granted <= index) {
+      meeting.enter(this.#rank, key, "waiting for the coordinator");
+      await this.#wait(key, signal, (options) => meeting.untilGranted(index, options));
+    }
     this.#phase = { at: "decided", step, finite };
     return {
       ...counts,
       finite,
-      action: this.#meeting.actionOf(index),
-      squares: records.reduce((sum, record) => sum + record.squares, 0),
+      action: meeting.actionOf(index),
+      squares: this.#copies ? squares : records.reduce((sum, record) => sum + record.squares, 0),
     };
   }
 
@@ -164,12 +190,21 @@ export class SharedGradientExchange implements GradientExchange {
       throw new TypeError("allGather() was called without a sum");
     }
     this.#phase = { at: "gathering" };
-    await this.#wait(
-      phase.step.key,
-      signal,
-      (options) => this.#meeting.barrier(this.#rank, undefined, options),
-    );
+    const meeting = this.#meeting;
+    const { committed } = meeting; // can't change before this rank arrives
+    meeting.arrive(this.#rank, "committed");
+    if (!this.#copies) {
+      await this.#wait(
+        phase.step.key,
+        signal,
+        (options) => meeting.untilPassed("committed", committed + 1, options),
+      );
+    }
     this.#phase = { at: "idle" };
+  }
+
+  enter(step: StepKey, phase: StepPhase): void {
+    this.#meeting.enter(this.#rank, step, phase);
   }
 
   // deno-lint-ignore require-await -- the interface is asynchronous
@@ -188,28 +223,28 @@ export class SharedGradientExchange implements GradientExchange {
   }
 
   /** Waits for the other ranks; after a failure there is no further step. */
-  async #wait(
+  #wait(
     key: StepKey,
     signal: AbortSignal | undefined,
-    wait: (options: WaitOptions) => Promise<void>,
-  ): Promise<void> {
-    try {
-      await wait({
-        signal,
-        timeoutMs: this.#timeoutMs,
-        silence: (seconds) => noArrival(this.#rank, this.#meeting.lagging(), key, seconds),
-      });
-    } catch (error) {
+    wait: (options: WaitOptions) => MaybePromise,
+  ): MaybePromise {
+    return wait({
+      signal,
+      timeoutMs: this.#timeoutMs,
+      silence: (seconds) => noArrival(this.#rank, this.#meeting.lagging(), key, seconds),
+      onLook: this.#hangs?.beginWait(),
+    })?.catch((error) => {
       if (this.#phase.at !== "closed") this.#phase = { at: "failed" };
       throw error;
-    }
+    });
   }
 
   /** @throws {LockstepError} when another rank is in another step or has another model */
   #recordsOf({ index, key }: RankStep): readonly StepRecord[] {
-    const records = this.#meeting.records(index);
+    const records = this.#meeting.records.of(index);
+    const { length } = this.#vector;
     const other = records.findIndex((record, rank) =>
-      compareSteps(record, key) !== 0 || this.#meeting.floatsOf(rank) !== this.#floats
+      compareSteps(record, key) !== 0 || this.#meeting.floatsOf(rank) !== length
     );
     if (other < 0) return records;
     this.#phase = { at: "failed" };
@@ -220,52 +255,4 @@ export class SharedGradientExchange implements GradientExchange {
         `rank ${this.#rank} in ${describe(key, this.#rank)}`,
     );
   }
-
-  /** Adds this rank's shard of the vectors, in rank order. */
-  #sumShare({ gradients, statistics }: SumWeights): Pick<ShareResult, "finite" | "worstRank"> {
-    const { begin, end } = this.#shard;
-    const border = this.#gradientFloats;
-    const parts = isSame(gradients, statistics) ? [{ range: this.#shard, weights: gradients }] : [
-      { range: overlap(this.#shard, { begin, end: border }), weights: gradients },
-      { range: overlap(this.#shard, { begin: border, end }), weights: statistics },
-    ];
-    const bad = parts.flatMap(({ range, weights }) => this.#sumRange(range, weights) ?? []);
-    const ranks = bad.flatMap(({ rank }) => rank ?? []);
-    return {
-      finite: bad.length === 0,
-      worstRank: ranks.length > 0 ? Math.min(...ranks) : undefined,
-    };
-  }
-
-  /** @returns Nothing when the sum is finite, else the first rank whose own values are not, if any */
-  #sumRange(
-    { begin, end }: FloatRange,
-    weights: readonly (number | null)[],
-  ): { rank: number | undefined } | undefined {
-    if (begin >= end) return undefined;
-    const senders = [...weights.keys()].filter((rank) => weights[rank] !== null);
-    const parts = senders.map((rank) => itemAt(this.#vectors, rank).subarray(begin, end));
-    const sum = this.#sum.subarray(begin, end);
-    if (weightedSum(sum, parts, senders.map((rank) => weights[rank]!))) return undefined;
-    const rank = senders.find((rank, index) =>
-      rank === this.#rank && this.#isInPlace
-        ? isOwnBad(sum, parts, index)
-        : !allFinite(itemAt(parts, index))
-    );
-    return { rank };
-  }
-}
-
-function isSame(a: readonly (number | null)[], b: readonly (number | null)[]): boolean {
-  return a.every((value, index) => value === b[index]);
-}
-
-/**
- * Tells whether this rank's part, which the sum has replaced by now, was not finite while all others were.
- */
-function isOwnBad(sum: Float32Array, parts: readonly Float32Array[], own: number): boolean {
-  return sum.some((value, at) =>
-    !Number.isFinite(value) &&
-    parts.every((part, index) => index === own || Number.isFinite(part[at]))
-  );
 }

@@ -1,5 +1,5 @@
 /**
- * The layout of the memory that the ranks of one machine share: their meeting place, a slot for each rank's vector,
+ * The layout of the memory that the ranks of one machine share: their meeting place, slots for the ranks' vectors,
  * and the regions that they have in common.
  *
  * @module
@@ -16,35 +16,56 @@ export interface SegmentShape {
   readonly vectorBytes: number;
   /** Vectors that all ranks have in common. */
   readonly regions: number;
+  /** Bytes of all ranks' vectors together up to which each rank adds up all of them (default 1 MiB). */
+  readonly maxWholeBytes?: number;
 }
 
 /** The parts of a mapped segment. */
 export interface SegmentViews {
   readonly meeting: Uint8Array<ArrayBuffer>;
-  /** The ranks' vectors, in order. */
-  readonly vectors: Uint8Array<ArrayBuffer>[];
-  readonly regions: Uint8Array<ArrayBuffer>[];
+  /** The ranks' vectors, in order; twice where the ranks use two slots in turn. */
+  readonly slots: readonly (readonly Uint8Array<ArrayBuffer>[])[];
+  /** None where each rank has regions of its own. */
+  readonly regions: readonly Uint8Array<ArrayBuffer>[];
 }
 
-/** Bytes of the whole segment. */
-export function segmentBytes({ worldSize, vectorBytes, regions }: SegmentShape): number {
-  return meetingBytes(worldSize) + (worldSize + regions) * slotBytes(vectorBytes);
+/** Where summing a share costs as much as it saves: measured with 2 and with 32 ranks. */
+const MAX_WHOLE_BYTES = 2 ** 20;
+
+/** Tells whether each rank makes the whole sum, and updates everything in memory of its own. */
+export function sumsWhole(
+  { worldSize, vectorBytes, maxWholeBytes = MAX_WHOLE_BYTES }: SegmentShape,
+): boolean {
+  return worldSize > 1 && worldSize * vectorBytes <= maxWholeBytes;
+}
+
+/** Bytes of the whole segment, in which shorter vectors have room, too. */
+export function segmentBytes(
+  { worldSize, vectorBytes, regions, maxWholeBytes = MAX_WHOLE_BYTES }: SegmentShape,
+): number {
+  const shared = (worldSize + regions) * slotBytes(vectorBytes);
+  const longestWhole = Math.min(vectorBytes, maxWholeBytes / worldSize);
+  const whole = worldSize > 1 ? 2 * worldSize * slotBytes(longestWhole) : 0;
+  return meetingBytes(worldSize) + Math.max(shared, whole);
 }
 
 /** The parts of a mapped segment, which may be longer than the shape demands. */
 export function viewsOf(
   segment: Uint8Array<ArrayBuffer>,
-  { worldSize, vectorBytes, regions }: SegmentShape,
+  shape: SegmentShape,
 ): SegmentViews {
+  const { worldSize, vectorBytes, regions } = shape;
   const begin = meetingBytes(worldSize);
-  const slots = Array.from({ length: worldSize + regions }, (_, slot) => {
-    const at = begin + slot * slotBytes(vectorBytes);
-    return segment.subarray(at, at + vectorBytes);
-  });
+  const take = (first: number, count: number) =>
+    Array.from({ length: count }, (_, slot) => {
+      const at = begin + (first + slot) * slotBytes(vectorBytes);
+      return segment.subarray(at, at + vectorBytes);
+    });
+  const isWhole = sumsWhole(shape);
   return {
     meeting: segment.subarray(0, begin),
-    vectors: slots.slice(0, worldSize),
-    regions: slots.slice(worldSize),
+    slots: isWhole ? [take(0, worldSize), take(worldSize, worldSize)] : [take(0, worldSize)],
+    regions: isWhole ? [] : take(worldSize, regions),
   };
 }
 

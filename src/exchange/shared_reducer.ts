@@ -9,6 +9,7 @@ import { compareSteps, type StepKey } from "../base/step_key.ts";
 import type { Decide, ReduceOptions, Reducer, StepTotals } from "./gradient_exchange.ts";
 import { Meeting, SLOTS, type WaitOptions } from "./meeting.ts";
 import type { ExchangeLink } from "./rank_end.ts";
+import type { RankPlace } from "./rank_place.ts";
 import type { ReducerEndOptions } from "./reducer_end.ts";
 import { viewsOf } from "./shared_layout.ts";
 import { COORDINATOR_TIMEOUT_MS, noAnswerFrom } from "./silence.ts";
@@ -16,10 +17,12 @@ import type { StepRecord } from "./step_record.ts";
 import { addCounts, verdictOf } from "./totals.ts";
 
 /**
- * Milliseconds of steps that are decided ahead, where that is allowed. Longer steps are decided when all ranks have
- * contributed, which the ranks don't notice, so that a stop takes effect in the step in which it is asked for.
+ * Milliseconds of steps that are decided ahead, where that is allowed. Longer steps are decided when the first rank has
+ * contributed, so that a stop takes effect in the step in which it is asked for, and no rank waits for the decision.
  */
 const AHEAD_MS = 20;
+/** Short steps over which the time of a step is measured. */
+const MEASURED_STEPS = 4;
 
 /** Opens the coordinator's end; the ranks join afterwards. */
 export function openReducer(
@@ -38,7 +41,8 @@ export class SharedReducer implements Reducer {
   /** Number of steps that were reduced. */
   #reduced = 0;
   #stepMs = Infinity;
-  #lastEnd = -Infinity;
+  /** The number of summed steps at the last measurement, and its time. */
+  #measured = { index: 0, at: -Infinity };
 
   /** @param segment The mapped memory; the meeting place in it is made anew */
   constructor(options: ReducerEndOptions, segment: Uint8Array<ArrayBuffer>) {
@@ -61,24 +65,43 @@ export class SharedReducer implements Reducer {
 
     grant(Math.min(ahead, SLOTS - 2, Math.floor(AHEAD_MS / this.#stepMs)));
     if (meeting.granted <= index) {
-      await meeting.untilContributed(index, wait);
-      this.#requireSame(key, meeting.records(index));
+      await (ahead > 0 ? meeting.untilBegun(index, wait) : meeting.untilContributed(index, wait));
+      if (ahead === 0) this.#requireSame(key, meeting.records.of(index));
       grant(1);
     }
-    await meeting.untilSummed(index, wait);
+    // Woken when half of the steps that are granted ahead are summed: it takes as few wakes as possible.
+    const wakeAt = index + Math.ceil((meeting.granted - index) / 2);
+    await meeting.untilSummed(index, wakeAt, wait);
+    this.#measureSteps();
 
-    const records = meeting.records(index);
+    const records = meeting.records.of(index);
     this.#requireSame(key, records);
     this.#reduced++;
-    const now = performance.now();
-    this.#stepMs = now - this.#lastEnd;
-    this.#lastEnd = now;
     return {
       ...addCounts(records),
       ...verdictOf(records),
       action: meeting.actionOf(index),
       ranks: records.map(({ samples, times }) => ({ samples, times })),
     };
+  }
+
+  places(): RankPlace[] {
+    const { worldSize } = this.#meeting;
+    return Array.from({ length: worldSize }, (_, rank) => this.#meeting.placeOf(rank));
+  }
+
+  reported(): void {
+    this.#meeting.reported();
+  }
+
+  /** Measures the time of a step over several ones: the coordinator sees some of them at once. */
+  #measureSteps(): void {
+    const { summed } = this.#meeting;
+    const now = performance.now();
+    const { index, at } = this.#measured;
+    if (summed === index || (summed - index < MEASURED_STEPS && now - at < AHEAD_MS)) return;
+    this.#stepMs = (now - at) / (summed - index);
+    this.#measured = { index: summed, at: now };
   }
 
   // deno-lint-ignore require-await -- the interface is asynchronous

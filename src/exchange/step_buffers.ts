@@ -26,8 +26,11 @@ export interface StepBuffers {
   readonly regions: readonly Uint8Array<ArrayBuffer>[];
   /** The range that this rank updates: all of it where every rank gets the whole sum. */
   readonly shard: FloatRange;
-  /** The vectors of all ranks, in order, where they are in memory that this rank sees. */
-  readonly peers?: readonly Uint8Array<ArrayBuffer>[];
+  /**
+   * The vectors of all ranks, in order, where they are in memory that this rank sees; two such lists where they are
+   * used in turn, and the rank's vector is copied into its slot.
+   */
+  readonly peers?: readonly (readonly Uint8Array<ArrayBuffer>[])[];
   /** The meeting place of the ranks, where they share memory (see `meeting.ts`). */
   readonly meeting?: Uint8Array<ArrayBuffer>;
 }

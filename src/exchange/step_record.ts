@@ -1,23 +1,22 @@
 /**
- * A rank's record of a step, as numbers in shared memory.
+ * The ranks' records of a step, as numbers in shared memory.
  *
  * @module
  */
+import { itemAt } from "../base/item_at.ts";
 import type { StepKey } from "../base/step_key.ts";
 import { perStepPart, type StepPart, type StepTimes } from "../base/step_times.ts";
 import type { StepContribution } from "./gradient_exchange.ts";
 
-/** The numbers of a contribution, in their order. */
-const COUNTS = [
-  "epoch",
-  "step",
-  "samples",
-  "weight",
-  "lossSum",
-  "correct",
-  "statisticsRows",
-  "trackedBatches",
-] as const satisfies readonly (keyof StepContribution)[];
+/** The position of each number of a record; a rank, as a position in the list of ranks, is stored plus 1. */
+const AT = {
+  ...{ epoch: 0, step: 1, samples: 2, weight: 3, lossSum: 4, correct: 5 },
+  ...{ statisticsRows: 6, trackedBatches: 7, times: 8, hasTimes: 12 },
+  ...{ finite: 13, worstRank: 14, squares: 15 },
+} as const;
+
+/** Numbers of a record. */
+export const RECORD_LENGTH = 16;
 
 /** The parts of a step's time, in their order. */
 const PARTS = [
@@ -26,12 +25,6 @@ const PARTS = [
   "exchange",
   "update",
 ] as const satisfies readonly StepPart[];
-
-/** The positions of the other numbers; a rank, as a position in the list of ranks, is stored plus 1. */
-const AT = { times: 8, hasTimes: 12, finite: 13, worstRank: 14, squares: 15 } as const;
-
-/** Numbers of a record. */
-export const RECORD_LENGTH = 16;
 
 /** The result of a rank's share of a sum. */
 export interface ShareResult {
@@ -42,46 +35,114 @@ export interface ShareResult {
   readonly squares: number;
 }
 
-/** A rank's record of a step. */
-export interface StepRecord
-  extends StepKey, Required<Omit<StepContribution, "times">>, ShareResult {
-  readonly times: StepTimes | undefined;
+/**
+ * A rank's record of a step, whose numbers are read where they stand: reading one allocates nothing. The share's result
+ * means nothing before it is written.
+ */
+export class StepRecord implements StepKey, Required<Omit<StepContribution, "times">>, ShareResult {
+  readonly #numbers: Float64Array;
+
+  /** @param numbers As many as {@linkcode RECORD_LENGTH} */
+  constructor(numbers: Float64Array) {
+    this.#numbers = numbers;
+  }
+
+  get epoch(): number {
+    return this.#numbers[AT.epoch]!;
+  }
+  get step(): number {
+    return this.#numbers[AT.step]!;
+  }
+  get samples(): number {
+    return this.#numbers[AT.samples]!;
+  }
+  get weight(): number {
+    return this.#numbers[AT.weight]!;
+  }
+  get lossSum(): number {
+    return this.#numbers[AT.lossSum]!;
+  }
+  get correct(): number {
+    return this.#numbers[AT.correct]!;
+  }
+  get statisticsRows(): number {
+    return this.#numbers[AT.statisticsRows]!;
+  }
+  get trackedBatches(): number {
+    return this.#numbers[AT.trackedBatches]!;
+  }
+  get finite(): boolean {
+    return this.#numbers[AT.finite] === 1;
+  }
+  get worstRank(): number | undefined {
+    const stored = this.#numbers[AT.worstRank]!;
+    return stored === 0 ? undefined : stored - 1;
+  }
+  get squares(): number {
+    return this.#numbers[AT.squares]!;
+  }
+  get times(): StepTimes | undefined {
+    const numbers = this.#numbers;
+    if (numbers[AT.hasTimes] !== 1) return undefined;
+    return perStepPart((part) => numbers[AT.times + PARTS.indexOf(part)]!);
+  }
+
+  /** Writes a contribution. */
+  contribute(own: StepContribution): void {
+    const numbers = this.#numbers;
+    const { samples, times } = own;
+    numbers[AT.epoch] = own.epoch;
+    numbers[AT.step] = own.step;
+    numbers[AT.samples] = samples;
+    numbers[AT.weight] = own.weight;
+    numbers[AT.lossSum] = own.lossSum;
+    numbers[AT.correct] = own.correct;
+    numbers[AT.statisticsRows] = own.statisticsRows ?? samples;
+    numbers[AT.trackedBatches] = own.trackedBatches ?? 0;
+    for (let at = 0; at < PARTS.length; at++) {
+      numbers[AT.times + at] = times?.[itemAt(PARTS, at)] ?? 0;
+    }
+    numbers[AT.hasTimes] = times ? 1 : 0;
+  }
+
+  /** Writes the result of the rank's share. */
+  share({ finite, worstRank, squares }: ShareResult): void {
+    const numbers = this.#numbers;
+    numbers[AT.finite] = finite ? 1 : 0;
+    numbers[AT.worstRank] = worstRank === undefined ? 0 : worstRank + 1;
+    numbers[AT.squares] = squares;
+  }
 }
 
-/** Writes a contribution into a record. */
-export function writeContribution(record: Float64Array, own: StepContribution): void {
-  const { samples, statisticsRows = samples, trackedBatches = 0, times } = own;
-  const counts = { ...own, statisticsRows, trackedBatches };
-  COUNTS.forEach((name, at) => record[at] = counts[name]);
-  PARTS.forEach((part, at) => record[AT.times + at] = times?.[part] ?? 0);
-  record[AT.hasTimes] = times ? 1 : 0;
-}
+/** The records of all ranks, of the last steps. */
+export class StepRecords {
+  readonly #numbers: Float64Array;
+  /** By the step's number modulo the number of steps that are kept, then by rank. */
+  readonly #slots: readonly (readonly StepRecord[])[];
 
-/** Writes the result of a rank's share into the rank's record. */
-export function writeShare(record: Float64Array, share: ShareResult): void {
-  record[AT.finite] = share.finite ? 1 : 0;
-  record[AT.worstRank] = share.worstRank === undefined ? 0 : share.worstRank + 1;
-  record[AT.squares] = share.squares;
-}
+  /**
+   * @param numbers All records' numbers
+   * @param slots Steps that are kept
+   */
+  constructor(numbers: Float64Array, worldSize: number, slots: number) {
+    this.#numbers = numbers;
+    this.#slots = Array.from(
+      { length: slots },
+      (_, slot) =>
+        Array.from({ length: worldSize }, (_, rank) => {
+          const begin = (rank * slots + slot) * RECORD_LENGTH;
+          return new StepRecord(numbers.subarray(begin, begin + RECORD_LENGTH));
+        }),
+    );
+  }
 
-/** Reads a record; the share's result means nothing before it is written. */
-export function readRecord(record: Float64Array): StepRecord {
-  const number = (name: typeof COUNTS[number]) => record[COUNTS.indexOf(name)]!;
-  const worstRank = record[AT.worstRank]!;
-  return {
-    epoch: number("epoch"),
-    step: number("step"),
-    samples: number("samples"),
-    weight: number("weight"),
-    lossSum: number("lossSum"),
-    correct: number("correct"),
-    statisticsRows: number("statisticsRows"),
-    trackedBatches: number("trackedBatches"),
-    times: record[AT.hasTimes] === 1
-      ? perStepPart((part) => record[AT.times + PARTS.indexOf(part)]!)
-      : undefined,
-    finite: record[AT.finite] === 1,
-    worstRank: worstRank === 0 ? undefined : worstRank - 1,
-    squares: record[AT.squares]!,
-  };
+  /** The records of a step, in the order of the ranks. */
+  of(index: number): readonly StepRecord[] {
+    return itemAt(this.#slots, index % this.#slots.length);
+  }
+
+  /** Forgets all. */
+  clear(): void {
+    this.#numbers.fill(0);
+  }
 }

@@ -11,6 +11,8 @@ export const STEP_PHASES = [
   "computing",
   "waiting for the other ranks",
   "updating its parameters",
+  "summing gradients",
+  "waiting for the coordinator",
 ] as const;
 /** Part of a step or a batch that a process is in. */
 export type StepPhase = (typeof STEP_PHASES)[number];

@@ -24,6 +24,8 @@ const PARTS: Readonly<Record<StepPhase, StepPart>> = {
   "computing": "forwardBackward",
   "waiting for the other ranks": "exchange",
   "updating its parameters": "update",
+  "summing gradients": "exchange",
+  "waiting for the coordinator": "exchange",
 };
 
 const nothing = () => perStepPart(() => 0);
@@ -63,6 +65,7 @@ export class StepWatch {
     this.#lap();
     const times = this.#times;
     this.#times = nothing();
+    this.#phase = "none"; // what follows belongs to the next step
     this.#observer.onEnd?.(this.#step, times, result);
     this.#step = Math.min(this.#step + 1, this.#lastStep);
   }

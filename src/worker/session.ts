@@ -114,7 +114,11 @@ export class Session {
     const { vectorBytes, regions, gradientBytes } = replica.state;
     const wire = { dtype: config.nats.gradientDtype, gradientBytes };
     const shape = { ...place, vectorBytes, regions, wire };
-    const { exchange, buffers } = await openExchange(link, shape, memory.segment);
+    const hangs = {
+      afterMs: 1000 * config.liveness.reportAfter,
+      onReport: (message: string) => console.error(message),
+    };
+    const { exchange, buffers } = await openExchange(link, { ...shape, hangs }, memory.segment);
     replica.state.attach(buffers);
     const plan = new RunPlan(config, dataset);
     return new Session(
@@ -172,8 +176,13 @@ export class Session {
   async #trainEpoch(args: Json): Promise<Json> {
     const { heartbeat, signal } = this.#options;
     const span = epochSpanSchema.parse(args);
+    const { epoch } = span;
+    const { exchange } = this.#parts;
     const observer: StepObserver = {
-      onPhase: (step, phase) => heartbeat.at(span.epoch, step, phase),
+      onPhase: (step, phase) => {
+        heartbeat.at(epoch, step, phase);
+        exchange.enter?.({ epoch, step }, phase);
+      },
     };
     const { steps, skipped, notFinite } = await runEpoch(this.#parts, span, observer, signal);
     return {

@@ -31,6 +31,7 @@ function fakes({ totals = {}, hangsAt }: { totals?: Partial<StepTotals>; hangsAt
       return replies.promise;
     },
     inStep: ({ epoch, step }) => calls.push(`in ${epoch}/${step}`),
+    watchSteps: () => ({ [Symbol.dispose]: () => {} }),
   };
   const reducer: Pick<Reducer, "reduce"> = {
     reduce: async ({ epoch, step }, decide, { signal } = {}) => {

@@ -3,7 +3,7 @@ import { describeProgress, type Progress, StallWatch } from "../../src/cluster/s
 import { WORKER_COMMANDS } from "../../src/protocol/worker_commands.ts";
 
 const AT: Progress = {
-  activity: WORKER_COMMANDS.trainEpoch,
+  activity: WORKER_COMMANDS.validate,
   epoch: 1,
   step: 4,
   phase: "waiting for its batch",
@@ -25,7 +25,7 @@ Deno.test("StallWatch reports a rank that stands still after 10 s, and a few tim
   assert.deepEqual(reports.map(([second]) => second), [10, 60, 150]);
   assert.equal(
     reports[0][1],
-    "has made no progress for 10 s: it is waiting for its batch in epoch 1, step 4, " +
+    "has made no progress for 10 s: it is waiting for its batch in batch 4 of the validation in epoch 1, " +
       "and its data module is making sample 37",
   );
 });
@@ -36,6 +36,7 @@ Deno.test("StallWatch leaves ranks in peace that wait for others or for commands
       { phase: "waiting for the other ranks" },
       { phase: "none" },
       { activity: "waiting" },
+      { activity: WORKER_COMMANDS.trainEpoch }, // hang_watch.ts sees all ranks of a step
       { activity: WORKER_COMMANDS.readState },
     ] as Partial<Progress>[]
   ) assert.deepEqual(feed(new StallWatch(), { ...AT, ...change }, 0, 100), []);

@@ -47,6 +47,7 @@ function fakeRun(steps: Record<number, FakeStep> = {}) {
         return replies.promise;
       },
       inStep: ({ epoch, step }) => calls.push(`in ${epoch}/${step}`),
+      watchSteps: () => ({ [Symbol.dispose]: () => {} }),
     },
     reducer: {
       reduce: async ({ epoch, step }, decide, { signal } = {}) => {

@@ -37,12 +37,21 @@ const REASON = new Error("told to end");
 /** Opens what the links of one test go through. */
 export type OpenLinks = () => Promise<Links<ExchangeLink> & AsyncDisposable>;
 
-/** Registers the contract's tests for an exchange. */
-export function testContract(name: TestedExchange, over: string, openLinks: OpenLinks): void {
+/**
+ * Registers the contract's tests for an exchange.
+ *
+ * @param shape What all its benches have in common
+ */
+export function testContract(
+  name: TestedExchange,
+  over: string,
+  openLinks: OpenLinks,
+  shape: Partial<BenchOptions> = {},
+): void {
   const test = (what: string, run: (open: Open) => Promise<void>) =>
     Deno.test(`${name} over ${over}: ${what}`, async () => {
       await using links = await openLinks();
-      await run((options) => openBench(links, name, options));
+      await run((options) => openBench(links, name, { ...shape, ...options }));
     });
   sumTests(test);
   countTests(test);

@@ -1,14 +1,19 @@
 import { TESTED_EXCHANGES, type TestedExchange } from "../support/exchanges.ts";
 import { LocalBus } from "../support/local_link.ts";
-import { testContract } from "./contract.ts";
+import { type OpenLinks, testContract } from "./contract.ts";
+
+const openLinks: OpenLinks = () => {
+  const bus = new LocalBus();
+  return Promise.resolve({
+    open: () => Promise.resolve(bus.link()),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  });
+};
 
 // The exchanges of the product too: here they need no server.
 for (const name of Object.keys(TESTED_EXCHANGES) as TestedExchange[]) {
-  testContract(name, "a bus in this process", () => {
-    const bus = new LocalBus();
-    return Promise.resolve({
-      open: () => Promise.resolve(bus.link()),
-      [Symbol.asyncDispose]: () => Promise.resolve(),
-    });
-  });
+  if (name !== "shared-memory") testContract(name, "a bus in this process", openLinks);
 }
+// In shared memory each rank adds up its shard of the vectors, or all of them where they are short.
+testContract("shared-memory", "whole sums", openLinks, { maxWholeBytes: Infinity });
+testContract("shared-memory", "shards of the sum", openLinks, { maxWholeBytes: 0 });

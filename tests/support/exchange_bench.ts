@@ -45,16 +45,23 @@ export interface BenchOptions {
   readonly timeoutMs?: number;
   readonly wire?: WireFormat | undefined;
   readonly sumInRegion?: boolean;
+  /** As in `SegmentShape`. */
+  readonly maxWholeBytes?: number;
 }
 
 /** Opens both ends. */
 export async function openBench<L extends ExchangeLink>(
   links: Links<L>,
   name: TestedExchange,
-  { worldSize, vectorBytes = BYTES, timeoutMs = 20_000, wire, sumInRegion }: BenchOptions,
+  { worldSize, vectorBytes = BYTES, timeoutMs = 20_000, wire, sumInRegion, maxWholeBytes }:
+    BenchOptions,
 ): Promise<Bench<L>> {
   const coordinator = await links.open("coordinator");
-  const shape = { worldSize, vectorBytes, regions: 1, timeoutMs, ...(wire ? { wire } : {}) };
+  const shape = {
+    ...{ worldSize, vectorBytes, regions: 1, timeoutMs },
+    ...(wire ? { wire } : {}),
+    ...(maxWholeBytes === undefined ? {} : { maxWholeBytes }),
+  };
   const definition = TESTED_EXCHANGES[name];
   using segment = name === "shared-memory"
     ? makeSegment(name, shape, (reason) => {

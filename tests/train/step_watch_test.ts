@@ -34,7 +34,9 @@ Deno.test("StepWatch gives each moment to one part of a step; the parts add up t
   assert.ok(Math.abs(sum - elapsed) < 1, `${sum} of ${elapsed} ms`);
   assert.equal(known.forwardBackward, forwardBackward);
   assert.equal(known.update, 0, "of the first step, the update isn't known before it");
+  watch.enter("waiting for its batch");
   assert.equal(watch.times.update, update, "in the next step, that of the step before");
+  assert.equal(watch.times.exchange, exchange, "whatever came after the step's end");
 });
 
 Deno.test("StepWatch tells which step is in which phase: the next one from a step's end, never one after the last", () => {
