@@ -29,7 +29,7 @@ export interface SegmentViews {
   readonly regions: readonly Uint8Array<ArrayBuffer>[];
 }
 
-/** Where summing a share costs as much as it saves: measured with 2 and with 32 ranks. */
+/** Bytes up to which two more meetings cost more than they save: measured with 2 and with 32 ranks. */
 const MAX_WHOLE_BYTES = 2 ** 20;
 
 /** Tells whether each rank makes the whole sum, and updates everything in memory of its own. */
