@@ -1,0 +1,280 @@
+/**
+ * A rank's end of an all-reduce whose ranks meet in shared memory: the phases of a step, its waits, and the result, which
+ * each rank computes from the records of all. No message is sent. How vectors are summed is up to the exchange.
+ *
+ * @module
+ */
+import { LockstepError } from "../base/errors.ts";
+import type { FloatRange } from "../base/float_range.ts";
+import { itemAt } from "../base/item_at.ts";
+import { compareSteps, type StepKey } from "../base/step_key.ts";
+import type { StepPhase } from "../protocol/step_phases.ts";
+import { checkContribution } from "./check_contribution.ts";
+import type { GradientExchange, StepContribution, StepResult } from "./gradient_exchange.ts";
+import { type MaybePromise, Meeting, type WaitOptions } from "./meeting.ts";
+import type { RankEndOptions } from "./rank_end.ts";
+import { RankHangs } from "./rank_hangs.ts";
+import type { SumVerdict } from "./shard_sum.ts";
+import { noArrival, RANK_TIMEOUT_MS } from "./silence.ts";
+import type { StepRecord } from "./step_record.ts";
+import { addCounts, type GlobalCounts, type SumWeights, sumWeights } from "./totals.ts";
+
+/** A step that this rank is in. */
+export interface MeetingStep {
+  /** Its number among the steps of this memory. */
+  readonly index: number;
+  readonly key: StepKey;
+}
+
+/** The phase that a rank is in: between two calls, or in one that waits. */
+type Phase =
+  | { readonly at: "idle" | "gathering" | "failed" | "closed" }
+  /** Parts of the vector are offered; the rest is still computed. */
+  | { readonly at: "offering"; readonly step: MeetingStep }
+  | { readonly at: "contributing" | "agreeing"; readonly step: MeetingStep }
+  | {
+    readonly at: "summed";
+    readonly step: MeetingStep;
+    readonly counts: GlobalCounts;
+    readonly share: SumVerdict;
+  }
+  | { readonly at: "decided"; readonly step: MeetingStep; readonly finite: boolean };
+
+/** All ranks' counts, and what follows from them. */
+interface Gathered {
+  readonly counts: GlobalCounts;
+  readonly weights: SumWeights;
+}
+
+/** One rank's end, under the coordinator's `SharedReducer`. */
+export abstract class MeetingEnd implements GradientExchange {
+  protected readonly rank: number;
+  protected readonly meeting: Meeting;
+  protected readonly timeoutMs: number;
+  readonly #floats: number;
+  readonly #hangs: RankHangs | undefined;
+  #phase: Phase = { at: "idle" };
+
+  protected constructor(options: RankEndOptions) {
+    const { rank, worldSize, vectorBytes, buffers, timeoutMs = RANK_TIMEOUT_MS, hangs } = options;
+    if (!buffers.meeting) throw new TypeError("Ranks that meet without a meeting place");
+    this.rank = rank;
+    this.timeoutMs = timeoutMs;
+    this.meeting = new Meeting(buffers.meeting, worldSize);
+    this.#floats = vectorBytes / Float32Array.BYTES_PER_ELEMENT;
+    this.#hangs = hangs && new RankHangs(this.meeting, rank, hangs);
+  }
+
+  /** The ranges of the sum that this rank gets. */
+  protected abstract readonly ranges: readonly FloatRange[];
+  /** The phases at whose ends the ranks wait for each other, besides `contributed`. */
+  protected abstract readonly waits: { readonly summed: boolean; readonly committed: boolean };
+  /** Completes this rank's contribution before the others see its record. */
+  protected abstract prepare(
+    index: number,
+    own: StepContribution,
+    record: StepRecord,
+  ): MaybePromise;
+  /** Sums what all ranks have contributed. */
+  protected abstract sum(
+    index: number,
+    weights: SumWeights,
+    signal: AbortSignal | undefined,
+  ): SumVerdict | Promise<SumVerdict>;
+  /** The verdict on the step, and the sum of the squares. */
+  protected abstract result(
+    records: readonly StepRecord[],
+    share: SumVerdict,
+    squares: number,
+  ): Pick<StepResult, "finite" | "squares">;
+
+  async reduceScatter(
+    contribution: StepContribution,
+    signal?: AbortSignal,
+  ): Promise<readonly FloatRange[]> {
+    signal?.throwIfAborted();
+    const step = this.#phase.at === "offering"
+      ? this.#offered(contribution)
+      : await this.#contribute(contribution);
+    this.#phase = { at: "contributing", step };
+    const { counts, weights } = await this.#gather(step, signal);
+    this.meeting.enter(this.rank, step.key, "summing gradients");
+    const share = await this.#failing(this.sum(step.index, weights, signal));
+    this.#phase = { at: "summed", step, counts, share };
+    return share.finite ? this.ranges : [];
+  }
+
+  async agree(squares: number, signal?: AbortSignal): Promise<StepResult> {
+    signal?.throwIfAborted();
+    const phase = this.#phase;
+    if (phase.at !== "summed") throw new TypeError("agree() was called without a sum");
+    const { step, share, counts: { trackedBatches: _, ...counts } } = phase;
+    const { index, key } = step;
+    this.#phase = { at: "agreeing", step };
+    const { meeting } = this;
+    const records = meeting.records.of(index);
+    itemAt(records, this.rank).share({ ...share, squares });
+    meeting.arrive(this.rank, "summed");
+    if (this.waits.summed) {
+      meeting.enter(this.rank, key, "waiting for the other ranks");
+      await this.#wait(key, signal, (options) => meeting.untilPassed("summed", index + 1, options));
+    }
+    const result = this.result(records, share, squares);
+    // No further step comes: the coordinator must not sleep until one does.
+    if (!result.finite) meeting.wakeCoordinator();
+    if (meeting.granted <= index) {
+      meeting.enter(this.rank, key, "waiting for the coordinator");
+      await this.#wait(key, signal, (options) => meeting.untilGranted(index, options));
+    }
+    this.#phase = { at: "decided", step, finite: result.finite };
+    return { ...counts, ...result, action: meeting.actionOf(index) };
+  }
+
+  async allGather(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    const phase = this.#phase;
+    if (phase.at !== "decided" || !phase.finite) {
+      throw new TypeError("allGather() was called without a sum");
+    }
+    this.#phase = { at: "gathering" };
+    const { meeting } = this;
+    const { committed } = meeting; // can't change before this rank arrives
+    meeting.arrive(this.rank, "committed");
+    if (this.waits.committed) {
+      await this.#wait(
+        phase.step.key,
+        signal,
+        (options) => meeting.untilPassed("committed", committed + 1, options),
+      );
+    }
+    this.#phase = { at: "idle" };
+  }
+
+  enter(step: StepKey, phase: StepPhase): void {
+    this.meeting.enter(this.rank, step, phase);
+  }
+
+  // deno-lint-ignore require-await -- the interface is asynchronous
+  async close(): Promise<void> {
+    this.#phase = { at: "closed" };
+    this.meeting.close(closedError());
+  }
+
+  /** Begins a step whose vector is not whole yet; the others see its record. */
+  protected beginOffering(own: StepContribution): MeetingStep {
+    const step = this.#begin(own);
+    this.#phase = { at: "offering", step };
+    this.#arrive(step, own);
+    return step;
+  }
+
+  /** True between the first part of a contribution and the last one. */
+  protected get isOffering(): boolean {
+    return this.#phase.at === "offering";
+  }
+
+  /** Waits for the contributions of all ranks to a step that this rank has contributed to. */
+  protected async weightsOf(step: MeetingStep): Promise<SumWeights> {
+    return (await this.#gather(step, undefined)).weights;
+  }
+
+  #offered(contribution: StepContribution): MeetingStep {
+    const phase = this.#phase;
+    if (phase.at === "offering" && compareSteps(phase.step.key, contribution) === 0) {
+      return phase.step;
+    }
+    throw new TypeError("reduceScatter() was called for another step than offer()");
+  }
+
+  #begin(contribution: StepContribution): MeetingStep {
+    this.#requireIdle();
+    checkContribution(this.rank, contribution);
+    const key = { epoch: contribution.epoch, step: contribution.step };
+    this.meeting.enter(this.rank, key, "waiting for the other ranks");
+    return { index: this.meeting.stepsOf(this.rank), key };
+  }
+
+  async #contribute(own: StepContribution): Promise<MeetingStep> {
+    const step = this.#begin(own);
+    this.#phase = { at: "contributing", step };
+    const record = itemAt(this.meeting.records.of(step.index), this.rank);
+    const preparing = this.prepare(step.index, own, record);
+    if (preparing) await this.#failing(preparing);
+    this.#arrive(step, own);
+    return step;
+  }
+
+  #arrive({ index }: MeetingStep, own: StepContribution): void {
+    itemAt(this.meeting.records.of(index), this.rank).contribute(own);
+    this.meeting.contribute(this.rank, this.#floats);
+  }
+
+  async #gather(step: MeetingStep, signal: AbortSignal | undefined): Promise<Gathered> {
+    const { meeting } = this;
+    const { index, key } = step;
+    await this.#wait(
+      key,
+      signal,
+      (options) => meeting.untilPassed("contributed", index + 1, options),
+    );
+    const records = this.#recordsOf(step);
+    const counts = addCounts(records);
+    return { counts, weights: sumWeights(records, counts) };
+  }
+
+  #requireIdle(): void {
+    const { at } = this.#phase;
+    if (at === "idle" || at === "decided") return;
+    if (at === "closed") throw new TypeError("An exchange was used after close()");
+    // A rank that has arrived and gone away can't be counted again: its step is lost for all ranks.
+    if (at === "failed") throw new TypeError("An exchange was used after a step that failed");
+    throw new TypeError("reduceScatter() was called while a step is still running");
+  }
+
+  /** Waits for the other ranks; after a failure there is no further step. */
+  #wait(
+    key: StepKey,
+    signal: AbortSignal | undefined,
+    wait: (options: WaitOptions) => MaybePromise,
+  ): MaybePromise {
+    const waiting = wait({
+      signal,
+      timeoutMs: this.timeoutMs,
+      silence: (seconds) => noArrival(this.rank, this.meeting.lagging(), key, seconds),
+      onLook: this.#hangs?.beginWait(),
+    });
+    return waiting && this.#failing(waiting);
+  }
+
+  /** The outcome of work in a step; after a failure there is no further step. */
+  #failing<T>(work: Promise<T>): Promise<T>;
+  #failing<T>(work: T | Promise<T>): T | Promise<T>;
+  #failing<T>(work: T | Promise<T>): T | Promise<T> {
+    if (!(work instanceof Promise)) return work;
+    return work.catch((error) => {
+      if (this.#phase.at !== "closed") this.#phase = { at: "failed" };
+      throw error;
+    });
+  }
+
+  /** @throws {LockstepError} when another rank is in another step or has another model */
+  #recordsOf({ index, key }: MeetingStep): readonly StepRecord[] {
+    const records = this.meeting.records.of(index);
+    const other = records.findIndex((record, rank) =>
+      compareSteps(record, key) !== 0 || this.meeting.floatsOf(rank) !== this.#floats
+    );
+    if (other < 0) return records;
+    this.#phase = { at: "failed" };
+    const describe = ({ epoch, step }: StepKey, rank: number) =>
+      `epoch ${epoch}, step ${step} with ${this.meeting.floatsOf(rank)} values`;
+    throw new LockstepError(
+      `Rank ${other} is in ${describe(itemAt(records, other), other)}, ` +
+        `rank ${this.rank} in ${describe(key, this.rank)}`,
+    );
+  }
+}
+
+/** The failure of a call that waits when its exchange is closed. */
+export function closedError(): LockstepError {
+  return new LockstepError("The exchange was closed in the middle of a step");
+}
