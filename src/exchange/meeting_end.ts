@@ -5,6 +5,7 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
+import { faultPoint } from "../base/fault_point.ts";
 import type { FloatRange } from "../base/float_range.ts";
 import { itemAt } from "../base/item_at.ts";
 import { compareSteps, type StepKey } from "../base/step_key.ts";
@@ -101,6 +102,7 @@ export abstract class MeetingEnd implements GradientExchange {
     this.meeting.enter(this.rank, step.key, "summing gradients");
     const share = await this.#failing(this.sum(step.index, weights, signal));
     this.#phase = { at: "summed", step, counts, share };
+    faultPoint("after-sum");
     return share.finite ? this.ranges : [];
   }
 
@@ -137,6 +139,7 @@ export abstract class MeetingEnd implements GradientExchange {
       throw new TypeError("allGather() was called without a sum");
     }
     this.#phase = { at: "gathering" };
+    faultPoint("before-commit");
     const { meeting } = this;
     const { committed } = meeting; // can't change before this rank arrives
     meeting.arrive(this.rank, "committed");
@@ -148,6 +151,7 @@ export abstract class MeetingEnd implements GradientExchange {
       );
     }
     this.#phase = { at: "idle" };
+    faultPoint("after-commit");
   }
 
   enter(step: StepKey, phase: StepPhase): void {

@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { faultPoint } from "../base/fault_point.ts";
 import { itemAt } from "../base/item_at.ts";
 import { bytesIn, type FloatRange, floatsOf, shardOf } from "../base/float_range.ts";
 import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
@@ -129,6 +130,7 @@ export class NatsGradientExchange extends RankEnd<ChunkTransfer> {
     const limit = Math.min(chunks.length, transfer.prefix + this.#window);
     while (transfer.sent < limit && itemAt(chunks, transfer.sent).begin >= transfer.ready) {
       this.#sendChunk(contribution, transfer.sent++);
+      faultPoint("between-chunks");
     }
   }
 

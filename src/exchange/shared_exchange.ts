@@ -12,6 +12,7 @@
  *
  * @module
  */
+import { faultPoint, isFaultPoint } from "../base/fault_point.ts";
 import { type FloatRange, floatsOf, shardOf } from "../base/float_range.ts";
 import { itemAt } from "../base/item_at.ts";
 import type { StepResult } from "./gradient_exchange.ts";
@@ -90,7 +91,7 @@ export class SharedGradientExchange extends MeetingEnd {
   }
 
   protected override prepare(index: number): undefined {
-    if (this.#copies) itemAt(this.#copies, index % this.#copies.length).set(this.#vector);
+    if (this.#copies) copyWhole(this.#vector, itemAt(this.#copies, index % this.#copies.length));
   }
 
   protected override sum(index: number, weights: SumWeights): SumVerdict {
@@ -109,4 +110,13 @@ export class SharedGradientExchange extends MeetingEnd {
     const finite = share.finite && records.every(({ lossSum }) => Number.isFinite(lossSum));
     return { finite, squares };
   }
+}
+
+/** Copies a vector into its slot. */
+function copyWhole(vector: Float32Array, slot: Float32Array): void {
+  if (isFaultPoint("slot")) {
+    slot.set(vector.subarray(0, vector.length >> 1));
+    faultPoint("slot");
+  }
+  slot.set(vector);
 }

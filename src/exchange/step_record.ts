@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { faultPoint } from "../base/fault_point.ts";
 import { itemAt } from "../base/item_at.ts";
 import type { StepKey } from "../base/step_key.ts";
 import { perStepPart, type StepPart, type StepTimes } from "../base/step_times.ts";
@@ -94,6 +95,7 @@ export class StepRecord implements StepKey, Required<Omit<StepContribution, "tim
     numbers[AT.epoch] = own.epoch;
     numbers[AT.step] = own.step;
     numbers[AT.samples] = samples;
+    faultPoint("record");
     numbers[AT.weight] = own.weight;
     numbers[AT.lossSum] = own.lossSum;
     numbers[AT.correct] = own.correct;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { faultPoint } from "../base/fault_point.ts";
 import { itemAt } from "../base/item_at.ts";
 import { WEIGHTED_SUM_CODE } from "./weighted_sum_code.ts";
 
@@ -64,6 +65,7 @@ export function weightedSum(
     }
     bad |= badHere;
     if (!isCopy) target.set(sum.subarray(0, end - begin), begin);
+    faultPoint("between-chunks");
   }
   return bad === 0;
 }

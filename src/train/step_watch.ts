@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { enterFaultStep } from "../base/fault_point.ts";
 import { perStepPart, type StepPart, type StepTimes } from "../base/step_times.ts";
 import type { StepResult } from "../exchange/gradient_exchange.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
@@ -57,6 +58,7 @@ export class StepWatch {
   /** A step's batch is here. */
   begin(step: number): void {
     this.#step = step;
+    enterFaultStep(step);
     this.#observer.onBegin?.(step);
   }
 

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { faultPoint } from "../base/fault_point.ts";
 import type { FloatRange } from "../base/float_range.ts";
 import type { Batch, SkippedSample } from "../data/loading/loader.ts";
 import type {
@@ -73,6 +74,7 @@ export async function trainEpoch(
 
     if (changesAnything(reduced)) {
       watch.enter("updating its parameters");
+      faultPoint("sum-to-update");
       await work.update(step, reduced, steps);
 
       watch.enter("waiting for the other ranks");

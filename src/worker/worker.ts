@@ -4,6 +4,7 @@
  * @module
  */
 import { asLockstepError, LockstepError, messageOf } from "../base/errors.ts";
+import { armFaultPoint, FAULT_VARIABLE } from "../base/fault_point.ts";
 import { given } from "../base/given.ts";
 import { forbidExit } from "../base/forbid_exit.ts";
 import { ignoreStopSignals } from "../base/signals.ts";
@@ -86,6 +87,7 @@ async function work(
     JOIN_TIMEOUT,
     orphaned,
   );
+  armFaultPoint(Deno.env.get(FAULT_VARIABLE), rank);
   const heartbeat = await startHeartbeat(link, settings, rank);
   const signal = AbortSignal.any([orphaned, heartbeat.coordinatorLost, link.failed]);
   const over = Promise.withResolvers<void>();

@@ -268,6 +268,7 @@ Deno.test("counts beyond use are refused before anything starts", () => {
       "train.batchSizePerWorker",
       "liveness.joinTimeout",
       "liveness.lostAfter",
+      "liveness.reportAfter",
     ]
   ) {
     const message = problemOf(configWith(path, Number.MAX_SAFE_INTEGER)) ?? "accepted";

@@ -8,5 +8,7 @@ Deno.test("STEP_PHASES keep their numbers, which stand in shared memory", () => 
     "computing",
     "waiting for the other ranks",
     "updating its parameters",
+    "summing gradients",
+    "waiting for the coordinator",
   ]);
 });
