@@ -8,7 +8,7 @@
 import { coresOfHost } from "../engine/threads.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Config, ConfigInput } from "../config/schema.ts";
-import { checkBf16 } from "../engine/bf16.ts";
+import { checkPrecision } from "../engine/precision.ts";
 import type { CallOptions } from "../engine/capture/call_options.ts";
 import { openEngineOnCpu } from "../engine/engine.ts";
 import type { ModelName } from "../models/registry.ts";
@@ -182,8 +182,8 @@ async function modelBytes(
   onNews?.(`Building ${config.model.name}`);
   const libraryPath = compute.libraryPath ?? await ensureLibtensorflow(() => {});
   await openEngineOnCpu({ libraryPath, threads: { intraOp: 1, interOp: 1 } });
-  const hasGpu = devices.some(({ kind }) => kind === "gpu");
-  const warning = config.engine.precision === "bf16" ? checkBf16(hasGpu) : undefined;
+  const gpus = devices.filter((device) => device.kind === "gpu");
+  const warning = checkPrecision(config.engine.precision, gpus);
   if (warning) onNews?.(warning);
   using replica = await buildReplica(config, { numClasses });
   return replica.state.vectorBytes;

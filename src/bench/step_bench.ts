@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkBf16 } from "../engine/bf16.ts";
+import { checkPrecision } from "../engine/precision.ts";
 import type { CallOptions } from "../engine/capture/call_options.ts";
 import type { DeviceWishes } from "../gpus/find_devices.ts";
 import { openSoleDevice } from "../inference/open_sole_device.ts";
@@ -126,12 +126,13 @@ async function timed(
 async function openReplica(
   { model, threads, capture, call = {}, ...wishes }: StepBenchOptions,
 ): Promise<Replica> {
-  const { hasGpu } = await openSoleDevice(wishes, {
+  const { gpu } = await openSoleDevice(wishes, {
+    ...call,
     progress: () => {},
     onWarning: (warning) => console.error(warning),
     threads: { intraOp: threads, interOp: threads },
   });
-  const warning = call.precision === "bf16" ? checkBf16(hasGpu) : undefined;
+  const warning = checkPrecision(call.precision ?? "float32", gpu ? [gpu] : []);
   if (warning) console.error(warning);
   return new Replica(createModel(model, { numClasses: CLASSES }), {
     optimizer: SGD,

@@ -5,6 +5,7 @@
  */
 import { UsageError } from "../base/errors.ts";
 import type { CallOptions } from "../engine/capture/call_options.ts";
+import { precisionNamed, PRECISIONS } from "../engine/precision.ts";
 import type { ModelName } from "../models/registry.ts";
 import type { Column } from "../terminal/table.ts";
 import type { Flag, Flags } from "./flags.ts";
@@ -24,7 +25,7 @@ export const ENGINE_FLAGS: readonly Flag[] = [
   {
     name: "precision",
     value: "NAME",
-    help: "float32 or bf16, as engine.precision (default: float32)",
+    help: `${PRECISIONS.join(", ")}, as engine.precision (default: float32)`,
   },
   { name: "xla", help: "Compile the step with XLA, as engine.xla" },
 ];
@@ -35,9 +36,10 @@ export const ENGINE_FLAGS: readonly Flag[] = [
  * @throws {UsageError} for an unknown precision
  */
 export function engineSettings(flags: Flags): CallOptions {
-  const precision = flags.text("precision") ?? "float32";
-  if (precision !== "float32" && precision !== "bf16") {
-    throw new UsageError(`--precision is ${precision}: give float32 or bf16`);
+  const name = flags.text("precision") ?? "float32";
+  const precision = precisionNamed(name);
+  if (precision === undefined) {
+    throw new UsageError(`--precision is ${name}: give ${PRECISIONS.join(", ")}`);
   }
   return { precision, xla: flags.on("xla") };
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { UsageError } from "../base/errors.ts";
+import { isHalf } from "../engine/precision.ts";
 import { partsOf } from "../data/transforms/table.ts";
 import { endsInLogSoftmax } from "../models/head_specs.ts";
 import { type Config, featureCacheBytes, type LoadedConfig } from "./schema.ts";
@@ -79,16 +80,10 @@ function checkEngine({ engine: { capture, precision, xla } }: LoadedConfig): voi
         "to false",
     );
   }
-  if (precision === "bf16" && !capture) {
+  if (isHalf(precision) && !capture) {
     throw new UsageError(
-      "engine.precision bf16 rewrites captured steps, but engine.capture is false: set engine.capture to true, or " +
-        "engine.precision to float32",
-    );
-  }
-  if (xla && precision === "bf16") {
-    throw new UsageError(
-      "engine.xla compiles a step as it was captured, without the rewrite that engine.precision bf16 asks for: " +
-        "set engine.precision to float32, or engine.xla to false",
+      `engine.precision ${precision} rewrites captured steps, but engine.capture is false: set engine.capture to true, ` +
+        "or engine.precision to float32",
     );
   }
 }

@@ -421,11 +421,17 @@ export interface EngineInput {
    */
   capture?: boolean | undefined;
   /**
-   * Precision of convolutions and matrix products: `bf16` rounds their factors to bfloat16, where
-   * the CPU has AMX or AVX512-BF16 faster than `float32`. Parameters, sums and the optimizer stay
+   * Format of the factors of convolutions and matrix products: `float32` is exact, `tf32` rounds
+   * the factors on GPUs, `float16` (with loss scaling) and `bfloat16` (`bf16` is its earlier
+   * name) also keep activations with 16 bits. Parameters, sums, the loss and the optimizer stay
    * float32. Default: `float32`.
    */
-  precision?: "float32" | "bf16" | undefined;
+  precision?: "float32" | "tf32" | "float16" | "bfloat16" | "bf16" | undefined;
+  /**
+   * Give the same bits in each run on GPUs too, where this costs speed; a CPU always does.
+   * Default: `false`.
+   */
+  deterministic?: boolean | undefined;
   /** Threads per worker; unless set, the cores divided by the workers. */
   threadsPerWorker?: number | undefined;
   /**

@@ -15,6 +15,7 @@ import { loggersSchema } from "../loggers/config.ts";
 import { checkpointPolicySchema, earlyStoppingSchema } from "../metrics/monitor.ts";
 import { modelSchema } from "../models/config.ts";
 import { DEVICES } from "../engine/devices.ts";
+import { FORMER_PRECISIONS, precisionNamed, PRECISIONS } from "../engine/precision.ts";
 import { devicesSchema, gpuMemorySchema } from "../gpus/config.ts";
 import { foreignKeys, optimizerConfig, optimizerShape, ownKeys } from "../optim/config.ts";
 import { lossShape } from "../optim/loss_config.ts";
@@ -38,6 +39,8 @@ const MAX_SECONDS = 86_400;
 
 const NAME_HINT =
   `use 1 to ${MAX_NAME} characters, none of them a line break or another that doesn't show`;
+
+type FormerPrecision = keyof typeof FORMER_PRECISIONS;
 
 /** A whole number from 1 to a limit. */
 function countUpTo(limit: number): z.ZodInt {
@@ -111,10 +114,15 @@ const engineSchema = z.strictObject({
   capture: z.boolean().default(true).describe(
     "Run each step as one TensorFlow function; `false` runs op by op (slower; the reference).",
   ),
-  precision: z.enum(["float32", "bf16"]).default("float32").describe(
-    "Precision of convolutions and matrix products: `bf16` rounds their factors to bfloat16, " +
-      "where the CPU has AMX or AVX512-BF16 faster than `float32`. Parameters, sums and the " +
-      "optimizer stay float32.",
+  precision: z.enum([...PRECISIONS, ...Object.keys(FORMER_PRECISIONS) as FormerPrecision[]])
+    .default("float32").transform((name) => precisionNamed(name)!).describe(
+      "Format of the factors of convolutions and matrix products: `float32` is exact, `tf32` " +
+        "rounds the factors on GPUs, `float16` (with loss scaling) and `bfloat16` (`bf16` is " +
+        "its earlier name) also keep activations with 16 bits. Parameters, sums, the loss and " +
+        "the optimizer stay float32.",
+    ),
+  deterministic: z.boolean().default(false).describe(
+    "Give the same bits in each run on GPUs too, where this costs speed; a CPU always does.",
   ),
   threadsPerWorker: countUpTo(MAX_PARALLEL).optional().describe(
     "Threads per worker; unless set, the cores divided by the workers.",

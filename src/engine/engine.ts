@@ -16,6 +16,7 @@ import { logProblems, withCapturedStderr } from "./binding/native_output.ts";
 import { setNativeRuntime } from "./native_runtime.ts";
 import { type Device, Runtime, type Threads } from "./binding/runtime.ts";
 import { EngineError } from "./binding/status.ts";
+import { numericVariables } from "./numerics.ts";
 import { tf } from "./tf.ts";
 
 /** Settings of the engine. */
@@ -30,6 +31,10 @@ export interface EngineOptions {
   readonly verbose?: boolean;
   /** Another libtensorflow than `LOCKSTEP_LIBTENSORFLOW` or the cache's. */
   readonly libraryPath?: string;
+  /** The format for which the libraries are set up: TF32 is off unless it is `tf32`. `float32` unless given. */
+  readonly precision?: "float32" | "tf32" | "float16" | "bfloat16" | undefined;
+  /** Take only kernels that give the same bits in each run (default false). */
+  readonly deterministic?: boolean | undefined;
   /** The most of a GPU's memory that this process may take: a part up to 1, or bytes; all of it unless given. */
   readonly gpuMemory?: number | undefined;
 }
@@ -109,7 +114,12 @@ function openRuntime(path: string, options: EngineOptions): { runtime: Runtime; 
   let text = "";
   const captured = <T>(action: () => T): T =>
     verbose ? action() : withCapturedStderr(action, (written) => text = written);
-  const { lib, gpu } = captured(() => openLibrary({ path, device }));
+  const { lib, gpu } = captured(() =>
+    openLibrary({
+      ...{ path, device, tf32: options.precision === "tf32" },
+      variables: numericVariables(options, device !== "cpu"),
+    })
+  );
   if (!gpu) {
     if (!verbose) setLogLevel(path, LOG_LEVEL.errors);
     return { runtime: new Runtime(lib, { threads }) };

@@ -7,13 +7,14 @@ import { UsageError } from "../base/errors.ts";
 import { given } from "../base/given.ts";
 import { naming } from "../base/invocation.ts";
 import { type NativeEngine, openEngine } from "../engine/engine.ts";
+import type { Numerics } from "../engine/numerics.ts";
 import type { Threads } from "../engine/binding/runtime.ts";
 import { type DeviceWishes, findDevices } from "../gpus/find_devices.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import type { Progress } from "../provision/progress.ts";
 
 /** Options of {@linkcode openSoleDevice}. */
-export interface SoleDeviceOptions {
+export interface SoleDeviceOptions extends Numerics {
   readonly progress: Progress;
   readonly onWarning: (warning: string) => void;
   readonly threads?: Threads;
@@ -28,7 +29,7 @@ export interface SoleDeviceOptions {
  */
 export async function openSoleDevice(
   { device = "auto", devices }: Partial<DeviceWishes>,
-  { progress, onWarning, threads, verbose }: SoleDeviceOptions,
+  { progress, onWarning, threads, verbose, precision, deterministic }: SoleDeviceOptions,
 ): Promise<NativeEngine> {
   if (devices && devices.length > 1) {
     throw new UsageError(
@@ -46,5 +47,6 @@ export async function openSoleDevice(
     libraryPath,
     ...given("threads", threads),
     ...given("verbose", verbose),
+    ...{ precision, deterministic },
   });
 }

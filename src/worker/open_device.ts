@@ -20,7 +20,9 @@ export interface EngineSettings extends Pick<WorkerSettings, "device" | "library
 /** The keys of a job that the engine is opened with. */
 export interface OpeningJob {
   readonly verbose: boolean;
-  readonly config: { readonly engine: Pick<Config["engine"], "gpuMemory"> };
+  readonly config: {
+    readonly engine: Pick<Config["engine"], "gpuMemory" | "precision" | "deterministic">;
+  };
 }
 
 /**
@@ -49,6 +51,8 @@ export async function openDevice(
     ...(device.kind === "gpu" ? { gpu: device.uuid } : {}),
     ...given("libraryPath", libraryPath),
     gpuMemory: config.engine.gpuMemory,
+    precision: config.engine.precision,
+    deterministic: config.engine.deterministic,
     threads: { intraOp: used, interOp: used },
     verbose,
   });

@@ -24,7 +24,10 @@ const WRONG_USE: [string[], RegExp][] = [
     ["scaling", "--step", "3"],
     /^error: Unknown flag --step of bench scaling: did you mean --steps/m,
   ],
-  [["step", "--precision", "fp16"], /^error: --precision is fp16: give float32 or bf16$/m],
+  [
+    ["step", "--precision", "fp16"],
+    /^error: --precision is fp16: give float32, tf32, float16, bfloat16$/m,
+  ],
   [["step", "--profile", "--eager"], /^error: --profile shows the nodes of captured functions, /m],
   [["step", "--profile", "--xla"], /^error: --profile shows TensorFlow's nodes, of which --xla/m],
   [["step", "--eager", "--xla"], /^error: --xla compiles captured functions, which --eager has/m],

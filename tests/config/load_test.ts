@@ -3,7 +3,9 @@ import { resolve } from "node:path";
 import { stringify } from "yaml";
 import { resolveClassWeights } from "../../src/coordinator/preparation/prepare.ts";
 import { UsageError } from "../../src/base/errors.ts";
+import { configChanges } from "../../src/config/changes.ts";
 import { loadConfig, parseConfig } from "../../src/config/load.ts";
+import { PRECISIONS } from "../../src/engine/precision.ts";
 import { withWorkers } from "../../src/config/schema.ts";
 import { parseOverride } from "../../src/config/override.ts";
 import { describeShares } from "../../src/config/shares.ts";
@@ -37,7 +39,10 @@ Deno.test("parseConfig() fills in every default", () => {
   assert.equal(config.workers, undefined, "it follows from the machine");
   assert.equal(config.train.momentum, 0.9);
   assert.deepEqual(config.train.schedule, { name: "constant", per: "epoch" });
-  assert.deepEqual(config.engine, { capture: true, precision: "float32", xla: false });
+  assert.deepEqual(config.engine, {
+    capture: true,
+    ...{ precision: "float32", deterministic: false, xla: false },
+  });
 });
 
 Deno.test("parseConfig() names an unknown key, its line and the nearest known key", () => {
@@ -97,17 +102,30 @@ Deno.test("parseConfig() refuses Nesterov without momentum and extraction from r
   assert.match(problemOf(GOOD, ["model.featureExtract=true"]), /model\.weights is none/);
 });
 
-Deno.test("parseConfig() refuses XLA and bf16 for steps that aren't captured, and both together", () => {
+Deno.test("parseConfig() refuses XLA and 16 bits for steps that aren't captured", () => {
   assert.match(
     problemOf(GOOD, ["engine.xla=true", "engine.capture=false"]),
     /engine\.xla compiles captured steps, but engine\.capture is false: set engine\.capture to true/,
   );
-  assert.match(
-    problemOf(GOOD, ["engine.precision=bf16", "engine.capture=false"]),
-    /engine\.precision bf16 rewrites captured steps, but engine\.capture is false/,
-  );
-  assert.match(problemOf(GOOD, ["engine.precision=bf16", "engine.xla=true"]), /or engine\.xla to/);
+  for (const precision of ["float16", "bfloat16"]) {
+    assert.match(
+      problemOf(GOOD, [`engine.precision=${precision}`, "engine.capture=false"]),
+      new RegExp(
+        `engine\\.precision ${precision} rewrites captured steps, but engine\\.capture is`,
+      ),
+    );
+  }
   assert.match(problemOf(GOOD, ["engine.precision=fp16"]), /engine\.precision is "fp16"/);
+});
+
+Deno.test("parseConfig() reads the precision by its name of before too", () => {
+  const precisionOf = (name: string) =>
+    parseConfig(GOOD, "x.yaml", [parseOverride(`engine.precision=${name}`)]).engine.precision;
+  assert.equal(precisionOf("bf16"), "bfloat16");
+  for (const name of PRECISIONS) assert.equal(precisionOf(name), name);
+  const config = parseConfig(GOOD, "x.yaml", [parseOverride("engine.precision=bfloat16")]);
+  const older = { ...config, engine: { ...config.engine, precision: "bf16" } };
+  assert.deepEqual(configChanges(older, { ...config }), [], "a run of before goes on");
 });
 
 Deno.test("parseConfig() refuses narrow gradients in shared memory, naming both keys and the cure", () => {

@@ -88,7 +88,7 @@ for (
   const [what, options] of Object.entries(
     {
       "without capture": { capture: false },
-      "with bf16": { call: { precision: "bf16" } },
+      "with bfloat16 by the graph optimizer": { call: { precision: "bfloat16" } },
     } as const,
   )
 ) {

@@ -105,7 +105,7 @@ function keyOf(gpu: ComputeGpu, { libraryPath, job, batches, devices }: Compilat
     model,
     job.numClasses,
     [data.train, data.val],
-    [engine.precision, engine.xla],
+    [engine.precision, engine.deterministic, engine.xla],
     lossOf(job),
     rowsOf(batches, devices.length),
   ];

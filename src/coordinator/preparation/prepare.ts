@@ -21,8 +21,8 @@ import { importMetrics } from "../../metrics/user_metrics.ts";
 import { USER_MODEL, WEIGHTS_NAMES } from "../../models/config.ts";
 import { ensurePretrainedWeights } from "../../models/pretrained_weights.ts";
 import { ARCHITECTURES, isPretrainedModel } from "../../models/registry.ts";
-import { checkBf16 } from "../../engine/bf16.ts";
 import { checkGpuSettings } from "../../engine/gpu_settings.ts";
+import { checkPrecision } from "../../engine/precision.ts";
 import { type Engine, openEngineOnCpu } from "../../engine/engine.ts";
 import { soleProcessThreads } from "../../engine/threads.ts";
 import type { LoadReport } from "../../models/state_dict.ts";
@@ -90,7 +90,10 @@ export async function prepareRun(
   const progress = progressUntil(signal, (event) => reporter.download(event));
   requireFileLimit(config.workers);
   warnings.forEach((warning) => reporter.warn(warning));
-  if (devices.some(({ kind }) => kind === "gpu")) checkGpuSettings(config.engine);
+  const gpus = devices.filter((device) => device.kind === "gpu");
+  if (gpus.length > 0) checkGpuSettings(config.engine);
+  const slow = checkPrecision(config.engine.precision, gpus);
+  if (slow !== undefined) reporter.warn(slow);
   checkImageSize(config);
   const modules = await hashModules(config);
   const unrecorded = await recordConsent(config, modules);
@@ -101,7 +104,7 @@ export async function prepareRun(
   const natsServer = await prepareServer(config, progress);
   const libraryPath = await ensureLibtensorflow(progress, build);
   signal?.throwIfAborted();
-  const engine = await openRunEngine(config, build !== "cpu", libraryPath, options);
+  const engine = await openEngineOnCpu({ libraryPath, threads: soleProcessThreads(), verbose });
   signal?.throwIfAborted();
   const plan = planRun(config, dataset);
   checkRun(config, plan);
@@ -164,18 +167,6 @@ async function prepareServer(
   if (url) await checkServer(await serverAddress({ url, ca }));
   else if (port !== undefined) await checkPort(port);
   return natsServer;
-}
-
-async function openRunEngine(
-  { engine: { precision } }: Config,
-  hasGpus: boolean,
-  libraryPath: string,
-  { reporter, verbose = false }: PrepareOptions,
-): Promise<Engine> {
-  const engine = await openEngineOnCpu({ libraryPath, threads: soleProcessThreads(), verbose });
-  const warning = precision === "bf16" ? checkBf16(hasGpus) : undefined;
-  if (warning) reporter.warn(warning);
-  return engine;
 }
 
 /** Checks schedule and learning rates, which depend on the run's length. */

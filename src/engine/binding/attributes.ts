@@ -18,8 +18,9 @@ export const DATA_TYPES = {
   TF_RESOURCE: 20,
 } as const;
 
-/** `DT_BFLOAT16`, which tfjs doesn't know. */
+/** `DT_BFLOAT16` and `DT_HALF`, which tfjs doesn't know. */
 const BFLOAT16 = 14;
+const FLOAT16 = 19;
 
 /** Bytes of an element, by `TF_DataType`; 0 for what has no such size. */
 export function dtypeBytes(dtype: number): number {
@@ -34,6 +35,7 @@ export function dtypeBytes(dtype: number): number {
     case DATA_TYPES.TF_BOOL:
       return 1;
     case BFLOAT16:
+    case FLOAT16:
       return 2;
     default:
       return 0;

@@ -44,6 +44,13 @@ export interface LibraryOptions {
   readonly path?: string;
   /** The kind of device to compute on (default `auto`: a GPU where a CUDA build finds one). */
   readonly device?: DeviceKind | undefined;
+  /** Environment variables for the libraries: those that replace the user's, and those that don't. */
+  readonly variables?: {
+    readonly required: Readonly<Record<string, string>>;
+    readonly preferred: Readonly<Record<string, string>>;
+  };
+  /** Multiply float32 as TF32 on GPUs that have it (default false). */
+  readonly tf32?: boolean;
 }
 
 /** Keeps TensorFlow from finding any GPU but one; must come before the library is opened. */
@@ -59,7 +66,7 @@ export function showGpu(uuid: string): void {
  * used: TensorFlow by itself would go on with the CPU
  */
 export function openLibrary(
-  { path = libtensorflowPath(), device = "auto" }: LibraryOptions = {},
+  { path = libtensorflowPath(), device = "auto", variables, tf32 = false }: LibraryOptions = {},
 ): OpenLibrary {
   const cure = `run "${task("setup")}", or set ${LIBTENSORFLOW_VARIABLE} to the path of ` +
     LIBTENSORFLOW_FILES.main;
@@ -72,11 +79,14 @@ export function openLibrary(
     // The folder that the file really stands in: LOCKSTEP_LIBTENSORFLOW may name a link.
     const real = Deno.realPathSync(path);
     const framework = join(dirname(real), LIBTENSORFLOW_FILES.framework);
-    setNativeVariables(ONEDNN, false);
+    setNativeVariables({ ...ONEDNN, ...variables?.preferred }, false);
+    setNativeVariables({ ...variables?.required }, true);
     const nvidia = device === "cpu" ? undefined : nvidiaFolder(real);
     let gpu = nvidia === undefined ? undefined : openGpu(real, nvidia, device);
     const { symbols: build } = Deno.dlopen(framework, FRAMEWORK_SYMBOLS);
     keepLoaded(framework);
+    // On by default: without this function, NVIDIA_TF32_OVERRIDE still decides.
+    build.enableTensorFloat32?.(tf32 ? 1 : 0);
     const isCuda = build.IsGoogleCudaEnabled?.() === 1;
     if (nvidia === undefined && device !== "cpu" && isCuda) gpu = openGpu(real, undefined, device);
     if (device === "gpu" && !isCuda) throw new UsageError(withoutCuda(path));

@@ -289,6 +289,13 @@ export const FRAMEWORK_SYMBOLS = {
     result: "u8",
     optional: true,
   },
+  /** `tsl::enable_tensor_float_32_execution`. */
+  enableTensorFloat32: {
+    name: "_ZN3tsl32enable_tensor_float_32_executionEb",
+    parameters: ["u8" /* enabled */],
+    result: "void",
+    optional: true,
+  },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /** The opened library's functions. */

@@ -5,9 +5,7 @@
  */
 import { BinaryWriter, WireType } from "../../deps/protobuf_wire.ts";
 import { type Attribute, ATTRIBUTE_TYPES } from "../binding/attributes.ts";
-
-/** The type of the numbers that convolutions and matrix products multiply. */
-export type Precision = "float32" | "bf16";
+import type { Precision } from "../precision.ts";
 
 /** Options for the compilation of a captured function. */
 export interface CallOptions {
@@ -15,6 +13,8 @@ export interface CallOptions {
   readonly precision?: Precision;
   /** Compile with XLA instead of running TensorFlow's own kernels. */
   readonly xla?: boolean;
+  /** Round to bfloat16 in the trace on CPUs too, where TensorFlow's graph optimizer would do it: as GPUs do, for tests. */
+  readonly roundsInTrace?: boolean;
 }
 
 /** Fields of TensorFlow's messages, by the names that they have there. */
@@ -28,9 +28,11 @@ const ON = 1;
 /**
  * The attributes of a call. A call without a `config_proto` runs the graph as it was traced; with one, TensorFlow's
  * graph optimizer prunes, folds and fuses first.
+ *
+ * @param isRewritten Whether the graph optimizer rewrites the function to bfloat16
  */
-export function callAttributes({ precision, xla }: CallOptions): Attribute[] {
-  if (xla) {
+export function callAttributes(isRewritten: boolean, isXla: boolean): Attribute[] {
+  if (isXla) {
     return [{ name: "_XlaMustCompile", type: ATTRIBUTE_TYPES.TF_ATTR_BOOL, value: true }];
   }
   const text = (name: string, value: string | Uint8Array): Attribute => ({
@@ -39,13 +41,13 @@ export function callAttributes({ precision, xla }: CallOptions): Attribute[] {
     value,
   });
   // TensorFlow looks at the config only where an executor is named too; an empty name is the usual one.
-  return [text("executor_type", ""), text("config_proto", configProto(precision))];
+  return [text("executor_type", ""), text("config_proto", configProto(isRewritten))];
 }
 
 /** A `tensorflow.ConfigProto` with the graph optimizer's settings. */
-export function configProto(precision: Precision = "float32"): Uint8Array<ArrayBuffer> {
+export function configProto(isRewritten: boolean): Uint8Array<ArrayBuffer> {
   const rewriter = new BinaryWriter();
-  if (precision === "bf16") {
+  if (isRewritten) {
     rewriter.tag(REWRITER.autoMixedPrecisionOnednnBfloat16, WireType.Varint).int32(ON);
   }
   return nested(CONFIG.graphOptions, nested(GRAPH_OPTIONS.rewriteOptions, rewriter.finish()));

@@ -5,6 +5,7 @@
  */
 import { type Attribute, typeAttribute } from "../binding/attributes.ts";
 import { type NativeBackend, nativeBackend } from "../backend.ts";
+import { isRewritten, narrowType } from "./autocast.ts";
 import { callAttributes, type CallOptions } from "./call_options.ts";
 import { type GraphRun, GraphSession } from "./graph_session.ts";
 import { randomTraceKey, randomVariables } from "../random_state.ts";
@@ -67,8 +68,8 @@ export class CapturedFunction {
   readonly #name: string;
   readonly #fn: (...inputs: tf.Tensor[]) => tf.Tensor[];
   readonly #options: CaptureOptions;
-  readonly #attributes: readonly Attribute[];
   readonly #traces = new Map<string, Trace>();
+  #attributes: readonly Attribute[] | undefined;
 
   /**
    * @param name For errors and profiles
@@ -82,7 +83,6 @@ export class CapturedFunction {
     this.#name = name;
     this.#fn = fn;
     this.#options = options;
-    this.#attributes = callAttributes(options);
   }
 
   /** Name of the function, for errors and profiles. */
@@ -119,8 +119,7 @@ export class CapturedFunction {
     inputs: readonly tf.Tensor[],
     { cuts, onResults }: PartsOptions,
   ): Promise<void> {
-    const { xla, precision = "float32" } = this.#options;
-    const isWhole = xla || precision !== "float32";
+    const isWhole = this.#options.xla || this.#isRewritten;
     await this.#run(inputs, isWhole ? undefined : cuts, onResults);
   }
 
@@ -143,6 +142,7 @@ export class CapturedFunction {
 
     const backend = nativeBackend();
     const ids = [...backend.getInputTensorIds([...inputs, ...variables]), ...trace.capturedInputs];
+    this.#attributes ??= callAttributes(this.#isRewritten, this.#options.xla ?? false);
     for await (const some of new PartCalls(trace, this.#attributes, ids)) {
       const results = new Map<number, tf.Tensor>();
       for (const [index, metadata] of some) {
@@ -168,7 +168,7 @@ export class CapturedFunction {
     using tracer = this.#tracer(inputs, variables);
     const { value: ends } = this.#record(tracer, inputs, variables, (ids) => tracer.ends(ids));
     const ids = [...backend.getInputTensorIds([...inputs, ...variables]), ...tracer.capturedInputs];
-    using session = new GraphSession(backend.runtime, ends, this.#options.precision);
+    using session = new GraphSession(backend.runtime, ends, this.#isRewritten);
     const done: GraphRun[] = [];
     while (done.length < runs) done.push(await session.run(ids));
     return done;
@@ -180,6 +180,12 @@ export class CapturedFunction {
     this.#traces.clear();
   }
 
+  /** True where TensorFlow's graph optimizer rewrites the function to bfloat16. */
+  get #isRewritten(): boolean {
+    const { roundsInTrace = false } = this.#options;
+    return isRewritten(this.#options, nativeBackend().runtime.hasGpu || roundsInTrace);
+  }
+
   #variables(): tf.Variable[] {
     return [...this.#options.variables(), ...randomVariables()];
   }
@@ -187,7 +193,9 @@ export class CapturedFunction {
   #tracer(inputs: readonly tf.Tensor[], variables: readonly tf.Variable[]): Tracer {
     const backend = nativeBackend();
     const args = [...backend.getInputTensorIds(inputs), ...ownIds(backend, variables)];
-    return new Tracer(backend.runtime, args, this.#options.xla);
+    const { xla, roundsInTrace } = this.#options;
+    const narrow = narrowType(this.#options, backend.runtime.hasGpu || roundsInTrace === true);
+    return new Tracer(backend.runtime, args, { xla, narrowType: narrow });
   }
 
   #trace(

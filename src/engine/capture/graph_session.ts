@@ -7,7 +7,7 @@
  * @module
  */
 import { BinaryWriter, WireType } from "../../deps/protobuf_wire.ts";
-import { configProto, type Precision } from "./call_options.ts";
+import { configProto } from "./call_options.ts";
 import { type NodeRun, readNodeRuns } from "./run_metadata.ts";
 import type { Runtime, TensorId } from "../binding/runtime.ts";
 import { Status } from "../binding/status.ts";
@@ -40,8 +40,11 @@ export class GraphSession implements Disposable {
   readonly #status: Status;
   readonly #session: Deno.PointerValue;
 
-  /** The graph must outlive the session. */
-  constructor(runtime: Runtime, ends: GraphEnds, precision?: Precision) {
+  /**
+   * @param ends The graph, which must outlive the session
+   * @param isRewritten Whether the graph optimizer rewrites it to bfloat16
+   */
+  constructor(runtime: Runtime, ends: GraphEnds, isRewritten: boolean) {
     this.#runtime = runtime;
     this.#lib = runtime.lib;
     this.#ends = ends;
@@ -49,7 +52,7 @@ export class GraphSession implements Disposable {
     const { pointer } = this.#status;
     const options = this.#lib.TF_NewSessionOptions();
     try {
-      const config = joined(runtime.config, configProto(precision));
+      const config = joined(runtime.config, configProto(isRewritten));
       this.#lib.TF_SetConfig(options, config, BigInt(config.length), pointer);
       this.#status.check("TF_SetConfig");
       this.#session = this.#lib.TF_NewSession(ends.graph, options, pointer);

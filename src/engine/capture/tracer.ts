@@ -9,9 +9,18 @@ import {
   type Attribute,
   type AttributeWriter,
   cText,
+  DATA_TYPES,
   graphAttributes,
+  typeAttribute,
 } from "../binding/attributes.ts";
-import { cutGraph, type GraphNode, type GraphOutput, type GraphPart } from "./graph_parts.ts";
+import { type CastInput, isNarrowOp } from "./autocast.ts";
+import {
+  cutGraph,
+  type GraphNode,
+  type GraphOutput,
+  type GraphPart,
+  type GraphResult,
+} from "./graph_parts.ts";
 import type { GraphEnds } from "./graph_session.ts";
 import type { OpRecorder, Runtime, TensorId, TensorMetadata } from "../binding/runtime.ts";
 import { EngineError, Status } from "../binding/status.ts";
@@ -22,6 +31,8 @@ const OUTPUT_BYTES = 16;
 
 /** An input of an op as its definition declares it: one tensor, or a list whose length an attribute gives. */
 interface InputSpec {
+  /** Attribute with the type of the tensor, or of all tensors of the list. */
+  readonly typeAttribute: string;
   /** Attribute with the length of a list of tensors of one type. */
   readonly numberAttribute: string;
   /** Attribute with the types of a list of tensors of several types. */
@@ -65,6 +76,27 @@ const DROPS_NAN_WHEN_FUSED = new Set(["Relu", "Relu6"]);
 /** A copy that moves no data where nothing else takes its input. The graph optimizer fuses nothing with it. */
 const KEEPS_APART = "Snapshot";
 
+/** The attribute with an op's main type. */
+const MAIN_TYPE = "T";
+
+/**
+ * Ops without a kernel for 16 bits, and the newer ones that compute the same. Their first outputs are the same, too.
+ */
+const NARROW_FORMS: ReadonlyMap<string, { op: string; attributes: readonly Attribute[] }> = new Map(
+  [[
+    "FusedBatchNorm",
+    { op: "FusedBatchNormV3", attributes: [typeAttribute("U", DATA_TYPES.TF_FLOAT)] },
+  ]],
+);
+
+/** Options of a {@linkcode Tracer}. */
+export interface TracerOptions {
+  /** `true` where XLA will compile the function. */
+  readonly xla?: boolean | undefined;
+  /** The 16-bit type (`TF_DataType`) of convolutions and matrix products, and of what follows them; none unless given. */
+  readonly narrowType?: number | undefined;
+}
+
 /** Records the ops that the runtime is asked to execute between the tracer's creation and `finish()`. */
 export class Tracer implements OpRecorder, Disposable {
   readonly xla: boolean;
@@ -73,7 +105,13 @@ export class Tracer implements OpRecorder, Disposable {
   readonly #status: Status;
   readonly #graph: Deno.PointerValue;
   readonly #writeAttributes: AttributeWriter;
+  /** Tensors as JavaScript knows them. */
   readonly #outputs = new Map<TensorId, GraphOutput>();
+  /** Tensors with 16 bits; JavaScript takes them for float32. */
+  readonly #narrow = new Map<TensorId, GraphOutput>();
+  /** Tensors that an op computed with 16 bits. */
+  readonly #computedNarrow = new Set<TensorId>();
+  readonly #narrowType: number | undefined;
   readonly #arguments: GraphOutput[] = [];
   readonly #capturedInputs: TensorId[] = [];
   /** Tensors that no op of the trace computed, and that are not arguments. */
@@ -89,10 +127,14 @@ export class Tracer implements OpRecorder, Disposable {
   /**
    * @param runtime The runtime of the ops
    * @param args The arguments of the function to be, in order
-   * @param xla `true` where XLA will compile the function
    */
-  constructor(runtime: Runtime, args: readonly TensorId[], xla = false) {
+  constructor(
+    runtime: Runtime,
+    args: readonly TensorId[],
+    { xla = false, narrowType }: TracerOptions = {},
+  ) {
     this.xla = xla;
+    this.#narrowType = narrowType;
     this.#runtime = runtime;
     this.#lib = runtime.lib;
     this.#status = new Status(this.#lib);
@@ -132,14 +174,53 @@ export class Tracer implements OpRecorder, Disposable {
     inputs: readonly TensorId[],
   ): TensorMetadata[] {
     if (name !== TAKES_UNKNOWN) this.#requireShapes(name, inputs);
-    const takes = inputs.map((id) => this.#output(id));
-    if (!this.xla && DROPS_NAN_WHEN_FUSED.has(name)) {
-      takes[0] = this.#keepApart(takes[0], inputs[0]);
+    const main = this.#mainInputs(name, attributes, inputs);
+    if (main && isNarrowOp(name, main)) {
+      const positions = new Set(main.map(({ position }) => position));
+      const takes = inputs.map((id, at) =>
+        positions.has(at) ? this.#narrowOutput(id) : this.#output(id)
+      );
+      const { op = name, attributes: added = [] } = NARROW_FORMS.get(name) ?? {};
+      const others = attributes.filter((attribute) => attribute.name !== MAIN_TYPE);
+      const all = [...others, typeAttribute(MAIN_TYPE, this.#narrowType!), ...added];
+      return this.#addNode(op, all, takes);
     }
+    return this.#addNode(name, attributes, inputs.map((id) => this.#output(id)));
+  }
+
+  /** Returns an op's inputs of its main type where that is float32 and there is a 16-bit type to compute with instead. */
+  #mainInputs(
+    name: string,
+    attributes: readonly Attribute[],
+    inputs: readonly TensorId[],
+  ): CastInput[] | undefined {
+    if (this.#narrowType === undefined) return undefined;
+    const type = attributes.find((attribute) => attribute.name === MAIN_TYPE)?.value;
+    if (type !== DATA_TYPES.TF_FLOAT) return undefined;
+    const form = NARROW_FORMS.get(name)?.op ?? name;
+    const attributeOf = this.#inputSpecs(form).flatMap((spec) => {
+      const length = listLength(spec, attributes, inputs.length) ?? 1;
+      return new Array<string>(length).fill(spec.typeAttribute);
+    });
+    return inputs.flatMap((id, position) =>
+      attributeOf[position] !== MAIN_TYPE ? [] : [{
+        position,
+        isNarrow: this.#computedNarrow.has(id),
+        rank: this.#runtime.describe(id).shape.length,
+      }]
+    );
+  }
+
+  #addNode(
+    name: string,
+    attributes: readonly Attribute[],
+    takes: GraphOutput[],
+  ): TensorMetadata[] {
+    if (!this.xla && DROPS_NAN_WHEN_FUSED.has(name)) takes[0] = this.#keepApart(takes[0]);
     const desc = this.#newNode(name);
     let next = 0;
     for (const spec of this.#inputSpecs(name)) {
-      const length = listLength(spec, attributes, inputs.length);
+      const length = listLength(spec, attributes, takes.length);
       if (length === undefined) this.#lib.TF_AddInput(desc, packed(takes[next++]));
       else {
         this.#lib.TF_AddInputList(desc, packedList(takes.slice(next, next += length)), length);
@@ -171,7 +252,7 @@ export class Tracer implements OpRecorder, Disposable {
   /** The graph from the arguments to some results, for a session; this tracer must outlive it. */
   ends(results: readonly TensorId[]): GraphEnds {
     // A result that is an argument as it came still needs a node of its own.
-    const outputs = results.map((id) => this.#identity(this.#output(id), id));
+    const outputs = results.map((id) => this.#identity(this.#output(id)));
     return {
       graph: this.#graph,
       inputs: packedList(this.#arguments),
@@ -188,7 +269,7 @@ export class Tracer implements OpRecorder, Disposable {
 
   /** Returns the number of the recorded op that gives a tensor, counted from 0. */
   positionOf(id: TensorId): number {
-    return this.#output(id).node.position;
+    return (this.#outputs.get(id) ?? this.#narrow.get(id) ?? this.#output(id)).node.position;
   }
 
   /**
@@ -199,11 +280,7 @@ export class Tracer implements OpRecorder, Disposable {
    * @param cuts Positions of ops after which one function ends and the next begins, rising; none for a single one
    */
   finish(name: string, results: readonly TensorId[], cuts: readonly number[] = []): TracedFunction {
-    const all = results.map((id) => {
-      const source = this.#output(id);
-      // A result that is an argument as it came still needs a node of its own.
-      return { source, output: this.#identity(source, id) };
-    });
+    const all = results.map((id) => this.#result(id));
     const parts = cutGraph(all, cuts);
     const numbers = new Map<GraphOutput, number>();
     for (const output of [...this.#arguments, ...parts.flatMap(({ carried }) => carried)]) {
@@ -230,6 +307,15 @@ export class Tracer implements OpRecorder, Disposable {
     const traced = { parts: made, capturedInputs: [...this.#capturedInputs] };
     this.#capturedInputs.length = 0; // they belong to the functions now
     return traced;
+  }
+
+  /** A result of the function, with a node that gives it to the caller. */
+  #result(id: TensorId): GraphResult {
+    const narrow = this.#narrow.get(id);
+    if (narrow && !this.#outputs.has(id)) return { source: narrow, output: this.#widened(narrow) };
+    const source = this.#output(id);
+    // A result that is an argument as it came still needs a node of its own.
+    return { source, output: this.#identity(source) };
   }
 
   #addFunction(
@@ -282,11 +368,16 @@ export class Tracer implements OpRecorder, Disposable {
       this.#status.check("TF_GraphGetTensorShape");
     }
     const shape = Array.from(dims, Number);
-    const id = this.#runtime.createSymbol({ shape, dtype });
+    const isNarrow = dtype === this.#narrowType;
+    const shown = { shape, dtype: isNarrow ? DATA_TYPES.TF_FLOAT : dtype };
+    const id = this.#runtime.createSymbol(shown);
     if (rank < 0 || shape.some((side) => side < 0)) this.#shapeless.add(id);
-    this.#outputs.set(id, output);
+    if (isNarrow) {
+      this.#narrow.set(id, output);
+      this.#computedNarrow.add(id);
+    } else this.#outputs.set(id, output);
     this.#computed.add(id);
-    return { id, shape, dtype };
+    return { id, ...shown };
   }
 
   #requireShapes(name: string, inputs: readonly TensorId[]): void {
@@ -302,10 +393,36 @@ export class Tracer implements OpRecorder, Disposable {
   #output(id: TensorId): GraphOutput {
     const output = this.#outputs.get(id);
     if (output) return output;
+    const narrow = this.#narrow.get(id);
+    if (narrow) {
+      const wide = this.#widened(narrow);
+      this.#outputs.set(id, wide);
+      return wide;
+    }
     const input = this.#addArgument(id);
     this.#outside.add(id);
     this.#capturedInputs.push(this.#runtime.shareTensor(id));
     return input;
+  }
+
+  /** The tensor with 16 bits; a parameter is rounded once. */
+  #narrowOutput(id: TensorId): GraphOutput {
+    const known = this.#narrow.get(id);
+    if (known) return known;
+    const narrow = this.#cast(this.#output(id), DATA_TYPES.TF_FLOAT, this.#narrowType!);
+    this.#narrow.set(id, narrow);
+    return narrow;
+  }
+
+  #widened(narrow: GraphOutput): GraphOutput {
+    return this.#cast(narrow, this.#narrowType!, DATA_TYPES.TF_FLOAT);
+  }
+
+  #cast(output: GraphOutput, from: number, to: number): GraphOutput {
+    const desc = this.#newNode("Cast");
+    this.#lib.TF_AddInput(desc, packed(output));
+    this.#writeAttributes(desc, [typeAttribute("SrcT", from), typeAttribute("DstT", to)]);
+    return { node: this.#finishNode(desc, "Cast", [output]), index: 0 };
   }
 
   #addArgument(id: TensorId): GraphOutput {
@@ -320,10 +437,11 @@ export class Tracer implements OpRecorder, Disposable {
     return output;
   }
 
-  #identity(output: GraphOutput, id: TensorId, type = "Identity"): GraphOutput {
+  #identity(output: GraphOutput, type = "Identity"): GraphOutput {
     const desc = this.#newNode(type);
-    this.#lib.TF_AddInput(desc, packed(output));
-    this.#lib.TF_SetAttrType(desc, cText("T"), this.#runtime.describe(id).dtype);
+    const bytes = packed(output);
+    this.#lib.TF_AddInput(desc, bytes);
+    this.#lib.TF_SetAttrType(desc, cText("T"), this.#lib.TF_OperationOutputType(bytes));
     return { node: this.#finishNode(desc, type, [output]), index: 0 };
   }
 
@@ -331,8 +449,8 @@ export class Tracer implements OpRecorder, Disposable {
    * Returns an activation's input such that the activation isn't fused with the op before. After a batch normalization
    * the input stays: in evaluation nothing is fused there, and in training NaN shows in the running statistics.
    */
-  #keepApart(output: GraphOutput, id: TensorId): GraphOutput {
-    return this.#normalized.has(output.node) ? output : this.#identity(output, id, KEEPS_APART);
+  #keepApart(output: GraphOutput): GraphOutput {
+    return this.#normalized.has(output.node) ? output : this.#identity(output, KEEPS_APART);
   }
 
   #sumsNormalized(takes: readonly GraphOutput[]): boolean {
@@ -368,7 +486,7 @@ export class Tracer implements OpRecorder, Disposable {
 
 const inputSpecs = new Map<string, readonly InputSpec[]>();
 
-/** Reads `input_arg` (field 2) of an `OpDef`, and of each the two list attributes (5 and 6). */
+/** Reads `input_arg` (field 2) of an `OpDef`, and of each the type's attribute (4) and the two list attributes (5, 6). */
 function parseInputSpecs(bytes: Uint8Array): InputSpec[] {
   const specs: InputSpec[] = [];
   const reader = new BinaryReader(bytes);
@@ -378,10 +496,11 @@ function parseInputSpecs(bytes: Uint8Array): InputSpec[] {
       reader.skip(wire);
       continue;
     }
-    const spec = { numberAttribute: "", typeListAttribute: "" };
+    const spec = { typeAttribute: "", numberAttribute: "", typeListAttribute: "" };
     for (const end = reader.uint32() + reader.pos; reader.pos < end;) {
       const [argField, argWire] = reader.tag();
-      if (argField === 5) spec.numberAttribute = reader.string();
+      if (argField === 4) spec.typeAttribute = reader.string();
+      else if (argField === 5) spec.numberAttribute = reader.string();
       else if (argField === 6) spec.typeListAttribute = reader.string();
       else reader.skip(argWire);
     }

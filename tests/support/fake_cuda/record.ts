@@ -22,6 +22,11 @@ export interface CudaRecord {
   }[];
   /** Calls of functions that the fake has no code for. */
   readonly stubs: Readonly<Record<string, number>>;
+  /**
+   * Launches by the name of the kernel, as the compiler mangles it, or of the function of cuBLAS or cuDNN; `tensor …` are
+   * those of cuDNN's tensors, by the type of their elements.
+   */
+  readonly kernels: Readonly<Record<string, number>>;
 }
 
 /** Record of one process and one device: counts of copies and of bytes, up to the device, down and within. */

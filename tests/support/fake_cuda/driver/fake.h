@@ -82,6 +82,8 @@ void fake_drain_context(Context *context);
 int fake_result(const char *call, int code);
 void fake_count_init(int code);
 void fake_count_host_sync(void);
+// Counts a kernel by its name, which must stay.
+void fake_count_kernel(const char *name);
 API void fake_cuda_count_stub(const char *name);
 // Writes the process's record to its file.
 API void fake_cuda_write_record(void);

@@ -1,5 +1,6 @@
 // Modules and kernels. A kernel computes nothing; its launches are counted, and take their place in the stream.
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "fake.h"
@@ -15,20 +16,27 @@ static void count_launch(Device *device) {
   }
 }
 
-static int launch(const char *call, Context *context, void *handle) {
+static int launch(const char *call, Context *context, const char *name, void *handle) {
+  fake_count_kernel(name);
   count_launch(context->device);
   if (fake_health(context->device)) return fake_result(call, fake_health(context->device));
   fake_enqueue_kernel(fake_stream(context, handle));
   return SUCCESS;
 }
 
+typedef struct {
+  char *name;
+} Function; // CUfunction
+
+static const char *name_of(const Function *function) { return function && function->name ? function->name : ""; }
+
 API int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
                        unsigned block_y, unsigned block_z, unsigned shared, void *stream, void **arguments,
                        void **extra) {
   CURRENT(context);
-  (void)function, (void)grid_x, (void)grid_y, (void)grid_z, (void)block_x, (void)block_y, (void)block_z;
+  (void)grid_x, (void)grid_y, (void)grid_z, (void)block_x, (void)block_y, (void)block_z;
   (void)shared, (void)arguments, (void)extra;
-  return launch(__func__, context, stream);
+  return launch(__func__, context, name_of(function), stream);
 }
 
 typedef struct {
@@ -38,15 +46,21 @@ typedef struct {
 
 API int cuLaunchKernelEx(const LaunchConfig *config, void *function, void **arguments, void **extra) {
   CURRENT(context);
-  (void)function, (void)arguments, (void)extra;
-  return launch(__func__, context, config->stream);
+  (void)arguments, (void)extra;
+  return launch(__func__, context, name_of(function), config->stream);
+}
+
+// The launches of the CUDA runtime, which knows the names of the kernels that are part of a library.
+API int fake_cuda_runtime_launch(const char *name, void *stream) {
+  CURRENT(context);
+  return launch("cuLaunchKernel", context, name, stream);
 }
 
 // The launches of a CUDA library (cuBLAS, cuDNN), for the fakes of these.
-API int fake_cuda_library_launch(void *stream) {
+API int fake_cuda_library_launch(const char *name, void *stream) {
   CURRENT(context);
   context->device->library_calls++;
-  return launch(__func__, context, stream);
+  return launch(__func__, context, name, stream);
 }
 
 static int load(const char *call, void **module) {
@@ -77,11 +91,18 @@ API int cuModuleUnload(void *module) {
   return SUCCESS;
 }
 
+// Makes a CUfunction, for the CUDA runtime too.
+API int fake_cuda_function(void **function, const char *name) {
+  Function *made = calloc(1, sizeof *made);
+  made->name = strdup(name);
+  *function = made;
+  return SUCCESS;
+}
+
 API int cuModuleGetFunction(void **function, void *module, const char *name) {
   CURRENT(context);
-  (void)module, (void)name;
-  *function = calloc(1, 16);
-  return SUCCESS;
+  (void)module;
+  return fake_cuda_function(function, name);
 }
 
 API int cuModuleGetGlobal_v2(void **address, size_t *bytes, void *module, const char *name) {

@@ -8,11 +8,11 @@
 
 #include "fake.h"
 
-enum { MAX_ERRORS = 64, MAX_STUBS = 1024, INTERVAL_MILLIS = 200 };
+enum { MAX_ERRORS = 64, MAX_NAMES = 4096, INTERVAL_MILLIS = 200 };
 
 static struct { const char *call; int code; long count; } errors[MAX_ERRORS];
-static struct { const char *name; long count; } stubs[MAX_STUBS];
-static int error_count, stub_count;
+static int error_count;
+static struct Names { int size; struct { const char *name; long count; } entries[MAX_NAMES]; } stubs, kernels;
 static int init_calls, init_code;
 static atomic_long host_syncs;
 static long long last_written;
@@ -35,6 +35,14 @@ static void write_device(FILE *file, Device *device) {
           (long)device->bytes[WITHIN], (size_t)device->used, (size_t)device->peak);
 }
 
+static void write_names(FILE *file, const struct Names *names) {
+  fputc('{', file);
+  for (int i = 0; i < names->size; i++) {
+    fprintf(file, "%s\"%s\":%ld", i ? "," : "", names->entries[i].name, names->entries[i].count);
+  }
+  fputc('}', file);
+}
+
 static void write_locked(void) {
   const char *folder = machine()->record;
   if (!*folder) return;
@@ -54,9 +62,11 @@ static void write_locked(void) {
     fprintf(file, "%s{\"call\":\"%s\",\"code\":%d,\"count\":%ld}", i ? "," : "", errors[i].call, errors[i].code,
             errors[i].count);
   }
-  fprintf(file, "],\"stubs\":{");
-  for (int i = 0; i < stub_count; i++) fprintf(file, "%s\"%s\":%ld", i ? "," : "", stubs[i].name, stubs[i].count);
-  fprintf(file, "}}\n");
+  fprintf(file, "],\"stubs\":");
+  write_names(file, &stubs);
+  fprintf(file, ",\"kernels\":");
+  write_names(file, &kernels);
+  fprintf(file, "}\n");
   fclose(file);
   rename(temporary, path);
   last_written = now_millis();
@@ -98,17 +108,27 @@ void fake_count_host_sync(void) {
   if (now_millis() - last_written > INTERVAL_MILLIS) fake_cuda_write_record();
 }
 
-// A call of a function that the fake has no code for; it returned 0.
-API void fake_cuda_count_stub(const char *name) {
+static void count_name(struct Names *names, const char *name) {
   pthread_mutex_lock(&lock);
   int at = 0;
-  while (at < stub_count && strcmp(stubs[at].name, name)) at++;
-  if (at < MAX_STUBS) {
-    if (at == stub_count) stub_count++;
-    stubs[at].name = name;
-    stubs[at].count++;
+  while (at < names->size && names->entries[at].name != name && strcmp(names->entries[at].name, name)) at++;
+  if (at < MAX_NAMES) {
+    if (at == names->size) names->size++;
+    names->entries[at].name = name;
+    names->entries[at].count++;
   }
   pthread_mutex_unlock(&lock);
+}
+
+// A call of a function that the fake has no code for; it returned 0.
+API void fake_cuda_count_stub(const char *name) { count_name(&stubs, name); }
+
+void fake_count_kernel(const char *name) { count_name(&kernels, name); }
+
+// As fake_count_kernel(), for the fakes of the libraries.
+API int fake_cuda_count_name(const char *name) {
+  count_name(&kernels, name);
+  return SUCCESS;
 }
 
 // A function of the driver without code here.

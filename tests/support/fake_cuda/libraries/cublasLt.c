@@ -49,5 +49,5 @@ API int cublasLtMatmul(void *handle, void *product, void *alpha, void *a, void *
                        void *workspace, size_t bytes, void *stream) {
   (void)handle, (void)product, (void)alpha, (void)a, (void)a_layout, (void)b, (void)b_layout, (void)beta, (void)c;
   (void)c_layout, (void)d, (void)d_layout, (void)algorithm, (void)workspace, (void)bytes;
-  return DRIVER(fake_cuda_library_launch, (void *), stream) ? EXECUTION_FAILED : 0;
+  return DRIVER(fake_cuda_library_launch, (const char *, void *), __func__, stream) ? EXECUTION_FAILED : 0;
 }

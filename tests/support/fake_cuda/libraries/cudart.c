@@ -1,4 +1,5 @@
 // The CUDA runtime over the fake driver: it makes a device's primary context current where a thread has none.
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,10 +287,32 @@ API int __cudaPopCallConfiguration(Dim3 *grid, Dim3 *block, size_t *shared, void
   return 0;
 }
 
+// The names of kernels by the functions of the host that stand for them: a table with open addressing.
+enum { TABLE_SIZE = 1 << 18 };
+static struct { const void *function; const char *name; void *of_driver; } registered[TABLE_SIZE];
+static pthread_mutex_t registration = PTHREAD_MUTEX_INITIALIZER;
+
+// Returns the place of a function in the table, or the place where it belongs.
+static size_t place_of(const void *function) {
+  size_t at = (size_t)((uintptr_t)function * 0x9E3779B97F4A7C15ull >> 46);
+  while (registered[at].function && registered[at].function != function) at = (at + 1) % TABLE_SIZE;
+  return at;
+}
+
+API void __cudaRegisterFunction(void **binary, const void *function, char *device_function, const char *name) {
+  (void)binary, (void)device_function;
+  pthread_mutex_lock(&registration);
+  size_t at = place_of(function);
+  registered[at].function = function;
+  registered[at].name = name;
+  pthread_mutex_unlock(&registration);
+}
+
 static int launch(void *function, void *stream) {
-  BOUND(cuLaunchKernel,
-        (void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **, void **),
-        function, 1, 1, 1, 1, 1, 1, 0, stream, NULL, NULL);
+  pthread_mutex_lock(&registration);
+  const char *name = registered[place_of(function)].name;
+  pthread_mutex_unlock(&registration);
+  BOUND(fake_cuda_runtime_launch, (const char *, void *), name ? name : "", stream);
 }
 
 API int cudaLaunchKernel(void *function, Dim3 grid, Dim3 block, void **arguments, size_t shared, void *stream) {
@@ -309,8 +332,16 @@ API int cudaLaunchKernelExC(const LaunchConfig *config, void *function, void **a
 }
 
 API int cudaGetFuncBySymbol(void **function, void *symbol) {
-  *function = symbol;
-  return 0;
+  pthread_mutex_lock(&registration);
+  size_t at = place_of(symbol);
+  int code = 0;
+  if (!registered[at].of_driver) {
+    const char *name = registered[at].name ? registered[at].name : "";
+    code = DRIVER(fake_cuda_function, (void **, const char *), &registered[at].of_driver, name);
+  }
+  *function = registered[at].of_driver;
+  pthread_mutex_unlock(&registration);
+  return code;
 }
 
 enum { ATTRIBUTES_BYTES = 144, BLOCK_THREADS_AT = 6, REGISTERS_AT = 7 }; // of cudaFuncAttributes, counted in ints

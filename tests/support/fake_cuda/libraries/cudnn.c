@@ -48,6 +48,24 @@ API int cudnnGetStream(Handle *handle, void **stream) {
   return 0;
 }
 
+// Descriptions of tensors are counted by the type of their elements (cudnnDataType_t).
+static void count_tensor(int type) {
+  const char *name = type == 0 ? "tensor float" : type == 2 ? "tensor half" : type == 9 ? "tensor bfloat16" : "tensor other";
+  DRIVER(fake_cuda_count_name, (const char *), name);
+}
+
+API int cudnnSetTensor4dDescriptor(void *descriptor, int format, int type, int n, int c, int h, int w) {
+  (void)descriptor, (void)format, (void)n, (void)c, (void)h, (void)w;
+  count_tensor(type);
+  return 0;
+}
+
+API int cudnnSetTensorNdDescriptor(void *descriptor, int type, int dimensions, const int *sizes, const int *strides) {
+  (void)descriptor, (void)dimensions, (void)sizes, (void)strides;
+  count_tensor(type);
+  return 0;
+}
+
 // cudnnConvolution…AlgoPerf_t: the same for the three directions.
 typedef struct {
   int algorithm, status;
@@ -119,7 +137,7 @@ API int cudnnBackendExecute(Handle *handle, void *plan, void *pack) {
   return (int)library_call(__func__, handle, EXECUTION_FAILED);
 }
 
-// Attributes of cudnnBackendAttributeName_t that TensorFlow reads.
+// Attributes of cudnnBackendAttributeName_t that TensorFlow reads, and the type of a tensor.
 enum {
   HEURISTIC_RESULTS = 202,
   CONFIG_ENGINE = 300,
@@ -129,7 +147,14 @@ enum {
   PLAN_JSON = 405,
   GRAPH_ENGINES = 802,
   ENGINE_INDEX = 1301,
+  TENSOR_TYPE = 901,
 };
+
+API int cudnnBackendSetAttribute(void *descriptor, int name, int type, int64_t count, const void *values) {
+  (void)descriptor, (void)type;
+  if (name == TENSOR_TYPE && count == 1) count_tensor(*(const int *)values);
+  return 0;
+}
 
 API int cudnnBackendGetAttribute(void *descriptor, int name, int type, int64_t wanted, int64_t *count, void *values) {
   (void)descriptor, (void)type;

@@ -50,5 +50,5 @@ long library_call(const char *name, void *first, long execution_failed) {
     count_stub(name);
     return 0;
   }
-  return DRIVER(fake_cuda_library_launch, (void *), handle->stream) ? execution_failed : 0;
+  return DRIVER(fake_cuda_library_launch, (const char *, void *), name, handle->stream) ? execution_failed : 0;
 }

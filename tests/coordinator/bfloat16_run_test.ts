@@ -8,10 +8,10 @@ const DEFAULT = new URL("../../configs/default.yaml", import.meta.url).pathname;
 /** Of 60 validation images, two. */
 const TOLERANCE = 0.034;
 
-Deno.test("the default recipe with bf16 is as accurate as with float32", async () => {
+Deno.test("the default recipe with bfloat16 is as accurate as with float32", async () => {
   await withTemporaryFolder(async (folder) => {
     const results = [];
-    for (const precision of ["float32", "bf16"]) {
+    for (const precision of ["float32", "bfloat16"]) {
       const out = join(folder, precision);
       const settings = [`engine.precision=${precision}`, "train.epochs=1", "liveness.lostAfter=60"];
       const { code, stdout, stderr } = await runCommand(
