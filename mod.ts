@@ -140,6 +140,7 @@ const _PROGRAMS = [
   () => import("./workers/warm_up.ts"),
   () => import("./src/protocol/heartbeat_thread.ts"),
   () => import("./src/data/loading/loader_thread.ts"),
+  () => import("./src/engine/kernel_thread.ts"),
 ];
 
 /**

@@ -31,6 +31,7 @@ const _PROGRAMS = [
   () => import("../workers/warm_up.ts"),
   () => import("./protocol/heartbeat_thread.ts"),
   () => import("./data/loading/loader_thread.ts"),
+  () => import("./engine/kernel_thread.ts"),
 ];
 
 function usage(): string {

@@ -93,12 +93,14 @@ export function setWeights({ state }: Replica, weights: ReadonlyMap<string, Floa
 }
 
 /** Returns the gradients that the last step left in the replica's vector, by the parameters' names. */
-export function gradientsOf({ state }: Replica): Map<string, Float32Array> {
+export async function gradientsOf({ state }: Replica): Promise<Map<string, Float32Array>> {
   const { trainable, layout, buffers } = state;
+  const vector = new Uint8Array(state.vectorBytes);
+  await buffers.vector.download(vector);
   return new Map(
     trainable.map(({ name }, index) => [
       name,
-      floatsOf(bytesIn(buffers.vector, layout.places[index]!)).slice(),
+      floatsOf(bytesIn(vector, layout.places[index]!)).slice(),
     ]),
   );
 }

@@ -112,7 +112,8 @@ export class BenchSession {
   ): Promise<OpenExchange> {
     const { buffers } = this.#open ?? {};
     const isAsWanted = buffers?.vector.byteLength === vectorBytes &&
-      (buffers.reduced === buffers.regions[0]) === sumInRegion;
+      buffers.regions.length === regions &&
+      (buffers.reduced === buffers.regions[0].current) === sumInRegion;
     if (this.#open && isAsWanted) return this.#open;
     await this.#open?.exchange.close();
     const { link, place, memory } = this.#options;

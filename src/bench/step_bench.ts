@@ -70,7 +70,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
   for (let step = 0; step < warmup + steps; step++) {
     const start = performance.now();
     const totals = await replica.forwardBackward(images, placeOf(options, step));
-    await replica.update({ rates: [SGD.lr], step: step + 1, squares: 0 });
+    await replica.step({ rates: [SGD.lr], step: step + 1, squares: 0 });
     if (step >= warmup) times.push(performance.now() - start);
     loss = totals.lossSum / batch;
   }
@@ -103,7 +103,7 @@ export async function profileStep(options: StepBenchOptions): Promise<StepProfil
   }
   const times = await timed(
     options,
-    (step) => replica.update({ rates: [SGD.lr], step: step + 1, squares: 0 }),
+    (step) => replica.step({ rates: [SGD.lr], step: step + 1, squares: 0 }),
   );
   measured.splice(2, 0, wholePart("update", times));
   return summarizeProfile(measured, SLOWEST);

@@ -80,7 +80,7 @@ export function pausingReplica({ milliseconds, rows, vectorBytes }: Pause): Benc
   return {
     state: {
       optimizer: { baseRates: [] },
-      clipAndSumSquares: () => 0,
+      sumSquares: () => 0,
       vectorBytes,
       regions: 1,
       attach: () => {},
@@ -91,5 +91,6 @@ export function pausingReplica({ milliseconds, rows, vectorBytes }: Pause): Benc
       return { ...NO_TOTALS, lossSum: count, weight: count, statisticsRows: count };
     },
     update: async () => {},
+    commit: () => {},
   };
 }

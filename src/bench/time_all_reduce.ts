@@ -5,6 +5,7 @@
  */
 import { LockstepError } from "../base/errors.ts";
 import { floatsOf } from "../base/float_range.ts";
+import { hostOf } from "../engine/device_memory.ts";
 import type { OpenExchange } from "../exchange/open_exchange.ts";
 import { narrowingBound } from "../exchange/narrow.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
@@ -27,7 +28,7 @@ export function allReduceCalls({ warmup, steps }: Pick<Benchmark, "warmup" | "st
 }
 
 /**
- * Times all-reduces of a synthetic vector, whose sum comes into the first region, checks the last sum, and times copies of as many bytes.
+ * Times all-reduces of a synthetic vector, checks the last sum, and times copies of as many bytes.
  *
  * @throws {LockstepError} when the sum is wrong
  */
@@ -38,8 +39,8 @@ export async function timeAllReduce(
   onStep: (step: number) => void,
   signal?: AbortSignal,
 ): Promise<Omit<AllReduceTimes, "exchange" | "dtype">> {
-  const vector = fillRankVector(buffers.vector, rank);
-  const sum = buffers.regions[0];
+  const vector = fillRankVector(hostOf(buffers.vector), rank);
+  const sum = hostOf(buffers.reduced);
   const milliseconds: number[] = [];
   const reduce = async (step: number) => {
     onStep(step);

@@ -250,7 +250,7 @@ async function trainWithWorkers(
   await effort.attempt(ENVIRONMENT_FILE, () => recordServer(folder, cluster.server));
   watch.listenTo(() => cluster.heartbeats(), () => cluster.refused());
   const opened = await cluster.callAll(WORKER_COMMANDS.loadState, null, {
-    payload: replica.state.exportState().bytes,
+    payload: await replica.state.exportState(),
     signal,
   });
   const workerDevices = opened.map(({ result }) => openedDeviceSchema.parse(result));

@@ -11,7 +11,6 @@ import { earlyStopReason, monitored } from "../metrics/monitor.ts";
 import { countBatches } from "../models/batch_counts.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { type EpochRecord, HISTORY_FILE } from "../records/history.ts";
-import { statePartSchema } from "../train/command_schemas.ts";
 import type { KeptFeatures } from "../train/feature_cache.ts";
 import type { OutOfStatistics } from "./epochs/drive_epoch.ts";
 import type { PreparedRun } from "./preparation/prepare.ts";
@@ -201,10 +200,10 @@ function nextMultiple(step: number, every = Infinity): number {
   return every === Infinity ? Infinity : (Math.floor(step / every) + 1) * every;
 }
 
-/** Copies the workers' state into the coordinator's replica, part by part. */
+/** Copies the workers' state into the coordinator's replica. */
 async function readState({ run, cluster }: RunContext): Promise<void> {
-  for (const { result, payload } of await cluster.callAll(WORKER_COMMANDS.readState)) {
-    if (payload) run.replica.state.importState(payload, statePartSchema.parse(result));
+  for (const { payload } of await cluster.callAll(WORKER_COMMANDS.readState)) {
+    if (payload) await run.replica.state.importState(payload);
   }
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { addressOf, alignedBytes } from "../base/aligned_memory.ts";
+import { bytesIn, type FloatRange } from "../base/float_range.ts";
 import {
   allocateCudaMemory,
   type CudaAddress,
@@ -11,9 +12,10 @@ import {
   deviceIdle,
   freeCudaMemory,
 } from "./binding/cuda_memory.ts";
+import { putInto } from "./inplace_ops.ts";
 import { nativeRuntime } from "./native_runtime.ts";
-import type { tf } from "./tf.ts";
-import { deviceViewOf, viewOf } from "./transfer.ts";
+import { tf } from "./tf.ts";
+import { deviceViewOf, readInto, viewOf } from "./transfer.ts";
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 
@@ -135,4 +137,46 @@ class GpuMemory implements DeviceMemory {
     this.#copies[Symbol.dispose]();
     freeCudaMemory(this.address);
   }
+}
+
+/** Copies a range of a vector to the same range of another of the same device. */
+export function copyRange(source: DeviceMemory, target: DeviceMemory, range: FloatRange): void {
+  const { begin, end } = range;
+  if (end === begin) return;
+  if (source.host && target.host) {
+    bytesIn(target.host, range).set(bytesIn(source.host, range));
+    return;
+  }
+  const [from, to] = [source, target].map((memory) => memory.view([1, end - begin], begin));
+  tf.dispose([putInto(to, from), from, to]);
+}
+
+/** Copies a float32 tensor into memory of its device, from float `begin` on. */
+export function writeTensor(target: DeviceMemory, tensor: tf.Tensor, begin = 0): void {
+  const end = begin + tensor.size;
+  if (target.host) return readInto(tensor, bytesIn(target.host, { begin, end }));
+  const view = target.view([1, tensor.size], begin);
+  tf.dispose([putInto(view, tensor), view]);
+}
+
+/** Fills a range with zeros. */
+export function fillWithZeros(target: DeviceMemory, { begin, end }: FloatRange): void {
+  if (end === begin) return;
+  if (target.host) {
+    bytesIn(target.host, { begin, end }).fill(0);
+    return;
+  }
+  const zeros = tf.zeros([end - begin]);
+  writeTensor(target, zeros, begin);
+  zeros.dispose();
+}
+
+/**
+ * The memory of the CPU behind device memory.
+ *
+ * @throws {TypeError} when it is a GPU's
+ */
+export function hostOf({ host }: DeviceMemory): Uint8Array<ArrayBuffer> {
+  if (!host) throw new TypeError("Memory of a GPU was taken for memory of the CPU");
+  return host;
 }

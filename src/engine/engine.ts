@@ -13,11 +13,13 @@ import type { CudaDevice } from "./binding/cuda_driver.ts";
 import { cudaProblemIn, ON_CPU } from "./binding/cuda_problems.ts";
 import { LOG_LEVEL, openLibrary, setLogLevel, showGpu } from "./binding/library.ts";
 import { logProblems, withCapturedStderr } from "./binding/native_output.ts";
+import { setKernelThreads } from "./kernel_threads.ts";
 import { setNativeRuntime } from "./native_runtime.ts";
 import { type Device, Runtime, type Threads } from "./binding/runtime.ts";
 import { EngineError } from "./binding/status.ts";
 import { numericVariables } from "./numerics.ts";
 import { tf } from "./tf.ts";
+import { coresOfHost } from "./threads.ts";
 
 /** Settings of the engine. */
 export interface EngineOptions {
@@ -179,6 +181,7 @@ async function open(options: EngineOptions): Promise<NativeEngine> {
   });
   await tf.setBackend(BACKEND);
   setNativeRuntime(runtime, libraryPath);
+  setKernelThreads(options.threads?.intraOp || coresOfHost());
   registerNativeGradients();
   const { version: tensorflowVersion, devices } = runtime;
   return {

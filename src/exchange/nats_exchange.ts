@@ -137,7 +137,7 @@ export class NatsGradientExchange extends RankEnd<ChunkTransfer> {
   #sendChunk({ epoch, step }: StepContribution, chunk: number): void {
     const { begin, floats, dtype, bytes } = itemAt(this.#plan.chunks, chunk);
     const frame = this.#frameFor(chunk).subarray(0, FRAME_HEADER_BYTES + bytes);
-    const values = bytesIn(this.buffers.vector, { begin, end: begin + floats });
+    const values = bytesIn(this.vector, { begin, end: begin + floats });
     let tooLarge = false;
     if (dtype === "float32") frame.set(values, FRAME_HEADER_BYTES);
     else tooLarge = narrow(frame.subarray(FRAME_HEADER_BYTES), floatsOf(values), dtype);
@@ -159,7 +159,7 @@ export class NatsGradientExchange extends RankEnd<ChunkTransfer> {
     const { transfer } = phase.step;
     if (transfer.arrived[chunk]) return;
     const { begin, floats, dtype } = planned;
-    const part = bytesIn(this.buffers.reduced, { begin, end: begin + floats });
+    const part = bytesIn(this.reduced, { begin, end: begin + floats });
     if (dtype === "float32") part.set(payload);
     else widen(floatsOf(part), payload, dtype);
     transfer.arrived[chunk] = 1;

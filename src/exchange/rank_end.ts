@@ -7,6 +7,7 @@
 import { LockstepError } from "../base/errors.ts";
 import type { FloatRange } from "../base/float_range.ts";
 import { compareSteps, type StepKey } from "../base/step_key.ts";
+import { hostOf } from "../engine/device_memory.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { type Fields, type Header, toWireNumber } from "../protocol/messages.ts";
 import { RetriedWait } from "../protocol/retried_wait.ts";
@@ -90,7 +91,9 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
   protected readonly link: ExchangeLink;
   protected readonly rank: number;
   protected readonly worldSize: number;
-  protected readonly buffers: StepBuffers;
+  /** This rank's vector, and the memory of the sum. */
+  protected readonly vector: Uint8Array<ArrayBuffer>;
+  protected readonly reduced: Uint8Array<ArrayBuffer>;
   protected phase: RankPhase<Transfer> = { at: "idle" };
   readonly #timeoutMs: number;
   #subscriptions: { unsubscribe(): void }[] = [];
@@ -99,7 +102,8 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
     this.link = link;
     this.rank = options.rank;
     this.worldSize = options.worldSize;
-    this.buffers = options.buffers;
+    this.vector = hostOf(options.buffers.vector);
+    this.reduced = hostOf(options.buffers.reduced);
     this.#timeoutMs = options.timeoutMs ?? RANK_TIMEOUT_MS;
   }
 

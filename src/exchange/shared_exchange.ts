@@ -15,6 +15,8 @@
 import { faultPoint, isFaultPoint } from "../base/fault_point.ts";
 import { type FloatRange, floatsOf, shardOf } from "../base/float_range.ts";
 import { itemAt } from "../base/item_at.ts";
+import { hostMemory, hostOf } from "../engine/device_memory.ts";
+import { VersionedMemory } from "../engine/versioned_memory.ts";
 import type { StepResult } from "./gradient_exchange.ts";
 import { MeetingEnd } from "./meeting_end.ts";
 import type { ExchangeLink, RankEndOptions } from "./rank_end.ts";
@@ -35,12 +37,13 @@ export function makeBuffers(
 ): StepBuffers {
   if (!segment) throw new TypeError("An exchange in shared memory without a segment");
   const { rank, worldSize, vectorBytes, sumInRegion = false } = shape;
-  const { meeting, slots, regions } = viewsOf(segment, shape);
+  const { meeting, slots, regions: pairs } = viewsOf(segment, shape);
   if (slots.length > 1) return { ...ownBuffers(shape), peers: slots, meeting };
-  const vector = itemAt(itemAt(slots, 0), rank);
+  const vector = hostMemory(itemAt(itemAt(slots, 0), rank));
+  const regions = pairs.map(([a, b]) => new VersionedMemory(hostMemory(a), hostMemory(b)));
   return {
     vector,
-    reduced: sumInRegion ? itemAt(regions, 0) : vector,
+    reduced: sumInRegion ? itemAt(regions, 0).current : vector,
     regions,
     shard: shardOf(rank, worldSize, vectorBytes),
     peers: slots,
@@ -77,10 +80,16 @@ export class SharedGradientExchange extends MeetingEnd {
     if (!peers) {
       throw new TypeError("An exchange in shared memory without the memory of the other ranks");
     }
-    this.#vector = floatsOf(vector);
+    this.#vector = floatsOf(hostOf(vector));
     const own = reduced === vector ? rank : undefined;
     this.#sums = peers.map((slots) =>
-      new ShardSum(floatsOf(reduced), slots.map(floatsOf), shard, gradientFloats(options), own)
+      new ShardSum(
+        floatsOf(hostOf(reduced)),
+        slots.map(floatsOf),
+        shard,
+        gradientFloats(options),
+        own,
+      )
     );
     const isWhole = peers.length > 1;
     this.#copies = isWhole ? peers.map((slots) => floatsOf(itemAt(slots, rank))) : undefined;

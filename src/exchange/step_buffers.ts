@@ -6,24 +6,26 @@
 import { itemAt } from "../base/item_at.ts";
 import { alignedBytes } from "../base/aligned_memory.ts";
 import { type FloatRange, shardOf } from "../base/float_range.ts";
+import { type DeviceMemory, hostMemory } from "../engine/device_memory.ts";
+import { VersionedMemory } from "../engine/versioned_memory.ts";
 import type { WireFormat } from "./chunks.ts";
 import type { SegmentShape } from "./shared_layout.ts";
 
-/** Vectors of one layout: float32 values, little-endian, aligned to 64 bytes. */
+/** Vectors of one layout: float32 values, little-endian. */
 export interface StepBuffers {
   /** This rank's gradients, then its running statistics; the exchange reads them. */
-  readonly vector: Uint8Array<ArrayBuffer>;
+  readonly vector: DeviceMemory;
   /**
    * The sum over the ranks r, in their order, of (w_r / W) · vector_r, in the range {@linkcode StepBuffers.shard}:
    * with weights w_r that add up to W, the samples' weights for gradients (all 0 where W is 0), the rows that count
    * for the running statistics behind them. May be the memory of the vector, or of a region.
    */
-  readonly reduced: Uint8Array<ArrayBuffer>;
+  readonly reduced: DeviceMemory;
   /**
-   * Vectors for the ranks' results: each rank writes its shard, and all shards are there after an all-gather. The
-   * first one holds the values, the next one their averages where such are kept.
+   * The state that a step changes: the values, then the optimizer's tensors, then the averages of the values where such
+   * are kept. Each rank writes its shard of the next versions; all shards are there after an all-gather.
    */
-  readonly regions: readonly Uint8Array<ArrayBuffer>[];
+  readonly regions: readonly VersionedMemory[];
   /** The range that this rank updates: all of it where every rank gets the whole sum. */
   readonly shard: FloatRange;
   /**
@@ -44,7 +46,7 @@ export interface ExchangeShape extends SegmentShape {
 /** The shape of one rank's buffers. */
 export interface RankShape extends ExchangeShape {
   readonly rank: number;
-  /** Put the sum into the first region, for those who want the sum itself and update nothing. */
+  /** Put the sum into the first region's first version, for those who want the sum itself and update nothing. */
   readonly sumInRegion?: boolean;
 }
 
@@ -59,10 +61,10 @@ export function gradientFloats(
 export function ownBuffers(
   { vectorBytes, regions: count, sumInRegion = false }: RankShape,
 ): StepBuffers {
-  const regions = Array.from({ length: count }, () => alignedBytes(vectorBytes));
+  const regions = ownRegions(vectorBytes, count);
   return {
-    vector: alignedBytes(vectorBytes),
-    reduced: sumInRegion ? itemAt(regions, 0) : alignedBytes(vectorBytes),
+    vector: cpuMemory(vectorBytes),
+    reduced: sumInRegion ? itemAt(regions, 0).current : cpuMemory(vectorBytes),
     regions,
     shard: shardOf(0, 1, vectorBytes),
   };
@@ -70,11 +72,20 @@ export function ownBuffers(
 
 /** Makes the buffers of a replica that is alone: its gradients are their own sum. */
 export function loneBuffers(vectorBytes: number, regions: number): StepBuffers {
-  const vector = alignedBytes(vectorBytes);
+  const vector = cpuMemory(vectorBytes);
   return {
     vector,
     reduced: vector,
-    regions: Array.from({ length: regions }, () => alignedBytes(vectorBytes)),
+    regions: ownRegions(vectorBytes, regions),
     shard: shardOf(0, 1, vectorBytes),
   };
+}
+
+function ownRegions(vectorBytes: number, count: number): VersionedMemory[] {
+  const make = () => cpuMemory(vectorBytes);
+  return Array.from({ length: count }, () => new VersionedMemory(make(), make));
+}
+
+function cpuMemory(bytes: number): DeviceMemory {
+  return hostMemory(alignedBytes(bytes));
 }

@@ -6,8 +6,11 @@
  *
  * @module
  */
-import { bytesIn, type FloatRange } from "../base/float_range.ts";
-import { addScaled, NativeVector, VectorView } from "../engine/native_vector.ts";
+import type { FloatRange } from "../base/float_range.ts";
+import { VectorPass } from "../engine/capture/vector_pass.ts";
+import { copyRange } from "../engine/device_memory.ts";
+import type { Elementwise } from "../engine/elementwise.ts";
+import type { VersionedMemory } from "../engine/versioned_memory.ts";
 import type { EmaConfig } from "./config.ts";
 import { isWarmingUp, type RunLength, type WarmupConfig } from "./schedule.ts";
 import type { StepKey } from "../base/step_key.ts";
@@ -64,57 +67,63 @@ function updateBefore(
   return { epoch: epoch - 1, step: Math.floor((stepsPerEpoch - 1) / everySteps) * everySteps };
 }
 
-/** Vectors of one layout, float32, aligned to 64 bytes. */
+/** Vectors of one layout. */
 export interface AverageMemory {
   /** Parameters and running statistics. */
-  readonly values: Uint8Array<ArrayBuffer>;
-  readonly averages: Uint8Array<ArrayBuffer>;
+  readonly values: VersionedMemory;
+  readonly averages: VersionedMemory;
   /** The range of the vectors that is updated here. */
   readonly range: FloatRange;
 }
 
+/** `average − share · average + share · value`. */
+const MIX: Elementwise = {
+  inputs: 2,
+  outputs: 1,
+  numbers: 1,
+  compute: (ops, [average, value], [share]) => [
+    ops.add(ops.sub(average, ops.mul(share, average)), ops.mul(share, value)),
+  ],
+};
+
 /** The averages of a part of some values. */
 export class WeightAverages implements Disposable {
-  readonly #values: Uint8Array<ArrayBuffer>;
-  readonly #averages: Uint8Array<ArrayBuffer>;
-  readonly #average: NativeVector;
-  readonly #views: { readonly values: VectorView; readonly averages: VectorView };
+  readonly #memory: AverageMemory;
+  readonly #mix = new VectorPass("averages", MIX);
 
-  constructor({ values, averages, range }: AverageMemory) {
-    this.#values = bytesIn(values, range);
-    this.#averages = bytesIn(averages, range);
-    this.#average = new NativeVector(this.#averages);
-    this.#views = {
-      values: new VectorView(this.#values),
-      averages: new VectorView(this.#averages),
-    };
+  constructor(memory: AverageMemory) {
+    this.#memory = memory;
   }
 
   /**
-   * Takes the present values in: `average = (1 − share) · average + share · value`.
+   * Computes the next version of the averages from the next version of the values:
+   * `average = (1 − share) · average + share · value`.
    *
    * @param share As from {@linkcode newShareAt}; with 1 the values are copied bit by bit
+   * @returns False where the averages stay as they are: there is no next version then
    */
-  async update(share: number): Promise<void> {
-    if (share === 1) return this.reset();
-    if (share === 0) return;
-    await addScaled(this.#average, -share, this.#views.averages);
-    await addScaled(this.#average, share, this.#views.values);
-    this.#average.readInto(this.#averages);
+  async update(share: number): Promise<boolean> {
+    if (share === 0) return false;
+    const { values, averages, range } = this.#memory;
+    if (share === 1) copyRange(values.next, averages.next, range);
+    else {
+      await this.#mix.run([{
+        range,
+        inputs: [averages.current, values.next],
+        outputs: [averages.next],
+        numbers: [share],
+      }]);
+    }
+    return true;
   }
 
   /** Restarts the averages with the present values. */
   reset(): void {
-    this.#averages.set(this.#values);
-    this.reload();
-  }
-
-  /** The averages were changed by somebody else. */
-  reload(): void {
-    this.#average.assign(this.#averages);
+    const { values, averages, range } = this.#memory;
+    copyRange(values.current, averages.current, range);
   }
 
   [Symbol.dispose](): void {
-    for (const held of [this.#average, ...Object.values(this.#views)]) held[Symbol.dispose]();
+    this.#mix[Symbol.dispose]();
   }
 }

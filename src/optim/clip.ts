@@ -1,5 +1,5 @@
 /**
- * Gradient clipping, as `torch.nn.utils.clip_grad_norm_` and `clip_grad_value_` do it, in place.
+ * Gradient clipping, as `torch.nn.utils.clip_grad_norm_` and `clip_grad_value_` do it.
  *
  * @module
  */
@@ -13,29 +13,28 @@ export interface ClipConfig {
 }
 
 /** PyTorch adds it to the norm before it divides. */
-const EPSILON = 1e-6;
+export const NORM_EPSILON = 1e-6;
 
-/** Brings each value into [-limit, limit]. */
-export function clipValues(values: Float32Array, limit: number): void {
-  for (let index = 0; index < values.length; index++) {
-    if (values[index] > limit) values[index] = limit;
-    else if (values[index] < -limit) values[index] = -limit;
-  }
-}
-
-/** Sum of the squares, in double precision. */
-export function sumOfSquares(values: Float32Array): number {
+/**
+ * Sum of the squares, in double precision.
+ *
+ * @param limit The largest magnitude with which a value counts
+ */
+export function sumOfSquares(values: Float32Array, limit?: number): number {
   let sum = 0;
-  for (let index = 0; index < values.length; index++) sum += values[index] * values[index];
+  if (limit === undefined) {
+    for (let index = 0; index < values.length; index++) sum += values[index] * values[index];
+    return sum;
+  }
+  const largest = Math.fround(limit);
+  for (let index = 0; index < values.length; index++) {
+    const value = Math.min(Math.abs(values[index]), largest);
+    sum += value * value;
+  }
   return sum;
 }
 
 /** Returns the factor, at most 1, by which gradients with this sum of squares are multiplied. */
 export function clipFactor(squares: number, limit: number): number {
-  return Math.min(1, limit / (Math.sqrt(squares) + EPSILON));
-}
-
-/** Multiplies each value. */
-export function scaleValues(values: Float32Array, factor: number): void {
-  for (let index = 0; index < values.length; index++) values[index] *= factor;
+  return Math.min(1, limit / (Math.sqrt(squares) + NORM_EPSILON));
 }

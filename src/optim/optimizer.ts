@@ -6,11 +6,15 @@
  * @module
  */
 import { bytesIn, type FloatRange, floatsOf, overlap } from "../base/float_range.ts";
-import { NativeVector, VectorView } from "../engine/native_vector.ts";
-import { type ClipConfig, clipFactor, clipValues, scaleValues, sumOfSquares } from "./clip.ts";
+import { type RangeJob, VectorPass } from "../engine/capture/vector_pass.ts";
+import type { DeviceMemory } from "../engine/device_memory.ts";
+import type { Elementwise } from "../engine/elementwise.ts";
+import type { VersionedMemory } from "../engine/versioned_memory.ts";
+import { type ClipConfig, clipFactor, sumOfSquares } from "./clip.ts";
 import type { GroupConfig, OptimizerConfig } from "./config.ts";
+import { DeviceClip } from "./device_clip.ts";
 import { type Group, groupsOf, runsOf } from "./groups.ts";
-import type { UpdateRule, UpdateSpan } from "./optimizer_declaration.ts";
+import type { UpdateRule } from "./optimizer_declaration.ts";
 import { updateRule } from "./rules.ts";
 
 /** Settings of {@linkcode Optimizer}. */
@@ -27,12 +31,14 @@ export interface PlacedParameter {
   readonly place: FloatRange;
 }
 
-/** The memory in which the optimizer works: float32 vectors of one layout, aligned to 64 bytes. */
+/** The memory in which the optimizer works: float32 vectors of one layout. */
 export interface OptimizerMemory {
   /** The parameters. */
-  readonly values: Uint8Array<ArrayBuffer>;
-  /** Their gradients; may be changed by a step. */
-  readonly gradients: Uint8Array<ArrayBuffer>;
+  readonly values: VersionedMemory;
+  /** The optimizer's state, in the order of {@linkcode Optimizer.slots}. */
+  readonly slots: readonly VersionedMemory[];
+  /** The gradients. */
+  readonly gradients: DeviceMemory;
   /** The range of the vectors that this optimizer updates. */
   readonly range: FloatRange;
 }
@@ -43,17 +49,17 @@ export interface OptimizerStep {
   readonly rates: readonly number[];
   /** Optimizer step of the run, counted from 1. */
   readonly step: number;
-  /** Sum over all parts of the values that {@linkcode Optimizer.clipAndSumSquares} returned. */
+  /** Sum over all parts of the values that {@linkcode Optimizer.sumSquares} returned. */
   readonly squares: number;
 }
 
 /** A run of parameters of one group, within the optimizer's part. */
-interface GroupedSpan extends UpdateSpan {
+interface GroupedRange {
   readonly range: FloatRange;
   readonly group: number;
 }
 
-/** Update of a part of all parameters that learn, and the state for it. */
+/** Update of a part of all parameters that learn. */
 export class Optimizer implements Disposable {
   readonly #rule: UpdateRule;
   readonly #clip: ClipConfig;
@@ -61,8 +67,10 @@ export class Optimizer implements Disposable {
   readonly #parameters: readonly PlacedParameter[];
   /** All that learns, padding included. */
   readonly #learning: FloatRange;
+  readonly #pass: VectorPass;
+  #deviceClip: DeviceClip | undefined;
   #memory: OptimizerMemory | undefined;
-  #runs: GroupedSpan[] = [];
+  #ranges: readonly GroupedRange[] = [];
 
   /** @throws {UsageError} when a pattern of a group matches no parameter */
   constructor(
@@ -70,12 +78,13 @@ export class Optimizer implements Disposable {
     { settings, lr, groups = [], ...clip }: OptimizerOptions,
     floats: number,
   ) {
-    this.#rule = updateRule(settings);
     this.#clip = clip;
     this.#parameters = parameters;
     this.#learning = { begin: 0, end: floats };
     const names = parameters.map(({ name }) => name);
     this.#groups = groupsOf(names, { lr, weightDecay: settings.weightDecay }, groups);
+    this.#rule = updateRule(settings, this.#groups.some(({ weightDecay }) => weightDecay !== 0));
+    this.#pass = new VectorPass("update", clippedUpdate(this.#rule, clip));
   }
 
   /** Names of the state's tensors, as in PyTorch's `state_dict()`. */
@@ -88,83 +97,79 @@ export class Optimizer implements Disposable {
     return this.#groups.map(({ lr }) => lr);
   }
 
-  /** Begins to work on memory, with a state of zeros. */
+  /** Begins to work on memory. */
   attach(memory: OptimizerMemory): void {
-    this.#release();
     this.#memory = memory;
     const places = this.#parameters.map(({ place }) => place);
-    for (const { group, ...run } of runsOf(this.#groups, places, this.#learning.end)) {
-      const range = overlap(run, memory.range);
-      if (range.end === range.begin) continue;
-      const values = bytesIn(memory.values, range);
-      this.#runs.push({
-        range,
-        group,
-        parameter: new NativeVector(values),
-        before: new VectorView(values),
-        gradient: new VectorView(bytesIn(memory.gradients, range)),
-        slots: this.#rule.slots.map(() => new NativeVector(new Uint8Array(values.byteLength))),
-      });
-    }
+    this.#ranges = runsOf(this.#groups, places, this.#learning.end)
+      .map(({ group, ...run }) => ({ group, range: overlap(run, memory.range) }))
+      .filter(({ range }) => range.end > range.begin);
   }
 
   /**
-   * Clips the gradients of a range by their values, where that is set.
-   *
-   * @returns The sum of their squares, where the step needs it, else 0
+   * The sum of the squares of the gradients in a range, clipped by their values, where the step needs it; else 0. A GPU
+   * keeps the sum to itself.
    */
-  clipAndSumSquares(range: FloatRange): number {
+  sumSquares(range: FloatRange): number {
     const { clipGradNorm, clipGradValue } = this.#clip;
-    if (clipGradNorm === undefined && clipGradValue === undefined) return 0;
-    const own = overlap(range, this.#learning);
-    const gradients = floatsOf(bytesIn(this.#memory!.gradients, own));
-    if (clipGradValue !== undefined) clipValues(gradients, clipGradValue);
-    return clipGradNorm === undefined ? 0 : sumOfSquares(gradients);
+    const { host } = this.#memory!.gradients;
+    if (clipGradNorm === undefined || !host) return 0;
+    return sumOfSquares(floatsOf(bytesIn(host, overlap(range, this.#learning))), clipGradValue);
   }
 
-  /** Takes the step on this optimizer's part, with gradients that were measured. */
+  /** Computes the next version of this optimizer's part of the parameters and of its state. */
   async step({ rates, step, squares }: OptimizerStep): Promise<void> {
-    const { values, gradients } = this.#memory!;
-    const { clipGradNorm } = this.#clip;
-    const factor = clipGradNorm === undefined ? 1 : clipFactor(squares, clipGradNorm);
-    for (const { range, group, ...state } of this.#runs) {
-      if (factor < 1) scaleValues(floatsOf(bytesIn(gradients, range)), factor);
+    const { values, slots, gradients } = this.#memory!;
+    const { clipGradNorm, clipGradValue } = this.#clip;
+    const isOnDevice = !gradients.host;
+    const factor = clipGradNorm === undefined || isOnDevice
+      ? []
+      : [clipFactor(squares, clipGradNorm)];
+    const limits = clipGradValue === undefined ? [] : [-clipGradValue, clipGradValue];
+    const jobs = this.#ranges.map(({ range, group }): RangeJob => {
       const { weightDecay } = this.#groups[group];
-      await this.#rule.apply(state, { rate: rates[group], step, weightDecay });
-      state.parameter.readInto(bytesIn(values, range));
-    }
+      return {
+        range,
+        inputs: [values.current, gradients, ...slots.map(({ current }) => current)],
+        outputs: [values.next, ...slots.map(({ next }) => next)],
+        numbers: [
+          ...this.#rule.numbers({ rate: rates[group], step, weightDecay }),
+          ...limits,
+          ...factor,
+        ],
+      };
+    });
+    if (clipGradNorm === undefined || !isOnDevice) return await this.#pass.run(jobs);
+    this.#deviceClip ??= new DeviceClip({ clipGradNorm, clipGradValue });
+    const onDevice = await this.#deviceClip.factor(gradients, this.#learning);
+    await this.#pass.run(jobs, onDevice);
+    onDevice.dispose();
   }
 
-  /** The parameters were changed by somebody else. */
-  reload(): void {
-    const { values } = this.#memory!;
-    for (const { range, parameter } of this.#runs) parameter.assign(bytesIn(values, range));
-  }
-
-  /**
-   * Copies a slot's values of this optimizer's part to their places.
-   *
-   * @param slot Position in {@linkcode slots}
-   * @param vector Of the whole layout
-   */
-  readSlot(slot: number, vector: Uint8Array): void {
-    for (const { range, slots } of this.#runs) slots[slot].readInto(bytesIn(vector, range));
-  }
-
-  /** Sets a slot's values of this optimizer's part from those of the whole layout. */
-  writeSlot(slot: number, vector: Uint8Array): void {
-    for (const { range, slots } of this.#runs) slots[slot].assign(bytesIn(vector, range));
-  }
-
-  #release(): void {
-    for (const { parameter, before, gradient, slots } of this.#runs) {
-      for (const held of [parameter, before, gradient, ...slots]) held[Symbol.dispose]();
-    }
-    this.#runs = [];
-  }
-
-  /** Releases the state; the parameters stay. */
+  /** Releases what was compiled; the memory stays. */
   [Symbol.dispose](): void {
-    this.#release();
+    this.#pass[Symbol.dispose]();
+    this.#deviceClip?.[Symbol.dispose]();
   }
+}
+
+/** The rule on clipped gradients: its numbers, then the limits of the values, then the factor of the norm. */
+function clippedUpdate(rule: UpdateRule, { clipGradNorm, clipGradValue }: ClipConfig): Elementwise {
+  const ruleNumbers = rule.numbers({ rate: 0, step: 1, weightDecay: 0 }).length;
+  const limits = clipGradValue === undefined ? 0 : 2;
+  return {
+    inputs: 2 + rule.slots.length,
+    outputs: 1 + rule.slots.length,
+    numbers: ruleNumbers + limits + (clipGradNorm === undefined ? 0 : 1),
+    compute(ops, [parameter, rawGradient, ...slots], numbers) {
+      let gradient = rawGradient;
+      if (limits > 0) {
+        const [low, high] = numbers.slice(ruleNumbers);
+        gradient = ops.min(ops.max(gradient, low), high);
+      }
+      if (clipGradNorm !== undefined) gradient = ops.mul(gradient, numbers.at(-1)!);
+      const after = rule.compute(ops, { parameter, gradient, slots }, numbers);
+      return [after.parameter, ...after.slots];
+    },
+  };
 }

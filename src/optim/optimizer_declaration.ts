@@ -4,20 +4,14 @@
  * @module
  */
 import type { z } from "../deps/zod.ts";
-import type { NativeVector, VectorView } from "../engine/native_vector.ts";
+import type { ElementOps } from "../engine/elementwise.ts";
 
-/** The operations on vectors. A declaration takes them as an argument, so that its keys are read without TensorFlow. */
-export type Vectors = typeof import("../engine/native_vector.ts");
-
-/** Adjacent parameters, their gradients, and the optimizer's state for them. */
-export interface UpdateSpan {
-  /** Changed in place. */
-  readonly parameter: NativeVector;
-  /** The same values before the step. */
-  readonly before: VectorView;
-  readonly gradient: VectorView;
-  /** In the order of {@linkcode UpdateRule.slots}; changed in place. */
-  readonly slots: readonly NativeVector[];
+/** One element of a parameter, its gradient, and the optimizer's state for it. */
+export interface UpdateElement<Value> {
+  readonly parameter: Value;
+  readonly gradient: Value;
+  /** In the order of {@linkcode UpdateRule.slots}. */
+  readonly slots: readonly Value[];
 }
 
 /** The settings on which a step depends beside the gradients. */
@@ -29,12 +23,18 @@ export interface StepSettings {
   readonly weightDecay: number;
 }
 
-/** An optimizer, for one run of parameters. */
+/** An optimizer, for parameters of one group. */
 export interface UpdateRule {
   /** Names of the state's tensors, as in PyTorch's `state_dict()`. */
   readonly slots: readonly string[];
-  /** Takes the step in place. */
-  apply(state: UpdateSpan, settings: StepSettings): Promise<void>;
+  /** The numbers of a step, as many in every step; the computation has them in float32. */
+  numbers(settings: StepSettings): readonly number[];
+  /** Computes an element's parameter and state after the step. */
+  compute<Value>(
+    ops: ElementOps<Value>,
+    before: UpdateElement<Value>,
+    numbers: readonly Value[],
+  ): Omit<UpdateElement<Value>, "gradient">;
 }
 
 /** The description of an optimizer; names are those of `torch.optim`, keys in camelCase. */
@@ -45,10 +45,14 @@ export interface OptimizerDeclaration<Keys extends z.ZodRawShape> {
   readonly defaults: { readonly [Key in keyof Keys]: z.output<Keys[Key]> };
   /** `train.weightDecay` unless set. */
   readonly weightDecay: number;
-  /** Makes the rule for one run of parameters. */
+  /**
+   * Makes the rule.
+   *
+   * @param decays False when no group has a weight decay: then nothing needs to be computed for it
+   */
   rule(
-    vectors: Vectors,
     settings: { readonly [Key in keyof Keys]: z.output<Keys[Key]> },
+    decays: boolean,
   ): UpdateRule;
 }
 

@@ -3,18 +3,21 @@
  *
  * @module
  */
-import * as vectors from "../engine/native_vector.ts";
 import type { OptimizerConfig } from "./config.ts";
-import type { UpdateRule, Vectors } from "./optimizer_declaration.ts";
+import type { UpdateRule } from "./optimizer_declaration.ts";
 import * as declarations from "./optimizers.ts";
 
 /** A declaration, given the settings of its own keys. */
 interface AnyOptimizer {
-  rule(vectors: Vectors, settings: OptimizerConfig): UpdateRule;
+  rule(settings: OptimizerConfig, decays: boolean): UpdateRule;
 }
 
-/** The rule of a configured optimizer. */
-export function updateRule(config: OptimizerConfig): UpdateRule {
+/**
+ * The rule of a configured optimizer.
+ *
+ * @param decays False when no parameter has a weight decay
+ */
+export function updateRule(config: OptimizerConfig, decays: boolean): UpdateRule {
   const optimizer = declarations[config.optimizer] as unknown as AnyOptimizer;
-  return optimizer.rule(vectors, config);
+  return optimizer.rule(config, decays);
 }

@@ -3,30 +3,32 @@
  *
  * @module
  */
-import { bytesIn } from "../base/float_range.ts";
+import { type DeviceMemory, writeTensor } from "../engine/device_memory.ts";
 import { tf } from "../engine/tf.ts";
-import { readInto, viewOf } from "../engine/transfer.ts";
 import type { FlatLayout } from "../optim/flat_layout.ts";
 
 /** Variables that are views of a region: they have the values that are written to it. */
 export class BoundVariables implements Disposable {
   readonly #variables: readonly tf.Variable[];
-  readonly #parts: readonly Uint8Array<ArrayBuffer>[];
+  readonly #layout: FlatLayout;
+  readonly #region: DeviceMemory;
   readonly #views: readonly tf.Tensor[];
 
-  constructor(
-    variables: readonly tf.Variable[],
-    { places }: FlatLayout,
-    region: Uint8Array<ArrayBuffer>,
-  ) {
+  constructor(variables: readonly tf.Variable[], layout: FlatLayout, region: DeviceMemory) {
     this.#variables = variables;
-    this.#parts = places.map((place) => bytesIn(region, place));
-    this.#views = variables.map(({ shape }, index) => viewOf(shape, this.#parts[index]));
+    this.#layout = layout;
+    this.#region = region;
+    this.#views = variables.map(({ shape }, index) =>
+      region.view(shape, layout.places[index].begin)
+    );
   }
 
   /** Makes the variables views of the region, whose values they take. */
   bind(): void {
-    this.#variables.forEach((variable, index) => variable.assign(this.#views[index]));
+    this.#variables.forEach((variable, index) => {
+      const view = this.#views[index];
+      if (variable.dataId !== view.dataId) variable.assign(view);
+    });
   }
 
   /** Writes values newly assigned to variables into the region, and rebinds them; returns whether any was. */
@@ -35,7 +37,7 @@ export class BoundVariables implements Disposable {
     this.#variables.forEach((variable, index) => {
       const view = this.#views[index];
       if (variable.dataId === view.dataId) return;
-      readInto(variable, this.#parts[index]);
+      writeTensor(this.#region, variable, this.#layout.places[index].begin);
       variable.assign(view);
       any = true;
     });

@@ -47,9 +47,3 @@ export const shardScoresSchema = z.strictObject({
   /** The first layer with a non-finite output, where an output is non-finite. */
   nonFiniteLayer: z.string().optional(),
 });
-
-/** Answer to `readState`, beside the bytes: the description of the bytes. */
-export const statePartSchema = z.strictObject({
-  model: z.boolean(),
-  shard: z.strictObject({ begin: count, end: count }),
-});

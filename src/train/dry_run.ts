@@ -28,9 +28,9 @@ export async function dryRun(replica: Replica, { data, model, train, validate }:
   const place = { seed: [1, 2], globalRows: ROWS, rowOffset: 0 } as const;
   const batch = madeBatch(outputSize(data.train)!, classesOf(replica.model));
   await replica.forwardBackward(batch, place);
-  const first = floatsOf(replica.state.buffers.vector).slice();
+  const first = await readGradients(replica);
   await replica.forwardBackward(batch, place); // statistics are as they were
-  const difference = relativeDifference(first, floatsOf(replica.state.buffers.vector));
+  const difference = relativeDifference(first, await readGradients(replica));
   if (difference > TOLERANCE) {
     const what = model.module ?? train.lossModule;
     throw new UsageError(
@@ -98,4 +98,10 @@ function relativeDifference(a: Float32Array, b: Float32Array): number {
     norm += value ** 2;
   });
   return difference === 0 ? 0 : Math.sqrt(difference / norm);
+}
+
+async function readGradients({ state: { buffers: { vector } } }: Replica): Promise<Float32Array> {
+  const bytes = new Uint8Array(vector.byteLength);
+  await vector.download(bytes);
+  return floatsOf(bytes);
 }

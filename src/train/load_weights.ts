@@ -168,9 +168,9 @@ export function countTensor(count: number): TorchTensor {
 }
 
 /** An optimizer's state under names such as `fc.weight.momentum_buffer`, in PyTorch's layout. */
-export function optimizerStateOf(state: ReplicaState): Map<string, TorchTensor> {
+export async function optimizerStateOf(state: ReplicaState): Promise<Map<string, TorchTensor>> {
   const { optimizer: { slots }, trainable, layout: { places } } = state;
-  const vectors = slots.map((_, slot) => state.slotVector(slot));
+  const vectors = await Promise.all(slots.map((_, slot) => state.readSlot(slot)));
   return new Map(
     trainable.flatMap(({ name, variable, kind, torchShape }, index) =>
       slots.map((slot, position): [string, TorchTensor] => {
@@ -193,14 +193,14 @@ export function optimizerStateOf(state: ReplicaState): Map<string, TorchTensor> 
  * @param source The origin of the tensors, for messages
  * @throws {UsageError} when a tensor is missing, has another shape, or a value that is not finite
  */
-export function setOptimizerState(
+export async function setOptimizerState(
   state: ReplicaState,
   tensors: NamedTensors,
   source = "The optimizer's state",
-): void {
+): Promise<void> {
   const { optimizer, trainable, layout: { places } } = state;
-  optimizer.slots.forEach((slot, position) => {
-    const vector = state.slotVector(position);
+  for (const [position, slot] of optimizer.slots.entries()) {
+    const vector = await state.readSlot(position);
     trainable.forEach(({ name, kind, torchShape }, index) => {
       const tensor = tensors.get(`${name}.${slot}`);
       if (tensor?.shape.join() !== torchShape.join()) {
@@ -216,6 +216,6 @@ export function setOptimizerState(
       const target = bytesIn(vector, places[index]);
       tf.tidy(() => readInto(fromTorch(tf.tensor(values, [...torchShape]), kind), target));
     });
-    optimizer.writeSlot(position, vector);
-  });
+    await state.writeSlot(position, vector);
+  }
 }

@@ -34,8 +34,8 @@ export interface EpochSpan {
 }
 
 /** The subset of `Replica` that an epoch uses. */
-export interface TrainableReplica extends Pick<Replica, "forwardBackward" | "update"> {
-  readonly state: Pick<ReplicaState, "clipAndSumSquares"> & {
+export interface TrainableReplica extends Pick<Replica, "forwardBackward" | "update" | "commit"> {
+  readonly state: Pick<ReplicaState, "sumSquares"> & {
     readonly optimizer: Pick<Optimizer, "baseRates">;
   };
 }
@@ -126,8 +126,12 @@ class RankEpoch implements EpochWork {
     return this.#contribution(batch, totals);
   }
 
-  clipAndSumSquares(ranges: readonly FloatRange[]): number {
-    return this.#parts.replica.state.clipAndSumSquares(ranges);
+  sumSquares(ranges: readonly FloatRange[]): number {
+    return this.#parts.replica.state.sumSquares(ranges);
+  }
+
+  commit(): void {
+    this.#parts.replica.commit();
   }
 
   async update(step: number, reduced: StepResult, done: number): Promise<void> {

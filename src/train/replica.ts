@@ -116,15 +116,15 @@ export class Replica implements Disposable {
       const isLast = index === parts.length - 1;
       try {
         if (this.#hasSingleValue(part)) {
-          sums.add(await this.#callWithoutStatistics(inputs), isLast);
+          await sums.add(await this.#callWithoutStatistics(inputs), isLast);
         } else if (isLast && early) await this.#callInBuckets(inputs, sums, early);
-        else sums.add(await this.#call(inputs), isLast);
+        else await sums.add(await this.#call(inputs), isLast);
       } finally {
         tf.dispose(inputs);
       }
     }
     state.restore();
-    return sums.totals;
+    return await sums.totals();
   }
 
   async #call(inputs: readonly tf.Tensor[]): Promise<Map<number, tf.Tensor>> {
@@ -161,16 +161,27 @@ export class Replica implements Disposable {
   ): Promise<void> {
     await this.#forwardBackward.callInParts(inputs, {
       cuts: (results) => bucketCuts(results.slice(RESULTS.gradients), bucketBytes),
-      onResults: (results) => {
-        sums.add(results, true);
-        if (sums.begin > 0) onReady(sums.totals, sums.begin);
+      onResults: async (results) => {
+        await sums.add(results, true);
+        if (sums.begin > 0) onReady(await sums.totals(), sums.begin);
       },
     });
   }
 
-  /** Takes the optimizer's step with the reduced gradients, and takes over the reduced statistics. */
+  /** As of `ReplicaState`. */
   async update(update: ReplicaUpdate): Promise<void> {
     await this.state.update(update);
+  }
+
+  /** As of `ReplicaState`. */
+  commit(): void {
+    this.state.commit();
+  }
+
+  /** The update and the commit of a replica that is alone. */
+  async step(update: ReplicaUpdate): Promise<void> {
+    await this.update(update);
+    this.commit();
   }
 
   /** Scores images in eval mode. */
@@ -226,7 +237,8 @@ export class Replica implements Disposable {
       const loss = auxiliary
         ? tf.add(lossOf(logits), tf.mul(lossOf(auxiliary), AUXILIARY_WEIGHT))
         : lossOf(logits);
-      totals = [tf.keep(loss), tf.keep(countCorrect(logits, labels))];
+      const correct = tf.cast(countCorrect(logits, labels), "float32");
+      totals = [tf.keep(tf.stack([loss, correct]))];
       return tf.mul(loss, inverseWeight) as tf.Scalar;
     }, variables);
     value.dispose();

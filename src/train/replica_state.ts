@@ -4,7 +4,10 @@
  *
  * @module
  */
-import { bytesIn, type FloatRange, overlap } from "../base/float_range.ts";
+import { type FloatRange, overlap } from "../base/float_range.ts";
+import { TensorStore } from "../engine/capture/tensor_store.ts";
+import { copyRange, fillWithZeros } from "../engine/device_memory.ts";
+import type { VersionedMemory } from "../engine/versioned_memory.ts";
 import { loneBuffers, type StepBuffers } from "../exchange/step_buffers.ts";
 import type { tf } from "../engine/tf.ts";
 import { readInto, tensorFrom } from "../engine/transfer.ts";
@@ -13,7 +16,7 @@ import { newShareOfSteps, WeightAverages } from "../optim/averages.ts";
 import type { EmaConfig } from "../optim/config.ts";
 import { type FlatLayout, layOut } from "../optim/flat_layout.ts";
 import { Optimizer, type OptimizerOptions } from "../optim/optimizer.ts";
-import { BoundVariables } from "./bound_variables.ts";
+import { VersionedVariables } from "./versioned_variables.ts";
 
 /** The step of an update, and the quantities that belong to it. */
 export interface ReplicaUpdate {
@@ -23,7 +26,7 @@ export interface ReplicaUpdate {
   readonly step: number;
   /**
    * Sum of the squares of the gradients over the ranks; needed where their norm is clipped. See
-   * {@linkcode ReplicaState.clipAndSumSquares}.
+   * {@linkcode ReplicaState.sumSquares}.
    */
   readonly squares: number;
   /** True when there are gradients to learn from (default true): not where all samples' classes have weight 0. */
@@ -34,27 +37,22 @@ export interface ReplicaUpdate {
   readonly newShare?: number;
 }
 
-/** A part of a state: {@linkcode ReplicaState.exportState}. */
-export interface StatePart {
-  /** True when the part has parameters, statistics and averages. */
-  readonly model: boolean;
-  /** The range of the optimizer's state in the part. */
-  readonly shard: FloatRange;
-}
-
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 
 /** The buffers on which a replica works, and the parts that are views of them. */
 interface Attached {
   readonly buffers: StepBuffers;
-  readonly values: BoundVariables;
-  readonly averages?: { readonly bound: BoundVariables; readonly update: WeightAverages };
+  readonly values: VersionedVariables;
+  readonly slots: readonly VersionedMemory[];
+  readonly store: TensorStore;
+  readonly averages?: { readonly bound: VersionedVariables; readonly update: WeightAverages };
 }
 
 /**
  * The state of a replica. The flat vector holds the parameters that learn, then the running statistics of the
  * BatchNorm layers that are training, each at a cache line; gradients, averages and the optimizer's tensors have the
- * same layout.
+ * same layout. A step is two calls: {@linkcode ReplicaState.update} makes the next version of all that changes, and
+ * {@linkcode ReplicaState.commit} makes it the current one.
  */
 export class ReplicaState implements Disposable {
   readonly parameters: readonly Parameter[];
@@ -66,6 +64,8 @@ export class ReplicaState implements Disposable {
   readonly layout: FlatLayout;
   readonly #ema: EmaConfig | undefined;
   #attached: Attached | undefined;
+  /** The regions that the update before the next commit has made anew. */
+  #made: readonly { commit(): void }[] = [];
 
   /** @throws {UsageError} when a group of parameters matches none */
   constructor(model: tf.LayersModel, options: OptimizerOptions, ema: EmaConfig | undefined) {
@@ -95,9 +95,9 @@ export class ReplicaState implements Disposable {
     return FLOAT_BYTES * (this.layout.places[this.learning.length]?.begin ?? this.layout.floats);
   }
 
-  /** Vectors that all ranks have in common: the values, and their averages where such are kept. */
+  /** Vectors that a step changes: the values, the optimizer's tensors, and the averages where such are kept. */
   get regions(): number {
-    return this.#ema ? 2 : 1;
+    return 1 + this.optimizer.slots.length + (this.#ema ? 1 : 0);
   }
 
   /** The memory of the vectors: the state's own, unless other buffers were attached. */
@@ -113,29 +113,35 @@ export class ReplicaState implements Disposable {
   attach(buffers: StepBuffers): void {
     const { vectorBytes, exchanged, layout } = this;
     const given = [buffers.vector, buffers.reduced, ...buffers.regions];
-    if (buffers.regions.length < this.regions || given.some((v) => v.length !== vectorBytes)) {
+    const isWrong = given.some(({ byteLength }) => byteLength !== vectorBytes);
+    if (buffers.regions.length < this.regions || isWrong) {
       throw new RangeError(
-        `${buffers.regions.length} vectors of ${buffers.vector.length} bytes for ${this.regions} of ${vectorBytes}`,
+        `${buffers.regions.length} vectors of ${buffers.vector.byteLength} bytes for ${this.regions} of ${vectorBytes}`,
       );
     }
-    const [region, averaged] = buffers.regions;
-    const values = new BoundVariables(exchanged, layout, region);
+    const slotCount = this.optimizer.slots.length;
+    const [region, ...others] = buffers.regions;
+    const slots = others.slice(0, slotCount);
+    const values = new VersionedVariables(exchanged, layout, region);
     values.collect();
     this.#release();
     const range = buffers.shard;
-    this.optimizer.attach({ values: region, gradients: buffers.reduced, range });
+    for (const slot of slots) fillWithZeros(slot.current, range);
+    this.optimizer.attach({ values: region, slots, gradients: buffers.reduced, range });
     let averages: Attached["averages"];
     if (this.#ema) {
+      const averaged = others[slotCount];
       const update = new WeightAverages({ values: region, averages: averaged, range });
       update.reset();
-      averages = { bound: new BoundVariables(exchanged, layout, averaged), update };
+      averages = { bound: new VersionedVariables(exchanged, layout, averaged), update };
     }
-    this.#attached = { buffers, values, ...(averages ? { averages } : {}) };
+    const store = new TensorStore(buffers.vector, layout.places);
+    this.#attached = { buffers, values, slots, store, ...(averages ? { averages } : {}) };
   }
 
   /** The values in memory are those of the variables, whoever has set these. */
   collect(): void {
-    if (this.#parts.values.collect()) this.optimizer.reload();
+    this.#parts.values.collect();
   }
 
   /** Binds the variables to the values in memory, whatever was assigned to them since. */
@@ -143,28 +149,44 @@ export class ReplicaState implements Disposable {
     this.#parts.values.bind();
   }
 
-  /**
-   * Clips the summed gradients of some ranges by their values, where that is set. Each range of the sum must be
-   * clipped once before the update.
-   *
-   * @returns The sum of their squares, added range by range, where the update needs it, else 0
-   */
-  clipAndSumSquares(ranges: readonly FloatRange[]): number {
-    return ranges.reduce((sum, range) => sum + this.optimizer.clipAndSumSquares(range), 0);
+  /** The places of results of a step in this rank's vector, by their positions in {@linkcode exchanged}. */
+  get store(): TensorStore {
+    return this.#parts.store;
   }
 
-  /** Takes the optimizer's step and takes over the reduced statistics, in the range of this rank's shard. */
+  /**
+   * The sum of the squares of the summed gradients of some ranges, as they count for the limit of their norm.
+   *
+   * @returns The squares, added range by range, where the update needs them, else 0
+   */
+  sumSquares(ranges: readonly FloatRange[]): number {
+    return ranges.reduce((sum, range) => sum + this.optimizer.sumSquares(range), 0);
+  }
+
+  /**
+   * Makes the next version of what the step changes, in the range of this rank's shard: takes the optimizer's step, and
+   * takes over the reduced statistics. What is current stays as it is.
+   */
   async update(update: ReplicaUpdate): Promise<void> {
-    const { buffers: { shard, reduced, regions: [values] }, averages } = this.#parts;
+    const { buffers: { shard, reduced, regions: [region] }, values, slots, averages } = this.#parts;
     const { rates, step, squares, learns = true, hasStatistics = true } = update;
+    const border = this.layout.places[this.learning.length]?.begin ?? this.layout.floats;
+    const learning = overlap(shard, { begin: 0, end: border });
+    const statistics = overlap(shard, { begin: border, end: this.layout.floats });
     if (learns) await this.optimizer.step({ rates, step, squares });
-    if (hasStatistics) {
-      const learning = this.layout.places[this.learning.length]?.begin ?? this.layout.floats;
-      const statistics = overlap(shard, { begin: learning, end: this.layout.floats });
-      bytesIn(values, statistics).set(bytesIn(reduced, statistics));
-    }
+    else copyRange(region.current, region.next, learning);
+    copyRange(hasStatistics ? reduced : region.current, region.next, statistics);
+    this.#made = [values, ...(learns ? slots : [])];
     if (!learns || !averages) return;
-    await averages.update.update(update.newShare ?? newShareOfSteps(this.#ema!, step));
+    const share = update.newShare ?? newShareOfSteps(this.#ema!, step);
+    if (await averages.update.update(share)) this.#made = [...this.#made, averages.bound];
+  }
+
+  /** Makes the version of the last update the current one, once all ranks have made theirs. */
+  commit(): void {
+    for (const region of this.#made) region.commit();
+    this.#made = [];
+    this.#parts.values.bind();
   }
 
   /** Tells whether the weights are averaged over the steps. */
@@ -187,87 +209,64 @@ export class ReplicaState implements Disposable {
     try {
       return await action();
     } finally {
-      if (averages.bound.collect()) averages.update.reload();
+      averages.bound.collect();
       values.bind();
     }
   }
 
-  /** Bytes of a whole state. */
+  /** Bytes of a state. */
   get stateBytes(): number {
-    const all = { begin: 0, end: this.layout.floats };
-    return this.#bytesOf({ model: true, shard: all });
+    const sizes = this.parameters.reduce((sum, { variable }) => sum + variable.size, 0);
+    return FLOAT_BYTES * sizes + (this.regions - 1) * this.vectorBytes;
   }
 
-  /**
-   * Returns this rank's part of the state: with `model` all parameters, buffers and averages, then its shard of the
-   * optimizer's tensors. All float32.
-   */
-  exportState(model = true): { bytes: Uint8Array<ArrayBuffer>; part: StatePart } {
+  /** Returns the state: all parameters and buffers, the averages, then the optimizer's tensors. All float32. */
+  async exportState(): Promise<Uint8Array<ArrayBuffer>> {
     this.collect();
-    const { shard, regions } = this.buffers;
-    const part = { model, shard };
-    const bytes = new Uint8Array(this.#bytesOf(part));
-    let offset = 0;
-    const next = (length: number) => bytes.subarray(offset, offset += length);
-    if (model) {
-      for (const { variable } of this.parameters) {
-        readInto(variable, next(FLOAT_BYTES * variable.size));
-      }
-      if (this.#ema) next(this.vectorBytes).set(regions[1]);
+    const bytes = new Uint8Array(this.stateBytes);
+    const next = partsOf(bytes);
+    for (const { variable } of this.parameters) {
+      readInto(variable, next(FLOAT_BYTES * variable.size));
     }
-    this.optimizer.slots.forEach((_, slot) =>
-      next(bytesIn(regions[0], shard).length).set(bytesIn(this.slotVector(slot), shard))
-    );
-    return { bytes, part };
+    for (const { current } of this.#beside) await current.download(next(this.vectorBytes));
+    return bytes;
   }
 
   /**
-   * Takes over a part of a state that {@linkcode exportState} of an equal replica gave; the whole unless `part` says
-   * what it is.
+   * Takes over a state that {@linkcode exportState} of an equal replica gave.
    *
    * @throws {RangeError} when it has another size
    */
-  importState(bytes: Uint8Array, part?: StatePart): void {
-    const { buffers: { regions }, averages } = this.#parts;
-    const { model, shard } = part ?? { model: true, shard: { begin: 0, end: this.layout.floats } };
-    const expected = this.#bytesOf({ model, shard });
-    if (bytes.byteLength !== expected) {
-      throw new RangeError(`State has ${bytes.byteLength} bytes, expected ${expected}`);
+  async importState(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    if (bytes.byteLength !== this.stateBytes) {
+      throw new RangeError(`State has ${bytes.byteLength} bytes, expected ${this.stateBytes}`);
     }
-    let offset = 0;
-    const next = (length: number) => bytes.subarray(offset, offset += length);
-    if (model) {
-      for (const { variable } of this.parameters) {
-        const value = tensorFrom(variable.shape, "float32", next(FLOAT_BYTES * variable.size));
-        variable.assign(value);
-        value.dispose();
-      }
-      this.collect();
-      if (averages) {
-        regions[1].set(next(this.vectorBytes));
-        averages.update.reload();
-      }
+    const next = partsOf(bytes);
+    for (const { variable } of this.parameters) {
+      const value = tensorFrom(variable.shape, "float32", next(FLOAT_BYTES * variable.size));
+      variable.assign(value);
+      value.dispose();
     }
-    this.optimizer.slots.forEach((_, slot) => {
-      const vector = part ? this.slotVector(slot) : new Uint8Array(this.vectorBytes);
-      const target = bytesIn(vector, shard);
-      target.set(next(target.length));
-      this.optimizer.writeSlot(slot, vector);
-    });
+    this.collect();
+    for (const { current } of this.#beside) await current.upload(next(this.vectorBytes));
   }
 
-  /** A copy of one of the optimizer's tensors in the vector's layout, in the range of this rank's shard. */
-  slotVector(slot: number): Uint8Array<ArrayBuffer> {
+  /** A copy of one of the optimizer's tensors in the vector's layout. */
+  async readSlot(slot: number): Promise<Uint8Array<ArrayBuffer>> {
     const vector = new Uint8Array(this.vectorBytes);
-    this.optimizer.readSlot(slot, vector);
+    await this.#parts.slots[slot].current.download(vector);
     return vector;
   }
 
-  #bytesOf({ model, shard: { begin, end } }: StatePart): number {
-    const sizes = this.parameters.reduce((sum, { variable }) => sum + variable.size, 0);
-    const averages = this.#ema ? this.vectorBytes : 0;
-    const slots = this.optimizer.slots.length * FLOAT_BYTES * (end - begin);
-    return slots + (model ? FLOAT_BYTES * sizes + averages : 0);
+  /** Sets one of the optimizer's tensors from its values in the vector's layout. */
+  async writeSlot(slot: number, vector: Uint8Array<ArrayBuffer>): Promise<void> {
+    await this.#parts.slots[slot].current.upload(vector);
+  }
+
+  /** The regions beside the values: the averages, then the optimizer's tensors. */
+  get #beside(): VersionedMemory[] {
+    const { buffers: { regions }, slots } = this.#parts;
+    return [...regions.slice(1 + slots.length, this.regions), ...slots];
   }
 
   get #parts(): Attached {
@@ -276,9 +275,10 @@ export class ReplicaState implements Disposable {
   }
 
   #release(): void {
-    const { values, averages } = this.#attached ?? {};
-    for (const held of [values, averages?.bound, averages?.update]) held?.[Symbol.dispose]();
+    const { values, store, averages } = this.#attached ?? {};
+    for (const held of [values, store, averages?.bound, averages?.update]) held?.[Symbol.dispose]();
     this.#attached = undefined;
+    this.#made = [];
   }
 
   /** Releases the optimizer's state; the model stays as it is. */
@@ -286,4 +286,10 @@ export class ReplicaState implements Disposable {
     this.#release();
     this.optimizer[Symbol.dispose]();
   }
+}
+
+/** Gives one part of some bytes after the other. */
+function partsOf(bytes: Uint8Array<ArrayBuffer>): (length: number) => Uint8Array<ArrayBuffer> {
+  let offset = 0;
+  return (length) => bytes.subarray(offset, offset += length);
 }

@@ -3,9 +3,8 @@
  *
  * @module
  */
-import { bytesIn } from "../base/float_range.ts";
 import { tf } from "../engine/tf.ts";
-import { readInto } from "../engine/transfer.ts";
+import { readSmall } from "../engine/transfer.ts";
 import type { ReplicaState } from "./replica_state.ts";
 
 /** Totals of a rank's share of a batch. */
@@ -32,19 +31,19 @@ export const NO_TOTALS: LocalTotals = {
 };
 
 /** The subset of `ReplicaState` that the sums need. */
-export type SumState = Pick<ReplicaState, "learning" | "exchanged" | "layout" | "buffers">;
+export type SumState = Pick<ReplicaState, "learning" | "exchanged" | "layout" | "store">;
 
-/** The results of a step's function: the sum of the losses, the number of right ones, then the gradients. */
-export const RESULTS = { lossSum: 0, correct: 1, gradients: 2 };
+/** The results of a step's function: the sum of the losses and the number of right ones [2], then the gradients. */
+export const RESULTS = { record: 0, gradients: 1 };
 
 /** The sums of one step. */
 export class StepSums implements Disposable {
   readonly #state: SumState;
   readonly #totals: { -readonly [Key in keyof LocalTotals]: number };
-  /** Sums that are not in the vector yet. */
-  readonly #gradients: (tf.Tensor | undefined)[] = [];
+  readonly #records: tf.Tensor[] = [];
   readonly #written: boolean[];
   #begin: number;
+  #isFirst = true;
   #hasStatistics = false;
 
   /** @param known Totals that are known before anything is computed */
@@ -58,7 +57,14 @@ export class StepSums implements Disposable {
     this.#written = new Array(this.#begin).fill(false);
   }
 
-  get totals(): LocalTotals {
+  /** Reads the totals of all results that were added. */
+  async totals(): Promise<LocalTotals> {
+    for (const record of this.#records.splice(0)) {
+      const [lossSum, correct] = await readSmall(record);
+      this.#totals.lossSum += lossSum;
+      this.#totals.correct += correct;
+      record.dispose();
+    }
     return { ...this.#totals };
   }
 
@@ -69,54 +75,43 @@ export class StepSums implements Disposable {
   }
 
   /**
-   * Adds results, which it takes over. The variables have the values that the step's function gave them.
+   * Adds results of a part of the batch, which it takes over. The variables have the values that the step's function
+   * gave them.
    *
-   * @param isLast No part of the batch follows this one's: gradients and running statistics go into the vector
+   * @param isLast No part follows this one: the vector is final where results have come, and running statistics go
+   *   into it
    */
-  add(results: ReadonlyMap<number, tf.Tensor>, isLast: boolean): void {
+  async add(results: ReadonlyMap<number, tf.Tensor>, isLast: boolean): Promise<void> {
+    const gradients = new Map<number, tf.Tensor>();
     for (const [result, tensor] of results) {
-      if (result === RESULTS.lossSum) this.#totals.lossSum += scalarOf(tensor);
-      else if (result === RESULTS.correct) this.#totals.correct += scalarOf(tensor);
-      else this.#addGradient(result - RESULTS.gradients, tensor, isLast);
+      if (result === RESULTS.record) this.#records.push(tensor);
+      else gradients.set(result - RESULTS.gradients, tensor);
     }
-    if (isLast && !this.#hasStatistics) this.#writeStatistics();
-  }
-
-  #addGradient(index: number, gradient: tf.Tensor, isLast: boolean): void {
-    const before = this.#gradients[index];
-    const sum = before ? tf.add(before, gradient) : gradient;
-    if (before) tf.dispose([before, gradient]);
-    this.#gradients[index] = sum;
-    if (!isLast) return;
-    this.#write(index, sum);
-    this.#gradients[index] = undefined;
-    sum.dispose();
-    this.#written[index] = true;
+    const { store } = this.#state;
+    try {
+      await (this.#isFirst ? store.put(gradients) : store.add(gradients));
+    } finally {
+      tf.dispose([...gradients.values()]);
+    }
+    if (!isLast) {
+      this.#isFirst = false;
+      return;
+    }
+    for (const index of gradients.keys()) this.#written[index] = true;
     while (this.#written[this.#begin - 1]) this.#begin--;
+    if (this.#hasStatistics) return;
+    this.#hasStatistics = true;
+    await this.#putStatistics();
   }
 
   /** Those of the layers that are training. */
-  #writeStatistics(): void {
-    const { exchanged, learning } = this.#state;
-    exchanged.slice(learning.length).forEach((variable, index) =>
-      this.#write(learning.length + index, variable)
-    );
-    this.#hasStatistics = true;
+  async #putStatistics(): Promise<void> {
+    const { exchanged, learning, store } = this.#state;
+    await store.put(new Map([...exchanged.entries()].slice(learning.length)));
   }
 
-  #write(index: number, tensor: tf.Tensor): void {
-    const { buffers: { vector }, layout: { places } } = this.#state;
-    readInto(tensor, bytesIn(vector, places[index]));
-  }
-
-  /** Releases what isn't in the vector. */
+  /** Releases what wasn't read. */
   [Symbol.dispose](): void {
-    for (const gradient of this.#gradients) gradient?.dispose();
+    tf.dispose(this.#records);
   }
-}
-
-function scalarOf(tensor: tf.Tensor): number {
-  const [value] = tensor.dataSync();
-  tensor.dispose();
-  return value;
 }

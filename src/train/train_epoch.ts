@@ -33,14 +33,16 @@ export interface EpochWork {
   batches(signal?: AbortSignal): AsyncIterable<Batch>;
   /** Runs forward and backward; returns the rank's gradients, and their weight among those of all ranks. */
   forwardBackward(batch: Batch): Promise<StepContribution>;
-  /** Clips the summed gradients in some ranges; returns the sum of their squares, where it is needed. */
-  clipAndSumSquares(ranges: readonly FloatRange[]): number;
+  /** The sum of the squares of the summed gradients in some ranges, where it is needed. */
+  sumSquares(ranges: readonly FloatRange[]): number;
   /**
-   * Updates this rank's part of the parameters and the running statistics.
+   * Makes the next version of this rank's part of the parameters and the running statistics.
    *
    * @param done Optimizer steps of this epoch that were taken before
    */
   update(step: number, reduced: StepResult, done: number): Promise<void>;
+  /** Makes the next version the current one. */
+  commit(): void;
 }
 
 /**
@@ -69,7 +71,7 @@ export async function trainEpoch(
 
     watch.enter("waiting for the other ranks");
     const ranges = await exchange.reduceScatter({ ...gradients, times: watch.times }, signal);
-    const reduced = await exchange.agree(work.clipAndSumSquares(ranges), signal);
+    const reduced = await exchange.agree(work.sumSquares(ranges), signal);
     if (!reduced.finite) return { steps, skipped, notFinite: step };
 
     if (changesAnything(reduced)) {
@@ -79,6 +81,7 @@ export async function trainEpoch(
 
       watch.enter("waiting for the other ranks");
       await exchange.allGather(signal);
+      work.commit();
       if (reduced.weight > 0) steps++;
     }
 

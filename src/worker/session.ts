@@ -145,7 +145,7 @@ export class Session {
         case WORKER_COMMANDS.validate:
           return await this.#onDevice("evaluation", () => this.#validate(args));
         case WORKER_COMMANDS.readState:
-          return this.#readState();
+          return await this.#readState();
         default:
           throw new LockstepError(`Unknown command "${name}"`);
       }
@@ -206,21 +206,16 @@ export class Session {
   /** Takes over a state, of which features that are kept would know nothing. */
   async #loadState(state: Uint8Array<ArrayBuffer>): Promise<void> {
     const { config, plan, replica, place } = this.#parts;
-    replica.state.importState(state);
+    await replica.state.importState(state);
     const { features } = replica;
     if (!features?.caches) return;
     features.caches.clear();
     await verifyFeatures(features, config, plan, place);
   }
 
-  /** All ranks hold the same model, which one of them sends; of the optimizer's state, each what it has alone. */
-  #readState(): CommandOutcome {
-    const { rank } = this.#options.place;
-    const { state } = this.#parts.replica;
-    const { begin, end } = state.buffers.shard;
-    const hasAll = begin === 0 && end === state.layout.floats;
-    if (rank !== 0 && hasAll) return {};
-    const { bytes, part } = state.exportState(rank === 0);
-    return { result: { model: part.model, shard: { ...part.shard } }, payload: bytes };
+  /** All ranks hold the same state, which one of them sends. */
+  async #readState(): Promise<CommandOutcome> {
+    if (this.#options.place.rank !== 0) return {};
+    return { payload: await this.#parts.replica.state.exportState() };
   }
 }

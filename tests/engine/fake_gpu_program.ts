@@ -37,7 +37,7 @@ async function steps(name: ModelName) {
   const counts = [];
   for (let step = 0; step < 3; step++) {
     await replica.forwardBackward(images, place);
-    await replica.update({ rates: [0.01], step: step + 1, squares: 0 });
+    await replica.step({ rates: [0.01], step: step + 1, squares: 0 });
     counts.push(await driver.ownRecord());
   }
   const ops: Record<string, string[]> = {};

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { hostOf } from "../../src/engine/device_memory.ts";
 import assert from "node:assert/strict";
 import { delay } from "../../src/base/async.ts";
 import { type FloatRange, floatsOf as viewOf, shardOf } from "../../src/base/float_range.ts";
@@ -170,9 +171,9 @@ function sumTests(test: Test): void {
       const sums = own.map(async (one, rank) => {
         const { vector, ...counts } = one;
         const { buffers, exchange } = bench.ranks[rank];
-        buffers.vector.fill(rank + 1); // what isn't offered yet may still change
+        hostOf(buffers.vector).fill(rank + 1); // what isn't offered yet may still change
         for (const begin of [SHORT - 7, CHUNK + 11, CHUNK - 3, 5]) {
-          buffers.vector.set(vector.subarray(4 * begin), 4 * begin);
+          hostOf(buffers.vector).set(vector.subarray(4 * begin), 4 * begin);
           exchange.offer?.(counts, begin);
           await delay(5);
         }
@@ -194,8 +195,8 @@ function sumTests(test: Test): void {
           await reduceScatter(rank, own[index]);
           await rank.exchange.agree(0);
           const { vector, regions: [region] } = rank.buffers;
-          assertSame(floatsOf(region), sumOf(own), "the region");
-          assertSame(floatsOf(vector), floatsOf(own[index].vector), "the vector");
+          assertSame(floatsOf(hostOf(region.current)), sumOf(own), "the region");
+          assertSame(floatsOf(hostOf(vector)), floatsOf(own[index].vector), "the vector");
         }),
       ]);
     }
@@ -290,7 +291,7 @@ function countTests(test: Test): void {
       bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue"),
       ...bench.ranks.map((rank, index) =>
         takeStep(rank, own[index], (ranges) => {
-          const values = viewOf(rank.buffers.reduced);
+          const values = viewOf(hostOf(rank.buffers.reduced));
           return ranges.reduce((sum, range) => sum + squares(values, range), 0);
         })
       ),

@@ -2,21 +2,21 @@ import assert from "node:assert/strict";
 import { meetingBytes } from "../../src/exchange/meeting.ts";
 import { segmentBytes, sumsWhole, viewsOf } from "../../src/exchange/shared_layout.ts";
 
-Deno.test("a segment has the meeting place and a slot at a page for each rank and region, and no two overlap", () => {
+Deno.test("a segment has the meeting place and a slot at a page for each rank and each version of a region, and no two overlap", () => {
   const shape = { worldSize: 3, vectorBytes: 5000, regions: 2, maxWholeBytes: 0 };
   const begin = meetingBytes(3);
   assert.equal(begin % 4096, 0);
-  assert.equal(segmentBytes(shape), begin + 5 * 8192);
+  assert.equal(segmentBytes(shape), begin + 7 * 8192);
   const { meeting, slots, regions } = viewsOf(new Uint8Array(segmentBytes(shape)), shape);
   assert.deepEqual([meeting.byteOffset, meeting.length], [0, begin]);
-  const all = [...slots.flat(), ...regions];
+  const all = [...slots.flat(), ...regions.flat()];
   assert.deepEqual(
     all.map(({ byteOffset }) => byteOffset - begin),
-    [0, 8192, 16384, 24576, 32768],
+    [0, 8192, 16384, 24576, 32768, 40960, 49152],
   );
-  assert.deepEqual(all.map(({ length }) => length), Array(5).fill(5000));
+  assert.deepEqual(all.map(({ length }) => length), Array(7).fill(5000));
   assert.deepEqual([slots.length, slots[0].length, regions.length], [1, 3, 2]);
-  assert.equal(segmentBytes({ ...shape, vectorBytes: 4096 }), begin + 5 * 4096);
+  assert.equal(segmentBytes({ ...shape, vectorBytes: 4096 }), begin + 7 * 4096);
   assert.equal(segmentBytes({ ...shape, vectorBytes: 0 }), begin);
 });
 
@@ -48,7 +48,9 @@ Deno.test("a segment of long vectors has room for those of any shorter length", 
     for (let vectorBytes = 0; vectorBytes <= 2 ** 20 / worldSize + 4096; vectorBytes += 4096) {
       const shape = { worldSize, vectorBytes, regions: 1 };
       const { slots, regions } = viewsOf(new Uint8Array(largest), shape);
-      for (const { length } of [...slots.flat(), ...regions]) assert.equal(length, vectorBytes);
+      for (const { length } of [...slots.flat(), ...regions.flat()]) {
+        assert.equal(length, vectorBytes);
+      }
     }
   }
 });

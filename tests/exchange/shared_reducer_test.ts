@@ -1,3 +1,4 @@
+import { hostMemory, hostOf } from "../../src/engine/device_memory.ts";
 import assert from "node:assert/strict";
 import { delay } from "../../src/base/async.ts";
 import type { StepKey } from "../../src/base/step_key.ts";
@@ -124,7 +125,7 @@ Deno.test("a rank with another model is named before anything is summed", async 
   await using bench = await open(2);
   const { SharedGradientExchange } = await import("../../src/exchange/shared_exchange.ts");
   const { buffers } = bench.ranks[1];
-  const other = { ...buffers, vector: buffers.vector.subarray(0, 64) };
+  const other = { ...buffers, vector: hostMemory(hostOf(buffers.vector).subarray(0, 64)) };
   const shape = { rank: 1, worldSize: 2, vectorBytes: 64, regions: 1, buffers: other };
   const exchange = new SharedGradientExchange(shape);
   const { vector: _, ...own } = contribution(1, 0, 2, 16);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { hostOf } from "../../src/engine/device_memory.ts";
 import assert from "node:assert/strict";
 import { bytesIn } from "../../src/base/float_range.ts";
 import { tf } from "../../src/engine/tf.ts";
@@ -221,7 +222,7 @@ export class Parity {
         const { lossSum, weight } = await replica.forwardBackward(this.#batch(), place);
         found.push(lossSum / weight);
         if (step === 1) this.#assertGradients(replica);
-        await replica.update({ rates: [lr], step, squares: 0 });
+        await replica.step({ rates: [lr], step, squares: 0 });
       }
       assertWithin(found, losses, TOLERANCE, "losses");
       this.#assertChanges(by);
@@ -262,7 +263,7 @@ export class Parity {
     const total = Math.hypot(...learning.map(({ expected: { gradient } }) => gradient![0]));
     for (const [index, { parameter, expected }] of learning.entries()) {
       const { shape, size } = parameter.variable;
-      const part = bytesIn(vector, layout.places[index]);
+      const part = bytesIn(hostOf(vector), layout.places[index]);
       const gradient = tensorFrom(shape, "float32", part);
       const actual = summaryOf(gradient, parameter);
       gradient.dispose();

@@ -104,9 +104,9 @@ Deno.test("a user's model trains as well traced as op by op, and its state goes 
         const place = { seed: [step, 2], globalRows: 6, rowOffset: 0 } as const;
         const { lossSum } = await replica.forwardBackward(makeBatch(step, 6), place);
         losses.push(lossSum);
-        await replica.update({ rates: [0.05], step, squares: 0 });
+        await replica.step({ rates: [0.05], step, squares: 0 });
       }
-      vectors.push(new Float32Array(replica.state.exportState().bytes.buffer));
+      vectors.push(new Float32Array((await replica.state.exportState()).buffer));
       const copy = await make();
       setState(copy, stateOf(replica.state.parameters), "a copy");
       const images = tf.tensor4d(makeBatch(0, 2).images, [2, SIDE, SIDE, 3]);
@@ -180,7 +180,7 @@ Deno.test("patterns, the last layer and BatchNorm of a user's model can be chose
       const before = statistics();
       const place = { seed: [1, 1], globalRows: 4, rowOffset: 0 } as const;
       await replica.forwardBackward(makeBatch(0, 4), place);
-      await replica.update({ rates: [0.05], step: 1, squares: 0 });
+      await replica.step({ rates: [0.05], step: 1, squares: 0 });
       assert.equal(isDeepStrictEqual(statistics(), before), freezeBatchNorm);
     }
   }));

@@ -3,7 +3,12 @@ import { z } from "zod";
 import { alignedBytes } from "../../src/base/aligned_memory.ts";
 import averagesFixture from "../fixtures/optim/averages.json" with { type: "json" };
 import { bytesIn, floatsOf, shardOf } from "../../src/base/float_range.ts";
+import { TENSOR_OPS } from "../../src/engine/capture/vector_pass.ts";
+import { hostMemory, hostOf } from "../../src/engine/device_memory.ts";
 import { openEngine } from "../../src/engine/engine.ts";
+import { tf } from "../../src/engine/tf.ts";
+import { VersionedMemory } from "../../src/engine/versioned_memory.ts";
+import { compileKernel, WasmKernel } from "../../src/engine/wasm_kernel.ts";
 import { newShareAt, newShareOfSteps, WeightAverages } from "../../src/optim/averages.ts";
 import {
   type EmaConfig,
@@ -15,6 +20,7 @@ import {
 import { layOut } from "../../src/optim/flat_layout.ts";
 import { Optimizer } from "../../src/optim/optimizer.ts";
 import * as optimizers from "../../src/optim/optimizers.ts";
+import { updateRule } from "../../src/optim/rules.ts";
 import { learningRateAt } from "../../src/optim/schedule.ts";
 import { deterministicValues } from "../support/deterministic_fill.ts";
 import { readCases } from "./fixtures.ts";
@@ -62,6 +68,11 @@ function vectorOf(values: (name: (typeof names)[number]) => readonly number[]) {
   return vector;
 }
 
+/** Memory in two versions; the current one may have values. */
+function inTwoVersions(current = alignedBytes(BYTES)): VersionedMemory {
+  return new VersionedMemory(hostMemory(current), hostMemory(alignedBytes(BYTES)));
+}
+
 function valuesIn(vector: Uint8Array): number[] {
   return layout.places.flatMap((place) => [...floatsOf(bytesIn(vector, place))]);
 }
@@ -97,20 +108,21 @@ for (const worldSize of [1, 2]) {
         clipGradNorm,
         clipGradValue,
       };
-      const values = vectorOf((name) => start[name]);
+      const values = inTwoVersions(vectorOf((name) => start[name]));
       const gradient = alignedBytes(BYTES);
-      const averaged = alignedBytes(BYTES);
+      const averages = inTwoVersions();
       using stack = new DisposableStack();
       const shards = Array.from(
         { length: worldSize },
         (_, rank) => shardOf(rank, worldSize, BYTES),
       );
+      let slotsOfRun: VersionedMemory[] | undefined;
       const ranks = shards.map((range) => {
         const optimizer = stack.use(new Optimizer(parameters, options, layout.floats));
-        optimizer.attach({ values, gradients: gradient, range });
-        const averages = entry.ema &&
-          stack.use(new WeightAverages({ values, averages: averaged, range }));
-        return { range, optimizer, averages };
+        const slots = slotsOfRun ??= optimizer.slots.map(() => inTwoVersions());
+        optimizer.attach({ values, slots, gradients: hostMemory(gradient), range });
+        const own = entry.ema && stack.use(new WeightAverages({ values, averages, range }));
+        return { range, optimizer, averages: own };
       });
       const schedule = scheduleSchema.parse(
         entry.schedule
@@ -124,16 +136,18 @@ for (const worldSize of [1, 2]) {
       );
       for (const [step, expected] of entry.trajectory.entries()) {
         gradient.set(vectorOf((name) => gradients[name][step]));
-        let squares = 0;
-        for (const { range, optimizer } of ranks) squares += optimizer.clipAndSumSquares(range);
-        for (const { optimizer, averages } of ranks) {
+        let squares = 0, isAveraged = false;
+        for (const { range, optimizer } of ranks) squares += optimizer.sumSquares(range);
+        for (const { optimizer, averages: own } of ranks) {
           const rates = optimizer.baseRates.map((rate) =>
             learningRateAt(schedule, rate, { epoch: 1, step }, { epochs: 1, stepsPerEpoch: 50 })
           );
           await optimizer.step({ rates, step: step + 1, squares });
-          if (entry.ema) await averages?.update(newShareOfSteps(entry.ema, step + 1));
+          if (entry.ema) isAveraged = await own!.update(newShareOfSteps(entry.ema, step + 1));
         }
-        const actual = valuesIn(entry.ema ? averaged : values);
+        for (const made of [values, ...slotsOfRun!]) made.commit();
+        if (isAveraged) averages.commit();
+        const actual = valuesIn(hostOf((entry.ema ? averages : values).current));
         assertWithin(actual, expected, TOLERANCE, `parameters after step ${step + 1}`);
       }
     });
@@ -192,31 +206,55 @@ Deno.test("Optimizer refuses groups that match nothing, and says what learns", (
   );
 });
 
-Deno.test("Optimizer gives its state by place, and takes it back", async () => {
+Deno.test("Optimizer writes its part of the next version, and leaves the current one and other parts alone", async () => {
   const settings = optimizerConfig({ optimizer: "adam" });
   using optimizer = new Optimizer(parameters, { settings, lr: 0.1 }, layout.floats);
   assert.deepEqual(optimizer.slots, ["exp_avg", "exp_avg_sq"]);
-  const values = vectorOf((name) => start[name]);
-  const memory = { values, gradients: vectorOf((name) => gradients[name][0]) };
-  const attach = () => optimizer.attach({ ...memory, range: shardOf(1, 2, BYTES) });
-  attach();
+  const values = inTwoVersions(vectorOf((name) => start[name]));
+  const slots = optimizer.slots.map(() => inTwoVersions());
+  const gradient = hostMemory(vectorOf((name) => gradients[name][0]));
+  const range = shardOf(1, 2, BYTES);
+  optimizer.attach({ values, slots, gradients: gradient, range });
+  const before = [values, ...slots].map(({ current }) => hostOf(current).slice());
   await optimizer.step({ rates: [0.1], step: 1, squares: 0 });
-  const slots = optimizer.slots.map((_, slot) => {
-    const vector = new Uint8Array(BYTES);
-    optimizer.readSlot(slot, vector);
-    return vector;
-  });
-  const { begin } = shardOf(1, 2, BYTES);
-  for (const slot of slots) {
-    const floats = floatsOf(slot);
-    assert.ok(floats.subarray(0, begin).every((value) => value === 0), "not its part");
-    assert.ok(floats.subarray(begin).some((value) => value !== 0));
+  for (const [index, { current, next }] of [values, ...slots].entries()) {
+    assert.deepEqual(hostOf(current), before[index], "version t is whole");
+    const floats = floatsOf(hostOf(next));
+    assert.ok(floats.subarray(0, range.begin).every((value) => value === 0), "not its part");
+    assert.ok(floats.subarray(range.begin).some((value) => value !== 0));
   }
-  attach();
-  slots.forEach((vector, slot) => optimizer.writeSlot(slot, vector));
-  const again = new Uint8Array(BYTES);
-  optimizer.readSlot(1, again);
-  assert.deepEqual(again, slots[1]);
+});
+
+Deno.test("an update gives the bits of TensorFlow's ops, each rounded to float32", () => {
+  for (const optimizerName of OPTIMIZER_NAMES) {
+    const settings = optimizerConfig({ optimizer: optimizerName, weightDecay: 0.1 });
+    const rule = updateRule(settings, true);
+    const numbers = rule.numbers({ rate: 0.01, step: 3, weightDecay: 0.1 });
+    const inputs = Array.from(
+      { length: 2 + rule.slots.length },
+      (_, index) => Float32Array.from(deterministicValues(`update.${index}`, 1000, 1), Math.abs),
+    );
+    const kernel = new WasmKernel(compileKernel({
+      inputs: inputs.length,
+      outputs: inputs.length - 1,
+      numbers: numbers.length,
+      compute(ops, [parameter, gradient, ...slots], numbers) {
+        const after = rule.compute(ops, { parameter, gradient, slots }, numbers);
+        return [after.parameter, ...after.slots];
+      },
+    }));
+    const outputs = inputs.slice(1).map(() => new Float32Array(1000));
+    const bytes = (floats: Float32Array) => new Uint8Array(floats.buffer);
+    kernel.run(outputs.map(bytes), inputs.map(bytes), numbers);
+    const [parameter, gradient, ...slots] = inputs.map((values) => tf.tensor1d(values));
+    const after = rule.compute(
+      TENSOR_OPS,
+      { parameter, gradient, slots },
+      numbers.map((number) => tf.scalar(number)),
+    );
+    const expected = [after.parameter, ...after.slots].map((tensor) => tensor.dataSync());
+    assert.deepEqual(outputs, expected, optimizerName);
+  }
 });
 
 Deno.test("optimizers that have a key of one name share its schema, and each declares all defaults", () => {

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { bytesIn, type FloatRange } from "../../src/base/float_range.ts";
+import { copyRange, hostOf } from "../../src/engine/device_memory.ts";
+import type { FloatRange } from "../../src/base/float_range.ts";
 import { randomStream } from "../../src/base/random.ts";
 import { mapSharedSegment } from "../../src/base/shared_memory.ts";
 import type { WireFormat } from "../../src/exchange/chunks.ts";
@@ -156,7 +157,7 @@ export async function reduceScatter(
   { vector, ...own }: TestContribution,
   signal?: AbortSignal,
 ): Promise<readonly FloatRange[]> {
-  buffers.vector.set(vector);
+  hostOf(buffers.vector).set(vector);
   return await exchange.reduceScatter(own, signal);
 }
 
@@ -171,10 +172,11 @@ export async function takeStep(
   squares: (ranges: readonly FloatRange[]) => number = () => 0,
 ): Promise<StepResult & { vector: Uint8Array }> {
   const ranges = await reduceScatter(rank, own);
-  const { exchange, buffers: { shard, reduced, regions: [region] } } = rank;
+  const { exchange, buffers: { shard, reduced, regions: [{ current }] } } = rank;
+  const region = hostOf(current);
   const result = await exchange.agree(squares(ranges));
   if (result.finite) {
-    if (reduced !== region) bytesIn(region, shard).set(bytesIn(reduced, shard));
+    copyRange(reduced, current, shard);
     await exchange.allGather();
   }
   return { ...result, vector: region.slice() };

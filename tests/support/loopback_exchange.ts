@@ -37,10 +37,10 @@ export class LoopbackExchange extends RankEnd<undefined> {
 
   private constructor(link: ExchangeLink, options: RankEndOptions) {
     super(link, options);
-    const { rank, worldSize, vectorBytes: bytes, buffers } = options;
+    const { rank, worldSize, vectorBytes: bytes } = options;
     this.format = { bytes, chunkBytes: 0, dtype: "float32", narrowBytes: 0 };
     this.#shards = Array.from({ length: worldSize }, (_, rank) => shardOf(rank, worldSize, bytes));
-    VECTORS.get(link.subjects)!.ranks[rank] = buffers.vector;
+    VECTORS.get(link.subjects)!.ranks[rank] = this.vector;
   }
 
   /** As {@linkcode openExchange}. */
@@ -54,7 +54,7 @@ export class LoopbackExchange extends RankEnd<undefined> {
         const phase = this.contributingTo(message.header);
         if (!phase) return;
         const result = resultOf(message);
-        this.buffers.reduced.set(VECTORS.get(this.link.subjects)!.sum);
+        this.reduced.set(VECTORS.get(this.link.subjects)!.sum);
         this.finishSum(phase, result, result.finite ? this.#shards : []);
       },
     });

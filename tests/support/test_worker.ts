@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { hostOf } from "../../src/engine/device_memory.ts";
 import { floatsOf } from "../../src/base/float_range.ts";
 import { openExchange } from "../../src/exchange/open_exchange.ts";
 import type { CommandOutcome, WorkerCommand } from "../../src/protocol/command_channel.ts";
@@ -63,7 +64,7 @@ function blockFor(milliseconds: number): void {
 async function reduce({ steps, vectorBytes }: { steps: number; vectorBytes: number }) {
   const shape = { rank, worldSize: member.worldSize, vectorBytes, regions: 0 };
   const { exchange, buffers } = await openExchange(link, shape, undefined);
-  floatsOf(buffers.vector).fill(rank + 1);
+  floatsOf(hostOf(buffers.vector)).fill(rank + 1);
   for (let step = 0; step < steps; step++) {
     heartbeat.at(0, step);
     await exchange.reduceScatter({

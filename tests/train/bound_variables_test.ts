@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { alignedBytes } from "../../src/base/aligned_memory.ts";
 import { floatsOf } from "../../src/base/float_range.ts";
+import { hostMemory, hostOf } from "../../src/engine/device_memory.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { tf } from "../../src/engine/tf.ts";
 import { layOut } from "../../src/optim/flat_layout.ts";
@@ -11,8 +12,8 @@ await openEngine();
 Deno.test("BoundVariables has the values of the region, whoever writes them, and takes in what is assigned", () => {
   const variables = [[1, 2], [3, 4, 5]].map((values) => tf.variable(tf.tensor1d(values)));
   const layout = layOut([2, 3]);
-  const region = alignedBytes(4 * layout.floats);
-  const values = floatsOf(region);
+  const region = hostMemory(alignedBytes(4 * layout.floats));
+  const values = floatsOf(hostOf(region));
   using bound = new BoundVariables(variables, layout, region);
   assert.equal(bound.collect(), true);
   assert.deepEqual([...values.subarray(0, 2), ...values.subarray(16, 19)], [1, 2, 3, 4, 5]);

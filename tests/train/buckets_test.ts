@@ -1,3 +1,4 @@
+import { hostOf } from "../../src/engine/device_memory.ts";
 import assert from "node:assert/strict";
 import { openEngine } from "../../src/engine/engine.ts";
 import { createModel } from "../../src/models/create_model.ts";
@@ -54,7 +55,7 @@ interface Offer {
 /** Runs a step of a replica; returns its vector, and the buckets that it reported before the end. */
 async function step(options: Partial<ReplicaOptions>, bucketBytes?: number) {
   using replica = makeReplica(options);
-  const { vector } = replica.state.buffers;
+  const vector = hostOf(replica.state.buffers.vector);
   const offers: Offer[] = [];
   const early = bucketBytes === undefined ? undefined : {
     bucketBytes,

@@ -1,3 +1,4 @@
+import { hostOf } from "../../src/engine/device_memory.ts";
 import assert from "node:assert/strict";
 import type { Images } from "../../src/data/transforms/byte_images.ts";
 import { cutMixAt } from "../../src/data/transforms/mix.ts";
@@ -50,7 +51,7 @@ for (const [mixName, mixing] of Object.entries(MIXES)) {
       for (const images of [floats, bytes]) {
         const batch = batchOf(images, mixing);
         const totals = await replica.forwardBackward(batch, PLACE);
-        const vector = replica.state.buffers.vector.slice();
+        const vector = hostOf(replica.state.buffers.vector).slice();
         results.push({ totals, vector, scores: await replica.evaluate(batch) });
       }
       assert.deepEqual(results[1], results[0], JSON.stringify(options));

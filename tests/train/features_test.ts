@@ -235,7 +235,7 @@ Deno.test("steps and scores with kept features leak no tensors", async () => {
   const pass = async () => {
     for (const samples of [[0, 1, 2, 3], [3, 4, 0, 1], [5]]) {
       await replica.forwardBackward(batchOf(samples), PLACE);
-      await replica.update({ rates: [0.05], step: 1, squares: 0 });
+      await replica.step({ rates: [0.05], step: 1, squares: 0 });
       await replica.evaluate(batchOf(samples));
     }
   };

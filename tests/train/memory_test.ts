@@ -27,7 +27,7 @@ Deno.test("200 steps leave memory and native tensors as they were before them", 
   const seen: { bytes: number; tensors: number }[] = [];
   for (let step = 1; step <= LAST; step++) {
     await replica.forwardBackward(batch, { seed: [1, step], globalRows: rows, rowOffset: 0 });
-    await replica.update({ rates: [0.01], step, squares: 0 });
+    await replica.step({ rates: [0.01], step, squares: 0 });
     if (step === FIRST || step === LAST) {
       seen.push({ bytes: Deno.memoryUsage().rss, tensors: runtime.tensorCount });
     }

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { floatsOf, shardOf } from "../../src/base/float_range.ts";
+import { hostOf } from "../../src/engine/device_memory.ts";
 import { openEngine } from "../../src/engine/engine.ts";
+import { VersionedMemory } from "../../src/engine/versioned_memory.ts";
 import { loneBuffers, type StepBuffers } from "../../src/exchange/step_buffers.ts";
 import { createModel } from "../../src/models/create_model.ts";
-import { ReplicaState } from "../../src/train/replica_state.ts";
+import { ReplicaState, type ReplicaUpdate } from "../../src/train/replica_state.ts";
 
 await openEngine();
 
@@ -19,14 +21,31 @@ function makeState({ ema = false, clipGradNorm }: { ema?: boolean; clipGradNorm?
 
 /** Two ranks' buffers in common memory, each with a shard. */
 function twoRanks(vectorBytes: number, regions: number): StepBuffers[] {
-  const first = loneBuffers(vectorBytes, regions);
+  const pairs = loneBuffers(vectorBytes, regions).regions.map((
+    { current, next },
+  ) => [current, next]);
   return [0, 1].map((rank) => {
     const { vector, reduced } = loneBuffers(vectorBytes, 0);
-    return { vector, reduced, regions: first.regions, shard: shardOf(rank, 2, vectorBytes) };
+    return {
+      vector,
+      reduced,
+      regions: pairs.map(([current, next]) => new VersionedMemory(current, next)),
+      shard: shardOf(rank, 2, vectorBytes),
+    };
   });
 }
 
 const step = (squares = 0) => ({ rates: [0.1], step: 1, squares });
+
+/** The bytes of the current versions of all regions. */
+function currentOf({ regions }: StepBuffers): Uint8Array[] {
+  return regions.map(({ current }) => hostOf(current));
+}
+
+async function takeStep(state: ReplicaState, update: ReplicaUpdate) {
+  await state.update(update);
+  state.commit();
+}
 
 Deno.test("ReplicaState lays parameters that learn before statistics, each at a cache line", () => {
   using state = makeState();
@@ -39,25 +58,26 @@ Deno.test("ReplicaState lays parameters that learn before statistics, each at a 
   );
   assert.equal(gradientBytes, 4 * layout.places[learning.length].begin);
   assert.equal(vectorBytes, 4 * layout.floats);
-  assert.deepEqual([state.regions, state.buffers.regions.length], [1, 1]);
+  assert.deepEqual([state.regions, state.buffers.regions.length], [2, 2], "values and momentum");
 });
 
 Deno.test("ReplicaState.update() takes SGD's step and the statistics of its shard alone", async () => {
   using state = makeState();
-  const [own] = twoRanks(state.vectorBytes, 1);
+  const [own] = twoRanks(state.vectorBytes, 2);
   state.attach(own);
   const [region] = own.regions;
-  const before = floatsOf(region).slice();
-  floatsOf(own.reduced).fill(2);
+  const before = floatsOf(hostOf(region.current)).slice();
+  floatsOf(hostOf(own.reduced)).fill(2);
   await state.update(step());
-  const after = floatsOf(region);
+  assert.deepEqual(floatsOf(hostOf(region.current)), before, "version t is whole until the commit");
+  const after = floatsOf(hostOf(region.next));
   const { shard: { end } } = own;
   const border = state.gradientBytes / 4;
   const { places } = state.layout;
   for (const [index, { begin }] of places.entries()) {
     const isStatistic = index >= state.learning.length;
     const expected = begin >= end
-      ? before[begin]
+      ? 0
       : isStatistic
       ? 2
       : Math.fround(before[begin] - Math.fround(Math.fround(0.1) * 2));
@@ -70,86 +90,99 @@ Deno.test("two ranks' updates in common memory are one replica's, bit for bit", 
   using lone = makeState({ ema: true });
   using first = makeState({ ema: true });
   using second = makeState({ ema: true });
-  const buffers = twoRanks(lone.vectorBytes, 2);
+  const buffers = twoRanks(lone.vectorBytes, 3);
   [first, second].forEach((state, rank) => state.attach(buffers[rank]));
   for (const count of [1, 2]) {
     const gradients = Float32Array.from(
       { length: lone.layout.floats },
       (_, index) => Math.sin(count * index),
     );
-    for (const { reduced } of [lone.buffers, ...buffers]) floatsOf(reduced).set(gradients);
+    for (const { reduced } of [lone.buffers, ...buffers]) floatsOf(hostOf(reduced)).set(gradients);
     for (const state of [lone, first, second]) await state.update({ ...step(), step: count });
+    for (const state of [lone, first, second]) state.commit();
   }
-  assert.deepEqual(buffers[0].regions, lone.buffers.regions);
-  const whole = lone.slotVector(0);
-  const halves = [first, second].map((state) => floatsOf(state.slotVector(0)));
-  const joined = halves[0].map((value, index) => value + halves[1][index]);
-  assert.deepEqual(joined, floatsOf(whole), "each holds its part of the momentum");
+  for (const own of buffers) assert.deepEqual(currentOf(own), currentOf(lone.buffers));
+  assert.deepEqual(await second.readSlot(0), await lone.readSlot(0), "the whole momentum");
 });
 
 Deno.test("ReplicaState.update() leaves alone what there is nothing new for", async () => {
   using state = makeState({ ema: true });
-  const [values, averages] = state.buffers.regions;
-  const before = [values.slice(), averages.slice()];
-  floatsOf(state.buffers.reduced).fill(3);
-  await state.update({ ...step(), learns: false, hasStatistics: false });
-  assert.deepEqual([values, averages], before);
-  await state.update({ ...step(), learns: false });
+  const all = () => currentOf(state.buffers).map((bytes) => bytes.slice());
+  const before = all();
+  floatsOf(hostOf(state.buffers.reduced)).fill(3);
+  await takeStep(state, { ...step(), learns: false, hasStatistics: false });
+  assert.deepEqual(all(), before);
+  await takeStep(state, { ...step(), learns: false });
+  const [values, momentum, averages] = all();
   const border = state.gradientBytes;
   assert.deepEqual(values.subarray(0, border), before[0].subarray(0, border));
   assert.equal(floatsOf(values).at(border / 4), 3);
-  assert.deepEqual(averages, before[1], "averages follow optimizer steps");
+  assert.deepEqual([momentum, averages], before.slice(1), "these follow optimizer steps");
+  await takeStep(state, { ...step(), newShare: 0 });
+  assert.notDeepEqual(all()[1], momentum);
+  assert.deepEqual(all()[2], averages, "a share of 0 makes no new version");
 });
 
-Deno.test("clipAndSumSquares() adds range by range, of gradients alone, and the update scales by it", async () => {
+Deno.test("an update that isn't committed leaves no trace, and the next one starts from the same version", async () => {
+  using state = makeState({ ema: true });
+  using other = makeState({ ema: true });
+  floatsOf(hostOf(state.buffers.reduced)).fill(NaN);
+  await state.update(step());
+  assert.deepEqual(currentOf(state.buffers), currentOf(other.buffers));
+  for (const each of [state, other]) {
+    floatsOf(hostOf(each.buffers.reduced)).fill(0.25);
+    await takeStep(each, step());
+  }
+  assert.deepEqual(currentOf(state.buffers), currentOf(other.buffers));
+  const [{ variable }] = state.trainable;
+  const [values] = currentOf(state.buffers);
+  assert.equal(variable.dataSync()[0], floatsOf(values)[0], "variables show the new version");
+});
+
+Deno.test("sumSquares() adds range by range, of gradients alone, and the update scales by it", async () => {
   using plain = makeState();
-  assert.equal(plain.clipAndSumSquares([plain.buffers.shard]), 0, "nobody needs it");
+  assert.equal(plain.sumSquares([plain.buffers.shard]), 0, "nobody needs it");
   using state = makeState({ clipGradNorm: 1 });
   const { buffers, layout, gradientBytes } = state;
-  const gradients = floatsOf(buffers.reduced);
+  const gradients = floatsOf(hostOf(buffers.reduced));
   gradients.fill(2);
   const half = { begin: 0, end: 1600 };
   const rest = { begin: 1600, end: layout.floats };
-  const squares = state.clipAndSumSquares([half, rest]);
+  const squares = state.sumSquares([half, rest]);
   assert.equal(squares, 4 * gradientBytes / 4);
-  assert.equal(state.clipAndSumSquares([]), 0);
-  const before = floatsOf(buffers.regions[0])[0];
-  await state.update(step(squares));
+  assert.equal(state.sumSquares([]), 0);
+  const first = () => floatsOf(hostOf(buffers.regions[0].current))[0];
+  const before = first();
+  await takeStep(state, step(squares));
   const scaled = 2 / Math.sqrt(squares);
-  const change = before - floatsOf(buffers.regions[0])[0];
+  const change = before - first();
   assert.ok(Math.abs(change - 0.1 * scaled) < 1e-6, `${change}`);
 });
 
-Deno.test("a state is exported and imported whole or in parts, and refused at another size", async () => {
+Deno.test("a state is exported and imported, whichever version is current, and refused at another size", async () => {
   using state = makeState({ ema: true });
-  floatsOf(state.buffers.reduced).fill(0.5);
-  await state.update(step());
-  const { bytes, part } = state.exportState();
-  assert.deepEqual(part, { model: true, shard: { begin: 0, end: state.layout.floats } });
-  assert.equal(bytes.length, state.stateBytes);
-  using copy = makeState({ ema: true });
-  copy.importState(bytes);
-  assert.deepEqual(copy.exportState().bytes, bytes);
-  assert.throws(
-    () => copy.importState(bytes.subarray(4)),
-    /^RangeError: State has \d+ bytes, expected/,
-  );
-  using half = makeState({ ema: true });
-  const [buffers] = twoRanks(state.vectorBytes, 2);
-  half.attach(buffers);
-  half.importState(bytes);
-  const own = half.exportState(false);
-  assert.deepEqual(own.part, { model: false, shard: buffers.shard });
-  assert.equal(own.bytes.length, 4 * (buffers.shard.end - buffers.shard.begin));
-  assert.throws(() => half.attach(loneBuffers(state.vectorBytes, 1)), /^RangeError: 1 vectors of/);
+  for (const count of [1, 2]) {
+    floatsOf(hostOf(state.buffers.reduced)).fill(0.5 * count);
+    await takeStep(state, { ...step(), step: count });
+    const bytes = await state.exportState();
+    assert.equal(bytes.length, state.stateBytes);
+    using copy = makeState({ ema: true });
+    await copy.importState(bytes);
+    assert.deepEqual(await copy.exportState(), bytes);
+    await assert.rejects(
+      copy.importState(bytes.slice(4)),
+      /^RangeError: State has \d+ bytes, expected/,
+    );
+  }
+  assert.throws(() => state.attach(loneBuffers(state.vectorBytes, 1)), /^RangeError: 1 vectors of/);
 });
 
 Deno.test("withAverages() shows the averages, and the present weights again afterwards", async () => {
   using state = makeState({ ema: true });
   const [{ variable }] = state.trainable;
   const start = variable.dataSync().slice();
-  floatsOf(state.buffers.reduced).fill(1);
-  for (const count of [1, 2]) await state.update({ ...step(), step: count });
+  floatsOf(hostOf(state.buffers.reduced)).fill(1);
+  for (const count of [1, 2]) await takeStep(state, { ...step(), step: count });
   const present = variable.dataSync().slice();
   const averaged = await state.withAverages(() => variable.dataSync().slice());
   assert.notDeepEqual(present, start);

@@ -38,7 +38,7 @@ async function train(replica: Replica, steps: number, rows = 4, side = 16): Prom
   for (let step = 0; step < steps; step++) {
     const place = { seed: [9, step], globalRows: rows, rowOffset: 0 } as const;
     const { lossSum } = await replica.forwardBackward(makeBatch(rows, side, step), place);
-    await replica.update({ rates: [0.05 / (1 + step)], step: step + 1, squares: 0 });
+    await replica.step({ rates: [0.05 / (1 + step)], step: step + 1, squares: 0 });
     losses.push(lossSum / rows);
   }
   return losses;
@@ -62,8 +62,8 @@ for (const name of ["plain_cnn", "resnet18", "efficientnet_lite0"] as const) {
     const captured = makeReplica(name);
     const eager = makeReplica(name, { capture: false });
     assert.deepEqual(
-      captured.state.exportState().bytes,
-      eager.state.exportState().bytes,
+      await captured.state.exportState(),
+      await eager.state.exportState(),
       "the same seed",
     );
     const losses = [await train(captured, 4, 4, side), await train(eager, 4, 4, side)];
@@ -74,7 +74,7 @@ for (const name of ["plain_cnn", "resnet18", "efficientnet_lite0"] as const) {
       )
     );
     assert.ok(
-      relativeDifference(captured.state.exportState().bytes, eager.state.exportState().bytes) <
+      relativeDifference(await captured.state.exportState(), await eager.state.exportState()) <
         1e-4,
     );
     const batch = makeBatch(3, side);
@@ -92,7 +92,7 @@ Deno.test("Replica gives the same bits for the same seed", async () => {
   for (let run = 0; run < 2; run++) {
     const replica = makeReplica("efficientnet_lite0");
     await train(replica, 3, 4, 32);
-    states.push(replica.state.exportState().bytes);
+    states.push(await replica.state.exportState());
     replica.dispose();
   }
   assert.deepEqual(states[1], states[0]);
@@ -122,16 +122,16 @@ Deno.test("Replica's state goes out under PyTorch's names and comes back bit for
   await train(source, 2, 2, 32);
   const target = makeReplica("resnet18", { seed: 6 });
   assert.notEqual(
-    Buffer.compare(target.state.exportState().bytes, source.state.exportState().bytes),
+    Buffer.compare(await target.state.exportState(), await source.state.exportState()),
     0,
   );
   setState(target.model, stateOf(source.state.parameters), "the test");
-  setOptimizerState(target.state, optimizerStateOf(source.state));
+  await setOptimizerState(target.state, await optimizerStateOf(source.state));
   assert.equal(
-    Buffer.compare(target.state.exportState().bytes, source.state.exportState().bytes),
+    Buffer.compare(await target.state.exportState(), await source.state.exportState()),
     0,
   );
-  assert.throws(() => target.state.importState(new Uint8Array(4)), RangeError);
+  await assert.rejects(target.state.importState(new Uint8Array(4)), RangeError);
   const shapes = new Map(
     [...stateOf(source.state.parameters)].map(([name, { shape }]) => [name, shape]),
   );

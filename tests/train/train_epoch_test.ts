@@ -49,14 +49,15 @@ function fakeRank(steps: readonly FakeStep[], firstStep = 0) {
       const [weight, lossSum, correct] = [samples, samples / 2, 1];
       return Promise.resolve({ epoch: 1, step, samples, weight, lossSum, correct });
     },
-    clipAndSumSquares: (ranges) => {
-      calls.push(`clip ${ranges.length}`);
+    sumSquares: (ranges) => {
+      calls.push(`squares ${ranges.length}`);
       return 0.5;
     },
     update: (step, reduced, done) => {
       calls.push(`update ${step} after ${done}, weight ${reduced.weight}`);
       return Promise.resolve();
     },
+    commit: () => void calls.push("commit"),
     exchange: {
       reduceScatter: (contribution, signal) => {
         signal?.throwIfAborted();
@@ -93,12 +94,13 @@ const STEP = (step: number, done: number, action = "continue") => [
   "forwardBackward",
   "[waiting for the other ranks]",
   "reduceScatter",
-  "clip 1",
+  "squares 1",
   "agree 0.5",
   "[updating its parameters]",
   `update ${step} after ${done}, weight 8`,
   "[waiting for the other ranks]",
   "allGather",
+  "commit",
   `end, ${action}`,
 ];
 
@@ -122,7 +124,7 @@ Deno.test("trainEpoch() ends before an update that isn't finite, and names the s
   assert.deepEqual(outcome, { steps: 1, skipped: [], notFinite: 1 });
   assert.deepEqual(
     calls.slice(-3),
-    ["reduceScatter", "clip 0", "agree 0.5"],
+    ["reduceScatter", "squares 0", "agree 0.5"],
     "neither an update nor an all-gather",
   );
 });
@@ -139,7 +141,12 @@ Deno.test("trainEpoch() makes no update of a step without any sample, and goes o
   const { work, watch, calls } = fakeRank([{ reduced: nothing, skipped: ["b.jpg"] }, {}]);
   const outcome = await trainEpoch(work, watch);
   assert.deepEqual(outcome, { steps: 1, skipped: [{ path: "b.jpg", reason: "damaged" }] });
-  assert.deepEqual(calls.slice(6, 10), ["reduceScatter", "clip 1", "agree 0.5", "end, continue"]);
+  assert.deepEqual(calls.slice(6, 10), [
+    "reduceScatter",
+    "squares 1",
+    "agree 0.5",
+    "end, continue",
+  ]);
   assert.ok(calls.includes("update 1 after 0, weight 8"), "the step doesn't count");
 });
 

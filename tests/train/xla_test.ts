@@ -51,9 +51,9 @@ async function learn(model: tf.LayersModel, call: CallOptions) {
     const batch = { images, labels, height: SIDE, width: SIDE };
     const place = { seed: [3, step], globalRows: ROWS, rowOffset: 0 } as const;
     losses.push((await replica.forwardBackward(batch, place)).lossSum / ROWS);
-    await replica.update({ rates: [SGD.lr], step: step + 1, squares: 0 });
+    await replica.step({ rates: [SGD.lr], step: step + 1, squares: 0 });
   }
-  return { state: new Float32Array(replica.state.exportState().bytes.buffer), losses };
+  return { state: new Float32Array((await replica.state.exportState()).buffer), losses };
 }
 
 const NETWORKS: Record<string, () => tf.LayersModel> = {

@@ -64,7 +64,7 @@ async function compute(context: CheckContext): Promise<Tensors> {
     using replica = makeReplica(model, LR);
     for (let step = 1; step <= warmUp; step++) {
       await gradients(replica, batch);
-      await replica.update({ rates: [LR], step, squares: 0 });
+      await replica.step({ rates: [LR], step, squares: 0 });
     }
     const weights = weightsOf(replica);
     const exact = await gradients(replica, batch);

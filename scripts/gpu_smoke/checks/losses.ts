@@ -75,7 +75,7 @@ async function train(replica: Replica, batch: FloatBatch, steps: number): Promis
     const place = { seed: [1, step] as const, globalRows, rowOffset: 0 };
     const { lossSum, weight } = await replica.forwardBackward(batch, place);
     losses.push(lossSum / weight);
-    await replica.update({ rates: [LR], step: step + 1, squares: 0 });
+    await replica.step({ rates: [LR], step: step + 1, squares: 0 });
   }
   return losses;
 }

@@ -82,7 +82,7 @@ export async function saveLast(
 ): Promise<void> {
   const { state } = run.replica;
   const model = modelState(run);
-  const optimizer = optimizerStateOf(state);
+  const optimizer = await optimizerStateOf(state);
   const averages = state.hasAverages ? await state.withAverages(() => modelState(run)) : undefined;
   await writeCheckpoint(
     join(folder, CHECKPOINTS),
@@ -198,7 +198,7 @@ async function takeOver(
   { replica }: PreparedRun,
 ): Promise<void> {
   setState(replica.model, model, path);
-  if (optimizer) setOptimizerState(replica.state, optimizer, path);
+  if (optimizer) await setOptimizerState(replica.state, optimizer, path);
   if (averages) {
     await replica.state.withAverages(() => void setState(replica.model, averages, path));
   }

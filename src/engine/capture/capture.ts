@@ -41,9 +41,9 @@ export interface PartsOptions {
   readonly cuts: (results: readonly CapturedResult[]) => readonly number[];
   /**
    * Takes what a part gave, by number of the result, while the next part runs already; owns the tensors. Variables have
-   * their new values.
+   * their new values. The results after wait until its promise resolves.
    */
-  readonly onResults: (results: ReadonlyMap<number, tf.Tensor>) => void;
+  readonly onResults: (results: ReadonlyMap<number, tf.Tensor>) => Promise<void> | void;
 }
 
 interface Trace extends TracedFunction {
@@ -129,7 +129,7 @@ export class CapturedFunction {
     onResults: PartsOptions["onResults"],
   ): Promise<void> {
     const { capture, random = true } = this.#options;
-    if (!capture) return onResults(new Map(tf.tidy(() => this.#fn(...inputs)).entries()));
+    if (!capture) return await onResults(new Map(tf.tidy(() => this.#fn(...inputs)).entries()));
     const variables = this.#variables();
     const key = [
       cuts ? "parts" : "",
@@ -153,7 +153,7 @@ export class CapturedFunction {
           tensor.dispose();
         }
       }
-      onResults(results);
+      await onResults(results);
     }
   }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { declareOptimizer, type UpdateRule, type Vectors } from "../optimizer_declaration.ts";
+import { declareOptimizer, type UpdateRule } from "../optimizer_declaration.ts";
 import { betas, eps } from "../optimizer_keys.ts";
 
 const COMMON = {
@@ -15,56 +15,54 @@ const COMMON = {
 export const adam = declareOptimizer({
   ...COMMON,
   weightDecay: 0,
-  rule: (vectors, settings) => adamRule(vectors, settings, "penalty"),
+  rule: (settings, decays) => adamRule(settings, decays ? "penalty" : undefined),
 });
 
 /** AdamW: `weightDecay` shrinks the parameters. */
 export const adamw = declareOptimizer({
   ...COMMON,
   weightDecay: 0.01,
-  rule: (vectors, settings) => adamRule(vectors, settings, "decoupled"),
+  rule: (settings, decays) => adamRule(settings, decays ? "decoupled" : undefined),
 });
 
 /**
- * `m = β₁·m + (1 − β₁)·g`, `v = β₂·v + (1 − β₂)·g²`, `p −= lr / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)`; Adam adds
+ * `m += (1 − β₁)·(g − m)`, `v = β₂·v + (1 − β₂)·g²`, `p −= lr / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)`; Adam adds
  * `weightDecay·p` to g, AdamW takes `lr·weightDecay·p` from p before.
- *
- * The kernel takes 1 − β from β in float32, which for β₂ = 0.999 is off by 1.3e-5 of itself: so are its `m` and `v`, by
- * a factor that is the same in every step and is taken out again where they are used.
  *
  * Source: `torch.optim.Adam` and `AdamW`; Kingma & Ba 2014, arXiv:1412.6980; Loshchilov & Hutter 2017,
  * arXiv:1711.05101.
  */
 function adamRule(
-  { adamStep, addScaled, sumScaled }: Vectors,
   { betas: [beta1, beta2], eps }: { betas: [number, number]; eps: number },
-  decay: "penalty" | "decoupled",
+  decay: "penalty" | "decoupled" | undefined,
 ): UpdateRule {
-  const meanFactor = complementInFloat(beta1) / (1 - beta1);
-  const rootFactor = Math.sqrt(complementInFloat(beta2) / (1 - beta2));
   return {
     slots: ["exp_avg", "exp_avg_sq"],
-    async apply({ parameter, before, gradient, slots: [mean, square] }, settings) {
-      const { rate, step, weightDecay } = settings;
-      using stack = new DisposableStack();
-      let direction = gradient;
-      if (weightDecay !== 0 && decay === "decoupled") {
-        await addScaled(parameter, -rate * weightDecay, before);
-      } else if (weightDecay !== 0) {
-        direction = stack.use(sumScaled(direction, weightDecay, before));
-      }
-      const correction = rootFactor * Math.sqrt(1 - beta2 ** step);
-      await adamStep(parameter, { mean, square }, direction, {
-        rate: rate * correction / (1 - beta1 ** step) / meanFactor,
-        beta1,
-        beta2,
-        epsilon: eps * correction,
-      });
+    numbers: ({ rate, step, weightDecay }) => [
+      rate / (1 - beta1 ** step),
+      Math.sqrt(1 - beta2 ** step),
+      1 - beta1,
+      beta2,
+      1 - beta2,
+      eps,
+      decay === "decoupled" ? 1 - rate * weightDecay : weightDecay,
+    ],
+    compute(ops, { parameter, gradient, slots: [mean, square] }, numbers) {
+      const [rate, correction, meanShare, kept, squareShare, epsilon, decays] = numbers;
+      const before = decay === "decoupled" ? ops.mul(decays, parameter) : parameter;
+      const direction = decay === "penalty"
+        ? ops.add(gradient, ops.mul(decays, parameter))
+        : gradient;
+      const nextMean = ops.add(mean, ops.mul(meanShare, ops.sub(direction, mean)));
+      const nextSquare = ops.add(
+        ops.mul(kept, square),
+        ops.mul(squareShare, ops.mul(direction, direction)),
+      );
+      const size = ops.add(ops.div(ops.sqrt(nextSquare), correction), epsilon);
+      return {
+        parameter: ops.sub(before, ops.mul(rate, ops.div(nextMean, size))),
+        slots: [nextMean, nextSquare],
+      };
     },
   };
-}
-
-/** 1 − beta as float32 arithmetic has it. */
-function complementInFloat(beta: number): number {
-  return Math.fround(1 - Math.fround(beta));
 }

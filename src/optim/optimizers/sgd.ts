@@ -24,15 +24,23 @@ export const sgd = declareOptimizer({
   },
   defaults: { momentum: 0.9, dampening: 0, nesterov: false },
   weightDecay: 0,
-  rule: ({ addScaled, momentumStep, scaled, sumScaled }, { momentum, dampening, nesterov }) => ({
+  rule: ({ momentum, dampening, nesterov }, decays) => ({
     slots: momentum === 0 ? [] : ["momentum_buffer"],
-    async apply({ parameter, before, gradient, slots: [buffer] }, { rate, step, weightDecay }) {
-      using stack = new DisposableStack();
-      let direction = gradient;
-      if (weightDecay !== 0) direction = stack.use(sumScaled(direction, weightDecay, before));
-      if (!buffer) return await addScaled(parameter, -rate, direction);
-      if (dampening !== 0 && step > 1) direction = stack.use(scaled(1 - dampening, direction));
-      await momentumStep(parameter, buffer, direction, { rate, momentum, nesterov });
+    numbers: ({ rate, step, weightDecay }) => [
+      rate,
+      weightDecay,
+      momentum,
+      step > 1 ? 1 - dampening : 1,
+    ],
+    compute(ops, { parameter, gradient, slots: [buffer] }, [rate, decay, kept, share]) {
+      const direction = decays ? ops.add(gradient, ops.mul(decay, parameter)) : gradient;
+      if (momentum === 0) {
+        return { parameter: ops.sub(parameter, ops.mul(rate, direction)), slots: [] };
+      }
+      const added = dampening === 0 ? direction : ops.mul(share, direction);
+      const next = ops.add(ops.mul(kept, buffer), added);
+      const change = nesterov ? ops.add(direction, ops.mul(kept, next)) : next;
+      return { parameter: ops.sub(parameter, ops.mul(rate, change)), slots: [next] };
     },
   }),
 });

@@ -1,0 +1,67 @@
+/**
+ * Places for tensors in a flat vector of device memory: results leave a step's function through it.
+ *
+ * @module
+ */
+import { bytesIn, type FloatRange } from "../../base/float_range.ts";
+import type { DeviceMemory } from "../device_memory.ts";
+import { addInto, putInto } from "../inplace_ops.ts";
+import { tf } from "../tf.ts";
+import { readInto } from "../transfer.ts";
+import { CapturedFunction } from "./capture.ts";
+
+/** Tensors by their numbers in the list of places. */
+export type NumberedTensors = ReadonlyMap<number, tf.Tensor>;
+
+/** Copies tensors to their places. */
+export class TensorStore implements Disposable {
+  readonly #memory: DeviceMemory;
+  readonly #places: readonly FloatRange[];
+  readonly #put: CapturedFunction;
+  readonly #add: CapturedFunction;
+
+  constructor(memory: DeviceMemory, places: readonly FloatRange[]) {
+    this.#memory = memory;
+    this.#places = places;
+    this.#put = storing("put", putInto);
+    this.#add = storing("add", addInto);
+  }
+
+  /** Copies float32 tensors to their places. */
+  async put(tensors: NumberedTensors): Promise<void> {
+    const { host } = this.#memory;
+    if (!host) return await this.#call(this.#put, tensors);
+    for (const [index, tensor] of tensors) readInto(tensor, bytesIn(host, this.#places[index]));
+  }
+
+  /** Adds float32 tensors to what is in their places. */
+  async add(tensors: NumberedTensors): Promise<void> {
+    await this.#call(this.#add, tensors);
+  }
+
+  async #call(fn: CapturedFunction, tensors: NumberedTensors): Promise<void> {
+    if (tensors.size === 0) return;
+    const views = [...tensors.keys()].map((index) => {
+      const { begin, end } = this.#places[index];
+      return this.#memory.view([1, end - begin], begin);
+    });
+    try {
+      tf.dispose(await fn.call([...views, ...tensors.values()]));
+    } finally {
+      tf.dispose(views);
+    }
+  }
+
+  /** Releases the traced functions. */
+  [Symbol.dispose](): void {
+    this.#put.dispose();
+    this.#add.dispose();
+  }
+}
+
+function storing(name: string, store: typeof putInto): CapturedFunction {
+  return new CapturedFunction(name, (...tensors) => {
+    const targets = tensors.slice(0, tensors.length / 2);
+    return targets.map((target, index) => store(target, tensors[targets.length + index]));
+  }, { variables: () => [], capture: true, random: false });
+}
