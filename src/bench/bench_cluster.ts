@@ -46,6 +46,8 @@ export interface BenchJob {
   readonly benchmark: BenchmarkJob;
   /** Length of the first vectors. */
   readonly vectorBytes: number;
+  /** Vectors that a step changes (default 1). */
+  readonly regions?: number;
   /** Folder of images, and what the coordinator found there. */
   readonly images?: { root: string; fingerprint: string; numClasses: number };
 }
@@ -93,14 +95,14 @@ export async function assembleBench(
   job: BenchJob,
   { compute = {}, onNews }: BenchClusterOptions,
 ): Promise<ExchangingCluster> {
-  const { config, benchmark, vectorBytes, images } = job;
+  const { config, benchmark, vectorBytes, regions = 1, images } = job;
   const natsServer = config.nats.url ? undefined : await ensureNatsServer(() => {});
   const { root = "", fingerprint = "", numClasses = MADE_CLASSES } = images ?? {};
   const common: Job = { config, root, fingerprint, numClasses, verbose: false, benchmark };
   return await Cluster.assemble({
     ...clusterSettings(config, serverSettings(config.nats, natsServer), compute),
     job: jobJson(common),
-    exchange: exchangeSettings(config, { vectorBytes, regions: 1, gradientBytes: vectorBytes }),
+    exchange: exchangeSettings(config, { vectorBytes, regions, gradientBytes: vectorBytes }),
     reporter: { ...silentReporter(), warn: (line) => onNews?.(line) },
   });
 }

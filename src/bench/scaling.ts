@@ -15,6 +15,7 @@ import type { ModelName } from "../models/registry.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { trainTimesSchema } from "./benchmark.ts";
 import { buildReplica } from "../train/build_replica.ts";
+import type { ReplicaState } from "../train/replica_state.ts";
 import { scanData } from "../train/job.ts";
 import {
   assembleBench,
@@ -153,13 +154,14 @@ async function prepare(options: ScalingOptions, compute: RunDevices): Promise<Co
   };
   const numClasses = images?.numClasses ?? MADE_CLASSES;
   const isReal = simulateCompute === undefined;
-  const vectorBytes = (isReal ? undefined : options.vectorBytes) ??
-    await modelBytes(config, numClasses, compute, onNews);
+  const { vectorBytes, regions } = !isReal && options.vectorBytes !== undefined
+    ? { vectorBytes: options.vectorBytes, regions: 1 }
+    : await vectorsOf(config, numClasses, compute, onNews);
   const pause = isReal ? {} : {
     pause: { milliseconds: simulateCompute, rows: batch, vectorBytes },
   };
   const benchmark = { images: data ? "folder" as const : "made" as const, imageSize, ...pause };
-  return { configFor, benchmark, vectorBytes, compute, ...(images ? { images } : {}) };
+  return { configFor, benchmark, vectorBytes, regions, compute, ...(images ? { images } : {}) };
 }
 
 /** The transforms of ImageNet's recipes. */
@@ -172,13 +174,13 @@ function folderData(root: string, imageSize: number): ConfigInput["data"] {
   };
 }
 
-/** Length of the vector that replicas of the model exchange. */
-async function modelBytes(
+/** Length of the vector that replicas of the model exchange, and the vectors that a step changes. */
+async function vectorsOf(
   config: Config,
   numClasses: number,
   { devices = [], ...compute }: RunDevices,
   onNews?: (line: string) => void,
-): Promise<number> {
+): Promise<Pick<ReplicaState, "vectorBytes" | "regions">> {
   onNews?.(`Building ${config.model.name}`);
   const libraryPath = compute.libraryPath ?? await ensureLibtensorflow(() => {});
   await openEngineOnCpu({ libraryPath, threads: { intraOp: 1, interOp: 1 } });
@@ -186,7 +188,8 @@ async function modelBytes(
   const warning = checkPrecision(config.engine.precision, gpus);
   if (warning) onNews?.(warning);
   using replica = await buildReplica(config, { numClasses });
-  return replica.state.vectorBytes;
+  const { vectorBytes, regions } = replica.state;
+  return { vectorBytes, regions };
 }
 
 /** Measures one cluster at each of some batches. */
