@@ -20,12 +20,6 @@ export function readInto(tensor: tf.Tensor, destination: Uint8Array): void {
   backend.runtime.readInto(backend.getInputTensorIds([tensor])[0], destination);
 }
 
-/** Reads a small float32 tensor: waits until what was to be computed before is. */
-// deno-lint-ignore require-await -- asynchronous for devices that compute on while JavaScript waits
-export async function readSmall(tensor: tf.Tensor): Promise<Float32Array> {
-  return tensor.dataSync<"float32">();
-}
-
 /**
  * Makes a tensor of bytes, which are copied once, at the call.
  *

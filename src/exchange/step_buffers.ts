@@ -6,7 +6,7 @@
 import { itemAt } from "../base/item_at.ts";
 import { alignedBytes } from "../base/aligned_memory.ts";
 import { type FloatRange, shardOf } from "../base/float_range.ts";
-import { type DeviceMemory, hostMemory } from "../engine/device_memory.ts";
+import { allocateDeviceMemory, type DeviceMemory, hostMemory } from "../engine/device_memory.ts";
 import { VersionedMemory } from "../engine/versioned_memory.ts";
 import type { WireFormat } from "./chunks.ts";
 import type { SegmentShape } from "./shared_layout.ts";
@@ -61,7 +61,7 @@ export function gradientFloats(
 export function ownBuffers(
   { vectorBytes, regions: count, sumInRegion = false }: RankShape,
 ): StepBuffers {
-  const regions = ownRegions(vectorBytes, count);
+  const regions = ownRegions(count, () => cpuMemory(vectorBytes));
   return {
     vector: cpuMemory(vectorBytes),
     reduced: sumInRegion ? itemAt(regions, 0).current : cpuMemory(vectorBytes),
@@ -70,19 +70,18 @@ export function ownBuffers(
   };
 }
 
-/** Makes the buffers of a replica that is alone: its gradients are their own sum. */
+/** Makes the buffers of a replica that is alone, on the engine's device: its gradients are their own sum. */
 export function loneBuffers(vectorBytes: number, regions: number): StepBuffers {
-  const vector = cpuMemory(vectorBytes);
+  const vector = allocateDeviceMemory(vectorBytes);
   return {
     vector,
     reduced: vector,
-    regions: ownRegions(vectorBytes, regions),
+    regions: ownRegions(regions, () => allocateDeviceMemory(vectorBytes)),
     shard: shardOf(0, 1, vectorBytes),
   };
 }
 
-function ownRegions(vectorBytes: number, count: number): VersionedMemory[] {
-  const make = () => cpuMemory(vectorBytes);
+function ownRegions(count: number, make: () => DeviceMemory): VersionedMemory[] {
   return Array.from({ length: count }, () => new VersionedMemory(make(), make));
 }
 

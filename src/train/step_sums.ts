@@ -4,7 +4,7 @@
  * @module
  */
 import { tf } from "../engine/tf.ts";
-import { readSmall } from "../engine/transfer.ts";
+import { readAsync } from "../engine/transfer.ts";
 import type { ReplicaState } from "./replica_state.ts";
 
 /** Totals of a rank's share of a batch. */
@@ -60,7 +60,7 @@ export class StepSums implements Disposable {
   /** Reads the totals of all results that were added. */
   async totals(): Promise<LocalTotals> {
     for (const record of this.#records.splice(0)) {
-      const [lossSum, correct] = await readSmall(record);
+      const [lossSum, correct] = await readAsync(record);
       this.#totals.lossSum += lossSum;
       this.#totals.correct += correct;
       record.dispose();

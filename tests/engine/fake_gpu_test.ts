@@ -81,7 +81,10 @@ fakeCudaTest(
   async () => {
     const cases: [Parameters<typeof fakeGpuMachine>[0], RegExp][] = [
       [{ memoryMebibytes: 40 }, /Out of memory while trying to allocate/],
-      [{ lost: { gpu: 0, afterLaunches: 150 } }, /CUDA_ERROR_DEVICE_UNAVAILABLE|46 vs\. 0/],
+      [
+        { lost: { gpu: 0, afterLaunches: 150 } },
+        /CUDA_ERROR_DEVICE_UNAVAILABLE|46 vs\. 0|busy or unavailable/,
+      ],
     ];
     await Promise.all(cases.map(async ([options, message]) => {
       await using machine = await fakeGpuMachine({ ...options, zeroResults: true });

@@ -22,7 +22,7 @@ Deno.test("a segment has the meeting place and a slot at a page for each rank an
 
 Deno.test("short vectors have two slots for each rank, and no regions", () => {
   const shape = { worldSize: 3, vectorBytes: 5000, regions: 2 };
-  assert.equal(segmentBytes(shape), meetingBytes(3) + 6 * 8192);
+  assert.equal(segmentBytes(shape), meetingBytes(3) + 7 * 8192);
   const { slots, regions } = viewsOf(new Uint8Array(segmentBytes(shape)), shape);
   assert.deepEqual(
     slots.map((set) => set.map(({ byteOffset }) => byteOffset - meetingBytes(3))),

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { openEngine } from "../../src/engine/engine.ts";
 import { hostOf } from "../../src/engine/device_memory.ts";
 import { gradientFloats, loneBuffers, ownBuffers } from "../../src/exchange/step_buffers.ts";
+
+await openEngine();
 
 const SHAPE = { rank: 1, worldSize: 3, vectorBytes: 400, regions: 2 };
 
