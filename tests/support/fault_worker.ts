@@ -76,13 +76,13 @@ async function build(): Promise<Replica> {
   return await buildReplica(config, { numClasses: CLASSES });
 }
 
-function digest(replica: Replica): string {
-  return createHash("sha256").update(replica.state.exportState().bytes).digest("hex");
+async function digest(replica: Replica): Promise<string> {
+  return createHash("sha256").update(await replica.state.exportState()).digest("hex");
 }
 
 async function train(
   replica: Replica,
-  initial: Uint8Array,
+  initial: Uint8Array<ArrayBuffer>,
   { rank, shape: common, steps, segment }: FaultCommand,
   signal: AbortSignal,
 ): Promise<FaultReply> {
@@ -92,7 +92,7 @@ async function train(
   const buffers = makeBuffers(shape, memory);
   const exchange = await openExchange({} as ExchangeLink, { ...shape, buffers });
   replica.state.attach(buffers);
-  replica.state.importState(initial);
+  await replica.state.importState(initial);
   const plan = new RunPlan(config, { train: { length: steps * BATCH }, val: { length: 0 } });
   const parts = {
     ...{ config, plan, replica, exchange },
@@ -108,7 +108,7 @@ async function train(
     if (error !== signal.reason) throw error;
   }
   const { committed } = new Meeting(memory.subarray(0, meetingBytes(worldSize)), worldSize);
-  return { states, last: digest(replica), committed };
+  return { states: await Promise.all(states), last: await digest(replica), committed };
 }
 
 function answer(reply: FaultShape | FaultReply): void {
@@ -119,7 +119,7 @@ async function serve(): Promise<void> {
   using replica = await build();
   const { vectorBytes, regions, gradientBytes } = replica.state;
   answer({ vectorBytes, regions, gradientBytes });
-  const initial = replica.state.exportState().bytes;
+  const initial = await replica.state.exportState();
   let ending = new AbortController();
   for await (const line of readLines(Deno.stdin.readable)) {
     const command: FaultCommand | "end" = JSON.parse(line);
