@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { boundMilliseconds } from "./cost_bound.ts";
 import { coresOfHost } from "../engine/threads.ts";
 import { UsageError } from "../base/errors.ts";
 import type { ExchangingCluster } from "../cluster/cluster.ts";
@@ -124,17 +125,6 @@ async function callMany(
 /** nccl-tests' bus bandwidth of an all-reduce. */
 export function busBandwidth(algorithmBandwidth: number, workers: number): number {
   return algorithmBandwidth * 2 * (workers - 1) / workers;
-}
-
-/**
- * Returns the lower bound of an all-reduce in memory, in milliseconds: each rank reads its nth part of the n vectors
- * and writes its nth part of the sum, while the others do the same, at the speed at which memory moves the bytes of
- * copies (each is read and written).
- *
- * @param copyTogether Milliseconds of copying a vector in each of the ranks at once
- */
-export function boundMilliseconds(copyTogether: number, workers: number): number {
-  return copyTogether * (1 + 1 / workers) / 2;
 }
 
 function pointOf(workers: number, bytes: number, replies: readonly Reply[]): AllReducePoint {

@@ -9,7 +9,7 @@ import type { ExchangeName } from "../exchange/registry.ts";
 import type { CommandOutcome, WorkerCommand } from "../protocol/command_channel.ts";
 import type { Json } from "../protocol/large_json.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
-import { timeAllReduce } from "./time_all_reduce.ts";
+import { timeAllReduce, timeCopies } from "./time_all_reduce.ts";
 import {
   type AllReduceTimes,
   type Benchmark,
@@ -90,6 +90,9 @@ export class BenchSession {
     const plan = new RunPlan(config, counts, globalBatch);
     const parts = { config, plan, place, replica, loader, exchange };
     const timed = await timeEpoch(parts, span, this.#onStep(round), signal);
+    const copied = this.#work.pause
+      ? { copyTogether: timeCopies(buffers.vector, new Uint8Array(vectorBytes)) }
+      : {};
     return {
       exchange: this.#exchangeName,
       steps: timed.steps.slice(warmup),
@@ -97,6 +100,7 @@ export class BenchSession {
       loss: Number.isFinite(timed.loss) ? timed.loss : null,
       residentBytes: Deno.memoryUsage().rss,
       firstStepAt: this.#firstStepAt ??= timed.firstStepAt,
+      ...copied,
     };
   }
 

@@ -91,6 +91,8 @@ export const trainTimesSchema = z.strictObject({
   residentBytes: count,
   /** The time when the first step of all was done: milliseconds since 1970. */
   firstStepAt: milliseconds,
+  /** Copying as many bytes as are exchanged while every rank does; only with a pause. */
+  copyTogether: milliseconds.optional(),
 });
 
 /** One rank's times of training steps. */

@@ -9,6 +9,7 @@ import {
   type StepBreakdown,
   type StepTimes,
 } from "../base/step_times.ts";
+import { boundMilliseconds } from "./cost_bound.ts";
 import type { TrainTimes } from "./benchmark.ts";
 import { mean, middleHalf } from "../base/statistics.ts";
 
@@ -31,6 +32,11 @@ export interface ScalingPoint {
   readonly residentBytes: number;
   /** The time when the first step of the cluster was done on all ranks: milliseconds since 1970. */
   readonly firstStepAt: number;
+  /**
+   * Milliseconds that the memory's traffic of an all-reduce takes at least, where the exchange is measured without
+   * computing: see {@linkcode boundMilliseconds}.
+   */
+  readonly boundMilliseconds?: number;
 }
 
 /**
@@ -57,7 +63,14 @@ export function summarize(ranks: readonly TrainTimes[], globalBatch: number): Sc
     loss: ranks[0].loss,
     residentBytes: mean(ranks.map(({ residentBytes }) => residentBytes)),
     firstStepAt: Math.max(...ranks.map(({ firstStepAt }) => firstStepAt)),
+    ...boundOf(ranks),
   };
+}
+
+function boundOf(ranks: readonly TrainTimes[]): Pick<ScalingPoint, "boundMilliseconds"> {
+  const copies = ranks.flatMap(({ copyTogether }) => copyTogether ?? []);
+  if (copies.length < ranks.length) return {};
+  return { boundMilliseconds: boundMilliseconds(mean(copies), ranks.length) };
 }
 
 /** One step over all ranks. */

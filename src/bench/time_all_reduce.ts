@@ -59,7 +59,6 @@ export async function timeAllReduce(
     if (step + 1 === warmup + steps) maxError = checkMean(sum, rank, worldSize, dtype);
   }
   const target = new Uint8Array(bytes);
-  target.set(vector); // touches the fresh memory
   const copyTogether = timeCopies(vector, target);
   await reduce(warmup + steps);
   const alone = rank === 0 ? { copyAlone: timeCopies(vector, target) } : {};
@@ -108,7 +107,8 @@ export function checkMean(
 }
 
 /** Milliseconds of a copy, waits for a core included: the mean over some time. */
-function timeCopies(source: Uint8Array, target: Uint8Array): number {
+export function timeCopies(source: Uint8Array, target: Uint8Array): number {
+  target.set(source); // touches fresh memory
   const begin = performance.now();
   for (let copies = 1;; copies++) {
     target.set(source);

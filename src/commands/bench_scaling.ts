@@ -154,13 +154,15 @@ async function print(result: ScalingResult): Promise<void> {
     if (own.length === 0) continue;
     const what = mode === "weak" ? "batch per worker fixed" : "batch of all workers fixed";
     console.log(`\n${mode} scaling (${what})`);
-    await printTable(COLUMNS, own.map(rowOf));
+    const columns = simulateCompute === undefined ? COLUMNS : [...COLUMNS, ...BOUND_COLUMNS];
+    await printTable(columns, own.map(rowOf));
   }
   const [first] = points;
   console.log(
     `\nEfficiency: images/s per worker over those with ${
       counted(first.workers, "worker")
-    }. Parts of a step in ms, means over the\nranks; idle: waiting in the exchange for slower ranks.`,
+    }. Parts of a step in ms, means over the\nranks; idle: waiting in the exchange for slower ranks.` +
+      (simulateCompute === undefined ? "" : BOUND_HINT),
   );
 }
 
@@ -177,6 +179,19 @@ const COLUMNS = [
   { title: "optimizer", align: "right" },
 ] as const;
 
+/** Columns of the least time of the exchange, and of its time over that. */
+const BOUND_COLUMNS = [
+  { title: "bound", align: "right" },
+  { title: "× bound", align: "right" },
+] as const;
+
+/** Milliseconds of a bound below which it says nothing: meeting takes longer than moving bytes. */
+const MIN_BOUND = 0.1;
+
+const BOUND_HINT =
+  " bound: what memory needs for the bytes\nthat the exchange must move, (1 + 1/n) " +
+  "per rank and byte, when all copy.";
+
 function rowOf({ breakdown, ...point }: ModePoint): string[] {
   const { data, forwardBackward, exchange, idle, update } = breakdown;
   return [
@@ -185,6 +200,18 @@ function rowOf({ breakdown, ...point }: ModePoint): string[] {
     point.imagesPerSecond.toFixed(1),
     `${(100 * point.efficiency).toFixed(0)} %`,
     point.stepMilliseconds.toFixed(1),
-    ...[data, forwardBackward, exchange, idle, update].map((time) => time.toFixed(1)),
+    ...[data, forwardBackward, exchange, idle, update].map(timeText),
+    ...boundTexts(exchange, point.boundMilliseconds),
   ];
+}
+
+function boundTexts(exchange: number, bound: number | undefined): string[] {
+  if (bound === undefined) return [];
+  const isShort = bound < MIN_BOUND;
+  return [timeText(bound), isShort ? "–" : (exchange / bound).toFixed(1)];
+}
+
+/** Milliseconds; those of short exchanges are hundredths. */
+function timeText(milliseconds: number): string {
+  return milliseconds.toFixed(milliseconds < 1 ? 2 : 1);
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { benchAllReduce, boundMilliseconds, busBandwidth } from "../../src/bench/all_reduce.ts";
+import { benchAllReduce, busBandwidth } from "../../src/bench/all_reduce.ts";
+import { boundMilliseconds } from "../../src/bench/cost_bound.ts";
 import { checkMean, fillRankVector } from "../../src/bench/time_all_reduce.ts";
 
 /** The mean over the ranks, added here. */

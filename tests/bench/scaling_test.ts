@@ -50,6 +50,7 @@ Deno.test("benchScaling() with a pause runs 4 workers, weak and strong", async (
     const least = mode === "weak" ? pause : pause / workers;
     assert.ok(point.breakdown.forwardBackward > least - 1.5, JSON.stringify(point.breakdown));
     assert.ok(point.breakdown.exchange > 0);
+    assert.ok(point.boundMilliseconds! > 0 && point.boundMilliseconds! < point.stepMilliseconds);
     assert.equal(point.loss, 1); // each sample of a pause "loses" 1: all ranks' were added
   }
   assert.equal(result.points[0].efficiency, 1);
@@ -70,6 +71,7 @@ Deno.test("benchScaling() trains a model on images of a folder", async () => {
     assert.equal(points.length, 1);
     const [point] = points;
     checkBreakdown(point);
+    assert.equal(point.boundMilliseconds, undefined, "of real steps there is none");
     assert.equal(point.globalBatch, 16);
     assert.ok(point.breakdown.update > 0 && point.breakdown.forwardBackward > 0);
     assert.ok(point.loss !== null && point.loss > 0 && point.loss < 10, `loss ${point.loss}`);
