@@ -11,6 +11,8 @@ import { LockstepError } from "./errors.ts";
 
 /** The points, in the order of a step. */
 export const FAULT_POINTS = [
+  /** The gradients are computed, and the vector is written in part. */
+  "gradients",
   /** A short vector is half copied into its slot. */
   "slot",
   /** The record of the step is half written. */
@@ -21,6 +23,8 @@ export const FAULT_POINTS = [
   "after-sum",
   /** The step is decided, and the update hasn't begun. */
   "sum-to-update",
+  /** The next version of the parameters is made, that of their averages isn't. */
+  "update",
   /** The update is made, and the other ranks don't know it. */
   "before-commit",
   /** The step is committed. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
+import { hostOf } from "../engine/device_memory.ts";
 import { exchangeOf, type OpenExchange, openExchange } from "../exchange/open_exchange.ts";
 import type { ExchangeName } from "../exchange/registry.ts";
 import type { CommandOutcome, WorkerCommand } from "../protocol/command_channel.ts";
@@ -91,7 +92,7 @@ export class BenchSession {
     const parts = { config, plan, place, replica, loader, exchange };
     const timed = await timeEpoch(parts, span, this.#onStep(round), signal);
     const copied = this.#work.pause
-      ? { copyTogether: timeCopies(buffers.vector, new Uint8Array(vectorBytes)) }
+      ? { copyTogether: timeCopies(hostOf(buffers.vector), new Uint8Array(vectorBytes)) }
       : {};
     return {
       exchange: this.#exchangeName,

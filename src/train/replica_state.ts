@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { faultPoint } from "../base/fault_point.ts";
 import { type FloatRange, overlap } from "../base/float_range.ts";
 import { TensorStore } from "../engine/capture/tensor_store.ts";
 import { copyRange, fillWithZeros } from "../engine/device_memory.ts";
@@ -177,6 +178,7 @@ export class ReplicaState implements Disposable {
     else copyRange(region.current, region.next, learning);
     copyRange(hasStatistics ? reduced : region.current, region.next, statistics);
     this.#made = [values, ...(learns ? slots : [])];
+    faultPoint("update");
     if (!learns || !averages) return;
     const share = update.newShare ?? newShareOfSteps(this.#ema!, step);
     if (await averages.update.update(share)) this.#made = [...this.#made, averages.bound];

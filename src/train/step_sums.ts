@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { faultPoint } from "../base/fault_point.ts";
 import { tf } from "../engine/tf.ts";
 import { readAsync } from "../engine/transfer.ts";
 import type { ReplicaState } from "./replica_state.ts";
@@ -101,6 +102,7 @@ export class StepSums implements Disposable {
     while (this.#written[this.#begin - 1]) this.#begin--;
     if (this.#hasStatistics) return;
     this.#hasStatistics = true;
+    faultPoint("gradients");
     await this.#putStatistics();
   }
 

@@ -112,9 +112,13 @@ async function untilStill(meeting: Meeting, rank: number): Promise<void> {
 type Expected = readonly [point: FaultPoint, survivor: number, committed: number];
 
 const SHARDS: readonly Expected[] = [
+  ["gradients", 2, 2],
   ["record", 2, 2],
   ["between-chunks", 2, 2],
   ["after-sum", 2, 2],
+  ["sum-to-update", 2, 2],
+  ["update", 2, 2],
+  ["before-commit", 2, 2],
   ["after-commit", 3, 3],
 ];
 // A rank that has the whole sum completes the step without the others.
