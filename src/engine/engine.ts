@@ -180,7 +180,7 @@ async function open(options: EngineOptions): Promise<NativeEngine> {
     return Object.assign(backend, { runtime });
   });
   await tf.setBackend(BACKEND);
-  setNativeRuntime(runtime, libraryPath);
+  setNativeRuntime(runtime, libraryPath, options.deterministic);
   setKernelThreads(options.threads?.intraOp || coresOfHost());
   registerNativeGradients();
   const { version: tensorflowVersion, devices } = runtime;

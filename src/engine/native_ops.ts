@@ -10,6 +10,7 @@ import {
   typeAttribute,
 } from "./binding/attributes.ts";
 import { nativeBackend } from "./backend.ts";
+import { isDeterministic } from "./native_runtime.ts";
 import { FLOAT_TYPE } from "./gradients.ts";
 import { drawStateless } from "./random_ops.ts";
 import { randomState } from "./random_state.ts";
@@ -109,18 +110,26 @@ function adopt<T extends tf.Tensor>(kept: T): T {
  *
  * @param logits float32 [n, classes]
  * @param targets float32 [n, classes]; each row adds up to 1
+ * @param composed Compose it of several ops; by default where results must be deterministic: TensorFlow's own op isn't
+ *   so on GPUs
  * @returns float32 [n]
  */
-export function softmaxCrossEntropy(logits: tf.Tensor2D, targets: tf.Tensor2D): tf.Tensor1D {
+export function softmaxCrossEntropy(
+  logits: tf.Tensor2D,
+  targets: tf.Tensor2D,
+  composed = isDeterministic(),
+): tf.Tensor1D {
   const crossEntropy = tf.customGrad((...args) => {
     const [x] = args as tf.Tensor[];
     const save = args[1] as unknown as tf.GradSaveFunc;
-    const [loss, gradient] = nativeBackend().executeMultipleOutputs(
-      "SoftmaxCrossEntropyWithLogits",
-      [FLOAT_TYPE],
-      [x, targets],
-      2,
-    );
+    const [loss, gradient] = composed
+      ? composedCrossEntropy(x, targets)
+      : nativeBackend().executeMultipleOutputs(
+        "SoftmaxCrossEntropyWithLogits",
+        [FLOAT_TYPE],
+        [x, targets],
+        2,
+      );
     save([gradient]);
     return {
       value: loss,
@@ -128,6 +137,17 @@ export function softmaxCrossEntropy(logits: tf.Tensor2D, targets: tf.Tensor2D): 
     };
   });
   return crossEntropy(logits) as tf.Tensor1D;
+}
+
+/** The losses and their gradients. The largest logit of a row is subtracted first, so that nothing overflows. */
+function composedCrossEntropy(logits: tf.Tensor, targets: tf.Tensor): [tf.Tensor, tf.Tensor] {
+  const shifted = tf.sub(logits, tf.max(logits, 1, true));
+  const exponentials = tf.exp(shifted);
+  const sums = tf.sum(exponentials, 1, true);
+  // A class without a share in the target adds nothing, however improbable it is.
+  const terms = tf.mul(targets, tf.sub(tf.log(sums), shifted));
+  const counted = tf.where(tf.equal(targets, 0), tf.zerosLike(terms), terms);
+  return [tf.sum(counted, 1), tf.sub(tf.div(exponentials, sums), targets)];
 }
 
 /**

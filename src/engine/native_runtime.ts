@@ -16,11 +16,35 @@ export interface EngineAddress {
   readonly context: bigint;
 }
 
-let current: { runtime: Runtime; libraryPath: string } | undefined;
+/** The engine of this thread. */
+interface OpenedEngine {
+  readonly runtime: Runtime;
+  readonly libraryPath: string;
+  readonly deterministic: boolean;
+}
 
-/** Makes a runtime this thread's. */
-export function setNativeRuntime(runtime: Runtime, libraryPath: string): void {
-  current = { runtime, libraryPath };
+let current: OpenedEngine | undefined;
+
+/**
+ * Makes a runtime this thread's.
+ *
+ * @param deterministic True where TensorFlow takes only kernels that give the same bits in each run
+ */
+export function setNativeRuntime(
+  runtime: Runtime,
+  libraryPath: string,
+  deterministic = false,
+): void {
+  current = { runtime, libraryPath, deterministic };
+}
+
+/**
+ * Tells whether TensorFlow takes only kernels that give the same bits in each run.
+ *
+ * @throws {EngineError} when the engine isn't open
+ */
+export function isDeterministic(): boolean {
+  return opened().deterministic;
 }
 
 /**
@@ -50,7 +74,7 @@ export function attachEngine({ libraryPath, context }: EngineAddress): void {
   setNativeRuntime(new Runtime(attachLibrary(libraryPath), { context }), libraryPath);
 }
 
-function opened() {
+function opened(): OpenedEngine {
   if (current) return current;
   throw new EngineError(
     "FAILED_PRECONDITION",

@@ -66,3 +66,19 @@ fakeCudaTest("on a GPU, resnet18 computes with the format that is named", async 
   assert.ok(tf32.plain_cnn!.mathModes > 0, "cuBLAS is asked for TF32");
   assert.deepEqual(tf32.plain_cnn!.last, exact.last, "the kernels are those of float32");
 });
+
+fakeCudaTest("engine.deterministic takes deterministic kernels alone, and times none", async () => {
+  const models = "plain_cnn,mobilenet_v2,squeezenet1_1";
+  const [results, usual] = await Promise.all([
+    kernelsOf([models, "float32", "deterministic"]),
+    kernelsOf(["plain_cnn", "float32"]),
+  ]);
+  for (const [model, kernels] of Object.entries(results)) {
+    assert.equal(typeof kernels, "object", `${model}: ${kernels}`);
+    assert.ok(kernels.last.cudnnBackendExecute! > 0, model);
+  }
+  const executions = ({ last, all }: Kernels) =>
+    all.cudnnBackendExecute! - 3 * last.cudnnBackendExecute!;
+  assert.equal(executions(results.plain_cnn!), 0, "none but those of the three steps");
+  assert.ok(executions(usual.plain_cnn!) > 0, "without it, algorithms are timed");
+});

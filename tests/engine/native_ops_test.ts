@@ -51,6 +51,29 @@ Deno.test("trainingBatchNorm() equals the formula, its gradient too", () => {
   });
 });
 
+Deno.test("a composed softmaxCrossEntropy() has the values of TensorFlow's own, large logits and NaN included", () => {
+  tf.tidy(() => {
+    const rows = [[1, 2, 3], [1e30, -1e30, 0], [-90, 0, 90], [1e-30, 0, -1e-30], [NaN, 0, 1]];
+    const targets = tf.tensor2d([[0, 1, 0], [1, 0, 0], [0.2, 0.3, 0.5], [0, 0.5, 0.5], [0, 1, 0]]);
+    const of = (composed: boolean) => {
+      const x = tf.variable(tf.tensor2d(rows)) as tf.Variable;
+      const { value, grads } = tf.variableGrads(() => {
+        const losses = softmaxCrossEntropy(x as unknown as tf.Tensor2D, targets, composed);
+        return tf.sum(tf.slice(losses, 0, 4)) as tf.Scalar;
+      }, [x]);
+      return {
+        losses: softmaxCrossEntropy(tf.tensor2d(rows), targets, composed),
+        ...{ value, gradient: tf.slice(grads[x.name]!, 0, 4) },
+      };
+    };
+    const [own, composed] = [of(false), of(true)];
+    assertClose(tf.slice(composed.losses, 0, 4), tf.slice(own.losses, 0, 4), 1e-6);
+    assertClose(composed.value, own.value, 1e-6);
+    assertClose(composed.gradient, own.gradient, 1e-6);
+    for (const { losses } of [own, composed]) assert.ok(Number.isNaN(losses.dataSync()[4]));
+  });
+});
+
 Deno.test("softmaxCrossEntropy() equals -log softmax of the target, its gradient too", () => {
   tf.tidy(() => {
     const logits = tf.variable(tf.tensor2d([[1, 2, 3], [1000, 0, -1000], [-1, 0, 1]]));

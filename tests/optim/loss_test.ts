@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fixture from "../fixtures/optim/losses.json" with { type: "json" };
 import { openEngine } from "../../src/engine/engine.ts";
+import { softmaxCrossEntropy } from "../../src/engine/native_ops.ts";
 import { tf } from "../../src/engine/tf.ts";
 import { balancedWeights, lossCure, lossPerSample, makeTargets } from "../../src/optim/loss.ts";
 import type { LossName } from "../../src/optim/loss_config.ts";
@@ -41,6 +42,14 @@ for (const { value, gradient, share, ...entry } of cases as Case[]) {
       }, [x]);
       assertWithin([mean.dataSync()[0]], [value], 1e-6, "mean");
       assertWithin([...grads[x.name].dataSync()], gradient.flat(), 1e-5, "gradient");
+      if (entry.loss !== "crossEntropy") return;
+      const composed = tf.variableGrads(() => {
+        const distributions = tf.tensor2d(targets.distributions, [6, 4]);
+        const losses = softmaxCrossEntropy(x as unknown as tf.Tensor2D, distributions, true);
+        return tf.div(tf.sum(tf.mul(losses, targets.scales)), targets.weight) as tf.Scalar;
+      }, [x]);
+      assertWithin([composed.value.dataSync()[0]], [value], 1e-6, "mean, composed");
+      assertWithin([...composed.grads[x.name].dataSync()], gradient.flat(), 1e-5, "composed");
     });
   });
 }
