@@ -12,6 +12,7 @@ import { compareSteps, type StepKey } from "../base/step_key.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
 import { checkContribution } from "./check_contribution.ts";
 import type { GradientExchange, StepContribution, StepResult } from "./gradient_exchange.ts";
+import type { HostLink, HostRecord } from "./host_link.ts";
 import { type MaybePromise, Meeting, type WaitOptions } from "./meeting.ts";
 import type { RankEndOptions } from "./rank_end.ts";
 import { RankHangs } from "./rank_hangs.ts";
@@ -52,6 +53,8 @@ export abstract class MeetingEnd implements GradientExchange {
   protected readonly rank: number;
   protected readonly meeting: Meeting;
   protected readonly timeoutMs: number;
+  /** The other hosts, if there are any. */
+  protected readonly hosts: HostLink | undefined;
   readonly #floats: number;
   readonly #hangs: RankHangs | undefined;
   #phase: Phase = { at: "idle" };
@@ -61,6 +64,7 @@ export abstract class MeetingEnd implements GradientExchange {
     if (!buffers.meeting) throw new TypeError("Ranks that meet without a meeting place");
     this.rank = rank;
     this.timeoutMs = timeoutMs;
+    this.hosts = options.hosts;
     this.meeting = new Meeting(buffers.meeting, worldSize);
     this.#floats = vectorBytes / Float32Array.BYTES_PER_ELEMENT;
     this.#hangs = hangs && new RankHangs(this.meeting, rank, hangs);
@@ -76,15 +80,23 @@ export abstract class MeetingEnd implements GradientExchange {
     own: StepContribution,
     record: StepRecord,
   ): MaybePromise;
-  /** Sums what all ranks have contributed. */
+  /**
+   * Sums what all ranks have contributed.
+   *
+   * @param weights Of all ranks of all hosts
+   */
   protected abstract sum(
     index: number,
     weights: SumWeights,
     signal: AbortSignal | undefined,
   ): SumVerdict | Promise<SumVerdict>;
-  /** The verdict on the step, and the sum of the squares. */
+  /**
+   * The verdict on the step, and the sum of the squares.
+   *
+   * @param records Of all ranks of all hosts
+   */
   protected abstract result(
-    records: readonly StepRecord[],
+    records: readonly HostRecord[],
     share: SumVerdict,
     squares: number,
   ): Pick<StepResult, "finite" | "squares">;
@@ -121,7 +133,8 @@ export abstract class MeetingEnd implements GradientExchange {
       meeting.enter(this.rank, key, "waiting for the other ranks");
       await this.#wait(key, signal, (options) => meeting.untilPassed("summed", index + 1, options));
     }
-    const result = this.result(records, share, squares);
+    const all = await this.#failing(this.hosts?.results(key, records, signal) ?? records);
+    const result = this.result(all, share, squares);
     // No further step comes: the coordinator must not sleep until one does.
     if (!result.finite) meeting.wakeCoordinator();
     if (meeting.granted <= index) {
@@ -150,6 +163,7 @@ export abstract class MeetingEnd implements GradientExchange {
         (options) => meeting.untilPassed("committed", committed + 1, options),
       );
     }
+    if (this.hosts) await this.#failing(this.hosts.committed(phase.step.key, signal));
     this.#phase = { at: "idle" };
     faultPoint("after-commit");
   }
@@ -221,7 +235,8 @@ export abstract class MeetingEnd implements GradientExchange {
       signal,
       (options) => meeting.untilPassed("contributed", index + 1, options),
     );
-    const records = this.#recordsOf(step);
+    const own = this.#recordsOf(step);
+    const records = await this.#failing(this.hosts?.contributions(key, own, signal) ?? own);
     const counts = addCounts(records);
     return { counts, weights: sumWeights(records, counts) };
   }

@@ -101,7 +101,7 @@ export interface OpenExchange {
  */
 export async function openExchange(
   link: ExchangeLink,
-  shape: RankShape & Pick<RankEndOptions, "timeoutMs" | "hangs">,
+  shape: RankShape & Pick<RankEndOptions, "timeoutMs" | "hangs" | "hosts">,
   segment: ExchangeSegment | undefined,
 ): Promise<OpenExchange> {
   const { makeBuffers, openExchange } = await EXCHANGES[exchangeOf(segment)].rank();

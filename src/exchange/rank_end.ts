@@ -14,6 +14,7 @@ import { RetriedWait } from "../protocol/retried_wait.ts";
 import { checkContribution } from "./check_contribution.ts";
 import type { GradientExchange, StepContribution, StepResult } from "./gradient_exchange.ts";
 import { noAnswer, RANK_TIMEOUT_MS } from "./silence.ts";
+import type { HostLink } from "./host_link.ts";
 import type { RankShape, StepBuffers } from "./step_buffers.ts";
 
 /** The subset of `Link` that an exchange uses. */
@@ -35,6 +36,8 @@ export interface RankEndOptions extends RankShape {
   readonly buffers: StepBuffers;
   /** Milliseconds without any progress after which a step fails (210000 unless set). */
   readonly timeoutMs?: number;
+  /** The other hosts, where the ranks of this one, who share memory, are not all. */
+  readonly hosts?: HostLink;
   /** The report of a standstill, where this rank makes one: see `hang_watch.ts`. */
   readonly hangs?: HangOptions;
 }

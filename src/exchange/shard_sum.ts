@@ -5,6 +5,7 @@
  */
 import { type FloatRange, overlap } from "../base/float_range.ts";
 import { itemAt } from "../base/item_at.ts";
+import type { HostLink } from "./host_link.ts";
 import type { ShareResult } from "./step_record.ts";
 import type { SumWeights } from "./totals.ts";
 import { allFinite, weightedSum } from "./weighted_sum.ts";
@@ -14,8 +15,14 @@ export type SumVerdict = Pick<ShareResult, "finite" | "worstRank">;
 
 const FINITE: SumVerdict = { finite: true, worstRank: undefined };
 
+/** Floats that go from host to host at a time: 1 MB. */
+const HOST_FLOATS = 2 ** 18;
+
+type Weights = readonly (number | null)[];
+
 /** A range of the sum whose ranks have the same weights. */
 interface Part {
+  readonly range: FloatRange;
   readonly sum: Float32Array;
   /** The ranks' values, in order. */
   readonly vectors: readonly Float32Array[];
@@ -23,6 +30,8 @@ interface Part {
 
 /** Adds a shard of the ranks' vectors, in rank order. */
 export class ShardSum {
+  readonly #sum: Float32Array;
+  readonly #vectors: readonly Float32Array[];
   /** The gradients, the running statistics, and both. */
   readonly #gradients: Part;
   readonly #statistics: Part;
@@ -42,46 +51,127 @@ export class ShardSum {
     border: number,
     own: number | undefined,
   ) {
-    const partOf = ({ begin, end }: FloatRange): Part => ({
-      sum: sum.subarray(begin, end),
-      vectors: vectors.map((vector) => vector.subarray(begin, end)),
-    });
-    this.#gradients = partOf(overlap(shard, { begin: 0, end: border }));
-    this.#statistics = partOf(overlap(shard, { begin: border, end: sum.length }));
-    this.#all = partOf(shard);
+    this.#sum = sum;
+    this.#vectors = vectors;
+    this.#gradients = this.#partIn(overlap(shard, { begin: 0, end: border }));
+    this.#statistics = this.#partIn(overlap(shard, { begin: border, end: sum.length }));
+    this.#all = this.#partIn(shard);
     this.#own = own;
   }
 
   /** Makes the sum. */
-  make({ gradients, statistics }: SumWeights): SumVerdict {
-    if (gradients.every((weight, rank) => weight === statistics[rank])) {
-      return this.#add(this.#all, gradients);
-    }
-    const verdicts = [
-      this.#add(this.#gradients, gradients),
-      this.#add(this.#statistics, statistics),
-    ];
-    const ranks = verdicts.flatMap(({ worstRank }) => worstRank ?? []);
-    return {
-      finite: verdicts.every(({ finite }) => finite),
-      worstRank: ranks.length > 0 ? Math.min(...ranks) : undefined,
-    };
+  make(weights: SumWeights): SumVerdict {
+    return together(
+      this.#parts(weights).map(({ part, weights }) => add(part, weights, this.#own)),
+    );
   }
 
-  #add({ sum, vectors }: Part, weights: readonly (number | null)[]): SumVerdict {
-    if (sum.length === 0) return FINITE;
-    const isComplete = !weights.includes(null);
-    const senders = [...weights.keys()].filter((rank) => weights[rank] !== null);
-    const parts = isComplete ? vectors : senders.map((rank) => itemAt(vectors, rank));
-    const factors = isComplete
-      ? weights as readonly number[]
-      : weights.filter((weight) => weight !== null);
-    if (weightedSum(sum, parts, factors)) return FINITE;
-    const worstRank = senders.find((rank, index) =>
-      rank === this.#own ? isOwnBad(sum, parts, index) : !allFinite(itemAt(parts, index))
+  /**
+   * Makes the sum over the ranks of all hosts, part by part, so that the hosts work on several parts at a time.
+   *
+   * @param weights Of all ranks of all hosts
+   */
+  async makeWith(
+    hosts: HostLink,
+    weights: SumWeights,
+    signal: AbortSignal | undefined,
+  ): Promise<SumVerdict> {
+    const { firstRank } = hosts;
+    const verdicts: SumVerdict[] = [];
+    const ranges = this.#parts(weights).flatMap(({ part, weights }) =>
+      piecesOf(part.range).map((range) => ({
+        range,
+        own: weights.slice(firstRank, firstRank + this.#vectors.length),
+      }))
     );
-    return { finite: false, worstRank };
+    for (const { range, own } of ranges) {
+      const before = await hosts.before(range, signal);
+      const part = this.#partIn(range);
+      const isEmpty = before === undefined && own.every((weight) => weight === null);
+      if (!isEmpty) {
+        const { finite, worstRank } = add(part, own, this.#own, before);
+        verdicts.push({
+          finite,
+          worstRank: worstRank === undefined ? undefined : firstRank + worstRank,
+        });
+      }
+      await hosts.after(range, isEmpty ? undefined : part.sum, signal);
+    }
+    for (const { range } of ranges) {
+      const { sum } = this.#partIn(range);
+      if (!await hosts.total(range, sum, signal)) sum.fill(0);
+      // What a later host adds may overflow.
+      else verdicts.push({ finite: allFinite(sum), worstRank: undefined });
+    }
+    return together(verdicts);
   }
+
+  /** The parts of the shard, with the weights of each. */
+  #parts({ gradients, statistics }: SumWeights): { part: Part; weights: Weights }[] {
+    return gradients.every((weight, rank) => weight === statistics[rank])
+      ? [{ part: this.#all, weights: gradients }]
+      : [
+        { part: this.#gradients, weights: gradients },
+        { part: this.#statistics, weights: statistics },
+      ];
+  }
+
+  #partIn(range: FloatRange): Part {
+    const { begin, end } = range;
+    return {
+      range,
+      sum: this.#sum.subarray(begin, end),
+      vectors: this.#vectors.map((vector) => vector.subarray(begin, end)),
+    };
+  }
+}
+
+/** The verdict on several parts of a sum. */
+function together(verdicts: readonly SumVerdict[]): SumVerdict {
+  if (verdicts.every(({ finite }) => finite)) return FINITE;
+  const ranks = verdicts.flatMap(({ worstRank }) => worstRank ?? []);
+  return { finite: false, worstRank: ranks.length > 0 ? Math.min(...ranks) : undefined };
+}
+
+/** The pieces of a range that go from host to host: they begin at the same places on all hosts. */
+function piecesOf({ begin, end }: FloatRange): FloatRange[] {
+  const pieces: FloatRange[] = [];
+  for (let at = begin; at < end;) {
+    const next = Math.min(end, HOST_FLOATS * (Math.floor(at / HOST_FLOATS) + 1));
+    pieces.push({ begin: at, end: next });
+    at = next;
+  }
+  return pieces;
+}
+
+/**
+ * Adds a part.
+ *
+ * @param own The rank whose vector the sum replaces, if it replaces one
+ * @param before A sum that the ranks' values are added to
+ */
+function add(
+  { sum, vectors }: Part,
+  weights: Weights,
+  own: number | undefined,
+  before?: Float32Array,
+): SumVerdict {
+  if (sum.length === 0) return FINITE;
+  const isComplete = !weights.includes(null);
+  const senders = [...weights.keys()].filter((rank) => weights[rank] !== null);
+  const parts = isComplete ? vectors : senders.map((rank) => itemAt(vectors, rank));
+  const factors = isComplete
+    ? weights as readonly number[]
+    : weights.filter((weight) => weight !== null);
+  const isFinite = before
+    ? weightedSum(sum, [before, ...parts], [1, ...factors])
+    : weightedSum(sum, parts, factors);
+  if (isFinite) return FINITE;
+  const all = before ? [...parts, before] : parts;
+  const worstRank = senders.find((rank, index) =>
+    rank === own ? isOwnBad(sum, all, index) : !allFinite(itemAt(parts, index))
+  );
+  return { finite: false, worstRank };
 }
 
 /**

@@ -18,12 +18,12 @@ import { itemAt } from "../base/item_at.ts";
 import { hostMemory, hostOf } from "../engine/device_memory.ts";
 import { VersionedMemory } from "../engine/versioned_memory.ts";
 import type { StepResult } from "./gradient_exchange.ts";
+import type { HostRecord } from "./host_link.ts";
 import { MeetingEnd } from "./meeting_end.ts";
 import type { ExchangeLink, RankEndOptions } from "./rank_end.ts";
 import { viewsOf } from "./shared_layout.ts";
 import { ShardSum, type SumVerdict } from "./shard_sum.ts";
 import { gradientFloats, ownBuffers, type RankShape, type StepBuffers } from "./step_buffers.ts";
-import type { StepRecord } from "./step_record.ts";
 import { type SumWeights, verdictOf } from "./totals.ts";
 
 /**
@@ -103,17 +103,24 @@ export class SharedGradientExchange extends MeetingEnd {
     if (this.#copies) copyWhole(this.#vector, itemAt(this.#copies, index % this.#copies.length));
   }
 
-  protected override sum(index: number, weights: SumWeights): SumVerdict {
-    return itemAt(this.#sums, index % this.#sums.length).make(weights);
+  protected override sum(
+    index: number,
+    weights: SumWeights,
+    signal: AbortSignal | undefined,
+  ): SumVerdict | Promise<SumVerdict> {
+    const sum = itemAt(this.#sums, index % this.#sums.length);
+    return this.hosts ? sum.makeWith(this.hosts, weights, signal) : sum.make(weights);
   }
 
   protected override result(
-    records: readonly StepRecord[],
+    records: readonly HostRecord[],
     share: SumVerdict,
     squares: number,
   ): Pick<StepResult, "finite" | "squares"> {
     if (!this.#copies) {
-      const sum = records.reduce((all, record) => all + record.squares, 0);
+      // The ranks of any host have all shards together: all hosts take the squares of the first one.
+      const shards = records.slice(0, this.hosts?.ranks[0]);
+      const sum = shards.reduce((all, record) => all + record.squares, 0);
       return { finite: verdictOf(records).finite, squares: sum };
     }
     const finite = share.finite && records.every(({ lossSum }) => Number.isFinite(lossSum));

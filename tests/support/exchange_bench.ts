@@ -14,6 +14,7 @@ import type {
   StepContribution,
   StepResult,
 } from "../../src/exchange/gradient_exchange.ts";
+import type { HostLink } from "../../src/exchange/host_link.ts";
 import { makeSegment, type OpenExchange } from "../../src/exchange/open_exchange.ts";
 import { narrow, widen } from "../../src/exchange/narrow.ts";
 import type { ExchangeLink } from "../../src/exchange/rank_end.ts";
@@ -48,13 +49,15 @@ export interface BenchOptions {
   readonly sumInRegion?: boolean;
   /** As in `SegmentShape`. */
   readonly maxWholeBytes?: number;
+  /** The links of the ranks to other hosts. */
+  readonly hosts?: readonly HostLink[];
 }
 
 /** Opens both ends. */
 export async function openBench<L extends ExchangeLink>(
   links: Links<L>,
   name: TestedExchange,
-  { worldSize, vectorBytes = BYTES, timeoutMs = 20_000, wire, sumInRegion, maxWholeBytes }:
+  { worldSize, vectorBytes = BYTES, timeoutMs = 20_000, wire, sumInRegion, maxWholeBytes, hosts }:
     BenchOptions,
 ): Promise<Bench<L>> {
   const coordinator = await links.open("coordinator");
@@ -78,7 +81,8 @@ export async function openBench<L extends ExchangeLink>(
     const own = { ...shape, rank, ...(sumInRegion ? { sumInRegion } : {}) };
     const buffers = makeBuffers(own, map());
     const link = await links.open(`rank ${rank}`);
-    ranks.push({ exchange: await openExchange(link, { ...own, buffers }), buffers });
+    const options = { ...own, buffers, ...(hosts ? { hosts: hosts[rank]! } : {}) };
+    ranks.push({ exchange: await openExchange(link, options), buffers });
   }
   const exchanges = ranks.map(({ exchange }) => exchange);
   return {
