@@ -40,6 +40,7 @@ function requireBatchSize({ batchSize, batchSizePerWorker }: Config["train"]): v
  */
 export function checkConfig(config: LoadedConfig): void {
   requireBatchSize(config.train);
+  checkMicroBatches(config);
   checkDevices(config);
   checkAuthority(config);
   const { train } = config;
@@ -57,6 +58,15 @@ export function checkConfig(config: LoadedConfig): void {
   checkFeatureCache(config);
   checkGradientDtype(config);
   checkEngine(config);
+}
+
+/** Refuses two divisions of a worker's share of a batch. */
+function checkMicroBatches({ train: { accumulationSteps, microBatchSize } }: LoadedConfig): void {
+  if (microBatchSize === undefined || accumulationSteps === 1) return;
+  throw new UsageError(
+    `Both train.accumulationSteps (${accumulationSteps}) and train.microBatchSize (${microBatchSize}) are set: keep ` +
+      "one of them, since the number of passes follows from the samples of a pass",
+  );
 }
 
 /** Keys about GPUs make no sense on the CPU. */

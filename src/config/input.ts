@@ -194,6 +194,12 @@ export interface TrainInput {
   /** Samples per step of one worker: the alternative to `batchSize`. */
   batchSizePerWorker?: number | undefined;
   /**
+   * The most samples that a worker computes in one forward and backward pass: each worker
+   * computes its share of a batch in as few passes as that takes, and updates once. The
+   * alternative to `accumulationSteps`.
+   */
+  microBatchSize?: number | undefined;
+  /**
    * Leave out the last step of an epoch where it is smaller than the others, as `drop_last` of
    * PyTorch's DataLoader. Default: `false`.
    */
@@ -246,8 +252,8 @@ export interface TrainInput {
   /** Limits each element of the gradient to ± this, as `clip_grad_value_`. */
   clipGradValue?: number | undefined;
   /**
-   * Parts in which each worker computes its share of a batch, one after the other: less memory,
-   * the same step. Default: `1`.
+   * Micro-batches in which each worker computes its share of a batch, one after the other: less
+   * memory, the same step. The alternative to `microBatchSize`. Default: `1`.
    */
   accumulationSteps?: number | undefined;
   /**

@@ -60,6 +60,11 @@ const trainSchema = z.strictObject({
   batchSizePerWorker: countUpTo(MAX_COUNT).optional().describe(
     "Samples per step of one worker: the alternative to `batchSize`.",
   ),
+  microBatchSize: countUpTo(MAX_COUNT).optional().describe(
+    "The most samples that a worker computes in one forward and backward pass: each worker " +
+      "computes its share of a batch in as few passes as that takes, and updates once. The " +
+      "alternative to `accumulationSteps`.",
+  ),
   dropLast: z.boolean().default(false).describe(
     "Leave out the last step of an epoch where it is smaller than the others, as `drop_last` " +
       "of PyTorch's DataLoader.",

@@ -23,6 +23,10 @@ const EXCLUDED: Readonly<Record<string, Foreign>> = {
     OPTIMIZER_NAMES.some((known) => known === name) ? otherKeys(name as OptimizerName) : [],
   "train.batchSize": () => ["batchSizePerWorker"],
   "train.batchSizePerWorker": () => ["batchSize"],
+  // One step, the default, goes with any size.
+  "train.microBatchSize": (_, { accumulationSteps }) =>
+    accumulationSteps === 1 ? [] : ["accumulationSteps"],
+  "train.accumulationSteps": () => ["microBatchSize"],
   "train.loss": (name) => name === "nll" ? ["lossModule", "labelSmoothing"] : ["lossModule"],
   "train.lossModule": (_, { loss }) => loss === "crossEntropy" ? [] : ["loss"],
   "model.name": (name) => name === "custom" ? [] : ["module"],

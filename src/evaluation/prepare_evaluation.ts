@@ -37,6 +37,7 @@ import {
   scoringConfigSchema,
 } from "../train/evaluation_job.ts";
 import type { ModelScorer } from "../train/model_scorer.ts";
+import { largestMicroBatch } from "../train/micro_batches.ts";
 import { validationBatch } from "../train/run_plan.ts";
 import { missingClasses } from "../data/datasets/class_folders.ts";
 import { imagesToEvaluate } from "../inference/evaluation_images.ts";
@@ -98,7 +99,7 @@ interface Setup {
   readonly loss: EvaluationJob["loss"];
   /** Weights of the classes, as the run has them. */
   readonly classWeights: ClassWeights;
-  /** Training images per worker and step. */
+  /** Training images that a worker computes at once. */
   readonly rows: number;
 }
 
@@ -218,7 +219,7 @@ function setupOfRun(run: Config): Setup {
     config: { name, liveness, seed, workers, model, data, validate, engine },
     loss: { loss, lossModule, labelSmoothing },
     classWeights,
-    rows: Math.ceil(globalBatchSize(run) / workers),
+    rows: largestMicroBatch(Math.ceil(globalBatchSize(run) / workers), train),
   };
 }
 

@@ -127,8 +127,8 @@ export const optimizerShape = {
     "Limits each element of the gradient to ± this, as `clip_grad_value_`.",
   ),
   accumulationSteps: z.int().positive().default(1).describe(
-    "Parts in which each worker computes its share of a batch, one after the other: less " +
-      "memory, the same step.",
+    "Micro-batches in which each worker computes its share of a batch, one after the other: less " +
+      "memory, the same step. The alternative to `microBatchSize`.",
   ),
   ema: z.strictObject({
     rule: z.enum(EMA_RULES).default("steps").describe(

@@ -55,6 +55,7 @@ export async function buildReplica(
     loss: { loss, labelSmoothing, ...(classWeights ? { classWeights } : {}) },
     metrics,
     accumulationSteps: train.accumulationSteps,
+    microBatchSize: train.microBatchSize,
     ...(ema ? { ema } : {}),
     capture: engine.capture,
     call: { precision: engine.precision, xla: engine.xla },

@@ -23,36 +23,18 @@ export interface LabelledImages {
   readonly unread?: ReadonlySet<number>;
 }
 
-/** Rows of the parts in which a replica computes a share of a batch: of like size, the last one maybe smaller. */
-export function partSizes(rows: number, parts: number): number[] {
-  const size = Math.ceil(rows / parts);
-  const count = rows === 0 ? 0 : Math.ceil(rows / size);
-  return Array.from({ length: count }, (_, index) => Math.min(size, rows - index * size));
-}
-
-/** A batch in parts of {@linkcode partSizes}. */
-export function partsOf(
-  batch: LabelledImages,
-  parts: number,
-): { part: LabelledImages; firstRow: number }[] {
+/** Returns the rows from `begin` to `end`, with all values that belong to them. */
+export function rowsBetween(batch: LabelledImages, begin: number, end: number): LabelledImages {
   const { images, labels, indices, mix, unread, ...size } = batch;
-  let next = 0;
-  return partSizes(labels.length, parts).map((rows) => {
-    const begin = next;
-    const end = next += rows;
-    const partnerLabels = mix?.partnerLabels.subarray(begin, end);
-    return {
-      firstRow: begin,
-      part: {
-        ...size,
-        images: imageRows(images, begin, end, labels.length),
-        labels: labels.subarray(begin, end),
-        ...(indices ? { indices: indices.subarray(begin, end) } : {}),
-        ...unreadBetween(unread, begin, end),
-        ...(mix && partnerLabels ? { mix: { ...mix, partnerLabels } } : {}),
-      },
-    };
-  });
+  const partnerLabels = mix?.partnerLabels.subarray(begin, end);
+  return {
+    ...size,
+    images: imageRows(images, begin, end, labels.length),
+    labels: labels.subarray(begin, end),
+    ...(indices ? { indices: indices.subarray(begin, end) } : {}),
+    ...unreadBetween(unread, begin, end),
+    ...(mix && partnerLabels ? { mix: { ...mix, partnerLabels } } : {}),
+  };
 }
 
 /** The rows of a part of a batch that hold no image, counted from the part's first row. */
@@ -66,17 +48,8 @@ function unreadBetween(
 }
 
 /** One row, without the values that belong to it in training. */
-export function rowOf(
-  { images, labels, height, width, indices, unread }: LabelledImages,
-  row: number,
-): LabelledImages {
-  return {
-    images: imageRows(images, row, row + 1, labels.length),
-    labels: labels.subarray(row, row + 1),
-    ...{ height, width },
-    ...(indices ? { indices: indices.subarray(row, row + 1) } : {}),
-    ...unreadBetween(unread, row, row + 1),
-  };
+export function rowOf({ mix: _mix, ...batch }: LabelledImages, row: number): LabelledImages {
+  return rowsBetween(batch, row, row + 1);
 }
 
 /** The rows from `begin` to `end` of `count` images. */

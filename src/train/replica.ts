@@ -12,7 +12,8 @@ import { lossPerSample } from "../optim/loss.ts";
 import type { OptimizerOptions } from "../optim/optimizer.ts";
 import { bucketCuts } from "./buckets.ts";
 import type { Features } from "./features.ts";
-import { type LabelledImages, partsOf } from "./labelled_images.ts";
+import type { LabelledImages } from "./labelled_images.ts";
+import { microBatchesOf, type MicroBatching } from "./micro_batches.ts";
 import { ModelScorer, type ScorerOptions } from "./model_scorer.ts";
 import { ReplicaState, type ReplicaUpdate } from "./replica_state.ts";
 import type { Scores } from "./scores.ts";
@@ -43,10 +44,8 @@ export interface ReplicaCall {
 }
 
 /** Settings of a replica. */
-export interface ReplicaOptions extends ScorerOptions {
+export interface ReplicaOptions extends ScorerOptions, MicroBatching {
   readonly optimizer: OptimizerOptions;
-  /** Parts in which a batch is computed, one after the other (default 1). */
-  readonly accumulationSteps?: number;
   /** Average the weights over the steps. */
   readonly ema?: EmaConfig;
 }
@@ -61,7 +60,7 @@ export class Replica implements Disposable {
   readonly model: tf.LayersModel;
   readonly state: ReplicaState;
   readonly #scorer: ModelScorer;
-  readonly #parts: number;
+  readonly #batching: MicroBatching;
   readonly #forwardBackward: CapturedFunction;
   /** By the images' size: true when one image is a single value per channel somewhere. */
   readonly #singleValues = new Map<string, boolean>();
@@ -71,7 +70,7 @@ export class Replica implements Disposable {
     this.model = model;
     this.state = new ReplicaState(model, options.optimizer, options.ema);
     this.#scorer = new ModelScorer(model, options);
-    this.#parts = options.accumulationSteps ?? 1;
+    this.#batching = options;
     const variables = () => this.state.parameters.map(({ variable }) => variable);
     this.#forwardBackward = new CapturedFunction(
       "forward_backward",
@@ -101,7 +100,7 @@ export class Replica implements Disposable {
     const { state } = this;
     state.collect();
     const { weight } = this.#scorer.targetsOf(batch);
-    const parts = partsOf(batch, this.#parts);
+    const parts = microBatchesOf(batch, this.#batching);
     const counted = parts.filter(({ part }) => !this.#hasSingleValue(part));
     const statisticsRows = counted.reduce((sum, { part }) => sum + part.labels.length, 0);
     using sums = new StepSums(state, { weight, statisticsRows, trackedBatches: counted.length });

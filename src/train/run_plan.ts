@@ -21,7 +21,7 @@ export interface PlannedSamples {
 }
 
 /** Global training batches per validation batch: without gradients there is room for more. */
-const VALIDATION_FACTOR = 4;
+export const VALIDATION_FACTOR = 4;
 
 /** Samples per validation step over all ranks. */
 export function validationBatch(globalBatch: number): number {

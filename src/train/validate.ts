@@ -9,6 +9,7 @@ import type { Loader, SkippedSample } from "../data/loading/loader.ts";
 import { addParts, type MetricPart, type MetricTotal } from "../metrics/metric_parts.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
 import { type LabelledImages, rowOf } from "./labelled_images.ts";
+import { microBatchesOf, type MicroBatching } from "./micro_batches.ts";
 import type { Replica } from "./replica.ts";
 import { firstNonFinite, type Ranking } from "./scores.ts";
 
@@ -46,11 +47,13 @@ export interface ShardScores {
  * @param onPhase Called when a part of a step begins, with the number of the step
  */
 export async function validateShard(
-  { scorer, loader, planner, place }: {
+  { scorer, loader, planner, place, batching = {} }: {
     scorer: Scorer;
     loader: Loader;
     planner: EpochPlanner;
     place: RankInfo;
+    /** The division of a step's rows into passes. */
+    batching?: MicroBatching;
   },
   onPhase: (step: number, phase: StepPhase) => void = () => {},
   signal?: AbortSignal,
@@ -70,18 +73,19 @@ export async function validateShard(
   for await (const batch of loader.batches(plan, 0, { seed: 0, signal, reuse: true })) {
     onPhase(batch.step, "computing");
     skipped.push(...batch.skipped);
-    const scores = batch.labels.length > 0 ? await scorer.evaluate(batch) : undefined;
-    onPhase(batch.step + 1, "waiting for its batch");
-    if (!scores) continue;
-    nonFiniteLayer ??= layerOf(scorer, batch, scores);
-    weight += scores.weight;
-    width = scores.width;
     indices.push(...batch.indices);
     labels.push(...batch.labels);
-    losses.push(...scores.losses);
-    ranked.push(...scores.ranked);
-    probabilities.push(...scores.probabilities);
-    addParts(metrics, scores.metrics ?? []);
+    for (const { part } of microBatchesOf(batch, batching)) {
+      const scores = await scorer.evaluate(part);
+      nonFiniteLayer ??= layerOf(scorer, part, scores);
+      weight += scores.weight;
+      width = scores.width;
+      losses.push(...scores.losses);
+      ranked.push(...scores.ranked);
+      probabilities.push(...scores.probabilities);
+      addParts(metrics, scores.metrics ?? []);
+    }
+    onPhase(batch.step + 1, "waiting for its batch");
   }
   return {
     ...{ weight, indices, labels, losses, width, ranked, probabilities, metrics, skipped },

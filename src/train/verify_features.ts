@@ -8,7 +8,7 @@ import type { Config } from "../config/schema.ts";
 import type { EpochPlanner } from "../data/loading/epoch_planner.ts";
 import { outputSize } from "../data/transforms/transform_specs.ts";
 import type { Features } from "./features.ts";
-import { partSizes } from "./labelled_images.ts";
+import { type MicroBatching, microBatchSizes, validationBatching } from "./micro_batches.ts";
 import type { RunPlan } from "./run_plan.ts";
 
 /**
@@ -23,10 +23,12 @@ export async function verifyFeatures(
   plan: RunPlan,
   place: RankInfo,
 ): Promise<void> {
-  const { data, train: { accumulationSteps } } = config;
-  const rowsOf = (planner: EpochPlanner, parts: number) => [
-    ...new Set(planner.steps(0, place).flatMap(({ indices }) => partSizes(indices.length, parts))),
+  const { data, train } = config;
+  const rowsOf = (planner: EpochPlanner, batching: MicroBatching) => [
+    ...new Set(
+      planner.steps(0, place).flatMap(({ indices }) => microBatchSizes(indices.length, batching)),
+    ),
   ];
-  await features.verify(rowsOf(plan.training, accumulationSteps), outputSize(data.train)!);
-  await features.verify(rowsOf(plan.validation, 1), outputSize(data.val)!);
+  await features.verify(rowsOf(plan.training, train), outputSize(data.train)!);
+  await features.verify(rowsOf(plan.validation, validationBatching(train)), outputSize(data.val)!);
 }

@@ -11,15 +11,17 @@ import type { DeviceMemory } from "../engine/binding/cuda_driver.ts";
 import { cudaProblemIn, ON_CPU } from "../engine/binding/cuda_problems.ts";
 import { EngineError } from "../engine/binding/status.ts";
 import { openEngine } from "../engine/engine.ts";
+import { VALIDATION_FACTOR } from "../train/run_plan.ts";
 
 /** The work that a GPU failed at. */
 export interface DeviceWork {
-  readonly kind: "training" | "evaluation";
+  /** `validation` is that of a run, `evaluation` that of a trained model. */
+  readonly kind: "training" | "validation" | "evaluation";
   readonly device: ComputeDevice;
   /** Images of the batch that this worker computes at once. */
   readonly rows: number;
-  /** Parts in which a worker computes its share of a batch. */
-  readonly accumulationSteps: number;
+  /** `train.accumulationSteps`, where a run trains. */
+  readonly accumulationSteps?: number;
   /** `engine.gpuMemory`, where it is set. */
   readonly gpuMemory?: number | undefined;
   /** Memory of the GPU now, where the driver says it. */
@@ -93,17 +95,30 @@ function describeExhaustion({ message }: EngineError, work: DeviceWork): string 
   } at once in ${kind}${asked}${facts === "" ? "" : `; ${facts}`}: ${curesFor(work).join(", ")}`;
 }
 
-function curesFor({ kind, rows, accumulationSteps, gpuMemory }: DeviceWork): string[] {
-  const batch = rows <= 1 ? [] : kind === "training"
-    ? [
-      `set train.accumulationSteps to ${2 * accumulationSteps} (the same batch in smaller parts)`,
-      "or a smaller train.batchSize",
-    ]
-    : ["use a smaller batch, which for a run is four times train.batchSize"];
+function curesFor(work: DeviceWork): string[] {
+  const { gpuMemory } = work;
   return [
-    ...batch,
+    ...batchCures(work),
     "make the images smaller (the last size in data.train and data.val)",
     ...(gpuMemory === undefined ? [] : ["raise engine.gpuMemory"]),
     "end other programs on this GPU (nvidia-smi), or take one with more memory (--devices)",
+  ];
+}
+
+/** Settings by which a worker computes fewer images at once: half as many, where that is possible. */
+function batchCures({ kind, rows, accumulationSteps = 1 }: DeviceWork): string[] {
+  if (rows <= 1) return [];
+  if (kind === "evaluation") {
+    return ["use a smaller batch, which for a run is four times train.batchSize"];
+  }
+  const isTraining = kind === "training";
+  const size = Math.floor(rows / 2 / (isTraining ? 1 : VALIDATION_FACTOR));
+  const of = isTraining
+    ? "the same batch in smaller parts"
+    : `training in parts of that size, and validation in parts of ${VALIDATION_FACTOR} times that`;
+  const instead = accumulationSteps > 1 ? " in the place of train.accumulationSteps" : "";
+  return [
+    ...(size < 1 ? [] : [`set train.microBatchSize to ${size}${instead} (${of})`]),
+    `${size < 1 ? "set" : "or"} a smaller train.batchSize`,
   ];
 }

@@ -92,8 +92,7 @@ export class EvaluationSession {
     const { engine: { device }, job: { config, batchSize }, place } = this.#options;
     const { rows } = shareOf(batchSize, place.rank, place.worldSize);
     const { gpuMemory } = config.engine;
-    const about = { kind: "evaluation", device, rows, accumulationSteps: 1, gpuMemory } as const;
-    return await explainingDeviceErrors(about, work);
+    return await explainingDeviceErrors({ kind: "evaluation", device, rows, gpuMemory }, work);
   }
 
   /** Gives up the images and the loader's threads. */

@@ -20,7 +20,7 @@ import { epochSpanSchema, validateSchema } from "../train/command_schemas.ts";
 import { FeatureCaches } from "../train/feature_cache.ts";
 import { findImages, type Job, makeLoaders, startLoaderThreads } from "../train/job.ts";
 import { checkModules } from "../train/modules.ts";
-import { partSizes } from "../train/labelled_images.ts";
+import { largestMicroBatch, validationBatching } from "../train/micro_batches.ts";
 import { runEpoch, type TrainingParts } from "../train/rank_epoch.ts";
 import { RunPlan } from "../train/run_plan.ts";
 import type { StepObserver } from "../train/step_watch.ts";
@@ -124,7 +124,10 @@ export class Session {
     return new Session(
       { ...options, device },
       { config, plan, place, replica, loader: loaders.train, exchange },
-      { scorer: replica, loader: loaders.val, planner: plan.validation },
+      {
+        ...{ scorer: replica, loader: loaders.val, planner: plan.validation },
+        batching: validationBatching(config.train),
+      },
       opened.move(),
     );
   }
@@ -143,7 +146,7 @@ export class Session {
             result: await this.#trainEpoch(args),
           }));
         case WORKER_COMMANDS.validate:
-          return await this.#onDevice("evaluation", () => this.#validate(args));
+          return await this.#onDevice("validation", () => this.#validate(args));
         case WORKER_COMMANDS.readState:
           return await this.#readState();
         default:
@@ -158,12 +161,12 @@ export class Session {
   async #onDevice<T>(kind: DeviceWork["kind"], work: () => Promise<T>): Promise<T> {
     const { engine: { device }, job: { config } } = this.#options;
     const { place: { rank, worldSize }, plan } = this.#parts;
-    const { accumulationSteps } = config.train;
+    const { train, engine: { gpuMemory } } = config;
     const isTraining = kind === "training";
     const { globalBatch } = plan[isTraining ? "training" : "validation"];
     const { rows: share } = shareOf(globalBatch, rank, worldSize);
-    const rows = isTraining ? Math.max(...partSizes(share, accumulationSteps)) : share;
-    const { gpuMemory } = config.engine;
+    const rows = largestMicroBatch(share, isTraining ? train : validationBatching(train));
+    const { accumulationSteps } = train;
     return await explainingDeviceErrors({ kind, device, rows, accumulationSteps, gpuMemory }, work);
   }
 

@@ -16,7 +16,8 @@ import { buildScorer } from "../train/build_scorer.ts";
 import { parseEvaluationJob } from "../train/evaluation_job.ts";
 import type { Replica } from "../train/replica.ts";
 import { type Job, parseJob } from "../train/job.ts";
-import { type LabelledImages, partSizes } from "../train/labelled_images.ts";
+import type { LabelledImages } from "../train/labelled_images.ts";
+import { largestMicroBatch, validationBatching } from "../train/micro_batches.ts";
 import { explainingDeviceErrors } from "./device_errors.ts";
 import { openDevice } from "./open_device.ts";
 
@@ -64,14 +65,17 @@ async function warmUp(settings: WarmUpSettings): Promise<void> {
   await openDevice({ device, threads, libraryPath }, job);
   if (evaluation) return await evaluateOnce(await buildScorer(evaluation), evaluation, settings);
   using replica = await buildReplica(parseJob(settings.job).config, job);
+  const { config } = parseJob(settings.job);
   await trainOnce(replica, parseJob(settings.job), settings);
-  await evaluateOnce(replica, job, settings);
+  const val = largestMicroBatch(settings.rows.val, validationBatching(config.train));
+  await evaluateOnce(replica, job, { ...settings, rows: { val } });
 }
 
 async function trainOnce(replica: Replica, job: Job, { device, rows }: WarmUpSettings) {
-  const { seed, engine: { gpuMemory }, train: { accumulationSteps } } = job.config;
+  const { seed, engine: { gpuMemory }, train } = job.config;
+  const { accumulationSteps } = train;
   const count = rows.train ?? 1;
-  const atOnce = Math.max(...partSizes(count, accumulationSteps));
+  const atOnce = largestMicroBatch(count, train);
   const place = { seed: [seed, 0], globalRows: count, rowOffset: 0 } as const;
   await explainingDeviceErrors(
     { device, accumulationSteps, gpuMemory, kind: "training", rows: atOnce },
@@ -86,7 +90,7 @@ async function evaluateOnce(
 ): Promise<void> {
   const { gpuMemory } = job.config.engine;
   await explainingDeviceErrors(
-    { device, accumulationSteps: 1, gpuMemory, kind: "evaluation", rows: rows.val },
+    { device, gpuMemory, kind: "evaluation", rows: rows.val },
     () => scorer.evaluate(syntheticBatch(job, "val", rows.val)),
   );
 }

@@ -92,6 +92,15 @@ Deno.test("checkSingleValues() refuses what leaves an image by itself, and names
   assert.match(parts!, /a step has 8 images, computed in parts, as train\.accumulationSteps is 8/);
   assert.match(parts!, /Set train\.accumulationSteps to 4, train\.batchSize to 16, or/);
   assert.doesNotMatch(parts!, /dropLast/, "which doesn't help");
+  const micro = check(16, { microBatchSize: 1 });
+  assert.match(micro!, /a step has 8 images, computed in parts, as train\.microBatchSize is 1/);
+  assert.match(micro!, /Set train\.microBatchSize to 2, or model\.freezeBatchNorm to true$/);
+  // 7 images in parts of 2, 2, 2 and 1; of 3, 2 and 2.
+  assert.match(
+    check(14, { batchSize: 7, microBatchSize: 2 })!,
+    /Set train\.microBatchSize to 3, train\.batchSize to 6 or 8, or/,
+  );
+  assert.equal(check(14, { batchSize: 7, microBatchSize: 3 }), undefined);
   const perWorker = check(16, { batchSize: undefined, batchSizePerWorker: 1 }, { workers: 4 });
   assert.match(
     perWorker!,

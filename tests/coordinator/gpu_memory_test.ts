@@ -36,18 +36,30 @@ Deno.test("judgeMemory() warns of a batch that may not fit, refuses one that can
   const large = judge(200)!;
   assert.match(large, /^A worker computes 200 images at once, which takes about 20.5 GiB of GPU/);
   assert.match(large, /by an estimate \(1.0 GiB for parameters and gradients, 100 MiB per image\)/);
-  assert.match(large, /but GPU 1, NVIDIA T4 has 16.0 GiB: set train.batchSize to 516 or less, or/);
-  assert.match(large, /train.accumulationSteps to 2 or more$/);
+  assert.match(
+    large,
+    /but GPU 1, NVIDIA T4 has 16.0 GiB: set train.microBatchSize to 129 or less, or train.batchSize to 516 or less$/,
+  );
   assert.throws(() => judge(500), (error) => {
     assert.ok(error instanceof UsageError);
     assert.match(
       error.message,
-      /500 images .* train.batchSize to 516 or less, .* train.accumulationSteps to 4 or more$/,
+      /500 images .* set train.microBatchSize to 129 or less, or train.batchSize to 516 or less$/,
     );
     return true;
   });
   const each = { batchSize: undefined, batchSizePerWorker: 200 };
-  assert.match(judge(200, each)!, /set train.batchSizePerWorker to 129 or less/);
+  assert.match(judge(200, each)!, /to 129 or less, or train.batchSizePerWorker to 129 or less$/);
+  // A share of 400 images in two passes.
+  assert.match(
+    judge(200, { batchSize: 1600, accumulationSteps: 2 })!,
+    /microBatchSize to 129 or less in the place of train.accumulationSteps, or train.batchSize to 1032/,
+  );
+  assert.match(
+    judge(200, { batchSize: 1600, microBatchSize: 200 })!,
+    /: set train.microBatchSize to 129 or less$/,
+    "the size of the batch makes no difference",
+  );
 });
 
 Deno.test("judgeMemory() keeps to engine.gpuMemory, and says where not even one image fits", () => {

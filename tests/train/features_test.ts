@@ -8,7 +8,8 @@ import { optimizerConfig } from "../../src/optim/config.ts";
 import { FeatureCaches } from "../../src/train/feature_cache.ts";
 import { Features } from "../../src/train/features.ts";
 import { floatTensor, ImageStage } from "../../src/train/image_stage.ts";
-import { partsOf, rowOf } from "../../src/train/labelled_images.ts";
+import { rowOf } from "../../src/train/labelled_images.ts";
+import { microBatchesOf } from "../../src/train/micro_batches.ts";
 import { Replica } from "../../src/train/replica.ts";
 
 const { runtime } = await openEngine();
@@ -175,7 +176,7 @@ Deno.test("a row without an image takes its features from the cache, or is refus
   await assert.rejects(replica.forwardBackward(unread, PLACE), refused);
   const parts = { ...unread, images: read.images, unread: new Set([3]) };
   assert.deepEqual(
-    partsOf(parts, 2).map(({ part }) => part.unread),
+    microBatchesOf(parts, { accumulationSteps: 2 }).map(({ part }) => part.unread),
     [undefined, new Set([1])],
   );
   assert.throws(() => floatTensor(parts), /^RangeError: Row 3 of the batch holds no image/);

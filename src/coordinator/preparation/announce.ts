@@ -10,6 +10,7 @@ import { LOCKSTEP_VERSION } from "../../base/versions.ts";
 import { describeShares } from "../../config/shares.ts";
 import type { Reporter } from "../../events/reporter.ts";
 import { workerThreads } from "../../engine/threads.ts";
+import { describeMicroBatches } from "./micro_batches_note.ts";
 import type { PreparedRun } from "./prepare.ts";
 
 /** Classes that the first lines of a run list. */
@@ -43,6 +44,8 @@ export function announce(
   const shares = describeShares(config);
   if (shares?.isWarning) reporter.warn(shares.text);
   else if (shares) reporter.info(shares.text);
+  const micro = describeMicroBatches(config, replica.model);
+  if (micro) reporter.info(micro);
   const { trainable } = replica.state;
   const learned = trainable.reduce((sum, { variable }) => sum + variable.size, 0);
   const names = trainable.map(({ name, torchShape }) => `  ${name} [${torchShape.join(", ")}]`);

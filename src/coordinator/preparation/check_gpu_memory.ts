@@ -11,7 +11,7 @@ import type { Config } from "../../config/schema.ts";
 import { shareOf } from "../../data/loading/sampler.ts";
 import { outputSize } from "../../data/transforms/transform_specs.ts";
 import { type ActivationSizes, activationSizes } from "../../models/activation_sizes.ts";
-import { partSizes } from "../../train/labelled_images.ts";
+import { largestMicroBatch } from "../../train/micro_batches.ts";
 import type { Replica } from "../../train/replica.ts";
 import type { RunPlan } from "../../train/run_plan.ts";
 
@@ -50,7 +50,7 @@ export function checkGpuMemory(
   return judgeMemory(config, smallest, {
     fixed: FLOAT_BYTES * (floatsOf(state.parameters) + floatsOf(state.trainable)),
     perImage: { least: least + image, estimated: estimated + image },
-    rows: Math.max(...partSizes(share, config.train.accumulationSteps)),
+    rows: largestMicroBatch(share, config.train),
   });
 }
 
@@ -75,12 +75,8 @@ export function judgeMemory(
   const needed = fixed + rows * perImage.estimated;
   if (needed <= limit) return undefined;
   const fitting = Math.floor((USABLE_SHARE * limit - fixed) / perImage.estimated);
-  const isPerWorker = train.batchSize === undefined;
-  const key = naming(isPerWorker ? "train.batchSizePerWorker" : "train.batchSize");
-  const batch = fitting * train.accumulationSteps * (isPerWorker ? 1 : workers);
-  const parts = Math.ceil(rows * train.accumulationSteps / fitting);
   const cure = fitting >= 1
-    ? `set ${key} to ${batch} or less, or train.accumulationSteps to ${parts} or more`
+    ? `set ${fittingSettings({ train, workers }, fitting).join(", or ")}`
     : "not even one image fits; use smaller images or a smaller network";
   const has = gpuMemory === 1
     ? `GPU ${index}, ${name} has ${formatMemory(memoryBytes)}`
@@ -92,4 +88,15 @@ export function judgeMemory(
   } per image), but ${has}: ${cure}`;
   if (fixed + rows * perImage.least > limit) throw new UsageError(text);
   return text;
+}
+
+/** Settings with which a worker computes at most so many images at once, each as `key to value`. */
+function fittingSettings({ train, workers }: Pick<Config, "train" | "workers">, fitting: number) {
+  const { accumulationSteps, microBatchSize, batchSize } = train;
+  const instead = accumulationSteps > 1 ? " in the place of train.accumulationSteps" : "";
+  const micro = `train.microBatchSize to ${fitting} or less${instead}`;
+  if (microBatchSize !== undefined) return [micro];
+  const isPerWorker = batchSize === undefined;
+  const key = naming(isPerWorker ? "train.batchSizePerWorker" : "train.batchSize");
+  return [micro, `${key} to ${fitting * accumulationSteps * (isPerWorker ? 1 : workers)} or less`];
 }

@@ -11,7 +11,7 @@ import { shareOf, stepsPerEpoch } from "../../data/loading/sampler.ts";
 import { outputSize } from "../../data/transforms/transform_specs.ts";
 import type { tf } from "../../engine/tf.ts";
 import { findSingleValue } from "../../models/single_value.ts";
-import { partSizes } from "../../train/labelled_images.ts";
+import { type MicroBatching, microBatchSizes } from "../../train/micro_batches.ts";
 import type { RunPlan } from "../../train/run_plan.ts";
 
 /** The division of an epoch's samples into batches, shares and parts. */
@@ -19,8 +19,8 @@ interface Division {
   readonly length: number;
   readonly globalBatch: number;
   readonly workers: number;
-  /** Parts into which a worker splits its share. */
-  readonly parts: number;
+  /** The division of a worker's share. */
+  readonly batching: MicroBatching;
   readonly dropLast: boolean;
 }
 
@@ -38,12 +38,12 @@ export function checkSingleValues(
   model: tf.LayersModel,
   { training }: Pick<RunPlan, "training">,
 ): void {
-  const { train: { accumulationSteps, dropLast }, workers } = config;
+  const { train: { accumulationSteps, microBatchSize, dropLast }, workers } = config;
   const division: Division = {
     length: training.length,
     globalBatch: training.globalBatch,
     workers,
-    parts: accumulationSteps,
+    batching: { accumulationSteps, microBatchSize },
     dropLast,
   };
   const single = findSingle(division);
@@ -57,10 +57,13 @@ export function checkSingleValues(
       counted(rows, "image")
     } (${length} images, batch size ${globalBatch})`
     : `a step has ${counted(rows, "image")}`;
+  const reason = microBatchSize === undefined
+    ? `train.accumulationSteps is ${accumulationSteps}`
+    : `train.microBatchSize is ${microBatchSize}`;
   const numbers = [
     ...(workers > 1 ? [`a share of ${counted(share, "image")} for one of ${workers} workers`] : []),
-    ...(accumulationSteps > 1
-      ? [`computed in parts, as train.accumulationSteps is ${accumulationSteps}`]
+    ...(microBatchSizes(share, division.batching).length > 1
+      ? [`computed in parts, as ${reason}`]
       : []),
   ];
   throw new UsageError(
@@ -73,7 +76,7 @@ export function checkSingleValues(
 
 /** Finds a step with a part of a single row; returns the rows of the step and of the rank's share. */
 function findSingle(
-  { length, globalBatch, workers, parts, dropLast }: Division,
+  { length, globalBatch, workers, batching, dropLast }: Division,
 ): { rows: number; share: number } | undefined {
   const steps = [globalBatch, dropLast ? 0 : length % globalBatch]
     .filter((rows) => rows > 0 && rows <= length);
@@ -81,7 +84,7 @@ function findSingle(
     // Shares differ by at most one row. The first rank has the largest share, the last rank the smallest.
     for (const rank of [0, workers - 1]) {
       const { rows: share } = shareOf(rows, rank, workers);
-      if (partSizes(share, parts).includes(1)) return { rows, share };
+      if (microBatchSizes(share, batching).includes(1)) return { rows, share };
     }
   }
   return undefined;
@@ -89,7 +92,7 @@ function findSingle(
 
 /** Settings that leave no part with a single image, each as `key to value`. */
 function curesOf(config: Config, division: Division): string[] {
-  const { globalBatch, workers, parts, length } = division;
+  const { globalBatch, workers, length } = division;
   const works = (change: Partial<Division>) => {
     const changed = { ...division, ...change };
     return stepsPerEpoch(length, changed.globalBatch, changed.dropLast) > 0 && !findSingle(changed);
@@ -110,17 +113,37 @@ function curesOf(config: Config, division: Division): string[] {
     count < workers && batchOf(count) % count === 0 &&
     works({ workers: count, globalBatch: batchOf(count) })
   );
-  const { rows: share } = shareOf(globalBatch, 0, workers);
-  const fewer = Array.from({ length: parts }, (_, index) => parts - index).find((count) =>
-    count < parts && partSizes(share, count).length === count && works({ parts: count })
-  );
+  const worksInParts = (batching: MicroBatching) => works({ batching });
   return [
     ...(works({ dropLast: true }) ? ["train.dropLast to true"] : []),
-    ...(fewer === undefined ? [] : [`train.accumulationSteps to ${fewer}`]),
+    ...partCures(division, worksInParts),
     ...(batches.length > 0 ? [`${naming(`train.${key}`)} to ${batches.join(" or ")}`] : []),
     ...(others === undefined ? [] : [`${naming("workers")} to ${others}`]),
     "model.freezeBatchNorm to true",
   ];
+}
+
+/** Other divisions of a worker's share, each as `key to value`. */
+function partCures(
+  { globalBatch, workers, batching: { accumulationSteps = 1, microBatchSize } }: Division,
+  works: (batching: MicroBatching) => boolean,
+): string[] {
+  const { rows: share } = shareOf(globalBatch, 0, workers);
+  if (microBatchSize !== undefined) {
+    const isCure = (size: number) => size > 1 && works({ microBatchSize: size });
+    const least = Math.min(microBatchSize, share);
+    const sizes = [-1, 1].flatMap((direction) =>
+      Array.from({ length: MAX_TRIED }, (_, index) => least + direction * (index + 1))
+        .find((size) => size <= share && isCure(size)) ?? []
+    );
+    return sizes.length === 0 ? [] : [`train.microBatchSize to ${sizes.join(" or ")}`];
+  }
+  const fewer = Array.from({ length: accumulationSteps - 1 }, (_, at) => accumulationSteps - 1 - at)
+    .find((count) =>
+      microBatchSizes(share, { accumulationSteps: count }).length === count &&
+      works({ accumulationSteps: count })
+    );
+  return fewer === undefined ? [] : [`train.accumulationSteps to ${fewer}`];
 }
 
 function list(items: readonly string[]): string {

@@ -115,8 +115,8 @@ function keyOf(gpu: ComputeGpu, { libraryPath, job, batches, devices }: Compilat
 /** Returns the part of a job that the last ops of its functions depend on. */
 function lossOf(job: Job | EvaluationJob): unknown {
   if ("evaluation" in job) return job.loss;
-  const { loss, lossModule, labelSmoothing, accumulationSteps } = job.config.train;
-  return [loss, lossModule, labelSmoothing, accumulationSteps];
+  const { loss, lossModule, labelSmoothing, accumulationSteps, microBatchSize } = job.config.train;
+  return [loss, lossModule, labelSmoothing, accumulationSteps, microBatchSize];
 }
 
 /** Returns the images of a rank's steps. */
