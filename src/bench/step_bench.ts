@@ -21,6 +21,8 @@ export interface StepBenchOptions extends Pick<Partial<DeviceWishes>, "device" |
   /** Side of the images in pixels. */
   readonly imageSize: number;
   readonly batch: number;
+  /** The most images of a forward and backward pass; the whole batch unless given. */
+  readonly microBatchSize?: number | undefined;
   /** Steps that are timed. */
   readonly steps: number;
   /** Steps before them: tracing, and TensorFlow's first allocations. */
@@ -124,7 +126,7 @@ async function timed(
 }
 
 async function openReplica(
-  { model, threads, capture, call = {}, ...wishes }: StepBenchOptions,
+  { model, threads, capture, microBatchSize, call = {}, ...wishes }: StepBenchOptions,
 ): Promise<Replica> {
   const { gpu } = await openSoleDevice(wishes, {
     ...call,
@@ -136,6 +138,7 @@ async function openReplica(
   if (warning) console.error(warning);
   return new Replica(createModel(model, { numClasses: CLASSES }), {
     optimizer: SGD,
+    microBatchSize,
     capture,
     call,
   });

@@ -20,6 +20,11 @@ export const COMMAND: Command = {
     { name: "model", value: "NAME", help: "Architecture (default: resnet18)" },
     { name: "image-size", value: "PIXELS", help: "Side of the images (default: 224)" },
     { name: "batch", also: ALSO_BATCH, value: "N", help: "Images per step (default: 16)" },
+    {
+      name: "micro-batch-size",
+      value: "N",
+      help: "Most images per forward and backward pass (default: all of the step)",
+    },
     { name: "steps", value: "N", help: "Steps that are timed (default: 12)" },
     { name: "warmup", value: "N", help: "Steps before them (default: 3)" },
     { name: "threads", value: "N", help: "Threads of TensorFlow (default: it chooses)" },
@@ -48,6 +53,7 @@ async function run(flags: Flags): Promise<number> {
     model: modelFlag(flags),
     imageSize: flags.integer("image-size", 1) ?? 224,
     batch: flags.integer("batch", 1) ?? 16,
+    microBatchSize: flags.integer("micro-batch-size", 1),
     steps: flags.integer("steps", 1) ?? 12,
     warmup: flags.integer("warmup", 0) ?? 3,
     threads: flags.integer("threads", 0) ?? 0,
@@ -67,9 +73,11 @@ async function run(flags: Flags): Promise<number> {
   const result = await benchStep(options);
   if (flags.on("json")) console.log(visibleJson({ ...options, ...result }));
   else {
+    const { microBatchSize } = options;
+    const micro = microBatchSize === undefined ? "" : ` in micro-batches of ${microBatchSize}`;
     const [least, most] = result.rangeMilliseconds.map((time) => time.toFixed(0));
     console.log(
-      `${options.model}, ${options.imageSize} px, batch ${options.batch}, 1 worker: ` +
+      `${options.model}, ${options.imageSize} px, batch ${options.batch}${micro}, 1 worker: ` +
         `${result.imagesPerSecond.toFixed(1)} images/s ` +
         `(median step ${result.medianMilliseconds.toFixed(0)} ms, ${least} to ${most})`,
     );
@@ -89,6 +97,11 @@ async function profile(flags: Flags, options: Options): Promise<number> {
   if (options.call?.xla) {
     throw new UsageError(
       "--profile shows TensorFlow's nodes, of which --xla leaves one: leave one of both out",
+    );
+  }
+  if (options.microBatchSize !== undefined) {
+    throw new UsageError(
+      "--profile shows the nodes of one pass, and --micro-batch-size makes several: leave one of both out",
     );
   }
   const { profileStep } = await import("../bench/step_bench.ts");

@@ -160,3 +160,24 @@ Deno.test("keysChosenBy() names what may change with a choice", () => {
   assert.ok(keysChosenBy("train.optimizer").includes("train.betas"));
   assert.deepEqual(keysChosenBy("train.lr"), []);
 });
+
+Deno.test("a size of micro-batches takes the place of their number, and the other way round", () => {
+  const { config, notes } = read("train.accumulationSteps=4");
+  assert.deepEqual([config.train.accumulationSteps, notes], [4, []]);
+  assert.match(
+    problem("train.accumulationSteps=4", "train.microBatchSize=2"),
+    /^Both train\.accumulationSteps \(4\) and train\.microBatchSize \(2\) are set: keep one of them/,
+  );
+  const over = (file: string, text: string) => {
+    const notes: string[] = [];
+    const onNote = (note: string) => notes.push(note);
+    const { train } = parseConfig(FILE.replace("epochs: 2", `epochs: 2\n  ${file}`), "x.yaml", [
+      parseOverride(text),
+    ], { onNote });
+    return [train.accumulationSteps, train.microBatchSize, notes.length];
+  };
+  assert.deepEqual(over("accumulationSteps: 4", "train.microBatchSize=2"), [1, 2, 1]);
+  assert.deepEqual(over("accumulationSteps: 1", "train.microBatchSize=2"), [1, 2, 0]);
+  assert.deepEqual(over("microBatchSize: 2", "train.accumulationSteps=4"), [4, undefined, 1]);
+  assert.deepEqual(over("microBatchSize: 2", "train.microBatchSize=3"), [1, 3, 0]);
+});
