@@ -91,6 +91,14 @@ export interface GradientExchange {
    */
   allGather(signal?: AbortSignal): Promise<void>;
   /**
+   * Sums a small vector over the ranks, in rank order, in place: within a step, before {@linkcode reduceScatter}. Every
+   * rank calls it as often, with vectors of the same lengths, between the same calls.
+   *
+   * @throws {LockstepError} When others keep silent for too long
+   * @throws The signal's reason when it fires
+   */
+  allReduce(values: Float64Array, signal?: AbortSignal): Promise<void>;
+  /**
    * Notes the part of a step that this rank is in outside of the calls above, for the reports of others when nobody
    * gets on. Missing in exchanges that have no place for it.
    */

@@ -12,13 +12,14 @@ import { FutexWords } from "../base/futex.ts";
 import type { StepKey } from "../base/step_key.ts";
 import { STEP_PHASES, type StepPhase } from "../protocol/step_phases.ts";
 import type { RankPlace } from "./rank_place.ts";
+import { SmallValues, smallValuesBytes } from "./small_values.ts";
 import { RECORD_LENGTH, StepRecords } from "./step_record.ts";
 
 /** Steps whose records are kept. */
 export const SLOTS = 16;
 
 /** A phase of a step that ends when all ranks have arrived at its end. */
-export type MeetingPhase = "contributed" | "summed" | "committed";
+export type MeetingPhase = "contributed" | "summed" | "committed" | "exchanged";
 
 /** Words of a cache line. */
 const LINE = 16;
@@ -34,8 +35,10 @@ const WORD = {
   granted: 3 * LINE,
   /** Changes when the coordinator has something to do. */
   progress: 4 * LINE,
+  /** Small vectors that the ranks have exchanged in the midst of their steps. */
+  exchanged: 5 * LINE,
 } as const;
-const RANKS = 5 * LINE;
+const RANKS = 6 * LINE;
 /** Behind a word that is waited for: the processes that sleep until it changes. */
 const SLEEPERS = 1;
 /** Behind the word of a phase: ranks that have arrived at its next end. */
@@ -70,8 +73,12 @@ const PAGE = 4096;
 
 /** Bytes of a meeting place. */
 export function meetingBytes(worldSize: number): number {
-  const recordBytes = worldSize * SLOTS * RECORD_LENGTH * Float64Array.BYTES_PER_ELEMENT;
-  return Math.ceil((wordBytes(worldSize) + recordBytes) / PAGE) * PAGE;
+  const bytes = wordBytes(worldSize) + recordBytes(worldSize) + smallValuesBytes(worldSize);
+  return Math.ceil(bytes / PAGE) * PAGE;
+}
+
+function recordBytes(worldSize: number): number {
+  return worldSize * SLOTS * RECORD_LENGTH * Float64Array.BYTES_PER_ELEMENT;
 }
 
 function wordBytes(worldSize: number): number {
@@ -101,6 +108,8 @@ export type MaybePromise = Promise<void> | undefined;
 export class Meeting {
   readonly worldSize: number;
   readonly records: StepRecords;
+  /** The values of `exchanged`. */
+  readonly values: SmallValues;
   readonly #futex: FutexWords;
   readonly #words: Int32Array<ArrayBuffer>;
   readonly #nearSpinMs: number;
@@ -119,6 +128,9 @@ export class Meeting {
     const begin = memory.byteOffset + wordBytes(worldSize);
     const numbers = new Float64Array(memory.buffer, begin, worldSize * SLOTS * RECORD_LENGTH);
     this.records = new StepRecords(numbers, worldSize, SLOTS);
+    const values = begin + recordBytes(worldSize);
+    const count = smallValuesBytes(worldSize) / Float64Array.BYTES_PER_ELEMENT;
+    this.values = new SmallValues(new Float64Array(memory.buffer, values, count), worldSize);
   }
 
   /** Forgets everything, while no rank is in a step. Those who still sleep go on counting as such until they wake. */
@@ -156,6 +168,11 @@ export class Meeting {
    */
   get committed(): number {
     return this.#load(WORD.committed);
+  }
+
+  /** Number of small vectors that all ranks have brought. */
+  get exchanged(): number {
+    return this.#load(WORD.exchanged);
   }
 
   /** Number of steps that are granted. */

@@ -18,6 +18,7 @@ import type { RankEndOptions } from "./rank_end.ts";
 import { RankHangs } from "./rank_hangs.ts";
 import type { SumVerdict } from "./shard_sum.ts";
 import { noArrival, RANK_TIMEOUT_MS } from "./silence.ts";
+import { smallPieces } from "./small_values.ts";
 import type { StepRecord } from "./step_record.ts";
 import { addCounts, type GlobalCounts, type SumWeights, sumWeights } from "./totals.ts";
 
@@ -168,6 +169,27 @@ export abstract class MeetingEnd implements GradientExchange {
     faultPoint("after-commit");
   }
 
+  async allReduce(values: Float64Array, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    this.#requireUsable();
+    const { meeting, rank } = this;
+    if (meeting.worldSize === 1) return;
+    const place = meeting.placeOf(rank);
+    meeting.enter(rank, place, "waiting for the other ranks");
+    for (const piece of smallPieces(values)) {
+      const round = meeting.exchanged; // can't change before this rank arrives
+      meeting.values.write(rank, round, piece);
+      meeting.arrive(rank, "exchanged");
+      await this.#wait(
+        place,
+        signal,
+        (options) => meeting.untilPassed("exchanged", round + 1, options),
+      );
+      meeting.values.sumInto(piece, round);
+    }
+    meeting.enter(rank, place, place.phase);
+  }
+
   enter(step: StepKey, phase: StepPhase): void {
     this.meeting.enter(this.rank, step, phase);
   }
@@ -244,10 +266,15 @@ export abstract class MeetingEnd implements GradientExchange {
   #requireIdle(): void {
     const { at } = this.#phase;
     if (at === "idle" || at === "decided") return;
+    this.#requireUsable();
+    throw new TypeError("reduceScatter() was called while a step is still running");
+  }
+
+  #requireUsable(): void {
+    const { at } = this.#phase;
     if (at === "closed") throw new TypeError("An exchange was used after close()");
     // A rank that has arrived and gone away can't be counted again: its step is lost for all ranks.
     if (at === "failed") throw new TypeError("An exchange was used after a step that failed");
-    throw new TypeError("reduceScatter() was called while a step is still running");
   }
 
   /** Waits for the other ranks; after a failure there is no further step. */

@@ -13,6 +13,7 @@ import { type Fields, type Header, toWireNumber } from "../protocol/messages.ts"
 import { RetriedWait } from "../protocol/retried_wait.ts";
 import { checkContribution } from "./check_contribution.ts";
 import type { GradientExchange, StepContribution, StepResult } from "./gradient_exchange.ts";
+import { RankValues } from "./nats_values.ts";
 import { noAnswer, RANK_TIMEOUT_MS } from "./silence.ts";
 import type { HostLink } from "./host_link.ts";
 import type { RankShape, StepBuffers } from "./step_buffers.ts";
@@ -99,6 +100,7 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
   protected readonly reduced: Uint8Array<ArrayBuffer>;
   protected phase: RankPhase<Transfer> = { at: "idle" };
   readonly #timeoutMs: number;
+  readonly #values: RankValues;
   #subscriptions: { unsubscribe(): void }[] = [];
 
   protected constructor(link: ExchangeLink, options: RankEndOptions) {
@@ -108,6 +110,7 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
     this.vector = hostOf(options.buffers.vector);
     this.reduced = hostOf(options.buffers.reduced);
     this.#timeoutMs = options.timeoutMs ?? RANK_TIMEOUT_MS;
+    this.#values = new RankValues(link, this.rank, this.#timeoutMs);
   }
 
   /** The shape in which this rank's vectors travel. */
@@ -128,6 +131,7 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
     const { link, rank } = this;
     this.#subscriptions = [
       this.listen(),
+      this.#values.listen(),
       link.subscribe(link.subjects.missing(rank), {
         missing: ({ header }) => this.onMissing(header),
       }),
@@ -173,13 +177,20 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
     this.phase = { at: "idle" }; // every rank makes the same of the whole sum: nobody waits
   }
 
+  async allReduce(values: Float64Array, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.phase.at === "closed") throw new TypeError("An exchange was used after close()");
+    if (this.worldSize > 1) await this.#values.allReduce(values, signal);
+  }
+
   // deno-lint-ignore require-await -- the interface is asynchronous
   async close(): Promise<void> {
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
     const { phase } = this;
     this.phase = { at: "closed" };
-    if (phase.at !== "contributing") return;
-    phase.wait.fail(new LockstepError("The exchange was closed in the middle of a step"));
+    const closed = new LockstepError("The exchange was closed in the middle of a step");
+    this.#values.close(closed);
+    if (phase.at === "contributing") phase.wait.fail(closed);
   }
 
   /** The step of a contribution, which begins with the first part of it. */

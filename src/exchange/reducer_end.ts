@@ -18,6 +18,7 @@ import type {
   StepTotals,
 } from "./gradient_exchange.ts";
 import type { NarrowDtype } from "./narrow.ts";
+import { ReducerValues } from "./nats_values.ts";
 import { RankInbox } from "./rank_inbox.ts";
 import type { ExchangeLink } from "./rank_end.ts";
 import { noAnswerFrom } from "./silence.ts";
@@ -81,6 +82,7 @@ export abstract class ReducerEnd<Transfer> implements Reducer {
   /** The step before, when it is decided. */
   protected previous: ReducingStep<Transfer> | undefined;
   readonly #options: ReducerEndOptions;
+  readonly #values: ReducerValues;
   #subscriptions: { unsubscribe(): void }[] = [];
 
   /** @param plan The chunks in which vectors arrive */
@@ -89,6 +91,10 @@ export abstract class ReducerEnd<Transfer> implements Reducer {
     this.#options = options;
     const { worldSize } = options;
     this.ranks = Array.from({ length: worldSize }, (_, rank) => new RankInbox(rank, plan));
+    this.#values = new ReducerValues(link, worldSize, {
+      progress: () => this.step?.wait.progress(),
+      fail: (error) => this.step?.wait.fail(error),
+    });
   }
 
   /** Subscribes to the messages of all ranks; `contribution` goes to {@linkcode onContribution}. */
@@ -111,6 +117,7 @@ export abstract class ReducerEnd<Transfer> implements Reducer {
     const { link } = this;
     this.#subscriptions = [
       this.listen(),
+      this.#values.listen(),
       link.subscribe(link.subjects.missing("coordinator"), {
         missing: ({ header }) => this.onMissing(header),
       }),

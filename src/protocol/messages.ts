@@ -136,6 +136,10 @@ const KINDS = {
     action: z.enum(["continue", "stop"]),
     finite: z.boolean(),
   },
+  /** Worker → coordinator, repeated until its sum comes; payload: a small vector of float64 values. */
+  values: { rank: count, round: count },
+  /** Coordinator → workers; payload: the sum of all ranks' vectors, float64. */
+  sum: { round: count },
   /** Either way: send these chunks (and the closing or opening message) of the step again. */
   missing: { rank: count, ...position, chunks: z.array(count), totals: z.boolean() },
   /** Coordinator → workers, repeated until every one has replied. */

@@ -51,11 +51,12 @@ export class Subjects {
         this.reply,
         this.workerHeartbeat("*"),
         this.gradient("*"),
+        this.values("*"),
         this.missing("coordinator"),
         this.pull("coordinator"),
         this.piece("coordinator"),
       ],
-      speaking: [this.coordinatorHeartbeat, this.command, this.reduced],
+      speaking: [this.coordinatorHeartbeat, this.command, this.reduced, this.sums],
     };
   }
 
@@ -70,6 +71,7 @@ export class Subjects {
         this.coordinatorHeartbeat,
         this.command,
         this.reduced,
+        this.sums,
         this.missing(rank),
         this.pull(instance),
         this.piece(instance),
@@ -79,6 +81,7 @@ export class Subjects {
         this.reply,
         this.workerHeartbeat(rank),
         this.gradient(rank),
+        this.values(rank),
         ...[this.missing("coordinator"), this.missing(rank), this.welcome(instance)],
         ...["coordinator", instance].flatMap((name) => [this.pull(name), this.piece(name)]),
       ],
@@ -116,6 +119,14 @@ export class Subjects {
   /** The reduced chunks, then the step's result, to all ranks. */
   get reduced(): string {
     return `${this.#prefix}.reduced`;
+  }
+  /** A rank's small vectors in the midst of a step; or all ranks' with `*`. */
+  values(rank: number | "*"): string {
+    return `${this.#prefix}.values.${rank}`;
+  }
+  /** The sums of small vectors, to all ranks. */
+  get sums(): string {
+    return `${this.#prefix}.sums`;
   }
   /** Requests to send chunks again, to a rank or to the coordinator. */
   missing(to: number | "coordinator"): string {

@@ -58,7 +58,75 @@ export function testContract(
   countTests(test);
   nonFiniteTests(test);
   orderTests(test);
+  smallSumTests(test);
   endTests(test, name);
+}
+
+/** Values that a sum in another order, or in float32, would round otherwise. */
+function smallValues(rank: number, round: number, length: number): Float64Array {
+  return Float64Array.from(
+    { length },
+    (_, at) => Math.sin(1 + rank + 7 * round + at) * 10 ** (3 * (rank % 3)),
+  );
+}
+
+function smallSumTests(test: Test): void {
+  test("small vectors are summed in rank order, between the steps' vectors and beside them", async (open) => {
+    for (const worldSize of [1, 3]) {
+      await using bench = await open({ worldSize, vectorBytes: 4 * SHORT });
+      let round = 0;
+      for (const step of [0, 1]) {
+        const own = uneven(worldSize, step, SHORT);
+        const reduced = bench.reducer.reduce({ epoch: 1, step }, () => "continue");
+        const first = round;
+        await Promise.all(own.map(async (one, rank) => {
+          const { exchange } = bench.ranks[rank];
+          for (const [index, length] of [1, 0, 2, 128, 4096, 4097, 20_000, 1].entries()) {
+            if (index === 3) exchange.offer?.(one, SHORT - 7);
+            const values = smallValues(rank, first + index, length);
+            if (rank === 1) await delay(2 * index); // others come first, and wait
+            await exchange.allReduce(values);
+            const expected = new Float64Array(length);
+            for (let other = 0; other < worldSize; other++) {
+              const brought = smallValues(other, first + index, length);
+              expected.forEach((sum, at) => expected[at] = sum + brought[at]);
+            }
+            assert.deepEqual(values, expected, `vector ${index} of step ${step}`);
+          }
+          const { vector } = await takeStep(bench.ranks[rank], one);
+          assertSame(floatsOf(vector), sumOf(own), `step ${step}`);
+        }));
+        round += 8;
+        await reduced;
+      }
+      const bad = smallValues(0, 0, 3).fill(NaN);
+      await Promise.all(bench.exchanges.map((exchange) => exchange.allReduce(bad.slice())));
+    }
+  });
+
+  test("a signal and close() end the wait for a small sum", async (open) => {
+    await using bench = await open({ worldSize: 3, vectorBytes: 4 * SHORT });
+    const [first, second] = bench.exchanges;
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(REASON), 50);
+    await assert.rejects(first.allReduce(new Float64Array(3), controller.signal), REASON);
+    await assert.rejects(first.allReduce(new Float64Array(3), controller.signal), REASON);
+    setTimeout(() => void second.close(), 50);
+    await assert.rejects(second.allReduce(new Float64Array(5)), {
+      message: "The exchange was closed in the middle of a step",
+    });
+    await assert.rejects(second.allReduce(new Float64Array(5)), {
+      message: "An exchange was used after close()",
+    });
+  });
+
+  test("a rank that waits too long for a small sum says for whom", async (open) => {
+    await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT, timeoutMs: 500 });
+    await assert.rejects(
+      bench.exchanges[1].allReduce(new Float64Array(3)),
+      /^LockstepError: Rank 1 (waited [01] s for rank 0 in epoch 0, step 0|got no sum of BatchNorm's moments from the coordinator for [01] s)$/,
+    );
+  });
 }
 
 type Open = (options: BenchOptions) => Promise<Bench>;

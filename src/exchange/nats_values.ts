@@ -1,0 +1,142 @@
+/**
+ * Sums of small vectors over NATS, in the midst of a step: each rank sends its values, and the coordinator the sum.
+ *
+ * The vectors are numbered from the opening of the exchange on. A rank sends its values again until the sum comes; the
+ * coordinator answers values of the last vector that is summed with its sum.
+ *
+ * @module
+ */
+import { LockstepError } from "../base/errors.ts";
+import type { Incoming } from "../protocol/link.ts";
+import { RetriedWait } from "../protocol/retried_wait.ts";
+import type { ExchangeLink } from "./rank_end.ts";
+import { smallPieces } from "./small_values.ts";
+
+/** A rank's end. */
+export class RankValues {
+  readonly #link: ExchangeLink;
+  readonly #rank: number;
+  readonly #timeoutMs: number;
+  #round = 0;
+  #wait: RetriedWait<Float64Array> | undefined;
+
+  constructor(link: ExchangeLink, rank: number, timeoutMs: number) {
+    this.#link = link;
+    this.#rank = rank;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** Subscribes to the sums. */
+  listen(): { unsubscribe(): void } {
+    return this.#link.subscribe(this.#link.subjects.sums, {
+      sum: (message) => this.#onSum(message),
+    });
+  }
+
+  /** Sums a vector in place. */
+  async allReduce(values: Float64Array, signal?: AbortSignal): Promise<void> {
+    for (const piece of smallPieces(values)) piece.set(await this.#sum(piece, signal));
+  }
+
+  async #sum(own: Float64Array, signal: AbortSignal | undefined): Promise<Float64Array> {
+    const send = () => {
+      const { subjects } = this.#link;
+      const fields = { rank: this.#rank, round: this.#round };
+      this.#link.publish(subjects.values(this.#rank), "values", fields, bytesOf(own));
+    };
+    const wait = this.#wait = new RetriedWait<Float64Array>({
+      timeoutMs: this.#timeoutMs,
+      askAgain: send,
+      silence: (seconds) =>
+        new LockstepError(
+          `Rank ${this.#rank} got no sum of BatchNorm's moments from the coordinator for ${seconds} s`,
+        ),
+    });
+    send();
+    try {
+      const sum = await wait.result(signal);
+      this.#round++;
+      return sum;
+    } finally {
+      this.#wait = undefined;
+    }
+  }
+
+  #onSum({ header, payload }: Incoming<"sum">): void {
+    if (header.round === this.#round) this.#wait?.finish(valuesOf(payload));
+  }
+
+  /** Ends a wait with an error. */
+  close(error: Error): void {
+    this.#wait?.fail(error);
+  }
+}
+
+/** The owner of a coordinator's end. */
+export interface ValuesOwner {
+  /** Values that were waited for have come. */
+  progress(): void;
+  /** The vectors can't be summed. */
+  fail(error: LockstepError): void;
+}
+
+/** The coordinator's end. */
+export class ReducerValues {
+  readonly #link: ExchangeLink;
+  readonly #owner: ValuesOwner;
+  readonly #values: (Float64Array | undefined)[];
+  #round = 0;
+  /** The sum of the round before. */
+  #last: Float64Array | undefined;
+
+  constructor(link: ExchangeLink, worldSize: number, owner: ValuesOwner) {
+    this.#link = link;
+    this.#owner = owner;
+    this.#values = new Array(worldSize).fill(undefined);
+  }
+
+  /** Subscribes to the values of all ranks. */
+  listen(): { unsubscribe(): void } {
+    return this.#link.subscribe(this.#link.subjects.values("*"), {
+      values: (message) => this.#onValues(message),
+    });
+  }
+
+  #onValues({ header: { rank, round }, payload }: Incoming<"values">): void {
+    if (rank >= this.#values.length) return;
+    if (round === this.#round - 1 && this.#last) return this.#publish(round, this.#last);
+    if (round !== this.#round || this.#values[rank]) return;
+    this.#values[rank] = valuesOf(payload);
+    this.#owner.progress();
+    if (this.#values.every((values) => values !== undefined)) this.#sum();
+  }
+
+  #sum(): void {
+    const all = this.#values.map((values) => values!);
+    this.#values.fill(undefined);
+    const sum = new Float64Array(all[0].length);
+    const other = all.findIndex(({ length }) => length !== sum.length);
+    if (other >= 0) {
+      const lengths = `rank 0 ${sum.length}, rank ${other} ${all[other].length}`;
+      this.#owner.fail(
+        new LockstepError(`The ranks bring different numbers of BatchNorm's moments: ${lengths}`),
+      );
+      return;
+    }
+    for (const values of all) values.forEach((value, at) => sum[at] += value);
+    this.#last = sum;
+    this.#publish(this.#round++, sum);
+  }
+
+  #publish(round: number, sum: Float64Array): void {
+    this.#link.publish(this.#link.subjects.sums, "sum", { round }, bytesOf(sum));
+  }
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Float64Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+function valuesOf(payload: Uint8Array): Float64Array {
+  return new Float64Array(payload.slice().buffer);
+}
