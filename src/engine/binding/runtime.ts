@@ -37,10 +37,30 @@ export interface Device {
 /** Type and shape of a tensor. */
 export type TensorDescription = Omit<TensorMetadata, "id">;
 
+/**
+ * A point of a recorded function at which a small tensor is handed out in each call, and another one is taken in its
+ * place before the ops that were recorded after it.
+ */
+export interface ExchangePoint {
+  /** The meaning of the values, for those who exchange them. */
+  readonly kind: string;
+  /** float32 values that are handed out. */
+  readonly given: number;
+  /** float32 values that are taken. */
+  readonly taken: number;
+  /** Facts that the exchange needs beside the values. */
+  readonly facts: Readonly<Record<string, number>>;
+}
+
 /** Records ops instead of running them. */
 export interface OpRecorder {
   /** `true` where XLA will compile the recorded ops. */
   readonly xla: boolean;
+  /**
+   * Adds a point at which a float32 vector is exchanged, and returns the one that is taken, a symbol. Missing where
+   * calls exchange nothing.
+   */
+  addExchangePoint?(id: TensorId, point: ExchangePoint): TensorMetadata;
   /** Adds an op; its outputs are symbols. */
   addOp(
     name: string,

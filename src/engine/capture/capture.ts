@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { type Attribute, typeAttribute } from "../binding/attributes.ts";
+import { type Attribute, DATA_TYPES, typeAttribute } from "../binding/attributes.ts";
 import { type NativeBackend, nativeBackend } from "../backend.ts";
 import { isRewritten, narrowType } from "./autocast.ts";
 import { callAttributes, type CallOptions } from "./call_options.ts";
 import { type GraphRun, GraphSession } from "./graph_session.ts";
 import { randomTraceKey, randomVariables } from "../random_state.ts";
-import type { TensorId, TensorMetadata } from "../binding/runtime.ts";
+import type { ExchangePoint, TensorId, TensorMetadata } from "../binding/runtime.ts";
 import { EngineError } from "../binding/status.ts";
 import { tf } from "../tf.ts";
 import { type TracedFunction, type TracedPart, Tracer } from "./tracer.ts";
@@ -22,7 +22,17 @@ export interface CaptureOptions extends CallOptions {
   readonly capture: boolean;
   /** `false` when the function draws nothing at random: then it is traced once whatever the step's batch. */
   readonly random?: boolean;
+  /** Let ops exchange values in the midst of a call; then each call is given an {@linkcode Exchange}. */
+  readonly exchanges?: boolean;
 }
+
+/**
+ * Exchanges the values of a point, while the call waits. The points of a call come one after the other, in the order in
+ * which they were recorded.
+ *
+ * @returns float32 [point.taken]
+ */
+export type Exchange = (point: ExchangePoint, values: Float32Array) => Promise<Float32Array>;
 
 /** A result of a captured function as a cut sees it. */
 export interface CapturedResult {
@@ -44,6 +54,8 @@ export interface PartsOptions {
    * their new values. The results after wait until its promise resolves.
    */
   readonly onResults: (results: ReadonlyMap<number, tf.Tensor>) => Promise<void> | void;
+  /** Needed where the function exchanges values. */
+  readonly exchange?: Exchange;
 }
 
 interface Trace extends TracedFunction {
@@ -100,12 +112,18 @@ export class CapturedFunction {
    *
    * @throws {EngineError} when an op fails, or when the function can't be captured
    */
-  async call(inputs: readonly tf.Tensor[]): Promise<tf.Tensor[]> {
+  async call(inputs: readonly tf.Tensor[], exchange?: Exchange): Promise<tf.Tensor[]> {
     const results: tf.Tensor[] = [];
     await this.#run(inputs, undefined, (some) => {
       for (const [index, tensor] of some) results[index] = tensor;
-    });
+    }, exchange);
     return results;
+  }
+
+  /** The points at which a call with such inputs exchanges values, in order. Traces the function where needed. */
+  exchangePoints(inputs: readonly tf.Tensor[]): ExchangePoint[] {
+    if (!this.#options.capture) return [];
+    return this.#traceOf(inputs, this.#variables(), undefined).points.map(({ point }) => point);
   }
 
   /**
@@ -117,48 +135,52 @@ export class CapturedFunction {
    */
   async callInParts(
     inputs: readonly tf.Tensor[],
-    { cuts, onResults }: PartsOptions,
+    { cuts, onResults, exchange }: PartsOptions,
   ): Promise<void> {
     const isWhole = this.#options.xla || this.#isRewritten;
-    await this.#run(inputs, isWhole ? undefined : cuts, onResults);
+    await this.#run(inputs, isWhole ? undefined : cuts, onResults, exchange);
   }
 
   async #run(
     inputs: readonly tf.Tensor[],
     cuts: Cuts | undefined,
     onResults: PartsOptions["onResults"],
+    exchange: Exchange | undefined,
   ): Promise<void> {
-    const { capture, random = true } = this.#options;
-    if (!capture) return await onResults(new Map(tf.tidy(() => this.#fn(...inputs)).entries()));
+    if (!this.#options.capture) {
+      return await onResults(new Map(tf.tidy(() => this.#fn(...inputs)).entries()));
+    }
     const variables = this.#variables();
-    const key = [
-      cuts ? "parts" : "",
-      random ? randomTraceKey() : "",
-      ...inputs.map(({ dtype, shape }) => `${dtype}[${shape}]`),
-    ]
-      .join();
-    let trace = this.#traces.get(key);
-    if (!trace) this.#traces.set(key, trace = this.#trace(inputs, variables, cuts));
-
+    const trace = this.#traceOf(inputs, variables, cuts);
     const backend = nativeBackend();
     const ids = [...backend.getInputTensorIds([...inputs, ...variables]), ...trace.capturedInputs];
     this.#attributes ??= callAttributes(this.#isRewritten, this.#options.xla ?? false);
-    for await (const some of new PartCalls(trace, this.#attributes, ids)) {
-      const results = new Map<number, tf.Tensor>();
-      for (const [index, metadata] of some) {
-        const tensor = backend.createOutputTensor(metadata);
-        if (index < trace.results) results.set(index, tensor);
-        else {
-          variables[trace.assigned[index - trace.results]].assign(tensor);
-          tensor.dispose();
+    let results = new Map<number, tf.Tensor>();
+    let unassigned = trace.assigned.length;
+    try {
+      for await (const some of new PartCalls(trace, this.#attributes, ids, exchange)) {
+        for (const [index, metadata] of some) {
+          const tensor = backend.createOutputTensor(metadata);
+          if (index < trace.results) results.set(index, tensor);
+          else {
+            variables[trace.assigned[index - trace.results]].assign(tensor);
+            tensor.dispose();
+            unassigned--;
+          }
         }
+        if (unassigned > 0 || results.size === 0) continue;
+        const whole = results;
+        results = new Map();
+        await onResults(whole);
       }
-      await onResults(results);
+    } finally {
+      tf.dispose([...results.values()]); // of a call that failed
     }
   }
 
   /**
-   * Traces the function anew and runs it some times in a session, which times each node. Nothing is assigned.
+   * Traces the function anew and runs it some times in a session, which times each node. Nothing is assigned, and
+   * nothing is exchanged.
    *
    * @param runs Number of runs; the first run of all allocates and compiles, so leave that run out of reports
    */
@@ -190,12 +212,35 @@ export class CapturedFunction {
     return [...this.#options.variables(), ...randomVariables()];
   }
 
-  #tracer(inputs: readonly tf.Tensor[], variables: readonly tf.Variable[]): Tracer {
+  #tracer(
+    inputs: readonly tf.Tensor[],
+    variables: readonly tf.Variable[],
+    exchanges = false,
+  ): Tracer {
     const backend = nativeBackend();
+    const { xla = false } = this.#options;
     const args = [...backend.getInputTensorIds(inputs), ...ownIds(backend, variables)];
-    const { xla, roundsInTrace } = this.#options;
+    const { roundsInTrace } = this.#options;
     const narrow = narrowType(this.#options, backend.runtime.hasGpu || roundsInTrace === true);
-    return new Tracer(backend.runtime, args, { xla, narrowType: narrow });
+    return new Tracer(backend.runtime, args, { xla, narrowType: narrow, exchanges });
+  }
+
+  /** The trace for some inputs: the known one, or a new one. */
+  #traceOf(
+    inputs: readonly tf.Tensor[],
+    variables: readonly tf.Variable[],
+    cuts: Cuts | undefined,
+  ): Trace {
+    const key = [
+      cuts ? "parts" : "",
+      this.#options.random ?? true ? randomTraceKey() : "",
+      ...inputs.map(({ dtype, shape }) => `${dtype}[${shape}]`),
+    ].join();
+    const known = this.#traces.get(key);
+    if (known) return known;
+    const trace = this.#trace(inputs, variables, cuts);
+    this.#traces.set(key, trace);
+    return trace;
   }
 
   #trace(
@@ -203,7 +248,7 @@ export class CapturedFunction {
     variables: readonly tf.Variable[],
     cuts: Cuts | undefined,
   ): Trace {
-    using tracer = this.#tracer(inputs, variables);
+    using tracer = this.#tracer(inputs, variables, this.#options.exchanges);
     const name = `lockstep_${this.#name}_${functionCount++}`;
     const { value: traced, ...rest } = this.#record(
       tracer,
@@ -275,15 +320,26 @@ class PartCalls {
   /** Tensors by number: the inputs of the trace, then the tensors that its parts pass on. */
   readonly #known: Map<number, TensorId>;
   readonly #carried = new Set<TensorId>();
+  readonly #exchange: Exchange | undefined;
+  /** Values that points hand out, by the point. */
+  readonly #handedOut = new Map<number, TensorId>();
+  #exchanged = 0;
 
-  constructor(trace: Trace, attributes: readonly Attribute[], ids: readonly TensorId[]) {
+  constructor(
+    trace: Trace,
+    attributes: readonly Attribute[],
+    ids: readonly TensorId[],
+    exchange: Exchange | undefined,
+  ) {
     this.#trace = trace;
     this.#attributes = attributes;
     this.#known = new Map(ids.entries());
+    this.#exchange = exchange;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Map<number, TensorMetadata>, void> {
-    const { parts } = this.#trace;
+    const { parts, points, results, assigned } = this.#trace;
+    const values = results + assigned.length;
     if (parts.length === 0) return;
     let running = this.#start(parts[0]);
     let isGiven = false; // what `running` gives has an owner
@@ -296,17 +352,44 @@ class PartCalls {
           this.#known.set(number, id);
           this.#carried.add(id);
         });
+        const given = new Map(part.results.map((result, at) => [result, outputs[at]]));
+        for (const [result, { id }] of given) {
+          if (result < values) continue;
+          given.delete(result);
+          this.#handedOut.set(result - values, id);
+          this.#carried.add(id);
+        }
+        try {
+          await this.#exchangeUntil(parts[index + 1]?.pointsBefore ?? points.length);
+        } catch (error) {
+          for (const { id } of given.values()) this.#carried.add(id);
+          throw error;
+        }
         if (index + 1 < parts.length) {
           running = this.#start(parts[index + 1]);
           isGiven = false;
         }
-        yield new Map(part.results.map((result, at) => [result, outputs[at]]));
+        yield given;
       }
     } finally {
       // Who takes the results may have failed while the next part ran.
       const lost = isGiven ? [] : await running.catch(() => []);
       for (const { id } of lost) this.#carried.add(id);
       for (const id of this.#carried) nativeBackend().runtime.deleteTensor(id);
+    }
+  }
+
+  /** Exchanges the values of the points before that one. */
+  async #exchangeUntil(end: number): Promise<void> {
+    const { runtime } = nativeBackend();
+    for (; this.#exchanged < end; this.#exchanged++) {
+      const { point, takes } = this.#trace.points[this.#exchanged];
+      if (!this.#exchange) throw new TypeError("A call that exchanges values without an exchange");
+      const own = await runtime.readAsync(this.#handedOut.get(this.#exchanged)!) as Float32Array;
+      const taken = await this.#exchange(point, own);
+      const id = runtime.createTensor([point.taken], DATA_TYPES.TF_FLOAT, taken);
+      this.#known.set(takes, id);
+      this.#carried.add(id);
     }
   }
 

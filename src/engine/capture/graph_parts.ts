@@ -30,6 +30,8 @@ export interface GraphResult {
 
 /** A part of a graph; only nodes that some result needs are in one. */
 export interface GraphPart {
+  /** Number of cuts before the part. */
+  readonly cutsBefore: number;
   /** The nodes to run, in order. Constants are in each part that takes them. */
   readonly nodes: readonly GraphNode[];
   /** Arguments, and outputs of earlier parts' nodes. */
@@ -79,6 +81,7 @@ export function cutGraph(results: readonly GraphResult[], cuts: readonly number[
     }
   }
   return numbers.filter((part) => nodes[part].size > 0).map((part) => ({
+    cutsBefore: part,
     nodes: [...nodes[part]].sort((a, b) => a.position - b.position),
     takes: [...takes[part]],
     results: [...results.keys()].filter((index) => placed.get(results[index].output.node) === part),

@@ -22,7 +22,13 @@ import {
   type GraphResult,
 } from "./graph_parts.ts";
 import type { GraphEnds } from "./graph_session.ts";
-import type { OpRecorder, Runtime, TensorId, TensorMetadata } from "../binding/runtime.ts";
+import type {
+  ExchangePoint,
+  OpRecorder,
+  Runtime,
+  TensorId,
+  TensorMetadata,
+} from "../binding/runtime.ts";
 import { EngineError, Status } from "../binding/status.ts";
 import type { LibTensorflow } from "../binding/symbols.ts";
 
@@ -52,11 +58,22 @@ export interface TracedPart {
   readonly carried: readonly number[];
   /** Numbers of what earlier parts gave that no part after this one takes. */
   readonly done: readonly number[];
+  /** Points, counted from the first, whose values are exchanged before the part begins. */
+  readonly pointsBefore: number;
+}
+
+/** A point of a trace at which values are exchanged. */
+export interface TracedPoint {
+  readonly point: ExchangePoint;
+  /** Number of the values that are taken, among those that parts take. */
+  readonly takes: number;
 }
 
 /** A trace as TensorFlow functions that are called one after the other. */
 export interface TracedFunction {
   readonly parts: readonly TracedPart[];
+  /** The points, in order; the values that they hand out are the last of the results. */
+  readonly points: readonly TracedPoint[];
   /** Captured inputs: tensors from outside that the trace used beside its arguments. They follow the arguments. */
   readonly capturedInputs: readonly TensorId[];
 }
@@ -95,11 +112,22 @@ export interface TracerOptions {
   readonly xla?: boolean | undefined;
   /** The 16-bit type (`TF_DataType`) of convolutions and matrix products, and of what follows them; none unless given. */
   readonly narrowType?: number | undefined;
+  /** Let ops exchange values with other processes in the midst of a call. */
+  readonly exchanges?: boolean;
+}
+
+/** A point while the trace is recorded. */
+interface RecordedPoint {
+  readonly point: ExchangePoint;
+  readonly given: GraphOutput;
+  readonly taken: GraphOutput;
 }
 
 /** Records the ops that the runtime is asked to execute between the tracer's creation and `finish()`. */
 export class Tracer implements OpRecorder, Disposable {
   readonly xla: boolean;
+  /** As declared; the function is cut at each point. All ops that are recorded before run before the exchange. */
+  readonly addExchangePoint?: NonNullable<OpRecorder["addExchangePoint"]>;
   readonly #runtime: Runtime;
   readonly #lib: LibTensorflow;
   readonly #status: Status;
@@ -122,6 +150,7 @@ export class Tracer implements OpRecorder, Disposable {
   readonly #shapeless = new Set<TensorId>();
   /** Batch normalizations, and sums of one. */
   readonly #normalized = new Set<GraphNode>();
+  readonly #points: RecordedPoint[] = [];
   #nodes = 0;
 
   /**
@@ -131,10 +160,11 @@ export class Tracer implements OpRecorder, Disposable {
   constructor(
     runtime: Runtime,
     args: readonly TensorId[],
-    { xla = false, narrowType }: TracerOptions = {},
+    { xla = false, narrowType, exchanges = false }: TracerOptions = {},
   ) {
     this.xla = xla;
     this.#narrowType = narrowType;
+    if (exchanges) this.addExchangePoint = (id, point) => this.#addPoint(id, point);
     this.#runtime = runtime;
     this.#lib = runtime.lib;
     this.#status = new Status(this.#lib);
@@ -276,16 +306,25 @@ export class Tracer implements OpRecorder, Disposable {
    * Makes functions and adds them to the runtime's context.
    *
    * @param name Unique in the process
-   * @param results The results of all functions together, in order
+   * @param results The results of all functions together, in order; what is handed out at points follows
    * @param cuts Positions of ops after which one function ends and the next begins, rising; none for a single one
    */
   finish(name: string, results: readonly TensorId[], cuts: readonly number[] = []): TracedFunction {
-    const all = results.map((id) => this.#result(id));
-    const parts = cutGraph(all, cuts);
+    const points = [...this.#points];
+    const all = [
+      ...results.map((id) => this.#result(id)),
+      ...points.map(({ given }) => ({ source: given, output: given })),
+    ];
+    const pointCuts = points.map(({ taken }) => taken.node.position);
+    const allCuts = [...new Set([...cuts, ...pointCuts])].sort((a, b) => a - b);
+    const parts = cutGraph(all, allCuts);
     const numbers = new Map<GraphOutput, number>();
-    for (const output of [...this.#arguments, ...parts.flatMap(({ carried }) => carried)]) {
+    const passedOn = parts.flatMap(({ carried }) => carried);
+    for (const output of [...this.#arguments, ...points.map(({ taken }) => taken), ...passedOn]) {
       numbers.set(output, numbers.size);
     }
+    const pointsBefore = ({ cutsBefore }: GraphPart) =>
+      pointCuts.filter((cut) => allCuts.indexOf(cut) < cutsBefore).length;
     const numbersOf = (list: readonly GraphOutput[]) => list.map((output) => numbers.get(output)!);
     const made: TracedPart[] = [];
     try {
@@ -298,13 +337,18 @@ export class Tracer implements OpRecorder, Disposable {
           results: part.results,
           carried: numbersOf(part.carried),
           done: numbersOf(part.done),
+          pointsBefore: pointsBefore(part),
         });
       }
     } catch (error) {
       for (const part of made) this.#runtime.removeFunction(part.name);
       throw error;
     }
-    const traced = { parts: made, capturedInputs: [...this.#capturedInputs] };
+    const traced = {
+      parts: made,
+      points: points.map(({ point, taken }) => ({ point, takes: numbers.get(taken)! })),
+      capturedInputs: [...this.#capturedInputs],
+    };
     this.#capturedInputs.length = 0; // they belong to the functions now
     return traced;
   }
@@ -316,6 +360,13 @@ export class Tracer implements OpRecorder, Disposable {
     const source = this.#output(id);
     // A result that is an argument as it came still needs a node of its own.
     return { source, output: this.#identity(source) };
+  }
+
+  #addPoint(id: TensorId, point: ExchangePoint): TensorMetadata {
+    const given = this.#identity(this.#output(id));
+    const taken = this.#placeholder(DATA_TYPES.TF_FLOAT, [point.taken]);
+    this.#points.push({ point, given, taken });
+    return this.#addSymbol(taken);
   }
 
   #addFunction(
@@ -427,14 +478,18 @@ export class Tracer implements OpRecorder, Disposable {
 
   #addArgument(id: TensorId): GraphOutput {
     const { dtype, shape } = this.#runtime.describe(id);
+    const output = this.#placeholder(dtype, shape);
+    this.#outputs.set(id, output);
+    this.#arguments.push(output);
+    return output;
+  }
+
+  #placeholder(dtype: number, shape: readonly number[]): GraphOutput {
     const desc = this.#newNode("Placeholder");
     this.#lib.TF_SetAttrType(desc, cText("dtype"), dtype);
     const dims = BigInt64Array.from(shape, BigInt);
     this.#lib.TF_SetAttrShape(desc, cText("shape"), dims, shape.length);
-    const output = { node: this.#finishNode(desc, "Placeholder", []), index: 0 };
-    this.#outputs.set(id, output);
-    this.#arguments.push(output);
-    return output;
+    return { node: this.#finishNode(desc, "Placeholder", []), index: 0 };
   }
 
   #identity(output: GraphOutput, type = "Identity"): GraphOutput {
