@@ -175,7 +175,6 @@ export abstract class MeetingEnd implements GradientExchange {
     const { meeting, rank } = this;
     if (meeting.worldSize === 1) return;
     const place = meeting.placeOf(rank);
-    meeting.enter(rank, place, "waiting for the other ranks");
     for (const piece of smallPieces(values)) {
       const round = meeting.exchanged; // can't change before this rank arrives
       meeting.values.write(rank, round, piece);
@@ -187,7 +186,6 @@ export abstract class MeetingEnd implements GradientExchange {
       );
       meeting.values.sumInto(piece, round);
     }
-    meeting.enter(rank, place, place.phase);
   }
 
   enter(step: StepKey, phase: StepPhase): void {

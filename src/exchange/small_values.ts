@@ -7,15 +7,15 @@
 /** Values that the ranks sum at once; longer vectors are summed piece by piece. */
 export const MAX_SMALL_VALUES = 4096;
 
-/** Slots of a rank, used in turn: a rank may write its next values while others still read the last ones. */
-const SLOTS = 2;
+/** Places of a rank, used in turn: a rank may write its next values while others still read the last ones. */
+const PLACES = 2;
 
 /** Bytes of the memory. */
 export function smallValuesBytes(worldSize: number): number {
-  return worldSize * SLOTS * MAX_SMALL_VALUES * Float64Array.BYTES_PER_ELEMENT;
+  return worldSize * PLACES * MAX_SMALL_VALUES * Float64Array.BYTES_PER_ELEMENT;
 }
 
-/** The slots of all ranks. */
+/** The values of all ranks. */
 export class SmallValues {
   readonly #worldSize: number;
   readonly #values: Float64Array<ArrayBuffer>;
@@ -41,7 +41,7 @@ export class SmallValues {
   }
 
   #begin(rank: number, round: number): number {
-    return (rank * SLOTS + round % SLOTS) * MAX_SMALL_VALUES;
+    return (rank * PLACES + round % PLACES) * MAX_SMALL_VALUES;
   }
 }
 

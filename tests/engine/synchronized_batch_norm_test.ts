@@ -7,7 +7,7 @@ import { tf } from "../../src/engine/tf.ts";
 import { MomentExchange } from "../../src/train/moment_exchange.ts";
 import { smallSums } from "../support/small_sums.ts";
 
-const { runtime } = await openEngine();
+await openEngine();
 
 const [H, W, C] = [3, 4, 3];
 const MOMENTUM = 0.1;
