@@ -7,20 +7,22 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
-import type { Incoming } from "../protocol/link.ts";
+import type { Incoming, Link } from "../protocol/link.ts";
 import { RetriedWait } from "../protocol/retried_wait.ts";
-import type { ExchangeLink } from "./rank_end.ts";
 import { smallPieces } from "./small_values.ts";
+
+/** The subset of `Link` that small sums use. */
+type ValuesLink = Pick<Link, "subjects" | "publish" | "subscribe">;
 
 /** A rank's end. */
 export class RankValues {
-  readonly #link: ExchangeLink;
+  readonly #link: ValuesLink;
   readonly #rank: number;
   readonly #timeoutMs: number;
   #round = 0;
   #wait: RetriedWait<Float64Array> | undefined;
 
-  constructor(link: ExchangeLink, rank: number, timeoutMs: number) {
+  constructor(link: ValuesLink, rank: number, timeoutMs: number) {
     this.#link = link;
     this.#rank = rank;
     this.#timeoutMs = timeoutMs;
@@ -82,14 +84,14 @@ export interface ValuesOwner {
 
 /** The coordinator's end. */
 export class ReducerValues {
-  readonly #link: ExchangeLink;
+  readonly #link: ValuesLink;
   readonly #owner: ValuesOwner;
   readonly #values: (Float64Array | undefined)[];
   #round = 0;
   /** The sum of the round before. */
   #last: Float64Array | undefined;
 
-  constructor(link: ExchangeLink, worldSize: number, owner: ValuesOwner) {
+  constructor(link: ValuesLink, worldSize: number, owner: ValuesOwner) {
     this.#link = link;
     this.#owner = owner;
     this.#values = new Array(worldSize).fill(undefined);
