@@ -62,6 +62,8 @@ const FIELDS: { readonly [K in Kind]: Fields<K> } = {
   gradient: { rank: 1, ...position, chunk: 3, tooLarge: false },
   reduced: { ...position, chunk: 3 },
   result: { ...position, ...totals, action: "continue", finite: true },
+  values: { rank: 1, round: 5 },
+  sum: { round: 5 },
   missing: { rank: 1, ...position, chunks: [1, 2], totals: true },
   command: { id: 3, name: "train", args: { lr: 0.1 }, payload: transfer },
   reply: { id: 3, rank: 1, error: null, result: { loss: 1.5 }, resultBytes: 0, payload: transfer },
