@@ -7,9 +7,10 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
+import { itemAt } from "../base/item_at.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import { RetriedWait } from "../protocol/retried_wait.ts";
-import { smallPieces } from "./small_values.ts";
+import { smallPieces, sumSmall } from "./small_values.ts";
 
 /** The subset of `Link` that small sums use. */
 type ValuesLink = Pick<Link, "subjects" | "publish" | "subscribe">;
@@ -79,7 +80,7 @@ export interface ValuesOwner {
   /** Values that were waited for have come. */
   progress(): void;
   /** The vectors can't be summed. */
-  fail(error: LockstepError): void;
+  fail(error: unknown): void;
 }
 
 /** The coordinator's end. */
@@ -116,16 +117,12 @@ export class ReducerValues {
   #sum(): void {
     const all = this.#values.map((values) => values!);
     this.#values.fill(undefined);
-    const sum = new Float64Array(all[0].length);
-    const other = all.findIndex(({ length }) => length !== sum.length);
-    if (other >= 0) {
-      const lengths = `rank 0 ${sum.length}, rank ${other} ${all[other].length}`;
-      this.#owner.fail(
-        new LockstepError(`The ranks bring different numbers of BatchNorm's moments: ${lengths}`),
-      );
-      return;
+    const sum = new Float64Array(itemAt(all, 0).length);
+    try {
+      sumSmall(sum, all);
+    } catch (error) {
+      return this.#owner.fail(error);
     }
-    for (const values of all) values.forEach((value, at) => sum[at] += value);
     this.#last = sum;
     this.#publish(this.#round++, sum);
   }

@@ -4,15 +4,20 @@
  * @module
  */
 
+import { LockstepError } from "../base/errors.ts";
+
 /** Values that the ranks sum at once; longer vectors are summed piece by piece. */
 export const MAX_SMALL_VALUES = 4096;
 
 /** Places of a rank, used in turn: a rank may write its next values while others still read the last ones. */
 const PLACES = 2;
 
+/** Numbers of a place: the length of the values, then the values. */
+const PLACE_LENGTH = 1 + MAX_SMALL_VALUES;
+
 /** Bytes of the memory. */
 export function smallValuesBytes(worldSize: number): number {
-  return worldSize * PLACES * MAX_SMALL_VALUES * Float64Array.BYTES_PER_ELEMENT;
+  return worldSize * PLACES * PLACE_LENGTH * Float64Array.BYTES_PER_ELEMENT;
 }
 
 /** The values of all ranks. */
@@ -28,20 +33,45 @@ export class SmallValues {
 
   /** Writes a rank's values of a round. */
   write(rank: number, round: number, values: Float64Array): void {
-    this.#values.set(values, this.#begin(rank, round));
+    const place = this.#place(rank, round);
+    place[0] = values.length;
+    place.set(values, 1);
   }
 
-  /** Adds the values of all ranks, in rank order. */
+  /**
+   * Adds the values of all ranks.
+   *
+   * @throws {LockstepError} when they are of different lengths
+   */
   sumInto(sum: Float64Array, round: number): void {
-    sum.fill(0);
-    for (let rank = 0; rank < this.#worldSize; rank++) {
-      const begin = this.#begin(rank, round);
-      for (let at = 0; at < sum.length; at++) sum[at] += this.#values[begin + at];
-    }
+    const all = Array.from({ length: this.#worldSize }, (_, rank) => {
+      const place = this.#place(rank, round);
+      return place.subarray(1, 1 + place[0]!);
+    });
+    sumSmall(sum, all);
   }
 
-  #begin(rank: number, round: number): number {
-    return (rank * PLACES + round % PLACES) * MAX_SMALL_VALUES;
+  #place(rank: number, round: number): Float64Array {
+    const begin = (rank * PLACES + round % PLACES) * PLACE_LENGTH;
+    return this.#values.subarray(begin, begin + PLACE_LENGTH);
+  }
+}
+
+/**
+ * Adds vectors in their order, which is the ranks'.
+ *
+ * @throws {LockstepError} when one is of another length than the sum
+ */
+export function sumSmall(sum: Float64Array, all: readonly Float64Array[]): void {
+  sum.fill(0);
+  for (const [rank, values] of all.entries()) {
+    if (values.length !== sum.length) {
+      throw new LockstepError(
+        `Rank ${rank} brings ${values.length} values to a small sum, another rank ${sum.length}: their models or ` +
+          "configs differ",
+      );
+    }
+    for (const [at, value] of values.entries()) sum[at] = sum[at]! + value;
   }
 }
 

@@ -120,6 +120,22 @@ function smallSumTests(test: Test): void {
     });
   });
 
+  test("small vectors of different lengths are an error", async (open) => {
+    await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT, timeoutMs: 2_000 });
+    const reduced = bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue").catch(String);
+    const ranks = bench.exchanges.map((exchange, rank) =>
+      exchange.allReduce(new Float64Array(3 + rank)).catch(String)
+    );
+    const first = await Promise.race([...ranks, reduced]);
+    assert.match(
+      String(first),
+      /^LockstepError: Rank [01] brings [34] values to a small sum, another rank [43]: their models or configs differ$/,
+    );
+    await Promise.all(bench.exchanges.map((exchange) => exchange.close()));
+    await bench.reducer.close();
+    await Promise.all([...ranks, reduced]);
+  });
+
   test("a rank that waits too long for a small sum says for whom", async (open) => {
     await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT, timeoutMs: 500 });
     await assert.rejects(
