@@ -3,10 +3,10 @@
  *
  * @module
  */
+import { type ComputeDevice, CPU_DEVICE } from "../base/compute_device.ts";
 import { LockstepError } from "../base/errors.ts";
 import { hostOf } from "../engine/device_memory.ts";
-import { exchangeOf, type OpenExchange, openExchange } from "../exchange/open_exchange.ts";
-import type { ExchangeName } from "../exchange/registry.ts";
+import { type ChosenExchange, openExchange } from "../exchange/open_exchange.ts";
 import type { CommandOutcome, WorkerCommand } from "../protocol/command_channel.ts";
 import type { Json } from "../protocol/large_json.ts";
 import type { GradientDtype } from "../protocol/messages.ts";
@@ -26,6 +26,7 @@ import { makeLoaders, scanData, startLoaderThreads } from "../train/job.ts";
 import { type BenchReplica, pausingReplica, syntheticBatches } from "./synthetic.ts";
 import type { BatchSource } from "../train/rank_epoch.ts";
 import { RunPlan } from "../train/run_plan.ts";
+import { ncclWish } from "../worker/nccl_wish.ts";
 import { openDevice } from "../worker/open_device.ts";
 import type { SessionOptions } from "../worker/session.ts";
 
@@ -35,7 +36,7 @@ export class BenchSession {
   readonly #work: BenchmarkJob;
   readonly #stack = new AsyncDisposableStack();
   #replica: BenchReplica | undefined;
-  #open: OpenExchange | undefined;
+  #open: ChosenExchange | undefined;
   #firstStepAt: number | undefined;
 
   /** @param work The job's `benchmark`, as it came */
@@ -70,11 +71,11 @@ export class BenchSession {
 
   async #allReduce(benchmark: Extract<Benchmark, { kind: "allReduce" }>): Promise<AllReduceTimes> {
     const { place, signal } = this.#options;
-    const open = await this.#exchangeOf(benchmark.bytes, 1, true);
+    const open = await this.#exchangeOf(benchmark.bytes, 1, CPU_DEVICE, true);
     const onStep = this.#onStep(benchmark.round);
     const dtype = this.#dtype;
     const times = await timeAllReduce({ ...open, dtype }, place, benchmark, onStep, signal);
-    return { exchange: this.#exchangeName, dtype, ...times };
+    return { exchange: open.name, dtype, ...times };
   }
 
   async #train(benchmark: Extract<Benchmark, { kind: "train" }>): Promise<TrainTimes> {
@@ -84,7 +85,8 @@ export class BenchSession {
     const samples = (warmup + steps) * globalBatch;
     const loader = await this.#images(samples);
     const { vectorBytes, regions } = replica.state;
-    const { exchange, buffers } = await this.#exchangeOf(vectorBytes, regions);
+    const device = this.#work.pause ? CPU_DEVICE : this.#options.engine.device;
+    const { exchange, buffers, name } = await this.#exchangeOf(vectorBytes, regions, device);
     replica.state.attach(buffers);
     const span = { epoch: round, startStep: 0, optimizerSteps: 0 };
     const counts = { train: { length: samples }, val: { length: 0 } };
@@ -95,7 +97,7 @@ export class BenchSession {
       ? { copyTogether: timeCopies(hostOf(buffers.vector), new Uint8Array(vectorBytes)) }
       : {};
     return {
-      exchange: this.#exchangeName,
+      exchange: name,
       steps: timed.steps.slice(warmup),
       vectorBytes,
       loss: Number.isFinite(timed.loss) ? timed.loss : null,
@@ -109,33 +111,38 @@ export class BenchSession {
     return (step) => this.#options.heartbeat.at(round, step);
   }
 
-  /** The exchange for vectors of a length, that hold nothing but gradients; one is open at a time. */
+  /**
+   * The exchange for vectors of a length, that hold nothing but gradients; one is open at a time.
+   *
+   * @param device The device that computes the gradients
+   */
   async #exchangeOf(
     vectorBytes: number,
     regions: number,
+    device: ComputeDevice,
     sumInRegion = false,
-  ): Promise<OpenExchange> {
+  ): Promise<ChosenExchange> {
     const { buffers } = this.#open ?? {};
     const isAsWanted = buffers?.vector.byteLength === vectorBytes &&
       buffers.regions.length === regions &&
       (buffers.reduced === buffers.regions[0].current) === sumInRegion;
     if (this.#open && isAsWanted) return this.#open;
     await this.#open?.exchange.close();
-    const { link, place, memory } = this.#options;
+    const { link, place, memory, signal, job: { config } } = this.#options;
     const wire = { dtype: this.#dtype, gradientBytes: vectorBytes };
     const shape = { ...place, vectorBytes, regions, wire, sumInRegion };
-    return this.#open = await openExchange(link, shape, memory.segment);
+    return this.#open = await openExchange(
+      link,
+      shape,
+      memory.segment,
+      ncclWish(config, device, signal),
+    );
   }
 
   /** The dtype in which gradients travel. */
   get #dtype(): GradientDtype {
     const { job, memory } = this.#options;
     return memory.segment ? "float32" : job.config.nats.gradientDtype;
-  }
-
-  /** As the config's key `exchange` calls it. */
-  get #exchangeName(): ExchangeName {
-    return exchangeOf(this.#options.memory.segment);
   }
 
   async #openReplica(): Promise<BenchReplica> {

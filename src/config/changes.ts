@@ -34,6 +34,7 @@ export const FREE_KEYS = [
   "nats.ca",
   "nats.port",
   "nats.bucketSize",
+  "nccl.bucketSize",
   "dashboard",
   "liveness",
   "loggers",

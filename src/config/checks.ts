@@ -167,9 +167,9 @@ function checkAuthority({ nats: { url, ca } }: LoadedConfig): void {
 }
 
 function checkGradientDtype({ exchange, nats: { gradientDtype } }: LoadedConfig): void {
-  if (gradientDtype === "float32" || exchange !== "shared-memory") return;
+  if (gradientDtype === "float32" || exchange === "auto" || exchange === "nats") return;
   throw new UsageError(
-    `nats.gradientDtype is ${gradientDtype}, but exchange is shared-memory, where gradients stay float32: ` +
+    `nats.gradientDtype is ${gradientDtype}, but exchange is ${exchange}, where gradients stay float32: ` +
       "set exchange to nats, or nats.gradientDtype to float32",
   );
 }

@@ -45,11 +45,13 @@ export interface ConfigInput {
   /** The execution of steps. */
   engine?: EngineInput | undefined;
   /**
-   * The exchange of gradients: `shared-memory` between the workers of one Linux machine, or
-   * through the broker with `nats`; `auto` takes shared memory where there is any. Default:
-   * `auto`.
+   * The exchange of gradients: between the workers of one Linux machine by `nccl` (a GPU for each
+   * worker) or through `shared-memory`, or through the broker with `nats`; `auto` takes the first
+   * of these that works here. Default: `auto`.
    */
-  exchange?: "auto" | "shared-memory" | "nats" | undefined;
+  exchange?: "auto" | "nccl" | "shared-memory" | "nats" | undefined;
+  /** The exchange between GPUs by NCCL. */
+  nccl?: NcclInput | undefined;
   /** The message broker. */
   nats?: NatsInput | undefined;
   /** Time limits of processes that wait for each other. */
@@ -450,6 +452,16 @@ export interface EngineInput {
    * start. Default: `false`.
    */
   xla?: boolean | undefined;
+}
+
+/** The exchange between GPUs by NCCL. */
+export interface NcclInput {
+  /**
+   * Gradients are summed in buckets of at most this size, while the backward pass makes those of
+   * the layers before; 0 sums all when it has ended. Faster where the links between the cards are
+   * slow: try 25 MB.
+   */
+  bucketSize?: 0 | number | string | undefined;
 }
 
 /** The message broker. */

@@ -176,6 +176,14 @@ const natsSchema = z.strictObject({
   ),
 });
 
+const ncclSchema = z.strictObject({
+  bucketSize: z.union([z.literal(0), sizeSchema]).default(0).describe(
+    "Gradients are summed in buckets of at most this size, while the backward pass makes those of " +
+      "the layers before; 0 sums all when it has ended. Faster where the links between the cards " +
+      "are slow: try 25 MB.",
+  ),
+});
+
 const dashboardSchema = z.strictObject({
   port: z.int().min(1).max(65535).optional().describe(
     "Port; unless set, 8470 or the next one that is free.",
@@ -232,9 +240,11 @@ export const configSchema = z.strictObject({
   ),
   engine: engineSchema.prefault({}).describe("The execution of steps."),
   exchange: z.enum(EXCHANGE_CHOICES).default("auto").describe(
-    "The exchange of gradients: `shared-memory` between the workers of one Linux machine, or " +
-      "through the broker with `nats`; `auto` takes shared memory where there is any.",
+    "The exchange of gradients: between the workers of one Linux machine by `nccl` (a GPU for each " +
+      "worker) or through `shared-memory`, or through the broker with `nats`; `auto` takes the first of " +
+      "these that works here.",
   ),
+  nccl: ncclSchema.prefault({}).describe("The exchange between GPUs by NCCL."),
   nats: natsSchema.prefault({}).describe("The message broker."),
   liveness: livenessSchema.prefault({}).describe(
     "Time limits of processes that wait for each other.",

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { openedDeviceSchema } from "../base/compute_device.ts";
 import { recorded } from "../base/step_key.ts";
 import { orAborted, waitAtMost } from "../base/async.ts";
 import {
@@ -28,6 +27,7 @@ import { ENVIRONMENT_FILE, recordDevices, recordServer } from "../records/enviro
 import { type History, HISTORY_FILE } from "../records/history.ts";
 import { type Prediction, readPredictions } from "../records/predictions.ts";
 import { pointLatest } from "../records/run_folder.ts";
+import { openedWorkerSchema } from "../train/command_schemas.ts";
 import { jobJson } from "../train/job.ts";
 import { announce } from "./preparation/announce.ts";
 import { CallbackRunner, type Callbacks } from "./callbacks.ts";
@@ -253,7 +253,10 @@ async function trainWithWorkers(
     payload: await replica.state.exportState(),
     signal,
   });
-  const workerDevices = opened.map(({ result }) => openedDeviceSchema.parse(result));
+  const openedWorkers = opened.map(({ result }) => openedWorkerSchema.parse(result));
+  const [{ exchange: { fallback } }] = openedWorkers; // all ranks agree on it
+  if (fallback !== undefined) reporter.warn(fallback);
+  const workerDevices = openedWorkers.map(({ device }) => device);
   events.emit({ type: "devices", devices: workerDevices });
   await effort.attempt(ENVIRONMENT_FILE, () => recordDevices(folder, workerDevices));
   const skipped = new SkippedImages({

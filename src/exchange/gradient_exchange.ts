@@ -54,6 +54,8 @@ export interface StepResult {
  * is opened. A step is a call of each method, in this order; calls never overlap.
  */
 export interface GradientExchange {
+  /** True where vectors stay on the devices, so that gradients go out in buckets of `nccl.bucketSize`. */
+  readonly sumsOnDevice?: boolean;
   /**
    * Declares a part of this rank's next contribution final, so that this part may travel while the rest is
    * computed: the vector from float `begin` on, and all values outside the vector. May be called any number

@@ -10,7 +10,7 @@
  */
 import { faultPoint } from "../base/fault_point.ts";
 import { itemAt } from "../base/item_at.ts";
-import { bytesIn, type FloatRange, floatsOf, shardOf } from "../base/float_range.ts";
+import { bytesIn, type FloatRange, floatsOf } from "../base/float_range.ts";
 import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
 import type { Incoming } from "../protocol/link.ts";
 import type { Header } from "../protocol/messages.ts";
@@ -27,7 +27,7 @@ import {
   type SumResult,
   type VectorFormat,
 } from "./rank_end.ts";
-import { ownBuffers, type RankShape, type StepBuffers } from "./step_buffers.ts";
+import { ownBuffers, type RankShape, rankShards, type StepBuffers } from "./step_buffers.ts";
 
 const FLOAT_BYTES = 4;
 
@@ -75,10 +75,7 @@ export class NatsGradientExchange extends RankEnd<ChunkTransfer> {
     const { vectorBytes, worldSize, wire } = options;
     this.#plan = planChunks(vectorBytes, worldSize, link.maxPayloadBytes, wire);
     this.#window = this.#plan.window;
-    this.#shards = Array.from(
-      { length: worldSize },
-      (_, rank) => shardOf(rank, worldSize, vectorBytes),
-    );
+    this.#shards = rankShards(options);
     const { bytes, chunkBytes, dtype, narrowBytes } = this.#plan;
     this.format = { bytes, chunkBytes, dtype, narrowBytes };
   }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { LockstepError, messageOf } from "../base/errors.ts";
+import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
 import {
   canShareMemory,
   createSharedSegment,
@@ -12,10 +12,17 @@ import {
 } from "../base/shared_memory.ts";
 import type { GradientExchange, Reducer } from "./gradient_exchange.ts";
 import type { ExchangeLink, RankEndOptions } from "./rank_end.ts";
+import { boardBytes, NoticeBoard } from "./notice_board.ts";
+import { type NcclParts, type NcclRequest, openNccl } from "./open_nccl.ts";
 import type { ReducerEndOptions } from "./reducer_end.ts";
 import { type ExchangeChoice, type ExchangeName, EXCHANGES } from "./registry.ts";
 import { segmentBytes } from "./shared_layout.ts";
-import type { ExchangeShape, RankShape, StepBuffers } from "./step_buffers.ts";
+import {
+  type ExchangeShape,
+  gradientFloats,
+  type RankShape,
+  type StepBuffers,
+} from "./step_buffers.ts";
 
 /** The place where workers find the shared memory of a run. */
 export type ExchangeSegment = Pick<SharedSegment, "path" | "bytes">;
@@ -59,11 +66,13 @@ export function makeSegment(
   if (kind === "nats" || (kind === "auto" && !canShareMemory())) return undefined;
   if (!canShareMemory()) {
     throw new LockstepError(
-      "exchange is shared-memory, which works on Linux only: set exchange to auto or nats",
+      `exchange is ${kind}, which works on Linux only: set exchange to auto or nats`,
     );
   }
+  // By NCCL the ranks only meet in the memory; with auto they may still have to exchange through it.
+  const contents = kind === "nccl" ? { ...shape, vectorBytes: 0, regions: 0 } : shape;
   try {
-    return createSharedSegment("lockstep", segmentBytes(shape));
+    return createSharedSegment("lockstep", segmentBytes(contents) + boardBytes(shape.worldSize));
   } catch (error) {
     if (kind !== "auto") {
       throw new LockstepError(`${messageOf(error)}: free some, or set exchange to nats`);
@@ -94,18 +103,69 @@ export interface OpenExchange {
   readonly buffers: StepBuffers;
 }
 
+/** A worker's end, and how it came to be. */
+export interface ChosenExchange extends OpenExchange {
+  readonly name: ExchangeName;
+  /** The reason why it isn't what `auto` would have preferred, as a sentence. */
+  readonly fallback?: string;
+}
+
+/** A rank's wish for NCCL, as its config and its device give it. */
+export interface NcclWish
+  extends Pick<NcclRequest, "device" | "bucketBytes" | "deterministic" | "signal" | "limits"> {
+  /** The config's key `exchange`. */
+  readonly kind: ExchangeChoice;
+}
+
 /**
- * Opens a worker's end, and makes the memory of its steps.
+ * Opens a worker's end, and makes the memory of its steps. Ranks that may have NCCL agree on it: all ranks call this
+ * together then.
  *
- * @throws {LockstepError} when the memory can't be mapped
+ * @param wish Missing where no rank wants NCCL
+ * @throws {LockstepError} when the memory can't be mapped, or NCCL was asked for and can't be had
+ * @throws The signal's reason when it fires
  */
 export async function openExchange(
   link: ExchangeLink,
   shape: RankShape & Pick<RankEndOptions, "timeoutMs" | "hangs" | "hosts">,
   segment: ExchangeSegment | undefined,
-): Promise<OpenExchange> {
-  const { makeBuffers, openExchange } = await EXCHANGES[exchangeOf(segment)].rank();
+  wish?: NcclWish,
+): Promise<ChosenExchange> {
   const memory = segment && mapSharedSegment(segment.path, segment.bytes);
-  const buffers = makeBuffers(shape, memory);
-  return { exchange: await openExchange(link, { ...shape, buffers }), buffers };
+  const { nccl, fallback } = memory && wish
+    ? await agreeOnNccl(shape, memory, wish)
+    : { nccl: undefined, fallback: undefined };
+  const name = nccl ? "nccl" : exchangeOf(segment);
+  const { makeBuffers, openExchange } = await EXCHANGES[name].rank();
+  const buffers = makeBuffers(shape, memory, nccl);
+  const exchange = await openExchange(link, { ...shape, buffers, ...(nccl ? { nccl } : {}) });
+  return { exchange, buffers, name, ...(fallback === undefined ? {} : { fallback }) };
+}
+
+async function agreeOnNccl(
+  shape: RankShape,
+  memory: Uint8Array<ArrayBuffer>,
+  { kind, ...wish }: NcclWish,
+): Promise<{ nccl?: NcclParts | undefined; fallback?: string | undefined }> {
+  const { rank, worldSize, vectorBytes } = shape;
+  const isWanted = kind === "nccl" || (kind === "auto" && worldSize > 1);
+  if (!isWanted) return {};
+  const board = memory.subarray(memory.length - boardBytes(worldSize));
+  const outcome = await openNccl({
+    ...{ rank, worldSize, vectorBytes, ...wish },
+    gradientFloats: gradientFloats(shape),
+    board: new NoticeBoard(board, rank, worldSize),
+  });
+  if ("parts" in outcome) return { nccl: outcome.parts };
+  const { reason } = outcome;
+  if (kind === "nccl") {
+    throw new UsageError(
+      `exchange is nccl, but ${
+        reason ?? "no rank computes on a GPU"
+      }: set exchange to auto or shared-memory`,
+    );
+  }
+  return {
+    fallback: reason && `NCCL can't be used (${reason}): gradients go through shared memory`,
+  };
 }

@@ -19,6 +19,8 @@ export interface NcclParts extends Disposable {
   readonly device: NcclDevice;
   readonly communicator: Communicator;
   readonly sum: NcclSum;
+  /** Sums begin before the vector is whole. */
+  readonly sumsEarly: boolean;
   /** This rank's vector, and the memory of the sum. */
   readonly vector: DeviceMemory;
   readonly reduced: DeviceMemory;
@@ -192,6 +194,7 @@ async function join(
   const all = stack.move();
   return {
     ...{ device, communicator, sum, vector, reduced },
+    sumsEarly: bucketBytes !== undefined,
     [Symbol.dispose]: () => all.dispose(),
   };
 }

@@ -14,6 +14,7 @@ import { RetriedWait } from "../protocol/retried_wait.ts";
 import { checkContribution } from "./check_contribution.ts";
 import type { GradientExchange, StepContribution, StepResult } from "./gradient_exchange.ts";
 import { RankValues } from "./nats_values.ts";
+import type { NcclParts } from "./open_nccl.ts";
 import { noAnswer, RANK_TIMEOUT_MS } from "./silence.ts";
 import type { HostLink } from "./host_link.ts";
 import type { RankShape, StepBuffers } from "./step_buffers.ts";
@@ -35,6 +36,8 @@ export type ExchangeLink = Pick<
 export interface RankEndOptions extends RankShape {
   /** The memory of each step. */
   readonly buffers: StepBuffers;
+  /** The parts of an exchange by NCCL. */
+  readonly nccl?: NcclParts;
   /** Milliseconds without any progress after which a step fails (210000 unless set). */
   readonly timeoutMs?: number;
   /** The other hosts, where the ranks of this one, who share memory, are not all. */

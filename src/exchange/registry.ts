@@ -4,14 +4,19 @@
  * @module
  */
 import type { GradientExchange, Reducer } from "./gradient_exchange.ts";
+import type { NcclParts } from "./open_nccl.ts";
 import type { ExchangeLink, RankEndOptions } from "./rank_end.ts";
 import type { ReducerEndOptions } from "./reducer_end.ts";
 import type { RankShape, StepBuffers } from "./step_buffers.ts";
 
 /** The exports of a worker's end. */
 export interface RankModule {
-  /** Makes a rank's buffers: in the run's shared memory, where the exchange has some. */
-  makeBuffers(shape: RankShape, segment: Uint8Array<ArrayBuffer> | undefined): StepBuffers;
+  /** Makes a rank's buffers: in the run's shared memory, or on the GPU, where the exchange has some. */
+  makeBuffers(
+    shape: RankShape,
+    segment: Uint8Array<ArrayBuffer> | undefined,
+    nccl: NcclParts | undefined,
+  ): StepBuffers;
   openExchange(link: ExchangeLink, options: RankEndOptions): Promise<GradientExchange>;
 }
 
@@ -32,6 +37,11 @@ export interface ExchangeDefinition {
 
 /** All exchanges by their names in the config. */
 export const EXCHANGES = {
+  "nccl": {
+    rank: () => import("./nccl_exchange.ts"),
+    // The ranks meet in shared memory: the coordinator sees no difference.
+    reducer: () => import("./shared_reducer.ts"),
+  },
   "shared-memory": {
     rank: () => import("./shared_exchange.ts"),
     reducer: () => import("./shared_reducer.ts"),
@@ -48,7 +58,10 @@ export type ExchangeName = keyof typeof EXCHANGES;
 /** The exchanges' names. */
 export const EXCHANGE_NAMES = Object.keys(EXCHANGES) as [ExchangeName, ...ExchangeName[]];
 
-/** The values of the config key `exchange`: `auto` takes shared memory where there is any, else NATS. */
+/**
+ * The values of the config key `exchange`: `auto` takes NCCL where all ranks have GPUs of their own and it sums known
+ * values, else shared memory where there is any, else NATS.
+ */
 export const EXCHANGE_CHOICES = ["auto", ...EXCHANGE_NAMES] as const;
 
 /** A value of the config key `exchange`. */

@@ -23,7 +23,13 @@ import { MeetingEnd } from "./meeting_end.ts";
 import type { ExchangeLink, RankEndOptions } from "./rank_end.ts";
 import { viewsOf } from "./shared_layout.ts";
 import { ShardSum, type SumVerdict } from "./shard_sum.ts";
-import { gradientFloats, ownBuffers, type RankShape, type StepBuffers } from "./step_buffers.ts";
+import {
+  gradientFloats,
+  ownBuffers,
+  type RankShape,
+  rankShards,
+  type StepBuffers,
+} from "./step_buffers.ts";
 import { type SumWeights, verdictOf } from "./totals.ts";
 
 /**
@@ -75,7 +81,7 @@ export class SharedGradientExchange extends MeetingEnd {
 
   constructor(options: RankEndOptions) {
     super(options);
-    const { rank, worldSize, vectorBytes, buffers } = options;
+    const { rank, buffers } = options;
     const { vector, reduced, shard, peers } = buffers;
     if (!peers) {
       throw new TypeError("An exchange in shared memory without the memory of the other ranks");
@@ -93,9 +99,7 @@ export class SharedGradientExchange extends MeetingEnd {
     );
     const isWhole = peers.length > 1;
     this.#copies = isWhole ? peers.map((slots) => floatsOf(itemAt(slots, rank))) : undefined;
-    this.ranges = isWhole
-      ? Array.from({ length: worldSize }, (_, rank) => shardOf(rank, worldSize, vectorBytes))
-      : [shard];
+    this.ranges = isWhole ? rankShards(options) : [shard];
     this.waits = { summed: !isWhole, committed: !isWhole };
   }
 

@@ -57,6 +57,13 @@ export function gradientFloats(
   return (wire?.gradientBytes ?? vectorBytes) / Float32Array.BYTES_PER_ELEMENT;
 }
 
+/** The shards of all ranks, in order: the ranges of a sum that a rank gets whole. */
+export function rankShards(
+  { worldSize, vectorBytes }: Pick<ExchangeShape, "worldSize" | "vectorBytes">,
+): FloatRange[] {
+  return Array.from({ length: worldSize }, (_, rank) => shardOf(rank, worldSize, vectorBytes));
+}
+
 /** Makes the buffers of a rank that gets the whole sum, in memory of its own. */
 export function ownBuffers(
   { vectorBytes, regions: count, sumInRegion = false }: RankShape,

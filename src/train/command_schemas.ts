@@ -3,12 +3,21 @@
  *
  * @module
  */
+import { openedDeviceSchema } from "../base/compute_device.ts";
 import { z } from "../deps/zod.ts";
+import { EXCHANGE_NAMES } from "../exchange/registry.ts";
 
 const count = z.int().nonnegative();
 /** A non-finite number is `null`. */
 const measured = z.number().nullable().transform((value) => value ?? NaN);
 const skippedSchema = z.array(z.object({ index: count, path: z.string(), reason: z.string() }));
+
+/** Answer to `loadState`. */
+export const openedWorkerSchema = z.strictObject({
+  device: openedDeviceSchema,
+  /** The exchange that the worker has opened; and why it isn't what it would rather have, as a sentence. */
+  exchange: z.strictObject({ name: z.enum(EXCHANGE_NAMES), fallback: z.string().optional() }),
+});
 
 /** Arguments of the command `trainEpoch`. */
 export const epochSpanSchema = z.strictObject({

@@ -99,7 +99,9 @@ class RankEpoch implements EpochWork {
   }
 
   async forwardBackward(batch: Batch): Promise<StepContribution> {
-    const { replica, config: { seed, nats: { bucketSize } } } = this.#parts;
+    const { replica, config: { seed, nats, nccl } } = this.#parts;
+    const { exchange } = this;
+    const { bucketSize } = exchange.sumsOnDevice ? nccl : nats;
     // A rank without rows brings nothing to a step.
     if (batch.labels.length === 0) return this.#contribution(batch, NO_TOTALS);
     const { epoch } = this.#span;
@@ -109,12 +111,12 @@ class RankEpoch implements EpochWork {
       randomSeed(seed, "step", epoch, step),
       randomSeed(seed, "step", step, epoch),
     ] as const;
-    const early: EarlyGradients | undefined = bucketSize > 0 && this.exchange.offer
+    const early: EarlyGradients | undefined = bucketSize > 0 && exchange.offer
       ? {
         bucketBytes: bucketSize,
         onReady: (totals, begin) => {
           const { times } = this.watch;
-          this.exchange.offer!({ ...this.#contribution(batch, totals), times }, begin);
+          exchange.offer!({ ...this.#contribution(batch, totals), times }, begin);
         },
       }
       : undefined;

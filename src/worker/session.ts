@@ -9,7 +9,7 @@ import type { RankInfo } from "../base/rank_info.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import { shareOf } from "../data/loading/sampler.ts";
 import { SharedImages } from "../data/loading/shared_images.ts";
-import { openExchange } from "../exchange/open_exchange.ts";
+import { type ChosenExchange, openExchange } from "../exchange/open_exchange.ts";
 import type { CommandOutcome, WorkerCommand } from "../protocol/command_channel.ts";
 import type { Json } from "../protocol/large_json.ts";
 import type { Link } from "../protocol/link.ts";
@@ -31,6 +31,7 @@ import type { StepPhase } from "../protocol/step_phases.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import { type DeviceWork, explainingDeviceErrors } from "./device_errors.ts";
 import { type EngineSettings, openDevice } from "./open_device.ts";
+import { ncclWish } from "./nccl_wish.ts";
 import { openImages } from "./open_images.ts";
 import { scoreReply } from "./score_reply.ts";
 
@@ -48,8 +49,13 @@ export interface SessionOptions {
   readonly signal: AbortSignal;
 }
 
-/** The options of a session, and the device that is open. */
-type OpenSession = SessionOptions & { readonly device: OpenedDevice };
+/** The options of a session, and what is open. */
+type OpenSession = SessionOptions & {
+  readonly opened: {
+    readonly device: OpenedDevice;
+    readonly exchange: Pick<ChosenExchange, "name" | "fallback">;
+  };
+};
 
 type ValidationParts = Omit<Parameters<typeof validateShard>[0], "place">;
 
@@ -118,12 +124,17 @@ export class Session {
       afterMs: 1000 * config.liveness.reportAfter,
       onReport: (message: string) => console.error(message),
     };
-    const { exchange, buffers } = await openExchange(link, { ...shape, hangs }, memory.segment);
+    const { buffers, ...exchange } = await openExchange(
+      link,
+      { ...shape, hangs },
+      memory.segment,
+      ncclWish(config, engine.device, options.signal),
+    );
     replica.state.attach(buffers);
     const plan = new RunPlan(config, dataset);
     return new Session(
-      { ...options, device },
-      { config, plan, place, replica, loader: loaders.train, exchange },
+      { ...options, opened: { device, exchange } },
+      { config, plan, place, replica, loader: loaders.train, exchange: exchange.exchange },
       {
         ...{ scorer: replica, loader: loaders.val, planner: plan.validation },
         batching: validationBatching(config.train),
@@ -140,7 +151,7 @@ export class Session {
       switch (name) {
         case WORKER_COMMANDS.loadState:
           await this.#loadState(payload!);
-          return { result: this.#options.device as unknown as Json };
+          return { result: this.#opened() };
         case WORKER_COMMANDS.trainEpoch:
           return await this.#onDevice("training", async () => ({
             result: await this.#trainEpoch(args),
@@ -155,6 +166,15 @@ export class Session {
     } finally {
       heartbeat.doing("waiting");
     }
+  }
+
+  /** The answer to `loadState`. */
+  #opened(): Json {
+    const { device, exchange: { name, fallback } } = this.#options.opened;
+    return {
+      device: device as unknown as Json,
+      exchange: { name, ...(fallback === undefined ? {} : { fallback }) },
+    };
   }
 
   /** Runs work on the device, whose errors are explained. */

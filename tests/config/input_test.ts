@@ -38,6 +38,7 @@ Deno.test("ConfigInput has the keys and types of the schema", () => {
     checkpoint: true,
     engine: true,
     exchange: true,
+    nccl: true,
     nats: true,
     liveness: true,
     dashboard: true,

@@ -42,6 +42,7 @@ const ALLOWED: Record<string, readonly number[]> = {
   "train.ema.decay": [1e-46], // the average is the weights
   "train.earlyStopping.minDelta": [0],
   "nats.bucketSize": [0],
+  "nccl.bucketSize": [0],
   // Arguments of transforms; [low, high] is [value, 1] or [0.5, value].
   "RandomHorizontalFlip.p": [0, 1e-46],
   "RandomVerticalFlip.p": [0, 1e-46],

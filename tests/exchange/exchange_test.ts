@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { delay } from "../../src/base/async.ts";
-import { EXCHANGE_NAMES } from "../../src/exchange/registry.ts";
 import {
   contribution,
   floatsOf,
@@ -8,10 +7,11 @@ import {
   reference,
   takeStep,
 } from "../support/exchange_bench.ts";
+import { HOST_EXCHANGES } from "../support/exchanges.ts";
 import { startPlainRig, startPlainServer, startRig } from "../support/nats_server.ts";
 import { testContract } from "./contract.ts";
 
-for (const kind of EXCHANGE_NAMES) {
+for (const kind of HOST_EXCHANGES) {
   testContract(kind, "a server", startRig);
 
   Deno.test(`steps go on when the server was killed and started again (${kind})`, async () => {

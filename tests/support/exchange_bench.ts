@@ -17,7 +17,9 @@ import type {
 import type { HostLink } from "../../src/exchange/host_link.ts";
 import { makeSegment, type OpenExchange } from "../../src/exchange/open_exchange.ts";
 import { narrow, widen } from "../../src/exchange/narrow.ts";
+import type { NcclParts } from "../../src/exchange/open_nccl.ts";
 import type { ExchangeLink } from "../../src/exchange/rank_end.ts";
+import type { RankShape } from "../../src/exchange/step_buffers.ts";
 import { weightedSum } from "../../src/exchange/weighted_sum.ts";
 import type { GradientDtype } from "../../src/protocol/messages.ts";
 import { TESTED_EXCHANGES, type TestedExchange } from "./exchanges.ts";
@@ -51,15 +53,18 @@ export interface BenchOptions {
   readonly maxWholeBytes?: number;
   /** The links of the ranks to other hosts. */
   readonly hosts?: readonly HostLink[];
+  /** Opens a rank's NCCL; all ranks together. */
+  readonly nccl?: (shape: RankShape, memory: Uint8Array<ArrayBuffer>) => Promise<NcclParts>;
 }
 
 /** Opens both ends. */
 export async function openBench<L extends ExchangeLink>(
   links: Links<L>,
   name: TestedExchange,
-  { worldSize, vectorBytes = BYTES, timeoutMs = 20_000, wire, sumInRegion, maxWholeBytes, hosts }:
-    BenchOptions,
+  options: BenchOptions,
 ): Promise<Bench<L>> {
+  const { worldSize, vectorBytes = BYTES, timeoutMs = 20_000 } = options;
+  const { wire, sumInRegion, maxWholeBytes, hosts, nccl: openNccl } = options;
   const coordinator = await links.open("coordinator");
   const shape = {
     ...{ worldSize, vectorBytes, regions: 1, timeoutMs },
@@ -67,7 +72,7 @@ export async function openBench<L extends ExchangeLink>(
     ...(maxWholeBytes === undefined ? {} : { maxWholeBytes }),
   };
   const definition = TESTED_EXCHANGES[name];
-  using segment = name === "shared-memory"
+  using segment = name === "shared-memory" || name === "nccl"
     ? makeSegment(name, shape, (reason) => {
       throw new Error(reason);
     })
@@ -76,14 +81,20 @@ export async function openBench<L extends ExchangeLink>(
   const { makeBuffers, openExchange } = await definition.rank();
   const map = () => segment && mapSharedSegment(segment.path, segment.bytes);
   const reducer = await openReducer(coordinator, shape, map());
-  const ranks: OpenExchange[] = [];
-  for (let rank = 0; rank < worldSize; rank++) {
+  const openRank = async (rank: number): Promise<OpenExchange> => {
     const own = { ...shape, rank, ...(sumInRegion ? { sumInRegion } : {}) };
-    const buffers = makeBuffers(own, map());
+    const memory = map();
+    const nccl = memory && await openNccl?.(own, memory);
+    const buffers = makeBuffers(own, memory, nccl);
     const link = await links.open(`rank ${rank}`);
-    const options = { ...own, buffers, ...(hosts ? { hosts: hosts[rank]! } : {}) };
-    ranks.push({ exchange: await openExchange(link, options), buffers });
-  }
+    const exchange = await openExchange(link, {
+      ...{ ...own, buffers },
+      ...(hosts ? { hosts: hosts[rank]! } : {}),
+      ...(nccl ? { nccl } : {}),
+    });
+    return { exchange, buffers };
+  };
+  const ranks = await Promise.all(Array.from({ length: worldSize }, (_, rank) => openRank(rank)));
   const exchanges = ranks.map(({ exchange }) => exchange);
   return {
     reducer,

@@ -54,6 +54,7 @@ export class Communicator {
   readonly #handle: BigUint64Array<ArrayBuffer>;
   readonly #result = new Int32Array(1);
   #ended: Promise<void> | undefined;
+  #reason: Error | undefined;
 
   private constructor(
     symbols: NcclSymbols,
@@ -156,8 +157,11 @@ export class Communicator {
   /**
    * Ends what is going on, at once and without the other ranks, on another thread: whatever hangs in NCCL is released.
    * Resolves when NCCL has ended it, or after five seconds.
+   *
+   * @param reason The error of calls that are waiting, and of later ones
    */
-  async abort(): Promise<void> {
+  async abort(reason?: Error): Promise<void> {
+    this.#reason ??= reason;
     this.#ended ??= this.#symbols.ncclCommAbort(this.#id).then(() => {});
     await waitAtMost(ABORT_MS, this.#ended);
   }
@@ -181,7 +185,9 @@ export class Communicator {
   }
 
   #requireOpen(): void {
-    if (this.#ended) throw new LockstepError("The communicator of NCCL has ended");
+    if (this.#ended) {
+      throw this.#reason ?? new LockstepError("The communicator of NCCL has ended");
+    }
   }
 
   /** An operator that multiplies this rank's values by a factor before it adds. */
@@ -223,6 +229,7 @@ export class Communicator {
 
   /** Result of what NCCL does on its own threads. */
   #state(): number {
+    this.#requireOpen(); // NCCL has freed it
     this.#check(this.#symbols.ncclCommGetAsyncError(this.#id, this.#result), "its state");
     return this.#result[0]!;
   }

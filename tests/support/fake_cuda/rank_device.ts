@@ -54,7 +54,10 @@ export class RankDevice {
   }
 }
 
-/** Memory of a fake GPU as the product sees it: it has no tensors, and looks like that of a GPU. */
+/**
+ * Memory of a fake GPU as the product sees it, without tensors. It is memory of this process, too, by which tests look
+ * into it.
+ */
 class FakeDeviceMemory implements DeviceMemory {
   readonly #floats: Float32Array<ArrayBuffer>;
   readonly address: Address;
@@ -68,8 +71,7 @@ class FakeDeviceMemory implements DeviceMemory {
     return this.#floats.byteLength;
   }
 
-  /** The bytes themselves, for tests. */
-  get bytes(): Uint8Array<ArrayBuffer> {
+  get host(): Uint8Array<ArrayBuffer> {
     return new Uint8Array(this.#floats.buffer, 0, this.byteLength);
   }
 
@@ -79,12 +81,12 @@ class FakeDeviceMemory implements DeviceMemory {
 
   // deno-lint-ignore require-await -- the interface is asynchronous
   async upload(bytes: Uint8Array, beginByte = 0): Promise<void> {
-    this.bytes.set(bytes, beginByte);
+    this.host.set(bytes, beginByte);
   }
 
   // deno-lint-ignore require-await -- the interface is asynchronous
   async download(into: Uint8Array, beginByte = 0): Promise<void> {
-    into.set(this.bytes.subarray(beginByte, beginByte + into.length));
+    into.set(this.host.subarray(beginByte, beginByte + into.length));
   }
 
   /** Stays until the process ends: an operation that was aborted may still be enqueued. */
@@ -111,8 +113,7 @@ export function fakeNcclDevice(device: number, nvidia: string): NcclDevice {
     },
     allocate: (byteLength) => new FakeDeviceMemory(gpu.allocate(byteLength / 4)),
     isFinite: (memory, { begin, end }: FloatRange) => {
-      const { bytes } = memory as FakeDeviceMemory;
-      const values = new Float32Array(bytes.buffer).subarray(begin, end);
+      const values = new Float32Array(memory.host!.buffer).subarray(begin, end);
       return Promise.resolve(values.every(Number.isFinite));
     },
   };

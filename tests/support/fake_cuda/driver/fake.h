@@ -62,6 +62,10 @@ int fake_health(Device *device);
 enum memory_kind { PAGEABLE, PINNED, ON_DEVICE };
 // Tells what an address is; `device`, where given, is set to the device of ON_DEVICE.
 enum memory_kind fake_memory_kind(const void *address, Device **device);
+// Tells whether what is in memory was really computed.
+bool fake_is_computed(const void *address);
+// Notes that it was: by a library that computes.
+API void fake_cuda_computed(const void *address);
 // Returns memory of a device for the variables of modules, all of which share it; `bytes`, where given, is its size.
 void *fake_symbols(Device *device, size_t *bytes);
 

@@ -10,6 +10,7 @@ typedef struct {
   char *base;
   size_t bytes;
   Device *device; // NULL for memory of the host
+  bool is_computed; // what is in it was really computed
 } Range;
 
 static Range *ranges;
@@ -30,7 +31,7 @@ static void add(void *base, size_t bytes, Device *device) {
     range_capacity = range_capacity ? 2 * range_capacity : 256;
     ranges = realloc(ranges, (size_t)range_capacity * sizeof *ranges);
   }
-  ranges[range_count++] = (Range){base, bytes, device};
+  ranges[range_count++] = (Range){base, bytes, device, false};
 }
 
 static bool take(const void *base, Range *taken) {
@@ -53,6 +54,21 @@ enum memory_kind fake_memory_kind(const void *address, Device **device) {
   if (device && kind == ON_DEVICE) *device = range->device;
   pthread_mutex_unlock(&lock);
   return kind;
+}
+
+API void fake_cuda_computed(const void *address) {
+  pthread_mutex_lock(&lock);
+  Range *range = find(address);
+  if (range) range->is_computed = true;
+  pthread_mutex_unlock(&lock);
+}
+
+bool fake_is_computed(const void *address) {
+  pthread_mutex_lock(&lock);
+  Range *range = find(address);
+  bool is_computed = range && range->is_computed;
+  pthread_mutex_unlock(&lock);
+  return is_computed;
 }
 
 static void *map(size_t bytes) {

@@ -67,7 +67,8 @@ static void copy(Stream *stream, const Operation *operation) {
   if (machine()->max_delay_micros) memset(operation->to, POISON, operation->bytes);
   delay(stream, COPY);
   Device *device = stream->context->device;
-  if (from_device && !to_device && machine()->zero_results && device->launches) {
+  bool is_result = from_device && !to_device && device->launches && !fake_is_computed(operation->from);
+  if (is_result && machine()->zero_results) {
     memset(operation->to, 0, operation->bytes);
   } else {
     memmove(operation->to, from, operation->bytes);

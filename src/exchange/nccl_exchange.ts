@@ -1,0 +1,177 @@
+/**
+ * The worker's end of the all-reduce by NCCL, for ranks of one host that compute on GPUs of their own.
+ *
+ * The ranks meet in shared memory, as those that sum there do: their records, the coordinator's grants and the verdict go
+ * through it. The vectors don't leave the GPUs. Each rank looks at its own vector before the sum, so that the one whose
+ * values are not finite is known. Each gets the whole sum, and updates a whole replica.
+ *
+ * @module
+ */
+import { type FloatRange, overlap, shardOf } from "../base/float_range.ts";
+import { itemAt } from "../base/item_at.ts";
+import type { StepContribution, StepResult } from "./gradient_exchange.ts";
+import type { HostRecord } from "./host_link.ts";
+import { VersionedMemory } from "../engine/versioned_memory.ts";
+import { meetingBytes } from "./meeting.ts";
+import { closedError, MeetingEnd } from "./meeting_end.ts";
+import type { NcclParts } from "./open_nccl.ts";
+import type { ExchangeLink, RankEndOptions } from "./rank_end.ts";
+import type { SumVerdict } from "./shard_sum.ts";
+import { gradientFloats, type RankShape, rankShards, type StepBuffers } from "./step_buffers.ts";
+import type { StepRecord } from "./step_record.ts";
+import { type SumWeights, verdictOf } from "./totals.ts";
+
+/**
+ * Makes a rank's buffers on its GPU.
+ *
+ * @param segment The memory in which the ranks meet
+ */
+export function makeBuffers(
+  { worldSize, vectorBytes, regions: count, sumInRegion = false }: RankShape,
+  segment: Uint8Array<ArrayBuffer> | undefined,
+  nccl: NcclParts | undefined,
+): StepBuffers {
+  if (!segment || !nccl) throw new TypeError("An exchange by NCCL without a segment or NCCL");
+  const make = () => nccl.device.allocate(vectorBytes);
+  const { vector, reduced } = nccl;
+  // The first region's first version is the memory of the sum, where that is wanted.
+  const regions = Array.from(
+    { length: count },
+    (_, region) => new VersionedMemory(sumInRegion && region === 0 ? reduced : make(), make),
+  );
+  const meeting = segment.subarray(0, meetingBytes(worldSize));
+  return { vector, reduced, regions, shard: shardOf(0, 1, vectorBytes), meeting };
+}
+
+/** Joins the other ranks, which have agreed on NCCL. */
+export function openExchange(
+  _link: ExchangeLink,
+  options: RankEndOptions,
+): Promise<NcclGradientExchange> {
+  const { nccl } = options;
+  if (!nccl) throw new TypeError("An exchange by NCCL without NCCL");
+  return Promise.resolve(new NcclGradientExchange(options, nccl));
+}
+
+/** All-reduce by NCCL. */
+export class NcclGradientExchange extends MeetingEnd {
+  readonly sumsOnDevice = true;
+  protected override readonly ranges: readonly FloatRange[];
+  // All ranks get the same squares, whatever their cards add up in which order.
+  protected override readonly waits = { summed: true, committed: false };
+  /** As in `GradientExchange`; missing where no bucket is summed before the vector is whole. */
+  readonly offer?: (contribution: StepContribution, begin: number) => void;
+  readonly #nccl: NcclParts;
+  readonly #gradientFloats: number;
+  readonly #floats: number;
+  /** The contribution of the step that this rank is in. */
+  #own: StepContribution | undefined;
+  /** The sums that have begun before the vector is whole, and whether what they sum is finite. */
+  #early: Promise<{ readonly weights: SumWeights; readonly finite: boolean }> | undefined;
+  /** The float from which on the vector is offered. */
+  #offered: number;
+  #isSumming = false;
+
+  constructor(options: RankEndOptions, nccl: NcclParts) {
+    super(options);
+    this.#nccl = nccl;
+    this.#gradientFloats = gradientFloats(options);
+    this.#floats = options.vectorBytes / Float32Array.BYTES_PER_ELEMENT;
+    this.#offered = this.#floats;
+    this.ranges = rankShards(options);
+    if (nccl.sumsEarly) this.offer = (own, begin) => this.#offer(own, begin);
+  }
+
+  override async reduceScatter(
+    contribution: StepContribution,
+    signal?: AbortSignal,
+  ): Promise<readonly FloatRange[]> {
+    this.#own = contribution;
+    return await super.reduceScatter(contribution, signal);
+  }
+
+  protected override async prepare(
+    _index: number,
+    own: StepContribution,
+    record: StepRecord,
+  ): Promise<void> {
+    const finite = await this.#look(own, { begin: 0, end: this.#floats });
+    record.share({ ...this.#verdict(finite), squares: 0 });
+  }
+
+  protected override async sum(
+    index: number,
+    weights: SumWeights,
+    signal: AbortSignal | undefined,
+  ): Promise<SumVerdict> {
+    const { sum, sumsEarly } = this.#nccl;
+    const record = itemAt(this.meeting.records.of(index), this.rank);
+    let own = this.#verdict(record.finite);
+    // Each rank decides alike: all records have been there since the contributions.
+    if (!sumsEarly && !verdictOf(this.meeting.records.of(index)).finite) {
+      return { ...own, finite: false };
+    }
+    this.#isSumming = true;
+    try {
+      if (this.#early) {
+        const rest = this.#look(this.#own!, { begin: 0, end: this.#offered });
+        const { finite } = await this.#early;
+        own = this.#verdict(await rest && finite);
+      }
+      await sum.finish(weights, { signal, timeoutMs: this.timeoutMs });
+    } finally {
+      this.#early = undefined;
+      this.#offered = this.#floats;
+      this.#isSumming = false;
+    }
+    return own;
+  }
+
+  protected override result(
+    records: readonly HostRecord[],
+    _share: SumVerdict,
+    _squares: number,
+  ): Pick<StepResult, "finite" | "squares"> {
+    return { finite: verdictOf(records).finite, squares: itemAt(records, 0).squares };
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    const { communicator } = this.#nccl;
+    await (this.#isSumming || this.#early
+      ? communicator.abort(closedError())
+      : communicator.close());
+  }
+
+  #offer(own: StepContribution, begin: number): void {
+    const { sum } = this.#nccl;
+    const before = this.#early ??
+      this.weightsOf(this.beginOffering(own)).then((weights) => ({ weights, finite: true }));
+    // The look is enqueued behind the ops that make this part, and before those that make the next one: when it is read,
+    // this part is there.
+    const look = this.#look(own, { begin, end: this.#offered });
+    this.#offered = begin;
+    this.#early = Promise.all([before, look]).then(async ([{ weights, finite }, isFinite]) => {
+      await sum.begin(weights, begin, { timeoutMs: this.timeoutMs });
+      return { weights, finite: finite && isFinite };
+    });
+    this.#early.catch(() => {}); // reduceScatter() throws it
+  }
+
+  /** Looks whether those of this rank's values in a range that count are finite, when they are there. */
+  async #look(
+    { samples, statisticsRows = samples }: StepContribution,
+    range: FloatRange,
+  ): Promise<boolean> {
+    const { device, vector } = this.#nccl;
+    const counting = overlap(range, {
+      begin: samples > 0 ? 0 : this.#gradientFloats,
+      end: statisticsRows > 0 ? this.#floats : this.#gradientFloats,
+    });
+    return counting.end <= counting.begin || await device.isFinite(vector, counting);
+  }
+
+  #verdict(finite: boolean): SumVerdict {
+    return { finite, worstRank: finite ? undefined : this.rank };
+  }
+}
