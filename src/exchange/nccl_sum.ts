@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { faultPoint } from "../base/fault_point.ts";
 import { type FloatRange, overlap } from "../base/float_range.ts";
 import { itemAt } from "../base/item_at.ts";
 import type {
@@ -78,6 +79,7 @@ export class NcclSum {
   /** Enqueues what is left of the step, and waits until the whole sum is there. */
   async finish(weights: SumWeights, options: NcclWaitOptions): Promise<void> {
     const { communicator, stream } = this.#options;
+    faultPoint("between-chunks"); // the other ranks wait in NCCL
     await this.begin(weights, 0, options);
     this.#begun = 0;
     await communicator.completed(stream.done(), "the sum of the gradients", options);

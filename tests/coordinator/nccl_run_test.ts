@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
+import { FAULT_VARIABLE } from "../../src/base/fault_point.ts";
+import type { ConfigInput } from "../../src/config/schema.ts";
 import { fakeGpuMachine, type FakeMachineOptions } from "../support/fake_cuda/machine.ts";
 import { fakeCudaTest } from "../support/fake_cuda/test.ts";
 import { makeImages } from "../support/images.ts";
@@ -15,14 +17,18 @@ interface Operation {
   readonly factor: number;
 }
 
-async function train(folder: string, options: FakeMachineOptions) {
+async function train(
+  folder: string,
+  options: FakeMachineOptions,
+  { nccl = {}, env = {} }: { nccl?: ConfigInput["nccl"]; env?: Record<string, string> } = {},
+) {
   await using machine = await fakeGpuMachine({ gpus: 2, zeroResults: true, ...options });
   const root = join(folder, "images");
   await makeImages(root, { train: 6 });
-  const { workers: _, ...config } = tinyConfig(root, { train: { epochs: 1 } });
+  const { workers: _, ...config } = tinyConfig(root, { train: { epochs: 1 }, nccl });
   await Deno.writeTextFile(join(folder, "config.yaml"), stringify(config));
   const command = ["train", "--config", join(folder, "config.yaml")];
-  await using process = startCommand(command, folder, machine.env);
+  await using process = startCommand(command, folder, { ...machine.env, ...env });
   const result = await process.result;
   return { ...result, operations: await operationsOf(join(machine.folder, "records")) };
 }
@@ -37,16 +43,19 @@ async function operationsOf(records: string): Promise<Operation[][]> {
 }
 
 fakeCudaTest(
-  "auto sums by NCCL between workers on GPUs of their own, in one order on all ranks",
+  "auto sums by NCCL between workers on GPUs of their own, in buckets and in one order on all ranks",
   () =>
     withTemporaryFolder(async (folder) => {
-      const { code, stderr, operations } = await train(folder, {});
+      const { code, stderr, operations } = await train(folder, {}, {
+        nccl: { bucketSize: "20kB" },
+      });
       assert.equal(code, 0, stderr);
       const [first, second] = operations as [Operation[], Operation[]];
       assert.deepEqual(
         second.map(({ number, count }) => [number, count]),
         first.map(({ number, count }) => [number, count]),
       );
+      assert.ok(first.every(({ count }) => count <= 5_000), "buckets of 20 kB");
       // The trial, then the steps: weights that add up to 1, as the samples do.
       const perStep = first.filter(({ count }) => count === first.at(-1)!.count).length;
       assert.ok(perStep >= 2, `${first.length} operations`);
@@ -69,5 +78,18 @@ fakeCudaTest(
         /arrive as zeros: .*NCCL_P2P_DISABLE=1\): gradients go through shared memory$/,
       );
       assert.equal(code, 0, stderr);
+    }),
+);
+
+fakeCudaTest(
+  "a rank that is killed while another one waits for it in NCCL ends the run at once, with its name",
+  () =>
+    withTemporaryFolder(async (folder) => {
+      const begun = performance.now();
+      const env = { [FAULT_VARIABLE]: "between-chunks:1:0" };
+      const { code, stderr } = await train(folder, {}, { env });
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, /^error: Rank 1 .* on GPU 1 .*SIGKILL/m);
+      assert.ok(performance.now() - begun < 60_000);
     }),
 );
