@@ -13,7 +13,7 @@ import {
   freeCudaMemory,
 } from "./binding/cuda_memory.ts";
 import { putInto } from "./inplace_ops.ts";
-import { nativeRuntime } from "./native_runtime.ts";
+import { isGpuOpen } from "./native_runtime.ts";
 import { tf } from "./tf.ts";
 import { deviceViewOf, readInto, viewOf } from "./transfer.ts";
 
@@ -39,12 +39,12 @@ export interface DeviceMemory extends Disposable {
 }
 
 /**
- * Allocates zeros on the device that the open engine computes on.
+ * Allocates zeros on the device that the engine computes on: the CPU while it isn't open.
  *
  * @throws {EngineError} of the code `RESOURCE_EXHAUSTED` when a GPU has too little memory left
  */
 export function allocateDeviceMemory(byteLength: number): DeviceMemory {
-  return nativeRuntime().hasGpu ? new GpuMemory(byteLength) : hostMemory(alignedBytes(byteLength));
+  return isGpuOpen() ? new GpuMemory(byteLength) : hostMemory(alignedBytes(byteLength));
 }
 
 /**

@@ -56,6 +56,11 @@ export function nativeRuntime(): Runtime {
   return opened().runtime;
 }
 
+/** Tells whether the engine is open, and computes on a GPU. */
+export function isGpuOpen(): boolean {
+  return current?.runtime.hasGpu ?? false;
+}
+
 /**
  * Returns the address of this thread's engine.
  *

@@ -85,3 +85,13 @@ export function bytesTensor(shape: readonly number[], memory: Uint8Array): tf.Te
     : backend.runtime.createTensor(shape, DATA_TYPES.TF_UINT8, bytes);
   return backend.createOutputTensor({ id, shape: [...shape], dtype: DATA_TYPES.TF_UINT8 });
 }
+
+/**
+ * Returns a uint8 tensor that looks at memory of the GPU, for the functions of `array_ops.ts`; otherwise as
+ * {@linkcode deviceViewOf}.
+ */
+export function deviceBytes(shape: readonly number[], address: bigint): tf.Tensor {
+  const backend = nativeBackend();
+  const id = backend.runtime.createDeviceView(shape, DATA_TYPES.TF_UINT8, address);
+  return backend.createOutputTensor({ id, shape: [...shape], dtype: DATA_TYPES.TF_UINT8 });
+}

@@ -26,6 +26,11 @@ export interface StepContribution extends StepKey {
    * 0 this rank's statistics are ignored.
    */
   readonly statisticsRows?: number;
+  /**
+   * False where this rank's vector is known to hold NaN or infinity. A rank that computes on a GPU finds out there; the
+   * others leave it to the exchange.
+   */
+  readonly finite?: boolean;
   /** Forward passes whose statistics count (default 0). */
   readonly trackedBatches?: number;
   /** The durations of the step's phases so far; those of later phases are from the step before. */

@@ -15,7 +15,7 @@ import { FRAME_HEADER_BYTES } from "../protocol/codec.ts";
 import type { Incoming } from "../protocol/link.ts";
 import type { Header } from "../protocol/messages.ts";
 import { type ChunkPlan, MAX_REQUESTED, planChunks } from "./chunks.ts";
-import type { StepContribution } from "./gradient_exchange.ts";
+import type { GradientExchange, StepContribution } from "./gradient_exchange.ts";
 import { narrow, widen } from "./narrow.ts";
 import {
   type Contributing,
@@ -27,7 +27,14 @@ import {
   type SumResult,
   type VectorFormat,
 } from "./rank_end.ts";
-import { ownBuffers, type RankShape, rankShards, type StepBuffers } from "./step_buffers.ts";
+import { StagedExchange } from "./staged_exchange.ts";
+import {
+  hostVectors,
+  ownBuffers,
+  type RankShape,
+  rankShards,
+  type StepBuffers,
+} from "./step_buffers.ts";
 
 const FLOAT_BYTES = 4;
 
@@ -43,7 +50,7 @@ interface ChunkTransfer {
   result?: SumResult;
 }
 
-/** Makes a rank's buffers in memory of its own. */
+/** Makes a rank's buffers in memory of its own, which may be a GPU's. */
 export function makeBuffers(shape: RankShape): StepBuffers {
   return ownBuffers(shape);
 }
@@ -56,8 +63,12 @@ export function makeBuffers(shape: RankShape): StepBuffers {
 export async function openExchange(
   link: ExchangeLink,
   options: RankEndOptions,
-): Promise<NatsGradientExchange> {
-  return await NatsGradientExchange.open(link, options);
+): Promise<GradientExchange> {
+  const { buffers } = options;
+  if (buffers.vector.host) return await NatsGradientExchange.open(link, options);
+  const host = hostVectors(options);
+  const exchange = await NatsGradientExchange.open(link, { ...options, buffers: host });
+  return new StagedExchange(exchange, host, buffers);
 }
 
 /** All-reduce over NATS through the coordinator's `NatsReducer`. */

@@ -17,14 +17,18 @@ import { type FloatRange, floatsOf, shardOf } from "../base/float_range.ts";
 import { itemAt } from "../base/item_at.ts";
 import { hostMemory, hostOf } from "../engine/device_memory.ts";
 import { VersionedMemory } from "../engine/versioned_memory.ts";
-import type { StepResult } from "./gradient_exchange.ts";
+import { isGpuOpen } from "../engine/native_runtime.ts";
+import type { GradientExchange, StepResult } from "./gradient_exchange.ts";
 import type { HostRecord } from "./host_link.ts";
+import { LoneExchange } from "./lone_exchange.ts";
 import { MeetingEnd } from "./meeting_end.ts";
+import { PinnedExchange } from "./pinned_exchange.ts";
 import type { ExchangeLink, RankEndOptions } from "./rank_end.ts";
 import { viewsOf } from "./shared_layout.ts";
 import { ShardSum, type SumVerdict } from "./shard_sum.ts";
 import {
   gradientFloats,
+  loneBuffers,
   ownBuffers,
   type RankShape,
   rankShards,
@@ -44,6 +48,12 @@ export function makeBuffers(
   if (!segment) throw new TypeError("An exchange in shared memory without a segment");
   const { rank, worldSize, vectorBytes, sumInRegion = false } = shape;
   const { meeting, slots, regions: pairs } = viewsOf(segment, shape);
+  if (isGpuOpen()) {
+    const sum = pairs[0]?.[0];
+    return worldSize === 1 && !sumInRegion
+      ? { ...loneBuffers(vectorBytes, shape.regions), meeting }
+      : { ...ownBuffers(shape), peers: slots, sum, meeting };
+  }
   if (slots.length > 1) return { ...ownBuffers(shape), peers: slots, meeting };
   const vector = hostMemory(itemAt(itemAt(slots, 0), rank));
   const regions = pairs.map(([a, b]) => new VersionedMemory(hostMemory(a), hostMemory(b)));
@@ -65,8 +75,12 @@ export function makeBuffers(
 export function openExchange(
   _link: ExchangeLink,
   options: RankEndOptions,
-): Promise<SharedGradientExchange> {
-  return Promise.resolve(new SharedGradientExchange(options));
+): Promise<GradientExchange> {
+  const { buffers } = options;
+  if (buffers.vector.host) return Promise.resolve(new SharedGradientExchange(options));
+  return Promise.resolve(
+    buffers.peers ? new PinnedExchange(options, buffers.peers) : new LoneExchange(options),
+  );
 }
 
 /** All-reduce in shared memory. */

@@ -33,6 +33,8 @@ export interface StepBuffers {
    * used in turn, and the rank's vector is copied into its slot.
    */
   readonly peers?: readonly (readonly Uint8Array<ArrayBuffer>[])[];
+  /** The memory of the host in which the ranks make the sum, where {@linkcode StepBuffers.reduced} is a GPU's. */
+  readonly sum?: Uint8Array<ArrayBuffer> | undefined;
   /** The meeting place of the ranks, where they share memory (see `meeting.ts`). */
   readonly meeting?: Uint8Array<ArrayBuffer>;
 }
@@ -64,17 +66,23 @@ export function rankShards(
   return Array.from({ length: worldSize }, (_, rank) => shardOf(rank, worldSize, vectorBytes));
 }
 
-/** Makes the buffers of a rank that gets the whole sum, in memory of its own. */
+/** Makes the buffers of a rank that gets the whole sum, in memory of its own, on the engine's device. */
 export function ownBuffers(
   { vectorBytes, regions: count, sumInRegion = false }: RankShape,
 ): StepBuffers {
-  const regions = ownRegions(count, () => cpuMemory(vectorBytes));
+  const regions = ownRegions(vectorBytes, count);
   return {
-    vector: cpuMemory(vectorBytes),
-    reduced: sumInRegion ? itemAt(regions, 0).current : cpuMemory(vectorBytes),
+    vector: allocateDeviceMemory(vectorBytes),
+    reduced: sumInRegion ? itemAt(regions, 0).current : allocateDeviceMemory(vectorBytes),
     regions,
     shard: shardOf(0, 1, vectorBytes),
   };
+}
+
+/** Makes a vector and its sum in memory of the CPU, whatever the engine's device is, for an exchange by messages. */
+export function hostVectors({ vectorBytes }: Pick<RankShape, "vectorBytes">): StepBuffers {
+  const make = () => hostMemory(alignedBytes(vectorBytes));
+  return { vector: make(), reduced: make(), regions: [], shard: shardOf(0, 1, vectorBytes) };
 }
 
 /** Makes the buffers of a replica that is alone, on the engine's device: its gradients are their own sum. */
@@ -83,15 +91,12 @@ export function loneBuffers(vectorBytes: number, regions: number): StepBuffers {
   return {
     vector,
     reduced: vector,
-    regions: ownRegions(regions, () => allocateDeviceMemory(vectorBytes)),
+    regions: ownRegions(vectorBytes, regions),
     shard: shardOf(0, 1, vectorBytes),
   };
 }
 
-function ownRegions(count: number, make: () => DeviceMemory): VersionedMemory[] {
+function ownRegions(vectorBytes: number, count: number): VersionedMemory[] {
+  const make = () => allocateDeviceMemory(vectorBytes);
   return Array.from({ length: count }, () => new VersionedMemory(make(), make));
-}
-
-function cpuMemory(bytes: number): DeviceMemory {
-  return hostMemory(alignedBytes(bytes));
 }

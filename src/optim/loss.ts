@@ -70,6 +70,34 @@ export interface MixedLabels {
 }
 
 /**
+ * The values that a target distribution has before class weights, as float32: of a class that isn't the sample's, of
+ * the own class, of the partner's, and of a class that is both.
+ *
+ * @param share Share of the own class
+ */
+export function targetValues(
+  { numClasses, labelSmoothing }: Pick<TargetOptions, "numClasses" | "labelSmoothing">,
+  share = 1,
+): readonly [rest: number, own: number, partner: number, both: number] {
+  const rest = Math.fround(labelSmoothing / numClasses);
+  const ownShare = (1 - labelSmoothing) * share;
+  const partnerShare = 1 - labelSmoothing - ownShare;
+  const own = Math.fround(rest + ownShare);
+  return [rest, own, Math.fround(rest + partnerShare), Math.fround(own + partnerShare)];
+}
+
+/** The divisor of the sum of a batch's losses; 0 where all samples' classes have weight 0. */
+export function targetWeight(
+  labels: Int32Array,
+  classWeights: TargetOptions["classWeights"],
+  mix?: MixedLabels,
+): number {
+  return classWeights && !mix
+    ? labels.reduce((sum, label) => sum + classWeights[label], 0)
+    : labels.length;
+}
+
+/**
  * The targets of a batch: `(1 − ε) · y + ε / classes`, times the weight of each class.
  *
  * As in `torch.nn.CrossEntropyLoss`, the mean divides by the sum of the labels' weights, and for mixed labels by
@@ -79,26 +107,32 @@ export interface MixedLabels {
  */
 export function makeTargets(
   labels: Int32Array,
-  { numClasses, labelSmoothing, classWeights }: TargetOptions,
+  options: TargetOptions,
   mix?: MixedLabels,
 ): Targets {
+  const { numClasses, classWeights } = options;
   const count = labels.length;
-  const distributions = new Float32Array(count * numClasses).fill(labelSmoothing / numClasses);
+  const [rest, own, partner, both] = targetValues(options, mix?.share);
+  const distributions = new Float32Array(count * numClasses).fill(rest);
   const scales = new Float32Array(count).fill(1);
-  const share = (1 - labelSmoothing) * (mix?.share ?? 1);
   for (let row = 0; row < count; row++) {
     const at = row * numClasses;
-    distributions[at + labels[row]] += share;
-    if (mix) distributions[at + mix.partnerLabels[row]] += 1 - labelSmoothing - share;
+    distributions[at + labels[row]] = own;
+    if (mix) {
+      const other = mix.partnerLabels[row];
+      distributions[at + other] = other === labels[row] ? both : partner;
+    }
     if (classWeights) {
       scales[row] = weigh(distributions.subarray(at, at + numClasses), classWeights);
     }
   }
-  const weights = classWeights && !mix
-    ? labels.reduce((sum, label) => sum + classWeights[label], 0)
-    : count;
-  const own = !mix || mix.share >= 0.5;
-  return { distributions, scales, labels: own ? labels : mix.partnerLabels, weight: weights };
+  const countsOwn = !mix || mix.share >= 0.5;
+  return {
+    distributions,
+    scales,
+    labels: countsOwn ? labels : mix.partnerLabels,
+    weight: targetWeight(labels, classWeights, mix),
+  };
 }
 
 /** Multiplies a distribution by the weights and divides by the sum, which it returns; as it is where that is 0. */

@@ -19,7 +19,8 @@ import {
 import { nativeBackend } from "../engine/backend.ts";
 import { CapturedFunction } from "../engine/capture/capture.ts";
 import { tf } from "../engine/tf.ts";
-import { bytesTensor, tensorFrom } from "../engine/transfer.ts";
+import { bytesTensor, deviceBytes, deviceViewOf, tensorFrom } from "../engine/transfer.ts";
+import { type Upload, Uploads } from "../engine/uploads.ts";
 
 /** Bytes per pixel. */
 const CHANNELS = 3;
@@ -49,6 +50,9 @@ export class ImageStage implements Disposable {
   readonly #minBytes: number;
   /** By what they do. */
   readonly #functions = new Map<string, CapturedFunction>();
+  #uploads: Uploads | undefined;
+  /** Copies of images on their way to the GPU, or there, in the order of their use. */
+  readonly #preloaded = new Map<Images, Upload[]>();
 
   /**
    * @param capture `false` runs op by op
@@ -66,11 +70,15 @@ export class ImageStage implements Disposable {
    */
   async tensorOf(batch: ImageBatch): Promise<tf.Tensor> {
     const { images } = batch;
-    if (images instanceof Float32Array || images.data.length < this.#minBytes) {
-      return floatTensor(batch);
+    const address = await this.#preloaded.get(images)?.[0]?.arrived;
+    if (images instanceof Float32Array) {
+      if (address === undefined) return floatTensor(batch);
+      requireImages(batch);
+      return deviceViewOf(shapeOf(images, batch), address);
     }
+    if (address === undefined && images.data.length < this.#minBytes) return floatTensor(batch);
     requireImages(batch);
-    const { fn, inputs } = this.callOf(images);
+    const { fn, inputs } = this.callOf(images, address);
     try {
       const [result] = await fn.call(inputs);
       return result;
@@ -80,14 +88,44 @@ export class ImageStage implements Disposable {
   }
 
   /**
+   * Begins to copy images to the GPU, beside what it computes. Their memory may be overwritten when the promise
+   * resolves; {@linkcode tensorOf} then takes the copy.
+   */
+  async preload(images: Images): Promise<void> {
+    const bytes = images instanceof Float32Array
+      ? new Uint8Array(images.buffer, images.byteOffset, images.byteLength)
+      : images.data;
+    if (bytes.byteLength === 0) return;
+    this.#uploads ??= new Uploads();
+    const upload = this.#uploads.start(bytes);
+    this.#preloaded.set(images, [...this.#preloaded.get(images) ?? [], upload]);
+    await upload.staged;
+  }
+
+  /** Releases the first copy of preloaded images; the ops on it must be done. */
+  release(images: Images): void {
+    const [upload, ...later] = this.#preloaded.get(images) ?? [];
+    upload?.release();
+    if (later.length > 0) this.#preloaded.set(images, later);
+    else this.#preloaded.delete(images);
+  }
+
+  /**
    * The function that finishes some images, and its inputs; the caller disposes of those before the images' memory is
    * written to again.
+   *
+   * @param address The images' copy on the GPU, where there is one
    */
-  callOf(images: ByteImages): { fn: CapturedFunction; inputs: readonly tf.Tensor[] } {
+  callOf(
+    images: ByteImages,
+    address?: bigint,
+  ): { fn: CapturedFunction; inputs: readonly tf.Tensor[] } {
     const { transforms, mix, rows, data, count } = images;
     const kind: MixKind = mix && (mix.box ? "box" : "sum");
     const inputs = [
-      bytesTensor([rows, transforms.rowBytes], data),
+      address === undefined
+        ? bytesTensor([rows, transforms.rowBytes], data)
+        : deviceBytes([rows, transforms.rowBytes], address),
       numbersOf(images),
     ];
     return { fn: this.#functionFor(transforms, kind, count), inputs };
@@ -97,6 +135,7 @@ export class ImageStage implements Disposable {
   [Symbol.dispose](): void {
     for (const fn of this.#functions.values()) fn.dispose();
     this.#functions.clear();
+    this.#uploads?.[Symbol.dispose]();
   }
 
   #functionFor(transforms: DeviceTransforms, kind: MixKind, count: number): CapturedFunction {
@@ -132,11 +171,13 @@ export class ImageStage implements Disposable {
  */
 export function floatTensor(batch: ImageBatch): tf.Tensor {
   requireImages(batch);
-  const { images, height, width } = batch;
-  const floats = floatsFrom(images);
-  const count = floats.length / (height * width * CHANNELS);
+  const floats = floatsFrom(batch.images);
   const bytes = new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
-  return tensorFrom([count, height, width, CHANNELS], "float32", bytes);
+  return tensorFrom(shapeOf(floats, batch), "float32", bytes);
+}
+
+function shapeOf(floats: Float32Array, { height, width }: ImageBatch): number[] {
+  return [floats.length / (height * width * CHANNELS), height, width, CHANNELS];
 }
 
 /**

@@ -3,10 +3,8 @@
  *
  * @module
  */
-import type { tf } from "../engine/tf.ts";
-import { tensorFrom } from "../engine/transfer.ts";
 import type { Images } from "../data/transforms/byte_images.ts";
-import type { MixedLabels, Targets } from "../optim/loss.ts";
+import type { MixedLabels } from "../optim/loss.ts";
 
 /** Images and labels, as the loader gives them. */
 export interface LabelledImages {
@@ -57,19 +55,4 @@ function imageRows(images: Images, begin: number, end: number, count: number): I
   if (!(images instanceof Float32Array)) return images.slice(begin, end);
   const floats = images.length / count;
   return images.subarray(begin * floats, end * floats);
-}
-
-/** Labels int32 [n], target distributions float32 [n, classes] and scales float32 [n]. */
-export function targetTensors({ labels, distributions, scales }: Targets): tf.Tensor[] {
-  const count = labels.length;
-  const classes = distributions.length / count;
-  return [
-    tensorFrom([count], "int32", bytesOf(labels)),
-    tensorFrom([count, classes], "float32", bytesOf(distributions)),
-    tensorFrom([count], "float32", bytesOf(scales)),
-  ];
-}
-
-function bytesOf(array: Float32Array | Int32Array): Uint8Array {
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }

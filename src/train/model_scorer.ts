@@ -11,12 +11,13 @@ import { findFrozenBody } from "../models/frozen_body.ts";
 import { applyModel, classesOf } from "../models/heads.ts";
 import { findNonFiniteLayer } from "../models/non_finite_layer.ts";
 import { parametersOf } from "../models/parameters.ts";
-import { type LossFunction, makeTargets, type Targets } from "../optim/loss.ts";
+import type { LossFunction } from "../optim/loss.ts";
 import type { LossName } from "../optim/loss_config.ts";
 import type { FeatureCache } from "./feature_cache.ts";
 import { Features } from "./features.ts";
 import { ImageStage } from "./image_stage.ts";
-import { type LabelledImages, targetTensors } from "./labelled_images.ts";
+import type { LabelledImages } from "./labelled_images.ts";
+import { TargetForm, type TargetTensors } from "./target_form.ts";
 import { nonFiniteLayerOf, readScores, score, type Scores } from "./scores.ts";
 
 /** The loss of a sample. */
@@ -37,6 +38,8 @@ export interface ScorerOptions {
   readonly capture: boolean;
   /** Options of the compilation of these functions. */
   readonly call?: CallOptions;
+  /** Make the targets' distributions on the device (default: on a GPU). */
+  readonly targetsOnDevice?: boolean;
 }
 
 const PLAIN: LossOptions = { loss: "crossEntropy", labelSmoothing: 0 };
@@ -47,12 +50,17 @@ export class ModelScorer implements Disposable {
   readonly loss: LossOptions;
   /** The frozen body, where there is one: then the head alone is computed with the batch. */
   readonly features: Features | undefined;
+  readonly #targets: TargetForm;
   readonly #stage: ImageStage;
   readonly #evaluate: CapturedFunction;
 
-  constructor(model: tf.LayersModel, { loss = PLAIN, metrics, capture, call }: ScorerOptions) {
+  constructor(
+    model: tf.LayersModel,
+    { loss = PLAIN, metrics, capture, call, targetsOnDevice }: ScorerOptions,
+  ) {
     this.model = model;
     this.loss = loss;
+    this.#targets = new TargetForm({ numClasses: classesOf(model), ...loss }, targetsOnDevice);
     this.#stage = new ImageStage(capture);
     const parameters = parametersOf(model);
     const variables = () => parameters.map(({ variable }) => variable);
@@ -61,16 +69,18 @@ export class ModelScorer implements Disposable {
     this.features = "obstacle" in frozen ? undefined : new Features(frozen, this.#stage, compile);
     this.#evaluate = new CapturedFunction(
       "evaluate",
-      (start, ...targets) => score(this.outputs(start, false)[0], loss.loss, targets, metrics),
+      (start, ...inputs) => {
+        const targets = this.targetsFrom(start, inputs);
+        return score(this.outputs(start, false)[0], loss.loss, targets, metrics);
+      },
       compile,
     );
   }
 
   /** Scores images in eval mode. */
   async evaluate(batch: LabelledImages): Promise<Scores> {
-    const targets = this.targetsOf(batch);
-    const inputs = await this.inputs(batch, targets, this.features?.caches?.val);
-    const scores = readScores(await this.#evaluate.call(inputs), targets.weight);
+    const inputs = await this.inputs(batch, this.features?.caches?.val);
+    const scores = readScores(await this.#evaluate.call(inputs), this.weightOf(batch));
     tf.dispose(inputs);
     return scores;
   }
@@ -96,20 +106,22 @@ export class ModelScorer implements Disposable {
     return this.#evaluate;
   }
 
-  targetsOf({ labels, mix }: LabelledImages): Targets {
-    return makeTargets(labels, { numClasses: classesOf(this.model), ...this.loss }, mix);
+  /** Returns the divisor of the sum of a batch's losses. */
+  weightOf(batch: LabelledImages): number {
+    return this.#targets.weightOf(batch);
   }
 
-  /** Returns the tensor with which a pass starts, features or images, and the targets. */
-  async inputs(
-    batch: LabelledImages,
-    targets: Targets,
-    cache: FeatureCache | undefined,
-  ): Promise<tf.Tensor[]> {
+  /** Returns the tensor with which a pass starts, features or images, and those of the targets. */
+  async inputs(batch: LabelledImages, cache: FeatureCache | undefined): Promise<tf.Tensor[]> {
     const start = this.features
       ? await this.features.of(batch, cache)
       : await this.#stage.tensorOf(batch);
-    return [start, ...targetTensors(targets)];
+    return [start, ...this.#targets.inputs(batch)];
+  }
+
+  /** Returns the targets of {@linkcode inputs}, the start's left out; more inputs may follow. */
+  targetsFrom(start: tf.Tensor, inputs: readonly tf.Tensor[]): TargetTensors {
+    return this.#targets.read(inputs, start.shape[0]);
   }
 
   /** Returns the model's outputs, the auxiliary classifier's last, from where {@linkcode inputs} starts. */

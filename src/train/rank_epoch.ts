@@ -16,6 +16,7 @@ import type {
   StepResult,
 } from "../exchange/gradient_exchange.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
+import { preparedAhead } from "./prepared_batches.ts";
 import type { EarlyGradients, Replica } from "./replica.ts";
 import type { ReplicaState } from "./replica_state.ts";
 import type { RunPlan } from "./run_plan.ts";
@@ -38,6 +39,8 @@ export interface TrainableReplica extends Pick<Replica, "forwardBackward" | "upd
   readonly state: Pick<ReplicaState, "sumSquares"> & {
     readonly optimizer: Pick<Optimizer, "baseRates">;
   };
+  /** As of `Replica`; missing where nothing is prepared. */
+  readonly preparation?: Replica["preparation"];
 }
 
 /** The subset of `Loader` that an epoch uses. */
@@ -94,8 +97,9 @@ class RankEpoch implements EpochWork {
   }
 
   batches(signal?: AbortSignal): AsyncIterable<Batch> {
-    const { loader, config: { seed } } = this.#parts;
-    return loader.batches(this.#steps, this.#span.epoch, { seed, signal, reuse: true });
+    const { loader, replica, config: { seed } } = this.#parts;
+    const batches = loader.batches(this.#steps, this.#span.epoch, { seed, signal, reuse: true });
+    return replica.preparation ? preparedAhead<Batch>(batches, replica.preparation) : batches;
   }
 
   async forwardBackward(batch: Batch): Promise<StepContribution> {

@@ -4,6 +4,7 @@
  * @module
  */
 import { CapturedFunction } from "../engine/capture/capture.ts";
+import { nativeRuntime } from "../engine/native_runtime.ts";
 import { setStepSeed } from "../engine/random_state.ts";
 import { tf } from "../engine/tf.ts";
 import { findSingleValue } from "../models/single_value.ts";
@@ -13,7 +14,8 @@ import type { OptimizerOptions } from "../optim/optimizer.ts";
 import { bucketCuts } from "./buckets.ts";
 import type { Features } from "./features.ts";
 import type { LabelledImages } from "./labelled_images.ts";
-import { microBatchesOf, type MicroBatching } from "./micro_batches.ts";
+import type { MicroBatching } from "./micro_batches.ts";
+import { type Preparation, PreparedBatches } from "./prepared_batches.ts";
 import { ModelScorer, type ScorerOptions } from "./model_scorer.ts";
 import { ReplicaState, type ReplicaUpdate } from "./replica_state.ts";
 import type { Scores } from "./scores.ts";
@@ -60,7 +62,7 @@ export class Replica implements Disposable {
   readonly model: tf.LayersModel;
   readonly state: ReplicaState;
   readonly #scorer: ModelScorer;
-  readonly #batching: MicroBatching;
+  readonly #batches: PreparedBatches;
   readonly #forwardBackward: CapturedFunction;
   /** By the images' size: true when one image is a single value per channel somewhere. */
   readonly #singleValues = new Map<string, boolean>();
@@ -70,7 +72,7 @@ export class Replica implements Disposable {
     this.model = model;
     this.state = new ReplicaState(model, options.optimizer, options.ema);
     this.#scorer = new ModelScorer(model, options);
-    this.#batching = options;
+    this.#batches = new PreparedBatches(this.#scorer.stage, options);
     const variables = () => this.state.parameters.map(({ variable }) => variable);
     this.#forwardBackward = new CapturedFunction(
       "forward_backward",
@@ -82,6 +84,15 @@ export class Replica implements Disposable {
   /** The frozen body, where there is one: then only the head is a part of the step. */
   get features(): Features | undefined {
     return this.#scorer.features;
+  }
+
+  /**
+   * The preparation of batches before {@linkcode forwardBackward}: it copies the images to the GPU, while that computes
+   * on the batch before. Their memory may be overwritten then. Nothing on a CPU, and where images are needed here to
+   * keep features.
+   */
+  get preparation(): Preparation<LabelledImages> | undefined {
+    return nativeRuntime().hasGpu && !this.features?.caches ? this.#batches : undefined;
   }
 
   /**
@@ -99,18 +110,14 @@ export class Replica implements Disposable {
   ): Promise<LocalTotals> {
     const { state } = this;
     state.collect();
-    const { weight } = this.#scorer.targetsOf(batch);
-    const parts = microBatchesOf(batch, this.#batching);
+    const weight = this.#scorer.weightOf(batch);
+    const parts = this.#batches.partsOf(batch);
     const counted = parts.filter(({ part }) => !this.#hasSingleValue(part));
     const statisticsRows = counted.reduce((sum, { part }) => sum + part.labels.length, 0);
     using sums = new StepSums(state, { weight, statisticsRows, trackedBatches: counted.length });
     for (const [index, { part, firstRow }] of parts.entries()) {
       setStepSeed([...place.seed], place.globalRows, place.rowOffset + firstRow);
-      const inputs = await this.#scorer.inputs(
-        part,
-        this.#scorer.targetsOf(part),
-        this.features?.caches?.train,
-      );
+      const inputs = await this.#scorer.inputs(part, this.features?.caches?.train);
       inputs.push(tf.scalar(weight === 0 ? 0 : 1 / weight));
       const isLast = index === parts.length - 1;
       try {
@@ -123,7 +130,9 @@ export class Replica implements Disposable {
       }
     }
     state.restore();
-    return await sums.totals();
+    const totals = await sums.totals();
+    this.#batches.finish(batch); // the results were read, so the images were, too
+    return totals;
   }
 
   async #call(inputs: readonly tf.Tensor[]): Promise<Map<number, tf.Tensor>> {
@@ -195,13 +204,13 @@ export class Replica implements Disposable {
 
   /** The captured functions of a step (that of its images only for bytes) and of an evaluation on a batch, for a profile. */
   async calls(batch: LabelledImages, place: RankShare): Promise<ReplicaCall[]> {
-    const targets = this.#scorer.targetsOf(batch);
+    const weight = this.#scorer.weightOf(batch);
     setStepSeed([...place.seed], place.globalRows, place.rowOffset);
-    const start = () => this.#scorer.inputs(batch, targets, undefined);
+    const start = () => this.#scorer.inputs(batch, undefined);
     const { images } = batch;
     return [
       ...(images instanceof Float32Array ? [] : [this.#scorer.stage.callOf(images)]),
-      { fn: this.#forwardBackward, inputs: [...await start(), tf.scalar(1 / targets.weight)] },
+      { fn: this.#forwardBackward, inputs: [...await start(), tf.scalar(1 / weight)] },
       { fn: this.#scorer.fn, inputs: await start() },
     ];
   }
@@ -220,19 +229,14 @@ export class Replica implements Disposable {
   }
 
   #trace(start: tf.Tensor, inputs: readonly tf.Tensor[]): tf.Tensor[] {
-    const [labels, distributions, scales, inverseWeight] = inputs;
+    const { labels, distributions, scales } = this.#scorer.targetsFrom(start, inputs);
+    const inverseWeight = inputs.at(-1)!;
     const variables = [...this.state.learning];
     let totals: tf.Tensor[] = [];
     const { value, grads } = tf.variableGrads(() => {
       const [logits, auxiliary] = this.#scorer.outputs(start, true);
       const lossOf = (outputs: tf.Tensor2D) =>
-        tf.sum(lossPerSample(
-          this.#scorer.loss.loss,
-          outputs,
-          distributions as tf.Tensor2D,
-          scales as tf.Tensor1D,
-          labels as tf.Tensor1D,
-        ));
+        tf.sum(lossPerSample(this.#scorer.loss.loss, outputs, distributions, scales, labels));
       const loss = auxiliary
         ? tf.add(lossOf(logits), tf.mul(lossOf(auxiliary), AUXILIARY_WEIGHT))
         : lossOf(logits);
@@ -247,6 +251,7 @@ export class Replica implements Disposable {
 
 /** A row with a logit that isn't finite is never right. */
 function countCorrect(logits: tf.Tensor2D, labels: tf.Tensor): tf.Tensor {
-  const right = tf.equal(tf.argMax(logits, 1), labels);
-  return tf.sum(tf.cast(tf.logicalAnd(right, tf.all(tf.isFinite(logits), 1)), "int32"));
+  // float32: comparisons and sums of int32 are the host's on a GPU.
+  const right = tf.equal(tf.cast(tf.argMax(logits, 1), "float32"), tf.cast(labels, "float32"));
+  return tf.sum(tf.cast(tf.logicalAnd(right, tf.all(tf.isFinite(logits), 1)), "float32"));
 }

@@ -8,10 +8,11 @@ import { applyModel, classesOf } from "../models/heads.ts";
 import { findNonFiniteLayer } from "../models/non_finite_layer.ts";
 import type { MetricPart } from "../metrics/metric_parts.ts";
 import type { Metric } from "../metrics/user_metrics.ts";
-import { type LossFunction, lossPerSample, makeTargets } from "../optim/loss.ts";
+import { type LossFunction, lossPerSample } from "../optim/loss.ts";
 import type { LossName } from "../optim/loss_config.ts";
 import { floatTensor } from "./image_stage.ts";
-import { type LabelledImages, targetTensors } from "./labelled_images.ts";
+import type { LabelledImages } from "./labelled_images.ts";
+import { TargetForm, type TargetTensors } from "./target_form.ts";
 
 /** Classes per image that are put in order, where there are so many. */
 const MAX_RANKED = 5;
@@ -48,11 +49,15 @@ export function rankedOf(classes: number): number {
  * the negative log-likelihood
  */
 export function scoreOnce(model: tf.LayersModel, batch: LabelledImages): Scores {
-  const targets = makeTargets(batch.labels, { numClasses: classesOf(model), labelSmoothing: 0 });
-  const [images, ...rest] = [floatTensor(batch), ...targetTensors(targets)];
-  const scored = tf.tidy(() => score(applyModel(model, images, false)[0], "crossEntropy", rest));
-  tf.dispose([images, ...rest]);
-  return readScores(scored, targets.weight);
+  const form = new TargetForm({ numClasses: classesOf(model), labelSmoothing: 0 });
+  const inputs = [floatTensor(batch), ...form.inputs(batch)];
+  const scored = tf.tidy(() => {
+    const [images, ...targets] = inputs;
+    const logits = applyModel(model, images, false)[0];
+    return score(logits, "crossEntropy", form.read(targets, batch.labels.length));
+  });
+  tf.dispose(inputs);
+  return readScores(scored, form.weightOf(batch));
 }
 
 /**
@@ -75,20 +80,14 @@ export function nonFiniteLayerOf(
 export function score(
   logits: tf.Tensor2D,
   loss: LossName | LossFunction,
-  [labels, distributions, scales]: readonly tf.Tensor[],
+  { labels, distributions, scales }: TargetTensors,
   metrics: readonly Metric[] = [],
 ): tf.Tensor[] {
-  const losses = lossPerSample(
-    loss,
-    logits,
-    distributions as tf.Tensor2D,
-    scales as tf.Tensor1D,
-    labels as tf.Tensor1D,
-  );
+  const losses = lossPerSample(loss, logits, distributions, scales, labels);
   return [
     losses,
     ...rank(logits, rankedOf(logits.shape[1])),
-    ...metrics.map(({ values }) => values(logits, labels as tf.Tensor1D)),
+    ...metrics.map(({ values }) => values(logits, labels)),
   ];
 }
 
@@ -100,14 +99,15 @@ export function score(
  * @returns int32 [n, width] and float32 [n, width]
  */
 export function rank(logits: tf.Tensor2D, width: number): [tf.Tensor2D, tf.Tensor2D] {
-  const finite = tf.cast(tf.all(tf.isFinite(logits), 1, true), "int32");
+  // float32: sums and products of int32 are the host's on a GPU.
+  const finite = tf.cast(tf.all(tf.isFinite(logits), 1, true), "float32");
   // Comparisons with NaN lead a sort astray.
   const numbers = tf.where(tf.isNaN(logits), tf.fill(logits.shape, -Infinity), logits);
   const { indices, values } = tf.topk(numbers as tf.Tensor2D, width);
   // Not the first of the softmax: where it comes to 0, the order is lost.
   const shares = tf.exp(tf.sub(values, tf.logSumExp(logits, 1, true)));
-  const classes = tf.sub(tf.mul(tf.add(tf.cast(indices, "int32"), 1), finite), 1);
-  return [classes as tf.Tensor2D, tf.minimum(shares, 1) as tf.Tensor2D];
+  const classes = tf.sub(tf.mul(tf.add(tf.cast(indices, "float32"), 1), finite), 1);
+  return [tf.cast(classes, "int32") as tf.Tensor2D, tf.minimum(shares, 1) as tf.Tensor2D];
 }
 
 /** The first row whose logits are not all finite; -1 when there is none. */

@@ -20,6 +20,8 @@ export interface LocalTotals {
   readonly statisticsRows: number;
   /** Forward passes whose statistics count: one for each part of the batch. */
   readonly trackedBatches: number;
+  /** False where the vector holds NaN or infinity; a GPU finds out, on the CPU the exchange does. */
+  readonly finite?: boolean;
 }
 
 /** The totals of a rank without samples. */
@@ -40,7 +42,7 @@ export const RESULTS = { record: 0, gradients: 1 };
 /** The sums of one step. */
 export class StepSums implements Disposable {
   readonly #state: SumState;
-  readonly #totals: { -readonly [Key in keyof LocalTotals]: number };
+  readonly #totals: { -readonly [Key in keyof Omit<LocalTotals, "finite">]: number };
   readonly #records: tf.Tensor[] = [];
   readonly #written: boolean[];
   #begin: number;
@@ -58,15 +60,18 @@ export class StepSums implements Disposable {
     this.#written = new Array(this.#begin).fill(false);
   }
 
-  /** Reads the totals of all results that were added. */
+  /** Reads the totals of all results that were added, with one read. */
   async totals(): Promise<LocalTotals> {
-    for (const record of this.#records.splice(0)) {
-      const [lossSum, correct] = await readAsync(record);
-      this.#totals.lossSum += lossSum;
-      this.#totals.correct += correct;
-      record.dispose();
+    const records = this.#records.splice(0);
+    const flag = this.#begin === 0 ? await this.#state.store.finite() : undefined;
+    const parts = flag ? [...records, flag] : records;
+    if (parts.length === 0) return { ...this.#totals };
+    const values = await read(parts);
+    for (let at = 0; at < 2 * records.length; at += 2) {
+      this.#totals.lossSum += values[at];
+      this.#totals.correct += values[at + 1];
     }
-    return { ...this.#totals };
+    return { ...this.#totals, ...(flag ? { finite: values.at(-1) === 1 } : {}) };
   }
 
   /** The float of the vector from which on it is final. */
@@ -115,5 +120,15 @@ export class StepSums implements Disposable {
   /** Releases what wasn't read. */
   [Symbol.dispose](): void {
     tf.dispose(this.#records);
+  }
+}
+
+/** Reads vectors, which it disposes of. */
+async function read(vectors: readonly tf.Tensor[]): Promise<Float32Array> {
+  const joined = vectors.length === 1 ? vectors[0] : tf.concat([...vectors] as tf.Tensor1D[]);
+  try {
+    return await readAsync(joined) as Float32Array;
+  } finally {
+    tf.dispose([...vectors, joined]);
   }
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { copyRange, hostOf } from "../../src/engine/device_memory.ts";
+import { copyRange, type DeviceMemory } from "../../src/engine/device_memory.ts";
 import type { FloatRange } from "../../src/base/float_range.ts";
 import { randomStream } from "../../src/base/random.ts";
 import { mapSharedSegment } from "../../src/base/shared_memory.ts";
@@ -172,7 +172,8 @@ export async function reduceScatter(
   { vector, ...own }: TestContribution,
   signal?: AbortSignal,
 ): Promise<readonly FloatRange[]> {
-  hostOf(buffers.vector).set(vector);
+  if (buffers.vector.host) buffers.vector.host.set(vector);
+  else await write(buffers.vector, vector);
   return await exchange.reduceScatter(own, signal);
 }
 
@@ -188,13 +189,25 @@ export async function takeStep(
 ): Promise<StepResult & { vector: Uint8Array }> {
   const ranges = await reduceScatter(rank, own);
   const { exchange, buffers: { shard, reduced, regions: [{ current }] } } = rank;
-  const region = hostOf(current);
   const result = await exchange.agree(squares(ranges));
   if (result.finite) {
-    copyRange(reduced, current, shard);
+    if (current.host) copyRange(reduced, current, shard);
     await exchange.allGather();
   }
-  return { ...result, vector: region.slice() };
+  return { ...result, vector: await bytesOf(current.host ? current : reduced) };
+}
+
+/** Writes a vector, wherever it is. */
+export async function write(memory: DeviceMemory, bytes: Uint8Array): Promise<void> {
+  await memory.upload(bytes as Uint8Array<ArrayBuffer>);
+}
+
+/** A copy of a vector's bytes, wherever they are. */
+export async function bytesOf(memory: DeviceMemory): Promise<Uint8Array<ArrayBuffer>> {
+  if (memory.host) return memory.host.slice();
+  const bytes = new Uint8Array(memory.byteLength);
+  await memory.download(bytes);
+  return bytes;
 }
 
 /** Takes one step: the coordinator's totals, then the ranks' results. */

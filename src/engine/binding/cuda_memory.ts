@@ -9,6 +9,7 @@
  */
 import { addressOf } from "../../base/aligned_memory.ts";
 import { cudaProblem } from "./cuda_problems.ts";
+import { LIBC } from "./native_environment.ts";
 import { EngineError } from "./status.ts";
 
 /** An address in memory of the device or of the host, which share one space, or a handle of CUDA. */
@@ -116,7 +117,7 @@ function made(call: string, make: (out: BigUint64Array<ArrayBuffer>) => number):
  */
 export function allocateCudaMemory(byteLength: number): CudaAddress {
   const out = new BigUint64Array(1);
-  const code = cuda().cudaMalloc(out, BigInt(byteLength));
+  const code = cuda().cudaMalloc(out, BigInt(Math.max(byteLength, 1)));
   if (code === OUT_OF_MEMORY) {
     cuda().cudaGetLastError();
     throw new EngineError(
@@ -160,7 +161,7 @@ export interface PinnedMemory extends Disposable {
 export function allocatePinned(byteLength: number): PinnedMemory {
   const address = made(
     "cudaHostAlloc",
-    (out) => cuda().cudaHostAlloc(out, BigInt(byteLength), NO_FLAGS),
+    (out) => cuda().cudaHostAlloc(out, BigInt(Math.max(byteLength, 1)), NO_FLAGS),
   );
   const pointer = Deno.UnsafePointer.create(address)!;
   return {
@@ -176,6 +177,7 @@ export function allocatePinned(byteLength: number): PinnedMemory {
  */
 export function pinMemory(bytes: Uint8Array<ArrayBuffer>): PinnedMemory {
   const address = addressOf(bytes);
+  if (bytes.byteLength === 0) return { bytes, address, [Symbol.dispose]() {} };
   check(cuda().cudaHostRegister(address, BigInt(bytes.byteLength), NO_FLAGS), "cudaHostRegister");
   return {
     bytes,
@@ -191,6 +193,23 @@ function once(action: () => void): () => void {
     isDone = true;
     action();
   };
+}
+
+const COPY = {
+  memcpy: {
+    parameters: [A, /* dest */ B, /* src */ "usize" /* n */],
+    result: A,
+    nonblocking: true,
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+let libc: Deno.DynamicLibrary<typeof COPY>["symbols"] | undefined;
+
+/** Copies bytes within memory of the host on another thread. */
+export async function copyOnThread(to: CudaAddress, bytes: Uint8Array): Promise<void> {
+  libc ??= Deno.dlopen(LIBC, COPY).symbols;
+  // Shared memory is as good as other memory: its address is all that counts.
+  await libc.memcpy(to, bytes as Uint8Array<ArrayBuffer>, BigInt(bytes.byteLength));
 }
 
 /** Waits until the device has done all that every thread of this process has given it, TensorFlow's streams included. */
@@ -284,6 +303,7 @@ export class CudaStream implements Disposable {
 
   /** Sets memory of the device to 0, and waits for it in this thread. */
   clear(address: CudaAddress, byteLength: number): void {
+    if (byteLength === 0) return;
     check(cuda().cudaMemsetAsync(address, 0, BigInt(byteLength), this.handle), "cudaMemsetAsync");
     check(cuda().cudaStreamSynchronize(this.handle), "cudaStreamSynchronize");
   }

@@ -19,12 +19,18 @@ export class TensorStore implements Disposable {
   readonly #places: readonly FloatRange[];
   readonly #put: CapturedFunction;
   readonly #add: CapturedFunction;
+  readonly #finite: CapturedFunction;
 
   constructor(memory: DeviceMemory, places: readonly FloatRange[]) {
     this.#memory = memory;
     this.#places = places;
     this.#put = storing("put", putInto);
     this.#add = storing("add", addInto);
+    this.#finite = new CapturedFunction(
+      "finite",
+      (vector) => [tf.cast(tf.all(tf.isFinite(vector)), "float32").reshape([1])],
+      { variables: () => [], capture: true, random: false },
+    );
   }
 
   /** Copies float32 tensors to their places. */
@@ -37,6 +43,23 @@ export class TensorStore implements Disposable {
   /** Adds float32 tensors to what is in their places. */
   async add(tensors: NumberedTensors): Promise<void> {
     await this.#call(this.#add, tensors);
+  }
+
+  /**
+   * Tells whether all of the memory holds finite values: float32 [1], 1 or 0.
+   *
+   * @returns Nothing where the memory is the CPU's, which can look for itself
+   */
+  async finite(): Promise<tf.Tensor | undefined> {
+    const memory = this.#memory;
+    if (memory.host || memory.byteLength === 0) return undefined;
+    const view = memory.view([1, memory.byteLength / Float32Array.BYTES_PER_ELEMENT]);
+    try {
+      const [flag] = await this.#finite.call([view]);
+      return flag;
+    } finally {
+      view.dispose();
+    }
   }
 
   async #call(fn: CapturedFunction, tensors: NumberedTensors): Promise<void> {
@@ -56,6 +79,7 @@ export class TensorStore implements Disposable {
   [Symbol.dispose](): void {
     this.#put.dispose();
     this.#add.dispose();
+    this.#finite.dispose();
   }
 }
 
