@@ -15,8 +15,8 @@ import type { StepRecord } from "./step_record.ts";
 export type HostRecord = Omit<StepRecord, "contribute" | "share">;
 
 /**
- * A rank's link to the other hosts. All ranks of a host call the same methods, in the order in which they are declared
- * and each for the part of the vectors that it sums; a link may have one of them speak for all where they say the same.
+ * A rank's link to the other hosts. All ranks of a host call the same methods in the same order, each for the part of
+ * the vectors that it sums; a link may have one of them speak for all where they say the same.
  * Each promise is rejected with the signal's reason when that fires.
  */
 export interface HostLink {
@@ -58,6 +58,16 @@ export interface HostLink {
     own: readonly HostRecord[],
     signal?: AbortSignal,
   ): Promise<readonly HostRecord[]>;
+  /**
+   * Brings the values of this host's ranks to a small sum, which may come at any time within a step.
+   *
+   * @param own May change when the promise is resolved
+   * @returns Those of all ranks of all hosts, in order
+   */
+  values(
+    own: readonly Float64Array[],
+    signal?: AbortSignal,
+  ): Promise<readonly Float64Array[]>;
   /** Tells the other hosts that all ranks of this one have made the next version, and waits until all hosts have. */
   committed(step: StepKey, signal?: AbortSignal): Promise<void>;
 }

@@ -18,7 +18,7 @@ import type { RankEndOptions } from "./rank_end.ts";
 import { RankHangs } from "./rank_hangs.ts";
 import type { SumVerdict } from "./shard_sum.ts";
 import { noArrival, RANK_TIMEOUT_MS } from "./silence.ts";
-import { smallPieces } from "./small_values.ts";
+import { smallPieces, sumSmall } from "./small_values.ts";
 import type { StepRecord } from "./step_record.ts";
 import { addCounts, type GlobalCounts, type SumWeights, sumWeights } from "./totals.ts";
 
@@ -173,7 +173,7 @@ export abstract class MeetingEnd implements GradientExchange {
     signal?.throwIfAborted();
     this.#requireUsable();
     const { meeting, rank } = this;
-    if (meeting.worldSize === 1) return;
+    if (meeting.worldSize === 1 && !this.hosts) return;
     const place = meeting.placeOf(rank);
     for (const piece of smallPieces(values)) {
       const round = meeting.exchanged; // can't change before this rank arrives
@@ -184,7 +184,9 @@ export abstract class MeetingEnd implements GradientExchange {
         signal,
         (options) => meeting.untilPassed("exchanged", round + 1, options),
       );
-      meeting.values.sumInto(piece, round);
+      const own = meeting.values.of(round);
+      const all = this.hosts?.values(own, signal) ?? own;
+      sumSmall(piece, await this.#failing(all));
     }
   }
 

@@ -38,17 +38,12 @@ export class SmallValues {
     place.set(values, 1);
   }
 
-  /**
-   * Adds the values of all ranks.
-   *
-   * @throws {LockstepError} when they are of different lengths
-   */
-  sumInto(sum: Float64Array, round: number): void {
-    const all = Array.from({ length: this.#worldSize }, (_, rank) => {
+  /** The values of all ranks in a round, in order. */
+  of(round: number): Float64Array[] {
+    return Array.from({ length: this.#worldSize }, (_, rank) => {
       const place = this.#place(rank, round);
       return place.subarray(1, 1 + place[0]!);
     });
-    sumSmall(sum, all);
   }
 
   #place(rank: number, round: number): Float64Array {

@@ -75,6 +75,16 @@ for (const counts of [[2, 2], [1, 3], [2, 1, 1]]) {
       hosts.events.length = 0;
       const expected = await stepOf([one], own);
       const results = await stepOf(benches, own);
+      const small = (benches: readonly Bench[]) =>
+        Promise.all(
+          benches.flatMap(({ exchanges }) => exchanges).map(async (exchange, rank) => {
+            const values = Float64Array.of(0.1 * rank, 1 / (rank + 3), 1e300 * rank);
+            await exchange.allReduce(values);
+            return values;
+          }),
+        );
+      const [sum] = await small([one]);
+      for (const values of await small(benches)) assert.deepEqual(values, sum);
       for (const [rank, { vector, squares, ...result }] of results.entries()) {
         const { vector: bits, squares: _, ...counted } = expected[rank];
         assert.deepEqual(result, counted, `the result of rank ${rank} in step ${own[0].step}`);

@@ -42,6 +42,7 @@ export class LocalHosts {
     const firstRank = this.#counts.slice(0, host).reduce((sum, count) => sum + count, 0);
     const last = this.#counts.length - 1;
     let place = "";
+    let rounds = 0;
     /** All hosts' values of one kind in a step; the first rank of each host speaks for it. */
     const share = async (what: string, step: StepKey, own: unknown): Promise<unknown[]> => {
       place = `${step.epoch}/${step.step}`;
@@ -70,6 +71,13 @@ export class LocalHosts {
         return total !== undefined;
       },
       results: (step, own) => records("results", step, own),
+      values: async (own) => {
+        const round = { epoch: -1, step: rounds++ };
+        const at = place;
+        const all = await share("values", round, own.map((values) => values.slice()));
+        place = at;
+        return all.flat() as Float64Array[];
+      },
       committed: async (step) => void await share("committed", step, true),
     };
   }
