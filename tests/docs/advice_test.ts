@@ -22,7 +22,8 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 /** Flags of other programs that the sources start or advise. */
 const FOREIGN = new Set(
   ("config quiet no-prompt no-config no-check deny-import ignore-env version query-gpu query-compute-apps format no-deps only-binary dest " +
-    "platform python-version disable-pip-version-check progress-bar notest index-url user").split(
+    "platform python-version disable-pip-version-check progress-bar notest index-url user shm-size")
+    .split(
       " ",
     ),
 );
