@@ -9,6 +9,7 @@ import { CHECK as devices } from "./checks/devices.ts";
 import { CHECK as compilation } from "./checks/compilation.ts";
 import { CHECK as cards } from "./checks/cards.ts";
 import { CHECK as copies } from "./checks/copies.ts";
+import { CHECK as nccl } from "./checks/nccl.ts";
 import { CHECK as ops } from "./checks/ops.ts";
 import { CHECK as gradients } from "./checks/gradients.ts";
 import { CHECK as losses } from "./checks/losses.ts";
@@ -23,6 +24,7 @@ export const CHECKS: readonly SmokeCheck[] = [
   compilation,
   cards,
   copies,
+  nccl,
   ops,
   gradients,
   losses,

@@ -3,15 +3,13 @@
  *
  * @module
  */
-import { join } from "node:path";
 import { DATA_TYPES, typeAttribute } from "../../../src/engine/binding/attributes.ts";
 import { ATTRIBUTE_TYPES } from "../../../src/engine/binding/attributes.ts";
 import type { Runtime } from "../../../src/engine/binding/runtime.ts";
 import { counted } from "../../../src/base/format.ts";
 import type { CheckContext, Outcome, SmokeCheck } from "../check.ts";
+import { failureOf, onEachCard } from "../each_card.ts";
 import { deviceName, openSmokeEngine } from "../engine.ts";
-import { checkProcess } from "../process.ts";
-import { readOutcome } from "../run_checks.ts";
 
 /** The check. */
 export const CHECK: SmokeCheck = {
@@ -30,28 +28,10 @@ async function run(context: CheckContext): Promise<Outcome> {
   return context.gpus.length > 1 ? await runOnEach(context) : await runOnOne(context);
 }
 
-/** Makes the check on each GPU, in processes of their own, at the same time: the engine opens one GPU per process. */
+/** Makes the check on each GPU. */
 async function runOnEach(context: CheckContext): Promise<Outcome> {
-  const outcomes = await Promise.all(context.gpus.map(async (gpu, position) => {
-    const folder = join(context.folder, `${CHECK.name}-${position}`);
-    await Deno.mkdir(folder, { recursive: true });
-    const own = { ...context, gpus: [gpu], folder };
-    const { code, signal } = await checkProcess(CHECK, own, "check", {
-      log: join(folder, `${CHECK.name}.log`),
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).output();
-    const outcome = await readOutcome(own, CHECK);
-    return { gpu, ...outcome ?? failed(`ended with ${signal ?? `code ${code}`}`) };
-  }));
-  const bad = outcomes.filter(({ status }) => status !== "pass");
-  if (bad.length > 0) {
-    const [{ gpu, figure }] = bad;
-    const more = bad.length > 1 ? ` (and ${bad.length - 1} more)` : "";
-    return { ...failed(`GPU ${gpu.index}: ${figure}${more}`), details: outcomes };
-  }
-  return {
+  const outcomes = await onEachCard(CHECK, context);
+  return failureOf(outcomes) ?? {
     status: "pass",
     figure: `${counted(outcomes.length, "card")} with ${PRODUCT}`,
     details: outcomes,
