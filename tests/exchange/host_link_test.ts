@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import { delay } from "../../src/base/async.ts";
 import { floatsOf as viewOf } from "../../src/base/float_range.ts";
 import type { StepResult } from "../../src/exchange/gradient_exchange.ts";
 import {
   type Bench,
   contribution,
   openBench,
+  reduceScatter,
   takeStep,
   type TestContribution,
 } from "../support/exchange_bench.ts";
@@ -128,4 +130,25 @@ Deno.test("a value that is not finite ends the step on all hosts, and its rank i
     }
   }
   assert.deepEqual((await take(undefined, 0)).finite, [true, true, true, true]);
+});
+
+Deno.test("a step is committed when the ranks of all hosts have written, also where hosts have one rank each", async () => {
+  const hosts = new LocalHosts([1, 1]);
+  await using first = await open(1, hosts.linksOf(0));
+  await using second = await open(1, hosts.linksOf(1));
+  const benches = [first, second];
+  const ranks = benches.flatMap((bench) => bench.ranks);
+  const key = { epoch: 1, step: 0 };
+  await Promise.all([
+    ...benches.map(({ reducer }) => reducer.reduce(key, () => "continue")),
+    ...ranks.map(async (rank, index) => {
+      await reduceScatter(rank, contribution(index, 0, 1, FLOATS));
+      await rank.exchange.agree(0);
+    }),
+  ]);
+  let isOver = false;
+  const gathered = ranks[0].exchange.allGather().then(() => isOver = true);
+  await delay(30);
+  assert.equal(isOver, false);
+  await Promise.all([gathered, ranks[1].exchange.allGather()]);
 });
