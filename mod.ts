@@ -108,6 +108,7 @@ export type {
   CheckpointInfo,
   CheckpointModel,
   HistoryMark,
+  LossScaleFacts,
   PendingSums,
   TrainTotals,
 } from "./src/checkpoint/checkpoint.ts";

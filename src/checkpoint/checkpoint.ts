@@ -47,6 +47,12 @@ const pendingSchema = z.strictObject({
   seconds: z.number().nonnegative(),
 });
 
+const lossScaleSchema = z.strictObject({
+  scale: z.number().positive(),
+  growthTracker: z.int().nonnegative(),
+  skippedSteps: z.int().nonnegative(),
+});
+
 const historyMarkSchema = z.strictObject({
   epochs: z.int().nonnegative(),
   losses: z.int().nonnegative(),
@@ -83,6 +89,8 @@ const checkpointSchema = z.strictObject({
   seconds: z.number().nonnegative(),
   /** Sums of the steps since the last point of the training loss, where there are any. */
   pending: pendingSchema.optional(),
+  /** The loss scale after those steps, where losses are scaled. */
+  lossScale: lossScaleSchema.optional(),
   /** The extent of the run's history up to here; only in `last`. */
   history: historyMarkSchema.optional(),
   /** Validation accuracy of this state, where it is known; `null` is what JSON makes of NaN. */
@@ -139,6 +147,16 @@ export interface PendingSums extends TrainTotals {
   seconds: number;
 }
 
+/** The loss scale of a run in float16. */
+export interface LossScaleFacts {
+  /** The factor of the loss. */
+  scale: number;
+  /** Steps without an overflow since the factor last changed. */
+  growthTracker: number;
+  /** Steps of the epoch that were skipped, because gradients overflowed. */
+  skippedSteps: number;
+}
+
 /** The extent of a history up to a checkpoint. */
 export interface HistoryMark {
   /** Epochs before the one that the checkpoint stands in. */
@@ -175,6 +193,8 @@ export interface CheckpointInfo {
   seconds: number;
   /** Sums of the steps since the last point of the training loss, where there are any. */
   pending?: PendingSums | undefined;
+  /** The loss scale after those steps, where losses are scaled. */
+  lossScale?: LossScaleFacts | undefined;
   /** The extent of the run's history up to here; only in `last`. */
   history?: HistoryMark | undefined;
   /** Validation accuracy of this state, where it is known. */

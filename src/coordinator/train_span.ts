@@ -5,11 +5,13 @@
  * @module
  */
 import { lastStep } from "../base/step_key.ts";
+import type { Config } from "../config/schema.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
 import { driveEpoch, type EpochTotals, type TrainedEpoch } from "./epochs/drive_epoch.ts";
 import { epochDriver } from "./epoch_context.ts";
 import { pointAt, type RunContext } from "./run_context.ts";
 import type { Position } from "./state/run_state.ts";
+import { type EpochLossScale, initialLossScale } from "../train/step_judge.ts";
 
 /** Milliseconds that a step gets to end after an interruption; after that it is abandoned. */
 const STOP_MS = 2_500;
@@ -20,7 +22,7 @@ const LOSS_POINTS = 20;
 /** Trains to a given step of the epoch and records points of the loss. */
 export async function trainSpan(
   context: RunContext,
-  { epoch, stepsDone: startStep, optimizerSteps, totals }: Position,
+  { epoch, stepsDone: startStep, optimizerSteps, totals, lossScale }: Position,
   until: number,
 ): Promise<TrainedEpoch> {
   const { run, history, watch, callbacks, signal } = context;
@@ -44,10 +46,19 @@ export async function trainSpan(
   const shouldStop = () => callbacks.wantsEnd || (signal?.aborted ?? false);
   return await driveEpoch(
     epochDriver(context),
-    { epoch, startStep, optimizerSteps },
+    { epoch, startStep, optimizerSteps, lossScale: scaleOf(run.config, lossScale) },
     { before: totals, until, shouldStop, mayDecideAhead: !callbacks.hearsSteps, onStep },
     limit.signal,
   ).finally(() => limit.end());
+}
+
+/** The loss scale of a run's next step, where its losses are scaled. */
+function scaleOf(
+  config: Config,
+  known: EpochLossScale | undefined,
+): EpochLossScale | undefined {
+  const initial = initialLossScale(config);
+  return initial && (known ?? initial);
 }
 
 /** Calls the program's `onStep` after each step of an epoch, if there is one. */

@@ -56,6 +56,7 @@ export async function runEpochs(context: RunContext, position: Position): Promis
       ...(metrics ? { metrics } : {}),
       seconds: position.seconds + (performance.now() - start) / 1000,
       imagesPerSecond,
+      ...(position.lossScale ? { skippedSteps: position.lossScale.skippedSteps } : {}),
     };
     await recordEpoch(context, position, validated, record);
     await callbacks.epoch(record);
@@ -143,6 +144,7 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
     position.stepsDone = trained.stepsDone;
     position.totals = trained.totals;
     position.optimizerSteps += trained.optimizerSteps;
+    if (trained.lossScale) position.lossScale = trained.lossScale;
     if (position.stepsDone >= run.plan.stepsPerEpoch || signal?.aborted || callbacks.wantsEnd) {
       break;
     }

@@ -14,7 +14,8 @@ export class DeviceClip implements Disposable {
   readonly #fn: CapturedFunction;
 
   constructor({ clipGradNorm, clipGradValue }: ClipConfig & { readonly clipGradNorm: number }) {
-    this.#fn = new CapturedFunction("clip_factor", (gradients) => {
+    this.#fn = new CapturedFunction("clip_factor", (scaled, inverse) => {
+      const gradients = tf.mul(scaled, inverse);
       const clipped = clipGradValue === undefined
         ? gradients
         : tf.clipByValue(gradients, -clipGradValue, clipGradValue);
@@ -23,14 +24,22 @@ export class DeviceClip implements Disposable {
     }, { variables: () => [], capture: true, random: false });
   }
 
-  /** Returns the factor, float32 [1], of the gradients of all parameters; the caller disposes of it. */
-  async factor(gradients: DeviceMemory, { begin, end }: FloatRange): Promise<tf.Tensor> {
-    const view = gradients.view([end - begin], begin);
+  /**
+   * Returns the factor, float32 [1], of the gradients of all parameters; the caller disposes of it.
+   *
+   * @param scale Factor of the loss whose gradients these are
+   */
+  async factor(
+    gradients: DeviceMemory,
+    { begin, end }: FloatRange,
+    scale: number,
+  ): Promise<tf.Tensor> {
+    const inputs = [gradients.view([end - begin], begin), tf.scalar(1 / scale)];
     try {
-      const [factor] = await this.#fn.call([view]);
+      const [factor] = await this.#fn.call(inputs);
       return factor;
     } finally {
-      view.dispose();
+      tf.dispose(inputs);
     }
   }
 

@@ -20,6 +20,8 @@ import { updateRule } from "./rules.ts";
 /** Settings of {@linkcode Optimizer}. */
 export interface OptimizerOptions extends ClipConfig {
   readonly settings: OptimizerConfig;
+  /** True where gradients are those of a scaled loss (default false): each step divides them by its scale. */
+  readonly isScaled?: boolean;
   /** Learning rate of the parameters that no group names. */
   readonly lr: number;
   readonly groups?: readonly GroupConfig[];
@@ -51,6 +53,8 @@ export interface OptimizerStep {
   readonly step: number;
   /** Sum over all parts of the values that {@linkcode Optimizer.sumSquares} returned. */
   readonly squares: number;
+  /** Factor of the loss whose gradients these are (default 1). */
+  readonly scale?: number;
 }
 
 /** A run of parameters of one group, within the optimizer's part. */
@@ -63,6 +67,7 @@ interface GroupedRange {
 export class Optimizer implements Disposable {
   readonly #rule: UpdateRule;
   readonly #clip: ClipConfig;
+  readonly #isScaled: boolean;
   readonly #groups: readonly Group[];
   readonly #parameters: readonly PlacedParameter[];
   /** All that learns, padding included. */
@@ -75,16 +80,17 @@ export class Optimizer implements Disposable {
   /** @throws {UsageError} when a pattern of a group matches no parameter */
   constructor(
     parameters: readonly PlacedParameter[],
-    { settings, lr, groups = [], ...clip }: OptimizerOptions,
+    { settings, lr, groups = [], isScaled = false, ...clip }: OptimizerOptions,
     floats: number,
   ) {
     this.#clip = clip;
+    this.#isScaled = isScaled;
     this.#parameters = parameters;
     this.#learning = { begin: 0, end: floats };
     const names = parameters.map(({ name }) => name);
     this.#groups = groupsOf(names, { lr, weightDecay: settings.weightDecay }, groups);
     this.#rule = updateRule(settings, this.#groups.some(({ weightDecay }) => weightDecay !== 0));
-    this.#pass = new VectorPass("update", clippedUpdate(this.#rule, clip));
+    this.#pass = new VectorPass("update", clippedUpdate(this.#rule, clip, isScaled));
   }
 
   /** Names of the state's tensors, as in PyTorch's `state_dict()`. */
@@ -109,16 +115,20 @@ export class Optimizer implements Disposable {
   /**
    * The sum of the squares of the gradients in a range, clipped by their values, where the step needs it; else 0. A GPU
    * keeps the sum to itself.
+   *
+   * @param scale Factor of the loss whose gradients these are; the squares are those of the gradients without it
    */
-  sumSquares(range: FloatRange): number {
+  sumSquares(range: FloatRange, scale = 1): number {
     const { clipGradNorm, clipGradValue } = this.#clip;
     const { host } = this.#memory!.gradients;
     if (clipGradNorm === undefined || !host) return 0;
-    return sumOfSquares(floatsOf(bytesIn(host, overlap(range, this.#learning))), clipGradValue);
+    const values = floatsOf(bytesIn(host, overlap(range, this.#learning)));
+    const limit = clipGradValue === undefined ? undefined : scale * clipGradValue;
+    return sumOfSquares(values, limit) / scale ** 2;
   }
 
   /** Computes the next version of this optimizer's part of the parameters and of its state. */
-  async step({ rates, step, squares }: OptimizerStep): Promise<void> {
+  async step({ rates, step, squares, scale = 1 }: OptimizerStep): Promise<void> {
     const { values, slots, gradients } = this.#memory!;
     const { clipGradNorm, clipGradValue } = this.#clip;
     const isOnDevice = !gradients.host;
@@ -134,6 +144,7 @@ export class Optimizer implements Disposable {
         outputs: [values.next, ...slots.map(({ next }) => next)],
         numbers: [
           ...this.#rule.numbers({ rate: rates[group], step, weightDecay }),
+          ...(this.#isScaled ? [1 / scale] : []),
           ...limits,
           ...factor,
         ],
@@ -141,7 +152,7 @@ export class Optimizer implements Disposable {
     });
     if (clipGradNorm === undefined || !isOnDevice) return await this.#pass.run(jobs);
     this.#deviceClip ??= new DeviceClip({ clipGradNorm, clipGradValue });
-    const onDevice = await this.#deviceClip.factor(gradients, this.#learning);
+    const onDevice = await this.#deviceClip.factor(gradients, this.#learning, scale);
     await this.#pass.run(jobs, onDevice);
     onDevice.dispose();
   }
@@ -153,18 +164,27 @@ export class Optimizer implements Disposable {
   }
 }
 
-/** The rule on clipped gradients: its numbers, then the limits of the values, then the factor of the norm. */
-function clippedUpdate(rule: UpdateRule, { clipGradNorm, clipGradValue }: ClipConfig): Elementwise {
+/**
+ * The rule on clipped gradients: its numbers, then the inverse of the loss scale, then the limits of the values, then the
+ * factor of the norm.
+ */
+function clippedUpdate(
+  rule: UpdateRule,
+  { clipGradNorm, clipGradValue }: ClipConfig,
+  isScaled: boolean,
+): Elementwise {
   const ruleNumbers = rule.numbers({ rate: 0, step: 1, weightDecay: 0 }).length;
   const limits = clipGradValue === undefined ? 0 : 2;
   return {
     inputs: 2 + rule.slots.length,
     outputs: 1 + rule.slots.length,
-    numbers: ruleNumbers + limits + (clipGradNorm === undefined ? 0 : 1),
+    numbers: ruleNumbers + (isScaled ? 1 : 0) + limits + (clipGradNorm === undefined ? 0 : 1),
     compute(ops, [parameter, rawGradient, ...slots], numbers) {
       let gradient = rawGradient;
+      const own = numbers.slice(ruleNumbers);
+      if (isScaled) gradient = ops.mul(gradient, own.shift()!);
       if (limits > 0) {
-        const [low, high] = numbers.slice(ruleNumbers);
+        const [low, high] = own;
         gradient = ops.min(ops.max(gradient, low), high);
       }
       if (clipGradNorm !== undefined) gradient = ops.mul(gradient, numbers.at(-1)!);

@@ -41,6 +41,8 @@ export const epochSchema = z.object({
   seconds: z.number().nonnegative(),
   /** Training images over the seconds of training, all workers together. */
   imagesPerSecond: z.number().nonnegative(),
+  /** Steps that were skipped because gradients overflowed, where losses are scaled (float16). */
+  skippedSteps: count.optional(),
 });
 
 /** The position of a point. */
@@ -138,6 +140,8 @@ export interface EpochRecord {
   seconds: number;
   /** Training images over the seconds of training, all workers together. */
   imagesPerSecond: number;
+  /** Steps that were skipped because gradients overflowed, where losses are scaled (float16). */
+  skippedSteps?: number | undefined;
 }
 
 /** A point of the training loss. */
@@ -238,6 +242,7 @@ export async function writeLossTable(folder: string, history: History): Promise<
 /** The epochs as comma-separated lines under one header line, for spreadsheets and pandas. */
 export function historyAsCsv(history: History): string {
   const names = Object.keys(history.epochs[0]?.metrics ?? {});
+  const isScaled = history.epochs.some(({ skippedSteps }) => skippedSteps !== undefined);
   const rows = history.epochs.map((record) => [
     record.epoch,
     record.learningRate,
@@ -249,8 +254,13 @@ export function historyAsCsv(history: History): string {
     record.seconds,
     record.imagesPerSecond,
     ...names.map((name) => record.metrics?.[name] ?? NaN),
+    ...(isScaled ? [record.skippedSteps ?? 0] : []),
   ]);
-  const header = [...CSV_HEADER, ...names.map((name) => `validation_${name}`)];
+  const header = [
+    ...CSV_HEADER,
+    ...names.map((name) => `validation_${name}`),
+    ...(isScaled ? ["skipped_steps"] : []),
+  ];
   return csvText([header, ...rows.map((row) => row.map(String))], "\n") + "\n";
 }
 

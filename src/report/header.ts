@@ -139,9 +139,14 @@ function callouts(files: RunFiles, { state, message, last }: RunStatus): HtmlVal
   const resume = html`<pre>${resumeCommand(files.folder)}</pre>`;
   const warnings = warningsOf(files.events).length;
   const skipped = skippedOf(files.events).length;
+  const steps = (files.history?.epochs ?? [])
+    .reduce((sum, { skippedSteps = 0 }) => sum + skippedSteps, 0);
   const findings = [
     ...(warnings > 0 ? [groupedCount(warnings, "warning")] : []),
     ...(skipped > 0 ? [`${groupedCount(skipped, "image")} left out`] : []),
+    ...(steps > 0
+      ? [`${groupedCount(steps, "step")} skipped, whose float16 gradients overflowed`]
+      : []),
   ].join(", ");
   return [
     state === "failed" &&

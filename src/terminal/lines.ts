@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  counted,
   formatBytes,
   formatDuration,
   formatLoss,
@@ -55,7 +56,11 @@ export function epochLine(
     `val ${formatLoss(validation.loss)} / ${accuracy(validation.accuracy)}`,
   ];
   const time = formatDuration(record.seconds);
-  const end = best ? ["best"] : [];
+  const { skippedSteps = 0 } = record;
+  const end = [
+    ...(skippedSteps > 0 ? [`${counted(skippedSteps, "step")} skipped`] : []),
+    ...(best ? ["best"] : []),
+  ];
   const forms = [
     [...long, ...own, formatRate(record.imagesPerSecond), time, ...end],
     [...long, formatRate(record.imagesPerSecond), time, ...end],

@@ -19,11 +19,19 @@ export const openedWorkerSchema = z.strictObject({
   exchange: z.strictObject({ name: z.enum(EXCHANGE_NAMES), fallback: z.string().optional() }),
 });
 
+/** The loss scale in an epoch. */
+export const lossScaleSchema = z.strictObject({
+  scale: z.number().positive(),
+  growthTracker: count,
+  skippedSteps: count,
+});
+
 /** Arguments of the command `trainEpoch`. */
 export const epochSpanSchema = z.strictObject({
   epoch: z.int().positive(),
   startStep: count,
   optimizerSteps: count,
+  lossScale: lossScaleSchema.optional(),
 });
 
 /** Answer to `trainEpoch`. */

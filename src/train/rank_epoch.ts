@@ -21,6 +21,7 @@ import type { EarlyGradients, Replica } from "./replica.ts";
 import type { ReplicaState } from "./replica_state.ts";
 import type { RunPlan } from "./run_plan.ts";
 import { type LocalTotals, NO_TOTALS } from "./step_sums.ts";
+import { type EpochLossScale, StepJudge, type StepVerdict } from "./step_judge.ts";
 import { type StepObserver, StepWatch } from "./step_watch.ts";
 import { type EpochOutcome, type EpochWork, trainEpoch } from "./train_epoch.ts";
 
@@ -32,6 +33,8 @@ export interface EpochSpan {
   readonly startStep: number;
   /** Optimizer steps of the run before this epoch's first one here. */
   readonly optimizerSteps: number;
+  /** The loss scale after the steps of the run before, where losses are scaled. */
+  readonly lossScale?: EpochLossScale | undefined;
 }
 
 /** The subset of `Replica` that an epoch uses. */
@@ -84,12 +87,16 @@ class RankEpoch implements EpochWork {
   readonly #parts: EpochParts;
   readonly #span: EpochSpan;
   readonly #steps: readonly EpochStep[];
+  readonly #judge: StepJudge;
+  /** Factor of the loss of the present step. */
+  #scale = 1;
 
   constructor(parts: EpochParts, span: EpochSpan, observer: StepObserver) {
     const { epoch, startStep } = span;
     this.exchange = parts.exchange;
     this.#parts = parts;
     this.#span = span;
+    this.#judge = new StepJudge(span.lossScale);
     this.#steps = parts.plan.training.steps(epoch, parts.place, startStep);
     const first = this.#steps[0]?.step ?? startStep;
     const last = this.#steps.at(-1)?.step ?? startStep;
@@ -106,6 +113,7 @@ class RankEpoch implements EpochWork {
     const { replica, config: { seed, nats, nccl } } = this.#parts;
     const { exchange } = this;
     const { bucketSize } = exchange.sumsOnDevice ? nccl : nats;
+    this.#scale = this.#judge.scale;
     // A rank without rows brings nothing to a step.
     if (batch.labels.length === 0) return this.#contribution(batch, NO_TOTALS);
     const { epoch } = this.#span;
@@ -126,14 +134,18 @@ class RankEpoch implements EpochWork {
       : undefined;
     const totals = await replica.forwardBackward(
       batch,
-      { seed: seeds, globalRows, rowOffset },
+      { seed: seeds, globalRows, rowOffset, lossScale: this.#scale },
       early,
     );
     return this.#contribution(batch, totals);
   }
 
   sumSquares(ranges: readonly FloatRange[]): number {
-    return this.#parts.replica.state.sumSquares(ranges);
+    return this.#parts.replica.state.sumSquares(ranges, this.#scale);
+  }
+
+  judge(reduced: StepResult): StepVerdict {
+    return this.#judge.judge(reduced);
   }
 
   commit(): void {
@@ -149,6 +161,7 @@ class RankEpoch implements EpochWork {
       rates: replica.state.optimizer.baseRates.map((rate) => plan.rates.at(at, rate)),
       step: optimizerStep,
       squares: reduced.squares,
+      scale: this.#scale,
       learns: reduced.weight > 0,
       hasStatistics: reduced.statisticsRows > 0,
       ...(newShare === undefined ? {} : { newShare }),

@@ -26,6 +26,8 @@ export interface RankShare {
   readonly seed: readonly [number, number];
   readonly globalRows: number;
   readonly rowOffset: number;
+  /** Factor of the loss in the backward pass (default 1); the loss itself is returned without it. */
+  readonly lossScale?: number;
 }
 
 /** Gradients that leave a step before it has ended. */
@@ -96,7 +98,7 @@ export class Replica implements Disposable {
   }
 
   /**
-   * Runs forward and backward on this rank's share of a batch, and leaves the gradients of the mean loss and the new
+   * Runs forward and backward on this rank's share of a batch, and leaves the gradients of the mean loss, scaled, and the new
    * running statistics in the state's vector. The statistics themselves stay as they were until {@linkcode update}.
    * Parts in which a BatchNorm layer has one value per channel are left out of the statistics: such a value has no
    * variance. Where all samples' classes have weight 0, the gradients are 0.
@@ -118,7 +120,7 @@ export class Replica implements Disposable {
     for (const [index, { part, firstRow }] of parts.entries()) {
       setStepSeed([...place.seed], place.globalRows, place.rowOffset + firstRow);
       const inputs = await this.#scorer.inputs(part, this.features?.caches?.train);
-      inputs.push(tf.scalar(weight === 0 ? 0 : 1 / weight));
+      inputs.push(tf.scalar(weight === 0 ? 0 : (place.lossScale ?? 1) / weight));
       const isLast = index === parts.length - 1;
       try {
         if (this.#hasSingleValue(part)) {

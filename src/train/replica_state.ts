@@ -34,6 +34,8 @@ export interface ReplicaUpdate {
   readonly learns?: boolean;
   /** True when there are new running statistics (default true): not where no sample counts in them. */
   readonly hasStatistics?: boolean;
+  /** Factor of the loss whose gradients these are (default 1). */
+  readonly scale?: number;
   /** Share of the new values in the averages; by the rule `steps` unless given. */
   readonly newShare?: number;
 }
@@ -158,10 +160,11 @@ export class ReplicaState implements Disposable {
   /**
    * The sum of the squares of the summed gradients of some ranges, as they count for the limit of their norm.
    *
+   * @param scale Factor of the loss whose gradients these are
    * @returns The squares, added range by range, where the update needs them, else 0
    */
-  sumSquares(ranges: readonly FloatRange[]): number {
-    return ranges.reduce((sum, range) => sum + this.optimizer.sumSquares(range), 0);
+  sumSquares(ranges: readonly FloatRange[], scale = 1): number {
+    return ranges.reduce((sum, range) => sum + this.optimizer.sumSquares(range, scale), 0);
   }
 
   /**
@@ -170,11 +173,11 @@ export class ReplicaState implements Disposable {
    */
   async update(update: ReplicaUpdate): Promise<void> {
     const { buffers: { shard, reduced, regions: [region] }, values, slots, averages } = this.#parts;
-    const { rates, step, squares, learns = true, hasStatistics = true } = update;
+    const { rates, step, squares, scale = 1, learns = true, hasStatistics = true } = update;
     const border = this.layout.places[this.learning.length]?.begin ?? this.layout.floats;
     const learning = overlap(shard, { begin: 0, end: border });
     const statistics = overlap(shard, { begin: border, end: this.layout.floats });
-    if (learns) await this.optimizer.step({ rates, step, squares });
+    if (learns) await this.optimizer.step({ rates, step, squares, scale });
     else copyRange(region.current, region.next, learning);
     copyRange(hasStatistics ? reduced : region.current, region.next, statistics);
     this.#made = [values, ...(learns ? slots : [])];

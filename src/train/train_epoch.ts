@@ -14,6 +14,7 @@ import type {
   StepContribution,
   StepResult,
 } from "../exchange/gradient_exchange.ts";
+import type { StepVerdict } from "./step_judge.ts";
 import type { StepWatch } from "./step_watch.ts";
 
 /** Result of an epoch on one rank. */
@@ -22,7 +23,7 @@ export interface EpochOutcome {
   readonly steps: number;
   /** Images that couldn't be read and were left out. */
   readonly skipped: readonly SkippedSample[];
-  /** The step at which gradients or loss were not finite; no update was made. */
+  /** The step at which the verdict was to fail: gradients or loss were not finite. No update was made. */
   readonly notFinite?: number;
 }
 
@@ -35,6 +36,8 @@ export interface EpochWork {
   forwardBackward(batch: Batch): Promise<StepContribution>;
   /** The sum of the squares of the summed gradients in some ranges, where it is needed. */
   sumSquares(ranges: readonly FloatRange[]): number;
+  /** Judges a step by its result; all ranks come to the same verdict. */
+  judge(reduced: StepResult): StepVerdict;
   /**
    * Makes the next version of this rank's part of the parameters and the running statistics.
    *
@@ -72,9 +75,10 @@ export async function trainEpoch(
     watch.enter("waiting for the other ranks");
     const ranges = await exchange.reduceScatter({ ...gradients, times: watch.times }, signal);
     const reduced = await exchange.agree(work.sumSquares(ranges), signal);
-    if (!reduced.finite) return { steps, skipped, notFinite: step };
+    const verdict = work.judge(reduced);
+    if (verdict === "fail") return { steps, skipped, notFinite: step };
 
-    if (changesAnything(reduced)) {
+    if (verdict === "apply" && changesAnything(reduced)) {
       watch.enter("updating its parameters");
       faultPoint("sum-to-update");
       await work.update(step, reduced, steps);

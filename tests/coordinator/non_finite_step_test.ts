@@ -26,6 +26,23 @@ Deno.test("nonFiniteStepError() names the images of the rank that is to blame, i
   assert.doesNotMatch(many.message, /20\.png/);
 });
 
+Deno.test("nonFiniteStepError() tells gradients that overflow float16 with the smallest scale", () => {
+  const at = { epoch: 2, step: 3 };
+  const overflow = { worstRank: 1, lossSum: 7, scale: 2 ** -14 };
+  assert.equal(
+    nonFiniteStepError(facts(8, 2), at, overflow).message,
+    "The gradients of rank 1 overflow float16 in epoch 2, step 3, however small the loss scale " +
+      "(0.00006103515625), no update was made: set engine.precision to float32 or bfloat16, or lower train.lr " +
+      "(0.5) or look at the data",
+  );
+  for (const other of [{ ...overflow, scale: 1 }, { ...overflow, lossSum: NaN }]) {
+    assert.match(
+      nonFiniteStepError(facts(16, 4), at, other).message,
+      /^Loss or gradients became NaN/,
+    );
+  }
+});
+
 Deno.test("nonFiniteStepError() tells a sum that overflowed, and values too large for 16 bits", () => {
   const at = { epoch: 1, step: 0 };
   assert.equal(

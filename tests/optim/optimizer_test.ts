@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { z } from "zod";
 import { alignedBytes } from "../../src/base/aligned_memory.ts";
 import averagesFixture from "../fixtures/optim/averages.json" with { type: "json" };
+import { given } from "../../src/base/given.ts";
 import { bytesIn, floatsOf, shardOf } from "../../src/base/float_range.ts";
 import { TENSOR_OPS } from "../../src/engine/capture/vector_pass.ts";
 import { hostMemory, hostOf } from "../../src/engine/device_memory.ts";
@@ -96,61 +97,73 @@ function inCamelCase(settings: object): object {
   );
 }
 
-/** The ranks of a step that shares the work: one, or two that split the vector. */
-for (const worldSize of [1, 2]) {
+/**
+ * The ranks of a step that shares the work (one, or two that split the vector), and the factor of a loss that was scaled.
+ */
+for (const [worldSize, scale] of [[1, undefined], [2, undefined], [1, 4096]] as const) {
   for (const { optimizerName, ...entry } of cases) {
-    Deno.test(`Optimizer follows PyTorch's ${optimizerName} for 50 steps, ${entry.name}, in ${worldSize} parts`, async () => {
-      const { settings: { lr, ...settings }, group, clipGradNorm, clipGradValue } = entry;
-      const options = {
-        settings: optimizerConfig({ optimizer: optimizerName, ...inCamelCase(settings) }),
-        lr,
-        groups: group ? [{ match: ["head.*"], lr: group.lr, weightDecay: group.weight_decay }] : [],
-        clipGradNorm,
-        clipGradValue,
-      };
-      const values = inTwoVersions(vectorOf((name) => start[name]));
-      const gradient = alignedBytes(BYTES);
-      const averages = inTwoVersions();
-      using stack = new DisposableStack();
-      const shards = Array.from(
-        { length: worldSize },
-        (_, rank) => shardOf(rank, worldSize, BYTES),
-      );
-      let slotsOfRun: VersionedMemory[] | undefined;
-      const ranks = shards.map((range) => {
-        const optimizer = stack.use(new Optimizer(parameters, options, layout.floats));
-        const slots = slotsOfRun ??= optimizer.slots.map(() => inTwoVersions());
-        optimizer.attach({ values, slots, gradients: hostMemory(gradient), range });
-        const own = entry.ema && stack.use(new WeightAverages({ values, averages, range }));
-        return { range, optimizer, averages: own };
-      });
-      const schedule = scheduleSchema.parse(
-        entry.schedule
-          ? {
-            name: "CosineAnnealingLR",
-            etaMin: 0.01,
-            per: "step",
-            warmup: { length: 10, startFactor: 0.1 },
+    Deno.test(
+      `Optimizer follows PyTorch's ${optimizerName} for 50 steps, ${entry.name}, in ${worldSize} parts${
+        scale === undefined ? "" : `, loss times ${scale}`
+      }`,
+      async () => {
+        const { settings: { lr, ...settings }, group, clipGradNorm, clipGradValue } = entry;
+        const options = {
+          settings: optimizerConfig({ optimizer: optimizerName, ...inCamelCase(settings) }),
+          lr,
+          groups: group
+            ? [{ match: ["head.*"], lr: group.lr, weightDecay: group.weight_decay }]
+            : [],
+          clipGradNorm,
+          clipGradValue,
+          isScaled: scale !== undefined,
+        };
+        const values = inTwoVersions(vectorOf((name) => start[name]));
+        const gradient = alignedBytes(BYTES);
+        const averages = inTwoVersions();
+        using stack = new DisposableStack();
+        const shards = Array.from(
+          { length: worldSize },
+          (_, rank) => shardOf(rank, worldSize, BYTES),
+        );
+        let slotsOfRun: VersionedMemory[] | undefined;
+        const ranks = shards.map((range) => {
+          const optimizer = stack.use(new Optimizer(parameters, options, layout.floats));
+          const slots = slotsOfRun ??= optimizer.slots.map(() => inTwoVersions());
+          optimizer.attach({ values, slots, gradients: hostMemory(gradient), range });
+          const own = entry.ema && stack.use(new WeightAverages({ values, averages, range }));
+          return { range, optimizer, averages: own };
+        });
+        const schedule = scheduleSchema.parse(
+          entry.schedule
+            ? {
+              name: "CosineAnnealingLR",
+              etaMin: 0.01,
+              per: "step",
+              warmup: { length: 10, startFactor: 0.1 },
+            }
+            : { name: "constant" },
+        );
+        for (const [step, expected] of entry.trajectory.entries()) {
+          const times = (name: typeof names[number]) =>
+            gradients[name][step].map((value) => (scale ?? 1) * value);
+          gradient.set(vectorOf(times));
+          let squares = 0, isAveraged = false;
+          for (const { range, optimizer } of ranks) squares += optimizer.sumSquares(range, scale);
+          for (const { optimizer, averages: own } of ranks) {
+            const rates = optimizer.baseRates.map((rate) =>
+              learningRateAt(schedule, rate, { epoch: 1, step }, { epochs: 1, stepsPerEpoch: 50 })
+            );
+            await optimizer.step({ rates, step: step + 1, squares, ...given("scale", scale) });
+            if (entry.ema) isAveraged = await own!.update(newShareOfSteps(entry.ema, step + 1));
           }
-          : { name: "constant" },
-      );
-      for (const [step, expected] of entry.trajectory.entries()) {
-        gradient.set(vectorOf((name) => gradients[name][step]));
-        let squares = 0, isAveraged = false;
-        for (const { range, optimizer } of ranks) squares += optimizer.sumSquares(range);
-        for (const { optimizer, averages: own } of ranks) {
-          const rates = optimizer.baseRates.map((rate) =>
-            learningRateAt(schedule, rate, { epoch: 1, step }, { epochs: 1, stepsPerEpoch: 50 })
-          );
-          await optimizer.step({ rates, step: step + 1, squares });
-          if (entry.ema) isAveraged = await own!.update(newShareOfSteps(entry.ema, step + 1));
+          for (const made of [values, ...slotsOfRun!]) made.commit();
+          if (isAveraged) averages.commit();
+          const actual = valuesIn(hostOf((entry.ema ? averages : values).current));
+          assertWithin(actual, expected, TOLERANCE, `parameters after step ${step + 1}`);
         }
-        for (const made of [values, ...slotsOfRun!]) made.commit();
-        if (isAveraged) averages.commit();
-        const actual = valuesIn(hostOf((entry.ema ? averages : values).current));
-        assertWithin(actual, expected, TOLERANCE, `parameters after step ${step + 1}`);
-      }
-    });
+      },
+    );
   }
 }
 

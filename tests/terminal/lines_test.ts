@@ -19,6 +19,16 @@ Deno.test("epochLine() says everything where there is room", () => {
   );
 });
 
+Deno.test("epochLine() counts the steps that were skipped", () => {
+  const end = (skippedSteps: number, best = false) =>
+    epochLine({ ...RECORD, skippedSteps }, 5, best).split("4.2 s")[1];
+  assert.deepEqual([end(0), end(1), end(12, true)], [
+    "",
+    "  1 step skipped",
+    "  12 steps skipped  best",
+  ]);
+});
+
 Deno.test("epochLine() on 80 columns keeps losses, accuracies, time and best", () => {
   assert.equal(
     epochLine(RECORD, 5, true, 79),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Batch } from "../../src/data/loading/loader.ts";
 import type { StepContribution, StepResult } from "../../src/exchange/gradient_exchange.ts";
+import type { StepVerdict } from "../../src/train/step_judge.ts";
 import { type EpochWork, trainEpoch } from "../../src/train/train_epoch.ts";
 
 const TIMES = { data: 1, forwardBackward: 2, exchange: 3, update: 4 };
@@ -18,6 +19,7 @@ const REDUCED: StepResult = {
 /** The differences between a fake step and a normal one. */
 interface FakeStep {
   readonly reduced?: Partial<StepResult>;
+  readonly verdict?: StepVerdict;
   readonly rows?: number;
   readonly skipped?: readonly string[];
   readonly during?: () => void;
@@ -53,6 +55,7 @@ function fakeRank(steps: readonly FakeStep[], firstStep = 0) {
       calls.push(`squares ${ranges.length}`);
       return 0.5;
     },
+    judge: (reduced) => fake().verdict ?? (reduced.finite ? "apply" : "fail"),
     update: (step, reduced, done) => {
       calls.push(`update ${step} after ${done}, weight ${reduced.weight}`);
       return Promise.resolve();
@@ -127,6 +130,19 @@ Deno.test("trainEpoch() ends before an update that isn't finite, and names the s
     ["reduceScatter", "squares 0", "agree 0.5"],
     "neither an update nor an all-gather",
   );
+});
+
+Deno.test("trainEpoch() skips a step whose gradients overflowed, without an update, and goes on", async () => {
+  const overflow = { reduced: { finite: false }, verdict: "skip" } as const;
+  const { work, watch, calls } = fakeRank([overflow, {}]);
+  assert.deepEqual(await trainEpoch(work, watch), { steps: 1, skipped: [] });
+  assert.deepEqual(calls.slice(6, 10), [
+    "reduceScatter",
+    "squares 0",
+    "agree 0.5",
+    "end, continue",
+  ]);
+  assert.ok(calls.includes("update 1 after 0, weight 8"), "the step doesn't count");
 });
 
 Deno.test("trainEpoch() takes part in steps for which the rank has no rows", async () => {

@@ -13,6 +13,7 @@ import { WORKER_COMMANDS } from "../../protocol/worker_commands.ts";
 import { epochOutcomeSchema } from "../../train/command_schemas.ts";
 import type { EpochSpan } from "../../train/rank_epoch.ts";
 import type { RunPlan } from "../../train/run_plan.ts";
+import { type EpochLossScale, StepJudge } from "../../train/step_judge.ts";
 
 /** Sums over the samples of an epoch so far. */
 export interface EpochTotals {
@@ -38,6 +39,8 @@ export interface TrainedEpoch {
   readonly trackedBatches: number;
   /** Steps and samples that were left out of the running statistics: see `Replica.forwardBackward`. */
   readonly leftOut: OutOfStatistics;
+  /** The loss scale after the last step, where losses are scaled. */
+  readonly lossScale?: EpochLossScale;
 }
 
 /** Steps and samples that were left out of the running statistics. */
@@ -53,8 +56,8 @@ export interface EpochDriver {
   readonly reducer: Pick<Reducer, "reduce">;
   readonly reporter: Pick<Reporter, "phase" | "progress">;
   readonly plan: Pick<RunPlan, "epochs" | "globalBatch" | "stepsPerEpoch" | "samplesPerEpoch">;
-  /** Makes the error of a step with a non-finite loss or gradient. */
-  readonly nonFinite: (step: StepKey, totals: StepTotals) => LockstepError;
+  /** Makes the error of a step with a non-finite loss or gradient, whose loss was multiplied by `scale`. */
+  readonly nonFinite: (step: StepKey, totals: StepTotals & { scale: number }) => LockstepError;
 }
 
 /** Options of a span of steps: its end and its listeners. */
@@ -87,16 +90,22 @@ export async function driveEpoch(
   { before, until, shouldStop, mayDecideAhead = false, onStep }: SpanOptions,
   signal?: AbortSignal,
 ): Promise<TrainedEpoch> {
-  const { epoch, startStep } = span;
+  const { epoch, startStep, optimizerSteps, lossScale } = span;
   const { epochs, samplesPerEpoch: total } = plan;
   const done = startStep * plan.globalBatch;
   reporter.phase({ name: "train", epoch, epochs, total, done });
   const trained = { stepsDone: startStep, samples: 0, trackedBatches: 0 };
   const totals = { ...before };
   const leftOut = { steps: 0, samples: 0 };
+  const judge = new StepJudge(lossScale);
   const replies = await driveSteps(cluster, reducer, {
     command: WORKER_COMMANDS.trainEpoch,
-    args: { ...span },
+    args: {
+      epoch,
+      startStep,
+      optimizerSteps,
+      ...(lossScale ? { lossScale: { ...lossScale } } : {}),
+    },
     epoch,
     startStep,
     endStep: plan.stepsPerEpoch,
@@ -104,15 +113,19 @@ export async function driveEpoch(
     decide: ({ step }) => shouldStop() || step + 1 >= until ? "stop" : "continue",
     mayDecideAhead,
     onStep: async (key, reduced) => {
-      if (!reduced.finite) throw nonFinite(key, reduced);
+      const { scale } = judge;
+      const verdict = judge.judge(reduced);
+      if (verdict === "fail") throw nonFinite(key, { ...reduced, scale });
       const { lossSum, weight, correct, samples: count, statisticsRows } = reduced;
       const sums = { lossSum, weight, correct, count };
       addTo(totals, sums);
       trained.stepsDone++;
       trained.samples += count;
-      trained.trackedBatches += reduced.trackedBatches;
-      leftOut.samples += count - statisticsRows;
-      if (count > statisticsRows) leftOut.steps++;
+      if (verdict === "apply") {
+        trained.trackedBatches += reduced.trackedBatches;
+        leftOut.samples += count - statisticsRows;
+        if (count > statisticsRows) leftOut.steps++;
+      }
       await onStep(trained.stepsDone, sums, reduced.ranks);
       const loss = totals.weight > 0 ? { loss: totals.lossSum / totals.weight } : {};
       reporter.progress({ done: done + trained.samples, ...loss });
@@ -123,6 +136,7 @@ export async function driveEpoch(
     ...trained,
     totals,
     leftOut,
+    ...(judge.lossScale ? { lossScale: judge.lossScale } : {}),
     optimizerSteps: outcomes[0].steps,
     skipped: outcomes.flatMap(({ skipped }) => skipped),
   };

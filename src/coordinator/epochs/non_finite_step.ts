@@ -11,6 +11,7 @@ import type { Config } from "../../config/schema.ts";
 import type { EpochPlanner } from "../../data/loading/epoch_planner.ts";
 import type { StepTotals } from "../../exchange/gradient_exchange.ts";
 import { type NarrowDtype, ROUNDING } from "../../exchange/narrow.ts";
+import { MIN_LOSS_SCALE } from "../../optim/loss_scaler.ts";
 import { lossCure } from "../../optim/loss.ts";
 
 /** The facts about a run that the error names. */
@@ -23,6 +24,13 @@ export interface StepFacts {
   readonly plan: { readonly training: Pick<EpochPlanner, "steps"> };
 }
 
+/** A step that failed. */
+export interface NonFiniteStep
+  extends Pick<StepTotals, "worstRank" | "tooLargeFor">, Partial<Pick<StepTotals, "lossSum">> {
+  /** Factor of the loss (default 1). */
+  readonly scale?: number;
+}
+
 /** Files that the message names. */
 const MAX_NAMED_FILES = 20;
 
@@ -33,9 +41,16 @@ const MAX_NAMED_FILES = 20;
 export function nonFiniteStepError(
   { config, dataset, plan }: StepFacts,
   { epoch, step }: StepKey,
-  { worstRank: rank, tooLargeFor }: Pick<StepTotals, "worstRank" | "tooLargeFor">,
+  { worstRank: rank, tooLargeFor, lossSum = NaN, scale = 1 }: NonFiniteStep,
 ): LockstepError {
   const where = `in epoch ${epoch}, step ${step}`;
+  if (scale <= MIN_LOSS_SCALE && Number.isFinite(lossSum)) {
+    const whose = rank === undefined ? "The gradients" : `The gradients of rank ${rank}`;
+    return new LockstepError(
+      `${whose} overflow float16 ${where}, however small the loss scale (${scale}), no update was made: set ` +
+        `engine.precision to float32 or bfloat16, or ${lossCure(config.train, "the data")}`,
+    );
+  }
   if (tooLargeFor) {
     return new LockstepError(formatOverflow(tooLargeFor, rank, where, config));
   }

@@ -31,6 +31,7 @@ import {
   stateOf,
 } from "../../train/load_weights.ts";
 import { differentModules } from "../../train/modules.ts";
+import type { EpochLossScale } from "../../train/step_judge.ts";
 import { cutHistory } from "./cut_history.ts";
 import type { EpochTotals } from "../epochs/drive_epoch.ts";
 import { checkHistoryMark, historyMark } from "./history_mark.ts";
@@ -50,6 +51,8 @@ export interface Position extends RunPoint {
   seconds: number;
   /** Sums of the steps since the last point of the training loss, if there are any. */
   pending?: PendingSums;
+  /** The loss scale after the steps so far, where losses are scaled. */
+  lossScale?: EpochLossScale;
 }
 
 /** The place before the first step. */
@@ -64,9 +67,10 @@ export function startPosition(): Position {
 }
 
 /** The place before the first step of the epoch that follows a given place. */
-export function nextEpoch({ epoch, optimizerSteps, pending }: Position): Position {
+export function nextEpoch({ epoch, optimizerSteps, pending, lossScale }: Position): Position {
   const sums = pending ? { pending } : {};
-  return { ...startPosition(), epoch: epoch + 1, optimizerSteps, ...sums };
+  const scale = lossScale ? { lossScale: { ...lossScale, skippedSteps: 0 } } : {};
+  return { ...startPosition(), epoch: epoch + 1, optimizerSteps, ...sums, ...scale };
 }
 
 /**
@@ -168,6 +172,7 @@ export async function resume(
     totals: { ...info.train },
     seconds: info.seconds,
     ...(info.pending ? { pending: info.pending } : {}),
+    ...(info.lossScale ? { lossScale: info.lossScale } : {}),
   };
   const { config, plan: { stepsPerEpoch } } = run;
   const history = await historyUpTo(folder, { config, stepsPerEpoch }, info);
@@ -247,7 +252,7 @@ function overReason({ epochs }: History, { train }: PreparedRun["config"]): stri
 }
 
 function factsOf({ config, dataset, job, plan }: PreparedRun, position: Position): CheckpointFacts {
-  const { optimizerSteps, totals, seconds, pending } = position;
+  const { optimizerSteps, totals, seconds, pending, lossScale } = position;
   return {
     model: {
       name: config.model.name,
@@ -262,6 +267,7 @@ function factsOf({ config, dataset, job, plan }: PreparedRun, position: Position
     train: totals,
     seconds,
     ...(pending ? { pending } : {}),
+    ...(lossScale ? { lossScale } : {}),
     fingerprint: job.fingerprint,
     config,
     ...(Object.keys(job.modules ?? {}).length > 0 ? { modules: job.modules } : {}),
