@@ -63,7 +63,7 @@ export class StepSums implements Disposable {
   /** Reads the totals of all results that were added, with one read. */
   async totals(): Promise<LocalTotals> {
     const records = this.#records.splice(0);
-    const flag = this.#begin === 0 ? await this.#state.store.finite() : undefined;
+    const flag = this.#begin === 0 ? await this.#state.store.nonFinite() : undefined;
     const parts = flag ? [...records, flag] : records;
     if (parts.length === 0) return { ...this.#totals };
     const values = await read(parts);
@@ -71,7 +71,7 @@ export class StepSums implements Disposable {
       this.#totals.lossSum += values[at];
       this.#totals.correct += values[at + 1];
     }
-    return { ...this.#totals, ...(flag ? { finite: values.at(-1) === 1 } : {}) };
+    return { ...this.#totals, ...(flag ? { finite: values.at(-1) === 0 } : {}) };
   }
 
   /** The float of the vector from which on it is final. */

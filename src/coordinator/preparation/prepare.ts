@@ -21,7 +21,6 @@ import { importMetrics } from "../../metrics/user_metrics.ts";
 import { USER_MODEL, WEIGHTS_NAMES } from "../../models/config.ts";
 import { ensurePretrainedWeights } from "../../models/pretrained_weights.ts";
 import { ARCHITECTURES, isPretrainedModel } from "../../models/registry.ts";
-import { checkGpuSettings } from "../../engine/gpu_settings.ts";
 import { checkPrecision } from "../../engine/precision.ts";
 import { type Engine, openEngineOnCpu } from "../../engine/engine.ts";
 import { soleProcessThreads } from "../../engine/threads.ts";
@@ -91,7 +90,6 @@ export async function prepareRun(
   requireFileLimit(config.workers);
   warnings.forEach((warning) => reporter.warn(warning));
   const gpus = devices.filter((device) => device.kind === "gpu");
-  if (gpus.length > 0) checkGpuSettings(config.engine);
   const slow = checkPrecision(config.engine.precision, gpus);
   if (slow !== undefined) reporter.warn(slow);
   checkImageSize(config);

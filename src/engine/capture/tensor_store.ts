@@ -5,7 +5,7 @@
  */
 import { bytesIn, type FloatRange } from "../../base/float_range.ts";
 import type { DeviceMemory } from "../device_memory.ts";
-import { addInto, putInto } from "../inplace_ops.ts";
+import { addInto, firstRow, putInto } from "../inplace_ops.ts";
 import { tf } from "../tf.ts";
 import { readInto } from "../transfer.ts";
 import { CapturedFunction } from "./capture.ts";
@@ -19,16 +19,16 @@ export class TensorStore implements Disposable {
   readonly #places: readonly FloatRange[];
   readonly #put: CapturedFunction;
   readonly #add: CapturedFunction;
-  readonly #finite: CapturedFunction;
+  readonly #nonFinite: CapturedFunction;
 
   constructor(memory: DeviceMemory, places: readonly FloatRange[]) {
     this.#memory = memory;
     this.#places = places;
     this.#put = storing("put", putInto);
     this.#add = storing("add", addInto);
-    this.#finite = new CapturedFunction(
-      "finite",
-      (vector) => [tf.cast(tf.all(tf.isFinite(vector)), "float32").reshape([1])],
+    this.#nonFinite = new CapturedFunction(
+      "non_finite",
+      (vector) => [tf.cast(tf.any(tf.logicalNot(tf.isFinite(vector))), "float32").reshape([1])],
       { variables: () => [], capture: true, random: false },
     );
   }
@@ -46,16 +46,16 @@ export class TensorStore implements Disposable {
   }
 
   /**
-   * Tells whether all of the memory holds finite values: float32 [1], 1 or 0.
+   * Tells whether the memory holds NaN or infinity anywhere: float32 [1], 1 or 0.
    *
    * @returns Nothing where the memory is the CPU's, which can look for itself
    */
-  async finite(): Promise<tf.Tensor | undefined> {
+  async nonFinite(): Promise<tf.Tensor | undefined> {
     const memory = this.#memory;
     if (memory.host || memory.byteLength === 0) return undefined;
     const view = memory.view([1, memory.byteLength / Float32Array.BYTES_PER_ELEMENT]);
     try {
-      const [flag] = await this.#finite.call([view]);
+      const [flag] = await this.#nonFinite.call([view]);
       return flag;
     } finally {
       view.dispose();
@@ -79,13 +79,14 @@ export class TensorStore implements Disposable {
   [Symbol.dispose](): void {
     this.#put.dispose();
     this.#add.dispose();
-    this.#finite.dispose();
+    this.#nonFinite.dispose();
   }
 }
 
 function storing(name: string, store: typeof putInto): CapturedFunction {
   return new CapturedFunction(name, (...tensors) => {
     const targets = tensors.slice(0, tensors.length / 2);
-    return targets.map((target, index) => store(target, tensors[targets.length + index]));
+    const row = firstRow();
+    return targets.map((target, index) => store(target, tensors[targets.length + index], row));
   }, { variables: () => [], capture: true, random: false });
 }

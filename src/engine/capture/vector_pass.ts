@@ -7,7 +7,7 @@
 import { bytesIn, type FloatRange } from "../../base/float_range.ts";
 import { type DeviceMemory, hostOf } from "../device_memory.ts";
 import type { ElementOps, Elementwise } from "../elementwise.ts";
-import { putInto } from "../inplace_ops.ts";
+import { firstRow, putInto } from "../inplace_ops.ts";
 import { tf } from "../tf.ts";
 import { tensorFrom } from "../transfer.ts";
 import { KernelThreads } from "../kernel_threads.ts";
@@ -87,6 +87,7 @@ export class VectorPass implements Disposable {
     const scalars = tf.split(numbers, numbers.size);
     // size = jobs · own + shared, own + shared = perJob
     const ownCount = jobs === 1 ? perJob : (numbers.size - perJob) / (jobs - 1);
+    const row = firstRow();
     return Array.from({ length: jobs }, (_, job) => {
       const at = job * (inputs + outputs);
       const targets = tensors.slice(at, at + outputs);
@@ -96,7 +97,7 @@ export class VectorPass implements Disposable {
         ...own,
         ...scalars.slice(jobs * ownCount),
       ]);
-      return targets.map((target, index) => putInto(target, values[index]));
+      return targets.map((target, index) => putInto(target, values[index], row));
     }).flat();
   }
 
