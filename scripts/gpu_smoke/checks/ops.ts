@@ -3,6 +3,9 @@
  *
  * @module
  */
+import { alignedBytes } from "../../../src/base/aligned_memory.ts";
+import { hostMemory } from "../../../src/engine/device_memory.ts";
+import { VersionedMemory } from "../../../src/engine/versioned_memory.ts";
 import { counted } from "../../../src/base/format.ts";
 import { typeAttribute } from "../../../src/engine/binding/attributes.ts";
 import { DATA_TYPES } from "../../../src/engine/binding/attributes.ts";
@@ -17,7 +20,7 @@ import { isWrong, OpComparer, type OpComparison } from "../op_comparer.ts";
 import { CLASSES, madeBatch } from "../replica.ts";
 import { createModel } from "../../../src/models/create_model.ts";
 import { optimizerConfig } from "../../../src/optim/config.ts";
-import { ownBuffers } from "../../../src/exchange/step_buffers.ts";
+import { hostVectors } from "../../../src/exchange/step_buffers.ts";
 import { Replica } from "../../../src/train/replica.ts";
 
 /** The check. */
@@ -75,13 +78,21 @@ async function run(context: CheckContext): Promise<Outcome> {
 async function walk(name: ModelName): Promise<void> {
   // With dropout and stochastic depth: these have ops of their own.
   const model = createModel(name, { numClasses: CLASSES, seed: 1 });
+  // Ops on the GPU's own memory are no part of the network, and are checked by its copies and gradients.
+  const { runtime } = nativeBackend();
+  const { tracer } = runtime;
+  runtime.tracer = undefined;
   using replica = new Replica(model, {
     optimizer: { settings: optimizerConfig({ optimizer: "sgd" }), lr: 0.01 },
     capture: false,
   });
-  // Ops on the GPU's own memory are no part of the network, and are checked by its copies and gradients.
   const { vectorBytes, regions } = replica.state;
-  replica.state.attach(ownBuffers({ rank: 0, worldSize: 1, vectorBytes, regions }));
+  const make = () => hostMemory(alignedBytes(vectorBytes));
+  replica.state.attach({
+    ...hostVectors({ vectorBytes }),
+    regions: Array.from({ length: regions }, () => new VersionedMemory(make(), make)),
+  });
+  runtime.tracer = tracer;
   const batch = madeBatch(ROWS, name === "inception_v3" ? INCEPTION_SIDE : SIDE);
   await replica.forwardBackward(batch, { seed: [1, 2], globalRows: ROWS, rowOffset: 0 });
   await replica.evaluate(batch);
