@@ -73,6 +73,31 @@ export function checkPrecision(
   }
 }
 
+/**
+ * Returns the format in which devices score a model that was trained with a format: float32 where they lack it.
+ *
+ * @returns The format, and a sentence where it is another one, or slow
+ */
+export function scoringPrecision(
+  trained: Precision,
+  gpus: readonly PrecisionGpu[],
+  cpu: CpuFacts | undefined = readCpu(),
+): { precision: Precision; note?: string } {
+  try {
+    const note = checkPrecision(trained, gpus, cpu);
+    return { precision: trained, ...(note === undefined ? {} : { note }) };
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    const where = gpus.length > 0 ? gpus.map(({ name }) => name).join(", ") : nameOf(cpu);
+    return {
+      precision: "float32",
+      note:
+        `The model was trained with engine.precision ${trained}, which isn't to be had on ${where}: it is scored ` +
+        "with float32",
+    };
+  }
+}
+
 function checkGpus(
   precision: Exclude<Precision, "float32">,
   gpus: readonly PrecisionGpu[],

@@ -16,6 +16,7 @@ import { type Config, configSchema } from "../config/schema.ts";
 import { checkFiles } from "../data/datasets/check_files.ts";
 import type { ImageSet } from "../data/datasets/image_set.ts";
 import { openEngineOnCpu } from "../engine/engine.ts";
+import { scoringPrecision } from "../engine/precision.ts";
 import { soleProcessThreads } from "../engine/threads.ts";
 import { cpuDevices, findDevices, type FoundDevices } from "../gpus/find_devices.ts";
 import { endsInLogSoftmax } from "../models/head_specs.ts";
@@ -131,7 +132,13 @@ export async function prepareEvaluation(
   const setup = setUp(trained, request);
   const { loss, classWeights: wanted, rows } = setup;
   const { devices, build, warnings } = await devicesOf(setup, request);
-  const config: EvaluationConfig = { ...setup.config, workers: devices.length };
+  const { precision, note } = scoringPrecision(
+    setup.config.engine.precision,
+    devices.filter((device) => device.kind === "gpu"),
+  );
+  if (note !== undefined) reporter.warn(note);
+  const engine = { ...setup.config.engine, precision };
+  const config: EvaluationConfig = { ...setup.config, engine, workers: devices.length };
   requireFileLimit(config.workers);
   warnings.forEach((warning) => reporter.warn(warning));
   const gpus = devices.filter(({ kind }) => kind === "gpu").map(deviceName);

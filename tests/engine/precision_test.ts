@@ -3,7 +3,12 @@ import { hasBfloat16, parseCpuInfo, readCpu } from "../../src/engine/cpu_facts.t
 import { CapturedFunction } from "../../src/engine/capture/capture.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { numericVariables } from "../../src/engine/numerics.ts";
-import { checkPrecision, precisionNamed, PRECISIONS } from "../../src/engine/precision.ts";
+import {
+  checkPrecision,
+  precisionNamed,
+  PRECISIONS,
+  scoringPrecision,
+} from "../../src/engine/precision.ts";
 import { tf } from "../../src/engine/tf.ts";
 
 await openEngine({ device: "cpu" });
@@ -78,6 +83,22 @@ Deno.test("checkPrecision() refuses a format that one of the GPUs lacks, by name
     /from compute capability 7\.0 on, but Tesla P100/,
   );
   assert.equal(checkPrecision("float32", [P100]), undefined);
+});
+
+Deno.test("scoringPrecision() is float32 where a model's own format isn't to be had", () => {
+  const cpu = parseCpuInfo(SAPPHIRE_RAPIDS);
+  assert.deepEqual(scoringPrecision("bfloat16", [A100]), { precision: "bfloat16" });
+  assert.deepEqual(scoringPrecision("bfloat16", [], cpu), { precision: "bfloat16" });
+  const { precision, note } = scoringPrecision("bfloat16", [A100, T4]);
+  assert.equal(precision, "float32");
+  assert.match(
+    note!,
+    /^The model was trained with engine\.precision bfloat16, .* on NVIDIA A100.*, Tesla T4: it/,
+  );
+  assert.equal(scoringPrecision("tf32", [], cpu).precision, "float32");
+  const slow = scoringPrecision("float16", [], cpu);
+  assert.equal(slow.precision, "float16");
+  assert.match(slow.note!, /many times longer/);
 });
 
 Deno.test("numericVariables() turns TF32 off unless it is wanted, and pins what is timed", () => {
