@@ -175,7 +175,7 @@ const RIGHTS: [name: string, permissions: string, message?: RegExp][] = [
   [
     "nothing there, as in auth.conf",
     'publish: "foo.>", subscribe: ["foo.>", "_INBOX.>"]',
-    /^The nats-server at 127\.0\.0\.1:\d+ doesn't let the user "limited" publish to lockstep\.\*\.heartbeat\.coordinator, lockstep\.\*\.command and \d+ other subjects, nor subscribe to lockstep\.\*\.join, .* and 12 other subjects: give it permission to publish and subscribe on lockstep\.>$/,
+    /^The nats-server at 127\.0\.0\.1:\d+ doesn't let the user "limited" publish to lockstep\.\*\.heartbeat\.coordinator, lockstep\.\*\.command and \d+ other subjects, nor subscribe to lockstep\.\*\.join, .* and 14 other subjects: give it permission to publish and subscribe on lockstep\.>$/,
   ],
   [
     "no publishing",
