@@ -58,6 +58,25 @@ export function checkConfig(config: LoadedConfig): void {
   checkFeatureCache(config);
   checkGradientDtype(config);
   checkEngine(config);
+  checkSyncBatchNorm(config);
+}
+
+/** Moments meet in the midst of a captured step, which is cut into several functions there. */
+function checkSyncBatchNorm({ train, engine, workers }: LoadedConfig): void {
+  if (!train.syncBatchNorm || workers === 1) return;
+  const { capture, xla, precision } = engine;
+  const cause = !capture
+    ? "engine.capture is false: set engine.capture to true"
+    : xla
+    ? "engine.xla compiles a step as a whole: set engine.xla to false"
+    : isHalf(precision)
+    ? `engine.precision is ${precision}: set engine.precision to float32 or tf32`
+    : undefined;
+  if (cause === undefined) return;
+  throw new UsageError(
+    `train.syncBatchNorm lets moments meet in the midst of a captured step, but ${cause}, or ` +
+      "train.syncBatchNorm to false",
+  );
 }
 
 /** Refuses two divisions of a worker's share of a batch. */

@@ -259,6 +259,11 @@ export interface TrainInput {
    */
   accumulationSteps?: number | undefined;
   /**
+   * Let BatchNorm normalize by the rows of all workers, as PyTorch's SyncBatchNorm, instead of by
+   * each worker's own. Default: `false`.
+   */
+  syncBatchNorm?: boolean | undefined;
+  /**
    * Exponential moving average of the weights; if set, the averages are validated and kept as
    * best.
    */

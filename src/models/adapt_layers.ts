@@ -4,7 +4,8 @@
  * @module
  */
 import { LockstepError, messageOf, UsageError } from "../base/errors.ts";
-import { dropout } from "../engine/native_ops.ts";
+import { type BatchNormState, dropout } from "../engine/native_ops.ts";
+import { exchangesMoments, synchronizedBatchNorm } from "../engine/synchronized_batch_norm.ts";
 import { tf } from "../engine/tf.ts";
 import "./finite_pooling.ts";
 import { BatchNorm, Dropout, isFrozenLayer } from "./layers.ts";
@@ -93,7 +94,47 @@ function adaptDropout({ name, layer }: NamedLayer, salt: number, url: string): v
 
 function adaptBatchNorm(layer: tf.layers.Layer): void {
   const stock = layer.call.bind(layer) as Call;
-  const call: Call = (inputs, kwargs) =>
-    stock(inputs, isFrozenLayer(layer) ? { ...kwargs, training: false } : kwargs);
+  const call: Call = (inputs, kwargs) => {
+    const training = kwargs.training === true && !isFrozenLayer(layer);
+    if (training && exchangesMoments()) return synchronized(layer as StockBatchNorm, inputs);
+    return stock(inputs, { ...kwargs, training });
+  };
   Object.assign(layer, { call, frozen: false });
+}
+
+/** The parts of the stock layer that its computation needs. */
+type StockBatchNorm = tf.layers.Layer & {
+  readonly axis: number;
+  readonly momentum: number;
+  readonly epsilon: number;
+  readonly gamma?: tf.LayerVariable;
+  readonly beta?: tf.LayerVariable;
+  readonly movingMean: tf.LayerVariable;
+  readonly movingVariance: tf.LayerVariable;
+};
+
+/** The stock layer's computation over the rows of all ranks; its running variance is the biased one. */
+function synchronized(layer: StockBatchNorm, inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+  return tf.tidy(() => {
+    const x = Array.isArray(inputs) ? inputs[0] : inputs;
+    const axis = (layer.axis + x.rank) % x.rank;
+    const channels = x.shape[axis];
+    const others = [...x.shape.keys()].filter((own) => own !== axis);
+    const last = [...others, axis];
+    const isLast = axis === x.rank - 1;
+    const moved = isLast ? x : tf.transpose(x, last);
+    const maps = tf.reshape(moved, [x.shape[0], -1, 1, channels]) as tf.Tensor4D;
+    const { gamma, beta, movingMean, movingVariance } = layer;
+    const state = {
+      gamma: gamma?.read() ?? tf.ones([channels]),
+      beta: beta?.read() ?? tf.zeros([channels]),
+      movingMean: movingMean.read(),
+      movingVariance: movingVariance.read(),
+    } as BatchNormState;
+    const result = synchronizedBatchNorm(maps, state, 1 - layer.momentum, layer.epsilon, 0);
+    movingMean.write(result.movingMean);
+    movingVariance.write(result.movingVariance);
+    const y = tf.reshape(result.y, moved.shape);
+    return isLast ? y : tf.transpose(y, [...x.shape.keys()].map((own) => last.indexOf(own)));
+  });
 }

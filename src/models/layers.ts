@@ -5,6 +5,7 @@
  * @module
  */
 import { dropout, trainingBatchNorm } from "../engine/native_ops.ts";
+import { exchangesMoments, synchronizedBatchNorm } from "../engine/synchronized_batch_norm.ts";
 import { tf } from "../engine/tf.ts";
 
 type Call = { training?: boolean };
@@ -85,7 +86,8 @@ export class BatchNorm extends tf.layers.Layer {
       const state = { gamma, beta, movingMean, movingVariance } as unknown as Parameters<
         typeof trainingBatchNorm
       >[1];
-      const result = trainingBatchNorm(x, state, this.#momentum, this.#epsilon);
+      const normalize = exchangesMoments() ? synchronizedBatchNorm : trainingBatchNorm;
+      const result = normalize(x, state, this.#momentum, this.#epsilon);
       movingMean.assign(result.movingMean);
       movingVariance.assign(result.movingVariance);
       return result.y;

@@ -130,6 +130,10 @@ export const optimizerShape = {
     "Micro-batches in which each worker computes its share of a batch, one after the other: less " +
       "memory, the same step. The alternative to `microBatchSize`.",
   ),
+  syncBatchNorm: z.boolean().default(false).describe(
+    "Let BatchNorm normalize by the rows of all workers, as PyTorch's SyncBatchNorm, instead of " +
+      "by each worker's own.",
+  ),
   ema: z.strictObject({
     rule: z.enum(EMA_RULES).default("steps").describe(
       "The rule for when the averages are updated, and by how much. `steps` counts the " +

@@ -16,6 +16,7 @@ import type {
   StepResult,
 } from "../exchange/gradient_exchange.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
+import type { MomentMeeting } from "./moment_exchange.ts";
 import { preparedAhead } from "./prepared_batches.ts";
 import type { EarlyGradients, Replica } from "./replica.ts";
 import type { ReplicaState } from "./replica_state.ts";
@@ -109,13 +110,14 @@ class RankEpoch implements EpochWork {
     return replica.preparation ? preparedAhead<Batch>(batches, replica.preparation) : batches;
   }
 
-  async forwardBackward(batch: Batch): Promise<StepContribution> {
+  async forwardBackward(batch: Batch, signal?: AbortSignal): Promise<StepContribution> {
     const { replica, config: { seed, nats, nccl } } = this.#parts;
     const { exchange } = this;
     const { bucketSize } = exchange.sumsOnDevice ? nccl : nats;
     this.#scale = this.#judge.scale;
-    // A rank without rows brings nothing to a step.
-    if (batch.labels.length === 0) return this.#contribution(batch, NO_TOTALS);
+    const meeting = this.#meeting(signal);
+    // A rank without rows brings nothing to a step but its presence.
+    if (batch.labels.length === 0 && !meeting) return this.#contribution(batch, NO_TOTALS);
     const { epoch } = this.#span;
     const { step } = batch;
     const { globalRows, rowOffset } = this.#steps[step - this.#steps[0].step];
@@ -136,8 +138,21 @@ class RankEpoch implements EpochWork {
       batch,
       { seed: seeds, globalRows, rowOffset, lossScale: this.#scale },
       early,
+      meeting,
     );
     return this.#contribution(batch, totals);
+  }
+
+  /** Lets BatchNorm's moments meet over the ranks, where they are to. */
+  #meeting(signal: AbortSignal | undefined): MomentMeeting | undefined {
+    const { config: { train }, place: { rank, worldSize } } = this.#parts;
+    if (!train.syncBatchNorm || worldSize === 1) return undefined;
+    const allReduce = async (values: Float64Array) => {
+      this.watch.enter("waiting for the other ranks");
+      await this.exchange.allReduce(values, signal);
+      this.watch.enter("computing");
+    };
+    return { rank, worldSize, allReduce };
   }
 
   sumSquares(ranges: readonly FloatRange[]): number {

@@ -7,6 +7,8 @@ import { CapturedFunction } from "../engine/capture/capture.ts";
 import { nativeRuntime } from "../engine/native_runtime.ts";
 import { setStepSeed } from "../engine/random_state.ts";
 import { tf } from "../engine/tf.ts";
+import { isBatchNorm, isFrozenLayer } from "../models/layers.ts";
+import { namedLayers } from "../models/named_layers.ts";
 import { findSingleValue } from "../models/single_value.ts";
 import type { EmaConfig } from "../optim/config.ts";
 import { lossPerSample } from "../optim/loss.ts";
@@ -15,11 +17,12 @@ import { bucketCuts } from "./buckets.ts";
 import type { Features } from "./features.ts";
 import type { LabelledImages } from "./labelled_images.ts";
 import type { MicroBatching } from "./micro_batches.ts";
-import { type Preparation, PreparedBatches } from "./prepared_batches.ts";
+import { type BatchPart, type Preparation, PreparedBatches } from "./prepared_batches.ts";
 import { ModelScorer, type ScorerOptions } from "./model_scorer.ts";
 import { ReplicaState, type ReplicaUpdate } from "./replica_state.ts";
+import { GlobalBatch, type MomentExchange, type MomentMeeting } from "./moment_exchange.ts";
 import type { Scores } from "./scores.ts";
-import { type LocalTotals, RESULTS, StepSums } from "./step_sums.ts";
+import { type LocalTotals, NO_TOTALS, RESULTS, StepSums } from "./step_sums.ts";
 
 /** The place of a rank's rows in the step's global batch, and the step's seed: for dropout. */
 export interface RankShare {
@@ -41,6 +44,19 @@ export interface EarlyGradients {
   readonly onReady: (totals: LocalTotals, begin: number) => void;
 }
 
+/** The parts in which a share of a batch is computed, and what is known of them before. */
+interface PartPlan {
+  /** This rank's parts. */
+  readonly own: readonly BatchPart[];
+  /** By part, over the ranks whose moments meet: true where a BatchNorm layer has one value per channel. */
+  readonly isSingle: readonly boolean[];
+  readonly known: Pick<LocalTotals, "weight" | "statisticsRows" | "trackedBatches">;
+  /** Factor of the sum of losses. */
+  readonly lossFactor: number;
+  /** The batch of all ranks, where their moments meet. */
+  readonly global: GlobalBatch | undefined;
+}
+
 /** A captured function of a replica, and inputs that it could be called with; the caller disposes of those. */
 export interface ReplicaCall {
   readonly fn: CapturedFunction;
@@ -57,6 +73,9 @@ export interface ReplicaOptions extends ScorerOptions, MicroBatching {
 /** Weight of an auxiliary classifier's loss (Szegedy et al. 2015, arXiv:1512.00567; torchvision's references). */
 const AUXILIARY_WEIGHT = 0.4;
 
+/** Values of a pixel. */
+const CHANNELS = 3;
+
 /**
  * A model, its state, and the two halves of a training step between which the exchange stands. All float32.
  */
@@ -64,16 +83,20 @@ export class Replica implements Disposable {
   readonly model: tf.LayersModel;
   readonly state: ReplicaState;
   readonly #scorer: ModelScorer;
+  readonly #batching: MicroBatching;
   readonly #batches: PreparedBatches;
   readonly #forwardBackward: CapturedFunction;
   /** By the images' size: true when one image is a single value per channel somewhere. */
   readonly #singleValues = new Map<string, boolean>();
+  /** By the images' size: the points at which a step's function exchanges moments. */
+  readonly #points = new Map<string, ReturnType<CapturedFunction["exchangePoints"]>>();
 
   /** @throws {UsageError} when a group of parameters matches none */
   constructor(model: tf.LayersModel, options: ReplicaOptions) {
     this.model = model;
     this.state = new ReplicaState(model, options.optimizer, options.ema);
     this.#scorer = new ModelScorer(model, options);
+    this.#batching = options;
     this.#batches = new PreparedBatches(this.#scorer.stage, options);
     const variables = () => this.state.parameters.map(({ variable }) => variable);
     this.#forwardBackward = new CapturedFunction(
@@ -104,29 +127,36 @@ export class Replica implements Disposable {
    * variance. Where all samples' classes have weight 0, the gradients are 0.
    *
    * @param early Wants the last layers' gradients while those of the first ones are still computed
+   * @param meeting Lets BatchNorm normalize by the moments of all ranks' rows; every rank must then make the same call,
+   *   also without rows
    */
   async forwardBackward(
     batch: LabelledImages,
     place: RankShare,
     early?: EarlyGradients,
+    meeting?: MomentMeeting,
   ): Promise<LocalTotals> {
     const { state } = this;
+    const plan = await this.#plan(batch, this.#trainsBatchNorm() ? meeting : undefined);
+    const { own, isSingle, known, lossFactor, global } = plan;
+    if (isSingle.length === 0) return NO_TOTALS;
     state.collect();
-    const weight = this.#scorer.weightOf(batch);
-    const parts = this.#batches.partsOf(batch);
-    const counted = parts.filter(({ part }) => !this.#hasSingleValue(part));
-    const statisticsRows = counted.reduce((sum, { part }) => sum + part.labels.length, 0);
-    using sums = new StepSums(state, { weight, statisticsRows, trackedBatches: counted.length });
-    for (const [index, { part, firstRow }] of parts.entries()) {
+    using sums = new StepSums(state, known);
+    for (const [index, single] of isSingle.entries()) {
+      const exchange = global?.exchangeOf(index);
+      if (index >= own.length) { // other ranks have another part
+        await exchange!.answer(await this.#pointsOf(batch, place));
+        continue;
+      }
+      const { part, firstRow } = own[index];
       setStepSeed([...place.seed], place.globalRows, place.rowOffset + firstRow);
       const inputs = await this.#scorer.inputs(part, this.features?.caches?.train);
-      inputs.push(tf.scalar(weight === 0 ? 0 : (place.lossScale ?? 1) / weight));
-      const isLast = index === parts.length - 1;
+      inputs.push(tf.scalar((place.lossScale ?? 1) * lossFactor));
+      const isLast = index === own.length - 1;
       try {
-        if (this.#hasSingleValue(part)) {
-          await sums.add(await this.#callWithoutStatistics(inputs), isLast);
-        } else if (isLast && early) await this.#callInBuckets(inputs, sums, early);
-        else await sums.add(await this.#call(inputs), isLast);
+        if (single) await sums.add(await this.#callWithoutStatistics(inputs, exchange), isLast);
+        else if (isLast && early) await this.#callInBuckets(inputs, sums, early, exchange);
+        else await sums.add(await this.#call(inputs, exchange), isLast);
       } finally {
         tf.dispose(inputs);
       }
@@ -137,26 +167,79 @@ export class Replica implements Disposable {
     return totals;
   }
 
-  async #call(inputs: readonly tf.Tensor[]): Promise<Map<number, tf.Tensor>> {
-    return new Map((await this.#forwardBackward.call(inputs)).entries());
+  async #plan(batch: LabelledImages, meeting: MomentMeeting | undefined): Promise<PartPlan> {
+    const own = this.#batches.partsOf(batch);
+    const rows = own.map(({ part }) => part.labels.length);
+    const weight = own.length === 0 ? 0 : this.#scorer.weightOf(batch);
+    const global = meeting &&
+      await GlobalBatch.meet(meeting, { weight, rows: batch.labels.length }, this.#batching);
+    const isSingle = (global?.parts ?? rows).map((count) =>
+      count === 1 && this.#hasSingleValue(batch)
+    );
+    const counts = isSingle.map((single) => !single);
+    const counted = rows.reduce((sum, count, index) => sum + (counts[index] ? count : 0), 0);
+    return {
+      own,
+      isSingle,
+      known: {
+        weight: global?.shareOfWeight ?? weight,
+        statisticsRows: global?.statisticsRows(counts) ?? counted,
+        trackedBatches: counts.filter((isCounted) => isCounted).length,
+      },
+      lossFactor: global?.lossFactor ?? (weight === 0 ? 0 : 1 / weight),
+      global,
+    };
+  }
+
+  #trainsBatchNorm(): boolean {
+    return namedLayers(this.model).some(({ layer }) => isBatchNorm(layer) && !isFrozenLayer(layer));
+  }
+
+  /** The points of a step's function, which are the same for any number of rows. */
+  async #pointsOf({ height, width }: LabelledImages, { seed, globalRows }: RankShare) {
+    const size = `${height} × ${width}`;
+    const known = this.#points.get(size);
+    if (known) return known;
+    const one: LabelledImages = {
+      images: new Float32Array(height * width * CHANNELS),
+      labels: Int32Array.of(0),
+      height,
+      width,
+    };
+    setStepSeed([...seed], globalRows, 0);
+    const inputs = await this.#scorer.inputs(one, undefined);
+    inputs.push(tf.scalar(0));
+    const points = this.#forwardBackward.exchangePoints(inputs);
+    tf.dispose(inputs);
+    this.#points.set(size, points);
+    return points;
+  }
+
+  async #call(
+    inputs: readonly tf.Tensor[],
+    exchange: MomentExchange | undefined,
+  ): Promise<Map<number, tf.Tensor>> {
+    return new Map((await this.#forwardBackward.call(inputs, exchange?.exchange)).entries());
   }
 
   /** Calls the function, and leaves the running statistics as they were. */
-  async #callWithoutStatistics(inputs: readonly tf.Tensor[]): Promise<Map<number, tf.Tensor>> {
+  async #callWithoutStatistics(
+    inputs: readonly tf.Tensor[],
+    exchange: MomentExchange | undefined,
+  ): Promise<Map<number, tf.Tensor>> {
     const { exchanged, learning } = this.state;
     const statistics = exchanged.slice(learning.length);
     const before = statistics.map((variable) => tf.clone(variable));
     try {
-      return await this.#call(inputs);
+      return await this.#call(inputs, exchange);
     } finally {
       statistics.forEach((variable, index) => variable.assign(before[index]));
       tf.dispose(before);
     }
   }
 
-  /** Tells whether a BatchNorm layer that trains has one value per channel in a part of a batch. */
-  #hasSingleValue({ labels, height, width }: LabelledImages): boolean {
-    if (labels.length !== 1) return false;
+  /** Tells whether a BatchNorm layer that trains has one value per channel in an image of a batch. */
+  #hasSingleValue({ height, width }: LabelledImages): boolean {
     const size = `${height} × ${width}`;
     const known = this.#singleValues.get(size) ??
       findSingleValue(this.model, [height, width]) !== undefined;
@@ -168,8 +251,10 @@ export class Replica implements Disposable {
     inputs: readonly tf.Tensor[],
     sums: StepSums,
     { bucketBytes, onReady }: EarlyGradients,
+    exchange: MomentExchange | undefined,
   ): Promise<void> {
     await this.#forwardBackward.callInParts(inputs, {
+      ...(exchange ? { exchange: exchange.exchange } : {}),
       cuts: (results) => bucketCuts(results.slice(RESULTS.gradients), bucketBytes),
       onResults: async (results) => {
         await sums.add(results, true);

@@ -33,7 +33,7 @@ export interface EpochWork {
   /** This rank's rows of each step that is left, in the order of the steps; a step may have none. */
   batches(signal?: AbortSignal): AsyncIterable<Batch>;
   /** Runs forward and backward; returns the rank's gradients, and their weight among those of all ranks. */
-  forwardBackward(batch: Batch): Promise<StepContribution>;
+  forwardBackward(batch: Batch, signal?: AbortSignal): Promise<StepContribution>;
   /** The sum of the squares of the summed gradients in some ranges, where it is needed. */
   sumSquares(ranges: readonly FloatRange[]): number;
   /** Judges a step by its result; all ranks come to the same verdict. */
@@ -70,7 +70,7 @@ export async function trainEpoch(
     skipped.push(...batch.skipped);
 
     watch.enter("computing");
-    const gradients = await work.forwardBackward(batch);
+    const gradients = await work.forwardBackward(batch, signal);
 
     watch.enter("waiting for the other ranks");
     const ranges = await exchange.reduceScatter({ ...gradients, times: watch.times }, signal);

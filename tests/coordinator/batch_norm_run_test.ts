@@ -86,7 +86,12 @@ Deno.test("checkSingleValues() refuses what leaves an image by itself, and names
   );
   assert.match(
     shares!,
-    /train\.dropLast to true, train\.batchSize to 10, workers to 1, or model/,
+    /train\.dropLast to true, train\.batchSize to 10, workers to 1, train\.syncBatchNorm to true, or model/,
+  );
+  assert.equal(check(19, { syncBatchNorm: true }, { workers: 2 }), undefined, "3 images over both");
+  assert.match(
+    check(17, { syncBatchNorm: true }, { workers: 2 })!,
+    /the last step of an epoch has 1 image \(17 images, batch size 8\), so that one image/,
   );
   const parts = check(16, { accumulationSteps: 8 });
   assert.match(parts!, /a step has 8 images, computed in parts, as train\.accumulationSteps is 8/);

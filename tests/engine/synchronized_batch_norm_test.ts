@@ -42,7 +42,6 @@ class Layer {
     }, {
       variables: () => [...variables, this.movingMean, this.movingVariance],
       capture: true,
-      exchanges,
     });
   }
 
@@ -105,7 +104,7 @@ async function compare(shares: Shares, inParts: boolean): Promise<void> {
     }
     const meeting = new MomentExchange(sums[rank], { own, all: 12, share: own / 12 });
     const layer = new Layer(rows(x, rank), 12 / own, true);
-    const exchange = meeting.exchange.bind(meeting);
+    const { exchange } = meeting;
     const results: tf.Tensor[] = [];
     const input = rows(weight, rank);
     if (!inParts) results.push(...await layer.fn.call([input], exchange));

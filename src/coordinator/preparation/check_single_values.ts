@@ -12,6 +12,7 @@ import { outputSize } from "../../data/transforms/transform_specs.ts";
 import type { tf } from "../../engine/tf.ts";
 import { findSingleValue } from "../../models/single_value.ts";
 import { type MicroBatching, microBatchSizes } from "../../train/micro_batches.ts";
+import { addedParts } from "../../train/moment_exchange.ts";
 import type { RunPlan } from "../../train/run_plan.ts";
 
 /** The division of an epoch's samples into batches, shares and parts. */
@@ -22,6 +23,8 @@ interface Division {
   /** The division of a worker's share. */
   readonly batching: MicroBatching;
   readonly dropLast: boolean;
+  /** BatchNorm sees the rows of all workers' parts of the same number. */
+  readonly isSynchronized: boolean;
 }
 
 /** Batch sizes that are tried as a cure, above and below the configured one. */
@@ -38,13 +41,14 @@ export function checkSingleValues(
   model: tf.LayersModel,
   { training }: Pick<RunPlan, "training">,
 ): void {
-  const { train: { accumulationSteps, microBatchSize, dropLast }, workers } = config;
+  const { train: { accumulationSteps, microBatchSize, dropLast, syncBatchNorm }, workers } = config;
   const division: Division = {
     length: training.length,
     globalBatch: training.globalBatch,
     workers,
     batching: { accumulationSteps, microBatchSize },
     dropLast,
+    isSynchronized: syncBatchNorm,
   };
   const single = findSingle(division);
   if (!single) return;
@@ -61,7 +65,9 @@ export function checkSingleValues(
     ? `train.accumulationSteps is ${accumulationSteps}`
     : `train.microBatchSize is ${microBatchSize}`;
   const numbers = [
-    ...(workers > 1 ? [`a share of ${counted(share, "image")} for one of ${workers} workers`] : []),
+    ...(workers > 1 && !syncBatchNorm
+      ? [`a share of ${counted(share, "image")} for one of ${workers} workers`]
+      : []),
     ...(microBatchSizes(share, division.batching).length > 1
       ? [`computed in parts, as ${reason}`]
       : []),
@@ -76,11 +82,20 @@ export function checkSingleValues(
 
 /** Finds a step with a part of a single row; returns the rows of the step and of the rank's share. */
 function findSingle(
-  { length, globalBatch, workers, batching, dropLast }: Division,
+  { length, globalBatch, workers, batching, dropLast, isSynchronized }: Division,
 ): { rows: number; share: number } | undefined {
   const steps = [globalBatch, dropLast ? 0 : length % globalBatch]
     .filter((rows) => rows > 0 && rows <= length);
   for (const rows of steps) {
+    if (isSynchronized) {
+      const shares = Array.from(
+        { length: workers },
+        (_, rank) => shareOf(rows, rank, workers).rows,
+      );
+      const sizes = addedParts(shares.map((share) => microBatchSizes(share, batching)));
+      if (sizes.includes(1)) return { rows, share: shares[0] };
+      continue;
+    }
     // Shares differ by at most one row. The first rank has the largest share, the last rank the smallest.
     for (const rank of [0, workers - 1]) {
       const { rows: share } = shareOf(rows, rank, workers);
@@ -119,6 +134,9 @@ function curesOf(config: Config, division: Division): string[] {
     ...partCures(division, worksInParts),
     ...(batches.length > 0 ? [`${naming(`train.${key}`)} to ${batches.join(" or ")}`] : []),
     ...(others === undefined ? [] : [`${naming("workers")} to ${others}`]),
+    ...(workers > 1 && !division.isSynchronized && works({ isSynchronized: true })
+      ? ["train.syncBatchNorm to true"]
+      : []),
     "model.freezeBatchNorm to true",
   ];
 }

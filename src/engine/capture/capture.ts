@@ -22,8 +22,6 @@ export interface CaptureOptions extends CallOptions {
   readonly capture: boolean;
   /** `false` when the function draws nothing at random: then it is traced once whatever the step's batch. */
   readonly random?: boolean;
-  /** Let ops exchange values in the midst of a call; then each call is given an {@linkcode Exchange}. */
-  readonly exchanges?: boolean;
 }
 
 /**
@@ -54,7 +52,7 @@ export interface PartsOptions {
    * their new values. The results after wait until its promise resolves.
    */
   readonly onResults: (results: ReadonlyMap<number, tf.Tensor>) => Promise<void> | void;
-  /** Needed where the function exchanges values. */
+  /** As of {@linkcode CapturedFunction.call}. */
   readonly exchange?: Exchange;
 }
 
@@ -66,6 +64,12 @@ interface Trace extends TracedFunction {
 }
 
 type Cuts = PartsOptions["cuts"];
+
+/** What a trace depends on beside its inputs. */
+interface TraceForm {
+  readonly cuts: Cuts | undefined;
+  readonly exchanges: boolean;
+}
 
 let functionCount = 0;
 
@@ -110,6 +114,7 @@ export class CapturedFunction {
   /**
    * Calls the function. The caller disposes of inputs and results.
    *
+   * @param exchange Lets ops exchange values in the midst of the call; without it they compute on their own
    * @throws {EngineError} when an op fails, or when the function can't be captured
    */
   async call(inputs: readonly tf.Tensor[], exchange?: Exchange): Promise<tf.Tensor[]> {
@@ -120,10 +125,11 @@ export class CapturedFunction {
     return results;
   }
 
-  /** The points at which a call with such inputs exchanges values, in order. Traces the function where needed. */
+  /** Traces the function for the points at which a call with such inputs exchanges values, in order. */
   exchangePoints(inputs: readonly tf.Tensor[]): ExchangePoint[] {
-    if (!this.#options.capture) return [];
-    return this.#traceOf(inputs, this.#variables(), undefined).points.map(({ point }) => point);
+    const variables = this.#variables();
+    using tracer = this.#tracer(inputs, variables, true);
+    return this.#record(tracer, inputs, variables, () => tracer.points).value;
   }
 
   /**
@@ -148,10 +154,11 @@ export class CapturedFunction {
     exchange: Exchange | undefined,
   ): Promise<void> {
     if (!this.#options.capture) {
+      if (exchange) throw new TypeError("Only a captured function exchanges values");
       return await onResults(new Map(tf.tidy(() => this.#fn(...inputs)).entries()));
     }
     const variables = this.#variables();
-    const trace = this.#traceOf(inputs, variables, cuts);
+    const trace = this.#traceOf(inputs, variables, { cuts, exchanges: exchange !== undefined });
     const backend = nativeBackend();
     const ids = [...backend.getInputTensorIds([...inputs, ...variables]), ...trace.capturedInputs];
     this.#attributes ??= callAttributes(this.#isRewritten, this.#options.xla ?? false);
@@ -229,16 +236,17 @@ export class CapturedFunction {
   #traceOf(
     inputs: readonly tf.Tensor[],
     variables: readonly tf.Variable[],
-    cuts: Cuts | undefined,
+    form: TraceForm,
   ): Trace {
     const key = [
-      cuts ? "parts" : "",
+      form.cuts ? "parts" : "",
+      form.exchanges ? "exchanges" : "",
       this.#options.random ?? true ? randomTraceKey() : "",
       ...inputs.map(({ dtype, shape }) => `${dtype}[${shape}]`),
     ].join();
     const known = this.#traces.get(key);
     if (known) return known;
-    const trace = this.#trace(inputs, variables, cuts);
+    const trace = this.#trace(inputs, variables, form);
     this.#traces.set(key, trace);
     return trace;
   }
@@ -246,9 +254,9 @@ export class CapturedFunction {
   #trace(
     inputs: readonly tf.Tensor[],
     variables: readonly tf.Variable[],
-    cuts: Cuts | undefined,
+    { cuts, exchanges }: TraceForm,
   ): Trace {
-    using tracer = this.#tracer(inputs, variables, this.#options.exchanges);
+    using tracer = this.#tracer(inputs, variables, exchanges);
     const name = `lockstep_${this.#name}_${functionCount++}`;
     const { value: traced, ...rest } = this.#record(
       tracer,

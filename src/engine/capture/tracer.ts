@@ -297,6 +297,11 @@ export class Tracer implements OpRecorder, Disposable {
     return this.#capturedInputs;
   }
 
+  /** The points so far, in order. */
+  get points(): ExchangePoint[] {
+    return this.#points.map(({ point }) => point);
+  }
+
   /** Returns the number of the recorded op that gives a tensor, counted from 0. */
   positionOf(id: TensorId): number {
     return (this.#outputs.get(id) ?? this.#narrow.get(id) ?? this.#output(id)).node.position;
