@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { InterruptedError, train, UsageError } from "../../mod.ts";
-import { globalBatchSize } from "../../src/config/checks.ts";
+import { checkConfig, globalBatchSize } from "../../src/config/checks.ts";
 import { loadConfig, validateConfig } from "../../src/config/load.ts";
 import { type Config, type ConfigInput, withWorkers } from "../../src/config/schema.ts";
 import { checkSingleValues } from "../../src/coordinator/preparation/check_single_values.ts";
@@ -109,7 +109,7 @@ Deno.test("checkSingleValues() refuses what leaves an image by itself, and names
   const perWorker = check(16, { batchSize: undefined, batchSizePerWorker: 1 }, { workers: 4 });
   assert.match(
     perWorker!,
-    /a share of 1 image for one of 4 workers.*train\.batchSizePerWorker to 2, or/,
+    /a share of 1 image for one of 4 workers.*train\.batchSizePerWorker to 2, train\.syncBatchNorm to true, or/,
   );
 });
 
@@ -194,6 +194,71 @@ Deno.test("train.dropLast leaves out the smaller step in any epoch, also of a ru
     assert.deepEqual((await tensorsOf(whole.folder)).batches, [24], "of 5 steps 4, in two parts");
     assert.ok(warnings.some((line) => line.includes("1 step of epoch 3: 1 image")), "it is said");
   }));
+
+Deno.test("train.syncBatchNorm: runs of 1 and 3 workers end alike, also where some have no rows", () =>
+  withTemporaryFolder(async (folder) => {
+    const root = join(folder, "images");
+    await makeImages(root, { classes: ["a", "b"], train: 6, val: 2 });
+    const model = await batchNormModel(folder);
+    const run = async (
+      workers: number,
+      exchange: "shared-memory" | "nats",
+    ) => {
+      const config = tinyConfig(root, {
+        model,
+        workers,
+        exchange,
+        nats: { bucketSize: 64 },
+        train: { batchSize: 5, epochs: 2, syncBatchNorm: true },
+      });
+      const { folder, history } = await train(config, { reporter: silentReporter() });
+      const { model: tensors } = await readCheckpoint(join(folder, "checkpoints", "last"));
+      return {
+        values: Float32Array.from([...tensors.values()].flatMap((own) => [...toFloat32(own)])),
+        losses: history.losses.map(({ loss }) => loss),
+      };
+    };
+    const alone = await run(1, "shared-memory");
+    for (const exchange of ["shared-memory", "nats"] as const) {
+      const together = await run(3, exchange);
+      assert.ok(relativeDifference(together.values, alone.values) < 1e-5, exchange);
+      together.losses.forEach((loss, at) =>
+        assert.ok(Math.abs(loss - alone.losses[at]) < 1e-5, `${exchange}: ${loss}`)
+      );
+    }
+  }));
+
+Deno.test("train.syncBatchNorm names the engine's keys that it doesn't go with", () => {
+  const check = (workers: number, engine: ConfigInput["engine"]) =>
+    checkConfig(validateConfig(tinyConfig("/images", {
+      workers,
+      engine,
+      train: { batchSize: 8, syncBatchNorm: true },
+    })));
+  for (
+    const [engine, cure] of [
+      [{ capture: false }, "engine.capture is false: set engine.capture to true"],
+      [{ xla: true }, "engine.xla compiles a step as a whole: set engine.xla to false"],
+      [
+        { precision: "bfloat16" },
+        "engine.precision is bfloat16: set engine.precision to float32 or tf32",
+      ],
+      [
+        { precision: "float16" },
+        "engine.precision is float16: set engine.precision to float32 or tf32",
+      ],
+    ] as const
+  ) {
+    assert.throws(() => check(2, engine), {
+      name: "UsageError",
+      message:
+        `train.syncBatchNorm lets moments meet in the midst of a captured step, but ${cure}, or ` +
+        "train.syncBatchNorm to false",
+    });
+    check(1, engine);
+  }
+  check(2, {});
+});
 
 Deno.test("an image that a skipped one leaves by itself is left out of the running statistics, and said", () =>
   withTemporaryFolder(async (folder) => {

@@ -65,7 +65,7 @@ interface Trace extends TracedFunction {
 
 type Cuts = PartsOptions["cuts"];
 
-/** What a trace depends on beside its inputs. */
+/** The form of a trace, beside its inputs. */
 interface TraceForm {
   readonly cuts: Cuts | undefined;
   readonly exchanges: boolean;
