@@ -158,11 +158,15 @@ export class NcclGradientExchange extends MeetingEnd {
     this.#early.catch(() => {}); // reduceScatter() throws it
   }
 
-  /** Looks whether those of this rank's values in a range that count are finite, when they are there. */
+  /**
+   * Looks whether those of this rank's values in a range that count are finite, when they are there. A step that has
+   * read its flag with its loss needs no further read.
+   */
   async #look(
-    { samples, statisticsRows = samples }: StepContribution,
+    { samples, statisticsRows = samples, finite }: StepContribution,
     range: FloatRange,
   ): Promise<boolean> {
+    if (finite) return true;
     const { device, vector } = this.#nccl;
     const counting = overlap(range, {
       begin: samples > 0 ? 0 : this.#gradientFloats,
