@@ -4,7 +4,7 @@
  * @module
  */
 import { addressOf, ALIGNMENT_BYTES } from "../base/aligned_memory.ts";
-import { DATA_TYPES } from "./binding/attributes.ts";
+import { DATA_TYPES, typeAttribute } from "./binding/attributes.ts";
 import { nativeBackend } from "./backend.ts";
 import type { tf } from "./tf.ts";
 
@@ -57,6 +57,12 @@ export function deviceViewOf(shape: readonly number[], address: bigint): tf.Tens
   const backend = nativeBackend();
   const id = backend.runtime.createDeviceView(shape, TYPES.float32, address);
   return backend.createOutputTensor({ id, shape: [...shape], dtype: TYPES.float32 });
+}
+
+/** Returns a float32 tensor of the same values on the device that the engine computes on. */
+export function placed(tensor: tf.Tensor): tf.Tensor {
+  const type = typeAttribute("T", TYPES.float32);
+  return nativeBackend().executeSingleOutput("Identity", [type], [tensor]);
 }
 
 /**

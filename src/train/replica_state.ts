@@ -11,7 +11,8 @@ import { copyRange, fillWithZeros } from "../engine/device_memory.ts";
 import type { VersionedMemory } from "../engine/versioned_memory.ts";
 import { loneBuffers, type StepBuffers } from "../exchange/step_buffers.ts";
 import type { tf } from "../engine/tf.ts";
-import { readInto, tensorFrom } from "../engine/transfer.ts";
+import { placed, readInto, tensorFrom } from "../engine/transfer.ts";
+import { isGpuOpen } from "../engine/native_runtime.ts";
 import { type Parameter, parametersOf } from "../models/parameters.ts";
 import { newShareOfSteps, WeightAverages } from "../optim/averages.ts";
 import type { EmaConfig } from "../optim/config.ts";
@@ -140,11 +141,24 @@ export class ReplicaState implements Disposable {
     }
     const store = new TensorStore(buffers.vector, layout.places);
     this.#attached = { buffers, values, slots, store, ...(averages ? { averages } : {}) };
+    this.#placeFixed();
   }
 
   /** The values in memory are those of the variables, whoever has set these. */
   collect(): void {
     this.#parts.values.collect();
+  }
+
+  /** Brings what no step changes to a GPU: TensorFlow would copy some of it there at each call. */
+  #placeFixed(): void {
+    if (!isGpuOpen()) return;
+    const exchanged = new Set(this.exchanged);
+    for (const { variable } of this.parameters) {
+      if (exchanged.has(variable)) continue;
+      const value = placed(variable);
+      variable.assign(value);
+      value.dispose();
+    }
   }
 
   /** Binds the variables to the values in memory, whatever was assigned to them since. */
@@ -253,6 +267,7 @@ export class ReplicaState implements Disposable {
       value.dispose();
     }
     this.collect();
+    this.#placeFixed();
     for (const { current } of this.#beside) await current.upload(next(this.vectorBytes));
   }
 

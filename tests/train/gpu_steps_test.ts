@@ -61,6 +61,12 @@ const TABLE: readonly Row[] = [
     changes: { model: { name: "resnet18", weights: "none" } },
     ...{ up: 9, down: 2, vectors: 0 }, // down: PadV2 has its constant, 4 bytes, in memory of the host
   },
+  {
+    what: "a frozen body",
+    worldSize: 1,
+    changes: { model: { name: "resnet18", weights: "pretrained", featureExtract: true } },
+    ...{ up: 7, down: 2, vectors: 0 },
+  },
   { what: "two workers in shared memory", worldSize: 2, up: 8, down: 2, vectors: 1 },
 ];
 
