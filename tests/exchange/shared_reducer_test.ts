@@ -83,9 +83,10 @@ Deno.test("ranks wait for a coordinator that doesn't read their records", async 
 Deno.test("a step longer than 20 ms is decided when its first rank has contributed, whatever may be ahead", async () => {
   await using bench = await open(2);
   const contributed = [0, 0];
+  const decided = [0, 1, 2, 3].map(() => Promise.withResolvers<void>());
   const ranks = bench.ranks.map(async (rank, index) => {
     for (let step = 0; step < 4; step++) {
-      await delay(40 + 40 * index);
+      await (index === 0 ? delay(40) : decided[step].promise);
       contributed[index]++;
       await takeStep(rank, contribution(index, step, 2, FLOATS));
     }
@@ -93,6 +94,7 @@ Deno.test("a step longer than 20 ms is decided when its first rank has contribut
   for (let step = 0; step < 4; step++) {
     await bench.reducer.reduce({ epoch: 1, step }, (key) => {
       assert.deepEqual([key.step, ...contributed], [step, step + 1, step]);
+      decided[step].resolve();
       return "continue";
     }, { ahead: 1000 });
   }
