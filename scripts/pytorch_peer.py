@@ -15,6 +15,7 @@ import torchvision
 def measure(args: argparse.Namespace, channels_last: bool) -> dict:
     """Times `args.steps` SGD steps after `args.warmup` others."""
     torch.manual_seed(0)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.precision == "tf32"
     device = torch.device(args.device)
     model = torchvision.models.get_model(args.model, num_classes=10).train().to(device)
     images = torch.sin(torch.arange(args.batch * 3 * args.image_size**2, dtype=torch.float32) * 12.9898)
@@ -27,14 +28,17 @@ def measure(args: argparse.Namespace, channels_last: bool) -> dict:
     labels = (torch.arange(args.batch) % 10).to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
     loss_of = torch.nn.CrossEntropyLoss()
+    half = {"float16": torch.float16, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16}.get(args.precision)
+    scaler = torch.amp.GradScaler(device.type, enabled=half == torch.float16)
     times = []
     for step in range(args.warmup + args.steps):
         start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=args.precision == "bf16"):
+        with torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None):
             loss = loss_of(model(images), labels)
-        loss.backward()
-        optimizer.step()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         loss.item()
         if step >= args.warmup:
             times.append(time.perf_counter() - start)
@@ -52,7 +56,8 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--format", choices=["default", "channels_last"], default="default")
-    parser.add_argument("--precision", choices=["float32", "bf16"], default="float32", help="bf16: by autocast")
+    parser.add_argument("--precision", choices=["float32", "tf32", "float16", "bfloat16", "bf16"], default="float32",
+                        help="16 bits: by autocast; float16 with GradScaler")
     parser.add_argument("--compile", action="store_true", help="by torch.compile")
     args = parser.parse_args()
     result = measure(args, args.format == "channels_last")

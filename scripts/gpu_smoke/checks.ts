@@ -13,6 +13,10 @@ import { CHECK as nccl } from "./checks/nccl.ts";
 import { CHECK as ops } from "./checks/ops.ts";
 import { CHECK as gradients } from "./checks/gradients.ts";
 import { CHECK as losses } from "./checks/losses.ts";
+import { CHECK as repeat } from "./checks/repeat.ts";
+import { CHECK as workers } from "./checks/workers.ts";
+import { CHECK as ncclSteps } from "./checks/nccl_steps.ts";
+import { CHECK as precisions } from "./checks/precisions.ts";
 import { CHECK as speed } from "./checks/speed.ts";
 import { CHECK as pytorch } from "./checks/pytorch.ts";
 import { CHECK as loader } from "./checks/loader.ts";
@@ -28,7 +32,11 @@ export const CHECKS: readonly SmokeCheck[] = [
   ops,
   gradients,
   losses,
+  repeat,
+  workers,
+  ncclSteps,
   pytorch,
   speed,
+  precisions,
   loader,
 ];

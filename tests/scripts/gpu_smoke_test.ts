@@ -1,5 +1,8 @@
 import "../support/end_with_runner.ts";
 import assert from "node:assert/strict";
+import { differenceProblem, learningProblem } from "../../scripts/gpu_smoke/cluster.ts";
+import { describe } from "../../scripts/gpu_smoke/checks/precisions.ts";
+import { repeatProblem } from "../../scripts/gpu_smoke/checks/repeat.ts";
 import { join } from "node:path";
 import type { CheckContext, SmokeCheck } from "../../scripts/gpu_smoke/check.ts";
 import { CHECKS } from "../../scripts/gpu_smoke/checks.ts";
@@ -214,11 +217,54 @@ Deno.test("readOptions() refuses what it doesn't know", () => {
   ) assert.throws(() => readOptions(args), { message });
 });
 
-Deno.test("the checks have names of their own, and limits of 12 minutes together", () => {
+Deno.test("the checks of repeated steps, workers and precisions tell right from wrong", () => {
+  const trained = (losses: number[], ...state: number[]) => ({
+    losses,
+    state: Uint8Array.from(state),
+  });
+  const good = trained([2, 1], 7, 8);
+  assert.equal(repeatProblem(good, trained([2, 1], 7, 8)), undefined);
+  assert.equal(
+    repeatProblem(good, trained([2, 1.1], 7, 8)),
+    "step 2 has another loss the second time",
+  );
+  assert.match(
+    repeatProblem(good, trained([2, 1], 7, 9))!,
+    /^1 of 2 bytes of the state are others/,
+  );
+  // A card that computes nothing repeats itself, too.
+  for (const losses of [[0, 0], [NaN, NaN]]) {
+    assert.match(repeatProblem(trained(losses, 0), trained(losses, 0))!, /^the loss doesn't fall/);
+  }
+  assert.equal(differenceProblem(1.00005, 1), undefined);
+  assert.equal(differenceProblem(1.001, 1), "the loss is 1.001, not 1");
+  assert.match(differenceProblem(null, 1)!, /not finite/);
+  assert.equal(learningProblem(1.2), undefined);
+  for (const loss of [null, 0, 1.5]) assert.match(learningProblem(loss)!, /nothing was learned$/);
+  const variants = [100, 200].map((imagesPerSecond, at) => ({
+    ...{
+      precision: "tf32",
+      format: "channels_last",
+      isCompiled: at === 1,
+      imagesPerSecond,
+    } as const,
+  }));
+  assert.equal(
+    describe({ precision: "tf32", imagesPerSecond: 150 }, variants),
+    "tf32 150 img/s, 0.75 times PyTorch's 200 img/s (tf32 channels_last compiled)",
+  );
+  assert.equal(
+    describe({ precision: "float16", imagesPerSecond: 150 }, variants),
+    "float16 150 img/s",
+  );
+  assert.equal(describe({ precision: "tf32", refusal: "old" }, variants), "tf32 refused: old");
+});
+
+Deno.test("the checks have names of their own, and limits of 20 minutes together", () => {
   assert.equal(new Set(CHECKS.map(({ name }) => name)).size, CHECKS.length);
   const limits = CHECKS.filter(({ name }) => name !== "compilation")
     .map(({ limitSeconds }) => limitSeconds);
-  assert.ok(limits.reduce((sum, limit) => sum + limit) <= 720);
+  assert.ok(limits.reduce((sum, limit) => sum + limit) <= 1200);
 });
 
 /** The program of the checks of {@linkcode someCheck}. */
@@ -325,16 +371,26 @@ Deno.test("scripts/gpu_smoke.sh --device cpu compares the CPU with the CPU", asy
   await withTemporaryFolder(async (folder) => {
     const out = join(folder, "out");
     await writeFakeNvidiaSmi(folder, someGpus(1)); // a dry run looks at no GPU
-    const only = "libraries,devices,compilation,cards,copies,ops,gradients,losses,speed,loader";
+    const only =
+      "libraries,devices,compilation,cards,copies,ops,gradients,losses,repeat,workers,nccl-steps,speed," +
+      "precisions,loader";
     const args = ["--device", "cpu", "--short", "--only", only, "--out", out];
     const { code, stdout, stderr } = await smoke(withFirst(folder), args);
     const record = JSON.parse(await Deno.readTextFile(join(out, "gpu_smoke.json")));
     const results: CheckResult[] = record.results;
     const statuses = new Map(results.map(({ name, status }) => [name, status]));
-    for (const name of ["libraries", "cards", "ops", "gradients", "losses", "speed"]) {
-      assert.equal(statuses.get(name), "pass", name);
-    }
-    for (const name of ["devices", "compilation", "copies"]) {
+    const passing = [
+      "libraries",
+      "cards",
+      "ops",
+      "gradients",
+      "losses",
+      "repeat",
+      "workers",
+      "speed",
+    ];
+    for (const name of [...passing, "precisions"]) assert.equal(statuses.get(name), "pass", name);
+    for (const name of ["devices", "compilation", "copies", "nccl-steps"]) {
       assert.equal(statuses.get(name), "skip", name);
     }
     for (const { name, figure } of results) assert.ok(stdout.includes(figure), name);
@@ -344,6 +400,12 @@ Deno.test("scripts/gpu_smoke.sh --device cpu compares the CPU with the CPU", asy
     assert.match(figure("ops"), /^\d\d ops in \d{3} forms/);
     // Two implementations are compared: nothing else gives small errors that aren't 0.
     assert.match(figure("gradients"), /resnet18 \d\.\de-\d .*efficientnet_lite0 \d\.\de-\d/);
+    assert.match(
+      figure("repeat"),
+      /^4 steps of resnet18 end with the same \d+ bytes, at a loss of \d/,
+    );
+    assert.match(figure("workers"), /^after 8 steps the loss is \d.*, as with one worker$/);
+    assert.match(figure("precisions"), /^float32 \S+ img\/s; tf32 refused: .*only GPUs have/);
     assert.match(figure("loader"), /^the loader gives .+ times what the card takes$/);
     const text = await Deno.readTextFile(join(out, "gpu_smoke.txt"));
     if (code === 0) assert.match(text, /in a dry run: no GPU was checked\n$/);
@@ -357,7 +419,7 @@ Deno.test({
   fn: async () => {
     await using machine = await fakeGpuMachine({ gpus: 2 });
     const out = join(machine.folder, "out");
-    const computing = ["cards", "ops", "gradients", "losses", "speed"];
+    const computing = ["cards", "ops", "gradients", "losses", "repeat", "speed"];
     const only = ["libraries", "devices", "copies", "nccl", ...computing].join();
     const args = ["--short", "--limit-factor", "5", "--only", only, "--out", out];
     const { code, stdout } = await smoke(machine.env, args);

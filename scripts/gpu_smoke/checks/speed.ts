@@ -35,6 +35,11 @@ export function measuredStep({ size }: Pick<CheckContext, "size">) {
 const MAX_LOSS = 10;
 const MIN_LOSS = 0.01;
 
+/** Tells whether a loss of the first steps was computed. */
+export function isComputedLoss(loss: number): boolean {
+  return loss > MIN_LOSS && loss < MAX_LOSS;
+}
+
 async function run(context: CheckContext): Promise<Outcome> {
   const losses = await readOutcome(context, { name: "losses" });
   if (losses?.status === "fail") {
@@ -49,7 +54,7 @@ async function run(context: CheckContext): Promise<Outcome> {
   const result = await benchStep({ ...step, device, threads: 0, capture: true });
   const { imagesPerSecond, medianMilliseconds, loss } = result;
   const details: SpeedDetails & Record<string, unknown> = { ...step, ...result };
-  if (!(loss > MIN_LOSS && loss < MAX_LOSS)) {
+  if (!isComputedLoss(loss)) {
     return { status: "fail", figure: `the steps compute a loss of ${loss}`, details };
   }
   const peer = await readOutcome(context, { name: "pytorch" });
