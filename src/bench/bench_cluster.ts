@@ -58,6 +58,15 @@ export const MADE_CLASSES = 10;
 /** Seconds: with many workers on few cores, starting takes long, and a heartbeat may be late. */
 const PATIENT = { joinTimeout: 300, lostAfter: 60, reportAfter: 30 };
 
+/** The settings of a benchmark's training. */
+export const BENCH_TRAIN: ConfigInput["train"] = {
+  epochs: 1,
+  batchSizePerWorker: 1,
+  optimizer: "sgd",
+  lr: 0.001,
+  momentum: 0.9,
+};
+
 /**
  * The config of a benchmark.
  *
@@ -81,7 +90,7 @@ export function benchConfig(
     workers,
     model: { name: "plain_cnn", weights: "none" },
     data: { root: "made-up", train: transforms, val: transforms },
-    train: { epochs: 1, batchSizePerWorker: 1, optimizer: "sgd", lr: 0.001, momentum: 0.9 },
+    train: BENCH_TRAIN,
     engine: { threadsPerWorker: threads },
     exchange,
     nats: { url: nats, gradientDtype: dtype, bucketSize: bucketBytes },

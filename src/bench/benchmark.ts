@@ -24,6 +24,8 @@ export const benchmarkJobSchema = z.strictObject({
     rows: z.int().positive(),
     /** Length of the exchanged vector. */
     vectorBytes: z.int().positive(),
+    /** Values of the small vectors that the ranks sum within a step, as synchronized BatchNorm does. */
+    moments: z.exactOptional(z.array(z.int().positive())),
   })),
 });
 

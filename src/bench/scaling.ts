@@ -11,6 +11,8 @@ import type { Config, ConfigInput } from "../config/schema.ts";
 import { checkPrecision } from "../engine/precision.ts";
 import type { CallOptions } from "../engine/capture/call_options.ts";
 import { openEngineOnCpu } from "../engine/engine.ts";
+import { isBatchNorm } from "../models/layers.ts";
+import { namedLayers } from "../models/named_layers.ts";
 import type { ModelName } from "../models/registry.ts";
 import { ensureLibtensorflow } from "../provision/libtensorflow.ts";
 import { trainTimesSchema } from "./benchmark.ts";
@@ -19,6 +21,7 @@ import type { ReplicaState } from "../train/replica_state.ts";
 import { scanData } from "../train/job.ts";
 import {
   assembleBench,
+  BENCH_TRAIN,
   type BenchClusterOptions,
   benchConfig,
   type BenchJob,
@@ -54,6 +57,8 @@ export interface ScalingOptions
   readonly vectorBytes?: number;
   /** The compilation of steps. */
   readonly call?: CallOptions;
+  /** Let BatchNorm's moments meet over the workers. */
+  readonly syncBatchNorm?: boolean;
 }
 
 /** A mode's points. */
@@ -77,6 +82,8 @@ export interface ScalingResult {
   readonly vectorBytes: number;
   /** Milliseconds of the pause, where the model's work was left out. */
   readonly simulateCompute?: number;
+  /** `true` where BatchNorm's moments meet over the workers. */
+  readonly syncBatchNorm?: boolean;
   /** The devices of the most workers, such as `CPU`; absent where nothing is computed. */
   readonly devices?: string;
   readonly images: "made" | "folder";
@@ -109,11 +116,12 @@ export async function benchScaling(options: ScalingOptions): Promise<ScalingResu
   }
   const { exchange, vectorBytes } = last!;
   const { devices = [] } = compute;
-  const { model, imageSize, steps, threads, simulateCompute } = options;
+  const { model, imageSize, steps, threads, simulateCompute, syncBatchNorm } = options;
   return {
     kind: "scaling",
     ...{ model, imageSize, batch, steps, threads, cores: coresOfHost(), exchange, vectorBytes },
     ...(simulateCompute === undefined ? {} : { simulateCompute }),
+    ...(syncBatchNorm ? { syncBatchNorm } : {}),
     ...(devices.length > 0 ? { devices: describeDevices(devices) } : {}),
     images: job.benchmark.images,
     points: withEfficiency(points),
@@ -142,6 +150,7 @@ async function prepare(options: ScalingOptions, compute: RunDevices): Promise<Co
     benchConfig(workers, options, {
       model: { name: model, weights: "none" },
       engine: { threadsPerWorker: options.threads, ...options.call },
+      ...(options.syncBatchNorm ? { train: { ...BENCH_TRAIN, syncBatchNorm: true } } : {}),
       ...(data ? { data: folderData(data, imageSize) } : {}),
     });
   const config = configFor(1);
@@ -154,11 +163,16 @@ async function prepare(options: ScalingOptions, compute: RunDevices): Promise<Co
   };
   const numClasses = images?.numClasses ?? MADE_CLASSES;
   const isReal = simulateCompute === undefined;
-  const { vectorBytes, regions } = !isReal && options.vectorBytes !== undefined
-    ? { vectorBytes: options.vectorBytes, regions: 1 }
+  const isGiven = !isReal && options.vectorBytes !== undefined;
+  const ofModel = isGiven && !options.syncBatchNorm
+    ? undefined
     : await vectorsOf(config, numClasses, compute, onNews);
+  const { vectorBytes, regions } = isGiven
+    ? { vectorBytes: options.vectorBytes!, regions: 1 }
+    : ofModel!;
+  const moments = options.syncBatchNorm ? { moments: ofModel!.moments } : {};
   const pause = isReal ? {} : {
-    pause: { milliseconds: simulateCompute, rows: batch, vectorBytes },
+    pause: { milliseconds: simulateCompute, rows: batch, vectorBytes, ...moments },
   };
   const benchmark = { images: data ? "folder" as const : "made" as const, imageSize, ...pause };
   return { configFor, benchmark, vectorBytes, regions, compute, ...(images ? { images } : {}) };
@@ -174,13 +188,16 @@ function folderData(root: string, imageSize: number): ConfigInput["data"] {
   };
 }
 
-/** Length of the vector that replicas of the model exchange, and the vectors that a step changes. */
+/**
+ * Length of the vector that replicas of the model exchange, the vectors that a step changes, and the values of
+ * BatchNorm's small vectors in a step.
+ */
 async function vectorsOf(
   config: Config,
   numClasses: number,
   { devices = [], ...compute }: RunDevices,
   onNews?: (line: string) => void,
-): Promise<Pick<ReplicaState, "vectorBytes" | "regions">> {
+): Promise<Pick<ReplicaState, "vectorBytes" | "regions"> & { moments: number[] }> {
   onNews?.(`Building ${config.model.name}`);
   const libraryPath = compute.libraryPath ?? await ensureLibtensorflow(() => {});
   await openEngineOnCpu({ libraryPath, threads: { intraOp: 1, interOp: 1 } });
@@ -189,7 +206,10 @@ async function vectorsOf(
   if (warning) onNews?.(warning);
   using replica = await buildReplica(config, { numClasses });
   const { vectorBytes, regions } = replica.state;
-  return { vectorBytes, regions };
+  const forward = namedLayers(replica.model).flatMap(({ layer }) =>
+    isBatchNorm(layer) ? 2 * layer.weights[0].shape[0]! : []
+  );
+  return { vectorBytes, regions, moments: [...forward, ...forward.toReversed()] };
 }
 
 /** Measures one cluster at each of some batches. */

@@ -66,6 +66,8 @@ export interface Pause {
   readonly rows: number;
   /** Length of the exchanged vector. */
   readonly vectorBytes: number;
+  /** Values of the small vectors that the ranks sum within a step. */
+  readonly moments?: readonly number[];
 }
 
 /** The subset of a replica that a benchmark's worker uses. */
@@ -76,7 +78,9 @@ export interface BenchReplica extends TrainableReplica {
 }
 
 /** A replica that waits instead of computing: forward, backward and update together take the pause. */
-export function pausingReplica({ milliseconds, rows, vectorBytes }: Pause): BenchReplica {
+export function pausingReplica(
+  { milliseconds, rows, vectorBytes, moments = [] }: Pause,
+): BenchReplica {
   return {
     state: {
       optimizer: { baseRates: [] },
@@ -85,9 +89,10 @@ export function pausingReplica({ milliseconds, rows, vectorBytes }: Pause): Benc
       regions: 1,
       attach: () => {},
     },
-    forwardBackward: async ({ labels }) => {
+    forwardBackward: async ({ labels }, _place, _early, meeting) => {
       const count = labels.length;
       await precisePause(milliseconds * count / rows);
+      for (const length of moments) await meeting?.allReduce(new Float64Array(length));
       return { ...NO_TOTALS, lossSum: count, weight: count, statisticsRows: count };
     },
     update: async () => {},

@@ -62,6 +62,10 @@ export const COMMAND: Command = {
       value: "SIZE",
       help: "Gradients that leave over NATS together, 0 for all (default: as nats.bucketSize)",
     },
+    {
+      name: "sync-batch-norm",
+      help: "Let BatchNorm's moments meet over the workers, as train.syncBatchNorm",
+    },
     ...DEVICE_FLAGS,
     ...ENGINE_FLAGS,
     ...CLUSTER_FLAGS,
@@ -123,6 +127,7 @@ async function scalingOptions(flags: Flags) {
     warmup: flags.integer("warmup", 0) ?? 2,
     threads: workerThreads(flags.integer("threads", 1), most),
     call: engineSettings(flags),
+    syncBatchNorm: flags.on("sync-batch-norm"),
     ...(data === undefined ? {} : { data }),
     ...(simulateCompute === undefined ? {} : { simulateCompute }),
     ...(vectorBytes === undefined ? {} : { vectorBytes: parseSize(vectorBytes) }),
@@ -142,12 +147,13 @@ function modesOf(text: string): ScalingMode[] {
 
 async function print(result: ScalingResult): Promise<void> {
   const { sizeText } = await import("../bench/sizes.ts");
-  const { points, model, simulateCompute, threads } = result;
+  const { points, model, simulateCompute, syncBatchNorm, threads } = result;
   const work = simulateCompute === undefined
     ? `${result.imageSize} px, ${counted(threads, "thread")} per worker, on ${result.devices}`
     : `a pause of ${simulateCompute} ms per ${result.batch} images instead of computing`;
   console.log(
-    `${model}, ${work}; ${sizeText(result.vectorBytes)} exchanged, exchange: ${result.exchange}`,
+    `${model}, ${work}; ${sizeText(result.vectorBytes)} exchanged, exchange: ${result.exchange}` +
+      (syncBatchNorm ? ", synchronized BatchNorm" : ""),
   );
   for (const mode of ["weak", "strong"] as const) {
     const own = points.filter((point) => point.mode === mode);

@@ -66,7 +66,7 @@ export function sumSmall(sum: Float64Array, all: readonly Float64Array[]): void 
           "configs differ",
       );
     }
-    for (const [at, value] of values.entries()) sum[at] = sum[at]! + value;
+    for (let at = 0; at < sum.length; at++) sum[at] = sum[at]! + values[at]!;
   }
 }
 
