@@ -29,6 +29,27 @@ function checkBreakdown({ breakdown, stepMilliseconds }: ModePoint): void {
   assert.ok(Math.abs(sum - stepMilliseconds) < 1e-6, `${sum} is not ${stepMilliseconds}`);
 }
 
+Deno.test("benchScaling() with synchronized BatchNorm spends 40 meetings of resnet18 in the exchange", async () => {
+  const exchangeOf = async (syncBatchNorm: boolean) => {
+    const { points: [point], ...result } = await benchScaling({
+      ...COMMON,
+      modes: ["weak"],
+      model: "resnet18",
+      workers: [2],
+      simulateCompute: 5,
+      vectorBytes: 20_000,
+      steps: 20,
+      syncBatchNorm,
+    });
+    assert.equal(result.syncBatchNorm, syncBatchNorm || undefined);
+    checkBreakdown(point);
+    return point.breakdown.exchange + point.breakdown.idle;
+  };
+  const apart = await exchangeOf(false);
+  const together = await exchangeOf(true);
+  assert.ok(together > apart + 0.2, `${together} ms, ${apart} ms without`);
+});
+
 Deno.test("benchScaling() with a pause runs 4 workers, weak and strong", async () => {
   const pause = 40;
   const result = await benchScaling({
