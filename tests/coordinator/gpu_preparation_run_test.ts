@@ -49,7 +49,7 @@ fakeCudaTest("a worker out of device memory says how much is used, and the cures
     assert.equal(code, 1, stdout);
     assert.match(
       stderr,
-      /Rank 0.* failed: The memory of NVIDIA A100-SXM4-40GB ran out while this worker computed 8 images at once in training.*; [\d.]+ MiB of 24\.0 MiB are in use, [\d.]+ MiB free: set train\.accumulationSteps to 2/,
+      /Rank 0.* failed: The memory of NVIDIA A100-SXM4-40GB ran out while this worker computed 8 images at once in training.*; [\d.]+ MiB of 24\.0 MiB are in use, [\d.]+ MiB free: set train\.microBatchSize to 4/,
     );
   });
 });

@@ -84,7 +84,7 @@ Deno.test("describeMicroBatches() says where BatchNorm makes the result another 
       train: { batchSize: 13, microBatchSize },
     }));
     const model = createModel("resnet18", { numClasses: 3, seed: 1, freezeBatchNorm });
-    const note = describeMicroBatches(config, model);
+    const note = describeMicroBatches(config, 13, model);
     model.dispose();
     return note;
   };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { hasBfloat16, parseCpuInfo, readCpu } from "../../src/engine/cpu_facts.ts";
 import { CapturedFunction } from "../../src/engine/capture/capture.ts";
+import { setNativeVariables } from "../../src/engine/binding/native_environment.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { numericVariables } from "../../src/engine/numerics.ts";
 import {
@@ -67,6 +68,7 @@ Deno.test("checkPrecision() on the CPU warns of slow formats, and refuses TF32",
 });
 
 Deno.test("checkPrecision() refuses a format that one of the GPUs lacks, by name", () => {
+  setNativeVariables({ NVIDIA_TF32_OVERRIDE: "1" }, true); // whatever an engine has set before
   for (const precision of PRECISIONS) assert.equal(checkPrecision(precision, [A100]), undefined);
   for (const precision of ["tf32", "bfloat16"] as const) {
     assert.throws(

@@ -23,7 +23,7 @@ function describeGpuOfRank({ index, uuid, numa }: ComputeGpu, rank: number): str
 
 /** Reports what is about to be trained. */
 export function announce(
-  { config, engine, devices, dataset, replica }: PreparedRun,
+  { config, engine, devices, dataset, plan, replica }: PreparedRun,
   reporter: Pick<Reporter, "info" | "warn">,
 ): void {
   const { workers, model, train } = config;
@@ -44,7 +44,7 @@ export function announce(
   const shares = describeShares(config);
   if (shares?.isWarning) reporter.warn(shares.text);
   else if (shares) reporter.info(shares.text);
-  const micro = describeMicroBatches(config, replica.model);
+  const micro = describeMicroBatches(config, plan.globalBatch, replica.model);
   if (micro) reporter.info(micro);
   const { trainable } = replica.state;
   const learned = trainable.reduce((sum, { variable }) => sum + variable.size, 0);

@@ -4,7 +4,6 @@
  * @module
  */
 import { counted } from "../../base/format.ts";
-import { globalBatchSize } from "../../config/checks.ts";
 import type { Config } from "../../config/schema.ts";
 import { shareOf } from "../../data/loading/sampler.ts";
 import type { tf } from "../../engine/tf.ts";
@@ -15,10 +14,15 @@ import { microBatchSizes } from "../../train/micro_batches.ts";
 /**
  * Describes the division of a worker's share of a batch, and that BatchNorm sees each part by itself.
  *
+ * @param globalBatch Samples of a step over all workers
  * @returns Nothing where a share is computed as a whole
  */
-export function describeMicroBatches(config: Config, model: tf.LayersModel): string | undefined {
-  const { rows } = shareOf(globalBatchSize(config), 0, config.workers);
+export function describeMicroBatches(
+  config: Pick<Config, "workers" | "train">,
+  globalBatch: number,
+  model: tf.LayersModel,
+): string | undefined {
+  const { rows } = shareOf(globalBatch, 0, config.workers);
   const sizes = microBatchSizes(rows, config.train);
   if (sizes.length <= 1) return undefined;
   const text = `A worker computes the ${
