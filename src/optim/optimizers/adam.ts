@@ -56,11 +56,11 @@ function adamRule(
       const nextMean = ops.add(mean, ops.mul(meanShare, ops.sub(direction, mean)));
       const nextSquare = ops.add(
         ops.mul(kept, square),
-        ops.mul(ops.mul(squareShare, direction), direction),
+        ops.mul(squareShare, ops.mul(direction, direction)),
       );
       const size = ops.add(ops.div(ops.sqrt(nextSquare), correction), epsilon);
       return {
-        parameter: ops.sub(before, ops.div(ops.mul(rate, nextMean), size)),
+        parameter: ops.sub(before, ops.mul(rate, ops.div(nextMean, size))),
         slots: [nextMean, nextSquare],
       };
     },
