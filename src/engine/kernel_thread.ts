@@ -4,6 +4,7 @@
  * @module
  */
 import { parentPort } from "node:worker_threads";
+import { PieceQueue } from "./piece_queue.ts";
 import { type KernelCode, WasmKernel } from "./wasm_kernel.ts";
 
 /** Memory of the process. */
@@ -19,8 +20,15 @@ export interface KernelPart {
   readonly numbers: readonly number[];
 }
 
-/** The first message is the code, those that follow are parts; each part is answered when it is done. */
-export type KernelMail = KernelCode | readonly KernelPart[];
+/** Parts that several threads take from one queue. */
+export interface KernelWork {
+  /** Memory of a `PieceQueue` of the parts. */
+  readonly queue: SharedArrayBuffer;
+  readonly pieces: readonly KernelPart[];
+}
+
+/** The first message is the code, those that follow are work; each is answered when no part is left to take. */
+export type KernelMail = KernelCode | KernelWork;
 
 let kernel: WasmKernel | undefined;
 
@@ -29,9 +37,10 @@ parentPort!.on("message", (mail: KernelMail) => {
     kernel = new WasmKernel(mail);
     return;
   }
-  for (const { outputs, inputs, numbers } of mail) {
+  new PieceQueue(mail.queue).work((at) => {
+    const { outputs, inputs, numbers } = mail.pieces[at];
     kernel!.run(outputs.map(memoryAt), inputs.map(memoryAt), numbers);
-  }
+  });
   parentPort!.postMessage(null);
 });
 

@@ -5,8 +5,8 @@
  */
 import { Worker } from "node:worker_threads";
 import { addressOf } from "../base/aligned_memory.ts";
-import { LINE_FLOATS } from "../base/float_range.ts";
-import type { KernelMail, KernelPart } from "./kernel_thread.ts";
+import type { KernelMail, KernelPart, KernelWork } from "./kernel_thread.ts";
+import { PieceQueue } from "./piece_queue.ts";
 import { type KernelCode, WasmKernel } from "./wasm_kernel.ts";
 
 /** The computation of one range: memories of one length. */
@@ -16,8 +16,11 @@ export interface KernelJob {
   readonly numbers: readonly number[];
 }
 
-/** Bytes of a thread's part that are worth a message to it. */
-const MIN_PART_BYTES = 4 * 2 ** 20;
+/** Bytes of a vector from which on a thread more is worth a message to it. */
+const MIN_BYTES_PER_THREAD = 4 * 2 ** 20;
+
+/** Floats of a piece: a thread that comes late finds the others' pieces done, and nobody waits for it. */
+const PIECE_FLOATS = 2 ** 17;
 
 /** Threads beyond which the memory is no faster. */
 const MAX_THREADS = 4;
@@ -34,6 +37,8 @@ export class KernelThreads implements Disposable {
   readonly #code: KernelCode;
   readonly #own: WasmKernel;
   readonly #threads: Worker[] = [];
+  /** Settles when a thread has found no further piece, or has failed. */
+  #answer = Promise.withResolvers<void>();
 
   constructor(code: KernelCode) {
     this.#code = code;
@@ -43,40 +48,28 @@ export class KernelThreads implements Disposable {
   /** Runs the computation; the memories must stay as they are until the promise resolves. */
   async run(jobs: readonly KernelJob[]): Promise<void> {
     const bytes = jobs.reduce((sum, { outputs: [{ byteLength }] }) => sum + byteLength, 0);
-    const parts = Math.max(1, Math.min(threadsOfProcess, Math.floor(bytes / MIN_PART_BYTES)));
-    const others = Array.from(
-      { length: parts - 1 },
-      (_, index) =>
-        this.#runIn(this.#thread(index), jobs.map((job) => partOf(job, index + 1, parts))),
-    );
-    for (const job of jobs) {
-      const { outputs, inputs, numbers } = partOf(job, 0, parts);
-      this.#own.run(outputs, inputs, numbers);
+    const count = Math.min(threadsOfProcess, Math.floor(bytes / MIN_BYTES_PER_THREAD));
+    if (count <= 1) {
+      for (const { outputs, inputs, numbers } of jobs) this.#own.run(outputs, inputs, numbers);
+      return;
     }
-    await Promise.all(others);
-  }
-
-  #runIn(thread: Worker, jobs: readonly KernelJob[]): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    thread.ref();
-    thread.once("message", () => resolve());
-    thread.once("error", reject);
-    const placeOf = (memory: Uint8Array<ArrayBuffer>) => ({
-      address: addressOf(memory),
-      byteLength: memory.byteLength,
-    });
-    send(
-      thread,
-      jobs.map(({ outputs, inputs, numbers }): KernelPart => ({
-        outputs: outputs.map(placeOf),
-        inputs: inputs.map(placeOf),
-        numbers,
-      })),
-    );
-    return promise.finally(() => {
-      thread.removeAllListeners();
-      thread.unref();
-    });
+    const pieces = jobs.flatMap(piecesOf);
+    const queue = new PieceQueue(pieces.length);
+    const threads = Array.from({ length: count - 1 }, (_, index) => this.#thread(index));
+    const mail: KernelWork = { queue: queue.memory, pieces: pieces.map(placesOf) };
+    for (const thread of threads) {
+      thread.ref();
+      send(thread, mail);
+    }
+    try {
+      queue.work((at) => {
+        const { outputs, inputs, numbers } = pieces[at];
+        this.#own.run(outputs, inputs, numbers);
+      });
+      while (!queue.isDone) await this.#answer.promise;
+    } finally {
+      for (const thread of threads) thread.unref();
+    }
   }
 
   #thread(index: number): Worker {
@@ -84,8 +77,18 @@ export class KernelThreads implements Disposable {
     if (known) return known;
     const thread = new Worker(new URL(import.meta.resolve("./kernel_thread.ts")));
     thread.unref(); // an idle thread keeps no process from ending
+    thread.on("message", () => this.#next().resolve());
+    thread.on("error", (error) => this.#next().reject(error));
     send(thread, this.#code);
     return this.#threads[index] = thread;
+  }
+
+  /** The present answer; the next one has a promise of its own. */
+  #next(): PromiseWithResolvers<void> {
+    const answer = this.#answer;
+    this.#answer = Promise.withResolvers();
+    answer.promise.catch(() => {}); // nobody may be waiting
+    return answer;
   }
 
   /** Ends the threads. */
@@ -98,11 +101,19 @@ function send(thread: Worker, mail: KernelMail): void {
   thread.postMessage(mail);
 }
 
-/** One of several parts of like length, which begin at cache lines. */
-function partOf({ outputs, inputs, numbers }: KernelJob, index: number, parts: number): KernelJob {
-  const floats = outputs[0].byteLength / Float32Array.BYTES_PER_ELEMENT;
-  const lines = Math.ceil(floats / LINE_FLOATS);
-  const at = (part: number) => Math.floor(part * lines / parts) * LINE_FLOATS * 4;
-  const cut = (memory: Uint8Array<ArrayBuffer>) => memory.subarray(at(index), at(index + 1));
-  return { outputs: outputs.map(cut), inputs: inputs.map(cut), numbers };
+function placesOf({ outputs, inputs, numbers }: KernelJob): KernelPart {
+  const placeOf = (memory: Uint8Array<ArrayBuffer>) => ({
+    address: addressOf(memory),
+    byteLength: memory.byteLength,
+  });
+  return { outputs: outputs.map(placeOf), inputs: inputs.map(placeOf), numbers };
+}
+
+function piecesOf({ outputs, inputs, numbers }: KernelJob): KernelJob[] {
+  const pieceBytes = PIECE_FLOATS * Float32Array.BYTES_PER_ELEMENT;
+  return Array.from({ length: Math.ceil(outputs[0].byteLength / pieceBytes) }, (_, piece) => {
+    const cut = (memory: Uint8Array<ArrayBuffer>) =>
+      memory.subarray(piece * pieceBytes, (piece + 1) * pieceBytes);
+    return { outputs: outputs.map(cut), inputs: inputs.map(cut), numbers };
+  });
 }
