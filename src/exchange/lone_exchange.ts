@@ -30,7 +30,7 @@ export class LoneExchange extends MeetingEnd {
   }
 
   protected override sum(): SumVerdict {
-    return { finite: this.#isFinite, worstRank: this.#isFinite ? undefined : this.rank };
+    return this.ownVerdict(this.#isFinite);
   }
 
   protected override result(

@@ -17,7 +17,7 @@ import { type MaybePromise, Meeting, type WaitOptions } from "./meeting.ts";
 import type { RankEndOptions } from "./rank_end.ts";
 import { RankHangs } from "./rank_hangs.ts";
 import type { SumVerdict } from "./shard_sum.ts";
-import { noArrival, RANK_TIMEOUT_MS } from "./silence.ts";
+import { closedError, noArrival, RANK_TIMEOUT_MS } from "./silence.ts";
 import { smallPieces, sumSmall } from "./small_values.ts";
 import type { StepRecord } from "./step_record.ts";
 import { addCounts, type GlobalCounts, type SumWeights, sumWeights } from "./totals.ts";
@@ -213,6 +213,11 @@ export abstract class MeetingEnd implements GradientExchange {
     return this.#phase.at === "offering";
   }
 
+  /** The verdict of a rank that looks at its own vector alone. */
+  protected ownVerdict(finite: boolean): SumVerdict {
+    return { finite, worstRank: finite ? undefined : this.rank };
+  }
+
   /** Waits for the contributions of all ranks to a step that this rank has contributed to. */
   protected async weightsOf(step: MeetingStep): Promise<SumWeights> {
     return (await this.#gather(step, undefined)).weights;
@@ -318,9 +323,4 @@ export abstract class MeetingEnd implements GradientExchange {
         `rank ${this.rank} in ${describe(key, this.rank)}`,
     );
   }
-}
-
-/** The failure of a call that waits when its exchange is closed. */
-export function closedError(): LockstepError {
-  return new LockstepError("The exchange was closed in the middle of a step");
 }

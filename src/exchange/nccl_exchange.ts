@@ -13,11 +13,12 @@ import type { StepContribution, StepResult } from "./gradient_exchange.ts";
 import type { HostRecord } from "./host_link.ts";
 import { VersionedMemory } from "../engine/versioned_memory.ts";
 import { meetingBytes } from "./meeting.ts";
-import { closedError, MeetingEnd } from "./meeting_end.ts";
+import { MeetingEnd } from "./meeting_end.ts";
 import type { NcclParts } from "./open_nccl.ts";
 import type { ExchangeLink, RankEndOptions } from "./rank_end.ts";
 import type { SumVerdict } from "./shard_sum.ts";
 import { gradientFloats, type RankShape, rankShards, type StepBuffers } from "./step_buffers.ts";
+import { closedError } from "./silence.ts";
 import type { StepRecord } from "./step_record.ts";
 import { type SumWeights, verdictOf } from "./totals.ts";
 
@@ -96,7 +97,7 @@ export class NcclGradientExchange extends MeetingEnd {
     record: StepRecord,
   ): Promise<void> {
     const finite = await this.#look(own, { begin: 0, end: this.#floats });
-    record.share({ ...this.#verdict(finite), squares: 0 });
+    record.share({ ...this.ownVerdict(finite), squares: 0 });
   }
 
   protected override async sum(
@@ -106,7 +107,7 @@ export class NcclGradientExchange extends MeetingEnd {
   ): Promise<SumVerdict> {
     const { sum, sumsEarly } = this.#nccl;
     const record = itemAt(this.meeting.records.of(index), this.rank);
-    let own = this.#verdict(record.finite);
+    let own = this.ownVerdict(record.finite);
     // Each rank decides alike: all records have been there since the contributions.
     if (!sumsEarly && !verdictOf(this.meeting.records.of(index)).finite) {
       return { ...own, finite: false };
@@ -116,7 +117,7 @@ export class NcclGradientExchange extends MeetingEnd {
       if (this.#early) {
         const rest = this.#look(this.#own!, { begin: 0, end: this.#offered });
         const { finite } = await this.#early;
-        own = this.#verdict(await rest && finite);
+        own = this.ownVerdict(await rest && finite);
       }
       await sum.finish(weights, { signal, timeoutMs: this.timeoutMs });
     } finally {
@@ -173,9 +174,5 @@ export class NcclGradientExchange extends MeetingEnd {
       end: statisticsRows > 0 ? this.#floats : this.#gradientFloats,
     });
     return counting.end <= counting.begin || await device.isFinite(vector, counting);
-  }
-
-  #verdict(finite: boolean): SumVerdict {
-    return { finite, worstRank: finite ? undefined : this.rank };
   }
 }

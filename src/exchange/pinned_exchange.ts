@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { type FloatRange, floatsOf, shardOf } from "../base/float_range.ts";
+import { type FloatRange, shardOf } from "../base/float_range.ts";
 import { itemAt } from "../base/item_at.ts";
 import {
   allocatePinned,
@@ -20,19 +20,15 @@ import {
 } from "../engine/binding/cuda_memory.ts";
 import type { StepContribution, StepResult } from "./gradient_exchange.ts";
 import type { HostRecord } from "./host_link.ts";
-import { MeetingEnd } from "./meeting_end.ts";
 import type { RankEndOptions } from "./rank_end.ts";
-import { ShardSum, type SumVerdict } from "./shard_sum.ts";
-import { gradientFloats } from "./step_buffers.ts";
-import { type SumWeights, verdictOf } from "./totals.ts";
+import type { SumVerdict } from "./shard_sum.ts";
+import { SlotSumEnd } from "./slot_sum_end.ts";
 
 /** All-reduce of GPUs in shared memory. */
-export class PinnedExchange extends MeetingEnd {
-  protected override readonly ranges: readonly FloatRange[];
+export class PinnedExchange extends SlotSumEnd {
+  protected override readonly ranges: readonly FloatRange[] = [];
   protected override readonly waits: { readonly summed: boolean; readonly committed: boolean };
   readonly #options: RankEndOptions;
-  /** By the step's number modulo 1 or 2: the slots are used in turn where each rank makes the whole sum. */
-  readonly #sums: readonly ShardSum[];
   readonly #slots: readonly PinnedMemory[];
   readonly #sum: PinnedMemory;
   readonly #copies = new CudaStream();
@@ -40,24 +36,17 @@ export class PinnedExchange extends MeetingEnd {
 
   /** @param slots As `StepBuffers.peers` */
   constructor(options: RankEndOptions, slots: readonly (readonly Uint8Array<ArrayBuffer>[])[]) {
-    super(options);
-    const { rank, worldSize, vectorBytes, buffers: { sum } } = options;
+    const { rank, worldSize, vectorBytes, buffers } = options;
+    const pinned = slots.map((ranks) => pinMemory(itemAt(ranks, rank)));
+    const sum = buffers.sum ? pinMemory(buffers.sum) : allocatePinned(vectorBytes);
+    const range = slots.length > 1
+      ? shardOf(0, 1, vectorBytes)
+      : shardOf(rank, worldSize, vectorBytes);
+    super(options, { slots, sum: sum.bytes, range });
     this.#options = options;
-    const isWhole = slots.length > 1;
-    this.#slots = slots.map((ranks) => pinMemory(itemAt(ranks, rank)));
-    this.#sum = sum ? pinMemory(sum) : allocatePinned(vectorBytes);
-    const shard = isWhole ? shardOf(0, 1, vectorBytes) : shardOf(rank, worldSize, vectorBytes);
-    this.#sums = slots.map((ranks) =>
-      new ShardSum(
-        floatsOf(this.#sum.bytes),
-        ranks.map(floatsOf),
-        shard,
-        gradientFloats(options),
-        undefined,
-      )
-    );
-    this.ranges = [];
-    this.waits = { summed: !isWhole, committed: false };
+    this.#slots = pinned;
+    this.#sum = sum;
+    this.waits = { summed: !this.isWhole, committed: false };
   }
 
   protected override async prepare(index: number, { samples }: StepContribution): Promise<void> {
@@ -68,23 +57,11 @@ export class PinnedExchange extends MeetingEnd {
     await this.#copies.done();
   }
 
-  protected override sum(
-    index: number,
-    weights: SumWeights,
-    signal: AbortSignal | undefined,
-  ): SumVerdict | Promise<SumVerdict> {
-    const sum = itemAt(this.#sums, index % this.#sums.length);
-    return this.hosts ? sum.makeWith(this.hosts, weights, signal) : sum.make(weights);
-  }
-
   protected override result(
     records: readonly HostRecord[],
     share: SumVerdict,
   ): Pick<StepResult, "finite" | "squares"> {
-    const finite = this.waits.summed
-      ? verdictOf(records).finite
-      : share.finite && records.every(({ lossSum }) => Number.isFinite(lossSum));
-    return { finite, squares: 0 }; // the GPU itself limits the norm
+    return { finite: this.isFinite(records, share), squares: 0 }; // the GPU itself limits the norm
   }
 
   override async agree(squares: number, signal?: AbortSignal): Promise<StepResult> {

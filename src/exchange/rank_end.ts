@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { LockstepError } from "../base/errors.ts";
 import type { FloatRange } from "../base/float_range.ts";
 import { compareSteps, type StepKey } from "../base/step_key.ts";
 import { hostOf } from "../engine/device_memory.ts";
@@ -15,7 +14,7 @@ import { checkContribution } from "./check_contribution.ts";
 import type { GradientExchange, StepContribution, StepResult } from "./gradient_exchange.ts";
 import { RankValues } from "./nats_values.ts";
 import type { NcclParts } from "./open_nccl.ts";
-import { noAnswer, RANK_TIMEOUT_MS } from "./silence.ts";
+import { closedError, noAnswer, RANK_TIMEOUT_MS } from "./silence.ts";
 import type { HostLink } from "./host_link.ts";
 import type { RankShape, StepBuffers } from "./step_buffers.ts";
 
@@ -191,7 +190,7 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
     const { phase } = this;
     this.phase = { at: "closed" };
-    const closed = new LockstepError("The exchange was closed in the middle of a step");
+    const closed = closedError();
     this.#values.close(closed);
     if (phase.at === "contributing") phase.wait.fail(closed);
   }

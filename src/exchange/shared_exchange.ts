@@ -21,20 +21,18 @@ import { isGpuOpen } from "../engine/native_runtime.ts";
 import type { GradientExchange, StepResult } from "./gradient_exchange.ts";
 import type { HostRecord } from "./host_link.ts";
 import { LoneExchange } from "./lone_exchange.ts";
-import { MeetingEnd } from "./meeting_end.ts";
 import { PinnedExchange } from "./pinned_exchange.ts";
 import type { ExchangeLink, RankEndOptions } from "./rank_end.ts";
 import { viewsOf } from "./shared_layout.ts";
-import { ShardSum, type SumVerdict } from "./shard_sum.ts";
+import type { SumVerdict } from "./shard_sum.ts";
+import { SlotSumEnd } from "./slot_sum_end.ts";
 import {
-  gradientFloats,
   loneBuffers,
   ownBuffers,
   type RankShape,
   rankShards,
   type StepBuffers,
 } from "./step_buffers.ts";
-import { type SumWeights, verdictOf } from "./totals.ts";
 
 /**
  * Makes a rank's buffers in the memory of a run.
@@ -84,50 +82,28 @@ export function openExchange(
 }
 
 /** All-reduce in shared memory. */
-export class SharedGradientExchange extends MeetingEnd {
+export class SharedGradientExchange extends SlotSumEnd {
   protected override readonly ranges: readonly FloatRange[];
   protected override readonly waits: { readonly summed: boolean; readonly committed: boolean };
-  /** The sum, by the step's number modulo 1 or 2: of the slots that are used in turn. */
-  readonly #sums: readonly ShardSum[];
   /** This rank's slots where its vector is copied into them. */
   readonly #copies: readonly Float32Array[] | undefined;
   readonly #vector: Float32Array;
 
   constructor(options: RankEndOptions) {
-    super(options);
-    const { rank, buffers } = options;
-    const { vector, reduced, shard, peers } = buffers;
+    const { rank, buffers: { vector, reduced, shard, peers } } = options;
     if (!peers) {
       throw new TypeError("An exchange in shared memory without the memory of the other ranks");
     }
-    this.#vector = floatsOf(hostOf(vector));
     const own = reduced === vector ? rank : undefined;
-    this.#sums = peers.map((slots) =>
-      new ShardSum(
-        floatsOf(hostOf(reduced)),
-        slots.map(floatsOf),
-        shard,
-        gradientFloats(options),
-        own,
-      )
-    );
-    const isWhole = peers.length > 1;
-    this.#copies = isWhole ? peers.map((slots) => floatsOf(itemAt(slots, rank))) : undefined;
-    this.ranges = isWhole ? rankShards(options) : [shard];
-    this.waits = { summed: !isWhole, committed: !isWhole };
+    super(options, { slots: peers, sum: hostOf(reduced), range: shard, own });
+    this.#vector = floatsOf(hostOf(vector));
+    this.#copies = this.isWhole ? peers.map((slots) => floatsOf(itemAt(slots, rank))) : undefined;
+    this.ranges = this.isWhole ? rankShards(options) : [shard];
+    this.waits = { summed: !this.isWhole, committed: !this.isWhole };
   }
 
   protected override prepare(index: number): undefined {
     if (this.#copies) copyWhole(this.#vector, itemAt(this.#copies, index % this.#copies.length));
-  }
-
-  protected override sum(
-    index: number,
-    weights: SumWeights,
-    signal: AbortSignal | undefined,
-  ): SumVerdict | Promise<SumVerdict> {
-    const sum = itemAt(this.#sums, index % this.#sums.length);
-    return this.hosts ? sum.makeWith(this.hosts, weights, signal) : sum.make(weights);
   }
 
   protected override result(
@@ -135,14 +111,11 @@ export class SharedGradientExchange extends MeetingEnd {
     share: SumVerdict,
     squares: number,
   ): Pick<StepResult, "finite" | "squares"> {
-    if (!this.#copies) {
-      // The ranks of any host have all shards together: all hosts take the squares of the first one.
-      const shards = records.slice(0, this.hosts?.ranks[0]);
-      const sum = shards.reduce((all, record) => all + record.squares, 0);
-      return { finite: verdictOf(records).finite, squares: sum };
-    }
-    const finite = share.finite && records.every(({ lossSum }) => Number.isFinite(lossSum));
-    return { finite, squares };
+    const finite = this.isFinite(records, share);
+    if (this.isWhole) return { finite, squares };
+    // The ranks of any host have all shards together: all hosts take the squares of the first one.
+    const shards = records.slice(0, this.hosts?.ranks[0]);
+    return { finite, squares: shards.reduce((all, record) => all + record.squares, 0) };
   }
 }
 

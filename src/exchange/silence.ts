@@ -1,5 +1,5 @@
 /**
- * The failures of a step whose other end keeps silent.
+ * The failures of a step whose other end keeps silent, or whose exchange is closed.
  *
  * @module
  */
@@ -52,4 +52,9 @@ export function noArrival(
   return new LockstepError(
     `Rank ${rank} waited ${seconds} s for ${whom} in epoch ${epoch}, step ${step}`,
   );
+}
+
+/** The failure of a call that waits when its exchange is closed. */
+export function closedError(): LockstepError {
+  return new LockstepError("The exchange was closed in the middle of a step");
 }
