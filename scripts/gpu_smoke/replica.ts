@@ -92,6 +92,23 @@ export function setWeights({ state }: Replica, weights: ReadonlyMap<string, Floa
   }
 }
 
+/** Takes steps of a replica on one batch; returns the mean losses before each. */
+export async function trainSteps(
+  replica: Replica,
+  batch: FloatBatch,
+  { lr, steps }: { readonly lr: number; readonly steps: number },
+): Promise<number[]> {
+  const globalRows = batch.labels.length;
+  const losses: number[] = [];
+  for (let step = 0; step < steps; step++) {
+    const place = { seed: [1, step] as const, globalRows, rowOffset: 0 };
+    const { lossSum, weight } = await replica.forwardBackward(batch, place);
+    losses.push(lossSum / weight);
+    await replica.step({ rates: [lr], step: step + 1, squares: 0 });
+  }
+  return losses;
+}
+
 /** Returns the gradients that the last step left in the replica's vector, by the parameters' names. */
 export async function gradientsOf({ state }: Replica): Promise<Map<string, Float32Array>> {
   const { trainable, layout, buffers } = state;

@@ -1,6 +1,6 @@
 /**
  * Ops that move and choose elements of arrays, also of uint8, which tfjs doesn't know. Each has a kernel for GPUs for
- * the types that it takes here.
+ * the types that it takes here. And the look for values that are not finite.
  *
  * @module
  */
@@ -118,4 +118,9 @@ function intAttribute(name: string, value: number): Attribute {
 
 function int32(values: readonly number[]): tf.Tensor {
   return tf.tensor1d([...values], "int32");
+}
+
+/** Tells whether a float32 tensor holds NaN or infinity: float32, 1 or 0. */
+export function anyNonFinite(values: tf.Tensor): tf.Tensor {
+  return tf.cast(tf.any(tf.logicalNot(tf.isFinite(values))), "float32");
 }

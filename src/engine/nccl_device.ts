@@ -4,6 +4,7 @@
  * @module
  */
 import type { FloatRange } from "../base/float_range.ts";
+import { anyNonFinite } from "./array_ops.ts";
 import { CudaStream } from "./binding/cuda_memory.ts";
 import { nvidiaFolder } from "./binding/cuda_libraries.ts";
 import { Nccl } from "./binding/nccl.ts";
@@ -68,7 +69,7 @@ async function isFinite(memory: DeviceMemory, { begin, end }: FloatRange): Promi
     // A view begins at a multiple of 64 bytes, which a range needn't.
     const values = memory.view([floats]);
     const wanted = end - begin === floats ? values : tf.slice(values, [begin], [end - begin]);
-    return tf.cast(tf.any(tf.logicalNot(tf.isFinite(wanted))), "float32");
+    return anyNonFinite(wanted);
   });
   try {
     const [bad] = await readAsync(found);

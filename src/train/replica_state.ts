@@ -96,7 +96,12 @@ export class ReplicaState implements Disposable {
 
   /** Bytes of an exchanged vector that hold gradients; running statistics follow them. */
   get gradientBytes(): number {
-    return FLOAT_BYTES * (this.layout.places[this.learning.length]?.begin ?? this.layout.floats);
+    return FLOAT_BYTES * this.#statisticsBegin;
+  }
+
+  /** The first float of the vectors that belongs to running statistics. */
+  get #statisticsBegin(): number {
+    return this.layout.places[this.learning.length]?.begin ?? this.layout.floats;
   }
 
   /** Vectors that a step changes: the values, the optimizer's tensors, and the averages where such are kept. */
@@ -188,9 +193,8 @@ export class ReplicaState implements Disposable {
   async update(update: ReplicaUpdate): Promise<void> {
     const { buffers: { shard, reduced, regions: [region] }, values, slots, averages } = this.#parts;
     const { rates, step, squares, scale = 1, learns = true, hasStatistics = true } = update;
-    const border = this.layout.places[this.learning.length]?.begin ?? this.layout.floats;
-    const learning = overlap(shard, { begin: 0, end: border });
-    const statistics = overlap(shard, { begin: border, end: this.layout.floats });
+    const learning = overlap(shard, { begin: 0, end: this.#statisticsBegin });
+    const statistics = overlap(shard, { begin: this.#statisticsBegin, end: this.layout.floats });
     if (learns) await this.optimizer.step({ rates, step, squares, scale });
     else copyRange(region.current, region.next, learning);
     copyRange(hasStatistics ? reduced : region.current, region.next, statistics);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { fakeGpuMachine } from "../support/fake_cuda/machine.ts";
+import type { Copies } from "../support/fake_cuda/record.ts";
 import { fakeCudaTest } from "../support/fake_cuda/test.ts";
 import { runDeno } from "../support/run_deno.ts";
 
@@ -10,11 +11,7 @@ const PROGRAM = new URL("gpu_steps_program.ts", import.meta.url).pathname;
 const LIMIT = 4096;
 
 /** Copies of one step of one rank. */
-interface Steady {
-  readonly copiesUp: number;
-  readonly bytesUp: number;
-  readonly copiesDown: number;
-  readonly bytesDown: number;
+interface Steady extends Copies {
   readonly batchBytes: number;
   readonly vectorBytes: number;
   readonly errors: readonly unknown[];

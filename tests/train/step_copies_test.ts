@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { fakeGpuMachine } from "../support/fake_cuda/machine.ts";
+import type { Copies } from "../support/fake_cuda/record.ts";
 import { fakeCudaTest } from "../support/fake_cuda/test.ts";
 import { runDeno } from "../support/run_deno.ts";
 
@@ -7,14 +8,6 @@ const PROGRAM = new URL("step_copies_program.ts", import.meta.url).pathname;
 
 /** Bytes beside the batch that a step may copy up, and bytes that it may copy down. */
 const MAX_OTHERS = 4096;
-
-/** Copies of one step, between the host and the GPU. */
-interface StepCopies {
-  readonly copiesUp: number;
-  readonly bytesUp: number;
-  readonly copiesDown: number;
-  readonly bytesDown: number;
-}
 
 async function stepsOf(model: string, rows: number, microBatchSize: number) {
   await using machine = await fakeGpuMachine({ gpus: 1, zeroResults: true });
@@ -24,7 +17,7 @@ async function stepsOf(model: string, rows: number, microBatchSize: number) {
   return JSON.parse(stdout.trim().split("\n").at(-1)!) as {
     batchBytes: number;
     parameterBytes: number;
-    steps: StepCopies[];
+    steps: Copies[];
   };
 }
 

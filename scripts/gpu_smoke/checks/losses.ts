@@ -4,19 +4,18 @@
  * @module
  */
 import { formatLoss } from "../../../src/base/format.ts";
-import type { Replica } from "../../../src/train/replica.ts";
 import type { CheckContext, Outcome, SmokeCheck } from "../check.ts";
 import { shownError } from "../compare.ts";
 import { openSmokeEngine } from "../engine.ts";
 import { reference } from "../reference.ts";
 import {
-  type FloatBatch,
   madeBatch,
   makeReplica,
   perturbations,
   perturbed,
   ROUNDING_FACTOR,
   setWeights,
+  trainSteps,
   weightsOf,
 } from "../replica.ts";
 
@@ -53,12 +52,15 @@ async function compute(context: CheckContext): Promise<Map<string, Float32Array>
   const batch = madeBatch(rows, side);
   using replica = makeReplica("resnet18", LR);
   const weights = weightsOf(replica);
-  const losses = await train(replica, batch, steps);
+  const losses = await trainSteps(replica, batch, { lr: LR, steps });
   const rounding = losses.map(() => 0);
   for (let variant = 0; variant < perturbations(context); variant++) {
     using other = makeReplica("resnet18", LR);
     setWeights(other, weights);
-    const errors = lossErrors(await train(other, perturbed(batch, variant), steps), losses);
+    const errors = lossErrors(
+      await trainSteps(other, perturbed(batch, variant), { lr: LR, steps }),
+      losses,
+    );
     errors.forEach((error, step) => rounding[step] = Math.max(rounding[step], error));
   }
   return new Map([
@@ -66,18 +68,6 @@ async function compute(context: CheckContext): Promise<Map<string, Float32Array>
     [LOSSES, Float32Array.from(losses)],
     [ROUNDING, Float32Array.from(rounding)],
   ]);
-}
-
-async function train(replica: Replica, batch: FloatBatch, steps: number): Promise<number[]> {
-  const globalRows = batch.labels.length;
-  const losses: number[] = [];
-  for (let step = 0; step < steps; step++) {
-    const place = { seed: [1, step] as const, globalRows, rowOffset: 0 };
-    const { lossSum, weight } = await replica.forwardBackward(batch, place);
-    losses.push(lossSum / weight);
-    await replica.step({ rates: [LR], step: step + 1, squares: 0 });
-  }
-  return losses;
 }
 
 async function run(context: CheckContext): Promise<Outcome> {
@@ -88,7 +78,7 @@ async function run(context: CheckContext): Promise<Outcome> {
   const { rows, side, steps } = sizeOf(context);
   using replica = makeReplica("resnet18", LR);
   setWeights(replica, expected);
-  const losses = await train(replica, madeBatch(rows, side), steps);
+  const losses = await trainSteps(replica, madeBatch(rows, side), { lr: LR, steps });
   const details = { losses, cpu: wanted, limits: lossLimits(rounding) };
   const problem = lossProblem(losses, wanted, details.limits);
   if (problem !== undefined) return { status: "fail", figure: problem, details };

@@ -6,7 +6,7 @@
 import { openEngine } from "../../../src/engine/engine.ts";
 import { formatLoss } from "../../../src/base/format.ts";
 import type { CheckContext, Outcome, SmokeCheck } from "../check.ts";
-import { type FloatBatch, madeBatch, makeReplica } from "../replica.ts";
+import { type FloatBatch, madeBatch, makeReplica, trainSteps } from "../replica.ts";
 
 /** The check. */
 export const CHECK: SmokeCheck = {
@@ -51,14 +51,7 @@ async function run(context: CheckContext): Promise<Outcome> {
 /** Trains from the seeded weights; two of these trace and compile anew, as two processes do. */
 async function train(batch: FloatBatch, steps: number): Promise<Trained> {
   using replica = makeReplica("resnet18", LR);
-  const globalRows = batch.labels.length;
-  const losses: number[] = [];
-  for (let step = 0; step < steps; step++) {
-    const place = { seed: [1, step] as const, globalRows, rowOffset: 0 };
-    const { lossSum, weight } = await replica.forwardBackward(batch, place);
-    losses.push(lossSum / weight);
-    await replica.step({ rates: [LR], step: step + 1, squares: 0 });
-  }
+  const losses = await trainSteps(replica, batch, { lr: LR, steps });
   return { losses, state: await replica.state.exportState() };
 }
 

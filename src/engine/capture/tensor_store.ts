@@ -4,6 +4,7 @@
  * @module
  */
 import { bytesIn, type FloatRange } from "../../base/float_range.ts";
+import { anyNonFinite } from "../array_ops.ts";
 import type { DeviceMemory } from "../device_memory.ts";
 import { addInto, firstRow, putInto } from "../inplace_ops.ts";
 import { tf } from "../tf.ts";
@@ -28,7 +29,7 @@ export class TensorStore implements Disposable {
     this.#add = storing("add", addInto);
     this.#nonFinite = new CapturedFunction(
       "non_finite",
-      (vector) => [tf.cast(tf.any(tf.logicalNot(tf.isFinite(vector))), "float32").reshape([1])],
+      (vector) => [anyNonFinite(vector).reshape([1])],
       { variables: () => [], capture: true, random: false },
     );
   }

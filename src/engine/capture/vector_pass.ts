@@ -50,17 +50,15 @@ export class VectorPass implements Disposable {
   }
 
   /**
-   * Runs the computation on some ranges, one after the other.
+   * Runs the computation on some ranges, whose memories are all of one device.
    *
    * @param shared float32 [k], computed on the device: the last numbers of every job
    */
   async run(jobs: readonly RangeJob[], shared?: tf.Tensor): Promise<void> {
-    const onDevice = jobs.filter(({ inputs: [memory] }) => !memory.host);
-    if (onDevice.length > 0) await this.#runOnDevice(onDevice, shared);
-    const onHost = jobs.filter(({ inputs: [memory] }) => memory.host);
-    if (onHost.length === 0) return;
+    if (jobs.length === 0) return;
+    if (!jobs[0].inputs[0].host) return await this.#runOnDevice(jobs, shared);
     this.#kernel ??= new KernelThreads(compileKernel(this.#computation));
-    await this.#kernel.run(onHost.map(({ range, outputs, inputs, numbers }) => ({
+    await this.#kernel.run(jobs.map(({ range, outputs, inputs, numbers }) => ({
       outputs: outputs.map((memory) => bytesIn(hostOf(memory), range)),
       inputs: inputs.map((memory) => bytesIn(hostOf(memory), range)),
       numbers,

@@ -48,6 +48,9 @@ export interface DeviceRecord {
   readonly peakBytes: number;
 }
 
+/** The copies between host and device. */
+export type Copies = Pick<DeviceRecord, "copiesUp" | "bytesUp" | "copiesDown" | "bytesDown">;
+
 /** Returns the folder of the records, in a process on the machine. */
 export function recordFolder(): string {
   return join(dirname(Deno.env.get("FAKE_CUDA_MACHINE") ?? ""), "records");
