@@ -89,6 +89,7 @@ export type {
   LossPoint,
   ValidationPoint,
 } from "./src/records/history.ts";
+export type { RecoveryPolicy, RecoveryRecord } from "./src/records/recovery_record.ts";
 export type { GpuUse, MetricsPoint, RankMetrics } from "./src/records/metrics_log.ts";
 export type { StepPart, StepTimes } from "./src/base/step_times.ts";
 export type { Prediction } from "./src/records/predictions.ts";
@@ -109,6 +110,7 @@ export type {
   CheckpointModel,
   HistoryMark,
   LossScaleFacts,
+  NonFiniteStepCounts,
   PendingSums,
   TrainTotals,
 } from "./src/checkpoint/checkpoint.ts";

@@ -11,9 +11,9 @@ import { SkippedImages } from "../src/coordinator/epochs/skipped_images.ts";
 import { checkFiles } from "../src/data/datasets/check_files.ts";
 import { scanImageFolder } from "../src/data/datasets/image_folder.ts";
 import { checkData, DEFAULT_NEAR_DISTANCE } from "../src/data_check/check_data.ts";
-import { completeDataCheck, writeDataCheck } from "../src/data_check/record.ts";
+import { completeDataCheck } from "../src/data_check/record.ts";
 import { dataCheckLines } from "../src/data_check/data_check_lines.ts";
-import { writeDataCheckPicture } from "../src/data_check/data_check_painter.ts";
+import { writeDataCheckFiles } from "../src/data_check/write_files.ts";
 import { type PredictionFormat, predictionLines } from "../src/terminal/prediction_lines.ts";
 import { standardStream } from "../src/terminal/terminal_stream.ts";
 import { RunList } from "../src/dashboard/run_list.ts";
@@ -158,8 +158,7 @@ async function checkImages(root: string, out: string): Promise<void> {
   const options = { data: root, root, ...folders, nearDistance: DEFAULT_NEAR_DISTANCE };
   const { facts, pairs } = await checkData(options);
   const record = completeDataCheck(facts, "0.0.0");
-  await writeDataCheck(out, record);
-  await writeDataCheckPicture(out, record, pairs);
+  await writeDataCheckFiles(out, record, pairs);
   dataCheckLines(record, standardStream("stdout"), 100);
 }
 

@@ -18,10 +18,11 @@ export const LEVELS: readonly (readonly string[])[] = [
   ["engine", "gpus", "protocol", "provision", "web", "weights"],
   ["records"],
   ["models", "data", "optim", "exchange", "metrics", "loggers", "events"],
+  ["hosts"],
   ["config", "checkpoint", "cluster"],
   ["train", "plots"],
   ["worker", "inference", "preview", "report", "dashboard", "terminal"],
-  ["coordinator", "export", "data_check"],
+  ["coordinator", "agent", "export", "data_check"],
   ["evaluation", "compare", "bench"],
   ["commands"],
   ["workers"],
@@ -32,7 +33,7 @@ export const LEVELS: readonly (readonly string[])[] = [
 export const INNER_LEVELS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   coordinator: [["epochs", "preparation"], ["state", "listeners"], ["."]],
   engine: [["binding"], ["."], ["capture"]],
-  data: [["codecs"], ["resizing"], ["transforms"], ["."], ["datasets"], ["loading"]],
+  data: [["codecs"], ["resizing"], ["transforms"], ["."], ["datasets"], ["loading"], ["hosts"]],
 };
 
 /** The level of the files outside `src/` that start things or are the public door. */

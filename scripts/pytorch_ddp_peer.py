@@ -2,6 +2,8 @@
 
 Needs torch and torchvision, installed by hand; Lockstep itself never uses them. Start it with torchrun:
 `OMP_NUM_THREADS=1 python -m torch.distributed.run --standalone --nproc-per-node 2 pytorch_ddp_peer.py`.
+On several hosts it takes its ranks from the environment (RANK, WORLD_SIZE, MASTER_ADDR, GLOO_SOCKET_IFNAME …), as
+`bench_hosts.ts` does.
 Rank 0 prints one line of JSON, with the names that Lockstep's have.
 """
 
@@ -45,6 +47,7 @@ def train(args: argparse.Namespace) -> dict:
     loss_of = torch.nn.CrossEntropyLoss()
     times = []
     first_step_at = 0.0
+    processor_start = time.process_time()
     for step in range(args.warmup + args.steps):
         start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
@@ -55,8 +58,11 @@ def train(args: argparse.Namespace) -> dict:
         loss.item()
         if step == 0:
             first_step_at = 1000 * time.time()
+        if step + 1 == args.warmup:
+            processor_start = time.process_time()
         if step >= args.warmup:
             times.append(1000 * (time.perf_counter() - start))
+    processor = time.process_time() - processor_start
     steps = sorted(statistics.mean(step) for step in zip(*gathered(times)))
     cut = len(steps) // 4
     milliseconds = statistics.mean(steps[cut : len(steps) - cut])
@@ -65,6 +71,7 @@ def train(args: argparse.Namespace) -> dict:
         "imagesPerSecond": 1000 * args.batch * dist.get_world_size() / milliseconds,
         "residentBytes": statistics.mean(gathered(resident_bytes())),
         "firstStepAt": max(gathered(first_step_at)),
+        "processorSeconds": sum(gathered(processor)),
     }
 
 
@@ -72,14 +79,18 @@ def all_reduce(args: argparse.Namespace) -> dict:
     """Times all-reduces of a float32 vector; the median call counts, each the mean over the ranks."""
     vector = torch.ones(args.bytes // 4)
     times = []
+    processor_start = time.process_time()
     for step in range(args.warmup + args.steps):
+        if step == args.warmup:
+            processor_start = time.process_time()
         start = time.perf_counter()
         dist.all_reduce(vector)
         if step >= args.warmup:
             times.append(1000 * (time.perf_counter() - start))
         vector.fill_(1.0)
+    processor = time.process_time() - processor_start
     calls = [statistics.mean(call) for call in zip(*gathered(times))]
-    return {"milliseconds": statistics.median(calls)}
+    return {"milliseconds": statistics.median(calls), "processorSeconds": sum(gathered(processor))}
 
 
 def main() -> None:

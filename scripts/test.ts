@@ -16,6 +16,7 @@ import { Buffer } from "node:buffer";
 import { stripVTControlCharacters } from "node:util";
 import { messageOf } from "../src/base/errors.ts";
 import { exists } from "../src/base/paths.ts";
+import { RUNTIME_VARIABLE } from "../src/base/runtime_folder.ts";
 import { TRUSTED_VARIABLE } from "../src/base/trust.ts";
 import { ensureDataset } from "../src/provision/datasets.ts";
 import { ensureLibtensorflow } from "../src/provision/libtensorflow.ts";
@@ -36,13 +37,15 @@ export const PERMISSIONS: readonly string[] = [
   "--allow-env",
 ];
 
-/** Groups at a time, however many cores there are: each needs up to 3 GiB. */
+/** The most groups at a time, unless `LOCKSTEP_TEST_JOBS` gives another number: each needs up to 3 GiB. */
 const MAX_JOBS = 4;
 
 /** Files that take the longest, slowest first: each is a group of its own, so that none is left for the end. */
 const SLOW: readonly string[] = [
   "recipes_test.ts",
+  "scripts/soak_test.ts",
   "commands/compare_test.ts",
+  "fuzz/fuzz_test.ts",
   "coordinator/exactness_test.ts",
   "cases/cases_test.ts",
   "models/parity_test.ts",
@@ -108,19 +111,27 @@ async function setUp(): Promise<void> {
 
 /** Starts `deno test`; signals to this process go on to it. */
 function startTests(args: readonly string[], output: "inherit" | "piped"): Deno.ChildProcess {
-  // What tests run must not count as what this user trusts.
+  // What tests run must not count as what this user trusts, nor hold this user's GPUs.
   const mark = makeMark();
   const trusted = Deno.makeTempDirSync({ prefix: "lockstep-test-trusted-" });
+  const runtime = Deno.makeTempDirSync({ prefix: "lockstep-test-runtime-" });
   const child = startChild(Deno.execPath(), {
     args: ["test", ...PERMISSIONS, ...args],
-    env: { [TRUSTED_VARIABLE]: trusted, [MARK_VARIABLE]: mark },
+    env: { [TRUSTED_VARIABLE]: trusted, [RUNTIME_VARIABLE]: runtime, [MARK_VARIABLE]: mark },
     cwd: PROJECT_ROOT,
     stdin: "null",
     stdout: output,
     stderr: output,
   });
   watchRunner([Deno.pid, child.pid], mark);
-  child.status.finally(() => Deno.removeSync(trusted, { recursive: true }));
+  child.status.finally(() => {
+    Deno.removeSync(trusted, { recursive: true });
+    try {
+      Deno.removeSync(runtime, { recursive: true });
+    } catch {
+      // A process that a test has left behind has made its file there again at the same moment.
+    }
+  });
   return child;
 }
 
@@ -149,6 +160,11 @@ function write(bytes: Uint8Array): void {
   for (let rest = bytes; rest.length > 0;) rest = rest.subarray(Deno.stdout.writeSync(rest));
 }
 
+/** A test that has passed, not one of its steps. */
+const PASSED_TEST = /^\S.* \.\.\. ok \(/gm;
+/** The name of a file whose tests begin. */
+const BEGUN_FILE = /(?<=^running \d+ tests? from )\S+/gm;
+
 /** The runner's own counts, from its last line: `ok | 12 passed (3 steps) | 0 failed | 1 ignored (1s)`. */
 function countsIn(output: string): Map<string, number> {
   const line = output.match(/^(?:ok|FAILED) \| \d+ passed.*$/gm)?.at(-1) ?? "";
@@ -163,48 +179,89 @@ function failuresIn(output: string): string[] {
   return at < 0 ? [] : output.slice(at).match(/^.+ => \.\/.+$/gm) ?? [];
 }
 
+/** The end of a process that has run a group of tests. */
+interface GroupEnd {
+  readonly paths: readonly string[];
+  readonly code: number;
+  /** Its output, without colours. */
+  readonly output: string;
+}
+
+/** Results of groups of tests, put together. */
+export interface TestSums {
+  /** The runner's counts, such as `passed` and `failed`. */
+  readonly counts: ReadonlyMap<string, number>;
+  /** The failed tests, and the groups that ended before their end, which count as a failure each. */
+  readonly failures: readonly string[];
+}
+
+/** Puts results together. A group that didn't come to its end, or fails without a failed test, is a failure itself. */
+export function sumUp(ends: readonly GroupEnd[]): TestSums {
+  const counts = new Map([["passed", 0], ["failed", 0]]);
+  const add = (what: string, count: number) => counts.set(what, (counts.get(what) ?? 0) + count);
+  const failures: string[] = [];
+  for (const { paths, code, output } of ends) {
+    const own = countsIn(output);
+    own.forEach((count, what) => add(what, count));
+    const failed = failuresIn(output);
+    failures.push(...failed);
+    if (own.size > 0 && (code === 0 || failed.length > 0)) continue;
+    if (own.size === 0) add("passed", output.match(PASSED_TEST)?.length ?? 0);
+    add("failed", 1);
+    const where = own.size > 0 ? "" : `, in ${output.match(BEGUN_FILE)?.at(-1) ?? "no file yet"}`;
+    failures.push(
+      `A group of tests ended with code ${code}${where}: ${paths.join(" ")}`,
+    );
+  }
+  return { counts, failures };
+}
+
+/** Runs a group, whose output is shown from `turn` on. */
+function runGroup(paths: readonly string[], args: readonly string[], turn: Promise<unknown>) {
+  const child = startTests(["--no-check", ...args, ...paths], "piped");
+  const shown = Promise.all([show(child, turn), child.status])
+    .then(([output, { code }]): GroupEnd => ({ paths, code, output }));
+  return { ended: child.status, shown };
+}
+
 /** Runs everything, a few groups at a time; shows one's output after the other's, and adds up their counts. */
 async function runEverything(args: readonly string[]): Promise<number> {
   const start = performance.now();
-  const groups = groupTests(await sourceFiles(PROJECT_ROOT)).map((paths) => [...args, ...paths]);
-  const outputs: Promise<string>[] = [];
-  const codes: number[] = [];
+  const groups = groupTests(await sourceFiles(PROJECT_ROOT));
+  const ends: Promise<GroupEnd>[] = [];
+  let isChecked = true;
   const takeGroups = async () => {
-    for (let group = groups.shift(); group; group = groups.shift()) {
-      const child = startTests(["--no-check", ...group], "piped");
-      outputs.push(show(child, outputs.at(-1) ?? Promise.resolve()));
-      codes.push((await child.status).code);
+    for (let paths = groups.shift(); paths; paths = groups.shift()) {
+      const end = runGroup(paths, args, ends.at(-1) ?? Promise.resolve());
+      ends.push(end.shown);
+      await end.ended;
     }
   };
-  await Promise.all(
-    Array.from({ length: Math.min(MAX_JOBS, navigator.hardwareConcurrency + 1) }, takeGroups),
-  );
-  const texts = await Promise.all(outputs);
-  const code = codes.find((code) => code !== 0) ?? 0;
-  const sums = new Map([["passed", 0], ["failed", 0]]);
-  for (const [what, count] of texts.flatMap((output) => [...countsIn(output)])) {
-    sums.set(what, (sums.get(what) ?? 0) + count);
-  }
-  const counts = [...sums].map(([what, count]) => `${count} ${what}`).join(" | ");
+  // One job begins with the types of all groups, which share most of their modules; no group begins after an error.
+  const checkFirst = async () => {
+    isChecked = await succeeds(Deno.execPath(), {
+      args: ["check", "--quiet", "--doc", "."],
+      cwd: PROJECT_ROOT,
+    });
+    if (isChecked) return await takeGroups();
+    groups.length = 0;
+  };
+  const usual = Math.min(MAX_JOBS, navigator.hardwareConcurrency + 1);
+  const jobs = Number(Deno.env.get("LOCKSTEP_TEST_JOBS")) || usual;
+  await Promise.all([checkFirst(), ...Array.from({ length: jobs - 1 }, takeGroups)]);
+  const { counts, failures } = sumUp(await Promise.all(ends));
+  const isGood = isChecked && failures.length === 0;
+  const sums = [...counts].map(([what, count]) => `${count} ${what}`).join(" | ");
   const seconds = Math.round((performance.now() - start) / 1000);
-  const failures = texts.flatMap(failuresIn).map((line) => `${line}\n`).join("");
-  console.log(
-    `All together:\n${failures}${code === 0 ? "ok" : "FAILED"} | ${counts} (${seconds}s)`,
-  );
-  return code;
+  const list = failures.map((line) => `${line}\n`).join("");
+  console.log(`All together:\n${list}${isGood ? "ok" : "FAILED"} | ${sums} (${seconds}s)`);
+  return isGood ? 0 : 1;
 }
 
 /** Runs what the arguments choose and returns the exit code. */
 async function runTests(args: readonly string[]): Promise<number> {
   const chosen = await Promise.all(args.map((arg) => !arg.startsWith("-") && exists(arg)));
-  if (!chosen.includes(true)) {
-    // Once for all groups, which share most of their modules.
-    const isChecked = await succeeds(Deno.execPath(), {
-      args: ["check", "--quiet", "--doc", "."],
-      cwd: PROJECT_ROOT,
-    });
-    return isChecked ? await runEverything(args) : 1;
-  }
+  if (!chosen.includes(true)) return await runEverything(args);
   return (await startTests(args, "inherit").status).code;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Process entry of a training worker; started by the coordinator, see `src/cluster/spawn.ts`.
+ * Process entry of a training worker; started by the coordinator, see `src/hosts/spawn.ts`.
  *
  * @module
  */

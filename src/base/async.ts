@@ -21,6 +21,11 @@ export function delay(milliseconds: number, signal?: AbortSignal): Promise<void>
   });
 }
 
+/** Returns a signal that fires with the first of some, of which one or the other may be missing. */
+export function anySignal(...signals: readonly (AbortSignal | undefined)[]): AbortSignal {
+  return AbortSignal.any(signals.filter((signal) => signal !== undefined));
+}
+
 /**
  * The outcome of `work`, or the error `makeError()` when `work` takes longer than `ms`. The timeout doesn't stop
  * the work: the caller has to stop the underlying operation.

@@ -51,6 +51,11 @@ export function deviceName(device: ComputeDevice): string {
   return device.profile === undefined ? device.name : `${device.name} MIG ${device.profile}`;
 }
 
+/** Names a device with its number: `CPU`, or `GPU 0, NVIDIA L4`. */
+export function numberedDevice(device: ComputeDevice): string {
+  return device.kind === "cpu" ? "CPU" : `GPU ${device.index}, ${deviceName(device)}`;
+}
+
 /** Completes a worker's name in messages: ` on GPU 1 (GPU-8f3c…)`; nothing for the CPU. */
 export function onDevice(device: ComputeDevice): string {
   return device.kind === "gpu" ? ` on GPU ${device.index} (${device.uuid})` : "";

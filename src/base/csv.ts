@@ -16,6 +16,8 @@ const FORMULA =
 /** Escapes that {@linkcode textCell} writes for invisible characters, and for backslashes beside them. */
 const ESCAPE = /\\(?:(\\)|([nrt])|x([\da-f]{2})|u([\da-f]{4})|u\{([\da-f]{5,6})\})/g;
 
+const MAX_CODE_POINT = 0x10ffff;
+
 const SHORT: Record<string, string> = { n: "\n", r: "\r", t: "\t" };
 
 /**
@@ -35,10 +37,11 @@ export function textCell(text: string): string {
  */
 export function readTextCell(cell: string): string {
   const shown = cell.startsWith("'") && FORMULA.test(cell) ? cell.slice(1) : cell;
-  return shown.replace(ESCAPE, (_, backslash, short, byte, unit, point) => {
+  return shown.replace(ESCAPE, (escape, backslash, short, byte, unit, point) => {
     if (backslash) return "\\";
     if (short) return SHORT[short];
-    return String.fromCodePoint(parseInt(byte ?? unit ?? point, 16));
+    const code = parseInt(byte ?? unit ?? point, 16);
+    return code <= MAX_CODE_POINT ? String.fromCodePoint(code) : escape;
   });
 }
 

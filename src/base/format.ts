@@ -89,8 +89,8 @@ export function formatMemory(bytes: number): string {
 }
 
 /** As {@linkcode counted}, with commas between thousands: `1,200 images`. */
-export function groupedCount(count: number, noun: string): string {
-  return `${groupThousands(count)} ${count === 1 ? noun : `${noun}s`}`;
+export function groupedCount(count: number, noun: string, plural = `${noun}s`): string {
+  return `${groupThousands(count)} ${count === 1 ? noun : plural}`;
 }
 
 /** `text`, or its beginning and an ellipsis when it has more than `width` characters. */

@@ -23,6 +23,9 @@ const ROOT = new URL("../../", import.meta.url);
 /** Path of the project's deno.json, for its processes and their children. */
 const CONFIG_VARIABLE = "LOCKSTEP_DENO_CONFIG";
 
+/** Variables that a process doesn't pass on: a server's address may hold a password. */
+const SECRETS = { LOCKSTEP_NATS_URL: "" };
+
 /** A program that belongs to Lockstep. */
 export interface OwnProgram {
   /** Path below Lockstep's folder or address, or a URL. */
@@ -55,8 +58,12 @@ export function programCommand(
     ...flags,
     new URL(entry, ROOT).href,
   ];
-  const own = config === undefined ? {} : { env: { ...options.env, [CONFIG_VARIABLE]: config } };
-  return shieldedCommand(Deno.execPath(), { ...options, args, ...own });
+  const env = {
+    ...options.env,
+    ...SECRETS,
+    ...(config === undefined ? {} : { [CONFIG_VARIABLE]: config }),
+  };
+  return shieldedCommand(Deno.execPath(), { ...options, args, env });
 }
 
 /** Returns a set of permissions of deno.json as flags of `deno run`. */

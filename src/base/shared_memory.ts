@@ -31,6 +31,8 @@ export interface SegmentAddress extends SegmentPlace {
 export interface SharedSegment extends SegmentAddress, Disposable {
   /** Path for the creator itself, even if /proc is hidden. */
   readonly ownPath: string;
+  /** Gives the memory back to the system, whoever still maps it: it reads as zeros. */
+  release(): void;
 }
 
 const CLOSE_ON_EXEC = 1; // MFD_CLOEXEC
@@ -38,6 +40,8 @@ const READ_WRITE = 2; // O_RDWR
 const PROTECTION = 3; // PROT_READ | PROT_WRITE
 const SHARED = 1; // MAP_SHARED
 const FROM_END = 2; // SEEK_END
+
+const PUNCH_HOLE = 3; // frees the pages, and keeps the size
 
 /** Length of a segment's mark: a UUID without its hyphens. */
 const MARK_BYTES = 32;
@@ -50,6 +54,10 @@ const openLibc = () =>
     memfd_create: { parameters: ["buffer", /* name */ "u32" /* flags */], result: "i32" },
     posix_fallocate: {
       parameters: ["i32", /* fd */ "i64", /* offset */ "i64" /* length */],
+      result: "i32",
+    },
+    fallocate: {
+      parameters: ["i32", /* fd */ "i32", /* mode */ "i64", /* offset */ "i64" /* length */],
       result: "i32",
     },
     open: { parameters: ["buffer", /* path */ "i32" /* flags */], result: "i32" },
@@ -123,6 +131,9 @@ export function createSharedSegment(name: string, bytes: number): SharedSegment 
     ownPath,
     bytes,
     mark,
+    release: () => {
+      if (!closed) libc.fallocate(fd, PUNCH_HOLE, 0n, BigInt(bytes));
+    },
     [Symbol.dispose]: () => {
       if (!closed) libc.close(fd);
       closed = true;

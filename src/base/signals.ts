@@ -31,6 +31,8 @@ interface Desk {
 }
 
 let desk: Desk | undefined;
+/** Handlers of SIGTERM beside the desk's. */
+let terminations = 0;
 const cleanups = new Set<() => void>();
 
 /**
@@ -63,6 +65,22 @@ export function takeStopRequests(onRequest: (signal: StopSignal) => void): Dispo
       if (own.onRequest === onRequest) own.onRequest = undefined;
     },
   };
+}
+
+/**
+ * Hands each SIGTERM to `onRequest`: for processes that otherwise ignore the signals to their group. It has no effect on
+ * Windows, which has no such signal.
+ */
+export function takeTermination(onRequest: () => void): void {
+  if (Deno.build.os === "windows") return;
+  terminations++;
+  Deno.addSignalListener("SIGTERM", onRequest);
+}
+
+/** Tells whether this process takes SIGTERM as a request to stop in order. */
+export function stopsInOrder(): boolean {
+  if (Deno.build.os === "windows") return false;
+  return terminations > 0 || desk?.onRequest !== undefined;
 }
 
 /** The signal that asked this process to stop, if one did. */

@@ -92,6 +92,23 @@ export async function importModule(key: string, url: string): Promise<UserModule
  */
 export async function hashModule(key: string, url: string): Promise<string> {
   const hash = createHash("sha256");
+  for (const [name, text] of await moduleFiles(key, url)) {
+    hash.update(`${name}\0${text.length}\0${text}`);
+  }
+  return hash.digest("hex");
+}
+
+/**
+ * The texts of a module and of all files that it imports by a relative path, by their paths relative to the module; its
+ * own is empty.
+ *
+ * @throws {UsageError} as {@linkcode hashModule}
+ */
+export async function moduleFiles(
+  key: string,
+  url: string,
+): Promise<[name: string, text: string][]> {
+  const files: [string, string][] = [];
   const urls = [url];
   for (const each of urls) { // grows on the way
     const text = await readModule(key, url, each);
@@ -102,14 +119,14 @@ export async function hashModule(key: string, url: string): Promise<string> {
         `${key}: ${each} imports ${remote}, but code from the network isn't run: save it to a file and import that`,
       );
     }
-    hash.update(`${each === url ? "" : relativeTo(url, each)}\0${text.length}\0${text}`);
+    files.push([each === url ? "" : relativeTo(url, each), text]);
     const found = Array.from(
       text.matchAll(RELATIVE_IMPORT),
       ([, path]) => new URL(path, each).href,
     );
     for (const next of found) if (!urls.includes(next)) urls.push(next);
   }
-  return hash.digest("hex");
+  return files;
 }
 
 /** A file that only seems to be imported, such as in a comment, may be missing; the module itself may not. */

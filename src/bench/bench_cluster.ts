@@ -56,7 +56,7 @@ export interface BenchJob {
 export const MADE_CLASSES = 10;
 
 /** Seconds: with many workers on few cores, starting takes long, and a heartbeat may be late. */
-const PATIENT = { joinTimeout: 300, lostAfter: 60, reportAfter: 30 };
+const PATIENT = { joinTimeout: 300, lostAfter: 60, reportAfter: 30, stallAfter: 600 };
 
 /** The settings of a benchmark's training. */
 export const BENCH_TRAIN: ConfigInput["train"] = {
@@ -128,9 +128,9 @@ export async function measure(
   benchmark: Benchmark,
   calls: number,
 ): Promise<Reply[]> {
-  return await driveSteps(cluster, cluster.exchange.reducer, {
+  return await driveSteps(cluster, {
     command: WORKER_COMMANDS.benchmark,
-    args: { ...benchmark },
+    args: () => ({ ...benchmark }),
     epoch: benchmark.round,
     startStep: 0,
     endStep: calls,

@@ -26,7 +26,7 @@ import { makeLoaders, scanData, startLoaderThreads } from "../train/job.ts";
 import { type BenchReplica, pausingReplica, syntheticBatches } from "./synthetic.ts";
 import type { BatchSource } from "../train/rank_epoch.ts";
 import { RunPlan } from "../train/run_plan.ts";
-import { initialLossScale } from "../train/step_judge.ts";
+import { judgeStateOf } from "../train/step_judge.ts";
 import { ncclWish } from "../worker/nccl_wish.ts";
 import { openDevice } from "../worker/open_device.ts";
 import type { SessionOptions } from "../worker/session.ts";
@@ -89,8 +89,7 @@ export class BenchSession {
     const device = this.#work.pause ? CPU_DEVICE : this.#options.engine.device;
     const { exchange, buffers, name } = await this.#exchangeOf(vectorBytes, regions, device);
     replica.state.attach(buffers);
-    const lossScale = initialLossScale(config);
-    const span = { epoch: round, startStep: 0, optimizerSteps: 0, lossScale };
+    const span = { epoch: round, startStep: 0, optimizerSteps: 0, ...judgeStateOf(config) };
     const counts = { train: { length: samples }, val: { length: 0 } };
     const plan = new RunPlan(config, counts, globalBatch);
     const parts = { config, plan, place, replica, loader, exchange };

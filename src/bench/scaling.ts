@@ -31,7 +31,8 @@ import {
 import { describeDevices } from "../base/compute_device.ts";
 import { counted } from "../base/format.ts";
 import type { RunDevices } from "../coordinator/preparation/cluster_settings.ts";
-import { type DeviceWishes, findDevices } from "../gpus/find_devices.ts";
+import { claimDevices } from "../gpus/claim_devices.ts";
+import type { DeviceWishes } from "../gpus/find_devices.ts";
 import { type ScalingPoint, summarize } from "./scaling_point.ts";
 
 /** `weak`: the batch per worker stays; `strong`: the batch of all workers together stays. */
@@ -101,7 +102,8 @@ type Measured = ScalingPoint & { exchange: string; vectorBytes: number };
 export async function benchScaling(options: ScalingOptions): Promise<ScalingResult> {
   const { workers: counts, modes, batch } = options;
   checkOptions(options);
-  const compute = await devicesOf(options);
+  using held = new DisposableStack();
+  const compute = await devicesOf(options, held);
   const job = await prepare(options, compute);
   const points: Omit<ModePoint, "efficiency">[] = [];
   let last: Measured | undefined;
@@ -135,10 +137,11 @@ type CommonJob = Omit<BenchJob, "workers" | "config"> & {
 };
 
 /** The devices of the most workers, and the library that computes on them; none where nothing is computed. */
-async function devicesOf(options: ScalingOptions): Promise<RunDevices> {
+async function devicesOf(options: ScalingOptions, held: DisposableStack): Promise<RunDevices> {
   const { workers, device = "auto", devices: names, simulateCompute, onNews } = options;
   if (simulateCompute !== undefined) return {};
-  const found = await findDevices({ device, devices: names, workers: Math.max(...workers) });
+  const wishes = { device, devices: names, workers: Math.max(...workers) };
+  const found = held.use(await claimDevices(wishes, { run: "bench scaling" }));
   found.warnings.forEach((warning) => onNews?.(warning));
   const libraryPath = await ensureLibtensorflow(() => {}, found.build);
   return { devices: found.devices, libraryPath };

@@ -53,6 +53,11 @@ const lossScaleSchema = z.strictObject({
   skippedSteps: z.int().nonnegative(),
 });
 
+const nonFiniteSchema = z.strictObject({
+  inARow: z.int().nonnegative(),
+  ofEpoch: z.int().nonnegative(),
+});
+
 const historyMarkSchema = z.strictObject({
   epochs: z.int().nonnegative(),
   losses: z.int().nonnegative(),
@@ -91,6 +96,8 @@ const checkpointSchema = z.strictObject({
   pending: pendingSchema.optional(),
   /** The loss scale after those steps, where losses are scaled. */
   lossScale: lossScaleSchema.optional(),
+  /** Steps that were skipped because they were not finite, where such may be. */
+  nonFinite: nonFiniteSchema.optional(),
   /** The extent of the run's history up to here; only in `last`. */
   history: historyMarkSchema.optional(),
   /** Validation accuracy of this state, where it is known; `null` is what JSON makes of NaN. */
@@ -157,6 +164,14 @@ export interface LossScaleFacts {
   skippedSteps: number;
 }
 
+/** Steps that were skipped because loss or gradients were not finite. */
+export interface NonFiniteStepCounts {
+  /** The last steps without one that was applied between them. */
+  inARow: number;
+  /** Of the epoch so far. */
+  ofEpoch: number;
+}
+
 /** The extent of a history up to a checkpoint. */
 export interface HistoryMark {
   /** Epochs before the one that the checkpoint stands in. */
@@ -195,6 +210,8 @@ export interface CheckpointInfo {
   pending?: PendingSums | undefined;
   /** The loss scale after those steps, where losses are scaled. */
   lossScale?: LossScaleFacts | undefined;
+  /** Steps that were skipped because they were not finite, where such may be. */
+  nonFinite?: NonFiniteStepCounts | undefined;
   /** The extent of the run's history up to here; only in `last`. */
   history?: HistoryMark | undefined;
   /** Validation accuracy of this state, where it is known. */

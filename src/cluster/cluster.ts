@@ -1,119 +1,55 @@
 /**
- * Broker, workers and channels of a run: starts all of them, and stops all of them at the end.
+ * Broker, workers and channels of a run: gives commands to the workers, and goes on when some are lost.
  *
  * @module
  */
-import { waitAtMost } from "../base/async.ts";
-import { type ComputeDevice, onDevice } from "../base/compute_device.ts";
-import type { SegmentAddress } from "../base/shared_memory.ts";
+import { anySignal, delay, waitAtMost } from "../base/async.ts";
+import { deviceName } from "../base/compute_device.ts";
+import { InterruptedError, messageOf } from "../base/errors.ts";
+import { itemAt } from "../base/item_at.ts";
 import type { StepKey } from "../base/step_key.ts";
-import type { Reporter } from "../events/reporter.ts";
+import type { LostWorker } from "../events/run_events.ts";
 import type { Reducer } from "../exchange/gradient_exchange.ts";
 import { HangWatch } from "../exchange/hang_watch.ts";
-import type { NatsAddress } from "../protocol/address.ts";
-import { BlobTransfers } from "../protocol/blob_transfers.ts";
 import type { ServerFacts } from "../protocol/check_server.ts";
-import { CommandClient, type Reply, WorkerFailedError } from "../protocol/command_channel.ts";
-import { type Json, packJson } from "../protocol/large_json.ts";
-import { Link } from "../protocol/link.ts";
-import { makeRunIdentity, type RunIdentity } from "../protocol/subjects.ts";
+import { type Reply, WorkerFailedError } from "../protocol/command_channel.ts";
+import type { Json } from "../protocol/large_json.ts";
+import type { SkippedFacts } from "../protocol/skipped_samples.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
-import type { SharedMemory } from "../protocol/worker_settings.ts";
-import { ExchangeHost, type ExchangeOptions } from "./exchange_host.ts";
-import { HeartbeatMonitor, type WorkerHeartbeat } from "./heartbeat_monitor.ts";
+import { assembleCluster, type ClusterOptions, type ClusterParts, LEAVE_MS } from "./assembly.ts";
+import type { CoordinatorExchange, ExchangeOptions } from "./coordinator_exchange.ts";
+import { Generations } from "./generations.ts";
+import type { WorkerHeartbeat } from "./heartbeat_monitor.ts";
 import { WorkerLostError } from "./lost_worker.ts";
-import { describeRefusals, type RefusedMessages, tellOfRefusals } from "./refused_messages.ts";
-import { type JoinedWorker, Rendezvous, type Welcome } from "./rendezvous.ts";
-import { openServer, type ServerOptions } from "./run_server.ts";
-import { type SpawnedWorker, spawnWorkers } from "./spawn.ts";
-
-/** Options of a cluster. */
-export interface ClusterOptions {
-  /** Name of the run: a part of its messages' subjects. */
-  readonly name: string;
-  /** Worker processes. */
-  readonly workers: number;
-  /** Threads of each worker. */
-  readonly threads: number;
-  /** The device of each worker; the CPU unless given. */
-  readonly devices?: readonly ComputeDevice[] | undefined;
-  /** The libtensorflow that the workers open; that of the environment or the cache unless given. */
-  readonly libraryPath?: string | undefined;
-  /** Seconds within which workers must join, and after which a silent worker counts as lost. */
-  readonly liveness: {
-    readonly joinTimeout: number;
-    readonly lostAfter: number;
-    /** Seconds without progress of any rank after which a standstill is reported. */
-    readonly reportAfter: number;
-  };
-  readonly server: ServerOptions;
-  /** The job that every worker receives. */
-  readonly job: Json;
-  /** The exchange between the ranks; `undefined` for ranks without an exchange. */
-  readonly exchange?: ExchangeOptions;
-  readonly reporter: Pick<Reporter, "warn" | "workerLine">;
-  /** Ends the wait for workers when it fires. */
-  readonly signal?: AbortSignal | undefined;
-  /** Memory in which the workers share decoded images. */
-  readonly cache?: SegmentAddress;
-  /** The only folder into which the workers may write; its path has no comma. */
-  readonly writableFolder?: string;
-}
+import { AllWorkersLostError, blameFor, type BookedSteps } from "./recover.ts";
+import { describeRefusals, type RefusedMessages } from "./refused_messages.ts";
+import type { JoinedWorker } from "./rendezvous.ts";
 
 /** A cluster whose ranks exchange vectors. */
-export type ExchangingCluster = Cluster & { readonly exchange: ExchangeHost };
+export type ExchangingCluster = Cluster & { readonly exchange: CoordinatorExchange };
 
-/** Milliseconds that workers get to answer, and then to exit. */
-const LEAVE_MS = 700;
+/** Milliseconds from the first loss within which others count as one with it. */
+const SETTLE_MS = 100;
 
 /** Milliseconds between two looks at the ranks' steps. */
 const LOOK_MS = 250;
 
-/** The coordinator's channels to its workers. */
-interface Channels {
-  readonly run: RunIdentity;
-  readonly address: NatsAddress;
-  readonly link: Link;
-  readonly transfers: BlobTransfers;
-  readonly commands: CommandClient;
-}
-
-/** The parts of a cluster whose workers have joined. */
-interface ClusterParts {
-  readonly workers: readonly JoinedWorker[];
-  readonly channels: Channels;
-  readonly exchange: ExchangeHost | undefined;
-  readonly monitor: HeartbeatMonitor;
-  readonly lost: AbortSignal;
-  readonly reporter: Pick<Reporter, "warn">;
-  readonly stack: AsyncDisposableStack;
-  /** As in {@linkcode ClusterOptions}. */
-  readonly reportAfter: number;
-}
-
 /** The workers of a run, joined and ready for commands. */
 export class Cluster implements AsyncDisposable {
-  readonly workers: readonly JoinedWorker[];
-  /** Fires once, with the error to report, when a worker or the server is lost. */
-  readonly lost: AbortSignal;
-  /** The coordinator's end of the exchange; `undefined` for ranks without an exchange. */
-  readonly exchange: ExchangeHost | undefined;
-  readonly #channels: Channels;
-  readonly #monitor: HeartbeatMonitor;
-  readonly #reporter: Pick<Reporter, "warn">;
-  readonly #stack: AsyncDisposableStack;
+  readonly #parts: ClusterParts;
+  readonly #generations: Generations;
   readonly #hangs: HangWatch;
   #call: Promise<unknown> = Promise.resolve();
 
   private constructor(parts: ClusterParts) {
-    this.workers = parts.workers;
-    this.lost = parts.lost;
-    this.exchange = parts.exchange;
-    this.#channels = parts.channels;
-    this.#monitor = parts.monitor;
-    this.#reporter = parts.reporter;
-    this.#stack = parts.stack;
-    this.#hangs = new HangWatch(1000 * parts.reportAfter);
+    this.#parts = parts;
+    const { losses, workers, options: { liveness } } = parts;
+    this.#generations = new Generations({
+      ...parts,
+      call: (name, args, options) => this.callAll(name, args, options),
+      nextLoss: () => losses.signal,
+    }, workers);
+    this.#hangs = new HangWatch(1000 * liveness.reportAfter);
   }
 
   /**
@@ -128,58 +64,37 @@ export class Cluster implements AsyncDisposable {
   ): Promise<ExchangingCluster>;
   static async assemble(options: ClusterOptions): Promise<Cluster>;
   static async assemble(options: ClusterOptions): Promise<Cluster> {
-    await using stack = new AsyncDisposableStack();
-    const { reporter, signal } = options;
-    const lost = new AbortController();
-    const channels = await openChannels(options, stack, lost);
-    const { link } = channels;
-    const warn = (message: string) => reporter.warn(message);
-    const exchange = options.exchange &&
-      new ExchangeHost(link, options.workers, options.exchange, warn);
-    // Workers share this machine: each is started here.
-    if (exchange?.segment) stack.use(exchange.segment);
-    const spawned: SpawnedWorker[] = [];
-    const rendezvous = await Rendezvous.open(link, {
-      worldSize: options.workers,
-      joinTimeout: options.liveness.joinTimeout,
-      spawned,
-      onRefused: warn,
-    });
-    stack.defer(() => rendezvous.close());
-    signal?.throwIfAborted();
-    spawned.push(...startWorkers(options, channels, exchange, stack));
-    if (exchange) stack.use(exchange);
-    const known: { monitor?: HeartbeatMonitor } = {};
-    const workers = await rendezvous.gather(async (joined) => {
-      const problems = joined.map(({ segmentProblem }) => segmentProblem);
-      const describe = (rank: number) => known.monitor?.describe(rank);
-      const cache = usableCache(options, problems);
-      const segment = await exchange?.open(problems, describe);
-      const memory = { ...(segment ? { segment } : {}), ...(cache ? { cache } : {}) };
-      return welcomeOf(options.job, memory, channels);
-    }, AbortSignal.any([lost.signal, ...(signal ? [signal] : [])]));
-    const monitor = known.monitor = await HeartbeatMonitor.open(
-      link,
-      channels.address,
-      channels.run,
-      { workers, spawned, ...options.liveness, lost, onStraggler: warn },
-    );
-    return new Cluster({
-      ...{ workers, channels, exchange, monitor, reporter },
-      lost: lost.signal,
-      stack: stack.move(),
-      reportAfter: options.liveness.reportAfter,
-    });
+    return new Cluster(await assembleCluster(options));
+  }
+
+  /** The samples that the ranks leave out of their batches, and their reports about steps that are not finite. */
+  get skipped(): Pick<SkippedFacts, "take" | "nonFinite"> {
+    return this.#parts.channels.skipped;
+  }
+
+  /** The workers of the present generation, in the order of their ranks. */
+  get workers(): readonly JoinedWorker[] {
+    return this.#generations.workers;
+  }
+
+  /** Fires, with the error to report, when a worker or the server is lost; another one after a recovery. */
+  get lost(): AbortSignal {
+    return AbortSignal.any([this.#parts.failed, this.#parts.losses.signal]);
+  }
+
+  /** The coordinator's end of the exchange, of this generation; `undefined` for ranks without an exchange. */
+  get exchange(): CoordinatorExchange | undefined {
+    return this.#parts.held.exchange;
   }
 
   /** The nats-server that the run talks through. */
   get server(): ServerFacts {
-    return this.#channels.link.facts;
+    return this.#parts.channels.link.facts;
   }
 
   /** Records the step that all ranks are in, for messages. */
   inStep(step: StepKey): void {
-    this.#monitor.inStep(step);
+    this.#parts.monitor.inStep(step);
   }
 
   /**
@@ -191,42 +106,44 @@ export class Cluster implements AsyncDisposable {
     this.#hangs.begin();
     const timer = setInterval(() => {
       const places = reducer.places?.();
-      const ranks = this.#monitor.steppingRanks().map((rank) => ({
+      const ranks = this.#parts.monitor.steppingRanks().map((rank) => ({
         ...rank,
         ...places?.[rank.rank],
       }));
-      if (ranks.length < this.workers.length || this.lost.aborted) return;
+      const isUnheard = this.#parts.channels.link.serverGone; // such time doesn't count
+      const isOver = this.#parts.losses.signal.aborted || this.#parts.failed.aborted;
+      if (ranks.length < this.workers.length || isOver || isUnheard) return;
       const report = this.#hangs.look(ranks, performance.now());
       if (!report) return;
       reducer.reported?.();
-      this.#reporter.warn(report);
+      this.#parts.options.reporter.warn(report);
     }, LOOK_MS);
     return { [Symbol.dispose]: () => clearInterval(timer) };
   }
 
   /** Records that all ranks validate, for messages. */
   inValidation(epoch: number): void {
-    this.#monitor.inValidation(epoch);
+    this.#parts.monitor.inValidation(epoch);
   }
 
   /** Steps that the workers have begun in their current command, according to their last heartbeats. */
   stepsBegun(command: string): number[] {
     return this.workers.map(({ rank }) => {
-      const heartbeat = this.#monitor.lastHeartbeat(rank);
+      const heartbeat = this.#parts.monitor.lastHeartbeat(rank);
       return heartbeat?.activity === command ? heartbeat.step : 0;
     });
   }
 
   /** Messages that coordinator and workers have refused so far. */
   refused(): RefusedMessages {
-    const signs = this.#monitor.heartbeats();
+    const signs = this.#parts.monitor.heartbeats();
     const workers = signs.reduce((sum, { refused = 0 }) => sum + refused, 0);
-    return { ...this.#channels.link.refused, workers };
+    return { ...this.#parts.channels.link.refused, workers };
   }
 
   /** Returns the last heartbeats of the workers. */
   heartbeats(): WorkerHeartbeat[] {
-    return this.#monitor.heartbeats();
+    return this.#parts.monitor.heartbeats();
   }
 
   /**
@@ -238,94 +155,144 @@ export class Cluster implements AsyncDisposable {
   async callAll(
     name: string,
     args: Json = null,
-    { payload, signal }: { payload?: Uint8Array; signal?: AbortSignal | undefined } = {},
+    { payload, ranks, signal }: {
+      payload?: Uint8Array;
+      ranks?: readonly number[] | undefined;
+      signal?: AbortSignal | undefined;
+    } = {},
   ): Promise<Reply[]> {
-    const call = this.#channels.commands.callAll(name, args, {
-      signal: signal ? AbortSignal.any([this.lost, signal]) : this.lost,
+    if (name !== WORKER_COMMANDS.validate) this.#parts.monitor.inValidation(undefined);
+    const call = this.#parts.channels.commands.callAll(name, args, {
+      signal: anySignal(this.lost, signal),
       ...(payload ? { payload } : {}),
+      ...(ranks ? { ranks } : {}),
     });
     this.#call = call.catch(() => {}); // the caller sees the failure
     return await call;
   }
 
+  /** As of `Generations`. */
+  async openExchange(signal?: AbortSignal): Promise<Reply[]> {
+    return await this.#generations.openExchange(signal);
+  }
+
+  /**
+   * Goes on after a failure: replaces the workers that are lost, or leaves them out, in a new generation of ranks. All
+   * ranks have the state of the same step then.
+   *
+   * @param cause The failure
+   * @param options.booked Returns the steps of the epoch that the coordinator has the results of, where the ranks were
+   *   training; called when they have paused
+   * @returns Steps of the epoch that the ranks hold, where they were training
+   * @throws the cause, where no recovery helps or none is wanted
+   * @throws {AllWorkersLostError} when no worker is left that has the state
+   */
+  async recover(
+    cause: unknown,
+    { booked, signal }: { booked?: () => Promise<BookedSteps>; signal?: AbortSignal | undefined } =
+      {},
+  ): Promise<number | undefined> {
+    const { recovery } = this.#parts.options;
+    if (!recovery || recovery.policy === "fail" || !this.#mayRecover(cause, signal)) throw cause;
+    const { policy, budget } = recovery;
+    const begun = performance.now();
+    const during = this.#parts.monitor.isValidating
+      ? "validation"
+      : booked === undefined
+      ? "saving"
+      : "training";
+    const ranks = new Set<number>();
+    /** Those of them without a worker that has the state. */
+    const missing = new Set<number>();
+    for (;;) {
+      await delay(SETTLE_MS, signal); // others may be lost by the same cause
+      const lost = this.#lostWorkers(cause);
+      for (const { rank } of lost) {
+        ranks.add(rank);
+        missing.add(rank);
+      }
+      const { place } = this.#parts.monitor;
+      if (lost.length > 0) {
+        recovery.onLost({ generation: this.#generations.number, during, place, workers: lost });
+      }
+      const areAllLost = missing.size === this.workers.length; // all are started again then
+      if (policy === "restart" || lost.length === 0 || areAllLost) {
+        const reasons = lost.length > 0 ? lost.map(({ reason }) => reason) : [messageOf(cause)];
+        budget.take({ reasons, place });
+      }
+      try {
+        const steps = await this.#generations.regroup(missing, policy, { booked, signal });
+        recovery.onRecovered({
+          generation: this.#generations.number,
+          policy,
+          steps,
+          ranks: [...ranks].sort((a, b) => a - b),
+          workers: this.workers.length,
+          restarts: budget.taken,
+          seconds: (performance.now() - begun) / 1000,
+          ...(ranks.size === 0 ? { exchangeFailure: messageOf(cause) } : {}),
+        });
+        return steps;
+      } catch (error) {
+        if (!this.#mayRecover(error, signal)) throw this.#parts.failed.reason ?? error;
+        cause = error;
+      }
+    }
+  }
+
+  /** Tells whether a failure is one of workers, and nothing else has failed. */
+  #mayRecover(cause: unknown, signal: AbortSignal | undefined): boolean {
+    if (this.#parts.failed.aborted || signal?.aborted) return false;
+    const blame = blameFor(cause);
+    return blame !== undefined && blame !== "input";
+  }
+
+  /**
+   * The workers that are lost by now.
+   *
+   * @throws the error of one that ended because of what the user gave
+   */
+  #lostWorkers(cause: unknown): LostWorker[] {
+    const errors: (WorkerLostError | WorkerFailedError)[] = this.#parts.losses.take();
+    const input = errors.find((error) => blameFor(error) === "input");
+    if (input) throw input;
+    if (cause instanceof WorkerFailedError && cause.blame === "process") errors.push(cause);
+    if (cause instanceof WorkerLostError && !errors.includes(cause)) errors.push(cause);
+    const seen = new Map(errors.toReversed().map((error) => [error.rank, error]));
+    return [...seen].sort(([a], [b]) => a - b).map(([rank, error]) => {
+      const worker = itemAt(this.workers, rank);
+      const { pid } = error instanceof WorkerLostError ? error : worker; // a worker that came later has another
+      const device = this.#generations.deviceOf(rank);
+      return {
+        ...{ rank, pid, host: worker.host, reason: error.message },
+        ...(device && device.kind !== "cpu" ? { device: deviceName(device) } : {}),
+      };
+    });
+  }
+
+  /** Notes why the cluster will end: other hosts are told, and join anew where the run starts again. */
+  noteFailure(error: unknown): void {
+    if (error instanceof InterruptedError) return; // in order
+    this.#parts.network?.noteFailure(error, error instanceof AllWorkersLostError);
+  }
+
   /** Ends all workers, with a shutdown message where possible, and every other part of the cluster. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#monitor.close();
+    this.#parts.monitor.close();
     const refusals = describeRefusals(this.refused());
-    if (refusals) this.#reporter.warn(refusals);
+    if (refusals) this.#parts.options.reporter.warn(refusals);
     if (!this.lost.aborted) await this.#sayStop();
-    await this.#stack.disposeAsync();
+    await this.#parts.stack.disposeAsync();
   }
 
   async #sayStop(): Promise<void> {
     await waitAtMost(LEAVE_MS, this.#call);
     const signal = AbortSignal.timeout(LEAVE_MS);
     // A worker that is busy or has failed doesn't answer; signals end it.
-    await this.#channels.commands.callAll(WORKER_COMMANDS.stop, null, { signal }).catch(() => {});
+    await this.#parts.channels.commands.callAll(WORKER_COMMANDS.stop, null, { signal }).catch(
+      () => {},
+    );
   }
-}
-
-/** Starts the server and opens the channels to it; `lost` fires when one of them is lost for good. */
-async function openChannels(
-  { name, workers, devices, server, reporter }: ClusterOptions,
-  stack: AsyncDisposableStack,
-  lost: AbortController,
-): Promise<Channels> {
-  const run = makeRunIdentity(name);
-  const address = await openServer(server, stack, (error) => {
-    reporter.warn(error.message);
-    lost.abort(error);
-  });
-  const link = await Link.open(address, run, "coordinator");
-  stack.defer(() => link.close());
-  const { failed } = link;
-  failed.addEventListener("abort", () => lost.abort(failed.reason), { once: true });
-  if (failed.aborted) lost.abort(failed.reason);
-  link.onNotice((message) => reporter.warn(message));
-  tellOfRefusals(link, (message) => reporter.warn(message));
-  const transfers = await BlobTransfers.open(link, "coordinator");
-  stack.defer(() => transfers.close());
-  const commands = await CommandClient.open(link, transfers, workers, devices?.map(onDevice));
-  stack.defer(() => commands.close());
-  return { run, address, link, transfers, commands };
-}
-
-/** Starts the worker processes, and pushes their end onto the stack. */
-function startWorkers(
-  { workers: count, threads, devices, libraryPath, liveness, cache, writableFolder, reporter }:
-    ClusterOptions,
-  { run, address: nats }: Channels,
-  exchange: ExchangeHost | undefined,
-  stack: AsyncDisposableStack,
-): readonly SpawnedWorker[] {
-  const group = spawnWorkers({
-    ...{ count, run, nats, threads, devices, libraryPath, lostAfter: liveness.lostAfter },
-    writableFolder,
-    segments: [exchange?.segment, cache].filter((each) => each !== undefined),
-    onLine: (rank, line) => reporter.workerLine(rank, line),
-  });
-  stack.defer(() => group.stop(LEAVE_MS));
-  return group.workers;
-}
-
-/** The shared memory for decoded images, if all workers can use it. */
-function usableCache(
-  { cache, reporter }: ClusterOptions,
-  problems: readonly (string | null)[],
-): SharedMemory["cache"] {
-  if (!cache) return undefined;
-  if (problems.every((problem) => problem === null)) {
-    return { path: cache.path, bytes: cache.bytes };
-  }
-  reporter.warn("data.cache can't be shared by these workers: each keeps its own share of it");
-  return undefined;
-}
-
-/** The welcome message of all workers; a long job is sent as bytes that the welcome describes. */
-function welcomeOf(job: Json, memory: SharedMemory, { link, transfers }: Channels): Welcome {
-  const { value, jsonBytes, payload } = packJson(job, undefined, link.maxPayloadBytes);
-  const welcome = { job: value, jobBytes: jsonBytes, ...memory };
-  return payload ? { ...welcome, payload: transfers.offer(payload).transfer } : welcome;
 }
 
 /** The rank that a failure concerns, if it concerns one. */

@@ -6,11 +6,12 @@
 import type { Subscription } from "../deps/nats.ts";
 import type { NatsAddress } from "../protocol/address.ts";
 import { onDevice } from "../base/compute_device.ts";
-import { LockstepError } from "../base/errors.ts";
+import type { LockstepError } from "../base/errors.ts";
 import type { WatchedRank } from "../exchange/hang_watch.ts";
 import { HeartbeatSender } from "../protocol/heartbeat_sender.ts";
 import type { Link } from "../protocol/link.ts";
 import type { Fields } from "../protocol/messages.ts";
+import { DEFAULT_RECONNECT_TIMEOUT, ServerGoneError } from "../protocol/server_loss.ts";
 import { ServerWatch } from "../protocol/server_watch.ts";
 import { SilenceTimer } from "../protocol/silence_timer.ts";
 import type { RunIdentity } from "../protocol/subjects.ts";
@@ -18,7 +19,7 @@ import { compareSteps, type StepKey } from "../base/step_key.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { explainExit, withLastLines, WorkerLostError } from "./lost_worker.ts";
 import type { JoinedWorker } from "./rendezvous.ts";
-import type { SpawnedWorker, WorkerExit } from "./spawn.ts";
+import type { SpawnedWorker, WorkerExit } from "../hosts/spawn.ts";
 import { describeProgress, StallWatch } from "./stall_watch.ts";
 
 /** Settings of the monitor. */
@@ -29,11 +30,19 @@ export interface HeartbeatMonitorOptions {
   readonly lostAfter: number;
   /** The same limit for a worker that has joined and not sent its first heartbeat yet. */
   readonly joinTimeout: number;
+  /** Seconds for which a server that stands still is waited for (30 unless given). */
+  readonly reconnectTimeout?: number | undefined;
+  /** Replaces a server that has stood still for `lostAfter`, where it can be. */
+  readonly replaceServer?: (() => void) | undefined;
+  /** Seconds without progress after which a worker counts as lost that has work of its own to do. */
+  readonly stallAfter: number;
+  /** Called once for each worker that is lost. */
+  readonly onLost: (error: WorkerLostError) => void;
   /**
-   * Aborted once: with a {@linkcode WorkerLostError} when a worker is lost, or with a {@linkcode LockstepError}
-   * when the server is lost.
+   * Called once: with a {@linkcode ServerGoneError} when the server stands still for too long, or when it refuses the
+   * heartbeats.
    */
-  readonly lost: AbortController;
+  readonly onServerLost: (error: LockstepError) => void;
   /**
    * Called once when a worker has been silent for 5 s, and again if it falls silent after a further heartbeat.
    * Before its first heartbeat the limit is 15 s, since many workers that start at once keep the machine busy.
@@ -61,6 +70,9 @@ interface Watched extends JoinedWorker {
   readonly stall: StallWatch;
   last?: Fields<"heartbeat">;
   warned: boolean;
+  /** True while no heartbeat could arrive, since the server stands still. */
+  unheard: boolean;
+  isLost: boolean;
 }
 
 /** Monitors the workers of a run until it is closed. */
@@ -68,11 +80,12 @@ export class HeartbeatMonitor {
   readonly #link: Link;
   readonly #options: HeartbeatMonitorOptions;
   readonly #subscription: Subscription;
-  readonly #watched: Watched[];
+  #watched: readonly Watched[] = [];
   readonly #sender: HeartbeatSender;
   #closed = false;
   readonly #server: ServerWatch;
   #serverWarned = false;
+  #isServerLost = false;
   #step: StepKey | undefined;
   /** Epoch of the validation in progress. */
   #validating: number | undefined;
@@ -86,21 +99,10 @@ export class HeartbeatMonitor {
     this.#link = link;
     this.#options = options;
     this.#server = new ServerWatch(link);
-    this.#watched = options.workers.map((worker) => {
-      const watched: Watched = {
-        ...worker,
-        warned: false,
-        stall: new StallWatch(),
-        watch: new SilenceTimer((silentMs) => this.#onSilence(watched, silentMs)),
-      };
-      return watched;
-    });
     this.#subscription = link.subscribe(link.subjects.workerHeartbeat("*"), {
       heartbeat: ({ header }) => this.#onHeartbeat(header.from, header),
     });
-    for (const worker of options.spawned) {
-      void worker.exited.then((exit) => this.#onExit(worker, exit));
-    }
+    this.watch(options.workers, options.spawned);
     this.#sender = new HeartbeatSender({
       address,
       run,
@@ -108,7 +110,7 @@ export class HeartbeatMonitor {
       subject: link.subjects.coordinatorHeartbeat,
     });
     const { failed } = this.#sender;
-    failed.addEventListener("abort", () => options.lost.abort(failed.reason));
+    failed.addEventListener("abort", () => this.#reportServer(failed.reason));
   }
 
   /** Starts the monitor and the coordinator's own heartbeats. */
@@ -123,6 +125,47 @@ export class HeartbeatMonitor {
     return monitor;
   }
 
+  /**
+   * Watches these workers from now on; what is known of those that were watched before stays.
+   *
+   * @param spawned Those of them that this process has started
+   */
+  watch(workers: readonly JoinedWorker[], spawned: readonly SpawnedWorker[]): void {
+    const before = this.#watched;
+    this.#watched = workers.map((worker) => {
+      const known = before.find(({ id, isLost }) => id === worker.id && !isLost);
+      return known ? Object.assign(known, worker) : this.#newlyWatched(worker);
+    });
+    for (const watched of before) {
+      if (!this.#watched.includes(watched)) watched.watch.stop();
+    }
+    for (const worker of spawned) {
+      if (before.some(({ id }) => id === worker.id)) continue;
+      void worker.exited.then((exit) => this.#onExit(worker, exit));
+    }
+  }
+
+  /** Reports nothing more about these workers: they are known to be lost, and are ended. */
+  forget(ids: readonly string[]): void {
+    for (const watched of this.#watched) {
+      if (!ids.includes(watched.id)) continue;
+      watched.isLost = true;
+      watched.watch.stop();
+    }
+  }
+
+  #newlyWatched(worker: JoinedWorker): Watched {
+    const watched: Watched = {
+      ...worker,
+      warned: false,
+      unheard: false,
+      isLost: false,
+      stall: new StallWatch(),
+      watch: new SilenceTimer((silentMs) => this.#onSilence(watched, silentMs)),
+    };
+    return watched;
+  }
+
   /** Returns a worker's last heartbeat. */
   lastHeartbeat(rank: number): Fields<"heartbeat"> | undefined {
     return this.#watched[rank]?.last;
@@ -134,8 +177,18 @@ export class HeartbeatMonitor {
     this.#validating = undefined;
   }
 
-  /** Records that all ranks validate. */
-  inValidation(epoch: number): void {
+  /** True while all ranks validate. */
+  get isValidating(): boolean {
+    return this.#validating !== undefined;
+  }
+
+  /** The step that all ranks are in, or were in last. */
+  get place(): StepKey | undefined {
+    return this.#step;
+  }
+
+  /** Records that all ranks validate, or no longer do. */
+  inValidation(epoch: number | undefined): void {
     this.#validating = epoch;
   }
 
@@ -189,15 +242,28 @@ export class HeartbeatMonitor {
     this.#serverWarned = false;
     watched.last = { epoch, step, phase, sample, activity, residentBytes, refused };
     const stall = watched.stall.heard(watched.last, performance.now());
-    if (stall && !this.#closed) this.#options.onStraggler?.(`${nameOf(watched)} ${stall}`);
+    if (this.#closed) return;
+    if (stall) this.#options.onStraggler?.(`${nameOf(watched)} ${stall}`);
+    const { stallAfter } = this.#options;
+    if (!watched.stall.isStuck(1000 * stallAfter)) return;
+    this.#report(
+      watched,
+      `${nameOf(watched)} has made no progress for ${stallAfter} s or more: it is ${
+        describeProgress(watched.last)
+      }, and counts as lost (liveness.stallAfter)`,
+    );
   }
 
   #onSilence(watched: Watched, silentMs: number): void {
     if (this.#closed) return;
-    if (this.#link.serverGone) return this.#onServerGone(silentMs, "has been gone");
-    if (silentMs >= ASK_SERVER_MS && this.#server.ask() === false) {
-      return this.#onServerStill(silentMs);
-    }
+    // No heartbeat can arrive then; the link fails when the server is gone for too long.
+    if (this.#link.serverGone) return watched.watch.excuse();
+    const answered = silentMs < ASK_SERVER_MS || this.#server.ask();
+    if (answered === undefined) return;
+    const wasUnheard = watched.unheard;
+    watched.unheard = !answered;
+    if (!answered) return this.#onServerStill(silentMs);
+    if (wasUnheard) return watched.watch.excuse();
     const who = nameOf(watched);
     const { lostAfter, joinTimeout } = this.#options;
     const { everHeard } = watched.watch;
@@ -217,31 +283,26 @@ export class HeartbeatMonitor {
     }
   }
 
-  /** Handles a lost connection: no heartbeat can arrive, so the workers' silence means nothing. */
-  #onServerGone(silentMs: number, what: string): void {
-    if (silentMs < 1000 * this.#options.lostAfter || this.#options.lost.signal.aborted) return;
-    const seconds = Math.round(silentMs / 1000);
-    this.#options.lost.abort(
-      new LockstepError(`The nats-server at ${this.#link.server} ${what} for ${seconds} s`),
-    );
-  }
-
   /** Handles a connected server that doesn't answer: no heartbeat could arrive through it. */
   #onServerStill(silentMs: number): void {
+    const { lostAfter, reconnectTimeout = DEFAULT_RECONNECT_TIMEOUT, replaceServer } =
+      this.#options;
+    const { server } = this.#link;
     if (silentMs >= STRAGGLER_MS && !this.#serverWarned) {
       this.#serverWarned = true;
       this.#options.onStraggler?.(
-        `The nats-server at ${this.#link.server} doesn't answer: it stands still, ` +
-          "or its machine is overloaded",
+        `The nats-server at ${server} doesn't answer: it stands still, or its machine is overloaded`,
       );
     }
-    this.#onServerGone(silentMs, "has stood still");
+    if (silentMs >= 1000 * lostAfter) replaceServer?.();
+    if (silentMs < 1000 * Math.max(lostAfter, reconnectTimeout)) return;
+    this.#reportServer(new ServerGoneError(server, "has stood still", silentMs / 1000));
   }
 
   #onExit(worker: SpawnedWorker, exit: WorkerExit): void {
-    const watched = this.#watched[worker.index];
+    const watched = this.#watched.find(({ id }) => id === worker.id);
     if (this.#closed || !watched) return;
-    const message = `Rank ${worker.index} (pid ${worker.pid})${onDevice(worker.device)} ${
+    const message = `Rank ${watched.rank} (pid ${worker.pid})${onDevice(worker.device)} ${
       explainExit(exit, worker.lastLines)
     } ${this.#placeOf(watched)}`;
     // The last lines of a process that was killed from outside don't explain its end.
@@ -249,10 +310,17 @@ export class HeartbeatMonitor {
   }
 
   #report(watched: Watched, message: string, exit?: WorkerExit): void {
-    if (this.#options.lost.signal.aborted) return;
+    if (watched.isLost) return;
+    watched.isLost = true;
     const { rank, pid } = watched;
     const place = this.#latestPlace(watched);
-    this.#options.lost.abort(new WorkerLostError(message, { rank, pid, exit, place }));
+    this.#options.onLost(new WorkerLostError(message, { rank, pid, exit, place }));
+  }
+
+  #reportServer(error: LockstepError): void {
+    if (this.#isServerLost) return;
+    this.#isServerLost = true;
+    this.#options.onServerLost(error);
   }
 
   /** The later of the position in the rank's last heartbeat and the step that all ranks are in. */

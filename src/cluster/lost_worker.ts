@@ -4,11 +4,11 @@
  * @module
  */
 import type { StepKey } from "../base/step_key.ts";
-import { LockstepError } from "../base/errors.ts";
+import { EXIT_USAGE, LockstepError } from "../base/errors.ts";
 import { cudaProblemIn } from "../engine/binding/cuda_problems.ts";
 import { memoryCure, saysOutOfMemory } from "../engine/memory_limits.ts";
-import { describeExit } from "./lines.ts";
-import type { WorkerExit } from "./spawn.ts";
+import { describeExit } from "../hosts/lines.ts";
+import type { WorkerExit } from "../hosts/spawn.ts";
 
 const LINES_SHOWN = 10;
 
@@ -21,6 +21,11 @@ export class WorkerLostError extends LockstepError {
   readonly exit: WorkerExit | undefined;
   /** The worker's place at its last heartbeat. */
   readonly place: StepKey | undefined;
+
+  /** True when the worker ended because of what the user gave: another process would end in the same way. */
+  get isInput(): boolean {
+    return this.exit?.code === EXIT_USAGE;
+  }
 
   constructor(
     message: string,
@@ -40,9 +45,10 @@ const TRACE =
 
 /** Explains the loss of a worker, as the predicate of a sentence. */
 export function explainExit(
-  exit: Pick<WorkerExit, "signal" | "code" | "memory">,
+  exit: Pick<WorkerExit, "signal" | "code" | "memory" | "reason">,
   lines: readonly string[] = [],
 ): string {
+  if (exit.reason !== undefined) return exit.reason;
   const isKill = exit.signal === "SIGKILL";
   const cure = memoryCure(exit.memory?.limits ?? []);
   if (isKill && exit.memory?.killed) {

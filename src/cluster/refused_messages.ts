@@ -14,7 +14,8 @@ export interface RefusedMessages extends RefusedCounts {
 
 /** Description of each kind of refused message. */
 const REASONS: Readonly<Record<keyof RefusedCounts, string>> = {
-  token: "without the run's token",
+  unsigned: "that aren't signed with the run's key",
+  replayed: "that came before",
   version: "of another version of Lockstep",
   malformed: "that are none of Lockstep's",
   corrupt: "that arrived damaged",
@@ -29,7 +30,7 @@ export function tellOfRefusals(link: Link, warn: (message: string) => void): voi
     warn(
       `Messages ${
         REASONS[reason]
-      } come in on the run's subjects (lockstep.${link.subjects.runId}.>) at the nats-server ` +
+      } come in on the run's subjects (${link.subjects.all}) at the nats-server ` +
         `${link.server}: they are refused, and only counted from now on`,
     );
   });

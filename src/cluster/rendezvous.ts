@@ -11,8 +11,8 @@ import type { Json } from "../protocol/large_json.ts";
 import type { Incoming, Link } from "../protocol/link.ts";
 import type { Envelope, Fields, Transfer } from "../protocol/messages.ts";
 import type { SharedMemory } from "../protocol/worker_settings.ts";
-import { explainExit, withLastLines } from "./lost_worker.ts";
-import type { SpawnedWorker } from "./spawn.ts";
+import { explainExit, withLastLines, WorkerLostError } from "./lost_worker.ts";
+import { type SpawnedWorker, workerId } from "../hosts/spawn.ts";
 
 /** Settings of a rendezvous. */
 export interface RendezvousOptions {
@@ -25,18 +25,29 @@ export interface RendezvousOptions {
   readonly onRefused?: (reason: string) => void;
 }
 
+/** Makes the message to every worker that joins, called when all are here. */
+export type WelcomeMaker = (workers: readonly JoinedWorker[]) => Welcome | Promise<Welcome>;
+
 /** A worker that takes part in the run. */
 export interface JoinedWorker extends Pick<Fields<"join">, "pid" | "host" | "segmentProblem"> {
   readonly rank: number;
+  /** Number of its machine among the hosts of the run. */
+  readonly hostIndex: number;
+  /** As of a `SpawnedWorker`. */
+  readonly id: string;
 }
 
 /** The answer that every joining worker receives. */
 export interface Welcome extends SharedMemory {
   readonly job: Json;
+  /** Of the ranks, counted from 0 (default 0). */
+  readonly generation?: number;
   /** Bytes at the payload's end that hold the job as JSON; 0 unless given. */
   readonly jobBytes?: number;
   /** Bytes for the worker to pull, such as the initial weights. */
   readonly payload?: Transfer;
+  /** The job of workers on other hosts than the coordinator's, who have no part in its memory. */
+  readonly elsewhere?: Pick<Welcome, "job" | "jobBytes" | "payload">;
 }
 
 interface Member extends JoinedWorker {
@@ -52,9 +63,11 @@ interface Member extends JoinedWorker {
 export class Rendezvous {
   readonly #link: Link;
   readonly #options: RendezvousOptions;
-  readonly #members: (Member | undefined)[];
   readonly #subscription: Subscription;
-  readonly #complete = new Pending<void>();
+  #members: (Member | undefined)[];
+  /** The processes that take the ranks of lost ones. */
+  readonly #expected = new Map<number, string>();
+  #complete = new Pending<void>();
   #welcome: Welcome | undefined;
 
   private constructor(link: Link, options: RendezvousOptions) {
@@ -83,22 +96,56 @@ export class Rendezvous {
    * @throws {LockstepError} When a worker ends before it joins (with its last lines), or doesn't join in time
    * @throws The signal's reason when it fires
    */
-  async gather(
-    welcome: (workers: readonly JoinedWorker[]) => Welcome | Promise<Welcome>,
+  async gather(welcome: WelcomeMaker, signal?: AbortSignal): Promise<JoinedWorker[]> {
+    return await this.#gather(this.#options.spawned, [], welcome, signal);
+  }
+
+  /**
+   * Lets new workers take the ranks that are their indices, in the place of those that had them.
+   *
+   * @param spawned Workers that were started for it
+   * @returns All workers in the order of their ranks
+   * @throws As {@linkcode gather}
+   */
+  async replace(
+    spawned: readonly SpawnedWorker[],
+    welcome: WelcomeMaker,
     signal?: AbortSignal,
   ): Promise<JoinedWorker[]> {
+    for (const { index, id } of spawned) {
+      this.#members[index] = undefined;
+      this.#expected.set(index, id); // not the one before, whose last message may still be on its way
+    }
+    const staying = [...this.#members];
+    this.#complete = new Pending();
+    this.#welcome = undefined;
+    return await this.#gather(spawned, staying, welcome, signal);
+  }
+
+  /** Leaves only some workers, who have the ranks of this order from now on. */
+  keep(ranks: readonly number[]): void {
+    this.#members = ranks.map((rank) => this.#members[rank]);
+  }
+
+  async #gather(
+    spawned: readonly SpawnedWorker[],
+    staying: readonly (Member | undefined)[],
+    welcome: WelcomeMaker,
+    signal: AbortSignal | undefined,
+  ): Promise<JoinedWorker[]> {
     signal?.throwIfAborted();
-    const { joinTimeout, spawned } = this.#options;
+    const { joinTimeout } = this.#options;
+    const complete = this.#complete;
     for (const worker of spawned) {
-      worker.exited.then(() => this.#complete.fail(earlyExitError(worker)));
+      worker.exited.then(() => complete.fail(earlyExitError(worker)));
     }
     this.#completeIfAllAreHere();
-    const timeout = { ms: 1000 * joinTimeout, makeError: () => this.#absenceError() };
-    await this.#complete.result({ signal, timeout });
+    const timeout = { ms: 1000 * joinTimeout, makeError: () => this.#absenceError(spawned) };
+    await complete.result({ signal, timeout });
     const members = this.#members.map((member) => member!);
     const workers = members.map(({ instance: _, ...worker }) => worker);
     this.#welcome = await welcome(workers);
-    for (const member of members) this.#sendWelcome(member);
+    for (const member of members) if (!staying.includes(member)) this.#sendWelcome(member);
     return workers;
   }
 
@@ -111,12 +158,13 @@ export class Rendezvous {
     if (known) return this.#sendWelcome(known); // it asks until it is answered
     const rank = this.#rankFor(header);
     if (typeof rank === "string") return this.#refuse(header.instance, rank);
-    const { instance, pid, host, segmentProblem } = header;
-    this.#members[rank] = { rank, instance, pid, host, segmentProblem };
+    const { instance, pid, host, hostIndex = 0, segmentProblem } = header;
+    const id = workerId(hostIndex, pid);
+    this.#members[rank] = { rank, instance, id, pid, host, hostIndex, segmentProblem };
     this.#completeIfAllAreHere();
   }
 
-  #rankFor({ index, pid, host }: Fields<"join">): number | string {
+  #rankFor({ index, pid, host, hostIndex = 0 }: Fields<"join">): number | string {
     const who = `the worker with pid ${pid} on ${host}`;
     if (index === null) {
       const reserved = this.#options.spawned.length;
@@ -129,7 +177,10 @@ export class Rendezvous {
       return `This run has ${this.#members.length} workers: no rank ${index} for ${who}`;
     }
     const holder = this.#members[index];
-    if (!holder) return index;
+    const id = workerId(hostIndex, pid);
+    const isExpected = (this.#expected.get(index) ?? id) === id;
+    if (!holder && isExpected) return index;
+    if (!holder) return `Rank ${index} is kept for another process: refused ${who}`;
     return `Rank ${index} is taken by pid ${holder.pid} on ${holder.host}: refused ${who}`;
   }
 
@@ -150,21 +201,21 @@ export class Rendezvous {
     if (this.#members.every((member) => member !== undefined)) this.#complete.finish();
   }
 
-  #sendWelcome({ instance, rank }: Member): void {
+  #sendWelcome({ instance, rank, hostIndex }: Member): void {
     if (!this.#welcome) return; // comes when all are here
+    const { generation = 0, segment, cache, elsewhere } = this.#welcome;
+    const isHere = hostIndex === 0;
+    const { job, jobBytes = 0, payload } = isHere ? this.#welcome : elsewhere ?? this.#welcome;
     this.#link.publish(this.#link.subjects.welcome(instance), "welcome", {
-      rank,
-      worldSize: this.#members.length,
-      job: this.#welcome.job,
-      jobBytes: this.#welcome.jobBytes ?? 0,
-      segment: this.#welcome.segment ?? null,
-      cache: this.#welcome.cache ?? null,
-      payload: this.#welcome.payload ?? null,
+      ...{ rank, worldSize: this.#members.length, generation, job, jobBytes },
+      segment: isHere && segment ? segment : null,
+      cache: isHere && cache ? cache : null,
+      payload: payload ?? null,
     });
   }
 
-  #absenceError(): LockstepError {
-    const { joinTimeout, spawned } = this.#options;
+  #absenceError(spawned: readonly SpawnedWorker[]): LockstepError {
+    const { joinTimeout } = this.#options;
     const absent = this.#members.flatMap((member, rank) => member ? [] : [rank]);
     const here = this.#members.length - absent.length;
     const known = spawned.find(({ index }) => absent.includes(index));
@@ -175,13 +226,17 @@ export class Rendezvous {
   }
 }
 
-function earlyExitError(worker: SpawnedWorker): LockstepError {
+function earlyExitError(worker: SpawnedWorker): WorkerLostError {
   const message =
     `Rank ${worker.index} (pid ${worker.pid})${onDevice(worker.device)} ${
       explainExit(worker.exit!, worker.lastLines)
     } ` +
     "before it joined";
-  return new LockstepError(withLastLines(message, worker.lastLines));
+  const { index: rank, pid, exit } = worker;
+  return new WorkerLostError(withLastLines(message, worker.lastLines), {
+    ...{ rank, pid, exit },
+    place: undefined,
+  });
 }
 
 function capitalize(sentence: string): string {

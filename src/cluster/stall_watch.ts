@@ -15,6 +15,8 @@ const REPORT_MULTIPLES = [1, 6, 15];
 const FIRST_COMPUTATION_MS = 30_000;
 /** A rank is reported no earlier than after this multiple of the longest previous time of the same part of a step. */
 const TIMES_LONGEST = 3;
+/** The first computation of a rank may take this multiple of the time after which others count as stuck. */
+const FIRST_COMPUTATION = 3;
 /** Heartbeats arrive every second; a longer gap is time without information about the rank. */
 const MAX_GAP_MS = 2_000;
 
@@ -57,6 +59,21 @@ export class StallWatch {
     }`;
   }
 
+  /**
+   * Tells whether the rank, which has work of its own to do, has made no progress for a time.
+   *
+   * @param ms That time; three times the longest one that such work has taken so far, if that is more, and three times as
+   *   long for the first computation, which traces and compiles
+   */
+  isStuck(ms: number): boolean {
+    const progress = this.#last;
+    if (!progress || !hasWork(progress)) return false;
+    const longest = this.#longest.get(progress.phase);
+    const isFirst = progress.phase === "computing" && longest === undefined;
+    const least = isFirst ? FIRST_COMPUTATION * ms : ms;
+    return this.#stalledMs >= Math.max(least, TIMES_LONGEST * (longest ?? 0));
+  }
+
   #keepLongest(phase: string): void {
     this.#longest.set(phase, Math.max(this.#stalledMs, this.#longest.get(phase) ?? 0));
   }
@@ -86,7 +103,14 @@ function isSamePlace(a: Progress, b: Progress): boolean {
 }
 
 /** Tells whether a rank is at work on a part of the validation. */
-function canStall({ activity, phase }: Progress): boolean {
-  return activity === WORKER_COMMANDS.validate && phase !== "none" &&
-    phase !== "waiting for the other ranks";
+function canStall(progress: Progress): boolean {
+  return progress.activity === WORKER_COMMANDS.validate && hasWork(progress);
+}
+
+/** Commands whose phases the heartbeats show; a rank keeps its last phase when such a command is broken off. */
+const WORK: readonly string[] = [WORKER_COMMANDS.trainEpoch, WORKER_COMMANDS.validate];
+
+/** Tells whether a rank is at work itself, and waits neither for others nor for a command. */
+function hasWork({ activity, phase }: Progress): boolean {
+  return WORK.includes(activity) && phase !== "none" && !phase.startsWith("waiting for the ");
 }

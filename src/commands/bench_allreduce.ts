@@ -32,6 +32,7 @@ export const ALL_REDUCE_FLAGS = [
 /** `deno task bench allreduce`. */
 export const COMMAND: Command = {
   name: "bench allreduce",
+  isBenchmark: true,
   summary: "Measure the sum over the workers alone, beside copies of as many bytes.",
   flags: [...ALL_REDUCE_FLAGS, ...OUTPUT_FLAGS, HELP_FLAG],
   examples: [

@@ -19,6 +19,7 @@ import { type Flags, HELP_FLAG } from "./flags.ts";
 /** `deno task bench loader`. */
 export const COMMAND: Command = {
   name: "bench loader",
+  isBenchmark: true,
   summary: "Measure the data loader alone: images on the disk to batches of floats.",
   flags: [
     { name: "data", value: "DIR", help: "Folder of images (default: made of food-groups)" },

@@ -19,6 +19,7 @@ const INTER_GBPS = 3.125;
 /** `deno task bench predict`. */
 export const COMMAND: Command = {
   name: "bench predict",
+  isBenchmark: true,
   summary:
     "Fit the cost model α·f(n) + β·bytes·g(n) to measured all-reduces, and extrapolate a step to G GPUs on each\n" +
     "of H hosts. Reads result.json files of bench allreduce, or measures first when none is given.",

@@ -26,6 +26,7 @@ import { DEVICE_FLAGS, deviceWishes } from "./key_flags.ts";
 /** `deno task bench scaling`. */
 export const COMMAND: Command = {
   name: "bench scaling",
+  isBenchmark: true,
   summary:
     "Measure the training loop with different numbers of workers, and where a step's time goes.",
   flags: [

@@ -15,6 +15,7 @@ import { DEVICE_FLAGS, deviceWishes } from "./key_flags.ts";
 /** `deno task bench step`. */
 export const COMMAND: Command = {
   name: "bench step",
+  isBenchmark: true,
   summary: "Measure one worker's training step without data and exchange.",
   flags: [
     { name: "model", value: "NAME", help: "Architecture (default: resnet18)" },

@@ -18,6 +18,8 @@ export interface Command extends CommandHelp {
   readonly parts?: Readonly<Record<string, LoadCommand>>;
   /** The kind of its parts in messages, such as `benchmark`. */
   readonly partKind?: string;
+  /** True for work that the register of live runs lists as a benchmark while it goes on. */
+  readonly isBenchmark?: boolean;
 }
 
 /** A command with a task of its own in deno.json, which `deno task make:tasks` writes. */
@@ -51,6 +53,10 @@ export async function runCommand(command: Command, args: readonly string[]): Pro
     console.log(helpText(command));
     return 0;
   }
+  if (!command.isBenchmark) return await command.run(flags);
+  const { registerLive } = await import("../records/live_runs.ts");
+  // A signal ends a benchmark at once: there is nothing to save.
+  using _live = await registerLive({ kind: "bench", name: command.name }, { stopsInOrder: true });
   return await command.run(flags);
 }
 

@@ -14,8 +14,17 @@ import { interruptible } from "./interruptible.ts";
 /** Epochs of the default recipe when it is compared: enough to see a network learn that starts from scratch. */
 const DEFAULT_EPOCHS = 15;
 
-/** Flags that are short for keys of all variants; `workers` has several values here, and no run serves a dashboard. */
-const KEYS = RUN_KEY_FLAGS.filter((name) => name !== "workers" && name !== "dashboard");
+/** Flags of `train` that aren't here: `workers` has several values, no run serves a dashboard, and all are on one host. */
+const OF_ONE_RUN: ReadonlySet<string> = new Set([
+  "workers",
+  "dashboard",
+  "hosts",
+  "listen",
+  "token-file",
+]);
+
+/** Flags that are short for keys of all variants. */
+const KEYS = RUN_KEY_FLAGS.filter((name) => !OF_ONE_RUN.has(name));
 
 /** `deno task compare`. */
 export const COMMAND: TaskCommand = {

@@ -88,7 +88,7 @@ async function run(flags: Flags): Promise<number> {
     progress.close();
     signal.throwIfAborted();
     const folder = flags.text("out") ?? join(OUT, nameOf(data));
-    const record = await orAborted(writeFiles(folder, check), signal);
+    const record = await writeFiles(folder, check, signal);
     if (json) {
       const { dataCheckAsJson } = await import("../data_check/record.ts");
       out.write(dataCheckAsJson(record) + "\n");
@@ -156,13 +156,13 @@ async function writeFiles(
   { facts, pairs }: Awaited<
     ReturnType<typeof import("../data_check/check_data.ts").checkData>
   >,
+  signal: AbortSignal,
 ) {
   const { LOCKSTEP_VERSION } = await import("../base/versions.ts");
-  const { completeDataCheck, writeDataCheck } = await import("../data_check/record.ts");
-  const { writeDataCheckPicture } = await import("../data_check/data_check_painter.ts");
+  const { completeDataCheck } = await import("../data_check/record.ts");
+  const { writeDataCheckFiles } = await import("../data_check/write_files.ts");
   const record = completeDataCheck(facts, LOCKSTEP_VERSION);
-  await writeDataCheck(folder, record);
-  await writeDataCheckPicture(folder, record, pairs);
+  await writeDataCheckFiles(folder, record, pairs, signal);
   return record;
 }
 

@@ -82,9 +82,11 @@ async function listGpuLines(gpus: readonly Gpu[]): Promise<number> {
   const { VISIBLE_DEVICES, visibleDevices } = await import("../gpus/visible_devices.ts");
   const { numaNodeOf } = await import("../gpus/numa.ts");
   const { runNvidiaSmi } = await import("../gpus/nvidia_smi.ts");
+  const { heldGpus } = await import("../gpus/gpu_claims.ts");
+  const held = await heldGpus();
   let failures = 0;
   for (const gpu of gpus) {
-    const { line, problem } = describeGpu(gpu, await numaNodeOf(gpu.pciBusId));
+    const { line, problem } = describeGpu(gpu, await numaNodeOf(gpu.pciBusId), held);
     say(`${problem === undefined ? "✓" : "✗"} ${line}`);
     if (problem === undefined) continue;
     failures++;
@@ -167,7 +169,7 @@ async function checkOp(): Promise<string> {
 
 async function checkBroker(): Promise<string> {
   const { findNatsServer, natsServerVersion } = await import("../provision/nats_server.ts");
-  const { startBroker } = await import("../cluster/broker.ts");
+  const { startBroker } = await import("../hosts/broker.ts");
   const executable = await findNatsServer();
   if (!executable) throw new Error("there is none on PATH and none in the cache");
   const version = await natsServerVersion(executable);
@@ -187,10 +189,11 @@ async function foreignServer(url: string): Promise<string> {
 }
 
 async function roundTrip(address: NatsAddress): Promise<string> {
+  const { DEFAULT_PREFIX } = await import("../protocol/subjects.ts");
   const { connectNats } = await import("../protocol/connection.ts");
   const connection = await connectNats(address, { name: "lockstep doctor" });
   try {
-    const subject = `lockstep.doctor.${crypto.randomUUID()}`;
+    const subject = `${address.prefix ?? DEFAULT_PREFIX}.doctor.${crypto.randomUUID()}`;
     const arrived = Promise.withResolvers<string>();
     connection.subscribe(subject, {
       callback: (error, message) =>

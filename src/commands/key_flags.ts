@@ -107,6 +107,27 @@ const KEY_FLAGS = {
     help: "Worker processes, each with a GPU of its own; unless set, one per free GPU, else 1",
     read: count,
   },
+  hosts: {
+    key: "hosts.count",
+    value: "N",
+    also: ["nnodes", "num-nodes", "nodes", "num-machines"],
+    help: "Hosts of the run: this one, and others that join it by the line that is printed",
+    read: count,
+  },
+  listen: {
+    key: "hosts.listen",
+    value: "ADDR",
+    also: ["bind", "master-addr", "rdzv-endpoint"],
+    help: "Where other hosts join, such as 0.0.0.0:4222",
+    read: text,
+  },
+  "token-file": {
+    key: "hosts.tokenFile",
+    value: "FILE",
+    also: ["token"],
+    help: "Token that lets other hosts in; made if it is missing",
+    read: text,
+  },
   seed: {
     key: "seed",
     value: "S",
@@ -152,6 +173,9 @@ export const RUN_KEY_FLAGS: readonly KeyFlagName[] = [
   "device",
   "devices",
   "workers",
+  "hosts",
+  "listen",
+  "token-file",
   "seed",
   "out",
   "nats",
@@ -282,7 +306,7 @@ export function natsFromEnvironment(): Override[] {
 
 /** The server that a flag `--nats` or the environment names. */
 export function natsUrlOf(flags: Flags): string | undefined {
-  return flags.text("nats") ?? Deno.env.get(NATS_URL_VARIABLE) ?? undefined;
+  return flags.text("nats") ?? (Deno.env.get(NATS_URL_VARIABLE) || undefined);
 }
 
 /** A flag's value as a decimal number, in any of the usual spellings. */

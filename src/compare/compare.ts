@@ -41,6 +41,7 @@ import { earlyStopReason } from "../metrics/monitor.ts";
 import { HISTORY_FILE, readHistory } from "../records/history.ts";
 import { formatDuration } from "../base/format.ts";
 import { lockFolder } from "../base/folder_lock.ts";
+import { registerLive } from "../records/live_runs.ts";
 import { createRunFolder, pointLatest } from "../records/run_folder.ts";
 import { runMemberProcess } from "./member_process.ts";
 import { differencesOf, type Variant } from "./variants.ts";
@@ -192,6 +193,10 @@ async function runAll(
     cure: "stop it with Ctrl-C",
     onWarning: (message) => reporter.warn(message),
   });
+  using _live = await registerLive(
+    { kind: "compare", name: comparison.name, folder: await Deno.realPath(folder) },
+    { signal, onProblem: (problem) => reporter.warn(problem) },
+  );
   const members = membersOf(comparison);
   for (const { run, variant } of members) {
     if (run.status !== "finished") await refresh(folder, run, variant.config);
@@ -200,7 +205,7 @@ async function runAll(
   const record = recorder(folder, comparison, new BestEffort((line) => reporter.warn(line)));
   const semaphore = new Semaphore(parallel);
   const open = members.filter(({ run }) => run.status !== "finished");
-  const shares = await DeviceShares.divide(open.map(({ variant }) => variant.config), parallel);
+  using shares = await DeviceShares.divide(open.map(({ variant }) => variant.config), parallel);
   const results = await Promise.allSettled(
     open.map((member) =>
       semaphore.run(async () => {
@@ -308,7 +313,10 @@ async function refresh(folder: string, run: ComparedRun, config: LoadedConfig): 
   const path = join(folder, run.folder);
   if (await exists(join(path, HISTORY_FILE))) {
     try {
-      run.epochs = (await readHistory(path)).epochs;
+      const { epochs, recoveries } = await readHistory(path);
+      run.epochs = epochs;
+      if (recoveries) run.recoveries = recoveries;
+      else delete run.recoveries;
     } catch (error) {
       if (!(error instanceof UsageError)) throw error; // going on with the run will name what is wrong
     }

@@ -12,6 +12,7 @@ import { readRegularText } from "../base/regular_file.ts";
 import type { ConfigInput } from "../config/input.ts";
 import { configSchema, type LoadedConfig } from "../config/schema.ts";
 import { type EpochRecord, epochSchema } from "../records/history.ts";
+import { type RecoveryRecord, recoverySchema } from "../records/recovery_record.ts";
 import { type Spread, spreadOf } from "./spread.ts";
 
 /** Name of the result in a comparison's folder. */
@@ -26,6 +27,7 @@ const runSchema = z.object({
   message: z.string().optional(),
   /** As in the run's own `history.json`. */
   epochs: z.array(epochSchema),
+  recoveries: z.array(recoverySchema).optional(),
 });
 
 const variantSchema = z.object({
@@ -62,6 +64,8 @@ export interface ComparedRun {
   message?: string | undefined;
   /** As in the run's own `history.json`. */
   epochs: EpochRecord[];
+  /** Likewise. */
+  recoveries?: RecoveryRecord[] | undefined;
 }
 
 /** One side of a comparison, with its runs. */

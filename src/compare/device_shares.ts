@@ -6,18 +6,21 @@
 import { counted } from "../base/format.ts";
 import { UsageError } from "../base/errors.ts";
 import type { LoadedConfig } from "../config/schema.ts";
-import { findDevices, type Surroundings } from "../gpus/find_devices.ts";
+import { claimDevices } from "../gpus/claim_devices.ts";
+import type { Surroundings } from "../gpus/find_devices.ts";
 import { VISIBLE_DEVICES } from "../gpus/visible_devices.ts";
 
 /** Environment variables of a run's process. */
 export type Variables = Readonly<Record<string, string>>;
 
-/** Shares of the machine's GPUs, each lent to one run at a time. */
-export class DeviceShares {
+/** Shares of the machine's GPUs, each lent to one run at a time, and held against other runs until disposed of. */
+export class DeviceShares implements Disposable {
   readonly #free: Variables[];
+  readonly #held: Disposable | undefined;
 
-  private constructor(shares: readonly Variables[]) {
+  private constructor(shares: readonly Variables[], held?: Disposable) {
     this.#free = [...shares];
+    this.#held = held;
   }
 
   /**
@@ -36,7 +39,10 @@ export class DeviceShares {
     const onGpus = configs.filter(({ device }) => device !== "cpu");
     if (parallel === 1 || onGpus.length === 0) return new DeviceShares(all);
     const device = onGpus.some((config) => config.device === "gpu") ? "gpu" : "auto";
-    const { devices } = await findDevices({ device }, machine);
+    using stack = new DisposableStack();
+    const { devices } = stack.use(
+      await claimDevices({ device }, { run: "comparison", lends: true }, machine),
+    );
     const uuids = devices.flatMap((each) => each.kind === "gpu" ? [each.uuid] : []);
     if (uuids.length === 0) return new DeviceShares(all);
     const names = onGpus.find((config) => config.devices)?.devices;
@@ -56,9 +62,14 @@ export class DeviceShares {
         } can be used: let ${uuids.length} go on at the same time, or set device to cpu`,
       );
     }
-    return new DeviceShares(all.map((_, slot) => ({
+    const shares = all.map((_, slot) => ({
       [VISIBLE_DEVICES]: uuids.slice(slot * size, (slot + 1) * size).join(","),
-    })));
+    }));
+    return new DeviceShares(shares, stack.move());
+  }
+
+  [Symbol.dispose](): void {
+    this.#held?.[Symbol.dispose]();
   }
 
   /** Lends a share while an action goes on; as many go on at the same time as there are shares. */

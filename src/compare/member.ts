@@ -15,8 +15,8 @@ import {
 } from "../base/errors.ts";
 import { LOCK_FILE } from "../base/folder_lock.ts";
 import { exists } from "../base/paths.ts";
-import { ignoreStopSignals, surviveFileLimit } from "../base/signals.ts";
-import { readLines } from "../cluster/lines.ts";
+import { ignoreStopSignals, surviveFileLimit, takeTermination } from "../base/signals.ts";
+import { readLines } from "../hosts/lines.ts";
 import { RunCompleteError } from "../coordinator/state/resume_point.ts";
 import { train } from "../coordinator/run.ts";
 import { ensureRunFolder } from "../records/run_folder.ts";
@@ -45,7 +45,7 @@ export async function runMember(): Promise<number> {
   surviveFileLimit();
   const interrupt = (name: StopSignal) =>
     controller.abort(new InterruptedError(`Interrupted by ${name}`, name));
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => interrupt("SIGTERM"));
+  takeTermination(() => interrupt("SIGTERM"));
   const lines = readLines(Deno.stdin.readable, LONGEST);
   const first = await lines.next();
   const settings = memberSettingsSchema.parse(JSON.parse(first.value ?? "null"));

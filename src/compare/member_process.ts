@@ -5,7 +5,7 @@
  */
 import { type OwnProgram, programCommand } from "../base/programs.ts";
 import type { LoadedConfig } from "../config/schema.ts";
-import { describeExit, keepLines, readLines } from "../cluster/lines.ts";
+import { describeExit, keepLines, readLines } from "../hosts/lines.ts";
 import { withCredentials } from "../protocol/address.ts";
 import type { Reporter } from "../events/reporter.ts";
 import { decodeMessage, type MemberSettings, type Outcome, STOP } from "./member_messages.ts";

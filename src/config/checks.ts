@@ -6,6 +6,7 @@
 import { UsageError } from "../base/errors.ts";
 import { isHalf } from "../engine/precision.ts";
 import { partsOf } from "../data/transforms/table.ts";
+import { checkHosts } from "../hosts/check_hosts.ts";
 import { endsInLogSoftmax } from "../models/head_specs.ts";
 import { type Config, featureCacheBytes, type LoadedConfig } from "./schema.ts";
 
@@ -42,7 +43,8 @@ export function checkConfig(config: LoadedConfig): void {
   requireBatchSize(config.train);
   checkMicroBatches(config);
   checkDevices(config);
-  checkAuthority(config);
+  checkForeignServer(config);
+  checkHosts(config);
   const { train } = config;
   if (train.optimizer === "sgd" && train.nesterov) {
     const { momentum, dampening } = train;
@@ -176,17 +178,23 @@ function checkFeatureCache(config: LoadedConfig): void {
   }
 }
 
-/** Only what goes through the broker can be narrowed. */
-function checkAuthority({ nats: { url, ca } }: LoadedConfig): void {
-  if (ca === undefined || url !== undefined) return;
-  throw new UsageError(
-    `nats.ca is ${ca}, but no server is named: set nats.url to its address, or leave out nats.ca, since the server that ` +
-      "Lockstep starts is reached on this machine alone",
-  );
+function checkForeignServer({ nats }: LoadedConfig): void {
+  if (nats.url !== undefined) return;
+  for (const key of ["ca", "credentials", "prefix"] as const) {
+    if (nats[key] === undefined) continue;
+    throw new UsageError(
+      `nats.${key} is ${
+        nats[key]
+      }, but no server is named: set nats.url to its address, or leave out nats.${key}, since ` +
+        "the server that Lockstep starts is reached on this machine alone",
+    );
+  }
 }
 
-function checkGradientDtype({ exchange, nats: { gradientDtype } }: LoadedConfig): void {
+/** Only what goes over NATS can be narrowed: through the broker, or between hosts whose ranks share memory. */
+function checkGradientDtype({ exchange, hosts, nats: { gradientDtype } }: LoadedConfig): void {
   if (gradientDtype === "float32" || exchange === "auto" || exchange === "nats") return;
+  if (exchange === "shared-memory" && hosts.count > 1) return;
   throw new UsageError(
     `nats.gradientDtype is ${gradientDtype}, but exchange is ${exchange}, where gradients stay float32: ` +
       "set exchange to nats, or nats.gradientDtype to float32",

@@ -5,7 +5,7 @@
  * @module
  */
 import { type Override, stepsOf } from "./override.ts";
-import { isTree, type Tree } from "./tree.ts";
+import { isTree, shownText, type Tree } from "./tree.ts";
 
 /** The keys of `data` that say where the images come from: one of them holds. */
 const SOURCES = ["dataset", "root", "module"] as const;
@@ -41,12 +41,12 @@ export function replaceSource(
   if (given.has("data") || source === undefined) return undefined;
   const replaced = SOURCES.filter((key) => !named.includes(key) && (data[key] ?? null) !== null);
   const leftOut = replaced.filter((key) => !given.has(`data.${key}`))
-    .map((key) => `data.${key} (${data[key]})`);
+    .map((key) => `data.${key} (${shownText(data[key])})`);
   if (!keepLayout) {
     for (const key of layoutOf(source, replaced)) {
       if (given.has(`data.${key}`)) continue;
       const value = data[key] ?? LAYOUT[key];
-      if (value !== LAYOUT[key]) leftOut.push(`data.${key} (${value})`);
+      if (value !== LAYOUT[key]) leftOut.push(`data.${key} (${shownText(value)})`);
       delete data[key];
     }
     if (
@@ -58,7 +58,9 @@ export function replaceSource(
   }
   for (const key of replaced) delete data[key];
   if (leftOut.length === 0) return undefined;
-  return `data.${source} is now ${given.get(`data.${source}`)}: left out of ${file}, since it ` +
+  return `data.${source} is now ${
+    shownText(given.get(`data.${source}`))
+  }: left out of ${file}, since it ` +
     `doesn't go with that: ${leftOut.join(", ")}`;
 }
 
@@ -78,5 +80,5 @@ function isNameOf(
 ): boolean {
   const isOther = typeof dataset === "string" && typeof other === "string" && dataset !== other;
   return (replaced.includes("dataset") || isOther) && typeof name === "string" &&
-    name.includes(String(dataset));
+    typeof dataset === "string" && name.includes(dataset);
 }

@@ -54,8 +54,18 @@ export interface ConfigInput {
   nccl?: NcclInput | undefined;
   /** The message broker. */
   nats?: NatsInput | undefined;
+  /** Other hosts that take part in the run. */
+  hosts?: HostsInput | undefined;
   /** Time limits of processes that wait for each other. */
   liveness?: LivenessInput | undefined;
+  /**
+   * The way on when a worker dies or stands still: with `restart` another one takes its place,
+   * with `shrink` the others go on without it, with `fail` the run ends. The others keep their
+   * state, and no step is lost. Default: `restart`.
+   */
+  onWorkerLost?: "restart" | "shrink" | "fail" | undefined;
+  /** Restarts within an hour after which another lost worker ends the run. Default: `3`. */
+  maxRestarts?: number | undefined;
   /** Show the run in the browser while it goes on; `true` for the defaults. Default: `false`. */
   dashboard?: boolean | DashboardInput | undefined;
   /** Other places that keep the run's numbers. */
@@ -183,6 +193,22 @@ export interface DataInput {
    * takes as long as reading them, `none` compares paths, classes and sizes. Default: `auto`.
    */
   fileHashes?: "auto" | "all" | "none" | undefined;
+  /**
+   * The files of further hosts: `copy` is their own copy, or a folder that they share; `fetch`:
+   * each host fetches all files from the coordinator before it starts, and keeps them. Default:
+   * `copy`.
+   */
+  hosts?: "copy" | "fetch" | undefined;
+  /**
+   * The comparison of a further host's files with the coordinator's: paths and `sizes`, or also
+   * `hashes`, which takes as long as reading all files on both hosts. Default: `sizes`.
+   */
+  verify?: "sizes" | "hashes" | undefined;
+  /**
+   * The most that the fetched files of all data sets may take on a host; those used longest ago
+   * are removed.
+   */
+  hostCacheBytes?: number | string | undefined;
   /** Pixels above which an image is refused before it is decoded. Default: `100000000`. */
   maxPixels?: number | undefined;
 }
@@ -268,6 +294,22 @@ export interface TrainInput {
    * best.
    */
   ema?: EmaInput | undefined;
+  /**
+   * The answer to a step whose loss or gradients are NaN or infinite on any worker: `fail` ends
+   * the run before the update; `skip` leaves the step out on all workers, and counts it. Default:
+   * `fail`.
+   */
+  onNonFinite?: "fail" | "skip" | undefined;
+  /**
+   * With `onNonFinite: skip`, the most steps in a row that are skipped; one more ends the run.
+   * Default: `10`.
+   */
+  maxNonFiniteSteps?: number | undefined;
+  /**
+   * Steps between two comparisons of the workers' parameters and running statistics, bit by bit;
+   * a worker that differs is named and ends the run. 0 compares none. Default: `0`.
+   */
+  detectDivergence?: number | undefined;
   /** End when an epoch's validation gets no better any more. */
   earlyStopping?: EarlyStoppingInput | undefined;
   /**
@@ -453,6 +495,11 @@ export interface EngineInput {
    */
   gpuMemory?: number | string | undefined;
   /**
+   * Compute also on GPUs that other runs of this machine hold, where there are no others, or
+   * where `devices` names them: memory and speed are shared. Default: `false`.
+   */
+  shareGpus?: boolean | undefined;
+  /**
    * Compile each step with XLA: for GPUs, where it fuses; on CPUs it is slower, and slow to
    * start. Default: `false`.
    */
@@ -482,8 +529,28 @@ export interface NatsInput {
    * doesn't know it. With it, only TLS will do.
    */
   ca?: string | undefined;
+  /**
+   * A file with the credentials for the server of `nats.url`, which no other user may open: a
+   * `.creds` file, the seed of an nkey, `user:password`, or a token.
+   */
+  credentials?: string | undefined;
+  /**
+   * Beginning of the subjects on the server of `nats.url`, where its permissions ask for one,
+   * such as `lockstep.alice`; `lockstep` unless set.
+   */
+  prefix?: string | undefined;
   /** Port of the server that the coordinator starts; unless set, a free one. */
   port?: number | undefined;
+  /**
+   * Seconds for which a server that is gone or stands still is waited for before the run fails.
+   * Default: `30`.
+   */
+  reconnectTimeout?: number | undefined;
+  /**
+   * Restarts within an hour of the server that the coordinator starts, when it dies or stands
+   * still; 0 ends the run instead. Default: `10`.
+   */
+  maxRestarts?: number | undefined;
   /**
    * The dtype of gradients on the way through the broker: values of 16 bits take half of the
    * bytes and lose digits. `bfloat16` reaches as far as float32; `float16` keeps more digits, but
@@ -496,6 +563,55 @@ export interface NatsInput {
    * those of the layers before; 0 sends all when it has ended. Makes no difference to the result.
    */
   bucketSize?: 0 | number | string | undefined;
+}
+
+/** Other hosts that take part in the run. */
+export interface HostsInput {
+  /**
+   * Hosts of the run: this one, and others that join it by the line that is printed. Default:
+   * `1`.
+   */
+  count?: number | undefined;
+  /**
+   * Workers of each host in order, such as `[0, 4, 4]`, where the coordinator's host, the first,
+   * may have none; unless set, `workers` are spread evenly, and the first hosts have one more.
+   */
+  workers?: number[] | undefined;
+  /**
+   * Address and port at which the nats-server listens for other hosts, such as `0.0.0.0:4222` for
+   * all addresses of this machine.
+   */
+  listen?: string | undefined;
+  /**
+   * The name, address, network (`10.0.0.0/8`) or interface (`eth0`) by which other hosts reach
+   * this one; unless set, all addresses are tried.
+   */
+  address?: string | undefined;
+  /**
+   * A file with the token that lets other hosts in, which no other user may open; it is made if
+   * it is missing. Unless set, the file that `LOCKSTEP_TOKEN_FILE` names, or `join-token` in the
+   * cache folder.
+   */
+  tokenFile?: string | undefined;
+  /**
+   * Encrypt what goes between hosts; `false` is for a server at 127.0.0.1 alone. Default: `true`.
+   */
+  tls?: boolean | undefined;
+  /**
+   * A PEM file with the certificate of the nats-server, made out to the name by which hosts join,
+   * with those of intermediate authorities behind it; unless set, one is made, and its
+   * fingerprint stands in the line for other hosts.
+   */
+  certificate?: string | undefined;
+  /** A PEM file with the key of `hosts.certificate`, which no other user may open. */
+  key?: string | undefined;
+  /**
+   * A PEM file with the certificate of the authority that signed `hosts.certificate`, where this
+   * machine doesn't know it.
+   */
+  ca?: string | undefined;
+  /** Seconds in which the other hosts must join. Default: `600`. */
+  joinTimeout?: number | undefined;
 }
 
 /** Time limits of processes that wait for each other. */
@@ -513,6 +629,12 @@ export interface LivenessInput {
    * so far. Default: `10`.
    */
   reportAfter?: number | undefined;
+  /**
+   * Seconds without progress, though its process lives, after which a worker counts as lost that
+   * has work of its own to do; three times as long for the first step, and at least three times
+   * the longest time that such work has taken so far. Default: `150`.
+   */
+  stallAfter?: number | undefined;
 }
 
 /** Show the run in the browser while it goes on; `true` for the defaults. */

@@ -30,7 +30,7 @@ import {
   takesList,
   takesNames,
 } from "./schema_paths.ts";
-import { isTree, type Tree } from "./tree.ts";
+import { findUnusable, isTree, shown, shownText, type Tree } from "./tree.ts";
 import { applyOverrides } from "./unions.ts";
 import { type ImageSize, scaledTransforms, typedSizes } from "./image_size.ts";
 import { parseYaml, yamlValues } from "./yaml_tree.ts";
@@ -274,6 +274,8 @@ export function validateKeys<S extends z.ZodType>(
   input: z.input<S>,
   describe: Describe = () => "Config",
 ): z.output<S> {
+  const odd = findUnusable(input);
+  if (odd) throw new UsageError(`${describe(odd.path)}: ${odd.path.join(".")}: ${odd.reason}`);
   const result = schema.safeParse(input);
   if (result.success) return result.data;
   const problems = result.error.issues.flatMap((issue) => explain(issue, input, describe));
@@ -305,7 +307,7 @@ function explain(
   const values = issue.code === "invalid_value" ? issue.values.map(String) : choices;
   const nearest = typeof value === "string" ? nearestName(value, values) : undefined;
   const hint = nearest ? `: did you mean ${nearest}?` : "";
-  const known = name === "nats.url" ? maskAddress(String(value)) : value;
+  const known = name === "nats.url" ? maskAddress(shownText(value)) : value;
   const message = choices.length > 0 ? `give ${choices.join(", ")}` : issue.message;
   return [`${describe(path)}: ${name} is ${shown(known)}: ${message}${hint}`];
 }
@@ -338,7 +340,7 @@ function cureOfKey(key: string, path: (string | number)[], input: unknown): stri
   const isOfOther = variant && keysOf(nodes).includes(key);
   if (nearest && !isOfOther) return `did you mean ${[...path, nearest].join(".")}?`;
   if (!variant) return `known keys are ${known.join(", ")}`;
-  return `${[...path, choice].join(".")} is ${chosen}, which has ${
+  return `${[...path, choice].join(".")} is ${shownText(chosen)}, which has ${
     known.filter((name) => name !== choice).join(", ")
   }`;
 }
@@ -350,14 +352,5 @@ function valueAt(input: unknown, path: readonly (string | number)[]): unknown {
         ? (node as Tree)[step]
         : undefined,
     input,
-  );
-}
-
-/** A value as JSON, where NaN and infinities keep their names. */
-function shown(value: unknown): string {
-  if (typeof value === "number") return String(value);
-  return JSON.stringify(
-    value,
-    (_, part) => typeof part === "number" && !Number.isFinite(part) ? String(part) : part,
   );
 }

@@ -16,7 +16,7 @@ import {
   takesNull,
   takesText,
 } from "./schema_paths.ts";
-import { isTree, setOwn, type Tree } from "./tree.ts";
+import { isTree, setOwn, shown, type Tree } from "./tree.ts";
 import { parseYaml, yamlValues } from "./yaml_tree.ts";
 
 /** One override of the command line: a dotted key and its value. */
@@ -184,7 +184,7 @@ function holderOf(
   if (value === undefined || value === null || typeof value === "boolean") return {};
   const whole = path.slice(0, at + 1).join(".");
   throw new UsageError(
-    `${source}: ${whole} is ${JSON.stringify(value)}, which has no ${next}: ` +
+    `${source}: ${whole} is ${shown(value)}, which has no ${next}: ` +
       `set the whole of it with --set ${whole}=…`,
   );
 }

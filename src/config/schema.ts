@@ -6,6 +6,7 @@
 import { z } from "../deps/zod.ts";
 import { messageOf } from "../base/errors.ts";
 import { pathSchema } from "../base/file_path.ts";
+import { LOSS_POLICIES } from "../base/loss_policy.ts";
 import { isShownName, MAX_NAME } from "../base/names.ts";
 import { sizeSchema } from "../base/size_schema.ts";
 import { moduleSchema } from "../base/user_module.ts";
@@ -17,10 +18,14 @@ import { modelSchema } from "../models/config.ts";
 import { DEVICES } from "../engine/devices.ts";
 import { FORMER_PRECISIONS, precisionNamed, PRECISIONS } from "../engine/precision.ts";
 import { devicesSchema, gpuMemorySchema } from "../gpus/config.ts";
+import { hostsSchema } from "../hosts/config.ts";
 import { foreignKeys, optimizerConfig, optimizerShape, ownKeys } from "../optim/config.ts";
 import { lossShape } from "../optim/loss_config.ts";
+import { nonFiniteShape } from "../optim/non_finite_config.ts";
 import { takeCredentials } from "../protocol/address.ts";
+import { PREFIX_FORM, PREFIX_PATTERN } from "../protocol/subjects.ts";
 import { GRADIENT_DTYPES } from "../protocol/messages.ts";
+import { DEFAULT_MAX_SERVER_RESTARTS, DEFAULT_RECONNECT_TIMEOUT } from "../protocol/server_loss.ts";
 
 /** Bytes of features that a worker keeps, unless configured. */
 const DEFAULT_FEATURE_BYTES = 500_000_000;
@@ -71,6 +76,11 @@ const trainSchema = z.strictObject({
   ),
   ...lossShape,
   ...optimizerShape,
+  ...nonFiniteShape,
+  detectDivergence: z.int().nonnegative().max(MAX_COUNT).default(0).describe(
+    "Steps between two comparisons of the workers' parameters and running statistics, bit by bit; " +
+      "a worker that differs is named and ends the run. 0 compares none.",
+  ),
   earlyStopping: earlyStoppingSchema.optional().describe(
     "End when an epoch's validation gets no better any more.",
   ),
@@ -136,6 +146,10 @@ const engineSchema = z.strictObject({
     "The most memory of its GPU that a worker takes: a part of it up to 1, such as `0.5`, or a " +
       "size such as `20GB`; unless set, what it needs, as it grows.",
   ),
+  shareGpus: z.boolean().default(false).describe(
+    "Compute also on GPUs that other runs of this machine hold, where there are no others, or " +
+      "where `devices` names them: memory and speed are shared.",
+  ),
   xla: z.boolean().default(false).describe(
     "Compile each step with XLA: for GPUs, where it fuses; on CPUs it is slower, and slow to start.",
   ),
@@ -150,6 +164,8 @@ const natsUrlSchema = z.string().min(1).transform((text, context) => {
   }
 });
 
+const RESTARTS_HINT = `give a whole number from 0 to ${MAX_COUNT}`;
+
 const natsSchema = z.strictObject({
   url: natsUrlSchema.optional().describe(
     "A running nats-server, such as `nats://host:4222`; unless set, the coordinator starts " +
@@ -160,8 +176,25 @@ const natsSchema = z.strictObject({
     "A PEM file with the certificate of the authority that signed the server's, where this " +
       "machine doesn't know it. With it, only TLS will do.",
   ),
+  credentials: pathSchema("name a file").optional().describe(
+    "A file with the credentials for the server of `nats.url`, which no other user may open: a `.creds` file, the " +
+      "seed of an nkey, `user:password`, or a token.",
+  ),
+  prefix: z.string().regex(PREFIX_PATTERN, PREFIX_FORM).optional().describe(
+    "Beginning of the subjects on the server of `nats.url`, where its permissions ask for one, such as " +
+      "`lockstep.alice`; `lockstep` unless set.",
+  ),
   port: z.int().min(1).max(65535).optional().describe(
     "Port of the server that the coordinator starts; unless set, a free one.",
+  ),
+  reconnectTimeout: seconds().default(DEFAULT_RECONNECT_TIMEOUT).describe(
+    "Seconds for which a server that is gone or stands still is waited for before the run fails.",
+  ),
+  maxRestarts: z.int(RESTARTS_HINT).min(0, RESTARTS_HINT).max(MAX_COUNT, RESTARTS_HINT).default(
+    DEFAULT_MAX_SERVER_RESTARTS,
+  ).describe(
+    "Restarts within an hour of the server that the coordinator starts, when it dies or stands still; " +
+      "0 ends the run instead.",
   ),
   gradientDtype: z.enum(GRADIENT_DTYPES).default("float32").describe(
     "The dtype of gradients on the way through the broker: values of 16 bits take half of the " +
@@ -204,7 +237,15 @@ const livenessSchema = z.strictObject({
     "Seconds without progress of any rank after which a standstill is reported, with what each rank " +
       "does; three times as long for the first step, and at least three times the longest wait so far.",
   ),
+  stallAfter: seconds().default(150).describe(
+    "Seconds without progress, though its process lives, after which a worker counts as lost that has work " +
+      "of its own to do; three times as long for the first step, and at least three times the longest time " +
+      "that such work has taken so far.",
+  ),
 });
+
+/** Restarts of workers within an hour, unless the config says more. */
+const MAX_RESTARTS = 3;
 
 /** The schema of a config file; keys that it doesn't know are errors. */
 export const configSchema = z.strictObject({
@@ -246,8 +287,16 @@ export const configSchema = z.strictObject({
   ),
   nccl: ncclSchema.prefault({}).describe("The exchange between GPUs by NCCL."),
   nats: natsSchema.prefault({}).describe("The message broker."),
+  hosts: hostsSchema.prefault({}).describe("Other hosts that take part in the run."),
   liveness: livenessSchema.prefault({}).describe(
     "Time limits of processes that wait for each other.",
+  ),
+  onWorkerLost: z.enum(LOSS_POLICIES).default("restart").describe(
+    "The way on when a worker dies or stands still: with `restart` another one takes its place, with " +
+      "`shrink` the others go on without it, with `fail` the run ends. The others keep their state, and no step is lost.",
+  ),
+  maxRestarts: z.int().nonnegative().default(MAX_RESTARTS).describe(
+    "Restarts within an hour after which another lost worker ends the run.",
   ),
   dashboard: z.union([z.boolean(), dashboardSchema], "give true, false or { port: …, host: … }")
     .default(false).describe(

@@ -9,7 +9,7 @@ import { architectureShape } from "../models/config.ts";
 import { OPTIMIZER_NAMES, optimizerKeys, type OptimizerName, otherKeys } from "../optim/config.ts";
 import { applyOverride, type Override, stepsOf } from "./override.ts";
 import { alternativeOf, discriminatorOf, keysOf, kindOfNamed, nodesAt } from "./schema_paths.ts";
-import { isTree, type Tree } from "./tree.ts";
+import { isTree, shownText, type Tree } from "./tree.ts";
 
 /** Keys of the same section that don't go with a value; `value` is the new one of the key, never `null`. */
 type Foreign = (value: unknown, section: Tree) => string[];
@@ -68,11 +68,11 @@ export function applyOverrides(
     const isTyped = (name: string) =>
       changes.some((each) => each.key === [...path.slice(0, -1), name].join("."));
     const said = removed.filter((name) => !isTyped(name))
-      .map((name) => `${name} (${shown(before[name])})`);
+      .map((name) => `${name} (${shownText(before[name])})`);
     for (const name of removed) delete before[name];
     if (said.length === 0) continue;
     onNote(
-      `${key} is now ${shown(value)}: left out of ${source}, since it doesn't go with that: ${
+      `${key} is now ${shownText(value)}: left out of ${source}, since it doesn't go with that: ${
         said.map((each) => [...path.slice(0, -1), each].join(".")).join(", ")
       }`,
     );
@@ -123,7 +123,7 @@ function withArguments(
     Object.entries(before).filter(([argument]) => names.includes(argument) === isKept)
   );
   if (removed.length > 0) {
-    const said = removed.map(([argument, each]) => `${argument} (${shown(each)})`);
+    const said = removed.map(([argument, each]) => `${argument} (${shownText(each)})`);
     onNote(
       `${key} is now ${name}: left out of ${source}, since it doesn't go with that: ` +
         said.map((each) => `${key}.${old}.${each}`).join(", "),
@@ -160,9 +160,4 @@ function holderOf(tree: Tree, path: readonly string[]): Tree | unknown[] | undef
     node = Object.hasOwn(node, step) ? (node as Tree)[step] : undefined;
   }
   return isTree(node) || Array.isArray(node) ? node : undefined;
-}
-
-/** A value as messages show it. */
-function shown(value: unknown): string {
-  return typeof value === "string" ? value : JSON.stringify(value);
 }

@@ -3,11 +3,13 @@
  *
  * @module
  */
+import { anySignal } from "../base/async.ts";
 import type { ExchangingCluster } from "../cluster/cluster.ts";
 import type { Reporter } from "../events/reporter.ts";
 import { lossCure } from "../optim/loss.ts";
 import type { EpochDriver } from "./epochs/drive_epoch.ts";
 import type { ValidationDriver } from "./epochs/drive_validation.ts";
+import { nonFiniteReportOf } from "./epochs/non_finite_origin.ts";
 import { nonFiniteStepError } from "./epochs/non_finite_step.ts";
 import type { PreparedRun } from "./preparation/prepare.ts";
 
@@ -22,10 +24,16 @@ export interface EpochContext {
 export function epochDriver({ run, cluster, reporter }: EpochContext): EpochDriver {
   return {
     cluster,
-    reducer: cluster.exchange.reducer,
+    skippedImages: cluster.skipped,
     reporter,
     plan: run.plan,
-    nonFinite: (step, totals) => nonFiniteStepError(run, step, totals),
+    nonFinite: async (step, totals, signal) => {
+      const ends = anySignal(cluster.lost, signal);
+      const report = await nonFiniteReportOf(cluster.skipped.nonFinite, step, totals, ends);
+      const { length: workers } = cluster.workers; // fewer than at the start, where some were left out
+      const facts = { ...run, config: { ...run.config, workers } };
+      return nonFiniteStepError(facts, step, { ...totals, report });
+    },
   };
 }
 
@@ -34,7 +42,7 @@ export function validationDriver({ run, cluster, reporter }: EpochContext): Vali
   const { config, dataset, plan, metrics } = run;
   return {
     ...{ cluster, reporter, dataset, metrics },
-    rowsPerStep: plan.validation.globalBatch / config.workers,
+    rowsPerStep: plan.validation.globalBatch / cluster.workers.length,
     purpose: {
       phase: "validate",
       epochs: plan.epochs,

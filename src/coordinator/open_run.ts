@@ -47,6 +47,8 @@ export interface OpenRun extends RunParts, AsyncDisposable {
   /** Position of the run; it advances during the run. */
   readonly position: Position;
   readonly reports: Pick<ReportWriter, "path">;
+  /** URL of the run's dashboard, where it serves one. */
+  readonly dashboard: string | undefined;
 }
 
 /**
@@ -65,7 +67,7 @@ export async function openRun(
   await using stack = new AsyncDisposableStack();
   const history = restored?.resumed.history ?? emptyHistory(config);
   const position = restored?.resumed.position ?? startPosition();
-  stack.use(await openDashboard(config, folder, events));
+  const dashboard = stack.use(await openDashboard(config, folder, events));
   const effort = new BestEffort((message) =>
     events.emit({ type: "warning", message, kept: false })
   );
@@ -97,6 +99,7 @@ export async function openRun(
     effort,
     position,
     reports,
+    dashboard: dashboard?.url,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }

@@ -13,8 +13,11 @@ import {
   SystemError,
 } from "../base/errors.ts";
 import { shownPath } from "../base/file_path.ts";
+import { given } from "../base/given.ts";
 import { interruptedBy } from "../base/interruption.ts";
-import { Cluster, failedRank } from "../cluster/cluster.ts";
+import { Cluster, type ExchangingCluster, failedRank } from "../cluster/cluster.ts";
+import { AllWorkersLostError } from "../cluster/recover.ts";
+import { recovering } from "../cluster/recovering.ts";
 import { checkConfig } from "../config/checks.ts";
 import type { LoadedConfig } from "../config/schema.ts";
 import { type Reporter, silentReporter, type Summary } from "../events/reporter.ts";
@@ -23,10 +26,13 @@ import type { RunEvent } from "../events/run_events.ts";
 import { loadCheckpoint, type LoadedCheckpoint } from "../inference/load_checkpoint.ts";
 import type { OpenLogger } from "../loggers/logger.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
+import type { Reply } from "../protocol/command_channel.ts";
 import { ENVIRONMENT_FILE, recordDevices, recordServer } from "../records/environment.ts";
 import { type History, HISTORY_FILE } from "../records/history.ts";
+import { type LiveRegistration, registerLive } from "../records/live_runs.ts";
 import { type Prediction, readPredictions } from "../records/predictions.ts";
 import { pointLatest } from "../records/run_folder.ts";
+import { openCacheFolder } from "../train/cache_folder.ts";
 import { openedWorkerSchema } from "../train/command_schemas.ts";
 import { jobJson } from "../train/job.ts";
 import { announce } from "./preparation/announce.ts";
@@ -36,13 +42,16 @@ import {
   exchangeSettings,
   serverSettings,
 } from "./preparation/cluster_settings.ts";
+import { openHostData } from "./preparation/host_data.ts";
+import { hostsSettings } from "./preparation/hosts_settings.ts";
 import { compileKernels } from "./preparation/compile_kernels.ts";
 import { decideDevices, type DecidedRun } from "./preparation/decide_devices.ts";
 import { type OpenRun, openRun, RunStream } from "./open_run.ts";
+import { limitRows } from "./preparation/limit_rows.ts";
 import { type PreparedRun, prepareRun } from "./preparation/prepare.ts";
+import { BackToCheckpoint, Recoveries } from "./recoveries.ts";
 import { catchUp, followRestored } from "./resume_records.ts";
 import { hasOtherImages, recordOfFileChanges } from "./state/resumed_data.ts";
-import { openCacheFolder } from "./preparation/cache_folder.ts";
 import { openRunCache } from "./preparation/run_cache.ts";
 import { shareSamples } from "./preparation/share_samples.ts";
 import { checkDashboard } from "./run_dashboard.ts";
@@ -50,7 +59,9 @@ import { writeConfig, writeStart } from "./run_files.ts";
 import { keepWorkers } from "./state/keep_workers.ts";
 import { type RestoredRun, RunOrigin } from "./state/run_origin.ts";
 import { bestPath } from "./state/run_state.ts";
+import { DivergenceWatch } from "./epochs/divergence.ts";
 import { SkippedImages } from "./epochs/skipped_images.ts";
+import { SkippedSteps } from "./epochs/skipped_steps.ts";
 import { requireBest, runEpochs } from "./training.ts";
 
 /** Milliseconds that an interrupted preparation gets to finish. */
@@ -123,6 +134,39 @@ export async function train(
 
 /** {@linkcode train}, with a signal whose reason is an interruption. */
 async function trainUntil(loaded: LoadedConfig, options: TrainOptions): Promise<TrainResult> {
+  const recoveries = new Recoveries(loaded);
+  const { signal, reporter } = options;
+  using live = await registerLive({ kind: "train", name: loaded.name }, {
+    signal,
+    onProblem: (problem) => reporter?.warn(problem),
+  });
+  using held = new DisposableStack();
+  let decided: DecidedRun | undefined;
+  // A run that comes back computes on the devices of before, and on nothing else where they are gone.
+  const decide = async () =>
+    decided ??= held.use(await decideDevices(await keepWorkers(loaded, options.resume)));
+  for (let own = options;;) {
+    try {
+      return await trainOnce(loaded, own, { recoveries, decide, live });
+    } catch (error) {
+      if (!(error instanceof BackToCheckpoint)) throw error;
+      recoveries.allLost();
+      const { folder: _folder, from: _from, notes: _notes, ...others } = options;
+      own = { ...others, resume: error.folder };
+    }
+  }
+}
+
+/** Trains until the run is over, or all of its workers are lost. */
+async function trainOnce(
+  loaded: LoadedConfig,
+  options: TrainOptions,
+  { recoveries, decide, live }: {
+    readonly recoveries: Recoveries;
+    readonly decide: () => Promise<DecidedRun>;
+    readonly live: LiveRegistration;
+  },
+): Promise<TrainResult> {
   const { verbose, signal } = options;
   const begun = performance.now();
   const stream = new RunStream(options.reporter ?? silentReporter());
@@ -130,7 +174,7 @@ async function trainUntil(loaded: LoadedConfig, options: TrainOptions): Promise<
   checkConfig(loaded);
   options.notes?.forEach(reporter.info);
   await checkDashboard(loaded);
-  const decided = await decideDevices(await keepWorkers(loaded, options.resume));
+  const decided = await decide();
   const { config } = decided;
   using origin = await RunOrigin.find(config, options, reporter);
   const resuming = origin.continuation !== undefined;
@@ -146,6 +190,7 @@ async function trainUntil(loaded: LoadedConfig, options: TrainOptions): Promise<
   if (!restored) await writeConfig(folder, config);
   const { loggers = [] } = options;
   await using open = await openRun(stream, run, folder, { restored, loggers });
+  live.update({ folder: await Deno.realPath(folder), ...given("dashboard", open.dashboard) });
   try {
     await begin(open, origin, restored);
     signal?.throwIfAborted();
@@ -153,9 +198,13 @@ async function trainUntil(loaded: LoadedConfig, options: TrainOptions): Promise<
     if (restored?.resumed.isOver) {
       requireBest(open);
       reporter.info("All epochs are on record: the end of the run is completed");
-    } else await trainWithWorkers(open, options);
+    } else await trainWithWorkers(open, options, recoveries);
     await finish(open, begun);
   } catch (error) {
+    if (error instanceof AllWorkersLostError && !signal?.aborted) {
+      await open.events.settled();
+      throw new BackToCheckpoint(folder, error);
+    }
     throw await fail(open, begun, { error, signal });
   }
   return resultOf(open);
@@ -223,18 +272,33 @@ function factsOf(restored: RestoredRun | undefined) {
 async function trainWithWorkers(
   open: OpenRun,
   { signal, ...callbacks }: TrainOptions,
+  recoveries: Recoveries,
 ): Promise<void> {
-  const { run, events, watch, effort, folder, position } = open;
-  const { config, replica, natsServer, devices, engine: { libraryPath } } = run;
+  const { run, events } = open;
+  const { config, replica, natsServer, listening, layout, devices, engine: { libraryPath } } = run;
   const reporter = emittingReporter(events, { keepsWarnings: true });
   const { job, plan: { training, validation } } = run;
   const batches = { train: training.globalBatch, val: validation.globalBatch };
   await compileKernels({ devices, libraryPath, job, batches }, { reporter, signal });
+  await using hostData = await openHostData(run, signal);
   using cache = openRunCache(config, run.dataset, reporter);
   using samples = shareSamples(run.dataset, reporter);
   using kept = await openCacheFolder(config, run.dataset, reporter);
+  let lastFallback: string | undefined;
+  const tellOfFallback = ([{ result }]: readonly Reply[]) => { // all ranks agree on it
+    const { exchange: { fallback } } = openedWorkerSchema.parse(result);
+    if (fallback !== undefined && fallback !== lastFallback) reporter.warn(fallback);
+    lastFallback = fallback;
+  };
   await using cluster = await Cluster.assemble({
-    ...clusterSettings(config, serverSettings(config.nats, natsServer), { devices, libraryPath }),
+    ...clusterSettings(
+      config,
+      serverSettings(config.nats, natsServer, listening),
+      { devices, libraryPath },
+      layout[0],
+    ),
+    hosts: await hostsSettings(run, hostData),
+    jobElsewhere: jobJson(run.job),
     job: jobJson({
       ...run.job,
       ...(samples ? { samples: samples.place } : {}),
@@ -243,19 +307,55 @@ async function trainWithWorkers(
     ...(kept ? { writableFolder: kept.place.folder } : {}),
     exchange: exchangeSettings(config, replica.state),
     ...(cache ? { cache: cache.address } : {}),
+    recovery: {
+      ...recoveries.optionsFor(open),
+      limitRows: (workers, devices) => {
+        const limit = limitRows(run, workers, devices);
+        if (limit) reporter.warn(limit.note);
+        return limit?.mostRows;
+      },
+      onOpened: tellOfFallback,
+    },
+    isComeback: recoveries.areAllLost,
     reporter,
     signal,
   });
+  try {
+    await trainOn(cluster, open, { recoveries, tellOfFallback, signal, ...callbacks });
+  } catch (error) {
+    cluster.noteFailure(error);
+    throw error;
+  }
+  if (cache) events.info(cache.report());
+  if (kept) events.info(kept.report());
+  const cacheProblem = kept?.problem();
+  if (cacheProblem) events.emit({ type: "warning", message: cacheProblem, kept: false });
+}
+
+/** Trains on workers that have joined. */
+async function trainOn(
+  cluster: ExchangingCluster,
+  open: OpenRun,
+  { recoveries, tellOfFallback, signal, ...callbacks }: TrainOptions & {
+    readonly recoveries: Recoveries;
+    readonly tellOfFallback: (replies: readonly Reply[]) => void;
+  },
+): Promise<void> {
+  const { run, events, watch, effort, folder, position } = open;
+  const { replica } = run;
+  const reporter = emittingReporter(events, { keepsWarnings: true });
   events.emit({ type: "joined", workers: cluster.workers, server: cluster.server });
   await effort.attempt(ENVIRONMENT_FILE, () => recordServer(folder, cluster.server));
   watch.listenTo(() => cluster.heartbeats(), () => cluster.refused());
-  const opened = await cluster.callAll(WORKER_COMMANDS.loadState, null, {
-    payload: await replica.state.exportState(),
-    signal,
-  });
+  const payload = await replica.state.exportState();
+  const opened = await recovering(cluster, async () => {
+    const replies = await cluster.openExchange(signal);
+    await cluster.callAll(WORKER_COMMANDS.loadState, null, { payload, signal });
+    return replies;
+  }, signal);
+  recoveries.cameBack(open, cluster.workers.length);
   const openedWorkers = opened.map(({ result }) => openedWorkerSchema.parse(result));
-  const [{ exchange: { fallback } }] = openedWorkers; // all ranks agree on it
-  if (fallback !== undefined) reporter.warn(fallback);
+  tellOfFallback(opened);
   const workerDevices = openedWorkers.map(({ device }) => device);
   events.emit({ type: "devices", devices: workerDevices });
   await effort.attempt(ENVIRONMENT_FILE, () => recordDevices(folder, workerDevices));
@@ -263,14 +363,11 @@ async function trainWithWorkers(
     warn: (message) => events.emit({ type: "warning", message, kept: false }),
     skipped: (image) => events.emit({ type: "skipped", ...image }),
   });
-  await runEpochs(
-    { ...open, cluster, reporter, callbacks: new CallbackRunner(callbacks), skipped, signal },
-    position,
-  );
-  if (cache) events.info(cache.report());
-  if (kept) events.info(kept.report());
-  const cacheProblem = kept?.problem();
-  if (cacheProblem) events.emit({ type: "warning", message: cacheProblem, kept: false });
+  const skippedSteps = new SkippedSteps(run, events);
+  await runEpochs({
+    ...{ ...open, cluster, reporter, callbacks: new CallbackRunner(callbacks), signal },
+    ...{ skipped, skippedSteps, divergence: new DivergenceWatch() },
+  }, position);
 }
 
 /** Completes the history and reports that the run is finished. */

@@ -14,7 +14,9 @@ import type { PreparedRun } from "./preparation/prepare.ts";
 import type { Position } from "./state/run_state.ts";
 import type { RunWatch } from "./listeners/run_watch.ts";
 import type { SavedState } from "./state/saved_state.ts";
+import type { DivergenceWatch } from "./epochs/divergence.ts";
 import type { SkippedImages } from "./epochs/skipped_images.ts";
+import type { SkippedSteps } from "./epochs/skipped_steps.ts";
 
 /** A run with its folder: the state, which the run writes, and the stream of its events. */
 export interface RunParts {
@@ -33,6 +35,8 @@ export interface RunContext extends EpochContext, RunParts {
   readonly run: PreparedRun;
   readonly callbacks: CallbackRunner;
   readonly skipped: Pick<SkippedImages, "report">;
+  readonly divergence: DivergenceWatch;
+  readonly skippedSteps: Pick<SkippedSteps, "report" | "isFirst">;
   readonly signal: AbortSignal | undefined;
 }
 

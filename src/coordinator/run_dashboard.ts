@@ -32,7 +32,7 @@ export async function openDashboard(
   { dashboard }: Config,
   folder: string,
   events: Pick<RunEvents, "emit">,
-): Promise<AsyncDisposable | undefined> {
+): Promise<(AsyncDisposable & { readonly url: string }) | undefined> {
   if (dashboard === false) return undefined;
   const { Dashboard } = await import("../dashboard/server.ts");
   const path = resolve(await Deno.realPath(folder));

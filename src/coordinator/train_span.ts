@@ -4,14 +4,20 @@
  *
  * @module
  */
-import { lastStep } from "../base/step_key.ts";
-import type { Config } from "../config/schema.ts";
+import { anySignal } from "../base/async.ts";
+import { lastStep, type StepKey } from "../base/step_key.ts";
 import type { RankReport } from "../exchange/gradient_exchange.ts";
-import { driveEpoch, type EpochTotals, type TrainedEpoch } from "./epochs/drive_epoch.ts";
+import {
+  driveEpoch,
+  type EpochTotals,
+  type JudgedTotals,
+  type TrainedEpoch,
+} from "./epochs/drive_epoch.ts";
+import { nonFiniteReportOf } from "./epochs/non_finite_origin.ts";
 import { epochDriver } from "./epoch_context.ts";
 import { pointAt, type RunContext } from "./run_context.ts";
 import type { Position } from "./state/run_state.ts";
-import { type EpochLossScale, initialLossScale } from "../train/step_judge.ts";
+import { judgeStateOf } from "../train/step_judge.ts";
 
 /** Milliseconds that a step gets to end after an interruption; after that it is abandoned. */
 const STOP_MS = 2_500;
@@ -22,10 +28,11 @@ const LOSS_POINTS = 20;
 /** Trains to a given step of the epoch and records points of the loss. */
 export async function trainSpan(
   context: RunContext,
-  { epoch, stepsDone: startStep, optimizerSteps, totals, lossScale }: Position,
+  position: Position,
   until: number,
 ): Promise<TrainedEpoch> {
   const { run, history, watch, callbacks, signal } = context;
+  const { epoch, stepsDone: startStep, optimizerSteps, totals } = position;
   const every = run.config.train.logEverySteps ?? Math.ceil(run.plan.stepsPerEpoch / LOSS_POINTS);
   const seen = { ...totals };
   let recent: Pick<EpochTotals, "lossSum" | "weight"> = watch.pending ?? { lossSum: 0, weight: 0 };
@@ -45,20 +52,29 @@ export async function trainSpan(
   const limit = abortedAfter(signal, STOP_MS);
   const shouldStop = () => callbacks.wantsEnd || (signal?.aborted ?? false);
   return await driveEpoch(
-    epochDriver(context),
-    { epoch, startStep, optimizerSteps, lossScale: scaleOf(run.config, lossScale) },
+    {
+      ...epochDriver(context),
+      divergence: context.divergence,
+      onSkipped: (...step) => reportSkipped(context, ...step),
+    },
+    { epoch, startStep, optimizerSteps, ...judgeStateOf(run.config, position) },
     { before: totals, until, shouldStop, mayDecideAhead: !callbacks.hearsSteps, onStep },
     limit.signal,
   ).finally(() => limit.end());
 }
 
-/** The loss scale of a run's next step, where its losses are scaled. */
-function scaleOf(
-  config: Config,
-  known: EpochLossScale | undefined,
-): EpochLossScale | undefined {
-  const initial = initialLossScale(config);
-  return initial && (known ?? initial);
+/** Reports a skipped step, the first one with its origin: the rank that is to blame looks for it now. */
+async function reportSkipped(
+  { cluster, skippedSteps }: RunContext,
+  key: StepKey,
+  totals: JudgedTotals,
+  signal?: AbortSignal,
+): Promise<void> {
+  const ends = anySignal(cluster.lost, signal);
+  const report = skippedSteps.isFirst
+    ? await nonFiniteReportOf(cluster.skipped.nonFinite, key, totals, ends)
+    : undefined;
+  skippedSteps.report(key, { ...totals, report });
 }
 
 /** Calls the program's `onStep` after each step of an epoch, if there is one. */

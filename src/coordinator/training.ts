@@ -5,6 +5,7 @@
  */
 import { counted } from "../base/format.ts";
 import { LockstepError } from "../base/errors.ts";
+import { recovering } from "../cluster/recovering.ts";
 import type { RunEvents } from "../events/run_events.ts";
 import { type LeftOut, requireUsable } from "../metrics/check_scores.ts";
 import { earlyStopReason, monitored } from "../metrics/monitor.ts";
@@ -57,6 +58,7 @@ export async function runEpochs(context: RunContext, position: Position): Promis
       seconds: position.seconds + (performance.now() - start) / 1000,
       imagesPerSecond,
       ...(position.lossScale ? { skippedSteps: position.lossScale.skippedSteps } : {}),
+      ...(position.nonFinite ? { nonFiniteSteps: position.nonFinite.ofEpoch } : {}),
     };
     await recordEpoch(context, position, validated, record);
     await callbacks.epoch(record);
@@ -145,6 +147,7 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
     position.totals = trained.totals;
     position.optimizerSteps += trained.optimizerSteps;
     if (trained.lossScale) position.lossScale = trained.lossScale;
+    if (trained.nonFinite) position.nonFinite = trained.nonFinite;
     if (position.stepsDone >= run.plan.stepsPerEpoch || signal?.aborted || callbacks.wantsEnd) {
       break;
     }
@@ -168,14 +171,17 @@ async function trainPart(context: RunContext, position: Position): Promise<numbe
  */
 function checkTrained(
   { dataset: { train: samples, classes } }: PreparedRun,
-  { epoch, totals }: Position,
+  { epoch, totals, nonFinite }: Position,
   skipped: readonly LeftOut[],
 ): void {
   requireUsable({ what: "training", samples, classes, skipped });
   if (totals.weight > 0) return;
+  const isSkipped = totals.count === 0 && (nonFinite?.ofEpoch ?? 0) > 0;
   throw new LockstepError(
     `No image of epoch ${epoch} counts in the loss: ${
-      totals.count === 0
+      isSkipped
+        ? "its steps were skipped, as their loss or gradients were NaN or infinite"
+        : totals.count === 0
         ? "none could be used"
         : "all belong to classes whose weight in train.classWeights is 0"
     }`,
@@ -204,9 +210,11 @@ function nextMultiple(step: number, every = Infinity): number {
 
 /** Copies the workers' state into the coordinator's replica. */
 async function readState({ run, cluster }: RunContext): Promise<void> {
-  for (const { payload } of await cluster.callAll(WORKER_COMMANDS.readState)) {
-    if (payload) await run.replica.state.importState(payload);
-  }
+  const [{ payload }] = await recovering(
+    cluster,
+    () => cluster.callAll(WORKER_COMMANDS.readState, { hold: null }, { ranks: [0] }), // all hold the same
+  );
+  await run.replica.state.importState(payload!);
 }
 
 /** Reports the steps and samples that BatchNorm's running statistics don't include. */

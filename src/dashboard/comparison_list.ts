@@ -29,6 +29,9 @@ export interface MemberSummary {
   readonly ofEpochs: number | null;
   readonly best: { readonly accuracy: number; readonly epoch: number } | null;
   readonly seconds: number;
+  /** Recoveries from lost workers, and their seconds in all. */
+  readonly recoveries: number;
+  readonly recoverySeconds: number;
   readonly message: string | null;
 }
 
@@ -183,6 +186,8 @@ export class ComparisonList {
       ofEpochs: run?.ofEpochs ?? ofEpochs,
       best: run?.best ?? null,
       seconds: run?.seconds ?? 0,
+      recoveries: run?.recoveries ?? 0,
+      recoverySeconds: run?.recoverySeconds ?? 0,
       message: message ?? run?.message ?? null,
     };
   }

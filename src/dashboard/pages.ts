@@ -5,7 +5,7 @@
  */
 import { counted } from "../base/format.ts";
 import { moment } from "../web/moment.ts";
-import { MEMBER_COLUMNS, tableHead } from "../web/table_head.ts";
+import { INCIDENT_COLUMNS, INCIDENTS_TITLE, MEMBER_COLUMNS, tableHead } from "../web/table_head.ts";
 import { barLegend, type BarPart } from "../web/bars.ts";
 import { chartFigure } from "../web/chart.ts";
 import { foreignName, type Html, html } from "../web/html.ts";
@@ -84,6 +84,7 @@ export function runPage(summary: RunSummary, config: string): string {
           </div>
           <p class="states"><a class="button" id="report" href="${address}/report.html" hidden>Report</a>
           ${stateBadge(summary.state)}
+          <span class="badge warn" id="recovering" role="status" hidden>Recovering</span>
           <span class="badge" id="connection" hidden>Not connected</span></p>
         </div>
         <div class="callout bad" id="message" role="status" hidden></div>
@@ -148,6 +149,18 @@ export function runPage(summary: RunSummary, config: string): string {
               })}
               <tbody></tbody>
             </table>
+          </div>
+        </section>
+        <section aria-labelledby="incidents-title" id="incidents-section" hidden>
+          <h2 id="incidents-title">${INCIDENTS_TITLE}</h2>
+          <p class="note" id="incidents-note"></p>
+          <div class="card scroll tall" tabindex="0" role="region"
+            aria-label="${INCIDENTS_TITLE}">
+            <table id="incidents">
+              ${tableHead(...INCIDENT_COLUMNS)}
+              <tbody></tbody>
+            </table>
+            <p class="note" id="incidents-more"></p>
           </div>
         </section>
         <section aria-labelledby="epochs-title" id="epochs-section">

@@ -84,6 +84,9 @@ export function prometheusText(runs: readonly ScrapedRun[]): string {
     "refused_messages",
     "Messages of others on the run's subjects that weren't accepted: by the coordinator, by reason; by the workers.",
   );
+  const workers = family("workers", "Workers of the run at present.");
+  const recoveries = family("recoveries", "Recoveries from lost workers so far.");
+  const recovery = family("recovery_seconds", "Time of all recoveries from lost workers so far.");
   const gpu = family("gpu_utilization_ratio", "Share of the time that a GPU worked, 0 to 1.");
   const gpuUsed = family("gpu_memory_used_bytes", "Memory of a GPU that is in use.");
   const gpuTotal = family("gpu_memory_total_bytes", "Memory of a GPU.");
@@ -95,6 +98,9 @@ export function prometheusText(runs: readonly ScrapedRun[]): string {
     epochs.add({ run }, summary.ofEpochs);
     samples.add({ state: "done", phase: live?.phase ?? "", run }, live?.done);
     samples.add({ state: "total", phase: live?.phase ?? "", run }, live?.total);
+    workers.add({ run }, summary.workers);
+    recoveries.add({ run }, summary.recoveries);
+    recovery.add({ run }, summary.recoverySeconds);
     examples.add({ run }, point?.examples);
     trainLoss.add({ run }, point?.loss);
     trainAccuracy.add({ run }, point?.accuracy);

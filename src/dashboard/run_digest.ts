@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { z } from "../deps/zod.ts";
 import { countNames, openedDeviceSchema } from "../base/compute_device.ts";
-import { EVENTS_FILE, type LoggedEvent, parseEvent } from "../records/event_log.ts";
+import { EVENTS_FILE, isReturn, type LoggedEvent, parseEvent } from "../records/event_log.ts";
 import { LineTail } from "../records/line_tail.ts";
 import { isTurn } from "../records/run_turns.ts";
 
@@ -27,6 +27,13 @@ export interface RunProgress {
   readonly turn: string | undefined;
   /** The devices of the workers, such as `4 × NVIDIA L4`; `null` while they aren't known. */
   readonly devices: string | null;
+  /** Workers of the present session, or of the last one; `null` while they haven't joined. */
+  readonly workers: number | null;
+  /** Recoveries from lost workers, and their seconds in all. */
+  readonly recoveries: number;
+  readonly recoverySeconds: number;
+  /** True after a loss of workers until the run goes on. */
+  readonly isRecovering: boolean;
   /** The last validation. */
   readonly validation: { readonly loss: number; readonly accuracy: number } | undefined;
 }
@@ -48,6 +55,10 @@ export const NO_PROGRESS: RunProgress = {
   message: null,
   turn: undefined,
   devices: null,
+  workers: null,
+  recoveries: 0,
+  recoverySeconds: 0,
+  isRecovering: false,
   validation: undefined,
 };
 
@@ -96,7 +107,7 @@ export class RunDigest {
   #take(event: LoggedEvent): void {
     const { type, epoch, seconds } = event;
     this.#progress = after(this.#progress, event);
-    if (typeof epoch !== "number" || !["started", "resumed", "epoch"].includes(type)) return;
+    if (typeof epoch !== "number" || !(type === "epoch" || isReturn(event))) return;
     while ((this.#epochs.at(-1)?.epoch ?? 0) >= epoch) this.#epochs.pop();
     if (type !== "epoch") return;
     const { accuracy = NaN } = measuresOf(event.validation) ?? {};
@@ -114,10 +125,36 @@ function after(before: RunProgress, event: LoggedEvent): RunProgress {
     updated: time,
     message: ended && typeof event.message === "string" ? event.message : null,
     ...(isTurn(event) ? { turn: type } : {}),
+    ...workersAfter(before, event),
     ...(type === "devices" ? { devices: devicesOf(event.devices) } : {}),
     ...(type === "validation" ? { validation: measuresOf(event) } : {}),
     ...(type === "epoch" ? { validation: measuresOf(event.validation) } : {}),
   };
+}
+
+/** Returns the changes that an event makes to the workers of a run. */
+function workersAfter(
+  { recoveries, recoverySeconds, workers }: RunProgress,
+  event: LoggedEvent,
+): Partial<RunProgress> {
+  if (isTurn(event)) return { isRecovering: false };
+  switch (event.type) {
+    case "joined":
+      return Array.isArray(event.workers) ? { workers: event.workers.length } : {};
+    case "workersLost":
+      return { isRecovering: true };
+    case "recovery": {
+      const { seconds } = event;
+      return {
+        isRecovering: false,
+        recoveries: recoveries + 1,
+        recoverySeconds: recoverySeconds + (typeof seconds === "number" ? seconds : 0),
+        workers: typeof event.workers === "number" ? event.workers : workers,
+      };
+    }
+    default:
+      return {};
+  }
 }
 
 /** Returns the summary of a run's epochs. */

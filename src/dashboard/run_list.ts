@@ -20,7 +20,13 @@ export interface RunSummary {
   /** The config's `name`. */
   readonly name: string;
   readonly model: string;
+  /** Workers of its session, as long as they haven't joined those of the config. */
   readonly workers: number | null;
+  /** Recoveries from lost workers, and their seconds in all. */
+  readonly recoveries: number;
+  readonly recoverySeconds: number;
+  /** True while it goes on and recovers from a loss. */
+  readonly isRecovering: boolean;
   /** The devices of the workers, such as `4 × NVIDIA L4`; `null` while they aren't known. */
   readonly devices: string | null;
   readonly state: RunState;
@@ -143,7 +149,12 @@ export class RunList {
     ]);
     const { turn, validation: _validation, message: told, ...rest } = progress;
     const message = told === null ? null : maskRunText(told, { nats });
-    const summary = { id, ...facts, ...rest, message, state: stateAfter(turn, live !== undefined) };
+    const state = stateAfter(turn, live !== undefined);
+    const summary = {
+      ...{ id, ...facts, ...rest, message, state },
+      workers: rest.workers ?? facts.workers,
+      isRecovering: rest.isRecovering && state === "running",
+    };
     known.whole = { version, summary };
     return summary;
   }
@@ -182,7 +193,7 @@ function configFacts(tree: Readonly<Record<string, unknown>>): ConfigFacts {
 /** The config of a run; empty where it can't be read. */
 export async function readConfig(path: string): Promise<Record<string, unknown>> {
   try {
-    const tree = parse(await readRegularText(join(path, CONFIG_FILE)));
+    const tree = parse(await readRegularText(join(path, CONFIG_FILE)), { logLevel: "error" });
     return typeof tree === "object" && tree !== null ? tree as Record<string, unknown> : {};
   } catch {
     return {}; // somebody's own file: the run is shown without what it would tell

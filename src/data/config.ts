@@ -15,6 +15,7 @@ import {
 } from "../provision/dataset_catalogue.ts";
 import { DEFAULT_MAX_PIXELS } from "./codecs/rgb_image.ts";
 import { FILE_HASHES } from "./file_hashes.ts";
+import { HOST_DATA, HOST_DATA_CHECKS } from "./host_data.ts";
 import { mixesSchema } from "./transforms/mix.ts";
 import { transformsSchema } from "./transforms/transform_specs.ts";
 
@@ -86,6 +87,18 @@ export const dataSchema = z.strictObject({
     "Image files that a run's record keeps a hash of, by which a resumed run notices other " +
       "contents of the same size: `auto` are all of a set of at most 50,000 files and 1 GiB, " +
       "`all` takes as long as reading them, `none` compares paths, classes and sizes.",
+  ),
+  hosts: z.enum(HOST_DATA).default("copy").describe(
+    "The files of further hosts: `copy` is their own copy, or a folder that they share; `fetch`: " +
+      "each host fetches all files from the coordinator before it starts, and keeps them.",
+  ),
+  verify: z.enum(HOST_DATA_CHECKS).default("sizes").describe(
+    "The comparison of a further host's files with the coordinator's: paths and `sizes`, or " +
+      "also `hashes`, which takes as long as reading all files on both hosts.",
+  ),
+  hostCacheBytes: sizeSchema.default(100e9).describe(
+    "The most that the fetched files of all data sets may take on a host; those used longest " +
+      "ago are removed.",
   ),
   maxPixels: z.int().positive().default(DEFAULT_MAX_PIXELS).describe(
     "Pixels above which an image is refused before it is decoded.",

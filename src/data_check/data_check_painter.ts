@@ -5,11 +5,9 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { join } from "node:path";
 import { LockstepError } from "../base/errors.ts";
 import { type OwnProgram, programCommand } from "../base/programs.ts";
 import { ignoreStopSignals } from "../base/signals.ts";
-import { writeFileAtomically } from "../base/paths.ts";
 import type { ShownPair } from "./check_data.ts";
 import type { PaintedRecord } from "./data_check_picture.ts";
 import { FONT_FILES } from "../plots/font.ts";
@@ -29,15 +27,15 @@ interface Order {
 }
 
 /**
- * Writes the image, replaced as a whole.
+ * Returns the image as a PNG file, from a process that a signal ends.
  *
  * @throws {LockstepError} when it can't be painted
  */
-export async function writeDataCheckPicture(
-  folder: string,
+export async function dataCheckPicture(
   { data, sides, classes, counts }: PaintedRecord,
   pairs: readonly ShownPair[],
-): Promise<void> {
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
   const order: Order = {
     record: { data, sides, classes, counts },
     pairs: pairs.map(({ finding, images }) => ({
@@ -49,6 +47,7 @@ export async function writeDataCheckPicture(
       })),
     })),
   };
+  signal?.throwIfAborted();
   const process = programCommand(PAINTER, {
     env: { NO_COLOR: "1" },
     stdin: "piped",
@@ -56,14 +55,25 @@ export async function writeDataCheckPicture(
     stderr: "piped",
   }).spawn();
   const output = process.output();
-  const sent = new Response(JSON.stringify(order)).body!.pipeTo(process.stdin);
-  await sent.catch(() => {}); // a painter that ended early says why below
-  const { success, stdout, stderr } = await output;
-  if (!success) {
+  const kill = () => {
+    try {
+      process.kill("SIGKILL"); // it ignores the others
+    } catch {
+      // It ended by itself at the same moment.
+    }
+  };
+  signal?.addEventListener("abort", kill);
+  try {
+    const sent = new Response(JSON.stringify(order)).body!.pipeTo(process.stdin);
+    await sent.catch(() => {}); // a painter that ended early says why below
+    const { success, stdout, stderr } = await output;
+    signal?.throwIfAborted();
+    if (success) return stdout;
     const said = new TextDecoder().decode(stderr).trim().split("\n").slice(0, 3).join("; ");
     throw new LockstepError(`${DATA_CHECK_IMAGE} can't be painted: ${said}`);
+  } finally {
+    signal?.removeEventListener("abort", kill);
   }
-  await writeFileAtomically(join(folder, DATA_CHECK_IMAGE), stdout);
 }
 
 /** The painter: an order on standard input, a PNG on standard output. */

@@ -6,7 +6,7 @@
 import type { DeviceMemory } from "./device_memory.ts";
 
 /** Two memories of one length, one of which is current. Whoever stops before a commit leaves version t whole. */
-export class VersionedMemory {
+export class VersionedMemory implements Disposable {
   #current: DeviceMemory;
   #next: DeviceMemory | (() => DeviceMemory);
 
@@ -36,5 +36,11 @@ export class VersionedMemory {
     const { current, next } = this;
     this.#current = next;
     this.#next = current;
+  }
+
+  /** Frees both memories, where they are a GPU's. */
+  [Symbol.dispose](): void {
+    this.#current[Symbol.dispose]();
+    if (typeof this.#next !== "function") this.#next[Symbol.dispose]();
   }
 }

@@ -5,7 +5,9 @@
  */
 import { basename, join } from "node:path";
 import { calledPath } from "../base/called_paths.ts";
+import { CPU_DEVICE, numberedDevice } from "../base/compute_device.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
+import { given } from "../base/given.ts";
 import { lockFolder } from "../base/folder_lock.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
 import { classificationReport } from "../metrics/report.ts";
@@ -16,6 +18,7 @@ import {
   type EvaluationRecord,
   type ScoredImage,
 } from "../records/evaluation_file.ts";
+import { type LiveRegistration, registerLive } from "../records/live_runs.ts";
 import { type Reporter, silentReporter } from "../events/reporter.ts";
 import { WORKER_COMMANDS } from "../protocol/worker_commands.ts";
 import { exportParameters } from "../train/build_scorer.ts";
@@ -56,6 +59,8 @@ export interface EvaluatedRun {
 
 /** Wrong predictions that are kept and shown. */
 const MAX_MISTAKES = 16;
+/** Milliseconds between two updates of the register. */
+const REGISTER_MS = 1_000;
 
 /**
  * Evaluates a checkpoint on all images of a set, over workers as a run's validation does, and writes what came out.
@@ -68,7 +73,12 @@ export async function evaluateRun(
   options: EvaluateRunOptions = {},
 ): Promise<EvaluatedRun> {
   const { reporter = silentReporter(), verbose, signal } = options;
-  const prepared = await prepareEvaluation(request, { reporter, verbose, signal });
+  using live = await registerLive({ kind: "evaluate", name: nameOf(request) }, {
+    signal,
+    onProblem: (problem) => reporter.warn(problem),
+  });
+  using held = new DisposableStack();
+  const prepared = await prepareEvaluation(request, { reporter, verbose, signal, held });
   using _scorer = prepared.scorer;
   using _images = prepared.dataset.source;
   const folder = options.out ?? join(prepared.trained.run ?? ".", EVALUATION_FOLDER);
@@ -80,8 +90,9 @@ export async function evaluateRun(
     cure: "name another folder with --out",
     onWarning: (message) => reporter.warn(message),
   });
+  live.update({ folder: await Deno.realPath(folder) });
   const start = performance.now();
-  const validated = await scoreOverWorkers(prepared, { reporter, signal });
+  const validated = await scoreOverWorkers(prepared, { reporter, signal, live });
   const seconds = (performance.now() - start) / 1000;
   new SkippedImages(reporter).report(validated.skipped);
   const images = imagesOf(prepared, validated);
@@ -94,7 +105,11 @@ export async function evaluateRun(
 
 async function scoreOverWorkers(
   { config, job, dataset, split, scorer, server, compute }: PreparedEvaluation,
-  { reporter, signal }: { reporter: Reporter; signal?: AbortSignal | undefined },
+  { reporter, signal, live }: {
+    readonly reporter: Reporter;
+    readonly signal?: AbortSignal | undefined;
+    readonly live: LiveRegistration;
+  },
 ): Promise<Validated> {
   try {
     const { devices, libraryPath } = compute;
@@ -109,13 +124,19 @@ async function scoreOverWorkers(
       reporter,
       signal,
     });
+    live.update({
+      workers: cluster.workers.map(({ rank, pid }) => ({
+        ...{ rank, pid },
+        device: numberedDevice(devices?.[rank] ?? CPU_DEVICE),
+      })),
+    });
     await cluster.callAll(WORKER_COMMANDS.loadState, null, {
       payload: exportParameters(scorer),
       signal,
     });
     return await driveValidation(
       {
-        ...{ cluster, reporter, dataset, metrics: [] },
+        ...{ cluster, reporter: registeringReporter(reporter, live), dataset, metrics: [] },
         rowsPerStep: job.batchSize / config.workers,
         purpose: {
           ...{ phase: "evaluate", epochs: 1 },
@@ -131,6 +152,36 @@ async function scoreOverWorkers(
     if (rank !== undefined) reporter.workerFailed(rank);
     throw error;
   }
+}
+
+/** Name of an evaluation: that of the run's folder, or of the checkpoint. */
+function nameOf({ run, checkpoint }: EvaluationRequest): string {
+  return basename(run ?? checkpoint ?? "") || "evaluation";
+}
+
+/** A reporter whose progress also stands in the register. */
+function registeringReporter(
+  reporter: Reporter,
+  live: Pick<LiveRegistration, "update">,
+): Pick<Reporter, "warn" | "phase" | "progress"> {
+  let total = 0;
+  let last = 0;
+  return {
+    warn: (line) => reporter.warn(line),
+    phase: (phase) => {
+      total = phase.total;
+      reporter.phase(phase);
+    },
+    progress: (progress) => {
+      reporter.progress(progress);
+      if (performance.now() - last < REGISTER_MS) return;
+      last = performance.now();
+      const { done, imagesPerSecond } = progress;
+      live.update({
+        progress: { phase: "evaluate", done, total, ...given("imagesPerSecond", imagesPerSecond) },
+      });
+    },
+  };
 }
 
 /** The images that were scored, in the order of the set. */

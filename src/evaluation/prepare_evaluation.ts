@@ -18,7 +18,8 @@ import type { ImageSet } from "../data/datasets/image_set.ts";
 import { openEngineOnCpu } from "../engine/engine.ts";
 import { scoringPrecision } from "../engine/precision.ts";
 import { soleProcessThreads } from "../engine/threads.ts";
-import { cpuDevices, findDevices, type FoundDevices } from "../gpus/find_devices.ts";
+import { claimDevices } from "../gpus/claim_devices.ts";
+import { cpuDevices, type FoundDevices } from "../gpus/find_devices.ts";
 import { endsInLogSoftmax } from "../models/head_specs.ts";
 import { takeCredentials } from "../protocol/address.ts";
 import { serverAddress } from "../protocol/server_address.ts";
@@ -28,7 +29,7 @@ import { ensureNatsServer } from "../provision/nats_server.ts";
 import { progressUntil } from "../provision/progress.ts";
 import type { Reporter } from "../events/reporter.ts";
 import type { z } from "../deps/zod.ts";
-import type { ServerOptions } from "../cluster/run_server.ts";
+import type { ServerOptions } from "../hosts/run_server.ts";
 import type { ClassWeights } from "../optim/loss_config.ts";
 import { buildScorer } from "../train/build_scorer.ts";
 import {
@@ -116,8 +117,10 @@ const BATCH_PER_WORKER = 8;
  */
 export async function prepareEvaluation(
   request: EvaluationRequest,
-  { reporter, verbose = false, signal }: {
+  { reporter, verbose = false, signal, held }: {
     reporter: Reporter;
+    /** Gets the claims on GPUs, to be disposed of after the evaluation. */
+    held: DisposableStack;
     verbose?: boolean | undefined;
     signal?: AbortSignal | undefined;
   },
@@ -131,7 +134,7 @@ export async function prepareEvaluation(
   const { split = "val" } = request;
   const setup = setUp(trained, request);
   const { loss, classWeights: wanted, rows } = setup;
-  const { devices, build, warnings } = await devicesOf(setup, request);
+  const { devices, build, warnings } = await devicesOf(setup, request, held);
   const { precision, note } = scoringPrecision(
     setup.config.engine.precision,
     devices.filter((device) => device.kind === "gpu"),
@@ -150,8 +153,9 @@ export async function prepareEvaluation(
   const evaluation = await imagesToEvaluate(root, config.data, { ...request, classes });
   // Neither the run's server, which its folder's author chose, nor its port: the run may be going on.
   const url = request.nats === undefined ? undefined : takeCredentials(request.nats);
-  const program = url ? undefined : await ensureNatsServer(progress);
-  if (url) await checkServer(await serverAddress({ url }));
+  const foreign = url === undefined ? undefined : { url };
+  const program = foreign ? undefined : await ensureNatsServer(progress);
+  if (foreign) await checkServer(await serverAddress(foreign));
   const libraryPath = await ensureLibtensorflow(progress, build);
   signal?.throwIfAborted();
 
@@ -179,7 +183,7 @@ export async function prepareEvaluation(
   setState(scorer.model, trained.tensors, trained.checkpoint);
   const job = { ...draft, fingerprint: dataset.fingerprint };
   const compute = { devices, gpus, libraryPath };
-  return { trained, config, job, dataset, split, scorer, server: { url, program }, compute };
+  return { trained, config, job, dataset, split, scorer, server: { foreign, program }, compute };
 }
 
 /**
@@ -214,8 +218,11 @@ function setUp(trained: TrainedModel, request: EvaluationRequest): Setup {
 async function devicesOf(
   { config }: Setup,
   { device = "auto", devices, workers }: EvaluationRequest,
+  held: DisposableStack,
 ): Promise<FoundDevices> {
-  const found = await findDevices({ device, devices, workers });
+  const found = held.use(
+    await claimDevices({ device, devices, workers }, { run: `evaluation of ${config.name}` }),
+  );
   return found.build === "cpu" ? cpuDevices(workers ?? config.workers) : found;
 }
 

@@ -64,6 +64,8 @@ export class ReporterListener implements RunListener {
         return reporter.summary(event.summary);
     }
     const line = this.#lineOf(event);
-    if (line !== undefined) reporter.info(line);
+    if (line === undefined) return;
+    if (event.type === "workersLost") reporter.warn(line);
+    else reporter.info(line);
   }
 }

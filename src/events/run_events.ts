@@ -9,6 +9,7 @@ import type { OpenedDevice } from "../base/compute_device.ts";
 import { asLockstepError, messageOf } from "../base/errors.ts";
 import type { EpochRecord, ValidationPoint } from "../records/history.ts";
 import type { MetricsPoint } from "../records/metrics_log.ts";
+import type { RecoveryPolicy } from "../records/recovery_record.ts";
 import type { DownloadEvent, Phase, PhaseProgress, Summary } from "./reporter.ts";
 
 /** Something that happened in a run. */
@@ -46,6 +47,38 @@ export type RunEvent =
   | { readonly type: "joined"; readonly workers: readonly unknown[]; readonly server: unknown }
   /** The devices that the workers have opened, in the order of the ranks. */
   | { readonly type: "devices"; readonly devices: readonly OpenedDevice[] }
+  /** Workers were lost; a `recovery` follows, or the end of the run. */
+  | {
+    readonly type: "workersLost";
+    /** The generation that they were of. */
+    readonly generation: number;
+    readonly epoch: number;
+    /** Steps of the epoch that are on record. */
+    readonly step: number;
+    readonly during: "training" | "validation" | "saving";
+    /** By rank. */
+    readonly workers: readonly LostWorker[];
+  }
+  /** All workers have come together again. */
+  | {
+    readonly type: "recovery";
+    /** The generation that begins. */
+    readonly generation: number;
+    readonly policy: RecoveryPolicy;
+    /** The place from which the run goes on: the epoch, and its steps that are done. */
+    readonly epoch: number;
+    readonly step: number;
+    /** The ranks that were replaced or removed, as they were numbered before. */
+    readonly ranks: readonly number[];
+    /** A sentence for each of these; one in all where no worker was lost, and the exchange between the ranks failed. */
+    readonly reasons: readonly string[];
+    /** Workers of the run from now on. */
+    readonly workers: number;
+    /** Restarts of workers within the last hour, with these. */
+    readonly restarts: number;
+    /** Time since the first loss was noticed. */
+    readonly seconds: number;
+  }
   /** An image is left out; each once. */
   | { readonly type: "skipped"; readonly path: string; readonly reason: string }
   /** Samples that were left out of BatchNorm's running statistics in an epoch. */
@@ -54,6 +87,17 @@ export type RunEvent =
     readonly epoch: number;
     readonly steps: number;
     readonly samples: number;
+  }
+  /** A step was skipped, because loss or gradients were not finite. */
+  | {
+    readonly type: "stepSkipped";
+    readonly epoch: number;
+    /** Step of the epoch, counted from 0 as in messages. */
+    readonly step: number;
+    /** The first rank whose own loss or gradients were not finite; missing where only their sum was not. */
+    readonly rank?: number;
+    /** Skipped steps without one that was applied between them, this one included. */
+    readonly inARow: number;
   }
   /** The features that the workers keep have grown. */
   | {
@@ -121,6 +165,17 @@ export type RunEvent =
     readonly finished: boolean;
   }
   | { readonly type: "summary"; readonly summary: Summary };
+
+/** A worker that was lost. */
+export interface LostWorker {
+  readonly rank: number;
+  readonly pid: number;
+  readonly host: string;
+  /** Its device, where that is a GPU. */
+  readonly device?: string;
+  /** The reason as a whole sentence, without the final period. */
+  readonly reason: string;
+}
 
 /** An event that is logged later than it happened. */
 export type RecoveredEvent =

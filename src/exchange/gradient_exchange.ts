@@ -35,6 +35,8 @@ export interface StepContribution extends StepKey {
   readonly trackedBatches?: number;
   /** The durations of the step's phases so far; those of later phases are from the step before. */
   readonly times?: StepTimes;
+  /** A number for the bits of the rank's replica before the step, above 0; in steps in which replicas are compared. */
+  readonly digest?: number;
 }
 
 /** The result of all ranks together; the same on every rank, bit for bit. */
@@ -110,8 +112,12 @@ export interface GradientExchange {
    * gets on. Missing in exchanges that have no place for it.
    */
   enter?(step: StepKey, phase: StepPhase): void;
-  /** Ends it; calls that are still waiting fail. */
-  close(): Promise<void>;
+  /**
+   * Ends it; calls that are still waiting fail.
+   *
+   * @param alone True where the other ranks may be gone: nothing is ended together with them
+   */
+  close(alone?: boolean): Promise<void>;
 }
 
 /** The totals of a step, as the coordinator sees them. */
@@ -139,6 +145,8 @@ export interface RankReport {
   readonly samples: number;
   /** As in {@linkcode StepContribution}. */
   readonly times: StepTimes | undefined;
+  /** As in {@linkcode StepContribution}. */
+  readonly digest?: number | undefined;
 }
 
 /** Decides on a step; called once for each step, in their order. `stop` makes the step the last one. */
@@ -165,6 +173,11 @@ export interface Reducer {
    * @throws The signal's reason when it fires
    */
   reduce(key: StepKey, decide: Decide, options?: ReduceOptions): Promise<StepTotals>;
+  /**
+   * Returns the totals of the step after the last one that {@linkcode reduce} has returned, where all ranks have made
+   * its sum already: for the books of a run whose ranks are lost. Missing in exchanges whose ranks never are ahead.
+   */
+  settled?(key: StepKey): StepTotals | undefined;
   /** The place that each rank has noted, in order. Missing in exchanges that know no more than the heartbeats. */
   places?(): readonly RankPlace[];
   /** Notes that a standstill was reported, so that the ranks don't report it, too. */

@@ -9,10 +9,10 @@
  */
 import type { FloatRange } from "../base/float_range.ts";
 import type { StepKey } from "../base/step_key.ts";
-import type { StepRecord } from "./step_record.ts";
+import type { RecordFacts } from "./step_record.ts";
 
-/** A rank's contribution to a step, without its vector, and the result of its share of the sum. */
-export type HostRecord = Omit<StepRecord, "contribute" | "share">;
+/** A rank's record, as the ranks of other hosts get it. */
+export type HostRecord = RecordFacts;
 
 /**
  * A rank's link to the other hosts. All ranks of a host call the same methods in the same order, each for the part of
@@ -68,6 +68,17 @@ export interface HostLink {
     own: readonly Float64Array[],
     signal?: AbortSignal,
   ): Promise<readonly Float64Array[]>;
-  /** Tells the other hosts that all ranks of this one have made the next version, and waits until all hosts have. */
-  committed(step: StepKey, signal?: AbortSignal): Promise<void>;
+  /**
+   * Brings together short texts by which the ranks agree before their first step.
+   *
+   * @param own Those of this host's ranks, in order
+   * @param limits Milliseconds after which it fails, instead of the limit of a step
+   * @returns Those of all ranks of all hosts, in order
+   */
+  texts(
+    own: readonly string[],
+    limits?: { readonly signal?: AbortSignal | undefined; readonly timeoutMs?: number },
+  ): Promise<readonly string[]>;
+  /** Ends all waits, and leaves the other hosts. */
+  close(): Promise<void>;
 }

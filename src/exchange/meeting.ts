@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { delay } from "../base/async.ts";
 import { FutexWords } from "../base/futex.ts";
 import type { StepKey } from "../base/step_key.ts";
 import { STEP_PHASES, type StepPhase } from "../protocol/step_phases.ts";
@@ -53,9 +54,17 @@ const WAKE_AT = WORD.progress + 3;
 const REPORTS = WORD.progress + 4;
 /**
  * The words in a rank's line: ends of phases that it has arrived at, its steps, floats of its vector, and its place:
- * epoch, step, and the number of the part of it among `STEP_PHASES`.
+ * epoch, step, and the number of the part of it among `STEP_PHASES`; and the float from which on its vector is final.
  */
-const RANK_WORD = { arrivals: 0, steps: 1, floats: 2, epoch: 3, step: 4, phase: 5 } as const;
+const RANK_WORD = {
+  arrivals: 0,
+  steps: 1,
+  floats: 2,
+  epoch: 3,
+  step: 4,
+  phase: 5,
+  begin: 6,
+} as const;
 
 /** The time between two looks of a wait; a longer one is time in which this process stood still. */
 const MAX_LOOK_MS = 1_000;
@@ -65,6 +74,9 @@ const SPIN_MS = 0.02;
 
 /** The same where all others have just ended a phase: to sleep and be woken takes about as long. */
 const NEAR_SPIN_MS = 0.1;
+
+/** The time between two looks at how much of the vectors is final. */
+const OFFER_POLL_MS = 2;
 
 /** Times that a process looks at a word between two looks at its clock. */
 const LOOKS = 16;
@@ -245,6 +257,20 @@ export class Meeting {
   }
 
   /**
+   * Notes how much of a rank's vector is final in the step that it contributes to next, or has contributed to.
+   *
+   * @param begin The float from which on it is
+   */
+  offer(rank: number, begin: number): void {
+    Atomics.store(this.#words, wordOf(rank, "begin"), begin);
+  }
+
+  /** The float from which on the vectors of all ranks are final, in a step to which all have contributed. */
+  get offered(): number {
+    return Math.max(...this.#begins());
+  }
+
+  /**
    * Arrives at the end of a phase, without waiting for the others.
    *
    * @returns Whether this rank was the last one
@@ -270,6 +296,14 @@ export class Meeting {
   untilPassed(phase: MeetingPhase, count: number, options: WaitOptions): MaybePromise {
     const spinMs = phase === "contributed" ? SPIN_MS : this.#nearSpinMs;
     return this.#until(WORD[phase], WORD[phase], count, spinMs, options);
+  }
+
+  /**
+   * Waits until the vectors of all ranks are final from a float on. A rank whose own vector is not whole yet waits
+   * without a limit.
+   */
+  untilOffered(rank: number, begin: number, options: WaitOptions): MaybePromise {
+    return this.offered <= begin ? undefined : this.#pollOffers(rank, begin, options);
   }
 
   /** Waits until a step is granted. */
@@ -324,6 +358,31 @@ export class Meeting {
     Atomics.sub(words, word + SLEEPERS, 1);
     if (this.#load(counter) >= least) return undefined;
     return this.#sleepUntil(word, counter, least, options);
+  }
+
+  /** Computing takes its time, so nobody is woken for a part of a vector. */
+  async #pollOffers(
+    rank: number,
+    begin: number,
+    { signal, timeoutMs, silence, onLook }: WaitOptions,
+  ): Promise<void> {
+    let silentMs = 0;
+    let [known, lastLook] = ["", performance.now()];
+    while (this.offered > begin) {
+      if (this.#closed) throw this.#closed;
+      await delay(OFFER_POLL_MS, signal);
+      const begins = this.#begins();
+      const now = performance.now();
+      const isStill = begins.join() === known && begins[rank] === 0;
+      silentMs = isStill ? silentMs + Math.min(now - lastLook, MAX_LOOK_MS) : 0;
+      [known, lastLook] = [begins.join(), now];
+      if (silentMs >= timeoutMs) throw silence(Math.round(timeoutMs / 1000));
+      onLook?.();
+    }
+  }
+
+  #begins(): number[] {
+    return Array.from({ length: this.worldSize }, (_, rank) => this.#load(wordOf(rank, "begin")));
   }
 
   #spin(counter: number, least: number, end: number): boolean {

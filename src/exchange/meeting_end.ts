@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { orAborted } from "../base/async.ts";
 import { LockstepError } from "../base/errors.ts";
 import { faultPoint } from "../base/fault_point.ts";
 import type { FloatRange } from "../base/float_range.ts";
@@ -19,7 +20,7 @@ import { RankHangs } from "./rank_hangs.ts";
 import type { SumVerdict } from "./shard_sum.ts";
 import { closedError, noArrival, RANK_TIMEOUT_MS } from "./silence.ts";
 import { smallPieces, sumSmall } from "./small_values.ts";
-import type { StepRecord } from "./step_record.ts";
+import { RECORD_LENGTH, StepRecord } from "./step_record.ts";
 import { addCounts, type GlobalCounts, type SumWeights, sumWeights } from "./totals.ts";
 
 /** A step that this rank is in. */
@@ -39,12 +40,15 @@ type Phase =
     readonly at: "summed";
     readonly step: MeetingStep;
     readonly counts: GlobalCounts;
+    readonly records: readonly HostRecord[];
     readonly share: SumVerdict;
   }
   | { readonly at: "decided"; readonly step: MeetingStep; readonly finite: boolean };
 
 /** All ranks' counts, and what follows from them. */
 interface Gathered {
+  /** Of all ranks of all hosts. */
+  readonly records: readonly HostRecord[];
   readonly counts: GlobalCounts;
   readonly weights: SumWeights;
 }
@@ -56,9 +60,13 @@ export abstract class MeetingEnd implements GradientExchange {
   protected readonly timeoutMs: number;
   /** The other hosts, if there are any. */
   protected readonly hosts: HostLink | undefined;
+  /** This rank among those of all hosts, for messages and verdicts. */
+  readonly #globalRank: number;
   readonly #floats: number;
   readonly #hangs: RankHangs | undefined;
   #phase: Phase = { at: "idle" };
+  /** The counts of the last step, gathered once. */
+  #gathered: { readonly index: number; readonly all: Promise<Gathered> } | undefined;
 
   protected constructor(options: RankEndOptions) {
     const { rank, worldSize, vectorBytes, buffers, timeoutMs = RANK_TIMEOUT_MS, hangs } = options;
@@ -66,6 +74,7 @@ export abstract class MeetingEnd implements GradientExchange {
     this.rank = rank;
     this.timeoutMs = timeoutMs;
     this.hosts = options.hosts;
+    this.#globalRank = this.#global(rank);
     this.meeting = new Meeting(buffers.meeting, worldSize);
     this.#floats = vectorBytes / Float32Array.BYTES_PER_ELEMENT;
     this.#hangs = hangs && new RankHangs(this.meeting, rank, hangs);
@@ -85,12 +94,21 @@ export abstract class MeetingEnd implements GradientExchange {
    * Sums what all ranks have contributed.
    *
    * @param weights Of all ranks of all hosts
+   * @param records Of all ranks of all hosts, as they were contributed
    */
   protected abstract sum(
     index: number,
     weights: SumWeights,
     signal: AbortSignal | undefined,
+    records: readonly HostRecord[],
   ): SumVerdict | Promise<SumVerdict>;
+  /**
+   * True where the ranks of each host have the same results of the same shares, so that the hosts need not tell each
+   * other.
+   */
+  protected get hasSameResults(): boolean {
+    return false;
+  }
   /**
    * The verdict on the step, and the sum of the squares.
    *
@@ -111,10 +129,11 @@ export abstract class MeetingEnd implements GradientExchange {
       ? this.#offered(contribution)
       : await this.#contribute(contribution);
     this.#phase = { at: "contributing", step };
-    const { counts, weights } = await this.#gather(step, signal);
+    const { records, counts, weights } = await this.#gather(step, signal);
     this.meeting.enter(this.rank, step.key, "summing gradients");
-    const share = await this.#failing(this.sum(step.index, weights, signal));
-    this.#phase = { at: "summed", step, counts, share };
+    const share = await this.#failing(this.sum(step.index, weights, signal, records));
+    if (this.#isClosed) throw closedError(); // when the sum had just ended
+    this.#phase = { at: "summed", step, counts, records, share };
     faultPoint("after-sum");
     return share.finite ? this.ranges : [];
   }
@@ -122,7 +141,10 @@ export abstract class MeetingEnd implements GradientExchange {
   async agree(squares: number, signal?: AbortSignal): Promise<StepResult> {
     signal?.throwIfAborted();
     const phase = this.#phase;
-    if (phase.at !== "summed") throw new TypeError("agree() was called without a sum");
+    if (phase.at !== "summed") {
+      this.#requireUsable();
+      throw new TypeError("agree() was called without a sum");
+    }
     const { step, share, counts: { trackedBatches: _, ...counts } } = phase;
     const { index, key } = step;
     this.#phase = { at: "agreeing", step };
@@ -134,7 +156,7 @@ export abstract class MeetingEnd implements GradientExchange {
       meeting.enter(this.rank, key, "waiting for the other ranks");
       await this.#wait(key, signal, (options) => meeting.untilPassed("summed", index + 1, options));
     }
-    const all = await this.#failing(this.hosts?.results(key, records, signal) ?? records);
+    const all = await this.#resultsOf(phase, signal);
     const result = this.result(all, share, squares);
     // No further step comes: the coordinator must not sleep until one does.
     if (!result.finite) meeting.wakeCoordinator();
@@ -150,6 +172,7 @@ export abstract class MeetingEnd implements GradientExchange {
     signal?.throwIfAborted();
     const phase = this.#phase;
     if (phase.at !== "decided" || !phase.finite) {
+      this.#requireUsable();
       throw new TypeError("allGather() was called without a sum");
     }
     this.#phase = { at: "gathering" };
@@ -164,7 +187,6 @@ export abstract class MeetingEnd implements GradientExchange {
         (options) => meeting.untilPassed("committed", committed + 1, options),
       );
     }
-    if (this.hosts) await this.#failing(this.hosts.committed(phase.step.key, signal));
     this.#phase = { at: "idle" };
     faultPoint("after-commit");
   }
@@ -200,12 +222,30 @@ export abstract class MeetingEnd implements GradientExchange {
     this.meeting.close(closedError());
   }
 
-  /** Begins a step whose vector is not whole yet; the others see its record. */
-  protected beginOffering(own: StepContribution): MeetingStep {
+  /**
+   * Begins a step whose vector is not whole yet; the others see its record.
+   *
+   * @param begin The float from which on the vector is final
+   */
+  protected beginOffering(own: StepContribution, begin = 0): MeetingStep {
     const step = this.#begin(own);
+    this.meeting.enter(this.rank, step.key, "computing");
     this.#phase = { at: "offering", step };
-    this.#arrive(step, own);
+    this.#arrive(step, own, begin);
     return step;
+  }
+
+  /** Waits until the vectors of all ranks of this host are final from a float on. */
+  protected untilOffered(begin: number, signal: AbortSignal | undefined): MaybePromise {
+    return this.#wait(
+      this.meeting.placeOf(this.rank),
+      signal,
+      (options) => this.meeting.untilOffered(this.rank, begin, options),
+    );
+  }
+
+  get #isClosed(): boolean {
+    return this.#phase.at === "closed";
   }
 
   /** True between the first part of a contribution and the last one. */
@@ -215,7 +255,7 @@ export abstract class MeetingEnd implements GradientExchange {
 
   /** The verdict of a rank that looks at its own vector alone. */
   protected ownVerdict(finite: boolean): SumVerdict {
-    return { finite, worstRank: finite ? undefined : this.rank };
+    return { finite, worstRank: finite ? undefined : this.#globalRank };
   }
 
   /** Waits for the contributions of all ranks to a step that this rank has contributed to. */
@@ -226,6 +266,7 @@ export abstract class MeetingEnd implements GradientExchange {
   #offered(contribution: StepContribution): MeetingStep {
     const phase = this.#phase;
     if (phase.at === "offering" && compareSteps(phase.step.key, contribution) === 0) {
+      this.meeting.enter(this.rank, phase.step.key, "waiting for the other ranks");
       return phase.step;
     }
     throw new TypeError("reduceScatter() was called for another step than offer()");
@@ -233,7 +274,7 @@ export abstract class MeetingEnd implements GradientExchange {
 
   #begin(contribution: StepContribution): MeetingStep {
     this.#requireIdle();
-    checkContribution(this.rank, contribution);
+    checkContribution(this.#globalRank, contribution);
     const key = { epoch: contribution.epoch, step: contribution.step };
     this.meeting.enter(this.rank, key, "waiting for the other ranks");
     return { index: this.meeting.stepsOf(this.rank), key };
@@ -249,12 +290,23 @@ export abstract class MeetingEnd implements GradientExchange {
     return step;
   }
 
-  #arrive({ index }: MeetingStep, own: StepContribution): void {
+  #arrive({ index }: MeetingStep, own: StepContribution, begin = 0): void {
+    this.meeting.offer(this.rank, begin);
     itemAt(this.meeting.records.of(index), this.rank).contribute(own);
     this.meeting.contribute(this.rank, this.#floats);
   }
 
-  async #gather(step: MeetingStep, signal: AbortSignal | undefined): Promise<Gathered> {
+  /** All ranks' counts of a step; the other hosts are asked once, though an early sum has asked before. */
+  #gather(step: MeetingStep, signal: AbortSignal | undefined): Promise<Gathered> {
+    if (this.#gathered?.index === step.index) {
+      return this.#failing(orAborted(this.#gathered.all, signal));
+    }
+    const all = this.#gatherAll(step, signal);
+    this.#gathered = { index: step.index, all };
+    return all;
+  }
+
+  async #gatherAll(step: MeetingStep, signal: AbortSignal | undefined): Promise<Gathered> {
     const { meeting } = this;
     const { index, key } = step;
     await this.#wait(
@@ -265,7 +317,23 @@ export abstract class MeetingEnd implements GradientExchange {
     const own = this.#recordsOf(step);
     const records = await this.#failing(this.hosts?.contributions(key, own, signal) ?? own);
     const counts = addCounts(records);
-    return { counts, weights: sumWeights(records, counts) };
+    return { records, counts, weights: sumWeights(records, counts) };
+  }
+
+  /** The records of all ranks of all hosts, with the results of their shares. */
+  async #resultsOf(
+    { step, records }: Extract<Phase, { readonly at: "summed" }>,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly HostRecord[]> {
+    const own = this.meeting.records.of(step.index);
+    if (!this.hosts) return own;
+    if (this.hasSameResults) return withResults(records, own, this.hosts.firstRank);
+    return await this.#failing(this.hosts.results(step.key, own, signal));
+  }
+
+  /** The place of one of this host's ranks among those of all hosts. */
+  #global(rank: number): number {
+    return (this.hosts?.firstRank ?? 0) + rank;
   }
 
   #requireIdle(): void {
@@ -291,7 +359,10 @@ export abstract class MeetingEnd implements GradientExchange {
     const waiting = wait({
       signal,
       timeoutMs: this.timeoutMs,
-      silence: (seconds) => noArrival(this.rank, this.meeting.lagging(), key, seconds),
+      silence: (seconds) => {
+        const lagging = this.meeting.lagging().map((rank) => this.#global(rank));
+        return noArrival(this.#globalRank, lagging, key, seconds);
+      },
       onLook: this.#hangs?.beginWait(),
     });
     return waiting && this.#failing(waiting);
@@ -303,7 +374,7 @@ export abstract class MeetingEnd implements GradientExchange {
   #failing<T>(work: T | Promise<T>): T | Promise<T> {
     if (!(work instanceof Promise)) return work;
     return work.catch((error) => {
-      if (this.#phase.at !== "closed") this.#phase = { at: "failed" };
+      if (!this.#isClosed) this.#phase = { at: "failed" };
       throw error;
     });
   }
@@ -319,8 +390,29 @@ export abstract class MeetingEnd implements GradientExchange {
     const describe = ({ epoch, step }: StepKey, rank: number) =>
       `epoch ${epoch}, step ${step} with ${this.meeting.floatsOf(rank)} values`;
     throw new LockstepError(
-      `Rank ${other} is in ${describe(itemAt(records, other), other)}, ` +
-        `rank ${this.rank} in ${describe(key, this.rank)}`,
+      `Rank ${this.#global(other)} is in ${describe(itemAt(records, other), other)}, ` +
+        `rank ${this.#globalRank} in ${describe(key, this.rank)}`,
     );
   }
+}
+
+/**
+ * The records of all ranks with the results of their shares, where each host has the same ones.
+ *
+ * @param records Of all ranks of all hosts
+ * @param own Of this host's ranks, with their results
+ */
+function withResults(
+  records: readonly HostRecord[],
+  own: readonly StepRecord[],
+  firstRank: number,
+): readonly HostRecord[] {
+  return records.map((record, rank) => {
+    if (rank >= firstRank && rank < firstRank + own.length) return itemAt(own, rank - firstRank);
+    const same = new StepRecord(new Float64Array(RECORD_LENGTH));
+    const { finite, squares } = itemAt(own, rank % own.length);
+    same.copy(record);
+    same.share({ finite, squares, worstRank: undefined });
+    return same;
+  });
 }

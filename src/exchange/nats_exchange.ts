@@ -162,7 +162,7 @@ export class NatsGradientExchange extends RankEnd<ChunkTransfer> {
   #onReduced({ header, payload }: Incoming<"reduced">): void {
     const phase = this.contributingTo(header);
     const { chunk } = header;
-    const planned = itemAt(this.#plan.chunks, chunk);
+    const planned = this.#plan.chunks[chunk];
     if (!phase || payload.length !== planned?.bytes) return;
     const { transfer } = phase.step;
     if (transfer.arrived[chunk]) return;

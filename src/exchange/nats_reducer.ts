@@ -179,7 +179,9 @@ export class NatsReducer extends ReducerEnd<ChunkedSum> {
     const { phase } = step;
     for (const chunk of header.chunks) {
       if (chunk >= phase.transfer.published) continue;
-      this.link.publishFrame(this.link.subjects.reduced, itemAt(this.#frames, chunk));
+      const fields = { epoch: header.epoch, step: header.step, chunk };
+      const payload = itemAt(this.#frames, chunk).subarray(FRAME_HEADER_BYTES);
+      this.link.publish(this.link.subjects.reduced, "reduced", fields, payload);
     }
     if (header.totals && phase.at === "decided") {
       this.link.publish(this.link.subjects.reduced, "result", phase.result);

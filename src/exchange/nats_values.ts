@@ -12,8 +12,10 @@ import type { Incoming, Link } from "../protocol/link.ts";
 import { RetriedWait } from "../protocol/retried_wait.ts";
 import { smallPieces, sumSmall } from "./small_values.ts";
 
+const FLOAT64_BYTES = Float64Array.BYTES_PER_ELEMENT;
+
 /** The subset of `Link` that small sums use. */
-type ValuesLink = Pick<Link, "subjects" | "publish" | "subscribe">;
+type ValuesLink = Pick<Link, "subjects" | "publish" | "subscribe" | "serverGone">;
 
 /** A rank's end. */
 export class RankValues {
@@ -21,7 +23,7 @@ export class RankValues {
   readonly #rank: number;
   readonly #timeoutMs: number;
   #round = 0;
-  #wait: RetriedWait<Float64Array> | undefined;
+  #sending: { readonly own: Float64Array; readonly wait: RetriedWait<Float64Array> } | undefined;
 
   constructor(link: ValuesLink, rank: number, timeoutMs: number) {
     this.#link = link;
@@ -42,36 +44,48 @@ export class RankValues {
   }
 
   async #sum(own: Float64Array, signal: AbortSignal | undefined): Promise<Float64Array> {
-    const send = () => {
-      const { subjects } = this.#link;
-      const fields = { rank: this.#rank, round: this.#round };
-      this.#link.publish(subjects.values(this.#rank), "values", fields, bytesOf(own));
-    };
-    const wait = this.#wait = new RetriedWait<Float64Array>({
+    const wait = new RetriedWait<Float64Array>({
       timeoutMs: this.#timeoutMs,
-      askAgain: send,
+      askAgain: () => this.#send(),
+      isExcused: () => this.#link.serverGone,
       silence: (seconds) =>
         new LockstepError(
           `Rank ${this.#rank} got no sum of BatchNorm's moments from the coordinator for ${seconds} s`,
         ),
     });
-    send();
+    this.#sending = { own, wait };
+    this.#send();
     try {
       const sum = await wait.result(signal);
       this.#round++;
       return sum;
     } finally {
-      this.#wait = undefined;
+      this.#sending = undefined;
     }
   }
 
+  /** Sends the values whose sum is waited for, if there are any: a lost connection is back. */
+  askSoon(): void {
+    this.#sending?.wait.askSoon();
+  }
+
+  #send(): void {
+    if (!this.#sending) return;
+    const { subjects } = this.#link;
+    const fields = { rank: this.#rank, round: this.#round };
+    this.#link.publish(subjects.values(this.#rank), "values", fields, bytesOf(this.#sending.own));
+  }
+
   #onSum({ header, payload }: Incoming<"sum">): void {
-    if (header.round === this.#round) this.#wait?.finish(valuesOf(payload));
+    const { own, wait } = this.#sending ?? {};
+    if (header.round === this.#round && payload.length === own?.byteLength) {
+      wait?.finish(valuesOf(payload));
+    }
   }
 
   /** Ends a wait with an error. */
   close(error: Error): void {
-    this.#wait?.fail(error);
+    this.#sending?.wait.fail(error);
   }
 }
 
@@ -108,7 +122,7 @@ export class ReducerValues {
   #onValues({ header: { rank, round }, payload }: Incoming<"values">): void {
     if (rank >= this.#values.length) return;
     if (round === this.#round - 1 && this.#last) return this.#publish(round, this.#last);
-    if (round !== this.#round || this.#values[rank]) return;
+    if (round !== this.#round || this.#values[rank] || payload.length % FLOAT64_BYTES !== 0) return;
     this.#values[rank] = valuesOf(payload);
     this.#owner.progress();
     if (this.#values.every((values) => values !== undefined)) this.#sum();

@@ -1,8 +1,8 @@
 /**
- * The worker's end of the all-reduce by NCCL, for ranks of one host that compute on GPUs of their own.
+ * The worker's end of the all-reduce by NCCL, for ranks that compute on GPUs of their own, on one host or on several.
  *
- * The ranks meet in shared memory, as those that sum there do: their records, the coordinator's grants and the verdict go
- * through it. The vectors don't leave the GPUs. Each rank looks at its own vector before the sum, so that the one whose
+ * The ranks of a host meet in shared memory, as those that sum there do: their records, the coordinator's grants and the
+ * verdict go through it, and the records through the link to other hosts. The vectors don't leave the GPUs. Each rank looks at its own vector before the sum, so that the one whose
  * values are not finite is known. Each gets the whole sum, and updates a whole replica.
  *
  * @module
@@ -64,6 +64,7 @@ export class NcclGradientExchange extends MeetingEnd {
   readonly offer?: (contribution: StepContribution, begin: number) => void;
   readonly #nccl: NcclParts;
   readonly #gradientFloats: number;
+  readonly #sumTimeoutMs: number;
   readonly #floats: number;
   /** The contribution of the step that this rank is in. */
   #own: StepContribution | undefined;
@@ -77,6 +78,7 @@ export class NcclGradientExchange extends MeetingEnd {
     super(options);
     this.#nccl = nccl;
     this.#gradientFloats = gradientFloats(options);
+    this.#sumTimeoutMs = options.sumTimeoutMs ?? this.timeoutMs;
     this.#floats = options.vectorBytes / Float32Array.BYTES_PER_ELEMENT;
     this.#offered = this.#floats;
     this.ranges = rankShards(options);
@@ -104,22 +106,24 @@ export class NcclGradientExchange extends MeetingEnd {
     index: number,
     weights: SumWeights,
     signal: AbortSignal | undefined,
+    records: readonly HostRecord[],
   ): Promise<SumVerdict> {
     const { sum, sumsEarly } = this.#nccl;
     const record = itemAt(this.meeting.records.of(index), this.rank);
     let own = this.ownVerdict(record.finite);
     // Each rank decides alike: all records have been there since the contributions.
-    if (!sumsEarly && !verdictOf(this.meeting.records.of(index)).finite) {
+    if (!sumsEarly && !verdictOf(records).finite) {
       return { ...own, finite: false };
     }
     this.#isSumming = true;
     try {
       if (this.#early) {
         const rest = this.#look(this.#own!, { begin: 0, end: this.#offered });
+        rest.catch(() => {}); // awaited below, unless the other part fails first
         const { finite } = await this.#early;
         own = this.ownVerdict(await rest && finite);
       }
-      await sum.finish(weights, { signal, timeoutMs: this.timeoutMs });
+      await sum.finish(weights, { signal, timeoutMs: this.#sumTimeoutMs });
     } finally {
       this.#early = undefined;
       this.#offered = this.#floats;
@@ -136,12 +140,15 @@ export class NcclGradientExchange extends MeetingEnd {
     return { finite: verdictOf(records).finite, squares: itemAt(records, 0).squares };
   }
 
-  override async close(): Promise<void> {
+  override async close(alone = false): Promise<void> {
     await super.close();
-    const { communicator } = this.#nccl;
-    await (this.#isSumming || this.#early
+    const { communicator, stream } = this.#nccl;
+    await (alone || this.#isSumming || this.#early
       ? communicator.abort(closedError())
       : communicator.close());
+    // What was enqueued before the abort has ended by now; a lost GPU does nothing any more.
+    await this.#early?.catch(() => {});
+    stream[Symbol.dispose]();
   }
 
   #offer(own: StepContribution, begin: number): void {
@@ -153,7 +160,7 @@ export class NcclGradientExchange extends MeetingEnd {
     const look = this.#look(own, { begin, end: this.#offered });
     this.#offered = begin;
     this.#early = Promise.all([before, look]).then(async ([{ weights, finite }, isFinite]) => {
-      await sum.begin(weights, begin, { timeoutMs: this.timeoutMs });
+      await sum.begin(weights, begin, { timeoutMs: this.#sumTimeoutMs });
       return { weights, finite: finite && isFinite };
     });
     this.#early.catch(() => {}); // reduceScatter() throws it

@@ -28,8 +28,23 @@ export interface RoundLimits {
   readonly silence: (missing: readonly number[]) => Error;
 }
 
+/** Short texts of all ranks, round by round. */
+export interface Notices {
+  /** Posts this rank's text for the next round, of 2,044 bytes in UTF-8 at most: what is longer is cut off. */
+  post(text: string): void;
+  /**
+   * Waits for the texts of all ranks in the round that this rank has posted to.
+   *
+   * @returns The texts, in the order of the ranks
+   * @throws The error of the limits, or their signal's reason
+   */
+  read(limits: RoundLimits): Promise<string[]>;
+  /** The texts of other ranks that have posted to the next round already, as far as this rank sees them. */
+  early(): string[];
+}
+
 /** The board as one rank sees it. */
-export class NoticeBoard {
+export class NoticeBoard implements Notices {
   readonly #rank: number;
   /** By rank: number of texts that it has posted. */
   readonly #posted: Int32Array<ArrayBuffer>;
@@ -42,7 +57,6 @@ export class NoticeBoard {
     this.#posted = new Int32Array(memory.buffer, memory.byteOffset, worldSize);
   }
 
-  /** Posts this rank's text for the next round, of 2,044 bytes in UTF-8 at most: what is longer is cut off. */
   post(text: string): void {
     const round = this.#round();
     const place = this.#place(this.#rank, round + 1);
@@ -51,12 +65,6 @@ export class NoticeBoard {
     Atomics.store(this.#posted, this.#rank, round + 1);
   }
 
-  /**
-   * Waits for the texts of all ranks in the round that this rank has posted to.
-   *
-   * @returns The texts, in the order of the ranks
-   * @throws The error of the limits, or their signal's reason
-   */
   async read({ signal, timeoutMs, silence }: RoundLimits): Promise<string[]> {
     const round = this.#round();
     const end = performance.now() + timeoutMs;
@@ -69,7 +77,6 @@ export class NoticeBoard {
     return [...this.#posted.keys()].map((rank) => this.#text(rank, round));
   }
 
-  /** The texts of other ranks that have posted to the next round already. */
   early(): string[] {
     const next = this.#round() + 1;
     const ranks = [...this.#posted.keys()].filter((rank) => this.#hasPosted(rank, next));

@@ -12,6 +12,7 @@ import {
 } from "../base/shared_memory.ts";
 import type { GradientExchange, Reducer } from "./gradient_exchange.ts";
 import type { ExchangeLink, RankEndOptions } from "./rank_end.ts";
+import { HostsBoard } from "./hosts_board.ts";
 import { boardBytes, NoticeBoard } from "./notice_board.ts";
 import { type NcclParts, type NcclRequest, openNccl } from "./open_nccl.ts";
 import type { ReducerEndOptions } from "./reducer_end.ts";
@@ -121,16 +122,26 @@ export interface NcclWish
  * Opens a worker's end, and makes the memory of its steps. Ranks that may have NCCL agree on it: all ranks call this
  * together then.
  *
+ * @param options The rank and the number of ranks are those of this host
  * @param wish Missing where no rank wants NCCL
  * @throws {LockstepError} when the memory can't be mapped, or NCCL was asked for and can't be had
  * @throws The signal's reason when it fires
  */
 export async function openExchange(
   link: ExchangeLink,
-  shape: RankShape & Pick<RankEndOptions, "timeoutMs" | "hangs" | "hosts">,
+  options: RankShape & Pick<RankEndOptions, "timeoutMs" | "sumTimeoutMs" | "hangs">,
   segment: ExchangeSegment | undefined,
   wish?: NcclWish,
 ): Promise<ChosenExchange> {
+  const { hosts } = options;
+  if (hosts && !segment) {
+    throw new LockstepError(
+      "Ranks that sum with those of other hosts share memory on their own host, and there is none: " +
+        "set exchange to auto or shared-memory",
+    );
+  }
+  // The hosts sum part by part: nobody makes the whole sum.
+  const shape = hosts ? { ...options, maxWholeBytes: 0 } : options;
   const memory = segment && mapSharedSegment(segment.path, segment.bytes);
   const { nccl, fallback } = memory && wish
     ? await agreeOnNccl(shape, memory, wish)
@@ -147,14 +158,17 @@ async function agreeOnNccl(
   memory: Uint8Array<ArrayBuffer>,
   { kind, ...wish }: NcclWish,
 ): Promise<{ nccl?: NcclParts | undefined; fallback?: string | undefined }> {
-  const { rank, worldSize, vectorBytes } = shape;
-  const isWanted = kind === "nccl" || (kind === "auto" && worldSize > 1);
+  const { rank, worldSize, vectorBytes, hosts } = shape;
+  const isWanted = kind === "nccl" || (kind === "auto" && (worldSize > 1 || hosts));
   if (!isWanted) return {};
-  const board = memory.subarray(memory.length - boardBytes(worldSize));
+  const memoryOfBoard = memory.subarray(memory.length - boardBytes(worldSize));
+  const board = new NoticeBoard(memoryOfBoard, rank, worldSize);
   const outcome = await openNccl({
-    ...{ rank, worldSize, vectorBytes, ...wish },
+    ...{ vectorBytes, ...wish },
+    rank: (hosts?.firstRank ?? 0) + rank,
+    worldSize: hosts?.ranks.reduce((sum, count) => sum + count, 0) ?? worldSize,
     gradientFloats: gradientFloats(shape),
-    board: new NoticeBoard(board, rank, worldSize),
+    board: hosts ? new HostsBoard(board, hosts) : board,
   });
   if ("parts" in outcome) return { nccl: outcome.parts };
   const { reason } = outcome;
@@ -166,6 +180,8 @@ async function agreeOnNccl(
     );
   }
   return {
-    fallback: reason && `NCCL can't be used (${reason}): gradients go through shared memory`,
+    fallback: reason &&
+      `NCCL can't be used (${reason}): gradients go through shared memory` +
+        (hosts ? " and over NATS between hosts" : ""),
   };
 }

@@ -1,24 +1,28 @@
 /**
- * The ranks of a host agree whether they sum by NCCL: they compare what each of them has, join, and try it with known
+ * The ranks agree whether they sum by NCCL: they compare what each of them has, join, and try it with known
  * values. All of them come to the same result.
  *
  * @module
  */
+import { anySignal } from "../base/async.ts";
 import { LockstepError, messageOf } from "../base/errors.ts";
 import type { Nccl } from "../engine/binding/nccl.ts";
 import type { Communicator } from "../engine/binding/nccl_communicator.ts";
 import { NcclError } from "../engine/binding/nccl_problems.ts";
 import type { DeviceMemory } from "../engine/device_memory.ts";
-import type { NcclDevice } from "../engine/nccl_device.ts";
+import type { NcclDevice, SumStream } from "../engine/nccl_device.ts";
 import { NcclSum } from "./nccl_sum.ts";
 import { trySum } from "./nccl_trial.ts";
-import type { NoticeBoard, RoundLimits } from "./notice_board.ts";
+import type { Notices, RoundLimits } from "./notice_board.ts";
+import { ExchangeError } from "./silence.ts";
 
 /** The parts that a rank's exchange by NCCL is made of. */
 export interface NcclParts extends Disposable {
   readonly device: NcclDevice;
   readonly communicator: Communicator;
   readonly sum: NcclSum;
+  /** The stream of the sums, which the exchange ends. */
+  readonly stream: SumStream;
   /** Sums begin before the vector is whole. */
   readonly sumsEarly: boolean;
   /** This rank's vector, and the memory of the sum. */
@@ -28,6 +32,7 @@ export interface NcclParts extends Disposable {
 
 /** The place of a rank and the shape of its sums. */
 export interface NcclRequest {
+  /** Among the ranks of all hosts, as their number is of all. */
   readonly rank: number;
   readonly worldSize: number;
   readonly vectorBytes: number;
@@ -38,7 +43,7 @@ export interface NcclRequest {
   readonly deterministic?: boolean;
   /** The rank's GPU; nothing where it computes on the CPU. */
   readonly device: NcclDevice | undefined;
-  readonly board: NoticeBoard;
+  readonly board: Notices;
   readonly signal?: AbortSignal | undefined;
   readonly limits?: Partial<NcclLimits> | undefined;
 }
@@ -149,7 +154,10 @@ async function joinAndTry(
   }
   board.post(problem);
   const time = limits.joinMs + 2 * limits.trialMs;
-  const problems = await board.read(roundOf(request, 2 * time));
+  const problems = await board.read(roundOf(request, 2 * time)).catch(async (error) => {
+    await parts?.communicator.abort(error);
+    throw error;
+  });
   const reason = problems.find((one) => one !== "");
   if (reason === undefined) {
     opened.move();
@@ -167,7 +175,7 @@ function failureOfOthers({ board, signal }: NcclRequest): Disposable & { signal:
     if (problem !== undefined) controller.abort(new LockstepError(problem));
   }, POLL_MS);
   return {
-    signal: AbortSignal.any([controller.signal, ...(signal ? [signal] : [])]),
+    signal: anySignal(controller.signal, signal),
     [Symbol.dispose]: () => clearInterval(timer),
   };
 }
@@ -193,7 +201,7 @@ async function join(
   });
   const all = stack.move();
   return {
-    ...{ device, communicator, sum, vector, reduced },
+    ...{ device, communicator, sum, stream, vector, reduced },
     sumsEarly: bucketBytes !== undefined,
     [Symbol.dispose]: () => all.dispose(),
   };
@@ -220,7 +228,7 @@ function roundOf({ rank, signal }: NcclRequest, timeoutMs: number): RoundLimits 
     signal,
     timeoutMs,
     silence: (missing) =>
-      new LockstepError(
+      new ExchangeError(
         `Rank ${rank} waited ${Math.round(timeoutMs / 1000)} s for rank ${
           missing.join(", ")
         } to open its exchange`,

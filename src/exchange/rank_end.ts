@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { given } from "../base/given.ts";
 import type { FloatRange } from "../base/float_range.ts";
 import { compareSteps, type StepKey } from "../base/step_key.ts";
 import { hostOf } from "../engine/device_memory.ts";
@@ -15,7 +16,6 @@ import type { GradientExchange, StepContribution, StepResult } from "./gradient_
 import { RankValues } from "./nats_values.ts";
 import type { NcclParts } from "./open_nccl.ts";
 import { closedError, noAnswer, RANK_TIMEOUT_MS } from "./silence.ts";
-import type { HostLink } from "./host_link.ts";
 import type { RankShape, StepBuffers } from "./step_buffers.ts";
 
 /** The subset of `Link` that an exchange uses. */
@@ -24,11 +24,11 @@ export type ExchangeLink = Pick<
   | "subjects"
   | "publish"
   | "publishInPlace"
-  | "publishFrame"
   | "subscribe"
   | "onReconnect"
   | "flush"
   | "maxPayloadBytes"
+  | "serverGone"
 >;
 
 /** Settings of a rank's end. */
@@ -39,8 +39,8 @@ export interface RankEndOptions extends RankShape {
   readonly nccl?: NcclParts;
   /** Milliseconds without any progress after which a step fails (210000 unless set). */
   readonly timeoutMs?: number;
-  /** The other hosts, where the ranks of this one, who share memory, are not all. */
-  readonly hosts?: HostLink;
+  /** Milliseconds after which a sum that the GPUs make together counts as hung; `timeoutMs` unless set. */
+  readonly sumTimeoutMs?: number;
   /** The report of a standstill, where this rank makes one: see `hang_watch.ts`. */
   readonly hangs?: HangOptions;
 }
@@ -137,7 +137,10 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
       link.subscribe(link.subjects.missing(rank), {
         missing: ({ header }) => this.onMissing(header),
       }),
-      link.onReconnect(() => this.#askAgain()),
+      link.onReconnect(() => {
+        if (this.phase.at === "contributing") this.phase.wait.askSoon();
+        this.#values.askSoon();
+      }),
     ];
     await link.flush();
     return this;
@@ -206,6 +209,7 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
     const wait = new RetriedWait<readonly FloatRange[]>({
       timeoutMs: this.#timeoutMs,
       askAgain: () => this.#askAgain(),
+      isExcused: () => this.link.serverGone,
       silence: (seconds) => noAnswer(this.rank, contribution, seconds),
     });
     this.publishContribution(contribution);
@@ -244,6 +248,7 @@ export abstract class RankEnd<Transfer> implements GradientExchange {
       statisticsRows,
       trackedBatches,
       times,
+      ...given("digest", contribution.digest),
       ...this.format,
     });
   }

@@ -60,6 +60,9 @@ export class RankInbox implements RankCounts {
   get times(): StepTimes | undefined {
     return this.#contribution?.times ?? undefined;
   }
+  get digest(): number | undefined {
+    return this.#contribution?.digest;
+  }
 
   /** Tells whether the rank's contribution to this step has arrived. */
   hasBegun(step: StepKey): boolean {

@@ -121,7 +121,7 @@ export abstract class ReducerEnd<Transfer> implements Reducer {
       link.subscribe(link.subjects.missing("coordinator"), {
         missing: ({ header }) => this.onMissing(header),
       }),
-      link.onReconnect(() => this.#askAgain()),
+      link.onReconnect(() => this.step?.wait.askSoon()),
     ];
     await link.flush();
     return this;
@@ -140,6 +140,7 @@ export abstract class ReducerEnd<Transfer> implements Reducer {
       wait: new RetriedWait<StepTotals>({
         timeoutMs: this.#options.timeoutMs,
         askAgain: () => this.#askAgain(),
+        isExcused: () => this.link.serverGone,
         silence: (seconds) => this.#silenceError(step, seconds),
       }),
       verdict: { finite: true, worstRank: undefined },

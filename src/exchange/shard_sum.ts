@@ -6,6 +6,7 @@
 import { type FloatRange, overlap } from "../base/float_range.ts";
 import { itemAt } from "../base/item_at.ts";
 import type { HostLink } from "./host_link.ts";
+import type { MaybePromise } from "./meeting.ts";
 import type { ShareResult } from "./step_record.ts";
 import type { SumWeights } from "./totals.ts";
 import { allFinite, weightedSum } from "./weighted_sum.ts";
@@ -15,8 +16,16 @@ export type SumVerdict = Pick<ShareResult, "finite" | "worstRank">;
 
 const FINITE: SumVerdict = { finite: true, worstRank: undefined };
 
-/** Floats that go from host to host at a time: 1 MB. */
-const HOST_FLOATS = 2 ** 18;
+/** Parts of a vector, at least: the first one must have passed all hosts before the last hosts have work. */
+const PARTS = 64;
+/** Floats of a part: shorter ones cost more than they save, longer ones save nothing. */
+const [MIN_PART_FLOATS, MAX_PART_FLOATS] = [2 ** 15, 2 ** 18];
+
+/** Floats of a vector that go from host to host at a time, but for the last ones. */
+export function partFloats(floats: number): number {
+  const even = 2 ** Math.floor(Math.log2(Math.max(1, floats / PARTS)));
+  return Math.min(MAX_PART_FLOATS, Math.max(MIN_PART_FLOATS, even));
+}
 
 type Weights = readonly (number | null)[];
 
@@ -69,41 +78,55 @@ export class ShardSum {
   /**
    * Makes the sum over the ranks of all hosts, part by part, so that the hosts work on several parts at a time.
    *
+   * The parts come from the end of the vector, as the backward pass makes them.
+   *
    * @param weights Of all ranks of all hosts
+   * @param untilOffered Waits until the vectors of this host's ranks are final from a float on
    */
   async makeWith(
     hosts: HostLink,
     weights: SumWeights,
     signal: AbortSignal | undefined,
+    untilOffered: (begin: number) => MaybePromise,
   ): Promise<SumVerdict> {
     const { firstRank } = hosts;
-    const verdicts: SumVerdict[] = [];
-    const ranges = this.#parts(weights).flatMap(({ part, weights }) =>
-      piecesOf(part.range).map((range) => ({
+    const pieces = this.#parts(weights).flatMap(({ part, weights }) =>
+      piecesOf(part.range, partFloats(this.#sum.length)).map((range) => ({
         range,
         own: weights.slice(firstRank, firstRank + this.#vectors.length),
+        isHandedOn: Promise.withResolvers<void>(),
       }))
-    );
-    for (const { range, own } of ranges) {
-      const before = await hosts.before(range, signal);
-      const part = this.#partIn(range);
-      const isEmpty = before === undefined && own.every((weight) => weight === null);
-      if (!isEmpty) {
-        const { finite, worstRank } = add(part, own, this.#own, before);
-        verdicts.push({
-          finite,
-          worstRank: worstRank === undefined ? undefined : firstRank + worstRank,
-        });
+    ).reverse();
+    const handOn = async () => {
+      const verdicts: SumVerdict[] = [];
+      for (const { range, own, isHandedOn } of pieces) {
+        await untilOffered(range.begin);
+        const before = await hosts.before(range, signal);
+        const part = this.#partIn(range);
+        const isEmpty = before === undefined && own.every((weight) => weight === null);
+        if (!isEmpty) {
+          const { finite, worstRank } = add(part, own, this.#own, before);
+          const rank = worstRank === undefined ? undefined : firstRank + worstRank;
+          verdicts.push({ finite, worstRank: rank });
+        }
+        await hosts.after(range, isEmpty ? undefined : part.sum, signal);
+        isHandedOn.resolve();
       }
-      await hosts.after(range, isEmpty ? undefined : part.sum, signal);
-    }
-    for (const { range } of ranges) {
-      const { sum } = this.#partIn(range);
-      if (!await hosts.total(range, sum, signal)) sum.fill(0);
-      // What a later host adds may overflow.
-      else verdicts.push({ finite: allFinite(sum), worstRank: undefined });
-    }
-    return together(verdicts);
+      return verdicts;
+    };
+    // The totals of the first parts come back while the last ones are still to be added.
+    const takeTotals = async () => {
+      const verdicts: SumVerdict[] = [];
+      for (const { range, isHandedOn } of pieces) {
+        await isHandedOn.promise;
+        const { sum } = this.#partIn(range);
+        if (!await hosts.total(range, sum, signal)) sum.fill(0);
+        // What a later host adds may overflow.
+        else verdicts.push({ finite: allFinite(sum), worstRank: undefined });
+      }
+      return verdicts;
+    };
+    return together((await Promise.all([handOn(), takeTotals()])).flat());
   }
 
   /** The parts of the shard, with the weights of each. */
@@ -134,10 +157,10 @@ function together(verdicts: readonly SumVerdict[]): SumVerdict {
 }
 
 /** The pieces of a range that go from host to host: they begin at the same places on all hosts. */
-function piecesOf({ begin, end }: FloatRange): FloatRange[] {
+function piecesOf({ begin, end }: FloatRange, floats: number): FloatRange[] {
   const pieces: FloatRange[] = [];
   for (let at = begin; at < end;) {
-    const next = Math.min(end, HOST_FLOATS * (Math.floor(at / HOST_FLOATS) + 1));
+    const next = Math.min(end, floats * (Math.floor(at / floats) + 1));
     pieces.push({ begin: at, end: next });
     at = next;
   }

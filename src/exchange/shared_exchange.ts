@@ -12,13 +12,14 @@
  *
  * @module
  */
+import { orAborted } from "../base/async.ts";
 import { faultPoint, isFaultPoint } from "../base/fault_point.ts";
 import { type FloatRange, floatsOf, shardOf } from "../base/float_range.ts";
 import { itemAt } from "../base/item_at.ts";
 import { hostMemory, hostOf } from "../engine/device_memory.ts";
 import { VersionedMemory } from "../engine/versioned_memory.ts";
 import { isGpuOpen } from "../engine/native_runtime.ts";
-import type { GradientExchange, StepResult } from "./gradient_exchange.ts";
+import type { GradientExchange, StepContribution, StepResult } from "./gradient_exchange.ts";
 import type { HostRecord } from "./host_link.ts";
 import { LoneExchange } from "./lone_exchange.ts";
 import { PinnedExchange } from "./pinned_exchange.ts";
@@ -26,6 +27,7 @@ import type { ExchangeLink, RankEndOptions } from "./rank_end.ts";
 import { viewsOf } from "./shared_layout.ts";
 import type { SumVerdict } from "./shard_sum.ts";
 import { SlotSumEnd } from "./slot_sum_end.ts";
+import type { SumWeights } from "./totals.ts";
 import {
   loneBuffers,
   ownBuffers,
@@ -44,11 +46,11 @@ export function makeBuffers(
   segment: Uint8Array<ArrayBuffer> | undefined,
 ): StepBuffers {
   if (!segment) throw new TypeError("An exchange in shared memory without a segment");
-  const { rank, worldSize, vectorBytes, sumInRegion = false } = shape;
+  const { rank, worldSize, vectorBytes, sumInRegion = false, hosts } = shape;
   const { meeting, slots, regions: pairs } = viewsOf(segment, shape);
   if (isGpuOpen()) {
     const sum = pairs[0]?.[0];
-    return worldSize === 1 && !sumInRegion
+    return worldSize === 1 && !sumInRegion && !hosts
       ? { ...loneBuffers(vectorBytes, shape.regions), meeting }
       : { ...ownBuffers(shape), peers: slots, sum, meeting };
   }
@@ -88,6 +90,13 @@ export class SharedGradientExchange extends SlotSumEnd {
   /** This rank's slots where its vector is copied into them. */
   readonly #copies: readonly Float32Array[] | undefined;
   readonly #vector: Float32Array;
+  /**
+   * As in `GradientExchange`; missing where this host has all ranks: what they would sum early takes less time than
+   * their meeting.
+   */
+  readonly offer?: (contribution: StepContribution, begin: number) => void;
+  /** The sum that has begun before the vector is whole. */
+  #early: Promise<SumVerdict> | undefined;
 
   constructor(options: RankEndOptions) {
     const { rank, buffers: { vector, reduced, shard, peers } } = options;
@@ -100,6 +109,31 @@ export class SharedGradientExchange extends SlotSumEnd {
     this.#copies = this.isWhole ? peers.map((slots) => floatsOf(itemAt(slots, rank))) : undefined;
     this.ranges = this.isWhole ? rankShards(options) : [shard];
     this.waits = { summed: !this.isWhole, committed: !this.isWhole };
+    if (this.hosts) this.offer = (own, begin) => this.#offer(own, begin);
+  }
+
+  protected override sum(
+    ...[index, weights, signal]: [number, SumWeights, AbortSignal | undefined]
+  ): SumVerdict | Promise<SumVerdict> {
+    const early = this.#early;
+    if (!early) return super.sum(index, weights, signal);
+    this.#early = undefined;
+    return orAborted(early, signal);
+  }
+
+  override async reduceScatter(
+    contribution: StepContribution,
+    signal?: AbortSignal,
+  ): Promise<readonly FloatRange[]> {
+    if (this.isOffering) this.meeting.offer(this.rank, 0);
+    return await super.reduceScatter(contribution, signal);
+  }
+
+  #offer(own: StepContribution, begin: number): void {
+    if (this.isOffering) return this.meeting.offer(this.rank, begin);
+    const step = this.beginOffering(own, begin);
+    this.#early = this.weightsOf(step).then((weights) => super.sum(step.index, weights, undefined));
+    this.#early.catch(() => {}); // reduceScatter() throws it
   }
 
   protected override prepare(index: number): undefined {

@@ -14,7 +14,7 @@ import type { ReducerEndOptions } from "./reducer_end.ts";
 import { viewsOf } from "./shared_layout.ts";
 import { COORDINATOR_TIMEOUT_MS, noAnswerFrom } from "./silence.ts";
 import type { StepRecord } from "./step_record.ts";
-import { addCounts, verdictOf } from "./totals.ts";
+import { addCounts, reportOf, verdictOf } from "./totals.ts";
 
 /**
  * Milliseconds of steps that are decided ahead, where that is allowed. Longer steps are decided when the first rank has
@@ -74,14 +74,24 @@ export class SharedReducer implements Reducer {
     await meeting.untilSummed(index, wakeAt, wait);
     this.#measureSteps();
 
-    const records = meeting.records.of(index);
+    return this.#totalsOf(index, key);
+  }
+
+  settled(key: StepKey): StepTotals | undefined {
+    const index = this.#reduced;
+    return this.#meeting.summed > index ? this.#totalsOf(index, key) : undefined;
+  }
+
+  /** The totals of the next step, which all ranks have summed. */
+  #totalsOf(index: number, key: StepKey): StepTotals {
+    const records = this.#meeting.records.of(index);
     this.#requireSame(key, records);
     this.#reduced++;
     return {
       ...addCounts(records),
       ...verdictOf(records),
-      action: meeting.actionOf(index),
-      ranks: records.map(({ samples, times }) => ({ samples, times })),
+      action: this.#meeting.actionOf(index),
+      ranks: records.map(reportOf),
     };
   }
 

@@ -12,6 +12,11 @@ export const COORDINATOR_TIMEOUT_MS = 180_000;
 /** The same for a rank's step: later than the coordinator's, which knows more about what the ranks do. */
 export const RANK_TIMEOUT_MS = 210_000;
 
+/** A failure between the ranks: the process that throws it is whole, and so is its state. */
+export class ExchangeError extends LockstepError {
+  override name = "ExchangeError";
+}
+
 /** The coordinator's failure when ranks keep silent. */
 export function noAnswerFrom(
   ranks: readonly number[],
@@ -19,9 +24,9 @@ export function noAnswerFrom(
   { epoch, step }: StepKey,
   seconds: number,
   describe?: (rank: number) => string | undefined,
-): LockstepError {
+): ExchangeError {
   const details = ranks.flatMap((rank) => describe?.(rank) ?? []);
-  return new LockstepError(
+  return new ExchangeError(
     [
       `No ${what} from rank ${ranks.join(", ")} for ${seconds} s in epoch ${epoch}, step ${step}`,
       ...details,
@@ -30,8 +35,8 @@ export function noAnswerFrom(
 }
 
 /** A rank's failure when the coordinator keeps silent. */
-export function noAnswer(rank: number, { epoch, step }: StepKey, seconds: number): LockstepError {
-  return new LockstepError(
+export function noAnswer(rank: number, { epoch, step }: StepKey, seconds: number): ExchangeError {
+  return new ExchangeError(
     `Rank ${rank} got no answer from the coordinator for ${seconds} s in epoch ${epoch}, step ${step}`,
   );
 }
@@ -47,14 +52,14 @@ export function noArrival(
   lagging: readonly number[],
   { epoch, step }: StepKey,
   seconds: number,
-): LockstepError {
+): ExchangeError {
   const whom = lagging.includes(rank) ? "the coordinator" : `rank ${lagging.join(", ")}`;
-  return new LockstepError(
+  return new ExchangeError(
     `Rank ${rank} waited ${seconds} s for ${whom} in epoch ${epoch}, step ${step}`,
   );
 }
 
 /** The failure of a call that waits when its exchange is closed. */
-export function closedError(): LockstepError {
-  return new LockstepError("The exchange was closed in the middle of a step");
+export function closedError(): ExchangeError {
+  return new ExchangeError("The exchange was closed in the middle of a step");
 }

@@ -42,13 +42,22 @@ export abstract class SlotSumEnd extends MeetingEnd {
     );
   }
 
+  /** With as many ranks on each host, their shards are the same, and so are the sums in them. */
+  protected override get hasSameResults(): boolean {
+    const ranks = this.hosts?.ranks ?? [];
+    return ranks.every((count) => count === ranks[0]);
+  }
+
   protected override sum(
     index: number,
     weights: SumWeights,
     signal: AbortSignal | undefined,
   ): SumVerdict | Promise<SumVerdict> {
     const sum = itemAt(this.#sums, index % this.#sums.length);
-    return this.hosts ? sum.makeWith(this.hosts, weights, signal) : sum.make(weights);
+    if (!this.hosts) return sum.make(weights);
+    // Other ranks may offer their vectors in parts, though this one did not.
+    const untilOffered = (begin: number) => this.untilOffered(begin, signal);
+    return sum.makeWith(this.hosts, weights, signal, untilOffered);
   }
 
   /** True when the whole sum and all losses are finite: known from the own sum where that is whole. */

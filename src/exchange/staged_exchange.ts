@@ -47,7 +47,7 @@ export class StagedExchange implements GradientExchange {
     return this.#inner.allReduce(values, signal);
   }
 
-  close(): Promise<void> {
-    return this.#inner.close();
+  close(alone?: boolean): Promise<void> {
+    return this.#inner.close(alone);
   }
 }

@@ -9,6 +9,7 @@ import { type FloatRange, shardOf } from "../base/float_range.ts";
 import { allocateDeviceMemory, type DeviceMemory, hostMemory } from "../engine/device_memory.ts";
 import { VersionedMemory } from "../engine/versioned_memory.ts";
 import type { WireFormat } from "./chunks.ts";
+import type { HostLink } from "./host_link.ts";
 import type { SegmentShape } from "./shared_layout.ts";
 
 /** Vectors of one layout: float32 values, little-endian. */
@@ -47,7 +48,10 @@ export interface ExchangeShape extends SegmentShape {
 
 /** The shape of one rank's buffers. */
 export interface RankShape extends ExchangeShape {
+  /** Among the ranks of this host, as their number is of this host. */
   readonly rank: number;
+  /** The other hosts, where the ranks of this one, who share memory, are not all. */
+  readonly hosts?: HostLink | undefined;
   /** Put the sum into the first region's first version, for those who want the sum itself and update nothing. */
   readonly sumInRegion?: boolean;
 }
@@ -77,6 +81,11 @@ export function ownBuffers(
     regions,
     shard: shardOf(0, 1, vectorBytes),
   };
+}
+
+/** Frees the memory of buffers, where it is a GPU's; no tensor may look at it any more. */
+export function disposeBuffers({ vector, reduced, regions }: StepBuffers): void {
+  for (const memory of [vector, reduced, ...regions]) memory[Symbol.dispose]();
 }
 
 /** Makes a vector and its sum in memory of the CPU, whatever the engine's device is, for an exchange by messages. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
+import { given } from "../base/given.ts";
 import { compareSteps, type StepKey } from "../base/step_key.ts";
 import type { RankReport } from "./gradient_exchange.ts";
 
@@ -77,9 +78,14 @@ export function gatherTotals(
   if (!ranks.every((rank) => rank.hasBegun(key))) return undefined;
   return {
     totals: addCounts(ranks),
-    ranks: ranks.map(({ samples, times }) => ({ samples, times })),
+    ranks: ranks.map(reportOf),
     worstRank: ranks.find(({ lossSum }) => !Number.isFinite(lossSum))?.rank,
   };
+}
+
+/** Returns a rank's report of itself, out of its record. */
+export function reportOf({ samples, times, digest }: RankReport): RankReport {
+  return { samples, times, ...given("digest", digest) };
 }
 
 /** Adds up the ranks' counts, in the order of the ranks. */

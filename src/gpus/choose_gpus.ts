@@ -5,10 +5,11 @@
  */
 import { counted } from "../base/format.ts";
 import { UsageError } from "../base/errors.ts";
-import { naming } from "../base/invocation.ts";
+import { giving, naming, task } from "../base/invocation.ts";
 import { listed } from "../base/listing.ts";
 import { driverProblem } from "./driver.ts";
 import { type Gpu, migProblem } from "./gpu.ts";
+import { describeHolder, type HeldGpus } from "./gpu_claims.ts";
 import { allOf, type GpuDevice, VISIBLE_DEVICES, type VisibleDevices } from "./visible_devices.ts";
 
 /** The wishes for the GPUs of a run. */
@@ -19,6 +20,10 @@ export interface GpuWishes {
   readonly workers?: number | undefined;
   /** Processes of the run itself, whose use of a GPU doesn't count. */
   readonly ownPids?: readonly number[];
+  /** The GPUs that other runs hold. */
+  readonly held?: HeldGpus;
+  /** Lets those be used too, where there are no others. */
+  readonly sharesHeld?: boolean;
 }
 
 /** The GPUs of a run. */
@@ -32,36 +37,56 @@ export interface ChosenGpus {
 /** GPUs, UUIDs and processes that a message names. */
 const MAX_SHOWN = 8;
 
+/** Differences of free memory below this don't change the order of GPUs. */
+const MEMORY_STEP = 256 * 2 ** 20;
+
 /**
- * Chooses a device for each worker: free ones first, otherwise in the order of the list.
+ * Chooses a device for each worker: free ones first, and of these the ones with the most free memory; the result is in the
+ * order of the list. GPUs that other runs hold are left out.
  *
  * An index counts within the mask of `CUDA_VISIBLE_DEVICES`, as CUDA counts; without a mask it is that of `nvidia-smi`.
  *
  * @param gpus All GPUs of the machine
  * @param visible Those that the mask shows
  * @param mask The value of `CUDA_VISIBLE_DEVICES`; undefined when it isn't set
- * @throws {UsageError} for a device that doesn't exist, is named twice or can't compute, and for too few devices
+ * @throws {UsageError} for a device that doesn't exist, is named twice, can't compute or is held by another run, and for
+ * too few devices
  */
 export function chooseGpus(
   gpus: readonly Gpu[],
   visible: VisibleDevices,
   mask: string | undefined,
-  { devices: names, workers, ownPids = [] }: GpuWishes,
+  { devices: names, workers, ownPids = [], held = new Map(), sharesHeld = false }: GpuWishes,
 ): ChosenGpus {
   const warnings = maskWarnings(visible, mask);
   requireVisible(gpus, visible, mask);
   const known = { gpus, visible, mask };
-  const isFree = (device: GpuDevice) => foreignPids(device, ownPids).length === 0;
+  const isFree = (device: GpuDevice) =>
+    !held.has(device.uuid) && foreignPids(device, ownPids).length === 0;
   const candidates = names
     ? namedDevices(names, known, ownPids)
     : usableDevices(visible.devices, { ownPids, warnings });
   if (!names && mask === undefined) warnings.push(...withoutInstances(gpus));
+  const usable = sharesHeld ? candidates : candidates.filter(({ uuid }) => !held.has(uuid));
   const free = candidates.filter(isFree);
   const count = workers ?? (names ? candidates.length : Math.max(1, free.length));
   requireEnough(count, candidates, { ...known, names });
-  const chosen = new Set([...free, ...candidates.filter((each) => !isFree(each))].slice(0, count));
+  requireNotHeld(count, usable.length, candidates, { held, names });
+  const ordered = names ? usable : mostMemoryFirst(usable);
+  const rank = (device: GpuDevice) => isFree(device) ? 0 : held.has(device.uuid) ? 2 : 1;
+  const chosen = new Set(ordered.toSorted((a, b) => rank(a) - rank(b)).slice(0, count));
   const devices = candidates.filter((each) => chosen.has(each));
-  return { devices, warnings: [...warnings, ...useWarnings(devices, candidates, ownPids)] };
+  const uses = useWarnings(devices, candidates, { ownPids, held });
+  return { devices, warnings: [...warnings, ...uses] };
+}
+
+/** Devices with more free memory first; those of about the same, or of unknown memory, in their order. */
+function mostMemoryFirst(devices: readonly GpuDevice[]): GpuDevice[] {
+  const free = ({ gpu: { memoryTotalBytes, memoryUsedBytes }, profile }: GpuDevice) =>
+    profile !== undefined || memoryTotalBytes === undefined || memoryUsedBytes === undefined
+      ? 0
+      : Math.round((memoryTotalBytes - memoryUsedBytes) / MEMORY_STEP);
+  return devices.toSorted((a, b) => free(b) - free(a));
 }
 
 /** The machine as far as messages speak of it. */
@@ -267,13 +292,51 @@ function requireEnough(
   );
 }
 
+/** Refuses what needs devices that other runs hold. */
+function requireNotHeld(
+  count: number,
+  usable: number,
+  candidates: readonly GpuDevice[],
+  { held, names }: { held: HeldGpus; names: readonly string[] | undefined },
+): void {
+  if (count <= usable) return;
+  const taken = candidates.filter(({ uuid }) => held.has(uuid));
+  const holders = listed(
+    taken.map((device) => `${describeDevice(device)} by ${describeHolder(held.get(device.uuid)!)}`),
+    { max: MAX_SHOWN },
+  );
+  const own = new Set(
+    taken.map(({ uuid }) => held.get(uuid)!).filter(({ isOwn }) => isOwn).map(({ pid }) => pid),
+  );
+  const share = giving("engine.shareGpus", "true");
+  const cures = [
+    ...(names ? ["name others"] : usable > 0 ? [`set ${naming("workers")} to ${usable}`] : []),
+    own.size === 1 ? `end that run with ${task(`stop ${[...own][0]}`)}` : "wait for their end",
+    ...(share === undefined ? [] : [`share them with ${share}`]),
+  ];
+  const what = names
+    ? `${naming("devices")} is ${names.join(",")}`
+    : `${counted(count, "GPU")} ${count === 1 ? "is" : "are"} needed`;
+  const rest = names ? "" : usable === 0 ? "none is free" : `${usable} can be had`;
+  throw new UsageError(
+    `${what}, but ${rest === "" ? "" : `${rest}: `}other runs hold ${holders}: ${
+      cures.join(", or ")
+    }, or set ${naming("device")} to cpu`,
+  );
+}
+
 /** Warns of devices that others use: those that were taken, and those that were left out for that. */
 function useWarnings(
   devices: readonly GpuDevice[],
   candidates: readonly GpuDevice[],
-  ownPids: readonly number[],
+  { ownPids, held }: { ownPids: readonly number[]; held: HeldGpus },
 ): string[] {
   return candidates.flatMap((device) => {
+    const holder = held.get(device.uuid);
+    if (holder) {
+      const effect = devices.includes(device) ? "memory and speed are shared with it" : "left out";
+      return [`${describeDevice(device)} is held by ${describeHolder(holder)}: ${effect}`];
+    }
     const pids = foreignPids(device, ownPids);
     if (pids.length === 0) return [];
     const used = `${describeDevice(device)} is in use by ${processes(pids)}`;

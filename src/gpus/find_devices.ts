@@ -13,6 +13,7 @@ import { LIBTENSORFLOW_VARIABLE, type LibtensorflowBuild } from "../base/libtens
 import { chooseGpus } from "./choose_gpus.ts";
 import { buildFor, hasDriver } from "./driver.ts";
 import { type Gpu, type GpuListing, listGpus } from "./gpu.ts";
+import { heldGpus } from "./gpu_claims.ts";
 import { type NumaNode, numaNodeOf } from "./numa.ts";
 import {
   DEVICE_ORDER,
@@ -30,6 +31,8 @@ export interface DeviceWishes {
   readonly devices?: readonly string[] | undefined;
   /** Workers; as many as there are free GPUs unless given, and a single one on the CPU. */
   readonly workers?: number | undefined;
+  /** Lets GPUs be used that other runs hold; otherwise they are left out, or refused where they are named. */
+  readonly sharesHeld?: boolean | undefined;
 }
 
 /** The devices of a run. */
@@ -59,6 +62,11 @@ export interface Surroundings {
   readonly whyClosed: (library: string) => string | undefined;
   readonly listGpus: () => Promise<GpuListing>;
   readonly numaNodeOf: (pciBusId: string) => Promise<NumaNode | undefined>;
+  /** The claims of other runs; without them, no run holds GPUs against others. */
+  readonly claims?: {
+    /** Folder of the claims; that of this host unless given. */
+    readonly folder?: string;
+  };
 }
 
 const DRIVER_LIBRARY = "libcuda.so.1";
@@ -77,6 +85,7 @@ export function surroundings(): Surroundings {
     whyClosed,
     listGpus: () => listGpus(),
     numaNodeOf: (pciBusId) => numaNodeOf(pciBusId),
+    claims: {},
   };
 }
 
@@ -97,7 +106,7 @@ function whyClosed(library: string): string | undefined {
  * @throws {UsageError} when GPUs can't be used as wished, naming the cure
  */
 export async function findDevices(
-  { device, devices: names, workers }: DeviceWishes,
+  { device, devices: names, workers, sharesHeld }: DeviceWishes,
   machine: Surroundings = surroundings(),
 ): Promise<FoundDevices> {
   if (device === "cpu" || (device === "auto" && !names && !seemsToHaveGpus(machine))) {
@@ -106,12 +115,14 @@ export async function findDevices(
   requirePlatform(machine);
   requireDriver(machine);
   const gpus = await requireGpus(machine);
-  const { mask, deviceOrder, ownPids } = machine;
+  const { mask, deviceOrder, ownPids, claims } = machine;
   const visible = visibleDevices(gpus, mask);
   const { devices, warnings } = chooseGpus(gpus, visible, mask, {
     devices: names,
     workers,
     ownPids,
+    ...(claims ? { held: await heldGpus(claims.folder) } : {}),
+    ...given("sharesHeld", sharesHeld),
   });
   return {
     devices: await Promise.all(devices.map((each) => computeGpu(each, machine))),

@@ -5,6 +5,7 @@
  */
 import { listed } from "../base/listing.ts";
 import { compilationFor, driverProblem } from "./driver.ts";
+import { describeHolder, type HeldGpus } from "./gpu_claims.ts";
 import { type Gpu, migProblem } from "./gpu.ts";
 import type { NumaNode } from "./numa.ts";
 import { VISIBLE_DEVICES, type VisibleDevices } from "./visible_devices.ts";
@@ -13,13 +14,15 @@ const GIBIBYTE = 2 ** 30;
 const MAX_PIDS = 5;
 
 /**
- * Describes a GPU in a line: what it is, who uses it, what CPUs are near it.
+ * Describes a GPU in a line: what it is, who uses and holds it, what CPUs are near it.
  *
+ * @param held The GPUs that runs hold
  * @returns The line, and what keeps it from training, as a sentence with its cure
  */
 export function describeGpu(
   gpu: Gpu,
   numa: NumaNode | undefined,
+  held: HeldGpus = new Map(),
 ): { line: string; problem?: string } {
   const { computeCapability, memoryTotalBytes, memoryUsedBytes, driverVersion } = gpu;
   const parts = [
@@ -35,6 +38,12 @@ export function describeGpu(
     gpu.processes.length === 0
       ? "used by nobody"
       : `used by process ${listed(gpu.processes.map(({ pid }) => String(pid)), { max: MAX_PIDS })}`,
+    ...[gpu, ...gpu.migInstances].flatMap(({ uuid }) => {
+      const holder = held.get(uuid);
+      return holder
+        ? [`${uuid === gpu.uuid ? "" : `${uuid} `}held by ${describeHolder(holder)}`]
+        : [];
+    }),
     ...(numa ? [`NUMA node ${numa.node} with ${numa.cpus.length} CPUs`] : []),
     ...(compilationFor(gpu) === "none" ? [] : [
       `${compilationFor(gpu) === "all" ? "all" : "some"} kernels are compiled at the first use`,

@@ -5,7 +5,7 @@
  */
 import { Buffer } from "node:buffer";
 import Papa from "../deps/papaparse.ts";
-import { orAborted } from "../base/async.ts";
+import { anySignal, orAborted } from "../base/async.ts";
 import { cleanUpAtStop } from "../base/signals.ts";
 
 const TIMEOUT_MS = 4_000;
@@ -38,7 +38,7 @@ export async function runNvidiaSmi(
   args: readonly string[],
   { program = "nvidia-smi", timeoutMs = TIMEOUT_MS, signal }: NvidiaSmiOptions = {},
 ): Promise<NvidiaSmiAnswer> {
-  const limit = AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]);
+  const limit = anySignal(AbortSignal.timeout(timeoutMs), signal);
   const process = start(program, args);
   if (!process) return { kind: "missing" };
   const kill = () => killGroup(process.pid);

@@ -38,7 +38,10 @@ export async function openSoleDevice(
       }, but this command computes in one process, on one GPU: name one`,
     );
   }
-  const { devices: [sole], build, warnings } = await findDevices({ device, devices, workers: 1 });
+  const { devices: [sole], build, warnings } = await findDevices({
+    ...{ device, devices, workers: 1 },
+    sharesHeld: true, // one process with little to compute: it takes a free GPU where there is one
+  });
   warnings.forEach(onWarning);
   const libraryPath = await ensureLibtensorflow(progress, build);
   return await openEngine({

@@ -5,6 +5,7 @@
  */
 import type { EpochRecord, ValidationPoint } from "../records/history.ts";
 import type { MetricsPoint } from "../records/metrics_log.ts";
+import type { RecoveryRecord } from "../records/recovery_record.ts";
 
 /** The facts that a logger gets when the run begins, or goes on. */
 export interface LoggerStart {
@@ -40,6 +41,8 @@ export interface RunLogger {
   validation?(point: ValidationPoint): void;
   /** An epoch is on record. */
   epoch?(record: EpochRecord): void;
+  /** Workers were lost, and the run goes on. */
+  recovery?(record: RecoveryRecord): void;
   /**
    * A picture of the run was made.
    *

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { stringify } from "../deps/yaml.ts";
 import type { EpochRecord } from "../records/history.ts";
 import type { MetricsPoint } from "../records/metrics_log.ts";
+import type { RecoveryRecord } from "../records/recovery_record.ts";
 import { cutEventFiles, type SummaryPosition } from "./cut_event_files.ts";
 import { EventFile, type SummaryValue } from "./event_file.ts";
 import type { LoggerStart, RunLogger } from "./logger.ts";
@@ -36,6 +37,13 @@ export function openTensorBoard(start: LoggerStart): RunLogger {
       ]);
     },
     epoch: (record) => file.summary(record.epoch * stepsPerEpoch, epochValues(record)),
+    recovery: (record) => {
+      file.summary(stepOf(record), [
+        { tag: "recovery/seconds", scalar: record.seconds },
+        { tag: "recovery/workers", scalar: record.workers },
+        { tag: "recovery", text: recoveryText(record) },
+      ]);
+    },
     picture: (name, png, at) => {
       file.summary(at, [{ tag: name, image: { ...pngSize(png), png } }]);
     },
@@ -93,6 +101,14 @@ function epochValues({ train, seconds }: EpochRecord): SummaryValue[] {
     { tag: "epoch/train_accuracy", scalar: train.accuracy },
     { tag: "epoch/seconds", scalar: seconds },
   ];
+}
+
+/** A recovery in Markdown. Reasons are code, in which nothing is markup. */
+function recoveryText({ policy, ranks, reasons, workers, seconds }: RecoveryRecord): string {
+  const lost = reasons.map((reason) => reason.replace(/^/gm, "    ") + "\n");
+  return `Lost rank ${ranks.join(", ")}; policy ${policy}; ${workers} workers after ${
+    seconds.toFixed(1)
+  } s:\n\n${lost.join("\n")}`;
 }
 
 /** Width and height as a PNG's first chunk has them. */

@@ -5,8 +5,9 @@
  * @module
  */
 import type { tf } from "../engine/tf.ts";
-import { isBatchNorm, isFrozenLayer } from "./layers.ts";
+import { isBatchNorm } from "./layers.ts";
 import { namedLayers } from "./named_layers.ts";
+import { trainedBatchNorms } from "./trained_batch_norms.ts";
 
 /** Counts of the models that were loaded or trained in this process, by layer. */
 const known = new WeakMap<tf.LayersModel, ReadonlyMap<string, number>>();
@@ -28,8 +29,7 @@ export function setBatchCounts(model: tf.LayersModel, counts: ReadonlyMap<string
 /** Counts forward passes in training mode; frozen layers run in eval mode, which doesn't count. */
 export function countBatches(model: tf.LayersModel, batches: number): void {
   const counts = batchCountsOf(model);
-  for (const { name, layer } of namedLayers(model)) {
-    if (!isBatchNorm(layer) || isFrozenLayer(layer)) continue;
+  for (const { name } of trainedBatchNorms(model)) {
     counts.set(name, counts.get(name)! + batches);
   }
   known.set(model, counts);

@@ -5,13 +5,7 @@
  */
 import { tf } from "../engine/tf.ts";
 import { applyModel } from "./heads.ts";
-
-type Layer = tf.layers.Layer;
-
-/** A layer that holds layers. */
-interface Container {
-  readonly layers?: readonly Layer[];
-}
+import { watchingLayers } from "./watched_layers.ts";
 
 /**
  * Runs a model in eval mode, op by op, and checks the output of each layer.
@@ -27,31 +21,12 @@ export function findNonFiniteLayer(
     applyModel(model, images, false),
 ): string | undefined {
   let found: string | undefined;
-  const layers = innerLayers(model.layers);
-  for (const layer of layers) {
-    const call = layer.call;
-    layer.call = function (...args) {
-      const outputs = call.apply(this, args);
-      if (found === undefined && ![outputs].flat().every(isFinite)) found = layer.name;
-      return outputs;
-    };
-  }
-  try {
-    tf.dispose(apply(inputs));
-  } finally {
-    // The layers' own classes have the method.
-    for (const layer of layers) delete (layer as Partial<Layer>).call;
-  }
+  const check = (layer: string, output: tf.Tensor) => {
+    if (found === undefined && !isFinite(output)) found = layer;
+    return output;
+  };
+  watchingLayers(model, check, () => tf.dispose(apply(inputs)));
   return found;
-}
-
-/** Layers that hold none, each once. */
-function innerLayers(layers: readonly Layer[]): Layer[] {
-  const all = layers.flatMap((layer) => {
-    const inner = (layer as Container).layers;
-    return inner ? innerLayers(inner) : [layer];
-  });
-  return [...new Set(all)];
 }
 
 function isFinite(values: tf.Tensor): boolean {

@@ -6,8 +6,7 @@
 import { setStepSeed } from "../engine/random_state.ts";
 import { tf } from "../engine/tf.ts";
 import { applyModel } from "./heads.ts";
-import { isBatchNorm, isFrozenLayer } from "./layers.ts";
-import { namedLayers } from "./named_layers.ts";
+import { trainedBatchNorms } from "./trained_batch_norms.ts";
 
 type Inputs = tf.Tensor | tf.Tensor[];
 
@@ -24,9 +23,7 @@ export function findSingleValue(
   model: tf.LayersModel,
   [height, width]: readonly [number, number],
 ): string | undefined {
-  const training = namedLayers(model).filter(({ layer }) =>
-    isBatchNorm(layer) && !isFrozenLayer(layer)
-  );
+  const training = trainedBatchNorms(model);
   if (training.length === 0) return undefined;
   let found: string | undefined;
   const calls = training.map(({ name, layer }) => {

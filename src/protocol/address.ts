@@ -6,24 +6,48 @@
  */
 import { UsageError } from "../base/errors.ts";
 import { keepSecret, maskAddress } from "../base/secrets.ts";
+import { type Credentials, secretOf } from "./credentials.ts";
 
 /** The address of a server, with the credentials for it. */
 export interface NatsAddress {
   /** `nats://[user:password@ | token@]host[:port]`, or `tls://…`. */
   readonly url: string;
-  /** Token of a server that Lockstep started itself. */
-  readonly token?: string | undefined;
+  /** Credentials that aren't part of the URL. */
+  readonly credentials?: Credentials | undefined;
+  /** The workers' credentials, where they differ from the coordinator's. */
+  readonly workerCredentials?: Credentials | undefined;
+  /** True for a server on this machine that is spoken to without TLS, though it has it for others. */
+  readonly plain?: boolean | undefined;
+  /** True for a server that Lockstep started itself. */
+  readonly own?: boolean | undefined;
+  /** The host and each of its addresses with the port: all that a worker may connect to. */
+  readonly reach?: readonly string[] | undefined;
+  /** The file that the credentials come from, which workers may not read. */
+  readonly credentialsFile?: string | undefined;
+  /** Beginning of the subjects of runs on this server; `lockstep` unless given. */
+  readonly prefix?: string | undefined;
   /** Certificates of authorities, as PEM, that may vouch for the server beside those that this machine knows. */
   readonly ca?: string | undefined;
+  /** The name that the server's certificate is made out to, where it isn't the host of the URL. */
+  readonly tlsName?: string | undefined;
+  /** Fingerprint of the server's certificate, which the server shows: no other certificate will do. */
+  readonly fingerprint?: string | undefined;
 }
 
 /** Environment variable that names the file of `nats.ca`, for any command. */
 export const NATS_CA_VARIABLE = "LOCKSTEP_NATS_CA";
 
+/** Environment variable that names the file of `nats.credentials`, for any command. */
+export const NATS_CREDENTIALS_VARIABLE = "LOCKSTEP_NATS_CREDENTIALS";
+
+/** Environment variable with the value of `nats.prefix`, for any command. */
+export const NATS_PREFIX_VARIABLE = "LOCKSTEP_NATS_PREFIX";
+
 /** Environment variable that names a server as `--nats` does, where no other process sees the credentials. */
 export const NATS_URL_VARIABLE = "LOCKSTEP_NATS_URL";
 
-const DEFAULT_PORT = "4222";
+/** Port of a nats-server unless an address has another. */
+export const DEFAULT_PORT = "4222";
 
 /** The address with credentials of each server whose credentials this process was given, by `host:port`. */
 const known = new Map<string, string>();
@@ -33,7 +57,7 @@ export interface ParsedAddress {
   /** `host:port`. */
   readonly server: string;
   readonly tls: boolean;
-  readonly credentials: { token?: string; user?: string; pass?: string };
+  readonly credentials: Credentials | undefined;
 }
 
 /**
@@ -43,9 +67,9 @@ export interface ParsedAddress {
  * @throws {UsageError} When it is not a URL of NATS
  */
 export function takeCredentials(url: string): string {
-  const { server, credentials: { token, pass } } = parseAddress({ url });
-  const secret = pass ?? token;
-  if (secret === undefined) return url;
+  const { server, credentials } = parseAddress({ url });
+  if (!credentials) return url;
+  const secret = secretOf(credentials);
   if (secret) keepSecret(secret);
   known.set(server, url);
   const at = url.lastIndexOf("@");
@@ -63,7 +87,7 @@ export function withCredentials(url: string): string {
  *
  * @throws {UsageError} When it is not a URL of NATS; the message names the problem
  */
-export function parseAddress({ url, token }: NatsAddress): ParsedAddress {
+export function parseAddress({ url, credentials }: NatsAddress): ParsedAddress {
   const text = url.trim();
   const refuse = (reason: string): never => {
     throw new UsageError(
@@ -81,7 +105,7 @@ export function parseAddress({ url, token }: NatsAddress): ParsedAddress {
   return {
     server: parsePlace(rest.slice(at + 1), refuse),
     tls: name === "tls",
-    credentials: own ?? (token ? { token } : {}),
+    credentials: own ?? credentials,
   };
 }
 
@@ -99,14 +123,12 @@ function parsePlace(text: string, refuse: (reason: string) => never): string {
   if (/^(nats|tls):/i.test(place)) refuse(`two slashes belong behind ${place.split(":")[0]}:`);
   const behind = /[/?#].*$/s.exec(place)?.[0];
   if (behind) refuse(`"${behind}" has no meaning behind the host and port`);
+  if (/^[\da-f]*:[\da-f.]*:[\da-f:.]*$/i.test(place)) {
+    refuse("an IPv6 address stands in brackets, as in [::1]");
+  }
   const [whole, host = "", port = DEFAULT_PORT] =
     /^(\[[\da-f:.]+\]|[^:[\]]+)(?::(.*))?$/is.exec(place) ?? [];
-  if (!whole) {
-    if (/^[\da-f]*:[\da-f:.]*$/i.test(place)) {
-      refuse("an IPv6 address stands in brackets, as in [::1]");
-    }
-    refuse(`"${place}" is no host and port`);
-  }
+  if (!whole) refuse(`"${place}" is no host and port`);
   if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > MAX_PORT) {
     refuse(`the port is "${port}", and must be 1 to ${MAX_PORT}`);
   }
@@ -119,7 +141,7 @@ function parsePlace(text: string, refuse: (reason: string) => never): string {
 function decodeCredentials(
   text: string,
   refuse: (reason: string) => never,
-): ParsedAddress["credentials"] {
+): Credentials | undefined {
   const odd = [...new Set(text.match(RESERVED))];
   if (odd.length > 0) {
     const escapes = odd.map((character) => `"${character}" as ${encodeURIComponent(character)}`);
@@ -127,7 +149,7 @@ function decodeCredentials(
   }
   const [user, password] = splitOnce(text, ":");
   const name = decoded(user, refuse);
-  if (password === undefined) return name ? { token: name } : {};
+  if (password === undefined) return name ? { token: name } : undefined;
   if (!name) refuse("it has a password and no user");
   return { user: name, pass: decoded(password, refuse) };
 }

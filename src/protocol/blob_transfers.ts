@@ -5,13 +5,14 @@
  * @module
  */
 import { randomUUID } from "node:crypto";
-import type { Subscription } from "../deps/nats.ts";
 import { LockstepError } from "../base/errors.ts";
 import type { Incoming, Link } from "./link.ts";
 import type { Header, Transfer } from "./messages.ts";
 import { RetriedWait } from "./retried_wait.ts";
 
 const PREFERRED_CHUNK_BYTES = 2 * 1024 * 1024;
+/** Bytes of a transfer; the largest, a whole state, has a few times the bytes of the parameters. */
+const MAX_BYTES = 2 ** 36;
 const PIECES_UNDER_WAY = 4;
 const TIMEOUT_MS = 60_000;
 
@@ -20,6 +21,12 @@ export interface Offer {
   readonly transfer: Transfer;
   withdraw(): void;
 }
+
+/** The subset of `Link` that transfers use. */
+export type BlobLink = Pick<
+  Link,
+  "subjects" | "publish" | "subscribe" | "onReconnect" | "flush" | "maxPayloadBytes" | "serverGone"
+>;
 
 interface Pulling {
   readonly transfer: Transfer;
@@ -32,13 +39,13 @@ interface Pulling {
 
 /** One process's end of the transfers of large blobs. */
 export class BlobTransfers {
-  readonly #link: Link;
+  readonly #link: BlobLink;
   readonly #name: string;
   readonly #offers = new Map<string, { bytes: Uint8Array; chunkBytes: number }>();
   readonly #pulls = new Map<string, Pulling>();
-  readonly #subscriptions: Subscription[];
+  readonly #subscriptions: { unsubscribe(): void }[];
 
-  private constructor(link: Link, name: string) {
+  private constructor(link: BlobLink, name: string) {
     this.#link = link;
     this.#name = name;
     this.#subscriptions = [
@@ -46,6 +53,7 @@ export class BlobTransfers {
       link.subscribe(link.subjects.piece(name), { piece: (message) => this.#onPiece(message) }, {
         onCorrupt: (header, error) => this.#onCorrupt(header, error),
       }),
+      link.onReconnect(() => this.#pulls.forEach(({ wait }) => wait.askSoon())),
     ];
   }
 
@@ -54,7 +62,7 @@ export class BlobTransfers {
    *
    * @param name Name of this process, unique in the run: letters, digits and `-`
    */
-  static async open(link: Link, name: string): Promise<BlobTransfers> {
+  static async open(link: BlobLink, name: string): Promise<BlobTransfers> {
     const transfers = new BlobTransfers(link, name);
     await link.flush();
     return transfers;
@@ -74,24 +82,26 @@ export class BlobTransfers {
   /**
    * Pulls a blob that another process offers.
    *
-   * @throws {LockstepError} When nothing comes for a minute, or the chunks are damaged again and again
+   * @throws {LockstepError} When there is no memory for it, nothing comes for a minute, or the chunks are damaged again
+   *   and again
    * @throws The signal's reason when it fires
    */
   async pull(transfer: Transfer, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     signal?.throwIfAborted();
+    const memory = memoryFor(transfer);
     const wait = new RetriedWait<void>({
       timeoutMs: TIMEOUT_MS,
       askAgain: () => this.#askAgain(pulling),
+      isExcused: () => this.#link.serverGone,
       silence: (seconds) =>
         new LockstepError(
-          `${transfer.owner} sent nothing of ${transfer.bytes} bytes for ${seconds} s`,
+          `Nothing of the ${transfer.bytes} bytes that ${transfer.owner} offers came for ${seconds} s`,
         ),
     });
-    const count = Math.ceil(transfer.bytes / transfer.chunkBytes);
+    const count = memory.arrived.length;
     const pulling: Pulling = {
       transfer,
-      bytes: new Uint8Array(transfer.bytes),
-      arrived: new Uint8Array(count),
+      ...memory,
       arrivedCount: 0,
       requested: 0,
       wait,
@@ -159,5 +169,18 @@ export class BlobTransfers {
     if (!pulling) return;
     if (pulling.wait.damaged()) pulling.wait.fail(error);
     else this.#request(pulling, chunk);
+  }
+}
+
+/** Memory for the bytes, and for the note which pieces are here. */
+function memoryFor({ owner, bytes, chunkBytes }: Transfer): Pick<Pulling, "bytes" | "arrived"> {
+  try {
+    if (bytes > MAX_BYTES) throw new RangeError(`more than ${MAX_BYTES} bytes`);
+    return { bytes: new Uint8Array(bytes), arrived: new Uint8Array(Math.ceil(bytes / chunkBytes)) };
+  } catch (error) {
+    throw new LockstepError(
+      `This process has no memory for the ${bytes} bytes that ${owner} offers in pieces of ${chunkBytes}`,
+      { cause: error },
+    );
   }
 }

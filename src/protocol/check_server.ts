@@ -9,6 +9,7 @@ import { LockstepError } from "../base/errors.ts";
 import { errors } from "../deps/nats_core.ts";
 import { type NatsAddress, parseAddress } from "./address.ts";
 import { connectNats } from "./connection.ts";
+import { announcedCertificate } from "./fingerprint.ts";
 import { rightsMissing, serverTrouble } from "./server_trouble.ts";
 import { makeRunIdentity, Subjects } from "./subjects.ts";
 
@@ -53,12 +54,14 @@ export async function checkServer(
 /** Returns the facts that the server states about itself. */
 export function serverFacts(connection: NatsConnection, address: NatsAddress): ServerFacts {
   const info = connection.info;
-  const name = info?.server_name !== info?.server_id ? info?.server_name : undefined;
+  const isNamed = address.own !== true && info?.server_name !== info?.server_id &&
+    announcedCertificate(info?.server_name) === undefined;
+  const name = isNamed ? info?.server_name : undefined;
   return {
     address: parseAddress(address).server,
     ...(name ? { name } : {}),
     version: info?.version ?? "unknown",
-    own: address.token !== undefined,
+    own: address.own === true,
     maxPayload: info?.max_payload ?? 0,
     tls: info?.tls_required === true || (info?.tls_available === true),
   };
@@ -67,10 +70,10 @@ export function serverFacts(connection: NatsConnection, address: NatsAddress): S
 /** Subscribes and publishes as coordinator and workers do. */
 async function tryRights(connection: NatsConnection, address: NatsAddress): Promise<void> {
   const { runId } = makeRunIdentity("check");
-  const subjects = new Subjects(runId);
+  const subjects = new Subjects(runId, { prefix: address.prefix });
   const refused: Error[] = [];
   void collect(connection, refused);
-  for (const each of [subjects.ofCoordinator(), subjects.ofWorker("check", 0)]) {
+  for (const each of [subjects.ofCoordinator("check", 0), subjects.ofWorker("check", 0)]) {
     const subscriptions = each.listening.map((subject) =>
       connection.subscribe(subject, { callback: () => {} })
     );

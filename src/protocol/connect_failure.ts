@@ -7,11 +7,14 @@ import { LockstepError, messageOf } from "../base/errors.ts";
 import { giving, naming, wasTyped } from "../base/invocation.ts";
 import {
   NATS_CA_VARIABLE,
+  NATS_CREDENTIALS_VARIABLE,
   NATS_URL_VARIABLE,
   type NatsAddress,
   parseAddress,
   type ParsedAddress,
 } from "./address.ts";
+import { describeCredentials } from "./credentials.ts";
+import { FingerprintError } from "./fingerprint.ts";
 import { ForeignServerError, type Handshake } from "./handshake.ts";
 
 /** A server can't be used as it is: trying again is pointless. */
@@ -22,6 +25,16 @@ export class ServerRefusalError extends LockstepError {
 /** A server refuses the credentials. */
 export class CredentialsError extends ServerRefusalError {
   override name = "CredentialsError";
+}
+
+/** Nobody answers at an address. */
+export class UnreachableError extends LockstepError {
+  override name = "LockstepError";
+
+  /** @param reason The reason in a few words */
+  constructor(message: string, readonly reason: string, options?: ErrorOptions) {
+    super(message, options);
+  }
 }
 
 /** The facts about a failed connection that its message depends on. */
@@ -66,8 +79,8 @@ export function connectFailure(
 }
 
 /** Returns how to do without the server that was named, in words that fit how it was named; nothing for an own server. */
-export function leaveOut({ url, token }: NatsAddress): string | undefined {
-  if (token !== undefined) return undefined;
+export function leaveOut({ url, own: isOwn }: NatsAddress): string | undefined {
+  if (isOwn) return undefined;
   const own = wasTyped("nats") ? "--nats" : namedByEnvironment(url) ?? "nats.url";
   return own === NATS_URL_VARIABLE
     ? `unset ${own} to let Lockstep start one`
@@ -87,10 +100,10 @@ function namedByEnvironment(url: string): string | undefined {
 function noAnswer(attempt: Attempt): LockstepError {
   const { server, address, cause } = attempt;
   const cures = ["check host and port, and that the server runs", leaveOut(address)];
-  return new LockstepError(
-    `No nats-server answers at ${server} (${silence(attempt)}): ${
-      cures.filter(Boolean).join(", or ")
-    }`,
+  const reason = silence(attempt);
+  return new UnreachableError(
+    `No nats-server answers at ${server} (${reason}): ${cures.filter(Boolean).join(", or ")}`,
+    reason,
     { cause },
   );
 }
@@ -106,6 +119,12 @@ function silence({ server, handshake, timeoutMs, cause }: Attempt): string {
     return `the name ${server.replace(/:\d+$/, "")} isn't known`;
   }
   if (/EAI_AGAIN|ETIMEOUT|ESERVFAIL/.test(reason)) return "the name server doesn't answer";
+  if (/No route to host/i.test(reason)) {
+    return "no route to that host: it is down, or in a network that this machine isn't in";
+  }
+  if (/Network is unreachable/i.test(reason)) {
+    return "this machine isn't in that network";
+  }
   if (/EPERM/.test(reason) || cause instanceof Deno.errors.NotCapable) {
     return `this program may not connect to it: allow it with --allow-net=${server}`;
   }
@@ -136,8 +155,14 @@ function foreignServer({ server, cause, address }: Attempt): LockstepError {
 }
 
 /** TLS was asked for, and the server has none. */
-function tlsMissing({ server, tls, cause }: Attempt): LockstepError | undefined {
+function tlsMissing({ server, tls, address, cause }: Attempt): LockstepError | undefined {
   if (!/does not support 'tls'/.test(messageOf(cause))) return undefined;
+  if (address.fingerprint !== undefined) {
+    return new ServerRefusalError(
+      `The nats-server at ${server} speaks no TLS, so it is not the one whose fingerprint was given: ${COPY_AGAIN}`,
+      { cause },
+    );
+  }
   const cure = tls
     ? `write nats://${server}`
     : `leave out nats.ca (or the environment variable ${NATS_CA_VARIABLE})`;
@@ -147,8 +172,30 @@ function tlsMissing({ server, tls, cause }: Attempt): LockstepError | undefined 
   );
 }
 
+/** The remedy for a server that isn't the expected one. */
+const COPY_AGAIN =
+  "copy the line again that the coordinator printed when it started, and the token's file that it names";
+
+/** The server shows another certificate than the expected one, or none, or a copy of it. */
+function otherServer(server: string, error: unknown): LockstepError {
+  const why = !(error instanceof FingerprintError)
+    ? "shows that server's certificate, and has another"
+    : error.shown === undefined
+    ? "shows no certificate of Lockstep's"
+    : `has a certificate with the fingerprint ${error.shown}, and not ${error.expected}`;
+  return new ServerRefusalError(
+    `The nats-server at ${server} is not the one whose fingerprint was given: it ${why}: ${COPY_AGAIN}; if that is ` +
+      "the line, somebody else answers there",
+    { cause: error },
+  );
+}
+
 function tlsFailure({ server, address, cause }: Attempt): LockstepError {
   const reason = messageOf(cause);
+  const isOther = cause instanceof FingerprintError ||
+    (address.fingerprint !== undefined &&
+      /UnknownIssuer|BadSignature|not valid for name/.test(reason));
+  if (isOther) return otherServer(server, cause);
   const host = server.replace(/:\d+$/, "");
   const sentence = certificateTrouble(reason, { server, host, hasCa: address.ca !== undefined });
   return sentence === undefined
@@ -222,18 +269,14 @@ function refusal(attempt: Attempt): LockstepError {
   return new LockstepError(`${at} doesn't let Lockstep in (${reason})`, { cause });
 }
 
-function wrongCredentials({ server, credentials, handshake, address, cause }: Attempt) {
-  const { user, token } = credentials;
-  const nkeys = handshake.info?.nonce ? " (nkeys and JWTs Lockstep can't give)" : "";
-  const what = user !== undefined
-    ? `refuses the credentials, user ${JSON.stringify(user)} and a password`
-    : token !== undefined
-    ? "refuses the credentials, a token"
-    : `wants credentials${nkeys}, and none were given`;
-  const how = address.token !== undefined
-    ? ""
-    : ": put user:password@ or TOKEN@ before the host of the URL, " +
-      inOneOf("by", naming("nats.url"), NATS_URL_VARIABLE) +
-      "; a run's folder keeps no credentials, so resuming needs them again";
+function wrongCredentials({ server, credentials, address, cause }: Attempt) {
+  const what = credentials
+    ? `refuses the credentials, ${describeCredentials(credentials)}`
+    : "wants credentials, and none were given";
+  const how = address.own ? "" : ": put user:password@ or TOKEN@ before the host of the URL, " +
+    inOneOf("by", naming("nats.url"), NATS_URL_VARIABLE) +
+    ", or name a file with them (a password, a token, an nkey or a JWT) " +
+    inOneOf("by", giving("nats.credentials", "FILE"), NATS_CREDENTIALS_VARIABLE) +
+    "; a run's folder keeps no credentials, so resuming needs them again";
   return new CredentialsError(`The nats-server at ${server} ${what}${how}`, { cause });
 }

@@ -11,8 +11,10 @@ import {
 } from "../deps/nats_core.ts";
 import type { NatsConnection } from "../deps/nats.ts";
 import { within } from "../base/async.ts";
+import { given } from "../base/given.ts";
 import { type NatsAddress, parseAddress } from "./address.ts";
 import { connectFailure, ServerRefusalError } from "./connect_failure.ts";
+import { connectionOptions } from "./credentials.ts";
 import { Handshake, type RecordedOptions } from "./handshake.ts";
 import { OutgoingBuffer, SendMemory } from "./send_memory.ts";
 import { MIN_MAX_PAYLOAD, payloadTooSmall } from "./server_trouble.ts";
@@ -24,12 +26,9 @@ export interface ConnectOptions {
   readonly name: string;
   /** Milliseconds for the first connection (5000 unless set). */
   readonly timeoutMs?: number;
-  /** Milliseconds for which a lost server is looked for (30000 unless set). */
-  readonly reconnectMs?: number;
 }
 
 const DEFAULT_TIMEOUT_MS = 5_000;
-const DEFAULT_RECONNECT_MS = 30_000;
 const RECONNECT_WAIT_MS = 250;
 
 const sendMemory = new SendMemory();
@@ -43,9 +42,8 @@ const TRANSPORT: TransportFactory = {
 /**
  * Connects to a nats-server.
  *
- * If the server goes away later, the client tries to reconnect until `reconnectMs` is over; then the
- * connection closes and its `closed()` resolves. The bytes that a subscription's callback gets are valid
- * until the callback returns: copy those that are to be kept.
+ * If the server goes away later, the client tries to reconnect until the connection is closed. The bytes that a
+ * subscription's callback gets are valid until the callback returns: copy those that are to be kept.
  *
  * @throws {UsageError} When the URL is not a server's
  * @throws {ServerRefusalError} When it is reached and can't be used: credentials, TLS, limits, messages that are too
@@ -65,15 +63,19 @@ export async function connectNats(
     const own: RecordedOptions = {
       servers: server,
       name: options.name,
-      ...credentials,
-      ...(tls || address.ca ? { tls: address.ca ? { ca: address.ca } : {} } : {}),
+      ...connectionOptions(credentials),
+      ...(address.plain
+        ? { tls: null }
+        : tls || address.ca || address.fingerprint
+        ? { tls: address.ca ? { ca: address.ca } : {} }
+        : {}),
+      ...given("tlsName", address.tlsName),
+      ...given("fingerprint", address.fingerprint),
       timeout,
       reconnect: true,
       reconnectTimeWait: RECONNECT_WAIT_MS,
       reconnectJitter: 0,
-      maxReconnectAttempts: Math.ceil(
-        (options.reconnectMs ?? DEFAULT_RECONNECT_MS) / RECONNECT_WAIT_MS,
-      ),
+      maxReconnectAttempts: -1, // without end
       // A run's messages are addressed to the run: other servers of a cluster may be out of reach.
       ignoreClusterUpdates: true,
       handshake,

@@ -46,9 +46,13 @@ export class Handshake {
   }
 }
 
-/** Options of a connection with its record. */
+/** Options of a connection with its record, and with what is expected of the server's certificate. */
 export interface RecordedOptions extends ConnectionOptions {
   readonly handshake?: Handshake;
+  /** The name that the certificate is made out to, where it isn't that of the host. */
+  readonly tlsName?: string;
+  /** Fingerprint of the certificate that the server shows. */
+  readonly fingerprint?: string;
 }
 
 /**
@@ -98,4 +102,18 @@ export function describeForeign(bytes: Uint8Array): string {
   const [line = ""] = text.split(/\r?\n/, 1);
   const shown = line.length > MAX_SHOWN ? `${line.slice(0, MAX_SHOWN)}…` : line;
   return `it says "${visible(shown)}"`;
+}
+
+/**
+ * Parses the JSON of a server's first message, with the fields that the client and Lockstep take for granted.
+ *
+ * @throws {ForeignServerError} When it is not that of a nats-server
+ */
+export function parseInfo(json: string): ServerInfo {
+  const info = JSON.parse(json) as ServerInfo; // an object: the reader has checked it
+  const { version, max_payload: most } = info as { version?: unknown; max_payload?: unknown };
+  const isServer = typeof version === "string" && /\d+\.\d+\.\d+/.test(version) &&
+    (most === undefined || (Number.isSafeInteger(most) && (most as number) > 0));
+  if (isServer) return info;
+  throw new ForeignServerError(describeForeign(new TextEncoder().encode(`INFO ${json}`)));
 }

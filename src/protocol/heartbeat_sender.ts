@@ -5,6 +5,7 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
+import { given } from "../base/given.ts";
 import type { NatsAddress } from "./address.ts";
 import { STEP_PHASES, type StepPhase } from "./step_phases.ts";
 import type { RunIdentity } from "./subjects.ts";
@@ -32,9 +33,22 @@ export interface HeartbeatActivity {
   readonly activity: string;
 }
 
-function addressOf({ url, token, ca }: NatsAddress): NatsAddress {
-  return { url, ...(token ? { token } : {}), ...(ca ? { ca } : {}) };
+/** A copy that can be sent to a thread. */
+function addressOf(address: NatsAddress): NatsAddress {
+  const { url, credentials, ca, tlsName, fingerprint, own, prefix } = address;
+  return {
+    url,
+    ...given("credentials", credentials),
+    ...given("ca", ca),
+    ...given("tlsName", tlsName),
+    ...given("fingerprint", fingerprint),
+    ...given("own", own),
+    ...given("prefix", prefix),
+  };
 }
+
+/** Later message to the thread: the name and the subject of further heartbeats. */
+export type HeartbeatName = Pick<HeartbeatSettings, "from" | "subject">;
 
 /** Message of the thread: the server refuses the heartbeats. */
 export interface HeartFailure {
@@ -88,6 +102,11 @@ export class HeartbeatSender {
   /** Sets the description, for people, of the process's activity. */
   doing(activity: string): void {
     this.#thread.postMessage({ activity });
+  }
+
+  /** Sends further heartbeats under another name. */
+  rename({ from, subject }: HeartbeatName): void {
+    this.#thread.postMessage({ from, subject });
   }
 
   stop(): void {

@@ -6,6 +6,7 @@
 import { ServerRefusalError } from "./connect_failure.ts";
 import {
   type HeartbeatActivity,
+  type HeartbeatName,
   type HeartbeatStart,
   type HeartFailure,
   PLACE,
@@ -15,12 +16,18 @@ import { STEP_PHASES } from "./step_phases.ts";
 
 const BEAT_MS = 1_000;
 let activity = "starting";
+let name: HeartbeatName | undefined;
+let renameLink = (_from: string) => {};
 
 // The types of a thread's scope can't be asked for: a published package may not change those of a program.
 self.addEventListener("message", (event: unknown) => {
-  const { data } = event as { data: HeartbeatStart | HeartbeatActivity };
+  const { data } = event as { data: HeartbeatStart | HeartbeatActivity | HeartbeatName };
   if ("activity" in data) activity = data.activity;
-  else start(data).catch(failed);
+  else {
+    name = { from: data.from, subject: data.subject };
+    if ("place" in data) start(data).catch(failed);
+    else renameLink(data.from);
+  }
 });
 
 /**
@@ -35,11 +42,13 @@ function failed(error: unknown): void {
   self.close();
 }
 
-/** Fails when the server is gone: the process learns that from its own connection, the partner from the silence. */
-async function start({ address, run, from, subject, place }: HeartbeatStart): Promise<void> {
+/** Looks for a lost server without end: the process learns from its own connection that it is gone for too long. */
+async function start({ address, run, from, place }: HeartbeatStart): Promise<void> {
   const numbers = new Int32Array(place);
-  const link = await Link.openPatiently(address, run, from);
+  const link = await Link.openPatiently(address, run, from, { reconnectMs: Infinity });
   link.failed.addEventListener("abort", () => failed(link.failed.reason));
+  renameLink = (from) => void (link.from = from);
+  renameLink(name!.from);
   const beat = () => {
     const at = (key: keyof typeof PLACE) => Atomics.load(numbers, PLACE[key]);
     const [epoch, step, phase] = [
@@ -51,7 +60,7 @@ async function start({ address, run, from, subject, place }: HeartbeatStart): Pr
     const { rss: residentBytes } = Deno.memoryUsage(); // of the whole process
     const refused = at("refused");
     const sign = { epoch, step, phase, sample, activity, residentBytes, refused };
-    link.publish(subject, "heartbeat", sign);
+    link.publish(name!.subject, "heartbeat", sign);
   };
   beat();
   setInterval(beat, BEAT_MS);

@@ -4,6 +4,7 @@
  * @module
  */
 import type { z } from "../deps/zod.ts";
+import { ProtocolError } from "./codec.ts";
 
 /** Anything that JSON can hold. */
 export type Json = z.core.util.JSONType;
@@ -12,6 +13,15 @@ export type Json = z.core.util.JSONType;
 const MAX_INLINE_BYTES = 16 * 1024;
 /** Share of the largest message that JSON may take: the rest of the header needs room too. */
 const INLINE_SHARE = 0.5;
+
+/**
+ * Returns the bytes of JSON that find room in a message.
+ *
+ * @param maxPayloadBytes The most bytes that the server accepts in one message
+ */
+export function inlineBytes(maxPayloadBytes: number): number {
+  return Math.min(MAX_INLINE_BYTES, INLINE_SHARE * maxPayloadBytes);
+}
 
 /** A value and bytes, as a message carries them. */
 export interface PackedJson {
@@ -33,7 +43,7 @@ export function packJson(
   maxPayloadBytes: number,
 ): PackedJson {
   const json = new TextEncoder().encode(JSON.stringify(value));
-  if (json.length <= Math.min(MAX_INLINE_BYTES, INLINE_SHARE * maxPayloadBytes)) {
+  if (json.length <= inlineBytes(maxPayloadBytes)) {
     return { value, jsonBytes: 0, ...(payload ? { payload } : {}) };
   }
   const before = payload?.length ?? 0;
@@ -46,7 +56,7 @@ export function packJson(
 /**
  * Undoes {@linkcode packJson}; the payload is a view of the bytes, at their beginning.
  *
- * @throws {RangeError} when there are fewer bytes than the JSON needs
+ * @throws {ProtocolError} when there are fewer bytes than the JSON needs, or they are no JSON
  */
 export function unpackJson(
   value: Json,
@@ -55,9 +65,18 @@ export function unpackJson(
 ): { value: Json; payload?: Uint8Array<ArrayBuffer> } {
   if (jsonBytes === 0) return { value, ...(bytes ? { payload: bytes } : {}) };
   if (!bytes || bytes.length < jsonBytes) {
-    throw new RangeError(`${bytes?.length ?? 0} bytes don't hold JSON of ${jsonBytes} bytes`);
+    const there = bytes?.length ?? 0;
+    throw new ProtocolError(
+      `A message with JSON of ${jsonBytes} bytes behind it brings ${there} bytes`,
+    );
   }
   const end = bytes.length - jsonBytes;
-  const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(end));
-  return { value: JSON.parse(text) as Json, payload: bytes.subarray(0, end) };
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(end));
+    return { value: JSON.parse(text) as Json, payload: bytes.subarray(0, end) };
+  } catch (error) {
+    throw new ProtocolError(`The ${jsonBytes} bytes of JSON behind a message are none`, {
+      cause: error,
+    });
+  }
 }

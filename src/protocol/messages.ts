@@ -1,21 +1,30 @@
 /**
- * Every message of the protocol as a strict zod schema. A message is an envelope (versions, the run's token,
- * the sender, the kind) plus the kind's own fields, followed by bytes for the kinds that carry any.
+ * Every message of the protocol as a strict zod schema. A message is an envelope (versions, the sender, the message's
+ * number, the kind) plus the kind's own fields, followed by bytes for the kinds that carry any.
  *
  * @module
  */
 import { z } from "../deps/zod.ts";
 import { stepTimesShape } from "../base/step_times.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
+import type { MessageNumber } from "./authentication.ts";
 import { STEP_PHASES } from "./step_phases.ts";
 
 /** Version of the messages; raised whenever a message changes its meaning or its fields. */
-export const PROTOCOL_VERSION = 6;
+export const PROTOCOL_VERSION = 8;
 
 /** The dtypes in which gradients may travel; all other values are float32. */
 export const GRADIENT_DTYPES = ["float32", "float16", "bfloat16"] as const;
 /** The dtype in which gradients travel. */
 export type GradientDtype = (typeof GRADIENT_DTYPES)[number];
+
+/**
+ * The cause of a worker's failure: `input`, which would fail again in any process; the `exchange` with the other ranks,
+ * of which this one is whole; or the `process` itself.
+ */
+export const BLAMES = ["input", "exchange", "process"] as const;
+/** The cause of a worker's failure. */
+export type Blame = (typeof BLAMES)[number];
 
 const count = z.int().nonnegative();
 
@@ -55,7 +64,18 @@ const totals = {
 /** The place of shared memory that every worker has tried with success. */
 const segmentSchema = z.strictObject({ path: z.string(), bytes: count });
 
-/** A weight per rank; null for a rank whose values don't count. */
+/** The ways of a vector between neighbouring hosts: to the next host, and back. */
+export const HOST_WAYS = ["sums", "totals"] as const;
+/** A way of a vector between neighbouring hosts. */
+export type HostWay = (typeof HOST_WAYS)[number];
+
+/** The things that all hosts bring together. */
+export const HOST_ROUNDS = ["contributions", "results", "values", "texts"] as const;
+/** A kind of things that all hosts bring together. */
+export type HostRound = (typeof HOST_ROUNDS)[number];
+
+/** A way, and the sender of a message about it: a host, and the rank among the host's own. */
+const hostEnd = { way: z.enum(HOST_WAYS), host: count, rank: count };
 
 /** Milliseconds of the parts of a rank's step. */
 const timesSchema = z.strictObject(stepTimesShape);
@@ -69,6 +89,8 @@ const KINDS = {
     index: count.nullable(),
     pid: count,
     host: z.string(),
+    /** Number of the worker's machine among the hosts of the run; 0 unless given. */
+    hostIndex: count.optional(),
     /**
      * The reason why the worker can't use the shared memory that the coordinator named; null if it can, or if
      * none was named.
@@ -81,6 +103,8 @@ const KINDS = {
   welcome: {
     rank: count,
     worldSize: z.int().positive(),
+    /** Number of the ranks' present membership, counted from 0. */
+    generation: count,
     /** The run's job, of which the protocol knows nothing but that it is JSON. */
     job: z.json(),
     /** Bytes at the payload's end that are the job, as JSON; 0 when the job is in the header. */
@@ -117,6 +141,8 @@ const KINDS = {
      * measured.
      */
     times: timesSchema.nullable(),
+    /** A number for the bits of the rank's replica, in steps in which replicas are compared. */
+    digest: count.optional(),
     bytes: count,
     chunkBytes: count,
     dtype: z.enum(GRADIENT_DTYPES),
@@ -140,25 +166,88 @@ const KINDS = {
   values: { rank: count, round: count },
   /** Coordinator → workers; payload: the sum of all ranks' vectors, float64. */
   sum: { round: count },
+  /** Worker → coordinator, repeated until it is noted: samples of a step that the rank leaves out, or a part of them. */
+  skippedSamples: {
+    rank: count,
+    ...position,
+    part: count,
+    samples: z.array(z.strictObject({ index: count, path: z.string(), reason: z.string() })),
+  },
+  /** Worker → coordinator, once: where a step of the rank ceases to be finite, of which the protocol knows nothing. */
+  nonFinite: { rank: count, ...position, report: z.json() },
+  /** Coordinator → worker: a part of its skipped samples is noted. */
+  noted: { ...position, part: count },
   /** Either way: send these chunks (and the closing or opening message) of the step again. */
   missing: { rank: count, ...position, chunks: z.array(count), totals: z.boolean() },
-  /** Coordinator → workers, repeated until every one has replied. */
-  command: { id: count, name: z.string(), args: z.json(), payload: transferSchema.nullable() },
+  /**
+   * Rank → rank of a neighbouring host; payload: a part of the sum over the hosts before (`sums`), or of the sum over
+   * all (`totals`); none where no rank has a share in it. `part` counts the messages of this way from this sender to
+   * this receiver.
+   */
+  hostPart: {
+    ...hostEnd,
+    part: count,
+    begin: count,
+    floats: count,
+    dtype: z.enum(GRADIENT_DTYPES),
+    isEmpty: z.boolean(),
+  },
+  /**
+   * The receiver's answer: the parts before `taken` are used, and those in `missing` are to be sent again. With `asks`
+   * the receiver waits, and is answered by `hostProbe`.
+   */
+  hostAck: { ...hostEnd, taken: count, missing: z.array(count), asks: z.boolean() },
+  /** The sender has sent the parts before `sent`; on the parts' connection, so that none of them is still on its way. */
+  hostProbe: { ...hostEnd, sent: count },
+  /** A host's first rank → the first host's first rank, repeated until it is answered; payload: the host's part. */
+  hostShare: { round: z.enum(HOST_ROUNDS), index: count, host: count },
+  /** The first host's first rank → the ranks of a host; payload: the parts of all hosts, one after the other. */
+  hostShares: { round: z.enum(HOST_ROUNDS), index: count, lengths: z.array(count) },
+  /** Rank → its host's first rank: the parts of all hosts didn't come. */
+  hostSharesWanted: { round: z.enum(HOST_ROUNDS), index: count },
+  /**
+   * Coordinator → workers, repeated until every one has replied. It ends the command before it, if that is still
+   * carried out.
+   */
+  command: {
+    id: count,
+    name: z.string(),
+    /** The workers that it is for, by the ranks with which they joined; null for all. */
+    workers: z.array(count).nullable(),
+    args: z.json(),
+    payload: transferSchema.nullable(),
+  },
   /** Worker → coordinator: the outcome of a command. */
   reply: {
     id: count,
-    rank: count,
+    /** The rank with which the worker joined: it may have another one by now. */
+    worker: count,
     error: z.string().nullable(),
+    /** The cause of the error; null without one. */
+    blame: z.enum(BLAMES).nullable(),
     result: z.json(),
     /** Bytes at the payload's end that are the result, as JSON; 0 when the result is in the header. */
     resultBytes: count,
     payload: transferSchema.nullable(),
   },
+  /** Agent → coordinator, repeated until it is answered by `hostWelcome` or `refusal`: a host wants to join. */
+  hostJoin: { instance: z.uuid(), facts: z.json() },
+  /** Coordinator → agent: its host belongs to the run; `settings` is all that it needs. */
+  hostWelcome: { instance: z.uuid(), settings: z.json() },
+  /** Coordinator ↔ agent: a part of a conversation, of which the protocol knows nothing but its order. */
+  hostPacket: {
+    session: z.uuid(),
+    /** Number among this end's bodies, from 1; 0 without a body. */
+    packet: count,
+    /** Number of the other end's last body that has arrived, all before it included. */
+    acknowledged: count,
+    body: z.json(),
+  },
   /** Asks the owner of a transfer for one piece. */
   pull: { id: z.string(), chunk: count, to: z.string().regex(/^[\w-]{1,80}$/) },
   /** Payload: one piece of a transfer. */
   piece: { id: z.string(), owner: z.string(), chunk: count },
-} as const satisfies Record<string, z.ZodRawShape>;
+} as const satisfies Record<string, z.ZodRawShape & { readonly [Name in keyof Envelope]?: never }>;
 
 /** Tells whether there is such a kind of message. */
 export function isKind(name: string): name is Kind {
@@ -173,12 +262,16 @@ export type Fields<K extends Kind> = z.output<z.ZodObject<(typeof KINDS)[K], z.c
 const envelopeShape = {
   protocol: z.int(),
   lockstep: z.string().max(100),
-  token: z.string().max(200),
   /** `coordinator`, `rank <n>`, or `worker <instance>` before it has a rank. */
   from: z.string().min(1).max(100),
   kind: z.string().max(100),
+  /** Name of the link that the message was published on, and the message's number there. */
+  link: z.string().min(1).max(40),
+  number: z.int().positive(),
   /** CRC-32 of the payload. */
   crc: z.int().nonnegative(),
+  /** Tag that authenticates the payload; null on a server that lets the run's processes in alone. */
+  tag: z.string().max(40).nullable(),
 };
 
 const envelopeSchema = z.looseObject(envelopeShape);
@@ -199,18 +292,20 @@ const SCHEMAS = Object.fromEntries(
 
 /** Fills in the envelope around a kind's fields. */
 export function makeHeader<K extends Kind>(
-  sender: { token: string; from: string },
+  sender: MessageNumber & { readonly from: string },
   kind: K,
   fields: Fields<K>,
-  crc: number,
+  { crc, tag }: Pick<Envelope, "crc" | "tag">,
 ): Header<K> {
   const envelope = {
     protocol: PROTOCOL_VERSION,
     lockstep: LOCKSTEP_VERSION,
-    token: sender.token,
     from: sender.from,
     kind,
+    link: sender.link,
+    number: sender.number,
     crc,
+    tag,
   };
   return { ...envelope, ...fields };
 }

@@ -4,14 +4,10 @@
  * @module
  */
 import { Pending } from "../base/pending.ts";
-import { RetryTimer } from "./retry_timer.ts";
+import { RetryTimer, type RetryTimerOptions } from "./retry_timer.ts";
 
 /** The options of a wait: its timeout, and the callbacks for when nothing comes. */
-export interface RetriedWaitOptions {
-  /** Milliseconds without any progress after which the wait fails (180000 unless set). */
-  readonly timeoutMs?: number | undefined;
-  /** Asks the others again for what is missing. */
-  readonly askAgain: () => void;
+export interface RetriedWaitOptions extends Omit<RetryTimerOptions, "giveUp"> {
   /** Makes the failure for when the others keep silent. */
   readonly silence: (seconds: number) => Error;
 }
@@ -21,10 +17,9 @@ export class RetriedWait<T> {
   readonly #pending = new Pending<T>();
   readonly #retryTimer: RetryTimer;
 
-  constructor({ timeoutMs, askAgain, silence }: RetriedWaitOptions) {
+  constructor({ silence, ...options }: RetriedWaitOptions) {
     this.#retryTimer = new RetryTimer({
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
-      askAgain,
+      ...options,
       giveUp: (seconds) => this.fail(silence(seconds)),
     });
   }
@@ -32,6 +27,11 @@ export class RetriedWait<T> {
   /** Notes that something that was waited for has come. */
   progress(): void {
     this.#retryTimer.progress();
+  }
+
+  /** Asks again at once, and soon after: a lost connection is back. */
+  askSoon(): void {
+    this.#retryTimer.askSoon();
   }
 
   /** Counts a damaged message; returns whether there were so many that asking again is pointless. */

@@ -1,36 +1,105 @@
 /**
- * The address of a server that somebody else runs, with all that a connection to it needs.
+ * Servers that somebody else runs: their addresses, with all that a connection needs.
  *
  * @module
  */
 import { X509Certificate } from "node:crypto";
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { within } from "../base/async.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import { pathOption } from "../base/file_path.ts";
 import { readRegularFile } from "../base/regular_file.ts";
-import { NATS_CA_VARIABLE, type NatsAddress, withCredentials } from "./address.ts";
+import { given } from "../base/given.ts";
+import {
+  NATS_CA_VARIABLE,
+  NATS_CREDENTIALS_VARIABLE,
+  NATS_PREFIX_VARIABLE,
+  type NatsAddress,
+  parseAddress,
+  withCredentials,
+} from "./address.ts";
+import { readCredentials } from "./credentials_file.ts";
+import { checkPrefix } from "./subjects.ts";
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 /** No file of authorities is larger; that of a whole system has 200 KB. */
 const MAX_BYTES = 4 * 1024 * 1024;
+/** Milliseconds for the addresses of a host. */
+const LOOKUP_MS = 3_000;
 
-/**
- * Returns the address of a config, with the credentials that this process was given, and the certificates of the
- * authorities that may vouch for the server: those of `nats.ca`, else of the environment variable.
- *
- * @throws {UsageError} When the file of certificates can't be used
- */
-export async function serverAddress(
-  { url, ca }: { url: string; ca?: string | undefined },
-): Promise<NatsAddress> {
-  const address = { url: withCredentials(url) };
-  const named = ca === undefined ? fromEnvironment() : { path: ca, where: "nats.ca" };
-  return named ? { ...address, ca: await readAuthorities(named.path, named.where) } : address;
+/** A server that somebody else runs, as a config or the environment describes it. */
+export interface ForeignServer {
+  readonly url: string;
+  /** Path of the certificates of the authorities that may vouch for the server. */
+  readonly ca?: string | undefined;
+  /** Path of a file with the credentials. */
+  readonly credentials?: string | undefined;
+  /** Beginning of the subjects of runs on this server. */
+  readonly prefix?: string | undefined;
 }
 
-function fromEnvironment(): { path: string; where: string } | undefined {
-  const { state } = Deno.permissions.querySync({ name: "env", variable: NATS_CA_VARIABLE });
-  const path = state === "granted" ? Deno.env.get(NATS_CA_VARIABLE) : undefined;
-  return path ? { path: pathOption(NATS_CA_VARIABLE, path), where: NATS_CA_VARIABLE } : undefined;
+/**
+ * Returns the address of a server, with the credentials that this process was given, and the certificates of the
+ * authorities that may vouch for the server. What the config doesn't name, the environment may.
+ *
+ * @throws {UsageError} When a file can't be used, or there are two kinds of credentials
+ */
+export async function serverAddress(server: ForeignServer): Promise<NatsAddress> {
+  const url = withCredentials(server.url);
+  const ca = named(server.ca, "nats.ca", NATS_CA_VARIABLE);
+  const credentials = named(server.credentials, "nats.credentials", NATS_CREDENTIALS_VARIABLE);
+  if (credentials && parseAddress({ url }).credentials) {
+    throw new UsageError(
+      `The address of the nats-server has credentials, and ${credentials.where} names others: leave one of them out`,
+    );
+  }
+  const prefix = server.prefix ?? fromEnvironment(NATS_PREFIX_VARIABLE);
+  if (prefix !== undefined) checkPrefix(prefix, NATS_PREFIX_VARIABLE);
+  return {
+    url,
+    ...given("ca", ca && await readAuthorities(ca.path, ca.where)),
+    ...given(
+      "credentials",
+      credentials && await readCredentials(credentials.path, credentials.where),
+    ),
+    ...given("credentialsFile", credentials?.path),
+    ...given("prefix", prefix),
+    reach: await reachOf(url),
+  };
+}
+
+/** Returns the host of a server, and its present addresses with the port. */
+async function reachOf(url: string): Promise<string[]> {
+  const { host, port } = placeOf(parseAddress({ url }).server);
+  const name = host.replace(/^\[|\]$/g, "");
+  const addresses = await within(lookup(name, { all: true }), LOOKUP_MS, () => new Error("slow"))
+    .catch(() => []); // the connection fails too, and says why
+  const places = addresses.map(({ address, family }) =>
+    family === 6 ? `[${address}]:${port}` : `${address}:${port}`
+  );
+  return [...new Set([isIP(name) ? `${host}:${port}` : host, ...places])];
+}
+
+function placeOf(server: string): { host: string; port: string } {
+  const at = server.lastIndexOf(":");
+  return { host: server.slice(0, at), port: server.slice(at + 1) };
+}
+
+/** A file, and the setting that names it. */
+function named(
+  path: string | undefined,
+  key: string,
+  variable: string,
+): { path: string; where: string } | undefined {
+  if (path !== undefined) return { path, where: key };
+  const other = fromEnvironment(variable);
+  return other ? { path: pathOption(variable, other), where: variable } : undefined;
+}
+
+function fromEnvironment(variable: string): string | undefined {
+  const { state } = Deno.permissions.querySync({ name: "env", variable });
+  return state === "granted" ? Deno.env.get(variable) || undefined : undefined;
 }
 
 /**

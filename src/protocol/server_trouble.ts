@@ -7,8 +7,9 @@ import { listed } from "../base/listing.ts";
 import { LockstepError } from "../base/errors.ts";
 import { errors } from "../deps/nats_core.ts";
 import type { NatsAddress } from "./address.ts";
-import { parseAddress } from "./address.ts";
+import { NATS_PREFIX_VARIABLE, parseAddress } from "./address.ts";
 import { CredentialsError, ServerRefusalError } from "./connect_failure.ts";
+import { DEFAULT_PREFIX } from "./subjects.ts";
 
 /** Smallest `max_payload` of a server in which each message without a payload finds room. */
 export const MIN_MAX_PAYLOAD = 16 * 1024;
@@ -79,12 +80,12 @@ export function rightsMissing(
   refusals: readonly { operation: "publish" | "subscription"; subject: string }[],
   address: NatsAddress,
 ): LockstepError {
-  const { server, credentials: { user, token } } = parseAddress(address);
-  const who = user !== undefined
-    ? `the user ${JSON.stringify(user)}`
-    : token !== undefined
-    ? "holders of this token"
-    : "clients without credentials";
+  const { server, credentials } = parseAddress(address);
+  const who = !credentials
+    ? "clients without credentials"
+    : "user" in credentials
+    ? `the user ${JSON.stringify(credentials.user)}`
+    : `holders of ${"token" in credentials ? "this token" : "these credentials"}`;
   const kinds = [
     {
       verb: "publish",
@@ -108,6 +109,9 @@ export function rightsMissing(
   const verbs = kinds.map(({ verb }) => verb).join(" and ");
   return new ServerRefusalError(
     `The nats-server at ${server} doesn't let ${who} ${denied.join(", nor ")}: ` +
-      `give it permission to ${verbs} on lockstep.>`,
+      `give it permission to ${verbs} on ${
+        address.prefix ?? DEFAULT_PREFIX
+      }.>, or set nats.prefix (or the environment ` +
+      `variable ${NATS_PREFIX_VARIABLE}) to the beginning of subjects that it may use`,
   );
 }

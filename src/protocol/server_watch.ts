@@ -29,13 +29,15 @@ export class ServerWatch {
   /**
    * Asks the server, unless it was asked just now.
    *
-   * @returns Whether it answered the last question, or was heard since; `undefined` while that isn't known
+   * @returns Whether it answered the last question, or was heard since; `undefined` while that isn't known: then nobody
+   *   is to be blamed yet
    */
   ask(): boolean | undefined {
     const now = performance.now();
     if (!this.#asking && now - this.#askedAt >= INTERVAL_MS) {
       this.#asking = true;
       this.#askedAt = now;
+      if (this.#answered) this.#answered = undefined;
       void this.#link.answers(ANSWER_MS).then((answered) => {
         this.#answered = answered;
         this.#asking = false;

@@ -37,6 +37,11 @@ export class SilenceTimer {
     this.#everHeard = true;
   }
 
+  /** The partner could not have been heard so far: the silence begins now. */
+  excuse(): void {
+    this.#silentMs = 0;
+  }
+
   /** True if the partner was ever heard: on a busy machine the first heartbeat takes its time. */
   get everHeard(): boolean {
     return this.#everHeard;

@@ -17,12 +17,16 @@ import {
   type Transport,
 } from "../deps/nats_core.ts";
 import { within } from "../base/async.ts";
+import { given } from "../base/given.ts";
 import { LOCKSTEP_VERSION } from "../base/versions.ts";
+import { ProtocolError } from "./codec.ts";
+import { OWN_CERTIFICATE_NAME, requireCertificate } from "./fingerprint.ts";
 import {
   describeForeign,
   ForeignServerError,
   Handshake,
   HANGS_UP,
+  parseInfo,
   type RecordedOptions,
   SAYS_NOTHING,
   untilLetIn,
@@ -36,6 +40,35 @@ const DEFAULT_TIMEOUT_MS = 5_000;
 /** Milliseconds in which a silent program gets to answer something else than NATS. */
 const PROBE_MS = 400;
 const SPACE = 0x20;
+
+/**
+ * Opens a connection to an address of a host. A worker may connect to the addresses that the host had when the worker
+ * was started, and to the host by its name, which leads to its present address.
+ */
+async function connectTo(
+  { hostname, port, name }: { hostname: string; port: number; name: string },
+): Promise<Deno.TcpConn> {
+  try {
+    return await Deno.connect({ hostname, port });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable) || !name) throw error;
+    return await Deno.connect({ hostname: name, port });
+  }
+}
+
+/**
+ * Returns the name that the server's certificate must be made out to, and the authority that must vouch for it.
+ *
+ * @throws {FingerprintError} When the server shows another certificate than the one that was asked for
+ */
+function expectedOf(
+  { tls, tlsName, fingerprint }: RecordedOptions,
+  { server_name: announced }: ServerInfo,
+): { name?: string; ca?: string } {
+  if (fingerprint === undefined) return { ...given("name", tlsName), ...given("ca", tls?.ca) };
+  const ca = requireCertificate(announced, fingerprint);
+  return { name: tlsName ?? OWN_CERTIFICATE_NAME, ca };
+}
 
 /** Frames as one. */
 function joined(frames: readonly Uint8Array[]): Uint8Array[] {
@@ -87,7 +120,7 @@ export class DenoTransport implements Transport {
     this.#handshake = handshake;
     try {
       handshake.stage = "tcp";
-      const connection = await Deno.connect({ hostname, port });
+      const connection = await connectTo({ hostname, port, name: tlsName });
       this.#connection = connection;
       connection.setNoDelay(true);
       handshake.stage = "info";
@@ -95,9 +128,9 @@ export class DenoTransport implements Transport {
       checkOptions(info, options);
       if (info.tls_required || (info.tls_available && options.tls !== null)) {
         handshake.stage = "tls";
-        const ca = options.tls?.ca;
+        const { name = tlsName || hostname, ca } = expectedOf(options, info);
         const secured = await Deno.startTls(connection, {
-          hostname: tlsName || hostname,
+          hostname: name,
           ...(ca ? { caCerts: [ca] } : {}),
         });
         this.#connection = secured;
@@ -198,7 +231,7 @@ export class DenoTransport implements Transport {
     for (;;) {
       const line = this.#reader.firstLine();
       const [, json] = /^INFO\s+(\{.*\})\s*$/i.exec(line ?? "") ?? [];
-      if (json) return JSON.parse(json); // the client's parser gets the line too
+      if (json) return parseInfo(json); // the client's parser gets the line too
       const bytes = this.#reader.peek();
       const [first = SPACE] = bytes;
       if (line !== undefined || first < SPACE) {
@@ -213,7 +246,7 @@ export class DenoTransport implements Transport {
       try {
         this.#reader.filled(count);
       } catch (error) {
-        if (!(error instanceof RangeError)) throw error;
+        if (!(error instanceof ProtocolError)) throw error;
         throw new ForeignServerError(describeForeign(this.#reader.peek()));
       }
     }
@@ -242,11 +275,14 @@ export class DenoTransport implements Transport {
   /**
    * Closes and reports the end, the first time; {@linkcode connect} alone reports a connection that failed to
    * open.
+   *
+   * The report comes in a later turn of the event loop. While the client still processes the server's answer to its
+   * greeting, it would take the end for a part of the attempt that has succeeded, and never connect again.
    */
   #end(error?: Error): void {
     const isNews = this.#isConnected && !this.#isClosed;
     if (isNews && error) this.closeError = error;
     this.discard();
-    if (isNews) this.#closed.resolve(error);
+    if (isNews) setTimeout(() => this.#closed.resolve(error));
   }
 }

@@ -7,26 +7,39 @@
 import { z } from "../deps/zod.ts";
 import { computeDeviceSchema } from "../base/compute_device.ts";
 import type { SegmentPlace } from "../base/shared_memory.ts";
+import { credentialsSchema } from "./credentials.ts";
 
 const schema = z.strictObject({
   runId: z.string(),
-  /** The run's secret. */
-  token: z.string(),
+  /** The key of the run's messages. */
+  key: z.string(),
   nats: z.strictObject({
     url: z.string(),
-    token: z.string().optional(),
+    credentials: credentialsSchema.optional(),
     ca: z.string().optional(),
+    tlsName: z.string().optional(),
+    fingerprint: z.string().optional(),
+    own: z.boolean().optional(),
+    prefix: z.string().optional(),
   }),
   /** Number of the process among those that this coordinator started: becomes its rank. */
   index: z.int().nonnegative().nullable(),
+  /** Number of the worker's machine among the hosts of the run; 0 unless given. */
+  hostIndex: z.int().nonnegative().optional(),
   /** Threads that the worker may use. */
   threads: z.int().positive(),
   /** The device that the worker computes on, and the only one that it opens. */
   device: computeDeviceSchema,
+  /** True for a worker in the place of one that was lost: its device has been opened before. */
+  isReplacement: z.boolean().optional(),
+  /** The parts of the job that are others on the worker's machine, such as the folder of the images. */
+  jobHere: z.record(z.string(), z.json()).optional(),
   /** The libtensorflow that the worker opens; that of the environment or the cache unless given. */
   libraryPath: z.string().optional(),
   /** Seconds without a heartbeat of the coordinator after which the worker ends. */
   lostAfter: z.number().positive(),
+  /** Seconds for which the coordinator waits for a lost server. */
+  reconnectTimeout: z.number().positive(),
   /** Shared memory of the run, for the worker to try before it joins. */
   segments: z.array(
     z.strictObject({ path: z.string(), bytes: z.int().nonnegative(), mark: z.string() }),

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { anySignal } from "../base/async.ts";
 import { openRegularFile } from "../base/regular_file.ts";
 import type { Progress } from "./progress.ts";
 
@@ -31,9 +32,7 @@ export async function download(
   const silence = new DownloadTimeout(timeoutMs);
   try {
     const headers: HeadersInit = bytes > 0 ? { range: `bytes=${bytes}-` } : {};
-    const signal = progress.signal
-      ? AbortSignal.any([silence.signal, progress.signal])
-      : silence.signal;
+    const signal = anySignal(silence.signal, progress.signal);
     const response = await fetch(url, { headers, signal });
     const rangeIsOver = response.status === 416;
     if (rangeIsOver) return void await response.body?.cancel(); // all of it was here

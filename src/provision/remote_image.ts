@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { anySignal } from "../base/async.ts";
 
 /** Bounds of {@linkcode fetchImage}. */
 export interface FetchLimits {
@@ -41,7 +42,7 @@ export async function fetchImage(
   try {
     const response = await fetch(url, {
       headers: { accept: "image/*" },
-      signal: signal ? AbortSignal.any([timeout, signal]) : timeout,
+      signal: anySignal(timeout, signal),
     });
     const problem = problemOf(response) ??
       (Number(response.headers.get("content-length")) > maxBytes ? tooLarge() : undefined);

@@ -64,12 +64,20 @@ export function parseEvent(line: string): LoggedEvent | undefined {
   return eventSchema.safeParse(parseLine(line)).data;
 }
 
-/** The events that still count: without the epochs, validations and stops that a resumed run makes again. */
+/**
+ * Tells whether a run makes again what comes after the place of an event: it is resumed, or goes back to a checkpoint
+ * since all workers were lost.
+ */
+export function isReturn({ type, policy }: LoggedEvent): boolean {
+  return type === "started" || type === "resumed" ||
+    (type === "recovery" && policy === "checkpoint");
+}
+
+/** The events that still count: without the epochs, validations and stops that the run makes again. */
 export function standingEvents(events: readonly LoggedEvent[]): LoggedEvent[] {
   let standing: LoggedEvent[] = [];
   for (const event of events) {
-    const begins = event.type === "started" || event.type === "resumed";
-    if (begins) standing = standing.filter((earlier) => !isMadeAgain(earlier, event));
+    if (isReturn(event)) standing = standing.filter((earlier) => !isMadeAgain(earlier, event));
     standing.push(event);
   }
   return standing;

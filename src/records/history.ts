@@ -11,6 +11,7 @@ import { jsonPieces } from "../base/json_pieces.ts";
 import { writeFileAtomically } from "../base/paths.ts";
 import { readRegularFile, readRegularText } from "../base/regular_file.ts";
 import { linesOf, parseLine } from "./jsonl_file.ts";
+import { type RecoveryRecord, recoverySchema } from "./recovery_record.ts";
 
 /** Name of the history in a run folder. */
 export const HISTORY_FILE = "history.json";
@@ -43,6 +44,8 @@ export const epochSchema = z.object({
   imagesPerSecond: z.number().nonnegative(),
   /** Steps that were skipped because gradients overflowed, where losses are scaled (float16). */
   skippedSteps: count.optional(),
+  /** Steps that were skipped because loss or gradients were not finite, where such steps may be. */
+  nonFiniteSteps: count.optional(),
 });
 
 /** The position of a point. */
@@ -111,6 +114,8 @@ const historySchema = z.object({
   best: bestSchema,
   workers: z.int().positive(),
   changes: z.array(changeSchema).optional(),
+  /** Recoveries from lost workers, oldest first. */
+  recoveries: z.array(recoverySchema).optional(),
   /** Position and reason of an end before the last epoch, by early stopping or at a callback's request. */
   stopped: stoppedSchema.optional(),
 });
@@ -122,6 +127,7 @@ const historyGainSchema = z.object({
   validations: z.array(validationPointSchema),
   best: bestSchema.optional(),
   stopped: stoppedSchema.optional(),
+  recoveries: z.array(recoverySchema).optional(),
 });
 
 /** The results of one epoch. */
@@ -142,6 +148,8 @@ export interface EpochRecord {
   imagesPerSecond: number;
   /** Steps that were skipped because gradients overflowed, where losses are scaled (float16). */
   skippedSteps?: number | undefined;
+  /** Steps that were skipped because loss or gradients were not finite, where such steps may be. */
+  nonFiniteSteps?: number | undefined;
 }
 
 /** A point of the training loss. */
@@ -203,6 +211,8 @@ export interface History {
   changes?:
     | { epoch: number; step: number; key: string; before: unknown; after: unknown }[]
     | undefined;
+  /** Recoveries from lost workers, oldest first; those of parts that were repeated later stay. */
+  recoveries?: RecoveryRecord[] | undefined;
   /** Position and reason of an end before the last epoch. */
   stopped?: { epoch: number; step: number; reason: string } | undefined;
 }
@@ -243,6 +253,7 @@ export async function writeLossTable(folder: string, history: History): Promise<
 export function historyAsCsv(history: History): string {
   const names = Object.keys(history.epochs[0]?.metrics ?? {});
   const isScaled = history.epochs.some(({ skippedSteps }) => skippedSteps !== undefined);
+  const maySkip = history.epochs.some(({ nonFiniteSteps }) => nonFiniteSteps !== undefined);
   const rows = history.epochs.map((record) => [
     record.epoch,
     record.learningRate,
@@ -255,11 +266,13 @@ export function historyAsCsv(history: History): string {
     record.imagesPerSecond,
     ...names.map((name) => record.metrics?.[name] ?? NaN),
     ...(isScaled ? [record.skippedSteps ?? 0] : []),
+    ...(maySkip ? [record.nonFiniteSteps ?? 0] : []),
   ]);
   const header = [
     ...CSV_HEADER,
     ...names.map((name) => `validation_${name}`),
     ...(isScaled ? ["skipped_steps"] : []),
+    ...(maySkip ? ["non_finite_steps"] : []),
   ];
   return csvText([header, ...rows.map((row) => row.map(String))], "\n") + "\n";
 }
@@ -334,5 +347,6 @@ async function addGains(folder: string, id: string, history: History): Promise<v
     history.validations.push(...gain.validations);
     if (gain.best) history.best = gain.best;
     if (gain.stopped) history.stopped = gain.stopped;
+    if (gain.recoveries) history.recoveries = [...history.recoveries ?? [], ...gain.recoveries];
   }
 }

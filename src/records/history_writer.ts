@@ -90,8 +90,8 @@ export class HistoryWriter implements Disposable {
 
   /** Tells whether the lists differ from those that were written last; empty ones need no file. */
   #isBeyondFile(history: History): boolean {
-    const at = this.#written?.at ?? [0, 0, 0];
-    return lengthsOf(history).some((length, list) => length !== at[list]);
+    const at = this.#written?.at;
+    return lengthsOf(history).some((length, list) => length !== (at?.[list] ?? 0));
   }
 
   #hasOnlyGrown(history: History): boolean {
@@ -101,12 +101,14 @@ export class HistoryWriter implements Disposable {
 
   #append(log: LineFile, history: History): void {
     const { at, best } = this.#written!;
+    const recoveries = history.recoveries?.slice(at[3]) ?? [];
     const line = JSON.stringify({
       epochs: history.epochs.slice(at[0]),
       losses: history.losses.slice(at[1]),
       validations: history.validations.slice(at[2]),
       ...(history.best.epoch === best ? {} : { best: history.best }),
       ...(history.stopped ? { stopped: history.stopped } : {}),
+      ...(recoveries.length > 0 ? { recoveries } : {}),
     });
     log.append(line);
     log.sync();
@@ -115,6 +117,8 @@ export class HistoryWriter implements Disposable {
   }
 }
 
-function lengthsOf({ epochs, losses, validations }: History): readonly number[] {
-  return [epochs.length, losses.length, validations.length];
+function lengthsOf(
+  { epochs, losses, validations, recoveries = [] }: History,
+): readonly number[] {
+  return [epochs.length, losses.length, validations.length, recoveries.length];
 }

@@ -50,6 +50,10 @@ const statusSchema = z.object({
     /** Milliseconds since its last heartbeat. */
     silentMs: z.number().nonnegative(),
   })),
+  /** Recoveries from lost workers since this process began with the run. */
+  recoveries: count.optional(),
+  /** The workers that the run is recovering from at this moment, and the time of the first loss. */
+  recovering: z.object({ since: z.iso.datetime(), ranks: z.array(count) }).optional(),
   /** Messages on the run's subjects that weren't accepted: by reason, and by all workers together. */
   refused: z.record(z.string(), count).optional(),
   /** None where the machine has none, or its driver says nothing. */
@@ -64,8 +68,13 @@ export async function writeLiveStatus(folder: string, status: LiveStatus): Promi
   const path = join(folder, LIVE_FILE);
   const temporary = `${path}.${Deno.pid}.tmp`;
   using _temporary = removeAtStop(temporary);
-  await Deno.writeTextFile(temporary, JSON.stringify(status));
-  await Deno.rename(temporary, path);
+  try {
+    await Deno.writeTextFile(temporary, JSON.stringify(status));
+    await Deno.rename(temporary, path);
+  } catch (error) {
+    await Deno.remove(temporary).catch(() => {}); // a full disk takes a part of it
+    throw error;
+  }
 }
 
 /** Removes `live.json` at the end of the run; one that can't be removed tells by its age that it is over. */

@@ -65,6 +65,11 @@ export async function readPredictions(folder: string): Promise<Prediction[]> {
     const reason = problem?.message ?? `its first line isn't ${HEADER.join()}`;
     throw new LockstepError(`${file} holds no predictions: ${reason}`);
   }
+  const odd = rows.findIndex((row) => row.length !== HEADER.length);
+  if (odd >= 0) {
+    const line = `its line ${odd + 2} has ${rows[odd].length} values instead of ${HEADER.length}`;
+    throw new LockstepError(`${file} holds no predictions: ${line}`);
+  }
   return rows.map(([path, trueClass, predictedClass, confidence]) => ({
     path: readTextCell(path),
     trueClass: readTextCell(trueClass),

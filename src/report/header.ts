@@ -16,6 +16,8 @@ import {
 } from "../base/format.ts";
 import { moment } from "../web/moment.ts";
 import { quantile } from "../base/statistics.ts";
+import { costOf, type Incident } from "../records/incidents.ts";
+import { INCIDENTS, incidentsOf } from "./incidents_section.ts";
 import { isTree, type RunFiles } from "./run_files.ts";
 import { type ReportedState, resumeCommand, type RunStatus } from "./run_status.ts";
 import { usualPoints } from "./step_times.ts";
@@ -139,13 +141,17 @@ function callouts(files: RunFiles, { state, message, last }: RunStatus): HtmlVal
   const resume = html`<pre>${resumeCommand(files.folder)}</pre>`;
   const warnings = warningsOf(files.events).length;
   const skipped = skippedOf(files.events).length;
-  const steps = (files.history?.epochs ?? [])
-    .reduce((sum, { skippedSteps = 0 }) => sum + skippedSteps, 0);
+  const epochs = files.history?.epochs ?? [];
+  const steps = epochs.reduce((sum, { skippedSteps = 0 }) => sum + skippedSteps, 0);
+  const nonFinite = epochs.reduce((sum, { nonFiniteSteps = 0 }) => sum + nonFiniteSteps, 0);
   const findings = [
     ...(warnings > 0 ? [groupedCount(warnings, "warning")] : []),
     ...(skipped > 0 ? [`${groupedCount(skipped, "image")} left out`] : []),
     ...(steps > 0
       ? [`${groupedCount(steps, "step")} skipped, whose float16 gradients overflowed`]
+      : []),
+    ...(nonFinite > 0
+      ? [`${groupedCount(nonFinite, "step")} skipped, whose loss or gradients were not finite`]
       : []),
   ].join(", ");
   return [
@@ -172,7 +178,24 @@ function callouts(files: RunFiles, { state, message, last }: RunStatus): HtmlVal
             <a href="#warnings">Warnings</a>.</p>
       </div>
     `,
+    lossCallout(incidentsOf(files)),
   ];
+}
+
+/** Says that workers were lost, if any were, and what that cost. */
+function lossCallout(incidents: readonly Incident[]): HtmlValue {
+  if (incidents.length === 0) return undefined;
+  const workers = incidents.reduce((sum, { workers }) => sum + workers.length, 0);
+  const { recoveries, seconds } = costOf(incidents);
+  const cost = recoveries === 0
+    ? "the run didn't recover"
+    : `${groupedCount(recoveries, "recovery", "recoveries")} took ${formatDuration(seconds)}`;
+  return html`
+    <div class="callout warn" role="note">
+      <p>${groupedCount(workers, "worker")} lost, ${cost}: see
+        <a href="${`#${INCIDENTS}`}">Lost workers and recoveries</a>.</p>
+    </div>
+  `;
 }
 
 function lastEvent(time: string | undefined): HtmlValue {

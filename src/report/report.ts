@@ -11,6 +11,7 @@ import { confusionSection } from "./confusion_section.ts";
 import { curvesSection } from "./curves_section.ts";
 import { filesSection } from "./files_section.ts";
 import { reportHeader, runTitle } from "./header.ts";
+import { incidentsSection } from "./incidents_section.ts";
 import { renderReportPage } from "./layout.ts";
 import { logSection } from "./log_section.ts";
 import { picturesSection } from "./pictures_section.ts";
@@ -54,7 +55,8 @@ export async function renderReport(files: RunFiles, now: Date = new Date()): Pro
     history && await confusionSection(history),
     history && classesSection(history),
     picturesSection(files),
-    throughputSection(files.metrics),
+    throughputSection(files),
+    incidentsSection(files, status),
     warningsSection(files.events),
     logSection(files),
     configSection(files),

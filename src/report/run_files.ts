@@ -159,7 +159,7 @@ function maskedEnvironment(
 function treeOf(yaml: string | undefined): Tree | undefined {
   if (yaml === undefined) return undefined;
   try {
-    const tree: unknown = parse(yaml);
+    const tree: unknown = parse(yaml, { logLevel: "error" }); // no warnings on standard error
     if (isTree(tree)) return tree;
   } catch (error) {
     throw new LockstepError(`it is not valid YAML (${(error as Error).message.split("\n")[0]})`);

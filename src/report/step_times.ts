@@ -43,9 +43,14 @@ export function usualPoints(metrics: readonly MetricsPoint[]): readonly MetricsP
   return metrics.length > ENOUGH ? metrics.slice(1) : metrics;
 }
 
+/** The steps of an epoch, as far as points show them. */
+export function epochSteps(metrics: readonly MetricsPoint[]): number {
+  return metrics.reduce((most, { step }) => Math.max(most, step), 1);
+}
+
 /** A place on the axis of all steps, counted from 1. */
 export function stepNumbers(metrics: readonly MetricsPoint[]): number[] {
-  const perEpoch = metrics.reduce((most, { step }) => Math.max(most, step), 1);
+  const perEpoch = epochSteps(metrics);
   return metrics.map(({ epoch, step }) => (epoch - 1) * perEpoch + step);
 }
 

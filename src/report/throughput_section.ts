@@ -17,9 +17,13 @@ import {
 } from "../base/format.ts";
 import { chartValue, inWindows } from "../web/chart_values.ts";
 import { mean, quantile } from "../base/statistics.ts";
+import type { Incident } from "../records/incidents.ts";
+import { incidentsOf } from "./incidents_section.ts";
+import type { RunFiles } from "./run_files.ts";
 import type { Section } from "./section.ts";
 import {
   BREAKDOWN,
+  epochSteps,
   meanStep,
   type RankSummary,
   rankTimes,
@@ -29,15 +33,19 @@ import {
 
 /** Most points of a chart. */
 const MAX_POINTS = 400;
+/** Recoveries that a chart marks. */
+const MAX_MARKS = 12;
 /** Steps that take so many times the usual run off the top. */
 const OUTLIER = 3;
 
 /** Throughput and breakdown; nothing for runs that kept no metrics. */
-export function throughputSection(metrics: readonly MetricsPoint[]): Section | undefined {
+export function throughputSection(
+  { metrics, ...files }: Pick<RunFiles, "metrics" | "events" | "history">,
+): Section | undefined {
   if (metrics.length === 0) return undefined;
   const ranks = rankTimes(metrics);
   const rates = usualPoints(metrics).map(({ imagesPerSecond }) => imagesPerSecond);
-  const { rate, breakdown, cut } = throughputCharts(metrics);
+  const { rate, breakdown, cut } = throughputCharts(metrics, incidentsOf(files));
   const middle = formatRate(quantile(rates, 0.5));
   return {
     id: "throughput",
@@ -65,7 +73,15 @@ export function throughputSection(metrics: readonly MetricsPoint[]): Section | u
   };
 }
 
-function throughputCharts(metrics: readonly MetricsPoint[]) {
+/** Marks the last recoveries, which explain where a run was slow. */
+function recoveryMarks(incidents: readonly Incident[], metrics: readonly MetricsPoint[]) {
+  const perEpoch = epochSteps(metrics);
+  return incidents.flatMap(({ recovery }) => recovery ?? []).slice(-MAX_MARKS)
+    .map(({ epoch, step }) => ({ x: (epoch - 1) * perEpoch + step, label: "recovery" }));
+}
+
+function throughputCharts(metrics: readonly MetricsPoint[], incidents: readonly Incident[]) {
+  const marks = recoveryMarks(incidents, metrics);
   const windows = inWindows(metrics, MAX_POINTS);
   const steps = stepNumbers(windows.map((window) => window[window.length - 1]));
   const x = { label: "Step", values: steps, format: "integer" } as const;
@@ -83,6 +99,7 @@ function throughputCharts(metrics: readonly MetricsPoint[]) {
       ),
       colour: 1,
     }],
+    ...(marks.length > 0 ? { marks } : {}),
     sync: "steps",
   };
   const breakdown: ChartSpec = {

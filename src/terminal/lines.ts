@@ -56,8 +56,9 @@ export function epochLine(
     `val ${formatLoss(validation.loss)} / ${accuracy(validation.accuracy)}`,
   ];
   const time = formatDuration(record.seconds);
-  const { skippedSteps = 0 } = record;
+  const { skippedSteps = 0, nonFiniteSteps = 0 } = record;
   const end = [
+    ...(nonFiniteSteps > 0 ? [`${counted(nonFiniteSteps, "non-finite step")} skipped`] : []),
     ...(skippedSteps > 0 ? [`${counted(skippedSteps, "step")} skipped`] : []),
     ...(best ? ["best"] : []),
   ];

@@ -15,7 +15,7 @@ import { createUserModel } from "../models/user_model.ts";
 import { optimizerConfig } from "../optim/config.ts";
 import { importLoss } from "../optim/user_loss.ts";
 import { Replica } from "./replica.ts";
-import { initialLossScale } from "./step_judge.ts";
+import { judgeStateOf } from "./step_judge.ts";
 
 /** The facts about a run's data on which the model and its loss depend. */
 export interface DataFacts {
@@ -48,7 +48,7 @@ export async function buildReplica(
   return new Replica(network, {
     optimizer: {
       settings: optimizerConfig(train),
-      isScaled: initialLossScale(config) !== undefined,
+      isScaled: judgeStateOf(config).lossScale !== undefined,
       lr,
       groups,
       ...(clipGradNorm === undefined ? {} : { clipGradNorm }),

@@ -12,7 +12,7 @@ const count = z.int().nonnegative();
 const measured = z.number().nullable().transform((value) => value ?? NaN);
 const skippedSchema = z.array(z.object({ index: count, path: z.string(), reason: z.string() }));
 
-/** Answer to `loadState`. */
+/** Answer to `openExchange`. */
 export const openedWorkerSchema = z.strictObject({
   device: openedDeviceSchema,
   /** The exchange that the worker has opened; and why it isn't what it would rather have, as a sentence. */
@@ -26,19 +26,20 @@ export const lossScaleSchema = z.strictObject({
   skippedSteps: count,
 });
 
+/** Counts of the steps that were skipped, and the most in a row. */
+const skipAllowanceSchema = z.strictObject({
+  inARow: count,
+  ofEpoch: count,
+  limit: z.int().positive(),
+});
+
 /** Arguments of the command `trainEpoch`. */
 export const epochSpanSchema = z.strictObject({
   epoch: z.int().positive(),
   startStep: count,
   optimizerSteps: count,
   lossScale: lossScaleSchema.optional(),
-});
-
-/** Answer to `trainEpoch`. */
-export const epochOutcomeSchema = z.strictObject({
-  steps: count,
-  skipped: skippedSchema,
-  notFinite: count.optional(),
+  nonFinite: skipAllowanceSchema.optional(),
 });
 
 /** Arguments of `validate`. */

@@ -12,25 +12,26 @@ export type BatchPart = ReturnType<typeof microBatchesOf>[number];
 
 /** The parts of batches, some of which are prepared. */
 export class PreparedBatches {
+  /** The division of batches from now on. */
+  batching: MicroBatching;
   readonly #stage: ImageStage;
-  readonly #batching: MicroBatching;
   readonly #prepared = new WeakMap<LabelledImages, readonly BatchPart[]>();
 
   constructor(stage: ImageStage, batching: MicroBatching) {
     this.#stage = stage;
-    this.#batching = batching;
+    this.batching = batching;
   }
 
   /** Begins to copy a batch's images; their memory may be overwritten when the promise resolves. */
   async prepare(batch: LabelledImages): Promise<void> {
-    const parts = microBatchesOf(batch, this.#batching);
+    const parts = microBatchesOf(batch, this.batching);
     this.#prepared.set(batch, parts);
     await Promise.all(parts.map(({ part }) => this.#stage.preload(part.images)));
   }
 
   /** Returns the parts of a batch, prepared or not. */
   partsOf(batch: LabelledImages): readonly BatchPart[] {
-    return this.#prepared.get(batch) ?? microBatchesOf(batch, this.#batching);
+    return this.#prepared.get(batch) ?? microBatchesOf(batch, this.batching);
   }
 
   /** Ends the use of a batch, if it was used at all: the ops on it must be done. */

@@ -7,11 +7,10 @@ import { CapturedFunction } from "../engine/capture/capture.ts";
 import { nativeRuntime } from "../engine/native_runtime.ts";
 import { setStepSeed } from "../engine/random_state.ts";
 import { tf } from "../engine/tf.ts";
-import { isBatchNorm, isFrozenLayer } from "../models/layers.ts";
-import { namedLayers } from "../models/named_layers.ts";
+import { findNonFiniteLayer } from "../models/non_finite_layer.ts";
 import { findSingleValue } from "../models/single_value.ts";
+import { trainedBatchNorms } from "../models/trained_batch_norms.ts";
 import type { EmaConfig } from "../optim/config.ts";
-import { lossPerSample } from "../optim/loss.ts";
 import type { OptimizerOptions } from "../optim/optimizer.ts";
 import { bucketCuts } from "./buckets.ts";
 import type { Features } from "./features.ts";
@@ -19,10 +18,14 @@ import type { LabelledImages } from "./labelled_images.ts";
 import type { MicroBatching } from "./micro_batches.ts";
 import { type BatchPart, type Preparation, PreparedBatches } from "./prepared_batches.ts";
 import { ModelScorer, type ScorerOptions } from "./model_scorer.ts";
+import { type NonFiniteOrigin, originOf } from "./non_finite_origin.ts";
+import { ReplicaDigest } from "./replica_digest.ts";
 import { ReplicaState, type ReplicaUpdate } from "./replica_state.ts";
 import { GlobalBatch, type MomentExchange, type MomentMeeting } from "./moment_exchange.ts";
 import type { Scores } from "./scores.ts";
+import { type ProbeOptions, StepProbe } from "./step_probe.ts";
 import { type LocalTotals, NO_TOTALS, RESULTS, StepSums } from "./step_sums.ts";
+import { trainingLoss } from "./training_loss.ts";
 
 /** The place of a rank's rows in the step's global batch, and the step's seed: for dropout. */
 export interface RankShare {
@@ -31,6 +34,8 @@ export interface RankShare {
   readonly rowOffset: number;
   /** Factor of the loss in the backward pass (default 1); the loss itself is returned without it. */
   readonly lossScale?: number;
+  /** The caller ends the use of the batch by {@linkcode Replica.finish}; unless set, the call does. */
+  readonly keepsBatch?: boolean;
 }
 
 /** Gradients that leave a step before it has ended. */
@@ -70,9 +75,6 @@ export interface ReplicaOptions extends ScorerOptions, MicroBatching {
   readonly ema?: EmaConfig;
 }
 
-/** Weight of an auxiliary classifier's loss (Szegedy et al. 2015, arXiv:1512.00567; torchvision's references). */
-const AUXILIARY_WEIGHT = 0.4;
-
 /** Values of a pixel. */
 const CHANNELS = 3;
 
@@ -83,9 +85,10 @@ export class Replica implements Disposable {
   readonly model: tf.LayersModel;
   readonly state: ReplicaState;
   readonly #scorer: ModelScorer;
-  readonly #batching: MicroBatching;
   readonly #batches: PreparedBatches;
   readonly #forwardBackward: CapturedFunction;
+  readonly #probing: ProbeOptions;
+  readonly #digest: ReplicaDigest;
   /** By the images' size: true when one image is a single value per channel somewhere. */
   readonly #singleValues = new Map<string, boolean>();
   /** By the images' size: the points at which a step's function exchanges moments. */
@@ -96,14 +99,25 @@ export class Replica implements Disposable {
     this.model = model;
     this.state = new ReplicaState(model, options.optimizer, options.ema);
     this.#scorer = new ModelScorer(model, options);
-    this.#batching = options;
-    this.#batches = new PreparedBatches(this.#scorer.stage, options);
     const variables = () => this.state.parameters.map(({ variable }) => variable);
+    const { accumulationSteps, microBatchSize } = options;
+    this.#batches = new PreparedBatches(this.#scorer.stage, { accumulationSteps, microBatchSize });
+    this.#probing = { capture: options.capture, call: options.call };
+    this.#digest = new ReplicaDigest(variables);
     this.#forwardBackward = new CapturedFunction(
       "forward_backward",
       (start, ...targets) => this.#trace(start, targets),
       { variables, capture: options.capture, ...options.call },
     );
+  }
+
+  /** The division of this rank's rows into micro-batches; all ranks have the same. It may change between two steps. */
+  get batching(): MicroBatching {
+    return this.#batches.batching;
+  }
+
+  set batching(batching: MicroBatching) {
+    this.#batches.batching = batching;
   }
 
   /** The frozen body, where there is one: then only the head is a part of the step. */
@@ -137,7 +151,7 @@ export class Replica implements Disposable {
     meeting?: MomentMeeting,
   ): Promise<LocalTotals> {
     const { state } = this;
-    const plan = await this.#plan(batch, this.#trainsBatchNorm() ? meeting : undefined);
+    const plan = await this.#plan(batch, meeting && this.#momentsMeet ? meeting : undefined);
     const { own, isSingle, known, lossFactor, global } = plan;
     if (isSingle.length === 0) return NO_TOTALS;
     state.collect();
@@ -163,8 +177,55 @@ export class Replica implements Disposable {
     }
     state.restore();
     const totals = await sums.totals();
-    this.#batches.finish(batch); // the results were read, so the images were, too
+    if (!place.keepsBatch) this.finish(batch); // the results were read, so the images were, too
     return totals;
+  }
+
+  /** Ends the use of a batch that was kept: the ops on it must be done. */
+  finish(batch: LabelledImages): void {
+    this.#batches.finish(batch);
+  }
+
+  /**
+   * Computes a step once more, instrumented, to find where its values cease to be finite. The state stays as it is; no
+   * other rank takes part, so BatchNorm normalizes by this rank's rows. The batch must still be in use.
+   */
+  async findNonFinite(batch: LabelledImages, place: RankShare): Promise<NonFiniteOrigin> {
+    const { state } = this;
+    const own = this.#batches.partsOf(batch);
+    const weight = own.length === 0 ? 0 : this.#scorer.weightOf(batch);
+    const factor = (place.lossScale ?? 1) * (weight === 0 ? 0 : 1 / weight);
+    using probe = new StepProbe(this.#scorer, state, this.#probing);
+    try {
+      for (const { part, firstRow } of own) {
+        setStepSeed([...place.seed], place.globalRows, place.rowOffset + firstRow);
+        const inputs = await this.#scorer.inputs(part, this.features?.caches?.train);
+        inputs.push(tf.scalar(factor));
+        try {
+          const origin = originOf(await probe.run(inputs), part.indices);
+          if (origin) return this.features ? await this.#originInBody(origin, part) : origin;
+        } finally {
+          tf.dispose(inputs);
+        }
+      }
+    } finally {
+      state.restore();
+    }
+    return own.length > 1 ? { at: "microBatches", count: own.length } : { at: "nowhere" };
+  }
+
+  /** Of a pass that starts with features: where in the frozen body those cease to be finite. */
+  async #originInBody(origin: NonFiniteOrigin, part: LabelledImages): Promise<NonFiniteOrigin> {
+    if (origin.at !== "images") return origin;
+    const { images } = origin;
+    if (part.unread) return { at: "features", images };
+    const pixels = await this.#scorer.stage.tensorOf(part);
+    try {
+      const layer = findNonFiniteLayer(this.model, pixels);
+      return layer === undefined ? { at: "features", images } : { at: "output", layer, images };
+    } finally {
+      pixels.dispose();
+    }
   }
 
   async #plan(batch: LabelledImages, meeting: MomentMeeting | undefined): Promise<PartPlan> {
@@ -172,7 +233,7 @@ export class Replica implements Disposable {
     const rows = own.map(({ part }) => part.labels.length);
     const weight = own.length === 0 ? 0 : this.#scorer.weightOf(batch);
     const global = meeting &&
-      await GlobalBatch.meet(meeting, { weight, rows: batch.labels.length }, this.#batching);
+      await GlobalBatch.meet(meeting, { weight, rows: batch.labels.length }, this.batching);
     const isSingle = (global?.parts ?? rows).map((count) =>
       count === 1 && this.#hasSingleValue(batch)
     );
@@ -191,8 +252,9 @@ export class Replica implements Disposable {
     };
   }
 
-  #trainsBatchNorm(): boolean {
-    return namedLayers(this.model).some(({ layer }) => isBatchNorm(layer) && !isFrozenLayer(layer));
+  /** True where there are moments that can meet. */
+  get #momentsMeet(): boolean {
+    return trainedBatchNorms(this.model).length > 0;
   }
 
   /** The points of a step's function, which are the same for any number of rows. */
@@ -263,6 +325,16 @@ export class Replica implements Disposable {
     });
   }
 
+  /** As of `ReplicaDigest`: the parameters and running statistics as the model computes with them. */
+  async digest(): Promise<number> {
+    return await this.#digest.compute();
+  }
+
+  /** As of `ReplicaState`. */
+  async flipBit(): Promise<void> {
+    await this.state.flipBit();
+  }
+
   /** As of `ReplicaState`. */
   async update(update: ReplicaUpdate): Promise<void> {
     await this.state.update(update);
@@ -311,22 +383,17 @@ export class Replica implements Disposable {
   /** Releases the traced functions and the optimizer's state; the model stays. */
   dispose(): void {
     this.#forwardBackward.dispose();
+    this.#digest[Symbol.dispose]();
     this.#scorer.dispose();
     this.state[Symbol.dispose]();
   }
 
   #trace(start: tf.Tensor, inputs: readonly tf.Tensor[]): tf.Tensor[] {
-    const { labels, distributions, scales } = this.#scorer.targetsFrom(start, inputs);
     const inverseWeight = inputs.at(-1)!;
     const variables = [...this.state.learning];
     let totals: tf.Tensor[] = [];
     const { value, grads } = tf.variableGrads(() => {
-      const [logits, auxiliary] = this.#scorer.outputs(start, true);
-      const lossOf = (outputs: tf.Tensor2D) =>
-        tf.sum(lossPerSample(this.#scorer.loss.loss, outputs, distributions, scales, labels));
-      const loss = auxiliary
-        ? tf.add(lossOf(logits), tf.mul(lossOf(auxiliary), AUXILIARY_WEIGHT))
-        : lossOf(logits);
+      const { loss, logits, labels } = trainingLoss(this.#scorer, start, inputs);
       const correct = tf.cast(countCorrect(logits, labels), "float32");
       totals = [tf.keep(tf.stack([loss, correct]))];
       return tf.mul(loss, inverseWeight) as tf.Scalar;

@@ -5,11 +5,13 @@
  * @module
  */
 import { faultPoint } from "../base/fault_point.ts";
+import { findNonFinite } from "../base/float32.ts";
 import { type FloatRange, overlap } from "../base/float_range.ts";
+import { itemAt } from "../base/item_at.ts";
 import { TensorStore } from "../engine/capture/tensor_store.ts";
 import { copyRange, fillWithZeros } from "../engine/device_memory.ts";
 import type { VersionedMemory } from "../engine/versioned_memory.ts";
-import { loneBuffers, type StepBuffers } from "../exchange/step_buffers.ts";
+import { disposeBuffers, loneBuffers, type StepBuffers } from "../exchange/step_buffers.ts";
 import type { tf } from "../engine/tf.ts";
 import { placed, readInto, tensorFrom } from "../engine/transfer.ts";
 import { isGpuOpen } from "../engine/native_runtime.ts";
@@ -70,6 +72,8 @@ export class ReplicaState implements Disposable {
   #attached: Attached | undefined;
   /** The regions that the update before the next commit has made anew. */
   #made: readonly { commit(): void }[] = [];
+  /** Those of the last commit, while it can be taken back. */
+  #committed: readonly { commit(): void }[] = [];
 
   /** @throws {UsageError} when a group of parameters matches none */
   constructor(model: tf.LayersModel, options: OptimizerOptions, ema: EmaConfig | undefined) {
@@ -120,6 +124,23 @@ export class ReplicaState implements Disposable {
    * @throws {RangeError} when they are too small
    */
   attach(buffers: StepBuffers): void {
+    this.#attach(buffers, undefined);
+  }
+
+  /**
+   * Moves into other buffers, with everything: the present values, the optimizer's state and the averages. What a step
+   * that was broken off has left in the variables is forgotten.
+   *
+   * @throws {RangeError} when they are too small
+   */
+  move(buffers: StepBuffers): void {
+    const before = this.#parts;
+    this.restore();
+    this.#attach(buffers, before.buffers);
+    disposeBuffers(before.buffers);
+  }
+
+  #attach(buffers: StepBuffers, source: StepBuffers | undefined): void {
     const { vectorBytes, exchanged, layout } = this;
     const given = [buffers.vector, buffers.reduced, ...buffers.regions];
     const isWrong = given.some(({ byteLength }) => byteLength !== vectorBytes);
@@ -132,20 +153,22 @@ export class ReplicaState implements Disposable {
     const [region, ...others] = buffers.regions;
     const slots = others.slice(0, slotCount);
     const values = new VersionedVariables(exchanged, layout, region);
-    values.collect();
+    if (source) copyRegions(source, buffers, this.regions);
+    else values.collect();
     this.#release();
     const range = buffers.shard;
-    for (const slot of slots) fillWithZeros(slot.current, range);
+    if (!source) { for (const slot of slots) fillWithZeros(slot.current, range); }
     this.optimizer.attach({ values: region, slots, gradients: buffers.reduced, range });
     let averages: Attached["averages"];
     if (this.#ema) {
       const averaged = others[slotCount];
       const update = new WeightAverages({ values: region, averages: averaged, range });
-      update.reset();
+      if (!source) update.reset();
       averages = { bound: new VersionedVariables(exchanged, layout, averaged), update };
     }
     const store = new TensorStore(buffers.vector, layout.places);
     this.#attached = { buffers, values, slots, store, ...(averages ? { averages } : {}) };
+    if (source) values.bind();
     this.#placeFixed();
   }
 
@@ -174,6 +197,14 @@ export class ReplicaState implements Disposable {
   /** The places of results of a step in this rank's vector, by their positions in {@linkcode exchanged}. */
   get store(): TensorStore {
     return this.#parts.store;
+  }
+
+  /** Tells whether this rank's own vector holds NaN or infinity; on a GPU the step's totals tell. */
+  hasNonFiniteVector(): boolean {
+    const { host } = this.#parts.buffers.vector;
+    if (!host) return false;
+    const floats = new Float32Array(host.buffer, host.byteOffset, this.layout.floats);
+    return findNonFinite(floats) >= 0;
   }
 
   /**
@@ -205,9 +236,33 @@ export class ReplicaState implements Disposable {
     if (await averages.update.update(share)) this.#made = [...this.#made, averages.bound];
   }
 
+  /** Changes one bit of the parameters as this rank has them: damage to memory, for tests. */
+  async flipBit(): Promise<void> {
+    const [{ current }] = this.#parts.buffers.regions;
+    const float = FLOAT_BYTES * Math.floor(this.#statisticsBegin / 2);
+    const bytes = new Uint8Array(FLOAT_BYTES);
+    await current.download(bytes, float);
+    bytes[1]! ^= 1;
+    await current.upload(bytes, float);
+  }
+
   /** Makes the version of the last update the current one, once all ranks have made theirs. */
   commit(): void {
     for (const region of this.#made) region.commit();
+    this.#committed = this.#made;
+    this.#made = [];
+    this.#parts.values.bind();
+  }
+
+  /**
+   * Takes the last commit back, once; no update may have begun since.
+   *
+   * @throws {TypeError} when there is none
+   */
+  uncommit(): void {
+    if (this.#committed.length === 0) throw new TypeError("There is no commit to take back");
+    for (const region of this.#committed) region.commit(); // the version before is the other one
+    this.#committed = [];
     this.#made = [];
     this.#parts.values.bind();
   }
@@ -303,12 +358,22 @@ export class ReplicaState implements Disposable {
     for (const held of [values, store, averages?.bound, averages?.update]) held?.[Symbol.dispose]();
     this.#attached = undefined;
     this.#made = [];
+    this.#committed = [];
   }
 
   /** Releases the optimizer's state; the model stays as it is. */
   [Symbol.dispose](): void {
     this.#release();
     this.optimizer[Symbol.dispose]();
+  }
+}
+
+/** Copies the current versions of the first regions. */
+function copyRegions(source: StepBuffers, target: StepBuffers, count: number): void {
+  const all = { begin: 0, end: source.vector.byteLength / FLOAT_BYTES };
+  for (let region = 0; region < count; region++) {
+    const [from, to] = [source, target].map(({ regions }) => itemAt(regions, region).current);
+    copyRange(from, to, all);
   }
 }
 

@@ -14,6 +14,8 @@ export interface StepObserver {
   onBegin?(step: number): void;
   /** A part of a step begins. */
   onPhase?(step: number, phase: StepPhase): void;
+  /** The step's new version of the state is the current one now. */
+  onCommit?(): void;
   /** A step has ended. */
   onEnd?(step: number, times: StepTimes, result: StepResult): void;
 }

@@ -8,7 +8,7 @@
  */
 import { faultPoint } from "../base/fault_point.ts";
 import type { FloatRange } from "../base/float_range.ts";
-import type { Batch, SkippedSample } from "../data/loading/loader.ts";
+import type { Batch } from "../data/loading/loader.ts";
 import type {
   GradientExchange,
   StepContribution,
@@ -21,8 +21,6 @@ import type { StepWatch } from "./step_watch.ts";
 export interface EpochOutcome {
   /** Optimizer steps taken. */
   readonly steps: number;
-  /** Images that couldn't be read and were left out. */
-  readonly skipped: readonly SkippedSample[];
   /** The step at which the verdict was to fail: gradients or loss were not finite. No update was made. */
   readonly notFinite?: number;
 }
@@ -32,12 +30,18 @@ export interface EpochWork {
   readonly exchange: Pick<GradientExchange, "reduceScatter" | "agree" | "allGather">;
   /** This rank's rows of each step that is left, in the order of the steps; a step may have none. */
   batches(signal?: AbortSignal): AsyncIterable<Batch>;
+  /** Puts on record which samples a batch lacks; called before anything of the step goes to the other ranks. */
+  reportSkipped(batch: Batch, signal?: AbortSignal): Promise<void>;
   /** Runs forward and backward; returns the rank's gradients, and their weight among those of all ranks. */
   forwardBackward(batch: Batch, signal?: AbortSignal): Promise<StepContribution>;
   /** The sum of the squares of the summed gradients in some ranges, where it is needed. */
   sumSquares(ranges: readonly FloatRange[]): number;
   /** Judges a step by its result; all ranks come to the same verdict. */
   judge(reduced: StepResult): StepVerdict;
+  /** Looks for the cause of a step that isn't finite, where the step failed or is the first one that is skipped. */
+  diagnose(batch: Batch, own: StepContribution, verdict: "fail" | "skip"): Promise<void>;
+  /** Ends the use of a batch. */
+  finish(batch: Batch): void;
   /**
    * Makes the next version of this rank's part of the parameters and the running statistics.
    *
@@ -60,23 +64,35 @@ export async function trainEpoch(
   signal?: AbortSignal,
 ): Promise<EpochOutcome> {
   const { exchange } = work;
-  const skipped: SkippedSample[] = [];
   let steps = 0;
 
   watch.enter("waiting for its batch");
   for await (const batch of work.batches(signal)) {
     const { step } = batch;
     watch.begin(step);
-    skipped.push(...batch.skipped);
+    if (batch.skipped.length > 0) {
+      watch.enter("waiting for the coordinator");
+      await work.reportSkipped(batch, signal);
+    }
 
-    watch.enter("computing");
-    const gradients = await work.forwardBackward(batch, signal);
+    let reduced: StepResult;
+    let verdict: StepVerdict;
+    try {
+      watch.enter("computing");
+      const gradients = await work.forwardBackward(batch, signal);
 
-    watch.enter("waiting for the other ranks");
-    const ranges = await exchange.reduceScatter({ ...gradients, times: watch.times }, signal);
-    const reduced = await exchange.agree(work.sumSquares(ranges), signal);
-    const verdict = work.judge(reduced);
-    if (verdict === "fail") return { steps, skipped, notFinite: step };
+      watch.enter("waiting for the other ranks");
+      const ranges = await exchange.reduceScatter({ ...gradients, times: watch.times }, signal);
+      reduced = await exchange.agree(work.sumSquares(ranges), signal);
+      verdict = work.judge(reduced);
+      if (verdict === "fail" || verdict === "skip") {
+        watch.enter("computing");
+        await work.diagnose(batch, gradients, verdict);
+      }
+    } finally {
+      work.finish(batch);
+    }
+    if (verdict === "fail") return { steps, notFinite: step };
 
     if (verdict === "apply" && changesAnything(reduced)) {
       watch.enter("updating its parameters");
@@ -93,7 +109,7 @@ export async function trainEpoch(
     if (reduced.action === "stop") break;
     watch.enter("waiting for its batch");
   }
-  return { steps, skipped };
+  return { steps };
 }
 
 /** Without weight (no image could be read, or all classes have weight 0) gradients are 0; statistics may still move. */

@@ -31,3 +31,14 @@ export const MEMBER_COLUMNS: readonly ColumnTitle[] = [
   { number: "Best epoch" },
   { number: "Time" },
 ];
+
+/** The title of the table of lost workers, in a run's report and on its page. */
+export const INCIDENTS_TITLE = "Lost workers and recoveries";
+/** Its columns. */
+export const INCIDENT_COLUMNS: readonly ColumnTitle[] = [
+  "When",
+  "Lost workers",
+  "How the run went on",
+  { number: "Workers" },
+  { number: "Cost" },
+];

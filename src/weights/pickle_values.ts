@@ -111,6 +111,7 @@ export function setItem(dict: PickleDict, key: PickleValue, value: PickleValue):
 
 /** A value's kind, for messages. */
 export function describe(value: PickleValue | undefined): string {
+  if (value === undefined) return "missing";
   if (value === null) return "None";
   if (Array.isArray(value)) return "a list";
   if (value instanceof Map) return "a dict";
@@ -120,5 +121,5 @@ export function describe(value: PickleValue | undefined): string {
   if (value instanceof UnknownGlobal) return `${value.shown}, a class or function`;
   if (value instanceof UnknownObject) return `an object of ${value.type.shown}`;
   if (value instanceof PickleObject) return "a tensor or storage";
-  return `a ${typeof value}`;
+  return typeof value === "bigint" ? "a number" : `a ${typeof value}`;
 }

@@ -43,7 +43,8 @@ const SAVE_STATE = "load it in Python and save its model.state_dict() with torch
  */
 export function findStateDicts(value: PickleValue): StateRefs[] {
   const found: StateRefs[] = [];
-  let level: [key: string, dict: PickleDict][] = [["", rootOf(value)]];
+  const root = rootOf(value);
+  let level: [key: string, dict: PickleDict][] = [["", root]];
   for (let depth = 0; depth < MAX_DEPTH; depth++) {
     const below: typeof level = [];
     for (const [key, dict] of level) {
@@ -53,7 +54,7 @@ export function findStateDicts(value: PickleValue): StateRefs[] {
     }
     level = below;
   }
-  if (found.length === 0) refuse(value as PickleDict);
+  if (found.length === 0) refuse(root);
   return found.slice(0, MAX_STATES);
 }
 

@@ -5,7 +5,7 @@
  * @module
  */
 import { readPlainPickle, readTorchPickle, type Storage } from "./torch_pickle.ts";
-import { PickleError, type PickleValue } from "./pickle_values.ts";
+import { describe, PickleError, type PickleValue } from "./pickle_values.ts";
 
 const MAGIC_NUMBER = 0x1950a86a20f9469cfc6cn;
 const VERSION = 1001;
@@ -35,7 +35,8 @@ export function readLegacy(
   const magic = readPlainPickle(bytes, 0);
   const version = readPlainPickle(bytes, magic.end);
   if (magic.value !== MAGIC_NUMBER || version.value !== VERSION) {
-    throw new PickleError(`its format has version ${version.value}, and ${VERSION} can be read`);
+    const found = typeof version.value === "number" ? version.value : describe(version.value);
+    throw new PickleError(`its format has version ${found}, and ${VERSION} can be read`);
   }
   const machine = readPlainPickle(bytes, version.end);
   if (!(machine.value instanceof Map) || machine.value.get("little_endian") !== true) {

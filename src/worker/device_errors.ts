@@ -21,7 +21,7 @@ export interface DeviceWork {
   /** Images of the batch that this worker computes at once. */
   readonly rows: number;
   /** `train.accumulationSteps`, where a run trains. */
-  readonly accumulationSteps?: number;
+  readonly accumulationSteps?: number | undefined;
   /** `engine.gpuMemory`, where it is set. */
   readonly gpuMemory?: number | undefined;
   /** Memory of the GPU now, where the driver says it. */

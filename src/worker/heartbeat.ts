@@ -4,8 +4,9 @@
  * @module
  */
 import { LockstepError } from "../base/errors.ts";
-import { HeartbeatSender } from "../protocol/heartbeat_sender.ts";
+import { type HeartbeatName, HeartbeatSender } from "../protocol/heartbeat_sender.ts";
 import type { Link } from "../protocol/link.ts";
+import { ServerGoneError, WORKER_WAITS_LONGER } from "../protocol/server_loss.ts";
 import { ServerWatch } from "../protocol/server_watch.ts";
 import { SilenceTimer } from "../protocol/silence_timer.ts";
 import type { StepPhase } from "../protocol/step_phases.ts";
@@ -22,6 +23,8 @@ export interface Heartbeat {
   at(epoch: number, step: number, phase?: StepPhase): void;
   /** Tells which sample the data module has been making for the longest time. */
   making(sample: number | undefined): void;
+  /** The worker has another rank from now on. */
+  rename(rank: number): void;
   /** Tells what this worker is doing. */
   doing(activity: string): void;
   stop(): void;
@@ -38,19 +41,27 @@ export async function startHeartbeat(
 ): Promise<Heartbeat> {
   const lost = new AbortController();
   const server = new ServerWatch(link);
+  let serverStood = false;
   const watch = new SilenceTimer((silentMs) => {
-    if (silentMs >= 1000) server.ask();
-    const limit = watch.everHeard || link.serverGone
+    // Nobody can be heard then; the link fails when the server is gone for too long.
+    if (link.serverGone) return watch.excuse();
+    const answered = silentMs < 1000 || server.ask();
+    if (answered === undefined) return;
+    const serverStands = !answered;
+    if (serverStood && !serverStands) watch.excuse();
+    serverStood = serverStands;
+    const limit = serverStands
+      ? settings.reconnectTimeout + WORKER_WAITS_LONGER
+      : watch.everHeard
       ? settings.lostAfter
       : Math.max(settings.lostAfter, FIRST_SIGN);
-    if (silentMs < 1000 * limit || lost.signal.aborted) return;
+    if (watch.silentMs < 1000 * limit || lost.signal.aborted) return;
     const seconds = Math.round(silentMs / 1000);
-    const what = link.serverGone
-      ? `The nats-server at ${link.server} has been gone for ${seconds} s`
-      : server.ask() === false
-      ? `The nats-server at ${link.server} has stood still for ${seconds} s`
-      : `Rank ${rank} has not heard from the coordinator for ${seconds} s`;
-    lost.abort(new LockstepError(what));
+    lost.abort(
+      serverStands
+        ? new ServerGoneError(link.server, "has stood still", seconds)
+        : new LockstepError(`Rank ${rank} has not heard from the coordinator for ${seconds} s`),
+    );
   });
   const subscription = link.subscribe(link.subjects.coordinatorHeartbeat, {
     heartbeat: () => {
@@ -62,8 +73,7 @@ export async function startHeartbeat(
   const sender = new HeartbeatSender({
     address: settings.nats,
     run: settings,
-    from: `rank ${rank}`,
-    subject: link.subjects.workerHeartbeat(rank),
+    ...nameOf(link, rank),
   });
   link.onRefused(() => sender.refused());
   sender.failed.addEventListener("abort", () => lost.abort(sender.failed.reason));
@@ -71,6 +81,7 @@ export async function startHeartbeat(
     coordinatorLost: lost.signal,
     at: (epoch, step, phase) => sender.at(epoch, step, phase),
     making: (sample) => sender.making(sample),
+    rename: (rank) => sender.rename(nameOf(link, rank)),
     doing: (activity) => sender.doing(activity),
     stop: () => {
       sender.stop();
@@ -78,4 +89,8 @@ export async function startHeartbeat(
       subscription.unsubscribe();
     },
   };
+}
+
+function nameOf({ subjects }: Link, rank: number): HeartbeatName {
+  return { from: `rank ${rank}`, subject: subjects.workerHeartbeat(rank) };
 }

@@ -3,16 +3,18 @@
  *
  * @module
  */
+import { anySignal } from "../base/async.ts";
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { LockstepError, messageOf } from "../base/errors.ts";
-import { Pending } from "../base/pending.ts";
 import { trySharedSegment } from "../base/shared_memory.ts";
 import type { Json } from "../protocol/large_json.ts";
+import { askToJoin } from "../protocol/joining.ts";
 import { Link } from "../protocol/link.ts";
-import type { Fields, Header } from "../protocol/messages.ts";
 import { unpackJson } from "../protocol/large_json.ts";
+import type { Header } from "../protocol/messages.ts";
 import { BlobTransfers } from "../protocol/blob_transfers.ts";
+import { WORKER_WAITS_LONGER } from "../protocol/server_loss.ts";
 import type { SharedMemory, WorkerSettings } from "../protocol/worker_settings.ts";
 
 /** A worker's place in a run. */
@@ -21,13 +23,13 @@ export interface Membership extends SharedMemory {
   readonly transfers: BlobTransfers;
   readonly rank: number;
   readonly worldSize: number;
+  /** Number of the ranks' present membership. */
+  readonly generation: number;
   /** The job that the coordinator sends to all workers. */
   readonly job: Json;
   /** Bytes that came with it. */
   readonly payload?: Uint8Array<ArrayBuffer>;
 }
-
-const REPEAT_MS = 1_000;
 
 /**
  * Connects, asks to join until the coordinator answers, and takes over what it sends.
@@ -43,7 +45,8 @@ export async function joinRun(
 ): Promise<Membership> {
   const instance = randomUUID();
   const link = await Link.openPatiently(settings.nats, settings, `worker ${instance}`, {
-    ...(signal ? { signal } : {}),
+    signal,
+    reconnectMs: 1000 * (settings.reconnectTimeout + WORKER_WAITS_LONGER),
   });
   try {
     const fields = {
@@ -51,17 +54,31 @@ export async function joinRun(
       index: settings.index,
       pid: Deno.pid,
       host: hostname(),
+      hostIndex: settings.hostIndex ?? 0,
       segmentProblem: problemWithSegment(settings),
     };
-    const ends = AbortSignal.any([link.failed, ...(signal ? [signal] : [])]);
-    const welcome = await askToJoin(link, fields, joinTimeout, ends);
+    const ends = anySignal(link.failed, signal);
+    const welcome = await askToJoin<Header<"welcome">>(link, {
+      listen: (answer) =>
+        link.subscribe(link.subjects.welcome(instance), {
+          welcome: ({ header }) => answer.finish(header),
+          refusal: ({ header }) => answer.fail(new LockstepError(header.reason)),
+        }),
+      ask: () => link.publish(link.subjects.join, "join", fields),
+      signal: ends,
+      timeout: {
+        ms: 1000 * joinTimeout,
+        makeError: () =>
+          new LockstepError(`No welcome from the coordinator within ${joinTimeout} s`),
+      },
+    });
     link.from = `rank ${welcome.rank}`;
     const transfers = await BlobTransfers.open(link, instance);
     const bytes = welcome.payload ? await transfers.pull(welcome.payload, ends) : undefined;
-    const { rank, worldSize, jobBytes, segment, cache } = welcome;
+    const { rank, worldSize, generation, jobBytes, segment, cache } = welcome;
     const { value: job, payload } = unpackJson(welcome.job, jobBytes, bytes);
     return {
-      ...{ link, transfers, rank, worldSize, job },
+      ...{ link, transfers, rank, worldSize, generation, job },
       ...(segment ? { segment } : {}),
       ...(cache ? { cache } : {}),
       ...(payload ? { payload } : {}),
@@ -79,31 +96,5 @@ function problemWithSegment({ segments }: WorkerSettings): string | null {
     return null;
   } catch (error) {
     return messageOf(error).slice(0, 1_000);
-  }
-}
-
-async function askToJoin(
-  link: Link,
-  fields: Fields<"join">,
-  joinTimeout: number,
-  signal: AbortSignal,
-): Promise<Header<"welcome">> {
-  signal.throwIfAborted();
-  const answer = new Pending<Header<"welcome">>();
-  const subscription = link.subscribe(link.subjects.welcome(fields.instance), {
-    welcome: ({ header }) => answer.finish(header),
-    refusal: ({ header }) => answer.fail(new LockstepError(header.reason)),
-  });
-  const ask = () => link.publish(link.subjects.join, "join", fields);
-  const repeat = setInterval(ask, REPEAT_MS);
-  const makeError = () =>
-    new LockstepError(`No welcome from the coordinator within ${joinTimeout} s`);
-  try {
-    await link.flush();
-    ask();
-    return await answer.result({ signal, timeout: { ms: 1000 * joinTimeout, makeError } });
-  } finally {
-    clearInterval(repeat);
-    subscription.unsubscribe();
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { type ComputeDevice, deviceName, type OpenedDevice } from "../base/compute_device.ts";
-import { LockstepError } from "../base/errors.ts";
+import { LockstepError, messageOf } from "../base/errors.ts";
 import { given } from "../base/given.ts";
 import type { Config } from "../config/schema.ts";
 import { openEngine } from "../engine/engine.ts";
@@ -12,7 +12,8 @@ import { bindThreads } from "../gpus/bind_threads.ts";
 import type { WorkerSettings } from "../protocol/worker_settings.ts";
 
 /** The device, the library and the threads of a worker's engine. */
-export interface EngineSettings extends Pick<WorkerSettings, "device" | "libraryPath" | "threads"> {
+export interface EngineSettings
+  extends Pick<WorkerSettings, "device" | "libraryPath" | "threads" | "isReplacement"> {
   /** Number of the CPUs that the worker's threads are bound to, where they are. */
   readonly boundCpus?: number;
 }
@@ -38,9 +39,25 @@ export function bindToDevice(device: ComputeDevice): number | undefined {
 /**
  * Opens the engine on the worker's device. A worker that was given a GPU never goes on on the CPU.
  *
- * @throws {LockstepError} when TensorFlow opens no GPU, or several
+ * @throws {UsageError} when TensorFlow opens no GPU
+ * @throws {LockstepError} when it opens several; or none in a worker that replaces a lost one, whose device has failed
+ *   since
  */
 export async function openDevice(
+  settings: EngineSettings,
+  job: OpeningJob,
+): Promise<OpenedDevice> {
+  const { device, isReplacement } = settings;
+  if (device.kind !== "gpu" || !isReplacement) return await open(settings, job);
+  return await open(settings, job).catch((cause) => {
+    throw new LockstepError(
+      `${deviceName(device)} can't be opened again: ${messageOf(cause)}`,
+      { cause },
+    );
+  });
+}
+
+async function open(
   { device, libraryPath, threads, boundCpus }: EngineSettings,
   { verbose, config }: OpeningJob,
 ): Promise<OpenedDevice> {

@@ -6,6 +6,18 @@
 import { LockstepError } from "../base/errors.ts";
 import { parseWorkerSettings, type WorkerSettings } from "../protocol/worker_settings.ts";
 
+/**
+ * The process that started this worker is gone: the coordinator, or the agent of this host, without which others may go
+ * on.
+ */
+export class OrphanedError extends LockstepError {
+  override name = "OrphanedError";
+
+  constructor() {
+    super("The process that started this worker is gone");
+  }
+}
+
 /** The settings that the parent process sent, and a promise of its end. */
 export interface Parent {
   readonly settings: WorkerSettings;

@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { asLockstepError, LockstepError, messageOf } from "../base/errors.ts";
+import {
+  asLockstepError,
+  EXIT_FAILED,
+  EXIT_USAGE,
+  LockstepError,
+  messageOf,
+  UsageError,
+} from "../base/errors.ts";
 import { armFaultPoint, FAULT_VARIABLE } from "../base/fault_point.ts";
 import { given } from "../base/given.ts";
 import { forbidExit } from "../base/forbid_exit.ts";
@@ -19,10 +26,12 @@ import { parseEvaluationJob } from "../train/evaluation_job.ts";
 import { parseJob } from "../train/job.ts";
 import type { Json } from "../protocol/large_json.ts";
 import { EvaluationSession } from "./evaluation_session.ts";
+import { blameOf } from "./blame.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { joinRun } from "./join.ts";
-import { type Parent, readParent } from "./parent.ts";
+import { OrphanedError, type Parent, readParent } from "./parent.ts";
 import { bindToDevice, type EngineSettings } from "./open_device.ts";
+import type { WorkerPlace } from "./rank_generation.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
 /** The part that carries out a worker's commands: training, or a benchmark. */
@@ -52,14 +61,14 @@ export async function runWorker(openBenchmark: OpenBenchmark): Promise<number> {
     // Before anything starts threads, which inherit it.
     const boundCpus = bindToDevice(parent.settings.device);
     const orphaned = new AbortController();
-    parent.gone.then(() => orphaned.abort(new LockstepError("The coordinator is gone")));
+    parent.gone.then(() => orphaned.abort(new OrphanedError()));
     const engine = { ...parent.settings, ...given("boundCpus", boundCpus) };
     await work(parent, engine, openBenchmark, orphaned.signal);
     return 0;
   } catch (thrown) {
     const error = asLockstepError(thrown);
     console.error(error instanceof LockstepError ? messageOf(error) : error);
-    return 1;
+    return error instanceof UsageError ? EXIT_USAGE : EXIT_FAILED;
   }
 }
 
@@ -76,13 +85,19 @@ async function openSession(
   return benchmark === undefined ? await Session.open(options) : openBenchmark(options, benchmark);
 }
 
+/** A job with the parts that are others on this machine. */
+function withPartsHere(job: Json, parts: Parent["settings"]["jobHere"]): Json {
+  const isObject = typeof job === "object" && job !== null && !Array.isArray(job);
+  return isObject ? { ...job, ...parts } : job;
+}
+
 async function work(
   { settings }: Parent,
   engine: EngineSettings,
   openBenchmark: OpenBenchmark,
   orphaned: AbortSignal,
 ): Promise<void> {
-  const { link, transfers, rank, worldSize, job, ...memory } = await joinRun(
+  const { link, transfers, rank, worldSize, generation, job, ...memory } = await joinRun(
     settings,
     JOIN_TIMEOUT,
     orphaned,
@@ -95,15 +110,21 @@ async function work(
   signal.addEventListener("abort", () => over.reject(signal.reason), { once: true });
   try {
     heartbeat.doing("preparing");
-    const place = { rank, worldSize };
+    const place: WorkerPlace = { rank, worldSize };
+    link.enterGeneration(generation);
     const parts = { memory, place, link, heartbeat, engine, signal };
-    const session = await openSession(job, parts, openBenchmark);
+    const own = withPartsHere(job, settings.jobHere);
+    const session = await openSession(own, parts, openBenchmark).catch((error) => {
+      const isInput = !signal.aborted && blameOf(error) === "input";
+      // The exit code tells the coordinator that another process would fare no better.
+      throw isInput ? new UsageError(messageOf(error), { cause: error }) : error;
+    });
     const handle: CommandHandler = async (command) => {
       if (command.name !== WORKER_COMMANDS.stop) return await session.run(command);
       // The reply goes out first.
       setTimeout(over.resolve, 0);
     };
-    const server = await serveCommands(link, transfers, rank, handle, signal);
+    const server = await serveCommands(link, transfers, rank, handle, { signal, blameOf });
     await over.promise;
     await link.flush();
     server.close();

@@ -11,7 +11,7 @@ Deno.test("permissionFlags() gives a worker what deno.json's set names, and neit
     "--allow-read",
     "--allow-ffi",
     "--allow-sys=hostname",
-    "--allow-env=LOCKSTEP_*,HOME,XDG_CACHE_HOME,USERPROFILE,LOCALAPPDATA",
+    "--allow-env=LOCKSTEP_CACHE,LOCKSTEP_LIBTENSORFLOW,LOCKSTEP_FAULT_POINT,HOME,XDG_CACHE_HOME,USERPROFILE,LOCALAPPDATA",
     "--ignore-env",
   ]);
   for (const name of ["image-checker", "check-painter"] as const) {

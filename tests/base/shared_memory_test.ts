@@ -98,3 +98,26 @@ Deno.test({
     assert.equal(mapSharedSegment(nothing.path, 0).length, 0);
   },
 });
+
+Deno.test({
+  name: "a segment gives its memory back, while others have it mapped",
+  ignore,
+  fn: () => {
+    // Deno itself looks at descriptors with all rights only.
+    const using = (path: string) => {
+      const { stdout } = new Deno.Command("stat", { args: ["-L", "-c", "%b", path] }).outputSync();
+      return 512 * Number(new TextDecoder().decode(stdout));
+    };
+    const segment = createSharedSegment("lockstep-test", BYTES);
+    const own = mapSharedSegment(segment.path, BYTES);
+    own.fill(7);
+    assert.ok(using(segment.path) >= BYTES);
+    segment.release();
+    assert.ok(using(segment.path) <= 2 * 4096, `${using(segment.path)} bytes are left`);
+    assert.ok(own.every((byte) => byte === 0));
+    trySharedSegment(segment); // the mark stays
+    segment[Symbol.dispose]();
+    segment.release(); // without effect
+    segment[Symbol.dispose]();
+  },
+});

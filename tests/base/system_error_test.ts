@@ -4,6 +4,7 @@ import { asLockstepError, messageOf, reasonOf, SystemError } from "../../src/bas
 import { describeSystemError } from "../../src/base/system_errors.ts";
 import { cacheFolder, writeFileAtomically } from "../../src/base/paths.ts";
 import { LineFile } from "../../src/records/jsonl_file.ts";
+import { withVariables } from "../support/environment.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 /** As Deno makes them. */
@@ -128,25 +129,19 @@ Deno.test("a line that was written in part is ended before the next one", () =>
 
 Deno.test("without HOME the cache's variable is named", () => {
   const names = ["HOME", "USERPROFILE", "XDG_CACHE_HOME", "LOCALAPPDATA", "LOCKSTEP_CACHE"];
-  const before = names.map((name) => [name, Deno.env.get(name)] as const);
-  names.forEach((name) => Deno.env.delete(name));
-  try {
-    assert.throws(cacheFolder, {
-      name: "UsageError",
-      message: /HOME is not set: .*LOCKSTEP_CACHE/,
-    });
-    Deno.env.set("HOME", "");
-    assert.throws(cacheFolder, { name: "UsageError" });
-    Deno.env.set("LOCKSTEP_CACHE", "~/a cache");
-    assert.throws(cacheFolder, {
-      message: /^LOCKSTEP_CACHE is ~\/a cache: there is no home folder for ~, as HOME is not set/,
-    });
-    Deno.env.set("HOME", "/home/me");
-    assert.equal(cacheFolder(), "/home/me/a cache");
-    Deno.env.set("LOCKSTEP_CACHE", "there");
-    assert.equal(cacheFolder(), `${Deno.cwd()}/there`);
-    Deno.env.delete("LOCKSTEP_CACHE");
-  } finally {
-    for (const [name, value] of before) if (value !== undefined) Deno.env.set(name, value);
-  }
+  using _none = withVariables(Object.fromEntries(names.map((name) => [name, undefined])));
+  assert.throws(cacheFolder, {
+    name: "UsageError",
+    message: /HOME is not set: .*LOCKSTEP_CACHE/,
+  });
+  Deno.env.set("HOME", "");
+  assert.throws(cacheFolder, { name: "UsageError" });
+  Deno.env.set("LOCKSTEP_CACHE", "~/a cache");
+  assert.throws(cacheFolder, {
+    message: /^LOCKSTEP_CACHE is ~\/a cache: there is no home folder for ~, as HOME is not set/,
+  });
+  Deno.env.set("HOME", "/home/me");
+  assert.equal(cacheFolder(), "/home/me/a cache");
+  Deno.env.set("LOCKSTEP_CACHE", "there");
+  assert.equal(cacheFolder(), `${Deno.cwd()}/there`);
 });

@@ -11,12 +11,14 @@ import type { Case } from "./case.ts";
 import { CASES as batchnorm } from "./batchnorm.ts";
 import { CASES as config } from "./config.ts";
 import { CASES as costs } from "./costs.ts";
+import { CASES as credentials } from "./credentials.ts";
 import { CASES as data } from "./data.ts";
 import { CASES as devices } from "./devices.ts";
 import { CASES as finite } from "./finite.ts";
 import { CASES as finiteCommands } from "./finite_commands.ts";
 import { CASES as flags } from "./flags.ts";
 import { CASES as history } from "./history.ts";
+import { CASES as joining } from "./joining.ts";
 import { CASES as nats } from "./nats.ts";
 import { CASES as photos } from "./photos.ts";
 import { CASES as secrets } from "./secrets.ts";
@@ -33,10 +35,12 @@ const AREAS: Record<string, readonly Case[]> = {
   pages,
   resume,
   costs,
+  credentials,
   data,
   devices,
   flags,
   history,
+  joining,
   library,
   "data modules": dataModules,
   finite,

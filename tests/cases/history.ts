@@ -15,7 +15,7 @@ import type { LoggerStart } from "../../src/loggers/logger.ts";
 import { openTensorBoard } from "../../src/loggers/tensorboard.ts";
 import { EventLog, readEvents, standingEvents } from "../../src/records/event_log.ts";
 import { type History, writeHistory } from "../../src/records/history.ts";
-import { madeEpoch, madePoint } from "../support/made_run.ts";
+import { madeEpoch, madePoint, madeRecovery } from "../support/made_run.ts";
 import { readEventFile } from "../support/event_reader.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import type { Case } from "./case.ts";
@@ -47,9 +47,10 @@ function madeHistory(): History {
   };
 }
 
+const monitor = { metric: "accuracy" };
 const cutAt = (epoch: number, step: number) => {
   const history = madeHistory();
-  cutHistory(history, { epoch, step, stepsPerEpoch: STEPS, monitor: { metric: "accuracy" } });
+  cutHistory(history, { epoch, step, stepsPerEpoch: STEPS, monitor });
   return history;
 };
 const places = (points: readonly { epoch: number; step: number }[]) =>
@@ -89,7 +90,6 @@ export const CASES: Case[] = [
         kept: { epoch: 2, accuracy: 0.9 },
       });
       // Back once more, before any epoch: the checkpoint is still that of epoch 2.
-      const monitor = { metric: "accuracy" };
       cutHistory(history, { epoch: 1, step: 0, stepsPerEpoch: STEPS, monitor });
       assert.deepEqual(history.best, {
         epoch: 0,
@@ -106,6 +106,16 @@ export const CASES: Case[] = [
       assert.equal(places(history.losses), "1/2 1/4 2/2 2/4");
       assert.equal(places(history.validations), "1/4 2/4");
       assert.deepEqual(history.best, madeHistory().best);
+    },
+  },
+  {
+    name: "a recovery from a lost worker beyond the checkpoint",
+    must:
+      "it stays on record: the worker was lost, and the part that is repeated has not lost it again",
+    run: () => {
+      const history = { ...madeHistory(), recoveries: [madeRecovery()] };
+      cutHistory(history, { epoch: 1, step: 2, stepsPerEpoch: STEPS, monitor });
+      assert.deepEqual(history.recoveries, [madeRecovery()]);
     },
   },
   {

@@ -71,7 +71,7 @@ export const CASES: readonly Case[] = [
     must: "stand in deno.json's sets alone",
     run: async () => {
       // The broker's own address is only known when it runs.
-      const own = ["src/base/programs.ts", "src/cluster/spawn.ts"];
+      const own = ["src/base/programs.ts", "src/hosts/spawn.ts"];
       assert.deepEqual(await matching(/["'`]--allow-(?!module)/), own);
     },
   },

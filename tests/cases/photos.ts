@@ -13,6 +13,7 @@ import { ensureDataRoot } from "../../src/provision/data_root.ts";
 import { createRunFolder } from "../../src/records/run_folder.ts";
 import { scanData } from "../../src/train/job.ts";
 import { type Files, zipOf } from "../support/archives.ts";
+import { withVariables } from "../support/environment.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import type { Case } from "./case.ts";
 
@@ -58,18 +59,8 @@ async function refusal(sets: readonly string[]): Promise<string> {
 function withPhotos(use: (folder: string) => Promise<void>): () => Promise<void> {
   return () =>
     withTemporaryFolder(async (folder) => {
-      const names = ["HOME", "LOCKSTEP_CACHE"];
-      const before = names.map((name) => [name, Deno.env.get(name)] as const);
-      Deno.env.set("HOME", folder);
-      Deno.env.set("LOCKSTEP_CACHE", join(folder, "cache"));
-      try {
-        await use(folder);
-      } finally {
-        for (const [name, value] of before) {
-          if (value === undefined) Deno.env.delete(name);
-          else Deno.env.set(name, value);
-        }
-      }
+      using _places = withVariables({ HOME: folder, LOCKSTEP_CACHE: join(folder, "cache") });
+      await use(folder);
     });
 }
 

@@ -78,3 +78,35 @@ Deno.test("describeProgress() names the batch of a validation", () => {
     "computing in batch 7 of the validation in epoch 2",
   );
 });
+
+Deno.test("StallWatch.isStuck() is true for a rank with work of its own that makes no progress for the time", () => {
+  const computing = { ...AT, activity: WORKER_COMMANDS.trainEpoch, phase: "computing" } as const;
+  const isStuckAfter = (progress: Progress, seconds: number, watch = new StallWatch()) => {
+    feed(watch, progress, 1000, 1000 + seconds);
+    return watch.isStuck(30_000);
+  };
+  assert.equal(new StallWatch().isStuck(30_000), false, "of which nothing was heard");
+  const loading = { ...computing, phase: "waiting for its batch" } as const;
+  for (const progress of [loading, AT]) {
+    assert.deepEqual([29, 30].map((seconds) => isStuckAfter(progress, seconds)), [false, true]);
+  }
+  const first = [89, 90].map((seconds) => isStuckAfter(computing, seconds));
+  assert.deepEqual(first, [false, true], "the first computation");
+  const waiting: Partial<Progress>[] = [
+    { phase: "waiting for the other ranks" },
+    { phase: "waiting for the coordinator" },
+    { phase: "none" },
+    // Its command was broken off in that phase: it waits for the next one.
+    { activity: "waiting" },
+    { activity: WORKER_COMMANDS.pause },
+  ];
+  for (const change of waiting) {
+    assert.equal(isStuckAfter({ ...computing, ...change }, 300), false, JSON.stringify(change));
+  }
+  const slow = new StallWatch();
+  feed(slow, computing, 0, 20);
+  feed(slow, { ...computing, step: 5 }, 21, 21 + 59);
+  assert.equal(slow.isStuck(30_000), false, "three times as long as it took before");
+  feed(slow, { ...computing, step: 5 }, 81, 82);
+  assert.equal(slow.isStuck(30_000), true);
+});

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
 import { type CommandHelp, HELP_FLAG, parseFlags } from "../../src/commands/flags.ts";
+import { withVariables } from "../support/environment.ts";
 
 const COMMAND: CommandHelp = {
   name: "try",
@@ -125,45 +126,39 @@ Deno.test("parseFlags() expands ~ in values that are paths, and in positional ar
     HELP_FLAG,
   ];
   const parse = (...args: string[]) => parseFlags({ ...COMMAND, flags }, args);
-  const home = Deno.env.get("HOME");
-  try {
-    Deno.env.set("HOME", "/home/me too");
-    const parsed = parse("--run=~/a b/", "--allow-module", "~/m.ts", "--name", "~/x", "~/p/*.jpg");
-    assert.equal(parsed.text("run"), "/home/me too/a b");
-    assert.deepEqual(parsed.all("allow-module"), ["/home/me too/m.ts"]);
-    assert.equal(parsed.text("name"), "~/x");
-    assert.deepEqual(parsed.positional, ["/home/me too/p/*.jpg"]);
-    assert.equal(parse("-r", "~").text("run"), "/home/me too");
-    assert.equal(parse("--run", "a/../b").text("run"), "a/../b", "as it was typed");
-    assert.deepEqual(
-      parse("~tmp.jpg", "a~").positional,
-      ["~tmp.jpg", "a~"],
-      "a pattern may give it",
-    );
-    const urls = parse("--run", "file:///a%20b/c", "--name", "file:///x", "FILE:///a%20b/*.jpg");
-    assert.equal(urls.text("run"), "/a b/c");
-    assert.equal(urls.text("name"), "file:///x");
-    assert.deepEqual(urls.positional, ["/a b/*.jpg"]);
-    const here = parse("-r", "file:a%20b", "file:./c.jpg");
-    assert.equal(here.text("run"), join(Deno.cwd(), "a b"));
-    assert.deepEqual(here.positional, [join(Deno.cwd(), "c.jpg")]);
-    assert.throws(
-      () => parse("-r", "file://host/x"),
-      /^UsageError: -r is file:\/\/host\/x: it is no file: URL of this machine/,
-    );
-    assert.throws(
-      () => parse("-r", "~bob/x"),
-      /^UsageError: -r is ~bob\/x: ~bob would be somebody's/,
-    );
-    assert.ok(parse("-r", "~bob/x", "--help").on("help"));
-    Deno.env.set("HOME", "");
-    assert.throws(
-      () => parse("--run", "~/x"),
-      /^UsageError: --run is ~\/x: there is no home folder for ~, as HOME is not set/,
-    );
-    assert.throws(() => parse("~/x"), /^UsageError: The path is ~\/x: there is no home folder/);
-  } finally {
-    if (home === undefined) Deno.env.delete("HOME");
-    else Deno.env.set("HOME", home);
-  }
+  using _home = withVariables({ HOME: "/home/me too" });
+  const parsed = parse("--run=~/a b/", "--allow-module", "~/m.ts", "--name", "~/x", "~/p/*.jpg");
+  assert.equal(parsed.text("run"), "/home/me too/a b");
+  assert.deepEqual(parsed.all("allow-module"), ["/home/me too/m.ts"]);
+  assert.equal(parsed.text("name"), "~/x");
+  assert.deepEqual(parsed.positional, ["/home/me too/p/*.jpg"]);
+  assert.equal(parse("-r", "~").text("run"), "/home/me too");
+  assert.equal(parse("--run", "a/../b").text("run"), "a/../b", "as it was typed");
+  assert.deepEqual(
+    parse("~tmp.jpg", "a~").positional,
+    ["~tmp.jpg", "a~"],
+    "a pattern may give it",
+  );
+  const urls = parse("--run", "file:///a%20b/c", "--name", "file:///x", "FILE:///a%20b/*.jpg");
+  assert.equal(urls.text("run"), "/a b/c");
+  assert.equal(urls.text("name"), "file:///x");
+  assert.deepEqual(urls.positional, ["/a b/*.jpg"]);
+  const here = parse("-r", "file:a%20b", "file:./c.jpg");
+  assert.equal(here.text("run"), join(Deno.cwd(), "a b"));
+  assert.deepEqual(here.positional, [join(Deno.cwd(), "c.jpg")]);
+  assert.throws(
+    () => parse("-r", "file://host/x"),
+    /^UsageError: -r is file:\/\/host\/x: it is no file: URL of this machine/,
+  );
+  assert.throws(
+    () => parse("-r", "~bob/x"),
+    /^UsageError: -r is ~bob\/x: ~bob would be somebody's/,
+  );
+  assert.ok(parse("-r", "~bob/x", "--help").on("help"));
+  Deno.env.set("HOME", "");
+  assert.throws(
+    () => parse("--run", "~/x"),
+    /^UsageError: --run is ~\/x: there is no home folder for ~, as HOME is not set/,
+  );
+  assert.throws(() => parse("~/x"), /^UsageError: The path is ~\/x: there is no home folder/);
 });

@@ -6,12 +6,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { connectNats } from "../../src/protocol/connection.ts";
-import { encodeFrame } from "../../src/protocol/codec.ts";
 import { type LiveStatus, readLiveStatus } from "../../src/records/live_status.ts";
 import { eventually } from "../support/eventually.ts";
 import { startPlainServer } from "../support/nats_server.ts";
+import { signedFrame } from "../support/frames.ts";
 import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
+import { makeRunIdentity } from "../../src/protocol/subjects.ts";
 import { PROTOCOL_VERSION } from "../../src/protocol/messages.ts";
 import { newestRun, runCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
 
@@ -20,7 +21,7 @@ const NATS_SERVER_VERSION = /^\d+\.\d+\.\d+/;
 /** Listens to a run as a stranger who is let in by the server, and sends what the run must not accept. */
 async function disturb(url: string): Promise<() => Promise<void>> {
   const connection = await connectNats({ url }, { name: "stranger" });
-  const token = "0".repeat(32);
+  const { key } = makeRunIdentity("guess");
   let done = false;
   connection.subscribe("lockstep.*.heartbeat.worker.*", {
     callback: (_, { subject, data }) => {
@@ -32,20 +33,23 @@ async function disturb(url: string): Promise<() => Promise<void>> {
         lockstep: "1",
         from: "rank 0",
         kind: "reply",
+        link: "another",
+        number: 1,
         crc: 0,
+        tag: null,
       };
+      const [reply, heartbeat] = [`lockstep.${run}.reply`, `lockstep.${run}.heartbeat.coordinator`];
+      connection.publish(subject, data); // came before
+      connection.publish(reply, data); // is signed for another subject
       const damaged = data.slice();
       damaged[20] ^= 1;
       for (let time = 0; time < 300; time++) {
-        connection.publish(`lockstep.${run}.reply`, encodeFrame({ ...envelope, token }));
+        connection.publish(reply, signedFrame({ key }, reply, envelope));
       }
-      connection.publish(`lockstep.${run}.reply`, "hello");
-      connection.publish(`lockstep.${run}.reply`, damaged);
+      connection.publish(reply, "hello");
+      connection.publish(reply, damaged);
       for (let time = 0; time < 5; time++) {
-        connection.publish(
-          `lockstep.${run}.heartbeat.coordinator`,
-          encodeFrame({ ...envelope, token }),
-        );
+        connection.publish(heartbeat, signedFrame({ key }, heartbeat, envelope));
       }
     },
   });
@@ -72,7 +76,7 @@ Deno.test("a run on a foreign server records it, counts strangers' messages and 
     assert.equal(code, 1, stderr);
     assert.match(
       stderr,
-      /^error: The nats-server at 127\.0\.0\.1:\d+ doesn't let the user "limited" publish .*give it permission to publish and subscribe on lockstep\.>\n$/m,
+      /^error: The nats-server at 127\.0\.0\.1:\d+ doesn't let the user "limited" publish .*give it permission to publish and subscribe on lockstep\.>, or set nats\.prefix .*\n$/m,
     );
 
     const doctor = await runCommand(["doctor", "--nats", as("limited")], folder);
@@ -90,7 +94,8 @@ Deno.test("a run on a foreign server records it, counts strangers' messages and 
     await eventually(async () => {
       live = await readLiveStatus(out);
       assert.deepEqual(live?.refused, {
-        token: 300,
+        unsigned: 301,
+        replayed: 1,
         version: 0,
         malformed: 1,
         corrupt: 1,
@@ -120,11 +125,12 @@ Deno.test("a run on a foreign server records it, counts strangers' messages and 
     );
     const log = await Deno.readTextFile(join(out, "run.log"));
     const lines = log.split("\n").filter((line) => /on the run's subjects/.test(line));
-    assert.equal(lines.length, 4, log);
-    assert.match(lines[0], /Messages without the run's token come in .* only counted from now on$/);
+    assert.equal(lines.length, 5, log);
+    assert.match(lines[0], /Messages that came before come in .* only counted from now on$/);
+    assert.match(lines[1], /Messages that aren't signed with the run's key come in /);
     assert.match(
-      lines[3],
-      /Refused messages of others on the run's subjects: 300 without the run's token, 1 that are none of Lockstep's, 1 that arrived damaged, 5 by the workers$/,
+      lines[4],
+      /Refused messages of others on the run's subjects: 301 that aren't signed with the run's key, 1 that came before, 1 that are none of Lockstep's, 1 that arrived damaged, 5 by the workers$/,
     );
     const page = await Deno.readTextFile(join(out, "report.html"));
     assert.match(page, /nats-server[^]*hall[^]*messages up to/);

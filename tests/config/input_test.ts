@@ -40,7 +40,10 @@ Deno.test("ConfigInput has the keys and types of the schema", () => {
     exchange: true,
     nccl: true,
     nats: true,
+    hosts: true,
     liveness: true,
+    onWorkerLost: true,
+    maxRestarts: true,
     dashboard: true,
     loggers: true,
   };

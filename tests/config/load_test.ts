@@ -4,7 +4,7 @@ import { stringify } from "yaml";
 import { resolveClassWeights } from "../../src/coordinator/preparation/prepare.ts";
 import { UsageError } from "../../src/base/errors.ts";
 import { configChanges } from "../../src/config/changes.ts";
-import { loadConfig, parseConfig } from "../../src/config/load.ts";
+import { loadConfig, parseConfig, validateConfig } from "../../src/config/load.ts";
 import { PRECISIONS } from "../../src/engine/precision.ts";
 import { withWorkers } from "../../src/config/schema.ts";
 import { parseOverride } from "../../src/config/override.ts";
@@ -41,7 +41,7 @@ Deno.test("parseConfig() fills in every default", () => {
   assert.deepEqual(config.train.schedule, { name: "constant", per: "epoch" });
   assert.deepEqual(config.engine, {
     capture: true,
-    ...{ precision: "float32", deterministic: false, xla: false },
+    ...{ precision: "float32", deterministic: false, shareGpus: false, xla: false },
   });
 });
 
@@ -139,6 +139,9 @@ Deno.test("parseConfig() refuses narrow gradients in shared memory, naming both 
     const overrides = ["nats.gradientDtype=float16", `exchange=${exchange}`].map(parseOverride);
     assert.equal(parseConfig(GOOD, "x.yaml", overrides).nats.gradientDtype, "float16");
   }
+  const hosts = ["hosts.count=2", "hosts.listen=127.0.0.1:4222", "exchange=shared-memory"];
+  const between = ["nats.gradientDtype=bfloat16", ...hosts].map(parseOverride);
+  assert.equal(parseConfig(GOOD, "x.yaml", between).nats.gradientDtype, "bfloat16");
   assert.match(problemOf(GOOD, ["nats.gradientDtype=bfloat"]), /did you mean bfloat16\?/);
 });
 
@@ -155,6 +158,57 @@ Deno.test("parseConfig() refuses broken YAML with its line, duplicate keys, tabs
   }
   assert.match(problemOf(bomb.join("\n")), /x\.yaml: not usable as a config/);
   assert.match(problemOf("- 1"), /a config is a mapping/);
+});
+
+// Found by tests/fuzz/targets/config.ts and overrides.ts: slips, loops and messages of 20,000 characters.
+Deno.test("parseConfig() refuses YAML that no config is made of, by line and in words", () => {
+  const refused: [string, RegExp][] = [
+    ["name: !!binary aGk=", /^x\.yaml, line 1: not valid YAML: Unresolved tag: .*binary/],
+    ["name: !!set {a, b}", /line 1: not valid YAML: Unresolved tag/],
+    ["name: !!js/function 'x'", /line 1: not valid YAML: Unresolved tag/],
+    ["? ".repeat(707), /^x\.yaml: not usable as a config: a key is a name, not a mapping/],
+    ["? [a, b]\n: 1", /a key is a name/],
+    ["a: &a b\n*a : 1", /a key is a name/],
+    ["name: &a [*a]", /the alias \*a stands within the value that it stands for/],
+    ["name: &a { b: { c: *a } }", /the alias \*a stands within/],
+    ["name: *a", /the alias \*a has no anchor before it/],
+    ["[".repeat(3000), /^x\.yaml, line 1: not valid YAML: it is nested deeper than 100 levels$/],
+    [`a: ${"[".repeat(200)}${"]".repeat(200)}`, /it is nested deeper than 100 levels$/],
+    [
+      "name: { length: { toString: 1 } }",
+      /^x\.yaml, line 1: name\.length\.toString: no key below length may be called toString$/,
+    ],
+    [
+      "name: { length: { valueOf: 1 } }",
+      /name\.length\.valueOf: no key below length may be called valueOf$/,
+    ],
+    [`data: { train: ${"x".repeat(20_000)} }`, /data\.train is "x{299}…: /],
+  ];
+  for (const [text, message] of refused) {
+    assert.throws(
+      () => parseConfig(text, "x.yaml"),
+      (error) =>
+        error instanceof UsageError && message.test(error.message) && error.message.length < 2_000,
+      text.slice(0, 80),
+    );
+  }
+  for (
+    const override of ["name.length.toString=0.1", "nats.url.toString.=0.1", "data.dataset=cifar10"]
+  ) {
+    const text = "data: { root: { toString: 1 }, layout: { toString: 1 } }\nname: {}";
+    assert.throws(
+      () => parseConfig(text, "x.yaml", [parseOverride(override)]),
+      UsageError,
+      override,
+    );
+  }
+  const deep = { a: {} as Record<string, unknown> };
+  deep.a.b = deep;
+  assert.throws(() => validateConfig(deep as never), { message: "Config: a.b.a: it holds itself" });
+  assert.throws(
+    () => parseConfig("", "x.yaml", [parseOverride("name.length.toString=0.1")]),
+    UsageError,
+  );
 });
 
 Deno.test("parseOverride() reads the value as YAML and needs an equals sign", () => {

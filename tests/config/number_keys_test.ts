@@ -42,6 +42,9 @@ const ALLOWED: Record<string, readonly number[]> = {
   "train.ema.decay": [1e-46], // the average is the weights
   "train.earlyStopping.minDelta": [0],
   "nats.bucketSize": [0],
+  "train.detectDivergence": [0], // nothing is compared
+  maxRestarts: [0], // the run ends with its first lost worker
+  "nats.maxRestarts": [0], // the run ends with its server
   "nccl.bucketSize": [0],
   // Arguments of transforms; [low, high] is [value, 1] or [0.5, value].
   "RandomHorizontalFlip.p": [0, 1e-46],

@@ -19,6 +19,7 @@ import {
   type SchemaNode,
   takesText,
 } from "../../src/config/schema_paths.ts";
+import { withVariables } from "../support/environment.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { tinyConfig } from "../support/tiny_run.ts";
 
@@ -32,7 +33,10 @@ const NO_PATHS = [
   "train.earlyStopping.metric",
   "checkpoint.monitor",
   "nats.url",
+  "nats.prefix",
   "dashboard.host",
+  "hosts.listen",
+  "hosts.address",
 ];
 
 /** All keys of free text by dotted path; the first element stands for a list. */
@@ -54,7 +58,7 @@ function withKey(key: string, value: string): Record<string, unknown> {
   >;
   if (key === "data.module") delete config.data.root;
   if (key === "model.module") config.model = {};
-  if (key === "nats.ca") config.nats = { url: "tls://example.org" };
+  if (key.startsWith("nats.")) config.nats = { url: "tls://example.org" };
   const steps = key.split(".");
   let holder = config as Record<string, unknown>;
   for (const step of steps.slice(0, -1)) {
@@ -93,14 +97,12 @@ async function within(
   { home, cwd }: { home?: string | null; cwd?: string },
   action: () => Promise<void>,
 ): Promise<void> {
-  const [oldHome, oldFolder] = [Deno.env.get("HOME"), Deno.cwd()];
+  const oldFolder = Deno.cwd();
+  using _home = withVariables(home === undefined ? {} : { HOME: home ?? undefined });
   try {
-    if (home === null) Deno.env.delete("HOME");
-    else if (home !== undefined) Deno.env.set("HOME", home);
     if (cwd !== undefined) Deno.chdir(cwd);
     await action();
   } finally {
-    if (oldHome !== undefined) Deno.env.set("HOME", oldHome);
     Deno.chdir(oldFolder);
   }
 }
@@ -115,6 +117,7 @@ Deno.test("every config key of free text is marked as a path, or known to be non
       "model.module",
       "model.weights",
       "nats.ca",
+      "nats.credentials",
       "train.lossModule",
       "validate.metricsModule",
     ]

@@ -21,7 +21,7 @@ Deno.test("a cluster's settings are derived from a config, and nothing else of i
   );
   const nats = { port: 4222, gradientDtype: "bfloat16" } as Parameters<typeof serverSettings>[0];
   const own = serverSettings(nats, "/bin/nats-server");
-  assert.deepEqual([own.port, own.program, own.url], [4222, "/bin/nats-server", undefined]);
+  assert.deepEqual([own.port, own.program, own.foreign], [4222, "/bin/nats-server", undefined]);
   const vectors = { vectorBytes: 64, regions: 2, gradientBytes: 32 };
   assert.deepEqual(
     exchangeSettings({ exchange: "auto", nats }, vectors),

@@ -8,6 +8,7 @@ import {
 } from "../../src/coordinator/preparation/compile_kernels.ts";
 import type { Job } from "../../src/train/job.ts";
 import { validateConfig } from "../../src/config/load.ts";
+import { withVariables } from "../support/environment.ts";
 import { tinyConfig } from "../support/tiny_run.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
@@ -53,43 +54,39 @@ Deno.test("gpusToCompileFor() takes one GPU of each kind that has no machine cod
 
 Deno.test("compileKernels() runs one process once per GPU, driver, network and sizes, with lines about the time", async () => {
   await withTemporaryFolder(async (folder) => {
-    Deno.env.set("LOCKSTEP_CACHE", folder);
-    try {
-      const slow = needs(folder, "NVIDIA H100 900 ms");
-      const lines = await linesOf(slow);
-      assert.match(
-        lines[0]!,
-        /^Compiling a part of TensorFlow's kernels for NVIDIA H100 900 ms: .*30 minutes$/,
-      );
-      assert.match(lines[1]!, /^Compiling kernels for NVIDIA H100 900 ms: \d+\.\d s so far$/);
-      assert.match(lines.at(-1)!, /^Compiled the kernels for NVIDIA H100 900 ms in \d+\.\d s$/);
-      assert.deepEqual(await linesOf(slow), [], "it is on record");
-      assert.notDeepEqual(
-        await linesOf({ ...slow, batches: { train: 32, val: 64 } }),
-        [],
-        "other sizes",
-      );
-      const [device] = slow.devices as ComputeGpu[];
-      const updated = { ...slow, devices: [{ ...device!, driverVersion: "580.65.06" }] };
-      assert.notDeepEqual(await linesOf(updated), [], "another driver");
-      assert.deepEqual(await linesOf({ ...slow, devices: [gpuNamed("NVIDIA L4", 8.9)] }), []);
-      await assert.rejects(
-        linesOf(needs(folder, "NVIDIA H100 that fails")),
-        /^LockstepError: The process that compiles the kernels for NVIDIA H100 that fails ended with code 1; its last lines:\n {2}\| no kernels for 16 \+ 64 images$/,
-      );
-      const begun = performance.now();
-      const controller = new AbortController();
-      setTimeout(() => controller.abort(new Error("Ctrl-C")), 600);
-      await assert.rejects(
-        linesOf(needs(folder, "NVIDIA H100 60000 ms"), controller.signal),
-        /Ctrl-C/,
-      );
-      assert.ok(performance.now() - begun < 5_000, "the process is killed at once");
-      const stamps = (await Array.fromAsync(Deno.readDir(join(folder, "cuda-kernels", "build"))))
-        .filter(({ name }) => /^compiled-.*\.json$/.test(name));
-      assert.equal(stamps.length, 3, "neither the failed nor the interrupted one counts as done");
-    } finally {
-      Deno.env.delete("LOCKSTEP_CACHE");
-    }
+    using _cache = withVariables({ LOCKSTEP_CACHE: folder });
+    const slow = needs(folder, "NVIDIA H100 900 ms");
+    const lines = await linesOf(slow);
+    assert.match(
+      lines[0]!,
+      /^Compiling a part of TensorFlow's kernels for NVIDIA H100 900 ms: .*30 minutes$/,
+    );
+    assert.match(lines[1]!, /^Compiling kernels for NVIDIA H100 900 ms: \d+\.\d s so far$/);
+    assert.match(lines.at(-1)!, /^Compiled the kernels for NVIDIA H100 900 ms in \d+\.\d s$/);
+    assert.deepEqual(await linesOf(slow), [], "it is on record");
+    assert.notDeepEqual(
+      await linesOf({ ...slow, batches: { train: 32, val: 64 } }),
+      [],
+      "other sizes",
+    );
+    const [device] = slow.devices as ComputeGpu[];
+    const updated = { ...slow, devices: [{ ...device!, driverVersion: "580.65.06" }] };
+    assert.notDeepEqual(await linesOf(updated), [], "another driver");
+    assert.deepEqual(await linesOf({ ...slow, devices: [gpuNamed("NVIDIA L4", 8.9)] }), []);
+    await assert.rejects(
+      linesOf(needs(folder, "NVIDIA H100 that fails")),
+      /^LockstepError: The process that compiles the kernels for NVIDIA H100 that fails ended with code 1; its last lines:\n {2}\| no kernels for 16 \+ 64 images$/,
+    );
+    const begun = performance.now();
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new Error("Ctrl-C")), 600);
+    await assert.rejects(
+      linesOf(needs(folder, "NVIDIA H100 60000 ms"), controller.signal),
+      /Ctrl-C/,
+    );
+    assert.ok(performance.now() - begun < 5_000, "the process is killed at once");
+    const stamps = (await Array.fromAsync(Deno.readDir(join(folder, "cuda-kernels", "build"))))
+      .filter(({ name }) => /^compiled-.*\.json$/.test(name));
+    assert.equal(stamps.length, 3, "neither the failed nor the interrupted one counts as done");
   });
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
+import { heldGpus } from "../../src/gpus/gpu_claims.ts";
 import { someGpu, someGpus } from "../gpus/some_gpus.ts";
 import { fakeGpuMachine } from "../support/fake_cuda/machine.ts";
 import { fakeCudaTest } from "../support/fake_cuda/test.ts";
@@ -23,8 +24,12 @@ Deno.test({
       const gpus = someGpus(4);
       gpus[1] = someGpu(1, { processes: [{ pid: 4242 }] });
       const env = await writeFakeDriver(join(folder, "driver"), gpus);
-      const train = async (args: string[], more: Record<string, string> = {}) =>
-        await runCommand(["train", "--config", path, ...args], folder, { ...env, ...more });
+      let machines = 0; // each run on one of its own: they would hold GPUs against each other
+      const train = async (args: string[], more: Record<string, string> = {}) => {
+        const LOCKSTEP_RUNTIME = join(folder, `runtime-${machines++}`);
+        const own = { ...env, LOCKSTEP_RUNTIME, ...more };
+        return await runCommand(["train", "--config", path, ...args], folder, own);
+      };
 
       const [all, masked, unknown] = await Promise.all([
         train([]),
@@ -112,5 +117,21 @@ fakeCudaTest(
       assert.deepEqual(await opened(), [0, 1, 2, 2, 3]);
       const evaluation = JSON.parse(await file("evaluation/evaluation.json"));
       assert.deepEqual(evaluation.devices, [0, 2].map((index) => machine.gpus[index]!.name));
+
+      // Two at the same moment: each holds its GPUs against the other.
+      const pairs = await Promise.all(["a", "b"].map(async (name) => {
+        const out = join(folder, name);
+        await run("train", "--config", path, "--workers", "2", "--out", out);
+        const environment = await Deno.readTextFile(join(out, "latest", "environment.json"));
+        const { workerDevices } = JSON.parse(environment);
+        return workerDevices.map(({ index }: { index: number }) => index);
+      }));
+      assert.deepEqual(pairs.flat().sort(), [0, 1, 2, 3]);
+      const { LOCKSTEP_RUNTIME } = machine.env as { LOCKSTEP_RUNTIME: string };
+      assert.deepEqual(
+        [...await heldGpus(join(LOCKSTEP_RUNTIME, "gpus"))],
+        [],
+        "all are free again",
+      );
     }),
 );

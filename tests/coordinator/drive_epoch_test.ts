@@ -5,6 +5,7 @@ import {
   type EpochTotals,
   type SpanOptions,
 } from "../../src/coordinator/epochs/drive_epoch.ts";
+import type { SteppingCluster, StepReducer } from "../../src/cluster/drive_steps.ts";
 import { LockstepError } from "../../src/base/errors.ts";
 import type { StepTotals } from "../../src/exchange/gradient_exchange.ts";
 import type { Reply } from "../../src/protocol/command_channel.ts";
@@ -26,8 +27,8 @@ const NOTHING: EpochTotals = { lossSum: 0, weight: 0, correct: 0, count: 0 };
 
 /** The workers' answers at the end of the epoch. */
 const REPLIES: Reply[] = [
-  { rank: 0, result: { steps: 3, skipped: [{ index: 4, path: "a.png", reason: "damaged" }] } },
-  { rank: 1, result: { steps: 3, skipped: [{ index: 9, path: "b.png", reason: "damaged" }] } },
+  { rank: 0, result: { steps: 3 } },
+  { rank: 1, result: { steps: 3 } },
 ];
 
 /** A step of the fakes, as far as it differs from a normal one; with `hangs` it waits for the signal. */
@@ -39,9 +40,27 @@ function fakeRun(steps: Record<number, FakeStep> = {}) {
   const lost = new AbortController();
   const replies = Promise.withResolvers<Reply[]>();
   const hanging = Promise.withResolvers<void>();
+  const reducer: StepReducer = {
+    reduce: async ({ epoch, step }, decide, { signal } = {}) => {
+      signal?.throwIfAborted();
+      const { hangs, ...totals } = steps[step] ?? {};
+      if (hangs) {
+        hanging.resolve();
+        await new Promise((_, reject) =>
+          signal!.addEventListener("abort", () => reject(signal!.reason))
+        );
+      }
+      const action = decide({ epoch, step });
+      calls.push(`reduce ${step}, ${action}`);
+      if (action === "stop" || step + 1 === PLAN.stepsPerEpoch) replies.resolve(REPLIES);
+      return { ...TOTALS, action, ...totals };
+    },
+  };
   const driver: EpochDriver = {
     cluster: {
       lost: lost.signal,
+      exchange: { reducer },
+      recover: (cause) => Promise.reject(cause),
       callAll: (name, args) => {
         calls.push(`call ${name} ${JSON.stringify(args)}`);
         return replies.promise;
@@ -49,21 +68,10 @@ function fakeRun(steps: Record<number, FakeStep> = {}) {
       inStep: ({ epoch, step }) => calls.push(`in ${epoch}/${step}`),
       watchSteps: () => ({ [Symbol.dispose]: () => {} }),
     },
-    reducer: {
-      reduce: async ({ epoch, step }, decide, { signal } = {}) => {
-        signal?.throwIfAborted();
-        const { hangs, ...totals } = steps[step] ?? {};
-        if (hangs) {
-          hanging.resolve();
-          await new Promise((_, reject) =>
-            signal!.addEventListener("abort", () => reject(signal!.reason))
-          );
-        }
-        const action = decide({ epoch, step });
-        calls.push(`reduce ${step}, ${action}`);
-        if (action === "stop" || step + 1 === PLAN.stepsPerEpoch) replies.resolve(REPLIES);
-        return { ...TOTALS, action, ...totals };
-      },
+    skippedImages: {
+      take: (epoch, start, end) => [
+        { index: 4, path: `${epoch}: ${start} … ${end}.png`, reason: "damaged" },
+      ],
     },
     reporter: {
       phase: ({ name, total, done }) => calls.push(`phase ${name}, ${done} of ${total}`),
@@ -71,7 +79,7 @@ function fakeRun(steps: Record<number, FakeStep> = {}) {
     },
     plan: PLAN,
     nonFinite: ({ step }, { worstRank }) =>
-      new LockstepError(`step ${step} of rank ${worstRank} is NaN`),
+      Promise.resolve(new LockstepError(`step ${step} of rank ${worstRank} is NaN`)),
   };
   const options: SpanOptions = {
     before: NOTHING,
@@ -97,10 +105,7 @@ Deno.test("driveEpoch() rules each step, passes on its sums, and adds up the epo
     ...{ stepsDone: 3, samples: 24, trackedBatches: 3, optimizerSteps: 3 },
     totals: { lossSum: 10, weight: 24, correct: 6, count: 24 },
     leftOut: { steps: 1, samples: 1 },
-    skipped: [
-      { index: 4, path: "a.png", reason: "damaged" },
-      { index: 9, path: "b.png", reason: "damaged" },
-    ],
+    skipped: [{ index: 4, path: "2: 0 … 3.png", reason: "damaged" }],
   });
 });
 
@@ -119,6 +124,7 @@ Deno.test("driveEpoch() goes on within an epoch, with the totals of the steps be
   ]);
   assert.deepEqual(trained.totals, { lossSum: 16, weight: 16, correct: 3, count: 16 });
   assert.deepEqual([trained.stepsDone, trained.samples], [2, 8]);
+  assert.equal(trained.skipped[0].path, "2: 1 … 2.png", "those of these steps");
   assert.equal(before.count, 8, "the caller's totals stay as they were");
 });
 
@@ -188,4 +194,72 @@ Deno.test("driveEpoch() passes on what a listener throws, and what a worker fail
   await failing.hanging;
   failing.replies.reject(new LockstepError("Rank 1 failed: no such file"));
   await assert.rejects(driven, /^LockstepError: Rank 1 failed: no such file$/);
+});
+
+Deno.test("driveEpoch() begins the command after a loss with the numbers of its first step", async () => {
+  const lossScale = { scale: 1024, growthTracker: 5, skippedSteps: 1 };
+  const nonFinite = { inARow: 0, ofEpoch: 1, limit: 2 };
+  const overflow = { finite: false };
+  const notANumber = { finite: false, lossSum: NaN };
+  // Steps 0 and 1 are applied, step 2 overflows, step 3 is skipped, step 4 has no weight; the sixth is lost.
+  const steps = { 2: overflow, 3: notANumber, 4: { weight: 0, samples: 0 } };
+  const expected: Record<number, object> = {
+    0: { optimizerSteps: 3, lossScale },
+    1: { optimizerSteps: 4, lossScale: { ...lossScale, growthTracker: 6 } },
+    2: { optimizerSteps: 5, lossScale: { ...lossScale, growthTracker: 7 } },
+    3: { optimizerSteps: 5, lossScale: { scale: 512, growthTracker: 0, skippedSteps: 2 } },
+    4: {
+      ...{ optimizerSteps: 5, lossScale: { scale: 512, growthTracker: 0, skippedSteps: 2 } },
+      nonFinite: { ...nonFinite, inARow: 1, ofEpoch: 2 },
+    },
+    5: {
+      ...{ optimizerSteps: 5, lossScale: { scale: 512, growthTracker: 0, skippedSteps: 2 } },
+      nonFinite: { ...nonFinite, inARow: 1, ofEpoch: 2 },
+    },
+  };
+  const cases: [failsAt: number, held: number, mayDecideAhead: boolean][] = [0, 1, 2, 3, 4, 5]
+    .flatMap((step) => [[step, step, true], [step, step, false]]);
+  // One step is taken again; the program has heard of it, or nobody has.
+  cases.push([3, 2, true], [3, 2, false], [5, 4, true], [5, 4, false]);
+  for (const [failsAt, held, mayDecideAhead] of cases) {
+    const { driver, options, calls } = fakeRun(steps);
+    const { cluster } = driver;
+    let commands = 0;
+    const losing: SteppingCluster = {
+      ...cluster,
+      callAll: (name, args, given) => {
+        commands++;
+        const startStep = commands === 1 ? 0 : held;
+        assert.deepEqual(args, {
+          ...{ epoch: 2, startStep, nonFinite },
+          ...expected[startStep],
+        }, `${failsAt}, ${held}`);
+        return commands === 1 ? new Promise(() => {}) : cluster.callAll(name, args, given);
+      },
+      exchange: {
+        reducer: {
+          reduce: (key, ...rest) =>
+            commands === 1 && key.step === failsAt
+              ? Promise.reject(new Error("lost"))
+              : cluster.exchange.reducer.reduce(key, ...rest),
+        },
+      },
+      recover: async (cause, { booked }) => {
+        if ((cause as Error).message !== "lost") throw cause;
+        const { steps } = await booked!();
+        assert.equal(steps, failsAt);
+        return held;
+      },
+    };
+    const trained = await driveEpoch(
+      { ...driver, cluster: losing, plan: { ...PLAN, stepsPerEpoch: 6 } },
+      { ...SPAN, lossScale, nonFinite },
+      { ...options, until: 6, mayDecideAhead },
+    );
+    const reported = calls.filter((call) => call.startsWith("step "));
+    assert.equal(reported.length, 6, `${failsAt}, ${held}: ${reported}`);
+    assert.deepEqual([trained.stepsDone, trained.optimizerSteps], [6, 3]);
+    assert.equal(trained.totals.count, 8 * 4);
+    assert.deepEqual(trained.nonFinite, { inARow: 0, ofEpoch: 2 });
+  }
 });

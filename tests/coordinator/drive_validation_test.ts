@@ -49,6 +49,7 @@ function fakeValidation(replies: readonly Reply[], more: Partial<ValidationDrive
         calls.push(`call ${name} ${JSON.stringify(args)}`);
         return Promise.resolve([...replies]);
       },
+      recover: (cause) => Promise.reject(cause),
       inValidation: (epoch) => calls.push(`validating in ${epoch}`),
       stepsBegun: () => [1, 1],
     },
@@ -165,4 +166,24 @@ Deno.test("driveValidation() shows how far the workers are, and ends with them",
   pending.reject(new Error("Rank 1 was killed"));
   await assert.rejects(validation, /^Error: Rank 1 was killed$/);
   assert.deepEqual(calls.slice(-1), ["progress 4"]);
+});
+
+Deno.test("driveValidation() asks all ranks again when some were lost, and counts each image once", async () => {
+  const { calls, driver } = fakeValidation(WHOLE);
+  let times = 0;
+  const callAll: typeof driver.cluster.callAll = (name, args, options) =>
+    ++times < 3
+      ? Promise.reject(new Error(`loss ${times}`))
+      : driver.cluster.callAll(name, args, options);
+  const recover = (cause: unknown) => Promise.resolve(void calls.push((cause as Error).message));
+  const cluster = { ...driver.cluster, callAll, recover };
+  const { count } = await driveValidation({ ...driver, cluster }, 2);
+  assert.equal(count, 4);
+  assert.deepEqual(calls, [
+    "validate 2, 4",
+    ...["validating in 2", "loss 1", "validating in 2", "loss 2", "validating in 2"],
+    'call validate {"epoch":2}',
+  ]);
+  const lost = { ...driver.cluster, callAll: () => Promise.reject(new Error("lost for good")) };
+  await assert.rejects(driveValidation({ ...driver, cluster: lost }, 2), /lost for good/);
 });

@@ -72,20 +72,3 @@ fakeCudaTest(
       assert.deepEqual(workerDevices.map(({ uuid }: { uuid: string }) => uuid), uuids);
     }),
 );
-
-fakeCudaTest(
-  "a GPU that falls off the bus in mid-step ends the run with its name",
-  () =>
-    withTemporaryFolder(async (folder) => {
-      const lost = { gpu: 1, afterLaunches: 300 };
-      const { code, stderr, uuids, others } = await train(folder, { gpus: 2, lost }, []);
-      assert.equal(code, 1, stderr);
-      assert.match(
-        stderr,
-        new RegExp(`^error: Rank 1( \\(pid \\d+\\))? on GPU 1 \\(${uuids[1]}\\)`, "m"),
-      );
-      assert.doesNotMatch(stderr, /GPU 0/);
-      const lostOnes = others.flatMap(({ devices }) => devices.filter(({ isLost }) => isLost));
-      assert.deepEqual(lostOnes.map(({ uuid }) => uuid), [uuids[1]]);
-    }),
-);

@@ -18,7 +18,10 @@ Deno.test("a worker ends at the point that its environment names, and the run na
     await Promise.all(cases.map(async ({ exchange, point, rank, step }) => {
       const own = join(folder, exchange);
       const path = join(folder, `${exchange}.yaml`);
-      const config = { ...tinyConfig(root, { workers: 2, exchange }), out: own };
+      const config = {
+        ...tinyConfig(root, { workers: 2, exchange, onWorkerLost: "fail" }),
+        out: own,
+      };
       await Deno.writeTextFile(path, stringify(config));
       await using run = startCommand(["train", "--config", path], folder, {
         [FAULT_VARIABLE]: point,
@@ -47,6 +50,6 @@ Deno.test("a malformed fault point ends the run with a sentence", () =>
     assert.equal(code, 1);
     assert.match(
       stderr,
-      /LOCKSTEP_FAULT_POINT is sometime: give name, name:rank or name:rank:step/,
+      /error: Rank 0 .*exited with code 2 before its first step.*\n.*LOCKSTEP_FAULT_POINT is sometime: give name, name:rank, name:rank:step or name:rank:step:epoch/,
     );
   }));

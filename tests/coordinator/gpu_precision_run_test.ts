@@ -32,11 +32,10 @@ fakeCudaTest(
           folder,
           machine.env,
         );
-      const [bfloat16, tf32, float16] = await Promise.all([
-        train("engine.precision=bf16"),
-        train("engine.precision=tf32"),
-        train("engine.precision=float16", "engine.deterministic=true"),
-      ]);
+      // One after the other: a run holds its GPU.
+      const bfloat16 = await train("engine.precision=bf16");
+      const tf32 = await train("engine.precision=tf32");
+      const float16 = await train("engine.precision=float16", "engine.deterministic=true");
       for (const [name, { code, stderr }] of Object.entries({ bfloat16, tf32 })) {
         assert.equal(code, 2, stderr);
         assert.match(

@@ -1,3 +1,4 @@
+import type { ConfigInput } from "../../src/config/schema.ts";
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { delay } from "../../src/base/async.ts";
@@ -42,7 +43,11 @@ async function assertRefusesConnections(port: number): Promise<void> {
 }
 
 /** Starts a long run of two workers and waits until it trains. */
-async function longRun(folder: string, port = freePort()): Promise<TrainProcess> {
+async function longRun(
+  folder: string,
+  port = freePort(),
+  more: Partial<ConfigInput> = {},
+): Promise<TrainProcess> {
   const root = join(folder, "images");
   await makeImages(root);
   const run = await startTrain(
@@ -51,6 +56,7 @@ async function longRun(folder: string, port = freePort()): Promise<TrainProcess>
       workers: 2,
       nats: { port },
       train: { epochs: MANY_EPOCHS },
+      ...more,
     }),
   );
   await run.seen(/epoch +2\//);
@@ -140,9 +146,9 @@ Deno.test("a run that was interrupted and resumed ends with the bits of one that
     assert.match(again.stderr, /has finished its 40 epochs: nothing is left to resume/);
   }));
 
-Deno.test("a worker killed with SIGKILL ends the run with its rank, pid and signal, and leaves nothing", () =>
+Deno.test("with onWorkerLost: fail, a worker killed with SIGKILL ends the run with its rank, pid and signal, and leaves nothing", () =>
   withTemporaryFolder(async (folder) => {
-    await using run = await longRun(folder);
+    await using run = await longRun(folder, undefined, { onWorkerLost: "fail" });
     const started = await descendantsOf(run.pid);
     const workers = await workersAmong(started);
     assert.equal(workers.length, 2);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { delay } from "../../src/base/async.ts";
 import { exists } from "../../src/base/paths.ts";
+import { eventually } from "../support/eventually.ts";
 import { makeImages } from "../support/images.ts";
 import { allGone, descendantsOf, isRunning } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
@@ -130,28 +131,58 @@ Deno.test("a closed terminal ends a run in order with code 129; under nohup the 
     await assertStoppedInOrder(folder);
   }));
 
-Deno.test("Ctrl-C to its group ends `data check` with code 130, and writes no report", () =>
+Deno.test("Ctrl-C to its group ends `data check` with code 130 and no file, also while the image is painted", () =>
   withTemporaryFolder(async (folder) => {
     const root = join(folder, "images");
     await makeImages(root, { train: 400, val: 100 });
-    let interrupted = 0;
-    for (const ms of [150, 400, 700]) {
-      const command = commandLine(["data", "check", root, "--out", join(folder, `out-${ms}`)]);
-      await using check = startProcess(command, { cwd: folder, detached: true });
-      await delay(ms);
+    const interrupt = async (
+      out: string,
+      env: Record<string, string>,
+      moment: () => Promise<void>,
+    ) => {
+      const command = commandLine(["data", "check", root, "--out", join(folder, out)]);
+      await using check = startProcess(command, { cwd: folder, env, detached: true });
+      await moment();
       const started = await descendantsOf(check.pid);
       try {
         Deno.kill(-check.pid, "SIGINT");
-      } catch {
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
         // This process was held up for so long that the check is over.
-        assert.equal((await check.result).code, 0);
-        continue;
       }
-      interrupted++;
       const { code, stderr } = await check.result;
-      assert.equal(code, 130, `after ${ms} ms: ${stderr}`);
       await allGone(started, 3);
-      assert.equal(await exists(join(folder, `out-${ms}`)), false);
+      const written = await exists(join(folder, out)) ? await namesIn(join(folder, out)) : [];
+      return { code, stderr, written: written.sort() };
+    };
+    const stopped = { code: 130, written: [] };
+    for (const ms of [150, 400, 700]) {
+      const { code, stderr, written } = await interrupt(`out-${ms}`, {}, () => delay(ms));
+      // A signal that comes when the files are being written, or later, comes too late.
+      const expected = code === 0 ? { code, written: ["data-check.png", "report.json"] } : stopped;
+      assert.deepEqual({ code, written }, expected, `after ${ms} ms: ${stderr}`);
     }
-    assert.ok(interrupted > 0, "one of the checks was interrupted");
+    const { env, begun } = await slowPainter(folder);
+    const { code, stderr, written } = await interrupt(
+      "out",
+      env,
+      () => eventually(async () => assert.ok(await exists(begun)), { seconds: 60 }),
+    );
+    assert.deepEqual({ code, written }, stopped, stderr);
   }));
+
+/** An environment in which the image takes a minute, and a file that is there from its beginning on. */
+async function slowPainter(folder: string) {
+  const programs = join(folder, "programs");
+  const begun = join(folder, "begun");
+  await Deno.mkdir(programs);
+  await Deno.writeTextFile(
+    join(programs, "sh"),
+    `#!/bin/sh
+case "$*" in *check_painter.ts*) trap '' INT; : > "${begun}"; exec sleep 60 ;; esac
+exec /bin/sh "$@"
+`,
+    { mode: 0o700 },
+  );
+  return { env: { PATH: `${programs}:${Deno.env.get("PATH")}` }, begun };
+}

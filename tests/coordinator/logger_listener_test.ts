@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { listenWithLoggers } from "../../src/coordinator/listeners/logger_listener.ts";
 import { RunEvents } from "../../src/events/run_events.ts";
+import type { RecoveryRecord } from "../../src/records/recovery_record.ts";
 import type { RunLogger } from "../../src/loggers/logger.ts";
 import { madeEpoch, madePoint } from "../support/made_run.ts";
 
@@ -50,6 +51,21 @@ Deno.test("listenWithLoggers() tells all loggers the same, and leaves out one th
     "The never logger fails, the run goes on without it: no rights",
     "The bad logger fails, the run goes on without it: disk full",
   ]);
+});
+
+Deno.test("loggers get the record of a recovery", async () => {
+  const { events } = streamWithWarnings();
+  const seen: RecoveryRecord[] = [];
+  const logger: RunLogger = { recovery: (record) => void seen.push(record) };
+  using _closing = await listenWithLoggers(events, [{ name: "good", open: () => logger }], START);
+  const facts = {
+    ...{ epoch: 2, step: 3, ranks: [0, 1], reasons: ["out of memory", "killed"], workers: 2 },
+    seconds: 1.5,
+  };
+  events.emit({ type: "recovery", policy: "restart", generation: 1, restarts: 1, ...facts });
+  const [{ time, ...record }] = seen;
+  assert.deepEqual(record, { policy: "restart", ...facts });
+  assert.ok(Math.abs(Date.parse(time) - Date.now()) < 60_000);
 });
 
 Deno.test("a logger that fails as it closes is warned of, and the others are closed", async () => {

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
-import { FAULT_VARIABLE } from "../../src/base/fault_point.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { fakeGpuMachine, type FakeMachineOptions } from "../support/fake_cuda/machine.ts";
 import { fakeCudaTest } from "../support/fake_cuda/test.ts";
@@ -78,18 +77,5 @@ fakeCudaTest(
         /arrive as zeros: .*NCCL_P2P_DISABLE=1\): gradients go through shared memory$/,
       );
       assert.equal(code, 0, stderr);
-    }),
-);
-
-fakeCudaTest(
-  "a rank that is killed while another one waits for it in NCCL ends the run at once, with its name",
-  () =>
-    withTemporaryFolder(async (folder) => {
-      const begun = performance.now();
-      const env = { [FAULT_VARIABLE]: "between-chunks:1:0" };
-      const { code, stderr } = await train(folder, {}, { env });
-      assert.equal(code, 1, stderr);
-      assert.match(stderr, /^error: Rank 1 .* on GPU 1 .*SIGKILL/m);
-      assert.ok(performance.now() - begun < 60_000);
     }),
 );

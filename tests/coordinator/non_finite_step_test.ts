@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import {
   nonFiniteStepError,
+  skippedStepWarning,
   type StepFacts,
 } from "../../src/coordinator/epochs/non_finite_step.ts";
+import { SkippedSteps } from "../../src/coordinator/epochs/skipped_steps.ts";
+import type { RunEvent } from "../../src/events/run_events.ts";
 import { EpochPlanner } from "../../src/data/loading/epoch_planner.ts";
 
 /** A run of two workers over `samples` images in their own order. */
@@ -59,4 +62,52 @@ Deno.test("nonFiniteStepError() tells a sum that overflowed, and values too larg
     nonFiniteStepError(facts(8, 4), at, { tooLargeFor: "bfloat16" }).message,
     /^The sum of the gradients has values too large for bfloat16 .*: set nats\.gradientDtype to float32, or/,
   );
+});
+
+Deno.test("messages about skipped steps count them: the warning of one, and the error at the limit", () => {
+  const at = { epoch: 2, step: 1 };
+  const skipped = (inARow: number) => ({ worstRank: 0, skipped: { inARow, ofEpoch: 9 } });
+  const what = "Loss or gradients became NaN or infinite on rank 0 in epoch 2, step 1";
+  assert.equal(
+    skippedStepWarning(facts(8, 4), at, skipped(1)),
+    `${what}: the step is skipped; its images were 4.png, 5.png`,
+  );
+  assert.match(
+    skippedStepWarning(facts(8, 4), at, skipped(2)),
+    /: the step is skipped, the 2nd in a row; its images/,
+  );
+  const cure = "lower train.lr (0.5) or look at the data; its images were 4.png, 5.png";
+  assert.equal(
+    nonFiniteStepError(facts(8, 4), at, skipped(1)).message,
+    `${what}, no update was made, and 1 step before it was skipped, as many as train.maxNonFiniteSteps allows in a ` +
+      `row: ${cure}`,
+  );
+  assert.equal(
+    nonFiniteStepError(facts(8, 4), at, skipped(0)).message,
+    `${what}, no update was made: ${cure}`,
+  );
+});
+
+Deno.test("SkippedSteps has an event for each step, and warnings for the first ones", () => {
+  const events: RunEvent[] = [];
+  const steps = new SkippedSteps(facts(8, 4), { emit: (event) => events.push(event) });
+  const inARow = (count: number) => ({ skipped: { inARow: count, ofEpoch: count } });
+  for (let count = 1; count <= 30; count++) {
+    steps.report({ epoch: 1, step: 0 }, { ...inARow(count), worstRank: 1 });
+  }
+  steps.report({ epoch: 2, step: 1 }, inARow(31));
+  const [named, warnings] = ["stepSkipped", "warning"].map((kind) =>
+    events.filter(({ type }) => type === kind)
+  );
+  assert.deepEqual(named.slice(-2), [
+    { type: "stepSkipped", epoch: 1, step: 0, rank: 1, inARow: 30 },
+    { type: "stepSkipped", epoch: 2, step: 1, inARow: 31 },
+  ]);
+  assert.equal(named.length, 31);
+  const messages = warnings.map((event) => "message" in event ? event.message : "");
+  assert.deepEqual([messages.length, messages.at(-1)], [
+    21,
+    "More steps are skipped: events.jsonl names all of them",
+  ]);
+  assert.match(messages[0], /^Loss or gradients .*: the step is skipped; its images were /);
 });

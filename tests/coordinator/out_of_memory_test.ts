@@ -55,7 +55,8 @@ async function trainUnder(
   await withTemporaryFolder(async (folder) => {
     await writeModules(folder, { data: HOG });
     await Deno.writeTextFile(join(folder, "hungry"), how);
-    const config = moduleConfig(folder, { workers: 1, train: { epochs: 3, batchSize: 7 } });
+    const own = moduleConfig(folder, { workers: 1, train: { epochs: 3, batchSize: 7 } });
+    const config = { ...own, onWorkerLost: "fail" as const };
     const path = join(folder, "config.yaml");
     await Deno.writeTextFile(path, stringify(config));
     const shell = ["sh", "-c", `${limit} && exec "$@"`, "sh"];

@@ -24,7 +24,10 @@ function listener() {
 
 /** Prepares a run and lets go of it. */
 async function facts(config: Config, reporter = listener()) {
-  const run = await prepareRun({ config, ...cpuDevices(config.workers) }, { reporter });
+  const run = await prepareRun(
+    { config, layout: [config.workers], ...cpuDevices(config.workers) },
+    { reporter },
+  );
   using _model = run.replica;
   using _images = run.dataset.source;
   const { plan, job, metrics, dataset } = run;
@@ -69,7 +72,10 @@ Deno.test("prepareRun() refuses what can't be trained before anything is started
     stop.abort(new Error("enough"));
     const config = validateConfig(tinyConfig(root));
     await assert.rejects(
-      prepareRun({ config, ...cpuDevices(1) }, { reporter: listener(), signal: stop.signal }),
+      prepareRun({ config, layout: [1], ...cpuDevices(1) }, {
+        reporter: listener(),
+        signal: stop.signal,
+      }),
       /enough/,
     );
   }));

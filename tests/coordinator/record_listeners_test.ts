@@ -9,6 +9,28 @@ import { madeEpoch } from "../support/made_run.ts";
 const POINT = { examples: 24, epoch: 2, step: 3, loss: 0.5, accuracy: 0.75 };
 const RECORD = madeEpoch(2);
 
+const LOST: RunEvent & { type: "workersLost" } = {
+  type: "workersLost",
+  generation: 0,
+  epoch: 1,
+  step: 4,
+  during: "training",
+  workers: [{ rank: 1, pid: 77, host: "here", reason: "Rank 1 was ended by SIGKILL" }],
+};
+const RECOVERY: RunEvent & { type: "recovery" } = {
+  type: "recovery",
+  generation: 1,
+  policy: "restart",
+  epoch: 1,
+  step: 4,
+  ranks: [1],
+  reasons: ["Rank 1 was ended by SIGKILL"],
+  workers: 2,
+  restarts: 1,
+  seconds: 1.25,
+};
+const fieldsOf = ({ type: _, ...fields }: RunEvent) => fields;
+
 /** One event of each type. */
 const EVENTS: readonly RunEvent[] = [
   { type: "started", epoch: 1, step: 0 },
@@ -23,6 +45,8 @@ const EVENTS: readonly RunEvent[] = [
   { type: "download", event: { what: "weights" } },
   { type: "phase", phase: { name: "train", epoch: 1, epochs: 2, total: 8 } },
   { type: "progress", progress: { done: 4 } },
+  LOST,
+  RECOVERY,
   { type: "skipped", path: "a.jpg", reason: "empty" },
   { type: "statisticsLeftOut", epoch: 1, steps: 1, samples: 2 },
   {
@@ -60,6 +84,8 @@ Deno.test("events.jsonl keeps what a run's course is read from, in the fields of
     ["resumed", { epoch: 2, step: 3, from: "last-1" }],
     ["joined", { workers: [{ rank: 0 }], server: { version: "2.15" } }],
     ["warning", { message: "kept" }],
+    ["workersLost", fieldsOf(LOST)],
+    ["recovery", fieldsOf(RECOVERY)],
     ["skipped", { path: "a.jpg", reason: "empty" }],
     ["statisticsLeftOut", { epoch: 1, steps: 1, samples: 2 }],
     ["features", { epoch: 1, train: 8, val: 4, bytes: 4_000 }],
@@ -85,6 +111,8 @@ Deno.test("run.log keeps the lines of people and workers, without what may hold 
     "warning shown",
     "warning kept",
     "info [rank 1] hello",
+    "warning Lost a worker: Rank 1 was ended by SIGKILL",
+    "info Recovered in 1.3 s: rank 1 was started again; the run goes on from epoch 1, step 4",
     "info 1 worker keeps the features of 8 training and 4 validation images: 4.0 kB, of at most 1.0 MB",
     "info epoch 2, step 3/9 …",
     "info epoch 2/4 …",

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
-import { type ConfigInput, InterruptedError, train, type TrainOptions } from "../../mod.ts";
+import { type ConfigInput, train } from "../../mod.ts";
 import { parseConfig } from "../../src/config/load.ts";
 import { withWorkers } from "../../src/config/schema.ts";
 import { resumePoint } from "../../src/coordinator/state/resume_point.ts";
@@ -12,6 +12,7 @@ import { readEvents } from "../../src/records/event_log.ts";
 import { readCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { makeImages } from "../support/images.ts";
 import { runRecord } from "../support/run_record.ts";
+import { trainUntil } from "../support/interrupted_run.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, startCommand, tinyConfig } from "../support/tiny_run.ts";
 
@@ -25,26 +26,6 @@ function configOf(root: string): ConfigInput {
     checkpoint: { everySteps: 3 },
     train: { epochs: 2, batchSize: 4, logEverySteps: 5 },
   });
-}
-
-/** Trains until a step is done and the next one has begun. */
-async function trainUntil(
-  config: ConfigInput,
-  place: { epoch: number; step: number },
-  options: TrainOptions = {},
-): Promise<void> {
-  const controller = new AbortController();
-  await assert.rejects(
-    train(config, {
-      ...options,
-      signal: controller.signal,
-      onStep: ({ epoch, step }) => {
-        if (epoch !== place.epoch || step !== place.step) return;
-        controller.abort(new InterruptedError("Interrupted by SIGINT", "SIGINT"));
-      },
-    }),
-    InterruptedError,
-  );
 }
 
 /** Alters a byte in the middle of a file. */

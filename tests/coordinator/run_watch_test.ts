@@ -3,10 +3,13 @@ import { join } from "node:path";
 import { type MetricsPoint, type RunLogger, train } from "../../mod.ts";
 import { delay } from "../../src/base/async.ts";
 import { exists } from "../../src/base/paths.ts";
+import { RunWatch } from "../../src/coordinator/listeners/run_watch.ts";
+import { RunEvents } from "../../src/events/run_events.ts";
 import { readHistory } from "../../src/records/history.ts";
-import { readLiveStatus } from "../../src/records/live_status.ts";
+import { type LiveStatus, readLiveStatus } from "../../src/records/live_status.ts";
 import { readMetrics } from "../../src/records/metrics_log.ts";
 import { readEventFile } from "../support/event_reader.ts";
+import { eventually } from "../support/eventually.ts";
 import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, runCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
@@ -75,6 +78,54 @@ Deno.test("train() tells loggers what metrics.jsonl holds: losses of the history
     assert.match(log, /^\d{4}-\S+Z info Data: 21 training images/m);
     assert.match(log, /^\S+Z info epoch 3\/3 .*train loss/m);
     assert.equal(await exists(join(run, "live.json")), false);
+  }));
+
+Deno.test("RunWatch writes to live.json which workers a run recovers from, and how often it has", () =>
+  withTemporaryFolder(async (folder) => {
+    const events = new RunEvents();
+    await using watch = new RunWatch(3, events);
+    const devices = [0, 1, 2].map((index) => ({
+      ...{ kind: "gpu" as const, name: "L4", index, uuid: `GPU-${index}`, tensorflow: [] },
+    }));
+    const heartbeat = {
+      pid: 7,
+      host: "here",
+      epoch: 1,
+      step: 2,
+      phase: "none" as const,
+      sample: null,
+    };
+    const ranks = [0, 1].map((rank) => ({
+      ...{ rank, ...heartbeat, activity: "waiting", residentBytes: 4, silentMs: 5 },
+    }));
+    watch.listenTo(
+      () => ranks,
+      () => ({ unsigned: 0, replayed: 0, version: 0, malformed: 0, corrupt: 0, workers: 0 }),
+    );
+    watch.hear({ type: "devices", devices });
+    const place = { generation: 1, epoch: 1, step: 2 };
+    const lose = (rank: number) => {
+      const workers = [{ rank, pid: 7, host: "here", reason: "killed" }];
+      watch.hear({ type: "workersLost", ...place, during: "training", workers });
+    };
+    lose(1);
+    lose(0);
+    watch.open(folder, { epochs: 2, stepsPerEpoch: 4 });
+    const see = (check: (status: LiveStatus) => void) =>
+      eventually(async () => {
+        const status = await readLiveStatus(folder);
+        assert.ok(status);
+        check(status);
+      }, { seconds: 20 });
+    await see(({ recovering, recoveries }) => {
+      assert.deepEqual([recovering?.ranks, recoveries], [[1, 0], 0]);
+    });
+    const recovery = { ranks: [0, 1], reasons: ["a", "b"], workers: 1, restarts: 0, seconds: 1 };
+    watch.hear({ type: "recovery", ...place, policy: "shrink", ...recovery });
+    await see(({ recovering, recoveries, workers }) => {
+      assert.deepEqual([recovering, recoveries], [undefined, 1]);
+      assert.equal(workers[0].gpu?.index, 2, "the card of the rank that is left");
+    });
   }));
 
 Deno.test("metrics.jsonl, metrics.csv and TensorBoard's files know no step twice after SIGKILL and resume", () =>

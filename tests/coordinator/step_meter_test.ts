@@ -73,3 +73,23 @@ Deno.test("StepMeter counts a step without samples or times, and gives no point 
   meter.add({ lossSum: 0, weight: 0, correct: 0, count: 0 }, [{ samples: 0, times: undefined }]);
   assert.equal(meter.take(PLACE), undefined);
 });
+
+Deno.test("StepMeter measures the ranks that are left of a step, and keeps the sums of the steps before", () => {
+  let now = 0;
+  const meter = new StepMeter(2, () => now);
+  meter.begin();
+  meter.add(sums(16, 2), reports([0, 0], 0, [10, 30]));
+  meter.add(sums(8, 6), [
+    { samples: 8, times: { data: 1, forwardBackward: 20, exchange: 0, update: 2 } },
+  ]);
+  now += 100;
+  assert.deepEqual(meter.pending!.ranks, [8]);
+  const point = meter.take(PLACE)!;
+  assert.deepEqual([point.loss, point.imagesPerSecond], [1.5, 160]);
+  assert.deepEqual(
+    point.ranks.map(({ rank, samples, ms }) => [rank, samples, ms.forwardBackward]),
+    [
+      [0, 8, 20],
+    ],
+  );
+});

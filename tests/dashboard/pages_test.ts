@@ -8,7 +8,7 @@ import { MetricsLog } from "../../src/records/metrics_log.ts";
 import { assertAccessible } from "../support/accessibility.ts";
 import { browserTest, withPage } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
-import { madeEpoch, madePoint, madeStatus, makeRun } from "../support/made_run.ts";
+import { MADE_LOSSES, madeEpoch, madePoint, madeStatus, makeRun } from "../support/made_run.ts";
 import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, startCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
@@ -93,6 +93,54 @@ browserTest(
         await seeText(page, tile("eta"), /^–$/);
         assert.equal(await page.isVisible("#processes"), false, "the processes are gone");
         assert.equal(await page.isVisible("#gpus-card"), true, "the GPU as of the last step");
+      });
+    }),
+);
+
+browserTest(
+  "a loss of workers and the recovery from it show as they come, on the run's page and in the list",
+  () =>
+    withTemporaryFolder(async (folder) => {
+      const run = await makeRun(folder, "second", { end: "running" });
+      await using dashboard = new Dashboard({ folder, port: 0, pollMs: 50 });
+      await withPage({}, async (page) => {
+        await page.goto(`${dashboard.url}runs/second`);
+        await seeText(page, "#state", /^Running$/);
+        assert.equal(await page.isVisible("#incidents-section"), false);
+        using events = new EventLog(run);
+        const [[, lost], [, recovery], ...later] = MADE_LOSSES;
+        events.append("workersLost", lost);
+        await page.waitForSelector("#recovering:not([hidden])");
+        await seeText(
+          page,
+          "#incidents tbody",
+          /epoch 1, step 6 \(training\)Rank 1 .*recovering––$/,
+        );
+        events.append("recovery", recovery);
+        await page.waitForSelector("#recovering[hidden]", { state: "attached" });
+        await seeText(page, "#incidents tbody", /started again, from epoch 1, step 631\.3 s$/);
+        for (const [type, fields] of later) events.append(type, fields);
+        await seeCount(page, "#incidents tbody tr", 2);
+        await seeText(page, "#incidents-note", /^2 recoveries took 7\.8 s in all\.$/);
+        await seeText(
+          page,
+          "#incidents tbody",
+          /^.*Rank 0 .*<img src=x.*without them, from epoch 2/s,
+        );
+        assert.equal(await page.locator("img[src=x]").count(), 0);
+        events.append("workersLost", lost);
+        await page.waitForSelector("#recovering:not([hidden])");
+        await page.goto(`${dashboard.url}runs`);
+        await seeText(
+          page,
+          "#runs tbody",
+          /Running Recovering2 recoveries, 7\.8 s in all.*plain_cnn1/,
+        );
+        events.append("failed", { message: "Rank 1 was lost again" });
+        await seeText(page, "#runs tbody", /Failed2 recoveries, 7\.8 s in all/);
+        await page.goto(`${dashboard.url}runs/second`);
+        await seeText(page, "#incidents tbody", /^.*the session ended––/);
+        assert.equal(await page.isVisible("#recovering"), false);
       });
     }),
 );
@@ -296,7 +344,10 @@ for (const colorScheme of ["light", "dark"] as const) {
       `the pages are accessible and fit ${width} px, ${colorScheme}`,
       () =>
         withTemporaryFolder(async (folder) => {
-          await makeRun(folder, "20261124-101112-food-groups-with-a-long-name", { end: "running" });
+          await makeRun(folder, "20261124-101112-food-groups-with-a-long-name", {
+            end: "running",
+            losses: true,
+          });
           await makeRun(folder, "20261124-091112-other", {
             end: "failed",
             message: "Rank 1 was killed",

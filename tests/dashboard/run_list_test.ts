@@ -100,6 +100,29 @@ Deno.test("RunDigest begins anew when the log is another one, and asks at the sa
     assert.deepEqual([anew.epochs, anew.message, anew.turn], [0, null, "started"]);
   }));
 
+Deno.test("RunDigest counts workers and recoveries, and takes back the epochs that are made again", () =>
+  withTemporaryFolder(async (folder) => {
+    const digest = new RunDigest(folder);
+    using events = new EventLog(folder);
+    const after = async (type: string, fields: object = {}) => {
+      events.append(type, { ...fields });
+      const { workers, recoveries, recoverySeconds, isRecovering, epochs } = await digest
+        .progress();
+      return [workers, recoveries, recoverySeconds, isRecovering, epochs];
+    };
+    assert.deepEqual(await after("started", { epoch: 1, step: 0 }), [null, 0, 0, false, 0]);
+    assert.deepEqual(await after("joined", { workers: [{}, {}] }), [2, 0, 0, false, 0]);
+    for (const number of [1, 2, 3]) await after("epoch", epoch(number));
+    assert.deepEqual(await after("workersLost"), [2, 0, 0, true, 3]);
+    const shrunk = { policy: "shrink", epoch: 4, step: 1, workers: 1, seconds: 2 };
+    assert.deepEqual(await after("recovery", shrunk), [1, 1, 2, false, 3]);
+    await after("workersLost");
+    const back = { policy: "checkpoint", epoch: 2, step: 3, workers: 1, seconds: 0.5 };
+    assert.deepEqual(await after("recovery", back), [1, 2, 2.5, false, 1]);
+    await after("workersLost");
+    assert.deepEqual(await after("failed", { message: "again" }), [1, 2, 2.5, false, 1]);
+  }));
+
 Deno.test("RunDigest names the devices that the workers have opened", () =>
   withTemporaryFolder(async (folder) => {
     const digest = new RunDigest(folder);

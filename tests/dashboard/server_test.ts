@@ -14,12 +14,12 @@ import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 /** A dashboard of a folder with some runs, for one test. */
 async function withDashboard(
-  options: Partial<DashboardOptions>,
+  { withLosses = false, ...options }: Partial<DashboardOptions> & { withLosses?: boolean },
   use: (dashboard: Dashboard, runs: string) => Promise<void>,
 ): Promise<void> {
   await withTemporaryFolder(async (folder) => {
     await makeRun(folder, "first", { end: "finished" });
-    await makeRun(folder, "second", { end: "running", epochs: 3 });
+    await makeRun(folder, "second", { end: "running", epochs: 3, losses: withLosses });
     await Deno.writeTextFile(join(folder, "secret.txt"), "not for you");
     await Deno.writeTextFile(join(folder, "first", "notes.txt"), "not for you");
     await using dashboard = new Dashboard({ folder, port: 0, pollMs: 20, ...options });
@@ -389,7 +389,7 @@ Deno.test("Dashboard takes the next free port, and refuses one that was asked fo
   }));
 
 Deno.test("Dashboard writes metrics of the runs that go on in Prometheus' format", () =>
-  withDashboard({}, async ({ url }) => {
+  withDashboard({ withLosses: true }, async ({ url }) => {
     const response = await fetch(`${url}metrics`);
     assert.equal(response.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
     const text = await response.text();
@@ -412,6 +412,9 @@ Deno.test("Dashboard writes metrics of the runs that go on in Prometheus' format
     assert.equal(samples.get('lockstep_step_seconds{part="forward_backward",run="second"}'), 0.025);
     assert.equal(samples.get('lockstep_step_seconds{part="exchange",run="second"}'), 0.003);
     assert.equal(samples.get('lockstep_epoch{run="second"}'), 3);
+    assert.equal(samples.get('lockstep_workers{run="second"}'), 1);
+    assert.equal(samples.get('lockstep_recoveries{run="second"}'), 2);
+    assert.equal(samples.get('lockstep_recovery_seconds{run="second"}'), 7.75);
     assert.equal(samples.get('lockstep_validation_accuracy{run="second"}'), 1 - 0.5 / 3);
     assert.equal(
       samples.get('lockstep_resident_memory_bytes{process="worker",rank="0",run="second"}'),

@@ -21,8 +21,8 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 
 /** Flags of other programs that the sources start or advise. */
 const FOREIGN = new Set(
-  ("config quiet no-prompt no-config no-check deny-import ignore-env version query-gpu query-compute-apps format no-deps only-binary dest " +
-    "platform python-version disable-pip-version-check progress-bar notest index-url user shm-size")
+  ("config quiet no-prompt no-config no-check deny-import deny-read ignore-env version query-gpu query-compute-apps format no-deps only-binary dest " +
+    "platform python-version disable-pip-version-check progress-bar notest index-url user shm-size ntasks-per-node iconv checksum delete")
     .split(
       " ",
     ),

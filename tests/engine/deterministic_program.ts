@@ -9,14 +9,16 @@ import { syntheticImages } from "../../src/bench/synthetic.ts";
 import { openEngine } from "../../src/engine/engine.ts";
 import { isDeterministic } from "../../src/engine/native_runtime.ts";
 import { createModel } from "../../src/models/create_model.ts";
+import type { ModelName } from "../../src/models/registry.ts";
 import { optimizerConfig } from "../../src/optim/config.ts";
 import { Replica } from "../../src/train/replica.ts";
 
 const BATCH = 6;
 const SIDE = 64;
 
-await openEngine({ device: "cpu", deterministic: Deno.args[0] === "deterministic" });
-using replica = new Replica(createModel("mobilenet_v2", { numClasses: 3, seed: 1 }), {
+const [mode, model = "mobilenet_v2"] = Deno.args;
+await openEngine({ device: "cpu", deterministic: mode === "deterministic" });
+using replica = new Replica(createModel(model as ModelName, { numClasses: 3, seed: 1 }), {
   optimizer: { settings: optimizerConfig({ optimizer: "sgd" }), lr: 0.01 },
   capture: true,
 });

@@ -119,6 +119,16 @@ const SCENARIOS: Record<string, () => Promise<unknown>> = {
     return { sums, second, after };
   },
 
+  /** An abort ends a sum for which the other rank brings nothing; the stream is done then. */
+  async aborted() {
+    const [{ gpu, communicator }] = await join([0, 1]) as [Rank, Rank];
+    const { address } = gpu.allocate(100);
+    await communicator.allReduce([{ from: address, to: address, floats: 100 }], gpu.stream, LIMITS);
+    const waiting = outcome(communicator.completed(gpu.done(), "a sum", LIMITS));
+    await communicator.abort(new Error("told to end"));
+    return await waiting;
+  },
+
   /** Ranks in processes of their own: the second one dies, the first one hears nothing of it but a signal. */
   async rank() {
     const [rank, path] = [Number(first), second];

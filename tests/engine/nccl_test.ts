@@ -82,10 +82,17 @@ fakeCudaTest(
       assert.equal(second.failure, failure);
       assert.match(second.message, expected);
       assert.ok(second.ms < 3_000, `${fault}: ${second.ms} ms`);
-      assert.equal(after.message, "The communicator of NCCL has ended");
+      assert.match(after.message, expected, "the first failure is said again");
     }
   },
 );
+
+fakeCudaTest("a sum that is aborted is an error, though the stream is done", async () => {
+  await using machine = await fakeGpuMachine({ gpus: 2 });
+  const { message, ms } = await play(machine, "aborted");
+  assert.equal(message, "told to end");
+  assert.ok(ms < 3_000, `${ms} ms`);
+});
 
 fakeCudaTest("a rank whose neighbour was killed ends when its signal fires", async () => {
   await using machine = await fakeGpuMachine({ gpus: 2 });

@@ -42,6 +42,20 @@ Deno.test("emittingReporter() and ReporterListener pass each call through the st
   ]);
 });
 
+Deno.test("ReporterListener warns of lost workers, and tells of a recovery as news", () => {
+  const events = new RunEvents();
+  const { reporter, calls } = recordingReporter();
+  events.add(new ReporterListener(reporter, ({ type }) => `a line about ${type}`));
+  const place = { generation: 1, epoch: 1, step: 2 };
+  events.emit({ type: "workersLost", ...place, during: "training", workers: [] });
+  const recovery = { ranks: [0], reasons: ["ended"], workers: 2, restarts: 1, seconds: 1 };
+  events.emit({ type: "recovery", ...place, policy: "restart", ...recovery });
+  assert.deepEqual(calls, [["warn", "a line about workersLost"], [
+    "info",
+    "a line about recovery",
+  ]]);
+});
+
 Deno.test("emittingReporter() says whether events.jsonl keeps its warnings", () => {
   const events = new RunEvents();
   const heard: RunEvent[] = [];

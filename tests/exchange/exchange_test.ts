@@ -44,6 +44,8 @@ for (const kind of HOST_EXCHANGES) {
       assert.deepEqual(floatsOf(first[step]), reference(contributions));
       assert.deepEqual(first[step], second[step]);
     }
+    const { unsigned, replayed, version, malformed } = bench.coordinator.refused;
+    assert.deepEqual([unsigned, replayed, version, malformed], [0, 0, 0, 0], "nobody is blamed");
     rig.server = await restart;
   });
 }

@@ -1,99 +1,20 @@
 import assert from "node:assert/strict";
 import { delay } from "../../src/base/async.ts";
 import { floatsOf as viewOf } from "../../src/base/float_range.ts";
-import type { StepResult } from "../../src/exchange/gradient_exchange.ts";
-import {
-  type Bench,
-  contribution,
-  openBench,
-  reduceScatter,
-  takeStep,
-  type TestContribution,
-} from "../support/exchange_bench.ts";
-import { LocalBus } from "../support/local_link.ts";
+import { type Bench, contribution, takeStep } from "../support/exchange_bench.ts";
+import { compareHosts, FLOATS, openHost, stepOf, steps } from "../support/host_steps.ts";
 import { LocalHosts } from "../support/local_hosts.ts";
-
-/** Several parts that go from host to host, the last one short; the running statistics begin within one. */
-const FLOATS = 5 * 2 ** 18 + 101;
-const STATISTICS = 2 ** 18 - 333;
-const SHAPE = {
-  vectorBytes: 4 * FLOATS,
-  wire: { dtype: "float32", gradientBytes: 4 * (FLOATS - STATISTICS) },
-  maxWholeBytes: 0,
-} as const;
-
-function open(worldSize: number, hosts: Parameters<typeof openBench>[2]["hosts"] = undefined) {
-  const bus = new LocalBus();
-  const links = { open: () => Promise.resolve(bus.link()) };
-  return openBench(links, "shared-memory", { ...SHAPE, worldSize, ...(hosts ? { hosts } : {}) });
-}
-
-/** Has the ranks of all benches take a step together, host by host; returns the ranks' results. */
-async function stepOf(
-  benches: readonly Bench[],
-  own: readonly TestContribution[],
-): Promise<(StepResult & { vector: Uint8Array })[]> {
-  const [{ epoch, step }] = own;
-  const ranks = benches.flatMap((bench) => bench.ranks);
-  const totals = benches.map(({ reducer }) => reducer.reduce({ epoch, step }, () => "continue"));
-  const results = await Promise.all(
-    ranks.map((rank, index) => takeStep(rank, own[index], () => index + 1)),
-  );
-  await Promise.all(totals);
-  return results;
-}
-
-/** Contributions of four ranks to some steps. */
-function steps(): TestContribution[][] {
-  const uneven = [3, 5, 8, 2].map((samples, rank) => contribution(rank, 0, samples, FLOATS));
-  // Ranks without samples at the start, in the middle, and all of a host.
-  const lone = [0, 4, 0, 6].map((samples, rank) => contribution(rank, 1, samples, FLOATS));
-  const late = [0, 0, 0, 6].map((samples, rank) => contribution(rank, 2, samples, FLOATS));
-  const none = [0, 0, 0, 0].map((samples, rank) => contribution(rank, 3, samples, FLOATS));
-  // Statistics that don't count, of a rank whose gradients do, and the other way round.
-  const mixed = [1, 2, 3, 4].map((samples, rank) => ({
-    ...contribution(rank, 4, samples, FLOATS),
-    weight: rank === 2 ? 0 : samples,
-    statisticsRows: rank < 2 ? 0 : samples,
-  }));
-  const zeros = [0, 2, 0, 2].map((samples, rank) => {
-    const own = contribution(rank, 5, samples, FLOATS);
-    viewOf(own.vector).fill(-0);
-    return own;
-  });
-  return [uneven, lone, late, none, mixed, zeros];
-}
 
 for (const counts of [[2, 2], [1, 3], [2, 1, 1]]) {
   Deno.test(`hosts of ${counts.join(", ")} ranks give the bits of one host, and work at the same time`, async () => {
     const hosts = new LocalHosts(counts);
-    await using one = await open(4);
+    await using one = await openHost(4);
     await using stack = new AsyncDisposableStack();
     const benches: Bench[] = [];
     for (const [host, count] of counts.entries()) {
-      benches.push(stack.use(await open(count, hosts.linksOf(host))));
+      benches.push(stack.use(await openHost(count, hosts.linksOf(host))));
     }
-    for (const own of steps()) {
-      hosts.events.length = 0;
-      const expected = await stepOf([one], own);
-      const results = await stepOf(benches, own);
-      const small = (benches: readonly Bench[]) =>
-        Promise.all(
-          benches.flatMap(({ exchanges }) => exchanges).map(async (exchange, rank) => {
-            const values = Float64Array.of(0.1 * rank, 1 / (rank + 3), 1e300 * rank);
-            await exchange.allReduce(values);
-            return values;
-          }),
-        );
-      const [sum] = await small([one]);
-      for (const values of await small(benches)) assert.deepEqual(values, sum);
-      for (const [rank, { vector, squares, ...result }] of results.entries()) {
-        const { vector: bits, squares: _, ...counted } = expected[rank];
-        assert.deepEqual(result, counted, `the result of rank ${rank} in step ${own[0].step}`);
-        assert.equal(Buffer.compare(vector, bits), 0, `rank ${rank}, step ${own[0].step}`);
-        assert.equal(squares, results[0].squares, "the same squares on all ranks");
-      }
-    }
+    await compareHosts(benches, one);
     // While the first host still adds, the next one has begun.
     const last = hosts.events.findLastIndex(([host, what]) => host === 0 && what === "added");
     const first = hosts.events.findIndex(([host]) => host === 1);
@@ -101,10 +22,56 @@ for (const counts of [[2, 2], [1, 3], [2, 1, 1]]) {
   });
 }
 
+for (const counts of [[2, 2], [1, 3]]) {
+  Deno.test(`hosts of ${counts.join(", ")} ranks sum parts of vectors before these are whole, with the same bits`, async () => {
+    const hosts = new LocalHosts(counts);
+    await using one = await openHost(4);
+    await using stack = new AsyncDisposableStack();
+    const benches: Bench[] = [];
+    for (const [host, count] of counts.entries()) {
+      benches.push(stack.use(await openHost(count, hosts.linksOf(host))));
+    }
+    const ends: number[] = [];
+    for (const own of steps()) {
+      // Two ranks offer in parts, of different lengths; the others come with all at once.
+      const split = own.map((one, rank) => ({ ...one, parts: [7, 1, 4, 1][rank]! }));
+      const expected = await stepOf([one], own);
+      hosts.events.length = 0;
+      const results = await stepOf(benches, split);
+      for (const [rank, { vector, squares: _, ...result }] of results.entries()) {
+        const { vector: bits, squares: __, ...counted } = expected[rank]!;
+        assert.deepEqual(result, counted);
+        assert.ok(result.samples === 0 || Buffer.compare(vector, bits) === 0, `rank ${rank}`);
+      }
+      ends.push(hosts.events[0]![2]);
+    }
+    assert.ok(ends.every((begin) => begin > 0), "the last parts come first");
+  });
+}
+
+Deno.test("an exchange that is closed ends a sum that has begun early", async () => {
+  const hosts = new LocalHosts([1, 1]);
+  const first = await openHost(1, hosts.linksOf(0));
+  const second = await openHost(1, hosts.linksOf(1));
+  const [rank] = first.ranks;
+  const { vector: _, ...own } = contribution(0, 0, 1, FLOATS);
+  rank!.exchange.offer!(own, FLOATS >> 1);
+  const controller = new AbortController();
+  const waiting = assert.rejects(
+    rank!.exchange.reduceScatter(own, controller.signal),
+    /superseded/,
+  );
+  await delay(20);
+  controller.abort(new Error("superseded"));
+  await waiting;
+  await first[Symbol.asyncDispose]();
+  await second[Symbol.asyncDispose]();
+});
+
 Deno.test("a value that is not finite ends the step on all hosts, and its rank is named on its own", async () => {
   const hosts = new LocalHosts([2, 2]);
-  await using first = await open(2, hosts.linksOf(0));
-  await using second = await open(2, hosts.linksOf(1));
+  await using first = await openHost(2, hosts.linksOf(0));
+  await using second = await openHost(2, hosts.linksOf(1));
   let step = 0;
   const take = async (bad: number | undefined, at: number) => {
     const own = [0, 1, 2, 3].map((rank) => {
@@ -130,25 +97,4 @@ Deno.test("a value that is not finite ends the step on all hosts, and its rank i
     }
   }
   assert.deepEqual((await take(undefined, 0)).finite, [true, true, true, true]);
-});
-
-Deno.test("a step is committed when the ranks of all hosts have written, also where hosts have one rank each", async () => {
-  const hosts = new LocalHosts([1, 1]);
-  await using first = await open(1, hosts.linksOf(0));
-  await using second = await open(1, hosts.linksOf(1));
-  const benches = [first, second];
-  const ranks = benches.flatMap((bench) => bench.ranks);
-  const key = { epoch: 1, step: 0 };
-  await Promise.all([
-    ...benches.map(({ reducer }) => reducer.reduce(key, () => "continue")),
-    ...ranks.map(async (rank, index) => {
-      await reduceScatter(rank, contribution(index, 0, 1, FLOATS));
-      await rank.exchange.agree(0);
-    }),
-  ]);
-  let isOver = false;
-  const gathered = ranks[0].exchange.allGather().then(() => isOver = true);
-  await delay(30);
-  assert.equal(isOver, false);
-  await Promise.all([gathered, ranks[1].exchange.allGather()]);
 });

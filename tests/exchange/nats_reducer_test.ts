@@ -3,9 +3,8 @@ import { planChunks } from "../../src/exchange/chunks.ts";
 import { openExchange } from "../../src/exchange/open_exchange.ts";
 import { NatsReducer } from "../../src/exchange/nats_reducer.ts";
 import { narrow } from "../../src/exchange/narrow.ts";
-import { encodeFrame } from "../../src/protocol/codec.ts";
 import { Link } from "../../src/protocol/link.ts";
-import { type GradientDtype, makeHeader } from "../../src/protocol/messages.ts";
+import type { GradientDtype } from "../../src/protocol/messages.ts";
 import {
   BYTES,
   contribution,
@@ -17,6 +16,7 @@ import {
   takeStep,
   wireOf,
 } from "../support/exchange_bench.ts";
+import { frameOf } from "../support/frames.ts";
 import { startPlainRig, startRig } from "../support/nats_server.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -32,7 +32,7 @@ for (const dtype of ["float32", "bfloat16"] as const) {
     await oneStep(bench, [0, 1].map((rank) => contribution(rank, 0, 4)));
 
     const forger = await rig.open("rank 1");
-    const stranger = await Link.open(rig.broker, { ...rig.run, token: "guessed" }, "rank 1");
+    const stranger = await Link.open(rig.broker, { ...rig.run, key: "guessed" }, "rank 1");
     const subject = forger.subjects.gradient(1);
     const wrong = new Uint8Array(CHUNK_BYTES).fill(1);
     const step0 = { rank: 1, epoch: 1, step: 0, chunk: 0, tooLarge: false };
@@ -46,7 +46,7 @@ for (const dtype of ["float32", "bfloat16"] as const) {
     forger.publish(subject, "gradient", { ...step0, step: 1 }, real); // will come a second time
     const [, ...results] = await oneStep(bench, contributions);
     assert.deepEqual(floatsOf(results[0].vector), reference(contributions, wire));
-    assert.equal(bench.coordinator.refused.token, 1);
+    assert.equal(bench.coordinator.refused.unsigned, 1);
     assert.equal(bench.coordinator.refused.malformed, 1);
     await stranger.close();
   });
@@ -57,14 +57,17 @@ for (const dtype of ["float32", "bfloat16"] as const) {
     const own = contribution(0, 0, 4);
     const forger = await rig.open("rank 0");
     const fields = { rank: 0, epoch: 1, step: 0, chunk: 1, tooLarge: false };
-    const sender = { token: rig.run.token, from: "rank 0" };
-    const damaged = encodeFrame(makeHeader(sender, "gradient", fields, 12345), own.vector);
+    const subject = forger.subjects.gradient(0);
+    const damaged = frameOf(forger, () => {
+      forger.publish(subject, "gradient", fields, new Uint8Array(4 * CHUNK_BYTES));
+    });
+    damaged[damaged.length - 1] ^= 1;
 
     const reduced = bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue");
     let asked = 0;
     forger.subscribe(forger.subjects.missing(0), { missing: () => asked++ });
     await forger.flush();
-    forger.publishFrame(forger.subjects.gradient(0), damaged.subarray(0, 4 * 1024 * 1024));
+    forger.publishFrame(subject, damaged);
     await forger.flush();
     const result = await takeStep(bench.ranks[0], own);
     await reduced;
@@ -102,14 +105,19 @@ Deno.test("NatsReducer.reduce() gives up on a sender whose chunks are always dam
   await using bench = await openBench(rig, "nats", { worldSize: 1 });
   const forger = await rig.open("rank 0");
   const fields = { rank: 0, epoch: 1, step: 0, chunk: 0, tooLarge: false };
-  const header = makeHeader({ token: rig.run.token, from: "rank 0" }, "gradient", fields, 1);
-  const frame = encodeFrame(header, new Uint8Array(64));
+  const subject = forger.subjects.gradient(0);
   const reduced = bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue");
   const failure = assert.rejects(reduced, {
     name: "ProtocolError",
-    message: /^A message of rank 0 on lockstep\.test-\w+\.gradient\.0 arrived damaged/,
+    message: /^A message of rank 0 on lockstep\.test-\w+\.0\.gradient\.0 arrived damaged/,
   });
-  for (let time = 0; time < 6; time++) forger.publishFrame(forger.subjects.gradient(0), frame);
+  for (let time = 0; time < 6; time++) {
+    const damaged = frameOf(forger, () => {
+      forger.publish(subject, "gradient", fields, new Uint8Array(64));
+    });
+    damaged[damaged.length - 1] ^= 1;
+    forger.publishFrame(subject, damaged);
+  }
   await failure;
 });
 

@@ -4,14 +4,25 @@
  * @module
  */
 import { messageOf } from "../../src/base/errors.ts";
-import { boardBytes, NoticeBoard } from "../../src/exchange/notice_board.ts";
+import { HostsBoard } from "../../src/exchange/hosts_board.ts";
+import { boardBytes, NoticeBoard, type Notices } from "../../src/exchange/notice_board.ts";
 import { openNccl } from "../../src/exchange/open_nccl.ts";
 import { fakeNcclDevice } from "../support/fake_cuda/rank_device.ts";
+import { LocalHosts } from "../support/local_hosts.ts";
 
-const [nvidia, devices, without = ""] = Deno.args as [string, string, string?];
+const [nvidia, devices, without = "", hosts = ""] = Deno.args as [string, string, string?, string?];
 const all = devices.split(",");
 const worldSize = all.length;
-const board = new Uint8Array(boardBytes(worldSize));
+/** Number of the ranks of each host. */
+const counts = hosts === "" ? [worldSize] : hosts.split(",").map(Number);
+const links = new LocalHosts(counts);
+const boards = counts.flatMap((count, host): Notices[] => {
+  const board = new Uint8Array(boardBytes(count));
+  return links.linksOf(host).map((link, rank) => {
+    const own = new NoticeBoard(board, rank, count);
+    return hosts === "" ? own : new HostsBoard(own, link);
+  });
+});
 const floats = 400_000;
 
 const outcomes = all.map(async (device, rank) => {
@@ -22,7 +33,7 @@ const outcomes = all.map(async (device, rank) => {
     vectorBytes: 4 * floats,
     gradientFloats: floats - 10,
     device: device === "cpu" ? undefined : fakeNcclDevice(Number(device), nvidia),
-    board: new NoticeBoard(board, rank, worldSize),
+    board: boards[rank]!,
     limits: { rankMs: 1_000, joinMs: 500, trialMs: 500 },
   }).then(
     (result) => "parts" in result ? "nccl" : result.reason ?? "nothing to say",

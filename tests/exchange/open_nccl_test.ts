@@ -5,11 +5,16 @@ import { runDeno } from "../support/run_deno.ts";
 
 const PROGRAM = new URL("open_nccl_program.ts", import.meta.url).pathname;
 
-/** Lets ranks agree; returns what all of them say. */
-async function agree(options: FakeMachineOptions, devices: string, without = "none") {
+/** Lets ranks agree, maybe those of several hosts; returns what all of them say. */
+async function agree(
+  options: FakeMachineOptions,
+  devices: string,
+  without = "none",
+  hosts: readonly number[] = [],
+) {
   await using machine = await fakeGpuMachine({ gpus: 3, ...options });
   const { code, stdout, stderr } = await runDeno(
-    ["run", "-A", "--no-check", PROGRAM, machine.nvidiaFolder, devices, without],
+    ["run", "-A", "--no-check", PROGRAM, machine.nvidiaFolder, devices, without, hosts.join()],
     { env: machine.env },
   );
   assert.equal(code, 0, stderr);
@@ -19,8 +24,13 @@ async function agree(options: FakeMachineOptions, devices: string, without = "no
 }
 
 /** Asserts that all ranks say the same. */
-async function agreeOn(options: FakeMachineOptions, devices: string, expected: RegExp) {
-  const outcomes = await agree(options, devices);
+async function agreeOn(
+  options: FakeMachineOptions,
+  devices: string,
+  expected: RegExp,
+  hosts: readonly number[] = [],
+) {
+  const outcomes = await agree(options, devices, "none", hosts);
   assert.equal(new Set(outcomes).size, 1, outcomes.join("\n"));
   assert.match(outcomes[0]!, expected);
 }
@@ -65,4 +75,17 @@ fakeCudaTest("a rank that doesn't come is named", async () => {
   const [first, , third] = await agree({}, "0,1,2", "1");
   assert.equal(first, "error: Rank 0 waited 1 s for rank 1 to open its exchange");
   assert.equal(third, "error: Rank 2 waited 1 s for rank 1 to open its exchange");
+});
+
+fakeCudaTest("ranks of several hosts agree on NCCL, or on one reason against it", async () => {
+  const cases: [FakeMachineOptions, string, RegExp][] = [
+    [{}, "0,1,2", /^nccl$/],
+    [{}, "0,1,cpu", /^rank 2 computes on the CPU$/],
+    [
+      { nccl: { fault: "initError" } },
+      "0,1,2",
+      /^NCCL failed on rank \d in ncclCommInitRankConfig/,
+    ],
+  ];
+  await Promise.all(cases.map((one) => agreeOn(...one, [2, 1])));
 });

@@ -4,10 +4,10 @@ import { RECORD_LENGTH, StepRecord, StepRecords } from "../../src/exchange/step_
 /** The numbers of a record. */
 function read(record: StepRecord) {
   const { epoch, step, samples, weight, lossSum, correct, statisticsRows, trackedBatches } = record;
-  const { times, finite, worstRank, squares } = record;
+  const { times, digest, finite, worstRank, squares } = record;
   return {
     ...{ epoch, step, samples, weight, lossSum, correct, statisticsRows, trackedBatches },
-    ...{ times, finite, worstRank, squares },
+    ...{ times, digest, finite, worstRank, squares },
   };
 }
 
@@ -15,7 +15,8 @@ Deno.test("a record gives back all numbers of a contribution and of a share", ()
   const own = {
     ...{ epoch: 3, step: 70_000, samples: 5, weight: 4.5, lossSum: 1 / 3, correct: 4 },
     ...{ statisticsRows: 2, trackedBatches: 3 },
-    times: { data: 0.1, forwardBackward: 0.2, exchange: 0.3, update: 0.4 },
+    times: { data: 0, forwardBackward: 0.2, exchange: 0.3, update: 0.4 },
+    digest: Number.MAX_SAFE_INTEGER,
   };
   const record = new StepRecord(new Float64Array(RECORD_LENGTH).fill(7));
   record.contribute(own);
@@ -36,7 +37,8 @@ Deno.test("a contribution's defaults: all samples count in the statistics, and n
   const own = { epoch: 1, step: 0, samples: 5, weight: 0, lossSum: NaN, correct: 0 };
   record.contribute(own);
   const { finite: _, worstRank: __, squares: ___, ...counts } = read(record);
-  assert.deepEqual(counts, { ...own, statisticsRows: 5, trackedBatches: 0, times: undefined });
+  const nothing = { times: undefined, digest: undefined };
+  assert.deepEqual(counts, { ...own, statisticsRows: 5, trackedBatches: 0, ...nothing });
 });
 
 Deno.test("the records of the last steps and of all ranks are apart", () => {

@@ -50,6 +50,75 @@ Deno.test("chooseGpus() warns of GPUs that others use, whether it takes them or 
   assert.deepEqual(choose(someGpus(2)).warnings, []);
 });
 
+const GIBIBYTE = 2 ** 30;
+const filled = (index: number, usedBytes: number) =>
+  someGpu(index, { memoryTotalBytes: 40 * GIBIBYTE, memoryUsedBytes: usedBytes });
+
+Deno.test("chooseGpus() prefers GPUs with the most free memory, whatever their order", () => {
+  const gpus = [filled(0, 9 * GIBIBYTE), filled(1, 2 * GIBIBYTE), filled(2, 0), filled(3, 2 ** 20)];
+  assert.deepEqual(indices(gpus, { workers: 1 }), [2], "about the same: in their order");
+  assert.deepEqual(indices(gpus, { workers: 3 }), [1, 2, 3]);
+  assert.deepEqual(indices(gpus), [0, 1, 2, 3]);
+  assert.deepEqual(
+    indices([...gpus, used(4, 10)], { workers: 4 }),
+    [0, 1, 2, 3],
+    "free ones first",
+  );
+  const { memoryUsedBytes: _, ...unknown } = someGpu(4);
+  assert.deepEqual(indices([unknown, filled(0, GIBIBYTE)], { workers: 1 }), [0]);
+  assert.deepEqual(indices(gpus, { devices: ["0", "2"], workers: 1 }), [0], "the order of names");
+});
+
+const holder = (pid: number, run: string, isOwn = true) => ({
+  ...{ pid, run, isOwn },
+  user: isOwn ? "ann" : "bob",
+});
+const heldBy = (...holders: [index: number, holder: ReturnType<typeof holder>][]) =>
+  new Map(holders.map(([index, own]) => [someGpu(index).uuid, own]));
+
+Deno.test("chooseGpus() leaves GPUs out that other runs hold, says by whom, and refuses them by name", () => {
+  const gpus = [used(0, 77), ...someGpus(4).slice(1)];
+  const held = heldBy([0, holder(70, "flowers")], [2, holder(80, "birds", false)]);
+  assert.deepEqual(indices(gpus, { held }), [1, 3]);
+  assert.deepEqual(choose(gpus, { held, workers: 2 }).warnings, [
+    "GPU 0, NVIDIA A100-SXM4-40GB is held by run flowers (process 70 of ann): left out",
+    "GPU 2, NVIDIA A100-SXM4-40GB is held by run birds (process 80 of bob): left out",
+  ]);
+  refuses(
+    [gpus, { held, devices: ["1", "0"] }],
+    "devices is 1,0, but other runs hold GPU 0, NVIDIA A100-SXM4-40GB by run flowers (process 70 of ann): name others, or ",
+    "end that run with deno task stop 70, or share them with engine.shareGpus=true, or set device to cpu",
+  );
+  refuses(
+    [gpus, { held, devices: ["2"] }],
+    "by run birds (process 80 of bob): name others, or wait",
+  );
+  assert.deepEqual(indices(gpus, { held, devices: ["0", "1"], workers: 1 }), [1]);
+  refuses(
+    [gpus, { held, workers: 3 }],
+    "3 GPUs are needed, but 2 can be had: other runs",
+    "workers to 2",
+  );
+  const all = heldBy([1, holder(70, "")], [0, holder(70, "")]);
+  refuses(
+    [someGpus(2), { held: all }],
+    "1 GPU is needed, but none is free: other runs hold GPU 0, NVIDIA A100-SXM4-40GB by a run (process 70 of ann), GPU 1",
+    "end that run with deno task stop 70",
+  );
+  const shared = { held, sharesHeld: true };
+  assert.deepEqual(indices(gpus, shared), [1, 3], "free ones are enough");
+  assert.deepEqual(choose(gpus, { ...shared, devices: ["0"] }).warnings, [
+    "GPU 0, NVIDIA A100-SXM4-40GB is held by run flowers (process 70 of ann): memory and speed are shared with it",
+  ]);
+  assert.deepEqual(indices(gpus, { ...shared, workers: 3 }), [0, 1, 3]);
+  const mig = migGpu(0, 2);
+  const instance = new Map([[mig.migInstances[0]!.uuid, holder(70, "a")]]);
+  assert.deepEqual(
+    choose([mig], { held: instance }).devices.map(({ uuid }) => uuid),
+    [mig.migInstances[1]!.uuid],
+  );
+});
+
 Deno.test("chooseGpus() takes devices by index, UUID or a beginning of it, in their order", () => {
   const gpus = someGpus(4);
   assert.deepEqual(indices(gpus, { devices: ["2", "0"] }), [2, 0]);

@@ -14,6 +14,17 @@ Deno.test("describeGpu() says what a GPU is, who uses it, and what keeps it from
   );
   assert.match(line, /compute mode Exclusive_Process, used by process 7, NUMA node 1 with 2 CPUs$/);
   assert.equal(problem, undefined);
+  const holder = { pid: 70, run: "flowers", user: "ann", isOwn: true };
+  const held = new Map([[someGpu(1).uuid, holder]]);
+  assert.match(
+    describeGpu(someGpu(1), undefined, held).line,
+    /used by nobody, held by run flowers \(process 70 of ann\)$/,
+  );
+  const mig = migGpu(0, 1);
+  const { uuid } = mig.migInstances[0]!;
+  assert.ok(
+    describeGpu(mig, undefined, new Map([[uuid, holder]])).line.includes(`${uuid} held by run fl`),
+  );
   assert.match(describeGpu(migGpu(0, 0), undefined).problem!, /MIG mode without instances/);
   assert.match(describeGpu(someGpu(0, { driverVersion: "470.1" }), undefined).problem!, /too old/);
 });

@@ -22,6 +22,7 @@ import { download } from "../../src/provision/download.ts";
 import { progressUntil } from "../../src/provision/progress.ts";
 import { fetchWheel } from "../../src/provision/wheel.ts";
 import { silentReporter } from "../../src/events/reporter.ts";
+import { withVariables } from "../support/environment.ts";
 import { makeImages } from "../support/images.ts";
 import { allGone, descendantsOf } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
@@ -190,19 +191,14 @@ Deno.test("a program of the set-up ends with its signal", () =>
     await Deno.writeTextFile(join(folder, "python3"), "#!/bin/sh\nexec sleep 600\n", {
       mode: 0o755,
     });
-    const path = Deno.env.get("PATH")!;
-    Deno.env.set("PATH", `${folder}:${path}`);
-    try {
-      await assertInterrupted(async (caller, abort) => {
-        using interruption = interruptedBy(caller);
-        setTimeout(abort, 200);
-        const progress = progressUntil(interruption.signal, () => {});
-        const wheel = { name: "none", version: "1", bytes: 1, sha256: "" };
-        await fetchWheel(wheel, folder, { what: "a wheel", manually: "don't", progress });
-      });
-    } finally {
-      Deno.env.set("PATH", path);
-    }
+    using _path = withVariables({ PATH: `${folder}:${Deno.env.get("PATH")}` });
+    await assertInterrupted(async (caller, abort) => {
+      using interruption = interruptedBy(caller);
+      setTimeout(abort, 200);
+      const progress = progressUntil(interruption.signal, () => {});
+      const wheel = { name: "none", version: "1", bytes: 1, sha256: "" };
+      await fetchWheel(wheel, folder, { what: "a wheel", manually: "don't", progress });
+    });
   }));
 
 Deno.test("a download ends with its signal, and keeps what is here for the next attempt", () =>

@@ -38,6 +38,12 @@ for (const [name, { title, isDefault, open }] of Object.entries(LOGGERS)) {
         events.emit({ type: "metrics", point: madePoint(epoch, 2) });
         const point = { examples: 8, epoch, step: 4, loss: 1, accuracy: 0.5 };
         events.emit({ type: "validation", point });
+        const reason = "Rank 1 ended; its last lines:\n  | <b>";
+        const place = { generation: 1, epoch, step: 4 };
+        const workers = [{ rank: 1, pid: 7, host: "here", reason }];
+        events.emit({ type: "workersLost", ...place, during: "training", workers });
+        const recovery = { ranks: [1], reasons: [reason], workers: 2, restarts: 1, seconds: 1.5 };
+        events.emit({ type: "recovery", ...place, policy: "restart", ...recovery });
         events.emit({ type: "epochEnded", record: madeEpoch(epoch) });
         closing[Symbol.dispose]();
         return await bytesIn(folder);

@@ -8,12 +8,13 @@ import {
   ProtocolError,
   writeFrameHeader,
 } from "../../src/protocol/codec.ts";
+import { anyTag, unsigned } from "../support/frames.ts";
 
 Deno.test("encodeFrame() and decodeFrame() keep header and payload", () => {
   fc.assert(
     fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.uint8Array(), (header, payload) => {
-      const frame = encodeFrame(header, payload);
-      const decoded = decodeFrame(frame);
+      const frame = encodeFrame(header, payload, unsigned);
+      const decoded = decodeFrame(frame, anyTag);
       assert.deepEqual(decoded.header, JSON.parse(JSON.stringify(header)));
       assert.deepEqual(decoded.payload, payload);
       assert.equal((frame.length - payload.length) % 4, 0);
@@ -23,16 +24,16 @@ Deno.test("encodeFrame() and decodeFrame() keep header and payload", () => {
 
 Deno.test("writeFrameHeader() makes the same frame in place", () => {
   const frame = new Uint8Array(FRAME_HEADER_BYTES + 8).fill(9);
-  writeFrameHeader(frame, { long: "x".repeat(300) });
-  writeFrameHeader(frame, { name: "ü" }); // leaves nothing of the longer one
-  const { header, payload } = decodeFrame(frame);
+  writeFrameHeader(frame, { long: "x".repeat(300) }, unsigned);
+  writeFrameHeader(frame, { name: "ü" }, unsigned); // leaves nothing of the longer one
+  const { header, payload } = decodeFrame(frame, anyTag);
   assert.deepEqual(header, { name: "ü" });
   assert.deepEqual(payload, new Uint8Array(8).fill(9));
-  assert.throws(() => writeFrameHeader(frame, { long: "x".repeat(600) }), RangeError);
+  assert.throws(() => writeFrameHeader(frame, { long: "x".repeat(600) }, unsigned), RangeError);
 });
 
 Deno.test("decodeFrame() refuses what is not a frame", () => {
-  const whole = encodeFrame({ a: 1 });
+  const whole = encodeFrame({ a: 1 }, undefined, unsigned);
   for (
     const bytes of [
       new Uint8Array(0),
@@ -40,11 +41,26 @@ Deno.test("decodeFrame() refuses what is not a frame", () => {
       whole.subarray(0, whole.length - 2),
       new Uint8Array([255, 255, 255, 255, 1, 2]),
       new Uint8Array([4, 0, 0, 0, 0x7b, 0x7b, 0x7b, 0x7b]),
-      encodeFrame({ a: 1 }).map((byte, at) => at === 6 ? byte ^ 1 : byte),
+      encodeFrame({ a: 1 }, undefined, unsigned).map((byte, at) => at === 6 ? byte ^ 1 : byte),
       new Uint8Array([4, 0, 0, 0, 0xff, 0xfe, 0xff, 0xff]),
     ]
   ) {
-    assert.throws(() => decodeFrame(bytes), ProtocolError);
+    assert.throws(() => decodeFrame(bytes, anyTag), ProtocolError);
+  }
+});
+
+Deno.test("decodeFrame() refuses JSON so deep that a walk over it would overflow the stack", () => {
+  const nested = (depth: number) => {
+    let value: unknown = [];
+    for (let level = 1; level < depth; level++) value = [value];
+    return encodeFrame({ "[[": value, '"': "[".repeat(100) }, undefined, unsigned);
+  };
+  assert.ok(decodeFrame(nested(63), anyTag));
+  for (const depth of [64, 1000]) {
+    assert.throws(
+      () => decodeFrame(nested(depth), anyTag),
+      /A header whose JSON is nested deeper than 64/,
+    );
   }
 });
 

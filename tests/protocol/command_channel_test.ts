@@ -44,7 +44,7 @@ Deno.test("serveCommands() runs a repeated command once, and replies again", asy
   });
   const send = (id: number) =>
     coordinator.publish(coordinator.subjects.command, "command", {
-      ...{ id, name: "count", args: null, payload: null },
+      ...{ id, name: "count", workers: null, args: null, payload: null },
     });
   for (const id of [1, 1, 2, 1]) {
     send(id);
@@ -88,7 +88,8 @@ Deno.test("CommandClient.callAll() names the failed rank and its device", async 
   await using rig = await startRig();
   const coordinator = await rig.open("coordinator");
   const transfers = await BlobTransfers.open(coordinator, "coordinator");
-  const commands = await CommandClient.open(coordinator, transfers, 1, [" on GPU 3 (GPU-8f3c)"]);
+  const commands = await CommandClient.open(coordinator, transfers, 1);
+  commands.describe([" on GPU 3 (GPU-8f3c)"]);
   const link = await rig.open("rank 0");
   const own = await BlobTransfers.open(link, "rank-0");
   await serveCommands(link, own, 0, () => Promise.reject(new Error("it is lost")));

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { delay } from "../../src/base/async.ts";
+import { delay, within } from "../../src/base/async.ts";
 import { connectNats } from "../../src/protocol/connection.ts";
 import { serverAddress } from "../../src/protocol/server_address.ts";
 import { startPlainServer } from "../support/nats_server.ts";
@@ -53,6 +53,34 @@ Deno.test("connectNats() finds a server again that was killed in the middle of a
   await connection.flush();
   assert.deepEqual(arrived, [123_456]);
   await connection.close();
+});
+
+Deno.test("connectNats() finds a server again that ends in the moment in which it has let the client in", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  const info = { server_id: "x", version: "2.15.1", max_payload: 1_048_576, proto: 1 };
+  let accepted = 0;
+  const serving = (async () => {
+    for await (const connection of listener) {
+      const isLast = ++accepted === 6;
+      await connection.write(new TextEncoder().encode(`INFO ${JSON.stringify(info)}\r\n`));
+      const answering = (async () => {
+        for await (const text of connection.readable.pipeThrough(new TextDecoderStream())) {
+          for (const _ of text.matchAll(/^PING/gm)) {
+            await connection.write(new TextEncoder().encode("PONG\r\n"));
+          }
+          if (!isLast && text.includes("PING")) return;
+        }
+      })();
+      if (!isLast) await answering.catch(() => {});
+    }
+  })();
+  const connection = await connectNats({ url: `nats://127.0.0.1:${port}` }, { name: "patient" });
+  while (accepted < 6) await delay(20);
+  await within(connection.flush(), 2_000, () => new Error("it takes itself for connected"));
+  await connection.close();
+  listener.close();
+  await serving;
 });
 
 Deno.test("connectNats() carries large messages over TLS", async () => {

@@ -19,8 +19,17 @@ Deno.test("packJson() leaves short values where they are, and puts long ones beh
     assert.deepEqual(back, { value: long, payload: before ?? new Uint8Array() });
     assert.throws(
       () => unpackJson(null, packed.jsonBytes, bytes.subarray(0, 9)),
-      /don't hold JSON/,
+      {
+        name: "ProtocolError",
+        message: /^A message with JSON of \d+ bytes behind it brings 9 bytes$/,
+      },
     );
+    const damaged = bytes.slice();
+    damaged[bytes.length - 1] = 0xff;
+    assert.throws(() => unpackJson(null, packed.jsonBytes, damaged), {
+      name: "ProtocolError",
+      message: `The ${packed.jsonBytes} bytes of JSON behind a message are none`,
+    });
   }
 });
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { ProtocolError } from "../../src/protocol/codec.ts";
 import { ProtocolReader } from "../../src/protocol/protocol_reader.ts";
 
 const encoder = new TextEncoder();
@@ -55,7 +56,7 @@ const anyMessage = fc.oneof(
     .map((line) => message(line)),
   payload.map((bytes) => message("MSG some.subject 12", bytes)),
   payload.map((bytes) => message("msg some.subject 12 reply.to", bytes)),
-  payload.map((bytes) => message("HMSG some.subject 12 12", bytes)),
+  payload.map((bytes) => message("HMSG some.subject 12 0", bytes)),
 );
 const pieceLengths = fc.infiniteStream(
   fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 400_000 })),
@@ -123,9 +124,34 @@ Deno.test("ProtocolReader.firstLine() leaves the line where it is", () => {
   assert.deepEqual(reader.take(), line);
 });
 
-Deno.test("ProtocolReader refuses a message that no server would let through", () => {
-  const reader = new ProtocolReader();
-  const line = encoder.encode("MSG a 1 99999999999\r\n");
-  reader.room().set(line);
-  assert.throws(() => reader.filled(line.length), /A message of 99999999999 bytes/);
+Deno.test("ProtocolReader refuses what isn't NATS's, whose own parser would guess", () => {
+  const refused: [string, RegExp][] = [
+    ["MSG a 1 99999999999\r\n", /A message of 99999999999 bytes/],
+    ["MSG a 1 !!!\r\n", /A line that NATS doesn't have: "MSG a 1 !!!"/], // read for ever once: a negative length
+    ["MSG a 1 -5\r\n", /doesn't have/],
+    ["MSG a 1 0x10\r\n", /doesn't have/],
+    ["MSG a 1\r\n", /doesn't have/],
+    ["MSG a x 1\r\n", /doesn't have/],
+    ["MSG\r\n", /doesn't have/],
+    ["M\r\n", /doesn't have/],
+    ["\r\n", /doesn't have/],
+    ["\n", /doesn't end in CR LF/],
+    ["PING\n", /doesn't end in CR LF/],
+    ["HMSG a 1 5\r\n", /doesn't have/],
+    ["HMSG a 1 6 5\r\n", /doesn't have/],
+    ["HTTP/1.1 400 Bad Request\r\n", /doesn't have: "HTTP\/1.1 400 Bad Request"/],
+    ["MSG a 1 2\r\nabcd\r\n", /doesn't end in CR LF/],
+    ['INFO {"version":\r\n', /doesn't have/],
+    ["INFO {]}\r\n", /damaged JSON/],
+    ["-ERR \x1b[2J\r\r\n", /broken: "-ERR \\x1b/],
+    ["x".repeat(1024 * 1024 + 1), /A line of more than 1048576 bytes/],
+  ];
+  for (const [text, message] of refused) {
+    const feed = () => read(new ProtocolReader(), encoder.encode(text), [text.length].values());
+    assert.throws(
+      feed,
+      (error) => error instanceof ProtocolError && message.test(error.message),
+      text,
+    );
+  }
 });

@@ -3,12 +3,13 @@ import { parseWorkerSettings } from "../../src/protocol/worker_settings.ts";
 
 const SETTINGS = {
   runId: "r",
-  token: "t",
+  key: "k",
   nats: { url: "nats://127.0.0.1:4222" },
   index: 0,
   threads: 2,
   device: { kind: "cpu" },
   lostAfter: 10,
+  reconnectTimeout: 30,
   segments: [],
 };
 

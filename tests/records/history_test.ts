@@ -7,6 +7,7 @@ import {
   writeHistory,
   writeHistoryTable,
 } from "../../src/records/history.ts";
+import { madeRecovery } from "../support/made_run.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const HISTORY: History = {
@@ -37,8 +38,11 @@ const HISTORY: History = {
 
 Deno.test("writeHistory() and readHistory() keep every value, NaN included", () =>
   withTemporaryFolder(async (folder) => {
+    const recovered = { ...HISTORY, recoveries: [madeRecovery(1), madeRecovery(2)] };
+    await writeHistory(folder, recovered);
+    assert.deepEqual(await readHistory(folder), recovered);
     await writeHistory(folder, HISTORY);
-    assert.deepEqual(await readHistory(folder), HISTORY);
+    assert.deepEqual(await readHistory(folder), HISTORY, "without recoveries, as older files are");
     const names = Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
     assert.deepEqual(names, ["history.json"], "no temporary file stays");
   }));
@@ -91,6 +95,10 @@ Deno.test("readHistory() names the file and what is wrong with it", () =>
       [valid.replace('"workers":2', '"workers":0'), /history\.json is not a history, workers: /],
       [valid.replace('"count":57', '"count":"57"'), /epochs\.0\.validation\.count: .*string/],
       [valid.replace('"epoch":2', '"epoch":3'), /has epoch 3 where epoch 2 belongs/],
+      [
+        JSON.stringify({ ...HISTORY, recoveries: [{ ...madeRecovery(), policy: "pray" }] }),
+        /history\.json is not a history, recoveries\.0\.policy: .*restart/,
+      ],
     ];
     for (const [text, expected] of cases) {
       if (text !== undefined) await Deno.writeTextFile(path, text);

@@ -4,6 +4,7 @@ import { exists } from "../../src/base/paths.ts";
 import { type History, readHistory, writeHistory } from "../../src/records/history.ts";
 import { HistoryWriter } from "../../src/records/history_writer.ts";
 import { addMadeEpoch } from "../support/made_history.ts";
+import { madeRecovery } from "../support/made_run.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const POINTS = 20;
@@ -33,6 +34,7 @@ Deno.test("HistoryWriter writes a small multiple of what a long run leaves, and 
       using writer = new HistoryWriter(folder, attempt);
       for (let epoch = 1; epoch <= 1500; epoch++) {
         addEpoch(history);
+        if (epoch % 300 === 0) (history.recoveries ??= []).push(madeRecovery(epoch));
         await writer.save(history);
         const { size, ino } = await Deno.stat(path);
         if (ino !== before) [written, wholes, before] = [written + size, wholes + 1, ino];
@@ -64,6 +66,9 @@ Deno.test("HistoryWriter.finish() writes what a failed run has not saved, and no
     const { ino } = await Deno.stat(join(folder, "history.json"));
     await writer.finish(history);
     assert.equal((await Deno.stat(join(folder, "history.json"))).ino, ino, "nothing was new");
+    (history.recoveries ??= []).push(madeRecovery(2));
+    await writer.finish(history);
+    assert.deepEqual(await readHistory(folder), history, "a recovery alone is news enough");
     history.losses.push({ examples: 105, epoch: 2, step: 1, loss: 0.5 });
     await writer.finish(history);
     assert.deepEqual(await readHistory(folder), history);

@@ -35,4 +35,11 @@ Deno.test("readPredictions() names a file that isn't there, and one that holds s
     await assert.rejects(readPredictions(folder), refusal(/predictions\.csv can't be read/));
     await Deno.writeTextFile(join(folder, "predictions.csv"), "epoch,loss\n1,2\n");
     await assert.rejects(readPredictions(folder), refusal(/predictions\.csv holds no predictions/));
+    // Cut within a line; an escape that is no character stays as it is.
+    const header = "path,true_class,predicted_class,confidence\r\n";
+    const row = "a\\u{ffffff}.jpg,ant,bee,0.5\r\n";
+    await Deno.writeTextFile(join(folder, "predictions.csv"), `${header}${row}b.jpg,an`);
+    await assert.rejects(readPredictions(folder), refusal(/its line 3 has 2 values instead of 4/));
+    await Deno.writeTextFile(join(folder, "predictions.csv"), `${header}${row}`);
+    assert.equal((await readPredictions(folder))[0].path, "a\\u{ffffff}.jpg");
   }));

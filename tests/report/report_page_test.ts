@@ -238,7 +238,8 @@ browserTest("names in the report's tiles break only where a row ends", async () 
 
 browserTest("the report fits narrow and wide windows", async () => {
   for (const width of [320, 360, 1000, 1600]) {
-    await withReport({ classes: ODD_NAMES.concat("plain") }, { width }, async (page) => {
+    const run = { classes: ODD_NAMES.concat("plain"), losses: true };
+    await withReport(run, { width }, async (page) => {
       const { scrollWidth, innerWidth } = await widths(page);
       assert.equal(innerWidth, width);
       assert.ok(scrollWidth <= width, `${scrollWidth} in a window of ${width}`);
@@ -249,7 +250,7 @@ browserTest("the report fits narrow and wide windows", async () => {
 browserTest(
   "a window of 1100 pixels shows all columns of a report of few classes",
   () =>
-    withReport({}, { width: 1100 }, async (page) => {
+    withReport({ losses: true }, { width: 1100 }, async (page) => {
       assert.ok(await page.locator(".confusion .matrix").isVisible());
       const cut = await page.evaluate(
         "[...document.querySelectorAll('.scroll')]" +
@@ -267,7 +268,7 @@ browserTest("axe finds nothing serious in the report, in light and in dark", asy
     [{ colorScheme: "light", width: 1280 }, true],
   ];
   for (const [options, failed] of cases) {
-    await withReport({ failed }, options, async (page) => {
+    await withReport({ failed, losses: true }, options, async (page) => {
       await page.evaluate(
         "document.querySelectorAll('details').forEach((each) => each.open = true)",
       );

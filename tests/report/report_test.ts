@@ -6,7 +6,9 @@ import { readReportPictures, saveReportPictures } from "../../src/report/report_
 import { readRunFiles } from "../../src/report/run_files.ts";
 import { renderReport, writeReport } from "../../src/report/report.ts";
 import { resumeCommand, runStatus } from "../../src/report/run_status.ts";
+import { writeHistory } from "../../src/records/history.ts";
 import { makeFinishedRun } from "../support/finished_run.ts";
+import { madeRecovery } from "../support/made_run.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 /** The text of a page without its tags, scripts and styles. */
@@ -51,6 +53,66 @@ Deno.test("writeReport() shows every part of a run, in one file of bounded size"
     ) assert.match(text, part);
     assert.match(text, /environment\.json is missing/, "what is lacking is told");
     assert.doesNotMatch(page, /\ssrc="(?!data:image\/)/, "nothing is loaded");
+  }));
+
+Deno.test("writeReport() shows lost workers and what the recoveries cost, by events or history, and nothing without", () =>
+  withTemporaryFolder(async (folder) => {
+    const report = async () => await Deno.readTextFile(await writeReport(folder));
+    await makeFinishedRun(folder);
+    assert.doesNotMatch(textOf(await report()), /Lost workers|workers? lost/);
+    await Deno.remove(join(folder, "events.jsonl"));
+    await makeFinishedRun(folder, { losses: true });
+    const page = await report();
+    const text = textOf(page);
+    for (
+      const part of [
+        /3 workers lost, 2 recoveries took 7\.8 s: see Lost workers and recoveries/,
+        /2 recoveries took 7\.8 s in all, 10\.3% of the run's time\./,
+        /UTC epoch 1, step 6 \(training\) Rank 1 \(pid 2001\) was ended by SIGKILL in epoch 1, step 6 on here started again, from epoch 1, step 6 3 1\.3 s/,
+        /epoch 2, step 10 \(validation\) Rank 0 \(pid 2000\) exited with code 1/,
+        /on here, GPU 0 \(NVIDIA L4, GPU-4ab1\) Rank 2 has been silent for 20 s pid 2002, on there without them, from epoch 2, step 10 1 6\.5 s/,
+      ]
+    ) assert.match(text, part);
+    assert.doesNotMatch(page, /<img src=x/);
+    assert.deepEqual(
+      [...page.matchAll(/\{"x":(\d+),"label":"recovery"\}/g)].map(([, x]) => Number(x)),
+      [6, 20],
+      "the chart of the speed marks their steps",
+    );
+
+    {
+      using events = new EventLog(folder);
+      const workers = Array.from({ length: 50 }, (_, rank) => ({ rank, reason: "no power" }));
+      for (let count = 0; count < 250; count++) {
+        events.append("workersLost", { epoch: 3, step: count, during: "saving", workers });
+        events.append("resumed", { epoch: 3, step: 0 });
+      }
+      events.append("workersLost", { epoch: 3, step: 250, during: "saving", workers });
+      events.append("failed", { message: "The workers were lost again" });
+    }
+    const many = await report();
+    assert.ok(many.length < 3_000_000, `${many.length} bytes`);
+    assert.match(textOf(many), /epoch 3, step 250 \(saving\) Rank 0: no power/);
+    assert.match(textOf(many), /and 42 workers more the session ended – –/);
+    assert.match(textOf(many), /and 53 before, in events\.jsonl/);
+
+    {
+      using events = new EventLog(folder);
+      const facts = { ranks: [], reasons: ["NCCL <b> stands still"], workers: 2, seconds: 3 };
+      events.append("recovery", { policy: "restart", epoch: 4, step: 2, ...facts });
+    }
+    assert.match(
+      textOf(await report()),
+      /none: the exchange between the ranks failed NCCL &lt;b&gt; stands still connected anew, from epoch 4, step 2 2 3\.0 s/,
+    );
+
+    const history = { ...await makeFinishedRun(folder), recoveries: [madeRecovery(2)] };
+    await Deno.writeTextFile(join(folder, "events.jsonl"), "");
+    await writeHistory(folder, history);
+    assert.match(
+      textOf(await report()),
+      /epoch 2, step 3 Rank 1 \(pid 2001\) was ended by SIGKILL started again, from epoch 2, step 3 2 1\.3 s/,
+    );
   }));
 
 Deno.test("writeReport() names the workers' GPUs", () =>

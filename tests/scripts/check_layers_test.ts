@@ -83,9 +83,9 @@ Deno.test("checkLayers() keeps configs and training out of the cluster", async (
       `import type { Leaf } from "../train/job.ts";\nexport type * from "../config/schema.ts";\n`,
   });
   assert.deepEqual(violations, [
-    "src/cluster/cluster.ts → src/config/schema.ts: cluster and config are both on level 5; " +
+    "src/cluster/cluster.ts → src/config/schema.ts: cluster and config are both on level 6; " +
     "folders on one level never import each other",
-    "src/cluster/cluster.ts → src/train/job.ts: cluster (level 5) imports train (level 6); " +
+    "src/cluster/cluster.ts → src/train/job.ts: cluster (level 6) imports train (level 7); " +
     "imports go strictly downward",
   ]);
 });

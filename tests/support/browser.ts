@@ -10,6 +10,7 @@ import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fail } from "node:assert/strict";
 import type { Browser, BrowserContext, ConsoleMessage, Page, Request } from "playwright-core";
+import { withVariables } from "./environment.ts";
 
 /** Names that the browser goes by on PATH. */
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -149,11 +150,6 @@ function watch(context: BrowserContext): Wrong[] {
  * programs that may do everything; informed that this is a test of that very look, Playwright skips the look.
  */
 async function playwright(): Promise<typeof import("playwright-core")> {
-  const name = "__IS_WSL_TEST__";
-  Deno.env.set(name, "1");
-  try {
-    return await import("playwright-core");
-  } finally {
-    Deno.env.delete(name);
-  }
+  using _test = withVariables({ __IS_WSL_TEST__: "1" });
+  return await import("playwright-core");
 }

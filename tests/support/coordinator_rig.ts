@@ -7,7 +7,7 @@ import "./end_with_runner.ts";
 import { delay } from "../../src/base/async.ts";
 import { HeartbeatMonitor } from "../../src/cluster/heartbeat_monitor.ts";
 import { Rendezvous } from "../../src/cluster/rendezvous.ts";
-import { type SpawnedWorker, spawnWorkers, type WorkerGroup } from "../../src/cluster/spawn.ts";
+import { type SpawnedWorker, spawnWorkers, type WorkerGroup } from "../../src/hosts/spawn.ts";
 import { CommandClient } from "../../src/protocol/command_channel.ts";
 import type { Link } from "../../src/protocol/link.ts";
 import { BlobTransfers } from "../../src/protocol/blob_transfers.ts";
@@ -36,6 +36,8 @@ export interface CoordinatorRigOptions {
   readonly mode?: string;
   readonly lostAfter?: number;
   readonly joinTimeout?: number;
+  readonly reconnectTimeout?: number;
+  readonly replaceServer?: (rig: Rig) => void;
   readonly payload?: Uint8Array;
   readonly onWorkers?: (workers: readonly SpawnedWorker[]) => void;
 }
@@ -44,7 +46,8 @@ export interface CoordinatorRigOptions {
 export async function startCoordinator(options: CoordinatorRigOptions): Promise<CoordinatorRig> {
   await using stack = new AsyncDisposableStack();
   const rig = stack.use(await startRig());
-  const link = await rig.open("coordinator");
+  const { reconnectTimeout = 30, replaceServer } = options;
+  const link = await rig.open("coordinator", { reconnectMs: 1000 * reconnectTimeout });
   const transfers = await BlobTransfers.open(link, "coordinator");
   const lostAfter = options.lostAfter ?? 6;
   const group = stack.use(spawnWorkers({
@@ -52,9 +55,8 @@ export async function startCoordinator(options: CoordinatorRigOptions): Promise<
     run: rig.run,
     nats: rig.broker,
     threads: 1,
-    lostAfter,
-    entry: TEST_WORKER,
-    env: options.mode ? { LOCKSTEP_TEST_WORKER: options.mode } : {},
+    ...{ lostAfter, reconnectTimeout },
+    entry: new URL(options.mode ? `?${options.mode}` : "", TEST_WORKER),
   }));
   const { workers } = group;
   options.onWorkers?.(workers);
@@ -68,6 +70,7 @@ export async function startCoordinator(options: CoordinatorRigOptions): Promise<
   const joined = await rendezvous.gather(() => welcome);
   const warnings: string[] = [];
   const lost = new AbortController();
+  link.failed.addEventListener("abort", () => lost.abort(link.failed.reason));
   let heard = false;
   link.subscribe(link.subjects.coordinatorHeartbeat, { heartbeat: () => heard = true });
   const monitor = await HeartbeatMonitor.open(link, rig.broker, rig.run, {
@@ -75,7 +78,11 @@ export async function startCoordinator(options: CoordinatorRigOptions): Promise<
     spawned: workers,
     lostAfter,
     joinTimeout: 60,
-    lost,
+    reconnectTimeout,
+    replaceServer: replaceServer && (() => replaceServer(rig)),
+    stallAfter: 60,
+    onLost: (error) => lost.abort(error),
+    onServerLost: (error) => lost.abort(error),
     onStraggler: (message) => warnings.push(message),
   });
   // From here on everybody has heard everybody: what counts is how long ago.

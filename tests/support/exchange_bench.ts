@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { delay } from "../../src/base/async.ts";
 import { copyRange, type DeviceMemory } from "../../src/engine/device_memory.ts";
 import type { FloatRange } from "../../src/base/float_range.ts";
 import { randomStream } from "../../src/base/random.ts";
@@ -82,14 +83,18 @@ export async function openBench<L extends ExchangeLink>(
   const map = () => segment && mapSharedSegment(segment.path, segment.bytes);
   const reducer = await openReducer(coordinator, shape, map());
   const openRank = async (rank: number): Promise<OpenExchange> => {
-    const own = { ...shape, rank, ...(sumInRegion ? { sumInRegion } : {}) };
+    const own = {
+      ...shape,
+      rank,
+      ...(sumInRegion ? { sumInRegion } : {}),
+      ...(hosts ? { hosts: hosts[rank]! } : {}),
+    };
     const memory = map();
     const nccl = memory && await openNccl?.(own, memory);
     const buffers = makeBuffers(own, memory, nccl);
     const link = await links.open(`rank ${rank}`);
     const exchange = await openExchange(link, {
       ...{ ...own, buffers },
-      ...(hosts ? { hosts: hosts[rank]! } : {}),
       ...(nccl ? { nccl } : {}),
     });
     return { exchange, buffers };
@@ -111,6 +116,8 @@ export async function openBench<L extends ExchangeLink>(
 /** A contribution with its vector. */
 export interface TestContribution extends StepContribution {
   readonly vector: Uint8Array;
+  /** Parts in which the rank offers its vector, where its exchange takes some (default 1). */
+  readonly parts?: number;
 }
 
 /** Makes a rank's contribution to a step: seeded values. */
@@ -169,9 +176,23 @@ function rounded(values: Float32Array, wire?: WireFormat): Float32Array {
 /** A rank's first half of a step: its vector in, the ranges of the sum out. */
 export async function reduceScatter(
   { exchange, buffers }: OpenExchange,
-  { vector, ...own }: TestContribution,
+  { vector, parts = 1, ...own }: TestContribution,
   signal?: AbortSignal,
 ): Promise<readonly FloatRange[]> {
+  const target = buffers.vector.host;
+  if (parts > 1 && exchange.offer && own.samples > 0 && target) {
+    // As the backward pass does: from the end, while what is before is still something else.
+    target.fill(0xff);
+    const floats = vector.length / 4;
+    for (let part = parts - 1; part >= 0; part--) {
+      const begin = Math.floor(part * floats / parts);
+      const end = Math.floor((part + 1) * floats / parts);
+      target.set(vector.subarray(4 * begin, 4 * end), 4 * begin);
+      if (part > 0) exchange.offer(own, begin);
+      await delay(3);
+    }
+    return await exchange.reduceScatter(own, signal);
+  }
   if (buffers.vector.host) buffers.vector.host.set(vector);
   else await write(buffers.vector, vector);
   return await exchange.reduceScatter(own, signal);

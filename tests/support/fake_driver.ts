@@ -28,6 +28,7 @@ export async function writeFakeDriver(
   return {
     PATH: `${folder}:${Deno.env.get("PATH")}`,
     LD_LIBRARY_PATH: before ? `${folder}:${before}` : folder,
+    LOCKSTEP_RUNTIME: join(folder, "runtime"), // other machines have GPUs of the same names
     LOCKSTEP_LIBTENSORFLOW: libtensorflowPath("cpu"), // no CUDA build is fetched
   };
 }

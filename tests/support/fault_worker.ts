@@ -11,7 +11,7 @@ import { createHash } from "node:crypto";
 import { armFaultPoint, FAULT_VARIABLE } from "../../src/base/fault_point.ts";
 import { mapSharedSegment } from "../../src/base/shared_memory.ts";
 import { syntheticBatches } from "../../src/bench/synthetic.ts";
-import { readLines } from "../../src/cluster/lines.ts";
+import { readLines } from "../../src/hosts/lines.ts";
 import { decidedConfigSchema } from "../../src/config/schema.ts";
 import { openEngineOnCpu } from "../../src/engine/engine.ts";
 import { Meeting, meetingBytes } from "../../src/exchange/meeting.ts";

@@ -23,6 +23,7 @@ import { MetricsLog } from "../../src/records/metrics_log.ts";
 import { writePredictions } from "../../src/records/predictions.ts";
 import { saveReportPictures } from "../../src/report/report_pictures.ts";
 import { thumbnail } from "../../src/report/thumbnail.ts";
+import { MADE_LOSSES } from "./made_run.ts";
 import { tinyConfig } from "./tiny_run.ts";
 
 /** The facts of a finished run. */
@@ -36,6 +37,8 @@ export interface FinishedRun {
   readonly model?: string;
   /** `true` where the run failed instead. */
   readonly failed?: boolean;
+  /** `true` for a run with {@linkcode MADE_LOSSES}. */
+  readonly losses?: boolean;
 }
 
 const STEPS = 10;
@@ -104,6 +107,7 @@ export async function makeFinishedRun(folder: string, options: FinishedRun = {})
   events.append("warning", { message: "Rank 1 is slow" });
   events.append("skipped", { path: "train/ant/broken.jpg", reason: "it is cut short" });
   for (const record of history.epochs) events.append("epoch", { ...record });
+  if (options.losses) { for (const [type, fields] of MADE_LOSSES) events.append(type, fields); }
   if (options.failed) events.append("failed", { message: "Rank 1 is lost" });
   else {
     const best = { epoch: 3, accuracy: history.best.accuracy };

@@ -23,22 +23,17 @@ type Listener = (message: Message) => void;
 export class LocalBus {
   readonly subjects = new Subjects("local");
   readonly #listeners = new Set<{ readonly subject: RegExp; readonly take: Listener }>();
-  /** The message that was published with a frame: the frame can be published again. */
-  readonly #frames = new WeakMap<Uint8Array, Message>();
 
   /** Opens a link. */
   link(): ExchangeLink {
     return {
+      serverGone: false,
       subjects: this.subjects,
       maxPayloadBytes: 1024 * 1024,
       publish: (subject, kind, fields, payload = new Uint8Array(0)) =>
         this.#send({ subject, kind, fields, payload }),
-      publishInPlace: (subject, kind, fields, frame) => {
-        const message = { subject, kind, fields, payload: frame.subarray(FRAME_HEADER_BYTES) };
-        this.#frames.set(frame, message);
-        this.#send(message);
-      },
-      publishFrame: (_, frame) => this.#send(this.#frames.get(frame)!),
+      publishInPlace: (subject, kind, fields, frame) =>
+        this.#send({ subject, kind, fields, payload: frame.subarray(FRAME_HEADER_BYTES) }),
       subscribe: (subject, handlers) => this.#listen(subject, handlers),
       onReconnect: () => ({ unsubscribe: () => {} }),
       flush: () => Promise.resolve(),

@@ -16,6 +16,7 @@ export interface MadeVariant {
   /** Status of all runs; unless given, `finished` where all epochs are there, else `interrupted`. */
   readonly status?: ComparedRun["status"];
   readonly message?: string;
+  readonly recoveries?: ComparedRun["recoveries"];
 }
 
 /** A comparison of variants that differ in weights and learning rate. */
@@ -24,30 +25,37 @@ export function madeComparison(variants: readonly MadeVariant[], epochs = 5): Co
     comparisonVersion: 1,
     name: "food <&> fish",
     created: "2026-01-02T03:04:05.000Z",
-    variants: variants.map(({ label, runs, weights = "none", status, message }, position) => {
-      const config = validateConfig(
-        tinyConfig("images", { train: { epochs }, model: { name: "plain_cnn", weights } }),
-      );
-      return {
-        id: `variant-${position}`,
-        label,
-        config,
-        differences: { "model.weights": weights, "train.lr": position / 100 },
-        runs: runs.map((accuracies, seed) => ({
-          seed,
-          folder: `variant-${position}-seed-${seed}`,
-          status: status ?? (accuracies.length >= epochs ? "finished" : "interrupted"),
-          ...(message === undefined ? {} : { message }),
-          epochs: accuracies.map((accuracy, index) => ({
-            epoch: index + 1,
-            learningRate: 0.01,
-            train: { loss: 1 / (index + 1), accuracy },
-            validation: { loss: Number.isNaN(accuracy) ? NaN : 1 - accuracy, accuracy, count: 60 },
-            seconds: 2,
-            imagesPerSecond: index === 0 ? 10 : 100 + seed,
+    variants: variants.map(
+      ({ label, runs, weights = "none", status, message, recoveries }, position) => {
+        const config = validateConfig(
+          tinyConfig("images", { train: { epochs }, model: { name: "plain_cnn", weights } }),
+        );
+        return {
+          id: `variant-${position}`,
+          label,
+          config,
+          differences: { "model.weights": weights, "train.lr": position / 100 },
+          runs: runs.map((accuracies, seed) => ({
+            seed,
+            folder: `variant-${position}-seed-${seed}`,
+            status: status ?? (accuracies.length >= epochs ? "finished" : "interrupted"),
+            ...(message === undefined ? {} : { message }),
+            ...(recoveries === undefined ? {} : { recoveries }),
+            epochs: accuracies.map((accuracy, index) => ({
+              epoch: index + 1,
+              learningRate: 0.01,
+              train: { loss: 1 / (index + 1), accuracy },
+              validation: {
+                loss: Number.isNaN(accuracy) ? NaN : 1 - accuracy,
+                accuracy,
+                count: 60,
+              },
+              seconds: 2,
+              imagesPerSecond: index === 0 ? 10 : 100 + seed,
+            })),
           })),
-        })),
-      };
-    }),
+        };
+      },
+    ),
   };
 }

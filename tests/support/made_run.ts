@@ -9,6 +9,7 @@ import { EventLog } from "../../src/records/event_log.ts";
 import { writeLiveStatus } from "../../src/records/live_status.ts";
 import type { LiveStatus } from "../../src/records/live_status.ts";
 import { MetricsLog, type MetricsPoint } from "../../src/records/metrics_log.ts";
+import type { RecoveryRecord } from "../../src/records/recovery_record.ts";
 import { RunLog } from "../../src/records/run_log.ts";
 
 /** Images and steps of an epoch of a made run. */
@@ -51,6 +52,52 @@ export function madeEpoch(epoch: number, accuracy = 1 - 0.5 / epoch) {
   };
 }
 
+/** A recovery in an epoch, with plausible numbers. */
+export function madeRecovery(epoch = 2): RecoveryRecord {
+  return {
+    time: new Date(1.8e12 + 1000 * epoch).toISOString(),
+    epoch,
+    step: 3,
+    policy: "restart",
+    ranks: [1],
+    reasons: ["Rank 1 (pid 2001) was ended by SIGKILL"],
+    workers: 2,
+    seconds: 1.25,
+  };
+}
+
+/** Events of a worker that was killed and started again, and of two of three that the run went on without. */
+export const MADE_LOSSES: readonly (readonly [type: string, fields: Record<string, unknown>])[] = [
+  ["workersLost", {
+    ...{ generation: 0, epoch: 1, step: 6, during: "training" },
+    workers: [{
+      ...{ rank: 1, pid: 2001, host: "here" },
+      reason: "Rank 1 (pid 2001) was ended by SIGKILL in epoch 1, step 6",
+    }],
+  }],
+  ["recovery", {
+    ...{ generation: 1, policy: "restart", epoch: 1, step: 6, ranks: [1], workers: 3 },
+    ...{ restarts: 1, seconds: 1.25, reasons: ["Rank 1 (pid 2001) was ended by SIGKILL"] },
+  }],
+  ["workersLost", {
+    ...{ generation: 1, epoch: 2, step: 10, during: "validation" },
+    workers: [{
+      ...{ rank: 0, pid: 2000, host: "here", device: "GPU 0 (NVIDIA L4, GPU-4ab1)" },
+      reason:
+        "Rank 0 (pid 2000) exited with code 1 in the validation in epoch 2; its last lines:\n" +
+        "  | <img src=x onerror=alert(1)> is no image",
+    }],
+  }],
+  ["workersLost", {
+    ...{ generation: 1, epoch: 2, step: 10, during: "validation" },
+    workers: [{ rank: 2, pid: 2002, host: "there", reason: "Rank 2 has been silent for 20 s" }],
+  }],
+  ["recovery", {
+    ...{ generation: 2, policy: "shrink", epoch: 2, step: 10, ranks: [0, 2], workers: 1 },
+    ...{ restarts: 1, seconds: 6.5 },
+  }],
+];
+
 /** The content of a `live.json` of now. */
 export function madeStatus(changes: Partial<LiveStatus> = {}): LiveStatus {
   return {
@@ -89,6 +136,8 @@ export interface MadeRun {
   readonly message?: string;
   readonly config?: Record<string, unknown>;
   readonly log?: readonly string[];
+  /** True for a run with {@linkcode MADE_LOSSES}. */
+  readonly losses?: boolean;
 }
 
 /** Makes `<runs>/<id>/` with config, events, metrics and log. */
@@ -113,6 +162,7 @@ export async function makeRun(runs: string, id: string, run: MadeRun = {}): Prom
     for (let step = 2; step <= MADE.steps; step += 2) metrics.append(madePoint(epoch, step));
     events.append("epoch", madeEpoch(epoch));
   }
+  if (run.losses) { for (const [type, fields] of MADE_LOSSES) events.append(type, fields); }
   const { end = "finished", message } = run;
   if (end === "running") await writeLiveStatus(folder, madeStatus());
   else if (end !== "killed") events.append(end, message === undefined ? {} : { message });

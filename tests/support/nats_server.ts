@@ -4,9 +4,9 @@
  * @module
  */
 import "./end_with_runner.ts";
-import { type Broker, startBroker } from "../../src/cluster/broker.ts";
+import { type Broker, startBroker } from "../../src/hosts/broker.ts";
 import { ensureNatsServer } from "../../src/provision/nats_server.ts";
-import { Link } from "../../src/protocol/link.ts";
+import { Link, type LinkOptions } from "../../src/protocol/link.ts";
 import { makeRunIdentity, type RunIdentity } from "../../src/protocol/subjects.ts";
 import { delay } from "../../src/base/async.ts";
 
@@ -22,7 +22,7 @@ export interface Rig extends AsyncDisposable {
   readonly broker: Broker;
   readonly run: RunIdentity;
   /** A connection that is closed with the rig. */
-  open(from: string): Promise<Link>;
+  open(from: string, options?: LinkOptions): Promise<Link>;
 }
 
 /** Starts a broker for one test. */
@@ -33,8 +33,8 @@ export async function startRig(): Promise<Rig> {
   return {
     broker,
     run,
-    open: async (from) => {
-      const link = await Link.open(broker, run, from);
+    open: async (from, options) => {
+      const link = await Link.open(broker, run, from, options);
       links.push(link);
       return link;
     },
@@ -55,7 +55,11 @@ export interface PlainServer extends AsyncDisposable {
 }
 
 /** Starts a server, on a free port unless one is given, with more lines of config. */
-export async function startPlainServer(text = "", port = -1): Promise<PlainServer> {
+export async function startPlainServer(
+  text = "",
+  port = -1,
+  options: Pick<Deno.CommandOptions, "cwd" | "env"> = {},
+): Promise<PlainServer> {
   const folder = await Deno.makeTempDir();
   const ports = `${folder}/ports`;
   await Deno.mkdir(ports);
@@ -66,9 +70,12 @@ export async function startPlainServer(text = "", port = -1): Promise<PlainServe
     );
   await write(text, port);
   const process = new Deno.Command(await natsServerProgram(), {
+    ...options,
     args: ["--config", `${folder}/nats.conf`],
     stderr: "null",
   }).spawn();
+  let isOver = false;
+  process.status.then(() => isOver = true);
   const url = await firstUrl(ports);
   return {
     url,
@@ -78,7 +85,7 @@ export async function startPlainServer(text = "", port = -1): Promise<PlainServe
       process.kill("SIGHUP");
     },
     [Symbol.asyncDispose]: async () => {
-      process.kill("SIGKILL");
+      if (!isOver) process.kill("SIGKILL");
       await process.status;
       await Deno.remove(folder, { recursive: true });
     },

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { join } from "node:path";
+import { preloadedLibrary } from "./preloaded_library.ts";
 
 const SOURCE = `#include <errno.h>
 int symlink(const char *a, const char *b) { errno = EPERM; return -1; }
@@ -20,15 +20,5 @@ int symlinkat(const char *a, int f, const char *b) { errno = EPERM; return -1; }
 export async function withoutSymlinks(
   folder: string,
 ): Promise<Record<string, string> | undefined> {
-  const [source, library] = ["nosymlink.c", "nosymlink.so"].map((name) => join(folder, name));
-  await Deno.writeTextFile(source, SOURCE);
-  try {
-    const args = ["-shared", "-fPIC", "-o", library, source];
-    const { success } = await new Deno.Command("gcc", { args }).output();
-    if (success) return { LD_PRELOAD: library };
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-  console.log("Skipped: there is no gcc for a library that refuses symlink()");
-  return undefined;
+  return await preloadedLibrary(folder, "nosymlink", SOURCE);
 }

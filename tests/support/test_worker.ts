@@ -1,6 +1,6 @@
 /**
- * A worker process for tests of the coordinator: joins, beats, and does what the commands say. `LOCKSTEP_TEST_WORKER`
- * in its environment makes it misbehave.
+ * A worker process for tests of the coordinator: joins, beats, and does what the commands say. Words behind
+ * a question mark in its address make it misbehave.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { startHeartbeat } from "../../src/worker/heartbeat.ts";
 import { joinRun, type Membership } from "../../src/worker/join.ts";
 import { readParent } from "../../src/worker/parent.ts";
 
-const mode = Deno.env.get("LOCKSTEP_TEST_WORKER");
+const mode = decodeURIComponent(new URL(import.meta.url).search.slice(1));
 const { settings, gone } = await readParent();
 gone.then(() => Deno.exit(3));
 if (mode === "exit early" && settings.index === 1) {

@@ -54,10 +54,11 @@ export async function lastState(folder: string): Promise<LastState> {
 export function relativeDifference(a: Float32Array, b: Float32Array): number {
   let difference = 0;
   let norm = 0;
-  b.forEach((value, index) => {
+  for (let index = 0; index < b.length; index++) {
+    const value = b[index];
     difference += (a[index] - value) ** 2;
     norm += value ** 2;
-  });
+  }
   return Math.sqrt(difference / norm);
 }
 
@@ -88,10 +89,11 @@ export async function startTrain(
   folder: string,
   config: ConfigInput,
   args: readonly string[] = [],
+  env?: Record<string, string>,
 ): Promise<TrainProcess> {
   const path = join(folder, "config.yaml");
   await Deno.writeTextFile(path, stringify(config));
-  return startCommand(["train", "--config", path, ...args], folder);
+  return startCommand(["train", "--config", path, ...args], folder, env);
 }
 
 /** Options for the start of a command, beside its arguments. */

@@ -8,6 +8,20 @@ import { pathToFileURL } from "node:url";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { transformsFor } from "./images.ts";
 
+/** A network whose vector is summed in shards: with batch normalization and dropout. */
+export const WIDE_MODEL = `
+export function createModel({ inputShape, numClasses }, tf) {
+  return tf.sequential({ layers: [
+    tf.layers.conv2d({ inputShape, filters: 8, kernelSize: 3, useBias: false }),
+    tf.layers.batchNormalization({}),
+    tf.layers.flatten(),
+    tf.layers.dense({ units: 80, activation: "relu" }),
+    tf.layers.dropout({ rate: 0.25 }),
+    tf.layers.dense({ name: "head", units: numClasses }),
+  ] });
+}
+`;
+
 const SIDE = 12;
 
 /** Layers with and without names, dropout, and weights that nothing seeds. */

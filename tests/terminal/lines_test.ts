@@ -27,6 +27,10 @@ Deno.test("epochLine() counts the steps that were skipped", () => {
     "  1 step skipped",
     "  12 steps skipped  best",
   ]);
+  assert.match(
+    epochLine({ ...RECORD, skippedSteps: 2, nonFiniteSteps: 1 }, 5, true),
+    /4\.2 s\s+1 non-finite step skipped\s+2 steps skipped\s+best$/,
+  );
 });
 
 Deno.test("epochLine() on 80 columns keeps losses, accuracies, time and best", () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { delay, within } from "../../src/base/async.ts";
 import { FAULT_VARIABLE, type FaultPoint } from "../../src/base/fault_point.ts";
 import { createSharedSegment, mapSharedSegment } from "../../src/base/shared_memory.ts";
-import { readLines } from "../../src/cluster/lines.ts";
+import { readLines } from "../../src/hosts/lines.ts";
 import { Meeting, meetingBytes } from "../../src/exchange/meeting.ts";
 import { segmentBytes } from "../../src/exchange/shared_layout.ts";
 import { SharedReducer } from "../../src/exchange/shared_reducer.ts";

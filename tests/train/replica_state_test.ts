@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { floatsOf, shardOf } from "../../src/base/float_range.ts";
 import { hostOf } from "../../src/engine/device_memory.ts";
 import { openEngine } from "../../src/engine/engine.ts";
@@ -40,6 +41,11 @@ const step = (squares = 0) => ({ rates: [0.1], step: 1, squares });
 /** The bytes of the current versions of all regions. */
 function currentOf({ regions }: StepBuffers): Uint8Array[] {
   return regions.map(({ current }) => hostOf(current));
+}
+
+/** SHA-256 of each of them. */
+function digestsOf(buffers: StepBuffers): string[] {
+  return currentOf(buffers).map((bytes) => createHash("sha256").update(bytes).digest("hex"));
 }
 
 async function takeStep(state: ReplicaState, update: ReplicaUpdate) {
@@ -190,4 +196,72 @@ Deno.test("withAverages() shows the averages, and the present weights again afte
   assert.deepEqual(variable.dataSync(), present);
   state.resetAverages();
   assert.deepEqual(await state.withAverages(() => variable.dataSync().slice()), present);
+});
+
+Deno.test("ReplicaState.uncommit() gives back every bit of the version before, once, and the step can be taken again", async () => {
+  using state = makeState({ ema: true });
+  const all = () => digestsOf(state.buffers);
+  const take = async (count: number) => {
+    floatsOf(hostOf(state.buffers.reduced)).fill(0.25 * count);
+    await takeStep(state, { ...step(), step: count });
+  };
+  await take(1);
+  const before = all();
+  await take(2);
+  const after = all();
+  assert.notDeepEqual(after[2], before[2], "averages as well");
+  state.uncommit();
+  assert.deepEqual(all(), before);
+  const [{ variable }] = state.trainable;
+  const [{ current }] = state.buffers.regions;
+  assert.equal(variable.dataSync()[0], floatsOf(hostOf(current))[0], "variables show that version");
+  assert.throws(() => state.uncommit(), TypeError);
+  await take(2);
+  assert.deepEqual(all(), after);
+});
+
+Deno.test("ReplicaState.move() keeps every bit, from shards in common memory to memory of its own and back", async () => {
+  using lone = makeState({ ema: true });
+  using first = makeState({ ema: true });
+  using second = makeState({ ema: true });
+  const states = [first, second];
+  const place = (buffers: readonly StepBuffers[], move: boolean) =>
+    states.forEach((state, rank) =>
+      move ? state.move(buffers[rank]!) : state.attach(buffers[rank]!)
+    );
+  const shards = () => twoRanks(lone.vectorBytes, 3);
+  const own = () => [0, 1].map(() => loneBuffers(lone.vectorBytes, 3));
+  let count = 0;
+  const take = async () => {
+    count++;
+    const all = [lone, ...states];
+    for (const { buffers: { reduced } } of all) {
+      floatsOf(hostOf(reduced)).fill(0.01 * count);
+    }
+    for (const state of all) await state.update({ ...step(), step: count });
+    for (const state of all) state.commit();
+  };
+  place(shards(), false);
+  await take();
+  for (const make of [own, shards, shards, own]) {
+    // A step that is broken off: statistics of its forward pass, and a version that is never committed.
+    for (const state of states) {
+      const { variable } = state.parameters.find(({ buffer }) => buffer)!;
+      const other = variable.add(3) as typeof variable;
+      variable.assign(other);
+      other.dispose();
+      floatsOf(hostOf(state.buffers.reduced)).fill(NaN);
+      await state.update({ ...step(), step: count + 1 });
+    }
+    place(make(), true);
+    for (const state of states) {
+      assert.deepEqual(digestsOf(state.buffers), digestsOf(lone.buffers));
+      assert.throws(() => state.uncommit(), TypeError, "the version before stayed where it was");
+    }
+    assert.deepEqual(await first.exportState(), await lone.exportState());
+    await take();
+    for (const state of states) {
+      assert.deepEqual(digestsOf(state.buffers), digestsOf(lone.buffers));
+    }
+  }
 });

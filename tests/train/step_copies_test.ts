@@ -18,6 +18,8 @@ async function stepsOf(model: string, rows: number, microBatchSize: number) {
     batchBytes: number;
     parameterBytes: number;
     steps: Copies[];
+    digest: Copies;
+    origin: { at: string };
   };
 }
 
@@ -31,10 +33,14 @@ const TABLE = [
 ];
 
 fakeCudaTest(
-  "a step of a GPU copies its batch up and a record down, also in 4 micro-batches: no gradients, no parameters",
+  "a step of a GPU copies its batch up and a record down, also in 4 micro-batches: no gradients, no parameters, nor for their digest",
   async () => {
     for (const { microBatchSize, passes } of TABLE) {
-      const { batchBytes, parameterBytes, steps } = await stepsOf("plain_cnn", 8, microBatchSize);
+      const { batchBytes, parameterBytes, steps, digest, origin } = await stepsOf(
+        "plain_cnn",
+        8,
+        microBatchSize,
+      );
       assert.ok(parameterBytes > 10 * MAX_OTHERS, "what would be noticed");
       const [, second, ...others] = steps;
       for (const step of others) assert.deepEqual(step, second, "steps are alike");
@@ -43,6 +49,10 @@ fakeCudaTest(
       assert.ok(bytesUp >= batchBytes && bytesUp <= batchBytes + MAX_OTHERS, label);
       assert.equal(copiesDown, 1, label);
       assert.ok(bytesDown <= RECORD_BYTES(passes), label);
+      // The parameters stay where they are when replicas are compared, too: their sums come down.
+      const sums = JSON.stringify(digest);
+      assert.equal(origin.at, passes === 1 ? "nowhere" : "microBatches", "the fake gives zeros");
+      assert.ok(digest.copiesDown === 1 && digest.bytesDown <= 256 && digest.bytesUp <= 256, sums);
     }
   },
 );

@@ -44,6 +44,11 @@ function fakeRank(steps: readonly FakeStep[], firstStep = 0) {
         } as unknown as Batch;
       }
     },
+    reportSkipped: ({ skipped }, signal) => {
+      signal?.throwIfAborted();
+      calls.push(`skipped ${skipped.map(({ path }) => path)}`);
+      return Promise.resolve();
+    },
     forwardBackward: ({ step, labels }) => {
       calls.push("forwardBackward");
       fake().during?.();
@@ -61,6 +66,11 @@ function fakeRank(steps: readonly FakeStep[], firstStep = 0) {
       return Promise.resolve();
     },
     commit: () => void calls.push("commit"),
+    diagnose: (_batch, { lossSum }, verdict) => {
+      calls.push(`diagnose ${verdict}, own loss ${lossSum}`);
+      return Promise.resolve();
+    },
+    finish: ({ step }) => void calls.push(`finish ${step}`),
     exchange: {
       reduceScatter: (contribution, signal) => {
         signal?.throwIfAborted();
@@ -90,15 +100,17 @@ function fakeRank(steps: readonly FakeStep[], firstStep = 0) {
   return { work, watch, calls, contributions };
 }
 
-const STEP = (step: number, done: number, action = "continue") => [
+const STEP = (step: number, done: number, action = "continue", skipped: string[] = []) => [
   "batch",
   `begin ${step}`,
+  ...skipped,
   "[computing]",
   "forwardBackward",
   "[waiting for the other ranks]",
   "reduceScatter",
   "squares 1",
   "agree 0.5",
+  `finish ${step}`,
   "[updating its parameters]",
   `update ${step} after ${done}, weight 8`,
   "[waiting for the other ranks]",
@@ -114,35 +126,40 @@ Deno.test("trainEpoch() takes its steps in order: batch, gradients, their sum, u
     "[waiting for its batch]",
     ...STEP(5, 0),
     "[waiting for its batch]",
-    ...STEP(6, 1),
+    ...STEP(6, 1, "continue", ["[waiting for the coordinator]", "skipped a.jpg"]),
     "[waiting for its batch]",
   ]);
-  assert.deepEqual(outcome, { steps: 2, skipped: [{ path: "a.jpg", reason: "damaged" }] });
+  assert.deepEqual(outcome, { steps: 2 });
   assert.deepEqual(contributions.map(({ step, times }) => [step, times]), [[5, TIMES], [6, TIMES]]);
 });
 
 Deno.test("trainEpoch() ends before an update that isn't finite, and names the step", async () => {
   const { work, watch, calls } = fakeRank([{}, { reduced: { finite: false } }, {}]);
   const outcome = await trainEpoch(work, watch);
-  assert.deepEqual(outcome, { steps: 1, skipped: [], notFinite: 1 });
+  assert.deepEqual(outcome, { steps: 1, notFinite: 1 });
   assert.deepEqual(
-    calls.slice(-3),
-    ["reduceScatter", "squares 0", "agree 0.5"],
+    calls.slice(-6),
+    [
+      ...["reduceScatter", "squares 0", "agree 0.5"],
+      ...["[computing]", "diagnose fail, own loss 2", "finish 1"],
+    ],
     "neither an update nor an all-gather",
   );
 });
 
-Deno.test("trainEpoch() skips a step whose gradients overflowed, without an update, and goes on", async () => {
-  const overflow = { reduced: { finite: false }, verdict: "skip" } as const;
-  const { work, watch, calls } = fakeRank([overflow, {}]);
-  assert.deepEqual(await trainEpoch(work, watch), { steps: 1, skipped: [] });
-  assert.deepEqual(calls.slice(6, 10), [
-    "reduceScatter",
-    "squares 0",
-    "agree 0.5",
-    "end, continue",
-  ]);
-  assert.ok(calls.includes("update 1 after 0, weight 8"), "the step doesn't count");
+Deno.test("trainEpoch() leaves out a step that overflowed or is skipped, without an update, and goes on", async () => {
+  for (const verdict of ["rescale", "skip"] as const) {
+    const overflow = { reduced: { finite: false }, verdict };
+    const { work, watch, calls } = fakeRank([overflow, {}]);
+    assert.deepEqual(await trainEpoch(work, watch), { steps: 1 });
+    const cause = verdict === "skip" ? ["[computing]", "diagnose skip, own loss 2"] : [];
+    const end = [...cause, "finish 0", "end, continue"];
+    assert.deepEqual(
+      calls.slice(6, 9 + end.length),
+      ["reduceScatter", "squares 0", "agree 0.5", ...end],
+    );
+    assert.ok(calls.includes("update 1 after 0, weight 8"), "the step doesn't count");
+  }
 });
 
 Deno.test("trainEpoch() takes part in steps for which the rank has no rows", async () => {
@@ -156,11 +173,12 @@ Deno.test("trainEpoch() makes no update of a step without any sample, and goes o
   const nothing = { weight: 0, statisticsRows: 0, samples: 0 };
   const { work, watch, calls } = fakeRank([{ reduced: nothing, skipped: ["b.jpg"] }, {}]);
   const outcome = await trainEpoch(work, watch);
-  assert.deepEqual(outcome, { steps: 1, skipped: [{ path: "b.jpg", reason: "damaged" }] });
-  assert.deepEqual(calls.slice(6, 10), [
+  assert.deepEqual(outcome, { steps: 1 });
+  assert.deepEqual(calls.slice(8, 13), [
     "reduceScatter",
     "squares 1",
     "agree 0.5",
+    "finish 0",
     "end, continue",
   ]);
   assert.ok(calls.includes("update 1 after 0, weight 8"), "the step doesn't count");
@@ -184,6 +202,6 @@ Deno.test("trainEpoch() throws the signal's reason, without an update after it",
   const reason = new Error("lost");
   const { work, watch, calls } = fakeRank([{}, { during: () => controller.abort(reason) }]);
   await assert.rejects(trainEpoch(work, watch, controller.signal), (error) => error === reason);
-  assert.equal(calls.at(-1), "[waiting for the other ranks]");
+  assert.deepEqual(calls.slice(-2), ["[waiting for the other ranks]", "finish 1"]);
   assert.equal(calls.filter((call) => call.startsWith("update")).length, 1);
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { readPickle } from "../../src/weights/pickle.ts";
 import {
+  describe,
   PickleError,
   PickleFunction,
   PickleTuple,
@@ -142,4 +143,19 @@ Deno.test("readPickle() refuses other protocols, opcodes and bytes by name", () 
   refuses(pickle(0x50, 0x0a), /opcode PERSID/);
   refuses(pickle(0xff), /byte 0xff, which is no opcode/);
   refuses(pickle(0x58, 1, 0, 0, 0, 0xff), /not UTF-8/);
+});
+
+Deno.test("describe() names every kind of value, and what is missing, in words of the user's", () => {
+  const values = [undefined, null, 7n, true, "x", [], new Map(), new PickleTuple([])];
+  const words = [
+    "missing",
+    "None",
+    "a number",
+    "a boolean",
+    "a string",
+    "a list",
+    "a dict",
+    "a tuple",
+  ];
+  assert.deepEqual(values.map(describe), words);
 });

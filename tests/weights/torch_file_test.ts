@@ -12,6 +12,7 @@ import {
   floats,
   get,
   global,
+  integer,
   legacyFile,
   oneTensor,
   OP,
@@ -154,6 +155,12 @@ Deno.test("decodeTorchFile() refuses a legacy file that contradicts itself", asy
   await refuses(legacyFile(saved, storage, { count: -1 }), /-1 elements in one place and 4/);
   await refuses(legacyFile(saved, storage, { key: "1" }), /one that nothing refers to/);
   await refuses(legacyFile(saved, storage, { version: 1002 }), /version 1002, and 1001/);
+  const list = pickle(...Array(5000).fill(OP.emptyList), ...Array(4999).fill(OP.append));
+  const version = pickle(integer(1001));
+  const whole = legacyFile(saved, storage);
+  const at = whole.findIndex((_, i) => version.every((byte, k) => whole[i + k] === byte));
+  const deep = bytesOf(whole.subarray(0, at), list, whole.subarray(at + version.length));
+  await refuses(deep, /its format has version a list, and 1001/); // of a list in a list in a list …
   await refuses(legacyFile(saved, storage, { littleEndianKey: "x" }), /not little-endian/);
   await refuses(legacyFile(saved, floats(1, 2, 3), { count: 4 }), /cut short: storage 0/);
   await refuses(legacyFile(oneTensor({ count: 2 ** 53 - 1 }), storage), /cut short: storage 0/);
@@ -204,6 +211,12 @@ Deno.test("decodeTorchFile() keeps unknown objects as placeholders, and runs not
   }
   await refuses(await save(global("os", "system")), /refers to os\.system, .*somebody you trust/);
   await refuses(await save(global("builtins", "eval")), /refers to builtins\.eval/);
+});
+
+Deno.test("decodeTorchFile() says what an unknown object that is filled like a dict holds", async () => {
+  const thing = [global("some.module", "Thing"), OP.emptyTuple, OP.newObject];
+  const filled = pickle(...thing, text("lr"), OP.none, OP.setItem);
+  await refuses(await archive(entries(filled)), /it holds a dict without tensors: "lr" is None/);
 });
 
 Deno.test("decodeTorchFile() refuses a tensor within a tensor, however deep, without recursion", async () => {

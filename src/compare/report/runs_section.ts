@@ -4,9 +4,10 @@
  * @module
  */
 import { MEMBER_COLUMNS, tableHead } from "../../web/table_head.ts";
-import { html, relativeAddress } from "../../web/html.ts";
+import { html, type HtmlValue, relativeAddress } from "../../web/html.ts";
 import { type ComparedRun, type Comparison, summarizeRun } from "../comparison.ts";
-import { formatDuration, formatPercent } from "../../base/format.ts";
+import { costOf, incidentsOfRecords } from "../../records/incidents.ts";
+import { formatDuration, formatPercent, groupedCount } from "../../base/format.ts";
 import { REPORT_FILE } from "../../report/report.ts";
 import type { Section } from "../../report/section.ts";
 import { variantName } from "./looks.ts";
@@ -18,6 +19,16 @@ const STATES: Record<ComparedRun["status"], { text: string; look: string }> = {
   interrupted: { text: "interrupted", look: "warn" },
   failed: { text: "failed", look: "bad" },
 };
+
+/** The number of recoveries from lost workers, which are part of the run's time, and their cost. */
+function recoveryNote({ recoveries = [] }: ComparedRun): HtmlValue {
+  if (recoveries.length === 0) return undefined;
+  const { seconds } = costOf(incidentsOfRecords(recoveries));
+  const text = `${groupedCount(recoveries.length, "recovery", "recoveries")}, ${
+    formatDuration(seconds)
+  } in all`;
+  return html`<div class="note">${text}</div>`;
+}
 
 /** A row for each run. */
 export function runsSection(
@@ -35,7 +46,7 @@ export function runsSection(
           <th scope="row">${variantName(label, index)}</th>
           <td class="number">${seed}</td>
           <td><span class="${`badge ${look}`}">${text}</span>${message &&
-            html`<div class="note name message">${message}</div>`}</td>
+            html`<div class="note name message">${message}</div>`}${recoveryNote(run)}</td>
           <td class="number" data-value="${epochs.length}">${epochs.length} / ${config.train
             .epochs}</td>
           <td class="number" data-value="${measured ? bestAccuracy : ""}">${formatPercent(

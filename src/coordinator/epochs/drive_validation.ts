@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { recovering } from "../../cluster/recovering.ts";
 import { LockstepError } from "../../base/errors.ts";
 import type { ImageSet } from "../../data/datasets/image_set.ts";
 import type { Phase, Reporter } from "../../events/reporter.ts";
@@ -25,6 +26,8 @@ export interface ValidatingCluster {
   ): Promise<Reply[]>;
   /** Records that all ranks validate, for messages. */
   inValidation(epoch: number): void;
+  /** As of `Cluster`. */
+  recover(cause: unknown, options: { signal?: AbortSignal | undefined }): Promise<unknown>;
   /** Steps that each worker has begun in a command. */
   stepsBegun(command: string): number[];
 }
@@ -116,13 +119,15 @@ async function scoreAll(
   epoch: number,
   signal: AbortSignal | undefined,
 ): Promise<Reply[]> {
-  cluster.inValidation(epoch);
   const ticker = setInterval(() => {
     const steps = cluster.stepsBegun(WORKER_COMMANDS.validate).reduce((sum, step) => sum + step, 0);
     reporter.progress({ done: Math.min(val.length, Math.round(steps * rowsPerStep)) });
   }, PROGRESS_MS);
   try {
-    return await cluster.callAll(WORKER_COMMANDS.validate, { epoch }, { signal });
+    return await recovering(cluster, () => {
+      cluster.inValidation(epoch);
+      return cluster.callAll(WORKER_COMMANDS.validate, { epoch }, { signal });
+    }, signal);
   } finally {
     clearInterval(ticker);
   }

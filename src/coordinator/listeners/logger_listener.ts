@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { recoveryRecord } from "../../events/recovery_record.ts";
 import type { RunEvent, RunEvents, RunListener } from "../../events/run_events.ts";
 import type { LoggerStart, OpenLogger, RunLogger } from "../../loggers/logger.ts";
 
@@ -30,6 +31,8 @@ export class LoggerListener implements RunListener {
         return this.#logger.validation?.(event.point);
       case "epochEnded":
         return this.#logger.epoch?.(event.record);
+      case "recovery":
+        return this.#logger.recovery?.(recoveryRecord(event));
       case "picture":
         if (this.#logger.picture) return this.#takePicture(event);
     }

@@ -4,6 +4,7 @@
  * @module
  */
 import type { RunEvent } from "../../events/run_events.ts";
+import { lossLine, recoveryLine } from "../../terminal/incident_lines.ts";
 import { featuresLine, validationLine } from "../../terminal/lines.ts";
 
 /** Returns the line of text for an event; `undefined` for events with a form of their own, or without one. */
@@ -15,6 +16,10 @@ export function newsOf(event: RunEvent): string | undefined {
       return event.within && validationLine({ ...event.point, ...event.within });
     case "features":
       return featuresLine(event.kept, event.workers, event.limit);
+    case "workersLost":
+      return lossLine(event.workers);
+    case "recovery":
+      return recoveryLine(event);
     case "stopped":
       return `Stopped in epoch ${event.epoch}: ${event.reason}`;
     default:

@@ -36,7 +36,8 @@ export class RunLogListener implements RunListener {
         return ["error", event.message];
     }
     const news = newsOf(event);
-    return news === undefined ? undefined : ["info", news];
+    if (news === undefined) return undefined;
+    return [event.type === "workersLost" ? "warning" : "info", news];
   }
 }
 
@@ -73,8 +74,11 @@ export class EventLogListener implements RunListener {
       case "resumed":
       case "joined":
       case "devices":
+      case "workersLost":
+      case "recovery":
       case "skipped":
       case "statisticsLeftOut":
+      case "stepSkipped":
       case "finished":
       case "interrupted":
       case "failed": {

@@ -37,6 +37,8 @@ export class RunWatch implements RunListener, AsyncDisposable {
   #phase: Phase | undefined;
   #phaseStart = 0;
   #done = 0;
+  #recoveries = 0;
+  #recovering: LiveStatus["recovering"];
   #writing: Promise<void> = Promise.resolve();
 
   /** @param events Gets the points of training */
@@ -67,7 +69,19 @@ export class RunWatch implements RunListener, AsyncDisposable {
       this.#done = event.progress.done;
     } else if (event.type === "devices") {
       this.#devices = event.devices;
+    } else if (event.type === "workersLost") {
+      const { since = new Date().toISOString(), ranks = [] } = this.#recovering ?? {};
+      this.#recovering = { since, ranks: [...ranks, ...event.workers.map(({ rank }) => rank)] };
+    } else if (event.type === "recovery") {
+      this.#onRecovery(event);
     }
+  }
+
+  #onRecovery({ policy, ranks }: RunEvent & { type: "recovery" }): void {
+    this.#recovering = undefined;
+    this.#recoveries++;
+    if (policy !== "shrink") return;
+    this.#devices = this.#devices.filter((_, rank) => !ranks.includes(rank));
   }
 
   /** Starts listening to the workers, once they have joined. */
@@ -140,6 +154,8 @@ export class RunWatch implements RunListener, AsyncDisposable {
         ...heartbeat,
         ...given("gpu", this.#gpuOf(heartbeat.rank)),
       })),
+      recoveries: this.#recoveries,
+      ...given("recovering", this.#recovering),
       ...(this.#refused() ? { refused: { ...this.#refused() } } : {}),
       gpus: this.#gpus?.use ?? [],
     };

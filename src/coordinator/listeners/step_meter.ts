@@ -43,7 +43,7 @@ const partMeans = () => perStepPart(() => new Mean());
 
 /** Adds up the reports of the ranks on each step. */
 export class StepMeter {
-  readonly #ranks: { samples: number; ms: ReturnType<typeof partMeans> }[];
+  #ranks: { samples: number; ms: ReturnType<typeof partMeans> }[] = [];
   readonly #exchange = new Mean();
   readonly #idle = new Mean();
   readonly #now: () => number;
@@ -55,8 +55,8 @@ export class StepMeter {
 
   /** @param now A clock in milliseconds */
   constructor(worldSize: number, now: () => number = () => performance.now()) {
-    this.#ranks = Array.from({ length: worldSize }, () => ({ samples: 0, ms: partMeans() }));
     this.#now = now;
+    this.#measure(worldSize);
   }
 
   /** Sums since the last point, for a checkpoint; `undefined` when there are none. */
@@ -80,13 +80,18 @@ export class StepMeter {
     this.#isFirst = true;
   }
 
-  /** Called after each step. */
+  /**
+   * Called after each step. Where the number of ranks has changed, what single ranks did since the last point is
+   * forgotten.
+   */
   add(sums: EpochTotals, reports: readonly RankReport[]): void {
+    if (reports.length !== this.#ranks.length) this.#measure(reports.length);
     for (const key of ["lossSum", "weight", "correct", "count"] as const) {
       this.#sums[key] += sums[key];
     }
     reports.forEach(({ samples, times }, rank) => {
       const own = this.#ranks[rank];
+      if (!own) return; // of a step before the run went on with fewer workers
       own.samples += samples;
       if (!times) return;
       own.ms.data.add(times.data);
@@ -127,6 +132,10 @@ export class StepMeter {
       ranks,
       ...more,
     };
+  }
+
+  #measure(worldSize: number): void {
+    this.#ranks = Array.from({ length: worldSize }, () => ({ samples: 0, ms: partMeans() }));
   }
 
   #seconds(): number {

@@ -23,16 +23,19 @@ function describeGpuOfRank({ index, uuid, numa }: ComputeGpu, rank: number): str
 
 /** Reports what is about to be trained. */
 export function announce(
-  { config, engine, devices, dataset, plan, replica }: PreparedRun,
+  { config, engine, layout, devices, dataset, plan, replica }: PreparedRun,
   reporter: Pick<Reporter, "info" | "warn">,
 ): void {
   const { workers, model, train } = config;
-  const threads = workerThreads(config.engine.threadsPerWorker, config.workers);
+  const [own = workers] = layout;
+  const threads = workerThreads(config.engine.threadsPerWorker, Math.max(own, 1));
+  const each = layout.length > 1 ? "" : ` with ${counted(threads, "thread")} each`;
+  const hosts = layout.length > 1
+    ? ` over ${layout.length} hosts (${layout.join(" + ")})`
+    : `, on ${describeDevices(devices)}`;
   reporter.info(
     `Lockstep ${LOCKSTEP_VERSION}, TensorFlow ${engine.tensorflowVersion}: ` +
-      `${counted(workers, "worker")} with ${counted(threads, "thread")} each, on ${
-        describeDevices(devices)
-      }`,
+      `${counted(workers, "worker")}${each}${hosts}`,
   );
   const gpus = devices.flatMap((device) => device.kind === "gpu" ? [device] : []);
   if (gpus.length > 0) reporter.info(`GPUs: ${gpus.map(describeGpuOfRank).join("; ")}`);

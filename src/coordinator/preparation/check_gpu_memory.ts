@@ -37,21 +37,29 @@ export interface MemoryNeed {
  */
 export function checkGpuMemory(
   config: Config,
-  { model, state }: Replica,
-  { training: { globalBatch } }: RunPlan,
+  replica: Replica,
+  plan: RunPlan,
   devices: readonly ComputeDevice[],
 ): string | undefined {
   const smallest = smallestGpu(devices);
-  if (!smallest) return undefined;
+  return smallest && judgeMemory(config, smallest, memoryNeed(config, replica, plan));
+}
+
+/** Returns the memory that the step of a worker with the largest share needs. */
+export function memoryNeed(
+  config: Config,
+  { model, state }: Replica,
+  { training: { globalBatch } }: RunPlan,
+): MemoryNeed {
   const size = outputSize(config.data.train)!;
   const image = FLOAT_BYTES * size[0] * size[1] * 3;
   const { least, estimated } = activationSizes(model, size);
   const share = shareOf(globalBatch, 0, config.workers).rows;
-  return judgeMemory(config, smallest, {
+  return {
     fixed: FLOAT_BYTES * (floatsOf(state.parameters) + floatsOf(state.trainable)),
     perImage: { least: least + image, estimated: estimated + image },
     rows: largestMicroBatch(share, config.train),
-  });
+  };
 }
 
 function floatsOf(parameters: Replica["state"]["parameters"]): number {
@@ -59,7 +67,7 @@ function floatsOf(parameters: Replica["state"]["parameters"]): number {
 }
 
 /** The GPU with the least memory; nothing where no GPU's memory is known. */
-function smallestGpu(devices: readonly ComputeDevice[]): ComputeGpu | undefined {
+export function smallestGpu(devices: readonly ComputeDevice[]): ComputeGpu | undefined {
   return devices.flatMap((device) =>
     device.kind === "gpu" && device.memoryBytes !== undefined ? [device] : []
   ).sort((a, b) => a.memoryBytes! - b.memoryBytes!)[0];
@@ -71,16 +79,14 @@ export function judgeMemory(
   { index, name, memoryBytes = Infinity }: ComputeGpu,
   { fixed, perImage, rows }: MemoryNeed,
 ): string | undefined {
-  const limit = gpuMemory <= 1 ? gpuMemory * memoryBytes : Math.min(gpuMemory, memoryBytes);
-  const needed = fixed + rows * perImage.estimated;
+  const limit = usableMemory(gpuMemory, memoryBytes);
+  const needed = estimatedBytes({ fixed, perImage, rows });
   if (needed <= limit) return undefined;
   const fitting = Math.floor((USABLE_SHARE * limit - fixed) / perImage.estimated);
   const cure = fitting >= 1
     ? `set ${fittingSettings({ train, workers }, fitting).join(", or ")}`
     : "not even one image fits; use smaller images or a smaller network";
-  const has = gpuMemory === 1
-    ? `GPU ${index}, ${name} has ${formatMemory(memoryBytes)}`
-    : `engine.gpuMemory leaves ${formatMemory(limit)} of GPU ${index}, ${name}`;
+  const has = describeUsable(gpuMemory, { index, name, memoryBytes });
   const text = `A worker computes ${counted(rows, "image")} at once, which takes about ${
     formatMemory(needed)
   } of GPU memory by an estimate (${formatMemory(fixed)} for parameters and gradients, ${
@@ -88,6 +94,28 @@ export function judgeMemory(
   } per image), but ${has}: ${cure}`;
   if (fixed + rows * perImage.least > limit) throw new UsageError(text);
   return text;
+}
+
+/** Returns the bytes of a GPU that a worker may take. */
+export function usableMemory(gpuMemory = 1, memoryBytes = Infinity): number {
+  return gpuMemory <= 1 ? gpuMemory * memoryBytes : Math.min(gpuMemory, memoryBytes);
+}
+
+/** Returns the bytes that a step takes by the estimate. */
+export function estimatedBytes({ fixed, perImage, rows }: MemoryNeed): number {
+  return fixed + rows * perImage.estimated;
+}
+
+/** Returns a clause about the memory of a GPU that a worker may take. */
+export function describeUsable(
+  gpuMemory = 1,
+  { index, name, memoryBytes = Infinity }: Pick<ComputeGpu, "index" | "name" | "memoryBytes">,
+): string {
+  return gpuMemory === 1
+    ? `GPU ${index}, ${name} has ${formatMemory(memoryBytes)}`
+    : `engine.gpuMemory leaves ${
+      formatMemory(usableMemory(gpuMemory, memoryBytes))
+    } of GPU ${index}, ${name}`;
 }
 
 /** Settings with which a worker computes at most so many images at once, each as `key to value`. */

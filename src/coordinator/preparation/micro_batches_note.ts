@@ -7,8 +7,7 @@ import { counted } from "../../base/format.ts";
 import type { Config } from "../../config/schema.ts";
 import { shareOf } from "../../data/loading/sampler.ts";
 import type { tf } from "../../engine/tf.ts";
-import { isBatchNorm, isFrozenLayer } from "../../models/layers.ts";
-import { namedLayers } from "../../models/named_layers.ts";
+import { trainedBatchNorms } from "../../models/trained_batch_norms.ts";
 import { microBatchSizes } from "../../train/micro_batches.ts";
 
 /**
@@ -28,10 +27,7 @@ export function describeMicroBatches(
   const text = `A worker computes the ${
     counted(rows, "image")
   } of its share of a step in ${sizes.length} micro-batches of at most ${sizes[0]}`;
-  const trainsBatchNorm = namedLayers(model).some(({ layer }) =>
-    isBatchNorm(layer) && !isFrozenLayer(layer)
-  );
-  return trainsBatchNorm
+  return trainedBatchNorms(model).length > 0
     ? `${text}. BatchNorm normalizes each micro-batch by itself, so the result isn't that of the whole batch: ` +
       "model.freezeBatchNorm true keeps it from doing so"
     : `${text}, with the result of the whole batch`;

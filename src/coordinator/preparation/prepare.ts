@@ -9,6 +9,7 @@ import { basename } from "node:path";
 import { nearestName, UsageError } from "../../base/errors.ts";
 import { requireFileLimit } from "../../base/file_limit.ts";
 import { exists } from "../../base/paths.ts";
+import { type Listening, prepareListening } from "../../hosts/prepare_listening.ts";
 import { featureCacheBytes } from "../../config/schema.ts";
 import { recordConsent } from "../../config/consent.ts";
 import type { Config } from "../../config/schema.ts";
@@ -28,6 +29,7 @@ import type { LoadReport } from "../../models/state_dict.ts";
 import { balancedWeights } from "../../optim/loss.ts";
 import { checkRates, checkSchedule } from "../../optim/schedule.ts";
 import { serverAddress } from "../../protocol/server_address.ts";
+import { foreignServer } from "./cluster_settings.ts";
 import { ensureDataRoot } from "../../provision/data_root.ts";
 import { ensureLibtensorflow } from "../../provision/libtensorflow.ts";
 import { ensureNatsServer } from "../../provision/nats_server.ts";
@@ -42,7 +44,7 @@ import type { Replica } from "../../train/replica.ts";
 import { RunPlan } from "../../train/run_plan.ts";
 import { dryRun } from "../../train/dry_run.ts";
 import { checkServer } from "../../protocol/check_server.ts";
-import { checkPort } from "../../cluster/broker.ts";
+import { checkPort } from "../../hosts/broker.ts";
 import type { DecidedRun } from "./decide_devices.ts";
 import { checkGpuMemory } from "./check_gpu_memory.ts";
 import { checkSingleValues } from "./check_single_values.ts";
@@ -52,7 +54,9 @@ export interface PreparedRun {
   readonly config: Config;
   readonly job: Job;
   readonly dataset: ImageSet;
-  /** One per worker, in the order of the ranks. */
+  /** Workers of each host, in order; this one is the first. */
+  readonly layout: readonly number[];
+  /** One per worker of this host, in the order of the ranks. */
   readonly devices: readonly ComputeDevice[];
   /** The coordinator's own, without GPUs; the workers open the same library. */
   readonly engine: Engine;
@@ -63,6 +67,8 @@ export interface PreparedRun {
   readonly metrics: readonly string[];
   /** The nats-server program; `undefined` if another server is used. */
   readonly natsServer?: string;
+  /** All that the server needs to let other hosts in, where the run has any. */
+  readonly listening?: Listening;
 }
 
 /** Options of the preparation of a run. */
@@ -82,7 +88,7 @@ export interface PrepareOptions {
  * @throws {UsageError} naming what is wrong and the cure
  */
 export async function prepareRun(
-  { config, devices, build, warnings }: DecidedRun,
+  { config, layout, devices, build, warnings }: DecidedRun,
   options: PrepareOptions,
 ): Promise<PreparedRun> {
   const { reporter, verbose = false, signal, resuming = false } = options;
@@ -100,6 +106,7 @@ export async function prepareRun(
   const metrics = await metricNames(config);
   const weights = resuming ? undefined : await weightsFile(config, progress);
   const natsServer = await prepareServer(config, progress);
+  const listening = await prepareHosts(config, options.reporter);
   const libraryPath = await ensureLibtensorflow(progress, build);
   signal?.throwIfAborted();
   const engine = await openEngineOnCpu({ libraryPath, threads: soleProcessThreads(), verbose });
@@ -120,12 +127,14 @@ export async function prepareRun(
     config,
     job: { config, root, fingerprint, ...facts, modules, verbose },
     dataset,
+    layout,
     devices,
     engine,
     replica,
     plan,
     metrics,
     ...(natsServer ? { natsServer } : {}),
+    ...(listening ? { listening } : {}),
   };
 }
 
@@ -158,13 +167,30 @@ async function unchangedSince(
 
 /** Checks the server that the config names; without one, returns the nats-server program. */
 async function prepareServer(
-  { nats: { url, ca, port } }: Config,
+  { nats }: Config,
   progress: Progress,
 ): Promise<string | undefined> {
-  const natsServer = url ? undefined : await ensureNatsServer(progress);
-  if (url) await checkServer(await serverAddress({ url, ca }));
-  else if (port !== undefined) await checkPort(port);
+  const foreign = foreignServer(nats);
+  const natsServer = foreign ? undefined : await ensureNatsServer(progress);
+  if (foreign) await checkServer(await serverAddress(foreign));
+  else if (nats.port !== undefined) await checkPort(nats.port);
   return natsServer;
+}
+
+/** Prepares the server that other hosts join, where the run has any. */
+async function prepareHosts(
+  { hosts }: Config,
+  reporter: Pick<Reporter, "info">,
+): Promise<Listening | undefined> {
+  const { count, listen } = hosts;
+  if (count === 1 || listen === undefined) return undefined;
+  const listening = await prepareListening({ ...hosts, listen });
+  if (listening.isNewToken) {
+    reporter.info(
+      `Token for other hosts: ${listening.tokenFile} (copy it to each of them, for its user alone to read)`,
+    );
+  }
+  return listening;
 }
 
 /** Checks schedule and learning rates, which depend on the run's length. */

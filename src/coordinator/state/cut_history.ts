@@ -17,7 +17,8 @@ export interface CutPoint extends RecordedPoint {
 
 /**
  * Removes all records of a history that are later than a checkpoint, since the run repeats that part. A best
- * epoch that is removed stays recorded as `best.kept`: its weights are still in `checkpoints/best`.
+ * epoch that is removed stays recorded as `best.kept`: its weights are still in `checkpoints/best`. Recoveries stay,
+ * wherever they took place: their seconds were spent, and they are not repeated.
  *
  * @throws {UsageError} when the history lacks epochs before the checkpoint
  */

@@ -14,7 +14,8 @@ export async function keepWorkers(
   config: LoadedConfig,
   resumed: string | undefined,
 ): Promise<LoadedConfig> {
-  if (config.workers !== undefined || resumed === undefined) return config;
+  const isOpen = config.workers === undefined && config.hosts.workers === undefined;
+  if (!isOpen || resumed === undefined) return config;
   const folder = await followPointers(resumed);
   if (!await exists(join(folder, "config.yaml"))) return config; // the run's origin says what is wrong
   return { ...config, workers: (await runConfig(folder)).workers };

@@ -31,7 +31,7 @@ import {
   stateOf,
 } from "../../train/load_weights.ts";
 import { differentModules } from "../../train/modules.ts";
-import type { EpochLossScale } from "../../train/step_judge.ts";
+import type { EpochLossScale, NonFiniteCounts } from "../../train/step_judge.ts";
 import { cutHistory } from "./cut_history.ts";
 import type { EpochTotals } from "../epochs/drive_epoch.ts";
 import { checkHistoryMark, historyMark } from "./history_mark.ts";
@@ -53,6 +53,8 @@ export interface Position extends RunPoint {
   pending?: PendingSums;
   /** The loss scale after the steps so far, where losses are scaled. */
   lossScale?: EpochLossScale;
+  /** The steps that were skipped so far, where such as are not finite may be. */
+  nonFinite?: NonFiniteCounts;
 }
 
 /** The place before the first step. */
@@ -67,10 +69,13 @@ export function startPosition(): Position {
 }
 
 /** The place before the first step of the epoch that follows a given place. */
-export function nextEpoch({ epoch, optimizerSteps, pending, lossScale }: Position): Position {
+export function nextEpoch(
+  { epoch, optimizerSteps, pending, lossScale, nonFinite }: Position,
+): Position {
   const sums = pending ? { pending } : {};
   const scale = lossScale ? { lossScale: { ...lossScale, skippedSteps: 0 } } : {};
-  return { ...startPosition(), epoch: epoch + 1, optimizerSteps, ...sums, ...scale };
+  const counts = nonFinite ? { nonFinite: { ...nonFinite, ofEpoch: 0 } } : {};
+  return { ...startPosition(), epoch: epoch + 1, optimizerSteps, ...sums, ...scale, ...counts };
 }
 
 /**
@@ -173,6 +178,7 @@ export async function resume(
     seconds: info.seconds,
     ...(info.pending ? { pending: info.pending } : {}),
     ...(info.lossScale ? { lossScale: info.lossScale } : {}),
+    ...(info.nonFinite ? { nonFinite: info.nonFinite } : {}),
   };
   const { config, plan: { stepsPerEpoch } } = run;
   const history = await historyUpTo(folder, { config, stepsPerEpoch }, info);
@@ -252,7 +258,7 @@ function overReason({ epochs }: History, { train }: PreparedRun["config"]): stri
 }
 
 function factsOf({ config, dataset, job, plan }: PreparedRun, position: Position): CheckpointFacts {
-  const { optimizerSteps, totals, seconds, pending, lossScale } = position;
+  const { optimizerSteps, totals, seconds, pending, lossScale, nonFinite } = position;
   return {
     model: {
       name: config.model.name,
@@ -268,6 +274,7 @@ function factsOf({ config, dataset, job, plan }: PreparedRun, position: Position
     seconds,
     ...(pending ? { pending } : {}),
     ...(lossScale ? { lossScale } : {}),
+    ...(nonFinite ? { nonFinite } : {}),
     fingerprint: job.fingerprint,
     config,
     ...(Object.keys(job.modules ?? {}).length > 0 ? { modules: job.modules } : {}),

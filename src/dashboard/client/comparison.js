@@ -2,8 +2,19 @@
  * A comparison: its runs as they stand, and the curves of those that have begun.
  */
 (() => {
-  const { Run, follow, duration, written, make, cell, number, badge, addressOf, STATES } =
-    globalThis.lockstepFeed;
+  const {
+    Run,
+    follow,
+    duration,
+    written,
+    make,
+    cell,
+    number,
+    badge,
+    recoveryText,
+    addressOf,
+    STATES,
+  } = globalThis.lockstepFeed;
   const { draw: drawCurves, lookOf, swatchOf } = globalThis.lockstepCurves;
   const byId = (id) => document.getElementById(id);
   const POLL_MS = 2000;
@@ -67,6 +78,7 @@
           {},
           badge(state),
           message ? make("div", { className: "note name" }, message) : null,
+          member.recoveries > 0 ? make("div", { className: "note" }, recoveryText(member)) : null,
         ),
       ),
       number(`${epochs}${ofEpochs === null ? "" : ` / ${ofEpochs}`}`),

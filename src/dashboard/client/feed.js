@@ -24,6 +24,32 @@ globalThis.lockstepFeed = (() => {
   const isLater = (point, { epoch, step }) =>
     point.epoch > epoch || (point.epoch === epoch && point.step > step);
 
+  /** Workers that were lost during a recovery belong to the loss that it is from; see records/incidents.ts. */
+  const withLoss = (incidents, loss) => {
+    const open = incidents.at(-1)?.isOpen ? incidents.at(-1) : null;
+    if (!open) return [...incidents, { ...loss, isOpen: true }];
+    return [...incidents.slice(0, -1), { ...open, workers: [...open.workers, ...loss.workers] }];
+  };
+  const withRecovery = (incidents, recovery) => {
+    const last = incidents.at(-1);
+    const isKnown = last?.isOpen || (last?.mayComeBack && recovery.policy === "checkpoint");
+    const open = isKnown ? last : null;
+    const { time, epoch, step, ranks, reasons = [] } = recovery;
+    const reasonAt = (index) => reasons[index] ?? "The reason isn't on record";
+    const workers = ranks.map((rank, index) => ({ rank, reason: reasonAt(index) }));
+    const exchangeFailure = ranks.length === 0 ? reasons[0] : undefined;
+    const begun = open ?? { time, epoch, step, workers, exchangeFailure };
+    const before = open ? incidents.slice(0, -1) : incidents;
+    return [...before, { ...begun, isOpen: false, mayComeBack: false, recovery }];
+  };
+  /** All workers may have been lost: then the session that begins goes on from a checkpoint, and says so. */
+  const closed = (incidents, begins) =>
+    incidents.map((incident) => ({
+      ...incident,
+      isOpen: false,
+      mayComeBack: incident.isOpen && begins,
+    }));
+
   /** A run, put together from news. */
   class Run {
     constructor(summary) {
@@ -35,6 +61,7 @@ globalThis.lockstepFeed = (() => {
       this.points = [];
       this.epochs = [];
       this.validations = [];
+      this.incidents = [];
       this.log = [];
       this.latest = null;
       this.recent = [];
@@ -57,20 +84,36 @@ globalThis.lockstepFeed = (() => {
     event(event) {
       const { type } = event;
       if (type === "started" || type === "resumed") {
-        // What was made after the checkpoint is made again.
-        this.points = this.points.filter((point) => !isLater(point, event));
-        this.validations = this.validations.filter((point) => !isLater(point, event));
-        this.epochs = this.epochs.filter(({ epoch }) => epoch < event.epoch);
+        this.goBack(event);
+        this.incidents = closed(this.incidents, true);
         this.started ??= event.time;
         this.message = this.ended = null;
+      } else if (type === "workersLost") {
+        this.incidents = withLoss(this.incidents, event);
+      } else if (type === "recovery") {
+        this.incidents = withRecovery(this.incidents, event);
+        if (event.policy === "checkpoint") this.goBack(event);
       } else if (type === "epoch") {
         this.epochs = [...this.epochs.filter(({ epoch }) => epoch !== event.epoch), event];
       } else if (type === "validation") {
         this.validations.push(event);
       } else if (type === "finished" || type === "interrupted" || type === "failed") {
         this.ended = event.time;
+        this.incidents = closed(this.incidents, false);
         this.message = type === "finished" ? null : event.message;
       }
+    }
+
+    /** Forgets what was made after a checkpoint: it is made again. */
+    goBack(place) {
+      this.points = this.points.filter((point) => !isLater(point, place));
+      this.validations = this.validations.filter((point) => !isLater(point, place));
+      this.epochs = this.epochs.filter(({ epoch }) => epoch < place.epoch);
+    }
+
+    /** True while the run recovers from a loss of workers. */
+    get isRecovering() {
+      return this.state === "running" && (this.incidents.at(-1)?.isOpen ?? false);
     }
 
     metrics(points) {
@@ -228,8 +271,27 @@ globalThis.lockstepFeed = (() => {
     return make("span", { className: `badge ${look}` }, name);
   };
 
+  /** The number of recoveries from lost workers, and their cost. */
+  const recoveryText = ({ recoveries, recoverySeconds }) =>
+    `${recoveries === 1 ? "1 recovery" : `${recoveries} recoveries`}, ${
+      duration(recoverySeconds)
+    } in all`;
+
   /** The address of a run's id, whose parts a slash separates. */
   const addressOf = (id) => id.split("/").map(encodeURIComponent).join("/");
 
-  return { addressOf, Run, follow, duration, written, when, make, cell, number, badge, STATES };
+  return {
+    addressOf,
+    Run,
+    follow,
+    duration,
+    written,
+    when,
+    make,
+    cell,
+    number,
+    badge,
+    recoveryText,
+    STATES,
+  };
 })();

@@ -2,7 +2,7 @@
  * The page of one run.
  */
 (() => {
-  const { Run, follow, duration, written, make, cell, number, addressOf, STATES } =
+  const { Run, follow, duration, written, when, make, cell, number, addressOf, STATES } =
     globalThis.lockstepFeed;
   const visible = globalThis.lockstepVisible;
   const { mount, bar, FORMATS } = globalThis.lockstepCharts;
@@ -13,6 +13,11 @@
   /** A rank is called slow when its own work takes so much longer than the middle one's. */
   const SLOW = 1.2;
   const STRAGGLER_MS = 5000;
+  /** Losses of workers that are listed, and the workers of one that are named. */
+  const MAX_INCIDENTS = 200;
+  const MAX_WORKERS = 8;
+  /** Recoveries that the chart of the speed marks. */
+  const MAX_MARKS = 12;
 
   const PARTS = [
     ["data", "Waiting for images", "data"],
@@ -65,6 +70,11 @@
       },
     ];
     const sync = "run";
+    const recoveries = run.incidents.flatMap(({ recovery }) => recovery ?? []).slice(-MAX_MARKS)
+      .map((place) => ({
+        x: Math.round(run.epochOf(place) * (run.samplesPerEpoch ?? 0)),
+        label: "recovery",
+      }));
     show("loss", {
       kind: "line",
       x,
@@ -88,6 +98,7 @@
         colour: "train",
         values: points.map((p) => p.imagesPerSecond),
       }],
+      ...(recoveries.length > 0 ? { marks: recoveries } : {}),
       sync,
     });
     show("rate", {
@@ -382,6 +393,90 @@
     );
   };
 
+  let shownIncidents;
+  const drawIncidents = () => {
+    const { incidents, isRecovering } = run;
+    byId("recovering").hidden = !isRecovering;
+    byId("incidents-section").hidden = incidents.length === 0;
+    // The run makes another list of each change; a run that has ended recovers no more.
+    if (incidents === shownIncidents?.incidents && isRecovering === shownIncidents.isRecovering) {
+      return;
+    }
+    shownIncidents = { incidents, isRecovering };
+    const recoveries = incidents.flatMap(({ recovery }) => recovery ?? []);
+    const seconds = recoveries.reduce((sum, recovery) => sum + recovery.seconds, 0);
+    const times = recoveries.length === 1 ? "1 recovery" : `${recoveries.length} recoveries`;
+    setText(
+      byId("incidents-note"),
+      recoveries.length > 0 ? `${times} took ${duration(seconds)} in all.` : "",
+    );
+    const newest = incidents.slice(-MAX_INCIDENTS).reverse();
+    byId("incidents").tBodies[0].replaceChildren(...newest.map(incidentRow));
+    setText(
+      byId("incidents-more"),
+      incidents.length > MAX_INCIDENTS
+        ? `and ${incidents.length - MAX_INCIDENTS} before, in events.jsonl`
+        : "",
+    );
+  };
+
+  /** As of records/incidents.ts. */
+  const workerTexts = ({ rank, pid, host, device, reason }) => {
+    const facts = [pid === undefined ? "" : `pid ${pid}`, host && `on ${host}`, device]
+      .filter((fact) => fact && !reason.includes(fact));
+    const isNamed = reason.startsWith(`Rank ${rank} `);
+    return { sentence: isNamed ? reason : `Rank ${rank}: ${reason}`, place: facts.join(", ") };
+  };
+
+  const incidentRow = (incident) => {
+    const { time, epoch, step, during, workers, exchangeFailure, recovery, isOpen } = incident;
+    const names = workers.slice(0, MAX_WORKERS).flatMap((worker) => {
+      const { sentence, place } = workerTexts(worker);
+      const reason = make("p", { className: "name reason" }, sentence);
+      return place ? [reason, make("p", { className: "note name" }, place)] : [reason];
+    });
+    const more = workers.length - MAX_WORKERS;
+    if (more > 0) names.push(make("p", {}, `and ${more} more`));
+    if (workers.length === 0) {
+      names.push(
+        make("p", {}, "none: the exchange between the ranks failed"),
+        make("p", { className: "note name reason" }, exchangeFailure ?? ""),
+      );
+    }
+    return make(
+      "tr",
+      {},
+      make(
+        "td",
+        { className: "moment" },
+        make("time", { datetime: time }, when(time)),
+        make(
+          "p",
+          { className: "note" },
+          `epoch ${epoch}, step ${step}${during ? ` (${during})` : ""}`,
+        ),
+      ),
+      make("td", { className: "lost" }, ...names),
+      cell(
+        recovery
+          ? outcome(recovery)
+          : isOpen && run.state === "running"
+          ? "recovering"
+          : "the session ended",
+      ),
+      number(recovery?.workers ?? "–"),
+      number(recovery ? duration(recovery.seconds) : "–"),
+    );
+  };
+
+  const outcome = ({ policy, epoch, step }, lost) => {
+    const place = `epoch ${epoch}, step ${step}`;
+    if (lost === 0) return `connected anew, from ${place}`;
+    if (policy === "restart") return `started again, from ${place}`;
+    if (policy === "shrink") return `without them, from ${place}`;
+    return `all started again, back at ${place}`;
+  };
+
   let shownLog;
   const drawLog = () => {
     if (run.log === shownLog) return;
@@ -426,6 +521,7 @@
     leaveOutEmpty(); // before the charts, which look for their width
     drawCurves();
     drawRanks();
+    drawIncidents();
     drawEpochs();
     drawLog();
   };

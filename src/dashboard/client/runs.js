@@ -2,7 +2,8 @@
  * The list of runs.
  */
 (() => {
-  const { duration, written, when, make, cell, number, badge } = globalThis.lockstepFeed;
+  const { duration, written, when, make, cell, number, badge, recoveryText } =
+    globalThis.lockstepFeed;
   const byId = (id) => document.getElementById(id);
   const POLL_MS = 2000;
   const chosen = new Set();
@@ -34,6 +35,12 @@
       make("bdi", {}, run.id),
     );
     const state = cell(badge(run.state), run.message ? { title: run.message } : {});
+    if (run.isRecovering) {
+      state.append(" ", make("span", { className: "badge warn" }, "Recovering"));
+    }
+    if (run.recoveries > 0) {
+      state.append(make("span", { className: "note line" }, recoveryText(run)));
+    }
     const epochs = `${run.epochs}${run.ofEpochs === null ? "" : ` / ${run.ofEpochs}`}`;
     return make(
       "tr",

@@ -32,7 +32,8 @@ const TRAIN_FILES = [
   "data_batch_5.bin",
 ] as const;
 const VAL_FILE = "test_batch.bin";
-const ALL_FILES: readonly string[] = [META_FILE, ...TRAIN_FILES, VAL_FILE];
+/** Names of all files. */
+export const CIFAR10_FILES: readonly string[] = [META_FILE, ...TRAIN_FILES, VAL_FILE];
 
 /** The archive's only folder. */
 const ARCHIVED_FOLDER = "cifar-10-batches-bin";
@@ -77,10 +78,10 @@ async function batchesFolder(root: string): Promise<string> {
       `Folder ${quotedPath(root)} ${reason}; name the folder of CIFAR-10 with data.root`,
     );
   }
-  if (names.some((name) => ALL_FILES.includes(name))) return await complete(root);
+  if (names.some((name) => CIFAR10_FILES.includes(name))) return await complete(root);
   const below: string[] = [];
   for (const name of names) {
-    const found = await Promise.all(ALL_FILES.map((file) => exists(join(root, name, file))));
+    const found = await Promise.all(CIFAR10_FILES.map((file) => exists(join(root, name, file))));
     if (found.includes(true)) below.push(join(root, name));
   }
   const [only] = below;
@@ -95,7 +96,7 @@ async function batchesFolder(root: string): Promise<string> {
   }
   throw new UsageError(
     `Folder ${quotedPath(root)} has no files of CIFAR-10's binary version (${
-      ALL_FILES.join(", ")
+      CIFAR10_FILES.join(", ")
     }): ` +
       "unpack cifar-10-binary.tar.gz there, name that archive as data.root, or set data.dataset to cifar10",
   );
@@ -103,7 +104,7 @@ async function batchesFolder(root: string): Promise<string> {
 
 async function complete(folder: string): Promise<string> {
   const missing: string[] = [];
-  for (const file of ALL_FILES) if (!await exists(join(folder, file))) missing.push(file);
+  for (const file of CIFAR10_FILES) if (!await exists(join(folder, file))) missing.push(file);
   if (missing.length === 0) return folder;
   throw new UsageError(
     `Folder ${quotedPath(folder)} lacks ${

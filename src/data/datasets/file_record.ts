@@ -6,7 +6,6 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { promisify } from "node:util";
@@ -15,6 +14,7 @@ import { UsageError } from "../../base/errors.ts";
 import { exists, writeFileAtomically } from "../../base/paths.ts";
 import { readRegularFile } from "../../base/regular_file.ts";
 import type { FileHashes } from "../file_hashes.ts";
+import { digestOf, forEachAtOnce } from "./file_digest.ts";
 import type { FileFacts, FileTable } from "./image_set.ts";
 
 /** Name of the record in a run folder: lines of JSON, compressed. */
@@ -25,7 +25,6 @@ const AUTO_BYTES = 2 ** 30, AUTO_FILES = 50_000;
 /** Hexadecimal digits of a SHA-256 that are kept. */
 const DIGITS = 16;
 const LINES_AT_ONCE = 10_000;
-const FILES_AT_ONCE = 8;
 /** Level of the compression: higher ones take three times as long for a fifth less. */
 const LEVEL = 1;
 
@@ -205,24 +204,5 @@ function rowOf(files: FileTable, { side, path }: RecordedFile, guess: number): n
 
 /** A file's hash; `null` where it can't be read, which its reading will say in time. */
 async function hashOf(path: string): Promise<string | null> {
-  try {
-    const bytes = await readRegularFile(path);
-    return createHash("sha256").update(bytes).digest("hex").slice(0, DIGITS);
-  } catch {
-    return null;
-  }
-}
-
-async function forEachAtOnce<Item>(
-  items: Iterable<Item>,
-  action: (item: Item, index: number) => Promise<void>,
-): Promise<void> {
-  const iterator = items[Symbol.iterator](); // shared: each item is taken once
-  let next = 0;
-  const work = async () => {
-    for (let item = iterator.next(); !item.done; item = iterator.next()) {
-      await action(item.value, next++);
-    }
-  };
-  await Promise.all(Array.from({ length: FILES_AT_ONCE }, work));
+  return (await digestOf(path))?.toHex().slice(0, DIGITS) ?? null;
 }

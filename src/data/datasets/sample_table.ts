@@ -114,6 +114,13 @@ export class SampleTable implements FileTable {
     return -1;
   }
 
+  /** Returns a copy without times of change, which differ between copies of the same files. */
+  withoutTimes(): SampleTable {
+    const copy = new SampleTable(this.memory.slice());
+    copy.#columns.modified.fill(0);
+    return copy;
+  }
+
   /** An open hash table of the rows, counted from 1. */
   #makeIndex(): Uint32Array {
     let size = 2;

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { anySignal } from "../../base/async.ts";
 import { LOCKSTEP_VERSION } from "../../base/versions.ts";
 import { nativeRuntime } from "../../engine/native_runtime.ts";
 import { memoryCure, outOfMemoryMessage, readMemoryState } from "../../engine/memory_limits.ts";
@@ -182,7 +183,7 @@ export class Loader {
     { seed, signal, reuse = false }: EpochOptions,
   ): AsyncGenerator<Batch, void, undefined> {
     const stop = new AbortController();
-    const signals = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+    const signals = anySignal(signal, stop.signal);
     const rows = this.#rowFactory({ epoch, seed, signal: signals, reuse });
     const ahead: Promise<Made>[] = [];
     const steps = plan[Symbol.iterator]();

@@ -133,17 +133,27 @@ export function cudaProblemIn(text: string): string | undefined {
 /** Explains that CUDA lists no GPU. */
 export function noGpu({ mask, gpuCount, migCount }: CudaSituation): string {
   if (gpuCount !== undefined && gpuCount > 0) {
-    if (mask !== undefined && !isWhole(mask, gpuCount)) {
+    if (mask !== undefined && !isUuid(mask) && !isWhole(mask, gpuCount)) {
       return `CUDA_VISIBLE_DEVICES is "${mask}" and leaves none of this machine's GPUs: correct or unset it, ${ON_CPU}`;
     }
     if (migCount === gpuCount) {
       return "The GPU is in MIG mode without instances: an administrator makes them with nvidia-smi mig -cgi … -C, or " +
         `ends the mode with nvidia-smi -mig 0, ${ON_CPU}`;
     }
+    if (mask !== undefined && isUuid(mask)) {
+      return `CUDA doesn't find ${mask}, the GPU that this process is to use: look at nvidia-smi; if it isn't listed ` +
+        "there, it has fallen off the bus: look at dmesg for NVRM: Xid, reboot; otherwise correct or unset " +
+        `CUDA_VISIBLE_DEVICES, ${ON_CPU}`;
+    }
   }
   return gpuCount === 0
     ? `NVIDIA's driver finds no GPU: look at nvidia-smi and dmesg; in a container pass the GPUs to it, ${ON_CPU}`
     : `CUDA finds no GPU: look at nvidia-smi; in a container pass the GPUs to it, ${ON_CPU}`;
+}
+
+/** Tells whether a mask names GPUs by their UUIDs. */
+function isUuid(mask: string): boolean {
+  return /^(GPU|MIG)-/.test(mask);
 }
 
 /** Tells whether a mask of numbers keeps all GPUs. */

@@ -37,3 +37,33 @@ export function loadForGood(file: string, mode: number = MODE.now): string | und
     system.close();
   }
 }
+
+/** Linux's `RTLD_NOLOAD`, and its request of `dlinfo` for the folder of a library. */
+const [ONLY_IF_LOADED, ORIGIN] = [4, 6];
+const PATH_MAX = 4096;
+
+/**
+ * Returns the folder of a library that this process has loaded; `undefined` where it hasn't, and on systems other than
+ * Linux.
+ *
+ * @param soname The name that the library itself gives, such as `libm.so.6`
+ */
+export function folderOfLoaded(soname: string): string | undefined {
+  if (Deno.build.os !== "linux") return undefined;
+  const system = Deno.dlopen(LIBDL, {
+    ...SYMBOLS,
+    dlclose: { parameters: ["pointer"], result: "i32" },
+    dlinfo: { parameters: ["pointer", "i32", /* request */ "buffer"], result: "i32" },
+  });
+  try {
+    const name = new TextEncoder().encode(soname + "\0");
+    const library = system.symbols.dlopen(name, MODE.lazy | ONLY_IF_LOADED);
+    if (library === null) return undefined;
+    const folder = new Uint8Array(PATH_MAX);
+    const isKnown = system.symbols.dlinfo(library, ORIGIN, folder) === 0;
+    system.symbols.dlclose(library);
+    return isKnown ? new TextDecoder().decode(folder.subarray(0, folder.indexOf(0))) : undefined;
+  } finally {
+    system.close();
+  }
+}

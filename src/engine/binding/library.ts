@@ -16,7 +16,8 @@ import { type CudaDevice, openCudaDevice } from "./cuda_driver.ts";
 import { nameXlaFolder, nvidiaFolder, openCudaLibraries } from "./cuda_libraries.ts";
 import { ON_CPU } from "./cuda_problems.ts";
 import { keepCompiledKernels } from "./kernel_cache.ts";
-import { loadForGood, MODE } from "./dynamic_loader.ts";
+import { folderOfLoaded, loadForGood, MODE } from "./dynamic_loader.ts";
+import { requireWholeLibrary } from "./library_file.ts";
 import { setNativeVariables } from "./native_environment.ts";
 import { FRAMEWORK_SYMBOLS, type LibTensorflow, SYMBOLS } from "./symbols.ts";
 
@@ -79,6 +80,8 @@ export function openLibrary(
     // The folder that the file really stands in: LOCKSTEP_LIBTENSORFLOW may name a link.
     const real = Deno.realPathSync(path);
     const framework = join(dirname(real), LIBTENSORFLOW_FILES.framework);
+    requireSameLibrary(real);
+    for (const file of [framework, real]) requireWholeLibrary(file);
     setNativeVariables({ ...ONEDNN, ...variables?.preferred }, false);
     setNativeVariables({ ...variables?.required }, true);
     const nvidia = device === "cpu" ? undefined : nvidiaFolder(real);
@@ -99,6 +102,16 @@ export function openLibrary(
       `${path} can't be loaded as libtensorflow on this machine: ${messageOf(error)}; ${cure}`,
     );
   }
+}
+
+/** TensorFlow ends a process that loads it from a second folder, with a message about its own parts. */
+function requireSameLibrary(path: string): void {
+  const loaded = folderOfLoaded(LIBTENSORFLOW_FILES.framework);
+  if (loaded === undefined || loaded === dirname(path)) return;
+  throw new UsageError(
+    `libtensorflow is to be opened at ${path}, but this process has loaded the one in ${loaded} and can have only one: ` +
+      `set ${LIBTENSORFLOW_VARIABLE} or LOCKSTEP_CACHE before the first use, or start another process`,
+  );
 }
 
 /** Binds the library that another thread of this process has opened: no second copy is loaded. */

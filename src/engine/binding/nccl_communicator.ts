@@ -112,7 +112,7 @@ export class Communicator {
       for (const one of codes) this.#check(one, "ncclAllReduce");
       this.#check(code, "ncclAllReduce");
     } catch (error) {
-      await this.abort();
+      await this.abort(error as Error);
       throw error;
     }
     await this.#ready("ncclAllReduce", options);
@@ -135,22 +135,24 @@ export class Communicator {
     { signal, timeoutMs }: NcclWaitOptions,
   ): Promise<void> {
     const outcome = new Pending<void>();
-    done.then(() => outcome.finish(), (error) => outcome.fail(error));
-    const look = setInterval(() => {
+    const look = () => {
       try {
         this.#requireNoError(what);
       } catch (error) {
         outcome.fail(error);
       }
-    }, POLL_MS);
+    };
+    // A stream is done, too, when its sums were aborted: without this look they would count as whole.
+    done.then(look).then(() => outcome.finish(), (error) => outcome.fail(error));
+    const looks = setInterval(look, POLL_MS);
     const makeError = () => ncclTimeout(what, this.rank, Math.round(timeoutMs / 1000));
     try {
       await outcome.result({ signal, timeout: { ms: timeoutMs, makeError } });
     } catch (error) {
-      await this.abort();
+      await this.abort(error as Error);
       throw error;
     } finally {
-      clearInterval(look);
+      clearInterval(looks);
     }
   }
 
@@ -218,7 +220,7 @@ export class Communicator {
       }
       this.#requireNoError(call);
     } catch (error) {
-      await this.abort();
+      await this.abort(error as Error);
       throw error;
     }
   }

@@ -10,6 +10,7 @@ import { assertAccessible } from "../../support/accessibility.ts";
 import { browserTest, withPage } from "../../support/browser.ts";
 import { eventually } from "../../support/eventually.ts";
 import { madeComparison, type MadeVariant } from "../../support/made_comparison.ts";
+import { madeRecovery } from "../../support/made_run.ts";
 import { withTemporaryFolder } from "../../support/temporary_folder.ts";
 
 const EVIL = `<img src=x onerror=alert(1)> \u202egnp`;
@@ -17,7 +18,11 @@ const LONG = "a-recipe-with-a-very-long-name-".repeat(5);
 
 const VARIANTS: MadeVariant[] = [
   { label: "Pretrained", weights: "pretrained", runs: [[0.5, 0.8, 0.9, 0.95, 0.9]] },
-  { label: "Scratch", runs: [[0.2, 0.3, 0.4, 0.55, 0.5]] },
+  {
+    label: "Scratch",
+    runs: [[0.2, 0.3, 0.4, 0.55, 0.5]],
+    recoveries: [madeRecovery(1), madeRecovery(2)],
+  },
 ];
 
 const NO_FILES = { folder: "runs/a comparison", reports: new Set<string>(), files: [] };
@@ -63,7 +68,7 @@ browserTest(
         const runs = await page.evaluate(cellsOf("runs")) as string[][];
         assert.deepEqual(runs[1].slice(1), [
           "0",
-          "finished",
+          "finished 2 recoveries, 2.5 s in all",
           "5 / 5",
           "55.0%",
           "4",

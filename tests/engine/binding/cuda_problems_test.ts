@@ -43,6 +43,9 @@ Deno.test("noGpu() tells a mask, MIG mode without instances and a missing card a
   begins({ gpuCount: 4, migCount: 0, mask: "-1" }, 'CUDA_VISIBLE_DEVICES is "-1" and leaves none');
   begins({ gpuCount: 4, migCount: 0, mask: "" }, 'CUDA_VISIBLE_DEVICES is "" and leaves none');
   begins({ gpuCount: 1, migCount: 1 }, "The GPU is in MIG mode without instances");
+  const uuid = "GPU-10000000-aaaa-bbbb-cccc-dddddddddddd";
+  begins({ gpuCount: 2, migCount: 0, mask: uuid }, `CUDA doesn't find ${uuid}, the GPU that`);
+  begins({ gpuCount: 1, migCount: 1, mask: uuid }, "The GPU is in MIG mode without instances");
   begins({ gpuCount: 2, migCount: 2, mask: "0,1" }, "The GPU is in MIG mode without instances");
   begins({ gpuCount: 0, migCount: 0 }, "NVIDIA's driver finds no GPU");
   begins({ gpuCount: 2, migCount: 0 }, "CUDA finds no GPU");

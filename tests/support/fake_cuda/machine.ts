@@ -29,8 +29,17 @@ export interface FakeMachineOptions {
   readonly cudaVersion?: number;
   /** Error that `cuInit` returns: 100, 802, 803, 999. */
   readonly initError?: number;
-  /** A GPU that falls off the bus after as many launches in a process; every call returns `error` then (default 46). */
-  readonly lost?: { readonly gpu: number; readonly afterLaunches: number; readonly error?: number };
+  /**
+   * A GPU that falls off the bus after as many launches in a process; every call returns `error` then (default 46). With
+   * error 2 its memory has run out instead: only allocations fail. What processes find that start later is `then`: the
+   * same again (default), a GPU that is well, or no such GPU.
+   */
+  readonly lost?: {
+    readonly gpu: number;
+    readonly afterLaunches: number;
+    readonly error?: number;
+    readonly then?: "same" | "well" | "gone";
+  };
   /** Allocations of device memory that succeed before every other fails. */
   readonly allocErrorAfter?: number;
   /** Time that the loading of a module takes, as when it is compiled; default 0. */
@@ -43,9 +52,14 @@ export interface FakeMachineOptions {
   readonly zeroResults?: boolean;
   /**
    * Fault of NCCL, and the number of a communicator's operations before it (default 0): other cards' values arrive as
-   * zeros, all or from 1 MiB on; a rank waits for ever; another rank is lost; joining fails, or never ends.
+   * zeros, all or from 1 MiB on; a rank waits for ever; another rank is lost; joining fails, or never ends. With `once`
+   * the first communicator alone has it.
    */
-  readonly nccl?: { readonly fault: NcclFault; readonly afterOperations?: number };
+  readonly nccl?: {
+    readonly fault: NcclFault;
+    readonly afterOperations?: number;
+    readonly once?: boolean;
+  };
   /** Libraries that are missing: names of files. */
   readonly without?: readonly string[];
   /** Fault of `nvidia-smi`. */
@@ -116,6 +130,7 @@ export async function fakeGpuMachine(options: FakeMachineOptions = {}): Promise<
       FAKE_CUDA_MACHINE: at("machine"),
       LD_LIBRARY_PATH: at("driver"),
       LOCKSTEP_CACHE: at("cache"),
+      LOCKSTEP_RUNTIME: at("runtime"), // other machines have GPUs of the same names
       PATH: `${at("bin")}:${Deno.env.get("PATH") ?? ""}`,
     },
     libraryPath: at("cache", build, "tensorflow", LIBTENSORFLOW_FILES.main),
@@ -177,6 +192,12 @@ async function linkBuild(
   }
 }
 
+function ncclLine(
+  { fault, afterOperations = 0, once = false }: NonNullable<FakeMachineOptions["nccl"]>,
+): string {
+  return `${fault} ${afterOperations} ${once ? 1 : 0}`;
+}
+
 /** The file that the driver reads: see driver/machine.c. */
 function description(
   gpus: readonly Gpu[],
@@ -198,7 +219,10 @@ function description(
       entries++;
     }
   }
-  if (lost) lines.push(`lost ${entryOf[lost.gpu]} ${lost.afterLaunches} ${lost.error ?? 46}`);
+  if (lost) {
+    const { gpu, afterLaunches, error = 46, then = "same" } = lost;
+    lines.push(`lost ${entryOf[gpu]} ${afterLaunches} ${error} ${then}`);
+  }
   const values: Record<string, string | number | undefined> = {
     initError: options.initError,
     allocErrorAfter: options.allocErrorAfter,
@@ -206,7 +230,7 @@ function description(
     maxDelayMicros: options.maxDelayMicros ?? 200,
     seed: options.seed,
     zeroResults: options.zeroResults ? 1 : undefined,
-    nccl: options.nccl && `${options.nccl.fault} ${options.nccl.afterOperations ?? 0}`,
+    nccl: options.nccl && ncclLine(options.nccl),
     record: records,
   };
   for (const [key, value] of Object.entries(values)) {

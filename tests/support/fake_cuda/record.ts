@@ -13,6 +13,10 @@ export interface CudaRecord {
   readonly initCode: number;
   /** Times that the host waited. */
   readonly hostSyncs: number;
+  /** Parts of the host's memory that are pinned. */
+  readonly pinnedRanges: number;
+  /** Streams that were made and not destroyed. */
+  readonly openStreams: number;
   /** The devices that CUDA showed to the process. */
   readonly devices: readonly DeviceRecord[];
   readonly errors: readonly {

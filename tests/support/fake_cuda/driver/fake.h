@@ -37,7 +37,7 @@ typedef struct {
   int ordinal;
   Context *context; // the primary context
   void *symbols; // variables of modules
-  atomic_bool lost;
+  atomic_bool lost, exhausted;
   atomic_size_t used, peak; // bytes of device memory
   atomic_long launches, library_calls, copies[COPY_DIRECTIONS], bytes[COPY_DIRECTIONS];
 } Device;
@@ -69,7 +69,12 @@ API void fake_cuda_computed(const void *address);
 // Returns memory of a device for the variables of modules, all of which share it; `bytes`, where given, is its size.
 void *fake_symbols(Device *device, size_t *bytes);
 
+// Number of parts of the host's memory that are pinned.
+int fake_pinned_ranges(void);
+
 // streams.c
+// Number of streams that were made and not destroyed.
+int fake_open_streams(void);
 // Returns the stream of a handle in a context: the default stream for the handles 0, 1 and 2.
 Stream *fake_stream(Context *context, void *handle);
 // Each enqueues one operation.

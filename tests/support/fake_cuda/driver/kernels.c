@@ -5,13 +5,15 @@
 
 #include "fake.h"
 
-// A card falls off the bus at its n-th launch.
+// A card falls off the bus at its n-th launch, or has no more memory to give.
 static void count_launch(Device *device) {
   long launches = ++device->launches;
   const Machine *m = machine();
   if (m->lost_device < 0 || device->entry != &m->devices[m->lost_device]) return;
-  if (launches > m->lost_after_launches && !device->lost) {
-    device->lost = true;
+  if (launches > m->lost_after_launches && !device->lost && !device->exhausted) {
+    if (m->lost_error == OUT_OF_MEMORY) device->exhausted = true;
+    else device->lost = true;
+    machine_mark("lost");
     fake_cuda_write_record();
   }
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static Machine the_machine;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -47,13 +48,15 @@ static void take(const char *key, const char *value) {
   } else if (!strcmp(key, "moduleLoadMillis")) {
     m->module_load_millis = atoi(value);
   } else if (!strcmp(key, "lost")) {
-    sscanf(value, "%d %ld %d", &m->lost_device, &m->lost_after_launches, &m->lost_error);
+    sscanf(value, "%d %ld %d %7s", &m->lost_device, &m->lost_after_launches, &m->lost_error, m->lost_then);
   } else if (!strcmp(key, "allocErrorAfter")) {
     m->alloc_error_after = atoi(value);
   } else if (!strcmp(key, "zeroResults")) {
     m->zero_results = atoi(value);
   } else if (!strcmp(key, "nccl")) {
-    sscanf(value, "%31s %ld", m->nccl_fault, &m->nccl_after);
+    int once = 0;
+    sscanf(value, "%31s %ld %d", m->nccl_fault, &m->nccl_after, &once);
+    m->nccl_once = once;
   } else if (!strcmp(key, "record")) {
     snprintf(m->record, sizeof m->record, "%.*s", (int)strcspn(value, "\n"), value);
   } else {
@@ -62,11 +65,32 @@ static void take(const char *key, const char *value) {
   }
 }
 
+static void path_of(const char *event, char path[600]) {
+  snprintf(path, 600, "%s/%s", the_machine.record, event);
+}
+
+void machine_mark(const char *event) {
+  char path[600];
+  path_of(event, path);
+  FILE *file = the_machine.record[0] ? fopen(path, "a") : NULL;
+  if (file) fclose(file);
+}
+
+// A device that was lost in a process before this one.
+static void find_lost(void) {
+  Machine *m = &the_machine;
+  char path[600];
+  path_of("lost", path);
+  if (m->lost_device < 0 || !m->record[0] || access(path, F_OK)) return;
+  if (!strcmp(m->lost_then, "gone")) m->gone_device = m->lost_device;
+  if (*m->lost_then && strcmp(m->lost_then, "same")) m->lost_device = -1;
+}
+
 static void load(void) {
   Machine *m = &the_machine;
   m->driver_version = 12080;
   snprintf(m->driver_name, sizeof m->driver_name, "570.86.10");
-  m->lost_device = -1;
+  m->lost_device = m->gone_device = -1;
   m->alloc_error_after = -1;
   const char *path = getenv("FAKE_CUDA_MACHINE");
   FILE *file = path ? fopen(path, "r") : NULL;
@@ -78,6 +102,7 @@ static void load(void) {
     if (sscanf(line, "%63s %n", key, &consumed) == 1) take(key, line + consumed);
   }
   fclose(file);
+  find_lost();
 }
 
 const Machine *machine(void) {
@@ -90,7 +115,7 @@ static int unmasked(int visible[MAX_DEVICES]) {
   const Machine *m = machine();
   int count = 0;
   for (int i = 0; i < m->device_count; i++) {
-    if (m->devices[i].parent < 0 && !m->devices[i].is_mig) visible[count++] = i;
+    if (m->devices[i].parent < 0 && !m->devices[i].is_mig && i != m->gone_device) visible[count++] = i;
   }
   for (int i = 0; i < m->device_count && count == 0; i++) {
     if (m->devices[i].parent >= 0) visible[count++] = i;
@@ -108,7 +133,7 @@ static int named(const char *name, const int *all, int count) {
   }
   int found = -1;
   for (int i = 0; i < m->device_count && *name; i++) {
-    if (m->devices[i].is_mig || strncmp(m->devices[i].uuid, name, strlen(name)) != 0) continue;
+    if (m->devices[i].is_mig || i == m->gone_device || strncmp(m->devices[i].uuid, name, strlen(name)) != 0) continue;
     if (found >= 0) return -1; // the beginning of two UUIDs
     found = i;
   }

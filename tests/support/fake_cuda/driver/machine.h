@@ -27,16 +27,22 @@ typedef struct {
   int module_load_millis; // time of a module's first loading
   int lost_device; // entry that falls off the bus; -1 for none
   long lost_after_launches;
-  int lost_error; // what every call returns from then on
+  int lost_error; // what every call returns from then on; OUT_OF_MEMORY: what allocations alone return
+  char lost_then[8]; // what processes find that start later: "same" to be lost again, "well", or "gone" for no such device
+  int gone_device; // entry that this process doesn't find; -1 for none
   int alloc_error_after; // allocations of device memory that succeed; -1 for all
   bool zero_results; // copies down bring zeros once a kernel was launched
   char nccl_fault[32]; // see libraries/nccl.c; empty for none
   long nccl_after; // operations of a communicator before the fault
+  bool nccl_once; // the first communicator alone has the fault
   char record[512]; // folder of the records; empty for none
 } Machine;
 
 // Returns the machine; reads its file at the first call.
 const Machine *machine(void);
+
+// Notes an event for all processes of the machine, the first time that it happens.
+void machine_mark(const char *event);
 
 // Fills `visible` with the entries that CUDA shows under CUDA_VISIBLE_DEVICES, in its order; returns their number.
 int machine_visible(int visible[MAX_DEVICES]);

@@ -71,6 +71,14 @@ bool fake_is_computed(const void *address) {
   return is_computed;
 }
 
+int fake_pinned_ranges(void) {
+  int count = 0;
+  pthread_mutex_lock(&lock);
+  for (int i = 0; i < range_count; i++) count += !ranges[i].device;
+  pthread_mutex_unlock(&lock);
+  return count;
+}
+
 static void *map(size_t bytes) {
   void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return base == MAP_FAILED ? NULL : base;
@@ -95,7 +103,7 @@ API int cuMemAlloc_v2(void **address, size_t bytes) {
   if (bytes == 0) return fake_result(__func__, INVALID_VALUE);
   pthread_mutex_lock(&lock);
   int limit = machine()->alloc_error_after;
-  bool full = device->used + bytes > device->entry->memory || (limit >= 0 && allocations >= limit);
+  bool full = device->exhausted || device->used + bytes > device->entry->memory || (limit >= 0 && allocations >= limit);
   void *base = full ? NULL : map(bytes);
   if (base) {
     add(base, bytes, device);

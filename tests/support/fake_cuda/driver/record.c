@@ -51,8 +51,8 @@ static void write_locked(void) {
   snprintf(temporary, sizeof temporary, "%s/%d.tmp", folder, getpid());
   FILE *file = fopen(temporary, "w");
   if (!file) return; // the folder is gone: the test is over
-  fprintf(file, "{\"pid\":%d,\"initCalls\":%d,\"initCode\":%d,\"hostSyncs\":%ld,\"devices\":[", getpid(), init_calls,
-          init_code, (long)host_syncs);
+  fprintf(file, "{\"pid\":%d,\"initCalls\":%d,\"initCode\":%d,\"hostSyncs\":%ld,\"pinnedRanges\":%d,\"openStreams\":%d,"
+          "\"devices\":[", getpid(), init_calls, init_code, (long)host_syncs, fake_pinned_ranges(), fake_open_streams());
   for (int i = 0; i < fake_device_count(); i++) {
     if (i) fputc(',', file);
     write_device(file, fake_device(i));

@@ -221,8 +221,13 @@ void fake_drain_context(Context *context) {
   for (; stream; stream = stream->next) fake_drain(stream);
 }
 
+static atomic_int open_streams;
+
+int fake_open_streams(void) { return open_streams; }
+
 API int cuStreamCreateWithPriority(Stream **stream, unsigned flags, int priority) {
   CURRENT(context);
+  open_streams++;
   pthread_mutex_lock(&context->lock);
   *stream = create(context, flags, priority);
   pthread_mutex_unlock(&context->lock);
@@ -234,6 +239,7 @@ API int cuStreamCreate(Stream **stream, unsigned flags) { return cuStreamCreateW
 API int cuStreamDestroy_v2(Stream *stream) {
   CURRENT(context);
   if ((uintptr_t)stream <= 2) return fake_result(__func__, INVALID_HANDLE);
+  open_streams--;
   pthread_mutex_lock(&stream->lock);
   stream->ended = true; // what is enqueued is still worked off
   pthread_cond_broadcast(&stream->changed);

@@ -20,14 +20,14 @@ API int nvmlShutdown(void) { return 0; }
 
 API int nvmlDeviceGetCount_v2(unsigned *count) {
   *count = 0;
-  for (int i = 0; i < machine()->device_count; i++) *count += machine()->devices[i].parent < 0;
+  for (int i = 0; i < machine()->device_count; i++) *count += machine()->devices[i].parent < 0 && i != machine()->gone_device;
   return 0;
 }
 
 static int find(const DeviceEntry **found, unsigned index, const char *bus) {
   for (int i = 0; i < machine()->device_count; i++) {
     const DeviceEntry *entry = &machine()->devices[i];
-    if (entry->parent >= 0) continue;
+    if (entry->parent >= 0 || i == machine()->gone_device) continue;
     size_t own = strlen(entry->bus), wanted = bus ? strlen(bus) : 0;
     bool is_it = bus ? own >= wanted && !strcasecmp(entry->bus + own - wanted, bus) : index-- == 0;
     if (!is_it) continue;
