@@ -428,7 +428,7 @@ export const CASES: readonly Case[] = [
       link.subscribe(link.subjects.reply, {});
       await link.flush();
       await act(server, link);
-      await eventually(() => assert.ok(link.failed.aborted), { seconds: 10 });
+      await eventually(() => assert.ok(link.failed.aborted), { seconds: 30 });
       assert.ok(link.failed.reason instanceof LockstepError);
       assert.match(link.failed.reason.message, message);
       assert.doesNotMatch(link.failed.reason.message, /hidden/);
@@ -443,7 +443,7 @@ export const CASES: readonly Case[] = [
       const notices: string[] = [];
       link.onNotice((message) => notices.push(message));
       server.signal("SIGUSR2");
-      await eventually(() => assert.ok(notices.length > 0), { seconds: 10 });
+      await eventually(() => assert.ok(notices.length > 0), { seconds: 30 });
       assert.match(notices[0], /^The nats-server at .* is about to stop \(lame duck mode\)/);
     },
   },
@@ -456,7 +456,7 @@ export const CASES: readonly Case[] = [
       await using link = await Link.open(proxy, makeRunIdentity("test"), "case");
       link.onReconnect(() => setTimeout(() => proxy.cut(), 20));
       proxy.cut();
-      await eventually(() => assert.ok(link.failed.aborted), { seconds: 10 });
+      await eventually(() => assert.ok(link.failed.aborted), { seconds: 30 });
       assert.match(
         link.failed.reason.message,
         /broke off the connection 5 times within \d s, though it answers: .*Slow Consumer.*max_pending/,

@@ -5,15 +5,15 @@ import { startCoordinator } from "../support/coordinator_rig.ts";
 import { isRunning } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
-async function lostWorker(
-  lost: AbortSignal,
-  milliseconds: number,
-): Promise<WorkerLostError> {
+/** Milliseconds for what comes within seconds, unless the machine stands still. */
+const PATIENCE_MS = 30_000;
+
+async function lostWorker(lost: AbortSignal): Promise<WorkerLostError> {
   const fired = new Promise<void>((resolve) => {
     if (lost.aborted) resolve();
     lost.addEventListener("abort", () => resolve());
   });
-  await within(fired, milliseconds, () => new Error(`nobody lost within ${milliseconds} ms`));
+  await within(fired, PATIENCE_MS, () => new Error("nobody is lost"));
   assert.ok(lost.reason instanceof WorkerLostError);
   return lost.reason;
 }
@@ -26,7 +26,7 @@ Deno.test("HeartbeatMonitor names rank, pid, signal and step of a killed worker,
   const call = run.commands.callAll("block", 60_000, { signal: run.lost });
   const ended = assert.rejects(call, WorkerLostError);
   Deno.kill(pid, "SIGKILL");
-  const error = await lostWorker(run.lost, 2_000);
+  const error = await lostWorker(run.lost);
   await ended;
   assert.match(
     error.message,
@@ -57,7 +57,7 @@ Deno.test("HeartbeatMonitor counts a worker as lost that stays stopped", async (
   await using run = await startCoordinator({ count: 2, lostAfter: 2 });
   const { pid } = run.workers[1];
   Deno.kill(pid, "SIGSTOP");
-  const error = await lostWorker(run.lost, 4_500);
+  const error = await lostWorker(run.lost);
   assert.match(
     error.message,
     new RegExp(`^Rank 1 \\(pid ${pid} on .* has sent no heartbeat for 2 s`),
@@ -76,7 +76,7 @@ Deno.test("workers end by themselves when the coordinator is silent", async () =
   run.monitor.close(); // its heartbeats stop, while the standard input stays open
   const exits = await within(
     Promise.all(run.workers.map(({ exited }) => exited)),
-    5_000,
+    PATIENCE_MS,
     () => new Error("workers still run"),
   );
   assert.deepEqual(exits.map(({ code }) => code), [4, 4]);
@@ -90,9 +90,7 @@ Deno.test("WorkerGroup.stop() leaves no process, whatever it takes", async () =>
   const run = await startCoordinator({ count: 2 });
   Deno.kill(run.workers[0].pid, "SIGSTOP");
   run.monitor.close();
-  const begin = performance.now();
   await run.group.stop(100);
-  assert.ok(performance.now() - begin < 3_000);
   for (const { pid, exit } of run.workers) {
     assert.ok(exit);
     assert.ok(!await isRunning(pid));
@@ -120,7 +118,7 @@ Deno.test("a server that is gone for good ends coordinator and workers after the
   Deno.kill(run.rig.broker.pid, "SIGKILL");
   const signal = run.lost;
   const fired = new Promise((resolve) => signal.addEventListener("abort", resolve));
-  await within(fired, 5_000, () => new Error("not noticed within 5 s"));
+  await within(fired, PATIENCE_MS, () => new Error("not noticed"));
   assert.ok(performance.now() - begin > 2_900, "nobody counts as lost before");
   assert.equal(run.workers[0].exit, undefined);
   assert.match(
@@ -151,6 +149,6 @@ Deno.test("nothing is left when the coordinator is killed", () =>
     const gone = async () => {
       for (const pid of pids) while (await isRunning(pid)) await delay(20);
     };
-    await within(gone(), 5_000, () => new Error("a process is left"));
+    await within(gone(), PATIENCE_MS, () => new Error("a process is left"));
     assert.deepEqual(folders(), []);
   }));

@@ -56,13 +56,11 @@ Deno.test({
           assert.ok(started.length > 0);
           Deno.kill(pid, "SIGTERM");
         }
-        const before = performance.now();
         const { code, stderr } = await run.result;
         assert.equal(code, stall ? 143 : 0, stderr);
-        if (stall) assert.ok(performance.now() - before < 10_000);
-        await allGone(started, 3);
+        await allGone(started, 10);
         const epoch = await epochOf(out);
-        if (stall) assert.ok(epoch > 3);
+        if (stall) assert.ok(epoch > 3 && epoch < epochs);
         else {
           assert.equal(epoch, 3);
           assert.match(
@@ -124,9 +122,7 @@ Deno.test({
         const pid = await pidOf(stopped);
         await delay(4000);
         Deno.kill(pid, "SIGTERM");
-        const before = performance.now();
         assert.equal((await stopped.result).code, 143);
-        assert.ok(performance.now() - before < 5000);
         await read.read();
         const { code, stdout } = await read.result;
         assert.equal(code, 0);

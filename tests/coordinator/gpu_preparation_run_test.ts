@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { delay } from "../../src/base/async.ts";
 import { someGpu } from "../gpus/some_gpus.ts";
+import { withoutWaiting } from "../support/at_once.ts";
 import { fakeGpuMachine, type FakeMachineOptions } from "../support/fake_cuda/machine.ts";
 import { fakeCudaTest } from "../support/fake_cuda/test.ts";
 import { makeImages } from "../support/images.ts";
@@ -76,14 +77,12 @@ fakeCudaTest(
 fakeCudaTest(
   "Ctrl-C ends a compilation at once",
   () =>
-    trainOn({ gpus: [HOPPER], moduleLoadMillis: 60_000 }, async (process) => {
+    trainOn({ gpus: [HOPPER], moduleLoadMillis: 120_000 }, async (process) => {
       await process.seen(/Compiling a part of TensorFlow's kernels/);
       await delay(3_000); // the process loads its first module
-      const begun = performance.now();
       process.kill("SIGINT");
-      const { code, stderr } = await process.result;
+      const { code, stderr } = await withoutWaiting(110, () => process.result);
       assert.equal(code, 130, stderr);
-      assert.ok(performance.now() - begun < 20_000, "long before a module is loaded");
       assert.match(stderr, /Interrupted by SIGINT/);
     }),
 );

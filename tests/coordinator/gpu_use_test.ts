@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { stringify } from "@std/yaml";
 import { GpuWatch, parseGpuUse, readGpuUse } from "../../src/coordinator/listeners/gpu_use.ts";
+import { withoutWaiting } from "../support/at_once.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeImages } from "../support/images.ts";
 import { allGone } from "../support/processes.ts";
@@ -83,11 +84,10 @@ for (const [what, body] of Object.entries(BAD_PROGRAMS)) {
     withTemporaryFolder(async (folder) => {
       const program = join(folder, "nvidia-smi");
       await Deno.writeTextFile(program, `#!/bin/sh\ncd '${folder}'\n${body}\n`, { mode: 0o755 });
-      const start = performance.now();
-      assert.deepEqual(await readGpuUse({ program, timeoutMs: 1000 }), []);
-      assert.ok(performance.now() - start < 3000, "it was waited for");
+      const use = await withoutWaiting(300, () => readGpuUse({ program, timeoutMs: 1000 }));
+      assert.deepEqual(use, []);
       const pids = (await Deno.readTextFile(join(folder, "pids"))).trim().split(/\s+/).map(Number);
-      await allGone(pids, 3);
+      await allGone(pids, 10);
     }));
 }
 
@@ -97,19 +97,15 @@ Deno.test("GpuWatch begins and ends at once whatever nvidia-smi does, and takes 
     const pids = join(folder, "pids");
     const body = `trap '' TERM\necho $$ > '${pids}'\nsleep 300`;
     await Deno.writeTextFile(program, `#!/bin/sh\n${body}\n`, { mode: 0o755 });
-    const start = performance.now();
-    using watch = GpuWatch.start({ program });
+    using watch = await withoutWaiting(300, () => GpuWatch.start({ program }));
     assert.deepEqual(watch.use, []);
-    assert.ok(performance.now() - start < 500, "the start was held");
     let pid = NaN;
     await eventually(async () => {
       pid = parseInt(await Deno.readTextFile(pids).catch(() => ""));
       assert.ok(pid > 0);
     });
-    const end = performance.now();
-    watch[Symbol.dispose]();
-    assert.ok(performance.now() - end < 500, "the end was held");
-    await allGone([pid], 3);
+    await withoutWaiting(300, () => watch[Symbol.dispose]());
+    await allGone([pid], 10);
   }));
 
 Deno.test("a run neither waits nor fails for an nvidia-smi that hangs", () =>
@@ -128,5 +124,5 @@ Deno.test("a run neither waits nor fails for an nvidia-smi that hangs", () =>
     assert.equal(code, 0, stderr);
     assert.match(stdout + stderr, /epoch +1\/1/);
     const asked = (await Deno.readTextFile(pids)).trim().split("\n").map(Number);
-    await allGone(asked, 3);
+    await allGone(asked, 10);
   }));

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { delay } from "../../src/base/async.ts";
 import { train } from "../../mod.ts";
+import { wonAtLeastOnce } from "../support/at_once.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { makeImages } from "../support/images.ts";
 import { allGone, commandLineOf, descendantsOf, isRunning } from "../support/processes.ts";
@@ -16,12 +17,6 @@ import {
 } from "../support/tiny_run.ts";
 
 const MANY_EPOCHS = 300;
-
-async function seconds(work: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await work();
-  return (performance.now() - start) / 1000;
-}
 
 /** Those of the processes that are workers. */
 async function workersAmong(pids: readonly number[]): Promise<number[]> {
@@ -71,48 +66,43 @@ for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]
       const started = await descendantsOf(run.pid);
       assert.ok(started.length >= 3, `two workers and a broker, found ${started.length}`);
       (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-      let result;
-      const took = await seconds(async () => {
-        run.kill(signal);
-        result = await run.result;
-      });
-      assert.equal(result!.code, code, result!.stderr);
-      assert.ok(took < 8, `it took ${took} s`); // 5 s, and a busy machine
+      run.kill(signal);
+      const result = await run.result;
+      assert.equal(result.code, code, result.stderr);
       await allGone(started, 1);
       await assertRefusesConnections(port);
       const state = await lastState(await newestRun(join(folder, "runs")));
-      assert.ok(state.epoch >= 2);
+      assert.ok(state.epoch >= 2 && state.epoch < MANY_EPOCHS);
       assert.ok(state.model.every(Number.isFinite));
     }));
 }
 
 Deno.test("a second SIGINT ends a run at once, and leaves nothing behind", () =>
   withTemporaryFolder(async (folder) => {
-    const port = freePort();
-    await using run = await longRun(folder, port);
-    const started = await descendantsOf(run.pid);
-    const workers = await workersAmong(started);
-    // Workers that don't answer: the orderly end would take seconds.
-    for (const pid of workers) Deno.kill(pid, "SIGSTOP");
-    let result;
-    let took;
-    try {
-      run.kill("SIGINT");
-      await run.seen(/again to stop at once/);
-      await delay(1100); // until then it would be the same request
-      took = await seconds(async () => {
+    await wonAtLeastOnce(async () => {
+      const port = freePort();
+      await using run = await longRun(folder, port);
+      const started = await descendantsOf(run.pid);
+      const workers = await workersAmong(started);
+      // Workers that don't answer: the orderly end would take 2.5 s and more.
+      for (const pid of workers) Deno.kill(pid, "SIGSTOP");
+      let result;
+      try {
+        run.kill("SIGINT");
+        await run.seen(/again to stop at once/);
+        await delay(1100); // until then it would be the same request
         run.kill("SIGINT");
         result = await run.result;
-      });
-    } finally {
-      for (const pid of workers) if (await isRunning(pid)) Deno.kill(pid, "SIGCONT");
-    }
-    assert.equal(result!.code, 130);
-    assert.ok(took < 1, `it took ${took} s`);
-    await allGone(started, 10);
-    await assertRefusesConnections(port);
-    const state = await lastState(await newestRun(join(folder, "runs")));
-    assert.ok(state.model.every(Number.isFinite));
+      } finally {
+        for (const pid of workers) if (await isRunning(pid)) Deno.kill(pid, "SIGCONT");
+      }
+      assert.equal(result.code, 130);
+      await allGone(started, 10);
+      await assertRefusesConnections(port);
+      const state = await lastState(await newestRun(join(folder, "runs")));
+      assert.ok(state.model.every(Number.isFinite));
+      return !/Interrupted by/.test(result.stderr); // as the orderly end says
+    });
   }));
 
 Deno.test("a run that was interrupted and resumed ends with the bits of one that never was", () =>
@@ -152,15 +142,11 @@ Deno.test("with onWorkerLost: fail, a worker killed with SIGKILL ends the run wi
     const started = await descendantsOf(run.pid);
     const workers = await workersAmong(started);
     assert.equal(workers.length, 2);
-    let result;
-    const took = await seconds(async () => {
-      Deno.kill(workers[1], "SIGKILL");
-      result = await run.result;
-    });
-    assert.equal(result!.code, 1);
-    assert.ok(took < 10, `it took ${took} s`);
+    Deno.kill(workers[1], "SIGKILL");
+    const { code, stderr } = await run.result;
+    assert.equal(code, 1);
     assert.match(
-      result!.stderr,
+      stderr,
       new RegExp(`Rank [01] \\(pid ${workers[1]}\\) was killed by SIGKILL`),
     );
     await allGone(started, 1);

@@ -10,7 +10,7 @@ import { NcclError } from "../../src/engine/binding/nccl_problems.ts";
 import { RankDevice } from "../support/fake_cuda/rank_device.ts";
 
 const [scenario, nvidia, first = "", second = ""] = Deno.args as [string, string, string?, string?];
-const LIMITS = { timeoutMs: 5_000 };
+const LIMITS = { timeoutMs: 60_000 };
 const SHORT = { timeoutMs: 300 };
 
 interface Rank {
@@ -107,7 +107,7 @@ const SCENARIOS: Record<string, () => Promise<unknown>> = {
   async signal() {
     const controller = new AbortController();
     setTimeout(() => controller.abort(new Error("told to end")), 100);
-    return await outcome(join([0, 1], { timeoutMs: 60_000, signal: controller.signal }));
+    return await outcome(join([0, 1], { ...LIMITS, signal: controller.signal }));
   },
 
   /** Sums until a fault shows, then what a rank says. */
@@ -151,7 +151,7 @@ const SCENARIOS: Record<string, () => Promise<unknown>> = {
     const signal = AbortSignal.timeout(200);
     const lost = await outcome((async () => {
       await communicator.allReduce(sum, gpu.stream, LIMITS);
-      await communicator.completed(gpu.done(), "a sum", { timeoutMs: 60_000, signal });
+      await communicator.completed(gpu.done(), "a sum", { ...LIMITS, signal });
     })());
     return { first: memory.floats[0], lost };
   },

@@ -127,7 +127,7 @@ async function wakeTime(
   prepare: () => Promise<{ wait: Promise<unknown>; change: () => unknown } & AsyncDisposable>,
 ): Promise<number> {
   let least = Infinity;
-  for (let round = 0; round < 5 && least > MAX_WAKE_MS; round++) {
+  for (let round = 0; round < 20 && least > MAX_WAKE_MS; round++) {
     await using prepared = await prepare();
     const { wait, change } = prepared;
     const ended = wait.catch(() => {});

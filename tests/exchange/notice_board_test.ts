@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { delay } from "../../src/base/async.ts";
 import { boardBytes, NoticeBoard, type RoundLimits } from "../../src/exchange/notice_board.ts";
+import { withoutWaiting } from "../support/at_once.ts";
 
 const LIMITS: RoundLimits = {
-  timeoutMs: 5_000,
+  timeoutMs: 60_000,
   silence: (missing) => new Error(`nothing from ${missing}`),
 };
 
@@ -32,14 +33,14 @@ Deno.test("a notice board tells what came early, cuts off what is too long, and 
   first.post("ä".repeat(5_000));
   assert.deepEqual([second.early().map(({ length }) => length), first.early()], [[1_022], []]);
   second.post("");
-  const begun = performance.now();
-  await assert.rejects(first.read({ ...LIMITS, timeoutMs: 50 }), { message: "nothing from 2" });
-  const controller = new AbortController();
-  setTimeout(() => controller.abort(new Error("told to end")), 20);
-  await assert.rejects(first.read({ ...LIMITS, signal: controller.signal }), {
-    message: "told to end",
+  await withoutWaiting(60, async () => {
+    await assert.rejects(first.read({ ...LIMITS, timeoutMs: 50 }), { message: "nothing from 2" });
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new Error("told to end")), 20);
+    await assert.rejects(first.read({ ...LIMITS, signal: controller.signal }), {
+      message: "told to end",
+    });
   });
-  assert.ok(performance.now() - begun < 3_000);
   third.post("late");
   assert.deepEqual((await first.read(LIMITS)).slice(1), ["", "late"]);
 });

@@ -34,7 +34,7 @@ const outcomes = all.map(async (device, rank) => {
     gradientFloats: floats - 10,
     device: device === "cpu" ? undefined : fakeNcclDevice(Number(device), nvidia),
     board: boards[rank]!,
-    limits: { rankMs: 1_000, joinMs: 500, trialMs: 500 },
+    limits: { rankMs: 4_000, joinMs: 2_000, trialMs: 2_000 },
   }).then(
     (result) => "parts" in result ? "nccl" : result.reason ?? "nothing to say",
     (error) => `error: ${messageOf(error)}`,

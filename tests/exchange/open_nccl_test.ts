@@ -19,7 +19,8 @@ async function agree(
   );
   assert.equal(code, 0, stderr);
   const outcomes: { outcome: string; ms: number }[] = JSON.parse(stdout);
-  for (const { outcome, ms } of outcomes) assert.ok(ms < 4_000, `${outcome}: ${ms} ms`);
+  // The limits of the program's waits are 8 s together, and nobody may wait for ever.
+  for (const { outcome, ms } of outcomes) assert.ok(ms < 40_000, `${outcome}: ${ms} ms`);
   return outcomes.map(({ outcome }) => outcome);
 }
 

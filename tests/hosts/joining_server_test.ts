@@ -71,7 +71,7 @@ Deno.test("a server that hosts join is known by its fingerprint, lets in its tok
     using plain = await Deno.connect({ port: Number(port) });
     const words = `CONNECT {"verbose":false,"user":"a","pass":"b"}\r\nPING\r\n`;
     await plain.write(new TextEncoder().encode(words));
-    const answers = await within(allOf(plain), 15_000, () => new Error("it waits"));
+    const answers = await within(allOf(plain), 60_000, () => new Error("it waits"));
     assert.doesNotMatch(answers, /PONG/, "a plain client isn't let in");
 
     // A host may not do what the coordinator and workers do.
@@ -130,7 +130,7 @@ Deno.test("a host finds the server again that was restarted with its certificate
     assert.ok(news.includes("disconnect") && !news.includes("reconnect"), news.join());
   }
   await using _again = await startBroker({ executable, tls, users, port });
-  await eventually(() => assert.ok(news.includes("reconnect")), { seconds: 5 });
+  await eventually(() => assert.ok(news.includes("reconnect")));
   await host.flush();
   await host.close();
 });

@@ -39,9 +39,7 @@ Deno.test("a worker that can't be ended, since its device holds it, is named; no
       );
       return true;
     });
-    const begin = performance.now();
     await group.stop(0);
-    assert.ok(performance.now() - begin < 10_000);
   });
   assert.equal(first!.exit, undefined, first!.lastLines.join("\n"));
   await group.reap([first!.id, second!.id]);

@@ -36,7 +36,7 @@ for (const [name, args] of Object.entries(RUNNERS)) {
         assert.match(lines, /workers\/train_worker\.ts/);
         if (browserPath()) assert.match(lines, /--headless/);
         runner.kill("SIGKILL");
-        await allGone(pids, 8);
+        await allGone(pids, 10);
       }),
   });
 }

@@ -319,7 +319,7 @@ Deno.test("runChecks() names checks that hang, crash and fail, and makes the oth
     assert.equal(hung.figure, "hung: no result within 2 s");
     assert.ok(hung.seconds < 15);
     const child = Number(await Deno.readTextFile(join(folder, "child")));
-    await allGone([child], 5);
+    await allGone([child], 10);
     assert.match(crashed.figure, /^crashed with SIGABRT/);
     assert.match(threw.figure, /^ended with code 1/);
     assert.match(await Deno.readTextFile(join(folder, "throws.log")), /no such card/);

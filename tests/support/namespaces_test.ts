@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { delay } from "../../src/base/async.ts";
+import { wonAtLeastOnce } from "./at_once.ts";
 import { eventually } from "./eventually.ts";
 import { cannotUseNamespaces, type Hosts, startHosts } from "./namespaces.ts";
 import { descendantsOf, isRunning } from "./processes.ts";
@@ -45,9 +46,12 @@ Deno.test({
       assert.ok(Number(zero.text.split("\n").at(-1)) < 10, "processes of other hosts are not seen");
       assert.equal(await Deno.readTextFile(join(hosts.hosts[1]!.folder, "own")), "one\n");
 
-      const { bytesPerSecond } = await measureRate(hosts, 0, 2, 12_000_000);
-      console.log(`100 Mbit/s by plain TCP: ${(bytesPerSecond / 1e6).toFixed(2)} MB/s`);
-      assert.ok(bytesPerSecond > 11e6 && bytesPerSecond < 12.5e6, `${bytesPerSecond} bytes/s`);
+      await wonAtLeastOnce(async () => {
+        const { bytesPerSecond } = await measureRate(hosts, 0, 2, 12_000_000);
+        console.log(`100 Mbit/s by plain TCP: ${(bytesPerSecond / 1e6).toFixed(2)} MB/s`);
+        assert.ok(bytesPerSecond < 12.5e6, `${bytesPerSecond} bytes/s`);
+        return bytesPerSecond > 11e6;
+      });
 
       assert.ok(await reaches(hosts, 0, 1));
       await hosts.part(1);
@@ -105,10 +109,14 @@ Deno.test({
       await hosts.setCable(0, { delayMs: 20, lossRate: 0 });
       await hosts.setCable(1, { delayMs: 5, lossRate: 0 });
       await shell(hosts, 0, echo);
-      const start = performance.now();
-      await shell(hosts, 0, echo);
-      const roundTrip = (performance.now() - start) / 10;
-      assert.ok(roundTrip >= 50 && roundTrip < 75, `10 refused connections, ${roundTrip} ms each`);
+      await wonAtLeastOnce(async () => {
+        const start = performance.now();
+        await shell(hosts, 0, echo);
+        const roundTrip = (performance.now() - start) / 10;
+        console.log(`10 refused connections, ${roundTrip.toFixed(1)} ms each`);
+        assert.ok(roundTrip >= 50, `${roundTrip} ms`);
+        return roundTrip < 75;
+      });
       await hosts.setCable(0, { delayMs: 0, lossRate: 0.02 });
       await measureRate(hosts, 0, 1, 2_000_000);
       const { text } = await shell(hosts, 0, `grep '^Tcp:' /proc/net/snmp`);
@@ -145,7 +153,7 @@ Deno.test({
       await test.result;
       await eventually(async () => {
         for (const pid of started) assert.ok(!await isRunning(pid), `process ${pid} is left`);
-      }, { seconds: 5 });
+      });
       const { stdout } = await new Deno.Command("sh", {
         args: ["-c", `ip -o link; grep ${folder} /proc/self/mounts`],
       }).output();

@@ -219,12 +219,10 @@ Deno.test("fetchFiles() ends with an error when the server stalls, is gone, or d
         (number) => number === 0 ? 3_000 : 0,
         "stall",
       );
-      const started = performance.now();
       assert.match(
         await messageOf(fetch({ source: via(source, relay.port), ...limits, connections: 1 })),
         /it sent nothing for 0.15 s; .* are here, and the next run goes on from there$/,
       );
-      assert.ok(performance.now() - started < 10_000);
     }
     await using mute = startBreakingRelay(server.port, () => 0, "stall");
     // Of several addresses, the one that answers is used.

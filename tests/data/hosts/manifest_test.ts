@@ -214,7 +214,10 @@ Deno.test("a manifest of 100,000 files takes about 13 bytes and microseconds for
     } ms`,
   );
   assert.ok(packed.length < 15 * 100_000, `${packed.length} bytes`);
-  assert.ok(end - start < 10_000, "a second on a machine that has nothing else to do");
+  assert.ok(
+    end - start < 60_000,
+    "about a second; minutes, if it grew with the square of the files",
+  );
   assert.ok(isSame.every((same) => same === 1));
   assert.equal(differences.additional.count, 1);
 });

@@ -241,14 +241,12 @@ Deno.test("threads end an iteration early, by a break or a signal, and make othe
   }
   const stop = new AbortController();
   const reason = new Error("stop now");
-  const start = performance.now();
   await assert.rejects(async () => {
     const options = { seed: 1, signal: stop.signal };
     for await (const _ of slow.batches(planOf({ globalBatch: 1, length: 21 }), 0, options)) {
       stop.abort(reason);
     }
   }, reason);
-  assert.ok(performance.now() - start < 2000);
   assert.deepEqual(await all(loader, planOf()), expected);
   const late = loader.batches(planOf(), 0, { seed: 1, signal: stop.signal });
   await assert.rejects(late.next(), reason);
