@@ -145,15 +145,19 @@ Deno.test("a killed and a stopped worker are noticed in time and replaced; the o
       return started.filter((_, at) => lines[at].includes("train_worker.ts"));
     };
     const [first, second] = await workersNow();
+    const killed = Date.now();
     Deno.kill(second, "SIGKILL");
     await process.seen(/was started again/);
     const after = await workersNow();
     assert.ok(after.includes(first) && !after.includes(second) && after.length === 2, `${after}`);
+    const stopped = Date.now();
     Deno.kill(first, "SIGSTOP");
     const { code, stderr, stdout } = await process.result;
     assert.equal(code, 0, stdout + stderr);
     const newest = await newestRun(join(folder, "runs"));
     const lost = (await readEvents(newest)).filter(({ type }) => type === "workersLost");
+    const [death, stop] = lost.map(({ time }) => Date.parse(time as string));
+    console.log(`noticed ${death! - killed} ms after a death, ${stop! - stopped} ms after a stop`);
     // The death by the process's end, not by the silence that follows; the stop by 3 s of silence.
     const reasons = lost.map(({ workers }) => (workers as { reason: string }[])[0]!.reason);
     assert.equal(reasons.length, 2);
