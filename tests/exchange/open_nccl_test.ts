@@ -74,8 +74,8 @@ fakeCudaTest(
 
 fakeCudaTest("a rank that doesn't come is named", async () => {
   const [first, , third] = await agree({}, "0,1,2", "1");
-  assert.equal(first, "error: Rank 0 waited 1 s for rank 1 to open its exchange");
-  assert.equal(third, "error: Rank 2 waited 1 s for rank 1 to open its exchange");
+  assert.equal(first, "error: Rank 0 waited 4 s for rank 1 to open its exchange");
+  assert.equal(third, "error: Rank 2 waited 4 s for rank 1 to open its exchange");
 });
 
 fakeCudaTest("ranks of several hosts agree on NCCL, or on one reason against it", async () => {

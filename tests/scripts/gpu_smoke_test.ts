@@ -20,6 +20,7 @@ import { fakeCudaProblem } from "../support/fake_cuda/build.ts";
 import { fakeGpuMachine } from "../support/fake_cuda/machine.ts";
 import { writeFakeNvidiaSmi } from "../support/fake_nvidia_smi.ts";
 import { allGone } from "../support/processes.ts";
+import { withVariables } from "../support/environment.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 
 const withoutFake = fakeCudaProblem();
@@ -294,6 +295,7 @@ function someContext(folder: string): CheckContext {
 }
 
 Deno.test("runChecks() names checks that hang, crash and fail, and makes the others", async () => {
+  using _ = withVariables({ NVIDIA_TF32_OVERRIDE: undefined }); // an engine in this process sets it
   await withTemporaryFolder(async (folder) => {
     const names = ["hangs", "crashes", "throws", "says-nothing"];
     const context = someContext(folder);
