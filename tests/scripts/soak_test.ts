@@ -18,9 +18,9 @@ import { runDeno } from "../support/run_deno.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { startProcess, tinyConfig } from "../support/tiny_run.ts";
 
-Deno.test("a minute of random faults: each run ends with the bits of an undisturbed one, and leaves nothing", async () => {
+Deno.test("two minutes of random faults: each run ends with the bits of an undisturbed one, and leaves nothing", async () => {
   const { code, stdout, stderr } = await runDeno(
-    ["task", "soak", "--minutes", "1", "--seed", "1", "--recipes", "4"],
+    ["task", "soak", "--minutes", "2", "--seed", "1", "--recipes", "4"],
   );
   assert.equal(code, 0, stdout + stderr);
   assert.match(stdout, /^\d+ runs with [1-9]\d* faults in \d\.\d minutes, each with the bits of/m);
