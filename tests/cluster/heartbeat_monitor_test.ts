@@ -37,7 +37,7 @@ Deno.test("HeartbeatMonitor names rank, pid, signal and step of a killed worker,
 });
 
 Deno.test("HeartbeatMonitor warns of a stopped worker, and lets it go on", async () => {
-  await using run = await startCoordinator({ count: 2, lostAfter: 8 });
+  await using run = await startCoordinator({ count: 2, lostAfter: 60 });
   const { pid } = run.workers[0];
   while (!run.monitor.lastHeartbeat(0)) await delay(50);
   Deno.kill(pid, "SIGSTOP");
@@ -54,20 +54,20 @@ Deno.test("HeartbeatMonitor warns of a stopped worker, and lets it go on", async
 });
 
 Deno.test("HeartbeatMonitor counts a worker as lost that stays stopped", async () => {
-  await using run = await startCoordinator({ count: 2, lostAfter: 2 });
+  await using run = await startCoordinator({ count: 2, lostAfter: 8 });
   const { pid } = run.workers[1];
   Deno.kill(pid, "SIGSTOP");
   const error = await lostWorker(run.lost);
   assert.match(
     error.message,
-    new RegExp(`^Rank 1 \\(pid ${pid} on .* has sent no heartbeat for 2 s`),
+    new RegExp(`^Rank 1 \\(pid ${pid} on .* has sent no heartbeat for \\d+ s`),
   );
   assert.equal(error.exit, undefined);
 });
 
 Deno.test("HeartbeatMonitor takes long synchronous work for what it is", async () => {
-  await using run = await startCoordinator({ count: 1, lostAfter: 2 });
-  await run.commands.callAll("block", 3_500);
+  await using run = await startCoordinator({ count: 1, lostAfter: 6 });
+  await run.commands.callAll("block", 9_000);
   assert.equal(run.lost.aborted, false);
 });
 
@@ -82,7 +82,7 @@ Deno.test("workers end by themselves when the coordinator is silent", async () =
   assert.deepEqual(exits.map(({ code }) => code), [4, 4]);
   assert.match(
     run.workers[0].lastLines.at(-1)!,
-    /^Rank 0 has not heard from the coordinator for 2 s$/,
+    /^Rank 0 has not heard from the coordinator for \d+ s$/,
   );
 });
 
@@ -103,7 +103,7 @@ Deno.test("WorkerGroup.stop() waits for workers that leave by themselves", async
   await using run = await startCoordinator({ count: 2 });
   run.monitor.close();
   await run.commands.callAll("leave");
-  await run.group.stop(5_000);
+  await run.group.stop(60_000);
   assert.deepEqual(run.workers.map(({ exit }) => [exit?.code, exit?.signal]), [[0, null], [
     0,
     null,
@@ -111,7 +111,7 @@ Deno.test("WorkerGroup.stop() waits for workers that leave by themselves", async
 });
 
 Deno.test("a server that is gone for good ends coordinator and workers after the deadline, not before", async () => {
-  await using run = await startCoordinator({ count: 1, lostAfter: 1, reconnectTimeout: 3 });
+  await using run = await startCoordinator({ count: 1, lostAfter: 6, reconnectTimeout: 10 });
   await run.commands.callAll("echo"); // the worker is all ears now
   await run.commands.callAll("echo"); // the worker has everything that it needs of the server
   const begin = performance.now();
@@ -119,11 +119,11 @@ Deno.test("a server that is gone for good ends coordinator and workers after the
   const signal = run.lost;
   const fired = new Promise((resolve) => signal.addEventListener("abort", resolve));
   await within(fired, PATIENCE_MS, () => new Error("not noticed"));
-  assert.ok(performance.now() - begin > 2_900, "nobody counts as lost before");
+  assert.ok(performance.now() - begin > 9_900, "nobody counts as lost before");
   assert.equal(run.workers[0].exit, undefined);
   assert.match(
     signal.reason.message,
-    /^The nats-server at 127\.0\.0\.1:\d+ has been gone for 3 s: start it again, and go on with --resume \(nats\.reconnectTimeout says for how long a run waits\)$/,
+    /^The nats-server at 127\.0\.0\.1:\d+ has been gone for \d+ s: start it again, and go on with --resume \(nats\.reconnectTimeout says for how long a run waits\)$/,
   );
   assert.deepEqual(run.warnings, []);
 });

@@ -53,7 +53,7 @@ async function trained(
   const cluster = await Cluster.assemble({
     name: "hosts",
     ...{ workers, threads: 1, entry: MEMBER_WORKER },
-    liveness: { joinTimeout: 30, lostAfter: 4, reportAfter: 30, stallAfter: 60 },
+    liveness: { joinTimeout: 30, lostAfter: 30, reportAfter: 30, stallAfter: 60 },
     server: { foreign: { url: server.url } },
     job: { vectorBytes, faults: faults.map((fault) => ({ ...fault })) },
     exchange: {
@@ -137,14 +137,14 @@ Deno.test("a host whose agent ends is a set of lost workers: replaced when anoth
 
 Deno.test("a host that doesn't come back in time ends the run, with its name and the remedy", async () => {
   const run = trained({
-    ...{ layout: [1, 1], vectorBytes: 4000, exchange: "nats", joinTimeout: 4 },
+    ...{ layout: [1, 1], vectorBytes: 4000, exchange: "nats", joinTimeout: 15 },
     onStep: (step, agents) => {
       if (step === 1) agents[0]!.stop.abort(new Error("the test stops it"));
     },
   });
   await assert.rejects(run, {
     name: "LockstepError",
-    message: /^Host 1 \(.+\) hasn't come back within 4 s \(hosts\.joinTimeout\): start its agent/,
+    message: /^Host 1 \(.+\) hasn't come back within 15 s \(hosts\.joinTimeout\): start its agent/,
   });
 });
 

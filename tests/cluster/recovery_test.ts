@@ -91,7 +91,7 @@ Deno.test("Cluster.recover() replaces a worker whose command failed: one loss, o
   assert.equal(run.after[0], run.before[0], "the other one stays");
   assert.notEqual(run.after[1], run.before[1]);
   const [{ seconds, ...recovery }] = run.recovered as [Recovered];
-  assert.ok(seconds > 0 && seconds < 30);
+  assert.ok(seconds > 0);
   assert.deepEqual(recovery, {
     ...{ generation: 1, policy: "restart", steps: 3, ranks: [1], workers: 2, restarts: 1 },
   });

@@ -128,7 +128,7 @@ Deno.test("compare trains named variants, and leaves their runs, a table and an 
 
 Deno.test("a comparison that was interrupted, then killed, goes on to the result of one that never was", () =>
   withTemporaryFolder(async (folder) => {
-    const changes = { workers: 2, train: { epochs: 12, batchSize: 4 } };
+    const changes = { workers: 2, train: { epochs: 40, batchSize: 4 } };
     const { path, config } = await recipe(folder, changes);
     const whole = await compare(
       { "1 worker": { ...config, workers: 1 }, "2 workers": config },
@@ -143,7 +143,7 @@ Deno.test("a comparison that was interrupted, then killed, goes on to the result
     assert.equal(code, 130, stderr);
     assert.match(stderr, /Stopping, with checkpoints .*again to stop at once/);
     assert.match(stdout, /2 of 2 runs are not finished; go on with: deno task compare --resume /);
-    await allGone(started, 10);
+    await allGone(started);
     const made = await newest(folder);
     const statuses = async () =>
       (await readComparison(made)).variants.map(({ runs }) => runs[0].status);
@@ -152,7 +152,7 @@ Deno.test("a comparison that was interrupted, then killed, goes on to the result
     assert.match(await report(), /The comparison was interrupted.*deno task compare --resume/s);
 
     await using second = startCommand(["compare", "--resume", made], folder);
-    await second.seen(/^\[1\/2\] 1 worker: goes on after epoch \d+ of 12/m);
+    await second.seen(/^\[1\/2\] 1 worker: goes on after epoch \d+ of 40/m);
     await second.seen(/^\[2\/2\] 2 workers {2}epoch +4\//m);
     const killed = await descendantsOf(second.pid);
     second.kill("SIGKILL");
@@ -163,8 +163,8 @@ Deno.test("a comparison that was interrupted, then killed, goes on to the result
     const third = await runCommand(["compare", "--resume", made], folder);
     assert.equal(third.code, 0, third.stderr);
     assert.doesNotMatch(third.stdout, /1 worker {2}epoch/);
-    assert.match(third.stdout, /^\[2\/2\] 2 workers: goes on after epoch \d+ of 12/m);
-    await allGone(killed, 10);
+    assert.match(third.stdout, /^\[2\/2\] 2 workers: goes on after epoch \d+ of 40/m);
+    await allGone(killed);
     const ended = await readComparison(made);
     const expected = results(whole.comparison);
     assert.deepEqual(
@@ -197,7 +197,7 @@ Deno.test("a second SIGINT ends a comparison at once, and leaves nothing behind"
         for (const pid of workers) if (await isRunning(pid)) Deno.kill(pid, "SIGCONT");
       }
       assert.equal(result.code, 130);
-      await allGone(started, 10);
+      await allGone(started);
       return !/Interrupted by/.test(result.stderr); // as the orderly end says
     });
   }));
@@ -244,7 +244,8 @@ Deno.test("a variant that fails is told at the end, and the others finish; --res
 Deno.test("a run whose process is killed counts as failed, with what killed it", () =>
   withTemporaryFolder(async (folder) => {
     const { path } = await recipe(folder, { train: { epochs: 12 } });
-    await using run = startCommand(["compare", "-c", path, "--workers", "1,2"], folder);
+    const args = ["compare", "-c", path, "--workers", "1,2"];
+    await using run = startCommand([...args, "--set", "workers-1:train.epochs=300"], folder);
     await run.seen(/1 worker {2}epoch +2\//);
     const started = await descendantsOf(run.pid);
     const lines = await Promise.all(started.map(commandLineOf));
@@ -253,7 +254,7 @@ Deno.test("a run whose process is killed counts as failed, with what killed it",
     const { code, stderr } = await run.result;
     assert.equal(code, 1, stderr);
     assert.match(stderr, /error: 1 worker, seed 0: The run's process was killed by SIGKILL/);
-    await allGone(started, 10);
+    await allGone(started);
     const { variants } = await readComparison(await newest(folder));
     assert.deepEqual(variants.map(({ runs }) => runs[0].status), ["failed", "finished"]);
     assert.ok(variants[0].runs[0].epochs.length >= 1, "what it had reached is kept");

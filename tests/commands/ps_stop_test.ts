@@ -43,7 +43,7 @@ Deno.test("stop ends the run that is meant, once, and refuses a word that means 
     assert.match(none.stderr, /There is no run "flowers": none of yours goes on on this host/);
     assert.equal(none.code, 2);
     await using one = await startLive(register, "flowers");
-    await using two = await startLive(register, "flowers", 1500);
+    await using two = await startLive(register, "flowers", 15_000);
     await using stuck = await startLive(register, "birds", 600_000);
     await using hung = await startLive(register, "hung", 600_000);
     const several = await stop("flowers");
@@ -59,7 +59,7 @@ Deno.test("stop ends the run that is meant, once, and refuses a word that means 
     const [first, second, ...others] = await Promise.all([
       ...[0, 1].map(() => stop(String(two.pid))),
       stop("bir", "--now"),
-      stop("hung", "--now", "--timeout", "3"),
+      stop("hung", "--now", "--timeout", "60"),
       stop(String(one.pid)),
     ]);
     const said = [first!, second!].map(({ stdout }) => stdout).sort();

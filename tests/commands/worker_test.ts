@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { delay } from "../../src/base/async.ts";
 import { startBroker } from "../../src/hosts/broker.ts";
 import { makeCertificate, ownFingerprint } from "../../src/hosts/own_certificate.ts";
 import { makeServerUsers } from "../../src/hosts/server_users.ts";
 import { makeToken } from "../../src/protocol/join_token.ts";
 import { natsServerProgram } from "../support/nats_server.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
-import { runCommand } from "../support/tiny_run.ts";
+import { runCommand, startCommand } from "../support/tiny_run.ts";
 
 const PRINT = "0123456789abcdef".repeat(4);
 const SLURM = {
@@ -82,13 +81,14 @@ Deno.test("worker refuses a server with another certificate, and shows its token
     const address = `nats://127.0.0.1:${port}#${print}`;
     // Slurm may start a host before the coordinator has made the token in a shared folder.
     const later = join(folder, "later");
+    await using early = startCommand(["worker"], folder, {
+      LOCKSTEP_JOIN: `nats://127.0.0.1:${port}`,
+      LOCKSTEP_TOKEN_FILE: later,
+    });
     const [given, derived] = await Promise.all([
       runCommand(["worker", "--join", address, "--token-file", tokenFile], folder),
-      runCommand(["worker"], folder, {
-        LOCKSTEP_JOIN: `nats://127.0.0.1:${port}`,
-        LOCKSTEP_TOKEN_FILE: later,
-      }),
-      delay(1_500).then(() => Deno.link(tokenFile, later)),
+      early.result,
+      early.seen(/Waiting for the token's file/).then(() => Deno.link(tokenFile, later)),
     ]);
     assert.match(
       derived.stdout,

@@ -36,7 +36,7 @@ async function training(
         .then((newest) => Deno.readTextFile(join(newest, "metrics.jsonl")))
         .catch(() => assert.fail("no steps yet"));
       assert.ok(metrics.split("\n").length > 3);
-    }, { seconds: 60 });
+    });
     const started = await descendantsOf(run.pid);
     const lines = await Promise.all(started.map(commandLineOf));
     const workers = started.filter((_, at) => lines[at].includes("train_worker.ts"));
@@ -59,20 +59,21 @@ const REPORT =
 Deno.test("a job that is stopped and continued isn't reported, a rank or coordinator that stands still is", () =>
   training("shared-memory", async (run, workers, folder) => {
     const all = [run.pid, ...workers];
+    const before = run.output().length; // a slow start may have been reported
     for (const pid of all) Deno.kill(pid, "SIGSTOP");
     await delay(4_000);
     for (const pid of all) Deno.kill(pid, "SIGCONT");
     await delay(1_500);
-    assert.doesNotMatch(run.output(), /no progress|wait for|waits for/);
+    assert.doesNotMatch(run.output().slice(before), /no progress|wait for|waits for/);
 
     Deno.kill(run.pid, "SIGSTOP");
-    await delay(4_500);
+    await delay(12_000); // longer than three of the pauses so far
     Deno.kill(run.pid, "SIGCONT");
     // The ranks make that report, whose lines are in the log.
     await eventually(async () => {
       assert.match(
         await Deno.readTextFile(join(folder, "run.log")),
-        /\[rank 0\] Ranks 0 and 1 wait for the coordinator in epoch 1, step \d+, for [2-4] s/,
+        /\[rank 0\] Ranks 0 and 1 wait for the coordinator in epoch 1, step \d+, for \d+ s/,
       );
     });
 

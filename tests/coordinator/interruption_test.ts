@@ -69,7 +69,7 @@ for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]
       run.kill(signal);
       const result = await run.result;
       assert.equal(result.code, code, result.stderr);
-      await allGone(started, 1);
+      await allGone(started);
       await assertRefusesConnections(port);
       const state = await lastState(await newestRun(join(folder, "runs")));
       assert.ok(state.epoch >= 2 && state.epoch < MANY_EPOCHS);
@@ -97,7 +97,7 @@ Deno.test("a second SIGINT ends a run at once, and leaves nothing behind", () =>
         for (const pid of workers) if (await isRunning(pid)) Deno.kill(pid, "SIGCONT");
       }
       assert.equal(result.code, 130);
-      await allGone(started, 10);
+      await allGone(started);
       await assertRefusesConnections(port);
       const state = await lastState(await newestRun(join(folder, "runs")));
       assert.ok(state.model.every(Number.isFinite));
@@ -149,7 +149,7 @@ Deno.test("with onWorkerLost: fail, a worker killed with SIGKILL ends the run wi
       stderr,
       new RegExp(`Rank [01] \\(pid ${workers[1]}\\) was killed by SIGKILL`),
     );
-    await allGone(started, 1);
+    await allGone(started);
     const state = await lastState(await newestRun(join(folder, "runs")));
     assert.ok(state.model.every(Number.isFinite));
   }));
@@ -161,6 +161,6 @@ Deno.test("workers and broker end by themselves when the coordinator is killed",
     const started = await descendantsOf(run.pid);
     run.kill("SIGKILL");
     await run.result;
-    await allGone(started, 10);
+    await allGone(started);
     await assertRefusesConnections(port);
   }));

@@ -75,7 +75,7 @@ for (const [target, pidsOf] of Object.entries(TARGETS)) {
       assert.match(stderr, /^error: Interrupted by SIGTERM$/m);
       assert.doesNotMatch(stderr, /killed|Rank/);
       await assertStoppedInOrder(folder);
-      await allGone(started, 10);
+      await allGone(started);
       assert.deepEqual(await namesIn(temporary), []);
     }));
 }
@@ -92,7 +92,7 @@ Deno.test("SIGTERM to the group while a run starts ends it with code 143, whenev
       const { code, stderr } = await run.result;
       assert.equal(code, 143, `after ${ms} ms: ${stderr}`);
       assert.doesNotMatch(stderr, /killed|Rank/);
-      await allGone(started, 10);
+      await allGone(started);
       assert.deepEqual(await namesIn(temporary), []);
     }
   }));
@@ -151,7 +151,7 @@ Deno.test("Ctrl-C to its group ends `data check` with code 130 and no file, also
         // This process was held up for so long that the check is over.
       }
       const { code, stderr } = await check.result;
-      await allGone(started, 10);
+      await allGone(started);
       const written = await exists(join(folder, out)) ? await namesIn(join(folder, out)) : [];
       return { code, stderr, written: written.sort() };
     };

@@ -67,7 +67,7 @@ const CASES: Record<
       train: { optimizer: "adam", lr: 0.003, ema: { decay: 0.9 } },
     },
     faults: "between-chunks:1:0:1,between-chunks:2:0:1,validation:0:*:2",
-    deaths: ["training 1,2", "validation 0"],
+    deaths: ["training 1", "training 2", "validation 0"],
     recoveries: [[1, 2], [0]],
   },
   // With half of its gradients computed, then one whose state is to be given to that rank, and with the sum in its hands.
@@ -103,21 +103,19 @@ Deno.test("a run whose workers die and are replaced has all bits of one that not
           const disturbed = await run(join(folder, `disturbed${at}`), config, faults);
           assertSame(disturbed, quiet, name);
           assert.equal(quiet.history.recoveries, undefined);
-          assert.deepEqual(
-            disturbed.history.recoveries!.map(({ policy, workers, ranks }) => ({
-              policy,
-              workers,
-              ranks,
-            })),
-            recoveries.map((ranks) => ({ policy: "restart", workers: 3, ranks })),
-          );
+          // On a busy machine, two that die at once may be noticed one after the other.
+          const recovered = disturbed.history.recoveries!;
+          assert.deepEqual(recovered.flatMap(({ ranks }) => ranks), recoveries.flat());
+          for (const { policy, workers } of recovered) {
+            assert.deepEqual([policy, workers], ["restart", 3]);
+          }
           const events = await readEvents(disturbed.folder);
           const lost = events.filter(({ type }) => type === "workersLost") as unknown as {
             during: string;
             workers: { rank: number; reason: string }[];
           }[];
           assert.deepEqual(
-            lost.map(({ during, workers }) => `${during} ${workers.map(({ rank }) => rank)}`),
+            lost.flatMap(({ during, workers }) => workers.map(({ rank }) => `${during} ${rank}`)),
             deaths,
           );
           for (const { workers } of lost) {
@@ -134,8 +132,8 @@ Deno.test("a killed and a stopped worker are noticed in time and replaced; the o
     await makeImages(root);
     const config = tinyConfig(root, {
       workers: 2,
-      liveness: { lostAfter: 3 },
-      train: { epochs: 40 },
+      liveness: { lostAfter: 10 },
+      train: { epochs: 200 },
     });
     await using process = await startTrain(folder, config);
     await process.seen(/epoch +2\//);
@@ -163,9 +161,9 @@ Deno.test("a killed and a stopped worker are noticed in time and replaced; the o
     assert.equal(reasons.length, 2);
     assert.match(reasons[0], /was killed by SIGKILL/);
     assert.match(reasons[1], /has sent no heartbeat for \d+ s/);
-    await allGone([first, second, ...after], 10);
+    await allGone([first, second, ...after]);
     const { epochs, recoveries } = await readHistory(newest);
-    assert.equal(epochs.length, 40);
+    assert.equal(epochs.length, 200);
     assert.equal(recoveries!.length, 2);
   }));
 
@@ -285,11 +283,11 @@ Deno.test("an exception of the user's code and a worker that stands still are lo
       await Deno.mkdir(own);
       await writeModules(own, { data: STUCK });
       await Deno.writeTextFile(join(own, "stuck"), "");
-      const config = { ...moduleConfig(own, { workers: 2 }), liveness: { stallAfter: 3 } };
+      const config = { ...moduleConfig(own, { workers: 2 }), liveness: { stallAfter: 15 } };
       const path = join(own, "config.yaml");
       await Deno.writeTextFile(path, stringify(config));
       await using process = startCommand(["train", "--config", path], own);
-      await process.seen(/has made no progress for 3 s or more/);
+      await process.seen(/has made no progress for 15 s or more/);
       await Deno.remove(join(own, "stuck"));
       const { code, stdout, stderr } = await process.result;
       assert.equal(code, 0, stdout + stderr);

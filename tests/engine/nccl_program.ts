@@ -63,7 +63,9 @@ const SCENARIOS: Record<string, () => Promise<unknown>> = {
   /** Groups of sums: apart and in place, with and without factors, longer than what is passed on at once. */
   async sums() {
     const ranks = await join([0, 1, 2]);
+    const alone = Promise.withResolvers<void>();
     const sums = ranks.map(async ({ gpu, communicator }, rank) => {
+      if (rank > 0) await alone.promise; // the first one's stream can't get there without them
       const floats = 600_001;
       const [from, to, small] = [gpu.allocate(floats), gpu.allocate(floats), gpu.allocate(5)];
       from.floats.forEach((_, at) => from.floats[at] = value(rank, at));
@@ -78,6 +80,7 @@ const SCENARIOS: Record<string, () => Promise<unknown>> = {
         LIMITS,
       );
       const early = to.floats[0];
+      alone.resolve();
       await communicator.completed(gpu.done(), "sums", LIMITS);
       const expected = (at: number) =>
         [0, 1, 2].reduce((sum, other) => sum + value(other, at) * 2 ** -other, 0);

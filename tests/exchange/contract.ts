@@ -129,7 +129,7 @@ function smallSumTests(test: Test): void {
   });
 
   test("small vectors of different lengths are an error", async (open) => {
-    await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT, timeoutMs: 2_000 });
+    await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT });
     const reduced = bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue").catch(String);
     const ranks = bench.exchanges.map((exchange, rank) =>
       exchange.allReduce(new Float64Array(3 + rank)).catch(String)
@@ -148,7 +148,7 @@ function smallSumTests(test: Test): void {
     await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT, timeoutMs: 500 });
     await assert.rejects(
       bench.exchanges[1].allReduce(new Float64Array(3)),
-      /^(Exchange|Lockstep)Error: Rank 1 (waited [01] s for rank 0 in epoch 0, step 0|got no sum of BatchNorm's moments from the coordinator for [01] s)$/,
+      /^(Exchange|Lockstep)Error: Rank 1 (waited \d+ s for rank 0 in epoch 0, step 0|got no sum of BatchNorm's moments from the coordinator for \d+ s)$/,
     );
   });
 }
@@ -581,17 +581,17 @@ function endTests(test: Test, name: TestedExchange): void {
   });
 
   test("both ends give up when the others keep silent, and name them", async (open) => {
-    await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT, timeoutMs: 1_000 });
+    await using bench = await open({ worldSize: 2, vectorBytes: 4 * SHORT, timeoutMs: 3_000 });
     await Promise.all([
       assert.rejects(bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue"), {
         name: "ExchangeError",
-        message: "No gradients from rank 1 for 1 s in epoch 1, step 0",
+        message: /^No gradients from rank 1 for \d+ s in epoch 1, step 0$/,
       }),
       assert.rejects(reduceScatter(bench.ranks[0], contribution(0, 0, 4, SHORT)), {
         name: "ExchangeError",
         message: name === "shared-memory" || name === "nccl"
-          ? "Rank 0 waited 1 s for rank 1 in epoch 1, step 0"
-          : "Rank 0 got no answer from the coordinator for 1 s in epoch 1, step 0",
+          ? /^Rank 0 waited 3 s for rank 1 in epoch 1, step 0$/
+          : /^Rank 0 got no answer from the coordinator for \d+ s in epoch 1, step 0$/,
       }),
     ]);
   });

@@ -65,7 +65,10 @@ for (const dtype of ["float32", "bfloat16"] as const) {
 
     const reduced = bench.reducer.reduce({ epoch: 1, step: 0 }, () => "continue");
     let asked = 0;
-    forger.subscribe(forger.subjects.missing(0), { missing: () => asked++ });
+    forger.subscribe(forger.subjects.missing(0), {
+      // On a machine that stands still, all is asked for by a timer, too.
+      missing: ({ header }) => asked += header.totals ? 0 : 1,
+    });
     await forger.flush();
     forger.publishFrame(subject, damaged);
     await forger.flush();

@@ -13,7 +13,7 @@ import { LocalBus } from "../support/local_link.ts";
 
 const FLOATS = 40_000;
 const BUCKET_FLOATS = 10_000;
-const COMPUTING_MS = 150;
+const COMPUTING_MS = 1_000;
 const [nvidia] = Deno.args as [string];
 
 const bus = new LocalBus();

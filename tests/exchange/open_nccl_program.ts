@@ -10,7 +10,11 @@ import { openNccl } from "../../src/exchange/open_nccl.ts";
 import { fakeNcclDevice } from "../support/fake_cuda/rank_device.ts";
 import { LocalHosts } from "../support/local_hosts.ts";
 
-const [nvidia, devices, without = "", hosts = ""] = Deno.args as [string, string, string?, string?];
+const [nvidia, devices, without = "", hosts = "", limits = "{}"] = Deno.args as [
+  string,
+  string,
+  ...string[],
+];
 const all = devices.split(",");
 const worldSize = all.length;
 /** Number of the ranks of each host. */
@@ -34,7 +38,7 @@ const outcomes = all.map(async (device, rank) => {
     gradientFloats: floats - 10,
     device: device === "cpu" ? undefined : fakeNcclDevice(Number(device), nvidia),
     board: boards[rank]!,
-    limits: { rankMs: 4_000, joinMs: 2_000, trialMs: 2_000 },
+    limits: { rankMs: 60_000, joinMs: 60_000, trialMs: 60_000, ...JSON.parse(limits) },
   }).then(
     (result) => "parts" in result ? "nccl" : result.reason ?? "nothing to say",
     (error) => `error: ${messageOf(error)}`,

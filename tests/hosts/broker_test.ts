@@ -138,7 +138,7 @@ Deno.test("a process that is killed while its server starts leaves no settings b
     const processes = await started();
     starting.kill("SIGKILL");
     await eventually(async () => assert.deepEqual(await settings(), []), { seconds: 5 });
-    await allGone(processes, 10);
+    await allGone(processes);
   }));
 
 Deno.test("writeServerConfig() writes no secret, and what only this user can read", async () => {
@@ -189,7 +189,7 @@ Deno.test("startBroker() ends its server when its own process is killed", async 
   process.kill("SIGKILL");
   await process.status;
   await reader.cancel();
-  await allGone([pid], 10);
+  await allGone([pid]);
   await Deno.remove(folder, { recursive: true });
 });
 

@@ -27,16 +27,19 @@ Deno.test("probeServer() tries all addresses, and measures the way to the server
   const found = await probeServer({ ...server, addresses });
   assert.ok("url" in found, JSON.stringify(found));
   assert.equal(found.url, `tls://127.0.0.1:${server.port}`);
-  assert.ok(found.rttMs > 0 && found.rttMs < 1_000, `${found.rttMs} ms`);
+  assert.ok(found.rttMs > 0, `${found.rttMs} ms`);
   assert.ok(
     found.bytesPerSecond > 1e6 && found.bytesPerSecond < 1e11,
     `${found.bytesPerSecond} B/s`,
   );
 
   // Each way in which a server can't be used, in a sentence.
-  const problem = async (other: Partial<Parameters<typeof probeServer>[0]>) => {
+  const problem = async (
+    other: Partial<Parameters<typeof probeServer>[0]>,
+    timeoutMs = 30_000,
+  ) => {
     const outcome = await probeServer({ ...server, addresses: ["127.0.0.1"], ...other }, {
-      timeoutMs: 700,
+      timeoutMs,
     });
     return "problem" in outcome ? outcome.problem : `reached ${outcome.url}`;
   };
@@ -61,7 +64,7 @@ Deno.test("probeServer() tries all addresses, and measures the way to the server
   assert.match(await problem({ addresses: [] }), /^it has no address$/);
   using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   assert.match(
-    await problem({ port: silent.addr.port }),
+    await problem({ port: silent.addr.port }, 700),
     /^127\.0\.0\.1:\d+: (a program accepts connections there and says nothing|no answer within 0\.7 s)\. Let port/,
   );
 });

@@ -67,7 +67,7 @@ async function assertInterrupted(
     return true;
   });
   assert.equal(counted.listeners, 0, "listeners that are left");
-  await allGone(await descendantsOf(Deno.pid), 1);
+  await allGone(await descendantsOf(Deno.pid));
 }
 
 Deno.test("interruptionOf() makes an interruption of whatever the reason is", () => {

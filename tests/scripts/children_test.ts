@@ -32,7 +32,7 @@ for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]
       assert.equal(rest, "");
       await process.stdin.close();
       await process.stderr.cancel();
-      await allGone([pid], 10);
+      await allGone([pid]);
     },
   });
 }

@@ -27,7 +27,7 @@ for (const [name, args] of Object.entries(RUNNERS)) {
           { cwd: PROJECT_ROOT, env: { LOCKSTEP_TEST_READY: ready, TMPDIR: folder } },
         );
         await Promise.race([
-          eventually(async () => assert.ok(await exists(ready), runner.output()), { seconds: 60 }),
+          eventually(async () => assert.ok(await exists(ready), runner.output())),
           runner.result.then(({ stdout, stderr }) => assert.fail(`It ended:\n${stdout}${stderr}`)),
         ]);
         const pids = await descendantsOf(runner.pid);
@@ -36,7 +36,7 @@ for (const [name, args] of Object.entries(RUNNERS)) {
         assert.match(lines, /workers\/train_worker\.ts/);
         if (browserPath()) assert.match(lines, /--headless/);
         runner.kill("SIGKILL");
-        await allGone(pids, 10);
+        await allGone(pids);
       }),
   });
 }

@@ -275,7 +275,7 @@ function someCheck(name: string, more: Partial<SmokeCheck> = {}): SmokeCheck {
   return {
     name,
     title: name,
-    limitSeconds: name === "hangs" ? 2 : 30,
+    limitSeconds: name === "hangs" ? 15 : 120,
     cards: "first",
     needsGpu: false,
     run: () => Promise.reject(new Error("runs in its own process")),
@@ -318,10 +318,10 @@ Deno.test("runChecks() names checks that hang, crash and fail, and makes the oth
     );
     assert.deepEqual(shown, [...names, "one", "all"]);
     const [hung, crashed, threw, silent, one, all] = results;
-    assert.equal(hung.figure, "hung: no result within 2 s");
-    assert.ok(hung.seconds < 15);
+    assert.equal(hung.figure, "hung: no result within 15 s");
+    assert.ok(hung.seconds < 60, "the sleep of its child");
     const child = Number(await Deno.readTextFile(join(folder, "child")));
-    await allGone([child], 10);
+    await allGone([child]);
     assert.match(crashed.figure, /^crashed with SIGABRT/);
     assert.match(threw.figure, /^ended with code 1/);
     assert.match(await Deno.readTextFile(join(folder, "throws.log")), /no such card/);

@@ -30,8 +30,12 @@ async function failure(options: Parameters<typeof withPage>[0], html: string): P
   let message = "";
   await rejects(
     withPage(options, async (page) => {
+      const heard = Promise.all([
+        page.waitForEvent("pageerror"),
+        page.waitForEvent("request", (request) => request.url().includes("192.0.2.1")),
+      ]);
       await page.setContent(html, { waitUntil: "commit" });
-      await page.waitForTimeout(200);
+      await heard;
     }),
     (error: Error) => {
       message = error.message;

@@ -13,7 +13,7 @@ import { delay } from "../../src/base/async.ts";
  */
 export async function eventually(
   check: () => void | Promise<void>,
-  { seconds = 30 }: { seconds?: number } = {},
+  { seconds = 120 }: { seconds?: number } = {},
 ): Promise<void> {
   const deadline = performance.now() + 1000 * seconds;
   while (true) {

@@ -127,6 +127,26 @@ export function madeStatus(changes: Partial<LiveStatus> = {}): LiveStatus {
   };
 }
 
+/**
+ * Writes a run's status again and again: without, it counts as lost after some seconds, which a browser's test may take.
+ *
+ * @param status Returns the status of now; the last one is written before the result is disposed of
+ */
+export function keepLive(run: string, status: () => LiveStatus): AsyncDisposable {
+  let writing = Promise.resolve();
+  const timer = setInterval(() => {
+    writing = writing.then(() =>
+      writeLiveStatus(run, { ...status(), time: new Date().toISOString() })
+    );
+  }, 1_000);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      clearInterval(timer);
+      await writing;
+    },
+  };
+}
+
 /** The properties of a made run. */
 export interface MadeRun {
   readonly name?: string;

@@ -19,7 +19,7 @@ const SUBNET = "10.77.0";
 export const INTERFACE = "eth0";
 const NAMESPACES = ["--net", "--mount", "--pid", "--uts", "--ipc"];
 /** Longest wait for process 1 of a namespace, or for the relay. */
-const START_MS = 10_000;
+const START_MS = 60_000;
 
 /** The cable between a host and the switch. Each property holds for both directions. */
 export interface Cable {

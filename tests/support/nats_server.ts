@@ -93,14 +93,14 @@ export async function startPlainServer(
 }
 
 async function firstUrl(folder: string): Promise<string> {
-  for (let attempt = 0; attempt < 200; attempt++) {
+  for (let attempt = 0; attempt < 2_400; attempt++) {
     for await (const { name } of Deno.readDir(folder)) {
       const text = await Deno.readTextFile(`${folder}/${name}`);
       if (text.trim()) return (JSON.parse(text) as { nats: string[] }).nats[0];
     }
     await delay(25);
   }
-  throw new Error("nats-server wrote no ports file within 5 s");
+  throw new Error("nats-server wrote no ports file within a minute");
 }
 
 /** A server without a token, and links to it that are closed with it; `server` may be replaced. */

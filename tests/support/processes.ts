@@ -19,8 +19,8 @@ export async function isRunning(pid: number): Promise<boolean> {
     .success;
 }
 
-/** Waits until none of the processes is left. */
-export const allGone = (pids: readonly number[], seconds: number): Promise<void> =>
+/** Waits until none of the processes is left, or fails after so many seconds, as they don't end by themselves. */
+export const allGone = (pids: readonly number[], seconds = 30): Promise<void> =>
   eventually(async () => {
     for (const pid of pids) {
       if (!await isRunning(pid)) continue;

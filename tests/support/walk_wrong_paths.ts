@@ -19,7 +19,7 @@ export interface Walked {
   readonly text: string;
 }
 
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 120_000;
 const [folder, run, root] = Deno.args;
 const began = performance.now();
 guardConsole();

@@ -118,7 +118,8 @@ Deno.test("InputSource reads files and addresses, and says why it can't", () =>
     ];
     const { inputs, problems } = await findInputs(reasons.map(([name]) => name));
     assert.deepEqual(problems, []);
-    using source = new InputSource(inputs, { maxBytes: 1_000_000, timeoutMs: 500 });
+    using source = new InputSource(inputs, { maxBytes: 1_000_000 });
+    using hasty = new InputSource(inputs, { timeoutMs: 500 });
     const sample = (index: number) => ({ path: inputs[index].name, label: 0, index });
     const pixels = await source.read(sample(0));
     for (const [index, [name, reason]] of reasons.entries()) {
@@ -126,7 +127,8 @@ Deno.test("InputSource reads files and addresses, and says why it can't", () =>
         assert.deepEqual(await source.read(sample(index)), pixels, name);
         continue;
       }
-      await assert.rejects(source.read(sample(index)), (error: Error) => {
+      const reader = name.endsWith("/silent.jpg") ? hasty : source;
+      await assert.rejects(reader.read(sample(index)), (error: Error) => {
         assert.ok(error instanceof DataError, String(error.stack));
         assert.match(error.reason, reason, name);
         return true;

@@ -189,7 +189,7 @@ Deno.test("fetchFiles() goes on where an agent was killed, whose locks are free 
         }).spawn();
         const passed = () => relay.passed.reduce((sum, bytes) => sum + bytes, 0);
         await eventually(() => assert.ok(passed() >= 900_000));
-        await new Promise((done) => setTimeout(done, 200)); // until it is written
+        await new Promise((done) => setTimeout(done, 2_000)); // until it is written
         child.kill("SIGKILL");
         await child.status;
         using fetched = await fetch();
