@@ -110,7 +110,8 @@ export class Cluster implements AsyncDisposable {
         ...rank,
         ...places?.[rank.rank],
       }));
-      const isUnheard = this.#parts.channels.link.serverGone; // such time doesn't count
+      const { monitor, channels } = this.#parts;
+      const isUnheard = channels.link.serverGone || monitor.isUnheard; // such time doesn't count
       const isOver = this.#parts.losses.signal.aborted || this.#parts.failed.aborted;
       if (ranks.length < this.workers.length || isOver || isUnheard) return;
       const report = this.#hangs.look(ranks, performance.now());

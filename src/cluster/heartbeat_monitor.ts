@@ -222,6 +222,11 @@ export class HeartbeatMonitor {
     );
   }
 
+  /** True while heartbeats can't arrive, since the server stands still. */
+  get isUnheard(): boolean {
+    return this.#watched.some(({ unheard }) => unheard);
+  }
+
   /** Stops the monitor: call this before the workers are asked to exit. */
   close(): void {
     this.#closed = true;

@@ -177,7 +177,7 @@ Deno.test("metrics.jsonl, metrics.csv and TensorBoard's files know no step twice
         { step },
       ) => step);
     const steps = [...stepsOf(first).filter((step) => step < restart.step), ...stepsOf(second)];
-    assert.deepEqual(steps, Array.from({ length: 120 }, (_, index) => index + 1));
+    assert.deepEqual(steps, Array.from({ length: 360 }, (_, index) => index + 1));
     assert.equal(
       first.flatMap(({ values }) => values).find(({ tag }) => tag === "config")!.text!.includes(
         "plain_cnn",

@@ -167,7 +167,7 @@ async function endOf(
   const { code, stderr } = await run.result;
   assert.equal(code, 1, stderr);
   assert.doesNotMatch(stderr, /^\s+at .*\.ts/m);
-  assert.doesNotMatch(stderr, /[Rr]ank \d/, "no worker is blamed");
+  assert.doesNotMatch(stderr, /[Rr]ank \d/, `no worker is blamed: ${stderr}`);
   return stderr;
 }
 
