@@ -62,7 +62,11 @@ const ACCEPTED: [name: string, text: string, config: string, wrong: string, refu
   ],
 ];
 
-const damaged = seedOf(user).slice(0, -1) + (seedOf(user).endsWith("A") ? "B" : "A");
+/** With another letter in the middle: of the last one, not all bits count. */
+const damaged = seedOf(user).replace(
+  /^(.{30})(.)/,
+  (_, start, letter) => start + (letter === "A" ? "B" : "A"),
+);
 
 const REFUSED: [name: string, text: string, message: RegExp][] = [
   [

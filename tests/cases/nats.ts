@@ -243,7 +243,12 @@ const MIDST: {
 ];
 
 /** Programs that are no nats-server, by what they do with a connection. */
-const STRANGERS: [name: string, act: (connection: Deno.TcpConn) => Promise<unknown>, RegExp][] = [
+const STRANGERS: [
+  name: string,
+  act: (connection: Deno.TcpConn) => Promise<unknown>,
+  message: RegExp,
+  isSilent?: boolean,
+][] = [
   [
     "SSH",
     (connection) => connection.write(new TextEncoder().encode("SSH-2.0-OpenSSH_9.6\r\n")),
@@ -258,6 +263,7 @@ const STRANGERS: [name: string, act: (connection: Deno.TcpConn) => Promise<unkno
       );
     },
     /it is a web server, such as nats-server's own at its monitoring port.*4222 unless configured/,
+    true, // until it is asked
   ],
   [
     "one that hangs up",
@@ -390,10 +396,10 @@ export const CASES: readonly Case[] = [
       await first.close();
     },
   },
-  ...STRANGERS.map(([name, act, message]): Case => ({
+  ...STRANGERS.map(([name, act, message, isSilent]): Case => ({
     name: `what answers is ${name}`,
     must: "is said as what it is",
-    run: () => withStranger(act, (url) => assertFails({ url }, message)),
+    run: () => withStranger(act, (url) => assertFails({ url }, message, isSilent)),
   })),
   ...RIGHTS.map(([name, permissions, message]): Case => ({
     name: `nats-server: a user who may do ${name}`,
