@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { delay, within } from "../../src/base/async.ts";
 import { WorkerLostError } from "../../src/cluster/lost_worker.ts";
+import { withoutWaiting } from "../support/at_once.ts";
 import { startCoordinator } from "../support/coordinator_rig.ts";
 import { isRunning } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
@@ -90,7 +91,7 @@ Deno.test("WorkerGroup.stop() leaves no process, whatever it takes", async () =>
   const run = await startCoordinator({ count: 2 });
   Deno.kill(run.workers[0].pid, "SIGSTOP");
   run.monitor.close();
-  await run.group.stop(100);
+  await withoutWaiting(60, () => run.group.stop(100));
   for (const { pid, exit } of run.workers) {
     assert.ok(exit);
     assert.ok(!await isRunning(pid));

@@ -4,7 +4,6 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { delay } from "../../src/base/async.ts";
 import { basename, join } from "node:path";
 import { stringify } from "@std/yaml";
 import { compare, resumeComparison, train } from "../../mod.ts";
@@ -13,7 +12,8 @@ import { exists } from "../../src/base/paths.ts";
 import { type Comparison, readComparison } from "../../src/compare/comparison.ts";
 import { wonAtLeastOnce } from "../support/at_once.ts";
 import { makeImages } from "../support/images.ts";
-import { allGone, commandLineOf, descendantsOf, isRunning } from "../support/processes.ts";
+import { interruptTwice } from "../support/interrupt_twice.ts";
+import { allGone, commandLineOf, descendantsOf } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { runCommand, startCommand, tinyConfig } from "../support/tiny_run.ts";
 
@@ -183,22 +183,10 @@ Deno.test("a second SIGINT ends a comparison at once, and leaves nothing behind"
       await run.seen(/epoch +2\//);
       const started = await descendantsOf(run.pid);
       assert.ok(started.length >= 3, `a run, a worker and a broker, found ${started.length}`);
-      const workers = (await Promise.all(started.map(commandLineOf)))
-        .flatMap((line, index) => line.includes("train_worker.ts") ? [started[index]] : []);
-      for (const pid of workers) Deno.kill(pid, "SIGSTOP"); // the orderly end would take seconds
-      let result;
-      try {
-        run.kill("SIGINT");
-        await run.seen(/again to stop at once/);
-        await delay(1_100); // until then it would be the same request
-        run.kill("SIGINT");
-        result = await run.result;
-      } finally {
-        for (const pid of workers) if (await isRunning(pid)) Deno.kill(pid, "SIGCONT");
-      }
-      assert.equal(result.code, 130);
+      const { code, wasAtOnce } = await interruptTwice(run, started);
+      assert.equal(code, 130);
       await allGone(started);
-      return !/Interrupted by/.test(result.stderr); // as the orderly end says
+      return wasAtOnce;
     });
   }));
 

@@ -8,6 +8,7 @@ import { train } from "../../mod.ts";
 import { delay } from "../../src/base/async.ts";
 import { visibleJson } from "../../src/base/visible_text.ts";
 import { silentReporter } from "../../src/events/reporter.ts";
+import { withoutWaiting } from "../support/at_once.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeImages } from "../support/images.ts";
 import { allGone, descendantsOf } from "../support/processes.ts";
@@ -122,7 +123,7 @@ Deno.test({
         const pid = await pidOf(stopped);
         await delay(4000);
         Deno.kill(pid, "SIGTERM");
-        assert.equal((await stopped.result).code, 143);
+        assert.equal((await withoutWaiting(120, () => stopped.result)).code, 143);
         await read.read();
         const { code, stdout } = await read.result;
         assert.equal(code, 0);

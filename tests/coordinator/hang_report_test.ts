@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { delay } from "../../src/base/async.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { eventually } from "../support/eventually.ts";
-import { commandLineOf, descendantsOf, isRunning } from "../support/processes.ts";
+import { descendantsOf, isRunning, workersAmong } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { newestRun, startTrain, type TrainProcess } from "../support/tiny_run.ts";
 import { moduleConfig, writeModules } from "../support/user_modules.ts";
@@ -37,9 +37,7 @@ async function training(
         .catch(() => assert.fail("no steps yet"));
       assert.ok(metrics.split("\n").length > 3);
     });
-    const started = await descendantsOf(run.pid);
-    const lines = await Promise.all(started.map(commandLineOf));
-    const workers = started.filter((_, at) => lines[at].includes("train_worker.ts"));
+    const workers = await workersAmong(await descendantsOf(run.pid));
     assert.equal(workers.length, 2);
     try {
       await work(run, workers.sort((a, b) => a - b), await newestRun(runs));

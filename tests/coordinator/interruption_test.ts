@@ -1,12 +1,12 @@
 import type { ConfigInput } from "../../src/config/schema.ts";
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { delay } from "../../src/base/async.ts";
 import { train } from "../../mod.ts";
 import { wonAtLeastOnce } from "../support/at_once.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { makeImages } from "../support/images.ts";
-import { allGone, commandLineOf, descendantsOf, isRunning } from "../support/processes.ts";
+import { interruptTwice } from "../support/interrupt_twice.ts";
+import { allGone, descendantsOf, workersAmong } from "../support/processes.ts";
 import {
   lastState,
   newestRun,
@@ -17,12 +17,6 @@ import {
 } from "../support/tiny_run.ts";
 
 const MANY_EPOCHS = 300;
-
-/** Those of the processes that are workers. */
-async function workersAmong(pids: readonly number[]): Promise<number[]> {
-  const lines = await Promise.all(pids.map(commandLineOf));
-  return pids.filter((_, index) => lines[index].includes("train_worker.ts"));
-}
 
 /** A port of 127.0.0.1 that is free now. */
 function freePort(): number {
@@ -83,25 +77,13 @@ Deno.test("a second SIGINT ends a run at once, and leaves nothing behind", () =>
       const port = freePort();
       await using run = await longRun(folder, port);
       const started = await descendantsOf(run.pid);
-      const workers = await workersAmong(started);
-      // Workers that don't answer: the orderly end would take 2.5 s and more.
-      for (const pid of workers) Deno.kill(pid, "SIGSTOP");
-      let result;
-      try {
-        run.kill("SIGINT");
-        await run.seen(/again to stop at once/);
-        await delay(1100); // until then it would be the same request
-        run.kill("SIGINT");
-        result = await run.result;
-      } finally {
-        for (const pid of workers) if (await isRunning(pid)) Deno.kill(pid, "SIGCONT");
-      }
-      assert.equal(result.code, 130);
+      const { code, wasAtOnce } = await interruptTwice(run, started);
+      assert.equal(code, 130);
       await allGone(started);
       await assertRefusesConnections(port);
       const state = await lastState(await newestRun(join(folder, "runs")));
       assert.ok(state.model.every(Number.isFinite));
-      return !/Interrupted by/.test(result.stderr); // as the orderly end says
+      return wasAtOnce;
     });
   }));
 

@@ -8,7 +8,7 @@ import { train } from "../../src/coordinator/run.ts";
 import { readEvents } from "../../src/records/event_log.ts";
 import { type History, readHistory } from "../../src/records/history.ts";
 import { makeImages } from "../support/images.ts";
-import { allGone, commandLineOf, descendantsOf } from "../support/processes.ts";
+import { allGone, descendantsOf, workersAmong } from "../support/processes.ts";
 import { withTemporaryFolder } from "../support/temporary_folder.ts";
 import { lastState, newestRun, startCommand, startTrain, tinyConfig } from "../support/tiny_run.ts";
 import { moduleConfig, moduleIn, WIDE_MODEL, writeModules } from "../support/user_modules.ts";
@@ -137,11 +137,7 @@ Deno.test("a killed and a stopped worker are noticed in time and replaced; the o
     });
     await using process = await startTrain(folder, config);
     await process.seen(/epoch +2\//);
-    const workersNow = async () => {
-      const started = await descendantsOf(process.pid);
-      const lines = await Promise.all(started.map((pid) => commandLineOf(pid).catch(() => "")));
-      return started.filter((_, at) => lines[at].includes("train_worker.ts"));
-    };
+    const workersNow = async () => await workersAmong(await descendantsOf(process.pid));
     const [first, second] = await workersNow();
     const killed = Date.now();
     Deno.kill(second, "SIGKILL");

@@ -10,6 +10,7 @@ import type { NatsAddress } from "../../src/protocol/address.ts";
 import { checkServer } from "../../src/protocol/check_server.ts";
 import { connectNats } from "../../src/protocol/connection.ts";
 import { type SubjectLists, Subjects } from "../../src/protocol/subjects.ts";
+import { withoutWaiting } from "../support/at_once.ts";
 import { natsServerProgram } from "../support/nats_server.ts";
 import { eventually } from "../support/eventually.ts";
 import { allGone, commandLineOf, descendantsOf, isRunning } from "../support/processes.ts";
@@ -159,7 +160,7 @@ Deno.test("writeServerConfig() writes no secret, and what only this user can rea
 Deno.test("startBroker() ends also when the server was stopped by a signal", async () => {
   const broker = await startBroker({ executable });
   Deno.kill(broker.pid, "SIGSTOP");
-  await broker.stop();
+  await withoutWaiting(60, () => broker.stop());
   assert.equal((await broker.exited).signal, "SIGKILL");
   await broker.stop(); // a second time changes nothing
 });
@@ -260,10 +261,14 @@ Deno.test("checkServer() says that nothing answers", async () => {
   const closed = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   closed.close();
   for (const { port } of [silent.addr, closed.addr]) {
-    await assert.rejects(checkServer({ url: `nats://secret@127.0.0.1:${port}` }, 1_000), {
-      name: "LockstepError",
-      message: new RegExp(`^No nats-server answers at 127\\.0\\.0\\.1:${port} \\(`),
-    });
+    await withoutWaiting(
+      60,
+      () =>
+        assert.rejects(checkServer({ url: `nats://secret@127.0.0.1:${port}` }, 1_000), {
+          name: "LockstepError",
+          message: new RegExp(`^No nats-server answers at 127\\.0\\.0\\.1:${port} \\(`),
+        }),
+    );
   }
 });
 

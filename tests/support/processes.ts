@@ -33,6 +33,12 @@ export async function commandLineOf(pid: number): Promise<string> {
   return new TextDecoder().decode((await shell('cat "/proc/$1/cmdline"', String(pid))).stdout);
 }
 
+/** Those of the processes that are workers. */
+export async function workersAmong(pids: readonly number[]): Promise<number[]> {
+  const lines = await Promise.all(pids.map(commandLineOf));
+  return pids.filter((_, index) => lines[index].includes("train_worker.ts"));
+}
+
 /** Pids of the processes that a process started, and theirs. */
 export async function descendantsOf(pid: number): Promise<number[]> {
   const { stdout } = await shell('for f in /proc/[0-9]*/stat; do cat "$f" 2>/dev/null; done');
